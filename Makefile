@@ -1,0 +1,105 @@
+# mhcbench: `make reproduce` shows the result, `make test` checks everything, `make help` lists the rest.
+#
+# Nothing is configured: the Makefile says what it found and builds what it can. Variables worth setting:
+#   CC=clang  ARCH=x86-64-v3 (default: this machine)  INSTALL=1 (let make call apt through sudo)  WERROR=1
+
+CC       := $(if $(filter default,$(origin CC)),gcc,$(CC))
+ARCH     ?= native
+B        ?= build
+PACKAGES := gcc libc6-dev libopenblas-dev libhdf5-dev hdf5-tools gnuplot-nox libcriterion-dev pkg-config
+
+# No -ffast-math, ever: the suite studies overflow. Contraction is allowed; philox.h is written so that it cannot matter there.
+OPTIMISE := -O3 -march=$(ARCH) -fno-math-errno -fno-trapping-math -ffp-contract=fast
+WARNINGS := -Wall -Wextra -Wpedantic $(if $(WERROR),-Werror)
+CFLAGS   := -std=c17 -D_GNU_SOURCE -g -fPIC -fvisibility=hidden $(OPTIMISE) $(WARNINGS) -fopenmp $(SANITIZE)
+CPPFLAGS := -I. -I$(B) $(shell pkg-config --cflags openblas hdf5 2>/dev/null)
+LDLIBS   := $(shell pkg-config --libs openblas hdf5 2>/dev/null) -lhdf5_hl -lm -ldl
+
+REAL     := $(filter-out cpu_ref/library.c,$(wildcard cpu_ref/*.c))
+PLAIN    := cpu_ref/library.c $(wildcard analysis/*.c results/*.c suites/*.c)
+REAL_OBJ := $(REAL:%.c=$(B)/%.f64.o) $(REAL:%.c=$(B)/%.f32.o)
+OBJ      := $(REAL_OBJ) $(PLAIN:%.c=$(B)/%.o)
+TESTED   := $(filter-out $(B)/suites/main.o,$(OBJ))
+TESTS    := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/test_*.c))
+
+.PHONY: all reproduce test test-asan bench-cpu deps help clean
+.DELETE_ON_ERROR:
+
+all: deps
+	@$(MAKE) --no-print-directory build
+
+.PHONY: build
+build: $(B)/mhcbench $(B)/libmhc_cpu.so
+
+help:
+	@echo "make             build $(B)/mhcbench and $(B)/libmhc_cpu.so"
+	@echo "make reproduce   install what is missing, build, run suites/quick.suite, print the table, draw the figures"
+	@echo "make test        install what is missing, build, run every test"
+	@echo "make test-asan   the same tests under the address and undefined-behaviour sanitizers"
+	@echo "make bench-cpu   the CPU reference against a copy and a GEMM of the same run"
+	@echo "make clean       remove $(B)/"
+
+# The paper's result in one command. Results and figures land in $(B)/, which git ignores.
+reproduce: all
+	$(B)/mhcbench run suites/quick.suite --out $(B)/quick.h5 --overwrite
+	$(B)/mhcbench show $(B)/quick.h5
+	$(B)/mhcbench plot $(B)/quick.h5 --out $(B)/figures
+
+test: all
+	@$(MAKE) --no-print-directory run-tests
+
+test-asan: deps
+	@$(MAKE) --no-print-directory run-tests B=$(B)/asan ARCH=$(ARCH) \
+	    SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer"
+
+bench-cpu: all
+	@$(MAKE) --no-print-directory $(B)/tests/bench_cpu
+	@$(B)/tests/bench_cpu
+
+# Installs what is missing as root or with INSTALL=1; otherwise names it and stops.
+deps:
+	@sh tests/deps.sh "$(INSTALL)" $(PACKAGES)
+
+.PHONY: run-tests
+run-tests: build $(TESTS)
+	@sh tests/run.sh $(B) $(TESTS)
+
+$(B)/mhcbench: $(OBJ)
+	$(CC) $(CFLAGS) -o $@ $(OBJ) $(LDLIBS)
+
+$(B)/libmhc_cpu.so: $(REAL_OBJ) $(B)/cpu_ref/library.shared.o
+	$(CC) $(CFLAGS) -shared -o $@ $^ $(LDLIBS)
+
+$(B)/tests/%: tests/%.c $(TESTED) Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(filter-out -Wpedantic,$(CFLAGS)) -MMD -MP -o $@ $< $(TESTED) $(if $(filter test_%,$(*F)),-lcriterion) $(LDLIBS)
+
+$(B)/%.f64.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -DREAL_BITS=64 -MMD -MP -c -o $@ $<
+
+$(B)/%.f32.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -DREAL_BITS=32 -MMD -MP -c -o $@ $<
+
+$(B)/%.shared.o: %.c $(B)/provenance.h Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -DMHC_SHARED_LIBRARY -MMD -MP -c -o $@ $<
+
+$(B)/%.o: %.c $(B)/provenance.h Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# What this build is made of, for /env of every result; touched only when it changes.
+$(B)/provenance.h: FORCE
+	@mkdir -p $(@D)
+	@sh tests/provenance.sh "$(CC)" "$(OPTIMISE) $(SANITIZE)" > $@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+.PHONY: FORCE
+FORCE:
+
+clean:
+	rm -rf $(B)
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

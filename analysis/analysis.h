@@ -1,0 +1,67 @@
+/* Numbers about numbers. Pure functions: no files, no clock, no state. All arrays are float64, row-major.
+ *
+ * Scores are taken per token, then summarised over tokens. Composites never overflow: each token's product is kept as a
+ * scaled matrix and a power of two, means of gains are sums of scaled mantissas. A result is non-finite only when an
+ * input was, and then it is NaN or Inf at exactly the layers that input reaches. */
+#ifndef ANALYSIS_H
+#define ANALYSIS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "analysis/metrics.h"
+
+/* What is kept of a score over the tokens of one layer. */
+enum mhc_statistic { MHC_MEAN, MHC_Q10, MHC_Q50, MHC_Q90, MHC_STATISTICS };
+extern const char *const mhc_statistic_suffix[MHC_STATISTICS]; /* "", "_q10", "_q50", "_q90" */
+
+/* curve[metric][statistic] has L doubles, or is NULL when that curve is not wanted. */
+struct mhc_curves {
+    int64_t L;
+    double *curve[MHC_METRICS][MHC_STATISTICS];
+};
+
+/* Allocates the curves of the given groups (all statistics, or the mean alone), filled with NaN. false: no memory. */
+bool mhc_curves_allocate(struct mhc_curves *, int64_t L, unsigned groups, bool quantiles);
+void mhc_curves_release(struct mhc_curves *);
+
+/* q-quantile (0..1) of `count` >= 1 values by linear interpolation between order statistics; reorders `values`. With a NaN among them: NaN. */
+double mhc_quantile(double *values, int64_t count, double q);
+
+/* Fills mean and quantiles of one layer of one curve from a score per token, stored in the metric's scale.
+ * `score` is linear; for a LOG10 metric the token's score is score[t] * 2^exponent[t] (exponent may be NULL).
+ * 0, or -1 when out of memory, which only quantiles need. */
+int mhc_summarise(struct mhc_curves *, enum mhc_metric, int64_t layer, const double *score, const int64_t *exponent,
+                  int64_t T);
+
+/* Groups GAIN, SPECTRUM and MIXING of a sequence of maps, res [L][T][n][n]. Wanted groups are those with allocated
+ * curves. 1 <= n <= 16. Returns 0, or -1 when out of memory. */
+int mhc_measure_maps(const double *res, int64_t L, int64_t T, int64_t n, struct mhc_curves *);
+
+/* Singular values of H_L...H_1, descending, out [T][n]; linear, Inf where they exceed the largest double. 0 or -1. */
+int mhc_total_singular_values(const double *res, int64_t L, int64_t T, int64_t n, double *out);
+
+/* log10 of the singular spectrum of H_l...H_1 by accumulated QR (sums of log|r_ii|, descending), token mean; out [L][n]. Resolves
+ * exponents that an explicit product loses to rounding. 0 or -1. */
+int mhc_qr_spectrum(const double *res, int64_t L, int64_t T, int64_t n, double *out);
+
+/* The six matrices of the paper's Fig. 8, token means: H_1, H_h, H_L, H_h...H_1, H_L...H_(h+1), H_L...H_1 with
+ * h = ceil(L/2). panel [6][n][n] holds mantissas, panel p is panel[p] * 10^log10_scale[p] (scale 0 unless it would overflow). 0 or -1. */
+int mhc_composite_panels(const double *res, int64_t L, int64_t T, int64_t n, double *panel, double log10_scale[6]);
+
+/* x_rms (or grad_x_rms), x_nonfinite, stream_similarity, effective_rank of x [T][n][C] at a layer. A RMS
+ * does not overflow unless x does. 0 or -1. */
+int mhc_measure_streams(const double *x, int64_t T, int64_t n, int64_t C, int64_t layer, struct mhc_curves *);
+int mhc_measure_gradient(const double *grad_x, int64_t T, int64_t n, int64_t C, int64_t layer, struct mhc_curves *);
+
+/* logit_range of logits [T][n][n] at a layer. 0 or -1. */
+int mhc_measure_logits(const double *logits, int64_t T, int64_t n, int64_t layer, struct mhc_curves *);
+
+/* Frobenius norm without overflow or underflow. */
+double mhc_norm(const double *x, int64_t count);
+
+/* Largest value of a curve over its layers, NaN if any is NaN. */
+double mhc_curve_max(const double *curve, int64_t L);
+
+#endif

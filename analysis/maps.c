@@ -1,0 +1,182 @@
+/* Scores of a sequence of maps: one pass up (forward composites) and one down (backward composites), layer by layer. Threads
+ * share the tokens of a layer, then its metrics, so that no result depends on how many threads there are. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analysis/maps.h"
+
+/* What a metric is taken of, and how where a function of one map says it; gains.c and map_spectrum() store the rest. */
+enum subject { NOT_OF_MAPS, SINGLE, FORWARD, BACKWARD };
+static const struct {
+    enum subject subject;
+    struct scaled (*score)(const struct map *);
+} plan[MHC_METRICS] = {
+    [MHC_single_forward_sum] = {SINGLE, NULL},
+    [MHC_single_forward_abs] = {SINGLE, NULL},
+    [MHC_single_backward_sum] = {SINGLE, NULL},
+    [MHC_single_backward_abs] = {SINGLE, NULL},
+    [MHC_composite_forward_sum] = {FORWARD, NULL},
+    [MHC_composite_forward_abs] = {FORWARD, NULL},
+    [MHC_composite_backward_sum] = {BACKWARD, NULL},
+    [MHC_composite_backward_abs] = {BACKWARD, NULL},
+    [MHC_composite_spectral_norm] = {FORWARD, NULL},
+    [MHC_composite_smallest_singular] = {FORWARD, NULL},
+    [MHC_composite_condition] = {FORWARD, NULL},
+    [MHC_composite_unresolved] = {FORWARD, NULL},
+    [MHC_composite_log10_det] = {FORWARD, NULL},
+    [MHC_single_lambda2] = {SINGLE, map_lambda2},
+    [MHC_composite_lambda2] = {FORWARD, map_lambda2},
+    [MHC_single_uniform_distance] = {SINGLE, map_uniform_distance},
+    [MHC_composite_uniform_distance] = {FORWARD, map_uniform_distance},
+    [MHC_single_dobrushin] = {SINGLE, map_dobrushin},
+    [MHC_composite_dobrushin] = {FORWARD, map_dobrushin},
+    [MHC_single_row_error] = {SINGLE, map_row_error},
+    [MHC_single_column_error] = {SINGLE, map_column_error},
+    [MHC_single_log_column_sum] = {SINGLE, map_log_column_sum},
+    [MHC_composite_log_column_sum] = {BACKWARD, map_log_column_sum},
+};
+
+bool map_of_lane(struct map *map, int64_t n, const lanes *m, const lanes_int *exponent, int k) {
+    bool finite = true;
+    map->n = n;
+    map->exponent = (*exponent)[k];
+    for (int64_t e = 0; e < n * n; e++) {
+        map->m[e] = m[e][k];
+        finite = finite && isfinite(m[e][k]);
+    }
+    return finite;
+}
+
+void *maps_allocate(int64_t count, size_t size) {
+    size_t bytes = ((size_t)count * size + 63) / 64 * 64;
+    void *memory = aligned_alloc(64, bytes);
+    if (memory)
+        memset(memory, 0, bytes);
+    return memory;
+}
+
+void maps_store(struct maps *w, enum mhc_metric metric, int64_t t, struct scaled score) {
+    w->value[metric][t / LANES][t % LANES] = score.value;
+    w->value_exponent[metric][t / LANES][t % LANES] = score.exponent;
+}
+
+static bool wanted(const struct mhc_curves *curves, int metric) {
+    for (int statistic = 0; statistic < MHC_STATISTICS; statistic++)
+        if (curves->curve[metric][statistic])
+            return true;
+    return false;
+}
+
+static bool wanted_of(const struct mhc_curves *curves, enum subject subject, int group) {
+    for (int metric = 0; metric < MHC_METRICS; metric++)
+        if (plan[metric].subject == subject && (mhc_metric_info[metric].group & group) && wanted(curves, metric))
+            return true;
+    return false;
+}
+
+/* Every score of one map that is a function of it alone. */
+static void score_map(struct maps *w, const struct mhc_curves *curves, enum subject subject, int64_t t,
+                      const struct map *map, bool finite) {
+    for (int metric = 0; metric < MHC_METRICS; metric++)
+        if (plan[metric].subject == subject && plan[metric].score && wanted(curves, metric))
+            maps_store(w, metric, t, finite ? plan[metric].score(map) : (struct scaled){NAN, 0});
+}
+
+/* The scores that need a token's map as a whole, for the tokens of one tile. */
+static void score_tokens(struct maps *w, const struct mhc_curves *curves, bool up, int64_t tile, const lanes *single,
+                         const lanes_int *single_exponent) {
+    bool spectrum = wanted_of(curves, FORWARD, MHC_GROUP_SPECTRUM);
+    for (int k = 0; k < LANES && tile * LANES + k < w->T; k++) {
+        int64_t t = tile * LANES + k;
+        struct map map, composite;
+        bool finite = map_of_lane(&map, w->n, single, single_exponent, k);
+        bool composite_finite =
+            map_of_lane(&composite, w->n, w->composite + tile * w->n * w->n, &w->exponent[tile], k);
+        if (up) {
+            score_map(w, curves, SINGLE, t, &map, finite);
+            score_map(w, curves, FORWARD, t, &composite, composite_finite);
+            if (spectrum)
+                maps_spectrum(w, t, finite ? &map : NULL, composite_finite ? &composite : NULL);
+        } else {
+            score_map(w, curves, BACKWARD, t, &composite, composite_finite);
+        }
+    }
+}
+
+/* smallest_singular and condition are summarised over resolved tokens alone: moves those to the front and counts them. A token
+ * that is neither (NaN) stays. */
+static int64_t keep_resolved(struct maps *w, enum mhc_metric metric) {
+    const double *unresolved = (const double *)w->value[MHC_composite_unresolved];
+    double *value = (double *)w->value[metric];
+    int64_t *exponent = (int64_t *)w->value_exponent[metric];
+    int64_t count = 0;
+    for (int64_t t = 0; t < w->T; t++) {
+        if (unresolved[t] == 1)
+            continue;
+        value[count] = value[t];
+        exponent[count++] = exponent[t];
+    }
+    return count;
+}
+
+static int summarise(struct maps *w, struct mhc_curves *curves, enum mhc_metric metric, int64_t layer) {
+    bool of_resolved = metric == MHC_composite_smallest_singular || metric == MHC_composite_condition;
+    int64_t count = of_resolved ? keep_resolved(w, metric) : w->T;
+    const double nothing = NAN;
+    if (count == 0)
+        return mhc_summarise(curves, metric, layer, &nothing, NULL, 1);
+    return mhc_summarise(curves, metric, layer, (double *)w->value[metric], (int64_t *)w->value_exponent[metric], count);
+}
+
+static int pass(struct maps *w, struct mhc_curves *curves, bool up) {
+    bool tokens = up ? wanted_of(curves, SINGLE, MHC_GROUP_MIXING) ||
+                           wanted_of(curves, FORWARD, MHC_GROUP_MIXING | MHC_GROUP_SPECTRUM)
+                     : wanted_of(curves, BACKWARD, MHC_GROUP_MIXING);
+    int failed = 0;
+#pragma omp parallel
+    for (int64_t step = 0; step < w->L; step++) {
+        int64_t layer = up ? step : w->L - 1 - step;
+#pragma omp for schedule(static)
+        for (int64_t tile = 0; tile < w->tiles; tile++) {
+            lanes single[MAP_SIZE];
+            lanes_int single_exponent;
+            (up ? gains_forward : gains_backward)(w, layer, tile, single, &single_exponent);
+            if (tokens)
+                score_tokens(w, curves, up, tile, single, &single_exponent);
+        }
+#pragma omp for schedule(dynamic, 1)
+        for (int metric = 0; metric < MHC_METRICS; metric++) {
+            enum subject subject = plan[metric].subject;
+            bool now = up ? subject == SINGLE || subject == FORWARD : subject == BACKWARD;
+            if (now && wanted(curves, metric) && summarise(w, curves, metric, layer)) {
+#pragma omp atomic write
+                failed = -1;
+            }
+        }
+    }
+    return failed;
+}
+
+int mhc_measure_maps(const double *res, int64_t L, int64_t T, int64_t n, struct mhc_curves *curves) {
+    struct maps w = {.res = res, .L = L, .T = T, .n = n, .tiles = (T + LANES - 1) / LANES};
+    w.composite = maps_allocate(w.tiles * n * n, sizeof *w.composite);
+    w.exponent = maps_allocate(w.tiles, sizeof *w.exponent);
+    lanes *values = maps_allocate(MHC_METRICS * w.tiles, sizeof *values);
+    lanes_int *exponents = maps_allocate(MHC_METRICS * w.tiles, sizeof *exponents);
+    int failed = w.composite && w.exponent && values && exponents ? 0 : -1;
+    for (int metric = 0; metric < MHC_METRICS && !failed; metric++) {
+        w.value[metric] = values + metric * w.tiles;
+        w.value_exponent[metric] = exponents + metric * w.tiles;
+    }
+    const int of_maps = MHC_GROUP_GAIN | MHC_GROUP_SPECTRUM | MHC_GROUP_MIXING;
+    if (!failed && (wanted_of(curves, SINGLE, of_maps) || wanted_of(curves, FORWARD, of_maps)))
+        failed = pass(&w, curves, true);
+    if (!failed && wanted_of(curves, BACKWARD, of_maps))
+        failed = pass(&w, curves, false);
+    free(exponents);
+    free(values);
+    free(w.exponent);
+    free(w.composite);
+    return failed;
+}

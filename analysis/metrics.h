@@ -1,0 +1,68 @@
+/* Every curve the suite can record: one line each, the single place that names them. A curve has one value a layer.
+ *
+ *   METRIC(id, group, scale, unit, long name)
+ *   group  what has to be computed for it: GAIN, SPECTRUM, MIXING (from res), STREAM (from x and its gradient),
+ *          LOGIT (from the logits of res), GRADIENT (from parameter gradients)
+ *   scale  LOG10: stored as log10, an exact zero as log10 of the smallest normal double; LINEAR: as it is
+ *
+ * H_l is res of layer l, one matrix a token. single: of H_l; composite forward: of H_l...H_1; composite backward: of
+ * H_L...H_l. Spectrum and mixing of composites are of the forward composite. sum: max |sum| (the paper's words); abs: max sum of
+ * |entries| (the induced norm). forward: rows; backward: columns. */
+#ifndef METRICS_H
+#define METRICS_H
+
+#define MHC_METRIC_LIST(METRIC)                                                                                        \
+    METRIC(single_forward_sum, GAIN, LOG10, "1", "max |row sum| of H_l")                                               \
+    METRIC(single_forward_abs, GAIN, LOG10, "1", "max row sum of |H_l|")                                               \
+    METRIC(single_backward_sum, GAIN, LOG10, "1", "max |column sum| of H_l")                                           \
+    METRIC(single_backward_abs, GAIN, LOG10, "1", "max column sum of |H_l|")                                           \
+    METRIC(composite_forward_sum, GAIN, LOG10, "1", "max |row sum| of H_l...H_1")                                      \
+    METRIC(composite_forward_abs, GAIN, LOG10, "1", "max row sum of |H_l...H_1|")                                      \
+    METRIC(composite_backward_sum, GAIN, LOG10, "1", "max |column sum| of H_L...H_l")                                  \
+    METRIC(composite_backward_abs, GAIN, LOG10, "1", "max column sum of |H_L...H_l|")                                  \
+    METRIC(composite_spectral_norm, SPECTRUM, LOG10, "1", "largest singular value of H_l...H_1")                       \
+    METRIC(composite_smallest_singular, SPECTRUM, LOG10, "1", "smallest singular value of H_l...H_1, resolved tokens") \
+    METRIC(composite_condition, SPECTRUM, LOG10, "1", "condition number of H_l...H_1, resolved tokens")                \
+    METRIC(composite_unresolved, SPECTRUM, LINEAR, "1", "share of tokens whose smallest singular value is rounding")   \
+    METRIC(composite_log10_det, SPECTRUM, LINEAR, "1", "log10 |det(H_l...H_1)|, mean over tokens")                     \
+    METRIC(single_lambda2, MIXING, LOG10, "1", "second largest |eigenvalue| of H_l")                                   \
+    METRIC(composite_lambda2, MIXING, LOG10, "1", "second largest |eigenvalue| of H_l...H_1")                          \
+    METRIC(single_uniform_distance, MIXING, LOG10, "1", "Frobenius distance of H_l to J/n")                            \
+    METRIC(composite_uniform_distance, MIXING, LOG10, "1", "Frobenius distance of H_l...H_1 to J/n")                   \
+    METRIC(single_dobrushin, MIXING, LOG10, "1", "Dobrushin coefficient of H_l")                                       \
+    METRIC(composite_dobrushin, MIXING, LOG10, "1", "Dobrushin coefficient of H_l...H_1")                              \
+    METRIC(single_row_error, MIXING, LINEAR, "1", "max |row sum - 1| of H_l")                                          \
+    METRIC(single_column_error, MIXING, LINEAR, "1", "max |column sum - 1| of H_l")                                    \
+    METRIC(single_log_column_sum, MIXING, LINEAR, "1", "max |ln |column sum|| of H_l")                                 \
+    METRIC(composite_log_column_sum, MIXING, LINEAR, "1", "max |ln |column sum|| of H_L...H_l")                        \
+    METRIC(logit_range, LOGIT, LINEAR, "1", "max - min of the res logits of layer l")                                  \
+    METRIC(x_rms, STREAM, LINEAR, "1", "RMS of x_l over streams and channels, the input of layer l")                   \
+    METRIC(grad_x_rms, STREAM, LINEAR, "1", "RMS of the loss gradient with respect to x_l")                            \
+    METRIC(x_nonfinite, STREAM, LINEAR, "1", "share of tokens with a NaN or Inf in x_l")                               \
+    METRIC(stream_similarity, STREAM, LINEAR, "1", "mean pairwise cosine of the streams of x_l")                       \
+    METRIC(effective_rank, STREAM, LINEAR, "1", "exp(entropy of the normalised singular values) of x_l")               \
+    METRIC(grad_branch_norm, GRADIENT, LINEAR, "1", "Frobenius norm of the gradients of the branch's weights")         \
+    METRIC(grad_connection_norm, GRADIENT, LINEAR, "1", "Frobenius norm of the gradients of the connection")
+
+enum mhc_metric {
+#define METRIC(id, group, scale, unit, text) MHC_##id,
+    MHC_METRIC_LIST(METRIC)
+#undef METRIC
+    MHC_METRICS
+};
+
+enum mhc_metric_group {
+    MHC_GROUP_GAIN = 1, MHC_GROUP_SPECTRUM = 2, MHC_GROUP_MIXING = 4,
+    MHC_GROUP_STREAM = 8, MHC_GROUP_LOGIT = 16, MHC_GROUP_GRADIENT = 32
+};
+enum mhc_metric_scale { MHC_LINEAR, MHC_LOG10 };
+
+struct mhc_metric_info {
+    const char *name;
+    int group; /* enum mhc_metric_group */
+    enum mhc_metric_scale scale;
+    const char *unit, *long_name;
+};
+extern const struct mhc_metric_info mhc_metric_info[MHC_METRICS];
+
+#endif

@@ -1,0 +1,195 @@
+/* Branch `attention`: v = RMSNorm(u); q, k, w = v.(w_q, w_k, w_v), in heads of head_dim; causal softmax(q.k^T / sqrt(head_dim)).w
+ * within sequences of S tokens; y = heads.w_o. No positions, no biases.
+ *
+ * A task is one head of one sequence; it takes QUERIES rows of scores at a time, so the S x S matrix is never whole.
+ * Keeps q, k, w and the head outputs o, each [T][A], and the log-sum-exp of every row of scores [T][heads].
+ * Backward, P = exp(scores - lse), D = <grad_o, o>: grad_w = P^T.grad_o; dS = P o (grad_o.w^T - D); grad_q = dS.k;
+ * grad_k = dS^T.q, both over sqrt(head_dim). */
+#include "cpu_ref/branch.h"
+
+#include <omp.h>
+
+#define QUERIES 64
+
+struct attention {
+    const struct mhc_case *c;
+    int64_t T, C, A, S, d;
+    real scale;
+    real *q, *k, *w, *o, *lse;
+};
+
+static struct attention problem(const struct mhc_case *c, void *save) {
+    int64_t A = c->heads * c->head_dim, size = c->T * A;
+    real *q = save;
+    return (struct attention){.c = c, .T = c->T, .C = c->C, .A = A, .S = mhc_sequence(c), .d = c->head_dim,
+                              .scale = (real)(1 / sqrt((double)c->head_dim)),
+                              .q = q, .k = q + size, .w = q + 2 * size, .o = q + 3 * size, .lse = q + 4 * size};
+}
+
+static bool supports(const struct mhc_case *c, const char **why) {
+    if (c->heads < 1 || c->head_dim < 1)
+        return *why = "heads and head_dim must be at least 1", false;
+    if (c->T % mhc_sequence(c))
+        return *why = "T must be a multiple of S", false;
+    return NAME(supports)(c, why);
+}
+
+/* Rows [from, to) and columns [0, to) of q.k^T / sqrt(head_dim) of a head; at = first element of the head in a [T][A] array at the
+ * first token of its sequence. */
+static void scores(const struct attention *a, int64_t at, int64_t from, int64_t to, real *P) {
+    NAME(gemm)(NO_TRANSPOSE, TRANSPOSE, to - from, to, a->d, a->scale, a->q + at + from * a->A, a->A, a->k + at, a->A, 0,
+               P, a->S);
+}
+
+static void forward_head(const struct attention *a, int64_t sequence, int64_t head, real *P) {
+    int64_t at = sequence * a->S * a->A + head * a->d;
+    for (int64_t from = 0; from < a->S; from += QUERIES) {
+        int64_t to = from + QUERIES < a->S ? from + QUERIES : a->S;
+        scores(a, at, from, to, P);
+        for (int64_t s = from; s < to; s++) {
+            real *row = P + (s - from) * a->S, largest = row[0], sum = 0;
+            for (int64_t j = 1; j <= s; j++)
+                largest = row[j] > largest ? row[j] : largest;
+            for (int64_t j = 0; j < to; j++) {
+                row[j] = j <= s ? (real)exp(row[j] - largest) : 0;
+                sum += row[j];
+            }
+            for (int64_t j = 0; j <= s; j++)
+                row[j] /= sum;
+            a->lse[(sequence * a->S + s) * a->c->heads + head] = largest + (real)log(sum);
+        }
+        NAME(gemm)(NO_TRANSPOSE, NO_TRANSPOSE, to - from, a->d, to, 1, P, a->S, a->w + at, a->A, 0,
+                   a->o + at + from * a->A, a->A);
+    }
+}
+
+static int forward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
+    (void)context, (void)queue;
+    struct attention a = problem(c, save);
+    real *v = work, *r = v + a.T * a.C, *P = r + a.T;
+    NAME(normalise)(c, arg[0], arg[1], r, v);
+    NAME(gemm_parallel)(NO_TRANSPOSE, NO_TRANSPOSE, a.T, a.A, a.C, 1, v, a.C, arg[2], a.A, 0, a.q, a.A);
+    NAME(gemm_parallel)(NO_TRANSPOSE, NO_TRANSPOSE, a.T, a.A, a.C, 1, v, a.C, arg[3], a.A, 0, a.k, a.A);
+    NAME(gemm_parallel)(NO_TRANSPOSE, NO_TRANSPOSE, a.T, a.A, a.C, 1, v, a.C, arg[4], a.A, 0, a.w, a.A);
+    int64_t heads = c->heads;
+#pragma omp parallel for schedule(dynamic)
+    for (int64_t task = 0; task < a.T / a.S * heads; task++)
+        forward_head(&a, task / heads, task % heads, P + omp_get_thread_num() * QUERIES * a.S);
+    NAME(gemm_parallel)(NO_TRANSPOSE, NO_TRANSPOSE, a.T, a.C, a.A, 1, a.o, a.A, arg[5], a.C, 0, arg[6], a.C);
+    return 0;
+}
+
+/* Gradients of q, k, w of one head from grad_o; all [T][A]. P and dS: [QUERIES][S] each. */
+static void backward_head(const struct attention *a, int64_t sequence, int64_t head, const real *grad_o, real *grad_q,
+                          real *grad_k, real *grad_w, real *P, real *dS) {
+    int64_t at = sequence * a->S * a->A + head * a->d, A = a->A, d = a->d;
+    for (int64_t from = 0; from < a->S; from += QUERIES) {
+        int64_t to = from + QUERIES < a->S ? from + QUERIES : a->S, rows = to - from, row_at = at + from * A;
+        scores(a, at, from, to, P);
+        NAME(gemm)(NO_TRANSPOSE, TRANSPOSE, rows, to, d, 1, grad_o + row_at, A, a->w + at, A, 0, dS, a->S);
+        for (int64_t s = from; s < to; s++) {
+            real *p = P + (s - from) * a->S, *ds = dS + (s - from) * a->S;
+            real lse = a->lse[(sequence * a->S + s) * a->c->heads + head];
+            real D = NAME(dot)(grad_o + at + s * A, a->o + at + s * A, d);
+            for (int64_t j = 0; j < to; j++) {
+                p[j] = j <= s ? (real)exp(p[j] - lse) : 0;
+                ds[j] = j <= s ? p[j] * (ds[j] - D) * a->scale : 0;
+            }
+        }
+        /* Columns from `from` on are touched for the first time by this block of queries. */
+        for (int64_t s = from; s < to; s++)
+            for (int64_t j = 0; j < d; j++)
+                grad_k[at + s * A + j] = grad_w[at + s * A + j] = 0;
+        NAME(gemm)(TRANSPOSE, NO_TRANSPOSE, to, d, rows, 1, P, a->S, grad_o + row_at, A, 1, grad_w + at, A);
+        NAME(gemm)(TRANSPOSE, NO_TRANSPOSE, to, d, rows, 1, dS, a->S, a->q + row_at, A, 1, grad_k + at, A);
+        NAME(gemm)(NO_TRANSPOSE, NO_TRANSPOSE, rows, d, to, 1, dS, a->S, a->k + at, A, 0, grad_q + row_at, A);
+    }
+}
+
+/* grad_weight = v^T.grad_projection; grad_v (+)= grad_projection.weight^T */
+static void projection_backward(const struct attention *a, const real *v, const real *grad_projection,
+                                const real *weight, real *grad_weight, real beta, real *grad_v) {
+    NAME(gemm_parallel)(TRANSPOSE, NO_TRANSPOSE, a->C, a->A, a->T, 1, v, a->C, grad_projection, a->A, 0, grad_weight,
+                        a->A);
+    NAME(gemm_parallel)(NO_TRANSPOSE, TRANSPOSE, a->T, a->C, a->A, 1, grad_projection, a->A, weight, a->A, beta, grad_v,
+                        a->C);
+}
+
+static int backward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
+    (void)context, (void)queue;
+    struct attention a = problem(c, save);
+    int64_t heads = c->heads, size = a.T * a.A, block = QUERIES * a.S;
+    const real *grad_y = arg[6];
+    real *v = work, *grad_v = v + a.T * a.C, *r = grad_v + a.T * a.C, *grad_o = r + a.T;
+    real *grad_q = grad_o + size, *grad_k = grad_q + size, *grad_w = grad_k + size, *blocks = grad_w + size;
+    NAME(normalise)(c, arg[0], arg[1], r, v);
+    NAME(gemm_parallel)(TRANSPOSE, NO_TRANSPOSE, a.A, a.C, a.T, 1, a.o, a.A, grad_y, a.C, 0, arg[12], a.C);
+    NAME(gemm_parallel)(NO_TRANSPOSE, TRANSPOSE, a.T, a.A, a.C, 1, grad_y, a.C, arg[5], a.C, 0, grad_o, a.A);
+#pragma omp parallel for schedule(dynamic)
+    for (int64_t task = 0; task < a.T / a.S * heads; task++) {
+        real *P = blocks + omp_get_thread_num() * 2 * block;
+        backward_head(&a, task / heads, task % heads, grad_o, grad_q, grad_k, grad_w, P, P + block);
+    }
+    projection_backward(&a, v, grad_q, arg[2], arg[9], 0, grad_v);
+    projection_backward(&a, v, grad_k, arg[3], arg[10], 1, grad_v);
+    projection_backward(&a, v, grad_w, arg[4], arg[11], 1, grad_v);
+    NAME(normalise_backward)(c, arg[0], arg[1], r, grad_v, arg[7], arg[8]);
+    return 0;
+}
+
+static int64_t save_bytes(const struct mhc_case *c) {
+    return (int64_t)sizeof(real) * c->T * (4 * c->heads * c->head_dim + c->heads);
+}
+static int64_t forward_work(const struct mhc_case *c) {
+    return (int64_t)sizeof(real) * (c->T * (c->C + 1) + omp_get_max_threads() * QUERIES * mhc_sequence(c));
+}
+static int64_t backward_work(const struct mhc_case *c) {
+    return (int64_t)sizeof(real) * (c->T * (2 * c->C + 1 + 4 * c->heads * c->head_dim) +
+                                    omp_get_max_threads() * 2 * QUERIES * mhc_sequence(c));
+}
+/* Four projections and, half of it masked, two products with the scores. */
+static double forward_flops(const struct mhc_case *c) {
+    return 2.0 * (double)(c->T * c->heads * c->head_dim) * (double)(4 * c->C + mhc_sequence(c));
+}
+static double backward_flops(const struct mhc_case *c) {
+    return 2.0 * (double)(c->T * c->heads * c->head_dim) * (8.0 * (double)c->C + 2.5 * (double)mhc_sequence(c));
+}
+
+const struct mhc_row NAME(attention_forward) = {
+    .name = "attention.forward",
+    .args = {{"u", "TC", MHC_STREAM, MHC_IN},
+             {"gain", "C", MHC_PARAM, MHC_IN},
+             {"w_q", "CA", MHC_PARAM, MHC_IN},
+             {"w_k", "CA", MHC_PARAM, MHC_IN},
+             {"w_v", "CA", MHC_PARAM, MHC_IN},
+             {"w_o", "AC", MHC_PARAM, MHC_IN},
+             {"y", "TC", MHC_STREAM, MHC_OUT}},
+    .supports = supports,
+    .save_bytes = save_bytes,
+    .work_bytes = forward_work,
+    .flops = forward_flops,
+    .tolerance = NAME(tolerance),
+    .run = forward,
+};
+
+const struct mhc_row NAME(attention_backward) = {
+    .name = "attention.backward",
+    .args = {{"u", "TC", MHC_STREAM, MHC_IN},
+             {"gain", "C", MHC_PARAM, MHC_IN},
+             {"w_q", "CA", MHC_PARAM, MHC_IN},
+             {"w_k", "CA", MHC_PARAM, MHC_IN},
+             {"w_v", "CA", MHC_PARAM, MHC_IN},
+             {"w_o", "AC", MHC_PARAM, MHC_IN},
+             {"grad_y", "TC", MHC_STREAM, MHC_IN},
+             {"grad_u", "TC", MHC_STREAM, MHC_OUT},
+             {"grad_gain", "C", MHC_PARAM, MHC_OUT},
+             {"grad_w_q", "CA", MHC_PARAM, MHC_OUT},
+             {"grad_w_k", "CA", MHC_PARAM, MHC_OUT},
+             {"grad_w_v", "CA", MHC_PARAM, MHC_OUT},
+             {"grad_w_o", "AC", MHC_PARAM, MHC_OUT}},
+    .supports = supports,
+    .work_bytes = backward_work,
+    .flops = backward_flops,
+    .tolerance = NAME(tolerance),
+    .run = backward,
+};

@@ -1,0 +1,104 @@
+/* Branch `linear`: y = RMSNorm(u).w, and the RMSNorm of all branches. Keeps nothing: the backward normalises again. */
+#include "cpu_ref/branch.h"
+
+void NAME(normalise)(const struct mhc_case *c, const real *u, const real *gain, real *r, real *v) {
+    int64_t C = c->C;
+#pragma omp parallel for schedule(static)
+    for (int64_t t = 0; t < c->T; t++) {
+        r[t] = NAME(rms)(u + t * C, C, c->rms_eps);
+        for (int64_t k = 0; k < C; k++)
+            v[t * C + k] = r[t] == 0 ? 0 : u[t * C + k] / r[t] * gain[k];
+    }
+}
+
+void NAME(normalise_backward)(const struct mhc_case *c, const real *u, const real *gain, const real *r,
+                              const real *grad_v, real *grad_u, real *grad_gain) {
+    int64_t C = c->C;
+#pragma omp parallel
+    {
+#pragma omp for schedule(static)
+        for (int64_t t = 0; t < c->T; t++) {
+            const real *in = u + t * C, *g = grad_v + t * C;
+            real *out = grad_u + t * C, inverse = r[t] == 0 ? 0 : 1 / r[t], sum = 0;
+            for (int64_t k = 0; k < C; k++) {
+                out[k] = g[k] * gain[k] * inverse;
+                sum += out[k] * (in[k] * inverse);
+            }
+            for (int64_t k = 0; k < C; k++)
+                out[k] -= in[k] * inverse * (sum / (real)C);
+        }
+        /* A block of channels a task, tokens in their order. */
+#pragma omp for schedule(static)
+        for (int64_t from = 0; from < C; from += 64) {
+            double sum[64] = {0};
+            int64_t count = C - from < 64 ? C - from : 64;
+            for (int64_t t = 0; t < c->T; t++)
+                for (int64_t k = 0; k < count; k++)
+                    sum[k] += r[t] == 0 ? 0 : (double)grad_v[t * C + from + k] * (u[t * C + from + k] / r[t]);
+            for (int64_t k = 0; k < count; k++)
+                grad_gain[from + k] = (real)sum[k];
+        }
+    }
+}
+
+static int forward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
+    (void)context, (void)queue, (void)save;
+    real *v = work, *r = v + c->T * c->C;
+    NAME(normalise)(c, arg[0], arg[1], r, v);
+    NAME(gemm_parallel)(NO_TRANSPOSE, NO_TRANSPOSE, c->T, c->C, c->C, 1, v, c->C, arg[2], c->C, 0, arg[3], c->C);
+    return 0;
+}
+
+static int backward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
+    (void)context, (void)queue, (void)save;
+    const real *u = arg[0], *gain = arg[1], *w = arg[2], *grad_y = arg[3];
+    int64_t T = c->T, C = c->C;
+    real *v = work, *grad_v = v + T * C, *r = grad_v + T * C;
+    NAME(normalise)(c, u, gain, r, v);
+    NAME(gemm_parallel)(TRANSPOSE, NO_TRANSPOSE, C, C, T, 1, v, C, grad_y, C, 0, arg[6], C);
+    NAME(gemm_parallel)(NO_TRANSPOSE, TRANSPOSE, T, C, C, 1, grad_y, C, w, C, 0, grad_v, C);
+    NAME(normalise_backward)(c, u, gain, r, grad_v, arg[4], arg[5]);
+    return 0;
+}
+
+static int64_t forward_work(const struct mhc_case *c) {
+    return (int64_t)sizeof(real) * c->T * (c->C + 1);
+}
+static int64_t backward_work(const struct mhc_case *c) {
+    return (int64_t)sizeof(real) * c->T * (2 * c->C + 1);
+}
+static double forward_flops(const struct mhc_case *c) {
+    return 2.0 * (double)(c->T * c->C) * (double)(c->C + 2);
+}
+static double backward_flops(const struct mhc_case *c) {
+    return 4.0 * (double)(c->T * c->C) * (double)(c->C + 3);
+}
+
+const struct mhc_row NAME(linear_forward) = {
+    .name = "linear.forward",
+    .args = {{"u", "TC", MHC_STREAM, MHC_IN},
+             {"gain", "C", MHC_PARAM, MHC_IN},
+             {"w", "CC", MHC_PARAM, MHC_IN},
+             {"y", "TC", MHC_STREAM, MHC_OUT}},
+    .supports = NAME(supports),
+    .work_bytes = forward_work,
+    .flops = forward_flops,
+    .tolerance = NAME(tolerance),
+    .run = forward,
+};
+
+const struct mhc_row NAME(linear_backward) = {
+    .name = "linear.backward",
+    .args = {{"u", "TC", MHC_STREAM, MHC_IN},
+             {"gain", "C", MHC_PARAM, MHC_IN},
+             {"w", "CC", MHC_PARAM, MHC_IN},
+             {"grad_y", "TC", MHC_STREAM, MHC_IN},
+             {"grad_u", "TC", MHC_STREAM, MHC_OUT},
+             {"grad_gain", "C", MHC_PARAM, MHC_OUT},
+             {"grad_w", "CC", MHC_PARAM, MHC_OUT}},
+    .supports = NAME(supports),
+    .work_bytes = backward_work,
+    .flops = backward_flops,
+    .tolerance = NAME(tolerance),
+    .run = backward,
+};

@@ -1,0 +1,126 @@
+/* Branch `mlp`: v = RMSNorm(u), y = f(v).w_down, with f(v) = gelu(v.w_up) (exact, by erf) or silu(v.w_gate) * (v.w_up).
+ * Keeps the pre-activations: up [T][hidden] and, for SwiGLU, gate [T][hidden]. */
+#include "cpu_ref/branch.h"
+
+static bool supports(const struct mhc_case *c, const char **why) {
+    if (c->hidden < 1)
+        return *why = "hidden must be at least 1", false;
+    return NAME(supports)(c, why);
+}
+
+/* activation and its derivatives with respect to up and gate. */
+static real activate(int swiglu, real up, real gate, real *by_up, real *by_gate) {
+    if (swiglu) {
+        real s = 1 / (1 + (real)exp(-gate)), silu = gate * s;
+        *by_up = silu;
+        *by_gate = up * s * (1 + gate * (1 - s));
+        return silu * up;
+    }
+    real cdf = (real)(0.5 * erfc(-up * 0.70710678118654752)), pdf = (real)(0.39894228040143268 * exp(-0.5 * up * up));
+    *by_up = cdf + up * pdf;
+    *by_gate = 0;
+    return up * cdf;
+}
+
+static int forward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
+    (void)context, (void)queue;
+    const real *u = arg[0], *gain = arg[1], *w_gate = arg[2], *w_up = arg[3], *w_down = arg[4];
+    int64_t T = c->T, C = c->C, H = c->hidden;
+    int swiglu = c->activation == MHC_SWIGLU;
+    real *up = save, *gate = up + T * H, *v = work, *r = v + T * C, *hidden = r + T;
+    NAME(normalise)(c, u, gain, r, v);
+    NAME(gemm_parallel)(NO_TRANSPOSE, NO_TRANSPOSE, T, H, C, 1, v, C, w_up, H, 0, up, H);
+    if (swiglu)
+        NAME(gemm_parallel)(NO_TRANSPOSE, NO_TRANSPOSE, T, H, C, 1, v, C, w_gate, H, 0, gate, H);
+#pragma omp parallel for schedule(static)
+    for (int64_t k = 0; k < T * H; k++) {
+        real by_up, by_gate;
+        hidden[k] = activate(swiglu, up[k], swiglu ? gate[k] : 0, &by_up, &by_gate);
+    }
+    NAME(gemm_parallel)(NO_TRANSPOSE, NO_TRANSPOSE, T, C, H, 1, hidden, H, w_down, C, 0, arg[5], C);
+    return 0;
+}
+
+static int backward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
+    (void)context, (void)queue;
+    const real *u = arg[0], *gain = arg[1], *w_gate = arg[2], *w_up = arg[3], *w_down = arg[4], *grad_y = arg[5];
+    int64_t T = c->T, C = c->C, H = c->hidden;
+    int swiglu = c->activation == MHC_SWIGLU;
+    const real *up = save, *gate = up + T * H;
+    real *v = work, *grad_v = v + T * C, *r = grad_v + T * C, *hidden = r + T, *grad_up = hidden + T * H;
+    real *grad_gate = grad_up + T * H;
+    NAME(normalise)(c, u, gain, r, v);
+    NAME(gemm_parallel)(NO_TRANSPOSE, TRANSPOSE, T, H, C, 1, grad_y, C, w_down, C, 0, grad_up, H);
+#pragma omp parallel for schedule(static)
+    for (int64_t k = 0; k < T * H; k++) {
+        real by_up, by_gate, g = grad_up[k];
+        hidden[k] = activate(swiglu, up[k], swiglu ? gate[k] : 0, &by_up, &by_gate);
+        grad_up[k] = g * by_up;
+        if (swiglu)
+            grad_gate[k] = g * by_gate;
+    }
+    NAME(gemm_parallel)(TRANSPOSE, NO_TRANSPOSE, H, C, T, 1, hidden, H, grad_y, C, 0, arg[10], C);
+    NAME(gemm_parallel)(TRANSPOSE, NO_TRANSPOSE, C, H, T, 1, v, C, grad_up, H, 0, arg[9], H);
+    NAME(gemm_parallel)(NO_TRANSPOSE, TRANSPOSE, T, C, H, 1, grad_up, H, w_up, H, 0, grad_v, C);
+    if (swiglu) {
+        NAME(gemm_parallel)(TRANSPOSE, NO_TRANSPOSE, C, H, T, 1, v, C, grad_gate, H, 0, arg[8], H);
+        NAME(gemm_parallel)(NO_TRANSPOSE, TRANSPOSE, T, C, H, 1, grad_gate, H, w_gate, H, 1, grad_v, C);
+    }
+    NAME(normalise_backward)(c, u, gain, r, grad_v, arg[6], arg[7]);
+    return 0;
+}
+
+static int64_t matrices(const struct mhc_case *c) {
+    return c->activation == MHC_SWIGLU ? 3 : 2;
+}
+static int64_t save_bytes(const struct mhc_case *c) {
+    return (int64_t)sizeof(real) * c->T * c->hidden * (matrices(c) - 1);
+}
+static int64_t forward_work(const struct mhc_case *c) {
+    return (int64_t)sizeof(real) * c->T * (c->C + 1 + c->hidden);
+}
+static int64_t backward_work(const struct mhc_case *c) {
+    return (int64_t)sizeof(real) * c->T * (2 * c->C + 1 + matrices(c) * c->hidden);
+}
+static double forward_flops(const struct mhc_case *c) {
+    return 2.0 * (double)(c->T * c->C) * (double)(c->hidden * matrices(c));
+}
+static double backward_flops(const struct mhc_case *c) {
+    return 2 * forward_flops(c);
+}
+
+const struct mhc_row NAME(mlp_forward) = {
+    .name = "mlp.forward",
+    .args = {{"u", "TC", MHC_STREAM, MHC_IN},
+             {"gain", "C", MHC_PARAM, MHC_IN},
+             {"w_gate", "CG", MHC_PARAM, MHC_IN},
+             {"w_up", "CH", MHC_PARAM, MHC_IN},
+             {"w_down", "HC", MHC_PARAM, MHC_IN},
+             {"y", "TC", MHC_STREAM, MHC_OUT}},
+    .supports = supports,
+    .save_bytes = save_bytes,
+    .work_bytes = forward_work,
+    .flops = forward_flops,
+    .tolerance = NAME(tolerance),
+    .run = forward,
+};
+
+const struct mhc_row NAME(mlp_backward) = {
+    .name = "mlp.backward",
+    .args = {{"u", "TC", MHC_STREAM, MHC_IN},
+             {"gain", "C", MHC_PARAM, MHC_IN},
+             {"w_gate", "CG", MHC_PARAM, MHC_IN},
+             {"w_up", "CH", MHC_PARAM, MHC_IN},
+             {"w_down", "HC", MHC_PARAM, MHC_IN},
+             {"grad_y", "TC", MHC_STREAM, MHC_IN},
+             {"grad_u", "TC", MHC_STREAM, MHC_OUT},
+             {"grad_gain", "C", MHC_PARAM, MHC_OUT},
+             {"grad_w_gate", "CG", MHC_PARAM, MHC_OUT},
+             {"grad_w_up", "CH", MHC_PARAM, MHC_OUT},
+             {"grad_w_down", "HC", MHC_PARAM, MHC_OUT}},
+    .supports = supports,
+    .work_bytes = backward_work,
+    .flops = backward_flops,
+    .tolerance = NAME(tolerance),
+    .run = backward,
+};

@@ -1,0 +1,306 @@
+/* HC as the mHC paper restates it (Eq. 5), dynamic and static.
+ *
+ *   r_i = sqrt(mean(x_i^2) + rms_eps) of each stream      product_im = <theta_m, x_i> / r_i, m = pre, post, res_0 .. res_(n-1)
+ *   pre_i = alpha_pre tanh(product_i,pre) + b_pre_i       post likewise
+ *   res_ai = alpha_res tanh(product_i,res_a) + b_res_ai   (column i depends on its source stream alone)
+ *
+ * Static HC is the b alone, the same for every token. Backward, z = dL/dproduct: with q = z / r,
+ *   grad_theta_m = sum q_im x_i;  grad_x_i gains sum_m q_im theta_m - x_i (sum_m q_im product_im) / (C r_i).
+ * Kept from forward to backward: product [T][n][n+2] and r [T][n]. */
+#include "cpu_ref/connection.h"
+
+#include <omp.h>
+
+#define BLOCK 64
+
+struct hc {
+    const struct mhc_case *c;
+    int64_t n, C, D, maps; /* maps = n + 2: pre, post, rows of res */
+    const real *x, *g, *y, *du, *b_pre, *b_post, *b_res, *alpha;
+    real *theta; /* [maps][C] */
+    real *u, *pre, *post, *res, *product, *r, *q, *dx;
+};
+
+static struct hc problem(const struct mhc_case *c, void *save, void *work) {
+    int64_t maps = c->n + 2;
+    return (struct hc){.c = c, .n = c->n, .C = c->C, .D = c->n * c->C, .maps = maps, .theta = work,
+                       .product = save, .r = (real *)save + c->T * c->n * maps};
+}
+
+/* theta_pre, theta_post [C] and theta_res [n][C] one behind the other, for one GEMM. */
+static void gather_theta(const struct hc *h, const real *pre, const real *post, const real *res) {
+    memcpy(h->theta, pre, (size_t)h->C * sizeof(real));
+    memcpy(h->theta + h->C, post, (size_t)h->C * sizeof(real));
+    memcpy(h->theta + 2 * h->C, res, (size_t)(h->n * h->C) * sizeof(real));
+}
+
+/* The coefficient that map m has of stream i, where `field` holds token t's pre, post and res. */
+static real *coefficient(const struct hc *h, int64_t t, int64_t i, int64_t m, real *pre, real *post, real *res) {
+    int64_t n = h->n;
+    return m == 0 ? pre + t * n + i : m == 1 ? post + t * n + i : res + t * n * n + (m - 2) * n + i;
+}
+
+static void pre_block(const struct hc *h, int64_t from, int64_t to) {
+    int64_t n = h->n, C = h->C, maps = h->maps;
+    NAME(gemm)(NO_TRANSPOSE, TRANSPOSE, (to - from) * n, maps, C, 1, h->x + from * h->D, C, h->theta, C, 0,
+               h->product + from * n * maps, maps);
+    for (int64_t t = from; t < to; t++) {
+        for (int64_t i = 0; i < n; i++) {
+            real r = NAME(rms)(h->x + t * h->D + i * C, C, h->c->rms_eps), *product = h->product + (t * n + i) * maps;
+            h->r[t * n + i] = r;
+            for (int64_t m = 0; m < maps; m++) {
+                product[m] = r == 0 ? 0 : product[m] / r;
+                real b = m == 0 ? h->b_pre[i] : m == 1 ? h->b_post[i] : h->b_res[(m - 2) * n + i];
+                *coefficient(h, t, i, m, h->pre, h->post, h->res) =
+                    h->alpha[m < 2 ? m : 2] * (real)tanh(product[m]) + b;
+            }
+        }
+        NAME(aggregate)(n, C, h->x + t * h->D, h->pre + t * n, h->u + t * C);
+    }
+}
+
+/* Gradients of a token's coefficients, [n] [n] [n][n]. */
+static void token_gradients(const struct hc *h, int64_t t, real *dpre, real *dpost, real *dres) {
+    NAME(coefficient_gradients)(h->n, h->C, h->x + t * h->D, h->y + t * h->C, h->g + t * h->D, h->du + t * h->C, dpre,
+                                dpost, dres);
+}
+
+/* q and grad_x of tokens [from, to); the gradients of their coefficients go to dcoef [T][n (n+2)] for the sums. */
+static void backward_block(const struct hc *h, int64_t from, int64_t to, real *dcoef) {
+    int64_t n = h->n, C = h->C, maps = h->maps;
+    for (int64_t t = from; t < to; t++) {
+        real *d = dcoef + t * n * maps;
+        token_gradients(h, t, d, d + n, d + 2 * n);
+        NAME(stream_gradient)(n, C, h->g + t * h->D, h->du + t * C, h->pre + t * n, h->res + t * n * n, h->dx + t * h->D);
+        for (int64_t i = 0; i < n; i++) {
+            real r = h->r[t * n + i], through_norm = 0, *q = h->q + (t * n + i) * maps;
+            const real *product = h->product + (t * n + i) * maps;
+            for (int64_t m = 0; m < maps; m++) {
+                real s = (real)tanh(product[m]);
+                q[m] = r == 0 ? 0 : h->alpha[m < 2 ? m : 2] * *coefficient(h, 0, i, m, d, d + n, d + 2 * n) * (1 - s * s) / r;
+                through_norm += q[m] * product[m];
+            }
+            real factor = r == 0 ? 0 : through_norm / ((real)C * r), *dx = h->dx + t * h->D + i * C;
+            const real *x = h->x + t * h->D + i * C;
+            for (int64_t k = 0; k < C; k++)
+                dx[k] -= factor * x[k];
+        }
+    }
+    NAME(gemm)(NO_TRANSPOSE, NO_TRANSPOSE, (to - from) * n, C, maps, 1, h->q + from * n * maps, maps, h->theta, C, 1,
+               h->dx + from * h->D, C);
+}
+
+/* grad_b_* and, if wanted, grad_alpha: sums over tokens in their order. */
+static void small_gradients(const struct hc *h, const real *dcoef, real *db_pre, real *db_post, real *db_res, real *dalpha) {
+    int64_t n = h->n, maps = h->maps;
+    double sum[MHC_MAX_STREAMS * (MHC_MAX_STREAMS + 2)] = {0}, sum_alpha[3] = {0};
+    for (int64_t t = 0; t < h->c->T; t++) {
+        const real *d = dcoef + t * n * maps;
+        for (int64_t k = 0; k < n * maps; k++)
+            sum[k] += d[k];
+        for (int64_t i = 0; i < n && dalpha; i++)
+            for (int64_t m = 0; m < maps; m++) {
+                double slope = d[m < 2 ? m * n + i : 2 * n + (m - 2) * n + i];
+                sum_alpha[m < 2 ? m : 2] += slope * tanh((double)h->product[(t * n + i) * maps + m]);
+            }
+    }
+    for (int64_t k = 0; k < n; k++) {
+        db_pre[k] = (real)sum[k];
+        db_post[k] = (real)sum[n + k];
+    }
+    for (int64_t k = 0; k < n * n; k++)
+        db_res[k] = (real)sum[2 * n + k];
+    for (int p = 0; p < 3 && dalpha; p++)
+        dalpha[p] = (real)sum_alpha[p];
+}
+
+static int hc_pre(void *context, void *queue, const struct mhc_case *c, void *const a[], void *save, void *work) {
+    (void)context, (void)queue;
+    struct hc h = problem(c, save, work);
+    h.x = a[0], h.b_pre = a[4], h.b_post = a[5], h.b_res = a[6], h.alpha = a[7];
+    h.u = a[8], h.pre = a[9], h.post = a[10], h.res = a[11];
+    gather_theta(&h, a[1], a[2], a[3]);
+#pragma omp parallel for schedule(dynamic)
+    for (int64_t from = 0; from < c->T; from += BLOCK)
+        pre_block(&h, from, from + BLOCK < c->T ? from + BLOCK : c->T);
+    return 0;
+}
+
+static int hc_backward(void *context, void *queue, const struct mhc_case *c, void *const a[], void *save, void *work) {
+    (void)context, (void)queue;
+    struct hc h = problem(c, save, work);
+    h.g = a[0], h.x = a[1], h.y = a[2], h.du = a[3], h.pre = a[4], h.post = a[5], h.res = a[6], h.alpha = a[10];
+    h.dx = a[11];
+    h.q = h.theta + h.maps * h.C;
+    real *dcoef = h.q + c->T * h.n * h.maps, *dtheta = dcoef + c->T * h.n * h.maps;
+    gather_theta(&h, a[7], a[8], a[9]);
+#pragma omp parallel for schedule(dynamic)
+    for (int64_t from = 0; from < c->T; from += BLOCK)
+        backward_block(&h, from, from + BLOCK < c->T ? from + BLOCK : c->T, dcoef);
+    small_gradients(&h, dcoef, a[15], a[16], a[17], a[18]);
+    NAME(gemm_parallel)(TRANSPOSE, NO_TRANSPOSE, h.maps, h.C, c->T * h.n, 1, h.q, h.maps, h.x, h.C, 0, dtheta, h.C);
+    memcpy(a[12], dtheta, (size_t)h.C * sizeof(real));
+    memcpy(a[13], dtheta + h.C, (size_t)h.C * sizeof(real));
+    memcpy(a[14], dtheta + 2 * h.C, (size_t)(h.n * h.C) * sizeof(real));
+    return 0;
+}
+
+static int static_pre(void *context, void *queue, const struct mhc_case *c, void *const a[], void *save, void *work) {
+    (void)context, (void)queue, (void)save, (void)work;
+    const real *x = a[0];
+    real *u = a[4], *pre = a[5], *post = a[6], *res = a[7];
+    int64_t n = c->n, C = c->C;
+#pragma omp parallel for schedule(static)
+    for (int64_t t = 0; t < c->T; t++) {
+        memcpy(pre + t * n, a[1], (size_t)n * sizeof(real));
+        memcpy(post + t * n, a[2], (size_t)n * sizeof(real));
+        memcpy(res + t * n * n, a[3], (size_t)(n * n) * sizeof(real));
+        NAME(aggregate)(n, C, x + t * n * C, pre + t * n, u + t * C);
+    }
+    return 0;
+}
+
+static int static_backward(void *context, void *queue, const struct mhc_case *c, void *const a[], void *save, void *work) {
+    (void)context, (void)queue, (void)save;
+    struct hc h = problem(c, NULL, NULL);
+    h.g = a[0], h.x = a[1], h.y = a[2], h.du = a[3], h.pre = a[4], h.res = a[5], h.dx = a[6];
+    real *dcoef = work;
+#pragma omp parallel for schedule(static)
+    for (int64_t t = 0; t < c->T; t++) {
+        real *d = dcoef + t * h.n * h.maps;
+        token_gradients(&h, t, d, d + h.n, d + 2 * h.n);
+        NAME(stream_gradient)(h.n, h.C, h.g + t * h.D, h.du + t * h.C, h.pre + t * h.n, h.res + t * h.n * h.n,
+                              h.dx + t * h.D);
+    }
+    small_gradients(&h, dcoef, a[7], a[8], a[9], NULL);
+    return 0;
+}
+
+static int64_t hc_save(const struct mhc_case *c) {
+    return (int64_t)sizeof(real) * c->T * c->n * (c->n + 3);
+}
+static int64_t hc_pre_work(const struct mhc_case *c) {
+    return (int64_t)sizeof(real) * (c->n + 2) * c->C;
+}
+static int64_t hc_backward_work(const struct mhc_case *c) {
+    return (int64_t)sizeof(real) * 2 * (c->n + 2) * (c->C + c->T * c->n);
+}
+static int64_t static_backward_work(const struct mhc_case *c) {
+    return (int64_t)sizeof(real) * c->T * c->n * (c->n + 2);
+}
+
+static double pre_flops(const struct mhc_case *c) {
+    return 2.0 * (double)(c->T * c->n * c->C) * (double)(c->n + 4);
+}
+static double backward_flops(const struct mhc_case *c) {
+    return 2.0 * (double)(c->T * c->n * c->C) * (double)(2 * (c->n + 2) + 2 * c->n + 4);
+}
+static double static_backward_flops(const struct mhc_case *c) {
+    return 2.0 * (double)(c->T * c->n * c->C) * (double)(2 * c->n + 3);
+}
+
+const struct mhc_row NAME(hc_pre) = {
+    .name = "hc.pre",
+    .args = {{"x", "TnC", MHC_STREAM, MHC_IN},
+             {"theta_pre", "C", MHC_PARAM, MHC_IN},
+             {"theta_post", "C", MHC_PARAM, MHC_IN},
+             {"theta_res", "nC", MHC_PARAM, MHC_IN},
+             {"b_pre", "n", MHC_PARAM, MHC_IN},
+             {"b_post", "n", MHC_PARAM, MHC_IN},
+             {"b_res", "nn", MHC_PARAM, MHC_IN},
+             {"alpha", "3", MHC_PARAM, MHC_IN},
+             {"u", "TC", MHC_STREAM, MHC_OUT},
+             {"pre", "Tn", MHC_COEF, MHC_OUT},
+             {"post", "Tn", MHC_COEF, MHC_OUT},
+             {"res", "Tnn", MHC_COEF, MHC_OUT}},
+    .supports = NAME(supports),
+    .save_bytes = hc_save,
+    .work_bytes = hc_pre_work,
+    .flops = pre_flops,
+    .tolerance = NAME(tolerance),
+    .run = hc_pre,
+};
+
+POST_ROW(hc);
+POST_BACKWARD_Y_ROW(hc);
+
+const struct mhc_row NAME(hc_backward) = {
+    .name = "hc.backward",
+    .args = {{"grad_x_next", "TnC", MHC_STREAM, MHC_IN},
+             {"x", "TnC", MHC_STREAM, MHC_IN},
+             {"y", "TC", MHC_STREAM, MHC_IN},
+             {"grad_u", "TC", MHC_STREAM, MHC_IN},
+             {"pre", "Tn", MHC_COEF, MHC_IN},
+             {"post", "Tn", MHC_COEF, MHC_IN},
+             {"res", "Tnn", MHC_COEF, MHC_IN},
+             {"theta_pre", "C", MHC_PARAM, MHC_IN},
+             {"theta_post", "C", MHC_PARAM, MHC_IN},
+             {"theta_res", "nC", MHC_PARAM, MHC_IN},
+             {"alpha", "3", MHC_PARAM, MHC_IN},
+             {"grad_x", "TnC", MHC_STREAM, MHC_OUT},
+             {"grad_theta_pre", "C", MHC_PARAM, MHC_OUT},
+             {"grad_theta_post", "C", MHC_PARAM, MHC_OUT},
+             {"grad_theta_res", "nC", MHC_PARAM, MHC_OUT},
+             {"grad_b_pre", "n", MHC_PARAM, MHC_OUT},
+             {"grad_b_post", "n", MHC_PARAM, MHC_OUT},
+             {"grad_b_res", "nn", MHC_PARAM, MHC_OUT},
+             {"grad_alpha", "3", MHC_PARAM, MHC_OUT}},
+    .supports = NAME(supports),
+    .work_bytes = hc_backward_work,
+    .flops = backward_flops,
+    .tolerance = NAME(tolerance),
+    .run = hc_backward,
+};
+
+const struct mhc_row NAME(static_pre) = {
+    .name = "hc-static.pre",
+    .args = {{"x", "TnC", MHC_STREAM, MHC_IN},
+             {"b_pre", "n", MHC_PARAM, MHC_IN},
+             {"b_post", "n", MHC_PARAM, MHC_IN},
+             {"b_res", "nn", MHC_PARAM, MHC_IN},
+             {"u", "TC", MHC_STREAM, MHC_OUT},
+             {"pre", "Tn", MHC_COEF, MHC_OUT},
+             {"post", "Tn", MHC_COEF, MHC_OUT},
+             {"res", "Tnn", MHC_COEF, MHC_OUT}},
+    .supports = NAME(supports),
+    .flops = NAME(post_backward_y_flops),
+    .tolerance = NAME(tolerance),
+    .run = static_pre,
+};
+
+const struct mhc_row NAME(static_post) = {
+    .name = "hc-static.post",
+    .args = POST_ARGS,
+    .supports = NAME(supports),
+    .flops = NAME(post_flops),
+    .tolerance = NAME(tolerance),
+    .run = NAME(post_run),
+};
+
+const struct mhc_row NAME(static_post_backward_y) = {
+    .name = "hc-static.post_backward_y",
+    .args = POST_BACKWARD_Y_ARGS,
+    .supports = NAME(supports),
+    .flops = NAME(post_backward_y_flops),
+    .tolerance = NAME(tolerance),
+    .run = NAME(post_backward_y_run),
+};
+
+const struct mhc_row NAME(static_backward) = {
+    .name = "hc-static.backward",
+    .args = {{"grad_x_next", "TnC", MHC_STREAM, MHC_IN},
+             {"x", "TnC", MHC_STREAM, MHC_IN},
+             {"y", "TC", MHC_STREAM, MHC_IN},
+             {"grad_u", "TC", MHC_STREAM, MHC_IN},
+             {"pre", "Tn", MHC_COEF, MHC_IN},
+             {"res", "Tnn", MHC_COEF, MHC_IN},
+             {"grad_x", "TnC", MHC_STREAM, MHC_OUT},
+             {"grad_b_pre", "n", MHC_PARAM, MHC_OUT},
+             {"grad_b_post", "n", MHC_PARAM, MHC_OUT},
+             {"grad_b_res", "nn", MHC_PARAM, MHC_OUT}},
+    .supports = NAME(supports),
+    .work_bytes = static_backward_work,
+    .flops = static_backward_flops,
+    .tolerance = NAME(tolerance),
+    .run = static_backward,
+};

@@ -1,0 +1,10 @@
+/* The CPU backends that are linked into the program. libmhc_cpu.so exports the rows of both as one `mhc_library`. */
+#ifndef LIBRARY_H
+#define LIBRARY_H
+
+#include "cpu_ref/mhc.h"
+
+extern const struct mhc_library mhc_cpu64; /* the oracle: float64 */
+extern const struct mhc_library mhc_cpu32; /* the path people time: float32 */
+
+#endif

@@ -1,0 +1,348 @@
+/* mHC (Eq. 7-9, computed in the order of Eq. 14-19) and identity HC (the same with res = I, no third part).
+ *
+ *   r = sqrt(mean(x^2) + rms_eps) over all nC     product = x.phi / r     logits = alpha_part * product + b
+ *   pre = sigmoid (+ sinkhorn_eps in v4)          post = 2 sigmoid        res = Sinkhorn
+ *
+ * Backward, z = dL/dlogits: grad_b = sum_t z; grad_alpha = sum z * product; with q = alpha * z / r,
+ *   grad_phi = sum_t x^T q;  grad_x gains q.phi^T - x * (sum_k alpha z product) / (nC r^2).
+ * Kept from forward to backward: product [T][columns] and r [T]. Tokens go in blocks of BLOCK, each a task of a thread. */
+#include "cpu_ref/connection.h"
+#include "cpu_ref/sinkhorn.h"
+
+#include <omp.h>
+
+#define BLOCK 64
+
+/* The arrays of one call, under the names of the header. */
+struct mhc {
+    const struct mhc_case *c;
+    bool identity;
+    int64_t n, C, D, columns; /* D = nC; columns of phi: pre, post and, unless identity, res */
+    real pre_eps;
+    const real *x, *phi, *b, *alpha, *g, *y, *du; /* g = grad_x_next, du = grad_u */
+    real *u, *pre, *post, *res, *product, *r, *z, *q, *dx;
+};
+
+static int64_t column_count(const struct mhc_case *c, bool identity) {
+    return identity ? 2 * c->n : c->n * c->n + 2 * c->n;
+}
+
+static struct mhc problem(const struct mhc_case *c, bool identity, void *save) {
+    int64_t columns = column_count(c, identity);
+    return (struct mhc){.c = c, .identity = identity, .n = c->n, .C = c->C, .D = c->n * c->C, .columns = columns,
+                        .pre_eps = c->convention == MHC_V4 ? (real)c->sinkhorn_eps : 0,
+                        .product = save, .r = (real *)save + c->T * columns};
+}
+
+static real sigmoid(real x) {
+    return 1 / (1 + (real)exp(-x));
+}
+
+/* Part of column k: 0 pre, 1 post, 2 res. */
+static int part(const struct mhc *m, int64_t k) {
+    return k < m->n ? 0 : k < 2 * m->n ? 1 : 2;
+}
+
+static real logit(const struct mhc *m, int64_t t, int64_t k) {
+    return m->alpha[part(m, k)] * m->product[t * m->columns + k] + m->b[k];
+}
+
+/* product and r of tokens [from, to). */
+static void normalised_product(const struct mhc *m, int64_t from, int64_t to) {
+    NAME(gemm)(NO_TRANSPOSE, NO_TRANSPOSE, to - from, m->columns, m->D, 1, m->x + from * m->D, m->D, m->phi, m->columns,
+               0, m->product + from * m->columns, m->columns);
+    for (int64_t t = from; t < to; t++) {
+        m->r[t] = NAME(rms)(m->x + t * m->D, m->D, m->c->rms_eps);
+        for (int64_t k = 0; k < m->columns; k++)
+            m->product[t * m->columns + k] = m->r[t] == 0 ? 0 : m->product[t * m->columns + k] / m->r[t];
+    }
+}
+
+/* The logits of res of tokens [from, to), matrix after matrix. */
+static void res_logits(const struct mhc *m, int64_t from, int64_t to, real *logits) {
+    for (int64_t t = from; t < to; t++)
+        for (int64_t k = 0; k < m->n * m->n; k++)
+            *logits++ = logit(m, t, 2 * m->n + k);
+}
+
+static void pre_block(const struct mhc *m, int64_t from, int64_t to) {
+    int64_t n = m->n;
+    normalised_product(m, from, to);
+    for (int64_t t = from; t < to; t++) {
+        for (int64_t i = 0; i < n; i++) {
+            m->pre[t * n + i] = sigmoid(logit(m, t, i)) + m->pre_eps;
+            m->post[t * n + i] = 2 * sigmoid(logit(m, t, n + i));
+        }
+        NAME(aggregate)(n, m->C, m->x + t * m->D, m->pre + t * n, m->u + t * m->C);
+    }
+    if (m->identity)
+        return;
+    real logits[BLOCK * MHC_MAX_STREAMS * MHC_MAX_STREAMS];
+    res_logits(m, from, to, logits);
+    NAME(sinkhorn_tokens)(m->c, logits, n * n, m->res + from * n * n, 0, to - from);
+}
+
+static void pre_all(const struct mhc *m) {
+#pragma omp parallel for schedule(dynamic)
+    for (int64_t from = 0; from < m->c->T; from += BLOCK)
+        pre_block(m, from, from + BLOCK < m->c->T ? from + BLOCK : m->c->T);
+}
+
+/* z of tokens [from, to), from the products of streams and gradients. */
+static void logit_gradients(const struct mhc *m, int64_t from, int64_t to, void *history) {
+    int64_t n = m->n;
+    real dres[BLOCK * MHC_MAX_STREAMS * MHC_MAX_STREAMS], logits[BLOCK * MHC_MAX_STREAMS * MHC_MAX_STREAMS];
+    for (int64_t t = from; t < to; t++) {
+        real dpre[MHC_MAX_STREAMS], dpost[MHC_MAX_STREAMS], *z = m->z + t * m->columns;
+        NAME(coefficient_gradients)(n, m->C, m->x + t * m->D, m->y + t * m->C, m->g + t * m->D, m->du + t * m->C, dpre,
+                                    dpost, m->identity ? NULL : dres + (t - from) * n * n);
+        for (int64_t i = 0; i < n; i++) {
+            real s = m->pre[t * n + i] - m->pre_eps, p = m->post[t * n + i];
+            z[i] = dpre[i] * s * (1 - s);
+            z[n + i] = dpost[i] * p * (1 - p / 2);
+        }
+    }
+    if (m->identity || from >= to)
+        return;
+    res_logits(m, from, to, logits);
+    real dlogits[BLOCK * MHC_MAX_STREAMS * MHC_MAX_STREAMS];
+    NAME(sinkhorn_backward_tokens)(m->c, logits, n * n, dres, dlogits, 0, to - from, history);
+    for (int64_t t = from; t < to; t++)
+        memcpy(m->z + t * m->columns + 2 * n, dlogits + (t - from) * n * n, (size_t)(n * n) * sizeof(real));
+}
+
+/* z, q and grad_x of tokens [from, to). */
+static void backward_block(const struct mhc *m, int64_t from, int64_t to, void *history) {
+    int64_t n = m->n, D = m->D;
+    logit_gradients(m, from, to, history);
+    for (int64_t t = from; t < to; t++) {
+        real through_norm = 0, r = m->r[t], *q = m->q + t * m->columns;
+        for (int64_t k = 0; k < m->columns; k++) {
+            q[k] = r == 0 ? 0 : m->alpha[part(m, k)] * m->z[t * m->columns + k] / r;
+            through_norm += q[k] * m->product[t * m->columns + k];
+        }
+        NAME(stream_gradient)(n, m->C, m->g + t * D, m->du + t * m->C, m->pre + t * n,
+                              m->identity ? NULL : m->res + t * n * n, m->dx + t * D);
+        real factor = r == 0 ? 0 : through_norm / ((real)D * r);
+        for (int64_t k = 0; k < D; k++)
+            m->dx[t * D + k] -= factor * m->x[t * D + k];
+    }
+    NAME(gemm)(NO_TRANSPOSE, TRANSPOSE, to - from, D, m->columns, 1, m->q + from * m->columns, m->columns, m->phi,
+               m->columns, 1, m->dx + from * D, D);
+}
+
+/* grad_b and grad_alpha: sums over tokens, in their order. */
+static void small_gradients(const struct mhc *m, real *db, real *dalpha) {
+    double sum_b[MHC_MAX_STREAMS * (MHC_MAX_STREAMS + 2)] = {0}, sum_alpha[3] = {0};
+    for (int64_t t = 0; t < m->c->T; t++)
+        for (int64_t k = 0; k < m->columns; k++) {
+            double z = m->z[t * m->columns + k];
+            sum_b[k] += z;
+            sum_alpha[part(m, k)] += z * (double)m->product[t * m->columns + k];
+        }
+    for (int64_t k = 0; k < m->columns; k++)
+        db[k] = (real)sum_b[k];
+    for (int p = 0; p < (m->identity ? 2 : 3); p++)
+        dalpha[p] = (real)sum_alpha[p];
+}
+
+static void backward_all(struct mhc *m, real *dphi, real *db, real *dalpha, void *work) {
+    m->z = work;
+    m->q = m->z + m->c->T * m->columns;
+    char *history = (char *)(m->q + m->c->T * m->columns);
+    history += -(uintptr_t)history % 64;
+    int64_t history_bytes = NAME(sinkhorn_history_bytes)(m->c);
+#pragma omp parallel for schedule(dynamic)
+    for (int64_t from = 0; from < m->c->T; from += BLOCK)
+        backward_block(m, from, from + BLOCK < m->c->T ? from + BLOCK : m->c->T,
+                       history + omp_get_thread_num() * history_bytes);
+    small_gradients(m, db, dalpha);
+    NAME(gemm_parallel)(TRANSPOSE, NO_TRANSPOSE, m->D, m->columns, m->c->T, 1, m->x, m->D, m->q, m->columns, 0, dphi,
+                        m->columns);
+}
+
+static int mhc_pre(void *context, void *queue, const struct mhc_case *c, void *const a[], void *save, void *work) {
+    (void)context, (void)queue, (void)work;
+    struct mhc m = problem(c, false, save);
+    m.x = a[0], m.phi = a[1], m.b = a[2], m.alpha = a[3], m.u = a[4], m.pre = a[5], m.post = a[6], m.res = a[7];
+    pre_all(&m);
+    return 0;
+}
+
+static int identity_pre(void *context, void *queue, const struct mhc_case *c, void *const a[], void *save, void *work) {
+    (void)context, (void)queue, (void)work;
+    struct mhc m = problem(c, true, save);
+    m.x = a[0], m.phi = a[1], m.b = a[2], m.alpha = a[3], m.u = a[4], m.pre = a[5], m.post = a[6];
+    pre_all(&m);
+    return 0;
+}
+
+/* The logits of res alone, for those who study them; nothing in a stack needs them. */
+static int mhc_logits(void *context, void *queue, const struct mhc_case *c, void *const a[], void *save, void *work) {
+    (void)context, (void)queue, (void)save;
+    struct mhc m = problem(c, false, work);
+    m.x = a[0], m.phi = a[1], m.b = a[2], m.alpha = a[3];
+    real *logits = a[4];
+#pragma omp parallel for schedule(dynamic)
+    for (int64_t from = 0; from < c->T; from += BLOCK) {
+        int64_t to = from + BLOCK < c->T ? from + BLOCK : c->T;
+        normalised_product(&m, from, to);
+        res_logits(&m, from, to, logits + from * m.n * m.n);
+    }
+    return 0;
+}
+
+static int mhc_backward(void *context, void *queue, const struct mhc_case *c, void *const a[], void *save, void *work) {
+    (void)context, (void)queue;
+    struct mhc m = problem(c, false, save);
+    m.g = a[0], m.x = a[1], m.y = a[2], m.du = a[3], m.pre = a[4], m.post = a[5], m.res = a[6], m.phi = a[7];
+    m.b = a[8], m.alpha = a[9], m.dx = a[10];
+    backward_all(&m, a[11], a[12], a[13], work);
+    return 0;
+}
+
+static int identity_backward(void *context, void *queue, const struct mhc_case *c, void *const a[], void *save,
+                             void *work) {
+    (void)context, (void)queue;
+    struct mhc m = problem(c, true, save);
+    m.g = a[0], m.x = a[1], m.y = a[2], m.du = a[3], m.pre = a[4], m.post = a[5], m.phi = a[6], m.b = a[7];
+    m.alpha = a[8], m.dx = a[9];
+    backward_all(&m, a[10], a[11], a[12], work);
+    return 0;
+}
+
+static int64_t mhc_save(const struct mhc_case *c) {
+    return (int64_t)sizeof(real) * c->T * (column_count(c, false) + 1);
+}
+static int64_t identity_save(const struct mhc_case *c) {
+    return (int64_t)sizeof(real) * c->T * (column_count(c, true) + 1);
+}
+static int64_t mhc_work(const struct mhc_case *c) {
+    return (int64_t)sizeof(real) * c->T * 2 * column_count(c, false) + 64 +
+           omp_get_max_threads() * NAME(sinkhorn_history_bytes)(c);
+}
+static int64_t identity_work(const struct mhc_case *c) {
+    return (int64_t)sizeof(real) * c->T * 2 * column_count(c, true) + 64 +
+           omp_get_max_threads() * NAME(sinkhorn_history_bytes)(c);
+}
+
+/* Product, norm and aggregate; Sinkhorn is counted in its own row and small beside them. */
+static double pre_flops(const struct mhc_case *c) {
+    return 2.0 * (double)(c->T * c->n * c->C) * (double)(column_count(c, false) + 2);
+}
+static double identity_pre_flops(const struct mhc_case *c) {
+    return 2.0 * (double)(c->T * c->n * c->C) * (double)(column_count(c, true) + 2);
+}
+/* Two products with phi's shape; per stream and channel: dres, dpre, dpost, res^T g + pre^T du, the norm. */
+static double backward_flops(const struct mhc_case *c) {
+    return 2.0 * (double)(c->T * c->n * c->C) * (double)(2 * column_count(c, false) + 2 * c->n + 4);
+}
+static double identity_backward_flops(const struct mhc_case *c) {
+    return 2.0 * (double)(c->T * c->n * c->C) * (double)(2 * column_count(c, true) + 4);
+}
+
+const struct mhc_row NAME(mhc_pre) = {
+    .name = "mhc.pre",
+    .args = {{"x", "TnC", MHC_STREAM, MHC_IN},
+             {"phi", "DK", MHC_PARAM, MHC_IN},
+             {"b", "K", MHC_PARAM, MHC_IN},
+             {"alpha", "3", MHC_PARAM, MHC_IN},
+             {"u", "TC", MHC_STREAM, MHC_OUT},
+             {"pre", "Tn", MHC_COEF, MHC_OUT},
+             {"post", "Tn", MHC_COEF, MHC_OUT},
+             {"res", "Tnn", MHC_COEF, MHC_OUT}},
+    .supports = NAME(supports),
+    .save_bytes = mhc_save,
+    .flops = pre_flops,
+    .tolerance = NAME(tolerance),
+    .run = mhc_pre,
+};
+
+const struct mhc_row NAME(mhc_logits) = {
+    .name = "mhc.logits",
+    .args = {{"x", "TnC", MHC_STREAM, MHC_IN},
+             {"phi", "DK", MHC_PARAM, MHC_IN},
+             {"b", "K", MHC_PARAM, MHC_IN},
+             {"alpha", "3", MHC_PARAM, MHC_IN},
+             {"logits", "Tnn", MHC_COEF, MHC_OUT}},
+    .supports = NAME(supports),
+    .work_bytes = mhc_save,
+    .flops = pre_flops,
+    .tolerance = NAME(tolerance),
+    .run = mhc_logits,
+};
+
+POST_ROW(mhc);
+POST_BACKWARD_Y_ROW(mhc);
+
+const struct mhc_row NAME(mhc_backward) = {
+    .name = "mhc.backward",
+    .args = {{"grad_x_next", "TnC", MHC_STREAM, MHC_IN},
+             {"x", "TnC", MHC_STREAM, MHC_IN},
+             {"y", "TC", MHC_STREAM, MHC_IN},
+             {"grad_u", "TC", MHC_STREAM, MHC_IN},
+             {"pre", "Tn", MHC_COEF, MHC_IN},
+             {"post", "Tn", MHC_COEF, MHC_IN},
+             {"res", "Tnn", MHC_COEF, MHC_IN},
+             {"phi", "DK", MHC_PARAM, MHC_IN},
+             {"b", "K", MHC_PARAM, MHC_IN},
+             {"alpha", "3", MHC_PARAM, MHC_IN},
+             {"grad_x", "TnC", MHC_STREAM, MHC_OUT},
+             {"grad_phi", "DK", MHC_PARAM, MHC_OUT},
+             {"grad_b", "K", MHC_PARAM, MHC_OUT},
+             {"grad_alpha", "3", MHC_PARAM, MHC_OUT}},
+    .supports = NAME(supports),
+    .work_bytes = mhc_work,
+    .flops = backward_flops,
+    .tolerance = NAME(tolerance),
+    .run = mhc_backward,
+};
+
+const struct mhc_row NAME(identity_pre) = {
+    .name = "identity.pre",
+    .args = {{"x", "TnC", MHC_STREAM, MHC_IN},
+             {"phi", "DJ", MHC_PARAM, MHC_IN},
+             {"b", "J", MHC_PARAM, MHC_IN},
+             {"alpha", "2", MHC_PARAM, MHC_IN},
+             {"u", "TC", MHC_STREAM, MHC_OUT},
+             {"pre", "Tn", MHC_COEF, MHC_OUT},
+             {"post", "Tn", MHC_COEF, MHC_OUT}},
+    .supports = NAME(supports),
+    .save_bytes = identity_save,
+    .flops = identity_pre_flops,
+    .tolerance = NAME(tolerance),
+    .run = identity_pre,
+};
+
+const struct mhc_row NAME(identity_post) = {
+    .name = "identity.post",
+    .args = POST_IDENTITY_ARGS,
+    .supports = NAME(supports),
+    .flops = NAME(post_backward_y_flops),
+    .tolerance = NAME(tolerance),
+    .run = NAME(post_identity_run),
+};
+
+POST_BACKWARD_Y_ROW(identity);
+
+const struct mhc_row NAME(identity_backward) = {
+    .name = "identity.backward",
+    .args = {{"grad_x_next", "TnC", MHC_STREAM, MHC_IN},
+             {"x", "TnC", MHC_STREAM, MHC_IN},
+             {"y", "TC", MHC_STREAM, MHC_IN},
+             {"grad_u", "TC", MHC_STREAM, MHC_IN},
+             {"pre", "Tn", MHC_COEF, MHC_IN},
+             {"post", "Tn", MHC_COEF, MHC_IN},
+             {"phi", "DJ", MHC_PARAM, MHC_IN},
+             {"b", "J", MHC_PARAM, MHC_IN},
+             {"alpha", "2", MHC_PARAM, MHC_IN},
+             {"grad_x", "TnC", MHC_STREAM, MHC_OUT},
+             {"grad_phi", "DJ", MHC_PARAM, MHC_OUT},
+             {"grad_b", "J", MHC_PARAM, MHC_OUT},
+             {"grad_alpha", "2", MHC_PARAM, MHC_OUT}},
+    .supports = NAME(supports),
+    .work_bytes = identity_work,
+    .flops = identity_backward_flops,
+    .tolerance = NAME(tolerance),
+    .run = identity_backward,
+};

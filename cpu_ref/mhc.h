@@ -1,0 +1,156 @@
+/* The vocabulary every room shares, and the ABI of a library of operations.
+ *
+ * A layer of a residual stack is        x_next = res.x + post^T.y,   y = F(u),   u = pre.x
+ * (mHC, arXiv 2512.24880, Eq. 3). Letters, used everywhere and without synonyms:
+ *
+ *   T  tokens = batch * S     n  streams (expansion)     C  width of one stream     S  sequence length
+ *   L  layers, one connection each; a transformer block has two        t_max  Sinkhorn iterations
+ *
+ * Arrays are row-major: x, x_next [T][n][C]; pre, post [T][n]; res [T][n][n] (row = destination, column = source);
+ * u, y [T][C]; phi [nC][n^2+2n] with the columns pre, post, res. Gradients are called grad_<name>.
+ *
+ * An operation is data: one `struct mhc_row` says what it reads and writes, what it costs and how wrong it may be.
+ * A backend is one `struct mhc_library` of rows. Verify, tests and benchmarks are loops over rows; nobody keeps a
+ * second list. Plain C, no dependency: also included by CUDA sources. */
+#ifndef MHC_H
+#define MHC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define MHC_ABI 1          /* raised when a struct below changes its meaning */
+#define MHC_MAX_STREAMS 16 /* largest n */
+#define MHC_MAX_ARGS 24    /* arguments of one row, the closing empty one included */
+
+enum mhc_type { MHC_F64, MHC_F32, MHC_BF16 };
+
+/* paper: Eq. 7-9, no epsilon. v4: DeepSeek-V4's arithmetic (epsilons, transposed logits). */
+enum mhc_convention { MHC_PAPER, MHC_V4 };
+
+enum mhc_activation { MHC_GELU, MHC_SWIGLU };
+
+/* One problem: shapes, constants and the element type of each role. Unused fields are 0. */
+struct mhc_case {
+    int64_t T, n, C, S;              /* S = 0 means one sequence of T tokens */
+    int64_t hidden, heads, head_dim; /* branches mlp and attention */
+    int64_t t_max;                   /* >= 1 */
+    double rms_eps, sinkhorn_eps;
+    int32_t convention, activation;  /* enum mhc_convention, enum mhc_activation */
+    int32_t stream, coef, param;     /* enum mhc_type of each role */
+};
+
+/* Streams and activations | coefficients of the connection | parameters and their gradients. */
+enum mhc_role { MHC_STREAM, MHC_COEF, MHC_PARAM };
+enum mhc_direction { MHC_IN, MHC_OUT };
+
+/* One array argument. `extents` has a letter per dimension, see mhc_extent(). Names are those of vector files. */
+struct mhc_arg {
+    const char *name, *extents;
+    enum mhc_role role;
+    enum mhc_direction direction;
+};
+
+/* One operation in one implementation.
+ *
+ * `name` is "<kind>.<operation>". Every block kind has the four connection operations
+ *     pre              x, params                              -> u, pre, post, res
+ *     post             x, y, post, res                        -> x_next
+ *     post_backward_y  grad_x_next, post                      -> grad_y
+ *     backward         grad_x_next, x, y, grad_u, coefs, params -> grad_x and every parameter gradient
+ * for the loss <grad_x_next, x_next> + <grad_u, u> with y independent; the caller runs post_backward_y, the branch's
+ * backward, then backward, so res^T.grad_x_next is never stored. A branch has `forward` and `backward`.
+ *
+ * The caller allocates everything, 64-byte aligned; outputs are overwritten, never accumulated into, and never alias
+ * inputs. `save` (save_bytes) is written by pre or forward and read by the matching backward; `work` (work_bytes) is
+ * scratch. run() returns 0, or nonzero when the device failed. */
+struct mhc_row {
+    const char *name;
+    struct mhc_arg args[MHC_MAX_ARGS]; /* ends with an empty name */
+    bool (*supports)(const struct mhc_case *, const char **why);
+    int64_t (*save_bytes)(const struct mhc_case *); /* NULL: none */
+    int64_t (*work_bytes)(const struct mhc_case *); /* NULL: none */
+    double (*traffic)(const struct mhc_case *);     /* bytes that must move once; NULL: every argument once */
+    double (*flops)(const struct mhc_case *);
+    double (*tolerance)(const struct mhc_case *);   /* max |error| as a share of the array's largest element */
+    int (*run)(void *context, void *queue, const struct mhc_case *, void *const arg[], void *save, void *work);
+};
+
+/* What a device library adds; a library without `memory` and `queues` works on host memory, synchronously. */
+struct mhc_memory {
+    int (*allocate)(void *context, void **pointer, int64_t bytes);
+    void (*release)(void *context, void *pointer);
+    int (*to_device)(void *context, void *destination, const void *source, int64_t bytes);
+    int (*to_host)(void *context, void *destination, const void *source, int64_t bytes);
+    int64_t (*available)(void *context); /* bytes */
+};
+struct mhc_queues {
+    int (*create)(void *context, void **queue, int high_priority);
+    void (*destroy)(void *context, void *queue);
+    int (*synchronize)(void *context, void *queue);
+};
+struct mhc_events {
+    int (*create)(void *context, void **event);
+    void (*destroy)(void *context, void *event);
+    int (*record)(void *context, void *event, void *queue);
+    int (*elapsed)(void *context, void *start, void *stop, double *seconds);
+};
+
+/* The one data symbol of a library is `const struct mhc_library mhc_library`. */
+struct mhc_library {
+    uint32_t abi, size; /* MHC_ABI, sizeof(struct mhc_library) */
+    const char *name, *build;
+    int (*open)(void **context, char *why, size_t why_size); /* NULL: no context */
+    void (*close)(void *context);
+    const struct mhc_memory *memory;
+    const struct mhc_queues *queues;
+    const struct mhc_events *events;
+    const struct mhc_row *const *rows; /* ends with NULL */
+};
+
+static inline int64_t mhc_type_bytes(int32_t type) {
+    return type == MHC_F64 ? 8 : type == MHC_F32 ? 4 : 2;
+}
+
+static inline int64_t mhc_sequence(const struct mhc_case *c) {
+    return c->S ? c->S : c->T;
+}
+
+/* Size of the dimension a letter stands for; -1 for a letter without meaning.
+ *   T n C S as above | D nC | K n^2+2n | J 2n | H hidden | G hidden when SwiGLU, else 0 | A heads*head_dim | 1..9 */
+static inline int64_t mhc_extent(const struct mhc_case *c, char letter) {
+    switch (letter) {
+    case 'T': return c->T;
+    case 'n': return c->n;
+    case 'C': return c->C;
+    case 'S': return mhc_sequence(c);
+    case 'D': return c->n * c->C;
+    case 'K': return c->n * c->n + 2 * c->n;
+    case 'J': return 2 * c->n;
+    case 'H': return c->hidden;
+    case 'G': return c->activation == MHC_SWIGLU ? c->hidden : 0;
+    case 'A': return c->heads * c->head_dim;
+    default: return letter >= '1' && letter <= '9' ? letter - '0' : -1;
+    }
+}
+
+/* Elements of an argument. */
+static inline int64_t mhc_elements(const struct mhc_case *c, const struct mhc_arg *arg) {
+    int64_t count = 1;
+    for (const char *letter = arg->extents; *letter; letter++)
+        count *= mhc_extent(c, *letter);
+    return count;
+}
+
+static inline int32_t mhc_arg_type(const struct mhc_case *c, const struct mhc_arg *arg) {
+    return arg->role == MHC_STREAM ? c->stream : arg->role == MHC_COEF ? c->coef : c->param;
+}
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,342 @@
+/* Sinkhorn-Knopp (mHC Eq. 9): M0 = exp(logits), then t_max times columns and rows divided by their sums, rows last.
+ *
+ * `v4` is the same on DeepSeek-V4's transposed logits with an epsilon in the first softmax and in every divisor. With epsilon 0
+ * the two are one, and the first column and row step are taken on the logits, each with its own maximum, so no input
+ * over- or underflows; from then on every divisor lies in [1/n^2, n].
+ *
+ * Each later step only scales: M = diag(r) K diag(c), K fixed. So an iteration is two products with K, and what the
+ * backward needs of it is r and c. After ERA iterations r and c are folded into K and start again from 1, which bounds them by n^(4 ERA).
+ *
+ * Backward, in terms of E = M o dL/dM (the gradient with respect to log M): a step y = x / (sum x + eps) turns E into
+ * E - y o (sum of E along the same axis). No division, and E of the logits is the gradient. */
+#include "cpu_ref/sinkhorn.h"
+#include "cpu_ref/vecmath.h"
+
+#include <omp.h>
+
+/* A cell of a matrix for TILE tokens: two vectors, so that one's division hides behind the other's sums. */
+#define HALVES 2
+#define TILE (HALVES * LANES)
+typedef struct {
+    vec half[HALVES];
+} cell;
+#define EACH_HALF for (int h = 0; h < HALVES; h++)
+
+#define ERA 4
+#define MAX_CELLS (MHC_MAX_STREAMS * MHC_MAX_STREAMS)
+
+/* A first row step on e^(l - column maximum) directly is safe while every row keeps an entry above this. */
+#define SAFE_EXPONENT ((real)(REAL_BITS == 64 ? -300.0 : -20.0))
+
+/* History of an era: K at its start, then r and c after each iteration. */
+static inline int64_t era_cells(int64_t n) {
+    return n * n + 2 * ERA * n;
+}
+
+static inline int64_t eras(const struct mhc_case *c) {
+    return (c->t_max - 1 + ERA - 1) / ERA;
+}
+
+static inline real_int any_lane(vec_int mask) {
+    real_int any = 0;
+    for (int64_t w = 0; w < LANES; w++)
+        any |= mask[w];
+    return any;
+}
+
+int64_t NAME(sinkhorn_history_bytes)(const struct mhc_case *c) {
+    return (int64_t)sizeof(cell) * (c->n * c->n + (eras(c) + 1) * era_cells(c->n));
+}
+
+/* Tokens past the end repeat the last one. `transpose`: the array is [source][destination]. */
+SPECIALISED void load_tile(const int n, const real *from, int64_t stride, int64_t count, bool transpose, cell *tile) {
+    const real *token[TILE];
+    for (int64_t w = 0; w < TILE; w++)
+        token[w] = from + (w < count ? w : count - 1) * stride;
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < n; j++) {
+            real lane[TILE];
+            for (int64_t w = 0; w < TILE; w++)
+                lane[w] = token[w][transpose ? j * n + i : i * n + j];
+            memcpy(&tile[i * n + j], lane, sizeof lane);
+        }
+}
+
+SPECIALISED void store_tile(const int n, real *to, int64_t stride, int64_t count, bool transpose, const cell *tile) {
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < n; j++) {
+            real lane[TILE];
+            memcpy(lane, &tile[i * n + j], sizeof lane);
+            for (int64_t w = 0; w < count && w < TILE; w++)
+                to[w * stride + (transpose ? j * n + i : i * n + j)] = lane[w];
+        }
+}
+
+/* First column and row step: logits in M become K; `first`, if wanted, keeps the column softmax for the backward. */
+SPECIALISED void first_iteration(const int n, real eps, cell *M, cell *first) {
+    cell power[MAX_CELLS], row_largest[MHC_MAX_STREAMS], inverse[MHC_MAX_STREAMS];
+    vec_int unsafe = {0};
+    EACH_HALF {
+        for (int j = 0; j < n; j++) {
+            vec largest = M[j].half[h], sum = {0};
+            for (int i = 1; i < n; i++)
+                largest = vec_max(largest, M[i * n + j].half[h]);
+            for (int i = 0; i < n; i++) {
+                M[i * n + j].half[h] -= largest;
+                power[i * n + j].half[h] = vec_exp(M[i * n + j].half[h]);
+                sum += power[i * n + j].half[h];
+            }
+            inverse[j].half[h] = (real)1 / sum;
+            for (int i = 0; i < n; i++)
+                power[i * n + j].half[h] *= inverse[j].half[h];
+        }
+        for (int i = 0; i < n; i++) {
+            vec largest = M[i * n].half[h];
+            for (int j = 1; j < n; j++)
+                largest = vec_max(largest, M[i * n + j].half[h]);
+            row_largest[i].half[h] = largest;
+            unsafe |= ~(largest > SAFE_EXPONENT);
+        }
+    }
+    if (first)
+        memcpy(first, power, (size_t)(n * n) * sizeof *first);
+    if (eps == 0 && any_lane(unsafe))
+        for (int i = 0; i < n; i++)
+            for (int j = 0; j < n; j++)
+                EACH_HALF power[i * n + j].half[h] =
+                    vec_exp(M[i * n + j].half[h] - row_largest[i].half[h]) * inverse[j].half[h];
+    for (int i = 0; i < n; i++)
+        EACH_HALF {
+            vec sum = vec_set(eps);
+            for (int j = 0; j < n; j++)
+                sum += power[i * n + j].half[h] + eps;
+            sum = (real)1 / sum;
+            for (int j = 0; j < n; j++)
+                M[i * n + j].half[h] = (power[i * n + j].half[h] + eps) * sum;
+        }
+}
+
+/* 1/x of n cells. Division limits the whole iteration, so four doubles share one; their product stays within
+ * n^(16 ERA), which a double holds and a float need not. */
+SPECIALISED void invert(const int n, cell *x) {
+    int k = 0;
+    for (; REAL_BITS == 64 && k + 4 <= n; k += 4)
+        EACH_HALF {
+            vec a = x[k].half[h], b = x[k + 1].half[h], c = x[k + 2].half[h], d = x[k + 3].half[h];
+            vec ab = a * b, cd = c * d, inverse = (real)1 / (ab * cd), inverse_ab = inverse * cd, inverse_cd = inverse * ab;
+            x[k].half[h] = inverse_ab * b;
+            x[k + 1].half[h] = inverse_ab * a;
+            x[k + 2].half[h] = inverse_cd * d;
+            x[k + 3].half[h] = inverse_cd * c;
+        }
+    for (; k < n; k++)
+        EACH_HALF x[k].half[h] = (real)1 / x[k].half[h];
+}
+
+/* A step behind its sums: s = sums of K against the other factor; r becomes 1 / s, or r / (r s + eps). */
+SPECIALISED void rescale(const int n, real eps, cell *r, const cell *s) {
+    cell divisor[MHC_MAX_STREAMS];
+    for (int i = 0; i < n; i++)
+        EACH_HALF divisor[i].half[h] = eps == 0 ? s[i].half[h] : r[i].half[h] * s[i].half[h] + eps;
+    invert(n, divisor);
+    for (int i = 0; i < n; i++)
+        EACH_HALF r[i].half[h] = eps == 0 ? divisor[i].half[h] : r[i].half[h] * divisor[i].half[h];
+}
+
+/* `count` iterations on K; r and c end as they are after the last. With history, each is kept. */
+SPECIALISED void iterate(const int n, real eps, const cell *K, cell *r, cell *c, int64_t count, cell *history) {
+    cell sum[MHC_MAX_STREAMS];
+    for (int64_t t = 0; t < count; t++) {
+        for (int j = 0; j < n; j++)
+            EACH_HALF {
+                sum[j].half[h] = r[0].half[h] * K[j].half[h];
+                for (int i = 1; i < n; i++)
+                    sum[j].half[h] += r[i].half[h] * K[i * n + j].half[h];
+            }
+        rescale(n, eps, c, sum);
+        for (int i = 0; i < n; i++)
+            EACH_HALF {
+                sum[i].half[h] = K[i * n].half[h] * c[0].half[h];
+                for (int j = 1; j < n; j++)
+                    sum[i].half[h] += K[i * n + j].half[h] * c[j].half[h];
+            }
+        rescale(n, eps, r, sum);
+        if (history) {
+            memcpy(history + t * 2 * n, r, (size_t)n * sizeof *r);
+            memcpy(history + t * 2 * n + n, c, (size_t)n * sizeof *c);
+        }
+    }
+}
+
+SPECIALISED void set_one(const int n, cell *r) {
+    for (int i = 0; i < n; i++)
+        EACH_HALF r[i].half[h] = vec_set(1);
+}
+
+/* Logits in M become res. With history: the column softmax, then an era after the other, then res. */
+SPECIALISED void forward_tile(const int n, const struct mhc_case *p, cell *M, cell *history) {
+    real eps = p->convention == MHC_V4 ? (real)p->sinkhorn_eps : 0;
+    cell r[MHC_MAX_STREAMS], c[MHC_MAX_STREAMS], *era = history ? history + n * n : NULL;
+    first_iteration(n, eps, M, history);
+    for (int64_t done = 1; done < p->t_max; done += ERA) {
+        int64_t count = p->t_max - done < ERA ? p->t_max - done : ERA;
+        set_one(n, r);
+        set_one(n, c);
+        if (era)
+            memcpy(era, M, (size_t)(n * n) * sizeof *M);
+        if (eps == 0)
+            iterate(n, 0, M, r, c, count, era ? era + n * n : NULL);
+        else
+            iterate(n, eps, M, r, c, count, era ? era + n * n : NULL);
+        for (int i = 0; i < n; i++)
+            for (int j = 0; j < n; j++)
+                EACH_HALF M[i * n + j].half[h] *= r[i].half[h] * c[j].half[h];
+        if (era)
+            era += era_cells(n);
+    }
+    if (era)
+        memcpy(era, M, (size_t)(n * n) * sizeof *M);
+}
+
+/* E -= Y o (row sums of E), Y_ij = r_i K_ij c_j; and the same along columns. */
+SPECIALISED void undo_rows(const int n, cell *E, const cell *K, const cell *r, const cell *c) {
+    for (int i = 0; i < n; i++)
+        EACH_HALF {
+            vec sum = E[i * n].half[h];
+            for (int j = 1; j < n; j++)
+                sum += E[i * n + j].half[h];
+            sum *= r[i].half[h];
+            for (int j = 0; j < n; j++)
+                E[i * n + j].half[h] -= K[i * n + j].half[h] * c[j].half[h] * sum;
+        }
+}
+
+SPECIALISED void undo_columns(const int n, cell *E, const cell *K, const cell *r, const cell *c) {
+    for (int j = 0; j < n; j++)
+        EACH_HALF {
+            vec sum = E[j].half[h];
+            for (int i = 1; i < n; i++)
+                sum += E[i * n + j].half[h];
+            sum *= c[j].half[h];
+            for (int i = 0; i < n; i++)
+                E[i * n + j].half[h] -= K[i * n + j].half[h] * r[i].half[h] * sum;
+        }
+}
+
+/* dL/dres in E becomes dL/dlogits, from the history of forward_tile. */
+SPECIALISED void backward_tile(const int n, const struct mhc_case *p, cell *E, const cell *history) {
+    real eps = p->convention == MHC_V4 ? (real)p->sinkhorn_eps : 0;
+    cell one[MHC_MAX_STREAMS];
+    set_one(n, one);
+    const cell *first_era = history + n * n, *res = first_era + eras(p) * era_cells(n);
+    for (int k = 0; k < n * n; k++)
+        EACH_HALF E[k].half[h] *= res[k].half[h];
+    for (int64_t e = eras(p); e-- > 0;) {
+        const cell *era = first_era + e * era_cells(n);
+        int64_t left = p->t_max - 1 - e * ERA;
+        for (int64_t t = left < ERA ? left : ERA; t-- > 0;) {
+            const cell *r = era + n * n + t * 2 * n, *c = r + n;
+            undo_rows(n, E, era, r, c);
+            undo_columns(n, E, era, t ? r - 2 * n : one, c);
+        }
+    }
+    undo_rows(n, E, first_era, one, one);
+    /* v4 adds eps behind the softmax P: dL/dlog P = E P / (P + eps). */
+    if (eps != 0)
+        for (int k = 0; k < n * n; k++)
+            EACH_HALF E[k].half[h] *= history[k].half[h] / (history[k].half[h] + eps);
+    undo_columns(n, E, history, one, one);
+}
+
+SPECIALISED void forward_tokens(const int n, const struct mhc_case *p, const real *logits, int64_t stride, real *res,
+                                int64_t from, int64_t to) {
+    cell M[MAX_CELLS];
+    for (int64_t t = from; t < to; t += TILE) {
+        load_tile(n, logits + t * stride, stride, to - t, p->convention == MHC_V4, M);
+        forward_tile(n, p, M, NULL);
+        store_tile(n, res + t * n * n, n * n, to - t, false, M);
+    }
+}
+
+SPECIALISED void backward_tokens(const int n, const struct mhc_case *p, const real *logits, int64_t stride,
+                                 const real *grad_res, real *grad_logits, int64_t from, int64_t to, cell *history) {
+    cell M[MAX_CELLS], E[MAX_CELLS];
+    bool transpose = p->convention == MHC_V4;
+    for (int64_t t = from; t < to; t += TILE) {
+        load_tile(n, logits + t * stride, stride, to - t, transpose, M);
+        load_tile(n, grad_res + t * n * n, n * n, to - t, false, E);
+        forward_tile(n, p, M, history);
+        backward_tile(n, p, E, history);
+        store_tile(n, grad_logits + t * stride, stride, to - t, transpose, E);
+    }
+}
+
+void NAME(sinkhorn_tokens)(const struct mhc_case *p, const real *logits, int64_t stride, real *res, int64_t from,
+                           int64_t to) {
+#define CALL(n) forward_tokens((int)(n), p, logits, stride, res, from, to)
+    FOR_STREAMS(p->n, CALL)
+#undef CALL
+}
+
+void NAME(sinkhorn_backward_tokens)(const struct mhc_case *p, const real *logits, int64_t stride, const real *grad_res,
+                                    real *grad_logits, int64_t from, int64_t to, void *history) {
+#define CALL(n) backward_tokens((int)(n), p, logits, stride, grad_res, grad_logits, from, to, history)
+    FOR_STREAMS(p->n, CALL)
+#undef CALL
+}
+
+static int forward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
+    (void)context, (void)queue, (void)save, (void)work;
+    const real *logits = arg[0];
+    real *res = arg[1];
+#pragma omp parallel for schedule(static)
+    for (int64_t t = 0; t < c->T; t += 64)
+        NAME(sinkhorn_tokens)(c, logits, c->n * c->n, res, t, t + 64 < c->T ? t + 64 : c->T);
+    return 0;
+}
+
+static int backward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
+    (void)context, (void)queue, (void)save;
+    const real *logits = arg[0], *grad_res = arg[1];
+    real *grad_logits = arg[2];
+    int64_t bytes = NAME(sinkhorn_history_bytes)(c);
+#pragma omp parallel for schedule(static)
+    for (int64_t t = 0; t < c->T; t += 64)
+        NAME(sinkhorn_backward_tokens)(c, logits, c->n * c->n, grad_res, grad_logits, t, t + 64 < c->T ? t + 64 : c->T,
+                                       (char *)work + omp_get_thread_num() * bytes);
+    return 0;
+}
+
+static int64_t work_bytes(const struct mhc_case *c) {
+    return omp_get_max_threads() * NAME(sinkhorn_history_bytes)(c);
+}
+
+/* An iteration: two products with n^2 cells and 2n divisions; forward and backward count exp as one. */
+static double forward_flops(const struct mhc_case *c) {
+    return (double)c->T * (double)c->n * ((double)c->t_max * (4.0 * (double)c->n + 2) + (double)c->n);
+}
+
+static double backward_flops(const struct mhc_case *c) {
+    return forward_flops(c) + (double)c->T * (double)(c->n * c->n) * ((double)c->t_max * 8.0);
+}
+
+const struct mhc_row NAME(sinkhorn_forward) = {
+    .name = "sinkhorn.forward",
+    .args = {{"logits", "Tnn", MHC_COEF, MHC_IN}, {"res", "Tnn", MHC_COEF, MHC_OUT}},
+    .supports = NAME(supports),
+    .flops = forward_flops,
+    .tolerance = NAME(tolerance),
+    .run = forward,
+};
+
+const struct mhc_row NAME(sinkhorn_backward) = {
+    .name = "sinkhorn.backward",
+    .args = {{"logits", "Tnn", MHC_COEF, MHC_IN},
+             {"grad_res", "Tnn", MHC_COEF, MHC_IN},
+             {"grad_logits", "Tnn", MHC_COEF, MHC_OUT}},
+    .supports = NAME(supports),
+    .work_bytes = work_bytes,
+    .flops = backward_flops,
+    .tolerance = NAME(tolerance),
+    .run = backward,
+};

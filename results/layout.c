@@ -1,0 +1,106 @@
+#include "results/layout.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *const record_own_column[OWN_COLUMNS] = {"case", "key", "status", "reason", "seconds", "layers"};
+const char *const record_status_name[3] = {"missing", "done", "failed"};
+
+static char error_line[1024];
+static char hdf5_reason[256];
+
+bool record_is_own_column(const char *name) {
+    for (int i = 0; i < OWN_COLUMNS; i++)
+        if (!strcmp(name, record_own_column[i]))
+            return true;
+    return false;
+}
+
+const char *record_error(void) {
+    return error_line;
+}
+
+static void set_error_line(const char *text, const char *reason) {
+    snprintf(error_line, sizeof error_line, "%s%s%s", text, reason ? ": " : "", reason ? reason : "");
+    for (char *c = error_line; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 127)
+            *c = '?';
+}
+
+bool record_fail(const char *format, ...) {
+    char text[sizeof error_line];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    set_error_line(text, NULL);
+    return false;
+}
+
+bool record_fail_hdf5(const char *format, ...) {
+    char text[sizeof error_line];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    set_error_line(text, *hdf5_reason ? hdf5_reason : "HDF5 failed");
+    return false;
+}
+
+/* HDF5 hides errno in the prose of its innermost messages; that is the part a user can act on. */
+static herr_t keep_reason(unsigned depth, const H5E_error2_t *error, void *found) {
+    const char *description = error->desc ? error->desc : "";
+    const char *number = strstr(description, "errno = ");
+    int code;
+    if (number && sscanf(number, "errno = %d", &code) == 1 && code) {
+        snprintf(hdf5_reason, sizeof hdf5_reason, "%s", strerror(code));
+        *(bool *)found = true;
+    } else if (depth == 0 && !*(bool *)found) {
+        snprintf(hdf5_reason, sizeof hdf5_reason, "HDF5: %s", description);
+    }
+    return 0;
+}
+
+static herr_t keep_reasons(hid_t stack, void *unused) {
+    (void)unused;
+    bool found = false;
+    *hdf5_reason = 0;
+    return H5Ewalk2(stack, H5E_WALK_UPWARD, keep_reason, &found);
+}
+
+void record_quiet_hdf5(void) {
+    H5Eset_auto2(H5E_DEFAULT, keep_reasons, NULL);
+    H5PLset_loading_state(0);
+}
+
+hid_t record_text_type(size_t bytes) {
+    hid_t type = H5Tcopy(H5T_C_S1);
+    if (type >= 0 && (H5Tset_size(type, bytes) < 0 || H5Tset_strpad(type, H5T_STR_NULLPAD) < 0 ||
+                      H5Tset_cset(type, H5T_CSET_UTF8) < 0)) {
+        H5Tclose(type);
+        return -1;
+    }
+    return type;
+}
+
+hid_t record_status_type(hid_t base) {
+    hid_t type = H5Tenum_create(base);
+    for (int8_t i = 0; type >= 0 && i < 3; i++) {
+        if (H5Tenum_insert(type, record_status_name[i], &i) < 0) {
+            H5Tclose(type);
+            return -1;
+        }
+    }
+    return type;
+}
+
+char *record_format(const char *format, ...) {
+    char *text;
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vasprintf(&text, format, arguments);
+    va_end(arguments);
+    return length < 0 ? NULL : text;
+}

@@ -1,0 +1,52 @@
+/* What the writer and the reader of the record share: names, limits, the error line. Private to results/. */
+#ifndef LAYOUT_H
+#define LAYOUT_H
+
+#include <hdf5.h>
+
+#include "results/record.h"
+
+#define RECORD_SCHEMA_FAMILY "mhcbench/1." /* what this program reads: any minor version */
+#define RECORD_SUFFIX ".part"
+
+enum { RECORD_PANELS = 6, RECORD_STATUS_BYTES = 16, RECORD_MAX_NAME = 255 };
+
+/* Values of the root attribute `status`. */
+#define RECORD_RUNNING "running"
+#define RECORD_COMPLETE "complete"
+#define RECORD_INTERRUPTED "interrupted"
+
+/* The datasets of /cases that every record has, in the order of creation; parameters follow. */
+enum record_own_column { OWN_CASE, OWN_KEY, OWN_STATUS, OWN_REASON, OWN_SECONDS, OWN_LAYERS, OWN_COLUMNS };
+extern const char *const record_own_column[OWN_COLUMNS];
+bool record_is_own_column(const char *name);
+
+extern const char *const record_status_name[3];
+
+/* Sets the error line; control characters become '?', so it stays one line. Always false. */
+bool record_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* The same, followed by the reason HDF5 gave for the call that just failed, the operating system's if there is one. */
+bool record_fail_hdf5(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Has HDF5 keep its messages for record_fail_hdf5() instead of printing them, and load no filter plugins. */
+void record_quiet_hdf5(void);
+
+/* Types; the caller closes them. Text of `bytes` bytes, padded with zeros; the enum of /cases/status on `base`. -1: failed. */
+hid_t record_text_type(size_t bytes);
+hid_t record_status_type(hid_t base);
+
+/* printf into new memory; NULL when there is none. */
+char *record_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Does an earlier file have the columns, curves, summaries, sizes and suite text of the schema? `path` is for the error line. */
+bool record_agrees(struct record_reader *, const struct record_schema *, const char *path);
+/* Appends the cases of an earlier file, failed ones only if asked. */
+bool record_copy_cases(struct record *, struct record_reader *, bool failed_too, const char *path);
+
+/* record_append() without the flush, for a file that nobody relies on yet. */
+bool record_append_unflushed(struct record *, const struct record_case *);
+/* record_finish(), and a file with any status may be renamed to PATH. */
+bool record_finish_as(struct record *, const char *status, bool rename_it);
+/* Closes and removes the file. Keeps the error line. */
+void record_discard(struct record *);
+
+#endif

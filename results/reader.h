@@ -1,0 +1,58 @@
+/* An open record. Private to results/. */
+#ifndef READER_H
+#define READER_H
+
+#include "results/layout.h"
+
+/* What is read of one dataset whose first dimension is the case. */
+struct series {
+    char *name, *unit, *long_name;
+    enum record_type type;
+    hid_t dataset;
+    int64_t width;       /* of a curve: layers */
+    void *values;        /* int64_t or double [cases], once read */
+    const char **texts;  /* [cases], once read; they point into `arena` */
+    char *arena;
+    double **rows;       /* curve rows [cases], each once read */
+};
+
+struct series_list {
+    struct series *item;
+    int count;
+};
+
+struct fact {
+    char *name, *value;
+};
+
+struct record_reader {
+    char *path;
+    hid_t file, cases, curves, summaries, panels, spectra; /* groups, -1 where absent */
+    int64_t file_bytes, count;
+    struct series own[OWN_COLUMNS];
+    struct series_list column, curve, summary;
+    struct series panel_streams, panel, panel_scale, spectrum_streams, spectrum; /* dataset -1 where absent */
+    int64_t panel_width, spectrum_width;                                        /* n of the datasets */
+    struct fact *attribute, *fact;
+    int attribute_count, fact_count;
+};
+
+/* What examining a dataset found: as the schema has it; something that this version does not know; wrong. */
+enum verdict { VERDICT_GOOD, VERDICT_UNKNOWN, VERDICT_BAD };
+
+/* Opens group/name as a dataset [at least `rows`, ...] of the given rank, of a kind that belongs there, after checking
+ * everything that reading relies on. Sets the error line unless VERDICT_GOOD. `extent` receives the rank's extents. */
+enum verdict series_open(const struct record_reader *, hid_t group, const char *group_name, const char *name, int rank,
+                         int64_t rows, hsize_t *extent, struct series *);
+void series_close(struct series *, int64_t rows);
+
+/* Reads [rows] values or texts into the series, once. */
+bool series_load(const struct record_reader *, const char *group_name, struct series *, int64_t rows);
+/* Reads the block start[], count[] of a dataset of doubles or integers. */
+bool series_read_block(const struct record_reader *, const char *group_name, const struct series *, int rank,
+                       const hsize_t *start, const hsize_t *count, hid_t memory_type, void *out);
+
+/* A fixed-length text attribute, new memory; NULL if absent or of another kind. */
+char *read_text_attribute(hid_t object, const char *name, int64_t largest);
+
+#endif

@@ -1,0 +1,252 @@
+/* The datasets of a new record. See SCHEMA.md for the layout and the reasons behind it. */
+#include "results/writer.h"
+
+#include <hdf5_hl.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A dimension: the scale in the dataset's own group, and its length (of `case`: any). */
+struct axis {
+    const char *name;
+    hsize_t length;
+};
+
+static const struct axis case_axis = {"case", 0};
+
+size_t writer_text_bytes(enum writer_kind kind) {
+    return kind == KIND_KEY ? RECORD_KEY_BYTES : kind == KIND_REASON ? RECORD_REASON_BYTES : RECORD_TEXT_BYTES;
+}
+
+bool writer_set_attribute(hid_t object, const char *name, const char *value) {
+    const size_t length = strlen(value);
+    const bool status = !strcmp(name, "status"); /* will change, and shall do so in place */
+    const size_t bytes = status ? RECORD_STATUS_BYTES : length ? length : 1;
+    char *padded = calloc(1, bytes);
+    if (!padded)
+        return record_fail("out of memory");
+    memcpy(padded, value, length < bytes ? length : bytes);
+    hid_t type = record_text_type(bytes), space = H5Screate(H5S_SCALAR);
+    hid_t attribute = H5Aexists(object, name) > 0 ? H5Aopen(object, name, H5P_DEFAULT)
+                                                  : H5Acreate2(object, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
+    const bool good = attribute >= 0 && H5Awrite(attribute, type, padded) >= 0;
+    if (!good)
+        record_fail_hdf5("attribute %s", name);
+    H5Aclose(attribute);
+    H5Sclose(space);
+    H5Tclose(type);
+    free(padded);
+    return good;
+}
+
+static bool describe(hid_t dataset, const char *unit, const char *long_name) {
+    return (!unit || !*unit || writer_set_attribute(dataset, "units", unit)) &&
+           (!long_name || !*long_name || writer_set_attribute(dataset, "long_name", long_name));
+}
+
+static bool attach(hid_t group, hid_t dataset, unsigned dimension, const char *scale_name) {
+    hid_t scale = H5Dopen2(group, scale_name, H5P_DEFAULT);
+    const bool good = scale >= 0 && H5DSattach_scale(dataset, scale, dimension) >= 0 &&
+                      H5DSset_label(dataset, dimension, scale_name) >= 0;
+    H5Dclose(scale);
+    return good;
+}
+
+/* About 4 KiB a chunk where a case is a row of numbers, so that a case costs little and thousands need few chunks. */
+static hsize_t chunk_rows(hsize_t row_bytes) {
+    const hsize_t rows = row_bytes ? 4096 / row_bytes : WRITER_BLOCK;
+    return rows < 1 ? 1 : rows > WRITER_BLOCK ? WRITER_BLOCK : rows;
+}
+
+static hid_t creation_properties(const struct record *r, const struct writer_dataset *d) {
+    hsize_t chunk[4], row_bytes = H5Tget_size(r->type_in_file[d->kind]);
+    for (int i = 1; i < d->rank; i++)
+        row_bytes *= chunk[i] = d->extent[i];
+    chunk[0] = d->rank == 1 ? WRITER_BLOCK : chunk_rows(row_bytes);
+    hid_t properties = H5Pcreate(H5P_DATASET_CREATE);
+    const double nan_fill = NAN;
+    if (H5Pset_chunk(properties, d->rank, chunk) < 0 || H5Pset_obj_track_times(properties, false) < 0 ||
+        (d->kind == KIND_REAL && H5Pset_fill_value(properties, H5T_NATIVE_DOUBLE, &nan_fill) < 0)) {
+        H5Pclose(properties);
+        return -1;
+    }
+    return properties;
+}
+
+/* A dataset [case, further axes], still without rows. The one called `case` is the scale of that dimension. */
+static bool create_dataset(const struct record *r, struct writer_dataset *d, hid_t group, const char *name,
+                           enum writer_kind kind, const char *unit, const char *long_name, int rank,
+                           const struct axis *axes) {
+    *d = (struct writer_dataset){.id = -1, .kind = kind, .rank = rank};
+    hsize_t largest[4] = {H5S_UNLIMITED};
+    for (int i = 1; i < rank; i++)
+        d->extent[i] = largest[i] = axes[i].length;
+    hid_t space = H5Screate_simple(rank, d->extent, largest), properties = creation_properties(r, d);
+    d->id = H5Dcreate2(group, name, r->type_in_file[kind], space, H5P_DEFAULT, properties, H5P_DEFAULT);
+    if (d->id < 0)
+        record_fail_hdf5("dataset %s", name);
+    H5Pclose(properties);
+    H5Sclose(space);
+    if (d->id < 0 || !describe(d->id, unit, long_name))
+        return false;
+    if (!strcmp(name, case_axis.name))
+        return H5DSset_scale(d->id, name) >= 0 || record_fail_hdf5("dimension scale %s", name);
+    for (int i = 0; i < rank; i++)
+        if (!attach(group, d->id, (unsigned)i, axes[i].name))
+            return record_fail_hdf5("dimension %s of dataset %s", axes[i].name, name);
+    return true;
+}
+
+/* A fixed scale that counts from `first`. */
+static bool create_scale(hid_t group, struct axis axis, int64_t first, const char *long_name) {
+    int64_t *number = malloc(axis.length * sizeof *number);
+    if (!number)
+        return record_fail("out of memory");
+    for (hsize_t i = 0; i < axis.length; i++)
+        number[i] = first + (int64_t)i;
+    hid_t properties = H5Pcreate(H5P_DATASET_CREATE), space = H5Screate_simple(1, &axis.length, NULL);
+    H5Pset_obj_track_times(properties, false);
+    hid_t scale = H5Dcreate2(group, axis.name, H5T_STD_I64LE, space, H5P_DEFAULT, properties, H5P_DEFAULT);
+    const bool good = scale >= 0 && H5Dwrite(scale, H5T_NATIVE_INT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, number) >= 0 &&
+                      H5DSset_scale(scale, axis.name) >= 0;
+    if (!good)
+        record_fail_hdf5("dimension scale %s", axis.name);
+    const bool described = good && describe(scale, "1", long_name);
+    H5Dclose(scale);
+    H5Sclose(space);
+    H5Pclose(properties);
+    free(number);
+    return described;
+}
+
+/* Links keep the order of their creation, so a reader sees the columns as the schema lists them. */
+static hid_t create_group(const struct record *r, const char *name) {
+    hid_t properties = H5Pcreate(H5P_GROUP_CREATE);
+    H5Pset_link_creation_order(properties, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED);
+    H5Pset_attr_creation_order(properties, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED);
+    H5Pset_obj_track_times(properties, false);
+    hid_t group = H5Gcreate2(r->file, name, H5P_DEFAULT, properties, H5P_DEFAULT);
+    if (group < 0)
+        record_fail_hdf5("group %s", name);
+    H5Pclose(properties);
+    return group;
+}
+
+static bool create_case_scale(const struct record *r, struct writer_dataset *d, hid_t group) {
+    return create_dataset(r, d, group, "case", KIND_INT, "1", "number of the case, from 0", 1, &case_axis);
+}
+
+static bool create_cases(struct record *r, hid_t group, const struct record_schema *s) {
+    static const struct {
+        enum writer_kind kind;
+        const char *unit, *long_name;
+    } own[OWN_COLUMNS] = {
+        [OWN_KEY] = {KIND_KEY, "", "the line that reproduces the case"},
+        [OWN_STATUS] = {KIND_STATUS, "", "missing, done or failed"},
+        [OWN_REASON] = {KIND_REASON, "", "why it failed"},
+        [OWN_SECONDS] = {KIND_REAL, "s", "wall time of the case"},
+        [OWN_LAYERS] = {KIND_INT, "1", "layers of the case"},
+    };
+    bool good = create_case_scale(r, &r->own[OWN_CASE], group);
+    for (int i = OWN_CASE + 1; good && i < OWN_COLUMNS; i++)
+        good = create_dataset(r, &r->own[i], group, record_own_column[i], own[i].kind, own[i].unit, own[i].long_name, 1,
+                              &case_axis);
+    for (int i = 0; good && i < s->column_count; i++) {
+        static const enum writer_kind kind[] = {[RECORD_INT] = KIND_INT, [RECORD_REAL] = KIND_REAL, [RECORD_TEXT] = KIND_TEXT};
+        const struct record_column *c = &s->columns[i];
+        good = create_dataset(r, &r->columns[i], group, c->name, kind[c->type], c->unit, c->long_name, 1, &case_axis);
+    }
+    return good;
+}
+
+static bool create_curves(struct record *r, hid_t group, const struct record_schema *s) {
+    const struct axis axes[] = {case_axis, {"layer", (hsize_t)s->layers}};
+    bool good = create_case_scale(r, &r->extra[CURVE_CASE], group) && create_scale(group, axes[1], 1, "layer, from 1");
+    for (int i = 0; good && i < s->curve_count; i++)
+        good = create_dataset(r, &r->curves[i], group, s->curves[i].name, KIND_REAL, s->curves[i].unit,
+                              s->curves[i].long_name, 2, axes);
+    return good;
+}
+
+static bool create_summaries(struct record *r, hid_t group, const struct record_schema *s) {
+    bool good = create_case_scale(r, &r->extra[SUMMARY_CASE], group);
+    for (int i = 0; good && i < s->summary_count; i++)
+        good = create_dataset(r, &r->summaries[i], group, s->summaries[i].name, KIND_REAL, s->summaries[i].unit,
+                              s->summaries[i].long_name, 1, &case_axis);
+    return good;
+}
+
+static bool create_panels(struct record *r, hid_t group, const struct record_schema *s) {
+    const hsize_t n = (hsize_t)s->streams;
+    const struct axis axes[] = {case_axis, {"panel", RECORD_PANELS}, {"destination", n}, {"source", n}};
+    return create_case_scale(r, &r->extra[PANEL_CASE], group) &&
+           create_scale(group, axes[1], 1, "H_1, H_h, H_L, H_h...H_1, H_L...H_(h+1), H_L...H_1 with h = ceil(L/2)") &&
+           create_scale(group, axes[2], 1, "destination stream, from 1") &&
+           create_scale(group, axes[3], 1, "source stream, from 1") &&
+           create_dataset(r, &r->extra[PANEL_STREAMS], group, "streams", KIND_INT, "1",
+                          "n of the panels of the case, 0 where not recorded", 1, axes) &&
+           create_dataset(r, &r->extra[PANEL_COMPOSITE], group, "composite", KIND_REAL, "1",
+                          "mean over tokens, to be multiplied by 10^log10_scale", 4, axes) &&
+           create_dataset(r, &r->extra[PANEL_LOG10_SCALE], group, "log10_scale", KIND_REAL, "1",
+                          "log10 of the factor of composite", 2, axes);
+}
+
+static bool create_spectra(struct record *r, hid_t group, const struct record_schema *s) {
+    const struct axis axes[] = {case_axis, {"layer", (hsize_t)s->layers}, {"stream", (hsize_t)s->streams}};
+    return create_case_scale(r, &r->extra[SPECTRUM_CASE], group) &&
+           create_scale(group, axes[1], 1, "layer, from 1") &&
+           create_scale(group, axes[2], 1, "place in descending order, from 1") &&
+           create_dataset(r, &r->extra[SPECTRUM_STREAMS], group, "streams", KIND_INT, "1",
+                          "n of the spectrum of the case, 0 where not recorded", 1, axes) &&
+           create_dataset(r, &r->extra[SPECTRUM_QR], group, "composite_qr", KIND_REAL, "1",
+                          "log10 of the singular values of H_l...H_1 by accumulated QR, mean over tokens", 3, axes);
+}
+
+static bool create_environment(struct record *r, hid_t group, const struct record_schema *s) {
+    (void)r;
+    for (int i = 0; i < s->fact_count; i++)
+        if (!writer_set_attribute(group, s->facts[i].name, s->facts[i].value))
+            return false;
+    return true;
+}
+
+static bool create_types(struct record *r) {
+    r->type_in_file[KIND_INT] = H5Tcopy(H5T_STD_I64LE);
+    r->type_in_file[KIND_REAL] = H5Tcopy(H5T_IEEE_F64LE);
+    r->type_in_file[KIND_STATUS] = record_status_type(H5T_STD_I8LE);
+    r->type[KIND_INT] = H5Tcopy(H5T_NATIVE_INT64);
+    r->type[KIND_REAL] = H5Tcopy(H5T_NATIVE_DOUBLE);
+    r->type[KIND_STATUS] = record_status_type(H5T_NATIVE_INT8);
+    for (int kind = KIND_TEXT; kind <= KIND_REASON; kind++) {
+        r->type_in_file[kind] = record_text_type(writer_text_bytes(kind));
+        r->type[kind] = record_text_type(writer_text_bytes(kind));
+    }
+    for (int kind = 0; kind < KINDS; kind++)
+        if (r->type_in_file[kind] < 0 || r->type[kind] < 0)
+            return record_fail_hdf5("data types");
+    return true;
+}
+
+bool writer_create_layout(struct record *r, const struct record_schema *s) {
+    const struct {
+        const char *name;
+        bool (*fill)(struct record *, hid_t, const struct record_schema *);
+        bool wanted;
+    } groups[] = {
+        {"env", create_environment, true},
+        {"cases", create_cases, true},
+        {"curves", create_curves, s->layers > 0},
+        {"summary", create_summaries, true},
+        {"panels", create_panels, s->streams > 0},
+        {"spectra", create_spectra, s->streams > 0 && s->layers > 0},
+    };
+    bool good = create_types(r);
+    for (size_t i = 0; good && i < sizeof groups / sizeof *groups; i++) {
+        if (!groups[i].wanted)
+            continue;
+        hid_t group = create_group(r, groups[i].name);
+        good = group >= 0 && groups[i].fill(r, group, s);
+        H5Gclose(group);
+    }
+    return good;
+}

@@ -1,0 +1,58 @@
+/* The file being written, as record_create() leaves it to record_append(). Private to results/. */
+#ifndef WRITER_H
+#define WRITER_H
+
+#include "results/layout.h"
+
+/* Rows the datasets are extended by at once, and the chunk of a column: appending within a block changes no header. */
+enum { WRITER_BLOCK = 32 };
+/* A chunk index of 2 x this many chunks is one node, written at once; see "Killed at any moment" in SCHEMA.md. */
+enum { WRITER_INDEX_HALF_RANK = 64 };
+
+/* What the elements of a dataset are. */
+enum writer_kind { KIND_INT, KIND_REAL, KIND_TEXT, KIND_KEY, KIND_REASON, KIND_STATUS, KINDS };
+
+/* A dataset [case, ...]. */
+struct writer_dataset {
+    hid_t id;
+    enum writer_kind kind;
+    int rank;
+    hsize_t extent[4];
+};
+
+/* Datasets outside /cases that every record with such a group has. */
+enum writer_extra {
+    CURVE_CASE,
+    SUMMARY_CASE,
+    PANEL_CASE, PANEL_STREAMS, PANEL_COMPOSITE, PANEL_LOG10_SCALE,
+    SPECTRUM_CASE, SPECTRUM_STREAMS, SPECTRUM_QR,
+    WRITER_EXTRAS
+};
+
+struct record {
+    char *path, *part;
+    hid_t file;
+    int descriptor;                  /* under `file` */
+    hid_t type_in_file[KINDS], type[KINDS];
+    struct writer_dataset *dataset;  /* all of them, in the order of the pointers below */
+    struct writer_dataset *own, *columns, *curves, *summaries, *extra;
+    int dataset_count, column_count, curve_count, summary_count;
+    char **column_name;              /* for messages */
+    int64_t layers, streams;         /* largest of any case */
+    int64_t rows, capacity;
+    void *keys;                      /* a tsearch tree */
+    char *broken;                    /* why nothing more can be written; NULL while all is well */
+};
+
+/* Creates groups, types and datasets of the schema in r->file. */
+bool writer_create_layout(struct record *r, const struct record_schema *);
+/* Creates a text attribute of an object; an existing one of the same length is overwritten. */
+bool writer_set_attribute(hid_t object, const char *name, const char *value);
+size_t writer_text_bytes(enum writer_kind);
+/* Makes whatever HDF5 still wants to write go nowhere, so that the file stays as its last complete flush left it. */
+void writer_abandon(struct record *r);
+/* Closes every HDF5 object of the record, abandoned or not. false: the file could not be written to its end. */
+bool writer_close(struct record *r);
+void writer_free(struct record *r);
+
+#endif

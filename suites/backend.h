@@ -1,0 +1,51 @@
+/* A backend is an opened library of operations. Arrays are found by name, so nothing above knows the order of a row's arguments. */
+#ifndef BACKEND_H
+#define BACKEND_H
+
+#include "cpu_ref/mhc.h"
+
+struct backend {
+    const struct mhc_library *library;
+    void *handle, *context, *queue; /* of dlopen; of the library */
+};
+
+/* Opens cpu64 or cpu32 (linked in), cuda or emu (libmhc_<name>.so beside the program), or the library at a path (a name with
+ * a slash). false: *why is one line. */
+bool backend_open(struct backend *, const char *name, char *why, size_t why_size);
+void backend_close(struct backend *);
+
+/* Fills the element types of a case: `type` for streams (-1: the widest the backend has), coefficients and parameters in f64 with f64
+ * streams, else f32. */
+void backend_types(const struct backend *, int type, struct mhc_case *);
+
+/* The first row "<kind>.<operation>" that supports the case; NULL and the reason otherwise. */
+const struct mhc_row *backend_row(const struct backend *, const char *kind, const char *operation,
+                                  const struct mhc_case *, const char **why);
+
+/* Memory of the backend, 64-byte aligned; NULL when there is none. */
+void *backend_allocate(const struct backend *, int64_t bytes);
+void backend_release(const struct backend *, void *);
+/* Bytes that can still be allocated, as far as one can tell. */
+int64_t backend_available(const struct backend *);
+
+/* Between float64 on the host and `type` in the backend's memory. false: the device failed. */
+bool backend_upload(const struct backend *, void *to, const double *from, int64_t count, int32_t type);
+bool backend_download(const struct backend *, double *to, const void *from, int64_t count, int32_t type);
+
+struct array {
+    const char *name;
+    void *pointer;
+};
+
+/* Runs a row with the arrays it names; an array of no elements need not be there. Returns NULL, or why it failed. */
+const char *backend_run(const struct backend *, const struct mhc_row *, const struct mhc_case *, const struct array *,
+                        int count, void *save, void *work);
+
+static inline int64_t row_save_bytes(const struct mhc_row *row, const struct mhc_case *c) {
+    return row && row->save_bytes ? row->save_bytes(c) : 0;
+}
+static inline int64_t row_work_bytes(const struct mhc_row *row, const struct mhc_case *c) {
+    return row && row->work_bytes ? row->work_bytes(c) : 0;
+}
+
+#endif

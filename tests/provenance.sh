@@ -1,0 +1,13 @@
+#!/bin/sh
+# provenance.sh CC FLAGS: the header that says what a build is made of.
+revision=$(git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+dirty=
+[ -n "$(git status --porcelain 2>/dev/null)" ] && dirty=+dirty
+compiler=$($1 --version 2>/dev/null | head -n 1)
+cat <<END
+#define PROVENANCE_VERSION "0.1.0"
+#define PROVENANCE_REVISION "$revision$dirty"
+#define PROVENANCE_COMPILER "$compiler"
+#define PROVENANCE_FLAGS "$2"
+#define PROVENANCE_BUILD PROVENANCE_REVISION ", " PROVENANCE_COMPILER ", " PROVENANCE_FLAGS
+END
