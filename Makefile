@@ -82,18 +82,18 @@ $(B)/%.f32.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -DREAL_BITS=32 -MMD -MP -c -o $@ $<
 
-$(B)/%.shared.o: %.c $(B)/provenance.h Makefile
+$(B)/%.shared.o: %.c $(B)/build_info.h Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -DMHC_SHARED_LIBRARY -MMD -MP -c -o $@ $<
 
-$(B)/%.o: %.c $(B)/provenance.h Makefile
+$(B)/%.o: %.c $(B)/build_info.h Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 # What this build is made of, for /env of every result; touched only when it changes.
-$(B)/provenance.h: FORCE
+$(B)/build_info.h: FORCE
 	@mkdir -p $(@D)
-	@sh tests/provenance.sh "$(CC)" "$(OPTIMISE) $(SANITIZE)" > $@.new
+	@sh tests/build_info.sh "$(CC)" "$(OPTIMISE) $(SANITIZE)" > $@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
 .PHONY: FORCE

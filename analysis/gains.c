@@ -1,4 +1,4 @@
-/* Amax gains (mHC, Sec. 3.1), LANES tokens at a time: largest |row sum| and row sum of |entries|, of rows and of columns. */
+/* Amax gains (mHC, Sec. 3.1), LANES tokens at a time: largest |sum| and sum of |entries|, of rows and of columns. */
 #include <string.h>
 
 #include "analysis/maps.h"
@@ -33,15 +33,29 @@ LANES_INLINE void line_gains(int n, const lanes *m, int line, int step, lanes *g
     *gain_abs = gain_value(&magnitudes);
 }
 
-LANES_INLINE lanes store_gains(struct maps *w, int64_t tile, int n, const lanes *m, const lanes_int *exponent, bool rows,
-                               enum mhc_metric sum, enum mhc_metric abs) {
-    lanes gain_sum, gain_abs;
-    line_gains(n, m, rows ? n : 1, rows ? 1 : n, &gain_sum, &gain_abs);
-    w->value[sum][tile] = gain_sum;
-    w->value[abs][tile] = gain_abs;
-    w->value_exponent[sum][tile] = *exponent;
-    w->value_exponent[abs][tile] = *exponent;
-    return gain_abs;
+LANES_INLINE void store(struct maps *w, enum mhc_metric metric, int64_t tile, lanes value, lanes_int exponent) {
+    w->value[metric][tile] = value;
+    w->value_exponent[metric][tile] = exponent;
+}
+
+/* Both return a norm of m: the gain in the abs reading. */
+LANES_INLINE lanes single_gains(int n, struct maps *w, int64_t tile, const lanes *m, lanes_int exponent) {
+    lanes row_sum, row_abs, column_sum, column_abs;
+    line_gains(n, m, n, 1, &row_sum, &row_abs);
+    line_gains(n, m, 1, n, &column_sum, &column_abs);
+    store(w, MHC_single_forward_sum, tile, row_sum, exponent);
+    store(w, MHC_single_forward_abs, tile, row_abs, exponent);
+    store(w, MHC_single_backward_sum, tile, column_sum, exponent);
+    store(w, MHC_single_backward_abs, tile, column_abs, exponent);
+    return row_abs;
+}
+
+LANES_INLINE lanes composite_gains(int n, struct maps *w, int64_t tile, const lanes *m, lanes_int exponent, bool rows) {
+    lanes sum, abs;
+    line_gains(n, m, rows ? n : 1, rows ? 1 : n, &sum, &abs);
+    store(w, rows ? MHC_composite_forward_sum : MHC_composite_backward_sum, tile, sum, exponent);
+    store(w, rows ? MHC_composite_forward_abs : MHC_composite_backward_abs, tile, abs, exponent);
+    return abs;
 }
 
 LANES_INLINE void load_layer(int n, const struct maps *w, int64_t layer, int64_t tile, lanes *m, lanes_int *exponent) {
@@ -58,36 +72,29 @@ LANES_INLINE void combine(int n, const lanes *single, const lanes *composite, bo
         tile_multiply(n, rows ? single : composite, rows ? composite : single, product);
 }
 
-/* The composite and its gains with one more layer. A product is formed of what is there, and scaled only where its norm, which is
- * its gain, is about to leave the range of doubles. Then it is formed again, of scaled factors. */
+/* The composite and its gains with one more layer. A product is formed of what is there, and scaled only where its norm
+ * (its gain) comes near an end of the range of doubles; then it is formed again, of scaled factors. */
 LANES_INLINE void extend(int n, struct maps *w, int64_t tile, lanes *single, lanes_int *single_exponent, bool first,
                          bool rows) {
-    const enum mhc_metric sum = rows ? MHC_composite_forward_sum : MHC_composite_backward_sum;
-    const enum mhc_metric abs = rows ? MHC_composite_forward_abs : MHC_composite_backward_abs;
     lanes *composite = w->composite + tile * n * n, product[MAP_SIZE];
     lanes_int before = first ? (lanes_int){0} : w->exponent[tile], exponent = before + *single_exponent;
     combine(n, single, composite, first, rows, product);
-    if (!lanes_moderate(store_gains(w, tile, n, product, &exponent, rows, sum, abs))) {
+    if (!lanes_moderate(composite_gains(n, w, tile, product, exponent, rows))) {
         tile_normalise(n, single, single_exponent);
         combine(n, single, composite, first, rows, product);
         exponent = before + *single_exponent;
         tile_normalise(n, product, &exponent);
-        store_gains(w, tile, n, product, &exponent, rows, sum, abs);
+        composite_gains(n, w, tile, product, exponent, rows);
     }
     memcpy(composite, product, (size_t)(n * n) * sizeof *product);
     w->exponent[tile] = exponent;
 }
 
-LANES_INLINE lanes store_single(int n, struct maps *w, int64_t tile, const lanes *m, const lanes_int *exponent) {
-    store_gains(w, tile, n, m, exponent, false, MHC_single_backward_sum, MHC_single_backward_abs);
-    return store_gains(w, tile, n, m, exponent, true, MHC_single_forward_sum, MHC_single_forward_abs);
-}
-
 LANES_INLINE void forward(int n, struct maps *w, int64_t layer, int64_t tile, lanes *single, lanes_int *exponent) {
     load_layer(n, w, layer, tile, single, exponent);
-    if (!lanes_moderate(store_single(n, w, tile, single, exponent))) {
+    if (!lanes_moderate(single_gains(n, w, tile, single, *exponent))) {
         tile_normalise(n, single, exponent);
-        store_single(n, w, tile, single, exponent);
+        single_gains(n, w, tile, single, *exponent);
     }
     extend(n, w, tile, single, exponent, layer == 0, true);
 }

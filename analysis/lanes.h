@@ -1,8 +1,8 @@
 /* Internal: LANES tokens side by side in a vector, and matrices of them kept as mantissa and power of two.
  *
- * A tile is the n x n matrices of LANES tokens, m[row * n + column][lane]; the matrix of a lane is m * 2^exponent. After
- * tile_normalise() the largest |entry| lies in [1, 2), except: [2, 4) where it was at least 2^1023, in [2^-51, 1) where it was
- * subnormal, anything where an entry is not finite. Scaling by powers of two is exact for every entry within 2^-1022 of the largest.
+ * A tile is the n x n matrices of LANES tokens, m[row * n + column][lane]; the matrix of a lane is m * 2^exponent.
+ * After tile_normalise() the largest |entry| lies in [1, 2); in [2, 4) where it was at least 2^1023, in [2^-51, 1)
+ * where it was subnormal, anywhere where an entry is Inf. Exact for every entry within 2^-1022 of the largest.
  *
  * The kernels take n first and are always inlined, so that a caller with a constant n gets unrolled code. */
 #ifndef LANES_H
@@ -10,6 +10,9 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+
+/* Without AVX gcc warns about passing such vectors; none is ever passed, everything here is inlined. */
+#pragma GCC diagnostic ignored "-Wpsabi"
 
 #define LANES 4
 typedef double lanes __attribute__((vector_size(LANES * sizeof(double))));
@@ -27,7 +30,10 @@ LANES_INLINE lanes lanes_abs(lanes x) {
 
 /* The larger one; b where a is NaN. */
 LANES_INLINE lanes lanes_max(lanes a, lanes b) {
-    return lanes_select((lanes_int)(a > b), a, b);
+    lanes larger;
+    for (int k = 0; k < LANES; k++)
+        larger[k] = a[k] > b[k] ? a[k] : b[k];
+    return larger;
 }
 
 LANES_INLINE void tile_normalise(int n, lanes *m, lanes_int *exponent) {
@@ -53,7 +59,7 @@ LANES_INLINE bool lanes_moderate(lanes norm) {
     return all;
 }
 
-/* The matrices of the first LANES of `tokens` tokens, res [tokens][n][n]; where there are fewer, the last one is repeated. */
+/* The matrices of the first LANES of `tokens` tokens, res [tokens][n][n]; the last one repeated if there are fewer. */
 LANES_INLINE void tile_load(int n, const double *res, int64_t tokens, lanes *m) {
     const double *token[LANES];
     for (int k = 0; k < LANES; k++)

@@ -1,5 +1,5 @@
-/* Scores of a sequence of maps: one pass up (forward composites) and one down (backward composites), layer by layer. Threads
- * share the tokens of a layer, then its metrics, so that no result depends on how many threads there are. */
+/* Scores of a sequence of maps: one pass up (forward composites) and one down (backward composites), layer by layer.
+ * Threads share the tokens of a layer, then its metrics, so that no result depends on how many threads there are. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,8 +104,8 @@ static void score_tokens(struct maps *w, const struct mhc_curves *curves, bool u
     }
 }
 
-/* smallest_singular and condition are summarised over resolved tokens alone: moves those to the front and counts them. A token
- * that is neither (NaN) stays. */
+/* smallest_singular and condition are summarised over resolved tokens alone: moves those to the front and counts them.
+ * A token that is neither (NaN) stays. */
 static int64_t keep_resolved(struct maps *w, enum mhc_metric metric) {
     const double *unresolved = (const double *)w->value[MHC_composite_unresolved];
     double *value = (double *)w->value[metric];
@@ -126,7 +126,8 @@ static int summarise(struct maps *w, struct mhc_curves *curves, enum mhc_metric 
     const double nothing = NAN;
     if (count == 0)
         return mhc_summarise(curves, metric, layer, &nothing, NULL, 1);
-    return mhc_summarise(curves, metric, layer, (double *)w->value[metric], (int64_t *)w->value_exponent[metric], count);
+    return mhc_summarise(curves, metric, layer, (const double *)w->value[metric],
+                         (const int64_t *)w->value_exponent[metric], count);
 }
 
 static int pass(struct maps *w, struct mhc_curves *curves, bool up) {

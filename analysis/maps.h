@@ -40,8 +40,8 @@ struct maps {
     lanes_int *value_exponent[MHC_METRICS];
 };
 
-/* Loads H_l of a tile into `single`, puts it on the left (forward) or right (backward) of the composite unless that is empty,
- * and stores the gains: single and composite forward, or composite backward. */
+/* Loads H_l of a tile into `single`, puts it on the left (forward) or right (backward) of the composite unless it comes
+ * first, and stores the gains: single and composite forward, or composite backward. */
 void gains_forward(struct maps *, int64_t layer, int64_t tile, lanes *single, lanes_int *single_exponent);
 void gains_backward(struct maps *, int64_t layer, int64_t tile, lanes *single, lanes_int *single_exponent);
 

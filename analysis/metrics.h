@@ -6,8 +6,9 @@
  *   scale  LOG10: stored as log10, an exact zero as log10 of the smallest normal double; LINEAR: as it is
  *
  * H_l is res of layer l, one matrix a token. single: of H_l; composite forward: of H_l...H_1; composite backward: of
- * H_L...H_l. Spectrum and mixing of composites are of the forward composite. sum: max |sum| (the paper's words); abs: max sum of
- * |entries| (the induced norm). forward: rows; backward: columns. */
+ * H_L...H_l. Spectrum and mixing of composites are of the forward composite, composite_log_column_sum of the backward
+ * one. sum: max |sum| (the paper's words); abs: max sum of |entries| (the induced norm). forward: rows; backward:
+ * columns. */
 #ifndef METRICS_H
 #define METRICS_H
 

@@ -20,7 +20,7 @@ struct scaled map_lambda2(const struct map *map) {
     return (struct scaled){info == 0 ? second : NAN, map->exponent};
 }
 
-/* A distance of the map to numbers of size 1: both are brought to the exponent of the larger, so that neither overflows. */
+/* For distances to numbers of size 1: the map and they are brought to one exponent, so that neither overflows. */
 static int64_t common_exponent(const struct map *map) {
     return map->exponent > 0 ? map->exponent : 0;
 }

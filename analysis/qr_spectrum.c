@@ -1,6 +1,5 @@
-/* Singular spectrum by accumulated QR: H_l Q_(l-1) = Q_l R_l, so that H_l...H_1 = Q_l R_l...R_1 and the i-th exponent is the sum
- * of log10|r_ii|. Each is known to rounding, however far apart they are; for few layers they are only estimates of the
- * singular values, their product is |det| always. */
+/* Singular spectrum by accumulated QR: H_l Q_(l-1) = Q_l R_l with Q_0 = I, so that H_l...H_1 = Q_l (R_l...R_1), and the
+ * i-th exponent is the sum of log10|r_ii|: never lost to rounding, however far apart they are. */
 #include <math.h>
 #include <stdlib.h>
 

@@ -6,10 +6,13 @@
 #include "analysis/lapack.h"
 #include "analysis/maps.h"
 
-/* A product of l maps carries rounding of about n eps sqrt(l) sigma_max (each product adds at most n eps of the larger factor's
- * norm, with random signs). 64 n eps is eight times that at l = 64 and as much as that at l = 4096: below it, the smallest singular
- * value of the computed product says nothing about the exact one. */
+/* A smallest singular value means something when it stands clear of rounding and was never lost on the way. The first:
+ * every product adds at most n eps of its norm, with random signs, so that l of them leave n eps sqrt(l) sigma_max, and
+ * 64 n eps is eight times that at l = 64. The second: a map that shrinks the dominant direction lifts older rounding into
+ * view; then the product of all singular values misses |det|, known independently as a sum over layers, by as much as
+ * the smallest is wrong. */
 static const double resolution = 64 * DBL_EPSILON;
+static const double log10_det_agreement = 0.02; /* 5 % */
 
 /* Singular values of the mantissas, descending; false when LAPACK does not converge. */
 static bool singular_values(const struct map *map, double *sigma) {
@@ -54,14 +57,18 @@ void maps_spectrum(struct maps *w, int64_t t, const struct map *single, const st
     /* The sum over the layers so far: right even where the product itself has lost its small singular values. */
     double *log10_det = (double *)w->value[MHC_composite_log10_det];
     log10_det[t] += single ? log10_determinant(single) : NAN;
-    double sigma[MHC_MAX_STREAMS];
+    double sigma[MHC_MAX_STREAMS], log10_product = 0;
     struct scaled norm = {NAN, 0}, smallest = {NAN, 0}, condition = {NAN, 0}, unresolved = {NAN, 0};
     if (composite && singular_values(composite, sigma)) {
         double last = sigma[w->n - 1];
         norm = (struct scaled){sigma[0], composite->exponent};
         smallest = (struct scaled){last, composite->exponent};
         condition.value = sigma[0] / last;
-        unresolved.value = last > resolution * (double)w->n * sigma[0] ? 0 : 1;
+        for (int64_t i = 0; i < w->n; i++)
+            log10_product += scaled_log10((struct scaled){sigma[i], composite->exponent});
+        bool resolved = last > resolution * (double)w->n * sigma[0] &&
+                        fabs(log10_product - log10_det[t]) < log10_det_agreement;
+        unresolved.value = resolved ? 0 : 1;
     }
     maps_store(w, MHC_composite_spectral_norm, t, norm);
     maps_store(w, MHC_composite_smallest_singular, t, smallest);

@@ -69,8 +69,8 @@ static double similarity(const struct gram *g) {
     return g->n == 1 ? 1 : sum / ((double)(g->n * (g->n - 1)) / 2);
 }
 
-/* exp(entropy of the normalised singular values), the singular values being the square roots of the eigenvalues of the Gram
- * matrix. Eigenvalues within rounding of zero count as zero; without a stream that is not zero the rank is 0. */
+/* exp(entropy of the normalised singular values), the square roots of the eigenvalues of the Gram matrix. Eigenvalues
+ * within rounding of zero count as zero; without a stream that is not zero the rank is 0. */
 static double effective_rank(const struct gram *g) {
     enum { WORK = 4 * MHC_MAX_STREAMS };
     int n = (int)g->n, lwork = WORK, info, common = largest_exponent(g);
@@ -99,7 +99,7 @@ static double effective_rank(const struct gram *g) {
 
 enum { RMS, NONFINITE, SIMILARITY, RANK, SCORES };
 
-/* score[s * stride], s as above */
+/* score[s * stride]; scratch [n][C] */
 static void score_token(const double *x, int64_t n, int64_t C, double *scratch, double *score, int64_t stride) {
     struct gram g;
     gram_of_token(&g, x, n, C, scratch);
@@ -114,7 +114,11 @@ static void score_token(const double *x, int64_t n, int64_t C, double *scratch, 
 
 int mhc_measure_streams(const double *x, int64_t T, int64_t n, int64_t C, int64_t layer, struct mhc_curves *curves) {
     static const enum mhc_metric metrics[SCORES] = {
-        [RMS] = MHC_x_rms, [NONFINITE] = MHC_x_nonfinite, [SIMILARITY] = MHC_stream_similarity, [RANK] = MHC_effective_rank};
+        [RMS] = MHC_x_rms,
+        [NONFINITE] = MHC_x_nonfinite,
+        [SIMILARITY] = MHC_stream_similarity,
+        [RANK] = MHC_effective_rank,
+    };
     double *score = maps_allocate(SCORES * T, sizeof *score);
     int failed = score ? 0 : -1;
 #pragma omp parallel if (!failed)
@@ -136,7 +140,8 @@ int mhc_measure_streams(const double *x, int64_t T, int64_t n, int64_t C, int64_
     return failed;
 }
 
-int mhc_measure_gradient(const double *grad_x, int64_t T, int64_t n, int64_t C, int64_t layer, struct mhc_curves *curves) {
+int mhc_measure_gradient(const double *grad_x, int64_t T, int64_t n, int64_t C, int64_t layer,
+                         struct mhc_curves *curves) {
     double *score = maps_allocate(T, sizeof *score);
     if (!score)
         return -1;

@@ -43,8 +43,8 @@ static struct scaled mean_of_far_apart(const double *value, const int64_t *expon
     return (struct scaled){sum / (double)T, sum == 0 ? 0 : largest};
 }
 
-/* Without exponents a plain sum is good unless it comes out near an end of the range of doubles. The order of summation is fixed by
- * the build, whatever the threads. */
+/* Without exponents a plain sum is good unless it comes out near an end of the range of doubles. The order of summation
+ * is fixed by the build, whatever the threads. */
 struct scaled scaled_mean(const double *value, const int64_t *exponent, int64_t T) {
     double sum = 0;
     int64_t bits = 0;

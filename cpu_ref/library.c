@@ -3,7 +3,7 @@
 
 #include <cblas.h>
 
-#include "provenance.h"
+#include "build_info.h"
 
 #define ROW(id) extern const struct mhc_row id##_f64, id##_f32;
 #include "cpu_ref/rows.def"

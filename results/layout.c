@@ -8,8 +8,9 @@
 const char *const record_own_column[OWN_COLUMNS] = {"case", "key", "status", "reason", "seconds", "layers"};
 const char *const record_status_name[3] = {"missing", "done", "failed"};
 
-static char error_line[1024];
-static char hdf5_reason[256];
+enum { LINE = 1024, REASON = 256 };
+static char error_line[LINE];
+static char hdf5_reason[REASON];
 
 bool record_is_own_column(const char *name) {
     for (int i = 0; i < OWN_COLUMNS; i++)
@@ -22,30 +23,30 @@ const char *record_error(void) {
     return error_line;
 }
 
-static void set_error_line(const char *text, const char *reason) {
-    snprintf(error_line, sizeof error_line, "%s%s%s", text, reason ? ": " : "", reason ? reason : "");
+static void set_error_line(const char *text, const char *separator, const char *reason) {
+    snprintf(error_line, LINE, "%s%s%s", text, separator, reason);
     for (char *c = error_line; *c; c++)
         if ((unsigned char)*c < ' ' || *c == 127)
             *c = '?';
 }
 
 bool record_fail(const char *format, ...) {
-    char text[sizeof error_line];
+    char text[LINE - REASON - 4];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    set_error_line(text, NULL);
+    set_error_line(text, "", "");
     return false;
 }
 
 bool record_fail_hdf5(const char *format, ...) {
-    char text[sizeof error_line];
+    char text[LINE - REASON - 4];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    set_error_line(text, *hdf5_reason ? hdf5_reason : "HDF5 failed");
+    set_error_line(text, ": ", *hdf5_reason ? hdf5_reason : "HDF5 failed");
     return false;
 }
 

@@ -8,6 +8,7 @@
 struct series {
     char *name, *unit, *long_name;
     enum record_type type;
+    bool is_status;      /* an enum, read as an integer */
     hid_t dataset;
     int64_t width;       /* of a curve: layers */
     void *values;        /* int64_t or double [cases], once read */
@@ -32,7 +33,7 @@ struct record_reader {
     struct series own[OWN_COLUMNS];
     struct series_list column, curve, summary;
     struct series panel_streams, panel, panel_scale, spectrum_streams, spectrum; /* dataset -1 where absent */
-    int64_t panel_width, spectrum_width;                                        /* n of the datasets */
+    int64_t max_layers, panel_width, spectrum_width;                            /* L and n of the datasets */
     struct fact *attribute, *fact;
     int attribute_count, fact_count;
 };

@@ -54,6 +54,7 @@ struct record_schema {
     const struct record_curve *summaries;
     int summary_count;
     int64_t layers, streams; /* largest L and n of any case: widths of the curve and panel datasets */
+    int64_t cases;           /* how many will be appended; more may be, but see "Killed at any moment" in SCHEMA.md */
     const struct record_fact *facts;
     int fact_count;
     const char *program, *command, *suite; /* root attributes: name and version; command line; expanded text of the suite */

@@ -86,7 +86,7 @@ static bool set_provenance(const struct record *r, const struct record_schema *s
     return writer_set_attribute(r->file, "status", RECORD_RUNNING);
 }
 
-static bool create_file(struct record *r, const char *name) {
+static bool create_file(struct record *r, const struct record_schema *s, const char *name) {
     /* Tried by hand first: the operating system says why not better than HDF5 does. */
     const int descriptor = open(name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (descriptor < 0)
@@ -98,7 +98,7 @@ static bool create_file(struct record *r, const char *name) {
     /* Tracking attributes lets them exceed 64 KiB, as the text of a suite may. */
     H5Pset_attr_creation_order(creation, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED);
     H5Pset_link_creation_order(creation, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED);
-    H5Pset_istore_k(creation, WRITER_INDEX_HALF_RANK);
+    H5Pset_istore_k(creation, writer_index_half_rank(s));
     r->file = H5Fcreate(name, H5F_ACC_TRUNC, creation, access);
     int *handle = NULL;
     const bool good = r->file >= 0 && H5Fget_vfd_handle(r->file, H5P_DEFAULT, (void **)&handle) >= 0;
@@ -125,6 +125,7 @@ static struct record *allocate(const char *path, const struct record_schema *s) 
     r->summary_count = s->summary_count;
     r->layers = s->layers;
     r->streams = s->streams;
+    r->cases = s->cases;
     r->dataset_count = OWN_COLUMNS + s->column_count + s->curve_count + s->summary_count + WRITER_EXTRAS;
     r->path = strdup(path);
     r->part = record_format("%s" RECORD_SUFFIX, path);
@@ -156,9 +157,9 @@ static struct record *start(const char *path, const struct record_schema *s, str
         writer_free(r);
         return NULL;
     }
-    bool good = create_file(r, name);
+    bool good = create_file(r, s, name);
     if (good) {
-        good = set_provenance(r, s) && writer_create_layout(r, s) &&
+        good = set_provenance(r, s) && writer_create_layout(r, s) && writer_prepare(r) &&
                (!earlier || record_copy_cases(r, earlier, false, r->part));
         if (good && H5Fflush(r->file, H5F_SCOPE_GLOBAL) < 0)
             good = record_fail_hdf5("cannot write %s", name);

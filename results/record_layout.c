@@ -52,17 +52,23 @@ static bool attach(hid_t group, hid_t dataset, unsigned dimension, const char *s
     return good;
 }
 
-/* About 4 KiB a chunk where a case is a row of numbers, so that a case costs little and thousands need few chunks. */
-static hsize_t chunk_rows(hsize_t row_bytes) {
-    const hsize_t rows = row_bytes ? 4096 / row_bytes : WRITER_BLOCK;
-    return rows < 1 ? 1 : rows > WRITER_BLOCK ? WRITER_BLOCK : rows;
+/* Rows of a chunk. A case shares none with an earlier one that may lack its curve: what is not computed takes no room, and
+ * nothing that was promised lies in a chunk that is being made. All statuses together: the rest is trusted by them. */
+static hsize_t chunk_rows(const struct writer_dataset *d, int64_t cases) {
+    if (d->kind == KIND_STATUS)
+        return (hsize_t)(cases < 1024 ? 1024 : cases > 65536 ? 65536 : cases);
+    return d->rank == 1 ? WRITER_BLOCK : 1;
+}
+
+unsigned writer_index_half_rank(const struct record_schema *s) {
+    const int64_t chunks = s->layers > 0 || s->streams > 0 ? s->cases : s->cases / WRITER_BLOCK + 1;
+    return chunks < 64 ? 32 : chunks > 4096 ? 2048 : (unsigned)(chunks + 1) / 2;
 }
 
 static hid_t creation_properties(const struct record *r, const struct writer_dataset *d) {
-    hsize_t chunk[4], row_bytes = H5Tget_size(r->type_in_file[d->kind]);
+    hsize_t chunk[4] = {chunk_rows(d, r->cases)};
     for (int i = 1; i < d->rank; i++)
-        row_bytes *= chunk[i] = d->extent[i];
-    chunk[0] = d->rank == 1 ? WRITER_BLOCK : chunk_rows(row_bytes);
+        chunk[i] = d->extent[i];
     hid_t properties = H5Pcreate(H5P_DATASET_CREATE);
     const double nan_fill = NAN;
     if (H5Pset_chunk(properties, d->rank, chunk) < 0 || H5Pset_obj_track_times(properties, false) < 0 ||

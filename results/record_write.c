@@ -74,6 +74,32 @@ static bool resize(struct record *r, int64_t rows) {
     return true;
 }
 
+static bool flush(const struct record *r) {
+    return H5Fflush(r->file, H5F_SCOPE_GLOBAL) >= 0 || record_fail_hdf5("cannot write %s", r->part);
+}
+
+/* A row that is written, flushed and cut off again leaves an empty chunk index behind, so that no header will have to point
+ * to a new one; the statuses of the first block are written to have their chunk. */
+bool writer_prepare(struct record *r) {
+    size_t largest = RECORD_KEY_BYTES;
+    for (int i = 0; i < r->dataset_count; i++) {
+        const struct writer_dataset *d = &r->dataset[i];
+        size_t bytes = sizeof(double);
+        for (int k = 1; k < d->rank; k++)
+            bytes *= d->extent[k];
+        largest = bytes > largest ? bytes : largest;
+    }
+    char *zeros = calloc(1, largest);
+    bool good = zeros ? resize(r, 1) : record_fail("out of memory");
+    for (int i = 0; good && i < r->dataset_count; i++)
+        good = r->dataset[i].id < 0 || write_value(r, &r->dataset[i], 0, zeros);
+    good = good && flush(r) && resize(r, 0) && resize(r, WRITER_BLOCK);
+    for (int64_t row = 0; good && row < WRITER_BLOCK; row++)
+        good = write_value(r, &r->own[OWN_STATUS], row, zeros);
+    free(zeros);
+    return good;
+}
+
 /* Refuses a case for what it is, before anything of it is written. */
 static bool acceptable(const struct record *r, const struct record_case *c) {
     if (!c->key || !*c->key)
@@ -105,10 +131,8 @@ static bool acceptable(const struct record *r, const struct record_case *c) {
 }
 
 static bool write_columns(const struct record *r, const struct record_case *c, int64_t row) {
-    const int8_t missing = RECORD_MISSING; /* allocates the chunk, so that the real status is one write in place */
     bool good = write_value(r, &r->own[OWN_CASE], row, &row) && write_text(r, &r->own[OWN_KEY], row, c->key) &&
-                write_value(r, &r->own[OWN_STATUS], row, &missing) && write_reason(r, row, c->reason) &&
-                write_value(r, &r->own[OWN_SECONDS], row, &c->seconds) &&
+                write_reason(r, row, c->reason) && write_value(r, &r->own[OWN_SECONDS], row, &c->seconds) &&
                 write_value(r, &r->own[OWN_LAYERS], row, &c->layers);
     for (int i = 0; good && i < r->column_count; i++) {
         const union record_value *v = &c->values[i];
@@ -130,8 +154,8 @@ static bool write_measurements(const struct record *r, const struct record_case 
     for (int i = 0; c->curves && layers > 0 && i < r->curve_count; i++)
         if (c->curves[i] && !write_block(r, &r->curves[i], row, &layers, c->curves[i]))
             return false;
-    for (int i = 0; c->summaries && i < r->summary_count; i++)
-        if (!write_value(r, &r->summaries[i], row, &c->summaries[i]))
+    for (int i = 0; i < r->summary_count; i++)
+        if (!write_value(r, &r->summaries[i], row, c->summaries ? &c->summaries[i] : &(double){NAN}))
             return false;
     if (panel_streams && !(write_value(r, &extra[PANEL_STREAMS], row, &panel_streams) &&
                            write_block(r, &extra[PANEL_COMPOSITE], row, (hsize_t[]){RECORD_PANELS, n, n}, c->panels) &&
@@ -160,10 +184,6 @@ static bool write_row(struct record *r, const struct record_case *c) {
 static bool write_status(struct record *r, const struct record_case *c) {
     const int8_t status = (int8_t)c->status;
     return write_value(r, &r->own[OWN_STATUS], r->rows, &status);
-}
-
-static bool flush(const struct record *r) {
-    return H5Fflush(r->file, H5F_SCOPE_GLOBAL) >= 0 || record_fail_hdf5("cannot write %s", r->part);
 }
 
 bool record_append_unflushed(struct record *r, const struct record_case *c) {

@@ -56,7 +56,7 @@ static bool classify(hid_t type, struct series *s) {
     case H5T_INTEGER: s->type = RECORD_INT; return size >= 1 && size <= 8;
     case H5T_FLOAT: s->type = RECORD_REAL; return size >= 1 && size <= 8;
     case H5T_STRING: s->type = RECORD_TEXT; return H5Tis_variable_str(type) == 0 && size >= 1 && size <= LARGEST_TEXT;
-    case H5T_ENUM: s->type = RECORD_INT; return !strcmp(s->name, "status") && size == 1;
+    case H5T_ENUM: s->type = RECORD_INT; s->is_status = true; return size == 1;
     default: return false;
     }
 }
@@ -219,7 +219,7 @@ bool series_load(const struct record_reader *r, const char *group_name, struct s
     bool good;
     if (s->type == RECORD_TEXT) {
         good = load_texts(r, group_name, s, rows);
-    } else if (!strcmp(s->name, "status")) {
+    } else if (s->is_status) {
         good = load_status(r, group_name, s, rows);
     } else {
         const hsize_t start = 0, count = (hsize_t)rows;

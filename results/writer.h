@@ -6,8 +6,6 @@
 
 /* Rows the datasets are extended by at once, and the chunk of a column: appending within a block changes no header. */
 enum { WRITER_BLOCK = 32 };
-/* A chunk index of 2 x this many chunks is one node, written at once; see "Killed at any moment" in SCHEMA.md. */
-enum { WRITER_INDEX_HALF_RANK = 64 };
 
 /* What the elements of a dataset are. */
 enum writer_kind { KIND_INT, KIND_REAL, KIND_TEXT, KIND_KEY, KIND_REASON, KIND_STATUS, KINDS };
@@ -39,16 +37,22 @@ struct record {
     int dataset_count, column_count, curve_count, summary_count;
     char **column_name;              /* for messages */
     int64_t layers, streams;         /* largest of any case */
+    int64_t cases;                   /* expected */
     int64_t rows, capacity;
     void *keys;                      /* a tsearch tree */
     char *broken;                    /* why nothing more can be written; NULL while all is well */
 };
 
-/* Creates groups, types and datasets of the schema in r->file. */
+/* Half the number of chunks of any dataset, within reason: HDF5 then keeps each chunk index in one node, which it writes at
+ * once. See "Killed at any moment" in SCHEMA.md. */
+unsigned writer_index_half_rank(const struct record_schema *);
+/* Creates groups, types and datasets of the schema in r->file, without rows. */
 bool writer_create_layout(struct record *r, const struct record_schema *);
 /* Creates a text attribute of an object; an existing one of the same length is overwritten. */
 bool writer_set_attribute(hid_t object, const char *name, const char *value);
 size_t writer_text_bytes(enum writer_kind);
+/* Makes the file fit to be killed: a first block of rows, and in place what otherwise comes into being with a first case. */
+bool writer_prepare(struct record *r);
 /* Makes whatever HDF5 still wants to write go nowhere, so that the file stays as its last complete flush left it. */
 void writer_abandon(struct record *r);
 /* Closes every HDF5 object of the record, abandoned or not. false: the file could not be written to its end. */

@@ -1,5 +1,5 @@
 #!/bin/sh
-# provenance.sh CC FLAGS: the header that says what a build is made of.
+# build_info.sh CC FLAGS: the header that says what a build is made of.
 revision=$(git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 dirty=
 [ -n "$(git status --porcelain 2>/dev/null)" ] && dirty=+dirty

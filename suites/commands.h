@@ -1,0 +1,28 @@
+/* The sub-commands: each takes the words behind its name and returns the exit code. */
+#ifndef COMMANDS_H
+#define COMMANDS_H
+
+#include <stdbool.h>
+
+enum { EXIT_GOOD = 0, EXIT_CHECK_FAILED = 1, EXIT_CANNOT = 2, EXIT_AMBIGUOUS = 3, EXIT_INTERRUPTED = 130 };
+
+int run_command(int argc, char **argv);
+int list_command(int argc, char **argv);
+int show_command(int argc, char **argv);
+int plot_command(int argc, char **argv);
+int export_command(int argc, char **argv);
+int merge_command(int argc, char **argv);
+int doctor_command(int argc, char **argv);
+
+/* Options of the commands themselves. Takes `--name value`, `--name=value` or a bare `--name` out of argv, and its words; what is left are
+ * positional words and options of cases. false: given without its value (reported). */
+bool take_option(int *argc, char **argv, const char *name, const char **value);
+bool take_flag(int *argc, char **argv, const char *name);
+
+/* Prints "mhcbench: ..." on stderr and returns EXIT_CANNOT. */
+int cannot(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Whether anything but `count` positional words is left; reports it. */
+bool only_positional(int argc, char **argv, int least, int most, const char *usage);
+
+#endif

@@ -1,0 +1,72 @@
+/* `mhcbench doctor`: what on this machine would spoil a measurement, why it matters, what to do. */
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "build_info.h"
+#include "cpu_ref/library.h"
+#include "suites/backend.h"
+#include "suites/commands.h"
+
+static int found;
+
+static void advise(const char *what, const char *remedy) {
+    printf("  ! %s\n    %s\n", what, remedy);
+    found++;
+}
+
+/* First line of a file; empty when it cannot be read. */
+static const char *line_of(const char *path) {
+    static char line[256];
+    FILE *file = fopen(path, "r");
+    if (!file || !fgets(line, sizeof line, file))
+        line[0] = 0;
+    if (file)
+        fclose(file);
+    line[strcspn(line, "\n")] = 0;
+    return line;
+}
+
+static void look_at_cpu(void) {
+    char text[200];
+    double load = atof(line_of("/proc/loadavg"));
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    const char *governor = line_of("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor");
+    if (load > 0.3 * (double)cpus) {
+        snprintf(text, sizeof text, "load average %.2f on %ld CPUs: other work takes turns with the measurement", load, cpus);
+        advise(text, "stop it, or wait; ratios measured side by side suffer least");
+    }
+    if (*governor && strcmp(governor, "performance")) {
+        snprintf(text, sizeof text, "CPU frequency governor is %s: speed follows load", governor);
+        advise(text, "sudo cpupower frequency-set -g performance");
+    }
+    if (!strcmp(line_of("/sys/devices/system/cpu/smt/active"), "1") && omp_get_max_threads() >= cpus)
+        advise("SMT is on and every hardware thread is used: pairs of threads share a core", "OMP_NUM_THREADS=<cores> OMP_PLACES=cores OMP_PROC_BIND=close");
+    if (omp_get_max_threads() < cpus) {
+        snprintf(text, sizeof text, "%d OpenMP threads on %ld CPUs", omp_get_max_threads(), cpus);
+        advise(text, "unset OMP_NUM_THREADS to use all");
+    }
+}
+
+static void look_at_build(void) {
+    struct backend cpu = {.library = &mhc_cpu64};
+    if (strstr(PROVENANCE_FLAGS, "-fsanitize"))
+        advise("this is a sanitizer build: several times slower", "make");
+    if (strstr(PROVENANCE_REVISION, "dirty"))
+        advise("built from a tree with uncommitted changes: nobody can build it again", "commit, then make");
+    if ((double)backend_available(&cpu) < 2e9)
+        advise("less than 2 GB of memory are free", "close other programs; cases that do not fit are refused beforehand");
+}
+
+int doctor_command(int argc, char **argv) {
+    if (!only_positional(argc, argv, 0, 0, "doctor"))
+        return EXIT_CANNOT;
+    printf("What would spoil a measurement here:\n");
+    look_at_cpu();
+    look_at_build();
+    if (!found)
+        printf("  nothing found\n");
+    return EXIT_GOOD;
+}

@@ -1,0 +1,38 @@
+/* Cases of a record that differ in nothing but the seed: what statistics over seeds are taken of. */
+#ifndef GROUPS_H
+#define GROUPS_H
+
+#include "results/record.h"
+#include "suites/params.h"
+
+struct group {
+    char *label;      /* the key without its seed */
+    int64_t *cases;   /* indices of the finished cases */
+    int64_t count;
+    struct params p;  /* parameters of the first of them */
+};
+
+struct groups {
+    struct group *group;
+    int64_t count;
+    bool varies[64];  /* by position in params_table: the groups differ in it */
+};
+
+/* Groups in the order of their first case. false: one line in `why`. */
+bool groups_read(struct record_reader *, struct groups *, char *why, size_t why_size);
+void groups_release(struct groups *);
+
+struct spread {
+    double q10, median, q90;
+};
+
+/* Quantiles over a group's seeds of a summary, e.g. "composite_forward_sum_max"; linear where the curve is stored as log10. NaN where not recorded. */
+struct spread groups_summary(struct record_reader *, const struct group *, const char *summary);
+
+/* The same of one layer (0-based) of a curve. */
+struct spread groups_curve(struct record_reader *, const struct group *, const char *curve, int64_t layer);
+
+/* The parameters in which a group differs from the others, e.g. "hc w=0.35". */
+void groups_label(const struct groups *, int64_t index, char *text, size_t size);
+
+#endif

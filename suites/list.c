@@ -1,0 +1,139 @@
+/* `mhcbench list`: what there is, and what a suite would cost. */
+#include <glob.h>
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analysis/analysis.h"
+#include "suites/backend.h"
+#include "suites/commands.h"
+#include "suites/study.h"
+#include "suites/suite.h"
+
+static const char usage[] = "list [FILE.suite ...] [--options] [--operations] [--metrics] [--backend B]";
+
+static void list_options(void) {
+    printf("Options of a case (suite lines take lists a,b,c and ranges low:high:step, low:high:xFACTOR):\n\n");
+    for (int k = 0; k < params_count; k++) {
+        const struct param *p = &params_table[k];
+        char range[160] = "text";
+        if (p->type == PARAM_WORD || p->type == PARAM_FLAGS)
+            snprintf(range, sizeof range, "%s", p->words);
+        else if (p->type != PARAM_TEXT)
+            snprintf(range, sizeof range, "%g..%g%s", p->words ? 1.0 : p->least, p->most, p->words ? ", auto, keep" : "");
+        printf("  --%-13s default %-9s %s%s\n      %s\n", p->name, *p->standard ? p->standard : "none", range,
+               p->studies == 1u << STUDY_MAPS        ? "   [maps]"
+               : p->studies == 1u << STUDY_PROPAGATE ? "   [propagate]" : "",
+               p->help);
+    }
+}
+
+static int list_operations(const char *name) {
+    struct backend b;
+    char why[300];
+    if (!backend_open(&b, name, why, sizeof why))
+        return cannot("%s", why);
+    printf("Operations of backend %s (%s):\n\n", name, b.library->build);
+    for (const struct mhc_row *const *row = b.library->rows; *row; row++) {
+        printf("  %-24s", (*row)->name);
+        for (int direction = MHC_IN; direction <= MHC_OUT; direction++) {
+            printf("%s", direction == MHC_OUT ? " -> " : "");
+            for (const struct mhc_arg *arg = (*row)->args; arg->name; arg++)
+                if (arg->direction == (enum mhc_direction)direction)
+                    printf("%s[%s] ", arg->name, arg->extents);
+        }
+        printf("\n");
+    }
+    backend_close(&b);
+    return EXIT_GOOD;
+}
+
+static void list_metrics(void) {
+    printf("Curves, one value a layer, with quantiles over tokens:\n\n");
+    for (int m = 0; m < MHC_METRICS; m++)
+        printf("  %-28s %-6s %s\n", mhc_metric_info[m].name, mhc_metric_info[m].scale == MHC_LOG10 ? "log10" : "", mhc_metric_info[m].long_name);
+}
+
+/* Seconds of a fixed small case, to turn operation counts into time on this machine. */
+static double flops_per_second(void) {
+    struct params p;
+    struct study_result r;
+    char why[200];
+    params_defaults(&p);
+    params_set(&p, params_find("study"), "propagate", why, sizeof why);
+    params_set(&p, params_find("depth"), "8", why, sizeof why);
+    study_run(&p, &r);
+    study_release(&r);
+    study_run(&p, &r);
+    double rate = r.seconds > 0 ? study_flops(&p) / r.seconds : 1e9;
+    study_release(&r);
+    return rate;
+}
+
+static int list_suite(const char *path, double rate) {
+    struct suite s;
+    char why[600];
+    double flops = 0;
+    if (!suite_read(&s, path, NULL, 0, why, sizeof why))
+        return cannot("%s", why);
+    for (int64_t k = 0; k < s.count; k++)
+        flops += study_flops(&s.cases[k]) + 1e-3 * rate; /* and about a millisecond a case for drawing, pipe and file */
+    printf("  %-28s %7lld cases   about %.3g s on this machine%s\n", path, (long long)s.count, flops / rate,
+           s.repeated ? "   (repeated ones left out)" : "");
+    suite_release(&s);
+    return EXIT_GOOD;
+}
+
+static int list_suites(int argc, char **argv) {
+    glob_t found = {0};
+    double rate = flops_per_second();
+    int code = EXIT_GOOD;
+    if (argc == 0) {
+        printf("Suites (suites/*.suite below the current folder):\n\n");
+        glob("suites/*.suite", 0, NULL, &found);
+        for (size_t k = 0; k < found.gl_pathc; k++)
+            code |= list_suite(found.gl_pathv[k], rate);
+        globfree(&found);
+    }
+    for (int k = 0; k < argc && code == EXIT_GOOD; k++)
+        code = list_suite(argv[k], rate);
+    return code;
+}
+
+static void list_backends(void) {
+    const char *const names[] = {"cpu64", "cpu32", "cuda", "emu"};
+    printf("\nBackends:\n\n");
+    for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
+        struct backend b;
+        char why[300];
+        bool good = backend_open(&b, names[k], why, sizeof why);
+        printf("  %-6s %s\n", names[k], good ? b.library->build : why);
+        if (good)
+            backend_close(&b);
+    }
+    printf("  PATH   any library with `mhc_library` of ABI %d\n", MHC_ABI);
+}
+
+int list_command(int argc, char **argv) {
+    const char *backend = "cpu64";
+    bool options = take_flag(&argc, argv, "--options"), operations = take_flag(&argc, argv, "--operations");
+    bool metrics = take_flag(&argc, argv, "--metrics");
+    int code = EXIT_GOOD;
+    if (!take_option(&argc, argv, "--backend", &backend) || !only_positional(argc, argv, 0, 1000, usage))
+        return EXIT_CANNOT;
+    if (options)
+        list_options();
+    if (operations)
+        code = list_operations(backend);
+    if (metrics)
+        list_metrics();
+    if (options || operations || metrics)
+        return code;
+    code = list_suites(argc, argv);
+    if (argc == 0) {
+        list_backends();
+        printf("\nMore: list --options, list --operations [--backend B], list --metrics\n");
+    }
+    return code;
+}

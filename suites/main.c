@@ -1,0 +1,79 @@
+/* The command: finds the sub-command, and serves as its own worker. */
+#include <cblas.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "build_info.h"
+#include "suites/commands.h"
+#include "suites/study.h"
+#include "suites/verify.h"
+#include "suites/worker.h"
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    bool reads; /* opens files from elsewhere: runs in a child, so that a file that crashes a library is one line and exit 2 */
+    const char *help;
+} commands[] = {
+    {"run", run_command, false, "run FILE.suite, or one case given as options, into an HDF5 file"},
+    {"list", list_command, false, "suites, operations, backends, parameters; cases and time of a suite"},
+    {"show", show_command, true, "the result table of FILE.h5 beside the paper's numbers"},
+    {"plot", plot_command, true, "the figures of FILE.h5 as SVG and PNG"},
+    {"export", export_command, true, "FILE.h5 as CSV or JSON"},
+    {"verify", verify_command, true, "operations of a backend against the vectors of FILE.h5"},
+    {"doctor", doctor_command, false, "what on this machine would spoil a measurement, and the remedy"},
+    {"merge", merge_command, true, "join shards: OUT.h5 PART.h5..."},
+};
+enum { COMMANDS = sizeof commands / sizeof *commands };
+
+static const struct worker_handler handlers[] = {{"study", study_answer},
+                                                 {"estimate", study_estimate_answer},
+                                                 {"verify", verify_answer},
+                                                 {NULL, NULL}};
+
+static void help(FILE *out) {
+    fprintf(out, "mhcbench %s: how a deep stack of ResNet, HC or mHC blocks carries a signal and its gradient\n\n"
+                 "usage: mhcbench COMMAND ...\n\n", PROVENANCE_VERSION);
+    for (int k = 0; k < COMMANDS; k++)
+        fprintf(out, "  %-8s %s\n", commands[k].name, commands[k].help);
+    fprintf(out, "\nmhcbench list --options shows every option of a case. Exit codes: 0 good, 1 failed check, 2 cannot do it,\n"
+                 "130 interrupted.\n");
+}
+
+static int in_child(int (*run)(int, char **), int argc, char **argv) {
+    int status;
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0)
+        exit(run(argc, argv));
+    if (child < 0)
+        return run(argc, argv);
+    signal(SIGINT, SIG_IGN); /* the child decides */
+    while (waitpid(child, &status, 0) < 0)
+        ;
+    if (WIFEXITED(status))
+        return WEXITSTATUS(status);
+    if (WTERMSIG(status) == SIGINT)
+        return EXIT_INTERRUPTED;
+    return cannot("%s: reading it crashed (%s); it is not a file this program wrote", argc ? argv[0] : "file", strsignal(WTERMSIG(status)));
+}
+
+int main(int argc, char **argv) {
+    openblas_set_num_threads(1); /* the rooms split their work by OpenMP and call BLAS and LAPACK from inside the pieces */
+    if (argc == 2 && !strcmp(argv[1], "--worker"))
+        return worker_main(handlers);
+    if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+        help(argc < 2 ? stderr : stdout);
+        return argc < 2 ? EXIT_CANNOT : EXIT_GOOD;
+    }
+    if (!strcmp(argv[1], "--version"))
+        return printf("mhcbench %s (%s)\n", PROVENANCE_VERSION, PROVENANCE_BUILD) < 0;
+    for (int k = 0; k < COMMANDS; k++)
+        if (!strcmp(argv[1], commands[k].name))
+            return commands[k].reads ? in_child(commands[k].run, argc - 2, argv + 2) : commands[k].run(argc - 2, argv + 2);
+    return cannot("unknown command %s (mhcbench --help lists them)", argv[1]);
+}

@@ -1,0 +1,65 @@
+/* The parameters of a case, in one table: it drives the options, suite lines, help, `list`, the case key and the columns of the record. */
+#ifndef PARAMS_H
+#define PARAMS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum study { STUDY_MAPS, STUDY_PROPAGATE, STUDIES };
+enum block { BLOCK_RESNET, BLOCK_HC, BLOCK_HC_STATIC, BLOCK_MHC, BLOCK_IDENTITY };
+enum branch { BRANCH_LINEAR, BRANCH_MLP, BRANCH_ATTENTION };
+enum init { INIT_LATENT, INIT_MIXED, INIT_NEAR_IDENTITY, INIT_GAP, INIT_DIAGONAL, INIT_PRE_NORM };
+enum rounding { ROUND_NONE, ROUND_BF16, ROUND_FP16 };
+enum record_what { RECORD_CURVES, RECORD_SUMMARY };
+enum { RECOMPUTE_AUTO = -1, RECOMPUTE_KEEP = 0 };
+enum { PARAM_TEXT_SIZE = 200 };
+
+/* Fields are int64_t (integers and words), double or text, as the table says. */
+struct params {
+    int64_t study, block, depth, streams, width, tokens, sequence, t_max, convention;
+    double rms_eps, sinkhorn_eps;
+    int64_t init;
+    double d, s, w, alpha, phi;
+    int64_t rounding, branch, activation, hidden, heads, head_dim;
+    double branch_gain;
+    char input[PARAM_TEXT_SIZE];
+    int64_t gradient, recompute, weights, measure, record;
+    char backend[PARAM_TEXT_SIZE];
+    int64_t type, seed;
+};
+
+enum param_type { PARAM_INT, PARAM_REAL, PARAM_WORD, PARAM_FLAGS, PARAM_TEXT };
+
+struct param {
+    const char *name, *unit, *standard; /* standard: the default, as text */
+    enum param_type type;
+    size_t offset;
+    double least, most;                 /* numbers */
+    const char *words;                  /* WORD: "a|b|c" for 0, 1, 2; INT: names of special values, "auto=-1|keep=0"; FLAGS: "a|b" for 1, 2 */
+    unsigned studies;                   /* bits of the studies it belongs to */
+    const char *help;
+};
+
+extern const struct param params_table[];
+extern const int params_count;
+
+const struct param *params_find(const char *name);
+void params_defaults(struct params *);
+
+/* Sets one parameter from text. false: one line in `why`, with what is accepted. */
+bool params_set(struct params *, const struct param *, const char *text, char *why, size_t why_size);
+
+/* A value as text that params_set() reads back to the same bits. */
+void params_text(const struct params *, const struct param *, char *text, size_t size);
+
+/* The line that makes this case again: the study and every parameter of it that is not the default. */
+void params_key(const struct params *, char *key, size_t size);
+
+/* What a single parameter cannot know: combinations. false: one line in `why`. */
+bool params_check(const struct params *, char *why, size_t why_size);
+
+/* A word of a parameter's value, e.g. "mhc". */
+const char *params_word(const struct params *, const char *name);
+
+#endif

@@ -1,0 +1,10 @@
+/* What a result is made of, taken in the measuring process at run time: for /env of the record. */
+#ifndef PROVENANCE_FACTS_H
+#define PROVENANCE_FACTS_H
+
+#include "results/record.h"
+
+/* The facts, valid until the next call. */
+const struct record_fact *provenance_facts(int *count);
+
+#endif

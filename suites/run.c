@@ -1,0 +1,268 @@
+/* `mhcbench run`: every case of a suite, one after the other, into one file. */
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "results/record.h"
+#include "suites/commands.h"
+#include "suites/provenance.h"
+#include "suites/study.h"
+#include "suites/suite.h"
+
+enum { KEY_SIZE = 2048 };
+
+static const char usage[] = "run FILE.suite | run --study ... [case options]   [--out FILE.h5] [--overwrite | --resume]\n"
+                            "                [--shard I/N] [--timeout SECONDS] [--dry-run] [-q]";
+
+static volatile sig_atomic_t stopped;
+
+static void stop(int signal_number) {
+    (void)signal_number;
+    if (stopped)
+        _exit(EXIT_INTERRUPTED);
+    stopped = 1;
+}
+
+struct options {
+    const char *out, *shard, *timeout;
+    bool overwrite, resume, quiet, dry_run;
+    long index, shards;
+    double seconds;
+};
+
+static bool read_options(struct options *o, int *argc, char **argv) {
+    *o = (struct options){.index = 0, .shards = 1};
+    o->overwrite = take_flag(argc, argv, "--overwrite");
+    o->resume = take_flag(argc, argv, "--resume");
+    o->quiet = take_flag(argc, argv, "-q") | take_flag(argc, argv, "--quiet");
+    o->dry_run = take_flag(argc, argv, "--dry-run");
+    if (!take_option(argc, argv, "--out", &o->out) || !take_option(argc, argv, "--shard", &o->shard) ||
+        !take_option(argc, argv, "--timeout", &o->timeout))
+        return false;
+    char rest;
+    if (o->shard && (sscanf(o->shard, "%ld/%ld%c", &o->index, &o->shards, &rest) != 2 || o->index < 0 || o->shards < 1 ||
+                     o->index >= o->shards))
+        return cannot("--shard %s: I/N with 0 <= I < N", o->shard), false;
+    char *end = NULL;
+    if (o->timeout && ((o->seconds = strtod(o->timeout, &end)), end == o->timeout || *end || !(o->seconds > 0)))
+        return cannot("--timeout %s: seconds, above 0", o->timeout), false;
+    if (o->overwrite && o->resume)
+        return cannot("--overwrite and --resume exclude each other"), false;
+    return true;
+}
+
+/* results of suites/quick.suite go to quick.h5 in the current folder. */
+static void output_path(const struct options *o, const char *suite, char *path, size_t size) {
+    const char *base = suite ? strrchr(suite, '/') ? strrchr(suite, '/') + 1 : suite : "case";
+    if (o->out)
+        snprintf(path, size, "%s", o->out);
+    else
+        snprintf(path, size, "%.*s.h5", (int)strcspn(base, "."), base);
+}
+
+/* All that can be known before the first case: shapes a backend lacks, memory that is not there. */
+static int check_cases(const struct suite *s, const struct options *o, struct worker *w) {
+    for (int64_t k = 0; k < s->count && !stopped; k++) {
+        double needed = 0, available = 0;
+        char why[400], key[KEY_SIZE], place[400] = "";
+        if (k % o->shards != o->index)
+            continue;
+        bool good = study_estimate_request(w, &s->cases[k], &needed, &available, why, sizeof why);
+        if (good && needed > 0.95 * available) {
+            snprintf(why, sizeof why, "needs %.3g GB of memory and %.3g GB are free", needed * 1e-9, available * 1e-9);
+            good = false;
+        }
+        if (good)
+            continue;
+        params_key(&s->cases[k], key, sizeof key);
+        if (s->lines[k])
+            snprintf(place, sizeof place, "%s:%d: ", s->name, s->lines[k]);
+        return cannot("%s%s (%s)", place, why, key);
+    }
+    return EXIT_GOOD;
+}
+
+static struct record_column columns[64];
+static struct record_curve curves[MHC_METRICS * MHC_STATISTICS], summaries[2 * MHC_METRICS];
+static char curve_names[MHC_METRICS * MHC_STATISTICS][64], summary_names[2 * MHC_METRICS][64], summary_texts[2 * MHC_METRICS][160];
+
+/* The datasets of a record, from the tables of parameters and metrics. */
+static void describe(struct record_schema *schema) {
+    static const char *const units[2] = {"1", "log10(1)"};
+    for (int k = 0; k < params_count; k++) {
+        const struct param *p = &params_table[k];
+        columns[k] = (struct record_column){p->name, p->unit, p->help,
+                                            p->type == PARAM_INT    ? RECORD_INT
+                                            : p->type == PARAM_REAL ? RECORD_REAL : RECORD_TEXT};
+    }
+    for (int m = 0; m < MHC_METRICS; m++) {
+        const struct mhc_metric_info *info = &mhc_metric_info[m];
+        const char *unit = info->scale == MHC_LOG10 ? units[1] : info->unit;
+        for (int s = 0; s < MHC_STATISTICS; s++) {
+            int k = m * MHC_STATISTICS + s;
+            snprintf(curve_names[k], sizeof curve_names[k], "%s%s", info->name, mhc_statistic_suffix[s]);
+            curves[k] = (struct record_curve){curve_names[k], unit, info->long_name};
+        }
+        for (int s = 0; s < 2; s++) {
+            int k = 2 * m + s;
+            snprintf(summary_names[k], sizeof summary_names[k], "%s_%s", info->name, s ? "last" : "max");
+            snprintf(summary_texts[k], sizeof summary_texts[k], "%s; %s of the token mean", info->long_name,
+                     s ? "last layer" : "largest over layers");
+            summaries[k] = (struct record_curve){summary_names[k], unit, summary_texts[k]};
+        }
+    }
+    *schema = (struct record_schema){.columns = columns, .column_count = params_count, .curves = curves,
+                                     .curve_count = MHC_METRICS * MHC_STATISTICS, .summaries = summaries,
+                                     .summary_count = 2 * MHC_METRICS};
+}
+
+static bool append(struct record *record, const struct params *p, const char *key, const struct study_result *r) {
+    static char texts[64][PARAM_TEXT_SIZE];
+    union record_value values[64];
+    const double *pointers[MHC_METRICS * MHC_STATISTICS];
+    double scalars[2 * MHC_METRICS];
+    for (int k = 0; k < params_count; k++) {
+        const void *field = (const char *)p + params_table[k].offset;
+        params_text(p, &params_table[k], texts[k], sizeof texts[k]);
+        if (columns[k].type == RECORD_INT)
+            values[k].i = *(const int64_t *)field;
+        else if (columns[k].type == RECORD_REAL)
+            values[k].r = *(const double *)field;
+        else
+            values[k].text = texts[k];
+    }
+    for (int m = 0; m < MHC_METRICS; m++) {
+        const double *mean = r->curves.curve[m][MHC_MEAN];
+        scalars[2 * m] = mean ? mhc_curve_max(mean, r->L) : NAN;
+        scalars[2 * m + 1] = mean ? mean[r->L - 1] : NAN;
+        for (int s = 0; s < MHC_STATISTICS; s++)
+            pointers[m * MHC_STATISTICS + s] = p->record == RECORD_CURVES ? r->curves.curve[m][s] : NULL;
+    }
+    struct record_case one = {.key = key, .status = r->reason[0] ? RECORD_FAILED : RECORD_DONE, .reason = r->reason,
+                              .seconds = r->seconds, .layers = r->L, .streams = r->n, .values = values, .curves = pointers,
+                              .summaries = scalars, .panels = r->panels, .panel_log10_scale = r->panel_log10_scale,
+                              .qr_spectrum = r->qr_spectrum};
+    return record_append(record, &one);
+}
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* One rewritten line on a terminal; elsewhere a line a finished case, at most one a second. */
+static void progress(const struct options *o, int64_t done, int64_t total, double start, double seconds, const char *key,
+                     const char *reason) {
+    static double last;
+    bool terminal = isatty(STDERR_FILENO) && !getenv("NO_COLOR") && strcmp(getenv("TERM") ? getenv("TERM") : "dumb", "dumb");
+    double elapsed = now() - start, eta = done ? elapsed / (double)done * (double)(total - done) : 0;
+    if (reason[0])
+        fprintf(stderr, "%s%s: failed: %s\n", terminal ? "\r\033[K" : "", key, reason);
+    if (o->quiet || (now() - last < (terminal ? 0.1 : 1.0) && done < total))
+        return;
+    last = now();
+    int width = 70;
+    if (terminal)
+        fprintf(stderr, "\r\033[K[%lld/%lld] ETA %02d:%02d  %.*s%s", (long long)done, (long long)total, (int)eta / 60,
+                (int)eta % 60, width, key, done == total ? "\n" : "");
+    else
+        fprintf(stderr, "[%lld/%lld] %.2f s  %s\n", (long long)done, (long long)total, seconds, key);
+}
+
+struct tally {
+    int64_t done, failed, kept, planned;
+};
+
+static bool run_cases(const struct suite *s, const struct options *o, struct worker *w, struct record *record, struct tally *t) {
+    double start = now();
+    for (int64_t k = 0; k < s->count; k++)
+        t->planned += k % o->shards == o->index;
+    for (int64_t k = 0; k < s->count && !stopped; k++) {
+        char key[KEY_SIZE];
+        struct study_result result;
+        if (k % o->shards != o->index)
+            continue;
+        params_key(&s->cases[k], key, sizeof key);
+        if (record_has(record, key)) {
+            t->kept++;
+            continue;
+        }
+        study_request(w, &s->cases[k], o->seconds, &result);
+        bool written = stopped || append(record, &s->cases[k], key, &result);
+        if (!stopped) {
+            t->failed += result.reason[0] != 0;
+            t->done++;
+            progress(o, t->done + t->kept, t->planned, start, result.seconds, key, result.reason);
+        }
+        study_release(&result);
+        if (!written)
+            return cannot("%s", record_error()), false;
+    }
+    return true;
+}
+
+static int run_suite(const struct suite *s, const struct options *o, const char *path, const char *command) {
+    struct worker worker = {0};
+    struct tally t = {0};
+    struct record_schema schema;
+    int code = check_cases(s, o, &worker);
+    if (code == EXIT_GOOD && stopped)
+        code = EXIT_INTERRUPTED;
+    if (code == EXIT_GOOD) {
+        describe(&schema);
+        for (int64_t k = 0; k < s->count; k++) {
+            schema.layers = s->cases[k].depth > schema.layers ? s->cases[k].depth : schema.layers;
+            schema.streams = s->cases[k].streams > schema.streams ? s->cases[k].streams : schema.streams;
+        }
+        schema.facts = provenance_facts(&schema.fact_count);
+        schema.command = command;
+        schema.suite = s->text;
+        struct record *record = record_create(path, &schema, o->resume, o->overwrite);
+        if (!record) {
+            worker_stop(&worker);
+            return cannot("%s", record_error());
+        }
+        bool good = run_cases(s, o, &worker, record, &t);
+        if (!record_finish(record, good && !stopped) && good)
+            good = (cannot("%s", record_error()), false);
+        code = !good ? EXIT_CANNOT : stopped ? EXIT_INTERRUPTED : t.failed ? EXIT_CHECK_FAILED : EXIT_GOOD;
+        if (!o->quiet || code != EXIT_GOOD)
+            fprintf(stderr, "%s%lld of %lld cases%s in %s%s\n", stopped ? "\ninterrupted: " : "", (long long)(t.done + t.kept),
+                    (long long)t.planned, t.failed ? ", some of them failed," : "", path,
+                    code == EXIT_INTERRUPTED || code == EXIT_CANNOT ? ".part; --resume goes on from there" : "");
+    }
+    worker_stop(&worker);
+    return code;
+}
+
+int run_command(int argc, char **argv) {
+    struct options o;
+    struct suite suite;
+    char command[4096] = "mhcbench run", why[600], path[4096];
+    for (int k = 0; k < argc; k++)
+        snprintf(command + strlen(command), sizeof command - strlen(command), " %s", argv[k]);
+    if (!read_options(&o, &argc, argv))
+        return EXIT_CANNOT;
+    const char *file = argc && argv[0][0] != '-' ? argv[0] : NULL;
+    if (!argc)
+        return cannot("usage: mhcbench %s", usage);
+    if (!suite_read(&suite, file, argv + (file != NULL), argc - (file != NULL), why, sizeof why))
+        return cannot("%s", why);
+    int code = EXIT_GOOD;
+    output_path(&o, file, path, sizeof path);
+    if (o.dry_run)
+        fputs(suite.text, stdout);
+    else {
+        struct sigaction action = {.sa_handler = stop};
+        sigaction(SIGINT, &action, NULL);
+        sigaction(SIGTERM, &action, NULL);
+        code = run_suite(&suite, &o, path, command);
+    }
+    suite_release(&suite);
+    return code;
+}

@@ -1,0 +1,40 @@
+/* Cases run in a worker: this very program, executed again with `--worker`, which opens the backend, computes and sends plain bytes back
+ * through a pipe. A crash, a hang, a poisoned device or no memory is one failed request and a fresh worker. */
+#ifndef WORKER_H
+#define WORKER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct worker {
+    int pid, to, from; /* pid 0: not running */
+};
+
+/* A growing or a parsed message. Writers append, readers take; a reader that runs past the end sets `bad` and gets zeros. */
+struct message {
+    unsigned char *data;
+    size_t size, at;
+    bool bad;
+};
+void message_put(struct message *, const void *, size_t);
+void message_put_text(struct message *, const char *);
+void message_take(struct message *, void *, size_t);
+const char *message_take_text(struct message *); /* points into the message; "" when bad */
+void message_clear(struct message *);
+
+/* Answers one request in the worker: fills `reply`. The first text of a request names its handler. */
+struct worker_handler {
+    const char *name;
+    void (*answer)(struct message *request, struct message *reply);
+};
+
+/* Sends a request and waits at most `seconds` (0: for ever) for the reply. false: one line in `why`, and the worker is gone; the next call starts a new one.
+ * Interrupted by a signal (SIGINT): the worker is stopped, `why` says interrupted. */
+bool worker_call(struct worker *, const struct message *request, struct message *reply, double seconds, char *why,
+                 size_t why_size);
+void worker_stop(struct worker *);
+
+/* The worker's side: serves until its input ends. */
+int worker_main(const struct worker_handler *handlers);
+
+#endif

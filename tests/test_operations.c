@@ -1,0 +1,309 @@
+/* Every row of the CPU libraries, whatever it is: the loops below know names and shapes from the rows alone. */
+#include "tests/check.h"
+
+static const struct mhc_library *const libraries[] = {&mhc_cpu64, &mhc_cpu32};
+
+/* Odd T and C, every size of stream the code specialises and some it does not, both conventions, more than one block of tokens. */
+static const struct mhc_case cases[] = {
+    {.T = 1, .n = 1, .C = 1, .S = 1, .hidden = 1, .heads = 1, .head_dim = 1, .t_max = 1},
+    {.T = 7, .n = 1, .C = 33, .hidden = 5, .heads = 3, .head_dim = 2, .t_max = 20, .rms_eps = 1e-6},
+    {.T = 6, .n = 2, .C = 5, .S = 3, .hidden = 7, .heads = 1, .head_dim = 3, .t_max = 5, .rms_eps = 1e-6, .activation = MHC_SWIGLU},
+    {.T = 5, .n = 3, .C = 13, .S = 5, .hidden = 4, .heads = 2, .head_dim = 3, .t_max = 2, .rms_eps = 0.5},
+    {.T = 9, .n = 4, .C = 8, .S = 9, .hidden = 9, .heads = 2, .head_dim = 1, .t_max = 33, .rms_eps = 1e-20},
+    {.T = 140, .n = 4, .C = 3, .S = 70, .hidden = 3, .heads = 1, .head_dim = 2, .t_max = 3, .rms_eps = 1e-6},
+    {.T = 3, .n = 8, .C = 7, .S = 1, .hidden = 2, .heads = 1, .head_dim = 5, .t_max = 20, .rms_eps = 1e-6, .activation = MHC_SWIGLU},
+    {.T = 67, .n = 16, .C = 3, .S = 67, .hidden = 3, .heads = 1, .head_dim = 1, .t_max = 5, .rms_eps = 1e-6},
+    {.T = 5, .n = 4, .C = 9, .S = 5, .hidden = 3, .heads = 2, .head_dim = 2, .t_max = 20, .rms_eps = 1e-6, .sinkhorn_eps = 1e-6, .convention = MHC_V4},
+    {.T = 4, .n = 3, .C = 11, .S = 2, .hidden = 3, .heads = 2, .head_dim = 2, .t_max = 6, .sinkhorn_eps = 1e-2, .convention = MHC_V4},
+    {.T = 3, .n = 8, .C = 4, .S = 3, .hidden = 3, .heads = 2, .head_dim = 2, .t_max = 1, .sinkhorn_eps = 1e-3, .convention = MHC_V4},
+    {.T = 3, .n = 2, .C = 6, .S = 3, .hidden = 3, .heads = 2, .head_dim = 2, .t_max = 2, .convention = MHC_V4},
+};
+enum { CASES = sizeof cases / sizeof *cases };
+
+static const char *describe(const struct mhc_library *library, const struct mhc_row *row, const struct mhc_case *c) {
+    static char text[160];
+    snprintf(text, sizeof text, "%s %s T=%lld n=%lld C=%lld t_max=%lld %s", library->name, row->name, (long long)c->T,
+             (long long)c->n, (long long)c->C, (long long)c->t_max, c->convention == MHC_V4 ? "v4" : "paper");
+    return text;
+}
+
+static bool same_kind(const char *a, const char *b) {
+    size_t length = strcspn(a, ".");
+    return length == strcspn(b, ".") && !strncmp(a, b, length);
+}
+
+/* --- memory, order, overwriting --- */
+
+struct guarded_call {
+    struct guarded arg[MHC_MAX_ARGS], work;
+    unsigned char *before[MHC_MAX_ARGS]; /* inputs as they were */
+};
+
+/* Runs a row on guarded memory; outputs, save and work start as `fill`. Outputs go to the dictionary. */
+static struct guarded_call call_guarded(const struct mhc_row *row, const struct mhc_case *c, struct dictionary *d,
+                                        struct guarded *save, int fill, const char *what) {
+    struct guarded_call call = {0};
+    void *bound[MHC_MAX_ARGS] = {0};
+    for (int a = 0; row->args[a].name; a++) {
+        const struct mhc_arg *arg = &row->args[a];
+        int64_t count = mhc_elements(c, arg), bytes = count * mhc_type_bytes(mhc_arg_type(c, arg));
+        call.arg[a] = guard_allocate(bytes, fill);
+        bound[a] = call.arg[a].data;
+        if (arg->direction == MHC_IN) {
+            if (!lookup(d, arg->name))
+                draw(c, arg, 5, put(d, arg->name, count));
+            to_type(bound[a], lookup(d, arg->name), count, mhc_arg_type(c, arg));
+            call.before[a] = malloc((size_t)bytes + 1);
+            memcpy(call.before[a], bound[a], (size_t)bytes);
+        }
+    }
+    if (row->save_bytes) {
+        free(save->block);
+        *save = guard_allocate(row->save_bytes(c), fill);
+    }
+    call.work = guard_allocate(row->work_bytes ? row->work_bytes(c) : 0, fill);
+    cr_assert(row->run(NULL, NULL, c, bound, save->data, call.work.data) == 0, "%s failed", what);
+    guard_check(&call.work, what, "work");
+    guard_check(save, what, "save");
+    for (int a = 0; row->args[a].name; a++) {
+        const struct mhc_arg *arg = &row->args[a];
+        guard_check(&call.arg[a], what, arg->name);
+        cr_assert(!call.before[a] || !memcmp(call.before[a], bound[a], (size_t)call.arg[a].bytes),
+                  "%s: input %s was changed", what, arg->name);
+        free(call.before[a]);
+        if (arg->direction == MHC_OUT)
+            from_type(put(d, arg->name, mhc_elements(c, arg)), bound[a], mhc_elements(c, arg), mhc_arg_type(c, arg));
+    }
+    return call;
+}
+
+static void release_call(struct guarded_call *call) {
+    for (int a = 0; a < MHC_MAX_ARGS; a++)
+        free(call->arg[a].block);
+    free(call->work.block);
+}
+
+static void check_row(const struct mhc_library *library, const struct mhc_row *row, const struct mhc_case *c,
+                      struct dictionary *d, struct guarded *save) {
+    const char *what = describe(library, row, c);
+    /* 0xFF is NaN in every type; the second fill is an ordinary number, so that anything read before it was written shows. */
+    struct guarded_call first = call_guarded(row, c, d, save, 0xFF, what);
+    struct guarded kept = guard_allocate(save->bytes, 0);
+    memcpy(kept.data, save->data, (size_t)save->bytes);
+    struct guarded_call second = call_guarded(row, c, d, save, 0x3C, what);
+    for (int a = 0; row->args[a].name; a++) {
+        const struct mhc_arg *arg = &row->args[a];
+        if (arg->direction != MHC_OUT)
+            continue;
+        const double *values = lookup(d, arg->name);
+        for (int64_t k = 0; k < mhc_elements(c, arg); k++)
+            cr_assert(isfinite(values[k]), "%s: %s[%lld] is %g", what, arg->name, (long long)k, values[k]);
+        cr_assert(!memcmp(first.arg[a].data, second.arg[a].data, (size_t)first.arg[a].bytes),
+                  "%s: %s differs between two runs", what, arg->name);
+    }
+    cr_assert(!memcmp(kept.data, save->data, (size_t)save->bytes), "%s: save differs between two runs", what);
+    free(kept.block);
+    release_call(&first);
+    release_call(&second);
+}
+
+Test(operations, overwrite_their_outputs_and_nothing_else) {
+    for (size_t l = 0; l < sizeof libraries / sizeof *libraries; l++)
+        for (const struct mhc_row *const *row = libraries[l]->rows; *row; row++) {
+            int ran = 0;
+            const char *why;
+            for (int k = 0; k < CASES; k++) {
+                struct mhc_case c = cases[k];
+                set_types(&c, libraries[l]);
+                if (!(*row)->supports(&c, &why))
+                    continue;
+                /* The rows of its kind before it make the arrays and the save it reads. */
+                struct dictionary d = {0};
+                struct guarded save = guard_allocate(0, 0);
+                for (const struct mhc_row *const *before = libraries[l]->rows; before != row; before++)
+                    if (same_kind((*before)->name, (*row)->name)) {
+                        struct guarded_call call = call_guarded(*before, &c, &d, &save, 0xFF, (*before)->name);
+                        release_call(&call);
+                    }
+                check_row(libraries[l], *row, &c, &d, &save);
+                free(save.block);
+                forget(&d);
+                ran++;
+            }
+            cr_assert(ran > 0, "%s %s ran on no case", libraries[l]->name, (*row)->name);
+        }
+}
+
+/* --- float against double --- */
+
+Test(operations, agree_between_float_and_double) {
+    const char *why;
+    for (int k = 0; k < CASES; k++) {
+        struct mhc_case c64 = cases[k], c32 = cases[k];
+        set_types(&c64, &mhc_cpu64);
+        set_types(&c32, &mhc_cpu32);
+        struct dictionary d64 = {0}, d32 = {0};
+        void *save64 = NULL, *save32 = NULL;
+        const char *kind = "";
+        for (const struct mhc_row *const *row = mhc_cpu64.rows; *row; row++) {
+            const struct mhc_row *other = find_row(&mhc_cpu32, (*row)->name);
+            cr_assert(other, "cpu32 has no %s", (*row)->name);
+            if (!(*row)->supports(&c64, &why))
+                continue;
+            if (!same_kind(kind, (*row)->name)) {
+                forget(&d64);
+                forget(&d32);
+            }
+            kind = (*row)->name;
+            run_row(*row, &c64, &d64, 7, &save64);
+            run_row(other, &c32, &d32, 7, &save32);
+            for (const struct mhc_arg *arg = (*row)->args; arg->name; arg++) {
+                int64_t count = mhc_elements(&c64, arg);
+                const double *want = lookup(&d64, arg->name);
+                /* An array that is exactly 0 (grad_w_q with one token a sequence) has no scale of its own. */
+                double tolerance = other->tolerance(&c32) * fmax(largest_of(want, count), 1e-6);
+                if (arg->direction == MHC_OUT)
+                    check_close(lookup(&d32, arg->name), want, count, tolerance, describe(&mhc_cpu32, other, &c32), arg->name);
+            }
+        }
+        forget(&d64);
+        forget(&d32);
+        free(save64);
+        free(save32);
+    }
+}
+
+/* --- gradients against finite differences --- */
+
+/* Rows that belong to one loss: <kind>.*, or a pair X and X_backward. */
+static bool same_loss(const char *a, const char *b) {
+    static const char suffix[] = "_backward";
+    char name[2][64];
+    const char *text[2] = {a, b};
+    bool paired = false;
+    for (int k = 0; k < 2; k++) {
+        snprintf(name[k], sizeof name[k], "%s", text[k]);
+        char *end = strstr(name[k], suffix);
+        if (end && end[sizeof suffix - 1] == 0)
+            *end = 0;
+        char partner[80];
+        snprintf(partner, sizeof partner, "%.64s%s", name[k], suffix);
+        paired |= find_row(&mhc_cpu64, name[k]) && find_row(&mhc_cpu64, partner);
+    }
+    return paired ? !strcmp(name[0], name[1]) : same_kind(a, b);
+}
+
+static bool is_backward(const struct mhc_row *row) {
+    return strstr(row->name, "backward") != NULL;
+}
+
+/* What enters the loss: <grad_O, O> for every forward output O whose grad_O a backward row is given. */
+static double loss(const char *group, const struct mhc_case *c, const struct dictionary *inputs, double *magnitude) {
+    struct dictionary d = copy_of(inputs);
+    void *save = NULL;
+    double sum = 0;
+    *magnitude = 0;
+    for (const struct mhc_row *const *row = mhc_cpu64.rows; *row; row++) {
+        if (!same_loss((*row)->name, group) || is_backward(*row))
+            continue;
+        run_row(*row, c, &d, 11, &save);
+        for (const struct mhc_arg *arg = (*row)->args; arg->name; arg++) {
+            char grad_name[64];
+            snprintf(grad_name, sizeof grad_name, "grad_%s", arg->name);
+            const double *grad = arg->direction == MHC_OUT ? lookup(&d, grad_name) : NULL;
+            for (int64_t k = 0; grad && k < mhc_elements(c, arg); k++) {
+                sum += grad[k] * lookup(&d, arg->name)[k];
+                *magnitude += fabs(grad[k] * lookup(&d, arg->name)[k]);
+            }
+        }
+    }
+    free(save);
+    forget(&d);
+    return sum;
+}
+
+/* Draws every input of the group, incoming gradients included, that no forward row computes. */
+static void draw_inputs(const char *group, const struct mhc_case *c, struct dictionary *d) {
+    for (const struct mhc_row *const *row = mhc_cpu64.rows; *row; row++)
+        for (const struct mhc_arg *arg = (*row)->args; same_loss((*row)->name, group) && arg->name; arg++) {
+            bool computed = false;
+            for (const struct mhc_row *const *other = mhc_cpu64.rows; *other; other++)
+                for (const struct mhc_arg *out = (*other)->args; same_loss((*other)->name, group) && out->name; out++)
+                    computed |= out->direction == MHC_OUT && !strcmp(out->name, arg->name);
+            if (!computed && !lookup(d, arg->name))
+                draw(c, arg, 13, put(d, arg->name, mhc_elements(c, arg)));
+        }
+}
+
+/* The slope of the loss along a random direction of one input, 4th-order central differences, against <grad, direction>. */
+static void check_slope(const char *group, const struct mhc_case *c, const struct dictionary *inputs,
+                        const struct mhc_arg *grad, const double *analytic) {
+    const char *name = grad->name + strlen("grad_");
+    int64_t count = mhc_elements(c, grad);
+    double *input = lookup(inputs, name), *kept = malloc((size_t)count * sizeof *kept + 1);
+    double value[5], magnitude = 0, slope = 0, size = 0;
+    const double h = 2e-4;
+    cr_assert(input, "%s: there is no input %s to go with %s", group, name, grad->name);
+    memcpy(kept, input, (size_t)count * sizeof *kept);
+    for (int step = -2; step <= 2; step++) {
+        for (int64_t k = 0; k < count; k++)
+            input[k] = kept[k] + step * h * mhc_normal(17, name_hash(name), 0, (uint64_t)k);
+        value[step + 2] = step ? loss(group, c, inputs, &magnitude) : 0;
+    }
+    memcpy(input, kept, (size_t)count * sizeof *kept);
+    for (int64_t k = 0; k < count; k++) {
+        double term = analytic[k] * mhc_normal(17, name_hash(name), 0, (uint64_t)k);
+        slope += term;
+        size += fabs(term);
+    }
+    double numeric = (8 * (value[3] - value[1]) - (value[4] - value[0])) / (12 * h);
+    double error = fabs(numeric - slope), tolerance = 1e-8 * size + 1e-11 * magnitude;
+    cr_assert(!(!(error <= tolerance)), "%s T=%lld n=%lld C=%lld t_max=%lld %s: %s: slope %.15g, differences %.15g, error %.3g > %.3g",
+              group, (long long)c->T, (long long)c->n, (long long)c->C, (long long)c->t_max,
+              c->convention == MHC_V4 ? "v4" : "paper", grad->name, slope, numeric, error, tolerance);
+    free(kept);
+}
+
+static int check_gradients(const char *group, const struct mhc_case *c) {
+    struct dictionary inputs = {0};
+    void *save = NULL;
+    int checked = 0;
+    draw_inputs(group, c, &inputs);
+    struct dictionary d = copy_of(&inputs);
+    for (int pass = 0; pass < 2; pass++)
+        for (const struct mhc_row *const *row = mhc_cpu64.rows; *row; row++)
+            if (same_loss((*row)->name, group) && is_backward(*row) == pass)
+                run_row(*row, c, &d, 11, &save);
+    for (const struct mhc_row *const *row = mhc_cpu64.rows; *row; row++)
+        for (const struct mhc_arg *arg = (*row)->args; same_loss((*row)->name, group) && is_backward(*row) && arg->name; arg++)
+            if (arg->direction == MHC_OUT && mhc_elements(c, arg)) {
+                check_slope(group, c, &inputs, arg, lookup(&d, arg->name));
+                checked++;
+            }
+    free(save);
+    forget(&d);
+    forget(&inputs);
+    return checked;
+}
+
+Test(operations, gradients_match_finite_differences, .timeout = 300) {
+    const char *why;
+    for (const struct mhc_row *const *row = mhc_cpu64.rows; *row; row++) {
+        bool seen = false, has_backward = false;
+        for (const struct mhc_row *const *other = mhc_cpu64.rows; *other; other++) {
+            seen |= other < row && same_loss((*other)->name, (*row)->name);
+            has_backward |= same_loss((*other)->name, (*row)->name) && is_backward(*other);
+        }
+        if (seen)
+            continue;
+        cr_assert(has_backward, "%s has no backward", (*row)->name);
+        int checked = 0;
+        for (int k = 0; k < CASES; k++) {
+            struct mhc_case c = cases[k];
+            set_types(&c, &mhc_cpu64);
+            if ((*row)->supports(&c, &why) && !(c.T == 1 && c.C == 1))
+                checked += check_gradients((*row)->name, &c);
+        }
+        cr_assert(checked > 0, "%s: no gradient was checked", (*row)->name);
+    }
+}
