@@ -8,9 +8,9 @@
 
 /* A smallest singular value means something when it stands clear of rounding and was never lost on the way. The first:
  * every product adds at most n eps of its norm, with random signs, so that l of them leave n eps sqrt(l) sigma_max, and
- * 64 n eps is eight times that at l = 64. The second: a map that shrinks the dominant direction lifts older rounding into
- * view; then the product of all singular values misses |det|, known independently as a sum over layers, by as much as
- * the smallest is wrong. */
+ * 64 n eps is eight times that at l = 64. The second: a map that shrinks the dominant direction lifts older rounding
+ * into view; then the product of all singular values misses |det|, known independently as a sum over layers, by as much
+ * as the smallest is wrong. */
 static const double resolution = 64 * DBL_EPSILON;
 static const double log10_det_agreement = 0.02; /* 5 % */
 

@@ -80,10 +80,11 @@ static void backward_block(const struct hc *h, int64_t from, int64_t to, real *d
                 q[m] = r == 0 ? 0 : h->alpha[m < 2 ? m : 2] * *coefficient(h, 0, i, m, d, d + n, d + 2 * n) * (1 - s * s) / r;
                 through_norm += q[m] * product[m];
             }
-            real factor = r == 0 ? 0 : through_norm / ((real)C * r), *dx = h->dx + t * h->D + i * C;
+            /* Not one factor: through_norm / r^2 would overflow for small x, and x / r does not. */
+            real factor = through_norm / (real)C, inverse = r == 0 ? 0 : 1 / r, *dx = h->dx + t * h->D + i * C;
             const real *x = h->x + t * h->D + i * C;
             for (int64_t k = 0; k < C; k++)
-                dx[k] -= factor * x[k];
+                dx[k] -= factor * (x[k] * inverse);
         }
     }
     NAME(gemm)(NO_TRANSPOSE, NO_TRANSPOSE, (to - from) * n, C, maps, 1, h->q + from * n * maps, maps, h->theta, C, 1,

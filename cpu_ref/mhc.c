@@ -123,9 +123,10 @@ static void backward_block(const struct mhc *m, int64_t from, int64_t to, void *
         }
         NAME(stream_gradient)(n, m->C, m->g + t * D, m->du + t * m->C, m->pre + t * n,
                               m->identity ? NULL : m->res + t * n * n, m->dx + t * D);
-        real factor = r == 0 ? 0 : through_norm / ((real)D * r);
+        /* Not one factor: through_norm / r^2 would overflow for small x, and x / r does not. */
+        real factor = through_norm / (real)D, inverse = r == 0 ? 0 : 1 / r;
         for (int64_t k = 0; k < D; k++)
-            m->dx[t * D + k] -= factor * m->x[t * D + k];
+            m->dx[t * D + k] -= factor * (m->x[t * D + k] * inverse);
     }
     NAME(gemm)(NO_TRANSPOSE, TRANSPOSE, to - from, D, m->columns, 1, m->q + from * m->columns, m->columns, m->phi,
                m->columns, 1, m->dx + from * D, D);

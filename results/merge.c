@@ -1,7 +1,6 @@
 /* Cases from earlier files: what resuming and merging need. */
 #include "results/layout.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -115,20 +114,13 @@ static bool copy_values(struct copier *c, int64_t index) {
     return true;
 }
 
-static bool all_nan(const double *value, int64_t count) {
-    for (int64_t i = 0; i < count; i++)
-        if (!isnan(value[i]))
-            return false;
-    return true;
-}
-
 static bool copy_curves(struct copier *c, int64_t index) {
     for (int i = 0; i < c->curves; i++) {
         struct record_curve curve;
         if (!record_curve(c->reader, i, &curve) || !(c->curve[i] = record_curve_of(c->reader, curve.name, index)))
             return false;
-        if (all_nan(c->curve[i], c->layers_of[index]))
-            c->curve[i] = NULL; /* reads the same and takes no room */
+        if (!record_curve_computed(c->reader, curve.name, index))
+            c->curve[i] = NULL;
     }
     for (int i = 0; i < c->summaries; i++) {
         struct record_curve summary;

@@ -63,7 +63,7 @@ struct record_schema {
 enum record_status { RECORD_MISSING, RECORD_DONE, RECORD_FAILED };
 
 /* One finished case. Unused arrays are NULL. NaN in a curve means "computed, and not a number"; layers beyond a case's own L and
- * curves that were not asked for hold the fill value, NaN; /cases/layers says where a case ends. */
+ * curves that were not asked for hold the fill value, NaN, and /cases/layers and /curves/computed tell them apart. */
 struct record_case {
     const char *key;                    /* the line that reproduces it; unique in a file */
     enum record_status status;
@@ -110,6 +110,8 @@ int record_column_count(struct record_reader *); /* parameters, in the order of 
 bool record_column(struct record_reader *, int index, struct record_column *);
 /* One case of a curve: `layers` doubles of that case, all NaN where not computed; NULL if the file has no such curve. */
 const double *record_curve_of(struct record_reader *, const char *curve, int64_t index);
+/* Was it computed for that case? */
+bool record_curve_computed(struct record_reader *, const char *curve, int64_t index);
 int record_curve_count(struct record_reader *);
 bool record_curve(struct record_reader *, int index, struct record_curve *);
 const double *record_summary(struct record_reader *, const char *name); /* [cases] */

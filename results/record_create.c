@@ -130,8 +130,9 @@ static struct record *allocate(const char *path, const struct record_schema *s) 
     r->path = strdup(path);
     r->part = record_format("%s" RECORD_SUFFIX, path);
     r->column_name = calloc((size_t)s->column_count + 1, sizeof *r->column_name);
+    r->computed = malloc((size_t)s->curve_count + 1);
     r->dataset = malloc((size_t)r->dataset_count * sizeof *r->dataset);
-    bool good = r->path && r->part && r->column_name && r->dataset;
+    bool good = r->path && r->part && r->column_name && r->computed && r->dataset;
     for (int i = 0; good && i < s->column_count; i++)
         good = (r->column_name[i] = strdup(s->columns[i].name));
     if (!good) {
@@ -159,7 +160,7 @@ static struct record *start(const char *path, const struct record_schema *s, str
     }
     bool good = create_file(r, s, name);
     if (good) {
-        good = set_provenance(r, s) && writer_create_layout(r, s) && writer_prepare(r) &&
+        good = set_provenance(r, s) && writer_create_layout(r, s) && writer_prepare(r, writer_index_bytes(s)) &&
                (!earlier || record_copy_cases(r, earlier, false, r->part));
         if (good && H5Fflush(r->file, H5F_SCOPE_GLOBAL) < 0)
             good = record_fail_hdf5("cannot write %s", name);

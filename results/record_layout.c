@@ -14,6 +14,9 @@ struct axis {
 
 static const struct axis case_axis = {"case", 0};
 
+/* Bytes of a chunk that several cases share. */
+static const hsize_t LARGEST_CHUNK = 32768;
+
 size_t writer_text_bytes(enum writer_kind kind) {
     return kind == KIND_KEY ? RECORD_KEY_BYTES : kind == KIND_REASON ? RECORD_REASON_BYTES : RECORD_TEXT_BYTES;
 }
@@ -52,26 +55,35 @@ static bool attach(hid_t group, hid_t dataset, unsigned dimension, const char *s
     return good;
 }
 
-/* Rows of a chunk. A case shares none with an earlier one that may lack its curve: what is not computed takes no room, and
- * nothing that was promised lies in a chunk that is being made. All statuses together: the rest is trusted by them. */
-static hsize_t chunk_rows(const struct writer_dataset *d, int64_t cases) {
-    if (d->kind == KIND_STATUS)
+/* Rows of a chunk. Of few cases each has its own, so that what is not computed takes no room; many share one, so that their
+ * index stays short. All statuses together, because the rest is trusted by them. */
+static hsize_t chunk_rows(bool status, int rank, hsize_t row_bytes, int64_t cases) {
+    if (status)
         return (hsize_t)(cases < 1024 ? 1024 : cases > 65536 ? 65536 : cases);
-    return d->rank == 1 ? WRITER_BLOCK : 1;
+    const hsize_t wanted = (hsize_t)cases / 128 + 1, room = row_bytes < LARGEST_CHUNK ? LARGEST_CHUNK / row_bytes : 1;
+    const hsize_t rows = wanted < room ? wanted : room;
+    return rank == 1 || rows > WRITER_BLOCK ? WRITER_BLOCK : rows;
 }
 
 unsigned writer_index_half_rank(const struct record_schema *s) {
-    const int64_t chunks = s->layers > 0 || s->streams > 0 ? s->cases : s->cases / WRITER_BLOCK + 1;
-    return chunks < 64 ? 32 : chunks > 4096 ? 2048 : (unsigned)(chunks + 1) / 2;
+    const hsize_t curve = 8 * (hsize_t)(s->layers > 0 ? s->layers : 1), streams = (hsize_t)(s->streams > 0 ? s->streams : 1);
+    const hsize_t panel = 8 * RECORD_PANELS * streams * streams, spectrum = curve * streams;
+    const int64_t chunks = s->cases / (int64_t)chunk_rows(false, 2, panel > spectrum ? panel : spectrum, s->cases) + 1;
+    return chunks < 64 ? 32 : chunks > 1024 ? 512 : (unsigned)(chunks + 1) / 2;
 }
 
-static hid_t creation_properties(const struct record *r, const struct writer_dataset *d) {
-    hsize_t chunk[4] = {chunk_rows(d, r->cases)};
+size_t writer_index_bytes(const struct record_schema *s) {
+    return (2 * (size_t)writer_index_half_rank(s) + 1) * 64; /* an address of 8 bytes and a key of up to 48 a chunk */
+}
+
+static hid_t creation_properties(const struct record *r, struct writer_dataset *d) {
+    hsize_t row_bytes = H5Tget_size(r->type_in_file[d->kind]);
     for (int i = 1; i < d->rank; i++)
-        chunk[i] = d->extent[i];
+        row_bytes *= d->chunk[i] = d->extent[i];
+    d->chunk[0] = chunk_rows(d->kind == KIND_STATUS, d->rank, row_bytes, r->cases);
     hid_t properties = H5Pcreate(H5P_DATASET_CREATE);
     const double nan_fill = NAN;
-    if (H5Pset_chunk(properties, d->rank, chunk) < 0 || H5Pset_obj_track_times(properties, false) < 0 ||
+    if (H5Pset_chunk(properties, d->rank, d->chunk) < 0 || H5Pset_obj_track_times(properties, false) < 0 ||
         (d->kind == KIND_REAL && H5Pset_fill_value(properties, H5T_NATIVE_DOUBLE, &nan_fill) < 0)) {
         H5Pclose(properties);
         return -1;
@@ -165,9 +177,35 @@ static bool create_cases(struct record *r, hid_t group, const struct record_sche
     return good;
 }
 
+/* The names of the curves, a scale for what is said about each of them. */
+static bool create_curve_names(const struct record *r, hid_t group, const struct record_schema *s) {
+    const size_t bytes = RECORD_MAX_NAME;
+    const hsize_t count = (hsize_t)s->curve_count;
+    char *names = calloc(count, bytes);
+    for (hsize_t i = 0; names && i < count; i++)
+        memcpy(names + i * bytes, s->curves[i].name, strlen(s->curves[i].name));
+    hid_t type = record_text_type(bytes), space = H5Screate_simple(1, &count, NULL);
+    hid_t scale = H5Dcreate2(group, "curve", type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    const bool good = names && scale >= 0 && H5Dwrite(scale, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, names) >= 0 &&
+                      H5DSset_scale(scale, "curve") >= 0;
+    if (!good)
+        record_fail_hdf5("cannot write %s: curves/curve", r->part);
+    const bool described = good && describe(scale, NULL, "name of the curve");
+    H5Dclose(scale);
+    H5Sclose(space);
+    H5Tclose(type);
+    free(names);
+    return described;
+}
+
 static bool create_curves(struct record *r, hid_t group, const struct record_schema *s) {
     const struct axis axes[] = {case_axis, {"layer", (hsize_t)s->layers}};
+    const struct axis flags[] = {case_axis, {"curve", (hsize_t)s->curve_count}};
     bool good = create_case_scale(r, &r->extra[CURVE_CASE], group) && create_scale(group, axes[1], 1, "layer, from 1");
+    if (good && s->curve_count > 0)
+        good = create_curve_names(r, group, s) &&
+               create_dataset(r, &r->extra[CURVE_COMPUTED], group, "computed", KIND_FLAG, "",
+                              "1 where the curve was computed for the case", 2, flags);
     for (int i = 0; good && i < s->curve_count; i++)
         good = create_dataset(r, &r->curves[i], group, s->curves[i].name, KIND_REAL, s->curves[i].unit,
                               s->curves[i].long_name, 2, axes);
@@ -220,6 +258,8 @@ static bool create_types(struct record *r) {
     r->type_in_file[KIND_INT] = H5Tcopy(H5T_STD_I64LE);
     r->type_in_file[KIND_REAL] = H5Tcopy(H5T_IEEE_F64LE);
     r->type_in_file[KIND_STATUS] = record_status_type(H5T_STD_I8LE);
+    r->type_in_file[KIND_FLAG] = H5Tcopy(H5T_STD_I8LE);
+    r->type[KIND_FLAG] = H5Tcopy(H5T_NATIVE_INT8);
     r->type[KIND_INT] = H5Tcopy(H5T_NATIVE_INT64);
     r->type[KIND_REAL] = H5Tcopy(H5T_NATIVE_DOUBLE);
     r->type[KIND_STATUS] = record_status_type(H5T_NATIVE_INT8);

@@ -252,6 +252,36 @@ static bool open_sized(struct record_reader *r) {
     return true;
 }
 
+/* Which curves were computed for which case. A file that does not say has computed what it has. */
+static bool open_computed(struct record_reader *r) {
+    struct series flag, name;
+    hsize_t extent[2], names;
+    for (int i = 0; i < r->curve.count; i++)
+        r->curve.item[i].flag = -1;
+    if (r->curves < 0 || H5Lexists(r->curves, "computed", H5P_DEFAULT) <= 0)
+        return true;
+    if (series_open(r, r->curves, "curves", "computed", 2, r->count, extent, &flag) != VERDICT_GOOD)
+        return false;
+    bool good = series_open(r, r->curves, "curves", "curve", 1, 0, &names, &name) == VERDICT_GOOD;
+    if (good && (flag.type != RECORD_INT || flag.is_status || name.type != RECORD_TEXT || names != extent[1] ||
+                 names > MOST_ITEMS))
+        good = record_fail("%s: curves/computed, curves/curve: wrong type or extent", r->path);
+    good = good && series_load(r, "curves", &name, (int64_t)names);
+    if (good && !(r->computed = malloc((size_t)r->count * names + 1)))
+        good = record_fail("%s: out of memory", r->path);
+    if (good && r->count > 0)
+        good = series_read_block(r, "curves", &flag, 2, (hsize_t[]){0, 0}, (hsize_t[]){(hsize_t)r->count, names},
+                                 H5T_NATIVE_INT8, r->computed);
+    for (int i = 0; good && i < r->curve.count; i++)
+        for (hsize_t k = 0; k < names; k++)
+            if (!strcmp(r->curve.item[i].name, name.texts[k]))
+                r->curve.item[i].flag = (int64_t)k;
+    r->flags = good ? (int64_t)names : 0;
+    series_close(&name, 0);
+    series_close(&flag, 0);
+    return good;
+}
+
 static bool open_groups(struct record_reader *r) {
     const struct {
         const char *name;
@@ -286,7 +316,7 @@ struct record_reader *record_open(const char *path) {
         r->own[i].dataset = -1;
     if (open_file(r, path) && check_schema(r) && open_groups(r) && count_cases(r) && open_own_columns(r) &&
         list_series(r, r->cases, "cases", 1, &r->column) && list_series(r, r->curves, "curves", 2, &r->curve) &&
-        list_series(r, r->summaries, "summary", 1, &r->summary) && check_layers(r) && open_sized(r))
+        list_series(r, r->summaries, "summary", 1, &r->summary) && check_layers(r) && open_computed(r) && open_sized(r))
         return r;
     record_close(r);
     return NULL;
@@ -323,6 +353,7 @@ void record_close(struct record_reader *r) {
             H5Oclose(groups[i]);
     if (r->file >= 0)
         H5Fclose(r->file);
+    free(r->computed);
     free_facts(r->attribute, r->attribute_count);
     free_facts(r->fact, r->fact_count);
     free(r->path);

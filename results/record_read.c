@@ -1,6 +1,7 @@
 /* Reading an open record. */
 #include "results/reader.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -141,6 +142,15 @@ static int64_t layers_of(const struct record_reader *r, int64_t index) {
     return ((const int64_t *)r->own[OWN_LAYERS].values)[index];
 }
 
+static bool was_computed(const struct record_reader *r, const struct series *s, int64_t index) {
+    return s->flag < 0 || r->computed[index * r->flags + s->flag];
+}
+
+bool record_curve_computed(struct record_reader *r, const char *curve, int64_t index) {
+    const struct series *s = find(r, &r->curve, r->curves, "curves", curve, 2, RECORD_REAL);
+    return s && check_index(r, index) && was_computed(r, s, index);
+}
+
 const double *record_curve_of(struct record_reader *r, const char *curve, int64_t index) {
     struct series *s = find(r, &r->curve, r->curves, "curves", curve, 2, RECORD_REAL);
     if (!s || !check_index(r, index))
@@ -154,8 +164,11 @@ const double *record_curve_of(struct record_reader *r, const char *curve, int64_
     const int64_t layers = layers_of(r, index);
     double *row = malloc(((size_t)layers + 1) * sizeof *row);
     const hsize_t start[] = {(hsize_t)index, 0}, count[] = {1, (hsize_t)layers};
-    const bool good = row ? !layers || series_read_block(r, "curves", s, 2, start, count, H5T_NATIVE_DOUBLE, row)
-                          : record_fail("%s: out of memory", r->path);
+    bool good = row || record_fail("%s: out of memory", r->path);
+    for (int64_t l = 0; good && l < layers; l++)
+        row[l] = NAN;
+    if (good && layers > 0 && was_computed(r, s, index))
+        good = series_read_block(r, "curves", s, 2, start, count, H5T_NATIVE_DOUBLE, row);
     if (good)
         return s->rows[index] = row;
     free(row);

@@ -80,14 +80,18 @@ static bool flush(const struct record *r) {
 
 /* A row that is written, flushed and cut off again leaves an empty chunk index behind, so that no header will have to point
  * to a new one; the statuses of the first block are written to have their chunk. */
-bool writer_prepare(struct record *r) {
-    size_t largest = RECORD_KEY_BYTES;
+bool writer_prepare(struct record *r, size_t index_bytes) {
+    size_t largest = 0;
+    r->reserve = 65536;
     for (int i = 0; i < r->dataset_count; i++) {
         const struct writer_dataset *d = &r->dataset[i];
-        size_t bytes = sizeof(double);
+        if (d->id < 0)
+            continue;
+        size_t row = H5Tget_size(r->type[d->kind]);
         for (int k = 1; k < d->rank; k++)
-            bytes *= d->extent[k];
-        largest = bytes > largest ? bytes : largest;
+            row *= d->chunk[k];
+        largest = row > largest ? row : largest;
+        r->reserve += (off_t)(row * d->chunk[0] + 2 * index_bytes);
     }
     char *zeros = calloc(1, largest);
     bool good = zeros ? resize(r, 1) : record_fail("out of memory");
@@ -98,6 +102,23 @@ bool writer_prepare(struct record *r) {
         good = write_value(r, &r->own[OWN_STATUS], row, zeros);
     free(zeros);
     return good;
+}
+
+/* After a failed write HDF5 goes on with the others, and one of those may be what makes the file unreadable. So the room is
+ * taken beforehand, and a full disk is found while nothing of the case has been written. */
+static bool reserve(const struct record *r) {
+    hsize_t size;
+    if (H5Fget_filesize(r->file, &size) < 0)
+        return record_fail_hdf5("cannot write %s", r->part);
+    const int error = posix_fallocate(r->descriptor, (off_t)size, r->reserve);
+    return !error || error == EOPNOTSUPP || error == EINVAL || record_fail("cannot write %s: %s", r->part, strerror(error));
+}
+
+/* Gives back what was reserved and not needed. */
+static void trim(const struct record *r) {
+    hsize_t size;
+    if (H5Fget_filesize(r->file, &size) >= 0)
+        (void)!ftruncate(r->descriptor, (off_t)size);
 }
 
 /* Refuses a case for what it is, before anything of it is written. */
@@ -143,6 +164,17 @@ static bool write_columns(const struct record *r, const struct record_case *c, i
     return good;
 }
 
+static bool write_curves(const struct record *r, const struct record_case *c, int64_t row) {
+    const hsize_t layers = (hsize_t)c->layers;
+    memset(r->computed, 0, (size_t)r->curve_count);
+    for (int i = 0; c->curves && i < r->curve_count; i++) {
+        r->computed[i] = c->curves[i] != NULL;
+        if (c->curves[i] && layers > 0 && !write_block(r, &r->curves[i], row, &layers, c->curves[i]))
+            return false;
+    }
+    return r->curve_count == 0 || write_value(r, &r->extra[CURVE_COMPUTED], row, r->computed);
+}
+
 static bool write_measurements(const struct record *r, const struct record_case *c, int64_t row) {
     const struct writer_dataset *extra = r->extra;
     const hsize_t layers = (hsize_t)c->layers, n = (hsize_t)c->streams;
@@ -151,9 +183,8 @@ static bool write_measurements(const struct record *r, const struct record_case 
         if ((i == CURVE_CASE || i == SUMMARY_CASE || i == PANEL_CASE || i == SPECTRUM_CASE) && extra[i].id >= 0 &&
             !write_value(r, &extra[i], row, &row))
             return false;
-    for (int i = 0; c->curves && layers > 0 && i < r->curve_count; i++)
-        if (c->curves[i] && !write_block(r, &r->curves[i], row, &layers, c->curves[i]))
-            return false;
+    if (!write_curves(r, c, row))
+        return false;
     for (int i = 0; i < r->summary_count; i++)
         if (!write_value(r, &r->summaries[i], row, c->summaries ? &c->summaries[i] : &(double){NAN}))
             return false;
@@ -198,7 +229,7 @@ bool record_append(struct record *r, const struct record_case *c) {
         return record_fail("%s", r->broken);
     if (!acceptable(r, c))
         return false;
-    if (!write_row(r, c) || !flush(r) || !write_status(r, c) || !flush(r)) {
+    if (!reserve(r) || !write_row(r, c) || !flush(r) || !write_status(r, c) || !flush(r)) {
         writer_abandon(r);
         return false;
     }
@@ -236,6 +267,7 @@ void writer_free(struct record *r) {
     for (int i = 0; r->column_name && i < r->column_count; i++)
         free(r->column_name[i]);
     free(r->column_name);
+    free(r->computed);
     free(r->dataset);
     tdestroy(r->keys, free);
     free(r->broken);
@@ -270,10 +302,12 @@ static bool move_into_place(const struct record *r) {
 
 bool record_finish_as(struct record *r, const char *status, bool rename_it) {
     bool good = !r->broken || record_fail("%s", r->broken);
-    if (good && !(resize(r, r->rows) && flush(r) && writer_set_attribute(r->file, "status", status) && flush(r))) {
+    if (good && !(reserve(r) && resize(r, r->rows) && flush(r) && writer_set_attribute(r->file, "status", status) && flush(r))) {
         good = false;
         writer_abandon(r);
     }
+    if (good)
+        trim(r);
     const bool closed = writer_close(r);
     if (good && !closed)
         good = record_fail_hdf5("cannot close %s", r->part);

@@ -2,25 +2,27 @@
 #ifndef WRITER_H
 #define WRITER_H
 
+#include <sys/types.h>
+
 #include "results/layout.h"
 
-/* Rows the datasets are extended by at once, and the chunk of a column: appending within a block changes no header. */
+/* Rows the datasets are extended by at once: appending within a block changes no header. */
 enum { WRITER_BLOCK = 32 };
 
 /* What the elements of a dataset are. */
-enum writer_kind { KIND_INT, KIND_REAL, KIND_TEXT, KIND_KEY, KIND_REASON, KIND_STATUS, KINDS };
+enum writer_kind { KIND_INT, KIND_REAL, KIND_TEXT, KIND_KEY, KIND_REASON, KIND_STATUS, KIND_FLAG, KINDS };
 
 /* A dataset [case, ...]. */
 struct writer_dataset {
     hid_t id;
     enum writer_kind kind;
     int rank;
-    hsize_t extent[4];
+    hsize_t extent[4], chunk[4];
 };
 
 /* Datasets outside /cases that every record with such a group has. */
 enum writer_extra {
-    CURVE_CASE,
+    CURVE_CASE, CURVE_COMPUTED,
     SUMMARY_CASE,
     PANEL_CASE, PANEL_STREAMS, PANEL_COMPOSITE, PANEL_LOG10_SCALE,
     SPECTRUM_CASE, SPECTRUM_STREAMS, SPECTRUM_QR,
@@ -36,9 +38,11 @@ struct record {
     struct writer_dataset *own, *columns, *curves, *summaries, *extra;
     int dataset_count, column_count, curve_count, summary_count;
     char **column_name;              /* for messages */
+    int8_t *computed;                /* a row of /curves/computed */
     int64_t layers, streams;         /* largest of any case */
     int64_t cases;                   /* expected */
     int64_t rows, capacity;
+    off_t reserve;                   /* bytes that appending a case can take at most */
     void *keys;                      /* a tsearch tree */
     char *broken;                    /* why nothing more can be written; NULL while all is well */
 };
@@ -46,13 +50,16 @@ struct record {
 /* Half the number of chunks of any dataset, within reason: HDF5 then keeps each chunk index in one node, which it writes at
  * once. See "Killed at any moment" in SCHEMA.md. */
 unsigned writer_index_half_rank(const struct record_schema *);
+/* Bytes of such a node, generously. */
+size_t writer_index_bytes(const struct record_schema *);
 /* Creates groups, types and datasets of the schema in r->file, without rows. */
 bool writer_create_layout(struct record *r, const struct record_schema *);
 /* Creates a text attribute of an object; an existing one of the same length is overwritten. */
 bool writer_set_attribute(hid_t object, const char *name, const char *value);
 size_t writer_text_bytes(enum writer_kind);
-/* Makes the file fit to be killed: a first block of rows, and in place what otherwise comes into being with a first case. */
-bool writer_prepare(struct record *r);
+/* Makes the file fit to be killed: a first block of rows, in place what otherwise comes into being with a first case, and
+ * known how much room a case may need. */
+bool writer_prepare(struct record *r, size_t index_bytes);
 /* Makes whatever HDF5 still wants to write go nowhere, so that the file stays as its last complete flush left it. */
 void writer_abandon(struct record *r);
 /* Closes every HDF5 object of the record, abandoned or not. false: the file could not be written to its end. */

@@ -55,14 +55,15 @@ static void list_metrics(void) {
         printf("  %-28s %-6s %s\n", mhc_metric_info[m].name, mhc_metric_info[m].scale == MHC_LOG10 ? "log10" : "", mhc_metric_info[m].long_name);
 }
 
-/* Seconds of a fixed small case, to turn operation counts into time on this machine. */
+/* Operations a second in a fixed case, to turn counts into time on this machine; the first run warms up. */
 static double flops_per_second(void) {
     struct params p;
     struct study_result r;
     char why[200];
+    const char *const fixed[][2] = {{"study", "propagate"}, {"depth", "4"}, {"width", "256"}, {"tokens", "128"}, {"measure", "gain"}};
     params_defaults(&p);
-    params_set(&p, params_find("study"), "propagate", why, sizeof why);
-    params_set(&p, params_find("depth"), "8", why, sizeof why);
+    for (size_t k = 0; k < sizeof fixed / sizeof *fixed; k++)
+        params_set(&p, params_find(fixed[k][0]), fixed[k][1], why, sizeof why);
     study_run(&p, &r);
     study_release(&r);
     study_run(&p, &r);
@@ -78,7 +79,7 @@ static int list_suite(const char *path, double rate) {
     if (!suite_read(&s, path, NULL, 0, why, sizeof why))
         return cannot("%s", why);
     for (int64_t k = 0; k < s.count; k++)
-        flops += study_flops(&s.cases[k]) + 1e-3 * rate; /* and about a millisecond a case for drawing, pipe and file */
+        flops += study_flops(&s.cases[k]) + 4e-3 * rate; /* and some milliseconds a case for drawing, pipe and file */
     printf("  %-28s %7lld cases   about %.3g s on this machine%s\n", path, (long long)s.count, flops / rate,
            s.repeated ? "   (repeated ones left out)" : "");
     suite_release(&s);

@@ -144,7 +144,7 @@ static bool append(struct record *record, const struct params *p, const char *ke
     }
     struct record_case one = {.key = key, .status = r->reason[0] ? RECORD_FAILED : RECORD_DONE, .reason = r->reason,
                               .seconds = r->seconds, .layers = r->L, .streams = r->n, .values = values, .curves = pointers,
-                              .summaries = scalars, .panels = r->panels, .panel_log10_scale = r->panel_log10_scale,
+                              .summaries = scalars, .panels = r->panels, .panel_log10_scale = r->panels ? r->panel_log10_scale : NULL,
                               .qr_spectrum = r->qr_spectrum};
     return record_append(record, &one);
 }

@@ -11,11 +11,9 @@ static void expect_gains(const struct mhc_curves *c, int64_t L, double step_log1
             EXPECT(mean_of(c, metric, l), step_log10, tol, mhc_metric_info[metric].name, l, 0);
         for (int q = MHC_MEAN; q < MHC_STATISTICS; q++) {
             for (int metric = MHC_composite_forward_sum; metric <= MHC_composite_forward_abs; metric++)
-                EXPECT(c->curve[metric][q][l], (double)(l + 1) * step_log10, tol, mhc_metric_info[metric].name,
-                       l, q);
+                EXPECT(c->curve[metric][q][l], (double)(l + 1) * step_log10, tol, mhc_metric_info[metric].name, l, q);
             for (int metric = MHC_composite_backward_sum; metric <= MHC_composite_backward_abs; metric++)
-                EXPECT(c->curve[metric][q][l], (double)(L - l) * step_log10, tol, mhc_metric_info[metric].name,
-                       l, q);
+                EXPECT(c->curve[metric][q][l], (double)(L - l) * step_log10, tol, mhc_metric_info[metric].name, l, q);
         }
     }
 }
