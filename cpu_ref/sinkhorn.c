@@ -50,16 +50,12 @@ int64_t NAME(sinkhorn_history_bytes)(const struct mhc_case *c) {
 
 /* Tokens past the end repeat the last one. `transpose`: the array is [source][destination]. */
 SPECIALISED void load_tile(const int n, const real *from, int64_t stride, int64_t count, bool transpose, cell *tile) {
-    const real *token[TILE];
-    for (int64_t w = 0; w < TILE; w++)
-        token[w] = from + (w < count ? w : count - 1) * stride;
-    for (int i = 0; i < n; i++)
-        for (int j = 0; j < n; j++) {
-            real lane[TILE];
-            for (int64_t w = 0; w < TILE; w++)
-                lane[w] = token[w][transpose ? j * n + i : i * n + j];
-            memcpy(&tile[i * n + j], lane, sizeof lane);
-        }
+    for (int64_t w = 0; w < TILE; w++) {
+        const real *token = from + (w < count ? w : count - 1) * stride;
+        for (int i = 0; i < n; i++)
+            for (int j = 0; j < n; j++)
+                memcpy((real *)&tile[i * n + j] + w, &token[transpose ? j * n + i : i * n + j], sizeof(real));
+    }
 }
 
 SPECIALISED void store_tile(const int n, real *to, int64_t stride, int64_t count, bool transpose, const cell *tile) {
@@ -83,7 +79,7 @@ SPECIALISED void first_iteration(const int n, real eps, cell *M, cell *first) {
                 largest = vec_max(largest, M[i * n + j].half[h]);
             for (int i = 0; i < n; i++) {
                 M[i * n + j].half[h] -= largest;
-                power[i * n + j].half[h] = vec_exp(M[i * n + j].half[h]);
+                power[i * n + j].half[h] = vec_exp_nonpositive(M[i * n + j].half[h]);
                 sum += power[i * n + j].half[h];
             }
             inverse[j].half[h] = (real)1 / sum;
@@ -104,7 +100,7 @@ SPECIALISED void first_iteration(const int n, real eps, cell *M, cell *first) {
         for (int i = 0; i < n; i++)
             for (int j = 0; j < n; j++)
                 EACH_HALF power[i * n + j].half[h] =
-                    vec_exp(M[i * n + j].half[h] - row_largest[i].half[h]) * inverse[j].half[h];
+                    vec_exp_nonpositive(M[i * n + j].half[h] - row_largest[i].half[h]) * inverse[j].half[h];
     for (int i = 0; i < n; i++)
         EACH_HALF {
             vec sum = vec_set(eps);

@@ -86,7 +86,7 @@ static bool set_provenance(const struct record *r, const struct record_schema *s
     return writer_set_attribute(r->file, "status", RECORD_RUNNING);
 }
 
-static bool create_file(struct record *r, const struct record_schema *s, const char *name) {
+static bool create_file(struct record *r, const char *name) {
     /* Tried by hand first: the operating system says why not better than HDF5 does. */
     const int descriptor = open(name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (descriptor < 0)
@@ -95,10 +95,11 @@ static bool create_file(struct record *r, const struct record_schema *s, const c
     hid_t access = H5Pcreate(H5P_FILE_ACCESS), creation = H5Pcreate(H5P_FILE_CREATE);
     H5Pset_fapl_sec2(access);
     H5Pset_file_locking(access, true, true); /* but go on where the file system has no locks */
+    H5Pset_alignment(access, WRITER_NODE_BYTES, WRITER_PAGE);
+    H5Pset_istore_k(creation, WRITER_NODE_CHUNKS / 2);
     /* Tracking attributes lets them exceed 64 KiB, as the text of a suite may. */
     H5Pset_attr_creation_order(creation, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED);
     H5Pset_link_creation_order(creation, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED);
-    H5Pset_istore_k(creation, writer_index_half_rank(s));
     r->file = H5Fcreate(name, H5F_ACC_TRUNC, creation, access);
     int *handle = NULL;
     const bool good = r->file >= 0 && H5Fget_vfd_handle(r->file, H5P_DEFAULT, (void **)&handle) >= 0;
@@ -158,9 +159,9 @@ static struct record *start(const char *path, const struct record_schema *s, str
         writer_free(r);
         return NULL;
     }
-    bool good = create_file(r, s, name);
+    bool good = create_file(r, name);
     if (good) {
-        good = set_provenance(r, s) && writer_create_layout(r, s) && writer_prepare(r, writer_index_bytes(s)) &&
+        good = set_provenance(r, s) && writer_create_layout(r, s) && writer_prepare(r) &&
                (!earlier || record_copy_cases(r, earlier, false, r->part));
         if (good && H5Fflush(r->file, H5F_SCOPE_GLOBAL) < 0)
             good = record_fail_hdf5("cannot write %s", name);

@@ -15,7 +15,7 @@ struct axis {
 static const struct axis case_axis = {"case", 0};
 
 /* Bytes of a chunk that several cases share. */
-static const hsize_t LARGEST_CHUNK = 32768;
+static const hsize_t LARGEST_CHUNK = 262144;
 
 size_t writer_text_bytes(enum writer_kind kind) {
     return kind == KIND_KEY ? RECORD_KEY_BYTES : kind == KIND_REASON ? RECORD_REASON_BYTES : RECORD_TEXT_BYTES;
@@ -55,25 +55,15 @@ static bool attach(hid_t group, hid_t dataset, unsigned dimension, const char *s
     return good;
 }
 
-/* Rows of a chunk. Of few cases each has its own, so that what is not computed takes no room; many share one, so that their
- * index stays short. All statuses together, because the rest is trusted by them. */
+/* Rows of a chunk: as few as keep the chunks of all expected cases in one node. Where they are 1, what is not computed takes
+ * no room. All statuses together, because the rest is trusted by them. */
 static hsize_t chunk_rows(bool status, int rank, hsize_t row_bytes, int64_t cases) {
     if (status)
         return (hsize_t)(cases < 1024 ? 1024 : cases > 65536 ? 65536 : cases);
-    const hsize_t wanted = (hsize_t)cases / 128 + 1, room = row_bytes < LARGEST_CHUNK ? LARGEST_CHUNK / row_bytes : 1;
+    const hsize_t wanted = (hsize_t)cases / WRITER_NODE_CHUNKS + 1, least = rank == 1 ? WRITER_BLOCK : 1;
+    const hsize_t room = row_bytes < LARGEST_CHUNK ? LARGEST_CHUNK / row_bytes : 1;
     const hsize_t rows = wanted < room ? wanted : room;
-    return rank == 1 || rows > WRITER_BLOCK ? WRITER_BLOCK : rows;
-}
-
-unsigned writer_index_half_rank(const struct record_schema *s) {
-    const hsize_t curve = 8 * (hsize_t)(s->layers > 0 ? s->layers : 1), streams = (hsize_t)(s->streams > 0 ? s->streams : 1);
-    const hsize_t panel = 8 * RECORD_PANELS * streams * streams, spectrum = curve * streams;
-    const int64_t chunks = s->cases / (int64_t)chunk_rows(false, 2, panel > spectrum ? panel : spectrum, s->cases) + 1;
-    return chunks < 64 ? 32 : chunks > 1024 ? 512 : (unsigned)(chunks + 1) / 2;
-}
-
-size_t writer_index_bytes(const struct record_schema *s) {
-    return (2 * (size_t)writer_index_half_rank(s) + 1) * 64; /* an address of 8 bytes and a key of up to 48 a chunk */
+    return rows < least ? least : rows;
 }
 
 static hid_t creation_properties(const struct record *r, struct writer_dataset *d) {

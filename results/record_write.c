@@ -80,7 +80,7 @@ static bool flush(const struct record *r) {
 
 /* A row that is written, flushed and cut off again leaves an empty chunk index behind, so that no header will have to point
  * to a new one; the statuses of the first block are written to have their chunk. */
-bool writer_prepare(struct record *r, size_t index_bytes) {
+bool writer_prepare(struct record *r) {
     size_t largest = 0;
     r->reserve = 65536;
     for (int i = 0; i < r->dataset_count; i++) {
@@ -91,7 +91,7 @@ bool writer_prepare(struct record *r, size_t index_bytes) {
         for (int k = 1; k < d->rank; k++)
             row *= d->chunk[k];
         largest = row > largest ? row : largest;
-        r->reserve += (off_t)(row * d->chunk[0] + 2 * index_bytes);
+        r->reserve += (off_t)(row * d->chunk[0] + 3 * WRITER_PAGE);
     }
     char *zeros = calloc(1, largest);
     bool good = zeros ? resize(r, 1) : record_fail("out of memory");

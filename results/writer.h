@@ -9,6 +9,10 @@
 /* Rows the datasets are extended by at once: appending within a block changes no header. */
 enum { WRITER_BLOCK = 32 };
 
+/* HDF5 indexes up to this many chunks in one node, and a node is smaller than a page, on which it is aligned: a process that
+ * is killed stops writing between pages. See "Killed at any moment" in SCHEMA.md. */
+enum { WRITER_NODE_CHUNKS = 64, WRITER_NODE_BYTES = 2048, WRITER_PAGE = 4096 };
+
 /* What the elements of a dataset are. */
 enum writer_kind { KIND_INT, KIND_REAL, KIND_TEXT, KIND_KEY, KIND_REASON, KIND_STATUS, KIND_FLAG, KINDS };
 
@@ -47,11 +51,6 @@ struct record {
     char *broken;                    /* why nothing more can be written; NULL while all is well */
 };
 
-/* Half the number of chunks of any dataset, within reason: HDF5 then keeps each chunk index in one node, which it writes at
- * once. See "Killed at any moment" in SCHEMA.md. */
-unsigned writer_index_half_rank(const struct record_schema *);
-/* Bytes of such a node, generously. */
-size_t writer_index_bytes(const struct record_schema *);
 /* Creates groups, types and datasets of the schema in r->file, without rows. */
 bool writer_create_layout(struct record *r, const struct record_schema *);
 /* Creates a text attribute of an object; an existing one of the same length is overwritten. */
@@ -59,7 +58,7 @@ bool writer_set_attribute(hid_t object, const char *name, const char *value);
 size_t writer_text_bytes(enum writer_kind);
 /* Makes the file fit to be killed: a first block of rows, in place what otherwise comes into being with a first case, and
  * known how much room a case may need. */
-bool writer_prepare(struct record *r, size_t index_bytes);
+bool writer_prepare(struct record *r);
 /* Makes whatever HDF5 still wants to write go nowhere, so that the file stays as its last complete flush left it. */
 void writer_abandon(struct record *r);
 /* Closes every HDF5 object of the record, abandoned or not. false: the file could not be written to its end. */

@@ -1,6 +1,6 @@
-/* Vector files: inputs and expected outputs of single operations in HDF5, so that any backend can be checked against numbers that
- * came from elsewhere. Nothing in the file is trusted: every attribute has a range, every dataset's shape follows from the
- * arguments of the reference's rows, and all shapes are checked before anything is read. */
+/* Vector files: inputs and expected outputs of single operations in HDF5, so that any backend can be checked against
+ * numbers that came from elsewhere. Nothing in the file is trusted: every attribute has a range, every dataset's shape
+ * follows from the arguments of the reference's rows, and all shapes are checked before anything is read. */
 #ifndef VECTORS_H
 #define VECTORS_H
 

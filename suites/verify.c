@@ -1,14 +1,15 @@
-/* The parent never opens the vector file or a backend: a worker lists the cases, then runs them one request at a time, so a damaged
- * file or a crashing kernel is one line. */
+/* The parent never opens the vector file or a backend: a worker lists the cases, then runs them one request at a time,
+ * so a damaged file or a crashing kernel is one line. */
 #include "suites/verify.h"
 
 #include <ctype.h>
 #include <fnmatch.h>
-#include <getopt.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "suites/commands.h"
 
 struct options {
     const char *path, *backend, *glob;
@@ -20,7 +21,8 @@ struct tally {
     int64_t verdict[VERDICTS];
 };
 
-static const char *const type_names[] = {"f64", "f32", "bf16"};
+enum { TYPES = 3 };
+static const char *const type_names[TYPES] = {"f64", "f32", "bf16"};
 
 /* --- the worker's side --- */
 
@@ -106,18 +108,19 @@ static void print_line(const char *name, int width, const struct verify_line *li
     char clean_name[256], clean_dataset[64];
     printable(name, clean_name, sizeof clean_name);
     printable(line->dataset[0] ? line->dataset : "-", clean_dataset, sizeof clean_dataset);
+    printf("%-*s  %-24s  %-4s  ", width, clean_name, clean_dataset, words[line->verdict]);
     if (line->element[0])
-        printf("%-*s  %-24s  %-4s  %9.2e  %9.2e  %s", width, clean_name, clean_dataset, words[line->verdict], line->error,
-               line->tolerance, line->element);
+        printf("%9.2e  %9.2e  %s", line->error, line->tolerance, line->element);
     else
-        printf("%-*s  %-24s  %-4s  %9s  %9s  -", width, clean_name, clean_dataset, words[line->verdict], "-", "-");
+        printf("%9s  %9s  -", "-", "-");
     if (line->verdict != VERIFY_PASS)
         printf("  %s", line->text);
     printf("\n");
 }
 
 /* One case: its lines, counted. false: interrupted. */
-static bool verify_one(struct worker *worker, const struct options *o, const char *name, int width, struct tally *tally) {
+static bool verify_one(struct worker *worker, const struct options *o, const char *name, int width,
+                       struct tally *tally) {
     struct message reply = {0};
     struct verify_line line = {.verdict = VERIFY_FAIL};
     char clean[256];
@@ -138,7 +141,7 @@ static bool verify_one(struct worker *worker, const struct options *o, const cha
         fresh |= line.verdict == VERIFY_FAIL && !line.element[0];
         print_line(name, width, &line);
         if (line.verdict == VERIFY_BAD)
-            fprintf(stderr, "mhcbench: %s: case %s: %s\n", o->path, printable(name, clean, sizeof clean), line.text);
+            cannot("%s: case %s: %s", o->path, printable(name, clean, sizeof clean), line.text);
     }
     fflush(stdout);
     message_clear(&reply);
@@ -152,13 +155,10 @@ static int verdict_of(const struct tally *tally) {
     printf("%lld passed, %lld failed, %lld skipped\n", (long long)n[VERIFY_PASS],
            (long long)(n[VERIFY_FAIL] + n[VERIFY_BAD]), (long long)n[VERIFY_SKIP]);
     if (n[VERIFY_BAD])
-        return 2;
+        return EXIT_CANNOT;
     if (n[VERIFY_FAIL])
-        return 1;
-    if (n[VERIFY_PASS])
-        return 0;
-    fprintf(stderr, "mhcbench: nothing was checked\n");
-    return 2;
+        return EXIT_CHECK_FAILED;
+    return n[VERIFY_PASS] ? EXIT_GOOD : cannot("nothing was checked");
 }
 
 static int verify_all(struct worker *worker, const struct options *o, struct message *names) {
@@ -176,68 +176,54 @@ static int verify_all(struct worker *worker, const struct options *o, struct mes
         }
     }
     if (!chosen)
-        return fprintf(stderr, "mhcbench: %s: no case matches %s\n", o->path, o->glob), 2;
+        return cannot("%s: no case matches %s", o->path, o->glob);
     printf("%-*s  %-24s  %-4s  %9s  %9s  %s\n", width, "case", "dataset", "", "error", "tolerance", "element");
     names->at = first;
     for (int64_t k = 0; k < count; k++) {
         const char *name = message_take_text(names);
         if (!fnmatch(o->glob, name, 0) && !verify_one(worker, o, name, width, &tally))
-            return fprintf(stderr, "mhcbench: interrupted\n"), 130;
+            return EXIT_INTERRUPTED;
     }
     return verdict_of(&tally);
 }
 
-static const char usage[] =
+static const char help[] =
     "usage: mhcbench verify FILE.h5 [--backend B] [--case GLOB] [--type f64|f32|bf16] [--timeout SECONDS]\n"
     "\n"
-    "Checks the operations of a backend against the vector file FILE.h5, one line a case and dataset: the worst element,\n"
+    "Checks the operations of a backend against the vector file FILE.h5, one line a case and dataset: the worst "
+    "element,\n"
     "its error and the tolerance.\n"
     "\n"
     "  --backend B        cpu64 (default), cpu32, cuda, emu, or the path of a library\n"
     "  --case GLOB        only cases whose name matches\n"
-    "  --type TYPE        element type of the streams; default: the widest the backend has. bf16 rounds the inputs and\n"
+    "  --type TYPE        element type of the streams; default: the widest the backend has. bf16 rounds the inputs "
+    "and\n"
     "                     compares with cpu64 on the rounded inputs\n"
     "  --timeout SECONDS  a case that takes longer has failed (default 600, 0: no limit)\n"
     "\n"
-    "Exit: 0 something was checked and nothing failed, 1 something failed, 2 the file is not a vector file, data is missing or\n"
-    "misshapen, or nothing was checked.\n";
+    "Exit: 0 something was checked and nothing failed, 1 something failed, 2 the file is not a vector file, data is\n"
+    "missing or misshapen, or nothing was checked.\n";
 
-/* -1: go on; otherwise the exit code. */
-static int parse(int argc, char **argv, struct options *o) {
-    static const struct option table[] = {{"backend", required_argument, NULL, 'b'},
-                                          {"case", required_argument, NULL, 'c'},
-                                          {"type", required_argument, NULL, 't'},
-                                          {"timeout", required_argument, NULL, 's'},
-                                          {"help", no_argument, NULL, 'h'},
-                                          {0}};
-    char *end;
-    int option;
-    opterr = 0;
-    optind = 0;
-    while ((option = getopt_long(argc, argv, ":h", table, NULL)) != -1)
-        switch (option) {
-        case 'b': o->backend = optarg; break;
-        case 'c': o->glob = optarg; break;
-        case 't':
-            for (o->type = 0; o->type < 3 && strcmp(optarg, type_names[o->type]);)
-                o->type++;
-            if (o->type == 3)
-                return fprintf(stderr, "mhcbench: --type %s: not one of f64, f32, bf16\n", optarg), 2;
-            break;
-        case 's':
-            o->timeout = strtod(optarg, &end);
-            if (end == optarg || *end || !(o->timeout >= 0) || isinf(o->timeout))
-                return fprintf(stderr, "mhcbench: --timeout %s: not a number of seconds from 0\n", optarg), 2;
-            break;
-        case 'h': return fputs(usage, stdout), 0;
-        case ':': return fprintf(stderr, "mhcbench: %s needs a value; see mhcbench verify --help\n", argv[optind - 1]), 2;
-        default:
-            return fprintf(stderr, "mhcbench: unknown option %s; see mhcbench verify --help\n", argv[optind - 1]), 2;
-        }
-    if (argc - optind != 1)
-        return fprintf(stderr, "mhcbench: verify takes one vector file; see mhcbench verify --help\n"), 2;
-    o->path = argv[optind];
-    return -1;
+static bool parse(int argc, char **argv, struct options *o) {
+    static const char usage[] = "verify FILE.h5 [--backend B] [--case GLOB] [--type f64|f32|bf16] [--timeout SECONDS]";
+    const char *type = NULL, *timeout = NULL;
+    if (!take_option(&argc, argv, "--backend", &o->backend) || !take_option(&argc, argv, "--case", &o->glob) ||
+        !take_option(&argc, argv, "--type", &type) || !take_option(&argc, argv, "--timeout", &timeout) ||
+        !only_positional(argc, argv, 1, 1, usage))
+        return false;
+    o->path = argv[0];
+    if (type)
+        for (o->type = 0; o->type < TYPES && strcmp(type, type_names[o->type]);)
+            o->type++;
+    if (o->type == TYPES)
+        return cannot("--type %s: not one of f64, f32, bf16", type), false;
+    if (timeout) {
+        char *end;
+        o->timeout = strtod(timeout, &end);
+        if (end == timeout || *end || !(o->timeout >= 0) || isinf(o->timeout))
+            return cannot("--timeout %s: not a number of seconds from 0", timeout), false;
+    }
+    return true;
 }
 
 int verify_command(int argc, char **argv) {
@@ -245,20 +231,14 @@ int verify_command(int argc, char **argv) {
     struct worker worker = {0};
     struct message names = {0};
     char why[256] = "";
-    int code = parse(argc, argv, &o);
-    if (code >= 0)
-        return code;
-    if (!ask(&worker, &o, "", &names, why, sizeof why)) {
-        bool interrupted = !strcmp(why, "interrupted");
-        fprintf(stderr, "mhcbench: %s%s%s\n", interrupted ? "" : o.path, interrupted ? "" : ": ", why);
-        return interrupted ? 130 : 2;
-    }
+    if (take_flag(&argc, argv, "--help") || take_flag(&argc, argv, "-h"))
+        return fputs(help, stdout) < 0 ? EXIT_CANNOT : EXIT_GOOD;
+    if (!parse(argc, argv, &o))
+        return EXIT_CANNOT;
+    if (!ask(&worker, &o, "", &names, why, sizeof why))
+        return !strcmp(why, "interrupted") ? EXIT_INTERRUPTED : cannot("%s: %s", o.path, why);
     const char *refused = message_take_text(&names);
-    if (refused[0]) {
-        fprintf(stderr, "mhcbench: %s\n", refused);
-        code = 2;
-    } else
-        code = verify_all(&worker, &o, &names);
+    int code = refused[0] ? cannot("%s", refused) : verify_all(&worker, &o, &names);
     message_clear(&names);
     worker_stop(&worker);
     return code;

@@ -19,18 +19,20 @@ struct verify_line {
 
 enum { VERIFY_LINES = VECTOR_ARRAYS + VECTOR_EXTRAS };
 
-/* Compares one dataset: |got - want| <= max(atol, rtol scale), scale = the largest finite |want|; of `gain` the element's own |want| (curves),
- * the token's largest (singular values). NaN and Inf pass only where the same one is wanted. */
+/* Compares one dataset: |got - want| <= max(atol, rtol scale), scale = the largest finite |want|; of `gain` the
+ * element's own |want| (curves), the token's largest (singular values). NaN and Inf pass only where the same one is
+ * wanted. */
 void verify_compare(const struct vector_case *, const struct vector_array *want, const double *got, double rtol,
                     struct verify_line *);
 
-/* Runs a case on a backend at a stream type (-1: its widest) and compares; returns the number of lines. Below f64 the tolerance is the
- * row's own where that is larger; with MHC_BF16 the inputs are rounded and what is wanted comes from cpu64. The case's `in` and `out` may
- * change. */
+/* Runs a case on a backend at a stream type (-1: its widest) and compares; returns the number of lines. Below f64 the
+ * tolerance is the row's own where that is larger; with MHC_BF16 the inputs are rounded and what is wanted comes from
+ * cpu64. The case's `in` and `out` may change. */
 int verify_case(const struct backend *, int type, struct vector_case *, struct verify_line lines[VERIFY_LINES]);
 
-/* The sub-command, and its side in the worker under the handler name "verify". Exit codes: 0 something was checked and nothing failed,
- * 1 something failed, 2 not a vector file, data missing or misshapen, or nothing checked, 130 interrupted. */
+/* The sub-command, and its side in the worker under the handler name "verify". Exit codes: 0 something was checked and
+ * nothing failed, 1 something failed, 2 not a vector file, data missing or misshapen, or nothing checked, 130
+ * interrupted. */
 int verify_command(int argc, char **argv);
 void verify_answer(struct message *request, struct message *reply);
 

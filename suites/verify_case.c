@@ -1,5 +1,5 @@
-/* One case of a vector file on one backend. An op is a list of rows run over named arrays, so nothing here knows an operation: names
- * and shapes come from the rows. */
+/* One case of a vector file on one backend. An op is a list of rows run over named arrays, so nothing here knows an
+ * operation: names and shapes come from the rows. */
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
@@ -70,8 +70,8 @@ static bool bound(const struct execution *e, const char *name) {
     return false;
 }
 
-/* An argument's array in the backend's memory: an output filled with NaN; an input from the vector's `in`, or, where no row of the backend
- * computed it, from what `out` says it should be. */
+/* An argument's array in the backend's memory: an output filled with NaN; an input from the vector's `in`, or, where no
+ * row of the backend computed it, from what `out` says it should be. */
 static const char *bind_argument(struct execution *e, const struct mhc_arg *arg) {
     static _Thread_local char why[160];
     int64_t count = mhc_elements(&e->c, arg);
@@ -109,7 +109,8 @@ static const char *run_row(struct execution *e, const struct mhc_row *row) {
             double *got = expect_values(e, arg->name, row->tolerance(&e->c));
             for (int k = 0; k < e->count && got; k++)
                 if (!strcmp(e->arrays[k].name, arg->name) &&
-                    !backend_download(e->backend, got, e->arrays[k].pointer, mhc_elements(&e->c, arg), mhc_arg_type(&e->c, arg)))
+                    !backend_download(e->backend, got, e->arrays[k].pointer, mhc_elements(&e->c, arg),
+                                      mhc_arg_type(&e->c, arg)))
                     why = "the device failed";
         }
     return why;
@@ -304,7 +305,8 @@ void verify_compare(const struct vector_case *v, const struct vector_array *want
     }
 }
 
-int verify_case(const struct backend *backend, int type, struct vector_case *v, struct verify_line lines[VERIFY_LINES]) {
+int verify_case(const struct backend *backend, int type, struct vector_case *v,
+                struct verify_line lines[VERIFY_LINES]) {
     struct execution e = {.backend = backend, .v = v, .c = v->c};
     bool gain = !v->block[0] && !v->op->operations[0];
     backend_types(backend, gain ? MHC_F64 : type, &e.c);

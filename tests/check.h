@@ -1,4 +1,5 @@
-/* What several tests share: arrays with guard bands, a comparator that says where, rows run over a dictionary of named arrays. */
+/* What several tests share: arrays with guard bands, a comparator that says where, rows run over a dictionary of named
+ * arrays. */
 #ifndef CHECK_H
 #define CHECK_H
 
@@ -57,7 +58,7 @@ static inline void check_close(const double *got, const double *want, int64_t co
     for (int64_t k = 0; k < count; k++) {
         bool same = got[k] == want[k] || (isnan(got[k]) && isnan(want[k]));
         double error = same ? 0 : fabs(got[k] - want[k]);
-        cr_assert(!(!(error <= tolerance)), "%s: %s[%lld] is %.17g, wanted %.17g, error %.3g > %.3g", what, name,
+        cr_assert(error <= tolerance, "%s: %s[%lld] is %.17g, wanted %.17g, error %.3g > %.3g", what, name,
                   (long long)k, got[k], want[k], error, tolerance);
     }
 }
@@ -115,7 +116,8 @@ static inline uint32_t name_hash(const char *name) {
     return hash;
 }
 
-/* An input nobody computed: normal, of a size that keeps every operation away from saturation; a float holds it exactly. */
+/* An input nobody computed: normal, of a size that keeps every operation away from saturation; a float holds it
+ * exactly. */
 static inline void draw(const struct mhc_case *c, const struct mhc_arg *arg, uint64_t seed, double *values) {
     bool matrix = arg->role == MHC_PARAM && strlen(arg->extents) == 2;
     double scale = matrix ? 1 / sqrt((double)mhc_extent(c, arg->extents[0])) : 1;
@@ -149,8 +151,18 @@ static inline void set_types(struct mhc_case *c, const struct mhc_library *libra
     c->stream = c->coef = c->param = library == &mhc_cpu64 ? MHC_F64 : MHC_F32;
 }
 
-/* Runs a row: inputs from the dictionary (drawn where absent), outputs into it. `save` is made anew by a row that keeps something and is
- * read by the others. */
+static const struct mhc_library *const libraries[] = {&mhc_cpu64, &mhc_cpu32};
+enum { LIBRARIES = sizeof libraries / sizeof *libraries };
+
+static inline struct mhc_case make_case(int library, int64_t T, int64_t n, int64_t C, int64_t t_max, int convention,
+                                        double eps) {
+    struct mhc_case c = {.T = T, .n = n, .C = C, .t_max = t_max, .convention = convention, .sinkhorn_eps = eps};
+    set_types(&c, libraries[library]);
+    return c;
+}
+
+/* Runs a row: inputs from the dictionary (drawn where absent), outputs into it. `save` is made anew by a row that keeps
+ * something and is read by the others. */
 static inline void run_row(const struct mhc_row *row, const struct mhc_case *c, struct dictionary *d, uint64_t seed,
                            void **save) {
     void *bound[MHC_MAX_ARGS] = {0};

@@ -1,21 +1,66 @@
 /* Every row of the CPU libraries, whatever it is: the loops below know names and shapes from the rows alone. */
 #include "tests/check.h"
 
-static const struct mhc_library *const libraries[] = {&mhc_cpu64, &mhc_cpu32};
-
-/* Odd T and C, every size of stream the code specialises and some it does not, both conventions, more than one block of tokens. */
+/* Odd T and C, every size of stream the code specialises and some it does not, both conventions, more than one block of
+ * tokens. */
 static const struct mhc_case cases[] = {
     {.T = 1, .n = 1, .C = 1, .S = 1, .hidden = 1, .heads = 1, .head_dim = 1, .t_max = 1},
     {.T = 7, .n = 1, .C = 33, .hidden = 5, .heads = 3, .head_dim = 2, .t_max = 20, .rms_eps = 1e-6},
-    {.T = 6, .n = 2, .C = 5, .S = 3, .hidden = 7, .heads = 1, .head_dim = 3, .t_max = 5, .rms_eps = 1e-6, .activation = MHC_SWIGLU},
+    {.T = 6,
+     .n = 2,
+     .C = 5,
+     .S = 3,
+     .hidden = 7,
+     .heads = 1,
+     .head_dim = 3,
+     .t_max = 5,
+     .rms_eps = 1e-6,
+     .activation = MHC_SWIGLU},
     {.T = 5, .n = 3, .C = 13, .S = 5, .hidden = 4, .heads = 2, .head_dim = 3, .t_max = 2, .rms_eps = 0.5},
     {.T = 9, .n = 4, .C = 8, .S = 9, .hidden = 9, .heads = 2, .head_dim = 1, .t_max = 33, .rms_eps = 1e-20},
     {.T = 140, .n = 4, .C = 3, .S = 70, .hidden = 3, .heads = 1, .head_dim = 2, .t_max = 3, .rms_eps = 1e-6},
-    {.T = 3, .n = 8, .C = 7, .S = 1, .hidden = 2, .heads = 1, .head_dim = 5, .t_max = 20, .rms_eps = 1e-6, .activation = MHC_SWIGLU},
+    {.T = 3,
+     .n = 8,
+     .C = 7,
+     .S = 1,
+     .hidden = 2,
+     .heads = 1,
+     .head_dim = 5,
+     .t_max = 20,
+     .rms_eps = 1e-6,
+     .activation = MHC_SWIGLU},
     {.T = 67, .n = 16, .C = 3, .S = 67, .hidden = 3, .heads = 1, .head_dim = 1, .t_max = 5, .rms_eps = 1e-6},
-    {.T = 5, .n = 4, .C = 9, .S = 5, .hidden = 3, .heads = 2, .head_dim = 2, .t_max = 20, .rms_eps = 1e-6, .sinkhorn_eps = 1e-6, .convention = MHC_V4},
-    {.T = 4, .n = 3, .C = 11, .S = 2, .hidden = 3, .heads = 2, .head_dim = 2, .t_max = 6, .sinkhorn_eps = 1e-2, .convention = MHC_V4},
-    {.T = 3, .n = 8, .C = 4, .S = 3, .hidden = 3, .heads = 2, .head_dim = 2, .t_max = 1, .sinkhorn_eps = 1e-3, .convention = MHC_V4},
+    {.T = 5,
+     .n = 4,
+     .C = 9,
+     .S = 5,
+     .hidden = 3,
+     .heads = 2,
+     .head_dim = 2,
+     .t_max = 20,
+     .rms_eps = 1e-6,
+     .sinkhorn_eps = 1e-6,
+     .convention = MHC_V4},
+    {.T = 4,
+     .n = 3,
+     .C = 11,
+     .S = 2,
+     .hidden = 3,
+     .heads = 2,
+     .head_dim = 2,
+     .t_max = 6,
+     .sinkhorn_eps = 1e-2,
+     .convention = MHC_V4},
+    {.T = 3,
+     .n = 8,
+     .C = 4,
+     .S = 3,
+     .hidden = 3,
+     .heads = 2,
+     .head_dim = 2,
+     .t_max = 1,
+     .sinkhorn_eps = 1e-3,
+     .convention = MHC_V4},
     {.T = 3, .n = 2, .C = 6, .S = 3, .hidden = 3, .heads = 2, .head_dim = 2, .t_max = 2, .convention = MHC_V4},
 };
 enum { CASES = sizeof cases / sizeof *cases };
@@ -86,7 +131,8 @@ static void release_call(struct guarded_call *call) {
 static void check_row(const struct mhc_library *library, const struct mhc_row *row, const struct mhc_case *c,
                       struct dictionary *d, struct guarded *save) {
     const char *what = describe(library, row, c);
-    /* 0xFF is NaN in every type; the second fill is an ordinary number, so that anything read before it was written shows. */
+    /* 0xFF is NaN in every type; the second fill is an ordinary number, so that anything read before it was written
+     * shows. */
     struct guarded_call first = call_guarded(row, c, d, save, 0xFF, what);
     struct guarded kept = guard_allocate(save->bytes, 0);
     memcpy(kept.data, save->data, (size_t)save->bytes);
@@ -108,7 +154,7 @@ static void check_row(const struct mhc_library *library, const struct mhc_row *r
 }
 
 Test(operations, overwrite_their_outputs_and_nothing_else) {
-    for (size_t l = 0; l < sizeof libraries / sizeof *libraries; l++)
+    for (int l = 0; l < LIBRARIES; l++)
         for (const struct mhc_row *const *row = libraries[l]->rows; *row; row++) {
             int ran = 0;
             const char *why;
@@ -163,7 +209,8 @@ Test(operations, agree_between_float_and_double) {
                 /* An array that is exactly 0 (grad_w_q with one token a sequence) has no scale of its own. */
                 double tolerance = other->tolerance(&c32) * fmax(largest_of(want, count), 1e-6);
                 if (arg->direction == MHC_OUT)
-                    check_close(lookup(&d32, arg->name), want, count, tolerance, describe(&mhc_cpu32, other, &c32), arg->name);
+                    check_close(lookup(&d32, arg->name), want, count, tolerance, describe(&mhc_cpu32, other, &c32),
+                                arg->name);
             }
         }
         forget(&d64);
@@ -235,7 +282,8 @@ static void draw_inputs(const char *group, const struct mhc_case *c, struct dict
         }
 }
 
-/* The slope of the loss along a random direction of one input, 4th-order central differences, against <grad, direction>. */
+/* The slope of the loss along a random direction of one input, 4th-order central differences, against <grad,
+ * direction>. */
 static void check_slope(const char *group, const struct mhc_case *c, const struct dictionary *inputs,
                         const struct mhc_arg *grad, const double *analytic) {
     const char *name = grad->name + strlen("grad_");
@@ -258,8 +306,9 @@ static void check_slope(const char *group, const struct mhc_case *c, const struc
     }
     double numeric = (8 * (value[3] - value[1]) - (value[4] - value[0])) / (12 * h);
     double error = fabs(numeric - slope), tolerance = 1e-8 * size + 1e-11 * magnitude;
-    cr_assert(!(!(error <= tolerance)), "%s T=%lld n=%lld C=%lld t_max=%lld %s: %s: slope %.15g, differences %.15g, error %.3g > %.3g",
-              group, (long long)c->T, (long long)c->n, (long long)c->C, (long long)c->t_max,
+    cr_assert(error <= tolerance,
+              "%s T=%lld n=%lld C=%lld t_max=%lld %s: %s: slope %.15g, differences %.15g, error %.3g > %.3g", group,
+              (long long)c->T, (long long)c->n, (long long)c->C, (long long)c->t_max,
               c->convention == MHC_V4 ? "v4" : "paper", grad->name, slope, numeric, error, tolerance);
     free(kept);
 }
@@ -275,7 +324,8 @@ static int check_gradients(const char *group, const struct mhc_case *c) {
             if (same_loss((*row)->name, group) && is_backward(*row) == pass)
                 run_row(*row, c, &d, 11, &save);
     for (const struct mhc_row *const *row = mhc_cpu64.rows; *row; row++)
-        for (const struct mhc_arg *arg = (*row)->args; same_loss((*row)->name, group) && is_backward(*row) && arg->name; arg++)
+        for (const struct mhc_arg *arg = (*row)->args; same_loss((*row)->name, group) && is_backward(*row) && arg->name;
+             arg++)
             if (arg->direction == MHC_OUT && mhc_elements(c, arg)) {
                 check_slope(group, c, &inputs, arg, lookup(&d, arg->name));
                 checked++;

@@ -1,5 +1,5 @@
-/* `mhcbench verify` and the code behind it: the public vectors pass, planted errors are found, files that are not what they should be
- * are refused with one line. */
+/* `mhcbench verify` and the code behind it: the public vectors pass, planted errors are found, files that are not what
+ * they should be are refused with one line. */
 #include <criterion/criterion.h>
 #include <hdf5.h>
 #include <math.h>
@@ -55,8 +55,10 @@ Test(vectors, the_public_ones_pass) {
 }
 
 Test(vectors, comparison) {
-    static const double bad[][2] = {{1, 1.1}, {NAN, 1}, {1, NAN}, {INFINITY, 1}, {1, INFINITY}, {INFINITY, -INFINITY}, {NAN, INFINITY}};
-    static const double good[][2] = {{1, 1 + 1e-10}, {NAN, NAN}, {INFINITY, INFINITY}, {-INFINITY, -INFINITY}, {0, 1e-10}};
+    static const double bad[][2] = {
+        {1, 1.1}, {NAN, 1}, {1, NAN}, {INFINITY, 1}, {1, INFINITY}, {INFINITY, -INFINITY}, {NAN, INFINITY}};
+    static const double good[][2] = {
+        {1, 1 + 1e-10}, {NAN, NAN}, {INFINITY, INFINITY}, {-INFINITY, -INFINITY}, {0, 1e-10}};
     static const struct vector_op op = {"linear", {NULL}, {"forward"}};
     struct vector_case v = {.op = &op, .c = {.T = 1, .C = 3}, .atol = 0};
     struct verify_line line;
@@ -90,7 +92,8 @@ Test(vectors, comparison_of_gains) {
 
 /* --- through the command --- */
 
-/* Exit code of `mhcbench verify ARGUMENTS`; -1 when it did not exit by itself. Its output, both streams, goes to `output`. */
+/* Exit code of `mhcbench verify ARGUMENTS`; -1 when it did not exit by itself. Its output, both streams, goes to
+ * `output`. */
 static int run_verify(const char *arguments, char *output, size_t size) {
     const char *program = getenv("MHCBENCH");
     char command[1024];
@@ -215,7 +218,10 @@ static void dataset_rewritten(hid_t file, const struct spoiling *s) {
         H5Pset_deflate(layout, 6);
     }
     space = H5Screate_simple(rank, extent, NULL);
-    dataset = H5Dcreate2(file, s->object, s->value == 1 ? H5T_IEEE_F32LE : s->value == 2 ? H5T_IEEE_F64BE : H5T_IEEE_F64LE,
+    dataset = H5Dcreate2(file, s->object,
+                         s->value == 1   ? H5T_IEEE_F32LE
+                         : s->value == 2 ? H5T_IEEE_F64BE
+                                         : H5T_IEEE_F64LE,
                          space, H5P_DEFAULT, layout, H5P_DEFAULT);
     cr_assert(dataset >= 0 && H5Dwrite(dataset, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0);
     free(values);
@@ -310,11 +316,15 @@ Test(vectors, planted_errors_are_found, .timeout = 120) {
         s->spoil(file, s);
         H5Fclose(file);
         int code = run_verify(path, output, sizeof output);
-        cr_expect(code == s->code && strstr(output, s->says), "%s %s %g: exit %d, wanted %d and `%s` in:\n%s", s->object,
-                  s->name ? s->name : "", s->value, code, s->code, s->says, output);
+        cr_expect(code == s->code && strstr(output, s->says), "%s %s %g: exit %d, wanted %d and `%s` in:\n%s",
+                  s->object, s->name ? s->name : "", s->value, code, s->code, s->says, output);
         /* A fault in one case leaves the others checked. */
-        bool whole = !strncmp(s->object, "cases/", 6);
-        cr_expect(!whole || strstr(output, "2"), "%s", output);
+        int passed = 0;
+        const char *total = strstr(output, " passed, ");
+        while (total && total > output && total[-1] != '\n')
+            total--;
+        cr_expect(strncmp(s->object, "cases/", 6) || (total && sscanf(total, "%d", &passed) == 1 && passed > 200),
+                  "%s: %d passed in:\n%s", s->object, passed, output);
         unlink(path);
     }
 }
@@ -347,8 +357,8 @@ Test(vectors, damaged_files_are_refused_or_read, .timeout = 300) {
 Test(vectors, bad_usage_gets_one_line) {
     static const struct {
         const char *arguments, *says;
-    } usage[] = {{"", "takes one vector file"},
-                 {"tests/vectors/public.h5 other.h5", "takes one vector file"},
+    } usage[] = {{"", "usage: mhcbench verify FILE.h5"},
+                 {"tests/vectors/public.h5 other.h5", "usage: mhcbench verify FILE.h5"},
                  {"nowhere.h5", "No such file"},
                  {"Makefile", "not an HDF5 file"},
                  {"tests", "not an HDF5 file"},
@@ -364,12 +374,13 @@ Test(vectors, bad_usage_gets_one_line) {
     char output[4096];
     for (size_t k = 0; k < sizeof usage / sizeof *usage; k++) {
         int code = run_verify(usage[k].arguments, output, sizeof output);
-        cr_expect(code == 2 && strstr(output, usage[k].says) && lines_of(output) == 1, "verify %s: exit %d, wanted 2 and `%s` in:\n%s",
-                  usage[k].arguments, code, usage[k].says, output);
+        cr_expect(code == 2 && strstr(output, usage[k].says) && lines_of(output) == 1,
+                  "verify %s: exit %d, wanted 2 and `%s` in:\n%s", usage[k].arguments, code, usage[k].says, output);
     }
     /* A backend that can do nothing of what was asked has checked nothing. */
     int code = run_verify("tests/vectors/public.h5 --case 'linear*' --type f32 --backend cpu64", output, sizeof output);
-    cr_expect(code == 2 && strstr(output, "0 passed, 0 failed, 4 skipped") && strstr(output, "nothing was checked"), "%s", output);
+    cr_expect(code == 2 && strstr(output, "0 passed, 0 failed, 4 skipped") && strstr(output, "nothing was checked"),
+              "%s", output);
     code = run_verify("tests/vectors/public.h5 --case 'linear*' --backend cpu32", output, sizeof output);
     cr_expect(code == 0 && strstr(output, "4 passed, 0 failed, 0 skipped"), "%s", output);
 }
