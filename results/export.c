@@ -170,8 +170,8 @@ static void write_row(FILE *out, const struct format *format, const struct table
 }
 
 /* The rows of one case: itself, or its layers. */
-static bool write_case(FILE *out, const struct format *format, const struct table *t, struct record_reader *r, int64_t index,
-                       const double **curve, bool *first) {
+static bool write_case(FILE *out, const struct format *format, const struct table *t, struct record_reader *r,
+                       int64_t index, const double **curve, bool *first) {
     const int64_t rows = t->by_layer ? record_ints(r, "layers")[index] : 1;
     if (t->by_layer && strcmp(record_texts(r, "status")[index], "done"))
         return true;
@@ -200,7 +200,8 @@ static void comment(FILE *out, const char *name, const char *value) {
 }
 
 static void csv_header(FILE *out, const struct table *t, struct record_reader *r) {
-    static const char *const attribute[] = {"schema", "status", "created_utc", "run_uuid", "program", "command", "suite"};
+    static const char *const attribute[] = {"schema",  "status",  "created_utc", "run_uuid",
+                                            "program", "command", "suite"};
     for (size_t i = 0; i < sizeof attribute / sizeof *attribute; i++) {
         const char *value = record_attribute(r, attribute[i]);
         if (value)
@@ -236,8 +237,9 @@ static bool export(struct record_reader *r, const struct format *format, const c
     const bool curves = !strcmp(what, "curves");
     if (!curves && strcmp(what, "cases"))
         return record_fail("export: %s: neither cases nor curves", what);
-    struct table t = {.field = calloc((size_t)(record_column_count(r) + record_curve_count(r) + record_summary_count(r) + 8),
-                                      sizeof *t.field)};
+    struct table t = {.field =
+                          calloc((size_t)(record_column_count(r) + record_curve_count(r) + record_summary_count(r) + 8),
+                                 sizeof *t.field)};
     if (!t.field)
         return record_fail("out of memory");
     bool good = curves ? table_of_curves(&t, r) : table_of_cases(&t, r);
@@ -251,7 +253,8 @@ static bool export(struct record_reader *r, const struct format *format, const c
         const bool written = fflush(out) == 0 && !ferror(out);
         const bool closed = to_stdout || fclose(out) == 0;
         if (good && !(written && closed))
-            good = record_fail("cannot write %s: %s", to_stdout ? "standard output" : path, strerror(errno ? errno : EIO));
+            good =
+                record_fail("cannot write %s: %s", to_stdout ? "standard output" : path, strerror(errno ? errno : EIO));
     }
     free(t.field);
     return good;

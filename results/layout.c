@@ -72,7 +72,8 @@ static herr_t keep_reasons(hid_t stack, void *unused) {
 }
 
 void record_quiet_hdf5(void) {
-    H5dont_atexit(); /* after a damaged file it complains at exit, and a record that is not finished shall be left alone */
+    H5dont_atexit(); /* after a damaged file it complains at exit, and a record that is not finished shall be left alone
+                      */
     H5Eset_auto2(H5E_DEFAULT, keep_reasons, NULL);
     H5PLset_loading_state(0);
 }

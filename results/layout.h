@@ -30,14 +30,16 @@ bool record_fail_hdf5(const char *format, ...) __attribute__((format(printf, 1, 
 /* Has HDF5 keep its messages for record_fail_hdf5() instead of printing them, and load no filter plugins. */
 void record_quiet_hdf5(void);
 
-/* Types; the caller closes them. Text of `bytes` bytes, padded with zeros; the enum of /cases/status on `base`. -1: failed. */
+/* Types; the caller closes them. Text of `bytes` bytes, padded with zeros; the enum of /cases/status on `base`. -1:
+ * failed. */
 hid_t record_text_type(size_t bytes);
 hid_t record_status_type(hid_t base);
 
 /* printf into new memory; NULL when there is none. */
 char *record_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Does an earlier file have the columns, curves, summaries, sizes and suite text of the schema? `path` is for the error line. */
+/* Does an earlier file have the columns, curves, summaries, sizes and suite text of the schema? `path` is for the error
+ * line. */
 bool record_agrees(struct record_reader *, const struct record_schema *, const char *path);
 /* Appends the cases of an earlier file, failed ones only if asked. */
 bool record_copy_cases(struct record *, struct record_reader *, bool failed_too, const char *path);

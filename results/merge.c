@@ -18,14 +18,15 @@ static bool agree_columns(struct record_reader *r, const struct record_schema *s
         if (!record_column(r, i, &got))
             return false;
         if (strcmp(got.name, want->name) || got.type != want->type || !same_text(got.unit, want->unit))
-            return record_fail("%s: parameter %d is %s, not %s, or of another type or unit", path, i, got.name, want->name);
+            return record_fail("%s: parameter %d is %s, not %s, or of another type or unit", path, i, got.name,
+                               want->name);
     }
     return true;
 }
 
 static bool agree_curves(struct record_reader *r, const char *what, int count,
-                         bool (*get)(struct record_reader *, int, struct record_curve *), const struct record_curve *want,
-                         int want_count, const char *path) {
+                         bool (*get)(struct record_reader *, int, struct record_curve *),
+                         const struct record_curve *want, int want_count, const char *path) {
     if (count != want_count)
         return record_fail("%s: %d datasets in %s, not %d", path, count, what, want_count);
     for (int i = 0; i < count; i++) {

@@ -8,14 +8,14 @@
 struct series {
     char *name, *unit, *long_name;
     enum record_type type;
-    bool is_status;      /* an enum, read as an integer */
+    bool is_status; /* an enum, read as an integer */
     hid_t dataset;
-    int64_t width;       /* of a curve: layers */
-    int64_t flag;        /* of a curve: its place in a row of /curves/computed, -1 where that says nothing */
-    void *values;        /* int64_t or double [cases], once read */
-    const char **texts;  /* [cases], once read; they point into `arena` */
+    int64_t width;      /* of a curve: layers */
+    int64_t flag;       /* of a curve: its place in a row of /curves/computed, -1 where that says nothing */
+    void *values;       /* int64_t or double [cases], once read */
+    const char **texts; /* [cases], once read; they point into `arena` */
     char *arena;
-    double **rows;       /* curve rows [cases], each once read */
+    double **rows; /* curve rows [cases], each once read */
 };
 
 struct series_list {
@@ -34,8 +34,8 @@ struct record_reader {
     struct series own[OWN_COLUMNS];
     struct series_list column, curve, summary;
     struct series panel_streams, panel, panel_scale, spectrum_streams, spectrum; /* dataset -1 where absent */
-    int64_t max_layers, panel_width, spectrum_width;                            /* L and n of the datasets */
-    int8_t *computed; /* [cases][flags] */
+    int64_t max_layers, panel_width, spectrum_width;                             /* L and n of the datasets */
+    int8_t *computed;                                                            /* [cases][flags] */
     int64_t flags;
     struct fact *attribute, *fact;
     int attribute_count, fact_count;

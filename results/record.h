@@ -1,9 +1,10 @@
 /* The HDF5 record of a run: schema mhcbench/1.0, described in results/SCHEMA.md. This room knows HDF5 and nothing of
  * experiments: columns, curves and provenance come as data.
  *
- * Writing: one file a run, written as NAME.h5.part with every dataset created in advance and extendible, flushed after each
- * finished case, renamed to NAME.h5 by record_finish(). A killed process loses the case it was on and nothing else.
- * Reading trusts nothing: every type, rank and extent is checked, and the HDF5 library's own messages are kept quiet.
+ * Writing: one file a run, written as NAME.h5.part with every dataset created in advance and extendible, flushed after
+ * each finished case, renamed to NAME.h5 by record_finish(). A killed process loses the case it was on and nothing
+ * else. Reading trusts nothing: every type, rank and extent is checked, and the HDF5 library's own messages are kept
+ * quiet.
  *
  * Every function that can fail returns false (or NULL) and leaves one line, without a newline, in record_error(). */
 #ifndef RECORD_H
@@ -15,8 +16,8 @@
 
 #define RECORD_SCHEMA "mhcbench/1.0"
 
-/* Texts are fixed-length UTF-8 in the file, so that no case ever depends on a heap; longer ones are refused (a reason is
- * shortened). Bytes, without a terminator. */
+/* Texts are fixed-length UTF-8 in the file, so that no case ever depends on a heap; longer ones are refused (a reason
+ * is shortened). Bytes, without a terminator. */
 enum { RECORD_KEY_BYTES = 1024, RECORD_REASON_BYTES = 512, RECORD_TEXT_BYTES = 256 };
 enum { RECORD_MAX_LAYERS = 65536, RECORD_MAX_STREAMS = 64 };
 
@@ -47,8 +48,8 @@ struct record_fact {
 };
 
 struct record_schema {
-    const struct record_column *columns; /* parameters; `key`, `status`, `reason`, `seconds`, `layers`, `case` are the record's */
-    int column_count;
+    const struct record_column *columns; /* parameters; their names are not those of the record's own columns: `key`, */
+    int column_count;                    /* `status`, `reason`, `seconds`, `layers`, `case` */
     const struct record_curve *curves;
     int curve_count;
     const struct record_curve *summaries;
@@ -57,37 +58,40 @@ struct record_schema {
     int64_t cases;           /* how many will be appended; more may be, but see "Killed at any moment" in SCHEMA.md */
     const struct record_fact *facts;
     int fact_count;
-    const char *program, *command, *suite; /* root attributes: name and version; command line; expanded text of the suite */
+    const char *program, *command, *suite; /* root attributes: name and version; command line; expanded suite text */
 };
 
 enum record_status { RECORD_MISSING, RECORD_DONE, RECORD_FAILED };
 
-/* One finished case. Unused arrays are NULL. NaN in a curve means "computed, and not a number"; layers beyond a case's own L and
- * curves that were not asked for hold the fill value, NaN, and /cases/layers and /curves/computed tell them apart. */
+/* One finished case. Unused arrays are NULL. NaN in a curve means "computed, and not a number"; layers beyond a case's
+ * own L and curves that were not asked for hold the fill value, NaN, and /cases/layers and /curves/computed tell them
+ * apart. */
 struct record_case {
-    const char *key;                    /* the line that reproduces it; unique in a file */
+    const char *key; /* the line that reproduces it; unique in a file */
     enum record_status status;
-    const char *reason;                 /* of a failure, "" otherwise */
+    const char *reason; /* of a failure, "" otherwise */
     double seconds;
-    int64_t layers, streams;            /* of this case */
-    const union record_value *values;   /* one a column */
-    const double *const *curves;        /* one pointer to `layers` doubles a curve, NULL where not computed */
-    const double *summaries;            /* one a summary */
-    const double *panels;               /* [6][streams][streams], see mhc_composite_panels() */
-    const double *panel_log10_scale;    /* [6] */
-    const double *qr_spectrum;          /* [layers][streams] */
+    int64_t layers, streams;          /* of this case */
+    const union record_value *values; /* one a column */
+    const double *const *curves;      /* one pointer to `layers` doubles a curve, NULL where not computed */
+    const double *summaries;          /* one a summary */
+    const double *panels;             /* [6][streams][streams], see mhc_composite_panels() */
+    const double *panel_log10_scale;  /* [6] */
+    const double *qr_spectrum;        /* [layers][streams] */
 };
 
 struct record;
 
-/* Starts PATH.part, having checked that it can be written. `overwrite` replaces an existing PATH and PATH.part; without it,
- * an existing one is refused. `resume` continues a PATH.part left by an interrupted run, if there is one: columns, curves,
- * summaries, sizes and suite text must be the same; cases done are kept, failed ones are dropped so that they run again. */
+/* Starts PATH.part, having checked that it can be written. `overwrite` replaces an existing PATH and PATH.part; without
+ * it, an existing one is refused. `resume` continues a PATH.part left by an interrupted run, if there is one: columns,
+ * curves, summaries, sizes and suite text must be the same; cases done are kept, failed ones are dropped so that they
+ * run again. */
 struct record *record_create(const char *path, const struct record_schema *, bool resume, bool overwrite);
 bool record_has(const struct record *, const char *key); /* already in the file */
-/* Flushed when it returns. After a failure (a full disk) the file is not touched again: its finished cases stay readable in
- * PATH.part, and every later call fails with the same line. A case refused for its own sake (key repeated, text too long,
- * sizes beyond the schema's) changes nothing, and the next one may be appended. Writers should ignore SIGXFSZ. */
+/* Flushed when it returns. After a failure (a full disk) the file is not touched again: its finished cases stay
+ * readable in PATH.part, and every later call fails with the same line. A case refused for its own sake (key repeated,
+ * text too long, sizes beyond the schema's) changes nothing, and the next one may be appended. Writers should ignore
+ * SIGXFSZ. */
 bool record_append(struct record *, const struct record_case *);
 /* Marks the run complete or interrupted, synchronises and closes; a complete one is renamed to PATH, an interrupted one
  * stays PATH.part. Frees, whatever it returns. */
@@ -97,18 +101,20 @@ bool record_finish(struct record *, bool complete);
 struct record_reader;
 struct record_reader *record_open(const char *path);
 void record_close(struct record_reader *);
-int64_t record_count(const struct record_reader *); /* cases: rows whose status is set */
-bool record_complete(const struct record_reader *); /* false: an interrupted or running .part */
-const char *record_attribute(struct record_reader *, const char *name);  /* root, e.g. "suite"; NULL if absent */
+int64_t record_count(const struct record_reader *);                     /* cases: rows whose status is set */
+bool record_complete(const struct record_reader *);                     /* false: an interrupted or running .part */
+const char *record_attribute(struct record_reader *, const char *name); /* root, e.g. "suite"; NULL if absent */
 int record_fact_count(struct record_reader *);
 bool record_fact(struct record_reader *, int index, const char **name, const char **value);
-/* Columns by name: `key`, `status` (text), `reason`, `seconds`, `layers` and every parameter. NULL if absent or of another type. */
+/* Columns by name: `key`, `status` (text), `reason`, `seconds`, `layers` and every parameter. NULL if absent or of
+ * another type. */
 const int64_t *record_ints(struct record_reader *, const char *column);
 const double *record_reals(struct record_reader *, const char *column);
 const char *const *record_texts(struct record_reader *, const char *column);
 int record_column_count(struct record_reader *); /* parameters, in the order of the schema */
 bool record_column(struct record_reader *, int index, struct record_column *);
-/* One case of a curve: `layers` doubles of that case, all NaN where not computed; NULL if the file has no such curve. */
+/* One case of a curve: `layers` doubles of that case, all NaN where not computed; NULL if the file has no such curve.
+ */
 const double *record_curve_of(struct record_reader *, const char *curve, int64_t index);
 /* Was it computed for that case? */
 bool record_curve_computed(struct record_reader *, const char *curve, int64_t index);
@@ -128,15 +134,16 @@ bool record_panels(struct record_reader *, int64_t index, int64_t n, double *pan
 int64_t record_spectrum_streams(struct record_reader *, int64_t index);
 bool record_spectrum(struct record_reader *, int64_t index, int64_t n, double *out);
 
-/* Exporting. `what` is "cases" (a row a case: case, key, status, reason, seconds, layers, parameters, summaries) or "curves"
- * (tidy: a row a finished case and layer: case, key, layer, a column a curve). `case` counts from 0 and joins the two.
- * CSV: provenance in # lines first, then a header row; empty field for a non-finite number; RFC 4180 quoting, lines end in
- * LF. JSON: an array of objects; null for NaN, "Infinity" and "-Infinity" as strings. */
+/* Exporting. `what` is "cases" (a row a case: case, key, status, reason, seconds, layers, parameters, summaries) or
+ * "curves" (tidy: a row a finished case and layer: case, key, layer, a column a curve). `case` counts from 0 and joins
+ * the two. CSV: provenance in # lines first, then a header row; empty field for a non-finite number; RFC 4180 quoting,
+ * lines end in LF. JSON: an array of objects; null for NaN, "Infinity" and "-Infinity" as strings. */
 bool record_export_csv(struct record_reader *, const char *what, const char *path); /* path "-": stdout */
 bool record_export_json(struct record_reader *, const char *what, const char *path);
 
-/* Joins shards: every case of every part into a new file OUT; schema, columns, curves and suite text must agree, keys must not
- * repeat. Facts that differ are joined with "; ". With an unfinished part among them OUT is written and marked interrupted. */
+/* Joins shards: every case of every part into a new file OUT; schema, columns, curves and suite text must agree, keys
+ * must not repeat. Facts that differ are joined with "; ". With an unfinished part among them OUT is written and marked
+ * interrupted. */
 bool record_merge(const char *out, const char *const *parts, int count, bool overwrite);
 
 #endif

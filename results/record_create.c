@@ -1,6 +1,6 @@
-/* Starting and resuming a record. The new file is laid out beside PATH.part and renamed to it once it is whole, so that a
- * PATH.part can always be read; an earlier one is copied, not continued in place, because the free space of a file whose
- * writer was killed is not to be trusted. */
+/* Starting and resuming a record. The new file is laid out beside PATH.part and renamed to it once it is whole, so that
+ * a PATH.part can always be read; an earlier one is copied, not continued in place, because the free space of a file
+ * whose writer was killed is not to be trusted. */
 #include "results/writer.h"
 
 #include <errno.h>
@@ -28,8 +28,13 @@ static bool check_schema(const struct record_schema *s) {
         return record_fail("schema: %lld layers: 0 to %d are possible", (long long)s->layers, RECORD_MAX_LAYERS);
     if (s->streams < 0 || s->streams > RECORD_MAX_STREAMS)
         return record_fail("schema: %lld streams: 0 to %d are possible", (long long)s->streams, RECORD_MAX_STREAMS);
+    if (s->cases < 0)
+        return record_fail("schema: %lld cases", (long long)s->cases);
     if (s->curve_count > 0 && s->layers == 0)
         return record_fail("schema: curves without layers");
+    for (int i = 0; i < s->fact_count; i++)
+        if (!s->facts[i].name || !*s->facts[i].name || !s->facts[i].value)
+            return record_fail("schema: fact %d has no name or no value", i);
     for (int i = 0; i < s->column_count; i++)
         if (!check_name("column", s->columns[i].name))
             return false;
@@ -77,13 +82,13 @@ static bool set_provenance(const struct record *r, const struct record_schema *s
     for (int i = 0; i < 16; i++)
         out += sprintf(out, i == 4 || i == 6 || i == 8 || i == 10 ? "-%02x" : "%02x", b[i]);
     const char *const attribute[][2] = {
-        {"schema", RECORD_SCHEMA}, {"created_utc", created},  {"run_uuid", uuid},
-        {"program", s->program},   {"command", s->command},   {"suite", s->suite},
+        {"schema", RECORD_SCHEMA}, {"created_utc", created}, {"run_uuid", uuid},
+        {"program", s->program},   {"command", s->command},  {"suite", s->suite},
     };
     for (size_t i = 0; i < sizeof attribute / sizeof *attribute; i++)
-        if (!writer_set_attribute(r->file, attribute[i][0], attribute[i][1] ? attribute[i][1] : ""))
+        if (!writer_create_attribute(r->file, attribute[i][0], attribute[i][1] ? attribute[i][1] : "", 1))
             return false;
-    return writer_set_attribute(r->file, "status", RECORD_RUNNING);
+    return writer_create_attribute(r->file, "status", RECORD_RUNNING, RECORD_STATUS_BYTES);
 }
 
 static bool create_file(struct record *r, const char *name) {
@@ -150,7 +155,8 @@ static struct record *allocate(const char *path, const struct record_schema *s) 
     return r;
 }
 
-/* Lays the file out under a name of its own, with the cases of `earlier` (NULL: none), and puts it in place of PATH.part. */
+/* Lays the file out under a name of its own, with the cases of `earlier` (NULL: none), and puts it in place of
+ * PATH.part. */
 static struct record *start(const char *path, const struct record_schema *s, struct record_reader *earlier) {
     struct record *r = allocate(path, s);
     char *name = r ? record_format("%s" NEW_SUFFIX, r->part) : NULL;

@@ -21,17 +21,14 @@ size_t writer_text_bytes(enum writer_kind kind) {
     return kind == KIND_KEY ? RECORD_KEY_BYTES : kind == KIND_REASON ? RECORD_REASON_BYTES : RECORD_TEXT_BYTES;
 }
 
-bool writer_set_attribute(hid_t object, const char *name, const char *value) {
-    const size_t length = strlen(value);
-    const bool status = !strcmp(name, "status"); /* will change, and shall do so in place */
-    const size_t bytes = status ? RECORD_STATUS_BYTES : length ? length : 1;
+bool writer_create_attribute(hid_t object, const char *name, const char *value, size_t least_bytes) {
+    const size_t length = strlen(value), bytes = length > least_bytes ? length : least_bytes;
     char *padded = calloc(1, bytes);
     if (!padded)
         return record_fail("out of memory");
-    memcpy(padded, value, length < bytes ? length : bytes);
+    memcpy(padded, value, length);
     hid_t type = record_text_type(bytes), space = H5Screate(H5S_SCALAR);
-    hid_t attribute = H5Aexists(object, name) > 0 ? H5Aopen(object, name, H5P_DEFAULT)
-                                                  : H5Acreate2(object, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
+    hid_t attribute = H5Acreate2(object, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
     const bool good = attribute >= 0 && H5Awrite(attribute, type, padded) >= 0;
     if (!good)
         record_fail_hdf5("attribute %s", name);
@@ -43,8 +40,8 @@ bool writer_set_attribute(hid_t object, const char *name, const char *value) {
 }
 
 static bool describe(hid_t dataset, const char *unit, const char *long_name) {
-    return (!unit || !*unit || writer_set_attribute(dataset, "units", unit)) &&
-           (!long_name || !*long_name || writer_set_attribute(dataset, "long_name", long_name));
+    return (!unit || !*unit || writer_create_attribute(dataset, "units", unit, 1)) &&
+           (!long_name || !*long_name || writer_create_attribute(dataset, "long_name", long_name, 1));
 }
 
 static bool attach(hid_t group, hid_t dataset, unsigned dimension, const char *scale_name) {
@@ -55,8 +52,8 @@ static bool attach(hid_t group, hid_t dataset, unsigned dimension, const char *s
     return good;
 }
 
-/* Rows of a chunk: as few as keep the chunks of all expected cases in one node. Where they are 1, what is not computed takes
- * no room. All statuses together, because the rest is trusted by them. */
+/* Rows of a chunk: as few as keep the chunks of all expected cases in one node. Where they are 1, what is not computed
+ * takes no room. All statuses together, because the rest is trusted by them. */
 static hsize_t chunk_rows(bool status, int rank, hsize_t row_bytes, int64_t cases) {
     if (status)
         return (hsize_t)(cases < 1024 ? 1024 : cases > 65536 ? 65536 : cases);
@@ -160,7 +157,8 @@ static bool create_cases(struct record *r, hid_t group, const struct record_sche
         good = create_dataset(r, &r->own[i], group, record_own_column[i], own[i].kind, own[i].unit, own[i].long_name, 1,
                               &case_axis);
     for (int i = 0; good && i < s->column_count; i++) {
-        static const enum writer_kind kind[] = {[RECORD_INT] = KIND_INT, [RECORD_REAL] = KIND_REAL, [RECORD_TEXT] = KIND_TEXT};
+        static const enum writer_kind kind[] = {
+            [RECORD_INT] = KIND_INT, [RECORD_REAL] = KIND_REAL, [RECORD_TEXT] = KIND_TEXT};
         const struct record_column *c = &s->columns[i];
         good = create_dataset(r, &r->columns[i], group, c->name, kind[c->type], c->unit, c->long_name, 1, &case_axis);
     }
@@ -227,8 +225,7 @@ static bool create_panels(struct record *r, hid_t group, const struct record_sch
 
 static bool create_spectra(struct record *r, hid_t group, const struct record_schema *s) {
     const struct axis axes[] = {case_axis, {"layer", (hsize_t)s->layers}, {"stream", (hsize_t)s->streams}};
-    return create_case_scale(r, &r->extra[SPECTRUM_CASE], group) &&
-           create_scale(group, axes[1], 1, "layer, from 1") &&
+    return create_case_scale(r, &r->extra[SPECTRUM_CASE], group) && create_scale(group, axes[1], 1, "layer, from 1") &&
            create_scale(group, axes[2], 1, "place in descending order, from 1") &&
            create_dataset(r, &r->extra[SPECTRUM_STREAMS], group, "streams", KIND_INT, "1",
                           "n of the spectrum of the case, 0 where not recorded", 1, axes) &&
@@ -239,7 +236,7 @@ static bool create_spectra(struct record *r, hid_t group, const struct record_sc
 static bool create_environment(struct record *r, hid_t group, const struct record_schema *s) {
     (void)r;
     for (int i = 0; i < s->fact_count; i++)
-        if (!writer_set_attribute(group, s->facts[i].name, s->facts[i].value))
+        if (!writer_create_attribute(group, s->facts[i].name, s->facts[i].value, 1))
             return false;
     return true;
 }
@@ -269,12 +266,9 @@ bool writer_create_layout(struct record *r, const struct record_schema *s) {
         bool (*fill)(struct record *, hid_t, const struct record_schema *);
         bool wanted;
     } groups[] = {
-        {"env", create_environment, true},
-        {"cases", create_cases, true},
-        {"curves", create_curves, s->layers > 0},
-        {"summary", create_summaries, true},
-        {"panels", create_panels, s->streams > 0},
-        {"spectra", create_spectra, s->streams > 0 && s->layers > 0},
+        {"env", create_environment, true},         {"cases", create_cases, true},
+        {"curves", create_curves, s->layers > 0},  {"summary", create_summaries, true},
+        {"panels", create_panels, s->streams > 0}, {"spectra", create_spectra, s->streams > 0 && s->layers > 0},
     };
     bool good = create_types(r);
     for (size_t i = 0; good && i < sizeof groups / sizeof *groups; i++) {

@@ -67,8 +67,10 @@ static void free_names(struct names *names) {
     *names = (struct names){0};
 }
 
-/* Names of links or attributes in the order they were created in, or, where a tool dropped that order, alphabetically. */
-static bool list_names(const struct record_reader *r, hid_t object, const char *what, bool attributes, struct names *names) {
+/* Names of links or attributes in the order they were created in, or, where a tool dropped that order, alphabetically.
+ */
+static bool list_names(const struct record_reader *r, hid_t object, const char *what, bool attributes,
+                       struct names *names) {
     for (int pass = 0; pass < 2; pass++) {
         const H5_index_t index = pass ? H5_INDEX_NAME : H5_INDEX_CRT_ORDER;
         free_names(names);
@@ -202,12 +204,14 @@ static bool check_layers(struct record_reader *r) {
     const int64_t *layers = r->own[OWN_LAYERS].values;
     for (int64_t i = 0; i < r->count; i++)
         if (layers[i] < 0 || layers[i] > RECORD_MAX_LAYERS)
-            return record_fail("%s: cases/layers: case %lld has %lld layers", r->path, (long long)i, (long long)layers[i]);
+            return record_fail("%s: cases/layers: case %lld has %lld layers", r->path, (long long)i,
+                               (long long)layers[i]);
     for (int k = 0; k < r->curve.count; k++)
         for (int64_t i = 0; i < r->count; i++)
             if (layers[i] > r->curve.item[k].width)
-                return record_fail("%s: curves/%s: %lld layers wide, case %lld has %lld", r->path, r->curve.item[k].name,
-                                   (long long)r->curve.item[k].width, (long long)i, (long long)layers[i]);
+                return record_fail("%s: curves/%s: %lld layers wide, case %lld has %lld", r->path,
+                                   r->curve.item[k].name, (long long)r->curve.item[k].width, (long long)i,
+                                   (long long)layers[i]);
     return true;
 }
 
@@ -237,7 +241,8 @@ static bool open_sized(struct record_reader *r) {
             !open_optional(r, r->panels, "panels", "composite", 4, RECORD_REAL, panel, &r->panel) ||
             !open_optional(r, r->panels, "panels", "log10_scale", 2, RECORD_REAL, scale, &r->panel_scale))
             return false;
-        if (panel[1] != RECORD_PANELS || scale[1] != RECORD_PANELS || panel[2] != panel[3] || panel[2] > RECORD_MAX_STREAMS)
+        if (panel[1] != RECORD_PANELS || scale[1] != RECORD_PANELS || panel[2] != panel[3] ||
+            panel[2] > RECORD_MAX_STREAMS)
             return record_fail("%s: panels: the extents do not fit together", r->path);
         r->panel_width = (int64_t)panel[2];
     }
@@ -286,7 +291,8 @@ static bool open_groups(struct record_reader *r) {
     const struct {
         const char *name;
         hid_t *group;
-    } optional[] = {{"curves", &r->curves}, {"summary", &r->summaries}, {"panels", &r->panels}, {"spectra", &r->spectra}};
+    } optional[] = {
+        {"curves", &r->curves}, {"summary", &r->summaries}, {"panels", &r->panels}, {"spectra", &r->spectra}};
     if ((r->cases = open_group(r, "cases")) < 0)
         return false;
     for (size_t i = 0; i < sizeof optional / sizeof *optional; i++)

@@ -1,5 +1,5 @@
-/* Appending cases and finishing. A case is written in two flushed steps: everything of it, then its status. Until the second
- * step the row does not count, so a writer killed anywhere leaves the finished cases and nothing half done. */
+/* Appending cases and finishing. A case is written in two flushed steps: everything of it, then its status. Until the
+ * second step the row does not count, so a writer killed anywhere leaves the finished cases and nothing half done. */
 #include "results/writer.h"
 
 #include <errno.h>
@@ -78,8 +78,8 @@ static bool flush(const struct record *r) {
     return H5Fflush(r->file, H5F_SCOPE_GLOBAL) >= 0 || record_fail_hdf5("cannot write %s", r->part);
 }
 
-/* A row that is written, flushed and cut off again leaves an empty chunk index behind, so that no header will have to point
- * to a new one; the statuses of the first block are written to have their chunk. */
+/* A row that is written, flushed and cut off again leaves an empty chunk index behind, so that no header will have to
+ * point to a new one; the statuses of the first block are written to have their chunk. */
 bool writer_prepare(struct record *r) {
     size_t largest = 0;
     r->reserve = 65536;
@@ -104,14 +104,15 @@ bool writer_prepare(struct record *r) {
     return good;
 }
 
-/* After a failed write HDF5 goes on with the others, and one of those may be what makes the file unreadable. So the room is
- * taken beforehand, and a full disk is found while nothing of the case has been written. */
+/* After a failed write HDF5 goes on with the others, and one of those may be what makes the file unreadable. So the
+ * room is taken beforehand, and a full disk is found while nothing of the case has been written. */
 static bool reserve(const struct record *r) {
     hsize_t size;
     if (H5Fget_filesize(r->file, &size) < 0)
         return record_fail_hdf5("cannot write %s", r->part);
     const int error = posix_fallocate(r->descriptor, (off_t)size, r->reserve);
-    return !error || error == EOPNOTSUPP || error == EINVAL || record_fail("cannot write %s: %s", r->part, strerror(error));
+    return !error || error == EOPNOTSUPP || error == EINVAL ||
+           record_fail("cannot write %s: %s", r->part, strerror(error));
 }
 
 /* Gives back what was reserved and not needed. */
@@ -286,7 +287,8 @@ static bool synchronise(const char *path) {
     return good;
 }
 
-/* Puts PATH.part in the place of PATH, and that on the disk. Some file systems cannot synchronise a folder: no error. */
+/* Puts PATH.part in the place of PATH, and that on the disk. Some file systems cannot synchronise a folder: no error.
+ */
 static bool move_into_place(const struct record *r) {
     if (rename(r->part, r->path))
         return record_fail("cannot rename %s to %s: %s", r->part, r->path, strerror(errno));
@@ -300,9 +302,22 @@ static bool move_into_place(const struct record *r) {
     return true;
 }
 
+/* In place: the attribute was made with room for every status. */
+static bool set_status(const struct record *r, const char *status) {
+    char padded[RECORD_STATUS_BYTES] = {0};
+    memcpy(padded, status, strlen(status));
+    hid_t attribute = H5Aopen(r->file, "status", H5P_DEFAULT), type = record_text_type(sizeof padded);
+    const bool good = attribute >= 0 && H5Awrite(attribute, type, padded) >= 0;
+    if (!good)
+        record_fail_hdf5("cannot write %s", r->part);
+    H5Tclose(type);
+    H5Aclose(attribute);
+    return good;
+}
+
 bool record_finish_as(struct record *r, const char *status, bool rename_it) {
     bool good = !r->broken || record_fail("%s", r->broken);
-    if (good && !(reserve(r) && resize(r, r->rows) && flush(r) && writer_set_attribute(r->file, "status", status) && flush(r))) {
+    if (good && !(reserve(r) && resize(r, r->rows) && flush(r) && set_status(r, status) && flush(r))) {
         good = false;
         writer_abandon(r);
     }

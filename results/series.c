@@ -39,7 +39,8 @@ static const char *check_storage(hid_t dataset, int rank, size_t element) {
     for (int i = 0; !complaint && i < filters; i++) {
         unsigned flags, configuration;
         size_t parameters = 0;
-        const H5Z_filter_t filter = H5Pget_filter2(creation, (unsigned)i, &flags, &parameters, NULL, 0, NULL, &configuration);
+        const H5Z_filter_t filter =
+            H5Pget_filter2(creation, (unsigned)i, &flags, &parameters, NULL, 0, NULL, &configuration);
         complaint = "a filter other than deflate, shuffle and fletcher32";
         for (size_t k = 0; k < sizeof known / sizeof *known; k++)
             if (filter == known[k])
@@ -56,7 +57,10 @@ static bool classify(hid_t type, struct series *s) {
     case H5T_INTEGER: s->type = RECORD_INT; return size >= 1 && size <= 8;
     case H5T_FLOAT: s->type = RECORD_REAL; return size >= 1 && size <= 8;
     case H5T_STRING: s->type = RECORD_TEXT; return H5Tis_variable_str(type) == 0 && size >= 1 && size <= LARGEST_TEXT;
-    case H5T_ENUM: s->type = RECORD_INT; s->is_status = true; return size == 1;
+    case H5T_ENUM:
+        s->type = RECORD_INT;
+        s->is_status = true;
+        return size == 1;
     default: return false;
     }
 }
@@ -246,9 +250,9 @@ char *read_text_attribute(hid_t object, const char *name, int64_t largest) {
     hid_t in_file = H5Aget_type(attribute), space = H5Aget_space(attribute), type = H5Tcopy(H5T_C_S1);
     const size_t size = in_file < 0 ? 0 : H5Tget_size(in_file);
     char *text = NULL;
-    if (size > 0 && (int64_t)size <= largest && H5Tget_class(in_file) == H5T_STRING && H5Tis_variable_str(in_file) == 0 &&
-        space >= 0 && H5Sget_simple_extent_npoints(space) == 1 && H5Tset_size(type, size + 1) >= 0 &&
-        H5Tset_cset(type, H5Tget_cset(in_file)) >= 0)
+    if (size > 0 && (int64_t)size <= largest && H5Tget_class(in_file) == H5T_STRING &&
+        H5Tis_variable_str(in_file) == 0 && space >= 0 && H5Sget_simple_extent_npoints(space) == 1 &&
+        H5Tset_size(type, size + 1) >= 0 && H5Tset_cset(type, H5Tget_cset(in_file)) >= 0)
         text = calloc(1, size + 1);
     if (text && H5Aread(attribute, type, text) < 0) {
         free(text);

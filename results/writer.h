@@ -9,8 +9,8 @@
 /* Rows the datasets are extended by at once: appending within a block changes no header. */
 enum { WRITER_BLOCK = 32 };
 
-/* HDF5 indexes up to this many chunks in one node, and a node is smaller than a page, on which it is aligned: a process that
- * is killed stops writing between pages. See "Killed at any moment" in SCHEMA.md. */
+/* HDF5 indexes up to this many chunks in one node, and a node is smaller than a page, on which it is aligned: a process
+ * that is killed stops writing between pages. See "Killed at any moment" in SCHEMA.md. */
 enum { WRITER_NODE_CHUNKS = 64, WRITER_NODE_BYTES = 2048, WRITER_PAGE = 4096 };
 
 /* What the elements of a dataset are. */
@@ -26,38 +26,44 @@ struct writer_dataset {
 
 /* Datasets outside /cases that every record with such a group has. */
 enum writer_extra {
-    CURVE_CASE, CURVE_COMPUTED,
+    CURVE_CASE,
+    CURVE_COMPUTED,
     SUMMARY_CASE,
-    PANEL_CASE, PANEL_STREAMS, PANEL_COMPOSITE, PANEL_LOG10_SCALE,
-    SPECTRUM_CASE, SPECTRUM_STREAMS, SPECTRUM_QR,
+    PANEL_CASE,
+    PANEL_STREAMS,
+    PANEL_COMPOSITE,
+    PANEL_LOG10_SCALE,
+    SPECTRUM_CASE,
+    SPECTRUM_STREAMS,
+    SPECTRUM_QR,
     WRITER_EXTRAS
 };
 
 struct record {
     char *path, *part;
     hid_t file;
-    int descriptor;                  /* under `file` */
+    int descriptor; /* under `file` */
     hid_t type_in_file[KINDS], type[KINDS];
-    struct writer_dataset *dataset;  /* all of them, in the order of the pointers below */
+    struct writer_dataset *dataset; /* all of them, in the order of the pointers below */
     struct writer_dataset *own, *columns, *curves, *summaries, *extra;
     int dataset_count, column_count, curve_count, summary_count;
-    char **column_name;              /* for messages */
-    int8_t *computed;                /* a row of /curves/computed */
-    int64_t layers, streams;         /* largest of any case */
-    int64_t cases;                   /* expected */
+    char **column_name;      /* for messages */
+    int8_t *computed;        /* a row of /curves/computed */
+    int64_t layers, streams; /* largest of any case */
+    int64_t cases;           /* expected */
     int64_t rows, capacity;
-    off_t reserve;                   /* bytes that appending a case can take at most */
-    void *keys;                      /* a tsearch tree */
-    char *broken;                    /* why nothing more can be written; NULL while all is well */
+    off_t reserve; /* bytes that appending a case can take at most */
+    void *keys;    /* a tsearch tree */
+    char *broken;  /* why nothing more can be written; NULL while all is well */
 };
 
 /* Creates groups, types and datasets of the schema in r->file, without rows. */
 bool writer_create_layout(struct record *r, const struct record_schema *);
-/* Creates a text attribute of an object; an existing one of the same length is overwritten. */
-bool writer_set_attribute(hid_t object, const char *name, const char *value);
+/* A text attribute of an object, with room for `least_bytes` >= 1. */
+bool writer_create_attribute(hid_t object, const char *name, const char *value, size_t least_bytes);
 size_t writer_text_bytes(enum writer_kind);
-/* Makes the file fit to be killed: a first block of rows, in place what otherwise comes into being with a first case, and
- * known how much room a case may need. */
+/* Makes the file fit to be killed: a first block of rows, in place what otherwise comes into being with a first case,
+ * and known how much room a case may need. */
 bool writer_prepare(struct record *r);
 /* Makes whatever HDF5 still wants to write go nowhere, so that the file stays as its last complete flush left it. */
 void writer_abandon(struct record *r);

@@ -39,6 +39,14 @@ static bool open_shared(struct backend *b, const char *name, char *why, size_t w
     return true;
 }
 
+/* Nothing of a library that could not be opened may be called, not even its close(). */
+static bool abandon(struct backend *b) {
+    if (b->handle)
+        dlclose(b->handle);
+    *b = (struct backend){0};
+    return false;
+}
+
 bool backend_open(struct backend *b, const char *name, char *why, size_t why_size) {
     *b = (struct backend){0};
     if (!strcmp(name, "cpu64"))
@@ -46,17 +54,18 @@ bool backend_open(struct backend *b, const char *name, char *why, size_t why_siz
     else if (!strcmp(name, "cpu32"))
         b->library = &mhc_cpu32;
     else if (strchr(name, '/') || !strcmp(name, "cuda") || !strcmp(name, "emu")) {
-        if (!open_shared(b, name, why, why_size)) {
-            if (b->handle)
-                dlclose(b->handle);
-            return false;
-        }
+        if (!open_shared(b, name, why, why_size))
+            return abandon(b);
     } else
         return snprintf(why, why_size, "backend %s: not one of cpu64, cpu32, cuda, emu or the path of a library", name), false;
     if (b->library->open && b->library->open(&b->context, why, why_size))
-        return false;
-    if (b->library->queues && b->library->queues->create(b->context, &b->queue, 0))
-        return snprintf(why, why_size, "backend %s: no queue can be created", name), false;
+        return abandon(b);
+    if (b->library->queues && b->library->queues->create(b->context, &b->queue, 0)) {
+        snprintf(why, why_size, "backend %s: no queue can be created", name);
+        if (b->library->close)
+            b->library->close(b->context);
+        return abandon(b);
+    }
     return true;
 }
 

@@ -1,5 +1,6 @@
 /* `mhcbench export` and `mhcbench merge`. */
 #include <string.h>
+#include <sys/stat.h>
 
 #include "results/record.h"
 #include "suites/commands.h"
@@ -14,6 +15,9 @@ int export_command(int argc, char **argv) {
         return cannot("--what %s: cases or curves", what);
     if (strcmp(format, "csv") && strcmp(format, "json"))
         return cannot("--format %s: csv or json", format);
+    struct stat from, to;
+    if (!stat(argv[0], &from) && !stat(out, &to) && from.st_dev == to.st_dev && from.st_ino == to.st_ino)
+        return cannot("--out %s: is the file to be read", out);
     struct record_reader *reader = record_open(argv[0]);
     bool good = reader && (strcmp(format, "csv") ? record_export_json(reader, what, out) : record_export_csv(reader, what, out));
     record_close(reader);

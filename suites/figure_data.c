@@ -111,8 +111,12 @@ static void order_by_block(struct lines *lines) {
         }
 }
 
-static bool in_blocks(const struct group *group, unsigned blocks) {
-    return blocks >> group->p.block & 1;
+bool group_broken(const struct figure_source *source, const struct group *group) {
+    return groups_summary(source->reader, group, "x_nonfinite_max").median > 0;
+}
+
+static bool summary_recorded(const struct figure_source *source, const struct group *group, const char *summary) {
+    return !isnan(groups_summary(source->reader, group, summary).median) || group_broken(source, group);
 }
 
 void lines_by_layer(const struct figure_source *source, const char *curve, unsigned blocks, int most, struct lines *lines) {
@@ -122,7 +126,7 @@ void lines_by_layer(const struct figure_source *source, const char *curve, unsig
     bool *recorded = calloc((size_t)g->count + 1, sizeof *recorded);
     for (int64_t k = 0; recorded && k < g->count; k++) {
         const struct group *group = &g->group[k];
-        recorded[k] = in_blocks(group, blocks) && record_curve_computed(source->reader, curve, group->cases[0]);
+        recorded[k] = (blocks >> group->p.block & 1) && record_curve_computed(source->reader, curve, group->cases[0]);
         if (!recorded[k])
             continue;
         int64_t better = best ? likeness(&group->p, NULL, NULL) - likeness(&best->p, NULL, NULL) : 1;
@@ -148,11 +152,12 @@ void lines_by_layer(const struct figure_source *source, const char *curve, unsig
     label_lines(source, lines, NULL);
 }
 
+/* Groups that are alike but for `along`, in its order. */
 struct candidate {
     int64_t *groups, count, score;
+    bool wanted;
 };
 
-/* Groups of a block that are alike but for `along`, in its order. */
 static void insert(const struct groups *g, struct candidate *c, int64_t group, const struct param *along) {
     int64_t *grown = realloc(c->groups, (size_t)(c->count + 1) * sizeof *grown);
     if (!grown)
@@ -167,34 +172,46 @@ static void insert(const struct groups *g, struct candidate *c, int64_t group, c
 static int64_t collect(const struct figure_source *source, const struct param *along, const char *summary, unsigned blocks,
                        struct candidate **out) {
     const struct groups *g = source->groups;
-    const double *values = record_summary(source->reader, summary);
-    struct candidate *candidates = NULL;
+    struct candidate *c = NULL;
     int64_t count = 0, k;
-    for (int64_t i = 0; values && i < g->count; i++) {
-        if (!in_blocks(&g->group[i], blocks) || (isnan(values[g->group[i].cases[0]]) && g->group[i].p.record == RECORD_SUMMARY))
+    for (int64_t i = 0; i < g->count; i++) {
+        const struct params *p = &g->group[i].p;
+        if (!(blocks >> p->block & 1) || !summary_recorded(source, &g->group[i], summary))
             continue;
         for (k = 0; k < count; k++)
-            if (same_but(&g->group[i].p, &g->group[candidates[k].groups[0]].p, along, NULL))
+            if (same_but(p, &g->group[c[k].groups[0]].p, along, NULL))
                 break;
         if (k == count) {
-            struct candidate *grown = realloc(candidates, (size_t)(count + 1) * sizeof *grown);
+            struct candidate *grown = realloc(c, (size_t)(count + 1) * sizeof *grown);
             if (!grown)
                 break;
-            candidates = grown;
-            candidates[count++] = (struct candidate){NULL, 0, likeness(&g->group[i].p, along, NULL)};
+            c = grown;
+            c[count++] = (struct candidate){.score = likeness(p, along, NULL)};
         }
-        insert(g, &candidates[k], i, along);
+        insert(g, &c[k], i, along);
     }
-    *out = candidates;
+    *out = c;
     return count;
 }
 
-/* The candidate that is most like the paper's stack among those with the most points. */
-static int64_t best_of(const struct candidate *c, int64_t count) {
-    int64_t best = -1;
-    for (int64_t k = 0; k < count; k++)
-        if (c[k].count > 1 && (best < 0 || c[k].score > c[best].score || (c[k].score == c[best].score && c[k].count > c[best].count)))
-            best = k;
+/* Lines of two points and more; with `beside`, those that differ from the best in it alone, if there are any. */
+static const struct candidate *choose(const struct groups *g, struct candidate *c, int64_t count, const struct param *along,
+                                      const struct param *beside) {
+    const struct candidate *best = NULL;
+    int64_t likes = 0;
+    for (int64_t k = 0; k < count; k++) {
+        c[k].wanted = c[k].count > 1;
+        if (c[k].wanted && (!best || c[k].score > best->score || (c[k].score == best->score && c[k].count > best->count)))
+            best = &c[k];
+    }
+    for (int pass = 0; best && beside && pass < 2; pass++)
+        for (int64_t k = 0; k < count; k++) {
+            bool like = c[k].wanted && same_but(&g->group[best->groups[0]].p, &g->group[c[k].groups[0]].p, along, beside);
+            if (pass == 0)
+                likes += like;
+            else if (likes > 1)
+                c[k].wanted = like;
+        }
     return best;
 }
 
@@ -203,28 +220,194 @@ void lines_along(const struct figure_source *source, const struct param *along, 
     const struct groups *g = source->groups;
     struct candidate *c;
     *lines = (struct lines){.count = 0};
-    int64_t count = collect(source, along, summary, blocks, &c), best = best_of(c, count), likes = 0;
-    const struct params *model = best < 0 ? NULL : &g->group[c[best].groups[0]].p;
-    for (int64_t k = 0; model && k < count; k++)
-        likes += c[k].count > 1 && same_but(model, &g->group[c[k].groups[0]].p, along, beside);
-    for (int64_t k = 0; model && k < count; k++) {
-        const struct params *p = &g->group[c[k].groups[0]].p;
-        if (c[k].count < 2 || (beside && likes > 1 && !same_but(model, p, along, beside)))
-            continue;
-        lines->candidates++;
-    }
-    for (int pass = 0; model && pass < 2; pass++)
+    int64_t count = collect(source, along, summary, blocks, &c);
+    const struct candidate *best = choose(g, c, count, along, beside);
+    int64_t score = best ? best->score : 0;
+    for (int pass = 0; pass < 2; pass++)
         for (int64_t k = 0; k < count; k++) {
-            const struct params *p = &g->group[c[k].groups[0]].p;
-            bool like = c[k].score >= c[best].score;
-            if (c[k].count < 2 || like != (pass == 0) || (beside && likes > 1 && !same_but(model, p, along, beside)))
+            if (!c[k].wanted || (c[k].score >= score) != (pass == 0))
                 continue;
-            add_line(lines, c[k].groups, c[k].count, p, most);
-            c[k] = (struct candidate){NULL, 0, 0};
+            lines->candidates++;
+            add_line(lines, c[k].groups, c[k].count, &g->group[c[k].groups[0]].p, most);
+            c[k].groups = NULL;
         }
     for (int64_t k = 0; k < count; k++)
         free(c[k].groups);
     free(c);
     order_by_block(lines);
     label_lines(source, lines, along);
+}
+
+void lines_release(struct lines *lines) {
+    for (int k = 0; k < lines->count; k++)
+        free(lines->line[k].groups);
+    lines->count = 0;
+}
+
+/* ---- telling what they are ---- */
+
+static void append(char *text, size_t size, const char *format, ...) {
+    size_t used = strlen(text);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text + used, size - used, format, arguments);
+    va_end(arguments);
+}
+
+/* What a reader of the figure does not ask about. */
+static bool untold(const struct param *param) {
+    static const char *const names[] = {"study", "block", "seed", "measure", "record", "weights", "recompute"};
+    for (size_t k = 0; k < sizeof names / sizeof *names; k++)
+        if (!strcmp(param->name, names[k]))
+            return true;
+    return false;
+}
+
+static void append_value(char *text, size_t size, const struct params *p, const struct param *param) {
+    static const char *const letters[][2] = {{"depth", "L"}, {"streams", "n"}, {"width", "C"}, {"tokens", "T"}, {"t-max", "t_max"}};
+    const char *name = param->name;
+    char value[PARAM_TEXT_SIZE];
+    for (size_t k = 0; k < sizeof letters / sizeof *letters; k++)
+        name = strcmp(name, letters[k][0]) ? name : letters[k][1];
+    params_text(p, param, value, sizeof value);
+    append(text, size, "%s%s=%s", *text ? ", " : "", name, value);
+}
+
+static bool is_standard(const struct params *p, const struct param *param) {
+    char value[PARAM_TEXT_SIZE];
+    params_text(p, param, value, sizeof value);
+    return !strcmp(value, param->standard) && strcmp(param->name, "depth") && strcmp(param->name, "streams");
+}
+
+void describe_lines(const struct figure_source *source, const struct lines *lines, const struct param *a, const struct param *b,
+                    char *text, size_t size) {
+    char all[400] = "", own[BLOCKS][400] = {""};
+    int64_t least = INT64_MAX, most = 0;
+    for (int p = 0; p < params_count; p++) {
+        const struct param *param = &params_table[p];
+        bool shared = !varies(source, lines, -1, param), told = false;
+        for (int k = lines->count; k-- > 0;) { /* from the end: a ResNet, which comes first, has an n of its own */
+            const struct line *line = &lines->line[k];
+            const struct params *values = params_of_line(source, line);
+            if (untold(param) || param == a || param == b || line->rank || is_standard(values, param) || (shared && told) ||
+                !(param->studies >> values->study & 1) || (!shared && varies(source, lines, line->block, param)))
+                continue;
+            append_value(shared ? all : own[line->block], 400, values, param);
+            told = true;
+        }
+    }
+    for (int k = 0; k < lines->count; k++)
+        for (int64_t j = 0; j < lines->line[k].count; j++) {
+            int64_t seeds = source->groups->group[lines->line[k].groups[j]].count;
+            least = seeds < least ? seeds : least;
+            most = seeds > most ? seeds : most;
+        }
+    snprintf(text, size, "%s", all);
+    for (int b = 0; b < BLOCKS; b++)
+        if (*own[b])
+            append(text, size, "; %s: %s", block_name(b), own[b]);
+    append(text, size, least == most ? "; %lld seed%s" : "; %lld-%lld seeds", (long long)least,
+           least == most ? (least == 1 ? "" : "s") : "", (long long)most);
+    if (lines->candidates > lines->count)
+        append(text, size, "; %d of %lld lines shown", lines->count, (long long)lines->candidates);
+}
+
+/* ---- files ---- */
+
+static FILE *open_in(const char *folder, const char *name, const char *suffix) {
+    char path[4096];
+    if (snprintf(path, sizeof path, "%s/%s.%s", folder, name, suffix) >= (int)sizeof path) {
+        errno = ENAMETOOLONG;
+        return NULL;
+    }
+    return fopen(path, "w");
+}
+
+FILE *data_open(const struct figure_source *source, const char *name, const char *columns) {
+    FILE *file = open_in(source->folder, name, "csv");
+    if (file)
+        fprintf(file, "# %s\n%s\n", source->provenance, columns);
+    return file;
+}
+
+bool data_close(FILE *file, const struct figure_source *source, const char *name, char *why, size_t why_size) {
+    int failure = file ? 0 : errno;
+    if (file && (fflush(file) || ferror(file)))
+        failure = errno ? errno : EIO;
+    if (file && fclose(file) && !failure)
+        failure = errno;
+    if (failure)
+        snprintf(why, why_size, "%s/%s: cannot be written: %s", source->folder, name, strerror(failure));
+    return !failure;
+}
+
+void put_number(FILE *file, double value) {
+    if (file)
+        fprintf(file, isfinite(value) ? ",%.9g" : ",", value);
+}
+
+void put_spread(FILE *file, struct spread s, bool broken) {
+    put_number(file, s.q10);
+    put_number(file, s.median);
+    put_number(file, s.q90);
+    if (file)
+        fprintf(file, ",%d", broken || isinf(s.q90));
+}
+
+FILE *settings_open(const struct figure_source *source, const char *name) {
+    return open_in(source->folder, name, "gp");
+}
+
+void put_string(FILE *file, const char *text) {
+    if (!file)
+        return;
+    putc('\'', file);
+    for (; *text; text++) {
+        if (*text == '\'')
+            putc('\'', file);
+        putc(iscntrl((unsigned char)*text) ? ' ' : *text, file);
+    }
+    putc('\'', file);
+}
+
+void put_lines(FILE *file, const struct lines *lines) {
+    if (!file)
+        return;
+    fprintf(file, "LINES = %d\narray LABEL[%d]\narray BLOCK[%d]\narray RANK[%d]\n", lines->count, lines->count, lines->count,
+            lines->count);
+    for (int k = 0; k < lines->count; k++) {
+        fprintf(file, "BLOCK[%d] = %d; RANK[%d] = %d; LABEL[%d] = ", k + 1, lines->line[k].block, k + 1, lines->line[k].rank, k + 1);
+        put_string(file, lines->line[k].label);
+        fprintf(file, "\n");
+    }
+}
+
+/* Bytes of `text` that fit a row, cut at a blank where there is one. */
+static size_t row_of(const char *text, size_t columns) {
+    size_t length = strlen(text), cut = columns;
+    if (length <= columns)
+        return length;
+    while (cut > columns / 2 && text[cut] != ' ')
+        cut--;
+    if (text[cut] != ' ')
+        for (cut = columns; cut > 1 && ((unsigned char)text[cut] & 0xC0) == 0x80;) /* not inside a UTF-8 character */
+            cut--;
+    return cut;
+}
+
+void put_caption(FILE *file, const struct figure_source *source, bool wide, const char *text) {
+    const char *const parts[] = {text, source->provenance};
+    int rows = 0;
+    for (int part = 0; file && part < 2; part++)
+        for (const char *at = parts[part]; *at;) {
+            char row[WIDE_COLUMNS + 1];
+            size_t length = row_of(at, wide ? WIDE_COLUMNS : NARROW_COLUMNS);
+            snprintf(row, sizeof row, "%.*s", (int)length, at);
+            fprintf(file, "CAPTION_%d = ", ++rows);
+            put_string(file, row);
+            fprintf(file, "\n");
+            at += length + strspn(at + length, " ");
+        }
+    if (file)
+        fprintf(file, "CAPTION_ROWS = %d\nWIDE = %d\n", rows, wide);
 }

@@ -32,6 +32,9 @@ bool same_but(const struct params *, const struct params *, const struct param *
  * can be. Parameters a and b (either may be NULL) do not count. */
 int64_t likeness(const struct params *, const struct param *a, const struct param *b);
 
+/* Whether half of the group's seeds had a NaN or Inf in their streams: what their summaries then lack is overflow. */
+bool group_broken(const struct figure_source *, const struct group *);
+
 /* Groups that have `curve` recorded, of one depth and one n (a ResNet has its own), at most `most` of a block. */
 void lines_by_layer(const struct figure_source *, const char *curve, unsigned blocks, int most, struct lines *);
 
@@ -41,8 +44,9 @@ void lines_along(const struct figure_source *, const struct param *along, const 
                  unsigned blocks, int most, struct lines *);
 void lines_release(struct lines *);
 
-/* What the lines share and is not the default, e.g. "L=60, n=4, d=12; HC: w=0.35; 16 seeds; 4 of 12 lines". */
-void describe_lines(const struct figure_source *, const struct lines *, const struct param *along, char *text, size_t size);
+/* What the lines share and is not the default, but for the axes a and b (either may be NULL), e.g. "L=60, n=4, d=12; HC: w=0.35; 16 seeds; 4 of 12 lines". */
+void describe_lines(const struct figure_source *, const struct lines *, const struct param *a, const struct param *b, char *text,
+                    size_t size);
 
 /* Files of a figure. data_open() writes the provenance line and the header row of <name>.csv; data_close() is false, with one
  * line in `why`, when anything could not be written, opening included. */

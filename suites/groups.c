@@ -50,14 +50,24 @@ static struct group *find(struct groups *g, const char *label, int64_t hint) {
     return NULL;
 }
 
-static void find_variation(struct groups *g) {
+/* What is computed and kept does not change what a number is. */
+static bool is_bookkeeping(const char *name) {
+    const char *const names[] = {"seed", "measure", "record", "recompute", "weights"};
+    for (size_t k = 0; k < sizeof names / sizeof *names; k++)
+        if (!strcmp(name, names[k]))
+            return true;
+    return false;
+}
+
+static void find_variation(const struct groups *g, int64_t from, int64_t to, bool *varies) {
     for (int k = 0; k < params_count; k++) {
         char first[PARAM_TEXT_SIZE], other[PARAM_TEXT_SIZE];
         const struct param *param = &params_table[k];
-        for (int64_t i = 0; i < g->count && strcmp(param->name, "seed"); i++) {
-            params_text(&g->group[0].p, param, first, sizeof first);
+        varies[k] = false;
+        for (int64_t i = from; i < to && !is_bookkeeping(param->name); i++) {
+            params_text(&g->group[from].p, param, first, sizeof first);
             params_text(&g->group[i].p, param, other, sizeof other);
-            g->varies[k] |= strcmp(first, other) != 0;
+            varies[k] |= strcmp(first, other) != 0;
         }
     }
 }
@@ -88,7 +98,7 @@ bool groups_read(struct record_reader *reader, struct groups *g, char *why, size
         last = group - g->group;
         group->cases[group->count++] = i;
     }
-    find_variation(g);
+    find_variation(g, 0, g->count, g->varies);
     return true;
 }
 
@@ -143,17 +153,49 @@ struct spread groups_curve(struct record_reader *reader, const struct group *gro
     return s;
 }
 
-void groups_label(const struct groups *g, int64_t index, char *text, size_t size) {
+/* ResNet and identity HC have no map to draw. */
+static bool is_idle(const struct params *p, const char *name) {
+    bool map = !strcmp(name, "d") || !strcmp(name, "s") || !strcmp(name, "w") || !strcmp(name, "t-max");
+    return map && (p->block == BLOCK_RESNET || p->block == BLOCK_IDENTITY);
+}
+
+static void label(const struct params *p, const bool *varies, char *text, size_t size) {
     size_t used = 0;
     text[0] = 0;
     for (int k = 0; k < params_count && used < size; k++) {
         const struct param *param = &params_table[k];
         char value[PARAM_TEXT_SIZE];
-        bool block = !strcmp(param->name, "block");
-        if (!(g->varies[k] || block) || !(param->studies >> g->group[index].p.study & 1))
+        if (!(varies[k] || !strcmp(param->name, "block")) || !(param->studies >> p->study & 1) || is_idle(p, param->name))
             continue;
-        params_text(&g->group[index].p, param, value, sizeof value);
-        used += (size_t)snprintf(text + used, size - used, "%s%s%s%s", used ? " " : "",
-                                 param->type == PARAM_WORD ? "" : param->name, param->type == PARAM_WORD ? "" : "=", value);
+        params_text(p, param, value, sizeof value);
+        bool plain = !strcmp(param->name, "study") || !strcmp(param->name, "block") || !strcmp(param->name, "init");
+        used += (size_t)snprintf(text + used, size - used, "%s%s%s%s", used ? " " : "", plain ? "" : param->name, plain ? "" : "=", value);
+    }
+}
+
+void groups_label(const struct groups *g, int64_t index, char *text, size_t size) {
+    label(&g->group[index].p, g->varies, text, size);
+}
+
+void groups_label_within(const struct groups *g, int64_t from, int64_t to, int64_t index, char *text, size_t size) {
+    bool varies[64];
+    find_variation(g, from, to, varies);
+    label(&g->group[index].p, varies, text, size);
+}
+
+void groups_constants(const struct groups *g, int64_t from, int64_t to, char *text, size_t size) {
+    bool varies[64];
+    size_t used = 0;
+    const struct params *p = &g->group[from].p;
+    find_variation(g, from, to, varies);
+    text[0] = 0;
+    for (int k = 0; k < params_count && used < size; k++) {
+        const struct param *param = &params_table[k];
+        char value[PARAM_TEXT_SIZE];
+        params_text(p, param, value, sizeof value);
+        bool shape = !strcmp(param->name, "study") || !strcmp(param->name, "depth") || !strcmp(param->name, "t-max");
+        if (!varies[k] && !is_bookkeeping(param->name) && strcmp(param->name, "block") && (param->studies >> p->study & 1) &&
+            (shape || strcmp(value, param->standard)))
+            used += (size_t)snprintf(text + used, size - used, "%s--%s %s", used ? " " : "", param->name, value);
     }
 }

@@ -35,4 +35,8 @@ struct spread groups_curve(struct record_reader *, const struct group *, const c
 /* The parameters in which a group differs from the others, e.g. "hc w=0.35". */
 void groups_label(const struct groups *, int64_t index, char *text, size_t size);
 
+/* The same among the groups [from, to) only; and the options they have in common: study, depth, t-max and what is not the default. */
+void groups_label_within(const struct groups *, int64_t from, int64_t to, int64_t index, char *text, size_t size);
+void groups_constants(const struct groups *, int64_t from, int64_t to, char *text, size_t size);
+
 #endif

@@ -1,5 +1,7 @@
 /* The command: finds the sub-command, and serves as its own worker. */
 #include <cblas.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,36 +46,58 @@ static void help(FILE *out) {
                  "130 interrupted.\n");
 }
 
+/* Output that did not arrive is an error, even if the disk said so only now. */
+static int finish(int code) {
+    if (fflush(stdout) || ferror(stdout))
+        return cannot("standard output cannot be written");
+    return code;
+}
+
 static int in_child(int (*run)(int, char **), int argc, char **argv) {
     int status;
     fflush(NULL);
     pid_t child = fork();
     if (child == 0)
-        exit(run(argc, argv));
+        exit(finish(run(argc, argv)));
     if (child < 0)
-        return run(argc, argv);
+        return cannot("no process to read it in: %s", strerror(errno));
     signal(SIGINT, SIG_IGN); /* the child decides */
     while (waitpid(child, &status, 0) < 0)
         ;
     if (WIFEXITED(status))
         return WEXITSTATUS(status);
-    if (WTERMSIG(status) == SIGINT)
+    if (WTERMSIG(status) == SIGINT || WTERMSIG(status) == SIGTERM)
         return EXIT_INTERRUPTED;
+    if (WTERMSIG(status) == SIGPIPE) /* `mhcbench show FILE | head` */
+        return EXIT_CANNOT;
     return cannot("%s: reading it crashed (%s); it is not a file this program wrote", argc ? argv[0] : "file", strsignal(WTERMSIG(status)));
+}
+
+/* What a caller may have set up and this program must not inherit: a results file in the place of a closed standard output, children
+ * that nobody can wait for, death by a full disk. */
+static void prepare_process(void) {
+    int file;
+    while ((file = open("/dev/null", O_RDWR)) >= 0 && file <= STDERR_FILENO)
+        ;
+    if (file >= 0)
+        close(file);
+    signal(SIGCHLD, SIG_DFL);
+    signal(SIGXFSZ, SIG_IGN);
 }
 
 int main(int argc, char **argv) {
     openblas_set_num_threads(1); /* the rooms split their work by OpenMP and call BLAS and LAPACK from inside the pieces */
     if (argc == 2 && !strcmp(argv[1], "--worker"))
         return worker_main(handlers);
+    prepare_process();
     if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
         help(argc < 2 ? stderr : stdout);
-        return argc < 2 ? EXIT_CANNOT : EXIT_GOOD;
+        return argc < 2 ? EXIT_CANNOT : finish(EXIT_GOOD);
     }
     if (!strcmp(argv[1], "--version"))
         return printf("mhcbench %s (%s)\n", PROVENANCE_VERSION, PROVENANCE_BUILD) < 0;
     for (int k = 0; k < COMMANDS; k++)
         if (!strcmp(argv[1], commands[k].name))
-            return commands[k].reads ? in_child(commands[k].run, argc - 2, argv + 2) : commands[k].run(argc - 2, argv + 2);
+            return commands[k].reads ? in_child(commands[k].run, argc - 2, argv + 2) : finish(commands[k].run(argc - 2, argv + 2));
     return cannot("unknown command %s (mhcbench --help lists them)", argv[1]);
 }

@@ -4,13 +4,17 @@
 
 #include "suites/commands.h"
 
+/* One line whatever it quotes: a file's name or bytes may hold a line end or move a terminal's cursor. */
 int cannot(const char *format, ...) {
+    char line[2048];
     va_list arguments;
     va_start(arguments, format);
-    fprintf(stderr, "mhcbench: ");
-    vfprintf(stderr, format, arguments);
-    fprintf(stderr, "\n");
+    vsnprintf(line, sizeof line, format, arguments);
     va_end(arguments);
+    for (char *c = line; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 127)
+            *c = '?';
+    fprintf(stderr, "mhcbench: %s\n", line);
     return EXIT_CANNOT;
 }
 

@@ -15,7 +15,7 @@ const struct param params_table[] = {
     {"study", "", "propagate", PARAM_WORD, AT(study), 0, 0, "maps|propagate", BOTH,
      "maps: the residual maps alone, no streams; propagate: the whole stack, forward and backward"},
     {"block", "", "mhc", PARAM_WORD, AT(block), 0, 0, "resnet|hc|hc-static|mhc|identity", BOTH, "kind of residual connection"},
-    {"depth", "1", "60", PARAM_INT, AT(depth), 1, 1e6, NULL, BOTH, "L, layers; a transformer block has two"},
+    {"depth", "1", "60", PARAM_INT, AT(depth), 1, 65536, NULL, BOTH, "L, layers; a transformer block has two"},
     {"streams", "1", "4", PARAM_INT, AT(streams), 1, 16, NULL, BOTH, "n; a resnet has 1"},
     {"width", "1", "64", PARAM_INT, AT(width), 1, 1 << 20, NULL, PROPAGATE, "C, channels of one stream"},
     {"tokens", "1", "64", PARAM_INT, AT(tokens), 1, 1e9, NULL, BOTH, "T; in maps, draws of the dynamic part"},
@@ -37,12 +37,12 @@ const struct param params_table[] = {
     {"branch", "", "linear", PARAM_WORD, AT(branch), 0, 0, "linear|mlp|attention", PROPAGATE, "F"},
     {"activation", "", "swiglu", PARAM_WORD, AT(activation), 0, 0, "gelu|swiglu", PROPAGATE, "of branch mlp"},
     {"hidden", "1", "0", PARAM_INT, AT(hidden), 0, 1 << 20, NULL, PROPAGATE, "of branch mlp; 0: 4 C"},
-    {"heads", "1", "0", PARAM_INT, AT(heads), 0, 1 << 16, NULL, PROPAGATE, "of branch attention; 0: C / head_dim, at least 1"},
-    {"head-dim", "1", "64", PARAM_INT, AT(head_dim), 1, 1 << 16, NULL, PROPAGATE, "of branch attention"},
+    {"heads", "1", "0", PARAM_INT, AT(heads), 0, 1 << 12, NULL, PROPAGATE, "of branch attention; 0: C / head_dim, at least 1"},
+    {"head-dim", "1", "64", PARAM_INT, AT(head_dim), 1, 1 << 12, NULL, PROPAGATE, "of branch attention"},
     {"branch-gain", "1", "1", PARAM_REAL, AT(branch_gain), 0, 1e6, NULL, PROPAGATE, "g: branch weights have std g / sqrt(fan_in)"},
     {"input", "", "", PARAM_TEXT, AT(input), 0, 0, NULL, PROPAGATE, "file whose bytes are the tokens; empty: gaussian tokens"},
     {"gradient", "", "random", PARAM_WORD, AT(gradient), 0, 0, "none|random", PROPAGATE, "output gradient; none: forward only"},
-    {"recompute", "1", "auto", PARAM_INT, AT(recompute), -1, 1e6, "auto=-1|keep=0", PROPAGATE,
+    {"recompute", "1", "auto", PARAM_INT, AT(recompute), -1, 65536, "auto=-1|keep=0", PROPAGATE,
      "keep x every so many layers and compute the rest again; auto: keep all that fits, else sqrt(n L / (n + 2))"},
     {"weights", "", "hold", PARAM_WORD, AT(weights), 0, 0, "hold|regenerate", PROPAGATE, "keep the weights of all layers, or draw them at every use"},
     {"measure", "", "gain+spectrum+mixing+stream+logit+gradient", PARAM_FLAGS, AT(measure), 0, 0,
@@ -108,8 +108,8 @@ static bool set_number(struct params *p, const struct param *param, const char *
             value = strtoll(text, &end, 10);
             double real = (double)value;
             if (end == text || *end || errno || !(real >= (param->words ? 1 : param->least) && real <= param->most))
-                return snprintf(why, why_size, "--%s %s: a whole number from %.0f to %.0f%s%s", param->name, text,
-                                param->words ? 1 : param->least, param->most, param->words ? ", or auto or keep" : "", ""),
+                return snprintf(why, why_size, "--%s %s: a whole number from %.0f to %.0f%s", param->name, text,
+                                param->words ? 1 : param->least, param->most, param->words ? ", auto or keep" : ""),
                        false;
         }
         *(int64_t *)((char *)p + param->offset) = value;
@@ -134,6 +134,19 @@ static bool set_flags(struct params *p, const struct param *param, const char *t
     return true;
 }
 
+/* A text must survive a suite line, where blanks part words, quotes mean nothing and -- starts an option. */
+static bool set_text(struct params *p, const struct param *param, const char *text, char *why, size_t why_size) {
+    bool good = strlen(text) < PARAM_TEXT_SIZE && !strpbrk(text, " \"'#") && strncmp(text, "--", 2) &&
+                (*text || !*param->standard);
+    for (const char *c = text; *c; c++)
+        good = good && (unsigned char)*c >= ' ' && *c != 127;
+    if (!good)
+        return snprintf(why, why_size, "--%s: 1 to %d characters, no blanks, quotes or #, no -- in front", param->name,
+                        PARAM_TEXT_SIZE - 1), false;
+    snprintf((char *)p + param->offset, PARAM_TEXT_SIZE, "%s", text);
+    return true;
+}
+
 bool params_set(struct params *p, const struct param *param, const char *text, char *why, size_t why_size) {
     switch (param->type) {
     case PARAM_INT:
@@ -149,11 +162,7 @@ bool params_set(struct params *p, const struct param *param, const char *text, c
         return true;
     }
     case PARAM_TEXT:
-        if (strlen(text) >= PARAM_TEXT_SIZE || strpbrk(text, " \t\n\"'#"))
-            return snprintf(why, why_size, "--%s: at most %d characters, no blanks, quotes or #", param->name,
-                            PARAM_TEXT_SIZE - 1), false;
-        snprintf((char *)p + param->offset, PARAM_TEXT_SIZE, "%s", text);
-        return true;
+        return set_text(p, param, text, why, why_size);
     }
     return false;
 }

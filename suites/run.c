@@ -15,8 +15,8 @@
 
 enum { KEY_SIZE = 2048 };
 
-static const char usage[] = "run FILE.suite | run --study ... [case options]   [--out FILE.h5] [--overwrite | --resume]\n"
-                            "                [--shard I/N] [--timeout SECONDS] [--dry-run] [-q]";
+static const char usage[] = "run [FILE.suite] [case options] [--out FILE.h5] [--overwrite | --resume] [--shard I/N] "
+                            "[--timeout SECONDS] [--dry-run] [-q]";
 
 static volatile sig_atomic_t stopped;
 
@@ -50,6 +50,8 @@ static bool read_options(struct options *o, int *argc, char **argv) {
     char *end = NULL;
     if (o->timeout && ((o->seconds = strtod(o->timeout, &end)), end == o->timeout || *end || !(o->seconds > 0)))
         return cannot("--timeout %s: seconds, above 0", o->timeout), false;
+    if (o->out && !*o->out)
+        return cannot("--out needs a file"), false;
     if (o->overwrite && o->resume)
         return cannot("--overwrite and --resume exclude each other"), false;
     return true;
@@ -215,6 +217,7 @@ static int run_suite(const struct suite *s, const struct options *o, const char 
         code = EXIT_INTERRUPTED;
     if (code == EXIT_GOOD) {
         describe(&schema);
+        schema.cases = (s->count + o->shards - 1) / o->shards;
         for (int64_t k = 0; k < s->count; k++) {
             schema.layers = s->cases[k].depth > schema.layers ? s->cases[k].depth : schema.layers;
             schema.streams = s->cases[k].streams > schema.streams ? s->cases[k].streams : schema.streams;
@@ -240,6 +243,14 @@ static int run_suite(const struct suite *s, const struct options *o, const char 
     return code;
 }
 
+static void print_cases(const struct suite *s, const struct options *o) {
+    for (int64_t k = o->index; k < s->count; k += o->shards) {
+        char key[KEY_SIZE];
+        params_key(&s->cases[k], key, sizeof key);
+        puts(key);
+    }
+}
+
 int run_command(int argc, char **argv) {
     struct options o;
     struct suite suite;
@@ -256,7 +267,7 @@ int run_command(int argc, char **argv) {
     int code = EXIT_GOOD;
     output_path(&o, file, path, sizeof path);
     if (o.dry_run)
-        fputs(suite.text, stdout);
+        print_cases(&suite, &o);
     else {
         struct sigaction action = {.sa_handler = stop};
         sigaction(SIGINT, &action, NULL);

@@ -1,4 +1,4 @@
-/* `mhcbench show`: gains over seeds beside the paper's numbers, then what the streams did. */
+/* `mhcbench show`: the headline beside the paper's numbers, then a table for each stretch of like cases. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,77 +9,126 @@
 #include "suites/groups.h"
 
 static const char usage[] = "show FILE.h5 [--all]";
-enum { MOST_ROWS = 40, LABEL_SIZE = 200 };
+enum { MOST_ROWS = 24, LABEL_SIZE = 200, CELL = 24 };
 
-/* "1.62 [1.31, 2.04]"; gains of any size stay within the column. */
-static void print_spread(struct spread s, bool single) {
-    char text[64] = "-";
-    if (isfinite(s.median) && (single || !isfinite(s.q10)))
-        snprintf(text, sizeof text, "%.3g", s.median);
-    else if (isfinite(s.median))
-        snprintf(text, sizeof text, "%.3g [%.3g, %.3g]", s.median, s.q10, s.q90);
+/* Three digits, without an exponent where that is readable. */
+static const char *number(double x, char *text, size_t size) {
+    double size_of_x = fabs(x);
+    if (size_of_x >= 100 && size_of_x < 1e6) {
+        double unit = pow(10, floor(log10(size_of_x)) - 2);
+        snprintf(text, size, "%.0f", round(x / unit) * unit);
+    } else
+        snprintf(text, size, "%.3g", x);
+    return text;
+}
+
+/* "1.62 [1.31, 2.04]": median [q10, q90]; the median alone when there is one seed. */
+static const char *cell(struct spread s, int64_t seeds) {
+    static char text[80];
+    char a[24], b[24], c[24];
+    if (isnan(s.median))
+        snprintf(text, sizeof text, "-");
     else if (isinf(s.median))
         snprintf(text, sizeof text, "overflow");
-    printf("  %26s", text);
+    else if (seeds == 1)
+        snprintf(text, sizeof text, "%s", number(s.median, a, sizeof a));
+    else
+        snprintf(text, sizeof text, "%s [%s, %s]", number(s.median, a, sizeof a), number(s.q10, b, sizeof b), number(s.q90, c, sizeof c));
+    return text;
 }
 
-/* What the paper reports for this map, if the shapes are its own (27B: L = 60, n = 4, t_max = 20). */
-static const char *paper(const struct params *p) {
-    bool shapes = p->depth == 60 && p->streams == 4;
-    if (shapes && (p->block == BLOCK_HC || p->block == BLOCK_HC_STATIC))
-        return "HC about 3000";
-    if (shapes && p->block == BLOCK_MHC && p->t_max == 20 && p->rounding == ROUND_NONE)
-        return "mHC about 1.6";
-    return "";
-}
+struct column {
+    const char *head, *summary;
+};
 
-static bool any_recorded(struct record_reader *reader, const struct groups *g, const char *summary) {
-    for (int64_t k = 0; k < g->count; k++)
+/* A table is drawn when one of its columns was recorded. */
+static const struct {
+    const char *title;
+    struct column columns[4];
+} tables[] = {
+    {"composite gain, largest over layers",
+     {{"forward, sum", "composite_forward_sum_max"}, {"forward, abs", "composite_forward_abs_max"},
+      {"backward, sum", "composite_backward_sum_max"}, {"backward, abs", "composite_backward_abs_max"}}},
+    {"H_L...H_1",
+     {{"spectral norm", "composite_spectral_norm_last"}, {"smallest singular value", "composite_smallest_singular_last"},
+      {"|lambda_2|", "composite_lambda2_last"}, {"Dobrushin coefficient", "composite_dobrushin_last"}}},
+    {"streams: RMS, largest over layers; the last layer's input",
+     {{"x_l", "x_rms_max"}, {"gradient by x_l", "grad_x_rms_max"}, {"stream similarity", "stream_similarity_last"},
+      {"effective rank", "effective_rank_last"}}},
+};
+
+static bool recorded(struct record_reader *reader, const struct groups *g, int64_t from, int64_t to, const char *summary) {
+    for (int64_t k = from; k < to; k++)
         if (!isnan(groups_summary(reader, &g->group[k], summary).median))
             return true;
     return false;
 }
 
-struct section {
-    const char *title;
-    const char *summary[4], *head[4];
-};
-
-static const struct section sections[] = {
-    {"Composite gain: the largest value over layers of the token mean; median [q10, q90] over seeds.\n"
-     "sum = max |sum| of rows (forward) or columns (backward), the paper's words; abs = max sum of |entries|, the induced norm.",
-     {"composite_forward_sum_max", "composite_forward_abs_max", "composite_backward_sum_max", "composite_backward_abs_max"},
-     {"forward, sum", "forward, abs", "backward, sum", "backward, abs"}},
-    {"Composite of all layers, H_L...H_1: singular values, and what is left of the differences between streams.",
-     {"composite_spectral_norm_last", "composite_smallest_singular_last", "composite_lambda2_last", "composite_dobrushin_last"},
-     {"spectral norm", "smallest singular value", "|lambda_2|", "Dobrushin coefficient"}},
-    {"Streams: RMS of x_l and of the gradient with respect to x_l (largest over layers), and the last layer's streams.",
-     {"x_rms_max", "grad_x_rms_max", "stream_similarity_last", "effective_rank_last"},
-     {"x_l, RMS", "gradient, RMS", "stream similarity", "effective rank"}},
-};
-
-static void print_section(struct record_reader *reader, const struct groups *g, const struct section *s, int64_t rows, int width,
-                          bool gains) {
+static void print_table(struct record_reader *reader, const struct groups *g, int64_t from, int64_t to, int64_t rows, int table) {
+    char label[LABEL_SIZE];
+    int width = (int)strlen(tables[table].title);
     bool present = false;
     for (int c = 0; c < 4; c++)
-        present |= any_recorded(reader, g, s->summary[c]);
+        present |= recorded(reader, g, from, to, tables[table].columns[c].summary);
     if (!present)
         return;
-    printf("\n%s\n\n%-*s  %5s", s->title, width, "", "seeds");
+    for (int64_t k = from; k < from + rows; k++) {
+        groups_label_within(g, from, to, k, label, sizeof label);
+        width = (int)strlen(label) > width ? (int)strlen(label) : width;
+    }
+    printf("\n%-*s  seeds", width, tables[table].title);
     for (int c = 0; c < 4; c++)
-        printf("  %26s", s->head[c]);
-    printf("%s\n", gains ? "  paper" : "");
-    for (int64_t k = 0; k < rows; k++) {
-        char label[LABEL_SIZE];
-        groups_label(g, k, label, sizeof label);
+        printf("  %*s", CELL, tables[table].columns[c].head);
+    printf("\n");
+    for (int64_t k = from; k < from + rows; k++) {
+        groups_label_within(g, from, to, k, label, sizeof label);
         printf("%-*s  %5lld", width, label, (long long)g->group[k].count);
         for (int c = 0; c < 4; c++)
-            print_spread(groups_summary(reader, &g->group[k], s->summary[c]), g->group[k].count == 1);
-        printf("%s%s\n", gains && *paper(&g->group[k].p) ? "  " : "", gains ? paper(&g->group[k].p) : "");
+            printf("  %*s", CELL, cell(groups_summary(reader, &g->group[k], tables[table].columns[c].summary), g->group[k].count));
+        printf("\n");
     }
+    if (from + rows < to)
+        printf("... %lld more rows: --all\n", (long long)(to - from - rows));
 }
 
-static void print_head(struct record_reader *reader, const struct groups *g, const char *path) {
+/* The group of a block at the paper's shape with the most seeds; -1 if there is none. */
+static int64_t headline_group(const struct groups *g, enum block block) {
+    int64_t best = -1;
+    for (int64_t k = 0; k < g->count; k++) {
+        const struct params *p = &g->group[k].p;
+        bool shape = p->depth == 60 && p->streams == 4 && p->rounding == ROUND_NONE && (block == BLOCK_HC || p->t_max == 20);
+        if (p->block == (int64_t)block && shape && (best < 0 || g->group[k].count > g->group[best].count))
+            best = k;
+    }
+    return best;
+}
+
+static void print_headline(struct record_reader *reader, const struct groups *g) {
+    int64_t hc = headline_group(g, BLOCK_HC), mhc = headline_group(g, BLOCK_MHC);
+    if (hc < 0 || mhc < 0)
+        return;
+    const struct {
+        int64_t group;
+        const char *text, *summary, *paper;
+    } rows[] = {{hc, "HC   forward  H_l...H_1, sum", "composite_forward_sum_max", "about 3000"},
+                {hc, "HC   forward  H_l...H_1, abs", "composite_forward_abs_max", ""},
+                {mhc, "mHC  backward H_L...H_l, sum", "composite_backward_sum_max", "about 1.6"},
+                {mhc, "mHC  backward H_L...H_l, abs", "composite_backward_abs_max", ""},
+                {mhc, "mHC  forward  H_l...H_1, sum", "composite_forward_sum_max", "1 in every layer"}};
+    printf("\nComposite Amax gain, 60 layers, n = 4, t_max = 20\n\n");
+    printf("%-30s %28s    %s\n", "", "ours: median [q10, q90]", "paper: 27B, trained");
+    for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
+        struct spread s = groups_summary(reader, &g->group[rows[k].group], rows[k].summary);
+        printf("%-30s %28s    %s\n", rows[k].text, cell(s, g->group[rows[k].group].count), rows[k].paper);
+    }
+    double ratio = groups_summary(reader, &g->group[hc], "composite_forward_sum_max").median /
+                   groups_summary(reader, &g->group[mhc], "composite_backward_sum_max").median;
+    printf("%-30s %28.0f    %s\n\n", "HC / mHC", ratio, "three orders of magnitude");
+    printf("Ours: over %lld (HC) and %lld (mHC) seeds of untrained ensembles, calibrated to stand beside the paper's trained maps:\n"
+           "  %s\n  %s\n", (long long)g->group[hc].count, (long long)g->group[mhc].count, g->group[hc].label, g->group[mhc].label);
+}
+
+static void print_head(struct record_reader *reader, const char *path) {
     const char *const *status = record_texts(reader, "status"), *const *reason = record_texts(reader, "reason");
     const char *const *keys = record_texts(reader, "key");
     const double *seconds = record_reals(reader, "seconds");
@@ -90,29 +139,27 @@ static void print_head(struct record_reader *reader, const struct groups *g, con
         total += seconds ? seconds[k] : 0;
         failed += !strcmp(status[k], "failed");
     }
-    printf("%s: %lld cases, %lld failed, %.1f s of computing%s\n", path, (long long)record_count(reader), (long long)failed,
-           total, record_complete(reader) ? "" : "; NOT COMPLETE (interrupted or still running)");
-    printf("made by: %s\n", command ? command : "?");
+    printf("%s: %lld cases, %lld failed, %.1f s of computing%s\n", path, (long long)record_count(reader), (long long)failed, total,
+           record_complete(reader) ? "" : "; NOT COMPLETE (interrupted or still running)");
+    printf("%s", command ? command : "");
     for (int k = 0; k < record_fact_count(reader); k++)
         if (record_fact(reader, k, &name, &value) && (!strcmp(name, "revision") || !strcmp(name, "cpu_model")))
-            printf("%s: %s\n", name, value);
-    printf("the same in all:");
-    for (int k = 0; k < params_count && g->count; k++) {
-        char text[PARAM_TEXT_SIZE];
-        params_text(&g->group[0].p, &params_table[k], text, sizeof text);
-        if (!g->varies[k] && strcmp(params_table[k].name, "seed") && (params_table[k].studies >> g->group[0].p.study & 1) &&
-            strcmp(text, params_table[k].standard))
-            printf(" --%s %s", params_table[k].name, text);
-    }
+            printf("; %s %s", name, value);
     printf("\n");
     for (int64_t k = 0, shown = 0; k < record_count(reader) && shown < 5; k++)
         if (!strcmp(status[k], "failed") && ++shown)
             printf("failed: %s: %s\n", keys[k], reason ? reason[k] : "");
 }
 
+/* Groups are in the order of the suite: a stretch ends where the study, what is measured or the ensemble of depths changes. */
+static bool alike(const struct params *a, const struct params *b) {
+    return a->study == b->study && a->measure == b->measure && a->record == b->record && a->width == b->width && a->tokens == b->tokens &&
+           !strcmp(a->input, b->input) && !strcmp(a->backend, b->backend);
+}
+
 int show_command(int argc, char **argv) {
     struct groups g;
-    char why[300], label[LABEL_SIZE];
+    char why[300], constants[1000];
     bool all = take_flag(&argc, argv, "--all");
     if (!only_positional(argc, argv, 1, 1, usage))
         return EXIT_CANNOT;
@@ -123,18 +170,18 @@ int show_command(int argc, char **argv) {
         record_close(reader);
         return cannot("%s: %s", argv[0], why);
     }
-    int64_t rows = all || g.count < MOST_ROWS ? g.count : MOST_ROWS;
-    int width = 4;
-    for (int64_t k = 0; k < rows; k++) {
-        groups_label(&g, k, label, sizeof label);
-        width = (int)strlen(label) > width ? (int)strlen(label) : width;
+    print_head(reader, argv[0]);
+    print_headline(reader, &g);
+    printf("\nBelow: median [q10, q90] over seeds of token means. sum = max |sum| of rows (forward) or columns (backward), the paper's\n"
+           "words; abs = max sum of |entries|, the induced norm.\n");
+    for (int64_t from = 0, to; from < g.count; from = to) {
+        for (to = from + 1; to < g.count && alike(&g.group[from].p, &g.group[to].p); to++)
+            ;
+        groups_constants(&g, from, to, constants, sizeof constants);
+        printf("\n%s\n", constants);
+        for (int table = 0; table < (int)(sizeof tables / sizeof *tables); table++)
+            print_table(reader, &g, from, to, all || to - from <= MOST_ROWS ? to - from : MOST_ROWS, table);
     }
-    print_head(reader, &g, argv[0]);
-    for (size_t s = 0; s < sizeof sections / sizeof *sections; s++)
-        print_section(reader, &g, &sections[s], rows, width, s == 0);
-    if (rows < g.count)
-        printf("\n%lld more rows: --all shows them, `mhcbench export` gives every number\n", (long long)(g.count - rows));
-    printf("\nThe paper's numbers are of a trained 27B model; ours are of untrained ensembles calibrated to stand beside them.\n");
     groups_release(&g);
     record_close(reader);
     return EXIT_GOOD;

@@ -1,5 +1,7 @@
 #include "suites/suite.h"
 
+#include "results/record.h"
+
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -51,10 +53,11 @@ static bool add_range(struct reader *r, struct axis *axis, const char *text, siz
     char item[128], number[64], why[400], *end;
     snprintf(item, sizeof item, "%.*s", (int)length, text);
     double low = strtod(item, &end), high = 0, step = 0;
-    bool factor = false, good = *end == ':';
+    bool factor = false, good = end != item && *end == ':' && length < sizeof item;
     if (good) {
-        high = strtod(end + 1, &end);
-        good = *end == ':';
+        char *from = end + 1;
+        high = strtod(from, &end);
+        good = end != from && *end == ':';
     }
     if (good) {
         factor = end[1] == 'x';
@@ -62,13 +65,17 @@ static bool add_range(struct reader *r, struct axis *axis, const char *text, siz
         step = strtod(from, &end);
         good = end != from && !*end && isfinite(low) && isfinite(high) && low <= high && (factor ? step > 1 && low > 0 : step > 0);
     }
+    if (good && axis->param->type == PARAM_INT)
+        good = low == floor(low) && (factor || step == floor(step));
     if (!good) {
-        snprintf(why, sizeof why, "--%s %s: a range is low:high:step or low:high:xFACTOR, rising", axis->param->name, item);
+        snprintf(why, sizeof why, "--%s %s: a range is low:high:step or low:high:xFACTOR, rising%s", axis->param->name, item,
+                 axis->param->type == PARAM_INT ? ", of whole numbers" : "");
         return fail(r, why);
     }
+    double slack = factor ? 1e-12 * high : 1e-6 * step;
     for (int64_t k = 0;; k++) {
         double value = factor ? low * pow(step, (double)k) : low + (double)k * step;
-        if (value > high * (1 + 1e-12) + (high == 0 ? 1e-12 * step : 0))
+        if (value > high + slack)
             return true;
         if (axis->param->type == PARAM_INT)
             snprintf(number, sizeof number, "%.0f", value);
@@ -105,6 +112,8 @@ static bool read_zip(struct reader *r, struct axis *axes, int count, int group, 
         if (a == count)
             return snprintf(r->why, r->why_size, "%s--zip %s: %.*s is not an option of this line", r->place, text,
                             (int)length, at), false;
+        if (axes[a].zip)
+            return snprintf(r->why, r->why_size, "%s--zip %s: %.*s is zipped already", r->place, text, (int)length, at), false;
         if (size >= 0 && axes[a].count != size)
             return snprintf(r->why, r->why_size, "%s--zip %s: the lists differ in length", r->place, text), false;
         size = axes[a].count;
@@ -154,6 +163,8 @@ static bool add_case(struct reader *r, const struct params *p) {
     if (!params_check(p, why, sizeof why))
         return fail(r, why);
     params_key(p, key, sizeof key);
+    if (strlen(key) > RECORD_KEY_BYTES)
+        return fail(r, "the options of a case are too long for one record");
     if (!remember(r, hash_text(key), &is_new))
         return false;
     if (!is_new)
@@ -175,12 +186,31 @@ static bool add_case(struct reader *r, const struct params *p) {
     return true;
 }
 
+/* Whether an axis steps with one before it. */
+static bool follows(const struct axis *axes, int at) {
+    for (int a = 0; a < at; a++)
+        if (axes[at].zip && axes[a].zip == axes[at].zip)
+            return true;
+    return false;
+}
+
+static double combinations(const struct axis *axes, int count) {
+    double product = 1;
+    for (int a = 0; a < count; a++)
+        product *= follows(axes, a) ? 1 : (double)axes[a].count;
+    return product;
+}
+
 /* Every combination of the axes: an odometer whose last wheel turns fastest; zipped wheels turn together with their first. */
 static bool expand(struct reader *r, const struct axis *axes, int count, bool as_default) {
     int64_t position[MAX_AXES] = {0};
+    char why[400];
+    if (combinations(axes, count) > (double)MAX_CASES) {
+        snprintf(why, sizeof why, "%.3g cases on one line, more than %lld", combinations(axes, count), (long long)MAX_CASES);
+        return fail(r, why);
+    }
     for (;;) {
         struct params p = r->standard;
-        char why[400];
         for (int a = 0; a < count; a++)
             if (!params_set(&p, axes[a].param, axes[a].values[position[a]], why, sizeof why))
                 return fail(r, why);
@@ -199,10 +229,7 @@ static bool expand(struct reader *r, const struct axis *axes, int count, bool as
             return false;
         int wheel = count - 1;
         for (; wheel >= 0; wheel--) {
-            bool follows = false;
-            for (int a = 0; a < wheel; a++)
-                follows |= axes[wheel].zip && axes[a].zip == axes[wheel].zip;
-            if (follows)
+            if (follows(axes, wheel))
                 continue;
             bool turned = position[wheel] + 1 < axes[wheel].count;
             for (int a = wheel; a < count; a++)
@@ -216,12 +243,15 @@ static bool expand(struct reader *r, const struct axis *axes, int count, bool as
     }
 }
 
-static bool read_options(struct reader *r, char *const *words, int count, bool as_default) {
+/* `own` words are the line's, the others overrides: what is wrong with the latter has no place in a file. */
+static bool read_options(struct reader *r, char *const *words, int count, int own, bool as_default) {
     struct axis axes[MAX_AXES] = {{0}};
     int axis_count = 0, zips = 0;
     bool good = true;
-    char why[400];
+    char why[400], first_of_place = r->place[0];
     for (int k = 0; k < count && good; k++) {
+        if (k >= own)
+            r->place[0] = 0;
         char name[64];
         const char *equal = strchr(words[k], '='), *value = equal ? equal + 1 : k + 1 < count ? words[k + 1] : NULL;
         snprintf(name, sizeof name, "%.*s", equal ? (int)(equal - words[k]) : 63, words[k]);
@@ -236,13 +266,13 @@ static bool read_options(struct reader *r, char *const *words, int count, bool a
         } else if (!param) {
             good = read_zip(r, axes, axis_count, ++zips, value);
         } else {
-            int a = 0; /* an option given again, by an override, replaces the first */
+            int a = 0; /* an option given again, by an override, replaces the first and steps alone */
             while (a < axis_count && axes[a].param != param)
                 a++;
             for (int64_t v = 0; a < axis_count && v < axes[a].count; v++)
                 free(axes[a].values[v]);
             axes[a].param = param;
-            axes[a].count = 0;
+            axes[a].count = axes[a].zip = 0;
             axis_count = a == axis_count ? a + 1 : axis_count;
             good = read_axis(r, &axes[a], value);
             if (good && as_default && axes[a].count != 1)
@@ -250,7 +280,10 @@ static bool read_options(struct reader *r, char *const *words, int count, bool a
         }
         k += !equal;
     }
-    good = good && expand(r, axes, axis_count, as_default);
+    if (good) {
+        r->place[0] = first_of_place;
+        good = expand(r, axes, axis_count, as_default);
+    }
     for (int a = 0; a < axis_count; a++) {
         for (int64_t v = 0; v < axes[a].count; v++)
             free(axes[a].values[v]);
@@ -262,7 +295,7 @@ static bool read_options(struct reader *r, char *const *words, int count, bool a
 static bool read_line(struct reader *r, char *line, char *const *overrides, int override_count) {
     char *words[MAX_WORDS];
     int count = 0;
-    line[strcspn(line, "#\r\n")] = 0;
+    line[strcspn(line, "#")] = 0;
     for (char *word = strtok(line, " \t"); word; word = strtok(NULL, " \t")) {
         if (count + override_count >= MAX_WORDS)
             return fail(r, "too many words");
@@ -271,10 +304,31 @@ static bool read_line(struct reader *r, char *line, char *const *overrides, int 
     if (!count)
         return true;
     bool as_default = !strcmp(words[0], "set");
+    int own = count - as_default;
     if (!as_default)
         for (int k = 0; k < override_count; k++)
             words[count++] = overrides[k];
-    return read_options(r, words + as_default, count - as_default, as_default);
+    return read_options(r, words + as_default, count - as_default, own, as_default);
+}
+
+/* The next line of a file without its end. false: there is none, or it is not one of a text. */
+static bool next_line(struct reader *r, FILE *file, char *line, size_t size, bool *good) {
+    size_t length = 0;
+    int c = getc(file);
+    if (c == EOF)
+        return false;
+    snprintf(r->place, sizeof r->place, "%.200s:%d: ", r->suite->name, ++r->line);
+    for (; c != EOF && c != '\n'; c = getc(file)) {
+        if (c == '\r') /* of a file that has been on Windows */
+            c = ' ';
+        if ((c < ' ' && c != '\t') || c == 127)
+            return *good = fail(r, "not a text file");
+        if (length + 1 == size)
+            return *good = fail(r, "line too long");
+        line[length++] = (char)c;
+    }
+    line[length] = 0;
+    return true;
 }
 
 static bool read_file(struct reader *r, const char *path, char *const *overrides, int override_count) {
@@ -283,11 +337,8 @@ static bool read_file(struct reader *r, const char *path, char *const *overrides
     bool good = true;
     if (!file)
         return snprintf(r->why, r->why_size, "%s: %s", path, strerror(errno)), false;
-    while (good && fgets(line, sizeof line, file)) {
-        snprintf(r->place, sizeof r->place, "%s:%d: ", path, ++r->line);
-        good = strchr(line, '\n') || strlen(line) + 1 < sizeof line ? read_line(r, line, overrides, override_count)
-                                                                  : fail(r, "line too long");
-    }
+    while (good && next_line(r, file, line, sizeof line, &good))
+        good = read_line(r, line, overrides, override_count);
     if (good && ferror(file))
         good = (snprintf(r->why, r->why_size, "%s: %s", path, strerror(errno)), false);
     fclose(file);
@@ -314,7 +365,7 @@ bool suite_read(struct suite *s, const char *path, char *const *overrides, int o
     struct reader r = {.suite = s, .why = why, .why_size = why_size};
     *s = (struct suite){.name = path ? path : "command line"};
     params_defaults(&r.standard);
-    bool good = path ? read_file(&r, path, overrides, override_count) : read_options(&r, overrides, override_count, false);
+    bool good = path ? read_file(&r, path, overrides, override_count) : read_options(&r, overrides, override_count, 0, false);
     free(r.keys);
     if (good && !write_text(s))
         good = fail(&r, "out of memory");

@@ -14,6 +14,10 @@
 /* Singular values below this share of a token's largest are rounding, and not compared. */
 #define SMALLEST_SINGULAR 1e-9
 
+/* Below f64, an array that is 0 in exact arithmetic holds the rounding of sums of ordinary numbers: its error is measured
+ * against at least this. */
+#define SMALLEST_SCALE 1e-3
+
 /* What came of a dataset of `out`. */
 struct result {
     double *got; /* NULL: `verdict` and `text` say why */
@@ -281,9 +285,9 @@ static void write_element(const struct vector_case *v, const char *extents, int6
         at += (size_t)snprintf(text + at, size - at, "[%lld]", (long long)index[k]);
 }
 
-void verify_compare(const struct vector_case *v, const struct vector_array *want, const double *got, double rtol,
+void verify_compare(const struct vector_case *v, const struct vector_array *want, const double *got, double own,
                     struct verify_line *line) {
-    double largest = 0, worst = -1;
+    double largest = 0, worst = -1, rtol = fmax(v->rtol, own), atol = fmax(v->atol, own * SMALLEST_SCALE);
     *line = (struct verify_line){.verdict = VERIFY_PASS};
     snprintf(line->dataset, sizeof line->dataset, "%s", want->name);
     for (int64_t k = 0; k < want->count; k++)
@@ -292,7 +296,7 @@ void verify_compare(const struct vector_case *v, const struct vector_array *want
         double a = got[k], b = want->values[k], scale = scale_of(v, want, k, largest);
         bool same = a == b || (isnan(a) && isnan(b));
         double error = same ? 0 : isfinite(a) && isfinite(b) ? fabs(a - b) : NAN;
-        double tolerance = fmax(v->atol, isfinite(scale) ? rtol * scale : 0);
+        double tolerance = fmax(atol, isfinite(scale) ? rtol * scale : 0);
         double badness = error == 0 ? 0 : isnan(error) ? INFINITY : error / tolerance;
         if (scale < 0 || badness <= worst)
             continue;
@@ -320,7 +324,7 @@ int verify_case(const struct backend *backend, int type, struct vector_case *v,
         struct verify_line *line = &lines[count++];
         const struct result *result = &e.result[k];
         if (result->got) {
-            verify_compare(v, &v->out[k], result->got, fmax(v->rtol, result->tolerance), line);
+            verify_compare(v, &v->out[k], result->got, result->tolerance, line);
             continue;
         }
         *line = (struct verify_line){.verdict = (int32_t)result->verdict};

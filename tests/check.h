@@ -161,8 +161,8 @@ static inline struct mhc_case make_case(int library, int64_t T, int64_t n, int64
     return c;
 }
 
-/* Runs a row: inputs from the dictionary (drawn where absent), outputs into it. `save` is made anew by a row that keeps
- * something and is read by the others. */
+/* Runs a row: inputs from the dictionary (drawn where absent), outputs into it. What a row keeps goes to `save`, freed by
+ * the caller, where the other rows find it; NULL: nobody needs it. */
 static inline void run_row(const struct mhc_row *row, const struct mhc_case *c, struct dictionary *d, uint64_t seed,
                            void **save) {
     void *bound[MHC_MAX_ARGS] = {0};
@@ -177,12 +177,14 @@ static inline void run_row(const struct mhc_row *row, const struct mhc_case *c, 
         }
         to_type(bound[a], lookup(d, arg->name), count, mhc_arg_type(c, arg));
     }
+    void *forgotten = NULL;
+    void **kept = save ? save : &forgotten;
     if (row->save_bytes) {
-        free(*save);
-        *save = aligned_alloc(64, (size_t)(row->save_bytes(c) + 127) / 64 * 64);
+        free(*kept);
+        *kept = aligned_alloc(64, (size_t)(row->save_bytes(c) + 127) / 64 * 64);
     }
     void *work = aligned_alloc(64, (size_t)((row->work_bytes ? row->work_bytes(c) : 0) + 127) / 64 * 64);
-    cr_assert(row->run(NULL, NULL, c, bound, *save, work) == 0, "%s failed", row->name);
+    cr_assert(row->run(NULL, NULL, c, bound, *kept, work) == 0, "%s failed", row->name);
     for (int a = 0; row->args[a].name; a++) {
         if (row->args[a].direction == MHC_OUT)
             from_type(lookup(d, row->args[a].name), bound[a], mhc_elements(c, &row->args[a]),
@@ -190,6 +192,7 @@ static inline void run_row(const struct mhc_row *row, const struct mhc_case *c, 
         free(bound[a]);
     }
     free(work);
+    free(forgotten);
 }
 
 static inline void run_named(const struct mhc_library *library, const char *name, const struct mhc_case *c,

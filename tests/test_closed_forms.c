@@ -16,7 +16,7 @@ Test(closed_forms, mhc_coefficients) {
                 for (int64_t i = 0; i < n; i++)
                     for (int64_t j = 0; j < n; j++)
                         b[2 * n + i * n + j] = form == 2 || j == (i + form) % n ? 3 : -2000;
-                run_named(libraries[l], "mhc.pre", &c, &d, &(void *){NULL});
+                run_named(libraries[l], "mhc.pre", &c, &d, NULL);
                 const double *res = lookup(&d, "res"), *x = lookup(&d, "x"), *u = lookup(&d, "u");
                 for (int64_t t = 0; t < c.T; t++)
                     for (int64_t i = 0; i < n; i++) {
@@ -53,8 +53,8 @@ Test(closed_forms, exact_data) {
                     for (int64_t k = 0; k < counts[a]; k++)
                         put(&d, names[a], counts[a])[k] =
                             ldexp((double)(mhc_bits(6, (uint32_t)a, 0, (uint64_t)k) % 15) - 7, a % 2 ? 20 : -3);
-                run_named(libraries[l], "mhc.post", &c, &d, &(void *){NULL});
-                run_named(libraries[l], "mhc.post_backward_y", &c, &d, &(void *){NULL});
+                run_named(libraries[l], "mhc.post", &c, &d, NULL);
+                run_named(libraries[l], "mhc.post_backward_y", &c, &d, NULL);
                 const double *x = lookup(&d, "x"), *y = lookup(&d, "y"), *post = lookup(&d, "post");
                 const double *res = lookup(&d, "res"), *g = lookup(&d, "grad_x_next");
                 for (int64_t t = 0; t < c.T; t++)

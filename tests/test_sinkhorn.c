@@ -102,8 +102,8 @@ static void check_sinkhorn(int l, const struct mhc_case *c, double std) {
         logits[k] = (float)(std * mhc_normal(3, 0, 0, (uint64_t)k));
         grad_res[k] = (float)mhc_normal(3, 1, 0, (uint64_t)k);
     }
-    run_named(libraries[l], "sinkhorn.forward", c, &d, &(void *){NULL});
-    run_named(libraries[l], "sinkhorn.backward", c, &d, &(void *){NULL});
+    run_named(libraries[l], "sinkhorn.forward", c, &d, NULL);
+    run_named(libraries[l], "sinkhorn.backward", c, &d, NULL);
     const double *res = lookup(&d, "res"), *grad = lookup(&d, "grad_logits");
     double tolerance = l == 0 ? 1e-12 * fmax(1, std) : 2e-6 * fmax(1, std);
     for (int64_t t = 0; t < c->T; t++) {
@@ -175,7 +175,7 @@ Test(sinkhorn, rows_are_exact_and_columns_converge) {
             for (int k = 0; k < 6; k++) {
                 struct mhc_case c = make_case(l, 40, n, 1, iterations[k], MHC_PAPER, 0);
                 struct dictionary d = {0};
-                run_named(libraries[l], "sinkhorn.forward", &c, &d, &(void *){NULL});
+                run_named(libraries[l], "sinkhorn.forward", &c, &d, NULL);
                 sum_errors(lookup(&d, "res"), c.T, n, &row, &column);
                 double rounding = (l == 0 ? 0x1p-52 : 0x1p-23) * 4 * (double)n;
                 cr_assert(row <= rounding, "%s n=%lld: row sums off by %g", libraries[l]->name, (long long)n,
@@ -204,8 +204,8 @@ Test(sinkhorn, ignores_a_shift_of_a_source) {
                 logits[k] = round(256 * mhc_normal(4, 0, 0, (uint64_t)k)) / 256; /* so that the shift is exact */
                 moved[k] = logits[k] + 16 * (double)source - 24;
             }
-            run_named(libraries[l], "sinkhorn.forward", &c, &d, &(void *){NULL});
-            run_named(libraries[l], "sinkhorn.forward", &c, &shifted, &(void *){NULL});
+            run_named(libraries[l], "sinkhorn.forward", &c, &d, NULL);
+            run_named(libraries[l], "sinkhorn.forward", &c, &shifted, NULL);
             check_close(lookup(&shifted, "res"), lookup(&d, "res"), c.T * 16, 0, libraries[l]->name, "shifted res");
             forget(&d);
             forget(&shifted);
@@ -226,8 +226,8 @@ Test(sinkhorn, survives_extreme_logits) {
                 double huge = mhc_bits(5, 1, 0, (uint64_t)k) & 1 ? 1e30f : -1e30f;
                 logits[k] = ordinary ? (float)mhc_normal(5, 2, 0, (uint64_t)k) : huge;
             }
-            run_named(libraries[l], "sinkhorn.forward", &c, &d, &(void *){NULL});
-            run_named(libraries[l], "sinkhorn.backward", &c, &d, &(void *){NULL});
+            run_named(libraries[l], "sinkhorn.forward", &c, &d, NULL);
+            run_named(libraries[l], "sinkhorn.backward", &c, &d, NULL);
             const double *res = lookup(&d, "res"), *grad = lookup(&d, "grad_logits");
             for (int64_t t = 0; t < c.T; t++) {
                 struct logarithm extended[MHC_MAX_STREAMS * MHC_MAX_STREAMS];
@@ -261,10 +261,10 @@ Test(sinkhorn, keeps_a_nan_to_its_token) {
                 struct mhc_case c = make_case(l, 19, n, 1, 6, MHC_PAPER, 0);
                 int64_t size = n * n;
                 struct dictionary clean = {0}, d = {0};
-                run_named(libraries[l], "sinkhorn.forward", &c, &clean, &(void *){NULL});
+                run_named(libraries[l], "sinkhorn.forward", &c, &clean, NULL);
                 memcpy(put(&d, "logits", c.T * size), lookup(&clean, "logits"), (size_t)(c.T * size) * sizeof(double));
                 lookup(&d, "logits")[7 * size + size / 2] = k ? INFINITY : NAN;
-                run_named(libraries[l], "sinkhorn.forward", &c, &d, &(void *){NULL});
+                run_named(libraries[l], "sinkhorn.forward", &c, &d, NULL);
                 const double *res = lookup(&d, "res"), *want = lookup(&clean, "res");
                 for (int64_t e = 0; e < c.T * size; e++)
                     cr_assert(e / size == 7 ? isnan(res[e]) : res[e] == want[e], "%s n=%lld: res of token %lld is %g",

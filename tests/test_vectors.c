@@ -60,14 +60,14 @@ Test(vectors, comparison) {
     static const double good[][2] = {
         {1, 1 + 1e-10}, {NAN, NAN}, {INFINITY, INFINITY}, {-INFINITY, -INFINITY}, {0, 1e-10}};
     static const struct vector_op op = {"linear", {NULL}, {"forward"}};
-    struct vector_case v = {.op = &op, .c = {.T = 1, .C = 3}, .atol = 0};
+    struct vector_case v = {.op = &op, .c = {.T = 1, .C = 3}, .rtol = 1e-9};
     struct verify_line line;
     for (size_t k = 0; k < sizeof bad / sizeof *bad + sizeof good / sizeof *good; k++) {
         bool pass = k >= sizeof bad / sizeof *bad;
         const double *pair = pass ? good[k - sizeof bad / sizeof *bad] : bad[k];
         double got[3] = {1, pair[0], -1}, values[3] = {1, pair[1], -1};
         struct vector_array want = {.name = "y", .extents = "TC", .count = 3, .values = values};
-        verify_compare(&v, &want, got, 1e-9, &line);
+        verify_compare(&v, &want, got, 0, &line);
         cr_expect((line.verdict == VERIFY_PASS) == pass, "got %g, want %g: verdict %d", pair[0], pair[1], line.verdict);
         cr_expect(pass || !strcmp(line.element, "[0][1]"), "worst element %s", line.element);
     }
@@ -76,17 +76,17 @@ Test(vectors, comparison) {
 /* Gains: curves by the element's own size, singular values by the token's largest, tiny ones not at all. */
 Test(vectors, comparison_of_gains) {
     static const struct vector_op op = {"gain", {NULL}, {NULL}};
-    struct vector_case v = {.op = &op, .c = {.T = 2, .n = 2}, .L = 2};
+    struct vector_case v = {.op = &op, .c = {.T = 2, .n = 2}, .L = 2, .rtol = 1e-9};
     struct verify_line line;
     double curve[2] = {1e6, 1}, curve_off[2] = {1e6, 1 + 1e-6};
     double sigma[4] = {1e6, 1e-6, 1, 1e-6}, sigma_off[4] = {1e6, 1, 1, 1e-6}, sigma_bad[4] = {1e6, 1e-6, 1, 2e-6};
     struct vector_array curves = {.name = "single_forward_sum", .extents = "L", .count = 2, .values = curve};
     struct vector_array sigmas = {.name = "total_singular_values", .extents = "Tn", .count = 4, .values = sigma};
-    verify_compare(&v, &curves, curve_off, 1e-9, &line);
+    verify_compare(&v, &curves, curve_off, 0, &line);
     cr_expect(line.verdict == VERIFY_FAIL && !strcmp(line.element, "[1]"));
-    verify_compare(&v, &sigmas, sigma_off, 1e-9, &line);
+    verify_compare(&v, &sigmas, sigma_off, 0, &line);
     cr_expect(line.verdict == VERIFY_PASS, "%s %s", line.element, line.text);
-    verify_compare(&v, &sigmas, sigma_bad, 1e-9, &line);
+    verify_compare(&v, &sigmas, sigma_bad, 0, &line);
     cr_expect(line.verdict == VERIFY_FAIL && !strcmp(line.element, "[1][1]"));
 }
 

@@ -1,0 +1,216 @@
+/* The figures that are lines: against layer, and against a parameter. */
+#include "suites/figures.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "suites/figure_data.h"
+
+enum { TEXT_SIZE = 1600, COLUMNS_SIZE = 800 };
+
+struct measure {
+    const char *column, *recorded; /* in the CSV; the curve or summary in the record */
+};
+
+static void columns_of(const char *first, const struct measure *measures, int count, char *columns) {
+    int used = snprintf(columns, COLUMNS_SIZE, "line,label,block,%s", first);
+    for (int m = 0; m < count; m++) {
+        const char *c = measures[m].column;
+        used += snprintf(columns + used, (size_t)(COLUMNS_SIZE - used), ",%s_q10,%s_median,%s_q90,%s_overflow", c, c, c, c);
+    }
+}
+
+/* line,label,block of a row; no parameter has a quote in it. */
+static void put_head(FILE *file, int index, const struct line *line, const struct params *p) {
+    fprintf(file, "%d,\"%s\",%s", index + 1, line->label, params_word(p, "block"));
+}
+
+static bool of_paper(const struct figure_source *source, const struct lines *lines) {
+    bool same = lines->count > 0;
+    for (int k = 0; k < lines->count; k++) {
+        const struct params *p = &source->groups->group[lines->line[k].groups[0]].p;
+        same &= p->depth == 60 && p->streams == 4;
+    }
+    return same;
+}
+
+/* HC and mHC have panels of their own, side by side where there are both. */
+static bool both_families(const struct lines *lines) {
+    bool hc = false, mhc = false;
+    for (int k = 0; k < lines->count; k++) {
+        hc |= HC_BLOCKS >> lines->line[k].block & 1;
+        mhc |= MHC_BLOCKS >> lines->line[k].block & 1;
+    }
+    return hc && mhc;
+}
+
+/* ---- against layer ---- */
+
+static bool layers_data(const struct figure_source *source, const char *name, const struct lines *lines,
+                        const struct measure *measures, int count, char *why, size_t why_size) {
+    char columns[COLUMNS_SIZE];
+    columns_of("layer", measures, count, columns);
+    FILE *file = data_open(source, name, columns);
+    for (int k = 0; file && k < lines->count; k++) {
+        const struct group *group = &source->groups->group[lines->line[k].groups[0]];
+        for (int64_t l = 0; l < group->p.depth; l++) {
+            put_head(file, k, &lines->line[k], &group->p);
+            fprintf(file, ",%lld", (long long)l + 1);
+            for (int m = 0; m < count; m++) {
+                struct spread s = groups_curve(source->reader, group, measures[m].recorded, l);
+                bool computed = record_curve_computed(source->reader, measures[m].recorded, group->cases[0]);
+                put_spread(file, s, computed && isnan(s.median));
+            }
+            putc('\n', file);
+        }
+    }
+    return data_close(file, source, name, why, why_size);
+}
+
+static enum figure_outcome layers_figure(const struct figure_source *source, const char *name, unsigned blocks, int most,
+                                         const struct measure *measures, int count, const char *statement, char *why,
+                                         size_t why_size) {
+    struct lines lines;
+    char text[TEXT_SIZE], shared[TEXT_SIZE / 2];
+    lines_by_layer(source, measures[0].recorded, blocks, most, &lines);
+    if (!lines.count)
+        return snprintf(why, why_size, "no case of it has the curve %s", measures[0].recorded), FIGURE_SKIPPED;
+    describe_lines(source, &lines, NULL, NULL, shared, sizeof shared);
+    snprintf(text, sizeof text, "%s %s.", statement, shared);
+    bool good = layers_data(source, name, &lines, measures, count, why, why_size);
+    if (good) {
+        FILE *file = settings_open(source, name);
+        put_lines(file, &lines);
+        put_caption(file, source, blocks == ALL_BLOCKS || both_families(&lines), text);
+        if (file)
+            fprintf(file, "PAPER = %d\nLAYERS = %lld\n", of_paper(source, &lines),
+                    (long long)source->groups->group[lines.line[0].groups[0]].p.depth);
+        good = data_close(file, source, name, why, why_size);
+    }
+    lines_release(&lines);
+    return good ? FIGURE_WRITTEN : FIGURE_FAILED;
+}
+
+static enum figure_outcome single_gain(const struct figure_source *source, const struct figure *figure, char *why, size_t size) {
+    static const struct measure measures[] = {{"forward_sum", "single_forward_sum"},
+                                              {"forward_abs", "single_forward_abs"},
+                                              {"backward_sum", "single_backward_sum"},
+                                              {"backward_abs", "single_backward_abs"}};
+    return layers_figure(source, figure->name, HC_BLOCKS | MHC_BLOCKS, 4, measures, 4,
+                         "Gain of single layers, token mean: median and q10-q90 over seeds of max |sum| (solid), median of "
+                         "max sum of |entries| (dashed).", why, size);
+}
+
+static enum figure_outcome composite_gain(const struct figure_source *source, const struct figure *figure, char *why, size_t size) {
+    static const struct measure measures[] = {{"forward_sum", "composite_forward_sum"},
+                                              {"forward_abs", "composite_forward_abs"},
+                                              {"backward_sum", "composite_backward_sum"},
+                                              {"backward_abs", "composite_backward_abs"}};
+    return layers_figure(source, figure->name, HC_BLOCKS | MHC_BLOCKS, 4, measures, 4,
+                         "Gain of composites, token mean: median and q10-q90 over seeds of max |sum| (solid), median of "
+                         "max sum of |entries| (dashed).", why, size);
+}
+
+static enum figure_outcome streams(const struct figure_source *source, const struct figure *figure, char *why, size_t size) {
+    static const struct measure measures[] = {
+        {"x_rms", "x_rms"}, {"grad_rms", "grad_x_rms"}, {"similarity", "stream_similarity"}, {"rank", "effective_rank"}};
+    return layers_figure(source, figure->name, ALL_BLOCKS, 2, measures, 4,
+                         "Streams x_l at the input of layer l, token mean: median and q10-q90 over seeds.", why, size);
+}
+
+/* ---- against a parameter ---- */
+
+/* The curve at layer 1, where a gradient has come through all layers. */
+static struct spread first_layer(const struct figure_source *source, const struct group *group, const char *summary) {
+    static const char *const suffix = "_first";
+    char curve[64];
+    size_t length = strlen(summary), tail = strlen(suffix);
+    if (length < tail || strcmp(summary + length - tail, suffix))
+        return groups_summary(source->reader, group, summary);
+    snprintf(curve, sizeof curve, "%.*s", (int)(length - tail), summary);
+    return groups_curve(source->reader, group, curve, 0);
+}
+
+static bool parameter_data(const struct figure_source *source, const char *name, const struct param *along,
+                           const struct lines *lines, const struct measure *measures, int count, bool *recorded, char *why,
+                           size_t why_size) {
+    char columns[COLUMNS_SIZE];
+    columns_of(along->name, measures, count, columns);
+    FILE *file = data_open(source, name, columns);
+    for (int k = 0; file && k < lines->count; k++)
+        for (int64_t j = 0; j < lines->line[k].count; j++) {
+            const struct group *group = &source->groups->group[lines->line[k].groups[j]];
+            put_head(file, k, &lines->line[k], &group->p);
+            put_number(file, parameter_value(&group->p, along));
+            for (int m = 0; m < count; m++) {
+                struct spread s = first_layer(source, group, measures[m].recorded);
+                bool broken = isnan(s.median) && group_broken(source, group);
+                recorded[m] |= broken || !isnan(s.median);
+                put_spread(file, s, broken);
+            }
+            putc('\n', file);
+        }
+    return data_close(file, source, name, why, why_size);
+}
+
+static enum figure_outcome parameter_figure(const struct figure_source *source, const char *name, const char *parameter,
+                                            const char *beside, unsigned blocks, int most,
+                                            const struct measure *measures, int count, const char *statement, char *why,
+                                            size_t why_size) {
+    const struct param *along = params_find(parameter);
+    struct lines lines;
+    bool recorded[8] = {false};
+    char text[TEXT_SIZE], shared[TEXT_SIZE / 2];
+    lines_along(source, along, beside ? params_find(beside) : NULL, measures[0].recorded, blocks, most, &lines);
+    if (!lines.count)
+        return snprintf(why, why_size, "no two groups of it differ in %s alone", parameter), FIGURE_SKIPPED;
+    describe_lines(source, &lines, along, NULL, shared, sizeof shared);
+    snprintf(text, sizeof text, "%s %s.", statement, shared);
+    bool good = parameter_data(source, name, along, &lines, measures, count, recorded, why, why_size);
+    if (good) {
+        FILE *file = settings_open(source, name);
+        put_lines(file, &lines);
+        put_caption(file, source, blocks == ALL_BLOCKS || both_families(&lines), text);
+        if (file)
+            fprintf(file, "PAPER = %d\n", of_paper(source, &lines));
+        for (int m = 0; file && m < count; m++)
+            fprintf(file, "HAS_%s = %d\n", measures[m].column, recorded[m]);
+        good = data_close(file, source, name, why, why_size);
+    }
+    lines_release(&lines);
+    return good ? FIGURE_WRITTEN : FIGURE_FAILED;
+}
+
+static enum figure_outcome depth(const struct figure_source *source, const struct figure *figure, char *why, size_t size) {
+    static const struct measure measures[] = {{"forward", "composite_forward_sum_max"},
+                                              {"backward", "composite_backward_sum_max"},
+                                              {"x_rms", "x_rms_last"},
+                                              {"grad_rms", "grad_x_rms_first"},
+                                              {"grad_rms_max", "grad_x_rms_max"}};
+    return parameter_figure(source, figure->name, "depth", NULL, ALL_BLOCKS, 2, measures, 5,
+                            "Largest composite gain (max |sum|) over layers, RMS of the streams at layer L and of the "
+                            "gradient, token mean: median and q10-q90 over seeds.", why, size);
+}
+
+static enum figure_outcome t_max(const struct figure_source *source, const struct figure *figure, char *why, size_t size) {
+    static const struct measure measures[] = {{"backward", "composite_backward_sum_max"},
+                                              {"column_error", "single_column_error_max"}};
+    return parameter_figure(source, figure->name, "t-max", "round", MHC_BLOCKS, 4, measures, 2,
+                            "Largest value over layers of the token mean: median and q10-q90 over seeds.", why, size);
+}
+
+static enum figure_outcome streams_n(const struct figure_source *source, const struct figure *figure, char *why, size_t size) {
+    static const struct measure measures[] = {{"forward", "composite_forward_sum_max"},
+                                              {"backward", "composite_backward_sum_max"}};
+    return parameter_figure(source, figure->name, "streams", NULL, HC_BLOCKS | MHC_BLOCKS, 4, measures, 2,
+                            "Largest composite gain (max |sum|) over layers of the token mean: median and q10-q90 over seeds.",
+                            why, size);
+}
+
+const struct figure figures[] = {
+    {"single_gain", single_gain}, {"composite_gain", composite_gain}, {"composite_maps", figure_composite_maps},
+    {"phase", figure_phase},      {"depth", depth},                   {"t_max", t_max},
+    {"streams", streams},         {"streams_n", streams_n},
+};
+const int figures_count = sizeof figures / sizeof *figures;

@@ -1,0 +1,247 @@
+/* A run that can be predicted, case by case, and the files it leaves: what the tests of the record share. */
+#ifndef RECORD_EXAMPLE_H
+#define RECORD_EXAMPLE_H
+
+#include "results/record.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- The run ---------------------------------------------------------------------------------------------------- */
+
+enum { COLUMNS = 3, CURVES = 4, SUMMARIES = 2, STREAMS = 3, PANEL = 6 };
+
+static const struct record_column columns[COLUMNS] = {
+    {"width", "1", "channels of a stream", RECORD_INT},
+    {"gain", "1", "branch gain", RECORD_REAL},
+    {"input", "", "what the streams start from", RECORD_TEXT},
+};
+static const struct record_curve curves[CURVES] = {{"zeta", "1", "the first by creation, the last by name"},
+                                                   {"forward", "1", "gain"},
+                                                   {"rare", "1", "seldom computed"},
+                                                   {"never", "s", ""}};
+static const struct record_curve summaries[SUMMARIES] = {{"peak", "1", "largest value"}, {"area", "m", "nonsense"}};
+static const struct record_fact facts[] = {{"host", "here"}, {"cpu", "µ-processor"}, {"empty", ""}};
+
+static inline struct record_schema schema_of(int64_t layers, const char *suite) {
+    return (struct record_schema){columns,
+                                  COLUMNS,
+                                  curves,
+                                  CURVES,
+                                  summaries,
+                                  SUMMARIES,
+                                  layers,
+                                  STREAMS,
+                                  200,
+                                  facts,
+                                  3,
+                                  "mhcbench test",
+                                  "mhcbench run x.suite",
+                                  suite};
+}
+
+struct example {
+    char key[64], text[64];
+    union record_value values[COLUMNS];
+    double summaries[SUMMARIES], panels[PANEL * STREAMS * STREAMS], scale[PANEL];
+    double *curve[CURVES], *spectrum;
+    struct record_case c;
+};
+
+static inline double number(int64_t i, int what, int64_t k) {
+    const int64_t mixed = (i * 7919 + what * 104729 + k * 1299709) % 1000003;
+    if (mixed % 97 == 0)
+        return NAN;
+    if (mixed % 89 == 0)
+        return mixed % 2 ? INFINITY : -INFINITY;
+    return ((double)mixed - 500000) / 3;
+}
+
+static inline bool same(double a, double b) {
+    return a == b || (isnan(a) && isnan(b));
+}
+
+static inline void example_init(struct example *e, int64_t i, int64_t largest) {
+    const int64_t layers = largest - i % 3 > 0 ? largest - i % 3 : 1, n = 1 + i % STREAMS;
+    *e = (struct example){0};
+    snprintf(e->key, sizeof e->key, "--case %lld", (long long)i);
+    snprintf(e->text, sizeof e->text, "file \"%lld\", ünïcode\n", (long long)i);
+    e->values[0].i = i * ((int64_t)1 << 40) - 5;
+    e->values[1].r = number(i, 1, 0);
+    e->values[2].text = e->text;
+    for (int k = 0; k < SUMMARIES; k++)
+        e->summaries[k] = number(i, 2, k);
+    for (int k = 0; k < PANEL * STREAMS * STREAMS; k++)
+        e->panels[k] = number(i, 3, k);
+    for (int k = 0; k < PANEL; k++)
+        e->scale[k] = number(i, 4, k);
+    for (int q = 0; q < 3; q++) { /* the curve `never` stays NULL */
+        if (q == 2 && i % 5)
+            continue;
+        e->curve[q] = malloc((size_t)layers * sizeof(double));
+        for (int64_t l = 0; l < layers; l++)
+            e->curve[q][l] = number(i, 10 + q, l);
+    }
+    e->spectrum = malloc((size_t)(layers * n) * sizeof(double));
+    for (int64_t l = 0; l < layers * n; l++)
+        e->spectrum[l] = number(i, 20, l);
+    const bool failed = i % 11 == 10, matrices = i % 2 == 0;
+    e->c = (struct record_case){e->key,
+                                failed ? RECORD_FAILED : RECORD_DONE,
+                                failed ? "killed by signal 11" : "",
+                                0.25 * (double)i,
+                                layers,
+                                n,
+                                e->values,
+                                (const double *const *)e->curve,
+                                failed ? NULL : e->summaries,
+                                matrices ? e->panels : NULL,
+                                matrices ? e->scale : NULL,
+                                matrices ? e->spectrum : NULL};
+}
+
+static inline void example_free(struct example *e) {
+    for (int q = 0; q < CURVES; q++)
+        free(e->curve[q]);
+    free(e->spectrum);
+}
+
+static inline bool append(struct record *r, int64_t i, int64_t layers) {
+    struct example e;
+    example_init(&e, i, layers);
+    const bool good = record_append(r, &e.c);
+    example_free(&e);
+    return good;
+}
+
+/* The first thing about row `row` that is not as case `i` wrote it; NULL when all is. */
+static inline const char *difference(struct record_reader *r, int64_t row, int64_t i, int64_t layers) {
+    static char what[300];
+    struct example e;
+    example_init(&e, i, layers);
+    const struct record_case *c = &e.c;
+    const int64_t n = c->streams;
+    double panel[PANEL * STREAMS * STREAMS], scale[PANEL],
+        *spectrum = calloc((size_t)(c->layers * n), sizeof *spectrum);
+    const char *const *key = record_texts(r, "key"), *const *status = record_texts(r, "status"),
+                      *const *reason = record_texts(r, "reason");
+    const char *const *input = record_texts(r, "input");
+    const int64_t *width = record_ints(r, "width"), *own_layers = record_ints(r, "layers");
+    const double *gain = record_reals(r, "gain"), *seconds = record_reals(r, "seconds");
+    *what = 0;
+    if (!key || !status || !reason || !input || !width || !own_layers || !gain || !seconds)
+        snprintf(what, sizeof what, "a column: %s", record_error());
+    else if (strcmp(key[row], c->key) || strcmp(reason[row], c->reason) || strcmp(input[row], e.text) ||
+             strcmp(status[row], c->status == RECORD_DONE ? "done" : "failed"))
+        snprintf(what, sizeof what, "texts %s | %s | %s | %s", key[row], reason[row], input[row], status[row]);
+    else if (width[row] != c->values[0].i || own_layers[row] != c->layers || !same(gain[row], c->values[1].r) ||
+             seconds[row] != c->seconds)
+        snprintf(what, sizeof what, "numbers %lld %lld %g %g", (long long)width[row], (long long)own_layers[row],
+                 gain[row], seconds[row]);
+    for (int k = 0; !*what && k < SUMMARIES; k++) {
+        const double *got = record_summary(r, summaries[k].name);
+        if (!got || !same(got[row], c->summaries ? c->summaries[k] : NAN))
+            snprintf(what, sizeof what, "summary %s: %g %s", summaries[k].name, got ? got[row] : 0,
+                     got ? "" : record_error());
+    }
+    for (int q = 0; !*what && q < CURVES; q++) {
+        const double *got = record_curve_of(r, curves[q].name, row);
+        if (!got)
+            snprintf(what, sizeof what, "curve %s: %s", curves[q].name, record_error());
+        if (record_curve_computed(r, curves[q].name, row) != !!e.curve[q])
+            snprintf(what, sizeof what, "curve %s: computed or not", curves[q].name);
+        for (int64_t l = 0; got && l < c->layers; l++)
+            if (!same(got[l], e.curve[q] ? e.curve[q][l] : NAN))
+                snprintf(what, sizeof what, "curve %s layer %lld: %g", curves[q].name, (long long)l, got[l]);
+    }
+    if (!*what && (record_panels(r, row, n, panel, scale) != !!c->panels ||
+                   record_spectrum(r, row, n, spectrum) != !!c->qr_spectrum))
+        snprintf(what, sizeof what, "panels or spectrum: %s", record_error());
+    for (int k = 0; !*what && c->panels && k < PANEL * n * n; k++)
+        if (!same(panel[k], c->panels[k]) || !same(scale[k % PANEL], c->panel_log10_scale[k % PANEL]))
+            snprintf(what, sizeof what, "panel element %d: %g", k, panel[k]);
+    for (int k = 0; !*what && c->qr_spectrum && k < c->layers * n; k++)
+        if (!same(spectrum[k], c->qr_spectrum[k]))
+            snprintf(what, sizeof what, "spectrum element %d: %g", k, spectrum[k]);
+    free(spectrum);
+    example_free(&e);
+    return *what ? what : NULL;
+}
+
+/* ---- Files ------------------------------------------------------------------------------------------------------ */
+
+static char folder[64];
+
+static inline void enter(void) {
+    snprintf(folder, sizeof folder, "/tmp/test_record.XXXXXX");
+    cr_assert(mkdtemp(folder) && !chdir(folder), "no temporary folder");
+}
+
+static inline void leave(void) {
+    char command[100];
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    cr_assert(!chdir("/") && !system(command));
+}
+
+static inline bool exists(const char *path) {
+    return !access(path, F_OK);
+}
+
+static inline char *slurp(const char *path, size_t *size) {
+    FILE *f = fopen(path, "rb");
+    cr_assert(f, "%s: %s", path, strerror(errno));
+    fseek(f, 0, SEEK_END);
+    *size = (size_t)ftell(f);
+    rewind(f);
+    char *bytes = malloc(*size + 1);
+    cr_assert(fread(bytes, 1, *size, f) == *size);
+    bytes[*size] = 0;
+    fclose(f);
+    return bytes;
+}
+
+static inline void spit(const char *path, const char *bytes, size_t size) {
+    FILE *f = fopen(path, "wb");
+    cr_assert(f && fwrite(bytes, 1, size, f) == size && !fclose(f));
+}
+
+static inline void write_file(const char *path, int64_t first, int64_t count, int64_t layers, const char *suite) {
+    const struct record_schema schema = schema_of(layers, suite);
+    struct record *r = record_create(path, &schema, false, false);
+    cr_assert(r, "%s", record_error());
+    for (int64_t i = first; i < first + count; i++)
+        cr_assert(append(r, i, layers), "%s", record_error());
+    cr_assert(record_finish(r, true), "%s", record_error());
+}
+
+/* The file holds cases first..first+count-1 in any order, and nothing else. */
+static inline void check_file(const char *path, int64_t first, int64_t count, int64_t layers) {
+    struct record_reader *r = record_open(path);
+    cr_assert(r, "%s", record_error());
+    cr_expect(record_count(r) == count, "%s: %lld cases, want %lld", path, (long long)record_count(r),
+              (long long)count);
+    bool *seen = calloc((size_t)count + 1, sizeof *seen);
+    for (int64_t row = 0; row < record_count(r); row++) {
+        long long i = -1;
+        sscanf(record_texts(r, "key")[row], "--case %lld", &i);
+        cr_assert(i >= first && i < first + count && !seen[i - first], "%s: row %lld is case %lld", path,
+                  (long long)row, i);
+        seen[i - first] = true;
+        const char *wrong = difference(r, row, i, layers);
+        cr_expect(!wrong, "%s: case %lld: %s", path, i, wrong);
+    }
+    free(seen);
+    record_close(r);
+}
+
+static inline void expect_error(const char *want) {
+    cr_expect(strstr(record_error(), want) && !strchr(record_error(), '\n'), "error is `%s`, want `%s`", record_error(),
+              want);
+}
+
+#endif

@@ -1,0 +1,253 @@
+/* The HDF5 record: no file can hurt the reader, and every refusal says in one line what is wrong with what. */
+#include "tests/record_example.h"
+
+#include <hdf5.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+TestSuite(record_hostile, .init = enter, .fini = leave, .timeout = 300);
+
+/* Opens the file, reads everything a reader can ask for and exports it. */
+static void read_everything(const char *path) {
+    struct record_reader *r = record_open(path);
+    if (!r)
+        return;
+    double *panel = malloc(sizeof(double) * PANEL * RECORD_MAX_STREAMS * RECORD_MAX_STREAMS), scale[PANEL];
+    for (int64_t i = 0; i < record_count(r); i++) {
+        record_panels(r, i, record_panel_streams(r, i), panel, scale);
+        const int64_t *layers = record_ints(r, "layers"), n = record_spectrum_streams(r, i);
+        double *spectrum = malloc(sizeof(double) * (size_t)((layers ? layers[i] : 0) * n + 1));
+        record_spectrum(r, i, n, spectrum);
+        free(spectrum);
+    }
+    free(panel);
+    for (int k = 0; k < 2; k++) {
+        record_export_csv(r, k ? "cases" : "curves", "/dev/null");
+        record_export_json(r, k ? "cases" : "curves", "/dev/null");
+    }
+    record_close(r);
+}
+
+/* Reads in a process of its own. What that process dies of is reported, unless it died inside HDF5: a signal raised
+ * there is the business of the worker that reads files for the program. */
+static void survive(const char *path, const char *how, int *inside_hdf5) {
+    const pid_t child = fork();
+    if (child == 0) {
+#ifndef __SANITIZE_ADDRESS__ /* which reserves more for itself */
+        const struct rlimit memory = {(rlim_t)4 << 30, (rlim_t)4 << 30};
+        setrlimit(RLIMIT_DATA, &memory);
+#endif
+        alarm(20);
+        read_everything(path);
+        _exit(*record_error() || !strchr(record_error(), '\n') ? 0 : 3);
+    }
+    int status;
+    waitpid(child, &status, 0);
+    if (WIFSIGNALED(status)) {
+        fprintf(stderr, "%s: signal %d\n", how, WTERMSIG(status));
+        ++*inside_hdf5;
+    } else {
+        cr_expect(WEXITSTATUS(status) == 0, "%s: exit %d", how, WEXITSTATUS(status));
+    }
+}
+
+Test(record_hostile, fuzz) {
+    enum { CUTS = 200, FLIPS = 500 };
+    write_file("a.h5", 0, 9, 7, "suite");
+    size_t size;
+    char *bytes = slurp("a.h5", &size), how[100];
+    int inside_hdf5 = 0;
+    for (int i = 0; i < CUTS; i++) {
+        const size_t length = size * (size_t)i / CUTS;
+        snprintf(how, sizeof how, "cut to %zu of %zu bytes", length, size);
+        spit("f.h5", bytes, length);
+        survive("f.h5", how, &inside_hdf5);
+    }
+    uint64_t state = 42; /* MMIX's generator, so that every run tries the same files */
+    for (int i = 0; i < FLIPS; i++) {
+        char *copy = malloc(size);
+        memcpy(copy, bytes, size);
+        for (int k = 0; k < 1 + i % 8; k++) {
+            state = state * 6364136223846793005u + 1442695040888963407u;
+            size_t at = (size_t)(state >> 16) % size;
+            if (i % 2) /* most of the file is chunks; half of the trials aim at what is not zero */
+                for (size_t step = 0; step < size && !copy[at]; step++)
+                    at = (at + 1) % size;
+            copy[at] = (char)(state >> 8);
+        }
+        snprintf(how, sizeof how, "flip %d", i);
+        spit("f.h5", copy, size);
+        survive("f.h5", how, &inside_hdf5);
+        free(copy);
+    }
+    free(bytes);
+    cr_expect(inside_hdf5 <= FLIPS / 50, "%d of %d damaged files ended the reader by a signal", inside_hdf5,
+              FLIPS + CUTS);
+}
+
+/* Opens a copy of the good file for tampering. */
+static hid_t tamper(const char *bytes, size_t size) {
+    spit("h.h5", bytes, size);
+    return H5Fopen("h.h5", H5F_ACC_RDWR, H5P_DEFAULT);
+}
+
+static void replace_dataset(hid_t file, const char *path, hid_t type, int rank, const hsize_t *extent,
+                            const hsize_t *chunk, hid_t creation) {
+    hid_t properties = creation >= 0 ? creation : H5Pcreate(H5P_DATASET_CREATE),
+          space = H5Screate_simple(rank, extent, NULL);
+    if (chunk)
+        H5Pset_chunk(properties, rank, chunk);
+    H5Ldelete(file, path, H5P_DEFAULT);
+    hid_t dataset = H5Dcreate2(file, path, type, space, H5P_DEFAULT, properties, H5P_DEFAULT);
+    cr_assert(dataset >= 0, "%s", path);
+    H5Dclose(dataset);
+    H5Sclose(space);
+    H5Pclose(properties);
+}
+
+static void set_text(hid_t file, const char *name, const char *value) {
+    H5Adelete(file, name);
+    hid_t type = H5Tcopy(H5T_C_S1), space = H5Screate(H5S_SCALAR);
+    H5Tset_size(type, strlen(value));
+    H5Tset_strpad(type, H5T_STR_NULLPAD);
+    hid_t attribute = H5Acreate2(file, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
+    cr_assert(attribute >= 0 && H5Awrite(attribute, type, value) >= 0);
+    H5Aclose(attribute);
+    H5Sclose(space);
+    H5Tclose(type);
+}
+
+static void expect_opened(void) {
+    struct record_reader *r = record_open("h.h5");
+    cr_expect(r, "%s", record_error());
+    record_close(r);
+}
+
+static void expect_refused(const char *want) {
+    struct record_reader *r = record_open("h.h5");
+    cr_expect(!r, "`%s` was not refused", want);
+    if (!r)
+        expect_error(want);
+    record_close(r);
+}
+
+Test(record_hostile, tampered) {
+    write_file("a.h5", 0, 9, 7, "suite");
+    size_t size;
+    char *bytes = slurp("a.h5", &size);
+    const hsize_t nine = 9, three = 3, huge = (hsize_t)1 << 40, square[] = {9, 9}, wide[] = {9, 3},
+                  vast[] = {9, (hsize_t)1 << 33};
+    const hsize_t big_chunk[] = {1, 60000}, broad[] = {9, 60000};
+    hid_t variable = H5Tcopy(H5T_C_S1), file, creation;
+    H5Tset_size(variable, H5T_VARIABLE);
+
+    unlink("h.h5");
+    expect_refused("h.h5: No such file or directory");
+    spit("h.h5", "plain text", 10);
+    expect_refused("h.h5: no HDF5 file");
+    cr_expect(!record_open("."));
+    expect_error(".: no regular file");
+    spit("h.h5", bytes, size / 2);
+    expect_refused("h.h5: truncated or damaged");
+
+    file = tamper(bytes, size), set_text(file, "schema", "mhcbench/2.0"), H5Fclose(file);
+    expect_refused("h.h5: schema mhcbench/2.0: this program reads mhcbench/1.x");
+    file = tamper(bytes, size), set_text(file, "schema", "mhcbench/1.7"), H5Fclose(file);
+    check_file("h.h5", 0, 9, 7);
+    file = tamper(bytes, size), set_text(file, "schema", "nonsense\n\033[2J"), H5Fclose(file);
+    expect_refused("h.h5: schema nonsense??[2J: this program");
+    file = tamper(bytes, size), H5Adelete(file, "schema"), H5Fclose(file);
+    expect_refused("h.h5: no record of mhcbench");
+    file = tamper(bytes, size), H5Adelete(file, "status"), H5Fclose(file);
+    expect_refused("h.h5: no attribute status");
+    file = tamper(bytes, size), H5Ldelete(file, "cases", H5P_DEFAULT), H5Fclose(file);
+    expect_refused("h.h5: cases: absent");
+    file = tamper(bytes, size), H5Ldelete(file, "cases/layers", H5P_DEFAULT), H5Fclose(file);
+    expect_refused("h.h5: cases/layers: absent");
+
+    file = tamper(bytes, size), replace_dataset(file, "cases/key", H5T_STD_I64LE, 1, &nine, NULL, -1), H5Fclose(file);
+    expect_refused("h.h5: cases/key: wrong type");
+    file = tamper(bytes, size), replace_dataset(file, "cases/key", variable, 1, &nine, NULL, -1), H5Fclose(file);
+    expect_refused("h.h5: cases/key: wrong type");
+    file = tamper(bytes, size), replace_dataset(file, "cases/status", H5T_STD_I8LE, 1, &nine, NULL, -1), H5Fclose(file);
+    expect_refused("h.h5: cases/status: wrong type");
+    file = tamper(bytes, size), replace_dataset(file, "cases/seconds", H5T_IEEE_F64LE, 2, square, NULL, -1),
+    H5Fclose(file);
+    expect_refused("h.h5: cases/seconds: wrong number of dimensions");
+    file = tamper(bytes, size), replace_dataset(file, "cases/gain", H5T_IEEE_F64LE, 1, &three, NULL, -1),
+    H5Fclose(file);
+    expect_refused("h.h5: cases/gain: fewer rows than cases");
+    file = tamper(bytes, size), replace_dataset(file, "summary/peak", H5T_IEEE_F64LE, 1, &huge, &three, -1),
+    H5Fclose(file);
+    expect_opened(); /* rows beyond the cases are never read */
+    file = tamper(bytes, size), replace_dataset(file, "curves/rare", H5T_IEEE_F64LE, 2, wide, NULL, -1), H5Fclose(file);
+    expect_refused("h.h5: curves/rare: 3 layers wide, case 0 has 7");
+    file = tamper(bytes, size), replace_dataset(file, "curves/rare", H5T_IEEE_F64LE, 2, vast, (hsize_t[]){1, 1}, -1),
+    H5Fclose(file);
+    expect_refused("h.h5: curves/rare: impossible extent");
+    file = tamper(bytes, size), replace_dataset(file, "cases/width", H5T_STD_I64LE, 1, &huge, (hsize_t[]){1 << 28}, -1),
+    H5Fclose(file);
+    expect_refused("h.h5: cases/width: chunks too large");
+    file = tamper(bytes, size), replace_dataset(file, "curves/rare", H5T_IEEE_F64LE, 2, broad, big_chunk, -1),
+    H5Fclose(file);
+    expect_opened();
+    file = tamper(bytes, size), replace_dataset(file, "panels/composite", H5T_IEEE_F64LE, 2, wide, NULL, -1),
+    H5Fclose(file);
+    expect_refused("h.h5: panels/composite: wrong number of dimensions");
+
+    creation = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_external(creation, "/etc/passwd", 0, 72);
+    file = tamper(bytes, size), replace_dataset(file, "cases/gain", H5T_IEEE_F64LE, 1, &nine, NULL, creation),
+    H5Fclose(file);
+    expect_refused("h.h5: cases/gain: data in another file");
+    creation = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_filter(creation, 32001, H5Z_FLAG_OPTIONAL, 0, NULL);
+    file = tamper(bytes, size), replace_dataset(file, "cases/gain", H5T_IEEE_F64LE, 1, &nine, &three, creation),
+    H5Fclose(file);
+    expect_refused("h.h5: cases/gain: a filter other than deflate");
+
+    file = tamper(bytes, size);
+    H5Ldelete(file, "cases/seconds", H5P_DEFAULT);
+    H5Lcreate_external("a.h5", "/cases/seconds", file, "cases/seconds", H5P_DEFAULT, H5P_DEFAULT);
+    H5Fclose(file);
+    expect_refused("h.h5: cases/seconds: a link, not a dataset");
+    file = tamper(bytes, size);
+    H5Ldelete(file, "curves", H5P_DEFAULT);
+    H5Lcreate_soft("/curves", file, "curves", H5P_DEFAULT, H5P_DEFAULT);
+    H5Fclose(file);
+    expect_refused("h.h5: curves: a link, not a group");
+
+    /* What a later minor version may add is ignored: groups, cycles of them, datasets of other ranks and types, links.
+     */
+    file = tamper(bytes, size);
+    H5Lcreate_hard(file, "/", file, "cases/cycle", H5P_DEFAULT, H5P_DEFAULT);
+    H5Lcreate_hard(file, "/cases", file, "curves/cycle", H5P_DEFAULT, H5P_DEFAULT);
+    H5Lcreate_external("a.h5", "/", file, "summary/elsewhere", H5P_DEFAULT, H5P_DEFAULT);
+    replace_dataset(file, "cases/extra", H5T_IEEE_F64LE, 2, square, NULL, -1);
+    replace_dataset(file, "curves/extra", variable, 2, square, NULL, -1);
+    replace_dataset(file, "extra", H5T_STD_REF_OBJ, 1, &nine, NULL, -1);
+    H5Fclose(file);
+    check_file("h.h5", 0, 9, 7);
+
+    int inside_hdf5 = 0;
+    file = tamper(bytes, size);
+    int64_t layers = INT64_MAX, streams[9] = {-1, 99, 3, 3, 3, 3, 3, 3, 3};
+    hid_t dataset = H5Dopen2(file, "panels/streams", H5P_DEFAULT);
+    H5Dwrite(dataset, H5T_NATIVE_INT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, streams);
+    H5Dclose(dataset);
+    H5Fclose(file);
+    survive("h.h5", "wrong streams", &inside_hdf5);
+    file = tamper(bytes, size);
+    dataset = H5Dopen2(file, "cases/layers", H5P_DEFAULT);
+    hid_t space = H5Dget_space(dataset), one = H5Screate(H5S_SCALAR);
+    H5Sselect_elements(space, H5S_SELECT_SET, 1, &three);
+    H5Dwrite(dataset, H5T_NATIVE_INT64, one, space, H5P_DEFAULT, &layers);
+    H5Sclose(space), H5Sclose(one), H5Dclose(dataset), H5Fclose(file);
+    expect_refused("h.h5: cases/layers: case 3 has 9223372036854775807 layers");
+    cr_expect(inside_hdf5 == 0);
+    free(bytes);
+    if (!system("command -v h5repack >/dev/null")) { /* an archived copy is a record like any other */
+        cr_expect(!system("h5repack -f SHUF -f GZIP=4 a.h5 packed.h5"));
+        check_file("packed.h5", 0, 9, 7);
+    }
+}

@@ -1,0 +1,206 @@
+/* The HDF5 record: a writer may be killed at any write, and the disk may fill, and every case that was promised is
+ * there. */
+#include "tests/record_example.h"
+
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+TestSuite(record_killed, .init = enter, .fini = leave, .timeout = 300);
+
+/* HDF5 writes through this instead of the C library's, so that a test can end a process, or fill the disk, at any
+ * write. */
+enum { PAGE = 4096 };
+static struct {
+    long writes; /* so far */
+    long last;   /* this one and later ones do not succeed; -1: none */
+    int error;   /* errno of a failing write, 0: the process ends */
+    int torn;    /* 1: its first page still reaches the file, 2: all but its last */
+} disk = {.last = -1};
+
+__attribute__((visibility("default"))) ssize_t pwrite(int descriptor, const void *bytes, size_t size, off_t offset);
+ssize_t pwrite(int descriptor, const void *bytes, size_t size, off_t offset) {
+    if (disk.last >= 0 && disk.writes >= disk.last) {
+        const off_t end = offset + (off_t)size,
+                    cut = disk.torn == 1 ? offset / PAGE * PAGE + PAGE : (end - 1) / PAGE * PAGE;
+        if (disk.torn && disk.writes == disk.last && cut > offset && cut < end) /* the kernel stops between pages */
+            (void)!syscall(SYS_pwrite64, descriptor, bytes, (size_t)(cut - offset), offset);
+        if (!disk.error)
+            raise(SIGKILL);
+        disk.writes++;
+        errno = disk.error;
+        return -1;
+    }
+    disk.writes++;
+    return syscall(SYS_pwrite64, descriptor, bytes, size, offset);
+}
+
+struct shared {
+    volatile int64_t flushed; /* cases that record_append() has promised */
+    volatile long created;    /* writes until record_create() returned */
+    volatile long writes;     /* in the whole run */
+    volatile long at[512];    /* writes after each case */
+};
+
+static struct shared *share(void) {
+    void *page = mmap(NULL, sizeof(struct shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    cr_assert(page != MAP_FAILED);
+    return page;
+}
+
+/* A whole run in the calling process, resuming if there is something to resume. */
+static bool whole_run(int64_t count, int64_t layers, struct shared *progress) {
+    const struct record_schema schema = schema_of(layers, "suite");
+    struct record *r = record_create("k.h5", &schema, true, false);
+    if (!r)
+        return false;
+    progress->created = disk.writes;
+    for (int64_t i = 0; i < count; i++) {
+        char key[64];
+        snprintf(key, sizeof key, "--case %lld", (long long)i);
+        if (record_has(r, key))
+            continue;
+        if (!append(r, i, layers)) {
+            record_finish(r, false);
+            return false;
+        }
+        progress->flushed = i + 1;
+        progress->at[i] = disk.writes;
+    }
+    const bool good = record_finish(r, true);
+    progress->writes = disk.writes;
+    return good;
+}
+
+static int run_in_child(int64_t count, int64_t layers, struct shared *progress) {
+    const pid_t child = fork();
+    if (child == 0)
+        _exit(whole_run(count, layers, progress) ? 0 : 2);
+    int status;
+    waitpid(child, &status, 0);
+    return status;
+}
+
+/* What is left of a run that ended early: every promised case, and at most the one that was being written. */
+static void check_remains(int64_t layers, const struct shared *progress, const char *how) {
+    if (exists("k.h5") || (!exists("k.h5.part") && !progress->created))
+        return; /* it ended before there was a promise, or after the last */
+    struct record_reader *r = record_open("k.h5.part");
+    cr_assert(r, "%s after %lld cases: %s", how, (long long)progress->flushed, record_error());
+    const int64_t found = record_count(r);
+    cr_expect(found >= progress->flushed && found <= progress->flushed + 1, "%s: %lld cases, %lld were flushed", how,
+              (long long)found, (long long)progress->flushed);
+    for (int64_t i = 0; i < found; i++) {
+        const char *wrong = difference(r, i, i, layers);
+        cr_assert(!wrong, "%s after %lld cases: case %lld: %s", how, (long long)progress->flushed, (long long)i, wrong);
+    }
+    record_close(r);
+}
+
+static void clean(struct shared *progress) {
+    unlink("k.h5");
+    unlink("k.h5.part");
+    unlink("k.h5.part.new");
+    memset(progress, 0, sizeof *progress);
+    disk.writes = 0;
+    disk.last = -1;
+    disk.error = 0;
+}
+
+/* Ends a run of `count` cases at every write from that of case `first` on, `step` apart. */
+static void end_at_every_write(int64_t first, int64_t count, int64_t layers, long step, int error, int torn,
+                               struct shared *progress) {
+    clean(progress);
+    cr_assert(run_in_child(count, layers, progress) == 0, "%s", record_error());
+    const long begin = first ? progress->at[first - 1] : 0, end = progress->writes;
+    cr_expect(end - begin > 50, "HDF5 does not write through the test's pwrite");
+    for (long k = begin; k <= end; k += step) {
+        char how[100];
+        clean(progress);
+        disk.last = k;
+        disk.error = error;
+        disk.torn = torn;
+        const int status = run_in_child(count, layers, progress);
+        disk.last = -1;
+        snprintf(how, sizeof how, "%s at write %ld of %ld", error ? strerror(error) : "killed", k, end);
+        if (error)
+            cr_expect(WIFEXITED(status), "%s: signal %d", how, WTERMSIG(status));
+        check_remains(layers, progress, how);
+    }
+}
+
+Test(record_killed, at_every_write) {
+    struct shared *progress = share();
+    for (int torn = 0; torn < 3; torn++) {
+        end_at_every_write(0, 2, 50, 1, 0, torn, progress);
+        end_at_every_write(18, 21, 50, 1, 0, torn, progress);
+        end_at_every_write(31, 33, 7, 1, 0, torn, progress); /* a second block of every dataset */
+        end_at_every_write(130, 132, 600, 41, 0, torn, progress);
+    }
+}
+
+Test(record_killed, disk_broken_at_every_write) {
+    struct shared *progress = share();
+    end_at_every_write(0, 2, 7, 1, EIO, 0, progress);
+    end_at_every_write(31, 33, 7, 1, EIO, 2, progress);
+}
+
+Test(record_killed, at_random) {
+    enum { CASES = 60, LAYERS = 50, TRIALS = 40 };
+    struct shared *progress = share();
+    srandom(1);
+    int early = 0;
+    for (int trial = 0; trial < TRIALS; trial++) {
+        clean(progress);
+        const pid_t child = fork();
+        if (child == 0)
+            _exit(!whole_run(CASES, LAYERS, progress));
+        usleep((useconds_t)(random() % 60000));
+        kill(child, SIGKILL);
+        waitpid(child, NULL, 0);
+        early += !exists("k.h5");
+        check_remains(LAYERS, progress, "killed at random");
+        if (trial % 4 == 0 && !exists("k.h5")) {
+            cr_assert(run_in_child(CASES, LAYERS, progress) == 0, "no resuming");
+            check_file("k.h5", 0, CASES, LAYERS);
+        }
+    }
+    cr_expect(early > TRIALS / 4, "only %d of %d runs were killed before their end", early, TRIALS);
+}
+
+/* A limit on the file's size and, where a test may mount one, a small file system. */
+Test(record_killed, disk_full) {
+    enum { LAYERS = 50 };
+    struct shared *progress = share();
+    signal(SIGXFSZ, SIG_IGN);
+    const bool mounted = !mkdir("small", 0777) && !system("mount -t tmpfs -o size=2m tmpfs small 2>/dev/null");
+    for (int way = 0; way < 1 + mounted; way++) {
+        const char *path = way ? "small/a.h5" : "a.h5", *part = way ? "small/a.h5.part" : "a.h5.part";
+        const pid_t child = fork();
+        if (child == 0) {
+            const struct rlimit limit = {1000000, RLIM_INFINITY};
+            const struct record_schema schema = schema_of(LAYERS, "suite");
+            if (!way)
+                setrlimit(RLIMIT_FSIZE, &limit);
+            struct record *r = record_create(path, &schema, false, false);
+            int64_t i = 0;
+            while (r && append(r, i, LAYERS))
+                progress->flushed = ++i;
+            const char *want = way ? "cannot write small/a.h5.part: No space left on device"
+                                   : "cannot write a.h5.part: File too large";
+            const bool told = r && strstr(record_error(), want) && !strchr(record_error(), '\n');
+            const bool again = r && !append(r, i, LAYERS) && strstr(record_error(), want);
+            _exit(told && again && !record_finish(r, true) && strstr(record_error(), want) ? 0 : 1);
+        }
+        int status;
+        waitpid(child, &status, 0);
+        cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%s: status %d", path, status);
+        cr_expect(progress->flushed > 10 && !exists(path), "%s: %lld cases fit", path, (long long)progress->flushed);
+        check_file(part, 0, progress->flushed, LAYERS);
+    }
+    if (mounted)
+        cr_expect(!system("umount small"));
+}
