@@ -152,7 +152,7 @@ static void backward_all(struct mhc *m, real *dphi, real *db, real *dalpha, void
     m->q = m->z + m->c->T * m->columns;
     char *history = (char *)(m->q + m->c->T * m->columns);
     history += -(uintptr_t)history % 64;
-    int64_t history_bytes = NAME(sinkhorn_history_bytes)(m->c);
+    int64_t history_bytes = m->identity ? 0 : NAME(sinkhorn_history_bytes)(m->c);
 #pragma omp parallel for schedule(dynamic)
     for (int64_t from = 0; from < m->c->T; from += BLOCK)
         backward_block(m, from, from + BLOCK < m->c->T ? from + BLOCK : m->c->T,
@@ -223,8 +223,7 @@ static int64_t mhc_work(const struct mhc_case *c) {
            omp_get_max_threads() * NAME(sinkhorn_history_bytes)(c);
 }
 static int64_t identity_work(const struct mhc_case *c) {
-    return (int64_t)sizeof(real) * c->T * 2 * column_count(c, true) + 64 +
-           omp_get_max_threads() * NAME(sinkhorn_history_bytes)(c);
+    return (int64_t)sizeof(real) * c->T * 2 * column_count(c, true) + 64;
 }
 
 /* Product, norm and aggregate; Sinkhorn is counted in its own row and small beside them. */
@@ -252,7 +251,7 @@ const struct mhc_row NAME(mhc_pre) = {
              {"pre", "Tn", MHC_COEF, MHC_OUT},
              {"post", "Tn", MHC_COEF, MHC_OUT},
              {"res", "Tnn", MHC_COEF, MHC_OUT}},
-    .supports = NAME(supports),
+    .supports = NAME(sinkhorn_supports),
     .save_bytes = mhc_save,
     .flops = pre_flops,
     .tolerance = NAME(tolerance),
@@ -292,7 +291,7 @@ const struct mhc_row NAME(mhc_backward) = {
              {"grad_phi", "DK", MHC_PARAM, MHC_OUT},
              {"grad_b", "K", MHC_PARAM, MHC_OUT},
              {"grad_alpha", "3", MHC_PARAM, MHC_OUT}},
-    .supports = NAME(supports),
+    .supports = NAME(sinkhorn_supports),
     .work_bytes = mhc_work,
     .flops = backward_flops,
     .tolerance = NAME(tolerance),

@@ -281,6 +281,12 @@ void NAME(sinkhorn_backward_tokens)(const struct mhc_case *p, const real *logits
 #undef CALL
 }
 
+bool NAME(sinkhorn_supports)(const struct mhc_case *c, const char **why) {
+    if (c->t_max < 1)
+        return *why = "t_max must be at least 1", false;
+    return NAME(supports)(c, why);
+}
+
 static int forward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
     (void)context, (void)queue, (void)save, (void)work;
     const real *logits = arg[0];
@@ -319,7 +325,7 @@ static double backward_flops(const struct mhc_case *c) {
 const struct mhc_row NAME(sinkhorn_forward) = {
     .name = "sinkhorn.forward",
     .args = {{"logits", "Tnn", MHC_COEF, MHC_IN}, {"res", "Tnn", MHC_COEF, MHC_OUT}},
-    .supports = NAME(supports),
+    .supports = NAME(sinkhorn_supports),
     .flops = forward_flops,
     .tolerance = NAME(tolerance),
     .run = forward,
@@ -330,7 +336,7 @@ const struct mhc_row NAME(sinkhorn_backward) = {
     .args = {{"logits", "Tnn", MHC_COEF, MHC_IN},
              {"grad_res", "Tnn", MHC_COEF, MHC_IN},
              {"grad_logits", "Tnn", MHC_COEF, MHC_OUT}},
-    .supports = NAME(supports),
+    .supports = NAME(sinkhorn_supports),
     .work_bytes = work_bytes,
     .flops = backward_flops,
     .tolerance = NAME(tolerance),

@@ -10,5 +10,6 @@ void NAME(sinkhorn_tokens)(const struct mhc_case *, const real *logits, int64_t 
 void NAME(sinkhorn_backward_tokens)(const struct mhc_case *, const real *logits, int64_t stride, const real *grad_res,
                                     real *grad_logits, int64_t from, int64_t to, void *history);
 int64_t NAME(sinkhorn_history_bytes)(const struct mhc_case *);
+bool NAME(sinkhorn_supports)(const struct mhc_case *, const char **why);
 
 #endif

@@ -1,31 +1,34 @@
 # Gains against layer: forward above, backward below; HC left on a logarithmic axis, mHC right on a linear one.
-# Loaded by single_gain.gp and composite_gain.gp, which set CSV, FORWARD, BACKWARD and REFERENCES.
+# Loaded by single_gain.gp and composite_gain.gp, which set CSV, FORWARD, BACKWARD, LINEAR (range of the linear axis) and PAPER.
 HC = sum [k = 1:LINES] BLOCK[k] < 3
 MHC = LINES - HC
-KEY = 0.36 * (HC > MHC ? HC : MHC) + 0.15
+KEY = 0.39 * (HC > MHC ? HC : MHC) + 0.2
 ROWS = 3.4
-HEIGHT = KEY + 2 * ROWS + 1.2
+HEIGHT = KEY + 2 * ROWS + 1.35
 load HERE . 'house.gp'
 
 set multiplot
 set xrange [0:LAYERS]
-set key top left
+STEP = ceil(LAYERS / 7.0)
 do for [family = 1:2] {
     first = family == 1 ? 1 : HC + 1
     last = family == 1 ? HC : LINES
     if (first > last) { continue }
-    left = (family == 2 && HC ? 8.5 : 0) + 1.45
+    left = (family == 2 && HC ? 8.5 : 0) + 1.65
+    if (family == 1) { set logscale y; set format y '10^{%L}'; set yrange [*:*] noextend } \
+    else { unset logscale y; set format y '%g'; eval 'set yrange ' . LINEAR }
     do for [row = 1:2] {
-        eval panel(left, KEY + (row - 1) * (ROWS + 0.3), left + 6.8, KEY + (row - 1) * (ROWS + 0.3) + ROWS)
+        top = KEY + (row - 1) * (ROWS + 0.3)
+        eval panel(left, top, left + 6.6, top + ROWS)
         NAME = row == 1 ? 'forward' : 'backward'
-        set ylabel (row == 1 ? FORWARD : BACKWARD) offset (family == 1 ? 0.2 : 0.8), 0 textcolor rgb INK
+        set ylabel (row == 1 ? FORWARD : BACKWARD) offset (family == 1 ? 0.8 : 1.2), 0 textcolor rgb INK
         if (row == 1) { set key at screen X(left - 0.2), Y(0.1) top left; set format x ''; unset xlabel } \
         else { unset key; set format x '%g'; set xlabel 'layer l' offset 0, 0.6 textcolor rgb INK }
-        if (family == 1) { set logscale y; set format y '10^{%L}'; set yrange [*:*] } \
-        else { unset logscale y; set format y '%g'; set yrange [0:2.5<*] }
-        REFERENCE = !REFERENCES ? NaN : family == 1 ? 3000 : row == 2 ? 1.6 : NaN
+        REFERENCE = !PAPER ? NaN : family == 1 ? 3000 : row == 2 ? 1.6 : NaN
         if (REFERENCE == REFERENCE) {
-            set label 1 sprintf('paper: about %g', REFERENCE) at graph 0.99, first REFERENCE right offset 0, 0.45 textcolor rgb '#606060' front
+            set label 1 sprintf('paper: about %g', REFERENCE) at graph (row == 1 ? 0.02 : 0.98), first REFERENCE \
+                offset 0, 0.5 textcolor rgb '#606060' front
+            if (row == 1) { set label 1 left } else { set label 1 right }
         }
         plot 1 with lines lc rgb PALE lw 1 notitle, \
             REFERENCE with lines lc rgb '#606060' lw 1 dt (6, 4) notitle, \
@@ -34,7 +37,10 @@ do for [family = 1:2] {
             for [k = first:last] DATA . CSV using (of_line(k, 'layer')):(column(NAME . '_abs_median')) \
                 with lines lc rgb colour(BLOCK[k], RANK[k]) lw 0.8 dt (4, 3) notitle, \
             for [k = first:last] DATA . CSV using (of_line(k, 'layer')):(column(NAME . '_sum_median')) \
-                with linespoints lc rgb colour(BLOCK[k], RANK[k]) lw 1.5 pt point(BLOCK[k], RANK[k]) pi ceil(LAYERS / 8.0) title LABEL[k], \
+                with lines lc rgb colour(BLOCK[k], RANK[k]) lw 1.5 notitle, \
+            for [k = first:last] DATA . CSV using (column('layer')):(marked(k, NAME . '_sum_median')) \
+                with points lc rgb colour(BLOCK[k], RANK[k]) pt point(BLOCK[k], RANK[k]) notitle, \
+            for [k = first:last] keyentry with linespoints lc rgb colour(BLOCK[k], RANK[k]) lw 1.5 pt point(BLOCK[k], RANK[k]) title LABEL[k], \
             for [k = first:last] DATA . CSV using (of_line(k, 'layer')):(overflow(k, NAME . '_sum')) axes x1y2 \
                 with points lc rgb colour(BLOCK[k], RANK[k]) pt 8 ps 0.8 notitle
         unset label

@@ -12,10 +12,10 @@ set datafile columnheaders
 WIDTH = WIDE ? 17.0 : 8.5
 ROW = 0.33
 PLOT_HEIGHT = HEIGHT
-HEIGHT = PLOT_HEIGHT + ROW * CAPTION_ROWS + 0.15
+HEIGHT = PLOT_HEIGHT + ROW * CAPTION_ROWS + 0.2
 if (TERM eq '') TERM = 'dumb'
 if (TERM eq 'svg') set terminal svg size WIDTH * 37.795, HEIGHT * 37.795 font 'sans-serif,9.4' background '#ffffff'
-if (TERM eq 'png') set terminal pngcairo size WIDTH * 118.11, HEIGHT * 118.11 font 'sans-serif,7.05' fontscale 4.167 linewidth 3.125 pointscale 3.125 background '#ffffff'
+if (TERM eq 'png') set terminal pngcairo size WIDTH * 118.11, HEIGHT * 118.11 font 'sans-serif,7.05' fontscale 3.125 linewidth 3.125 pointscale 3.125 background '#ffffff'
 if (TERM eq 'pdf') set terminal pdfcairo size WIDTH cm, HEIGHT cm font 'sans-serif,7.05' fontscale 1 linewidth 0.75 pointscale 0.75 background '#ffffff'
 if (TERM eq 'dumb') set terminal dumb size (COLUMNS eq '' ? 100 : COLUMNS + 0), 48
 if (TERM ne 'dumb') set output OUT
@@ -35,7 +35,7 @@ PALE = '#909090'
 set border 3 lc rgb PALE lw 0.75
 set tics nomirror out scale 0.5 textcolor rgb INK
 set grid lc rgb '#e4e4e4' lw 0.5 lt 1 dt 1 back
-set key noenhanced Left reverse samplen 2.2 spacing 1.0 textcolor rgb INK font ',' . (TERM eq 'svg' ? 9.4 : 7.05)
+set key noenhanced Left reverse samplen 2.2 spacing 1.0 textcolor rgb INK font ',' . (TERM eq 'svg' ? '9.4' : '7.05')
 set style fill transparent solid 0.2 noborder
 set pointsize 0.45
 set xtics offset 0, 0.3
@@ -52,6 +52,8 @@ set bmargin at screen %f", X(left), Y(top), X(right), Y(bottom))
 
 # The value of a column in the rows of one line; lines are blocks of rows.
 of_line(k, name) = column('line') == k ? column(name) : NaN
+# Every STEP layers a mark, those of the lines beside one another so that lines that coincide can be told apart.
+marked(k, name) = column('line') == k && int(column('layer') - 1 + k * STEP / LINES) % STEP == 0 ? column(name) : NaN
 # Overflow: open triangles at the upper edge, on an axis of their own.
 overflow(k, name) = column('line') == k && column(name . '_overflow') == 1 ? 0.985 : NaN
 set y2range [0:1]

@@ -2,7 +2,8 @@
 DATA = ARG1; TERM = ARG2; OUT = ARG3; COLUMNS = ARG4; HERE = ARG0[1:strlen(ARG0) - strlen('single_gain.gp')]
 load DATA . '/single_gain.gp'
 CSV = '/single_gain.csv'
-FORWARD = 'forward gain, H_l'
-BACKWARD = 'backward gain, H_l'
-REFERENCES = 0
+FORWARD = 'forward gain of H_l'
+BACKWARD = 'backward gain of H_l'
+LINEAR = '[0.9:1.2<*]'
+PAPER = 0
 load HERE . 'gain.gp'

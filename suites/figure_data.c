@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* In pixels of 1/96 inch a character of the 7 pt caption is about 5.4 wide; 8.5 cm are 321 of them. */
-enum { NARROW_COLUMNS = 56, WIDE_COLUMNS = 116 };
+/* In pixels of 1/96 inch a character of the 7 pt caption is about 5.2 wide; 8.5 cm are 321 of them. */
+enum { NARROW_COLUMNS = 59, WIDE_COLUMNS = 120 };
 
 /* ---- choosing lines ---- */
 
@@ -39,7 +39,7 @@ int64_t likeness(const struct params *p, const struct param *a, const struct par
         const char *name;
         bool like;
     } marks[] = {{"depth", p->depth == 60},
-                 {"streams", p->streams == 4 || p->block == BLOCK_RESNET},
+                 {"streams", p->streams == 4},
                  {"t-max", p->t_max == 20},
                  {"round", p->rounding == ROUND_NONE},
                  {"init", p->init == INIT_LATENT}};
@@ -130,7 +130,8 @@ void lines_by_layer(const struct figure_source *source, const char *curve, unsig
         if (!recorded[k])
             continue;
         int64_t better = best ? likeness(&group->p, NULL, NULL) - likeness(&best->p, NULL, NULL) : 1;
-        if (better > 0 || (better == 0 && group->count > best->count))
+        if (better > 0 || (better == 0 && (group->count > best->count ||
+                                           (group->count == best->count && group->p.depth > best->p.depth))))
             best = group;
     }
     /* The nearest to the paper's stack first, then what is merely as deep and as wide. */

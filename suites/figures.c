@@ -80,12 +80,13 @@ static enum figure_outcome layers_figure(const struct figure_source *source, con
     snprintf(text, sizeof text, "%s %s.", statement, shared);
     bool good = layers_data(source, name, &lines, measures, count, why, why_size);
     if (good) {
+        const struct params *last = &source->groups->group[lines.line[lines.count - 1].groups[0]].p;
         FILE *file = settings_open(source, name);
         put_lines(file, &lines);
         put_caption(file, source, blocks == ALL_BLOCKS || both_families(&lines), text);
         if (file)
-            fprintf(file, "PAPER = %d\nLAYERS = %lld\n", of_paper(source, &lines),
-                    (long long)source->groups->group[lines.line[0].groups[0]].p.depth);
+            fprintf(file, "PAPER = %d\nLAYERS = %lld\nSTREAMS = %lld\n", of_paper(source, &lines), (long long)last->depth,
+                    (long long)last->streams);
         good = data_close(file, source, name, why, why_size);
     }
     lines_release(&lines);

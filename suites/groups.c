@@ -72,6 +72,17 @@ static void find_variation(const struct groups *g, int64_t from, int64_t to, boo
     }
 }
 
+static bool add_case(struct group *group, int64_t index) {
+    if ((group->count & (group->count - 1)) == 0) { /* room doubles */
+        int64_t *grown = realloc(group->cases, (size_t)(group->count ? 2 * group->count : 1) * sizeof *grown);
+        if (!grown)
+            return false;
+        group->cases = grown;
+    }
+    group->cases[group->count++] = index;
+    return true;
+}
+
 bool groups_read(struct record_reader *reader, struct groups *g, char *why, size_t why_size) {
     const char *const *keys = record_texts(reader, "key"), *const *status = record_texts(reader, "status");
     int64_t count = record_count(reader), last = 0;
@@ -88,15 +99,14 @@ bool groups_read(struct record_reader *reader, struct groups *g, char *why, size
             if (grown) {
                 g->group = grown;
                 group = &grown[g->count++];
-                *group = (struct group){.label = strdup(label), .cases = malloc((size_t)count * sizeof(int64_t))};
+                *group = (struct group){.label = strdup(label)};
                 params_of(reader, i, &group->p);
             }
         }
         free(label);
-        if (!group || !group->label || !group->cases)
+        if (!group || !group->label || !add_case(group, i))
             return snprintf(why, why_size, "out of memory"), false;
         last = group - g->group;
-        group->cases[group->count++] = i;
     }
     find_variation(g, 0, g->count, g->varies);
     return true;

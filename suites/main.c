@@ -26,7 +26,7 @@ static const struct {
     {"show", show_command, true, "the result table of FILE.h5 beside the paper's numbers"},
     {"plot", plot_command, true, "the figures of FILE.h5 as SVG and PNG"},
     {"export", export_command, true, "FILE.h5 as CSV or JSON"},
-    {"verify", verify_command, true, "operations of a backend against the vectors of FILE.h5"},
+    {"verify", verify_command, false, "operations of a backend against the vectors of FILE.h5"},
     {"doctor", doctor_command, false, "what on this machine would spoil a measurement, and the remedy"},
     {"merge", merge_command, true, "join shards: OUT.h5 PART.h5..."},
 };

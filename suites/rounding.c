@@ -8,6 +8,8 @@ double round_to(enum rounding format, double x) {
         return x;
     if (format == ROUND_FP16 && fabs(x) < 0x1p-14)
         return nearbyint(x * 0x1p24) * 0x1p-24;
+    if (format == ROUND_BF16 && fabs(x) < 0x1p-126)
+        return nearbyint(x * 0x1p133) * 0x1p-133;
     int dropped = format == ROUND_BF16 ? 52 - 7 : 52 - 10;
     uint64_t bits, half = (uint64_t)1 << (dropped - 1);
     memcpy(&bits, &x, sizeof bits);

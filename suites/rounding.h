@@ -6,7 +6,7 @@
 
 #include "suites/params.h"
 
-/* x to the nearest bf16 or fp16 number, ties to even; fp16 has subnormals and overflows to Inf above 65504. */
+/* x to the nearest bf16 or fp16 number, ties to even; both have subnormals; fp16 overflows to Inf from 65520. */
 double round_to(enum rounding, double x);
 
 /* res [n][n] of logits [n][n], both [destination][source], by Eq. 9 with the column maximum taken off first. */

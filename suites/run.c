@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "build_info.h"
 #include "results/record.h"
 #include "suites/commands.h"
 #include "suites/provenance.h"
@@ -92,8 +93,18 @@ static struct record_column columns[64];
 static struct record_curve curves[MHC_METRICS * MHC_STATISTICS], summaries[2 * MHC_METRICS];
 static char curve_names[MHC_METRICS * MHC_STATISTICS][64], summary_names[2 * MHC_METRICS][64], summary_texts[2 * MHC_METRICS][160];
 
-/* The datasets of a record, from the tables of parameters and metrics. */
-static void describe(struct record_schema *schema) {
+static int curve_metric[MHC_METRICS * MHC_STATISTICS], curve_statistic[MHC_METRICS * MHC_STATISTICS], curve_count;
+
+/* The groups of curves that some case of a suite records. */
+static unsigned recorded_groups(const struct suite *s) {
+    unsigned groups = 0;
+    for (int64_t k = 0; k < s->count; k++)
+        groups |= s->cases[k].record == RECORD_CURVES ? (unsigned)s->cases[k].measure : 0;
+    return groups;
+}
+
+/* The datasets of a record, from the tables of parameters and metrics; curves that no case will have are left out. */
+static void describe(struct record_schema *schema, unsigned groups) {
     static const char *const units[2] = {"1", "log10(1)"};
     for (int k = 0; k < params_count; k++) {
         const struct param *p = &params_table[k];
@@ -104,8 +115,10 @@ static void describe(struct record_schema *schema) {
     for (int m = 0; m < MHC_METRICS; m++) {
         const struct mhc_metric_info *info = &mhc_metric_info[m];
         const char *unit = info->scale == MHC_LOG10 ? units[1] : info->unit;
-        for (int s = 0; s < MHC_STATISTICS; s++) {
-            int k = m * MHC_STATISTICS + s;
+        for (int s = 0; s < MHC_STATISTICS && groups & (unsigned)info->group; s++) {
+            int k = curve_count++;
+            curve_metric[k] = m;
+            curve_statistic[k] = s;
             snprintf(curve_names[k], sizeof curve_names[k], "%s%s", info->name, mhc_statistic_suffix[s]);
             curves[k] = (struct record_curve){curve_names[k], unit, info->long_name};
         }
@@ -118,7 +131,7 @@ static void describe(struct record_schema *schema) {
         }
     }
     *schema = (struct record_schema){.columns = columns, .column_count = params_count, .curves = curves,
-                                     .curve_count = MHC_METRICS * MHC_STATISTICS, .summaries = summaries,
+                                     .curve_count = curve_count, .summaries = summaries,
                                      .summary_count = 2 * MHC_METRICS};
 }
 
@@ -141,9 +154,9 @@ static bool append(struct record *record, const struct params *p, const char *ke
         const double *mean = r->curves.curve[m][MHC_MEAN];
         scalars[2 * m] = mean ? mhc_curve_max(mean, r->L) : NAN;
         scalars[2 * m + 1] = mean ? mean[r->L - 1] : NAN;
-        for (int s = 0; s < MHC_STATISTICS; s++)
-            pointers[m * MHC_STATISTICS + s] = p->record == RECORD_CURVES ? r->curves.curve[m][s] : NULL;
     }
+    for (int k = 0; k < curve_count; k++)
+        pointers[k] = p->record == RECORD_CURVES ? r->curves.curve[curve_metric[k]][curve_statistic[k]] : NULL;
     struct record_case one = {.key = key, .status = r->reason[0] ? RECORD_FAILED : RECORD_DONE, .reason = r->reason,
                               .seconds = r->seconds, .layers = r->L, .streams = r->n, .values = values, .curves = pointers,
                               .summaries = scalars, .panels = r->panels, .panel_log10_scale = r->panels ? r->panel_log10_scale : NULL,
@@ -216,7 +229,7 @@ static int run_suite(const struct suite *s, const struct options *o, const char 
     if (code == EXIT_GOOD && stopped)
         code = EXIT_INTERRUPTED;
     if (code == EXIT_GOOD) {
-        describe(&schema);
+        describe(&schema, recorded_groups(s));
         schema.cases = (s->count + o->shards - 1) / o->shards;
         for (int64_t k = 0; k < s->count; k++) {
             schema.layers = s->cases[k].depth > schema.layers ? s->cases[k].depth : schema.layers;
@@ -225,6 +238,7 @@ static int run_suite(const struct suite *s, const struct options *o, const char 
         schema.facts = provenance_facts(&schema.fact_count);
         schema.command = command;
         schema.suite = s->text;
+        schema.program = "mhcbench " PROVENANCE_VERSION;
         struct record *record = record_create(path, &schema, o->resume, o->overwrite);
         if (!record) {
             worker_stop(&worker);

@@ -1,12 +1,12 @@
 #include "suites/suite.h"
 
-#include "results/record.h"
-
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "results/record.h"
 
 enum { MAX_WORDS = 256, MAX_AXES = 64, MAX_VALUES = 100000, KEY_SIZE = 2048 };
 #define MAX_CASES ((int64_t)2000000)

@@ -19,9 +19,9 @@ struct verify_line {
 
 enum { VERIFY_LINES = VECTOR_ARRAYS + VECTOR_EXTRAS };
 
-/* Compares one dataset: |got - want| <= max(atol, rtol scale), scale = the largest finite |want|; of `gain` the element's own
- * |want| (curves), the token's largest (singular values). NaN and Inf pass only where the same one is wanted. `own` is the
- * backend's tolerance, a share of scale, where that is larger than the file's; 0 in f64. */
+/* Compares one dataset: |got - want| <= max(atol, rtol scale), scale = the largest finite |want|; of `gain` the
+ * element's own (curves) or the token's largest (singular values). NaN and Inf pass only where the same one is wanted.
+ * `own` is the backend's tolerance, a share of scale, where that is larger than the file's; 0 in f64. */
 void verify_compare(const struct vector_case *, const struct vector_array *want, const double *got, double own,
                     struct verify_line *);
 

@@ -14,8 +14,8 @@
 /* Singular values below this share of a token's largest are rounding, and not compared. */
 #define SMALLEST_SINGULAR 1e-9
 
-/* Below f64, an array that is 0 in exact arithmetic holds the rounding of sums of ordinary numbers: its error is measured
- * against at least this. */
+/* Below f64, an array that is 0 in exact arithmetic holds the rounding of sums of ordinary numbers: its error is
+ * measured against at least this. */
 #define SMALLEST_SCALE 1e-3
 
 /* What came of a dataset of `out`. */

@@ -1,6 +1,7 @@
 #include "suites/worker.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
@@ -99,8 +100,10 @@ static bool start(struct worker *w, char *why, size_t why_size) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent)
             _exit(2);
-        dup2(down[0], 3);
-        dup2(up[1], 4);
+        /* Out of the way first: with 0-2 closed, the pipes may sit on 3 and 4 themselves. */
+        int in = fcntl(down[0], F_DUPFD, 16), out = fcntl(up[1], F_DUPFD, 16);
+        dup2(in, 3);
+        dup2(out, 4);
         for (int file = 5; file < 64; file++)
             close(file);
         /* Threads that wait by spinning starve each other on a machine with other work; a user's own choice stands. */

@@ -161,8 +161,8 @@ static inline struct mhc_case make_case(int library, int64_t T, int64_t n, int64
     return c;
 }
 
-/* Runs a row: inputs from the dictionary (drawn where absent), outputs into it. What a row keeps goes to `save`, freed by
- * the caller, where the other rows find it; NULL: nobody needs it. */
+/* Runs a row: inputs from the dictionary (drawn where absent), outputs into it. What a row keeps goes to `save`, freed
+ * by the caller, where the other rows find it; NULL: nobody needs it. */
 static inline void run_row(const struct mhc_row *row, const struct mhc_case *c, struct dictionary *d, uint64_t seed,
                            void **save) {
     void *bound[MHC_MAX_ARGS] = {0};

@@ -40,6 +40,87 @@ Test(closed_forms, mhc_coefficients) {
             }
 }
 
+/* --- coefficients as the texts have them --- */
+
+static double sigmoid(double x) {
+    return 1 / (1 + exp(-x));
+}
+
+/* mHC Eq. 7, 8, r over all nC (and V4's epsilon on pre), token by token; res is Sinkhorn of the logits. */
+static void check_mhc(int l, const struct mhc_case *c) {
+    int64_t n = c->n, C = c->C, K = n * n + 2 * n;
+    double eps = c->convention == MHC_V4 ? c->sinkhorn_eps : 0, tolerance = l == 0 ? 1e-13 : 1e-5;
+    struct dictionary d = {0};
+    run_named(libraries[l], "mhc.pre", c, &d, NULL);
+    run_named(libraries[l], "mhc.logits", c, &d, NULL);
+    struct dictionary maps = {0};
+    memcpy(put(&maps, "logits", c->T * n * n), lookup(&d, "logits"), (size_t)(c->T * n * n) * sizeof(double));
+    run_named(libraries[l], "sinkhorn.forward", c, &maps, NULL);
+    check_close(lookup(&d, "res"), lookup(&maps, "res"), c->T * n * n, tolerance, libraries[l]->name, "res");
+    const double *x = lookup(&d, "x"), *phi = lookup(&d, "phi"), *b = lookup(&d, "b"), *alpha = lookup(&d, "alpha");
+    for (int64_t t = 0; t < c->T; t++) {
+        double square = 0, want[MHC_MAX_STREAMS * (MHC_MAX_STREAMS + 2)];
+        for (int64_t k = 0; k < n * C; k++)
+            square += x[t * n * C + k] * x[t * n * C + k];
+        for (int64_t k = 0; k < K; k++) {
+            double product = 0;
+            for (int64_t e = 0; e < n * C; e++)
+                product += x[t * n * C + e] * phi[e * K + k];
+            product /= sqrt(square / (double)(n * C) + c->rms_eps);
+            double logit = alpha[k < n ? 0 : k < 2 * n ? 1 : 2] * product + b[k];
+            want[k] = k < n ? sigmoid(logit) + eps : k < 2 * n ? 2 * sigmoid(logit) : logit;
+        }
+        check_close(lookup(&d, "pre") + t * n, want, n, tolerance, libraries[l]->name, "pre");
+        check_close(lookup(&d, "post") + t * n, want + n, n, tolerance, libraries[l]->name, "post");
+        check_close(lookup(&d, "logits") + t * n * n, want + 2 * n, n * n, 10 * tolerance, libraries[l]->name,
+                    "logits");
+    }
+    forget(&maps);
+    forget(&d);
+}
+
+/* HC, Eq. 5: r of each stream; column i of res from stream i. */
+static void check_hc(int l, const struct mhc_case *c) {
+    int64_t n = c->n, C = c->C;
+    double tolerance = l == 0 ? 1e-13 : 1e-5;
+    struct dictionary d = {0};
+    run_named(libraries[l], "hc.pre", c, &d, NULL);
+    const double *alpha = lookup(&d, "alpha"), *theta_res = lookup(&d, "theta_res"), *b_res = lookup(&d, "b_res");
+    for (int64_t t = 0; t < c->T; t++)
+        for (int64_t i = 0; i < n; i++) {
+            const double *x = lookup(&d, "x") + (t * n + i) * C;
+            double square = 0, product[MHC_MAX_STREAMS + 2] = {0};
+            for (int64_t k = 0; k < C; k++) {
+                square += x[k] * x[k];
+                product[0] += lookup(&d, "theta_pre")[k] * x[k];
+                product[1] += lookup(&d, "theta_post")[k] * x[k];
+                for (int64_t a = 0; a < n; a++)
+                    product[2 + a] += theta_res[a * C + k] * x[k];
+            }
+            double r = sqrt(square / (double)C + c->rms_eps);
+            double pre = alpha[0] * tanh(product[0] / r) + lookup(&d, "b_pre")[i];
+            double post = alpha[1] * tanh(product[1] / r) + lookup(&d, "b_post")[i];
+            check_close(lookup(&d, "pre") + t * n + i, &pre, 1, tolerance, libraries[l]->name, "hc pre");
+            check_close(lookup(&d, "post") + t * n + i, &post, 1, tolerance, libraries[l]->name, "hc post");
+            for (int64_t a = 0; a < n; a++) {
+                double res = alpha[2] * tanh(product[2 + a] / r) + b_res[a * n + i];
+                check_close(lookup(&d, "res") + (t * n + a) * n + i, &res, 1, tolerance, libraries[l]->name, "hc res");
+            }
+        }
+    forget(&d);
+}
+
+Test(closed_forms, coefficients_follow_their_equations) {
+    for (int l = 0; l < LIBRARIES; l++)
+        for (int64_t n = 1; n <= 16; n++)
+            for (int v4 = 0; v4 < 2; v4++) {
+                struct mhc_case c = make_case(l, 67, n, 2 * n + 3, 20, v4 ? MHC_V4 : MHC_PAPER, v4 ? 1e-3 : 0);
+                c.rms_eps = v4 ? 1e-2 : 1e-6;
+                check_mhc(l, &c);
+                check_hc(l, &c);
+            }
+}
+
 /* Small integers times powers of two: every sum is exact in float, in any order, so the result must be, to the bit. */
 Test(closed_forms, exact_data) {
     for (int l = 0; l < LIBRARIES; l++)

@@ -1,0 +1,47 @@
+# Composite gain over two parameters of the ensemble, with the paper's gains as contours. Data: phase.csv, phase_contours.csv.
+DATA = ARG1; TERM = ARG2; OUT = ARG3; COLUMNS = ARG4; HERE = ARG0[1:strlen(ARG0) - strlen('phase.gp')]
+load DATA . '/phase.gp'
+CSV = DATA . '/phase.csv'
+CONTOURS = DATA . '/phase_contours.csv'
+TITLE = 0.55
+HEIGHT = TITLE + 5.2 + 1.1
+load HERE . 'house.gp'
+
+axis_text(name) = name eq 'w' ? "w, weight of each layer's own draw" : name eq 's' ? 's, weight of the shared draw' : \
+    name eq 'd' ? 'd, weight of the identity' : name eq 't-max' ? 'Sinkhorn iterations t_{max}' : name eq 'streams' ? 'streams n' : \
+    name eq 'depth' ? 'depth L (layers)' : name
+here(p, name) = column('panel') == p ? column(name) : NaN
+unset key
+unset grid
+set multiplot
+do for [p = 1:PANELS] {
+    left = (p - 1) * 8.5 + 1.35
+    hc = BLOCK[p] == 1
+    eval panel(left, TITLE, left + 5.5, TITLE + 5.2)
+    set label 1 (hc ? 'HC, forward gain' : 'mHC, backward gain') at graph 0, 1 offset 0, 0.6 textcolor rgb INK
+    set xlabel axis_text(X_NAME[p]) offset 0, 0.6 textcolor rgb INK
+    set ylabel axis_text(Y_NAME[p]) offset 1.2, 0 textcolor rgb INK
+    unset logscale
+    if (X_LOG[p]) { set logscale x }
+    if (Y_LOG[p]) { set logscale y }
+    set xrange [*:*] noextend
+    set yrange [*:*] noextend
+    set colorbox user origin screen X(left + 5.7), Y(TITLE + 5.2) size screen X(0.25), 1 - Y(5.2) front noborder
+    set cbtics scale 0.3 offset -0.8, 0 textcolor rgb INK
+    if (hc) { set logscale cb; set format cb '10^{%L}' } else { set format cb '%g' }
+    set cbrange [1:(HIGH[p] > 1.001 ? HIGH[p] : 1.001)]
+    edge = hc ? sqrt(HIGH[p]) : (1 + HIGH[p]) / 2 # contours are light on the dark half
+    plot CSV using (here(p, 'x')):(column('y')):(column('x_low')):(column('x_high')):(column('y_low')):(column('y_high')) \
+            with boxxyerror fs solid 1 noborder fc rgb MISSING, \
+        CSV using (here(p, 'x')):(column('y')):(column('x_low')):(column('x_high')):(column('y_low')):(column('y_high')):(column('median')) \
+            with boxxyerror fs solid 1 noborder fc palette, \
+        CSV using (column('overflow') == 1 ? here(p, 'x') : NaN):(column('y')) with points pt 8 ps 0.8 lc rgb INK, \
+        CONTOURS using (here(p, 'x0')):(column('y0')):(column('x1') - column('x0')):(column('y1') - column('y0')) \
+            with vectors nohead lw 3 lc rgb '#ffffff', \
+        CONTOURS using (here(p, 'x0')):(column('y0')):(column('x1') - column('x0')):(column('y1') - column('y0')) \
+            with vectors nohead lw 1.3 lc rgb '#c2452d', \
+        CONTOURS using (column('label') == 1 ? here(p, 'x0') : NaN):(column('y0')):(sprintf('%g', column('level'))) \
+            with labels boxed font ',' . (TERM eq 'svg' ? '9.4' : '7.05') textcolor rgb '#c2452d'
+    unset label
+}
+unset multiplot

@@ -1,0 +1,38 @@
+# What the streams do, layer by layer. Data: streams.csv.
+DATA = ARG1; TERM = ARG2; OUT = ARG3; COLUMNS = ARG4; HERE = ARG0[1:strlen(ARG0) - strlen('streams.gp')]
+load DATA . '/streams.gp'
+CSV = DATA . '/streams.csv'
+KEY = 0.39 * ((LINES + 2) / 3) + 0.2
+ROWS = 3.4
+HEIGHT = KEY + 2 * ROWS + 1.35
+load HERE . 'house.gp'
+
+array NAMES[4] = ['x_rms', 'grad_rms', 'similarity', 'rank']
+array TEXT[4] = ['RMS of x_l', 'RMS of gradient at x_l', 'stream similarity', 'effective rank']
+set multiplot
+unset mytics
+set xrange [0:LAYERS]
+STEP = ceil(LAYERS / 7.0)
+do for [p = 1:4] {
+    left = (p % 2 ? 0 : 8.5) + 1.65
+    top = KEY + (p > 2) * (ROWS + 0.3)
+    eval panel(left, top, left + 6.6, top + ROWS)
+    set ylabel TEXT[p] offset (p > 2 ? 1.2 : 0.8), 0 textcolor rgb INK
+    if (p == 1) { set key at screen X(1.4), Y(0.1) top left horizontal maxcols 3 width 4 } else { unset key }
+    if (p < 3) { set format x ''; unset xlabel; set logscale y; set format y '10^{%L}'; set yrange [*:*] } \
+    else { set format x '%g'; set xlabel 'layer l' offset 0, 0.6 textcolor rgb INK; unset logscale y; set format y '%g' }
+    if (p == 3) { set yrange [*<-0.2:1.1] }
+    if (p == 4) { set yrange [0:4.4<*]; if (STREAMS < 7) { set ytics 1 } }
+    plot (p < 3 ? NaN : p == 3 ? 0 : 1) with lines lc rgb PALE lw 1 notitle, \
+        for [k = 1:LINES] CSV using (of_line(k, 'layer')):(column(NAMES[p] . '_q10')):(column(NAMES[p] . '_q90')) \
+            with filledcurves lc rgb colour(BLOCK[k], RANK[k]) notitle, \
+        for [k = 1:LINES] CSV using (of_line(k, 'layer')):(column(NAMES[p] . '_median')) \
+            with lines lc rgb colour(BLOCK[k], RANK[k]) lw 1.5 notitle, \
+        for [k = 1:LINES] CSV using (column('layer')):(marked(k, NAMES[p] . '_median')) \
+            with points lc rgb colour(BLOCK[k], RANK[k]) pt point(BLOCK[k], RANK[k]) notitle, \
+        for [k = 1:LINES] keyentry with linespoints lc rgb colour(BLOCK[k], RANK[k]) lw 1.5 pt point(BLOCK[k], RANK[k]) title LABEL[k], \
+        for [k = 1:LINES] CSV using (of_line(k, 'layer')):(overflow(k, NAMES[p])) axes x1y2 \
+            with points lc rgb colour(BLOCK[k], RANK[k]) pt 8 ps 0.8 notitle
+    unset label
+}
+unset multiplot

@@ -1,0 +1,33 @@
+# What Sinkhorn iterations do: backward gain of the composite, and what is left of the columns' error. Data: t_max.csv.
+DATA = ARG1; TERM = ARG2; OUT = ARG3; COLUMNS = ARG4; HERE = ARG0[1:strlen(ARG0) - strlen('t_max.gp')]
+load DATA . '/t_max.gp'
+CSV = DATA . '/t_max.csv'
+KEY = 0.39 * LINES + 0.2
+ROWS = 3.4
+HEIGHT = KEY + (1 + HAS_column_error) * (ROWS + 0.3) + 0.85
+load HERE . 'house.gp'
+
+FLOOR = 1e-17 # half of the smallest error a float64 sum near 1 can have: where 0 is drawn
+floored(name) = column(name) < FLOOR ? FLOOR : column(name)
+set multiplot
+set logscale x
+do for [p = 1:1 + HAS_column_error] {
+    NAME = p == 1 ? 'backward' : 'column_error'
+    top = KEY + (p > 1) * (ROWS + 0.3)
+    eval panel(1.65, top, 8.25, top + ROWS)
+    set ylabel (p == 1 ? 'backward composite gain' : 'max |column sum − 1|') offset 0.8, 0 textcolor rgb INK
+    if (p == 1) { set key at screen X(1.4), Y(0.1) top left } else { unset key }
+    if (p == 1 && HAS_column_error) { set format x ''; unset xlabel } \
+    else { set format x '%g'; set xlabel 'Sinkhorn iterations t_{max}' offset 0, 0.6 textcolor rgb INK }
+    if (p == 2) { set logscale y; set format y '10^{%L}' } else { set yrange [0:2.5<*] }
+    if (p == 2) { set yrange [*:*] }
+    if (p == 1 && PAPER) { set label 1 'paper: about 1.6 at 20' at graph 0.02, first 1.6 left offset 0, -0.55 textcolor rgb '#606060' front }
+    plot (p == 1 ? 1 : NaN) with lines lc rgb PALE lw 1 notitle, \
+        (p == 1 && PAPER ? 1.6 : NaN) with lines lc rgb '#606060' lw 1 dt (6, 4) notitle, \
+        for [k = 1:LINES] CSV using (of_line(k, 't-max')):(floored(NAME . '_q10')):(floored(NAME . '_q90')) \
+            with filledcurves lc rgb colour(BLOCK[k], RANK[k]) notitle, \
+        for [k = 1:LINES] CSV using (of_line(k, 't-max')):(floored(NAME . '_median')) \
+            with linespoints lc rgb colour(BLOCK[k], RANK[k]) lw 1.5 dt RANK[k]+1 pt point(BLOCK[k], RANK[k]) title LABEL[k]
+    unset label
+}
+unset multiplot

@@ -1,0 +1,427 @@
+/* From the text of a suite to the random numbers of a case: parser, keys, ensembles, generator, short formats. */
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cpu_ref/philox.h"
+#include "suites/ensemble.h"
+#include "suites/rounding.h"
+#include "suites/stack.h"
+#include "suites/suite.h"
+
+/* --- parser --- */
+
+enum { WORDS = 64 };
+
+/* The words of a line, parted by blanks. */
+static int split(char *line, char **words) {
+    int count = 0;
+    for (char *word = strtok(line, " "); word && count < WORDS; word = strtok(NULL, " "))
+        words[count++] = word;
+    return count;
+}
+
+/* Cases of one line of options; fails the test where it cannot be read. */
+static struct suite read_line(const char *text) {
+    char line[4096], why[600] = "", *words[WORDS];
+    struct suite s;
+    snprintf(line, sizeof line, "%s", text);
+    int count = split(line, words);
+    cr_assert(suite_read(&s, NULL, words, count, why, sizeof why), "%s: %s", text, why);
+    return s;
+}
+
+/* The cases of a line as "a b, a b, ..." of two of their options. */
+static void expect_cases(const char *text, const char *first, const char *second, const char *want) {
+    struct suite s = read_line(text);
+    char got[4096] = "", value[PARAM_TEXT_SIZE];
+    const char *const names[2] = {first, second};
+    for (int64_t k = 0; k < s.count; k++)
+        for (int i = 0; i < 2 && names[i]; i++) {
+            params_text(&s.cases[k], params_find(names[i]), value, sizeof value);
+            size_t used = strlen(got);
+            snprintf(got + used, sizeof got - used, "%s%s", !used ? "" : i ? " " : ", ", value);
+        }
+    cr_expect_str_eq(got, want, "%s:\n  got    %s\n  wanted %s", text, got, want);
+    suite_release(&s);
+}
+
+Test(parser, lists_and_ranges) {
+    expect_cases("--depth 1:4:1", "depth", NULL, "1, 2, 3, 4");
+    expect_cases("--depth 8:512:x2", "depth", NULL, "8, 16, 32, 64, 128, 256, 512");
+    expect_cases("--depth 8:500:x2", "depth", NULL, "8, 16, 32, 64, 128, 256");
+    expect_cases("--depth 1:10:x1.5", "depth", NULL, "1, 2, 3, 5, 8");
+    expect_cases("--depth 5:5:1", "depth", NULL, "5");
+    expect_cases("--depth 3,1:2:1,7", "depth", NULL, "3, 1, 2, 7");
+    expect_cases("--w 0:0.6:0.05", "w", NULL, "0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6");
+    expect_cases("--w 0.001:1:x10", "w", NULL, "0.001, 0.01, 0.1, 1");
+    expect_cases("--d -4:-1:1", "d", NULL, "-4, -3, -2, -1");
+    expect_cases("--d -0.2:0.2:0.1", "d", NULL, "-0.2, -0.1, 0, 0.1, 0.2");
+    expect_cases("--d -1,2e3,+5,0x10", "d", NULL, "-1, 2000, 5, 16");
+    expect_cases("--depth=2,3", "depth", NULL, "2, 3");
+    expect_cases("--study=maps --block hc,mhc", "study", "block", "maps hc, maps mhc");
+    expect_cases("--recompute auto,keep,3", "recompute", NULL, "auto, keep, 3");
+    expect_cases("--measure gain+logit,mixing+gain", "measure", NULL, "gain+logit, gain+mixing");
+    expect_cases("--input a=b,c", "input", NULL, "a=b,c");
+    expect_cases("--block resnet,hc", "block", "streams", "resnet 1, hc 4");
+}
+
+Test(parser, products_pairs_and_repeats) {
+    expect_cases("--depth 1,2 --seed 1:3:1", "depth", "seed", "1 1, 1 2, 1 3, 2 1, 2 2, 2 3");
+    expect_cases("--d 0,12 --s 0,6 --zip d,s", "d", "s", "0 0, 12 6");
+    expect_cases("--d 0,12 --s 0,6 --seed 1,2 --zip d,s", "d", "seed", "0 1, 0 2, 12 1, 12 2");
+    expect_cases("--d 0,12 --seed 1,2 --s 0,6 --zip d,s", "s", "seed", "0 1, 0 2, 6 1, 6 2");
+    expect_cases("--d 0,12 --s 0,6 --w 1,2 --alpha 3,4 --zip d,s --zip w,alpha", "s", "alpha", "0 3, 0 4, 6 3, 6 4");
+    expect_cases("--d 0,12 --s 0,6 --zip d,s --d 5", "d", "s", "5 0, 5 6"); /* as an override does */
+    expect_cases("--depth 2,1 --depth 7,8", "depth", NULL, "7, 8");
+    struct suite s = read_line("--depth 2,3,2 --seed 1,1,1");
+    cr_expect(s.count == 2 && s.repeated == 7, "%lld cases and %lld repeated, wanted 2 and 7", (long long)s.count,
+              (long long)s.repeated);
+    suite_release(&s);
+}
+
+Test(parser, file_with_set_comments_and_overrides) {
+    char path[] = "/tmp/mhcbench-suite-XXXXXX", why[600];
+    int file = mkstemp(path);
+    const char text[] = "# a comment\n\nset --depth 3 --seed 7\r\n--block hc  --w 0.5 # and another\n"
+                        "\tset\t--depth 4\n--block mhc,hc\n--block hc --w 0.5 --depth 3";
+    char *overrides[] = {"--study", "maps", "--d=1"};
+    struct suite s;
+    cr_assert(write(file, text, sizeof text - 1) == sizeof text - 1);
+    close(file);
+    cr_assert(suite_read(&s, path, overrides, 3, why, sizeof why), "%s", why);
+    unlink(path);
+    cr_expect_str_eq(s.text, "--study maps --block hc --depth 3 --d 1 --w 0.5 --seed 7\n"
+                             "--study maps --block mhc --depth 4 --d 1 --seed 7\n"
+                             "--study maps --block hc --depth 4 --d 1 --seed 7\n", "got\n%s", s.text);
+    cr_expect(s.repeated == 1 && s.lines[0] == 4 && s.lines[1] == 6 && s.lines[2] == 6);
+    suite_release(&s);
+}
+
+static void expect_refused(const char *text, const char *reason) {
+    char line[8192], why[600] = "", *words[WORDS];
+    struct suite s;
+    snprintf(line, sizeof line, "%s", text);
+    int count = split(line, words);
+    bool good = suite_read(&s, NULL, words, count, why, sizeof why);
+    cr_expect(!good, "%s: was accepted", text);
+    cr_expect(strstr(why, reason), "%s: said `%s`, wanted `%s`", text, why, reason);
+    if (good)
+        suite_release(&s);
+}
+
+Test(parser, refusals) {
+    const char *const bad[][2] = {
+        {"--streams 0", "from 1 to 16"}, {"--streams 17", "from 1 to 16"}, {"--t-max 0", "from 1"}, {"--depth 0", "from 1"},
+        {"--depth 1.5", "whole number"}, {"--depth 99999999999999999999", "whole number"}, {"--depth 0x4", "whole number"},
+        {"--depth 4x", "whole number"}, {"--d nan", "a number from"}, {"--d inf", "a number from"}, {"--w -1", "a number from"},
+        {"--d 1e400", "a number from"}, {"--d 1,,2", "an empty value"}, {"--d 1,", "an empty value"}, {"--d=", "an empty value"},
+        {"--d", "needs a value"}, {"--d --w 1", "needs a value"}, {"--bogus 1", "unknown option --bogus"},
+        {"d 1", "not an option"}, {"-d 1", "not an option"}, {"--block foo", "one of resnet|hc"}, {"--block MHC", "one of"},
+        {"--block hc|mhc", "one of"}, {"--measure gain+", "joined by +"}, {"--measure foo", "joined by +"},
+        {"--d 1:2", "a range is"}, {"--d :2:1", "a range is"}, {"--d -1::1", "a range is"}, {"--d 1:2:", "a range is"},
+        {"--d 2:1:1", "rising"}, {"--d 1:2:0", "a range is"}, {"--d 1:2:-1", "a range is"}, {"--d 1:2:x1", "a range is"},
+        {"--d 0:2:x2", "a range is"}, {"--d 1:2:1:1", "a range is"}, {"--d nan:2:1", "a range is"}, {"--d 0:inf:1", "a range is"},
+        {"--seed 1:2:0.5", "whole numbers"}, {"--seed 0.5:2:1", "whole numbers"}, {"--d 0:1:1e-9", "more than 100000"},
+        {"--seed 1:100000:1 --depth 1:100:1", "cases on one line"}, {"--d 1,2 --s 1,2,3 --zip d,s", "differ in length"},
+        {"--d 1,2 --zip d,s", "not an option of this line"}, {"--zip d", "not an option of this line"},
+        {"--d 1,2 --s 1,2 --w 1,2 --zip d,s --zip s,w", "zipped already"}, {"--input a#b", "no blanks"},
+        {"--input=--x", "no --"}, {"--backend=", "characters"}, {"--input a\x01", "no blanks"},
+        {"--block resnet --study maps", "nothing to measure"}, {"--tokens 5 --sequence 2", "not a multiple"},
+        {"--recompute 61", "more than --depth"}, {"--recompute 0", "auto or keep"}, {"--study maps --width 8", "no meaning"},
+        {"--round bf16", "no meaning"}};
+    for (size_t k = 0; k < sizeof bad / sizeof *bad; k++)
+        expect_refused(bad[k][0], bad[k][1]);
+    char many[4200] = "--d 1:2:0.";
+    memset(many + strlen(many), '0', 200);
+    strcat(many, "1");
+    expect_refused(many, "a range is");
+}
+
+/* A value of a parameter drawn over its whole range, as text. */
+static void draw_value(const struct param *param, uint32_t number, uint64_t draw, char *text, size_t size) {
+    uint64_t bits = mhc_bits(4, number, 0, draw);
+    double share = mhc_uniform_of_bits(bits), value = param->least + share * (param->most - param->least);
+    int words = 1;
+    for (const char *c = param->words; c && *c; c++)
+        words += *c == '|';
+    if (param->type == PARAM_TEXT)
+        snprintf(text, size, "path/%llx=,.h5", (unsigned long long)bits);
+    else if (param->type == PARAM_REAL)
+        snprintf(text, size, "%.17g", bits % 4 ? value : ldexp(value, -(int)(bits % 900)));
+    else if (param->type == PARAM_INT && param->words)
+        snprintf(text, size, "%s", bits % 3 ? bits % 3 == 1 ? "auto" : "keep" : "1");
+    else if (param->type == PARAM_INT)
+        snprintf(text, size, "%.0f", fmax(param->least, floor(bits % 2 ? value : exp(share * log(param->most)))));
+    else if (param->type == PARAM_FLAGS) {
+        struct params p = {.measure = (int64_t)(1 + bits % 63)};
+        params_text(&p, param, text, size);
+    } else {
+        const char *at = param->words;
+        for (uint64_t skip = bits % (uint64_t)words; skip; skip--)
+            at = strchr(at, '|') + 1;
+        snprintf(text, size, "%.*s", (int)strcspn(at, "|"), at);
+    }
+}
+
+Test(parser, a_key_makes_its_case_again) {
+    int tried = 0;
+    for (uint64_t draw = 0; draw < 20000; draw++) {
+        struct params p;
+        char text[PARAM_TEXT_SIZE], key[2048], why[400];
+        params_defaults(&p);
+        for (int k = 0; k < params_count; k++) {
+            draw_value(&params_table[k], (uint32_t)k, draw, text, sizeof text);
+            cr_assert(params_set(&p, &params_table[k], text, why, sizeof why), "%s", why);
+        }
+        if (p.block == BLOCK_RESNET)
+            p.streams = 1;
+        p.sequence = draw % 2 ? 0 : p.tokens;
+        struct params standard, want = p;
+        params_defaults(&standard);
+        for (int k = 0; k < params_count; k++) /* a key leaves out what its study does not have */
+            if (!(params_table[k].studies >> p.study & 1))
+                memcpy((char *)&want + params_table[k].offset, (char *)&standard + params_table[k].offset,
+                       params_table[k].type == PARAM_TEXT ? PARAM_TEXT_SIZE : 8);
+        if (!params_check(&p, why, sizeof why))
+            continue;
+        params_key(&p, key, sizeof key);
+        struct suite s = read_line(key);
+        cr_assert(s.count == 1, "%lld cases of %s", (long long)s.count, key);
+        for (int k = 0; k < params_count; k++) {
+            const struct param *param = &params_table[k];
+            const void *a = (char *)&want + param->offset, *b = (char *)&s.cases[0] + param->offset;
+            cr_assert(param->type == PARAM_TEXT ? !strcmp(a, b) : !memcmp(a, b, 8), "--%s comes back different from %s",
+                      param->name, key);
+        }
+        suite_release(&s);
+        tried++;
+    }
+    cr_assert(tried > 10000, "only %d keys tried", tried);
+}
+
+/* --- ensembles --- */
+
+static struct params params_of(const char *line) {
+    struct suite s = read_line(line);
+    struct params p = s.cases[0];
+    suite_release(&s);
+    return p;
+}
+
+static double spread_of(const double *values, int64_t count) {
+    double sum = 0;
+    for (int64_t k = 0; k < count; k++)
+        sum += values[k] * values[k];
+    return sqrt(sum / (double)count);
+}
+
+Test(ensemble, draws_are_reproducible_and_shared_between_hc_and_mhc) {
+    double mhc[256], hc[256], again[256], other[256];
+    for (int64_t n = 1; n <= 16; n += 5)
+        for (int64_t layer = 0; layer < 3; layer++) {
+            char line[200];
+            snprintf(line, sizeof line, "--streams %lld --block mhc --d 12 --s 6 --w 0.5 --seed 3", (long long)n);
+            struct params p = params_of(line), q = p;
+            ensemble_static(&p, layer, mhc);
+            ensemble_static(&p, layer, again);
+            cr_expect(!memcmp(mhc, again, (size_t)(n * n) * 8), "the same seed draws different bits, n = %lld", (long long)n);
+            q.seed = 4;
+            ensemble_static(&q, layer, other);
+            for (int64_t k = 0; k < n * n; k++)
+                cr_expect(mhc[k] != other[k], "seeds 3 and 4 share element %lld", (long long)k);
+            p.block = BLOCK_HC;
+            ensemble_static(&p, layer, hc);
+            for (int64_t k = 0; k < n * n; k++) {
+                double one = k % (n + 1) == 0, error = fabs((mhc[k] - 12 * one) - (hc[k] - one));
+                cr_expect(error <= 1e-14, "n = %lld, element %lld: logits - d I is %.17g, map - I is %.17g", (long long)n,
+                          (long long)k, mhc[k] - 12 * one, hc[k] - one);
+            }
+            p.block = BLOCK_MHC;
+            p.convention = MHC_V4; /* [source][destination] */
+            ensemble_static(&p, layer, other);
+            for (int64_t k = 0; k < n * n; k++)
+                cr_expect(other[k] == mhc[k % n * n + k / n], "v4 is not the transpose at %lld", (long long)k);
+        }
+}
+
+Test(ensemble, sizes_of_the_draws) {
+    enum { N = 200000 };
+    static double values[N], two[N];
+    const struct {
+        const char *line, *name;
+        double want;
+    } parameter[] = {{"--phi 3 --streams 4 --width 25", "phi", 3 / sqrt(100)},
+                     {"--init mixed --phi 1 --streams 4 --width 25", "phi", sqrt(2.0 / (100 + N / 100))},
+                     {"--block hc --phi 3 --width 25", "theta_res", 3 / sqrt(25)},
+                     {"--width 400 --branch-gain 2", "w", 2 / sqrt(400)},
+                     {"--width 400 --hidden 100", "w_down", 1 / sqrt(100)},
+                     {"--width 400 --heads 2 --head-dim 8", "w_o", 1 / sqrt(16)},
+                     {"--alpha 0.25", "alpha", 0.25},
+                     {"--init gap --alpha 0.25", "alpha", 0},
+                     {"--branch mlp", "gain", 1}};
+    for (size_t k = 0; k < sizeof parameter / sizeof *parameter; k++) {
+        struct params p = params_of(parameter[k].line);
+        ensemble_parameter(&p, 1, parameter[k].name, N, values);
+        double got = spread_of(values, N), want = parameter[k].want;
+        cr_expect(!(fabs(got - want) > 0.01 * want), "%s %s: std %.4g, wanted %.4g", parameter[k].line, parameter[k].name, got, want);
+    }
+    struct params p = params_of("--study maps --s 2 --w 0 --seed 1"), q = p;
+    double shared[2][16], sum = 0;
+    for (q.seed = 1; q.seed <= 2000; q.seed++) { /* s: one draw for all layers */
+        ensemble_static(&q, 0, shared[0]);
+        ensemble_static(&q, 9, shared[1]);
+        cr_assert(!memcmp(shared[0], shared[1], sizeof shared[0]));
+        sum += spread_of(shared[0], 16) * spread_of(shared[0], 16);
+    }
+    cr_expect(!(fabs(sqrt(sum / 2000) - 2) > 0.04), "std of s Z_shared: %.4g, wanted 2", sqrt(sum / 2000));
+    ensemble_dynamic_draw(&p, 0, N, values);
+    ensemble_dynamic_draw(&p, 1, N, two);
+    double product = 0;
+    for (int64_t k = 0; k < N; k++)
+        product += values[k] * two[k] / N;
+    cr_expect(!(fabs(spread_of(values, N) - 1) > 0.01) && !(fabs(product) > 0.01), "std %g, correlation of layers %g",
+              spread_of(values, N), product);
+}
+
+Test(ensemble, text_becomes_tokens) {
+    struct params p = params_of("--tokens 6 --width 3");
+    double x[18], y[18];
+    char why[300] = "";
+    FILE *file = fopen(strcpy(p.input, "/tmp/mhcbench-input-test"), "wb");
+    fputs("abcabcd", file);
+    fclose(file);
+    cr_assert(ensemble_tokens(&p, x, why, sizeof why), "%s", why);
+    cr_expect(!memcmp(x, x + 9, 72) && memcmp(x, x + 3, 24) && memcmp(x, x + 6, 24), "equal bytes are equal tokens, and only those");
+    p.seed = 2;
+    cr_assert(ensemble_tokens(&p, y, why, sizeof why));
+    cr_expect(memcmp(x, y, sizeof x), "the table depends on the seed");
+    p.tokens = 8;
+    cr_expect(!ensemble_tokens(&p, x, why, sizeof why) && strstr(why, "has 7 bytes"), "%s", why);
+    unlink(p.input);
+    cr_expect(!ensemble_tokens(&p, x, why, sizeof why) && strstr(why, "No such file"), "%s", why);
+}
+
+/* --- generator --- */
+
+Test(philox, known_answers) { /* Random123, kat_vectors */
+    const struct {
+        uint32_t counter[4], key[2], want[4];
+    } known[] = {{{0}, {0}, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
+                 {{~0u, ~0u, ~0u, ~0u}, {~0u, ~0u}, {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
+                 {{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0},
+                  {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}}};
+    for (size_t k = 0; k < sizeof known / sizeof *known; k++) {
+        struct philox counter;
+        memcpy(counter.word, known[k].counter, sizeof counter.word);
+        struct philox got = philox4x32(counter, known[k].key[0], known[k].key[1]);
+        cr_expect(!memcmp(got.word, known[k].want, sizeof got.word), "vector %zu: %08x %08x %08x %08x", k, got.word[0],
+                  got.word[1], got.word[2], got.word[3]);
+    }
+}
+
+/* Phi(x) of either tail without cancellation. */
+static long double quantile_by_bisection(double p) {
+    long double low = -40, high = 40;
+    bool upper = p > 0.5;
+    long double tail = upper ? 1.0L - (long double)p : (long double)p; /* exact: p has 53 bits */
+    for (int k = 0; k < 200; k++) {
+        long double middle = (low + high) / 2, mass = erfcl((upper ? middle : -middle) / sqrtl(2)) / 2;
+        bool below = upper ? mass > tail : mass < tail;
+        *(below ? &low : &high) = middle;
+    }
+    return (low + high) / 2;
+}
+
+Test(philox, normal_quantile) {
+    double worst = 0, at = 0;
+    for (int k = 0; k < 20000; k++) {
+        double p = k < 10000 ? mhc_uniform_of_bits(mhc_bits(9, 0, 0, (uint64_t)k))
+                   : k < 19000 ? ldexp(mhc_uniform_of_bits(mhc_bits(9, 1, 0, (uint64_t)k)), -(k % 53))
+                               : 1 - ldexp(mhc_uniform_of_bits(mhc_bits(9, 2, 0, (uint64_t)k)), -(k % 50));
+        if (p <= 0x1p-54 || p >= 1 || fabs(p - 0.5) < 1e-12)
+            continue;
+        long double want = quantile_by_bisection(p);
+        double error = (double)fabsl((mhc_normal_quantile(p) - want) / want);
+        if (error > worst)
+            worst = error, at = p;
+    }
+    cr_expect(worst <= 2e-15, "relative error %.3g at p = %.17g", worst, at);
+    cr_expect(mhc_normal_quantile(0.5) == 0 && mhc_normal_quantile(0.25) == -mhc_normal_quantile(0.75));
+    const double ends[2] = {mhc_uniform_of_bits(0), mhc_uniform_of_bits(~(uint64_t)0)};
+    cr_expect(ends[0] > 0 && ends[1] < 1 && isfinite(mhc_normal_quantile(ends[0])) && isfinite(mhc_normal_quantile(ends[1])));
+}
+
+Test(philox, normals_have_the_right_moments) {
+    enum { N = 1 << 20 };
+    double sum[4] = {0};
+    for (uint64_t k = 0; k < N; k++) {
+        double z = mhc_normal(5, 6, 7, k);
+        sum[0] += z / N, sum[1] += z * z / N, sum[2] += z * z * z / N, sum[3] += z * z * z * z / N;
+    }
+    cr_expect(!(fabs(sum[0]) > 5e-3) && !(fabs(sum[1] - 1) > 7e-3) && !(fabs(sum[2]) > 2e-2) && !(fabs(sum[3] - 3) > 5e-2),
+              "moments %g %g %g %g", sum[0], sum[1], sum[2], sum[3]);
+}
+
+/* --- short formats --- */
+
+static double bf16_of(uint32_t bits) {
+    float value;
+    bits <<= 16;
+    memcpy(&value, &bits, sizeof value);
+    return (double)value;
+}
+
+static double fp16_of(uint32_t bits) {
+    int exponent = (int)(bits >> 10 & 31);
+    double mantissa = bits & 1023;
+    double value = exponent == 31 ? INFINITY : exponent ? ldexp(1 + mantissa / 1024, exponent - 15) : ldexp(mantissa, -24);
+    return value;
+}
+
+/* Every positive number of a format, the middles between neighbours and what lies next to those. */
+static void expect_rounding(enum rounding format, double (*value_of)(uint32_t), uint32_t from, uint32_t infinity) {
+    for (uint32_t bits = from; bits < infinity; bits++) {
+        double low = value_of(bits), high = bits + 1 < infinity ? value_of(bits + 1) : 2 * low - value_of(bits - 1);
+        double middle = low / 2 + high / 2, to_even = bits & 1 ? high : low;
+        if (bits + 1 == infinity) /* the next number would be the first that does not exist */
+            high = to_even = INFINITY;
+        const double pairs[][2] = {{low, low}, {middle, to_even}, {nextafter(middle, 0), low}, {nextafter(middle, INFINITY), high}};
+        for (int k = 0; k < 4; k++)
+            for (int sign = -1; sign <= 1; sign += 2) {
+                double got = round_to(format, sign * pairs[k][0]);
+                cr_assert(got == sign * pairs[k][1], "format %d: %.17g becomes %.17g, wanted %.17g", (int)format,
+                          sign * pairs[k][0], got, sign * pairs[k][1]);
+            }
+    }
+    cr_expect(isnan(round_to(format, NAN)) && round_to(format, INFINITY) == INFINITY && round_to(format, -1e300) == -INFINITY);
+    cr_expect(signbit(round_to(format, -0.0)));
+}
+
+Test(rounding, every_number_and_every_tie) {
+    expect_rounding(ROUND_BF16, bf16_of, 0, 0x7f80);
+    expect_rounding(ROUND_FP16, fp16_of, 0, 0x7c00);
+    cr_expect(round_to(ROUND_NONE, M_PI) == M_PI);
+    cr_expect(round_to(ROUND_FP16, 65519.99) == 65504 && round_to(ROUND_FP16, 65520) == INFINITY);
+}
+
+Test(rounding, sinkhorn_in_a_short_format) {
+    const double logits[4] = {0, 0, 0, 0}, steep[4] = {20, 0, 0, 20};
+    double res[4];
+    for (int format = ROUND_BF16; format <= ROUND_FP16; format++) {
+        rounded_sinkhorn((enum rounding)format, 2, 20, logits, res);
+        for (int k = 0; k < 4; k++)
+            cr_expect(res[k] == 0.5, "format %d: %g", format, res[k]);
+        rounded_sinkhorn((enum rounding)format, 2, 20, steep, res);
+        for (int k = 0; k < 4; k++)
+            cr_expect(res[k] == round_to((enum rounding)format, res[k]), "not a number of format %d: %.17g", format, res[k]);
+    }
+}
+
+Test(stack, recompute_rule) {
+    cr_expect(stack_recompute_rule(60, 4) == 6, "got %lld", (long long)stack_recompute_rule(60, 4));
+    cr_expect(stack_recompute_rule(1, 1) == 1 && stack_recompute_rule(1000, 16) == 30);
+}
