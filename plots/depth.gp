@@ -3,13 +3,15 @@ DATA = ARG1; TERM = ARG2; OUT = ARG3; COLUMNS = ARG4; HERE = ARG0[1:strlen(ARG0)
 load DATA . '/depth.gp'
 CSV = DATA . '/depth.csv'
 STREAMS = HAS_x_rms || HAS_grad_rms || HAS_grad_rms_max
-KEY = 0.39 * ((LINES + 2) / 3) + 0.2
+KEY = 0.35 * ((LINES + 2) / 3) + 0.2
 ROWS = 3.4
 HEIGHT = KEY + (1 + STREAMS) * (ROWS + 0.3) + 0.85
 load HERE . 'house.gp'
 
 array NAMES[4] = ['forward', 'backward', 'x_rms', HAS_grad_rms ? 'grad_rms' : 'grad_rms_max']
 array TEXT[4] = ['forward composite gain', 'backward composite gain', 'RMS of x_L', HAS_grad_rms ? 'RMS of gradient at x_1' : 'largest RMS of gradient']
+# Lines that coincide lie on one another as bands.
+width(block) = word('4.2 1.5 1.5 2.6 1.2', block + 1) + 0
 set multiplot
 set logscale x 2
 set logscale y
@@ -27,7 +29,7 @@ do for [p = 1:2 + 2 * STREAMS] {
         for [k = 1:LINES] CSV using (of_line(k, 'depth')):(column(NAMES[p] . '_q10')):(column(NAMES[p] . '_q90')) \
             with filledcurves lc rgb colour(BLOCK[k], RANK[k]) notitle, \
         for [k = 1:LINES] CSV using (of_line(k, 'depth')):(column(NAMES[p] . '_median')) \
-            with linespoints lc rgb colour(BLOCK[k], RANK[k]) lw 1.5 pt point(BLOCK[k], RANK[k]) title LABEL[k], \
+            with linespoints lc rgb colour(BLOCK[k], RANK[k]) lw width(BLOCK[k]) pt point(BLOCK[k], RANK[k]) title LABEL[k], \
         for [k = 1:LINES] CSV using (of_line(k, 'depth')):(overflow(k, NAMES[p])) axes x1y2 \
             with points lc rgb colour(BLOCK[k], RANK[k]) pt 8 ps 0.8 notitle
     unset label

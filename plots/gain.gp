@@ -2,7 +2,7 @@
 # Loaded by single_gain.gp and composite_gain.gp, which set CSV, FORWARD, BACKWARD, LINEAR (range of the linear axis) and PAPER.
 HC = sum [k = 1:LINES] BLOCK[k] < 3
 MHC = LINES - HC
-KEY = 0.39 * (HC > MHC ? HC : MHC) + 0.2
+KEY = 0.35 * (HC > MHC ? HC : MHC) + 0.2
 ROWS = 3.4
 HEIGHT = KEY + 2 * ROWS + 1.35
 load HERE . 'house.gp'

@@ -43,7 +43,8 @@ set ytics offset 0.4, 0
 set bars small
 
 # Perceptually even: lightness falls by equal steps. One for magnitudes, one for signed values about 0.
-set palette defined (0 '#f6f7e3', 1 '#c7e4b8', 2 '#86d2a5', 3 '#2ebda5', 4 '#00a1a7', 5 '#0082a1', 6 '#02618c', 7 '#2a4468', 8 '#292d3d')
+EVEN = "(0 '#f6f7e3', 1 '#c7e4b8', 2 '#86d2a5', 3 '#2ebda5', 4 '#00a1a7', 5 '#0082a1', 6 '#02618c', 7 '#2a4468', 8 '#292d3d')"
+set palette defined @EVEN
 SIGNED = "set palette defined (-4 '#1666aa', -3 '#5589bf', -2 '#89add3', -1 '#bdd1e6', 0 '#f8f4f2', 1 '#e3c8ba', 2 '#cd9d83', 3 '#b5734d', 4 '#9b4805')"
 MISSING = '#d8d8d8'
 

@@ -11,7 +11,11 @@ axis_text(name) = name eq 'w' ? "w, weight of each layer's own draw" : name eq '
     name eq 'd' ? 'd, weight of the identity' : name eq 't-max' ? 'Sinkhorn iterations t_{max}' : name eq 'streams' ? 'streams n' : \
     name eq 'depth' ? 'depth L (layers)' : name
 here(p, name) = column('panel') == p ? column(name) : NaN
+# Cells overlap those before them a little, or renderers leave seams.
+overlap(p, axis) = here(p, axis . '_low') - 0.04 * (column(axis . '_high') - column(axis . '_low'))
 unset key
+set style fill solid 1 noborder
+set style textbox opaque fc rgb '#ffffff' noborder margins 0.6, 0.6
 unset grid
 set multiplot
 do for [p = 1:PANELS] {
@@ -24,23 +28,22 @@ do for [p = 1:PANELS] {
     unset logscale
     if (X_LOG[p]) { set logscale x }
     if (Y_LOG[p]) { set logscale y }
-    set xrange [*:*] noextend
-    set yrange [*:*] noextend
+    set xrange [X_FROM[p]:X_TO[p]]
+    set yrange [Y_FROM[p]:Y_TO[p]]
     set colorbox user origin screen X(left + 5.7), Y(TITLE + 5.2) size screen X(0.25), 1 - Y(5.2) front noborder
     set cbtics scale 0.3 offset -0.8, 0 textcolor rgb INK
     if (hc) { set logscale cb; set format cb '10^{%L}' } else { set format cb '%g' }
     set cbrange [1:(HIGH[p] > 1.001 ? HIGH[p] : 1.001)]
-    edge = hc ? sqrt(HIGH[p]) : (1 + HIGH[p]) / 2 # contours are light on the dark half
-    plot CSV using (here(p, 'x')):(column('y')):(column('x_low')):(column('x_high')):(column('y_low')):(column('y_high')) \
-            with boxxyerror fs solid 1 noborder fc rgb MISSING, \
-        CSV using (here(p, 'x')):(column('y')):(column('x_low')):(column('x_high')):(column('y_low')):(column('y_high')):(column('median')) \
-            with boxxyerror fs solid 1 noborder fc palette, \
-        CSV using (column('overflow') == 1 ? here(p, 'x') : NaN):(column('y')) with points pt 8 ps 0.8 lc rgb INK, \
-        CONTOURS using (here(p, 'x0')):(column('y0')):(column('x1') - column('x0')):(column('y1') - column('y0')) \
+    plot CSV using (here(p, 'x')):(here(p, 'y')):(here(p, 'x_low')):(here(p, 'x_high')):(here(p, 'y_low')):(here(p, 'y_high')) \
+            with boxxyerror fc rgb MISSING, \
+        CSV using (here(p, 'x')):(here(p, 'y')):(overlap(p, 'x')):(here(p, 'x_high')):(overlap(p, 'y')):(here(p, 'y_high')):(here(p, 'median')) \
+            with boxxyerror fc palette, \
+        CSV using (column('overflow') == 1 ? here(p, 'x') : NaN):(here(p, 'y')) with points pt 8 ps 0.8 lc rgb INK, \
+        CONTOURS using (here(p, 'x0')):(here(p, 'y0')):(column('x1') - column('x0')):(column('y1') - column('y0')) \
             with vectors nohead lw 3 lc rgb '#ffffff', \
-        CONTOURS using (here(p, 'x0')):(column('y0')):(column('x1') - column('x0')):(column('y1') - column('y0')) \
+        CONTOURS using (here(p, 'x0')):(here(p, 'y0')):(column('x1') - column('x0')):(column('y1') - column('y0')) \
             with vectors nohead lw 1.3 lc rgb '#c2452d', \
-        CONTOURS using (column('label') == 1 ? here(p, 'x0') : NaN):(column('y0')):(sprintf('%g', column('level'))) \
+        CONTOURS using (column('label') == 1 ? here(p, 'x0') : NaN):(here(p, 'y0')):(sprintf('%g', column('level'))) \
             with labels boxed font ',' . (TERM eq 'svg' ? '9.4' : '7.05') textcolor rgb '#c2452d'
     unset label
 }

@@ -2,7 +2,7 @@
 DATA = ARG1; TERM = ARG2; OUT = ARG3; COLUMNS = ARG4; HERE = ARG0[1:strlen(ARG0) - strlen('streams.gp')]
 load DATA . '/streams.gp'
 CSV = DATA . '/streams.csv'
-KEY = 0.39 * ((LINES + 2) / 3) + 0.2
+KEY = 0.35 * ((LINES + 2) / 3) + 0.2
 ROWS = 3.4
 HEIGHT = KEY + 2 * ROWS + 1.35
 load HERE . 'house.gp'

@@ -4,7 +4,7 @@ load DATA . '/streams_n.gp'
 CSV = DATA . '/streams_n.csv'
 HC = sum [k = 1:LINES] BLOCK[k] < 3
 MHC = LINES - HC
-KEY = 0.39 * (HC > MHC ? HC : MHC) + 0.2
+KEY = 0.35 * (HC > MHC ? HC : MHC) + 0.2
 HEIGHT = KEY + 4.9 + 1.1
 load HERE . 'house.gp'
 

@@ -2,7 +2,7 @@
 DATA = ARG1; TERM = ARG2; OUT = ARG3; COLUMNS = ARG4; HERE = ARG0[1:strlen(ARG0) - strlen('t_max.gp')]
 load DATA . '/t_max.gp'
 CSV = DATA . '/t_max.csv'
-KEY = 0.39 * LINES + 0.2
+KEY = 0.35 * LINES + 0.2
 ROWS = 3.4
 HEIGHT = KEY + (1 + HAS_column_error) * (ROWS + 0.3) + 0.85
 load HERE . 'house.gp'
@@ -25,7 +25,7 @@ do for [p = 1:1 + HAS_column_error] {
     plot (p == 1 ? 1 : NaN) with lines lc rgb PALE lw 1 notitle, \
         (p == 1 && PAPER ? 1.6 : NaN) with lines lc rgb '#606060' lw 1 dt (6, 4) notitle, \
         for [k = 1:LINES] CSV using (of_line(k, 't-max')):(floored(NAME . '_q10')):(floored(NAME . '_q90')) \
-            with filledcurves lc rgb colour(BLOCK[k], RANK[k]) notitle, \
+            with filledcurves fs transparent solid 0.12 noborder lc rgb colour(BLOCK[k], RANK[k]) notitle, \
         for [k = 1:LINES] CSV using (of_line(k, 't-max')):(floored(NAME . '_median')) \
             with linespoints lc rgb colour(BLOCK[k], RANK[k]) lw 1.5 dt RANK[k]+1 pt point(BLOCK[k], RANK[k]) title LABEL[k]
     unset label

@@ -280,6 +280,17 @@ static bool is_standard(const struct params *p, const struct param *param) {
     return !strcmp(value, param->standard) && strcmp(param->name, "depth") && strcmp(param->name, "streams");
 }
 
+/* Whether a parameter changes anything in a block. */
+static bool concerns(const struct params *p, const struct param *param) {
+    static const char *const of_mhc[] = {"d", "t-max", "convention", "sinkhorn-eps"}, *const of_maps[] = {"s", "w", "init"};
+    bool maps = (HC_BLOCKS | MHC_BLOCKS) >> p->block & 1, concerned = param->studies >> p->study & 1;
+    for (size_t k = 0; k < sizeof of_mhc / sizeof *of_mhc; k++)
+        concerned &= p->block == BLOCK_MHC || strcmp(param->name, of_mhc[k]);
+    for (size_t k = 0; k < sizeof of_maps / sizeof *of_maps; k++)
+        concerned &= maps || strcmp(param->name, of_maps[k]);
+    return concerned && (p->block != BLOCK_RESNET || strcmp(param->name, "streams"));
+}
+
 void describe_lines(const struct figure_source *source, const struct lines *lines, const struct param *a, const struct param *b,
                     char *text, size_t size) {
     char all[400] = "", own[BLOCKS][400] = {""};
@@ -287,11 +298,11 @@ void describe_lines(const struct figure_source *source, const struct lines *line
     for (int p = 0; p < params_count; p++) {
         const struct param *param = &params_table[p];
         bool shared = !varies(source, lines, -1, param), told = false;
-        for (int k = lines->count; k-- > 0;) { /* from the end: a ResNet, which comes first, has an n of its own */
+        for (int k = 0; k < lines->count; k++) {
             const struct line *line = &lines->line[k];
             const struct params *values = params_of_line(source, line);
-            if (untold(param) || param == a || param == b || line->rank || is_standard(values, param) || (shared && told) ||
-                !(param->studies >> values->study & 1) || (!shared && varies(source, lines, line->block, param)))
+            if (untold(param) || param == a || param == b || line->rank || (shared && (told || is_standard(values, param))) ||
+                !concerns(values, param) || (!shared && varies(source, lines, line->block, param)))
                 continue;
             append_value(shared ? all : own[line->block], 400, values, param);
             told = true;

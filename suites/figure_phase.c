@@ -226,15 +226,14 @@ static void put_grid(FILE *file, int panel, const char *block, const struct grid
 }
 
 static void put_panel_settings(FILE *file, int panel, int block, const struct grid *g) {
-    double low = INFINITY, high = 0;
+    double high = 0;
     for (int k = 0; k < g->x.count * g->y.count; k++)
-        if (isfinite(g->gain[k])) {
-            low = fmin(low, g->gain[k]);
-            high = fmax(high, g->gain[k]);
-        }
+        high = isfinite(g->gain[k]) ? fmax(high, g->gain[k]) : high;
     fprintf(file, "BLOCK[%d] = %d; X_NAME[%d] = '%s'; Y_NAME[%d] = '%s'; X_LOG[%d] = %d; Y_LOG[%d] = %d\n", panel, block, panel,
             g->x.param->name, panel, g->y.param->name, panel, g->x.log, panel, g->y.log);
-    fprintf(file, "LOW[%d] = %.9g; HIGH[%d] = %.9g\n", panel, high > 0 ? low : 1.0, panel, high > 0 ? high : 1.0);
+    fprintf(file, "X_FROM[%d] = %.9g; X_TO[%d] = %.9g; Y_FROM[%d] = %.9g; Y_TO[%d] = %.9g; HIGH[%d] = %.9g\n", panel,
+            edge(&g->x, 0), panel, edge(&g->x, g->x.count), panel, edge(&g->y, 0), panel, edge(&g->y, g->y.count), panel,
+            high > 1 ? high : 1.0);
 }
 
 struct phase {
@@ -278,10 +277,11 @@ static bool write_phase(const struct figure_source *source, const char *name, co
              shared);
     file = settings_open(source, name);
     put_caption(file, source, phase->panels > 1, text);
+    static const char *const arrays[] = {"BLOCK", "X_NAME", "Y_NAME", "X_LOG", "Y_LOG", "X_FROM", "X_TO", "Y_FROM", "Y_TO", "HIGH"};
     if (file)
-        fprintf(file, "PANELS = %d\narray BLOCK[%d]\narray X_NAME[%d]\narray Y_NAME[%d]\narray X_LOG[%d]\narray Y_LOG[%d]\n"
-                      "array LOW[%d]\narray HIGH[%d]\n", phase->panels, phase->panels, phase->panels, phase->panels, phase->panels,
-                phase->panels, phase->panels, phase->panels);
+        fprintf(file, "PANELS = %d\n", phase->panels);
+    for (size_t k = 0; file && k < sizeof arrays / sizeof *arrays; k++)
+        fprintf(file, "array %s[%d]\n", arrays[k], phase->panels);
     for (int k = 0; file && k < phase->panels; k++)
         put_panel_settings(file, k + 1, phase->block[k], &phase->grid[k]);
     return data_close(file, source, name, why, size);

@@ -248,7 +248,7 @@ static int run_suite(const struct suite *s, const struct options *o, const char 
         if (!record_finish(record, good && !stopped) && good)
             good = (cannot("%s", record_error()), false);
         code = !good ? EXIT_CANNOT : stopped ? EXIT_INTERRUPTED : t.failed ? EXIT_CHECK_FAILED : EXIT_GOOD;
-        if (!o->quiet || code != EXIT_GOOD)
+        if (!o->quiet || code == EXIT_CHECK_FAILED || code == EXIT_INTERRUPTED)
             fprintf(stderr, "%s%lld of %lld cases%s in %s%s\n", stopped ? "\ninterrupted: " : "", (long long)(t.done + t.kept),
                     (long long)t.planned, t.failed ? ", some of them failed," : "", path,
                     code == EXIT_INTERRUPTED || code == EXIT_CANNOT ? ".part; --resume goes on from there" : "");
