@@ -5,4 +5,5 @@ CSV = '/composite_gain.csv'
 FORWARD = 'forward gain of H_l…H_1'
 BACKWARD = 'backward gain of H_L…H_l'
 LINEAR = '[0:2.5<*]'
+unset mytics
 load HERE . 'gain.gp'

@@ -10,7 +10,7 @@ load HERE . 'house.gp'
 
 SIZE = TERM eq 'svg' ? '9.4' : '7.05'
 entry(m, p, name) = column('model') == m && column('panel') == p && strcol('kind') eq 'entry' ? column(name) : NaN
-any(m, p, name) = column('model') == m && column('panel') == p ? column(name) : NaN
+
 sums(m, p, name) = column('model') == m && column('panel') == p && strcol('kind') ne 'entry' ? column(name) : NaN
 unset key
 unset grid
@@ -34,15 +34,16 @@ do for [m = 1:MODELS] {
             set label 1 (hc ? sprintf('%s: colours from −max to +max |entry| of each matrix', BLOCK[m] == 1 ? 'HC' : 'static HC') : \
                 'mHC: colours from 0 to 1') at screen X(0.15), Y(top - 0.75) left textcolor rgb INK font ',' . SIZE
         }
-        set label 2 TITLE[q] at graph 0, 1 offset 0, 0.5 textcolor rgb INK font ',' . SIZE
-        if (n > 5) { set label 3 sprintf('largest |entry| %.3g', LARGEST[q]) at graph 1, 1 right offset 0, 0.5 textcolor rgb '#707070' font ',' . SIZE }
+        set label 2 TITLE[q] at graph 0, 1 offset 0, 0.75 textcolor rgb INK font ',' . SIZE
+        if (n > 5) { set label 3 sprintf('largest |entry| %.3g', LARGEST[q]) at graph 1, 1 right offset 0, 0.75 textcolor rgb '#707070' font ',' . SIZE }
         if (hc) { set cbrange [-LARGEST[q]:LARGEST[q]] } else { set cbrange [0:1] }
         plot CSV using (entry(m, p, 'column')):(entry(m, p, 'row')):(entry(m, p, 'column') - 0.5):(entry(m, p, 'column') + 0.5):\
                 (entry(m, p, 'row') - 0.5):(entry(m, p, 'row') + 0.5):(entry(m, p, 'value')) with boxxyerror fs solid 1 border rgb '#ffffff' fc palette, \
             CSV using (n > 5 ? NaN : entry(m, p, 'column')):(entry(m, p, 'row')):(strcol('text')):\
-                (abs(column('value')) > 0.6 * (hc ? LARGEST[q] : 1) ? 0xffffff : 0x303030) with labels font ',' . SIZE textcolor rgb variable, \
+                (abs(column('value')) > (hc ? 0.75 * LARGEST[q] : 0.6) ? 0xffffff : 0x303030) with labels font ',' . SIZE textcolor rgb variable, \
             CSV using (n > 5 ? NaN : sums(m, p, 'column') + 0.1 * (strcol('kind') eq 'row_sum')):\
-                (sums(m, p, 'row') + 0.1 * (strcol('kind') eq 'column_sum')):(strcol('text')) with labels font ',' . SIZE textcolor rgb '#707070'
+                (sums(m, p, 'row') + 0.1 * (strcol('kind') eq 'column_sum')):(strcol('text')) with labels font ',' . SIZE textcolor rgb '#707070', \
+            CSV using (n > 5 ? sums(m, p, 'column') : NaN):(sums(m, p, 'row')):(0.4):(0.4):(sums(m, p, 'value')) with boxxyerror fs solid 1 border rgb '#ffffff' fc palette
         unset label
     }
 }

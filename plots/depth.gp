@@ -21,7 +21,7 @@ do for [p = 1:2 + 2 * STREAMS] {
     left = (p % 2 ? 0 : 8.5) + 1.65
     top = KEY + (p > 2) * (ROWS + 0.3)
     eval panel(left, top, left + 6.6, top + ROWS)
-    set ylabel TEXT[p] offset 0.8, 0 textcolor rgb INK
+    eval y_label(TEXT[p], 0.8)
     if (p == 1) { set key at screen X(1.4), Y(0.1) top left horizontal maxcols 3 width 4 } else { unset key }
     if (p < 3 && STREAMS) { set format x ''; unset xlabel } \
     else { set format x '%g'; set xlabel 'depth L (layers)' offset 0, 0.6 textcolor rgb INK }

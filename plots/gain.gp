@@ -21,7 +21,7 @@ do for [family = 1:2] {
         top = KEY + (row - 1) * (ROWS + 0.3)
         eval panel(left, top, left + 6.6, top + ROWS)
         NAME = row == 1 ? 'forward' : 'backward'
-        set ylabel (row == 1 ? FORWARD : BACKWARD) offset (family == 1 ? 0.8 : 1.2), 0 textcolor rgb INK
+        eval y_label((row == 1 ? FORWARD : BACKWARD), (family == 1 ? 0.8 : 1.2))
         if (row == 1) { set key at screen X(left - 0.2), Y(0.1) top left; set format x ''; unset xlabel } \
         else { unset key; set format x '%g'; set xlabel 'layer l' offset 0, 0.6 textcolor rgb INK }
         REFERENCE = !PAPER ? NaN : family == 1 ? 3000 : row == 2 ? 1.6 : NaN

@@ -51,6 +51,9 @@ MISSING = '#d8d8d8'
 panel(left, top, right, bottom) = sprintf("set lmargin at screen %f; set tmargin at screen %f; set rmargin at screen %f; \
 set bmargin at screen %f", X(left), Y(top), X(right), Y(bottom))
 
+# A terminal cannot turn text: there the label lies in the plot.
+y_label(text, offset) = sprintf(TERM eq 'dumb' ? 'set label 99 "%s" at graph 0.03, 0.93' : 'set ylabel "%s" offset %f, 0 textcolor rgb INK', text, offset)
+
 # The value of a column in the rows of one line; lines are blocks of rows.
 of_line(k, name) = column('line') == k ? column(name) : NaN
 # Every STEP layers a mark, those of the lines beside one another so that lines that coincide can be told apart.

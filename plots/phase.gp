@@ -24,7 +24,7 @@ do for [p = 1:PANELS] {
     eval panel(left, TITLE, left + 5.5, TITLE + 5.2)
     set label 1 (hc ? 'HC, forward gain' : 'mHC, backward gain') at graph 0, 1 offset 0, 0.6 textcolor rgb INK
     set xlabel axis_text(X_NAME[p]) offset 0, 0.6 textcolor rgb INK
-    set ylabel axis_text(Y_NAME[p]) offset 1.2, 0 textcolor rgb INK
+    eval y_label(axis_text(Y_NAME[p]), 1.2)
     unset logscale
     if (X_LOG[p]) { set logscale x }
     if (Y_LOG[p]) { set logscale y }

@@ -17,7 +17,7 @@ do for [p = 1:4] {
     left = (p % 2 ? 0 : 8.5) + 1.65
     top = KEY + (p > 2) * (ROWS + 0.3)
     eval panel(left, top, left + 6.6, top + ROWS)
-    set ylabel TEXT[p] offset (p > 2 ? 1.2 : 0.8), 0 textcolor rgb INK
+    eval y_label(TEXT[p], (p > 2 ? 1.2 : 0.8))
     if (p == 1) { set key at screen X(1.4), Y(0.1) top left horizontal maxcols 3 width 4 } else { unset key }
     if (p < 3) { set format x ''; unset xlabel; set logscale y; set format y '10^{%L}'; set yrange [*:*] } \
     else { set format x '%g'; set xlabel 'layer l' offset 0, 0.6 textcolor rgb INK; unset logscale y; set format y '%g' }

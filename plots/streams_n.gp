@@ -11,6 +11,7 @@ load HERE . 'house.gp'
 set multiplot
 set xrange [*:*] noextend
 set offsets graph 0.03, graph 0.03, 0, 0
+set xtics 1
 set xlabel 'streams n' offset 0, 0.6 textcolor rgb INK
 do for [family = 1:2] {
     first = family == 1 ? 1 : HC + 1
@@ -20,7 +21,7 @@ do for [family = 1:2] {
     eval panel(left, KEY, left + 6.6, KEY + 4.9)
     set key at screen X(left - 0.2), Y(0.1) top left
     NAME = family == 1 ? 'forward' : 'backward'
-    set ylabel NAME . ' composite gain' offset (family == 1 ? 0.8 : 1.2), 0 textcolor rgb INK
+    eval y_label(NAME . ' composite gain', (family == 1 ? 0.8 : 1.2))
     if (family == 1) { set logscale y; set format y '10^{%L}'; set yrange [*:*] } \
     else { unset logscale y; set format y '%g'; set yrange [0:2.5<*] }
     plot 1 with lines lc rgb PALE lw 1 notitle, \

@@ -15,7 +15,7 @@ do for [p = 1:1 + HAS_column_error] {
     NAME = p == 1 ? 'backward' : 'column_error'
     top = KEY + (p > 1) * (ROWS + 0.3)
     eval panel(1.65, top, 8.25, top + ROWS)
-    set ylabel (p == 1 ? 'backward composite gain' : 'max |column sum − 1|') offset 0.8, 0 textcolor rgb INK
+    eval y_label((p == 1 ? 'backward composite gain' : 'max |column sum − 1|'), 0.8)
     if (p == 1) { set key at screen X(1.4), Y(0.1) top left } else { unset key }
     if (p == 1 && HAS_column_error) { set format x ''; unset xlabel } \
     else { set format x '%g'; set xlabel 'Sinkhorn iterations t_{max}' offset 0, 0.6 textcolor rgb INK }

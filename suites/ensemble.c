@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "cpu_ref/library.h"
 #include "cpu_ref/philox.h"
@@ -177,6 +179,20 @@ static bool text_tokens(const struct params *p, double *x0, char *why, size_t wh
     free(bytes);
     free(table);
     return good;
+}
+
+bool ensemble_check_input(const struct params *p, char *why, size_t why_size) {
+    struct stat file;
+    if (!p->input[0])
+        return true;
+    if (stat(p->input, &file) || access(p->input, R_OK))
+        return snprintf(why, why_size, "--input %s: %s", p->input, strerror(errno)), false;
+    if (!S_ISREG(file.st_mode))
+        return snprintf(why, why_size, "--input %s: not a file of bytes", p->input), false;
+    if (file.st_size < p->tokens)
+        return snprintf(why, why_size, "--input %s: has %lld bytes, --tokens asks for %lld", p->input, (long long)file.st_size,
+                        (long long)p->tokens), false;
+    return true;
 }
 
 bool ensemble_tokens(const struct params *p, double *x0, char *why, size_t why_size) {

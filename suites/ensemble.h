@@ -34,6 +34,8 @@ void ensemble_dynamic_draw(const struct params *, int64_t layer, int64_t count, 
 
 /* x0 [T][C]: gaussian, or bytes of a file through a seeded embedding table [256][C]. false: the file cannot serve, one line in `why`. */
 bool ensemble_tokens(const struct params *, double *x0, char *why, size_t why_size);
+/* Whether the file of --input can serve, without reading it: what a run asks before its first case. */
+bool ensemble_check_input(const struct params *, char *why, size_t why_size);
 void ensemble_output_gradient(const struct params *, double *grad_out);
 
 #endif

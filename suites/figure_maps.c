@@ -132,6 +132,7 @@ enum figure_outcome figure_composite_maps(const struct figure_source *source, co
     struct lines lines = {.count = 0};
     char text[TEXT_SIZE], shared[TEXT_SIZE / 2];
     int64_t indices[2];
+    bool wide = false; /* cells too small for numbers */
     int models = 0;
     if (!found[0] && !found[1])
         return snprintf(why, why_size, "no case of it has matrices recorded"), FIGURE_SKIPPED;
@@ -139,6 +140,7 @@ enum figure_outcome figure_composite_maps(const struct figure_source *source, co
     for (int k = 0; k < 2; k++) {
         if (!found[k])
             continue;
+        wide |= found[k]->p.streams > 5;
         indices[models] = found[k] - source->groups->group;
         lines.line[models] = (struct line){&indices[models], 1, (int)found[k]->p.block, 0, ""};
         if (file && !put_model(file, source, models + 1, found[k], said[models]))
@@ -149,8 +151,8 @@ enum figure_outcome figure_composite_maps(const struct figure_source *source, co
         return FIGURE_FAILED;
     describe_lines(source, &lines, NULL, NULL, shared, sizeof shared);
     char *seeds = strrchr(shared, ';'); /* one seed is shown: which */
-    snprintf(text, sizeof text, "Token mean of single maps and composites, row sums at the right, column sums below. %.*s; seed %lld.",
-             seeds ? (int)(seeds - shared) : 0, shared, (long long)record_ints(source->reader, "seed")[found[!found[0]]->cases[0]]);
+    snprintf(text, sizeof text, "Token mean of single maps and composites, row sums at the right, column sums below%s. %.*s; seed %lld.",
+             wide ? " (their colours end at those of the entries)" : "", seeds ? (int)(seeds - shared) : 0, shared, (long long)record_ints(source->reader, "seed")[found[!found[0]]->cases[0]]);
     file = settings_open(source, figure->name);
     put_caption(file, source, true, text);
     if (file)

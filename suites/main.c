@@ -48,7 +48,7 @@ static void help(FILE *out) {
 
 /* Output that did not arrive is an error, even if the disk said so only now. */
 static int finish(int code) {
-    if (fflush(stdout) || ferror(stdout))
+    if (code == EXIT_GOOD && (fflush(stdout) || ferror(stdout)))
         return cannot("standard output cannot be written");
     return code;
 }

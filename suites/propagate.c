@@ -123,7 +123,7 @@ static bool describe(const struct params *p, struct backend *b, struct stack_spe
 bool propagate_estimate(const struct params *p, double *needed, double *available, char *why, size_t why_size) {
     struct backend b = {0};
     struct stack_spec spec;
-    bool good = describe(p, &b, &spec, needed, available, why, why_size);
+    bool good = ensemble_check_input(p, why, why_size) && describe(p, &b, &spec, needed, available, why, why_size);
     if (b.library)
         backend_close(&b);
     return good;

@@ -47,7 +47,7 @@ static void write_all(const char *path, const void *bytes, size_t size) {
     cr_assert(file && fwrite(bytes, 1, size, file) == size && !fclose(file), "%s cannot be written", path);
 }
 
-static void write_text(const char *path, const char *text) {
+static inline void write_text(const char *path, const char *text) {
     write_all(path, text, strlen(text));
 }
 
@@ -90,7 +90,7 @@ __attribute__((format(printf, 1, 2))) static int sh(const char *format, ...) {
     } while (0)
 
 /* Exit 2 and exactly one line, with `part` in it. */
-static void expect_refusal(const char *command, const char *part) {
+static inline void expect_refusal(const char *command, const char *part) {
     int code = sh("%s", command);
     char *end = strchr(err, '\n');
     cr_expect(code == 2, "%s: exit %d instead of 2\n%s%s", command, code, out, err);
@@ -104,7 +104,7 @@ static bool exists(const char *path) {
 }
 
 /* The cases and curves of two files are the same, whatever their order and computing time. */
-static void expect_same_results(const char *a, const char *b) {
+static inline void expect_same_results(const char *a, const char *b) {
     GOOD("for f in %s %s; do"
          "  $M export $f | grep -v '^#' | cut -d, -f2-4,6- | sort >$f.cases &&"
          "  $M export $f --what curves | grep -v '^#' | cut -d, -f2- | sort >$f.curves || exit 1; done;"

@@ -64,8 +64,9 @@ Test(command, bad_options) {
         {"$M run --study maps --depth 3 --out /proc/x.h5", "/proc/x.h5"},
         {"$M run --study maps --depth 3 --out .", "no regular file"},
         {"$M run --input nosuch", "--input nosuch: No such file"},
-        {"$M run --input copy --tokens 100000000", "has"},
-        {"$M run --input .", "--input"},
+        {"$M run --input copy --tokens 100000000", "--tokens asks for 100000000"},
+        {"$M run --input .", "--input .: not a file of bytes"},
+        {"$M run --input /dev/zero", "not a file of bytes"},
         {"$M run --input 'a b'", "no blanks"},
         {"$M run --backend bogus", "backend bogus: not one of"},
         {"$M run --backend ./nosuch.so", "no such library"},
@@ -188,8 +189,8 @@ Test(command, bad_records) {
     write_schema("stranger.bad", "somebody/1.0");
     write_schema("hollow.bad", "mhcbench/1.0");
     GOOD("$M run --study maps --depth 3 --out kept.h5 -q && cp kept.h5 copy && ls *.bad | tr '\\n' ' '");
-    char names[4096], command[PATH_MAX], *rest = NULL;
-    snprintf(names, sizeof names, "%s nosuch.bad .", out);
+    char names[2048], command[PATH_MAX], *rest = NULL;
+    snprintf(names, sizeof names, "nosuch.bad . %.1000s", out);
     for (char *name = strtok_r(names, " \n", &rest); name; name = strtok_r(NULL, " \n", &rest)) {
         const char *const commands[] = {"show %s", "export %s", "export %s --what curves --format json", "plot %s --out figures",
                                         "merge x.h5 kept.h5 %s", "verify %s"};

@@ -1,0 +1,191 @@
+/* The command `plot`: the program draws small records of its own; files are looked at, pictures are for people. */
+#include <criterion/criterion.h>
+#include <ctype.h>
+#include <dirent.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char folder[] = "/tmp/mhcbench-plot-XXXXXX";
+static char said[1 << 16]; /* standard output and error of the last command */
+
+static const char *program(void) {
+    static char path[4096];
+    const char *name = getenv("MHCBENCH");
+    cr_assert(realpath(name ? name : "build/mhcbench", path), "no program %s: set MHCBENCH", name ? name : "build/mhcbench");
+    return path;
+}
+
+/* Runs a shell command in which @ is the program and % the folder; returns its exit code. */
+static int run(const char *text) {
+    char command[8192] = "";
+    for (size_t used = 0; *text; text++, used = strlen(command))
+        snprintf(command + used, sizeof command - used, *text == '@' ? "%s" : *text == '%' ? "%s" : "%.1s",
+                 *text == '@' ? program() : *text == '%' ? folder : text);
+    snprintf(command + strlen(command), sizeof command - strlen(command), " 2>&1");
+    FILE *pipe = popen(command, "r");
+    cr_assert(pipe);
+    said[fread(said, 1, sizeof said - 1, pipe)] = 0;
+    int status = pclose(pipe);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void good(const char *command) {
+    int code = run(command);
+    cr_assert(code == 0, "%s: exit %d, said: %s", command, code, said);
+}
+
+/* Exit 2 and one line that has `word` in it. */
+static void refused(const char *command, const char *word) {
+    int code = run(command);
+    const char *end = strchr(said, '\n');
+    cr_expect(code == 2, "%s: exit %d, want 2; said: %s", command, code, said);
+    cr_expect(end && !end[1] && strstr(said, word), "%s: want one line with \"%s\", got: %s", command, word, said);
+}
+
+static char *contents(const char *name, size_t *size) {
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *file = fopen(path, "rb");
+    cr_assert(file, "%s is not there", path);
+    char *text = malloc(1 << 24);
+    *size = fread(text, 1, (1 << 24) - 1, file);
+    text[*size] = 0;
+    fclose(file);
+    return text;
+}
+
+static void holds(const char *name, const char *word, bool wanted) {
+    size_t size;
+    char *text = contents(name, &size);
+    cr_expect((strstr(text, word) != NULL) == wanted, "%s: \"%s\" is %s", name, word, wanted ? "missing" : "there");
+    free(text);
+}
+
+static void start(void) {
+    cr_assert(mkdtemp(folder));
+}
+
+static void finish(void) {
+    run("rm -rf %");
+}
+
+/* Every figure of `out` that is named is there as SVG and PNG, whole. */
+static void figures_whole(const char *out, const char *const *names) {
+    for (; *names; names++) {
+        char path[4096];
+        size_t size;
+        snprintf(path, sizeof path, "%s/%s.svg", out, *names);
+        char *svg = contents(path, &size);
+        cr_expect(!strncmp(svg, "<?xml", 5) && strstr(svg, "</svg>") && strstr(svg, "<path"), "%s: not a whole SVG", path);
+        cr_expect(!strstr(svg, "nan") && !strstr(svg, "inf,"), "%s: a coordinate is not finite", path);
+        free(svg);
+        snprintf(path, sizeof path, "%s/%s.png", out, *names);
+        char *png = contents(path, &size);
+        cr_expect(size > 1000 && !memcmp(png, "\x89PNG\r\n\x1a\n", 8) && memmem(png + size - 12, 12, "IEND", 4),
+                  "%s: not a whole PNG, %zu bytes", path, size);
+        free(png);
+    }
+}
+
+/* Every CSV of a figures folder: provenance, a header, rows of as many fields, none of them nan or inf. */
+static void data_is_tidy(const char *out) {
+    char path[4096], name[4400];
+    snprintf(path, sizeof path, "%s/%s/data", folder, out);
+    DIR *dir = opendir(path);
+    cr_assert(dir, "%s", path);
+    int files = 0;
+    for (struct dirent *entry; (entry = readdir(dir));) {
+        if (!strstr(entry->d_name, ".csv"))
+            continue;
+        size_t size;
+        snprintf(name, sizeof name, "%s/data/%s", out, entry->d_name);
+        char *text = contents(name, &size), *rest = NULL;
+        int row = 0, columns = 0;
+        for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest), row++) {
+            int fields = 1;
+            bool quoted = false;
+            for (char *at = line; *at; at++) {
+                quoted ^= *at == '"';
+                fields += *at == ',' && !quoted;
+            }
+            columns = row == 1 ? fields : columns;
+            cr_expect(row ? *line != '#' : !strncmp(line, "# mhcbench ", 11), "%s:%d: %s", name, row + 1, line);
+            cr_expect(row < 1 || fields == columns, "%s:%d: %d fields, want %d", name, row + 1, fields, columns);
+            for (char *at = line; row > 1 && (at = strchr(at, ',')); at++)
+                cr_expect(strncasecmp(at, ",nan", 4) && strncasecmp(at, ",inf", 4) && strncasecmp(at, ",-inf", 5) &&
+                          strncasecmp(at, ",-nan", 5), "%s:%d: %s", name, row + 1, line);
+        }
+        cr_expect(row >= 2, "%s: %d lines", name, row);
+        free(text);
+        files++;
+    }
+    closedir(dir);
+    cr_expect(files > 0, "%s: no data", path);
+}
+
+TestSuite(plot, .init = start, .fini = finish, .timeout = 120);
+
+Test(plot, every_figure_of_a_stack) {
+    static const char *const all[] = {"single_gain", "composite_gain", "composite_maps", "depth", "streams", NULL};
+    good("@ run --block resnet,hc,hc-static,mhc,identity --depth 6,60 --width 8 --tokens 4 --seed 1:3:1 --out %/a.h5 -q");
+    good("@ plot %/a.h5");
+    cr_expect(strstr(said, "no t_max:") && strstr(said, "no phase:"), "%s", said);
+    figures_whole("figures", all);
+    data_is_tidy("figures");
+    holds("figures/data/composite_gain.gp", "PAPER = 1", true);
+    holds("figures/single_gain.svg", ">static HC<", true);
+    good("@ plot %/a.h5 --out %/again --format svg");
+    good("for f in %/figures/*.svg; do cmp $f %/again/$(basename $f) || exit 1; done");
+    good("@ plot %/a.h5 --out '%/|odd name' --figure depth --format=pdf");
+    holds("|odd name/depth.pdf", "%PDF", true);
+    good("@ plot %/a.h5 --figure depth --format dumb");
+    cr_expect(strstr(said, "identity HC") && strstr(said, "10^{0}"), "%s", said);
+}
+
+Test(plot, phase_t_max_streams_and_contours) {
+    static const char *const all[] = {"phase", "t_max", "streams_n", NULL};
+    good("printf '%%s\\n' 'set --study maps --alpha 0 --record summary --measure gain+mixing --depth 60' "
+         "'--block hc --s 0,0.1,0.2 --w 0,0.2,0.4,0.6 --seed 1:2:1' '--block mhc --d 12 --s 1,2,3 --w 0,1,2' "
+         "'--block mhc --d 12 --s 6 --t-max 1,5,20 --round none,bf16' '--block hc,mhc --s 0.5 --streams 2,4' | sed 's/%%//' > %/p.suite");
+    good("@ run %/p.suite --out %/p.h5 -q");
+    good("@ plot %/p.h5 --out %/p");
+    figures_whole("p", all);
+    data_is_tidy("p");
+    holds("p/data/phase.gp", "mHC: no 1.6", true);
+    holds("p/data/phase_contours.csv", "\n1,3000,", true);
+    holds("p/data/phase_contours.csv", "\n2,1.6,", false);
+    holds("p/data/t_max.csv", "round=bf16", true);
+}
+
+/* 10^310 and more is not a double: triangles, not numbers. */
+Test(plot, overflow_is_flagged) {
+    static const char *const all[] = {"composite_gain", NULL};
+    good("@ run --study maps --block hc,mhc --w 100000 --depth 100 --tokens 2 --seed 1:2:1 --out %/o.h5 -q");
+    good("@ plot %/o.h5 --out %/o");
+    figures_whole("o", all);
+    data_is_tidy("o");
+    holds("o/data/composite_gain.csv", ",,,,1,", true);
+}
+
+Test(plot, errors_are_one_line) {
+    good("@ run --study maps --block mhc --depth 3 --tokens 2 --seed 1 --record summary --out %/s.h5 -q");
+    refused("@ plot", "usage");
+    refused("@ plot %/none.h5", "none.h5");
+    refused("@ plot %/s.h5 --figure nonsense", "single_gain");
+    refused("@ plot %/s.h5 --figure depth", "depth");
+    refused("@ plot %/s.h5 --format gif", "svg");
+    refused("@ plot %/s.h5 --format svg,svg", "twice");
+    refused("@ plot %/s.h5 --wrong", "--wrong");
+    good("touch %/file");
+    refused("@ plot %/s.h5 --out %/file", "file");
+    refused("@ plot %/s.h5 --out /proc/none", "/proc/none");
+    int code = run("@ plot %/s.h5");
+    cr_expect(code == 2 && strstr(said, "nothing in it"), "exit %d: %s", code, said);
+    good("@ run --study maps --block mhc --depth 3 --tokens 2 --seed 1 --out %/c.h5 -q");
+    refused("mkdir -p %/empty && PATH=%/empty @ plot %/c.h5 --out %/c", "gnuplot-nox");
+}
