@@ -1,4 +1,5 @@
-# Single maps and composites with their row and column sums: the analogue of the paper's Fig. 8. Data: composite_maps.csv.
+# Single maps and composites with their row and column sums: the analogue of the paper's Fig. 8.
+# Data: composite_maps.csv.
 DATA = ARG1; TERM = ARG2; OUT = ARG3; COLUMNS = ARG4; HERE = ARG0[1:strlen(ARG0) - strlen('composite_maps.gp')]
 load DATA . '/composite_maps.gp'
 CSV = DATA . '/composite_maps.csv'
@@ -31,19 +32,26 @@ do for [m = 1:MODELS] {
         top = (m - 1) * (TOP + 2 * STEP_Y) + TOP + (p > 3) * STEP_Y + 0.35
         eval panel(left, top, left + 5.5, top + TALL)
         if (p == 1) {
-            set label 1 (hc ? sprintf('%s: colours from −max to +max |entry| of each matrix', BLOCK[m] == 1 ? 'HC' : 'static HC') : \
-                'mHC: colours from 0 to 1') at screen X(0.15), Y(top - 0.75) left textcolor rgb INK font ',' . SIZE
+            set label 1 (!hc ? 'mHC: colours from 0 to 1' : \
+                (BLOCK[m] == 1 ? 'HC' : 'static HC') . ': colours from −max to +max |entry| of each matrix') \
+                at screen X(0.15), Y(top - 0.75) left textcolor rgb INK font ',' . SIZE
         }
         set label 2 TITLE[q] at graph 0, 1 offset 0, 0.75 textcolor rgb INK font ',' . SIZE
-        if (n > 5) { set label 3 sprintf('largest |entry| %.3g', LARGEST[q]) at graph 1, 1 right offset 0, 0.75 textcolor rgb '#707070' font ',' . SIZE }
+        if (n > 5) {
+            set label 3 sprintf('largest |entry| %.3g', LARGEST[q]) at graph 1, 1 right offset 0, 0.75 \
+                textcolor rgb '#707070' font ',' . SIZE
+        }
         if (hc) { set cbrange [-LARGEST[q]:LARGEST[q]] } else { set cbrange [0:1] }
-        plot CSV using (entry(m, p, 'column')):(entry(m, p, 'row')):(entry(m, p, 'column') - 0.5):(entry(m, p, 'column') + 0.5):\
-                (entry(m, p, 'row') - 0.5):(entry(m, p, 'row') + 0.5):(entry(m, p, 'value')) with boxxyerror fs solid 1 border rgb '#ffffff' fc palette, \
+        plot CSV using (entry(m, p, 'column')):(entry(m, p, 'row')):(0.5):(0.5):(entry(m, p, 'value')) \
+                with boxxyerror fs solid 1 border rgb '#ffffff' fc palette, \
             CSV using (n > 5 ? NaN : entry(m, p, 'column')):(entry(m, p, 'row')):(strcol('text')):\
-                (abs(column('value')) > (hc ? 0.75 * LARGEST[q] : 0.6) ? 0xffffff : 0x303030) with labels font ',' . SIZE textcolor rgb variable, \
+                (abs(column('value')) > (hc ? 0.75 * LARGEST[q] : 0.6) ? 0xffffff : 0x303030) \
+                with labels font ',' . SIZE textcolor rgb variable, \
             CSV using (n > 5 ? NaN : sums(m, p, 'column') + 0.1 * (strcol('kind') eq 'row_sum')):\
-                (sums(m, p, 'row') + 0.1 * (strcol('kind') eq 'column_sum')):(strcol('text')) with labels font ',' . SIZE textcolor rgb '#707070', \
-            CSV using (n > 5 ? sums(m, p, 'column') : NaN):(sums(m, p, 'row')):(0.4):(0.4):(sums(m, p, 'value')) with boxxyerror fs solid 1 border rgb '#ffffff' fc palette
+                (sums(m, p, 'row') + 0.1 * (strcol('kind') eq 'column_sum')):(strcol('text')) \
+                with labels font ',' . SIZE textcolor rgb '#707070', \
+            CSV using (n > 5 ? sums(m, p, 'column') : NaN):(sums(m, p, 'row')):(0.4):(0.4):(sums(m, p, 'value')) \
+                with boxxyerror fs solid 1 border rgb '#ffffff' fc palette
         unset label
     }
 }

@@ -9,11 +9,13 @@ HEIGHT = KEY + (1 + STREAMS) * (ROWS + 0.3) + 0.85
 load HERE . 'house.gp'
 
 array NAMES[4] = ['forward', 'backward', 'x_rms', HAS_grad_rms ? 'grad_rms' : 'grad_rms_max']
-array TEXT[4] = ['forward composite gain', 'backward composite gain', 'RMS of x_L', HAS_grad_rms ? 'RMS of gradient at x_1' : 'largest RMS of gradient']
+array TEXT[4] = ['forward composite gain', 'backward composite gain', 'RMS of x_L', \
+    HAS_grad_rms ? 'RMS of gradient at x_1' : 'largest RMS of gradient']
 # Lines that coincide lie on one another as bands.
 width(block) = word('4.2 1.5 1.5 2.6 1.2', block + 1) + 0
 set multiplot
 set logscale x 2
+set xrange [*:*] noextend
 set logscale y
 unset mytics
 set format y '10^{%L}'
@@ -29,7 +31,8 @@ do for [p = 1:2 + 2 * STREAMS] {
         for [k = 1:LINES] CSV using (of_line(k, 'depth')):(column(NAMES[p] . '_q10')):(column(NAMES[p] . '_q90')) \
             with filledcurves lc rgb colour(BLOCK[k], RANK[k]) notitle, \
         for [k = 1:LINES] CSV using (of_line(k, 'depth')):(column(NAMES[p] . '_median')) \
-            with linespoints lc rgb colour(BLOCK[k], RANK[k]) lw width(BLOCK[k]) pt point(BLOCK[k], RANK[k]) title LABEL[k], \
+            with linespoints lc rgb colour(BLOCK[k], RANK[k]) lw width(BLOCK[k]) \
+            pt point(BLOCK[k], RANK[k]) title LABEL[k], \
         for [k = 1:LINES] CSV using (of_line(k, 'depth')):(overflow(k, NAMES[p])) axes x1y2 \
             with points lc rgb colour(BLOCK[k], RANK[k]) pt 8 ps 0.8 notitle
     unset label

@@ -1,5 +1,5 @@
 # Gains against layer: forward above, backward below; HC left on a logarithmic axis, mHC right on a linear one.
-# Loaded by single_gain.gp and composite_gain.gp, which set CSV, FORWARD, BACKWARD, LINEAR (range of the linear axis) and PAPER.
+# Loaded by single_gain.gp and composite_gain.gp, which set CSV, FORWARD, BACKWARD, PAPER and LINEAR, the linear range.
 HC = sum [k = 1:LINES] BLOCK[k] < 3
 MHC = LINES - HC
 KEY = 0.35 * (HC > MHC ? HC : MHC) + 0.2
@@ -32,16 +32,17 @@ do for [family = 1:2] {
         }
         plot 1 with lines lc rgb PALE lw 1 notitle, \
             REFERENCE with lines lc rgb '#606060' lw 1 dt (6, 4) notitle, \
-            for [k = first:last] DATA . CSV using (of_line(k, 'layer')):(column(NAME . '_sum_q10')):(column(NAME . '_sum_q90')) \
-                with filledcurves lc rgb colour(BLOCK[k], RANK[k]) notitle, \
+            for [k = first:last] DATA . CSV using (of_line(k, 'layer')):(column(NAME . '_sum_q10')): \
+                (column(NAME . '_sum_q90')) with filledcurves lc rgb colour(BLOCK[k], RANK[k]) notitle, \
             for [k = first:last] DATA . CSV using (of_line(k, 'layer')):(column(NAME . '_abs_median')) \
                 with lines lc rgb colour(BLOCK[k], RANK[k]) lw 0.8 dt (4, 3) notitle, \
             for [k = first:last] DATA . CSV using (of_line(k, 'layer')):(column(NAME . '_sum_median')) \
                 with lines lc rgb colour(BLOCK[k], RANK[k]) lw 1.5 notitle, \
             for [k = first:last] DATA . CSV using (column('layer')):(marked(k, NAME . '_sum_median')) \
                 with points lc rgb colour(BLOCK[k], RANK[k]) pt point(BLOCK[k], RANK[k]) notitle, \
-            for [k = first:last] keyentry with linespoints lc rgb colour(BLOCK[k], RANK[k]) lw 1.5 pt point(BLOCK[k], RANK[k]) title LABEL[k], \
-            for [k = first:last] DATA . CSV using (of_line(k, 'layer')):(overflow(k, NAME . '_sum')) axes x1y2 \
+            for [k = first:last] keyentry with linespoints lc rgb colour(BLOCK[k], RANK[k]) lw 1.5 \
+                pt point(BLOCK[k], RANK[k]) title LABEL[k], \
+            for [k = first:last] DATA . CSV using (of_line(k, 'layer')):(overflow_layer(k, NAME . '_sum')) axes x1y2 \
                 with points lc rgb colour(BLOCK[k], RANK[k]) pt 8 ps 0.8 notitle
         unset label
     }

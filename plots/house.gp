@@ -1,8 +1,8 @@
 # The look of every figure. Scripts are called by `mhcbench plot`, or by hand on the data it left:
 #     gnuplot -d -c plots/phase.gp figures/data png phase.png
-# DATA holds the CSV files and settings; TERM is svg, png, pdf or dumb (the default: a quick look in the terminal); OUT the file.
-# A script sets DATA, TERM, OUT, COLUMNS from its arguments, loads the settings, sets HEIGHT (cm, without the caption) and loads this.
-# Positions are in cm from the upper left corner. Fonts are 7 pt at the printed width of 8.5 or 17 cm.
+# DATA holds the CSV files and settings; TERM is svg, png, pdf or dumb (the default, a look in the terminal). A script
+# sets DATA, TERM, OUT and COLUMNS from its arguments, loads the settings, sets HEIGHT (cm, without the caption) and
+# loads this. Positions are in cm from the upper left corner. Fonts are 7 pt at the printed width of 8.5 or 17 cm.
 
 set encoding utf8
 set minussign
@@ -14,9 +14,12 @@ ROW = 0.33
 PLOT_HEIGHT = HEIGHT
 HEIGHT = PLOT_HEIGHT + ROW * CAPTION_ROWS + 0.2
 if (TERM eq '') TERM = 'dumb'
-if (TERM eq 'svg') set terminal svg size WIDTH * 37.795, HEIGHT * 37.795 font 'sans-serif,9.4' background '#ffffff'
-if (TERM eq 'png') set terminal pngcairo size WIDTH * 118.11, HEIGHT * 118.11 font 'sans-serif,7.05' fontscale 3.125 linewidth 3.125 pointscale 3.125 background '#ffffff'
-if (TERM eq 'pdf') set terminal pdfcairo size WIDTH cm, HEIGHT cm font 'sans-serif,7.05' fontscale 1 linewidth 0.75 pointscale 0.75 background '#ffffff'
+if (TERM eq 'svg') set terminal svg size WIDTH * 37.795, HEIGHT * 37.795 font 'sans-serif,9.4' \
+    background '#ffffff'
+if (TERM eq 'png') set terminal pngcairo size WIDTH * 118.11, HEIGHT * 118.11 font 'sans-serif,7.05' \
+    fontscale 3.125 linewidth 3.125 pointscale 3.125 background '#ffffff'
+if (TERM eq 'pdf') set terminal pdfcairo size WIDTH cm, HEIGHT cm font 'sans-serif,7.05' \
+    fontscale 1 linewidth 0.75 pointscale 0.75 background '#ffffff'
 if (TERM eq 'dumb') set terminal dumb size (COLUMNS eq '' ? 100 : COLUMNS + 0), 48
 if (TERM ne 'dumb') set output OUT
 
@@ -43,16 +46,19 @@ set ytics offset 0.4, 0
 set bars small
 
 # Perceptually even: lightness falls by equal steps. One for magnitudes, one for signed values about 0.
-EVEN = "(0 '#f6f7e3', 1 '#c7e4b8', 2 '#86d2a5', 3 '#2ebda5', 4 '#00a1a7', 5 '#0082a1', 6 '#02618c', 7 '#2a4468', 8 '#292d3d')"
+EVEN = "(0 '#f6f7e3', 1 '#c7e4b8', 2 '#86d2a5', 3 '#2ebda5', 4 '#00a1a7', \
+5 '#0082a1', 6 '#02618c', 7 '#2a4468', 8 '#292d3d')"
 set palette defined @EVEN
-SIGNED = "set palette defined (-4 '#1666aa', -3 '#5589bf', -2 '#89add3', -1 '#bdd1e6', 0 '#f8f4f2', 1 '#e3c8ba', 2 '#cd9d83', 3 '#b5734d', 4 '#9b4805')"
+SIGNED = "set palette defined (-4 '#1666aa', -3 '#5589bf', -2 '#89add3', -1 '#bdd1e6', 0 '#f8f4f2', \
+1 '#e3c8ba', 2 '#cd9d83', 3 '#b5734d', 4 '#9b4805')"
 MISSING = '#d8d8d8'
 
-panel(left, top, right, bottom) = sprintf("set lmargin at screen %f; set tmargin at screen %f; set rmargin at screen %f; \
-set bmargin at screen %f", X(left), Y(top), X(right), Y(bottom))
+panel(left, top, right, bottom) = sprintf("set lmargin at screen %f; set tmargin at screen %f; \
+set rmargin at screen %f; set bmargin at screen %f", X(left), Y(top), X(right), Y(bottom))
 
 # A terminal cannot turn text: there the label lies in the plot.
-y_label(text, offset) = sprintf(TERM eq 'dumb' ? 'set label 99 "%s" at graph 0.03, 0.93' : 'set ylabel "%s" offset %f, 0 textcolor rgb INK', text, offset)
+y_label(text, offset) = sprintf(TERM eq 'dumb' ? 'set label 99 "%s" at graph 0.03, 0.93' : \
+    'set ylabel "%s" offset %f, 0 textcolor rgb INK', text, offset)
 
 # The value of a column in the rows of one line; lines are blocks of rows.
 of_line(k, name) = column('line') == k ? column(name) : NaN
@@ -60,8 +66,9 @@ of_line(k, name) = column('line') == k ? column(name) : NaN
 marked(k, name) = column('line') == k && int(column('layer') - 1 + k * STEP / LINES) % STEP == 0 ? column(name) : NaN
 # Overflow: open triangles at the upper edge, on an axis of their own.
 overflow(k, name) = column('line') == k && column(name . '_overflow') == 1 ? 0.985 : NaN
+overflow_layer(k, name) = int(column('layer')) % ceil(LAYERS / 40.0) == 0 ? overflow(k, name) : NaN
 set y2range [0:1]
 
 # Drawn with the first panel of a figure, then taken away by `unset label`.
-set for [k = 1:CAPTION_ROWS] label 100 + k value(sprintf('CAPTION_%d', k)) at screen X(0.15), Y(PLOT_HEIGHT + ROW * k - 0.12) \
-    left noenhanced textcolor rgb '#707070'
+set for [k = 1:CAPTION_ROWS] label 100 + k value(sprintf('CAPTION_%d', k)) \
+    at screen X(0.15), Y(PLOT_HEIGHT + ROW * k - 0.12) left noenhanced textcolor rgb '#707070'

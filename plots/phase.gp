@@ -1,4 +1,5 @@
-# Composite gain over two parameters of the ensemble, with the paper's gains as contours. Data: phase.csv, phase_contours.csv.
+# Composite gain over two parameters of the ensemble, with the paper's gains as contours.
+# Data: phase.csv, phase_contours.csv.
 DATA = ARG1; TERM = ARG2; OUT = ARG3; COLUMNS = ARG4; HERE = ARG0[1:strlen(ARG0) - strlen('phase.gp')]
 load DATA . '/phase.gp'
 CSV = DATA . '/phase.csv'
@@ -8,8 +9,8 @@ HEIGHT = TITLE + 5.2 + 1.1
 load HERE . 'house.gp'
 
 axis_text(name) = name eq 'w' ? "w, weight of each layer's own draw" : name eq 's' ? 's, weight of the shared draw' : \
-    name eq 'd' ? 'd, weight of the identity' : name eq 't-max' ? 'Sinkhorn iterations t_{max}' : name eq 'streams' ? 'streams n' : \
-    name eq 'depth' ? 'depth L (layers)' : name
+    name eq 'd' ? 'd, weight of the identity' : name eq 't-max' ? 'Sinkhorn iterations t_{max}' : \
+    name eq 'streams' ? 'streams n' : name eq 'depth' ? 'depth L (layers)' : name
 here(p, name) = column('panel') == p ? column(name) : NaN
 # Cells overlap those before them a little, or renderers leave seams.
 overlap(p, axis) = here(p, axis . '_low') - 0.04 * (column(axis . '_high') - column(axis . '_low'))
@@ -34,9 +35,11 @@ do for [p = 1:PANELS] {
     set cbtics scale 0.3 offset -0.8, 0 textcolor rgb INK
     if (hc) { set logscale cb; set format cb '10^{%L}' } else { set format cb '%g' }
     set cbrange [1:(HIGH[p] > 1.001 ? HIGH[p] : 1.001)]
-    plot CSV using (here(p, 'x')):(here(p, 'y')):(here(p, 'x_low')):(here(p, 'x_high')):(here(p, 'y_low')):(here(p, 'y_high')) \
+    plot CSV using (here(p, 'x')):(here(p, 'y')):(here(p, 'x_low')):(here(p, 'x_high')):\
+                (here(p, 'y_low')):(here(p, 'y_high')) \
             with boxxyerror fc rgb MISSING, \
-        CSV using (here(p, 'x')):(here(p, 'y')):(overlap(p, 'x')):(here(p, 'x_high')):(overlap(p, 'y')):(here(p, 'y_high')):(here(p, 'median')) \
+        CSV using (here(p, 'x')):(here(p, 'y')):(overlap(p, 'x')):(here(p, 'x_high')):\
+                (overlap(p, 'y')):(here(p, 'y_high')):(here(p, 'median')) \
             with boxxyerror fc palette, \
         CSV using (column('overflow') == 1 ? here(p, 'x') : NaN):(here(p, 'y')) with points pt 8 ps 0.8 lc rgb INK, \
         CONTOURS using (here(p, 'x0')):(here(p, 'y0')):(column('x1') - column('x0')):(column('y1') - column('y0')) \

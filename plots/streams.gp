@@ -20,7 +20,8 @@ do for [p = 1:4] {
     eval y_label(TEXT[p], (p > 2 ? 1.2 : 0.8))
     if (p == 1) { set key at screen X(1.4), Y(0.1) top left horizontal maxcols 3 width 4 } else { unset key }
     if (p < 3) { set format x ''; unset xlabel; set logscale y; set format y '10^{%L}'; set yrange [*:*] } \
-    else { set format x '%g'; set xlabel 'layer l' offset 0, 0.6 textcolor rgb INK; unset logscale y; set format y '%g' }
+    else { set format x '%g'; set xlabel 'layer l' offset 0, 0.6 textcolor rgb INK }
+    if (p == 3) { unset logscale y; set format y '%g' }
     if (p == 3) { set yrange [*<-0.2:1.1] }
     if (p == 4) { set yrange [0:4.4<*]; if (STREAMS < 7) { set ytics 1 } }
     plot (p < 3 ? NaN : p == 3 ? 0 : 1) with lines lc rgb PALE lw 1 notitle, \
@@ -30,8 +31,9 @@ do for [p = 1:4] {
             with lines lc rgb colour(BLOCK[k], RANK[k]) lw 1.5 notitle, \
         for [k = 1:LINES] CSV using (column('layer')):(marked(k, NAMES[p] . '_median')) \
             with points lc rgb colour(BLOCK[k], RANK[k]) pt point(BLOCK[k], RANK[k]) notitle, \
-        for [k = 1:LINES] keyentry with linespoints lc rgb colour(BLOCK[k], RANK[k]) lw 1.5 pt point(BLOCK[k], RANK[k]) title LABEL[k], \
-        for [k = 1:LINES] CSV using (of_line(k, 'layer')):(overflow(k, NAMES[p])) axes x1y2 \
+        for [k = 1:LINES] keyentry with linespoints lc rgb colour(BLOCK[k], RANK[k]) lw 1.5 \
+            pt point(BLOCK[k], RANK[k]) title LABEL[k], \
+        for [k = 1:LINES] CSV using (of_line(k, 'layer')):(overflow_layer(k, NAMES[p])) axes x1y2 \
             with points lc rgb colour(BLOCK[k], RANK[k]) pt 8 ps 0.8 notitle
     unset label
 }

@@ -11,6 +11,8 @@ FLOOR = 1e-17 # half of the smallest error a float64 sum near 1 can have: where 
 floored(name) = column(name) < FLOOR ? FLOOR : column(name)
 set multiplot
 set logscale x
+set xrange [*:*] noextend
+set xtics (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 do for [p = 1:1 + HAS_column_error] {
     NAME = p == 1 ? 'backward' : 'column_error'
     top = KEY + (p > 1) * (ROWS + 0.3)
@@ -21,13 +23,16 @@ do for [p = 1:1 + HAS_column_error] {
     else { set format x '%g'; set xlabel 'Sinkhorn iterations t_{max}' offset 0, 0.6 textcolor rgb INK }
     if (p == 2) { set logscale y; set format y '10^{%L}' } else { set yrange [0:2.5<*] }
     if (p == 2) { set yrange [*:*] }
-    if (p == 1 && PAPER) { set label 1 'paper: about 1.6 at 20' at graph 0.02, first 1.6 left offset 0, -0.55 textcolor rgb '#606060' front }
+    if (p == 1 && PAPER) {
+        set label 1 'paper: about 1.6 at 20' at graph 0.02, first 1.6 left offset 0, -0.55 textcolor rgb '#606060' front
+    }
     plot (p == 1 ? 1 : NaN) with lines lc rgb PALE lw 1 notitle, \
         (p == 1 && PAPER ? 1.6 : NaN) with lines lc rgb '#606060' lw 1 dt (6, 4) notitle, \
         for [k = 1:LINES] CSV using (of_line(k, 't-max')):(floored(NAME . '_q10')):(floored(NAME . '_q90')) \
             with filledcurves fs transparent solid 0.12 noborder lc rgb colour(BLOCK[k], RANK[k]) notitle, \
         for [k = 1:LINES] CSV using (of_line(k, 't-max')):(floored(NAME . '_median')) \
-            with linespoints lc rgb colour(BLOCK[k], RANK[k]) lw 1.5 dt RANK[k]+1 pt point(BLOCK[k], RANK[k]) title LABEL[k]
+            with linespoints lc rgb colour(BLOCK[k], RANK[k]) lw 1.5 dt RANK[k]+1 \
+            pt point(BLOCK[k], RANK[k]) title LABEL[k]
     unset label
 }
 unset multiplot

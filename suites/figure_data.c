@@ -40,12 +40,14 @@ void put_number(FILE *file, double value) {
         fprintf(file, isfinite(value) ? ",%.9g" : ",", value);
 }
 
-void put_spread(FILE *file, struct spread s, bool broken) {
+bool put_spread(FILE *file, struct spread s, bool broken) {
+    bool overflow = broken || isinf(s.q90);
     put_number(file, s.q10);
     put_number(file, s.median);
     put_number(file, s.q90);
     if (file)
-        fprintf(file, ",%d", broken || isinf(s.q90));
+        fprintf(file, ",%d", overflow);
+    return overflow;
 }
 
 FILE *settings_open(const struct figure_source *source, const char *name) {
@@ -67,10 +69,11 @@ void put_string(FILE *file, const char *text) {
 void put_lines(FILE *file, const struct lines *lines) {
     if (!file)
         return;
-    fprintf(file, "LINES = %d\narray LABEL[%d]\narray BLOCK[%d]\narray RANK[%d]\n", lines->count, lines->count, lines->count,
-            lines->count);
+    fprintf(file, "LINES = %d\narray LABEL[%d]\narray BLOCK[%d]\narray RANK[%d]\n", lines->count, lines->count,
+            lines->count, lines->count);
     for (int k = 0; k < lines->count; k++) {
-        fprintf(file, "BLOCK[%d] = %d; RANK[%d] = %d; LABEL[%d] = ", k + 1, lines->line[k].block, k + 1, lines->line[k].rank, k + 1);
+        fprintf(file, "BLOCK[%d] = %d; RANK[%d] = %d; LABEL[%d] = ", k + 1, lines->line[k].block, k + 1,
+                lines->line[k].rank, k + 1);
         put_string(file, lines->line[k].label);
         fprintf(file, "\n");
     }

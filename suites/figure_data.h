@@ -6,15 +6,16 @@
 
 #include "suites/figure_lines.h"
 
-/* Files of a figure. data_open() writes the provenance line and the header row of <name>.csv; data_close() is false, with one
- * line in `why`, when anything could not be written, opening included. */
+/* Files of a figure. data_open() writes the provenance line and the header row of <name>.csv; data_close() is false,
+ * with one line in `why`, when anything could not be written, opening included. */
 FILE *data_open(const struct figure_source *, const char *name, const char *columns);
 bool data_close(FILE *, const struct figure_source *, const char *name, char *why, size_t why_size);
 
 /* ",value", an empty field when it is not finite. */
 void put_number(FILE *, double value);
-/* ",q10,median,q90,overflow": overflow is 1 when a tenth of the seeds left the range of a double, or when `broken`. */
-void put_spread(FILE *, struct spread, bool broken);
+/* ",q10,median,q90,overflow": overflow is 1 when a tenth of the seeds left the range of a double, or when `broken`; so
+ * is the result. */
+bool put_spread(FILE *, struct spread, bool broken);
 
 /* Settings <name>.gp; closed by data_close(). Strings are quoted so that nothing in a text can leave them. */
 FILE *settings_open(const struct figure_source *, const char *name);

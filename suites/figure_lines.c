@@ -68,11 +68,13 @@ static const struct params *params_of_line(const struct figure_source *source, c
 }
 
 /* Whether a parameter differs between the lines (of one block, or of all: -1). */
-static bool varies(const struct figure_source *source, const struct lines *lines, int block, const struct param *param) {
+static bool varies(const struct figure_source *source, const struct lines *lines, int block,
+                   const struct param *param) {
     const struct params *first = NULL;
     for (int k = 0; k < lines->count; k++) {
         const struct params *p = params_of_line(source, &lines->line[k]);
-        if (block >= 0 ? p->block != block : p->block == BLOCK_RESNET && lines->count > 1 && !strcmp(param->name, "streams"))
+        if (block >= 0 ? p->block != block
+                       : p->block == BLOCK_RESNET && lines->count > 1 && !strcmp(param->name, "streams"))
             continue;
         if (first && differ(first, p, param))
             return true;
@@ -115,7 +117,8 @@ static bool summary_recorded(const struct figure_source *source, const struct gr
     return !isnan(groups_summary(source->reader, group, summary).median) || group_broken(source, group);
 }
 
-void lines_by_layer(const struct figure_source *source, const char *curve, unsigned blocks, int most, struct lines *lines) {
+void lines_by_layer(const struct figure_source *source, const char *curve, unsigned blocks, int most,
+                    struct lines *lines) {
     const struct groups *g = source->groups;
     const struct group *best = NULL;
     *lines = (struct lines){.count = 0};
@@ -161,13 +164,14 @@ static void insert(const struct groups *g, struct candidate *c, int64_t group, c
         return;
     c->groups = grown;
     int64_t at = c->count++;
-    for (; at > 0 && parameter_value(&g->group[grown[at - 1]].p, along) > parameter_value(&g->group[group].p, along); at--)
+    for (; at > 0 && parameter_value(&g->group[grown[at - 1]].p, along) > parameter_value(&g->group[group].p, along);
+         at--)
         grown[at] = grown[at - 1];
     grown[at] = group;
 }
 
-static int64_t collect(const struct figure_source *source, const struct param *along, const char *summary, unsigned blocks,
-                       struct candidate **out) {
+static int64_t collect(const struct figure_source *source, const struct param *along, const char *summary,
+                       unsigned blocks, struct candidate **out) {
     const struct groups *g = source->groups;
     struct candidate *c = NULL;
     int64_t count = 0, k;
@@ -192,18 +196,20 @@ static int64_t collect(const struct figure_source *source, const struct param *a
 }
 
 /* Lines of two points and more; with `beside`, those that differ from the best in it alone, if there are any. */
-static const struct candidate *choose(const struct groups *g, struct candidate *c, int64_t count, const struct param *along,
-                                      const struct param *beside) {
+static const struct candidate *choose(const struct groups *g, struct candidate *c, int64_t count,
+                                      const struct param *along, const struct param *beside) {
     const struct candidate *best = NULL;
     int64_t likes = 0;
     for (int64_t k = 0; k < count; k++) {
         c[k].wanted = c[k].count > 1;
-        if (c[k].wanted && (!best || c[k].score > best->score || (c[k].score == best->score && c[k].count > best->count)))
+        if (c[k].wanted &&
+            (!best || c[k].score > best->score || (c[k].score == best->score && c[k].count > best->count)))
             best = &c[k];
     }
     for (int pass = 0; best && beside && pass < 2; pass++)
         for (int64_t k = 0; k < count; k++) {
-            bool like = c[k].wanted && same_but(&g->group[best->groups[0]].p, &g->group[c[k].groups[0]].p, along, beside);
+            bool like =
+                c[k].wanted && same_but(&g->group[best->groups[0]].p, &g->group[c[k].groups[0]].p, along, beside);
             if (pass == 0)
                 likes += like;
             else if (likes > 1)
@@ -212,8 +218,8 @@ static const struct candidate *choose(const struct groups *g, struct candidate *
     return best;
 }
 
-void lines_along(const struct figure_source *source, const struct param *along, const struct param *beside, const char *summary,
-                 unsigned blocks, int most, struct lines *lines) {
+void lines_along(const struct figure_source *source, const struct param *along, const struct param *beside,
+                 const char *summary, unsigned blocks, int most, struct lines *lines) {
     const struct groups *g = source->groups;
     struct candidate *c;
     *lines = (struct lines){.count = 0};
@@ -243,7 +249,7 @@ void lines_release(struct lines *lines) {
 
 /* ---- telling what they are ---- */
 
-static void append(char *text, size_t size, const char *format, ...) {
+__attribute__((format(printf, 3, 4))) static void append(char *text, size_t size, const char *format, ...) {
     size_t used = strlen(text);
     va_list arguments;
     va_start(arguments, format);
@@ -261,7 +267,8 @@ static bool untold(const struct param *param) {
 }
 
 static void append_value(char *text, size_t size, const struct params *p, const struct param *param) {
-    static const char *const letters[][2] = {{"depth", "L"}, {"streams", "n"}, {"width", "C"}, {"tokens", "T"}, {"t-max", "t_max"}};
+    static const char *const letters[][2] = {
+        {"depth", "L"}, {"streams", "n"}, {"width", "C"}, {"tokens", "T"}, {"t-max", "t_max"}};
     const char *name = param->name;
     char value[PARAM_TEXT_SIZE];
     for (size_t k = 0; k < sizeof letters / sizeof *letters; k++)
@@ -278,7 +285,8 @@ static bool is_standard(const struct params *p, const struct param *param) {
 
 /* Whether a parameter changes anything in a block. */
 static bool concerns(const struct params *p, const struct param *param) {
-    static const char *const of_mhc[] = {"d", "t-max", "convention", "sinkhorn-eps"}, *const of_maps[] = {"s", "w", "init"};
+    static const char *const of_mhc[] = {"d", "t-max", "convention", "sinkhorn-eps"}, *const of_maps[] = {"s", "w",
+                                                                                                          "init"};
     bool maps = (HC_BLOCKS | MHC_BLOCKS) >> p->block & 1, concerned = param->studies >> p->study & 1;
     for (size_t k = 0; k < sizeof of_mhc / sizeof *of_mhc; k++)
         concerned &= p->block == BLOCK_MHC || strcmp(param->name, of_mhc[k]);
@@ -287,8 +295,8 @@ static bool concerns(const struct params *p, const struct param *param) {
     return concerned && (p->block != BLOCK_RESNET || strcmp(param->name, "streams"));
 }
 
-void describe_lines(const struct figure_source *source, const struct lines *lines, const struct param *a, const struct param *b,
-                    char *text, size_t size) {
+void describe_lines(const struct figure_source *source, const struct lines *lines, const struct param *a,
+                    const struct param *b, char *text, size_t size) {
     char all[400] = "", own[BLOCKS][400] = {""};
     int64_t least = INT64_MAX, most = 0;
     for (int p = 0; p < params_count; p++) {
@@ -297,8 +305,9 @@ void describe_lines(const struct figure_source *source, const struct lines *line
         for (int k = 0; k < lines->count; k++) {
             const struct line *line = &lines->line[k];
             const struct params *values = params_of_line(source, line);
-            if (untold(param) || param == a || param == b || line->rank || (shared && (told || is_standard(values, param))) ||
-                !concerns(values, param) || (!shared && varies(source, lines, line->block, param)))
+            if (untold(param) || param == a || param == b || line->rank ||
+                (shared && (told || is_standard(values, param))) || !concerns(values, param) ||
+                (!shared && varies(source, lines, line->block, param)))
                 continue;
             append_value(shared ? all : own[line->block], 400, values, param);
             told = true;
@@ -314,8 +323,10 @@ void describe_lines(const struct figure_source *source, const struct lines *line
     for (int b = 0; b < BLOCKS; b++)
         if (*own[b])
             append(text, size, "; %s: %s", block_name(b), own[b]);
-    append(text, size, least == most ? "; %lld seed%s" : "; %lld-%lld seeds", (long long)least,
-           least == most ? (least == 1 ? "" : "s") : "", (long long)most);
+    append(text, size, "; %lld", (long long)least);
+    if (most > least)
+        append(text, size, "-%lld", (long long)most);
+    append(text, size, " seed%s", most > 1 ? "s" : "");
     if (lines->candidates > lines->count)
         append(text, size, "; %d of %lld lines shown", lines->count, (long long)lines->candidates);
 }

@@ -26,8 +26,8 @@ double parameter_value(const struct params *, const struct param *);
 /* Whether two groups differ in nothing but the parameters a and b (either may be NULL). */
 bool same_but(const struct params *, const struct params *, const struct param *a, const struct param *b);
 
-/* How near a group is to the paper's stack (L = 60, n = 4, t_max = 20, exact coefficients): decides what is shown when not all
- * can be. Parameters a and b (either may be NULL) do not count. */
+/* How near a group is to the paper's stack (L = 60, n = 4, t_max = 20, exact coefficients): decides what is shown when
+ * not all can be. Parameters a and b (either may be NULL) do not count. */
 int64_t likeness(const struct params *, const struct param *a, const struct param *b);
 
 /* Whether half of the group's seeds had a NaN or Inf in their streams: what their summaries then lack is overflow. */
@@ -36,14 +36,15 @@ bool group_broken(const struct figure_source *, const struct group *);
 /* Groups that have `curve` recorded, of one depth and one n (a ResNet has its own), at most `most` of a block. */
 void lines_by_layer(const struct figure_source *, const char *curve, unsigned blocks, int most, struct lines *);
 
-/* Groups that have `summary` recorded and differ in `along` alone make a line, if they are two or more. With `beside`, all
- * lines are like the best one but for that parameter, if it varies there. At most `most` of a block. */
-void lines_along(const struct figure_source *, const struct param *along, const struct param *beside, const char *summary,
-                 unsigned blocks, int most, struct lines *);
+/* Groups that have `summary` recorded and differ in `along` alone make a line, if they are two or more. With `beside`,
+ * all lines are like the best one but for that parameter, if it varies there. At most `most` of a block. */
+void lines_along(const struct figure_source *, const struct param *along, const struct param *beside,
+                 const char *summary, unsigned blocks, int most, struct lines *);
 void lines_release(struct lines *);
 
-/* What the lines share and is not the default, but for the axes a and b (either may be NULL), e.g. "L=60, n=4, d=12; HC: w=0.35; 16 seeds; 4 of 12 lines". */
-void describe_lines(const struct figure_source *, const struct lines *, const struct param *a, const struct param *b, char *text,
-                    size_t size);
+/* What the lines share and is not the default, but for the axes a and b (either may be NULL), e.g. "L=60, n=4, d=12;
+ * HC: w=0.35; 16 seeds; 4 of 12 lines". */
+void describe_lines(const struct figure_source *, const struct lines *, const struct param *a, const struct param *b,
+                    char *text, size_t size);
 
 #endif

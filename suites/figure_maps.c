@@ -1,4 +1,5 @@
-/* The figures that are matrices: composites with their row and column sums (the paper's Fig. 8), and the phase diagram. */
+/* The figures that are matrices: composites with their row and column sums (the paper's Fig. 8), and the phase diagram.
+ */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,14 +19,16 @@ static const char *paper_summary(int block) {
 
 /* ---- composite_maps ---- */
 
-/* The group with panels that is most like the paper's stack, and among equals the one whose gain is nearest to the paper's. */
+/* The group with panels that is most like the paper's stack, and among equals the one whose gain is nearest to the
+ * paper's. */
 static const struct group *panel_group(const struct figure_source *source, unsigned blocks) {
     const struct groups *g = source->groups;
     const struct group *best = NULL;
     double nearest = INFINITY;
     for (int64_t k = 0; k < g->count; k++) {
         const struct group *group = &g->group[k];
-        if (!(blocks >> group->p.block & 1) || record_panel_streams(source->reader, group->cases[0]) != group->p.streams)
+        if (!(blocks >> group->p.block & 1) ||
+            record_panel_streams(source->reader, group->cases[0]) != group->p.streams)
             continue;
         double gain = groups_summary(source->reader, group, paper_summary((int)group->p.block)).median;
         double distance = fabs(log(gain / paper_gain((int)group->p.block)));
@@ -51,7 +54,8 @@ static void with_sums(const double *panel, int64_t n, double scale, double *cell
         }
 }
 
-/* The power of ten that a panel is divided by, so that three digits say it: 0 unless its sums reach 1000 or are below 0.01. */
+/* The power of ten that a panel is divided by, so that three digits say it: 0 unless its sums reach 1000 or are below
+ * 0.01. */
 static int panel_exponent(const double *panel, int64_t n, double log10_scale, double *cells) {
     double largest = 0;
     with_sums(panel, n, 1, cells);
@@ -81,10 +85,14 @@ static void put_panel(FILE *file, int model, int panel, int64_t n, const double 
             double value = cells[i * (n + 1) + j];
             if (i == n && j == n)
                 continue;
-            fprintf(file, "%d,%d,%s,%lld,%lld", model, panel, i == n ? "column_sum" : j == n ? "row_sum" : "entry",
+            fprintf(file, "%d,%d,%s,%lld,%lld", model, panel,
+                    i == n   ? "column_sum"
+                    : j == n ? "row_sum"
+                             : "entry",
                     (long long)i + 1, (long long)j + 1);
             put_number(file, value);
-            fprintf(file, isfinite(value) ? ",%.*f\n" : ",overflow\n", digits, fabs(value) < 0.5 * pow(10, -digits) ? 0 : value);
+            fprintf(file, isfinite(value) ? ",%.*f\n" : ",overflow\n", digits,
+                    fabs(value) < 0.5 * pow(10, -digits) ? 0 : value);
         }
 }
 
@@ -121,7 +129,8 @@ static void put_titles(FILE *file, int model, const struct params *p, const stru
             fprintf(file, "H_{%lld}…H_{%lld}", ends[k][0], ends[k][1]);
         if (said[k].exponent)
             fprintf(file, "  / 10^{%d}", said[k].exponent);
-        fprintf(file, "'; LARGEST[%d] = %.9g\n", index, isfinite(said[k].largest) && said[k].largest > 0 ? said[k].largest : 1.0);
+        fprintf(file, "'; LARGEST[%d] = %.9g\n", index,
+                isfinite(said[k].largest) && said[k].largest > 0 ? said[k].largest : 1.0);
     }
 }
 
@@ -151,13 +160,15 @@ enum figure_outcome figure_composite_maps(const struct figure_source *source, co
         return FIGURE_FAILED;
     describe_lines(source, &lines, NULL, NULL, shared, sizeof shared);
     char *seeds = strrchr(shared, ';'); /* one seed is shown: which */
-    snprintf(text, sizeof text, "Token mean of single maps and composites, row sums at the right, column sums below%s. %.*s; seed %lld.",
-             wide ? " (their colours end at those of the entries)" : "", seeds ? (int)(seeds - shared) : 0, shared, (long long)record_ints(source->reader, "seed")[found[!found[0]]->cases[0]]);
+    snprintf(text, sizeof text,
+             "Token mean of single maps and composites, row sums at the right, column sums below%s. %.*s; seed %lld.",
+             wide ? " (their colours end at those of the entries)" : "", seeds ? (int)(seeds - shared) : 0, shared,
+             (long long)record_ints(source->reader, "seed")[found[!found[0]]->cases[0]]);
     file = settings_open(source, figure->name);
     put_caption(file, source, true, text);
     if (file)
-        fprintf(file, "MODELS = %d\narray N[%d]\narray BLOCK[%d]\narray TITLE[%d]\narray LARGEST[%d]\n", models, models, models,
-                models * PANELS, models * PANELS);
+        fprintf(file, "MODELS = %d\narray N[%d]\narray BLOCK[%d]\narray TITLE[%d]\narray LARGEST[%d]\n", models, models,
+                models, models * PANELS, models * PANELS);
     for (int k = 0; file && k < models; k++) {
         const struct params *p = &source->groups->group[indices[k]].p;
         fprintf(file, "N[%d] = %lld; BLOCK[%d] = %d\n", k + 1, (long long)p->streams, k + 1, (int)p->block);

@@ -16,7 +16,7 @@ struct axis {
 
 struct grid {
     struct axis x, y;
-    double *gain; /* [y][x]: NaN missing, Inf overflow */
+    double *gain;         /* [y][x]: NaN missing, Inf overflow */
     int64_t group, cells; /* one of them; how many are there */
 };
 
@@ -43,8 +43,29 @@ static void add_step(struct axis *a, double value) {
 }
 
 static bool usable(const struct figure_source *source, const struct group *group, int block) {
-    return group->p.block == block && (!isnan(groups_summary(source->reader, group, phase_summary(block)).median) ||
-                                       group_broken(source, group));
+    return group->p.block == block &&
+           (!isnan(groups_summary(source->reader, group, phase_summary(block)).median) || group_broken(source, group));
+}
+
+static bool in_grid(const struct figure_source *source, const struct grid *grid, int64_t k, int *i, int *j) {
+    const struct params *like = &source->groups->group[grid->group].p, *p = &source->groups->group[k].p;
+    if (!usable(source, &source->groups->group[k], (int)like->block) ||
+        !same_but(like, p, grid->x.param, grid->y.param))
+        return false;
+    *i = position(&grid->x, parameter_value(p, grid->x.param));
+    *j = position(&grid->y, parameter_value(p, grid->y.param));
+    return *i >= 0 && *j >= 0;
+}
+
+/* Drops the steps of an axis that are less than half full: other lines of a suite may cross the grid. */
+static bool drop_sparse(struct axis *a, const int *filled, int full) {
+    int kept = 0;
+    for (int k = 0; k < a->count; k++)
+        if (2 * filled[k] >= full)
+            a->value[kept++] = a->value[k];
+    bool dropped = kept < a->count;
+    a->count = kept;
+    return dropped;
 }
 
 /* The groups that are like `model` but for two parameters; 3 x 3 and half full at least. */
@@ -52,35 +73,60 @@ static bool make_grid(const struct figure_source *source, int64_t model, const s
                       struct grid *grid) {
     const struct groups *g = source->groups;
     const struct params *like = &g->group[model].p;
+    bool dropped = true;
+    int i, j;
     *grid = (struct grid){.x = {.param = a}, .y = {.param = b}, .group = model};
     for (int64_t k = 0; k < g->count; k++)
         if (usable(source, &g->group[k], (int)like->block) && same_but(like, &g->group[k].p, a, b)) {
             add_step(&grid->x, parameter_value(&g->group[k].p, a));
             add_step(&grid->y, parameter_value(&g->group[k].p, b));
-            grid->cells++;
         }
-    return grid->x.count >= 3 && grid->y.count >= 3 && 2 * grid->cells >= grid->x.count * grid->y.count;
+    while (dropped && grid->x.count >= 3 && grid->y.count >= 3) {
+        int column[MOST_STEPS] = {0}, row[MOST_STEPS] = {0}, width = grid->x.count, height = grid->y.count;
+        grid->cells = 0;
+        for (int64_t k = 0; k < g->count; k++)
+            if (in_grid(source, grid, k, &i, &j)) {
+                column[i]++;
+                row[j]++;
+                grid->cells++;
+            }
+        dropped = drop_sparse(&grid->x, column, height);
+        dropped |= drop_sparse(&grid->y, row, width);
+    }
+    return grid->x.count >= 3 && grid->y.count >= 3;
 }
 
-/* The largest grid over two parameters, among equals that most like the paper's stack, then the one of largest d. */
-static bool largest_grid(const struct figure_source *source, int block, const struct param *a, const struct param *b,
-                         struct grid *best) {
+/* How many groups of the block have this d. */
+static int64_t with_d(const struct figure_source *source, const struct params *like) {
+    int64_t count = 0;
+    for (int64_t k = 0; k < source->groups->count; k++)
+        count += source->groups->group[k].p.block == like->block && source->groups->group[k].p.d == like->d;
+    return count;
+}
+
+/* Whether a grid is the better one to show: more like the paper's stack, larger, of the file's most frequent d, of the
+ * larger d. */
+static bool better(const struct figure_source *source, const struct grid *grid, const struct grid *than) {
+    const struct params *p = &source->groups->group[grid->group].p, *q = &source->groups->group[than->group].p;
+    int64_t like = likeness(p, grid->x.param, grid->y.param) - likeness(q, grid->x.param, grid->y.param);
+    int64_t larger = grid->cells - than->cells, commoner = with_d(source, p) - with_d(source, q);
+    return like ? like > 0 : larger ? larger > 0 : commoner ? commoner > 0 : p->d > q->d;
+}
+
+static bool best_grid(const struct figure_source *source, int block, const struct param *a, const struct param *b,
+                      struct grid *best) {
     const struct groups *g = source->groups;
     bool *seen = calloc((size_t)g->count + 1, sizeof *seen), found = false;
     for (int64_t k = 0; seen && k < g->count; k++) {
         struct grid grid;
         if (seen[k] || !usable(source, &g->group[k], block))
             continue;
-        const struct params *p = &g->group[k].p;
         for (int64_t j = k; j < g->count; j++)
-            seen[j] = seen[j] || same_but(p, &g->group[j].p, a, b);
-        if (!make_grid(source, k, a, b, &grid))
-            continue;
-        const struct params *q = found ? &g->group[best->group].p : p;
-        int64_t more = grid.cells - (found ? best->cells : 0), like = likeness(p, a, b) - likeness(q, a, b);
-        if (!found || like > 0 || (like == 0 && (more > 0 || (more == 0 && p->d > q->d))))
+            seen[j] = seen[j] || same_but(&g->group[k].p, &g->group[j].p, a, b);
+        if (make_grid(source, k, a, b, &grid) && (!found || better(source, &grid, best))) {
             *best = grid;
-        found = true;
+            found = true;
+        }
     }
     free(seen);
     return found;
@@ -93,12 +139,12 @@ static bool is_axis(const struct figure_source *source, const struct param *para
 
 /* w and s if they form a grid, else the first two parameters in the order of the table that do. */
 static bool find_grid(const struct figure_source *source, int block, struct grid *grid) {
-    if (largest_grid(source, block, params_find("w"), params_find("s"), grid))
+    if (best_grid(source, block, params_find("w"), params_find("s"), grid))
         return true;
     for (int a = 0; a < params_count; a++)
         for (int b = a + 1; b < params_count; b++)
             if (is_axis(source, &params_table[a]) && is_axis(source, &params_table[b]) &&
-                largest_grid(source, block, &params_table[a], &params_table[b], grid))
+                best_grid(source, block, &params_table[a], &params_table[b], grid))
                 return true;
     return false;
 }
@@ -109,20 +155,16 @@ static void choose_scale(struct axis *a) {
 
 static bool fill_grid(const struct figure_source *source, struct grid *grid) {
     const struct groups *g = source->groups;
-    const struct params *like = &g->group[grid->group].p;
     size_t cells = (size_t)grid->x.count * (size_t)grid->y.count;
+    int i, j;
     grid->gain = malloc(cells * sizeof *grid->gain);
     for (size_t k = 0; grid->gain && k < cells; k++)
         grid->gain[k] = NAN;
     for (int64_t k = 0; grid->gain && k < g->count; k++) {
-        const struct group *group = &g->group[k];
-        if (!same_but(like, &group->p, grid->x.param, grid->y.param))
+        if (!in_grid(source, grid, k, &i, &j))
             continue;
-        int i = position(&grid->x, parameter_value(&group->p, grid->x.param));
-        int j = position(&grid->y, parameter_value(&group->p, grid->y.param));
-        double gain = groups_summary(source->reader, group, phase_summary((int)like->block)).median;
-        if (i >= 0 && j >= 0)
-            grid->gain[j * grid->x.count + i] = isnan(gain) && group_broken(source, group) ? INFINITY : gain;
+        double gain = groups_summary(source->reader, &g->group[k], phase_summary((int)g->group[k].p.block)).median;
+        grid->gain[j * grid->x.count + i] = isnan(gain) ? INFINITY : gain; /* usable: NaN is overflow here */
     }
     choose_scale(&grid->x);
     choose_scale(&grid->y);
@@ -140,8 +182,8 @@ struct crossing {
     double x, y;
 };
 
-/* Where the level crosses the edges of the square whose lower left corner is (i, j): marching squares on log10 gain, linear on the
- * edges, a saddle decided by the mean of its corners. Returns 0, 1 or 2 segments. */
+/* Where the level crosses the edges of the square whose lower left corner is (i, j): marching squares on log10 gain,
+ * linear on the edges, a saddle decided by the mean of its corners. Returns 0, 1 or 2 segments. */
 static int square(const struct grid *g, int i, int j, double level, struct crossing segment[2][2]) {
     static const int corner[4][2] = {{0, 0}, {1, 0}, {1, 1}, {0, 1}};
     double v[4], mean = 0;
@@ -194,8 +236,8 @@ static int put_contour(FILE *file, int panel, const struct grid *g, double level
                         label = s[k][0];
                     }
                     if (pass)
-                        fprintf(file, "%d,%g,%.9g,%.9g,%.9g,%.9g,%d\n", panel, level, s[k][0].x, s[k][0].y, s[k][1].x, s[k][1].y,
-                                here);
+                        fprintf(file, "%d,%g,%.9g,%.9g,%.9g,%.9g,%d\n", panel, level, s[k][0].x, s[k][0].y, s[k][1].x,
+                                s[k][1].y, here);
                     total += pass;
                     if (here)
                         label.x = NAN; /* one label */
@@ -218,8 +260,8 @@ static void put_grid(FILE *file, int panel, const char *block, const struct grid
     for (int j = 0; j < g->y.count; j++)
         for (int i = 0; i < g->x.count; i++) {
             double gain = g->gain[j * g->x.count + i];
-            fprintf(file, "%d,%s,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g", panel, block, g->x.value[i], g->y.value[j], edge(&g->x, i),
-                    edge(&g->x, i + 1), edge(&g->y, j), edge(&g->y, j + 1));
+            fprintf(file, "%d,%s,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g", panel, block, g->x.value[i], g->y.value[j],
+                    edge(&g->x, i), edge(&g->x, i + 1), edge(&g->y, j), edge(&g->y, j + 1));
             put_number(file, gain);
             fprintf(file, ",%d\n", isinf(gain));
         }
@@ -229,11 +271,11 @@ static void put_panel_settings(FILE *file, int panel, int block, const struct gr
     double high = 0;
     for (int k = 0; k < g->x.count * g->y.count; k++)
         high = isfinite(g->gain[k]) ? fmax(high, g->gain[k]) : high;
-    fprintf(file, "BLOCK[%d] = %d; X_NAME[%d] = '%s'; Y_NAME[%d] = '%s'; X_LOG[%d] = %d; Y_LOG[%d] = %d\n", panel, block, panel,
-            g->x.param->name, panel, g->y.param->name, panel, g->x.log, panel, g->y.log);
+    fprintf(file, "BLOCK[%d] = %d; X_NAME[%d] = '%s'; Y_NAME[%d] = '%s'; X_LOG[%d] = %d; Y_LOG[%d] = %d\n", panel,
+            block, panel, g->x.param->name, panel, g->y.param->name, panel, g->x.log, panel, g->y.log);
     fprintf(file, "X_FROM[%d] = %.9g; X_TO[%d] = %.9g; Y_FROM[%d] = %.9g; Y_TO[%d] = %.9g; HIGH[%d] = %.9g\n", panel,
-            edge(&g->x, 0), panel, edge(&g->x, g->x.count), panel, edge(&g->y, 0), panel, edge(&g->y, g->y.count), panel,
-            high > 1 ? high : 1.0);
+            edge(&g->x, 0), panel, edge(&g->x, g->x.count), panel, edge(&g->y, 0), panel, edge(&g->y, g->y.count),
+            panel, high > 1 ? high : 1.0);
 }
 
 struct phase {
@@ -249,14 +291,16 @@ static void put_contours(FILE *file, const struct phase *phase, char *absent, si
     } wanted[] = {{BLOCK_HC, 1.6}, {BLOCK_HC, 3000}, {BLOCK_MHC, 1.6}};
     for (int panel = 0; panel < phase->panels; panel++)
         for (size_t k = 0; k < sizeof wanted / sizeof *wanted; k++)
-            if (wanted[k].block == phase->block[panel] && !put_contour(file, panel + 1, &phase->grid[panel], wanted[k].level)) {
+            if (wanted[k].block == phase->block[panel] &&
+                !put_contour(file, panel + 1, &phase->grid[panel], wanted[k].level)) {
                 size_t used = strlen(absent);
                 snprintf(absent + used, size - used, " %s: no %g contour in this range.",
                          wanted[k].block == BLOCK_MHC ? "mHC" : "HC", wanted[k].level);
             }
 }
 
-static bool write_phase(const struct figure_source *source, const char *name, const struct phase *phase, char *why, size_t size) {
+static bool write_phase(const struct figure_source *source, const char *name, const struct phase *phase, char *why,
+                        size_t size) {
     char text[TEXT_SIZE], shared[TEXT_SIZE / 2], absent[200] = "";
     struct lines lines = {.count = phase->panels};
     FILE *file = data_open(source, name, "panel,block,x,y,x_low,x_high,y_low,y_high,median,overflow");
@@ -273,11 +317,13 @@ static bool write_phase(const struct figure_source *source, const char *name, co
     if (!data_close(file, source, "phase_contours", why, size))
         return false;
     describe_lines(source, &lines, phase->grid[0].x.param, phase->grid[0].y.param, shared, sizeof shared);
-    snprintf(text, sizeof text, "Largest composite gain (max |sum|) over layers of the token mean, median over seeds.%s %s.", absent,
+    snprintf(text, sizeof text,
+             "Largest composite gain (max |sum|) over layers of the token mean, median over seeds.%s %s.", absent,
              shared);
     file = settings_open(source, name);
     put_caption(file, source, phase->panels > 1, text);
-    static const char *const arrays[] = {"BLOCK", "X_NAME", "Y_NAME", "X_LOG", "Y_LOG", "X_FROM", "X_TO", "Y_FROM", "Y_TO", "HIGH"};
+    static const char *const arrays[] = {"BLOCK",  "X_NAME", "Y_NAME", "X_LOG", "Y_LOG",
+                                         "X_FROM", "X_TO",   "Y_FROM", "Y_TO",  "HIGH"};
     if (file)
         fprintf(file, "PANELS = %d\n", phase->panels);
     for (size_t k = 0; file && k < sizeof arrays / sizeof *arrays; k++)
@@ -287,7 +333,8 @@ static bool write_phase(const struct figure_source *source, const char *name, co
     return data_close(file, source, name, why, size);
 }
 
-enum figure_outcome figure_phase(const struct figure_source *source, const struct figure *figure, char *why, size_t why_size) {
+enum figure_outcome figure_phase(const struct figure_source *source, const struct figure *figure, char *why,
+                                 size_t why_size) {
     static const int blocks[] = {BLOCK_HC, BLOCK_MHC};
     struct phase phase = {.panels = 0};
     for (int k = 0; k < 2; k++) {

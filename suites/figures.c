@@ -7,6 +7,7 @@
 
 #include "suites/figure_data.h"
 
+static const char triangles[] = " Triangles at the top: overflow.";
 enum { TEXT_SIZE = 1600, COLUMNS_SIZE = 800 };
 
 struct measure {
@@ -17,7 +18,8 @@ static void columns_of(const char *first, const struct measure *measures, int co
     int used = snprintf(columns, COLUMNS_SIZE, "line,label,block,%s", first);
     for (int m = 0; m < count; m++) {
         const char *c = measures[m].column;
-        used += snprintf(columns + used, (size_t)(COLUMNS_SIZE - used), ",%s_q10,%s_median,%s_q90,%s_overflow", c, c, c, c);
+        used +=
+            snprintf(columns + used, (size_t)(COLUMNS_SIZE - used), ",%s_q10,%s_median,%s_q90,%s_overflow", c, c, c, c);
     }
 }
 
@@ -48,7 +50,7 @@ static bool both_families(const struct lines *lines) {
 /* ---- against layer ---- */
 
 static bool layers_data(const struct figure_source *source, const char *name, const struct lines *lines,
-                        const struct measure *measures, int count, char *why, size_t why_size) {
+                        const struct measure *measures, int count, bool *overflow, char *why, size_t why_size) {
     char columns[COLUMNS_SIZE];
     columns_of("layer", measures, count, columns);
     FILE *file = data_open(source, name, columns);
@@ -60,7 +62,7 @@ static bool layers_data(const struct figure_source *source, const char *name, co
             for (int m = 0; m < count; m++) {
                 struct spread s = groups_curve(source->reader, group, measures[m].recorded, l);
                 bool computed = record_curve_computed(source->reader, measures[m].recorded, group->cases[0]);
-                put_spread(file, s, computed && isnan(s.median));
+                *overflow |= put_spread(file, s, computed && isnan(s.median));
             }
             putc('\n', file);
         }
@@ -68,54 +70,64 @@ static bool layers_data(const struct figure_source *source, const char *name, co
     return data_close(file, source, name, why, why_size);
 }
 
-static enum figure_outcome layers_figure(const struct figure_source *source, const char *name, unsigned blocks, int most,
-                                         const struct measure *measures, int count, const char *statement, char *why,
-                                         size_t why_size) {
+static enum figure_outcome layers_figure(const struct figure_source *source, const char *name, unsigned blocks,
+                                         int most, const struct measure *measures, int count, const char *statement,
+                                         char *why, size_t why_size) {
     struct lines lines;
+    bool overflow = false;
     char text[TEXT_SIZE], shared[TEXT_SIZE / 2];
     lines_by_layer(source, measures[0].recorded, blocks, most, &lines);
     if (!lines.count)
         return snprintf(why, why_size, "no case of it has the curve %s", measures[0].recorded), FIGURE_SKIPPED;
     describe_lines(source, &lines, NULL, NULL, shared, sizeof shared);
-    snprintf(text, sizeof text, "%s %s.", statement, shared);
-    bool good = layers_data(source, name, &lines, measures, count, why, why_size);
+    bool good = layers_data(source, name, &lines, measures, count, &overflow, why, why_size);
+    snprintf(text, sizeof text, "%s%s %s.", statement, overflow ? triangles : "", shared);
     if (good) {
         const struct params *last = &source->groups->group[lines.line[lines.count - 1].groups[0]].p;
         FILE *file = settings_open(source, name);
         put_lines(file, &lines);
         put_caption(file, source, blocks == ALL_BLOCKS || both_families(&lines), text);
         if (file)
-            fprintf(file, "PAPER = %d\nLAYERS = %lld\nSTREAMS = %lld\n", of_paper(source, &lines), (long long)last->depth,
-                    (long long)last->streams);
+            fprintf(file, "PAPER = %d\nLAYERS = %lld\nSTREAMS = %lld\n", of_paper(source, &lines),
+                    (long long)last->depth, (long long)last->streams);
         good = data_close(file, source, name, why, why_size);
     }
     lines_release(&lines);
     return good ? FIGURE_WRITTEN : FIGURE_FAILED;
 }
 
-static enum figure_outcome single_gain(const struct figure_source *source, const struct figure *figure, char *why, size_t size) {
+static enum figure_outcome single_gain(const struct figure_source *source, const struct figure *figure, char *why,
+                                       size_t size) {
     static const struct measure measures[] = {{"forward_sum", "single_forward_sum"},
                                               {"forward_abs", "single_forward_abs"},
                                               {"backward_sum", "single_backward_sum"},
                                               {"backward_abs", "single_backward_abs"}};
-    return layers_figure(source, figure->name, HC_BLOCKS | MHC_BLOCKS, 4, measures, 4,
-                         "Gain of single layers, token mean: median and q10-q90 over seeds of max |sum| (solid), median of "
-                         "max sum of |entries| (dashed).", why, size);
+    return layers_figure(
+        source, figure->name, HC_BLOCKS | MHC_BLOCKS, 4, measures, 4,
+        "Gain of single layers, token mean: median and q10-q90 over seeds of max |sum| (solid), median of "
+        "max sum of |entries| (dashed).",
+        why, size);
 }
 
-static enum figure_outcome composite_gain(const struct figure_source *source, const struct figure *figure, char *why, size_t size) {
+static enum figure_outcome composite_gain(const struct figure_source *source, const struct figure *figure, char *why,
+                                          size_t size) {
     static const struct measure measures[] = {{"forward_sum", "composite_forward_sum"},
                                               {"forward_abs", "composite_forward_abs"},
                                               {"backward_sum", "composite_backward_sum"},
                                               {"backward_abs", "composite_backward_abs"}};
-    return layers_figure(source, figure->name, HC_BLOCKS | MHC_BLOCKS, 4, measures, 4,
-                         "Gain of composites, token mean: median and q10-q90 over seeds of max |sum| (solid), median of "
-                         "max sum of |entries| (dashed).", why, size);
+    return layers_figure(
+        source, figure->name, HC_BLOCKS | MHC_BLOCKS, 4, measures, 4,
+        "Gain of composites, token mean: median and q10-q90 over seeds of max |sum| (solid), median of "
+        "max sum of |entries| (dashed).",
+        why, size);
 }
 
-static enum figure_outcome streams(const struct figure_source *source, const struct figure *figure, char *why, size_t size) {
-    static const struct measure measures[] = {
-        {"x_rms", "x_rms"}, {"grad_rms", "grad_x_rms"}, {"similarity", "stream_similarity"}, {"rank", "effective_rank"}};
+static enum figure_outcome streams(const struct figure_source *source, const struct figure *figure, char *why,
+                                   size_t size) {
+    static const struct measure measures[] = {{"x_rms", "x_rms"},
+                                              {"grad_rms", "grad_x_rms"},
+                                              {"similarity", "stream_similarity"},
+                                              {"rank", "effective_rank"}};
     return layers_figure(source, figure->name, ALL_BLOCKS, 2, measures, 4,
                          "Streams x_l at the input of layer l, token mean: median and q10-q90 over seeds.", why, size);
 }
@@ -134,8 +146,8 @@ static struct spread first_layer(const struct figure_source *source, const struc
 }
 
 static bool parameter_data(const struct figure_source *source, const char *name, const struct param *along,
-                           const struct lines *lines, const struct measure *measures, int count, bool *recorded, char *why,
-                           size_t why_size) {
+                           const struct lines *lines, const struct measure *measures, int count, bool *recorded,
+                           bool *overflow, char *why, size_t why_size) {
     char columns[COLUMNS_SIZE];
     columns_of(along->name, measures, count, columns);
     FILE *file = data_open(source, name, columns);
@@ -148,7 +160,7 @@ static bool parameter_data(const struct figure_source *source, const char *name,
                 struct spread s = first_layer(source, group, measures[m].recorded);
                 bool broken = isnan(s.median) && group_broken(source, group);
                 recorded[m] |= broken || !isnan(s.median);
-                put_spread(file, s, broken);
+                *overflow |= put_spread(file, s, broken);
             }
             putc('\n', file);
         }
@@ -161,14 +173,14 @@ static enum figure_outcome parameter_figure(const struct figure_source *source, 
                                             size_t why_size) {
     const struct param *along = params_find(parameter);
     struct lines lines;
-    bool recorded[8] = {false};
+    bool recorded[8] = {false}, overflow = false;
     char text[TEXT_SIZE], shared[TEXT_SIZE / 2];
     lines_along(source, along, beside ? params_find(beside) : NULL, measures[0].recorded, blocks, most, &lines);
     if (!lines.count)
         return snprintf(why, why_size, "no two groups of it differ in %s alone", parameter), FIGURE_SKIPPED;
     describe_lines(source, &lines, along, NULL, shared, sizeof shared);
-    snprintf(text, sizeof text, "%s %s.", statement, shared);
-    bool good = parameter_data(source, name, along, &lines, measures, count, recorded, why, why_size);
+    bool good = parameter_data(source, name, along, &lines, measures, count, recorded, &overflow, why, why_size);
+    snprintf(text, sizeof text, "%s%s %s.", statement, overflow ? triangles : "", shared);
     if (good) {
         FILE *file = settings_open(source, name);
         put_lines(file, &lines);
@@ -183,7 +195,8 @@ static enum figure_outcome parameter_figure(const struct figure_source *source, 
     return good ? FIGURE_WRITTEN : FIGURE_FAILED;
 }
 
-static enum figure_outcome depth(const struct figure_source *source, const struct figure *figure, char *why, size_t size) {
+static enum figure_outcome depth(const struct figure_source *source, const struct figure *figure, char *why,
+                                 size_t size) {
     static const struct measure measures[] = {{"forward", "composite_forward_sum_max"},
                                               {"backward", "composite_backward_sum_max"},
                                               {"x_rms", "x_rms_last"},
@@ -191,27 +204,35 @@ static enum figure_outcome depth(const struct figure_source *source, const struc
                                               {"grad_rms_max", "grad_x_rms_max"}};
     return parameter_figure(source, figure->name, "depth", NULL, ALL_BLOCKS, 2, measures, 5,
                             "Largest composite gain (max |sum|) over layers, RMS of the streams at layer L and of the "
-                            "gradient, token mean: median and q10-q90 over seeds.", why, size);
+                            "gradient, token mean: median and q10-q90 over seeds.",
+                            why, size);
 }
 
-static enum figure_outcome t_max(const struct figure_source *source, const struct figure *figure, char *why, size_t size) {
+static enum figure_outcome t_max(const struct figure_source *source, const struct figure *figure, char *why,
+                                 size_t size) {
     static const struct measure measures[] = {{"backward", "composite_backward_sum_max"},
                                               {"column_error", "single_column_error_max"}};
     return parameter_figure(source, figure->name, "t-max", "round", MHC_BLOCKS, 4, measures, 2,
                             "Largest value over layers of the token mean: median and q10-q90 over seeds.", why, size);
 }
 
-static enum figure_outcome streams_n(const struct figure_source *source, const struct figure *figure, char *why, size_t size) {
+static enum figure_outcome streams_n(const struct figure_source *source, const struct figure *figure, char *why,
+                                     size_t size) {
     static const struct measure measures[] = {{"forward", "composite_forward_sum_max"},
                                               {"backward", "composite_backward_sum_max"}};
-    return parameter_figure(source, figure->name, "streams", NULL, HC_BLOCKS | MHC_BLOCKS, 4, measures, 2,
-                            "Largest composite gain (max |sum|) over layers of the token mean: median and q10-q90 over seeds.",
-                            why, size);
+    return parameter_figure(
+        source, figure->name, "streams", NULL, HC_BLOCKS | MHC_BLOCKS, 4, measures, 2,
+        "Largest composite gain (max |sum|) over layers of the token mean: median and q10-q90 over seeds.", why, size);
 }
 
 const struct figure figures[] = {
-    {"single_gain", single_gain}, {"composite_gain", composite_gain}, {"composite_maps", figure_composite_maps},
-    {"phase", figure_phase},      {"depth", depth},                   {"t_max", t_max},
-    {"streams", streams},         {"streams_n", streams_n},
+    {"single_gain", single_gain},
+    {"composite_gain", composite_gain},
+    {"composite_maps", figure_composite_maps},
+    {"phase", figure_phase},
+    {"depth", depth},
+    {"t_max", t_max},
+    {"streams", streams},
+    {"streams_n", streams_n},
 };
 const int figures_count = sizeof figures / sizeof *figures;

@@ -1,5 +1,5 @@
-/* What the figures are drawn from. Each figure is a row here, which writes tidy CSV files and a file of settings <name>.gp (line labels,
- * caption), and a script plots/<name>.gp, which knows how it looks. */
+/* What the figures are drawn from. Each figure is a row here, which writes tidy CSV files and a file of settings
+ * <name>.gp (line labels, caption), and a script plots/<name>.gp, which knows how it looks. */
 #ifndef FIGURES_H
 #define FIGURES_H
 
@@ -12,7 +12,8 @@ struct figure_source {
     const char *provenance; /* one line for the caption: program, revision, machine, file */
 };
 
-/* SKIPPED: the record has not what the figure shows; FAILED: a file could not be written. Both leave one line in `why`. */
+/* SKIPPED: the record has not what the figure shows; FAILED: a file could not be written. Both leave one line in `why`.
+ */
 enum figure_outcome { FIGURE_WRITTEN, FIGURE_SKIPPED, FIGURE_FAILED };
 
 struct figure {
@@ -23,7 +24,8 @@ struct figure {
 extern const struct figure figures[];
 extern const int figures_count;
 
-enum figure_outcome figure_composite_maps(const struct figure_source *, const struct figure *, char *why, size_t why_size);
+enum figure_outcome figure_composite_maps(const struct figure_source *, const struct figure *, char *why,
+                                          size_t why_size);
 enum figure_outcome figure_phase(const struct figure_source *, const struct figure *, char *why, size_t why_size);
 
 #endif

@@ -20,8 +20,10 @@ static void list_options(void) {
         char range[160] = "text";
         if (p->type == PARAM_WORD || p->type == PARAM_FLAGS)
             snprintf(range, sizeof range, "%s", p->words);
-        else if (p->type != PARAM_TEXT)
-            snprintf(range, sizeof range, "%g..%g%s", p->words ? 1.0 : p->least, p->most, p->words ? ", auto, keep" : "");
+        else if (p->type == PARAM_REAL)
+            snprintf(range, sizeof range, "%g..%g", p->least, p->most);
+        else if (p->type == PARAM_INT)
+            snprintf(range, sizeof range, "%.0f..%.0f%s", p->words ? 1.0 : p->least, p->most, p->words ? ", auto, keep" : "");
         printf("  --%-13s default %-9s %s%s\n      %s\n", p->name, *p->standard ? p->standard : "none", range,
                p->studies == 1u << STUDY_MAPS        ? "   [maps]"
                : p->studies == 1u << STUDY_PROPAGATE ? "   [propagate]" : "",

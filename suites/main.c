@@ -2,6 +2,7 @@
 #include <cblas.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <hdf5.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,11 +71,13 @@ static int in_child(int (*run)(int, char **), int argc, char **argv) {
         return EXIT_INTERRUPTED;
     if (WTERMSIG(status) == SIGPIPE) /* `mhcbench show FILE | head` */
         return EXIT_CANNOT;
-    return cannot("%s: reading it crashed (%s); it is not a file this program wrote", argc ? argv[0] : "file", strsignal(WTERMSIG(status)));
+    return cannot("%s: reading it crashed (%s); it is not a file this program wrote", argc ? argv[0] : "file",
+                  strsignal(WTERMSIG(status)));
 }
 
-/* What a caller may have set up and this program must not inherit: a results file in the place of a closed standard output, children
- * that nobody can wait for, death by a full disk. */
+/* What a caller may have set up and this program must not inherit: a results file in the place of a closed standard
+ * output, children that nobody can wait for, death by a full disk. HDF5 must not try a file it could not write once more
+ * at exit, where it crashes; it listens only before its first use. */
 static void prepare_process(void) {
     int file;
     while ((file = open("/dev/null", O_RDWR)) >= 0 && file <= STDERR_FILENO)
@@ -83,6 +86,7 @@ static void prepare_process(void) {
         close(file);
     signal(SIGCHLD, SIG_DFL);
     signal(SIGXFSZ, SIG_IGN);
+    H5dont_atexit();
 }
 
 int main(int argc, char **argv) {
@@ -90,14 +94,18 @@ int main(int argc, char **argv) {
     if (argc == 2 && !strcmp(argv[1], "--worker"))
         return worker_main(handlers);
     prepare_process();
-    if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+    const char *asked = argc < 2 ? "" : argv[argc > 2 ? 2 : 1]; /* `mhcbench --help`, `mhcbench run --help` */
+    if (argc < 2 || !strcmp(asked, "--help") || !strcmp(asked, "-h") || !strcmp(argv[1], "help")) {
         help(argc < 2 ? stderr : stdout);
         return argc < 2 ? EXIT_CANNOT : finish(EXIT_GOOD);
     }
-    if (!strcmp(argv[1], "--version"))
-        return printf("mhcbench %s (%s)\n", PROVENANCE_VERSION, PROVENANCE_BUILD) < 0;
+    if (!strcmp(argv[1], "--version")) {
+        printf("mhcbench %s (%s)\n", PROVENANCE_VERSION, PROVENANCE_BUILD);
+        return finish(EXIT_GOOD);
+    }
     for (int k = 0; k < COMMANDS; k++)
         if (!strcmp(argv[1], commands[k].name))
-            return commands[k].reads ? in_child(commands[k].run, argc - 2, argv + 2) : finish(commands[k].run(argc - 2, argv + 2));
+            return commands[k].reads ? in_child(commands[k].run, argc - 2, argv + 2)
+                                     : finish(commands[k].run(argc - 2, argv + 2));
     return cannot("unknown command %s (mhcbench --help lists them)", argv[1]);
 }

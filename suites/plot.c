@@ -39,7 +39,8 @@ static bool find_scripts(struct plot *plot) {
     return !access("plots/house.gp", R_OK) && realpath("plots", plot->scripts) != NULL;
 }
 
-/* Makes the folder and those above it. gnuplot is given the absolute path, in which no leading | or < can mean a pipe. */
+/* Makes the folder and those above it. gnuplot is given the absolute path, in which no leading | or < can mean a pipe.
+ */
 static bool make_folders(struct plot *plot, const char *out) {
     char path[PATH_SIZE];
     if (out)
@@ -57,7 +58,8 @@ static bool make_folders(struct plot *plot, const char *out) {
     if ((mkdir(path, 0777) && errno != EEXIST) || !realpath(path, plot->out))
         return cannot("%s: %s", path, strerror(errno)), false;
     snprintf(plot->data, sizeof plot->data, "%s/data", plot->out);
-    if ((mkdir(plot->data, 0777) && errno != EEXIST) || access(plot->data, W_OK | X_OK) || access(plot->out, W_OK | X_OK))
+    if ((mkdir(plot->data, 0777) && errno != EEXIST) || access(plot->data, W_OK | X_OK) ||
+        access(plot->out, W_OK | X_OK))
         return cannot("%s: cannot write there: %s", path, strerror(errno)), false;
     return true;
 }
@@ -99,7 +101,8 @@ static void last_line(int pipe, char *text, size_t size) {
     snprintf(text, size, "%.*s", (int)size - 1, start ? start + 1 : all);
 }
 
-static void become_gnuplot(const struct plot *plot, const char *figure, const char *format, const char *out, int errors) {
+static void become_gnuplot(const struct plot *plot, const char *figure, const char *format, const char *out,
+                           int errors) {
     char script[PATH_SIZE + 64], width[16];
     struct winsize window = {0};
     ioctl(STDOUT_FILENO, TIOCGWINSZ, &window);

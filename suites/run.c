@@ -39,7 +39,8 @@ static bool read_options(struct options *o, int *argc, char **argv) {
     *o = (struct options){.index = 0, .shards = 1};
     o->overwrite = take_flag(argc, argv, "--overwrite");
     o->resume = take_flag(argc, argv, "--resume");
-    o->quiet = take_flag(argc, argv, "-q") | take_flag(argc, argv, "--quiet");
+    o->quiet = take_flag(argc, argv, "-q");
+    o->quiet = take_flag(argc, argv, "--quiet") || o->quiet;
     o->dry_run = take_flag(argc, argv, "--dry-run");
     if (!take_option(argc, argv, "--out", &o->out) || !take_option(argc, argv, "--shard", &o->shard) ||
         !take_option(argc, argv, "--timeout", &o->timeout))

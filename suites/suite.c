@@ -63,13 +63,14 @@ static bool add_range(struct reader *r, struct axis *axis, const char *text, siz
         factor = end[1] == 'x';
         char *from = end + 1 + factor;
         step = strtod(from, &end);
-        good = end != from && !*end && isfinite(low) && isfinite(high) && low <= high && (factor ? step > 1 && low > 0 : step > 0);
+        good = end != from && !*end && isfinite(low) && isfinite(high) && low <= high &&
+               (factor ? step > 1 && low > 0 : step > 0);
     }
     if (good && axis->param->type == PARAM_INT)
         good = low == floor(low) && (factor || step == floor(step));
     if (!good) {
-        snprintf(why, sizeof why, "--%s %s: a range is low:high:step or low:high:xFACTOR, rising%s", axis->param->name, item,
-                 axis->param->type == PARAM_INT ? ", of whole numbers" : "");
+        snprintf(why, sizeof why, "--%s %s: a range is low:high:step or low:high:xFACTOR, rising%s", axis->param->name,
+                 item, axis->param->type == PARAM_INT ? ", of whole numbers" : "");
         return fail(r, why);
     }
     double slack = factor ? 1e-12 * high : 1e-6 * step;
@@ -113,7 +114,8 @@ static bool read_zip(struct reader *r, struct axis *axes, int count, int group, 
             return snprintf(r->why, r->why_size, "%s--zip %s: %.*s is not an option of this line", r->place, text,
                             (int)length, at), false;
         if (axes[a].zip)
-            return snprintf(r->why, r->why_size, "%s--zip %s: %.*s is zipped already", r->place, text, (int)length, at), false;
+            return snprintf(r->why, r->why_size, "%s--zip %s: %.*s is zipped already", r->place, text, (int)length,
+                            at), false;
         if (size >= 0 && axes[a].count != size)
             return snprintf(r->why, r->why_size, "%s--zip %s: the lists differ in length", r->place, text), false;
         size = axes[a].count;
@@ -206,7 +208,8 @@ static bool expand(struct reader *r, const struct axis *axes, int count, bool as
     int64_t position[MAX_AXES] = {0};
     char why[400];
     if (combinations(axes, count) > (double)MAX_CASES) {
-        snprintf(why, sizeof why, "%.3g cases on one line, more than %lld", combinations(axes, count), (long long)MAX_CASES);
+        snprintf(why, sizeof why, "%.3g cases on one line, more than %lld", combinations(axes, count),
+                 (long long)MAX_CASES);
         return fail(r, why);
     }
     for (;;) {

@@ -21,7 +21,8 @@ static char out[1 << 20], err[1 << 16]; /* of the last command */
 static void enter(void) {
     const char *program = getenv("MHCBENCH");
     char path[PATH_MAX];
-    cr_assert(getcwd(root, sizeof root) && realpath(program ? program : "build/mhcbench", path), "build the program first");
+    cr_assert(getcwd(root, sizeof root) && realpath(program ? program : "build/mhcbench", path),
+              "build the program first");
     setenv("M", path, 1);
     setenv("R", root, 1);
     setenv("OMP_NUM_THREADS", "1", 1);
@@ -108,7 +109,8 @@ static inline void expect_same_results(const char *a, const char *b) {
     GOOD("for f in %s %s; do"
          "  $M export $f | grep -v '^#' | cut -d, -f2-4,6- | sort >$f.cases &&"
          "  $M export $f --what curves | grep -v '^#' | cut -d, -f2- | sort >$f.curves || exit 1; done;"
-         "test $(wc -l <%s.curves) -gt 1 && diff %s.cases %s.cases && diff %s.curves %s.curves", a, b, a, a, b, a, b);
+         "test $(wc -l <%s.curves) -gt 1 && diff %s.cases %s.cases && diff %s.curves %s.curves",
+         a, b, a, a, b, a, b);
 }
 
 #endif

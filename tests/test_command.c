@@ -3,14 +3,15 @@
 
 #include <hdf5.h>
 
-TestSuite(command, .init = enter, .fini = leave, .timeout = 120);
+TestSuite(command, .init = enter, .fini = leave, .timeout = 300);
 
 /* Every line of a table is refused, and leaves results that are there as they are. */
 static void expect_refusals(const char *const (*bad)[2], size_t count) {
     GOOD("$M run --study maps --depth 3 --out kept.h5 -q && cp kept.h5 copy");
     for (size_t k = 0; k < count; k++) {
         expect_refusal(bad[k][0], bad[k][1]);
-        int changed = sh("cmp kept.h5 copy && test $(ls | wc -l) = $(ls copy kept.h5 *.suite *.so *.bad 2>/dev/null | wc -l)");
+        int changed =
+            sh("cmp kept.h5 copy && test $(ls | wc -l) = $(ls copy kept.h5 *.suite *.so *.bad 2>/dev/null | wc -l)");
         cr_expect(!changed, "%s: changed a file or left one:\n%s", bad[k][0], out);
     }
 }
@@ -73,9 +74,10 @@ Test(command, bad_options) {
         {"$M run --backend copy/", "no such library"},
         {"$M run --width 1048576 --out x.h5", "GB of memory"},
         {"$M run --study maps --depth 65536 --tokens 1000000000 --out x.h5", "GB of memory"},
-        {"$M run --tokens 1000000000 --width 1048576 --depth 65536 --streams 16 --branch attention --heads 4096 --head-dim 4096",
+        {"$M run --tokens 1000000000 --width 1048576 --depth 65536 --branch attention --heads 4096 --head-dim 4096",
          "GB of memory"},
-        {"$M run --tokens 1000000000 --width 1048576 --depth 65536 --branch mlp --hidden 1048576 --recompute keep", "GB of memory"},
+        {"$M run --tokens 1000000000 --width 1048576 --depth 65536 --branch mlp --hidden 1048576 --recompute keep",
+         "GB of memory"},
         {"$M list --bogus", "unknown option --bogus"},
         {"$M list nosuch.suite", "nosuch.suite: No such file"},
         {"$M list --operations --backend bogus", "backend bogus"},
@@ -192,8 +194,12 @@ Test(command, bad_records) {
     char names[2048], command[PATH_MAX], *rest = NULL;
     snprintf(names, sizeof names, "nosuch.bad . %.1000s", out);
     for (char *name = strtok_r(names, " \n", &rest); name; name = strtok_r(NULL, " \n", &rest)) {
-        const char *const commands[] = {"show %s", "export %s", "export %s --what curves --format json", "plot %s --out figures",
-                                        "merge x.h5 kept.h5 %s", "verify %s"};
+        const char *const commands[] = {"show %s",
+                                        "export %s",
+                                        "export %s --what curves --format json",
+                                        "plot %s --out figures",
+                                        "merge x.h5 kept.h5 %s",
+                                        "verify %s"};
         for (size_t k = 0; k < sizeof commands / sizeof *commands; k++) {
             int used = snprintf(command, sizeof command, "$M ");
             snprintf(command + used, sizeof command - (size_t)used, commands[k], name);
@@ -212,7 +218,9 @@ Test(command, a_hard_life) { /* whatever the caller did to the process */
     GOOD("sh -c 'trap \"\" CHLD; exec timeout 20 $M run --study maps --depth 3 --out b.h5 -q'");
     sh("$M export a.h5 | head -n 1");
     cr_expect(!err[0], "%s", err);
-    GOOD("$M --help && $M --version && $M list --metrics && $M doctor && $M list $R/suites/quick.suite");
+    GOOD(
+        "$M --help && $M run --help && $M --version && $M list --metrics && $M doctor &&"
+        " $M list $R/suites/quick.suite");
     cr_expect(!err[0], "%s", err);
     GOOD("$M run --study=maps --depth=3 --seed=1:3:1 --out=a.h5 --overwrite -q");
     cr_expect(!err[0] && !out[0], "-q prints: %s%s", out, err);
@@ -236,25 +244,30 @@ static void expect_golden(const char *name) {
 }
 
 Test(command, golden_output) {
-    GOOD("$M --help | sed 's/^mhcbench [^ :]*/mhcbench VERSION/'");
+    GOOD("$M --help | sed '1s/^mhcbench [^ :]*/mhcbench VERSION/'");
     expect_golden("help.txt");
     GOOD("$M list --options");
     expect_golden("options.txt");
-    write_text("small.suite", "# lists, ranges, pairs, defaults, overrides, repeats\n"
-                              "set --study maps --alpha 0 --depth 12\n"
-                              "--block hc --w 0.1:0.3:0.1 --seed 1,2\n"
-                              "--block mhc --d 0,12 --s 0,6 --zip d,s --t-max 1:100:x10\n"
-                              "--block hc --w 0.2 --seed 2\n"
-                              "set --depth 8 --alpha 0.01\n"
-                              "--study propagate --block resnet,identity --width 8 --tokens 4 --branch mlp --hidden 16\n"
-                              "--study propagate --block hc-static --recompute keep,auto,3 --measure stream+gain\n");
+    write_text("small.suite",
+               "# lists, ranges, pairs, defaults, overrides, repeats\n"
+               "set --study maps --alpha 0 --depth 12\n"
+               "--block hc --w 0.1:0.3:0.1 --seed 1,2\n"
+               "--block mhc --d 0,12 --s 0,6 --zip d,s --t-max 1:100:x10\n"
+               "--block hc --w 0.2 --seed 2\n"
+               "set --depth 8 --alpha 0.01\n"
+               "--study propagate --block resnet,identity --width 8 --tokens 4 --branch mlp --hidden 16\n"
+               "--study propagate --block hc-static --recompute keep,auto,3 --measure stream+gain\n");
     GOOD("$M run small.suite --dry-run");
     expect_golden("dry-run.txt");
     GOOD("$M run small.suite --dry-run >small2.suite && $M run small2.suite --dry-run");
     expect_golden("dry-run.txt");
-    GOOD("for i in 0 1 2; do $M run small.suite --dry-run --shard $i/3; done | sort >a; $M run small.suite --dry-run | sort | diff - a");
+    GOOD(
+        "for i in 0 1 2; do $M run small.suite --dry-run --shard $i/3; done | sort >a;"
+        "$M run small.suite --dry-run | sort | diff - a");
     GOOD("$M run --study maps --block hc,mhc --w 0.4 --alpha 0 --depth 6 --seed 1:3:1 --out tiny.h5 -q");
-    GOOD("$M show tiny.h5 | sed 's/[0-9.]* s of computing/TIME s of computing/; s/; revision.*//; s/^made by:.*/made by: .../'");
+    GOOD(
+        "$M show tiny.h5 | sed 's/[0-9.]* s of computing/TIME s of computing/;"
+        "s/; revision.*//; s/^made by:.*/made by: .../'");
     expect_golden("show.txt");
     GOOD("$M export tiny.h5 | grep -v '^#' | head -n 1 | tr , '\\n'");
     expect_golden("export-cases.txt");

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <time.h>
 
-TestSuite(interrupt, .init = enter, .fini = leave, .timeout = 120);
+TestSuite(interrupt, .init = enter, .fini = leave, .timeout = 300);
 
 /* Cases of a moment, one of a second or two, cases of a moment. */
 static const char cut_suite[] = "set --study maps --block mhc --measure gain\n"
@@ -91,9 +91,9 @@ Test(interrupt, a_worker_that_dies_or_hangs_is_one_failed_case) {
 
     child = start_and_wait("exec $M run endless.suite --out b.h5 -q", "b.h5.part");
     worker = worker_of(child);
-    cr_assert(worker > 0 && !kill(worker, SIGSEGV));
+    cr_assert(worker > 0 && !kill(worker, SIGABRT));
     code = result_of(child);
-    cr_expect(code == 1 && strstr(err, "crashed: Segmentation fault"), "exit %d\n%s", code, err);
+    cr_expect(code == 1 && strstr(err, "crashed: Aborted"), "exit %d\n%s", code, err);
 
     code = sh("exec $M run endless.suite --out c.h5 --timeout 0.7");
     cr_expect(code == 1 && strstr(err, "time limit of 0.7 s"), "exit %d\n%s", code, err);

@@ -1,12 +1,9 @@
 /* The command `plot`: the program draws small records of its own; files are looked at, pictures are for people. */
 #include <criterion/criterion.h>
-#include <ctype.h>
 #include <dirent.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,7 +13,8 @@ static char said[1 << 16]; /* standard output and error of the last command */
 static const char *program(void) {
     static char path[4096];
     const char *name = getenv("MHCBENCH");
-    cr_assert(realpath(name ? name : "build/mhcbench", path), "no program %s: set MHCBENCH", name ? name : "build/mhcbench");
+    cr_assert(realpath(name ? name : "build/mhcbench", path), "no program %s: set MHCBENCH",
+              name ? name : "build/mhcbench");
     return path;
 }
 
@@ -24,8 +22,13 @@ static const char *program(void) {
 static int run(const char *text) {
     char command[8192] = "";
     for (size_t used = 0; *text; text++, used = strlen(command))
-        snprintf(command + used, sizeof command - used, *text == '@' ? "%s" : *text == '%' ? "%s" : "%.1s",
-                 *text == '@' ? program() : *text == '%' ? folder : text);
+        snprintf(command + used, sizeof command - used,
+                 *text == '@'   ? "%s"
+                 : *text == '%' ? "%s"
+                                : "%.1s",
+                 *text == '@'   ? program()
+                 : *text == '%' ? folder
+                                : text);
     snprintf(command + strlen(command), sizeof command - strlen(command), " 2>&1");
     FILE *pipe = popen(command, "r");
     cr_assert(pipe);
@@ -81,7 +84,8 @@ static void figures_whole(const char *out, const char *const *names) {
         size_t size;
         snprintf(path, sizeof path, "%s/%s.svg", out, *names);
         char *svg = contents(path, &size);
-        cr_expect(!strncmp(svg, "<?xml", 5) && strstr(svg, "</svg>") && strstr(svg, "<path"), "%s: not a whole SVG", path);
+        cr_expect(!strncmp(svg, "<?xml", 5) && strstr(svg, "</svg>") && strstr(svg, "<path"), "%s: not a whole SVG",
+                  path);
         cr_expect(!strstr(svg, "nan") && !strstr(svg, "inf,"), "%s: a coordinate is not finite", path);
         free(svg);
         snprintf(path, sizeof path, "%s/%s.png", out, *names);
@@ -118,7 +122,8 @@ static void data_is_tidy(const char *out) {
             cr_expect(row < 1 || fields == columns, "%s:%d: %d fields, want %d", name, row + 1, fields, columns);
             for (char *at = line; row > 1 && (at = strchr(at, ',')); at++)
                 cr_expect(strncasecmp(at, ",nan", 4) && strncasecmp(at, ",inf", 4) && strncasecmp(at, ",-inf", 5) &&
-                          strncasecmp(at, ",-nan", 5), "%s:%d: %s", name, row + 1, line);
+                              strncasecmp(at, ",-nan", 5),
+                          "%s:%d: %s", name, row + 1, line);
         }
         cr_expect(row >= 2, "%s: %d lines", name, row);
         free(text);
@@ -132,7 +137,8 @@ TestSuite(plot, .init = start, .fini = finish, .timeout = 120);
 
 Test(plot, every_figure_of_a_stack) {
     static const char *const all[] = {"single_gain", "composite_gain", "composite_maps", "depth", "streams", NULL};
-    good("@ run --block resnet,hc,hc-static,mhc,identity --depth 6,60 --width 8 --tokens 4 --seed 1:3:1 --out %/a.h5 -q");
+    good("@ run --block resnet,hc,hc-static,mhc,identity --depth 6,60 --width 8 --tokens 4 --seed 1:3:1 --out %/a.h5 "
+         "-q");
     good("@ plot %/a.h5");
     cr_expect(strstr(said, "no t_max:") && strstr(said, "no phase:"), "%s", said);
     figures_whole("figures", all);
@@ -149,9 +155,15 @@ Test(plot, every_figure_of_a_stack) {
 
 Test(plot, phase_t_max_streams_and_contours) {
     static const char *const all[] = {"phase", "t_max", "streams_n", NULL};
-    good("printf '%%s\\n' 'set --study maps --alpha 0 --record summary --measure gain+mixing --depth 60' "
-         "'--block hc --s 0,0.1,0.2 --w 0,0.2,0.4,0.6 --seed 1:2:1' '--block mhc --d 12 --s 1,2,3 --w 0,1,2' "
-         "'--block mhc --d 12 --s 6 --t-max 1,5,20 --round none,bf16' '--block hc,mhc --s 0.5 --streams 2,4' | sed 's/%%//' > %/p.suite");
+    static const char suite[] = "set --study maps --alpha 0 --record summary --measure gain+mixing --depth 60\n"
+                                "--block hc --s 0,0.1,0.2 --w 0,0.2,0.4,0.6 --seed 1:2:1\n"
+                                "--block mhc --d 12 --s 1,2,3 --w 0,1,2\n"
+                                "--block mhc --d 12 --s 6 --t-max 1,5,20 --round none,bf16\n"
+                                "--block hc,mhc --s 0.5 --streams 2,4\n";
+    char path[4096];
+    snprintf(path, sizeof path, "%s/p.suite", folder);
+    FILE *file = fopen(path, "w");
+    cr_assert(file && fputs(suite, file) >= 0 && !fclose(file), "%s", path);
     good("@ run %/p.suite --out %/p.h5 -q");
     good("@ plot %/p.h5 --out %/p");
     figures_whole("p", all);
