@@ -9,7 +9,8 @@ B        ?= build
 PACKAGES := gcc libc6-dev libopenblas-dev libhdf5-dev hdf5-tools gnuplot-nox libcriterion-dev pkg-config
 
 # No -ffast-math, ever: the suite studies overflow. Contraction is allowed; philox.h is written so that it cannot matter there.
-OPTIMISE := -O3 -march=$(ARCH) -fno-math-errno -fno-trapping-math -ffp-contract=fast
+LEVEL    ?= -O3
+OPTIMISE := $(LEVEL) -march=$(ARCH) -fno-math-errno -fno-trapping-math -ffp-contract=fast
 WARNINGS := -Wall -Wextra -Wpedantic $(if $(WERROR),-Werror)
 CFLAGS   := -std=c17 -D_GNU_SOURCE -g -fPIC -fvisibility=hidden $(OPTIMISE) $(WARNINGS) -fopenmp $(SANITIZE)
 CPPFLAGS := -I. -I$(B) $(shell pkg-config --cflags openblas hdf5 2>/dev/null)
@@ -49,7 +50,7 @@ test: all
 	@$(MAKE) --no-print-directory run-tests
 
 test-asan: deps
-	@$(MAKE) --no-print-directory run-tests B=$(B)/asan ARCH=$(ARCH) \
+	@$(MAKE) --no-print-directory run-tests B=$(B)/asan ARCH=$(ARCH) LEVEL=-O1 \
 	    SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer"
 
 bench-cpu: all

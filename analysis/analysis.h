@@ -47,6 +47,9 @@ int mhc_summarise(struct mhc_curves *, enum mhc_metric, int64_t layer, const dou
  * is a sum over layers and right for the others too. */
 int mhc_measure_maps(const double *res, int64_t L, int64_t T, int64_t n, struct mhc_curves *);
 
+/* Bytes that the functions on maps take beside their arguments, at most. */
+double mhc_measure_bytes(int64_t L, int64_t T, int64_t n);
+
 /* Singular values of H_L...H_1, descending, out [T][n]; linear, Inf where they exceed the largest double. 0 or -1. */
 int mhc_total_singular_values(const double *res, int64_t L, int64_t T, int64_t n, double *out);
 

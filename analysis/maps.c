@@ -159,6 +159,12 @@ static int pass(struct maps *w, struct mhc_curves *curves, bool up) {
     return failed;
 }
 
+double mhc_measure_bytes(int64_t L, int64_t T, int64_t n) {
+    /* A token: value and exponent of every metric, a composite and its exponent, a copy for quantiles; panels and QR need 8 matrices. */
+    double token = 16.0 * MHC_METRICS + 16 + 8.0 * (double)(9 * n * n + 2 * n);
+    return (double)T * token + 8.0 * (double)L * (MHC_METRICS * MHC_STATISTICS + (double)n);
+}
+
 int mhc_measure_maps(const double *res, int64_t L, int64_t T, int64_t n, struct mhc_curves *curves) {
     struct maps w = {.res = res, .L = L, .T = T, .n = n, .tiles = (T + LANES - 1) / LANES};
     w.composite = maps_allocate(w.tiles * n * n, sizeof *w.composite);

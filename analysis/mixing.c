@@ -5,6 +5,14 @@
 #include "analysis/lapack.h"
 #include "analysis/maps.h"
 
+/* What rounding alone leaves of a difference between the entries of a map: smaller results are noise, and say "at most this". */
+static double rounding_floor(const struct map *map) {
+    double largest = 0;
+    for (int64_t e = 0; e < map->n * map->n; e++)
+        largest = fmax(largest, fabs(map->m[e]));
+    return map->n == 1 ? 0 : (double)map->n * DBL_EPSILON * largest;
+}
+
 struct scaled map_lambda2(const struct map *map) {
     int n = (int)map->n, lwork = 4 * MHC_MAX_STREAMS, one = 1, info;
     double a[MAP_SIZE], real[MHC_MAX_STREAMS], imaginary[MHC_MAX_STREAMS], work[4 * MHC_MAX_STREAMS], unused;
@@ -17,7 +25,7 @@ struct scaled map_lambda2(const struct map *map) {
         second = fmax(second, fmin(magnitude, largest));
         largest = fmax(largest, magnitude);
     }
-    return (struct scaled){info == 0 ? second : NAN, map->exponent};
+    return (struct scaled){info == 0 ? fmax(second, rounding_floor(map)) : NAN, map->exponent};
 }
 
 /* For distances to numbers of size 1: the map and they are brought to one exponent, so that neither overflows. */
@@ -49,7 +57,7 @@ struct scaled map_dobrushin(const struct map *map) {
             largest = fmax(largest, distance);
         }
     }
-    return (struct scaled){largest / 2, map->exponent};
+    return (struct scaled){fmax(largest / 2, rounding_floor(map)), map->exponent};
 }
 
 /* max |sum - 1| over lines of entries; strides as in gains.c */

@@ -14,13 +14,13 @@
 
 #include <omp.h>
 
-/* A cell of a matrix for TILE tokens: two vectors, so that one's division hides behind the other's sums. */
-#define HALVES 2
-#define TILE (HALVES * LANES)
+/* A cell of a matrix for TILE = 16 tokens: several vectors, so that one's division hides behind the others' sums. */
+#define PARTS (REAL_BITS == 64 ? 4 : 2)
+#define TILE (PARTS * LANES)
 typedef struct {
-    vec half[HALVES];
+    vec part[PARTS];
 } cell;
-#define EACH_HALF for (int h = 0; h < HALVES; h++)
+#define EACH_PART for (int h = 0; h < PARTS; h++)
 
 #define ERA 4
 #define MAX_CELLS (MHC_MAX_STREAMS * MHC_MAX_STREAMS)
@@ -45,7 +45,8 @@ static inline real_int any_lane(vec_int mask) {
 }
 
 int64_t NAME(sinkhorn_history_bytes)(const struct mhc_case *c) {
-    return (int64_t)sizeof(cell) * (c->n * c->n + (eras(c) + 1) * era_cells(c->n));
+    int64_t bytes = (int64_t)sizeof(cell) * (c->n * c->n + (eras(c) + 1) * era_cells(c->n));
+    return REAL_BITS == 32 ? 2 * bytes : bytes; /* a tile may go through float64, see below */
 }
 
 /* Tokens past the end repeat the last one. `transpose`: the array is [source][destination]. */
@@ -72,25 +73,25 @@ SPECIALISED void store_tile(const int n, real *to, int64_t stride, int64_t count
 SPECIALISED void first_iteration(const int n, real eps, cell *M, cell *first) {
     cell power[MAX_CELLS], row_largest[MHC_MAX_STREAMS], inverse[MHC_MAX_STREAMS];
     vec_int unsafe = {0};
-    EACH_HALF {
+    EACH_PART {
         for (int j = 0; j < n; j++) {
-            vec largest = M[j].half[h], sum = {0};
+            vec largest = M[j].part[h], sum = {0};
             for (int i = 1; i < n; i++)
-                largest = vec_max(largest, M[i * n + j].half[h]);
+                largest = vec_max(largest, M[i * n + j].part[h]);
             for (int i = 0; i < n; i++) {
-                M[i * n + j].half[h] -= largest;
-                power[i * n + j].half[h] = vec_exp_nonpositive(M[i * n + j].half[h]);
-                sum += power[i * n + j].half[h];
+                M[i * n + j].part[h] -= largest;
+                power[i * n + j].part[h] = vec_exp_nonpositive(M[i * n + j].part[h]);
+                sum += power[i * n + j].part[h];
             }
-            inverse[j].half[h] = (real)1 / sum;
+            inverse[j].part[h] = (real)1 / sum;
             for (int i = 0; i < n; i++)
-                power[i * n + j].half[h] *= inverse[j].half[h];
+                power[i * n + j].part[h] *= inverse[j].part[h];
         }
         for (int i = 0; i < n; i++) {
-            vec largest = M[i * n].half[h];
+            vec largest = M[i * n].part[h];
             for (int j = 1; j < n; j++)
-                largest = vec_max(largest, M[i * n + j].half[h]);
-            row_largest[i].half[h] = largest;
+                largest = vec_max(largest, M[i * n + j].part[h]);
+            row_largest[i].part[h] = largest;
             unsafe |= ~(largest > SAFE_EXPONENT);
         }
     }
@@ -99,16 +100,16 @@ SPECIALISED void first_iteration(const int n, real eps, cell *M, cell *first) {
     if (eps == 0 && any_lane(unsafe))
         for (int i = 0; i < n; i++)
             for (int j = 0; j < n; j++)
-                EACH_HALF power[i * n + j].half[h] =
-                    vec_exp_nonpositive(M[i * n + j].half[h] - row_largest[i].half[h]) * inverse[j].half[h];
+                EACH_PART power[i * n + j].part[h] =
+                    vec_exp_nonpositive(M[i * n + j].part[h] - row_largest[i].part[h]) * inverse[j].part[h];
     for (int i = 0; i < n; i++)
-        EACH_HALF {
+        EACH_PART {
             vec sum = vec_set(eps);
             for (int j = 0; j < n; j++)
-                sum += power[i * n + j].half[h] + eps;
+                sum += power[i * n + j].part[h] + eps;
             sum = (real)1 / sum;
             for (int j = 0; j < n; j++)
-                M[i * n + j].half[h] = (power[i * n + j].half[h] + eps) * sum;
+                M[i * n + j].part[h] = (power[i * n + j].part[h] + eps) * sum;
         }
 }
 
@@ -117,26 +118,26 @@ SPECIALISED void first_iteration(const int n, real eps, cell *M, cell *first) {
 SPECIALISED void invert(const int n, cell *x) {
     int k = 0;
     for (; REAL_BITS == 64 && k + 4 <= n; k += 4)
-        EACH_HALF {
-            vec a = x[k].half[h], b = x[k + 1].half[h], c = x[k + 2].half[h], d = x[k + 3].half[h];
+        EACH_PART {
+            vec a = x[k].part[h], b = x[k + 1].part[h], c = x[k + 2].part[h], d = x[k + 3].part[h];
             vec ab = a * b, cd = c * d, inverse = (real)1 / (ab * cd), inverse_ab = inverse * cd, inverse_cd = inverse * ab;
-            x[k].half[h] = inverse_ab * b;
-            x[k + 1].half[h] = inverse_ab * a;
-            x[k + 2].half[h] = inverse_cd * d;
-            x[k + 3].half[h] = inverse_cd * c;
+            x[k].part[h] = inverse_ab * b;
+            x[k + 1].part[h] = inverse_ab * a;
+            x[k + 2].part[h] = inverse_cd * d;
+            x[k + 3].part[h] = inverse_cd * c;
         }
     for (; k < n; k++)
-        EACH_HALF x[k].half[h] = (real)1 / x[k].half[h];
+        EACH_PART x[k].part[h] = (real)1 / x[k].part[h];
 }
 
 /* A step behind its sums: s = sums of K against the other factor; r becomes 1 / s, or r / (r s + eps). */
 SPECIALISED void rescale(const int n, real eps, cell *r, const cell *s) {
     cell divisor[MHC_MAX_STREAMS];
     for (int i = 0; i < n; i++)
-        EACH_HALF divisor[i].half[h] = eps == 0 ? s[i].half[h] : r[i].half[h] * s[i].half[h] + eps;
+        EACH_PART divisor[i].part[h] = eps == 0 ? s[i].part[h] : r[i].part[h] * s[i].part[h] + eps;
     invert(n, divisor);
     for (int i = 0; i < n; i++)
-        EACH_HALF r[i].half[h] = eps == 0 ? divisor[i].half[h] : r[i].half[h] * divisor[i].half[h];
+        EACH_PART r[i].part[h] = eps == 0 ? divisor[i].part[h] : r[i].part[h] * divisor[i].part[h];
 }
 
 /* `count` iterations on K; r and c end as they are after the last. With history, each is kept. */
@@ -144,17 +145,17 @@ SPECIALISED void iterate(const int n, real eps, const cell *K, cell *r, cell *c,
     cell sum[MHC_MAX_STREAMS];
     for (int64_t t = 0; t < count; t++) {
         for (int j = 0; j < n; j++)
-            EACH_HALF {
-                sum[j].half[h] = r[0].half[h] * K[j].half[h];
+            EACH_PART {
+                sum[j].part[h] = r[0].part[h] * K[j].part[h];
                 for (int i = 1; i < n; i++)
-                    sum[j].half[h] += r[i].half[h] * K[i * n + j].half[h];
+                    sum[j].part[h] += r[i].part[h] * K[i * n + j].part[h];
             }
         rescale(n, eps, c, sum);
         for (int i = 0; i < n; i++)
-            EACH_HALF {
-                sum[i].half[h] = K[i * n].half[h] * c[0].half[h];
+            EACH_PART {
+                sum[i].part[h] = K[i * n].part[h] * c[0].part[h];
                 for (int j = 1; j < n; j++)
-                    sum[i].half[h] += K[i * n + j].half[h] * c[j].half[h];
+                    sum[i].part[h] += K[i * n + j].part[h] * c[j].part[h];
             }
         rescale(n, eps, r, sum);
         if (history) {
@@ -166,7 +167,7 @@ SPECIALISED void iterate(const int n, real eps, const cell *K, cell *r, cell *c,
 
 SPECIALISED void set_one(const int n, cell *r) {
     for (int i = 0; i < n; i++)
-        EACH_HALF r[i].half[h] = vec_set(1);
+        EACH_PART r[i].part[h] = vec_set(1);
 }
 
 /* Logits in M become res. With history: the column softmax, then an era after the other, then res. */
@@ -186,7 +187,7 @@ SPECIALISED void forward_tile(const int n, const struct mhc_case *p, cell *M, ce
             iterate(n, eps, M, r, c, count, era ? era + n * n : NULL);
         for (int i = 0; i < n; i++)
             for (int j = 0; j < n; j++)
-                EACH_HALF M[i * n + j].half[h] *= r[i].half[h] * c[j].half[h];
+                EACH_PART M[i * n + j].part[h] *= r[i].part[h] * c[j].part[h];
         if (era)
             era += era_cells(n);
     }
@@ -197,25 +198,25 @@ SPECIALISED void forward_tile(const int n, const struct mhc_case *p, cell *M, ce
 /* E -= Y o (row sums of E), Y_ij = r_i K_ij c_j; and the same along columns. */
 SPECIALISED void undo_rows(const int n, cell *E, const cell *K, const cell *r, const cell *c) {
     for (int i = 0; i < n; i++)
-        EACH_HALF {
-            vec sum = E[i * n].half[h];
+        EACH_PART {
+            vec sum = E[i * n].part[h];
             for (int j = 1; j < n; j++)
-                sum += E[i * n + j].half[h];
-            sum *= r[i].half[h];
+                sum += E[i * n + j].part[h];
+            sum *= r[i].part[h];
             for (int j = 0; j < n; j++)
-                E[i * n + j].half[h] -= K[i * n + j].half[h] * c[j].half[h] * sum;
+                E[i * n + j].part[h] -= K[i * n + j].part[h] * c[j].part[h] * sum;
         }
 }
 
 SPECIALISED void undo_columns(const int n, cell *E, const cell *K, const cell *r, const cell *c) {
     for (int j = 0; j < n; j++)
-        EACH_HALF {
-            vec sum = E[j].half[h];
+        EACH_PART {
+            vec sum = E[j].part[h];
             for (int i = 1; i < n; i++)
-                sum += E[i * n + j].half[h];
-            sum *= c[j].half[h];
+                sum += E[i * n + j].part[h];
+            sum *= c[j].part[h];
             for (int i = 0; i < n; i++)
-                E[i * n + j].half[h] -= K[i * n + j].half[h] * r[i].half[h] * sum;
+                E[i * n + j].part[h] -= K[i * n + j].part[h] * r[i].part[h] * sum;
         }
 }
 
@@ -226,7 +227,7 @@ SPECIALISED void backward_tile(const int n, const struct mhc_case *p, cell *E, c
     set_one(n, one);
     const cell *first_era = history + n * n, *res = first_era + eras(p) * era_cells(n);
     for (int k = 0; k < n * n; k++)
-        EACH_HALF E[k].half[h] *= res[k].half[h];
+        EACH_PART E[k].part[h] *= res[k].part[h];
     for (int64_t e = eras(p); e-- > 0;) {
         const cell *era = first_era + e * era_cells(n);
         int64_t left = p->t_max - 1 - e * ERA;
@@ -240,17 +241,83 @@ SPECIALISED void backward_tile(const int n, const struct mhc_case *p, cell *E, c
     /* v4 adds eps behind the softmax P: dL/dlog P = E P / (P + eps). */
     if (eps != 0)
         for (int k = 0; k < n * n; k++)
-            EACH_HALF E[k].half[h] *= history[k].half[h] / (history[k].half[h] + eps);
+            EACH_PART E[k].part[h] *= history[k].part[h] / (history[k].part[h] + eps);
     undo_columns(n, E, history, one, one);
 }
+
+#if REAL_BITS == 32
+/* A float loses every entry below e^-87 of its row, and many iterations can lift such an entry back into sight. Tiles whose logits
+ * reach that far are computed in float64. */
+#define FLOAT_RANGE 40.0f
+
+void sinkhorn_tokens_f64(const struct mhc_case *, const double *, int64_t, double *, int64_t, int64_t);
+void sinkhorn_backward_tokens_f64(const struct mhc_case *, const double *, int64_t, const double *, double *, int64_t, int64_t,
+                                  void *);
+
+static bool needs_double(const real *logits, int64_t stride, int64_t cells, int64_t tokens) {
+    for (int64_t t = 0; t < tokens; t++) {
+        real least = logits[t * stride], most = least;
+        for (int64_t k = 1; k < cells; k++) {
+            real x = logits[t * stride + k];
+            least = x < least ? x : least;
+            most = x > most ? x : most;
+        }
+        if (most - least > FLOAT_RANGE)
+            return true;
+    }
+    return false;
+}
+
+static void widen(double *to, const real *from, int64_t stride, int64_t cells, int64_t tokens) {
+    for (int64_t t = 0; t < tokens; t++)
+        for (int64_t k = 0; k < cells; k++)
+            to[t * cells + k] = from[t * stride + k];
+}
+
+static void narrow(real *to, int64_t stride, const double *from, int64_t cells, int64_t tokens) {
+    for (int64_t t = 0; t < tokens; t++)
+        for (int64_t k = 0; k < cells; k++)
+            to[t * stride + k] = (real)from[t * cells + k];
+}
+
+static void forward_in_double(const struct mhc_case *p, const real *logits, int64_t stride, real *res, int64_t tokens) {
+    double wide[TILE * MAX_CELLS] = {0}, wide_res[TILE * MAX_CELLS];
+    int64_t cells = p->n * p->n;
+    widen(wide, logits, stride, cells, tokens);
+    sinkhorn_tokens_f64(p, wide, cells, wide_res, 0, tokens);
+    narrow(res, cells, wide_res, cells, tokens);
+}
+
+static void backward_in_double(const struct mhc_case *p, const real *logits, int64_t stride, const real *grad_res,
+                               real *grad_logits, int64_t tokens, void *history) {
+    double wide[TILE * MAX_CELLS] = {0}, wide_grad[TILE * MAX_CELLS] = {0}, result[TILE * MAX_CELLS];
+    int64_t cells = p->n * p->n;
+    widen(wide, logits, stride, cells, tokens);
+    widen(wide_grad, grad_res, cells, cells, tokens);
+    sinkhorn_backward_tokens_f64(p, wide, cells, wide_grad, result, 0, tokens, history);
+    narrow(grad_logits, stride, result, cells, tokens);
+}
+#else
+static bool needs_double(const real *logits, int64_t stride, int64_t cells, int64_t tokens) {
+    (void)logits, (void)stride, (void)cells, (void)tokens;
+    return false;
+}
+#define forward_in_double(...) ((void)0)
+#define backward_in_double(...) ((void)0)
+#endif
 
 SPECIALISED void forward_tokens(const int n, const struct mhc_case *p, const real *logits, int64_t stride, real *res,
                                 int64_t from, int64_t to) {
     cell M[MAX_CELLS];
     for (int64_t t = from; t < to; t += TILE) {
-        load_tile(n, logits + t * stride, stride, to - t, p->convention == MHC_V4, M);
+        int64_t tokens = to - t < TILE ? to - t : TILE;
+        if (needs_double(logits + t * stride, stride, n * n, tokens)) {
+            forward_in_double(p, logits + t * stride, stride, res + t * n * n, tokens);
+            continue;
+        }
+        load_tile(n, logits + t * stride, stride, tokens, p->convention == MHC_V4, M);
         forward_tile(n, p, M, NULL);
-        store_tile(n, res + t * n * n, n * n, to - t, false, M);
+        store_tile(n, res + t * n * n, n * n, tokens, false, M);
     }
 }
 
@@ -259,11 +326,16 @@ SPECIALISED void backward_tokens(const int n, const struct mhc_case *p, const re
     cell M[MAX_CELLS], E[MAX_CELLS];
     bool transpose = p->convention == MHC_V4;
     for (int64_t t = from; t < to; t += TILE) {
-        load_tile(n, logits + t * stride, stride, to - t, transpose, M);
-        load_tile(n, grad_res + t * n * n, n * n, to - t, false, E);
+        int64_t tokens = to - t < TILE ? to - t : TILE;
+        if (needs_double(logits + t * stride, stride, n * n, tokens)) {
+            backward_in_double(p, logits + t * stride, stride, grad_res + t * n * n, grad_logits + t * stride, tokens, history);
+            continue;
+        }
+        load_tile(n, logits + t * stride, stride, tokens, transpose, M);
+        load_tile(n, grad_res + t * n * n, n * n, tokens, false, E);
         forward_tile(n, p, M, history);
         backward_tile(n, p, E, history);
-        store_tile(n, grad_logits + t * stride, stride, to - t, transpose, E);
+        store_tile(n, grad_logits + t * stride, stride, tokens, transpose, E);
     }
 }
 

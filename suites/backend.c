@@ -129,10 +129,18 @@ void backend_release(const struct backend *b, void *pointer) {
         free(pointer);
 }
 
+static bool read_number(const char *path, long long *value) {
+    FILE *file = fopen(path, "r");
+    bool good = file && fscanf(file, "%lld", value) == 1; /* "max" is no number: no limit */
+    if (file)
+        fclose(file);
+    return good;
+}
+
 int64_t backend_available(const struct backend *b) {
     if (b->library->memory)
         return b->library->memory->available(b->context);
-    long long kilobytes = 0;
+    long long kilobytes = 0, limit = 0, used = 0;
     char line[128];
     FILE *file = fopen("/proc/meminfo", "r");
     while (file && fgets(line, sizeof line, file))
@@ -140,7 +148,12 @@ int64_t backend_available(const struct backend *b) {
             break;
     if (file)
         fclose(file);
-    return kilobytes ? kilobytes * 1024 : INT64_MAX;
+    int64_t free_bytes = kilobytes ? kilobytes * 1024 : INT64_MAX;
+    /* a container may have less than the machine */
+    if (read_number("/sys/fs/cgroup/memory.max", &limit) && read_number("/sys/fs/cgroup/memory.current", &used) &&
+        limit - used < free_bytes)
+        free_bytes = limit > used ? limit - used : 0;
+    return free_bytes;
 }
 
 static uint16_t bf16_of_float(float x) {

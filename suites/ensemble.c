@@ -88,7 +88,10 @@ void ensemble_static(const struct params *p, int64_t layer, double *out) {
     } else {
         for (int64_t k = 0; k < n * n; k++)
             out[k] = k % (n + 1) == 0 ? start->res_at : start->res_off;
-        if (is_hc(p))
+        if (is_hc(p) && p->init == INIT_DIAGONAL)
+            for (int64_t k = 0; k < n * n; k++)
+                out[k] = k % (n + 1) == 0;
+        else if (is_hc(p))
             project(p, out);
     }
     if (p->convention == MHC_V4 && !is_hc(p)) /* V4's logits are [source][destination] */
@@ -120,7 +123,7 @@ static void fill_phi(const struct params *p, int64_t layer, int64_t count, doubl
         fill_normal(p, "phi", layer, dynamic_std(p) / sqrt((double)D), count, values);
         return;
     }
-    double limit = p->phi * sqrt(6.0 / (double)(D + count / D));
+    double limit = p->phi * sqrt(3.0 / (double)D); /* uniform as Xavier's, with the std that --phi asks for */
     for (int64_t k = 0; k < count; k++)
         values[k] = limit * (2 * mhc_uniform_of_bits(mhc_bits((uint64_t)p->seed, what("phi"), (uint32_t)layer, (uint64_t)k)) - 1);
 }
@@ -157,23 +160,24 @@ void ensemble_parameter(const struct params *p, int64_t layer, const char *name,
     }
 }
 
+/* T consecutive bytes from a place in the file that the seed decides. */
 static bool text_tokens(const struct params *p, double *x0, char *why, size_t why_size) {
+    struct stat about;
+    if (!ensemble_check_input(p, why, why_size) || stat(p->input, &about))
+        return false;
     FILE *file = fopen(p->input, "rb");
     unsigned char *bytes = malloc((size_t)p->tokens);
     double *table = malloc(256 * (size_t)p->width * sizeof *table);
-    size_t got = file && bytes && table ? fread(bytes, 1, (size_t)p->tokens, file) : 0;
-    bool good = got == (size_t)p->tokens;
-    if (!file)
-        snprintf(why, why_size, "--input %s: %s", p->input, strerror(errno));
-    else if (!bytes || !table)
-        snprintf(why, why_size, "out of memory");
-    else if (!good)
-        snprintf(why, why_size, "--input %s: has %zu bytes, --tokens asks for %lld", p->input, got, (long long)p->tokens);
+    uint64_t places = (uint64_t)(about.st_size - p->tokens) + 1;
+    long offset = (long)(mhc_bits((uint64_t)p->seed, what("offset"), 0, 0) % places);
+    bool good = file && bytes && table && !fseek(file, offset, SEEK_SET) &&
+                fread(bytes, 1, (size_t)p->tokens, file) == (size_t)p->tokens;
     if (good) {
         fill_normal(p, "embedding", 0, 1, 256 * p->width, table);
         for (int64_t t = 0; t < p->tokens; t++)
             memcpy(x0 + t * p->width, table + bytes[t] * p->width, (size_t)p->width * sizeof *x0);
-    }
+    } else
+        snprintf(why, why_size, "--input %s cannot be read: %s", p->input, file ? "out of memory or too short" : strerror(errno));
     if (file)
         fclose(file);
     free(bytes);

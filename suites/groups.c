@@ -87,8 +87,13 @@ bool groups_read(struct record_reader *reader, struct groups *g, char *why, size
     const char *const *keys = record_texts(reader, "key"), *const *status = record_texts(reader, "status");
     int64_t count = record_count(reader), last = 0;
     *g = (struct groups){0};
-    if (!keys || !status)
-        return snprintf(why, why_size, "no column `key` or `status`"), false;
+    const int64_t *layers = record_ints(reader, "layers"), *depth = record_ints(reader, "depth");
+    if (!keys || !status || !layers || !depth)
+        return snprintf(why, why_size, "no column `key`, `status`, `layers` or `depth`"), false;
+    for (int64_t i = 0; i < count; i++)
+        if (depth[i] != layers[i])
+            return snprintf(why, why_size, "case %lld has depth %lld and %lld layers", (long long)i, (long long)depth[i],
+                            (long long)layers[i]), false;
     for (int64_t i = 0; i < count; i++) {
         if (strcmp(status[i], "done"))
             continue;
@@ -163,10 +168,11 @@ struct spread groups_curve(struct record_reader *reader, const struct group *gro
     return s;
 }
 
-/* ResNet and identity HC have no map to draw. */
+/* ResNet and identity HC have no map to draw, HC has none to project. */
 static bool is_idle(const struct params *p, const char *name) {
-    bool map = !strcmp(name, "d") || !strcmp(name, "s") || !strcmp(name, "w") || !strcmp(name, "t-max");
-    return map && (p->block == BLOCK_RESNET || p->block == BLOCK_IDENTITY);
+    bool latent = !strcmp(name, "s") || !strcmp(name, "w"), projected = !strcmp(name, "d") || !strcmp(name, "t-max");
+    return (latent || projected) && (p->block == BLOCK_RESNET || p->block == BLOCK_IDENTITY ||
+                                     (projected && (p->block == BLOCK_HC || p->block == BLOCK_HC_STATIC)));
 }
 
 static void label(const struct params *p, const bool *varies, char *text, size_t size) {

@@ -9,14 +9,13 @@
 #include "suites/ensemble.h"
 #include "suites/rounding.h"
 
-/* Without a dynamic part all tokens are the same: one stands for them. */
-static int64_t token_count(const struct params *p) {
+int64_t maps_token_count(const struct params *p) {
     return ensemble_dynamic(p) ? p->tokens : 1;
 }
 
 double maps_bytes(const struct params *p) {
-    double cells = (double)p->depth * (double)token_count(p) * (double)(p->streams * p->streams);
-    return 8 * cells * (p->block == BLOCK_MHC ? 2 : 1);
+    double cells = (double)p->depth * (double)maps_token_count(p) * (double)(p->streams * p->streams);
+    return 8 * cells * (p->block == BLOCK_MHC ? 2 : 1) + mhc_measure_bytes(p->depth, maps_token_count(p), p->streams);
 }
 
 /* Logits (mHC) or maps (HC) of all layers, [L][T][n][n]: the static part, and alpha times the dynamic one. */
@@ -79,7 +78,7 @@ static void measure(const struct params *p, int64_t T, const double *logits, con
 }
 
 void maps_run(const struct params *p, struct study_result *r) {
-    int64_t T = token_count(p), cells = p->streams * p->streams;
+    int64_t T = maps_token_count(p), cells = p->streams * p->streams;
     size_t size = (size_t)(p->depth * T * cells) * sizeof(double);
     bool mhc = p->block == BLOCK_MHC;
     double *drawn = aligned_alloc(64, (size + 63) / 64 * 64), *res = mhc ? aligned_alloc(64, (size + 63) / 64 * 64) : drawn;

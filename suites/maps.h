@@ -7,4 +7,7 @@
 void maps_run(const struct params *, struct study_result *);
 double maps_bytes(const struct params *);
 
+/* Tokens that are drawn: without a dynamic part all are the same, and one stands for them. */
+int64_t maps_token_count(const struct params *);
+
 #endif

@@ -241,6 +241,8 @@ bool params_check(const struct params *p, char *why, size_t why_size) {
     if (p->study == STUDY_PROPAGATE && p->sequence && p->tokens % p->sequence)
         return snprintf(why, why_size, "--tokens %lld is not a multiple of --sequence %lld", (long long)p->tokens,
                         (long long)p->sequence), false;
+    if (p->rounding != ROUND_NONE && p->convention != 0)
+        return snprintf(why, why_size, "--round rounds the paper's arithmetic only: not with --convention v4"), false;
     if (p->recompute > p->depth)
         return snprintf(why, why_size, "--recompute %lld is more than --depth %lld", (long long)p->recompute,
                         (long long)p->depth), false;

@@ -46,7 +46,8 @@ static void measure_logits(struct probe *probe, int64_t layer, const void *x, co
     if (failure)
         probe->failure = failure;
     else
-        mhc_measure_logits(probe->logits_host, c->T, c->n, layer, &probe->result->curves);
+        if (mhc_measure_logits(probe->logits_host, c->T, c->n, layer, &probe->result->curves))
+            probe->failure = "out of memory";
 }
 
 static void forward_done(void *user, int64_t layer, const void *x, const void *res, const struct array *parameters, int count) {
@@ -56,7 +57,8 @@ static void forward_done(void *user, int64_t layer, const void *x, const void *r
     if (wants(probe->p, MHC_GROUP_STREAM)) {
         if (!backend_download(probe->spec->backend, probe->x, x, c->T * c->n * c->C, c->stream))
             probe->failure = "x cannot be copied from the device";
-        mhc_measure_streams(probe->x, c->T, c->n, c->C, layer, &probe->result->curves);
+        if (mhc_measure_streams(probe->x, c->T, c->n, c->C, layer, &probe->result->curves))
+            probe->failure = "out of memory";
     }
     if (probe->res && res) {
         if (!backend_download(probe->spec->backend, probe->res + layer * c->T * cells, res, c->T * cells, c->coef))
@@ -86,13 +88,16 @@ static void backward_done(void *user, int64_t layer, const void *grad_x) {
         return;
     if (!backend_download(probe->spec->backend, probe->x, grad_x, c->T * c->n * c->C, c->stream))
         probe->failure = "grad_x cannot be copied from the device";
-    mhc_measure_gradient(probe->x, c->T, c->n, c->C, layer, &probe->result->curves);
+    if (mhc_measure_gradient(probe->x, c->T, c->n, c->C, layer, &probe->result->curves))
+        probe->failure = "out of memory";
 }
 
 /* Host memory of the measurements: x0, grad_out, x, res and its logits. */
 static double host_bytes(const struct params *p) {
     double T = (double)p->tokens, n = (double)p->streams, C = (double)p->width, L = (double)p->depth;
-    return 8 * (T * C * (2 + n) + (wants(p, OF_MAPS) ? L * T * n * n : 0) + T * n * n);
+    double largest_parameter = n * C * (n * n + 2 * n) > 4 * C * C ? n * C * (n * n + 2 * n) : 4 * C * C;
+    return 8 * (T * C * (2 + n) + (wants(p, OF_MAPS) ? L * T * n * n : 0) + T * n * n + largest_parameter) +
+           (wants(p, OF_MAPS) ? mhc_measure_bytes(p->depth, p->tokens, p->streams) : 0);
 }
 
 /* Opens the backend and describes the stack, L_r decided. */
@@ -148,6 +153,17 @@ double propagate_flops(const struct params *p) {
     return sum * (double)p->depth;
 }
 
+/* Without a gradient there is no curve of it. */
+static bool allocate_curves(struct mhc_curves *curves, int64_t L, unsigned groups, const struct params *p) {
+    if (!mhc_curves_allocate(curves, L, groups, p->record == RECORD_CURVES))
+        return false;
+    for (int s = 0; s < MHC_STATISTICS && p->gradient == 0; s++) {
+        free(curves->curve[MHC_grad_x_rms][s]);
+        curves->curve[MHC_grad_x_rms][s] = NULL;
+    }
+    return true;
+}
+
 static bool open_probe(struct probe *probe, struct stack_spec *spec) {
     const struct params *p = probe->p;
     const struct mhc_case *c = &spec->c;
@@ -169,7 +185,7 @@ static bool open_probe(struct probe *probe, struct stack_spec *spec) {
         groups &= ~(unsigned)MHC_GROUP_GRADIENT;
     return probe->x && (probe->res || !wants(p, OF_MAPS)) &&
            (!probe->logits_row || (probe->logits && probe->work && probe->logits_host)) &&
-           mhc_curves_allocate(&probe->result->curves, spec->L, groups, p->record == RECORD_CURVES);
+           allocate_curves(&probe->result->curves, spec->L, groups, p);
 }
 
 static void close_probe(struct probe *probe) {

@@ -76,6 +76,8 @@ static int check_cases(const struct suite *s, const struct options *o, struct wo
         if (k % o->shards != o->index)
             continue;
         bool good = study_estimate_request(w, &s->cases[k], &needed, &available, why, sizeof why);
+        if (stopped)
+            return EXIT_INTERRUPTED;
         if (good && needed > 0.95 * available) {
             snprintf(why, sizeof why, "needs %.3g GB of memory and %.3g GB are free", needed * 1e-9, available * 1e-9);
             good = false;
@@ -95,6 +97,12 @@ static struct record_curve curves[MHC_METRICS * MHC_STATISTICS], summaries[2 * M
 static char curve_names[MHC_METRICS * MHC_STATISTICS][64], summary_names[2 * MHC_METRICS][64], summary_texts[2 * MHC_METRICS][160];
 
 static int curve_metric[MHC_METRICS * MHC_STATISTICS], curve_statistic[MHC_METRICS * MHC_STATISTICS], curve_count;
+
+/* Backward curves have come through all layers at layer 1, the others at layer L. */
+static bool runs_backward(int metric) {
+    return strstr(mhc_metric_info[metric].name, "backward") || metric == MHC_composite_log_column_sum ||
+           metric == MHC_grad_x_rms;
+}
 
 /* The groups of curves that some case of a suite records. */
 static unsigned recorded_groups(const struct suite *s) {
@@ -125,9 +133,10 @@ static void describe(struct record_schema *schema, unsigned groups) {
         }
         for (int s = 0; s < 2; s++) {
             int k = 2 * m + s;
-            snprintf(summary_names[k], sizeof summary_names[k], "%s_%s", info->name, s ? "last" : "max");
-            snprintf(summary_texts[k], sizeof summary_texts[k], "%s; %s of the token mean", info->long_name,
-                     s ? "last layer" : "largest over layers");
+            const char *end = runs_backward(m) ? "first" : "last";
+            snprintf(summary_names[k], sizeof summary_names[k], "%s_%s", info->name, s ? end : "max");
+            snprintf(summary_texts[k], sizeof summary_texts[k], "%s; %s%s of the token mean", info->long_name,
+                     s ? end : "largest over layers", s ? " layer" : "");
             summaries[k] = (struct record_curve){summary_names[k], unit, summary_texts[k]};
         }
     }
@@ -154,7 +163,7 @@ static bool append(struct record *record, const struct params *p, const char *ke
     for (int m = 0; m < MHC_METRICS; m++) {
         const double *mean = r->curves.curve[m][MHC_MEAN];
         scalars[2 * m] = mean ? mhc_curve_max(mean, r->L) : NAN;
-        scalars[2 * m + 1] = mean ? mean[r->L - 1] : NAN;
+        scalars[2 * m + 1] = mean ? mean[runs_backward(m) ? 0 : r->L - 1] : NAN;
     }
     for (int k = 0; k < curve_count; k++)
         pointers[k] = p->record == RECORD_CURVES ? r->curves.curve[curve_metric[k]][curve_statistic[k]] : NULL;

@@ -4,18 +4,83 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/analysis.h"
 #include "results/record.h"
 #include "suites/commands.h"
 #include "suites/groups.h"
 
 static const char usage[] = "show FILE.h5 [--all]";
-enum { MOST_ROWS = 24, LABEL_SIZE = 200, CELL = 24 };
+enum { MOST_ROWS = 24, LABEL_SIZE = 200, CELL = 26 };
 
-/* Three digits, without an exponent where that is readable. */
-static const char *number(double x, char *text, size_t size) {
-    double size_of_x = fabs(x);
-    if (size_of_x >= 100 && size_of_x < 1e6) {
-        double unit = pow(10, floor(log10(size_of_x)) - 2);
+/* A summary over the seeds of a group, as it is stored: log10 of gains. NaN and Inf, what an overflow leaves, sort above everything. */
+struct result {
+    bool measured, logarithmic;
+    double q10, median, q90, low, high; /* [low, high]: 95 % interval of the median, from order statistics */
+    int64_t seeds, unresolved;
+};
+
+static enum mhc_metric metric_of(const char *summary) {
+    int metric = 0;
+    while (metric + 1 < MHC_METRICS && (strncmp(summary, mhc_metric_info[metric].name, strlen(mhc_metric_info[metric].name)) ||
+                                        summary[strlen(mhc_metric_info[metric].name)] != '_'))
+        metric++;
+    return metric;
+}
+
+/* The value of rank k * (1 + 1/count) - 1 and so on between order statistics; `values` ascend, so Inf stays at the top. */
+static double quantile(const double *values, int64_t count, double q) {
+    double position = q * (double)(count - 1);
+    int64_t k = (int64_t)position;
+    double weight = position - (double)k;
+    return weight == 0 || k + 1 == count ? values[k] : isinf(values[k + 1]) ? INFINITY
+           : (1 - weight) * values[k] + weight * values[k + 1];
+}
+
+static int ascending(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static struct result result_of(struct record_reader *reader, const struct group *group, const char *summary) {
+    enum mhc_metric metric = metric_of(summary);
+    const struct params *p = &group->p;
+    struct result r = {.logarithmic = mhc_metric_info[metric].scale == MHC_LOG10, .seeds = group->count};
+    const double *stored = record_summary(reader, summary);
+    double *values = malloc((size_t)group->count * sizeof *values);
+    bool resolvable = metric == MHC_composite_smallest_singular || metric == MHC_composite_condition;
+    r.measured = stored && values && p->measure & mhc_metric_info[metric].group &&
+                 !((metric == MHC_grad_x_rms || mhc_metric_info[metric].group == MHC_GROUP_GRADIENT) && p->gradient == 0) &&
+                 !(p->study == STUDY_MAPS && mhc_metric_info[metric].group & (MHC_GROUP_STREAM | MHC_GROUP_GRADIENT));
+    for (int64_t k = 0; k < group->count && r.measured; k++) {
+        values[k] = stored[group->cases[k]];
+        if (isnan(values[k])) {
+            r.unresolved += resolvable;
+            values[k] = INFINITY;
+        }
+    }
+    if (r.measured) {
+        qsort(values, (size_t)group->count, sizeof *values, ascending);
+        r.q10 = quantile(values, group->count, 0.1);
+        r.median = quantile(values, group->count, 0.5);
+        r.q90 = quantile(values, group->count, 0.9);
+        int64_t rank = (int64_t)floor(0.5 * ((double)group->count - 1.96 * sqrt((double)group->count)));
+        rank = rank < 1 ? 1 : rank;
+        r.low = values[rank - 1];
+        r.high = values[group->count - rank];
+    }
+    free(values);
+    return r;
+}
+
+/* Three digits, without an exponent where that is readable; beyond double as a power of ten. */
+static const char *number(double stored, bool logarithmic, char *text, size_t size) {
+    double x = logarithmic ? pow(10, stored) : stored, magnitude = fabs(x);
+    if (isinf(stored))
+        snprintf(text, size, "overflow");
+    else if (isinf(x))
+        snprintf(text, size, "10^%.0f", stored);
+    else if (magnitude >= 100 && magnitude < 1e6) {
+        double unit = pow(10, floor(log10(magnitude)) - 2);
         snprintf(text, size, "%.0f", round(x / unit) * unit);
     } else
         snprintf(text, size, "%.3g", x);
@@ -23,17 +88,18 @@ static const char *number(double x, char *text, size_t size) {
 }
 
 /* "1.62 [1.31, 2.04]": median [q10, q90]; the median alone when there is one seed. */
-static const char *cell(struct spread s, int64_t seeds) {
-    static char text[80];
-    char a[24], b[24], c[24];
-    if (isnan(s.median))
+static const char *cell(struct result r) {
+    static char text[120];
+    char a[32], b[32], c[32];
+    if (!r.measured)
         snprintf(text, sizeof text, "-");
-    else if (isinf(s.median))
-        snprintf(text, sizeof text, "overflow");
-    else if (seeds == 1)
-        snprintf(text, sizeof text, "%s", number(s.median, a, sizeof a));
+    else if (r.unresolved)
+        snprintf(text, sizeof text, "rounding in %lld of %lld", (long long)r.unresolved, (long long)r.seeds);
+    else if (r.seeds == 1 || (isinf(r.q10) && isinf(r.q90)))
+        snprintf(text, sizeof text, "%s", number(r.median, r.logarithmic, a, sizeof a));
     else
-        snprintf(text, sizeof text, "%s [%s, %s]", number(s.median, a, sizeof a), number(s.q10, b, sizeof b), number(s.q90, c, sizeof c));
+        snprintf(text, sizeof text, "%s [%s, %s]", number(r.median, r.logarithmic, a, sizeof a),
+                 number(r.q10, r.logarithmic, b, sizeof b), number(r.q90, r.logarithmic, c, sizeof c));
     return text;
 }
 
@@ -59,7 +125,7 @@ static const struct {
 
 static bool recorded(struct record_reader *reader, const struct groups *g, int64_t from, int64_t to, const char *summary) {
     for (int64_t k = from; k < to; k++)
-        if (!isnan(groups_summary(reader, &g->group[k], summary).median))
+        if (result_of(reader, &g->group[k], summary).measured)
             return true;
     return false;
 }
@@ -84,7 +150,7 @@ static void print_table(struct record_reader *reader, const struct groups *g, in
         groups_label_within(g, from, to, k, label, sizeof label);
         printf("%-*s  %5lld", width, label, (long long)g->group[k].count);
         for (int c = 0; c < 4; c++)
-            printf("  %*s", CELL, cell(groups_summary(reader, &g->group[k], tables[table].columns[c].summary), g->group[k].count));
+            printf("  %*s", CELL, cell(result_of(reader, &g->group[k], tables[table].columns[c].summary)));
         printf("\n");
     }
     if (from + rows < to)
@@ -102,6 +168,7 @@ static int64_t headline_group(struct record_reader *reader, const struct groups 
         const struct group *group = &g->group[k];
         const struct params *p = &group->p;
         bool shape = p->block == (int64_t)block && p->depth == 60 && p->streams == 4 && p->rounding == ROUND_NONE &&
+                     p->study == STUDY_MAPS && p->init == INIT_LATENT && p->convention == 0 && p->alpha == 0 &&
                      (block == BLOCK_HC || p->t_max == 20);
         double off = shape ? fabs(log(groups_summary(reader, group, summary).median / paper)) : NAN;
         if (isnan(off) || (best >= 0 && group->count < g->group[best].count))
@@ -131,14 +198,17 @@ static void print_headline(struct record_reader *reader, const struct groups *g)
                 {mhc, "mHC  backward H_L...H_l, abs", "composite_backward_abs_max", ""},
                 {mhc, "mHC  forward  H_l...H_1, sum", "composite_forward_sum_max", "1 in every layer"}};
     printf("\nComposite Amax gain, 60 layers, n = 4, t_max = 20\n\n");
-    printf("%-30s %28s    %s\n", "", "ours: median [q10, q90]", "paper: 27B, trained");
+    printf("%-30s %28s  %18s    %s\n", "", "ours: median [q10, q90]", "95 % of the median", "paper: 27B, trained");
     for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
-        struct spread s = groups_summary(reader, &g->group[rows[k].group], rows[k].summary);
-        printf("%-30s %28s    %s\n", rows[k].text, cell(s, g->group[rows[k].group].count), rows[k].paper);
+        char low[32], high[32], interval[80];
+        struct result r = result_of(reader, &g->group[rows[k].group], rows[k].summary);
+        snprintf(interval, sizeof interval, "%s to %s", number(r.low, true, low, sizeof low), number(r.high, true, high, sizeof high));
+        printf("%-30s %28s  %18s    %s\n", rows[k].text, cell(r), interval, rows[k].paper);
     }
-    double ratio = groups_summary(reader, &g->group[hc], "composite_forward_sum_max").median /
-                   groups_summary(reader, &g->group[mhc], "composite_backward_sum_max").median;
-    printf("%-30s %28.0f    %s\n\n", "HC / mHC", ratio, "three orders of magnitude");
+    char ratio[32];
+    number(result_of(reader, &g->group[hc], "composite_forward_sum_max").median -
+           result_of(reader, &g->group[mhc], "composite_backward_sum_max").median, true, ratio, sizeof ratio);
+    printf("%-30s %28s  %18s    %s\n\n", "HC / mHC", ratio, "", "three orders of magnitude");
     printf("Ours: untrained ensembles, calibrated to stand beside the paper's trained maps:\n");
     printf("  HC   %lld seeds, nearest of %d in this file: %s\n", (long long)g->group[hc].count, hc_of, g->group[hc].label);
     printf("  mHC  %lld seeds, nearest of %d in this file: %s\n", (long long)g->group[mhc].count, mhc_of, g->group[mhc].label);
@@ -188,7 +258,7 @@ int show_command(int argc, char **argv) {
     }
     print_head(reader, argv[0]);
     print_headline(reader, &g);
-    printf("\nBelow: median [q10, q90] over seeds of token means. sum = max |sum| of rows (forward) or columns (backward), the paper's\n"
+    printf("\nBelow: median [q10, q90] over seeds of token means; overflow: NaN or Inf; rounding: below what float64 resolves. sum = max |sum| of rows (forward) or columns (backward), the paper's\n"
            "words; abs = max sum of |entries|, the induced norm.\n");
     for (int64_t from = 0, to; from < g.count; from = to) {
         for (to = from + 1; to < g.count && alike(&g.group[from].p, &g.group[to].p); to++)

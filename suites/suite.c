@@ -207,6 +207,11 @@ static double combinations(const struct axis *axes, int count) {
 static bool expand(struct reader *r, const struct axis *axes, int count, bool as_default) {
     int64_t position[MAX_AXES] = {0};
     char why[400];
+    bool several_blocks = false, streams_given = false;
+    for (int a = 0; a < count; a++) {
+        several_blocks |= !strcmp(axes[a].param->name, "block") && axes[a].count > 1;
+        streams_given |= !strcmp(axes[a].param->name, "streams");
+    }
     if (combinations(axes, count) > (double)MAX_CASES) {
         snprintf(why, sizeof why, "%.3g cases on one line, more than %lld", combinations(axes, count),
                  (long long)MAX_CASES);
@@ -221,8 +226,8 @@ static bool expand(struct reader *r, const struct axis *axes, int count, bool as
             r->standard = p;
             return true;
         }
-        if (p.block == BLOCK_RESNET)
-            p.streams = 1;
+        if (p.block == BLOCK_RESNET && (several_blocks || !streams_given))
+            p.streams = 1; /* whatever the other blocks of the line have */
         for (int a = 0; a < count; a++)
             if (!(axes[a].param->studies >> p.study & 1)) {
                 snprintf(why, sizeof why, "--%s has no meaning in --study %s", axes[a].param->name, params_word(&p, "study"));
