@@ -55,7 +55,7 @@ test-asan: deps
 
 bench-cpu: all
 	@$(MAKE) --no-print-directory $(B)/tests/bench_cpu
-	@$(B)/tests/bench_cpu
+	@OMP_PROC_BIND=true $(B)/tests/bench_cpu
 
 # Installs what is missing as root or with INSTALL=1; otherwise names it and stops.
 deps:

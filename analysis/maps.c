@@ -159,6 +159,82 @@ static int pass(struct maps *w, struct mhc_curves *curves, bool up) {
     return failed;
 }
 
+/* ---- means of gains alone: what thousands of points of a phase diagram ask for ----
+ *
+ * A block of tokens goes through all layers, up and down, while its maps are in the cache, and only sums leave it. Blocks do not depend on
+ * the number of threads, and are added in their order. */
+enum { BLOCK_TILES = 16, GAINS = 8 };
+static const enum mhc_metric gains[GAINS] = {
+    MHC_single_forward_sum,  MHC_single_forward_abs,    MHC_single_backward_sum,    MHC_single_backward_abs,
+    MHC_composite_forward_sum, MHC_composite_forward_abs, MHC_composite_backward_sum, MHC_composite_backward_abs};
+enum { GAINS_UP = 6 }; /* the first six are known on the way up */
+
+static bool only_mean_gains(const struct mhc_curves *curves) {
+    for (int metric = 0; metric < MHC_METRICS; metric++) {
+        bool gain = mhc_metric_info[metric].group == MHC_GROUP_GAIN, of_maps = plan[metric].subject != NOT_OF_MAPS;
+        for (int statistic = 0; statistic < MHC_STATISTICS && of_maps; statistic++)
+            if (curves->curve[metric][statistic] && (!gain || statistic != MHC_MEAN))
+                return false;
+    }
+    return true;
+}
+
+static struct scaled scaled_add(struct scaled a, struct scaled b) {
+    if (a.exponent == b.exponent)
+        return (struct scaled){a.value + b.value, a.exponent};
+    if (a.value == 0 || b.value == 0)
+        return a.value == 0 ? b : a;
+    struct scaled large = a.exponent > b.exponent ? a : b, small = a.exponent > b.exponent ? b : a;
+    int64_t shift = large.exponent - small.exponent;
+    large.value += ldexp(small.value, shift > 3000 ? -3000 : -(int)shift);
+    return large;
+}
+
+/* Adds the scores of a tile's tokens, left in w->value by gains_forward() or gains_backward(). */
+static void add_scores(const struct maps *w, int64_t tile, int from, int to, struct scaled *sums) {
+    int64_t tokens = w->T - tile * LANES < LANES ? w->T - tile * LANES : LANES;
+    for (int g = from; g < to; g++) {
+        lanes value = w->value[gains[g]][tile];
+        lanes_int exponent = w->value_exponent[gains[g]][tile];
+        struct scaled sum = {0, exponent[0]};
+        for (int k = 0; k < tokens; k++)
+            sum = scaled_add(sum, (struct scaled){value[k], exponent[k]});
+        sums[g] = scaled_add(sums[g], sum);
+    }
+}
+
+static int mean_gains(struct maps *w, struct mhc_curves *curves) {
+    int64_t blocks = (w->tiles + BLOCK_TILES - 1) / BLOCK_TILES;
+    struct scaled *sums = maps_allocate(blocks * w->L * GAINS, sizeof *sums);
+    if (!sums)
+        return -1;
+#pragma omp parallel for schedule(static)
+    for (int64_t block = 0; block < blocks; block++) {
+        int64_t first = block * BLOCK_TILES, end = first + BLOCK_TILES < w->tiles ? first + BLOCK_TILES : w->tiles;
+        for (int64_t step = 0; step < 2 * w->L; step++) {
+            bool up = step < w->L;
+            int64_t layer = up ? step : 2 * w->L - 1 - step;
+            for (int64_t tile = first; tile < end; tile++) {
+                lanes single[MAP_SIZE];
+                lanes_int exponent;
+                (up ? gains_forward : gains_backward)(w, layer, tile, single, &exponent);
+                add_scores(w, tile, up ? 0 : GAINS_UP, up ? GAINS_UP : GAINS, sums + (block * w->L + layer) * GAINS);
+            }
+        }
+    }
+    for (int64_t layer = 0; layer < w->L; layer++)
+        for (int g = 0; g < GAINS; g++) {
+            struct scaled sum = sums[layer * GAINS + g];
+            for (int64_t block = 1; block < blocks; block++)
+                sum = scaled_add(sum, sums[(block * w->L + layer) * GAINS + g]);
+            sum.value /= (double)w->T;
+            if (curves->curve[gains[g]][MHC_MEAN])
+                curves->curve[gains[g]][MHC_MEAN][layer] = scaled_log10(sum);
+        }
+    free(sums);
+    return 0;
+}
+
 double mhc_measure_bytes(int64_t L, int64_t T, int64_t n) {
     /* A token: value and exponent of every metric, a composite and its exponent, a copy for quantiles; panels and QR need 8 matrices. */
     double token = 16.0 * MHC_METRICS + 16 + 8.0 * (double)(9 * n * n + 2 * n);
@@ -177,9 +253,12 @@ int mhc_measure_maps(const double *res, int64_t L, int64_t T, int64_t n, struct 
         w.value_exponent[metric] = exponents + metric * w.tiles;
     }
     const int of_maps = MHC_GROUP_GAIN | MHC_GROUP_SPECTRUM | MHC_GROUP_MIXING;
-    if (!failed && (wanted_of(curves, SINGLE, of_maps) || wanted_of(curves, FORWARD, of_maps)))
+    bool means = only_mean_gains(curves);
+    if (!failed && means)
+        failed = mean_gains(&w, curves);
+    if (!failed && !means && (wanted_of(curves, SINGLE, of_maps) || wanted_of(curves, FORWARD, of_maps)))
         failed = pass(&w, curves, true);
-    if (!failed && wanted_of(curves, BACKWARD, of_maps))
+    if (!failed && !means && wanted_of(curves, BACKWARD, of_maps))
         failed = pass(&w, curves, false);
     free(exponents);
     free(values);

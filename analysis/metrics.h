@@ -3,7 +3,7 @@
  *   METRIC(id, group, scale, unit, long name)
  *   group  what has to be computed for it: GAIN, SPECTRUM, MIXING (from res), STREAM (from x and its gradient),
  *          LOGIT (from the logits of res), GRADIENT (from parameter gradients)
- *          lambda2 and Dobrushin of a map are never below n * DBL_EPSILON * its largest entry: less is rounding
+ *          lambda2 and Dobrushin below n * DBL_EPSILON * the largest entry are rounding and raised to that; 0 stays 0
  *   scale  LOG10: stored as log10, an exact zero as log10 of the smallest normal double; LINEAR: as it is
  *
  * H_l is res of layer l, one matrix a token. single: of H_l; composite forward: of H_l...H_1; composite backward: of

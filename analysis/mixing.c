@@ -5,12 +5,14 @@
 #include "analysis/lapack.h"
 #include "analysis/maps.h"
 
-/* What rounding alone leaves of a difference between the entries of a map: smaller results are noise, and say "at most this". */
-static double rounding_floor(const struct map *map) {
+/* What rounding alone leaves of a difference between the entries of a map: a smaller result is noise, and raised to that, so that it
+ * says "at most this". An exact zero is one: the entries are the same. */
+static double above_rounding(const struct map *map, double value) {
     double largest = 0;
     for (int64_t e = 0; e < map->n * map->n; e++)
         largest = fmax(largest, fabs(map->m[e]));
-    return map->n == 1 ? 0 : (double)map->n * DBL_EPSILON * largest;
+    double least = (double)map->n * DBL_EPSILON * largest;
+    return value > 0 && value < least ? least : value;
 }
 
 struct scaled map_lambda2(const struct map *map) {
@@ -25,7 +27,7 @@ struct scaled map_lambda2(const struct map *map) {
         second = fmax(second, fmin(magnitude, largest));
         largest = fmax(largest, magnitude);
     }
-    return (struct scaled){info == 0 ? fmax(second, rounding_floor(map)) : NAN, map->exponent};
+    return (struct scaled){info == 0 ? above_rounding(map, second) : NAN, map->exponent};
 }
 
 /* For distances to numbers of size 1: the map and they are brought to one exponent, so that neither overflows. */
@@ -57,7 +59,7 @@ struct scaled map_dobrushin(const struct map *map) {
             largest = fmax(largest, distance);
         }
     }
-    return (struct scaled){fmax(largest / 2, rounding_floor(map)), map->exponent};
+    return (struct scaled){above_rounding(map, largest / 2), map->exponent};
 }
 
 /* max |sum - 1| over lines of entries; strides as in gains.c */
