@@ -95,7 +95,8 @@ static void label_lines(const struct figure_source *source, struct lines *lines,
                               varies(source, lines, line->block, &params_table[p]);
         groups_label(&alone, 0, text, sizeof text);
         const char *word = params_word(&group.p, "block"), *at = strstr(text, word);
-        snprintf(line->label, sizeof line->label, "%s%.*s%s", block_name(line->block), at ? (int)(at - text) : 0, text,
+        int before = at > text ? (int)(at - text) - 1 : 0; /* the study, where it differs, goes behind the name */
+        snprintf(line->label, sizeof line->label, "%s%s%.*s%s", block_name(line->block), before ? " " : "", before, text,
                  at ? at + strlen(word) : "");
     }
 }
@@ -121,6 +122,7 @@ void lines_by_layer(const struct figure_source *source, const char *curve, unsig
                     struct lines *lines) {
     const struct groups *g = source->groups;
     const struct group *best = NULL;
+    int64_t most_seeds[BLOCKS] = {0};
     *lines = (struct lines){.count = 0};
     bool *recorded = calloc((size_t)g->count + 1, sizeof *recorded);
     for (int64_t k = 0; recorded && k < g->count; k++) {
@@ -128,6 +130,8 @@ void lines_by_layer(const struct figure_source *source, const char *curve, unsig
         recorded[k] = (blocks >> group->p.block & 1) && record_curve_computed(source->reader, curve, group->cases[0]);
         if (!recorded[k])
             continue;
+        if (group->count > most_seeds[group->p.block])
+            most_seeds[group->p.block] = group->count;
         int64_t better = best ? likeness(&group->p, NULL, NULL) - likeness(&best->p, NULL, NULL) : 1;
         if (better > 0 || (better == 0 && (group->count > best->count ||
                                            (group->count == best->count && group->p.depth > best->p.depth))))
@@ -138,7 +142,9 @@ void lines_by_layer(const struct figure_source *source, const char *curve, unsig
         for (int64_t k = 0; k < g->count; k++) {
             const struct params *p = &g->group[k].p;
             bool alike = likeness(p, NULL, NULL) >= likeness(&best->p, NULL, NULL);
-            if (!recorded[k] || p->depth != best->p.depth || alike != (pass == 0) ||
+            /* A single seed beside the median of many would pass for a result. */
+            bool few = 4 * g->group[k].count < most_seeds[p->block];
+            if (!recorded[k] || few || p->depth != best->p.depth || alike != (pass == 0) ||
                 (p->streams != best->p.streams && p->block != BLOCK_RESNET))
                 continue;
             int64_t *group = malloc(sizeof *group);

@@ -21,7 +21,12 @@ missing=
 for package; do
     found "$package" || missing="$missing $package"
 done
-[ -z "$missing" ] && exit 0
+if [ -z "$missing" ]; then
+    version() { pkg-config --modversion "$1" 2>/dev/null; }
+    echo "found: $(${CC:-gcc} --version | head -n 1); OpenBLAS $(version openblas); HDF5 $(version hdf5); $(gnuplot --version)," \
+         "Criterion $(version criterion); CUDA is not used by this version"
+    exit 0
+fi
 
 if command -v apt-get >/dev/null 2>&1; then
     sudo=
