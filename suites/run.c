@@ -98,9 +98,9 @@ static char curve_names[MHC_METRICS * MHC_STATISTICS][64], summary_names[2 * MHC
 
 static int curve_metric[MHC_METRICS * MHC_STATISTICS], curve_statistic[MHC_METRICS * MHC_STATISTICS], curve_count;
 
-/* Backward curves have come through all layers at layer 1, the others at layer L. */
+/* Backward composites and the gradient have come through all layers at layer 1, the others at layer L. */
 static bool runs_backward(int metric) {
-    return strstr(mhc_metric_info[metric].name, "backward") || metric == MHC_composite_log_column_sum ||
+    return !strncmp(mhc_metric_info[metric].name, "composite_backward", 18) || metric == MHC_composite_log_column_sum ||
            metric == MHC_grad_x_rms;
 }
 

@@ -258,8 +258,8 @@ int show_command(int argc, char **argv) {
     }
     print_head(reader, argv[0]);
     print_headline(reader, &g);
-    printf("\nBelow: median [q10, q90] over seeds of token means; overflow: NaN or Inf; rounding: below what float64 resolves. sum = max |sum| of rows (forward) or columns (backward), the paper's\n"
-           "words; abs = max sum of |entries|, the induced norm.\n");
+    printf("\nBelow: median [q10, q90] over seeds of token means. sum = max |sum| of rows (forward) or columns (backward), the paper's\n"
+           "words; abs = max sum of |entries|, the induced norm. overflow: NaN or Inf came out; rounding: below what float64 resolves.\n");
     for (int64_t from = 0, to; from < g.count; from = to) {
         for (to = from + 1; to < g.count && alike(&g.group[from].p, &g.group[to].p); to++)
             ;

@@ -4,7 +4,7 @@
 build=$1
 shift
 # Threads that wait by spinning starve each other; Criterion's own leaks are not ours.
-export OMP_WAIT_POLICY=passive LSAN_OPTIONS="suppressions=tests/leaks.txt:print_suppressions=0"
+export OMP_WAIT_POLICY=passive LSAN_OPTIONS="suppressions=$PWD/tests/leaks.txt:print_suppressions=0"
 export OPENBLAS_NUM_THREADS=1 MHCBENCH="$build/mhcbench" BUILD="$build"
 passed=0 failed=0 skipped=0 broken=0
 for test; do
