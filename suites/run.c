@@ -180,12 +180,17 @@ static double now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+struct tally {
+    int64_t done, failed, kept, planned;
+};
+
 /* One rewritten line on a terminal; elsewhere a line a finished case, at most one a second. */
-static void progress(const struct options *o, int64_t done, int64_t total, double start, double seconds, const char *key,
+static void progress(const struct options *o, const struct tally *t, double start, double seconds, const char *key,
                      const char *reason) {
     static double last;
     bool terminal = isatty(STDERR_FILENO) && !getenv("NO_COLOR") && strcmp(getenv("TERM") ? getenv("TERM") : "dumb", "dumb");
-    double elapsed = now() - start, eta = done ? elapsed / (double)done * (double)(total - done) : 0;
+    int64_t done = t->done + t->kept, total = t->planned;
+    double eta = t->done ? (now() - start) / (double)t->done * (double)(total - done) : 0;
     if (reason[0])
         fprintf(stderr, "%s%s: failed: %s\n", terminal ? "\r\033[K" : "", key, reason);
     if (o->quiet || (now() - last < (terminal ? 0.1 : 1.0) && done < total))
@@ -198,10 +203,6 @@ static void progress(const struct options *o, int64_t done, int64_t total, doubl
     else
         fprintf(stderr, "[%lld/%lld] %.2f s  %s\n", (long long)done, (long long)total, seconds, key);
 }
-
-struct tally {
-    int64_t done, failed, kept, planned;
-};
 
 static bool run_cases(const struct suite *s, const struct options *o, struct worker *w, struct record *record, struct tally *t) {
     double start = now();
@@ -222,7 +223,7 @@ static bool run_cases(const struct suite *s, const struct options *o, struct wor
         if (!stopped) {
             t->failed += result.reason[0] != 0;
             t->done++;
-            progress(o, t->done + t->kept, t->planned, start, result.seconds, key, result.reason);
+            progress(o, t, start, result.seconds, key, result.reason);
         }
         study_release(&result);
         if (!written)
