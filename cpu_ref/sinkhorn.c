@@ -46,7 +46,7 @@ static inline real_int any_lane(vec_int mask) {
 
 int64_t NAME(sinkhorn_history_bytes)(const struct mhc_case *c) {
     int64_t bytes = (int64_t)sizeof(cell) * (c->n * c->n + (eras(c) + 1) * era_cells(c->n));
-    return REAL_BITS == 32 ? 2 * bytes : bytes; /* a tile may go through float64, see below */
+    return REAL_BITS == 32 ? 2 * bytes : bytes; /* a token may go through float64, see below */
 }
 
 /* Tokens past the end repeat the last one. `transpose`: the array is [source][destination]. */
@@ -246,19 +246,20 @@ SPECIALISED void backward_tile(const int n, const struct mhc_case *p, cell *E, c
 }
 
 #if REAL_BITS == 32
-/* A float loses every entry below e^-87 of its row, and many iterations can lift such an entry back into sight. Tiles whose logits
- * reach that far are computed in float64. */
+/* A float loses every entry below e^-87 of its row, and many iterations can lift such an entry back into sight. Tokens whose logits reach
+ * that far below the largest of their source are computed in float64; each for itself, so that no token depends on its neighbours. */
 #define FLOAT_RANGE 40.0f
 
 void sinkhorn_tokens_f64(const struct mhc_case *, const double *, int64_t, double *, int64_t, int64_t);
 void sinkhorn_backward_tokens_f64(const struct mhc_case *, const double *, int64_t, const double *, double *, int64_t, int64_t,
                                   void *);
 
-static bool needs_double(const real *logits, int64_t stride, int64_t cells, int64_t tokens) {
-    for (int64_t t = 0; t < tokens; t++) {
-        real least = logits[t * stride], most = least;
-        for (int64_t k = 1; k < cells; k++) {
-            real x = logits[t * stride + k];
+static bool needs_double(const struct mhc_case *p, const real *logits) {
+    int64_t n = p->n, source = p->convention == MHC_V4 ? n : 1, destination = p->convention == MHC_V4 ? 1 : n;
+    for (int64_t j = 0; j < n; j++) {
+        real least = logits[j * source], most = least;
+        for (int64_t i = 1; i < n; i++) {
+            real x = logits[j * source + i * destination];
             least = x < least ? x : least;
             most = x > most ? x : most;
         }
@@ -268,57 +269,41 @@ static bool needs_double(const real *logits, int64_t stride, int64_t cells, int6
     return false;
 }
 
-static void widen(double *to, const real *from, int64_t stride, int64_t cells, int64_t tokens) {
-    for (int64_t t = 0; t < tokens; t++)
-        for (int64_t k = 0; k < cells; k++)
-            to[t * cells + k] = from[t * stride + k];
+static void forward_in_double(const struct mhc_case *p, const real *logits, real *res) {
+    double wide[MAX_CELLS], wide_res[MAX_CELLS];
+    for (int64_t k = 0; k < p->n * p->n; k++)
+        wide[k] = logits[k];
+    sinkhorn_tokens_f64(p, wide, p->n * p->n, wide_res, 0, 1);
+    for (int64_t k = 0; k < p->n * p->n; k++)
+        res[k] = (real)wide_res[k];
 }
 
-static void narrow(real *to, int64_t stride, const double *from, int64_t cells, int64_t tokens) {
-    for (int64_t t = 0; t < tokens; t++)
-        for (int64_t k = 0; k < cells; k++)
-            to[t * stride + k] = (real)from[t * cells + k];
+static void backward_in_double(const struct mhc_case *p, const real *logits, const real *grad_res, real *grad_logits,
+                               void *history) {
+    double wide[MAX_CELLS], wide_grad[MAX_CELLS], result[MAX_CELLS];
+    for (int64_t k = 0; k < p->n * p->n; k++) {
+        wide[k] = logits[k];
+        wide_grad[k] = grad_res[k];
+    }
+    sinkhorn_backward_tokens_f64(p, wide, p->n * p->n, wide_grad, result, 0, 1, history);
+    for (int64_t k = 0; k < p->n * p->n; k++)
+        grad_logits[k] = (real)result[k];
 }
-
-static void forward_in_double(const struct mhc_case *p, const real *logits, int64_t stride, real *res, int64_t tokens) {
-    double wide[TILE * MAX_CELLS] = {0}, wide_res[TILE * MAX_CELLS];
-    int64_t cells = p->n * p->n;
-    widen(wide, logits, stride, cells, tokens);
-    sinkhorn_tokens_f64(p, wide, cells, wide_res, 0, tokens);
-    narrow(res, cells, wide_res, cells, tokens);
-}
-
-static void backward_in_double(const struct mhc_case *p, const real *logits, int64_t stride, const real *grad_res,
-                               real *grad_logits, int64_t tokens, void *history) {
-    double wide[TILE * MAX_CELLS] = {0}, wide_grad[TILE * MAX_CELLS] = {0}, result[TILE * MAX_CELLS];
-    int64_t cells = p->n * p->n;
-    widen(wide, logits, stride, cells, tokens);
-    widen(wide_grad, grad_res, cells, cells, tokens);
-    sinkhorn_backward_tokens_f64(p, wide, cells, wide_grad, result, 0, tokens, history);
-    narrow(grad_logits, stride, result, cells, tokens);
-}
-#else
-static bool needs_double(const real *logits, int64_t stride, int64_t cells, int64_t tokens) {
-    (void)logits, (void)stride, (void)cells, (void)tokens;
-    return false;
-}
-#define forward_in_double(...) ((void)0)
-#define backward_in_double(...) ((void)0)
 #endif
 
 SPECIALISED void forward_tokens(const int n, const struct mhc_case *p, const real *logits, int64_t stride, real *res,
                                 int64_t from, int64_t to) {
     cell M[MAX_CELLS];
     for (int64_t t = from; t < to; t += TILE) {
-        int64_t tokens = to - t < TILE ? to - t : TILE;
-        if (needs_double(logits + t * stride, stride, n * n, tokens)) {
-            forward_in_double(p, logits + t * stride, stride, res + t * n * n, tokens);
-            continue;
-        }
-        load_tile(n, logits + t * stride, stride, tokens, p->convention == MHC_V4, M);
+        load_tile(n, logits + t * stride, stride, to - t, p->convention == MHC_V4, M);
         forward_tile(n, p, M, NULL);
-        store_tile(n, res + t * n * n, n * n, tokens, false, M);
+        store_tile(n, res + t * n * n, n * n, to - t, false, M);
     }
+#if REAL_BITS == 32
+    for (int64_t t = from; t < to; t++)
+        if (needs_double(p, logits + t * stride))
+            forward_in_double(p, logits + t * stride, res + t * n * n);
+#endif
 }
 
 SPECIALISED void backward_tokens(const int n, const struct mhc_case *p, const real *logits, int64_t stride,
@@ -326,17 +311,17 @@ SPECIALISED void backward_tokens(const int n, const struct mhc_case *p, const re
     cell M[MAX_CELLS], E[MAX_CELLS];
     bool transpose = p->convention == MHC_V4;
     for (int64_t t = from; t < to; t += TILE) {
-        int64_t tokens = to - t < TILE ? to - t : TILE;
-        if (needs_double(logits + t * stride, stride, n * n, tokens)) {
-            backward_in_double(p, logits + t * stride, stride, grad_res + t * n * n, grad_logits + t * stride, tokens, history);
-            continue;
-        }
-        load_tile(n, logits + t * stride, stride, tokens, transpose, M);
-        load_tile(n, grad_res + t * n * n, n * n, tokens, false, E);
+        load_tile(n, logits + t * stride, stride, to - t, transpose, M);
+        load_tile(n, grad_res + t * n * n, n * n, to - t, false, E);
         forward_tile(n, p, M, history);
         backward_tile(n, p, E, history);
-        store_tile(n, grad_logits + t * stride, stride, tokens, transpose, E);
+        store_tile(n, grad_logits + t * stride, stride, to - t, transpose, E);
     }
+#if REAL_BITS == 32
+    for (int64_t t = from; t < to; t++)
+        if (needs_double(p, logits + t * stride))
+            backward_in_double(p, logits + t * stride, grad_res + t * n * n, grad_logits + t * stride, history);
+#endif
 }
 
 void NAME(sinkhorn_tokens)(const struct mhc_case *p, const real *logits, int64_t stride, real *res, int64_t from,

@@ -273,3 +273,41 @@ Test(sinkhorn, keeps_a_nan_to_its_token) {
                 forget(&d);
             }
 }
+
+/* Many iterations lift entries that a float has long lost; cpu32 must not lose them. */
+Test(sinkhorn, float32_keeps_up_at_large_logits) {
+    enum { T = 21 };
+    for (int64_t n = 4; n <= 16; n += 12) {
+        int64_t count = T * n * n;
+        struct mhc_case wide = {.T = T, .n = n, .t_max = 100};
+        struct mhc_case narrow = {.T = T, .n = n, .t_max = 100, .stream = MHC_F32, .coef = MHC_F32, .param = MHC_F32};
+        const struct mhc_row *forward[2] = {find_row(&mhc_cpu64, "sinkhorn.forward"), find_row(&mhc_cpu32, "sinkhorn.forward")};
+        const struct mhc_row *backward[2] = {find_row(&mhc_cpu64, "sinkhorn.backward"), find_row(&mhc_cpu32, "sinkhorn.backward")};
+        double *d[4];
+        float *f[4];
+        for (int a = 0; a < 4; a++) { /* logits, grad_res, res, grad_logits */
+            d[a] = malloc((size_t)count * sizeof(double));
+            f[a] = malloc((size_t)count * sizeof(float));
+            for (int64_t k = 0; k < count; k++) {
+                f[a][k] = (float)((a == 0 ? 60 : 1) * mhc_normal(60, (uint32_t)a, 0, (uint64_t)k));
+                d[a][k] = f[a][k];
+            }
+        }
+        void *work = aligned_alloc(64, (size_t)(backward[1]->work_bytes(&narrow) + backward[0]->work_bytes(&wide) + 63) / 64 * 64);
+        forward[0]->run(NULL, NULL, &wide, (void *const[]){d[0], d[2]}, NULL, NULL);
+        forward[1]->run(NULL, NULL, &narrow, (void *const[]){f[0], f[2]}, NULL, NULL);
+        backward[0]->run(NULL, NULL, &wide, (void *const[]){d[0], d[1], d[3]}, NULL, work);
+        backward[1]->run(NULL, NULL, &narrow, (void *const[]){f[0], f[1], f[3]}, NULL, work);
+        for (int64_t k = 0; k < count; k++) {
+            d[0][k] = f[2][k];
+            d[1][k] = f[3][k];
+        }
+        check_close(d[0], d[2], count, 1e-6, "sinkhorn.forward", "res");
+        check_close(d[1], d[3], count, 1e-6 * largest_of(d[3], count), "sinkhorn.backward", "grad_logits");
+        free(work);
+        for (int a = 0; a < 4; a++) {
+            free(d[a]);
+            free(f[a]);
+        }
+    }
+}
