@@ -76,5 +76,5 @@ bool NAME(supports)(const struct mhc_case *c, const char **why) {
 
 double NAME(tolerance)(const struct mhc_case *c) {
     (void)c;
-    return REAL_BITS == 64 ? 1e-9 : 5e-4;
+    return REAL_BITS == 64 ? 1e-9 : 1e-3;
 }

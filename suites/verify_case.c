@@ -17,7 +17,7 @@
 /* Below f64, an array that is 0 in exact arithmetic holds the rounding of sums of ordinary numbers: its error is
  * measured against at least this. */
 #define SMALLEST_SCALE 1e-3
-#define CANCELLED 1e-5
+#define CANCELLED 1e-4
 
 /* What came of a dataset of `out`. */
 struct result {
