@@ -293,7 +293,7 @@ Test(ensemble, sizes_of_the_draws) {
         const char *line, *name;
         double want;
     } parameter[] = {{"--phi 3 --streams 4 --width 25", "phi", 3 / sqrt(100)},
-                     {"--init mixed --phi 1 --streams 4 --width 25", "phi", sqrt(2.0 / (100 + N / 100))},
+                     {"--init mixed --phi 1 --streams 4 --width 25", "phi", 1 / sqrt(100)},
                      {"--block hc --phi 3 --width 25", "theta_res", 3 / sqrt(25)},
                      {"--width 400 --branch-gain 2", "w", 2 / sqrt(400)},
                      {"--width 400 --hidden 100", "w_down", 1 / sqrt(100)},
