@@ -16,6 +16,8 @@ CFLAGS   := -std=c17 -D_GNU_SOURCE -g -fPIC -fvisibility=hidden $(OPTIMISE) $(WA
 CPPFLAGS := -I. -I$(B) $(shell pkg-config --cflags openblas hdf5 2>/dev/null)
 LDLIBS   := $(shell pkg-config --libs openblas hdf5 2>/dev/null) -lhdf5_hl -lm -ldl
 
+# `make V=1` shows the commands.
+Q        := $(if $(V),,@)
 REAL     := $(filter-out cpu_ref/library.c,$(wildcard cpu_ref/*.c))
 PLAIN    := cpu_ref/library.c $(wildcard analysis/*.c results/*.c suites/*.c)
 REAL_OBJ := $(REAL:%.c=$(B)/%.f64.o) $(REAL:%.c=$(B)/%.f32.o)
@@ -43,8 +45,9 @@ help:
 # The paper's result in one command. Results and figures land in $(B)/, which git ignores.
 reproduce: all
 	$(B)/mhcbench run suites/quick.suite --out $(B)/quick.h5 --overwrite
-	$(B)/mhcbench show $(B)/quick.h5
 	$(B)/mhcbench plot $(B)/quick.h5 --out $(B)/figures
+	$(B)/mhcbench show $(B)/quick.h5 --headline
+	@echo "All tables: $(B)/mhcbench show $(B)/quick.h5     Figures: $(B)/figures"
 
 test: all
 	@$(MAKE) --no-print-directory run-tests
@@ -66,30 +69,37 @@ run-tests: build $(TESTS)
 	@sh tests/run.sh $(B) $(TESTS)
 
 $(B)/mhcbench: $(OBJ)
-	$(CC) $(CFLAGS) -o $@ $(OBJ) $(LDLIBS)
+	$(if $(V),,@echo "  link $@")
+	$(Q)$(CC) $(CFLAGS) -o $@ $(OBJ) $(LDLIBS)
 
 $(B)/libmhc_cpu.so: $(REAL_OBJ) $(B)/cpu_ref/library.shared.o
-	$(CC) $(CFLAGS) -shared -o $@ $^ $(LDLIBS)
+	$(if $(V),,@echo "  link $@")
+	$(Q)$(CC) $(CFLAGS) -shared -o $@ $^ $(LDLIBS)
 
 $(B)/tests/%: tests/%.c $(TESTED) Makefile
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(filter-out -Wpedantic,$(CFLAGS)) -MMD -MP -o $@ $< $(TESTED) $(if $(filter test_%,$(*F)),-lcriterion) $(LDLIBS)
+	$(if $(V),,@echo "  compile $@")
+	$(Q)$(CC) $(CPPFLAGS) $(filter-out -Wpedantic,$(CFLAGS)) -MMD -MP -o $@ $< $(TESTED) $(if $(filter test_%,$(*F)),-lcriterion) $(LDLIBS)
 
 $(B)/%.f64.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -DREAL_BITS=64 -MMD -MP -c -o $@ $<
+	$(if $(V),,@echo "  compile $@")
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -DREAL_BITS=64 -MMD -MP -c -o $@ $<
 
 $(B)/%.f32.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -DREAL_BITS=32 -MMD -MP -c -o $@ $<
+	$(if $(V),,@echo "  compile $@")
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -DREAL_BITS=32 -MMD -MP -c -o $@ $<
 
 $(B)/%.shared.o: %.c $(B)/build_info.h Makefile
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -DMHC_SHARED_LIBRARY -MMD -MP -c -o $@ $<
+	$(if $(V),,@echo "  compile $@")
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -DMHC_SHARED_LIBRARY -MMD -MP -c -o $@ $<
 
 $(B)/%.o: %.c $(B)/build_info.h Makefile
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(if $(V),,@echo "  compile $@")
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 # What this build is made of, for /env of every result; touched only when it changes.
 $(B)/build_info.h: FORCE

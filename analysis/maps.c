@@ -6,6 +6,8 @@
 
 #include "analysis/maps.h"
 
+enum { BLOCK_TILES = 16 }; /* tiles of tokens that are worth a thread */
+
 /* What a metric is taken of, and how where a function of one map says it; gains.c and map_spectrum() store the rest. */
 enum subject { NOT_OF_MAPS, SINGLE, FORWARD, BACKWARD };
 static const struct {
@@ -135,7 +137,7 @@ static int pass(struct maps *w, struct mhc_curves *curves, bool up) {
                            wanted_of(curves, FORWARD, MHC_GROUP_MIXING | MHC_GROUP_SPECTRUM)
                      : wanted_of(curves, BACKWARD, MHC_GROUP_MIXING);
     int failed = 0;
-#pragma omp parallel
+#pragma omp parallel if (w->tiles >= BLOCK_TILES) /* a handful of tokens is not worth waking a thread at every layer */
     for (int64_t step = 0; step < w->L; step++) {
         int64_t layer = up ? step : w->L - 1 - step;
 #pragma omp for schedule(static)
@@ -163,7 +165,7 @@ static int pass(struct maps *w, struct mhc_curves *curves, bool up) {
  *
  * A block of tokens goes through all layers, up and down, while its maps are in the cache, and only sums leave it. Blocks do not depend on
  * the number of threads, and are added in their order. */
-enum { BLOCK_TILES = 16, GAINS = 8 };
+enum { GAINS = 8 };
 static const enum mhc_metric gains[GAINS] = {
     MHC_single_forward_sum,  MHC_single_forward_abs,    MHC_single_backward_sum,    MHC_single_backward_abs,
     MHC_composite_forward_sum, MHC_composite_forward_abs, MHC_composite_backward_sum, MHC_composite_backward_abs};
@@ -208,7 +210,7 @@ static int mean_gains(struct maps *w, struct mhc_curves *curves) {
     struct scaled *sums = maps_allocate(blocks * w->L * GAINS, sizeof *sums);
     if (!sums)
         return -1;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (blocks > 1)
     for (int64_t block = 0; block < blocks; block++) {
         int64_t first = block * BLOCK_TILES, end = first + BLOCK_TILES < w->tiles ? first + BLOCK_TILES : w->tiles;
         for (int64_t step = 0; step < 2 * w->L; step++) {

@@ -121,7 +121,7 @@ static int hc_pre(void *context, void *queue, const struct mhc_case *c, void *co
     h.x = a[0], h.b_pre = a[4], h.b_post = a[5], h.b_res = a[6], h.alpha = a[7];
     h.u = a[8], h.pre = a[9], h.post = a[10], h.res = a[11];
     gather_theta(&h, a[1], a[2], a[3]);
-#pragma omp parallel for schedule(dynamic)
+#pragma omp parallel for schedule(dynamic) if (c->T > BLOCK)
     for (int64_t from = 0; from < c->T; from += BLOCK)
         pre_block(&h, from, from + BLOCK < c->T ? from + BLOCK : c->T);
     return 0;
@@ -135,7 +135,7 @@ static int hc_backward(void *context, void *queue, const struct mhc_case *c, voi
     h.q = h.theta + h.maps * h.C;
     real *dcoef = h.q + c->T * h.n * h.maps, *dtheta = dcoef + c->T * h.n * h.maps;
     gather_theta(&h, a[7], a[8], a[9]);
-#pragma omp parallel for schedule(dynamic)
+#pragma omp parallel for schedule(dynamic) if (c->T > BLOCK)
     for (int64_t from = 0; from < c->T; from += BLOCK)
         backward_block(&h, from, from + BLOCK < c->T ? from + BLOCK : c->T, dcoef);
     small_gradients(&h, dcoef, a[15], a[16], a[17], a[18]);

@@ -83,7 +83,7 @@ static void pre_block(const struct mhc *m, int64_t from, int64_t to) {
 }
 
 static void pre_all(const struct mhc *m) {
-#pragma omp parallel for schedule(dynamic)
+#pragma omp parallel for schedule(dynamic) if (m->c->T > BLOCK)
     for (int64_t from = 0; from < m->c->T; from += BLOCK)
         pre_block(m, from, from + BLOCK < m->c->T ? from + BLOCK : m->c->T);
 }
@@ -153,7 +153,7 @@ static void backward_all(struct mhc *m, real *dphi, real *db, real *dalpha, void
     char *history = (char *)(m->q + m->c->T * m->columns);
     history += -(uintptr_t)history % 64;
     int64_t history_bytes = m->identity ? 0 : NAME(sinkhorn_history_bytes)(m->c);
-#pragma omp parallel for schedule(dynamic)
+#pragma omp parallel for schedule(dynamic) if (m->c->T > BLOCK)
     for (int64_t from = 0; from < m->c->T; from += BLOCK)
         backward_block(m, from, from + BLOCK < m->c->T ? from + BLOCK : m->c->T,
                        history + omp_get_thread_num() * history_bytes);
@@ -184,7 +184,7 @@ static int mhc_logits(void *context, void *queue, const struct mhc_case *c, void
     struct mhc m = problem(c, false, work);
     m.x = a[0], m.phi = a[1], m.b = a[2], m.alpha = a[3];
     real *logits = a[4];
-#pragma omp parallel for schedule(dynamic)
+#pragma omp parallel for schedule(dynamic) if (c->T > BLOCK)
     for (int64_t from = 0; from < c->T; from += BLOCK) {
         int64_t to = from + BLOCK < c->T ? from + BLOCK : c->T;
         normalised_product(&m, from, to);

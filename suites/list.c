@@ -82,7 +82,8 @@ static int list_suite(const char *path, double rate) {
         return cannot("%s", why);
     for (int64_t k = 0; k < s.count; k++)
         flops += study_flops(&s.cases[k]) + 4e-3 * rate; /* and some milliseconds a case for drawing, pipe and file */
-    printf("  %-28s %7lld cases   about %.3g s on this machine%s\n", path, (long long)s.count, flops / rate,
+    printf("  %-28s %7lld cases   about %.2g %s on this machine%s\n", path, (long long)s.count,
+           flops / rate < 90 ? flops / rate : flops / rate / 60, flops / rate < 90 ? "s" : "minutes",
            s.repeated ? "   (repeated ones left out)" : "");
     suite_release(&s);
     return EXIT_GOOD;

@@ -9,8 +9,8 @@
 #include "suites/commands.h"
 #include "suites/groups.h"
 
-static const char usage[] = "show FILE.h5 [--all]";
-enum { MOST_ROWS = 24, LABEL_SIZE = 200, CELL = 26 };
+static const char usage[] = "show FILE.h5 [--headline | --all]";
+enum { MOST_ROWS = 24, LABEL_SIZE = 200, CELL = 26, ENOUGH_SEEDS = 32 };
 
 /* A summary over the seeds of a group, as it is stored: log10 of gains. NaN and Inf, what an overflow leaves, sort above everything. */
 struct result {
@@ -77,6 +77,8 @@ static const char *number(double stored, bool logarithmic, char *text, size_t si
     double x = logarithmic ? pow(10, stored) : stored, magnitude = fabs(x);
     if (isinf(stored))
         snprintf(text, size, "overflow");
+    else if (logarithmic && stored < -307) /* how the record stores an exact zero */
+        snprintf(text, size, "0");
     else if (isinf(x))
         snprintf(text, size, "10^%.0f", stored);
     else if (magnitude >= 100 && magnitude < 1e6) {
@@ -187,8 +189,8 @@ static void print_headline(struct record_reader *reader, const struct groups *g)
     int hc_of, mhc_of;
     int64_t hc = headline_group(reader, g, BLOCK_HC, "composite_forward_sum_max", 3000, &hc_of);
     int64_t mhc = headline_group(reader, g, BLOCK_MHC, "composite_backward_sum_max", 1.6, &mhc_of);
-    if (hc < 0 || mhc < 0)
-        return;
+    if (hc < 0 || mhc < 0 || g->group[hc].count < ENOUGH_SEEDS || g->group[mhc].count < ENOUGH_SEEDS)
+        return; /* nothing to put beside the paper */
     const struct {
         int64_t group;
         const char *text, *summary, *paper;
@@ -209,9 +211,14 @@ static void print_headline(struct record_reader *reader, const struct groups *g)
     number(result_of(reader, &g->group[hc], "composite_forward_sum_max").median -
            result_of(reader, &g->group[mhc], "composite_backward_sum_max").median, true, ratio, sizeof ratio);
     printf("%-30s %28s  %18s    %s\n\n", "HC / mHC", ratio, "", "three orders of magnitude");
-    printf("Ours: untrained ensembles, calibrated to stand beside the paper's trained maps:\n");
-    printf("  HC   %lld seeds, nearest of %d in this file: %s\n", (long long)g->group[hc].count, hc_of, g->group[hc].label);
-    printf("  mHC  %lld seeds, nearest of %d in this file: %s\n", (long long)g->group[mhc].count, mhc_of, g->group[mhc].label);
+    printf("Ours: untrained ensembles, set beside the paper's trained maps by their median:\n");
+    const int64_t chosen[2] = {hc, mhc};
+    for (int k = 0; k < 2; k++) {
+        int of = k ? mhc_of : hc_of;
+        printf("  %-4s %lld seeds: %s\n", k ? "mHC" : "HC", (long long)g->group[chosen[k]].count, g->group[chosen[k]].label);
+        if (of > 1)
+            printf("       chosen of %d in this file for being nearest, on these same seeds: a calibration, not a result\n", of);
+    }
 }
 
 static void print_head(struct record_reader *reader, const char *path) {
@@ -246,7 +253,7 @@ static bool alike(const struct params *a, const struct params *b) {
 int show_command(int argc, char **argv) {
     struct groups g;
     char why[300], constants[1000];
-    bool all = take_flag(&argc, argv, "--all");
+    bool all = take_flag(&argc, argv, "--all"), headline_alone = take_flag(&argc, argv, "--headline");
     if (!only_positional(argc, argv, 1, 1, usage))
         return EXIT_CANNOT;
     struct record_reader *reader = record_open(argv[0]);
@@ -258,6 +265,11 @@ int show_command(int argc, char **argv) {
     }
     print_head(reader, argv[0]);
     print_headline(reader, &g);
+    if (headline_alone) {
+        groups_release(&g);
+        record_close(reader);
+        return EXIT_GOOD;
+    }
     printf("\nBelow: median [q10, q90] over seeds of token means. sum = max |sum| of rows (forward) or columns (backward), the paper's\n"
            "words; abs = max sum of |entries|, the induced norm. overflow: NaN or Inf came out; rounding: below what float64 resolves.\n");
     for (int64_t from = 0, to; from < g.count; from = to) {
