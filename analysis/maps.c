@@ -210,7 +210,7 @@ static int mean_gains(struct maps *w, struct mhc_curves *curves) {
     struct scaled *sums = maps_allocate(blocks * w->L * GAINS, sizeof *sums);
     if (!sums)
         return -1;
-#pragma omp parallel for schedule(static) if (blocks > 1)
+#pragma omp parallel for schedule(dynamic) if (blocks > 1)
     for (int64_t block = 0; block < blocks; block++) {
         int64_t first = block * BLOCK_TILES, end = first + BLOCK_TILES < w->tiles ? first + BLOCK_TILES : w->tiles;
         for (int64_t step = 0; step < 2 * w->L; step++) {

@@ -348,7 +348,7 @@ static int forward(void *context, void *queue, const struct mhc_case *c, void *c
     (void)context, (void)queue, (void)save, (void)work;
     const real *logits = arg[0];
     real *res = arg[1];
-#pragma omp parallel for schedule(static) if (c->T > 64)
+#pragma omp parallel for schedule(dynamic, 8) if (c->T > 64)
     for (int64_t t = 0; t < c->T; t += 64)
         NAME(sinkhorn_tokens)(c, logits, c->n * c->n, res, t, t + 64 < c->T ? t + 64 : c->T);
     return 0;
@@ -359,7 +359,7 @@ static int backward(void *context, void *queue, const struct mhc_case *c, void *
     const real *logits = arg[0], *grad_res = arg[1];
     real *grad_logits = arg[2];
     int64_t bytes = NAME(sinkhorn_history_bytes)(c);
-#pragma omp parallel for schedule(static) if (c->T > 64)
+#pragma omp parallel for schedule(dynamic, 8) if (c->T > 64)
     for (int64_t t = 0; t < c->T; t += 64)
         NAME(sinkhorn_backward_tokens)(c, logits, c->n * c->n, grad_res, grad_logits, t, t + 64 < c->T ? t + 64 : c->T,
                                        (char *)work + omp_get_thread_num() * bytes);
