@@ -27,15 +27,6 @@ static enum mhc_metric metric_of(const char *summary) {
     return metric;
 }
 
-/* The value of rank k * (1 + 1/count) - 1 and so on between order statistics; `values` ascend, so Inf stays at the top. */
-static double quantile(const double *values, int64_t count, double q) {
-    double position = q * (double)(count - 1);
-    int64_t k = (int64_t)position;
-    double weight = position - (double)k;
-    return weight == 0 || k + 1 == count ? values[k] : isinf(values[k + 1]) ? INFINITY
-           : (1 - weight) * values[k] + weight * values[k + 1];
-}
-
 static int ascending(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
@@ -60,9 +51,9 @@ static struct result result_of(struct record_reader *reader, const struct group 
     }
     if (r.measured) {
         qsort(values, (size_t)group->count, sizeof *values, ascending);
-        r.q10 = quantile(values, group->count, 0.1);
-        r.median = quantile(values, group->count, 0.5);
-        r.q90 = quantile(values, group->count, 0.9);
+        r.q10 = mhc_quantile(values, group->count, 0.1);
+        r.median = mhc_quantile(values, group->count, 0.5);
+        r.q90 = mhc_quantile(values, group->count, 0.9);
         int64_t rank = (int64_t)floor(0.5 * ((double)group->count - 1.96 * sqrt((double)group->count)));
         rank = rank < 1 ? 1 : rank;
         r.low = values[rank - 1];

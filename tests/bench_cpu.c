@@ -1,6 +1,5 @@
 /* `make bench-cpu`: the CPU reference against a copy and a GEMM of the same run, as shares. Rounds are interleaved, so that a slow
  * spell of the machine hits all alike; medians are printed. Reports only: no test depends on it. */
-#include <cblas.h>
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +8,8 @@
 #include "analysis/analysis.h"
 #include "cpu_ref/library.h"
 #include "cpu_ref/philox.h"
+#define REAL_BITS 32 /* for the names of the float32 room */
+#include "cpu_ref/real.h"
 #include "suites/backend.h"
 
 enum { ROUNDS = 15, COPY_BYTES = 64 << 20, GEMM = 1024, MAX_ITEMS = 16, L = 60, MAP_T = 4096 };
@@ -41,25 +42,18 @@ static void copy(void *user) {
         memcpy(to + k, from + k, 1 << 16);
 }
 
-/* Rows of C shared out to the threads, as the operations do it. */
+/* The GEMM that the operations themselves call. */
+void gemm_parallel_f64(enum transpose ta, enum transpose tb, int64_t m, int64_t n, int64_t k, double alpha, const double *a,
+                       int64_t lda, const double *b, int64_t ldb, double beta, double *c, int64_t ldc);
+
 static void gemm32(void *user) {
     float *a = user, *b = a + GEMM * GEMM, *c = b + GEMM * GEMM;
-#pragma omp parallel
-    {
-        int threads = omp_get_num_threads(), at = GEMM * omp_get_thread_num() / threads;
-        int rows = GEMM * (omp_get_thread_num() + 1) / threads - at;
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, rows, GEMM, GEMM, 1, a + at * GEMM, GEMM, b, GEMM, 0, c + at * GEMM, GEMM);
-    }
+    gemm_parallel_f32(NO_TRANSPOSE, NO_TRANSPOSE, GEMM, GEMM, GEMM, 1, a, GEMM, b, GEMM, 0, c, GEMM);
 }
 
 static void gemm64(void *user) {
     double *a = user, *b = a + GEMM * GEMM, *c = b + GEMM * GEMM;
-#pragma omp parallel
-    {
-        int threads = omp_get_num_threads(), at = GEMM * omp_get_thread_num() / threads;
-        int rows = GEMM * (omp_get_thread_num() + 1) / threads - at;
-        cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, rows, GEMM, GEMM, 1, a + at * GEMM, GEMM, b, GEMM, 0, c + at * GEMM, GEMM);
-    }
+    gemm_parallel_f64(NO_TRANSPOSE, NO_TRANSPOSE, GEMM, GEMM, GEMM, 1, a, GEMM, b, GEMM, 0, c, GEMM);
 }
 
 /* One row with its arrays. */
