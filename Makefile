@@ -6,7 +6,7 @@
 CC       := $(if $(filter default,$(origin CC)),gcc,$(CC))
 ARCH     ?= native
 B        ?= build
-PACKAGES := gcc libc6-dev libopenblas-dev libhdf5-dev hdf5-tools gnuplot-nox libcriterion-dev pkg-config
+PACKAGES := gcc g++ libc6-dev libopenblas-dev libhdf5-dev hdf5-tools gnuplot-nox libcriterion-dev pkg-config
 
 # No -ffast-math, ever: the suite studies overflow. Contraction is allowed; philox.h is written so that it cannot matter there.
 LEVEL    ?= -O3
@@ -15,6 +15,16 @@ WARNINGS := -Wall -Wextra -Wpedantic $(if $(WERROR),-Werror)
 CFLAGS   := -std=c17 -D_GNU_SOURCE -g -fPIC -fvisibility=hidden $(OPTIMISE) $(WARNINGS) -fopenmp $(SANITIZE)
 CPPFLAGS := -I. -I$(B) $(shell pkg-config --cflags openblas hdf5 2>/dev/null)
 LDLIBS   := $(shell pkg-config --libs openblas hdf5 2>/dev/null) -lhdf5_hl -lm -ldl
+
+# Kernels: with nvcc, where there is one, for the GPU; with the host compiler, always, for the executor of kernels/host. Nothing is
+# contracted behind the author's back: kernels say fmaf where they mean it, so both compilers do the same arithmetic.
+CXX      := $(if $(filter default,$(origin CXX)),g++,$(CXX))
+NVCC     ?= $(or $(shell command -v nvcc 2>/dev/null),$(wildcard /usr/local/cuda/bin/nvcc))
+CUDA_ARCH ?= $(or $(shell nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -n 1 | tr -d .),90)
+KERNELS  := $(wildcard kernels/*.cu)
+EMUFLAGS := -std=c++20 -g -fPIC -fvisibility=hidden -fno-gnu-unique $(or $(EMULEVEL),-O2) -march=$(ARCH) -ffp-contract=off -fno-math-errno -fno-trapping-math \
+            -Wall -Wextra -Wno-unknown-pragmas -Wno-missing-field-initializers $(if $(WERROR),-Werror)
+CUDAFLAGS = -std=c++20 -O3 -lineinfo -fmad=false -gencode=arch=compute_$(CUDA_ARCH),code=sm_$(CUDA_ARCH) -Xcompiler -fPIC,-fvisibility=hidden,-fno-gnu-unique
 
 # `make V=1` shows the commands.
 Q        := $(if $(V),,@)
@@ -32,7 +42,7 @@ all: deps
 	@$(MAKE) --no-print-directory build
 
 .PHONY: build
-build: $(B)/mhcbench $(B)/libmhc_cpu.so
+build: $(B)/mhcbench $(B)/libmhc_cpu.so $(B)/libmhc_emu.so $(if $(NVCC),$(B)/libmhc_cuda.so)
 
 help:
 	@echo "make             build $(B)/mhcbench and $(B)/libmhc_cpu.so"
@@ -62,7 +72,7 @@ bench-cpu: all
 
 # Installs what is missing as root or with INSTALL=1; otherwise names it and stops.
 deps:
-	@sh tests/deps.sh "$(INSTALL)" $(PACKAGES)
+	@CXX="$(CXX)" NVCC="$(NVCC)" sh tests/deps.sh "$(INSTALL)" $(PACKAGES)
 
 .PHONY: run-tests
 run-tests: build $(TESTS)
@@ -75,6 +85,31 @@ $(B)/mhcbench: $(OBJ)
 $(B)/libmhc_cpu.so: $(REAL_OBJ) $(B)/cpu_ref/library.shared.o
 	$(if $(V),,@echo "  link $@")
 	$(Q)$(CC) $(CFLAGS) -shared -o $@ $^ $(LDLIBS)
+
+# --- kernels ---
+
+$(B)/libmhc_emu.so: $(KERNELS:%.cu=$(B)/emu/%.o) $(B)/emu/kernels/host/executor.o $(B)/emu/kernels/host/fibre.o
+	$(if $(V),,@echo "  link $@")
+	$(Q)$(CXX) $(EMUFLAGS) $(SANITIZE) -shared -o $@ $^ $(shell pkg-config --libs openblas 2>/dev/null) -lm
+
+$(B)/emu/%.o: %.cu $(B)/build_info.h Makefile
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  compile $@")
+	$(Q)$(CXX) $(CPPFLAGS) $(EMUFLAGS) $(SANITIZE) -MMD -MP -c -o $@ -x c++ $<
+
+$(B)/emu/%.o: %.cc Makefile
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  compile $@")
+	$(Q)$(CXX) $(CPPFLAGS) $(EMUFLAGS) $(if $(EXECUTOR_TSAN),-DEXECUTOR_TSAN,$(SANITIZE)) -MMD -MP -c -o $@ $<
+
+$(B)/libmhc_cuda.so: $(KERNELS:%.cu=$(B)/cuda/%.o)
+	$(if $(V),,@echo "  link $@")
+	$(Q)$(NVCC) $(CUDAFLAGS) -shared -cudart static -o $@ $^ -lcublas
+
+$(B)/cuda/%.o: %.cu $(B)/build_info.h Makefile
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  nvcc $@")
+	$(Q)$(NVCC) -I. -I$(B) $(CUDAFLAGS) -MMD -MP -c -o $@ $<
 
 $(B)/tests/%: tests/%.c $(TESTED) Makefile
 	@mkdir -p $(@D)

@@ -23,7 +23,7 @@
 extern "C" {
 #endif
 
-#define MHC_ABI 1          /* raised when a struct below changes its meaning */
+#define MHC_ABI 2          /* raised when a struct below changes its meaning */
 #define MHC_MAX_STREAMS 16 /* largest n */
 #define MHC_MAX_ARGS 24    /* arguments of one row, the closing empty one included */
 
@@ -67,9 +67,12 @@ struct mhc_arg {
  *
  * The caller allocates everything, 64-byte aligned; outputs are overwritten, never accumulated into, and never alias
  * inputs. `save` (save_bytes) is written by pre or forward and read by the matching backward; `work` (work_bytes) is
- * scratch. run() returns 0, or nonzero when the device failed. */
+ * scratch. run() returns 0, or nonzero when the device failed.
+ *
+ * A library may have several rows of one name, the preferred first: a caller takes the first that supports its case. `variant` says in
+ * a few words how a row does it, where that is worth saying. */
 struct mhc_row {
-    const char *name;
+    const char *name, *variant;
     struct mhc_arg args[MHC_MAX_ARGS]; /* ends with an empty name */
     bool (*supports)(const struct mhc_case *, const char **why);
     int64_t (*save_bytes)(const struct mhc_case *); /* NULL: none */
@@ -106,6 +109,7 @@ struct mhc_library {
     const char *name, *build;
     int (*open)(void **context, char *why, size_t why_size); /* NULL: no context */
     void (*close)(void *context);
+    const char *(*error)(void *context); /* why the last call failed; NULL: it cannot say */
     const struct mhc_memory *memory;
     const struct mhc_queues *queues;
     const struct mhc_events *events;

@@ -232,7 +232,8 @@ const char *backend_run(const struct backend *b, const struct mhc_row *row, cons
     }
     if (row->run(b->context, b->queue, c, bound, save, work) ||
         (b->library->queues && b->library->queues->synchronize(b->context, b->queue))) {
-        snprintf(message, sizeof message, "%s: the device failed", row->name);
+        const char *why = b->library->error ? b->library->error(b->context) : NULL;
+        snprintf(message, sizeof message, "%s: %s", row->name, why && *why ? why : "the device failed");
         return message;
     }
     return NULL;

@@ -7,6 +7,7 @@ shift
 found() {
     case $1 in
     gcc) command -v "${CC:-gcc}" ;;
+    g++) command -v "${CXX:-g++}" ;;
     libc6-dev) test -e /usr/include/stdio.h ;;
     libopenblas-dev) pkg-config --exists openblas ;;
     libhdf5-dev) pkg-config --exists hdf5 ;;
@@ -24,7 +25,7 @@ done
 if [ -z "$missing" ]; then
     version() { pkg-config --modversion "$1" 2>/dev/null; }
     echo "found: $(${CC:-gcc} --version | head -n 1); OpenBLAS $(version openblas); HDF5 $(version hdf5); $(gnuplot --version)," \
-         "Criterion $(version criterion); CUDA is not used by this version"
+         "Criterion $(version criterion); $(${NVCC:-false} --version 2>/dev/null | sed -n 's/^Cuda.*release \(.*\),.*/nvcc \1/p' | grep . || echo 'no nvcc: without the GPU library')"
     exit 0
 fi
 

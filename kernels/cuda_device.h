@@ -1,0 +1,135 @@
+/* The CUDA meaning of the names in kernels/device.h that are not CUDA's own; the host's is kernels/host/executor.h. */
+#ifndef CUDA_DEVICE_H
+#define CUDA_DEVICE_H
+
+#include <cuda_bf16.h>
+#include <cuda_runtime.h>
+
+/* The block's dynamic shared memory, 128-byte aligned. */
+static __device__ __forceinline__ unsigned char *shared_memory(void) {
+    extern __shared__ __align__(128) unsigned char shared_block[];
+    return shared_block;
+}
+
+/* Two floats rounded to bf16 in one word. */
+static __device__ __forceinline__ uint32_t pack_bf16(float low, float high) {
+    __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
+    uint32_t word;
+    memcpy(&word, &pair, sizeof word);
+    return word;
+}
+
+static __device__ __forceinline__ float shuffle(float x, int lane) {
+    return __shfl_sync(ALL_LANES, x, lane);
+}
+static __device__ __forceinline__ uint32_t shuffle(uint32_t x, int lane) {
+    return __shfl_sync(ALL_LANES, x, lane);
+}
+static __device__ __forceinline__ float shuffle_xor(float x, int mask) {
+    return __shfl_xor_sync(ALL_LANES, x, mask);
+}
+
+/* 16 bytes that this kernel reads once: past L1, first to leave L2. */
+static __device__ __forceinline__ uint4 load_once(const void *from) {
+    uint4 w;
+    asm volatile("ld.global.nc.L1::no_allocate.L2::evict_first.v4.u32 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(w.x), "=r"(w.y), "=r"(w.z), "=r"(w.w)
+                 : "l"(from));
+    return w;
+}
+
+/* d += a.b on tensor cores: a [16][16] and b [16][8] of bf16, d [16][8] of float, in the fragments of PTX mma.m16n8k16. With g = lane/4,
+ * q = lane%4: a[0] row g, columns 2q, 2q+1; a[1] row g+8; a[2], a[3] the same rows, columns 2q+8, +9; b[0] column g, rows 2q, 2q+1; b[1] rows 2q+8, +9;
+ * d[0], d[1] row g, columns 2q, 2q+1; d[2], d[3] row g+8. */
+static __device__ __forceinline__ void mma_bf16(float d[4], const uint32_t a[4], const uint32_t b[2]) {
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+/* An 8 x 8 matrix of 16-bit elements, transposed across the warp: lane holds row lane/4, columns 2(lane%4) and the next, before and after. */
+static __device__ __forceinline__ uint32_t transpose_8x8(uint32_t word) {
+    uint32_t turned;
+    asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(turned) : "r"(word));
+    return turned;
+}
+
+/* 16 bytes from global to shared memory behind the thread's back; valid after copy_wait<N>() left at most N younger groups under way,
+ * for other threads after a barrier besides. */
+static __device__ __forceinline__ void copy16_async(void *shared, const void *global) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"((uint32_t)__cvta_generic_to_shared(shared)), "l"(global)
+                 : "memory");
+}
+static __device__ __forceinline__ void copy_commit(void) {
+    asm volatile("cp.async.commit_group;" ::: "memory");
+}
+template <int N> static __device__ __forceinline__ void copy_wait(void) {
+    asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
+}
+
+/* --- clusters: blocks that run at once and reach each other's shared memory --- */
+
+#define CLUSTER_CODE (!defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900)
+
+static __device__ __forceinline__ int cluster_rank(void) {
+    uint32_t rank = 0;
+#if CLUSTER_CODE
+    asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+#endif
+    return (int)rank;
+}
+static __device__ __forceinline__ int cluster_size(void) {
+    uint32_t size = 1;
+#if CLUSTER_CODE
+    asm volatile("mov.u32 %0, %%cluster_nctarank;" : "=r"(size));
+#endif
+    return (int)size;
+}
+/* What a thread wrote before its arrive is seen by every thread of the cluster after its wait. */
+static __device__ __forceinline__ void cluster_arrive(void) {
+#if CLUSTER_CODE
+    asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
+#endif
+}
+static __device__ __forceinline__ void cluster_wait(void) {
+#if CLUSTER_CODE
+    asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
+#endif
+}
+/* Writes where `local` (in this block's shared memory) lies in the shared memory of block `rank` of the cluster. */
+static __device__ __forceinline__ void cluster_store(float *local, int rank, float value) {
+#if CLUSTER_CODE
+    uint32_t there;
+    asm volatile("mapa.shared::cluster.u32 %0, %1, %2;"
+                 : "=r"(there)
+                 : "r"((uint32_t)__cvta_generic_to_shared(local)), "r"(rank));
+    asm volatile("st.shared::cluster.f32 [%0], %1;" ::"r"(there), "f"(value) : "memory");
+#endif
+}
+
+/* --- launches: 0, or the CUDA error --- */
+
+template <typename... P, typename... A>
+static int launch_cluster(void (*kernel)(P...), dim3 cluster, dim3 grid, dim3 block, size_t shared, void *queue, A... args) {
+    cudaError_t error = cudaSuccess;
+    if (shared > 48 * 1024)
+        error = cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
+    if (!error && cluster.x > 8)
+        error = cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1);
+    cudaLaunchAttribute attribute;
+    attribute.id = cudaLaunchAttributeClusterDimension;
+    attribute.val.clusterDim.x = cluster.x, attribute.val.clusterDim.y = 1, attribute.val.clusterDim.z = 1;
+    cudaLaunchConfig_t config = {};
+    config.gridDim = grid, config.blockDim = block, config.dynamicSmemBytes = shared, config.stream = (cudaStream_t)queue;
+    config.attrs = &attribute, config.numAttrs = cluster.x > 1;
+    if (!error)
+        error = cudaLaunchKernelEx(&config, kernel, (P)args...);
+    return (int)error;
+}
+
+#define LAUNCH_CLUSTER(kernel, cluster, grid, block, shared, queue, ...)                                               \
+    launch_cluster(kernel, dim3(cluster), dim3(grid), dim3(block), shared, queue, __VA_ARGS__)
+#define LAUNCH(kernel, grid, block, shared, queue, ...)                                                                \
+    launch_cluster(kernel, dim3(1), dim3(grid), dim3(block), shared, queue, __VA_ARGS__)
+
+#endif

@@ -1,0 +1,200 @@
+/* Runs CUDA kernels on the CPU: the names of kernels/device.h with a host meaning. Compiled by a C++ compiler without a CUDA toolkit.
+ *
+ * A block's threads are fibres: each runs until it waits at a barrier or a warp operation, then the next runs. Blocks run one
+ * after the other, the blocks of a cluster together. EMU_SHUFFLE=seed takes fibres and blocks in random order. What CUDA leaves
+ * undefined ends the process with one line that says what: a barrier that not all reach, a warp operation of different lines, a misaligned access.
+ * Shared memory is allocated afresh, exactly as large as asked and filled with NaN, for every block, so the address sanitizer sees an overrun; under the
+ * thread sanitizer only barriers order the threads of a block and nothing orders its blocks, so a missing barrier is a report. */
+#ifndef EXECUTOR_H
+#define EXECUTOR_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __launch_bounds__(...)
+#define __restrict__
+
+struct dim3 {
+    unsigned x, y, z;
+    dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
+};
+struct alignas(8) uint2 {
+    uint32_t x, y;
+};
+struct alignas(16) uint4 {
+    uint32_t x, y, z, w;
+};
+struct alignas(8) float2 {
+    float x, y;
+};
+struct alignas(16) float4 {
+    float x, y, z, w;
+};
+static inline uint2 make_uint2(uint32_t x, uint32_t y) {
+    return uint2{x, y};
+}
+static inline uint4 make_uint4(uint32_t x, uint32_t y, uint32_t z, uint32_t w) {
+    return uint4{x, y, z, w};
+}
+static inline float2 make_float2(float x, float y) {
+    return float2{x, y};
+}
+static inline float4 make_float4(float x, float y, float z, float w) {
+    return float4{x, y, z, w};
+}
+
+/* What a running thread knows of itself; read through the macros only. */
+struct emu_place {
+    dim3 thread, block, block_size, grid_size;
+    int rank, cluster; /* of the block in its cluster; blocks a cluster */
+    unsigned char *shared;
+};
+const struct emu_place *emu_place(void);
+#define threadIdx (emu_place()->thread)
+#define blockIdx (emu_place()->block)
+#define blockDim (emu_place()->block_size)
+#define gridDim (emu_place()->grid_size)
+
+/* --- waiting --- */
+
+void emu_barrier(const char *file, int line);
+void emu_cluster_arrive(void);
+void emu_cluster_wait(void);
+/* Every lane gives `bytes` (at most 64) of `mine` and gets all lanes' in all[32]; lane = 32 * bytes apart is lane-major. */
+const unsigned char *emu_exchange(const void *mine, size_t bytes, const char *file, int line);
+enum { EMU_SLOT = 64 }; /* distance of the lanes in what emu_exchange returns */
+/* The shared memory of block `rank` of the cluster. */
+unsigned char *emu_shared_of(int rank);
+void emu_copy_async(void *shared, const void *global);
+void emu_copy_commit(void);
+void emu_copy_wait(int left);
+
+#define __syncthreads() emu_barrier(__FILE__, __LINE__)
+static inline void emu_warp_barrier(const char *file, int line) {
+    char nothing = 0;
+    emu_exchange(&nothing, 1, file, line);
+}
+#define __syncwarp() emu_warp_barrier(__FILE__, __LINE__)
+
+/* --- the wrappers of kernels/cuda_device.h, with the same meaning --- */
+
+static inline unsigned char *shared_memory(void) {
+    return emu_place()->shared;
+}
+
+static inline uint32_t emu_bf16(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    if ((bits & 0x7fffffff) > 0x7f800000)
+        return 0x7fff; /* what the instruction makes of every NaN */
+    return (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+}
+static inline uint32_t pack_bf16(float low, float high) {
+    return emu_bf16(low) | emu_bf16(high) << 16;
+}
+
+template <typename T> static inline T emu_lane(T x, int lane, const char *file, int line) {
+    T value;
+    memcpy(&value, emu_exchange(&x, sizeof x, file, line) + (lane & 31) * EMU_SLOT, sizeof value);
+    return value;
+}
+#define shuffle(x, lane) emu_lane(x, lane, __FILE__, __LINE__)
+#define shuffle_xor(x, mask) emu_lane(x, (int)(threadIdx.x % 32 ^ (unsigned)(mask)), __FILE__, __LINE__)
+
+static inline uint4 load_once(const void *from) {
+    return *(const uint4 *)from;
+}
+
+/* Element `k` of a word of two bf16. */
+static inline float emu_half(uint32_t word, int k) {
+    uint32_t bits = k ? word & 0xffff0000u : word << 16;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static inline void emu_mma(float d[4], const uint32_t a[4], const uint32_t b[2], const char *file, int line) {
+    uint32_t mine[6] = {a[0], a[1], a[2], a[3], b[0], b[1]};
+    const unsigned char *all = emu_exchange(mine, sizeof mine, file, line);
+    int lane = (int)(threadIdx.x % 32), g = lane / 4, q = lane % 4;
+    for (int e = 0; e < 4; e++) {
+        int half = e / 2, column = 2 * q + e % 2; /* row g + 8 half */
+        float sum = d[e];
+        for (int k = 0; k < 16; k++) {
+            uint32_t left[6], right[6];
+            memcpy(left, all + (g * 4 + k % 8 / 2) * EMU_SLOT, sizeof left);
+            memcpy(right, all + (column * 4 + k % 8 / 2) * EMU_SLOT, sizeof right);
+            sum += emu_half(left[k / 8 * 2 + half], k % 2) * emu_half(right[4 + k / 8], k % 2);
+        }
+        d[e] = sum;
+    }
+}
+#define mma_bf16(d, a, b) emu_mma(d, a, b, __FILE__, __LINE__)
+
+static inline uint32_t emu_transpose(uint32_t word, const char *file, int line) {
+    const unsigned char *all = emu_exchange(&word, sizeof word, file, line);
+    int row = (int)(threadIdx.x % 32) / 4, column = 2 * (int)(threadIdx.x % 4);
+    uint16_t half[2];
+    for (int k = 0; k < 2; k++) /* element (column + k, row) of what went in */
+        memcpy(&half[k], all + ((column + k) * 4 + row / 2) * EMU_SLOT + row % 2 * 2, 2);
+    return half[0] | (uint32_t)half[1] << 16;
+}
+#define transpose_8x8(word) emu_transpose(word, __FILE__, __LINE__)
+
+static inline void copy16_async(void *shared, const void *global) {
+    emu_copy_async(shared, global);
+}
+static inline void copy_commit(void) {
+    emu_copy_commit();
+}
+template <int N> static inline void copy_wait(void) {
+    emu_copy_wait(N);
+}
+
+static inline int cluster_rank(void) {
+    return emu_place()->rank;
+}
+static inline int cluster_size(void) {
+    return emu_place()->cluster;
+}
+static inline void cluster_arrive(void) {
+    emu_cluster_arrive();
+}
+static inline void cluster_wait(void) {
+    emu_cluster_wait();
+}
+static inline void cluster_store(float *local, int rank, float value) {
+    *(float *)(emu_shared_of(rank) + ((unsigned char *)local - emu_place()->shared)) = value;
+}
+
+/* --- launches --- */
+
+struct emu_launch {
+    const char *name;
+    dim3 cluster, grid, block;
+    size_t shared;
+    void (*run)(const void *arguments); /* the kernel, in the thread that calls it */
+    const void *arguments;
+};
+/* Runs every block; 0, or 1 when a size is out of a GPU's range. */
+int emu_run(const struct emu_launch *);
+
+template <typename... P, typename... A>
+static inline int emu_start(const char *name, void (*kernel)(P...), dim3 cluster, dim3 grid, dim3 block, size_t shared, A... arguments) {
+    auto call = [=] { kernel((P)arguments...); };
+    struct emu_launch launch = {name, cluster, grid, block, shared,
+                                [](const void *body) { (*(const decltype(call) *)body)(); }, &call};
+    return emu_run(&launch);
+}
+/* A kernel that is an instance of a template goes in parentheses. */
+#define LAUNCH_CLUSTER(kernel, cluster, grid, block, shared, queue, ...)                                               \
+    ((void)(queue), emu_start(#kernel, kernel, dim3(cluster), dim3(grid), dim3(block), shared, __VA_ARGS__))
+#define LAUNCH(kernel, grid, block, shared, queue, ...) LAUNCH_CLUSTER(kernel, 1, grid, block, shared, queue, __VA_ARGS__)
+
+#endif

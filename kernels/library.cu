@@ -1,0 +1,180 @@
+/* The rows of this room as a library: libmhc_cuda.so, or, from the same sources on a CPU, libmhc_emu.so. */
+#include "kernels/library.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "build_info.h"
+
+#define ROW(id) extern "C" const struct mhc_row id;
+#include "kernels/rows.def"
+#undef ROW
+
+static const struct mhc_row *const rows[] = {
+#define ROW(id) &id,
+#include "kernels/rows.def"
+#undef ROW
+    NULL};
+
+bool gpu_supports(const struct mhc_case *c, const char **why) {
+    if (c->stream != MHC_F32 && c->stream != MHC_BF16)
+        return *why = "streams are f32 or bf16 here", false;
+    if (c->coef != MHC_F32 || c->param != MHC_F32)
+        return *why = "coefficients and parameters are f32 here", false;
+    if (c->n < 1 || c->n > MHC_MAX_STREAMS)
+        return *why = "n must be from 1 to 16", false;
+    if (c->T < 1 || c->C < 1)
+        return *why = "T and C must be at least 1", false;
+    /* Tokens are blocks of a grid; a token is reached by 32-bit steps. */
+    if (c->T > INT32_MAX || c->n * c->C > INT32_MAX)
+        return *why = "T and n C must be below 2^31", false;
+    return true;
+}
+
+bool gpu_supports_sinkhorn(const struct mhc_case *c, const char **why) {
+    if (c->t_max < 1)
+        return *why = "t_max must be at least 1", false;
+    return gpu_supports(c, why);
+}
+
+double gpu_tolerance(const struct mhc_case *c) {
+    return c->stream == MHC_BF16 ? 2e-2 : 1e-3;
+}
+
+static const char *last_error(void *context) {
+    return device_of(context)->error;
+}
+
+static void close_device(void *context) {
+    gemm_close(device_of(context));
+    free(context);
+}
+
+#ifdef __CUDACC__
+
+int device_check(struct device *d, int error, const char *what) {
+    if (!error)
+        return 0;
+    const char *call = strchr(what, '(');
+    snprintf(d->error, sizeof d->error, "%s (%.*s)", cudaGetErrorString((cudaError_t)error),
+             (int)(call ? call - what : (long)strlen(what)), what);
+    return 1;
+}
+
+static int open_device(void **context, char *why, size_t why_size) {
+    int count = 0, shared = 0, major = 0;
+    cudaError_t error = cudaGetDeviceCount(&count);
+    if (error == cudaErrorInsufficientDriver || error == cudaErrorNoDevice || !count)
+        return snprintf(why, why_size, "backend cuda: this machine has no CUDA device or no driver for it"), 1;
+    struct device *d = (struct device *)calloc(1, sizeof *d);
+    if (error || !d || (error = cudaSetDevice(0)) || (error = cudaDeviceGetAttribute(&d->processors, cudaDevAttrMultiProcessorCount, 0)) ||
+        (error = cudaDeviceGetAttribute(&shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0)) ||
+        (error = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0))) {
+        free(d);
+        return snprintf(why, why_size, "backend cuda: %s", cudaGetErrorString(error)), 1;
+    }
+    d->shared_bytes = shared;
+    d->largest_cluster = major >= 9 ? 16 : 1;
+    if (gemm_open(d)) {
+        snprintf(why, why_size, "backend cuda: %s", d->error);
+        free(d);
+        return 1;
+    }
+    *context = d;
+    return 0;
+}
+
+static int allocate(void *context, void **pointer, int64_t bytes) {
+    int failed = CHECKED(device_of(context), cudaMalloc(pointer, (size_t)bytes));
+    if (failed)
+        (void)cudaGetLastError(); /* no memory is no error of later calls */
+    return failed;
+}
+static void release(void *context, void *pointer) {
+    (void)context;
+    (void)cudaFree(pointer);
+}
+static int to_device(void *context, void *destination, const void *source, int64_t bytes) {
+    return CHECKED(device_of(context), cudaMemcpy(destination, source, (size_t)bytes, cudaMemcpyHostToDevice));
+}
+static int to_host(void *context, void *destination, const void *source, int64_t bytes) {
+    return CHECKED(device_of(context), cudaMemcpy(destination, source, (size_t)bytes, cudaMemcpyDeviceToHost));
+}
+static int64_t available(void *context) {
+    size_t unused = 0, total = 0;
+    return CHECKED(device_of(context), cudaMemGetInfo(&unused, &total)) ? 0 : (int64_t)unused;
+}
+static const struct mhc_memory memory = {allocate, release, to_device, to_host, available};
+
+static int create_queue(void *context, void **queue, int high_priority) {
+    int least = 0, greatest = 0;
+    (void)cudaDeviceGetStreamPriorityRange(&least, &greatest);
+    return CHECKED(device_of(context), cudaStreamCreateWithPriority((cudaStream_t *)queue, cudaStreamNonBlocking,
+                                                                    high_priority ? greatest : least));
+}
+static void destroy_queue(void *context, void *queue) {
+    (void)context;
+    (void)cudaStreamDestroy((cudaStream_t)queue);
+}
+static int synchronize(void *context, void *queue) {
+    return CHECKED(device_of(context), cudaStreamSynchronize((cudaStream_t)queue));
+}
+static const struct mhc_queues queues = {create_queue, destroy_queue, synchronize};
+
+static int create_event(void *context, void **event) {
+    return CHECKED(device_of(context), cudaEventCreate((cudaEvent_t *)event));
+}
+static void destroy_event(void *context, void *event) {
+    (void)context;
+    (void)cudaEventDestroy((cudaEvent_t)event);
+}
+static int record_event(void *context, void *event, void *queue) {
+    return CHECKED(device_of(context), cudaEventRecord((cudaEvent_t)event, (cudaStream_t)queue));
+}
+static int elapsed(void *context, void *start, void *stop, double *seconds) {
+    float milliseconds = 0;
+    if (CHECKED(device_of(context), cudaEventElapsedTime(&milliseconds, (cudaEvent_t)start, (cudaEvent_t)stop)))
+        return 1;
+    *seconds = (double)milliseconds * 1e-3;
+    return 0;
+}
+static const struct mhc_events events = {create_event, destroy_event, record_event, elapsed};
+
+#define LIBRARY_NAME "cuda"
+#define LIBRARY_MEMORY &memory
+#define LIBRARY_QUEUES &queues
+#define LIBRARY_EVENTS &events
+
+#else
+
+int device_check(struct device *d, int error, const char *what) {
+    if (error)
+        snprintf(d->error, sizeof d->error, "launch refused: %s", what);
+    return error;
+}
+
+/* A small device, so that persistent kernels take several turns on small problems. */
+static int open_device(void **context, char *why, size_t why_size) {
+    struct device *d = (struct device *)calloc(1, sizeof *d);
+    if (!d || gemm_open(d)) {
+        free(d);
+        return snprintf(why, why_size, "backend emu: out of memory"), 1;
+    }
+    d->processors = 4;
+    d->shared_bytes = 227 * 1024;
+    d->largest_cluster = 16;
+    *context = d;
+    return 0;
+}
+
+#define LIBRARY_NAME "emu"
+#define LIBRARY_MEMORY NULL
+#define LIBRARY_QUEUES NULL
+#define LIBRARY_EVENTS NULL
+
+#endif
+
+extern "C" __attribute__((visibility("default"))) const struct mhc_library mhc_library;
+const struct mhc_library mhc_library = {
+    MHC_ABI, sizeof(struct mhc_library), LIBRARY_NAME, PROVENANCE_BUILD, open_device, close_device, last_error,
+    LIBRARY_MEMORY, LIBRARY_QUEUES, LIBRARY_EVENTS, rows};

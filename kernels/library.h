@@ -1,0 +1,68 @@
+/* What the files of this room share: the context of the library, errors, GEMM, and how a row is declared. */
+#ifndef KERNELS_LIBRARY_H
+#define KERNELS_LIBRARY_H
+
+#include "kernels/device.h"
+
+/* The device a library was opened on. */
+struct device {
+    int processors;       /* multiprocessors */
+    int64_t shared_bytes; /* shared memory a block may have */
+    int largest_cluster;  /* blocks; 1: no clusters */
+    void *blas;           /* of gemm.cu */
+    char error[160];      /* why the last call failed */
+};
+
+/* The context a row is given, and 0 or 1 from a launch, with what failed kept in device.error. */
+static inline struct device *device_of(void *context) {
+    return (struct device *)context;
+}
+int device_check(struct device *, int error, const char *what);
+#define CHECKED(device, call) device_check(device, call, #call)
+
+/* gemm.cu: C[m][n] = alpha op(A) op(B) + beta C, row-major, products accumulated in float. `type` of A and B, `out` of C: MHC_F32 or
+ * MHC_BF16; float operands give float results. Fixed order: the same call gives the same bits. 0, or 1 with device.error set. */
+int gemm(struct device *, void *queue, bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, float alpha,
+         const void *a, int64_t lda, const void *b, int64_t ldb, int32_t type, float beta, void *c, int64_t ldc, int32_t out);
+int gemm_open(struct device *);
+void gemm_close(struct device *);
+
+/* --- rows --- */
+
+/* Streams in f32 or bf16, coefficients and parameters in f32, n to 16, T and C from 1. */
+bool gpu_supports(const struct mhc_case *, const char **why);
+bool gpu_supports_sinkhorn(const struct mhc_case *, const char **why); /* t_max too */
+/* Share of an array's largest element: rounding to bf16 where the streams are bf16. */
+double gpu_tolerance(const struct mhc_case *);
+
+/* extern "C" const struct mhc_row NAME = {...}: rows are found through kernels/rows.def. */
+#define GPU_ROW(id)                                                                                                    \
+    extern "C" const struct mhc_row id;                                                                                \
+    const struct mhc_row id
+
+/* Arguments that rows of many kinds share. */
+#define POST_ARGS                                                                                                      \
+    {{"x", "TnC", MHC_STREAM, MHC_IN},                                                                                 \
+     {"y", "TC", MHC_STREAM, MHC_IN},                                                                                  \
+     {"post", "Tn", MHC_COEF, MHC_IN},                                                                                 \
+     {"res", "Tnn", MHC_COEF, MHC_IN},                                                                                 \
+     {"x_next", "TnC", MHC_STREAM, MHC_OUT}}
+#define POST_BACKWARD_Y_ARGS                                                                                           \
+    {{"grad_x_next", "TnC", MHC_STREAM, MHC_IN}, {"post", "Tn", MHC_COEF, MHC_IN}, {"grad_y", "TC", MHC_STREAM, MHC_OUT}}
+
+/* Blocks of `size` that cover `count`. */
+static __host__ __device__ __forceinline__ int64_t blocks_of(int64_t count, int64_t size) {
+    return (count + size - 1) / size;
+}
+
+/* CALL(T, N) with T the element type of the streams and N the streams as a constant, 0 for any other number of them. */
+#define FOR_STREAMS(c, CALL)                                                                                           \
+    ((c)->stream == MHC_BF16 ? FOR_COUNT(c, struct bf16, CALL) : FOR_COUNT(c, float, CALL))
+#define FOR_COUNT(c, T, CALL)                                                                                          \
+    ((c)->n == 1   ? CALL(T, 1)                                                                                        \
+     : (c)->n == 2 ? CALL(T, 2)                                                                                        \
+     : (c)->n == 4 ? CALL(T, 4)                                                                                        \
+     : (c)->n == 8 ? CALL(T, 8)                                                                                        \
+                   : CALL(T, 0))
+
+#endif
