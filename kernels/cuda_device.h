@@ -32,10 +32,17 @@ static __device__ __forceinline__ float shuffle_xor(float x, int mask) {
 /* 16 bytes that this kernel reads once: past L1, first to leave L2. */
 static __device__ __forceinline__ uint4 load_once(const void *from) {
     uint4 w;
-    asm volatile("ld.global.nc.L1::no_allocate.L2::evict_first.v4.u32 {%0,%1,%2,%3}, [%4];"
+    uint64_t policy;
+    asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy)); /* not volatile: made once a kernel */
+    asm volatile("ld.global.nc.L1::no_allocate.L2::cache_hint.v4.u32 {%0,%1,%2,%3}, [%4], %5;"
                  : "=r"(w.x), "=r"(w.y), "=r"(w.z), "=r"(w.w)
-                 : "l"(from));
+                 : "l"(from), "l"(policy));
     return w;
+}
+
+/* Asks for the line at an address, so that a later load finds it in L2. */
+static __device__ __forceinline__ void prefetch(const void *address) {
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(address));
 }
 
 /* d += a.b on tensor cores: a [16][16] and b [16][8] of bf16, d [16][8] of float, in the fragments of PTX mma.m16n8k16. With g = lane/4,
@@ -125,6 +132,25 @@ static int launch_cluster(void (*kernel)(P...), dim3 cluster, dim3 grid, dim3 bl
     if (!error)
         error = cudaLaunchKernelEx(&config, kernel, (P)args...);
     return (int)error;
+}
+
+/* Clusters of this shape that run at once; 0 where the device has none or they do not fit. */
+template <typename... P>
+static int clusters_at_once(struct device *, void (*kernel)(P...), dim3 cluster, dim3 block, size_t shared) {
+    int count = 0;
+    cudaLaunchAttribute attribute;
+    attribute.id = cudaLaunchAttributeClusterDimension;
+    attribute.val.clusterDim.x = cluster.x, attribute.val.clusterDim.y = 1, attribute.val.clusterDim.z = 1;
+    cudaLaunchConfig_t config = {};
+    config.gridDim = cluster, config.blockDim = block, config.dynamicSmemBytes = shared;
+    config.attrs = &attribute, config.numAttrs = 1;
+    if (cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared) ||
+        (cluster.x > 8 && cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1)) ||
+        cudaOccupancyMaxActiveClusters(&count, kernel, &config)) {
+        (void)cudaGetLastError(); /* a shape that does not fit is an answer, not an error */
+        return 0;
+    }
+    return count;
 }
 
 #define LAUNCH_CLUSTER(kernel, cluster, grid, block, shared, queue, ...)                                               \

@@ -14,7 +14,8 @@ struct meeting {
     unsigned generation = 0;
     const char *file = "";
     int line = 0;
-    char sync = 0; /* its address stands for the order the meeting makes */
+    char sync[2] = {0, 0}; /* their addresses stand for the order that meetings make; two, for who is first at the next must not order it before who is
+                              last to leave this one */
 };
 static struct meeting meeting_of(int expected) {
     struct meeting m;
@@ -40,7 +41,9 @@ struct thread {
     struct warp *warp;
     struct fibre *fibre;
     const unsigned *watch; /* ready when it no longer reads `seen`; NULL: ready */
-    unsigned seen, cluster_seen;
+    unsigned seen;
+    unsigned met; /* meetings of the cluster it has waited for */
+    bool arrived; /* at the next one, without having waited */
     bool started, done;
     struct copy copies[MAX_COPIES];
     int copy_count, group;
@@ -50,20 +53,30 @@ struct block {
     struct warp *warps;
     struct meeting barrier;
     unsigned char *shared;
+    int ended;           /* threads */
+    unsigned met, needs; /* meetings that its ended threads have seen; that it must see, so that stores from other blocks find it alive */
 };
 
 /* One launch at a time in a thread of the process. */
 struct executor {
+    ~executor();
     const struct emu_launch *launch;
     struct block blocks[MAX_CLUSTER];
     int cluster, threads, warps;
     struct meeting cluster_barrier;
     struct thread *self, **order;
     struct fibre **fibres;
-    size_t fibre_count, fibre_sets;
+    size_t fibre_count;
     char begin, end; /* stand for the order between launches */
 };
 static thread_local struct executor executor;
+
+/* Fibres live as long as the thread of the process that runs launches on them. */
+executor::~executor() {
+    for (size_t k = 0; k < fibre_count; k++)
+        fibre_destroy(fibres[k]);
+    free(fibres);
+}
 
 const struct emu_place *emu_place(void) {
     return &executor.self->place;
@@ -100,15 +113,15 @@ static void meet(struct meeting *m, const char *what, const char *file, int line
         fail("%s at %s:%d while others of it wait at %s:%d", what, file, line, m->file, m->line);
     m->file = file;
     m->line = line;
-    order_release(&m->sync);
     unsigned seen = m->generation;
+    order_release(&m->sync[seen % 2]);
     if (++m->arrived == m->expected) {
         m->arrived = 0;
         m->generation++;
     } else {
         wait_for(&m->generation, seen);
     }
-    order_acquire(&m->sync);
+    order_acquire(&m->sync[seen % 2]);
 }
 
 void emu_barrier(const char *file, int line) {
@@ -127,8 +140,10 @@ const unsigned char *emu_exchange(const void *mine, size_t bytes, const char *fi
 
 void emu_cluster_arrive(void) {
     struct meeting *m = &executor.cluster_barrier;
-    order_release(&m->sync);
-    executor.self->cluster_seen = m->generation;
+    if (executor.self->arrived)
+        fail("cluster_arrive twice without cluster_wait");
+    executor.self->arrived = true;
+    order_release(&m->sync[executor.self->met % 2]);
     if (++m->arrived == m->expected) {
         m->arrived = 0;
         m->generation++;
@@ -136,16 +151,33 @@ void emu_cluster_arrive(void) {
 }
 
 void emu_cluster_wait(void) {
+    struct thread *self = executor.self;
     struct meeting *m = &executor.cluster_barrier;
-    if (m->generation == executor.self->cluster_seen)
-        wait_for(&m->generation, executor.self->cluster_seen);
-    order_acquire(&m->sync);
+    if (!self->arrived)
+        fail("cluster_wait without cluster_arrive");
+    if (m->generation == self->met)
+        wait_for(&m->generation, self->met);
+    order_acquire(&m->sync[self->met % 2]);
+    self->met++;
+    self->arrived = false;
 }
 
-unsigned char *emu_shared_of(int rank) {
+/* A block can be written to from its first meeting with the others on, and until the last it takes part in. */
+unsigned char *emu_shared_to_write(int rank) {
+    struct thread *self = executor.self;
     if (rank < 0 || rank >= executor.cluster)
         fail("the cluster has no block %d", rank);
-    return executor.blocks[rank].shared;
+    struct block *b = &executor.blocks[rank];
+    if (b == self->block)
+        return b->shared;
+    if (!self->met)
+        fail("it writes to block %d before the cluster has met, which may not have started", rank);
+    if (b->ended == executor.threads)
+        fail("it writes to block %d, which has ended", rank);
+    unsigned needs = self->met + 1 + self->arrived;
+    if (b->needs < needs)
+        b->needs = needs;
+    return b->shared;
 }
 
 /* --- asynchronous copies: done as late as the kernel allows --- */
@@ -157,6 +189,7 @@ void emu_copy_async(void *shared, const void *global) {
     if (self->copy_count == MAX_COPIES)
         fail("more than %d asynchronous copies under way in a thread", (int)MAX_COPIES);
     self->copies[self->copy_count++] = copy{shared, global, self->group};
+    order_written(shared, 16);
     memset(shared, POISON, 16);
 }
 
@@ -168,10 +201,13 @@ void emu_copy_wait(int left) {
     struct thread *self = executor.self;
     int kept = 0;
     for (int k = 0; k < self->copy_count; k++)
-        if (self->copies[k].group < self->group - left)
+        if (self->copies[k].group < self->group - left) {
+            order_read(self->copies[k].global, 16);
+            order_written(self->copies[k].shared, 16);
             memcpy(self->copies[k].shared, self->copies[k].global, 16);
-        else
+        } else {
             self->copies[kept++] = self->copies[k];
+        }
     self->copy_count = kept;
 }
 
@@ -183,6 +219,13 @@ static void thread_body(void *argument) {
     executor.launch->run(executor.launch->arguments);
     if (self->copy_count)
         fail("it ended with asynchronous copies under way");
+    if (self->arrived)
+        fail("it ended between cluster_arrive and cluster_wait");
+    struct block *b = self->block;
+    if (b->met < self->met)
+        b->met = self->met;
+    if (++b->ended == executor.threads && b->met < b->needs)
+        fail("its block ended while another of the cluster may still write to its shared memory");
     order_release(&executor.end);
     self->done = true;
 }
@@ -246,6 +289,8 @@ static void set_up_block(struct block *b, int rank, dim3 index, size_t fibre_at)
         fail("no memory for %zu bytes of shared memory", launch->shared);
     memset(b->shared, POISON, launch->shared);
     b->barrier = meeting_of(executor.threads);
+    b->ended = 0;
+    b->met = b->needs = 0;
     for (int w = 0; w < executor.warps; w++)
         b->warps[w].meeting = meeting_of(WARP_SIZE);
     for (int k = 0; k < executor.threads; k++) {
@@ -255,14 +300,15 @@ static void set_up_block(struct block *b, int rank, dim3 index, size_t fibre_at)
         t->warp = &b->warps[k / WARP_SIZE];
         t->fibre = executor.fibres[fibre_at + (size_t)k];
         t->watch = NULL;
-        t->started = t->done = false;
+        t->started = t->done = t->arrived = false;
+        t->met = 0;
         t->copy_count = t->group = 0;
         executor.order[rank * executor.threads + k] = t;
     }
 }
 
 static bool make_room(void) {
-    size_t total = (size_t)executor.cluster * (size_t)executor.threads, wanted = total * ORDER_SETS;
+    size_t total = (size_t)executor.cluster * (size_t)executor.threads, wanted = total * order_sets(total);
     bool good = true;
     executor.order = (struct thread **)calloc(total, sizeof *executor.order);
     executor.fibres = (struct fibre **)realloc(executor.fibres, (wanted > executor.fibre_count ? wanted : executor.fibre_count) * sizeof *executor.fibres);
@@ -299,7 +345,7 @@ int emu_run(const struct emu_launch *launch) {
         executor.cluster_barrier = meeting_of(total);
         for (int r = 0; r < executor.cluster; r++)
             set_up_block(&executor.blocks[r], r, block_index(at * (size_t)executor.cluster + (size_t)r, launch->grid),
-                         k % ORDER_SETS * (size_t)total + (size_t)(r * executor.threads));
+                         k % order_sets((size_t)total) * (size_t)total + (size_t)(r * executor.threads));
         order_release(&executor.begin);
         run_cluster_of_blocks(total);
         for (int r = 0; r < executor.cluster; r++)

@@ -2,7 +2,8 @@
  *
  * A block's threads are fibres: each runs until it waits at a barrier or a warp operation, then the next runs. Blocks run one
  * after the other, the blocks of a cluster together. EMU_SHUFFLE=seed takes fibres and blocks in random order. What CUDA leaves
- * undefined ends the process with one line that says what: a barrier that not all reach, a warp operation of different lines, a misaligned access.
+ * undefined ends the process with one line that says what: a barrier that not all reach, a warp operation of different lines, a write to a block of
+ * the cluster that may not have started or have ended.
  * Shared memory is allocated afresh, exactly as large as asked and filled with NaN, for every block, so the address sanitizer sees an overrun; under the
  * thread sanitizer only barriers order the threads of a block and nothing orders its blocks, so a missing barrier is a report. */
 #ifndef EXECUTOR_H
@@ -69,8 +70,8 @@ void emu_cluster_wait(void);
 /* Every lane gives `bytes` (at most 64) of `mine` and gets all lanes' in all[32]; lane = 32 * bytes apart is lane-major. */
 const unsigned char *emu_exchange(const void *mine, size_t bytes, const char *file, int line);
 enum { EMU_SLOT = 64 }; /* distance of the lanes in what emu_exchange returns */
-/* The shared memory of block `rank` of the cluster. */
-unsigned char *emu_shared_of(int rank);
+/* The shared memory of block `rank` of the cluster, to be written to now. */
+unsigned char *emu_shared_to_write(int rank);
 void emu_copy_async(void *shared, const void *global);
 void emu_copy_commit(void);
 void emu_copy_wait(int left);
@@ -104,11 +105,15 @@ template <typename T> static inline T emu_lane(T x, int lane, const char *file, 
     memcpy(&value, emu_exchange(&x, sizeof x, file, line) + (lane & 31) * EMU_SLOT, sizeof value);
     return value;
 }
-#define shuffle(x, lane) emu_lane(x, lane, __FILE__, __LINE__)
-#define shuffle_xor(x, mask) emu_lane(x, (int)(threadIdx.x % 32 ^ (unsigned)(mask)), __FILE__, __LINE__)
+#define shuffle(value, lane) emu_lane(value, lane, __FILE__, __LINE__)
+#define shuffle_xor(value, mask) emu_lane(value, (int)(threadIdx.x % 32 ^ (unsigned)(mask)), __FILE__, __LINE__)
 
 static inline uint4 load_once(const void *from) {
     return *(const uint4 *)from;
+}
+
+static inline void prefetch(const void *address) {
+    (void)address;
 }
 
 /* Element `k` of a word of two bf16. */
@@ -170,7 +175,7 @@ static inline void cluster_wait(void) {
     emu_cluster_wait();
 }
 static inline void cluster_store(float *local, int rank, float value) {
-    *(float *)(emu_shared_of(rank) + ((unsigned char *)local - emu_place()->shared)) = value;
+    *(float *)(emu_shared_to_write(rank) + ((unsigned char *)local - emu_place()->shared)) = value;
 }
 
 /* --- launches --- */
@@ -192,6 +197,13 @@ static inline int emu_start(const char *name, void (*kernel)(P...), dim3 cluster
                                 [](const void *body) { (*(const decltype(call) *)body)(); }, &call};
     return emu_run(&launch);
 }
+/* Clusters that would run at once on a device of `processors`. */
+template <typename D, typename... P>
+static inline int clusters_at_once(D *device, void (*)(P...), dim3 cluster, dim3, size_t) {
+    int count = device->processors / (int)cluster.x;
+    return count ? count : 1;
+}
+
 /* A kernel that is an instance of a template goes in parentheses. */
 #define LAUNCH_CLUSTER(kernel, cluster, grid, block, shared, queue, ...)                                               \
     ((void)(queue), emu_start(#kernel, kernel, dim3(cluster), dim3(grid), dim3(block), shared, __VA_ARGS__))

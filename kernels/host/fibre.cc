@@ -61,6 +61,14 @@ struct fibre *fibre_create(void) {
     return f;
 }
 
+void fibre_destroy(struct fibre *f) {
+#ifdef EXECUTOR_TSAN
+    __tsan_destroy_fiber(f->tsan);
+#endif
+    munmap(f->stack, STACK_BYTES);
+    free(f);
+}
+
 #ifdef FIBRE_ASSEMBLY
 /* Saves what a function must preserve, swaps stacks, restores, returns there. */
 extern "C" void fibre_swap(void **save, void *go);

@@ -7,8 +7,9 @@
 
 struct fibre;
 
-/* A fibre with a stack of its own; NULL when there is no memory. Kept for the life of the process and used again. */
+/* A fibre with a stack of its own; NULL when there is no memory. Used again and again until it is destroyed, which nothing running on it may be. */
 struct fibre *fibre_create(void);
+void fibre_destroy(struct fibre *);
 
 /* Runs body(argument) on the fibre from its start, until it yields or returns; fibre_resume goes on where it yielded. Both are called
  * by the thread's own stack only. */

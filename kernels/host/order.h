@@ -12,11 +12,37 @@
 
 #ifdef EXECUTOR_TSAN
 #include <sanitizer/tsan_interface.h>
-/* Blocks take turns on this many sets of fibres: a race between two blocks shows unless they are on the same set. */
-enum { ORDER_SETS = 4 };
-#else
-enum { ORDER_SETS = 1 };
+extern "C" void __tsan_read_range(void *, unsigned long);
+extern "C" void __tsan_write_range(void *, unsigned long);
 #endif
+
+/* Clusters of blocks take turns on this many sets of fibres: a race between two shows unless they are on the same set. The sanitizer knows 8128
+ * threads at most. */
+static inline size_t order_sets(size_t fibres) {
+#ifdef EXECUTOR_TSAN
+    size_t most = 6000 / fibres;
+    return most < 1 ? 1 : most > 4 ? 4 : most;
+#else
+    (void)fibres;
+    return 1;
+#endif
+}
+
+/* What the executor reads and writes for the kernel. */
+static inline void order_read(const void *memory, size_t bytes) {
+#ifdef EXECUTOR_TSAN
+    __tsan_read_range((void *)memory, bytes);
+#else
+    (void)memory, (void)bytes;
+#endif
+}
+static inline void order_written(void *memory, size_t bytes) {
+#ifdef EXECUTOR_TSAN
+    __tsan_write_range(memory, bytes);
+#else
+    (void)memory, (void)bytes;
+#endif
+}
 
 /* What is done before a release of `token` comes before what follows an acquire of it. */
 static inline void order_release(void *token) {

@@ -1,0 +1,322 @@
+/* What the wrappers of kernels/device.h mean, against plain loops: `semantics` prints one line a check and exits 1 when one fails. The host compiler
+ * builds it for the executor; nvcc builds it too, and then the GPU itself is held to the same loops. */
+#include "kernels/device.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { ROOM = 1 << 16 };
+
+static int failures;
+
+static void report(const char *what, bool good) {
+    printf("%s %s\n", good ? "ok  " : "FAIL", what);
+    failures += !good;
+}
+
+/* Memory that host and device both see, until the end. */
+static void *rooms[64];
+static int room_count;
+
+template <typename T> static T *room(void) {
+#ifdef __CUDACC__
+    void *memory = NULL;
+    if (cudaMallocManaged(&memory, ROOM * sizeof(T)))
+        memory = NULL;
+#else
+    void *memory = malloc(ROOM * sizeof(T));
+#endif
+    if (!memory) {
+        fputs("semantics: no memory that the device sees\n", stderr);
+        exit(2);
+    }
+    memset(memory, 0xff, ROOM * sizeof(T));
+    rooms[room_count++] = memory;
+    return (T *)memory;
+}
+static void release_rooms(void) {
+    for (int k = 0; k < room_count; k++)
+#ifdef __CUDACC__
+        cudaFree(rooms[k]);
+#else
+        free(rooms[k]);
+#endif
+}
+static bool finished(int launched) {
+#ifdef __CUDACC__
+    return !launched && !cudaDeviceSynchronize();
+#else
+    return !launched;
+#endif
+}
+
+static uint32_t random_word(void) {
+    static uint64_t state = 88172645463325252u;
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return (uint32_t)(state >> 16);
+}
+static float random_float(void) {
+    return (float)(random_word() % 20001) / 10000 - 1;
+}
+
+/* --- warps --- */
+
+static __global__ void shuffles(const float *x, const uint32_t *w, float *moved, float *crossed, uint32_t *words, float *sum, float *most) {
+    int k = (int)(blockIdx.x * blockDim.x + threadIdx.x), lane = k % WARP;
+    moved[k] = shuffle(x[k], (7 * lane + 3) % WARP);
+    words[k] = shuffle(w[k], 31 - lane);
+    crossed[k] = shuffle_xor(x[k], 5);
+    sum[k] = warp_sum(x[k]);
+    most[k] = warp_max(x[k]);
+}
+static void check_shuffles(void) {
+    enum { ALL = 256 };
+    float *x = room<float>(), *moved = room<float>(), *crossed = room<float>(), *sum = room<float>(), *most = room<float>();
+    uint32_t *w = room<uint32_t>(), *words = room<uint32_t>();
+    for (int k = 0; k < ALL; k++) {
+        x[k] = random_float();
+        w[k] = random_word();
+    }
+    bool good = finished(LAUNCH(shuffles, 2, ALL / 2, 0, NULL, (const float *)x, (const uint32_t *)w, moved, crossed, words, sum, most));
+    for (int k = 0; k < ALL; k++) {
+        int first = k / WARP * WARP, lane = k % WARP;
+        float total[WARP], largest = -INFINITY;
+        for (int i = 0; i < WARP; i++) {
+            total[i] = x[first + i];
+            largest = fmaxf(largest, x[first + i]);
+        }
+        for (int step = WARP / 2; step; step /= 2)
+            for (int i = 0; i < step; i++)
+                total[i] += total[i + step];
+        good = good && moved[k] == x[first + (7 * lane + 3) % WARP] && crossed[k] == x[first + (lane ^ 5)] &&
+               words[k] == w[first + 31 - lane] && most[k] == largest && sum[k] == total[0];
+    }
+    report("shuffle, shuffle_xor, warp_sum, warp_max", good);
+}
+
+/* --- matrices --- */
+
+static __host__ __device__ uint16_t half_of(uint32_t word, int k) {
+    return (uint16_t)(k ? word >> 16 : word);
+}
+static float value_of(uint16_t bits) {
+    return float_of_bits((uint32_t)bits << 16);
+}
+
+static uint16_t random_half(void) {
+    float x = random_float();
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return (uint16_t)(bits >> 16);
+}
+
+/* Fragments as the header describes them. */
+static __global__ void multiply(const uint16_t *a, const uint16_t *b, float *d) {
+    int lane = (int)threadIdx.x, g = lane / 4, q = lane % 4;
+    uint32_t left[4], right[2];
+    float sum[4];
+    for (int i = 0; i < 4; i++) {
+        const uint16_t *row = a + (g + 8 * (i % 2)) * 16 + 2 * q + 8 * (i / 2);
+        left[i] = row[0] | (uint32_t)row[1] << 16;
+        sum[i] = d[(g + 8 * (i / 2)) * 8 + 2 * q + i % 2];
+    }
+    for (int i = 0; i < 2; i++)
+        right[i] = b[(2 * q + 8 * i) * 8 + g] | (uint32_t)b[(2 * q + 8 * i + 1) * 8 + g] << 16;
+    mma_bf16(sum, left, right);
+    for (int i = 0; i < 4; i++)
+        d[(g + 8 * (i / 2)) * 8 + 2 * q + i % 2] = sum[i];
+}
+static void check_multiply(void) {
+    uint16_t *a = room<uint16_t>(), *b = room<uint16_t>();
+    float *d = room<float>(), before[16 * 8];
+    for (int k = 0; k < 16 * 16; k++)
+        a[k] = random_half();
+    for (int k = 0; k < 16 * 8; k++) {
+        b[k] = random_half();
+        d[k] = before[k] = random_float();
+    }
+    bool good = finished(LAUNCH(multiply, 1, WARP, 0, NULL, (const uint16_t *)a, (const uint16_t *)b, d));
+    for (int i = 0; i < 16; i++)
+        for (int j = 0; j < 8; j++) {
+            double wanted = before[i * 8 + j];
+            for (int k = 0; k < 16; k++)
+                wanted += (double)value_of(a[i * 16 + k]) * value_of(b[k * 8 + j]);
+            good = good && fabs(d[i * 8 + j] - wanted) < 1e-5;
+        }
+    report("mma_bf16 is d + a.b", good);
+}
+
+static __global__ void turn(const uint32_t *in, uint32_t *out) {
+    out[threadIdx.x] = transpose_8x8(in[threadIdx.x]);
+}
+static void check_transpose(void) {
+    uint32_t *in = room<uint32_t>(), *out = room<uint32_t>();
+    for (int k = 0; k < WARP; k++)
+        in[k] = random_word();
+    bool good = finished(LAUNCH(turn, 1, WARP, 0, NULL, (const uint32_t *)in, out));
+    for (int row = 0; row < 8; row++)
+        for (int column = 0; column < 8; column++)
+            good = good && half_of(out[row * 4 + column / 2], column % 2) == half_of(in[column * 4 + row / 2], row % 2);
+    report("transpose_8x8", good);
+}
+
+/* --- bf16 --- */
+
+static __global__ void pack(const float *in, uint32_t *out) {
+    int k = (int)(blockIdx.x * blockDim.x + threadIdx.x);
+    out[k] = pack_bf16(in[2 * k], in[2 * k + 1]);
+}
+static void check_bf16(void) {
+    enum { ALL = 8192 };
+    float *in = room<float>();
+    uint32_t *out = room<uint32_t>();
+    for (int k = 0; k < 2 * ALL; k++) {
+        uint32_t bits = random_word();
+        if (k % 4 == 0)
+            bits = (bits & 0xffff0000u) | 0x8000u; /* a tie */
+        in[k] = float_of_bits(bits);
+    }
+    in[0] = 0.0f, in[1] = -0.0f, in[2] = INFINITY, in[3] = -INFINITY, in[4] = NAN, in[5] = 3.4e38f, in[6] = 1e-45f;
+    bool good = finished(LAUNCH(pack, ALL / 256, 256, 0, NULL, (const float *)in, out));
+    for (int k = 0; k < 2 * ALL; k++) {
+        uint16_t got = half_of(out[k / 2], k % 2);
+        if (isnan(in[k])) {
+            good = good && isnan(value_of(got));
+            continue;
+        }
+        /* The two neighbours of in[k], and the nearer of them, ties to the even one. */
+        uint32_t bits;
+        memcpy(&bits, &in[k], sizeof bits);
+        uint16_t low = (uint16_t)(bits >> 16), high = (uint16_t)(low + 1);
+        uint32_t rest = bits & 0xffff;
+        uint16_t wanted = rest > 0x8000 || (rest == 0x8000 && low % 2) ? high : low;
+        good = good && got == wanted;
+    }
+    report("pack_bf16 rounds to nearest even", good);
+}
+
+/* --- copies and clusters --- */
+
+/* Two groups of copies: after copy_wait<1> the older is there. */
+static __global__ void copies(const float *from, float *to) {
+    float *slot = (float *)shared_memory();
+    int k = (int)threadIdx.x, all = (int)blockDim.x * 4;
+    copy16_async(slot + 4 * k, from + 4 * k);
+    copy_commit();
+    copy16_async(slot + all + 4 * k, from + all + 4 * k);
+    copy_commit();
+    copy_wait<1>();
+    for (int i = 0; i < 4; i++)
+        to[4 * k + i] = slot[4 * k + i];
+    copy_wait<0>();
+    for (int i = 0; i < 4; i++)
+        to[all + 4 * k + i] = slot[all + 4 * k + i];
+}
+static void check_copies(void) {
+    enum { ALL = 512 };
+    float *from = room<float>(), *to = room<float>();
+    for (int k = 0; k < ALL; k++)
+        from[k] = random_float();
+    bool good = finished(LAUNCH(copies, 1, ALL / 8, ALL * sizeof(float), NULL, (const float *)from, to));
+    report("asynchronous copies", good && !memcmp(from, to, ALL * sizeof(float)));
+}
+
+/* All send to all, in `turns` rounds with two inboxes, so that one meeting a round is enough. */
+static __global__ void exchange(int turns, float *to) {
+    float *inbox = (float *)shared_memory();
+    int size = cluster_size(), rank = cluster_rank(), k = (int)threadIdx.x;
+    float value = (float)(blockIdx.x + 1);
+    cluster_arrive();
+    cluster_wait();
+    for (int turn = 0; turn < turns; turn++) {
+        float *box = inbox + turn % 2 * size;
+        if (k < size)
+            cluster_store(box + rank, k, value * (float)(k + 1));
+        cluster_arrive();
+        cluster_wait();
+        value = 0;
+        for (int r = 0; r < size; r++)
+            value += box[r] / (float)(rank + 1);
+        value = value / (float)size + (float)rank;
+    }
+    if (k == 0)
+        to[blockIdx.x] = value;
+}
+static void check_clusters(void) {
+    for (int size = 1; size <= 8; size *= 2) {
+        enum { CLUSTERS = 3, TURNS = 4 };
+        float *to = room<float>(), value[8 * CLUSTERS], sent[8];
+        bool good = finished(LAUNCH_CLUSTER(exchange, size, CLUSTERS * size, WARP, 2 * 8 * sizeof(float), NULL, (int)TURNS, to));
+        for (int k = 0; k < CLUSTERS * size; k++)
+            value[k] = (float)(k + 1);
+        for (int turn = 0; turn < TURNS; turn++)
+            for (int first = 0; first < CLUSTERS * size; first += size) {
+                memcpy(sent, value + first, (size_t)size * sizeof(float));
+                for (int rank = 0; rank < size; rank++) {
+                    float sum = 0;
+                    for (int r = 0; r < size; r++)
+                        sum += sent[r] * (float)(rank + 1) / (float)(rank + 1);
+                    value[first + rank] = sum / (float)size + (float)rank;
+                }
+            }
+        for (int k = 0; k < CLUSTERS * size; k++)
+            good = good && to[k] == value[k];
+        char text[64];
+        snprintf(text, sizeof text, "clusters of %d", size);
+        report(text, good);
+    }
+}
+
+/* --- places --- */
+
+static __global__ void places(uint32_t *seen) {
+    uint32_t block = blockIdx.x + gridDim.x * (blockIdx.y + gridDim.y * blockIdx.z);
+    seen[block * blockDim.x + threadIdx.x] = block << 16 | threadIdx.x;
+}
+static void check_places(void) {
+    uint32_t *seen = room<uint32_t>();
+    bool good = finished(LAUNCH(places, dim3(5, 3, 2), 96, 0, NULL, seen));
+    for (uint32_t k = 0; k < 30 * 96; k++)
+        good = good && seen[k] == (k / 96 << 16 | k % 96);
+    report("threads and blocks of a grid", good);
+}
+
+#ifndef __CUDACC__
+/* In which order threads and blocks came: the host's memory is everybody's. */
+static int came[4 * 64], arrivals;
+static __global__ void sign_in(int) {
+    came[arrivals++] = (int)(blockIdx.x * blockDim.x + threadIdx.x);
+}
+static void print_order(void) {
+    finished(LAUNCH(sign_in, 4, 64, 0, NULL, 0));
+    printf("order");
+    for (int k = 0; k < arrivals; k++)
+        printf(" %d", came[k]);
+    printf("\n");
+}
+#else
+static void print_order(void) {
+}
+#endif
+
+int main(void) {
+#ifdef __CUDACC__
+    int count = 0;
+    if (cudaGetDeviceCount(&count) || !count) {
+        fputs("semantics: this machine has no CUDA device or no driver for it\n", stderr);
+        return 2;
+    }
+#endif
+    check_shuffles();
+    check_multiply();
+    check_transpose();
+    check_bf16();
+    check_copies();
+    check_clusters();
+    check_places();
+    print_order();
+    release_rooms();
+    return failures != 0;
+}
