@@ -1,0 +1,50 @@
+/* What this machine attains, measured in the same run as what is compared with it: a copy and a GEMM. */
+#include "cpu_ref/real.h"
+
+#include <omp.h>
+
+static int copy(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
+    (void)context, (void)queue, (void)save, (void)work;
+    int64_t count = c->T * c->n * c->C;
+    const real *from = arg[0];
+    real *to = arg[1];
+#pragma omp parallel
+    {
+        int64_t thread = omp_get_thread_num(), threads = omp_get_num_threads();
+        int64_t first = count * thread / threads, end = count * (thread + 1) / threads;
+        memcpy(to + first, from + first, (size_t)(end - first) * sizeof(real));
+    }
+    return 0;
+}
+
+static int multiply(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
+    (void)context, (void)queue, (void)save, (void)work;
+    NAME(gemm_parallel)(NO_TRANSPOSE, NO_TRANSPOSE, c->T, c->C, c->C, 1, arg[0], c->C, arg[1], c->C, 0, arg[2], c->C);
+    return 0;
+}
+
+static double no_flops(const struct mhc_case *c) {
+    (void)c;
+    return 0;
+}
+static double gemm_flops(const struct mhc_case *c) {
+    return 2.0 * (double)(c->T * c->C) * (double)c->C;
+}
+
+const struct mhc_row NAME(bench_copy) = {
+    .name = "bench.copy",
+    .args = {{"source", "TnC", MHC_STREAM, MHC_IN}, {"copy", "TnC", MHC_STREAM, MHC_OUT}},
+    .supports = NAME(supports),
+    .flops = no_flops,
+    .tolerance = NAME(tolerance),
+    .run = copy,
+};
+
+const struct mhc_row NAME(bench_gemm) = {
+    .name = "bench.gemm",
+    .args = {{"a", "TC", MHC_STREAM, MHC_IN}, {"b", "CC", MHC_STREAM, MHC_IN}, {"product", "TC", MHC_STREAM, MHC_OUT}},
+    .supports = NAME(supports),
+    .flops = gemm_flops,
+    .tolerance = NAME(tolerance),
+    .run = multiply,
+};

@@ -1,0 +1,183 @@
+/* The arrows of the paper's Table 2, one operation each, as the oracle of the kind `micro`: what the fused operations do in one go,
+ * with every intermediate array where it can be looked at.
+ *
+ *   coefficients   x, params -> pre, post, res        apply_pre   u = pre.x             apply_post   mixed_i = post_i y
+ *   apply_res      mixed_res = res.x                  merge       x_next = mixed + mixed_res
+ *   residual_merge x_next = x + y, the ResNet's whole connection */
+#include "cpu_ref/connection.h"
+#include "cpu_ref/sinkhorn.h"
+
+extern const struct mhc_row NAME(mhc_pre), NAME(hc_pre);
+
+static int64_t rounded(int64_t bytes) {
+    return (bytes + 63) / 64 * 64;
+}
+static int64_t bytes_of(int64_t (*bytes)(const struct mhc_case *), const struct mhc_case *c) {
+    return bytes ? rounded(bytes(c)) : 0;
+}
+
+/* `pre` of a kind without its u, which goes to scratch behind save and work. u is argument `at` of it. */
+static int64_t coefficients_work(const struct mhc_row *pre, const struct mhc_case *c) {
+    return bytes_of(pre->save_bytes, c) + bytes_of(pre->work_bytes, c) + c->T * c->C * (int64_t)sizeof(real);
+}
+static int coefficients(const struct mhc_row *pre, int at, const struct mhc_case *c, void *const arg[], void *work) {
+    char *save = work, *scratch = save + bytes_of(pre->save_bytes, c);
+    void *all[MHC_MAX_ARGS];
+    memcpy(all, arg, (size_t)at * sizeof *all);
+    all[at] = scratch + bytes_of(pre->work_bytes, c);
+    memcpy(all + at + 1, arg + at, 3 * sizeof *all);
+    return pre->run(NULL, NULL, c, all, save, scratch);
+}
+
+static int64_t mhc_work(const struct mhc_case *c) {
+    return coefficients_work(&NAME(mhc_pre), c);
+}
+static int64_t hc_work(const struct mhc_case *c) {
+    return coefficients_work(&NAME(hc_pre), c);
+}
+static int mhc_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
+    (void)context, (void)queue, (void)save;
+    return coefficients(&NAME(mhc_pre), 4, c, arg, work);
+}
+static int hc_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
+    (void)context, (void)queue, (void)save;
+    return coefficients(&NAME(hc_pre), 8, c, arg, work);
+}
+
+static int apply_post_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
+    (void)context, (void)queue, (void)save, (void)work;
+    const real *y = arg[0], *post = arg[1];
+    real *mixed = arg[2];
+#pragma omp parallel for schedule(static)
+    for (int64_t row = 0; row < c->T * c->n; row++)
+        for (int64_t k = 0; k < c->C; k++)
+            mixed[row * c->C + k] = post[row] * y[row / c->n * c->C + k];
+    return 0;
+}
+
+/* A row of res weighs the streams as pre does. */
+static int apply_res_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
+    (void)context, (void)queue, (void)save, (void)work;
+    const real *x = arg[0], *res = arg[1];
+    real *mixed_res = arg[2];
+#pragma omp parallel for schedule(static)
+    for (int64_t row = 0; row < c->T * c->n; row++)
+        NAME(aggregate)(c->n, c->C, x + row / c->n * c->n * c->C, res + row * c->n, mixed_res + row * c->C);
+    return 0;
+}
+
+static void add(int64_t count, const real *a, const real *b, real *sum) {
+#pragma omp parallel for schedule(static)
+    for (int64_t k = 0; k < count; k++)
+        sum[k] = a[k] + b[k];
+}
+static int merge_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
+    (void)context, (void)queue, (void)save, (void)work;
+    add(c->T * c->n * c->C, arg[0], arg[1], arg[2]);
+    return 0;
+}
+static int residual_merge_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
+    (void)context, (void)queue, (void)save, (void)work;
+    add(c->T * c->C, arg[0], arg[1], arg[2]);
+    return 0;
+}
+
+static double mhc_flops(const struct mhc_case *c) {
+    return 2.0 * (double)(c->T * c->n * c->C) * (double)(c->n * c->n + 2 * c->n + 1);
+}
+static double hc_flops(const struct mhc_case *c) {
+    return 2.0 * (double)(c->T * c->n * c->C) * (double)(c->n + 3);
+}
+static double apply_res_flops(const struct mhc_case *c) {
+    return 2.0 * (double)(c->T * c->n * c->C) * (double)c->n;
+}
+static double element_flops(const struct mhc_case *c) {
+    return (double)(c->T * c->n * c->C);
+}
+static double residual_merge_flops(const struct mhc_case *c) {
+    return (double)(c->T * c->C);
+}
+
+const struct mhc_row NAME(micro_coefficients_mhc) = {
+    .name = "micro.coefficients_mhc",
+    .args = {{"x", "TnC", MHC_STREAM, MHC_IN},
+             {"phi", "DK", MHC_PARAM, MHC_IN},
+             {"b", "K", MHC_PARAM, MHC_IN},
+             {"alpha", "3", MHC_PARAM, MHC_IN},
+             {"pre", "Tn", MHC_COEF, MHC_OUT},
+             {"post", "Tn", MHC_COEF, MHC_OUT},
+             {"res", "Tnn", MHC_COEF, MHC_OUT}},
+    .supports = NAME(sinkhorn_supports),
+    .work_bytes = mhc_work,
+    .flops = mhc_flops,
+    .tolerance = NAME(tolerance),
+    .run = mhc_run,
+};
+
+const struct mhc_row NAME(micro_coefficients_hc) = {
+    .name = "micro.coefficients_hc",
+    .args = {{"x", "TnC", MHC_STREAM, MHC_IN},
+             {"theta_pre", "C", MHC_PARAM, MHC_IN},
+             {"theta_post", "C", MHC_PARAM, MHC_IN},
+             {"theta_res", "nC", MHC_PARAM, MHC_IN},
+             {"b_pre", "n", MHC_PARAM, MHC_IN},
+             {"b_post", "n", MHC_PARAM, MHC_IN},
+             {"b_res", "nn", MHC_PARAM, MHC_IN},
+             {"alpha", "3", MHC_PARAM, MHC_IN},
+             {"pre", "Tn", MHC_COEF, MHC_OUT},
+             {"post", "Tn", MHC_COEF, MHC_OUT},
+             {"res", "Tnn", MHC_COEF, MHC_OUT}},
+    .supports = NAME(supports),
+    .work_bytes = hc_work,
+    .flops = hc_flops,
+    .tolerance = NAME(tolerance),
+    .run = hc_run,
+};
+
+/* u = pre.x and grad_y = post.grad_x_next are one function under two names. */
+const struct mhc_row NAME(micro_apply_pre) = {
+    .name = "micro.apply_pre",
+    .args = {{"x", "TnC", MHC_STREAM, MHC_IN}, {"pre", "Tn", MHC_COEF, MHC_IN}, {"u", "TC", MHC_STREAM, MHC_OUT}},
+    .supports = NAME(supports),
+    .flops = NAME(post_backward_y_flops),
+    .tolerance = NAME(tolerance),
+    .run = NAME(post_backward_y_run),
+};
+
+const struct mhc_row NAME(micro_apply_post) = {
+    .name = "micro.apply_post",
+    .args = {{"y", "TC", MHC_STREAM, MHC_IN}, {"post", "Tn", MHC_COEF, MHC_IN}, {"mixed", "TnC", MHC_STREAM, MHC_OUT}},
+    .supports = NAME(supports),
+    .flops = element_flops,
+    .tolerance = NAME(tolerance),
+    .run = apply_post_run,
+};
+
+const struct mhc_row NAME(micro_apply_res) = {
+    .name = "micro.apply_res",
+    .args = {{"x", "TnC", MHC_STREAM, MHC_IN}, {"res", "Tnn", MHC_COEF, MHC_IN}, {"mixed_res", "TnC", MHC_STREAM, MHC_OUT}},
+    .supports = NAME(supports),
+    .flops = apply_res_flops,
+    .tolerance = NAME(tolerance),
+    .run = apply_res_run,
+};
+
+const struct mhc_row NAME(micro_merge) = {
+    .name = "micro.merge",
+    .args = {{"mixed", "TnC", MHC_STREAM, MHC_IN},
+             {"mixed_res", "TnC", MHC_STREAM, MHC_IN},
+             {"x_next", "TnC", MHC_STREAM, MHC_OUT}},
+    .supports = NAME(supports),
+    .flops = element_flops,
+    .tolerance = NAME(tolerance),
+    .run = merge_run,
+};
+
+const struct mhc_row NAME(micro_residual_merge) = {
+    .name = "micro.residual_merge",
+    .args = {{"x", "TC", MHC_STREAM, MHC_IN}, {"y", "TC", MHC_STREAM, MHC_IN}, {"x_next", "TC", MHC_STREAM, MHC_OUT}},
+    .supports = NAME(supports),
+    .flops = residual_merge_flops,
+    .tolerance = NAME(tolerance),
+    .run = residual_merge_run,
+};

@@ -1,0 +1,177 @@
+/* The coefficients of one token and their gradients, in one thread; what cpu_ref/mhc.c and cpu_ref/hc.c do between the products over
+ * channels. Arrays are those of the token, parts behind one another: [n] of pre, [n] of post and, unless IDENTITY, [n][n] of res.
+ *
+ *   mHC   logit = alpha_part product + b    pre = sigmoid (+ eps in v4)    post = 2 sigmoid    res = Sinkhorn
+ *   HC    pre_i = alpha_pre tanh(product_i,0) + b_pre_i    post_i likewise from product_i,1    res_ai from product_i,2+a
+ *
+ * Each part is a function of its own, so that a kernel may publish pre before the others are ready. */
+#ifndef KERNELS_COEFFICIENTS_H
+#define KERNELS_COEFFICIENTS_H
+
+#include "kernels/sinkhorn.h"
+
+/* What the coefficients of a case depend on beside arrays. */
+struct coefficients {
+    int n;
+    int v4;           /* convention */
+    int64_t t_max;
+    float eps;        /* of v4; 0 in paper */
+};
+
+static inline struct coefficients coefficients_of(const struct mhc_case *c) {
+    bool v4 = c->convention == MHC_V4;
+    struct coefficients k = {(int)c->n, v4, c->t_max, v4 ? (float)c->sinkhorn_eps : 0.0f};
+    return k;
+}
+
+/* Columns of phi. */
+static __host__ __device__ __forceinline__ int column_count(int n, bool identity) {
+    return identity ? 2 * n : n * n + 2 * n;
+}
+
+/* Part of column k: 0 pre, 1 post, 2 res. */
+static __device__ __forceinline__ int part_of(int n, int k) {
+    return k < n ? 0 : k < 2 * n ? 1 : 2;
+}
+
+/* Saturates to 0 and 1 without NaN: 1 / (1 + inf) is 0. */
+static __device__ __forceinline__ float sigmoid(float x) {
+    return 1.0f / (1.0f + expf(-x));
+}
+
+/* --- mHC --- */
+
+/* product / r, or 0 for a token of zeros. */
+static __device__ __forceinline__ float normalised(float product, float r) {
+    return r == 0 ? 0 : product / r;
+}
+
+/* pre_i and post_i from products [K]. */
+static __device__ __forceinline__ float mhc_pre_of(struct coefficients s, int i, const float *product, const float *b, const float *alpha) {
+    return sigmoid(fmaf(alpha[0], product[i], b[i])) + s.eps;
+}
+static __device__ __forceinline__ float mhc_post_of(struct coefficients s, int i, const float *product, const float *b, const float *alpha) {
+    return 2 * sigmoid(fmaf(alpha[1], product[s.n + i], b[s.n + i]));
+}
+/* Logit k of res, laid out as the convention says. */
+static __device__ __forceinline__ float mhc_res_logit(struct coefficients s, int k, const float *product, const float *b,
+                                                      const float *alpha) {
+    return fmaf(alpha[2], product[2 * s.n + k], b[2 * s.n + k]);
+}
+
+template <int N>
+static __device__ __forceinline__ void pre_coefficients(struct coefficients s, const float *product, const float *b, const float *alpha,
+                                               float *pre) {
+    s.n = STREAMS(N, s.n);
+#pragma unroll
+    for (int i = 0; i < s.n; i++)
+        pre[i] = mhc_pre_of(s, i, product, b, alpha);
+}
+
+template <int N>
+static __device__ __forceinline__ void post_coefficients(struct coefficients s, const float *product, const float *b, const float *alpha,
+                                                float *post) {
+    s.n = STREAMS(N, s.n);
+#pragma unroll
+    for (int i = 0; i < s.n; i++)
+        post[i] = mhc_post_of(s, i, product, b, alpha);
+}
+
+template <int N>
+static __device__ __forceinline__ void res_logits(struct coefficients s, const float *product, const float *b, const float *alpha,
+                                                  float *logits) {
+    s.n = STREAMS(N, s.n);
+#pragma unroll
+    for (int k = 0; k < s.n * s.n; k++)
+        logits[k] = mhc_res_logit(s, k, product, b, alpha);
+}
+
+template <int N>
+static __device__ __forceinline__ void res_coefficients(struct coefficients s, const float *product, const float *b, const float *alpha,
+                                               float *res) {
+    res_logits<N>(s, product, b, alpha, res);
+    sinkhorn<N>(s.n, res, s.t_max, s.v4, s.eps);
+}
+
+/* z = dL/dlogit of the three parts, from the gradients of the coefficients. */
+template <int N>
+static __device__ __forceinline__ void pre_logit_gradient(struct coefficients s, const float *pre, const float *grad_pre, float *z) {
+#pragma unroll
+    for (int i = 0; i < STREAMS(N, s.n); i++) {
+        float sigma = pre[i] - s.eps;
+        z[i] = grad_pre[i] * (sigma * (1 - sigma));
+    }
+}
+
+template <int N>
+static __device__ __forceinline__ void post_logit_gradient(struct coefficients s, const float *post, const float *grad_post, float *z) {
+#pragma unroll
+    for (int i = 0; i < STREAMS(N, s.n); i++)
+        z[STREAMS(N, s.n) + i] = grad_post[i] * (post[i] * (1 - post[i] / 2));
+}
+
+template <int N>
+static __device__ __forceinline__ void res_logit_gradient(struct coefficients s, const float *product, const float *b,
+                                                        const float *alpha, const float *grad_res, float *z) {
+    float logits[MATRIX(N)];
+    res_logits<N>(s, product, b, alpha, logits);
+    sinkhorn_backward<N>(s.n, logits, grad_res, z + 2 * STREAMS(N, s.n), s.t_max, s.v4, s.eps);
+}
+
+/* q_k = alpha z_k / r, the gradient of x.phi_k, 0 for a token of zeros; returns through_norm = sum q product, in the order of k.
+ *   grad_x gains q.phi^T - (through_norm / nC) (x / r) */
+template <int N, bool IDENTITY>
+static __device__ __forceinline__ float mhc_through_norm(struct coefficients s, const float *z, const float *product,
+                                                         const float *alpha, float r, float *q) {
+    const int n = STREAMS(N, s.n);
+    float through_norm = 0;
+#pragma unroll
+    for (int k = 0; k < column_count(n, IDENTITY); k++) {
+        q[k] = r == 0 ? 0 : alpha[part_of(n, k)] * z[k] / r;
+        through_norm = fmaf(q[k], product[k], through_norm);
+    }
+    return through_norm;
+}
+
+/* All of it: gradients of the coefficients, one behind the other in grad_coef [columns], give z and q [columns]; returns through_norm. */
+template <int N, bool IDENTITY>
+static __device__ __forceinline__ float mhc_coefficients_backward(struct coefficients s, const float *grad_coef, const float *pre,
+                                                                  const float *post, const float *product, float r, const float *b,
+                                                                  const float *alpha, float *z, float *q) {
+    const int n = STREAMS(N, s.n);
+    pre_logit_gradient<N>(s, pre, grad_coef, z);
+    post_logit_gradient<N>(s, post, grad_coef + n, z);
+    if (!IDENTITY)
+        res_logit_gradient<N>(s, product, b, alpha, grad_coef + 2 * n, z);
+    return mhc_through_norm<N, IDENTITY>(s, z, product, alpha, r, q);
+}
+
+/* --- HC: stream i alone, product [n+2] is that stream's --- */
+
+/* The places of a token's HC coefficients that stream i decides: pre_i, post_i, column i of res. */
+static __device__ __forceinline__ void hc_coefficients(int n, int i, const float *product, const float *b_pre, const float *b_post,
+                                                       const float *b_res, const float *alpha, float *pre, float *post, float *res) {
+    pre[i] = fmaf(alpha[0], tanhf(product[0]), b_pre[i]);
+    post[i] = fmaf(alpha[1], tanhf(product[1]), b_post[i]);
+    for (int a = 0; a < n; a++)
+        res[a * n + i] = fmaf(alpha[2], tanhf(product[2 + a]), b_res[a * n + i]);
+}
+
+/* Gradient of coefficient m of stream i: where it lies among grad_pre [n], grad_post [n], grad_res [n][n], one behind the other. */
+static __device__ __forceinline__ int hc_place(int n, int i, int m) {
+    return m < 2 ? m * n + i : 2 * n + (m - 2) * n + i;
+}
+
+/* q_m = alpha (1 - tanh^2) grad / r, the gradient of <theta_m, x_i>; returns through_norm = sum q product of the stream. */
+static __device__ __forceinline__ float hc_coefficients_backward(int n, int i, const float *grad_coef, const float *product, float r,
+                                                                 const float *alpha, float *q) {
+    float through_norm = 0;
+    for (int m = 0; m < n + 2; m++) {
+        float s = tanhf(product[m]);
+        q[m] = r == 0 ? 0 : alpha[m < 2 ? m : 2] * grad_coef[hc_place(n, i, m)] * ((1 - s) * (1 + s)) / r;
+        through_norm = fmaf(q[m], product[m], through_norm);
+    }
+    return through_norm;
+}
+
+#endif

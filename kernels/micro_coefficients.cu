@@ -1,0 +1,193 @@
+/* From streams to coefficients: norm, product, coefficients, Sinkhorn, a kernel each.
+ *
+ *   r = sqrt(mean(x^2) + rms_eps)     product = x.weights / r     then kernels/coefficients.h
+ *
+ *   traffic a token, n = 4, bf16     norm 8C bytes     product 8C and the weights, from L2, for every MICRO_ROWS rows */
+#include "kernels/micro.h"
+
+/* A warp a row. The largest element is taken out first: no square over- or underflows. */
+template <typename T>
+static __global__ void norm_kernel(int64_t rows, int64_t K, float eps, const T *x, float *r) {
+    int64_t row = (int64_t)blockIdx.x * MICRO_WARPS + threadIdx.x / WARP;
+    if (row >= rows)
+        return;
+    x += row * K;
+    float largest = 0, sum = 0;
+    for (int64_t k = threadIdx.x % WARP; k < K; k += WARP) {
+        float size = fabsf(to_float(x[k]));
+        largest = size > largest || size != size ? size : largest; /* a NaN stays */
+    }
+    for (int step = WARP / 2; step; step /= 2) {
+        float other = shuffle_xor(largest, step);
+        largest = other > largest || other != other ? other : largest;
+    }
+    for (int64_t k = threadIdx.x % WARP; k < K; k += WARP) {
+        float part = largest == 0 ? 0 : to_float(x[k]) / largest;
+        sum = fmaf(part, part, sum);
+    }
+    sum = warp_sum(sum);
+    if (threadIdx.x % WARP == 0)
+        r[row] = hypotf(largest * sqrtf(sum / (float)K), sqrtf(eps));
+}
+
+/* A block MICRO_ROWS rows and 32 columns: lane = column, each warp a share of the channels, the shares summed in order. */
+template <typename T>
+static __global__ void product_kernel(int64_t rows, int64_t K, struct weights weights, const T *x, const float *r,
+                                      float *product) {
+    float *share = (float *)shared_memory(); /* [warp][row][lane] */
+    int lane = (int)threadIdx.x % WARP, warp = (int)threadIdx.x / WARP, column = (int)blockIdx.y * WARP + lane;
+    int64_t first = (int64_t)blockIdx.x * MICRO_ROWS;
+    float sum[MICRO_ROWS] = {};
+    for (int64_t k = warp; k < K; k += MICRO_WARPS) {
+        float w = column < weights.columns ? *weight_at(&weights, k, column) : 0;
+#pragma unroll
+        for (int row = 0; row < MICRO_ROWS; row++)
+            if (first + row < rows)
+                sum[row] = fmaf(to_float(x[(first + row) * K + k]), w, sum[row]);
+    }
+#pragma unroll
+    for (int row = 0; row < MICRO_ROWS; row++)
+        share[(warp * MICRO_ROWS + row) * WARP + lane] = sum[row];
+    __syncthreads();
+    int64_t row = first + warp; /* as many warps as rows */
+    if (row >= rows || column >= weights.columns)
+        return;
+    float total = share[warp * WARP + lane];
+    for (int k = 1; k < MICRO_WARPS; k++)
+        total += share[(k * MICRO_ROWS + warp) * WARP + lane];
+    product[row * weights.columns + column] = normalised(total, r[row]);
+}
+
+/* A thread a coefficient; of res only the logits. */
+static __global__ void mhc_kernel(struct coefficients s, int64_t count, const float *product, const float *b, const float *alpha,
+                                  float *pre, float *post, float *logits) {
+    int64_t at = (int64_t)blockIdx.x * MICRO_THREADS + threadIdx.x;
+    if (at >= count)
+        return;
+    int n = s.n, columns = column_count(n, false), k = (int)(at % columns);
+    int64_t t = at / columns;
+    product += t * columns;
+    if (k < n)
+        pre[t * n + k] = mhc_pre_of(s, k, product, b, alpha);
+    else if (k < 2 * n)
+        post[t * n + k - n] = mhc_post_of(s, k - n, product, b, alpha);
+    else
+        logits[t * n * n + k - 2 * n] = mhc_res_logit(s, k - 2 * n, product, b, alpha);
+}
+
+static __global__ void logits_kernel(struct coefficients s, int64_t count, const float *product, const float *b,
+                                     const float *alpha, float *logits) {
+    int64_t at = (int64_t)blockIdx.x * MICRO_THREADS + threadIdx.x, matrix = s.n * s.n;
+    if (at < count)
+        logits[at] = mhc_res_logit(s, (int)(at % matrix), product + at / matrix * column_count(s.n, false), b, alpha);
+}
+
+/* A thread a stream of a token. */
+static __global__ void hc_kernel(int n, int64_t rows, const float *product, const float *b_pre, const float *b_post,
+                                 const float *b_res, const float *alpha, float *pre, float *post, float *res) {
+    int64_t row = (int64_t)blockIdx.x * MICRO_THREADS + threadIdx.x, t = row / n;
+    if (row < rows)
+        hc_coefficients(n, (int)(row % n), product + row * (n + 2), b_pre, b_post, b_res, alpha, pre + t * n, post + t * n,
+                        res + t * n * n);
+}
+
+/* --- host --- */
+
+template <typename T>
+static int start_products(struct device *d, void *queue, const struct micro *m, const void *x, struct weights weights,
+                          float *product, float *r) {
+    dim3 grid((unsigned)blocks_of(m->rows, MICRO_ROWS), (unsigned)blocks_of(m->columns, WARP));
+    return CHECKED(d, LAUNCH((norm_kernel<T>), (unsigned)blocks_of(m->rows, MICRO_WARPS), MICRO_THREADS, 0, queue, m->rows, m->K,
+                             (float)m->c->rms_eps, (const T *)x, r)) ||
+           CHECKED(d, LAUNCH((product_kernel<T>), grid, MICRO_THREADS, MICRO_WARPS * MICRO_ROWS * WARP * sizeof(float), queue,
+                             m->rows, m->K, weights, (const T *)x, (const float *)r, product));
+}
+
+int micro_logits(struct device *d, void *queue, const struct micro *m, const float *product, const float *b, const float *alpha,
+                 float *logits) {
+    int64_t count = m->c->T * m->n * m->n;
+    return CHECKED(d, LAUNCH(logits_kernel, (unsigned)blocks_of(count, MICRO_THREADS), MICRO_THREADS, 0, queue, m->s, count,
+                             product, b, alpha, logits));
+}
+
+int micro_coefficients(struct device *d, void *queue, const struct micro *m, const void *x, void *const params[], void *save,
+                       float *pre, float *post, float *res) {
+    float *product = (float *)save, *r = micro_norms(m, save);
+#define CALL(T) start_products<T>(d, queue, m, x, micro_weights(m, params), product, r)
+    if (FOR_TYPE(m->c, CALL))
+        return 1;
+#undef CALL
+    int64_t count = m->hc ? m->rows : m->rows * m->columns;
+    unsigned blocks = (unsigned)blocks_of(count, MICRO_THREADS);
+    if (m->hc)
+        return CHECKED(d, LAUNCH(hc_kernel, blocks, MICRO_THREADS, 0, queue, m->n, count, (const float *)product,
+                                 (const float *)params[3], (const float *)params[4], (const float *)params[5],
+                                 (const float *)params[6], pre, post, res));
+    return CHECKED(d, LAUNCH(mhc_kernel, blocks, MICRO_THREADS, 0, queue, m->s, count, (const float *)product,
+                             (const float *)params[1], (const float *)params[2], pre, post, res)) ||
+           gpu_sinkhorn(d, queue, m->c, res, res);
+}
+
+/* --- rows --- */
+
+static int mhc_run(void *context, void *queue, const struct mhc_case *c, void *const a[], void *, void *work) {
+    struct micro m = micro_of(c, false);
+    return micro_coefficients(device_of(context), queue, &m, a[0], a + 1, work, (float *)a[4], (float *)a[5], (float *)a[6]);
+}
+static int hc_run(void *context, void *queue, const struct mhc_case *c, void *const a[], void *, void *work) {
+    struct micro m = micro_of(c, true);
+    return micro_coefficients(device_of(context), queue, &m, a[0], a + 1, work, (float *)a[8], (float *)a[9], (float *)a[10]);
+}
+
+static int64_t mhc_work(const struct mhc_case *c) {
+    struct micro m = micro_of(c, false);
+    return micro_save_bytes(&m);
+}
+static int64_t hc_work(const struct mhc_case *c) {
+    struct micro m = micro_of(c, true);
+    return micro_save_bytes(&m);
+}
+
+/* Products and the norm; Sinkhorn is counted in its own row. */
+static double mhc_flops(const struct mhc_case *c) {
+    struct micro m = micro_of(c, false);
+    return 2.0 * (double)(m.rows * m.K) * (double)(m.columns + 1);
+}
+static double hc_flops(const struct mhc_case *c) {
+    struct micro m = micro_of(c, true);
+    return 2.0 * (double)(m.rows * m.K) * (double)(m.columns + 1);
+}
+
+GPU_ROW(micro_coefficients_mhc) = {.name = "micro.coefficients_mhc",
+                                   .variant = "a kernel an arrow",
+                                   .args = {{"x", "TnC", MHC_STREAM, MHC_IN},
+                                            {"phi", "DK", MHC_PARAM, MHC_IN},
+                                            {"b", "K", MHC_PARAM, MHC_IN},
+                                            {"alpha", "3", MHC_PARAM, MHC_IN},
+                                            {"pre", "Tn", MHC_COEF, MHC_OUT},
+                                            {"post", "Tn", MHC_COEF, MHC_OUT},
+                                            {"res", "Tnn", MHC_COEF, MHC_OUT}},
+                                   .supports = gpu_supports_sinkhorn,
+                                   .work_bytes = mhc_work,
+                                   .flops = mhc_flops,
+                                   .tolerance = gpu_tolerance,
+                                   .run = mhc_run};
+
+GPU_ROW(micro_coefficients_hc) = {.name = "micro.coefficients_hc",
+                                  .variant = "a kernel an arrow",
+                                  .args = {{"x", "TnC", MHC_STREAM, MHC_IN},
+                                           {"theta_pre", "C", MHC_PARAM, MHC_IN},
+                                           {"theta_post", "C", MHC_PARAM, MHC_IN},
+                                           {"theta_res", "nC", MHC_PARAM, MHC_IN},
+                                           {"b_pre", "n", MHC_PARAM, MHC_IN},
+                                           {"b_post", "n", MHC_PARAM, MHC_IN},
+                                           {"b_res", "nn", MHC_PARAM, MHC_IN},
+                                           {"alpha", "3", MHC_PARAM, MHC_IN},
+                                           {"pre", "Tn", MHC_COEF, MHC_OUT},
+                                           {"post", "Tn", MHC_COEF, MHC_OUT},
+                                           {"res", "Tnn", MHC_COEF, MHC_OUT}},
+                                  .supports = gpu_supports,
+                                  .work_bytes = hc_work,
+                                  .flops = hc_flops,
+                                  .tolerance = gpu_tolerance,
+                                  .run = hc_run};

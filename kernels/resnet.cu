@@ -1,0 +1,135 @@
+/* ResNet: n = 1, res = pre = post = 1, so u = x and x_next = x + y; and the ends of any stack: x0 copied to n streams
+ * at the entry, the streams summed at the exit. A block a token, 16 bytes a load where rows are aligned to that.
+ *
+ *   traffic a token, n = 4, bf16     pre, post_backward_y 4C bytes (n = 1)     post, backward 6C (n = 1)     entry, exit 10C */
+#include "kernels/connection.h"
+
+static bool one_stream(const struct mhc_case *c, const char **why) {
+    if (c->n != 1)
+        return *why = "a ResNet has one stream: n must be 1", false;
+    return gpu_supports(c, why);
+}
+
+/* [T][count] to [T][n][count]; a word is 16 bytes or an element, so that values pass as they are. */
+template <typename WORD>
+static __global__ void copy_streams_kernel(int n, int count, const WORD *from, WORD *to) {
+    int64_t t = blockIdx.x;
+    for (int c = (int)threadIdx.x; c < count; c += (int)blockDim.x) {
+        WORD w = from[t * count + c];
+        for (int i = 0; i < n; i++)
+            to[(t * n + i) * count + c] = w;
+    }
+}
+
+/* [T][n][C] to [T][C], summed in the order of the streams. */
+template <typename T, int N, int W>
+static __global__ void sum_streams_kernel(int n_any, int C, const T *from, T *to) {
+    int n = STREAMS(N, n_any);
+    int64_t t = blockIdx.x;
+    for (int c = (int)threadIdx.x * W; c < C; c += (int)blockDim.x * W) {
+        float in[ROOM(N)][W];
+#pragma unroll
+        for (int i = 0; i < ROOM(N); i++)
+            if (i < n)
+                load_channels<W>(from + (t * n + i) * C + c, in[i]);
+#pragma unroll
+        for (int i = 1; i < ROOM(N); i++)
+            for (int w = 0; w < W && i < n; w++)
+                in[0][w] += in[i][w];
+        store_channels<W>(to + t * C + c, in[0]);
+    }
+}
+
+/* out = a + b, all [T][C] */
+template <typename T, int W> static __global__ void add_kernel(int C, const T *a, const T *b, T *out) {
+    int64_t t = blockIdx.x;
+    for (int c = (int)threadIdx.x * W; c < C; c += (int)blockDim.x * W) {
+        float left[W], right[W];
+        load_channels<W>(a + t * C + c, left);
+        load_channels<W>(b + t * C + c, right);
+        for (int w = 0; w < W; w++)
+            left[w] += right[w];
+        store_channels<W>(out + t * C + c, left);
+    }
+}
+
+template <typename WORD>
+static int start_copy(struct device *d, void *queue, const struct mhc_case *c, int64_t count, const void *from, void *to) {
+    return CHECKED(d, LAUNCH((copy_streams_kernel<WORD>), (unsigned)c->T, token_threads(count, 1), 0, queue, (int)c->n, (int)count,
+                             (const WORD *)from, (WORD *)to));
+}
+
+/* Also resnet.pre and resnet.post_backward_y: one stream is a copy. */
+static int copy_streams(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *, void *) {
+    struct device *d = device_of(context);
+    int64_t bytes = c->C * mhc_type_bytes(c->stream);
+    if (bytes % 16 == 0)
+        return start_copy<uint4>(d, queue, c, bytes / 16, arg[0], arg[1]);
+    return c->stream == MHC_BF16 ? start_copy<struct bf16>(d, queue, c, c->C, arg[0], arg[1])
+                                 : start_copy<float>(d, queue, c, c->C, arg[0], arg[1]);
+}
+
+template <typename T, int N>
+static int start_sum(struct device *d, void *queue, const struct mhc_case *c, const void *from, void *to) {
+    int n = (int)c->n, C = (int)c->C;
+    if (N && C % OCTET == 0)
+        return CHECKED(d, LAUNCH((sum_streams_kernel<T, N, (N ? OCTET : 1)>), (unsigned)c->T, token_threads(C, OCTET), 0, queue,
+                                 n, C, (const T *)from, (T *)to));
+    return CHECKED(d, LAUNCH((sum_streams_kernel<T, N, 1>), (unsigned)c->T, token_threads(C, 1), 0, queue, n, C,
+                             (const T *)from, (T *)to));
+}
+
+static int sum_streams(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *, void *) {
+#define CALL(T, N) start_sum<T, N>(device_of(context), queue, c, arg[0], arg[1])
+    return FOR_STREAMS(c, CALL);
+#undef CALL
+}
+
+template <typename T>
+static int start_add(struct device *d, void *queue, const struct mhc_case *c, const void *a, const void *b, void *out) {
+    int C = (int)c->C;
+    if (C % OCTET == 0)
+        return CHECKED(d, LAUNCH((add_kernel<T, OCTET>), (unsigned)c->T, token_threads(C, OCTET), 0, queue, C, (const T *)a,
+                                 (const T *)b, (T *)out));
+    return CHECKED(d, LAUNCH((add_kernel<T, 1>), (unsigned)c->T, token_threads(C, 1), 0, queue, C, (const T *)a, (const T *)b,
+                             (T *)out));
+}
+
+static int add(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *, void *) {
+    struct device *d = device_of(context);
+    return c->stream == MHC_BF16 ? start_add<struct bf16>(d, queue, c, arg[0], arg[1], arg[2])
+                                 : start_add<float>(d, queue, c, arg[0], arg[1], arg[2]);
+}
+
+static double no_flops(const struct mhc_case *) {
+    return 0;
+}
+static double add_flops(const struct mhc_case *c) {
+    return (double)(c->T * c->C);
+}
+static double sum_flops(const struct mhc_case *c) {
+    return (double)(c->T * c->C) * (double)(c->n - 1);
+}
+
+#define STREAM_ROW(id, text, fits, cost, function, ...)                                                                \
+    GPU_ROW(id) = {.name = text,                                                                                       \
+                   .args = {__VA_ARGS__},                                                                              \
+                   .supports = fits,                                                                                   \
+                   .flops = cost,                                                                                      \
+                   .tolerance = gpu_tolerance,                                                                         \
+                   .run = function}
+#define IN(name, extents) {name, extents, MHC_STREAM, MHC_IN}
+#define OUT(name, extents) {name, extents, MHC_STREAM, MHC_OUT}
+
+STREAM_ROW(resnet_pre, "resnet.pre", one_stream, no_flops, copy_streams, IN("x", "TnC"), OUT("u", "TC"));
+STREAM_ROW(resnet_post, "resnet.post", one_stream, add_flops, add, IN("x", "TnC"), IN("y", "TC"), OUT("x_next", "TnC"));
+STREAM_ROW(resnet_post_backward_y, "resnet.post_backward_y", one_stream, no_flops, copy_streams, IN("grad_x_next", "TnC"),
+           OUT("grad_y", "TC"));
+STREAM_ROW(resnet_backward, "resnet.backward", one_stream, add_flops, add, IN("grad_x_next", "TnC"), IN("grad_u", "TC"),
+           OUT("grad_x", "TnC"));
+STREAM_ROW(stack_entry, "stack.entry", gpu_supports, no_flops, copy_streams, IN("x0", "TC"), OUT("x", "TnC"));
+STREAM_ROW(stack_entry_backward, "stack.entry_backward", gpu_supports, sum_flops, sum_streams, IN("grad_x", "TnC"),
+           OUT("grad_x0", "TC"));
+STREAM_ROW(stack_exit, "stack.exit", gpu_supports, sum_flops, sum_streams, IN("x", "TnC"), OUT("out", "TC"));
+STREAM_ROW(stack_exit_backward, "stack.exit_backward", gpu_supports, no_flops, copy_streams, IN("grad_out", "TC"),
+           OUT("grad_x", "TnC"));

@@ -1,0 +1,94 @@
+/* Sinkhorn forward and backward (mHC Eq. 9), a thread a token; the arithmetic is kernels/sinkhorn.h. Both read and write each matrix
+ * once and are bound by their chain of divisions. */
+#include "kernels/sinkhorn.h"
+
+enum { THREADS = 64 };
+
+template <int N>
+static __global__ void __launch_bounds__(THREADS)
+    forward_kernel(int n_any, int64_t T, int64_t t_max, int v4, float eps, const float *logits, float *res) {
+    const int n = STREAMS(N, n_any);
+    int64_t t = (int64_t)blockIdx.x * THREADS + threadIdx.x;
+    if (t >= T)
+        return;
+    float m[MATRIX(N)];
+#pragma unroll
+    for (int k = 0; k < n * n; k++)
+        m[k] = logits[t * n * n + k];
+    sinkhorn<N>(n, m, t_max, v4, eps);
+#pragma unroll
+    for (int k = 0; k < n * n; k++)
+        res[t * n * n + k] = m[k];
+}
+
+template <int N>
+static __global__ void __launch_bounds__(THREADS) backward_kernel(int n_any, int64_t T, int64_t t_max, int v4, float eps,
+                                                                  const float *logits, const float *grad_res, float *grad_logits) {
+    const int n = STREAMS(N, n_any);
+    int64_t t = (int64_t)blockIdx.x * THREADS + threadIdx.x;
+    if (t < T)
+        sinkhorn_backward<N>(n, logits + t * n * n, grad_res + t * n * n, grad_logits + t * n * n, t_max, v4, eps);
+}
+
+template <int N>
+static int start_forward(struct device *d, void *queue, const struct mhc_case *c, const float *logits, float *res) {
+    return CHECKED(d, LAUNCH((forward_kernel<N>), (unsigned)blocks_of(c->T, THREADS), THREADS, 0, queue, (int)c->n, c->T, c->t_max,
+                             c->convention == MHC_V4, (float)c->sinkhorn_eps, logits, res));
+}
+
+template <int N>
+static int start_backward(struct device *d, void *queue, const struct mhc_case *c, const float *logits, const float *grad_res,
+                          float *grad_logits) {
+    return CHECKED(d, LAUNCH((backward_kernel<N>), (unsigned)blocks_of(c->T, THREADS), THREADS, 0, queue, (int)c->n, c->T, c->t_max,
+                             c->convention == MHC_V4, (float)c->sinkhorn_eps, logits, grad_res, grad_logits));
+}
+
+int gpu_sinkhorn(struct device *d, void *queue, const struct mhc_case *c, const float *logits, float *res) {
+#define CALL(T, N) start_forward<N>(d, queue, c, logits, res)
+    return FOR_COUNT(c, float, CALL);
+#undef CALL
+}
+
+int gpu_sinkhorn_backward(struct device *d, void *queue, const struct mhc_case *c, const float *logits, const float *grad_res,
+                          float *grad_logits) {
+#define CALL(T, N) start_backward<N>(d, queue, c, logits, grad_res, grad_logits)
+    return FOR_COUNT(c, float, CALL);
+#undef CALL
+}
+
+static int forward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *, void *) {
+    return gpu_sinkhorn(device_of(context), queue, c, (const float *)arg[0], (float *)arg[1]);
+}
+static int backward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *, void *) {
+    return gpu_sinkhorn_backward(device_of(context), queue, c, (const float *)arg[0], (const float *)arg[1], (float *)arg[2]);
+}
+
+/* An iteration: 2n sums and 2n divisions of n entries; backward undoes it besides. */
+static double forward_flops(const struct mhc_case *c) {
+    return (double)c->T * (double)c->n * ((double)c->t_max * (4.0 * (double)c->n + 2) + (double)c->n);
+}
+static double backward_flops(const struct mhc_case *c) {
+    return forward_flops(c) + (double)c->T * (double)(c->n * c->n) * ((double)c->t_max * 8.0);
+}
+
+/* Coefficients are float whatever the streams are. */
+static double tolerance(const struct mhc_case *c) {
+    (void)c;
+    return 1e-3;
+}
+
+GPU_ROW(sinkhorn_row_forward) = {.name = "sinkhorn.forward",
+                             .args = {{"logits", "Tnn", MHC_COEF, MHC_IN}, {"res", "Tnn", MHC_COEF, MHC_OUT}},
+                             .supports = gpu_supports_sinkhorn,
+                             .flops = forward_flops,
+                             .tolerance = tolerance,
+                             .run = forward};
+
+GPU_ROW(sinkhorn_row_backward) = {.name = "sinkhorn.backward",
+                              .args = {{"logits", "Tnn", MHC_COEF, MHC_IN},
+                                       {"grad_res", "Tnn", MHC_COEF, MHC_IN},
+                                       {"grad_logits", "Tnn", MHC_COEF, MHC_OUT}},
+                              .supports = gpu_supports_sinkhorn,
+                              .flops = backward_flops,
+                              .tolerance = tolerance,
+                              .run = backward};

@@ -1,0 +1,327 @@
+/* Sinkhorn-Knopp (mHC Eq. 9) of one token by one thread, the matrix in registers where N streams are known to the compiler.
+ *
+ * An iteration divides columns, then rows, by their sums + eps; the first works on exp(logits), each column against its own maximum. With
+ * eps = 0 every later divisor lies in [1/n^2, n], so entries keep their relative precision however often they are scaled.
+ *
+ * Float holds this while no logit lies more than FLOAT_RANGE below the largest of its source: then nothing underflows that later iterations
+ * could lift back into sight. Other tokens go through the same code in double, each for itself, with the first row step too taken
+ * on the logits. An eps above LEAST_EPS hides all that underflow could lose, so v4 stays in float.
+ *
+ * Backward in terms of E = M o dL/dM, the gradient with respect to log M: a step y = x / (sum x + eps) turns E into E - y o (sum of E
+ * along the same axis), and x is y times its divisor. So what is kept of an iteration is 2n divisors, for as many iterations as fit in
+ * HISTORY_BYTES; earlier ones are computed again from the logits. An entry that underflowed is 0 in M and in E and stays so. */
+#ifndef KERNELS_SINKHORN_H
+#define KERNELS_SINKHORN_H
+
+#include "kernels/connection.h"
+
+#define FLOAT_RANGE 40.0f
+#define LEAST_EPS 1e-30f
+enum { HISTORY_BYTES = 1024 }; /* of local memory: 32 iterations of 4 streams in float */
+
+/* Elements of a token's matrix. */
+#define MATRIX(N) (ROOM(N) * ROOM(N))
+
+static __device__ __forceinline__ float exponential(float x) {
+    return expf(x);
+}
+static __device__ __forceinline__ double exponential(double x) {
+    return exp(x);
+}
+
+/* Does this matrix of logits, [destination][source], leave the range of float? */
+template <int N> static __device__ __forceinline__ bool exceeds_float(int n_any, const float *logits, float eps) {
+    const int n = STREAMS(N, n_any);
+    float range = 0;
+#pragma unroll
+    for (int j = 0; j < n; j++) {
+        float least = logits[j], most = least;
+#pragma unroll
+        for (int i = 1; i < n; i++) {
+            least = fminf(least, logits[i * n + j]);
+            most = fmaxf(most, logits[i * n + j]);
+        }
+        range = fmaxf(range, most - least);
+    }
+    return range > FLOAT_RANGE && eps < LEAST_EPS;
+}
+
+/* Lines of m divided by their sums + eps: line i has the elements i line + k step. Rows: line n, step 1; columns: 1, n. The divisors
+ * are kept where wanted. */
+template <typename real, int N>
+static __device__ __forceinline__ void divide(int n_any, int line, int step, real eps, real *m, real *divisor) {
+    const int n = STREAMS(N, n_any);
+#pragma unroll
+    for (int i = 0; i < n; i++) {
+        real sum = m[i * line];
+#pragma unroll
+        for (int k = 1; k < n; k++)
+            sum += m[i * line + k * step];
+        sum += eps;
+        if (divisor)
+            divisor[i] = sum;
+        real inverse = 1 / sum;
+#pragma unroll
+        for (int k = 0; k < n; k++)
+            m[i * line + k * step] *= inverse;
+    }
+}
+
+/* Softmax of every column of m. With `twice`, rows are first lifted so that each has an entry that did not underflow: what remains for a
+ * softmax of the rows is to divide by their sums. */
+template <typename real, int N>
+static __device__ __forceinline__ void column_softmax(int n_any, real *m, bool twice) {
+    const int n = STREAMS(N, n_any);
+    real inverse[ROOM(N)];
+#pragma unroll
+    for (int j = 0; j < n; j++) {
+        real largest = m[j], sum = 0;
+#pragma unroll
+        for (int i = 1; i < n; i++)
+            largest = m[i * n + j] > largest ? m[i * n + j] : largest;
+#pragma unroll
+        for (int i = 0; i < n; i++) {
+            m[i * n + j] -= largest;
+            sum += exponential(m[i * n + j]);
+        }
+        inverse[j] = 1 / sum;
+    }
+#pragma unroll
+    for (int i = 0; i < n; i++) {
+        real largest = m[i * n];
+#pragma unroll
+        for (int j = 1; j < n; j++)
+            largest = m[i * n + j] > largest ? m[i * n + j] : largest;
+#pragma unroll
+        for (int j = 0; j < n; j++)
+            m[i * n + j] = exponential(twice ? m[i * n + j] - largest : m[i * n + j]) * inverse[j];
+    }
+}
+
+/* First iteration, on logits; the rows' divisors are kept where wanted. */
+template <typename real, int N>
+static __device__ __forceinline__ void first_iteration(int n_any, real eps, real *m, real *rows) {
+    const int n = STREAMS(N, n_any);
+    column_softmax<real, N>(n, m, sizeof(real) == sizeof(double) && eps == 0);
+    if (eps != 0) {
+#pragma unroll
+        for (int k = 0; k < n * n; k++)
+            m[k] += eps;
+    }
+    divide<real, N>(n, n, 1, eps, m, rows);
+}
+
+/* Logits in m, [destination][source], become res. */
+template <typename real, int N>
+static __device__ __forceinline__ void iterate(int n_any, real *m, int64_t t_max, real eps) {
+    const int n = STREAMS(N, n_any);
+    first_iteration<real, N>(n, eps, m, (real *)NULL);
+    for (int64_t t = 1; t < t_max; t++) {
+        divide<real, N>(n, 1, n, eps, m, (real *)NULL);
+        divide<real, N>(n, n, 1, eps, m, (real *)NULL);
+    }
+}
+
+/* The rare way: out of line and in loops, so that it costs the usual way no registers. */
+static inline __device__ __attribute__((noinline)) void iterate_in_double(int n, double *m, int64_t t_max, double eps) {
+    iterate<double, 0>(n, m, t_max, eps);
+}
+
+/* logits in m [n][n], laid out as the convention says, become res [destination][source]. t_max >= 1; eps counts in v4 alone. */
+template <int N> static __device__ __forceinline__ void sinkhorn(int n_any, float *m, int64_t t_max, bool v4, float eps) {
+    const int n = STREAMS(N, n_any);
+    if (v4) {
+#pragma unroll
+        for (int i = 1; i < n; i++) {
+#pragma unroll
+            for (int j = 0; j < i; j++) {
+                float turned = m[i * n + j];
+                m[i * n + j] = m[j * n + i];
+                m[j * n + i] = turned;
+            }
+        }
+    }
+    eps = v4 ? eps : 0;
+    if (!exceeds_float<N>(n, m, eps)) {
+        iterate<float, N>(n, m, t_max, eps);
+        return;
+    }
+    double wide[MATRIX(N)];
+#pragma unroll
+    for (int k = 0; k < n * n; k++)
+        wide[k] = m[k];
+    iterate_in_double(n, wide, t_max, eps);
+#pragma unroll
+    for (int k = 0; k < n * n; k++)
+        m[k] = (float)wide[k];
+}
+
+/* --- backward --- */
+
+/* m, the result of a step, and its E become the argument of the step and its E. divisor NULL: m is wanted no more. */
+template <typename real, int N>
+static __device__ __forceinline__ void undo(int n_any, int line, int step, real *m, real *e, const real *divisor) {
+    const int n = STREAMS(N, n_any);
+#pragma unroll
+    for (int i = 0; i < n; i++) {
+        real sum = e[i * line];
+#pragma unroll
+        for (int k = 1; k < n; k++)
+            sum += e[i * line + k * step];
+#pragma unroll
+        for (int k = 0; k < n; k++) {
+            e[i * line + k * step] -= m[i * line + k * step] * sum;
+            if (divisor)
+                m[i * line + k * step] *= divisor[i];
+        }
+    }
+}
+
+/* The same for the last step, rows, where E starts as res o grad_res, and grad_res is in e.
+ * With rows that sum to 1 a constant added to a row of grad_res changes nothing. Its value at the row's largest entry is taken off,
+ * so that near a permutation, where the gradient is tiny, nothing large has to cancel. Rows in fact sum to 1 - eps / divisor. */
+template <typename real, int N>
+static __device__ __forceinline__ void undo_last(int n_any, real *m, real *e, const real *divisor, real eps) {
+    const int n = STREAMS(N, n_any);
+#pragma unroll
+    for (int i = 0; i < n; i++) {
+        real largest = m[i * n], shift = e[i * n], sum = 0;
+#pragma unroll
+        for (int j = 1; j < n; j++)
+            if (m[i * n + j] > largest) {
+                largest = m[i * n + j];
+                shift = e[i * n + j];
+            }
+#pragma unroll
+        for (int j = 0; j < n; j++) {
+            e[i * n + j] = (e[i * n + j] - shift) * m[i * n + j];
+            sum += e[i * n + j];
+        }
+        sum -= shift * (eps / divisor[i]);
+#pragma unroll
+        for (int j = 0; j < n; j++) {
+            e[i * n + j] -= m[i * n + j] * sum;
+            m[i * n + j] *= divisor[i];
+        }
+    }
+}
+
+/* The first column step: e becomes the gradient of the logits in m. v4 adds eps behind the softmax P: E of P is E P / (P + eps).
+ * A column of the gradient sums to 0. Where P is largest the step above cancels, so that entry is what the others leave of 0; e - e
+ * keeps a NaN one. */
+template <typename real, int N>
+static __device__ __forceinline__ void undo_softmax(int n_any, real *m, real *e, real eps) {
+    const int n = STREAMS(N, n_any);
+    column_softmax<real, N>(n, m, false);
+    if (eps != 0) {
+#pragma unroll
+        for (int k = 0; k < n * n; k++)
+            e[k] *= m[k] / (m[k] + eps);
+    }
+    undo<real, N>(n, 1, n, m, e, (const real *)NULL);
+#pragma unroll
+    for (int j = 0; j < n; j++) {
+        real most = m[j], others = 0;
+        int largest = 0;
+#pragma unroll
+        for (int i = 1; i < n; i++)
+            if (m[i * n + j] > most) {
+                most = m[i * n + j];
+                largest = i;
+            }
+#pragma unroll
+        for (int i = 0; i < n; i++)
+            others += i == largest ? 0 : e[i * n + j];
+#pragma unroll
+        for (int i = 0; i < n; i++)
+            if (i == largest)
+                e[i * n + j] = (e[i * n + j] - e[i * n + j]) - others;
+    }
+}
+
+/* grad_res in e becomes the gradient of the logits, [destination][source] both; m is scratch. Iterations count from 0, the first one. */
+template <typename real, int N>
+static __device__ __forceinline__ void iterate_backward(int n_any, const float *logits, real *m, real *e, int64_t t_max, real eps,
+                                                        real *history) {
+    const int n = STREAMS(N, n_any);
+    const int64_t era = HISTORY_BYTES / (int64_t)sizeof(real) / (2 * n);
+    for (int64_t from, to = t_max; to > 0; to = from) {
+        from = (to - 1) / era * era;
+#pragma unroll
+        for (int k = 0; k < n * n; k++)
+            m[k] = logits[k];
+        first_iteration<real, N>(n, eps, m, history + n);
+        for (int64_t t = 1; t < to; t++) {
+            real *divisors = history + (t > from ? t - from : 0) * 2 * n;
+            divide<real, N>(n, 1, n, eps, m, divisors);
+            divide<real, N>(n, n, 1, eps, m, divisors + n);
+        }
+        for (int64_t t = to - 1; t >= from; t--) {
+            const real *divisors = history + (t - from) * 2 * n;
+            if (t == t_max - 1)
+                undo_last<real, N>(n, m, e, divisors + n, eps);
+            else
+                undo<real, N>(n, n, 1, m, e, divisors + n);
+            if (t > 0)
+                undo<real, N>(n, 1, n, m, e, divisors);
+        }
+    }
+#pragma unroll
+    for (int k = 0; k < n * n; k++)
+        m[k] = logits[k];
+    undo_softmax<real, N>(n, m, e, eps);
+}
+
+static inline __device__ __attribute__((noinline)) void iterate_backward_in_double(int n, const float *logits, double *m, double *e,
+                                                                                   int64_t t_max, double eps, double *history) {
+    iterate_backward<double, 0>(n, logits, m, e, t_max, eps, history);
+}
+
+/* Gradient of the logits [n][n], laid out as the convention says, from logits and grad_res [destination][source]. */
+template <int N>
+static __device__ __forceinline__ void sinkhorn_backward(int n_any, const float *logits, const float *grad_res,
+                                                         float *grad_logits, int64_t t_max, bool v4, float eps) {
+    const int n = STREAMS(N, n_any);
+    alignas(16) unsigned char history[HISTORY_BYTES];
+    float turned[MATRIX(N)], e[MATRIX(N)];
+#pragma unroll
+    for (int i = 0; i < n; i++) {
+#pragma unroll
+        for (int j = 0; j < n; j++) {
+            turned[i * n + j] = logits[v4 ? j * n + i : i * n + j];
+            e[i * n + j] = grad_res[i * n + j];
+        }
+    }
+    eps = v4 ? eps : 0;
+    if (!exceeds_float<N>(n, turned, eps)) {
+        float m[MATRIX(N)];
+        iterate_backward<float, N>(n, turned, m, e, t_max, eps, (float *)history);
+    } else {
+        double m[MATRIX(N)], wide[MATRIX(N)];
+        float kept[MATRIX(N)]; /* a copy, so that the others can stay in registers */
+#pragma unroll
+        for (int k = 0; k < n * n; k++) {
+            kept[k] = turned[k];
+            wide[k] = e[k];
+        }
+        iterate_backward_in_double(n, kept, m, wide, t_max, eps, (double *)history);
+#pragma unroll
+        for (int k = 0; k < n * n; k++)
+            e[k] = (float)wide[k];
+    }
+#pragma unroll
+    for (int i = 0; i < n; i++) {
+#pragma unroll
+        for (int j = 0; j < n; j++)
+            grad_logits[v4 ? j * n + i : i * n + j] = e[i * n + j];
+    }
+}
+
+/* --- of a whole case, in kernels of their own: sinkhorn.cu --- */
+
+/* [T][n][n] each; res may be logits, grad_logits may be grad_res. 0, or 1 with device.error set. */
+int gpu_sinkhorn(struct device *, void *queue, const struct mhc_case *, const float *logits, float *res);
+int gpu_sinkhorn_backward(struct device *, void *queue, const struct mhc_case *, const float *logits, const float *grad_res,
+                          float *grad_logits);
+
+#endif
