@@ -1,0 +1,150 @@
+/* A library of a few right rows and, where BUG says so, one wrong in one way: tests/test_emu.c builds it once for every bug, which check_backend must
+ * find. Without BUG it must find nothing. */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cpu_ref/mhc.h"
+
+enum bug {
+    NO_BUG,
+    ONE_ELEMENT,      /* the last of all is a hundredth too large */
+    NOT_A_NUMBER,     /* where a number belongs */
+    MISSING_WRITE,    /* of one element */
+    BEHIND,           /* writes one element past the end */
+    BEFORE,           /* writes one element before the start */
+    CHANGES_INPUT,    /* in one element */
+    CHANGES_LAST_BIT, /* in every second run */
+    READS_OUTPUT,     /* adds to what was there */
+    READS_WORK,       /* which nobody has written */
+    WORK_OVERRUN,
+    SAVE_OVERRUN,
+    CHANGES_SAVE, /* in backward, which may only read it */
+    FAILS,        /* and says why */
+    CRASHES,
+    OTHER_FORM,    /* mhc-micro.post adds in another order than mhc.post */
+    OTHER_ARGS,    /* two arguments changed places */
+    NO_ORACLE,     /* a row that cpu64 does not know */
+    SUPPORTS_NONE, /* of the cases */
+};
+#ifndef BUG
+#define BUG NO_BUG
+#endif
+
+static int runs;
+
+static bool supports(const struct mhc_case *c, const char **why) {
+    if (c->stream != MHC_F32 || BUG == SUPPORTS_NONE)
+        return *why = "not today", false;
+    return true;
+}
+static bool one_stream(const struct mhc_case *c, const char **why) {
+    if (c->n != 1)
+        return *why = "n must be 1", false;
+    return supports(c, why);
+}
+static double tolerance(const struct mhc_case *c) {
+    (void)c;
+    return 1e-3;
+}
+static double flops(const struct mhc_case *c) {
+    return (double)(c->T * c->C);
+}
+static int64_t sixteen(const struct mhc_case *c) {
+    (void)c;
+    return 16;
+}
+
+/* x_next = res.x + post^T.y, with the bug in its last element. */
+static void plain_post(const struct mhc_case *c, float *x, const float *y, const float *post, const float *res, float *x_next, bool other_order) {
+    int64_t n = c->n, C = c->C;
+    for (int64_t t = 0; t < c->T; t++)
+        for (int64_t i = 0; i < n; i++)
+            for (int64_t k = 0; k < C; k++) {
+                double sum = 0;
+                float mine = post[t * n + i] * y[t * C + k];
+                for (int64_t j = 0; j < n; j++)
+                    sum += (double)res[(t * n + i) * n + j] * (double)x[(t * n + j) * C + k];
+                x_next[(t * n + i) * C + k] = other_order ? (float)sum + mine : (float)(sum + (double)mine);
+            }
+}
+
+static int post(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
+    (void)context, (void)queue, (void)save;
+    int64_t last = c->T * c->n * c->C - 1;
+    float *x = arg[0], *x_next = arg[4], kept = x_next[last];
+    runs++;
+    if (BUG == FAILS)
+        return 1;
+    if (BUG == CRASHES)
+        abort();
+    plain_post(c, x, arg[1], arg[2], arg[3], x_next, false);
+    switch (BUG) {
+    case ONE_ELEMENT: x_next[last] += 0.01f + 0.01f * x_next[last] * x_next[last]; break;
+    case NOT_A_NUMBER: x_next[last] = 0.0f / (x_next[last] - x_next[last]); break;
+    case MISSING_WRITE: x_next[last] = kept; break;
+    case BEHIND: x_next[last + 1] = 0; break;
+    case BEFORE: x_next[-1] = 0; break;
+    case CHANGES_INPUT: x[last] += 1; break;
+    case CHANGES_LAST_BIT: ((uint32_t *)x_next)[last] ^= (uint32_t)runs % 2; break;
+    case READS_OUTPUT: x_next[last] = kept == kept ? x_next[last] + kept : kept; break;
+    case READS_WORK: x_next[last] += ((uint8_t *)work)[0] == 0xff ? 1e-5f : 0; break;
+    case WORK_OVERRUN: ((uint8_t *)work)[16] = 0; break;
+    default: break;
+    }
+    return 0;
+}
+
+static int micro_post(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
+    (void)context, (void)queue, (void)save, (void)work;
+    plain_post(c, arg[0], arg[1], arg[2], arg[3], arg[4], BUG == OTHER_FORM);
+    return 0;
+}
+
+static int pre(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
+    (void)context, (void)queue, (void)work;
+    for (int64_t k = 0; k < c->T * c->C; k++)
+        ((float *)arg[1])[k] = ((const float *)arg[0])[k];
+    for (int k = 0; k < 16 + (BUG == SAVE_OVERRUN); k++)
+        ((uint8_t *)save)[k] = (uint8_t)k;
+    return 0;
+}
+
+/* grad_x = grad_x_next + grad_u, and wrong where pre has not kept what it should. */
+static int backward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
+    (void)context, (void)queue, (void)work;
+    for (int64_t k = 0; k < c->T * c->C; k++)
+        ((float *)arg[2])[k] = ((uint8_t *)save)[k % 16] == k % 16 ? ((const float *)arg[0])[k] + ((const float *)arg[1])[k] : 0;
+    if (BUG == CHANGES_SAVE)
+        ((uint8_t *)save)[0] = 1;
+    return 0;
+}
+
+#define STREAM(name, direction) {name, "TnC", MHC_STREAM, direction}
+
+static const struct mhc_row mhc_post = {
+    .name = BUG == NO_ORACLE ? "mhc.past" : "mhc.post",
+    .args = {STREAM("x", MHC_IN), {"y", BUG == OTHER_ARGS ? "TnC" : "TC", MHC_STREAM, MHC_IN}, {"post", "Tn", MHC_COEF, MHC_IN},
+             {"res", "Tnn", MHC_COEF, MHC_IN}, STREAM("x_next", MHC_OUT)},
+    .supports = supports, .work_bytes = sixteen, .flops = flops, .tolerance = tolerance, .run = post};
+static const struct mhc_row mhc_micro_post = {
+    .name = "mhc-micro.post",
+    .args = {STREAM("x", MHC_IN), {"y", "TC", MHC_STREAM, MHC_IN}, {"post", "Tn", MHC_COEF, MHC_IN}, {"res", "Tnn", MHC_COEF, MHC_IN},
+             STREAM("x_next", MHC_OUT)},
+    .supports = supports, .flops = flops, .tolerance = tolerance, .run = micro_post};
+static const struct mhc_row resnet_pre = {
+    .name = "resnet.pre", .args = {STREAM("x", MHC_IN), {"u", "TC", MHC_STREAM, MHC_OUT}},
+    .supports = one_stream, .save_bytes = sixteen, .flops = flops, .tolerance = tolerance, .run = pre};
+static const struct mhc_row resnet_backward = {
+    .name = "resnet.backward", .args = {STREAM("grad_x_next", MHC_IN), {"grad_u", "TC", MHC_STREAM, MHC_IN}, STREAM("grad_x", MHC_OUT)},
+    .supports = one_stream, .flops = flops, .tolerance = tolerance, .run = backward};
+
+static const struct mhc_row *const rows[] = {&mhc_post, &mhc_micro_post, &resnet_pre, &resnet_backward, NULL};
+
+static const char *error(void *context) {
+    (void)context;
+    return "the planted failure";
+}
+
+const struct mhc_library mhc_library = {
+    .abi = MHC_ABI, .size = sizeof(struct mhc_library), .name = "planted", .build = "by a test", .error = error, .rows = rows};
