@@ -50,6 +50,7 @@ help:
 	@echo "make test        install what is missing, build, run every test"
 	@echo "make test-asan   the same tests under the address and undefined-behaviour sanitizers"
 	@echo "make bench-cpu   the CPU reference against a copy and a GEMM of the same run"
+	@echo "make selftest-timing   whether the timing loop tells A from A on this machine; about a minute"
 	@echo "make clean       remove $(B)/"
 
 # The paper's result in one command. Results and figures land in $(B)/, which git ignores.
@@ -69,6 +70,11 @@ test-asan: deps
 bench-cpu: all
 	@$(MAKE) --no-print-directory $(B)/tests/bench_cpu
 	@OMP_PROC_BIND=true $(B)/tests/bench_cpu
+
+.PHONY: selftest-timing
+selftest-timing: all
+	@$(MAKE) --no-print-directory $(B)/tests/selftest_timing
+	@OMP_WAIT_POLICY=passive $(B)/tests/selftest_timing
 
 # Installs what is missing as root or with INSTALL=1; otherwise names it and stops.
 deps:
@@ -115,6 +121,12 @@ $(B)/tests/%: tests/%.c $(TESTED) Makefile
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  compile $@")
 	$(Q)$(CC) $(CPPFLAGS) $(filter-out -Wpedantic,$(CFLAGS)) -MMD -MP -o $@ $< $(TESTED) $(if $(filter test_%,$(*F)),-lcriterion) $(LDLIBS)
+
+# Any library against cpu64; beside the libraries, so that it finds them, and without HDF5: it goes into the bundle.
+CHECKER := $(patsubst %.c,$(B)/%.o,$(wildcard tests/check_backend*.c)) $(REAL_OBJ) $(B)/cpu_ref/library.o $(B)/suites/backend.o
+$(B)/check_backend: $(CHECKER)
+	$(if $(V),,@echo "  link $@")
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ -Wl,--as-needed $(LDLIBS)
 
 $(B)/%.f64.o: %.c Makefile
 	@mkdir -p $(@D)

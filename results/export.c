@@ -10,6 +10,19 @@
 
 #include "results/layout.h"
 
+/* What a field of the table of samples shows. */
+enum sample_value {
+    SAMPLE_NONE,
+    SAMPLE_SUBJECT,
+    SAMPLE_ROUND,
+    SAMPLE_TIME,
+    SAMPLE_ORDER,
+    SAMPLE_FLAGS,
+    SAMPLE_CLOCK,
+    SAMPLE_BATCH,
+    SAMPLE_SETS
+};
+
 /* One field of a table: the values of all cases, or a curve, whose row of the current case is fetched. */
 struct field {
     const char *name;
@@ -18,17 +31,19 @@ struct field {
     const double *reals;
     const char *const *texts;
     bool is_case, is_layer, is_curve;
+    const char *prefix; /* of the name: the group of a scalar that is not a summary */
+    enum sample_value sample;
 };
 
 struct table {
     struct field *field;
     int count;
-    bool by_layer;
+    bool by_layer, by_sample;
 };
 
 static struct field *add_field(struct table *t, const char *name, enum record_type type) {
     struct field *f = &t->field[t->count++];
-    *f = (struct field){.name = name, .type = type};
+    *f = (struct field){.name = name, .type = type, .prefix = ""};
     return f;
 }
 
@@ -39,6 +54,22 @@ static bool add_column(struct table *t, struct record_reader *r, const char *nam
     if (type == RECORD_REAL)
         return (f->reals = record_reals(r, name)) != NULL;
     return (f->texts = record_texts(r, name)) != NULL;
+}
+
+/* The scalars of a group, each with the prefix in front of its name. */
+static bool add_scalars(struct table *t, struct record_reader *r, const char *prefix, int count,
+                        bool (*info)(struct record_reader *, int, struct record_curve *),
+                        const double *(*values)(struct record_reader *, const char *)) {
+    for (int i = 0; i < count; i++) {
+        struct record_curve scalar;
+        if (!info(r, i, &scalar))
+            return false;
+        struct field *f = add_field(t, scalar.name, RECORD_REAL);
+        f->prefix = prefix;
+        if (!(f->reals = values(r, scalar.name)))
+            return false;
+    }
+    return true;
 }
 
 static bool table_of_cases(struct table *t, struct record_reader *r) {
@@ -52,12 +83,26 @@ static bool table_of_cases(struct table *t, struct record_reader *r) {
         if (!record_column(r, i, &column) || !add_column(t, r, column.name, column.type))
             return false;
     }
-    for (int i = 0; i < record_summary_count(r); i++) {
-        struct record_curve summary;
-        if (!record_summary_info(r, i, &summary) ||
-            !(add_field(t, summary.name, RECORD_REAL)->reals = record_summary(r, summary.name)))
-            return false;
-    }
+    return add_scalars(t, r, "", record_summary_count(r), record_summary_info, record_summary) &&
+           add_scalars(t, r, "timing_", record_timing_count(r), record_timing_info, record_timing_value) &&
+           add_scalars(t, r, "accuracy_", record_accuracy_count(r), record_accuracy_info, record_accuracy);
+}
+
+static bool table_of_samples(struct table *t, struct record_reader *r) {
+    static const struct {
+        const char *name;
+        enum record_type type;
+        enum sample_value value;
+    } column[] = {{"subject", RECORD_TEXT, SAMPLE_SUBJECT}, {"round", RECORD_INT, SAMPLE_ROUND},
+                  {"seconds", RECORD_REAL, SAMPLE_TIME},    {"order", RECORD_INT, SAMPLE_ORDER},
+                  {"flags", RECORD_INT, SAMPLE_FLAGS},      {"clock", RECORD_REAL, SAMPLE_CLOCK},
+                  {"batch", RECORD_INT, SAMPLE_BATCH},      {"sets", RECORD_INT, SAMPLE_SETS}};
+    t->by_sample = true;
+    add_field(t, "case", RECORD_INT)->is_case = true;
+    if (!add_column(t, r, "key", RECORD_TEXT))
+        return false;
+    for (size_t i = 0; i < sizeof column / sizeof *column; i++)
+        add_field(t, column[i].name, column[i].type)->sample = column[i].value;
     return true;
 }
 
@@ -141,20 +186,52 @@ struct format {
 static const struct format csv = {csv_text, csv_real, "", "", "", "\n", "", false};
 static const struct format json = {json_text, json_real, "[", "\n{", ",", "}", "\n]\n", true};
 
+/* A sample: subject s, round k. */
+struct sample {
+    const char *subject;
+    const struct record_timing *timing;
+    int64_t s, k;
+};
+
+static void write_sample(FILE *out, const struct format *format, enum sample_value value, const struct sample *at) {
+    const struct record_timing *t = at->timing;
+    const int64_t place = at->s * t->rounds + at->k;
+    switch (value) {
+    case SAMPLE_NONE: break;
+    case SAMPLE_SUBJECT: format->text(out, at->subject); break;
+    case SAMPLE_ROUND: fprintf(out, "%" PRId64, at->k + 1); break;
+    case SAMPLE_TIME: format->real(out, t->seconds[place]); break;
+    case SAMPLE_ORDER: fprintf(out, "%d", t->order[place]); break;
+    case SAMPLE_FLAGS: fprintf(out, "%d", t->flags[place]); break;
+    case SAMPLE_CLOCK: format->real(out, t->clock[place]); break;
+    case SAMPLE_BATCH: fprintf(out, "%" PRId64, t->batch[at->s]); break;
+    case SAMPLE_SETS: fprintf(out, "%" PRId64, t->sets[at->s]); break;
+    }
+}
+
+/* A field's name: with the prefix of its group. */
+static void write_name(FILE *out, const struct format *format, const struct field *f) {
+    char *name = record_format("%s%s", f->prefix, f->name);
+    format->text(out, name ? name : f->name);
+    free(name);
+}
+
 /* Writes one row; `curve` has the current case's row of each curve field. */
 static void write_row(FILE *out, const struct format *format, const struct table *t, int64_t index, int64_t layer,
-                      const double *const *curve) {
+                      const double *const *curve, const struct sample *sample) {
     fputs(format->row, out);
     for (int i = 0; i < t->count; i++) {
         const struct field *f = &t->field[i];
         if (i)
             putc(',', out);
         if (format->names) {
-            format->text(out, f->name);
+            write_name(out, format, f);
             putc(':', out);
         }
         if (f->is_case)
             fprintf(out, "%" PRId64, index);
+        else if (f->sample)
+            write_sample(out, format, f->sample, sample);
         else if (f->is_layer)
             fprintf(out, "%" PRId64, layer + 1);
         else if (f->is_curve)
@@ -169,9 +246,33 @@ static void write_row(FILE *out, const struct format *format, const struct table
     fputs(format->row_end, out);
 }
 
-/* The rows of one case: itself, or its layers. */
+static void part_rows(FILE *out, const struct format *format, bool *first) {
+    if (!*first)
+        fputs(format->next_row, out);
+    *first = false;
+}
+
+/* A row a sample of every subject that was timed. */
+static bool write_samples(FILE *out, const struct format *format, const struct table *t, struct record_reader *r,
+                          int64_t index, bool *first) {
+    struct record_timing timing;
+    if (record_rounds(r, index) == 0)
+        return true;
+    if (!record_timing(r, index, &timing))
+        return false;
+    for (int64_t s = 0; s < record_subject_count(r); s++)
+        for (int64_t k = 0; k < timing.rounds && timing.batch[s] > 0; k++) {
+            part_rows(out, format, first);
+            write_row(out, format, t, index, 0, NULL, &(struct sample){record_subject(r, (int)s), &timing, s, k});
+        }
+    return true;
+}
+
+/* The rows of one case: itself, its layers or its samples. */
 static bool write_case(FILE *out, const struct format *format, const struct table *t, struct record_reader *r,
                        int64_t index, const double **curve, bool *first) {
+    if (t->by_sample)
+        return write_samples(out, format, t, r, index, first);
     const int64_t rows = t->by_layer ? record_ints(r, "layers")[index] : 1;
     if (t->by_layer && strcmp(record_texts(r, "status")[index], "done"))
         return true;
@@ -179,10 +280,8 @@ static bool write_case(FILE *out, const struct format *format, const struct tabl
         if (t->field[i].is_curve && !(curve[i] = record_curve_of(r, t->field[i].name, index)))
             return false;
     for (int64_t row = 0; row < rows; row++) {
-        if (!*first)
-            fputs(format->next_row, out);
-        *first = false;
-        write_row(out, format, t, index, row, curve);
+        part_rows(out, format, first);
+        write_row(out, format, t, index, row, curve, NULL);
     }
     return true;
 }
@@ -215,7 +314,7 @@ static void csv_header(FILE *out, const struct table *t, struct record_reader *r
     for (int i = 0; i < t->count; i++) {
         if (i)
             putc(',', out);
-        csv_text(out, t->field[i].name);
+        write_name(out, &csv, &t->field[i]);
     }
     putc('\n', out);
 }
@@ -234,15 +333,15 @@ static bool write_table(FILE *out, const struct format *format, const struct tab
 }
 
 static bool export(struct record_reader *r, const struct format *format, const char *what, const char *path) {
-    const bool curves = !strcmp(what, "curves");
-    if (!curves && strcmp(what, "cases"))
-        return record_fail("export: %s: neither cases nor curves", what);
-    struct table t = {.field =
-                          calloc((size_t)(record_column_count(r) + record_curve_count(r) + record_summary_count(r) + 8),
-                                 sizeof *t.field)};
+    const bool curves = !strcmp(what, "curves"), samples = !strcmp(what, "samples");
+    if (!curves && !samples && strcmp(what, "cases"))
+        return record_fail("export: %s: not cases, curves or samples", what);
+    const int most = record_column_count(r) + record_curve_count(r) + record_summary_count(r) + record_timing_count(r) +
+                     record_accuracy_count(r) + 16;
+    struct table t = {.field = calloc((size_t)most, sizeof *t.field)};
     if (!t.field)
         return record_fail("out of memory");
-    bool good = curves ? table_of_curves(&t, r) : table_of_cases(&t, r);
+    bool good = curves ? table_of_curves(&t, r) : samples ? table_of_samples(&t, r) : table_of_cases(&t, r);
     const bool to_stdout = !strcmp(path, "-");
     FILE *out = !good ? NULL : to_stdout ? stdout : fopen(path, "w");
     if (good && !out)

@@ -44,8 +44,17 @@ bool record_agrees(struct record_reader *r, const struct record_schema *s, const
         return record_fail("%s: is of another suite", path);
     if (!agree_columns(r, s, path) ||
         !agree_curves(r, "curves", record_curve_count(r), record_curve, s->curves, s->curve_count, path) ||
-        !agree_curves(r, "summary", record_summary_count(r), record_summary_info, s->summaries, s->summary_count, path))
+        !agree_curves(r, "summary", record_summary_count(r), record_summary_info, s->summaries, s->summary_count,
+                      path) ||
+        !agree_curves(r, "timing", record_timing_count(r), record_timing_info, s->timings, s->timing_count, path) ||
+        !agree_curves(r, "accuracy", record_accuracy_count(r), record_accuracy_info, s->accuracies, s->accuracy_count,
+                      path))
         return false;
+    bool same = record_subject_count(r) == s->subject_count && (!s->subject_count || record_max_rounds(r) == s->rounds);
+    for (int i = 0; same && i < s->subject_count; i++)
+        same = !strcmp(record_subject(r, i), s->subjects[i]);
+    if (!same)
+        return record_fail("%s: times other subjects, or other numbers of rounds", path);
     if (record_max_layers(r) != s->layers || record_max_streams(r) != s->streams)
         return record_fail("%s: room for %lld layers and %lld streams, not %lld and %lld", path,
                            (long long)record_max_layers(r), (long long)record_max_streams(r), (long long)s->layers,
@@ -56,14 +65,14 @@ bool record_agrees(struct record_reader *r, const struct record_schema *s, const
 /* Memory for one case, and the columns of the file it comes from. */
 struct copier {
     struct record_reader *reader;
-    int columns, curves, summaries;
+    int columns, curves, summaries, timings, accuracies;
     int64_t layers, streams;
     const char *const *key, *const *status, *const *reason;
     const double *seconds;
     const int64_t *layers_of;
     union record_value *values;
     const double **curve;
-    double *summary, *panel, *spectrum;
+    double *summary, *timing, *accuracy, *panel, *spectrum;
     double scale[RECORD_PANELS];
 };
 
@@ -71,6 +80,8 @@ static void copier_free(struct copier *c) {
     free(c->values);
     free(c->curve);
     free(c->summary);
+    free(c->timing);
+    free(c->accuracy);
     free(c->panel);
     free(c->spectrum);
 }
@@ -80,6 +91,8 @@ static bool copier_init(struct copier *c, struct record_reader *r) {
                          .columns = record_column_count(r),
                          .curves = record_curve_count(r),
                          .summaries = record_summary_count(r),
+                         .timings = record_timing_count(r),
+                         .accuracies = record_accuracy_count(r),
                          .layers = record_max_layers(r),
                          .streams = record_max_streams(r)};
     const size_t n = (size_t)c->streams;
@@ -90,9 +103,12 @@ static bool copier_init(struct copier *c, struct record_reader *r) {
     c->values = malloc(((size_t)c->columns + 1) * sizeof *c->values);
     c->curve = malloc(((size_t)c->curves + 1) * sizeof *c->curve);
     c->summary = malloc(((size_t)c->summaries + 1) * sizeof *c->summary);
+    c->timing = malloc(((size_t)c->timings + 1) * sizeof *c->timing);
+    c->accuracy = malloc(((size_t)c->accuracies + 1) * sizeof *c->accuracy);
     c->panel = malloc((RECORD_PANELS * n * n + 1) * sizeof *c->panel);
     c->spectrum = malloc(((size_t)c->layers * n + 1) * sizeof *c->spectrum);
-    return (c->values && c->curve && c->summary && c->panel && c->spectrum) || record_fail("out of memory");
+    return (c->values && c->curve && c->summary && c->timing && c->accuracy && c->panel && c->spectrum) ||
+           record_fail("out of memory");
 }
 
 static bool copy_values(struct copier *c, int64_t index) {
@@ -123,12 +139,19 @@ static bool copy_curves(struct copier *c, int64_t index) {
         if (!record_curve_computed(c->reader, curve.name, index))
             c->curve[i] = NULL;
     }
-    for (int i = 0; i < c->summaries; i++) {
-        struct record_curve summary;
-        const double *values;
-        if (!record_summary_info(c->reader, i, &summary) || !(values = record_summary(c->reader, summary.name)))
+    return true;
+}
+
+/* One value of every scalar of a group. */
+static bool copy_scalars(struct copier *c, int64_t index, int count,
+                         bool (*info)(struct record_reader *, int, struct record_curve *),
+                         const double *(*values)(struct record_reader *, const char *), double *out) {
+    for (int i = 0; i < count; i++) {
+        struct record_curve scalar;
+        const double *all;
+        if (!info(c->reader, i, &scalar) || !(all = values(c->reader, scalar.name)))
             return false;
-        c->summary[i] = values[index];
+        out[i] = all[index];
     }
     return true;
 }
@@ -136,7 +159,13 @@ static bool copy_curves(struct copier *c, int64_t index) {
 static bool copy_case(struct record *out, struct copier *c, int64_t index) {
     const int64_t panel_streams = record_panel_streams(c->reader, index);
     const int64_t spectrum_streams = record_spectrum_streams(c->reader, index);
+    const bool timed = record_rounds(c->reader, index) > 0;
+    struct record_timing timing;
     if (!copy_values(c, index) || !copy_curves(c, index) ||
+        !copy_scalars(c, index, c->summaries, record_summary_info, record_summary, c->summary) ||
+        !copy_scalars(c, index, c->timings, record_timing_info, record_timing_value, c->timing) ||
+        !copy_scalars(c, index, c->accuracies, record_accuracy_info, record_accuracy, c->accuracy) ||
+        (timed && !record_timing(c->reader, index, &timing)) ||
         (panel_streams && !record_panels(c->reader, index, panel_streams, c->panel, c->scale)) ||
         (spectrum_streams && !record_spectrum(c->reader, index, spectrum_streams, c->spectrum)))
         return false;
@@ -153,6 +182,9 @@ static bool copy_case(struct record *out, struct copier *c, int64_t index) {
         .panels = panel_streams ? c->panel : NULL,
         .panel_log10_scale = panel_streams ? c->scale : NULL,
         .qr_spectrum = spectrum_streams ? c->spectrum : NULL,
+        .timing = timed ? &timing : NULL,
+        .timings = c->timing,
+        .accuracies = c->accuracy,
     };
     return record_append_unflushed(out, &row);
 }
@@ -176,7 +208,8 @@ bool record_copy_cases(struct record *out, struct record_reader *from, bool fail
 struct borrowed {
     struct record_schema schema;
     struct record_column *columns;
-    struct record_curve *curves, *summaries;
+    struct record_curve *curves, *summaries, *timings, *accuracies;
+    const char **subjects;
     struct record_fact *facts;
     char **joined; /* values of the facts */
 };
@@ -189,6 +222,9 @@ static void borrowed_free(struct borrowed *b) {
     free(b->columns);
     free(b->curves);
     free(b->summaries);
+    free(b->timings);
+    free(b->accuracies);
+    free(b->subjects);
 }
 
 /* Distinct values of one fact in all parts, joined. */
@@ -219,13 +255,18 @@ static char *join_fact(struct record_reader *const *parts, int count, const char
 static bool borrow_schema(struct borrowed *b, struct record_reader *const *parts, int count) {
     struct record_reader *r = parts[0];
     const int columns = record_column_count(r), curves = record_curve_count(r), summaries = record_summary_count(r);
-    const int facts = record_fact_count(r);
+    const int facts = record_fact_count(r), subjects = record_subject_count(r);
+    const int timings = record_timing_count(r), accuracies = record_accuracy_count(r);
     b->columns = calloc((size_t)columns + 1, sizeof *b->columns);
     b->curves = calloc((size_t)curves + 1, sizeof *b->curves);
     b->summaries = calloc((size_t)summaries + 1, sizeof *b->summaries);
+    b->timings = calloc((size_t)timings + 1, sizeof *b->timings);
+    b->accuracies = calloc((size_t)accuracies + 1, sizeof *b->accuracies);
+    b->subjects = calloc((size_t)subjects + 1, sizeof *b->subjects);
     b->facts = calloc((size_t)facts + 1, sizeof *b->facts);
     b->joined = calloc((size_t)facts + 1, sizeof *b->joined);
-    if (!b->columns || !b->curves || !b->summaries || !b->facts || !b->joined)
+    if (!b->columns || !b->curves || !b->summaries || !b->timings || !b->accuracies || !b->subjects || !b->facts ||
+        !b->joined)
         return record_fail("out of memory");
     b->schema = (struct record_schema){
         .columns = b->columns,
@@ -241,6 +282,13 @@ static bool borrow_schema(struct borrowed *b, struct record_reader *const *parts
         .program = record_attribute(r, "program"),
         .command = record_attribute(r, "command"),
         .suite = record_attribute(r, "suite"),
+        .subjects = b->subjects,
+        .subject_count = subjects,
+        .rounds = record_max_rounds(r),
+        .timings = b->timings,
+        .timing_count = timings,
+        .accuracies = b->accuracies,
+        .accuracy_count = accuracies,
     };
     for (int k = 0; k < count; k++)
         b->schema.cases += record_count(parts[k]);
@@ -251,6 +299,12 @@ static bool borrow_schema(struct borrowed *b, struct record_reader *const *parts
         good = good && record_curve(r, i, &b->curves[i]);
     for (int i = 0; i < summaries; i++)
         good = good && record_summary_info(r, i, &b->summaries[i]);
+    for (int i = 0; i < timings; i++)
+        good = good && record_timing_info(r, i, &b->timings[i]);
+    for (int i = 0; i < accuracies; i++)
+        good = good && record_accuracy_info(r, i, &b->accuracies[i]);
+    for (int i = 0; i < subjects; i++)
+        b->subjects[i] = record_subject(r, i);
     for (int i = 0; good && i < facts; i++) {
         good = record_fact(r, i, &b->facts[i].name, &b->facts[i].value);
         if (good && !(b->facts[i].value = b->joined[i] = join_fact(parts, count, b->facts[i].name)))

@@ -27,12 +27,32 @@ struct fact {
     char *name, *value;
 };
 
+enum timing_place {
+    SERIES_ROUNDS,
+    SERIES_STOP,
+    SERIES_BATCH,
+    SERIES_SETS,
+    SERIES_SECONDS,
+    SERIES_CLOCK,
+    SERIES_ORDER,
+    SERIES_FLAGS,
+    TIMING_SERIES
+};
+
+/* The samples of /timing. */
+struct timing_series {
+    struct series subject, series[TIMING_SERIES];
+    int64_t subjects, width; /* rounds of the datasets */
+    void *block;             /* of the case that was read last */
+};
+
 struct record_reader {
     char *path;
-    hid_t file, cases, curves, summaries, panels, spectra; /* groups, -1 where absent */
+    hid_t file, cases, curves, summaries, panels, spectra, timing_group, accuracy_group; /* groups, -1 where absent */
     int64_t file_bytes, count;
     struct series own[OWN_COLUMNS];
-    struct series_list column, curve, summary;
+    struct series_list column, curve, summary, timing_scalar, accuracy;
+    struct timing_series timing;                                                 /* datasets -1 where absent */
     struct series panel_streams, panel, panel_scale, spectrum_streams, spectrum; /* dataset -1 where absent */
     int64_t max_layers, panel_width, spectrum_width;                             /* L and n of the datasets */
     int8_t *computed;                                                            /* [cases][flags] */
@@ -55,6 +75,10 @@ bool series_load(const struct record_reader *, const char *group_name, struct se
 /* Reads the block start[], count[] of a dataset of doubles or integers. */
 bool series_read_block(const struct record_reader *, const char *group_name, const struct series *, int rank,
                        const hsize_t *start, const hsize_t *count, hid_t memory_type, void *out);
+
+/* The datasets of samples, checked; nothing where the file has no /timing. */
+bool timing_open(struct record_reader *);
+void timing_close(struct record_reader *);
 
 /* A fixed-length text attribute, new memory; NULL if absent or of another kind. */
 char *read_text_attribute(hid_t object, const char *name, int64_t largest);

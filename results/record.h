@@ -1,4 +1,4 @@
-/* The HDF5 record of a run: schema mhcbench/1.0, described in results/SCHEMA.md. This room knows HDF5 and nothing of
+/* The HDF5 record of a run: schema mhcbench/1.1, described in results/SCHEMA.md. This room knows HDF5 and nothing of
  * experiments: columns, curves and provenance come as data.
  *
  * Writing: one file a run, written as NAME.h5.part with every dataset created in advance and extendible, flushed after
@@ -14,12 +14,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RECORD_SCHEMA "mhcbench/1.0"
+#define RECORD_SCHEMA "mhcbench/1.1"
 
 /* Texts are fixed-length UTF-8 in the file, so that no case ever depends on a heap; longer ones are refused (a reason
  * is shortened). Bytes, without a terminator. */
 enum { RECORD_KEY_BYTES = 1024, RECORD_REASON_BYTES = 512, RECORD_TEXT_BYTES = 256 };
-enum { RECORD_MAX_LAYERS = 65536, RECORD_MAX_STREAMS = 64 };
+enum { RECORD_MAX_LAYERS = 65536, RECORD_MAX_STREAMS = 64, RECORD_MAX_SUBJECTS = 64, RECORD_MAX_ROUNDS = 65536 };
 
 const char *record_error(void);
 
@@ -37,7 +37,8 @@ struct record_column {
     enum record_type type;
 };
 
-/* A dataset [case, layer] at /curves/<name>, or a scalar a case at /summary/<name>. */
+/* A dataset [case, layer] at /curves/<name>, or a scalar a case at /summary/<name>, /timing/<name> or
+ * /accuracy/<name>. */
 struct record_curve {
     const char *name, *unit, *long_name;
 };
@@ -59,9 +60,24 @@ struct record_schema {
     const struct record_fact *facts;
     int fact_count;
     const char *program, *command, *suite; /* root attributes: name and version; command line; expanded suite text */
+    const char *const *subjects;           /* what cases time side by side; none: the record has no /timing */
+    int subject_count;
+    int64_t rounds; /* most samples of a subject in any case */
+    const struct record_curve *timings, *accuracies;
+    int timing_count, accuracy_count;
 };
 
 enum record_status { RECORD_MISSING, RECORD_DONE, RECORD_FAILED };
+
+/* The samples of a case: rounds that visited every subject once. Arrays are [subjects][rounds] with the case's own
+ * rounds; NaN in `seconds` where a subject was not timed. */
+struct record_timing {
+    int64_t rounds;
+    const double *seconds, *clock; /* of one call; clock of the device, as a share of the warm-up's, NaN: unknown */
+    const int8_t *order, *flags;   /* place in the round, from 0; bits 1: preempted, 2: throttled */
+    const int64_t *batch, *sets;   /* [subjects] calls a sample, buffer sets they rotated over */
+    const char *stop;              /* why the loop stopped */
+};
 
 /* One finished case. Unused arrays are NULL. NaN in a curve means "computed, and not a number"; layers beyond a case's
  * own L and curves that were not asked for hold the fill value, NaN, and /cases/layers and /curves/computed tell them
@@ -78,6 +94,8 @@ struct record_case {
     const double *panels;             /* [6][streams][streams], see mhc_composite_panels() */
     const double *panel_log10_scale;  /* [6] */
     const double *qr_spectrum;        /* [layers][streams] */
+    const struct record_timing *timing;
+    const double *timings, *accuracies; /* one a scalar */
 };
 
 struct record;
@@ -134,10 +152,28 @@ bool record_panels(struct record_reader *, int64_t index, int64_t n, double *pan
 int64_t record_spectrum_streams(struct record_reader *, int64_t index);
 bool record_spectrum(struct record_reader *, int64_t index, int64_t n, double *out);
 
-/* Exporting. `what` is "cases" (a row a case: case, key, status, reason, seconds, layers, parameters, summaries) or
- * "curves" (tidy: a row a finished case and layer: case, key, layer, a column a curve). `case` counts from 0 and joins
- * the two. CSV: provenance in # lines first, then a header row; empty field for a non-finite number; RFC 4180 quoting,
- * lines end in LF. JSON: an array of objects; null for NaN, "Infinity" and "-Infinity" as strings. */
+/* Scalars a case of /timing and /accuracy, [cases]. */
+const double *record_timing_value(struct record_reader *, const char *name);
+int record_timing_count(struct record_reader *);
+bool record_timing_info(struct record_reader *, int index, struct record_curve *);
+const double *record_accuracy(struct record_reader *, const char *name);
+int record_accuracy_count(struct record_reader *);
+bool record_accuracy_info(struct record_reader *, int index, struct record_curve *);
+/* Names of the subjects; 0 of them in a file without /timing. */
+int record_subject_count(const struct record_reader *);
+const char *record_subject(const struct record_reader *, int index);
+int64_t record_max_rounds(const struct record_reader *);
+/* Rounds of the case; 0 if none are recorded, or the case does not exist. */
+int64_t record_rounds(struct record_reader *, int64_t index);
+/* The samples of a case with such rounds; its arrays are valid until the next call. */
+bool record_timing(struct record_reader *, int64_t index, struct record_timing *);
+
+/* Exporting. `what` is "cases" (a row a case: case, key, status, reason, seconds, layers, parameters, summaries,
+ * timing_<name>, accuracy_<name>), "curves" (tidy: a row a finished case and layer: case, key, layer, a column a curve)
+ * or "samples" (tidy: a row a sample: case, key, subject, round, seconds, order, flags, clock, batch, sets). `case`
+ * counts from 0 and joins them. CSV: provenance in # lines first, then a header row; empty field for a non-finite
+ * number; RFC 4180 quoting, lines end in LF. JSON: an array of objects; null for NaN, "Infinity" and "-Infinity" as
+ * strings. */
 bool record_export_csv(struct record_reader *, const char *what, const char *path); /* path "-": stdout */
 bool record_export_json(struct record_reader *, const char *what, const char *path);
 

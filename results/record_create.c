@@ -28,6 +28,12 @@ static bool check_schema(const struct record_schema *s) {
         return record_fail("schema: %lld layers: 0 to %d are possible", (long long)s->layers, RECORD_MAX_LAYERS);
     if (s->streams < 0 || s->streams > RECORD_MAX_STREAMS)
         return record_fail("schema: %lld streams: 0 to %d are possible", (long long)s->streams, RECORD_MAX_STREAMS);
+    if (s->subject_count < 0 || s->subject_count > RECORD_MAX_SUBJECTS ||
+        (s->subject_count > 0 && (s->rounds < 1 || s->rounds > RECORD_MAX_ROUNDS)))
+        return record_fail("schema: %d subjects of %lld rounds: at most %d of 1 to %d are possible", s->subject_count,
+                           (long long)s->rounds, RECORD_MAX_SUBJECTS, RECORD_MAX_ROUNDS);
+    if (s->timing_count > 0 && s->subject_count == 0)
+        return record_fail("schema: timings without subjects");
     if (s->cases < 0)
         return record_fail("schema: %lld cases", (long long)s->cases);
     if (s->curve_count > 0 && s->layers == 0)
@@ -43,6 +49,15 @@ static bool check_schema(const struct record_schema *s) {
             return false;
     for (int i = 0; i < s->summary_count; i++)
         if (!check_name("summary", s->summaries[i].name))
+            return false;
+    for (int i = 0; i < s->subject_count; i++)
+        if (!check_name("subject", s->subjects[i]))
+            return false;
+    for (int i = 0; i < s->timing_count; i++)
+        if (!check_name("timing", s->timings[i].name))
+            return false;
+    for (int i = 0; i < s->accuracy_count; i++)
+        if (!check_name("accuracy", s->accuracies[i].name))
             return false;
     return true;
 }
@@ -129,10 +144,15 @@ static struct record *allocate(const char *path, const struct record_schema *s) 
     r->column_count = s->column_count;
     r->curve_count = s->curve_count;
     r->summary_count = s->summary_count;
+    r->timing_count = s->timing_count;
+    r->accuracy_count = s->accuracy_count;
     r->layers = s->layers;
     r->streams = s->streams;
+    r->subjects = s->subject_count;
+    r->rounds = s->rounds;
     r->cases = s->cases;
-    r->dataset_count = OWN_COLUMNS + s->column_count + s->curve_count + s->summary_count + WRITER_EXTRAS;
+    r->dataset_count = OWN_COLUMNS + s->column_count + s->curve_count + s->summary_count + s->timing_count +
+                       s->accuracy_count + WRITER_EXTRAS;
     r->path = strdup(path);
     r->part = record_format("%s" RECORD_SUFFIX, path);
     r->column_name = calloc((size_t)s->column_count + 1, sizeof *r->column_name);
@@ -151,7 +171,9 @@ static struct record *allocate(const char *path, const struct record_schema *s) 
     r->columns = r->own + OWN_COLUMNS;
     r->curves = r->columns + s->column_count;
     r->summaries = r->curves + s->curve_count;
-    r->extra = r->summaries + s->summary_count;
+    r->timings = r->summaries + s->summary_count;
+    r->accuracies = r->timings + s->timing_count;
+    r->extra = r->accuracies + s->accuracy_count;
     return r;
 }
 

@@ -6,13 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A dimension: the scale in the dataset's own group, and its length (of `case`: any). */
-struct axis {
-    const char *name;
-    hsize_t length;
-};
-
-static const struct axis case_axis = {"case", 0};
+const struct writer_axis writer_case_axis = {"case", 0};
 
 /* Bytes of a chunk that several cases share. */
 static const hsize_t LARGEST_CHUNK = 262144;
@@ -78,10 +72,9 @@ static hid_t creation_properties(const struct record *r, struct writer_dataset *
     return properties;
 }
 
-/* A dataset [case, further axes], still without rows. The one called `case` is the scale of that dimension. */
-static bool create_dataset(const struct record *r, struct writer_dataset *d, hid_t group, const char *name,
+bool writer_create_dataset(const struct record *r, struct writer_dataset *d, hid_t group, const char *name,
                            enum writer_kind kind, const char *unit, const char *long_name, int rank,
-                           const struct axis *axes) {
+                           const struct writer_axis *axes) {
     *d = (struct writer_dataset){.id = -1, .kind = kind, .rank = rank};
     hsize_t largest[4] = {H5S_UNLIMITED};
     for (int i = 1; i < rank; i++)
@@ -94,7 +87,7 @@ static bool create_dataset(const struct record *r, struct writer_dataset *d, hid
     H5Sclose(space);
     if (d->id < 0 || !describe(d->id, unit, long_name))
         return false;
-    if (!strcmp(name, case_axis.name))
+    if (!strcmp(name, writer_case_axis.name))
         return H5DSset_scale(d->id, name) >= 0 || record_fail_hdf5("dimension scale %s", name);
     for (int i = 0; i < rank; i++)
         if (!attach(group, d->id, (unsigned)i, axes[i].name))
@@ -102,8 +95,7 @@ static bool create_dataset(const struct record *r, struct writer_dataset *d, hid
     return true;
 }
 
-/* A fixed scale that counts from `first`. */
-static bool create_scale(hid_t group, struct axis axis, int64_t first, const char *long_name) {
+bool writer_create_scale(hid_t group, struct writer_axis axis, int64_t first, const char *long_name) {
     int64_t *number = malloc(axis.length * sizeof *number);
     if (!number)
         return record_fail("out of memory");
@@ -129,6 +121,8 @@ static hid_t create_group(const struct record *r, const char *name) {
     hid_t properties = H5Pcreate(H5P_GROUP_CREATE);
     H5Pset_link_creation_order(properties, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED);
     H5Pset_attr_creation_order(properties, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED);
+    /* All links in the header of their group: where they are in a heap, HDF5 1.10 may crash on a damaged one. */
+    H5Pset_link_phase_change(properties, 4096, 2048);
     H5Pset_obj_track_times(properties, false);
     hid_t group = H5Gcreate2(r->file, name, H5P_DEFAULT, properties, H5P_DEFAULT);
     if (group < 0)
@@ -137,8 +131,9 @@ static hid_t create_group(const struct record *r, const char *name) {
     return group;
 }
 
-static bool create_case_scale(const struct record *r, struct writer_dataset *d, hid_t group) {
-    return create_dataset(r, d, group, "case", KIND_INT, "1", "number of the case, from 0", 1, &case_axis);
+bool writer_create_case_scale(const struct record *r, struct writer_dataset *d, hid_t group) {
+    return writer_create_dataset(r, d, group, "case", KIND_INT, "1", "number of the case, from 0", 1,
+                                 &writer_case_axis);
 }
 
 static bool create_cases(struct record *r, hid_t group, const struct record_schema *s) {
@@ -152,33 +147,34 @@ static bool create_cases(struct record *r, hid_t group, const struct record_sche
         [OWN_SECONDS] = {KIND_REAL, "s", "wall time of the case"},
         [OWN_LAYERS] = {KIND_INT, "1", "layers of the case"},
     };
-    bool good = create_case_scale(r, &r->own[OWN_CASE], group);
+    bool good = writer_create_case_scale(r, &r->own[OWN_CASE], group);
     for (int i = OWN_CASE + 1; good && i < OWN_COLUMNS; i++)
-        good = create_dataset(r, &r->own[i], group, record_own_column[i], own[i].kind, own[i].unit, own[i].long_name, 1,
-                              &case_axis);
+        good = writer_create_dataset(r, &r->own[i], group, record_own_column[i], own[i].kind, own[i].unit,
+                                     own[i].long_name, 1, &writer_case_axis);
     for (int i = 0; good && i < s->column_count; i++) {
         static const enum writer_kind kind[] = {
             [RECORD_INT] = KIND_INT, [RECORD_REAL] = KIND_REAL, [RECORD_TEXT] = KIND_TEXT};
         const struct record_column *c = &s->columns[i];
-        good = create_dataset(r, &r->columns[i], group, c->name, kind[c->type], c->unit, c->long_name, 1, &case_axis);
+        good = writer_create_dataset(r, &r->columns[i], group, c->name, kind[c->type], c->unit, c->long_name, 1,
+                                     &writer_case_axis);
     }
     return good;
 }
 
-/* The names of the curves, a scale for what is said about each of them. */
-static bool create_curve_names(const struct record *r, hid_t group, const struct record_schema *s) {
+bool writer_create_names(const struct record *r, hid_t group, const char *scale_name, const char *const *name,
+                         int number, const char *long_name) {
     const size_t bytes = RECORD_MAX_NAME;
-    const hsize_t count = (hsize_t)s->curve_count;
+    const hsize_t count = (hsize_t)number;
     char *names = calloc(count, bytes);
     for (hsize_t i = 0; names && i < count; i++)
-        memcpy(names + i * bytes, s->curves[i].name, strlen(s->curves[i].name));
+        memcpy(names + i * bytes, name[i], strlen(name[i]));
     hid_t type = record_text_type(bytes), space = H5Screate_simple(1, &count, NULL);
-    hid_t scale = H5Dcreate2(group, "curve", type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    hid_t scale = H5Dcreate2(group, scale_name, type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
     const bool good = names && scale >= 0 && H5Dwrite(scale, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, names) >= 0 &&
-                      H5DSset_scale(scale, "curve") >= 0;
+                      H5DSset_scale(scale, scale_name) >= 0;
     if (!good)
-        record_fail_hdf5("cannot write %s: curves/curve", r->part);
-    const bool described = good && describe(scale, NULL, "name of the curve");
+        record_fail_hdf5("cannot write %s: names of %s", r->part, scale_name);
+    const bool described = good && describe(scale, NULL, long_name);
     H5Dclose(scale);
     H5Sclose(space);
     H5Tclose(type);
@@ -186,51 +182,67 @@ static bool create_curve_names(const struct record *r, hid_t group, const struct
     return described;
 }
 
+/* The names of the curves, a scale for what is said about each of them. */
+static bool create_curve_names(const struct record *r, hid_t group, const struct record_schema *s) {
+    const char **names = malloc((size_t)s->curve_count * sizeof *names);
+    for (int i = 0; names && i < s->curve_count; i++)
+        names[i] = s->curves[i].name;
+    const bool good = names ? writer_create_names(r, group, "curve", names, s->curve_count, "name of the curve")
+                            : record_fail("out of memory");
+    free(names);
+    return good;
+}
+
 static bool create_curves(struct record *r, hid_t group, const struct record_schema *s) {
-    const struct axis axes[] = {case_axis, {"layer", (hsize_t)s->layers}};
-    const struct axis flags[] = {case_axis, {"curve", (hsize_t)s->curve_count}};
-    bool good = create_case_scale(r, &r->extra[CURVE_CASE], group) && create_scale(group, axes[1], 1, "layer, from 1");
+    const struct writer_axis axes[] = {writer_case_axis, {"layer", (hsize_t)s->layers}};
+    const struct writer_axis flags[] = {writer_case_axis, {"curve", (hsize_t)s->curve_count}};
+    bool good = writer_create_case_scale(r, &r->extra[CURVE_CASE], group) &&
+                writer_create_scale(group, axes[1], 1, "layer, from 1");
     if (good && s->curve_count > 0)
         good = create_curve_names(r, group, s) &&
-               create_dataset(r, &r->extra[CURVE_COMPUTED], group, "computed", KIND_FLAG, "",
-                              "1 where the curve was computed for the case", 2, flags);
+               writer_create_dataset(r, &r->extra[CURVE_COMPUTED], group, "computed", KIND_FLAG, "",
+                                     "1 where the curve was computed for the case", 2, flags);
     for (int i = 0; good && i < s->curve_count; i++)
-        good = create_dataset(r, &r->curves[i], group, s->curves[i].name, KIND_REAL, s->curves[i].unit,
-                              s->curves[i].long_name, 2, axes);
+        good = writer_create_dataset(r, &r->curves[i], group, s->curves[i].name, KIND_REAL, s->curves[i].unit,
+                                     s->curves[i].long_name, 2, axes);
     return good;
 }
 
 static bool create_summaries(struct record *r, hid_t group, const struct record_schema *s) {
-    bool good = create_case_scale(r, &r->extra[SUMMARY_CASE], group);
+    bool good = writer_create_case_scale(r, &r->extra[SUMMARY_CASE], group);
     for (int i = 0; good && i < s->summary_count; i++)
-        good = create_dataset(r, &r->summaries[i], group, s->summaries[i].name, KIND_REAL, s->summaries[i].unit,
-                              s->summaries[i].long_name, 1, &case_axis);
+        good = writer_create_dataset(r, &r->summaries[i], group, s->summaries[i].name, KIND_REAL, s->summaries[i].unit,
+                                     s->summaries[i].long_name, 1, &writer_case_axis);
     return good;
 }
 
 static bool create_panels(struct record *r, hid_t group, const struct record_schema *s) {
     const hsize_t n = (hsize_t)s->streams;
-    const struct axis axes[] = {case_axis, {"panel", RECORD_PANELS}, {"destination", n}, {"source", n}};
-    return create_case_scale(r, &r->extra[PANEL_CASE], group) &&
-           create_scale(group, axes[1], 1, "H_1, H_h, H_L, H_h...H_1, H_L...H_(h+1), H_L...H_1 with h = ceil(L/2)") &&
-           create_scale(group, axes[2], 1, "destination stream, from 1") &&
-           create_scale(group, axes[3], 1, "source stream, from 1") &&
-           create_dataset(r, &r->extra[PANEL_STREAMS], group, "streams", KIND_INT, "1",
-                          "n of the panels of the case, 0 where not recorded", 1, axes) &&
-           create_dataset(r, &r->extra[PANEL_COMPOSITE], group, "composite", KIND_REAL, "1",
-                          "mean over tokens, to be multiplied by 10^log10_scale", 4, axes) &&
-           create_dataset(r, &r->extra[PANEL_LOG10_SCALE], group, "log10_scale", KIND_REAL, "1",
-                          "log10 of the factor of composite", 2, axes);
+    const struct writer_axis axes[] = {writer_case_axis, {"panel", RECORD_PANELS}, {"destination", n}, {"source", n}};
+    return writer_create_case_scale(r, &r->extra[PANEL_CASE], group) &&
+           writer_create_scale(group, axes[1], 1,
+                               "H_1, H_h, H_L, H_h...H_1, H_L...H_(h+1), H_L...H_1 with h = ceil(L/2)") &&
+           writer_create_scale(group, axes[2], 1, "destination stream, from 1") &&
+           writer_create_scale(group, axes[3], 1, "source stream, from 1") &&
+           writer_create_dataset(r, &r->extra[PANEL_STREAMS], group, "streams", KIND_INT, "1",
+                                 "n of the panels of the case, 0 where not recorded", 1, axes) &&
+           writer_create_dataset(r, &r->extra[PANEL_COMPOSITE], group, "composite", KIND_REAL, "1",
+                                 "mean over tokens, to be multiplied by 10^log10_scale", 4, axes) &&
+           writer_create_dataset(r, &r->extra[PANEL_LOG10_SCALE], group, "log10_scale", KIND_REAL, "1",
+                                 "log10 of the factor of composite", 2, axes);
 }
 
 static bool create_spectra(struct record *r, hid_t group, const struct record_schema *s) {
-    const struct axis axes[] = {case_axis, {"layer", (hsize_t)s->layers}, {"stream", (hsize_t)s->streams}};
-    return create_case_scale(r, &r->extra[SPECTRUM_CASE], group) && create_scale(group, axes[1], 1, "layer, from 1") &&
-           create_scale(group, axes[2], 1, "place in descending order, from 1") &&
-           create_dataset(r, &r->extra[SPECTRUM_STREAMS], group, "streams", KIND_INT, "1",
-                          "n of the spectrum of the case, 0 where not recorded", 1, axes) &&
-           create_dataset(r, &r->extra[SPECTRUM_QR], group, "composite_qr", KIND_REAL, "1",
-                          "log10 of the singular values of H_l...H_1 by accumulated QR, mean over tokens", 3, axes);
+    const struct writer_axis axes[] = {
+        writer_case_axis, {"layer", (hsize_t)s->layers}, {"stream", (hsize_t)s->streams}};
+    return writer_create_case_scale(r, &r->extra[SPECTRUM_CASE], group) &&
+           writer_create_scale(group, axes[1], 1, "layer, from 1") &&
+           writer_create_scale(group, axes[2], 1, "place in descending order, from 1") &&
+           writer_create_dataset(r, &r->extra[SPECTRUM_STREAMS], group, "streams", KIND_INT, "1",
+                                 "n of the spectrum of the case, 0 where not recorded", 1, axes) &&
+           writer_create_dataset(r, &r->extra[SPECTRUM_QR], group, "composite_qr", KIND_REAL, "1",
+                                 "log10 of the singular values of H_l...H_1 by accumulated QR, mean over tokens", 3,
+                                 axes);
 }
 
 static bool create_environment(struct record *r, hid_t group, const struct record_schema *s) {
@@ -266,9 +278,14 @@ bool writer_create_layout(struct record *r, const struct record_schema *s) {
         bool (*fill)(struct record *, hid_t, const struct record_schema *);
         bool wanted;
     } groups[] = {
-        {"env", create_environment, true},         {"cases", create_cases, true},
-        {"curves", create_curves, s->layers > 0},  {"summary", create_summaries, true},
-        {"panels", create_panels, s->streams > 0}, {"spectra", create_spectra, s->streams > 0 && s->layers > 0},
+        {"env", create_environment, true},
+        {"cases", create_cases, true},
+        {"curves", create_curves, s->layers > 0},
+        {"summary", create_summaries, true},
+        {"panels", create_panels, s->streams > 0},
+        {"spectra", create_spectra, s->streams > 0 && s->layers > 0},
+        {"timing", writer_create_timing, s->subject_count > 0},
+        {"accuracy", writer_create_accuracy, s->accuracy_count > 0},
     };
     bool good = create_types(r);
     for (size_t i = 0; good && i < sizeof groups / sizeof *groups; i++) {

@@ -112,8 +112,9 @@ static bool list_series(struct record_reader *r, hid_t group, const char *what, 
     for (int i = 0; good && i < names.count; i++) {
         hsize_t extent[4];
         struct series *s = &list->item[list->count];
-        if (record_is_own_column(names.item[i]))
-            continue;
+        if (record_is_own_column(names.item[i]) ||
+            (group == r->timing_group && (!strcmp(names.item[i], "subject") || !strcmp(names.item[i], "round"))))
+            continue; /* the scales of samples are no scalars of cases */
         const enum verdict verdict = series_open(r, group, what, names.item[i], rank, r->count, extent, s);
         good = verdict != VERDICT_BAD;
         if (verdict != VERDICT_GOOD)
@@ -291,8 +292,8 @@ static bool open_groups(struct record_reader *r) {
     const struct {
         const char *name;
         hid_t *group;
-    } optional[] = {
-        {"curves", &r->curves}, {"summary", &r->summaries}, {"panels", &r->panels}, {"spectra", &r->spectra}};
+    } optional[] = {{"curves", &r->curves},   {"summary", &r->summaries},   {"panels", &r->panels},
+                    {"spectra", &r->spectra}, {"timing", &r->timing_group}, {"accuracy", &r->accuracy_group}};
     if ((r->cases = open_group(r, "cases")) < 0)
         return false;
     for (size_t i = 0; i < sizeof optional / sizeof *optional; i++)
@@ -315,14 +316,20 @@ struct record_reader *record_open(const char *path) {
         record_fail("%s: out of memory", path);
         return NULL;
     }
-    r->file = r->cases = r->curves = r->summaries = r->panels = r->spectra = -1;
+    r->file = r->cases = r->curves = r->summaries = r->panels = r->spectra = r->timing_group = r->accuracy_group = -1;
+    r->timing.subject.dataset = -1;
+    for (int i = 0; i < TIMING_SERIES; i++)
+        r->timing.series[i].dataset = -1;
     r->panel_streams.dataset = r->panel.dataset = r->panel_scale.dataset = -1;
     r->spectrum_streams.dataset = r->spectrum.dataset = -1;
     for (int i = 0; i < OWN_COLUMNS; i++)
         r->own[i].dataset = -1;
     if (open_file(r, path) && check_schema(r) && open_groups(r) && count_cases(r) && open_own_columns(r) &&
         list_series(r, r->cases, "cases", 1, &r->column) && list_series(r, r->curves, "curves", 2, &r->curve) &&
-        list_series(r, r->summaries, "summary", 1, &r->summary) && check_layers(r) && open_computed(r) && open_sized(r))
+        list_series(r, r->summaries, "summary", 1, &r->summary) &&
+        list_series(r, r->timing_group, "timing", 1, &r->timing_scalar) &&
+        list_series(r, r->accuracy_group, "accuracy", 1, &r->accuracy) && check_layers(r) && open_computed(r) &&
+        open_sized(r) && timing_open(r))
         return r;
     record_close(r);
     return NULL;
@@ -350,10 +357,14 @@ void record_close(struct record_reader *r) {
     free_list(&r->column, 0);
     free_list(&r->curve, r->count);
     free_list(&r->summary, 0);
+    free_list(&r->timing_scalar, 0);
+    free_list(&r->accuracy, 0);
+    timing_close(r);
     struct series *const single[] = {&r->panel_streams, &r->panel, &r->panel_scale, &r->spectrum_streams, &r->spectrum};
     for (size_t i = 0; i < sizeof single / sizeof *single; i++)
         series_close(single[i], 0);
-    const hid_t groups[] = {r->cases, r->curves, r->summaries, r->panels, r->spectra};
+    const hid_t groups[] = {r->cases,   r->curves,       r->summaries,     r->panels,
+                            r->spectra, r->timing_group, r->accuracy_group};
     for (size_t i = 0; i < sizeof groups / sizeof *groups; i++)
         if (groups[i] >= 0)
             H5Oclose(groups[i]);

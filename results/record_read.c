@@ -129,9 +129,38 @@ bool record_summary_info(struct record_reader *r, int index, struct record_curve
     return describe(r, &r->summary, "summary", index, out);
 }
 
+static const double *scalar(struct record_reader *r, struct series_list *list, hid_t group, const char *group_name,
+                            const char *name) {
+    struct series *s = find(r, list, group, group_name, name, 1, RECORD_REAL);
+    return s && series_load(r, group_name, s, r->count) ? s->values : NULL;
+}
+
 const double *record_summary(struct record_reader *r, const char *name) {
-    struct series *s = find(r, &r->summary, r->summaries, "summary", name, 1, RECORD_REAL);
-    return s && series_load(r, "summary", s, r->count) ? s->values : NULL;
+    return scalar(r, &r->summary, r->summaries, "summary", name);
+}
+
+int record_timing_count(struct record_reader *r) {
+    return r->timing_scalar.count;
+}
+
+bool record_timing_info(struct record_reader *r, int index, struct record_curve *out) {
+    return describe(r, &r->timing_scalar, "timing", index, out);
+}
+
+const double *record_timing_value(struct record_reader *r, const char *name) {
+    return scalar(r, &r->timing_scalar, r->timing_group, "timing", name);
+}
+
+int record_accuracy_count(struct record_reader *r) {
+    return r->accuracy.count;
+}
+
+bool record_accuracy_info(struct record_reader *r, int index, struct record_curve *out) {
+    return describe(r, &r->accuracy, "accuracy", index, out);
+}
+
+const double *record_accuracy(struct record_reader *r, const char *name) {
+    return scalar(r, &r->accuracy, r->accuracy_group, "accuracy", name);
 }
 
 static bool check_index(const struct record_reader *r, int64_t index) {

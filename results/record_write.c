@@ -20,8 +20,7 @@ bool record_has(const struct record *r, const char *key) {
     return tfind(key, &r->keys, compare_keys) != NULL;
 }
 
-/* Writes what a row holds of a dataset; `block` is its extent in the further dimensions, NULL where all of it. */
-static bool write_block(const struct record *r, const struct writer_dataset *d, int64_t row, const hsize_t *block,
+bool writer_write_block(const struct record *r, const struct writer_dataset *d, int64_t row, const hsize_t *block,
                         const void *data) {
     const hsize_t start[4] = {(hsize_t)row};
     hsize_t count[4] = {1};
@@ -39,13 +38,13 @@ static bool write_block(const struct record *r, const struct writer_dataset *d, 
 }
 
 static bool write_value(const struct record *r, const struct writer_dataset *d, int64_t row, const void *value) {
-    return write_block(r, d, row, NULL, value);
+    return writer_write_block(r, d, row, NULL, value);
 }
 
-static bool write_text(const struct record *r, const struct writer_dataset *d, int64_t row, const char *text) {
+bool writer_write_text(const struct record *r, const struct writer_dataset *d, int64_t row, const char *text) {
     char padded[RECORD_KEY_BYTES] = {0};
     memcpy(padded, text, strlen(text));
-    return write_block(r, d, row, NULL, padded);
+    return writer_write_block(r, d, row, NULL, padded);
 }
 
 /* A reason may be the message of anything: shortened between characters, not refused. */
@@ -53,13 +52,13 @@ static bool write_reason(const struct record *r, int64_t row, const char *reason
     char text[RECORD_REASON_BYTES + 1];
     size_t length = strlen(reason ? reason : "");
     if (length <= RECORD_REASON_BYTES)
-        return write_text(r, &r->own[OWN_REASON], row, reason ? reason : "");
+        return writer_write_text(r, &r->own[OWN_REASON], row, reason ? reason : "");
     length = RECORD_REASON_BYTES - 3;
     while (length > 0 && ((unsigned char)reason[length] & 0xC0) == 0x80)
         length--;
     memcpy(text, reason, length);
     memcpy(text + length, "...", 4);
-    return write_text(r, &r->own[OWN_REASON], row, text);
+    return writer_write_text(r, &r->own[OWN_REASON], row, text);
 }
 
 /* All datasets have the same number of rows at any time; they grow by blocks and are cut to the cases at the end. */
@@ -136,6 +135,11 @@ static bool acceptable(const struct record *r, const struct record_case *c) {
         return record_fail("%lld layers: the record has room for %lld", (long long)c->layers, (long long)r->layers);
     if ((c->panels || c->qr_spectrum) && (c->streams < 1 || c->streams > r->streams))
         return record_fail("%lld streams: the record has room for %lld", (long long)c->streams, (long long)r->streams);
+    if (c->timing && (r->subjects < 1 || c->timing->rounds < 1 || c->timing->rounds > r->rounds))
+        return record_fail("%lld rounds: the record has room for %lld", (long long)c->timing->rounds,
+                           (long long)r->rounds);
+    if (c->timing && (!c->timing->stop || strlen(c->timing->stop) > RECORD_TEXT_BYTES))
+        return record_fail("a timing that does not say why it stopped");
     if (!c->panels != !c->panel_log10_scale)
         return record_fail("panels and their scale belong together");
     if (r->column_count > 0 && !c->values)
@@ -153,12 +157,12 @@ static bool acceptable(const struct record *r, const struct record_case *c) {
 }
 
 static bool write_columns(const struct record *r, const struct record_case *c, int64_t row) {
-    bool good = write_value(r, &r->own[OWN_CASE], row, &row) && write_text(r, &r->own[OWN_KEY], row, c->key) &&
+    bool good = write_value(r, &r->own[OWN_CASE], row, &row) && writer_write_text(r, &r->own[OWN_KEY], row, c->key) &&
                 write_reason(r, row, c->reason) && write_value(r, &r->own[OWN_SECONDS], row, &c->seconds) &&
                 write_value(r, &r->own[OWN_LAYERS], row, &c->layers);
     for (int i = 0; good && i < r->column_count; i++) {
         const union record_value *v = &c->values[i];
-        good = r->columns[i].kind == KIND_TEXT  ? write_text(r, &r->columns[i], row, v->text)
+        good = r->columns[i].kind == KIND_TEXT  ? writer_write_text(r, &r->columns[i], row, v->text)
                : r->columns[i].kind == KIND_INT ? write_value(r, &r->columns[i], row, &v->i)
                                                 : write_value(r, &r->columns[i], row, &v->r);
     }
@@ -170,7 +174,7 @@ static bool write_curves(const struct record *r, const struct record_case *c, in
     memset(r->computed, 0, (size_t)r->curve_count);
     for (int i = 0; c->curves && i < r->curve_count; i++) {
         r->computed[i] = c->curves[i] != NULL;
-        if (c->curves[i] && layers > 0 && !write_block(r, &r->curves[i], row, &layers, c->curves[i]))
+        if (c->curves[i] && layers > 0 && !writer_write_block(r, &r->curves[i], row, &layers, c->curves[i]))
             return false;
     }
     return r->curve_count == 0 || write_value(r, &r->extra[CURVE_COMPUTED], row, r->computed);
@@ -190,14 +194,14 @@ static bool write_measurements(const struct record *r, const struct record_case 
         if (!write_value(r, &r->summaries[i], row, c->summaries ? &c->summaries[i] : &(double){NAN}))
             return false;
     if (panel_streams && !(write_value(r, &extra[PANEL_STREAMS], row, &panel_streams) &&
-                           write_block(r, &extra[PANEL_COMPOSITE], row, (hsize_t[]){RECORD_PANELS, n, n}, c->panels) &&
+                           writer_write_block(r, &extra[PANEL_COMPOSITE], row, (hsize_t[]){RECORD_PANELS, n, n}, c->panels) &&
                            write_value(r, &extra[PANEL_LOG10_SCALE], row, c->panel_log10_scale)))
         return false;
     if (spectrum_streams && layers > 0 &&
         !(write_value(r, &extra[SPECTRUM_STREAMS], row, &spectrum_streams) &&
-          write_block(r, &extra[SPECTRUM_QR], row, (hsize_t[]){layers, n}, c->qr_spectrum)))
+          writer_write_block(r, &extra[SPECTRUM_QR], row, (hsize_t[]){layers, n}, c->qr_spectrum)))
         return false;
-    return true;
+    return writer_write_timing(r, c, row);
 }
 
 static bool remember_key(struct record *r, const char *key) {

@@ -36,6 +36,16 @@ enum writer_extra {
     SPECTRUM_CASE,
     SPECTRUM_STREAMS,
     SPECTRUM_QR,
+    TIMING_CASE,
+    TIMING_ROUNDS,
+    TIMING_STOP,
+    TIMING_BATCH,
+    TIMING_SETS,
+    TIMING_SECONDS,
+    TIMING_ORDER,
+    TIMING_FLAGS,
+    TIMING_CLOCK,
+    ACCURACY_CASE,
     WRITER_EXTRAS
 };
 
@@ -45,12 +55,13 @@ struct record {
     int descriptor; /* under `file` */
     hid_t type_in_file[KINDS], type[KINDS];
     struct writer_dataset *dataset; /* all of them, in the order of the pointers below */
-    struct writer_dataset *own, *columns, *curves, *summaries, *extra;
-    int dataset_count, column_count, curve_count, summary_count;
+    struct writer_dataset *own, *columns, *curves, *summaries, *timings, *accuracies, *extra;
+    int dataset_count, column_count, curve_count, summary_count, timing_count, accuracy_count;
     char **column_name;      /* for messages */
     int8_t *computed;        /* a row of /curves/computed */
     int64_t layers, streams; /* largest of any case */
-    int64_t cases;           /* expected */
+    int64_t subjects, rounds;
+    int64_t cases; /* expected */
     int64_t rows, capacity;
     off_t reserve; /* bytes that appending a case can take at most */
     void *keys;    /* a tsearch tree */
@@ -62,6 +73,32 @@ bool writer_create_layout(struct record *r, const struct record_schema *);
 /* A text attribute of an object, with room for `least_bytes` >= 1. */
 bool writer_create_attribute(hid_t object, const char *name, const char *value, size_t least_bytes);
 size_t writer_text_bytes(enum writer_kind);
+
+/* A dimension: the scale in the dataset's own group, and its length (of `case`: any). */
+struct writer_axis {
+    const char *name;
+    hsize_t length;
+};
+extern const struct writer_axis writer_case_axis;
+/* A dataset [case, further axes], still without rows. The one called `case` is the scale of that dimension. */
+bool writer_create_dataset(const struct record *r, struct writer_dataset *d, hid_t group, const char *name,
+                           enum writer_kind kind, const char *unit, const char *long_name, int rank,
+                           const struct writer_axis *axes);
+bool writer_create_case_scale(const struct record *r, struct writer_dataset *d, hid_t group);
+/* A fixed scale that counts from `first`; one of names. */
+bool writer_create_scale(hid_t group, struct writer_axis axis, int64_t first, const char *long_name);
+bool writer_create_names(const struct record *r, hid_t group, const char *scale, const char *const *names, int count,
+                         const char *long_name);
+/* Writes what a row holds of a dataset; `block` is its extent in the further dimensions, NULL where all of it. */
+bool writer_write_block(const struct record *r, const struct writer_dataset *d, int64_t row, const hsize_t *block,
+                        const void *data);
+bool writer_write_text(const struct record *r, const struct writer_dataset *d, int64_t row, const char *text);
+
+/* record_timing.c: the groups /timing and /accuracy, and a row of them. */
+bool writer_create_timing(struct record *r, hid_t group, const struct record_schema *);
+bool writer_create_accuracy(struct record *r, hid_t group, const struct record_schema *);
+bool writer_write_timing(const struct record *r, const struct record_case *, int64_t row);
+
 /* Makes the file fit to be killed: a first block of rows, in place what otherwise comes into being with a first case,
  * and known how much room a case may need. */
 bool writer_prepare(struct record *r);

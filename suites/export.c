@@ -6,13 +6,13 @@
 #include "suites/commands.h"
 
 int export_command(int argc, char **argv) {
-    static const char usage[] = "export FILE.h5 [--what cases|curves] [--format csv|json] [--out FILE]";
+    static const char usage[] = "export FILE.h5 [--what cases|curves|samples] [--format csv|json] [--out FILE]";
     const char *what = "cases", *format = "csv", *out = "-";
     if (!take_option(&argc, argv, "--what", &what) || !take_option(&argc, argv, "--format", &format) ||
         !take_option(&argc, argv, "--out", &out) || !only_positional(argc, argv, 1, 1, usage))
         return EXIT_CANNOT;
-    if (strcmp(what, "cases") && strcmp(what, "curves"))
-        return cannot("--what %s: cases or curves", what);
+    if (strcmp(what, "cases") && strcmp(what, "curves") && strcmp(what, "samples"))
+        return cannot("--what %s: cases, curves or samples", what);
     if (strcmp(format, "csv") && strcmp(format, "json"))
         return cannot("--format %s: csv or json", format);
     struct stat from, to;

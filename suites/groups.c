@@ -18,8 +18,7 @@ static char *label_of(const char *key) {
     return label;
 }
 
-/* Parameters from the columns; a column that an older file lacks keeps its default. */
-static void params_of(struct record_reader *reader, int64_t index, struct params *p) {
+void groups_params(struct record_reader *reader, int64_t index, struct params *p) {
     params_defaults(p);
     for (int k = 0; k < params_count; k++) {
         const struct param *param = &params_table[k];
@@ -85,18 +84,19 @@ static bool add_case(struct group *group, int64_t index) {
 
 bool groups_read(struct record_reader *reader, struct groups *g, char *why, size_t why_size) {
     const char *const *keys = record_texts(reader, "key"), *const *status = record_texts(reader, "status");
+    const char *const *study = record_texts(reader, "study");
     int64_t count = record_count(reader), last = 0;
     *g = (struct groups){0};
     const int64_t *layers = record_ints(reader, "layers"), *depth = record_ints(reader, "depth");
-    if (!keys || !status || !layers || !depth)
-        return snprintf(why, why_size, "no column `key`, `status`, `layers` or `depth`"), false;
+    if (!keys || !status || !layers || !depth || !study)
+        return snprintf(why, why_size, "no column `key`, `status`, `layers`, `depth` or `study`"), false;
     for (int64_t i = 0; i < count; i++)
-        if (depth[i] != layers[i])
+        if (depth[i] != layers[i] && strcmp(study[i], "kernels"))
             return snprintf(why, why_size, "case %lld has depth %lld and %lld layers", (long long)i, (long long)depth[i],
                             (long long)layers[i]), false;
     for (int64_t i = 0; i < count; i++) {
-        if (strcmp(status[i], "done"))
-            continue;
+        if (strcmp(status[i], "done") || !strcmp(study[i], "kernels"))
+            continue; /* a kernel has no layers, and a table of its own */
         char *label = label_of(keys[i]);
         struct group *group = label ? find(g, label, last) : NULL;
         if (label && !group) {
@@ -105,7 +105,7 @@ bool groups_read(struct record_reader *reader, struct groups *g, char *why, size
                 g->group = grown;
                 group = &grown[g->count++];
                 *group = (struct group){.label = strdup(label)};
-                params_of(reader, i, &group->p);
+                groups_params(reader, i, &group->p);
             }
         }
         free(label);

@@ -22,6 +22,9 @@ struct groups {
 bool groups_read(struct record_reader *, struct groups *, char *why, size_t why_size);
 void groups_release(struct groups *);
 
+/* Parameters of a case from the columns; one that an older file lacks keeps its default. */
+void groups_params(struct record_reader *, int64_t index, struct params *);
+
 struct spread {
     double q10, median, q90;
 };

@@ -24,10 +24,15 @@ static void list_options(void) {
             snprintf(range, sizeof range, "%g..%g", p->least, p->most);
         else if (p->type == PARAM_INT)
             snprintf(range, sizeof range, "%.0f..%.0f%s", p->words ? 1.0 : p->least, p->most, p->words ? ", auto, keep" : "");
-        printf("  --%-13s default %-9s %s%s\n      %s\n", p->name, *p->standard ? p->standard : "none", range,
-               p->studies == 1u << STUDY_MAPS        ? "   [maps]"
-               : p->studies == 1u << STUDY_PROPAGATE ? "   [propagate]" : "",
-               p->help);
+        printf("  --%-13s default %-9s %s", p->name, *p->standard ? p->standard : "none", range);
+        for (int study = 0, named = 0; study < STUDIES && p->studies != (1u << STUDIES) - 1; study++)
+            if (p->studies >> study & 1) {
+                struct params one = {.study = study};
+                printf("%s%s", named++ ? ", " : "   [", params_word(&one, "study"));
+                if (!(p->studies >> (study + 1)))
+                    printf("]");
+            }
+        printf("\n      %s\n", p->help);
     }
 }
 
@@ -77,13 +82,13 @@ static double flops_per_second(void) {
 static int list_suite(const char *path, double rate) {
     struct suite s;
     char why[600];
-    double flops = 0;
+    double seconds = 0;
     if (!suite_read(&s, path, NULL, 0, why, sizeof why))
         return cannot("%s", why);
     for (int64_t k = 0; k < s.count; k++)
-        flops += study_flops(&s.cases[k]) + 4e-3 * rate; /* and some milliseconds a case for drawing, pipe and file */
+        seconds += study_flops(&s.cases[k]) / rate + study_seconds(&s.cases[k]);
     printf("  %-28s %7lld cases   about %.2g %s on this machine%s\n", path, (long long)s.count,
-           flops / rate < 90 ? flops / rate : flops / rate / 60, flops / rate < 90 ? "s" : "minutes",
+           seconds < 90 ? seconds : seconds / 60, seconds < 90 ? "s" : "minutes",
            s.repeated ? "   (repeated ones left out)" : "");
     suite_release(&s);
     return EXIT_GOOD;

@@ -8,23 +8,28 @@
 
 #define MAPS (1u << STUDY_MAPS)
 #define PROPAGATE (1u << STUDY_PROPAGATE)
+#define KERNELS (1u << STUDY_KERNELS)
 #define BOTH (MAPS | PROPAGATE)
+#define RUNS (PROPAGATE | KERNELS)
+#define ALL (BOTH | KERNELS)
 #define AT(field) offsetof(struct params, field)
 
 const struct param params_table[] = {
-    {"study", "", "propagate", PARAM_WORD, AT(study), 0, 0, "maps|propagate", BOTH,
-     "maps: the residual maps alone, no streams; propagate: the whole stack, forward and backward"},
+    {"study", "", "propagate", PARAM_WORD, AT(study), 0, 0, "maps|propagate|kernels", ALL,
+     "maps: the residual maps alone, no streams; propagate: the whole stack, forward and backward; kernels: one operation, timed"},
     {"block", "", "mhc", PARAM_WORD, AT(block), 0, 0, "resnet|hc|hc-static|mhc|identity", BOTH, "kind of residual connection"},
+    {"operation", "", "", PARAM_TEXT, AT(operation), 0, 0, NULL, KERNELS,
+     "what is timed: names (mhcbench list --operations), patterns like mhc.*, or all"},
     {"depth", "1", "60", PARAM_INT, AT(depth), 1, 65536, NULL, BOTH, "L, layers; a transformer block has two"},
-    {"streams", "1", "4", PARAM_INT, AT(streams), 1, 16, NULL, BOTH, "n; a resnet has 1"},
-    {"width", "1", "64", PARAM_INT, AT(width), 1, 1 << 20, NULL, PROPAGATE, "C, channels of one stream"},
-    {"tokens", "1", "64", PARAM_INT, AT(tokens), 1, 1e9, NULL, BOTH, "T; in maps, draws of the dynamic part"},
-    {"sequence", "1", "0", PARAM_INT, AT(sequence), 0, 1e9, NULL, PROPAGATE, "S, tokens of a sequence; 0: one sequence of T"},
-    {"t-max", "1", "20", PARAM_INT, AT(t_max), 1, 1e6, NULL, BOTH, "Sinkhorn iterations"},
-    {"convention", "", "paper", PARAM_WORD, AT(convention), 0, 0, "paper|v4", BOTH,
+    {"streams", "1", "4", PARAM_INT, AT(streams), 1, 16, NULL, ALL, "n; a resnet has 1"},
+    {"width", "1", "64", PARAM_INT, AT(width), 1, 1 << 20, NULL, RUNS, "C, channels of one stream"},
+    {"tokens", "1", "64", PARAM_INT, AT(tokens), 1, 1e9, NULL, ALL, "T; in maps, draws of the dynamic part"},
+    {"sequence", "1", "0", PARAM_INT, AT(sequence), 0, 1e9, NULL, RUNS, "S, tokens of a sequence; 0: one sequence of T"},
+    {"t-max", "1", "20", PARAM_INT, AT(t_max), 1, 1e6, NULL, ALL, "Sinkhorn iterations"},
+    {"convention", "", "paper", PARAM_WORD, AT(convention), 0, 0, "paper|v4", ALL,
      "paper: mHC Eq. 7-9; v4: DeepSeek-V4's arithmetic"},
-    {"rms-eps", "1", "1e-20", PARAM_REAL, AT(rms_eps), 0, 1, NULL, PROPAGATE, "added to every mean square"},
-    {"sinkhorn-eps", "1", "1e-06", PARAM_REAL, AT(sinkhorn_eps), 0, 1, NULL, BOTH, "of convention v4; paper has none"},
+    {"rms-eps", "1", "1e-20", PARAM_REAL, AT(rms_eps), 0, 1, NULL, RUNS, "added to every mean square"},
+    {"sinkhorn-eps", "1", "1e-06", PARAM_REAL, AT(sinkhorn_eps), 0, 1, NULL, ALL, "of convention v4; paper has none"},
     {"init", "", "latent", PARAM_WORD, AT(init), 0, 0, "latent|mixed|near-identity|gap|diagonal|pre-norm", BOTH,
      "ensemble of the static part; latent is spanned by d, s and w, the others are starts found in the field"},
     {"d", "1", "0", PARAM_REAL, AT(d), -1e6, 1e6, NULL, BOTH, "latent, mHC: logits = d I + s Z_shared + w Z_layer"},
@@ -35,10 +40,10 @@ const struct param params_table[] = {
     {"round", "", "none", PARAM_WORD, AT(rounding), 0, 0, "none|bf16|fp16", MAPS,
      "round coefficients to this format after every operation"},
     {"branch", "", "linear", PARAM_WORD, AT(branch), 0, 0, "linear|mlp|attention", PROPAGATE, "F"},
-    {"activation", "", "swiglu", PARAM_WORD, AT(activation), 0, 0, "gelu|swiglu", PROPAGATE, "of branch mlp"},
-    {"hidden", "1", "0", PARAM_INT, AT(hidden), 0, 1 << 20, NULL, PROPAGATE, "of branch mlp; 0: 4 C"},
-    {"heads", "1", "0", PARAM_INT, AT(heads), 0, 1 << 12, NULL, PROPAGATE, "of branch attention; 0: C / head_dim, at least 1"},
-    {"head-dim", "1", "64", PARAM_INT, AT(head_dim), 1, 1 << 12, NULL, PROPAGATE, "of branch attention"},
+    {"activation", "", "swiglu", PARAM_WORD, AT(activation), 0, 0, "gelu|swiglu", RUNS, "of branch mlp"},
+    {"hidden", "1", "0", PARAM_INT, AT(hidden), 0, 1 << 20, NULL, RUNS, "of branch mlp; 0: 4 C"},
+    {"heads", "1", "0", PARAM_INT, AT(heads), 0, 1 << 12, NULL, RUNS, "of branch attention; 0: C / head_dim, at least 1"},
+    {"head-dim", "1", "64", PARAM_INT, AT(head_dim), 1, 1 << 12, NULL, RUNS, "of branch attention"},
     {"branch-gain", "1", "1", PARAM_REAL, AT(branch_gain), 0, 1e6, NULL, PROPAGATE, "g: branch weights have std g / sqrt(fan_in)"},
     {"input", "", "", PARAM_TEXT, AT(input), 0, 0, NULL, PROPAGATE, "file whose bytes are the tokens; empty: gaussian tokens"},
     {"gradient", "", "random", PARAM_WORD, AT(gradient), 0, 0, "none|random", PROPAGATE, "output gradient; none: forward only"},
@@ -49,9 +54,13 @@ const struct param params_table[] = {
      "gain|spectrum|mixing|stream|logit|gradient", BOTH, "groups of curves, joined by +"},
     {"record", "", "curves", PARAM_WORD, AT(record), 0, 0, "curves|summary", BOTH,
      "curves with quantiles over tokens, or the largest token mean of each alone"},
-    {"backend", "", "cpu64", PARAM_TEXT, AT(backend), 0, 0, NULL, PROPAGATE, "cpu64, cpu32, cuda, emu, or the path of a library"},
-    {"type", "", "widest", PARAM_WORD, AT(type), 0, 0, "widest|f64|f32|bf16", PROPAGATE, "element type of the streams"},
-    {"seed", "", "1", PARAM_INT, AT(seed), 0, 9007199254740992.0, NULL, BOTH, "of every random number"},
+    {"backend", "", "cpu64", PARAM_TEXT, AT(backend), 0, 0, NULL, RUNS, "cpu64, cpu32, cuda, emu, or the path of a library"},
+    {"type", "", "widest", PARAM_WORD, AT(type), 0, 0, "widest|f64|f32|bf16", RUNS, "element type of the streams"},
+    {"cache", "", "cold", PARAM_WORD, AT(cache), 0, 0, "cold|hot", KERNELS,
+     "cold: calls rotate over more arrays than the last-level cache holds; hot: always the same arrays"},
+    {"rounds", "1", "300", PARAM_INT, AT(rounds), 1, 10000, NULL, KERNELS, "most samples of a case"},
+    {"budget", "s", "1", PARAM_REAL, AT(budget), 0.001, 3600, NULL, KERNELS, "most time in the rounds of a case"},
+    {"seed", "", "1", PARAM_INT, AT(seed), 0, 9007199254740992.0, NULL, ALL, "of every random number"},
 };
 const int params_count = sizeof params_table / sizeof *params_table;
 
@@ -168,7 +177,7 @@ bool params_set(struct params *p, const struct param *param, const char *text, c
 }
 
 void params_defaults(struct params *p) {
-    char why[8];
+    char why[400];
     memset(p, 0, sizeof *p);
     for (int k = 0; k < params_count; k++)
         params_set(p, &params_table[k], params_table[k].standard, why, sizeof why);
@@ -176,7 +185,8 @@ void params_defaults(struct params *p) {
 
 void params_text(const struct params *p, const struct param *param, char *text, size_t size) {
     const void *field = (const char *)p + param->offset;
-    int64_t integer = param->type == PARAM_TEXT || param->type == PARAM_REAL ? 0 : *(const int64_t *)field;
+    bool whole = param->type == PARAM_INT || param->type == PARAM_WORD || param->type == PARAM_FLAGS;
+    int64_t integer = whole ? *(const int64_t *)field : 0;
     text[0] = 0;
     switch (param->type) {
     case PARAM_INT:
@@ -219,8 +229,8 @@ void params_key(const struct params *p, char *key, size_t size) {
             continue;
         params_text(p, param, text, sizeof text);
         params_text(&standard, param, same, sizeof same);
-        /* The study and the block always, so that a key can be read without the defaults at hand. */
-        if ((k > 1 && !strcmp(text, same)) || used >= size)
+        /* The study and the block or the operation always, so that a key can be read without the defaults at hand. */
+        if ((k > 2 && !strcmp(text, same)) || used >= size)
             continue;
         used += (size_t)snprintf(key + used, size - used, "%s--%s %s", used ? " " : "", param->name, text);
     }
@@ -233,17 +243,21 @@ const char *params_word(const struct params *p, const char *name) {
 }
 
 bool params_check(const struct params *p, char *why, size_t why_size) {
-    if (p->block == BLOCK_RESNET && p->streams != 1)
+    if (p->study != STUDY_KERNELS && p->block == BLOCK_RESNET && p->streams != 1)
         return snprintf(why, why_size, "--block resnet needs --streams 1"), false;
     if (p->study == STUDY_MAPS && (p->block == BLOCK_RESNET || p->block == BLOCK_IDENTITY))
         return snprintf(why, why_size, "--study maps has nothing to measure in --block %s: its map is the identity",
                         params_word(p, "block")), false;
-    if (p->study == STUDY_PROPAGATE && p->sequence && p->tokens % p->sequence)
+    if (p->study == STUDY_KERNELS && !strncmp(p->operation, "resnet.", 7) && p->streams != 1)
+        return snprintf(why, why_size, "--operation %.40s needs --streams 1", p->operation), false;
+    if (p->study == STUDY_KERNELS && !p->operation[0])
+        return snprintf(why, why_size, "--study kernels needs --operation: names, patterns like mhc.*, or all"), false;
+    if (p->study != STUDY_MAPS && p->sequence && p->tokens % p->sequence)
         return snprintf(why, why_size, "--tokens %lld is not a multiple of --sequence %lld", (long long)p->tokens,
                         (long long)p->sequence), false;
     if (p->rounding != ROUND_NONE && p->convention != 0)
         return snprintf(why, why_size, "--round rounds the paper's arithmetic only: not with --convention v4"), false;
-    if (p->recompute > p->depth)
+    if (p->study == STUDY_PROPAGATE && p->recompute > p->depth)
         return snprintf(why, why_size, "--recompute %lld is more than --depth %lld", (long long)p->recompute,
                         (long long)p->depth), false;
     return true;

@@ -6,18 +6,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum study { STUDY_MAPS, STUDY_PROPAGATE, STUDIES };
+enum study { STUDY_MAPS, STUDY_PROPAGATE, STUDY_KERNELS, STUDIES };
 enum block { BLOCK_RESNET, BLOCK_HC, BLOCK_HC_STATIC, BLOCK_MHC, BLOCK_IDENTITY };
 enum branch { BRANCH_LINEAR, BRANCH_MLP, BRANCH_ATTENTION };
 enum init { INIT_LATENT, INIT_MIXED, INIT_NEAR_IDENTITY, INIT_GAP, INIT_DIAGONAL, INIT_PRE_NORM };
 enum rounding { ROUND_NONE, ROUND_BF16, ROUND_FP16 };
+enum cache { CACHE_COLD, CACHE_HOT };
 enum record_what { RECORD_CURVES, RECORD_SUMMARY };
 enum { RECOMPUTE_AUTO = -1, RECOMPUTE_KEEP = 0 };
 enum { PARAM_TEXT_SIZE = 200 };
 
 /* Fields are int64_t (integers and words), double or text, as the table says. */
 struct params {
-    int64_t study, block, depth, streams, width, tokens, sequence, t_max, convention;
+    int64_t study, block;
+    char operation[PARAM_TEXT_SIZE];
+    int64_t depth, streams, width, tokens, sequence, t_max, convention;
     double rms_eps, sinkhorn_eps;
     int64_t init;
     double d, s, w, alpha, phi;
@@ -26,7 +29,9 @@ struct params {
     char input[PARAM_TEXT_SIZE];
     int64_t gradient, recompute, weights, measure, record;
     char backend[PARAM_TEXT_SIZE];
-    int64_t type, seed;
+    int64_t type, cache, rounds;
+    double budget;
+    int64_t seed;
 };
 
 enum param_type { PARAM_INT, PARAM_REAL, PARAM_WORD, PARAM_FLAGS, PARAM_TEXT };

@@ -10,6 +10,8 @@
 #include "build_info.h"
 #include "results/record.h"
 #include "suites/commands.h"
+#include "suites/fits.h"
+#include "suites/kernels_study.h"
 #include "suites/provenance.h"
 #include "suites/study.h"
 #include "suites/suite.h"
@@ -78,8 +80,10 @@ static int check_cases(const struct suite *s, const struct options *o, struct wo
         bool good = study_estimate_request(w, &s->cases[k], &needed, &available, why, sizeof why);
         if (stopped)
             return EXIT_INTERRUPTED;
-        if (good && needed > 0.95 * available) {
-            snprintf(why, sizeof why, "needs %.3g GB of memory and %.3g GB are free", needed * 1e-9, available * 1e-9);
+        if (good && needed > MEMORY_SHARE * available) {
+            char fits[120];
+            fits_text(w, &s->cases[k], fits, sizeof fits);
+            snprintf(why, sizeof why, "needs %.3g GB of memory and %.3g GB are free%s", needed * 1e-9, available * 1e-9, fits);
             good = false;
         }
         if (good)
@@ -107,8 +111,10 @@ static bool runs_backward(int metric) {
 /* The groups of curves that some case of a suite records. */
 static unsigned recorded_groups(const struct suite *s) {
     unsigned groups = 0;
-    for (int64_t k = 0; k < s->count; k++)
-        groups |= s->cases[k].record == RECORD_CURVES ? (unsigned)s->cases[k].measure : 0;
+    for (int64_t k = 0; k < s->count; k++) {
+        bool curves_wanted = s->cases[k].study != STUDY_KERNELS && s->cases[k].record == RECORD_CURVES;
+        groups |= curves_wanted ? (unsigned)s->cases[k].measure : 0;
+    }
     return groups;
 }
 
@@ -145,6 +151,32 @@ static void describe(struct record_schema *schema, unsigned groups) {
                                      .summary_count = 2 * MHC_METRICS};
 }
 
+/* Its sizes, and what only the cases of some studies have. */
+static void size_up(struct record_schema *schema, const struct suite *s, const struct options *o) {
+    bool layers = false;
+    schema->cases = (s->count + o->shards - 1) / o->shards;
+    for (int64_t k = 0; k < s->count; k++) {
+        const struct params *p = &s->cases[k];
+        if (p->study == STUDY_KERNELS) {
+            schema->rounds = p->rounds > schema->rounds ? p->rounds : schema->rounds;
+            continue;
+        }
+        layers = true;
+        schema->layers = p->depth > schema->layers ? p->depth : schema->layers;
+        schema->streams = p->streams > schema->streams ? p->streams : schema->streams;
+    }
+    if (!layers)
+        schema->summary_count = 0;
+    if (schema->rounds > 0) {
+        schema->subjects = kernel_subject_name;
+        schema->subject_count = KERNEL_SUBJECTS;
+        schema->timings = kernel_timing_info;
+        schema->timing_count = KERNEL_TIMINGS;
+        schema->accuracies = kernel_error_info;
+        schema->accuracy_count = KERNEL_ERRORS;
+    }
+}
+
 static bool append(struct record *record, const struct params *p, const char *key, const struct study_result *r) {
     static char texts[64][PARAM_TEXT_SIZE];
     union record_value values[64];
@@ -167,10 +199,16 @@ static bool append(struct record *record, const struct params *p, const char *ke
     }
     for (int k = 0; k < curve_count; k++)
         pointers[k] = p->record == RECORD_CURVES ? r->curves.curve[curve_metric[k]][curve_statistic[k]] : NULL;
+    const struct kernel_result *kernel = r->kernel;
+    struct record_timing timing;
+    if (kernel && kernel->rounds)
+        timing = (struct record_timing){kernel->rounds, kernel->seconds, kernel->clock, kernel->order, kernel->flags,
+                                        kernel->batch, kernel->sets, kernel->stop};
     struct record_case one = {.key = key, .status = r->reason[0] ? RECORD_FAILED : RECORD_DONE, .reason = r->reason,
                               .seconds = r->seconds, .layers = r->L, .streams = r->n, .values = values, .curves = pointers,
                               .summaries = scalars, .panels = r->panels, .panel_log10_scale = r->panels ? r->panel_log10_scale : NULL,
-                              .qr_spectrum = r->qr_spectrum};
+                              .qr_spectrum = r->qr_spectrum, .timing = kernel && kernel->rounds ? &timing : NULL,
+                              .timings = kernel ? kernel->timing : NULL, .accuracies = kernel ? kernel->error : NULL};
     return record_append(record, &one);
 }
 
@@ -225,6 +263,8 @@ static bool run_cases(const struct suite *s, const struct options *o, struct wor
             t->done++;
             progress(o, t, start, result.seconds, key, result.reason);
         }
+        if (result.reason[0])
+            worker_stop(w); /* a device that failed once may fail everything after it */
         study_release(&result);
         if (!written)
             return cannot("%s", record_error()), false;
@@ -241,11 +281,7 @@ static int run_suite(const struct suite *s, const struct options *o, const char 
         code = EXIT_INTERRUPTED;
     if (code == EXIT_GOOD) {
         describe(&schema, recorded_groups(s));
-        schema.cases = (s->count + o->shards - 1) / o->shards;
-        for (int64_t k = 0; k < s->count; k++) {
-            schema.layers = s->cases[k].depth > schema.layers ? s->cases[k].depth : schema.layers;
-            schema.streams = s->cases[k].streams > schema.streams ? s->cases[k].streams : schema.streams;
-        }
+        size_up(&schema, s, o);
         schema.facts = provenance_facts(&schema.fact_count);
         schema.command = command;
         schema.suite = s->text;

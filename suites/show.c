@@ -8,6 +8,7 @@
 #include "results/record.h"
 #include "suites/commands.h"
 #include "suites/groups.h"
+#include "suites/show_kernels.h"
 
 static const char usage[] = "show FILE.h5 [--headline | --all]";
 enum { MOST_ROWS = 24, LABEL_SIZE = 200, CELL = 26, ENOUGH_SEEDS = 32 };
@@ -261,8 +262,10 @@ int show_command(int argc, char **argv) {
         record_close(reader);
         return EXIT_GOOD;
     }
-    printf("\nBelow: median [q10, q90] over seeds of token means. sum = max |sum| of rows (forward) or columns (backward), the paper's\n"
-           "words; abs = max sum of |entries|, the induced norm. overflow: NaN or Inf came out; rounding: below what float64 resolves.\n");
+    show_kernels(reader);
+    if (g.count > 0)
+        printf("\nBelow: median [q10, q90] over seeds of token means. sum = max |sum| of rows (forward) or columns (backward), the paper's\n"
+               "words; abs = max sum of |entries|, the induced norm. overflow: NaN or Inf came out; rounding: below what float64 resolves.\n");
     for (int64_t from = 0, to; from < g.count; from = to) {
         for (to = from + 1; to < g.count && alike(&g.group[from].p, &g.group[to].p); to++)
             ;

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "suites/backend.h"
+#include "suites/kernels_study.h"
 #include "suites/maps.h"
 #include "suites/propagate.h"
 
@@ -16,13 +17,17 @@ static double now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+static struct study_result nothing(const struct params *p) {
+    bool layers = p->study != STUDY_KERNELS;
+    return (struct study_result){.L = layers ? p->depth : 0, .n = layers ? p->streams : 0};
+}
+
 void study_run(const struct params *p, struct study_result *r) {
-    *r = (struct study_result){.L = p->depth, .n = p->streams};
+    static void (*const run[STUDIES])(const struct params *, struct study_result *) = {
+        [STUDY_MAPS] = maps_run, [STUDY_PROPAGATE] = propagate_run, [STUDY_KERNELS] = kernels_run};
+    *r = nothing(p);
     double start = now();
-    if (p->study == STUDY_MAPS)
-        maps_run(p, r);
-    else
-        propagate_run(p, r);
+    run[p->study](p, r);
     r->seconds = now() - start;
 }
 
@@ -30,12 +35,16 @@ void study_release(struct study_result *r) {
     mhc_curves_release(&r->curves);
     free(r->panels);
     free(r->qr_spectrum);
+    kernel_result_release(r->kernel);
+    r->kernel = NULL;
     r->panels = r->qr_spectrum = NULL;
 }
 
 bool study_estimate(const struct params *p, double *needed, double *available, char *why, size_t why_size) {
     if (p->study == STUDY_PROPAGATE)
         return propagate_estimate(p, needed, available, why, why_size);
+    if (p->study == STUDY_KERNELS)
+        return kernels_estimate(p, needed, available, why, why_size);
     struct backend cpu;
     if (!backend_open(&cpu, "cpu64", why, why_size))
         return false;
@@ -46,11 +55,18 @@ bool study_estimate(const struct params *p, double *needed, double *available, c
 }
 
 double study_flops(const struct params *p) {
+    if (p->study == STUDY_KERNELS)
+        return kernels_flops(p);
     int64_t tokens = p->study == STUDY_MAPS ? maps_token_count(p) : p->tokens;
     double maps = (double)p->depth * (double)(p->streams * p->streams) * (double)tokens;
     double products = (double)p->streams * 6 + (p->block == BLOCK_MHC ? 8 * (double)p->t_max : 0);
     double spectra = p->measure & (MHC_GROUP_SPECTRUM | MHC_GROUP_MIXING) ? 2000 * (double)p->streams : 0;
     return maps * (products + spectra) + (p->study == STUDY_PROPAGATE ? propagate_flops(p) : 0);
+}
+
+double study_seconds(const struct params *p) {
+    const double drawing_pipe_and_file = 4e-3, warm_up_and_arrays = 0.2;
+    return drawing_pipe_and_file + (p->study == STUDY_KERNELS ? p->budget + warm_up_and_arrays : 0);
 }
 
 static void put_optional(struct message *m, const double *values, int64_t count) {
@@ -82,12 +98,16 @@ void study_answer(struct message *request, struct message *reply) {
     put_optional(reply, r.panels, 6 * r.n * r.n);
     message_put(reply, r.panel_log10_scale, sizeof r.panel_log10_scale);
     put_optional(reply, r.qr_spectrum, r.L * r.n);
+    unsigned char kernel = r.kernel != NULL;
+    message_put(reply, &kernel, 1);
+    if (kernel)
+        kernel_result_put(reply, r.kernel);
     study_release(&r);
 }
 
 bool study_request(struct worker *w, const struct params *p, double seconds, struct study_result *r) {
     struct message request = {0}, reply = {0};
-    *r = (struct study_result){.L = p->depth, .n = p->streams};
+    *r = nothing(p);
     message_put_text(&request, "study");
     message_put(&request, p, sizeof *p);
     bool good = worker_call(w, &request, &reply, seconds, r->reason, sizeof r->reason);
@@ -101,6 +121,9 @@ bool study_request(struct worker *w, const struct params *p, double seconds, str
         r->panels = take_optional(&reply, 6 * r->n * r->n);
         message_take(&reply, r->panel_log10_scale, sizeof r->panel_log10_scale);
         r->qr_spectrum = take_optional(&reply, r->L * r->n);
+        unsigned char kernel = 0;
+        message_take(&reply, &kernel, 1);
+        r->kernel = kernel ? kernel_result_take(&reply) : NULL;
         if (reply.bad)
             snprintf(r->reason, sizeof r->reason, "the worker's answer is incomplete");
     }

@@ -13,6 +13,7 @@ struct study_result {
     struct mhc_curves curves;
     double *panels, panel_log10_scale[6]; /* [6][n][n], or NULL */
     double *qr_spectrum;           /* [L][n], or NULL */
+    struct kernel_result *kernel;  /* of study kernels, which has no layers; or NULL */
 };
 
 /* Computes a case in this process. */
@@ -22,8 +23,9 @@ void study_release(struct study_result *);
 /* Bytes a case needs and that are there; false: it cannot run at all, one line in `why`. */
 bool study_estimate(const struct params *, double *needed, double *available, char *why, size_t why_size);
 
-/* Floating-point operations of a case, roughly: what `list` makes its estimate of time from. */
+/* Floating-point operations of a case, roughly: what `list` makes its estimate of time from; and what it takes beside them. */
 double study_flops(const struct params *);
+double study_seconds(const struct params *);
 
 /* The same through a worker. */
 bool study_request(struct worker *, const struct params *, double seconds, struct study_result *);

@@ -1,11 +1,13 @@
 #include "suites/suite.h"
 
 #include <errno.h>
+#include <fnmatch.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "cpu_ref/library.h"
 #include "results/record.h"
 
 enum { MAX_WORDS = 256, MAX_AXES = 64, MAX_VALUES = 100000, KEY_SIZE = 2048 };
@@ -87,15 +89,36 @@ static bool add_range(struct reader *r, struct axis *axis, const char *text, siz
     }
 }
 
+/* Every operation of the reference whose name matches; without an answer by the reference nothing is timed. What others
+ * are measured against, kind `bench`, is timed for itself only where it is named. */
+static bool add_operations(struct reader *r, struct axis *axis, const char *text, size_t length) {
+    char pattern[128];
+    int64_t before = axis->count;
+    snprintf(pattern, sizeof pattern, "%.*s", (int)length, text);
+    for (const struct mhc_row *const *row = mhc_cpu64.rows; *row; row++) {
+        const char *name = (*row)->name;
+        bool matches = (!strcmp(pattern, "all") || !fnmatch(pattern, name, 0)) && strncmp(name, "bench.", 6);
+        if ((matches || !strcmp(pattern, name)) && !add_value(r, axis, name, strlen(name)))
+            return false;
+    }
+    if (axis->count == before)
+        return snprintf(r->why, r->why_size, "%s--operation %s: no such operation (mhcbench list --operations shows all)",
+                        r->place, pattern), false;
+    return true;
+}
+
 static bool read_axis(struct reader *r, struct axis *axis, const char *text) {
+    bool operation = !strcmp(axis->param->name, "operation");
     bool number = axis->param->type == PARAM_INT || axis->param->type == PARAM_REAL;
-    if (axis->param->type == PARAM_TEXT)
+    if (axis->param->type == PARAM_TEXT && !operation)
         return add_value(r, axis, text, strlen(text));
     for (const char *at = text; at;) {
         size_t length = strcspn(at, ",");
         if (!length)
             return snprintf(r->why, r->why_size, "%s--%s %s: an empty value", r->place, axis->param->name, text), false;
-        if (number && memchr(at, ':', length) ? !add_range(r, axis, at, length) : !add_value(r, axis, at, length))
+        if (operation                           ? !add_operations(r, axis, at, length)
+            : number && memchr(at, ':', length) ? !add_range(r, axis, at, length)
+                                                : !add_value(r, axis, at, length))
             return false;
         at = at[length] ? at + length + 1 : NULL;
     }
@@ -209,7 +232,8 @@ static bool expand(struct reader *r, const struct axis *axes, int count, bool as
     char why[400];
     bool several_blocks = false, streams_given = false;
     for (int a = 0; a < count; a++) {
-        several_blocks |= !strcmp(axes[a].param->name, "block") && axes[a].count > 1;
+        bool names_block = !strcmp(axes[a].param->name, "block") || !strcmp(axes[a].param->name, "operation");
+        several_blocks |= names_block && axes[a].count > 1;
         streams_given |= !strcmp(axes[a].param->name, "streams");
     }
     if (combinations(axes, count) > (double)MAX_CASES) {
@@ -226,7 +250,8 @@ static bool expand(struct reader *r, const struct axis *axes, int count, bool as
             r->standard = p;
             return true;
         }
-        if (p.block == BLOCK_RESNET && (several_blocks || !streams_given))
+        bool resnet = p.study == STUDY_KERNELS ? !strncmp(p.operation, "resnet.", 7) : p.block == BLOCK_RESNET;
+        if (resnet && (several_blocks || !streams_given))
             p.streams = 1; /* whatever the other blocks of the line have */
         for (int a = 0; a < count; a++)
             if (!(axes[a].param->studies >> p.study & 1)) {

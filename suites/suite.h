@@ -4,7 +4,7 @@
  *   --study maps --block hc,mhc --depth 8:512:x2 --seed 1:32:1
  *   --d 0,12 --s 0,6 --zip d,s                 pairs instead of the product
  *
- * A value is a list a,b,c whose items may be ranges low:high:step or low:high:xFACTOR. A line is the product of its lists, the last one
+ * A value is a list a,b,c whose items may be ranges low:high:step or low:high:xFACTOR, or patterns of operations. A line is the product of its lists, the last one
  * running fastest; a case that an earlier line made already is not made twice. */
 #ifndef SUITE_H
 #define SUITE_H

@@ -100,7 +100,7 @@ static inline void expect_refusal(const char *command, const char *part) {
     cr_expect(!out[0], "%s: prints although it failed:\n%s", command, out);
 }
 
-static bool exists(const char *path) {
+static inline bool exists(const char *path) {
     return !access(path, F_OK);
 }
 

@@ -14,7 +14,7 @@
 
 /* ---- The run ---------------------------------------------------------------------------------------------------- */
 
-enum { COLUMNS = 3, CURVES = 4, SUMMARIES = 2, STREAMS = 3, PANEL = 6 };
+enum { COLUMNS = 3, CURVES = 4, SUMMARIES = 2, STREAMS = 3, PANEL = 6, SUBJECTS = 2, ROUNDS = 5, TIMINGS = 2 };
 
 static const struct record_column columns[COLUMNS] = {
     {"width", "1", "channels of a stream", RECORD_INT},
@@ -26,6 +26,9 @@ static const struct record_curve curves[CURVES] = {{"zeta", "1", "the first by c
                                                    {"rare", "1", "seldom computed"},
                                                    {"never", "s", ""}};
 static const struct record_curve summaries[SUMMARIES] = {{"peak", "1", "largest value"}, {"area", "m", "nonsense"}};
+static const char *const subjects[SUBJECTS] = {"baseline", "subject"};
+static const struct record_curve timings[TIMINGS] = {{"median", "s", "of the samples"}, {"ratio", "1", ""}},
+                                 accuracies[] = {{"error", "1", "largest"}};
 static const struct record_fact facts[] = {{"host", "here"}, {"cpu", "µ-processor"}, {"empty", ""}};
 
 static inline struct record_schema schema_of(int64_t layers, const char *suite) {
@@ -42,7 +45,14 @@ static inline struct record_schema schema_of(int64_t layers, const char *suite) 
                                   3,
                                   "mhcbench test",
                                   "mhcbench run x.suite",
-                                  suite};
+                                  suite,
+                                  subjects,
+                                  SUBJECTS,
+                                  ROUNDS,
+                                  timings,
+                                  accuracies,
+                                  TIMINGS,
+                                  1};
 }
 
 struct example {
@@ -50,6 +60,10 @@ struct example {
     union record_value values[COLUMNS];
     double summaries[SUMMARIES], panels[PANEL * STREAMS * STREAMS], scale[PANEL];
     double *curve[CURVES], *spectrum;
+    double seconds[SUBJECTS * ROUNDS], clock[SUBJECTS * ROUNDS], timings[TIMINGS], accuracy;
+    int8_t order[SUBJECTS * ROUNDS], flags[SUBJECTS * ROUNDS];
+    int64_t batch[SUBJECTS], sets[SUBJECTS];
+    struct record_timing timing;
     struct record_case c;
 };
 
@@ -90,7 +104,21 @@ static inline void example_init(struct example *e, int64_t i, int64_t largest) {
     e->spectrum = malloc((size_t)(layers * n) * sizeof(double));
     for (int64_t l = 0; l < layers * n; l++)
         e->spectrum[l] = number(i, 20, l);
-    const bool failed = i % 11 == 10, matrices = i % 2 == 0;
+    const bool failed = i % 11 == 10, matrices = i % 2 == 0, timed = i % 4 != 3;
+    for (int k = 0; k < SUBJECTS * ROUNDS; k++) {
+        e->seconds[k] = number(i, 30, k);
+        e->clock[k] = number(i, 31, k);
+        e->order[k] = (int8_t)((i + k) % 2);
+        e->flags[k] = (int8_t)((i * 3 + k) % 4);
+    }
+    for (int s = 0; s < SUBJECTS; s++) {
+        e->batch[s] = 1 + i * s;
+        e->sets[s] = i + s;
+        e->timings[s] = number(i, 32, s);
+    }
+    e->accuracy = number(i, 33, 0);
+    e->timing =
+        (struct record_timing){1 + i % ROUNDS, e->seconds, e->clock, e->order, e->flags, e->batch, e->sets, "rounds"};
     e->c = (struct record_case){e->key,
                                 failed ? RECORD_FAILED : RECORD_DONE,
                                 failed ? "killed by signal 11" : "",
@@ -102,7 +130,10 @@ static inline void example_init(struct example *e, int64_t i, int64_t largest) {
                                 failed ? NULL : e->summaries,
                                 matrices ? e->panels : NULL,
                                 matrices ? e->scale : NULL,
-                                matrices ? e->spectrum : NULL};
+                                matrices ? e->spectrum : NULL,
+                                timed ? &e->timing : NULL,
+                                timed ? e->timings : NULL,
+                                timed ? &e->accuracy : NULL};
 }
 
 static inline void example_free(struct example *e) {
@@ -116,6 +147,28 @@ static inline bool append(struct record *r, int64_t i, int64_t layers) {
     example_init(&e, i, layers);
     const bool good = record_append(r, &e.c);
     example_free(&e);
+    return good;
+}
+
+/* Whether the samples and scalars of a row are those of the case. */
+static inline bool same_timing(struct record_reader *r, int64_t row, const struct record_case *c) {
+    struct record_timing got;
+    const struct record_timing *want = c->timing;
+    const double *error = record_accuracy(r, "error");
+    bool good = error && same(error[row], c->accuracies ? c->accuracies[0] : NAN);
+    for (int k = 0; k < TIMINGS && good; k++) {
+        const double *values = record_timing_value(r, timings[k].name);
+        good = values && same(values[row], c->timings ? c->timings[k] : NAN);
+    }
+    if (!want || !good)
+        return good && record_rounds(r, row) == 0 && !record_timing(r, row, &got);
+    good = record_timing(r, row, &got) && got.rounds == want->rounds && !strcmp(got.stop, want->stop);
+    for (int64_t k = 0; good && k < SUBJECTS * want->rounds; k++)
+        good = same(got.seconds[k], want->seconds[k]) && same(got.clock[k], want->clock[k]) &&
+               got.order[k] == want->order[k] && got.flags[k] == want->flags[k];
+    for (int s = 0; good && s < SUBJECTS; s++)
+        good = got.batch[s] == want->batch[s] && got.sets[s] == want->sets[s] &&
+               !strcmp(record_subject(r, s), subjects[s]);
     return good;
 }
 
@@ -162,6 +215,8 @@ static inline const char *difference(struct record_reader *r, int64_t row, int64
     if (!*what && (record_panels(r, row, n, panel, scale) != !!c->panels ||
                    record_spectrum(r, row, n, spectrum) != !!c->qr_spectrum))
         snprintf(what, sizeof what, "panels or spectrum: %s", record_error());
+    if (!*what && !same_timing(r, row, c))
+        snprintf(what, sizeof what, "timing or accuracy: %s", record_error());
     for (int k = 0; !*what && c->panels && k < PANEL * n * n; k++)
         if (!same(panel[k], c->panels[k]) || !same(scale[k % PANEL], c->panel_log10_scale[k % PANEL]))
             snprintf(what, sizeof what, "panel element %d: %g", k, panel[k]);

@@ -85,7 +85,7 @@ Test(command, bad_options) {
         {"$M show", "usage: mhcbench show"},
         {"$M show a b", "usage: mhcbench show"},
         {"$M show --bogus kept.h5", "unknown option --bogus"},
-        {"$M export kept.h5 --what bogus", "cases or curves"},
+        {"$M export kept.h5 --what bogus", "cases, curves or samples"},
         {"$M export kept.h5 --format xml", "csv or json"},
         {"$M export kept.h5 --out kept.h5", "is the file to be read"},
         {"$M export kept.h5 --out nosuch/x", "cannot write nosuch/x"},

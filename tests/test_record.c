@@ -80,23 +80,25 @@ Test(record, other_readers) {
     if (!system("command -v h5dump >/dev/null"))
         cr_expect(!system("h5dump a.h5 >dump && grep -q 'STRSIZE 1024' dump && grep -q DIMENSION_LIST dump"));
     FILE *f = fopen("read.py", "w");
-    fputs("import sys\n"
-          "try: import h5py\n"
-          "except ImportError: sys.exit(0)\n"
-          "f = h5py.File('a.h5', 'r')\n"
-          "c = f['curves/zeta']\n"
-          "assert [d.label for d in c.dims] == ['case', 'layer'], c.dims\n"
-          "assert c.dims[1][0][:].tolist() == list(range(1, 8)) and c.dims[0][0].shape == (40,)\n"
-          "assert f['cases/key'].asstr()[3] == '--case 3' and f['cases/width'][1] == 2**40 - 5\n"
-          "assert h5py.check_enum_dtype(f['cases/status'].dtype) == {'missing': 0, 'done': 1, 'failed': 2}\n"
-          "assert f['cases/status'][:].min() == 1 and len(set(d.shape[0] for d in f['cases'].values())) == 1\n"
-          "assert f.attrs['schema'].decode() == 'mhcbench/1.0' and f['cases/seconds'].attrs['units'] == b's'\n"
-          "try: import xarray, h5netcdf\n"
-          "except ImportError: sys.exit(0)\n"
-          "for g in ('cases', 'curves', 'summary', 'panels', 'spectra'):\n"
-          "    d = xarray.open_dataset('a.h5', group=g, engine='h5netcdf').load()\n"
-          "    assert d.sizes['case'] == 40 and 'phony' not in str(d.sizes), d\n",
-          f);
+    fputs(
+        "import sys\n"
+        "try: import h5py\n"
+        "except ImportError: sys.exit(0)\n"
+        "f = h5py.File('a.h5', 'r')\n"
+        "c = f['curves/zeta']\n"
+        "assert [d.label for d in c.dims] == ['case', 'layer'], c.dims\n"
+        "assert c.dims[1][0][:].tolist() == list(range(1, 8)) and c.dims[0][0].shape == (40,)\n"
+        "assert f['cases/key'].asstr()[3] == '--case 3' and f['cases/width'][1] == 2**40 - 5\n"
+        "assert h5py.check_enum_dtype(f['cases/status'].dtype) == {'missing': 0, 'done': 1, 'failed': 2}\n"
+        "assert f['cases/status'][:].min() == 1 and len(set(d.shape[0] for d in f['cases'].values())) == 1\n"
+        "assert f.attrs['schema'].decode() == 'mhcbench/1.1' and f['cases/seconds'].attrs['units'] == b's'\n"
+        "try: import xarray, h5netcdf\n"
+        "except ImportError: sys.exit(0)\n"
+        "assert [d.label for d in f['timing/seconds'].dims] == ['case', 'subject', 'round'], f['timing/seconds'].dims\n"
+        "for g in ('cases', 'curves', 'summary', 'panels', 'spectra', 'timing', 'accuracy'):\n"
+        "    d = xarray.open_dataset('a.h5', group=g, engine='h5netcdf').load()\n"
+        "    assert d.sizes['case'] == 40 and 'phony' not in str(d.sizes), d\n",
+        f);
     fclose(f);
     if (!system("python3 -c '' 2>/dev/null"))
         cr_expect(!system("python3 read.py"), "h5py or xarray does not read the record");
@@ -127,18 +129,24 @@ Test(record, resume) {
     memcpy(other_curve, curves, sizeof other_curve);
     other[1].type = RECORD_INT;
     other_curve[1].name = "fourth";
-    struct record_schema changed[6];
-    for (int i = 0; i < 6; i++)
+    struct record_schema changed[9];
+    for (int i = 0; i < 9; i++)
         changed[i] = schema;
+    const char *const other_subjects[SUBJECTS] = {"baseline", "another"};
     changed[0].suite = "another";
     changed[1].columns = other;
     changed[2].column_count--;
     changed[3].curves = other_curve;
     changed[4].layers++;
     changed[5].summary_count--;
-    const char *const want[6] = {"is of another suite",        "parameter 1 is gain", "3 parameters, not 2",
-                                 "curves/forward, not fourth", "room for 7 layers",   "2 datasets in summary, not 1"};
-    for (int i = 0; i < 6; i++) {
+    changed[6].subjects = other_subjects;
+    changed[7].rounds++;
+    changed[8].timing_count--;
+    const char *const want[9] = {
+        "is of another suite",        "parameter 1 is gain",     "3 parameters, not 2",
+        "curves/forward, not fourth", "room for 7 layers",       "2 datasets in summary, not 1",
+        "times other subjects",       "other numbers of rounds", "2 datasets in timing, not 1"};
+    for (int i = 0; i < 9; i++) {
         cr_expect(!record_create("a.h5", &changed[i], true, false), "change %d", i);
         expect_error(want[i]);
     }
@@ -262,31 +270,43 @@ Test(record, export) {
     const struct record_column one[] = {
         {"n", "1", "", RECORD_INT}, {"std", "1", "", RECORD_REAL}, {"note", "", "", RECORD_TEXT}};
     const struct record_curve curve[] = {{"gain", "1", ""}, {"loss", "1", ""}}, peak[] = {{"peak", "1", ""}};
-    const struct record_schema schema = {one, 3, curve, 2, peak, 1, 3, 0, 2, facts, 3, "p", "c", "line 1\nline 2\n"};
+    const struct record_curve median = {"median", "s", ""}, error = {"error", "1", ""};
+    const struct record_schema schema = {one,      3,        curve, 2,       peak,   1,   3,
+                                         0,        2,        facts, 3,       "p",    "c", "line 1\nline 2\n",
+                                         subjects, SUBJECTS, 2,     &median, &error, 1,   1};
     struct record *r = record_create("a.h5", &schema, false, false);
     cr_assert(r, "%s", record_error());
     const double gain[] = {0.1, NAN, -INFINITY}, inf = INFINITY;
     const union record_value plain[] = {{.i = -7}, {.r = 1e300}, {.text = "say \"a, b\""}};
     const union record_value odd[] = {{.i = INT64_MIN}, {.r = NAN}, {.text = "tab\tnew\nline \\ \xff é"}};
     const double *const first[] = {gain, NULL};
+    const double seconds[] = {0.5, 0.25, NAN, NAN}, clock[] = {NAN, 1, NAN, NAN}, middle = 0.375, off = 0.5;
+    const int64_t batch[] = {3, 0}, sets[] = {9, 0};
+    const struct record_timing samples = {
+        2, seconds, clock, (const int8_t[]){1, 0, 0, 0}, (const int8_t[]){0, 3, 0, 0}, batch, sets, "rounds"};
     const struct record_case a = {.key = "--n -7",
                                   .status = RECORD_DONE,
                                   .seconds = 0.5,
                                   .layers = 3,
                                   .values = plain,
                                   .curves = first,
-                                  .summaries = &inf};
+                                  .summaries = &inf,
+                                  .timing = &samples,
+                                  .timings = &middle,
+                                  .accuracies = &off};
     const struct record_case b = {
         .key = "--n 1,2", .status = RECORD_FAILED, .reason = "signal 9", .seconds = 2, .layers = 2, .values = odd};
     cr_assert(record_append(r, &a) && record_append(r, &b) && record_finish(r, true), "%s", record_error());
     struct record_reader *q = record_open("a.h5");
     cr_assert(q, "%s", record_error());
     cr_assert(record_export_csv(q, "cases", "cases.csv") && record_export_csv(q, "curves", "curves.csv") &&
-                  record_export_json(q, "cases", "cases.json") && record_export_json(q, "curves", "curves.json"),
+                  record_export_json(q, "cases", "cases.json") && record_export_json(q, "curves", "curves.json") &&
+                  record_export_csv(q, "samples", "samples.csv") && record_export_json(q, "samples", "samples.json"),
               "%s", record_error());
-    expect_text("cases.csv", "case,key,status,reason,seconds,layers,n,std,note,peak\n"
-                             "0,--n -7,done,,0.5,3,-7,1.0000000000000001e+300,\"say \"\"a, b\"\"\",\n"
-                             "1,\"--n 1,2\",failed,signal 9,2,2,-9223372036854775808,,\"tab\tnew\nline \\ \xff é\",\n");
+    expect_text("cases.csv",
+                "case,key,status,reason,seconds,layers,n,std,note,peak,timing_median,accuracy_error\n"
+                "0,--n -7,done,,0.5,3,-7,1.0000000000000001e+300,\"say \"\"a, b\"\"\",,0.375,0.5\n"
+                "1,\"--n 1,2\",failed,signal 9,2,2,-9223372036854775808,,\"tab\tnew\nline \\ \xff é\",,,\n");
     expect_text("curves.csv", "case,key,layer,gain,loss\n"
                               "0,--n -7,1,0.10000000000000001,\n"
                               "0,--n -7,2,,\n"
@@ -294,22 +314,31 @@ Test(record, export) {
     expect_text(
         "cases.json",
         "[\n{\"case\":0,\"key\":\"--n -7\",\"status\":\"done\",\"reason\":\"\",\"seconds\":0.5,\"layers\":3,\"n\":-7,"
-        "\"std\":1.0000000000000001e+300,\"note\":\"say \\\"a, b\\\"\",\"peak\":\"Infinity\"},\n"
+        "\"std\":1.0000000000000001e+300,\"note\":\"say \\\"a, b\\\"\",\"peak\":\"Infinity\",\"timing_median\":0.375,"
+        "\"accuracy_error\":0.5},\n"
         "{\"case\":1,\"key\":\"--n 1,2\",\"status\":\"failed\",\"reason\":\"signal 9\",\"seconds\":2,\"layers\":2,"
         "\"n\":-9223372036854775808,\"std\":null,\"note\":\"tab\\u0009new\\u000aline \\\\ \\ufffd "
-        "é\",\"peak\":null}\n]\n");
+        "é\",\"peak\":null,\"timing_median\":null,\"accuracy_error\":null}\n]\n");
     expect_text("curves.json",
                 "[\n{\"case\":0,\"key\":\"--n -7\",\"layer\":1,\"gain\":0.10000000000000001,\"loss\":null},\n"
                 "{\"case\":0,\"key\":\"--n -7\",\"layer\":2,\"gain\":null,\"loss\":null},\n"
                 "{\"case\":0,\"key\":\"--n -7\",\"layer\":3,\"gain\":\"-Infinity\",\"loss\":null}\n]\n");
+    expect_text("samples.csv", "case,key,subject,round,seconds,order,flags,clock,batch,sets\n"
+                               "0,--n -7,baseline,1,0.5,1,0,,3,9\n"
+                               "0,--n -7,baseline,2,0.25,0,3,1,3,9\n");
+    expect_text("samples.json",
+                "[\n{\"case\":0,\"key\":\"--n -7\",\"subject\":\"baseline\",\"round\":1,\"seconds\":0.5,\"order\":1,"
+                "\"flags\":0,\"clock\":null,\"batch\":3,\"sets\":9},\n"
+                "{\"case\":0,\"key\":\"--n -7\",\"subject\":\"baseline\",\"round\":2,\"seconds\":0.25,\"order\":0,"
+                "\"flags\":3,\"clock\":1,\"batch\":3,\"sets\":9}\n]\n");
     size_t size;
     char *csv = slurp("cases.csv", &size);
-    cr_expect(!strncmp(csv, "# schema: mhcbench/1.0\n# status: complete\n", 42) &&
+    cr_expect(!strncmp(csv, "# schema: mhcbench/1.1\n# status: complete\n", 42) &&
                   strstr(csv, "\n# suite: line 1\n#   line 2\n# host: here\n"),
               "provenance is\n%s", csv);
     free(csv);
     cr_expect(!record_export_csv(q, "layers", "x.csv"));
-    expect_error("export: layers: neither cases nor curves");
+    expect_error("export: layers: not cases, curves or samples");
     cr_expect(!record_export_csv(q, "cases", "nowhere/x.csv"));
     expect_error("cannot write nowhere/x.csv: No such file or directory");
     if (exists("/dev/full")) {

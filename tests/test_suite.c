@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cpu_ref/library.h"
 #include "cpu_ref/philox.h"
 #include "suites/ensemble.h"
 #include "suites/stack.h"
@@ -66,6 +67,10 @@ Test(parser, lists_and_ranges) {
     expect_cases("--measure gain+logit,mixing+gain", "measure", NULL, "gain+logit, gain+mixing");
     expect_cases("--input a=b,c", "input", NULL, "a=b,c");
     expect_cases("--block resnet,hc", "block", "streams", "resnet 1, hc 4");
+    expect_cases("--study kernels --operation stack.*,mhc.pre,mhc.p?e", "operation", NULL,
+                 "stack.entry, stack.entry_backward, stack.exit, stack.exit_backward, mhc.pre");
+    expect_cases("--study kernels --operation mhc.pre,resnet.pre", "operation", "streams", "mhc.pre 4, resnet.pre 1");
+    expect_cases("--study kernels --operation resnet.p*e --tokens 1,2", "operation", "tokens", "resnet.pre 1, resnet.pre 2");
 }
 
 Test(parser, products_pairs_and_repeats) {
@@ -112,6 +117,17 @@ static void expect_refused(const char *text, const char *reason) {
     cr_expect(strstr(why, reason), "%s: said `%s`, wanted `%s`", text, why, reason);
     if (good)
         suite_release(&s);
+}
+
+/* `all` is every operation of the reference, but for what others are measured against. */
+Test(parser, all_operations) {
+    struct suite s = read_line("--study kernels --operation all");
+    int64_t want = 0;
+    for (const struct mhc_row *const *row = mhc_cpu64.rows; *row; row++)
+        if (strncmp((*row)->name, "bench.", 6))
+            cr_expect(want < s.count && !strcmp(s.cases[want++].operation, (*row)->name), "%s is missing", (*row)->name);
+    cr_expect(s.count == want && want > 30, "%lld operations", (long long)s.count);
+    suite_release(&s);
 }
 
 Test(parser, refusals) {
@@ -185,10 +201,15 @@ static void draw_value(const struct param *param, uint32_t number, uint64_t draw
     int words = 1;
     for (const char *c = param->words; c && *c; c++)
         words += *c == '|';
-    if (param->type == PARAM_TEXT)
+    if (!strcmp(param->name, "operation")) {
+        uint64_t rows = 0;
+        while (mhc_cpu64.rows[rows])
+            rows++;
+        snprintf(text, size, "%s", mhc_cpu64.rows[bits % rows]->name);
+    } else if (param->type == PARAM_TEXT)
         snprintf(text, size, "path/%llx=,.h5", (unsigned long long)bits);
     else if (param->type == PARAM_REAL)
-        snprintf(text, size, "%.17g", bits % 4 ? value : ldexp(value, -(int)(bits % 900)));
+        snprintf(text, size, "%.17g", fmax(param->least, bits % 4 ? value : ldexp(value, -(int)(bits % 900))));
     else if (param->type == PARAM_INT && param->words)
         snprintf(text, size, "%s", bits % 3 ? bits % 3 == 1 ? "auto" : "keep" : "1");
     else if (param->type == PARAM_INT)
@@ -214,7 +235,7 @@ Test(parser, a_key_makes_its_case_again) {
             draw_value(&params_table[k], (uint32_t)k, draw, text, sizeof text);
             cr_assert(params_set(&p, &params_table[k], text, why, sizeof why), "%s", why);
         }
-        if (p.block == BLOCK_RESNET)
+        if (p.study == STUDY_KERNELS ? !strncmp(p.operation, "resnet.", 7) : p.block == BLOCK_RESNET)
             p.streams = 1;
         p.sequence = draw % 2 ? 0 : p.tokens;
         struct params standard, want = p;

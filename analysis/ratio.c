@@ -1,0 +1,68 @@
+/* Statistics of time samples. */
+#include "analysis/ratio.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "analysis/analysis.h"
+#include "cpu_ref/philox.h"
+
+int64_t mhc_median_rank(int64_t count) {
+    /* log of P(Binomial = k); a sum of logs, because 2^-count leaves the range of doubles */
+    double log_term = -(double)count * M_LN2, below = 0;
+    int64_t rank = 0;
+    for (; rank < count; rank++) {
+        below += exp(log_term);
+        if (below > 0.025)
+            break;
+        log_term += log((double)(count - rank) / (double)(rank + 1));
+    }
+    return rank;
+}
+
+static int ascending(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+struct mhc_interval mhc_median_interval(double *values, int64_t count) {
+    for (int64_t k = 0; k < count; k++)
+        if (isnan(values[k]))
+            return (struct mhc_interval){NAN, NAN, NAN};
+    qsort(values, (size_t)count, sizeof *values, ascending);
+    int64_t rank = mhc_median_rank(count);
+    double middle = (values[(count - 1) / 2] + values[count / 2]) / 2;
+    if (rank == 0)
+        return (struct mhc_interval){middle, -INFINITY, INFINITY};
+    return (struct mhc_interval){middle, values[rank - 1], values[count - rank]};
+}
+
+void mhc_log_ratios(const double *subject, const double *baseline, int64_t count, double *out) {
+    for (int64_t k = 0; k < count; k++)
+        out[k] = log(subject[k] / baseline[k]);
+}
+
+static struct mhc_interval exponential(struct mhc_interval x) {
+    return (struct mhc_interval){exp(x.median), exp(x.low), exp(x.high)};
+}
+
+struct mhc_interval mhc_ratio_interval(const double *subject, const double *baseline, int64_t count, double *work) {
+    mhc_log_ratios(subject, baseline, count, work);
+    return exponential(mhc_median_interval(work, count));
+}
+
+struct mhc_interval mhc_ratio_bootstrap(const double *subject, const double *baseline, int64_t count, double *work) {
+    enum { SEED = 20251224, WHAT = 1 };
+    double *ratios = work, *resample = work + count, *medians = resample + count;
+    mhc_log_ratios(subject, baseline, count, ratios);
+    for (int b = 0; b < MHC_RESAMPLES; b++) {
+        for (int64_t k = 0; k < count; k++)
+            resample[k] = ratios[mhc_bits(SEED, WHAT, (uint32_t)b, (uint64_t)k) % (uint64_t)count];
+        medians[b] = mhc_quantile(resample, count, 0.5);
+    }
+    struct mhc_interval x;
+    x.low = mhc_quantile(medians, MHC_RESAMPLES, 0.025);
+    x.high = mhc_quantile(medians, MHC_RESAMPLES, 0.975);
+    x.median = mhc_quantile(ratios, count, 0.5);
+    return exponential(x);
+}

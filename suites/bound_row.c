@@ -1,0 +1,107 @@
+#include "suites/bound_row.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { ALIGNMENT = 256 };
+
+static int64_t aligned(int64_t bytes) {
+    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+static int64_t argument_bytes(const struct mhc_arg *arg, const struct mhc_case *c) {
+    return mhc_elements(c, arg) * mhc_type_bytes(mhc_arg_type(c, arg));
+}
+
+int64_t bound_row_bytes(const struct mhc_row *row, const struct mhc_case *c, int64_t save_bytes) {
+    int64_t bytes = aligned(save_bytes);
+    for (const struct mhc_arg *arg = row->args; arg->name; arg++)
+        bytes += aligned(argument_bytes(arg, c));
+    return bytes;
+}
+
+static bool copy_out(const struct backend *b, void *to, const void *from, int64_t bytes) {
+    if (b->library->memory)
+        return !b->library->memory->to_host(b->context, to, from, bytes);
+    memcpy(to, from, (size_t)bytes);
+    return true;
+}
+
+/* Of an input whose values do not matter: 0, +-1/16, ... in any type, nothing that a device could compress away. */
+static bool fill_pattern(const struct bound_row *b, const struct mhc_arg *arg, void *to) {
+    int64_t count = mhc_elements(&b->c, arg);
+    struct backend host = {.library = &(struct mhc_library){0}};
+    double *values = malloc((size_t)(count + 1) * sizeof *values);
+    for (int64_t k = 0; k < count && values; k++)
+        values[k] = (double)((k * 2654435761u >> 7) % 33 - 16) / 16;
+    bool good = values && backend_upload(&host, to, values, count, mhc_arg_type(&b->c, arg));
+    free(values);
+    return good;
+}
+
+/* One set as bytes on the host. */
+static const char *make_set(const struct bound_row *b, const struct array *arrays, int count, const void *save,
+                            char *set) {
+    bool good = true;
+    memset(set, 0xFF, (size_t)b->set_bytes); /* NaN in every type */
+    for (int a = 0; b->row->args[a].name && good; a++) {
+        const struct mhc_arg *arg = &b->row->args[a];
+        int k = 0;
+        while (k < count && strcmp(arrays[k].name, arg->name))
+            k++;
+        if (arg->direction == MHC_IN)
+            good = k < count ? copy_out(b->backend, set + b->offset[a], arrays[k].pointer, argument_bytes(arg, &b->c))
+                             : fill_pattern(b, arg, set + b->offset[a]);
+    }
+    if (good && b->save_bytes > 0)
+        good = copy_out(b->backend, set + b->save_offset, save, b->save_bytes);
+    return good ? NULL : "an array cannot be copied";
+}
+
+static const char *fill(struct bound_row *b, const char *set) {
+    bool good = true;
+    if (!b->backend->library->memory) {
+#pragma omp parallel for schedule(static)
+        for (int64_t s = 0; s < b->sets; s++)
+            memcpy(b->slab + s * b->set_bytes, set, (size_t)b->set_bytes);
+        return NULL;
+    }
+    for (int64_t s = 0; s < b->sets && good; s++)
+        good =
+            !b->backend->library->memory->to_device(b->backend->context, b->slab + s * b->set_bytes, set, b->set_bytes);
+    return good ? NULL : "an array cannot be copied to the device";
+}
+
+const char *bound_row_open(struct bound_row *b, const struct backend *backend, const struct mhc_row *row,
+                           const struct mhc_case *c, int64_t sets, const struct array *arrays, int count,
+                           const void *save, int64_t save_bytes) {
+    *b = (struct bound_row){.backend = backend, .row = row, .c = *c, .sets = sets, .save_bytes = save_bytes};
+    for (int a = 0; row->args[a].name; a++)
+        b->offset[a + 1] = b->save_offset = b->offset[a] + aligned(argument_bytes(&row->args[a], c));
+    b->set_bytes = bound_row_bytes(row, c, save_bytes);
+    char *set = malloc((size_t)b->set_bytes);
+    b->slab = backend_allocate(backend, sets * b->set_bytes);
+    b->work = backend_allocate(backend, row_work_bytes(row, c));
+    const char *why = set && b->slab && b->work ? make_set(b, arrays, count, save, set) : "out of memory";
+    why = why ? why : fill(b, set);
+    free(set);
+    return why;
+}
+
+void bound_row_close(struct bound_row *b) {
+    if (b->backend) {
+        backend_release(b->backend, b->slab);
+        backend_release(b->backend, b->work);
+    }
+    *b = (struct bound_row){0};
+}
+
+const char *bound_row_run(void *user, int64_t set) {
+    struct bound_row *b = user;
+    void *argument[MHC_MAX_ARGS] = {0};
+    for (int a = 0; b->row->args[a].name; a++)
+        argument[a] = bound_row_argument(b, set, a);
+    void *save = b->slab + set * b->set_bytes + b->save_offset;
+    return b->row->run(b->backend->context, b->backend->queue, &b->c, argument, save, b->work) ? "the device failed"
+                                                                                               : NULL;
+}

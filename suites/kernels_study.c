@@ -1,0 +1,305 @@
+#include "suites/kernels_study.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analysis/ratio.h"
+#include "suites/canary.h"
+#include "suites/kernel_case.h"
+#include "suites/timing.h"
+
+const char *const kernel_subject_name[KERNEL_SUBJECTS] = {"copy", "operation", "gemm"};
+
+const struct record_curve kernel_timing_info[KERNEL_TIMINGS] = {
+    [KERNEL_MEDIAN] = {"median", "s", "median time of one call of the operation"},
+    [KERNEL_LOW] = {"low", "s", "lower end of the 95 % interval of the median, by order statistics"},
+    [KERNEL_HIGH] = {"high", "s", "upper end of that interval"},
+    [KERNEL_RATIO] = {"ratio", "1", "median of the ratio to the copy of the same round"},
+    [KERNEL_RATIO_LOW] = {"ratio_low", "1", "lower end of its 95 % interval, by bootstrap"},
+    [KERNEL_RATIO_HIGH] = {"ratio_high", "1", "upper end of that interval"},
+    [KERNEL_BYTES] = {"bytes", "byte", "bytes that must move once, by the operation's own model"},
+    [KERNEL_FLOPS] = {"flops", "1", "floating-point operations, by the operation's own model"},
+    [KERNEL_BANDWIDTH] = {"bandwidth", "byte/s", "bytes over the median time"},
+    [KERNEL_FLOP_RATE] = {"flop_rate", "1/s", "operations over the median time"},
+    [KERNEL_COPY_SHARE] = {"copy_share", "1", "bandwidth as a share of the copy's in the same rounds"},
+    [KERNEL_GEMM_SHARE] = {"gemm_share", "1", "rate of operations as a share of the GEMM's in the same rounds"},
+    [KERNEL_PREEMPTED] = {"preempted", "1",
+                          "share of the operation's samples that lost a CPU on the way; NaN: unknown"},
+    [KERNEL_THROTTLED] = {"throttled", "1", "share of the operation's samples at a low clock; NaN: unknown"},
+};
+
+const struct record_curve kernel_error_info[KERNEL_ERRORS] = {
+    [KERNEL_ERROR] = {"error", "1", "largest difference to cpu64, as a share of the array's largest element"},
+    [KERNEL_TOLERANCE] = {"tolerance", "1", "what the operation allows itself of that"},
+    [KERNEL_ERROR_SHARE] = {"error_over_tolerance", "1", "error over tolerance; above 1 the case has failed"},
+};
+
+/* From this many operations a byte on, a GEMM says more about what is attainable than a copy. */
+#define GEMM_INTENSITY 8
+
+/* A backend stays open from case to case: starting a device takes longer than a case. */
+static const char *use_backend(const char *name, const struct backend **backend) {
+    static struct backend open;
+    static char open_name[PARAM_TEXT_SIZE], why[256];
+    *backend = &open;
+    if (open.library && !strcmp(open_name, name))
+        return NULL;
+    if (open.library)
+        backend_close(&open);
+    snprintf(open_name, sizeof open_name, "%s", name);
+    return backend_open(&open, name, why, sizeof why) ? NULL : why;
+}
+
+/* The group of a case: the copy, the operation, the GEMM; a canary that the backend lacks is not bound. */
+struct group {
+    struct bound_row row[KERNEL_SUBJECTS];
+    double bytes, flops;
+};
+
+static double row_bytes(const struct mhc_row *row, const struct mhc_case *c) {
+    if (row->traffic)
+        return row->traffic(c);
+    double bytes = 0;
+    for (const struct mhc_arg *arg = row->args; arg->name; arg++)
+        bytes += (double)(mhc_elements(c, arg) * mhc_type_bytes(mhc_arg_type(c, arg)));
+    return bytes;
+}
+
+static int64_t sets_of(const struct params *p, const struct backend *b, int64_t set_bytes) {
+    return p->cache == CACHE_HOT ? 1 : timing_sets(set_bytes, timing_cache_bytes(b), backend_available(b) / 4);
+}
+
+static const char *bind_canary(struct bound_row *bound, const struct params *p, const struct backend *b,
+                               const char *operation, const struct mhc_case *c) {
+    const struct mhc_row *row = canary_row(b, operation, c);
+    return row ? bound_row_open(bound, b, row, c, sets_of(p, b, bound_row_bytes(row, c, 0)), NULL, 0, NULL, 0) : NULL;
+}
+
+static const char *bind_group(struct group *g, const struct params *p, const struct kernel_case *k) {
+    const struct mhc_row *row = kernel_case_row(k);
+    int64_t set_bytes = bound_row_bytes(row, &k->c, k->save_bytes);
+    g->bytes = row_bytes(row, &k->c);
+    g->flops = row->flops ? row->flops(&k->c) : 0;
+    struct mhc_case copy = canary_copy_case(&k->c, g->bytes), gemm = canary_gemm_case(&k->c, g->flops);
+    const char *why = bound_row_open(&g->row[KERNEL_OPERATION], k->backend, row, &k->c,
+                                     sets_of(p, k->backend, set_bytes), k->array, k->arrays, k->save, k->save_bytes);
+    why = why ? why : bind_canary(&g->row[KERNEL_COPY], p, k->backend, "copy", &copy);
+    if (!why && g->flops >= GEMM_INTENSITY * g->bytes)
+        why = bind_canary(&g->row[KERNEL_GEMM], p, k->backend, "gemm", &gemm);
+    return why;
+}
+
+/* One call on a set, finished, and its outputs against the reference. */
+static const char *check(struct group *g, const struct kernel_case *k, int64_t set, double error[KERNEL_ERRORS]) {
+    struct kernel_accuracy a = {NAN, NAN};
+    const struct backend *b = k->backend;
+    const char *why = bound_row_run(&g->row[KERNEL_OPERATION], set);
+    if (!why && b->library->queues && b->library->queues->synchronize(b->context, b->queue))
+        why = "the device failed";
+    why = why ? why : kernel_case_check(k, &g->row[KERNEL_OPERATION], set, &a);
+    error[KERNEL_ERROR] = a.error;
+    error[KERNEL_TOLERANCE] = a.tolerance;
+    error[KERNEL_ERROR_SHARE] = a.error / a.tolerance;
+    return why;
+}
+
+/* Brings the samples of the group's members to their places among all subjects; the others are NaN. */
+static bool keep_samples(struct kernel_result *out, const struct timing *t, const struct group *g, const int *subject) {
+    size_t count = (size_t)(KERNEL_SUBJECTS * t->rounds);
+    out->seconds = malloc(count * sizeof *out->seconds);
+    out->clock = malloc(count * sizeof *out->clock);
+    out->order = calloc(count, 1);
+    out->flags = calloc(count, 1);
+    if (!out->seconds || !out->clock || !out->order || !out->flags)
+        return false;
+    out->rounds = t->rounds;
+    for (size_t k = 0; k < count; k++)
+        out->seconds[k] = out->clock[k] = NAN;
+    for (int s = 0; s < t->subjects; s++) {
+        int64_t to = subject[s] * t->rounds, from = s * t->room;
+        memcpy(out->seconds + to, t->seconds + from, (size_t)t->rounds * sizeof(double));
+        memcpy(out->clock + to, t->clock + from, (size_t)t->rounds * sizeof(double));
+        memcpy(out->order + to, t->order + from, (size_t)t->rounds);
+        memcpy(out->flags + to, t->flags + from, (size_t)t->rounds);
+        out->batch[subject[s]] = t->batch[s];
+        out->sets[subject[s]] = g->row[subject[s]].sets;
+    }
+    snprintf(out->stop, sizeof out->stop, "%s", timing_stop_name[t->stop]);
+    return true;
+}
+
+static double share_flagged(const struct kernel_result *r, int flag) {
+    double flagged = 0;
+    for (int64_t k = 0; k < r->rounds; k++)
+        flagged += (r->flags[KERNEL_OPERATION * r->rounds + k] & flag) != 0;
+    return flagged / (double)r->rounds;
+}
+
+/* The operation's rate as a share of a canary's, given what each does a call. */
+static double share_of(const struct kernel_result *r, enum kernel_subject canary, double own, double its,
+                       double *work) {
+    if (!r->batch[canary])
+        return NAN;
+    const double *operation = r->seconds + KERNEL_OPERATION * r->rounds;
+    return own / its / mhc_ratio_interval(operation, r->seconds + canary * r->rounds, r->rounds, work).median;
+}
+
+static bool summarise(struct kernel_result *r, const struct group *g, bool switches_known) {
+    double *work = malloc((2 * (size_t)r->rounds + MHC_RESAMPLES) * sizeof *work), *v = r->timing;
+    if (!work)
+        return false;
+    const double *operation = r->seconds + KERNEL_OPERATION * r->rounds;
+    memcpy(work, operation, (size_t)r->rounds * sizeof *work);
+    struct mhc_interval time = mhc_median_interval(work, r->rounds), ratio = {NAN, NAN, NAN};
+    if (r->batch[KERNEL_COPY])
+        ratio = mhc_ratio_bootstrap(operation, r->seconds + KERNEL_COPY * r->rounds, r->rounds, work);
+    v[KERNEL_MEDIAN] = time.median, v[KERNEL_LOW] = time.low, v[KERNEL_HIGH] = time.high;
+    v[KERNEL_RATIO] = ratio.median, v[KERNEL_RATIO_LOW] = ratio.low, v[KERNEL_RATIO_HIGH] = ratio.high;
+    v[KERNEL_BYTES] = g->bytes, v[KERNEL_FLOPS] = g->flops;
+    v[KERNEL_BANDWIDTH] = g->bytes / time.median, v[KERNEL_FLOP_RATE] = g->flops / time.median;
+    v[KERNEL_COPY_SHARE] = share_of(r, KERNEL_COPY, g->bytes, canary_copy_bytes(&g->row[KERNEL_COPY].c), work);
+    v[KERNEL_GEMM_SHARE] = share_of(r, KERNEL_GEMM, g->flops, canary_gemm_flops(&g->row[KERNEL_GEMM].c), work);
+    v[KERNEL_PREEMPTED] = switches_known ? share_flagged(r, TIMING_PREEMPTED) : NAN;
+    v[KERNEL_THROTTLED] = isnan(r->clock[KERNEL_OPERATION * r->rounds]) ? NAN : share_flagged(r, TIMING_THROTTLED);
+    free(work);
+    return true;
+}
+
+static const char *time_group(const struct params *p, const struct kernel_case *k, struct group *g,
+                              struct kernel_result *out) {
+    static char message[200];
+    struct timing_subject subjects[KERNEL_SUBJECTS];
+    struct timing_rules rules = timing_rules_for(k->backend, p->rounds, p->budget);
+    struct timing_clock clock;
+    struct timing t = {0};
+    int subject[KERNEL_SUBJECTS], count = 0;
+    for (int s = 0; s < KERNEL_SUBJECTS; s++)
+        if (g->row[s].row) {
+            subjects[count] = (struct timing_subject){bound_row_run, &g->row[s], g->row[s].sets};
+            subject[count++] = s;
+        }
+    rules.seed = (uint64_t)p->seed;
+    if (!timing_clock_open(&clock, k->backend, message, sizeof message))
+        return message;
+    const char *why = timing_run(&t, subjects, count, &rules, &clock);
+    if (!why && !(keep_samples(out, &t, g, subject) && summarise(out, g, clock.preemptions != NULL)))
+        why = "out of memory";
+    timing_release(&t);
+    timing_clock_close(&clock);
+    return why;
+}
+
+static const char *run(const struct params *p, struct kernel_case *k, struct group *g, struct kernel_result *out) {
+    static char message[256];
+    double again[KERNEL_ERRORS];
+    const struct backend *b;
+    const char *why = use_backend(p->backend, &b);
+    why = why ? why : kernel_case_plan(k, b, p);
+    why = why ? why : kernel_case_open(k, (uint64_t)p->seed);
+    why = why ? why : bind_group(g, p, k);
+    why = why ? why : check(g, k, 0, out->error);
+    why = why ? why : time_group(p, k, g, out);
+    if (!why && (why = check(g, k, g->row[KERNEL_OPERATION].sets - 1, again))) {
+        snprintf(message, sizeof message, "after the timing: %.200s", why);
+        why = message;
+        memcpy(out->error, again, sizeof again);
+    }
+    return why;
+}
+
+void kernels_run(const struct params *p, struct study_result *r) {
+    struct kernel_case k = {0};
+    struct group g = {0};
+    r->kernel = calloc(1, sizeof *r->kernel);
+    if (!r->kernel) {
+        snprintf(r->reason, sizeof r->reason, "out of memory");
+        return;
+    }
+    for (int v = 0; v < KERNEL_TIMINGS; v++)
+        r->kernel->timing[v] = NAN;
+    for (int v = 0; v < KERNEL_ERRORS; v++)
+        r->kernel->error[v] = NAN;
+    const char *why = run(p, &k, &g, r->kernel);
+    if (why)
+        snprintf(r->reason, sizeof r->reason, "%s", why);
+    for (int s = 0; s < KERNEL_SUBJECTS; s++)
+        bound_row_close(&g.row[s]);
+    kernel_case_close(&k);
+}
+
+bool kernels_estimate(const struct params *p, double *needed, double *available, char *why, size_t why_size) {
+    const struct backend *b;
+    struct kernel_case k;
+    double on_host;
+    const char *no_backend = use_backend(p->backend, &b);
+    if (no_backend)
+        return snprintf(why, why_size, "%s", no_backend), false;
+    *needed = 0;
+    *available = (double)backend_available(b);
+    if (kernel_case_plan(&k, b, p)) /* a backend need not have every operation: that is one failed case */
+        return true;
+    kernel_case_bytes(&k, needed, &on_host);
+    if (!b->library->memory)
+        *needed += on_host;
+    return true;
+}
+
+double kernels_flops(const struct params *p) {
+    struct backend cpu64;
+    struct kernel_case k;
+    struct params wide = *p;
+    char why[128];
+    double flops = 0;
+    wide.type = 0;
+    if (!backend_open(&cpu64, "cpu64", why, sizeof why))
+        return 0;
+    if (!kernel_case_plan(&k, &cpu64, &wide))
+        for (int r = 0; r < k.rows; r++)
+            flops += 2 * k.chain[r]->flops(&k.c);
+    backend_close(&cpu64);
+    return flops;
+}
+
+/* --- through the pipe --- */
+
+void kernel_result_release(struct kernel_result *r) {
+    if (r) {
+        free(r->seconds);
+        free(r->clock);
+        free(r->order);
+        free(r->flags);
+    }
+    free(r);
+}
+
+void kernel_result_put(struct message *m, const struct kernel_result *r) {
+    size_t count = (size_t)(KERNEL_SUBJECTS * r->rounds);
+    message_put(m, r, sizeof *r);
+    message_put(m, r->seconds, count * sizeof *r->seconds);
+    message_put(m, r->clock, count * sizeof *r->clock);
+    message_put(m, r->order, count);
+    message_put(m, r->flags, count);
+}
+
+struct kernel_result *kernel_result_take(struct message *m) {
+    struct kernel_result *r = malloc(sizeof *r);
+    if (!r)
+        return NULL;
+    message_take(m, r, sizeof *r);
+    size_t count = (size_t)(KERNEL_SUBJECTS * r->rounds);
+    r->seconds = malloc(count * sizeof *r->seconds + 1);
+    r->clock = malloc(count * sizeof *r->clock + 1);
+    r->order = malloc(count + 1);
+    r->flags = malloc(count + 1);
+    if (!r->seconds || !r->clock || !r->order || !r->flags) {
+        kernel_result_release(r);
+        return NULL;
+    }
+    message_take(m, r->seconds, count * sizeof *r->seconds);
+    message_take(m, r->clock, count * sizeof *r->clock);
+    message_take(m, r->order, count);
+    message_take(m, r->flags, count);
+    return r;
+}

@@ -1,0 +1,380 @@
+/* The timing loop and its statistics, on samples that are made up: no real time decides anything here. */
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analysis/analysis.h"
+#include "analysis/ratio.h"
+#include "cpu_ref/library.h"
+#include "cpu_ref/philox.h"
+#include "suites/kernel_case.h"
+#include "suites/timing.h"
+
+/* --- statistics --- */
+
+Test(ratio, ranks_of_the_median) {
+    /* count, rank: of textbook tables of the sign test at 5 % */
+    static const int64_t known[][2] = {{1, 0},  {5, 0},  {6, 1},   {7, 1},   {8, 1},   {9, 2},   {10, 2},
+                                       {20, 6}, {25, 8}, {30, 10}, {40, 14}, {50, 18}, {100, 40}};
+    for (size_t k = 0; k < sizeof known / sizeof *known; k++)
+        cr_expect(mhc_median_rank(known[k][0]) == known[k][1], "rank of %lld is %lld, wanted %lld",
+                  (long long)known[k][0], (long long)mhc_median_rank(known[k][0]), (long long)known[k][1]);
+    for (int64_t count = 2000; count < 70000; count *= 3) { /* where 2^-count is no double any more */
+        double want = (double)count / 2 - 0.98 * sqrt((double)count);
+        cr_expect(fabs((double)mhc_median_rank(count) - want) < 2, "%lld", (long long)count);
+    }
+}
+
+Test(ratio, medians_and_intervals) {
+    double few[] = {3, 1, 2}, even[] = {4, 1, 3, 2, 6, 5}, broken[] = {1, NAN, 2};
+    struct mhc_interval x = mhc_median_interval(few, 3);
+    cr_expect(x.median == 2 && x.low == -INFINITY && x.high == INFINITY);
+    x = mhc_median_interval(even, 6);
+    cr_expect(x.median == 3.5 && x.low == 1 && x.high == 6);
+    x = mhc_median_interval(broken, 3);
+    cr_expect(isnan(x.median) && isnan(x.low) && isnan(x.high));
+    double subject[] = {2, 8, 6, 20, 5, 1}, baseline[] = {1, 4, 3, 10, 2.5, 0.5}, work[6];
+    x = mhc_ratio_interval(subject, baseline, 6, work);
+    cr_expect(fabs(x.median - 2) < 1e-15 && fabs(x.low - 2) < 1e-15 && fabs(x.high - 2) < 1e-15,
+              "drift that both share cancels: %g [%g, %g]", x.median, x.low, x.high);
+}
+
+enum { SAMPLES = 40 };
+
+/* Times as machines make them: a skewed spread of some percent, now and then an outlier, and a drift that both share.
+ */
+static double made_up(uint32_t session, uint32_t who, int64_t k, double factor) {
+    double drift = 1 + 0.2 * sin((double)k / 7 + session), noise = 0.03 * mhc_normal(5, who, session, (uint64_t)k);
+    double outlier = mhc_uniform_of_bits(mhc_bits(6, who, session, (uint64_t)k)) < 0.05 ? 1.5 : 1;
+    return factor * drift * outlier * exp(noise + fabs(noise));
+}
+
+/* Of 200 sessions, how many claim a difference; by order statistics and by bootstrap. */
+static void count_claims(double factor, int claims[2]) {
+    double a[SAMPLES], b[SAMPLES], work[2 * SAMPLES + MHC_RESAMPLES];
+    claims[0] = claims[1] = 0;
+    for (uint32_t session = 0; session < 200; session++) {
+        for (int64_t k = 0; k < SAMPLES; k++) {
+            a[k] = made_up(session, 0, k, 1);
+            b[k] = made_up(session, 1, k, factor);
+        }
+        for (int method = 0; method < 2; method++) {
+            struct mhc_interval x =
+                method ? mhc_ratio_bootstrap(b, a, SAMPLES, work) : mhc_ratio_interval(b, a, SAMPLES, work);
+            cr_assert(x.low <= x.median && x.median <= x.high);
+            claims[method] += !(x.low <= 1 && 1 <= x.high);
+        }
+    }
+}
+
+Test(ratio, coverage, .timeout = 120) {
+    int claims[2];
+    count_claims(1, claims);
+    cr_expect(claims[0] <= 18 && claims[1] <= 18, "A against A: %d and %d of 200 claim a difference", claims[0],
+              claims[1]);
+    cr_expect(claims[0] + claims[1] > 0, "an interval that is never wrong is too wide");
+    count_claims(1.1, claims);
+    cr_expect(claims[0] >= 195 && claims[1] >= 195, "a planted 10 %%: found %d and %d times of 200", claims[0],
+              claims[1]);
+}
+
+Test(ratio, bootstrap_repeats_itself) {
+    double a[SAMPLES], b[SAMPLES], work[2 * SAMPLES + MHC_RESAMPLES];
+    for (int64_t k = 0; k < SAMPLES; k++) {
+        a[k] = made_up(1, 0, k, 1);
+        b[k] = made_up(1, 1, k, 2);
+    }
+    struct mhc_interval x = mhc_ratio_bootstrap(b, a, SAMPLES, work), y = mhc_ratio_bootstrap(b, a, SAMPLES, work);
+    struct mhc_interval z = mhc_ratio_interval(b, a, SAMPLES, work);
+    cr_expect(!memcmp(&x, &y, sizeof x));
+    cr_expect(fabs(x.median - z.median) < 1e-12 && x.low < x.high && fabs(log(x.low / z.low)) < 0.02 &&
+                  fabs(log(x.high / z.high)) < 0.02,
+              "[%g, %g] and [%g, %g]", x.low, x.high, z.low, z.high);
+}
+
+/* --- what decides --- */
+
+Test(timing, batches) {
+    cr_expect(timing_next_batch(1, 2e-3, 1e-3) == 1, "one long call is a sample, however long");
+    cr_expect(timing_next_batch(1, 5, 1e-3) == 1);
+    cr_expect(timing_next_batch(8, 1.5e-3, 1e-3) == 8);
+    cr_expect(timing_next_batch(8, 4e-3, 1e-3) == 3, "too long: fewer");
+    cr_expect(timing_next_batch(100, 5e-4, 1e-3) == 240);
+    cr_expect(timing_next_batch(100, 1e-9, 1e-3) == 1000, "tenfold at most");
+    cr_expect(timing_next_batch(3, 0, 1e-3) == 30, "a clock too coarse to see it");
+    cr_expect(timing_next_batch(4, 0.999e-3, 1e-3) == 5);
+    for (double call = 1e-9; call < 1; call *= 1.7) { /* from any call it comes to rest, where it should */
+        int64_t batch = 1;
+        int steps = 0;
+        for (int64_t next; (next = timing_next_batch(batch, call * (double)batch, 1e-3)) != batch; batch = next)
+            cr_assert(++steps < 20, "%g s: still going at %lld", call, (long long)batch);
+        double sample = call * (double)batch;
+        cr_expect(sample >= 1e-3 && (batch == 1 || sample <= 2e-3), "%g s a call: %lld calls", call, (long long)batch);
+    }
+}
+
+Test(timing, shuffling) {
+    int seen[4][4] = {{0}}, order[8], same[8];
+    for (int64_t round = 0; round < 4000; round++) {
+        int present[4] = {0};
+        timing_shuffle(order, 4, 7, round);
+        for (int place = 0; place < 4; place++) {
+            present[order[place]]++;
+            seen[order[place]][place]++;
+        }
+        cr_assert(present[0] == 1 && present[1] == 1 && present[2] == 1 && present[3] == 1, "no permutation");
+    }
+    for (int s = 0; s < 4; s++)
+        for (int place = 0; place < 4; place++)
+            cr_expect(abs(seen[s][place] - 1000) < 150, "subject %d was %d times at place %d", s, seen[s][place],
+                      place);
+    timing_shuffle(order, 8, 7, 3);
+    timing_shuffle(same, 8, 7, 3);
+    cr_expect(!memcmp(order, same, sizeof order));
+    timing_shuffle(same, 8, 8, 3);
+    cr_expect(memcmp(order, same, sizeof order), "another seed, another order");
+}
+
+Test(timing, sets_exceed_the_cache) {
+    cr_expect(timing_sets(100, 1000, 1 << 20) == 11);
+    cr_expect(timing_sets(1001, 1000, 1 << 20) == 2, "one set is not enough, however large");
+    cr_expect(timing_sets(100, 1000, 550) == 5 && timing_sets(100, 1000, 10) == 1, "no more than fit");
+    cr_expect(timing_sets(0, 1000, 10) == 1);
+}
+
+static struct timing_rules rules(void) {
+    return (struct timing_rules){.sample_seconds = 1e-3,
+                                 .warm_up_seconds = 0.01,
+                                 .least_rounds = 10,
+                                 .most_rounds = 100,
+                                 .least_seconds = 0.02,
+                                 .most_seconds = 5,
+                                 .half_width = 0.01,
+                                 .seed = 3};
+}
+
+/* Two subjects, samples of 1 ms; the second takes twice as long, with a spread of its own. */
+static void fill(struct timing *t, double *seconds, int64_t rounds, double spread) {
+    *t = (struct timing){.subjects = 2, .rounds = rounds, .room = 100, .batch = {4, 2}, .seconds = seconds};
+    for (int64_t k = 0; k < rounds; k++) {
+        seconds[k] = 2.5e-4 * (1 + 0.05 * (double)(7 * k % 10)); /* a drift of both */
+        seconds[100 + k] = 2 * seconds[k] * (1 + spread * ((double)(k % 11) - 5) / 5);
+    }
+}
+
+Test(timing, stop_rule) {
+    double seconds[200];
+    struct timing t;
+    struct timing_rules r = rules();
+    fill(&t, seconds, 9, 0);
+    cr_expect(timing_decide(&t, &r, 0.1) == TIMING_GO_ON, "fewer rounds than asked for");
+    fill(&t, seconds, 10, 0);
+    cr_expect(timing_decide(&t, &r, 0.1) == TIMING_GO_ON, "less time than asked for");
+    fill(&t, seconds, 20, 0);
+    cr_expect(timing_decide(&t, &r, 0.1) == TIMING_PRECISE, "a drift that both share does not matter");
+    fill(&t, seconds, 50, 0.2);
+    cr_expect(timing_decide(&t, &r, 0.1) == TIMING_GO_ON, "the ratio is not known well enough");
+    cr_expect(timing_decide(&t, &r, 5) == TIMING_SECONDS);
+    r.half_width = 0.2;
+    cr_expect(timing_decide(&t, &r, 0.1) == TIMING_PRECISE);
+    fill(&t, seconds, 100, 0.2);
+    cr_expect(timing_decide(&t, &r, 9) == TIMING_ROUNDS);
+    fill(&t, seconds, 1, 0);
+    cr_expect(timing_decide(&t, &r, 9) == TIMING_SECONDS, "the cap wins over the minima");
+    r.half_width = 0.01;
+    fill(&t, seconds, 50, 0);
+    t.subjects = 1;
+    cr_expect(timing_decide(&t, &r, 0.1) == TIMING_GO_ON, "alone, its own median has to be known");
+}
+
+/* --- the loop, on a machine whose time is made up --- */
+
+struct machine {
+    double time, from;
+    int64_t switches;
+    int calls[3], sets[3][4];
+    int64_t stops, fail_at;
+};
+
+struct fake {
+    struct machine *machine;
+    int index;
+    double seconds; /* a call */
+};
+
+static const char *fake_run(void *user, int64_t set) {
+    struct fake *f = user;
+    struct machine *m = f->machine;
+    m->calls[f->index]++;
+    m->sets[f->index][set]++;
+    m->time += f->seconds * (m->calls[f->index] == 1 ? 50 : 1); /* the first call of all is slow */
+    return NULL;
+}
+static const char *fake_start(void *user) {
+    struct machine *m = user;
+    m->from = m->time;
+    return NULL;
+}
+static const char *fake_stop(void *user, double *seconds) {
+    struct machine *m = user;
+    *seconds = m->time - m->from;
+    m->switches += ++m->stops % 10 == 0;
+    return m->stops == m->fail_at ? "the device failed" : NULL;
+}
+static double fake_now(void *user) {
+    return ((struct machine *)user)->time;
+}
+static int64_t fake_switches(void *user) {
+    return ((struct machine *)user)->switches;
+}
+static double fake_frequency(void *user) {
+    return ((struct machine *)user)->stops % 7 == 6 ? 1.0e9 : 1.5e9;
+}
+
+static const char *run_fakes(struct timing *t, struct machine *m, const struct timing_rules *r) {
+    struct fake fakes[3] = {{m, 0, 1e-5}, {m, 1, 3e-4}, {m, 2, 0.02}};
+    struct timing_subject subjects[3];
+    struct timing_clock clock = {m, fake_start, fake_stop, fake_now, fake_switches, fake_frequency};
+    for (int s = 0; s < 3; s++)
+        subjects[s] = (struct timing_subject){fake_run, &fakes[s], s + 1};
+    return timing_run(t, subjects, 3, r, &clock);
+}
+
+Test(timing, loop_on_a_made_up_machine) {
+    struct machine m = {.fail_at = -1};
+    struct timing_rules r = rules();
+    struct timing t;
+    cr_assert(!run_fakes(&t, &m, &r));
+    cr_expect(t.stop == TIMING_PRECISE && t.rounds >= 10 && t.rounds < 100, "stop %d after %lld", t.stop,
+              (long long)t.rounds);
+    static const double want[3] = {1e-5, 3e-4, 0.02};
+    for (int s = 0; s < 3; s++) {
+        int64_t flagged = 0, throttled = 0;
+        double sample = want[s] * (double)t.batch[s];
+        cr_expect(sample >= 0.999e-3 && (t.batch[s] == 1 || sample <= 2.001e-3), "subject %d: %lld calls", s,
+                  (long long)t.batch[s]);
+        for (int64_t k = 0; k < t.rounds; k++) {
+            int64_t at = s * t.room + k;
+            cr_expect(fabs(t.seconds[at] / want[s] - 1) < 1e-6, "subject %d round %lld: %g", s, (long long)k,
+                      t.seconds[at]);
+            cr_expect(!(t.flags[at] & TIMING_THROTTLED) == (t.clock[at] >= TIMING_SLOW_CLOCK));
+            flagged += t.flags[at] & TIMING_PREEMPTED;
+            throttled += (t.flags[at] & TIMING_THROTTLED) != 0;
+        }
+        cr_expect(flagged < t.rounds / 2 && throttled < t.rounds / 2, "flags mark samples, they do not drop them");
+        for (int set = 0; set < 4; set++) /* calls rotate over the sets, all of them and no other */
+            cr_expect(set <= s ? abs(m.sets[s][set] - m.calls[s] / (s + 1)) <= 1 : !m.sets[s][set]);
+    }
+    for (int64_t k = 0; k < t.rounds; k++)
+        cr_expect(t.order[k] + t.order[t.room + k] + t.order[2 * t.room + k] == 3,
+                  "every round visits every subject once");
+    timing_release(&t);
+}
+
+Test(timing, loop_ends_at_its_caps_and_on_failure) {
+    struct machine m = {.fail_at = -1};
+    struct timing_rules r = rules();
+    struct timing t;
+    r.least_rounds = 1000;
+    r.most_rounds = 40;
+    cr_expect(!run_fakes(&t, &m, &r) && t.stop == TIMING_ROUNDS && t.rounds == 40);
+    timing_release(&t);
+    m = (struct machine){.fail_at = -1};
+    r.most_seconds = 0.1;
+    cr_expect(!run_fakes(&t, &m, &r) && t.stop == TIMING_SECONDS && t.rounds == 5, "%lld rounds", (long long)t.rounds);
+    timing_release(&t);
+    for (int64_t at = 1; at < 40; at += 13) {
+        m = (struct machine){.fail_at = at};
+        const char *why = run_fakes(&t, &m, &r);
+        cr_expect(why && !strcmp(why, "the device failed"));
+        timing_release(&t);
+    }
+}
+
+/* --- an operation, its inputs and its check --- */
+
+static struct params operation(const char *name, int64_t tokens, int64_t streams, int64_t width) {
+    struct params p;
+    params_defaults(&p);
+    p.study = STUDY_KERNELS;
+    snprintf(p.operation, sizeof p.operation, "%s", name);
+    p.tokens = tokens;
+    p.streams = streams;
+    p.width = width;
+    p.hidden = 5;
+    p.heads = p.head_dim = 2;
+    return p;
+}
+
+/* Opens, runs on every set and checks; then `spoil` what set 1 holds, and has to be told. */
+static void check_operation(const struct mhc_library *library, const char *name) {
+    struct backend b = {.library = library};
+    struct params p = operation(name, 9, strncmp(name, "resnet.", 7) ? 4 : 1, 13);
+    struct kernel_case k;
+    struct bound_row bound;
+    struct kernel_accuracy a;
+    const char *why = kernel_case_plan(&k, &b, &p);
+    why = why ? why : kernel_case_open(&k, 1);
+    cr_assert(!why, "%s: %s", name, why);
+    why = bound_row_open(&bound, &b, kernel_case_row(&k), &k.c, 3, k.array, k.arrays, k.save, k.save_bytes);
+    cr_assert(!why, "%s: %s", name, why);
+    cr_expect(kernel_case_check(&k, &bound, 1, &a), "%s: outputs that nobody wrote are right", name);
+    for (int64_t set = 0; set < 3; set++) {
+        cr_assert(!bound_row_run(&bound, set));
+        why = kernel_case_check(&k, &bound, set, &a);
+        cr_expect(!why && a.error <= a.tolerance && a.tolerance > 0, "%s set %lld: %s", name, (long long)set, why);
+    }
+    for (int i = 0; bound.row->args[i].name; i++)
+        if (bound.row->args[i].direction == MHC_OUT && mhc_elements(&k.c, &bound.row->args[i])) {
+            int32_t type = mhc_arg_type(&k.c, &bound.row->args[i]);
+            char *first = bound_row_argument(&bound, 1, i);
+            double kept = 0, off[] = {1e6, NAN, INFINITY};
+            backend_download(&b, &kept, first, 1, type);
+            for (int n = 0; n < 3; n++) {
+                backend_upload(&b, first, &off[n], 1, type);
+                cr_expect(kernel_case_check(&k, &bound, 1, &a) && !(a.error <= a.tolerance), "%s: %s[0] = %g passes",
+                          name, bound.row->args[i].name, off[n]);
+            }
+            backend_upload(&b, first, &kept, 1, type);
+            cr_expect(!kernel_case_check(&k, &bound, 1, &a));
+        }
+    bound_row_close(&bound);
+    kernel_case_close(&k);
+}
+
+Test(kernel_case, every_operation, .timeout = 120) {
+    int tried = 0;
+    for (const struct mhc_row *const *row = mhc_cpu64.rows; *row; row++, tried++) {
+        check_operation(&mhc_cpu64, (*row)->name);
+        check_operation(&mhc_cpu32, (*row)->name);
+    }
+    cr_expect(tried > 30);
+}
+
+Test(kernel_case, runs_what_an_operation_leans_on) {
+    static const struct {
+        const char *name, *chain;
+    } want[] = {{"mhc.pre", "mhc.pre"},
+                {"mhc.post", "mhc.pre mhc.post"},
+                {"mhc.backward", "mhc.pre mhc.backward"},
+                {"mlp.backward", "mlp.forward mlp.backward"},
+                {"sinkhorn.backward", "sinkhorn.backward"},
+                {"stack.exit", "stack.entry stack.exit"}};
+    struct backend b = {.library = &mhc_cpu32};
+    for (size_t k = 0; k < sizeof want / sizeof *want; k++) {
+        struct params p = operation(want[k].name, 3, 4, 5);
+        struct kernel_case c;
+        char got[200] = "";
+        cr_assert(!kernel_case_plan(&c, &b, &p));
+        for (int r = 0; r < c.rows; r++)
+            snprintf(got + strlen(got), sizeof got - strlen(got), "%s%s", r ? " " : "", c.chain[r]->name);
+        cr_expect_str_eq(got, want[k].chain, "%s: got `%s`", want[k].name, got);
+    }
+    struct params p = operation("mhc.pre", 3, 4, 5);
+    struct kernel_case c;
+    p.type = 1 + MHC_F64;
+    const char *why = kernel_case_plan(&c, &b, &p);
+    cr_expect(why && strstr(why, "mhc.pre: this row works in f32"), "said %s", why);
+}
