@@ -23,7 +23,7 @@
 extern "C" {
 #endif
 
-#define MHC_ABI 2          /* raised when a struct below changes its meaning */
+#define MHC_ABI 3          /* raised when a struct below changes its meaning */
 #define MHC_MAX_STREAMS 16 /* largest n */
 #define MHC_MAX_ARGS 24    /* arguments of one row, the closing empty one included */
 
@@ -83,7 +83,8 @@ struct mhc_row {
     int (*run)(void *context, void *queue, const struct mhc_case *, void *const arg[], void *save, void *work);
 };
 
-/* What a device library adds; a library without `memory` and `queues` works on host memory, synchronously. */
+/* What a device library adds, each of them or NULL; a library without `memory` and `queues` works on host memory, synchronously. Functions
+ * return 0, or nonzero when the device failed. */
 struct mhc_memory {
     int (*allocate)(void *context, void **pointer, int64_t bytes);
     void (*release)(void *context, void *pointer);
@@ -95,12 +96,32 @@ struct mhc_queues {
     int (*create)(void *context, void **queue, int high_priority);
     void (*destroy)(void *context, void *queue);
     int (*synchronize)(void *context, void *queue);
+    int (*wait)(void *context, void *queue, void *event); /* what follows in the queue waits for a recorded event */
 };
 struct mhc_events {
     int (*create)(void *context, void **event);
     void (*destroy)(void *context, void *event);
     int (*record)(void *context, void *event, void *queue);
     int (*elapsed)(void *context, void *start, void *stop, double *seconds);
+};
+
+/* What a queue is given between capture and finish is not run but kept as a graph, which launch() runs as often as wanted. */
+struct mhc_graphs {
+    int (*capture)(void *context, void *queue);
+    int (*finish)(void *context, void *queue, void **graph);
+    int (*launch)(void *context, void *queue, void *graph);
+    void (*destroy)(void *context, void *graph);
+};
+/* For whoever measures. hold() keeps a queue from running what follows until release(), or for a second at most, so that the host is ahead of
+ * the device; stamp() notes the device's clocks at `place` 0 or 1; frequency() is what a multiprocessor ran at between the two, known once
+ * both have passed. */
+struct mhc_probe {
+    int (*hold)(void *context, void *queue);
+    int (*release)(void *context);
+    int (*stamp)(void *context, void *queue, int place);
+    int (*frequency)(void *context, double *hertz);
+    int64_t (*cache_bytes)(void *context); /* last-level cache */
+    int (*describe)(void *context, char *text, size_t size); /* the device, its driver and runtime, "name; driver 1.2; ..." */
 };
 
 /* The one data symbol of a library is `const struct mhc_library mhc_library`. */
@@ -113,6 +134,8 @@ struct mhc_library {
     const struct mhc_memory *memory;
     const struct mhc_queues *queues;
     const struct mhc_events *events;
+    const struct mhc_graphs *graphs;
+    const struct mhc_probe *probe;
     const struct mhc_row *const *rows; /* ends with NULL */
 };
 

@@ -119,7 +119,10 @@ static void destroy_queue(void *context, void *queue) {
 static int synchronize(void *context, void *queue) {
     return CHECKED(device_of(context), cudaStreamSynchronize((cudaStream_t)queue));
 }
-static const struct mhc_queues queues = {create_queue, destroy_queue, synchronize};
+static int wait_for_event(void *context, void *queue, void *event) {
+    return CHECKED(device_of(context), cudaStreamWaitEvent((cudaStream_t)queue, (cudaEvent_t)event, 0));
+}
+static const struct mhc_queues queues = {create_queue, destroy_queue, synchronize, wait_for_event};
 
 static int create_event(void *context, void **event) {
     return CHECKED(device_of(context), cudaEventCreate((cudaEvent_t *)event));
@@ -140,10 +143,33 @@ static int elapsed(void *context, void *start, void *stop, double *seconds) {
 }
 static const struct mhc_events events = {create_event, destroy_event, record_event, elapsed};
 
+static int capture(void *context, void *queue) {
+    return CHECKED(device_of(context), cudaStreamBeginCapture((cudaStream_t)queue, cudaStreamCaptureModeThreadLocal));
+}
+static int finish_capture(void *context, void *queue, void **graph) {
+    cudaGraph_t captured = NULL;
+    int failed = CHECKED(device_of(context), cudaStreamEndCapture((cudaStream_t)queue, &captured));
+    if (!failed)
+        failed = CHECKED(device_of(context), cudaGraphInstantiate((cudaGraphExec_t *)graph, captured, 0));
+    if (captured)
+        (void)cudaGraphDestroy(captured);
+    return failed;
+}
+static int launch_graph(void *context, void *queue, void *graph) {
+    return CHECKED(device_of(context), cudaGraphLaunch((cudaGraphExec_t)graph, (cudaStream_t)queue));
+}
+static void destroy_graph(void *context, void *graph) {
+    (void)context;
+    (void)cudaGraphExecDestroy((cudaGraphExec_t)graph);
+}
+static const struct mhc_graphs graphs = {capture, finish_capture, launch_graph, destroy_graph};
+
 #define LIBRARY_NAME "cuda"
 #define LIBRARY_MEMORY &memory
 #define LIBRARY_QUEUES &queues
 #define LIBRARY_EVENTS &events
+#define LIBRARY_GRAPHS &graphs
+#define LIBRARY_PROBE NULL
 
 #else
 
@@ -171,10 +197,12 @@ static int open_device(void **context, char *why, size_t why_size) {
 #define LIBRARY_MEMORY NULL
 #define LIBRARY_QUEUES NULL
 #define LIBRARY_EVENTS NULL
+#define LIBRARY_GRAPHS NULL
+#define LIBRARY_PROBE NULL
 
 #endif
 
 extern "C" __attribute__((visibility("default"))) const struct mhc_library mhc_library;
 const struct mhc_library mhc_library = {
     MHC_ABI, sizeof(struct mhc_library), LIBRARY_NAME, PROVENANCE_BUILD, open_device, close_device, last_error,
-    LIBRARY_MEMORY, LIBRARY_QUEUES, LIBRARY_EVENTS, rows};
+    LIBRARY_MEMORY, LIBRARY_QUEUES, LIBRARY_EVENTS, LIBRARY_GRAPHS, LIBRARY_PROBE, rows};
