@@ -35,7 +35,7 @@ OBJ      := $(REAL_OBJ) $(PLAIN:%.c=$(B)/%.o)
 TESTED   := $(filter-out $(B)/suites/main.o,$(OBJ))
 TESTS    := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/test_*.c))
 
-.PHONY: all reproduce test test-asan bench-cpu deps help clean
+.PHONY: all reproduce test test-asan test-emu-race bench-cpu deps help clean
 .DELETE_ON_ERROR:
 
 all: deps
@@ -49,6 +49,7 @@ help:
 	@echo "make reproduce   install what is missing, build, run suites/quick.suite, print the table, draw the figures"
 	@echo "make test        install what is missing, build, run every test"
 	@echo "make test-asan   the same tests under the address and undefined-behaviour sanitizers"
+	@echo "make test-emu-race   every kernel on the CPU under the thread sanitizer: a missing barrier is a report"
 	@echo "make bench-cpu   the CPU reference against a copy and a GEMM of the same run"
 	@echo "make selftest-timing   whether the timing loop tells A from A on this machine; about a minute"
 	@echo "make clean       remove $(B)/"
@@ -67,6 +68,12 @@ test-asan: deps
 	@$(MAKE) --no-print-directory run-tests B=$(B)/asan ARCH=$(ARCH) LEVEL=-O1 \
 	    SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer"
 
+# A missing barrier is a report here: only barriers order the threads of a block, and nothing orders its blocks.
+test-emu-race: deps
+	@$(MAKE) --no-print-directory B=$(B)/race ARCH=$(ARCH) LEVEL=-O1 EMULEVEL=-O1 EXECUTOR_TSAN=1 SANITIZE=-fsanitize=thread \
+	    $(B)/race/libmhc_emu.so $(B)/race/check_backend
+	OMP_NUM_THREADS=1 TSAN_OPTIONS=halt_on_error=1 $(B)/race/check_backend emu --trials $(or $(TRIALS),100)
+
 bench-cpu: all
 	@$(MAKE) --no-print-directory $(B)/tests/bench_cpu
 	@OMP_PROC_BIND=true $(B)/tests/bench_cpu
@@ -81,7 +88,7 @@ deps:
 	@CXX="$(CXX)" NVCC="$(NVCC)" sh tests/deps.sh "$(INSTALL)" $(PACKAGES)
 
 .PHONY: run-tests
-run-tests: build $(TESTS)
+run-tests: build $(B)/check_backend $(TESTS)
 	@sh tests/run.sh $(B) $(TESTS)
 
 $(B)/mhcbench: $(OBJ)

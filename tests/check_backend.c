@@ -192,9 +192,11 @@ static int64_t check_row(struct checker *k, const struct subject *s, const struc
     return done;
 }
 
-/* Worst errors as a share of the tolerance, by type of the streams. */
+/* Worst errors as a share of the tolerance, by type of the streams; exact: the oracle's own numbers. */
 static void print_row(const struct checker *k, const struct subject *s, int64_t done) {
-    printf("%-4s %-28s %-20.20s %5lld cases  worst", k->failures ? "FAIL" : "ok", s->label, s->row->variant ? s->row->variant : "", (long long)done);
+    bool exact = !(k->worst[0] > 0 || k->worst[1] > 0 || k->worst[2] > 0);
+    printf("%-4s %-28s %-20.20s %5lld cases  %s", k->failures ? "FAIL" : "ok", s->label, s->row->variant ? s->row->variant : "", (long long)done,
+           exact ? "exact" : "worst");
     for (int type = 0; type < 3; type++)
         if (k->worst[type] > 0)
             printf(" %s %.2g", type_words[type], k->worst[type]);

@@ -1,0 +1,127 @@
+/* The kernels under the host executor: every row of libmhc_emu.so against cpu64 on random cases, the checker itself against planted bugs, the vectors, and a
+ * whole study. TRIALS (default 500) and SEED (default 1) from the environment. */
+#include "tests/command.h"
+
+#include <math.h>
+
+#include "results/record.h"
+
+TestSuite(emu, .init = enter, .fini = leave, .timeout = 1200);
+
+static const char *setting(const char *name, const char *otherwise) {
+    const char *value = getenv(name);
+    return value && *value ? value : otherwise;
+}
+
+/* The checker lies beside the program. */
+#define CHECK "${M%%/*}/check_backend"
+
+static void expect_verdict(void) {
+    const char *verdict = strstr(out, "\nverdict: ");
+    cr_expect(verdict && strstr(verdict, " 0 failed\n"), "no good verdict:\n%s%s", out, err);
+}
+
+Test(emu, every_operation_is_right) {
+    GOOD(CHECK " emu --trials %s --seed %s", setting("TRIALS", "500"), setting("SEED", "1"));
+    expect_verdict();
+}
+
+Test(emu, in_any_order_of_threads) {
+    GOOD("EMU_SHUFFLE=%s " CHECK " emu --trials 1 --seed %s", setting("SEED", "1"), setting("SEED", "1"));
+    expect_verdict();
+}
+
+/* --- the checker finds what it should --- */
+
+static const struct {
+    const char *bug, *text;
+} bugs[] = {{"ONE_ELEMENT", "times the tolerance"},
+            {"NOT_A_NUMBER", "nan, wanted"},
+            {"MISSING_WRITE", "elements that were not written"},
+            {"BEHIND", "`x_next` was written"},
+            {"BEFORE", "bytes before its start"},
+            {"CHANGES_INPUT", "input `x` was changed"},
+            {"CHANGES_LAST_BIT", "differs between two runs"},
+            {"READS_OUTPUT", "`x_next` "},
+            {"READS_WORK", "differs between two runs"},
+            {"WORK_OVERRUN", "memory `work` was written 1 bytes behind its end"},
+            {"SAVE_OVERRUN", "memory `save` was written 1 bytes behind its end"},
+            {"CHANGES_SAVE", "memory `save` was changed at byte 0"},
+            {"FAILS", "the planted failure"},
+            {"CRASHES", "crashed ["},
+            {"OTHER_FORM", "has other bits than that of mhc.post"},
+            {"OTHER_ARGS", "its arguments are not those of cpu64's row mhc.post"},
+            {"NO_ORACLE", "no oracle"},
+            {"SUPPORTS_NONE", "not one case that it supports was found: not today"}};
+enum { BUGS = sizeof bugs / sizeof *bugs };
+
+Test(emu, the_checker_finds_planted_bugs) {
+    GOOD("cc -O1 -shared -fPIC -w -I$R $R/tests/planted_library.c -o right.so");
+    GOOD(CHECK " ./right.so --trials 60");
+    expect_verdict();
+    for (int k = 0; k < BUGS; k++) {
+        GOOD("cc -O1 -shared -fPIC -w -I$R -DBUG=%s $R/tests/planted_library.c -o wrong.so", bugs[k].bug);
+        int code = sh(CHECK " ./wrong.so --trials 60");
+        /* A crash is reported and then happens. */
+        cr_expect(code == (strcmp(bugs[k].bug, "CRASHES") ? 1 : 128 + SIGABRT), "%s: exit %d\n%s%s", bugs[k].bug, code, out, err);
+        cr_expect(strstr(out, "FAIL ") && strstr(out, bugs[k].text), "%s: no `%s` in\n%s", bugs[k].bug, bugs[k].text, out);
+    }
+    cr_expect(sh(CHECK " emu --rows nothing.*") == 2 && strstr(err, "no row of emu is called nothing.*"));
+    cr_expect(sh(CHECK " ./nowhere.so") == 2 && strstr(err, "no such library"));
+}
+
+/* --- through the program --- */
+
+Test(emu, vectors) {
+    GOOD("$M verify $R/tests/vectors/public.h5 --backend emu");
+    cr_expect(strstr(out, " 0 failed, 0 skipped\n"), "%s", out + (strlen(out) > 400 ? strlen(out) - 400 : 0));
+    GOOD("$M verify $R/tests/vectors/public.h5 --backend emu --type bf16");
+    cr_expect(strstr(out, " 0 failed, "), "%s", out + (strlen(out) > 400 ? strlen(out) - 400 : 0));
+}
+
+/* The largest difference of a curve between two records of the same cases, as a share of 1 + its size. */
+static double largest_difference(struct record_reader *a, struct record_reader *b, const char *name, int64_t *compared) {
+    double largest = 0;
+    for (int64_t i = 0; i < record_count(a); i++) {
+        const double *one = record_curve_of(a, name, i), *other = record_curve_of(b, name, i);
+        cr_assert(one && other, "%s: %s", name, record_error());
+        for (int64_t l = 0; l < record_ints(a, "layers")[i]; l++) {
+            double difference = fabs(one[l] - other[l]) / (1 + fabs(one[l]));
+            cr_assert(isfinite(difference), "%s of case %lld, layer %lld: %g and %g", name, (long long)i, (long long)l, one[l], other[l]);
+            largest = fmax(largest, difference);
+            ++*compared;
+        }
+    }
+    return largest;
+}
+
+/* Both forms of the deep stack, all kept and recomputed, all blocks and branches: the same study as the reference's. */
+Test(emu, a_study_is_the_same_study) {
+    write_text("a.suite", "set --study propagate --depth 5 --width 24 --tokens 12 --sequence 6 --alpha 0.3 --head-dim 8 --hidden 32\n"
+                          "--block hc,mhc,identity,hc-static --recompute keep,2\n"
+                          "--block resnet --streams 1 --branch mlp\n"
+                          "--block mhc --branch attention --convention v4\n");
+    GOOD("$M run a.suite --backend cpu64 --out cpu.h5 -q && $M run a.suite --backend emu --type f32 --out emu.h5 -q");
+    struct record_reader *cpu = record_open("cpu.h5"), *emu = record_open("emu.h5");
+    cr_assert(cpu && emu, "%s", record_error());
+    cr_assert(record_count(cpu) == 10 && record_count(emu) == 10);
+    static const char *const curves[] = {"composite_forward_sum", "composite_backward_abs", "x_rms", "grad_x_rms", "grad_connection_norm"};
+    int64_t compared = 0;
+    for (size_t k = 0; k < sizeof curves / sizeof *curves; k++) {
+        double difference = largest_difference(cpu, emu, curves[k], &compared);
+        cr_expect(difference <= 1e-4, "%s differs by %g", curves[k], difference);
+    }
+    cr_expect(compared == 5 * 10 * 5, "%lld values compared", (long long)compared);
+    record_close(cpu);
+    record_close(emu);
+}
+
+Test(emu, says_what_it_cannot) {
+    if (exists("/dev/nvidia0"))
+        cr_skip("there is a GPU here");
+    int code = sh("test -e ${M%%/*}/libmhc_cuda.so");
+    expect_refusal("$M run --study propagate --depth 2 --backend cuda",
+                   code ? "no such library" : "backend cuda: this machine has no CUDA device or no driver for it");
+    expect_refusal("$M verify $R/tests/vectors/public.h5 --backend cuda", "cuda");
+    expect_refusal("$M run --study propagate --depth 2 --backend emu --type f64", "streams are f32 or bf16");
+}
