@@ -3,7 +3,8 @@
  *   check_backend_case.c    random cases and inputs
  *   check_backend_memory.c  tables of float64 arrays; guarded buffers; a row run in them
  *   check_backend_trial.c   one case of one row: chain, oracle, comparison
- *   check_backend_composed.c   what rows mean that cpu64 has not */
+ *   check_backend_composed.c   what rows mean that cpu64 has not
+ *   check_backend_large.c   arrays of more elements than 32 bits count */
 #ifndef CHECK_BACKEND_H
 #define CHECK_BACKEND_H
 
@@ -127,5 +128,13 @@ bool composed_known(const struct subject *);
 void composed_run(const struct trial *, const struct subject *, struct table *want, const struct table *made, void **save);
 
 void trial_run(struct checker *, const struct subject *, const struct trial *);
+
+/* What a caller runs before the row, because the row reads what it keeps and makes; NULL: nothing. */
+const struct mhc_row *trial_row_before(const struct checker *, const struct trial *);
+/* Draws the inputs of a row that neither are there nor come from the row before (NULL: there is none). A row of NULL has none. */
+void trial_draw_inputs(const struct trial *, const struct mhc_row *, const struct mhc_row *before, struct table *drawn);
+
+/* The row on arrays of more than `elements` elements, against itself on few. false: it cannot be done, and why. */
+bool large_run(struct checker *, const struct subject *, double elements, char why[MAX_FAILURE]);
 
 #endif

@@ -126,8 +126,7 @@ static const struct mhc_row *library_row(const struct checker *k, const char *ki
     return row || !strcmp(kind, base) ? row : backend_row(&k->backend, base, operation, c, &why);
 }
 
-/* What a caller runs before the row, because the row reads what it keeps and makes; NULL: nothing. */
-static const struct mhc_row *row_before(const struct checker *k, const struct trial *t) {
+const struct mhc_row *trial_row_before(const struct checker *k, const struct trial *t) {
     const struct subject *s = k->subject;
     if (!is_operation(s, "backward") && !is_operation(s, "backward_y"))
         return NULL;
@@ -143,8 +142,8 @@ static bool makes(const struct mhc_row *row, const char *name) {
     return false;
 }
 
-static void draw_inputs(const struct trial *t, const struct mhc_row *row, const struct mhc_row *before, struct table *drawn) {
-    for (const struct mhc_arg *arg = row->args; arg->name; arg++)
+void trial_draw_inputs(const struct trial *t, const struct mhc_row *row, const struct mhc_row *before, struct table *drawn) {
+    for (const struct mhc_arg *arg = row ? row->args : NULL; arg && arg->name; arg++)
         if (arg->direction == MHC_IN && !table_get(drawn, arg->name) && !makes(before, arg->name))
             trial_input(t, arg, table_put(drawn, arg->name, mhc_elements(&t->c, arg)));
 }
@@ -238,10 +237,9 @@ void trial_run(struct checker *k, const struct subject *s, const struct trial *t
     struct outputs out[2] = {0};
     struct poison p[2] = {poisons[0], poisons[1]};
     char why[MAX_FAILURE] = "";
-    const struct mhc_row *before = row_before(k, t);
-    if (before)
-        draw_inputs(t, before, NULL, &drawn);
-    draw_inputs(t, s->row, before, &drawn);
+    const struct mhc_row *before = trial_row_before(k, t);
+    trial_draw_inputs(t, before, NULL, &drawn);
+    trial_draw_inputs(t, s->row, before, &drawn);
     bool good = true;
     for (int run = 0; run < 2 && good; run++) {
         p[run].tight = k->tight;

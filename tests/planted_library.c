@@ -24,6 +24,7 @@ enum bug {
     CRASHES,
     OTHER_FORM,    /* mhc-micro.post adds in another order than mhc.post */
     OTHER_ARGS,    /* two arguments changed places */
+    FAR_AWAY,      /* the last element of more than 10,000 */
     NO_ORACLE,     /* a row that cpu64 does not know */
     SUPPORTS_NONE, /* of the cases */
 };
@@ -81,6 +82,7 @@ static int post(void *context, void *queue, const struct mhc_case *c, void *cons
     plain_post(c, x, arg[1], arg[2], arg[3], x_next, false);
     switch (BUG) {
     case ONE_ELEMENT: x_next[last] += 0.01f + 0.01f * x_next[last] * x_next[last]; break;
+    case FAR_AWAY: x_next[last] += last > 10000 ? 1 : 0; break;
     case NOT_A_NUMBER: x_next[last] = 0.0f / (x_next[last] - x_next[last]); break;
     case MISSING_WRITE: x_next[last] = kept; break;
     case BEHIND: x_next[last + 1] = 0; break;

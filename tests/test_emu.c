@@ -31,6 +31,15 @@ Test(emu, in_any_order_of_threads) {
     expect_verdict();
 }
 
+/* The check of arrays beyond 32 bits, at a limit that is soon reached. */
+Test(emu, many_tokens_and_few_agree) {
+    GOOD(CHECK " emu --large 20000");
+    expect_verdict();
+    GOOD("cc -O1 -shared -fPIC -w -I$R -DBUG=FAR_AWAY $R/tests/planted_library.c -o wrong.so");
+    cr_expect(sh(CHECK " ./wrong.so --large 20000 --rows mhc.post") == 1 && strstr(out, "among many tokens"), "%s", out);
+    GOOD(CHECK " ./wrong.so --large 5000 --rows mhc.post");
+}
+
 /* --- the checker finds what it should --- */
 
 static const struct {
