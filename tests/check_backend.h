@@ -76,11 +76,12 @@ struct buffer {
     int64_t bytes, offset, size; /* of the data; where it starts in the block; of the block */
 };
 
-/* How memory looks before a run: two patterns of NaN in every type, at two alignments. */
+/* How memory looks before a run, two patterns of NaN in every type at two alignments, and how the row is run. */
 struct poison {
     uint16_t pattern;
     int64_t shift; /* bytes, a multiple of 64 */
     bool tight;    /* no bands: compute-sanitizer watches */
+    bool graph;    /* captured first and launched as a graph, where the library has graphs */
 };
 
 bool buffer_open(const struct backend *, struct buffer *, int64_t bytes, const struct poison *);

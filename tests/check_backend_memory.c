@@ -169,6 +169,7 @@ struct run {
     const struct mhc_row *row;
     const struct mhc_case *c;
     struct buffer arg[MHC_MAX_ARGS], work;
+    bool graph;
 };
 
 static bool prepare(struct run *r, const struct table *given, const struct poison *p, char why[MAX_FAILURE]) {
@@ -208,12 +209,32 @@ static bool inspect(struct run *r, struct table *given, struct outputs *out, cha
     return true;
 }
 
+/* Capture, launch, wait: what a row may not do while it is captured (allocate, synchronise) is an error there. */
+static const char *run_as_graph(const struct run *r, void *save, void *work) {
+    const struct mhc_library *l = r->b->library;
+    void *context = r->b->context, *queue = r->b->queue, *graph = NULL, *arg[MHC_MAX_ARGS] = {0};
+    for (int a = 0; r->row->args[a].name; a++)
+        arg[a] = data_of(&r->arg[a]);
+    if (l->graphs->capture(context, queue))
+        return "a graph cannot be begun";
+    bool good = !r->row->run(context, queue, r->c, arg, save, work);
+    good = !l->graphs->finish(context, queue, &graph) && good;
+    const char *why = !good ? "it cannot be captured in a graph"
+                      : l->graphs->launch(context, queue, graph) || l->queues->synchronize(context, queue) ? "its graph fails"
+                                                                                                           : NULL;
+    if (graph)
+        l->graphs->destroy(context, graph);
+    return why;
+}
+
 static bool run_once(struct run *r, struct buffer *save, char why[MAX_FAILURE]) {
     struct array arrays[MHC_MAX_ARGS];
     int count = 0;
     for (int a = 0; r->row->args[a].name; a++)
         arrays[count++] = (struct array){r->row->args[a].name, data_of(&r->arg[a])};
-    const char *failed = backend_run(r->b, r->row, r->c, arrays, count, data_of(save), data_of(&r->work));
+    const char *failed = r->graph && r->b->library->graphs
+                             ? run_as_graph(r, data_of(save), data_of(&r->work))
+                             : backend_run(r->b, r->row, r->c, arrays, count, data_of(save), data_of(&r->work));
     if (failed)
         snprintf(why, MAX_FAILURE, "%s", failed);
     return !failed;
@@ -221,7 +242,7 @@ static bool run_once(struct run *r, struct buffer *save, char why[MAX_FAILURE]) 
 
 bool run_guarded(const struct backend *b, const struct mhc_row *row, const struct mhc_case *c, struct table *given, struct buffer *save,
                  bool writes_save, const struct poison *p, struct outputs *out, char why[MAX_FAILURE]) {
-    struct run r = {.b = b, .row = row, .c = c};
+    struct run r = {.b = b, .row = row, .c = c, .graph = p->graph};
     bool good = prepare(&r, given, p, why) && send(b, save);
     bool ran = good && run_once(&r, save, why);
     /* Memory is allowed again whatever came of the run. */

@@ -218,7 +218,7 @@ static void compare_forms(struct checker *k, const struct trial *t, const struct
 
 /* --- one trial --- */
 
-static const struct poison poisons[2] = {{.pattern = 0xffff, .shift = 64}, {.pattern = 0x7ff9, .shift = 128}};
+static const struct poison poisons[2] = {{.pattern = 0xffff, .shift = 64}, {.pattern = 0x7ff9, .shift = 128, .graph = true}};
 
 static bool repeats(struct checker *k, const struct trial *t, struct outputs out[2]) {
     char why[MAX_FAILURE];

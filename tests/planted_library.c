@@ -20,6 +20,7 @@ enum bug {
     WORK_OVERRUN,
     SAVE_OVERRUN,
     CHANGES_SAVE, /* in backward, which may only read it */
+    NO_GRAPH,     /* fails while it is captured */
     FAILS,        /* and says why */
     CRASHES,
     OTHER_FORM,    /* mhc-micro.post adds in another order than mhc.post */
@@ -33,6 +34,13 @@ enum bug {
 #endif
 
 static int runs;
+
+/* The graph of one call of mhc.post; other rows run at once. */
+static bool capturing;
+static struct call {
+    struct mhc_case c;
+    void *arg[5], *work;
+} kept_call;
 
 static bool supports(const struct mhc_case *c, const char **why) {
     if (c->stream != MHC_F32 || BUG == SUPPORTS_NONE)
@@ -74,6 +82,10 @@ static int post(void *context, void *queue, const struct mhc_case *c, void *cons
     (void)context, (void)queue, (void)save;
     int64_t last = c->T * c->n * c->C - 1;
     float *x = arg[0], *x_next = arg[4], kept = x_next[last];
+    if (capturing) {
+        kept_call = (struct call){*c, {arg[0], arg[1], arg[2], arg[3], arg[4]}, work};
+        return BUG == NO_GRAPH;
+    }
     runs++;
     if (BUG == FAILS)
         return 1;
@@ -143,10 +155,46 @@ static const struct mhc_row resnet_backward = {
 
 static const struct mhc_row *const rows[] = {&mhc_post, &mhc_micro_post, &resnet_pre, &resnet_backward, NULL};
 
+static int capture(void *context, void *queue) {
+    (void)context, (void)queue;
+    kept_call.c.T = 0;
+    capturing = true;
+    return 0;
+}
+static int finish(void *context, void *queue, void **graph) {
+    (void)context, (void)queue;
+    *graph = &kept_call;
+    capturing = false;
+    return 0;
+}
+static int launch(void *context, void *queue, void *graph) {
+    struct call *call = graph;
+    return call->c.T ? post(context, queue, &call->c, call->arg, NULL, call->work) : 0;
+}
+static void destroy(void *context, void *graph) {
+    (void)context, (void)graph;
+}
+static const struct mhc_graphs graphs = {capture, finish, launch, destroy};
+
+static int create(void *context, void **queue, int high_priority) {
+    (void)context, (void)high_priority;
+    *queue = &runs;
+    return 0;
+}
+static void end(void *context, void *queue) {
+    (void)context, (void)queue;
+}
+static int synchronize(void *context, void *queue) {
+    (void)context, (void)queue;
+    return 0;
+}
+static const struct mhc_queues queues = {.create = create, .destroy = end, .synchronize = synchronize};
+
 static const char *error(void *context) {
     (void)context;
     return "the planted failure";
 }
 
 const struct mhc_library mhc_library = {
-    .abi = MHC_ABI, .size = sizeof(struct mhc_library), .name = "planted", .build = "by a test", .error = error, .rows = rows};
+    .abi = MHC_ABI, .size = sizeof(struct mhc_library), .name = "planted", .build = "by a test", .error = error,
+    .queues = &queues, .graphs = &graphs, .rows = rows};
