@@ -15,6 +15,9 @@ WARNINGS := -Wall -Wextra -Wpedantic $(if $(WERROR),-Werror)
 CFLAGS   := -std=c17 -D_GNU_SOURCE -g -fPIC -fvisibility=hidden $(OPTIMISE) $(WARNINGS) -fopenmp $(SANITIZE)
 CPPFLAGS := -I. -I$(B) $(shell pkg-config --cflags openblas hdf5 2>/dev/null)
 LDLIBS   := $(shell pkg-config --libs openblas hdf5 2>/dev/null) -lhdf5_hl -lm -ldl
+# STATIC=1: nothing from this machine but glibc. HDF5's and LAPACK's own needs follow them.
+STATIC_LIBS := $(patsubst %,-l:lib%.a,hdf5_serial_hl hdf5_serial sz aec z openblas gfortran quadmath gomp) -lpthread -lm -ldl
+LINK     = $(if $(STATIC),$(filter-out -fopenmp,$(CFLAGS)) -s -static-libgcc,$(CFLAGS))
 
 # Kernels: with nvcc, where there is one, for the GPU; with the host compiler, always, for the executor of kernels/host. Nothing is
 # contracted behind the author's back: kernels say fmaf where they mean it, so both compilers do the same arithmetic.
@@ -35,7 +38,7 @@ OBJ      := $(REAL_OBJ) $(PLAIN:%.c=$(B)/%.o)
 TESTED   := $(filter-out $(B)/suites/main.o,$(OBJ))
 TESTS    := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/test_*.c))
 
-.PHONY: all reproduce test test-asan test-emu-race bench-cpu deps help clean
+.PHONY: all reproduce test test-asan test-emu-race bench-cpu gpu-check gpu-bench bundle deps help clean
 .DELETE_ON_ERROR:
 
 all: deps
@@ -52,6 +55,9 @@ help:
 	@echo "make test-emu-race   every kernel on the CPU under the thread sanitizer: a missing barrier is a report"
 	@echo "make bench-cpu   the CPU reference against a copy and a GEMM of the same run"
 	@echo "make selftest-timing   whether the timing loop tells A from A on this machine; about a minute"
+	@echo "make gpu-check   on a GPU: are the kernels right, in five minutes"
+	@echo "make gpu-bench   on a GPU: every operation against a copy and a GEMM of the same run"
+	@echo "make bundle      one folder for a GPU node: program, GPU library, suites; nothing to install there"
 	@echo "make clean       remove $(B)/"
 
 # The paper's result in one command. Results and figures land in $(B)/, which git ignores.
@@ -65,14 +71,14 @@ test: all
 	@$(MAKE) --no-print-directory run-tests
 
 test-asan: deps
-	@$(MAKE) --no-print-directory run-tests B=$(B)/asan ARCH=$(ARCH) LEVEL=-O1 \
+	@$(MAKE) --no-print-directory run-tests B=$(B)/asan ARCH=$(ARCH) LEVEL=-O1 NVCC= \
 	    SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer"
 
 # A missing barrier is a report here: only barriers order the threads of a block, and nothing orders its blocks.
 test-emu-race: deps
 	@$(MAKE) --no-print-directory B=$(B)/race ARCH=$(ARCH) LEVEL=-O1 EMULEVEL=-O1 EXECUTOR_TSAN=1 SANITIZE=-fsanitize=thread \
-	    $(B)/race/libmhc_emu.so $(B)/race/check_backend
-	OMP_NUM_THREADS=1 TSAN_OPTIONS=halt_on_error=1 $(B)/race/check_backend emu --trials $(or $(TRIALS),100)
+	    $(B)/race/libmhc_emu.so $(B)/race/mhcbench
+	OMP_NUM_THREADS=1 TSAN_OPTIONS=halt_on_error=1 $(B)/race/mhcbench check emu --trials $(or $(TRIALS),100)
 
 bench-cpu: all
 	@$(MAKE) --no-print-directory $(B)/tests/bench_cpu
@@ -83,17 +89,40 @@ selftest-timing: all
 	@$(MAKE) --no-print-directory $(B)/tests/selftest_timing
 	@OMP_WAIT_POLICY=passive $(B)/tests/selftest_timing
 
+# On a GPU: correctness with a verdict, in five minutes; times of every operation against a copy and a GEMM, into $(B)/gpu-bench.h5.
+gpu-check: all
+	@sh tests/gpu_check.sh
+
+gpu-bench: all
+	$(B)/mhcbench run suites/gpu-bench.suite --out $(B)/gpu-bench.h5 --overwrite
+	$(B)/mhcbench show $(B)/gpu-bench.h5
+
+# One folder for a GPU node that has a driver and cuBLAS and need have nothing else: bin/, suites/, plots/ and the checks.
+BUNDLE := $(B)/bundle/mhcbench
+bundle: deps
+	@$(if $(NVCC),true,echo "no nvcc: the bundle would have no GPU library" >&2; exit 2)
+	@sh tests/deps.sh "$(INSTALL)" zlib1g-dev libaec-dev libgfortran-12-dev
+	@$(MAKE) --no-print-directory B=$(B)/portable ARCH=x86-64-v3 STATIC=1 $(B)/portable/mhcbench $(B)/portable/libmhc_cuda.so
+	rm -rf $(BUNDLE)
+	mkdir -p $(BUNDLE)/bin $(BUNDLE)/tests/vectors $(BUNDLE)/results
+	cp $(B)/portable/mhcbench $(B)/portable/libmhc_cuda.so $(BUNDLE)/bin
+	cp -r plots README.md LICENSE $(BUNDLE)
+	mkdir $(BUNDLE)/suites && cp suites/*.suite $(BUNDLE)/suites
+	cp tests/gpu_check.sh $(BUNDLE)/tests && cp tests/vectors/public.h5 $(BUNDLE)/tests/vectors && cp -r results/reference $(BUNDLE)/results
+	@du -sm $(BUNDLE) | awk '{print $$2 ": " $$1 " MB"; exit $$1 > 50}'
+	@echo "there: bin/mhcbench --help; sh tests/gpu_check.sh; bin/mhcbench run suites/gpu-bench.suite --out gpu-bench.h5"
+
 # Installs what is missing as root or with INSTALL=1; otherwise names it and stops.
 deps:
 	@CXX="$(CXX)" NVCC="$(NVCC)" sh tests/deps.sh "$(INSTALL)" $(PACKAGES)
 
 .PHONY: run-tests
-run-tests: build $(B)/check_backend $(TESTS)
+run-tests: build $(TESTS)
 	@sh tests/run.sh $(B) $(TESTS)
 
 $(B)/mhcbench: $(OBJ)
 	$(if $(V),,@echo "  link $@")
-	$(Q)$(CC) $(CFLAGS) -o $@ $(OBJ) $(LDLIBS)
+	$(Q)$(CC) $(LINK) -o $@ $(OBJ) $(if $(STATIC),$(STATIC_LIBS),$(LDLIBS))
 
 $(B)/libmhc_cpu.so: $(REAL_OBJ) $(B)/cpu_ref/library.shared.o
 	$(if $(V),,@echo "  link $@")
@@ -117,23 +146,17 @@ $(B)/emu/%.o: %.cc Makefile
 
 $(B)/libmhc_cuda.so: $(KERNELS:%.cu=$(B)/cuda/%.o)
 	$(if $(V),,@echo "  link $@")
-	$(Q)$(NVCC) $(CUDAFLAGS) -shared -cudart static -o $@ $^ -lcublas
+	$(Q)$(NVCC) $(CUDAFLAGS) -shared -cudart static -o $@ $^ -lcublas -Xcompiler -static-libstdc++,-static-libgcc
 
 $(B)/cuda/%.o: %.cu $(B)/build_info.h Makefile
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  nvcc $@")
-	$(Q)$(NVCC) -I. -I$(B) $(CUDAFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(NVCC) -I. -I$(B) $(CUDAFLAGS) -DPROVENANCE_CUDA='"$(CUDAFLAGS)"' -MMD -MP -c -o $@ $<
 
 $(B)/tests/%: tests/%.c $(TESTED) Makefile
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  compile $@")
 	$(Q)$(CC) $(CPPFLAGS) $(filter-out -Wpedantic,$(CFLAGS)) -MMD -MP -o $@ $< $(TESTED) $(if $(filter test_%,$(*F)),-lcriterion) $(LDLIBS)
-
-# Any library against cpu64; beside the libraries, so that it finds them, and without HDF5: it goes into the bundle.
-CHECKER := $(patsubst %.c,$(B)/%.o,$(wildcard tests/check_backend*.c)) $(REAL_OBJ) $(B)/cpu_ref/library.o $(B)/suites/backend.o
-$(B)/check_backend: $(CHECKER)
-	$(if $(V),,@echo "  link $@")
-	$(Q)$(CC) $(CFLAGS) -o $@ $^ -Wl,--as-needed $(LDLIBS)
 
 $(B)/%.f64.o: %.c Makefile
 	@mkdir -p $(@D)

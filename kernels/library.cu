@@ -164,7 +164,10 @@ static void destroy_graph(void *context, void *graph) {
 }
 static const struct mhc_graphs graphs = {capture, finish_capture, launch_graph, destroy_graph};
 
+#define TEXT_OF(x) #x
+#define TEXT(x) TEXT_OF(x)
 #define LIBRARY_NAME "cuda"
+#define LIBRARY_BUILD PROVENANCE_REVISION ", nvcc " TEXT(__CUDACC_VER_MAJOR__) "." TEXT(__CUDACC_VER_MINOR__) "." TEXT(__CUDACC_VER_BUILD__) ", " PROVENANCE_CUDA
 #define LIBRARY_MEMORY &memory
 #define LIBRARY_QUEUES &queues
 #define LIBRARY_EVENTS &events
@@ -194,6 +197,7 @@ static int open_device(void **context, char *why, size_t why_size) {
 }
 
 #define LIBRARY_NAME "emu"
+#define LIBRARY_BUILD PROVENANCE_BUILD
 #define LIBRARY_MEMORY NULL
 #define LIBRARY_QUEUES NULL
 #define LIBRARY_EVENTS NULL
@@ -204,5 +208,5 @@ static int open_device(void **context, char *why, size_t why_size) {
 
 extern "C" __attribute__((visibility("default"))) const struct mhc_library mhc_library;
 const struct mhc_library mhc_library = {
-    MHC_ABI, sizeof(struct mhc_library), LIBRARY_NAME, PROVENANCE_BUILD, open_device, close_device, last_error,
+    MHC_ABI, sizeof(struct mhc_library), LIBRARY_NAME, LIBRARY_BUILD, open_device, close_device, last_error,
     LIBRARY_MEMORY, LIBRARY_QUEUES, LIBRARY_EVENTS, LIBRARY_GRAPHS, LIBRARY_PROBE, rows};

@@ -14,6 +14,9 @@ found() {
     hdf5-tools) command -v h5dump ;;
     gnuplot-nox) command -v gnuplot ;;
     libcriterion-dev) pkg-config --exists criterion ;;
+    libgfortran-*-dev) test -e "$(${CC:-gcc} -print-file-name=libgfortran.a)" ;;
+    zlib1g-dev) test -e "$(${CC:-gcc} -print-file-name=libz.a)" ;;
+    libaec-dev) test -e "$(${CC:-gcc} -print-file-name=libsz.a)" ;;
     pkg-config) command -v pkg-config ;;
     esac >/dev/null 2>&1
 }

@@ -1,5 +1,5 @@
 /* What rows mean for which cpu64 has no row of its own: the crossings between layers, and the arrows of the paper's Table 2 (kind `micro`). */
-#include "tests/check_backend.h"
+#include "suites/check.h"
 
 #include <string.h>
 

@@ -1,4 +1,4 @@
-#include "tests/check_backend.h"
+#include "suites/check.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -32,7 +32,7 @@ void oracle_run(const char *kind, const char *operation, const struct mhc_case *
     void *work = backend_allocate(&host, row_work_bytes(row, &c64));
     const char *failed = backend_run(&host, row, &c64, arrays, count, *save, work);
     if (failed) {
-        fprintf(stderr, "check_backend: cpu64: %s\n", failed);
+        fprintf(stderr, "mhcbench: cpu64: %s\n", failed);
         abort();
     }
     backend_release(&host, work);

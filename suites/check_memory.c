@@ -1,4 +1,4 @@
-#include "tests/check_backend.h"
+#include "suites/check.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -173,7 +173,7 @@ struct run {
 };
 
 static bool prepare(struct run *r, const struct table *given, const struct poison *p, char why[MAX_FAILURE]) {
-    bool good = buffer_open(r->b, &r->work, row_work_bytes(r->row, r->c), p) && send(r->b, &r->work);
+    bool good = buffer_open(r->b, &r->work, row_work_bytes(r->row, r->c), p) && (p->tight || send(r->b, &r->work));
     for (int a = 0; r->row->args[a].name && good; a++) {
         const struct mhc_arg *arg = &r->row->args[a];
         int64_t count = mhc_elements(r->c, arg);
@@ -183,7 +183,7 @@ static bool prepare(struct run *r, const struct table *given, const struct poiso
             return snprintf(why, MAX_FAILURE, "nobody gives `%s`", arg->name), false;
         good = buffer_open(r->b, &r->arg[a], count * mhc_type_bytes(type), p) &&
                (arg->direction == MHC_OUT || convert(r->arg[a].image + r->arg[a].offset, values, count, type, true)) &&
-               send(r->b, &r->arg[a]);
+               ((p->tight && arg->direction == MHC_OUT) || send(r->b, &r->arg[a]));
     }
     if (!good)
         snprintf(why, MAX_FAILURE, "no memory for its arrays");
@@ -243,7 +243,7 @@ static bool run_once(struct run *r, struct buffer *save, char why[MAX_FAILURE]) 
 bool run_guarded(const struct backend *b, const struct mhc_row *row, const struct mhc_case *c, struct table *given, struct buffer *save,
                  bool writes_save, const struct poison *p, struct outputs *out, char why[MAX_FAILURE]) {
     struct run r = {.b = b, .row = row, .c = c, .graph = p->graph};
-    bool good = prepare(&r, given, p, why) && send(b, save);
+    bool good = prepare(&r, given, p, why) && ((p->tight && writes_save) || send(b, save));
     bool ran = good && run_once(&r, save, why);
     /* Memory is allowed again whatever came of the run. */
     bool fetched = fetch(b, save) && (!r.work.block || fetch(b, &r.work));

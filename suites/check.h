@@ -1,12 +1,12 @@
-/* check_backend: any library of the ABI against cpu64, row by row, on random shapes. Parts:
- *   check_backend.c         options, the loop over rows, the report
- *   check_backend_case.c    random cases and inputs
- *   check_backend_memory.c  tables of float64 arrays; guarded buffers; a row run in them
- *   check_backend_trial.c   one case of one row: chain, oracle, comparison
- *   check_backend_composed.c   what rows mean that cpu64 has not
- *   check_backend_large.c   arrays of more elements than 32 bits count */
-#ifndef CHECK_BACKEND_H
-#define CHECK_BACKEND_H
+/* mhcbench check: any library of the ABI against cpu64, row by row, on random shapes. Parts:
+ *   check.c         options, the loop over rows, the report
+ *   check_case.c    random cases and inputs
+ *   check_memory.c  tables of float64 arrays; guarded buffers; a row run in them
+ *   check_trial.c   one case of one row: chain, oracle, comparison
+ *   check_composed.c   what rows mean that cpu64 has not
+ *   check_large.c   arrays of more elements than 32 bits count */
+#ifndef CHECK_H
+#define CHECK_H
 
 #include "suites/backend.h"
 
@@ -80,7 +80,7 @@ struct buffer {
 struct poison {
     uint16_t pattern;
     int64_t shift; /* bytes, a multiple of 64 */
-    bool tight;    /* no bands: compute-sanitizer watches */
+    bool tight;    /* no bands, and what the row has to write is left as it was allocated: compute-sanitizer watches */
     bool graph;    /* captured first and launched as a graph, where the library has graphs */
 };
 

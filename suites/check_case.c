@@ -1,4 +1,4 @@
-#include "tests/check_backend.h"
+#include "suites/check.h"
 
 #include <math.h>
 #include <stdio.h>

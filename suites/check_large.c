@@ -1,7 +1,7 @@
 /* Cases too large for an oracle: arrays of more elements than 32 bits count. Random tokens at the start, across the place where the count passes the
  * limit, and at the end; zeros between them, which add nothing to any sum. What the row makes of these tokens must be what it makes of them
  * alone, and so must the gradients of parameters. */
-#include "tests/check_backend.h"
+#include "suites/check.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,11 +1,18 @@
-/* check_backend LIBRARY|emu|cuda: is every row of a library right? Against cpu64 on random shapes and inputs: outputs, save and work poisoned
- * beforehand, guard bands around every array, inputs unchanged, two runs with equal bits, errors within the row's tolerance.
+/* mhcbench check LIBRARY: is every row of a library right? Against cpu64 on random shapes and inputs: outputs, save and work poisoned beforehand, guard
+ * bands around every array, inputs unchanged, two runs with equal bits (the second through a graph where there are graphs), errors within the row's
+ * tolerance. One line a row, one line a failure with the command that repeats it, a verdict at the end.
  *
- * One line a row, one line a failure with the command that repeats it, a verdict at the end. Exit 0 good, 1 failed, 2 cannot. */
-#include "tests/check_backend.h"
+ *   --rows GLOB     names of rows, such as 'mhc*.pre'
+ *   --trials N      cases, shared out over the rows (default 600; every row gets two at least)
+ *   --minutes M     instead of trials: stop when they have passed, every row having had its share
+ *   --size N        about the largest number of elements of x
+ *   --trial K       one case of every row and no other
+ *   --large N       instead: arrays of more than N elements (2147483648: more than an int counts), against the same tokens alone
+ *   --tight         no guard bands: for tools that watch every access */
+#include "suites/check.h"
 
-#include <errno.h>
 #include <fnmatch.h>
+#include <math.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,6 +22,7 @@
 #include <unistd.h>
 
 #include "cpu_ref/library.h"
+#include "suites/commands.h"
 
 enum { MAX_ROWS = 400, SHOWN_FAILURES = 3, HOST_SIZE = 20000, DEVICE_SIZE = 2000000 };
 
@@ -26,18 +34,7 @@ struct options {
     bool tight;
 };
 
-static int usage(void) {
-    fputs("usage: check_backend LIBRARY|emu|cuda [--trials N] [--seed S] [--rows GLOB] [--minutes M] [--size N] [--trial K] [--tight] [--large N]\n"
-          "  --trials   cases, shared out over the rows (default 600; every row gets two at least)\n"
-          "  --rows     names of rows, such as 'mhc*.pre'\n"
-          "  --minutes  stop when they have passed, every row having had its share\n"
-          "  --size     about the largest number of elements of x\n"
-          "  --trial    one case of every row and no other\n"
-          "  --tight    no guard bands: for tools that watch every access\n"
-          "  --large    instead: arrays of more than N elements (2147483648: more than an int counts), against the same tokens alone\n",
-          stderr);
-    return 2;
-}
+static const char usage[] = "check LIBRARY|cuda|emu|cpu32 [--rows GLOB] [--trials N | --minutes M] [--seed S] [--size N] [--trial K] [--large N] [--tight]";
 
 static double seconds(void) {
     struct timespec now;
@@ -45,41 +42,31 @@ static double seconds(void) {
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-static bool whole(const char *text, int64_t least, int64_t *value) {
+/* A number of at least `least`; absent: as it is. */
+static bool take_number(int *argc, char **argv, const char *name, double least, bool whole, double *value) {
+    const char *text = NULL;
     char *end;
-    errno = 0;
-    *value = strtoll(text, &end, 10);
-    return end != text && !*end && !errno && *value >= least;
+    if (!take_option(argc, argv, name, &text))
+        return false;
+    if (!text)
+        return true;
+    *value = strtod(text, &end);
+    if (end == text || *end || !(*value >= least && *value <= 0x1p53) || (whole && *value != floor(*value)))
+        return cannot("%s %s: a %s of at least %g", name, text, whole ? "whole number" : "number", least), false;
+    return true;
 }
 
-static bool parse(int count, char **argument, struct options *o) {
-    int64_t seed = 1;
-    *o = (struct options){.rows = "*", .trials = 600, .trial = -1, .seed = 1};
-    for (int k = 1; k < count; k++) {
-        const char *name = argument[k], *value = k + 1 < count ? argument[k + 1] : NULL;
-        if (name[0] != '-' && !o->library) {
-            o->library = name;
-            continue;
-        }
-        if (!strcmp(name, "--tight")) {
-            o->tight = true;
-            continue;
-        }
-        char *end = NULL;
-        bool good = value && (!strcmp(name, "--trials") ? whole(value, 1, &o->trials)
-                              : !strcmp(name, "--trial") ? whole(value, 0, &o->trial)
-                              : !strcmp(name, "--size")  ? whole(value, 1, &o->size)
-                              : !strcmp(name, "--seed")  ? whole(value, 0, &seed)
-                              : !strcmp(name, "--rows")  ? (o->rows = value, true)
-                              : !strcmp(name, "--large")   ? (o->large = strtod(value, &end), end != value && !*end && o->large > 0)
-                              : !strcmp(name, "--minutes") ? (o->minutes = strtod(value, &end), end != value && !*end && o->minutes > 0)
-                                                           : false);
-        if (!good)
-            return fprintf(stderr, "check_backend: %s%s%s: not understood\n", name, value ? " " : "", value ? value : ""), false;
-        k++;
-    }
-    o->seed = (uint64_t)seed;
-    return o->library || (fputs("check_backend: which library?\n", stderr), false);
+static bool parse(int *argc, char **argv, struct options *o) {
+    double trials = 600, trial = -1, seed = 1, size = 0;
+    *o = (struct options){.rows = "*", .tight = take_flag(argc, argv, "--tight")};
+    if (!take_option(argc, argv, "--rows", &o->rows) || !take_number(argc, argv, "--trials", 1, true, &trials) ||
+        !take_number(argc, argv, "--trial", 0, true, &trial) || !take_number(argc, argv, "--seed", 0, true, &seed) ||
+        !take_number(argc, argv, "--size", 1, true, &size) || !take_number(argc, argv, "--minutes", 1e-3, false, &o->minutes) ||
+        !take_number(argc, argv, "--large", 1, true, &o->large) || !only_positional(*argc, argv, 1, 1, usage))
+        return false;
+    o->library = argv[0];
+    o->trials = (int64_t)trials, o->trial = (int64_t)trial, o->seed = (uint64_t)seed, o->size = (int64_t)size;
+    return true;
 }
 
 /* --- rows --- */
@@ -134,14 +121,14 @@ static char crash_text[1024];
 static int crash_length;
 
 static void crashed(int signal_number) {
-    if (write(STDOUT_FILENO, crash_text, (size_t)crash_length) < 0)
-        _exit(1);
-    signal(signal_number, SIG_DFL);
-    raise(signal_number);
+    (void)signal_number;
+    ssize_t unused = write(STDOUT_FILENO, crash_text, (size_t)crash_length);
+    (void)unused;
+    _exit(EXIT_CHECK_FAILED);
 }
 
 static void write_command(const struct checker *k, char *text, size_t size) {
-    snprintf(text, size, "check_backend %s --rows '%s' --seed %llu --trial %lld --size %lld%s", k->name, k->subject->label,
+    snprintf(text, size, "mhcbench check %s --rows '%s' --seed %llu --trial %lld --size %lld%s", k->name, k->subject->label,
              (unsigned long long)k->seed, (long long)k->trial, (long long)k->size, k->tight ? " --tight" : "");
 }
 
@@ -223,20 +210,20 @@ static void print_row(const struct checker *k, const struct subject *s, int64_t 
     fflush(stdout);
 }
 
-int main(int count, char **argument) {
+int check_command(int argc, char **argv) {
     static struct subject subjects[MAX_ROWS];
     struct options o;
     char why[300];
     setvbuf(stdout, NULL, _IOLBF, 0);
-    if (!parse(count, argument, &o))
-        return usage();
+    if (!parse(&argc, argv, &o))
+        return EXIT_CANNOT;
     struct checker k = {.name = o.library, .seed = o.seed, .tight = o.tight};
     if (!backend_open(&k.backend, o.library, why, sizeof why))
-        return fprintf(stderr, "check_backend: %s\n", why), 2;
+        return cannot("%s", why);
     k.size = o.size ? o.size : k.backend.library->memory ? DEVICE_SIZE : HOST_SIZE;
     int rows = list_subjects(&k.backend, o.rows, subjects);
     if (!rows)
-        return fprintf(stderr, "check_backend: no row of %s is called %s\n", o.library, o.rows), 2;
+        return cannot("no row of %s is called %s", o.library, o.rows);
     for (int s = 0; s < 6; s++)
         signal((const int[]){SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTERM}[s], crashed);
     double start = seconds();
@@ -251,5 +238,5 @@ int main(int count, char **argument) {
     }
     printf("verdict: %d rows, %lld cases, %lld checks, %lld failed\n", rows, (long long)all, (long long)k.checks, (long long)k.failed);
     backend_close(&k.backend);
-    return k.failed ? 1 : all ? 0 : 2;
+    return k.failed ? EXIT_CHECK_FAILED : all ? EXIT_GOOD : EXIT_CANNOT;
 }
