@@ -222,8 +222,10 @@ int check_command(int argc, char **argv) {
         return cannot("%s", why);
     k.size = o.size ? o.size : k.backend.library->memory ? DEVICE_SIZE : HOST_SIZE;
     int rows = list_subjects(&k.backend, o.rows, subjects);
-    if (!rows)
+    if (!rows) {
+        backend_close(&k.backend);
         return cannot("no row of %s is called %s", o.library, o.rows);
+    }
     for (int s = 0; s < 6; s++)
         signal((const int[]){SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTERM}[s], crashed);
     double start = seconds();
