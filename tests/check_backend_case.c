@@ -186,8 +186,10 @@ static double natural_scale(const struct trial *t, const struct mhc_arg *arg) {
 static double steepness(const struct trial *t, const struct mhc_arg *arg, int64_t element) {
     if (!strcmp(arg->name, "logits") || !strcmp(arg->name, "b_res"))
         return t->logit_std;
-    if (!strcmp(arg->name, "w_q"))
+    if (!strcmp(arg->name, "q"))
         return t->logit_std > 1 ? 8 : 1;
+    if (!strcmp(arg->name, "w_q")) /* a branch in bf16 rounds q and k, which moves large scores by as much as matters */
+        return t->logit_std > 1 ? t->c.stream == MHC_BF16 ? 2 : 8 : 1;
     if (!strcmp(arg->name, "alpha") && element == 2)
         return t->steep_b ? 1 : t->logit_std;
     if (!strcmp(arg->name, "b") && element >= 2 * t->c.n)
