@@ -45,15 +45,15 @@ int attention_backward_plain(struct device *, void *queue, int32_t type, const s
 
 #define LOG2_E 1.4426950408889634f
 
-/* A tile of queries or of keys of one head of one sequence. */
+/* Where a head of a sequence lies. */
 struct place {
     int64_t token;   /* first of the sequence */
     int64_t channel; /* first of the head in a row */
     int64_t sums;    /* first of the head in lse and D */
 };
-static __device__ __forceinline__ struct place place_of(const struct attention *a, int64_t pair) {
-    int64_t sequence = pair / a->heads, head = pair % a->heads;
-    struct place p = {sequence * a->S, head * a->head_dim, pair * sums_of_head(a->S)};
+static __device__ __forceinline__ struct place place_of(const struct attention *a, uint32_t pair) {
+    uint32_t sequence = pair / (uint32_t)a->heads, head = pair % (uint32_t)a->heads;
+    struct place p = {(int64_t)sequence * a->S, (int64_t)head * a->head_dim, pair * sums_of_head(a->S)};
     return p;
 }
 static __device__ __forceinline__ float score_scale(int head_dim) {

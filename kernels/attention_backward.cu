@@ -78,9 +78,10 @@ static __device__ __forceinline__ void gradients_by_query(float s[PART / 8][4], 
 
 /* Shared memory: two tiles of each of k and v. */
 template <int D> static __global__ void __launch_bounds__(WARPS *WARP, 1) attention_query_kernel(struct attention a) {
-    int64_t pairs = a.sequences * a.heads, block = blockIdx.x, row = (int64_t)a.heads * a.head_dim;
+    uint32_t pairs = (uint32_t)a.sequences * (uint32_t)a.heads, block = blockIdx.x;
+    int64_t row = (int64_t)a.heads * a.head_dim;
     struct place at = place_of(&a, block % pairs);
-    int first = (int)((a.S - 1) / TILE - block / pairs) * TILE, query = first + (int)threadIdx.x / WARP * 16;
+    int first = ((a.S - 1) / TILE - (int)(block / pairs)) * TILE, query = first + own_warp() * 16;
     int end = first + TILE < a.S ? first + TILE : a.S, left = a.S - query, g = (int)threadIdx.x % WARP / 4;
     float scale = score_scale(a.head_dim), lse[2], own[2], sum[D / 8][4] = {};
     uint32_t q[D / 16][4], grad_o[D / 16][4];
@@ -160,9 +161,9 @@ template <int D> static __device__ __forceinline__ void copy_stage(int to, const
 
 /* Shared memory: a tile of k, one of v, two stages. */
 template <int D> static __global__ void __launch_bounds__(WARPS *WARP, 1) attention_key_kernel(struct attention a) {
-    int64_t pairs = a.sequences * a.heads, block = blockIdx.x;
+    uint32_t pairs = (uint32_t)a.sequences * (uint32_t)a.heads, block = blockIdx.x;
     struct place at = place_of(&a, block % pairs);
-    int first = (int)(block / pairs) * TILE, row = (int)threadIdx.x / WARP * 16, key = first + row, g = (int)threadIdx.x % WARP / 4;
+    int first = (int)(block / pairs) * TILE, row = own_warp() * 16, key = first + row, g = (int)threadIdx.x % WARP / 4;
     int64_t from = (at.token + first) * a.ld + at.channel, to = (at.token + key) * a.grad_ld + at.channel;
     int stages = 2 * TILE * D, k = left_place<D>(row * D), v = left_place<D>((TILE + row) * D), parity = 0;
     float scale = score_scale(a.head_dim), grad_k[D / 8][4] = {}, grad_v[D / 8][4] = {};

@@ -54,11 +54,11 @@ template <int D>
 static __device__ __forceinline__ void soften(float s[KEYS / 8][4], float scale, float o[D / 8][4], float most[2], float sum[2]) {
 #pragma unroll
     for (int h = 0; h < 2; h++) {
-        float largest = most[h], part = 0;
+        float largest = -INFINITY, part = 0;
 #pragma unroll
         for (int tile = 0; tile < KEYS / 8; tile++)
-            largest = fmaxf(largest, fmaxf(s[tile][2 * h], s[tile][2 * h + 1]) * scale);
-        largest = row_max(largest);
+            largest = fmaxf(largest, fmaxf(s[tile][2 * h], s[tile][2 * h + 1]));
+        largest = fmaxf(most[h], row_max(largest) * scale);
         float factor = power_of_two(most[h] - largest);
         most[h] = largest;
 #pragma unroll
@@ -118,9 +118,9 @@ template <int D> static __device__ __forceinline__ void finish(struct attention 
 
 /* Shared memory: a tile of q, then two of each of k and v. The longest walks start first. */
 template <int D> static __global__ void __launch_bounds__(WARPS *WARP, D == 64 ? 3 : 2) attention_kernel(struct attention a) {
-    int64_t pairs = a.sequences * a.heads, block = blockIdx.x;
+    uint32_t pairs = (uint32_t)a.sequences * (uint32_t)a.heads, block = blockIdx.x;
     struct place at = place_of(&a, block % pairs);
-    int first = (int)((a.S - 1) / QUERIES - block / pairs) * QUERIES, query = first + (int)threadIdx.x / WARP * (QUERIES / WARPS);
+    int first = ((a.S - 1) / QUERIES - (int)(block / pairs)) * QUERIES, query = first + own_warp() * (QUERIES / WARPS);
     int end = first + QUERIES < a.S ? first + QUERIES : a.S, tiles = (end + KEYS - 1) / KEYS;
     float scale = score_scale(a.head_dim);
     struct carried<D> c = {};

@@ -77,9 +77,10 @@ template <typename T> static __global__ void plain_kernel(int rows, struct atten
     int d = a.head_dim, thread = (int)threadIdx.x;
     float *q = (float *)shared_memory(), *k = q + rows * d, *v = k + rows * d, *o = v + rows * d, *p = o + rows * d;
     float *most = p + rows * rows, *sum = most + rows, *factor = sum + rows, scale = score_scale(d);
-    int64_t pairs = a.sequences * a.heads, row = (int64_t)a.heads * d;
+    uint32_t pairs = (uint32_t)a.sequences * (uint32_t)a.heads;
+    int64_t row = (int64_t)a.heads * d;
     struct place at = place_of(&a, blockIdx.x % pairs);
-    int first = (int)((a.S - 1) / rows - blockIdx.x / pairs) * rows;
+    int first = ((a.S - 1) / rows - (int)(blockIdx.x / pairs)) * rows;
     load_rows(q, rows, d, (const T *)a.q + (at.token + first) * a.ld + at.channel, a.ld, a.S - first);
     clear(o, rows * d);
     if (thread < rows) {
@@ -135,9 +136,10 @@ template <typename T> static __global__ void plain_query_kernel(int rows, struct
     int d = a.head_dim, thread = (int)threadIdx.x, size = rows * d;
     float *q = (float *)shared_memory(), *g = q + size, *k = g + size, *v = k + size, *grad_q = v + size, *ds = grad_q + size;
     float *lse = ds + rows * rows, *D = lse + rows;
-    int64_t pairs = a.sequences * a.heads, row = (int64_t)a.heads * d;
+    uint32_t pairs = (uint32_t)a.sequences * (uint32_t)a.heads;
+    int64_t row = (int64_t)a.heads * d;
     struct place at = place_of(&a, blockIdx.x % pairs);
-    int first = (int)((a.S - 1) / rows - blockIdx.x / pairs) * rows, left = a.S - first;
+    int first = ((a.S - 1) / rows - (int)(blockIdx.x / pairs)) * rows, left = a.S - first;
     int64_t from = (at.token + first) * a.ld + at.channel, from_o = (at.token + first) * row + at.channel;
     load_rows(q, rows, d, (const T *)a.q + from, a.ld, left);
     load_rows(g, rows, d, (const T *)a.grad_o + from_o, row, left);
@@ -169,7 +171,8 @@ template <typename T> static __global__ void plain_key_kernel(int rows, struct a
     int d = a.head_dim, thread = (int)threadIdx.x, size = rows * d;
     float *q = (float *)shared_memory(), *g = q + size, *k = g + size, *v = k + size, *grad_k = v + size, *grad_v = grad_k + size;
     float *p = grad_v + size, *ds = p + rows * rows, *lse = ds + rows * rows, *D = lse + rows;
-    int64_t pairs = a.sequences * a.heads, row = (int64_t)a.heads * d;
+    uint32_t pairs = (uint32_t)a.sequences * (uint32_t)a.heads;
+    int64_t row = (int64_t)a.heads * d;
     struct place at = place_of(&a, blockIdx.x % pairs);
     int first = (int)(blockIdx.x / pairs) * rows;
     int64_t from = (at.token + first) * a.ld + at.channel, to = (at.token + first) * a.grad_ld + at.channel;

@@ -12,6 +12,11 @@
 
 enum { CHUNK = 8 }; /* elements of 16 bytes */
 
+/* The warp of this thread, so that the compiler sees that it is the same in all lanes. */
+static __device__ __forceinline__ int own_warp(void) {
+    return (int)shuffle(threadIdx.x / WARP, 0);
+}
+
 static __device__ __forceinline__ uint16_t *element(int place) {
     return (uint16_t *)shared_memory() + place;
 }
