@@ -46,12 +46,12 @@ static __device__ __forceinline__ float normalised(float product, float r) {
     return r == 0 ? 0 : product / r;
 }
 
-/* pre_i and post_i from products [K]. */
-static __device__ __forceinline__ float mhc_pre_of(struct coefficients s, int i, const float *product, const float *b, const float *alpha) {
-    return sigmoid(fmaf(alpha[0], product[i], b[i])) + s.eps;
+/* pre_i and post_i, each from its own product. */
+static __device__ __forceinline__ float mhc_pre_of(struct coefficients s, int i, float product, const float *b, const float *alpha) {
+    return sigmoid(fmaf(alpha[0], product, b[i])) + s.eps;
 }
-static __device__ __forceinline__ float mhc_post_of(struct coefficients s, int i, const float *product, const float *b, const float *alpha) {
-    return 2 * sigmoid(fmaf(alpha[1], product[s.n + i], b[s.n + i]));
+static __device__ __forceinline__ float mhc_post_of(struct coefficients s, int i, float product, const float *b, const float *alpha) {
+    return 2 * sigmoid(fmaf(alpha[1], product, b[s.n + i]));
 }
 /* Logit k of res, laid out as the convention says. */
 static __device__ __forceinline__ float mhc_res_logit(struct coefficients s, int k, const float *product, const float *b,
@@ -65,7 +65,7 @@ static __device__ __forceinline__ void pre_coefficients(struct coefficients s, c
     s.n = STREAMS(N, s.n);
 #pragma unroll
     for (int i = 0; i < s.n; i++)
-        pre[i] = mhc_pre_of(s, i, product, b, alpha);
+        pre[i] = mhc_pre_of(s, i, product[i], b, alpha);
 }
 
 template <int N>
@@ -74,7 +74,7 @@ static __device__ __forceinline__ void post_coefficients(struct coefficients s, 
     s.n = STREAMS(N, s.n);
 #pragma unroll
     for (int i = 0; i < s.n; i++)
-        post[i] = mhc_post_of(s, i, product, b, alpha);
+        post[i] = mhc_post_of(s, i, product[s.n + i], b, alpha);
 }
 
 template <int N>
@@ -148,13 +148,23 @@ static __device__ __forceinline__ float mhc_coefficients_backward(struct coeffic
 
 /* --- HC: stream i alone, product [n+2] is that stream's --- */
 
-/* The places of a token's HC coefficients that stream i decides: pre_i, post_i, column i of res. */
+/* Coefficient m of stream i: pre_i, post_i, then column i of res. */
+static __device__ __forceinline__ float hc_coefficient(int n, int i, int m, float product, const float *b_pre, const float *b_post,
+                                                       const float *b_res, const float *alpha) {
+    float b = m == 0 ? b_pre[i] : m == 1 ? b_post[i] : b_res[(m - 2) * n + i];
+    return fmaf(alpha[m < 2 ? m : 2], tanhf(product), b);
+}
+
+/* Where it lies in a token's pre [n], post [n] and res [n][n]. */
+static __device__ __forceinline__ float *hc_coefficient_at(int n, int i, int m, float *pre, float *post, float *res) {
+    return m == 0 ? pre + i : m == 1 ? post + i : res + (m - 2) * n + i;
+}
+
+/* All that stream i decides. */
 static __device__ __forceinline__ void hc_coefficients(int n, int i, const float *product, const float *b_pre, const float *b_post,
                                                        const float *b_res, const float *alpha, float *pre, float *post, float *res) {
-    pre[i] = fmaf(alpha[0], tanhf(product[0]), b_pre[i]);
-    post[i] = fmaf(alpha[1], tanhf(product[1]), b_post[i]);
-    for (int a = 0; a < n; a++)
-        res[a * n + i] = fmaf(alpha[2], tanhf(product[2 + a]), b_res[a * n + i]);
+    for (int m = 0; m < n + 2; m++)
+        *hc_coefficient_at(n, i, m, pre, post, res) = hc_coefficient(n, i, m, product[m], b_pre, b_post, b_res, alpha);
 }
 
 /* Gradient of coefficient m of stream i: where it lies among grad_pre [n], grad_post [n], grad_res [n][n], one behind the other. */

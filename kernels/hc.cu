@@ -66,7 +66,7 @@ static unsigned row_blocks(const struct mhc_case *c) {
     return (unsigned)blocks_of(c->T * c->n, ROWS_A_BLOCK);
 }
 
-int hc_pre_two_pass(struct device *d, void *queue, const struct mhc_case *c, void *const a[], void *save, void *work) {
+static int hc_pre_two_pass(struct device *d, void *queue, const struct mhc_case *c, void *const a[], void *save, void *work) {
     struct weights theta = theta_weights((const float *)a[1], (const float *)a[2], (const float *)a[3], c->n, c->C);
     struct product p = product_of(c, a[0], theta);
     float *product = (float *)save, *r = product + c->T * c->n * (c->n + 2);
@@ -105,7 +105,7 @@ static struct scratch scratch_of(const struct mhc_case *c, bool dynamic, void *w
     return s;
 }
 
-int hc_backward_two_pass(struct device *d, void *queue, const struct mhc_case *c, void *const a[], void *save,
+static int hc_backward_two_pass(struct device *d, void *queue, const struct mhc_case *c, void *const a[], void *save,
                          void *work) {
     const int n = (int)c->n;
     const int64_t rows = c->T * n;
@@ -158,23 +158,23 @@ static int backward_run(void *context, void *queue, const struct mhc_case *c, vo
     return hc_backward_two_pass(device_of(context), queue, c, a, save, work);
 }
 
-int64_t hc_save_bytes(const struct mhc_case *c) {
+static int64_t hc_save_bytes(const struct mhc_case *c) {
     return c->T * c->n * (c->n + 3) * (int64_t)sizeof(float);
 }
-int64_t hc_pre_two_pass_work_bytes(const struct mhc_case *c) {
+static int64_t hc_pre_two_pass_work_bytes(const struct mhc_case *c) {
     return product_work_bytes(c->T * c->n, c->C, (int)c->n + 2);
 }
-int64_t hc_backward_two_pass_work_bytes(const struct mhc_case *c) {
+static int64_t hc_backward_two_pass_work_bytes(const struct mhc_case *c) {
     return scratch_of(c, true, NULL).bytes;
 }
 static int64_t static_backward_work(const struct mhc_case *c) {
     return scratch_of(c, false, NULL).bytes;
 }
 
-double hc_pre_flops(const struct mhc_case *c) {
+static double hc_pre_flops(const struct mhc_case *c) {
     return 2.0 * (double)(c->T * c->n * c->C) * (double)(c->n + 4);
 }
-double hc_backward_flops(const struct mhc_case *c) {
+static double hc_backward_flops(const struct mhc_case *c) {
     return 2.0 * (double)(c->T * c->n * c->C) * (double)(2 * (c->n + 2) + 2 * c->n + 4);
 }
 static double static_backward_flops(const struct mhc_case *c) {

@@ -106,7 +106,7 @@ static int start_chain(struct device *d, void *queue, const struct mhc_case *c, 
                                         inverse_D, *a));
 }
 
-int mhc_pre_two_pass(struct device *d, void *queue, const struct mhc_case *c, void *const a[], void *save, void *work,
+static int mhc_pre_two_pass(struct device *d, void *queue, const struct mhc_case *c, void *const a[], void *save, void *work,
                      bool identity) {
     int columns = columns_of(c, identity);
     struct product p = product_of(c, a[0], phi_weights((const float *)a[1], columns));
@@ -120,10 +120,10 @@ int mhc_pre_two_pass(struct device *d, void *queue, const struct mhc_case *c, vo
     return failed || gpu_aggregate(d, queue, c, a[0], pre, a[4]);
 }
 
-int64_t mhc_save_bytes(const struct mhc_case *c, bool identity) {
+static int64_t mhc_save_bytes(const struct mhc_case *c, bool identity) {
     return c->T * (columns_of(c, identity) + 1) * (int64_t)sizeof(float);
 }
-int64_t mhc_pre_two_pass_work_bytes(const struct mhc_case *c, bool identity) {
+static int64_t mhc_pre_two_pass_work_bytes(const struct mhc_case *c, bool identity) {
     return product_work_bytes(c->T, c->n * c->C, columns_of(c, identity));
 }
 
@@ -151,7 +151,7 @@ static struct scratch scratch_of(const struct mhc_case *c, bool identity, void *
     return s;
 }
 
-int64_t mhc_backward_two_pass_work_bytes(const struct mhc_case *c, bool identity) {
+static int64_t mhc_backward_two_pass_work_bytes(const struct mhc_case *c, bool identity) {
     return scratch_of(c, identity, NULL).bytes;
 }
 
@@ -176,7 +176,7 @@ static struct backward_args backward_args_of(void *const a[], bool identity) {
     return args;
 }
 
-int mhc_backward_two_pass(struct device *d, void *queue, const struct mhc_case *c, void *const arg[], void *save,
+static int mhc_backward_two_pass(struct device *d, void *queue, const struct mhc_case *c, void *const arg[], void *save,
                           void *work, bool identity) {
     const int columns = columns_of(c, identity), n = (int)c->n;
     const float *product = (const float *)save, *r = product + c->T * columns;
@@ -253,11 +253,11 @@ static int64_t logits_work(const struct mhc_case *c) {
 }
 
 /* Product, norm and aggregate; Sinkhorn is counted in its own row and small beside them. */
-double mhc_pre_flops(const struct mhc_case *c, bool identity) {
+static double mhc_pre_flops(const struct mhc_case *c, bool identity) {
     return 2.0 * (double)(c->T * c->n * c->C) * (double)(columns_of(c, identity) + 2);
 }
 /* Two products with phi's shape; per stream and channel: dres, dpre, dpost, res^T g + pre^T du, the norm. */
-double mhc_backward_flops(const struct mhc_case *c, bool identity) {
+static double mhc_backward_flops(const struct mhc_case *c, bool identity) {
     return 2.0 * (double)(c->T * c->n * c->C) * (double)(2 * columns_of(c, identity) + (identity ? 0 : 2 * c->n) + 4);
 }
 static double mhc_pre_row_flops(const struct mhc_case *c) {

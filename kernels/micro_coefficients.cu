@@ -68,9 +68,9 @@ static __global__ void mhc_kernel(struct coefficients s, int64_t count, const fl
     int64_t t = at / columns;
     product += t * columns;
     if (k < n)
-        pre[t * n + k] = mhc_pre_of(s, k, product, b, alpha);
+        pre[t * n + k] = mhc_pre_of(s, k, product[k], b, alpha);
     else if (k < 2 * n)
-        post[t * n + k - n] = mhc_post_of(s, k - n, product, b, alpha);
+        post[t * n + k - n] = mhc_post_of(s, k - n, product[k], b, alpha);
     else
         logits[t * n * n + k - 2 * n] = mhc_res_logit(s, k - 2 * n, product, b, alpha);
 }

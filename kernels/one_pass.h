@@ -1,23 +1,24 @@
 /* What the one-pass kernels of mHC, identity HC and HC share (gpu.md, scheme A): how a problem is laid over clusters, and the fragments in
  * which streams wait in registers.
  *
- * A cluster of S blocks owns TILE tokens at a time; block s owns the channels [s slice, (s+1) slice) of all n streams, and a warp of it
- * 32 of these. A lane (g = lane/4, q = lane%4) holds 8 neighbouring channels, 32 w + 8 q .. +7, of the tokens g and g+8, of every stream: 16-byte
- * loads, and just what mma wants as the left operand, because a sum over channels may take them in any order. The weights' slice stays in shared
- * memory, in the order of the right operand, while the blocks walk over the tokens. So x passes through once, and waits in registers while the 24
- * sums a token needs are reduced over the cluster. */
+ * A cluster of S blocks owns TILE tokens at a time; block s owns the channels [s slice, (s+1) slice) of all n streams, and a warp of it 32 of
+ * these. A lane (g = lane/4, q = lane%4) holds 8 neighbouring channels, 32 w + 8 q .. +7, of the tokens g and g+8, of every stream: 16-byte
+ * loads, and just what mma wants as the left operand, because a sum over channels may take them in any order. The weights' slice stays in
+ * shared memory, in the order of the right operand, while the blocks walk over the tokens. So x passes through once, and waits in
+ * registers while the 24 sums a token needs are reduced over the cluster. */
 #ifndef ONE_PASS_H
 #define ONE_PASS_H
 
 #include "kernels/coefficients.h"
 #include "kernels/connection.h"
+#include "kernels/product.h"
 
 enum kind { KIND_MHC, KIND_IDENTITY, KIND_HC };
 
-enum { TILE = 16, GROUP = 32, MAX_WARPS = 16, LARGEST_CLUSTER = 16 };
+enum { TILE = 16, GROUP = 32, LARGEST_CLUSTER = 16 };
 
-/* The sums over channels of one token. mHC: all streams together, one set of n^2+2n columns. HC: a set of n+2 columns for each stream. A sum of
- * squares goes with every set. */
+/* The sums over channels of one token. mHC: all streams together, one set of n^2+2n columns. HC: a set of n+2 columns for each stream. A sum
+ * of squares goes with every set. */
 template <int N, int KIND> struct sums {
     static constexpr int SETS = KIND == KIND_HC ? N : 1;
     static constexpr int COLUMNS = KIND == KIND_HC ? N + 2 : KIND == KIND_MHC ? N * N + 2 * N : 2 * N;
@@ -27,49 +28,107 @@ template <int N, int KIND> struct sums {
     static constexpr int FOR_PRE = N + SETS; /* values that pre depends on */
     static constexpr bool RES = KIND != KIND_IDENTITY;
     static constexpr int COEFFICIENTS = 2 * N + (RES ? N * N : 0); /* pre, post, res of a token */
+    static constexpr int STREAMS_OF_WEIGHTS = KIND == KIND_HC ? 1 : N; /* HC's are the same for all */
+    static constexpr int WIDTH = KIND != KIND_HC && COLUMNS % 4 == 0 ? 4 : 1; /* columns that lie together, 16 bytes of them */
 };
 
-/* Where the weights lie: column m at channel d starts at piece(m)[d * stride]. */
-struct weights_at {
-    const float *phi;                               /* mHC, identity: [nC][columns] */
+/* The arrays of a call; launching fills in the first lines. What a kind has not is NULL. */
+struct one_pass_weights {
+    const float *phi;                                /* mHC, identity: [nC][columns] */
     const float *theta_pre, *theta_post, *theta_res; /* HC: [C], [C], [n][C] */
 };
+struct one_pass_forward {
+    int64_t T, C;
+    int slice;
+    struct coefficients how;
+    double rms_eps;
+    const struct bf16 *x, *y; /* y and the layer below's post and res: post_pre alone */
+    const float *post_below, *res_below;
+    struct one_pass_weights weights;
+    const float *b, *b_post, *b_res, *alpha; /* mHC: b [columns]; HC: b_pre, b_post, b_res */
+    struct bf16 *x_next, *u;
+    float *pre, *post, *res, *product, *r;
+};
+struct one_pass_backward {
+    int64_t T, C;
+    int slice;
+    int warps; /* that have channels; the last warp of the block makes the coefficients' gradients */
+    struct coefficients how;
+    const struct bf16 *g, *x, *y, *du;
+    const float *pre, *post, *res, *post_below; /* post_below: backward_y alone */
+    struct one_pass_weights weights;
+    const float *b, *alpha, *product, *r;
+    struct bf16 *dx, *dy_below;
+    float *z, *q; /* [T][products]: of the logits, and of the products over channels */
+};
 
-/* The weight of column m for channel c of stream i. */
+/* Whether a case fits the largest device there is; and its launch: 0; 1 with device.error set; -1 where this device cannot, and then nothing
+ * was launched. */
+bool one_pass_forward_fits(enum kind, const struct mhc_case *, const char **why);
+int one_pass_forward_start(struct device *, void *queue, enum kind, const struct mhc_case *, const struct one_pass_forward *);
+bool one_pass_backward_fits(enum kind, const struct mhc_case *, const char **why);
+int one_pass_backward_start(struct device *, void *queue, enum kind, const struct mhc_case *, const struct one_pass_backward *);
+
+/* --- weights --- */
+
+/* WIDTH weights from column m on, for channel c of stream i; 0 for the columns that fill up an eight. */
 template <int N, int KIND>
-static __device__ __forceinline__ float weight(const struct weights_at *w, int64_t C, int i, int64_t c, int m) {
-    if (KIND == KIND_HC)
-        return m == 0 ? w->theta_pre[c] : m == 1 ? w->theta_post[c] : w->theta_res[(m - 2) * C + c];
-    return w->phi[(i * C + c) * sums<N, KIND>::COLUMNS + m];
-}
-
-/* Streams whose weights differ: HC's are the same for all. */
-template <int N, int KIND> static __host__ __device__ constexpr int weight_streams(void) {
-    return KIND == KIND_HC ? 1 : N;
+static __device__ __forceinline__ void load_weights_at(const struct one_pass_weights *w, int64_t C, int i, int64_t c, int m, float *to) {
+    using S = sums<N, KIND>;
+    if (m >= S::COLUMNS) {
+        for (int k = 0; k < S::WIDTH; k++)
+            to[k] = 0;
+    } else if (S::WIDTH == 4) {
+        float4 four = *(const float4 *)(w->phi + (i * C + c) * S::COLUMNS + m);
+        to[0] = four.x, to[1] = four.y, to[2] = four.z, to[3] = four.w;
+    } else if (KIND == KIND_HC) {
+        to[0] = m == 0 ? w->theta_pre[c] : m == 1 ? w->theta_post[c] : w->theta_res[(m - 2) * C + c];
+    } else {
+        to[0] = w->phi[(i * C + c) * S::COLUMNS + m];
+    }
 }
 
 /* --- the layout over blocks --- */
 
 struct layout {
-    int cluster, warps, slice; /* blocks a cluster; warps a block; channels a block */
+    int cluster, warps, slice; /* blocks a cluster; warps a block, of channels; channels a block */
     size_t shared;             /* bytes a block */
 };
 
-/* The smallest cluster whose blocks hold their part, or false. `bytes_a_warp`, `bytes_a_cluster`: shared memory that grows with either. */
-static inline bool one_pass_layout(const struct mhc_case *c, int64_t shared_limit, int64_t bytes_a_warp, int64_t bytes,
-                                   int smallest, struct layout *layout) {
+/* Shared memory of a block: so much besides, for every warp, for every block of the cluster, for every token it owns. */
+struct needs {
+    int64_t bytes, bytes_a_warp, bytes_a_member, bytes_a_token;
+};
+
+/* Shared memory of the devices these kernels are for (compute capability 9.0): a block may have 227 kB, a multiprocessor has 228 and keeps
+ * back 1 for every block. */
+#define ONE_PASS_SHARED (227 * 1024)
+#define ONE_PASS_SHARED_OF_TWO (113 * 1024)
+
+/* The smallest cluster, from `smallest` on, whose blocks hold their part. */
+static inline bool one_pass_layout(const struct mhc_case *c, const struct needs *need, int64_t shared_limit, int most_warps, int smallest,
+                                   struct layout *layout) {
     for (int S = smallest; S <= LARGEST_CLUSTER; S *= 2) {
         int64_t slice = blocks_of(blocks_of(c->C, OCTET), S) * OCTET, warps = blocks_of(slice, GROUP);
-        if (warps > MAX_WARPS || warps * bytes_a_warp + bytes > shared_limit)
+        int64_t shared = need->bytes + warps * need->bytes_a_warp + S * need->bytes_a_member + TILE / S * need->bytes_a_token;
+        if (warps > most_warps || shared > shared_limit)
             continue;
-        *layout = (struct layout){S, (int)warps, (int)slice, (size_t)(warps * bytes_a_warp + bytes)};
+        *layout = (struct layout){S, (int)warps, (int)slice, (size_t)shared};
         return true;
     }
     return false;
 }
 
-/* Shared memory of a block on the devices these kernels are for (compute capability 9.0). */
-#define ONE_PASS_SHARED (227 * 1024)
+/* Few tokens: as many blocks to a tile as there are multiprocessors for, as long as a warp of each has work. One launch with 16 of them
+ * beats the two passes with split K on all: what a block loads first, its slice of the weights, is 61 kB at C = 2560 and passes in about
+ * 1 us, and a launch more costs that much. Depends on the case and the device alone. */
+static inline int one_pass_smallest_cluster(const struct device *d, const struct mhc_case *c) {
+    int64_t tiles = blocks_of(c->T, TILE);
+    int S = 1;
+    while (2 * S <= LARGEST_CLUSTER && 2 * S <= d->largest_cluster && 2 * S * tiles <= d->processors && 2 * S * GROUP <= c->C)
+        S *= 2;
+    return S;
+}
 
 static inline bool one_pass_shape(const struct mhc_case *c, const char **why) {
     if (c->stream != MHC_BF16)
@@ -80,7 +139,15 @@ static inline bool one_pass_shape(const struct mhc_case *c, const char **why) {
         return *why = "one pass: C must be a multiple of 8", false;
     return true;
 }
-static const char one_pass_too_wide[] = "one pass: C is too large for a cluster of 16 blocks";
+
+#define ONE_PASS_TOO_WIDE "one pass: C is too large for a cluster of 16 blocks"
+
+/* CALL(N, KIND) for the kinds and streams there are kernels for. */
+#define ONE_PASS_KIND(kind, n, CALL)                                                                                   \
+    ((kind) == KIND_MHC        ? ONE_PASS_COUNT(KIND_MHC, n, CALL)                                                     \
+     : (kind) == KIND_IDENTITY ? ONE_PASS_COUNT(KIND_IDENTITY, n, CALL)                                                \
+                               : ONE_PASS_COUNT(KIND_HC, n, CALL))
+#define ONE_PASS_COUNT(KIND, n, CALL) ((n) == 1 ? CALL(1, KIND) : (n) == 2 ? CALL(2, KIND) : CALL(4, KIND))
 
 /* --- streams in registers --- */
 
@@ -89,41 +156,62 @@ struct piece {
     uint4 row[2];
 };
 
-/* Where a lane stands: the channel of its first element, how far the block owns channels, its tokens. */
+/* Where a lane stands: its tokens, its warp, the channel of its first element. */
 struct lane_place {
-    int g, q, warp;
-    int64_t channel;
+    int g, q, warp, channel;
     bool inside; /* it has channels at all */
 };
 
 static __device__ __forceinline__ struct lane_place lane_place_of(int64_t C, int slice) {
     int lane = (int)threadIdx.x % WARP, warp = (int)threadIdx.x / WARP;
-    int64_t first = (int64_t)cluster_rank() * slice, within = warp * GROUP + lane % 4 * OCTET;
+    int first = cluster_rank() * slice, within = warp * GROUP + lane % 4 * OCTET;
     struct lane_place p = {lane / 4, lane % 4, warp, first + within, within < slice && first + within < C};
     return p;
+}
+
+/* Where a lane's row of stream i lies within its tile of [TILE][streams][C]: 32 bits hold it, whatever T n C is, and take few registers. */
+static __device__ __forceinline__ uint32_t place_in_tile(int streams, int i, int C, int half, const struct lane_place *p) {
+    return (uint32_t)(((p->g + 8 * half) * streams + i) * C + p->channel);
 }
 
 /* The piece of an array [T][streams][C] at stream i; zeros outside. */
 static __device__ __forceinline__ struct piece load_piece(const struct bf16 *from, int streams, int i, int64_t T, int64_t C,
                                                           int64_t first_token, const struct lane_place *p) {
+    const struct bf16 *tile = from + first_token * streams * C;
     struct piece piece;
 #pragma unroll
     for (int half = 0; half < 2; half++) {
-        int64_t t = first_token + p->g + 8 * half;
         piece.row[half] = make_uint4(0, 0, 0, 0);
-        if (t < T && p->inside)
-            piece.row[half] = load_once(from + (t * streams + i) * C + p->channel);
+        if (p->g + 8 * half < T - first_token && p->inside)
+            piece.row[half] = load_once(tile + place_in_tile(streams, i, (int)C, half, p));
     }
     return piece;
 }
 
 static __device__ __forceinline__ void prefetch_piece(const struct bf16 *from, int streams, int i, int64_t T, int64_t C,
                                                       int64_t first_token, const struct lane_place *p) {
-    for (int half = 0; half < 2; half++) {
-        int64_t t = first_token + p->g + 8 * half;
-        if (t < T && p->inside && p->q % 2 == 0)
-            prefetch(from + (t * streams + i) * C + p->channel);
-    }
+    const struct bf16 *tile = from + first_token * streams * C;
+#pragma unroll
+    for (int half = 0; half < 2; half++)
+        if (p->g + 8 * half < T - first_token && p->inside && p->q % 2 == 0)
+            prefetch(tile + place_in_tile(streams, i, (int)C, half, p));
+}
+
+static __device__ __forceinline__ void store_piece(struct bf16 *to, int streams, int i, int64_t T, int64_t C, int64_t first_token,
+                                                   const struct lane_place *p, const struct piece *piece) {
+    struct bf16 *tile = to + first_token * streams * C;
+#pragma unroll
+    for (int half = 0; half < 2; half++)
+        if (p->g + 8 * half < T - first_token && p->inside)
+            *(uint4 *)(tile + place_in_tile(streams, i, (int)C, half, p)) = piece->row[half];
+}
+
+/* Word `w`, a constant, of a row of eight bf16. */
+static __device__ __forceinline__ uint32_t *word_at(uint4 *row, int w) {
+    return w == 0 ? &row->x : w == 1 ? &row->y : w == 2 ? &row->z : &row->w;
+}
+static __device__ __forceinline__ uint32_t word_of(const uint4 *row, int w) {
+    return w == 0 ? row->x : w == 1 ? row->y : w == 2 ? row->z : row->w;
 }
 
 static __device__ __forceinline__ void unpack(const uint4 *w, float to[OCTET]) {
@@ -135,9 +223,14 @@ static __device__ __forceinline__ uint4 pack(const float from[OCTET]) {
                       pack_bf16(from[6], from[7]));
 }
 
-/* A float as the sum of two bf16, to about 2^-17 of it. */
-static __device__ __forceinline__ float high_part(float x) {
-    return to_float(from_float<struct bf16>(x));
+/* sum_i a_i x_i of a token's row, rounded. */
+template <int N> static __device__ __forceinline__ uint4 aggregate_row(const struct piece x[N], int half, const float *a) {
+    float in[N][OCTET], sum[OCTET];
+#pragma unroll
+    for (int i = 0; i < N; i++)
+        unpack(&x[i].row[half], in[i]);
+    aggregate<N, OCTET>(N, in, a, sum);
+    return pack(sum);
 }
 
 #endif

@@ -1,104 +1,102 @@
-/* mhc.backward, identity.backward and hc.backward with one pass over x, g = grad_x_next, y and grad_u, and the same that also writes grad_y of the layer
- * below (backward_y): grad_x leaves the registers once, rounded once, and res^T g is never stored.
+/* mhc.backward, identity.backward and hc.backward with one pass over x, g = grad_x_next, y and grad_u, and the same that also writes grad_y of
+ * the layer below (backward_y): grad_x leaves the registers once, rounded once, and res^T g is never stored.
  *
  *   traffic a token, n = 4, bf16     x 8C + g 8C + y 2C + grad_u 2C + grad_x 8C = 28C bytes, grad_y_below 2C; grad_phi reads x again (8C)
  *
- * A turn of the loop: the tile comes into registers, the next one's lines are asked for | the dot products over channels that the coefficients'
- * gradients are, lane, warp, block, cluster, always in order | the block that owns a token makes z = dL/dlogits (Sinkhorn's backward, a thread a token) and
- * sends q = alpha z / r to all | grad_x = res^T g + pre grad_u + q.W^T - x (...)/r, the product on tensor cores. z and q stay in `work` for the parameters'
- * gradients, which sum over tokens in kernels of their own. */
-#include "kernels/mhc.h"
+ * A turn of the loop: the tile comes into registers, the next one's lines are asked for | the dot products over channels that the
+ * coefficients' gradients are, lane, warp, block, cluster, always in order | the last warp of the block makes z = dL/dlogits of the tokens
+ * that the block owns, a thread a token, and sends q = alpha z / r to all; how Sinkhorn went it has worked out before, from what forward
+ * saved | grad_x = res^T g + pre grad_u + q.W^T - x (...)/r, the product on tensor cores. z and q stay in `work` for the parameters'
+ * gradients, which sum over tokens in kernels of their own.
+ *
+ * The cluster meets twice a turn, and nobody has other work meanwhile. So two blocks share a multiprocessor where they fit. */
 #include "kernels/one_pass.h"
 
-struct backward {
-    int64_t T, C;
-    int slice;
-    bool v4;
-    float sinkhorn_eps;
-    int64_t t_max;
-    const struct bf16 *g, *x, *y, *du;
-    const float *pre, *post, *res, *post_below;
-    struct weights_at weights;
-    const float *b, *alpha, *product, *r;
-    struct bf16 *dx, *dy_below;
-    float *z, *q; /* [T][PRODUCTS] */
-};
+/* A tile of four streams is 80 registers of the 128 that a thread may have with 16 warps on a multiprocessor. */
+enum { MAX_WARPS = 16 };
 
 template <int N, int KIND> struct backward_sums {
     using S = sums<N, KIND>;
     static constexpr int DOTS = S::COEFFICIENTS;               /* dpre, dpost, dres */
     static constexpr int PADDED = (DOTS + 3) / 4 * 4;
     static constexpr int DEPTH = S::TILES * 8;                 /* columns, filled up */
-    static constexpr int STEPS = (2 * DEPTH + 15) / 16;        /* of mma, over the high then the low parts of the weights */
-    static constexpr int LOW_STEPS = (DEPTH + 15) / 16;        /* over the high parts, for the low parts of q */
+    static constexpr int STEPS = S::TILES;                     /* of mma, over the high then the low parts of the weights */
+    static constexpr int LOW_STEPS = (S::TILES + 1) / 2;       /* over the high parts, for the low parts of q */
     static constexpr int SENT = S::PRODUCTS + 2 * S::SETS;     /* q, then factor, then 1/r of each set */
+    static constexpr int USED = N + (S::RES ? N * N : 0);      /* pre and res, which grad_x needs */
+    static constexpr int KEPT = 2 * N + S::PRODUCTS + S::SETS; /* pre, post, product, r, which z needs */
 };
 
 template <int N, int KIND> struct backward_shared {
+    using S = sums<N, KIND>;
     using B = backward_sums<N, KIND>;
-    uint2 *weights;       /* [stream][warp][STEPS][4][lane] */
-    float *partial;       /* [warp][TILE][DOTS] */
-    float *coefficients;  /* [TILE][DOTS]: pre, post, res */
-    float *below;         /* [TILE][N]: post of the layer below */
-    float *owned;         /* [block][TILE / S][DOTS], written by the whole cluster */
-    float *dots;          /* [TILE / S][DOTS] */
-    float *made;          /* [TILE / S][SENT] */
-    float *q;             /* [TILE][SENT], written by the owners */
+    uint2 *weights;      /* [stream][warp][STEPS][4][lane] */
+    float *partial;      /* [warp][TILE][DOTS] */
+    float *coefficients; /* [TILE][USED] */
+    float *below;        /* [TILE][N]: post of the layer below */
+    float *owned;        /* [block][TILE / S][DOTS], written by the whole cluster */
+    float *q;            /* [TILE][SENT], written by the owners */
+    float *dots;         /* [TILE / S][DOTS] */
+    float *made;         /* [TILE / S][SENT] */
+    float *kept;         /* [TILE / S][KEPT] */
 
-    static constexpr int64_t WARP_BYTES =
-        (int64_t)weight_streams<N, KIND>() * B::STEPS * 4 * WARP * 8 + TILE * B::DOTS * 4;
-    static constexpr int64_t BLOCK_BYTES = TILE * (3 * B::DOTS + N + 2 * B::SENT) * 4;
-    __device__ backward_shared(int warps) {
+    static constexpr int64_t WARP_BYTES = (int64_t)S::STREAMS_OF_WEIGHTS * B::STEPS * 4 * WARP * 8 + TILE * B::DOTS * 4;
+    static constexpr int64_t BYTES = TILE * (B::USED + N + B::DOTS + B::SENT) * 4;
+    static constexpr int64_t TOKEN_BYTES = (B::DOTS + B::SENT + B::KEPT) * 4;
+    __device__ backward_shared(int warps, int cluster) {
         weights = (uint2 *)shared_memory();
-        partial = (float *)(weights + weight_streams<N, KIND>() * warps * B::STEPS * 4 * WARP);
+        partial = (float *)(weights + S::STREAMS_OF_WEIGHTS * warps * B::STEPS * 4 * WARP);
         coefficients = partial + warps * TILE * B::DOTS;
-        below = coefficients + TILE * B::DOTS;
+        below = coefficients + TILE * B::USED;
         owned = below + TILE * N;
-        dots = owned + TILE * B::DOTS;
-        made = dots + TILE * B::DOTS;
-        q = made + TILE * B::SENT;
+        q = owned + TILE * B::DOTS;
+        dots = q + TILE * B::SENT;
+        made = dots + TILE / cluster * B::DOTS;
+        kept = made + TILE / cluster * B::SENT;
     }
 };
 
-/* The block's slice of the weights as the right operand of q.W^T: rows are columns of the weights, high parts then low parts. */
+/* The block's slice of the weights as the right operand of q.W^T: rows are columns of the weights, high parts then low parts. A thread has
+ * all columns of a channel, loaded together. */
 template <int N, int KIND>
-static __device__ __forceinline__ void load_weights(const struct backward *f, uint2 *to, int warps) {
+static __device__ __forceinline__ void load_weights(const struct one_pass_backward *f, uint2 *to) {
     using S = sums<N, KIND>;
     using B = backward_sums<N, KIND>;
-    int count = weight_streams<N, KIND>() * warps * B::STEPS * 4 * WARP;
+    int channels = f->warps * GROUP;
     int64_t first = (int64_t)cluster_rank() * f->slice;
-    for (int k = (int)threadIdx.x; k < count; k += (int)blockDim.x) {
-        int lane = k % WARP, j = k / WARP % 4, step = k / WARP / 4 % B::STEPS, warp = k / WARP / 4 / B::STEPS % warps;
-        int i = k / WARP / 4 / B::STEPS / warps, g = lane / 4, q = lane % 4;
-        int within = warp * GROUP + 8 * (g / 2) + 2 * j + g % 2;
-        float part[4];
-        for (int e = 0; e < 4; e++) {
-            int row = 16 * step + 2 * q + e % 2 + e / 2 * 8, column = row % B::DEPTH;
-            bool real = row < 2 * B::DEPTH && column < S::COLUMNS && within < f->slice && first + within < f->C;
-            float w = real ? weight<N, KIND>(&f->weights, f->C, i, first + within, column) : 0;
-            part[e] = row < B::DEPTH ? w : w - high_part(w);
+    for (int k = (int)threadIdx.x; k < S::STREAMS_OF_WEIGHTS * channels; k += (int)blockDim.x) {
+        int i = k / channels, within = k % channels, j = within % 8 / 2, g = within % GROUP / 8 * 2 + within % 2;
+        float w[B::DEPTH] = {};
+        if (within < f->slice && first + within < f->C)
+#pragma unroll
+            for (int m = 0; m < B::DEPTH; m += S::WIDTH)
+                load_weights_at<N, KIND>(&f->weights, f->C, i, first + within, m, w + m);
+#pragma unroll
+        for (int m = 0; m < B::DEPTH; m += 2) {
+            uint32_t part[2];
+            split_pair(w[m], w[m + 1], &part[0], &part[1]);
+#pragma unroll
+            for (int low = 0; low < 2; low++) {
+                int row = low * B::DEPTH + m;
+                uint2 *at = to + (((i * f->warps + within / GROUP) * B::STEPS + row / 16) * 4 + j) * WARP + g * 4 + row % 8 / 2;
+                *(row % 16 < 8 ? &at->x : &at->y) = part[low];
+            }
         }
-        to[k] = make_uint2(pack_bf16(part[0], part[1]), pack_bf16(part[2], part[3]));
     }
 }
 
-/* pre, post, res of a tile, and post of the layer below. */
+/* pre and res of a tile, and post of the layer below. */
 template <int N, int KIND>
-static __device__ __forceinline__ void load_coefficients(const struct backward *f, const struct backward_shared<N, KIND> *s,
+static __device__ __forceinline__ void load_coefficients(const struct one_pass_backward *f, const struct backward_shared<N, KIND> *s,
                                                          int64_t first_token) {
     using B = backward_sums<N, KIND>;
-    for (int k = (int)threadIdx.x; k < TILE * B::DOTS; k += (int)blockDim.x) {
-        int64_t t = first_token + k / B::DOTS;
-        int m = k % B::DOTS;
-        s->coefficients[k] = t >= f->T ? 0 : m < N ? f->pre[t * N + m] : m < 2 * N ? f->post[t * N + m - N] : f->res[t * N * N + m - 2 * N];
+    for (int k = (int)threadIdx.x; k < TILE * B::USED; k += (int)blockDim.x) {
+        int64_t t = first_token + k / B::USED;
+        int m = k % B::USED;
+        s->coefficients[k] = t >= f->T ? 0 : m < N ? f->pre[t * N + m] : f->res[t * N * N + m - N];
     }
     for (int k = (int)threadIdx.x; k < TILE * N && f->post_below; k += (int)blockDim.x)
         s->below[k] = first_token + k / N < f->T ? f->post_below[first_token * N + k] : 0;
-}
-
-/* Word `w` of a row of eight bf16. */
-static __device__ __forceinline__ uint32_t word_of(const uint4 *row, int w) {
-    return w == 0 ? row->x : w == 1 ? row->y : w == 2 ? row->z : row->w;
 }
 
 /* The dot products of the lane's two tokens over the warp's channels: dpre_i = <x_i, du>, dpost_i = <y, g_i>, dres_ij = <g_i, x_j>. */
@@ -164,65 +162,115 @@ static __device__ __forceinline__ void send_dots(const struct backward_shared<N,
     }
 }
 
-/* Dots of the block's own tokens, added up over the blocks in order. */
+/* --- the last warp: gradients of the coefficients of the block's own tokens --- */
+
+/* What z needs of own token `own`, pre [N] first. */
 template <int N, int KIND>
-static __device__ __forceinline__ void add_dots(const struct backward_shared<N, KIND> *s) {
-    using B = backward_sums<N, KIND>;
-    int size = cluster_size(), count = TILE / size * B::DOTS;
-    for (int k = (int)threadIdx.x; k < count; k += (int)blockDim.x) {
-        float sum = 0;
-        for (int from = 0; from < size; from++)
-            sum += s->owned[from * count + k];
-        s->dots[k] = sum;
-    }
+static __device__ __forceinline__ float *kept_of(const struct backward_shared<N, KIND> *s, int own) {
+    return s->kept + own * backward_sums<N, KIND>::KEPT;
 }
 
-/* z and q of the block's own tokens, a thread a token (mHC) or a token's stream (HC), with through_norm over the length and 1/r. */
+/* Out of line: the registers of a tile stay out of it. */
+template <int N>
+static __device__ __attribute__((noinline)) void record_token(struct coefficients how, const float *product, const float *b,
+                                                              const float *alpha, struct sinkhorn_trace<N> *trace) {
+    float logits[N * N];
+    res_logits<N>(how, product, b, alpha, logits);
+    sinkhorn_record<N>(N, logits, how.t_max, how.v4, how.eps, trace);
+}
+
+/* What does not depend on the dots. */
 template <int N, int KIND>
-static __device__ __forceinline__ void make_q(const struct backward *f, const struct backward_shared<N, KIND> *s,
-                                              int64_t first_token) {
+static __device__ __forceinline__ void prepare(const struct one_pass_backward *f, const struct backward_shared<N, KIND> *s,
+                                               int64_t first_token, struct sinkhorn_trace<N> *trace) {
     using S = sums<N, KIND>;
     using B = backward_sums<N, KIND>;
-    int rank = cluster_rank(), size = cluster_size(), owned = TILE / size;
-    for (int k = (int)threadIdx.x; k < owned * S::SETS; k += (int)blockDim.x) {
-        int own = k / S::SETS, set = k % S::SETS, token = own * size + rank;
-        int64_t t = first_token + token;
-        float *made = s->made + own * B::SENT, *q = made + set * S::COLUMNS, r = 0, through_norm = 0;
-        if (t < f->T) {
-            const float *product = f->product + t * S::PRODUCTS + set * S::COLUMNS, *dots = s->dots + own * B::DOTS;
-            float *z = f->z + t * S::PRODUCTS;
-            r = f->r[t * S::SETS + set];
-            if (KIND == KIND_HC) {
-                through_norm = hc_coefficients_backward(N, set, dots, product, r, f->alpha, q);
-                for (int m = 0; m < S::COLUMNS; m++)
-                    z[hc_place(N, set, m)] = dots[hc_place(N, set, m)];
-            } else {
-                struct coefficients how = {N, f->v4, f->t_max, f->sinkhorn_eps};
-                const float *c = s->coefficients + token * B::DOTS;
-                through_norm = mhc_coefficients_backward<N, KIND == KIND_IDENTITY>(how, dots, c, c + N, product, r, f->b, f->alpha,
-                                                                                   z, q);
-            }
-            for (int m = 0; m < S::COLUMNS; m++)
-                f->q[t * S::PRODUCTS + set * S::COLUMNS + m] = q[m];
-        } else {
-            for (int m = 0; m < S::COLUMNS; m++)
-                q[m] = 0;
-        }
-        made[S::PRODUCTS + set] = through_norm / (float)(KIND == KIND_HC ? f->C : N * f->C);
-        made[S::PRODUCTS + S::SETS + set] = r == 0 ? 0 : 1 / r;
+    int lane = (int)threadIdx.x % WARP, rank = cluster_rank(), size = cluster_size(), owned = TILE / size;
+    for (int k = lane; k < owned * B::KEPT; k += WARP) {
+        int m = k % B::KEPT, v = m - 2 * N;
+        int64_t t = first_token + k / B::KEPT * size + rank;
+        s->kept[k] = t >= f->T          ? 0
+                     : m < N            ? f->pre[t * N + m]
+                     : v < 0            ? f->post[t * N + m - N]
+                     : v < S::PRODUCTS  ? f->product[t * S::PRODUCTS + v]
+                                        : f->r[t * S::SETS + v - S::PRODUCTS];
     }
+    __syncwarp();
+    if (KIND == KIND_MHC && lane < owned)
+        record_token<N>(f->how, kept_of(s, lane) + 2 * N, f->b, f->alpha, trace);
 }
 
-/* What the block made, to every block. */
+/* z and q of a token of mHC from its dots; returns through_norm. */
+template <int N>
+static __device__ __attribute__((noinline)) float mhc_token(struct coefficients how, const float *dots, const float *kept,
+                                                            const float *alpha, struct sinkhorn_trace<N> *trace, float *z_to, float *q_to) {
+    constexpr int COLUMNS = N * N + 2 * N;
+    float z[COLUMNS], q[COLUMNS];
+    pre_logit_gradient<N>(how, kept, dots, z);
+    post_logit_gradient<N>(how, kept + N, dots + N, z);
+    sinkhorn_backward_recorded<N>(N, trace, dots + 2 * N, z + 2 * N, how.t_max, how.v4, how.eps);
+    float through_norm = mhc_through_norm<N, false>(how, z, kept + 2 * N, alpha, kept[2 * N + COLUMNS], q);
+#pragma unroll
+    for (int m = 0; m < COLUMNS; m++) {
+        z_to[m] = z[m];
+        q_to[m] = q[m];
+    }
+    return through_norm;
+}
+
+/* The same of a set of own token `own`: a token, or, of HC, one of its streams. */
 template <int N, int KIND>
-static __device__ __forceinline__ void send_q(const struct backward_shared<N, KIND> *s) {
+static __device__ __forceinline__ void make_set(const struct one_pass_backward *f, const struct backward_shared<N, KIND> *s, int own, int set,
+                                                int64_t t, struct sinkhorn_trace<N> *trace) {
+    using S = sums<N, KIND>;
     using B = backward_sums<N, KIND>;
-    int rank = cluster_rank(), size = cluster_size(), owned = TILE / size;
-    for (int k = (int)threadIdx.x; k < owned * B::SENT * size; k += (int)blockDim.x) {
+    const float *dots = s->dots + own * B::DOTS, *kept = kept_of(s, own), *product = kept + 2 * N + set * S::COLUMNS;
+    float *made = s->made + own * B::SENT, *q = made + set * S::COLUMNS, r = kept[2 * N + S::PRODUCTS + set], through_norm = 0;
+    if (t >= f->T) {
+        for (int m = 0; m < S::COLUMNS; m++)
+            q[m] = 0;
+    } else {
+        float *z = f->z + t * S::PRODUCTS;
+        if (KIND == KIND_HC) {
+            through_norm = hc_coefficients_backward(N, set, dots, product, r, f->alpha, q);
+            for (int m = 0; m < S::COLUMNS; m++)
+                z[hc_place(N, set, m)] = dots[hc_place(N, set, m)];
+        } else if (KIND == KIND_IDENTITY) {
+            through_norm = mhc_coefficients_backward<N, true>(f->how, dots, kept, kept + N, product, r, f->b, f->alpha, z, q);
+        } else {
+            through_norm = mhc_token<N>(f->how, dots, kept, f->alpha, trace, z, q);
+        }
+        for (int m = 0; m < S::COLUMNS; m++)
+            f->q[t * S::PRODUCTS + set * S::COLUMNS + m] = q[m];
+    }
+    made[S::PRODUCTS + set] = through_norm / (float)(KIND == KIND_HC ? f->C : N * f->C);
+    made[S::PRODUCTS + S::SETS + set] = r == 0 ? 0 : 1 / r;
+}
+
+/* Dots that have arrived, added up over the blocks in order; z and q; what was made, to every block. */
+template <int N, int KIND>
+static __device__ __forceinline__ void make_q(const struct one_pass_backward *f, const struct backward_shared<N, KIND> *s,
+                                              int64_t first_token, struct sinkhorn_trace<N> *trace) {
+    using S = sums<N, KIND>;
+    using B = backward_sums<N, KIND>;
+    int lane = (int)threadIdx.x % WARP, rank = cluster_rank(), size = cluster_size(), owned = TILE / size;
+    for (int k = lane; k < owned * B::DOTS; k += WARP) {
+        float sum = 0;
+        for (int from = 0; from < size; from++)
+            sum += s->owned[from * owned * B::DOTS + k];
+        s->dots[k] = sum;
+    }
+    __syncwarp();
+    for (int k = lane; k < owned * S::SETS; k += WARP)
+        make_set<N, KIND>(f, s, k / S::SETS, k % S::SETS, first_token + k / S::SETS * size + rank, trace);
+    __syncwarp();
+    for (int k = lane; k < owned * B::SENT * size; k += WARP) {
         int to = k % size, own = k / size / B::SENT, m = k / size % B::SENT;
         cluster_store(s->q + (own * size + rank) * B::SENT + m, to, s->made[own * B::SENT + m]);
     }
 }
+
+/* --- grad_x --- */
 
 /* The left operand of q.W^T for a set: q's high parts against both parts of the weights, its low parts against the high ones. */
 template <int N, int KIND>
@@ -235,94 +283,121 @@ static __device__ __forceinline__ void q_fragments(const float *q, int set, cons
 #pragma unroll
         for (int word = 0; word < 4; word++) {
             const float *token = q + (p->g + word % 2 * 8) * B::SENT + set * S::COLUMNS;
+            int row = 16 * step + word / 2 * 8, column = row % B::DEPTH + 2 * p->q;
             float v[2];
-            bool within[2];
-            for (int e = 0; e < 2; e++) {
-                int row = 16 * step + 2 * p->q + e + word / 2 * 8, column = row % B::DEPTH;
-                v[e] = row < 2 * B::DEPTH && column < S::COLUMNS ? token[column] : 0;
-                within[e] = row < B::DEPTH;
-            }
-            high[step][word] = pack_bf16(v[0], v[1]);
+            uint32_t rest;
+            for (int e = 0; e < 2; e++)
+                v[e] = column + e < S::COLUMNS ? token[column + e] : 0;
+            split_pair(v[0], v[1], &high[step][word], &rest);
             if (step < B::LOW_STEPS)
-                low[step][word] = pack_bf16(within[0] ? v[0] - high_part(v[0]) : 0, within[1] ? v[1] - high_part(v[1]) : 0);
+                low[step][word] = row < B::DEPTH ? rest : 0;
         }
 }
 
-/* grad_x of the tile from the registers. */
+/* Two neighbouring channels of a stream's grad_x for a token: res^T g + pre grad_u + what the product gave - x (...)/r, rounded. `c`: pre, then
+ * res; volatile, so that it is read anew for every word and not kept in 40 registers. */
 template <int N, int KIND>
-static __device__ __forceinline__ void store_gradient(const struct backward *f, const struct backward_shared<N, KIND> *s,
-                                                      const struct piece x[N], const struct piece g[N], const struct piece *du,
-                                                      int warps, int64_t first_token, const struct lane_place *p) {
+static __device__ __forceinline__ uint32_t gradient_word(const volatile float *c, int i, float factor, float inverse,
+                                                         const float product[2], uint32_t x, uint32_t du, const float g[N][2]) {
+    float pre = c[i], dx[2];
+#pragma unroll
+    for (int e = 0; e < 2; e++) {
+        /* Not one factor: through_norm / r^2 would overflow for small x, and x / r does not. */
+        dx[e] = fmaf(-factor, (e ? high_bf16(x) : low_bf16(x)) * inverse, product[e]);
+        dx[e] = fmaf(pre, e ? high_bf16(du) : low_bf16(du), dx[e]);
+        if (!sums<N, KIND>::RES)
+            dx[e] += g[i][e];
+    }
+#pragma unroll
+    for (int a = 0; a < N && sums<N, KIND>::RES; a++) {
+        float res = c[N + a * N + i];
+        dx[0] = fmaf(res, g[a][0], dx[0]);
+        dx[1] = fmaf(res, g[a][1], dx[1]);
+    }
+    return pack_bf16(dx[0], dx[1]);
+}
+
+/* q.W^T of two channels of stream i, words j: sum[0], [1] of token g, sum[2], [3] of g+8. */
+template <int N, int KIND>
+static __device__ __forceinline__ void multiply_q(const uint2 *weights, const struct lane_place *p, int j,
+                                                  const uint32_t high[][4], const uint32_t low[][4], float sum[4]) {
+    using B = backward_sums<N, KIND>;
+#pragma unroll
+    for (int e = 0; e < 4; e++)
+        sum[e] = 0;
+#pragma unroll
+    for (int step = 0; step < B::STEPS; step++) {
+        uint2 w = weights[(step * 4 + j) * WARP + p->g * 4 + p->q];
+        const uint32_t b[2] = {w.x, w.y};
+        mma_bf16(sum, high[step], b);
+        if (step < B::LOW_STEPS)
+            mma_bf16(sum, low[step], b);
+    }
+}
+
+/* grad_x of the tile takes the place of x in the registers, two channels at a time, and goes out. */
+template <int N, int KIND>
+static __device__ __forceinline__ void store_gradient(const struct one_pass_backward *f, const struct backward_shared<N, KIND> *s,
+                                                      struct piece x[N], const struct piece g[N], const struct piece *du,
+                                                      int64_t first_token, const struct lane_place *p) {
     using S = sums<N, KIND>;
     using B = backward_sums<N, KIND>;
-    const float *q = s->q;
-    uint32_t high[B::STEPS][4], low[B::LOW_STEPS][4];
-    float below[2][OCTET];
-    if (S::SETS == 1)
-        q_fragments<N, KIND>(q, 0, p, high, low);
+    uint32_t high[S::SETS][B::STEPS][4], low[S::SETS][B::LOW_STEPS][4];
 #pragma unroll
-    for (int i = 0; i < N; i++) {
-        int set = S::SETS == 1 ? 0 : i, of = weight_streams<N, KIND>() == 1 ? 0 : i;
-        float sum[4][4];
-        if (S::SETS > 1)
-            q_fragments<N, KIND>(q, set, p, high, low);
+    for (int set = 0; set < S::SETS; set++)
+        q_fragments<N, KIND>(s->q, set, p, high[set], low[set]);
 #pragma unroll
-        for (int j = 0; j < 4; j++) {
-            for (int e = 0; e < 4; e++)
-                sum[j][e] = 0;
+    for (int j = 0; j < 4; j++) {
+        float sum[N][4];
 #pragma unroll
-            for (int step = 0; step < B::STEPS; step++) {
-                uint2 w = s->weights[(((of * warps + p->warp) * B::STEPS + step) * 4 + j) * WARP + p->g * 4 + p->q];
-                const uint32_t b[2] = {w.x, w.y};
-                mma_bf16(sum[j], high[step], b);
-                if (step < B::LOW_STEPS)
-                    mma_bf16(sum[j], low[step], b);
-            }
+        for (int i = 0; i < N; i++) {
+            int set = S::SETS == 1 ? 0 : i, of = S::STREAMS_OF_WEIGHTS == 1 ? 0 : i;
+            multiply_q<N, KIND>(s->weights + (of * f->warps + p->warp) * B::STEPS * 4 * WARP, p, j, high[set], low[set], sum[i]);
         }
 #pragma unroll
         for (int half = 0; half < 2; half++) {
-            int token = p->g + 8 * half;
-            const float *c = s->coefficients + token * B::DOTS, *sent = q + token * B::SENT + S::PRODUCTS;
-            float factor = sent[set], inverse = sent[S::SETS + set], dx[OCTET];
+            const float *c = s->coefficients + (p->g + 8 * half) * B::USED;
+            const float *sent = s->q + (p->g + 8 * half) * B::SENT + S::PRODUCTS;
+            float grad[N][2];
 #pragma unroll
-            for (int e = 0; e < OCTET; e++) {
-                uint32_t own = word_of(&x[i].row[half], e / 2), branch = word_of(&du->row[half], e / 2);
-                /* Not one factor: through_norm / r^2 would overflow for small x, and x / r does not. */
-                dx[e] = fmaf(-factor, (e % 2 ? high_bf16(own) : low_bf16(own)) * inverse, sum[e / 2][2 * half + e % 2]);
-                dx[e] = fmaf(c[i], e % 2 ? high_bf16(branch) : low_bf16(branch), dx[e]);
-#pragma unroll
-                for (int a = 0; a < N; a++) {
-                    uint32_t grad = word_of(&g[a].row[half], e / 2);
-                    float v = e % 2 ? high_bf16(grad) : low_bf16(grad);
-                    if (S::RES)
-                        dx[e] = fmaf(c[2 * N + a * N + i], v, dx[e]);
-                    else if (a == i)
-                        dx[e] += v;
-                }
+            for (int i = 0; i < N; i++) {
+                uint32_t word = word_of(&g[i].row[half], j);
+                grad[i][0] = low_bf16(word), grad[i][1] = high_bf16(word);
             }
-            uint4 rounded = pack(dx);
-            if (first_token + token < f->T && p->inside)
-                *(uint4 *)(f->dx + ((first_token + token) * N + i) * f->C + p->channel) = rounded;
-            if (f->dy_below) {
-                unpack(&rounded, dx);
-                float weight = s->below[token * N + i];
-                for (int e = 0; e < OCTET; e++)
-                    below[half][e] = i == 0 ? weight * dx[e] : fmaf(weight, dx[e], below[half][e]);
+#pragma unroll
+            for (int i = 0; i < N; i++) {
+                int set = S::SETS == 1 ? 0 : i;
+                uint32_t *word = word_at(&x[i].row[half], j);
+                *word = gradient_word<N, KIND>(c, i, sent[set], sent[S::SETS + set], sum[i] + 2 * half, *word,
+                                               word_of(&du->row[half], j), grad);
             }
         }
     }
-    for (int half = 0; half < 2 && f->dy_below; half++)
-        if (first_token + p->g + 8 * half < f->T && p->inside)
-            store_octet(f->dy_below + (first_token + p->g + 8 * half) * f->C + p->channel, below[half]);
+#pragma unroll
+    for (int i = 0; i < N; i++)
+        store_piece(f->dx, N, i, f->T, f->C, first_token, p, &x[i]);
 }
 
-template <int N, int KIND, int WARPS>
-static __global__ void __launch_bounds__(WARPS * WARP, 1) backward_kernel(struct backward f) {
-    int warps = (int)blockDim.x / WARP, size = cluster_size();
+/* grad_y of the layer below, from grad_x as it was rounded. */
+template <int N>
+static __device__ __forceinline__ void store_below(const struct one_pass_backward *f, const float *below, const struct piece dx[N],
+                                                   int64_t first_token, const struct lane_place *p) {
+    struct piece dy;
+#pragma unroll
+    for (int half = 0; half < 2; half++)
+        dy.row[half] = aggregate_row<N>(dx, half, below + (p->g + 8 * half) * N);
+    store_piece(f->dy_below, 1, 0, f->T, f->C, first_token, p, &dy);
+}
+
+template <int N, int KIND>
+static __global__ void __launch_bounds__(MAX_WARPS * WARP, 1) backward_kernel(struct one_pass_backward f) {
+    int size = cluster_size(), last = (int)blockDim.x / WARP - 1;
     int64_t cluster = blockIdx.x / size, clusters = gridDim.x / size;
-    struct backward_shared<N, KIND> s(warps);
+    struct backward_shared<N, KIND> s(f.warps, size);
     struct lane_place p = lane_place_of(f.C, f.slice);
-    load_weights<N, KIND>(&f, s.weights, warps);
+    struct sinkhorn_trace<N> trace;
+    bool works = p.warp < f.warps, makes = p.warp == last;
+    load_weights<N, KIND>(&f, s.weights);
     /* Nobody may write into a block's memory before the block has begun. */
     cluster_arrive();
     cluster_wait();
@@ -335,26 +410,87 @@ static __global__ void __launch_bounds__(WARPS * WARP, 1) backward_kernel(struct
         }
         y = load_piece(f.y, 1, 0, f.T, f.C, first, &p);
         du = load_piece(f.du, 1, 0, f.T, f.C, first, &p);
-        load_coefficients<N, KIND>(&f, &s, first);
         for (int i = 0; i < N; i++) {
             prefetch_piece(f.x, N, i, f.T, f.C, next, &p);
             prefetch_piece(f.g, N, i, f.T, f.C, next, &p);
         }
         prefetch_piece(f.y, 1, 0, f.T, f.C, next, &p);
         prefetch_piece(f.du, 1, 0, f.T, f.C, next, &p);
-        multiply<N, KIND>(x, g, &y, &du, &p, s.partial + p.warp * TILE * backward_sums<N, KIND>::DOTS);
+        if (works)
+            multiply<N, KIND>(x, g, &y, &du, &p, s.partial + p.warp * TILE * backward_sums<N, KIND>::DOTS);
+        else
+            prepare<N, KIND>(&f, &s, first, &trace); /* a warp more than there are channels for: it is ahead of the others */
         __syncthreads();
-        send_dots<N, KIND>(&s, warps);
+        send_dots<N, KIND>(&s, f.warps);
+        cluster_arrive();
+        if (works && makes)
+            prepare<N, KIND>(&f, &s, first, &trace);
+        cluster_wait();
+        if (makes)
+            make_q<N, KIND>(&f, &s, first, &trace);
+        load_coefficients<N, KIND>(&f, &s, first); /* of the tile before nobody needs them any more: all have arrived since */
         cluster_arrive();
         cluster_wait();
-        add_dots<N, KIND>(&s);
-        __syncthreads();
-        make_q<N, KIND>(&f, &s, first);
-        __syncthreads();
-        send_q<N, KIND>(&s);
-        cluster_arrive();
-        cluster_wait();
-        store_gradient<N, KIND>(&f, &s, x, g, &du, warps, first, &p);
-        __syncthreads(); /* before the next tile's coefficients */
+        if (works)
+            store_gradient<N, KIND>(&f, &s, x, g, &du, first, &p);
+        if (works && f.dy_below)
+            store_below<N>(&f, s.below, x, first, &p);
     }
+}
+
+/* --- launching --- */
+
+template <int N, int KIND> static struct needs needs_of(void) {
+    using F = backward_shared<N, KIND>;
+    return (struct needs){F::BYTES, F::WARP_BYTES, 0, F::TOKEN_BYTES};
+}
+
+/* Two blocks a multiprocessor where they fit, else one. */
+static bool layout_of(const struct mhc_case *c, const struct needs *need, int64_t shared, int smallest, struct layout *layout, int *most_warps) {
+    int64_t of_two = shared / 2 < ONE_PASS_SHARED_OF_TWO ? shared / 2 : ONE_PASS_SHARED_OF_TWO;
+    *most_warps = MAX_WARPS / 2;
+    if (one_pass_layout(c, need, of_two, *most_warps, smallest, layout))
+        return true;
+    *most_warps = MAX_WARPS;
+    return one_pass_layout(c, need, shared, *most_warps, smallest, layout);
+}
+
+template <int N, int KIND>
+static int start(struct device *d, void *queue, const struct mhc_case *c, struct one_pass_backward f) {
+    struct needs need = needs_of<N, KIND>();
+    struct layout layout;
+    int most_warps;
+    int64_t clusters = 0, tiles = blocks_of(c->T, TILE);
+    for (int S = one_pass_smallest_cluster(d, c);; S = 1) {
+        if (!layout_of(c, &need, d->shared_bytes, S, &layout, &most_warps) || layout.cluster > d->largest_cluster)
+            return -1;
+        /* A warp for Sinkhorn alone, where there is room for its registers. */
+        unsigned cluster = (unsigned)layout.cluster, spare = KIND == KIND_MHC && layout.warps < most_warps;
+        unsigned threads = ((unsigned)layout.warps + spare) * WARP;
+        clusters = clusters_at_once(d, backward_kernel<N, KIND>, cluster, threads, layout.shared);
+        if (clusters < 1 && S > 1)
+            continue;
+        if (clusters < 1)
+            return -1;
+        f.T = c->T, f.C = c->C, f.slice = layout.slice, f.warps = layout.warps, f.how = coefficients_of(c);
+        return CHECKED(d, LAUNCH_CLUSTER((backward_kernel<N, KIND>), cluster, (unsigned)(clusters < tiles ? clusters : tiles) * cluster,
+                                         threads, layout.shared, queue, f));
+    }
+}
+
+int one_pass_backward_start(struct device *d, void *queue, enum kind kind, const struct mhc_case *c, const struct one_pass_backward *f) {
+#define CALL(N, KIND) start<N, KIND>(d, queue, c, *f)
+    return ONE_PASS_KIND(kind, c->n, CALL);
+#undef CALL
+}
+
+bool one_pass_backward_fits(enum kind kind, const struct mhc_case *c, const char **why) {
+    if (!one_pass_shape(c, why))
+        return false;
+#define CALL(N, KIND) needs_of<N, KIND>()
+    struct needs need = ONE_PASS_KIND(kind, c->n, CALL);
+#undef CALL
+    struct layout layout;
+    int most_warps;
+    return layout_of(c, &need, ONE_PASS_SHARED, 1, &layout, &most_warps) || (*why = ONE_PASS_TOO_WIDE, false);
 }

@@ -239,23 +239,37 @@ static __device__ __forceinline__ void undo_softmax(int n_any, real *m, real *e,
     }
 }
 
-/* grad_res in e becomes the gradient of the logits, [destination][source] both; m is scratch. Iterations count from 0, the first one. */
+/* First of the iterations whose divisors are kept together with those of the one before `to`. They count from 0. */
+template <typename real> static __device__ __forceinline__ int64_t era_of(int n, int64_t to) {
+    const int64_t era = HISTORY_BYTES / (int64_t)sizeof(real) / (2 * n);
+    return (to - 1) / era * era;
+}
+
+/* Iterations before `to`, from the logits into m; of those since the start of the era the divisors are kept. */
+template <typename real, int N>
+static __device__ __forceinline__ void record(int n_any, const float *logits, real *m, int64_t to, real eps, real *history) {
+    const int n = STREAMS(N, n_any);
+    const int64_t from = era_of<real>(n, to);
+#pragma unroll
+    for (int k = 0; k < n * n; k++)
+        m[k] = logits[k];
+    first_iteration<real, N>(n, eps, m, history + n);
+    for (int64_t t = 1; t < to; t++) {
+        real *divisors = history + (t > from ? t - from : 0) * 2 * n;
+        divide<real, N>(n, 1, n, eps, m, divisors);
+        divide<real, N>(n, n, 1, eps, m, divisors + n);
+    }
+}
+
+/* grad_res in e becomes the gradient of the logits, [destination][source] both. m and history: what record() left of all t_max. */
 template <typename real, int N>
 static __device__ __forceinline__ void iterate_backward(int n_any, const float *logits, real *m, real *e, int64_t t_max, real eps,
                                                         real *history) {
     const int n = STREAMS(N, n_any);
-    const int64_t era = HISTORY_BYTES / (int64_t)sizeof(real) / (2 * n);
     for (int64_t from, to = t_max; to > 0; to = from) {
-        from = (to - 1) / era * era;
-#pragma unroll
-        for (int k = 0; k < n * n; k++)
-            m[k] = logits[k];
-        first_iteration<real, N>(n, eps, m, history + n);
-        for (int64_t t = 1; t < to; t++) {
-            real *divisors = history + (t > from ? t - from : 0) * 2 * n;
-            divide<real, N>(n, 1, n, eps, m, divisors);
-            divide<real, N>(n, n, 1, eps, m, divisors + n);
-        }
+        from = era_of<real>(n, to);
+        if (to < t_max)
+            record<real, N>(n, logits, m, to, eps, history);
         for (int64_t t = to - 1; t >= from; t--) {
             const real *divisors = history + (t - from) * 2 * n;
             if (t == t_max - 1)
@@ -274,37 +288,55 @@ static __device__ __forceinline__ void iterate_backward(int n_any, const float *
 
 static inline __device__ __attribute__((noinline)) void iterate_backward_in_double(int n, const float *logits, double *m, double *e,
                                                                                    int64_t t_max, double eps, double *history) {
+    record<double, 0>(n, logits, m, t_max, eps, history);
     iterate_backward<double, 0>(n, logits, m, e, t_max, eps, history);
 }
 
-/* Gradient of the logits [n][n], laid out as the convention says, from logits and grad_res [destination][source]. */
-template <int N>
-static __device__ __forceinline__ void sinkhorn_backward(int n_any, const float *logits, const float *grad_res,
-                                                         float *grad_logits, int64_t t_max, bool v4, float eps) {
-    const int n = STREAMS(N, n_any);
+/* Backward in two steps, for whoever has the logits before the gradient: most of the time goes into the first. */
+template <int N> struct sinkhorn_trace {
     alignas(16) unsigned char history[HISTORY_BYTES];
-    float turned[MATRIX(N)], e[MATRIX(N)];
+    float logits[MATRIX(N)], m[MATRIX(N)]; /* [destination][source] */
+    bool in_float;
+};
+
+/* Logits [n][n], laid out as the convention says. */
+template <int N>
+static __device__ __forceinline__ void sinkhorn_record(int n_any, const float *logits, int64_t t_max, bool v4, float eps,
+                                                       struct sinkhorn_trace<N> *trace) {
+    const int n = STREAMS(N, n_any);
 #pragma unroll
     for (int i = 0; i < n; i++) {
 #pragma unroll
-        for (int j = 0; j < n; j++) {
-            turned[i * n + j] = logits[v4 ? j * n + i : i * n + j];
-            e[i * n + j] = grad_res[i * n + j];
-        }
+        for (int j = 0; j < n; j++)
+            trace->logits[i * n + j] = logits[v4 ? j * n + i : i * n + j];
     }
     eps = v4 ? eps : 0;
-    if (!exceeds_float<N>(n, turned, eps)) {
-        float m[MATRIX(N)];
-        iterate_backward<float, N>(n, turned, m, e, t_max, eps, (float *)history);
+    trace->in_float = !exceeds_float<N>(n, trace->logits, eps);
+    if (trace->in_float)
+        record<float, N>(n, trace->logits, trace->m, t_max, eps, (float *)trace->history);
+}
+
+/* Gradient of these logits, laid out as they were, from grad_res [destination][source]. The trace is used up. */
+template <int N>
+static __device__ __forceinline__ void sinkhorn_backward_recorded(int n_any, struct sinkhorn_trace<N> *trace, const float *grad_res,
+                                                                  float *grad_logits, int64_t t_max, bool v4, float eps) {
+    const int n = STREAMS(N, n_any);
+    float e[MATRIX(N)];
+#pragma unroll
+    for (int k = 0; k < n * n; k++)
+        e[k] = grad_res[k];
+    eps = v4 ? eps : 0;
+    if (trace->in_float) {
+        iterate_backward<float, N>(n, trace->logits, trace->m, e, t_max, eps, (float *)trace->history);
     } else {
         double m[MATRIX(N)], wide[MATRIX(N)];
         float kept[MATRIX(N)]; /* a copy, so that the others can stay in registers */
 #pragma unroll
         for (int k = 0; k < n * n; k++) {
-            kept[k] = turned[k];
+            kept[k] = trace->logits[k];
             wide[k] = e[k];
         }
-        iterate_backward_in_double(n, kept, m, wide, t_max, eps, (double *)history);
+        iterate_backward_in_double(n, kept, m, wide, t_max, eps, (double *)trace->history);
 #pragma unroll
         for (int k = 0; k < n * n; k++)
             e[k] = (float)wide[k];
@@ -315,6 +347,15 @@ static __device__ __forceinline__ void sinkhorn_backward(int n_any, const float 
         for (int j = 0; j < n; j++)
             grad_logits[v4 ? j * n + i : i * n + j] = e[i * n + j];
     }
+}
+
+/* Both steps. */
+template <int N>
+static __device__ __forceinline__ void sinkhorn_backward(int n_any, const float *logits, const float *grad_res,
+                                                         float *grad_logits, int64_t t_max, bool v4, float eps) {
+    struct sinkhorn_trace<N> trace;
+    sinkhorn_record<N>(n_any, logits, t_max, v4, eps, &trace);
+    sinkhorn_backward_recorded<N>(n_any, &trace, grad_res, grad_logits, t_max, v4, eps);
 }
 
 /* --- of a whole case, in kernels of their own: sinkhorn.cu --- */
