@@ -77,9 +77,16 @@ static double tolerance(const struct mhc_case *c) {
     return 1e-3;
 }
 
+/* A matrix has no channels. */
+static bool supports(const struct mhc_case *c, const char **why) {
+    struct mhc_case matrices = *c;
+    matrices.C = 1;
+    return gpu_supports_sinkhorn(&matrices, why);
+}
+
 GPU_ROW(sinkhorn_row_forward) = {.name = "sinkhorn.forward",
                              .args = {{"logits", "Tnn", MHC_COEF, MHC_IN}, {"res", "Tnn", MHC_COEF, MHC_OUT}},
-                             .supports = gpu_supports_sinkhorn,
+                             .supports = supports,
                              .flops = forward_flops,
                              .tolerance = tolerance,
                              .run = forward};
@@ -88,7 +95,7 @@ GPU_ROW(sinkhorn_row_backward) = {.name = "sinkhorn.backward",
                               .args = {{"logits", "Tnn", MHC_COEF, MHC_IN},
                                        {"grad_res", "Tnn", MHC_COEF, MHC_IN},
                                        {"grad_logits", "Tnn", MHC_COEF, MHC_OUT}},
-                              .supports = gpu_supports_sinkhorn,
+                              .supports = supports,
                               .flops = backward_flops,
                               .tolerance = tolerance,
                               .run = backward};

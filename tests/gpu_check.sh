@@ -57,7 +57,7 @@ same_curves() {
 }
 
 cat >"$out/study.suite" <<END
-set --study propagate --depth 12 --width 128 --tokens 64 --sequence 32 --alpha 0.2 --hidden 256 --measure gain+stream+gradient
+set --study propagate --depth 12 --width 128 --tokens 64 --sequence 32 --alpha 0.2 --rms-eps 0.01 --hidden 256 --measure gain+stream+gradient
 --block hc,mhc,identity,hc-static --recompute keep,3
 --block resnet --streams 1 --branch mlp
 --block mhc --branch attention --convention v4
