@@ -123,7 +123,7 @@ $(B)/tests/%: tests/%.c $(TESTED) Makefile
 	$(Q)$(CC) $(CPPFLAGS) $(filter-out -Wpedantic,$(CFLAGS)) -MMD -MP -o $@ $< $(TESTED) $(if $(filter test_%,$(*F)),-lcriterion) $(LDLIBS)
 
 # Any library against cpu64; beside the libraries, so that it finds them, and without HDF5: it goes into the bundle.
-CHECKER := $(patsubst %.c,$(B)/%.o,$(wildcard tests/check_backend*.c)) $(REAL_OBJ) $(B)/cpu_ref/library.o $(B)/suites/backend.o
+CHECKER := $(patsubst %.c,$(B)/%.o,$(wildcard tests/check_backend*.c)) $(REAL_OBJ) $(B)/cpu_ref/library.o $(B)/suites/backend.o $(B)/suites/guarded.o
 $(B)/check_backend: $(CHECKER)
 	$(if $(V),,@echo "  link $@")
 	$(Q)$(CC) $(CFLAGS) -o $@ $^ -Wl,--as-needed $(LDLIBS)

@@ -1,13 +1,13 @@
 /* check_backend: any library of the ABI against cpu64, row by row, on random shapes. Parts:
  *   check_backend.c         options, the loop over rows, the report
  *   check_backend_case.c    random cases and inputs
- *   check_backend_memory.c  tables of float64 arrays; guarded buffers; a row run in them
+ *   check_backend_memory.c  tables of float64 arrays; a row run in guarded buffers
  *   check_backend_trial.c   one case of one row: chain, oracle, comparison
  *   check_backend_composed.c   what rows mean that cpu64 has not */
 #ifndef CHECK_BACKEND_H
 #define CHECK_BACKEND_H
 
-#include "suites/backend.h"
+#include "suites/guarded.h"
 
 /* --- named float64 arrays --- */
 
@@ -66,26 +66,7 @@ bool trial_draw(struct trial *, const struct subject *, uint64_t seed, int64_t t
 void trial_input(const struct trial *, const struct mhc_arg *, double *values);
 void round_values(double *values, int64_t count, int32_t type);
 
-/* --- guarded memory --- */
-
-/* An array in the library's memory with bands on either side. `image` is what all of it should look like on the host. */
-struct buffer {
-    unsigned char *image, *seen;
-    void *block;
-    int64_t bytes, offset, size; /* of the data; where it starts in the block; of the block */
-};
-
-/* How memory looks before a run: two patterns of NaN in every type, at two alignments. */
-struct poison {
-    uint16_t pattern;
-    int64_t shift; /* bytes, a multiple of 64 */
-    bool tight;    /* no bands: compute-sanitizer watches */
-};
-
-bool buffer_open(const struct backend *, struct buffer *, int64_t bytes, const struct poison *);
-void buffer_close(const struct backend *, struct buffer *);
-
-enum { MAX_FAILURE = 400 };
+/* --- runs in guarded memory --- */
 
 /* What a run left: the outputs as bytes. */
 struct outputs {
