@@ -50,6 +50,15 @@ void buffer_close(const struct backend *b, struct buffer *m) {
     *m = (struct buffer){0};
 }
 
+bool buffer_fill(const struct backend *b, struct buffer *m, const void *from) {
+    if (!m->bytes)
+        return true;
+    if (b->library->memory)
+        return !b->library->memory->to_host(b->context, m->image + m->offset, from, m->bytes);
+    memcpy(m->image + m->offset, from, (size_t)m->bytes);
+    return true;
+}
+
 bool buffer_send(const struct backend *b, const struct buffer *m) {
     if (b->library->memory)
         return !m->size || !b->library->memory->to_device(b->context, m->block, m->image, m->size);

@@ -28,6 +28,9 @@ static inline void *buffer_data(const struct buffer *m) {
     return (char *)m->block + m->offset;
 }
 
+/* Makes the image hold what is at `from` in the library's memory. */
+bool buffer_fill(const struct backend *, struct buffer *, const void *from);
+
 /* The whole block, bands and all, to and from the library's memory. Between the two the bands belong to nobody. */
 bool buffer_send(const struct backend *, const struct buffer *);
 bool buffer_fetch(const struct backend *, const struct buffer *);

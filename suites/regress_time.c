@@ -1,0 +1,167 @@
+/* How long do two libraries take, side by side in one process? */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "suites/canary.h"
+#include "suites/regress.h"
+#include "suites/timing.h"
+
+enum subject { OLD, NEW, COPY, SUBJECTS };
+
+/* The timing loop knows one clock, and each library has its own: a sample starts that of the subject it turns out to be
+ * of, at its first call. Queues of the others are idle then. */
+struct relay {
+    struct timing_clock clock[2];
+    const struct timing_clock *running;
+};
+struct subject_user {
+    struct relay *relay;
+    const struct timing_clock *clock;
+    struct bound_row row;
+};
+
+static const char *relay_run(void *user, int64_t set) {
+    struct subject_user *s = user;
+    const char *why = NULL;
+    if (!s->relay->running) {
+        s->relay->running = s->clock;
+        why = s->clock->start(s->clock->user);
+    }
+    return why ? why : bound_row_run(&s->row, set);
+}
+static const char *relay_start(void *user) {
+    ((struct relay *)user)->running = NULL;
+    return NULL;
+}
+static const char *relay_stop(void *user, double *seconds) {
+    const struct timing_clock *running = ((struct relay *)user)->running;
+    return running->stop(running->user, seconds);
+}
+static double relay_now(void *user) {
+    const struct timing_clock *any = ((struct relay *)user)->clock;
+    return any->now(any->user);
+}
+static int64_t relay_preemptions(void *user) {
+    const struct timing_clock *any = ((struct relay *)user)->clock;
+    return any->preemptions(any->user);
+}
+static double relay_frequency(void *user) {
+    const struct timing_clock *running = ((struct relay *)user)->running;
+    return running->frequency(running->user);
+}
+
+static bool open_relay(struct relay *r, const struct regress_case side[2], struct timing_clock *clock, char *why, size_t size) {
+    *r = (struct relay){0};
+    for (int s = 0; s < 2; s++)
+        if (!timing_clock_open(&r->clock[s], side[s].backend, why, size))
+            return false;
+    *clock = (struct timing_clock){.user = r, .start = relay_start, .stop = relay_stop, .now = relay_now};
+    if (r->clock[0].preemptions && r->clock[1].preemptions)
+        clock->preemptions = relay_preemptions;
+    if (r->clock[0].frequency && r->clock[1].frequency)
+        clock->frequency = relay_frequency;
+    return true;
+}
+
+static double row_bytes(const struct mhc_row *row, const struct mhc_case *c) {
+    double bytes = 0;
+    for (const struct mhc_arg *arg = row->args; arg->name; arg++)
+        bytes += (double)(mhc_elements(c, arg) * mhc_type_bytes(mhc_arg_type(c, arg)));
+    return row->traffic ? row->traffic(c) : bytes;
+}
+
+static int64_t sets_of(const struct params *p, const struct backend *b, int64_t set_bytes) {
+    return p->cache == CACHE_HOT ? 1 : timing_sets(set_bytes, timing_cache_bytes(b), backend_available(b) / 4);
+}
+
+static const char *bind(struct subject_user *s, const struct params *p, const struct kernel_case *k) {
+    const struct mhc_row *row = kernel_case_row(k);
+    int64_t sets = sets_of(p, k->backend, bound_row_bytes(row, &k->c, k->save_bytes));
+    return bound_row_open(&s->row, k->backend, row, &k->c, sets, k->array, k->arrays, k->save, k->save_bytes);
+}
+
+static const char *bind_copy(struct subject_user *s, const struct params *p, const struct kernel_case *k) {
+    struct mhc_case c = canary_copy_case(&k->c, row_bytes(kernel_case_row(k), &k->c));
+    const struct mhc_row *row = canary_row(k->backend, "copy", &c);
+    if (!row)
+        return NULL;
+    return bound_row_open(&s->row, k->backend, row, &c, sets_of(p, k->backend, bound_row_bytes(row, &c, 0)), NULL, 0,
+                          NULL, 0);
+}
+
+/* Where memory lies can favour a side for as long as it lies there: every measurement takes its own, and every other one
+ * in the other order. */
+static const char *bind_all(struct subject_user *subject, const struct regress_case side[2],
+                            const struct regress_question *q) {
+    int first = q->measurement % 2;
+    const char *why = bind(&subject[first], &q->p, &side[first].k);
+    why = why ? why : bind(&subject[!first], &q->p, &side[!first].k);
+    return why ? why : bind_copy(&subject[COPY], &q->p, &side[REGRESS_BASE].k);
+}
+
+/* Neither may have drifted off while it was timed. */
+static const char *still_right(struct subject_user *subject, const struct regress_case side[2],
+                               struct regress_answer *answer) {
+    for (int s = 0; s < 2; s++) {
+        const struct backend *b = side[s].backend;
+        struct kernel_accuracy a;
+        int64_t last = subject[s].row.sets - 1;
+        const char *why = bound_row_run(&subject[s].row, last);
+        if (!why && b->library->queues && b->library->queues->synchronize(b->context, b->queue))
+            why = "the device failed";
+        why = why ? why : kernel_case_check(&side[s].k, &subject[s].row, last, &a);
+        if (why) {
+            answer->wrong = s;
+            return why;
+        }
+    }
+    return NULL;
+}
+
+static bool summarise(const struct timing *t, struct regress_answer *answer) {
+    double *work = malloc((2 * (size_t)t->rounds + MHC_RESAMPLES) * sizeof *work);
+    const double *old = t->seconds + OLD * t->room, *new = t->seconds + NEW * t->room;
+    int64_t throttled = 0;
+    if (!work)
+        return false;
+    answer->rounds = t->rounds;
+    answer->change = mhc_paired_change(new, old, t->rounds, work);
+    answer->copies = t->subjects > COPY ? mhc_ratio_interval(old, t->seconds + COPY * t->room, t->rounds, work).median : NAN;
+    for (int s = OLD; s <= NEW; s++)
+        for (int64_t k = 0; k < t->rounds; k++)
+            throttled += (t->flags[s * t->room + k] & TIMING_THROTTLED) != 0;
+    answer->throttled = (double)throttled / (2 * (double)t->rounds);
+    free(work);
+    return true;
+}
+
+const char *regress_case_time(struct regress_case side[2], const struct regress_question *q, struct regress_answer *answer) {
+    static char message[200];
+    struct relay relay;
+    struct timing_clock clock;
+    struct timing t = {0};
+    struct subject_user subject[SUBJECTS] = {{.relay = &relay, .clock = &relay.clock[REGRESS_BASE]},
+                                             {.relay = &relay, .clock = &relay.clock[REGRESS_NEW]},
+                                             {.relay = &relay, .clock = &relay.clock[REGRESS_BASE]}};
+    struct timing_subject subjects[SUBJECTS];
+    const struct backend *paced = side[side[REGRESS_BASE].backend->library->queues ? REGRESS_BASE : REGRESS_NEW].backend;
+    struct timing_rules rules = timing_rules_for(paced, q->p.rounds, q->p.budget);
+    rules.seed = (uint64_t)q->p.seed * 1000 + (uint64_t)q->measurement;
+    answer->wrong = -1;
+    const char *why = open_relay(&relay, side, &clock, message, sizeof message) ? NULL : message;
+    why = why ? why : bind_all(subject, side, q);
+    for (int s = 0; s < SUBJECTS; s++)
+        subjects[s] = (struct timing_subject){relay_run, &subject[s], subject[s].row.sets};
+    why = why ? why : timing_run(&t, subjects, subject[COPY].row.row ? SUBJECTS : COPY, &rules, &clock);
+    if (!why && !summarise(&t, answer))
+        why = "out of memory";
+    why = why ? why : still_right(subject, side, answer);
+    timing_release(&t);
+    for (int s = 0; s < SUBJECTS; s++)
+        bound_row_close(&subject[s].row);
+    for (int s = 0; s < 2; s++)
+        timing_clock_close(&relay.clock[s]);
+    return why;
+}
