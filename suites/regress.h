@@ -42,10 +42,10 @@ struct regress_answer {
     int64_t elements, different; /* of its outputs, from the other library's */
     char first[64];              /* the first that differs */
     /* TIME */
-    struct mhc_interval change; /* time new / old */
-    double copies;              /* time of the old in copies of as many bytes; NaN: there is none */
-    double throttled;           /* share of the samples */
-    int64_t rounds;
+    struct mhc_interval change, together; /* time new / old: of this measurement, of all of the case so far */
+    double copies;                        /* time of the old in copies of as many bytes; NaN: there is none */
+    double throttled;                     /* share of the samples */
+    int64_t rounds;                       /* that count */
     int32_t wrong; /* side that was no longer right after the timing; -1: none */
 };
 

@@ -147,7 +147,7 @@ static bool measure(struct entry *e, struct gate_row *r, int measurement, double
     char why[400];
     q.step = REGRESS_TIME;
     q.measurement = measurement;
-    bool good = regress_ask(e->gate, &q, e->seconds + 3 * e->p->budget, &a, why, sizeof why);
+    bool good = regress_ask(e->gate, &q, e->seconds + (2 << measurement) * e->p->budget, &a, why, sizeof why);
     if (!good) {
         bool old = a.wrong == REGRESS_BASE;
         fail_row(r, MHC_INVALID);
@@ -155,7 +155,7 @@ static bool measure(struct entry *e, struct gate_row *r, int measurement, double
         return false;
     }
     bool enough = a.rounds >= MHC_LEAST_ROUNDS && !(a.throttled > MHC_MOST_THROTTLED);
-    r->change = a.change;
+    r->change = a.together;
     *verdict = enough ? mhc_speed_verdict(a.change, threshold) : MHC_AMBIGUOUS;
     if (!enough)
         gate_say(r, a.rounds < MHC_LEAST_ROUNDS ? "only %lld rounds: a larger --budget" : "%lld rounds, too many at a low clock",
@@ -168,7 +168,7 @@ static void say_speed(struct entry *e, struct gate_row *r, int measurements, dou
     const char *times = measurements == 1 ? "" : measurements == 2 ? ", found twice" : ", found in two of three measurements";
     const char *gated = e->gate->options.speed == GATE_SPEED ? "" : "; reported, not gated";
     switch (r->verdict) {
-    case MHC_SAME: gate_say(r, "right; within %g %%%s", 100 * threshold, measurements > 1 ? times : ""); break;
+    case MHC_SAME: gate_say(r, "right; within %g %%", 100 * threshold); break;
     case MHC_AMBIGUOUS:
         if (!r->reason[0])
             gate_say(r, "right; %+.1f %%, and %d measurements do not settle it: a larger --budget, or a quieter machine", percent,
@@ -189,6 +189,8 @@ static void settle_speed(struct entry *e, struct gate_row *r) {
             return;
         r->verdict = mhc_repeated_verdict(measured, ++count, &settled);
     }
+    if (r->verdict == MHC_AMBIGUOUS && mhc_speed_verdict(r->change, threshold) == MHC_SAME)
+        r->verdict = MHC_SAME; /* each for itself had too few samples */
     say_speed(e, r, count, threshold);
     r->fails = r->verdict == MHC_SLOWER && g->options.speed == GATE_SPEED;
     r->open = r->verdict == MHC_AMBIGUOUS && g->options.speed == GATE_SPEED;

@@ -10,6 +10,9 @@
 
 enum subject { OLD, NEW, COPY, SUBJECTS };
 
+#define HOST_SAMPLE 3e-4 /* s; short, because on a busy machine most of the longer ones lose the CPU on the way */
+#define ALIKE 0.2        /* shares of preempted samples that differ by less are alike */
+
 /* The timing loop knows one clock, and each library has its own: a sample starts that of the subject it turns out to be
  * of, at its first call. Queues of the others are idle then. */
 struct relay {
@@ -120,19 +123,54 @@ static const char *still_right(struct subject_user *subject, const struct regres
     return NULL;
 }
 
-static bool summarise(const struct timing *t, struct regress_answer *answer) {
-    double *work = malloc((2 * (size_t)t->rounds + MHC_RESAMPLES) * sizeof *work);
-    const double *old = t->seconds + OLD * t->room, *new = t->seconds + NEW * t->room;
-    int64_t throttled = 0;
-    if (!work)
-        return false;
-    answer->rounds = t->rounds;
-    answer->change = mhc_paired_change(new, old, t->rounds, work);
-    answer->copies = t->subjects > COPY ? mhc_ratio_interval(old, t->seconds + COPY * t->room, t->rounds, work).median : NAN;
-    for (int s = OLD; s <= NEW; s++)
-        for (int64_t k = 0; k < t->rounds; k++)
-            throttled += (t->flags[s * t->room + k] & TIMING_THROTTLED) != 0;
-    answer->throttled = (double)throttled / (2 * (double)t->rounds);
+static double share_flagged(const struct timing *t, int subject, int flag) {
+    int64_t flagged = 0;
+    for (int64_t k = 0; k < t->rounds; k++)
+        flagged += (t->flags[subject * t->room + k] & flag) != 0;
+    return (double)flagged / (double)t->rounds;
+}
+
+/* Pairs that lost no CPU on the way, where there are enough of them; else all. A side that is preempted much more often
+ * than the other may do that to itself, with threads that push each other aside: then nothing is left out. Returns how
+ * many. */
+static int64_t undisturbed(const struct timing *t, double *old, double *new) {
+    double more = share_flagged(t, NEW, TIMING_PREEMPTED) - share_flagged(t, OLD, TIMING_PREEMPTED);
+    int64_t kept = 0;
+    for (int whatever = fabs(more) > ALIKE; whatever < 2; whatever++) {
+        kept = 0;
+        for (int64_t k = 0; k < t->rounds; k++) {
+            int64_t a = OLD * t->room + k, b = NEW * t->room + k;
+            if (!whatever && (t->flags[a] | t->flags[b]) & TIMING_PREEMPTED)
+                continue;
+            old[kept] = t->seconds[a];
+            new[kept++] = t->seconds[b];
+        }
+        if (kept >= MHC_LEAST_ROUNDS)
+            break;
+    }
+    return kept;
+}
+
+/* `answer` gets what this measurement says; a further one of the case also what all say together. */
+static bool summarise(const struct timing *t, int measurement, struct regress_answer *answer) {
+    static double *old, *new;
+    static int64_t count;
+    count = measurement ? count : 0;
+    size_t room = (size_t)(count + t->rounds);
+    double *work = malloc((2 * room + MHC_RESAMPLES) * sizeof *work);
+    double *more_old = realloc(old, room * sizeof *old), *more_new = realloc(new, room * sizeof *new);
+    old = more_old ? more_old : old;
+    new = more_new ? more_new : new;
+    if (!work || !more_old || !more_new)
+        return free(work), false;
+    answer->rounds = undisturbed(t, old + count, new + count);
+    answer->change = mhc_paired_change(new + count, old + count, answer->rounds, work);
+    count += answer->rounds;
+    answer->together = measurement ? mhc_paired_change(new, old, count, work) : answer->change;
+    answer->copies = NAN;
+    if (t->subjects > COPY)
+        answer->copies = mhc_ratio_interval(t->seconds + OLD * t->room, t->seconds + COPY * t->room, t->rounds, work).median;
+    answer->throttled = fmax(share_flagged(t, OLD, TIMING_THROTTLED), share_flagged(t, NEW, TIMING_THROTTLED));
     free(work);
     return true;
 }
@@ -147,7 +185,10 @@ const char *regress_case_time(struct regress_case side[2], const struct regress_
                                              {.relay = &relay, .clock = &relay.clock[REGRESS_BASE]}};
     struct timing_subject subjects[SUBJECTS];
     const struct backend *paced = side[side[REGRESS_BASE].backend->library->queues ? REGRESS_BASE : REGRESS_NEW].backend;
-    struct timing_rules rules = timing_rules_for(paced, q->p.rounds, q->p.budget);
+    int64_t patience = (int64_t)1 << q->measurement; /* what was not settled gets more time */
+    struct timing_rules rules = timing_rules_for(paced, patience * q->p.rounds, (double)patience * q->p.budget);
+    if (!paced->library->queues)
+        rules.sample_seconds = HOST_SAMPLE;
     rules.seed = (uint64_t)q->p.seed * 1000 + (uint64_t)q->measurement;
     answer->wrong = -1;
     const char *why = open_relay(&relay, side, &clock, message, sizeof message) ? NULL : message;
@@ -155,7 +196,7 @@ const char *regress_case_time(struct regress_case side[2], const struct regress_
     for (int s = 0; s < SUBJECTS; s++)
         subjects[s] = (struct timing_subject){relay_run, &subject[s], subject[s].row.sets};
     why = why ? why : timing_run(&t, subjects, subject[COPY].row.row ? SUBJECTS : COPY, &rules, &clock);
-    if (!why && !summarise(&t, answer))
+    if (!why && !summarise(&t, q->measurement, answer))
         why = "out of memory";
     why = why ? why : still_right(subject, side, answer);
     timing_release(&t);
