@@ -36,7 +36,8 @@ struct mhc_interval mhc_canary_change(const struct mhc_beside *now, const struct
         double *ratios = work + 2 * MHC_RESAMPLES, *resample = ratios + side[s]->count;
         if (side[s]->count < 1)
             return (struct mhc_interval){NAN, NAN, NAN};
-        mhc_log_ratios(side[s]->subject, side[s]->canary, side[s]->count, ratios);
+        for (int64_t k = 0; k < side[s]->count; k++)
+            ratios[k] = log(side[s]->subject[k] / (side[s]->canary ? side[s]->canary[k] : 1));
         /* resamples of their own: with the same ones a file against itself would have no spread */
         mhc_resampled_medians(ratios, side[s]->count, (uint32_t)(2 + s), resample, medians[s]);
         middle[s] = mhc_quantile(ratios, side[s]->count, 0.5);

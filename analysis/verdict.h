@@ -31,7 +31,7 @@ enum { MHC_LEAST_ROUNDS = 20 }; /* with fewer samples nothing is claimed */
  * has room for 2 * `count` + MHC_RESAMPLES doubles. */
 struct mhc_interval mhc_paired_change(const double *now, const double *base, int64_t count, double *work);
 
-/* Samples of a subject and of the canary timed beside it, round by round. */
+/* Samples of a subject and of the canary timed beside it, round by round; without a canary its own time counts. */
 struct mhc_beside {
     const double *subject, *canary;
     int64_t count;

@@ -8,12 +8,17 @@
 
 #define CPU_THRESHOLD 0.02
 #define DEVICE_THRESHOLD 0.03
+/* Where the canary itself took so much more or less, the machine was in another state, and not all work suffers alike:
+ * beside neighbours that need the memory a copy loses a quarter of its speed, and what stays in the cache nothing. */
+#define MOST_DRIFT 0.15
 
 /* Both files' samples of the case. */
 struct pair {
     struct record_timing t[2];
     struct record_reader *file[2];
 };
+
+enum { PREEMPTED = 1, THROTTLED = 2 }; /* bits of /timing/flags */
 
 static int subject_called(struct record_reader *file, const char *name) {
     for (int s = 0; s < record_subject_count(file); s++)
@@ -48,45 +53,54 @@ static const double *samples(const struct record_timing *t, int subject, const d
     return values + subject * t->rounds;
 }
 
-/* Seconds times clock: cycles, as a share of the warm-up's. NULL: no clock, or no memory. */
-static double *cycles_of(const struct record_timing *t, int subject) {
-    const double *seconds = samples(t, subject, t->seconds), *clock = samples(t, subject, t->clock);
-    double *cycles = malloc((size_t)t->rounds * sizeof *cycles);
-    for (int64_t k = 0; k < t->rounds && cycles; k++) {
-        cycles[k] = seconds[k] * clock[k];
-        if (isnan(clock[k])) {
-            free(cycles);
-            return NULL;
-        }
-    }
-    return cycles;
+/* Samples of a subject and its canary, of the rounds in which neither lost a CPU on the way: what a machine does beside
+ * the measurement is no property of a kernel, and it hits long and short samples in different measure. */
+struct clean {
+    double *subject, *canary, *subject_cycles, *canary_cycles; /* cycles NULL: no clock */
+    int64_t count;
+};
+
+static void release_clean(struct clean *c) {
+    free(c->subject);
+    free(c->canary);
+    free(c->subject_cycles);
+    free(c->canary_cycles);
 }
 
-static struct mhc_interval change_of(const struct pair *p, const double *const subject[2], const double *const canary[2],
-                                     double *work) {
+static bool take_clean(const struct record_timing *t, int subject, int canary, struct clean *c) {
+    size_t bytes = (size_t)t->rounds * sizeof(double);
+    bool clock = true;
+    *c = (struct clean){malloc(bytes), malloc(bytes), malloc(bytes), malloc(bytes), 0};
+    if (!c->subject || !c->canary || !c->subject_cycles || !c->canary_cycles)
+        return false;
+    for (int64_t k = 0; k < t->rounds; k++) {
+        int64_t a = subject * t->rounds + k, b = canary * t->rounds + k;
+        if ((t->flags[a] | t->flags[b]) & PREEMPTED)
+            continue;
+        c->subject[c->count] = t->seconds[a];
+        c->canary[c->count] = t->seconds[b];
+        c->subject_cycles[c->count] = t->seconds[a] * t->clock[a];
+        c->canary_cycles[c->count] = t->seconds[b] * t->clock[b];
+        clock &= !isnan(t->clock[a]) && !isnan(t->clock[b]);
+        c->count++;
+    }
+    if (!clock) {
+        free(c->subject_cycles);
+        c->subject_cycles = NULL;
+    }
+    return true;
+}
+
+enum of { RATIO, RATIO_OF_CYCLES, OWN_TIME, CANARY };
+
+static struct mhc_interval change_of(const struct clean c[2], enum of what, double *work) {
     struct mhc_beside side[2];
     for (int f = 0; f < 2; f++)
-        side[f] = (struct mhc_beside){subject[f], canary[f], p->t[f].rounds};
+        side[f] = what == RATIO             ? (struct mhc_beside){c[f].subject, c[f].canary, c[f].count}
+                  : what == RATIO_OF_CYCLES ? (struct mhc_beside){c[f].subject_cycles, c[f].canary_cycles, c[f].count}
+                  : what == OWN_TIME        ? (struct mhc_beside){c[f].subject, NULL, c[f].count}
+                                            : (struct mhc_beside){c[f].canary, NULL, c[f].count};
     return mhc_canary_change(&side[COMPARE_NEW], &side[COMPARE_BASE], work);
-}
-
-/* On a device the clock itself moves: what is found in time must be found in cycles. True where clocks are not known. */
-static bool cycles_agree(const struct pair *p, const int subject[2], const int canary[2], double threshold,
-                         enum mhc_verdict verdict, double *work) {
-    double *cycles[2][2];
-    bool known = true;
-    for (int f = 0; f < 2; f++) {
-        cycles[0][f] = cycles_of(&p->t[f], subject[f]);
-        cycles[1][f] = cycles_of(&p->t[f], canary[f]);
-        known &= cycles[0][f] && cycles[1][f];
-    }
-    bool agree = !known || mhc_speed_verdict(change_of(p, (const double *const *)cycles[0], (const double *const *)cycles[1], work),
-                                             threshold) == verdict;
-    for (int f = 0; f < 2; f++) {
-        free(cycles[0][f]);
-        free(cycles[1][f]);
-    }
-    return agree;
 }
 
 static bool same_samples(const struct pair *p, const int subject[2], const int canary[2]) {
@@ -99,36 +113,64 @@ static bool same_samples(const struct pair *p, const int subject[2], const int c
 static double throttled(const struct record_timing *t, int subject) {
     int64_t flagged = 0;
     for (int64_t k = 0; k < t->rounds; k++)
-        flagged += (t->flags[subject * t->rounds + k] & 2) != 0;
+        flagged += (t->flags[subject * t->rounds + k] & THROTTLED) != 0;
     return (double)flagged / (double)t->rounds;
 }
 
-/* One subject. `why`: what it was decided on, or why it was not. */
+/* Whether samples may decide at all; else why not. */
+static bool may_decide(const struct pair *p, const struct clean c[2], const int subject[2], double *work, const char **why) {
+    static char message[120];
+    for (int f = 0; f < 2; f++) {
+        if (p->t[f].rounds < MHC_LEAST_ROUNDS)
+            return *why = "fewer than 20 rounds", false;
+        if (c[f].count < MHC_LEAST_ROUNDS || 2 * c[f].count < p->t[f].rounds)
+            return *why = "the machine was busy: most rounds lost a CPU", false;
+        if (throttled(&p->t[f], subject[f]) > MHC_MOST_THROTTLED)
+            return *why = "too many samples at a low clock", false;
+    }
+    double drift = change_of(c, CANARY, work).median;
+    if (fabs(log(drift)) <= MOST_DRIFT)
+        return true;
+    snprintf(message, sizeof message, "which took %.2f times as long itself: the machine was in another state", drift);
+    return *why = message, false;
+}
+
+/* `why`: why nothing is decided; NULL: the interval decides. A difference must show in its own time too, and on a device,
+ * whose clock moves, in cycles. */
+static enum mhc_verdict judge_clean(const struct pair *p, const struct clean c[2], const int subject[2], double threshold,
+                                    double *work, struct mhc_interval *change, const char **why) {
+    *change = change_of(c, RATIO, work);
+    if (!may_decide(p, c, subject, work, why))
+        return MHC_AMBIGUOUS;
+    enum mhc_verdict verdict = mhc_speed_verdict(*change, threshold);
+    if (verdict == MHC_AMBIGUOUS)
+        return verdict;
+    if (verdict != MHC_SAME && mhc_speed_verdict(change_of(c, OWN_TIME, work), threshold) != verdict)
+        return *why = "but its own time does not say so", MHC_AMBIGUOUS;
+    if (c[0].subject_cycles && c[1].subject_cycles && mhc_speed_verdict(change_of(c, RATIO_OF_CYCLES, work), threshold) != verdict)
+        return *why = "in time and not in clock cycles", MHC_AMBIGUOUS;
+    return verdict;
+}
+
+/* One subject of the case. */
 static enum mhc_verdict judge(const struct pair *p, const char *name, const char *canary_name, double threshold, double *work,
                               struct mhc_interval *change, const char **why) {
     int subject[2], canary[2];
-    const double *seconds[2], *beside[2];
+    struct clean c[2] = {{0}, {0}};
+    *why = NULL;
     if (!both_timed(p, name, subject) || !both_timed(p, canary_name, canary))
         return *why = "timed in one file only", MHC_AMBIGUOUS;
-    *why = NULL;
     if (same_samples(p, subject, canary)) {
         *change = (struct mhc_interval){1, 1, 1};
         return *why = "the very same samples", MHC_SAME;
     }
-    for (int f = 0; f < 2; f++) {
-        seconds[f] = samples(&p->t[f], subject[f], p->t[f].seconds);
-        beside[f] = samples(&p->t[f], canary[f], p->t[f].seconds);
-    }
-    *change = change_of(p, seconds, beside, work);
-    for (int f = 0; f < 2; f++) {
-        if (p->t[f].rounds < MHC_LEAST_ROUNDS)
-            return *why = "fewer than 20 rounds", MHC_AMBIGUOUS;
-        if (throttled(&p->t[f], subject[f]) > MHC_MOST_THROTTLED)
-            return *why = "too many samples at a low clock", MHC_AMBIGUOUS;
-    }
-    enum mhc_verdict verdict = mhc_speed_verdict(*change, threshold);
-    if (verdict != MHC_AMBIGUOUS && !cycles_agree(p, subject, canary, threshold, verdict, work))
-        return *why = "found in time and not in clock cycles", MHC_AMBIGUOUS;
+    enum mhc_verdict verdict = MHC_AMBIGUOUS;
+    if (take_clean(&p->t[0], subject[0], canary[0], &c[0]) && take_clean(&p->t[1], subject[1], canary[1], &c[1]))
+        verdict = judge_clean(p, c, subject, threshold, work, change, why);
+    else
+        *why = "out of memory";
+    release_clean(&c[0]);
+    release_clean(&c[1]);
     return verdict;
 }
 
