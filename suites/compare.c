@@ -202,7 +202,7 @@ static int compare_files(struct compare *c, const char *glob, bool cross) {
     find_differences(c);
     if (cross)
         c->ungated[0] = 0;
-    if (!gate_files_open(&files, &c->options) || !judge_all(c, glob))
+    if (!gate_files_open(&files, &c->options, c->path) || !judge_all(c, glob))
         return EXIT_CANNOT;
     int code = gate_exit(&c->report, c->options.strict);
     gate_sort(&c->report);

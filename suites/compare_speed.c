@@ -135,8 +135,8 @@ static bool may_decide(const struct pair *p, const struct clean c[2], const int 
     return *why = message, false;
 }
 
-/* `why`: why nothing is decided; NULL: the interval decides. A difference must show in its own time too, and on a device,
- * whose clock moves, in cycles. */
+/* `why`: why nothing is decided; NULL: the interval decides. At least half of a difference must show in its own time, or it
+ * is rather the canary's; and on a device, whose clock moves, it must show in cycles. */
 static enum mhc_verdict judge_clean(const struct pair *p, const struct clean c[2], const int subject[2], double threshold,
                                     double *work, struct mhc_interval *change, const char **why) {
     *change = change_of(c, RATIO, work);
@@ -145,7 +145,8 @@ static enum mhc_verdict judge_clean(const struct pair *p, const struct clean c[2
     enum mhc_verdict verdict = mhc_speed_verdict(*change, threshold);
     if (verdict == MHC_AMBIGUOUS)
         return verdict;
-    if (verdict != MHC_SAME && mhc_speed_verdict(change_of(c, OWN_TIME, work), threshold) != verdict)
+    double own = log(change_of(c, OWN_TIME, work).median), ratio = log(change->median);
+    if (verdict != MHC_SAME && !(own * ratio > 0 && fabs(own) >= fabs(ratio) / 2))
         return *why = "but its own time does not say so", MHC_AMBIGUOUS;
     if (c[0].subject_cycles && c[1].subject_cycles && mhc_speed_verdict(change_of(c, RATIO_OF_CYCLES, work), threshold) != verdict)
         return *why = "in time and not in clock cycles", MHC_AMBIGUOUS;
@@ -189,22 +190,21 @@ static double threshold_of(const struct compare *c, const int64_t index[2]) {
 static void say(const struct compare *c, struct gate_row *r, enum mhc_verdict verdict, const char *subject, const char *canary,
                 double threshold, const char *why) {
     double percent = 100 * (r->change.median - 1);
-    char which[80] = "";
-    if (strcmp(subject, "operation"))
-        snprintf(which, sizeof which, "%.60s: ", subject);
+    char time[160] = "";
+    if (isfinite(percent))
+        snprintf(time, sizeof time, "%.60s%s%+.1f %% to the %.60s, ", strcmp(subject, "operation") ? subject : "",
+                 strcmp(subject, "operation") ? ": " : "", percent, canary);
     if (c->ungated[0])
-        gate_say(r, "values agree; %s%+.1f %% to the %s, speed is not gated: %s", which, percent, canary, c->ungated);
-    else if (why && verdict == MHC_SAME)
+        gate_say(r, "values agree; %sspeed is not gated: %s", time, c->ungated);
+    else if (verdict == MHC_SAME && why)
         gate_say(r, "values agree; %s", why);
-    else if (why)
-        gate_say(r, "values agree; %s%+.1f %% to the %s, %s", which, percent, canary, why);
     else if (verdict == MHC_SAME)
         gate_say(r, "values agree; within %g %% to the %s", 100 * threshold, canary);
     else if (verdict == MHC_AMBIGUOUS)
-        gate_say(r, "values agree; %s%+.1f %% to the %s, which does not settle it: more --budget, or regress", which, percent, canary);
+        gate_say(r, "values agree; %s%s", time, why ? why : "which does not settle it: a larger --budget, or regress");
     else
-        gate_say(r, "values agree; %s%.1f %% %s to the %s of the same rounds%s", which, fabs(percent),
-                 percent > 0 ? "slower" : "faster", canary, c->options.speed == GATE_SPEED ? "" : "; reported, not gated");
+        gate_say(r, "values agree; %s%s%s", time, verdict == MHC_SLOWER ? "slower" : "faster",
+                 c->options.speed == GATE_SPEED ? "" : "; reported, not gated");
 }
 
 /* The worst of the subjects that the base has timed. */

@@ -3,20 +3,25 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "build_info.h"
 #include "suites/commands.h"
 #include "suites/gate_report.h"
 
-static bool open_one(const char *path, FILE **file) {
+static bool open_one(const char *path, FILE **file, const char *const input[2]) {
+    struct stat there, in;
     *file = NULL;
+    for (int k = 0; k < 2 && path && !stat(path, &there); k++)
+        if (!stat(input[k], &in) && there.st_dev == in.st_dev && there.st_ino == in.st_ino)
+            return cannot("%s is to be read, not written", path), false;
     if (path && !(*file = fopen(path, "w")))
         return cannot("cannot write %s: %s", path, strerror(errno)), false;
     return true;
 }
 
-bool gate_files_open(struct gate_files *f, const struct gate_options *o) {
-    return open_one(o->json, &f->json) && open_one(o->junit, &f->junit);
+bool gate_files_open(struct gate_files *f, const struct gate_options *o, const char *const input[2]) {
+    return open_one(o->json, &f->json, input) && open_one(o->junit, &f->junit, input);
 }
 
 /* Bytes that are no UTF-8 become '?': neither format may hold them. */

@@ -58,7 +58,7 @@ void gate_options_text(const struct gate_options *, char *text, size_t size);
 struct gate_files {
     FILE *json, *junit;
 };
-bool gate_files_open(struct gate_files *, const struct gate_options *);
+bool gate_files_open(struct gate_files *, const struct gate_options *, const char *const input[2]); /* which must stay */
 /* Writes and closes them. false: reported. */
 bool gate_files_write(struct gate_files *, const struct gate_options *, const struct gate_report *, int code);
 

@@ -166,7 +166,8 @@ static int run(struct regress *g, const struct suite *s, bool quiet) {
     int code = open_libraries(g);
     if (code != EXIT_GOOD)
         return code;
-    if (!gate_files_open(&files, &g->options))
+    const char *const libraries[2] = {g->path[REGRESS_BASE], g->path[REGRESS_NEW]};
+    if (!gate_files_open(&files, &g->options, libraries))
         return EXIT_CANNOT;
     g->report.base = g->given[REGRESS_BASE];
     g->report.now = g->given[REGRESS_NEW] ? g->given[REGRESS_NEW] : g->path[REGRESS_NEW];
