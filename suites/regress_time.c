@@ -18,11 +18,13 @@ enum subject { OLD, NEW, COPY, SUBJECTS };
 struct relay {
     struct timing_clock clock[2];
     const struct timing_clock *running;
+    int64_t calls; /* of the subjects that share their memory */
 };
 struct subject_user {
     struct relay *relay;
     const struct timing_clock *clock;
     struct bound_row row;
+    bool shared;
 };
 
 static const char *relay_run(void *user, int64_t set) {
@@ -32,6 +34,8 @@ static const char *relay_run(void *user, int64_t set) {
         s->relay->running = s->clock;
         why = s->clock->start(s->clock->user);
     }
+    if (s->shared) /* whoever runs takes the next set of all: it is the coldest */
+        set = s->relay->calls++ % s->row.sets;
     return why ? why : bound_row_run(&s->row, set);
 }
 static const char *relay_start(void *user) {
@@ -94,13 +98,40 @@ static const char *bind_copy(struct subject_user *s, const struct params *p, con
                           NULL, 0);
 }
 
-/* Where memory lies can favour a side for as long as it lies there: every measurement takes its own, and every other one
- * in the other order. */
+/* Where arrays lie can favour a side for as long as they lie there, by 10 % and more. On the host both sides work on the
+ * same ones, in turn; each has its own save, the new one's behind the old one's. */
+static const char *bind_shared(struct subject_user *subject, const struct regress_case side[2], const struct params *p) {
+    enum { ALIGNMENT = 256 };
+    const struct kernel_case *old = &side[REGRESS_BASE].k, *new = &side[REGRESS_NEW].k;
+    int64_t behind = (old->save_bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT, save_bytes = behind + new->save_bytes;
+    const struct mhc_row *row = kernel_case_row(old);
+    char *save = calloc(1, (size_t)save_bytes + 1);
+    if (!save)
+        return "out of memory";
+    if (!row->save_bytes)
+        memcpy(save, old->save, (size_t)old->save_bytes);
+    if (!kernel_case_row(new)->save_bytes)
+        memcpy(save + behind, new->save, (size_t)new->save_bytes);
+    const char *why = bound_row_open(&subject[OLD].row, old->backend, row, &old->c,
+                                     sets_of(p, old->backend, bound_row_bytes(row, &old->c, save_bytes)), old->array,
+                                     old->arrays, save, save_bytes);
+    free(save);
+    subject[OLD].shared = subject[NEW].shared = true;
+    return why ? why : bound_row_share(&subject[NEW].row, &subject[OLD].row, new->backend, kernel_case_row(new),
+                                       subject[OLD].row.save_offset + behind);
+}
+
+/* On devices, whose memory need not be shared, each has its own, every other measurement in the other order. */
 static const char *bind_all(struct subject_user *subject, const struct regress_case side[2],
                             const struct regress_question *q) {
     int first = q->measurement % 2;
-    const char *why = bind(&subject[first], &q->p, &side[first].k);
-    why = why ? why : bind(&subject[!first], &q->p, &side[!first].k);
+    const char *why;
+    if (!side[0].backend->library->memory && !side[1].backend->library->memory)
+        why = bind_shared(subject, side, &q->p);
+    else {
+        why = bind(&subject[first], &q->p, &side[first].k);
+        why = why ? why : bind(&subject[!first], &q->p, &side[!first].k);
+    }
     return why ? why : bind_copy(&subject[COPY], &q->p, &side[REGRESS_BASE].k);
 }
 
@@ -189,6 +220,7 @@ const char *regress_case_time(struct regress_case side[2], const struct regress_
     struct timing_rules rules = timing_rules_for(paced, patience * q->p.rounds, (double)patience * q->p.budget);
     if (!paced->library->queues)
         rules.sample_seconds = HOST_SAMPLE;
+    rules.alike = COPY;
     rules.seed = (uint64_t)q->p.seed * 1000 + (uint64_t)q->measurement;
     answer->wrong = -1;
     const char *why = open_relay(&relay, side, &clock, message, sizeof message) ? NULL : message;
@@ -200,7 +232,7 @@ const char *regress_case_time(struct regress_case side[2], const struct regress_
         why = "out of memory";
     why = why ? why : still_right(subject, side, answer);
     timing_release(&t);
-    for (int s = 0; s < SUBJECTS; s++)
+    for (int s = SUBJECTS - 1; s >= 0; s--)
         bound_row_close(&subject[s].row);
     for (int s = 0; s < 2; s++)
         timing_clock_close(&relay.clock[s]);
