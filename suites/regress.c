@@ -172,6 +172,8 @@ static int run(struct regress *g, const struct suite *s, bool quiet) {
     g->report.base = g->given[REGRESS_BASE];
     g->report.now = g->given[REGRESS_NEW] ? g->given[REGRESS_NEW] : g->path[REGRESS_NEW];
     code = run_cases(g, s, quiet);
+    if (code == EXIT_CANNOT)
+        return code;
     if (code == EXIT_GOOD)
         code = gate_exit(&g->report, g->options.strict);
     else if (code == EXIT_INTERRUPTED)
