@@ -51,15 +51,19 @@ struct mhc_interval mhc_ratio_interval(const double *subject, const double *base
     return exponential(mhc_median_interval(work, count));
 }
 
-struct mhc_interval mhc_ratio_bootstrap(const double *subject, const double *baseline, int64_t count, double *work) {
-    enum { SEED = 20251224, WHAT = 1 };
-    double *ratios = work, *resample = work + count, *medians = resample + count;
-    mhc_log_ratios(subject, baseline, count, ratios);
+void mhc_resampled_medians(const double *values, int64_t count, uint32_t what, double *work, double *medians) {
+    enum { SEED = 20251224 };
     for (int b = 0; b < MHC_RESAMPLES; b++) {
         for (int64_t k = 0; k < count; k++)
-            resample[k] = ratios[mhc_bits(SEED, WHAT, (uint32_t)b, (uint64_t)k) % (uint64_t)count];
-        medians[b] = mhc_quantile(resample, count, 0.5);
+            work[k] = values[mhc_bits(SEED, what, (uint32_t)b, (uint64_t)k) % (uint64_t)count];
+        medians[b] = mhc_quantile(work, count, 0.5);
     }
+}
+
+struct mhc_interval mhc_ratio_bootstrap(const double *subject, const double *baseline, int64_t count, double *work) {
+    double *ratios = work, *resample = work + count, *medians = resample + count;
+    mhc_log_ratios(subject, baseline, count, ratios);
+    mhc_resampled_medians(ratios, count, 1, resample, medians);
     struct mhc_interval x;
     x.low = mhc_quantile(medians, MHC_RESAMPLES, 0.025);
     x.high = mhc_quantile(medians, MHC_RESAMPLES, 0.975);

@@ -28,10 +28,12 @@ struct mhc_interval mhc_ratio_interval(const double *subject, const double *base
 
 enum { MHC_RESAMPLES = 2000 };
 
-/* The same, the interval by bootstrap: quantiles 2.5 % and 97.5 % of the medians of 2000 resamples of the log ratios,
- * drawn by Philox with a fixed seed, so that the same samples always give the same interval. `work` has room for 2 *
- * `count`
- * + MHC_RESAMPLES doubles. */
+/* Medians of MHC_RESAMPLES resamples of `count` >= 1 values, drawn by Philox with a fixed seed: the same values and the
+ * same `what` always give the same medians. `work` has room for `count` doubles. */
+void mhc_resampled_medians(const double *values, int64_t count, uint32_t what, double *work, double *medians);
+
+/* The same, the interval by bootstrap: quantiles 2.5 % and 97.5 % of such medians of the log ratios. `work` has room for
+ * 2 * `count` + MHC_RESAMPLES doubles. */
 struct mhc_interval mhc_ratio_bootstrap(const double *subject, const double *baseline, int64_t count, double *work);
 
 #endif

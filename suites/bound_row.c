@@ -88,9 +88,28 @@ const char *bound_row_open(struct bound_row *b, const struct backend *backend, c
     return why;
 }
 
+const char *bound_row_share(struct bound_row *b, const struct bound_row *first, const struct backend *backend,
+                            const struct mhc_row *row, int64_t save_offset) {
+    *b = *first;
+    b->backend = backend;
+    b->row = row;
+    b->save_offset = save_offset;
+    b->shares = true;
+    b->work = backend_allocate(backend, row_work_bytes(row, &b->c));
+    for (int a = 0; row->args[a].name; a++) { /* arguments meet by name */
+        int k = 0;
+        while (first->row->args[k].name && strcmp(first->row->args[k].name, row->args[a].name))
+            k++;
+        if (!first->row->args[k].name)
+            return "its arguments are not those of the other";
+        b->offset[a] = first->offset[k];
+    }
+    return b->work ? NULL : "out of memory";
+}
+
 void bound_row_close(struct bound_row *b) {
     if (b->backend) {
-        backend_release(b->backend, b->slab);
+        backend_release(b->backend, b->shares ? NULL : b->slab);
         backend_release(b->backend, b->work);
     }
     *b = (struct bound_row){0};

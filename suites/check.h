@@ -1,14 +1,14 @@
 /* mhcbench check: any library of the ABI against cpu64, row by row, on random shapes. Parts:
  *   check.c         options, the loop over rows, the report
  *   check_case.c    random cases and inputs
- *   check_memory.c  tables of float64 arrays; guarded buffers; a row run in them
+ *   check_memory.c  tables of float64 arrays; a row run in guarded buffers
  *   check_trial.c   one case of one row: chain, oracle, comparison
  *   check_composed.c   what rows mean that cpu64 has not
  *   check_large.c   arrays of more elements than 32 bits count */
 #ifndef CHECK_H
 #define CHECK_H
 
-#include "suites/backend.h"
+#include "suites/guarded.h"
 
 /* --- named float64 arrays --- */
 
@@ -67,27 +67,7 @@ bool trial_draw(struct trial *, const struct subject *, uint64_t seed, int64_t t
 void trial_input(const struct trial *, const struct mhc_arg *, double *values);
 void round_values(double *values, int64_t count, int32_t type);
 
-/* --- guarded memory --- */
-
-/* An array in the library's memory with bands on either side. `image` is what all of it should look like on the host. */
-struct buffer {
-    unsigned char *image, *seen;
-    void *block;
-    int64_t bytes, offset, size; /* of the data; where it starts in the block; of the block */
-};
-
-/* How memory looks before a run, two patterns of NaN in every type at two alignments, and how the row is run. */
-struct poison {
-    uint16_t pattern;
-    int64_t shift; /* bytes, a multiple of 64 */
-    bool tight;    /* no bands, and what the row has to write is left as it was allocated: compute-sanitizer watches */
-    bool graph;    /* captured first and launched as a graph, where the library has graphs */
-};
-
-bool buffer_open(const struct backend *, struct buffer *, int64_t bytes, const struct poison *);
-void buffer_close(const struct backend *, struct buffer *);
-
-enum { MAX_FAILURE = 400 };
+/* --- runs in guarded memory --- */
 
 /* What a run left: the outputs as bytes. */
 struct outputs {

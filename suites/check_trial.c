@@ -92,16 +92,7 @@ static bool same_bits(const struct mhc_case *c, const struct mhc_arg *arg, const
     int64_t size = mhc_type_bytes(mhc_arg_type(c, arg)), count = mhc_elements(c, arg);
     if (!memcmp(run[0], run[1], (size_t)(size * count)))
         return true;
-    int64_t at = 0, unwritten = 0, first = -1;
-    for (int64_t e = 0; e < count; e++) {
-        bool poisoned = true;
-        for (int64_t b = 0; b < size; b++)
-            for (int k = 0; k < 2; k++)
-                poisoned = poisoned && run[k][e * size + b] == (unsigned char)(b % 2 ? p[k].pattern >> 8 : p[k].pattern);
-        unwritten += poisoned;
-        if (poisoned && first < 0)
-            first = e;
-    }
+    int64_t at = 0, first, unwritten = poison_left((const unsigned char *const *)run, p, count, size, &first);
     while (!memcmp(run[0] + at * size, run[1] + at * size, (size_t)size))
         at++;
     if (unwritten)

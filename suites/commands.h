@@ -14,6 +14,8 @@ int export_command(int argc, char **argv);
 int merge_command(int argc, char **argv);
 int doctor_command(int argc, char **argv);
 int check_command(int argc, char **argv);
+int compare_command(int argc, char **argv);
+int regress_command(int argc, char **argv);
 
 /* Options of the commands themselves. Takes `--name value`, `--name=value` or a bare `--name` out of argv, and its words; what is left are
  * positional words and options of cases. false: given without its value (reported). */

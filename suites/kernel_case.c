@@ -27,6 +27,12 @@ static bool reads_save(const struct mhc_row *row) {
     return !strncmp(strchr(row->name, '.'), ".backward", 9);
 }
 
+/* Whether a row may keep something for the backward of its kind; whether it does is a library's own affair. */
+static bool may_save(const struct mhc_row *row) {
+    const char *operation = strchr(row->name, '.') + 1;
+    return row->save_bytes || !strcmp(operation, "pre") || !strcmp(operation, "forward");
+}
+
 /* Of the rows of a kind, in the reference's order, those that a row leans on: they write an array it reads, or what it
  * finds in save. Fills chain[], the row itself last. */
 static int chain_of(const struct mhc_row *last, const struct mhc_row **chain) {
@@ -40,13 +46,13 @@ static int chain_of(const struct mhc_row *last, const struct mhc_row **chain) {
     chain[KERNEL_CHAIN - 1] = last;
     while (at > first && count < KERNEL_CHAIN) {
         at--;
-        bool wanted = !saved && (*at)->save_bytes;
+        bool wanted = !saved && !strncmp((*at)->name, last->name, kind) && may_save(*at);
         for (const struct mhc_arg *out = (*at)->args; out->name && !wanted; out++)
             for (int k = KERNEL_CHAIN - count; k < KERNEL_CHAIN && out->direction == MHC_OUT; k++)
                 wanted |= argument_of(chain[k], out->name, MHC_IN) != NULL;
         if (!wanted || strncmp((*at)->name, last->name, kind))
             continue;
-        saved |= (*at)->save_bytes != NULL;
+        saved |= may_save(*at);
         chain[KERNEL_CHAIN - ++count] = *at;
     }
     memmove(chain, chain + KERNEL_CHAIN - count, (size_t)count * sizeof *chain);
@@ -54,6 +60,10 @@ static int chain_of(const struct mhc_row *last, const struct mhc_row **chain) {
 }
 
 const char *kernel_case_plan(struct kernel_case *k, const struct backend *b, const struct params *p) {
+    return kernel_case_plan_as(k, b, p, NULL);
+}
+
+const char *kernel_case_plan_as(struct kernel_case *k, const struct backend *b, const struct params *p, const char *form) {
     static _Thread_local char message[200];
     const struct mhc_row *last = NULL;
     *k = (struct kernel_case){.backend = b, .c = ensemble_case(p)};
@@ -71,12 +81,22 @@ const char *kernel_case_plan(struct kernel_case *k, const struct backend *b, con
         snprintf(kind, sizeof kind, "%.*s", (int)(dot - name), name);
         bool supported = k->reference[r]->supports(&k->exact, &why);
         bool needed = r + 1 == k->rows || (reads_save(last) && k->reference[r]->save_bytes);
-        if (!supported || (!(k->chain[r] = backend_row(b, kind, dot + 1, &k->c, &why)) && needed))
+        if (supported && form)
+            k->chain[r] = backend_row(b, form, dot + 1, &k->c, &why);
+        if (supported && !k->chain[r] && !(form && r + 1 == k->rows))
+            k->chain[r] = backend_row(b, kind, dot + 1, &k->c, &why);
+        if (!supported || (!k->chain[r] && needed))
             return snprintf(message, sizeof message, "%s: %s", name, why), message;
-        if (needed && row_save_bytes(k->chain[r], &k->c))
+        if ((r + 1 == k->rows || reads_save(last)) && row_save_bytes(k->chain[r], &k->c))
             k->save_bytes = row_save_bytes(k->chain[r], &k->c);
     }
     return NULL;
+}
+
+void kernel_case_share_inputs(struct kernel_case *k) {
+    for (int r = 0; r + 1 < k->rows; r++)
+        if (!(reads_save(kernel_case_row(k)) && (k->reference[r]->save_bytes || row_save_bytes(k->chain[r], &k->c))))
+            k->chain[r] = NULL;
 }
 
 void kernel_case_bytes(const struct kernel_case *k, double *backend, double *host) {
@@ -182,10 +202,52 @@ const char *kernel_case_open(struct kernel_case *k, uint64_t seed) {
     return why;
 }
 
+/* As add_array(), from the arrays of a case that is open. */
+static const char *join_array(struct kernel_case *k, const struct mhc_arg *arg, const struct kernel_case *first) {
+    int64_t count = mhc_elements(&k->c, arg);
+    int32_t type = mhc_arg_type(&k->c, arg);
+    int at = 0;
+    for (int mine = 0; mine < k->arrays; mine++)
+        if (!strcmp(k->array[mine].name, arg->name))
+            return NULL;
+    while (at < first->arrays && strcmp(first->answer[at].name, arg->name))
+        at++;
+    if (at == first->arrays)
+        return "an array is missing";
+    void *array = backend_allocate(k->backend, count * mhc_type_bytes(type));
+    k->array[k->arrays] = (struct array){arg->name, array};
+    k->answer[k->arrays++] = first->answer[at];
+    if (!array)
+        return "out of memory";
+    return arg->direction == MHC_OUT || backend_upload(k->backend, array, first->answer[at].pointer, count, type)
+               ? NULL
+               : "the device failed";
+}
+
+const char *kernel_case_join(struct kernel_case *k, const struct kernel_case *first) {
+    const char *why = NULL;
+    int64_t save = 0;
+    for (int r = 0; r < k->rows; r++)
+        save += row_save_bytes(k->chain[r], &k->c);
+    k->joined = true;
+    k->save = backend_allocate(k->backend, save);
+    if (!k->save)
+        return "out of memory";
+    for (int r = 0; r < k->rows && !why; r++) {
+        for (const struct mhc_arg *arg = k->reference[r]->args; arg->name && !why; arg++)
+            why = join_array(k, arg, first);
+        if (!why && r + 1 < k->rows)
+            why = k->chain[r] ? run_row(k->backend, k->chain[r], &k->c, k->array, k->arrays, k->save)
+                              : share_outputs(k, k->reference[r]);
+    }
+    return why;
+}
+
 void kernel_case_close(struct kernel_case *k) {
     for (int at = 0; at < k->arrays; at++) {
         backend_release(k->backend, k->array[at].pointer);
-        backend_release(&cpu64, k->answer[at].pointer);
+        if (!k->joined)
+            backend_release(&cpu64, k->answer[at].pointer);
     }
     if (k->backend) {
         backend_release(k->backend, k->save);
@@ -228,10 +290,9 @@ static double worst_of(const double *got, const double *want, int64_t count, dou
     return worst;
 }
 
-const char *kernel_case_check(const struct kernel_case *k, const struct bound_row *b, int64_t set,
-                              struct kernel_accuracy *a) {
+const char *kernel_case_compare(const struct kernel_case *k, void *const *outputs, struct kernel_accuracy *a) {
     static _Thread_local char message[240];
-    const struct mhc_row *row = b->row;
+    const struct mhc_row *row = kernel_case_row(k);
     double others = 0;
     const char *why = NULL;
     *a = (struct kernel_accuracy){0, row->tolerance(&k->c)};
@@ -245,8 +306,7 @@ const char *kernel_case_check(const struct kernel_case *k, const struct bound_ro
         if (arg->direction != MHC_OUT || !want || !count)
             continue;
         double *got = malloc((size_t)count * sizeof *got);
-        if (!got ||
-            !backend_download(k->backend, got, bound_row_argument(b, set, i), count, mhc_arg_type(&k->c, arg))) {
+        if (!got || !backend_download(k->backend, got, outputs[i], count, mhc_arg_type(&k->c, arg))) {
             why = got ? "an array cannot be copied from the device" : "out of memory";
         } else {
             double scale = fmax(largest_of(want, count), SMALLEST_SCALE * others);
@@ -261,4 +321,12 @@ const char *kernel_case_check(const struct kernel_case *k, const struct bound_ro
         free(got);
     }
     return why;
+}
+
+const char *kernel_case_check(const struct kernel_case *k, const struct bound_row *b, int64_t set,
+                              struct kernel_accuracy *a) {
+    void *outputs[MHC_MAX_ARGS] = {0};
+    for (int i = 0; b->row->args[i].name; i++)
+        outputs[i] = bound_row_argument(b, set, i);
+    return kernel_case_compare(k, outputs, a);
 }

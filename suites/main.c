@@ -12,6 +12,7 @@
 
 #include "build_info.h"
 #include "suites/commands.h"
+#include "suites/regress.h"
 #include "suites/study.h"
 #include "suites/verify.h"
 #include "suites/worker.h"
@@ -30,6 +31,8 @@ static const struct {
     {"verify", verify_command, false, "operations of a backend against the vectors of FILE.h5"},
     {"check", check_command, false, "operations of a backend against cpu64 on random cases, with guard bands and poison"},
     {"doctor", doctor_command, false, "what on this machine would spoil a measurement, and the remedy"},
+    {"compare", compare_command, true, "what changed from BASE.h5 to NEW.h5, as a gate: accuracy, values, speed"},
+    {"regress", regress_command, false, "an old library of operations against a new one, in one process, as a gate"},
     {"merge", merge_command, true, "join shards: OUT.h5 PART.h5..."},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
@@ -37,6 +40,7 @@ enum { COMMANDS = sizeof commands / sizeof *commands };
 static const struct worker_handler handlers[] = {{"study", study_answer},
                                                  {"estimate", study_estimate_answer},
                                                  {"verify", verify_answer},
+                                                 {"regress", regress_answer},
                                                  {NULL, NULL}};
 
 static void help(FILE *out) {

@@ -37,6 +37,7 @@ struct timing_rules {
     double most_seconds;  /* wall time of the rounds; wins over the minima */
     double half_width;    /* wanted of the 95 % interval of every median ratio, as a share of it */
     uint64_t seed;        /* of the shuffling */
+    int alike;            /* the first so many subjects get the same batch: what a sample costs beside its calls is alike then */
 };
 
 /* Samples of 1 ms on a CPU, of 200 us on a device; 30 rounds and 0.1 s at least, half-width 1 %. */

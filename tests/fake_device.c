@@ -1,5 +1,5 @@
 /* A device that does not exist, for tests: its pointers cannot be followed by the host, and its clock is a counter that
- * every call advances by a fixed time. Width 7 computes a wrong number, width 8 fails, width 9 crashes, width 10 goes
+ * every call advances by a fixed time, COST for the operation. Width 7 computes a wrong number, width 8 fails, width 9 crashes, width 10 goes
  * wrong once it has run more than a hundred times. */
 #include <math.h>
 #include <stdlib.h>
@@ -7,6 +7,9 @@
 
 #include "cpu_ref/mhc.h"
 
+#ifndef COST
+#define COST 3e-4
+#endif
 #define FAR ((uintptr_t)1 << 60) /* no address of any process */
 
 static double device_time;
@@ -101,7 +104,7 @@ static int post_backward_y(void *context, void *queue, const struct mhc_case *c,
         grad_y[c->C] += 0.5f;
     if (c->C == 9)
         abort();
-    device_time += 3e-4;
+    device_time += COST;
     return c->C == 8;
 }
 

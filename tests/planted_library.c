@@ -28,6 +28,10 @@ enum bug {
     FAR_AWAY,      /* the last element of more than 10,000 */
     NO_ORACLE,     /* a row that cpu64 does not know */
     SUPPORTS_NONE, /* of the cases */
+    HANGS,
+    A_THOUSANDTH, /* of every element too much */
+    ONE_BIT,      /* the last one of the last element */
+    ENDS,         /* the process, as if all were well */
 };
 #ifndef BUG
 #define BUG NO_BUG
@@ -91,6 +95,10 @@ static int post(void *context, void *queue, const struct mhc_case *c, void *cons
         return 1;
     if (BUG == CRASHES)
         abort();
+    if (BUG == ENDS)
+        exit(0);
+    for (volatile int wait = 1; BUG == HANGS && wait;)
+        ;
     plain_post(c, x, arg[1], arg[2], arg[3], x_next, false);
     switch (BUG) {
     case ONE_ELEMENT: x_next[last] += 0.01f + 0.01f * x_next[last] * x_next[last]; break;
@@ -103,6 +111,8 @@ static int post(void *context, void *queue, const struct mhc_case *c, void *cons
     case CHANGES_LAST_BIT: ((uint32_t *)x_next)[last] ^= (uint32_t)runs % 2; break;
     case READS_OUTPUT: x_next[last] = kept == kept ? x_next[last] + kept : kept; break;
     case READS_WORK: x_next[last] += ((uint8_t *)work)[0] == 0xff ? 1e-5f : 0; break;
+    case A_THOUSANDTH: for (int64_t k = 0; k <= last; k++) x_next[k] *= 1.001f; break;
+    case ONE_BIT: ((uint32_t *)x_next)[last] ^= 1; break;
     case WORK_OVERRUN: ((uint8_t *)work)[16] = 0; break;
     default: break;
     }

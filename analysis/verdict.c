@@ -1,0 +1,132 @@
+/* The rules of the gate. */
+#include "analysis/verdict.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "analysis/analysis.h"
+
+const char *const mhc_verdict_name[MHC_VERDICTS] = {"SAME",   "NEW",     "FASTER", "AMBIGUOUS",
+                                                    "SLOWER", "MISSING", "INVALID"};
+
+/* --- speed --- */
+
+#define LEVEL 0.99
+
+/* Quantiles of bootstrapped medians around the median itself; of logs, so exponentials come out. */
+static struct mhc_interval interval(double median, double *medians) {
+    double low = mhc_quantile(medians, MHC_RESAMPLES, (1 - LEVEL) / 2);
+    double high = mhc_quantile(medians, MHC_RESAMPLES, (1 + LEVEL) / 2);
+    return (struct mhc_interval){exp(median), exp(low), exp(high)};
+}
+
+struct mhc_interval mhc_paired_change(const double *now, const double *base, int64_t count, double *work) {
+    double *ratios = work, *resample = work + count, *medians = resample + count;
+    if (count < 1)
+        return (struct mhc_interval){NAN, NAN, NAN};
+    mhc_log_ratios(now, base, count, ratios);
+    mhc_resampled_medians(ratios, count, 1, resample, medians);
+    return interval(mhc_quantile(ratios, count, 0.5), medians);
+}
+
+struct mhc_interval mhc_canary_change(const struct mhc_beside *now, const struct mhc_beside *base, double *work) {
+    const struct mhc_beside *const side[2] = {base, now};
+    double *medians[2] = {work, work + MHC_RESAMPLES}, middle[2];
+    for (int s = 0; s < 2; s++) {
+        double *ratios = work + 2 * MHC_RESAMPLES, *resample = ratios + side[s]->count;
+        if (side[s]->count < 1)
+            return (struct mhc_interval){NAN, NAN, NAN};
+        for (int64_t k = 0; k < side[s]->count; k++)
+            ratios[k] = log(side[s]->subject[k] / (side[s]->canary ? side[s]->canary[k] : 1));
+        /* resamples of their own: with the same ones a file against itself would have no spread */
+        mhc_resampled_medians(ratios, side[s]->count, (uint32_t)(2 + s), resample, medians[s]);
+        middle[s] = mhc_quantile(ratios, side[s]->count, 0.5);
+    }
+    for (int b = 0; b < MHC_RESAMPLES; b++)
+        medians[1][b] -= medians[0][b];
+    return interval(middle[1] - middle[0], medians[1]);
+}
+
+enum mhc_verdict mhc_speed_verdict(struct mhc_interval change, double threshold) {
+    double most = 1 + threshold, least = 1 / most;
+    if (!(isfinite(change.low) && isfinite(change.high) && change.low > 0))
+        return MHC_AMBIGUOUS;
+    return change.low > most                            ? MHC_SLOWER
+           : change.high < least                        ? MHC_FASTER
+           : change.low >= least && change.high <= most ? MHC_SAME
+                                                        : MHC_AMBIGUOUS;
+}
+
+enum mhc_verdict mhc_repeated_verdict(const enum mhc_verdict *measured, int count, bool *settled) {
+    *settled = true;
+    if (count > 0 && measured[0] == MHC_SAME)
+        return MHC_SAME;
+    for (int a = 0; a < count; a++)
+        for (int b = 0; b < a; b++)
+            if (measured[a] == measured[b] && measured[a] != MHC_AMBIGUOUS)
+                return measured[a];
+    *settled = count >= MHC_MEASUREMENTS;
+    return MHC_AMBIGUOUS;
+}
+
+/* --- accuracy --- */
+
+enum mhc_accuracy mhc_accuracy_of(double base_error, double now_error, double tolerance) {
+    if (!(now_error <= tolerance))
+        return MHC_WRONG;
+    if (isnan(base_error))
+        return MHC_ACCURATE;
+    double most = fmax(MHC_ERROR_FLOOR * tolerance, MHC_ERROR_FACTOR * base_error);
+    return now_error <= most ? MHC_ACCURATE : MHC_LESS_ACCURATE;
+}
+
+/* --- values --- */
+
+/* Logs of what shrinks to nothing by itself: below this they are rounding of the largest entry. */
+#define SMALLEST_MIXING (-12.0)
+
+/* What a linear metric may differ by whatever its size: those of maps are sums that cancel, where a backend in float32
+ * leaves 1e-7 of what float64 has as 1e-16. Norms of streams and gradients may be small in earnest and have none. */
+static double slack_of(enum mhc_metric metric) {
+    switch (metric) {
+    case MHC_composite_log10_det: return MHC_GAIN_TOLERANCE;
+    case MHC_composite_unresolved: return 0.05;
+    case MHC_stream_similarity: return 1e-5;
+    default: return metric != MHC_METRICS && mhc_metric_info[metric].group == MHC_GROUP_MIXING ? 1e-5 : 0;
+    }
+}
+
+static bool within(double base, double now, enum mhc_metric metric) {
+    bool known = metric != MHC_METRICS;
+    if (known && mhc_metric_info[metric].scale == MHC_LOG10) {
+        if (mhc_metric_info[metric].group == MHC_GROUP_MIXING) {
+            base = fmax(base, SMALLEST_MIXING);
+            now = fmax(now, SMALLEST_MIXING);
+        }
+        return fabs(now - base) <= MHC_GAIN_TOLERANCE * (1 + 1e-9); /* 0.51 - 0.5 is a little more than 0.01 */
+    }
+    double share = 1 - pow(10, -MHC_GAIN_TOLERANCE);
+    return fabs(now - base) <= fmax(share * fmax(fabs(base), fabs(now)), slack_of(metric));
+}
+
+enum mhc_difference mhc_value_difference(double base, double now, enum mhc_metric metric) {
+    bool resolvable = metric == MHC_composite_smallest_singular || metric == MHC_composite_condition;
+    if (!memcmp(&base, &now, sizeof base) || (isnan(base) && isnan(now)) || (isinf(base) && base == now))
+        return MHC_EQUAL;
+    if (isnan(base) != isnan(now) && resolvable && !isinf(base) && !isinf(now))
+        return MHC_UNRESOLVED;
+    if (!isfinite(base) || !isfinite(now))
+        return MHC_NON_FINITE;
+    return within(base, now, metric) ? MHC_CLOSE : MHC_APART;
+}
+
+enum mhc_metric mhc_metric_of(const char *name) {
+    int best = MHC_METRICS;
+    for (int m = 0; m < MHC_METRICS; m++) {
+        size_t length = strlen(mhc_metric_info[m].name);
+        if (!strncmp(name, mhc_metric_info[m].name, length) && (!name[length] || name[length] == '_') &&
+            (best == MHC_METRICS || length > strlen(mhc_metric_info[best].name)))
+            best = m;
+    }
+    return (enum mhc_metric)best;
+}

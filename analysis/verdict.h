@@ -1,0 +1,81 @@
+/* What a gate says of a case, and the rules by which it comes to say it. Pure functions: `compare` feeds them with two
+ * records, `regress` with two libraries in one process. Everything starts from "not known": SAME needs evidence as much
+ * as SLOWER does, and what is not a number never passes. */
+#ifndef VERDICT_H
+#define VERDICT_H
+
+#include <stdbool.h>
+
+#include "analysis/metrics.h"
+#include "analysis/ratio.h"
+
+/* From good to bad. NEW: only the new side has it, or only the new side is right. */
+enum mhc_verdict {
+    MHC_SAME,
+    MHC_NEW,
+    MHC_FASTER,
+    MHC_AMBIGUOUS,
+    MHC_SLOWER,
+    MHC_MISSING,
+    MHC_INVALID,
+    MHC_VERDICTS
+};
+extern const char *const mhc_verdict_name[MHC_VERDICTS];
+
+/* --- speed --- */
+
+enum { MHC_LEAST_ROUNDS = 20 }; /* with fewer samples nothing is claimed */
+#define MHC_MOST_THROTTLED 0.1  /* nor with a larger share of samples at a low clock */
+
+/* Median of time new / time base over paired samples of the same rounds, with its 99 % interval by bootstrap. `work`
+ * has room for 2 * `count` + MHC_RESAMPLES doubles. */
+struct mhc_interval mhc_paired_change(const double *now, const double *base, int64_t count, double *work);
+
+/* Samples of a subject and of the canary timed beside it, round by round; without a canary its own time counts. */
+struct mhc_beside {
+    const double *subject, *canary;
+    int64_t count;
+};
+/* The same for two runs that had nothing in common but the canary: median of subject / canary in each, and the 99 %
+ * interval of their quotient, from resamples of both. `work` has room for 2 * the larger count + 2 * MHC_RESAMPLES. */
+struct mhc_interval mhc_canary_change(const struct mhc_beside *now, const struct mhc_beside *base, double *work);
+
+/* SLOWER: the whole interval lies above 1 + threshold; FASTER: below 1 / (1 + threshold); SAME: within; else, and
+ * without an interval, AMBIGUOUS. */
+enum mhc_verdict mhc_speed_verdict(struct mhc_interval change, double threshold);
+
+/* Of a verdict a measurement: the first that is found twice, and a first SAME at once; AMBIGUOUS while nothing is
+ * settled, `*settled` says which. A difference must be found again before it counts, in either direction. */
+enum mhc_verdict mhc_repeated_verdict(const enum mhc_verdict *measured, int count, bool *settled);
+enum { MHC_MEASUREMENTS = 3 }; /* at most */
+
+/* --- accuracy --- */
+
+/* An error below this share of the tolerance is rounding, and may change in any way. */
+#define MHC_ERROR_FLOOR 0.005
+#define MHC_ERROR_FACTOR 2
+
+enum mhc_accuracy { MHC_ACCURATE, MHC_LESS_ACCURATE, MHC_WRONG };
+/* Errors against the oracle. WRONG: above the tolerance; LESS_ACCURATE: above the floor and twice the base's (base NaN:
+ * not known, then the tolerance alone decides). */
+enum mhc_accuracy mhc_accuracy_of(double base_error, double now_error, double tolerance);
+
+/* --- values of curves and summaries --- */
+
+enum mhc_difference {
+    MHC_EQUAL, /* in bits */
+    MHC_CLOSE,
+    MHC_UNRESOLVED, /* one side is a number and the other below rounding: says nothing */
+    MHC_APART,
+    MHC_NON_FINITE /* NaN, Inf and -Inf are not in the same places */
+};
+#define MHC_GAIN_TOLERANCE 0.01 /* of log10 */
+
+/* One value of a metric as it is stored: gains as log10, |difference| <= 0.01; others within the same ratio, and a slack
+ * where they come close to 0 for their own reasons. `metric` MHC_METRICS: of one that is not known here. */
+enum mhc_difference mhc_value_difference(double base, double now, enum mhc_metric metric);
+
+/* The metric of a curve or summary: its name with a suffix; MHC_METRICS: none. */
+enum mhc_metric mhc_metric_of(const char *name);
+
+#endif

@@ -1,0 +1,68 @@
+/* What a gate found, a row a case: the table, worst first, the files for CI, and the exit code. */
+#ifndef GATE_REPORT_H
+#define GATE_REPORT_H
+
+#include <stdio.h>
+
+#include "analysis/verdict.h"
+
+enum { GATE_REASON = 500 };
+
+struct gate_row {
+    enum mhc_verdict verdict;
+    bool fails; /* a regression: exit 1 */
+    bool open;  /* nothing is settled: exit 3 under --strict */
+    bool alone; /* one side only: nothing was compared */
+    char *name, *command; /* the case; the line that finds this again. The report's to free */
+    char reason[GATE_REASON];
+    char bits[24];                         /* "equal", "3 of 4096", "" unknown */
+    double base_error, now_error, tolerance; /* NaN: unknown */
+    struct mhc_interval change;              /* time new / base; NaN: unknown */
+};
+
+struct gate_report {
+    struct gate_row *row;
+    int64_t count, room;
+    const char *gate;       /* "compare" or "regress" */
+    const char *base, *now; /* files or libraries */
+    char note[1200];        /* lines above the table: why something is not gated */
+};
+
+/* A row with everything unknown and SAME; NULL: out of memory. `name` and `command` are copied. */
+struct gate_row *gate_add(struct gate_report *, const char *name, const char *command);
+void gate_say(struct gate_row *, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void gate_release(struct gate_report *);
+
+/* Worst first: what fails, then what is open, then by verdict, then the largest change; else as they came. */
+void gate_sort(struct gate_report *);
+
+/* The table, with a second line that finds it again under every row that is not SAME, and the verdict. */
+void gate_print(const struct gate_report *, bool strict, FILE *);
+
+/* 0 nothing fails, 1 something does, 2 nothing could be compared, 3 something is open and `strict`. */
+int gate_exit(const struct gate_report *, bool strict);
+
+/* Options that both gates have: --strict --json FILE --junit FILE --speed gate|report|none --threshold PERCENT. */
+enum gate_speed { GATE_SPEED, GATE_SPEED_REPORTED, GATE_NO_SPEED };
+struct gate_options {
+    const char *json, *junit, *speed_word, *threshold_word;
+    enum gate_speed speed;
+    double threshold; /* a share; 0: the default */
+    bool strict;
+};
+bool gate_options_take(int *argc, char **argv, struct gate_options *);
+/* The words that were given of them, but for the files: what a line that finds it again needs. */
+void gate_options_text(const struct gate_options *, char *text, size_t size);
+
+/* Opens the files that were asked for, so that one that cannot be written is known before anything is done. */
+struct gate_files {
+    FILE *json, *junit;
+};
+bool gate_files_open(struct gate_files *, const struct gate_options *, const char *const input[2]); /* which must stay */
+/* Writes and closes them. false: reported. */
+bool gate_files_write(struct gate_files *, const struct gate_options *, const struct gate_report *, int code);
+
+/* A word as a shell reads it: in quotes where it needs them. */
+void gate_quote(const char *word, char *text, size_t size);
+
+#endif

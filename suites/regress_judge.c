@@ -1,0 +1,265 @@
+/* Verdicts on one case: who has it, who is right, who is faster. */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "suites/commands.h"
+#include "suites/fits.h"
+#include "suites/kernels_study.h"
+#include "suites/regress.h"
+
+enum { KEY_SIZE = 2048, NAME_SIZE = KEY_SIZE + 80 };
+
+#define DEFAULT_THRESHOLD 0.03
+/* Operations a second that the reference does at least: the time it takes is nobody's fault. */
+#define REFERENCE_FLOPS 2e8
+
+/* --- questions --- */
+
+/* false: `why` says what the library did; interrupted, or the worker ended: that too. */
+bool regress_ask(struct regress *g, const struct regress_question *q, double seconds, struct regress_answer *answer, char *why,
+                size_t why_size) {
+    struct message request = {0}, reply = {0};
+    *answer = (struct regress_answer){.wrong = -1, .accuracy = {-1, 0}};
+    message_put_text(&request, "regress");
+    message_put_text(&request, g->path[REGRESS_BASE]);
+    message_put_text(&request, g->path[REGRESS_NEW]);
+    message_put(&request, q, sizeof *q);
+    bool good = worker_call(&g->worker, &request, &reply, seconds, why, why_size);
+    if (good) {
+        snprintf(why, why_size, "%s", message_take_text(&reply));
+        message_take(&reply, answer, sizeof *answer);
+        if (reply.bad)
+            snprintf(why, why_size, "the worker's answer is incomplete");
+        good = !why[0];
+    }
+    message_clear(&request);
+    message_clear(&reply);
+    return good;
+}
+
+/* A worker that ended may have been brought down by what an earlier case did to its memory: a fresh one is asked again.
+ * `*again` says so. A time limit is not tried twice. */
+static bool ask_twice(struct regress *g, const struct regress_question *q, double seconds, struct regress_answer *answer,
+                      char *why, size_t why_size, bool *again) {
+    bool good = regress_ask(g, q, seconds, answer, why, why_size);
+    if (good || g->worker.pid || regress_stopped || strncmp(why, "the worker", 10))
+        return good;
+    good = regress_ask(g, q, seconds, answer, why, why_size);
+    *again |= good;
+    return good;
+}
+
+/* --- one case --- */
+
+struct entry {
+    struct regress *gate;
+    const struct params *p;
+    const char *kind; /* a form of the operation's kind, or "" */
+    struct regress_question question;
+    double seconds; /* time limit of a step */
+    struct regress_answer right[2];
+    char why[2][400];
+    bool has[2], good[2], again;
+};
+
+/* The options of the case without its study; they are the same for every form of a kind. */
+static void name_of(const struct entry *e, const char *kind, char name[NAME_SIZE], size_t size) {
+    char key[KEY_SIZE];
+    const char study[] = "--study kernels ";
+    params_key(e->p, key, sizeof key);
+    const char *words = key + (strncmp(key, study, strlen(study)) ? 0 : strlen(study));
+    snprintf(name, size, "%s%s%.64s", words, kind[0] ? " as " : "", kind);
+}
+
+static struct gate_row *add_row(struct entry *e) {
+    char name[NAME_SIZE], words[NAME_SIZE], own[200], quoted[3][REGRESS_PATH], command[4 * REGRESS_PATH];
+    struct regress *g = e->gate;
+    name_of(e, e->kind, name, sizeof name);
+    name_of(e, "", words, sizeof words);
+    gate_options_text(&g->options, own, sizeof own);
+    gate_quote(program_invocation_name, quoted[0], REGRESS_PATH);
+    gate_quote(g->given[REGRESS_BASE], quoted[1], REGRESS_PATH);
+    gate_quote(g->given[REGRESS_NEW] ? g->given[REGRESS_NEW] : "", quoted[2], REGRESS_PATH);
+    snprintf(command, sizeof command, "%s regress --against %s%s%s %s%s", quoted[0], quoted[1],
+             g->given[REGRESS_NEW] ? " " : "", g->given[REGRESS_NEW] ? quoted[2] : "", words, own);
+    const char operation[] = "--operation ";
+    return gate_add(&g->report, name + (strncmp(name, operation, strlen(operation)) ? 0 : strlen(operation)), command);
+}
+
+static void fail_row(struct gate_row *r, enum mhc_verdict verdict) {
+    r->verdict = verdict;
+    r->fails = true;
+}
+
+static void describe_bits(struct gate_row *r, const struct regress_answer *a) {
+    if (a->unstable)
+        snprintf(r->bits, sizeof r->bits, "vary");
+    else if (a->compared && a->different)
+        snprintf(r->bits, sizeof r->bits, "%lld of %lld", (long long)a->different, (long long)a->elements);
+    else if (a->compared)
+        snprintf(r->bits, sizeof r->bits, "equal");
+}
+
+/* Whether the case is settled by who has it and who is right; then the row is written. */
+static bool settle_right(struct entry *e, struct gate_row *r) {
+    const struct regress_answer *old = &e->right[REGRESS_BASE], *new = &e->right[REGRESS_NEW];
+    if (e->has[REGRESS_BASE] && e->good[REGRESS_BASE])
+        r->base_error = old->accuracy.error;
+    if (e->has[REGRESS_NEW]) {
+        r->now_error = new->accuracy.error < 0 ? NAN : new->accuracy.error;
+        r->tolerance = new->accuracy.error < 0 ? NAN : new->accuracy.tolerance;
+    }
+    r->alone = !(e->has[REGRESS_BASE] && e->has[REGRESS_NEW]);
+    if (!e->has[REGRESS_NEW]) {
+        fail_row(r, MHC_MISSING);
+        return gate_say(r, "the old library has it, the new one says: %s", e->why[REGRESS_NEW]), true;
+    }
+    if (!e->good[REGRESS_NEW]) {
+        fail_row(r, MHC_INVALID);
+        r->alone = false;
+        bool both = e->has[REGRESS_BASE] && !e->good[REGRESS_BASE];
+        return gate_say(r, "%s%s%s", e->why[REGRESS_NEW], both ? "; the old library: " : "",
+                        both ? e->why[REGRESS_BASE] : ""), true;
+    }
+    if (!e->has[REGRESS_BASE]) {
+        r->verdict = MHC_NEW;
+        return gate_say(r, "right; the old library says: %s", e->why[REGRESS_BASE]), true;
+    }
+    if (!e->good[REGRESS_BASE]) {
+        r->verdict = MHC_NEW;
+        return gate_say(r, "right, and the old library was not: %s", e->why[REGRESS_BASE]), true;
+    }
+    describe_bits(r, new);
+    if (mhc_accuracy_of(old->accuracy.error, new->accuracy.error, new->accuracy.tolerance) == MHC_ACCURATE)
+        return false;
+    fail_row(r, MHC_INVALID);
+    gate_say(r, "less accurate: error %.2g, was %.2g (allowed: twice that, or %.2g); first difference at %s",
+             new->accuracy.error, old->accuracy.error, MHC_ERROR_FLOOR * new->accuracy.tolerance, new->first);
+    return true;
+}
+
+/* One measurement. false: it failed, and the row says how. */
+static bool measure(struct entry *e, struct gate_row *r, int measurement, double threshold, enum mhc_verdict *verdict) {
+    struct regress_question q = e->question;
+    struct regress_answer a;
+    char why[400];
+    q.step = REGRESS_TIME;
+    q.measurement = measurement;
+    bool good = regress_ask(e->gate, &q, e->seconds + (2 << measurement) * e->p->budget, &a, why, sizeof why);
+    if (!good) {
+        bool old = a.wrong == REGRESS_BASE;
+        fail_row(r, MHC_INVALID);
+        gate_say(r, "%s%s%s", old ? "the old library, " : "", a.wrong >= 0 ? "after the timing: " : "while it was timed: ", why);
+        return false;
+    }
+    bool enough = a.rounds >= MHC_LEAST_ROUNDS && !(a.throttled > MHC_MOST_THROTTLED);
+    r->change = a.together;
+    *verdict = enough ? mhc_speed_verdict(a.change, threshold) : MHC_AMBIGUOUS;
+    if (!enough)
+        gate_say(r, a.rounds < MHC_LEAST_ROUNDS ? "only %lld rounds: a larger --budget" : "%lld rounds, too many at a low clock",
+                 (long long)a.rounds);
+    return true;
+}
+
+static void say_speed(struct entry *e, struct gate_row *r, int measurements, double threshold) {
+    double percent = 100 * (r->change.median - 1);
+    const char *times = measurements == 1 ? "" : measurements == 2 ? ", found twice" : ", found in two of three measurements";
+    const char *gated = e->gate->options.speed == GATE_SPEED ? "" : "; reported, not gated";
+    switch (r->verdict) {
+    case MHC_SAME: gate_say(r, "right; within %g %%", 100 * threshold); break;
+    case MHC_AMBIGUOUS:
+        if (!r->reason[0])
+            gate_say(r, "right; %+.1f %%, and %d measurements do not settle it: a larger --budget, or a quieter machine", percent,
+                     measurements);
+        break;
+    default: gate_say(r, "right; %.1f %% %s%s%s", fabs(percent), percent > 0 ? "slower" : "faster", times, gated);
+    }
+}
+
+static void settle_speed(struct entry *e, struct gate_row *r) {
+    struct regress *g = e->gate;
+    enum mhc_verdict measured[MHC_MEASUREMENTS];
+    double threshold = g->options.threshold > 0 ? g->options.threshold : DEFAULT_THRESHOLD;
+    bool settled = false;
+    int count = 0;
+    while (!settled && !regress_stopped) {
+        if (!measure(e, r, count, threshold, &measured[count]))
+            return;
+        r->verdict = mhc_repeated_verdict(measured, ++count, &settled);
+    }
+    if (r->verdict == MHC_AMBIGUOUS && mhc_speed_verdict(r->change, threshold) == MHC_SAME)
+        r->verdict = MHC_SAME; /* each for itself had too few samples */
+    say_speed(e, r, count, threshold);
+    r->fails = r->verdict == MHC_SLOWER && g->options.speed == GATE_SPEED;
+    r->open = r->verdict == MHC_AMBIGUOUS && g->options.speed == GATE_SPEED;
+}
+
+static void ask_right(struct entry *e, int s) {
+    struct regress_question q = e->question;
+    q.step = REGRESS_RIGHT;
+    q.side = s;
+    e->good[s] = ask_twice(e->gate, &q, e->seconds, &e->right[s], e->why[s], sizeof e->why[s], &e->again);
+    if (!e->good[s])
+        worker_stop(&e->gate->worker); /* a device that failed once may fail everything after it */
+}
+
+/* false: interrupted, or out of memory (reported). */
+static bool judge(struct entry *e) {
+    struct regress *g = e->gate;
+    struct gate_row *r = add_row(e);
+    if (!r)
+        return cannot("out of memory"), false;
+    for (int s = REGRESS_BASE; s <= REGRESS_NEW && !regress_stopped; s++)
+        if (e->has[s] && !e->why[s][0])
+            ask_right(e, s);
+    if (!regress_stopped && !settle_right(e, r)) {
+        if (g->options.speed == GATE_NO_SPEED || !(g->what[REGRESS_BASE].timed && g->what[REGRESS_NEW].timed))
+            gate_say(r, "right; %s", g->options.speed == GATE_NO_SPEED ? "speed was not asked for"
+                                                                        : "a host executor says nothing of a device's time");
+        else
+            settle_speed(e, r);
+    }
+    if (e->again && r->verdict == MHC_SAME) {
+        r->verdict = MHC_AMBIGUOUS;
+        r->open = true;
+        gate_say(r, "right in a fresh worker; the one before it crashed: an earlier case may have spoilt its memory");
+    }
+    if (regress_stopped) { /* half a case is none */
+        free(r->name);
+        free(r->command);
+        g->report.count--;
+    }
+    return !regress_stopped;
+}
+
+/* Whether a library has the case. EXIT_GOOD, or there is no memory for it (reported). */
+static int ask_support(struct entry *e, int s) {
+    struct regress *g = e->gate;
+    struct regress_question q = e->question;
+    struct regress_answer a;
+    char name[NAME_SIZE];
+    q.step = REGRESS_SUPPORT;
+    q.side = s;
+    bool answered = ask_twice(g, &q, g->timeout, &a, e->why[s], sizeof e->why[s], &e->again);
+    e->has[s] = answered || a.supported || !a.opened; /* or it broke over the question */
+    if (!answered || a.needed <= MEMORY_SHARE * a.available)
+        return EXIT_GOOD;
+    name_of(e, e->kind, name, sizeof name);
+    return cannot("needs %.3g GB of memory and %.3g GB are free (%s)", a.needed * 1e-9, a.available * 1e-9, name);
+}
+
+int regress_judge(struct regress *g, const struct params *p, const char *kind) {
+    struct entry e = {.gate = g, .p = p, .kind = kind, .question = {.p = *p}};
+    int code = EXIT_GOOD;
+    e.seconds = g->timeout + kernels_flops(p) / REFERENCE_FLOPS;
+    snprintf(e.question.kind, sizeof e.question.kind, "%s", kind);
+    for (int s = REGRESS_BASE; s <= REGRESS_NEW && !regress_stopped && code == EXIT_GOOD; s++)
+        code = ask_support(&e, s);
+    if (regress_stopped)
+        return EXIT_INTERRUPTED;
+    if (code == EXIT_GOOD && (e.has[REGRESS_BASE] || e.has[REGRESS_NEW]))
+        code = judge(&e) ? EXIT_GOOD : regress_stopped ? EXIT_INTERRUPTED : EXIT_CANNOT;
+    return code;
+}

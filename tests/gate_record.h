@@ -1,0 +1,132 @@
+/* Records as a run would leave them, made up: two kernels with samples, one whole stack of curves, one map with an
+ * overflow. What a test plants is one variation of one of them. */
+#ifndef GATE_RECORD_H
+#define GATE_RECORD_H
+
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analysis/metrics.h"
+#include "cpu_ref/philox.h"
+#include "results/record.h"
+
+enum { GATE_CASES = 4, GATE_CURVES = 16, GATE_ROUNDS = 60, GATE_LAYERS = 62500 }; /* a million values in the stack */
+enum { GATE_POST, GATE_MLP, GATE_STACK, GATE_MAP };
+static const char *const gate_key[GATE_CASES] = {
+    "--study kernels --operation mhc.post --width 256 --backend cpu32",
+    "--study kernels --operation mlp.forward --width 256 --backend cpu32",
+    "--study propagate --block mhc --depth 62500",
+    "--study maps --block hc --depth 8 --w 9",
+};
+
+struct gate_plant {
+    int at;              /* the case that differs */
+    double factor;       /* on the operation's samples; 0: 1 */
+    double machine;      /* on all samples of the file; 0: 1 */
+    double error;        /* 0: as it was */
+    double add;          /* to a value of the case's last curve, at its last layer */
+    bool last_bit;       /* of that value */
+    double value;        /* in its place, where `set` */
+    bool set, overflow_gone;
+    int64_t rounds;      /* 0: all */
+    int8_t flags;        /* of every sample */
+    bool failed, left_out, no_samples;
+    const char *cpu;     /* another machine */
+    uint64_t seed;       /* of the samples; 0: 1 */
+};
+
+/* Times as machines make them: a drift that all share, a skewed spread of each, now and then an outlier. */
+static inline double gate_time(uint64_t seed, int at, int subject, int64_t round) {
+    uint32_t what = (uint32_t)(8 * at + subject);
+    double drift = 1 + 0.1 * sin((double)round / 7 + (double)seed);
+    double noise = 0.004 * mhc_normal(seed, what, 0, (uint64_t)round);
+    double outlier = mhc_uniform_of_bits(mhc_bits(seed, what, 1, (uint64_t)round)) < 0.05 ? 1.5 : 1;
+    return 1e-4 * (1 + subject) * drift * outlier * exp(noise + fabs(noise));
+}
+
+static inline void gate_append(struct record *r, int at, const struct gate_plant *p) {
+    static double curve[GATE_CURVES][GATE_LAYERS], seconds[3 * GATE_ROUNDS], clock[3 * GATE_ROUNDS];
+    static int8_t order[3 * GATE_ROUNDS], flags[3 * GATE_ROUNDS];
+    const bool here = p->at == at, kernel = at <= GATE_MLP;
+    const double *curves[GATE_CURVES] = {NULL}, summary[1] = {kernel ? NAN : 3.25}, timing[1] = {0.01};
+    double accuracy[2] = {kernel ? here && p->error != 0 ? p->error : 2e-7 : NAN, kernel ? 1e-3 : NAN};
+    int64_t rounds = here && p->rounds ? p->rounds : GATE_ROUNDS, batch[3] = {10, 10, at == GATE_MLP ? 4 : 0}, sets[3] = {9, 9, 9};
+    int64_t layers = at == GATE_STACK ? GATE_LAYERS : at == GATE_MAP ? 8 : 0;
+    for (int k = 0; k < 3 * (int)rounds; k++) {
+        int subject = k / (int)rounds;
+        double factor = (here && subject == 1 && p->factor != 0 ? p->factor : 1) * (p->machine != 0 ? p->machine : 1);
+        seconds[k] = batch[subject] ? factor * gate_time(p->seed ? p->seed : 1, at, subject, k % rounds) : NAN;
+        clock[k] = NAN;
+        order[k] = (int8_t)subject;
+        flags[k] = here ? p->flags : 0;
+    }
+    for (int c = 0; c < GATE_CURVES && layers; c++) {
+        for (int64_t l = 0; l < layers; l++)
+            curve[c][l] = 0.5 + 1e-5 * (double)l + c;
+        curves[c] = curve[c];
+    }
+    double *last = layers ? &curve[GATE_CURVES - 1][layers - 1] : NULL;
+    if (at == GATE_MAP && !(here && p->overflow_gone))
+        curve[0][7] = INFINITY;
+    if (last && here) {
+        *last = (p->set ? p->value : *last) + p->add;
+        *last = p->last_bit ? nextafter(*last, 100) : *last;
+    }
+    const struct record_timing samples = {rounds, seconds, clock, order, flags, batch, sets, "rounds"};
+    const union record_value values[2] = {{.text = kernel ? "kernels" : at == GATE_MAP ? "maps" : "propagate"}, {.text = "cpu32"}};
+    const struct record_case one = {.key = gate_key[at],
+                                    .status = here && p->failed ? RECORD_FAILED : RECORD_DONE,
+                                    .reason = here && p->failed ? "mhc.post is wrong" : "",
+                                    .layers = layers,
+                                    .streams = 0,
+                                    .values = values,
+                                    .curves = curves,
+                                    .summaries = summary,
+                                    .timing = kernel && !(here && p->no_samples) ? &samples : NULL,
+                                    .timings = timing,
+                                    .accuracies = accuracy};
+    cr_assert(record_append(r, &one), "%s", record_error());
+}
+
+static inline void gate_write(const char *path, const struct gate_plant *p) {
+    static const char *const subjects[] = {"copy", "operation", "gemm"};
+    static const struct record_column columns[] = {{"study", "", "", RECORD_TEXT}, {"backend", "", "", RECORD_TEXT}};
+    static const struct record_curve summaries[] = {{"composite_forward_sum_max", "1", ""}}, timings[] = {{"preempted", "1", ""}},
+                                     accuracies[] = {{"error", "1", ""}, {"tolerance", "1", ""}};
+    struct record_curve curves[GATE_CURVES];
+    for (int c = 0; c < GATE_CURVES; c++)
+        curves[c] = (struct record_curve){mhc_metric_info[c].name, "1", ""};
+    const struct record_fact facts[] = {{"revision", path}, {"cpu_model", p->cpu ? p->cpu : "this one"}, {"flags", "-O3"}};
+    const struct record_schema schema = {.columns = columns,
+                                         .column_count = 2,
+                                         .curves = curves,
+                                         .curve_count = GATE_CURVES,
+                                         .summaries = summaries,
+                                         .summary_count = 1,
+                                         .layers = GATE_LAYERS,
+                                         .cases = GATE_CASES,
+                                         .facts = facts,
+                                         .fact_count = 3,
+                                         .program = "test",
+                                         .command = "made up",
+                                         .suite = "",
+                                         .subjects = subjects,
+                                         .subject_count = 3,
+                                         .rounds = GATE_ROUNDS,
+                                         .timings = timings,
+                                         .timing_count = 1,
+                                         .accuracies = accuracies,
+                                         .accuracy_count = 2};
+    struct record *r = record_create(path, &schema, false, true);
+    cr_assert(r, "%s", record_error());
+    for (int at = 0; at < GATE_CASES; at++)
+        if (!(p->left_out && p->at == at))
+            gate_append(r, at, p);
+    cr_assert(record_finish(r, true), "%s", record_error());
+}
+
+#endif

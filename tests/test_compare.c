@@ -1,0 +1,255 @@
+/* `compare` on records that were made up: what is planted must get its verdict and its exit code, and nothing else may. */
+#include "tests/command.h"
+
+#include <hdf5.h>
+
+#include "tests/gate_record.h"
+
+TestSuite(compare, .init = enter, .fini = leave, .timeout = 300);
+
+static const struct gate_plant nothing = {.at = -1};
+
+/* The line of the last table that has a text in it, from its verdict on. */
+static const char *row_of(const char *text) {
+    static char line[4096];
+    for (const char *at = out; at && *at; at = strchr(at, '\n') ? strchr(at, '\n') + 1 : NULL) {
+        snprintf(line, sizeof line, "%.*s", (int)strcspn(at, "\n"), at);
+        if (strstr(line, text) && line[0] >= 'A' && line[0] <= 'Z')
+            return line;
+    }
+    return "";
+}
+
+static int rows_of(const char *verdict) {
+    int count = 0;
+    for (const char *at = out; at && *at; at = strchr(at, '\n') ? strchr(at, '\n') + 1 : NULL)
+        count += !strncmp(at, verdict, strlen(verdict)) && at[strlen(verdict)] == ' ';
+    return count;
+}
+
+/* Every row but the planted one is SAME. */
+static void expect_verdict(const char *what, int code, const char *key, const char *verdict, const char *why) {
+    const char *row = row_of(key);
+    cr_expect(!strncmp(row, verdict, strlen(verdict)) && strstr(row, why), "%s: wanted %s `%s`, got\n%s\n%s%s", what, verdict, why, row,
+              out, err);
+    int wanted = !strcmp(verdict, "SLOWER") || !strcmp(verdict, "MISSING") || !strcmp(verdict, "INVALID");
+    cr_expect(code == wanted, "%s: exit %d\n%s%s", what, code, out, err);
+    cr_expect(rows_of("SAME") == GATE_CASES - !!strcmp(verdict, "SAME"), "%s: another row than the planted one\n%s", what, out);
+}
+
+Test(compare, a_file_against_itself) {
+    gate_write("a.h5", &nothing);
+    GOOD("$M compare a.h5 a.h5");
+    cr_expect(rows_of("SAME") == GATE_CASES && strstr(out, "\n4 cases: 4 SAME; no regression\n"), "%s", out);
+    cr_expect(!strstr(out, "again.h5"), "SAME needs no line to find it again:\n%s", out);
+    GOOD("$M compare a.h5 a.h5 --strict");
+    const struct gate_plant noisy = {.at = GATE_POST, .rounds = 3, .flags = 3, .failed = false};
+    gate_write("noisy.h5", &noisy);
+    GOOD("$M compare noisy.h5 noisy.h5 --strict");
+    cr_expect(rows_of("SAME") == GATE_CASES, "%s", out);
+    GOOD("$M run --study maps --block hc,mhc --depth 5 --out maps.h5 -q && $M run --depth 3 --out stack.h5 -q && "
+         "$M compare maps.h5 maps.h5 --strict && $M compare stack.h5 stack.h5 --strict");
+    GOOD("$M compare $R/tests/golden/v1.h5 $R/tests/golden/v1.h5 --strict");
+    /* a record that was made again has the same bits */
+    GOOD("$M run --study maps --block hc,mhc --depth 5 --out again.h5 -q && $M compare maps.h5 again.h5 | grep -c '  equal  '");
+    cr_expect_str_eq(out, "2\n");
+}
+
+Test(compare, planted_changes) {
+    static const struct {
+        const char *what, *verdict, *why;
+        struct gate_plant plant;
+    } cases[] = {
+        {"other samples of the same", "SAME", "within 2 % to the copy", {.at = GATE_POST, .seed = 2}},
+        {"the whole machine 10 % slower", "SAME", "within 2 % to the copy", {.at = GATE_POST, .seed = 2, .machine = 1.1}},
+        {"20 % slower", "SLOWER", "% to the copy, slower", {.at = GATE_POST, .seed = 2, .factor = 1.2}},
+        {"10 % slower", "SLOWER", "% to the copy, slower", {.at = GATE_POST, .seed = 2, .factor = 1.1}},
+        {"10 % slower to the GEMM", "SLOWER", "% to the gemm, slower", {.at = GATE_MLP, .seed = 2, .factor = 1.1}},
+        {"10 % slower on a slower machine", "SLOWER", "slower", {.at = GATE_POST, .seed = 2, .factor = 1.1, .machine = 1.05}},
+        {"20 % faster", "FASTER", "% to the copy, faster", {.at = GATE_POST, .seed = 2, .factor = 1 / 1.2}},
+        {"2 % slower", "AMBIGUOUS", "which does not settle it", {.at = GATE_POST, .seed = 2, .factor = 1.02}},
+        {"10 % slower to the copy, on a machine that is 8 % faster", "AMBIGUOUS", "its own time does not say so",
+         {.at = GATE_POST, .seed = 2, .factor = 1.1, .machine = 0.92}},
+        {"20 % slower in 12 rounds", "AMBIGUOUS", "fewer than 20 rounds", {.at = GATE_POST, .seed = 2, .factor = 1.2, .rounds = 12}},
+        {"20 % slower, throttled", "AMBIGUOUS", "at a low clock", {.at = GATE_POST, .seed = 2, .factor = 1.2, .flags = 2}},
+        {"20 % slower, preempted", "AMBIGUOUS", "the machine was busy", {.at = GATE_POST, .seed = 2, .factor = 1.2, .flags = 1}},
+        {"samples that are gone", "INVALID", "samples of its time are in the base alone", {.at = GATE_POST, .no_samples = true}},
+        {"a result off by 1e-3", "INVALID", "less accurate: error 0.001, was 2e-07", {.at = GATE_POST, .error = 1e-3}},
+        {"an error above its tolerance", "INVALID", "error 0.0011 is not within", {.at = GATE_POST, .error = 1.1e-3}},
+        {"an error that is not a number", "INVALID", "is not within", {.at = GATE_POST, .error = NAN}},
+        {"an error within rounding", "SAME", "values agree", {.at = GATE_POST, .error = 4e-6}},
+        {"a wrong element in a million", "INVALID", " at layer 62500 is ", {.at = GATE_STACK, .add = 0.02}},
+        {"a last bit in a million", "SAME", "1 of 1000001", {.at = GATE_STACK, .last_bit = true}},
+        {"a gain off by 1e-3 of log10", "SAME", "1 of 1000001", {.at = GATE_STACK, .add = 1e-3}},
+        {"a NaN", "INVALID", "is NaN, was 16.12", {.at = GATE_STACK, .set = true, .value = NAN}},
+        {"an Inf", "INVALID", "is Inf, was 16.12", {.at = GATE_STACK, .set = true, .value = INFINITY}},
+        {"an Inf that vanished", "INVALID", "is 0.50007, was Inf: overflow is not where it was", {.at = GATE_MAP, .overflow_gone = true}},
+        {"a case that fails now", "INVALID", "failed: mhc.post is wrong", {.at = GATE_POST, .failed = true}},
+        {"a deleted case", "MISSING", "in the base alone", {.at = GATE_MAP, .left_out = true}},
+    };
+    gate_write("a.h5", &nothing);
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        gate_write("b.h5", &cases[k].plant);
+        int code = sh("$M compare a.h5 b.h5");
+        expect_verdict(cases[k].what, code, gate_key[cases[k].plant.at], cases[k].verdict, cases[k].why);
+        if (strcmp(cases[k].verdict, "AMBIGUOUS"))
+            continue;
+        code = sh("$M compare a.h5 b.h5 --strict");
+        cr_expect(code == 3, "%s: --strict gives %d", cases[k].what, code);
+    }
+}
+
+/* Where the canary itself moved that far nothing is known, in either direction. */
+Test(compare, a_machine_in_another_state) {
+    const struct gate_plant plants[] = {{.at = GATE_POST, .seed = 2, .factor = 1.2, .machine = 1.25},
+                                        {.at = GATE_POST, .seed = 2, .factor = 1 / 1.25, .machine = 1.25}};
+    gate_write("a.h5", &nothing);
+    for (int k = 0; k < 2; k++) {
+        gate_write("b.h5", &plants[k]);
+        GOOD("$M compare a.h5 b.h5");
+        cr_expect(rows_of("AMBIGUOUS") == 2 && strstr(row_of(gate_key[GATE_POST]), "the machine was in another state"), "%s", out);
+    }
+}
+
+/* What was wrong in the base is no regression, and no proof that all is well. */
+Test(compare, what_the_base_lacks) {
+    const struct gate_plant fails = {.at = GATE_POST, .failed = true}, lacks = {.at = GATE_MAP, .left_out = true};
+    gate_write("a.h5", &nothing);
+    gate_write("fails.h5", &fails);
+    gate_write("lacks.h5", &lacks);
+    GOOD("$M compare fails.h5 a.h5");
+    cr_expect(!strncmp(row_of(gate_key[GATE_POST]), "NEW", 3) && strstr(out, "it failed in the base: mhc.post is wrong"), "%s", out);
+    GOOD("$M compare lacks.h5 a.h5");
+    cr_expect(!strncmp(row_of(gate_key[GATE_MAP]), "NEW", 3), "%s", out);
+    GOOD("$M compare fails.h5 fails.h5");
+    cr_expect(!strncmp(row_of(gate_key[GATE_POST]), "INVALID", 7) && strstr(out, "failed in both files"), "%s", out);
+    cr_expect(sh("$M compare fails.h5 fails.h5 --strict") == 3);
+    cr_expect(sh("$M compare fails.h5 fails.h5 --case '*mhc.post*'") == 2, "nothing was compared:\n%s", out);
+}
+
+Test(compare, another_machine) {
+    const struct gate_plant other = {.at = GATE_POST, .seed = 2, .factor = 1.2, .cpu = "that one"};
+    const struct gate_plant wrong = {.at = GATE_POST, .error = 1e-3, .cpu = "that one"};
+    gate_write("a.h5", &nothing);
+    gate_write("b.h5", &other);
+    GOOD("$M compare a.h5 b.h5 --strict");
+    cr_expect(strstr(out, "cpu_model: that one, was this one\n") && rows_of("SAME") == GATE_CASES, "%s", out);
+    cr_expect(strstr(row_of(gate_key[GATE_POST]), "speed is not gated: another cpu_model") && strstr(row_of(gate_key[GATE_POST]), "  1.2"),
+              "%s", out);
+    cr_expect(!strstr(out, "revision"), "another revision is what it is for:\n%s", out);
+    cr_expect(sh("$M compare a.h5 b.h5 --allow-cross-machine") == 1 && rows_of("SLOWER") == 1, "%s", out);
+    gate_write("b.h5", &wrong);
+    cr_expect(sh("$M compare a.h5 b.h5") == 1 && rows_of("INVALID") == 1, "accuracy is gated everywhere:\n%s", out);
+}
+
+Test(compare, speed_options) {
+    const struct gate_plant slow = {.at = GATE_POST, .seed = 2, .factor = 1.2};
+    gate_write("a.h5", &nothing);
+    gate_write("b.h5", &slow);
+    GOOD("$M compare a.h5 b.h5 --speed report --strict");
+    cr_expect(rows_of("SLOWER") == 1 && strstr(out, "reported, not gated"), "%s", out);
+    GOOD("$M compare a.h5 b.h5 --speed none --strict");
+    cr_expect(rows_of("SAME") == GATE_CASES, "%s", out);
+    GOOD("$M compare a.h5 b.h5 --threshold 30 --strict");
+    cr_expect(rows_of("SAME") == GATE_CASES && strstr(out, "within 30 %"), "%s", out);
+    GOOD("$M compare a.h5 b.h5 --case '*maps*'");
+    cr_expect(strstr(out, "\n1 cases: 1 SAME"), "%s", out);
+    GOOD("$M compare a.h5 b.h5 --case '%s'", gate_key[GATE_MAP]);
+    cr_expect(strstr(out, "\n1 cases: 1 SAME"), "%s", out);
+}
+
+/* --- files that are not what they should be --- */
+
+static void change(const char *path, int what) {
+    hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT), object = -1;
+    hsize_t short_rows[2] = {GATE_CASES, 1000}, few[2] = {2, GATE_LAYERS};
+    char text[16] = "mhcbench/2.0";
+    cr_assert(file >= 0);
+    switch (what) {
+    case 0: H5Ldelete(file, "curves/composite_forward_abs", H5P_DEFAULT); break;
+    case 1:
+    case 2:
+        object = H5Dopen2(file, "curves/composite_forward_abs", H5P_DEFAULT);
+        cr_assert(H5Dset_extent(object, what == 1 ? short_rows : few) >= 0);
+        H5Dclose(object);
+        break;
+    case 3:
+        object = H5Aopen(file, "schema", H5P_DEFAULT);
+        hid_t type = H5Aget_type(object);
+        cr_assert(H5Tget_size(type) >= strlen(text) && H5Awrite(object, type, text) >= 0);
+        H5Tclose(type);
+        H5Aclose(object);
+        break;
+    default: H5Ldelete(file, "accuracy/error", H5P_DEFAULT);
+    }
+    H5Fclose(file);
+}
+
+Test(compare, truncated_and_strange) {
+    gate_write("a.h5", &nothing);
+    gate_write("b.h5", &nothing);
+    change("b.h5", 0);
+    cr_expect(sh("$M compare a.h5 b.h5") == 1 && rows_of("INVALID") == 2, "%s%s", out, err);
+    cr_expect(strstr(row_of(gate_key[GATE_STACK]), "curve composite_forward_abs is in the base alone"), "%s", out);
+    GOOD("$M compare b.h5 a.h5"); /* a curve more is none less */
+    for (int what = 1; what <= 3; what++) {
+        gate_write("b.h5", &nothing);
+        change("b.h5", what);
+        expect_refusal("$M compare a.h5 b.h5", what == 3 ? "mhcbench/2.0" : "composite_forward_abs");
+        expect_refusal("$M compare b.h5 a.h5", "");
+    }
+    gate_write("b.h5", &nothing);
+    change("b.h5", 4);
+    cr_expect(sh("$M compare a.h5 b.h5") == 1 && rows_of("INVALID") == 2, "an error that nobody can see:\n%s%s", out, err);
+    GOOD("head -c 10000 a.h5 >cut.h5; : >empty.h5; $M run --study maps --depth 3 --out other.h5 -q");
+    const char *const bad[][2] = {
+        {"$M compare", "usage: mhcbench compare BASE.h5 NEW.h5"},
+        {"$M compare a.h5", "usage: mhcbench compare"},
+        {"$M compare a.h5 b.h5 c.h5", "usage: mhcbench compare"},
+        {"$M compare a.h5 nosuch.h5", "nosuch.h5"},
+        {"$M compare a.h5 cut.h5", "cut.h5"},
+        {"$M compare empty.h5 a.h5", "empty.h5"},
+        {"$M compare a.h5 other.h5", "no case of a.h5 is in other.h5"},
+        {"$M compare a.h5 a.h5 --case '*nothing*'", "no case that both"},
+        {"$M compare a.h5 a.h5 --threshold 0", "--threshold 0: percent"},
+        {"$M compare a.h5 a.h5 --threshold nan", "--threshold nan: percent"},
+        {"$M compare a.h5 a.h5 --speed fast", "--speed fast: one of"},
+        {"$M compare a.h5 a.h5 --bogus", "unknown option --bogus"},
+        {"$M compare a.h5 a.h5 --json nosuch/x.json", "cannot write nosuch/x.json"},
+        {"$M compare a.h5 a.h5 --json a.h5", "a.h5 is to be read"},
+        {"$M compare a.h5 a.h5 >/dev/full", "standard output"},
+    };
+    for (size_t k = 0; k < sizeof bad / sizeof *bad; k++)
+        expect_refusal(bad[k][0], bad[k][1]);
+    GOOD("$M compare a.h5 a.h5 && $M compare --help");
+}
+
+/* --- what is printed --- */
+
+Test(compare, golden_and_files) {
+    static char want[1 << 16];
+    char path[PATH_MAX + 64];
+    const struct gate_plant wrong = {.at = GATE_STACK, .set = true, .value = NAN, .seed = 3}, slow = {.at = GATE_POST, .factor = 1.2};
+    gate_write("a<&\">.h5", &slow);
+    gate_write("b.h5", &wrong);
+    cr_expect(sh("$M compare 'a<&\">.h5' b.h5 --json r.json --junit r.xml | sed \"s|$M|mhcbench|g\"") == 0);
+    snprintf(path, sizeof path, "%s/tests/golden/compare.txt", root);
+    if (getenv("GOLDEN") && !strcmp(getenv("GOLDEN"), "update"))
+        write_text(path, out);
+    read_all(path, want, sizeof want);
+    write_text("got", out);
+    cr_expect(!strcmp(out, want) || !sh("diff %s got", path), "compare.txt differs (> is new; GOLDEN=update renews it):\n%s", out);
+    GOOD("cat r.json");
+    cr_expect(strstr(out, "\"exit\": 1, \"cases\": 4") && strstr(out, "\"verdict\": \"INVALID\", \"fails\": true") &&
+                  strstr(out, "\"base\": \"a<&\\\">.h5\"") && strstr(out, "\"INVALID\": 1") && strstr(out, "\"base_error\": null"),
+              "%s", out);
+    GOOD("cat r.xml");
+    cr_expect(strstr(out, "<testsuite name=\"mhcbench compare\" tests=\"4\" failures=\"1\" errors=\"0\" skipped=\"0\">") &&
+                  strstr(out, "<failure message=\"INVALID: ") && strstr(out, "&#60;&#38;"),
+              "%s", out);
+    /* the line under a row is one that a shell runs: this one makes the record again */
+    GOOD("$M run --study maps --block hc --depth 5 --out base.h5 -q && $M run --study maps --block hc,mhc --depth 5 --out both.h5 -q");
+    cr_expect(sh("$M compare both.h5 base.h5") == 1 && rows_of("MISSING") == 1);
+    GOOD("$M compare both.h5 base.h5 | grep 'again.h5' >line; test $(wc -l <line) = 1 && sh line");
+    cr_expect(strstr(out, "\n1 cases: 1 SAME; no regression"), "%s", out);
+}

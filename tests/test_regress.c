@@ -1,0 +1,205 @@
+/* `regress` on libraries with planted bugs: each is one INVALID row, and the rest of the run goes on. What is said of speed comes from a
+ * device whose clock is a counter; real times are not asked for. */
+#include "tests/command.h"
+
+TestSuite(regress, .init = enter, .fini = leave, .timeout = 300);
+
+#define CC "cc -O1 -shared -fPIC -I$R "
+
+/* The line of the last table that has a text in it. */
+static const char *row_of(const char *text) {
+    static char line[4096];
+    for (const char *at = out; at && *at; at = strchr(at, '\n') ? strchr(at, '\n') + 1 : NULL) {
+        snprintf(line, sizeof line, "%.*s", (int)strcspn(at, "\n"), at);
+        if (strstr(line, text) && line[0] >= 'A' && line[0] <= 'Z')
+            return line;
+    }
+    return "";
+}
+
+static void expect_row(const char *what, const char *text, const char *verdict, const char *why) {
+    const char *row = row_of(text);
+    cr_expect(!strncmp(row, verdict, strlen(verdict)) && strstr(row, why), "%s: wanted %s `%s`, got\n%s\n%s%s", what, verdict, why, row, out,
+              err);
+}
+
+Test(regress, the_builds_own_libraries) {
+    GOOD("$M regress --against cpu --speed none --strict -q");
+    cr_expect(strstr(out, " SAME; no regression\n") && !strstr(out, "  vary  "), "%s", out);
+    cr_expect(strstr(row_of("mhc.backward --width 256 --type f32"), "  equal  ") && *row_of("mlp.forward --width 33 --tokens 5 --type f64"),
+              "every operation in every type:\n%s", out);
+    GOOD("$M regress --against emu --speed none --strict -q --tokens 5 --width 24");
+    cr_expect(strstr(row_of("mhc.post --width 24 --tokens 5 --type bf16 as mhc-micro"), "SAME"), "every form:\n%s", out);
+    /* one library against quite another: bits differ, accuracy decides */
+    GOOD("$M regress --against cpu emu --speed none -q --operation mhc.p* --type f32 --tokens 5 --width 24");
+    cr_expect(strstr(row_of("mhc.pre --width 24 --tokens 5 --type f32  "), " of 240") && strstr(out, " 3 SAME; no regression"), "%s", out);
+    /* a host executor is no clock */
+    GOOD("$M regress --against emu -q --operation mhc.post --type f32 --strict");
+    expect_row("emu", "mhc.post", "SAME", "a host executor says nothing of a device's time");
+    GOOD("$M regress --against cpu -q --operation mhc.post --budget 0.02 --type f32"); /* whatever comes of it here, it was timed */
+    cr_expect(strstr(row_of("mhc.post"), "["), "%s", out);
+    GOOD("$M regress --against cpu $R/suites/kernels.suite --operation mhc.p* --tokens 8 --width 16 --speed none -q");
+    cr_expect(strstr(out, "\n6 cases: 6 SAME"), "%s", out); /* three operations, two types, and backends do not count */
+}
+
+Test(regress, planted_bugs) {
+    static const struct {
+        int bug;
+        const char *verdict, *why;
+    } bugs[] = {
+        {1, "INVALID", "mhc.post is wrong: x_next["},
+        {2, "INVALID", "nan, the reference has"},
+        {3, "INVALID", "1 of 1188 elements of `x_next` were not written, the first is 1187"},
+        {4, "INVALID", "output `x_next` was written 1 bytes behind its end"},
+        {5, "INVALID", "output `x_next` was written 4 bytes before its start"},
+        {6, "INVALID", "input `x` was changed at byte"},
+        {7, "SAME", "  vary  "},
+        {8, "INVALID", "not written"},
+        {9, "INVALID", "depends on what its memory held before"},
+        {10, "INVALID", "memory `work` was written 1 bytes behind its end"},
+        {13, "INVALID", "the planted failure"},
+        {14, "INVALID", "the worker crashed: Aborted"},
+        {16, "INVALID", "its arguments are not those of cpu64, see `y`"},
+        {17, "MISSING", "the new one says: mhc.post: the backend has no such operation"},
+        {19, "INVALID", "time limit of 2"},
+        {20, "INVALID", "is wrong: x_next["},
+        {21, "SAME", "  1 of 1188  "},
+        {22, "INVALID", "the worker ended with status 0"},
+    };
+    GOOD(CC "$R/tests/planted_library.c -o good.so && $M regress --against good.so good.so --speed none --strict -q");
+    cr_expect(strstr(out, "\n8 cases: 8 SAME"), "%s", out);
+    for (size_t k = 0; k < sizeof bugs / sizeof *bugs; k++) {
+        char what[32];
+        bool bad = strcmp(bugs[k].verdict, "SAME");
+        snprintf(what, sizeof what, "bug %d", bugs[k].bug);
+        GOOD(CC "-DBUG=%d $R/tests/planted_library.c -o bad.so", bugs[k].bug);
+        int code = sh("$M regress --against good.so bad.so --speed none --timeout 2 --tokens 9 --width 33 -q");
+        cr_expect(code == bad, "%s: exit %d\n%s%s", what, code, out, err);
+        expect_row(what, "mhc.post --width 33 --tokens 9 --type f32   ", bugs[k].verdict, bugs[k].why);
+        expect_row(what, "mhc.post --width 33 --tokens 9 --type f32 as mhc-micro", "SAME", "");
+        expect_row(what, "resnet.backward", "SAME", "equal"); /* the rest of the run went on */
+        /* a broken old library is no reason to refuse a new one; where they cannot be told apart nothing is new */
+        if (bad && bugs[k].bug != 17) {
+            code = sh("$M regress --against bad.so good.so --speed none --timeout 2 --tokens 9 --width 33 -q");
+            cr_expect(code == 0, "%s: the other way round: exit %d\n%s%s", what, code, out, err);
+            expect_row(what, "mhc.post --width 33 --tokens 9 --type f32   ", "NEW", "the old library was not: ");
+        }
+    }
+    /* found elsewhere */
+    GOOD(CC "-DBUG=11 $R/tests/planted_library.c -o bad.so");
+    cr_expect(sh("$M regress --against good.so bad.so --speed none -q") == 1);
+    expect_row("save", "resnet.pre", "INVALID", "memory `save` was written 1 bytes behind its end");
+    GOOD(CC "-DBUG=12 $R/tests/planted_library.c -o bad.so");
+    cr_expect(sh("$M regress --against good.so bad.so --speed none -q") == 1);
+    expect_row("save", "resnet.backward", "INVALID", "memory `save` was changed at byte 0 of 16");
+    GOOD(CC "-DBUG=18 $R/tests/planted_library.c -o bad.so");
+    cr_expect(sh("$M regress --against good.so bad.so --speed none -q") == 1 && strstr(out, "8 MISSING"), "%s", out);
+    cr_expect(sh("$M regress --against bad.so good.so --speed none -q") == 2 && strstr(out, "8 NEW; nothing was compared"), "%s", out);
+    cr_expect(sh("$M regress --against bad.so bad.so --speed none -q") == 2, "%s", out);
+}
+
+/* One wrong element in a million, at the shape that has as many. */
+Test(regress, one_in_a_million) {
+    GOOD(CC "$R/tests/planted_library.c -o good.so && " CC "-DBUG=1 $R/tests/planted_library.c -o bad.so && " CC
+            "-DBUG=21 $R/tests/planted_library.c -o bit.so");
+    cr_expect(sh("$M regress --against good.so bad.so --operation mhc.post --tokens 256 --width 1024 --speed none -q") == 1, "%s", out);
+    expect_row("a million", "mhc.post --width 1024 --tokens 256 --type f32  ", "INVALID", "x_next[1048575]");
+    GOOD("$M regress --against good.so bit.so --operation mhc.post --tokens 256 --width 1024 --speed none -q");
+    expect_row("a bit", "mhc.post --width 1024 --tokens 256 --type f32  ", "SAME", "1 of 1048576");
+}
+
+/* Time of a device that does not exist is what its counter says. */
+Test(regress, speed) {
+    static const struct {
+        const char *cost, *verdict, *why;
+        int code;
+    } costs[] = {{"3e-4", "SAME", "within 3 %", 0},
+                 {"3.05e-4", "SAME", "within 3 %", 0},
+                 {"3.3e-4", "SLOWER", "10.0 % slower, found twice", 1},
+                 {"3.6e-4", "SLOWER", "20.0 % slower, found twice", 1},
+                 {"2.5e-4", "FASTER", "16.7 % faster, found twice", 0}};
+    GOOD(CC "$R/tests/fake_device.c -o old.so");
+    for (size_t k = 0; k < sizeof costs / sizeof *costs; k++) {
+        GOOD(CC "-DCOST=%s $R/tests/fake_device.c -o new.so", costs[k].cost);
+        int code = sh("$M regress --against old.so new.so --tokens 6 --width 6 -q");
+        cr_expect(code == costs[k].code, "%s: exit %d\n%s%s", costs[k].cost, code, out, err);
+        expect_row(costs[k].cost, "mhc.post_backward_y", costs[k].verdict, costs[k].why);
+    }
+    GOOD(CC "-DCOST=3.6e-4 $R/tests/fake_device.c -o new.so");
+    GOOD("$M regress --against old.so new.so --tokens 6 --width 6 -q --speed report --strict");
+    expect_row("report", "mhc.post_backward_y", "SLOWER", "reported, not gated");
+    GOOD("$M regress --against old.so new.so --tokens 6 --width 6 -q --threshold 25");
+    expect_row("threshold", "mhc.post_backward_y", "SAME", "within 25 %");
+    cr_expect(sh("$M regress --against old.so new.so --tokens 6 --width 6 -q --rounds 4 --strict") == 3, "%s", out);
+    expect_row("4 rounds", "mhc.post_backward_y", "AMBIGUOUS", "only ");
+    /* wrong, failing, crashing and wrong after a while: each its row, and the last is right again */
+    cr_expect(sh("$M regress --against old.so old.so --tokens 6 --width 7,8,9,10,11 -q --json r.json --junit r.xml") == 1);
+    expect_row("width 7", "--width 7", "INVALID", "grad_y[7] is ");
+    expect_row("width 8", "--width 8", "INVALID", "the device failed");
+    expect_row("width 9", "--width 9", "INVALID", "the worker crashed: Aborted");
+    expect_row("width 10", "--width 10", "INVALID", "after the timing: mhc.post_backward_y is wrong: grad_y[10]");
+    expect_row("width 11", "--width 11", "SAME", "");
+    cr_expect(strstr(out, "\n5 cases: 4 INVALID 1 SAME; REGRESSION in 4\n"), "%s", out);
+    GOOD("cat r.json r.xml");
+    cr_expect(strstr(out, "\"exit\": 1, \"cases\": 5") && strstr(out, "tests=\"5\" failures=\"4\""), "%s", out);
+}
+
+/* The library that the README sends people to. */
+Test(regress, a_library_of_ones_own) {
+    GOOD("cc -Wall -Wextra -Wpedantic -Werror -O2 -shared -fPIC -fvisibility=hidden -I$R $R/tests/example_library.c -o mine.so &&"
+         "for b in 1 2; do " CC "-DBROKEN=$b $R/tests/example_library.c -o broken$b.so || exit 1; done");
+    GOOD("$M regress --against cpu ./mine.so --operation mhc.post,mhc.post_backward_y --type f32 --speed none -q");
+    cr_expect(strstr(out, "\n2 cases: 2 SAME"), "%s", out);
+    GOOD("$M regress --against mine.so mine.so --speed none --strict -q");
+    cr_expect(strstr(out, "\n4 cases: 4 SAME"), "%s", out);
+    GOOD("$M regress --against mine.so mine.so --speed report --budget 0.02 -q");
+    cr_expect(sh("$M regress --against mine.so broken1.so --speed none -q") == 1);
+    expect_row("off by 1e-3", "mhc.post --width 256", "INVALID", "mhc.post is wrong");
+    cr_expect(sh("$M regress --against mine.so broken2.so --speed none -q") == 1);
+    expect_row("forgets a channel", "mhc.post --width 256", "INVALID", "256 of 65536 elements of `x_next` were not written, the first is 255");
+    /* the line under a row finds it again */
+    cr_expect(sh("$($M regress --against mine.so broken2.so --speed none -q | grep -m 1 ' regress --against')") == 1);
+    cr_expect(strstr(out, "\n1 cases: 1 INVALID; REGRESSION in 1\n"), "%s", out);
+    cr_expect(sh("$M regress --against cpu ./mine.so --speed none -q") == 1 && strstr(row_of("hc.pre"), "MISSING"), "%s", out);
+}
+
+Test(regress, bad_input) {
+    GOOD(CC "$R/tests/example_library.c -o mine.so; echo no library >garbage.so; cp mine.so kept.so");
+    GOOD("printf '#include <stdlib.h>\\n__attribute__((constructor)) static void no(void) { abort(); }' | cc -shared -fPIC -x c - -o dies.so");
+    write_text("maps.suite", "--study maps --block hc\n");
+    const char *const bad[][2] = {
+        {"$M regress", "usage: mhcbench regress --against OLD"},
+        {"$M regress --against", "--against needs a value"},
+        {"$M regress --against ''", "usage: mhcbench regress"},
+        {"$M regress --against nosuch.so", "not one of"},
+        {"$M regress --against ./nosuch.so", "no such library"},
+        {"$M regress --against garbage.so", "backend ./garbage.so"},
+        {"$M regress --against dies.so", "dies.so: the worker crashed: Aborted"},
+        {"$M regress --against mine.so dies.so", "dies.so: the worker crashed: Aborted"},
+        {"$M regress --against mine.so nosuch", "not one of"},
+        {"$M regress --against mine.so", "mine.so calls itself example: say which library is the new one"},
+        {"$M regress --against mine.so mine.so nosuch.suite", "nosuch.suite: No such file"},
+        {"$M regress --against mine.so mine.so maps.suite", "no case of --study kernels"},
+        {"$M regress --against mine.so mine.so --operation nothing", "--operation nothing: no such operation"},
+        {"$M regress --against mine.so mine.so --depth 3", "--depth has no meaning in --study kernels"},
+        {"$M regress --against mine.so mine.so --study maps", "has no meaning in --study maps"},
+        {"$M regress --against mine.so mine.so --timeout 0", "--timeout 0: seconds"},
+        {"$M regress --against mine.so mine.so --bogus 1", "unknown option --bogus"},
+        {"$M regress --against mine.so mine.so --json mine.so", "mine.so is to be read"},
+        {"$M regress --against mine.so mine.so --tokens 100000000 --width 100000 -q", "GB of memory"},
+        {"$M regress --against mine.so mine.so --operation mhc.post --speed none -q >/dev/full", "standard output"},
+    };
+    for (size_t k = 0; k < sizeof bad / sizeof *bad; k++)
+        expect_refusal(bad[k][0], bad[k][1]);
+    GOOD("cmp mine.so kept.so && $M regress --help");
+    cr_expect(sh("$M regress --against mine.so mine.so --operation mlp.forward -q") == 2 && strstr(out, "nothing was compared"), "%s", out);
+}
+
+Test(regress, interrupted) {
+    GOOD(CC "-DBUG=19 $R/tests/planted_library.c -o hangs.so");
+    pid_t child = start("exec $M regress --against hangs.so hangs.so --operation resnet.pre,mhc.post --speed none");
+    sleep(2);
+    kill(child, SIGINT);
+    int code = result_of(child);
+    cr_expect(code == 130 && strstr(err, "interrupted after 1 cases") && strstr(row_of("resnet.pre"), "SAME"), "exit %d\n%s%s", code, out, err);
+}
