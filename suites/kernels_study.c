@@ -177,7 +177,7 @@ static const char *time_group(const struct params *p, const struct kernel_case *
     int subject[KERNEL_SUBJECTS], count = 0;
     for (int s = 0; s < KERNEL_SUBJECTS; s++)
         if (g->row[s].row) {
-            subjects[count] = (struct timing_subject){bound_row_run, &g->row[s], g->row[s].sets};
+            subjects[count] = (struct timing_subject){bound_row_run, &g->row[s], g->row[s].sets, BOUND_ROW_LAUNCHES};
             subject[count++] = s;
         }
     rules.seed = (uint64_t)p->seed;

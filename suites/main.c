@@ -12,6 +12,7 @@
 
 #include "build_info.h"
 #include "suites/commands.h"
+#include "suites/device.h"
 #include "suites/study.h"
 #include "suites/verify.h"
 #include "suites/worker.h"
@@ -36,6 +37,7 @@ enum { COMMANDS = sizeof commands / sizeof *commands };
 static const struct worker_handler handlers[] = {{"study", study_answer},
                                                  {"estimate", study_estimate_answer},
                                                  {"verify", verify_answer},
+                                                 {"device", device_answer},
                                                  {NULL, NULL}};
 
 static void help(FILE *out) {

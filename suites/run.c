@@ -10,6 +10,7 @@
 #include "build_info.h"
 #include "results/record.h"
 #include "suites/commands.h"
+#include "suites/device.h"
 #include "suites/fits.h"
 #include "suites/kernels_study.h"
 #include "suites/provenance.h"
@@ -272,6 +273,15 @@ static bool run_cases(const struct suite *s, const struct options *o, struct wor
     return true;
 }
 
+/* What a device says of itself goes into the record; what would spoil its times is said at once. */
+static void add_device(const struct suite *s, struct worker *w, struct record_schema *schema) {
+    char text[DEVICE_TEXT], part[DEVICE_TEXT];
+    device_facts(s, w, text);
+    provenance_add("device", text, &schema->fact_count);
+    for (int k = 0; device_warning(text, k, part, sizeof part); k++)
+        fprintf(stderr, "mhcbench: warning: the device: %s\n", part);
+}
+
 static int run_suite(const struct suite *s, const struct options *o, const char *path, const char *command) {
     struct worker worker = {0};
     struct tally t = {0};
@@ -283,6 +293,7 @@ static int run_suite(const struct suite *s, const struct options *o, const char 
         describe(&schema, recorded_groups(s));
         size_up(&schema, s, o);
         schema.facts = provenance_facts(&schema.fact_count);
+        add_device(s, &worker, &schema);
         schema.command = command;
         schema.suite = s->text;
         schema.program = "mhcbench " PROVENANCE_VERSION;
