@@ -50,7 +50,7 @@ help:
 	@echo "make test        install what is missing, build, run every test"
 	@echo "make test-asan   the same tests under the address and undefined-behaviour sanitizers"
 	@echo "make bench-cpu   the CPU reference against a copy and a GEMM of the same run"
-	@echo "make selftest-timing   whether the timing loop tells A from A on this machine; about a minute"
+	@echo "make selftest-timing   whether the timing loop tells A from A on this machine; one to four minutes"
 	@echo "make clean       remove $(B)/"
 
 # The paper's result in one command. Results and figures land in $(B)/, which git ignores.

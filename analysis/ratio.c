@@ -55,6 +55,8 @@ struct mhc_interval mhc_ratio_bootstrap(const double *subject, const double *bas
     enum { SEED = 20251224, WHAT = 1 };
     double *ratios = work, *resample = work + count, *medians = resample + count;
     mhc_log_ratios(subject, baseline, count, ratios);
+    if (mhc_median_rank(count) == 0) /* of two ratios half the intervals would miss */
+        return exponential(mhc_median_interval(ratios, count));
     for (int b = 0; b < MHC_RESAMPLES; b++) {
         for (int64_t k = 0; k < count; k++)
             resample[k] = ratios[mhc_bits(SEED, WHAT, (uint32_t)b, (uint64_t)k) % (uint64_t)count];

@@ -14,10 +14,11 @@ const char *const timing_stop_name[TIMING_STOPS] = {"", "precise", "rounds", "se
 
 struct timing_rules timing_rules_for(const struct backend *b, int64_t most_rounds, double most_seconds) {
     bool device = b->library->queues != NULL;
-    return (struct timing_rules){.sample_seconds = device ? 2e-4 : 1e-3,
+    return (struct timing_rules){.sample_seconds = 2e-4,
                                  .warm_up_seconds = device ? 0.1 : 0.01,
+                                 .even = !device,
                                  .settled = device ? 0.01 : 0,
-                                 .settle_seconds = 2,
+                                 .settle_seconds = device ? 2 : 1,
                                  .least_rounds = 30,
                                  .most_rounds = most_rounds,
                                  .least_seconds = 0.1,
@@ -147,6 +148,7 @@ struct runner {
     const struct timing_subject *subject;
     int64_t set;      /* whose turn it is */
     double frequency; /* in the warm-up */
+    double call;      /* the fastest of the warm-up, seconds */
 };
 
 /* `batch` calls between start and stop; where the queue is held, it is let go when it has enough to be ahead with. */
@@ -165,15 +167,28 @@ static const char *sample(struct runner *r, int64_t batch, const struct timing_c
     return why ? why : clock->stop(clock->user, seconds);
 }
 
-/* Finds the batch, for as long as the warm-up lasts and the clock takes to settle; the first calls, which are slower, decide
- * nothing. */
+/* The fastest calls of a warm-up, in order. Three that agree were undisturbed: what other work adds differs from trial to trial. */
+enum { FASTEST = 3 };
+#define AGREE 1.05
+
+static void keep_fastest(double fastest[FASTEST], double call) {
+    for (int k = 0; k < FASTEST; k++)
+        if (call < fastest[k]) {
+            double slower = fastest[k];
+            fastest[k] = call;
+            call = slower;
+        }
+}
+
+/* Finds the batch, for as long as the warm-up lasts and time and clock take to settle. The fastest trial decides it: the first calls
+ * are slow, and one that lost its CPU for a while would pass for a long one, whose sample needs no batch. */
 static const char *warm_up(struct runner *r, const struct timing_rules *rules, const struct timing_clock *clock,
                            int64_t *batch) {
-    enum { LEAST_TRIALS = 3, MOST_TRIALS = 100000 };
-    double spent = 0, begin = clock->now(clock->user), clocks[SETTLED_SAMPLES];
+    enum { LEAST_TRIALS = 3, MANY_TRIALS = 20, MOST_TRIALS = 100000 };
+    double spent = 0, begin = clock->now(clock->user), clocks[SETTLED_SAMPLES], fastest[FASTEST] = {INFINITY, INFINITY, INFINITY};
     int kept = 0;
     *batch = 1;
-    for (int trial = 0; trial < MOST_TRIALS; trial++) {
+    for (int trial = 1; trial <= MOST_TRIALS; trial++) {
         double seconds = 0;
         const char *why = sample(r, *batch, clock, &seconds);
         if (why)
@@ -182,15 +197,34 @@ static const char *warm_up(struct runner *r, const struct timing_rules *rules, c
         if (kept == SETTLED_SAMPLES)
             memmove(clocks, clocks + 1, (size_t)--kept * sizeof *clocks);
         clocks[kept++] = clock->frequency ? clock->frequency(clock->user) : NAN;
-        int64_t next = timing_next_batch(*batch, seconds, rules->sample_seconds);
-        bool settled = !(rules->settled > 0) || timing_settled(clocks, kept, rules->settled) ||
-                       clock->now(clock->user) - begin >= rules->settle_seconds;
-        if (trial + 1 >= LEAST_TRIALS && spent >= rules->warm_up_seconds && next == *batch && settled)
+        keep_fastest(fastest, seconds / (double)*batch);
+        int64_t next = timing_next_batch(*batch, fastest[0] * (double)*batch, rules->sample_seconds);
+        bool tried = trial >= LEAST_TRIALS && spent >= rules->warm_up_seconds &&
+                     (trial >= MANY_TRIALS || spent >= 10 * rules->warm_up_seconds);
+        bool settled = fastest[FASTEST - 1] <= AGREE * fastest[0] &&
+                       (!(rules->settled > 0) || timing_settled(clocks, kept, rules->settled));
+        if (tried && next == *batch && (settled || clock->now(clock->user) - begin >= rules->settle_seconds))
             break;
         *batch = next;
     }
     r->frequency = last_clock(clocks, kept);
+    r->call = fastest[0];
     return NULL;
+}
+
+/* Where other work steals the CPU for longer than a sample lasts, a sample of many calls loses less for each of them than one of few: all
+ * samples of a round last as long as the longest, and subjects that take the same time make the same number of calls. */
+void timing_even_batches(int64_t *batch, const double *call, int subjects) {
+    double longest = 0;
+    for (int s = 0; s < subjects; s++)
+        longest = fmax(longest, (double)batch[s] * call[s]);
+    for (int s = 0; s < subjects; s++) {
+        double wanted = call[s] > 0 ? round(longest / call[s]) : (double)batch[s];
+        batch[s] = wanted > 1e9 ? (int64_t)1e9 : (int64_t)wanted;
+        for (int alike = 0; alike < s; alike++)
+            if (fabs(call[s] - call[alike]) <= TIMING_ALIKE * call[s])
+                batch[s] = batch[alike];
+    }
 }
 
 /* A throttled device is given time to cool down, more from sample to sample; one that stays so is measured as it is. */
@@ -233,6 +267,7 @@ static const char *run_round(struct timing *t, struct runner *runners, const str
 const char *timing_run(struct timing *t, const struct timing_subject *subjects, int count,
                        const struct timing_rules *rules, const struct timing_clock *clock) {
     struct runner runners[TIMING_SUBJECTS];
+    double call[TIMING_SUBJECTS];
     size_t room = (size_t)count * (size_t)rules->most_rounds;
     *t = (struct timing){.subjects = count,
                          .room = rules->most_rounds,
@@ -246,7 +281,10 @@ const char *timing_run(struct timing *t, const struct timing_subject *subjects, 
     for (int s = 0; s < count && !why; s++) {
         runners[s] = (struct runner){.subject = &subjects[s]};
         why = warm_up(&runners[s], rules, clock, &t->batch[s]);
+        call[s] = runners[s].call;
     }
+    if (!why && rules->even)
+        timing_even_batches(t->batch, call, count);
     if (!why)
         why = run_round(t, runners, rules, clock, 0, -1);
     double begin = clock->now(clock->user);

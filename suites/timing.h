@@ -35,9 +35,10 @@ void timing_clock_close(struct timing_clock *);
 
 struct timing_rules {
     double sample_seconds;  /* a sample is as many calls as last this long */
+    bool even;              /* and as long as the other subjects' samples, see timing_even_batches() */
     double warm_up_seconds; /* of every subject, before the first round */
     double settled;         /* and until its clock varies by less over ten samples, as a share of it; 0: not waited for */
-    double settle_seconds;  /* wall time, from which on that is no longer waited for */
+    double settle_seconds;  /* wall time, from which on neither that nor three calls that take the same time are waited for */
     int64_t least_rounds, most_rounds;
     double least_seconds; /* of every subject, summed over its samples */
     double most_seconds;  /* wall time of the rounds; wins over the minima */
@@ -45,7 +46,8 @@ struct timing_rules {
     uint64_t seed;        /* of the shuffling */
 };
 
-/* Samples of 1 ms on a CPU, of 200 us on a device; 30 rounds and 0.1 s at least, half-width 1 %. */
+/* Samples of 200 us at least: long beside the steps of any clock, and short beside the turns other work takes on a shared CPU, so
+ * that most are undisturbed. 30 rounds and 0.1 s at least, half-width 1 %. */
 struct timing_rules timing_rules_for(const struct backend *, int64_t most_rounds, double most_seconds);
 
 enum timing_stop { TIMING_GO_ON, TIMING_PRECISE, TIMING_ROUNDS, TIMING_SECONDS, TIMING_STOPS };
@@ -82,6 +84,10 @@ void timing_release(struct timing *);
 /* Calls of the next trial after `batch` calls took `seconds`; the same number: that is the batch. A sample of more than
  * one call lasts from `wanted` to twice that; from trial to trial a batch grows tenfold at most. */
 int64_t timing_next_batch(int64_t batch, double seconds, double wanted);
+
+/* Batches of samples that last equally long, given those that each subject needs and the seconds of a call. */
+void timing_even_batches(int64_t *batch, const double *call, int subjects);
+#define TIMING_ALIKE 0.05 /* calls of two subjects that differ by less, as a share, make up samples of equally many */
 
 /* Calls of a sample that a held queue is given before it is let go; 0: it is not held. */
 int64_t timing_held_calls(int64_t batch, int launches);

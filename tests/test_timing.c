@@ -69,6 +69,14 @@ static void count_claims(double factor, int claims[2]) {
     }
 }
 
+Test(ratio, too_few_rounds_have_no_interval) {
+    double a[5] = {1, 2, 3, 4, 5}, b[5] = {2, 4, 6, 8, 10}, work[10 + MHC_RESAMPLES];
+    for (int count = 1; count <= 5; count++) {
+        struct mhc_interval x = mhc_ratio_bootstrap(b, a, count, work);
+        cr_expect(fabs(x.median - 2) < 1e-15 && x.low == 0 && x.high == INFINITY, "%d rounds: [%g, %g]", count, x.low, x.high);
+    }
+}
+
 Test(ratio, coverage, .timeout = 120) {
     int claims[2];
     count_claims(1, claims);
@@ -287,6 +295,26 @@ Test(timing, loop_on_a_made_up_machine) {
     for (int64_t k = 0; k < t.rounds; k++)
         cr_expect(t.order[k] + t.order[t.room + k] + t.order[2 * t.room + k] == 3,
                   "every round visits every subject once");
+    timing_release(&t);
+}
+
+/* A call of 10 us, of which every third loses its CPU for 4 ms: a trial that has seen one would pass for a sample of its own. */
+static const char *run_shared(void *user, int64_t set) {
+    struct machine *m = user;
+    (void)set;
+    m->time += ++m->calls[0] % 3 == 1 ? 4e-3 : 1e-5;
+    return NULL;
+}
+
+Test(timing, lost_cpus_do_not_shorten_the_batch) {
+    struct machine m = {.fail_at = -1};
+    const struct timing_subject subject = {run_shared, &m, 1, 0};
+    struct timing_clock clock = {.user = &m, .start = fake_start, .stop = fake_stop, .now = fake_now};
+    struct timing_rules r = rules();
+    struct timing t;
+    r.sample_seconds = 1e-4; /* 10 calls, could they run undisturbed; a disturbed one looks like 40 times that */
+    cr_assert(!timing_run(&t, &subject, 1, &r, &clock));
+    cr_expect(t.batch[0] >= 10, "%lld calls", (long long)t.batch[0]);
     timing_release(&t);
 }
 
