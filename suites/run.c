@@ -113,7 +113,7 @@ static bool runs_backward(int metric) {
 static unsigned recorded_groups(const struct suite *s) {
     unsigned groups = 0;
     for (int64_t k = 0; k < s->count; k++) {
-        bool curves_wanted = s->cases[k].study != STUDY_KERNELS && s->cases[k].record == RECORD_CURVES;
+        bool curves_wanted = params_has_layers(&s->cases[k]) && s->cases[k].record == RECORD_CURVES;
         groups |= curves_wanted ? (unsigned)s->cases[k].measure : 0;
     }
     return groups;
@@ -154,12 +154,13 @@ static void describe(struct record_schema *schema, unsigned groups) {
 
 /* Its sizes, and what only the cases of some studies have. */
 static void size_up(struct record_schema *schema, const struct suite *s, const struct options *o) {
-    bool layers = false;
+    bool layers = false, stacks = false;
     schema->cases = (s->count + o->shards - 1) / o->shards;
     for (int64_t k = 0; k < s->count; k++) {
         const struct params *p = &s->cases[k];
-        if (p->study == STUDY_KERNELS) {
+        if (!params_has_layers(p)) {
             schema->rounds = p->rounds > schema->rounds ? p->rounds : schema->rounds;
+            stacks |= p->study == STUDY_RECOMPUTE;
             continue;
         }
         layers = true;
@@ -170,9 +171,9 @@ static void size_up(struct record_schema *schema, const struct suite *s, const s
         schema->summary_count = 0;
     if (schema->rounds > 0) {
         schema->subjects = kernel_subject_name;
-        schema->subject_count = KERNEL_SUBJECTS;
+        schema->subject_count = stacks ? TIMED_SUBJECTS : KERNEL_SUBJECTS;
         schema->timings = kernel_timing_info;
-        schema->timing_count = KERNEL_TIMINGS;
+        schema->timing_count = stacks ? TIMED_VALUES : KERNEL_TIMINGS;
         schema->accuracies = kernel_error_info;
         schema->accuracy_count = KERNEL_ERRORS;
     }
