@@ -54,7 +54,7 @@ help:
 	@echo "make test-asan   the same tests under the address and undefined-behaviour sanitizers"
 	@echo "make test-emu-race   every kernel on the CPU under the thread sanitizer: a missing barrier is a report"
 	@echo "make bench-cpu   the CPU reference against a copy and a GEMM of the same run"
-	@echo "make selftest-timing   whether the timing loop tells A from A on this machine; about a minute"
+	@echo "make selftest-timing   whether the timing loop tells A from A on this machine; one to four minutes"
 	@echo "make gpu-check   on a GPU: are the kernels right, in five minutes"
 	@echo "make gpu-bench   on a GPU: every operation against a copy and a GEMM of the same run"
 	@echo "make bundle      one folder for a GPU node: program, GPU library, suites; nothing to install there"

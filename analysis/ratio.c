@@ -63,6 +63,8 @@ void mhc_resampled_medians(const double *values, int64_t count, uint32_t what, d
 struct mhc_interval mhc_ratio_bootstrap(const double *subject, const double *baseline, int64_t count, double *work) {
     double *ratios = work, *resample = work + count, *medians = resample + count;
     mhc_log_ratios(subject, baseline, count, ratios);
+    if (mhc_median_rank(count) == 0) /* of two ratios half the intervals would miss */
+        return exponential(mhc_median_interval(ratios, count));
     mhc_resampled_medians(ratios, count, 1, resample, medians);
     struct mhc_interval x;
     x.low = mhc_quantile(medians, MHC_RESAMPLES, 0.025);

@@ -121,7 +121,8 @@ struct mhc_probe {
     int (*stamp)(void *context, void *queue, int place);
     int (*frequency)(void *context, double *hertz);
     int64_t (*cache_bytes)(void *context); /* last-level cache */
-    int (*describe)(void *context, char *text, size_t size); /* the device, its driver and runtime, "name; driver 1.2; ..." */
+    /* The device, its driver and runtime, "name; driver 1.2; ..."; a part that begins with "! " would spoil a measurement. */
+    int (*describe)(void *context, char *text, size_t size);
 };
 
 /* The one data symbol of a library is `const struct mhc_library mhc_library`. */

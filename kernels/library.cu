@@ -47,6 +47,7 @@ static const char *last_error(void *context) {
 
 static void close_device(void *context) {
     gemm_close(device_of(context));
+    probe_close(device_of(context));
     free(context);
 }
 
@@ -172,7 +173,7 @@ static const struct mhc_graphs graphs = {capture, finish_capture, launch_graph, 
 #define LIBRARY_QUEUES &queues
 #define LIBRARY_EVENTS &events
 #define LIBRARY_GRAPHS &graphs
-#define LIBRARY_PROBE NULL
+#define LIBRARY_PROBE &cuda_probe
 
 #else
 

@@ -10,6 +10,7 @@ struct device {
     int64_t shared_bytes; /* shared memory a block may have */
     int largest_cluster;  /* blocks; 1: no clusters */
     void *blas;           /* of gemm.cu */
+    void *probe;          /* of probe.cu */
     char error[160];      /* why the last call failed */
 };
 
@@ -26,6 +27,10 @@ int gemm(struct device *, void *queue, bool transpose_a, bool transpose_b, int64
          const void *a, int64_t lda, const void *b, int64_t ldb, int32_t type, float beta, void *c, int64_t ldc, int32_t out);
 int gemm_open(struct device *);
 void gemm_close(struct device *);
+
+/* probe.cu: what a measurement needs of a device; emu has none. */
+void probe_close(struct device *);
+extern "C" const struct mhc_probe cuda_probe;
 
 /* --- rows --- */
 

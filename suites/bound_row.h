@@ -30,6 +30,9 @@ const char *bound_row_share(struct bound_row *, const struct bound_row *first, c
                             int64_t save_offset);
 void bound_row_close(struct bound_row *);
 
+/* More launches than a row of this repository queues; one that queues more is held a second at most (mhc_probe). */
+enum { BOUND_ROW_LAUNCHES = 10 };
+
 /* Queues the row on a set, without waiting for it; a subject of timing.h, `user` is the bound row. */
 const char *bound_row_run(void *user, int64_t set);
 

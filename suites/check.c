@@ -97,7 +97,7 @@ static int list_subjects(const struct backend *b, const char *glob, struct subje
         snprintf(s.kind, sizeof s.kind, "%.*s", (int)(dot ? dot - (*row)->name : 0), (*row)->name);
         snprintf(s.label, sizeof s.label, nth > 1 ? "%s#%d" : "%s", (*row)->name, nth);
         find_base(s.kind, s.base);
-        s.oracle = oracle_row(s.base, s.operation);
+        s.oracle = composed_crossing(&s) ? NULL : oracle_row(s.base, s.operation);
         if (count < MAX_ROWS && (!fnmatch(glob, s.label, 0) || !fnmatch(glob, (*row)->name, 0)))
             list[count++] = s;
     }

@@ -3,7 +3,7 @@
  *   check_case.c    random cases and inputs
  *   check_memory.c  tables of float64 arrays; a row run in guarded buffers
  *   check_trial.c   one case of one row: chain, oracle, comparison
- *   check_composed.c   what rows mean that cpu64 has not
+ *   check_composed.c   what rows mean that are made of others
  *   check_large.c   arrays of more elements than 32 bits count */
 #ifndef CHECK_H
 #define CHECK_H
@@ -48,7 +48,7 @@ struct subject {
     char label[96];          /* its name, with #2, #3 for further rows of one name */
     char kind[64], base[64]; /* "mhc-micro" and the kind of cpu64 that says what it means, "mhc" */
     const char *operation;
-    const struct mhc_row *oracle; /* of cpu64; NULL: composed, or there is none */
+    const struct mhc_row *oracle; /* of cpu64; NULL: a crossing, or there is none */
 };
 
 struct trial {
@@ -104,8 +104,9 @@ const struct mhc_row *oracle_row(const char *kind, const char *operation);
 /* Runs a row of cpu64: inputs from the table, outputs into it. *save is made by a row that writes it, and the caller's to free. */
 void oracle_run(const char *kind, const char *operation, const struct mhc_case *, struct table *, void **save);
 
-/* Rows that cpu64 has not, composed of those it has: whether this is one, and what it should make, given what the library `made`. */
+/* Rows composed of those that cpu64 has: whether this is one, and what it should make, given what the library `made`. */
 bool composed_known(const struct subject *);
+bool composed_crossing(const struct subject *); /* post_pre or backward_y */
 void composed_run(const struct trial *, const struct subject *, struct table *want, const struct table *made, void **save);
 
 void trial_run(struct checker *, const struct subject *, const struct trial *);

@@ -1,4 +1,5 @@
-/* What rows mean for which cpu64 has no row of its own: the crossings between layers, and the arrows of the paper's Table 2 (kind `micro`). */
+/* What rows mean that are made of others: the crossings between layers, which start from what the library made of x_next or grad_x, and the
+ * arrows of the paper's Table 2 (kind `micro`), by formulas of their own, so that cpu64's rows are checked too. */
 #include "suites/check.h"
 
 #include <string.h>
@@ -98,6 +99,10 @@ static const struct arrow *arrow_of(const struct subject *s) {
 }
 
 /* --- all of them --- */
+
+bool composed_crossing(const struct subject *s) {
+    return !strcmp(s->operation, "post_pre") || !strcmp(s->operation, "backward_y");
+}
 
 bool composed_known(const struct subject *s) {
     if (!strcmp(s->operation, "post_pre"))

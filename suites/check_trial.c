@@ -171,10 +171,10 @@ static void want_all(const struct trial *t, const struct subject *s, const struc
             if (t->c.coef == MHC_BF16 && arg->role == MHC_COEF && arg->direction == MHC_IN)
                 table_alias(want, arg->name, made, arg->name);
     }
-    if (s->oracle)
-        oracle_run(s->base, s->operation, &t->c, want, &save);
-    else
+    if (composed_known(s))
         composed_run(t, s, want, made, &save);
+    else
+        oracle_run(s->base, s->operation, &t->c, want, &save);
     free(save);
 }
 

@@ -9,6 +9,7 @@
 #include "cpu_ref/library.h"
 #include "suites/backend.h"
 #include "suites/commands.h"
+#include "suites/device.h"
 
 static int found;
 
@@ -60,13 +61,29 @@ static void look_at_build(void) {
         advise("less than 2 GB of memory are free", "close other programs; cases that do not fit are refused beforehand");
 }
 
+/* A GPU, or whatever a backend runs on; what is wrong with it, it says itself. */
+static void look_at_device(const char *text) {
+    char part[DEVICE_TEXT];
+    for (int k = 0; device_warning(text, k, part, sizeof part); k++)
+        advise(part, "stop what else runs on the device, or let it cool down; nvidia-smi shows both");
+}
+
 int doctor_command(int argc, char **argv) {
-    if (!only_positional(argc, argv, 0, 0, "doctor"))
+    const char *backend = NULL;
+    char device[DEVICE_TEXT];
+    if (!take_option(&argc, argv, "--backend", &backend) || !only_positional(argc, argv, 0, 0, "doctor [--backend NAME]"))
         return EXIT_CANNOT;
+    bool opened = device_describe(backend ? backend : "cuda", device);
+    if (!opened && backend)
+        return cannot("%s", device);
     printf("What would spoil a measurement here:\n");
     look_at_cpu();
     look_at_build();
+    if (opened)
+        look_at_device(device);
     if (!found)
         printf("  nothing found\n");
+    if (device[0])
+        printf("%s: %s\n", opened ? "Device" : "No GPU", device);
     return EXIT_GOOD;
 }

@@ -10,13 +10,13 @@
 #include "suites/kernel_case.h"
 #include "suites/timing.h"
 
-const char *const kernel_subject_name[KERNEL_SUBJECTS] = {"copy", "operation", "gemm"};
+const char *const kernel_subject_name[TIMED_SUBJECTS] = {"copy", "operation", "gemm", "rule", "step"};
 
-const struct record_curve kernel_timing_info[KERNEL_TIMINGS] = {
-    [KERNEL_MEDIAN] = {"median", "s", "median time of one call of the operation"},
+const struct record_curve kernel_timing_info[TIMED_VALUES] = {
+    [KERNEL_MEDIAN] = {"median", "s", "median time of one call of the operation; of study recompute: of one step"},
     [KERNEL_LOW] = {"low", "s", "lower end of the 95 % interval of the median, by order statistics"},
     [KERNEL_HIGH] = {"high", "s", "upper end of that interval"},
-    [KERNEL_RATIO] = {"ratio", "1", "median of the ratio to the copy of the same round"},
+    [KERNEL_RATIO] = {"ratio", "1", "median of the ratio to the copy of the same round; of study recompute: to the step with auto's L_r"},
     [KERNEL_RATIO_LOW] = {"ratio_low", "1", "lower end of its 95 % interval, by bootstrap"},
     [KERNEL_RATIO_HIGH] = {"ratio_high", "1", "upper end of that interval"},
     [KERNEL_BYTES] = {"bytes", "byte", "bytes that must move once, by the operation's own model"},
@@ -28,6 +28,10 @@ const struct record_curve kernel_timing_info[KERNEL_TIMINGS] = {
     [KERNEL_PREEMPTED] = {"preempted", "1",
                           "share of the operation's samples that lost a CPU on the way; NaN: unknown"},
     [KERNEL_THROTTLED] = {"throttled", "1", "share of the operation's samples at a low clock; NaN: unknown"},
+    [RECOMPUTE_EVERY] = {"every", "1", "L_r, layers between the x that are kept; 0: all is kept"},
+    [RECOMPUTE_PREDICTED] = {"memory_predicted", "byte", "what the stack says it needs"},
+    [RECOMPUTE_PEAK] = {"memory_peak", "byte", "most that was allocated at once while it ran"},
+    [RECOMPUTE_PAPER] = {"memory_paper", "byte", "nC ceil(L / L_r) + (n + 2) C L_r elements a token, mHC Eq. 20"},
 };
 
 const struct record_curve kernel_error_info[KERNEL_ERRORS] = {
@@ -105,31 +109,6 @@ static const char *check(struct group *g, const struct kernel_case *k, int64_t s
     return why;
 }
 
-/* Brings the samples of the group's members to their places among all subjects; the others are NaN. */
-static bool keep_samples(struct kernel_result *out, const struct timing *t, const struct group *g, const int *subject) {
-    size_t count = (size_t)(KERNEL_SUBJECTS * t->rounds);
-    out->seconds = malloc(count * sizeof *out->seconds);
-    out->clock = malloc(count * sizeof *out->clock);
-    out->order = calloc(count, 1);
-    out->flags = calloc(count, 1);
-    if (!out->seconds || !out->clock || !out->order || !out->flags)
-        return false;
-    out->rounds = t->rounds;
-    for (size_t k = 0; k < count; k++)
-        out->seconds[k] = out->clock[k] = NAN;
-    for (int s = 0; s < t->subjects; s++) {
-        int64_t to = subject[s] * t->rounds, from = s * t->room;
-        memcpy(out->seconds + to, t->seconds + from, (size_t)t->rounds * sizeof(double));
-        memcpy(out->clock + to, t->clock + from, (size_t)t->rounds * sizeof(double));
-        memcpy(out->order + to, t->order + from, (size_t)t->rounds);
-        memcpy(out->flags + to, t->flags + from, (size_t)t->rounds);
-        out->batch[subject[s]] = t->batch[s];
-        out->sets[subject[s]] = g->row[subject[s]].sets;
-    }
-    snprintf(out->stop, sizeof out->stop, "%s", timing_stop_name[t->stop]);
-    return true;
-}
-
 static double share_flagged(const struct kernel_result *r, int flag) {
     double flagged = 0;
     for (int64_t k = 0; k < r->rounds; k++)
@@ -147,24 +126,18 @@ static double share_of(const struct kernel_result *r, enum kernel_subject canary
 }
 
 static bool summarise(struct kernel_result *r, const struct group *g, bool switches_known) {
-    double *work = malloc((2 * (size_t)r->rounds + MHC_RESAMPLES) * sizeof *work), *v = r->timing;
-    if (!work)
-        return false;
-    const double *operation = r->seconds + KERNEL_OPERATION * r->rounds;
-    memcpy(work, operation, (size_t)r->rounds * sizeof *work);
-    struct mhc_interval time = mhc_median_interval(work, r->rounds), ratio = {NAN, NAN, NAN};
-    if (r->batch[KERNEL_COPY])
-        ratio = mhc_ratio_bootstrap(operation, r->seconds + KERNEL_COPY * r->rounds, r->rounds, work);
-    v[KERNEL_MEDIAN] = time.median, v[KERNEL_LOW] = time.low, v[KERNEL_HIGH] = time.high;
-    v[KERNEL_RATIO] = ratio.median, v[KERNEL_RATIO_LOW] = ratio.low, v[KERNEL_RATIO_HIGH] = ratio.high;
-    v[KERNEL_BYTES] = g->bytes, v[KERNEL_FLOPS] = g->flops;
-    v[KERNEL_BANDWIDTH] = g->bytes / time.median, v[KERNEL_FLOP_RATE] = g->flops / time.median;
-    v[KERNEL_COPY_SHARE] = share_of(r, KERNEL_COPY, g->bytes, canary_copy_bytes(&g->row[KERNEL_COPY].c), work);
-    v[KERNEL_GEMM_SHARE] = share_of(r, KERNEL_GEMM, g->flops, canary_gemm_flops(&g->row[KERNEL_GEMM].c), work);
-    v[KERNEL_PREEMPTED] = switches_known ? share_flagged(r, TIMING_PREEMPTED) : NAN;
-    v[KERNEL_THROTTLED] = isnan(r->clock[KERNEL_OPERATION * r->rounds]) ? NAN : share_flagged(r, TIMING_THROTTLED);
+    double *work = malloc((size_t)r->rounds * sizeof *work), *v = r->timing;
+    bool good = work && kernel_result_summarise(r, KERNEL_OPERATION, KERNEL_COPY);
+    if (good) {
+        v[KERNEL_BYTES] = g->bytes, v[KERNEL_FLOPS] = g->flops;
+        v[KERNEL_BANDWIDTH] = g->bytes / v[KERNEL_MEDIAN], v[KERNEL_FLOP_RATE] = g->flops / v[KERNEL_MEDIAN];
+        v[KERNEL_COPY_SHARE] = share_of(r, KERNEL_COPY, g->bytes, canary_copy_bytes(&g->row[KERNEL_COPY].c), work);
+        v[KERNEL_GEMM_SHARE] = share_of(r, KERNEL_GEMM, g->flops, canary_gemm_flops(&g->row[KERNEL_GEMM].c), work);
+        v[KERNEL_PREEMPTED] = switches_known ? share_flagged(r, TIMING_PREEMPTED) : NAN;
+        v[KERNEL_THROTTLED] = isnan(r->clock[KERNEL_OPERATION * r->rounds]) ? NAN : share_flagged(r, TIMING_THROTTLED);
+    }
     free(work);
-    return true;
+    return good;
 }
 
 static const char *time_group(const struct params *p, const struct kernel_case *k, struct group *g,
@@ -175,16 +148,18 @@ static const char *time_group(const struct params *p, const struct kernel_case *
     struct timing_clock clock;
     struct timing t = {0};
     int subject[KERNEL_SUBJECTS], count = 0;
+    int64_t sets[KERNEL_SUBJECTS];
     for (int s = 0; s < KERNEL_SUBJECTS; s++)
         if (g->row[s].row) {
-            subjects[count] = (struct timing_subject){bound_row_run, &g->row[s], g->row[s].sets};
+            sets[count] = g->row[s].sets;
+            subjects[count] = (struct timing_subject){bound_row_run, &g->row[s], g->row[s].sets, BOUND_ROW_LAUNCHES};
             subject[count++] = s;
         }
     rules.seed = (uint64_t)p->seed;
     if (!timing_clock_open(&clock, k->backend, message, sizeof message))
         return message;
     const char *why = timing_run(&t, subjects, count, &rules, &clock);
-    if (!why && !(keep_samples(out, &t, g, subject) && summarise(out, g, clock.preemptions != NULL)))
+    if (!why && !(kernel_result_keep(out, &t, subject, sets) && summarise(out, g, clock.preemptions != NULL)))
         why = "out of memory";
     timing_release(&t);
     timing_clock_close(&clock);
@@ -212,15 +187,11 @@ static const char *run(const struct params *p, struct kernel_case *k, struct gro
 void kernels_run(const struct params *p, struct study_result *r) {
     struct kernel_case k = {0};
     struct group g = {0};
-    r->kernel = calloc(1, sizeof *r->kernel);
+    r->kernel = kernel_result_new();
     if (!r->kernel) {
         snprintf(r->reason, sizeof r->reason, "out of memory");
         return;
     }
-    for (int v = 0; v < KERNEL_TIMINGS; v++)
-        r->kernel->timing[v] = NAN;
-    for (int v = 0; v < KERNEL_ERRORS; v++)
-        r->kernel->error[v] = NAN;
     const char *why = run(p, &k, &g, r->kernel);
     if (why)
         snprintf(r->reason, sizeof r->reason, "%s", why);
@@ -260,46 +231,4 @@ double kernels_flops(const struct params *p) {
             flops += 2 * k.chain[r]->flops(&k.c);
     backend_close(&cpu64);
     return flops;
-}
-
-/* --- through the pipe --- */
-
-void kernel_result_release(struct kernel_result *r) {
-    if (r) {
-        free(r->seconds);
-        free(r->clock);
-        free(r->order);
-        free(r->flags);
-    }
-    free(r);
-}
-
-void kernel_result_put(struct message *m, const struct kernel_result *r) {
-    size_t count = (size_t)(KERNEL_SUBJECTS * r->rounds);
-    message_put(m, r, sizeof *r);
-    message_put(m, r->seconds, count * sizeof *r->seconds);
-    message_put(m, r->clock, count * sizeof *r->clock);
-    message_put(m, r->order, count);
-    message_put(m, r->flags, count);
-}
-
-struct kernel_result *kernel_result_take(struct message *m) {
-    struct kernel_result *r = malloc(sizeof *r);
-    if (!r)
-        return NULL;
-    message_take(m, r, sizeof *r);
-    size_t count = (size_t)(KERNEL_SUBJECTS * r->rounds);
-    r->seconds = malloc(count * sizeof *r->seconds + 1);
-    r->clock = malloc(count * sizeof *r->clock + 1);
-    r->order = malloc(count + 1);
-    r->flags = malloc(count + 1);
-    if (!r->seconds || !r->clock || !r->order || !r->flags) {
-        kernel_result_release(r);
-        return NULL;
-    }
-    message_take(m, r->seconds, count * sizeof *r->seconds);
-    message_take(m, r->clock, count * sizeof *r->clock);
-    message_take(m, r->order, count);
-    message_take(m, r->flags, count);
-    return r;
 }

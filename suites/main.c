@@ -13,6 +13,7 @@
 #include "build_info.h"
 #include "suites/commands.h"
 #include "suites/regress.h"
+#include "suites/device.h"
 #include "suites/study.h"
 #include "suites/verify.h"
 #include "suites/worker.h"
@@ -41,6 +42,7 @@ static const struct worker_handler handlers[] = {{"study", study_answer},
                                                  {"estimate", study_estimate_answer},
                                                  {"verify", verify_answer},
                                                  {"regress", regress_answer},
+                                                 {"device", device_answer},
                                                  {NULL, NULL}};
 
 static void help(FILE *out) {

@@ -9,18 +9,23 @@
 #define MAPS (1u << STUDY_MAPS)
 #define PROPAGATE (1u << STUDY_PROPAGATE)
 #define KERNELS (1u << STUDY_KERNELS)
+#define RECOMPUTE (1u << STUDY_RECOMPUTE)
 #define BOTH (MAPS | PROPAGATE)
-#define RUNS (PROPAGATE | KERNELS)
-#define ALL (BOTH | KERNELS)
+#define STACKS (PROPAGATE | RECOMPUTE)
+#define LAYERS (BOTH | RECOMPUTE)
+#define RUNS (PROPAGATE | KERNELS | RECOMPUTE)
+#define TIMES (KERNELS | RECOMPUTE)
+#define ALL (LAYERS | KERNELS)
 #define AT(field) offsetof(struct params, field)
 
 const struct param params_table[] = {
-    {"study", "", "propagate", PARAM_WORD, AT(study), 0, 0, "maps|propagate|kernels", ALL,
-     "maps: the residual maps alone, no streams; propagate: the whole stack, forward and backward; kernels: one operation, timed"},
-    {"block", "", "mhc", PARAM_WORD, AT(block), 0, 0, "resnet|hc|hc-static|mhc|identity", BOTH, "kind of residual connection"},
+    {"study", "", "propagate", PARAM_WORD, AT(study), 0, 0, "maps|propagate|kernels|recompute", ALL,
+     "maps: the residual maps alone, no streams; propagate: the whole stack, forward and backward; kernels: one operation, timed; "
+     "recompute: memory and time of the whole stack"},
+    {"block", "", "mhc", PARAM_WORD, AT(block), 0, 0, "resnet|hc|hc-static|mhc|identity", LAYERS, "kind of residual connection"},
     {"operation", "", "", PARAM_TEXT, AT(operation), 0, 0, NULL, KERNELS,
      "what is timed: names (mhcbench list --operations), patterns like mhc.*, or all"},
-    {"depth", "1", "60", PARAM_INT, AT(depth), 1, 65536, NULL, BOTH, "L, layers; a transformer block has two"},
+    {"depth", "1", "60", PARAM_INT, AT(depth), 1, 65536, NULL, LAYERS, "L, layers; a transformer block has two"},
     {"streams", "1", "4", PARAM_INT, AT(streams), 1, 16, NULL, ALL, "n; a resnet has 1"},
     {"width", "1", "64", PARAM_INT, AT(width), 1, 1 << 20, NULL, RUNS, "C, channels of one stream"},
     {"tokens", "1", "64", PARAM_INT, AT(tokens), 1, 1e9, NULL, ALL, "T; in maps, draws of the dynamic part"},
@@ -30,24 +35,24 @@ const struct param params_table[] = {
      "paper: mHC Eq. 7-9; v4: DeepSeek-V4's arithmetic"},
     {"rms-eps", "1", "1e-20", PARAM_REAL, AT(rms_eps), 0, 1, NULL, RUNS, "added to every mean square"},
     {"sinkhorn-eps", "1", "1e-06", PARAM_REAL, AT(sinkhorn_eps), 0, 1, NULL, ALL, "of convention v4; paper has none"},
-    {"init", "", "latent", PARAM_WORD, AT(init), 0, 0, "latent|mixed|near-identity|gap|diagonal|pre-norm", BOTH,
+    {"init", "", "latent", PARAM_WORD, AT(init), 0, 0, "latent|mixed|near-identity|gap|diagonal|pre-norm", LAYERS,
      "ensemble of the static part; latent is spanned by d, s and w, the others are starts found in the field"},
-    {"d", "1", "0", PARAM_REAL, AT(d), -1e6, 1e6, NULL, BOTH, "latent, mHC: logits = d I + s Z_shared + w Z_layer"},
-    {"s", "1", "0", PARAM_REAL, AT(s), 0, 1e6, NULL, BOTH, "latent: weight of the draw that all layers share"},
-    {"w", "1", "1", PARAM_REAL, AT(w), 0, 1e6, NULL, BOTH, "latent: weight of each layer's own draw; HC maps = I + s Z_shared + w Z_layer"},
-    {"alpha", "1", "0.01", PARAM_REAL, AT(alpha), 0, 1e6, NULL, BOTH, "scale of the dynamic part"},
-    {"phi", "1", "1", PARAM_REAL, AT(phi), 0, 1e6, NULL, BOTH, "std of the dynamic product before alpha: of x.phi/r, or theta.x/r in HC"},
+    {"d", "1", "0", PARAM_REAL, AT(d), -1e6, 1e6, NULL, LAYERS, "latent, mHC: logits = d I + s Z_shared + w Z_layer"},
+    {"s", "1", "0", PARAM_REAL, AT(s), 0, 1e6, NULL, LAYERS, "latent: weight of the draw that all layers share"},
+    {"w", "1", "1", PARAM_REAL, AT(w), 0, 1e6, NULL, LAYERS, "latent: weight of each layer's own draw; HC maps = I + s Z_shared + w Z_layer"},
+    {"alpha", "1", "0.01", PARAM_REAL, AT(alpha), 0, 1e6, NULL, LAYERS, "scale of the dynamic part"},
+    {"phi", "1", "1", PARAM_REAL, AT(phi), 0, 1e6, NULL, LAYERS, "std of the dynamic product before alpha: of x.phi/r, or theta.x/r in HC"},
     {"round", "", "none", PARAM_WORD, AT(rounding), 0, 0, "none|bf16|fp16", MAPS,
      "round coefficients to this format after every operation"},
-    {"branch", "", "linear", PARAM_WORD, AT(branch), 0, 0, "linear|mlp|attention", PROPAGATE, "F"},
+    {"branch", "", "linear", PARAM_WORD, AT(branch), 0, 0, "linear|mlp|attention", STACKS, "F"},
     {"activation", "", "swiglu", PARAM_WORD, AT(activation), 0, 0, "gelu|swiglu", RUNS, "of branch mlp"},
     {"hidden", "1", "0", PARAM_INT, AT(hidden), 0, 1 << 20, NULL, RUNS, "of branch mlp; 0: 4 C"},
     {"heads", "1", "0", PARAM_INT, AT(heads), 0, 1 << 12, NULL, RUNS, "of branch attention; 0: C / head_dim, at least 1"},
     {"head-dim", "1", "64", PARAM_INT, AT(head_dim), 1, 1 << 12, NULL, RUNS, "of branch attention"},
-    {"branch-gain", "1", "1", PARAM_REAL, AT(branch_gain), 0, 1e6, NULL, PROPAGATE, "g: branch weights have std g / sqrt(fan_in)"},
+    {"branch-gain", "1", "1", PARAM_REAL, AT(branch_gain), 0, 1e6, NULL, STACKS, "g: branch weights have std g / sqrt(fan_in)"},
     {"input", "", "", PARAM_TEXT, AT(input), 0, 0, NULL, PROPAGATE, "file whose bytes are the tokens; empty: gaussian tokens"},
     {"gradient", "", "random", PARAM_WORD, AT(gradient), 0, 0, "none|random", PROPAGATE, "output gradient; none: forward only"},
-    {"recompute", "1", "auto", PARAM_INT, AT(recompute), -1, 65536, "auto=-1|keep=0", PROPAGATE,
+    {"recompute", "1", "auto", PARAM_INT, AT(recompute), -1, 65536, "auto=-1|keep=0", STACKS,
      "keep x every so many layers and compute the rest again; auto: keep all that fits, else sqrt(n L / (n + 2))"},
     {"weights", "", "hold", PARAM_WORD, AT(weights), 0, 0, "hold|regenerate", PROPAGATE, "keep the weights of all layers, or draw them at every use"},
     {"measure", "", "gain+spectrum+mixing+stream+logit+gradient", PARAM_FLAGS, AT(measure), 0, 0,
@@ -58,8 +63,8 @@ const struct param params_table[] = {
     {"type", "", "widest", PARAM_WORD, AT(type), 0, 0, "widest|f64|f32|bf16", RUNS, "element type of the streams"},
     {"cache", "", "cold", PARAM_WORD, AT(cache), 0, 0, "cold|hot", KERNELS,
      "cold: calls rotate over more arrays than the last-level cache holds; hot: always the same arrays"},
-    {"rounds", "1", "300", PARAM_INT, AT(rounds), 1, 10000, NULL, KERNELS, "most samples of a case"},
-    {"budget", "s", "1", PARAM_REAL, AT(budget), 0.001, 3600, NULL, KERNELS, "most time in the rounds of a case"},
+    {"rounds", "1", "300", PARAM_INT, AT(rounds), 1, 10000, NULL, TIMES, "most samples of a case"},
+    {"budget", "s", "1", PARAM_REAL, AT(budget), 0.001, 3600, NULL, TIMES, "most time in the rounds of a case"},
     {"seed", "", "1", PARAM_INT, AT(seed), 0, 9007199254740992.0, NULL, ALL, "of every random number"},
 };
 const int params_count = sizeof params_table / sizeof *params_table;
@@ -257,7 +262,7 @@ bool params_check(const struct params *p, char *why, size_t why_size) {
                         (long long)p->sequence), false;
     if (p->rounding != ROUND_NONE && p->convention != 0)
         return snprintf(why, why_size, "--round rounds the paper's arithmetic only: not with --convention v4"), false;
-    if (p->study == STUDY_PROPAGATE && p->recompute > p->depth)
+    if ((p->study == STUDY_PROPAGATE || p->study == STUDY_RECOMPUTE) && p->recompute > p->depth)
         return snprintf(why, why_size, "--recompute %lld is more than --depth %lld", (long long)p->recompute,
                         (long long)p->depth), false;
     return true;

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum study { STUDY_MAPS, STUDY_PROPAGATE, STUDY_KERNELS, STUDIES };
+enum study { STUDY_MAPS, STUDY_PROPAGATE, STUDY_KERNELS, STUDY_RECOMPUTE, STUDIES };
 enum block { BLOCK_RESNET, BLOCK_HC, BLOCK_HC_STATIC, BLOCK_MHC, BLOCK_IDENTITY };
 enum branch { BRANCH_LINEAR, BRANCH_MLP, BRANCH_ATTENTION };
 enum init { INIT_LATENT, INIT_MIXED, INIT_NEAR_IDENTITY, INIT_GAP, INIT_DIAGONAL, INIT_PRE_NORM };
@@ -63,6 +63,11 @@ void params_key(const struct params *, char *key, size_t size);
 
 /* What a single parameter cannot know: combinations. false: one line in `why`. */
 bool params_check(const struct params *, char *why, size_t why_size);
+
+/* Whether a study computes curves over layers; the others time something. */
+static inline bool params_has_layers(const struct params *p) {
+    return p->study == STUDY_MAPS || p->study == STUDY_PROPAGATE;
+}
 
 /* A word of a parameter's value, e.g. "mhc". */
 const char *params_word(const struct params *, const char *name);

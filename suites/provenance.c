@@ -80,3 +80,9 @@ const struct record_fact *provenance_facts(int *count) {
     *count = fact_count;
     return facts;
 }
+
+void provenance_add(const char *name, const char *value, int *count) {
+    if (*value)
+        add(name, value);
+    *count = fact_count;
+}

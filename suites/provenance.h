@@ -7,4 +7,7 @@
 /* The facts, valid until the next call. */
 const struct record_fact *provenance_facts(int *count);
 
+/* One more, which another process has found out; an empty one is left out. */
+void provenance_add(const char *name, const char *value, int *count);
+
 #endif

@@ -134,7 +134,7 @@ static bool compare_bits(struct regress_case *me, const struct regress_case *oth
 /* Where two runs differ in bits: is it because of what memory held before? Three more at the second one's alignment:
  * twice with the other pattern, once with its own. A library whose sums are in no fixed order differs among those too. */
 static bool depends_on_memory(const struct kernel_case *k, const struct run *second) {
-    const struct poison other = {poisons[0].pattern, poisons[1].shift, false};
+    const struct poison other = {.pattern = poisons[0].pattern, .shift = poisons[1].shift};
     struct run run[3] = {0};
     char ignored[MAX_FAILURE];
     bool good = true, same[3] = {true, true, true}; /* the two with the other pattern; own and second; other and own */

@@ -226,7 +226,7 @@ const char *regress_case_time(struct regress_case side[2], const struct regress_
     const char *why = open_relay(&relay, side, &clock, message, sizeof message) ? NULL : message;
     why = why ? why : bind_all(subject, side, q);
     for (int s = 0; s < SUBJECTS; s++)
-        subjects[s] = (struct timing_subject){relay_run, &subject[s], subject[s].row.sets};
+        subjects[s] = (struct timing_subject){.run = relay_run, .user = &subject[s], .sets = subject[s].row.sets};
     why = why ? why : timing_run(&t, subjects, subject[COPY].row.row ? SUBJECTS : COPY, &rules, &clock);
     if (!why && !summarise(&t, q->measurement, answer))
         why = "out of memory";

@@ -10,6 +10,7 @@
 #include "build_info.h"
 #include "results/record.h"
 #include "suites/commands.h"
+#include "suites/device.h"
 #include "suites/fits.h"
 #include "suites/kernels_study.h"
 #include "suites/provenance.h"
@@ -112,7 +113,7 @@ static bool runs_backward(int metric) {
 static unsigned recorded_groups(const struct suite *s) {
     unsigned groups = 0;
     for (int64_t k = 0; k < s->count; k++) {
-        bool curves_wanted = s->cases[k].study != STUDY_KERNELS && s->cases[k].record == RECORD_CURVES;
+        bool curves_wanted = params_has_layers(&s->cases[k]) && s->cases[k].record == RECORD_CURVES;
         groups |= curves_wanted ? (unsigned)s->cases[k].measure : 0;
     }
     return groups;
@@ -153,12 +154,13 @@ static void describe(struct record_schema *schema, unsigned groups) {
 
 /* Its sizes, and what only the cases of some studies have. */
 static void size_up(struct record_schema *schema, const struct suite *s, const struct options *o) {
-    bool layers = false;
+    bool layers = false, stacks = false;
     schema->cases = (s->count + o->shards - 1) / o->shards;
     for (int64_t k = 0; k < s->count; k++) {
         const struct params *p = &s->cases[k];
-        if (p->study == STUDY_KERNELS) {
+        if (!params_has_layers(p)) {
             schema->rounds = p->rounds > schema->rounds ? p->rounds : schema->rounds;
+            stacks |= p->study == STUDY_RECOMPUTE;
             continue;
         }
         layers = true;
@@ -169,9 +171,9 @@ static void size_up(struct record_schema *schema, const struct suite *s, const s
         schema->summary_count = 0;
     if (schema->rounds > 0) {
         schema->subjects = kernel_subject_name;
-        schema->subject_count = KERNEL_SUBJECTS;
+        schema->subject_count = stacks ? TIMED_SUBJECTS : KERNEL_SUBJECTS;
         schema->timings = kernel_timing_info;
-        schema->timing_count = KERNEL_TIMINGS;
+        schema->timing_count = stacks ? TIMED_VALUES : KERNEL_TIMINGS;
         schema->accuracies = kernel_error_info;
         schema->accuracy_count = KERNEL_ERRORS;
     }
@@ -272,6 +274,15 @@ static bool run_cases(const struct suite *s, const struct options *o, struct wor
     return true;
 }
 
+/* What a device says of itself goes into the record; what would spoil its times is said at once. */
+static void add_device(const struct suite *s, struct worker *w, struct record_schema *schema) {
+    char text[DEVICE_TEXT], part[DEVICE_TEXT];
+    device_facts(s, w, text);
+    provenance_add("device", text, &schema->fact_count);
+    for (int k = 0; device_warning(text, k, part, sizeof part); k++)
+        fprintf(stderr, "mhcbench: warning: the device: %s\n", part);
+}
+
 static int run_suite(const struct suite *s, const struct options *o, const char *path, const char *command) {
     struct worker worker = {0};
     struct tally t = {0};
@@ -283,6 +294,7 @@ static int run_suite(const struct suite *s, const struct options *o, const char 
         describe(&schema, recorded_groups(s));
         size_up(&schema, s, o);
         schema.facts = provenance_facts(&schema.fact_count);
+        add_device(s, &worker, &schema);
         schema.command = command;
         schema.suite = s->text;
         schema.program = "mhcbench " PROVENANCE_VERSION;

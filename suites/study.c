@@ -10,6 +10,7 @@
 #include "suites/kernels_study.h"
 #include "suites/maps.h"
 #include "suites/propagate.h"
+#include "suites/recompute.h"
 
 static double now(void) {
     struct timespec t;
@@ -18,13 +19,14 @@ static double now(void) {
 }
 
 static struct study_result nothing(const struct params *p) {
-    bool layers = p->study != STUDY_KERNELS;
+    bool layers = params_has_layers(p);
     return (struct study_result){.L = layers ? p->depth : 0, .n = layers ? p->streams : 0};
 }
 
 void study_run(const struct params *p, struct study_result *r) {
     static void (*const run[STUDIES])(const struct params *, struct study_result *) = {
-        [STUDY_MAPS] = maps_run, [STUDY_PROPAGATE] = propagate_run, [STUDY_KERNELS] = kernels_run};
+        [STUDY_MAPS] = maps_run, [STUDY_PROPAGATE] = propagate_run, [STUDY_KERNELS] = kernels_run,
+        [STUDY_RECOMPUTE] = recompute_run};
     *r = nothing(p);
     double start = now();
     run[p->study](p, r);
@@ -45,6 +47,8 @@ bool study_estimate(const struct params *p, double *needed, double *available, c
         return propagate_estimate(p, needed, available, why, why_size);
     if (p->study == STUDY_KERNELS)
         return kernels_estimate(p, needed, available, why, why_size);
+    if (p->study == STUDY_RECOMPUTE)
+        return recompute_estimate(p, needed, available, why, why_size);
     struct backend cpu;
     if (!backend_open(&cpu, "cpu64", why, why_size))
         return false;
@@ -57,6 +61,8 @@ bool study_estimate(const struct params *p, double *needed, double *available, c
 double study_flops(const struct params *p) {
     if (p->study == STUDY_KERNELS)
         return kernels_flops(p);
+    if (p->study == STUDY_RECOMPUTE)
+        return 6 * propagate_flops(p); /* two stacks, each at least three times */
     int64_t tokens = p->study == STUDY_MAPS ? maps_token_count(p) : p->tokens;
     double maps = (double)p->depth * (double)(p->streams * p->streams) * (double)tokens;
     double products = (double)p->streams * 6 + (p->block == BLOCK_MHC ? 8 * (double)p->t_max : 0);
@@ -66,7 +72,7 @@ double study_flops(const struct params *p) {
 
 double study_seconds(const struct params *p) {
     const double drawing_pipe_and_file = 4e-3, warm_up_and_arrays = 0.2;
-    return drawing_pipe_and_file + (p->study == STUDY_KERNELS ? p->budget + warm_up_and_arrays : 0);
+    return drawing_pipe_and_file + (params_has_layers(p) ? 0 : p->budget + warm_up_and_arrays);
 }
 
 static void put_optional(struct message *m, const double *values, int64_t count) {

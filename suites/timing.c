@@ -4,10 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "analysis/analysis.h"
 #include "analysis/ratio.h"
 #include "cpu_ref/philox.h"
 
@@ -15,8 +14,11 @@ const char *const timing_stop_name[TIMING_STOPS] = {"", "precise", "rounds", "se
 
 struct timing_rules timing_rules_for(const struct backend *b, int64_t most_rounds, double most_seconds) {
     bool device = b->library->queues != NULL;
-    return (struct timing_rules){.sample_seconds = device ? 2e-4 : 1e-3,
-                                 .warm_up_seconds = device ? 0.05 : 0.01,
+    return (struct timing_rules){.sample_seconds = 2e-4,
+                                 .warm_up_seconds = device ? 0.1 : 0.01,
+                                 .even = !device,
+                                 .settled = device ? 0.01 : 0,
+                                 .settle_seconds = device ? 2 : 1,
                                  .least_rounds = 30,
                                  .most_rounds = most_rounds,
                                  .least_seconds = 0.1,
@@ -33,6 +35,39 @@ int64_t timing_next_batch(int64_t batch, double seconds, double wanted) {
     double most = 10 * (double)batch, next = seconds > 0 ? ceil(1.2 * wanted * (double)batch / seconds) : most;
     next = next > most ? most : next < 1 ? 1 : next;
     return seconds < wanted && next <= (double)batch ? batch + 1 : (int64_t)next;
+}
+
+int64_t timing_held_calls(int64_t batch, int launches) {
+    int64_t most = launches > 0 ? TIMING_HELD_LAUNCHES / launches : 0;
+    return batch < most ? batch : most;
+}
+
+double timing_pause(int64_t throttled_in_a_row) {
+    if (throttled_in_a_row < 1 || throttled_in_a_row >= TIMING_MOST_THROTTLED)
+        return 0;
+    return throttled_in_a_row > 4 ? 0.5 : 0.05 * (double)(1 << (throttled_in_a_row - 1));
+}
+
+enum { SETTLED_SAMPLES = 10 };
+
+/* Median of the last clocks of a warm-up. */
+static double last_clock(const double *clocks, int64_t count) {
+    double last[SETTLED_SAMPLES];
+    int64_t kept = count < SETTLED_SAMPLES ? count : SETTLED_SAMPLES;
+    memcpy(last, clocks + count - kept, (size_t)kept * sizeof *last);
+    return mhc_quantile(last, kept, 0.5);
+}
+
+bool timing_settled(const double *clocks, int64_t count, double share) {
+    if (count > 0 && isnan(clocks[count - 1]))
+        return true;
+    if (count < SETTLED_SAMPLES)
+        return false;
+    double median = last_clock(clocks, count);
+    for (int64_t k = count - SETTLED_SAMPLES; k < count; k++)
+        if (!(fabs(clocks[k] - median) <= share * median))
+            return false;
+    return true;
 }
 
 void timing_shuffle(int *order, int count, uint64_t seed, int64_t round) {
@@ -85,8 +120,10 @@ int64_t timing_sets(int64_t set_bytes, int64_t cache_bytes, int64_t memory_bytes
 
 int64_t timing_cache_bytes(const struct backend *b) {
     int64_t largest = 0;
-    if (b->library->memory)
-        return (int64_t)256 << 20;
+    if (b->library->memory) {
+        int64_t cache = b->library->probe ? b->library->probe->cache_bytes(b->context) : 0;
+        return cache > 0 ? 2 * cache : (int64_t)256 << 20;
+    }
     for (int index = 0; index < 8; index++) {
         char path[80], unit = 0;
         long long size = 0;
@@ -104,91 +141,6 @@ int64_t timing_cache_bytes(const struct backend *b) {
     return largest > 0 ? largest : (int64_t)64 << 20;
 }
 
-/* --- clocks --- */
-
-struct stopwatch {
-    const struct backend *backend;
-    void *start, *stop; /* events; NULL: the wall clock */
-    double from;
-};
-
-static double now(void *user) {
-    struct timespec t;
-    (void)user;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static const char *wait_for_queue(const struct backend *b) {
-    return b->library->queues && b->library->queues->synchronize(b->context, b->queue) ? "the device failed" : NULL;
-}
-
-static const char *start_wall(void *user) {
-    struct stopwatch *w = user;
-    const char *why = wait_for_queue(w->backend);
-    w->from = now(NULL);
-    return why;
-}
-
-static const char *stop_wall(void *user, double *seconds) {
-    struct stopwatch *w = user;
-    const char *why = wait_for_queue(w->backend);
-    *seconds = now(NULL) - w->from;
-    return why;
-}
-
-static const char *start_events(void *user) {
-    struct stopwatch *w = user;
-    const struct backend *b = w->backend;
-    const char *why = wait_for_queue(b);
-    return why ? why : b->library->events->record(b->context, w->start, b->queue) ? "no event can be recorded" : NULL;
-}
-
-static const char *stop_events(void *user, double *seconds) {
-    struct stopwatch *w = user;
-    const struct backend *b = w->backend;
-    if (b->library->events->record(b->context, w->stop, b->queue))
-        return "no event can be recorded";
-    const char *why = wait_for_queue(b);
-    return why                                                                   ? why
-           : b->library->events->elapsed(b->context, w->start, w->stop, seconds) ? "events do not tell the time"
-                                                                                 : NULL;
-}
-
-static int64_t involuntary_switches(void *user) {
-    struct rusage usage;
-    (void)user;
-    return getrusage(RUSAGE_SELF, &usage) ? 0 : usage.ru_nivcsw;
-}
-
-bool timing_clock_open(struct timing_clock *clock, const struct backend *b, char *why, size_t why_size) {
-    struct stopwatch *w = calloc(1, sizeof *w);
-    const struct mhc_events *events = b->library->queues ? b->library->events : NULL;
-    *clock = (struct timing_clock){.user = w,
-                                   .start = events ? start_events : start_wall,
-                                   .stop = events ? stop_events : stop_wall,
-                                   .now = now,
-                                   .preemptions = b->library->queues ? NULL : involuntary_switches};
-    if (!w)
-        return snprintf(why, why_size, "out of memory"), false;
-    w->backend = b;
-    if (events && (events->create(b->context, &w->start) || events->create(b->context, &w->stop))) {
-        timing_clock_close(clock);
-        return snprintf(why, why_size, "no event can be created"), false;
-    }
-    return true;
-}
-
-void timing_clock_close(struct timing_clock *clock) {
-    struct stopwatch *w = clock->user;
-    if (w && w->start)
-        w->backend->library->events->destroy(w->backend->context, w->start);
-    if (w && w->stop)
-        w->backend->library->events->destroy(w->backend->context, w->stop);
-    free(w);
-    *clock = (struct timing_clock){0};
-}
-
 /* --- the loop --- */
 
 /* What the loop knows of a subject beside its samples. */
@@ -196,37 +148,94 @@ struct runner {
     const struct timing_subject *subject;
     int64_t set;      /* whose turn it is */
     double frequency; /* in the warm-up */
+    double call;      /* the fastest of the warm-up, seconds */
 };
 
-/* `batch` calls between start and stop. */
+/* `batch` calls between start and stop; where the queue is held, it is let go when it has enough to be ahead with. */
 static const char *sample(struct runner *r, int64_t batch, const struct timing_clock *clock, double *seconds) {
-    const char *why = clock->start(clock->user);
+    int64_t held = clock->hold ? timing_held_calls(batch, r->subject->launches) : 0;
+    const char *why = held ? clock->hold(clock->user) : NULL;
+    why = why ? why : clock->start(clock->user);
     for (int64_t k = 0; k < batch && !why; k++) {
         why = r->subject->run(r->subject->user, r->set);
         r->set = (r->set + 1) % r->subject->sets;
+        if (k + 1 == held && k + 1 < batch && !why)
+            why = clock->release(clock->user);
     }
+    if (why && held)
+        (void)clock->release(clock->user); /* what failed must not leave the device waiting */
     return why ? why : clock->stop(clock->user, seconds);
 }
 
-/* Finds the batch, for as long as the warm-up lasts; the first calls, which are slower, decide nothing. */
+/* The fastest calls of a warm-up, in order. Three that agree were undisturbed: what other work adds differs from trial to trial. */
+enum { FASTEST = 3 };
+#define AGREE 1.05
+
+static void keep_fastest(double fastest[FASTEST], double call) {
+    for (int k = 0; k < FASTEST; k++)
+        if (call < fastest[k]) {
+            double slower = fastest[k];
+            fastest[k] = call;
+            call = slower;
+        }
+}
+
+/* Finds the batch, for as long as the warm-up lasts and time and clock take to settle. The fastest trial decides it: the first calls
+ * are slow, and one that lost its CPU for a while would pass for a long one, whose sample needs no batch. */
 static const char *warm_up(struct runner *r, const struct timing_rules *rules, const struct timing_clock *clock,
                            int64_t *batch) {
-    enum { LEAST_TRIALS = 3, MOST_TRIALS = 1000 };
-    double spent = 0;
+    enum { LEAST_TRIALS = 3, MANY_TRIALS = 20, MOST_TRIALS = 100000 };
+    double spent = 0, begin = clock->now(clock->user), clocks[SETTLED_SAMPLES], fastest[FASTEST] = {INFINITY, INFINITY, INFINITY};
+    int kept = 0;
     *batch = 1;
-    for (int trial = 0; trial < MOST_TRIALS; trial++) {
+    for (int trial = 1; trial <= MOST_TRIALS; trial++) {
         double seconds = 0;
         const char *why = sample(r, *batch, clock, &seconds);
         if (why)
             return why;
         spent += seconds;
-        r->frequency = clock->frequency ? clock->frequency(clock->user) : NAN;
-        int64_t next = timing_next_batch(*batch, seconds, rules->sample_seconds);
-        if (trial + 1 >= LEAST_TRIALS && spent >= rules->warm_up_seconds && next == *batch)
+        if (kept == SETTLED_SAMPLES)
+            memmove(clocks, clocks + 1, (size_t)--kept * sizeof *clocks);
+        clocks[kept++] = clock->frequency ? clock->frequency(clock->user) : NAN;
+        keep_fastest(fastest, seconds / (double)*batch);
+        int64_t next = timing_next_batch(*batch, fastest[0] * (double)*batch, rules->sample_seconds);
+        bool tried = trial >= LEAST_TRIALS && spent >= rules->warm_up_seconds &&
+                     (trial >= MANY_TRIALS || spent >= 10 * rules->warm_up_seconds);
+        bool settled = fastest[FASTEST - 1] <= AGREE * fastest[0] &&
+                       (!(rules->settled > 0) || timing_settled(clocks, kept, rules->settled));
+        if (tried && next == *batch && (settled || clock->now(clock->user) - begin >= rules->settle_seconds))
             break;
         *batch = next;
     }
+    r->frequency = last_clock(clocks, kept);
+    r->call = fastest[0];
     return NULL;
+}
+
+/* Where other work steals the CPU for longer than a sample lasts, a sample of many calls loses less for each of them than one of few: all
+ * samples of a round last as long as the longest, and subjects that take the same time make the same number of calls. */
+void timing_even_batches(int64_t *batch, const double *call, int subjects) {
+    double longest = 0;
+    for (int s = 0; s < subjects; s++)
+        longest = fmax(longest, (double)batch[s] * call[s]);
+    for (int s = 0; s < subjects; s++) {
+        double wanted = call[s] > 0 ? round(longest / call[s]) : (double)batch[s];
+        batch[s] = wanted > 1e9 ? (int64_t)1e9 : (int64_t)wanted;
+        for (int alike = 0; alike < s; alike++)
+            if (fabs(call[s] - call[alike]) <= TIMING_ALIKE * call[s])
+                batch[s] = batch[alike];
+    }
+}
+
+/* A throttled device is given time to cool down, more from sample to sample; one that stays so is measured as it is. */
+static void count_throttled(struct timing *t, bool throttled, const struct timing_clock *clock) {
+    bool hopeless = t->throttled_in_a_row >= TIMING_MOST_THROTTLED;
+    t->throttled_in_a_row = hopeless || throttled ? t->throttled_in_a_row + 1 : 0;
+    double seconds = timing_pause(t->throttled_in_a_row);
+    if (seconds > 0 && clock->pause) {
+        clock->pause(clock->user, seconds);
+        t->pauses++;
+    }
 }
 
 /* One round, kept at `at`; negative: not kept. */
@@ -248,8 +257,9 @@ static const char *run_round(struct timing *t, struct runner *runners, const str
         t->seconds[k] = seconds / (double)t->batch[s];
         t->clock[k] = clock->frequency ? clock->frequency(clock->user) / runners[s].frequency : NAN;
         t->order[k] = (int8_t)place;
-        t->flags[k] =
-            (int8_t)((preempted ? TIMING_PREEMPTED : 0) | (t->clock[k] < TIMING_SLOW_CLOCK ? TIMING_THROTTLED : 0));
+        bool throttled = t->clock[k] < TIMING_SLOW_CLOCK;
+        t->flags[k] = (int8_t)((preempted ? TIMING_PREEMPTED : 0) | (throttled ? TIMING_THROTTLED : 0));
+        count_throttled(t, throttled, clock);
     }
     return NULL;
 }
@@ -257,6 +267,7 @@ static const char *run_round(struct timing *t, struct runner *runners, const str
 const char *timing_run(struct timing *t, const struct timing_subject *subjects, int count,
                        const struct timing_rules *rules, const struct timing_clock *clock) {
     struct runner runners[TIMING_SUBJECTS];
+    double call[TIMING_SUBJECTS];
     size_t room = (size_t)count * (size_t)rules->most_rounds;
     *t = (struct timing){.subjects = count,
                          .room = rules->most_rounds,
@@ -270,7 +281,10 @@ const char *timing_run(struct timing *t, const struct timing_subject *subjects, 
     for (int s = 0; s < count && !why; s++) {
         runners[s] = (struct runner){.subject = &subjects[s]};
         why = warm_up(&runners[s], rules, clock, &t->batch[s]);
+        call[s] = runners[s].call;
     }
+    if (!why && rules->even)
+        timing_even_batches(t->batch, call, count);
     for (int s = 1; s < rules->alike && s < count && !why; s++)
         for (int other = 0; other < s; other++)
             t->batch[s] = t->batch[other] = t->batch[s] > t->batch[other] ? t->batch[s] : t->batch[other];

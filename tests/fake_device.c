@@ -1,19 +1,36 @@
 /* A device that does not exist, for tests: its pointers cannot be followed by the host, and its clock is a counter that
- * every call advances by a fixed time, COST for the operation. Width 7 computes a wrong number, width 8 fails, width 9 crashes, width 10 goes
- * wrong once it has run more than a hundred times. */
+ * every call advances by a fixed time, COST for the operation; the first after a rest comes late, unless the queue was held. Width 7 computes a
+ * wrong number, width 8 fails, width 9 crashes, width 10 goes wrong once it has run more than a hundred times, width 12 slows the clock
+ * down for good after forty calls, width 13 is short, width 14 slows it down in every fiftieth call. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "cpu_ref/mhc.h"
+#include "tests/fake_device.h"
 
 #ifndef COST
-#define COST 3e-4
+#define COST FAKE_DEVICE_CALL
 #endif
 #define FAR ((uintptr_t)1 << 60) /* no address of any process */
 
-static double device_time;
-static long calls;
+struct fake_device_log fake_device_log;
+
+static double device_time, cycles, hertz = FAKE_DEVICE_HERTZ;
+static long calls, held_calls;
+static bool held, resting = true;
+
+/* A call takes its time, at the clock of the moment. */
+static void work_for(double seconds) {
+    fake_device_log.calls++;
+    if (held && ++held_calls > fake_device_log.most_held)
+        fake_device_log.most_held = held_calls;
+    if (resting && !held)
+        device_time += FAKE_DEVICE_LATENCY;
+    resting = false;
+    device_time += seconds;
+    cycles += seconds * hertz;
+}
 
 static void *near(const void *pointer) {
     return (void *)((uintptr_t)pointer - FAR);
@@ -54,7 +71,8 @@ static void destroy_queue(void *context, void *queue) {
 }
 static int synchronize(void *context, void *queue) {
     (void)context, (void)queue;
-    return 0;
+    resting = true;
+    return held; /* nobody would ever let it go */
 }
 
 static int create_event(void *context, void **event) {
@@ -74,6 +92,40 @@ static int record(void *context, void *event, void *queue) {
 static int elapsed(void *context, void *start, void *stop, double *seconds) {
     (void)context;
     *seconds = *(double *)stop - *(double *)start;
+    return 0;
+}
+
+static int hold(void *context, void *queue) {
+    (void)context, (void)queue;
+    fake_device_log.holds++;
+    held_calls = 0;
+    return held ? 1 : (held = true, 0);
+}
+static int release_queue(void *context) {
+    (void)context;
+    held = false;
+    return 0;
+}
+static double stamp_time[2], stamp_cycles[2];
+static int stamp(void *context, void *queue, int place) {
+    (void)context, (void)queue;
+    fake_device_log.stamps[place]++;
+    stamp_time[place] = device_time;
+    stamp_cycles[place] = cycles;
+    return 0;
+}
+static int frequency(void *context, double *value) {
+    (void)context;
+    *value = (stamp_cycles[1] - stamp_cycles[0]) / (stamp_time[1] - stamp_time[0]);
+    return 0;
+}
+static int64_t cache_bytes(void *context) {
+    (void)context;
+    return FAKE_DEVICE_CACHE;
+}
+static int describe(void *context, char *text, size_t size) {
+    (void)context;
+    snprintf(text, size, "Fake 1000; driver 1.2%s; L2 1 MB", getenv("FAKE_DEVICE_BUSY") ? "; ! it is busy with a test" : "");
     return 0;
 }
 
@@ -104,14 +156,17 @@ static int post_backward_y(void *context, void *queue, const struct mhc_case *c,
         grad_y[c->C] += 0.5f;
     if (c->C == 9)
         abort();
-    device_time += COST;
+    calls += c->C == 12 || c->C == 14;
+    hertz = FAKE_DEVICE_HERTZ * ((c->C == 12 && calls > 40) || (c->C == 14 && calls % 50 == 0) ? 0.5 : 1);
+    work_for(c->C == 13 ? FAKE_DEVICE_SHORT : COST);
     return c->C == 8;
 }
 
 static int copy(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
     (void)context, (void)queue, (void)save, (void)work;
     memcpy(near(arg[1]), near(arg[0]), (size_t)(c->T * c->n * c->C) * sizeof(float));
-    device_time += 1e-4;
+    hertz = FAKE_DEVICE_HERTZ;
+    work_for(FAKE_DEVICE_COPY);
     return 0;
 }
 
@@ -137,6 +192,7 @@ static const struct mhc_row row_copy = {
 static const struct mhc_memory memory = {allocate, release, to_device, to_host, available};
 static const struct mhc_queues queues = {create_queue, destroy_queue, synchronize};
 static const struct mhc_events events = {create_event, destroy_event, record, elapsed};
+static const struct mhc_probe probe = {hold, release_queue, stamp, frequency, cache_bytes, describe};
 static const struct mhc_row *const rows[] = {&row_post_backward_y, &row_copy, NULL};
 
 const struct mhc_library mhc_library = {.abi = MHC_ABI,
@@ -146,4 +202,5 @@ const struct mhc_library mhc_library = {.abi = MHC_ABI,
                                         .memory = &memory,
                                         .queues = &queues,
                                         .events = &events,
+                                        .probe = &probe,
                                         .rows = rows};

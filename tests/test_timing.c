@@ -69,6 +69,14 @@ static void count_claims(double factor, int claims[2]) {
     }
 }
 
+Test(ratio, too_few_rounds_have_no_interval) {
+    double a[5] = {1, 2, 3, 4, 5}, b[5] = {2, 4, 6, 8, 10}, work[10 + MHC_RESAMPLES];
+    for (int count = 1; count <= 5; count++) {
+        struct mhc_interval x = mhc_ratio_bootstrap(b, a, count, work);
+        cr_expect(fabs(x.median - 2) < 1e-15 && x.low == 0 && x.high == INFINITY, "%d rounds: [%g, %g]", count, x.low, x.high);
+    }
+}
+
 Test(ratio, coverage, .timeout = 120) {
     int claims[2];
     count_claims(1, claims);
@@ -113,6 +121,23 @@ Test(timing, batches) {
         double sample = call * (double)batch;
         cr_expect(sample >= 1e-3 && (batch == 1 || sample <= 2e-3), "%g s a call: %lld calls", call, (long long)batch);
     }
+}
+
+Test(timing, held_calls_and_pauses) {
+    cr_expect(timing_held_calls(1, 10) == 1 && timing_held_calls(100, 10) == 3 && timing_held_calls(100, 1) == 30);
+    cr_expect(timing_held_calls(100, 0) == 0 && timing_held_calls(100, 31) == 0);
+    static const double want[] = {0, 0.05, 0.1, 0.2, 0.4, 0.5, 0.5};
+    for (int k = 0; k < 7; k++)
+        cr_expect(fabs(timing_pause(k) - want[k]) < 1e-12, "after %d: %g", k, timing_pause(k));
+    cr_expect(timing_pause(19) == 0.5 && timing_pause(20) == 0 && timing_pause(1000) == 0);
+}
+
+Test(timing, settled_clocks) {
+    double clocks[12] = {0, 0, 1, 1, 1.009, 1, 1, 0.991, 1, 1, 1, 1}, unknown = NAN;
+    cr_expect(timing_settled(clocks, 12, 0.01) && !timing_settled(clocks, 12, 0.005));
+    cr_expect(!timing_settled(clocks, 11, 0.01), "the last ten reach back to a 0");
+    cr_expect(!timing_settled(clocks + 2, 9, 0.01), "nine are too few");
+    cr_expect(timing_settled(&unknown, 1, 0.01), "nobody waits for a clock that is unknown");
 }
 
 Test(timing, shuffling) {
@@ -236,9 +261,9 @@ static double fake_frequency(void *user) {
 static const char *run_fakes(struct timing *t, struct machine *m, const struct timing_rules *r) {
     struct fake fakes[3] = {{m, 0, 1e-5}, {m, 1, 3e-4}, {m, 2, 0.02}};
     struct timing_subject subjects[3];
-    struct timing_clock clock = {m, fake_start, fake_stop, fake_now, fake_switches, fake_frequency};
+    struct timing_clock clock = {m, fake_start, fake_stop, fake_now, fake_switches, fake_frequency, NULL, NULL, NULL};
     for (int s = 0; s < 3; s++)
-        subjects[s] = (struct timing_subject){fake_run, &fakes[s], s + 1};
+        subjects[s] = (struct timing_subject){fake_run, &fakes[s], s + 1, 0};
     return timing_run(t, subjects, 3, r, &clock);
 }
 
@@ -271,6 +296,56 @@ Test(timing, loop_on_a_made_up_machine) {
         cr_expect(t.order[k] + t.order[t.room + k] + t.order[2 * t.room + k] == 3,
                   "every round visits every subject once");
     timing_release(&t);
+}
+
+/* A call of 10 us, of which every third loses its CPU for 4 ms: a trial that has seen one would pass for a sample of its own. */
+static const char *run_shared(void *user, int64_t set) {
+    struct machine *m = user;
+    (void)set;
+    m->time += ++m->calls[0] % 3 == 1 ? 4e-3 : 1e-5;
+    return NULL;
+}
+
+Test(timing, lost_cpus_do_not_shorten_the_batch) {
+    struct machine m = {.fail_at = -1};
+    const struct timing_subject subject = {run_shared, &m, 1, 0};
+    struct timing_clock clock = {.user = &m, .start = fake_start, .stop = fake_stop, .now = fake_now};
+    struct timing_rules r = rules();
+    struct timing t;
+    r.sample_seconds = 1e-4; /* 10 calls, could they run undisturbed; a disturbed one looks like 40 times that */
+    cr_assert(!timing_run(&t, &subject, 1, &r, &clock));
+    cr_expect(t.batch[0] >= 10, "%lld calls", (long long)t.batch[0]);
+    timing_release(&t);
+}
+
+/* A clock that rises for 25 samples of a lone subject and stays from there on, or, with `restless`, never stays. */
+struct riser {
+    struct machine machine;
+    bool restless;
+};
+static double rising(void *user) {
+    struct riser *r = user;
+    int64_t sample = r->machine.stops;
+    return r->restless ? 1e9 * (double)(1 + sample % 2) : 1e9 + 4e7 * (double)(sample < 25 ? sample : 25);
+}
+
+Test(timing, warm_up_lasts_until_the_clock_stays) {
+    struct timing_rules r = rules();
+    struct timing t;
+    r.warm_up_seconds = 0, r.settled = 0.01, r.settle_seconds = 2, r.least_rounds = 1000, r.most_rounds = 15;
+    for (int restless = 0; restless < 2; restless++) {
+        struct riser riser = {{.fail_at = -1}, restless};
+        struct fake fake = {&riser.machine, 0, 0.02};
+        const struct timing_subject subject = {fake_run, &fake, 1, 0};
+        struct timing_clock clock = {.user = &riser, .start = fake_start, .stop = fake_stop, .now = fake_now, .frequency = rising};
+        cr_assert(!timing_run(&t, &subject, 1, &r, &clock));
+        /* the first call takes 1 s, the others 0.02 s: 51 calls are over when two seconds are; 25 to 34 are the first ten alike */
+        int64_t warm_up = riser.machine.stops - 1 - t.rounds;
+        cr_expect(warm_up == (restless ? 51 : 34), "%lld samples", (long long)warm_up);
+        for (int64_t k = 0; k < t.rounds && !restless; k++)
+            cr_expect(fabs(t.clock[k] - 1) < 1e-12);
+        timing_release(&t);
+    }
 }
 
 Test(timing, loop_ends_at_its_caps_and_on_failure) {
