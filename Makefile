@@ -134,7 +134,7 @@ $(B)/libmhc_emu.so: $(KERNELS:%.cu=$(B)/emu/%.o) $(B)/emu/kernels/host/executor.
 	$(if $(V),,@echo "  link $@")
 	$(Q)$(CXX) $(EMUFLAGS) $(SANITIZE) -shared -o $@ $^ $(shell pkg-config --libs openblas 2>/dev/null) -lm
 
-$(B)/emu/%.o: %.cu $(B)/build_info.h Makefile
+$(B)/emu/%.o: %.cu Makefile | $(B)/build_info.h
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  compile $@")
 	$(Q)$(CXX) $(CPPFLAGS) $(EMUFLAGS) $(SANITIZE) -MMD -MP -c -o $@ -x c++ $<
@@ -148,7 +148,7 @@ $(B)/libmhc_cuda.so: $(KERNELS:%.cu=$(B)/cuda/%.o)
 	$(if $(V),,@echo "  link $@")
 	$(Q)$(NVCC) $(CUDAFLAGS) -shared -cudart static -o $@ $^ -lcublas -Xcompiler -static-libstdc++,-static-libgcc
 
-$(B)/cuda/%.o: %.cu $(B)/build_info.h Makefile
+$(B)/cuda/%.o: %.cu Makefile | $(B)/build_info.h
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  nvcc $@")
 	$(Q)$(NVCC) -I. -I$(B) $(CUDAFLAGS) -DPROVENANCE_CUDA='"$(CUDAFLAGS)"' -MMD -MP -c -o $@ $<
@@ -168,12 +168,12 @@ $(B)/%.f32.o: %.c Makefile
 	$(if $(V),,@echo "  compile $@")
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -DREAL_BITS=32 -MMD -MP -c -o $@ $<
 
-$(B)/%.shared.o: %.c $(B)/build_info.h Makefile
+$(B)/%.shared.o: %.c Makefile | $(B)/build_info.h
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  compile $@")
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -DMHC_SHARED_LIBRARY -MMD -MP -c -o $@ $<
 
-$(B)/%.o: %.c $(B)/build_info.h Makefile
+$(B)/%.o: %.c Makefile | $(B)/build_info.h
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  compile $@")
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<

@@ -50,8 +50,8 @@ static void help(FILE *out) {
                  "usage: mhcbench COMMAND ...\n\n", PROVENANCE_VERSION);
     for (int k = 0; k < COMMANDS; k++)
         fprintf(out, "  %-8s %s\n", commands[k].name, commands[k].help);
-    fprintf(out, "\nmhcbench list --options shows every option of a case. Exit codes: 0 good, 1 failed check, 2 cannot do it,\n"
-                 "130 interrupted.\n");
+    fprintf(out, "\nmhcbench list --options shows every option of a case. Exit codes: 0 good, 1 failed check or regression, 2 cannot do it,\n"
+                 "3 ambiguous under --strict, 130 interrupted.\n");
 }
 
 /* Output that did not arrive is an error, even if the disk said so only now. */
