@@ -223,9 +223,16 @@ template <int D> static __global__ void __launch_bounds__(WARPS *WARP, 1) attent
     store_product<D / 8>(grad_v, one, (struct bf16 *)a.grad_v + to, a.grad_ld, a.S - key, a.head_dim);
 }
 
+template <int D> static int64_t bytes_by_key(void) {
+    return (2 * TILE * D + 2 * stage<D>::size) * (int64_t)sizeof(struct bf16);
+}
+int64_t attention_tensor_bytes(int head_dim) {
+    return head_dim <= 64 ? bytes_by_key<64>() : bytes_by_key<128>();
+}
+
 template <int D> static int start(struct device *d, void *queue, const struct attention *a) {
     unsigned blocks = (unsigned)(blocks_of(a->S, TILE) * a->sequences * a->heads);
-    size_t by_query = 4 * STEP * D * sizeof(struct bf16), by_key = (2 * TILE * D + 2 * stage<D>::size) * sizeof(struct bf16);
+    size_t by_query = 4 * STEP * D * sizeof(struct bf16), by_key = (size_t)bytes_by_key<D>();
     return CHECKED(d, LAUNCH(attention_query_kernel<D>, blocks, WARPS * WARP, by_query, queue, *a)) ||
            CHECKED(d, LAUNCH(attention_key_kernel<D>, blocks, WARPS * WARP, by_key, queue, *a));
 }
