@@ -63,17 +63,24 @@ static __device__ __forceinline__ void row_products(float sum[2], const uint32_t
     sum[1] = row_sum(sum[1]);
 }
 
-/* dS of PART keys from `key` on, in the place of s; `query` is that of row g. */
+/* dS of PART keys, in the place of s. */
 static __device__ __forceinline__ void gradients_by_query(float s[PART / 8][4], const float dp[PART / 8][4], float scale, const float lse[2],
-                                                          const float own[2], int query, int key) {
-    int q = (int)threadIdx.x % 4;
+                                                          const float own[2]) {
 #pragma unroll
     for (int tile = 0; tile < PART / 8; tile++)
 #pragma unroll
-        for (int e = 0; e < 4; e++) {
-            float p = power_of_two(fmaf(s[tile][e], scale, -lse[e / 2]));
-            s[tile][e] = key + 8 * tile + 2 * q + e % 2 > query + e / 2 * 8 ? 0 : p * (dp[tile][e] - own[e / 2]);
-        }
+        for (int e = 0; e < 4; e++)
+            s[tile][e] = power_of_two(fmaf(s[tile][e], scale, -lse[e / 2])) * (dp[tile][e] - own[e / 2]);
+}
+/* Nothing from keys behind the query; `query` and `key` are those of row and column 0. */
+static __device__ __forceinline__ void clear_later_keys(float s[PART / 8][4], int query, int key) {
+    int g = (int)threadIdx.x % WARP / 4, q = (int)threadIdx.x % 4;
+#pragma unroll
+    for (int tile = 0; tile < PART / 8; tile++)
+#pragma unroll
+        for (int e = 0; e < 4; e++)
+            if (key + 8 * tile + 2 * q + e % 2 > query + g + e / 2 * 8)
+                s[tile][e] = 0;
 }
 
 /* Shared memory: two tiles of each of k and v. */
@@ -116,7 +123,9 @@ template <int D> static __global__ void __launch_bounds__(WARPS *WARP, 1) attent
             float s[PART / 8][4], dp[PART / 8][4];
             product_by_rows<D>(s, q, 0, right_place<D>(k), part);
             product_by_rows<D>(dp, grad_o, 0, right_place<D>(v), part);
-            gradients_by_query(s, dp, scale, lse, own, query + g, key + part);
+            gradients_by_query(s, dp, scale, lse, own);
+            if (key + part + PART - 1 > query)
+                clear_later_keys(s, query, key + part);
             add_rows<D>(sum, s, left_place<D>(k), part);
         }
     }
@@ -126,20 +135,28 @@ template <int D> static __global__ void __launch_bounds__(WARPS *WARP, 1) attent
 
 /* --- by keys --- */
 
-/* P^T and dS^T of PART queries from `query` on, in the places of s and dp; `key` is that of row g, `sums` has lse and, STEP on, D. */
-static __device__ __forceinline__ void gradients_by_key(float s[PART / 8][4], float dp[PART / 8][4], float scale, const float *sums, int query,
-                                                        int key) {
+/* P^T and dS^T of PART queries, in the places of s and dp; `sums` has lse and, STEP on, D. */
+static __device__ __forceinline__ void gradients_by_key(float s[PART / 8][4], float dp[PART / 8][4], float scale, const float *sums) {
     int q = (int)threadIdx.x % 4;
 #pragma unroll
     for (int tile = 0; tile < PART / 8; tile++) {
         float2 lse = *(const float2 *)(sums + 8 * tile + 2 * q), own = *(const float2 *)(sums + STEP + 8 * tile + 2 * q);
 #pragma unroll
         for (int e = 0; e < 4; e++) {
-            float p = power_of_two(fmaf(s[tile][e], scale, -(e % 2 ? lse.y : lse.x)));
-            s[tile][e] = key + e / 2 * 8 > query + 8 * tile + 2 * q + e % 2 ? 0 : p;
+            s[tile][e] = power_of_two(fmaf(s[tile][e], scale, -(e % 2 ? lse.y : lse.x)));
             dp[tile][e] = s[tile][e] * (dp[tile][e] - (e % 2 ? own.y : own.x));
         }
     }
+}
+/* Nothing from queries before the key; `key` and `query` are those of row and column 0. */
+static __device__ __forceinline__ void clear_earlier_queries(float s[PART / 8][4], float dp[PART / 8][4], int key, int query) {
+    int g = (int)threadIdx.x % WARP / 4, q = (int)threadIdx.x % 4;
+#pragma unroll
+    for (int tile = 0; tile < PART / 8; tile++)
+#pragma unroll
+        for (int e = 0; e < 4; e++)
+            if (query + 8 * tile + 2 * q + e % 2 < key + g + e / 2 * 8)
+                s[tile][e] = dp[tile][e] = 0;
 }
 
 /* Elements of a tile of q and one of grad_o, with lse and D of its queries as floats behind them. */
@@ -159,17 +176,27 @@ template <int D> static __device__ __forceinline__ void copy_stage(int to, const
     copy_commit();
 }
 
-/* Shared memory: a tile of k, one of v, two stages. */
+/* Shared memory: a tile of k, one of v, two stages. Where there are registers for it, a warp holds its rows of k and v. */
 template <int D> static __global__ void __launch_bounds__(WARPS *WARP, 1) attention_key_kernel(struct attention a) {
     uint32_t pairs = (uint32_t)a.sequences * (uint32_t)a.heads, block = blockIdx.x;
     struct place at = place_of(&a, block % pairs);
-    int first = (int)(block / pairs) * TILE, row = own_warp() * 16, key = first + row, g = (int)threadIdx.x % WARP / 4;
+    int first = (int)(block / pairs) * TILE, row = own_warp() * 16, key = first + row;
     int64_t from = (at.token + first) * a.ld + at.channel, to = (at.token + key) * a.grad_ld + at.channel;
     int stages = 2 * TILE * D, k = left_place<D>(row * D), v = left_place<D>((TILE + row) * D), parity = 0;
     float scale = score_scale(a.head_dim), grad_k[D / 8][4] = {}, grad_v[D / 8][4] = {};
+    constexpr bool HELD = D == 64;
+    uint32_t held_k[D / 16][4], held_v[D / 16][4];
     copy_tile<D>(0, TILE, (const struct bf16 *)a.k + from, a.ld, a.S - first, a.head_dim);
     copy_tile<D>(TILE * D, TILE, (const struct bf16 *)a.v + from, a.ld, a.S - first, a.head_dim);
+    copy_commit();
     copy_stage<D>(stages, &a, at, first);
+    copy_wait<1>();
+    __syncthreads();
+#pragma unroll
+    for (int step = 0; step < (HELD ? D / 16 : 0); step++) {
+        left_fragment<D>(held_k[step], k, 0, step);
+        left_fragment<D>(held_v[step], v, 0, step);
+    }
     for (int query = first; query < a.S; query += STEP, parity ^= 1) {
         copy_wait<0>();
         __syncthreads();
@@ -182,9 +209,11 @@ template <int D> static __global__ void __launch_bounds__(WARPS *WARP, 1) attent
             if (query + part + PART <= key)
                 continue;
             float s[PART / 8][4], dp[PART / 8][4];
-            product_by_rows<D>(s, NULL, k, right_place<D>(q), part);
-            product_by_rows<D>(dp, NULL, v, right_place<D>(grad_o), part);
-            gradients_by_key(s, dp, scale, sums + part, query + part, key + g);
+            product_by_rows<D>(s, HELD ? held_k : NULL, k, right_place<D>(q), part);
+            product_by_rows<D>(dp, HELD ? held_v : NULL, v, right_place<D>(grad_o), part);
+            gradients_by_key(s, dp, scale, sums + part);
+            if (query + part < key + 15)
+                clear_earlier_queries(s, dp, key, query + part);
             add_rows<D>(grad_v, s, left_place<D>(grad_o), part);
             add_rows<D>(grad_k, dp, left_place<D>(q), part);
         }
@@ -194,9 +223,16 @@ template <int D> static __global__ void __launch_bounds__(WARPS *WARP, 1) attent
     store_product<D / 8>(grad_v, one, (struct bf16 *)a.grad_v + to, a.grad_ld, a.S - key, a.head_dim);
 }
 
+template <int D> static int64_t bytes_by_key(void) {
+    return (2 * TILE * D + 2 * stage<D>::size) * (int64_t)sizeof(struct bf16);
+}
+int64_t attention_tensor_bytes(int head_dim) {
+    return head_dim <= 64 ? bytes_by_key<64>() : bytes_by_key<128>();
+}
+
 template <int D> static int start(struct device *d, void *queue, const struct attention *a) {
     unsigned blocks = (unsigned)(blocks_of(a->S, TILE) * a->sequences * a->heads);
-    size_t by_query = 4 * STEP * D * sizeof(struct bf16), by_key = (2 * TILE * D + 2 * stage<D>::size) * sizeof(struct bf16);
+    size_t by_query = 4 * STEP * D * sizeof(struct bf16), by_key = (size_t)bytes_by_key<D>();
     return CHECKED(d, LAUNCH(attention_query_kernel<D>, blocks, WARPS * WARP, by_query, queue, *a)) ||
            CHECKED(d, LAUNCH(attention_key_kernel<D>, blocks, WARPS * WARP, by_key, queue, *a));
 }

@@ -1,14 +1,14 @@
-/* Attention in float throughout, for any type of stream and any head_dim: what the tensor cores leave over, and what float streams need. A block
- * takes a tile of `rows` queries, or of keys, of a head, in shared memory with the tile it meets; a thread works on one pair of a query and a key, or one
- * channel of one row, at a time. */
+/* Attention in float throughout, for any type of stream and any head_dim: what the tensor cores leave over, and what float streams need. A
+ * block takes a tile of `rows` queries, or of keys, of a head, in shared memory with the tile it meets; a thread works on one pair of a query and
+ * a key, or one channel of one row, at a time. */
 #include "kernels/attention.h"
 
-enum { THREADS = 128, WIDEST = 1024 };
+enum { THREADS = 128 };
 
-/* Rows of a tile: six tiles, the most that a kernel holds, take 98 kB at most. */
+/* Rows of a tile: six tiles, the most that a kernel holds, take 48 kB, of the widest heads 96. */
 static int rows_of(int head_dim) {
     int rows = 32;
-    while (rows > 4 && rows * head_dim > 4096)
+    while (rows > 4 && rows * head_dim > 2048)
         rows /= 2;
     return rows;
 }
@@ -36,10 +36,10 @@ static __device__ __forceinline__ float dot(int head_dim, const float *a, const 
     return sum;
 }
 
-/* sum[row][c] = factor[row] sum[row][c] + <weights of the row, column c of `tile`>; factor NULL: 1. The weight of row i of the tile is at row * step_row +
- * i * step. */
-static __device__ __forceinline__ void add_product(float *sum, int rows, int head_dim, const float *factor, const float *weight, int step_row,
-                                                   int step, const float *tile) {
+/* sum[row][c] = factor[row] sum[row][c] + <weights of the row, column c of `tile`>; factor NULL: 1. The weight of row i of the tile is at
+ * row * step_row + i * step. */
+static __device__ __forceinline__ void add_product(float *sum, int rows, int head_dim, const float *factor, const float *weight,
+                                                   int step_row, int step, const float *tile) {
     for (int k = (int)threadIdx.x; k < rows * head_dim; k += THREADS) {
         int row = k / head_dim, c = k % head_dim;
         float value = factor ? factor[row] * sum[k] : sum[k];
@@ -223,18 +223,4 @@ int attention_forward_plain(struct device *d, void *queue, int32_t type, const s
 }
 int attention_backward_plain(struct device *d, void *queue, int32_t type, const struct attention *a) {
     return type == MHC_BF16 ? start_backward<struct bf16>(d, queue, a) : start_backward<float>(d, queue, a);
-}
-
-bool attention_supports(const struct mhc_case *c, const char **why) {
-    if (c->heads < 1 || c->head_dim < 1)
-        return *why = "heads and head_dim must be at least 1", false;
-    if (c->head_dim > WIDEST)
-        return *why = "head_dim must be at most 1024", false;
-    if (!gpu_supports(c, why))
-        return false;
-    if (c->T % mhc_sequence(c))
-        return *why = "T must be a multiple of S", false;
-    if (c->heads > INT32_MAX / c->T || c->heads * c->head_dim > INT32_MAX / 3)
-        return *why = "T heads and 3 heads head_dim must be below 2^31", false;
-    return true;
 }

@@ -1,10 +1,10 @@
-/* Tiles of bf16 in shared memory for attention on tensor cores: rows of D channels, their 16-byte chunks exchanged so that eight rows of one column of
- * chunks lie in different banks. Rows behind the end of the sequence and channels behind head_dim are zeros. A tile is named by its first element,
- * counted from the start of the block's shared memory, a multiple of D.
+/* Tiles of bf16 in shared memory for attention on tensor cores: rows of D channels, their 16-byte chunks exchanged so that eight rows of one
+ * column of chunks lie in different banks. Rows behind the end of the sequence and channels behind head_dim are zeros. A tile is named by its
+ * first element, counted from the start of the block's shared memory, a multiple of D.
  *
- * Fragments of mma_bf16 with lane = 4g + q: of a tile as the left operand (its rows are the product's rows), as the right one by rows (its rows are the
- * product's columns), or as the right one by columns (its rows are summed over). Where a lane's row of a fragment lies is worked out once a tile; to go
- * 16 channels on is an exclusive or, because of the exchange, to go 16 rows on an addition. */
+ * Fragments of mma_bf16 with lane = 4g + q: of a tile as the left operand (its rows are the product's rows), as the right one by rows (its rows
+ * are the product's columns), or as the right one by columns (its rows are summed over). Where a lane's row of a fragment lies is worked out
+ * once a tile; to go 16 channels on is an exclusive or, because of the exchange, to go 16 rows on an addition. */
 #ifndef KERNELS_ATTENTION_TILES_H
 #define KERNELS_ATTENTION_TILES_H
 

@@ -1,22 +1,37 @@
-/* Branch `attention`: v = RMSNorm(u); q, k, w = v.(w_q, w_k, w_v), in heads of head_dim; o = causal softmax(q.k^T / sqrt(head_dim)).w within sequences
- * of S tokens; y = o.w_o. What lies between the projections, attention.h, is a row of its own too.
+/* Branch `attention`: v = RMSNorm(u); q, k, w = v.(w_q, w_k, w_v), in heads of head_dim; o = causal softmax(q.k^T / sqrt(head_dim)).w within
+ * sequences of S tokens; y = o.w_o. What lies between the projections, attention.h, is a row of its own too.
  *
  * w_q, w_k and w_v lie side by side in one matrix, so that v is read once and its gradient is summed in float and rounded once. Keeps v times that
  * matrix, [T][3A], o [T][A] and the log-sum-exp of every row of scores. */
 #include "kernels/attention.h"
 
+static bool supports(const struct mhc_case *c, const char **why) {
+    if (c->heads < 1 || c->head_dim < 1)
+        return *why = "heads and head_dim must be at least 1", false;
+    if (c->head_dim > WIDEST_HEAD)
+        return *why = "head_dim must be at most 1024", false;
+    if (!gpu_supports(c, why))
+        return false;
+    if (c->T % mhc_sequence(c))
+        return *why = "T must be a multiple of S", false;
+    if (c->heads > INT32_MAX / c->T || c->heads * c->head_dim > INT32_MAX / 3)
+        return *why = "T heads and 3 heads head_dim must be below 2^31", false;
+    return true;
+}
+
 /* --- the core, either way --- */
 
-/* bf16 in whole 16-byte chunks, rows aligned to them. */
-static bool on_tensor_cores(const struct mhc_case *c, const struct attention *a) {
-    return c->stream == MHC_BF16 && c->head_dim <= 128 && c->head_dim % 8 == 0 && a->ld % 8 == 0 && a->grad_ld % 8 == 0;
+/* bf16 in whole 16-byte chunks, rows aligned to them, on a device with room for the tiles. */
+static bool on_tensor_cores(const struct device *d, const struct mhc_case *c, const struct attention *a) {
+    return c->stream == MHC_BF16 && c->head_dim <= 128 && c->head_dim % 8 == 0 && a->ld % 8 == 0 && a->grad_ld % 8 == 0 &&
+           d->shared_bytes >= attention_tensor_bytes(a->head_dim);
 }
 
 int gpu_attention(struct device *d, void *queue, const struct mhc_case *c, const struct attention *a) {
-    return on_tensor_cores(c, a) ? attention_forward_tensor(d, queue, a) : attention_forward_plain(d, queue, c->stream, a);
+    return on_tensor_cores(d, c, a) ? attention_forward_tensor(d, queue, a) : attention_forward_plain(d, queue, c->stream, a);
 }
 int gpu_attention_backward(struct device *d, void *queue, const struct mhc_case *c, const struct attention *a) {
-    return on_tensor_cores(c, a) ? attention_backward_tensor(d, queue, a) : attention_backward_plain(d, queue, c->stream, a);
+    return on_tensor_cores(d, c, a) ? attention_backward_tensor(d, queue, a) : attention_backward_plain(d, queue, c->stream, a);
 }
 
 /* Sizes, o and lse; rows of q, k, v and their gradients are dense. */
@@ -158,7 +173,7 @@ GPU_ROW(attention_forward) = {.name = "attention.forward",
                                        {"w_v", "CA", MHC_PARAM, MHC_IN},
                                        {"w_o", "AC", MHC_PARAM, MHC_IN},
                                        {"y", "TC", MHC_STREAM, MHC_OUT}},
-                              .supports = attention_supports,
+                              .supports = supports,
                               .save_bytes = save_bytes,
                               .work_bytes = forward_work,
                               .flops = forward_flops,
@@ -179,7 +194,7 @@ GPU_ROW(attention_backward) = {.name = "attention.backward",
                                         {"grad_w_k", "CA", MHC_PARAM, MHC_OUT},
                                         {"grad_w_v", "CA", MHC_PARAM, MHC_OUT},
                                         {"grad_w_o", "AC", MHC_PARAM, MHC_OUT}},
-                               .supports = attention_supports,
+                               .supports = supports,
                                .work_bytes = backward_work,
                                .flops = backward_flops,
                                .tolerance = backward_tolerance,
@@ -221,7 +236,7 @@ GPU_ROW(attention_core_forward) = {.name = "attention-core.forward",
                                             {"k", "TA", MHC_STREAM, MHC_IN},
                                             {"v", "TA", MHC_STREAM, MHC_IN},
                                             {"o", "TA", MHC_STREAM, MHC_OUT}},
-                                   .supports = attention_supports,
+                                   .supports = supports,
                                    .save_bytes = sums_bytes,
                                    .flops = core_forward_flops,
                                    .tolerance = gpu_tolerance,
@@ -236,7 +251,7 @@ GPU_ROW(attention_core_backward) = {.name = "attention-core.backward",
                                              {"grad_q", "TA", MHC_STREAM, MHC_OUT},
                                              {"grad_k", "TA", MHC_STREAM, MHC_OUT},
                                              {"grad_v", "TA", MHC_STREAM, MHC_OUT}},
-                                    .supports = attention_supports,
+                                    .supports = supports,
                                     .work_bytes = sums_bytes,
                                     .flops = core_backward_flops,
                                     .tolerance = backward_tolerance,

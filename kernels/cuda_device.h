@@ -61,8 +61,8 @@ static __device__ __forceinline__ uint32_t transpose_8x8(uint32_t word) {
     return turned;
 }
 
-/* Four 8 x 8 matrices of 16-bit elements from shared memory: lane 8m + i gives the address of row i of matrix m, eight elements, 16-byte aligned;
- * word m is, of matrix m, row lane/4, columns 2(lane%4) and the next: fragments of mma_bf16. */
+/* Four 8 x 8 matrices of 16-bit elements from shared memory: lane 8m + i gives the address of row i of matrix m, eight elements, 16-byte
+ * aligned; word m is, of matrix m, row lane/4, columns 2(lane%4) and the next: fragments of mma_bf16. */
 static __device__ __forceinline__ void load_matrices(uint32_t words[4], const void *row) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
                  : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
