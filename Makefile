@@ -74,7 +74,7 @@ bench-cpu: all
 .PHONY: selftest-timing
 selftest-timing: all
 	@$(MAKE) --no-print-directory $(B)/tests/selftest_timing
-	@OMP_WAIT_POLICY=passive $(B)/tests/selftest_timing
+	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} OMP_WAIT_POLICY=passive $(B)/tests/selftest_timing
 
 # Installs what is missing as root or with INSTALL=1; otherwise names it and stops.
 deps:

@@ -140,6 +140,19 @@ Test(timing, settled_clocks) {
     cr_expect(timing_settled(&unknown, 1, 0.01), "nobody waits for a clock that is unknown");
 }
 
+Test(timing, even_batches) {
+    const double call[4] = {1e-5, 3e-4, 0.002, 1.1e-5};
+    int64_t batch[4] = {25, 1, 1, 20};
+    timing_even_batches(batch, call, 4);
+    cr_expect(batch[0] == 200 && batch[1] == 7 && batch[2] == 1 && batch[3] == 200, "%lld %lld %lld %lld", (long long)batch[0],
+              (long long)batch[1], (long long)batch[2], (long long)batch[3]);
+    timing_even_batches(batch, call, 1);
+    cr_expect(batch[0] == 200, "alone it is as it was");
+    int64_t unknown[2] = {3, 5};
+    timing_even_batches(unknown, (const double[2]){0, 1}, 2);
+    cr_expect(unknown[0] == 3 && unknown[1] == 5, "a call that took no time keeps its batch");
+}
+
 Test(timing, shuffling) {
     int seen[4][4] = {{0}}, order[8], same[8];
     for (int64_t round = 0; round < 4000; round++) {
@@ -434,6 +447,8 @@ Test(kernel_case, runs_what_an_operation_leans_on) {
     } want[] = {{"mhc.pre", "mhc.pre"},
                 {"mhc.post", "mhc.pre mhc.post"},
                 {"mhc.backward", "mhc.pre mhc.backward"},
+                {"mhc.backward_y", "mhc.pre mhc.backward_y"},
+                {"hc.post_pre", "hc.post_pre"},
                 {"mlp.backward", "mlp.forward mlp.backward"},
                 {"sinkhorn.backward", "sinkhorn.backward"},
                 {"stack.exit", "stack.entry stack.exit"}};
