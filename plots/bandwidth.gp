@@ -12,7 +12,7 @@ share(k) = 100 * of(k, 'copy_share')
 eval panel(3.9, 0.15, 8.25, 0.15 + STEP * ROWS)
 set yrange [ROWS - 0.5:-0.5]
 set xrange [0:110<*] noextend
-set xlabel 'share of a copy (bars) or a GEMM (circles), %' offset 0, 0.6 textcolor rgb INK
+set xlabel 'share of copy (circles: of GEMM), %' offset 0, 0.6 textcolor rgb INK
 unset key
 set grid noy
 set ytics noenhanced

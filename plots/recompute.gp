@@ -37,7 +37,7 @@ do for [p = 1:2] {
         set yrange [*:*]
         set xlabel 'L_r, layers between two x that are kept' offset 0, 0.6 textcolor rgb INK
         plot 1 with lines lc rgb PALE lw 1 notitle, \
-            CSV using 'every':'ratio_low':'ratio_high' with filledcurves lc rgb BLUE notitle, \
+            CSV using 'every':'ratio':'ratio_low':'ratio_high' with yerrorbars lc rgb BLUE lw 1 pt 7 notitle, \
             CSV using 'every':'ratio' with linespoints lc rgb BLUE lw 1 pt 7 notitle, \
             CSV using 'every':(KEEP_TIME) with lines lc rgb RED lw 1 notitle
     }
