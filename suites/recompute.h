@@ -1,5 +1,6 @@
 /* Study `recompute`: memory and time of a whole step (forward and backward) of a stack that keeps x once every L_r layers, beside one
- * with the L_r of `--recompute auto`, the paper's rule, round by round. */
+ * with the L_r of `--recompute auto`, the paper's rule, round by round. A step includes bringing x0 and grad_out to the device; the gradients
+ * of all parameters are final in its memory when it ends. */
 #ifndef RECOMPUTE_H
 #define RECOMPUTE_H
 

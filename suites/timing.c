@@ -155,9 +155,10 @@ struct runner {
     double spent, clocks[SETTLED_SAMPLES], fastest[FASTEST], frequency;
 };
 
-/* `batch` calls between start and stop; where the queue is held, it is let go when it has enough to be ahead with. */
+/* `batch` calls between start and stop; where the queue is held, it is let go when it has enough to be ahead with. It is not in a subject's
+ * first sample: a kernel that is loaded with its first launch may wait for what the queue is held by. */
 static const char *sample(struct runner *r, int64_t batch, const struct timing_clock *clock, double *seconds) {
-    int64_t held = clock->hold ? timing_held_calls(batch, r->subject->launches) : 0;
+    int64_t held = clock->hold && r->trials > 0 ? timing_held_calls(batch, r->subject->launches) : 0;
     const char *why = held ? clock->hold(clock->user) : NULL;
     why = why ? why : clock->start(clock->user);
     for (int64_t k = 0; k < batch && !why; k++) {
