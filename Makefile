@@ -87,7 +87,7 @@ bench-cpu: all
 .PHONY: selftest-timing
 selftest-timing: all
 	@$(MAKE) --no-print-directory $(B)/tests/selftest_timing
-	@OMP_WAIT_POLICY=passive $(B)/tests/selftest_timing
+	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} OMP_WAIT_POLICY=passive $(B)/tests/selftest_timing
 
 # On a GPU: correctness with a verdict, in five minutes; times of every operation against a copy and a GEMM, into $(B)/gpu-bench.h5.
 gpu-check: all

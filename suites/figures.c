@@ -234,5 +234,8 @@ const struct figure figures[] = {
     {"t_max", t_max},
     {"streams", streams},
     {"streams_n", streams_n},
+    {"roofline", figure_roofline},
+    {"bandwidth", figure_bandwidth},
+    {"recompute", figure_recompute},
 };
 const int figures_count = sizeof figures / sizeof *figures;

@@ -53,7 +53,7 @@ const struct param params_table[] = {
     {"input", "", "", PARAM_TEXT, AT(input), 0, 0, NULL, PROPAGATE, "file whose bytes are the tokens; empty: gaussian tokens"},
     {"gradient", "", "random", PARAM_WORD, AT(gradient), 0, 0, "none|random", PROPAGATE, "output gradient; none: forward only"},
     {"recompute", "1", "auto", PARAM_INT, AT(recompute), -1, 65536, "auto=-1|keep=0", STACKS,
-     "keep x every so many layers and compute the rest again; auto: keep all that fits, else sqrt(n L / (n + 2))"},
+     "keep x every so many layers and compute the rest again; auto: keep all that fits, else (in study recompute always) sqrt(n L / (n + 2))"},
     {"weights", "", "hold", PARAM_WORD, AT(weights), 0, 0, "hold|regenerate", PROPAGATE, "keep the weights of all layers, or draw them at every use"},
     {"measure", "", "gain+spectrum+mixing+stream+logit+gradient", PARAM_FLAGS, AT(measure), 0, 0,
      "gain|spectrum|mixing|stream|logit|gradient", BOTH, "groups of curves, joined by +"},

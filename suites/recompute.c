@@ -12,7 +12,7 @@
 
 double recompute_paper_bytes(int64_t T, int64_t n, int64_t C, int64_t L, int64_t every, int64_t element_bytes) {
     double blocks = every ? (double)((L + every - 1) / every) : (double)L;
-    return (double)(T * C * element_bytes) * ((double)n * blocks + (double)((n + 2) * every));
+    return (double)T * (double)C * (double)element_bytes * ((double)n * blocks + (double)((n + 2) * every));
 }
 
 double recompute_paper_optimum(int64_t L, int64_t n) {

@@ -143,17 +143,22 @@ int64_t timing_cache_bytes(const struct backend *b) {
 
 /* --- the loop --- */
 
+enum { FASTEST = 3 };
+
 /* What the loop knows of a subject beside its samples. */
 struct runner {
     const struct timing_subject *subject;
     int64_t set;      /* whose turn it is */
-    double frequency; /* in the warm-up */
-    double call;      /* the fastest of the warm-up, seconds */
+    /* The warm-up: trials so far and their seconds, the last clocks, the fastest calls, the clock in the end. */
+    bool warm;
+    int trials, kept;
+    double spent, clocks[SETTLED_SAMPLES], fastest[FASTEST], frequency;
 };
 
-/* `batch` calls between start and stop; where the queue is held, it is let go when it has enough to be ahead with. */
+/* `batch` calls between start and stop; where the queue is held, it is let go when it has enough to be ahead with. It is not in a subject's
+ * first sample: a kernel that is loaded with its first launch may wait for what the queue is held by. */
 static const char *sample(struct runner *r, int64_t batch, const struct timing_clock *clock, double *seconds) {
-    int64_t held = clock->hold ? timing_held_calls(batch, r->subject->launches) : 0;
+    int64_t held = clock->hold && r->trials > 0 ? timing_held_calls(batch, r->subject->launches) : 0;
     const char *why = held ? clock->hold(clock->user) : NULL;
     why = why ? why : clock->start(clock->user);
     for (int64_t k = 0; k < batch && !why; k++) {
@@ -167,8 +172,7 @@ static const char *sample(struct runner *r, int64_t batch, const struct timing_c
     return why ? why : clock->stop(clock->user, seconds);
 }
 
-/* The fastest calls of a warm-up, in order. Three that agree were undisturbed: what other work adds differs from trial to trial. */
-enum { FASTEST = 3 };
+/* Three fastest calls of a warm-up that agree so well were undisturbed: what other work adds differs from trial to trial. */
 #define AGREE 1.05
 
 static void keep_fastest(double fastest[FASTEST], double call) {
@@ -180,36 +184,48 @@ static void keep_fastest(double fastest[FASTEST], double call) {
         }
 }
 
-/* Finds the batch, for as long as the warm-up lasts and time and clock take to settle. The fastest trial decides it: the first calls
- * are slow, and one that lost its CPU for a while would pass for a long one, whose sample needs no batch. */
-static const char *warm_up(struct runner *r, const struct timing_rules *rules, const struct timing_clock *clock,
-                           int64_t *batch) {
+/* One trial of a warm-up: finds the batch, for as long as it lasts and time and clock take to settle. The fastest trial decides it: the
+ * first calls are slow, and one that lost its CPU for a while would pass for a long one, whose sample needs no batch. */
+static const char *warm_up_once(struct runner *r, const struct timing_rules *rules, const struct timing_clock *clock, double begin,
+                                int64_t *batch) {
     enum { LEAST_TRIALS = 3, MANY_TRIALS = 20, MOST_TRIALS = 100000 };
-    double spent = 0, begin = clock->now(clock->user), clocks[SETTLED_SAMPLES], fastest[FASTEST] = {INFINITY, INFINITY, INFINITY};
-    int kept = 0;
-    *batch = 1;
-    for (int trial = 1; trial <= MOST_TRIALS; trial++) {
-        double seconds = 0;
-        const char *why = sample(r, *batch, clock, &seconds);
-        if (why)
-            return why;
-        spent += seconds;
-        if (kept == SETTLED_SAMPLES)
-            memmove(clocks, clocks + 1, (size_t)--kept * sizeof *clocks);
-        clocks[kept++] = clock->frequency ? clock->frequency(clock->user) : NAN;
-        keep_fastest(fastest, seconds / (double)*batch);
-        int64_t next = timing_next_batch(*batch, fastest[0] * (double)*batch, rules->sample_seconds);
-        bool tried = trial >= LEAST_TRIALS && spent >= rules->warm_up_seconds &&
-                     (trial >= MANY_TRIALS || spent >= 10 * rules->warm_up_seconds);
-        bool settled = fastest[FASTEST - 1] <= AGREE * fastest[0] &&
-                       (!(rules->settled > 0) || timing_settled(clocks, kept, rules->settled));
-        if (tried && next == *batch && (settled || clock->now(clock->user) - begin >= rules->settle_seconds))
-            break;
-        *batch = next;
-    }
-    r->frequency = last_clock(clocks, kept);
-    r->call = fastest[0];
+    double seconds = 0;
+    const char *why = sample(r, *batch, clock, &seconds);
+    if (why)
+        return why;
+    r->trials++;
+    r->spent += seconds;
+    if (r->kept == SETTLED_SAMPLES)
+        memmove(r->clocks, r->clocks + 1, (size_t)--r->kept * sizeof *r->clocks);
+    r->clocks[r->kept++] = clock->frequency ? clock->frequency(clock->user) : NAN;
+    keep_fastest(r->fastest, seconds / (double)*batch);
+    int64_t next = timing_next_batch(*batch, r->fastest[0] * (double)*batch, rules->sample_seconds);
+    bool tried = r->trials >= LEAST_TRIALS && r->spent >= rules->warm_up_seconds &&
+                 (r->trials >= MANY_TRIALS || r->spent >= 10 * rules->warm_up_seconds);
+    bool settled = r->fastest[FASTEST - 1] <= AGREE * r->fastest[0] &&
+                   (!(rules->settled > 0) || timing_settled(r->clocks, r->kept, rules->settled));
+    bool late = clock->now(clock->user) - begin >= rules->settle_seconds;
+    r->warm = (tried && next == *batch && (settled || late)) || r->trials == MOST_TRIALS;
+    *batch = r->warm ? *batch : next;
     return NULL;
+}
+
+/* In turns, so that what is slow for a while is slow for all. */
+static const char *warm_up(struct runner *runners, int count, const struct timing_rules *rules, const struct timing_clock *clock,
+                           int64_t *batch) {
+    double begin = clock->now(clock->user);
+    const char *why = NULL;
+    for (int cold = count; cold > 0 && !why;) {
+        cold = 0;
+        for (int s = 0; s < count && !why; s++)
+            if (!runners[s].warm) {
+                why = warm_up_once(&runners[s], rules, clock, begin, &batch[s]);
+                cold += !runners[s].warm;
+            }
+    }
+    for (int s = 0; s < count && !why; s++)
+        runners[s].frequency = last_clock(runners[s].clocks, runners[s].kept);
+    return why;
 }
 
 /* Where other work steals the CPU for longer than a sample lasts, a sample of many calls loses less for each of them than one of few: all
@@ -278,11 +294,13 @@ const char *timing_run(struct timing *t, const struct timing_subject *subjects, 
     if (!t->seconds || !t->clock || !t->order || !t->flags)
         return "out of memory";
     const char *why = NULL;
-    for (int s = 0; s < count && !why; s++) {
-        runners[s] = (struct runner){.subject = &subjects[s]};
-        why = warm_up(&runners[s], rules, clock, &t->batch[s]);
-        call[s] = runners[s].call;
+    for (int s = 0; s < count; s++) {
+        runners[s] = (struct runner){.subject = &subjects[s], .fastest = {INFINITY, INFINITY, INFINITY}};
+        t->batch[s] = 1;
     }
+    why = warm_up(runners, count, rules, clock, t->batch);
+    for (int s = 0; s < count; s++)
+        call[s] = runners[s].fastest[0];
     if (!why && rules->even)
         timing_even_batches(t->batch, call, count);
     for (int s = 1; s < rules->alike && s < count && !why; s++)

@@ -88,7 +88,7 @@ int64_t timing_next_batch(int64_t batch, double seconds, double wanted);
 
 /* Batches of samples that last equally long, given those that each subject needs and the seconds of a call. */
 void timing_even_batches(int64_t *batch, const double *call, int subjects);
-#define TIMING_ALIKE 0.05 /* calls of two subjects that differ by less, as a share, make up samples of equally many */
+#define TIMING_ALIKE 0.25 /* calls of two subjects that differ by less, as a share, make up samples of equally many */
 
 /* Calls of a sample that a held queue is given before it is let go; 0: it is not held. */
 int64_t timing_held_calls(int64_t batch, int launches);

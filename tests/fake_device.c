@@ -1,7 +1,7 @@
 /* A device that does not exist, for tests: its pointers cannot be followed by the host, and its clock is a counter that
  * every call advances by a fixed time, COST for the operation; the first after a rest comes late, unless the queue was held. Width 7 computes a
  * wrong number, width 8 fails, width 9 crashes, width 10 goes wrong once it has run more than a hundred times, width 12 slows the clock
- * down for good after forty calls, width 13 is short, width 14 slows it down in every fiftieth call. */
+ * down for good after forty calls, width 13 is short, width 14 slows it down in every fiftieth call, width 15 fails from the sixth call on. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,7 +26,7 @@ static void work_for(double seconds) {
     if (held && ++held_calls > fake_device_log.most_held)
         fake_device_log.most_held = held_calls;
     if (resting && !held)
-        device_time += FAKE_DEVICE_LATENCY;
+        seconds += FAKE_DEVICE_LATENCY;
     resting = false;
     device_time += seconds;
     cycles += seconds * hertz;
@@ -156,10 +156,10 @@ static int post_backward_y(void *context, void *queue, const struct mhc_case *c,
         grad_y[c->C] += 0.5f;
     if (c->C == 9)
         abort();
-    calls += c->C == 12 || c->C == 14;
+    calls += c->C == 12 || c->C == 14 || c->C == 15;
     hertz = FAKE_DEVICE_HERTZ * ((c->C == 12 && calls > 40) || (c->C == 14 && calls % 50 == 0) ? 0.5 : 1);
     work_for(c->C == 13 ? FAKE_DEVICE_SHORT : COST);
-    return c->C == 8;
+    return c->C == 8 || (c->C == 15 && calls > 5);
 }
 
 static int copy(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {

@@ -4,7 +4,9 @@
 
 #include <math.h>
 
+#include "cpu_ref/library.h"
 #include "results/record.h"
+#include "suites/table2.h"
 #include "tests/fake_device.h"
 
 TestSuite(kernels, .init = enter, .fini = leave, .timeout = 300);
@@ -21,7 +23,7 @@ Test(kernels, times_what_is_right) {
                           "--operation mhc.*,resnet.pre,mlp.* --backend cpu64 --tokens 5,16\n");
     GOOD("$M run a.suite --out a.h5 -q");
     struct record_reader *r = open_record("a.h5");
-    cr_assert(record_count(r) == 8 * 2 * 2, "%lld cases", (long long)record_count(r));
+    cr_assert(record_count(r) == 10 * 2 * 2, "%lld cases", (long long)record_count(r));
     cr_expect(record_max_layers(r) == 0 && record_summary_count(r) == 0 && record_subject_count(r) == 3);
     for (int64_t i = 0; i < record_count(r); i++) {
         struct record_timing t;
@@ -117,20 +119,58 @@ Test(kernels, device_time_is_the_devices) {
     record_close(r);
 }
 
+/* What our arrows declare is what the paper counts, at every n. */
+Test(kernels, table_2) {
+    int arrows = 0;
+    for (const struct mhc_row *const *row = mhc_cpu64.rows; *row; row++)
+        for (int64_t n = 1; n <= MHC_MAX_STREAMS && !strncmp((*row)->name, "micro.", 6); n++) {
+            const struct mhc_case c = {.T = 3, .n = n, .C = 40, .stream = MHC_F64};
+            double read, write, paper_read, paper_write;
+            table2_declared(*row, &c, &read, &write);
+            cr_assert(table2_paper((*row)->name, n, c.C, &paper_read, &paper_write), "%s", (*row)->name);
+            cr_expect(read == paper_read && write == paper_write, "%s, n = %lld: %g and %g, the paper has %g and %g", (*row)->name,
+                      (long long)n, read, write, paper_read, paper_write);
+            arrows++;
+        }
+    cr_expect(arrows == 7 * MHC_MAX_STREAMS);
+    double total[2] = {0, 0}, read, write;
+    const char *const hc[] = {"coefficients_hc", "apply_pre", "apply_post", "apply_res", "merge"};
+    for (int k = 0; k < 5; k++) {
+        char name[64];
+        snprintf(name, sizeof name, "micro.%s", hc[k]);
+        cr_assert(table2_paper(name, 4, 100, &read, &write));
+        total[0] += read, total[1] += write;
+    }
+    cr_expect(total[0] == 21 * 100 + 24 && total[1] == 13 * 100 + 24, "21 C + 24 read, 13 C + 24 written at n = 4");
+    cr_expect(!table2_paper("mhc.pre", 4, 100, &read, &write));
+}
+
+Test(kernels, measured_beside_table_2) {
+    GOOD("$M run --study kernels --operation micro.*,mhc.p*,linear.* --backend cpu32 --tokens 4,16 --width 8 --budget 0.01 --rounds 7 "
+         "--out a.h5 -q && ln -s $R/plots plots && $M show a.h5");
+    cr_expect(strstr(out, "--tokens 16 --width 8 --streams 4 --backend cpu32\n"), "%s", out);
+    cr_expect(strstr(out, "\nmicro.apply_res                 48        32         48        32  "), "%s", out);
+    cr_expect(strstr(out, "\nmicro.residual_merge            16         8         16         8  "), "%s", out);
+    GOOD("$M plot a.h5 --out f && ls f");
+    cr_expect(strstr(out, "roofline.svg") && strstr(out, "bandwidth.png") && !strstr(out, "recompute.svg"), "%s", out);
+    GOOD("for f in roofline bandwidth; do grep -v '^#' f/data/$f.csv | cut -d, -f2,5 | grep -c ',16'; done");
+    cr_expect_str_eq(out, "13\n13\n", "the largest shape of each operation, and no other: %s", out);
+}
+
 Test(kernels, shards_resume_and_mixed_studies) {
     write_text("mixed.suite", "--study maps --block hc --depth 3 --alpha 0\n"
                               "--study kernels --operation mhc.p* --tokens 4 --width 4 --budget 0.01 --rounds 7\n");
     GOOD("for i in 0 1; do $M run mixed.suite --shard $i/2 --out $i.h5 -q || exit 1; done; $M merge all.h5 1.h5 0.h5");
     struct record_reader *r = open_record("all.h5");
-    cr_assert(record_count(r) == 4);
+    cr_assert(record_count(r) == 5);
     int timed = 0;
-    for (int64_t i = 0; i < 4; i++) {
+    for (int64_t i = 0; i < 5; i++) {
         bool kernel = !strcmp(record_texts(r, "study")[i], "kernels");
         cr_expect((record_rounds(r, i) > 0) == kernel && record_ints(r, "layers")[i] == (kernel ? 0 : 3));
         cr_expect(isnan(record_timing_value(r, "median")[i]) == !kernel);
         timed += kernel;
     }
-    cr_expect(timed == 3);
+    cr_expect(timed == 4);
     record_close(r);
     GOOD("for f in 0 1; do $M export $f.h5 --what samples | grep -v '^#\\|^case' | cut -d, -f2-; done | "
          "sort >parts; $M export all.h5 --what samples | grep -v '^#\\|^case' | cut -d, -f2- | sort | diff parts -");

@@ -78,7 +78,8 @@ Test(probe, a_held_queue_hides_the_launch) {
     expect_seconds(&t, FAKE_DEVICE_CALL);
     /* ten samples until the clock counts as settled, a round that is not kept, the rounds */
     const long samples = 10 + 1 + ROUNDS;
-    cr_expect(t.batch[0] == 1 && rig->log->calls == samples && rig->log->holds == samples && rig->log->most_held == 1);
+    cr_expect(t.batch[0] == 1 && rig->log->calls == samples && rig->log->most_held == 1);
+    cr_expect(rig->log->holds == samples - 1, "the first, which may load a kernel, is not held");
     cr_expect(rig->log->stamps[0] == samples && rig->log->stamps[1] == samples);
     for (int64_t k = 0; k < t.rounds; k++)
         cr_expect(fabs(t.clock[k] - 1) < 1e-9 && !t.flags[k]);
@@ -145,12 +146,12 @@ Test(probe, single_slow_samples_cost_a_short_pause) {
 }
 
 Test(probe, a_failed_call_leaves_nothing_held) {
-    struct rig *rig = open_rig(8);
+    struct rig *rig = open_rig(15);
     struct timing t;
     const struct timing_subject subject = {bound_row_run, &rig->row, 2, 1};
     const char *why = timing_run(&t, &subject, 1, &rig->rules, &rig->clock);
     cr_expect(why && !strcmp(why, "the device failed"));
-    cr_expect(rig->log->holds == 1 && !rig->backend.library->queues->synchronize(rig->backend.context, rig->backend.queue),
+    cr_expect(rig->log->holds == 5 && !rig->backend.library->queues->synchronize(rig->backend.context, rig->backend.queue),
               "the queue is still held");
     timing_release(&t);
     close_rig(rig);

@@ -7,9 +7,7 @@
 
 #include "analysis/analysis.h"
 #include "analysis/ratio.h"
-#include "cpu_ref/library.h"
 #include "cpu_ref/philox.h"
-#include "suites/kernel_case.h"
 #include "suites/timing.h"
 
 /* --- statistics --- */
@@ -138,6 +136,19 @@ Test(timing, settled_clocks) {
     cr_expect(!timing_settled(clocks, 11, 0.01), "the last ten reach back to a 0");
     cr_expect(!timing_settled(clocks + 2, 9, 0.01), "nine are too few");
     cr_expect(timing_settled(&unknown, 1, 0.01), "nobody waits for a clock that is unknown");
+}
+
+Test(timing, even_batches) {
+    const double call[4] = {1e-5, 3e-4, 0.002, 1.1e-5};
+    int64_t batch[4] = {25, 1, 1, 20};
+    timing_even_batches(batch, call, 4);
+    cr_expect(batch[0] == 200 && batch[1] == 7 && batch[2] == 1 && batch[3] == 200, "%lld %lld %lld %lld", (long long)batch[0],
+              (long long)batch[1], (long long)batch[2], (long long)batch[3]);
+    timing_even_batches(batch, call, 1);
+    cr_expect(batch[0] == 200, "alone it is as it was");
+    int64_t unknown[2] = {3, 5};
+    timing_even_batches(unknown, (const double[2]){0, 1}, 2);
+    cr_expect(unknown[0] == 3 && unknown[1] == 5, "a call that took no time keeps its batch");
 }
 
 Test(timing, shuffling) {
@@ -366,90 +377,4 @@ Test(timing, loop_ends_at_its_caps_and_on_failure) {
         cr_expect(why && !strcmp(why, "the device failed"));
         timing_release(&t);
     }
-}
-
-/* --- an operation, its inputs and its check --- */
-
-static struct params operation(const char *name, int64_t tokens, int64_t streams, int64_t width) {
-    struct params p;
-    params_defaults(&p);
-    p.study = STUDY_KERNELS;
-    snprintf(p.operation, sizeof p.operation, "%s", name);
-    p.tokens = tokens;
-    p.streams = streams;
-    p.width = width;
-    p.hidden = 5;
-    p.heads = p.head_dim = 2;
-    return p;
-}
-
-/* Opens, runs on every set and checks; then `spoil` what set 1 holds, and has to be told. */
-static void check_operation(const struct mhc_library *library, const char *name) {
-    struct backend b = {.library = library};
-    struct params p = operation(name, 9, strncmp(name, "resnet.", 7) ? 4 : 1, 13);
-    struct kernel_case k;
-    struct bound_row bound;
-    struct kernel_accuracy a;
-    const char *why = kernel_case_plan(&k, &b, &p);
-    why = why ? why : kernel_case_open(&k, 1);
-    cr_assert(!why, "%s: %s", name, why);
-    why = bound_row_open(&bound, &b, kernel_case_row(&k), &k.c, 3, k.array, k.arrays, k.save, k.save_bytes);
-    cr_assert(!why, "%s: %s", name, why);
-    cr_expect(kernel_case_check(&k, &bound, 1, &a), "%s: outputs that nobody wrote are right", name);
-    for (int64_t set = 0; set < 3; set++) {
-        cr_assert(!bound_row_run(&bound, set));
-        why = kernel_case_check(&k, &bound, set, &a);
-        cr_expect(!why && a.error <= a.tolerance && a.tolerance > 0, "%s set %lld: %s", name, (long long)set, why);
-    }
-    for (int i = 0; bound.row->args[i].name; i++)
-        if (bound.row->args[i].direction == MHC_OUT && mhc_elements(&k.c, &bound.row->args[i])) {
-            int32_t type = mhc_arg_type(&k.c, &bound.row->args[i]);
-            char *first = bound_row_argument(&bound, 1, i);
-            double kept = 0, off[] = {1e6, NAN, INFINITY};
-            backend_download(&b, &kept, first, 1, type);
-            for (int n = 0; n < 3; n++) {
-                backend_upload(&b, first, &off[n], 1, type);
-                cr_expect(kernel_case_check(&k, &bound, 1, &a) && !(a.error <= a.tolerance), "%s: %s[0] = %g passes",
-                          name, bound.row->args[i].name, off[n]);
-            }
-            backend_upload(&b, first, &kept, 1, type);
-            cr_expect(!kernel_case_check(&k, &bound, 1, &a));
-        }
-    bound_row_close(&bound);
-    kernel_case_close(&k);
-}
-
-Test(kernel_case, every_operation, .timeout = 120) {
-    int tried = 0;
-    for (const struct mhc_row *const *row = mhc_cpu64.rows; *row; row++, tried++) {
-        check_operation(&mhc_cpu64, (*row)->name);
-        check_operation(&mhc_cpu32, (*row)->name);
-    }
-    cr_expect(tried > 30);
-}
-
-Test(kernel_case, runs_what_an_operation_leans_on) {
-    static const struct {
-        const char *name, *chain;
-    } want[] = {{"mhc.pre", "mhc.pre"},
-                {"mhc.post", "mhc.pre mhc.post"},
-                {"mhc.backward", "mhc.pre mhc.backward"},
-                {"mlp.backward", "mlp.forward mlp.backward"},
-                {"sinkhorn.backward", "sinkhorn.backward"},
-                {"stack.exit", "stack.entry stack.exit"}};
-    struct backend b = {.library = &mhc_cpu32};
-    for (size_t k = 0; k < sizeof want / sizeof *want; k++) {
-        struct params p = operation(want[k].name, 3, 4, 5);
-        struct kernel_case c;
-        char got[200] = "";
-        cr_assert(!kernel_case_plan(&c, &b, &p));
-        for (int r = 0; r < c.rows; r++)
-            snprintf(got + strlen(got), sizeof got - strlen(got), "%s%s", r ? " " : "", c.chain[r]->name);
-        cr_expect_str_eq(got, want[k].chain, "%s: got `%s`", want[k].name, got);
-    }
-    struct params p = operation("mhc.pre", 3, 4, 5);
-    struct kernel_case c;
-    p.type = 1 + MHC_F64;
-    const char *why = kernel_case_plan(&c, &b, &p);
-    cr_expect(why && strstr(why, "mhc.pre: this row works in f32"), "said %s", why);
 }
