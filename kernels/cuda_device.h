@@ -115,14 +115,17 @@ static __device__ __forceinline__ int cluster_size(void) {
 #endif
     return (int)size;
 }
-/* What a thread wrote before its arrive is seen by every thread of the cluster after its wait. */
+/* What a thread wrote before its arrive is seen by every thread of the cluster after its wait. The aligned form wants a warp that has come
+ * together again after whatever branch it took. */
 static __device__ __forceinline__ void cluster_arrive(void) {
 #if CLUSTER_CODE
+    __syncwarp();
     asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
 #endif
 }
 static __device__ __forceinline__ void cluster_wait(void) {
 #if CLUSTER_CODE
+    __syncwarp();
     asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
 #endif
 }
@@ -168,6 +171,7 @@ static int clusters_at_once(struct device *, void (*kernel)(P...), dim3 cluster,
     config.gridDim = cluster, config.blockDim = block, config.dynamicSmemBytes = shared;
     config.attrs = &attribute, config.numAttrs = 1;
     if (cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared) ||
+        cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared) ||
         (cluster.x > 8 && cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1)) ||
         cudaOccupancyMaxActiveClusters(&count, kernel, &config)) {
         (void)cudaGetLastError(); /* a shape that does not fit is an answer, not an error */

@@ -183,16 +183,17 @@ int device_check(struct device *d, int error, const char *what) {
     return error;
 }
 
-/* A small device, so that persistent kernels take several turns on small problems. */
+/* A small device, so that persistent kernels take several turns on small problems. EMU_CLUSTER=1: one without clusters. */
 static int open_device(void **context, char *why, size_t why_size) {
     struct device *d = (struct device *)calloc(1, sizeof *d);
     if (!d || gemm_open(d)) {
         free(d);
         return snprintf(why, why_size, "backend emu: out of memory"), 1;
     }
+    const char *cluster = getenv("EMU_CLUSTER");
     d->processors = 4;
     d->shared_bytes = 227 * 1024;
-    d->largest_cluster = 16;
+    d->largest_cluster = cluster && !strcmp(cluster, "1") ? 1 : 16;
     *context = d;
     return 0;
 }

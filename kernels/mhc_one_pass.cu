@@ -79,6 +79,7 @@ static int forward(void *context, void *queue, enum kind kind, bool crossing, co
 struct arguments {
     struct one_pass_backward f;
     float *dweights[3], *db[3], *dalpha;
+    int count, post_below, dy_below; /* arguments; places of those that only backward_y has */
 };
 
 static struct arguments arguments_of(enum kind kind, bool crossing, void *const a[]) {
@@ -90,17 +91,20 @@ static struct arguments arguments_of(enum kind kind, bool crossing, void *const 
     f->y = (const struct bf16 *)a[at++], f->du = (const struct bf16 *)a[at++];
     f->pre = (const float *)a[at++], f->post = (const float *)a[at++];
     f->res = kind == KIND_IDENTITY ? NULL : (const float *)a[at++];
+    g.post_below = at;
     f->post_below = crossing ? (const float *)a[at++] : NULL;
     f->weights = weights_of(kind, a, &at);
     f->b = hc ? NULL : (const float *)a[at++];
     f->alpha = (const float *)a[at++];
     f->dx = (struct bf16 *)a[at++];
+    g.dy_below = at;
     f->dy_below = crossing ? (struct bf16 *)a[at++] : NULL;
     for (int k = 0; k < (hc ? 3 : 1); k++)
         g.dweights[k] = (float *)a[at++];
     for (int k = 0; k < (hc ? 3 : 1); k++)
         g.db[k] = (float *)a[at++];
     g.dalpha = (float *)a[at++];
+    g.count = at;
     return g;
 }
 
@@ -138,9 +142,8 @@ static int two_pass_backward(void *context, void *queue, enum kind kind, const s
     if (!g->f.dy_below)
         return backward_row(kind)->run(context, queue, c, a, save, work);
     void *own[MHC_MAX_ARGS], *below[] = {g->f.dx, (void *)g->f.post_below, g->f.dy_below};
-    int count = 0, ours = kind == KIND_HC ? 21 : kind == KIND_MHC ? 16 : 15;
-    for (int k = 0; k < ours; k++)
-        if (a[k] != g->f.post_below && a[k] != g->f.dy_below)
+    for (int k = 0, count = 0; k < g->count; k++)
+        if (k != g->post_below && k != g->dy_below)
             own[count++] = a[k];
     return backward_row(kind)->run(context, queue, c, own, save, work) || gpu_post_backward_y(context, queue, c, below, NULL, NULL);
 }

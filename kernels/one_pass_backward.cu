@@ -10,51 +10,11 @@
  * gradients, which sum over tokens in kernels of their own.
  *
  * The cluster meets twice a turn, and nobody has other work meanwhile. So two blocks share a multiprocessor where they fit. */
-#include "kernels/one_pass.h"
+#include "kernels/one_pass_dots.h"
 
-/* A tile of four streams is 80 registers of the 128 that a thread may have with 16 warps on a multiprocessor. */
-enum { MAX_WARPS = 16 };
-
-template <int N, int KIND> struct backward_sums {
-    using S = sums<N, KIND>;
-    static constexpr int DOTS = S::COEFFICIENTS;               /* dpre, dpost, dres */
-    static constexpr int PADDED = (DOTS + 3) / 4 * 4;
-    static constexpr int DEPTH = S::TILES * 8;                 /* columns, filled up */
-    static constexpr int STEPS = S::TILES;                     /* of mma, over the high then the low parts of the weights */
-    static constexpr int LOW_STEPS = (S::TILES + 1) / 2;       /* over the high parts, for the low parts of q */
-    static constexpr int SENT = S::PRODUCTS + 2 * S::SETS;     /* q, then factor, then 1/r of each set */
-    static constexpr int USED = N + (S::RES ? N * N : 0);      /* pre and res, which grad_x needs */
-    static constexpr int KEPT = 2 * N + S::PRODUCTS + S::SETS; /* pre, post, product, r, which z needs */
-};
-
-template <int N, int KIND> struct backward_shared {
-    using S = sums<N, KIND>;
-    using B = backward_sums<N, KIND>;
-    uint2 *weights;      /* [stream][warp][STEPS][4][lane] */
-    float *partial;      /* [warp][TILE][DOTS] */
-    float *coefficients; /* [TILE][USED] */
-    float *below;        /* [TILE][N]: post of the layer below */
-    float *owned;        /* [block][TILE / S][DOTS], written by the whole cluster */
-    float *q;            /* [TILE][SENT], written by the owners */
-    float *dots;         /* [TILE / S][DOTS] */
-    float *made;         /* [TILE / S][SENT] */
-    float *kept;         /* [TILE / S][KEPT] */
-
-    static constexpr int64_t WARP_BYTES = (int64_t)S::STREAMS_OF_WEIGHTS * B::STEPS * 4 * WARP * 8 + TILE * B::DOTS * 4;
-    static constexpr int64_t BYTES = TILE * (B::USED + N + B::DOTS + B::SENT) * 4;
-    static constexpr int64_t TOKEN_BYTES = (B::DOTS + B::SENT + B::KEPT) * 4;
-    __device__ backward_shared(int warps, int cluster) {
-        weights = (uint2 *)shared_memory();
-        partial = (float *)(weights + S::STREAMS_OF_WEIGHTS * warps * B::STEPS * 4 * WARP);
-        coefficients = partial + warps * TILE * B::DOTS;
-        below = coefficients + TILE * B::USED;
-        owned = below + TILE * N;
-        q = owned + TILE * B::DOTS;
-        dots = q + TILE * B::SENT;
-        made = dots + TILE / cluster * B::DOTS;
-        kept = made + TILE / cluster * B::SENT;
-    }
-};
+/* Warps on a multiprocessor. A tile of four streams is 80 registers: with up to 12 warps, three to a quarter of the multiprocessor, a thread
+ * may have 168 and almost needs no more; with 16 it may have 128, and some of the tile waits in local memory. */
+enum { FEW_WARPS = 12, MAX_WARPS = 16 };
 
 /* The block's slice of the weights as the right operand of q.W^T: rows are columns of the weights, high parts then low parts. A thread has
  * all columns of a channel, loaded together. */
@@ -145,128 +105,6 @@ static __device__ __forceinline__ void multiply(const struct piece x[N], const s
         for (int k = 0; k < QUARTER; k++)
             if (p->q * QUARTER + k < B::DOTS)
                 partial[(p->g + 8 * half) * B::DOTS + p->q * QUARTER + k] = one[k];
-    }
-}
-
-/* Adds up the warps and sends each token's sums to the block that owns it. */
-template <int N, int KIND>
-static __device__ __forceinline__ void send_dots(const struct backward_shared<N, KIND> *s, int warps) {
-    using B = backward_sums<N, KIND>;
-    int rank = cluster_rank(), size = cluster_size(), owned = TILE / size;
-    for (int k = (int)threadIdx.x; k < TILE * B::DOTS; k += (int)blockDim.x) {
-        int token = k / B::DOTS;
-        float sum = 0;
-        for (int w = 0; w < warps; w++)
-            sum += s->partial[w * TILE * B::DOTS + k];
-        cluster_store(s->owned + (rank * owned + token / size) * B::DOTS + k % B::DOTS, token % size, sum);
-    }
-}
-
-/* --- the last warp: gradients of the coefficients of the block's own tokens --- */
-
-/* What z needs of own token `own`, pre [N] first. */
-template <int N, int KIND>
-static __device__ __forceinline__ float *kept_of(const struct backward_shared<N, KIND> *s, int own) {
-    return s->kept + own * backward_sums<N, KIND>::KEPT;
-}
-
-/* Out of line: the registers of a tile stay out of it. */
-template <int N>
-static __device__ __attribute__((noinline)) void record_token(struct coefficients how, const float *product, const float *b,
-                                                              const float *alpha, struct sinkhorn_trace<N> *trace) {
-    float logits[N * N];
-    res_logits<N>(how, product, b, alpha, logits);
-    sinkhorn_record<N>(N, logits, how.t_max, how.v4, how.eps, trace);
-}
-
-/* What does not depend on the dots. */
-template <int N, int KIND>
-static __device__ __forceinline__ void prepare(const struct one_pass_backward *f, const struct backward_shared<N, KIND> *s,
-                                               int64_t first_token, struct sinkhorn_trace<N> *trace) {
-    using S = sums<N, KIND>;
-    using B = backward_sums<N, KIND>;
-    int lane = (int)threadIdx.x % WARP, rank = cluster_rank(), size = cluster_size(), owned = TILE / size;
-    for (int k = lane; k < owned * B::KEPT; k += WARP) {
-        int m = k % B::KEPT, v = m - 2 * N;
-        int64_t t = first_token + k / B::KEPT * size + rank;
-        s->kept[k] = t >= f->T          ? 0
-                     : m < N            ? f->pre[t * N + m]
-                     : v < 0            ? f->post[t * N + m - N]
-                     : v < S::PRODUCTS  ? f->product[t * S::PRODUCTS + v]
-                                        : f->r[t * S::SETS + v - S::PRODUCTS];
-    }
-    __syncwarp();
-    if (KIND == KIND_MHC && lane < owned)
-        record_token<N>(f->how, kept_of(s, lane) + 2 * N, f->b, f->alpha, trace);
-}
-
-/* z and q of a token of mHC from its dots; returns through_norm. */
-template <int N>
-static __device__ __attribute__((noinline)) float mhc_token(struct coefficients how, const float *dots, const float *kept,
-                                                            const float *alpha, struct sinkhorn_trace<N> *trace, float *z_to, float *q_to) {
-    constexpr int COLUMNS = N * N + 2 * N;
-    float z[COLUMNS], q[COLUMNS];
-    pre_logit_gradient<N>(how, kept, dots, z);
-    post_logit_gradient<N>(how, kept + N, dots + N, z);
-    sinkhorn_backward_recorded<N>(N, trace, dots + 2 * N, z + 2 * N, how.t_max, how.v4, how.eps);
-    float through_norm = mhc_through_norm<N, false>(how, z, kept + 2 * N, alpha, kept[2 * N + COLUMNS], q);
-#pragma unroll
-    for (int m = 0; m < COLUMNS; m++) {
-        z_to[m] = z[m];
-        q_to[m] = q[m];
-    }
-    return through_norm;
-}
-
-/* The same of a set of own token `own`: a token, or, of HC, one of its streams. */
-template <int N, int KIND>
-static __device__ __forceinline__ void make_set(const struct one_pass_backward *f, const struct backward_shared<N, KIND> *s, int own, int set,
-                                                int64_t t, struct sinkhorn_trace<N> *trace) {
-    using S = sums<N, KIND>;
-    using B = backward_sums<N, KIND>;
-    const float *dots = s->dots + own * B::DOTS, *kept = kept_of(s, own), *product = kept + 2 * N + set * S::COLUMNS;
-    float *made = s->made + own * B::SENT, *q = made + set * S::COLUMNS, r = kept[2 * N + S::PRODUCTS + set], through_norm = 0;
-    if (t >= f->T) {
-        for (int m = 0; m < S::COLUMNS; m++)
-            q[m] = 0;
-    } else {
-        float *z = f->z + t * S::PRODUCTS;
-        if (KIND == KIND_HC) {
-            through_norm = hc_coefficients_backward(N, set, dots, product, r, f->alpha, q);
-            for (int m = 0; m < S::COLUMNS; m++)
-                z[hc_place(N, set, m)] = dots[hc_place(N, set, m)];
-        } else if (KIND == KIND_IDENTITY) {
-            through_norm = mhc_coefficients_backward<N, true>(f->how, dots, kept, kept + N, product, r, f->b, f->alpha, z, q);
-        } else {
-            through_norm = mhc_token<N>(f->how, dots, kept, f->alpha, trace, z, q);
-        }
-        for (int m = 0; m < S::COLUMNS; m++)
-            f->q[t * S::PRODUCTS + set * S::COLUMNS + m] = q[m];
-    }
-    made[S::PRODUCTS + set] = through_norm / (float)(KIND == KIND_HC ? f->C : N * f->C);
-    made[S::PRODUCTS + S::SETS + set] = r == 0 ? 0 : 1 / r;
-}
-
-/* Dots that have arrived, added up over the blocks in order; z and q; what was made, to every block. */
-template <int N, int KIND>
-static __device__ __forceinline__ void make_q(const struct one_pass_backward *f, const struct backward_shared<N, KIND> *s,
-                                              int64_t first_token, struct sinkhorn_trace<N> *trace) {
-    using S = sums<N, KIND>;
-    using B = backward_sums<N, KIND>;
-    int lane = (int)threadIdx.x % WARP, rank = cluster_rank(), size = cluster_size(), owned = TILE / size;
-    for (int k = lane; k < owned * B::DOTS; k += WARP) {
-        float sum = 0;
-        for (int from = 0; from < size; from++)
-            sum += s->owned[from * owned * B::DOTS + k];
-        s->dots[k] = sum;
-    }
-    __syncwarp();
-    for (int k = lane; k < owned * S::SETS; k += WARP)
-        make_set<N, KIND>(f, s, k / S::SETS, k % S::SETS, first_token + k / S::SETS * size + rank, trace);
-    __syncwarp();
-    for (int k = lane; k < owned * B::SENT * size; k += WARP) {
-        int to = k % size, own = k / size / B::SENT, m = k / size % B::SENT;
-        cluster_store(s->q + (own * size + rank) * B::SENT + m, to, s->made[own * B::SENT + m]);
     }
 }
 
@@ -389,8 +227,8 @@ static __device__ __forceinline__ void store_below(const struct one_pass_backwar
     store_piece(f->dy_below, 1, 0, f->T, f->C, first_token, p, &dy);
 }
 
-template <int N, int KIND>
-static __global__ void __launch_bounds__(MAX_WARPS * WARP, 1) backward_kernel(struct one_pass_backward f) {
+template <int N, int KIND, int WARPS>
+static __global__ void __launch_bounds__(WARPS *WARP, 1) backward_kernel(struct one_pass_backward f) {
     int size = cluster_size(), last = (int)blockDim.x / WARP - 1;
     int64_t cluster = blockIdx.x / size, clusters = gridDim.x / size;
     struct backward_shared<N, KIND> s(f.warps, size);
@@ -445,41 +283,50 @@ template <int N, int KIND> static struct needs needs_of(void) {
     return (struct needs){F::BYTES, F::WARP_BYTES, 0, F::TOKEN_BYTES};
 }
 
-/* Two blocks a multiprocessor where they fit, else one. */
-static bool layout_of(const struct mhc_case *c, const struct needs *need, int64_t shared, int smallest, struct layout *layout, int *most_warps) {
+/* Two blocks a multiprocessor where they fit, else one; returns how many, 0 if not even one does. */
+static int layout_of(const struct mhc_case *c, const struct needs *need, int64_t shared, int smallest, struct layout *layout) {
     int64_t of_two = shared / 2 < ONE_PASS_SHARED_OF_TWO ? shared / 2 : ONE_PASS_SHARED_OF_TWO;
-    *most_warps = MAX_WARPS / 2;
-    if (one_pass_layout(c, need, of_two, *most_warps, smallest, layout))
-        return true;
-    *most_warps = MAX_WARPS;
-    return one_pass_layout(c, need, shared, *most_warps, smallest, layout);
+    if (one_pass_layout(c, need, of_two, MAX_WARPS / 2, smallest, layout))
+        return 2;
+    return one_pass_layout(c, need, shared, MAX_WARPS, smallest, layout);
+}
+
+template <int N, int KIND, int WARPS>
+static int start_layout(struct device *d, void *queue, const struct mhc_case *c, const struct layout *layout, unsigned threads,
+                        struct one_pass_backward f) {
+    unsigned cluster = (unsigned)layout->cluster;
+    int64_t clusters = clusters_at_once(d, backward_kernel<N, KIND, WARPS>, cluster, threads, layout->shared);
+    int64_t tiles = blocks_of(c->T, TILE);
+    if (clusters < 1)
+        return -1;
+    f.T = c->T, f.C = c->C, f.slice = layout->slice, f.warps = layout->warps, f.how = coefficients_of(c);
+    return CHECKED(d, LAUNCH_CLUSTER((backward_kernel<N, KIND, WARPS>), cluster, (unsigned)(clusters < tiles ? clusters : tiles) * cluster,
+                                     threads, layout->shared, queue, f));
 }
 
 template <int N, int KIND>
-static int start(struct device *d, void *queue, const struct mhc_case *c, struct one_pass_backward f) {
+static int start(struct device *d, void *queue, const struct mhc_case *c, const struct one_pass_backward *f) {
+    constexpr int FEW = N == 4 ? FEW_WARPS : MAX_WARPS;
     struct needs need = needs_of<N, KIND>();
     struct layout layout;
-    int most_warps;
-    int64_t clusters = 0, tiles = blocks_of(c->T, TILE);
+    if (d->largest_cluster == 1) /* not even one block alone: what a cluster writes with is missing */
+        return -1;
     for (int S = one_pass_smallest_cluster(d, c);; S = 1) {
-        if (!layout_of(c, &need, d->shared_bytes, S, &layout, &most_warps) || layout.cluster > d->largest_cluster)
+        int blocks = layout_of(c, &need, d->shared_bytes, S, &layout);
+        if (!blocks || layout.cluster > d->largest_cluster)
             return -1;
         /* A warp for Sinkhorn alone, where there is room for its registers. */
-        unsigned cluster = (unsigned)layout.cluster, spare = KIND == KIND_MHC && layout.warps < most_warps;
-        unsigned threads = ((unsigned)layout.warps + spare) * WARP;
-        clusters = clusters_at_once(d, backward_kernel<N, KIND>, cluster, threads, layout.shared);
-        if (clusters < 1 && S > 1)
-            continue;
-        if (clusters < 1)
-            return -1;
-        f.T = c->T, f.C = c->C, f.slice = layout.slice, f.warps = layout.warps, f.how = coefficients_of(c);
-        return CHECKED(d, LAUNCH_CLUSTER((backward_kernel<N, KIND>), cluster, (unsigned)(clusters < tiles ? clusters : tiles) * cluster,
-                                         threads, layout.shared, queue, f));
+        int warps = layout.warps + (KIND == KIND_MHC && (layout.warps + 1) * blocks <= MAX_WARPS);
+        int failed = warps * blocks <= FEW
+                         ? start_layout<N, KIND, FEW>(d, queue, c, &layout, (unsigned)warps * WARP, *f)
+                         : start_layout<N, KIND, MAX_WARPS>(d, queue, c, &layout, (unsigned)warps * WARP, *f);
+        if (failed >= 0 || S == 1)
+            return failed;
     }
 }
 
 int one_pass_backward_start(struct device *d, void *queue, enum kind kind, const struct mhc_case *c, const struct one_pass_backward *f) {
-#define CALL(N, KIND) start<N, KIND>(d, queue, c, *f)
+#define CALL(N, KIND) start<N, KIND>(d, queue, c, f)
     return ONE_PASS_KIND(kind, c->n, CALL);
 #undef CALL
 }
@@ -491,6 +338,5 @@ bool one_pass_backward_fits(enum kind kind, const struct mhc_case *c, const char
     struct needs need = ONE_PASS_KIND(kind, c->n, CALL);
 #undef CALL
     struct layout layout;
-    int most_warps;
-    return layout_of(c, &need, ONE_PASS_SHARED, 1, &layout, &most_warps) || (*why = ONE_PASS_TOO_WIDE, false);
+    return layout_of(c, &need, ONE_PASS_SHARED, 1, &layout) || (*why = ONE_PASS_TOO_WIDE, false);
 }

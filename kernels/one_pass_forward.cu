@@ -261,6 +261,8 @@ static int start(struct device *d, void *queue, const struct mhc_case *c, const 
     constexpr int FEW = N == 4 ? FEW_WARPS : MAX_WARPS;
     struct needs need = needs_of<N, KIND>();
     struct layout layout;
+    if (d->largest_cluster == 1) /* not even one block alone: what a cluster writes with is missing */
+        return -1;
     for (int S = one_pass_smallest_cluster(d, c);; S = 1) {
         if (!one_pass_layout(c, &need, d->shared_bytes, MAX_WARPS, S, &layout) || layout.cluster > d->largest_cluster)
             return -1;

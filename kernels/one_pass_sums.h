@@ -109,13 +109,14 @@ static __device__ __forceinline__ void store_coefficient(const struct one_pass_f
 }
 
 /* What has arrived: pre of every token into shared memory; the products and coefficients of the block's own tokens to where they are kept.
- * Every block adds up the same sums in the same order, so all know alike which squares were lost. */
+ * Every block adds up the same sums in the same order, so all know alike which squares were lost. The last threads do it: the first have most
+ * to send. */
 template <int N, int KIND>
 static __device__ __forceinline__ void finish(const struct one_pass_forward *f, const struct forward_shared<N, KIND> *s,
                                               int64_t first_token, int buffer, bool scaled) {
     using S = sums<N, KIND>;
     int rank = cluster_rank(), size = cluster_size(), owned = TILE / size;
-    for (int k = (int)threadIdx.x; k < TILE * N + owned * S::PRODUCTS; k += (int)blockDim.x) {
+    for (int k = (int)(blockDim.x - 1 - threadIdx.x); k < TILE * N + owned * S::PRODUCTS; k += (int)blockDim.x) {
         bool for_all = k < TILE * N;
         int own = (k - TILE * N) / S::PRODUCTS, value = (k - TILE * N) % S::PRODUCTS;
         int token = for_all ? k / N : own * size + rank, i = k % N;

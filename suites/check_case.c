@@ -106,11 +106,17 @@ static void draw_constants(struct randoms *r, struct mhc_case *c) {
 /* The gradient of x / |x| is 0 for a vector of one element, and small for a few, so rounding would be compared, which a tiny x makes large. */
 enum { SHORT = 16 };
 
-static void draw_extremes(struct randoms *r, struct trial *t) {
+/* Squares of x leave the range of a float, which a norm must survive; of gradients through such a norm, and of branches, no more is asked
+ * than 12 powers of ten either way. */
+static int reach_of(const struct subject *s) {
+    return !strcmp(s->operation, "pre") || !strcmp(s->operation, "post_pre") ? 32 : 12;
+}
+
+static void draw_extremes(struct randoms *r, const struct subject *s, struct trial *t) {
     t->logit_std = chance(r, 0.3) ? 10 + 50 * random_uniform(r) : 1;
     t->steep_b = chance(r, 0.5);
     t->grad_scale = chance(r, 0.1) ? pow(10, 8 * random_uniform(r) - 4) : 1;
-    t->x_scale = chance(r, 0.15) ? pow(10, 24 * random_uniform(r) - 12) : 1;
+    t->x_scale = chance(r, 0.15) ? pow(10, reach_of(s) * (2 * random_uniform(r) - 1)) : 1;
     if (t->c.C < SHORT)
         t->x_scale = 1;
     t->zero_token = chance(r, 0.1) ? random_below(r, t->c.T) : -1;
@@ -148,7 +154,7 @@ bool trial_draw(struct trial *t, const struct subject *s, uint64_t seed, int64_t
         draw_types(&r, &t->c, attempt, trial);
         draw_shape(&r, s->row, size, &t->c);
         draw_constants(&r, &t->c);
-        draw_extremes(&r, t);
+        draw_extremes(&r, s, t);
         if (s->row->supports(&t->c, why)) {
             describe(t, s->row);
             return true;
