@@ -51,6 +51,8 @@ help:
 	@echo "make test-asan   the same tests under the address and undefined-behaviour sanitizers"
 	@echo "make bench-cpu   the CPU reference against a copy and a GEMM of the same run"
 	@echo "make selftest-timing   whether the timing loop tells A from A on this machine; about a minute"
+	@echo "make regress BASE=<revision>   this build against that revision's: accuracy and speed, as a gate"
+	@echo "make selftest-gate     whether regress tells A from A, and from a library 10 % slower, on this machine; some minutes"
 	@echo "make clean       remove $(B)/"
 
 # The paper's result in one command. Results and figures land in $(B)/, which git ignores.
@@ -75,6 +77,15 @@ bench-cpu: all
 selftest-timing: all
 	@$(MAKE) --no-print-directory $(B)/tests/selftest_timing
 	@OMP_WAIT_POLICY=passive $(B)/tests/selftest_timing
+
+# BASE=<revision>, and perhaps LIBS="cpu emu" or ARGS="--operation mhc.* --speed report": see tests/regress.sh.
+.PHONY: regress
+regress: all
+	+@sh tests/regress.sh $(B) "$(BASE)" "$(LIBS)" $(ARGS)
+
+.PHONY: selftest-gate
+selftest-gate: all
+	@CC="$(CC)" sh tests/selftest_gate.sh $(B)
 
 # Installs what is missing as root or with INSTALL=1; otherwise names it and stops.
 deps:
