@@ -160,6 +160,7 @@ void regress_answer(struct message *request, struct message *reply) {
             why = use_library(s, path[s]);
     answer.opened = !why;
     why = why ? why : answer_question(&q, &answer);
+    answer.no_memory = why && (!strcmp(why, "out of memory") || !strcmp(why, "no memory for its arrays"));
     message_put_text(reply, why ? why : "");
     message_put(reply, &answer, sizeof answer);
 }

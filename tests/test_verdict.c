@@ -85,6 +85,11 @@ Test(verdict, values) {
     cr_expect(mhc_metric_of("composite") == MHC_METRICS && mhc_metric_of("x_rmss") == MHC_METRICS && mhc_metric_of("") == MHC_METRICS);
 }
 
+Test(verdict, nobody_widens_a_tolerance_for_itself) {
+    cr_expect(mhc_common_tolerance(1e-3, 1) == 1e-3 && mhc_common_tolerance(1, 1e-3) == 1e-3 && mhc_common_tolerance(NAN, 1e-3) == 1e-3);
+    cr_expect(isnan(mhc_common_tolerance(1e-3, NAN)), "one that is gone is not known");
+}
+
 /* --- how often it is wrong, on times as machines make them --- */
 
 enum { SAMPLES = 60, SESSIONS = 200 };
