@@ -153,6 +153,7 @@ static bool measure(struct entry *e, struct gate_row *r, int measurement, double
     q.measurement = measurement;
     bool good = regress_ask(e->gate, &q, e->seconds + (2 << measurement) * e->p->budget, &a, why, sizeof why);
     e->no_memory |= a.no_memory;
+    r->reason[0] = 0;
     if (!good && a.wrong == REGRESS_BASE) {
         r->verdict = MHC_NEW;
         gate_say(r, "right, and the old library was not after the timing: %s", why);
@@ -160,8 +161,10 @@ static bool measure(struct entry *e, struct gate_row *r, int measurement, double
         fail_row(r, MHC_INVALID);
         gate_say(r, "%s: %s", a.wrong == REGRESS_NEW ? "after the timing" : "while it was timed", why);
     }
-    if (!good)
+    if (!good) {
+        worker_stop(&e->gate->worker);
         return false;
+    }
     bool enough = a.rounds >= MHC_LEAST_ROUNDS && !(a.throttled > MHC_MOST_THROTTLED);
     r->change = a.together;
     r->copies = a.copies;
