@@ -55,6 +55,8 @@ help:
 	@echo "make test-emu-race   every kernel on the CPU under the thread sanitizer: a missing barrier is a report"
 	@echo "make bench-cpu   the CPU reference against a copy and a GEMM of the same run"
 	@echo "make selftest-timing   whether the timing loop tells A from A on this machine; one to four minutes"
+	@echo "make regress BASE=<revision>   this build against that revision's: accuracy and speed, as a gate"
+	@echo "make selftest-gate     whether regress tells A from A, and from a library 10 % slower, on this machine; some minutes"
 	@echo "make gpu-check   on a GPU: are the kernels right, in five minutes"
 	@echo "make gpu-bench   on a GPU: every operation against a copy and a GEMM of the same run"
 	@echo "make bundle      one folder for a GPU node: program, GPU library, suites; nothing to install there"
@@ -111,6 +113,15 @@ bundle: deps
 	cp tests/gpu_check.sh $(BUNDLE)/tests && cp tests/vectors/public.h5 $(BUNDLE)/tests/vectors && cp -r results/reference $(BUNDLE)/results
 	@du -sm $(BUNDLE) | awk '{print $$2 ": " $$1 " MB"; exit $$1 > 50}'
 	@echo "there: bin/mhcbench --help; sh tests/gpu_check.sh; bin/mhcbench run suites/gpu-bench.suite --out gpu-bench.h5"
+
+# BASE=<revision>, and perhaps LIBS="cpu emu" or ARGS="--operation mhc.* --speed report": see tests/regress.sh.
+.PHONY: regress
+regress: all
+	+@sh tests/regress.sh $(B) "$(BASE)" "$(LIBS)" $(ARGS)
+
+.PHONY: selftest-gate
+selftest-gate: all
+	@CC="$(CC)" sh tests/selftest_gate.sh $(B)
 
 # Installs what is missing as root or with INSTALL=1; otherwise names it and stops.
 deps:

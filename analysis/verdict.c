@@ -71,6 +71,10 @@ enum mhc_verdict mhc_repeated_verdict(const enum mhc_verdict *measured, int coun
 
 /* --- accuracy --- */
 
+double mhc_common_tolerance(double base, double now) {
+    return isnan(base) || isnan(now) ? now : fmin(base, now);
+}
+
 enum mhc_accuracy mhc_accuracy_of(double base_error, double now_error, double tolerance) {
     if (!(now_error <= tolerance))
         return MHC_WRONG;

@@ -55,7 +55,13 @@ enum { MHC_MEASUREMENTS = 3 }; /* at most */
 #define MHC_ERROR_FLOOR 0.005
 #define MHC_ERROR_FACTOR 2
 
+/* A tolerance beyond this proves nothing. */
+#define MHC_MOST_TOLERANCE 0.05
+
 enum mhc_accuracy { MHC_ACCURATE, MHC_LESS_ACCURATE, MHC_WRONG };
+/* The tolerance that counts: of both sides' the smaller, so that nobody widens it for itself; NaN: not known. */
+double mhc_common_tolerance(double base, double now);
+
 /* Errors against the oracle. WRONG: above the tolerance; LESS_ACCURATE: above the floor and twice the base's (base NaN:
  * not known, then the tolerance alone decides). */
 enum mhc_accuracy mhc_accuracy_of(double base_error, double now_error, double tolerance);

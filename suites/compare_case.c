@@ -45,8 +45,11 @@ static bool gone(struct gate_row *r, const char *what, const char *name) {
 static bool compare_curves(struct compare *c, const int64_t index[2], struct gate_row *r, struct values *v) {
     const int64_t layers = record_ints(c->file[COMPARE_BASE], "layers")[index[COMPARE_BASE]];
     struct record_curve curve;
-    if (layers != record_ints(c->file[COMPARE_NEW], "layers")[index[COMPARE_NEW]])
-        return gone(r, "one of", "its layers");
+    const int64_t now_layers = record_ints(c->file[COMPARE_NEW], "layers")[index[COMPARE_NEW]];
+    if (layers != now_layers) {
+        gone(r, "", "");
+        return gate_say(r, "it has %lld layers, was %lld", (long long)now_layers, (long long)layers), false;
+    }
     for (int k = 0; k < record_curve_count(c->file[COMPARE_BASE]); k++) {
         if (!record_curve(c->file[COMPARE_BASE], k, &curve) ||
             !record_curve_computed(c->file[COMPARE_BASE], curve.name, index[COMPARE_BASE]))
@@ -138,7 +141,8 @@ static double scalar(struct record_reader *file, const char *name, int64_t index
 static bool compare_accuracy(struct compare *c, const int64_t index[2], struct gate_row *r) {
     double base = scalar(c->file[COMPARE_BASE], "error", index[COMPARE_BASE]);
     double now = scalar(c->file[COMPARE_NEW], "error", index[COMPARE_NEW]);
-    double tolerance = scalar(c->file[COMPARE_NEW], "tolerance", index[COMPARE_NEW]);
+    double tolerance = mhc_common_tolerance(scalar(c->file[COMPARE_BASE], "tolerance", index[COMPARE_BASE]),
+                                            scalar(c->file[COMPARE_NEW], "tolerance", index[COMPARE_NEW]));
     r->base_error = base;
     r->now_error = now;
     r->tolerance = tolerance;

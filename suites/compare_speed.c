@@ -11,6 +11,7 @@
 /* Where the canary itself took so much more or less, the machine was in another state, and not all work suffers alike:
  * beside neighbours that need the memory a copy loses a quarter of its speed, and what stays in the cache nothing. */
 #define MOST_DRIFT 0.15
+#define WORTH_SAYING 0.05 /* where it stayed in proportion */
 
 /* Both files' samples of the case. */
 struct pair {
@@ -139,6 +140,7 @@ static bool may_decide(const struct pair *p, const struct clean c[2], const int 
  * is rather the canary's; and on a device, whose clock moves, it must show in cycles. */
 static enum mhc_verdict judge_clean(const struct pair *p, const struct clean c[2], const int subject[2], double threshold,
                                     double *work, struct mhc_interval *change, const char **why) {
+    static char message[120];
     *change = change_of(c, RATIO, work);
     if (!may_decide(p, c, subject, work, why))
         return MHC_AMBIGUOUS;
@@ -146,6 +148,10 @@ static enum mhc_verdict judge_clean(const struct pair *p, const struct clean c[2
     if (verdict == MHC_AMBIGUOUS)
         return verdict;
     double own = log(change_of(c, OWN_TIME, work).median), ratio = log(change->median);
+    if (verdict == MHC_SAME && fabs(own) > WORTH_SAYING) { /* rather the machine, but perhaps something that both share */
+        snprintf(message, sizeof message, "as fast in proportion, but it and what was timed beside it took %.2f times as long", exp(own));
+        *why = message;
+    }
     if (verdict != MHC_SAME && !(own * ratio > 0 && fabs(own) >= fabs(ratio) / 2))
         return *why = "but its own time does not say so", MHC_AMBIGUOUS;
     if (c[0].subject_cycles && c[1].subject_cycles && mhc_speed_verdict(change_of(c, RATIO_OF_CYCLES, work), threshold) != verdict)

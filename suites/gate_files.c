@@ -93,6 +93,7 @@ static void write_json(FILE *out, const struct gate_report *g, int code) {
         put_number(out, "time", r->change.median, ", ");
         put_number(out, "time_low", r->change.low, ", ");
         put_number(out, "time_high", r->change.high, ", ");
+        put_number(out, "base_in_copies", r->copies, ", ");
         put_number(out, "base_error", r->base_error, ", ");
         put_number(out, "new_error", r->now_error, ", ");
         put_number(out, "tolerance", r->tolerance, "}");

@@ -27,7 +27,7 @@ struct gate_row *gate_add(struct gate_report *g, const char *name, const char *c
     }
     struct gate_row *r = &g->row[g->count];
     *r = (struct gate_row){.name = strdup(name), .command = strdup(command), .base_error = NAN, .now_error = NAN,
-                           .tolerance = NAN, .change = {NAN, NAN, NAN}};
+                           .tolerance = NAN, .change = {NAN, NAN, NAN}, .copies = NAN};
     if (!r->name || !r->command) {
         free(r->name);
         free(r->command);

@@ -18,6 +18,7 @@ struct gate_row {
     char bits[24];                         /* "equal", "3 of 4096", "" unknown */
     double base_error, now_error, tolerance; /* NaN: unknown */
     struct mhc_interval change;              /* time new / base; NaN: unknown */
+    double copies;                           /* time of the base in copies of as many bytes; NaN: unknown */
 };
 
 struct gate_report {

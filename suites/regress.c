@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "suites/commands.h"
@@ -169,6 +170,11 @@ static int run(struct regress *g, const struct suite *s, bool quiet) {
     const char *const libraries[2] = {g->path[REGRESS_BASE], g->path[REGRESS_NEW]};
     if (!gate_files_open(&files, &g->options, libraries))
         return EXIT_CANNOT;
+    struct stat file[2];
+    size_t used = strlen(g->report.note);
+    if (!stat(libraries[0], &file[0]) && !stat(libraries[1], &file[1]) && file[0].st_ino == file[1].st_ino &&
+        file[0].st_dev == file[1].st_dev)
+        snprintf(g->report.note + used, sizeof g->report.note - used, "both are the same file: whatever changed is not in it\n");
     g->report.base = g->given[REGRESS_BASE];
     g->report.now = g->given[REGRESS_NEW] ? g->given[REGRESS_NEW] : g->path[REGRESS_NEW];
     code = run_cases(g, s, quiet);

@@ -32,7 +32,8 @@ struct regress_answer {
     char build[200], name[64], kinds[REGRESS_KINDS][64]; /* kinds of rows that the reference lacks */
     bool device, timed;                                  /* host executors are no device and say nothing of its time */
     /* all others */
-    bool opened; /* both libraries */
+    bool opened;    /* both libraries */
+    bool no_memory; /* which is nobody's fault */
     /* SUPPORT */
     bool supported;
     double needed, available; /* bytes */

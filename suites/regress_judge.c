@@ -61,7 +61,7 @@ struct entry {
     double seconds; /* time limit of a step */
     struct regress_answer right[2];
     char why[2][400];
-    bool has[2], good[2], again;
+    bool has[2], good[2], again, no_memory;
 };
 
 /* The options of the case without its study; they are the same for every form of a kind. */
@@ -132,11 +132,15 @@ static bool settle_right(struct entry *e, struct gate_row *r) {
         return gate_say(r, "right, and the old library was not: %s", e->why[REGRESS_BASE]), true;
     }
     describe_bits(r, new);
-    if (mhc_accuracy_of(old->accuracy.error, new->accuracy.error, new->accuracy.tolerance) == MHC_ACCURATE)
+    r->tolerance = mhc_common_tolerance(old->accuracy.tolerance, new->accuracy.tolerance);
+    enum mhc_accuracy accuracy = mhc_accuracy_of(old->accuracy.error, new->accuracy.error, r->tolerance);
+    if (accuracy == MHC_ACCURATE)
         return false;
     fail_row(r, MHC_INVALID);
+    if (accuracy == MHC_WRONG)
+        return gate_say(r, "error %.2g is not within the old library's tolerance of %.2g", new->accuracy.error, r->tolerance), true;
     gate_say(r, "less accurate: error %.2g, was %.2g (allowed: twice that, or %.2g); first difference at %s",
-             new->accuracy.error, old->accuracy.error, MHC_ERROR_FLOOR * new->accuracy.tolerance, new->first);
+             new->accuracy.error, old->accuracy.error, MHC_ERROR_FLOOR * r->tolerance, new->first);
     return true;
 }
 
@@ -148,14 +152,22 @@ static bool measure(struct entry *e, struct gate_row *r, int measurement, double
     q.step = REGRESS_TIME;
     q.measurement = measurement;
     bool good = regress_ask(e->gate, &q, e->seconds + (2 << measurement) * e->p->budget, &a, why, sizeof why);
-    if (!good) {
-        bool old = a.wrong == REGRESS_BASE;
+    e->no_memory |= a.no_memory;
+    r->reason[0] = 0;
+    if (!good && a.wrong == REGRESS_BASE) {
+        r->verdict = MHC_NEW;
+        gate_say(r, "right, and the old library was not after the timing: %s", why);
+    } else if (!good) {
         fail_row(r, MHC_INVALID);
-        gate_say(r, "%s%s%s", old ? "the old library, " : "", a.wrong >= 0 ? "after the timing: " : "while it was timed: ", why);
+        gate_say(r, "%s: %s", a.wrong == REGRESS_NEW ? "after the timing" : "while it was timed", why);
+    }
+    if (!good) {
+        worker_stop(&e->gate->worker);
         return false;
     }
     bool enough = a.rounds >= MHC_LEAST_ROUNDS && !(a.throttled > MHC_MOST_THROTTLED);
     r->change = a.together;
+    r->copies = a.copies;
     *verdict = enough ? mhc_speed_verdict(a.change, threshold) : MHC_AMBIGUOUS;
     if (!enough)
         gate_say(r, a.rounds < MHC_LEAST_ROUNDS ? "only %lld rounds: a larger --budget" : "%lld rounds, too many at a low clock",
@@ -201,6 +213,7 @@ static void ask_right(struct entry *e, int s) {
     q.step = REGRESS_RIGHT;
     q.side = s;
     e->good[s] = ask_twice(e->gate, &q, e->seconds, &e->right[s], e->why[s], sizeof e->why[s], &e->again);
+    e->no_memory |= e->right[s].no_memory;
     if (!e->good[s])
         worker_stop(&e->gate->worker); /* a device that failed once may fail everything after it */
 }
@@ -226,12 +239,14 @@ static bool judge(struct entry *e) {
         r->open = true;
         gate_say(r, "right in a fresh worker; the one before it crashed: an earlier case may have spoilt its memory");
     }
-    if (regress_stopped) { /* half a case is none */
+    if (e->no_memory)
+        cannot("not enough memory for %s", r->name);
+    if (regress_stopped || e->no_memory) { /* half a case is none */
         free(r->name);
         free(r->command);
         g->report.count--;
     }
-    return !regress_stopped;
+    return !regress_stopped && !e->no_memory;
 }
 
 /* Whether a library has the case. EXIT_GOOD, or there is no memory for it (reported). */

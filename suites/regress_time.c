@@ -135,10 +135,10 @@ static const char *bind_all(struct subject_user *subject, const struct regress_c
     return why ? why : bind_copy(&subject[COPY], &q->p, &side[REGRESS_BASE].k);
 }
 
-/* Neither may have drifted off while it was timed. */
+/* Neither may have drifted off while it was timed; the new one is asked first. */
 static const char *still_right(struct subject_user *subject, const struct regress_case side[2],
                                struct regress_answer *answer) {
-    for (int s = 0; s < 2; s++) {
+    for (int s = REGRESS_NEW; s >= REGRESS_BASE; s--) {
         const struct backend *b = side[s].backend;
         struct kernel_accuracy a;
         int64_t last = subject[s].row.sets - 1;

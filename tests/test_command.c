@@ -199,6 +199,8 @@ Test(command, bad_records) {
                                         "export %s --what curves --format json",
                                         "plot %s --out figures",
                                         "merge x.h5 kept.h5 %s",
+                                        "compare kept.h5 %s",
+                                        "compare %s kept.h5",
                                         "verify %s"};
         for (size_t k = 0; k < sizeof commands / sizeof *commands; k++) {
             int used = snprintf(command, sizeof command, "$M ");
