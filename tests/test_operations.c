@@ -222,12 +222,20 @@ Test(operations, agree_between_float_and_double) {
 
 /* --- gradients against finite differences --- */
 
+/* post_pre and backward_y, made of rows that have their loss; what they are made of, check_backend knows. */
+static bool is_crossing(const char *name) {
+    const char *dot = strchr(name, '.');
+    return !strcmp(dot, ".post_pre") || !strcmp(dot, ".backward_y");
+}
+
 /* Rows that belong to one loss: <kind>.*, or a pair X and X_backward. */
 static bool same_loss(const char *a, const char *b) {
     static const char suffix[] = "_backward";
     char name[2][64];
     const char *text[2] = {a, b};
     bool paired = false;
+    if (strchr(a, '.') && strchr(b, '.') && (is_crossing(a) || is_crossing(b)))
+        return false;
     for (int k = 0; k < 2; k++) {
         snprintf(name[k], sizeof name[k], "%s", text[k]);
         char *end = strstr(name[k], suffix);
@@ -240,9 +248,9 @@ static bool same_loss(const char *a, const char *b) {
     return paired ? !strcmp(name[0], name[1]) : same_kind(a, b);
 }
 
-/* The arrows of Table 2 and what a machine attains: nothing is trained through them. */
+/* The arrows of Table 2 and what a machine attains: nothing is trained through them. Crossings: see above. */
 static bool has_no_loss(const struct mhc_row *row) {
-    return same_kind(row->name, "micro.") || same_kind(row->name, "bench.");
+    return is_crossing(row->name) || same_kind(row->name, "micro.") || same_kind(row->name, "bench.");
 }
 
 static bool is_backward(const struct mhc_row *row) {
