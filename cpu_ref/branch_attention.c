@@ -15,15 +15,21 @@ struct attention {
     const struct mhc_case *c;
     int64_t T, C, A, S, d;
     real scale;
-    real *q, *k, *w, *o, *lse;
+    const real *q, *k, *w;
+    real *o, *lse;
 };
 
-static struct attention problem(const struct mhc_case *c, void *save) {
-    int64_t A = c->heads * c->head_dim, size = c->T * A;
-    real *q = save;
-    return (struct attention){.c = c, .T = c->T, .C = c->C, .A = A, .S = mhc_sequence(c), .d = c->head_dim,
+static struct attention problem(const struct mhc_case *c, const real *q, const real *k, const real *w, real *o, real *lse) {
+    return (struct attention){.c = c, .T = c->T, .C = c->C, .A = c->heads * c->head_dim, .S = mhc_sequence(c), .d = c->head_dim,
                               .scale = (real)(1 / sqrt((double)c->head_dim)),
-                              .q = q, .k = q + size, .w = q + 2 * size, .o = q + 3 * size, .lse = q + 4 * size};
+                              .q = q, .k = k, .w = w, .o = o, .lse = lse};
+}
+
+/* What the branch keeps: q, k, w, o, lse. */
+static struct attention saved(const struct mhc_case *c, void *save) {
+    int64_t size = c->T * c->heads * c->head_dim;
+    real *q = save;
+    return problem(c, q, q + size, q + 2 * size, q + 3 * size, q + 4 * size);
 }
 
 static bool supports(const struct mhc_case *c, const char **why) {
@@ -63,18 +69,24 @@ static void forward_head(const struct attention *a, int64_t sequence, int64_t he
     }
 }
 
+/* All heads of all sequences; `blocks` has a block of QUERIES x S a thread. */
+static void attend(const struct attention *a, real *blocks) {
+    int64_t heads = a->c->heads;
+#pragma omp parallel for schedule(dynamic)
+    for (int64_t task = 0; task < a->T / a->S * heads; task++)
+        forward_head(a, task / heads, task % heads, blocks + omp_get_thread_num() * QUERIES * a->S);
+}
+
 static int forward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
     (void)context, (void)queue;
-    struct attention a = problem(c, save);
-    real *v = work, *r = v + a.T * a.C, *P = r + a.T;
+    struct attention a = saved(c, save);
+    int64_t size = a.T * a.A;
+    real *v = work, *r = v + a.T * a.C, *P = r + a.T, *q = save, *k = q + size, *w = k + size;
     NAME(normalise)(c, arg[0], arg[1], r, v);
-    NAME(gemm_parallel)(NO_TRANSPOSE, NO_TRANSPOSE, a.T, a.A, a.C, 1, v, a.C, arg[2], a.A, 0, a.q, a.A);
-    NAME(gemm_parallel)(NO_TRANSPOSE, NO_TRANSPOSE, a.T, a.A, a.C, 1, v, a.C, arg[3], a.A, 0, a.k, a.A);
-    NAME(gemm_parallel)(NO_TRANSPOSE, NO_TRANSPOSE, a.T, a.A, a.C, 1, v, a.C, arg[4], a.A, 0, a.w, a.A);
-    int64_t heads = c->heads;
-#pragma omp parallel for schedule(dynamic)
-    for (int64_t task = 0; task < a.T / a.S * heads; task++)
-        forward_head(&a, task / heads, task % heads, P + omp_get_thread_num() * QUERIES * a.S);
+    NAME(gemm_parallel)(NO_TRANSPOSE, NO_TRANSPOSE, a.T, a.A, a.C, 1, v, a.C, arg[2], a.A, 0, q, a.A);
+    NAME(gemm_parallel)(NO_TRANSPOSE, NO_TRANSPOSE, a.T, a.A, a.C, 1, v, a.C, arg[3], a.A, 0, k, a.A);
+    NAME(gemm_parallel)(NO_TRANSPOSE, NO_TRANSPOSE, a.T, a.A, a.C, 1, v, a.C, arg[4], a.A, 0, w, a.A);
+    attend(&a, P);
     NAME(gemm_parallel)(NO_TRANSPOSE, NO_TRANSPOSE, a.T, a.C, a.A, 1, a.o, a.A, arg[5], a.C, 0, arg[6], a.C);
     return 0;
 }
@@ -106,6 +118,16 @@ static void backward_head(const struct attention *a, int64_t sequence, int64_t h
     }
 }
 
+/* All heads of all sequences; `blocks` has two blocks of QUERIES x S a thread. */
+static void attend_backward(const struct attention *a, const real *grad_o, real *grad_q, real *grad_k, real *grad_w, real *blocks) {
+    int64_t heads = a->c->heads, block = QUERIES * a->S;
+#pragma omp parallel for schedule(dynamic)
+    for (int64_t task = 0; task < a->T / a->S * heads; task++) {
+        real *P = blocks + omp_get_thread_num() * 2 * block;
+        backward_head(a, task / heads, task % heads, grad_o, grad_q, grad_k, grad_w, P, P + block);
+    }
+}
+
 /* grad_weight = v^T.grad_projection; grad_v (+)= grad_projection.weight^T */
 static void projection_backward(const struct attention *a, const real *v, const real *grad_projection,
                                 const real *weight, real *grad_weight, real beta, real *grad_v) {
@@ -117,23 +139,19 @@ static void projection_backward(const struct attention *a, const real *v, const 
 
 static int backward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
     (void)context, (void)queue;
-    struct attention a = problem(c, save);
-    int64_t heads = c->heads, size = a.T * a.A, block = QUERIES * a.S;
+    struct attention a = saved(c, save);
+    int64_t size = a.T * a.A;
     const real *grad_y = arg[6];
     real *v = work, *grad_v = v + a.T * a.C, *r = grad_v + a.T * a.C, *grad_o = r + a.T;
     real *grad_q = grad_o + size, *grad_k = grad_q + size, *grad_w = grad_k + size, *blocks = grad_w + size;
     NAME(normalise)(c, arg[0], arg[1], r, v);
     NAME(gemm_parallel)(TRANSPOSE, NO_TRANSPOSE, a.A, a.C, a.T, 1, a.o, a.A, grad_y, a.C, 0, arg[12], a.C);
     NAME(gemm_parallel)(NO_TRANSPOSE, TRANSPOSE, a.T, a.A, a.C, 1, grad_y, a.C, arg[5], a.C, 0, grad_o, a.A);
-#pragma omp parallel for schedule(dynamic)
-    for (int64_t task = 0; task < a.T / a.S * heads; task++) {
-        real *P = blocks + omp_get_thread_num() * 2 * block;
-        backward_head(&a, task / heads, task % heads, grad_o, grad_q, grad_k, grad_w, P, P + block);
-    }
+    attend_backward(&a, grad_o, grad_q, grad_k, grad_w, blocks);
     projection_backward(&a, v, grad_q, arg[2], arg[9], 0, grad_v);
     projection_backward(&a, v, grad_k, arg[3], arg[10], 1, grad_v);
     projection_backward(&a, v, grad_w, arg[4], arg[11], 1, grad_v);
-    NAME(normalise_backward)(c, arg[0], arg[1], r, grad_v, arg[7], arg[8]);
+    NAME(normalise_backward)(c, arg[0], arg[1], r, grad_v, NULL, arg[7], arg[8]);
     return 0;
 }
 
@@ -192,4 +210,72 @@ const struct mhc_row NAME(attention_backward) = {
     .flops = backward_flops,
     .tolerance = NAME(tolerance),
     .run = backward,
+};
+
+/* --- what lies between the projections as rows of its own --- */
+
+static int core_forward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
+    (void)context, (void)queue;
+    struct attention a = problem(c, arg[0], arg[1], arg[2], arg[3], save);
+    attend(&a, work);
+    return 0;
+}
+
+static int core_backward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
+    (void)context, (void)queue;
+    struct attention a = problem(c, arg[0], arg[1], arg[2], arg[3], save);
+    attend_backward(&a, arg[4], arg[5], arg[6], arg[7], work);
+    return 0;
+}
+
+static int64_t core_save_bytes(const struct mhc_case *c) {
+    return (int64_t)sizeof(real) * c->T * c->heads;
+}
+static int64_t core_forward_work(const struct mhc_case *c) {
+    return (int64_t)sizeof(real) * omp_get_max_threads() * QUERIES * mhc_sequence(c);
+}
+static int64_t core_backward_work(const struct mhc_case *c) {
+    return 2 * core_forward_work(c);
+}
+/* A product with the scores: a multiply-add for each of T (S + 1) / 2 pairs of a query and a key that it sees, and each of A channels. The forward
+ * has two of them, the backward, which makes the scores again, five. */
+static double score_product(const struct mhc_case *c) {
+    return (double)(c->T * c->heads * c->head_dim) * (double)(mhc_sequence(c) + 1);
+}
+static double core_forward_flops(const struct mhc_case *c) {
+    return 2 * score_product(c);
+}
+static double core_backward_flops(const struct mhc_case *c) {
+    return 5 * score_product(c);
+}
+
+const struct mhc_row NAME(attention_core_forward) = {
+    .name = "attention-core.forward",
+    .args = {{"q", "TA", MHC_STREAM, MHC_IN},
+             {"k", "TA", MHC_STREAM, MHC_IN},
+             {"v", "TA", MHC_STREAM, MHC_IN},
+             {"o", "TA", MHC_STREAM, MHC_OUT}},
+    .supports = supports,
+    .save_bytes = core_save_bytes,
+    .work_bytes = core_forward_work,
+    .flops = core_forward_flops,
+    .tolerance = NAME(tolerance),
+    .run = core_forward,
+};
+
+const struct mhc_row NAME(attention_core_backward) = {
+    .name = "attention-core.backward",
+    .args = {{"q", "TA", MHC_STREAM, MHC_IN},
+             {"k", "TA", MHC_STREAM, MHC_IN},
+             {"v", "TA", MHC_STREAM, MHC_IN},
+             {"o", "TA", MHC_STREAM, MHC_IN},
+             {"grad_o", "TA", MHC_STREAM, MHC_IN},
+             {"grad_q", "TA", MHC_STREAM, MHC_OUT},
+             {"grad_k", "TA", MHC_STREAM, MHC_OUT},
+             {"grad_v", "TA", MHC_STREAM, MHC_OUT}},
+    .supports = supports,
+    .work_bytes = core_backward_work,
+    .flops = core_backward_flops,
+    .tolerance = NAME(tolerance),
+    .run = core_backward,
 };

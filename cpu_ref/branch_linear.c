@@ -1,45 +1,5 @@
-/* Branch `linear`: y = RMSNorm(u).w, and the RMSNorm of all branches. Keeps nothing: the backward normalises again. */
+/* Branch `linear`: y = RMSNorm(u).w. Keeps nothing: the backward normalises again. */
 #include "cpu_ref/branch.h"
-
-void NAME(normalise)(const struct mhc_case *c, const real *u, const real *gain, real *r, real *v) {
-    int64_t C = c->C;
-#pragma omp parallel for schedule(static)
-    for (int64_t t = 0; t < c->T; t++) {
-        r[t] = NAME(rms)(u + t * C, C, c->rms_eps);
-        for (int64_t k = 0; k < C; k++)
-            v[t * C + k] = r[t] == 0 ? 0 : u[t * C + k] / r[t] * gain[k];
-    }
-}
-
-void NAME(normalise_backward)(const struct mhc_case *c, const real *u, const real *gain, const real *r,
-                              const real *grad_v, real *grad_u, real *grad_gain) {
-    int64_t C = c->C;
-#pragma omp parallel
-    {
-#pragma omp for schedule(static)
-        for (int64_t t = 0; t < c->T; t++) {
-            const real *in = u + t * C, *g = grad_v + t * C;
-            real *out = grad_u + t * C, inverse = r[t] == 0 ? 0 : 1 / r[t], sum = 0;
-            for (int64_t k = 0; k < C; k++) {
-                out[k] = g[k] * gain[k] * inverse;
-                sum += out[k] * (in[k] * inverse);
-            }
-            for (int64_t k = 0; k < C; k++)
-                out[k] -= in[k] * inverse * (sum / (real)C);
-        }
-        /* A block of channels a task, tokens in their order. */
-#pragma omp for schedule(static)
-        for (int64_t from = 0; from < C; from += 64) {
-            double sum[64] = {0};
-            int64_t count = C - from < 64 ? C - from : 64;
-            for (int64_t t = 0; t < c->T; t++)
-                for (int64_t k = 0; k < count; k++)
-                    sum[k] += r[t] == 0 ? 0 : (double)grad_v[t * C + from + k] * (u[t * C + from + k] / r[t]);
-            for (int64_t k = 0; k < count; k++)
-                grad_gain[from + k] = (real)sum[k];
-        }
-    }
-}
 
 static int forward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
     (void)context, (void)queue, (void)save;
@@ -57,7 +17,7 @@ static int backward(void *context, void *queue, const struct mhc_case *c, void *
     NAME(normalise)(c, u, gain, r, v);
     NAME(gemm_parallel)(TRANSPOSE, NO_TRANSPOSE, C, C, T, 1, v, C, grad_y, C, 0, arg[6], C);
     NAME(gemm_parallel)(NO_TRANSPOSE, TRANSPOSE, T, C, C, 1, grad_y, C, w, C, 0, grad_v, C);
-    NAME(normalise_backward)(c, u, gain, r, grad_v, arg[4], arg[5]);
+    NAME(normalise_backward)(c, u, gain, r, grad_v, NULL, arg[4], arg[5]);
     return 0;
 }
 

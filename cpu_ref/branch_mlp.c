@@ -22,6 +22,31 @@ static real activate(int swiglu, real up, real gate, real *by_up, real *by_gate)
     return up * cdf;
 }
 
+/* h = activation(up, gate), [T][hidden] each; gate is read for SwiGLU only. */
+static void activate_forward(const struct mhc_case *c, const real *up, const real *gate, real *h) {
+    int swiglu = c->activation == MHC_SWIGLU;
+#pragma omp parallel for schedule(static)
+    for (int64_t k = 0; k < c->T * c->hidden; k++) {
+        real by_up, by_gate;
+        h[k] = activate(swiglu, up[k], swiglu ? gate[k] : 0, &by_up, &by_gate);
+    }
+}
+
+/* grad_up and grad_gate from grad_h, which grad_up may be; h again where it is not NULL. */
+static void activate_backward(const struct mhc_case *c, const real *up, const real *gate, const real *grad_h, real *h,
+                              real *grad_up, real *grad_gate) {
+    int swiglu = c->activation == MHC_SWIGLU;
+#pragma omp parallel for schedule(static)
+    for (int64_t k = 0; k < c->T * c->hidden; k++) {
+        real by_up, by_gate, g = grad_h[k], value = activate(swiglu, up[k], swiglu ? gate[k] : 0, &by_up, &by_gate);
+        if (h)
+            h[k] = value;
+        grad_up[k] = g * by_up;
+        if (swiglu)
+            grad_gate[k] = g * by_gate;
+    }
+}
+
 static int forward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
     (void)context, (void)queue;
     const real *u = arg[0], *gain = arg[1], *w_gate = arg[2], *w_up = arg[3], *w_down = arg[4];
@@ -32,11 +57,7 @@ static int forward(void *context, void *queue, const struct mhc_case *c, void *c
     NAME(gemm_parallel)(NO_TRANSPOSE, NO_TRANSPOSE, T, H, C, 1, v, C, w_up, H, 0, up, H);
     if (swiglu)
         NAME(gemm_parallel)(NO_TRANSPOSE, NO_TRANSPOSE, T, H, C, 1, v, C, w_gate, H, 0, gate, H);
-#pragma omp parallel for schedule(static)
-    for (int64_t k = 0; k < T * H; k++) {
-        real by_up, by_gate;
-        hidden[k] = activate(swiglu, up[k], swiglu ? gate[k] : 0, &by_up, &by_gate);
-    }
+    activate_forward(c, up, gate, hidden);
     NAME(gemm_parallel)(NO_TRANSPOSE, NO_TRANSPOSE, T, C, H, 1, hidden, H, w_down, C, 0, arg[5], C);
     return 0;
 }
@@ -51,14 +72,7 @@ static int backward(void *context, void *queue, const struct mhc_case *c, void *
     real *grad_gate = grad_up + T * H;
     NAME(normalise)(c, u, gain, r, v);
     NAME(gemm_parallel)(NO_TRANSPOSE, TRANSPOSE, T, H, C, 1, grad_y, C, w_down, C, 0, grad_up, H);
-#pragma omp parallel for schedule(static)
-    for (int64_t k = 0; k < T * H; k++) {
-        real by_up, by_gate, g = grad_up[k];
-        hidden[k] = activate(swiglu, up[k], swiglu ? gate[k] : 0, &by_up, &by_gate);
-        grad_up[k] = g * by_up;
-        if (swiglu)
-            grad_gate[k] = g * by_gate;
-    }
+    activate_backward(c, up, gate, grad_up, hidden, grad_up, grad_gate);
     NAME(gemm_parallel)(TRANSPOSE, NO_TRANSPOSE, H, C, T, 1, hidden, H, grad_y, C, 0, arg[10], C);
     NAME(gemm_parallel)(TRANSPOSE, NO_TRANSPOSE, C, H, T, 1, v, C, grad_up, H, 0, arg[9], H);
     NAME(gemm_parallel)(NO_TRANSPOSE, TRANSPOSE, T, C, H, 1, grad_up, H, w_up, H, 0, grad_v, C);
@@ -66,7 +80,7 @@ static int backward(void *context, void *queue, const struct mhc_case *c, void *
         NAME(gemm_parallel)(TRANSPOSE, NO_TRANSPOSE, C, H, T, 1, v, C, grad_gate, H, 0, arg[8], H);
         NAME(gemm_parallel)(NO_TRANSPOSE, TRANSPOSE, T, C, H, 1, grad_gate, H, w_gate, H, 1, grad_v, C);
     }
-    NAME(normalise_backward)(c, u, gain, r, grad_v, arg[6], arg[7]);
+    NAME(normalise_backward)(c, u, gain, r, grad_v, NULL, arg[6], arg[7]);
     return 0;
 }
 
@@ -123,4 +137,48 @@ const struct mhc_row NAME(mlp_backward) = {
     .flops = backward_flops,
     .tolerance = NAME(tolerance),
     .run = backward,
+};
+
+/* --- the activation as rows of its own --- */
+
+static int activation_forward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
+    (void)context, (void)queue, (void)save, (void)work;
+    activate_forward(c, arg[0], arg[1], arg[2]);
+    return 0;
+}
+
+static int activation_backward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
+    (void)context, (void)queue, (void)save, (void)work;
+    activate_backward(c, arg[0], arg[1], arg[2], NULL, arg[3], arg[4]);
+    return 0;
+}
+
+/* An exponential, or an error function, counts as one. */
+static double activation_forward_flops(const struct mhc_case *c) {
+    return 5.0 * (double)(c->T * c->hidden);
+}
+static double activation_backward_flops(const struct mhc_case *c) {
+    return 10.0 * (double)(c->T * c->hidden);
+}
+
+const struct mhc_row NAME(activation_forward) = {
+    .name = "activation.forward",
+    .args = {{"up", "TH", MHC_STREAM, MHC_IN}, {"gate", "TG", MHC_STREAM, MHC_IN}, {"h", "TH", MHC_STREAM, MHC_OUT}},
+    .supports = supports,
+    .flops = activation_forward_flops,
+    .tolerance = NAME(tolerance),
+    .run = activation_forward,
+};
+
+const struct mhc_row NAME(activation_backward) = {
+    .name = "activation.backward",
+    .args = {{"up", "TH", MHC_STREAM, MHC_IN},
+             {"gate", "TG", MHC_STREAM, MHC_IN},
+             {"grad_h", "TH", MHC_STREAM, MHC_IN},
+             {"grad_up", "TH", MHC_STREAM, MHC_OUT},
+             {"grad_gate", "TG", MHC_STREAM, MHC_OUT}},
+    .supports = supports,
+    .flops = activation_backward_flops,
+    .tolerance = NAME(tolerance),
+    .run = activation_backward,
 };

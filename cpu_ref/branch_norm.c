@@ -1,0 +1,148 @@
+/* The RMSNorm of all branches, and as rows of their own: `norm`, and `addnorm`, the residual addition and the norm behind it. */
+#include "cpu_ref/branch.h"
+
+static void normalise_token(const struct mhc_case *c, const real *u, const real *gain, real *r, real *v) {
+    *r = NAME(rms)(u, c->C, c->rms_eps);
+    for (int64_t k = 0; k < c->C; k++)
+        v[k] = *r == 0 ? 0 : u[k] / *r * gain[k];
+}
+
+void NAME(normalise)(const struct mhc_case *c, const real *u, const real *gain, real *r, real *v) {
+#pragma omp parallel for schedule(static)
+    for (int64_t t = 0; t < c->T; t++)
+        normalise_token(c, u + t * c->C, gain, r + t, v + t * c->C);
+}
+
+void NAME(normalise_backward)(const struct mhc_case *c, const real *u, const real *gain, const real *r,
+                              const real *grad_v, const real *grad_sum, real *grad_u, real *grad_gain) {
+    int64_t C = c->C;
+#pragma omp parallel
+    {
+#pragma omp for schedule(static)
+        for (int64_t t = 0; t < c->T; t++) {
+            const real *in = u + t * C, *g = grad_v + t * C;
+            real *out = grad_u + t * C, inverse = r[t] == 0 ? 0 : 1 / r[t], sum = 0;
+            for (int64_t k = 0; k < C; k++) {
+                out[k] = g[k] * gain[k] * inverse;
+                sum += out[k] * (in[k] * inverse);
+            }
+            for (int64_t k = 0; k < C; k++)
+                out[k] -= in[k] * inverse * (sum / (real)C);
+            for (int64_t k = 0; k < C && grad_sum; k++)
+                out[k] += grad_sum[t * C + k];
+        }
+        /* A block of channels a task, tokens in their order. */
+#pragma omp for schedule(static)
+        for (int64_t from = 0; from < C; from += 64) {
+            double sum[64] = {0};
+            int64_t count = C - from < 64 ? C - from : 64;
+            for (int64_t t = 0; t < c->T; t++)
+                for (int64_t k = 0; k < count; k++)
+                    sum[k] += r[t] == 0 ? 0 : (double)grad_v[t * C + from + k] * (u[t * C + from + k] / r[t]);
+            for (int64_t k = 0; k < count; k++)
+                grad_gain[from + k] = (real)sum[k];
+        }
+    }
+}
+
+/* --- rows --- */
+
+static int forward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
+    (void)context, (void)queue, (void)save, (void)work;
+    NAME(normalise)(c, arg[0], arg[1], arg[3], arg[2]);
+    return 0;
+}
+
+static int backward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
+    (void)context, (void)queue, (void)save, (void)work;
+    NAME(normalise_backward)(c, arg[0], arg[1], arg[2], arg[3], NULL, arg[4], arg[5]);
+    return 0;
+}
+
+static int add_forward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
+    (void)context, (void)queue, (void)save, (void)work;
+    const real *x = arg[0], *y = arg[1], *gain = arg[2];
+    real *sum = arg[3], *v = arg[4], *r = arg[5];
+#pragma omp parallel for schedule(static)
+    for (int64_t t = 0; t < c->T; t++) {
+        int64_t at = t * c->C;
+        for (int64_t k = at; k < at + c->C; k++)
+            sum[k] = x[k] + y[k];
+        normalise_token(c, sum + at, gain, r + t, v + at);
+    }
+    return 0;
+}
+
+static int add_backward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
+    (void)context, (void)queue, (void)save, (void)work;
+    NAME(normalise_backward)(c, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5], arg[6]);
+    return 0;
+}
+
+static double forward_flops(const struct mhc_case *c) {
+    return 4.0 * (double)(c->T * c->C);
+}
+static double backward_flops(const struct mhc_case *c) {
+    return 8.0 * (double)(c->T * c->C);
+}
+static double add_forward_flops(const struct mhc_case *c) {
+    return forward_flops(c) + (double)(c->T * c->C);
+}
+static double add_backward_flops(const struct mhc_case *c) {
+    return backward_flops(c) + (double)(c->T * c->C);
+}
+
+const struct mhc_row NAME(norm_forward) = {
+    .name = "norm.forward",
+    .args = {{"u", "TC", MHC_STREAM, MHC_IN},
+             {"gain", "C", MHC_PARAM, MHC_IN},
+             {"v", "TC", MHC_STREAM, MHC_OUT},
+             {"r", "T", MHC_COEF, MHC_OUT}},
+    .supports = NAME(supports),
+    .flops = forward_flops,
+    .tolerance = NAME(tolerance),
+    .run = forward,
+};
+
+const struct mhc_row NAME(norm_backward) = {
+    .name = "norm.backward",
+    .args = {{"u", "TC", MHC_STREAM, MHC_IN},
+             {"gain", "C", MHC_PARAM, MHC_IN},
+             {"r", "T", MHC_COEF, MHC_IN},
+             {"grad_v", "TC", MHC_STREAM, MHC_IN},
+             {"grad_u", "TC", MHC_STREAM, MHC_OUT},
+             {"grad_gain", "C", MHC_PARAM, MHC_OUT}},
+    .supports = NAME(supports),
+    .flops = backward_flops,
+    .tolerance = NAME(tolerance),
+    .run = backward,
+};
+
+const struct mhc_row NAME(addnorm_forward) = {
+    .name = "addnorm.forward",
+    .args = {{"x", "TC", MHC_STREAM, MHC_IN},
+             {"y", "TC", MHC_STREAM, MHC_IN},
+             {"gain", "C", MHC_PARAM, MHC_IN},
+             {"sum", "TC", MHC_STREAM, MHC_OUT},
+             {"v", "TC", MHC_STREAM, MHC_OUT},
+             {"r", "T", MHC_COEF, MHC_OUT}},
+    .supports = NAME(supports),
+    .flops = add_forward_flops,
+    .tolerance = NAME(tolerance),
+    .run = add_forward,
+};
+
+const struct mhc_row NAME(addnorm_backward) = {
+    .name = "addnorm.backward",
+    .args = {{"sum", "TC", MHC_STREAM, MHC_IN},
+             {"gain", "C", MHC_PARAM, MHC_IN},
+             {"r", "T", MHC_COEF, MHC_IN},
+             {"grad_v", "TC", MHC_STREAM, MHC_IN},
+             {"grad_sum", "TC", MHC_STREAM, MHC_IN},
+             {"grad_x", "TC", MHC_STREAM, MHC_OUT},
+             {"grad_gain", "C", MHC_PARAM, MHC_OUT}},
+    .supports = NAME(supports),
+    .flops = add_backward_flops,
+    .tolerance = NAME(tolerance),
+    .run = add_backward,
+};

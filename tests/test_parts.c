@@ -1,0 +1,166 @@
+/* The parts of F as rows of their own make up the branches: whoever composes a training step of them computes the same thing. */
+#include "tests/check.h"
+
+static const struct mhc_case cases[] = {
+    {.T = 6, .n = 1, .C = 5, .S = 3, .hidden = 7, .heads = 2, .head_dim = 3, .rms_eps = 1e-6, .activation = MHC_SWIGLU},
+    {.T = 9, .n = 1, .C = 12, .hidden = 4, .heads = 1, .head_dim = 8, .rms_eps = 0.5, .activation = MHC_GELU},
+    {.T = 140, .n = 1, .C = 3, .S = 70, .hidden = 16, .heads = 3, .head_dim = 1, .activation = MHC_SWIGLU},
+};
+enum { CASES = sizeof cases / sizeof *cases };
+
+static void set(struct dictionary *d, const char *name, const double *values, int64_t count) {
+    memcpy(put(d, name, count), values, (size_t)count * sizeof *values);
+}
+
+static void set_from(struct dictionary *d, const char *name, const struct dictionary *from, const char *its_name) {
+    for (int k = 0; k < from->count; k++)
+        if (!strcmp(from->entry[k].name, its_name))
+            set(d, name, from->entry[k].values, from->entry[k].count);
+}
+
+/* result = the row gemm.<operation> of two arrays, for a weight [inner][outer]. */
+static void multiply(const char *operation, const struct mhc_case *like, int64_t inner, int64_t outer, struct dictionary *d,
+                     const char *first, const char *second, const char *result) {
+    char name[64];
+    struct mhc_case c = *like;
+    struct dictionary part = {0};
+    c.C = inner;
+    c.hidden = outer;
+    snprintf(name, sizeof name, "gemm.%s", operation);
+    const struct mhc_row *row = find_row(&mhc_cpu64, name);
+    set_from(&part, row->args[0].name, d, first);
+    set_from(&part, row->args[1].name, d, second);
+    run_row(row, &c, &part, 1, NULL);
+    set_from(d, result, &part, row->args[2].name);
+    forget(&part);
+}
+
+/* sum += values */
+static void accumulate(struct dictionary *d, const char *sum, const char *values, int64_t count) {
+    for (int64_t k = 0; k < count; k++)
+        lookup(d, sum)[k] += lookup(d, values)[k];
+}
+
+static void run_part(const char *name, const struct mhc_case *c, struct dictionary *d, void **save) {
+    for (const struct mhc_arg *arg = find_row(&mhc_cpu64, name)->args; arg->name; arg++)
+        cr_assert(arg->direction == MHC_OUT || mhc_elements(c, arg) == 0 || lookup(d, arg->name), "%s: nobody made %s", name, arg->name);
+    run_named(&mhc_cpu64, name, c, d, save);
+}
+
+static void expect_same(const char *what, const struct dictionary *whole, const struct dictionary *parts, const char *const names[]) {
+    for (int k = 0; names[k]; k++) {
+        const double *want = lookup(whole, names[k]), *got = lookup(parts, names[k]);
+        int64_t count = 0;
+        for (int e = 0; e < whole->count; e++)
+            count += whole->entry[e].values == want ? whole->entry[e].count : 0;
+        cr_assert(want && got && count, "%s: no %s", what, names[k]);
+        check_close(got, want, count, 1e-13 * fmax(largest_of(want, count), 1), what, names[k]);
+    }
+}
+
+Test(parts, make_up_the_mlp) {
+    for (int k = 0; k < CASES; k++) {
+        struct mhc_case c = cases[k];
+        struct dictionary whole = {0}, parts = {0};
+        void *save = NULL;
+        bool gated = c.activation == MHC_SWIGLU;
+        set_types(&c, &mhc_cpu64);
+        run_named(&mhc_cpu64, "mlp.forward", &c, &whole, &save);
+        run_named(&mhc_cpu64, "mlp.backward", &c, &whole, &save);
+        for (int a = 0; a < 6; a++) {
+            const char *name = find_row(&mhc_cpu64, "mlp.backward")->args[a].name;
+            set_from(&parts, name, &whole, name);
+        }
+        run_part("norm.forward", &c, &parts, NULL);
+        multiply("forward", &c, c.C, c.hidden, &parts, "v", "w_up", "up");
+        if (gated)
+            multiply("forward", &c, c.C, c.hidden, &parts, "v", "w_gate", "gate");
+        run_part("activation.forward", &c, &parts, NULL);
+        multiply("forward", &c, c.hidden, c.C, &parts, "h", "w_down", "y");
+        multiply("backward_weight", &c, c.hidden, c.C, &parts, "h", "grad_y", "grad_w_down");
+        multiply("backward_input", &c, c.hidden, c.C, &parts, "grad_y", "w_down", "grad_h");
+        run_part("activation.backward", &c, &parts, NULL);
+        multiply("backward_weight", &c, c.C, c.hidden, &parts, "v", "grad_up", "grad_w_up");
+        multiply("backward_input", &c, c.C, c.hidden, &parts, "grad_up", "w_up", "grad_v");
+        if (gated) {
+            multiply("backward_weight", &c, c.C, c.hidden, &parts, "v", "grad_gate", "grad_w_gate");
+            multiply("backward_input", &c, c.C, c.hidden, &parts, "grad_gate", "w_gate", "grad_v_gate");
+            accumulate(&parts, "grad_v", "grad_v_gate", c.T * c.C);
+        }
+        run_part("norm.backward", &c, &parts, NULL);
+        expect_same("mlp", &whole, &parts,
+                    (const char *const[]){"y", "grad_u", "grad_gain", "grad_w_up", gated ? "grad_w_gate" : "grad_u", "grad_w_down", NULL});
+        free(save);
+        forget(&whole);
+        forget(&parts);
+    }
+}
+
+Test(parts, make_up_attention) {
+    static const char *const projections[3][5] = {{"w_q", "q", "grad_q", "grad_w_q", "grad_normed_q"},
+                                                  {"w_k", "k", "grad_k", "grad_w_k", "grad_normed_k"},
+                                                  {"w_v", "v", "grad_v", "grad_w_v", "grad_normed_v"}};
+    for (int k = 0; k < CASES; k++) {
+        struct mhc_case c = cases[k];
+        struct dictionary whole = {0}, parts = {0}, norm = {0};
+        void *save = NULL, *core_save = NULL;
+        set_types(&c, &mhc_cpu64);
+        int64_t A = c.heads * c.head_dim;
+        run_named(&mhc_cpu64, "attention.forward", &c, &whole, &save);
+        run_named(&mhc_cpu64, "attention.backward", &c, &whole, &save);
+        for (int a = 0; a < 7; a++) {
+            const char *name = find_row(&mhc_cpu64, "attention.backward")->args[a].name;
+            set_from(&parts, name, &whole, name);
+            set_from(&norm, name, &whole, name);
+        }
+        /* The names v and grad_v are the norm's output in `norm`, the values of the heads in `parts`. */
+        run_part("norm.forward", &c, &norm, NULL);
+        set_from(&parts, "normed", &norm, "v");
+        for (int p = 0; p < 3; p++)
+            multiply("forward", &c, c.C, A, &parts, "normed", projections[p][0], projections[p][1]);
+        run_part("attention-core.forward", &c, &parts, &core_save);
+        multiply("forward", &c, A, c.C, &parts, "o", "w_o", "y");
+        multiply("backward_weight", &c, A, c.C, &parts, "o", "grad_y", "grad_w_o");
+        multiply("backward_input", &c, A, c.C, &parts, "grad_y", "w_o", "grad_o");
+        run_part("attention-core.backward", &c, &parts, &core_save);
+        for (int p = 0; p < 3; p++) {
+            multiply("backward_weight", &c, c.C, A, &parts, "normed", projections[p][2], projections[p][3]);
+            multiply("backward_input", &c, c.C, A, &parts, projections[p][2], projections[p][0], projections[p][4]);
+            if (p)
+                accumulate(&parts, projections[0][4], projections[p][4], c.T * c.C);
+        }
+        set_from(&norm, "grad_v", &parts, projections[0][4]);
+        run_part("norm.backward", &c, &norm, NULL);
+        expect_same("attention", &whole, &parts, (const char *const[]){"y", "grad_w_q", "grad_w_k", "grad_w_v", "grad_w_o", NULL});
+        expect_same("attention", &whole, &norm, (const char *const[]){"grad_u", "grad_gain", NULL});
+        free(save);
+        free(core_save);
+        forget(&whole);
+        forget(&parts);
+        forget(&norm);
+    }
+}
+
+Test(parts, addnorm_is_an_addition_and_a_norm) {
+    for (int k = 0; k < CASES; k++) {
+        struct mhc_case c = cases[k];
+        struct dictionary whole = {0}, norm = {0};
+        set_types(&c, &mhc_cpu64);
+        run_named(&mhc_cpu64, "addnorm.forward", &c, &whole, NULL);
+        run_named(&mhc_cpu64, "addnorm.backward", &c, &whole, NULL);
+        set_from(&norm, "u", &whole, "x");
+        for (int64_t e = 0; e < c.T * c.C; e++)
+            lookup(&norm, "u")[e] += lookup(&whole, "y")[e];
+        set_from(&norm, "sum", &norm, "u");
+        set_from(&norm, "gain", &whole, "gain");
+        set_from(&norm, "grad_v", &whole, "grad_v");
+        run_part("norm.forward", &c, &norm, NULL);
+        run_part("norm.backward", &c, &norm, NULL);
+        for (int64_t e = 0; e < c.T * c.C; e++)
+            lookup(&norm, "grad_u")[e] += lookup(&whole, "grad_sum")[e];
+        set_from(&norm, "grad_x", &norm, "grad_u");
+        expect_same("addnorm", &whole, &norm, (const char *const[]){"sum", "v", "r", "grad_x", "grad_gain", NULL});
+        forget(&whole);
+        forget(&norm);
+    }
+}
