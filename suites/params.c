@@ -9,18 +9,21 @@
 #define MAPS (1u << STUDY_MAPS)
 #define PROPAGATE (1u << STUDY_PROPAGATE)
 #define KERNELS (1u << STUDY_KERNELS)
+#define OVERHEAD (1u << STUDY_OVERHEAD)
 #define BOTH (MAPS | PROPAGATE)
-#define RUNS (PROPAGATE | KERNELS)
-#define ALL (BOTH | KERNELS)
+#define TIMES (KERNELS | OVERHEAD)
+#define RUNS (PROPAGATE | TIMES)
+#define ALL (BOTH | TIMES)
 #define AT(field) offsetof(struct params, field)
 
 const struct param params_table[] = {
-    {"study", "", "propagate", PARAM_WORD, AT(study), 0, 0, "maps|propagate|kernels", ALL,
-     "maps: the residual maps alone, no streams; propagate: the whole stack, forward and backward; kernels: one operation, timed"},
+    {"study", "", "propagate", PARAM_WORD, AT(study), 0, 0, "maps|propagate|kernels|overhead", ALL,
+     "maps: the residual maps alone, no streams; propagate: the whole stack, forward and backward; kernels: one operation, timed; "
+     "overhead: a training step with each connection, timed"},
     {"block", "", "mhc", PARAM_WORD, AT(block), 0, 0, "resnet|hc|hc-static|mhc|identity", BOTH, "kind of residual connection"},
     {"operation", "", "", PARAM_TEXT, AT(operation), 0, 0, NULL, KERNELS,
      "what is timed: names (mhcbench list --operations), patterns like mhc.*, or all"},
-    {"depth", "1", "60", PARAM_INT, AT(depth), 1, 65536, NULL, BOTH, "L, layers; a transformer block has two"},
+    {"depth", "1", "60", PARAM_INT, AT(depth), 1, 65536, NULL, BOTH | OVERHEAD, "L, layers; a transformer block has two"},
     {"streams", "1", "4", PARAM_INT, AT(streams), 1, 16, NULL, ALL, "n; a resnet has 1"},
     {"width", "1", "64", PARAM_INT, AT(width), 1, 1 << 20, NULL, RUNS, "C, channels of one stream"},
     {"tokens", "1", "64", PARAM_INT, AT(tokens), 1, 1e9, NULL, ALL, "T; in maps, draws of the dynamic part"},
@@ -47,7 +50,7 @@ const struct param params_table[] = {
     {"branch-gain", "1", "1", PARAM_REAL, AT(branch_gain), 0, 1e6, NULL, PROPAGATE, "g: branch weights have std g / sqrt(fan_in)"},
     {"input", "", "", PARAM_TEXT, AT(input), 0, 0, NULL, PROPAGATE, "file whose bytes are the tokens; empty: gaussian tokens"},
     {"gradient", "", "random", PARAM_WORD, AT(gradient), 0, 0, "none|random", PROPAGATE, "output gradient; none: forward only"},
-    {"recompute", "1", "auto", PARAM_INT, AT(recompute), -1, 65536, "auto=-1|keep=0", PROPAGATE,
+    {"recompute", "1", "auto", PARAM_INT, AT(recompute), -1, 65536, "auto=-1|keep=0", PROPAGATE | OVERHEAD,
      "keep x every so many layers and compute the rest again; auto: keep all that fits, else sqrt(n L / (n + 2))"},
     {"weights", "", "hold", PARAM_WORD, AT(weights), 0, 0, "hold|regenerate", PROPAGATE, "keep the weights of all layers, or draw them at every use"},
     {"measure", "", "gain+spectrum+mixing+stream+logit+gradient", PARAM_FLAGS, AT(measure), 0, 0,
@@ -58,8 +61,17 @@ const struct param params_table[] = {
     {"type", "", "widest", PARAM_WORD, AT(type), 0, 0, "widest|f64|f32|bf16", RUNS, "element type of the streams"},
     {"cache", "", "cold", PARAM_WORD, AT(cache), 0, 0, "cold|hot", KERNELS,
      "cold: calls rotate over more arrays than the last-level cache holds; hot: always the same arrays"},
-    {"rounds", "1", "300", PARAM_INT, AT(rounds), 1, 10000, NULL, KERNELS, "most samples of a case"},
-    {"budget", "s", "1", PARAM_REAL, AT(budget), 0.001, 3600, NULL, KERNELS, "most time in the rounds of a case"},
+    {"rounds", "1", "300", PARAM_INT, AT(rounds), 1, 10000, NULL, TIMES, "most samples of a case"},
+    {"budget", "s", "1", PARAM_REAL, AT(budget), 0.001, 3600, NULL, TIMES, "most time in the rounds of a case"},
+    {"preset", "", "none", PARAM_WORD, AT(preset), 0, 0, "none|3b|9b|27b|v4-flash|v4-pro", OVERHEAD,
+     "shapes of a model, where they are not given: width, heads, head-dim, hidden; sequence 4096 where the tokens allow"},
+    {"kind", "", "dense", PARAM_WORD, AT(kind), 0, 0, "dense|active", OVERHEAD,
+     "of a preset: a dense block of that width (12 C^2 parameters), or as many parameters as a layer of the model has active"},
+    {"attention", "", "off", PARAM_WORD, AT(attention), 0, 0, "off|on", OVERHEAD,
+     "F with the core of attention; off: its GEMMs and elementwise work alone"},
+    {"graphs", "", "off", PARAM_WORD, AT(graphs), 0, 0, "off|on", OVERHEAD, "launch a step as one graph"},
+    {"overlap", "", "off", PARAM_WORD, AT(overlap), 0, 0, "off|on", OVERHEAD,
+     "two micro-batches of T tokens, the connections of one on a queue of high priority beside the GEMMs of the other"},
     {"seed", "", "1", PARAM_INT, AT(seed), 0, 9007199254740992.0, NULL, ALL, "of every random number"},
 };
 const int params_count = sizeof params_table / sizeof *params_table;
@@ -243,7 +255,7 @@ const char *params_word(const struct params *p, const char *name) {
 }
 
 bool params_check(const struct params *p, char *why, size_t why_size) {
-    if (p->study != STUDY_KERNELS && p->block == BLOCK_RESNET && p->streams != 1)
+    if (p->study < STUDY_KERNELS && p->block == BLOCK_RESNET && p->streams != 1)
         return snprintf(why, why_size, "--block resnet needs --streams 1"), false;
     if (p->study == STUDY_MAPS && (p->block == BLOCK_RESNET || p->block == BLOCK_IDENTITY))
         return snprintf(why, why_size, "--study maps has nothing to measure in --block %s: its map is the identity",
@@ -257,7 +269,7 @@ bool params_check(const struct params *p, char *why, size_t why_size) {
                         (long long)p->sequence), false;
     if (p->rounding != ROUND_NONE && p->convention != 0)
         return snprintf(why, why_size, "--round rounds the paper's arithmetic only: not with --convention v4"), false;
-    if (p->study == STUDY_PROPAGATE && p->recompute > p->depth)
+    if ((p->study == STUDY_PROPAGATE || p->study == STUDY_OVERHEAD) && p->recompute > p->depth)
         return snprintf(why, why_size, "--recompute %lld is more than --depth %lld", (long long)p->recompute,
                         (long long)p->depth), false;
     return true;
