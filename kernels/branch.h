@@ -8,15 +8,27 @@
 /* v = gain u / r, r = sqrt(mean_C(u^2) + rms_eps), 0 where r is 0; u, v [T][C], r [T] floats. 0, or 1 with device.error set. */
 int gpu_normalise(struct device *, void *queue, const struct mhc_case *, const void *u, const float *gain, float *r, void *v);
 
-/* From grad_v [T][C]: grad_u = (gain grad_v - (u/r) mean_C(gain grad_v u/r)) / r, grad_gain = sum_t grad_v u / r, in a fixed order.
- * `partial`: room for normalise_partials() floats. */
+/* From grad_v [T][C]: grad_u = (gain grad_v - (u/r) mean_C(gain grad_v u/r)) / r, plus grad_sum where it is not NULL, rounded once;
+ * grad_gain = sum_t grad_v u / r, in a fixed order. `partial`: room for normalise_partials() floats. */
 int gpu_normalise_backward(struct device *, void *queue, const struct mhc_case *, const void *u, const float *gain, const float *r,
-                           const void *grad_v, void *grad_u, float *grad_gain, float *partial);
+                           const void *grad_v, const void *grad_sum, void *grad_u, float *grad_gain, float *partial);
 int64_t normalise_partials(const struct mhc_case *);
 
 /* `w` [rows][columns] in the type of the streams, rows `ld` elements apart. 0, or 1 with device.error set. */
 int gpu_round(struct device *, void *queue, const struct mhc_case *, const void *w, int64_t rows, int64_t columns, void *rounded,
               int64_t ld);
+
+/* CALL(T, W) for the streams of a case and rows of `columns`. */
+#define FOR_ROWS(c, columns, CALL)                                                                                     \
+    ((c)->stream == MHC_BF16 ? (columns) % OCTET ? CALL(struct bf16, 1) : CALL(struct bf16, OCTET)                     \
+     : (columns) % OCTET     ? CALL(float, 1)                                                                          \
+                             : CALL(float, OCTET))
+
+/* Threads for a row that is read several times: all of it in few turns. */
+static inline unsigned row_threads(int64_t C, int W) {
+    int64_t steps = blocks_of(C, W), turns = blocks_of(steps, 512);
+    return (unsigned)(blocks_of(blocks_of(steps, turns), WARP) * WARP);
+}
 
 /* Parts of `save` or `work`, one after the other, aligned; without a base they are only counted. */
 struct parts {
