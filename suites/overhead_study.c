@@ -1,0 +1,415 @@
+#include "suites/overhead_study.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analysis/ratio.h"
+#include "cpu_ref/library.h"
+#include "suites/bound_row.h"
+#include "suites/canary.h"
+#include "suites/ensemble.h"
+#include "suites/fits.h"
+#include "suites/stack.h"
+#include "suites/step_check.h"
+#include "suites/step_runner.h"
+#include "suites/timing.h"
+
+/* A case at work. */
+struct bench {
+    const struct params *p;
+    const struct backend *backend;
+    struct steps all;
+    struct bound_row canary[2]; /* copy and GEMM; not bound where the backend lacks them */
+    struct step_runner runner[STEP_VARIANTS];
+    struct step_result before[STEP_VARIANTS];
+    void *high;
+    struct overhead_result *out;
+};
+
+static bool runs(const struct bench *w, int variant) {
+    return !w->all.step[variant].missing[0];
+}
+
+/* ---- what is run ---- */
+
+static struct step_spec spec_of(const struct params *p, const struct backend *b) {
+    struct step_spec spec = {.backend = b,
+                             .c = ensemble_case(p),
+                             .layers = p->depth,
+                             .recompute = p->recompute > 0 ? p->recompute : 0,
+                             .attention = p->attention,
+                             .lanes = p->overlap ? 2 : 1};
+    backend_types(b, (int)p->type - 1, &spec.c);
+    return spec;
+}
+
+static double canary_bytes(const struct step_spec *spec) {
+    return 2.0 * (double)(spec->c.T * spec->c.n * spec->c.C * mhc_type_bytes(spec->c.stream));
+}
+
+static double canary_flops(const struct step_spec *spec) {
+    return 2.0 * (double)spec->c.T * (double)spec->c.C * (double)spec->c.hidden;
+}
+
+/* Bytes in the backend's memory: arrays, canaries in two sets, the check; on a host also what cpu64 takes. */
+static double needed_bytes(const struct steps *all) {
+    const struct step_spec *spec = &all->spec;
+    double check = step_check_bytes(spec), canaries = 2 * canary_bytes(spec) + 2.0 * (double)(3 * spec->c.T * spec->c.C) * 8;
+    return (double)all->set_bytes + canaries + (spec->backend->library->memory ? check : 2 * check);
+}
+
+/* Composes the variants. --recompute auto keeps everything where that fits. */
+static const char *plan(struct steps *all, const struct params *p, const struct backend *b) {
+    struct step_spec spec = spec_of(p, b);
+    const char *why = steps_plan(all, &spec);
+    if (why || p->recompute != RECOMPUTE_AUTO || needed_bytes(all) <= MEMORY_SHARE * (double)backend_available(b))
+        return why;
+    spec.recompute = stack_recompute_rule(spec.layers, spec.c.n);
+    steps_release(all);
+    return steps_plan(all, &spec);
+}
+
+static int64_t sets_of(const struct backend *b, int64_t set_bytes) {
+    int64_t cache = timing_cache_bytes(b);
+    return set_bytes >= 2 * cache ? 1 : timing_sets(set_bytes, cache, backend_available(b) / 4);
+}
+
+static const char *bind_canaries(struct bench *w) {
+    const struct step_spec *spec = &w->all.spec;
+    const struct mhc_case c[2] = {canary_copy_case(&spec->c, canary_bytes(spec)), canary_gemm_case(&spec->c, canary_flops(spec))};
+    const char *why = NULL;
+    for (int k = 0; k < 2 && !why; k++) {
+        const struct mhc_row *row = canary_row(w->backend, k ? "gemm" : "copy", &c[k]);
+        if (row)
+            why = bound_row_open(&w->canary[k], w->backend, row, &c[k], sets_of(w->backend, bound_row_bytes(row, &c[k], 0)), NULL, 0, NULL, 0);
+    }
+    return why;
+}
+
+static void describe(struct bench *w) {
+    char *note = w->out->note;
+    size_t used = 0, size = sizeof w->out->note;
+    for (int v = 0; v < STEP_VARIANTS; v++) {
+        const struct step *s = &w->all.step[v];
+        const char *text = s->missing[0] ? s->missing : s->note;
+        if (*text && used < size)
+            used += (size_t)snprintf(note + used, size - used, "%s%s: %s", used ? "; " : "", step_variant_name[v], text);
+    }
+    if (w->all.sets * w->all.set_bytes < timing_cache_bytes(w->backend) && used < size)
+        snprintf(note + used, size - used, "%snot cold: all arrays fit into the cache", used ? "; " : "");
+}
+
+/* ---- right first ---- */
+
+static const char *finish(const struct bench *w) {
+    const struct backend *b = w->backend;
+    return b->library->queues && b->library->queues->synchronize(b->context, b->queue) ? "the device failed" : NULL;
+}
+
+/* What a variant leaves in a set, compared with what `want` left. */
+static const char *compare(const struct bench *w, int variant, int64_t set, const struct step_result *want, const char *when) {
+    static char message[256];
+    const struct step *s = &w->all.step[variant];
+    const char *why = NULL;
+    for (int lane = 0; lane < w->all.spec.lanes && !why; lane++) {
+        struct step_result got;
+        char where[80];
+        double error = NAN, tolerance = step_tolerance(s);
+        if (!step_result_take(&got, s, set, lane, false))
+            why = "out of memory";
+        else if (!((error = step_result_error(&got, want, where, sizeof where)) <= tolerance))
+            why = (snprintf(message, sizeof message, "%s: %s of %s is %.3g of its largest element off, allowed are %.3g", when,
+                            where, step_variant_name[variant], error, tolerance), message);
+        step_result_release(&got);
+    }
+    return why;
+}
+
+/* At the size that is timed and on the way that is timed: finite, the same in both micro-batches, and the same for the three ways of
+ * doing mHC. */
+static const char *open_variant(struct bench *w, int v) {
+    const struct step *s = &w->all.step[v];
+    int like = (v == STEP_MHC || v == STEP_MHC_LAYERS) && runs(w, STEP_MHC_UNFUSED) ? STEP_MHC_UNFUSED : v;
+    const char *why = step_runner_open(&w->runner[v], s, -1, w->p->graphs, w->high);
+    why = why ? why : step_runner_run(&w->runner[v], 0);
+    why = why ? why : finish(w);
+    if (!why && !step_result_take(&w->before[v], s, 0, 0, false))
+        why = "out of memory";
+    return why ? why : compare(w, v, 0, &w->before[like], like == v ? "at full size" : "other than unfused");
+}
+
+static const char *check_again(struct bench *w) {
+    const char *why = NULL;
+    for (int v = 0; v < STEP_VARIANTS && !why; v++)
+        if (runs(w, v)) {
+            int64_t last = w->all.sets - 1;
+            why = step_runner_run(&w->runner[v], last);
+            why = why ? why : finish(w);
+            why = why ? why : compare(w, v, last, &w->before[v], "after the timing");
+        }
+    return why;
+}
+
+/* ---- then timed ---- */
+
+static void keep_samples(struct overhead_result *out, const struct timing *t, const int *subject, const struct timing_subject *subjects,
+                         int64_t room) {
+    for (int s = 0; s < t->subjects; s++) {
+        if (out->batch[subject[s]]) /* a canary beside the parts: the samples beside the steps are kept */
+            continue;
+        int64_t to = subject[s] * room, from = s * t->room;
+        memcpy(out->seconds + to, t->seconds + from, (size_t)t->rounds * sizeof(double));
+        memcpy(out->clock + to, t->clock + from, (size_t)t->rounds * sizeof(double));
+        memcpy(out->order + to, t->order + from, (size_t)t->rounds);
+        memcpy(out->flags + to, t->flags + from, (size_t)t->rounds);
+        out->batch[subject[s]] = t->batch[s];
+        out->sets[subject[s]] = subjects[s].sets;
+    }
+    out->rounds = t->rounds > out->rounds ? t->rounds : out->rounds;
+}
+
+/* Times a group. Canaries come last, in what room there is; the first subject is what the stop rule compares with. */
+static const char *time_group(struct bench *w, struct timing_subject *subjects, int *subject, int count, double seconds, char *stop) {
+    static char message[200];
+    struct timing_rules rules = timing_rules_for(w->backend, w->p->rounds, seconds);
+    struct timing_clock clock;
+    struct timing t = {0};
+    rules.seed = (uint64_t)w->p->seed;
+    for (int k = 0; k < 2 && count < TIMING_SUBJECTS; k++)
+        if (w->canary[k].row) {
+            subjects[count] = (struct timing_subject){.run = bound_row_run, .user = &w->canary[k], .sets = w->canary[k].sets};
+            subject[count++] = k ? OVERHEAD_GEMM : OVERHEAD_COPY;
+        }
+    if (!timing_clock_open(&clock, w->backend, message, sizeof message))
+        return message;
+    const char *why = timing_run(&t, subjects, count, &rules, &clock);
+    if (!why)
+        keep_samples(w->out, &t, subject, subjects, w->p->rounds);
+    if (stop)
+        snprintf(stop, sizeof w->out->stop, "%s", timing_stop_name[t.stop]);
+    timing_release(&t);
+    timing_clock_close(&clock);
+    return why;
+}
+
+static const char *time_steps(struct bench *w) {
+    struct timing_subject subjects[TIMING_SUBJECTS];
+    int subject[TIMING_SUBJECTS], count = 0;
+    for (int v = 0; v < STEP_VARIANTS; v++)
+        if (runs(w, v)) {
+            subjects[count] = (struct timing_subject){.run = step_runner_run, .user = &w->runner[v], .sets = w->all.sets};
+            subject[count++] = OVERHEAD_VARIANT + v;
+        }
+    return time_group(w, subjects, subject, count, w->p->budget, w->out->stop);
+}
+
+/* Up to `most` parts of a variant, from *part on, each by itself on what a whole step has left. */
+static const char *time_parts(struct bench *w, int v, int *part, int most) {
+    struct step_runner runner[TIMING_SUBJECTS] = {{0}};
+    struct timing_subject subjects[TIMING_SUBJECTS];
+    int subject[TIMING_SUBJECTS], count = 0;
+    const char *why = NULL;
+    for (; *part < STEP_PARTS && count < most && !why; ++*part) {
+        const struct step *s = &w->all.step[v];
+        if (!step_calls(s, (enum step_part)*part) || (*part < STEP_SHARED_PARTS && v != STEP_RESIDUAL))
+            continue;
+        why = step_runner_open(&runner[count], s, *part, w->p->graphs, NULL);
+        subjects[count] = (struct timing_subject){.run = step_runner_run, .user = &runner[count], .sets = w->all.sets};
+        subject[count++] = overhead_subject((enum step_variant)v, (enum step_part)*part);
+    }
+    if (!why && count)
+        why = time_group(w, subjects, subject, count, w->p->budget / 4, NULL);
+    for (int k = 0; k < count; k++)
+        step_runner_close(&runner[k]);
+    return why;
+}
+
+static const char *time_account(struct bench *w) {
+    const char *why = NULL;
+    for (int v = 0; v < STEP_VARIANTS && !why && !w->high; v++) {
+        int part = 0;
+        for (int64_t set = 0; set < w->all.sets && runs(w, v) && !why; set++)
+            why = step_runner_run(&w->runner[v], set);
+        while (runs(w, v) && part < STEP_PARTS && !why)
+            why = time_parts(w, v, &part, TIMING_SUBJECTS - 2);
+    }
+    return why;
+}
+
+/* ---- what it says ---- */
+
+static struct mhc_interval overhead(const struct overhead_result *out, int64_t room, int v, int64_t rounds, double *work) {
+    struct mhc_interval x = mhc_ratio_bootstrap(out->seconds + (OVERHEAD_VARIANT + v) * room,
+                                                out->seconds + (OVERHEAD_VARIANT + STEP_RESIDUAL) * room, rounds, work);
+    return (struct mhc_interval){x.median - 1, x.low - 1, x.high - 1};
+}
+
+static void describe_variant(const struct bench *w, int v) {
+    double *value = &w->out->timing[overhead_of_variant((enum step_variant)v, 0)];
+    const struct step *s = &w->all.step[v];
+    value[OVERHEAD_CALLS] = value[OVERHEAD_BYTES] = value[OVERHEAD_FLOPS] = 0;
+    for (int part = 0; part < STEP_PARTS; part++) {
+        enum step_part of = (enum step_part)part;
+        double own[OVERHEAD_PART_VALUES] = {(double)step_calls(s, of), step_bytes(s, of), step_flops(s, of)};
+        value[OVERHEAD_CALLS] += own[OVERHEAD_PART_CALLS];
+        value[OVERHEAD_BYTES] += own[OVERHEAD_PART_BYTES];
+        value[OVERHEAD_FLOPS] += own[OVERHEAD_PART_FLOPS];
+        int subject = overhead_subject((enum step_variant)v, of);
+        if (own[OVERHEAD_PART_CALLS] > 0)
+            memcpy(&w->out->timing[overhead_of_part(subject, 0)], own, sizeof own);
+    }
+    value[OVERHEAD_ACTIVATION] = step_activation_bytes(s) / (double)w->all.spec.c.T;
+    value[OVERHEAD_WORKSPACE] = step_workspace_bytes(s);
+}
+
+/* Of F's products in the whole stack. */
+static double parameters(const struct step_spec *spec) {
+    double attention = 4.0 * (double)(spec->c.C * spec->c.heads * spec->c.head_dim);
+    double mlp = (spec->c.activation == MHC_SWIGLU ? 3.0 : 2.0) * (double)(spec->c.C * spec->c.hidden);
+    return attention * (double)((spec->layers + 1) / 2) + mlp * (double)(spec->layers / 2);
+}
+
+static bool summarise(struct bench *w, int64_t rounds) {
+    struct overhead_result *out = w->out;
+    int64_t room = w->p->rounds;
+    double *work = malloc((2 * (size_t)rounds + MHC_RESAMPLES) * sizeof *work), *step = &out->timing[OVERHEAD_STEP_AT];
+    for (int v = 0; v < STEP_VARIANTS && work; v++) {
+        double *value = &out->timing[overhead_of_variant((enum step_variant)v, 0)];
+        if (!runs(w, v))
+            continue;
+        struct mhc_interval x = overhead(out, room, v, rounds, work);
+        value[OVERHEAD_RATIO] = x.median, value[OVERHEAD_LOW] = x.low, value[OVERHEAD_HIGH] = x.high;
+        memcpy(work, out->seconds + (OVERHEAD_VARIANT + v) * room, (size_t)rounds * sizeof *work);
+        value[OVERHEAD_MEDIAN] = mhc_median_interval(work, rounds).median;
+        describe_variant(w, v);
+    }
+    step[OVERHEAD_RECOMPUTE] = (double)w->all.spec.recompute;
+    step[OVERHEAD_PARAMETERS] = parameters(&w->all.spec);
+    step[OVERHEAD_COPY_BYTES] = w->canary[0].row ? canary_copy_bytes(&w->canary[0].c) : NAN;
+    step[OVERHEAD_GEMM_FLOPS] = w->canary[1].row ? canary_gemm_flops(&w->canary[1].c) : NAN;
+    free(work);
+    return work != NULL;
+}
+
+/* ---- a case ---- */
+
+static const char *make_room(struct overhead_result *out, int64_t rounds) {
+    size_t count = OVERHEAD_SUBJECTS * (size_t)rounds;
+    out->seconds = malloc(count * sizeof *out->seconds);
+    out->clock = malloc(count * sizeof *out->clock);
+    out->order = calloc(count, 1);
+    out->flags = calloc(count, 1);
+    if (!out->seconds || !out->clock || !out->order || !out->flags)
+        return "out of memory";
+    for (size_t k = 0; k < count; k++)
+        out->seconds[k] = out->clock[k] = NAN;
+    return NULL;
+}
+
+/* From room for `room` rounds to as many as there are. */
+static void close_ranks(struct overhead_result *out, int64_t room) {
+    for (int64_t s = 0; s < OVERHEAD_SUBJECTS && out->rounds; s++) {
+        memmove(out->seconds + s * out->rounds, out->seconds + s * room, (size_t)out->rounds * sizeof *out->seconds);
+        memmove(out->clock + s * out->rounds, out->clock + s * room, (size_t)out->rounds * sizeof *out->clock);
+        memmove(out->order + s * out->rounds, out->order + s * room, (size_t)out->rounds);
+        memmove(out->flags + s * out->rounds, out->flags + s * room, (size_t)out->rounds);
+    }
+}
+
+static const char *check_small(struct bench *w) {
+    struct step_accuracy accuracy[STEP_VARIANTS];
+    const char *why = step_check(&w->all.spec, (uint64_t)w->p->seed, accuracy);
+    for (int v = 0; v < STEP_VARIANTS; v++)
+        w->out->error[v] = accuracy[v].error / accuracy[v].tolerance;
+    return why;
+}
+
+static const char *prepare(struct bench *w) {
+    static char message[256];
+    const char *why = backend_use(w->p->backend, &w->backend);
+    if (!why && !step_runner_possible(w->backend, w->p->graphs, w->p->overlap, message, sizeof message))
+        why = message;
+    why = why ? why : plan(&w->all, w->p, w->backend);
+    if (!why && !runs(w, STEP_RESIDUAL))
+        why = w->all.step[STEP_RESIDUAL].missing;
+    why = why ? why : check_small(w);
+    why = why ? why : steps_open(&w->all, sets_of(w->backend, w->all.set_bytes), (uint64_t)w->p->seed);
+    why = why ? why : bind_canaries(w);
+    if (!why && w->p->overlap && w->backend->library->queues->create(w->backend->context, &w->high, 1))
+        why = "no queue can be created";
+    return why ? why : make_room(w->out, w->p->rounds);
+}
+
+static const char *run(struct bench *w) {
+    static char message[256];
+    const char *why = prepare(w);
+    for (int v = 0; v < STEP_VARIANTS && !why; v++)
+        why = runs(w, v) ? open_variant(w, v) : NULL;
+    if (why)
+        return snprintf(message, sizeof message, "%s", why), message;
+    describe(w);
+    why = time_steps(w);
+    int64_t rounds = w->out->rounds;
+    why = why ? why : check_again(w);
+    why = why ? why : time_account(w);
+    if (!why && !summarise(w, rounds))
+        why = "out of memory";
+    close_ranks(w->out, w->p->rounds);
+    return why ? (snprintf(message, sizeof message, "%s", why), message) : NULL;
+}
+
+void overhead_run(const struct params *p, struct study_result *r) {
+    struct bench w = {.p = p, .out = r->overhead = calloc(1, sizeof *r->overhead)};
+    if (!w.out) {
+        snprintf(r->reason, sizeof r->reason, "out of memory");
+        return;
+    }
+    for (int k = 0; k < OVERHEAD_TIMINGS; k++)
+        w.out->timing[k] = NAN;
+    for (int v = 0; v < STEP_VARIANTS; v++)
+        w.out->error[v] = NAN;
+    const char *why = run(&w);
+    if (why)
+        snprintf(r->reason, sizeof r->reason, "%s", why);
+    for (int v = 0; v < STEP_VARIANTS; v++) {
+        step_runner_close(&w.runner[v]);
+        step_result_release(&w.before[v]);
+    }
+    for (int k = 0; k < 2; k++)
+        bound_row_close(&w.canary[k]);
+    if (w.high)
+        w.backend->library->queues->destroy(w.backend->context, w.high);
+    steps_release(&w.all);
+}
+
+bool overhead_estimate(const struct params *p, double *needed, double *available, char *why, size_t why_size) {
+    const struct backend *b;
+    struct steps all = {0};
+    const char *no = backend_use(p->backend, &b);
+    if (no)
+        return snprintf(why, why_size, "%s", no), false;
+    if (!step_runner_possible(b, p->graphs, p->overlap, why, why_size))
+        return false;
+    no = plan(&all, p, b);
+    *needed = no || all.step[STEP_RESIDUAL].missing[0] ? 0 : needed_bytes(&all); /* an operation less is one failed case */
+    *available = (double)backend_available(b);
+    steps_release(&all);
+    return !no || (snprintf(why, why_size, "%s", no), false);
+}
+
+double overhead_flops(const struct params *p) {
+    static const struct backend cpu64 = {.library = &mhc_cpu64};
+    struct params wide = *p;
+    struct steps all = {0};
+    double flops = 0;
+    wide.type = 0;
+    wide.overlap = 0;
+    if (!plan(&all, &wide, &cpu64))
+        for (int v = 0; v < STEP_VARIANTS; v++)
+            for (int part = 0; part < STEP_PARTS; part++)
+                flops += step_flops(&all.step[v], (enum step_part)part);
+    steps_release(&all);
+    return flops;
+}
