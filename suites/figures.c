@@ -234,5 +234,8 @@ const struct figure figures[] = {
     {"t_max", t_max},
     {"streams", streams},
     {"streams_n", streams_n},
+    {"overhead", figure_overhead},
+    {"overhead_step", figure_overhead_step},
+    {"overhead_sweep", figure_overhead_sweep},
 };
 const int figures_count = sizeof figures / sizeof *figures;

@@ -27,5 +27,8 @@ extern const int figures_count;
 enum figure_outcome figure_composite_maps(const struct figure_source *, const struct figure *, char *why,
                                           size_t why_size);
 enum figure_outcome figure_phase(const struct figure_source *, const struct figure *, char *why, size_t why_size);
+enum figure_outcome figure_overhead(const struct figure_source *, const struct figure *, char *why, size_t why_size);
+enum figure_outcome figure_overhead_step(const struct figure_source *, const struct figure *, char *why, size_t why_size);
+enum figure_outcome figure_overhead_sweep(const struct figure_source *, const struct figure *, char *why, size_t why_size);
 
 #endif

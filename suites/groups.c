@@ -82,6 +82,11 @@ static bool add_case(struct group *group, int64_t index) {
     return true;
 }
 
+/* A study that times something has no layers, and tables of its own. */
+static bool is_timed(const char *study) {
+    return !strcmp(study, "kernels") || !strcmp(study, "overhead");
+}
+
 bool groups_read(struct record_reader *reader, struct groups *g, char *why, size_t why_size) {
     const char *const *keys = record_texts(reader, "key"), *const *status = record_texts(reader, "status");
     const char *const *study = record_texts(reader, "study");
@@ -91,12 +96,12 @@ bool groups_read(struct record_reader *reader, struct groups *g, char *why, size
     if (!keys || !status || !layers || !depth || !study)
         return snprintf(why, why_size, "no column `key`, `status`, `layers`, `depth` or `study`"), false;
     for (int64_t i = 0; i < count; i++)
-        if (depth[i] != layers[i] && strcmp(study[i], "kernels"))
+        if (depth[i] != layers[i] && !is_timed(study[i]))
             return snprintf(why, why_size, "case %lld has depth %lld and %lld layers", (long long)i, (long long)depth[i],
                             (long long)layers[i]), false;
     for (int64_t i = 0; i < count; i++) {
-        if (strcmp(status[i], "done") || !strcmp(study[i], "kernels"))
-            continue; /* a kernel has no layers, and a table of its own */
+        if (strcmp(status[i], "done") || is_timed(study[i]))
+            continue;
         char *label = label_of(keys[i]);
         struct group *group = label ? find(g, label, last) : NULL;
         if (label && !group) {

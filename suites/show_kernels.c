@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "suites/groups.h"
+#include "suites/kernels_study.h"
 
 enum { CONSTANTS = 600, MANY = 10 }; /* MANY: percent of the samples from which on a flag is shown */
 
@@ -49,12 +50,12 @@ static void constants_of(const struct params *p, char *text, size_t size) {
 /* A case that was timed; false: it was not. */
 static bool read_line(struct record_reader *r, int64_t index, struct line *line) {
     struct record_timing samples;
-    if (strcmp(record_texts(r, "status")[index], "done") || !record_rounds(r, index) ||
-        !record_timing(r, index, &samples))
+    if (strcmp(record_texts(r, "status")[index], "done") || strcmp(record_texts(r, "study")[index], "kernels") ||
+        !record_rounds(r, index) || !record_timing(r, index, &samples))
         return false;
     *line = (struct line){.index = index, .wide = strcmp(samples.stop, "precise") != 0};
     groups_params(r, index, &line->p);
-    for (int s = 0; s < record_subject_count(r); s++)
+    for (int s = 0; s < KERNEL_SUBJECTS; s++)
         line->warm |= samples.sets[s] == 1 && line->p.cache == CACHE_COLD;
     return true;
 }

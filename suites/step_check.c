@@ -7,7 +7,7 @@
 
 #include "cpu_ref/library.h"
 
-enum { CHECK_TOKENS = 24, CHECK_LAYERS = 4, PIECE = 1 << 14 };
+enum { CHECK_TOKENS = 24, CHECK_LAYERS = 3, PIECE = 1 << 14 };
 
 static const struct backend host = {.library = &(const struct mhc_library){0}}, cpu64 = {.library = &mhc_cpu64};
 

@@ -80,6 +80,13 @@ static struct place default_place(const struct composer *m, int64_t l, const cha
 
 /* ---- a call ---- */
 
+/* Of the normal numbers that a held array is filled with: products with weights keep the size of what they multiply. */
+static double scale_of(const struct mhc_case *c, const struct mhc_arg *arg) {
+    bool theta = !strncmp(arg->name, "theta_", 6), weight = arg->role == MHC_PARAM || is(arg->name, "w");
+    int64_t fan_in = theta ? c->C : weight && strlen(arg->extents) == 2 ? mhc_extent(c, arg->extents[0]) : 1;
+    return 1 / sqrt((double)fan_in);
+}
+
 static void call(struct composer *m, enum step_part part, const struct mhc_row *row, const struct mhc_case *c, int64_t l,
                  const struct place *places, int count) {
     struct step *s = m->s;
@@ -109,11 +116,10 @@ static void call(struct composer *m, enum step_part part, const struct mhc_row *
             return;
         struct step_array *array = &s->arrays.array[now->argument[a]];
         array = array->held ? &s->all->held.array[array->offset] : array;
-        bool weight = arg->role == MHC_PARAM || is(arg->name, "w");
         array->parameter |= arg->role == MHC_PARAM && arg->direction == MHC_OUT;
         if (place.held && !array->scale) {
             array->mean = is(arg->name, "gain");
-            array->scale = weight && strlen(arg->extents) == 2 ? 1 / sqrt((double)mhc_extent(c, arg->extents[0])) : 1;
+            array->scale = scale_of(c, arg);
         }
     }
     int64_t work = row_work_bytes(row, c);

@@ -1,0 +1,254 @@
+#include "suites/show_overhead.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analysis/ratio.h"
+#include "suites/groups.h"
+#include "suites/overhead_study.h"
+
+enum { CONSTANTS = 600, CELL = 24, MANY = 10 }; /* MANY: percent of the samples from which on a flag is shown */
+#define PAPER 0.067
+
+/* A case that was timed. */
+struct line {
+    int64_t index;
+    struct params p;
+    const char *note;
+    bool printed, here; /* here: in the table at hand */
+};
+
+static double value(struct record_reader *r, int k, int64_t index) {
+    const double *values = record_timing_value(r, overhead_timing_info()[k].name);
+    return values ? values[index] : NAN;
+}
+
+static double of_variant(struct record_reader *r, const struct line *line, int v, enum overhead_value what) {
+    return value(r, overhead_of_variant((enum step_variant)v, what), line->index);
+}
+
+static bool on_cpu(const struct params *p) {
+    return !strncmp(p->backend, "cpu", 3) || !strcmp(p->backend, "emu");
+}
+
+/* The options that a table does not have as columns: those that matter always, others where they are not the default. */
+static void constants_of(const struct params *p, char *text, size_t size) {
+    static const char *const column[] = {"tokens", "width", "hidden", "heads", "head-dim", "sequence", "preset", "kind",
+                                         "attention", "graphs", "overlap", "rounds", "budget", "seed"};
+    static const char *const always[] = {"study", "depth", "recompute", "backend", "type"};
+    size_t used = 0;
+    for (int k = 0; k < params_count && used < size; k++) {
+        const struct param *param = &params_table[k];
+        char text_of[PARAM_TEXT_SIZE];
+        bool shown = false, needed = false;
+        for (size_t c = 0; c < sizeof column / sizeof *column; c++)
+            shown |= !strcmp(param->name, column[c]);
+        for (size_t c = 0; c < sizeof always / sizeof *always; c++)
+            needed |= !strcmp(param->name, always[c]);
+        params_text(p, param, text_of, sizeof text_of);
+        if (!shown && param->studies >> p->study & 1 && (needed || strcmp(text_of, param->standard)))
+            used += (size_t)snprintf(text + used, size - used, "%s--%s %s", used ? " " : "", param->name, text_of);
+    }
+}
+
+/* ---- one row a case ---- */
+
+/* "7.8 % [6.4, 10.9]" */
+static const char *overhead_cell(struct record_reader *r, const struct line *line, int v, char text[40]) {
+    double x = of_variant(r, line, v, OVERHEAD_RATIO);
+    if (isnan(x))
+        return "-";
+    snprintf(text, 40, "%.1f %% [%.1f, %.1f]", 100 * x, 100 * of_variant(r, line, v, OVERHEAD_LOW),
+             100 * of_variant(r, line, v, OVERHEAD_HIGH));
+    return text;
+}
+
+static const char *share(double x, char text[24]) {
+    if (!isfinite(x))
+        return "-";
+    snprintf(text, 24, "%.1f %%", 100 * x);
+    return text;
+}
+
+static const char *number(double x, char text[24]) {
+    if (!isfinite(x))
+        return "-";
+    snprintf(text, 24, x >= 1e6 ? "%.3g" : x >= 100 ? "%.0f" : x >= 10 ? "%.1f" : x >= 1 ? "%.2f" : "%.3g", x);
+    return text;
+}
+
+static void flags_of(struct record_reader *r, const struct line *line, char flags[8]) {
+    struct record_timing t;
+    int64_t preempted = 0, throttled = 0, samples = 0;
+    bool wide = false;
+    if (record_timing(r, line->index, &t)) {
+        wide = strcmp(t.stop, "precise") != 0;
+        for (int s = OVERHEAD_VARIANT; s < OVERHEAD_VARIANT + STEP_VARIANTS; s++)
+            for (int64_t k = 0; k < t.rounds && t.batch[s]; k++, samples++) {
+                preempted += t.flags[s * t.rounds + k] & 1;
+                throttled += t.flags[s * t.rounds + k] >> 1 & 1;
+            }
+    }
+    snprintf(flags, 8, "%s%s%s%s", 100 * preempted > MANY * samples ? "p" : "", 100 * throttled > MANY * samples ? "t" : "",
+             strstr(line->note, "not cold") ? "w" : "", wide ? "c" : "");
+}
+
+static void print_row(struct record_reader *r, const struct line *line) {
+    char text[40], word[2][PARAM_TEXT_SIZE], flags[8], ms[24];
+    snprintf(word[0], sizeof word[0], "%s", params_word(&line->p, "preset"));
+    snprintf(word[1], sizeof word[1], "%s", params_word(&line->p, "kind"));
+    flags_of(r, line, flags);
+    printf("%-8s  %-6s  %7lld  %6lld  %6lld  %-4s  %-6s  %-7s  %9s", line->p.preset ? word[0] : "-", line->p.preset ? word[1] : "-",
+           (long long)line->p.tokens, (long long)line->p.width, (long long)(line->p.hidden ? line->p.hidden : 4 * line->p.width),
+           line->p.attention ? "on" : "off", line->p.graphs ? "on" : "off", line->p.overlap ? "on" : "off",
+           number(1e3 * of_variant(r, line, STEP_RESIDUAL, OVERHEAD_MEDIAN), ms));
+    for (int v = STEP_RESIDUAL + 1; v < STEP_VARIANTS; v++)
+        printf("  %*s", CELL, overhead_cell(r, line, v, text));
+    printf("  %s\n", *flags ? flags : "-");
+}
+
+/* How much of an overhead two micro-batches side by side hide, where the same case was run without. */
+static void print_hidden(struct record_reader *r, const struct line *lines, int64_t count, const struct line *line) {
+    for (int64_t k = 0; k < count && line->p.overlap; k++) {
+        struct params like = lines[k].p;
+        char key[2][2048];
+        like.overlap = line->p.overlap;
+        params_key(&like, key[0], sizeof key[0]);
+        params_key(&line->p, key[1], sizeof key[1]);
+        if (lines[k].p.overlap || strcmp(key[0], key[1]))
+            continue;
+        printf("%*s", 71, "hidden by the overlap");
+        for (int v = STEP_RESIDUAL + 1; v < STEP_VARIANTS; v++) {
+            char text[24];
+            double off = of_variant(r, &lines[k], v, OVERHEAD_RATIO), on = of_variant(r, line, v, OVERHEAD_RATIO);
+            printf("  %*s", CELL, share(off > 0 ? 1 - on / off : NAN, text));
+        }
+        printf("\n");
+    }
+}
+
+/* The lines that have the constants of the first, which then count as printed. */
+static void print_overheads(struct record_reader *r, struct line *lines, int64_t count, const struct line *all, int64_t all_count) {
+    char constants[CONSTANTS], other[CONSTANTS];
+    constants_of(&lines->p, constants, sizeof constants);
+    printf("\n%s%s\n\n%-8s  %-6s  %7s  %6s  %6s  %-4s  %-6s  %-7s  %9s", constants,
+           on_cpu(&lines->p) ? "\nOn the CPU: it shows that everything runs and says nothing about a GPU." : "", "preset", "kind", "T", "C",
+           "hidden", "core", "graphs", "overlap", "res. ms");
+    for (int v = STEP_RESIDUAL + 1; v < STEP_VARIANTS; v++)
+        printf("  %*s", CELL, step_variant_name[v]);
+    printf("  flags\n");
+    for (int64_t k = 0; k < count; k++) {
+        constants_of(&lines[k].p, other, sizeof other);
+        if (lines[k].printed || strcmp(constants, other))
+            continue;
+        print_row(r, &lines[k]);
+        print_hidden(r, all, all_count, &lines[k]);
+        lines[k].printed = true;
+    }
+}
+
+/* ---- the account of a case ---- */
+
+/* The median of a subject's samples, in seconds; NaN: it was not timed. */
+static double median(const struct record_timing *t, int subject) {
+    double *samples = malloc((size_t)(t->rounds + 1) * sizeof *samples), result = NAN;
+    int64_t count = 0;
+    for (int64_t k = 0; samples && k < t->rounds && t->batch[subject]; k++)
+        if (!isnan(t->seconds[subject * t->rounds + k]))
+            samples[count++] = t->seconds[subject * t->rounds + k];
+    if (count)
+        result = mhc_median_interval(samples, count).median;
+    free(samples);
+    return result;
+}
+
+/* One operation: its share of the step it belongs to, and its rates beside those of the canaries. */
+static double print_part(struct record_reader *r, const struct line *line, const struct record_timing *t, int subject, double step,
+                         double copy, double gemm) {
+    char cell[7][24];
+    double seconds = median(t, subject), bytes = value(r, overhead_of_part(subject, OVERHEAD_PART_BYTES), line->index);
+    double flops = value(r, overhead_of_part(subject, OVERHEAD_PART_FLOPS), line->index);
+    bool product = subject < OVERHEAD_SHARED + STEP_ACTIVATION_FORWARD;
+    if (isnan(seconds))
+        return 0;
+    printf("  %-28s  %6.0f  %9s  %7s  %9s  %9s  %7s  %9s  %7s\n", record_subject(r, subject),
+           value(r, overhead_of_part(subject, OVERHEAD_PART_CALLS), line->index), number(1e3 * seconds, cell[0]),
+           share(seconds / step, cell[1]), number(bytes * 1e-6, cell[2]), number(bytes / seconds * 1e-9, cell[3]),
+           product ? "-" : share(bytes / seconds / copy, cell[4]), number(flops / seconds * 1e-9, cell[5]),
+           product ? share(flops / seconds / gemm, cell[6]) : "-");
+    return seconds;
+}
+
+static void print_variant(struct record_reader *r, const struct line *line, const struct record_timing *t, int v, double shared,
+                          double copy, double gemm) {
+    char cell[4][24];
+    double step = of_variant(r, line, v, OVERHEAD_MEDIAN), own = 0;
+    printf("\n%s: %s ms a step, %.0f operations, %s MB by their models, %s B a token kept, %s MB of workspace\n", step_variant_name[v],
+           number(1e3 * step, cell[0]), of_variant(r, line, v, OVERHEAD_CALLS),
+           number(of_variant(r, line, v, OVERHEAD_BYTES) * 1e-6, cell[1]), number(of_variant(r, line, v, OVERHEAD_ACTIVATION), cell[2]),
+           number(of_variant(r, line, v, OVERHEAD_WORKSPACE) * 1e-6, cell[3]));
+    for (int part = STEP_SHARED_PARTS; part < STEP_PARTS; part++)
+        own += print_part(r, line, t, overhead_subject((enum step_variant)v, (enum step_part)part), step, copy, gemm);
+    if (own > 0)
+        printf("  %-28s  %6s  %9s  %7s\n", "with F's, one by one", "", number(1e3 * (shared + own), cell[0]),
+               share((shared + own) / step, cell[1]));
+}
+
+static void print_account(struct record_reader *r, const struct line *line) {
+    struct record_timing t;
+    char cell[3][24];
+    double shared = 0, step = of_variant(r, line, STEP_RESIDUAL, OVERHEAD_MEDIAN);
+    if (!record_timing(r, line->index, &t))
+        return;
+    double copy = value(r, OVERHEAD_STEP_AT + OVERHEAD_COPY_BYTES, line->index) / median(&t, OVERHEAD_COPY);
+    double gemm = value(r, OVERHEAD_STEP_AT + OVERHEAD_GEMM_FLOPS, line->index) / median(&t, OVERHEAD_GEMM);
+    printf("\nAccount of %s\n", record_texts(r, "key")[line->index]);
+    if (*line->note)
+        printf("%s\n", line->note);
+    printf("copy %s GB/s, GEMM %s GFLOP/s, %s parameters in F's products, L_r %.0f (0: nothing computed again)\n\n", number(copy * 1e-9, cell[0]),
+           number(gemm * 1e-9, cell[1]), number(value(r, OVERHEAD_STEP_AT + OVERHEAD_PARAMETERS, line->index), cell[2]),
+           value(r, OVERHEAD_STEP_AT + OVERHEAD_RECOMPUTE, line->index));
+    printf("  %-28s  %6s  %9s  %7s  %9s  %9s  %7s  %9s  %7s\nF, the same in every variant\n", "operation", "calls", "ms", "of step", "MB",
+           "GB/s", "copy", "GFLOP/s", "gemm");
+    for (int part = 0; part < STEP_SHARED_PARTS; part++)
+        shared += print_part(r, line, &t, overhead_subject(STEP_RESIDUAL, (enum step_part)part), step, copy, gemm);
+    for (int v = 0; v < STEP_VARIANTS; v++)
+        if (!isnan(of_variant(r, line, v, OVERHEAD_RATIO)))
+            print_variant(r, line, &t, v, shared, copy, gemm);
+}
+
+/* ---- */
+
+/* A case that was timed; false: it was not. */
+static bool read_line(struct record_reader *r, int64_t index, struct line *line) {
+    if (strcmp(record_texts(r, "status")[index], "done") || strcmp(record_texts(r, "study")[index], "overhead") || !record_rounds(r, index))
+        return false;
+    *line = (struct line){.index = index, .note = record_texts(r, "reason")[index]};
+    groups_params(r, index, &line->p);
+    return true;
+}
+
+void show_overhead(struct record_reader *r, bool all) {
+    int64_t count = 0, accounts;
+    struct line *lines = record_subject_count(r) == OVERHEAD_SUBJECTS ? malloc((size_t)(record_count(r) + 1) * sizeof *lines) : NULL;
+    for (int64_t index = 0; lines && index < record_count(r); index++)
+        count += read_line(r, index, &lines[count]);
+    if (count > 0)
+        printf("\nOverhead of the connection in a training step, forward and backward: t(variant) / t(residual) - 1 with its 95 %% interval,\n"
+               "from samples of the same round. The paper's figure for fused mHC, of a whole training on a cluster with overlap: %.1f %%.\n"
+               "core off, the headline: F is its GEMMs and elementwise work alone; on: with the core of attention. Embedding, stream entry\n"
+               "and exit, head and optimizer are not in it. flags: p preempted, t throttled in more than %d %% of the samples; w not cold;\n"
+               "c stopped by a cap before every ratio was known to 1 %%.\n",
+               100 * PAPER, MANY);
+    for (int64_t k = 0; k < count; k++)
+        if (!lines[k].printed)
+            print_overheads(r, lines + k, count - k, lines, count);
+    accounts = all ? count : count < 1 ? count : 1;
+    for (int64_t k = 0; k < accounts; k++)
+        print_account(r, &lines[k]);
+    if (accounts < count)
+        printf("\n... accounts of %lld more cases: --all\n", (long long)(count - accounts));
+    free(lines);
+}
