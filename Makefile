@@ -78,7 +78,7 @@ overhead: all
 	@suite=suites/overhead-cpu.suite; \
 	if $(B)/mhcbench list --operations --backend cuda >/dev/null 2>&1; then suite=suites/overhead.suite; fi; \
 	echo "  $$suite"; \
-	$(B)/mhcbench run $$suite $(OVERHEAD) --out $(B)/overhead.h5 --overwrite && \
+	OMP_WAIT_POLICY=passive $(B)/mhcbench run $$suite $(OVERHEAD) --out $(B)/overhead.h5 --overwrite && \
 	for figure in overhead overhead_step overhead_sweep; do \
 	    $(B)/mhcbench plot $(B)/overhead.h5 --figure $$figure --out $(B)/figures || echo "  without $$figure"; done; \
 	$(B)/mhcbench show $(B)/overhead.h5

@@ -14,8 +14,9 @@ place(v) = column('group') + 0.15 * (v - 4)
 set multiplot
 unset mytics
 set xrange [0.5:GROUPS + 0.5]
+unset xtics
+set xtics scale 0 ('' 0)
 set for [g = 1:GROUPS] xtics add (LABEL[g] g)
-set xtics scale 0
 set style fill solid 0.85 noborder
 do for [p = FROM:TO] {
     top = KEY + (p - FROM) * (ROWS + 0.75)
@@ -26,8 +27,8 @@ do for [p = FROM:TO] {
     set yrange [*<0:8<*]
     plot 6.7 with lines lc rgb '#606060' lw 1 dt (6, 4) notitle, \
         for [v = 2:6] CSV using (place(v)):(of(p, v, 'overhead')):(0.13) with boxes lc rgb shade(v) notitle, \
-        for [v = 2:6] CSV using (place(v)):(of(p, v, 'overhead')):(of(p, v, 'low')):(of(p, v, 'high')) \
-            with yerrorbars lc rgb INK lw 0.75 pt -1 notitle, \
+        for [v = 2:6] CSV using (place(v)):(of(p, v, 'low')):(0):(of(p, v, 'high') - of(p, v, 'low')) \
+            with vectors nohead lc rgb INK lw 1 notitle, \
         for [v = 2:6] keyentry with boxes lc rgb shade(v) title NAME[v]
     unset label
 }

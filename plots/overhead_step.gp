@@ -12,8 +12,9 @@ eval panel(1.65, 0.3, 13.2, 0.3 + ROWS)
 eval y_label('time of a step (ms)', 0.8)
 unset mytics
 set xrange [0.5:6.5]
+unset xtics
+set xtics scale 0 ('' 0)
 set for [v = 1:6] xtics add (NAME[v] v)
-set xtics scale 0
 set yrange [0:*]
 set style fill solid 1 noborder
 set key at screen X(13.5), Y(0.3) top left vertical invert

@@ -2,7 +2,7 @@
 DATA = ARG1; TERM = ARG2; OUT = ARG3; COLUMNS = ARG4; HERE = ARG0[1:strlen(ARG0) - strlen('overhead_sweep.gp')]
 load DATA . '/overhead_sweep.gp'
 CSV = DATA . '/overhead_sweep.csv'
-KEY = 0.65
+KEY = 0.95
 ROWS = 4.0
 HEIGHT = KEY + ROWS + 1.0
 load HERE . 'house.gp'
@@ -19,9 +19,8 @@ do for [p = 1:2] {
         eval panel(left, KEY, left + 6.6, KEY + ROWS)
         eval y_label('overhead (%)', 0.8)
         set xlabel (p == 1 ? 'width C' : 'tokens T') offset 0, 0.6 textcolor rgb INK
-        if (p == 1 || !HAS_C) { set key at screen X(1.4), Y(0.1) top left horizontal maxrows 1 width 1 } else { unset key }
-        set xrange [*:*]
-        set offsets graph 0.05, graph 0.05, 0, 0
+        if (p == 1 || !HAS_C) { set key at screen X(1.4), Y(0.1) top left horizontal maxcols 3 width 4 } else { unset key }
+        set xrange [*:*] noextend
         plot 6.7 with lines lc rgb '#606060' lw 1 dt (6, 4) notitle, \
             for [v = 2:6] CSV using (column('at')):(of(p, v, 'overhead')):(of(p, v, 'low')):(of(p, v, 'high')) \
                 with yerrorbars lc rgb shade(v) lw 1 pt v + 3 notitle, \

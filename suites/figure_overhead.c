@@ -1,10 +1,8 @@
 /* The figures of study `overhead`: bars, the step in parts, and lines against C and T. */
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "analysis/ratio.h"
 #include "suites/figure_data.h"
 #include "suites/overhead_study.h"
 
@@ -88,6 +86,18 @@ static void constants_of(const struct params *p, int open, char *text, size_t si
              !strncmp(p->backend, "cpu", 3) || !strcmp(p->backend, "emu") ? ". On a CPU: says nothing about a GPU" : "");
 }
 
+/* Variants that the backend could not run. */
+static void say_missing(const struct figure_source *source, const struct timed *t, char *text, size_t size) {
+    bool some = false;
+    for (int v = 0; v < STEP_VARIANTS; v++)
+        if (isnan(of_variant(source, t, v, OVERHEAD_RATIO))) {
+            size_t used = strlen(text);
+            snprintf(text + used, size - used, "%s %s", some ? "," : " Not in this backend:", step_variant_name[v]);
+            some = true;
+        }
+    snprintf(text + strlen(text), size - strlen(text), "%s", some ? "." : "");
+}
+
 static void put_overhead(FILE *file, const struct figure_source *source, const struct timed *t, int v) {
     put_number(file, 100 * of_variant(source, t, v, OVERHEAD_RATIO));
     put_number(file, 100 * of_variant(source, t, v, OVERHEAD_LOW));
@@ -114,7 +124,7 @@ enum figure_outcome figure_overhead(const struct figure_source *source, const st
     static struct timed cases[MOST_CASES], group[MOST_GROUPS];
     int count = read_cases(source, cases), groups = 0;
     bool core[2] = {false, false};
-    char text[600];
+    char text[900];
     if (!count)
         return nothing(why, size);
     FILE *data = data_open(source, figure->name, "group,core,variant,overhead,low,high"), *settings = settings_open(source, figure->name);
@@ -147,6 +157,7 @@ enum figure_outcome figure_overhead(const struct figure_source *source, const st
     constants_of(&cases[0].p, OPEN_SHAPE | OPEN_CORE, text, sizeof text);
     snprintf(text + strlen(text), sizeof text - strlen(text),
              ". t(variant) / t(residual) − 1 of a training step, forward and backward, median with its 95 %% interval. Dashed: the paper's 6.7 %%.");
+    say_missing(source, &cases[0], text, sizeof text);
     put_caption(settings, source, true, text);
     bool good = data_close(settings, source, figure->name, why, size);
     return data_close(data, source, figure->name, why, size) && good ? FIGURE_WRITTEN : FIGURE_FAILED;
@@ -168,17 +179,11 @@ static const struct {
                {"backward", STEP_BACKWARD, STEP_BACKWARD}};
 enum { STACKED = sizeof stacked / sizeof *stacked };
 
-/* The median of a subject's samples, 0 where it was not timed. */
-static double median(const struct record_timing *t, int subject) {
-    double *samples = malloc((size_t)(t->rounds + 1) * sizeof *samples), result = 0;
-    int64_t count = 0;
-    for (int64_t k = 0; samples && k < t->rounds && t->batch[subject]; k++)
-        if (!isnan(t->seconds[subject * t->rounds + k]))
-            samples[count++] = t->seconds[subject * t->rounds + k];
-    if (count)
-        result = mhc_median_interval(samples, count).median;
-    free(samples);
-    return result;
+/* Milliseconds of a part, 0 where it was not timed. F's are those of the residual. */
+static double part_time(const struct figure_source *source, const struct timed *t, int v, int part) {
+    int of = part < STEP_SHARED_PARTS ? STEP_RESIDUAL : v;
+    double share = value(source, overhead_of_part(overhead_subject((enum step_variant)v, (enum step_part)part), OVERHEAD_PART_SHARE), t);
+    return isnan(share) ? 0 : 1e3 * share * of_variant(source, t, of, OVERHEAD_MEDIAN);
 }
 
 /* The case to take apart: with the core where there is one, else the first; not one in overlap, which has no account. */
@@ -193,19 +198,16 @@ static const struct timed *case_in_parts(const struct timed *cases, int count) {
 enum figure_outcome figure_overhead_step(const struct figure_source *source, const struct figure *figure, char *why, size_t size) {
     static struct timed cases[MOST_CASES];
     const struct timed *t = case_in_parts(cases, read_cases(source, cases));
-    struct record_timing samples;
-    char text[600];
+    char text[900];
     if (!t)
         return nothing(why, size);
-    if (!record_timing(source->reader, t->index, &samples))
-        return snprintf(why, size, "%s", record_error()), FIGURE_SKIPPED;
     FILE *data = data_open(source, figure->name, "variant,part,from,to,step"), *settings = settings_open(source, figure->name);
     for (int v = 0; v < STEP_VARIANTS; v++) {
         double at = 0;
         for (int k = 0; k < STACKED && !isnan(of_variant(source, t, v, OVERHEAD_RATIO)); k++) {
             double own = 0;
             for (int part = (int)stacked[k].from; part <= (int)stacked[k].to; part++)
-                own += 1e3 * median(&samples, overhead_subject((enum step_variant)v, (enum step_part)part));
+                own += part_time(source, t, v, part);
             if (data)
                 fprintf(data, "%d,%d", v + 1, k + 1);
             put_number(data, at);
@@ -225,7 +227,8 @@ enum figure_outcome figure_overhead_step(const struct figure_source *source, con
     }
     constants_of(&t->p, 0, text, sizeof text);
     snprintf(text + strlen(text), sizeof text - strlen(text),
-             ". Bars: medians of the parts, each timed by itself. Marks: median of the whole step.");
+             ". Bars: the parts, each timed by itself beside the whole step, F's in that of the residual. Marks: median of the whole step.");
+    say_missing(source, t, text, sizeof text);
     put_caption(settings, source, true, text);
     bool good = data_close(settings, source, figure->name, why, size);
     return data_close(data, source, figure->name, why, size) && good ? FIGURE_WRITTEN : FIGURE_FAILED;
@@ -261,7 +264,7 @@ enum figure_outcome figure_overhead_sweep(const struct figure_source *source, co
     static struct timed cases[MOST_CASES];
     const int open[2] = {OPEN_SHAPE, OPEN_TOKENS};
     int count = read_cases(source, cases), members[2], base[2];
-    char text[900] = "", constants[300];
+    char text[1200] = "", constants[300];
     if (!count)
         return nothing(why, size);
     for (int panel = 0; panel < 2; panel++)
@@ -293,6 +296,7 @@ enum figure_outcome figure_overhead_sweep(const struct figure_source *source, co
     if (settings)
         fprintf(settings, "HAS_C = %d\nHAS_T = %d\n", base[0] >= 0, base[1] >= 0);
     snprintf(text + strlen(text), sizeof text - strlen(text), "Median with its 95 %% interval. Dashed: the paper's 6.7 %%.");
+    say_missing(source, &cases[base[0] < 0 ? base[1] : base[0]], text, sizeof text);
     put_caption(settings, source, true, text);
     bool good = data_close(settings, source, figure->name, why, size);
     return data_close(data, source, figure->name, why, size) && good ? FIGURE_WRITTEN : FIGURE_FAILED;

@@ -33,6 +33,7 @@ static const struct record_curve of_variant[OVERHEAD_VALUES] = {
     [OVERHEAD_WORKSPACE] = {"workspace", "byte", "bytes of all arrays that are neither kept nor inputs, parameters or their gradients"},
 };
 static const struct record_curve of_part[OVERHEAD_PART_VALUES] = {
+    [OVERHEAD_PART_SHARE] = {"share", "1", "of the time of the step it belongs to, median ratio to a step of the same round"},
     [OVERHEAD_PART_CALLS] = {"calls", "1", "operations of this part in a step"},
     [OVERHEAD_PART_BYTES] = {"bytes", "byte", "bytes that they must move once, by their own models"},
     [OVERHEAD_PART_FLOPS] = {"flops", "1", "their floating-point operations, by their own models"},

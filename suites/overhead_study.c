@@ -170,25 +170,27 @@ static void keep_samples(struct overhead_result *out, const struct timing *t, co
     out->rounds = t->rounds > out->rounds ? t->rounds : out->rounds;
 }
 
-/* Times a group. Canaries come last, in what room there is; the first subject is what the stop rule compares with. */
-static const char *time_group(struct bench *w, struct timing_subject *subjects, int *subject, int count, double seconds, char *stop) {
+/* Times a group; what takes which share of the first is kept where `share` is wanted, why it stopped where `stop` is. */
+static const char *time_group(struct bench *w, const struct timing_subject *subjects, const int *subject, int count, double seconds,
+                              bool share, char *stop) {
     static char message[200];
     struct timing_rules rules = timing_rules_for(w->backend, w->p->rounds, seconds);
     struct timing_clock clock;
     struct timing t = {0};
     rules.seed = (uint64_t)w->p->seed;
-    for (int k = 0; k < 2 && count < TIMING_SUBJECTS; k++)
-        if (w->canary[k].row) {
-            subjects[count] = (struct timing_subject){.run = bound_row_run, .user = &w->canary[k], .sets = w->canary[k].sets};
-            subject[count++] = k ? OVERHEAD_GEMM : OVERHEAD_COPY;
-        }
     if (!timing_clock_open(&clock, w->backend, message, sizeof message))
         return message;
     const char *why = timing_run(&t, subjects, count, &rules, &clock);
-    if (!why)
+    double *work = why ? NULL : malloc((size_t)t.rounds * sizeof *work);
+    if (work)
         keep_samples(w->out, &t, subject, subjects, w->p->rounds);
+    for (int s = 1; s < count && share && work; s++)
+        w->out->timing[overhead_of_part(subject[s], OVERHEAD_PART_SHARE)] =
+            mhc_ratio_interval(t.seconds + s * t.room, t.seconds, t.rounds, work).median;
     if (stop)
         snprintf(stop, sizeof w->out->stop, "%s", timing_stop_name[t.stop]);
+    why = why || work ? why : "out of memory";
+    free(work);
     timing_release(&t);
     timing_clock_close(&clock);
     return why;
@@ -202,16 +204,21 @@ static const char *time_steps(struct bench *w) {
             subjects[count] = (struct timing_subject){.run = step_runner_run, .user = &w->runner[v], .sets = w->all.sets};
             subject[count++] = OVERHEAD_VARIANT + v;
         }
-    return time_group(w, subjects, subject, count, w->p->budget, w->out->stop);
+    for (int k = 0; k < 2; k++)
+        if (w->canary[k].row) {
+            subjects[count] = (struct timing_subject){.run = bound_row_run, .user = &w->canary[k], .sets = w->canary[k].sets};
+            subject[count++] = k ? OVERHEAD_GEMM : OVERHEAD_COPY;
+        }
+    return time_group(w, subjects, subject, count, w->p->budget, false, w->out->stop);
 }
 
-/* Up to `most` parts of a variant, from *part on, each by itself on what a whole step has left. */
-static const char *time_parts(struct bench *w, int v, int *part, int most) {
+/* Parts of a variant from *part on, as many as a group takes, beside the whole step, which leaves them what they work on. */
+static const char *time_parts(struct bench *w, int v, int *part) {
     struct step_runner runner[TIMING_SUBJECTS] = {{0}};
-    struct timing_subject subjects[TIMING_SUBJECTS];
-    int subject[TIMING_SUBJECTS], count = 0;
+    struct timing_subject subjects[TIMING_SUBJECTS] = {{.run = step_runner_run, .user = &w->runner[v], .sets = w->all.sets}};
+    int subject[TIMING_SUBJECTS] = {OVERHEAD_VARIANT + v}, count = 1;
     const char *why = NULL;
-    for (; *part < STEP_PARTS && count < most && !why; ++*part) {
+    for (; *part < STEP_PARTS && count < TIMING_SUBJECTS && !why; ++*part) {
         const struct step *s = &w->all.step[v];
         if (!step_calls(s, (enum step_part)*part) || (*part < STEP_SHARED_PARTS && v != STEP_RESIDUAL))
             continue;
@@ -219,13 +226,14 @@ static const char *time_parts(struct bench *w, int v, int *part, int most) {
         subjects[count] = (struct timing_subject){.run = step_runner_run, .user = &runner[count], .sets = w->all.sets};
         subject[count++] = overhead_subject((enum step_variant)v, (enum step_part)*part);
     }
-    if (!why && count)
-        why = time_group(w, subjects, subject, count, w->p->budget / 4, NULL);
-    for (int k = 0; k < count; k++)
+    if (!why && count > 1)
+        why = time_group(w, subjects, subject, count, w->p->budget / 4, true, NULL);
+    for (int k = 1; k < count; k++)
         step_runner_close(&runner[k]);
     return why;
 }
 
+/* In overlap a part has no time of its own. */
 static const char *time_account(struct bench *w) {
     const char *why = NULL;
     for (int v = 0; v < STEP_VARIANTS && !why && !w->high; v++) {
@@ -233,7 +241,7 @@ static const char *time_account(struct bench *w) {
         for (int64_t set = 0; set < w->all.sets && runs(w, v) && !why; set++)
             why = step_runner_run(&w->runner[v], set);
         while (runs(w, v) && part < STEP_PARTS && !why)
-            why = time_parts(w, v, &part, TIMING_SUBJECTS - 2);
+            why = time_parts(w, v, &part);
     }
     return why;
 }
@@ -252,13 +260,14 @@ static void describe_variant(const struct bench *w, int v) {
     value[OVERHEAD_CALLS] = value[OVERHEAD_BYTES] = value[OVERHEAD_FLOPS] = 0;
     for (int part = 0; part < STEP_PARTS; part++) {
         enum step_part of = (enum step_part)part;
-        double own[OVERHEAD_PART_VALUES] = {(double)step_calls(s, of), step_bytes(s, of), step_flops(s, of)};
+        int subject = overhead_subject((enum step_variant)v, of);
+        double own[OVERHEAD_PART_VALUES] = {w->out->timing[overhead_of_part(subject, OVERHEAD_PART_SHARE)], (double)step_calls(s, of),
+                                            step_bytes(s, of), step_flops(s, of)};
         value[OVERHEAD_CALLS] += own[OVERHEAD_PART_CALLS];
         value[OVERHEAD_BYTES] += own[OVERHEAD_PART_BYTES];
         value[OVERHEAD_FLOPS] += own[OVERHEAD_PART_FLOPS];
-        int subject = overhead_subject((enum step_variant)v, of);
         if (own[OVERHEAD_PART_CALLS] > 0)
-            memcpy(&w->out->timing[overhead_of_part(subject, 0)], own, sizeof own);
+            memcpy(&w->out->timing[overhead_of_part(subject, OVERHEAD_PART_SHARE)], own, sizeof own);
     }
     value[OVERHEAD_ACTIVATION] = step_activation_bytes(s) / (double)w->all.spec.c.T;
     value[OVERHEAD_WORKSPACE] = step_workspace_bytes(s);

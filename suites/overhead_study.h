@@ -20,7 +20,7 @@ enum {
 /* "copy", "operation", "gemm", "residual", ..., "gemm.forward", ..., "mhc.pre", ... */
 const char *const *overhead_subjects(void);
 
-/* The subject that times a part of a variant. */
+/* The subject that times a part of a variant. F's parts are timed in the step of the residual, the others in that of their variant. */
 static inline int overhead_subject(enum step_variant variant, enum step_part part) {
     return (int)part < STEP_SHARED_PARTS ? OVERHEAD_SHARED + (int)part
                                          : OVERHEAD_OWN + (int)variant * OVERHEAD_OWN_PARTS + (int)part - STEP_SHARED_PARTS;
@@ -39,8 +39,8 @@ enum overhead_value {
     OVERHEAD_WORKSPACE,
     OVERHEAD_VALUES
 };
-/* ...of every subject that is a part, "<subject>_calls", "_bytes" and "_flops"; of the step; of the canaries. */
-enum overhead_part_value { OVERHEAD_PART_CALLS, OVERHEAD_PART_BYTES, OVERHEAD_PART_FLOPS, OVERHEAD_PART_VALUES };
+/* ...of every subject that is a part, "<subject>_share", "_calls", "_bytes" and "_flops"; of the step; of the canaries. */
+enum overhead_part_value { OVERHEAD_PART_SHARE, OVERHEAD_PART_CALLS, OVERHEAD_PART_BYTES, OVERHEAD_PART_FLOPS, OVERHEAD_PART_VALUES };
 enum overhead_step_value { OVERHEAD_RECOMPUTE, OVERHEAD_PARAMETERS, OVERHEAD_COPY_BYTES, OVERHEAD_GEMM_FLOPS, OVERHEAD_STEP_VALUES };
 enum {
     OVERHEAD_PARTS_AT = STEP_VARIANTS * OVERHEAD_VALUES,

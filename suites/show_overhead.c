@@ -164,25 +164,32 @@ static double median(const struct record_timing *t, int subject) {
     return result;
 }
 
-/* One operation: its share of the step it belongs to, and its rates beside those of the canaries. */
-static double print_part(struct record_reader *r, const struct line *line, const struct record_timing *t, int subject, double step,
-                         double copy, double gemm) {
+static double of_part(struct record_reader *r, const struct line *line, int subject, enum overhead_part_value what) {
+    return value(r, overhead_of_part(subject, what), line->index);
+}
+
+/* What a copy and a GEMM reach, in bytes and operations a second. */
+struct attainable {
+    double copy, gemm;
+};
+
+/* One operation: its share of the step it belongs to, and its rates beside the attainable ones. Returns its time. */
+static double print_part(struct record_reader *r, const struct line *line, int subject, double step, struct attainable a) {
     char cell[7][24];
-    double seconds = median(t, subject), bytes = value(r, overhead_of_part(subject, OVERHEAD_PART_BYTES), line->index);
-    double flops = value(r, overhead_of_part(subject, OVERHEAD_PART_FLOPS), line->index);
+    double seconds = step * of_part(r, line, subject, OVERHEAD_PART_SHARE), bytes = of_part(r, line, subject, OVERHEAD_PART_BYTES);
+    double flops = of_part(r, line, subject, OVERHEAD_PART_FLOPS);
     bool product = subject < OVERHEAD_SHARED + STEP_ACTIVATION_FORWARD;
     if (isnan(seconds))
         return 0;
     printf("  %-28s  %6.0f  %9s  %7s  %9s  %9s  %7s  %9s  %7s\n", record_subject(r, subject),
-           value(r, overhead_of_part(subject, OVERHEAD_PART_CALLS), line->index), number(1e3 * seconds, cell[0]),
-           share(seconds / step, cell[1]), number(bytes * 1e-6, cell[2]), number(bytes / seconds * 1e-9, cell[3]),
-           product ? "-" : share(bytes / seconds / copy, cell[4]), number(flops / seconds * 1e-9, cell[5]),
-           product ? share(flops / seconds / gemm, cell[6]) : "-");
+           of_part(r, line, subject, OVERHEAD_PART_CALLS), number(1e3 * seconds, cell[0]), share(seconds / step, cell[1]),
+           number(bytes * 1e-6, cell[2]), number(bytes / seconds * 1e-9, cell[3]),
+           product ? "-" : share(bytes / seconds / a.copy, cell[4]), number(flops / seconds * 1e-9, cell[5]),
+           product ? share(flops / seconds / a.gemm, cell[6]) : "-");
     return seconds;
 }
 
-static void print_variant(struct record_reader *r, const struct line *line, const struct record_timing *t, int v, double shared,
-                          double copy, double gemm) {
+static void print_variant(struct record_reader *r, const struct line *line, int v, double shared, struct attainable a) {
     char cell[4][24];
     double step = of_variant(r, line, v, OVERHEAD_MEDIAN), own = 0;
     printf("\n%s: %s ms a step, %.0f operations, %s MB by their models, %s B a token kept, %s MB of workspace\n", step_variant_name[v],
@@ -190,7 +197,7 @@ static void print_variant(struct record_reader *r, const struct line *line, cons
            number(of_variant(r, line, v, OVERHEAD_BYTES) * 1e-6, cell[1]), number(of_variant(r, line, v, OVERHEAD_ACTIVATION), cell[2]),
            number(of_variant(r, line, v, OVERHEAD_WORKSPACE) * 1e-6, cell[3]));
     for (int part = STEP_SHARED_PARTS; part < STEP_PARTS; part++)
-        own += print_part(r, line, t, overhead_subject((enum step_variant)v, (enum step_part)part), step, copy, gemm);
+        own += print_part(r, line, overhead_subject((enum step_variant)v, (enum step_part)part), step, a);
     if (own > 0)
         printf("  %-28s  %6s  %9s  %7s\n", "with F's, one by one", "", number(1e3 * (shared + own), cell[0]),
                share((shared + own) / step, cell[1]));
@@ -202,21 +209,21 @@ static void print_account(struct record_reader *r, const struct line *line) {
     double shared = 0, step = of_variant(r, line, STEP_RESIDUAL, OVERHEAD_MEDIAN);
     if (!record_timing(r, line->index, &t))
         return;
-    double copy = value(r, OVERHEAD_STEP_AT + OVERHEAD_COPY_BYTES, line->index) / median(&t, OVERHEAD_COPY);
-    double gemm = value(r, OVERHEAD_STEP_AT + OVERHEAD_GEMM_FLOPS, line->index) / median(&t, OVERHEAD_GEMM);
+    struct attainable a = {value(r, OVERHEAD_STEP_AT + OVERHEAD_COPY_BYTES, line->index) / median(&t, OVERHEAD_COPY),
+                           value(r, OVERHEAD_STEP_AT + OVERHEAD_GEMM_FLOPS, line->index) / median(&t, OVERHEAD_GEMM)};
     printf("\nAccount of %s\n", record_texts(r, "key")[line->index]);
     if (*line->note)
         printf("%s\n", line->note);
-    printf("copy %s GB/s, GEMM %s GFLOP/s, %s parameters in F's products, L_r %.0f (0: nothing computed again)\n\n", number(copy * 1e-9, cell[0]),
-           number(gemm * 1e-9, cell[1]), number(value(r, OVERHEAD_STEP_AT + OVERHEAD_PARAMETERS, line->index), cell[2]),
+    printf("copy %s GB/s, GEMM %s GFLOP/s, %s parameters in F's products, L_r %.0f (0: nothing computed again)\n\n", number(a.copy * 1e-9, cell[0]),
+           number(a.gemm * 1e-9, cell[1]), number(value(r, OVERHEAD_STEP_AT + OVERHEAD_PARAMETERS, line->index), cell[2]),
            value(r, OVERHEAD_STEP_AT + OVERHEAD_RECOMPUTE, line->index));
     printf("  %-28s  %6s  %9s  %7s  %9s  %9s  %7s  %9s  %7s\nF, the same in every variant\n", "operation", "calls", "ms", "of step", "MB",
            "GB/s", "copy", "GFLOP/s", "gemm");
     for (int part = 0; part < STEP_SHARED_PARTS; part++)
-        shared += print_part(r, line, &t, overhead_subject(STEP_RESIDUAL, (enum step_part)part), step, copy, gemm);
+        shared += print_part(r, line, overhead_subject(STEP_RESIDUAL, (enum step_part)part), step, a);
     for (int v = 0; v < STEP_VARIANTS; v++)
         if (!isnan(of_variant(r, line, v, OVERHEAD_RATIO)))
-            print_variant(r, line, &t, v, shared, copy, gemm);
+            print_variant(r, line, v, shared, a);
 }
 
 /* ---- */
