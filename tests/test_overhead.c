@@ -1,159 +1,205 @@
-/* Study `overhead`: the training step against the reference's own blocks, layer by layer; what a program says of itself against the
- * paper's formulas; then the command, with times from a device whose clock is a counter. */
-#include "tests/check.h"
+/* Study `overhead` from the command line to the record. Whatever is said of times here comes from a device whose clocks are counters, whose
+ * queues run late and in the worst order, see fake_queues.c; real times are only asked to be there. */
+#include "tests/command.h"
 
-#include "suites/step.h"
+#include <math.h>
 
-TestSuite(overhead, .timeout = 300);
+#include "results/record.h"
+#include "suites/overhead_study.h"
 
-static const struct backend cpu64 = {.library = &mhc_cpu64}, cpu32 = {.library = &mhc_cpu32};
-
-static struct step_spec spec_of(const struct backend *b, int64_t layers, int64_t recompute) {
-    struct step_spec spec = {.backend = b, .layers = layers, .recompute = recompute, .attention = true, .lanes = 1};
-    spec.c = (struct mhc_case){.T = 12, .S = 6, .n = 4, .C = 10, .hidden = 14, .heads = 2, .head_dim = 6, .t_max = 7,
-                               .rms_eps = 1e-6, .activation = MHC_SWIGLU};
-    backend_types(b, -1, &spec.c);
-    return spec;
+static void enter_with_device(void) {
+    char rows[PATH_MAX];
+    const char *build = getenv("BUILD");
+    snprintf(rows, sizeof rows, "%s/libmhc_cpu.so", build ? build : "build");
+    char *full = realpath(rows, NULL);
+    cr_assert(full, "build %s first", rows);
+    setenv("FAKE_ROWS", full, 1);
+    free(full);
+    enter();
+    GOOD("cc -shared -fPIC -I$R $R/tests/fake_queues.c -o fake.so");
 }
 
-/* An array of a step as float64. */
-static double *values_of(const struct step *s, const char *name, int64_t layer, int64_t *count) {
-    for (int64_t k = 0; k < s->arrays.count; k++) {
-        const struct step_array *a = &s->arrays.array[k];
-        if (a->layer != layer || strcmp(a->name, name))
-            continue;
-        double *values = malloc((size_t)(a->count + 1) * sizeof *values);
-        cr_assert(values && backend_download(s->all->spec.backend, values, step_pointer(s, k, 0, 0), a->count, a->type));
-        *count = a->count;
-        return values;
-    }
-    cr_assert_fail("%s has no array %s of layer %lld", step_variant_name[s->variant], name, (long long)layer);
-    return NULL;
+TestSuite(overhead, .init = enter_with_device, .fini = leave, .timeout = 300);
+
+static struct record_reader *open_record(const char *path) {
+    struct record_reader *r = record_open(path);
+    cr_assert(r, "%s", record_error());
+    return r;
 }
 
-static void expect_array(const struct step *s, const char *name, int64_t layer, const double *want, int64_t elements, double tolerance) {
-    int64_t count;
-    char what[80];
-    double *got = values_of(s, name, layer, &count);
-    snprintf(what, sizeof what, "%s layer %lld", step_variant_name[s->variant], (long long)layer);
-    cr_assert(want && count == elements, "%s: %s has %lld elements, not %lld", what, name, (long long)count, (long long)elements);
-    check_close(got, want, count, tolerance * (largest_of(want, count) + 1e-3), what, name);
-    free(got);
+static double timing(struct record_reader *r, const char *name, int64_t index) {
+    const double *values = record_timing_value(r, name);
+    cr_assert(values, "no /timing/%s", name);
+    return values[index];
 }
 
-/* The variants as the reference has them: connection and branch of a layer as one row each. */
-static const struct {
-    const char *kind, *family;
-} kinds[STEP_VARIANTS] = {{"resnet", "residual"}, {"hc", "hc"}, {"mhc", "mhc"}, {"mhc", "mhc"}, {"mhc", "mhc"}, {"identity", "identity"}};
-
-/* Parameters of a layer's rows, from the step. */
-static void take_parameters(struct dictionary *d, const struct step *s, const struct mhc_row *row, const struct mhc_case *c, int64_t l,
-                            const char *family) {
-    for (const struct mhc_arg *arg = row->args; arg->name; arg++) {
-        char name[48];
-        int64_t count;
-        if (arg->role != MHC_PARAM || arg->direction != MHC_IN || !mhc_elements(c, arg))
-            continue;
-        snprintf(name, sizeof name, "%s%s%s", family, *family ? "." : "", arg->name);
-        double *values = values_of(s, name, l, &count);
-        cr_assert(count == mhc_elements(c, arg));
-        memcpy(put(d, arg->name, count), values, (size_t)count * sizeof *values);
-        free(values);
-    }
+static void expect_value(struct record_reader *r, const char *name, int64_t index, double want) {
+    double got = timing(r, name, index);
+    cr_expect(isnan(want) ? isnan(got) : fabs(got - want) < 1e-9 * fmax(1, fabs(want)), "%s of case %lld is %.12g, wanted %.12g", name,
+              (long long)index, got, want);
 }
 
-static void move(struct dictionary *to, const char *name, const struct dictionary *from, const char *as, int64_t count) {
-    memcpy(put(to, name, count), lookup(from, as), (size_t)count * sizeof(double));
+/* Milliseconds of a chain of `layers` layers: products take 1, everything else 0.1, and 0.01 a call outside a graph. */
+static double chain(int layers, int streams, bool arrows, bool graph, double *calls) {
+    int blocks = layers / 2, products = 21 * blocks, rest = 2 * blocks + 3 * blocks + 2 * layers; /* activations, sums, norms */
+    if (layers % 2)
+        products += 12, rest += 2;
+    rest += !streams ? 1 : layers * (2 + (arrows ? 5 : 2)); /* its last add; or two backward and two or five forward */
+    *calls = products + rest;
+    return products + 0.1 * rest + (graph ? 0 : 0.01 * *calls);
 }
 
-static void expect_gradients(const struct dictionary *d, const struct step *s, const struct mhc_row *row, const struct mhc_case *c,
-                             int64_t l, const char *family, double tolerance) {
-    for (const struct mhc_arg *arg = row->args; arg->name; arg++) {
-        char name[48];
-        snprintf(name, sizeof name, "%s%s%s", family, *family ? "." : "", arg->name);
-        if (arg->role == MHC_PARAM && arg->direction == MHC_OUT && mhc_elements(c, arg))
-            expect_array(s, name, l, lookup(d, arg->name), mhc_elements(c, arg), tolerance);
-    }
-}
-
-/* Runs the step, and the reference's rows on the same numbers; all that a step makes must be the same. */
-static void expect_step(const struct step *s, double tolerance) {
-    enum { LAYERS = 8 };
-    const struct step_spec *spec = &s->all->spec;
-    const char *kind = kinds[s->variant].kind, *family = kinds[s->variant].family, *ends = s->variant ? "" : "_residual";
-    struct mhc_case c = spec->c;
-    struct dictionary d[LAYERS + 1] = {{.count = 0}};
-    void *save[LAYERS] = {NULL}, *branch_save[LAYERS] = {NULL};
-    char name[64];
-    int64_t L = spec->layers, edge;
-    cr_assert(L <= LAYERS && !step_run(s, 0, 0, NULL));
-    c.stream = c.coef = c.param = MHC_F64;
-    c.n = s->variant == STEP_RESIDUAL ? 1 : c.n;
-    snprintf(name, sizeof name, "x0%s", ends);
-    double *x0 = values_of(s, name, -1, &edge);
-    memcpy(put(&d[0], "x", edge), x0, (size_t)edge * sizeof *x0);
-    free(x0);
-    for (int64_t l = 0; l < L; l++) {
-        const char *branch = l % 2 ? "mlp" : "attention", *const rows[3] = {"pre", "forward", "post"};
-        for (int k = 0; k < 3; k++) {
-            snprintf(name, sizeof name, "%s.%s", k == 1 ? branch : kind, rows[k]);
-            take_parameters(&d[l], s, find_row(&mhc_cpu64, name), &c, l, k == 1 ? "" : family);
-            run_named(&mhc_cpu64, name, &c, &d[l], k == 1 ? &branch_save[l] : &save[l]);
-        }
-        move(&d[l + 1], "x", &d[l], "x_next", edge);
-    }
-    expect_array(s, "x", L, lookup(&d[L], "x"), edge, tolerance);
-    snprintf(name, sizeof name, "grad_out%s", ends);
-    double *grad_out = values_of(s, name, -1, &edge);
-    memcpy(put(&d[L], "grad_x", edge), grad_out, (size_t)edge * sizeof *grad_out);
-    free(grad_out);
-    for (int64_t l = L; l-- > 0;) {
-        const char *branch = l % 2 ? "mlp" : "attention", *const rows[3] = {"post_backward_y", "backward", "backward"};
-        move(&d[l], "grad_x_next", &d[l + 1], "grad_x", edge);
-        for (int k = 0; k < 3; k++) {
-            snprintf(name, sizeof name, "%s.%s", k == 1 ? branch : kind, rows[k]);
-            run_named(&mhc_cpu64, name, &c, &d[l], k == 1 ? &branch_save[l] : &save[l]);
-            expect_gradients(&d[l], s, find_row(&mhc_cpu64, name), &c, l, k == 1 ? "" : family, tolerance);
-        }
-        free(save[l]);
-        free(branch_save[l]);
-    }
-    expect_array(s, "grad_x", 0, lookup(&d[0], "grad_x"), edge, tolerance);
-    for (int64_t l = 0; l <= L; l++)
-        forget(&d[l]);
-}
-
-Test(overhead, step_is_the_stack_of_reference_blocks) {
-    for (int64_t recompute = 0; recompute <= 5; recompute++)
-        for (int wide = 0; wide < 2; wide++) {
-            struct steps all;
-            struct step_spec spec = spec_of(wide ? &cpu64 : &cpu32, 5, recompute);
-            spec.c.activation = recompute % 2 ? MHC_GELU : MHC_SWIGLU;
-            cr_assert(!steps_plan(&all, &spec) && !steps_open(&all, 1, 3));
-            for (int v = 0; v < STEP_VARIANTS; v++) {
-                cr_expect(!all.step[v].missing[0] == (v != STEP_MHC_LAYERS), "%s: %s", step_variant_name[v], all.step[v].missing);
-                if (!all.step[v].missing[0])
-                    expect_step(&all.step[v], wide ? 1e-10 : 2e-4);
+Test(overhead, is_what_the_clock_says) {
+    GOOD("$M run --study overhead --backend ./fake.so --type f32 --depth 1,4 --width 16 --hidden 32 --head-dim 8 --tokens 6 "
+         "--graphs off,on --rounds 8 --out a.h5 -q");
+    struct record_reader *r = open_record("a.h5");
+    static const struct {
+        const char *name;
+        int streams;
+        bool arrows;
+    } variant[] = {{"residual", 0, false}, {"hc-unfused", 4, true}, {"mhc-unfused", 4, true}, {"mhc", 4, false}, {"identity", 4, false}};
+    cr_assert(record_count(r) == 4);
+    for (int64_t i = 0; i < 4; i++) {
+        int layers = (int)record_ints(r, "depth")[i];
+        bool graph = !strcmp(record_texts(r, "graphs")[i], "on");
+        double calls, residual = chain(layers, 0, false, graph, &calls);
+        for (size_t v = 0; v < sizeof variant / sizeof *variant; v++) {
+            char name[64];
+            double step = chain(layers, variant[v].streams, variant[v].arrows, graph, &calls);
+            const char *const ends[] = {"overhead", "overhead_low", "overhead_high", "median", "calls"};
+            const double want[] = {step / residual - 1, step / residual - 1, step / residual - 1, step * 1e-3, calls};
+            for (int k = 0; k < 5; k++) {
+                snprintf(name, sizeof name, "%s_%s", variant[v].name, ends[k]);
+                expect_value(r, name, i, want[k]);
             }
-            cr_expect_str_eq(all.step[STEP_MHC_LAYERS].missing, "mhc.post_pre: the backend has no such operation");
-            steps_release(&all);
         }
+        expect_value(r, "mhc-layers_overhead", i, NAN);
+        cr_expect(strstr(record_texts(r, "reason")[i], "mhc-layers: mhc.post_pre: the backend has no such operation"));
+        cr_expect_str_eq(record_texts(r, "status")[i], "done");
+        cr_expect(record_rounds(r, i) == 8 && record_subject_count(r) == OVERHEAD_SUBJECTS);
+    }
+    record_close(r);
 }
 
-#include "suites/step_check.h"
+/* The parts of a step, timed one by one, are the step; what they move and compute are the parts of the whole. */
+Test(overhead, account_sums_up) {
+    GOOD("$M run --study overhead --backend ./fake.so --type f32 --depth 4 --width 16 --hidden 32 --head-dim 8 --tokens 6 --attention off,on "
+         "--recompute keep,2 --rounds 8 --out a.h5 -q");
+    struct record_reader *r = open_record("a.h5");
+    cr_assert(record_count(r) == 4);
+    for (int64_t i = 0; i < 4; i++)
+        for (int v = 0; v < STEP_VARIANTS; v++) {
+            double seconds = 0, sum[3] = {0}, step = 0, residual = timing(r, "residual_median", i);
+            const char *const whole[3] = {"calls", "bytes", "flops"};
+            char name[80];
+            snprintf(name, sizeof name, "%s_median", step_variant_name[v]);
+            step = timing(r, name, i);
+            for (int part = 0; part < STEP_PARTS && !isnan(step); part++) {
+                const char *subject = record_subject(r, overhead_subject((enum step_variant)v, (enum step_part)part));
+                snprintf(name, sizeof name, "%s_share", subject);
+                double share = timing(r, name, i);
+                seconds += isnan(share) ? 0 : share * (part < STEP_SHARED_PARTS ? residual : step);
+                for (int k = 0; k < 3; k++) {
+                    snprintf(name, sizeof name, "%s_%s", subject, whole[k]);
+                    sum[k] += isnan(share) ? 0 : timing(r, name, i);
+                }
+            }
+            if (isnan(step))
+                continue;
+            cr_expect(fabs(seconds / step - 1) < 1e-9, "case %lld %s: %g s of %g", (long long)i, step_variant_name[v], seconds, step);
+            for (int k = 0; k < 3; k++) {
+                snprintf(name, sizeof name, "%s_%s", step_variant_name[v], whole[k]);
+                expect_value(r, name, i, sum[k]);
+            }
+        }
+    record_close(r);
+    GOOD("$M show a.h5 --all");
+    cr_expect(strstr(out, "with F's, one by one") && strstr(out, "6.7 %") && strstr(out, "mhc-layers"), "%s", out);
+}
 
-Test(overhead, check_against_cpu64) {
-    struct step_accuracy a[STEP_VARIANTS];
-    struct step_spec spec = spec_of(&cpu32, 6, 2);
-    const char *why = step_check(&spec, 1, a);
-    cr_expect(!why, "%s", why);
-    for (int v = 0; v < STEP_VARIANTS; v++) printf("%s %g %g\n", step_variant_name[v], a[v].error, a[v].tolerance);
-    struct backend emu; char w[200];
-    cr_assert(backend_open(&emu, "build/libmhc_emu.so", w, sizeof w), "%s", w);
-    spec.backend=&emu; spec.attention=false; spec.c.head_dim=64; spec.c.C=128; spec.c.hidden=192; for (int t=MHC_F32;t<=MHC_BF16;t++){
-    backend_types(&emu, t, &spec.c);
-    why = step_check(&spec, 1, a);
-    cr_expect(!why, "%s", why);
-    for (int v = 0; v < STEP_VARIANTS; v++) printf("%s %g %g\n", step_variant_name[v], a[v].error, a[v].tolerance);
+/* One layer of attention, in ms. A chain is: pre and norm on the queue of high priority, 4 products on the other, post and
+ * post_backward_y, 8 products and 2 sums, norm and backward. Of two chains the products follow one another, 24.4 in all; what runs before
+ * the first and after the last of them stays: 0.1 + 0.1 of the residual, 0.2 + 0.2 of mHC. */
+Test(overhead, overlap_hides_what_it_can) {
+    for (int tokens = 6; tokens <= 7; tokens++) { /* either queue first */
+        GOOD("$M run --study overhead --backend ./fake.so --type f32 --depth 1 --width 16 --head-dim 8 --tokens %d --graphs on "
+             "--overlap off,on --rounds 8 --out a.h5 --overwrite -q", tokens);
+        struct record_reader *r = open_record("a.h5");
+        expect_value(r, "residual_median", 0, 12.5e-3);
+        expect_value(r, "mhc_median", 0, 12.8e-3);
+        expect_value(r, "residual_median", 1, 24.6e-3);
+        expect_value(r, "mhc_median", 1, 24.8e-3);
+        expect_value(r, "mhc_overhead", 1, 24.8 / 24.6 - 1);
+        expect_value(r, "mhc.pre_share", 1, NAN);
+        record_close(r);
     }
+    GOOD("$M run --study overhead --backend ./fake.so --type f32 --depth 5 --width 16 --head-dim 8 --tokens 6,7 --graphs off,on --overlap on "
+         "--attention on --recompute 2 --rounds 3 --out a.h5 --overwrite -q"); /* right in any order that is allowed */
+    GOOD("$M run --study overhead --backend ./fake.so --type f32 --depth 1 --width 16 --head-dim 8 --tokens 6 --graphs on "
+         "--overlap off,on --rounds 8 --out a.h5 --overwrite -q; $M show a.h5");
+    cr_expect(strstr(out, "hidden by the overlap") && strstr(out, " 66.1 %"), "%s", out);
+}
+
+Test(overhead, wrong_is_not_timed) {
+    int code = sh("$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16,24,40 --hidden 16 --head-dim 8 --tokens 6 --rounds 40 "
+                  "--out a.h5 -q");
+    cr_assert(code == 1, "exit %d\n%s", code, err);
+    struct record_reader *r = open_record("a.h5");
+    const char *const reason[3] = {"mhc-layers: ", "mhc is wrong: ", "after the timing: "};
+    for (int64_t i = 0; i < 3; i++) {
+        cr_expect(strstr(record_texts(r, "reason")[i], reason[i]), "case %lld: %s", (long long)i, record_texts(r, "reason")[i]);
+        cr_expect((record_rounds(r, i) > 0) == (i != 1) && !strcmp(record_texts(r, "status")[i], i ? "failed" : "done"));
+    }
+    cr_expect(record_accuracy(r, "mhc_error_over_tolerance")[1] > 1 && record_accuracy(r, "residual_error_over_tolerance")[1] < 1);
+    record_close(r);
+}
+
+Test(overhead, lines_come_back) {
+    GOOD("$M run --study overhead --preset 3b,27b,v4-pro --kind dense,active --tokens 4096,100 --depth 8 --graphs off,on --overlap off,on "
+         "--attention off,on --recompute keep,2,auto --dry-run >a.suite");
+    GOOD("test $(wc -l <a.suite) -eq $((3 * 2 * 2 * 8 * 3)) && $M run a.suite --dry-run | diff a.suite -");
+    GOOD("$M run --study overhead --preset 27b --kind active --tokens 4096 --dry-run");
+    cr_expect_str_eq(out, "--study overhead --width 2560 --tokens 4096 --sequence 4096 --hidden 11008 --heads 32 --head-dim 128 --preset 27b "
+                          "--kind active\n");
+    GOOD("$M run --study overhead --preset 27b --hidden 512 --tokens 64 --dry-run");
+    cr_expect(strstr(out, "--hidden 512 ") && !strstr(out, "--sequence"), "%s", out);
+    GOOD("cd $R && for f in overhead overhead-cpu; do $M run suites/$f.suite --dry-run | grep -c .; done");
+}
+
+Test(overhead, refuses_what_cannot_be) {
+    expect_refusal("$M run --study overhead --graphs on --backend cpu32", "backend cpu32 has no graphs: --graphs off");
+    expect_refusal("$M run --study overhead --overlap on --backend cpu32", "backend cpu32 has one queue only: --overlap off");
+    expect_refusal("$M run --study overhead --preset 5b", "--preset 5b: one of none|3b|9b|27b|v4-flash|v4-pro");
+    expect_refusal("$M run --study overhead --block mhc", "--block has no meaning in --study overhead");
+    expect_refusal("$M run --study overhead --depth 2 --recompute 3", "--recompute 3 is more than --depth 2");
+    expect_refusal("$M run --study overhead --backend ./nowhere.so", "no such library");
+    expect_refusal("$M run --study overhead --backend ./fake.so --type f32 --width 256 --depth 2 --tokens 100000 --sequence 100", "of memory and 0.268 GB are free: --tokens ");
+    GOOD("$M run --study overhead --backend ./fake.so --type f32 --width 16 --depth 2 --tokens 6 --rounds 3 --out a.h5 -q");
+}
+
+/* Beside other studies in one file, on the CPU, as far as the figures. */
+Test(overhead, shares_a_record) {
+    write_text("mixed.suite", "--study maps --block hc --depth 3 --alpha 0\n"
+                              "--study kernels --backend cpu32 --operation mhc.post --tokens 4 --width 4 --budget 0.01 --rounds 7\n"
+                              "--study overhead --backend cpu32 --depth 2 --width 16,32 --head-dim 8 --tokens 8,16 --budget 0.02 --rounds 4\n");
+    GOOD("for i in 0 1; do $M run mixed.suite --shard $i/2 --out $i.h5 -q || exit 1; done; $M merge all.h5 1.h5 0.h5");
+    struct record_reader *r = open_record("all.h5");
+    cr_assert(record_count(r) == 6);
+    for (int64_t i = 0; i < 6; i++) {
+        const char *study = record_texts(r, "study")[i];
+        bool kernels = !strcmp(study, "kernels"), overhead = !strcmp(study, "overhead");
+        struct record_timing t;
+        cr_expect(isnan(timing(r, "median", i)) == !kernels && isnan(timing(r, "mhc_overhead", i)) == !overhead);
+        cr_expect((record_rounds(r, i) > 0) == (kernels || overhead));
+        if (!kernels && !overhead)
+            continue;
+        cr_assert(record_timing(r, i, &t), "%s", record_error());
+        cr_expect((t.batch[KERNEL_OPERATION] > 0) == kernels && (t.batch[OVERHEAD_VARIANT + STEP_MHC] > 0) == overhead && t.batch[OVERHEAD_COPY] > 0);
+        for (int64_t k = 0; k < t.rounds && overhead; k++)
+            cr_expect(t.seconds[(OVERHEAD_VARIANT + STEP_MHC) * t.rounds + k] > 0);
+    }
+    record_close(r);
+    GOOD("$M show all.h5 --all && ln -s $R/plots plots && $M plot all.h5 --out figures");
+    cr_expect(exists("figures/overhead.svg") && exists("figures/overhead_step.png") && exists("figures/overhead_sweep.png"), "%s", out);
+    GOOD("test $(grep -vc '^#' figures/data/overhead_sweep.csv) -eq $((1 + 2 * 5 * 2))");
 }
