@@ -61,6 +61,29 @@ static __device__ __forceinline__ uint32_t transpose_8x8(uint32_t word) {
     return turned;
 }
 
+/* Four 8 x 8 matrices of 16-bit elements from shared memory: lane 8m + i gives the address of row i of matrix m, eight elements, 16-byte aligned;
+ * word m is, of matrix m, row lane/4, columns 2(lane%4) and the next: fragments of mma_bf16. */
+static __device__ __forceinline__ void load_matrices(uint32_t words[4], const void *row) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
+                 : "r"((uint32_t)__cvta_generic_to_shared(row))
+                 : "memory");
+}
+/* The same of the transposed matrices: column lane/4, rows 2(lane%4) and the next. */
+static __device__ __forceinline__ void load_matrices_transposed(uint32_t words[4], const void *row) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
+                 : "r"((uint32_t)__cvta_generic_to_shared(row))
+                 : "memory");
+}
+
+/* 2^x to 2^-22 of it, 0 where that is below the smallest normal float. */
+static __device__ __forceinline__ float power_of_two(float x) {
+    float power;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x));
+    return power;
+}
+
 /* 16 bytes from global to shared memory behind the thread's back; valid after copy_wait<N>() left at most N younger groups under way,
  * for other threads after a barrier besides. */
 static __device__ __forceinline__ void copy16_async(void *shared, const void *global) {

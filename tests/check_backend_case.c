@@ -89,7 +89,7 @@ static void draw_shape(struct randoms *r, const struct mhc_row *row, int64_t siz
         c->C = (c->C + 1) / 2;
     c->T = draw_tokens(r, size / (c->n * (c->C > c->n ? c->C : c->n)));
     if (has_letter(row, "A")) {
-        c->S = chance(r, 0.4) ? from_to(r, 1, 20) : chance(r, 0.7) ? from_to(r, 1, 140) : ONE_OF(r, 16, 32, 64, 128);
+        c->S = chance(r, 0.4) ? from_to(r, 1, 20) : chance(r, 0.7) ? from_to(r, 1, 140) : ONE_OF(r, 16, 32, 64, 128, 192, 257);
         c->T = c->S * (chance(r, 0.6) ? 1 : from_to(r, 1, 3));
     }
 }
@@ -186,8 +186,12 @@ static double natural_scale(const struct trial *t, const struct mhc_arg *arg) {
 static double steepness(const struct trial *t, const struct mhc_arg *arg, int64_t element) {
     if (!strcmp(arg->name, "logits") || !strcmp(arg->name, "b_res"))
         return t->logit_std;
+    /* In bf16 o is rounded, and in a branch q and k, which moves large scores and the differences in their gradients by as much as matters. */
+    bool rounded = t->c.stream == MHC_BF16;
+    if (!strcmp(arg->name, "q"))
+        return t->logit_std > 1 ? rounded ? 4 : 8 : 1;
     if (!strcmp(arg->name, "w_q"))
-        return t->logit_std > 1 ? 8 : 1;
+        return t->logit_std > 1 && !rounded ? 8 : 1;
     if (!strcmp(arg->name, "alpha") && element == 2)
         return t->steep_b ? 1 : t->logit_std;
     if (!strcmp(arg->name, "b") && element >= 2 * t->c.n)

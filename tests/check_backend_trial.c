@@ -49,7 +49,7 @@ static double magnitude(const double *values, int64_t count) {
 
 /* A gradient that cancels to nearly nothing (of a saturated softmax, of x / |x| with one element) holds rounding of what cancelled. So a
  * gradient is measured by no less than a share of what came in, in its own unit: a parameter's has that of g x, the input of a branch, which starts
- * with a norm, that of g / u. */
+ * with a norm, that of g / u, a parameter of a branch that of a sum of g over tokens. */
 static double smallest_scale(const struct trial *t, const struct subject *s, const struct mhc_arg *of, const struct table *want) {
     double incoming = 0, unit = 1;
     if (strncmp(of->name, "grad_", 5))
@@ -58,7 +58,7 @@ static double smallest_scale(const struct trial *t, const struct subject *s, con
         if (!strncmp(arg->name, "grad_", 5) && arg->direction == MHC_IN)
             incoming = fmax(incoming, magnitude(table_get(want, arg->name), mhc_elements(&t->c, arg)));
     if (oracle_row(s->base, "forward"))
-        unit = !strcmp(of->name, "grad_u") ? 1 / t->x_scale : 1;
+        unit = !strcmp(of->name, "grad_u") ? 1 / t->x_scale : of->role == MHC_PARAM ? sqrt((double)t->c.T) : 1;
     else if (of->role == MHC_PARAM)
         unit = t->x_scale;
     return (t->c.stream == MHC_BF16 ? 0.3 : 0.03) * incoming * unit;

@@ -162,6 +162,58 @@ static void check_transpose(void) {
     report("transpose_8x8", good);
 }
 
+/* Rows of four matrices one behind the other, in an order of their own. */
+static __global__ void fetch(const uint16_t *in, uint32_t *plain, uint32_t *transposed) {
+    uint16_t *tile = (uint16_t *)shared_memory();
+    int lane = (int)threadIdx.x, place = 5 * lane % WARP;
+    uint32_t words[4];
+    for (int k = 0; k < 8; k++)
+        tile[place * 8 + k] = in[lane * 8 + k];
+    __syncthreads();
+    load_matrices(words, tile + place * 8);
+    for (int m = 0; m < 4; m++)
+        plain[m * WARP + lane] = words[m];
+    load_matrices_transposed(words, tile + place * 8);
+    for (int m = 0; m < 4; m++)
+        transposed[m * WARP + lane] = words[m];
+}
+static void check_fetch(void) {
+    uint16_t *in = room<uint16_t>();
+    uint32_t *plain = room<uint32_t>(), *transposed = room<uint32_t>();
+    for (int k = 0; k < WARP * 8; k++)
+        in[k] = (uint16_t)random_word();
+    bool good = finished(LAUNCH(fetch, 1, WARP, WARP * 16, NULL, (const uint16_t *)in, plain, transposed));
+    for (int m = 0; m < 4; m++)
+        for (int row = 0; row < 8; row++)
+            for (int column = 0; column < 8; column++) {
+                uint16_t wanted = in[(m * 8 + row) * 8 + column];
+                good = good && half_of(plain[m * WARP + row * 4 + column / 2], column % 2) == wanted &&
+                       half_of(transposed[m * WARP + column * 4 + row / 2], row % 2) == wanted;
+            }
+    report("load_matrices, load_matrices_transposed", good);
+}
+
+static __global__ void powers(const float *x, float *power) {
+    int k = (int)(blockIdx.x * blockDim.x + threadIdx.x);
+    power[k] = power_of_two(x[k]);
+}
+static void check_powers(void) {
+    enum { ALL = 4096 };
+    float *x = room<float>(), *power = room<float>();
+    for (int k = 0; k < ALL; k++)
+        x[k] = 130 * random_float();
+    x[0] = 0, x[1] = -INFINITY, x[2] = -1000, x[3] = NAN, x[4] = INFINITY, x[5] = -126;
+    bool good = finished(LAUNCH(powers, ALL / 128, 128, 0, NULL, (const float *)x, power));
+    for (int k = 0; k < ALL; k++) {
+        double wanted = exp2((double)x[k]), error = fabs(power[k] - wanted);
+        good = good && (isnan(x[k])            ? isnan(power[k])
+                        : wanted < 0x1p-126    ? power[k] == 0
+                        : wanted >= 0x1p128    ? isinf(power[k])
+                                               : error <= 0x1p-21 * wanted);
+    }
+    report("power_of_two", good);
+}
+
 /* --- bf16 --- */
 
 static __global__ void pack(const float *in, uint32_t *out) {
@@ -312,6 +364,8 @@ int main(void) {
     check_shuffles();
     check_multiply();
     check_transpose();
+    check_fetch();
+    check_powers();
     check_bf16();
     check_copies();
     check_clusters();

@@ -180,6 +180,11 @@ unsigned char *emu_shared_to_write(int rank) {
     return b->shared;
 }
 
+void emu_check_aligned(const void *address) {
+    if ((uintptr_t)address % 16)
+        fail("a row of a matrix in shared memory is not aligned to 16 bytes");
+}
+
 /* --- asynchronous copies: done as late as the kernel allows --- */
 
 void emu_copy_async(void *shared, const void *global) {

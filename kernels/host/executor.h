@@ -9,6 +9,7 @@
 #ifndef EXECUTOR_H
 #define EXECUTOR_H
 
+#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -72,6 +73,7 @@ const unsigned char *emu_exchange(const void *mine, size_t bytes, const char *fi
 enum { EMU_SLOT = 64 }; /* distance of the lanes in what emu_exchange returns */
 /* The shared memory of block `rank` of the cluster, to be written to now. */
 unsigned char *emu_shared_to_write(int rank);
+void emu_check_aligned(const void *); /* to 16 bytes */
 void emu_copy_async(void *shared, const void *global);
 void emu_copy_commit(void);
 void emu_copy_wait(int left);
@@ -151,6 +153,30 @@ static inline uint32_t emu_transpose(uint32_t word, const char *file, int line) 
     return half[0] | (uint32_t)half[1] << 16;
 }
 #define transpose_8x8(word) emu_transpose(word, __FILE__, __LINE__)
+
+/* Element `column` of the row that lane `lane` gave. */
+static inline uint32_t emu_element(const unsigned char *all, int lane, int column) {
+    const unsigned char *row;
+    uint16_t element;
+    memcpy(&row, all + lane * EMU_SLOT, sizeof row);
+    memcpy(&element, row + 2 * column, sizeof element);
+    return element;
+}
+static inline void emu_load_matrices(uint32_t words[4], const void *row, bool transposed, const char *file, int line) {
+    emu_check_aligned(row);
+    const unsigned char *all = emu_exchange(&row, sizeof row, file, line);
+    int g = (int)(threadIdx.x % 32) / 4, pair = 2 * (int)(threadIdx.x % 4);
+    for (int m = 0; m < 4; m++)
+        words[m] = transposed ? emu_element(all, 8 * m + pair, g) | emu_element(all, 8 * m + pair + 1, g) << 16
+                              : emu_element(all, 8 * m + g, pair) | emu_element(all, 8 * m + g, pair + 1) << 16;
+}
+#define load_matrices(words, row) emu_load_matrices(words, row, false, __FILE__, __LINE__)
+#define load_matrices_transposed(words, row) emu_load_matrices(words, row, true, __FILE__, __LINE__)
+
+static inline float power_of_two(float x) {
+    float power = exp2f(x);
+    return power < 0x1p-126f ? 0 : power;
+}
 
 static inline void copy16_async(void *shared, const void *global) {
     emu_copy_async(shared, global);

@@ -1,0 +1,243 @@
+/* Branch `attention`: v = RMSNorm(u); q, k, w = v.(w_q, w_k, w_v), in heads of head_dim; o = causal softmax(q.k^T / sqrt(head_dim)).w within sequences
+ * of S tokens; y = o.w_o. What lies between the projections, attention.h, is a row of its own too.
+ *
+ * w_q, w_k and w_v lie side by side in one matrix, so that v is read once and its gradient is summed in float and rounded once. Keeps v times that
+ * matrix, [T][3A], o [T][A] and the log-sum-exp of every row of scores. */
+#include "kernels/attention.h"
+
+/* --- the core, either way --- */
+
+/* bf16 in whole 16-byte chunks, rows aligned to them. */
+static bool on_tensor_cores(const struct mhc_case *c, const struct attention *a) {
+    return c->stream == MHC_BF16 && c->head_dim <= 128 && c->head_dim % 8 == 0 && a->ld % 8 == 0 && a->grad_ld % 8 == 0;
+}
+
+int gpu_attention(struct device *d, void *queue, const struct mhc_case *c, const struct attention *a) {
+    return on_tensor_cores(c, a) ? attention_forward_tensor(d, queue, a) : attention_forward_plain(d, queue, c->stream, a);
+}
+int gpu_attention_backward(struct device *d, void *queue, const struct mhc_case *c, const struct attention *a) {
+    return on_tensor_cores(c, a) ? attention_backward_tensor(d, queue, a) : attention_backward_plain(d, queue, c->stream, a);
+}
+
+/* Sizes, o and lse; rows of q, k, v and their gradients are dense. */
+static struct attention problem(const struct mhc_case *c, void *o, float *lse) {
+    struct attention a = {};
+    a.S = (int)mhc_sequence(c);
+    a.sequences = c->T / a.S;
+    a.heads = (int)c->heads;
+    a.head_dim = (int)c->head_dim;
+    a.ld = a.grad_ld = c->heads * c->head_dim;
+    a.o = o;
+    a.lse = lse;
+    return a;
+}
+
+/* dS takes D = <grad_o, o> from numbers about as large, and o is a stream: what bf16 cost it stays. */
+static double backward_tolerance(const struct mhc_case *c) {
+    return c->stream == MHC_BF16 ? 3 * gpu_tolerance(c) : gpu_tolerance(c);
+}
+
+/* --- the branch --- */
+
+struct kept {
+    void *qkv, *o;
+    float *lse;
+};
+static struct kept kept_of(const struct mhc_case *c, void *base, int64_t *bytes) {
+    struct parts p = {(unsigned char *)base, 0};
+    int64_t element = mhc_type_bytes(c->stream), size = c->T * c->heads * c->head_dim;
+    struct kept kept = {part(&p, 3 * size, element), part(&p, size, element), NULL};
+    kept.lse = (float *)part(&p, attention_sums(c), sizeof(float));
+    *bytes = p.used;
+    return kept;
+}
+
+struct work {
+    void *v, *w_qkv, *w_o, *grad_o, *grad_qkv, *grad_v;
+    float *r, *D, *partial;
+};
+static struct work work_of(const struct mhc_case *c, void *base, bool backward, int64_t *bytes) {
+    struct parts p = {(unsigned char *)base, 0};
+    int64_t element = mhc_type_bytes(c->stream), A = c->heads * c->head_dim;
+    struct work work = {};
+    work.v = part(&p, c->T * c->C, element);
+    work.w_qkv = part(&p, c->C * 3 * A, element);
+    work.w_o = weight_part(&p, c, A * c->C);
+    work.r = (float *)part(&p, c->T, sizeof(float));
+    if (backward) {
+        work.grad_o = part(&p, c->T * A, element);
+        work.grad_qkv = part(&p, c->T * 3 * A, element);
+        work.grad_v = part(&p, c->T * c->C, element);
+        work.D = (float *)part(&p, attention_sums(c), sizeof(float));
+        work.partial = (float *)part(&p, normalise_partials(c), sizeof(float));
+    }
+    *bytes = p.used;
+    return work;
+}
+
+/* The branch's q, k, v, side by side in rows of 3A. */
+static struct attention core_of(const struct mhc_case *c, struct kept kept, const struct work *work) {
+    struct attention a = problem(c, kept.o, kept.lse);
+    int64_t A = a.ld;
+    a.ld = a.grad_ld = 3 * A;
+    a.q = kept.qkv, a.k = column_of(c, kept.qkv, A), a.v = column_of(c, kept.qkv, 2 * A);
+    a.grad_o = work->grad_o;
+    a.grad_q = work->grad_qkv, a.grad_k = column_of(c, work->grad_qkv, A), a.grad_v = column_of(c, work->grad_qkv, 2 * A);
+    a.D = work->D;
+    return a;
+}
+
+static int join_weights(struct device *d, void *queue, const struct mhc_case *c, void *const w[3], void *joined) {
+    int64_t A = c->heads * c->head_dim;
+    for (int k = 0; k < 3; k++)
+        if (gpu_round(d, queue, c, w[k], c->C, A, column_of(c, joined, k * A), 3 * A))
+            return 1;
+    return 0;
+}
+
+static int forward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *scratch) {
+    struct device *d = device_of(context);
+    int64_t T = c->T, C = c->C, A = c->heads * c->head_dim, bytes;
+    struct work work = work_of(c, scratch, false, &bytes);
+    struct kept kept = kept_of(c, save, &bytes);
+    struct attention core = core_of(c, kept, &work);
+    const void *w_o = arg[5];
+    return gpu_normalise(d, queue, c, arg[0], (const float *)arg[1], work.r, work.v) ||
+           join_weights(d, queue, c, arg + 2, work.w_qkv) || use_weight(d, queue, c, &w_o, A, C, work.w_o) ||
+           product(d, queue, c, T, 3 * A, C, work.v, C, work.w_qkv, 3 * A, kept.qkv, 3 * A) || gpu_attention(d, queue, c, &core) ||
+           product(d, queue, c, T, C, A, kept.o, A, w_o, C, arg[6], C);
+}
+
+static int backward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *scratch) {
+    struct device *d = device_of(context);
+    int64_t T = c->T, C = c->C, A = c->heads * c->head_dim, bytes;
+    struct work work = work_of(c, scratch, true, &bytes);
+    struct kept kept = kept_of(c, save, &bytes);
+    struct attention core = core_of(c, kept, &work);
+    const void *u = arg[0], *w_o = arg[5], *grad_y = arg[6];
+    const float *gain = (const float *)arg[1];
+    if (gpu_normalise(d, queue, c, u, gain, work.r, work.v) || join_weights(d, queue, c, arg + 2, work.w_qkv) ||
+        use_weight(d, queue, c, &w_o, A, C, work.w_o) || product_weight(d, queue, c, A, C, T, kept.o, A, grad_y, C, arg[12]) ||
+        product_back(d, queue, c, T, A, C, grad_y, C, w_o, C, work.grad_o, A) || gpu_attention_backward(d, queue, c, &core))
+        return 1;
+    for (int k = 0; k < 3; k++)
+        if (product_weight(d, queue, c, C, A, T, work.v, C, column_of(c, work.grad_qkv, k * A), 3 * A, arg[9 + k]))
+            return 1;
+    return product_back(d, queue, c, T, C, 3 * A, work.grad_qkv, 3 * A, work.w_qkv, 3 * A, work.grad_v, C) ||
+           gpu_normalise_backward(d, queue, c, u, gain, work.r, work.grad_v, NULL, arg[7], (float *)arg[8], work.partial);
+}
+
+static int64_t save_bytes(const struct mhc_case *c) {
+    int64_t bytes;
+    kept_of(c, NULL, &bytes);
+    return bytes;
+}
+static int64_t forward_work(const struct mhc_case *c) {
+    int64_t bytes;
+    work_of(c, NULL, false, &bytes);
+    return bytes;
+}
+static int64_t backward_work(const struct mhc_case *c) {
+    int64_t bytes;
+    work_of(c, NULL, true, &bytes);
+    return bytes;
+}
+/* Four projections and, half of it masked, two products with the scores. */
+static double forward_flops(const struct mhc_case *c) {
+    return 2.0 * (double)(c->T * c->heads * c->head_dim) * (double)(4 * c->C + mhc_sequence(c));
+}
+static double backward_flops(const struct mhc_case *c) {
+    return 2.0 * (double)(c->T * c->heads * c->head_dim) * (8.0 * (double)c->C + 2.5 * (double)mhc_sequence(c));
+}
+
+GPU_ROW(attention_forward) = {.name = "attention.forward",
+                              .args = {{"u", "TC", MHC_STREAM, MHC_IN},
+                                       {"gain", "C", MHC_PARAM, MHC_IN},
+                                       {"w_q", "CA", MHC_PARAM, MHC_IN},
+                                       {"w_k", "CA", MHC_PARAM, MHC_IN},
+                                       {"w_v", "CA", MHC_PARAM, MHC_IN},
+                                       {"w_o", "AC", MHC_PARAM, MHC_IN},
+                                       {"y", "TC", MHC_STREAM, MHC_OUT}},
+                              .supports = attention_supports,
+                              .save_bytes = save_bytes,
+                              .work_bytes = forward_work,
+                              .flops = forward_flops,
+                              .tolerance = gpu_tolerance,
+                              .run = forward};
+
+GPU_ROW(attention_backward) = {.name = "attention.backward",
+                               .args = {{"u", "TC", MHC_STREAM, MHC_IN},
+                                        {"gain", "C", MHC_PARAM, MHC_IN},
+                                        {"w_q", "CA", MHC_PARAM, MHC_IN},
+                                        {"w_k", "CA", MHC_PARAM, MHC_IN},
+                                        {"w_v", "CA", MHC_PARAM, MHC_IN},
+                                        {"w_o", "AC", MHC_PARAM, MHC_IN},
+                                        {"grad_y", "TC", MHC_STREAM, MHC_IN},
+                                        {"grad_u", "TC", MHC_STREAM, MHC_OUT},
+                                        {"grad_gain", "C", MHC_PARAM, MHC_OUT},
+                                        {"grad_w_q", "CA", MHC_PARAM, MHC_OUT},
+                                        {"grad_w_k", "CA", MHC_PARAM, MHC_OUT},
+                                        {"grad_w_v", "CA", MHC_PARAM, MHC_OUT},
+                                        {"grad_w_o", "AC", MHC_PARAM, MHC_OUT}},
+                               .supports = attention_supports,
+                               .work_bytes = backward_work,
+                               .flops = backward_flops,
+                               .tolerance = backward_tolerance,
+                               .run = backward};
+
+/* --- the core as rows of its own --- */
+
+static int core_forward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *) {
+    struct attention a = problem(c, arg[3], (float *)save);
+    a.q = arg[0], a.k = arg[1], a.v = arg[2];
+    return gpu_attention(device_of(context), queue, c, &a);
+}
+
+static int core_backward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
+    struct attention a = problem(c, arg[3], (float *)save);
+    a.q = arg[0], a.k = arg[1], a.v = arg[2], a.grad_o = arg[4];
+    a.grad_q = arg[5], a.grad_k = arg[6], a.grad_v = arg[7];
+    a.D = (float *)work;
+    return gpu_attention_backward(device_of(context), queue, c, &a);
+}
+
+static int64_t sums_bytes(const struct mhc_case *c) {
+    return attention_sums(c) * (int64_t)sizeof(float);
+}
+/* A product with the scores: a multiply-add for each of T (S + 1) / 2 pairs of a query and a key that it sees, and each of A channels. The forward
+ * has two of them, the backward, which makes the scores again, five: that kernels make some of them twice is their affair. */
+static double score_product(const struct mhc_case *c) {
+    return (double)(c->T * c->heads * c->head_dim) * (double)(mhc_sequence(c) + 1);
+}
+static double core_forward_flops(const struct mhc_case *c) {
+    return 2 * score_product(c);
+}
+static double core_backward_flops(const struct mhc_case *c) {
+    return 5 * score_product(c);
+}
+
+GPU_ROW(attention_core_forward) = {.name = "attention-core.forward",
+                                   .args = {{"q", "TA", MHC_STREAM, MHC_IN},
+                                            {"k", "TA", MHC_STREAM, MHC_IN},
+                                            {"v", "TA", MHC_STREAM, MHC_IN},
+                                            {"o", "TA", MHC_STREAM, MHC_OUT}},
+                                   .supports = attention_supports,
+                                   .save_bytes = sums_bytes,
+                                   .flops = core_forward_flops,
+                                   .tolerance = gpu_tolerance,
+                                   .run = core_forward};
+
+GPU_ROW(attention_core_backward) = {.name = "attention-core.backward",
+                                    .args = {{"q", "TA", MHC_STREAM, MHC_IN},
+                                             {"k", "TA", MHC_STREAM, MHC_IN},
+                                             {"v", "TA", MHC_STREAM, MHC_IN},
+                                             {"o", "TA", MHC_STREAM, MHC_IN},
+                                             {"grad_o", "TA", MHC_STREAM, MHC_IN},
+                                             {"grad_q", "TA", MHC_STREAM, MHC_OUT},
+                                             {"grad_k", "TA", MHC_STREAM, MHC_OUT},
+                                             {"grad_v", "TA", MHC_STREAM, MHC_OUT}},
+                                    .supports = attention_supports,
+                                    .work_bytes = sums_bytes,
+                                    .flops = core_backward_flops,
+                                    .tolerance = backward_tolerance,
+                                    .run = core_backward};
