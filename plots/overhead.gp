@@ -15,7 +15,8 @@ set multiplot
 unset mytics
 set xrange [0.5:GROUPS + 0.5]
 unset xtics
-set xtics scale 0 ('' 0)
+set xtics scale 0 offset 0, 0.3 ('' 0)
+set xtics textcolor rgb INK
 set for [g = 1:GROUPS] xtics add (LABEL[g] g)
 set style fill solid 0.85 noborder
 do for [p = FROM:TO] {

@@ -13,7 +13,8 @@ eval y_label('time of a step (ms)', 0.8)
 unset mytics
 set xrange [0.5:6.5]
 unset xtics
-set xtics scale 0 ('' 0)
+set xtics scale 0 offset 0, 0.3 ('' 0)
+set xtics textcolor rgb INK
 set for [v = 1:6] xtics add (NAME[v] v)
 set yrange [0:*]
 set style fill solid 1 noborder

@@ -16,13 +16,14 @@ set yrange [*<0:8<*]
 do for [p = 1:2] {
     if (p == 1 ? HAS_C : HAS_T) {
         left = (p == 2 && HAS_C ? 8.5 : 0) + 1.65
-        eval panel(left, KEY, left + 6.6, KEY + ROWS)
+        eval panel(left, KEY, left + 6.4, KEY + ROWS)
         eval y_label('overhead (%)', 0.8)
         set xlabel (p == 1 ? 'width C' : 'tokens T') offset 0, 0.6 textcolor rgb INK
-        if (p == 1 || !HAS_C) { set key at screen X(1.4), Y(0.1) top left horizontal maxcols 3 width 4 } else { unset key }
+        if (p == 1 || !HAS_C) { set key at screen X(1.4), Y(0.1) top left horizontal maxcols 3 width -1 } else { unset key }
         set xrange [*:*] noextend
+        set offsets graph 0.04, graph 0.04, 0, 0
         plot 6.7 with lines lc rgb '#606060' lw 1 dt (6, 4) notitle, \
-            for [v = 2:6] CSV using (column('at')):(of(p, v, 'overhead')):(of(p, v, 'low')):(of(p, v, 'high')) \
+            for [v = 2:6] CSV using (of(p, v, 'at')):(of(p, v, 'overhead')):(of(p, v, 'low')):(of(p, v, 'high')) \
                 with yerrorbars lc rgb shade(v) lw 1 pt v + 3 notitle, \
             for [v = 2:6] CSV using (of(p, v, 'at')):(of(p, v, 'overhead')) with lines lc rgb shade(v) lw 1.5 notitle, \
             for [v = 2:6] keyentry with linespoints lc rgb shade(v) lw 1.5 pt v + 3 title NAME[v]

@@ -16,6 +16,8 @@
 #include "suites/step_runner.h"
 #include "suites/timing.h"
 
+static const struct backend cpu64 = {.library = &mhc_cpu64};
+
 /* A case at work. */
 struct bench {
     const struct params *p;
@@ -53,11 +55,12 @@ static double canary_flops(const struct step_spec *spec) {
     return 2.0 * (double)spec->c.T * (double)spec->c.C * (double)spec->c.hidden;
 }
 
-/* Bytes in the backend's memory: arrays, canaries in two sets, the check; on a host also what cpu64 takes. */
+/* Bytes in the backend's memory: the check comes before the arrays and their canaries; on a host it also takes what cpu64 needs. */
 static double needed_bytes(const struct steps *all) {
     const struct step_spec *spec = &all->spec;
-    double check = step_check_bytes(spec), canaries = 2 * canary_bytes(spec) + 2.0 * (double)(3 * spec->c.T * spec->c.C) * 8;
-    return (double)all->set_bytes + canaries + (spec->backend->library->memory ? check : 2 * check);
+    double check = step_check_bytes(spec) * (spec->backend->library->memory ? 0.5 : 1.5);
+    double canaries = 2 * canary_bytes(spec) + 2 * canary_flops(spec) / (double)spec->c.C * (double)mhc_type_bytes(spec->c.stream);
+    return fmax(check, (double)all->set_bytes + canaries);
 }
 
 /* Composes the variants. --recompute auto keeps everything where that fits. */
@@ -402,6 +405,11 @@ bool overhead_estimate(const struct params *p, double *needed, double *available
     if (!step_runner_possible(b, p->graphs, p->overlap, why, why_size))
         return false;
     no = plan(&all, p, b);
+    double check = b->library->memory && !no ? step_check_bytes(&all.spec) : 0, there = (double)backend_available(&cpu64);
+    if (check > MEMORY_SHARE * there) {
+        steps_release(&all);
+        return snprintf(why, why_size, "its check by cpu64 needs %.3g GB on the host and %.3g are free", check * 1e-9, there * 1e-9), false;
+    }
     *needed = no || all.step[STEP_RESIDUAL].missing[0] ? 0 : needed_bytes(&all); /* an operation less is one failed case */
     *available = (double)backend_available(b);
     steps_release(&all);
@@ -409,7 +417,6 @@ bool overhead_estimate(const struct params *p, double *needed, double *available
 }
 
 double overhead_flops(const struct params *p) {
-    static const struct backend cpu64 = {.library = &mhc_cpu64};
     struct params wide = *p;
     struct steps all = {0};
     double flops = 0;

@@ -229,6 +229,15 @@ void params_text(const struct params *p, const struct param *param, char *text, 
     }
 }
 
+/* What a preset sets where it is not given: beside a preset the default says nothing. */
+static bool is_shape(const char *name) {
+    static const char *const shapes[] = {"width", "hidden", "heads", "head-dim", "sequence"};
+    for (size_t k = 0; k < sizeof shapes / sizeof *shapes; k++)
+        if (!strcmp(name, shapes[k]))
+            return true;
+    return false;
+}
+
 void params_key(const struct params *p, char *key, size_t size) {
     struct params standard;
     params_defaults(&standard);
@@ -242,7 +251,8 @@ void params_key(const struct params *p, char *key, size_t size) {
         params_text(p, param, text, sizeof text);
         params_text(&standard, param, same, sizeof same);
         /* The study and the block or the operation always, so that a key can be read without the defaults at hand. */
-        if ((k > 2 && !strcmp(text, same)) || used >= size)
+        bool open = p->study == STUDY_OVERHEAD && p->preset && is_shape(param->name);
+        if ((k > 2 && !open && !strcmp(text, same)) || used >= size)
             continue;
         used += (size_t)snprintf(key + used, size - used, "%s--%s %s", used ? " " : "", param->name, text);
     }

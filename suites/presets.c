@@ -47,11 +47,11 @@ static void offer(struct params *p, const struct params *standard, const char *n
         *field = value;
 }
 
-void presets_apply(struct params *p) {
+bool presets_apply(struct params *p) {
     struct params standard;
     const struct model *m = &models[p->preset];
     if (p->study != STUDY_OVERHEAD || p->preset == PRESET_NONE)
-        return;
+        return false;
     params_defaults(&standard);
     bool dense = p->kind == PRESET_DENSE;
     double C = (double)m->width, heads = dense ? C / HEAD_DIM : (double)m->heads, attention = 4 * C * heads * HEAD_DIM;
@@ -61,4 +61,5 @@ void presets_apply(struct params *p) {
     offer(p, &standard, "hidden", to_multiple(dense ? 8 * C / 3 : (presets_active((enum preset)p->preset) - attention) / (3 * C)));
     if (p->tokens % SEQUENCE == 0)
         offer(p, &standard, "sequence", SEQUENCE);
+    return true;
 }

@@ -12,8 +12,8 @@
 enum preset { PRESET_NONE, PRESET_3B, PRESET_9B, PRESET_27B, PRESET_V4_FLASH, PRESET_V4_PRO, PRESETS };
 enum preset_kind { PRESET_DENSE, PRESET_ACTIVE };
 
-/* Gives every shape that still has its default the preset's value: a preset is a set of other defaults. */
-void presets_apply(struct params *);
+/* Gives every shape that still has its default the preset's value: a preset is a set of other defaults. false: there is none. */
+bool presets_apply(struct params *);
 
 /* Parameters that are active in one of the model's layers, those of the output head, and layers. */
 double presets_active(enum preset);
