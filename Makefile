@@ -78,10 +78,11 @@ overhead: all
 	@suite=suites/overhead-cpu.suite; \
 	if $(B)/mhcbench list --operations --backend cuda >/dev/null 2>&1; then suite=suites/overhead.suite; fi; \
 	echo "  $$suite"; \
-	OMP_WAIT_POLICY=passive $(B)/mhcbench run $$suite $(OVERHEAD) --out $(B)/overhead.h5 --overwrite && \
+	OMP_WAIT_POLICY=passive $(B)/mhcbench run $$suite $(OVERHEAD) --out $(B)/overhead.h5 --overwrite; code=$$?; \
+	[ $$code -le 1 ] || exit $$code; \
 	for figure in overhead overhead_step overhead_sweep; do \
 	    $(B)/mhcbench plot $(B)/overhead.h5 --figure $$figure --out $(B)/figures || echo "  without $$figure"; done; \
-	$(B)/mhcbench show $(B)/overhead.h5
+	$(B)/mhcbench show $(B)/overhead.h5 && exit $$code
 
 .PHONY: selftest-timing
 selftest-timing: all

@@ -4,7 +4,7 @@ load DATA . '/overhead.gp'
 CSV = DATA . '/overhead.csv'
 KEY = 0.65
 ROWS = 3.6
-HEIGHT = KEY + (TO - FROM + 1) * (ROWS + 0.75)
+HEIGHT = KEY + (TO - FROM + 1) * (ROWS + 1.0)
 load HERE . 'house.gp'
 
 # hc-unfused, mhc-unfused, mhc, mhc-layers, identity
@@ -17,10 +17,10 @@ set xrange [0.5:GROUPS + 0.5]
 unset xtics
 set xtics scale 0 offset 0, 0.3 ('' 0)
 set xtics textcolor rgb INK
-set for [g = 1:GROUPS] xtics add (LABEL[g] g)
+set for [g = 1:GROUPS] xtics add (LABEL[g] . "\n" . KIND[g] g)
 set style fill solid 0.85 noborder
 do for [p = FROM:TO] {
-    top = KEY + (p - FROM) * (ROWS + 0.75)
+    top = KEY + (p - FROM) * (ROWS + 1.0)
     eval panel(1.65, top, 16.75, top + ROWS)
     eval y_label('overhead (%)', 0.8)
     if (p == FROM) { set key at screen X(1.4), Y(0.1) top left horizontal maxrows 1 width 1 } else { unset key }

@@ -62,20 +62,24 @@ static bool like(const struct params *a, const struct params *b, int open) {
     return !strcmp(key[0], key[1]);
 }
 
-/* "27b active" or "C=128 H=512" */
-static void label_of(const struct params *p, char *text, size_t size) {
-    char preset[40];
-    snprintf(preset, sizeof preset, "%s", params_word(p, "preset"));
-    if (p->preset)
-        snprintf(text, size, "%s %s", preset, params_word(p, "kind"));
-    else
-        snprintf(text, size, "C=%lld", (long long)p->width);
+/* "27b" over "active", or "C=128". */
+static void put_label(FILE *settings, int group, const struct params *p) {
+    char text[40];
+    if (!settings)
+        return;
+    snprintf(text, sizeof text, "C=%lld", (long long)p->width);
+    fprintf(settings, "LABEL[%d] = ", group);
+    put_string(settings, p->preset ? params_word(p, "preset") : text);
+    fprintf(settings, "\nKIND[%d] = ", group);
+    put_string(settings, p->preset ? params_word(p, "kind") : "");
+    fprintf(settings, "\n");
 }
 
 /* "on cpu32, L=4, n=4, T=128": what a figure holds fixed. */
 static void constants_of(const struct params *p, int open, char *text, size_t size) {
-    size_t used = (size_t)snprintf(text, size, "%s on %s, %lld layers, n=%lld", p->overlap ? "Two micro-batches in overlap" : "One step",
-                                   p->backend, (long long)p->depth, (long long)p->streams);
+    size_t used = (size_t)snprintf(text, size, "%s on %s, %lld layers, n=%lld",
+                                   p->overlap ? "Two micro-batches in overlap" : "One step", p->backend,
+                                   (long long)p->depth, (long long)p->streams);
     if (!(open & OPEN_TOKENS))
         used += (size_t)snprintf(text + used, size - used, ", T=%lld", (long long)p->tokens);
     if (!(open & OPEN_SHAPE))
@@ -83,7 +87,8 @@ static void constants_of(const struct params *p, int open, char *text, size_t si
     if (!(open & OPEN_CORE))
         used += (size_t)snprintf(text + used, size - used, ", %s attention's core", p->attention ? "with" : "without");
     snprintf(text + used, size - used, "%s%s", p->graphs ? ", as a graph" : "",
-             !strncmp(p->backend, "cpu", 3) || !strcmp(p->backend, "emu") ? ". On a CPU: says nothing about a GPU" : "");
+             !strncmp(p->backend, "cpu", 3) || !strcmp(p->backend, "emu") ? ". On a CPU: says nothing about a GPU"
+                                                                          : "");
 }
 
 /* Variants that the backend could not run. */
@@ -120,14 +125,16 @@ static void put_variants(FILE *settings) {
 /* ---- bars ---- */
 
 /* The shapes at the tokens and ways of the first case. */
-enum figure_outcome figure_overhead(const struct figure_source *source, const struct figure *figure, char *why, size_t size) {
+enum figure_outcome figure_overhead(const struct figure_source *source, const struct figure *figure, char *why,
+                                    size_t size) {
     static struct timed cases[MOST_CASES], group[MOST_GROUPS];
     int count = read_cases(source, cases), groups = 0;
     bool core[2] = {false, false};
     char text[900];
     if (!count)
         return nothing(why, size);
-    FILE *data = data_open(source, figure->name, "group,core,variant,overhead,low,high"), *settings = settings_open(source, figure->name);
+    FILE *data = data_open(source, figure->name, "group,core,variant,overhead,low,high"),
+         *settings = settings_open(source, figure->name);
     for (int k = 0; k < count; k++) {
         int g = 0;
         if (!like(&cases[0].p, &cases[k].p, OPEN_SHAPE | OPEN_CORE | OPEN_KIND))
@@ -144,19 +151,16 @@ enum figure_outcome figure_overhead(const struct figure_source *source, const st
             put_overhead(data, source, &cases[k], v);
         }
     }
-    if (settings) {
-        fprintf(settings, "GROUPS = %d\nFROM = %d\nTO = %d\narray LABEL[%d]\n", groups, !core[0], core[1], groups);
-        for (int g = 0; g < groups; g++) {
-            label_of(&group[g].p, text, sizeof text);
-            fprintf(settings, "LABEL[%d] = ", g + 1);
-            put_string(settings, text);
-            fprintf(settings, "\n");
-        }
-    }
+    if (settings)
+        fprintf(settings, "GROUPS = %d\nFROM = %d\nTO = %d\narray LABEL[%d]\narray KIND[%d]\n", groups, !core[0],
+                core[1], groups, groups);
+    for (int g = 0; g < groups; g++)
+        put_label(settings, g + 1, &group[g].p);
     put_variants(settings);
     constants_of(&cases[0].p, OPEN_SHAPE | OPEN_CORE, text, sizeof text);
     snprintf(text + strlen(text), sizeof text - strlen(text),
-             ". t(variant) / t(residual) − 1 of a training step, forward and backward, median with its 95 %% interval. Dashed: the paper's 6.7 %%.");
+             ". t(variant) / t(residual) − 1 of a training step, forward and backward, median with its 95 %% interval. "
+             "Dashed: the paper's 6.7 %%.");
     say_missing(source, &cases[0], text, sizeof text);
     put_caption(settings, source, true, text);
     bool good = data_close(settings, source, figure->name, why, size);
@@ -182,26 +186,31 @@ enum { STACKED = sizeof stacked / sizeof *stacked };
 /* Milliseconds of a part, 0 where it was not timed. F's are those of the residual. */
 static double part_time(const struct figure_source *source, const struct timed *t, int v, int part) {
     int of = part < STEP_SHARED_PARTS ? STEP_RESIDUAL : v;
-    double share = value(source, overhead_of_part(overhead_subject((enum step_variant)v, (enum step_part)part), OVERHEAD_PART_SHARE), t);
+    double share = value(
+        source, overhead_of_part(overhead_subject((enum step_variant)v, (enum step_part)part), OVERHEAD_PART_SHARE), t);
     return isnan(share) ? 0 : 1e3 * share * of_variant(source, t, of, OVERHEAD_MEDIAN);
 }
 
-/* The case to take apart: with the core where there is one, else the first; not one in overlap, which has no account. */
+/* The case to take apart: with the core where there is one, else the first; not one in overlap, which has no account.
+ */
 static const struct timed *case_in_parts(const struct timed *cases, int count) {
     const struct timed *best = NULL;
     for (int k = 0; k < count; k++)
-        if (!cases[k].p.overlap && (!best || (cases[k].p.attention && !best->p.attention && like(&best->p, &cases[k].p, OPEN_CORE))))
+        if (!cases[k].p.overlap &&
+            (!best || (cases[k].p.attention && !best->p.attention && like(&best->p, &cases[k].p, OPEN_CORE))))
             best = &cases[k];
     return best;
 }
 
-enum figure_outcome figure_overhead_step(const struct figure_source *source, const struct figure *figure, char *why, size_t size) {
+enum figure_outcome figure_overhead_step(const struct figure_source *source, const struct figure *figure, char *why,
+                                         size_t size) {
     static struct timed cases[MOST_CASES];
     const struct timed *t = case_in_parts(cases, read_cases(source, cases));
     char text[900];
     if (!t)
         return nothing(why, size);
-    FILE *data = data_open(source, figure->name, "variant,part,from,to,step"), *settings = settings_open(source, figure->name);
+    FILE *data = data_open(source, figure->name, "variant,part,from,to,step"),
+         *settings = settings_open(source, figure->name);
     for (int v = 0; v < STEP_VARIANTS; v++) {
         double at = 0;
         for (int k = 0; k < STACKED && !isnan(of_variant(source, t, v, OVERHEAD_RATIO)); k++) {
@@ -227,7 +236,8 @@ enum figure_outcome figure_overhead_step(const struct figure_source *source, con
     }
     constants_of(&t->p, 0, text, sizeof text);
     snprintf(text + strlen(text), sizeof text - strlen(text),
-             ". Bars: the parts, each timed by itself beside the whole step, F's in that of the residual. Marks: median of the whole step.");
+             ". Bars: the parts, each timed by itself beside the whole step, F's in that of the residual. Marks: "
+             "median of the whole step.");
     say_missing(source, t, text, sizeof text);
     put_caption(settings, source, true, text);
     bool good = data_close(settings, source, figure->name, why, size);
@@ -260,7 +270,8 @@ static int base_of(const struct timed *cases, int count, int open, int *members)
     return best;
 }
 
-enum figure_outcome figure_overhead_sweep(const struct figure_source *source, const struct figure *figure, char *why, size_t size) {
+enum figure_outcome figure_overhead_sweep(const struct figure_source *source, const struct figure *figure, char *why,
+                                          size_t size) {
     static struct timed cases[MOST_CASES];
     const int open[2] = {OPEN_SHAPE, OPEN_TOKENS};
     int count = read_cases(source, cases), members[2], base[2];
@@ -271,7 +282,8 @@ enum figure_outcome figure_overhead_sweep(const struct figure_source *source, co
         base[panel] = base_of(cases, count, open[panel], &members[panel]);
     if (base[0] < 0 && base[1] < 0)
         return snprintf(why, size, "no two cases of study overhead differ in C or T alone"), FIGURE_SKIPPED;
-    FILE *data = data_open(source, figure->name, "panel,variant,at,overhead,low,high"), *settings = settings_open(source, figure->name);
+    FILE *data = data_open(source, figure->name, "panel,variant,at,overhead,low,high"),
+         *settings = settings_open(source, figure->name);
     for (int panel = 0; panel < 2; panel++) {
         for (int v = STEP_RESIDUAL + 1; v < STEP_VARIANTS && base[panel] >= 0; v++)
             for (int64_t last = 0, next;; last = next) { /* in the order of C or T */
@@ -295,7 +307,8 @@ enum figure_outcome figure_overhead_sweep(const struct figure_source *source, co
     put_variants(settings);
     if (settings)
         fprintf(settings, "HAS_C = %d\nHAS_T = %d\n", base[0] >= 0, base[1] >= 0);
-    snprintf(text + strlen(text), sizeof text - strlen(text), "Median with its 95 %% interval. Dashed: the paper's 6.7 %%.");
+    snprintf(text + strlen(text), sizeof text - strlen(text),
+             "Median with its 95 %% interval. Dashed: the paper's 6.7 %%.");
     say_missing(source, &cases[base[0] < 0 ? base[1] : base[0]], text, sizeof text);
     put_caption(settings, source, true, text);
     bool good = data_close(settings, source, figure->name, why, size);

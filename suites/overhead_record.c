@@ -30,10 +30,12 @@ static const struct record_curve of_variant[OVERHEAD_VALUES] = {
     [OVERHEAD_BYTES] = {"bytes", "byte", "bytes that a step must move once, by the operations' own models"},
     [OVERHEAD_FLOPS] = {"flops", "1", "floating-point operations of a step, by the operations' own models"},
     [OVERHEAD_ACTIVATION] = {"activation", "byte", "bytes a token kept from forward to backward"},
-    [OVERHEAD_WORKSPACE] = {"workspace", "byte", "bytes of all arrays that are neither kept nor inputs, parameters or their gradients"},
+    [OVERHEAD_WORKSPACE] = {"workspace", "byte",
+                            "bytes of all arrays that are neither kept nor inputs, parameters or their gradients"},
 };
 static const struct record_curve of_part[OVERHEAD_PART_VALUES] = {
-    [OVERHEAD_PART_SHARE] = {"share", "1", "of the time of the step it belongs to, median ratio to a step of the same round"},
+    [OVERHEAD_PART_SHARE] = {"share", "1",
+                             "of the time of the step it belongs to, median ratio to a step of the same round"},
     [OVERHEAD_PART_CALLS] = {"calls", "1", "operations of this part in a step"},
     [OVERHEAD_PART_BYTES] = {"bytes", "byte", "bytes that they must move once, by their own models"},
     [OVERHEAD_PART_FLOPS] = {"flops", "1", "their floating-point operations, by their own models"},
@@ -53,7 +55,8 @@ const struct record_curve *overhead_timing_info(void) {
         bool part = k >= OVERHEAD_PARTS_AT;
         int at = part ? k - OVERHEAD_PARTS_AT : k, values = part ? OVERHEAD_PART_VALUES : OVERHEAD_VALUES;
         info[k] = part ? of_part[at % values] : of_variant[at % values];
-        snprintf(name[k], sizeof name[k], "%s_%s", subject[(part ? OVERHEAD_SHARED : OVERHEAD_VARIANT) + at / values], info[k].name);
+        snprintf(name[k], sizeof name[k], "%s_%s", subject[(part ? OVERHEAD_SHARED : OVERHEAD_VARIANT) + at / values],
+                 info[k].name);
         info[k].name = name[k];
     }
     for (int k = 0; k < OVERHEAD_STEP_VALUES; k++)
@@ -66,7 +69,8 @@ const struct record_curve *overhead_error_info(void) {
     static char name[STEP_VARIANTS][48];
     for (int v = 0; v < STEP_VARIANTS; v++) {
         snprintf(name[v], sizeof name[v], "%s_error_over_tolerance", step_variant_name[v]);
-        info[v] = (struct record_curve){name[v], "1", "of a step on a few tokens against cpu64; above 1 the case has failed"};
+        info[v] =
+            (struct record_curve){name[v], "1", "of a step on a few tokens against cpu64; above 1 the case has failed"};
     }
     return info;
 }

@@ -5,34 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "analysis/ratio.h"
 #include "cpu_ref/library.h"
-#include "suites/bound_row.h"
 #include "suites/canary.h"
 #include "suites/ensemble.h"
 #include "suites/fits.h"
+#include "suites/overhead_bench.h"
 #include "suites/stack.h"
-#include "suites/step_check.h"
-#include "suites/step_runner.h"
 #include "suites/timing.h"
 
 static const struct backend cpu64 = {.library = &mhc_cpu64};
-
-/* A case at work. */
-struct bench {
-    const struct params *p;
-    const struct backend *backend;
-    struct steps all;
-    struct bound_row canary[2]; /* copy and GEMM; not bound where the backend lacks them */
-    struct step_runner runner[STEP_VARIANTS];
-    struct step_result before[STEP_VARIANTS];
-    void *high;
-    struct overhead_result *out;
-};
-
-static bool runs(const struct bench *w, int variant) {
-    return !w->all.step[variant].missing[0];
-}
 
 /* ---- what is run ---- */
 
@@ -55,11 +36,13 @@ static double canary_flops(const struct step_spec *spec) {
     return 2.0 * (double)spec->c.T * (double)spec->c.C * (double)spec->c.hidden;
 }
 
-/* Bytes in the backend's memory: the check comes before the arrays and their canaries; on a host it also takes what cpu64 needs. */
+/* Bytes in the backend's memory: the check comes before the arrays and their canaries; on a host it also takes what
+ * cpu64 needs. */
 static double needed_bytes(const struct steps *all) {
     const struct step_spec *spec = &all->spec;
     double check = step_check_bytes(spec) * (spec->backend->library->memory ? 0.5 : 1.5);
-    double canaries = 2 * canary_bytes(spec) + 2 * canary_flops(spec) / (double)spec->c.C * (double)mhc_type_bytes(spec->c.stream);
+    double canaries =
+        2 * canary_bytes(spec) + 2 * canary_flops(spec) / (double)spec->c.C * (double)mhc_type_bytes(spec->c.stream);
     return fmax(check, (double)all->set_bytes + canaries);
 }
 
@@ -79,26 +62,29 @@ static int64_t sets_of(const struct backend *b, int64_t set_bytes) {
     return set_bytes >= 2 * cache ? 1 : timing_sets(set_bytes, cache, backend_available(b) / 4);
 }
 
-static const char *bind_canaries(struct bench *w) {
+static const char *bind_canaries(struct overhead_bench *w) {
     const struct step_spec *spec = &w->all.spec;
-    const struct mhc_case c[2] = {canary_copy_case(&spec->c, canary_bytes(spec)), canary_gemm_case(&spec->c, canary_flops(spec))};
+    const struct mhc_case c[2] = {canary_copy_case(&spec->c, canary_bytes(spec)),
+                                  canary_gemm_case(&spec->c, canary_flops(spec))};
     const char *why = NULL;
     for (int k = 0; k < 2 && !why; k++) {
         const struct mhc_row *row = canary_row(w->backend, k ? "gemm" : "copy", &c[k]);
         if (row)
-            why = bound_row_open(&w->canary[k], w->backend, row, &c[k], sets_of(w->backend, bound_row_bytes(row, &c[k], 0)), NULL, 0, NULL, 0);
+            why = bound_row_open(&w->canary[k], w->backend, row, &c[k],
+                                 sets_of(w->backend, bound_row_bytes(row, &c[k], 0)), NULL, 0, NULL, 0);
     }
     return why;
 }
 
-static void describe(struct bench *w) {
+static void describe(struct overhead_bench *w) {
     char *note = w->out->note;
     size_t used = 0, size = sizeof w->out->note;
     for (int v = 0; v < STEP_VARIANTS; v++) {
         const struct step *s = &w->all.step[v];
         const char *text = s->missing[0] ? s->missing : s->note;
         if (*text && used < size)
-            used += (size_t)snprintf(note + used, size - used, "%s%s: %s", used ? "; " : "", step_variant_name[v], text);
+            used +=
+                (size_t)snprintf(note + used, size - used, "%s%s: %s", used ? "; " : "", step_variant_name[v], text);
     }
     if (w->all.sets * w->all.set_bytes < timing_cache_bytes(w->backend) && used < size)
         snprintf(note + used, size - used, "%snot cold: all arrays fit into the cache", used ? "; " : "");
@@ -106,13 +92,14 @@ static void describe(struct bench *w) {
 
 /* ---- right first ---- */
 
-static const char *finish(const struct bench *w) {
+static const char *finish(const struct overhead_bench *w) {
     const struct backend *b = w->backend;
     return b->library->queues && b->library->queues->synchronize(b->context, b->queue) ? "the device failed" : NULL;
 }
 
 /* What a variant leaves in a set, compared with what `want` left. */
-static const char *compare(const struct bench *w, int variant, int64_t set, const struct step_result *want, const char *when) {
+static const char *compare(const struct overhead_bench *w, int variant, int64_t set, const struct step_result *want,
+                           const char *when) {
     static char message[256];
     const struct step *s = &w->all.step[variant];
     const char *why = NULL;
@@ -123,18 +110,20 @@ static const char *compare(const struct bench *w, int variant, int64_t set, cons
         if (!step_result_take(&got, s, set, lane, false))
             why = "out of memory";
         else if (!((error = step_result_error(&got, want, where, sizeof where)) <= tolerance))
-            why = (snprintf(message, sizeof message, "%s: %s of %s is %.3g of its largest element off, allowed are %.3g", when,
-                            where, step_variant_name[variant], error, tolerance), message);
+            why =
+                (snprintf(message, sizeof message, "%s: %s of %s is %.3g of its largest element off, allowed are %.3g",
+                          when, where, step_variant_name[variant], error, tolerance),
+                 message);
         step_result_release(&got);
     }
     return why;
 }
 
-/* At the size that is timed and on the way that is timed: finite, the same in both micro-batches, and the same for the three ways of
- * doing mHC. */
-static const char *open_variant(struct bench *w, int v) {
+/* At the size that is timed and on the way that is timed: finite, the same in both micro-batches, and the same for the
+ * three ways of doing mHC. */
+static const char *open_variant(struct overhead_bench *w, int v) {
     const struct step *s = &w->all.step[v];
-    int like = (v == STEP_MHC || v == STEP_MHC_LAYERS) && runs(w, STEP_MHC_UNFUSED) ? STEP_MHC_UNFUSED : v;
+    int like = (v == STEP_MHC || v == STEP_MHC_LAYERS) && overhead_runs(w, STEP_MHC_UNFUSED) ? STEP_MHC_UNFUSED : v;
     const char *why = step_runner_open(&w->runner[v], s, -1, w->p->graphs, w->high);
     why = why ? why : step_runner_run(&w->runner[v], 0);
     why = why ? why : finish(w);
@@ -143,166 +132,16 @@ static const char *open_variant(struct bench *w, int v) {
     return why ? why : compare(w, v, 0, &w->before[like], like == v ? "at full size" : "other than unfused");
 }
 
-static const char *check_again(struct bench *w) {
+static const char *check_again(struct overhead_bench *w) {
     const char *why = NULL;
     for (int v = 0; v < STEP_VARIANTS && !why; v++)
-        if (runs(w, v)) {
+        if (overhead_runs(w, v)) {
             int64_t last = w->all.sets - 1;
             why = step_runner_run(&w->runner[v], last);
             why = why ? why : finish(w);
             why = why ? why : compare(w, v, last, &w->before[v], "after the timing");
         }
     return why;
-}
-
-/* ---- then timed ---- */
-
-static void keep_samples(struct overhead_result *out, const struct timing *t, const int *subject, const struct timing_subject *subjects,
-                         int64_t room) {
-    for (int s = 0; s < t->subjects; s++) {
-        if (out->batch[subject[s]]) /* a canary beside the parts: the samples beside the steps are kept */
-            continue;
-        int64_t to = subject[s] * room, from = s * t->room;
-        memcpy(out->seconds + to, t->seconds + from, (size_t)t->rounds * sizeof(double));
-        memcpy(out->clock + to, t->clock + from, (size_t)t->rounds * sizeof(double));
-        memcpy(out->order + to, t->order + from, (size_t)t->rounds);
-        memcpy(out->flags + to, t->flags + from, (size_t)t->rounds);
-        out->batch[subject[s]] = t->batch[s];
-        out->sets[subject[s]] = subjects[s].sets;
-    }
-    out->rounds = t->rounds > out->rounds ? t->rounds : out->rounds;
-}
-
-/* Times a group; what takes which share of the first is kept where `share` is wanted, why it stopped where `stop` is. */
-static const char *time_group(struct bench *w, const struct timing_subject *subjects, const int *subject, int count, double seconds,
-                              bool share, char *stop) {
-    static char message[200];
-    struct timing_rules rules = timing_rules_for(w->backend, w->p->rounds, seconds);
-    struct timing_clock clock;
-    struct timing t = {0};
-    rules.seed = (uint64_t)w->p->seed;
-    if (!timing_clock_open(&clock, w->backend, message, sizeof message))
-        return message;
-    const char *why = timing_run(&t, subjects, count, &rules, &clock);
-    double *work = why ? NULL : malloc((size_t)t.rounds * sizeof *work);
-    if (work)
-        keep_samples(w->out, &t, subject, subjects, w->p->rounds);
-    for (int s = 1; s < count && share && work; s++)
-        w->out->timing[overhead_of_part(subject[s], OVERHEAD_PART_SHARE)] =
-            mhc_ratio_interval(t.seconds + s * t.room, t.seconds, t.rounds, work).median;
-    if (stop)
-        snprintf(stop, sizeof w->out->stop, "%s", timing_stop_name[t.stop]);
-    why = why || work ? why : "out of memory";
-    free(work);
-    timing_release(&t);
-    timing_clock_close(&clock);
-    return why;
-}
-
-static const char *time_steps(struct bench *w) {
-    struct timing_subject subjects[TIMING_SUBJECTS];
-    int subject[TIMING_SUBJECTS], count = 0;
-    for (int v = 0; v < STEP_VARIANTS; v++)
-        if (runs(w, v)) {
-            subjects[count] = (struct timing_subject){.run = step_runner_run, .user = &w->runner[v], .sets = w->all.sets};
-            subject[count++] = OVERHEAD_VARIANT + v;
-        }
-    for (int k = 0; k < 2; k++)
-        if (w->canary[k].row) {
-            subjects[count] = (struct timing_subject){.run = bound_row_run, .user = &w->canary[k], .sets = w->canary[k].sets};
-            subject[count++] = k ? OVERHEAD_GEMM : OVERHEAD_COPY;
-        }
-    return time_group(w, subjects, subject, count, w->p->budget, false, w->out->stop);
-}
-
-/* Parts of a variant from *part on, as many as a group takes, beside the whole step, which leaves them what they work on. */
-static const char *time_parts(struct bench *w, int v, int *part) {
-    struct step_runner runner[TIMING_SUBJECTS] = {{0}};
-    struct timing_subject subjects[TIMING_SUBJECTS] = {{.run = step_runner_run, .user = &w->runner[v], .sets = w->all.sets}};
-    int subject[TIMING_SUBJECTS] = {OVERHEAD_VARIANT + v}, count = 1;
-    const char *why = NULL;
-    for (; *part < STEP_PARTS && count < TIMING_SUBJECTS && !why; ++*part) {
-        const struct step *s = &w->all.step[v];
-        if (!step_calls(s, (enum step_part)*part) || (*part < STEP_SHARED_PARTS && v != STEP_RESIDUAL))
-            continue;
-        why = step_runner_open(&runner[count], s, *part, w->p->graphs, NULL);
-        subjects[count] = (struct timing_subject){.run = step_runner_run, .user = &runner[count], .sets = w->all.sets};
-        subject[count++] = overhead_subject((enum step_variant)v, (enum step_part)*part);
-    }
-    if (!why && count > 1)
-        why = time_group(w, subjects, subject, count, w->p->budget / 4, true, NULL);
-    for (int k = 1; k < count; k++)
-        step_runner_close(&runner[k]);
-    return why;
-}
-
-/* In overlap a part has no time of its own. */
-static const char *time_account(struct bench *w) {
-    const char *why = NULL;
-    for (int v = 0; v < STEP_VARIANTS && !why && !w->high; v++) {
-        int part = 0;
-        for (int64_t set = 0; set < w->all.sets && runs(w, v) && !why; set++)
-            why = step_runner_run(&w->runner[v], set);
-        while (runs(w, v) && part < STEP_PARTS && !why)
-            why = time_parts(w, v, &part);
-    }
-    return why;
-}
-
-/* ---- what it says ---- */
-
-static struct mhc_interval overhead(const struct overhead_result *out, int64_t room, int v, int64_t rounds, double *work) {
-    struct mhc_interval x = mhc_ratio_bootstrap(out->seconds + (OVERHEAD_VARIANT + v) * room,
-                                                out->seconds + (OVERHEAD_VARIANT + STEP_RESIDUAL) * room, rounds, work);
-    return (struct mhc_interval){x.median - 1, x.low - 1, x.high - 1};
-}
-
-static void describe_variant(const struct bench *w, int v) {
-    double *value = &w->out->timing[overhead_of_variant((enum step_variant)v, 0)];
-    const struct step *s = &w->all.step[v];
-    value[OVERHEAD_CALLS] = value[OVERHEAD_BYTES] = value[OVERHEAD_FLOPS] = 0;
-    for (int part = 0; part < STEP_PARTS; part++) {
-        enum step_part of = (enum step_part)part;
-        int subject = overhead_subject((enum step_variant)v, of);
-        double own[OVERHEAD_PART_VALUES] = {w->out->timing[overhead_of_part(subject, OVERHEAD_PART_SHARE)], (double)step_calls(s, of),
-                                            step_bytes(s, of), step_flops(s, of)};
-        value[OVERHEAD_CALLS] += own[OVERHEAD_PART_CALLS];
-        value[OVERHEAD_BYTES] += own[OVERHEAD_PART_BYTES];
-        value[OVERHEAD_FLOPS] += own[OVERHEAD_PART_FLOPS];
-        if (own[OVERHEAD_PART_CALLS] > 0)
-            memcpy(&w->out->timing[overhead_of_part(subject, OVERHEAD_PART_SHARE)], own, sizeof own);
-    }
-    value[OVERHEAD_ACTIVATION] = step_activation_bytes(s) / (double)w->all.spec.c.T;
-    value[OVERHEAD_WORKSPACE] = step_workspace_bytes(s);
-}
-
-/* Of F's products in the whole stack. */
-static double parameters(const struct step_spec *spec) {
-    double attention = 4.0 * (double)(spec->c.C * spec->c.heads * spec->c.head_dim);
-    double mlp = (spec->c.activation == MHC_SWIGLU ? 3.0 : 2.0) * (double)(spec->c.C * spec->c.hidden);
-    return attention * (double)((spec->layers + 1) / 2) + mlp * (double)(spec->layers / 2);
-}
-
-static bool summarise(struct bench *w, int64_t rounds) {
-    struct overhead_result *out = w->out;
-    int64_t room = w->p->rounds;
-    double *work = malloc((2 * (size_t)rounds + MHC_RESAMPLES) * sizeof *work), *step = &out->timing[OVERHEAD_STEP_AT];
-    for (int v = 0; v < STEP_VARIANTS && work; v++) {
-        double *value = &out->timing[overhead_of_variant((enum step_variant)v, 0)];
-        if (!runs(w, v))
-            continue;
-        struct mhc_interval x = overhead(out, room, v, rounds, work);
-        value[OVERHEAD_RATIO] = x.median, value[OVERHEAD_LOW] = x.low, value[OVERHEAD_HIGH] = x.high;
-        memcpy(work, out->seconds + (OVERHEAD_VARIANT + v) * room, (size_t)rounds * sizeof *work);
-        value[OVERHEAD_MEDIAN] = mhc_median_interval(work, rounds).median;
-        describe_variant(w, v);
-    }
-    step[OVERHEAD_RECOMPUTE] = (double)w->all.spec.recompute;
-    step[OVERHEAD_PARAMETERS] = parameters(&w->all.spec);
-    step[OVERHEAD_COPY_BYTES] = w->canary[0].row ? canary_copy_bytes(&w->canary[0].c) : NAN;
-    step[OVERHEAD_GEMM_FLOPS] = w->canary[1].row ? canary_gemm_flops(&w->canary[1].c) : NAN;
-    free(work);
-    return work != NULL;
 }
 
 /* ---- a case ---- */
@@ -330,7 +169,7 @@ static void close_ranks(struct overhead_result *out, int64_t room) {
     }
 }
 
-static const char *check_small(struct bench *w) {
+static const char *check_small(struct overhead_bench *w) {
     struct step_accuracy accuracy[STEP_VARIANTS];
     const char *why = step_check(&w->all.spec, (uint64_t)w->p->seed, accuracy);
     for (int v = 0; v < STEP_VARIANTS; v++)
@@ -338,13 +177,13 @@ static const char *check_small(struct bench *w) {
     return why;
 }
 
-static const char *prepare(struct bench *w) {
+static const char *prepare(struct overhead_bench *w) {
     static char message[256];
     const char *why = backend_use(w->p->backend, &w->backend);
     if (!why && !step_runner_possible(w->backend, w->p->graphs, w->p->overlap, message, sizeof message))
         why = message;
     why = why ? why : plan(&w->all, w->p, w->backend);
-    if (!why && !runs(w, STEP_RESIDUAL))
+    if (!why && !overhead_runs(w, STEP_RESIDUAL))
         why = w->all.step[STEP_RESIDUAL].missing;
     why = why ? why : check_small(w);
     why = why ? why : steps_open(&w->all, sets_of(w->backend, w->all.set_bytes), (uint64_t)w->p->seed);
@@ -354,26 +193,26 @@ static const char *prepare(struct bench *w) {
     return why ? why : make_room(w->out, w->p->rounds);
 }
 
-static const char *run(struct bench *w) {
+static const char *run(struct overhead_bench *w) {
     static char message[256];
     const char *why = prepare(w);
     for (int v = 0; v < STEP_VARIANTS && !why; v++)
-        why = runs(w, v) ? open_variant(w, v) : NULL;
+        why = overhead_runs(w, v) ? open_variant(w, v) : NULL;
     if (why)
         return snprintf(message, sizeof message, "%s", why), message;
     describe(w);
-    why = time_steps(w);
+    why = overhead_time_steps(w);
     int64_t rounds = w->out->rounds;
     why = why ? why : check_again(w);
-    why = why ? why : time_account(w);
-    if (!why && !summarise(w, rounds))
+    why = why ? why : overhead_time_account(w);
+    if (!why && !overhead_summarise(w, rounds))
         why = "out of memory";
     close_ranks(w->out, w->p->rounds);
     return why ? (snprintf(message, sizeof message, "%s", why), message) : NULL;
 }
 
 void overhead_run(const struct params *p, struct study_result *r) {
-    struct bench w = {.p = p, .out = r->overhead = calloc(1, sizeof *r->overhead)};
+    struct overhead_bench w = {.p = p, .out = r->overhead = calloc(1, sizeof *r->overhead)};
     if (!w.out) {
         snprintf(r->reason, sizeof r->reason, "out of memory");
         return;
@@ -405,12 +244,16 @@ bool overhead_estimate(const struct params *p, double *needed, double *available
     if (!step_runner_possible(b, p->graphs, p->overlap, why, why_size))
         return false;
     no = plan(&all, p, b);
-    double check = b->library->memory && !no ? step_check_bytes(&all.spec) : 0, there = (double)backend_available(&cpu64);
+    double check = b->library->memory && !no ? step_check_bytes(&all.spec) : 0,
+           there = (double)backend_available(&cpu64);
     if (check > MEMORY_SHARE * there) {
         steps_release(&all);
-        return snprintf(why, why_size, "its check by cpu64 needs %.3g GB on the host and %.3g are free", check * 1e-9, there * 1e-9), false;
+        return snprintf(why, why_size, "its check by cpu64 needs %.3g GB on the host and %.3g are free", check * 1e-9,
+                        there * 1e-9),
+               false;
     }
-    *needed = no || all.step[STEP_RESIDUAL].missing[0] ? 0 : needed_bytes(&all); /* an operation less is one failed case */
+    *needed =
+        no || all.step[STEP_RESIDUAL].missing[0] ? 0 : needed_bytes(&all); /* an operation less is one failed case */
     *available = (double)backend_available(b);
     steps_release(&all);
     return !no || (snprintf(why, why_size, "%s", no), false);

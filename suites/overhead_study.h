@@ -1,5 +1,5 @@
-/* Study `overhead`: a training step with each connection, right first, then timed side by side in shuffled rounds; beside it a copy and a
- * GEMM, and under it the account: every part of a step timed by itself. */
+/* Study `overhead`: a training step with each connection, right first, then timed side by side in shuffled rounds;
+ * beside it a copy and a GEMM, and under it the account: every part of a step timed by itself. */
 #ifndef OVERHEAD_STUDY_H
 #define OVERHEAD_STUDY_H
 
@@ -20,10 +20,12 @@ enum {
 /* "copy", "operation", "gemm", "residual", ..., "gemm.forward", ..., "mhc.pre", ... */
 const char *const *overhead_subjects(void);
 
-/* The subject that times a part of a variant. F's parts are timed in the step of the residual, the others in that of their variant. */
+/* The subject that times a part of a variant. F's parts are timed in the step of the residual, the others in that of
+ * their variant. */
 static inline int overhead_subject(enum step_variant variant, enum step_part part) {
-    return (int)part < STEP_SHARED_PARTS ? OVERHEAD_SHARED + (int)part
-                                         : OVERHEAD_OWN + (int)variant * OVERHEAD_OWN_PARTS + (int)part - STEP_SHARED_PARTS;
+    return (int)part < STEP_SHARED_PARTS
+               ? OVERHEAD_SHARED + (int)part
+               : OVERHEAD_OWN + (int)variant * OVERHEAD_OWN_PARTS + (int)part - STEP_SHARED_PARTS;
 }
 
 /* Scalars of a case under /timing: of every variant, "<variant>_<name>"... */
@@ -39,9 +41,22 @@ enum overhead_value {
     OVERHEAD_WORKSPACE,
     OVERHEAD_VALUES
 };
-/* ...of every subject that is a part, "<subject>_share", "_calls", "_bytes" and "_flops"; of the step; of the canaries. */
-enum overhead_part_value { OVERHEAD_PART_SHARE, OVERHEAD_PART_CALLS, OVERHEAD_PART_BYTES, OVERHEAD_PART_FLOPS, OVERHEAD_PART_VALUES };
-enum overhead_step_value { OVERHEAD_RECOMPUTE, OVERHEAD_PARAMETERS, OVERHEAD_COPY_BYTES, OVERHEAD_GEMM_FLOPS, OVERHEAD_STEP_VALUES };
+/* ...of every subject that is a part, "<subject>_share", "_calls", "_bytes" and "_flops"; of the step; of the canaries.
+ */
+enum overhead_part_value {
+    OVERHEAD_PART_SHARE,
+    OVERHEAD_PART_CALLS,
+    OVERHEAD_PART_BYTES,
+    OVERHEAD_PART_FLOPS,
+    OVERHEAD_PART_VALUES
+};
+enum overhead_step_value {
+    OVERHEAD_RECOMPUTE,
+    OVERHEAD_PARAMETERS,
+    OVERHEAD_COPY_BYTES,
+    OVERHEAD_GEMM_FLOPS,
+    OVERHEAD_STEP_VALUES
+};
 enum {
     OVERHEAD_PARTS_AT = STEP_VARIANTS * OVERHEAD_VALUES,
     OVERHEAD_STEP_AT = OVERHEAD_PARTS_AT + (OVERHEAD_SUBJECTS - OVERHEAD_SHARED) * OVERHEAD_PART_VALUES,

@@ -7,14 +7,12 @@ enum { VOCABULARY = 129280, HEAD_DIM = 128, SEQUENCE = 4096, MULTIPLE = 64 };
 /* mHC appendix, Table 5; DeepSeek-V4's report. */
 static const struct model {
     int64_t width, layers, heads;
-    int64_t experts, expert_hidden, router;  /* active ones, routed and shared; experts to choose from */
-    int64_t kv_rank, rope;                   /* of MLA */
-    double active;                           /* where the parts are not published: of the whole model */
+    int64_t experts, expert_hidden, router; /* active ones, routed and shared; experts to choose from */
+    int64_t kv_rank, rope;                  /* of MLA */
+    double active;                          /* where the parts are not published: of the whole model */
 } models[PRESETS] = {
-    [PRESET_3B] = {1280, 12, 16, 8, 896, 64, 512, 64, 0},
-    [PRESET_9B] = {1920, 18, 24, 8, 1280, 64, 512, 64, 0},
-    [PRESET_27B] = {2560, 30, 32, 8, 1536, 72, 512, 64, 0},
-    [PRESET_V4_FLASH] = {4096, 43, 32, 0, 0, 0, 0, 0, 13e9},
+    [PRESET_3B] = {1280, 12, 16, 8, 896, 64, 512, 64, 0},   [PRESET_9B] = {1920, 18, 24, 8, 1280, 64, 512, 64, 0},
+    [PRESET_27B] = {2560, 30, 32, 8, 1536, 72, 512, 64, 0}, [PRESET_V4_FLASH] = {4096, 43, 32, 0, 0, 0, 0, 0, 13e9},
     [PRESET_V4_PRO] = {7168, 61, 56, 0, 0, 0, 0, 0, 49e9},
 };
 
@@ -31,7 +29,8 @@ double presets_active(enum preset preset) {
     if (m->active > 0)
         return (m->active - presets_head(preset)) / (double)m->layers;
     int64_t C = m->width, A = m->heads * HEAD_DIM;
-    int64_t query = C * (A + m->heads * m->rope), compressed = C * (m->kv_rank + m->rope), expanded = m->kv_rank * 2 * A, out = A * C;
+    int64_t query = C * (A + m->heads * m->rope), compressed = C * (m->kv_rank + m->rope),
+            expanded = m->kv_rank * 2 * A, out = A * C;
     return (double)(query + compressed + expanded + out + 3 * m->experts * C * m->expert_hidden + C * m->router);
 }
 
@@ -58,7 +57,8 @@ bool presets_apply(struct params *p) {
     offer(p, &standard, "width", m->width);
     offer(p, &standard, "heads", (int64_t)heads);
     offer(p, &standard, "head-dim", HEAD_DIM);
-    offer(p, &standard, "hidden", to_multiple(dense ? 8 * C / 3 : (presets_active((enum preset)p->preset) - attention) / (3 * C)));
+    offer(p, &standard, "hidden",
+          to_multiple(dense ? 8 * C / 3 : (presets_active((enum preset)p->preset) - attention) / (3 * C)));
     if (p->tokens % SEQUENCE == 0)
         offer(p, &standard, "sequence", SEQUENCE);
     return true;

@@ -33,10 +33,11 @@ static bool on_cpu(const struct params *p) {
     return !strncmp(p->backend, "cpu", 3) || !strcmp(p->backend, "emu");
 }
 
-/* The options that a table does not have as columns: those that matter always, others where they are not the default. */
+/* The options that a table does not have as columns: those that matter always, others where they are not the default.
+ */
 static void constants_of(const struct params *p, char *text, size_t size) {
-    static const char *const column[] = {"tokens", "width", "hidden", "heads", "head-dim", "sequence", "preset", "kind",
-                                         "attention", "graphs", "overlap", "rounds", "budget", "seed"};
+    static const char *const column[] = {"tokens", "width",     "hidden", "heads",   "head-dim", "sequence", "preset",
+                                         "kind",   "attention", "graphs", "overlap", "rounds",   "budget",   "seed"};
     static const char *const always[] = {"study", "depth", "recompute", "backend", "type"};
     size_t used = 0;
     for (int k = 0; k < params_count && used < size; k++) {
@@ -55,13 +56,15 @@ static void constants_of(const struct params *p, char *text, size_t size) {
 
 /* ---- one row a case ---- */
 
-/* "7.8 % [6.4, 10.9]" */
+/* "7.8 % [6.4, 10.9]"; "7.8 % [?]" of too few rounds */
 static const char *overhead_cell(struct record_reader *r, const struct line *line, int v, char text[40]) {
-    double x = of_variant(r, line, v, OVERHEAD_RATIO);
+    double x = of_variant(r, line, v, OVERHEAD_RATIO), low = of_variant(r, line, v, OVERHEAD_LOW);
     if (isnan(x))
         return "-";
-    snprintf(text, 40, "%.1f %% [%.1f, %.1f]", 100 * x, 100 * of_variant(r, line, v, OVERHEAD_LOW),
-             100 * of_variant(r, line, v, OVERHEAD_HIGH));
+    if (isnan(low))
+        snprintf(text, 40, "%.1f %% [?]", 100 * x);
+    else
+        snprintf(text, 40, "%.1f %% [%.1f, %.1f]", 100 * x, 100 * low, 100 * of_variant(r, line, v, OVERHEAD_HIGH));
     return text;
 }
 
@@ -91,8 +94,8 @@ static void flags_of(struct record_reader *r, const struct line *line, char flag
                 throttled += t.flags[s * t.rounds + k] >> 1 & 1;
             }
     }
-    snprintf(flags, 8, "%s%s%s%s", 100 * preempted > MANY * samples ? "p" : "", 100 * throttled > MANY * samples ? "t" : "",
-             strstr(line->note, "not cold") ? "w" : "", wide ? "c" : "");
+    snprintf(flags, 8, "%s%s%s%s", 100 * preempted > MANY * samples ? "p" : "",
+             100 * throttled > MANY * samples ? "t" : "", strstr(line->note, "not cold") ? "w" : "", wide ? "c" : "");
 }
 
 static void print_row(struct record_reader *r, const struct line *line) {
@@ -100,9 +103,10 @@ static void print_row(struct record_reader *r, const struct line *line) {
     snprintf(word[0], sizeof word[0], "%s", params_word(&line->p, "preset"));
     snprintf(word[1], sizeof word[1], "%s", params_word(&line->p, "kind"));
     flags_of(r, line, flags);
-    printf("%-8s  %-6s  %7lld  %6lld  %6lld  %-4s  %-6s  %-7s  %9s", line->p.preset ? word[0] : "-", line->p.preset ? word[1] : "-",
-           (long long)line->p.tokens, (long long)line->p.width, (long long)(line->p.hidden ? line->p.hidden : 4 * line->p.width),
-           line->p.attention ? "on" : "off", line->p.graphs ? "on" : "off", line->p.overlap ? "on" : "off",
+    printf("%-8s  %-6s  %7lld  %6lld  %6lld  %-4s  %-6s  %-7s  %9s", line->p.preset ? word[0] : "-",
+           line->p.preset ? word[1] : "-", (long long)line->p.tokens, (long long)line->p.width,
+           (long long)(line->p.hidden ? line->p.hidden : 4 * line->p.width), line->p.attention ? "on" : "off",
+           line->p.graphs ? "on" : "off", line->p.overlap ? "on" : "off",
            number(1e3 * of_variant(r, line, STEP_RESIDUAL, OVERHEAD_MEDIAN), ms));
     for (int v = STEP_RESIDUAL + 1; v < STEP_VARIANTS; v++)
         printf("  %*s", CELL, overhead_cell(r, line, v, text));
@@ -130,12 +134,13 @@ static void print_hidden(struct record_reader *r, const struct line *lines, int6
 }
 
 /* The lines that have the constants of the first, which then count as printed. */
-static void print_overheads(struct record_reader *r, struct line *lines, int64_t count, const struct line *all, int64_t all_count) {
+static void print_overheads(struct record_reader *r, struct line *lines, int64_t count, const struct line *all,
+                            int64_t all_count) {
     char constants[CONSTANTS], other[CONSTANTS];
     constants_of(&lines->p, constants, sizeof constants);
     printf("\n%s%s\n\n%-8s  %-6s  %7s  %6s  %6s  %-4s  %-6s  %-7s  %9s", constants,
-           on_cpu(&lines->p) ? "\nOn the CPU: it shows that everything runs and says nothing about a GPU." : "", "preset", "kind", "T", "C",
-           "hidden", "core", "graphs", "overlap", "res. ms");
+           on_cpu(&lines->p) ? "\nOn the CPU: it shows that everything runs and says nothing about a GPU." : "",
+           "preset", "kind", "T", "C", "hidden", "core", "graphs", "overlap", "res. ms");
     for (int v = STEP_RESIDUAL + 1; v < STEP_VARIANTS; v++)
         printf("  %*s", CELL, step_variant_name[v]);
     printf("  flags\n");
@@ -174,16 +179,18 @@ struct attainable {
 };
 
 /* One operation: its share of the step it belongs to, and its rates beside the attainable ones. Returns its time. */
-static double print_part(struct record_reader *r, const struct line *line, int subject, double step, struct attainable a) {
+static double print_part(struct record_reader *r, const struct line *line, int subject, double step,
+                         struct attainable a) {
     char cell[7][24];
-    double seconds = step * of_part(r, line, subject, OVERHEAD_PART_SHARE), bytes = of_part(r, line, subject, OVERHEAD_PART_BYTES);
+    double seconds = step * of_part(r, line, subject, OVERHEAD_PART_SHARE),
+           bytes = of_part(r, line, subject, OVERHEAD_PART_BYTES);
     double flops = of_part(r, line, subject, OVERHEAD_PART_FLOPS);
     bool product = subject < OVERHEAD_SHARED + STEP_ACTIVATION_FORWARD;
     if (isnan(seconds))
         return 0;
     printf("  %-28s  %6.0f  %9s  %7s  %9s  %9s  %7s  %9s  %7s\n", record_subject(r, subject),
-           of_part(r, line, subject, OVERHEAD_PART_CALLS), number(1e3 * seconds, cell[0]), share(seconds / step, cell[1]),
-           number(bytes * 1e-6, cell[2]), number(bytes / seconds * 1e-9, cell[3]),
+           of_part(r, line, subject, OVERHEAD_PART_CALLS), number(1e3 * seconds, cell[0]),
+           share(seconds / step, cell[1]), number(bytes * 1e-6, cell[2]), number(bytes / seconds * 1e-9, cell[3]),
            product ? "-" : share(bytes / seconds / a.copy, cell[4]), number(flops / seconds * 1e-9, cell[5]),
            product ? share(flops / seconds / a.gemm, cell[6]) : "-");
     return seconds;
@@ -192,9 +199,10 @@ static double print_part(struct record_reader *r, const struct line *line, int s
 static void print_variant(struct record_reader *r, const struct line *line, int v, double shared, struct attainable a) {
     char cell[4][24];
     double step = of_variant(r, line, v, OVERHEAD_MEDIAN), own = 0;
-    printf("\n%s: %s ms a step, %.0f operations, %s MB by their models, %s B a token kept, %s MB of workspace\n", step_variant_name[v],
-           number(1e3 * step, cell[0]), of_variant(r, line, v, OVERHEAD_CALLS),
-           number(of_variant(r, line, v, OVERHEAD_BYTES) * 1e-6, cell[1]), number(of_variant(r, line, v, OVERHEAD_ACTIVATION), cell[2]),
+    printf("\n%s: %s ms a step, %.0f operations, %s MB by their models, %s B a token kept, %s MB of workspace\n",
+           step_variant_name[v], number(1e3 * step, cell[0]), of_variant(r, line, v, OVERHEAD_CALLS),
+           number(of_variant(r, line, v, OVERHEAD_BYTES) * 1e-6, cell[1]),
+           number(of_variant(r, line, v, OVERHEAD_ACTIVATION), cell[2]),
            number(of_variant(r, line, v, OVERHEAD_WORKSPACE) * 1e-6, cell[3]));
     for (int part = STEP_SHARED_PARTS; part < STEP_PARTS; part++)
         own += print_part(r, line, overhead_subject((enum step_variant)v, (enum step_part)part), step, a);
@@ -214,11 +222,12 @@ static void print_account(struct record_reader *r, const struct line *line) {
     printf("\nAccount of %s\n", record_texts(r, "key")[line->index]);
     if (*line->note)
         printf("%s\n", line->note);
-    printf("copy %s GB/s, GEMM %s GFLOP/s, %s parameters in F's products, L_r %.0f (0: nothing computed again)\n\n", number(a.copy * 1e-9, cell[0]),
-           number(a.gemm * 1e-9, cell[1]), number(value(r, OVERHEAD_STEP_AT + OVERHEAD_PARAMETERS, line->index), cell[2]),
+    printf("copy %s GB/s, GEMM %s GFLOP/s, %s parameters in F's products, L_r %.0f (0: nothing computed again)\n\n",
+           number(a.copy * 1e-9, cell[0]), number(a.gemm * 1e-9, cell[1]),
+           number(value(r, OVERHEAD_STEP_AT + OVERHEAD_PARAMETERS, line->index), cell[2]),
            value(r, OVERHEAD_STEP_AT + OVERHEAD_RECOMPUTE, line->index));
-    printf("  %-28s  %6s  %9s  %7s  %9s  %9s  %7s  %9s  %7s\nF, the same in every variant\n", "operation", "calls", "ms", "of step", "MB",
-           "GB/s", "copy", "GFLOP/s", "gemm");
+    printf("  %-28s  %6s  %9s  %7s  %9s  %9s  %7s  %9s  %7s\nF, the same in every variant\n", "operation", "calls",
+           "ms", "of step", "MB", "GB/s", "copy", "GFLOP/s", "gemm");
     for (int part = 0; part < STEP_SHARED_PARTS; part++)
         shared += print_part(r, line, overhead_subject(STEP_RESIDUAL, (enum step_part)part), step, a);
     for (int v = 0; v < STEP_VARIANTS; v++)
@@ -230,7 +239,8 @@ static void print_account(struct record_reader *r, const struct line *line) {
 
 /* A case that was timed; false: it was not. */
 static bool read_line(struct record_reader *r, int64_t index, struct line *line) {
-    if (strcmp(record_texts(r, "status")[index], "done") || strcmp(record_texts(r, "study")[index], "overhead") || !record_rounds(r, index))
+    if (strcmp(record_texts(r, "status")[index], "done") || strcmp(record_texts(r, "study")[index], "overhead") ||
+        !record_rounds(r, index))
         return false;
     *line = (struct line){.index = index, .note = record_texts(r, "reason")[index]};
     groups_params(r, index, &line->p);
@@ -239,14 +249,19 @@ static bool read_line(struct record_reader *r, int64_t index, struct line *line)
 
 void show_overhead(struct record_reader *r, bool all) {
     int64_t count = 0, accounts;
-    struct line *lines = record_subject_count(r) == OVERHEAD_SUBJECTS ? malloc((size_t)(record_count(r) + 1) * sizeof *lines) : NULL;
+    struct line *lines =
+        record_subject_count(r) == OVERHEAD_SUBJECTS ? malloc((size_t)(record_count(r) + 1) * sizeof *lines) : NULL;
     for (int64_t index = 0; lines && index < record_count(r); index++)
         count += read_line(r, index, &lines[count]);
     if (count > 0)
-        printf("\nOverhead of the connection in a training step, forward and backward: t(variant) / t(residual) - 1 with its 95 %% interval,\n"
-               "from samples of the same round. The paper's figure for fused mHC, of a whole training on a cluster with overlap: %.1f %%.\n"
-               "core off, the headline: F is its GEMMs and elementwise work alone; on: with the core of attention. Embedding, stream entry\n"
-               "and exit, head and optimizer are not in it. flags: p preempted, t throttled in more than %d %% of the samples; w not cold;\n"
+        printf("\nOverhead of the connection in a training step, forward and backward: t(variant) / t(residual) - 1 "
+               "with its 95 %% interval,\n"
+               "from samples of the same round. The paper's figure for fused mHC, of a whole training on a cluster "
+               "with overlap: %.1f %%.\n"
+               "core off, the headline: F is its GEMMs and elementwise work alone; on: with the core of attention. "
+               "Embedding, stream entry\n"
+               "and exit, head and optimizer are not in it. flags: p preempted, t throttled in more than %d %% of the "
+               "samples; w not cold;\n"
                "c stopped by a cap before every ratio was known to 1 %%.\n",
                100 * PAPER, MANY);
     for (int64_t k = 0; k < count; k++)

@@ -7,7 +7,8 @@
 
 #include "cpu_ref/philox.h"
 
-const char *const step_variant_name[STEP_VARIANTS] = {"residual", "hc-unfused", "mhc-unfused", "mhc", "mhc-layers", "identity"};
+const char *const step_variant_name[STEP_VARIANTS] = {"residual", "hc-unfused", "mhc-unfused",
+                                                      "mhc",      "mhc-layers", "identity"};
 const char *const step_part_name[STEP_PARTS] = {"gemm.forward",
                                                 "gemm.backward_input",
                                                 "gemm.backward_weight",
@@ -62,7 +63,9 @@ int64_t step_array(struct step *s, const char *name, int64_t layer, int64_t coun
         s->arrays.array[at].held = held;
         s->arrays.array[at].offset = of_all;
     }
-    const struct step_array *array = at < 0 ? NULL : held ? &s->all->held.array[s->arrays.array[at].offset] : &s->arrays.array[at];
+    const struct step_array *array = at < 0 ? NULL
+                                     : held ? &s->all->held.array[s->arrays.array[at].offset]
+                                            : &s->arrays.array[at];
     if (array && array->count == count && array->type == type)
         return at;
     if (array && !s->missing[0]) /* rows that disagree on a shape: a library of its own kind */
@@ -139,7 +142,8 @@ static uint32_t what(const char *name) {
     return hash;
 }
 
-/* Normal numbers of a size that keeps every operation away from saturation. Numbers that bf16 holds, so that every backend gets the same. */
+/* Normal numbers of a size that keeps every operation away from saturation. Numbers that bf16 holds, so that every
+ * backend gets the same. */
 static bool fill(const struct steps *all, const struct step_array *a, uint64_t seed) {
     const uint32_t array = what(a->name);
     double *values = malloc((size_t)(a->count + 1) * sizeof *values);
@@ -154,7 +158,8 @@ static bool fill(const struct steps *all, const struct step_array *a, uint64_t s
     good = good && rounded && backend_upload(&host, rounded, values, a->count, MHC_BF16) &&
            backend_download(&host, values, rounded, a->count, MHC_BF16);
     for (int64_t set = 0; set < all->sets && good; set++)
-        good = backend_upload(all->spec.backend, all->slab + set * all->set_bytes + a->offset, values, a->count, a->type);
+        good =
+            backend_upload(all->spec.backend, all->slab + set * all->set_bytes + a->offset, values, a->count, a->type);
     free(rounded);
     free(values);
     return good;
@@ -173,7 +178,8 @@ char *step_pointer(const struct step *s, int64_t array, int64_t set, int lane) {
     const struct steps *all = s->all;
     const struct step_array *a = &s->arrays.array[array];
     char *base = all->slab + set * all->set_bytes;
-    return a->held ? base + all->held.array[a->offset].offset : base + all->held.bytes + lane * all->lane_bytes + a->offset;
+    return a->held ? base + all->held.array[a->offset].offset
+                   : base + all->held.bytes + lane * all->lane_bytes + a->offset;
 }
 
 const char *step_run_call(const struct step *s, const struct step_call *call, int64_t set, int lane, void *queue) {

@@ -34,7 +34,8 @@ bool step_result_take(struct step_result *r, const struct step *s, int64_t set, 
         if (!is_output(s, a, weights))
             continue;
         struct step_output *out = &r->output[r->outputs++];
-        *out = (struct step_output){.layer = a->layer, .count = a->count, .type = a->type, .bytes = malloc((size_t)a->bytes + 1)};
+        *out = (struct step_output){
+            .layer = a->layer, .count = a->count, .type = a->type, .bytes = malloc((size_t)a->bytes + 1)};
         memcpy(out->name, a->name, sizeof out->name);
         good = out->bytes && copy_out(s->all->spec.backend, out->bytes, step_pointer(s, k, set, lane), a->bytes);
     }
@@ -50,7 +51,8 @@ void step_result_release(struct step_result *r) {
 
 static const struct step_output *output_like(const struct step_result *r, const struct step_output *like) {
     for (int64_t k = 0; k < r->outputs; k++)
-        if (r->output[k].layer == like->layer && r->output[k].count == like->count && !strcmp(r->output[k].name, like->name))
+        if (r->output[k].layer == like->layer && r->output[k].count == like->count &&
+            !strcmp(r->output[k].name, like->name))
             return &r->output[k];
     return NULL;
 }
@@ -101,7 +103,8 @@ double step_tolerance(const struct step *s) {
 
 struct step_spec step_check_spec(const struct step_spec *spec) {
     struct step_spec small = *spec;
-    int64_t most = spec->recompute ? spec->recompute + 2 : CHECK_LAYERS; /* across the edge of a block that is computed again */
+    int64_t most =
+        spec->recompute ? spec->recompute + 2 : CHECK_LAYERS; /* across the edge of a block that is computed again */
     small.layers = spec->layers < most ? spec->layers : most;
     small.c.T = spec->c.T < CHECK_TOKENS ? spec->c.T : CHECK_TOKENS;
     small.c.S = 0;

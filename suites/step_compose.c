@@ -4,28 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "suites/step.h"
-
-/* Where an argument of a call lies, if not where its name says. */
-struct place {
-    const char *argument, *name;
-    int64_t layer;
-    bool held;
-};
-
-struct connection {
-    const char *family; /* whose parameters it has */
-    const struct mhc_row *pre, *post, *post_backward_y, *backward, *post_pre, *backward_y;
-    const struct mhc_row *apply_pre, *apply_post, *apply_res, *merge; /* of an unfused one; pre then gives coefficients only */
-};
-
-struct composer {
-    struct step *s;
-    const struct step_spec *spec;
-    struct mhc_case c; /* of the connection: a residual has one stream */
-    struct connection k;
-    bool backward;
-};
+#include "suites/step_compose.h"
 
 static bool is(const char *a, const char *b) {
     return !strcmp(a, b);
@@ -57,7 +36,7 @@ static struct place grad_x_place(const struct composer *m, int64_t l) {
     return (struct place){"grad_x", "grad_x", l % 2, false};
 }
 
-static struct place default_place(const struct composer *m, int64_t l, const char *name) {
+struct place compose_place(const struct composer *m, int64_t l, const char *name) {
     static const char *const by_slot[] = {"u", "v", "r", "pre", "post", "res"};
     for (size_t k = 0; k < sizeof by_slot / sizeof *by_slot; k++)
         if (is(name, by_slot[k]))
@@ -87,8 +66,8 @@ static double scale_of(const struct mhc_case *c, const struct mhc_arg *arg) {
     return 1 / sqrt((double)fan_in);
 }
 
-static void call(struct composer *m, enum step_part part, const struct mhc_row *row, const struct mhc_case *c, int64_t l,
-                 const struct place *places, int count) {
+void compose_call(struct composer *m, enum step_part part, const struct mhc_row *row, const struct mhc_case *c,
+                  int64_t l, const struct place *places, int count) {
     struct step *s = m->s;
     if (s->calls == s->room) {
         int64_t room = s->room ? 2 * s->room : 64;
@@ -107,11 +86,12 @@ static void call(struct composer *m, enum step_part part, const struct mhc_row *
         char family[48];
         snprintf(family, sizeof family, "%s.%s", m->k.family, arg->name);
         struct place place = arg->role == MHC_PARAM ? (struct place){arg->name, family, l, arg->direction == MHC_IN}
-                                                    : default_place(m, l, arg->name);
+                                                    : compose_place(m, l, arg->name);
         for (int k = 0; k < count; k++)
             if (is(places[k].argument, arg->name))
                 place = places[k];
-        now->argument[a] = step_array(s, place.name, place.layer, mhc_elements(c, arg), mhc_arg_type(c, arg), place.held);
+        now->argument[a] =
+            step_array(s, place.name, place.layer, mhc_elements(c, arg), mhc_arg_type(c, arg), place.held);
         if (now->argument[a] < 0)
             return;
         struct step_array *array = &s->arrays.array[now->argument[a]];
@@ -128,15 +108,14 @@ static void call(struct composer *m, enum step_part part, const struct mhc_row *
 }
 
 /* What a call keeps, or finds kept. */
-static void keep(struct composer *m, const char *name, int64_t layer, int64_t bytes) {
+void compose_keep(struct composer *m, const char *name, int64_t layer, int64_t bytes) {
     struct step *s = m->s;
     if (bytes > 0 && !s->failed)
         s->call[s->calls - 1].save = step_array(s, name, layer, bytes, -1, false);
 }
 
-/* ---- F ---- */
-
-static const struct mhc_row *row_of(struct composer *m, const char *kind, const char *operation, const struct mhc_case *c) {
+const struct mhc_row *compose_row(struct composer *m, const char *kind, const char *operation,
+                                  const struct mhc_case *c) {
     const char *why;
     const struct mhc_row *row = backend_row(m->spec->backend, kind, operation, c, &why);
     if (!row && !m->s->missing[0])
@@ -144,122 +123,11 @@ static const struct mhc_row *row_of(struct composer *m, const char *kind, const 
     return row;
 }
 
-static void run(struct composer *m, enum step_part part, const char *kind, const char *operation, const struct mhc_case *c, int64_t l,
-                const struct place *places, int count) {
-    const struct mhc_row *row = row_of(m, kind, operation, c);
+void compose_run(struct composer *m, enum step_part part, const char *kind, const char *operation,
+                 const struct mhc_case *c, int64_t l, const struct place *places, int count) {
+    const struct mhc_row *row = compose_row(m, kind, operation, c);
     if (row && !m->s->failed)
-        call(m, part, row, c, l, places, count);
-}
-#define PLACES(...) (const struct place[]){__VA_ARGS__}, (int)(sizeof((const struct place[]){__VA_ARGS__}) / sizeof(struct place))
-
-static struct mhc_case product_case(const struct composer *m, int64_t inner, int64_t outer) {
-    struct mhc_case c = m->c;
-    c.C = inner;
-    c.hidden = outer;
-    return c;
-}
-
-static void product(struct composer *m, int64_t l, int64_t inner, int64_t outer, struct place a, const char *w, struct place out) {
-    struct mhc_case c = product_case(m, inner, outer);
-    a.argument = "a";
-    out.argument = "product";
-    run(m, STEP_GEMM_FORWARD, "gemm", "forward", &c, l, PLACES(a, {"w", w, l, true}, out));
-}
-
-/* The gradient of a weight, and that of what it is multiplied with. */
-static void product_backward(struct composer *m, int64_t l, int64_t inner, int64_t outer, struct place a, const char *w,
-                             const char *grad_w, struct place grad, const char *grad_a) {
-    struct mhc_case c = product_case(m, inner, outer);
-    a.argument = "a";
-    grad.argument = "grad_product";
-    run(m, STEP_GEMM_BACKWARD_INPUT, "gemm", "backward_input", &c, l, PLACES(grad, {"w", w, l, true}, {"grad_a", grad_a, -1, false}));
-    run(m, STEP_GEMM_BACKWARD_WEIGHT, "gemm", "backward_weight", &c, l, PLACES(a, grad, {"grad_w", grad_w, l, false}));
-}
-
-static void sum(struct composer *m, int64_t l, const char *a, const char *b, const char *out) {
-    run(m, STEP_SUM, "micro", "residual_merge", &m->c, l, PLACES({"x", a, -1, false}, {"y", b, -1, false}, {"x_next", out, -1, false}));
-}
-
-static int64_t core_width(const struct composer *m) {
-    return m->c.heads * m->c.head_dim;
-}
-
-static bool gated(const struct composer *m) {
-    return m->c.activation == MHC_SWIGLU;
-}
-
-static struct place of(const char *name, int64_t l) {
-    return (struct place){NULL, name, l, false};
-}
-
-/* An array between the projections and the core; without the core, what the core would write is held. */
-static struct place core_place(const struct composer *m, const char *argument, const char *name, int64_t l, bool written) {
-    return (struct place){argument, name, l, written && !m->spec->attention};
-}
-
-static void attention_forward(struct composer *m, int64_t l) {
-    static const char *const name[3] = {"q", "k", "value"}, *const w[3] = {"w_q", "w_k", "w_v"};
-    int64_t C = m->c.C, A = core_width(m);
-    struct place o = core_place(m, "o", "o", l, true);
-    for (int k = 0; k < 3; k++)
-        product(m, l, C, A, default_place(m, l, "v"), w[k], of(name[k], l));
-    if (m->spec->attention) {
-        const struct mhc_row *row = row_of(m, "attention-core", "forward", &m->c);
-        if (!row || m->s->failed)
-            return;
-        call(m, STEP_CORE_FORWARD, row, &m->c, l, PLACES({"q", "q", l, false}, {"k", "k", l, false}, {"v", "value", l, false}, o));
-        keep(m, "core_save", l, row_save_bytes(row, &m->c));
-    }
-    product(m, l, A, C, o, "w_o", of("y", l));
-}
-
-static void attention_backward(struct composer *m, int64_t l, struct place grad_y) {
-    static const char *const grad[3] = {"grad_q", "grad_k", "grad_value"}, *const w[3] = {"w_q", "w_k", "w_v"},
-                             *const grad_w[3] = {"grad_w_q", "grad_w_k", "grad_w_v"},
-                             *const part[3] = {"grad_v_0", "grad_v_1", "grad_v_2"};
-    int64_t C = m->c.C, A = core_width(m), layer = m->spec->attention ? -1 : l;
-    struct place o = core_place(m, "o", "o", l, true);
-    product_backward(m, l, A, C, o, "w_o", "grad_w_o", grad_y, "grad_o");
-    if (m->spec->attention) {
-        const struct mhc_row *forward = row_of(m, "attention-core", "forward", &m->c);
-        run(m, STEP_CORE_BACKWARD, "attention-core", "backward", &m->c, l,
-            PLACES({"q", "q", l, false}, {"k", "k", l, false}, {"v", "value", l, false}, o, {"grad_v", "grad_value", -1, false}));
-        keep(m, "core_save", l, row_save_bytes(forward, &m->c));
-    }
-    for (int k = 0; k < 3; k++)
-        product_backward(m, l, C, A, default_place(m, l, "v"), w[k], grad_w[k], core_place(m, NULL, grad[k], layer, true), part[k]);
-    sum(m, l, part[0], part[1], "grad_v_sum");
-    sum(m, l, "grad_v_sum", part[2], "grad_v");
-}
-
-static void mlp_forward(struct composer *m, int64_t l) {
-    int64_t C = m->c.C, H = m->c.hidden;
-    struct place v = default_place(m, l, "v");
-    product(m, l, C, H, v, "w_up", of("up", l));
-    if (gated(m))
-        product(m, l, C, H, v, "w_gate", of("gate", l));
-    run(m, STEP_ACTIVATION_FORWARD, "activation", "forward", &m->c, l, NULL, 0);
-    product(m, l, H, C, of("h", l), "w_down", of("y", l));
-}
-
-static void mlp_backward(struct composer *m, int64_t l, struct place grad_y) {
-    int64_t C = m->c.C, H = m->c.hidden;
-    struct place v = default_place(m, l, "v");
-    product_backward(m, l, H, C, of("h", l), "w_down", "grad_w_down", grad_y, "grad_h");
-    run(m, STEP_ACTIVATION_BACKWARD, "activation", "backward", &m->c, l, NULL, 0);
-    product_backward(m, l, C, H, v, "w_up", "grad_w_up", of("grad_up", -1), gated(m) ? "grad_v_0" : "grad_v");
-    if (gated(m)) {
-        product_backward(m, l, C, H, v, "w_gate", "grad_w_gate", of("grad_gate", -1), "grad_v_1");
-        sum(m, l, "grad_v_0", "grad_v_1", "grad_v");
-    }
-}
-
-static void branch_forward(struct composer *m, int64_t l) {
-    (l % 2 ? mlp_forward : attention_forward)(m, l);
-}
-
-static void branch_backward(struct composer *m, int64_t l, struct place grad_y) {
-    (l % 2 ? mlp_backward : attention_backward)(m, l, grad_y);
+        compose_call(m, part, row, c, l, places, count);
 }
 
 /* ---- the residual ---- */
@@ -271,22 +139,24 @@ static void residual_step(struct composer *m) {
         struct place x = x_place(m, l), gain = {"gain", "gain", l, true};
         if (l == 0) {
             x.argument = "u";
-            run(m, STEP_NORM_FORWARD, "norm", "forward", c, l, PLACES(x, gain));
+            compose_run(m, STEP_NORM_FORWARD, "norm", "forward", c, l, PLACES(x, gain));
         } else {
             struct place below = x_place(m, l - 1);
             x.argument = "sum";
-            run(m, STEP_NORM_FORWARD, "addnorm", "forward", c, l, PLACES(below, {"y", "y", l - 1, false}, gain, x));
+            compose_run(m, STEP_NORM_FORWARD, "addnorm", "forward", c, l,
+                        PLACES(below, {"y", "y", l - 1, false}, gain, x));
         }
-        branch_forward(m, l);
+        compose_branch(m, l);
     }
-    run(m, STEP_POST, "resnet", "post", c, L - 1, NULL, 0);
+    compose_run(m, STEP_POST, "resnet", "post", c, L - 1, NULL, 0);
     m->backward = true;
     for (int64_t l = L; l-- > 0;) {
         struct place x = x_place(m, l), above = grad_x_place(m, l + 1);
-        branch_backward(m, l, above);
+        compose_branch_backward(m, l, above);
         x.argument = "sum";
         above.argument = "grad_sum";
-        run(m, STEP_NORM_BACKWARD, "addnorm", "backward", c, l, PLACES(x, {"gain", "gain", l, true}, above, {"grad_gain", "grad_gain", l, false}));
+        compose_run(m, STEP_NORM_BACKWARD, "addnorm", "backward", c, l,
+                    PLACES(x, {"gain", "gain", l, true}, above, {"grad_gain", "grad_gain", l, false}));
     }
 }
 
@@ -298,20 +168,20 @@ static int64_t save_bytes(const struct composer *m) {
 }
 
 static void pre(struct composer *m, int64_t l) {
-    call(m, STEP_PRE, m->k.pre, &m->c, l, NULL, 0);
-    keep(m, "save", slot(m, l), save_bytes(m));
+    compose_call(m, STEP_PRE, m->k.pre, &m->c, l, NULL, 0);
+    compose_keep(m, "save", slot(m, l), save_bytes(m));
     if (m->k.apply_pre)
-        call(m, STEP_PRE, m->k.apply_pre, &m->c, l, NULL, 0);
+        compose_call(m, STEP_PRE, m->k.apply_pre, &m->c, l, NULL, 0);
 }
 
 static void post(struct composer *m, int64_t l) {
     if (!m->k.merge) {
-        call(m, STEP_POST, m->k.post, &m->c, l, NULL, 0);
+        compose_call(m, STEP_POST, m->k.post, &m->c, l, NULL, 0);
         return;
     }
-    call(m, STEP_POST, m->k.apply_post, &m->c, l, NULL, 0);
-    call(m, STEP_POST, m->k.apply_res, &m->c, l, NULL, 0);
-    call(m, STEP_POST, m->k.merge, &m->c, l, NULL, 0);
+    compose_call(m, STEP_POST, m->k.apply_post, &m->c, l, NULL, 0);
+    compose_call(m, STEP_POST, m->k.apply_res, &m->c, l, NULL, 0);
+    compose_call(m, STEP_POST, m->k.merge, &m->c, l, NULL, 0);
 }
 
 /* post of the layer below with pre of this one */
@@ -324,12 +194,12 @@ static void enter_layer(struct composer *m, int64_t l) {
     }
     struct place x = x_place(m, l - 1), x_next = x_place(m, l);
     x_next.argument = "x_next";
-    call(m, STEP_POST, m->k.post_pre, &m->c, l, PLACES(x, {"y", "y", l - 1, false}, x_next));
-    keep(m, "save", slot(m, l), save_bytes(m));
+    compose_call(m, STEP_POST, m->k.post_pre, &m->c, l, PLACES(x, {"y", "y", l - 1, false}, x_next));
+    compose_keep(m, "save", slot(m, l), save_bytes(m));
 }
 
 static void norm(struct composer *m, int64_t l) {
-    run(m, STEP_NORM_FORWARD, "norm", "forward", &m->c, l, PLACES({"gain", "gain", l, true}));
+    compose_run(m, STEP_NORM_FORWARD, "norm", "forward", &m->c, l, PLACES({"gain", "gain", l, true}));
 }
 
 /* Of the layers [from, to): what their backward needs, from the kept x of the first and every y. */
@@ -349,7 +219,7 @@ static void streams_step(struct composer *m) {
     for (int64_t l = 0; l < L; l++) {
         enter_layer(m, l);
         norm(m, l);
-        branch_forward(m, l);
+        compose_branch(m, l);
     }
     post(m, L - 1);
     m->backward = true;
@@ -357,13 +227,13 @@ static void streams_step(struct composer *m) {
         if (every && (l + 1 == L || (l + 1) % every == 0))
             compute_again(m, l / every * every, l + 1);
         if (!grad_y_known)
-            call(m, STEP_POST_BACKWARD_Y, m->k.post_backward_y, &m->c, l, NULL, 0);
-        branch_backward(m, l, of("grad_y", -1));
-        run(m, STEP_NORM_BACKWARD, "norm", "backward", &m->c, l,
-            PLACES({"gain", "gain", l, true}, {"grad_gain", "grad_gain", l, false}));
+            compose_call(m, STEP_POST_BACKWARD_Y, m->k.post_backward_y, &m->c, l, NULL, 0);
+        compose_branch_backward(m, l, (struct place){NULL, "grad_y", -1, false});
+        compose_run(m, STEP_NORM_BACKWARD, "norm", "backward", &m->c, l,
+                    PLACES({"gain", "gain", l, true}, {"grad_gain", "grad_gain", l, false}));
         grad_y_known = m->k.backward_y && l > 0 && !(every && l % every == 0);
-        call(m, STEP_BACKWARD, grad_y_known ? m->k.backward_y : m->k.backward, &m->c, l, NULL, 0);
-        keep(m, "save", slot(m, l), save_bytes(m));
+        compose_call(m, STEP_BACKWARD, grad_y_known ? m->k.backward_y : m->k.backward, &m->c, l, NULL, 0);
+        compose_keep(m, "save", slot(m, l), save_bytes(m));
     }
 }
 
@@ -375,10 +245,10 @@ static bool has(const struct composer *m, const char *kind) {
 }
 
 static void find_fused(struct composer *m, const char *kind) {
-    m->k.pre = row_of(m, kind, "pre", &m->c);
-    m->k.post = row_of(m, kind, "post", &m->c);
-    m->k.post_backward_y = row_of(m, kind, "post_backward_y", &m->c);
-    m->k.backward = row_of(m, kind, "backward", &m->c);
+    m->k.pre = compose_row(m, kind, "pre", &m->c);
+    m->k.post = compose_row(m, kind, "post", &m->c);
+    m->k.post_backward_y = compose_row(m, kind, "post_backward_y", &m->c);
+    m->k.backward = compose_row(m, kind, "backward", &m->c);
 }
 
 /* Of single arrows: a kind of the backend's own, or the rows of kind micro with the fused kind's backward. */
@@ -392,12 +262,13 @@ static void find_unfused(struct composer *m, const char *kind) {
     }
     find_fused(m, kind);
     snprintf(name, sizeof name, "coefficients_%s", kind);
-    m->k.pre = row_of(m, "micro", name, &m->c);
-    m->k.apply_pre = row_of(m, "micro", "apply_pre", &m->c);
-    m->k.apply_post = row_of(m, "micro", "apply_post", &m->c);
-    m->k.apply_res = row_of(m, "micro", "apply_res", &m->c);
-    m->k.merge = row_of(m, "micro", "merge", &m->c);
-    snprintf(m->s->note, sizeof m->s->note, "forward of single arrows, backward fused: the backend has no %s-micro", kind);
+    m->k.pre = compose_row(m, "micro", name, &m->c);
+    m->k.apply_pre = compose_row(m, "micro", "apply_pre", &m->c);
+    m->k.apply_post = compose_row(m, "micro", "apply_post", &m->c);
+    m->k.apply_res = compose_row(m, "micro", "apply_res", &m->c);
+    m->k.merge = compose_row(m, "micro", "merge", &m->c);
+    snprintf(m->s->note, sizeof m->s->note, "forward of single arrows, backward fused: the backend has no %s-micro",
+             kind);
 }
 
 static void find_rows(struct composer *m) {
@@ -409,8 +280,8 @@ static void find_rows(struct composer *m) {
         find_unfused(m, "mhc");
         break;
     case STEP_MHC_LAYERS:
-        m->k.post_pre = row_of(m, "mhc", "post_pre", &m->c);
-        m->k.backward_y = row_of(m, "mhc", "backward_y", &m->c);
+        m->k.post_pre = compose_row(m, "mhc", "post_pre", &m->c);
+        m->k.backward_y = compose_row(m, "mhc", "backward_y", &m->c);
         /* fall through */
     case STEP_MHC:
         m->k.family = "mhc";

@@ -33,7 +33,8 @@ static const char *wait_for(const struct step_runner *r, int64_t event, void *qu
     return b->library->queues->wait(b->context, queue, r->event[event]) ? "a queue cannot wait for another" : NULL;
 }
 
-/* Stretch by stretch, the two micro-batches in turn; every stretch ends with an event of its own, the next of its chain waits for that. */
+/* Stretch by stretch, the two micro-batches in turn; every stretch ends with an event of its own, the next of its chain
+ * waits for that. */
 static const char *run_overlapped(const struct step_runner *r, int64_t set) {
     const struct step *s = r->step;
     void *low = s->all->spec.backend->queue;

@@ -83,7 +83,8 @@ bool timed_case(const struct record_schema *schema, const struct study_result *r
     if (k && k->rounds && !widen(k, schema->subject_count, &samples))
         return false;
     if (o)
-        samples = (struct record_timing){o->rounds, o->seconds, o->clock, o->order, o->flags, o->batch, o->sets, o->stop};
+        samples =
+            (struct record_timing){o->rounds, o->seconds, o->clock, o->order, o->flags, o->batch, o->sets, o->stop};
     if (o && !*c->reason)
         c->reason = o->note;
     c->timing = (k ? k->rounds : o->rounds) ? &samples : NULL;

@@ -1,9 +1,11 @@
-/* A device that does not exist, for study overhead: the rows of libmhc_cpu.so behind queues, events and graphs, with a clock a queue that
- * a call advances by a fixed time: 1 ms for gemm.*, 0.1 ms for the rest, and 0.01 ms more for a call that was not in a graph.
+/* A device that does not exist, for study overhead: the rows of libmhc_cpu.so behind queues, events and graphs, with a
+ * clock a queue that a call advances by a fixed time: 1 ms for gemm.*, 0.1 ms for the rest, and 0.01 ms more for a call
+ * that was not in a graph.
  *
- * Nothing runs before somebody waits. Then whatever does not have to wait for an event runs as early as it can on one of the two queues:
- * on that of high priority, or with an odd number of tokens on the other. So an order that the program forgot to ask for is one that it
- * does not get. Width 24 computes a wrong number in mhc.post, width 40 once twenty times have been taken. */
+ * Nothing runs before somebody waits. Then whatever does not have to wait for an event runs as early as it can on one
+ * of the two queues: on that of high priority, or with an odd number of tokens on the other. So an order that the
+ * program forgot to ask for is one that it does not get. Width 24 computes a wrong number in mhc.post, width 40 once
+ * twenty times have been taken. */
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
@@ -125,15 +127,23 @@ static int run_row(int k, void *queue, const struct mhc_case *c, void *const arg
 }
 
 /* A row does not know which it is, so each has a function of its own. */
-#define RUN(k)                                                                                                                         \
-    static int run_##k(void *context, void *queue, const struct mhc_case *c, void *const a[], void *save, void *work) {               \
-        return (void)context, run_row(0x##k, queue, c, a, save, work);                                                                 \
+#define RUN(k)                                                                                                         \
+    static int run_##k(void *context, void *queue, const struct mhc_case *c, void *const a[], void *save,              \
+                       void *work) {                                                                                   \
+        return (void)context, run_row(0x##k, queue, c, a, save, work);                                                 \
     }
-#define EACH_16(M, h) M(h##0) M(h##1) M(h##2) M(h##3) M(h##4) M(h##5) M(h##6) M(h##7) M(h##8) M(h##9) M(h##a) M(h##b) M(h##c) M(h##d) M(h##e) M(h##f)
-#define EACH(M) EACH_16(M, 0) EACH_16(M, 1) EACH_16(M, 2) EACH_16(M, 3) EACH_16(M, 4) EACH_16(M, 5) EACH_16(M, 6) EACH_16(M, 7) EACH_16(M, 8) EACH_16(M, 9)
+#define EACH_16(M, h)                                                                                                  \
+    M(h##0)                                                                                                            \
+    M(h##1) M(h##2) M(h##3) M(h##4) M(h##5) M(h##6) M(h##7) M(h##8) M(h##9) M(h##a) M(h##b) M(h##c) M(h##d) M(h##e)    \
+        M(h##f)
+#define EACH(M)                                                                                                        \
+    EACH_16(M, 0)                                                                                                      \
+    EACH_16(M, 1) EACH_16(M, 2) EACH_16(M, 3) EACH_16(M, 4) EACH_16(M, 5) EACH_16(M, 6) EACH_16(M, 7) EACH_16(M, 8)    \
+        EACH_16(M, 9)
 EACH(RUN)
 #define NAME_OF(k) run_##k,
-static int (*const run[MOST_ROWS])(void *, void *, const struct mhc_case *, void *const[], void *, void *) = {EACH(NAME_OF)};
+static int (*const run[MOST_ROWS])(void *, void *, const struct mhc_case *, void *const[], void *,
+                                   void *) = {EACH(NAME_OF)};
 
 __attribute__((constructor)) static void load(void) {
     const char *build = getenv("FAKE_ROWS");

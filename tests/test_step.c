@@ -1,6 +1,8 @@
-/* The training step of study overhead: against the reference's own blocks, layer by layer; what its program says of itself against the
- * paper's formulas; the shapes of presets against the paper's counts. */
+/* The training step of study overhead: against the reference's own blocks, layer by layer; what its program says of
+ * itself against the paper's formulas; the shapes of presets against the paper's counts. */
 #include "tests/check.h"
+
+#include <limits.h>
 
 #include "suites/ensemble.h"
 #include "suites/presets.h"
@@ -12,8 +14,16 @@ static const struct backend cpu64 = {.library = &mhc_cpu64}, cpu32 = {.library =
 
 static struct step_spec spec_of(const struct backend *b, int64_t layers, int64_t recompute) {
     struct step_spec spec = {.backend = b, .layers = layers, .recompute = recompute, .attention = true, .lanes = 1};
-    spec.c = (struct mhc_case){.T = 12, .S = 6, .n = 4, .C = 10, .hidden = 14, .heads = 2, .head_dim = 6, .t_max = 7,
-                               .rms_eps = 1e-6, .activation = MHC_SWIGLU};
+    spec.c = (struct mhc_case){.T = 12,
+                               .S = 6,
+                               .n = 4,
+                               .C = 10,
+                               .hidden = 14,
+                               .heads = 2,
+                               .head_dim = 6,
+                               .t_max = 7,
+                               .rms_eps = 1e-6,
+                               .activation = MHC_SWIGLU};
     backend_types(b, -1, &spec.c);
     return spec;
 }
@@ -25,7 +35,8 @@ static double *values_of(const struct step *s, const char *name, int64_t layer, 
         if (a->layer != layer || strcmp(a->name, name))
             continue;
         double *values = malloc((size_t)(a->count + 1) * sizeof *values);
-        cr_assert(values && backend_download(s->all->spec.backend, values, step_pointer(s, k, 0, 0), a->count, a->type));
+        cr_assert(values &&
+                  backend_download(s->all->spec.backend, values, step_pointer(s, k, 0, 0), a->count, a->type));
         *count = a->count;
         return values;
     }
@@ -33,12 +44,14 @@ static double *values_of(const struct step *s, const char *name, int64_t layer, 
     return NULL;
 }
 
-static void expect_array(const struct step *s, const char *name, int64_t layer, const double *want, int64_t elements, double tolerance) {
+static void expect_array(const struct step *s, const char *name, int64_t layer, const double *want, int64_t elements,
+                         double tolerance) {
     int64_t count;
     char what[80];
     double *got = values_of(s, name, layer, &count);
     snprintf(what, sizeof what, "%s layer %lld", step_variant_name[s->variant], (long long)layer);
-    cr_assert(want && count == elements, "%s: %s has %lld elements, not %lld", what, name, (long long)count, (long long)elements);
+    cr_assert(want && count == elements, "%s: %s has %lld elements, not %lld", what, name, (long long)count,
+              (long long)elements);
     check_close(got, want, count, tolerance * (largest_of(want, count) + 1e-3), what, name);
     free(got);
 }
@@ -46,11 +59,12 @@ static void expect_array(const struct step *s, const char *name, int64_t layer, 
 /* The variants as the reference has them: connection and branch of a layer as one row each. */
 static const struct {
     const char *kind, *family;
-} kinds[STEP_VARIANTS] = {{"resnet", "residual"}, {"hc", "hc"}, {"mhc", "mhc"}, {"mhc", "mhc"}, {"mhc", "mhc"}, {"identity", "identity"}};
+} kinds[STEP_VARIANTS] = {{"resnet", "residual"}, {"hc", "hc"},   {"mhc", "mhc"},
+                          {"mhc", "mhc"},         {"mhc", "mhc"}, {"identity", "identity"}};
 
 /* Parameters of a layer's rows, from the step. */
-static void take_parameters(struct dictionary *d, const struct step *s, const struct mhc_row *row, const struct mhc_case *c, int64_t l,
-                            const char *family) {
+static void take_parameters(struct dictionary *d, const struct step *s, const struct mhc_row *row,
+                            const struct mhc_case *c, int64_t l, const char *family) {
     for (const struct mhc_arg *arg = row->args; arg->name; arg++) {
         char name[48];
         int64_t count;
@@ -64,12 +78,13 @@ static void take_parameters(struct dictionary *d, const struct step *s, const st
     }
 }
 
-static void move(struct dictionary *to, const char *name, const struct dictionary *from, const char *as, int64_t count) {
+static void move(struct dictionary *to, const char *name, const struct dictionary *from, const char *as,
+                 int64_t count) {
     memcpy(put(to, name, count), lookup(from, as), (size_t)count * sizeof(double));
 }
 
-static void expect_gradients(const struct dictionary *d, const struct step *s, const struct mhc_row *row, const struct mhc_case *c,
-                             int64_t l, const char *family, double tolerance) {
+static void expect_gradients(const struct dictionary *d, const struct step *s, const struct mhc_row *row,
+                             const struct mhc_case *c, int64_t l, const char *family, double tolerance) {
     for (const struct mhc_arg *arg = row->args; arg->name; arg++) {
         char name[48];
         snprintf(name, sizeof name, "%s%s%s", family, *family ? "." : "", arg->name);
@@ -82,7 +97,8 @@ static void expect_gradients(const struct dictionary *d, const struct step *s, c
 static void expect_step(const struct step *s, double tolerance) {
     enum { LAYERS = 8 };
     const struct step_spec *spec = &s->all->spec;
-    const char *kind = kinds[s->variant].kind, *family = kinds[s->variant].family, *ends = s->variant ? "" : "_residual";
+    const char *kind = kinds[s->variant].kind, *family = kinds[s->variant].family,
+               *ends = s->variant ? "" : "_residual";
     struct mhc_case c = spec->c;
     struct dictionary d[LAYERS + 1] = {{.count = 0}};
     void *save[LAYERS] = {NULL}, *branch_save[LAYERS] = {NULL};
@@ -133,7 +149,8 @@ Test(step, is_the_stack_of_reference_blocks) {
             spec.c.activation = recompute % 2 ? MHC_GELU : MHC_SWIGLU;
             cr_assert(!steps_plan(&all, &spec) && !steps_open(&all, 1, 3));
             for (int v = 0; v < STEP_VARIANTS; v++) {
-                cr_expect(!all.step[v].missing[0] == (v != STEP_MHC_LAYERS), "%s: %s", step_variant_name[v], all.step[v].missing);
+                cr_expect(!all.step[v].missing[0] == (v != STEP_MHC_LAYERS), "%s: %s", step_variant_name[v],
+                          all.step[v].missing);
                 if (!all.step[v].missing[0])
                     expect_step(&all.step[v], wide ? 1e-10 : 2e-4);
             }
@@ -154,8 +171,9 @@ Test(step, traffic_and_calls_are_the_papers) {
     struct step_spec spec = spec_of(&cpu32, 6, 0);
     double C = 10, n = 4, K = n * n + 2 * n, phi = n * C * K + K + 3, theta = 2 * C + n * C + K + 3;
     cr_assert(!steps_plan(&all, &spec));
-    const struct step *residual = &all.step[STEP_RESIDUAL], *hc = &all.step[STEP_HC_UNFUSED], *unfused = &all.step[STEP_MHC_UNFUSED],
-                      *mhc = &all.step[STEP_MHC], *identity = &all.step[STEP_IDENTITY];
+    const struct step *residual = &all.step[STEP_RESIDUAL], *hc = &all.step[STEP_HC_UNFUSED],
+                      *unfused = &all.step[STEP_MHC_UNFUSED], *mhc = &all.step[STEP_MHC],
+                      *identity = &all.step[STEP_IDENTITY];
     /* residual: 3C for the add; fused with the norm and its r it is 4C + 1, and the last layer's add stands alone */
     cr_expect(fabs(step_bytes(residual, STEP_POST) / 4 / 12 - 3 * C) < 1e-9);
     cr_expect(fabs(step_bytes(residual, STEP_NORM_FORWARD) / 4 - 12 * ((2 * C + 1) + 5 * (4 * C + 1)) - 6 * C) < 1e-9);
@@ -178,7 +196,10 @@ Test(step, traffic_and_calls_are_the_papers) {
                   step_calls(s, STEP_GEMM_BACKWARD_WEIGHT) == 21 && step_calls(s, STEP_CORE_FORWARD) == 3 &&
                   step_calls(s, STEP_ACTIVATION_BACKWARD) == 3 && step_calls(s, STEP_SUM) == 9);
         cr_expect(step_calls(s, STEP_NORM_FORWARD) == 6 && step_calls(s, STEP_NORM_BACKWARD) == 6);
-        cr_expect(step_calls(s, STEP_PRE) == (arrows ? 12 : 6 * streams) && step_calls(s, STEP_POST) == (arrows ? 18 : streams ? 6 : 1) &&
+        cr_expect(step_calls(s, STEP_PRE) == (arrows ? 12 : 6 * streams) &&
+                  step_calls(s, STEP_POST) == (arrows    ? 18
+                                               : streams ? 6
+                                                         : 1) &&
                   step_calls(s, STEP_POST_BACKWARD_Y) == 6 * streams && step_calls(s, STEP_BACKWARD) == 6 * streams);
     }
     steps_release(&all);
@@ -200,11 +221,12 @@ Test(step, activations_are_the_papers) {
     double F = kept(0, STEP_RESIDUAL) - (5 * C + 6 * C + 6);
     cr_expect(F >= 3 * 4 * A + 9 * H && F <= 3 * (4 * A + 2 * 2) + 9 * H, "F keeps %g elements a token", F);
     /* mHC, all kept: x but the first, y, u, v, r, coefficients and what its backward needs: z and r of its own */
-    cr_expect(fabs(kept(0, STEP_MHC) - (F + 5 * n * C + 6 * C + 6 * (2 * C + 1 + K + K + 1))) < 1e-9, "%g", kept(0, STEP_MHC) - F);
+    cr_expect(fabs(kept(0, STEP_MHC) - (F + 5 * n * C + 6 * C + 6 * (2 * C + 1 + K + K + 1))) < 1e-9, "%g",
+              kept(0, STEP_MHC) - F);
     /* Table 3: x every L_r layers (the first is an input), y of every layer; the rest is computed again */
     for (int64_t every = 1; every <= 6; every++)
-        cr_expect(fabs(kept(every, STEP_MHC) - (F + (double)((6 + every - 1) / every - 1) * n * C + 6 * C)) < 1e-9, "L_r %lld: %g",
-                  (long long)every, kept(every, STEP_MHC) - F);
+        cr_expect(fabs(kept(every, STEP_MHC) - (F + (double)((6 + every - 1) / every - 1) * n * C + 6 * C)) < 1e-9,
+                  "L_r %lld: %g", (long long)every, kept(every, STEP_MHC) - F);
     cr_expect(kept(3, STEP_RESIDUAL) == kept(0, STEP_RESIDUAL));
 }
 
@@ -215,14 +237,54 @@ Test(step, is_checked_against_cpu64) {
         const char *why = step_check(&spec, 1, a);
         cr_expect(!why, "%s", why);
         for (int v = 0; v < STEP_VARIANTS; v++)
-            cr_expect(v == STEP_MHC_LAYERS ? isnan(a[v].error) : a[v].error > 0 && a[v].error < 1e-4 && a[v].tolerance < 0.05, "%s: %g of %g",
-                      step_variant_name[v], a[v].error, a[v].tolerance);
+            cr_expect(v == STEP_MHC_LAYERS ? isnan(a[v].error)
+                                           : a[v].error > 0 && a[v].error < 1e-4 && a[v].tolerance < 0.05,
+                      "%s: %g of %g", step_variant_name[v], a[v].error, a[v].tolerance);
     }
+}
+
+/* The kernels, on the CPU: rows that cpu64 has not, of single arrows and across layers, with blocks that are computed again. */
+Test(step, of_kernels_is_checked_against_cpu64) {
+    struct backend emu;
+    struct step_accuracy a[STEP_VARIANTS];
+    const char *build = getenv("BUILD");
+    char path[PATH_MAX], why_not[200];
+    snprintf(path, sizeof path, "%s/libmhc_emu.so", build ? build : "build");
+    cr_assert(backend_open(&emu, path, why_not, sizeof why_not), "%s", why_not);
+    for (int64_t recompute = 0; recompute < 3; recompute += 2) {
+        struct steps all;
+        struct step_spec spec = spec_of(&emu, 5, recompute);
+        spec.c.C = 128;
+        spec.c.head_dim = 64;
+        spec.c.hidden = 64;
+        backend_types(&emu, MHC_BF16, &spec.c);
+        const char *why = step_check(&spec, 1, a);
+        cr_expect(!why, "%s", why);
+        cr_assert(!steps_plan(&all, &spec));
+        const struct step *fused = &all.step[STEP_MHC], *across = &all.step[STEP_MHC_LAYERS];
+        for (int v = 0; v < STEP_VARIANTS; v++)
+            cr_expect(v == STEP_MHC_LAYERS || (!all.step[v].missing[0] && !all.step[v].note[0]), "%s: %s%s",
+                      step_variant_name[v], all.step[v].missing, all.step[v].note);
+        if (!across->missing[0]) { /* one row enters a layer, but for the first of each block; one leaves it */
+            int64_t blocks = recompute ? 3 : 1, entered = recompute ? 10 : 5;
+            cr_expect(step_calls(across, STEP_PRE) == (recompute ? 1 + blocks : 1) &&
+                      step_calls(across, STEP_POST) == entered - step_calls(across, STEP_PRE) + 1 &&
+                      step_calls(across, STEP_BACKWARD) == 5 && step_calls(across, STEP_POST_BACKWARD_Y) == blocks);
+            cr_expect(step_bytes(across, STEP_PRE) + step_bytes(across, STEP_POST) <
+                      step_bytes(fused, STEP_PRE) + step_bytes(fused, STEP_POST));
+        }
+        steps_release(&all);
+    }
+    backend_close(&emu);
 }
 
 /* The paper's own counts: active parameters of 3B, 9B and 27B are layers times what is active in one, and the head. */
 Test(step, presets_have_the_papers_parameters) {
-    const double active[PRESETS] = {[PRESET_3B] = 612e6, [PRESET_9B] = 1.66e9, [PRESET_27B] = 4.14e9, [PRESET_V4_FLASH] = 13e9, [PRESET_V4_PRO] = 49e9};
+    const double active[PRESETS] = {[PRESET_3B] = 612e6,
+                                    [PRESET_9B] = 1.66e9,
+                                    [PRESET_27B] = 4.14e9,
+                                    [PRESET_V4_FLASH] = 13e9,
+                                    [PRESET_V4_PRO] = 49e9};
     const int64_t width[PRESETS] = {0, 1280, 1920, 2560, 4096, 7168};
     for (int preset = PRESET_3B; preset < PRESETS; preset++)
         for (int kind = PRESET_DENSE; kind <= PRESET_ACTIVE; kind++) {
@@ -236,10 +298,13 @@ Test(step, presets_have_the_papers_parameters) {
             struct mhc_case c = ensemble_case(&p);
             double block = 4.0 * (double)(c.C * c.heads * c.head_dim) + 3.0 * (double)(c.C * c.hidden);
             double want = kind == PRESET_DENSE ? 12.0 * (double)(c.C * c.C) : presets_active((enum preset)preset);
-            double model = (double)presets_layers((enum preset)preset) * presets_active((enum preset)preset) + presets_head((enum preset)preset);
+            double model = (double)presets_layers((enum preset)preset) * presets_active((enum preset)preset) +
+                           presets_head((enum preset)preset);
             cr_expect(c.C == width[preset] && c.S == 4096 && c.T == 8192 && c.n == 4 && c.hidden % 64 == 0);
-            cr_expect(fabs(block / want - 1) < 0.01, "preset %d kind %d: %g parameters, wanted %g", preset, kind, block, want);
-            cr_expect(fabs(model / active[preset] - 1) < 0.01, "preset %d: %g active, the paper has %g", preset, model, active[preset]);
+            cr_expect(fabs(block / want - 1) < 0.01, "preset %d kind %d: %g parameters, wanted %g", preset, kind, block,
+                      want);
+            cr_expect(fabs(model / active[preset] - 1) < 0.01, "preset %d: %g active, the paper has %g", preset, model,
+                      active[preset]);
             p.tokens = 100; /* no sequence of 4096 in it; what was given stays */
             p.sequence = 0;
             p.hidden = 64;
