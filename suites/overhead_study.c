@@ -261,11 +261,11 @@ bool overhead_estimate(const struct params *p, double *needed, double *available
 
 double overhead_flops(const struct params *p) {
     struct params wide = *p;
-    struct steps all = {0};
-    double flops = 0;
+    struct steps all;
     wide.type = 0;
-    wide.overlap = 0;
-    if (!plan(&all, &wide, &cpu64))
+    struct step_spec spec = spec_of(&wide, &cpu64), small = step_check_spec(&spec);
+    double flops = 0;
+    if (!steps_plan(&all, &small))
         for (int v = 0; v < STEP_VARIANTS; v++)
             for (int part = 0; part < STEP_PARTS; part++)
                 flops += step_flops(&all.step[v], (enum step_part)part);

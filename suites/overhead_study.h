@@ -85,7 +85,7 @@ struct overhead_result {
 
 void overhead_run(const struct params *, struct study_result *);
 bool overhead_estimate(const struct params *, double *needed, double *available, char *why, size_t why_size);
-/* Operations of one step of every variant. */
+/* Operations of the check by cpu64; the rounds come on top. */
 double overhead_flops(const struct params *);
 
 void overhead_result_release(struct overhead_result *);

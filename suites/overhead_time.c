@@ -12,7 +12,7 @@
 static void keep_samples(struct overhead_result *out, const struct timing *t, const int *subject,
                          const struct timing_subject *subjects, int64_t room) {
     for (int s = 0; s < t->subjects; s++) {
-        if (out->batch[subject[s]]) /* a canary beside the parts: the samples beside the steps are kept */
+        if (out->batch[subject[s]]) /* a step beside its parts: the samples beside the other steps are kept */
             continue;
         int64_t to = subject[s] * room, from = s * t->room;
         memcpy(out->seconds + to, t->seconds + from, (size_t)t->rounds * sizeof(double));
@@ -25,7 +25,7 @@ static void keep_samples(struct overhead_result *out, const struct timing *t, co
     out->rounds = t->rounds > out->rounds ? t->rounds : out->rounds;
 }
 
-/* Times a group; what takes which share of the first is kept where `share` is wanted, why it stopped where `stop` is.
+/* Times a group. Which share of the first the others take is kept if `share`, why the rounds ended if there is `stop`.
  */
 static const char *time_group(struct overhead_bench *w, const struct timing_subject *subjects, const int *subject,
                               int count, double seconds, bool share, char *stop) {

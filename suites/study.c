@@ -64,7 +64,7 @@ double study_flops(const struct params *p) {
     if (p->study == STUDY_KERNELS)
         return kernels_flops(p);
     if (p->study == STUDY_OVERHEAD)
-        return 2 * overhead_flops(p); /* checked before and after */
+        return 2 * overhead_flops(p); /* by both sides */
     int64_t tokens = p->study == STUDY_MAPS ? maps_token_count(p) : p->tokens;
     double maps = (double)p->depth * (double)(p->streams * p->streams) * (double)tokens;
     double products = (double)p->streams * 6 + (p->block == BLOCK_MHC ? 8 * (double)p->t_max : 0);
