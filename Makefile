@@ -54,6 +54,7 @@ help:
 	@echo "make test-asan   the same tests under the address and undefined-behaviour sanitizers"
 	@echo "make test-emu-race   every kernel on the CPU under the thread sanitizer: a missing barrier is a report"
 	@echo "make bench-cpu   the CPU reference against a copy and a GEMM of the same run"
+	@echo "make overhead    what a connection costs in a training step, on the GPU where there is one, else small on the CPU"
 	@echo "make selftest-timing   whether the timing loop tells A from A on this machine; one to four minutes"
 	@echo "make regress BASE=<revision>   this build against that revision's: accuracy and speed, as a gate"
 	@echo "make selftest-gate     whether regress tells A from A, and from a library 10 % slower, on this machine; some minutes"
@@ -85,6 +86,18 @@ test-emu-race: deps
 bench-cpu: all
 	@$(MAKE) --no-print-directory $(B)/tests/bench_cpu
 	@OMP_PROC_BIND=true $(B)/tests/bench_cpu
+
+# On the GPU where the backend opens, else at reduced sizes on the CPU. Fewer cases: make overhead OVERHEAD="--preset 27b --tokens 4096"
+.PHONY: overhead
+overhead: all
+	@suite=suites/overhead-cpu.suite; \
+	if $(B)/mhcbench list --operations --backend cuda >/dev/null 2>&1; then suite=suites/overhead.suite; fi; \
+	echo "  $$suite"; \
+	OMP_WAIT_POLICY=passive $(B)/mhcbench run $$suite $(OVERHEAD) --out $(B)/overhead.h5 --overwrite; code=$$?; \
+	[ $$code -le 1 ] || exit $$code; \
+	for figure in overhead overhead_step overhead_sweep; do \
+	    $(B)/mhcbench plot $(B)/overhead.h5 --figure $$figure --out $(B)/figures || echo "  without $$figure"; done; \
+	$(B)/mhcbench show $(B)/overhead.h5 && exit $$code
 
 .PHONY: selftest-timing
 selftest-timing: all

@@ -16,17 +16,17 @@ static int64_t bytes_of(int64_t (*bytes)(const struct mhc_case *), const struct 
     return bytes ? rounded(bytes(c)) : 0;
 }
 
-/* `pre` of a kind without its u, which goes to scratch behind save and work. u is argument `at` of it. */
+/* `pre` of a kind without its u, which goes to scratch behind work; u is argument `at` of it. What it keeps is kept here too, so that the
+ * kind's own backward can follow. */
 static int64_t coefficients_work(const struct mhc_row *pre, const struct mhc_case *c) {
-    return bytes_of(pre->save_bytes, c) + bytes_of(pre->work_bytes, c) + c->T * c->C * (int64_t)sizeof(real);
+    return bytes_of(pre->work_bytes, c) + c->T * c->C * (int64_t)sizeof(real);
 }
-static int coefficients(const struct mhc_row *pre, int at, const struct mhc_case *c, void *const arg[], void *work) {
-    char *save = work, *scratch = save + bytes_of(pre->save_bytes, c);
+static int coefficients(const struct mhc_row *pre, int at, const struct mhc_case *c, void *const arg[], void *save, void *work) {
     void *all[MHC_MAX_ARGS];
     memcpy(all, arg, (size_t)at * sizeof *all);
-    all[at] = scratch + bytes_of(pre->work_bytes, c);
+    all[at] = (char *)work + bytes_of(pre->work_bytes, c);
     memcpy(all + at + 1, arg + at, 3 * sizeof *all);
-    return pre->run(NULL, NULL, c, all, save, scratch);
+    return pre->run(NULL, NULL, c, all, save, work);
 }
 
 static int64_t mhc_work(const struct mhc_case *c) {
@@ -35,13 +35,19 @@ static int64_t mhc_work(const struct mhc_case *c) {
 static int64_t hc_work(const struct mhc_case *c) {
     return coefficients_work(&NAME(hc_pre), c);
 }
+static int64_t mhc_save(const struct mhc_case *c) {
+    return NAME(mhc_pre).save_bytes(c);
+}
+static int64_t hc_save(const struct mhc_case *c) {
+    return NAME(hc_pre).save_bytes(c);
+}
 static int mhc_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
-    (void)context, (void)queue, (void)save;
-    return coefficients(&NAME(mhc_pre), 4, c, arg, work);
+    (void)context, (void)queue;
+    return coefficients(&NAME(mhc_pre), 4, c, arg, save, work);
 }
 static int hc_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
-    (void)context, (void)queue, (void)save;
-    return coefficients(&NAME(hc_pre), 8, c, arg, work);
+    (void)context, (void)queue;
+    return coefficients(&NAME(hc_pre), 8, c, arg, save, work);
 }
 
 static int apply_post_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
@@ -108,6 +114,7 @@ const struct mhc_row NAME(micro_coefficients_mhc) = {
              {"post", "Tn", MHC_COEF, MHC_OUT},
              {"res", "Tnn", MHC_COEF, MHC_OUT}},
     .supports = NAME(sinkhorn_supports),
+    .save_bytes = mhc_save,
     .work_bytes = mhc_work,
     .flops = mhc_flops,
     .tolerance = NAME(tolerance),
@@ -128,6 +135,7 @@ const struct mhc_row NAME(micro_coefficients_hc) = {
              {"post", "Tn", MHC_COEF, MHC_OUT},
              {"res", "Tnn", MHC_COEF, MHC_OUT}},
     .supports = NAME(supports),
+    .save_bytes = hc_save,
     .work_bytes = hc_work,
     .flops = hc_flops,
     .tolerance = NAME(tolerance),

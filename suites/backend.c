@@ -79,6 +79,18 @@ void backend_close(struct backend *b) {
     *b = (struct backend){0};
 }
 
+const char *backend_use(const char *name, const struct backend **backend) {
+    static struct backend open;
+    static char open_name[200], why[256];
+    *backend = &open;
+    if (open.library && !strcmp(open_name, name))
+        return NULL;
+    if (open.library)
+        backend_close(&open);
+    snprintf(open_name, sizeof open_name, "%s", name);
+    return backend_open(&open, name, why, sizeof why) ? NULL : why;
+}
+
 static void set_types(struct mhc_case *c, int32_t stream) {
     c->stream = stream;
     c->coef = c->param = stream == MHC_F64 ? MHC_F64 : MHC_F32;
@@ -239,4 +251,13 @@ const char *backend_run(const struct backend *b, const struct mhc_row *row, cons
         return message;
     }
     return NULL;
+}
+
+double row_traffic(const struct mhc_row *row, const struct mhc_case *c) {
+    if (row->traffic)
+        return row->traffic(c);
+    double bytes = 0;
+    for (const struct mhc_arg *arg = row->args; arg->name; arg++)
+        bytes += (double)(mhc_elements(c, arg) * mhc_type_bytes(mhc_arg_type(c, arg)));
+    return bytes;
 }

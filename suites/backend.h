@@ -13,6 +13,8 @@ struct backend {
  * a slash). false: *why is one line. */
 bool backend_open(struct backend *, const char *name, char *why, size_t why_size);
 void backend_close(struct backend *);
+/* The same, and it stays open from case to case: starting a device takes longer than a case. NULL, or why not. */
+const char *backend_use(const char *name, const struct backend **);
 
 /* Fills the element types of a case: `type` for streams (-1: the widest the backend has), coefficients and parameters in f64 with f64
  * streams, else f32. */
@@ -47,5 +49,8 @@ static inline int64_t row_save_bytes(const struct mhc_row *row, const struct mhc
 static inline int64_t row_work_bytes(const struct mhc_row *row, const struct mhc_case *c) {
     return row && row->work_bytes ? row->work_bytes(c) : 0;
 }
+
+/* Bytes that a row must move once, by its own model. */
+double row_traffic(const struct mhc_row *, const struct mhc_case *);
 
 #endif

@@ -237,5 +237,8 @@ const struct figure figures[] = {
     {"roofline", figure_roofline},
     {"bandwidth", figure_bandwidth},
     {"recompute", figure_recompute},
+    {"overhead", figure_overhead},
+    {"overhead_step", figure_overhead_step},
+    {"overhead_sweep", figure_overhead_sweep},
 };
 const int figures_count = sizeof figures / sizeof *figures;

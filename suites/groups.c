@@ -82,9 +82,9 @@ static bool add_case(struct group *group, int64_t index) {
     return true;
 }
 
-/* A study whose cases have no layers. */
-static bool times(const char *study) {
-    return !strcmp(study, "kernels") || !strcmp(study, "recompute");
+/* A study that times something has no layers, and tables of its own. */
+static bool is_timed(const char *study) {
+    return !strcmp(study, "kernels") || !strcmp(study, "recompute") || !strcmp(study, "overhead");
 }
 
 bool groups_read(struct record_reader *reader, struct groups *g, char *why, size_t why_size) {
@@ -96,12 +96,12 @@ bool groups_read(struct record_reader *reader, struct groups *g, char *why, size
     if (!keys || !status || !layers || !depth || !study)
         return snprintf(why, why_size, "no column `key`, `status`, `layers`, `depth` or `study`"), false;
     for (int64_t i = 0; i < count; i++)
-        if (depth[i] != layers[i] && !times(study[i]))
+        if (depth[i] != layers[i] && !is_timed(study[i]))
             return snprintf(why, why_size, "case %lld has depth %lld and %lld layers", (long long)i, (long long)depth[i],
                             (long long)layers[i]), false;
     for (int64_t i = 0; i < count; i++) {
-        if (strcmp(status[i], "done") || times(study[i]))
-            continue; /* a kernel has no layers, and a table of its own */
+        if (strcmp(status[i], "done") || is_timed(study[i]))
+            continue;
         char *label = label_of(keys[i]);
         struct group *group = label ? find(g, label, last) : NULL;
         if (label && !group) {

@@ -43,33 +43,11 @@ const struct record_curve kernel_error_info[KERNEL_ERRORS] = {
 /* From this many operations a byte on, a GEMM says more about what is attainable than a copy. */
 #define GEMM_INTENSITY 8
 
-/* A backend stays open from case to case: starting a device takes longer than a case. */
-static const char *use_backend(const char *name, const struct backend **backend) {
-    static struct backend open;
-    static char open_name[PARAM_TEXT_SIZE], why[256];
-    *backend = &open;
-    if (open.library && !strcmp(open_name, name))
-        return NULL;
-    if (open.library)
-        backend_close(&open);
-    snprintf(open_name, sizeof open_name, "%s", name);
-    return backend_open(&open, name, why, sizeof why) ? NULL : why;
-}
-
 /* The group of a case: the copy, the operation, the GEMM; a canary that the backend lacks is not bound. */
 struct group {
     struct bound_row row[KERNEL_SUBJECTS];
     double bytes, flops;
 };
-
-static double row_bytes(const struct mhc_row *row, const struct mhc_case *c) {
-    if (row->traffic)
-        return row->traffic(c);
-    double bytes = 0;
-    for (const struct mhc_arg *arg = row->args; arg->name; arg++)
-        bytes += (double)(mhc_elements(c, arg) * mhc_type_bytes(mhc_arg_type(c, arg)));
-    return bytes;
-}
 
 static int64_t sets_of(const struct params *p, const struct backend *b, int64_t set_bytes) {
     return p->cache == CACHE_HOT ? 1 : timing_sets(set_bytes, timing_cache_bytes(b), backend_available(b) / 4);
@@ -84,7 +62,7 @@ static const char *bind_canary(struct bound_row *bound, const struct params *p, 
 static const char *bind_group(struct group *g, const struct params *p, const struct kernel_case *k) {
     const struct mhc_row *row = kernel_case_row(k);
     int64_t set_bytes = bound_row_bytes(row, &k->c, k->save_bytes);
-    g->bytes = row_bytes(row, &k->c);
+    g->bytes = row_traffic(row, &k->c);
     g->flops = row->flops ? row->flops(&k->c) : 0;
     struct mhc_case copy = canary_copy_case(&k->c, g->bytes), gemm = canary_gemm_case(&k->c, g->flops);
     const char *why = bound_row_open(&g->row[KERNEL_OPERATION], k->backend, row, &k->c,
@@ -170,7 +148,7 @@ static const char *run(const struct params *p, struct kernel_case *k, struct gro
     static char message[256];
     double again[KERNEL_ERRORS];
     const struct backend *b;
-    const char *why = use_backend(p->backend, &b);
+    const char *why = backend_use(p->backend, &b);
     why = why ? why : kernel_case_plan(k, b, p);
     why = why ? why : kernel_case_open(k, (uint64_t)p->seed);
     why = why ? why : bind_group(g, p, k);
@@ -204,7 +182,7 @@ bool kernels_estimate(const struct params *p, double *needed, double *available,
     const struct backend *b;
     struct kernel_case k;
     double on_host;
-    const char *no_backend = use_backend(p->backend, &b);
+    const char *no_backend = backend_use(p->backend, &b);
     if (no_backend)
         return snprintf(why, why_size, "%s", no_backend), false;
     *needed = 0;

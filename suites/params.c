@@ -10,22 +10,23 @@
 #define PROPAGATE (1u << STUDY_PROPAGATE)
 #define KERNELS (1u << STUDY_KERNELS)
 #define RECOMPUTE (1u << STUDY_RECOMPUTE)
+#define OVERHEAD (1u << STUDY_OVERHEAD)
 #define BOTH (MAPS | PROPAGATE)
 #define STACKS (PROPAGATE | RECOMPUTE)
 #define LAYERS (BOTH | RECOMPUTE)
-#define RUNS (PROPAGATE | KERNELS | RECOMPUTE)
-#define TIMES (KERNELS | RECOMPUTE)
-#define ALL (LAYERS | KERNELS)
+#define TIMES (KERNELS | RECOMPUTE | OVERHEAD)
+#define RUNS (PROPAGATE | TIMES)
+#define ALL (BOTH | TIMES)
 #define AT(field) offsetof(struct params, field)
 
 const struct param params_table[] = {
-    {"study", "", "propagate", PARAM_WORD, AT(study), 0, 0, "maps|propagate|kernels|recompute", ALL,
+    {"study", "", "propagate", PARAM_WORD, AT(study), 0, 0, "maps|propagate|kernels|recompute|overhead", ALL,
      "maps: the residual maps alone, no streams; propagate: the whole stack, forward and backward; kernels: one operation, timed; "
-     "recompute: memory and time of the whole stack"},
+     "recompute: memory and time of the whole stack; overhead: a training step with each connection, timed"},
     {"block", "", "mhc", PARAM_WORD, AT(block), 0, 0, "resnet|hc|hc-static|mhc|identity", LAYERS, "kind of residual connection"},
     {"operation", "", "", PARAM_TEXT, AT(operation), 0, 0, NULL, KERNELS,
      "what is timed: names (mhcbench list --operations), patterns like mhc.*, or all"},
-    {"depth", "1", "60", PARAM_INT, AT(depth), 1, 65536, NULL, LAYERS, "L, layers; a transformer block has two"},
+    {"depth", "1", "60", PARAM_INT, AT(depth), 1, 65536, NULL, LAYERS | OVERHEAD, "L, layers; a transformer block has two"},
     {"streams", "1", "4", PARAM_INT, AT(streams), 1, 16, NULL, ALL, "n; a resnet has 1"},
     {"width", "1", "64", PARAM_INT, AT(width), 1, 1 << 20, NULL, RUNS, "C, channels of one stream"},
     {"tokens", "1", "64", PARAM_INT, AT(tokens), 1, 1e9, NULL, ALL, "T; in maps, draws of the dynamic part"},
@@ -52,7 +53,7 @@ const struct param params_table[] = {
     {"branch-gain", "1", "1", PARAM_REAL, AT(branch_gain), 0, 1e6, NULL, STACKS, "g: branch weights have std g / sqrt(fan_in)"},
     {"input", "", "", PARAM_TEXT, AT(input), 0, 0, NULL, PROPAGATE, "file whose bytes are the tokens; empty: gaussian tokens"},
     {"gradient", "", "random", PARAM_WORD, AT(gradient), 0, 0, "none|random", PROPAGATE, "output gradient; none: forward only"},
-    {"recompute", "1", "auto", PARAM_INT, AT(recompute), -1, 65536, "auto=-1|keep=0", STACKS,
+    {"recompute", "1", "auto", PARAM_INT, AT(recompute), -1, 65536, "auto=-1|keep=0", STACKS | OVERHEAD,
      "keep x every so many layers and compute the rest again; auto: keep all that fits, else (in study recompute always) sqrt(n L / (n + 2))"},
     {"weights", "", "hold", PARAM_WORD, AT(weights), 0, 0, "hold|regenerate", PROPAGATE, "keep the weights of all layers, or draw them at every use"},
     {"measure", "", "gain+spectrum+mixing+stream+logit+gradient", PARAM_FLAGS, AT(measure), 0, 0,
@@ -65,6 +66,15 @@ const struct param params_table[] = {
      "cold: calls rotate over more arrays than the last-level cache holds; hot: always the same arrays"},
     {"rounds", "1", "300", PARAM_INT, AT(rounds), 1, 10000, NULL, TIMES, "most samples of a case"},
     {"budget", "s", "1", PARAM_REAL, AT(budget), 0.001, 3600, NULL, TIMES, "most time in the rounds of a case"},
+    {"preset", "", "none", PARAM_WORD, AT(preset), 0, 0, "none|3b|9b|27b|v4-flash|v4-pro", OVERHEAD,
+     "shapes of a model, where they are not given: width, heads, head-dim, hidden; sequence 4096 where the tokens allow"},
+    {"kind", "", "dense", PARAM_WORD, AT(kind), 0, 0, "dense|active", OVERHEAD,
+     "of a preset: a dense block of that width (12 C^2 parameters), or as many parameters as a layer of the model has active"},
+    {"attention", "", "off", PARAM_WORD, AT(attention), 0, 0, "off|on", OVERHEAD,
+     "F with the core of attention; off: its GEMMs and elementwise work alone"},
+    {"graphs", "", "off", PARAM_WORD, AT(graphs), 0, 0, "off|on", OVERHEAD, "launch a step as one graph"},
+    {"overlap", "", "off", PARAM_WORD, AT(overlap), 0, 0, "off|on", OVERHEAD,
+     "two micro-batches of T tokens, the connections of one on a queue of high priority beside the GEMMs of the other"},
     {"seed", "", "1", PARAM_INT, AT(seed), 0, 9007199254740992.0, NULL, ALL, "of every random number"},
 };
 const int params_count = sizeof params_table / sizeof *params_table;
@@ -222,6 +232,15 @@ void params_text(const struct params *p, const struct param *param, char *text, 
     }
 }
 
+/* What a preset sets where it is not given: beside a preset the default says nothing. */
+static bool is_shape(const char *name) {
+    static const char *const shapes[] = {"width", "hidden", "heads", "head-dim", "sequence"};
+    for (size_t k = 0; k < sizeof shapes / sizeof *shapes; k++)
+        if (!strcmp(name, shapes[k]))
+            return true;
+    return false;
+}
+
 void params_key(const struct params *p, char *key, size_t size) {
     struct params standard;
     params_defaults(&standard);
@@ -235,7 +254,8 @@ void params_key(const struct params *p, char *key, size_t size) {
         params_text(p, param, text, sizeof text);
         params_text(&standard, param, same, sizeof same);
         /* The study and the block or the operation always, so that a key can be read without the defaults at hand. */
-        if ((k > 2 && !strcmp(text, same)) || used >= size)
+        bool open = p->study == STUDY_OVERHEAD && p->preset && is_shape(param->name);
+        if ((k > 2 && !open && !strcmp(text, same)) || used >= size)
             continue;
         used += (size_t)snprintf(key + used, size - used, "%s--%s %s", used ? " " : "", param->name, text);
     }
@@ -248,7 +268,7 @@ const char *params_word(const struct params *p, const char *name) {
 }
 
 bool params_check(const struct params *p, char *why, size_t why_size) {
-    if (p->study != STUDY_KERNELS && p->block == BLOCK_RESNET && p->streams != 1)
+    if (p->study != STUDY_KERNELS && p->study != STUDY_OVERHEAD && p->block == BLOCK_RESNET && p->streams != 1)
         return snprintf(why, why_size, "--block resnet needs --streams 1"), false;
     if (p->study == STUDY_MAPS && (p->block == BLOCK_RESNET || p->block == BLOCK_IDENTITY))
         return snprintf(why, why_size, "--study maps has nothing to measure in --block %s: its map is the identity",
@@ -262,7 +282,7 @@ bool params_check(const struct params *p, char *why, size_t why_size) {
                         (long long)p->sequence), false;
     if (p->rounding != ROUND_NONE && p->convention != 0)
         return snprintf(why, why_size, "--round rounds the paper's arithmetic only: not with --convention v4"), false;
-    if ((p->study == STUDY_PROPAGATE || p->study == STUDY_RECOMPUTE) && p->recompute > p->depth)
+    if ((p->study == STUDY_PROPAGATE || p->study == STUDY_RECOMPUTE || p->study == STUDY_OVERHEAD) && p->recompute > p->depth)
         return snprintf(why, why_size, "--recompute %lld is more than --depth %lld", (long long)p->recompute,
                         (long long)p->depth), false;
     return true;

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum study { STUDY_MAPS, STUDY_PROPAGATE, STUDY_KERNELS, STUDY_RECOMPUTE, STUDIES };
+enum study { STUDY_MAPS, STUDY_PROPAGATE, STUDY_KERNELS, STUDY_RECOMPUTE, STUDY_OVERHEAD, STUDIES };
 enum block { BLOCK_RESNET, BLOCK_HC, BLOCK_HC_STATIC, BLOCK_MHC, BLOCK_IDENTITY };
 enum branch { BRANCH_LINEAR, BRANCH_MLP, BRANCH_ATTENTION };
 enum init { INIT_LATENT, INIT_MIXED, INIT_NEAR_IDENTITY, INIT_GAP, INIT_DIAGONAL, INIT_PRE_NORM };
@@ -31,6 +31,7 @@ struct params {
     char backend[PARAM_TEXT_SIZE];
     int64_t type, cache, rounds;
     double budget;
+    int64_t preset, kind, attention, graphs, overlap;
     int64_t seed;
 };
 

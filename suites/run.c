@@ -12,10 +12,10 @@
 #include "suites/commands.h"
 #include "suites/device.h"
 #include "suites/fits.h"
-#include "suites/kernels_study.h"
 #include "suites/provenance.h"
 #include "suites/study.h"
 #include "suites/suite.h"
+#include "suites/timed.h"
 
 enum { KEY_SIZE = 2048 };
 
@@ -154,32 +154,22 @@ static void describe(struct record_schema *schema, unsigned groups) {
 
 /* Its sizes, and what only the cases of some studies have. */
 static void size_up(struct record_schema *schema, const struct suite *s, const struct options *o) {
-    bool layers = false, stacks = false;
+    bool layers = false;
     schema->cases = (s->count + o->shards - 1) / o->shards;
     for (int64_t k = 0; k < s->count; k++) {
         const struct params *p = &s->cases[k];
-        if (!params_has_layers(p)) {
-            schema->rounds = p->rounds > schema->rounds ? p->rounds : schema->rounds;
-            stacks |= p->study == STUDY_RECOMPUTE;
+        if (!params_has_layers(p))
             continue;
-        }
         layers = true;
         schema->layers = p->depth > schema->layers ? p->depth : schema->layers;
         schema->streams = p->streams > schema->streams ? p->streams : schema->streams;
     }
     if (!layers)
         schema->summary_count = 0;
-    if (schema->rounds > 0) {
-        schema->subjects = kernel_subject_name;
-        schema->subject_count = stacks ? TIMED_SUBJECTS : KERNEL_SUBJECTS;
-        schema->timings = kernel_timing_info;
-        schema->timing_count = stacks ? TIMED_VALUES : KERNEL_TIMINGS;
-        schema->accuracies = kernel_error_info;
-        schema->accuracy_count = KERNEL_ERRORS;
-    }
+    timed_schema(s, schema);
 }
 
-static bool append(struct record *record, const struct params *p, const char *key, const struct study_result *r) {
+static bool append(struct record *record, const struct record_schema *schema, const struct params *p, const char *key, const struct study_result *r) {
     static char texts[64][PARAM_TEXT_SIZE];
     union record_value values[64];
     const double *pointers[MHC_METRICS * MHC_STATISTICS];
@@ -201,17 +191,11 @@ static bool append(struct record *record, const struct params *p, const char *ke
     }
     for (int k = 0; k < curve_count; k++)
         pointers[k] = p->record == RECORD_CURVES ? r->curves.curve[curve_metric[k]][curve_statistic[k]] : NULL;
-    const struct kernel_result *kernel = r->kernel;
-    struct record_timing timing;
-    if (kernel && kernel->rounds)
-        timing = (struct record_timing){kernel->rounds, kernel->seconds, kernel->clock, kernel->order, kernel->flags,
-                                        kernel->batch, kernel->sets, kernel->stop};
     struct record_case one = {.key = key, .status = r->reason[0] ? RECORD_FAILED : RECORD_DONE, .reason = r->reason,
                               .seconds = r->seconds, .layers = r->L, .streams = r->n, .values = values, .curves = pointers,
                               .summaries = scalars, .panels = r->panels, .panel_log10_scale = r->panels ? r->panel_log10_scale : NULL,
-                              .qr_spectrum = r->qr_spectrum, .timing = kernel && kernel->rounds ? &timing : NULL,
-                              .timings = kernel ? kernel->timing : NULL, .accuracies = kernel ? kernel->error : NULL};
-    return record_append(record, &one);
+                              .qr_spectrum = r->qr_spectrum};
+    return timed_case(schema, r, &one) && record_append(record, &one);
 }
 
 static double now(void) {
@@ -244,7 +228,8 @@ static void progress(const struct options *o, const struct tally *t, double star
         fprintf(stderr, "[%lld/%lld] %.2f s  %s\n", (long long)done, (long long)total, seconds, key);
 }
 
-static bool run_cases(const struct suite *s, const struct options *o, struct worker *w, struct record *record, struct tally *t) {
+static bool run_cases(const struct suite *s, const struct options *o, struct worker *w, struct record *record,
+                      const struct record_schema *schema, struct tally *t) {
     double start = now();
     for (int64_t k = 0; k < s->count; k++)
         t->planned += k % o->shards == o->index;
@@ -259,7 +244,7 @@ static bool run_cases(const struct suite *s, const struct options *o, struct wor
             continue;
         }
         study_request(w, &s->cases[k], o->seconds, &result);
-        bool written = stopped || append(record, &s->cases[k], key, &result);
+        bool written = stopped || append(record, schema, &s->cases[k], key, &result);
         if (!stopped) {
             t->failed += result.reason[0] != 0;
             t->done++;
@@ -303,7 +288,7 @@ static int run_suite(const struct suite *s, const struct options *o, const char 
             worker_stop(&worker);
             return cannot("%s", record_error());
         }
-        bool good = run_cases(s, o, &worker, record, &t);
+        bool good = run_cases(s, o, &worker, record, &schema, &t);
         if (!record_finish(record, good && !stopped) && good)
             good = (cannot("%s", record_error()), false);
         code = !good ? EXIT_CANNOT : stopped ? EXIT_INTERRUPTED : t.failed ? EXIT_CHECK_FAILED : EXIT_GOOD;

@@ -11,6 +11,7 @@
 #include "suites/show_kernels.h"
 #include "suites/show_recompute.h"
 #include "suites/table2.h"
+#include "suites/show_overhead.h"
 
 static const char usage[] = "show FILE.h5 [--headline | --all]";
 enum { MOST_ROWS = 24, LABEL_SIZE = 200, CELL = 26, ENOUGH_SEEDS = 32 };
@@ -267,6 +268,7 @@ int show_command(int argc, char **argv) {
     show_kernels(reader);
     show_table2(reader);
     show_recompute(reader);
+    show_overhead(reader, all);
     if (g.count > 0)
         printf("\nBelow: median [q10, q90] over seeds of token means. sum = max |sum| of rows (forward) or columns (backward), the paper's\n"
                "words; abs = max sum of |entries|, the induced norm. overflow: NaN or Inf came out; rounding: below what float64 resolves.\n");

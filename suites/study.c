@@ -9,6 +9,7 @@
 #include "suites/backend.h"
 #include "suites/kernels_study.h"
 #include "suites/maps.h"
+#include "suites/overhead_study.h"
 #include "suites/propagate.h"
 #include "suites/recompute.h"
 
@@ -26,7 +27,7 @@ static struct study_result nothing(const struct params *p) {
 void study_run(const struct params *p, struct study_result *r) {
     static void (*const run[STUDIES])(const struct params *, struct study_result *) = {
         [STUDY_MAPS] = maps_run, [STUDY_PROPAGATE] = propagate_run, [STUDY_KERNELS] = kernels_run,
-        [STUDY_RECOMPUTE] = recompute_run};
+        [STUDY_RECOMPUTE] = recompute_run, [STUDY_OVERHEAD] = overhead_run};
     *r = nothing(p);
     double start = now();
     run[p->study](p, r);
@@ -38,7 +39,9 @@ void study_release(struct study_result *r) {
     free(r->panels);
     free(r->qr_spectrum);
     kernel_result_release(r->kernel);
+    overhead_result_release(r->overhead);
     r->kernel = NULL;
+    r->overhead = NULL;
     r->panels = r->qr_spectrum = NULL;
 }
 
@@ -49,6 +52,8 @@ bool study_estimate(const struct params *p, double *needed, double *available, c
         return kernels_estimate(p, needed, available, why, why_size);
     if (p->study == STUDY_RECOMPUTE)
         return recompute_estimate(p, needed, available, why, why_size);
+    if (p->study == STUDY_OVERHEAD)
+        return overhead_estimate(p, needed, available, why, why_size);
     struct backend cpu;
     if (!backend_open(&cpu, "cpu64", why, why_size))
         return false;
@@ -63,6 +68,8 @@ double study_flops(const struct params *p) {
         return kernels_flops(p);
     if (p->study == STUDY_RECOMPUTE)
         return 6 * propagate_flops(p); /* two stacks, each at least three times */
+    if (p->study == STUDY_OVERHEAD)
+        return 2 * overhead_flops(p); /* by both sides */
     int64_t tokens = p->study == STUDY_MAPS ? maps_token_count(p) : p->tokens;
     double maps = (double)p->depth * (double)(p->streams * p->streams) * (double)tokens;
     double products = (double)p->streams * 6 + (p->block == BLOCK_MHC ? 8 * (double)p->t_max : 0);
@@ -72,7 +79,8 @@ double study_flops(const struct params *p) {
 
 double study_seconds(const struct params *p) {
     const double drawing_pipe_and_file = 4e-3, warm_up_and_arrays = 0.2;
-    return drawing_pipe_and_file + (params_has_layers(p) ? 0 : p->budget + warm_up_and_arrays);
+    const double budgets = params_has_layers(p) ? 0 : p->study == STUDY_OVERHEAD ? 2.5 : 1; /* the account comes on top */
+    return drawing_pipe_and_file + budgets * (p->budget + warm_up_and_arrays);
 }
 
 static void put_optional(struct message *m, const double *values, int64_t count) {
@@ -108,6 +116,10 @@ void study_answer(struct message *request, struct message *reply) {
     message_put(reply, &kernel, 1);
     if (kernel)
         kernel_result_put(reply, r.kernel);
+    unsigned char overhead = r.overhead != NULL;
+    message_put(reply, &overhead, 1);
+    if (overhead)
+        overhead_result_put(reply, r.overhead);
     study_release(&r);
 }
 
@@ -127,9 +139,11 @@ bool study_request(struct worker *w, const struct params *p, double seconds, str
         r->panels = take_optional(&reply, 6 * r->n * r->n);
         message_take(&reply, r->panel_log10_scale, sizeof r->panel_log10_scale);
         r->qr_spectrum = take_optional(&reply, r->L * r->n);
-        unsigned char kernel = 0;
-        message_take(&reply, &kernel, 1);
-        r->kernel = kernel ? kernel_result_take(&reply) : NULL;
+        unsigned char present = 0;
+        message_take(&reply, &present, 1);
+        r->kernel = present ? kernel_result_take(&reply) : NULL;
+        message_take(&reply, &present, 1);
+        r->overhead = present ? overhead_result_take(&reply) : NULL;
         if (reply.bad)
             snprintf(r->reason, sizeof r->reason, "the worker's answer is incomplete");
     }

@@ -14,6 +14,7 @@ struct study_result {
     double *panels, panel_log10_scale[6]; /* [6][n][n], or NULL */
     double *qr_spectrum;           /* [L][n], or NULL */
     struct kernel_result *kernel;  /* of study kernels, which has no layers; or NULL */
+    struct overhead_result *overhead; /* of study overhead; or NULL */
 };
 
 /* Computes a case in this process. */

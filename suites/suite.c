@@ -9,6 +9,7 @@
 
 #include "cpu_ref/library.h"
 #include "results/record.h"
+#include "suites/presets.h"
 
 enum { MAX_WORDS = 256, MAX_AXES = 64, MAX_VALUES = 100000, KEY_SIZE = 2048 };
 #define MAX_CASES ((int64_t)2000000)
@@ -250,9 +251,12 @@ static bool expand(struct reader *r, const struct axis *axes, int count, bool as
             r->standard = p;
             return true;
         }
-        bool resnet = p.study == STUDY_KERNELS ? !strncmp(p.operation, "resnet.", 7) : p.block == BLOCK_RESNET;
+        bool resnet = p.study == STUDY_KERNELS ? !strncmp(p.operation, "resnet.", 7) : p.study < STUDY_KERNELS && p.block == BLOCK_RESNET;
         if (resnet && (several_blocks || !streams_given))
             p.streams = 1; /* whatever the other blocks of the line have */
+        if (presets_apply(&p)) /* what was given stays, even where it is the default */
+            for (int a = 0; a < count; a++)
+                params_set(&p, axes[a].param, axes[a].values[position[a]], why, sizeof why);
         for (int a = 0; a < count; a++)
             if (!(axes[a].param->studies >> p.study & 1)) {
                 snprintf(why, sizeof why, "--%s has no meaning in --study %s", axes[a].param->name, params_word(&p, "study"));

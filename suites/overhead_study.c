@@ -1,0 +1,274 @@
+#include "suites/overhead_study.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cpu_ref/library.h"
+#include "suites/canary.h"
+#include "suites/ensemble.h"
+#include "suites/fits.h"
+#include "suites/overhead_bench.h"
+#include "suites/stack.h"
+#include "suites/timing.h"
+
+static const struct backend cpu64 = {.library = &mhc_cpu64};
+
+/* ---- what is run ---- */
+
+static struct step_spec spec_of(const struct params *p, const struct backend *b) {
+    struct step_spec spec = {.backend = b,
+                             .c = ensemble_case(p),
+                             .layers = p->depth,
+                             .recompute = p->recompute > 0 ? p->recompute : 0,
+                             .attention = p->attention,
+                             .lanes = p->overlap ? 2 : 1};
+    backend_types(b, (int)p->type - 1, &spec.c);
+    return spec;
+}
+
+static double canary_bytes(const struct step_spec *spec) {
+    return 2.0 * (double)(spec->c.T * spec->c.n * spec->c.C * mhc_type_bytes(spec->c.stream));
+}
+
+static double canary_flops(const struct step_spec *spec) {
+    return 2.0 * (double)spec->c.T * (double)spec->c.C * (double)spec->c.hidden;
+}
+
+/* Bytes in the backend's memory: the check comes before the arrays and their canaries; on a host it also takes what
+ * cpu64 needs. */
+static double needed_bytes(const struct steps *all) {
+    const struct step_spec *spec = &all->spec;
+    double check = step_check_bytes(spec) * (spec->backend->library->memory ? 0.5 : 1.5);
+    double canaries =
+        2 * canary_bytes(spec) + 2 * canary_flops(spec) / (double)spec->c.C * (double)mhc_type_bytes(spec->c.stream);
+    return fmax(check, (double)all->set_bytes + canaries);
+}
+
+/* Composes the variants. --recompute auto keeps everything where that fits. */
+static const char *plan(struct steps *all, const struct params *p, const struct backend *b) {
+    struct step_spec spec = spec_of(p, b);
+    const char *why = steps_plan(all, &spec);
+    if (why || p->recompute != RECOMPUTE_AUTO || needed_bytes(all) <= MEMORY_SHARE * (double)backend_available(b))
+        return why;
+    spec.recompute = stack_recompute_rule(spec.layers, spec.c.n);
+    steps_release(all);
+    return steps_plan(all, &spec);
+}
+
+static int64_t sets_of(const struct backend *b, int64_t set_bytes) {
+    int64_t cache = timing_cache_bytes(b);
+    return set_bytes >= 2 * cache ? 1 : timing_sets(set_bytes, cache, backend_available(b) / 4);
+}
+
+static const char *bind_canaries(struct overhead_bench *w) {
+    const struct step_spec *spec = &w->all.spec;
+    const struct mhc_case c[2] = {canary_copy_case(&spec->c, canary_bytes(spec)),
+                                  canary_gemm_case(&spec->c, canary_flops(spec))};
+    const char *why = NULL;
+    for (int k = 0; k < 2 && !why; k++) {
+        const struct mhc_row *row = canary_row(w->backend, k ? "gemm" : "copy", &c[k]);
+        if (row)
+            why = bound_row_open(&w->canary[k], w->backend, row, &c[k],
+                                 sets_of(w->backend, bound_row_bytes(row, &c[k], 0)), NULL, 0, NULL, 0);
+    }
+    return why;
+}
+
+static void describe(struct overhead_bench *w) {
+    char *note = w->out->note;
+    size_t used = 0, size = sizeof w->out->note;
+    for (int v = 0; v < STEP_VARIANTS; v++) {
+        const struct step *s = &w->all.step[v];
+        const char *text = s->missing[0] ? s->missing : s->note;
+        if (*text && used < size)
+            used +=
+                (size_t)snprintf(note + used, size - used, "%s%s: %s", used ? "; " : "", step_variant_name[v], text);
+    }
+    if (w->all.sets * w->all.set_bytes < timing_cache_bytes(w->backend) && used < size)
+        snprintf(note + used, size - used, "%snot cold: all arrays fit into the cache", used ? "; " : "");
+}
+
+/* ---- right first ---- */
+
+static const char *finish(const struct overhead_bench *w) {
+    const struct backend *b = w->backend;
+    return b->library->queues && b->library->queues->synchronize(b->context, b->queue) ? "the device failed" : NULL;
+}
+
+/* What a variant leaves in a set, compared with what `want` left. */
+static const char *compare(const struct overhead_bench *w, int variant, int64_t set, const struct step_result *want,
+                           const char *when) {
+    static char message[256];
+    const struct step *s = &w->all.step[variant];
+    const char *why = NULL;
+    for (int lane = 0; lane < w->all.spec.lanes && !why; lane++) {
+        struct step_result got;
+        char where[80];
+        double error = NAN, tolerance = step_tolerance(s);
+        if (!step_result_take(&got, s, set, lane, false))
+            why = "out of memory";
+        else if (!((error = step_result_error(&got, want, where, sizeof where)) <= tolerance))
+            why =
+                (snprintf(message, sizeof message, "%s: %s of %s is %.3g of its largest element off, allowed are %.3g",
+                          when, where, step_variant_name[variant], error, tolerance),
+                 message);
+        step_result_release(&got);
+    }
+    return why;
+}
+
+/* At the size that is timed and on the way that is timed: finite, the same in both micro-batches, and the same for the
+ * three ways of doing mHC. */
+static const char *open_variant(struct overhead_bench *w, int v) {
+    const struct step *s = &w->all.step[v];
+    int like = (v == STEP_MHC || v == STEP_MHC_LAYERS) && overhead_runs(w, STEP_MHC_UNFUSED) ? STEP_MHC_UNFUSED : v;
+    const char *why = step_runner_open(&w->runner[v], s, -1, w->p->graphs, w->high);
+    why = why ? why : step_runner_run(&w->runner[v], 0);
+    why = why ? why : finish(w);
+    if (!why && !step_result_take(&w->before[v], s, 0, 0, false))
+        why = "out of memory";
+    return why ? why : compare(w, v, 0, &w->before[like], like == v ? "at full size" : "other than unfused");
+}
+
+static const char *check_again(struct overhead_bench *w) {
+    const char *why = NULL;
+    for (int v = 0; v < STEP_VARIANTS && !why; v++)
+        if (overhead_runs(w, v)) {
+            int64_t last = w->all.sets - 1;
+            why = step_runner_run(&w->runner[v], last);
+            why = why ? why : finish(w);
+            why = why ? why : compare(w, v, last, &w->before[v], "after the timing");
+        }
+    return why;
+}
+
+/* ---- a case ---- */
+
+static const char *make_room(struct overhead_result *out, int64_t rounds) {
+    size_t count = OVERHEAD_SUBJECTS * (size_t)rounds;
+    out->seconds = malloc(count * sizeof *out->seconds);
+    out->clock = malloc(count * sizeof *out->clock);
+    out->order = calloc(count, 1);
+    out->flags = calloc(count, 1);
+    if (!out->seconds || !out->clock || !out->order || !out->flags)
+        return "out of memory";
+    for (size_t k = 0; k < count; k++)
+        out->seconds[k] = out->clock[k] = NAN;
+    return NULL;
+}
+
+/* From room for `room` rounds to as many as there are. */
+static void close_ranks(struct overhead_result *out, int64_t room) {
+    for (int64_t s = 0; s < OVERHEAD_SUBJECTS && out->rounds; s++) {
+        memmove(out->seconds + s * out->rounds, out->seconds + s * room, (size_t)out->rounds * sizeof *out->seconds);
+        memmove(out->clock + s * out->rounds, out->clock + s * room, (size_t)out->rounds * sizeof *out->clock);
+        memmove(out->order + s * out->rounds, out->order + s * room, (size_t)out->rounds);
+        memmove(out->flags + s * out->rounds, out->flags + s * room, (size_t)out->rounds);
+    }
+}
+
+static const char *check_small(struct overhead_bench *w) {
+    struct step_accuracy accuracy[STEP_VARIANTS];
+    const char *why = step_check(&w->all.spec, (uint64_t)w->p->seed, accuracy);
+    for (int v = 0; v < STEP_VARIANTS; v++)
+        w->out->error[v] = accuracy[v].error / accuracy[v].tolerance;
+    return why;
+}
+
+static const char *prepare(struct overhead_bench *w) {
+    static char message[256];
+    const char *why = backend_use(w->p->backend, &w->backend);
+    if (!why && !step_runner_possible(w->backend, w->p->graphs, w->p->overlap, message, sizeof message))
+        why = message;
+    why = why ? why : plan(&w->all, w->p, w->backend);
+    if (!why && !overhead_runs(w, STEP_RESIDUAL))
+        why = w->all.step[STEP_RESIDUAL].missing;
+    why = why ? why : check_small(w);
+    why = why ? why : steps_open(&w->all, sets_of(w->backend, w->all.set_bytes), (uint64_t)w->p->seed);
+    why = why ? why : bind_canaries(w);
+    if (!why && w->p->overlap && w->backend->library->queues->create(w->backend->context, &w->high, 1))
+        why = "no queue can be created";
+    return why ? why : make_room(w->out, w->p->rounds);
+}
+
+static const char *run(struct overhead_bench *w) {
+    static char message[256];
+    const char *why = prepare(w);
+    for (int v = 0; v < STEP_VARIANTS && !why; v++)
+        why = overhead_runs(w, v) ? open_variant(w, v) : NULL;
+    if (why)
+        return snprintf(message, sizeof message, "%s", why), message;
+    describe(w);
+    why = overhead_time_steps(w);
+    int64_t rounds = w->out->rounds;
+    why = why ? why : check_again(w);
+    why = why ? why : overhead_time_account(w);
+    if (!why && !overhead_summarise(w, rounds))
+        why = "out of memory";
+    close_ranks(w->out, w->p->rounds);
+    return why ? (snprintf(message, sizeof message, "%s", why), message) : NULL;
+}
+
+void overhead_run(const struct params *p, struct study_result *r) {
+    struct overhead_bench w = {.p = p, .out = r->overhead = calloc(1, sizeof *r->overhead)};
+    if (!w.out) {
+        snprintf(r->reason, sizeof r->reason, "out of memory");
+        return;
+    }
+    for (int k = 0; k < OVERHEAD_TIMINGS; k++)
+        w.out->timing[k] = NAN;
+    for (int v = 0; v < STEP_VARIANTS; v++)
+        w.out->error[v] = NAN;
+    const char *why = run(&w);
+    if (why)
+        snprintf(r->reason, sizeof r->reason, "%s", why);
+    for (int v = 0; v < STEP_VARIANTS; v++) {
+        step_runner_close(&w.runner[v]);
+        step_result_release(&w.before[v]);
+    }
+    for (int k = 0; k < 2; k++)
+        bound_row_close(&w.canary[k]);
+    if (w.high)
+        w.backend->library->queues->destroy(w.backend->context, w.high);
+    steps_release(&w.all);
+}
+
+bool overhead_estimate(const struct params *p, double *needed, double *available, char *why, size_t why_size) {
+    const struct backend *b;
+    struct steps all = {0};
+    const char *no = backend_use(p->backend, &b);
+    if (no)
+        return snprintf(why, why_size, "%s", no), false;
+    if (!step_runner_possible(b, p->graphs, p->overlap, why, why_size))
+        return false;
+    no = plan(&all, p, b);
+    double check = b->library->memory && !no ? step_check_bytes(&all.spec) : 0,
+           there = (double)backend_available(&cpu64);
+    if (check > MEMORY_SHARE * there) {
+        steps_release(&all);
+        return snprintf(why, why_size, "its check by cpu64 needs %.3g GB on the host and %.3g are free", check * 1e-9,
+                        there * 1e-9),
+               false;
+    }
+    *needed =
+        no || all.step[STEP_RESIDUAL].missing[0] ? 0 : needed_bytes(&all); /* an operation less is one failed case */
+    *available = (double)backend_available(b);
+    steps_release(&all);
+    return !no || (snprintf(why, why_size, "%s", no), false);
+}
+
+double overhead_flops(const struct params *p) {
+    struct params wide = *p;
+    struct steps all;
+    wide.type = 0;
+    struct step_spec spec = spec_of(&wide, &cpu64), small = step_check_spec(&spec);
+    double flops = 0;
+    if (!steps_plan(&all, &small))
+        for (int v = 0; v < STEP_VARIANTS; v++)
+            for (int part = 0; part < STEP_PARTS; part++)
+                flops += step_flops(&all.step[v], (enum step_part)part);
+    steps_release(&all);
+    return flops;
+}

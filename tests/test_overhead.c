@@ -1,0 +1,235 @@
+/* Study `overhead` from the command line to the record. Whatever is said of times here comes from a device whose clocks
+ * are counters, whose queues run late and in the worst order, see fake_queues.c; real times are only asked to be there.
+ */
+#include "tests/command.h"
+
+#include <math.h>
+
+#include "results/record.h"
+#include "suites/overhead_study.h"
+
+static void enter_with_device(void) {
+    char rows[PATH_MAX];
+    const char *build = getenv("BUILD");
+    snprintf(rows, sizeof rows, "%s/libmhc_cpu.so", build ? build : "build");
+    char *full = realpath(rows, NULL);
+    cr_assert(full, "build %s first", rows);
+    setenv("FAKE_ROWS", full, 1);
+    free(full);
+    enter();
+    GOOD("cc -shared -fPIC -I$R $R/tests/fake_queues.c -o fake.so");
+}
+
+TestSuite(overhead, .init = enter_with_device, .fini = leave, .timeout = 300);
+
+static struct record_reader *open_record(const char *path) {
+    struct record_reader *r = record_open(path);
+    cr_assert(r, "%s", record_error());
+    return r;
+}
+
+static double timing(struct record_reader *r, const char *name, int64_t index) {
+    const double *values = record_timing_value(r, name);
+    cr_assert(values, "no /timing/%s", name);
+    return values[index];
+}
+
+static void expect_value(struct record_reader *r, const char *name, int64_t index, double want) {
+    double got = timing(r, name, index);
+    cr_expect(isnan(want) ? isnan(got) : fabs(got - want) < 1e-9 * fmax(1, fabs(want)),
+              "%s of case %lld is %.12g, wanted %.12g", name, (long long)index, got, want);
+}
+
+/* Milliseconds of a chain of `layers` layers: products take 1, everything else 0.1, and 0.01 a call outside a graph. */
+static double chain(int layers, int streams, bool arrows, bool graph, double *calls) {
+    int blocks = layers / 2, products = 21 * blocks,
+        rest = 2 * blocks + 3 * blocks + 2 * layers; /* activations, sums, norms */
+    if (layers % 2)
+        products += 12, rest += 2;
+    rest += !streams ? 1 : layers * (2 + (arrows ? 5 : 2)); /* its last add; or two backward and two or five forward */
+    *calls = products + rest;
+    return products + 0.1 * rest + (graph ? 0 : 0.01 * *calls);
+}
+
+Test(overhead, is_what_the_clock_says) {
+    GOOD("$M run --study overhead --backend ./fake.so --type f32 --depth 1,4 --width 16 --hidden 32 --head-dim 8 "
+         "--tokens 6 "
+         "--graphs off,on --rounds 8 --out a.h5 -q");
+    struct record_reader *r = open_record("a.h5");
+    static const struct {
+        const char *name;
+        int streams;
+        bool arrows;
+    } variant[] = {{"residual", 0, false},
+                   {"hc-unfused", 4, true},
+                   {"mhc-unfused", 4, true},
+                   {"mhc", 4, false},
+                   {"identity", 4, false}};
+    cr_assert(record_count(r) == 4);
+    for (int64_t i = 0; i < 4; i++) {
+        int layers = (int)record_ints(r, "depth")[i];
+        bool graph = !strcmp(record_texts(r, "graphs")[i], "on");
+        double calls, residual = chain(layers, 0, false, graph, &calls);
+        for (size_t v = 0; v < sizeof variant / sizeof *variant; v++) {
+            char name[64];
+            double step = chain(layers, variant[v].streams, variant[v].arrows, graph, &calls);
+            const char *const ends[] = {"overhead", "overhead_low", "overhead_high", "median", "calls"};
+            const double want[] = {step / residual - 1, step / residual - 1, step / residual - 1, step * 1e-3, calls};
+            for (int k = 0; k < 5; k++) {
+                snprintf(name, sizeof name, "%s_%s", variant[v].name, ends[k]);
+                expect_value(r, name, i, want[k]);
+            }
+        }
+        expect_value(r, "mhc-layers_overhead", i, NAN);
+        cr_expect(strstr(record_texts(r, "reason")[i], "mhc-layers: mhc.post_pre: the backend has no such operation"));
+        cr_expect_str_eq(record_texts(r, "status")[i], "done");
+        cr_expect(record_rounds(r, i) == 8 && record_subject_count(r) == OVERHEAD_SUBJECTS);
+    }
+    record_close(r);
+}
+
+/* The parts of a step, timed one by one, are the step; what they move and compute are the parts of the whole. */
+Test(overhead, account_sums_up) {
+    GOOD("$M run --study overhead --backend ./fake.so --type f32 --depth 4 --width 16 --hidden 32 --head-dim 8 "
+         "--tokens 6 --attention off,on "
+         "--recompute keep,2 --rounds 8 --out a.h5 -q");
+    struct record_reader *r = open_record("a.h5");
+    cr_assert(record_count(r) == 4);
+    for (int64_t i = 0; i < 4; i++)
+        for (int v = 0; v < STEP_VARIANTS; v++) {
+            double seconds = 0, sum[3] = {0}, step = 0, residual = timing(r, "residual_median", i);
+            const char *const whole[3] = {"calls", "bytes", "flops"};
+            char name[80];
+            snprintf(name, sizeof name, "%s_median", step_variant_name[v]);
+            step = timing(r, name, i);
+            for (int part = 0; part < STEP_PARTS && !isnan(step); part++) {
+                const char *subject = record_subject(r, overhead_subject((enum step_variant)v, (enum step_part)part));
+                snprintf(name, sizeof name, "%s_share", subject);
+                double share = timing(r, name, i);
+                seconds += isnan(share) ? 0 : share * (part < STEP_SHARED_PARTS ? residual : step);
+                for (int k = 0; k < 3; k++) {
+                    snprintf(name, sizeof name, "%s_%s", subject, whole[k]);
+                    sum[k] += isnan(share) ? 0 : timing(r, name, i);
+                }
+            }
+            if (isnan(step))
+                continue;
+            cr_expect(fabs(seconds / step - 1) < 1e-9, "case %lld %s: %g s of %g", (long long)i, step_variant_name[v],
+                      seconds, step);
+            for (int k = 0; k < 3; k++) {
+                snprintf(name, sizeof name, "%s_%s", step_variant_name[v], whole[k]);
+                expect_value(r, name, i, sum[k]);
+            }
+        }
+    record_close(r);
+    GOOD("$M show a.h5 --all");
+    cr_expect(strstr(out, "with F's, one by one") && strstr(out, "6.7 %") && strstr(out, "mhc-layers"), "%s", out);
+}
+
+/* One layer of attention, in ms. A chain is: pre and norm on the queue of high priority, 4 products on the other, post
+ * and post_backward_y, 8 products and 2 sums, norm and backward. Of two chains the products follow one another, 24.4 in
+ * all; what runs before the first and after the last of them stays: 0.1 + 0.1 of the residual, 0.2 + 0.2 of mHC. */
+Test(overhead, overlap_hides_what_it_can) {
+    for (int tokens = 6; tokens <= 7; tokens++) { /* either queue first */
+        GOOD("$M run --study overhead --backend ./fake.so --type f32 --depth 1 --width 16 --head-dim 8 --tokens %d "
+             "--graphs on "
+             "--overlap off,on --rounds 8 --out a.h5 --overwrite -q",
+             tokens);
+        struct record_reader *r = open_record("a.h5");
+        expect_value(r, "residual_median", 0, 12.5e-3);
+        expect_value(r, "mhc_median", 0, 12.8e-3);
+        expect_value(r, "residual_median", 1, 24.6e-3);
+        expect_value(r, "mhc_median", 1, 24.8e-3);
+        expect_value(r, "mhc_overhead", 1, 24.8 / 24.6 - 1);
+        expect_value(r, "mhc.pre_share", 1, NAN);
+        record_close(r);
+    }
+    GOOD("$M run --study overhead --backend ./fake.so --type f32 --depth 5 --width 16 --head-dim 8 --tokens 6,7 "
+         "--graphs off,on --overlap on "
+         "--attention on --recompute 2 --rounds 3 --out a.h5 --overwrite -q"); /* right in any order that is allowed */
+    GOOD("$M run --study overhead --backend ./fake.so --type f32 --depth 1 --width 16 --head-dim 8 --tokens 6 --graphs "
+         "on "
+         "--overlap off,on --rounds 8 --out a.h5 --overwrite -q; $M show a.h5");
+    cr_expect(strstr(out, "graph, overlap") && strstr(out, " 66.1 %") &&
+                  strstr(out, "mhc-layers   - mhc.post_pre: the backend has no such operation\n"),
+              "%s", out);
+}
+
+Test(overhead, wrong_is_not_timed) {
+    int code = sh("$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16,24,40 --hidden 16 "
+                  "--head-dim 8 --tokens 6 --rounds 40 "
+                  "--out a.h5 -q");
+    cr_assert(code == 1, "exit %d\n%s", code, err);
+    struct record_reader *r = open_record("a.h5");
+    const char *const reason[3] = {"mhc-layers: ", "mhc is wrong: ", "after the timing: "};
+    for (int64_t i = 0; i < 3; i++) {
+        cr_expect(strstr(record_texts(r, "reason")[i], reason[i]), "case %lld: %s", (long long)i,
+                  record_texts(r, "reason")[i]);
+        cr_expect((record_rounds(r, i) > 0) == (i != 1) &&
+                  !strcmp(record_texts(r, "status")[i], i ? "failed" : "done"));
+    }
+    cr_expect(record_accuracy(r, "mhc_error_over_tolerance")[1] > 1 &&
+              record_accuracy(r, "residual_error_over_tolerance")[1] < 1);
+    record_close(r);
+}
+
+Test(overhead, lines_come_back) {
+    GOOD("$M run --study overhead --preset 3b,27b,v4-pro --kind dense,active --tokens 4096,100 --depth 8 --graphs "
+         "off,on --overlap off,on "
+         "--attention off,on --recompute keep,2,auto --dry-run >a.suite");
+    GOOD("test $(wc -l <a.suite) -eq $((3 * 2 * 2 * 8 * 3)) && $M run a.suite --dry-run | diff a.suite -");
+    GOOD("$M run --study overhead --preset 27b --kind active --tokens 4096 --dry-run");
+    cr_expect_str_eq(out, "--study overhead --width 2560 --tokens 4096 --sequence 4096 --hidden 11008 --heads 32 "
+                          "--head-dim 128 --preset 27b "
+                          "--kind active\n");
+    GOOD("$M run --study overhead --preset 27b --hidden 512 --tokens 64 --dry-run");
+    cr_expect(strstr(out, "--hidden 512 ") && strstr(out, "--sequence 0"), "%s", out);
+    GOOD("cd $R && for f in overhead overhead-cpu; do $M run suites/$f.suite --dry-run | grep -c .; done");
+}
+
+Test(overhead, refuses_what_cannot_be) {
+    expect_refusal("$M run --study overhead --graphs on --backend cpu32", "backend cpu32 has no graphs: --graphs off");
+    expect_refusal("$M run --study overhead --overlap on --backend cpu32",
+                   "backend cpu32 has one queue only: --overlap off");
+    expect_refusal("$M run --study overhead --preset 5b", "--preset 5b: one of none|3b|9b|27b|v4-flash|v4-pro");
+    expect_refusal("$M run --study overhead --block mhc", "--block has no meaning in --study overhead");
+    expect_refusal("$M run --study overhead --depth 2 --recompute 3", "--recompute 3 is more than --depth 2");
+    expect_refusal("$M run --study overhead --backend ./nowhere.so", "no such library");
+    expect_refusal(
+        "$M run --study overhead --backend ./fake.so --type f32 --width 256 --depth 2 --tokens 100000 --sequence 100",
+        "of memory and 0.268 GB are free: --tokens ");
+    GOOD("$M run --study overhead --backend ./fake.so --type f32 --width 16 --depth 2 --tokens 6 --rounds 3 --out a.h5 "
+         "-q");
+}
+
+/* Beside other studies in one file, on the CPU, as far as the figures. */
+Test(overhead, shares_a_record) {
+    write_text("mixed.suite",
+               "--study maps --block hc --depth 3 --alpha 0\n"
+               "--study kernels --backend cpu32 --operation mhc.post --tokens 4 --width 4 --budget 0.01 --rounds 7\n"
+               "--study overhead --backend cpu32 --depth 2 --width 16,32 --head-dim 8 --tokens 8,16 --budget 0.02 "
+               "--rounds 4\n");
+    GOOD("for i in 0 1; do $M run mixed.suite --shard $i/2 --out $i.h5 -q || exit 1; done; $M merge all.h5 1.h5 0.h5");
+    struct record_reader *r = open_record("all.h5");
+    cr_assert(record_count(r) == 6);
+    for (int64_t i = 0; i < 6; i++) {
+        const char *study = record_texts(r, "study")[i];
+        bool kernels = !strcmp(study, "kernels"), overhead = !strcmp(study, "overhead");
+        struct record_timing t;
+        cr_expect(isnan(timing(r, "median", i)) == !kernels && isnan(timing(r, "mhc_overhead", i)) == !overhead);
+        cr_expect((record_rounds(r, i) > 0) == (kernels || overhead));
+        if (!kernels && !overhead)
+            continue;
+        cr_assert(record_timing(r, i, &t), "%s", record_error());
+        cr_expect((t.batch[KERNEL_OPERATION] > 0) == kernels &&
+                  (t.batch[OVERHEAD_VARIANT + STEP_MHC] > 0) == overhead && t.batch[OVERHEAD_COPY] > 0);
+        for (int64_t k = 0; k < t.rounds && overhead; k++)
+            cr_expect(t.seconds[(OVERHEAD_VARIANT + STEP_MHC) * t.rounds + k] > 0);
+    }
+    record_close(r);
+    GOOD("$M show all.h5 --all && ln -s $R/plots plots && $M plot all.h5 --out figures");
+    cr_expect(exists("figures/overhead.svg") && exists("figures/overhead_step.png") &&
+                  exists("figures/overhead_sweep.png"),
+              "%s", out);
+    GOOD("test $(grep -vc '^#' figures/data/overhead_sweep.csv) -eq $((1 + 2 * 5 * 2))");
+}

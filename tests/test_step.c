@@ -1,0 +1,314 @@
+/* The training step of study overhead: against the reference's own blocks, layer by layer; what its program says of
+ * itself against the paper's formulas; the shapes of presets against the paper's counts. */
+#include "tests/check.h"
+
+#include <limits.h>
+
+#include "suites/ensemble.h"
+#include "suites/presets.h"
+#include "suites/step_check.h"
+
+TestSuite(step, .timeout = 300);
+
+static const struct backend cpu64 = {.library = &mhc_cpu64}, cpu32 = {.library = &mhc_cpu32};
+
+static struct step_spec spec_of(const struct backend *b, int64_t layers, int64_t recompute) {
+    struct step_spec spec = {.backend = b, .layers = layers, .recompute = recompute, .attention = true, .lanes = 1};
+    spec.c = (struct mhc_case){.T = 12,
+                               .S = 6,
+                               .n = 4,
+                               .C = 10,
+                               .hidden = 14,
+                               .heads = 2,
+                               .head_dim = 6,
+                               .t_max = 7,
+                               .rms_eps = 1e-6,
+                               .activation = MHC_SWIGLU};
+    backend_types(b, -1, &spec.c);
+    return spec;
+}
+
+/* An array of a step as float64. */
+static double *values_of(const struct step *s, const char *name, int64_t layer, int64_t *count) {
+    for (int64_t k = 0; k < s->arrays.count; k++) {
+        const struct step_array *a = &s->arrays.array[k];
+        if (a->layer != layer || strcmp(a->name, name))
+            continue;
+        double *values = malloc((size_t)(a->count + 1) * sizeof *values);
+        cr_assert(values &&
+                  backend_download(s->all->spec.backend, values, step_pointer(s, k, 0, 0), a->count, a->type));
+        *count = a->count;
+        return values;
+    }
+    cr_assert_fail("%s has no array %s of layer %lld", step_variant_name[s->variant], name, (long long)layer);
+    return NULL;
+}
+
+static void expect_array(const struct step *s, const char *name, int64_t layer, const double *want, int64_t elements,
+                         double tolerance) {
+    int64_t count;
+    char what[80];
+    double *got = values_of(s, name, layer, &count);
+    snprintf(what, sizeof what, "%s layer %lld", step_variant_name[s->variant], (long long)layer);
+    cr_assert(want && count == elements, "%s: %s has %lld elements, not %lld", what, name, (long long)count,
+              (long long)elements);
+    check_close(got, want, count, tolerance * (largest_of(want, count) + 1e-3), what, name);
+    free(got);
+}
+
+/* The variants as the reference has them: connection and branch of a layer as one row each. */
+static const struct {
+    const char *kind, *family;
+} kinds[STEP_VARIANTS] = {{"resnet", "residual"}, {"hc", "hc"},   {"mhc", "mhc"},
+                          {"mhc", "mhc"},         {"mhc", "mhc"}, {"identity", "identity"}};
+
+/* Parameters of a layer's rows, from the step. */
+static void take_parameters(struct dictionary *d, const struct step *s, const struct mhc_row *row,
+                            const struct mhc_case *c, int64_t l, const char *family) {
+    for (const struct mhc_arg *arg = row->args; arg->name; arg++) {
+        char name[48];
+        int64_t count;
+        if (arg->role != MHC_PARAM || arg->direction != MHC_IN || !mhc_elements(c, arg))
+            continue;
+        snprintf(name, sizeof name, "%s%s%s", family, *family ? "." : "", arg->name);
+        double *values = values_of(s, name, l, &count);
+        cr_assert(count == mhc_elements(c, arg));
+        memcpy(put(d, arg->name, count), values, (size_t)count * sizeof *values);
+        free(values);
+    }
+}
+
+static void move(struct dictionary *to, const char *name, const struct dictionary *from, const char *as,
+                 int64_t count) {
+    memcpy(put(to, name, count), lookup(from, as), (size_t)count * sizeof(double));
+}
+
+static void expect_gradients(const struct dictionary *d, const struct step *s, const struct mhc_row *row,
+                             const struct mhc_case *c, int64_t l, const char *family, double tolerance) {
+    for (const struct mhc_arg *arg = row->args; arg->name; arg++) {
+        char name[48];
+        snprintf(name, sizeof name, "%s%s%s", family, *family ? "." : "", arg->name);
+        if (arg->role == MHC_PARAM && arg->direction == MHC_OUT && mhc_elements(c, arg))
+            expect_array(s, name, l, lookup(d, arg->name), mhc_elements(c, arg), tolerance);
+    }
+}
+
+/* Runs the step, and the reference's rows on the same numbers; all that a step makes must be the same. */
+static void expect_step(const struct step *s, double tolerance) {
+    enum { LAYERS = 8 };
+    const struct step_spec *spec = &s->all->spec;
+    const char *kind = kinds[s->variant].kind, *family = kinds[s->variant].family,
+               *ends = s->variant ? "" : "_residual";
+    struct mhc_case c = spec->c;
+    struct dictionary d[LAYERS + 1] = {{.count = 0}};
+    void *save[LAYERS] = {NULL}, *branch_save[LAYERS] = {NULL};
+    char name[64];
+    int64_t L = spec->layers, edge;
+    cr_assert(L <= LAYERS && !step_run(s, 0, 0, NULL));
+    c.stream = c.coef = c.param = MHC_F64;
+    c.n = s->variant == STEP_RESIDUAL ? 1 : c.n;
+    snprintf(name, sizeof name, "x0%s", ends);
+    double *x0 = values_of(s, name, -1, &edge);
+    memcpy(put(&d[0], "x", edge), x0, (size_t)edge * sizeof *x0);
+    free(x0);
+    for (int64_t l = 0; l < L; l++) {
+        const char *branch = l % 2 ? "mlp" : "attention", *const rows[3] = {"pre", "forward", "post"};
+        for (int k = 0; k < 3; k++) {
+            snprintf(name, sizeof name, "%s.%s", k == 1 ? branch : kind, rows[k]);
+            take_parameters(&d[l], s, find_row(&mhc_cpu64, name), &c, l, k == 1 ? "" : family);
+            run_named(&mhc_cpu64, name, &c, &d[l], k == 1 ? &branch_save[l] : &save[l]);
+        }
+        move(&d[l + 1], "x", &d[l], "x_next", edge);
+    }
+    expect_array(s, "x", L, lookup(&d[L], "x"), edge, tolerance);
+    snprintf(name, sizeof name, "grad_out%s", ends);
+    double *grad_out = values_of(s, name, -1, &edge);
+    memcpy(put(&d[L], "grad_x", edge), grad_out, (size_t)edge * sizeof *grad_out);
+    free(grad_out);
+    for (int64_t l = L; l-- > 0;) {
+        const char *branch = l % 2 ? "mlp" : "attention", *const rows[3] = {"post_backward_y", "backward", "backward"};
+        move(&d[l], "grad_x_next", &d[l + 1], "grad_x", edge);
+        for (int k = 0; k < 3; k++) {
+            snprintf(name, sizeof name, "%s.%s", k == 1 ? branch : kind, rows[k]);
+            run_named(&mhc_cpu64, name, &c, &d[l], k == 1 ? &branch_save[l] : &save[l]);
+            expect_gradients(&d[l], s, find_row(&mhc_cpu64, name), &c, l, k == 1 ? "" : family, tolerance);
+        }
+        free(save[l]);
+        free(branch_save[l]);
+    }
+    expect_array(s, "grad_x", 0, lookup(&d[0], "grad_x"), edge, tolerance);
+    for (int64_t l = 0; l <= L; l++)
+        forget(&d[l]);
+}
+
+Test(step, is_the_stack_of_reference_blocks) {
+    for (int64_t recompute = 0; recompute <= 5; recompute++)
+        for (int wide = 0; wide < 2; wide++) {
+            struct steps all;
+            struct step_spec spec = spec_of(wide ? &cpu64 : &cpu32, 5, recompute);
+            spec.c.activation = recompute % 2 ? MHC_GELU : MHC_SWIGLU;
+            cr_assert(!steps_plan(&all, &spec) && !steps_open(&all, 1, 3));
+            for (int v = 0; v < STEP_VARIANTS; v++) {
+                cr_expect(!all.step[v].missing[0] == (v != STEP_MHC_LAYERS), "%s: %s", step_variant_name[v],
+                          all.step[v].missing);
+                if (!all.step[v].missing[0])
+                    expect_step(&all.step[v], wide ? 1e-10 : 2e-4);
+            }
+            cr_expect_str_eq(all.step[STEP_MHC_LAYERS].missing, "mhc.post_pre: the backend has no such operation");
+            steps_release(&all);
+        }
+}
+
+/* Elements that a part of the program moves a token and layer, beyond parameters. */
+static double elements(const struct step *s, enum step_part part, double parameters) {
+    const struct step_spec *spec = &s->all->spec;
+    return (step_bytes(s, part) / 4 / (double)spec->layers - parameters) / (double)spec->c.T;
+}
+
+/* Table 2 and section 4.3.1 of the paper, in elements a token and layer; parameters once a call. */
+Test(step, traffic_and_calls_are_the_papers) {
+    struct steps all;
+    struct step_spec spec = spec_of(&cpu32, 6, 0);
+    double C = 10, n = 4, K = n * n + 2 * n, phi = n * C * K + K + 3, theta = 2 * C + n * C + K + 3;
+    cr_assert(!steps_plan(&all, &spec));
+    const struct step *residual = &all.step[STEP_RESIDUAL], *hc = &all.step[STEP_HC_UNFUSED],
+                      *unfused = &all.step[STEP_MHC_UNFUSED], *mhc = &all.step[STEP_MHC],
+                      *identity = &all.step[STEP_IDENTITY];
+    /* residual: 3C for the add; fused with the norm and its r it is 4C + 1, and the last layer's add stands alone */
+    cr_expect(fabs(step_bytes(residual, STEP_POST) / 4 / 12 - 3 * C) < 1e-9);
+    cr_expect(fabs(step_bytes(residual, STEP_NORM_FORWARD) / 4 - 12 * ((2 * C + 1) + 5 * (4 * C + 1)) - 6 * C) < 1e-9);
+    /* unfused: (5n + 1)C + n^2 + 2n read, (3n + 1)C + n^2 + 2n written: 34C */
+    const double all_arrows = (8 * n + 2) * C + 2 * K;
+    cr_expect(fabs(elements(hc, STEP_PRE, theta) + elements(hc, STEP_POST, 0) - all_arrows) < 1e-9);
+    cr_expect(fabs(elements(unfused, STEP_PRE, phi) + elements(unfused, STEP_POST, 0) - all_arrows) < 1e-9);
+    /* fused: x read, u and coefficients written; x, y and coefficients read, x_next written: 14C */
+    cr_expect(fabs(elements(mhc, STEP_PRE, phi) - ((n + 1) * C + K)) < 1e-9);
+    cr_expect(fabs(elements(mhc, STEP_POST, 0) - ((2 * n + 1) * C + n + n * n)) < 1e-9);
+    cr_expect(fabs(elements(identity, STEP_POST, 0) - ((2 * n + 1) * C + n)) < 1e-9);
+    cr_expect(fabs(elements(mhc, STEP_POST_BACKWARD_Y, 0) - ((n + 1) * C + n)) < 1e-9);
+    /* three layers of each kind: 4 products and 2 sums, 3 products, an activation and a sum */
+    for (int v = 0; v < STEP_VARIANTS; v++) {
+        const struct step *s = &all.step[v];
+        if (s->missing[0])
+            continue;
+        bool arrows = v == STEP_HC_UNFUSED || v == STEP_MHC_UNFUSED, streams = v != STEP_RESIDUAL;
+        cr_expect(step_calls(s, STEP_GEMM_FORWARD) == 21 && step_calls(s, STEP_GEMM_BACKWARD_INPUT) == 21 &&
+                  step_calls(s, STEP_GEMM_BACKWARD_WEIGHT) == 21 && step_calls(s, STEP_CORE_FORWARD) == 3 &&
+                  step_calls(s, STEP_ACTIVATION_BACKWARD) == 3 && step_calls(s, STEP_SUM) == 9);
+        cr_expect(step_calls(s, STEP_NORM_FORWARD) == 6 && step_calls(s, STEP_NORM_BACKWARD) == 6);
+        cr_expect(step_calls(s, STEP_PRE) == (arrows ? 12 : 6 * streams) &&
+                  step_calls(s, STEP_POST) == (arrows    ? 18
+                                               : streams ? 6
+                                                         : 1) &&
+                  step_calls(s, STEP_POST_BACKWARD_Y) == 6 * streams && step_calls(s, STEP_BACKWARD) == 6 * streams);
+    }
+    steps_release(&all);
+}
+
+/* Kept from forward to backward, a token, in elements. */
+static double kept(int64_t recompute, enum step_variant variant) {
+    struct steps all;
+    struct step_spec spec = spec_of(&cpu64, 6, recompute);
+    cr_assert(!steps_plan(&all, &spec));
+    double bytes = step_activation_bytes(&all.step[variant]);
+    steps_release(&all);
+    return bytes / 8 / 12;
+}
+
+Test(step, activations_are_the_papers) {
+    double C = 10, n = 4, H = 14, A = 12, K = n * n + 2 * n;
+    /* F's own: q, k, v, o and what the core keeps; up, gate, h. The residual keeps x but the first, v and r. */
+    double F = kept(0, STEP_RESIDUAL) - (5 * C + 6 * C + 6);
+    cr_expect(F >= 3 * 4 * A + 9 * H && F <= 3 * (4 * A + 2 * 2) + 9 * H, "F keeps %g elements a token", F);
+    /* mHC, all kept: x but the first, y, u, v, r, coefficients and what its backward needs: z and r of its own */
+    cr_expect(fabs(kept(0, STEP_MHC) - (F + 5 * n * C + 6 * C + 6 * (2 * C + 1 + K + K + 1))) < 1e-9, "%g",
+              kept(0, STEP_MHC) - F);
+    /* Table 3: x every L_r layers (the first is an input), y of every layer; the rest is computed again */
+    for (int64_t every = 1; every <= 6; every++)
+        cr_expect(fabs(kept(every, STEP_MHC) - (F + (double)((6 + every - 1) / every - 1) * n * C + 6 * C)) < 1e-9,
+                  "L_r %lld: %g", (long long)every, kept(every, STEP_MHC) - F);
+    cr_expect(kept(3, STEP_RESIDUAL) == kept(0, STEP_RESIDUAL));
+}
+
+Test(step, is_checked_against_cpu64) {
+    struct step_accuracy a[STEP_VARIANTS];
+    for (int64_t recompute = 0; recompute < 4; recompute++) {
+        struct step_spec spec = spec_of(&cpu32, 6, recompute);
+        const char *why = step_check(&spec, 1, a);
+        cr_expect(!why, "%s", why);
+        for (int v = 0; v < STEP_VARIANTS; v++)
+            cr_expect(v == STEP_MHC_LAYERS ? isnan(a[v].error)
+                                           : a[v].error > 0 && a[v].error < 1e-4 && a[v].tolerance < 0.05,
+                      "%s: %g of %g", step_variant_name[v], a[v].error, a[v].tolerance);
+    }
+}
+
+/* The kernels, on the CPU: rows that cpu64 has not, of single arrows and across layers, with blocks that are computed again. */
+Test(step, of_kernels_is_checked_against_cpu64) {
+    struct backend emu;
+    struct step_accuracy a[STEP_VARIANTS];
+    const char *build = getenv("BUILD");
+    char path[PATH_MAX], why_not[200];
+    snprintf(path, sizeof path, "%s/libmhc_emu.so", build ? build : "build");
+    cr_assert(backend_open(&emu, path, why_not, sizeof why_not), "%s", why_not);
+    for (int64_t recompute = 0; recompute < 3; recompute += 2) {
+        struct steps all;
+        struct step_spec spec = spec_of(&emu, 5, recompute);
+        spec.c.C = 128;
+        spec.c.head_dim = 64;
+        spec.c.hidden = 64;
+        backend_types(&emu, MHC_BF16, &spec.c);
+        const char *why = step_check(&spec, 1, a);
+        cr_expect(!why, "%s", why);
+        cr_assert(!steps_plan(&all, &spec));
+        const struct step *fused = &all.step[STEP_MHC], *across = &all.step[STEP_MHC_LAYERS];
+        for (int v = 0; v < STEP_VARIANTS; v++)
+            cr_expect(v == STEP_MHC_LAYERS || (!all.step[v].missing[0] && !all.step[v].note[0]), "%s: %s%s",
+                      step_variant_name[v], all.step[v].missing, all.step[v].note);
+        if (!across->missing[0]) { /* one row enters a layer, but for the first of each block; one leaves it */
+            int64_t blocks = recompute ? 3 : 1, entered = recompute ? 10 : 5;
+            cr_expect(step_calls(across, STEP_PRE) == (recompute ? 1 + blocks : 1) &&
+                      step_calls(across, STEP_POST) == entered - step_calls(across, STEP_PRE) + 1 &&
+                      step_calls(across, STEP_BACKWARD) == 5 && step_calls(across, STEP_POST_BACKWARD_Y) == blocks);
+            cr_expect(step_bytes(across, STEP_PRE) + step_bytes(across, STEP_POST) <
+                      step_bytes(fused, STEP_PRE) + step_bytes(fused, STEP_POST));
+        }
+        steps_release(&all);
+    }
+    backend_close(&emu);
+}
+
+/* The paper's own counts: active parameters of 3B, 9B and 27B are layers times what is active in one, and the head. */
+Test(step, presets_have_the_papers_parameters) {
+    const double active[PRESETS] = {[PRESET_3B] = 612e6,
+                                    [PRESET_9B] = 1.66e9,
+                                    [PRESET_27B] = 4.14e9,
+                                    [PRESET_V4_FLASH] = 13e9,
+                                    [PRESET_V4_PRO] = 49e9};
+    const int64_t width[PRESETS] = {0, 1280, 1920, 2560, 4096, 7168};
+    for (int preset = PRESET_3B; preset < PRESETS; preset++)
+        for (int kind = PRESET_DENSE; kind <= PRESET_ACTIVE; kind++) {
+            struct params p;
+            params_defaults(&p);
+            p.study = STUDY_OVERHEAD;
+            p.preset = preset;
+            p.kind = kind;
+            p.tokens = 8192;
+            presets_apply(&p);
+            struct mhc_case c = ensemble_case(&p);
+            double block = 4.0 * (double)(c.C * c.heads * c.head_dim) + 3.0 * (double)(c.C * c.hidden);
+            double want = kind == PRESET_DENSE ? 12.0 * (double)(c.C * c.C) : presets_active((enum preset)preset);
+            double model = (double)presets_layers((enum preset)preset) * presets_active((enum preset)preset) +
+                           presets_head((enum preset)preset);
+            cr_expect(c.C == width[preset] && c.S == 4096 && c.T == 8192 && c.n == 4 && c.hidden % 64 == 0);
+            cr_expect(fabs(block / want - 1) < 0.01, "preset %d kind %d: %g parameters, wanted %g", preset, kind, block,
+                      want);
+            cr_expect(fabs(model / active[preset] - 1) < 0.01, "preset %d: %g active, the paper has %g", preset, model,
+                      active[preset]);
+            p.tokens = 100; /* no sequence of 4096 in it; what was given stays */
+            p.sequence = 0;
+            p.hidden = 64;
+            presets_apply(&p);
+            cr_expect(p.sequence == 0 && p.hidden == 64);
+        }
+}
