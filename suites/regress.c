@@ -144,7 +144,11 @@ static bool read_suite(struct suite *s, int argc, char **argv) {
     if (!suite_read(s, file, words, count, why, sizeof why))
         return cannot("%s", why), false;
     keep_kernels(s);
-    return s->count || (cannot("%s: no case of --study kernels in it", s->name), false);
+    if (s->count)
+        return true;
+    cannot("%s: no case of --study kernels in it", s->name);
+    suite_release(s);
+    return false;
 }
 
 static bool parse(struct regress *g, int *argc, char **argv) {
