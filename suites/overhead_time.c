@@ -57,14 +57,14 @@ const char *overhead_time_steps(struct overhead_bench *w) {
     int subject[TIMING_SUBJECTS], count = 0;
     for (int v = 0; v < STEP_VARIANTS; v++)
         if (overhead_runs(w, v)) {
-            subjects[count] =
-                (struct timing_subject){.run = step_runner_run, .user = &w->runner[v], .sets = w->all.sets};
+            subjects[count] = (struct timing_subject){
+                .run = step_runner_run, .user = &w->runner[v], .sets = w->all.sets, .launches = (int)w->p->graphs};
             subject[count++] = OVERHEAD_VARIANT + v;
         }
     for (int k = 0; k < 2; k++)
         if (w->canary[k].row) {
-            subjects[count] =
-                (struct timing_subject){.run = bound_row_run, .user = &w->canary[k], .sets = w->canary[k].sets};
+            subjects[count] = (struct timing_subject){
+                .run = bound_row_run, .user = &w->canary[k], .sets = w->canary[k].sets, .launches = BOUND_ROW_LAUNCHES};
             subject[count++] = k ? OVERHEAD_GEMM : OVERHEAD_COPY;
         }
     return time_group(w, subjects, subject, count, w->p->budget, false, w->out->stop);
@@ -75,16 +75,18 @@ const char *overhead_time_steps(struct overhead_bench *w) {
 static const char *time_parts(struct overhead_bench *w, int v, int *part) {
     struct step_runner runner[TIMING_SUBJECTS] = {{0}};
     struct timing_subject subjects[TIMING_SUBJECTS] = {
-        {.run = step_runner_run, .user = &w->runner[v], .sets = w->all.sets}};
+        {.run = step_runner_run, .user = &w->runner[v], .sets = w->all.sets, .launches = (int)w->p->graphs}};
     int subject[TIMING_SUBJECTS] = {OVERHEAD_VARIANT + v}, count = 1;
     const char *why = NULL;
     for (; *part < STEP_PARTS && count < TIMING_SUBJECTS && !why; ++*part) {
         const struct step *s = &w->all.step[v];
-        if (!step_calls(s, (enum step_part) * part) || (*part < STEP_SHARED_PARTS && v != STEP_RESIDUAL))
+        enum step_part now = (enum step_part)(*part);
+        if (!step_calls(s, now) || (*part < STEP_SHARED_PARTS && v != STEP_RESIDUAL))
             continue;
         why = step_runner_open(&runner[count], s, *part, w->p->graphs, NULL);
-        subjects[count] = (struct timing_subject){.run = step_runner_run, .user = &runner[count], .sets = w->all.sets};
-        subject[count++] = overhead_subject((enum step_variant)v, (enum step_part) * part);
+        subjects[count] = (struct timing_subject){
+            .run = step_runner_run, .user = &runner[count], .sets = w->all.sets, .launches = (int)w->p->graphs};
+        subject[count++] = overhead_subject((enum step_variant)v, now);
     }
     if (!why && count > 1)
         why = time_group(w, subjects, subject, count, w->p->budget / 4, true, NULL);

@@ -134,12 +134,12 @@ static int run_row(int k, void *queue, const struct mhc_case *c, void *const arg
     }
 #define EACH_16(M, h)                                                                                                  \
     M(h##0)                                                                                                            \
-    M(h##1) M(h##2) M(h##3) M(h##4) M(h##5) M(h##6) M(h##7) M(h##8) M(h##9) M(h##a) M(h##b) M(h##c) M(h##d) M(h##e)    \
-        M(h##f)
+    M(h##1)                                                                                                            \
+    M(h##2) M(h##3) M(h##4) M(h##5) M(h##6) M(h##7) M(h##8) M(h##9) M(h##a) M(h##b) M(h##c) M(h##d) M(h##e) M(h##f)
 #define EACH(M)                                                                                                        \
     EACH_16(M, 0)                                                                                                      \
-    EACH_16(M, 1) EACH_16(M, 2) EACH_16(M, 3) EACH_16(M, 4) EACH_16(M, 5) EACH_16(M, 6) EACH_16(M, 7) EACH_16(M, 8)    \
-        EACH_16(M, 9)
+    EACH_16(M, 1)                                                                                                      \
+    EACH_16(M, 2) EACH_16(M, 3) EACH_16(M, 4) EACH_16(M, 5) EACH_16(M, 6) EACH_16(M, 7) EACH_16(M, 8) EACH_16(M, 9)
 EACH(RUN)
 #define NAME_OF(k) run_##k,
 static int (*const run[MOST_ROWS])(void *, void *, const struct mhc_case *, void *const[], void *,
@@ -149,11 +149,15 @@ __attribute__((constructor)) static void load(void) {
     const char *build = getenv("FAKE_ROWS");
     void *handle = build ? dlopen(build, RTLD_NOW | RTLD_LOCAL) : NULL;
     const struct mhc_library *library = handle ? dlsym(handle, "mhc_library") : NULL;
-    for (int k = 0; library && k < MOST_ROWS && library->rows[k]; k++) {
-        real[k] = library->rows[k];
+    int k = 0;
+    for (const struct mhc_row *const *row = library ? library->rows : NULL; row && *row && k < MOST_ROWS; row++) {
+        if (strstr((*row)->name, ".post_pre")) /* one variant is always missing */
+            continue;
+        real[k] = *row;
         fake[k] = *real[k];
         fake[k].run = run[k];
         rows[k] = &fake[k];
+        k++;
     }
 }
 
