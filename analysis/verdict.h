@@ -56,7 +56,7 @@ enum { MHC_MEASUREMENTS = 3 }; /* at most */
 #define MHC_ERROR_FACTOR 2
 
 /* A tolerance beyond this proves nothing. */
-#define MHC_MOST_TOLERANCE 0.05
+#define MHC_MOST_TOLERANCE 0.1
 
 enum mhc_accuracy { MHC_ACCURATE, MHC_LESS_ACCURATE, MHC_WRONG };
 /* The tolerance that counts: of both sides' the smaller, so that nobody widens it for itself; NaN: not known. */

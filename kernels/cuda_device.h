@@ -160,10 +160,17 @@ static int launch_cluster(void (*kernel)(P...), dim3 cluster, dim3 grid, dim3 bl
     return (int)error;
 }
 
+/* What is known of clusters_at_once(), -1: nothing yet; library.cu. */
+int device_clusters(struct device *, const void *kernel, unsigned cluster, unsigned threads, size_t shared);
+void device_keep_clusters(struct device *, const void *kernel, unsigned cluster, unsigned threads, size_t shared, int count);
+
 /* Clusters of this shape that run at once; 0 where the device has none or they do not fit. */
 template <typename... P>
-static int clusters_at_once(struct device *, void (*kernel)(P...), dim3 cluster, dim3 block, size_t shared) {
-    int count = 0;
+static int clusters_at_once(struct device *device, void (*kernel)(P...), dim3 cluster, dim3 block, size_t shared) {
+    int count = device_clusters(device, (const void *)kernel, cluster.x, block.x, shared);
+    if (count >= 0)
+        return count;
+    count = 0;
     cudaLaunchAttribute attribute;
     attribute.id = cudaLaunchAttributeClusterDimension;
     attribute.val.clusterDim.x = cluster.x, attribute.val.clusterDim.y = 1, attribute.val.clusterDim.z = 1;
@@ -175,8 +182,9 @@ static int clusters_at_once(struct device *, void (*kernel)(P...), dim3 cluster,
         (cluster.x > 8 && cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1)) ||
         cudaOccupancyMaxActiveClusters(&count, kernel, &config)) {
         (void)cudaGetLastError(); /* a shape that does not fit is an answer, not an error */
-        return 0;
+        count = 0;
     }
+    device_keep_clusters(device, (const void *)kernel, cluster.x, block.x, shared, count);
     return count;
 }
 

@@ -17,7 +17,7 @@
 #define WARP 32
 #define ALL_LANES 0xffffffffu
 
-struct device; /* the library's context, kernels/device_context.h */
+struct device; /* the library's context, kernels/library.h */
 
 #ifdef __CUDACC__
 #include "kernels/cuda_device.h"

@@ -8,7 +8,7 @@
 
 #include <cublas_v2.h>
 
-/* cuBLAS repeats its bits with a workspace of its own per stream. */
+/* cuBLAS repeats its bits with a fixed workspace. There is one: GEMMs of one context run in one queue at a time. */
 enum { WORKSPACE_BYTES = 32 << 20 };
 struct blas {
     cublasHandle_t handle;
@@ -17,8 +17,13 @@ struct blas {
 
 int gemm_open(struct device *d) {
     struct blas *b = (struct blas *)calloc(1, sizeof *b);
-    if (!b || cublasCreate(&b->handle) || cudaMalloc(&b->workspace, WORKSPACE_BYTES)) {
+    /* Partial sums of a GEMM are not to be rounded to bf16 on the way. */
+    if (!b || cublasCreate(&b->handle) ||
+        cublasSetMathMode(b->handle, (cublasMath_t)(CUBLAS_DEFAULT_MATH | CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION)) ||
+        cudaMalloc(&b->workspace, WORKSPACE_BYTES)) {
         snprintf(d->error, sizeof d->error, "cuBLAS cannot start");
+        if (b && b->handle)
+            (void)cublasDestroy(b->handle);
         free(b);
         return 1;
     }

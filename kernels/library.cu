@@ -16,6 +16,9 @@ static const struct mhc_row *const rows[] = {
 #undef ROW
     NULL};
 
+/* A thread's 32-bit walk over channels goes so far beyond the last at most: 1024 threads of eight channels. */
+enum { LARGEST_STEP = 8192 };
+
 bool gpu_supports(const struct mhc_case *c, const char **why) {
     if (c->stream != MHC_F32 && c->stream != MHC_BF16)
         return *why = "streams are f32 or bf16 here", false;
@@ -26,7 +29,7 @@ bool gpu_supports(const struct mhc_case *c, const char **why) {
     if (c->T < 1 || c->C < 1)
         return *why = "T and C must be at least 1", false;
     /* Tokens are blocks of a grid; a token is reached by 32-bit steps. */
-    if (c->T > INT32_MAX || c->n * c->C > INT32_MAX)
+    if (c->T > INT32_MAX || c->n * c->C > INT32_MAX - LARGEST_STEP)
         return *why = "T and n C must be below 2^31", false;
     return true;
 }
@@ -65,14 +68,14 @@ int device_check(struct device *d, int error, const char *what) {
 static int open_device(void **context, char *why, size_t why_size) {
     int count = 0, shared = 0, major = 0;
     cudaError_t error = cudaGetDeviceCount(&count);
-    if (error == cudaErrorInsufficientDriver || error == cudaErrorNoDevice || !count)
+    if (error == cudaErrorInsufficientDriver || error == cudaErrorNoDevice || (!error && !count))
         return snprintf(why, why_size, "backend cuda: this machine has no CUDA device or no driver for it"), 1;
     struct device *d = (struct device *)calloc(1, sizeof *d);
     if (error || !d || (error = cudaSetDevice(0)) || (error = cudaDeviceGetAttribute(&d->processors, cudaDevAttrMultiProcessorCount, 0)) ||
         (error = cudaDeviceGetAttribute(&shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0)) ||
         (error = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0))) {
         free(d);
-        return snprintf(why, why_size, "backend cuda: %s", cudaGetErrorString(error)), 1;
+        return snprintf(why, why_size, "backend cuda: %s", error ? cudaGetErrorString(error) : "out of memory"), 1;
     }
     d->shared_bytes = shared;
     d->largest_cluster = major >= 9 ? 16 : 1;
@@ -85,6 +88,25 @@ static int open_device(void **context, char *why, size_t why_size) {
     return 0;
 }
 
+static struct known_clusters *known_clusters(struct device *d, const void *kernel, unsigned cluster, unsigned threads, size_t shared) {
+    for (int k = 0; k < d->known_count; k++) {
+        struct known_clusters *known = &d->known[k];
+        if (known->kernel == kernel && known->cluster == cluster && known->threads == threads && known->shared == shared)
+            return known;
+    }
+    return NULL;
+}
+
+int device_clusters(struct device *d, const void *kernel, unsigned cluster, unsigned threads, size_t shared) {
+    struct known_clusters *known = known_clusters(d, kernel, cluster, threads, shared);
+    return known ? known->count : -1;
+}
+
+void device_keep_clusters(struct device *d, const void *kernel, unsigned cluster, unsigned threads, size_t shared, int count) {
+    if (d->known_count < (int)(sizeof d->known / sizeof *d->known))
+        d->known[d->known_count++] = (struct known_clusters){kernel, cluster, threads, shared, count};
+}
+
 static int allocate(void *context, void **pointer, int64_t bytes) {
     int failed = CHECKED(device_of(context), cudaMalloc(pointer, (size_t)bytes));
     if (failed)
@@ -95,15 +117,22 @@ static void release(void *context, void *pointer) {
     (void)context;
     (void)cudaFree(pointer);
 }
+/* A copy from pageable memory may return while its last part is under way, and nothing orders our queues after it. */
 static int to_device(void *context, void *destination, const void *source, int64_t bytes) {
-    return CHECKED(device_of(context), cudaMemcpy(destination, source, (size_t)bytes, cudaMemcpyHostToDevice));
+    return CHECKED(device_of(context), cudaMemcpy(destination, source, (size_t)bytes, cudaMemcpyHostToDevice)) ||
+           CHECKED(device_of(context), cudaStreamSynchronize(cudaStreamLegacy));
 }
 static int to_host(void *context, void *destination, const void *source, int64_t bytes) {
     return CHECKED(device_of(context), cudaMemcpy(destination, source, (size_t)bytes, cudaMemcpyDeviceToHost));
 }
+/* Less what the driver takes for local memory when the kernel with the largest stack, Sinkhorn's of any n, is first launched. */
 static int64_t available(void *context) {
+    enum { THREADS_A_PROCESSOR = 2048, LARGEST_STACK = 13 * 1024 };
     size_t unused = 0, total = 0;
-    return CHECKED(device_of(context), cudaMemGetInfo(&unused, &total)) ? 0 : (int64_t)unused;
+    if (CHECKED(device_of(context), cudaMemGetInfo(&unused, &total)))
+        return 0;
+    int64_t left = (int64_t)unused - (int64_t)device_of(context)->processors * THREADS_A_PROCESSOR * LARGEST_STACK;
+    return left > 0 ? left : 0;
 }
 static const struct mhc_memory memory = {allocate, release, to_device, to_host, available};
 

@@ -4,12 +4,22 @@
 
 #include "kernels/device.h"
 
+/* What the driver said of a kernel's clusters: asked once, for the answer takes as long as a small kernel. */
+struct known_clusters {
+    const void *kernel;
+    unsigned cluster, threads;
+    size_t shared;
+    int count;
+};
+
 /* The device a library was opened on. */
 struct device {
     int processors;       /* multiprocessors */
     int64_t shared_bytes; /* shared memory a block may have */
     int largest_cluster;  /* blocks; 1: no clusters */
     void *blas;           /* of gemm.cu */
+    struct known_clusters known[64];
+    int known_count;
     void *probe;          /* of probe.cu */
     char error[160];      /* why the last call failed */
 };
@@ -22,7 +32,8 @@ int device_check(struct device *, int error, const char *what);
 #define CHECKED(device, call) device_check(device, call, #call)
 
 /* gemm.cu: C[m][n] = alpha op(A) op(B) + beta C, row-major, products accumulated in float. `type` of A and B, `out` of C: MHC_F32 or
- * MHC_BF16; float operands give float results. Fixed order: the same call gives the same bits. 0, or 1 with device.error set. */
+ * MHC_BF16; float operands give float results. Fixed order: the same call gives the same bits. GEMMs of one context go into one queue at a
+ * time. 0, or 1 with device.error set. */
 int gemm(struct device *, void *queue, bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, float alpha,
          const void *a, int64_t lda, const void *b, int64_t ldb, int32_t type, float beta, void *c, int64_t ldc, int32_t out);
 int gemm_open(struct device *);

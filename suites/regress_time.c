@@ -18,6 +18,7 @@ enum subject { OLD, NEW, COPY, SUBJECTS };
 struct relay {
     struct timing_clock clock[2];
     const struct timing_clock *running;
+    bool hold;     /* its queue before it starts */
     int64_t calls; /* of the subjects that share their memory */
 };
 struct subject_user {
@@ -32,7 +33,9 @@ static const char *relay_run(void *user, int64_t set) {
     const char *why = NULL;
     if (!s->relay->running) {
         s->relay->running = s->clock;
-        why = s->clock->start(s->clock->user);
+        why = s->relay->hold ? s->clock->hold(s->clock->user) : NULL;
+        why = why ? why : s->clock->start(s->clock->user);
+        s->relay->hold = false;
     }
     if (s->shared) /* whoever runs takes the next set of all: it is the coldest */
         set = s->relay->calls++ % s->row.sets;
@@ -45,6 +48,14 @@ static const char *relay_start(void *user) {
 static const char *relay_stop(void *user, double *seconds) {
     const struct timing_clock *running = ((struct relay *)user)->running;
     return running->stop(running->user, seconds);
+}
+static const char *relay_hold(void *user) {
+    ((struct relay *)user)->hold = true;
+    return NULL;
+}
+static const char *relay_release(void *user) {
+    const struct timing_clock *running = ((struct relay *)user)->running;
+    return running ? running->release(running->user) : NULL;
 }
 static double relay_now(void *user) {
     const struct timing_clock *any = ((struct relay *)user)->clock;
@@ -69,6 +80,10 @@ static bool open_relay(struct relay *r, const struct regress_case side[2], struc
         clock->preemptions = relay_preemptions;
     if (r->clock[0].frequency && r->clock[1].frequency)
         clock->frequency = relay_frequency;
+    if (r->clock[0].hold && r->clock[1].hold) {
+        clock->hold = relay_hold;
+        clock->release = relay_release;
+    }
     return true;
 }
 
@@ -226,7 +241,7 @@ const char *regress_case_time(struct regress_case side[2], const struct regress_
     const char *why = open_relay(&relay, side, &clock, message, sizeof message) ? NULL : message;
     why = why ? why : bind_all(subject, side, q);
     for (int s = 0; s < SUBJECTS; s++)
-        subjects[s] = (struct timing_subject){.run = relay_run, .user = &subject[s], .sets = subject[s].row.sets};
+        subjects[s] = (struct timing_subject){.run = relay_run, .user = &subject[s], .sets = subject[s].row.sets, .launches = BOUND_ROW_LAUNCHES};
     why = why ? why : timing_run(&t, subjects, subject[COPY].row.row ? SUBJECTS : COPY, &rules, &clock);
     if (!why && !summarise(&t, q->measurement, answer))
         why = "out of memory";
