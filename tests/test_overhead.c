@@ -223,8 +223,9 @@ Test(overhead, shares_a_record) {
         cr_assert(record_timing(r, i, &t), "%s", record_error());
         cr_expect((t.batch[KERNEL_OPERATION] > 0) == kernels &&
                   (t.batch[OVERHEAD_VARIANT + STEP_MHC] > 0) == overhead && t.batch[OVERHEAD_COPY] > 0);
-        for (int64_t k = 0; k < t.rounds && overhead; k++)
-            cr_expect(t.seconds[(OVERHEAD_VARIANT + STEP_MHC) * t.rounds + k] > 0);
+        const double *samples = t.seconds + (OVERHEAD_VARIANT + STEP_MHC) * t.rounds;
+        for (int64_t k = 0; k < t.rounds && overhead; k++) /* the account may have had more rounds */
+            cr_expect(samples[k] > 0 || (k > 0 && isnan(samples[k])), "round %lld: %g", (long long)k, samples[k]);
     }
     record_close(r);
     GOOD("$M show all.h5 --all && ln -s $R/plots plots && $M plot all.h5 --out figures");
