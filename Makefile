@@ -122,7 +122,7 @@ bundle: deps
 	mkdir -p $(BUNDLE)/bin $(BUNDLE)/tests/vectors $(BUNDLE)/results
 	cp $(B)/portable/mhcbench $(B)/portable/libmhc_cuda.so $(BUNDLE)/bin
 	cp -r plots README.md LICENSE $(BUNDLE)
-	mkdir $(BUNDLE)/suites && cp suites/*.suite $(BUNDLE)/suites
+	mkdir $(BUNDLE)/suites && cp suites/*.suite suites/input.txt $(BUNDLE)/suites
 	cp tests/gpu_check.sh $(BUNDLE)/tests && cp tests/vectors/public.h5 $(BUNDLE)/tests/vectors && cp -r results/reference $(BUNDLE)/results
 	@du -sm $(BUNDLE) | awk '{print $$2 ": " $$1 " MB"; exit $$1 > 50}'
 	@echo "there: bin/mhcbench --help; sh tests/gpu_check.sh; bin/mhcbench run suites/gpu-bench.suite --out gpu-bench.h5"

@@ -125,7 +125,7 @@ static void crashed(int signal_number) {
     ssize_t unused = signal_number == SIGTERM ? write(STDOUT_FILENO, stopped, sizeof stopped - 1)
                                               : write(STDOUT_FILENO, crash_text, (size_t)crash_length);
     (void)unused;
-    _exit(EXIT_CHECK_FAILED);
+    _exit(signal_number == SIGTERM ? EXIT_INTERRUPTED : EXIT_CHECK_FAILED);
 }
 
 static void write_command(const struct checker *k, char *text, size_t size) {
@@ -190,6 +190,8 @@ static int64_t check_large(struct checker *k, const struct subject *s, const str
     k->failures = 0;
     memset(k->worst, 0, sizeof k->worst);
     k->worst_text[0] = 0;
+    crash_length = snprintf(crash_text, sizeof crash_text, "FAIL %s: crashed with arrays of more than %.0f elements\nverdict: crashed\n", s->label,
+                            o->large);
     if (large_run(k, s, o->large, why))
         return 1;
     printf("skip %-28s %s\n", s->label, why);
@@ -200,7 +202,7 @@ static int64_t check_large(struct checker *k, const struct subject *s, const str
 static void print_row(const struct checker *k, const struct subject *s, int64_t done) {
     bool exact = !(k->worst[0] > 0 || k->worst[1] > 0 || k->worst[2] > 0);
     printf("%-4s %-28s %-20.20s %5lld cases  %s", k->failures ? "FAIL" : "ok", s->label, s->row->variant ? s->row->variant : "", (long long)done,
-           exact ? "exact" : "worst");
+           exact ? k->failures ? "not compared" : "exact" : "worst");
     for (int type = 0; type < 3; type++)
         if (k->worst[type] > 0)
             printf(" %s %.2g", type_words[type], k->worst[type]);

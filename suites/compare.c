@@ -36,6 +36,39 @@ static bool is_incidental(const char *fact) {
     return false;
 }
 
+/* Of what a device says of itself: its clock and heat of the moment, and warnings. */
+static bool is_of_the_moment(const char *part, size_t length) {
+    char text[160];
+    snprintf(text, sizeof text, "%.*s", (int)length, part);
+    return !strncmp(text, "clock ", 6) || !strncmp(text, "! ", 2) || strstr(text, "degrees");
+}
+
+/* Equal but for such parts; parts are separated by "; ". */
+static bool same_device(const char *a, const char *b) {
+    const char *at[2] = {a, b};
+    for (;;) {
+        size_t length[2];
+        for (int k = 0; k < 2; k++)
+            for (;; at[k] += length[k] + 2) {
+                const char *end = strstr(at[k], "; ");
+                length[k] = end ? (size_t)(end - at[k]) : strlen(at[k]);
+                if (!is_of_the_moment(at[k], length[k]))
+                    break;
+                if (!end) {
+                    at[k] += length[k];
+                    length[k] = 0;
+                    break;
+                }
+            }
+        if (length[0] != length[1] || memcmp(at[0], at[1], length[0]))
+            return false;
+        if (!at[0][length[0]] && !at[1][length[1]])
+            return true;
+        for (int k = 0; k < 2; k++)
+            at[k] += length[k] + (at[k][length[k]] ? 2 : 0);
+    }
+}
+
 static const char *fact_of(struct record_reader *file, const char *wanted) {
     const char *name, *value;
     for (int k = 0; k < record_fact_count(file); k++)
@@ -54,7 +87,7 @@ static void find_differences(struct compare *c) {
             if (!record_fact(c->file[f], k, &name, &value) || is_incidental(name))
                 continue;
             other = fact_of(c->file[!f], name);
-            if ((f && other) || (other && !strcmp(value, other)))
+            if ((f && other) || (other && (!strcmp(value, other) || (!strcmp(name, "device") && same_device(value, other)))))
                 continue; /* told once */
             const char *base = f ? "none" : value, *now = f ? value : other ? other : "none";
             size_t used = strlen(note);

@@ -11,6 +11,7 @@
 /* Where the canary itself took so much more or less, the machine was in another state, and not all work suffers alike:
  * beside neighbours that need the memory a copy loses a quarter of its speed, and what stays in the cache nothing. */
 #define MOST_DRIFT 0.15
+#define QUIET 0.9 /* share of the rounds that lost no CPU, from which on they decide: a busy machine's others suffer too */
 #define WORTH_SAYING 0.05 /* where it stayed in proportion */
 
 /* Both files' samples of the case. */
@@ -39,15 +40,17 @@ static bool both_timed(const struct pair *p, const char *name, int place[2]) {
 }
 
 /* What subjects are measured against: a GEMM shares the fate of what computes much, a copy that of the others. Where
- * there is neither, the first subject stands in. NULL: nothing was timed beside it. */
+ * there is neither, the first subject that was timed stands in. NULL: nothing was timed beside it. */
 static const char *canary_of(const struct pair *p) {
     int place[2];
-    const char *first = record_subject_count(p->file[0]) > 1 ? record_subject(p->file[0], 0) : NULL;
     if (both_timed(p, "gemm", place))
         return "gemm";
     if (both_timed(p, "copy", place))
         return "copy";
-    return first && both_timed(p, first, place) ? first : NULL;
+    for (int s = 0; s < record_subject_count(p->file[0]); s++)
+        if (both_timed(p, record_subject(p->file[0], s), place))
+            return record_subject(p->file[0], s);
+    return NULL;
 }
 
 static const double *samples(const struct record_timing *t, int subject, const double *values) {
@@ -76,7 +79,7 @@ static bool take_clean(const struct record_timing *t, int subject, int canary, s
         return false;
     for (int64_t k = 0; k < t->rounds; k++) {
         int64_t a = subject * t->rounds + k, b = canary * t->rounds + k;
-        if ((t->flags[a] | t->flags[b]) & PREEMPTED)
+        if (((t->flags[a] | t->flags[b]) & PREEMPTED) || isnan(t->seconds[a]) || isnan(t->seconds[b]))
             continue;
         c->subject[c->count] = t->seconds[a];
         c->canary[c->count] = t->seconds[b];
@@ -124,8 +127,8 @@ static bool may_decide(const struct pair *p, const struct clean c[2], const int 
     for (int f = 0; f < 2; f++) {
         if (p->t[f].rounds < MHC_LEAST_ROUNDS)
             return *why = "fewer than 20 rounds", false;
-        if (c[f].count < MHC_LEAST_ROUNDS || 2 * c[f].count < p->t[f].rounds)
-            return *why = "the machine was busy: most rounds lost a CPU", false;
+        if (c[f].count < MHC_LEAST_ROUNDS || (double)c[f].count < QUIET * (double)p->t[f].rounds)
+            return *why = "the machine was busy: too many rounds lost a CPU", false;
         if (throttled(&p->t[f], subject[f]) > MHC_MOST_THROTTLED)
             return *why = "too many samples at a low clock", false;
     }
@@ -185,6 +188,11 @@ static bool is_canary(const char *name) {
     return !strcmp(name, "copy") || !strcmp(name, "gemm");
 }
 
+/* A part of a step ("mhc.pre"): timed in rounds of its own, without the canary. */
+static bool is_part(const char *name) {
+    return strchr(name, '.') != NULL;
+}
+
 static double threshold_of(const struct compare *c, const int64_t index[2]) {
     const char *const *backend = record_texts(c->file[COMPARE_NEW], "backend");
     const double *preempted = record_timing_value(c->file[COMPARE_NEW], "preempted");
@@ -220,7 +228,7 @@ static void judge_all(struct compare *c, const struct pair *p, const char *canar
     for (int s = 0; s < record_subject_count(p->file[COMPARE_BASE]); s++) {
         const char *name = record_subject(p->file[COMPARE_BASE], s), *why;
         struct mhc_interval change = {NAN, NAN, NAN};
-        if (is_canary(name) || !strcmp(name, canary) || p->t[COMPARE_BASE].batch[s] < 1)
+        if (is_canary(name) || is_part(name) || !strcmp(name, canary) || p->t[COMPARE_BASE].batch[s] < 1)
             continue;
         enum mhc_verdict verdict = judge(p, name, canary, threshold, work, &change, &why);
         if (any && verdict <= worst)

@@ -43,7 +43,7 @@ static int list_operations(const char *name) {
         return cannot("%s", why);
     printf("Operations of backend %s (%s):\n\n", name, b.library->build);
     for (const struct mhc_row *const *row = b.library->rows; *row; row++) {
-        printf("  %-24s", (*row)->name);
+        printf("  %-28s ", (*row)->name);
         for (int direction = MHC_IN; direction <= MHC_OUT; direction++) {
             printf("%s", direction == MHC_OUT ? " -> " : "");
             for (const struct mhc_arg *arg = (*row)->args; arg->name; arg++)

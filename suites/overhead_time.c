@@ -133,6 +133,8 @@ static void describe_variant(const struct overhead_bench *w, int v) {
         if (own[OVERHEAD_PART_CALLS] > 0)
             memcpy(&w->out->timing[overhead_of_part(subject, OVERHEAD_PART_SHARE)], own, sizeof own);
     }
+    for (int k = OVERHEAD_CALLS; k <= OVERHEAD_FLOPS; k++) /* as the time is: of all micro-batches */
+        value[k] *= w->all.spec.lanes;
     value[OVERHEAD_ACTIVATION] = step_activation_bytes(s) / (double)w->all.spec.c.T;
     value[OVERHEAD_WORKSPACE] = step_workspace_bytes(s);
 }

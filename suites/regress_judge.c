@@ -144,8 +144,14 @@ static bool settle_right(struct entry *e, struct gate_row *r) {
     return true;
 }
 
+/* What all measurements of a case have told: rounds, and whether one was throttled. */
+struct told {
+    int64_t rounds;
+    bool throttled;
+};
+
 /* One measurement. false: it failed, and the row says how. */
-static bool measure(struct entry *e, struct gate_row *r, int measurement, double threshold, enum mhc_verdict *verdict) {
+static bool measure(struct entry *e, struct gate_row *r, int measurement, double threshold, struct told *told, enum mhc_verdict *verdict) {
     struct regress_question q = e->question;
     struct regress_answer a;
     char why[400];
@@ -168,6 +174,8 @@ static bool measure(struct entry *e, struct gate_row *r, int measurement, double
     bool enough = a.rounds >= MHC_LEAST_ROUNDS && !(a.throttled > MHC_MOST_THROTTLED);
     r->change = a.together;
     r->copies = a.copies;
+    told->rounds += a.rounds;
+    told->throttled |= a.throttled > MHC_MOST_THROTTLED;
     *verdict = enough ? mhc_speed_verdict(a.change, threshold) : MHC_AMBIGUOUS;
     if (!enough)
         gate_say(r, a.rounds < MHC_LEAST_ROUNDS ? "only %lld rounds: a larger --budget" : "%lld rounds, too many at a low clock",
@@ -194,14 +202,16 @@ static void settle_speed(struct entry *e, struct gate_row *r) {
     struct regress *g = e->gate;
     enum mhc_verdict measured[MHC_MEASUREMENTS];
     double threshold = g->options.threshold > 0 ? g->options.threshold : DEFAULT_THRESHOLD;
+    struct told told = {0};
     bool settled = false;
     int count = 0;
     while (!settled && !regress_stopped) {
-        if (!measure(e, r, count, threshold, &measured[count]))
+        if (!measure(e, r, count, threshold, &told, &measured[count]))
             return;
         r->verdict = mhc_repeated_verdict(measured, ++count, &settled);
     }
-    if (r->verdict == MHC_AMBIGUOUS && mhc_speed_verdict(r->change, threshold) == MHC_SAME)
+    bool enough = told.rounds >= MHC_LEAST_ROUNDS && !told.throttled;
+    if (enough && r->verdict == MHC_AMBIGUOUS && mhc_speed_verdict(r->change, threshold) == MHC_SAME)
         r->verdict = MHC_SAME; /* each for itself had too few samples */
     say_speed(e, r, count, threshold);
     r->fails = r->verdict == MHC_SLOWER && g->options.speed == GATE_SPEED;

@@ -57,6 +57,10 @@ static const char *relay_release(void *user) {
     const struct timing_clock *running = ((struct relay *)user)->running;
     return running ? running->release(running->user) : NULL;
 }
+static void relay_pause(void *user, double seconds) {
+    const struct timing_clock *any = ((struct relay *)user)->clock;
+    any->pause(any->user, seconds);
+}
 static double relay_now(void *user) {
     const struct timing_clock *any = ((struct relay *)user)->clock;
     return any->now(any->user);
@@ -84,6 +88,8 @@ static bool open_relay(struct relay *r, const struct regress_case side[2], struc
         clock->hold = relay_hold;
         clock->release = relay_release;
     }
+    if (r->clock[0].pause)
+        clock->pause = relay_pause;
     return true;
 }
 

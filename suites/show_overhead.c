@@ -88,7 +88,8 @@ static void flags_of(struct record_reader *r, const struct line *line, char flag
     if (record_timing(r, line->index, &t)) {
         wide = strcmp(t.stop, "precise") != 0;
         for (int s = OVERHEAD_VARIANT; s < OVERHEAD_VARIANT + STEP_VARIANTS; s++)
-            for (int64_t k = 0; k < t.rounds && t.batch[s]; k++, samples++) {
+            for (int64_t k = 0; k < t.rounds && t.batch[s]; k++) {
+                samples += !isnan(t.seconds[s * t.rounds + k]);
                 preempted += t.flags[s * t.rounds + k] & 1;
                 throttled += t.flags[s * t.rounds + k] >> 1 & 1;
             }
