@@ -90,6 +90,11 @@ static __device__ __forceinline__ void copy16_async(void *shared, const void *gl
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"((uint32_t)__cvta_generic_to_shared(shared)), "l"(global)
                  : "memory");
 }
+/* The same of one float. */
+static __device__ __forceinline__ void copy4_async(float *shared, const float *global) {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"((uint32_t)__cvta_generic_to_shared(shared)), "l"(global)
+                 : "memory");
+}
 static __device__ __forceinline__ void copy_commit(void) {
     asm volatile("cp.async.commit_group;" ::: "memory");
 }

@@ -45,7 +45,7 @@ static __device__ __forceinline__ void load_weights(const struct one_pass_backwa
     }
 }
 
-/* pre and res of a tile, and post of the layer below. */
+/* Starts the copies of pre and res of a tile, and of post of the layer below. */
 template <int N, int KIND>
 static __device__ __forceinline__ void load_coefficients(const struct one_pass_backward *f, const struct backward_shared<N, KIND> *s,
                                                          int64_t first_token) {
@@ -53,10 +53,24 @@ static __device__ __forceinline__ void load_coefficients(const struct one_pass_b
     for (int k = (int)threadIdx.x; k < TILE * B::USED; k += (int)blockDim.x) {
         int64_t t = first_token + k / B::USED;
         int m = k % B::USED;
-        s->coefficients[k] = t >= f->T ? 0 : m < N ? f->pre[t * N + m] : f->res[t * N * N + m - N];
+        if (t < f->T)
+            copy4_async(s->coefficients + k, m < N ? f->pre + t * N + m : f->res + t * N * N + m - N);
+        else
+            s->coefficients[k] = 0;
     }
     for (int k = (int)threadIdx.x; k < TILE * N && f->post_below; k += (int)blockDim.x)
-        s->below[k] = first_token + k / N < f->T ? f->post_below[first_token * N + k] : 0;
+        if (first_token + k / N < f->T)
+            copy4_async(s->below + k, f->post_below + first_token * N + k);
+        else
+            s->below[k] = 0;
+    copy_commit();
+}
+
+/* Asks for a tile's lines of an array [T][width]. */
+static __device__ __forceinline__ void prefetch_rows(const float *from, int width, int64_t T, int64_t first_token) {
+    for (int k = (int)threadIdx.x * OCTET; k < TILE * width; k += (int)blockDim.x * OCTET)
+        if (first_token + k / width < T)
+            prefetch(from + first_token * width + k);
 }
 
 /* The dot products of the lane's two tokens over the warp's channels: dpre_i = <x_i, du>, dpost_i = <y, g_i>, dres_ij = <g_i, x_j>. */
@@ -252,6 +266,11 @@ static __global__ void __launch_bounds__(WARPS *WARP, 1) backward_kernel(struct 
             prefetch_piece(f.x, N, i, f.T, f.C, next, &p);
             prefetch_piece(f.g, N, i, f.T, f.C, next, &p);
         }
+        prefetch_rows(f.pre, N, f.T, next);
+        if (sums<N, KIND>::RES)
+            prefetch_rows(f.res, N * N, f.T, next);
+        if (f.post_below)
+            prefetch_rows(f.post_below, N, f.T, next);
         prefetch_piece(f.y, 1, 0, f.T, f.C, next, &p);
         prefetch_piece(f.du, 1, 0, f.T, f.C, next, &p);
         if (works)
@@ -259,6 +278,7 @@ static __global__ void __launch_bounds__(WARPS *WARP, 1) backward_kernel(struct 
         else
             prepare<N, KIND>(&f, &s, first, &trace); /* a warp more than there are channels for: it is ahead of the others */
         __syncthreads();
+        load_coefficients<N, KIND>(&f, &s, first); /* nobody reads the old ones: all are past grad_x of the tile before */
         send_dots<N, KIND>(&s, f.warps);
         cluster_arrive();
         if (works && makes)
@@ -266,7 +286,7 @@ static __global__ void __launch_bounds__(WARPS *WARP, 1) backward_kernel(struct 
         cluster_wait();
         if (makes)
             make_q<N, KIND>(&f, &s, first, &trace);
-        load_coefficients<N, KIND>(&f, &s, first); /* of the tile before nobody needs them any more: all have arrived since */
+        copy_wait<0>(); /* the coefficients are here; the meeting shows them to the other threads */
         cluster_arrive();
         cluster_wait();
         if (works)

@@ -119,7 +119,7 @@ static __device__ __forceinline__ void post_tile(const struct one_pass_forward *
     for (int half = 0; half < 2; half++) {
         int token = p->g + 8 * half;
         float in[N][OCTET], branch[OCTET], next[OCTET];
-        const float *post = below + token * (N + N * N);
+        const float *post = below + token * forward_shared<N, KIND>::BELOW;
         for (int i = 0; i < N; i++)
             unpack(&x[i].row[half], in[i]);
         unpack(&y->row[half], branch);
@@ -134,15 +134,19 @@ static __device__ __forceinline__ void post_tile(const struct one_pass_forward *
         store_piece(f->x_next, N, i, f->T, f->C, first_token, p, &x[i]);
 }
 
-/* post and res of the layer below for a tile. */
+/* Starts the copies of post and res of the layer below for a tile. */
 template <int N, int KIND>
 static __device__ __forceinline__ void load_below(const struct one_pass_forward *f, float *below, int64_t first_token) {
-    constexpr int COUNT = N + N * N;
+    constexpr int COUNT = forward_shared<N, KIND>::BELOW;
     for (int k = (int)threadIdx.x; k < TILE * COUNT; k += (int)blockDim.x) {
         int64_t t = first_token + k / COUNT;
         int m = k % COUNT;
-        below[k] = t >= f->T ? 0 : m < N ? f->post_below[t * N + m] : sums<N, KIND>::RES ? f->res_below[t * N * N + m - N] : 0;
+        if (t < f->T)
+            copy4_async(below + k, m < N ? f->post_below + t * N + m : f->res_below + t * N * N + m - N);
+        else
+            below[k] = 0;
     }
+    copy_commit();
 }
 
 /* res of the block's own tokens, a thread each: they are many by now, and u waited for none of them. */
@@ -171,8 +175,10 @@ static __device__ __forceinline__ void walk(const struct one_pass_forward *f, co
     struct piece before[N], x[N], next[N], y;
     for (int i = 0; i < N; i++)
         next[i] = load_piece(f->x, N, i, f->T, f->C, first, p);
-    if (POST)
+    if (POST) {
         y = load_piece(f->y, 1, 0, f->T, f->C, first, p);
+        load_below<N, KIND>(f, s->below, first);
+    }
     if (!scaled)
         load_weights<N, KIND>(f, s->weights, warps);
     /* Nobody may write into a block's memory before the block has begun, nor read marks before they are written. */
@@ -182,13 +188,15 @@ static __device__ __forceinline__ void walk(const struct one_pass_forward *f, co
         bool more = tile < f->T;
         if (more) {
             struct piece branch = y;
+            if (POST) /* into the half that nobody reads: post_tile of the turn before is barriers ago */
+                load_below<N, KIND>(f, s->below + (buffer ^ 1) * TILE * forward_shared<N, KIND>::BELOW, tile + step);
             for (int i = 0; i < N; i++) {
                 x[i] = next[i];
                 next[i] = load_piece(f->x, N, i, f->T, f->C, tile + step, p);
             }
             if (POST) {
                 y = load_piece(f->y, 1, 0, f->T, f->C, tile + step, p);
-                load_below<N, KIND>(f, s->below, tile);
+                copy_wait<1>(); /* below of this tile, a turn old, is here; of the next it stays under way */
             }
             float *scale = s->scale + buffer * TILE * sums<N, KIND>::SETS;
             if (scaled)
@@ -196,7 +204,7 @@ static __device__ __forceinline__ void walk(const struct one_pass_forward *f, co
             if (POST || scaled)
                 __syncthreads();
             if (POST)
-                post_tile<N, KIND>(f, x, &branch, s->below, tile, p);
+                post_tile<N, KIND>(f, x, &branch, s->below + buffer * TILE * forward_shared<N, KIND>::BELOW, tile, p);
             multiply<N, KIND>(x, s->weights, warps, p, scale, scaled, s->partial + p->warp * TILE * sums<N, KIND>::VALUES);
         }
         __syncthreads();

@@ -15,12 +15,13 @@ template <int N, int KIND> struct forward_shared {
     float *pre;     /* [TILE][N] */
     float *scale;   /* [2][TILE][SETS] of the squares */
     float *lost;    /* [TILE][SETS]: not 0 where squares were lost in any tile */
-    float *below;   /* [TILE][N + N N]: post and res of the layer below */
+    float *below;   /* [2][TILE][BELOW]: post and res of the layer below */
 
+    static constexpr int BELOW = S::COEFFICIENTS - N;
     static constexpr int64_t WARP_BYTES =
         (int64_t)S::STREAMS_OF_WEIGHTS * S::TILES * 2 * WARP * 16 + TILE * S::VALUES * 4;
     static constexpr int64_t MEMBER_BYTES = 2 * TILE * S::FOR_PRE * 4;
-    static constexpr int64_t BYTES = TILE * (2 * S::VALUES + N + 3 * S::SETS + N + N * N) * 4;
+    static constexpr int64_t BYTES = TILE * (2 * S::VALUES + N + 3 * S::SETS + 2 * BELOW) * 4;
     __device__ forward_shared(int warps, int cluster) {
         weights = (uint4 *)shared_memory();
         partial = (float *)(weights + S::STREAMS_OF_WEIGHTS * warps * S::TILES * 2 * WARP);

@@ -251,13 +251,14 @@ static void check_bf16(void) {
 
 /* --- copies and clusters --- */
 
-/* Two groups of copies: after copy_wait<1> the older is there. */
+/* Two groups of copies, of 16 bytes and of a float each: after copy_wait<1> the older is there. */
 static __global__ void copies(const float *from, float *to) {
     float *slot = (float *)shared_memory();
     int k = (int)threadIdx.x, all = (int)blockDim.x * 4;
     copy16_async(slot + 4 * k, from + 4 * k);
     copy_commit();
-    copy16_async(slot + all + 4 * k, from + all + 4 * k);
+    for (int i = 0; i < 4; i++)
+        copy4_async(slot + all + 4 * k + i, from + all + 4 * k + i);
     copy_commit();
     copy_wait<1>();
     for (int i = 0; i < 4; i++)

@@ -30,7 +30,7 @@ struct warp {
 struct copy {
     void *shared;
     const void *global;
-    int group;
+    int bytes, group;
 };
 enum { MAX_COPIES = 256 };
 
@@ -187,15 +187,15 @@ void emu_check_aligned(const void *address) {
 
 /* --- asynchronous copies: done as late as the kernel allows --- */
 
-void emu_copy_async(void *shared, const void *global) {
+void emu_copy_async(void *shared, const void *global, int bytes) {
     struct thread *self = executor.self;
-    if ((uintptr_t)shared % 16 || (uintptr_t)global % 16)
-        fail("an asynchronous copy of 16 bytes is not aligned to 16");
+    if ((uintptr_t)shared % bytes || (uintptr_t)global % bytes)
+        fail("an asynchronous copy of %d bytes is not aligned to %d", bytes, bytes);
     if (self->copy_count == MAX_COPIES)
         fail("more than %d asynchronous copies under way in a thread", (int)MAX_COPIES);
-    self->copies[self->copy_count++] = copy{shared, global, self->group};
-    order_written(shared, 16);
-    memset(shared, POISON, 16);
+    self->copies[self->copy_count++] = copy{shared, global, bytes, self->group};
+    order_written(shared, bytes);
+    memset(shared, POISON, bytes);
 }
 
 void emu_copy_commit(void) {
@@ -205,14 +205,16 @@ void emu_copy_commit(void) {
 void emu_copy_wait(int left) {
     struct thread *self = executor.self;
     int kept = 0;
-    for (int k = 0; k < self->copy_count; k++)
-        if (self->copies[k].group < self->group - left) {
-            order_read(self->copies[k].global, 16);
-            order_written(self->copies[k].shared, 16);
-            memcpy(self->copies[k].shared, self->copies[k].global, 16);
+    for (int k = 0; k < self->copy_count; k++) {
+        const struct copy *c = &self->copies[k];
+        if (c->group < self->group - left) {
+            order_read(c->global, c->bytes);
+            order_written(c->shared, c->bytes);
+            memcpy(c->shared, c->global, c->bytes);
         } else {
-            self->copies[kept++] = self->copies[k];
+            self->copies[kept++] = *c;
         }
+    }
     self->copy_count = kept;
 }
 

@@ -74,7 +74,7 @@ enum { EMU_SLOT = 64 }; /* distance of the lanes in what emu_exchange returns */
 /* The shared memory of block `rank` of the cluster, to be written to now. */
 unsigned char *emu_shared_to_write(int rank);
 void emu_check_aligned(const void *); /* to 16 bytes */
-void emu_copy_async(void *shared, const void *global);
+void emu_copy_async(void *shared, const void *global, int bytes);
 void emu_copy_commit(void);
 void emu_copy_wait(int left);
 
@@ -179,7 +179,10 @@ static inline float power_of_two(float x) {
 }
 
 static inline void copy16_async(void *shared, const void *global) {
-    emu_copy_async(shared, global);
+    emu_copy_async(shared, global, 16);
+}
+static inline void copy4_async(float *shared, const float *global) {
+    emu_copy_async(shared, global, 4);
 }
 static inline void copy_commit(void) {
     emu_copy_commit();
