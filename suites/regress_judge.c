@@ -228,7 +228,7 @@ static void ask_right(struct entry *e, int s) {
         worker_stop(&e->gate->worker); /* a device that failed once may fail everything after it */
 }
 
-/* false: interrupted, or out of memory (reported). */
+/* false: interrupted, or out of memory for a row (reported). */
 static bool judge(struct entry *e) {
     struct regress *g = e->gate;
     struct gate_row *r = add_row(e);
@@ -249,14 +249,18 @@ static bool judge(struct entry *e) {
         r->open = true;
         gate_say(r, "right in a fresh worker; the one before it crashed: an earlier case may have spoilt its memory");
     }
-    if (e->no_memory)
-        cannot("not enough memory for %s", r->name);
-    if (regress_stopped || e->no_memory) { /* half a case is none */
+    if (e->no_memory) { /* nobody's fault, and no comparison */
+        r->verdict = MHC_AMBIGUOUS;
+        r->fails = false;
+        r->open = r->alone = true;
+        gate_say(r, "not enough memory for it on this machine");
+    }
+    if (regress_stopped) { /* half a case is none */
         free(r->name);
         free(r->command);
         g->report.count--;
     }
-    return !regress_stopped && !e->no_memory;
+    return !regress_stopped;
 }
 
 /* Whether a library has the case. EXIT_GOOD, or there is no memory for it (reported). */

@@ -207,3 +207,15 @@ Test(regress, interrupted) {
     int code = result_of(child);
     cr_expect(code == 130 && strstr(err, "interrupted after 1 cases") && strstr(row_of("resnet.pre"), "SAME"), "exit %d\n%s%s", code, out, err);
 }
+
+#ifndef __SANITIZE_ADDRESS__ /* which needs more address space than there is */
+/* Memory that is not there is nobody's fault, and no end of the run. */
+Test(regress, too_little_memory) {
+    static const char command[] = "ulimit -v 1500000; $M regress --against good.so good.so --operation mhc.post --tokens 64,5000 --width "
+                                  "64,2560 --zip tokens,width --type f32 --speed none -q";
+    GOOD(CC "$R/tests/planted_library.c -o good.so && %s", command);
+    expect_row("large", "mhc.post --width 2560 --tokens 5000 --type f32  ", "AMBIGUOUS", "not enough memory");
+    expect_row("small", "mhc.post --type f32  ", "SAME", "");
+    cr_expect(sh("%s --strict", command) == 3, "%s", out);
+}
+#endif
