@@ -10,6 +10,8 @@ load HERE . 'house.gp'
 # hc-unfused, mhc-unfused, mhc, mhc-layers, identity
 shade(v) = word('#808080 #e18528 #8fbfec #2666a2 #123555 #2e9d6b', v)
 of(p, v, name) = column('core') == p && column('variant') == v ? column(name) : NaN
+known(p, v) = of(p, v, 'low') <= of(p, v, 'high') ? of(p, v, 'overhead') : NaN
+unknown(p, v) = of(p, v, 'low') <= of(p, v, 'high') ? NaN : of(p, v, 'overhead')
 place(v) = column('group') + 0.15 * (v - 4)
 set multiplot
 unset mytics
@@ -27,7 +29,8 @@ do for [p = FROM:TO] {
     set label 1 (p ? 'with the core of attention' : 'GEMMs and elementwise work only') at graph 0.01, 0.94 textcolor rgb INK
     set yrange [*<0:8<*]
     plot 6.7 with lines lc rgb '#606060' lw 1 dt (6, 4) notitle, \
-        for [v = 2:6] CSV using (place(v)):(of(p, v, 'overhead')):(0.13) with boxes lc rgb shade(v) notitle, \
+        for [v = 2:6] CSV using (place(v)):(known(p, v)):(0.13) with boxes lc rgb shade(v) notitle, \
+        for [v = 2:6] CSV using (place(v)):(unknown(p, v)):(0.13) with boxes fill empty border rgb shade(v) lc rgb shade(v) notitle, \
         for [v = 2:6] CSV using (place(v)):(of(p, v, 'low')):(0):(of(p, v, 'high') - of(p, v, 'low')) \
             with vectors nohead lc rgb INK lw 1 notitle, \
         for [v = 2:6] keyentry with boxes lc rgb shade(v) title NAME[v]

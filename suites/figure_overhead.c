@@ -159,7 +159,7 @@ enum figure_outcome figure_overhead(const struct figure_source *source, const st
     put_variants(settings);
     constants_of(&cases[0].p, OPEN_SHAPE | OPEN_CORE, text, sizeof text);
     snprintf(text + strlen(text), sizeof text - strlen(text),
-             ". t(variant) / t(residual) − 1 of a training step, forward and backward, median with its 95 %% interval. "
+             ". t(variant) / t(residual) − 1 of a training step, forward and backward, median with its 95 %% interval (hollow: too few rounds for one). "
              "Dashed: the paper's 6.7 %%.");
     say_missing(source, &cases[0], text, sizeof text);
     put_caption(settings, source, true, text);

@@ -292,7 +292,7 @@ void show_overhead(struct record_reader *r, bool all) {
             "overlap of two\n"
             "micro-batches. flags: p preempted, t throttled in more than %d %% of the samples; w not cold; c "
             "stopped by a cap\n"
-            "before every ratio was known to 1 %%.\n",
+            "before every ratio was known to 1 %%; [?] too few rounds for an interval.\n",
             MANY);
     for (int64_t k = 0; k < count; k++)
         if (!lines[k].printed)
