@@ -237,6 +237,7 @@ static int compare_files(struct compare *c, const char *glob, bool cross) {
         c->ungated[0] = 0;
     if (!gate_files_open(&files, &c->options, c->path) || !judge_all(c, glob))
         return EXIT_CANNOT;
+    compare_scatter(&c->report, c->options.speed == GATE_SPEED);
     int code = gate_exit(&c->report, c->options.strict);
     gate_sort(&c->report);
     gate_print(&c->report, c->options.strict, stdout);

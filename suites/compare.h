@@ -21,4 +21,8 @@ void compare_case(struct compare *, const int64_t index[2], struct gate_row *);
 /* Time alone, of a case whose values agree. */
 void compare_speed(struct compare *, const int64_t index[2], struct gate_row *);
 
+/* What two runs on a CPU differ by anyhow, judged by the case that came out most to the other side: a SLOWER or FASTER that is not twice as large
+ * is not settled. */
+void compare_scatter(struct gate_report *, bool gated);
+
 #endif

@@ -193,11 +193,12 @@ static bool is_part(const char *name) {
     return strchr(name, '.') != NULL;
 }
 
-static double threshold_of(const struct compare *c, const int64_t index[2]) {
+static double threshold_of(const struct compare *c, const int64_t index[2], bool *on_cpu) {
     const char *const *backend = record_texts(c->file[COMPARE_NEW], "backend");
     const double *preempted = record_timing_value(c->file[COMPARE_NEW], "preempted");
     bool device = (backend && !strcmp(backend[index[COMPARE_NEW]], "cuda")) || /* a device loses no CPU on the way */
                   (preempted && isnan(preempted[index[COMPARE_NEW]]));
+    *on_cpu = !device;
     return c->options.threshold > 0 ? c->options.threshold : device ? DEVICE_THRESHOLD : CPU_THRESHOLD;
 }
 
@@ -248,6 +249,26 @@ static void judge_all(struct compare *c, const struct pair *p, const char *canar
     r->open = worst == MHC_AMBIGUOUS && c->options.speed == GATE_SPEED;
 }
 
+void compare_scatter(struct gate_report *g, bool gated) {
+    double most[2] = {0, 0}; /* ln of the change, downwards and upwards */
+    for (int64_t k = 0; k < g->count; k++) {
+        double change = log(g->row[k].change.median);
+        if (g->row[k].on_cpu && isfinite(change))
+            most[change > 0] = fmax(most[change > 0], fabs(change));
+    }
+    for (int64_t k = 0; k < g->count; k++) {
+        struct gate_row *r = &g->row[k];
+        double change = log(r->change.median), other = most[r->verdict == MHC_FASTER];
+        if (!r->on_cpu || (r->verdict != MHC_SLOWER && r->verdict != MHC_FASTER) || 2 * other < fabs(change))
+            continue;
+        r->verdict = MHC_AMBIGUOUS;
+        r->fails = false;
+        r->open = gated;
+        gate_say(r, "values agree; %+.1f %%, while another case came out %+.1f %%: two runs on a CPU differ as much, use regress",
+                 100 * expm1(change), 100 * expm1(change > 0 ? -other : other));
+    }
+}
+
 void compare_speed(struct compare *c, const int64_t index[2], struct gate_row *r) {
     struct pair p = {.file = {c->file[COMPARE_BASE], c->file[COMPARE_NEW]}};
     bool timed[2];
@@ -269,7 +290,7 @@ void compare_speed(struct compare *c, const int64_t index[2], struct gate_row *r
     double *work = malloc((2 * (size_t)rounds + 2 * MHC_RESAMPLES) * sizeof *work);
     const char *canary = canary_of(&p);
     if (work && canary)
-        judge_all(c, &p, canary, threshold_of(c, index), work, r);
+        judge_all(c, &p, canary, threshold_of(c, index, &r->on_cpu), work, r);
     else {
         r->verdict = MHC_AMBIGUOUS;
         r->open = c->options.speed == GATE_SPEED && !c->ungated[0];

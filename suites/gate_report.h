@@ -13,6 +13,7 @@ struct gate_row {
     bool fails; /* a regression: exit 1 */
     bool open;  /* nothing is settled: exit 3 under --strict */
     bool alone; /* one side only: nothing was compared */
+    bool on_cpu; /* timed there, in two runs: compare_scatter() */
     char *name, *command; /* the case; the line that finds this again. The report's to free */
     char reason[GATE_REASON];
     char bits[24];                         /* "equal", "3 of 4096", "" unknown */

@@ -253,3 +253,17 @@ Test(compare, golden_and_files) {
     GOOD("$M compare both.h5 base.h5 | grep 'again.h5' >line; test $(wc -l <line) = 1 && sh line");
     cr_expect(strstr(out, "\n1 cases: 1 SAME; no regression"), "%s", out);
 }
+
+/* Two runs on a CPU move kernels up and down: what goes one way says how much to believe of what goes the other. */
+Test(compare, another_case_came_out_as_much_faster) {
+    const struct gate_plant slower = {.at = GATE_POST, .seed = 2, .factor = 1.1};
+    struct gate_plant base = {.at = GATE_MLP, .factor = 1.08};
+    gate_write("b.h5", &slower);
+    gate_write("a.h5", &base);
+    GOOD("$M compare a.h5 b.h5");
+    cr_expect(strstr(row_of("mhc.post"), "AMBIGUOUS") && strstr(row_of("mhc.post"), "two runs on a CPU differ as much"), "%s", out);
+    cr_expect(sh("$M compare a.h5 b.h5 --strict") == 3, "%s", out);
+    base.factor = 1.03;
+    gate_write("less.h5", &base);
+    cr_expect(sh("$M compare less.h5 b.h5") == 1 && strstr(row_of("mhc.post"), "SLOWER"), "%s", out);
+}
