@@ -58,7 +58,7 @@ help:
 	@echo "make selftest-timing   whether the timing loop tells A from A on this machine; one to four minutes"
 	@echo "make regress BASE=<revision>   this build against that revision's: accuracy and speed, as a gate"
 	@echo "make selftest-gate     whether regress tells A from A, and from a library 10 % slower, on this machine; some minutes"
-	@echo "make gpu-check   on a GPU: are the kernels right, in five minutes"
+	@echo "make gpu-check   on a GPU: are the kernels right? a verdict"
 	@echo "make gpu-bench   on a GPU: every operation against a copy and a GEMM of the same run"
 	@echo "make bundle      one folder for a GPU node: program, GPU library, suites; nothing to install there"
 	@echo "make clean       remove $(B)/"
@@ -104,7 +104,7 @@ selftest-timing: all
 	@$(MAKE) --no-print-directory $(B)/tests/selftest_timing
 	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} OMP_WAIT_POLICY=passive $(B)/tests/selftest_timing
 
-# On a GPU: correctness with a verdict, in five minutes; times of every operation against a copy and a GEMM, into $(B)/gpu-bench.h5.
+# On a GPU: correctness with a verdict; times of every operation against a copy and a GEMM, into $(B)/gpu-bench.h5.
 gpu-check: all
 	@sh tests/gpu_check.sh
 

@@ -8,6 +8,7 @@
 #include "cpu_ref/library.h"
 #include "cpu_ref/philox.h"
 #include "suites/ensemble.h"
+#include "suites/timing.h"
 
 /* An array that is 0 in exact arithmetic holds rounding of the row's other results: its error is measured against this
  * share of them. */
@@ -329,4 +330,8 @@ const char *kernel_case_check(const struct kernel_case *k, const struct bound_ro
     for (int i = 0; b->row->args[i].name; i++)
         outputs[i] = bound_row_argument(b, set, i);
     return kernel_case_compare(k, outputs, a);
+}
+
+int64_t kernel_case_sets(const struct params *p, const struct backend *b, int64_t set_bytes) {
+    return p->cache == CACHE_HOT ? 1 : timing_sets(set_bytes, timing_cache_bytes(b), backend_available(b) / 4);
 }

@@ -42,6 +42,9 @@ const char *kernel_case_open(struct kernel_case *, uint64_t seed);
 const char *kernel_case_join(struct kernel_case *, const struct kernel_case *first);
 void kernel_case_close(struct kernel_case *);
 
+/* Sets of arrays of `set_bytes` to rotate over: one where the cache is to be hot. */
+int64_t kernel_case_sets(const struct params *, const struct backend *, int64_t set_bytes);
+
 static inline const struct mhc_row *kernel_case_row(const struct kernel_case *k) {
     return k->chain[k->rows - 1];
 }

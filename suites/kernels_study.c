@@ -49,14 +49,10 @@ struct group {
     double bytes, flops;
 };
 
-static int64_t sets_of(const struct params *p, const struct backend *b, int64_t set_bytes) {
-    return p->cache == CACHE_HOT ? 1 : timing_sets(set_bytes, timing_cache_bytes(b), backend_available(b) / 4);
-}
-
 static const char *bind_canary(struct bound_row *bound, const struct params *p, const struct backend *b,
                                const char *operation, const struct mhc_case *c) {
     const struct mhc_row *row = canary_row(b, operation, c);
-    return row ? bound_row_open(bound, b, row, c, sets_of(p, b, bound_row_bytes(row, c, 0)), NULL, 0, NULL, 0) : NULL;
+    return row ? bound_row_open(bound, b, row, c, kernel_case_sets(p, b, bound_row_bytes(row, c, 0)), NULL, 0, NULL, 0) : NULL;
 }
 
 static const char *bind_group(struct group *g, const struct params *p, const struct kernel_case *k) {
@@ -66,7 +62,7 @@ static const char *bind_group(struct group *g, const struct params *p, const str
     g->flops = row->flops ? row->flops(&k->c) : 0;
     struct mhc_case copy = canary_copy_case(&k->c, g->bytes), gemm = canary_gemm_case(&k->c, g->flops);
     const char *why = bound_row_open(&g->row[KERNEL_OPERATION], k->backend, row, &k->c,
-                                     sets_of(p, k->backend, set_bytes), k->array, k->arrays, k->save, k->save_bytes);
+                                     kernel_case_sets(p, k->backend, set_bytes), k->array, k->arrays, k->save, k->save_bytes);
     why = why ? why : bind_canary(&g->row[KERNEL_COPY], p, k->backend, "copy", &copy);
     if (!why && g->flops >= GEMM_INTENSITY * g->bytes)
         why = bind_canary(&g->row[KERNEL_GEMM], p, k->backend, "gemm", &gemm);

@@ -93,29 +93,18 @@ static bool open_relay(struct relay *r, const struct regress_case side[2], struc
     return true;
 }
 
-static double row_bytes(const struct mhc_row *row, const struct mhc_case *c) {
-    double bytes = 0;
-    for (const struct mhc_arg *arg = row->args; arg->name; arg++)
-        bytes += (double)(mhc_elements(c, arg) * mhc_type_bytes(mhc_arg_type(c, arg)));
-    return row->traffic ? row->traffic(c) : bytes;
-}
-
-static int64_t sets_of(const struct params *p, const struct backend *b, int64_t set_bytes) {
-    return p->cache == CACHE_HOT ? 1 : timing_sets(set_bytes, timing_cache_bytes(b), backend_available(b) / 4);
-}
-
 static const char *bind(struct subject_user *s, const struct params *p, const struct kernel_case *k) {
     const struct mhc_row *row = kernel_case_row(k);
-    int64_t sets = sets_of(p, k->backend, bound_row_bytes(row, &k->c, k->save_bytes));
+    int64_t sets = kernel_case_sets(p, k->backend, bound_row_bytes(row, &k->c, k->save_bytes));
     return bound_row_open(&s->row, k->backend, row, &k->c, sets, k->array, k->arrays, k->save, k->save_bytes);
 }
 
 static const char *bind_copy(struct subject_user *s, const struct params *p, const struct kernel_case *k) {
-    struct mhc_case c = canary_copy_case(&k->c, row_bytes(kernel_case_row(k), &k->c));
+    struct mhc_case c = canary_copy_case(&k->c, row_traffic(kernel_case_row(k), &k->c));
     const struct mhc_row *row = canary_row(k->backend, "copy", &c);
     if (!row)
         return NULL;
-    return bound_row_open(&s->row, k->backend, row, &c, sets_of(p, k->backend, bound_row_bytes(row, &c, 0)), NULL, 0,
+    return bound_row_open(&s->row, k->backend, row, &c, kernel_case_sets(p, k->backend, bound_row_bytes(row, &c, 0)), NULL, 0,
                           NULL, 0);
 }
 
@@ -134,7 +123,7 @@ static const char *bind_shared(struct subject_user *subject, const struct regres
     if (!kernel_case_row(new)->save_bytes)
         memcpy(save + behind, new->save, (size_t)new->save_bytes);
     const char *why = bound_row_open(&subject[OLD].row, old->backend, row, &old->c,
-                                     sets_of(p, old->backend, bound_row_bytes(row, &old->c, save_bytes)), old->array,
+                                     kernel_case_sets(p, old->backend, bound_row_bytes(row, &old->c, save_bytes)), old->array,
                                      old->arrays, save, save_bytes);
     free(save);
     subject[OLD].shared = subject[NEW].shared = true;

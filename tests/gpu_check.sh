@@ -1,6 +1,6 @@
 #!/bin/sh
-# gpu_check.sh [ROOT]: are the kernels right on this GPU? Needs the driver and cuBLAS; under five minutes. One line a step, what failed behind it, a
-# verdict. Exit 0 good, 1 something failed, 2 cannot.
+# gpu_check.sh [ROOT]: are the kernels right on this GPU? Needs the driver and cuBLAS; meant for under five minutes, twelve at most by its limits.
+# One line a step, what failed behind it, a verdict. Exit 0 good, 1 something failed, 2 cannot.
 #
 # BACKEND=emu, a small LARGE and MINUTES try the script itself where there is no GPU.
 # ROOT holds suites/ and tests/vectors/, and the program in bin/ (a bundle) or build/; the default is the folder above this file.

@@ -222,7 +222,7 @@ Test(operations, agree_between_float_and_double) {
 
 /* --- gradients against finite differences --- */
 
-/* post_pre and backward_y, made of rows that have their loss; what they are made of, check_backend knows. */
+/* post_pre and backward_y, made of rows that have their loss; what they are made of, mhcbench check knows. */
 static bool is_crossing(const char *name) {
     const char *dot = strchr(name, '.');
     return !strcmp(dot, ".post_pre") || !strcmp(dot, ".backward_y");
