@@ -18,6 +18,36 @@ static void library_path(const char *name, char *path, size_t size) {
     snprintf(path, size, "%.*s/libmhc_%s.so", (int)(slash ? slash - self : 0), self, name);
 }
 
+static bool is_extents(const char *letters) {
+    const struct mhc_case any = {.T = 1};
+    while (*letters && mhc_extent(&any, *letters) >= 0)
+        letters++;
+    return !*letters;
+}
+
+/* What every caller of a row relies on. NULL, or the first thing that a library lacks. */
+static const char *lacking(const struct mhc_library *l) {
+    static char text[200];
+    if (!l->rows)
+        return "it has no rows";
+    for (int r = 0; l->rows[r]; r++) {
+        const struct mhc_row *row = l->rows[r];
+        int args = 0;
+        while (args < MHC_MAX_ARGS && row->args[args].name && row->args[args].extents && is_extents(row->args[args].extents))
+            args++;
+        const char *what = !row->name             ? "name"
+                           : !row->run            ? "run()"
+                           : !row->supports       ? "supports()"
+                           : !row->tolerance      ? "tolerance()"
+                           : args == MHC_MAX_ARGS ? "end of its arguments"
+                           : row->args[args].name ? "extents of an argument that mhc_extent() knows"
+                                                  : NULL;
+        if (what)
+            return snprintf(text, sizeof text, "row %d, %.60s, has no %s", r, row->name ? row->name : "?", what), text;
+    }
+    return NULL;
+}
+
 static bool open_shared(struct backend *b, const char *name, char *why, size_t why_size) {
     char path[PATH_MAX + 32];
     if (strchr(name, '/'))
@@ -28,8 +58,12 @@ static bool open_shared(struct backend *b, const char *name, char *why, size_t w
         return snprintf(why, why_size, strchr(name, '/') ? "backend %s: no such library"
                                                          : "backend %s: this build has no libmhc_%s.so", name, name), false;
     b->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (!b->handle)
-        return snprintf(why, why_size, "backend %s: %s", name, dlerror()), false;
+    if (!b->handle) {
+        const char *reason = dlerror();
+        size_t length = strlen(path); /* which most of them repeat */
+        bool repeats = !strncmp(reason, path, length) && !strncmp(reason + length, ": ", 2);
+        return snprintf(why, why_size, "backend %s: %s", name, reason + (repeats ? length + 2 : 0)), false;
+    }
     b->library = dlsym(b->handle, "mhc_library");
     if (!b->library)
         return snprintf(why, why_size, "backend %s: it exports no mhc_library", name), false;
@@ -56,12 +90,19 @@ bool backend_open(struct backend *b, const char *name, char *why, size_t why_siz
     else if (strchr(name, '/') || !strcmp(name, "cuda") || !strcmp(name, "emu")) {
         if (!open_shared(b, name, why, why_size))
             return abandon(b);
+    } else if (!access(name, F_OK)) { /* a file here; a path has a slash */
+        char path[PATH_MAX];
+        snprintf(path, sizeof path, "./%s", name);
+        return backend_open(b, path, why, why_size);
     } else
         return snprintf(why, why_size, "backend %s: not one of cpu64, cpu32, cuda, emu or the path of a library", name), false;
     if (b->library->open && b->library->open(&b->context, why, why_size))
         return abandon(b);
-    if (b->library->queues && b->library->queues->create(b->context, &b->queue, 0)) {
-        snprintf(why, why_size, "backend %s: no queue can be created", name);
+    const char *lacks = lacking(b->library);
+    if (!lacks && b->library->queues && b->library->queues->create(b->context, &b->queue, 0))
+        lacks = "no queue can be created";
+    if (lacks) {
+        snprintf(why, why_size, "backend %s: %s", name, lacks);
         if (b->library->close)
             b->library->close(b->context);
         return abandon(b);

@@ -82,14 +82,21 @@ bool run_guarded(const struct backend *, const struct mhc_row *, const struct mh
 
 /* --- trials --- */
 
+/* In memory that parent and child share: what was found outlives a crash. */
 struct checker {
     struct backend backend;
     const char *name; /* of the library, as given */
     uint64_t seed;
     int64_t size;
     bool tight;
-    int64_t checks, failed; /* of all rows */
+    double large, timeout, start; /* elements, 0: random cases; seconds a case; when all began */
+    int rows, next;               /* rows in all, 0: not yet known; the row after the one at hand */
+    int lost;                     /* rows that nothing is known of */
+    bool closed;                  /* the library, after the last */
+    int64_t cases, checks, failed; /* of all rows */
     /* of the row at hand */
+    char label[96];   /* "": between rows */
+    char doing[3000]; /* the case at hand and the command that repeats it */
     const struct subject *subject;
     int64_t trial;
     int failures;

@@ -153,6 +153,8 @@ bool trial_draw(struct trial *t, const struct subject *s, uint64_t seed, int64_t
         t->c = (struct mhc_case){0};
         draw_types(&r, &t->c, attempt, trial);
         draw_shape(&r, s->row, size, &t->c);
+        if (trial == 1 || trial == 2) /* of either type: the shape of decoding */
+            t->c.T = 1, t->c.S = t->c.S ? 1 : 0;
         draw_constants(&r, &t->c);
         draw_extremes(&r, s, t);
         if (s->row->supports(&t->c, why)) {

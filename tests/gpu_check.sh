@@ -13,7 +13,7 @@ mhcbench=$bin/mhcbench
 [ -x "$mhcbench" ] || { echo "gpu_check: no mhcbench in $root/bin or $root/build" >&2; exit 2; }
 out=$(mktemp -d) || exit 2
 trap 'rm -rf "$out"' EXIT
-if ! "$mhcbench" check $backend --trials 1 --rows bench.copy >"$out/first" 2>&1; then
+if ! "$mhcbench" check $backend --trials 1 --operation bench.copy >"$out/first" 2>&1; then
     cat "$out/first" >&2
     exit 2
 fi
@@ -66,7 +66,7 @@ END
 step "every operation on random cases, guarded, poisoned, twice" timeout 150 "$mhcbench" check $backend --minutes ${MINUTES:-1.5} --seed "${SEED:-1}"
 step "vectors" timeout 60 "$mhcbench" verify "$root/tests/vectors/public.h5" --backend $backend
 step "vectors, bf16" timeout 60 "$mhcbench" verify "$root/tests/vectors/public.h5" --backend $backend --type bf16
-step "arrays of more than $large elements" timeout 90 "$mhcbench" check $backend --rows 'mhc.*' --large "$large"
+step "arrays of more than $large elements" timeout 90 "$mhcbench" check $backend --operation 'mhc.*' --large "$large"
 step "the deep stack gives the same study as cpu64" same_curves "$out/study.suite"
 
 sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null)

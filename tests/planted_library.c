@@ -1,8 +1,10 @@
 /* A library of a few right rows and, where BUG says so, one wrong in one way: tests/test_emu.c builds it once for every bug, which `mhcbench check` must
  * find. Without BUG it must find nothing. */
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "cpu_ref/mhc.h"
 
@@ -34,6 +36,8 @@ enum bug {
     ENDS,         /* the process, as if all were well */
     ALLOWS_MORE,  /* a hundredth too much, and a tolerance that lets it pass */
     ALLOWS_ALL,   /* whatever it makes */
+    ONE_TOKEN,    /* not a number where there is but one */
+    KILLED,       /* as a system does that runs out of memory */
 };
 #ifndef BUG
 #define BUG NO_BUG
@@ -99,11 +103,14 @@ static int post(void *context, void *queue, const struct mhc_case *c, void *cons
         abort();
     if (BUG == ENDS)
         exit(0);
+    if (BUG == KILLED)
+        kill(getpid(), SIGKILL);
     for (volatile int wait = 1; BUG == HANGS && wait;)
         ;
     plain_post(c, x, arg[1], arg[2], arg[3], x_next, false);
     switch (BUG) {
     case ONE_ELEMENT: x_next[last] += 0.01f + 0.01f * x_next[last] * x_next[last]; break;
+    case ONE_TOKEN: x_next[last] /= c->T > 1; x_next[last] *= c->T > 1; break;
     case FAR_AWAY: x_next[last] += last > 10000 ? 1 : 0; break;
     case NOT_A_NUMBER: x_next[last] = 0.0f / (x_next[last] - x_next[last]); break;
     case MISSING_WRITE: x_next[last] = kept; break;

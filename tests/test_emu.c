@@ -35,8 +35,8 @@ Test(emu, many_tokens_and_few_agree) {
     GOOD(CHECK " emu --large 20000");
     expect_verdict();
     GOOD("cc -O1 -shared -fPIC -w -I$R -DBUG=FAR_AWAY $R/tests/planted_library.c -o wrong.so");
-    cr_expect(sh(CHECK " ./wrong.so --large 20000 --rows mhc.post") == 1 && strstr(out, "among many tokens"), "%s", out);
-    GOOD(CHECK " ./wrong.so --large 5000 --rows mhc.post");
+    cr_expect(sh(CHECK " ./wrong.so --large 20000 --operation mhc.post") == 1 && strstr(out, "among many tokens"), "%s", out);
+    GOOD(CHECK " ./wrong.so --large 5000 --operation mhc.post");
 }
 
 /* --- the checker finds what it should --- */
@@ -57,7 +57,10 @@ static const struct {
             {"CHANGES_SAVE", "memory `save` was changed at byte 0"},
             {"NO_GRAPH", "cannot be captured in a graph"},
             {"FAILS", "the planted failure"},
-            {"CRASHES", "crashed ["},
+            {"CRASHES", "crashed: Aborted ["},
+            {"ENDS", "it ended the process with status 0 ["},
+            {"HANGS", "time limit of 1 s ["},
+            {"ONE_TOKEN", "nan, wanted"},
             {"OTHER_FORM", "has other bits than that of mhc.post"},
             {"OTHER_ARGS", "its arguments are not those of cpu64's row mhc.post"},
             {"NO_ORACLE", "no oracle"},
@@ -70,12 +73,49 @@ Test(emu, the_checker_finds_planted_bugs) {
     expect_verdict();
     for (int k = 0; k < BUGS; k++) {
         GOOD("cc -O1 -shared -fPIC -w -I$R -DBUG=%s $R/tests/planted_library.c -o wrong.so", bugs[k].bug);
-        int code = sh(CHECK " ./wrong.so --trials 60");
+        int code = sh(CHECK " ./wrong.so --trials 60 --timeout 1");
         cr_expect(code == 1, "%s: exit %d\n%s%s", bugs[k].bug, code, out, err);
+        cr_expect(strstr(out, "\nok   resnet.pre ") || strstr(out, "FAIL resnet."), "%s: the rest was not checked\n%s", bugs[k].bug, out);
         cr_expect(strstr(out, "FAIL ") && strstr(out, bugs[k].text), "%s: no `%s` in\n%s", bugs[k].bug, bugs[k].text, out);
     }
-    cr_expect(sh(CHECK " emu --rows nothing.*") == 2 && strstr(err, "no row of emu is called nothing.*"));
+    cr_expect(sh(CHECK " emu --operation nothing.*") == 2 && strstr(err, "no row of emu is called nothing.*"));
     cr_expect(sh(CHECK " ./nowhere.so") == 2 && strstr(err, "no such library"));
+}
+
+/* A process that was killed from outside says nothing of the library. */
+Test(emu, the_checker_is_interrupted_or_killed) {
+    GOOD("cc -O1 -shared -fPIC -w -I$R -DBUG=HANGS $R/tests/planted_library.c -o hangs.so && "
+         "cc -O1 -shared -fPIC -w -I$R -DBUG=KILLED $R/tests/planted_library.c -o killed.so");
+    pid_t child = start("exec $M check hangs.so --operation 'resnet.*,mhc.post' --trials 6");
+    sleep(1);
+    kill(child, SIGINT);
+    int code = result_of(child);
+    cr_expect(code == 130 && strstr(out, "verdict: interrupted: "), "exit %d\n%s%s", code, out, err);
+    code = sh(CHECK " killed.so --operation mhc.post,resnet.pre --trials 6");
+    cr_expect(code == 2 && strstr(out, "lost mhc.post: not checked: the process was killed") && strstr(out, "ok   resnet.pre") &&
+                  strstr(out, " 0 failed, 1 rows not checked\n"),
+              "exit %d\n%s%s", code, out, err);
+}
+
+/* What is no library, or half a one, is one line; a command's --help is its own. */
+Test(emu, the_checker_refuses) {
+    static const char *const lacks[][2] = {{".supports = supports,", "row 0, mhc.post, has no supports()"},
+                                           {".tolerance = tolerance,", "row 0, mhc.post, has no tolerance()"},
+                                           {".run = post,", "row 0, mhc.post, has no run()"},
+                                           {".name = \"mhc.post\",", "row 0, ?, has no name"},
+                                           {"\"Tnn\"", "has no extents"},
+                                           {", .rows = rows", "it has no rows"}};
+    for (size_t k = 0; k < sizeof lacks / sizeof *lacks; k++) {
+        GOOD("sed 's/%s/%s/' $R/tests/example_library.c >half.c && cc -w -shared -fPIC -I$R half.c -o half.so", lacks[k][0],
+             strstr(lacks[k][0], "Tnn") ? "\"Tnx\"" : "");
+        expect_refusal("$M check half.so", lacks[k][1]);
+    }
+    GOOD("mkdir folder.so; echo text >text.so");
+    expect_refusal("$M check folder.so", "backend ./folder.so: cannot read file data: Is a directory");
+    expect_refusal("$M check text.so", "backend ./text.so: file too short");
+    expect_refusal("$M check emu --rows 'mhc.*'", "unknown option --rows");
+    expect_refusal("$M check", "usage: mhcbench check LIBRARY");
+    GOOD("for c in check compare regress verify; do $M $c --help | grep -q \"^usage: mhcbench $c \" || exit 1; done");
 }
 
 /* --- through the program --- */
