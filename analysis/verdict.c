@@ -84,6 +84,12 @@ enum mhc_accuracy mhc_accuracy_of(double base_error, double now_error, double to
     return now_error <= most ? MHC_ACCURATE : MHC_LESS_ACCURATE;
 }
 
+/* --- memory --- */
+
+bool mhc_more_memory(double base, double now) {
+    return !(now <= (1 + MHC_MOST_GROWTH) * base);
+}
+
 /* --- values --- */
 
 /* Logs of what shrinks to nothing by itself: below this they are rounding of the largest entry. */

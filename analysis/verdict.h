@@ -66,6 +66,12 @@ double mhc_common_tolerance(double base, double now);
  * not known, then the tolerance alone decides). */
 enum mhc_accuracy mhc_accuracy_of(double base_error, double now_error, double tolerance);
 
+/* --- memory --- */
+
+#define MHC_MOST_GROWTH 0.01
+/* Whether `now` bytes are more than `base` bytes: by more than 1 %, or not known. Memory is planned, not measured in noise. */
+bool mhc_more_memory(double base, double now);
+
 /* --- values of curves and summaries --- */
 
 enum mhc_difference {

@@ -15,15 +15,17 @@ static const char usage[] = "compare BASE.h5 NEW.h5 [--case GLOB] [--strict] [--
 static const char help[] =
     "\n"
     "What changed between two records, as a gate. Cases meet by their key; values first: errors against cpu64, where NaN and\n"
-    "Inf are, gains as log10 within 0.01; then time, as a ratio to the copy or GEMM of the same rounds.\n"
+    "Inf are, gains as log10 within 0.01; then time, as a ratio to the copy or GEMM of the same rounds, and memory, which may grow\n"
+    "by 1 %.\n"
     "\n"
     "  --case GLOB            only cases whose key matches\n"
     "  --speed WORD           gate (default), report: shown and not gated, none: values only\n"
     "  --threshold N          percent that count as a difference of speed (default 3 on a device, 2 on a CPU)\n"
-    "  --allow-cross-machine  gate speed although machine, toolkit or flags differ\n"
+    "  --allow-cross-machine  gate speed and memory although machine, toolkit or flags differ\n"
     "  --strict               exit 3 when something stays AMBIGUOUS, or failed in both files\n"
     "\n"
-    "Exit: 0 no regression, 1 SLOWER, MISSING or INVALID, 2 they cannot be compared, 3 see --strict.\n";
+    "Exit: 0 no regression, 1 SLOWER, MISSING or INVALID (wrong, less accurate, or in need of more memory), 2 they cannot be\n"
+    "compared, 3 see --strict.\n";
 
 /* --- comparable at all --- */
 

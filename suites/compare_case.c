@@ -1,4 +1,4 @@
-/* Values of one case in two records: errors, curves, summaries, spectra and panels. */
+/* Values of one case in two records: errors, curves, summaries, spectra, panels and memory. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -137,6 +137,78 @@ static double scalar(struct record_reader *file, const char *name, int64_t index
     return values ? values[index] : NAN;
 }
 
+static bool ends_with(const char *text, const char *end) {
+    size_t length = strlen(text), own = strlen(end);
+    return length >= own && !strcmp(text + length - own, end);
+}
+
+/* Errors that are stored as a share of their own tolerance: "<variant>_error_over_tolerance" of a step. */
+static bool compare_shares(struct compare *c, const int64_t index[2], struct gate_row *r, struct values *v) {
+    struct record_curve share;
+    for (int k = 0; k < record_accuracy_count(c->file[COMPARE_BASE]); k++) {
+        if (!record_accuracy_info(c->file[COMPARE_BASE], k, &share) || !ends_with(share.name, "_error_over_tolerance"))
+            continue;
+        double base = scalar(c->file[COMPARE_BASE], share.name, index[COMPARE_BASE]);
+        double now = scalar(c->file[COMPARE_NEW], share.name, index[COMPARE_NEW]);
+        if (isnan(base) && isnan(now))
+            continue;
+        if (isnan(now))
+            return gone(r, "the accuracy", share.name);
+        enum mhc_accuracy a = mhc_accuracy_of(base, now, 1);
+        note(v, base == now ? MHC_EQUAL : MHC_CLOSE, share.name, 0, base, now);
+        if (a == MHC_ACCURATE)
+            continue;
+        r->verdict = MHC_INVALID;
+        r->fails = true;
+        if (a == MHC_WRONG)
+            gate_say(r, "%s is %.3g, above 1", share.name, now);
+        else
+            gate_say(r, "less accurate: %s is %.2g, was %.2g (allowed: twice that, or %.2g)", share.name, now, base, MHC_ERROR_FLOOR);
+        return false;
+    }
+    return true;
+}
+
+/* Bytes that are held; those that are moved are named "bytes" and follow from the operation's model, not from the program. */
+static bool is_memory(const struct record_curve *scalar) {
+    return !strcmp(scalar->unit, "byte") && !ends_with(scalar->name, "bytes");
+}
+
+/* What the case needs more memory for, whatever else was said of it; the scalar that grew most is named. Workspace may follow the threads or the
+ * device, so it is gated where speed may be. */
+static void compare_memory(struct compare *c, const int64_t index[2], struct gate_row *r) {
+    struct record_curve info;
+    char said[GATE_REASON], name[80] = "";
+    double was = 0, is = 0;
+    int grew = 0;
+    for (int k = 0; k < record_timing_count(c->file[COMPARE_BASE]); k++) {
+        if (!record_timing_info(c->file[COMPARE_BASE], k, &info) || !is_memory(&info))
+            continue;
+        const double *before = record_timing_value(c->file[COMPARE_BASE], info.name);
+        const double *after = record_timing_value(c->file[COMPARE_NEW], info.name);
+        double base = before ? before[index[COMPARE_BASE]] : NAN, now = after ? after[index[COMPARE_NEW]] : NAN;
+        if (isnan(base) || !mhc_more_memory(base, now))
+            continue;
+        if (!grew++ || isnan(now) || now * was > is * base) {
+            snprintf(name, sizeof name, "%s", info.name);
+            was = base;
+            is = now;
+        }
+    }
+    if (!grew)
+        return;
+    snprintf(said, sizeof said, "%.200s", r->reason);
+    if (isnan(is))
+        gate_say(r, "the memory %s is in the base alone; %s", name, said);
+    else
+        gate_say(r, "needs more memory: %s is %.0f bytes, was %.0f (%.3g times)%s%s; %s", name, is, was, is / was,
+                 grew > 1 ? ", and others grew" : "", c->ungated[0] ? ", not gated" : "", said);
+    if (c->ungated[0])
+        return;
+    r->verdict = MHC_INVALID;
+    r->fails = true;
+}
+
 /* Errors against the oracle, where the case has them. */
 static bool compare_accuracy(struct compare *c, const int64_t index[2], struct gate_row *r) {
     double base = scalar(c->file[COMPARE_BASE], "error", index[COMPARE_BASE]);
@@ -162,7 +234,7 @@ static bool compare_accuracy(struct compare *c, const int64_t index[2], struct g
 
 void compare_case(struct compare *c, const int64_t index[2], struct gate_row *r) {
     struct values v = {.worst = MHC_EQUAL};
-    if (!compare_accuracy(c, index, r) || !compare_curves(c, index, r, &v) || !compare_summaries(c, index, r, &v) ||
+    if (!compare_accuracy(c, index, r) || !compare_shares(c, index, r, &v) || !compare_curves(c, index, r, &v) || !compare_summaries(c, index, r, &v) ||
         !compare_spectrum(c, index, r, &v) || !compare_panels(c, index, r, &v))
         return;
     if (!isnan(r->base_error) || !isnan(r->now_error)) {
@@ -181,6 +253,8 @@ void compare_case(struct compare *c, const int64_t index[2], struct gate_row *r)
         r->verdict = MHC_AMBIGUOUS;
         r->open = true;
         gate_say(r, "%s", v.told);
-    } else
+    } else {
         compare_speed(c, index, r);
+        compare_memory(c, index, r);
+    }
 }

@@ -28,6 +28,8 @@ struct gate_plant {
     double factor;       /* on the operation's samples; 0: 1 */
     double machine;      /* on all samples of the file; 0: 1 */
     double error;        /* 0: as it was */
+    double share, memory; /* error over tolerance of a variant, and what its bytes are multiplied by; 0: as they were */
+    bool no_memory;       /* no column for it in the file */
     double add;          /* to a value of the case's last curve, at its last layer */
     bool last_bit;       /* of that value */
     double value;        /* in its place, where `set` */
@@ -52,8 +54,11 @@ static inline void gate_append(struct record *r, int at, const struct gate_plant
     static double curve[GATE_CURVES][GATE_LAYERS], seconds[3 * GATE_ROUNDS], clock[3 * GATE_ROUNDS];
     static int8_t order[3 * GATE_ROUNDS], flags[3 * GATE_ROUNDS];
     const bool here = p->at == at, kernel = at <= GATE_MLP;
-    const double *curves[GATE_CURVES] = {NULL}, summary[1] = {kernel ? NAN : 3.25}, timing[1] = {0.01};
-    double accuracy[2] = {kernel ? here && p->error != 0 ? p->error : 2e-7 : NAN, kernel ? 1e-3 : NAN};
+    const double *curves[GATE_CURVES] = {NULL}, summary[1] = {kernel ? NAN : 3.25};
+    const double grown = here && p->memory != 0 ? p->memory : 1, mlp = at == GATE_MLP ? 1 : NAN;
+    const double timing[4] = {0.01, mlp * 1e6 * grown, mlp * 5e6 * grown, mlp * 2e6 * (grown > 1.1 ? 1.1 : grown)};
+    double accuracy[3] = {kernel ? here && p->error != 0 ? p->error : 2e-7 : NAN, kernel ? 1e-3 : NAN,
+                          mlp * (here && p->share != 0 ? p->share : 0.02)};
     int64_t rounds = here && p->rounds ? p->rounds : GATE_ROUNDS, batch[3] = {10, 10, at == GATE_MLP ? 4 : 0}, sets[3] = {9, 9, 9};
     int64_t layers = at == GATE_STACK ? GATE_LAYERS : at == GATE_MAP ? 8 : 0;
     for (int k = 0; k < 3 * (int)rounds; k++) {
@@ -95,8 +100,8 @@ static inline void gate_append(struct record *r, int at, const struct gate_plant
 static inline void gate_write(const char *path, const struct gate_plant *p) {
     static const char *const subjects[] = {"copy", "operation", "gemm"};
     static const struct record_column columns[] = {{"study", "", "", RECORD_TEXT}, {"backend", "", "", RECORD_TEXT}};
-    static const struct record_curve summaries[] = {{"composite_forward_sum_max", "1", ""}}, timings[] = {{"preempted", "1", ""}},
-                                     accuracies[] = {{"error", "1", ""}, {"tolerance", "1", ""}};
+    static const struct record_curve summaries[] = {{"composite_forward_sum_max", "1", ""}}, timings[] = {{"preempted", "1", ""}, {"mhc_workspace", "byte", ""}, {"mhc_bytes", "byte", ""}, {"memory_peak", "byte", ""}},
+                                     accuracies[] = {{"error", "1", ""}, {"tolerance", "1", ""}, {"mhc_error_over_tolerance", "1", ""}};
     struct record_curve curves[GATE_CURVES];
     for (int c = 0; c < GATE_CURVES; c++)
         curves[c] = (struct record_curve){mhc_metric_info[c].name, "1", ""};
@@ -118,9 +123,9 @@ static inline void gate_write(const char *path, const struct gate_plant *p) {
                                          .subject_count = 3,
                                          .rounds = GATE_ROUNDS,
                                          .timings = timings,
-                                         .timing_count = 1,
+                                         .timing_count = p->no_memory ? 1 : 4,
                                          .accuracies = accuracies,
-                                         .accuracy_count = 2};
+                                         .accuracy_count = 3};
     struct record *r = record_create(path, &schema, false, true);
     cr_assert(r, "%s", record_error());
     for (int at = 0; at < GATE_CASES; at++)

@@ -78,6 +78,17 @@ Test(compare, planted_changes) {
         {"an error above its tolerance", "INVALID", "error 0.0011 is not within", {.at = GATE_POST, .error = 1.1e-3}},
         {"an error that is not a number", "INVALID", "is not within", {.at = GATE_POST, .error = NAN}},
         {"an error within rounding", "SAME", "values agree", {.at = GATE_POST, .error = 4e-6}},
+        {"a step that is wrong", "INVALID", "mhc_error_over_tolerance is 1.2, above 1", {.at = GATE_MLP, .share = 1.2}},
+        {"a step whose error is no number", "INVALID", "the accuracy mhc_error_over_tolerance is in the base alone", {.at = GATE_MLP, .share = NAN}},
+        {"a step that is less accurate", "INVALID", "less accurate: mhc_error_over_tolerance is 0.05, was 0.02", {.at = GATE_MLP, .share = 0.05}},
+        {"a step of another error", "SAME", "values agree", {.at = GATE_MLP, .share = 0.03}},
+        {"20 % more memory", "INVALID", "needs more memory: mhc_workspace is 1200000 bytes, was 1000000 (1.2 times), and others grew; values agree",
+         {.at = GATE_MLP, .memory = 1.2}},
+        {"1.5 % more memory", "INVALID", "needs more memory: ", {.at = GATE_MLP, .memory = 1.015}},
+        {"half a percent more memory", "SAME", "values agree", {.at = GATE_MLP, .memory = 1.005}},
+        {"less memory", "SAME", "values agree", {.at = GATE_MLP, .memory = 0.5}},
+        {"more memory and slower", "INVALID", "gemm, slower", {.at = GATE_MLP, .memory = 1.2, .factor = 1.2, .seed = 2}},
+        {"memory that nobody can see", "INVALID", "is in the base alone", {.at = GATE_MLP, .no_memory = true}},
         {"a wrong element in a million", "INVALID", " at layer 62500 is ", {.at = GATE_STACK, .add = 0.02}},
         {"a last bit in a million", "SAME", "1 of 1000001", {.at = GATE_STACK, .last_bit = true}},
         {"a gain off by 1e-3 of log10", "SAME", "1 of 1000001", {.at = GATE_STACK, .add = 1e-3}},
@@ -140,6 +151,11 @@ Test(compare, another_machine) {
     cr_expect(sh("$M compare a.h5 b.h5 --allow-cross-machine") == 1 && rows_of("SLOWER") == 1, "%s", out);
     gate_write("b.h5", &wrong);
     cr_expect(sh("$M compare a.h5 b.h5") == 1 && rows_of("INVALID") == 1, "accuracy is gated everywhere:\n%s", out);
+    const struct gate_plant more = {.at = GATE_MLP, .memory = 1.2, .cpu = "that one"};
+    gate_write("b.h5", &more);
+    GOOD("$M compare a.h5 b.h5 --strict"); /* other threads, other workspace */
+    cr_expect(strstr(row_of(gate_key[GATE_MLP]), "needs more memory: ") && strstr(row_of(gate_key[GATE_MLP]), ", not gated"), "%s", out);
+    cr_expect(sh("$M compare a.h5 b.h5 --allow-cross-machine --speed none") == 1 && rows_of("INVALID") == 1, "%s", out);
 }
 
 Test(compare, speed_options) {

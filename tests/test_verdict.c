@@ -152,3 +152,9 @@ Test(verdict, intervals) {
     b[7] = 0;
     cr_expect(mhc_speed_verdict(mhc_paired_change(a, b, SAMPLES, work), 10) != MHC_SLOWER);
 }
+
+Test(verdict, memory) {
+    cr_expect(!mhc_more_memory(100, 100) && !mhc_more_memory(100, 101) && !mhc_more_memory(100, 50) && !mhc_more_memory(0, 0));
+    cr_expect(mhc_more_memory(100, 101.1) && mhc_more_memory(0, 1) && mhc_more_memory(100, INFINITY));
+    cr_expect(mhc_more_memory(100, NAN), "what is not known is no proof");
+}
