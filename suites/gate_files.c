@@ -77,6 +77,8 @@ static void write_json(FILE *out, const struct gate_report *g, int code) {
     put_text(out, "note", g->note);
     for (int64_t k = 0; k < g->count; k++)
         verdicts[g->row[k].verdict]++;
+    if (g->wanted)
+        put_text(out, "interrupted", gate_interruption(g));
     fprintf(out, "\"exit\": %d, \"cases\": %lld, \"verdicts\": {", code, (long long)g->count);
     for (int v = 0; v < MHC_VERDICTS; v++)
         fprintf(out, "%s\"%s\": %lld", v ? ", " : "", mhc_verdict_name[v], (long long)verdicts[v]);
@@ -109,8 +111,11 @@ static void write_junit(FILE *out, const struct gate_report *g) {
         open += !g->row[k].fails && g->row[k].open;
     }
     fprintf(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n<testsuite name=\"mhcbench %s\" tests=\"%lld\" "
-                 "failures=\"%lld\" errors=\"0\" skipped=\"%lld\">\n",
-            g->gate, (long long)g->count, (long long)fails, (long long)open);
+                 "failures=\"%lld\" errors=\"%d\" skipped=\"%lld\">\n",
+            g->gate, (long long)g->count + (g->wanted > 0), (long long)fails, g->wanted > 0, (long long)open);
+    if (g->wanted)
+        fprintf(out, "<testcase classname=\"mhcbench.%s\" name=\"interrupted\"><error message=\"%s\"/></testcase>\n", g->gate,
+                gate_interruption(g));
     for (int64_t k = 0; k < g->count; k++) {
         const struct gate_row *r = &g->row[k];
         fprintf(out, "<testcase classname=\"mhcbench.%s\" name=\"", g->gate);

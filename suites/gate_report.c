@@ -125,22 +125,57 @@ static void print_row(const struct gate_row *r, int width, int bits, FILE *out) 
         fprintf(out, "           %s\n", r->command);
 }
 
+const char *gate_interruption(const struct gate_report *g) {
+    static char text[120];
+    snprintf(text, sizeof text, "%lld of %lld operations and shapes were judged, nothing is known of the others", (long long)g->judged, (long long)g->wanted);
+    return text;
+}
+
 static void print_verdict(const struct gate_report *g, bool strict, FILE *out) {
-    int64_t verdicts[MHC_VERDICTS] = {0}, fails = 0;
+    int64_t verdicts[MHC_VERDICTS] = {0}, fails = 0, open = 0;
     for (int64_t k = 0; k < g->count; k++) {
         verdicts[g->row[k].verdict]++;
         fails += g->row[k].fails;
+        open += g->row[k].open;
     }
     fprintf(out, "\n%lld cases:", (long long)g->count);
     for (int v = MHC_VERDICTS - 1; v >= 0; v--)
         if (verdicts[v])
             fprintf(out, " %lld %s", (long long)verdicts[v], mhc_verdict_name[v]);
     switch (gate_exit(g, strict)) {
-    case EXIT_GOOD: fprintf(out, "; no regression\n"); break;
+    case EXIT_GOOD:
+        fprintf(out, open ? "; no regression found, %lld not settled\n" : "; no regression\n", (long long)open);
+        break;
     case EXIT_CHECK_FAILED: fprintf(out, "; REGRESSION in %lld\n", (long long)fails); break;
+    case EXIT_INTERRUPTED:
+        if (fails)
+            fprintf(out, "; REGRESSION in %lld", (long long)fails);
+        fprintf(out, "; interrupted: %s\n", gate_interruption(g));
+        break;
     case EXIT_AMBIGUOUS: fprintf(out, "; something is not settled, and --strict asks that nothing be\n"); break;
     default: fprintf(out, "; nothing was compared\n");
     }
+}
+
+/* What the columns mean, of those that hold something. */
+static void print_legend(const struct gate_report *g, FILE *out) {
+    bool times = false, errors = false, bits = false, vary = false, forms = false;
+    for (int64_t k = 0; k < g->count; k++) {
+        const struct gate_row *r = &g->row[k];
+        errors |= !isnan(r->base_error) || !isnan(r->now_error);
+        times |= isfinite(r->change.median);
+        bits |= r->bits[0] != 0;
+        vary |= !strcmp(r->bits, "vary");
+        forms |= strstr(r->name, GATE_FORM) != NULL;
+    }
+    if (times)
+        fprintf(out, "time: of new, as a share of base's%s\n", strcmp(g->gate, "compare") ? "" : ", both in units of the copy or GEMM beside them");
+    if (errors)
+        fprintf(out, "base err, new err: largest error against cpu64, as a share of the array's largest element\n");
+    if (bits)
+        fprintf(out, "bits: values of new that are not base's to the last bit%s\n", vary ? "; vary: new differs from run to run" : "");
+    if (forms)
+        fprintf(out, "mhc.X%smhc-micro: operation X by the library's rows of kind mhc-micro, against the same reference\n", GATE_FORM);
 }
 
 void gate_print(const struct gate_report *g, bool strict, FILE *out) {
@@ -151,8 +186,8 @@ void gate_print(const struct gate_report *g, bool strict, FILE *out) {
         bits = digits > bits ? digits : bits;
     }
     fprintf(out, "%s: base %s, new %s\n%s", g->gate, g->base, g->now, g->note);
-    fprintf(out, "\n%-9s  %7s  %-16s  %8s  %8s  %-*s  %-*s  %s\n", "verdict", "time", "99 % interval", "error",
-            "new", bits, "bits", width, "case", "why");
+    print_legend(g, out);
+    fprintf(out, "\n%-9s  %7s  %-16s  %8s  %8s  %-*s  %-*s  %s\n", "verdict", "time", "99 % interval", "base err", "new err", bits, "bits", width, "case", "why");
     for (int64_t k = 0; k < g->count; k++)
         print_row(&g->row[k], width, bits, out);
     print_verdict(g, strict, out);
@@ -160,6 +195,8 @@ void gate_print(const struct gate_report *g, bool strict, FILE *out) {
 
 int gate_exit(const struct gate_report *g, bool strict) {
     bool open = false, compared = false;
+    if (g->wanted)
+        return EXIT_INTERRUPTED;
     for (int64_t k = 0; k < g->count; k++) {
         if (g->row[k].fails)
             return EXIT_CHECK_FAILED;

@@ -28,6 +28,8 @@ struct gate_report {
     const char *gate;       /* "compare" or "regress" */
     const char *base, *now; /* files or libraries */
     char note[1200];        /* lines above the table: why something is not gated */
+    int64_t wanted;         /* what was to be judged where it was interrupted: `judged` of so many; 0: it was not */
+    int64_t judged;
 };
 
 /* A row with everything unknown and SAME; NULL: out of memory. `name` and `command` are copied. */
@@ -35,13 +37,19 @@ struct gate_row *gate_add(struct gate_report *, const char *name, const char *co
 void gate_say(struct gate_row *, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void gate_release(struct gate_report *);
 
+/* Between the name of a row and that of the form it is about. */
+#define GATE_FORM " as "
+
+/* How much was judged of what was to be, where it was interrupted. */
+const char *gate_interruption(const struct gate_report *);
+
 /* Worst first: what fails, then what is open, then by verdict, then the largest change; else as they came. */
 void gate_sort(struct gate_report *);
 
 /* The table, with a second line that finds it again under every row that is not SAME, and the verdict. */
 void gate_print(const struct gate_report *, bool strict, FILE *);
 
-/* 0 nothing fails, 1 something does, 2 nothing could be compared, 3 something is open and `strict`. */
+/* 0 nothing fails, 1 something does, 2 nothing could be compared, 3 something is open and `strict`; 130 it was interrupted, whatever was found. */
 int gate_exit(const struct gate_report *, bool strict);
 
 /* Options that both gates have: --strict --json FILE --junit FILE --speed gate|report|none --threshold PERCENT. */

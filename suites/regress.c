@@ -17,16 +17,17 @@ static const char help[] =
     "Is a changed kernel still right, and still fast? Loads two libraries of operations into one process and compares them\n"
     "case by case: both against cpu64, bits of one against the other, then time, side by side in shuffled rounds.\n"
     "\n"
-    "  --against OLD      a library (a path), or cpu, emu, cuda: this build's own\n"
+    "  --against OLD      a library (a path), or cpu32, cpu64, emu, cuda: this build's own; cpu: both on the CPU, as libmhc_cpu.so\n"
     "  NEW                the same; default: this build's own of OLD's name\n"
     "  FILE.suite         cases of study kernels, e.g. suites/kernels.suite; default: every operation at two small shapes\n"
     "  case options       --operation mhc.*,hc.post --tokens 64,512 --width 2560 --type bf16 ...; without --type every type\n"
+    "                     and every form of an operation (mhc-micro.post beside mhc.post)\n"
     "  --speed WORD       gate (default), report: shown and not gated, none: accuracy only\n"
     "  --threshold N      percent that count as a difference of speed (default 3)\n"
     "  --timeout SECONDS  of each step of a case (default 60), beside what the reference may need\n"
     "  --strict           exit 3 when something stays AMBIGUOUS\n"
     "\n"
-    "Exit: 0 no regression, 1 SLOWER, MISSING or INVALID, 2 nothing could be compared, 3 see --strict.\n";
+    "Exit: 0 no regression, 1 SLOWER, MISSING or INVALID, 2 nothing could be compared, 3 see --strict, 130 interrupted.\n";
 
 /* Of these the first count wherever there is no suite, all of them where there are no options either. */
 #define DEFAULT_CASES "--study", "kernels", "--operation", "all", "--tokens", "5,64", "--width", "33,256", "--zip", "tokens,width"
@@ -68,6 +69,10 @@ static int run_cases(struct regress *g, const struct suite *s, bool quiet) {
             for (int index = 0; form && code == EXIT_GOOD; form = form_of(g, p.operation, index++))
                 code = regress_judge(g, &p, form);
         }
+        if (code == EXIT_INTERRUPTED) {
+            g->report.wanted = s->count;
+            g->report.judged = k;
+        }
         if (code != EXIT_GOOD)
             return code;
         for (; !quiet && before < g->report.count; before++)
@@ -79,19 +84,23 @@ static int run_cases(struct regress *g, const struct suite *s, bool quiet) {
 
 /* --- options --- */
 
-static bool is_own(const char *name) {
-    return !strcmp(name, "cpu") || !strcmp(name, "emu") || !strcmp(name, "cuda");
+static bool is_linked_in(const char *name) {
+    return !strcmp(name, "cpu32") || !strcmp(name, "cpu64");
 }
 
-/* This build's own libraries lie beside the program; a file needs a slash for backend_open(). */
+static bool is_own(const char *name) {
+    return is_linked_in(name) || !strcmp(name, "cpu") || !strcmp(name, "emu") || !strcmp(name, "cuda");
+}
+
+/* This build's own libraries are linked in or lie beside the program. */
 static void resolve(const char *name, char path[REGRESS_PATH]) {
     char self[REGRESS_PATH / 2];
     ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
     self[length > 0 ? length : 0] = 0;
-    if (is_own(name))
+    if (is_own(name) && !is_linked_in(name))
         snprintf(path, REGRESS_PATH, "%.*s/libmhc_%.16s.so", (int)(strrchr(self, '/') ? strrchr(self, '/') - self : 0), self, name);
     else
-        snprintf(path, REGRESS_PATH, "%s%s", !strchr(name, '/') && !access(name, F_OK) ? "./" : "", name);
+        snprintf(path, REGRESS_PATH, "%s", name);
 }
 
 /* Both can be opened, and what they are. */
@@ -100,12 +109,12 @@ static int open_libraries(struct regress *g) {
     for (int s = REGRESS_BASE; s <= REGRESS_NEW; s++) {
         struct regress_question q = {.step = REGRESS_LIBRARY, .side = s};
         const char *name = g->given[s] ? g->given[s] : g->what[REGRESS_BASE].name;
-        if (!g->given[s] && !is_own(name) && strcmp(name, "cpu64") && strcmp(name, "cpu32"))
+        if (!g->given[s] && !is_own(name))
             return cannot("%s calls itself %s: say which library is the new one", g->given[REGRESS_BASE], name);
         resolve(name, g->path[s]);
         if (!regress_ask(g, &q, 60, &g->what[s], why, sizeof why)) {
             bool named = !strncmp(why, "backend ", 8);
-            return regress_stopped ? EXIT_INTERRUPTED : cannot("%s%s%s", named ? "" : name, named ? "" : ": ", why);
+            return regress_stopped ? (cannot("interrupted before the first case"), EXIT_INTERRUPTED) : cannot("%s%s%s", named ? "" : name, named ? "" : ": ", why);
         }
         size_t used = strlen(note);
         snprintf(note + used, sizeof g->report.note - used, "%s: %s, %s\n", s ? "new " : "base", g->what[s].name, g->what[s].build);
@@ -176,18 +185,15 @@ static int run(struct regress *g, const struct suite *s, bool quiet) {
         return EXIT_CANNOT;
     struct stat file[2];
     size_t used = strlen(g->report.note);
-    if (!stat(libraries[0], &file[0]) && !stat(libraries[1], &file[1]) && file[0].st_ino == file[1].st_ino &&
-        file[0].st_dev == file[1].st_dev)
+    if (!strcmp(libraries[0], libraries[1]) || (!stat(libraries[0], &file[0]) && !stat(libraries[1], &file[1]) &&
+                                                file[0].st_ino == file[1].st_ino && file[0].st_dev == file[1].st_dev))
         snprintf(g->report.note + used, sizeof g->report.note - used, "both are the same file: whatever changed is not in it\n");
     g->report.base = g->given[REGRESS_BASE];
     g->report.now = g->given[REGRESS_NEW] ? g->given[REGRESS_NEW] : g->path[REGRESS_NEW];
     code = run_cases(g, s, quiet);
     if (code == EXIT_CANNOT)
         return code;
-    if (code == EXIT_GOOD)
-        code = gate_exit(&g->report, g->options.strict);
-    else if (code == EXIT_INTERRUPTED)
-        fprintf(stderr, "interrupted after %lld cases\n", (long long)g->report.count);
+    code = gate_exit(&g->report, g->options.strict);
     gate_sort(&g->report);
     gate_print(&g->report, g->options.strict, stdout);
     return gate_files_write(&files, &g->options, &g->report, code) ? code : EXIT_CANNOT;

@@ -22,6 +22,7 @@ enum regress_step {
 
 struct regress_question {
     int32_t step, side, measurement;
+    bool alone; /* TIME: the old library against itself */
     char kind[64]; /* another form of the operation's kind, "mhc-micro"; "" the kind itself */
     struct params p;
 };
@@ -37,6 +38,7 @@ struct regress_answer {
     /* SUPPORT */
     bool supported;
     double needed, available; /* bytes */
+    double held;              /* of these what the operation asks its caller for: save and work */
     /* RIGHT */
     struct kernel_accuracy accuracy;
     bool unstable, compared;     /* two runs differ in bits; the other library's bits were at hand */
@@ -47,8 +49,18 @@ struct regress_answer {
     double copies;                        /* time of the old in copies of as many bytes; NaN: there is none */
     double throttled;                     /* share of the samples */
     int64_t rounds;                       /* that count */
-    int32_t wrong; /* side that was no longer right after the timing; -1: none */
+    bool after;    /* it was timed, and then it was no longer right */
+    int32_t wrong; /* side that failed while it was timed or after; -1: none, or nobody knows */
 };
+
+/* The worker's note: who runs, so that whatever ends the worker while both are timed can be laid at one library's door. */
+struct regress_note {
+    int32_t running;        /* 1 + side; 0: neither */
+    double since, spent[2]; /* s of the monotonic clock; of each side before that */
+};
+_Static_assert(sizeof(struct regress_note) <= WORKER_NOTE, "a note has no room for it");
+double regress_now(void);
+void regress_mark(int side); /* from here on that side runs */
 
 void regress_answer(struct message *request, struct message *reply); /* handler "regress" */
 
@@ -65,7 +77,7 @@ struct regress_case {
  * within its tolerance; else what is wrong. `other`: whose bits to compare with, where it has some. */
 const char *regress_case_right(struct regress_case *, const struct regress_case *other, struct regress_answer *);
 /* Times both and a copy in shuffled rounds, then looks whether they are still right. */
-const char *regress_case_time(struct regress_case side[2], const struct regress_question *, struct regress_answer *);
+const char *regress_case_time(const struct regress_case side[2], const struct regress_question *, struct regress_answer *);
 
 /* --- the parent's side --- */
 

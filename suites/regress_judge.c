@@ -39,6 +39,10 @@ bool regress_ask(struct regress *g, const struct regress_question *q, double sec
     return good;
 }
 
+static bool was_killed(const char *why) {
+    return !strncmp(why, "the worker was killed", 21);
+}
+
 /* A worker that ended may have been brought down by what an earlier case did to its memory: a fresh one is asked again.
  * `*again` says so. A time limit is not tried twice. */
 static bool ask_twice(struct regress *g, const struct regress_question *q, double seconds, struct regress_answer *answer,
@@ -48,6 +52,7 @@ static bool ask_twice(struct regress *g, const struct regress_question *q, doubl
         return good;
     good = regress_ask(g, q, seconds, answer, why, why_size);
     *again |= good;
+    answer->no_memory |= !good && was_killed(why); /* from outside: systems do that which run out of it */
     return good;
 }
 
@@ -61,7 +66,9 @@ struct entry {
     double seconds; /* time limit of a step */
     struct regress_answer right[2];
     char why[2][400];
-    bool has[2], good[2], again, no_memory;
+    double held[2]; /* bytes that each asks its caller for */
+    bool has[2], good[2], again;
+    char memory[300]; /* whom there was no memory for, or whoever was killed for it; "" nobody */
 };
 
 /* The options of the case without its study; they are the same for every form of a kind. */
@@ -70,7 +77,7 @@ static void name_of(const struct entry *e, const char *kind, char name[NAME_SIZE
     const char study[] = "--study kernels ";
     params_key(e->p, key, sizeof key);
     const char *words = key + (strncmp(key, study, strlen(study)) ? 0 : strlen(study));
-    snprintf(name, size, "%s%s%.64s", words, kind[0] ? " as " : "", kind);
+    snprintf(name, size, "%s%s%.64s", words, kind[0] ? GATE_FORM : "", kind);
 }
 
 static struct gate_row *add_row(struct entry *e) {
@@ -144,6 +151,65 @@ static bool settle_right(struct entry *e, struct gate_row *r) {
     return true;
 }
 
+/* Nobody's fault, and no comparison. */
+static void lack_memory(struct entry *e, const char *who, const char *why) {
+    if (!e->memory[0])
+        snprintf(e->memory, sizeof e->memory, was_killed(why) ? "not judged, %s: %.240s" : "not enough memory on this machine, %s: %.240s", who, why);
+}
+
+#define MOST_OF_IT 0.75
+
+/* Whose failure it was: of the side that was running; of a time limit that of the side that took most of it. -1: of neither, and
+ * `spent` says what each took. */
+static int whose(const struct regress *g, const struct regress_answer *a, const char *why, double spent[2]) {
+    const struct regress_note *note = g->worker.note;
+    spent[0] = spent[1] = 0;
+    if (a->wrong >= 0 || !note || !note->running)
+        return a->wrong;
+    if (strncmp(why, "time limit", 10))
+        return note->running - 1;
+    for (int s = 0; s < 2; s++)
+        spent[s] = note->spent[s] + (s == note->running - 1 ? regress_now() - note->since : 0);
+    double all = spent[0] + spent[1];
+    return spent[REGRESS_NEW] >= MOST_OF_IT * all ? REGRESS_NEW : spent[REGRESS_BASE] >= MOST_OF_IT * all ? REGRESS_BASE : -1;
+}
+
+/* The old library failed while both were timed. By itself too? What runs beside it may have spoilt its memory. */
+static bool fails_alone(struct entry *e, const struct regress_question *both, double seconds, char *why, size_t why_size) {
+    struct regress_question q = *both;
+    struct regress_answer a;
+    q.alone = true;
+    q.measurement = 0;
+    return !regress_ask(e->gate, &q, seconds, &a, why, why_size);
+}
+
+/* The row of a measurement that failed. */
+static void settle_failure(struct entry *e, struct gate_row *r, const struct regress_question *q, double seconds,
+                           const struct regress_answer *a, const char *why) {
+    double spent[2];
+    char alone[400] = "";
+    const char *when = a->after ? "after the timing" : "while it was timed";
+    int side = whose(e->gate, a, why, spent);
+    worker_stop(&e->gate->worker);
+    if (a->no_memory || was_killed(why)) {
+        lack_memory(e, "while both were timed", why);
+    } else if (side < 0) {
+        r->verdict = MHC_AMBIGUOUS;
+        r->open = true;
+        if (spent[0] + spent[1] > 0)
+            gate_say(r, "right; not timed: %s, of which the old library took %.2g s and the new one %.2g s: a larger --timeout", why, spent[0], spent[1]);
+        else
+            gate_say(r, "right; not timed: %s", why);
+    } else if (side == REGRESS_BASE && fails_alone(e, q, seconds, alone, sizeof alone)) {
+        r->verdict = MHC_NEW;
+        gate_say(r, "right; the old library failed %s: %s", when, why);
+    } else {
+        fail_row(r, MHC_INVALID);
+        gate_say(r, "%s%s: %s", side == REGRESS_BASE ? "the old library failed beside it, and not by itself, " : "", when, why);
+    }
+    worker_stop(&e->gate->worker);
+}
+
 /* What all measurements of a case have told: rounds, and whether one was throttled. */
 struct told {
     int64_t rounds;
@@ -157,18 +223,10 @@ static bool measure(struct entry *e, struct gate_row *r, int measurement, double
     char why[400];
     q.step = REGRESS_TIME;
     q.measurement = measurement;
-    bool good = regress_ask(e->gate, &q, e->seconds + (2 << measurement) * e->p->budget, &a, why, sizeof why);
-    e->no_memory |= a.no_memory;
+    double seconds = e->seconds + (2 << measurement) * e->p->budget;
     r->reason[0] = 0;
-    if (!good && a.wrong == REGRESS_BASE) {
-        r->verdict = MHC_NEW;
-        gate_say(r, "right, and the old library was not after the timing: %s", why);
-    } else if (!good) {
-        fail_row(r, MHC_INVALID);
-        gate_say(r, "%s: %s", a.wrong == REGRESS_NEW ? "after the timing" : "while it was timed", why);
-    }
-    if (!good) {
-        worker_stop(&e->gate->worker);
+    if (!regress_ask(e->gate, &q, seconds, &a, why, sizeof why)) {
+        settle_failure(e, r, &q, seconds, &a, why);
         return false;
     }
     bool enough = a.rounds >= MHC_LEAST_ROUNDS && !(a.throttled > MHC_MOST_THROTTLED);
@@ -223,9 +281,20 @@ static void ask_right(struct entry *e, int s) {
     q.step = REGRESS_RIGHT;
     q.side = s;
     e->good[s] = ask_twice(e->gate, &q, e->seconds, &e->right[s], e->why[s], sizeof e->why[s], &e->again);
-    e->no_memory |= e->right[s].no_memory;
+    if (e->right[s].no_memory)
+        lack_memory(e, regress_side_name[s], e->why[s]);
     if (!e->good[s])
         worker_stop(&e->gate->worker); /* a device that failed once may fail everything after it */
+}
+
+/* Told and not gated: another library may well buy speed with it. */
+static void say_memory(const struct entry *e, struct gate_row *r) {
+    double old = e->held[REGRESS_BASE], new = e->held[REGRESS_NEW];
+    char said[GATE_REASON];
+    if (!(e->has[REGRESS_BASE] && e->has[REGRESS_NEW]) || !mhc_more_memory(old, new))
+        return;
+    snprintf(said, sizeof said, "%.400s", r->reason);
+    gate_say(r, "%s; asks for %.6g bytes of save and work, was %.6g", said, new, old);
 }
 
 /* false: interrupted, or out of memory for a row (reported). */
@@ -235,9 +304,9 @@ static bool judge(struct entry *e) {
     if (!r)
         return cannot("out of memory"), false;
     for (int s = REGRESS_BASE; s <= REGRESS_NEW && !regress_stopped; s++)
-        if (e->has[s] && !e->why[s][0])
+        if (e->has[s] && !e->why[s][0] && !e->memory[0])
             ask_right(e, s);
-    if (!regress_stopped && !settle_right(e, r)) {
+    if (!regress_stopped && !e->memory[0] && !settle_right(e, r)) {
         if (g->options.speed == GATE_NO_SPEED || !(g->what[REGRESS_BASE].timed && g->what[REGRESS_NEW].timed))
             gate_say(r, "right; %s", g->options.speed == GATE_NO_SPEED ? "speed was not asked for"
                                                                         : "a host executor says nothing of a device's time");
@@ -249,12 +318,13 @@ static bool judge(struct entry *e) {
         r->open = true;
         gate_say(r, "right in a fresh worker; the one before it crashed: an earlier case may have spoilt its memory");
     }
-    if (e->no_memory) { /* nobody's fault, and no comparison */
+    if (e->memory[0]) {
         r->verdict = MHC_AMBIGUOUS;
         r->fails = false;
         r->open = r->alone = true;
-        gate_say(r, "not enough memory for it on this machine");
+        gate_say(r, "%s", e->memory);
     }
+    say_memory(e, r);
     if (regress_stopped) { /* half a case is none */
         free(r->name);
         free(r->command);
@@ -263,32 +333,34 @@ static bool judge(struct entry *e) {
     return !regress_stopped;
 }
 
-/* Whether a library has the case. EXIT_GOOD, or there is no memory for it (reported). */
-static int ask_support(struct entry *e, int s) {
+/* Whether a library has the case, and there is memory for it. */
+static void ask_support(struct entry *e, int s) {
     struct regress *g = e->gate;
     struct regress_question q = e->question;
     struct regress_answer a;
-    char name[NAME_SIZE];
+    char why[120];
     q.step = REGRESS_SUPPORT;
     q.side = s;
     bool answered = ask_twice(g, &q, g->timeout, &a, e->why[s], sizeof e->why[s], &e->again);
     e->has[s] = answered || a.supported || !a.opened; /* or it broke over the question */
+    e->held[s] = a.held;
+    if (a.no_memory)
+        lack_memory(e, regress_side_name[s], e->why[s]);
     if (!answered || a.needed <= MEMORY_SHARE * a.available)
-        return EXIT_GOOD;
-    name_of(e, e->kind, name, sizeof name);
-    return cannot("needs %.3g GB of memory and %.3g GB are free (%s)", a.needed * 1e-9, a.available * 1e-9, name);
+        return;
+    snprintf(why, sizeof why, "needs %.3g GB of memory and %.3g GB are free", a.needed * 1e-9, a.available * 1e-9);
+    lack_memory(e, regress_side_name[s], why);
 }
 
 int regress_judge(struct regress *g, const struct params *p, const char *kind) {
     struct entry e = {.gate = g, .p = p, .kind = kind, .question = {.p = *p}};
-    int code = EXIT_GOOD;
     e.seconds = g->timeout + kernels_flops(p) / REFERENCE_FLOPS;
     snprintf(e.question.kind, sizeof e.question.kind, "%s", kind);
-    for (int s = REGRESS_BASE; s <= REGRESS_NEW && !regress_stopped && code == EXIT_GOOD; s++)
-        code = ask_support(&e, s);
+    for (int s = REGRESS_BASE; s <= REGRESS_NEW && !regress_stopped; s++)
+        ask_support(&e, s);
     if (regress_stopped)
         return EXIT_INTERRUPTED;
-    if (code == EXIT_GOOD && (e.has[REGRESS_BASE] || e.has[REGRESS_NEW]))
-        code = judge(&e) ? EXIT_GOOD : regress_stopped ? EXIT_INTERRUPTED : EXIT_CANNOT;
-    return code;
+    if (!e.has[REGRESS_BASE] && !e.has[REGRESS_NEW])
+        return EXIT_GOOD;
+    return judge(&e) ? EXIT_GOOD : regress_stopped ? EXIT_INTERRUPTED : EXIT_CANNOT;
 }

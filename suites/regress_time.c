@@ -22,6 +22,7 @@ struct relay {
     int64_t calls; /* of the subjects that share their memory */
 };
 struct subject_user {
+    int side; /* whose library it is */
     struct relay *relay;
     const struct timing_clock *clock;
     struct bound_row row;
@@ -32,6 +33,7 @@ static const char *relay_run(void *user, int64_t set) {
     struct subject_user *s = user;
     const char *why = NULL;
     if (!s->relay->running) {
+        regress_mark(s->side);
         s->relay->running = s->clock;
         why = s->relay->hold ? s->clock->hold(s->clock->user) : NULL;
         why = why ? why : s->clock->start(s->clock->user);
@@ -96,6 +98,7 @@ static bool open_relay(struct relay *r, const struct regress_case side[2], struc
 static const char *bind(struct subject_user *s, const struct params *p, const struct kernel_case *k) {
     const struct mhc_row *row = kernel_case_row(k);
     int64_t sets = kernel_case_sets(p, k->backend, bound_row_bytes(row, &k->c, k->save_bytes));
+    regress_mark(s->side);
     return bound_row_open(&s->row, k->backend, row, &k->c, sets, k->array, k->arrays, k->save, k->save_bytes);
 }
 
@@ -104,6 +107,7 @@ static const char *bind_copy(struct subject_user *s, const struct params *p, con
     const struct mhc_row *row = canary_row(k->backend, "copy", &c);
     if (!row)
         return NULL;
+    regress_mark(s->side);
     return bound_row_open(&s->row, k->backend, row, &c, kernel_case_sets(p, k->backend, bound_row_bytes(row, &c, 0)), NULL, 0,
                           NULL, 0);
 }
@@ -127,6 +131,7 @@ static const char *bind_shared(struct subject_user *subject, const struct regres
                                      old->arrays, save, save_bytes);
     free(save);
     subject[OLD].shared = subject[NEW].shared = true;
+    regress_mark(REGRESS_NEW);
     return why ? why : bound_row_share(&subject[NEW].row, &subject[OLD].row, new->backend, kernel_case_row(new),
                                        subject[OLD].row.save_offset + behind);
 }
@@ -152,12 +157,13 @@ static const char *still_right(struct subject_user *subject, const struct regres
         const struct backend *b = side[s].backend;
         struct kernel_accuracy a;
         int64_t last = subject[s].row.sets - 1;
+        regress_mark(s);
         const char *why = bound_row_run(&subject[s].row, last);
         if (!why && b->library->queues && b->library->queues->synchronize(b->context, b->queue))
             why = "the device failed";
         why = why ? why : kernel_case_check(&side[s].k, &subject[s].row, last, &a);
         if (why) {
-            answer->wrong = s;
+            answer->after = true;
             return why;
         }
     }
@@ -216,14 +222,14 @@ static bool summarise(const struct timing *t, int measurement, struct regress_an
     return true;
 }
 
-const char *regress_case_time(struct regress_case side[2], const struct regress_question *q, struct regress_answer *answer) {
+const char *regress_case_time(const struct regress_case side[2], const struct regress_question *q, struct regress_answer *answer) {
     static char message[200];
     struct relay relay;
     struct timing_clock clock;
     struct timing t = {0};
-    struct subject_user subject[SUBJECTS] = {{.relay = &relay, .clock = &relay.clock[REGRESS_BASE]},
-                                             {.relay = &relay, .clock = &relay.clock[REGRESS_NEW]},
-                                             {.relay = &relay, .clock = &relay.clock[REGRESS_BASE]}};
+    struct subject_user subject[SUBJECTS] = {{REGRESS_BASE, .relay = &relay, .clock = &relay.clock[REGRESS_BASE]},
+                                             {REGRESS_NEW, .relay = &relay, .clock = &relay.clock[REGRESS_NEW]},
+                                             {REGRESS_BASE, .relay = &relay, .clock = &relay.clock[REGRESS_BASE]}};
     struct timing_subject subjects[SUBJECTS];
     const struct backend *paced = side[side[REGRESS_BASE].backend->library->queues ? REGRESS_BASE : REGRESS_NEW].backend;
     int64_t patience = (int64_t)1 << q->measurement; /* what was not settled gets more time */
@@ -232,7 +238,6 @@ const char *regress_case_time(struct regress_case side[2], const struct regress_
         rules.sample_seconds = HOST_SAMPLE;
     rules.alike = COPY;
     rules.seed = (uint64_t)q->p.seed * 1000 + (uint64_t)q->measurement;
-    answer->wrong = -1;
     const char *why = open_relay(&relay, side, &clock, message, sizeof message) ? NULL : message;
     why = why ? why : bind_all(subject, side, q);
     for (int s = 0; s < SUBJECTS; s++)

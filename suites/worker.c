@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -88,8 +89,27 @@ static enum outcome transfer(int file, bool write_it, void *bytes, size_t size, 
     return DONE;
 }
 
+/* Of the worker: what it reads from, writes to and shares. */
+enum { IN = 3, OUT = 4, NOTE = 5 };
+
+static void *map_note(int file) {
+    void *note = mmap(NULL, WORKER_NOTE, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    return note == MAP_FAILED ? NULL : note;
+}
+
+/* A new note for a new worker; its file is the worker's to inherit. */
+static int open_note(struct worker *w) {
+    int file = memfd_create("note", 0);
+    if (w->note)
+        munmap(w->note, WORKER_NOTE);
+    w->note = file >= 0 && !ftruncate(file, WORKER_NOTE) ? map_note(file) : NULL;
+    return file;
+}
+
 static bool start(struct worker *w, char *why, size_t why_size) {
-    int down[2], up[2];
+    int down[2], up[2], shared = open_note(w);
+    if (!w->note)
+        return snprintf(why, why_size, "no memory to share with a worker: %s", strerror(errno)), close(shared), false;
     if (pipe(down) || pipe(up))
         return snprintf(why, why_size, "no pipe to a worker: %s", strerror(errno)), false;
     pid_t parent = getpid();
@@ -100,11 +120,12 @@ static bool start(struct worker *w, char *why, size_t why_size) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent)
             _exit(2);
-        /* Out of the way first: with 0-2 closed, the pipes may sit on 3 and 4 themselves. */
-        int in = fcntl(down[0], F_DUPFD, 16), out = fcntl(up[1], F_DUPFD, 16);
-        dup2(in, 3);
-        dup2(out, 4);
-        for (int file = 5; file < 64; file++)
+        /* Out of the way first: with 0-2 closed, they may sit on 3 to 5 themselves. */
+        int in = fcntl(down[0], F_DUPFD, 16), out = fcntl(up[1], F_DUPFD, 16), note = fcntl(shared, F_DUPFD, 16);
+        dup2(in, IN);
+        dup2(out, OUT);
+        dup2(note, NOTE);
+        for (int file = NOTE + 1; file < 64; file++)
             close(file);
         /* Threads that wait by spinning starve each other on a machine with other work; a user's own choice stands. */
         setenv("OMP_WAIT_POLICY", "passive", 0);
@@ -113,6 +134,7 @@ static bool start(struct worker *w, char *why, size_t why_size) {
     }
     close(down[0]);
     close(up[1]);
+    close(shared);
     w->to = down[1];
     w->from = up[0];
     if (w->pid > 0)
@@ -134,7 +156,7 @@ static void finish(struct worker *w, enum outcome outcome, double seconds, char 
         ;
     w->pid = 0;
     if (outcome == LATE)
-        snprintf(why, why_size, "time limit of %g s", seconds);
+        snprintf(why, why_size, "time limit of %.4g s", seconds);
     else if (outcome == INTERRUPTED)
         snprintf(why, why_size, "interrupted");
     else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
@@ -181,11 +203,18 @@ bool worker_call(struct worker *w, const struct message *request, struct message
     return false;
 }
 
+void *worker_note(void) {
+    static unsigned char own[WORKER_NOTE]; /* where there is nothing to share */
+    static void *note;
+    note = note ? note : map_note(NOTE);
+    return note ? note : own;
+}
+
 int worker_main(const struct worker_handler *handlers) {
     uint64_t size;
-    while (transfer(3, false, &size, sizeof size, 0) == DONE) {
+    while (transfer(IN, false, &size, sizeof size, 0) == DONE) {
         struct message request = {.data = malloc(size + 1), .size = size}, reply = {0};
-        if (!request.data || transfer(3, false, request.data, size, 0) != DONE)
+        if (!request.data || transfer(IN, false, request.data, size, 0) != DONE)
             return 2;
         const char *name = message_take_text(&request);
         const struct worker_handler *h = handlers;
@@ -195,8 +224,8 @@ int worker_main(const struct worker_handler *handlers) {
             return 2;
         h->answer(&request, &reply);
         size = reply.size;
-        if (reply.bad || transfer(4, true, &size, sizeof size, 0) != DONE ||
-            transfer(4, true, reply.data, reply.size, 0) != DONE)
+        if (reply.bad || transfer(OUT, true, &size, sizeof size, 0) != DONE ||
+            transfer(OUT, true, reply.data, reply.size, 0) != DONE)
             return 2;
         message_clear(&request);
         message_clear(&reply);

@@ -6,8 +6,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+enum { WORKER_NOTE = 64 };
 struct worker {
     int pid, to, from; /* pid 0: not running */
+    void *note;        /* of the last one: WORKER_NOTE bytes, zero at first, that can be read when it has died; NULL: there was none */
 };
 
 /* A growing or a parsed message. Writers append, readers take; a reader that runs past the end sets `bad` and gets zeros. */
@@ -34,7 +36,8 @@ bool worker_call(struct worker *, const struct message *request, struct message 
                  size_t why_size);
 void worker_stop(struct worker *);
 
-/* The worker's side: serves until its input ends. */
+/* The worker's side: its note; and serves until its input ends. */
+void *worker_note(void);
 int worker_main(const struct worker_handler *handlers);
 
 #endif

@@ -38,11 +38,20 @@ enum bug {
     ALLOWS_ALL,   /* whatever it makes */
     ONE_TOKEN,    /* not a number where there is but one */
     KILLED,       /* as a system does that runs out of memory */
+    LATER_FAILS,  /* after some calls, so that it is seen while it is timed */
+    LATER_CRASHES,
+    LATER_HANGS,
+    LATER_ENDS,
+    SLEEPS,  /* for a second, every call */
+    SPOILS,  /* what a library with SPOILED needs, after some calls */
+    SPOILED, /* fails then */
+    MORE_WORK, /* asks for twice the memory */
 };
 #ifndef BUG
 #define BUG NO_BUG
 #endif
 
+enum { SOME_CALLS = 40 };
 static int runs;
 
 /* The graph of one call of mhc.post; other rows run at once. */
@@ -72,6 +81,10 @@ static double flops(const struct mhc_case *c) {
 static int64_t sixteen(const struct mhc_case *c) {
     (void)c;
     return 16;
+}
+static int64_t work_of(const struct mhc_case *c) {
+    (void)c;
+    return BUG == MORE_WORK ? 32 : 16;
 }
 
 /* x_next = res.x + post^T.y, with the bug in its last element. */
@@ -105,7 +118,17 @@ static int post(void *context, void *queue, const struct mhc_case *c, void *cons
         exit(0);
     if (BUG == KILLED)
         kill(getpid(), SIGKILL);
-    for (volatile int wait = 1; BUG == HANGS && wait;)
+    if (BUG == SLEEPS)
+        sleep(1);
+    if (runs > SOME_CALLS && BUG == SPOILS)
+        setenv("SPOILT", "1", 1);
+    if ((BUG == SPOILED && getenv("SPOILT")) || (runs > SOME_CALLS && BUG == LATER_FAILS))
+        return 1;
+    if (runs > SOME_CALLS && BUG == LATER_CRASHES)
+        abort();
+    if (runs > SOME_CALLS && BUG == LATER_ENDS)
+        exit(0);
+    for (volatile int wait = 1; (BUG == HANGS || (BUG == LATER_HANGS && runs > SOME_CALLS)) && wait;)
         ;
     plain_post(c, x, arg[1], arg[2], arg[3], x_next, false);
     switch (BUG) {
@@ -160,7 +183,7 @@ static const struct mhc_row mhc_post = {
     .name = BUG == NO_ORACLE ? "mhc.past" : "mhc.post",
     .args = {STREAM("x", MHC_IN), {"y", BUG == OTHER_ARGS ? "TnC" : "TC", MHC_STREAM, MHC_IN}, {"post", "Tn", MHC_COEF, MHC_IN},
              {"res", "Tnn", MHC_COEF, MHC_IN}, STREAM("x_next", MHC_OUT)},
-    .supports = supports, .work_bytes = sixteen, .flops = flops, .tolerance = tolerance, .run = post};
+    .supports = supports, .work_bytes = work_of, .flops = flops, .tolerance = tolerance, .run = post};
 static const struct mhc_row mhc_micro_post = {
     .name = "mhc-micro.post",
     .args = {STREAM("x", MHC_IN), {"y", "TC", MHC_STREAM, MHC_IN}, {"post", "Tn", MHC_COEF, MHC_IN}, {"res", "Tnn", MHC_COEF, MHC_IN},

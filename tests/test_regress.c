@@ -28,7 +28,11 @@ Test(regress, the_builds_own_libraries) {
     cr_expect(strstr(out, " SAME; no regression\n") && !strstr(out, "  vary  "), "%s", out);
     cr_expect(strstr(row_of("mhc.backward --width 256 --type f32"), "  equal  ") && *row_of("mlp.forward --width 33 --tokens 5 --type f64"),
               "every operation in every type:\n%s", out);
+    GOOD("$M regress --against cpu32 ${M%%/*}/libmhc_cpu.so --speed none -q --operation mhc.post --type f32 && "
+         "$M regress --against cpu32 --speed none -q --operation mhc.post");
+    cr_expect(strstr(out, "both are the same file") && strstr(row_of("mhc.post --type f32"), "SAME"), "%s", out);
     GOOD("$M regress --against emu --speed none --strict -q --tokens 5 --width 24");
+    cr_expect(strstr(out, "\nbase err, new err: largest error ") && strstr(out, "\nmhc.X as mhc-micro: "), "%s", out);
     cr_expect(strstr(row_of("mhc.post --width 24 --tokens 5 --type bf16 as mhc-micro"), "SAME"), "every form:\n%s", out);
     /* one library against quite another: bits differ, accuracy decides */
     GOOD("$M regress --against cpu emu --speed none -q --operation mhc.pre,mhc.post,mhc.post_backward_y --type f32 --tokens 5 --width 24");
@@ -190,22 +194,76 @@ Test(regress, bad_input) {
         {"$M regress --against mine.so mine.so --timeout 0", "--timeout 0: seconds"},
         {"$M regress --against mine.so mine.so --bogus 1", "unknown option --bogus"},
         {"$M regress --against mine.so mine.so --json mine.so", "mine.so is to be read"},
-        {"$M regress --against mine.so mine.so --tokens 100000000 --width 100000 -q", "GB of memory"},
         {"$M regress --against mine.so mine.so --operation mhc.post --speed none -q >/dev/full", "standard output"},
     };
     for (size_t k = 0; k < sizeof bad / sizeof *bad; k++)
         expect_refusal(bad[k][0], bad[k][1]);
     GOOD("cmp mine.so kept.so && $M regress --help");
     cr_expect(sh("$M regress --against mine.so mine.so --operation mlp.forward -q") == 2 && strstr(out, "nothing was compared"), "%s", out);
+    /* what there is no memory for is said, and the rest is judged */
+    static const char command[] = "$M regress --against mine.so mine.so --operation mhc.post --type f32 --speed none -q --width 64,100000 --tokens";
+    cr_expect(sh("%s 100000000", command) == 2 && strstr(out, "GB of memory") && strstr(out, "nothing was compared"), "%s%s", out, err);
+    GOOD("%s 8,100000000 --zip tokens,width", command);
+    expect_row("GB", "--tokens 100000000", "AMBIGUOUS", "not enough memory on this machine, the old library: needs ");
+    expect_row("small", "--tokens 8", "SAME", "");
 }
 
 Test(regress, interrupted) {
     GOOD(CC "-DBUG=HANGS $R/tests/planted_library.c -o hangs.so");
-    pid_t child = start("exec $M regress --against hangs.so hangs.so --operation resnet.pre,mhc.post --speed none");
+    pid_t child = start("exec $M regress --against hangs.so hangs.so --operation resnet.pre,mhc.post --speed none --json r.json --junit r.xml");
     sleep(2);
     kill(child, SIGINT);
     int code = result_of(child);
-    cr_expect(code == 130 && strstr(err, "interrupted after 1 cases") && strstr(row_of("resnet.pre"), "SAME"), "exit %d\n%s%s", code, out, err);
+    cr_expect(code == 130 && !strstr(out, "no regression") && strstr(row_of("resnet.pre"), "SAME"), "exit %d\n%s%s", code, out, err);
+    cr_expect(strstr(out, "\n1 cases: 1 SAME; interrupted: 1 of 2 operations and shapes were judged, nothing is known of the others\n"), "%s", out);
+    GOOD("cat r.json r.xml");
+    cr_expect(strstr(out, "\"interrupted\": \"1 of 2 ") && strstr(out, "\"exit\": 130") && strstr(out, "tests=\"2\" failures=\"0\" errors=\"1\""), "%s", out);
+}
+
+/* What fails only after some calls is seen while both are timed: the library that was running has failed, even if it took the process along. */
+Test(regress, failing_while_timed) {
+    static const struct {
+        const char *bug, *why;
+    } bugs[] = {{"LATER_FAILS", "failed while it was timed: the device failed"},
+                {"LATER_CRASHES", "failed while it was timed: the worker crashed: Aborted"},
+                {"LATER_HANGS", "failed while it was timed: time limit of "},
+                {"LATER_ENDS", "failed while it was timed: the worker ended with status 0"},
+                {"SLEEPS", "failed while it was timed: time limit of "}};
+    static const char options[] = "--operation mhc.post --tokens 9 --width 33 --type f32 --timeout 4 --budget 0.1 --speed report -q";
+    GOOD(CC "$R/tests/planted_library.c -o good.so");
+    for (size_t k = 0; k < sizeof bugs / sizeof *bugs; k++) {
+        const char *what = bugs[k].bug;
+        GOOD(CC "-DBUG=%s $R/tests/planted_library.c -o bad.so && cp bad.so too.so", what);
+        int code = sh("$M regress --against good.so bad.so %s", options);
+        cr_expect(code == 1, "%s: exit %d\n%s%s", what, code, out, err);
+        expect_row(what, "mhc.post --width 33 --tokens 9 --type f32 --budget 0.1   ", "INVALID", strstr(bugs[k].why, "while"));
+        code = sh("$M regress --against bad.so good.so %s", options);
+        cr_expect(code == 0, "%s: the other way round: exit %d\n%s%s", what, code, out, err);
+        expect_row(what, "mhc.post --width 33 --tokens 9 --type f32 --budget 0.1   ", "NEW", bugs[k].why);
+        expect_row(what, "as mhc-micro", "", "right; "); /* the run went on */
+    }
+    /* as slow as each other: the limit is too short, and nobody's fault */
+    GOOD("$M regress --against bad.so too.so %s", options);
+    expect_row("both sleep", "mhc.post --width 33 --tokens 9 --type f32 --budget 0.1   ", "AMBIGUOUS", "a larger --timeout");
+    /* what an old library does beside the new one and not by itself is the new one's doing */
+    GOOD(CC "-DBUG=SPOILS $R/tests/planted_library.c -o spoils.so && " CC "-DBUG=SPOILED $R/tests/planted_library.c -o spoiled.so");
+    cr_expect(sh("$M regress --against spoiled.so spoils.so %s", options) == 1, "%s%s", out, err);
+    expect_row("spoilt", "mhc.post --width 33 --tokens 9 --type f32 --budget 0.1   ", "INVALID",
+               "the old library failed beside it, and not by itself, while it was timed");
+}
+
+/* Killed from outside, as by a system without memory, is no verdict; what is held more is told. */
+Test(regress, killed_and_more_memory) {
+    GOOD("for b in NO_BUG KILLED MORE_WORK; do " CC "-DBUG=$b $R/tests/planted_library.c -o $b.so || exit 1; done");
+    static const char options[] = "--operation mhc.post,resnet.pre --tokens 9 --width 33 --type f32 --speed none -q";
+    GOOD("$M regress --against NO_BUG.so KILLED.so %s", options);
+    expect_row("killed", "mhc.post --width 33 --tokens 9 --type f32   ", "AMBIGUOUS", "not judged, the new library: the worker was killed (out of memory?)");
+    expect_row("killed", "resnet.pre", "SAME", "");
+    cr_expect(strstr(out, "; no regression found, 1 not settled\n"), "%s", out);
+    cr_expect(sh("$M regress --against KILLED.so NO_BUG.so %s --strict", options) == 3, "%s", out);
+    expect_row("killed", "mhc.post --width 33 --tokens 9 --type f32   ", "AMBIGUOUS", "not judged, the old library");
+    GOOD("$M regress --against NO_BUG.so MORE_WORK.so %s --strict", options);
+    expect_row("more", "mhc.post --width 33 --tokens 9 --type f32   ", "SAME", "; asks for 32 bytes of save and work, was 16");
 }
 
 #ifndef __SANITIZE_ADDRESS__ /* which needs more address space than there is */
