@@ -88,14 +88,18 @@ const char *bound_row_open(struct bound_row *b, const struct backend *backend, c
     return why;
 }
 
-const char *bound_row_share(struct bound_row *b, const struct bound_row *first, const struct backend *backend,
+const char *bound_row_share(struct bound_row *b, struct bound_row *first, const struct backend *backend,
                             const struct mhc_row *row, int64_t save_offset) {
+    int64_t work_bytes = row_work_bytes(row, &first->c);
+    if (work_bytes > row_work_bytes(first->row, &first->c)) {
+        backend_release(first->backend, first->work);
+        first->work = backend_allocate(first->backend, work_bytes);
+    }
     *b = *first;
     b->backend = backend;
     b->row = row;
     b->save_offset = save_offset;
     b->shares = true;
-    b->work = backend_allocate(backend, row_work_bytes(row, &b->c));
     for (int a = 0; row->args[a].name; a++) { /* arguments meet by name */
         int k = 0;
         while (first->row->args[k].name && strcmp(first->row->args[k].name, row->args[a].name))
@@ -110,7 +114,7 @@ const char *bound_row_share(struct bound_row *b, const struct bound_row *first, 
 void bound_row_close(struct bound_row *b) {
     if (b->backend) {
         backend_release(b->backend, b->shares ? NULL : b->slab);
-        backend_release(b->backend, b->work);
+        backend_release(b->backend, b->shares ? NULL : b->work);
     }
     *b = (struct bound_row){0};
 }

@@ -12,7 +12,7 @@ struct bound_row {
     int64_t offset[MHC_MAX_ARGS + 1], save_offset; /* in a set */
     char *slab;                                    /* [sets][set_bytes] */
     void *work;
-    bool shares; /* the slab is another's */
+    bool shares; /* slab and work are another's */
 };
 
 /* Bytes of a set; `save_bytes` are those of the row that writes what this one reads or writes. */
@@ -26,7 +26,7 @@ const char *bound_row_open(struct bound_row *, const struct backend *, const str
 /* Binds the same operation of another backend in host memory to the very arrays of one that is open and stays open longer:
  * whichever runs, it finds the same memory. What the other reads as save lies at `save_offset` of a set. NULL, or why not;
  * close in either case. */
-const char *bound_row_share(struct bound_row *, const struct bound_row *first, const struct backend *, const struct mhc_row *,
+const char *bound_row_share(struct bound_row *, struct bound_row *first, const struct backend *, const struct mhc_row *,
                             int64_t save_offset);
 void bound_row_close(struct bound_row *);
 

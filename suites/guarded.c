@@ -13,7 +13,7 @@
 #define ALLOW(pointer, bytes) ((void)(pointer), (void)(bytes))
 #endif
 
-enum { BAND = 1024, ALIGNMENT = 128 };
+enum { BAND = 16384, ALIGNMENT = 128 };
 
 static void fill(unsigned char *bytes, int64_t count, uint16_t pattern) {
     for (int64_t k = 0; k < count; k++)

@@ -20,6 +20,7 @@ static const char help[] =
     "  --against OLD      a library (a path), or cpu32, cpu64, emu, cuda: this build's own; cpu: both on the CPU, as libmhc_cpu.so\n"
     "  NEW                the same; default: this build's own of OLD's name\n"
     "  FILE.suite         cases of study kernels, e.g. suites/kernels.suite; default: every operation at two small shapes\n"
+    "                     (check tries many more, single tokens among them)\n"
     "  case options       --operation mhc.*,hc.post --tokens 64,512 --width 2560 --type bf16 ...; without --type every type\n"
     "                     and every form of an operation (mhc-micro.post beside mhc.post)\n"
     "  --speed WORD       gate (default), report: shown and not gated, none: accuracy only\n"

@@ -113,27 +113,34 @@ static const char *bind_copy(struct subject_user *s, const struct params *p, con
 }
 
 /* Where arrays lie can favour a side for as long as they lie there, by 10 % and more. On the host both sides work on the
- * same ones, in turn; each has its own save, the new one's behind the old one's. */
-static const char *bind_shared(struct subject_user *subject, const struct regress_case side[2], const struct params *p) {
+ * same ones, in turn, work included. What pre or forward keeps is written by whoever runs; where it is read and the libraries keep something
+ * different, each has its own, every other measurement in the other order. */
+static const char *bind_shared(struct subject_user *subject, const struct regress_case side[2], const struct regress_question *q) {
     enum { ALIGNMENT = 256 };
     const struct kernel_case *old = &side[REGRESS_BASE].k, *new = &side[REGRESS_NEW].k;
-    int64_t behind = (old->save_bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT, save_bytes = behind + new->save_bytes;
     const struct mhc_row *row = kernel_case_row(old);
+    bool written = row->save_bytes && kernel_case_row(new)->save_bytes;
+    bool same = written || (old->save_bytes == new->save_bytes && !memcmp(old->save, new->save, (size_t)old->save_bytes));
+    const struct kernel_case *first = q->measurement % 2 ? new : old;
+    int64_t behind = same ? 0 : (first->save_bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    int64_t at[2] = {first == old ? 0 : behind, first == old ? behind : 0}; /* of the old one's, of the new one's */
+    int64_t end[2] = {at[0] + old->save_bytes, at[1] + new->save_bytes}, save_bytes = end[0] > end[1] ? end[0] : end[1];
     char *save = calloc(1, (size_t)save_bytes + 1);
     if (!save)
         return "out of memory";
     if (!row->save_bytes)
-        memcpy(save, old->save, (size_t)old->save_bytes);
+        memcpy(save + at[0], old->save, (size_t)old->save_bytes);
     if (!kernel_case_row(new)->save_bytes)
-        memcpy(save + behind, new->save, (size_t)new->save_bytes);
+        memcpy(save + at[1], new->save, (size_t)new->save_bytes);
     const char *why = bound_row_open(&subject[OLD].row, old->backend, row, &old->c,
-                                     kernel_case_sets(p, old->backend, bound_row_bytes(row, &old->c, save_bytes)), old->array,
+                                     kernel_case_sets(&q->p, old->backend, bound_row_bytes(row, &old->c, save_bytes)), old->array,
                                      old->arrays, save, save_bytes);
     free(save);
+    int64_t saves = subject[OLD].row.save_offset;
+    subject[OLD].row.save_offset = saves + at[0];
     subject[OLD].shared = subject[NEW].shared = true;
     regress_mark(REGRESS_NEW);
-    return why ? why : bound_row_share(&subject[NEW].row, &subject[OLD].row, new->backend, kernel_case_row(new),
-                                       subject[OLD].row.save_offset + behind);
+    return why ? why : bound_row_share(&subject[NEW].row, &subject[OLD].row, new->backend, kernel_case_row(new), saves + at[1]);
 }
 
 /* On devices, whose memory need not be shared, each has its own, every other measurement in the other order. */
@@ -142,7 +149,7 @@ static const char *bind_all(struct subject_user *subject, const struct regress_c
     int first = q->measurement % 2;
     const char *why;
     if (!side[0].backend->library->memory && !side[1].backend->library->memory)
-        why = bind_shared(subject, side, &q->p);
+        why = bind_shared(subject, side, q);
     else {
         why = bind(&subject[first], &q->p, &side[first].k);
         why = why ? why : bind(&subject[!first], &q->p, &side[!first].k);

@@ -14,6 +14,7 @@ enum bug {
     NOT_A_NUMBER,     /* where a number belongs */
     MISSING_WRITE,    /* of one element */
     BEHIND,           /* writes one element past the end */
+    FAR_BEHIND,       /* writes the 401st */
     BEFORE,           /* writes one element before the start */
     CHANGES_INPUT,    /* in one element */
     CHANGES_LAST_BIT, /* in every second run */
@@ -46,6 +47,7 @@ enum bug {
     SPOILS,  /* what a library with SPOILED needs, after some calls */
     SPOILED, /* fails then */
     MORE_WORK, /* asks for twice the memory */
+    PLACES,    /* says where its memory lies, after some calls */
 };
 #ifndef BUG
 #define BUG NO_BUG
@@ -101,6 +103,14 @@ static void plain_post(const struct mhc_case *c, float *x, const float *y, const
             }
 }
 
+static void say_places(const char *what, int64_t place) {
+    FILE *file = fopen("places", "a");
+    if (file) {
+        fprintf(file, "%s %lld\n", what, (long long)place);
+        fclose(file);
+    }
+}
+
 static int post(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
     (void)context, (void)queue, (void)save;
     int64_t last = c->T * c->n * c->C - 1;
@@ -120,6 +130,8 @@ static int post(void *context, void *queue, const struct mhc_case *c, void *cons
         kill(getpid(), SIGKILL);
     if (BUG == SLEEPS)
         sleep(1);
+    if (runs == SOME_CALLS && BUG == PLACES)
+        say_places("work", (int64_t)work);
     if (runs > SOME_CALLS && BUG == SPOILS)
         setenv("SPOILT", "1", 1);
     if ((BUG == SPOILED && getenv("SPOILT")) || (runs > SOME_CALLS && BUG == LATER_FAILS))
@@ -138,6 +150,7 @@ static int post(void *context, void *queue, const struct mhc_case *c, void *cons
     case NOT_A_NUMBER: x_next[last] = 0.0f / (x_next[last] - x_next[last]); break;
     case MISSING_WRITE: x_next[last] = kept; break;
     case BEHIND: x_next[last + 1] = 0; break;
+    case FAR_BEHIND: x_next[last + 401] = 0; break;
     case BEFORE: x_next[-1] = 0; break;
     case CHANGES_INPUT: x[last] += 1; break;
     case CHANGES_LAST_BIT: ((uint32_t *)x_next)[last] ^= (uint32_t)runs % 2; break;
@@ -160,6 +173,9 @@ static int micro_post(void *context, void *queue, const struct mhc_case *c, void
 
 static int pre(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
     (void)context, (void)queue, (void)work;
+    static int calls;
+    if (++calls == SOME_CALLS && BUG == PLACES)
+        say_places("save", (char *)save - (char *)arg[0]);
     for (int64_t k = 0; k < c->T * c->C; k++)
         ((float *)arg[1])[k] = ((const float *)arg[0])[k];
     for (int k = 0; k < 16 + (BUG == SAVE_OVERRUN); k++)
@@ -170,6 +186,9 @@ static int pre(void *context, void *queue, const struct mhc_case *c, void *const
 /* grad_x = grad_x_next + grad_u, and wrong where pre has not kept what it should. */
 static int backward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
     (void)context, (void)queue, (void)work;
+    static int calls;
+    if (++calls == SOME_CALLS && BUG == PLACES)
+        say_places("save", (char *)save - (char *)arg[0]);
     for (int64_t k = 0; k < c->T * c->C; k++)
         ((float *)arg[2])[k] = ((uint8_t *)save)[k % 16] == k % 16 ? ((const float *)arg[0])[k] + ((const float *)arg[1])[k] : 0;
     if (BUG == CHANGES_SAVE)

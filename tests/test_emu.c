@@ -47,6 +47,7 @@ static const struct {
             {"NOT_A_NUMBER", "nan, wanted"},
             {"MISSING_WRITE", "elements that were not written"},
             {"BEHIND", "`x_next` was written"},
+            {"FAR_BEHIND", "`x_next` was written 1601 bytes behind its end"},
             {"BEFORE", "bytes before its start"},
             {"CHANGES_INPUT", "input `x` was changed"},
             {"CHANGES_LAST_BIT", "differs between two runs"},

@@ -55,6 +55,7 @@ Test(regress, planted_bugs) {
         {"NOT_A_NUMBER", "INVALID", "nan, the reference has"},
         {"MISSING_WRITE", "INVALID", "1 of 1188 elements of `x_next` were not written, the first is 1187"},
         {"BEHIND", "INVALID", "output `x_next` was written 1 bytes behind its end"},
+        {"FAR_BEHIND", "INVALID", "output `x_next` was written 1601 bytes behind its end"},
         {"BEFORE", "INVALID", "output `x_next` was written 4 bytes before its start"},
         {"CHANGES_INPUT", "INVALID", "input `x` was changed at byte"},
         {"CHANGES_LAST_BIT", "SAME", "  vary  "},
@@ -250,6 +251,17 @@ Test(regress, failing_while_timed) {
     cr_expect(sh("$M regress --against spoiled.so spoils.so %s", options) == 1, "%s%s", out, err);
     expect_row("spoilt", "mhc.post --width 33 --tokens 9 --type f32 --budget 0.1   ", "INVALID",
                "the old library failed beside it, and not by itself, while it was timed");
+}
+
+/* Where memory lies makes some of what is timed faster by percents: both libraries find theirs in the same place. */
+Test(regress, timed_in_the_same_memory) {
+    GOOD(CC "-DBUG=PLACES $R/tests/planted_library.c -o one.so && cp one.so other.so");
+    for (int k = 0; k < 3; k++) {
+        static const char *const operation[] = {"mhc.post", "resnet.pre", "resnet.backward"};
+        sh("rm -f places; $M regress --against one.so other.so --operation %s --tokens 9 --width 33 --type f32 --budget 0.1 --speed report -q", operation[k]);
+        GOOD("wc -l <places; sort -u places | wc -l");
+        cr_expect_str_eq(out, "2\n1\n", "%s: not the same place twice", operation[k]);
+    }
 }
 
 /* Killed from outside, as by a system without memory, is no verdict; what is held more is told. */
