@@ -70,7 +70,7 @@ const struct record_curve *overhead_error_info(void) {
     for (int v = 0; v < STEP_VARIANTS; v++) {
         snprintf(name[v], sizeof name[v], "%s_error_over_tolerance", step_variant_name[v]);
         info[v] =
-            (struct record_curve){name[v], "1", "of a step on a few tokens against cpu64; above 1 the case has failed"};
+            (struct record_curve){name[v], "1", "of the worst operation of a step on a few tokens, against cpu64 on the same inputs; above 1 the case has failed"};
     }
     return info;
 }
