@@ -78,7 +78,7 @@ static const char *bind_canaries(struct overhead_bench *w) {
 
 static void describe(struct overhead_bench *w) {
     char *note = w->out->note;
-    size_t used = 0, size = sizeof w->out->note;
+    size_t used = strlen(note), size = sizeof w->out->note;
     for (int v = 0; v < STEP_VARIANTS; v++) {
         const struct step *s = &w->all.step[v];
         const char *text = s->missing[0] ? s->missing : s->note;
@@ -144,13 +144,29 @@ static const char *not_finite(int v, const char *where) {
     return message;
 }
 
+/* All of them as graphs or none: what one variant would save in launches is no matter of the connection. */
+static const char *open_runners(struct overhead_bench *w) {
+    const char *why = NULL;
+    w->graphs = w->p->graphs;
+    for (int v = 0; v < STEP_VARIANTS && !why; v++)
+        if (overhead_runs(w, v)) {
+            why = step_runner_open(&w->runner[v], &w->all.step[v], -1, w->graphs, w->high);
+            if (!why && w->runner[v].uncaptured[0]) {
+                snprintf(w->out->note, sizeof w->out->note, OVERHEAD_NO_GRAPHS "%s: %s", step_variant_name[v], w->runner[v].uncaptured);
+                w->graphs = false;
+            }
+        }
+    for (int v = 0; v < STEP_VARIANTS && !w->graphs; v++)
+        step_runner_without_graphs(&w->runner[v]);
+    return why;
+}
+
 /* At the size that is timed: finite, the same for the three ways of doing mHC, and the same bits on the way that is timed, in both
  * micro-batches. */
-static const char *open_variant(struct overhead_bench *w, int v) {
+static const char *check_variant(struct overhead_bench *w, int v) {
     const struct step *s = &w->all.step[v];
     char where[80];
-    const char *why = step_runner_open(&w->runner[v], s, -1, w->p->graphs, w->high);
-    why = why ? why : step_run(s, 0, 0, w->backend->queue);
+    const char *why = step_run(s, 0, 0, w->backend->queue);
     why = why ? why : finish(w);
     if (!why && !step_result_take(&w->before[v], s, 0, 0, false))
         why = "out of memory";
@@ -224,8 +240,9 @@ static const char *prepare(struct overhead_bench *w) {
 static const char *run(struct overhead_bench *w) {
     static char message[256];
     const char *why = prepare(w);
+    why = why ? why : open_runners(w);
     for (int v = 0; v < STEP_VARIANTS && !why; v++)
-        why = overhead_runs(w, v) ? open_variant(w, v) : NULL;
+        why = overhead_runs(w, v) ? check_variant(w, v) : NULL;
     if (why)
         return snprintf(message, sizeof message, "%s", why), message;
     describe(w);

@@ -73,6 +73,9 @@ const struct record_curve *overhead_timing_info(void); /* [OVERHEAD_TIMINGS] */
 /* Under /accuracy: error over tolerance of every variant. */
 const struct record_curve *overhead_error_info(void); /* [STEP_VARIANTS] */
 
+/* How a note begins where steps were to be graphs and are launched row by row: behind it "<variant>: why". */
+#define OVERHEAD_NO_GRAPHS "without graphs: "
+
 /* What a case leaves beside its reason. Arrays are [OVERHEAD_SUBJECTS][rounds]; NaN beyond a subject's own rounds. */
 struct overhead_result {
     int64_t rounds; /* 0: not timed, no arrays */

@@ -58,7 +58,7 @@ const char *overhead_time_steps(struct overhead_bench *w) {
     for (int v = 0; v < STEP_VARIANTS; v++)
         if (overhead_runs(w, v)) {
             subjects[count] = (struct timing_subject){
-                .run = step_runner_run, .user = &w->runner[v], .sets = w->all.sets, .launches = (int)w->p->graphs};
+                .run = step_runner_run, .user = &w->runner[v], .sets = w->all.sets, .launches = (int)w->graphs};
             subject[count++] = OVERHEAD_VARIANT + v;
         }
     for (int k = 0; k < 2; k++)
@@ -75,7 +75,7 @@ const char *overhead_time_steps(struct overhead_bench *w) {
 static const char *time_parts(struct overhead_bench *w, int v, int *part) {
     struct step_runner runner[TIMING_SUBJECTS] = {{0}};
     struct timing_subject subjects[TIMING_SUBJECTS] = {
-        {.run = step_runner_run, .user = &w->runner[v], .sets = w->all.sets, .launches = (int)w->p->graphs}};
+        {.run = step_runner_run, .user = &w->runner[v], .sets = w->all.sets, .launches = (int)w->graphs}};
     int subject[TIMING_SUBJECTS] = {OVERHEAD_VARIANT + v}, count = 1;
     const char *why = NULL;
     for (; *part < STEP_PARTS && count < TIMING_SUBJECTS && !why; ++*part) {
@@ -83,9 +83,10 @@ static const char *time_parts(struct overhead_bench *w, int v, int *part) {
         enum step_part now = (enum step_part)(*part);
         if (!step_calls(s, now) || (*part < STEP_SHARED_PARTS && v != STEP_RESIDUAL))
             continue;
-        why = step_runner_open(&runner[count], s, *part, w->p->graphs, NULL);
+        why = step_runner_open(&runner[count], s, *part, w->graphs, NULL);
         subjects[count] = (struct timing_subject){
-            .run = step_runner_run, .user = &runner[count], .sets = w->all.sets, .launches = (int)w->p->graphs};
+            .run = step_runner_run, .user = &runner[count], .sets = w->all.sets, .launches = (int)w->graphs};
+        why = why ? why : runner[count].uncaptured[0] ? "a part of the step cannot be a graph, the whole can" : NULL;
         subject[count++] = overhead_subject((enum step_variant)v, now);
     }
     if (!why && count > 1)

@@ -142,7 +142,8 @@ static void print_pair(struct record_reader *r, const struct line *lines, int64_
         snprintf(shape, sizeof shape, "%s", params_word(&one->p, "preset"));
     if (one->p.preset)
         snprintf(shape + strlen(shape), sizeof shape - strlen(shape), " %s", params_word(&one->p, "kind"));
-    snprintf(way, sizeof way, "%s%s", one->p.graphs ? "graph" : "calls", one->p.overlap ? ", overlap" : "");
+    bool graphs = one->p.graphs && !strstr(one->note, OVERHEAD_NO_GRAPHS);
+    snprintf(way, sizeof way, "%s%s", graphs ? "graph" : "calls", one->p.overlap ? ", overlap" : "");
     flags_of(r, one, flags);
     printf("%-15s  %6lld  %6lld  %-14s  %8s", shape, (long long)one->p.tokens, (long long)one->p.width, way,
            number(1e3 * of_variant(r, one, STEP_RESIDUAL, OVERHEAD_MEDIAN), cell[0]));

@@ -3,10 +3,12 @@
  */
 #include "tests/command.h"
 
+#include <dlfcn.h>
 #include <math.h>
 
 #include "results/record.h"
 #include "suites/overhead_study.h"
+#include "suites/step_runner.h"
 
 static void enter_with_device(void) {
     char rows[PATH_MAX];
@@ -170,6 +172,38 @@ Test(overhead, wrong_is_not_timed) {
     }
     cr_expect(record_accuracy(r, "mhc_error_over_tolerance")[1] > 1 &&
               record_accuracy(r, "residual_error_over_tolerance")[1] < 1);
+    record_close(r);
+}
+
+/* A step that cannot be captured: what was begun is destroyed, all variants are launched row by row, and it is said. */
+Test(overhead, goes_on_without_graphs) {
+    struct backend b;
+    struct steps all;
+    struct step_runner runner;
+    char why_not[200];
+    cr_assert(backend_open(&b, "./fake.so", why_not, sizeof why_not), "%s", why_not);
+    const long *live = dlsym(b.handle, "live_graphs");
+    struct step_spec spec = {.backend = &b, .layers = 2, .lanes = 1, .c = {.T = 6, .n = 4, .C = 56, .hidden = 8, .heads = 1, .head_dim = 8, .t_max = 3}};
+    backend_types(&b, MHC_F32, &spec.c);
+    cr_assert(live && !steps_plan(&all, &spec) && !steps_open(&all, 2, 1));
+    cr_expect(!step_runner_open(&runner, &all.step[STEP_RESIDUAL], -1, true, NULL) && *live == 2);
+    step_runner_close(&runner);
+    cr_expect(!step_runner_open(&runner, &all.step[STEP_MHC], -1, true, NULL) && *live == 0, "%ld graphs", *live);
+    cr_expect_str_eq(runner.uncaptured, "mhc.post: the device failed");
+    cr_expect(!step_runner_run(&runner, 1) && !b.library->queues->synchronize(b.context, b.queue));
+    step_runner_close(&runner);
+    steps_release(&all);
+    backend_close(&b);
+
+    GOOD("$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 56 --hidden 32 --head-dim 8 --tokens 6 --graphs off,on "
+         "--rounds 8 --out a.h5 -q && $M show a.h5 --all");
+    cr_expect(strstr(out, "\nwithout graphs: mhc: mhc.post: the device failed; ") && !strstr(out, " graph  "), "%s", out);
+    struct record_reader *r = open_record("a.h5");
+    for (int v = 0; v < STEP_VARIANTS; v++) {
+        char name[64];
+        snprintf(name, sizeof name, "%s_median", step_variant_name[v]);
+        expect_value(r, name, 1, timing(r, name, 0));
+    }
     record_close(r);
 }
 
