@@ -39,12 +39,14 @@ static const struct record_curve of_part[OVERHEAD_PART_VALUES] = {
     [OVERHEAD_PART_CALLS] = {"calls", "1", "operations of this part in a step"},
     [OVERHEAD_PART_BYTES] = {"bytes", "byte", "bytes that they must move once, by their own models"},
     [OVERHEAD_PART_FLOPS] = {"flops", "1", "their floating-point operations, by their own models"},
+    [OVERHEAD_PART_FOOTPRINT] = {"footprint", "byte", "bytes of all arrays that its calls rotate over"},
 };
 static const struct record_curve of_step[OVERHEAD_STEP_VALUES] = {
     [OVERHEAD_RECOMPUTE] = {"recompute", "1", "L_r as it was: 0 where everything was kept"},
     [OVERHEAD_PARAMETERS] = {"parameters", "1", "parameters of F's products in all layers"},
     [OVERHEAD_COPY_BYTES] = {"copy_bytes", "byte", "bytes that the subject copy reads and writes"},
     [OVERHEAD_GEMM_FLOPS] = {"gemm_flops", "1", "floating-point operations of the subject gemm"},
+    [OVERHEAD_CACHE] = {"cache_bytes", "byte", "a footprint below this may stay in the last-level cache"},
 };
 
 const struct record_curve *overhead_timing_info(void) {

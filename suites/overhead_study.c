@@ -79,6 +79,8 @@ static const char *bind_canaries(struct overhead_bench *w) {
 static void describe(struct overhead_bench *w) {
     char *note = w->out->note;
     size_t used = strlen(note), size = sizeof w->out->note;
+    if (w->all.sets * w->all.set_bytes < timing_cache_bytes(w->backend) && used < size)
+        used += (size_t)snprintf(note + used, size - used, "%s" OVERHEAD_NOT_COLD, used ? "; " : "");
     for (int v = 0; v < STEP_VARIANTS; v++) {
         const struct step *s = &w->all.step[v];
         const char *text = s->missing[0] ? s->missing : s->note;
@@ -86,8 +88,6 @@ static void describe(struct overhead_bench *w) {
             used +=
                 (size_t)snprintf(note + used, size - used, "%s%s: %s", used ? "; " : "", step_variant_name[v], text);
     }
-    if (w->all.sets * w->all.set_bytes < timing_cache_bytes(w->backend) && used < size)
-        snprintf(note + used, size - used, "%snot cold: all arrays fit into the cache", used ? "; " : "");
 }
 
 /* ---- right first ---- */

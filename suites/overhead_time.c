@@ -127,7 +127,8 @@ static void describe_variant(const struct overhead_bench *w, int v) {
         enum step_part of = (enum step_part)part;
         int subject = overhead_subject((enum step_variant)v, of);
         double own[OVERHEAD_PART_VALUES] = {w->out->timing[overhead_of_part(subject, OVERHEAD_PART_SHARE)],
-                                            (double)step_calls(s, of), step_bytes(s, of), step_flops(s, of)};
+                                            (double)step_calls(s, of), step_bytes(s, of), step_flops(s, of),
+                                            step_footprint(s, of) * (double)w->all.sets};
         value[OVERHEAD_CALLS] += own[OVERHEAD_PART_CALLS];
         value[OVERHEAD_BYTES] += own[OVERHEAD_PART_BYTES];
         value[OVERHEAD_FLOPS] += own[OVERHEAD_PART_FLOPS];
@@ -165,6 +166,7 @@ bool overhead_summarise(struct overhead_bench *w, int64_t rounds) {
     step[OVERHEAD_PARAMETERS] = parameters(&w->all.spec);
     step[OVERHEAD_COPY_BYTES] = w->canary[0].row ? canary_copy_bytes(&w->canary[0].c) : NAN;
     step[OVERHEAD_GEMM_FLOPS] = w->canary[1].row ? canary_gemm_flops(&w->canary[1].c) : NAN;
+    step[OVERHEAD_CACHE] = (double)timing_cache_bytes(w->backend);
     free(work);
     return work != NULL;
 }

@@ -212,6 +212,22 @@ int64_t step_calls(const struct step *s, enum step_part part) {
     return calls;
 }
 
+double step_footprint(const struct step *s, enum step_part part) {
+    bool *touched = calloc((size_t)s->arrays.count + 1, 1);
+    double bytes = touched ? 0 : NAN;
+    for (int64_t k = 0; k < s->calls && touched; k++) {
+        const struct step_call *call = &s->call[k];
+        for (int a = 0; call->part == part && call->row->args[a].name; a++)
+            touched[call->argument[a]] = true;
+        if (call->part == part && call->save >= 0)
+            touched[call->save] = true;
+    }
+    for (int64_t k = 0; k < s->arrays.count && touched; k++)
+        bytes += touched[k] ? (double)s->arrays.array[k].bytes : 0;
+    free(touched);
+    return bytes;
+}
+
 static bool reads_save(const struct step_call *call) {
     return !strncmp(strchr(call->row->name, '.'), ".backward", 9);
 }

@@ -126,6 +126,7 @@ const char *step_run(const struct step *, int64_t set, int lane, void *queue);
 double step_bytes(const struct step *, enum step_part);
 double step_flops(const struct step *, enum step_part);
 int64_t step_calls(const struct step *, enum step_part);
+double step_footprint(const struct step *, enum step_part); /* bytes of the arrays that its calls touch, each once */
 double step_activation_bytes(const struct step *);
 double step_workspace_bytes(const struct step *);
 

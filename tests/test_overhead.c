@@ -8,6 +8,7 @@
 
 #include "results/record.h"
 #include "suites/overhead_study.h"
+#include "suites/show_account.h"
 #include "suites/step_runner.h"
 
 static void enter_with_device(void) {
@@ -126,6 +127,8 @@ Test(overhead, account_sums_up) {
     record_close(r);
     GOOD("$M show a.h5 --all");
     cr_expect(strstr(out, "with F's, one by one") && strstr(out, "6.7 %") && strstr(out, "mhc-layers"), "%s", out);
+    /* six sums of 0.11 ms in 44.55: 42 products, 2 activations each way, 8 norms, an add */
+    cr_expect(strstr(out, "  would be larger by a factor of 1.015, mhc's 3.8 % instead of 3.7 %\n"), "%s", out);
 }
 
 /* One layer of attention, in ms. A chain is: pre and norm on the queue of high priority, 4 products on the other, post
@@ -155,6 +158,39 @@ Test(overhead, overlap_hides_what_it_can) {
     cr_expect(strstr(out, "graph, overlap") && strstr(out, " 66.1 %") &&
                   strstr(out, "mhc-layers   - mhc.post_pre: the backend has no such operation\n"),
               "%s", out);
+}
+
+/* A flag stands at the row, and in the half of the table, that it belongs to. */
+Test(overhead, flags_stand_where_they_belong) {
+    struct record_timing t = {.rounds = 4,
+                              .batch = (int64_t[]){1, 1, 0},
+                              .seconds = (double[]){1, 1, 1, NAN, 1, 1, 1, 1, 1, 1, 1, 1},
+                              .flags = (int8_t[]){0, 0, 1, 0, 2, 2, 2, 2, 3, 3, 3, 3}};
+    const char *const want[3] = {"p", "t", ""};
+    for (int s = 0; s < 3; s++) {
+        char flags[SAMPLE_FLAGS];
+        overhead_sample_flags(&t, s, flags);
+        cr_expect_str_eq(flags, want[s]);
+    }
+    /* three rounds leave every ratio open, with the core and without; no ratio is the residual's. Products of a millisecond are slow. */
+    GOOD("$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16 --hidden 16 --head-dim 8 --tokens 6 --attention off,on "
+         "--rounds 3 --out a.h5 -q && $M show a.h5 >show.txt && grep -E '^ *(- .* residual|mhc|identity) ' show.txt");
+    cr_expect(strstr(out, "  residual         22.3                      -  ws         22.5                      -  ws           -  -\n"), "%s", out);
+    cr_expect(strstr(out, "\n                                                 mhc              23.1              3.5 % [?]  wc         23.3              3.4 % [?]  wc           -  6.7 %\n"),
+              "%s", out);
+    cr_expect(strstr(out, " identity         23.1              3.5 % [?]  wc         23.3              3.4 % [?]  wc           -  -\n"), "%s", out);
+    GOOD("grep -E '^  (gemm.forward|mhc.backward) ' show.txt");
+    cr_expect(strstr(out, " %  ws\n  mhc.backward ") && strstr(strstr(out, "mhc.backward"), " -  w\n"), "%s", out);
+}
+
+/* One table of the case nearest to the paper's, of what was measured of it. */
+Test(overhead, headline_stands_beside_the_papers) {
+    GOOD("$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16,24 --hidden 16 --head-dim 8 --tokens 6 --attention on,off "
+         "--rounds 8 --out a.h5 -q; $M show a.h5 --headline");
+    cr_expect(strstr(out, " 6.7 % that the paper gives ") && strstr(out, "without attention's core") && !strstr(out, "--attention on\n"), "%s", out);
+    cr_expect(strstr(out, "\nmhc              23.1       3.5 % [3.5, 3.5]  6.7 %  w\n"), "%s", out);
+    cr_expect(strstr(out, "\nmhc-layers   - mhc.post_pre: the backend has no such operation\n"), "%s", out);
+    cr_expect(!strstr(out, "Account of ") && strstr(out, "The case of 2 in this file "), "%s", out);
 }
 
 Test(overhead, wrong_is_not_timed) {
