@@ -78,22 +78,14 @@ const struct record_curve *overhead_error_info(void) {
 }
 
 void overhead_result_release(struct overhead_result *r) {
-    if (r) {
-        free(r->seconds);
-        free(r->clock);
-        free(r->order);
-        free(r->flags);
-    }
+    if (r)
+        samples_release(&r->samples);
     free(r);
 }
 
 void overhead_result_put(struct message *m, const struct overhead_result *r) {
-    size_t count = OVERHEAD_SUBJECTS * (size_t)r->rounds;
     message_put(m, r, sizeof *r);
-    message_put(m, r->seconds, count * sizeof *r->seconds);
-    message_put(m, r->clock, count * sizeof *r->clock);
-    message_put(m, r->order, count);
-    message_put(m, r->flags, count);
+    samples_put(m, &r->samples, OVERHEAD_SUBJECTS);
 }
 
 struct overhead_result *overhead_result_take(struct message *m) {
@@ -101,18 +93,9 @@ struct overhead_result *overhead_result_take(struct message *m) {
     if (!r)
         return NULL;
     message_take(m, r, sizeof *r);
-    size_t count = OVERHEAD_SUBJECTS * (size_t)r->rounds;
-    r->seconds = malloc(count * sizeof *r->seconds + 1);
-    r->clock = malloc(count * sizeof *r->clock + 1);
-    r->order = malloc(count + 1);
-    r->flags = malloc(count + 1);
-    if (!r->seconds || !r->clock || !r->order || !r->flags) {
+    if (!samples_take(m, &r->samples, OVERHEAD_SUBJECTS)) {
         overhead_result_release(r);
         return NULL;
     }
-    message_take(m, r->seconds, count * sizeof *r->seconds);
-    message_take(m, r->clock, count * sizeof *r->clock);
-    message_take(m, r->order, count);
-    message_take(m, r->flags, count);
     return r;
 }

@@ -190,29 +190,6 @@ static const char *check_again(struct overhead_bench *w) {
 
 /* ---- a case ---- */
 
-static const char *make_room(struct overhead_result *out, int64_t rounds) {
-    size_t count = OVERHEAD_SUBJECTS * (size_t)rounds;
-    out->seconds = malloc(count * sizeof *out->seconds);
-    out->clock = malloc(count * sizeof *out->clock);
-    out->order = calloc(count, 1);
-    out->flags = calloc(count, 1);
-    if (!out->seconds || !out->clock || !out->order || !out->flags)
-        return "out of memory";
-    for (size_t k = 0; k < count; k++)
-        out->seconds[k] = out->clock[k] = NAN;
-    return NULL;
-}
-
-/* From room for `room` rounds to as many as there are. */
-static void close_ranks(struct overhead_result *out, int64_t room) {
-    for (int64_t s = 0; s < OVERHEAD_SUBJECTS && out->rounds; s++) {
-        memmove(out->seconds + s * out->rounds, out->seconds + s * room, (size_t)out->rounds * sizeof *out->seconds);
-        memmove(out->clock + s * out->rounds, out->clock + s * room, (size_t)out->rounds * sizeof *out->clock);
-        memmove(out->order + s * out->rounds, out->order + s * room, (size_t)out->rounds);
-        memmove(out->flags + s * out->rounds, out->flags + s * room, (size_t)out->rounds);
-    }
-}
-
 static const char *check_small(struct overhead_bench *w) {
     struct step_accuracy accuracy[STEP_VARIANTS];
     const char *why = step_check(&w->all.spec, (uint64_t)w->p->seed, accuracy);
@@ -234,7 +211,9 @@ static const char *prepare(struct overhead_bench *w) {
     why = why ? why : bind_canaries(w);
     if (!why && w->p->overlap && w->backend->library->queues->create(w->backend->context, &w->high, 1))
         why = "no queue can be created";
-    return why ? why : make_room(w->out, w->p->rounds);
+    if (!why && !samples_open(&w->out->samples, OVERHEAD_SUBJECTS, w->p->rounds))
+        why = "out of memory";
+    return why;
 }
 
 static const char *run(struct overhead_bench *w) {
@@ -247,12 +226,12 @@ static const char *run(struct overhead_bench *w) {
         return snprintf(message, sizeof message, "%s", why), message;
     describe(w);
     why = overhead_time_steps(w);
-    int64_t rounds = w->out->rounds;
+    int64_t rounds = w->out->samples.rounds;
     why = why ? why : check_again(w);
     why = why ? why : overhead_time_account(w);
     if (!why && !overhead_summarise(w, rounds))
         why = "out of memory";
-    close_ranks(w->out, w->p->rounds);
+    samples_close_ranks(&w->out->samples, OVERHEAD_SUBJECTS);
     return why ? (snprintf(message, sizeof message, "%s", why), message) : NULL;
 }
 

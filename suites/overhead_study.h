@@ -79,11 +79,9 @@ const struct record_curve *overhead_error_info(void); /* [STEP_VARIANTS] */
 #define OVERHEAD_NO_GRAPHS "without graphs: "
 #define OVERHEAD_NOT_COLD "not cold: all arrays fit into the cache"
 
-/* What a case leaves beside its reason. Arrays are [OVERHEAD_SUBJECTS][rounds]; NaN beyond a subject's own rounds. */
+/* What a case leaves beside its reason. */
 struct overhead_result {
-    int64_t rounds; /* 0: not timed, no arrays */
-    double *seconds, *clock;
-    int8_t *order, *flags;
+    struct samples samples; /* of OVERHEAD_SUBJECTS; rounds 0: not timed */
     int64_t batch[OVERHEAD_SUBJECTS], sets[OVERHEAD_SUBJECTS];
     char stop[16], note[400]; /* note: variants that could not be run, and why */
     double timing[OVERHEAD_TIMINGS], error[STEP_VARIANTS];
