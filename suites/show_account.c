@@ -71,12 +71,12 @@ double overhead_part_rate(struct record_reader *r, int64_t index, int subject, d
 }
 
 void show_account_legend(void) {
-    printf("\nAccounts: every part of a step timed by itself, beside the whole step; ms, MB (1e6 bytes) and operations of all its calls in\n"
-           "one step. MB, GB/s: bytes that the parts must move by their own models. copy, gemm: the rate as a share of what a copy or GEMM,\n"
-           "each out of the cache, reached in the rounds of the steps. Parts run on the arrays of a step, over as many sets of them as the\n"
-           "steps rotate over: w marks a part whose arrays together fit into the cache, which may so be faster than a copy, and s one that\n"
-           "reaches less than %.0f %%. p, t as above. One by one: all parts of a step; not 100 %% where calls of one kind in a row find other\n"
-           "things in the cache than the step does, or the machine was busy.\n",
+    printf("\nAccounts: every part of a step timed by itself; of step: its share of a whole step of the same rounds; ms: that share of the\n"
+           "step's median above. ms, MB (1e6 bytes) and operations are of all its calls in one step; MB, GB/s: bytes that it must move by its\n"
+           "own model. copy, gemm: its rate as a share of what a copy or GEMM, out of the cache, reached in the rounds of the steps. Parts run\n"
+           "on the arrays of a step, over as many sets of them as the steps rotate over: w marks a part whose arrays together fit into the\n"
+           "cache, which may so be faster than a copy, s one that reaches less than %.0f %%; p, t as above. One by one: the sum of all parts,\n"
+           "not 100 %% where calls of one kind in a row find other things in the cache than the step does, or the machine was busy.\n",
            100 * OVERHEAD_SLOW);
 }
 

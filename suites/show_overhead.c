@@ -171,11 +171,12 @@ static void print_overheads(struct record_reader *r, struct line *lines, int64_t
 static void print_legend(void) {
     printf("\nOverhead of the connection in a training step, forward and backward: t(variant) / t(residual) - 1 with its 95 %% interval, from\n"
            "samples of the same round; step/ms is a median by itself. The paper's 6.7 %% is what fused mHC added to a whole training on a\n"
-           "cluster, with overlap. First the conservative figure, with F's GEMMs and elementwise work alone, then with the core of attention. Embedding,\n"
-           "stream entry and exit, head and optimizer are not in it. hidden: share of the first overhead that the overlap of two micro-batches\n"
-           "hides. flags: p preempted, t throttled in more than %d %% of the row's samples; w not cold, the whole step fits into the cache;\n"
-           "c stopped by a cap before this ratio was known to 1 %%; s a part of F that takes 5 %% of the step or more reaches less than %.0f %%\n"
-           "of a copy or GEMM, which makes every overhead look smaller; [?] too few rounds for an interval.\n",
+           "cluster, with overlap. First the conservative figure, with F's GEMMs and elementwise work alone, then with the core of attention,\n"
+           "a case of its own that ran at another time. Embedding, stream entry and exit, head and optimizer are not in it. hidden: share of\n"
+           "the first overhead that the overlap of two micro-batches hides.\n"
+           "flags: p preempted, t throttled in more than %d %% of the row's samples; w not cold, the whole step fits into the cache; c stopped\n"
+           "by a cap before this ratio was known to 1 %%; s a part of F that takes 5 %% of the step or more reaches less than %.0f %% of a copy\n"
+           "or GEMM, which makes every overhead look smaller; [?] too few rounds for an interval.\n",
            FLAGGED_PERCENT, 100 * OVERHEAD_SLOW);
 }
 
@@ -224,7 +225,7 @@ void show_overhead(struct record_reader *r, bool all) {
  * connection costs by itself, without attention's core to be on the safe side; then the largest. */
 static double nearness(const struct params *p) {
     return 1e3 * (p->preset == PRESET_27B) + 1e2 * (p->kind == PRESET_ACTIVE && p->preset) + 10 * !p->overlap + 10 * !p->attention +
-           1e-20 * (double)p->tokens * (double)p->width * (double)p->depth + 1e-3 * (double)p->graphs;
+           1e-2 * log((double)p->tokens * (double)p->width * (double)p->depth) + 1e-3 * (double)p->graphs;
 }
 
 void show_overhead_headline(struct record_reader *r) {

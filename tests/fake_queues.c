@@ -5,7 +5,7 @@
  * Nothing runs before somebody waits. Then whatever does not have to wait for an event runs as early as it can on one
  * of the two queues: on that of high priority, or with an odd number of tokens on the other. So an order that the
  * program forgot to ask for is one that it does not get. Width 24 computes a wrong number in mhc.post, width 40 once
- * twenty times have been taken; width 56 cannot capture mhc.post. */
+ * twenty times have been taken, width 48 with more tokens than are checked, width 80 in graphs alone; width 56 cannot capture mhc.post. */
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,8 +88,9 @@ static int run_now(struct queue *q, const struct op *op) {
     }
     const struct mhc_row *row = real[op->row];
     int failed = row->run(NULL, NULL, &op->c, op->argument, op->save, op->work);
-    if (!strcmp(row->name, "mhc.post") && (op->c.C == 24 || (op->c.C == 40 && times > 20)))
-        *(float *)op->argument[4] += 100;
+    bool wrong = op->c.C == 24 || (op->c.C == 40 && times > 20) || (op->c.C == 48 && op->c.T > 24);
+    if (!strcmp(row->name, "mhc.post") && (wrong || (op->c.C == 80 && op->in_graph)))
+        *(float *)op->argument[4] += op->c.C == 80 ? 0.001f : 100;
     q->time += (strncmp(row->name, "gemm.", 5) ? 1e-4 : 1e-3) + (op->in_graph ? 0 : 1e-5);
     return failed;
 }
