@@ -33,6 +33,14 @@ PHILOX_FN struct philox philox4x32(struct philox counter, uint32_t key0, uint32_
     return counter;
 }
 
+/* `what` of an array: a number made from its name, by FNV-1a. */
+PHILOX_FN uint32_t mhc_what(const char *name) {
+    uint32_t hash = 2166136261u;
+    for (; *name; name++)
+        hash = (hash ^ (unsigned char)*name) * 16777619u;
+    return hash;
+}
+
 /* 64 random bits for element `index` of array `what` of a layer. */
 PHILOX_FN uint64_t mhc_bits(uint64_t seed, uint32_t what, uint32_t layer, uint64_t index) {
     uint64_t pair = index >> 1;

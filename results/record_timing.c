@@ -37,7 +37,7 @@ bool writer_create_timing(struct record *r, hid_t group, const struct record_sch
         writer_case_axis, {"subject", (hsize_t)s->subject_count}, {"round", (hsize_t)s->rounds}};
     bool good = writer_create_case_scale(r, &r->extra[TIMING_CASE], group) &&
                 writer_create_names(r, group, "subject", s->subjects, s->subject_count,
-                                    "what was timed; ratios are to the first") &&
+                                    "what was timed; a value that is a ratio says to which") &&
                 writer_create_scale(group, axes[2], 1, "round, from 1; every round visits every subject once");
     for (size_t i = 0; good && i < sizeof own / sizeof *own; i++)
         good = writer_create_dataset(r, &r->extra[own[i].place], group, own[i].name, own[i].kind, own[i].unit,

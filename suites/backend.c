@@ -211,6 +211,20 @@ int64_t backend_available(const struct backend *b) {
     return free_bytes;
 }
 
+bool backend_read(const struct backend *b, void *to, const void *from, int64_t bytes) {
+    if (b->library->memory)
+        return !b->library->memory->to_host(b->context, to, from, bytes);
+    memcpy(to, from, (size_t)bytes);
+    return true;
+}
+
+bool backend_write(const struct backend *b, void *to, const void *from, int64_t bytes) {
+    if (b->library->memory)
+        return !b->library->memory->to_device(b->context, to, from, bytes);
+    memcpy(to, from, (size_t)bytes);
+    return true;
+}
+
 static uint16_t bf16_of_float(float x) {
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
@@ -268,6 +282,15 @@ bool backend_download(const struct backend *b, double *to, const void *from, int
     }
     free(stage);
     return good && stage;
+}
+
+bool backend_round(double *values, int64_t count, int32_t type) {
+    const struct backend host = {.library = &(const struct mhc_library){0}};
+    void *rounded = type == MHC_F64 ? NULL : malloc((size_t)((count + 1) * mhc_type_bytes(type)));
+    bool good = type == MHC_F64 || (rounded && backend_upload(&host, rounded, values, count, type) &&
+                                    backend_download(&host, values, rounded, count, type));
+    free(rounded);
+    return good;
 }
 
 const char *backend_run(const struct backend *b, const struct mhc_row *row, const struct mhc_case *c,

@@ -30,9 +30,21 @@ void backend_release(const struct backend *, void *);
 /* Bytes that can still be allocated, as far as one can tell. */
 int64_t backend_available(const struct backend *);
 
+/* Bytes between the host and the backend's memory. false: the device failed. */
+bool backend_read(const struct backend *, void *to, const void *from, int64_t bytes);
+bool backend_write(const struct backend *, void *to, const void *from, int64_t bytes);
+
+/* Where the next array may start that shares a piece of memory. */
+static inline int64_t backend_aligned(int64_t bytes) {
+    return (bytes + 255) / 256 * 256;
+}
+
 /* Between float64 on the host and `type` in the backend's memory. false: the device failed. */
 bool backend_upload(const struct backend *, void *to, const double *from, int64_t count, int32_t type);
 bool backend_download(const struct backend *, double *to, const void *from, int64_t count, int32_t type);
+
+/* Rounds values on the host to a type. false: out of memory. */
+bool backend_round(double *values, int64_t count, int32_t type);
 
 struct array {
     const char *name;

@@ -3,28 +3,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ALIGNMENT = 256 };
-
-static int64_t aligned(int64_t bytes) {
-    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-}
-
 static int64_t argument_bytes(const struct mhc_arg *arg, const struct mhc_case *c) {
     return mhc_elements(c, arg) * mhc_type_bytes(mhc_arg_type(c, arg));
 }
 
 int64_t bound_row_bytes(const struct mhc_row *row, const struct mhc_case *c, int64_t save_bytes) {
-    int64_t bytes = aligned(save_bytes);
+    int64_t bytes = backend_aligned(save_bytes);
     for (const struct mhc_arg *arg = row->args; arg->name; arg++)
-        bytes += aligned(argument_bytes(arg, c));
+        bytes += backend_aligned(argument_bytes(arg, c));
     return bytes;
-}
-
-static bool copy_out(const struct backend *b, void *to, const void *from, int64_t bytes) {
-    if (b->library->memory)
-        return !b->library->memory->to_host(b->context, to, from, bytes);
-    memcpy(to, from, (size_t)bytes);
-    return true;
 }
 
 /* Of an input whose values do not matter: 0, +-1/16, ... in any type, nothing that a device could compress away. */
@@ -50,11 +37,11 @@ static const char *make_set(const struct bound_row *b, const struct array *array
         while (k < count && strcmp(arrays[k].name, arg->name))
             k++;
         if (arg->direction == MHC_IN)
-            good = k < count ? copy_out(b->backend, set + b->offset[a], arrays[k].pointer, argument_bytes(arg, &b->c))
+            good = k < count ? backend_read(b->backend, set + b->offset[a], arrays[k].pointer, argument_bytes(arg, &b->c))
                              : fill_pattern(b, arg, set + b->offset[a]);
     }
     if (good && b->save_bytes > 0)
-        good = copy_out(b->backend, set + b->save_offset, save, b->save_bytes);
+        good = backend_read(b->backend, set + b->save_offset, save, b->save_bytes);
     return good ? NULL : "an array cannot be copied";
 }
 
@@ -67,8 +54,7 @@ static const char *fill(struct bound_row *b, const char *set) {
         return NULL;
     }
     for (int64_t s = 0; s < b->sets && good; s++)
-        good =
-            !b->backend->library->memory->to_device(b->backend->context, b->slab + s * b->set_bytes, set, b->set_bytes);
+        good = backend_write(b->backend, b->slab + s * b->set_bytes, set, b->set_bytes);
     return good ? NULL : "an array cannot be copied to the device";
 }
 
@@ -77,7 +63,7 @@ const char *bound_row_open(struct bound_row *b, const struct backend *backend, c
                            const void *save, int64_t save_bytes) {
     *b = (struct bound_row){.backend = backend, .row = row, .c = *c, .sets = sets, .save_bytes = save_bytes};
     for (int a = 0; row->args[a].name; a++)
-        b->offset[a + 1] = b->save_offset = b->offset[a] + aligned(argument_bytes(&row->args[a], c));
+        b->offset[a + 1] = b->save_offset = b->offset[a] + backend_aligned(argument_bytes(&row->args[a], c));
     b->set_bytes = bound_row_bytes(row, c, save_bytes);
     char *set = malloc((size_t)b->set_bytes);
     b->slab = backend_allocate(backend, sets * b->set_bytes);

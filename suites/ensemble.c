@@ -12,16 +12,8 @@
 #include "cpu_ref/philox.h"
 #include "suites/backend.h"
 
-/* FNV-1a: the number of an array from its name. */
-static uint32_t what(const char *name) {
-    uint32_t hash = 2166136261u;
-    for (; *name; name++)
-        hash = (hash ^ (unsigned char)*name) * 16777619u;
-    return hash;
-}
-
 static void fill_normal(const struct params *p, const char *name, int64_t layer, double std, int64_t count, double *out) {
-    uint32_t array = what(name);
+    uint32_t array = mhc_what(name);
 #pragma omp parallel for schedule(static) if (count > 4096)
     for (int64_t k = 0; k < count; k++)
         out[k] = std == 0 ? 0 : std * mhc_normal((uint64_t)p->seed, array, (uint32_t)layer, (uint64_t)k);
@@ -125,7 +117,7 @@ static void fill_phi(const struct params *p, int64_t layer, int64_t count, doubl
     }
     double limit = p->phi * sqrt(3.0 / (double)D); /* uniform as Xavier's, with the std that --phi asks for */
     for (int64_t k = 0; k < count; k++)
-        values[k] = limit * (2 * mhc_uniform_of_bits(mhc_bits((uint64_t)p->seed, what("phi"), (uint32_t)layer, (uint64_t)k)) - 1);
+        values[k] = limit * (2 * mhc_uniform_of_bits(mhc_bits((uint64_t)p->seed, mhc_what("phi"), (uint32_t)layer, (uint64_t)k)) - 1);
 }
 
 void ensemble_parameter(const struct params *p, int64_t layer, const char *name, int64_t count, double *values) {
@@ -169,7 +161,7 @@ static bool text_tokens(const struct params *p, double *x0, char *why, size_t wh
     unsigned char *bytes = malloc((size_t)p->tokens);
     double *table = malloc(256 * (size_t)p->width * sizeof *table);
     uint64_t places = (uint64_t)(about.st_size - p->tokens) + 1;
-    long offset = (long)(mhc_bits((uint64_t)p->seed, what("offset"), 0, 0) % places);
+    long offset = (long)(mhc_bits((uint64_t)p->seed, mhc_what("offset"), 0, 0) % places);
     bool good = file && bytes && table && !fseek(file, offset, SEEK_SET) &&
                 fread(bytes, 1, (size_t)p->tokens, file) == (size_t)p->tokens;
     if (good) {

@@ -220,3 +220,21 @@ void groups_constants(const struct groups *g, int64_t from, int64_t to, char *te
             used += (size_t)snprintf(text + used, size - used, "%s--%s %s", used ? " " : "", param->name, value);
     }
 }
+
+static bool is_in(const char *name, const char *const *list) {
+    while (*list && strcmp(*list, name))
+        list++;
+    return *list != NULL;
+}
+
+void groups_case_constants(const struct params *p, const char *const *columns, const char *const *always, char *text, size_t size) {
+    size_t used = 0;
+    text[0] = 0;
+    for (int k = 0; k < params_count && used < size; k++) {
+        const struct param *param = &params_table[k];
+        char value[PARAM_TEXT_SIZE];
+        params_text(p, param, value, sizeof value);
+        if (!is_in(param->name, columns) && param->studies >> p->study & 1 && (is_in(param->name, always) || strcmp(value, param->standard)))
+            used += (size_t)snprintf(text + used, size - used, "%s--%s %s", used ? " " : "", param->name, value);
+    }
+}

@@ -25,6 +25,10 @@ void groups_release(struct groups *);
 /* Parameters of a case from the columns; one that an older file lacks keeps its default. */
 void groups_params(struct record_reader *, int64_t index, struct params *);
 
+/* "--study overhead --depth 8 ...": what a table says above it, of a case: the options of its study but those that are columns, if their
+ * value is not the default or they are shown always. Lists end with NULL. */
+void groups_case_constants(const struct params *, const char *const *columns, const char *const *always, char *text, size_t size);
+
 struct spread {
     double q10, median, q90;
 };

@@ -85,9 +85,9 @@ static const char *check(struct group *g, const struct kernel_case *k, int64_t s
 
 static double share_flagged(const struct kernel_result *r, int flag) {
     double flagged = 0;
-    for (int64_t k = 0; k < r->rounds; k++)
-        flagged += (r->flags[KERNEL_OPERATION * r->rounds + k] & flag) != 0;
-    return flagged / (double)r->rounds;
+    for (int64_t k = 0; k < r->samples.rounds; k++)
+        flagged += (r->samples.flags[KERNEL_OPERATION * r->samples.room + k] & flag) != 0;
+    return flagged / (double)r->samples.rounds;
 }
 
 /* The operation's rate as a share of a canary's, given what each does a call. */
@@ -95,12 +95,13 @@ static double share_of(const struct kernel_result *r, enum kernel_subject canary
                        double *work) {
     if (!r->batch[canary])
         return NAN;
-    const double *operation = r->seconds + KERNEL_OPERATION * r->rounds;
-    return own / its / mhc_ratio_interval(operation, r->seconds + canary * r->rounds, r->rounds, work).median;
+    const struct samples *s = &r->samples;
+    const double *operation = s->seconds + KERNEL_OPERATION * s->room;
+    return own / its / mhc_ratio_interval(operation, s->seconds + canary * s->room, s->rounds, work).median;
 }
 
 static bool summarise(struct kernel_result *r, const struct group *g, bool switches_known) {
-    double *work = malloc((size_t)r->rounds * sizeof *work), *v = r->timing;
+    double *work = malloc((size_t)r->samples.rounds * sizeof *work), *v = r->timing;
     bool good = work && kernel_result_summarise(r, KERNEL_OPERATION, KERNEL_COPY);
     if (good) {
         v[KERNEL_BYTES] = g->bytes, v[KERNEL_FLOPS] = g->flops;
@@ -108,7 +109,7 @@ static bool summarise(struct kernel_result *r, const struct group *g, bool switc
         v[KERNEL_COPY_SHARE] = share_of(r, KERNEL_COPY, g->bytes, canary_copy_bytes(&g->row[KERNEL_COPY].c), work);
         v[KERNEL_GEMM_SHARE] = share_of(r, KERNEL_GEMM, g->flops, canary_gemm_flops(&g->row[KERNEL_GEMM].c), work);
         v[KERNEL_PREEMPTED] = switches_known ? share_flagged(r, TIMING_PREEMPTED) : NAN;
-        v[KERNEL_THROTTLED] = isnan(r->clock[KERNEL_OPERATION * r->rounds]) ? NAN : share_flagged(r, TIMING_THROTTLED);
+        v[KERNEL_THROTTLED] = isnan(r->samples.clock[KERNEL_OPERATION * r->samples.room]) ? NAN : share_flagged(r, TIMING_THROTTLED);
     }
     free(work);
     return good;

@@ -4,6 +4,7 @@
 #define KERNELS_STUDY_H
 
 #include "results/record.h"
+#include "suites/samples.h"
 #include "suites/study.h"
 
 enum kernel_subject { KERNEL_COPY, KERNEL_OPERATION, KERNEL_GEMM, KERNEL_SUBJECTS };
@@ -33,11 +34,9 @@ enum recompute_value { RECOMPUTE_EVERY = KERNEL_TIMINGS, RECOMPUTE_PREDICTED, RE
 enum kernel_error { KERNEL_ERROR, KERNEL_TOLERANCE, KERNEL_ERROR_SHARE, KERNEL_ERRORS };
 extern const struct record_curve kernel_timing_info[TIMED_VALUES], kernel_error_info[KERNEL_ERRORS];
 
-/* What a case of a study that times leaves beside its reason. Arrays are [TIMED_SUBJECTS][rounds]. */
+/* What a case of a study that times leaves beside its reason. */
 struct kernel_result {
-    int64_t rounds; /* 0: not timed, no arrays */
-    double *seconds, *clock;
-    int8_t *order, *flags;
+    struct samples samples; /* of TIMED_SUBJECTS; rounds 0: not timed */
     int64_t batch[TIMED_SUBJECTS], sets[TIMED_SUBJECTS]; /* 0: not in the group */
     char stop[16];
     double timing[TIMED_VALUES], error[KERNEL_ERRORS];
@@ -52,7 +51,6 @@ double kernels_flops(const struct params *);
 struct kernel_result *kernel_result_new(void);
 /* Takes over the samples of a group whose members are `subject[]` among all subjects, with `sets` of each; the others are NaN. false: out
  * of memory. */
-struct timing;
 bool kernel_result_keep(struct kernel_result *, const struct timing *, const int *subject, const int64_t *sets);
 /* Median and interval of subject's time, and of its ratio to baseline's. false: out of memory. */
 bool kernel_result_summarise(struct kernel_result *, int subject, int baseline);

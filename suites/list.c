@@ -1,5 +1,6 @@
 /* `mhcbench list`: what there is, and what a suite would cost. */
 #include <glob.h>
+#include <math.h>
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,17 +80,29 @@ static double flops_per_second(void) {
     return rate;
 }
 
+/* "35 s", "3 minutes", "3 hours": it is an estimate. */
+static void put_duration(double seconds, char text[24]) {
+    if (seconds < 90)
+        snprintf(text, 24, "%.0f s", fmax(1, seconds));
+    else if (seconds < 90 * 60)
+        snprintf(text, 24, "%.0f minutes", seconds / 60);
+    else
+        snprintf(text, 24, "%.0f hours", seconds / 3600);
+}
+
 static int list_suite(const char *path, double rate) {
     struct suite s;
-    char why[600];
+    char why[600], duration[24];
     double seconds = 0;
     if (!suite_read(&s, path, NULL, 0, why, sizeof why))
         return cannot("%s", why);
     for (int64_t k = 0; k < s.count; k++)
         seconds += study_flops(&s.cases[k]) / rate + study_seconds(&s.cases[k]);
-    printf("  %-28s %7lld cases   about %.2g %s on this machine%s\n", path, (long long)s.count,
-           seconds < 90 ? seconds : seconds / 60, seconds < 90 ? "s" : "minutes",
-           s.repeated ? "   (repeated ones left out)" : "");
+    put_duration(seconds, duration);
+    printf("  %-28s %7lld cases   about %s on this machine", path, (long long)s.count, duration);
+    if (s.repeated)
+        printf(", without %lld that an earlier line has already", (long long)s.repeated);
+    printf("\n");
     suite_release(&s);
     return EXIT_GOOD;
 }

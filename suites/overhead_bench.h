@@ -15,6 +15,7 @@ struct overhead_bench {
     struct step_runner runner[STEP_VARIANTS];
     struct step_result before[STEP_VARIANTS];
     void *high;
+    bool graphs; /* as they are launched, not as was asked for */
     struct overhead_result *out;
 };
 

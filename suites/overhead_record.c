@@ -39,12 +39,14 @@ static const struct record_curve of_part[OVERHEAD_PART_VALUES] = {
     [OVERHEAD_PART_CALLS] = {"calls", "1", "operations of this part in a step"},
     [OVERHEAD_PART_BYTES] = {"bytes", "byte", "bytes that they must move once, by their own models"},
     [OVERHEAD_PART_FLOPS] = {"flops", "1", "their floating-point operations, by their own models"},
+    [OVERHEAD_PART_FOOTPRINT] = {"footprint", "byte", "bytes of all arrays that its calls rotate over"},
 };
 static const struct record_curve of_step[OVERHEAD_STEP_VALUES] = {
     [OVERHEAD_RECOMPUTE] = {"recompute", "1", "L_r as it was: 0 where everything was kept"},
     [OVERHEAD_PARAMETERS] = {"parameters", "1", "parameters of F's products in all layers"},
     [OVERHEAD_COPY_BYTES] = {"copy_bytes", "byte", "bytes that the subject copy reads and writes"},
     [OVERHEAD_GEMM_FLOPS] = {"gemm_flops", "1", "floating-point operations of the subject gemm"},
+    [OVERHEAD_CACHE] = {"cache_bytes", "byte", "a footprint below this may stay in the last-level cache"},
 };
 
 const struct record_curve *overhead_timing_info(void) {
@@ -70,28 +72,20 @@ const struct record_curve *overhead_error_info(void) {
     for (int v = 0; v < STEP_VARIANTS; v++) {
         snprintf(name[v], sizeof name[v], "%s_error_over_tolerance", step_variant_name[v]);
         info[v] =
-            (struct record_curve){name[v], "1", "of a step on a few tokens against cpu64; above 1 the case has failed"};
+            (struct record_curve){name[v], "1", "of the worst operation of a step on a few tokens, against cpu64 on the same inputs; above 1 the case has failed"};
     }
     return info;
 }
 
 void overhead_result_release(struct overhead_result *r) {
-    if (r) {
-        free(r->seconds);
-        free(r->clock);
-        free(r->order);
-        free(r->flags);
-    }
+    if (r)
+        samples_release(&r->samples);
     free(r);
 }
 
 void overhead_result_put(struct message *m, const struct overhead_result *r) {
-    size_t count = OVERHEAD_SUBJECTS * (size_t)r->rounds;
     message_put(m, r, sizeof *r);
-    message_put(m, r->seconds, count * sizeof *r->seconds);
-    message_put(m, r->clock, count * sizeof *r->clock);
-    message_put(m, r->order, count);
-    message_put(m, r->flags, count);
+    samples_put(m, &r->samples, OVERHEAD_SUBJECTS);
 }
 
 struct overhead_result *overhead_result_take(struct message *m) {
@@ -99,18 +93,9 @@ struct overhead_result *overhead_result_take(struct message *m) {
     if (!r)
         return NULL;
     message_take(m, r, sizeof *r);
-    size_t count = OVERHEAD_SUBJECTS * (size_t)r->rounds;
-    r->seconds = malloc(count * sizeof *r->seconds + 1);
-    r->clock = malloc(count * sizeof *r->clock + 1);
-    r->order = malloc(count + 1);
-    r->flags = malloc(count + 1);
-    if (!r->seconds || !r->clock || !r->order || !r->flags) {
+    if (!samples_take(m, &r->samples, OVERHEAD_SUBJECTS)) {
         overhead_result_release(r);
         return NULL;
     }
-    message_take(m, r->seconds, count * sizeof *r->seconds);
-    message_take(m, r->clock, count * sizeof *r->clock);
-    message_take(m, r->order, count);
-    message_take(m, r->flags, count);
     return r;
 }

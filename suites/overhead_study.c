@@ -78,7 +78,9 @@ static const char *bind_canaries(struct overhead_bench *w) {
 
 static void describe(struct overhead_bench *w) {
     char *note = w->out->note;
-    size_t used = 0, size = sizeof w->out->note;
+    size_t used = strlen(note), size = sizeof w->out->note;
+    if (w->all.sets * w->all.set_bytes < timing_cache_bytes(w->backend) && used < size)
+        used += (size_t)snprintf(note + used, size - used, "%s" OVERHEAD_NOT_COLD, used ? "; " : "");
     for (int v = 0; v < STEP_VARIANTS; v++) {
         const struct step *s = &w->all.step[v];
         const char *text = s->missing[0] ? s->missing : s->note;
@@ -86,8 +88,6 @@ static void describe(struct overhead_bench *w) {
             used +=
                 (size_t)snprintf(note + used, size - used, "%s%s: %s", used ? "; " : "", step_variant_name[v], text);
     }
-    if (w->all.sets * w->all.set_bytes < timing_cache_bytes(w->backend) && used < size)
-        snprintf(note + used, size - used, "%snot cold: all arrays fit into the cache", used ? "; " : "");
 }
 
 /* ---- right first ---- */
@@ -97,39 +97,85 @@ static const char *finish(const struct overhead_bench *w) {
     return b->library->queues && b->library->queues->synchronize(b->context, b->queue) ? "the device failed" : NULL;
 }
 
-/* What a variant leaves in a set, compared with what `want` left. */
-static const char *compare(const struct overhead_bench *w, int variant, int64_t set, const struct step_result *want,
-                           const char *when) {
+/* A step on the way that is timed, into arrays in which nothing old is left. */
+static const char *run_again(struct overhead_bench *w, int v, int64_t set) {
+    const char *why = NULL;
+    for (int lane = 0; lane < w->all.spec.lanes && !why; lane++)
+        why = step_result_spoil(&w->all.step[v], set, lane, false) ? NULL : "an array cannot be copied";
+    why = why ? why : step_runner_run(&w->runner[v], set);
+    return why ? why : finish(w);
+}
+
+/* Every micro-batch leaves the bits of the plain run: what runs is the same, and a kernel repeats its bits. */
+static const char *compare_bits(const struct overhead_bench *w, int v, int64_t set, const char *when) {
     static char message[256];
-    const struct step *s = &w->all.step[variant];
     const char *why = NULL;
     for (int lane = 0; lane < w->all.spec.lanes && !why; lane++) {
         struct step_result got;
         char where[80];
-        double error = NAN, tolerance = step_tolerance(s);
-        if (!step_result_take(&got, s, set, lane, false))
+        if (!step_result_take(&got, &w->all.step[v], set, lane, false))
             why = "out of memory";
-        else if (!((error = step_result_error(&got, want, where, sizeof where)) <= tolerance))
-            why =
-                (snprintf(message, sizeof message, "%s: %s of %s is %.3g of its largest element off, allowed are %.3g",
-                          when, where, step_variant_name[variant], error, tolerance),
-                 message);
+        else if (!step_result_same(&got, &w->before[v], where, sizeof where))
+            why = (snprintf(message, sizeof message, "%s: %s of %s has other bits than in its first run", when, where, step_variant_name[v]),
+                   message);
         step_result_release(&got);
     }
     return why;
 }
 
-/* At the size that is timed and on the way that is timed: finite, the same in both micro-batches, and the same for the
- * three ways of doing mHC. */
-static const char *open_variant(struct overhead_bench *w, int v) {
+/* The three ways of doing mHC compute the same. */
+static const char *compare_alike(const struct overhead_bench *w, int v) {
+    static char message[256];
+    char where[80];
+    int like = overhead_runs(w, STEP_MHC_UNFUSED) ? STEP_MHC_UNFUSED : STEP_MHC;
+    if (!(v == STEP_MHC || v == STEP_MHC_LAYERS) || like == v || !overhead_runs(w, like))
+        return NULL;
+    double error = step_result_error(&w->before[v], &w->before[like], where, sizeof where),
+           tolerance = step_tolerance(&w->all.step[v]);
+    if (error <= tolerance)
+        return NULL;
+    snprintf(message, sizeof message, "at full size: %s of %s is %.3g of its largest element off that of %s, allowed are %.3g", where,
+             step_variant_name[v], error, step_variant_name[like], tolerance);
+    return message;
+}
+
+static const char *not_finite(int v, const char *where) {
+    static char message[160];
+    snprintf(message, sizeof message, "at full size: %s of %s is not finite", where, step_variant_name[v]);
+    return message;
+}
+
+/* All of them as graphs or none: what one variant would save in launches is no matter of the connection. */
+static const char *open_runners(struct overhead_bench *w) {
+    const char *why = NULL;
+    w->graphs = w->p->graphs;
+    for (int v = 0; v < STEP_VARIANTS && !why; v++)
+        if (overhead_runs(w, v)) {
+            why = step_runner_open(&w->runner[v], &w->all.step[v], -1, w->graphs, w->high);
+            if (!why && w->runner[v].uncaptured[0]) {
+                snprintf(w->out->note, sizeof w->out->note, OVERHEAD_NO_GRAPHS "%s: %s", step_variant_name[v], w->runner[v].uncaptured);
+                w->graphs = false;
+            }
+        }
+    for (int v = 0; v < STEP_VARIANTS && !w->graphs; v++)
+        step_runner_without_graphs(&w->runner[v]);
+    return why;
+}
+
+/* At the size that is timed: finite, the same for the three ways of doing mHC, and the same bits on the way that is timed, in both
+ * micro-batches. */
+static const char *check_variant(struct overhead_bench *w, int v) {
     const struct step *s = &w->all.step[v];
-    int like = (v == STEP_MHC || v == STEP_MHC_LAYERS) && overhead_runs(w, STEP_MHC_UNFUSED) ? STEP_MHC_UNFUSED : v;
-    const char *why = step_runner_open(&w->runner[v], s, -1, w->p->graphs, w->high);
-    why = why ? why : step_runner_run(&w->runner[v], 0);
+    char where[80];
+    const char *why = step_run(s, 0, 0, w->backend->queue);
     why = why ? why : finish(w);
     if (!why && !step_result_take(&w->before[v], s, 0, 0, false))
         why = "out of memory";
-    return why ? why : compare(w, v, 0, &w->before[like], like == v ? "at full size" : "other than unfused");
+    if (!why && step_result_error(&w->before[v], &w->before[v], where, sizeof where) > 0)
+        why = not_finite(v, where);
+    why = why ? why : compare_alike(w, v);
+    why = why ? why : run_again(w, v, 0);
+    return why ? why : compare_bits(w, v, 0, "at full size");
 }
 
 static const char *check_again(struct overhead_bench *w) {
@@ -137,37 +183,13 @@ static const char *check_again(struct overhead_bench *w) {
     for (int v = 0; v < STEP_VARIANTS && !why; v++)
         if (overhead_runs(w, v)) {
             int64_t last = w->all.sets - 1;
-            why = step_runner_run(&w->runner[v], last);
-            why = why ? why : finish(w);
-            why = why ? why : compare(w, v, last, &w->before[v], "after the timing");
+            why = run_again(w, v, last);
+            why = why ? why : compare_bits(w, v, last, "after the timing");
         }
     return why;
 }
 
 /* ---- a case ---- */
-
-static const char *make_room(struct overhead_result *out, int64_t rounds) {
-    size_t count = OVERHEAD_SUBJECTS * (size_t)rounds;
-    out->seconds = malloc(count * sizeof *out->seconds);
-    out->clock = malloc(count * sizeof *out->clock);
-    out->order = calloc(count, 1);
-    out->flags = calloc(count, 1);
-    if (!out->seconds || !out->clock || !out->order || !out->flags)
-        return "out of memory";
-    for (size_t k = 0; k < count; k++)
-        out->seconds[k] = out->clock[k] = NAN;
-    return NULL;
-}
-
-/* From room for `room` rounds to as many as there are. */
-static void close_ranks(struct overhead_result *out, int64_t room) {
-    for (int64_t s = 0; s < OVERHEAD_SUBJECTS && out->rounds; s++) {
-        memmove(out->seconds + s * out->rounds, out->seconds + s * room, (size_t)out->rounds * sizeof *out->seconds);
-        memmove(out->clock + s * out->rounds, out->clock + s * room, (size_t)out->rounds * sizeof *out->clock);
-        memmove(out->order + s * out->rounds, out->order + s * room, (size_t)out->rounds);
-        memmove(out->flags + s * out->rounds, out->flags + s * room, (size_t)out->rounds);
-    }
-}
 
 static const char *check_small(struct overhead_bench *w) {
     struct step_accuracy accuracy[STEP_VARIANTS];
@@ -190,24 +212,27 @@ static const char *prepare(struct overhead_bench *w) {
     why = why ? why : bind_canaries(w);
     if (!why && w->p->overlap && w->backend->library->queues->create(w->backend->context, &w->high, 1))
         why = "no queue can be created";
-    return why ? why : make_room(w->out, w->p->rounds);
+    if (!why && !samples_open(&w->out->samples, OVERHEAD_SUBJECTS, w->p->rounds))
+        why = "out of memory";
+    return why;
 }
 
 static const char *run(struct overhead_bench *w) {
     static char message[256];
     const char *why = prepare(w);
+    why = why ? why : open_runners(w);
     for (int v = 0; v < STEP_VARIANTS && !why; v++)
-        why = overhead_runs(w, v) ? open_variant(w, v) : NULL;
+        why = overhead_runs(w, v) ? check_variant(w, v) : NULL;
     if (why)
         return snprintf(message, sizeof message, "%s", why), message;
     describe(w);
     why = overhead_time_steps(w);
-    int64_t rounds = w->out->rounds;
+    int64_t rounds = w->out->samples.rounds;
     why = why ? why : check_again(w);
     why = why ? why : overhead_time_account(w);
     if (!why && !overhead_summarise(w, rounds))
         why = "out of memory";
-    close_ranks(w->out, w->p->rounds);
+    samples_close_ranks(&w->out->samples, OVERHEAD_SUBJECTS);
     return why ? (snprintf(message, sizeof message, "%s", why), message) : NULL;
 }
 

@@ -41,13 +41,14 @@ enum overhead_value {
     OVERHEAD_WORKSPACE,
     OVERHEAD_VALUES
 };
-/* ...of every subject that is a part, "<subject>_share", "_calls", "_bytes" and "_flops"; of the step; of the canaries.
- */
+/* ...of every subject that is a part, "<subject>_share", "_calls", "_bytes", "_flops" and "_footprint"; of the step; of
+ * the canaries. */
 enum overhead_part_value {
     OVERHEAD_PART_SHARE,
     OVERHEAD_PART_CALLS,
     OVERHEAD_PART_BYTES,
     OVERHEAD_PART_FLOPS,
+    OVERHEAD_PART_FOOTPRINT,
     OVERHEAD_PART_VALUES
 };
 enum overhead_step_value {
@@ -55,6 +56,7 @@ enum overhead_step_value {
     OVERHEAD_PARAMETERS,
     OVERHEAD_COPY_BYTES,
     OVERHEAD_GEMM_FLOPS,
+    OVERHEAD_CACHE,
     OVERHEAD_STEP_VALUES
 };
 enum {
@@ -73,11 +75,13 @@ const struct record_curve *overhead_timing_info(void); /* [OVERHEAD_TIMINGS] */
 /* Under /accuracy: error over tolerance of every variant. */
 const struct record_curve *overhead_error_info(void); /* [STEP_VARIANTS] */
 
-/* What a case leaves beside its reason. Arrays are [OVERHEAD_SUBJECTS][rounds]; NaN beyond a subject's own rounds. */
+/* How a note begins where steps were to be graphs and are launched row by row: behind it "<variant>: why". */
+#define OVERHEAD_NO_GRAPHS "without graphs: "
+#define OVERHEAD_NOT_COLD "not cold: all arrays fit into the cache"
+
+/* What a case leaves beside its reason. */
 struct overhead_result {
-    int64_t rounds; /* 0: not timed, no arrays */
-    double *seconds, *clock;
-    int8_t *order, *flags;
+    struct samples samples; /* of OVERHEAD_SUBJECTS; rounds 0: not timed */
     int64_t batch[OVERHEAD_SUBJECTS], sets[OVERHEAD_SUBJECTS];
     char stop[16], note[400]; /* note: variants that could not be run, and why */
     double timing[OVERHEAD_TIMINGS], error[STEP_VARIANTS];

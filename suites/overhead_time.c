@@ -10,19 +10,14 @@
 #include "suites/timing.h"
 
 static void keep_samples(struct overhead_result *out, const struct timing *t, const int *subject,
-                         const struct timing_subject *subjects, int64_t room) {
+                         const struct timing_subject *subjects) {
     for (int s = 0; s < t->subjects; s++) {
         if (out->batch[subject[s]]) /* a step beside its parts: the samples beside the other steps are kept */
             continue;
-        int64_t to = subject[s] * room, from = s * t->room;
-        memcpy(out->seconds + to, t->seconds + from, (size_t)t->rounds * sizeof(double));
-        memcpy(out->clock + to, t->clock + from, (size_t)t->rounds * sizeof(double));
-        memcpy(out->order + to, t->order + from, (size_t)t->rounds);
-        memcpy(out->flags + to, t->flags + from, (size_t)t->rounds);
+        samples_keep(&out->samples, subject[s], t, s);
         out->batch[subject[s]] = t->batch[s];
         out->sets[subject[s]] = subjects[s].sets;
     }
-    out->rounds = t->rounds > out->rounds ? t->rounds : out->rounds;
 }
 
 /* Times a group. Which share of the first the others take is kept if `share`, why the rounds ended if there is `stop`.
@@ -39,7 +34,7 @@ static const char *time_group(struct overhead_bench *w, const struct timing_subj
     const char *why = timing_run(&t, subjects, count, &rules, &clock);
     double *work = why ? NULL : malloc((size_t)t.rounds * sizeof *work);
     if (work)
-        keep_samples(w->out, &t, subject, subjects, w->p->rounds);
+        keep_samples(w->out, &t, subject, subjects);
     for (int s = 1; s < count && share && work; s++)
         w->out->timing[overhead_of_part(subject[s], OVERHEAD_PART_SHARE)] =
             mhc_ratio_interval(t.seconds + s * t.room, t.seconds, t.rounds, work).median;
@@ -58,7 +53,7 @@ const char *overhead_time_steps(struct overhead_bench *w) {
     for (int v = 0; v < STEP_VARIANTS; v++)
         if (overhead_runs(w, v)) {
             subjects[count] = (struct timing_subject){
-                .run = step_runner_run, .user = &w->runner[v], .sets = w->all.sets, .launches = (int)w->p->graphs};
+                .run = step_runner_run, .user = &w->runner[v], .sets = w->all.sets, .launches = (int)w->graphs};
             subject[count++] = OVERHEAD_VARIANT + v;
         }
     for (int k = 0; k < 2; k++)
@@ -75,7 +70,7 @@ const char *overhead_time_steps(struct overhead_bench *w) {
 static const char *time_parts(struct overhead_bench *w, int v, int *part) {
     struct step_runner runner[TIMING_SUBJECTS] = {{0}};
     struct timing_subject subjects[TIMING_SUBJECTS] = {
-        {.run = step_runner_run, .user = &w->runner[v], .sets = w->all.sets, .launches = (int)w->p->graphs}};
+        {.run = step_runner_run, .user = &w->runner[v], .sets = w->all.sets, .launches = (int)w->graphs}};
     int subject[TIMING_SUBJECTS] = {OVERHEAD_VARIANT + v}, count = 1;
     const char *why = NULL;
     for (; *part < STEP_PARTS && count < TIMING_SUBJECTS && !why; ++*part) {
@@ -83,9 +78,10 @@ static const char *time_parts(struct overhead_bench *w, int v, int *part) {
         enum step_part now = (enum step_part)(*part);
         if (!step_calls(s, now) || (*part < STEP_SHARED_PARTS && v != STEP_RESIDUAL))
             continue;
-        why = step_runner_open(&runner[count], s, *part, w->p->graphs, NULL);
+        why = step_runner_open(&runner[count], s, *part, w->graphs, NULL);
         subjects[count] = (struct timing_subject){
-            .run = step_runner_run, .user = &runner[count], .sets = w->all.sets, .launches = (int)w->p->graphs};
+            .run = step_runner_run, .user = &runner[count], .sets = w->all.sets, .launches = (int)w->graphs};
+        why = why ? why : runner[count].uncaptured[0] ? "a part of the step cannot be a graph, the whole can" : NULL;
         subject[count++] = overhead_subject((enum step_variant)v, now);
     }
     if (!why && count > 1)
@@ -110,10 +106,9 @@ const char *overhead_time_account(struct overhead_bench *w) {
 /* ---- what it says ---- */
 
 /* Of so few rounds that even the extremes do not enclose the median with 95 %, the interval is not known. */
-static struct mhc_interval overhead(const struct overhead_result *out, int64_t room, int v, int64_t rounds,
-                                    double *work) {
-    struct mhc_interval x = mhc_ratio_bootstrap(out->seconds + (OVERHEAD_VARIANT + v) * room,
-                                                out->seconds + (OVERHEAD_VARIANT + STEP_RESIDUAL) * room, rounds, work);
+static struct mhc_interval overhead(const struct samples *s, int v, int64_t rounds, double *work) {
+    struct mhc_interval x = mhc_ratio_bootstrap(s->seconds + (OVERHEAD_VARIANT + v) * s->room,
+                                                s->seconds + (OVERHEAD_VARIANT + STEP_RESIDUAL) * s->room, rounds, work);
     bool known = mhc_median_rank(rounds) > 0;
     return (struct mhc_interval){x.median - 1, known ? x.low - 1 : NAN, known ? x.high - 1 : NAN};
 }
@@ -126,7 +121,8 @@ static void describe_variant(const struct overhead_bench *w, int v) {
         enum step_part of = (enum step_part)part;
         int subject = overhead_subject((enum step_variant)v, of);
         double own[OVERHEAD_PART_VALUES] = {w->out->timing[overhead_of_part(subject, OVERHEAD_PART_SHARE)],
-                                            (double)step_calls(s, of), step_bytes(s, of), step_flops(s, of)};
+                                            (double)step_calls(s, of), step_bytes(s, of), step_flops(s, of),
+                                            step_footprint(s, of) * (double)w->all.sets};
         value[OVERHEAD_CALLS] += own[OVERHEAD_PART_CALLS];
         value[OVERHEAD_BYTES] += own[OVERHEAD_PART_BYTES];
         value[OVERHEAD_FLOPS] += own[OVERHEAD_PART_FLOPS];
@@ -148,15 +144,14 @@ static double parameters(const struct step_spec *spec) {
 
 bool overhead_summarise(struct overhead_bench *w, int64_t rounds) {
     struct overhead_result *out = w->out;
-    int64_t room = w->p->rounds;
     double *work = malloc((2 * (size_t)rounds + MHC_RESAMPLES) * sizeof *work), *step = &out->timing[OVERHEAD_STEP_AT];
     for (int v = 0; v < STEP_VARIANTS && work; v++) {
         double *value = &out->timing[overhead_of_variant((enum step_variant)v, 0)];
         if (!overhead_runs(w, v))
             continue;
-        struct mhc_interval x = overhead(out, room, v, rounds, work);
+        struct mhc_interval x = overhead(&out->samples, v, rounds, work);
         value[OVERHEAD_RATIO] = x.median, value[OVERHEAD_LOW] = x.low, value[OVERHEAD_HIGH] = x.high;
-        memcpy(work, out->seconds + (OVERHEAD_VARIANT + v) * room, (size_t)rounds * sizeof *work);
+        memcpy(work, out->samples.seconds + (OVERHEAD_VARIANT + v) * out->samples.room, (size_t)rounds * sizeof *work);
         value[OVERHEAD_MEDIAN] = mhc_median_interval(work, rounds).median;
         describe_variant(w, v);
     }
@@ -164,6 +159,7 @@ bool overhead_summarise(struct overhead_bench *w, int64_t rounds) {
     step[OVERHEAD_PARAMETERS] = parameters(&w->all.spec);
     step[OVERHEAD_COPY_BYTES] = w->canary[0].row ? canary_copy_bytes(&w->canary[0].c) : NAN;
     step[OVERHEAD_GEMM_FLOPS] = w->canary[1].row ? canary_gemm_flops(&w->canary[1].c) : NAN;
+    step[OVERHEAD_CACHE] = (double)timing_cache_bytes(w->backend);
     free(work);
     return work != NULL;
 }

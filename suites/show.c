@@ -7,6 +7,7 @@
 #include "analysis/analysis.h"
 #include "results/record.h"
 #include "suites/commands.h"
+#include "suites/device.h"
 #include "suites/groups.h"
 #include "suites/show_kernels.h"
 #include "suites/show_recompute.h"
@@ -221,6 +222,7 @@ static void print_head(struct record_reader *reader, const char *path) {
     const char *const *keys = record_texts(reader, "key");
     const double *seconds = record_reals(reader, "seconds");
     const char *name, *value, *command = record_attribute(reader, "command");
+    char part[DEVICE_TEXT];
     double total = 0;
     int64_t failed = 0;
     for (int64_t k = 0; k < record_count(reader); k++) {
@@ -234,6 +236,10 @@ static void print_head(struct record_reader *reader, const char *path) {
         if (record_fact(reader, k, &name, &value) && (!strcmp(name, "revision") || !strcmp(name, "cpu_model")))
             printf("; %s %s", name, value);
     printf("\n");
+    for (int k = 0; k < record_fact_count(reader); k++)
+        if (record_fact(reader, k, &name, &value) && !strcmp(name, "device"))
+            for (int at = 0; device_warning(value, at, part, sizeof part); at++)
+                printf("warning: when it began, the device: %s\n", part);
     for (int64_t k = 0, shown = 0; k < record_count(reader) && shown < 5; k++)
         if (!strcmp(status[k], "failed") && ++shown)
             printf("failed: %s: %s\n", keys[k], reason ? reason[k] : "");
@@ -261,6 +267,7 @@ int show_command(int argc, char **argv) {
     print_head(reader, argv[0]);
     print_headline(reader, &g);
     if (headline_alone) {
+        show_overhead_headline(reader);
         groups_release(&g);
         record_close(reader);
         return EXIT_GOOD;

@@ -27,24 +27,11 @@ static double timing(struct record_reader *r, const char *name, int64_t index) {
     return values ? values[index] : NAN;
 }
 
-/* The options that a table does not have as columns: those that matter always, others where they are not the default.
- */
-static void constants_of(const struct params *p, char *text, size_t size) {
-    static const char *const column[] = {"operation", "streams", "width", "tokens", "rounds", "budget", "seed"};
-    static const char *const always[] = {"study", "t-max", "backend", "type", "cache"};
-    size_t used = 0;
-    for (int k = 0; k < params_count && used < size; k++) {
-        const struct param *param = &params_table[k];
-        char value[PARAM_TEXT_SIZE];
-        bool shown = false, needed = false;
-        for (size_t c = 0; c < sizeof column / sizeof *column; c++)
-            shown |= !strcmp(param->name, column[c]);
-        for (size_t c = 0; c < sizeof always / sizeof *always; c++)
-            needed |= !strcmp(param->name, always[c]);
-        params_text(p, param, value, sizeof value);
-        if (!shown && param->studies >> p->study & 1 && (needed || strcmp(value, param->standard)))
-            used += (size_t)snprintf(text + used, size - used, "%s--%s %s", used ? " " : "", param->name, value);
-    }
+/* The options that a table does not have as columns: those that matter always, others where they are not the default. */
+static void constants_of(const struct params *p, char text[CONSTANTS]) {
+    static const char *const column[] = {"operation", "streams", "width", "tokens", "rounds", "budget", "seed", NULL};
+    static const char *const always[] = {"study", "t-max", "backend", "type", "cache", NULL};
+    groups_case_constants(p, column, always, text, CONSTANTS);
 }
 
 /* A case that was timed; false: it was not. */
@@ -107,9 +94,9 @@ static void print_table(struct record_reader *r, struct line *lines, int64_t cou
     char constants[CONSTANTS], other[CONSTANTS], time[16];
     int width = 9;
     double fastest = INFINITY;
-    constants_of(&lines->p, constants, sizeof constants);
+    constants_of(&lines->p, constants);
     for (int64_t k = 0; k < count; k++) {
-        constants_of(&lines[k].p, other, sizeof other);
+        constants_of(&lines[k].p, other);
         lines[k].here = !lines[k].printed && !strcmp(constants, other);
         if (!lines[k].here)
             continue;

@@ -6,6 +6,7 @@
 
 #include "suites/figure_lines.h"
 #include "suites/recompute.h"
+#include "suites/stack.h"
 
 static double timing(struct record_reader *r, const char *name, int64_t index) {
     const double *values = record_timing_value(r, name);
@@ -30,7 +31,7 @@ static bool has_table(struct record_reader *r, int64_t index, const struct param
     return false;
 }
 
-static void print_line(struct record_reader *r, int64_t i) {
+static void print_line(struct record_reader *r, int64_t i, double automatic) {
     char every[24] = "keep", half[24] = "-", interval[48] = "-";
     double median = timing(r, "median", i), width = timing(r, "high", i) - timing(r, "low", i), high = timing(r, "ratio_high", i);
     if (isfinite(width)) /* from six rounds on */
@@ -39,8 +40,9 @@ static void print_line(struct record_reader *r, int64_t i) {
         snprintf(interval, sizeof interval, "[%.4f, %.4f]", timing(r, "ratio_low", i), high);
     if (timing(r, "every", i) >= 1)
         snprintf(every, sizeof every, "%.0f", timing(r, "every", i));
-    printf("%6s  %10.3f  %10.3f  %8.3f  %10.4g  %8s  %.4f %s\n", every, timing(r, "memory_predicted", i) * 1e-6,
-           timing(r, "memory_peak", i) * 1e-6, timing(r, "memory_paper", i) * 1e-6, median * 1e3, half, timing(r, "ratio", i), interval);
+    printf("%6s  %10.3f  %10.3f  %8.3f  %10.4g  %8s  %.4f %s%s\n", every, timing(r, "memory_predicted", i) * 1e-6,
+           timing(r, "memory_peak", i) * 1e-6, timing(r, "memory_paper", i) * 1e-6, median * 1e3, half, timing(r, "ratio", i), interval,
+           timing(r, "every", i) == automatic ? "  auto" : "");
 }
 
 static void print_table(struct record_reader *r, int64_t first, const struct params *p) {
@@ -55,7 +57,7 @@ static void print_table(struct record_reader *r, int64_t first, const struct par
            "predicted", "peak", "Eq. 20", "step/ms", "+-", "time / that of auto");
     for (int64_t i = first; i < record_count(r); i++)
         if (is_case(r, i, &q) && alike(p, &q)) {
-            print_line(r, i);
+            print_line(r, i, (double)stack_recompute_rule(p->depth, p->streams));
             if (timing(r, "memory_peak", i) < least) {
                 least = timing(r, "memory_peak", i);
                 best = timing(r, "every", i);
@@ -72,7 +74,8 @@ void show_recompute(struct record_reader *r) {
         if (is_case(r, i, &p) && !has_table(r, i, &p)) {
             if (!any)
                 printf("\nMemory in MB (1e6 bytes): what the stack predicts, the most it had allocated, and what Eq. 20 of the paper counts, which leaves\n"
-                       "out what does not depend on L_r. Time of a step, forward and backward, and its ratio to --recompute auto in the same rounds.\n");
+                       "out what does not depend on L_r. Time of a step, forward and backward, and its ratio to --recompute auto in the same rounds;\n"
+                       "auto marks the L_r that this stands for, the paper's rule.\n");
             any = true;
             print_table(r, i, &p);
         }

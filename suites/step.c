@@ -24,12 +24,6 @@ const char *const step_part_name[STEP_PARTS] = {"gemm.forward",
                                                 "post_backward_y",
                                                 "backward"};
 
-enum { ALIGNMENT = 256 };
-
-static int64_t aligned(int64_t bytes) {
-    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-}
-
 /* ---- arrays ---- */
 
 static int64_t find(const struct step_arrays *a, const char *name, int64_t layer) {
@@ -80,7 +74,7 @@ static int64_t lay_out(struct step_arrays *a) {
     for (int64_t k = 0; k < a->count; k++)
         if (!a->array[k].held) {
             a->array[k].offset = a->bytes;
-            a->bytes += aligned(a->array[k].bytes);
+            a->bytes += backend_aligned(a->array[k].bytes);
         }
     return a->bytes;
 }
@@ -114,53 +108,38 @@ void steps_release(struct steps *all) {
 
 /* ---- memory ---- */
 
-static bool copy_in(const struct backend *b, void *to, const void *from, int64_t bytes) {
-    if (b->library->memory)
-        return !b->library->memory->to_device(b->context, to, from, bytes);
-    memcpy(to, from, (size_t)bytes);
-    return true;
-}
-
-static bool poison(const struct steps *all) {
+/* NaN in every type. */
+static bool poison(const struct backend *b, char *memory, int64_t bytes) {
     enum { PIECE = 1 << 20 };
-    int64_t bytes = all->sets * all->set_bytes;
     char *piece = malloc(PIECE);
     bool good = piece != NULL;
     if (piece)
-        memset(piece, 0xFF, PIECE); /* NaN in every type */
+        memset(piece, 0xFF, PIECE);
     for (int64_t at = 0; at < bytes && good; at += PIECE)
-        good = copy_in(all->spec.backend, all->slab + at, piece, bytes - at < PIECE ? bytes - at : PIECE);
+        good = backend_write(b, memory + at, piece, bytes - at < PIECE ? bytes - at : PIECE);
     free(piece);
     return good;
 }
 
-/* FNV-1a: the number of an array from its name. */
-static uint32_t what(const char *name) {
-    uint32_t hash = 2166136261u;
-    for (; *name; name++)
-        hash = (hash ^ (unsigned char)*name) * 16777619u;
-    return hash;
+bool step_poison(const struct step *s, int64_t array, int64_t set, int lane) {
+    return poison(s->all->spec.backend, step_pointer(s, array, set, lane), s->arrays.array[array].bytes);
 }
 
 /* Normal numbers of a size that keeps every operation away from saturation. Numbers that bf16 holds, so that every
  * backend gets the same. */
 static bool fill(const struct steps *all, const struct step_array *a, uint64_t seed) {
-    const uint32_t array = what(a->name);
+    const uint32_t array = mhc_what(a->name);
     double *values = malloc((size_t)(a->count + 1) * sizeof *values);
     bool good = values != NULL;
     if (good) {
 #pragma omp parallel for schedule(static) if (a->count > 4096)
         for (int64_t k = 0; k < a->count; k++)
-            values[k] = a->mean + a->scale * mhc_normal(seed, array, (uint32_t)(a->layer + 1), (uint64_t)k);
+            values[k] = (k % a->every ? 0 : a->mean) + a->scale * mhc_normal(seed, array, (uint32_t)(a->layer + 1), (uint64_t)k);
     }
-    void *rounded = malloc(2 * (size_t)(a->count + 1));
-    struct backend host = {.library = &(struct mhc_library){0}};
-    good = good && rounded && backend_upload(&host, rounded, values, a->count, MHC_BF16) &&
-           backend_download(&host, values, rounded, a->count, MHC_BF16);
+    good = good && backend_round(values, a->count, MHC_BF16);
     for (int64_t set = 0; set < all->sets && good; set++)
         good =
             backend_upload(all->spec.backend, all->slab + set * all->set_bytes + a->offset, values, a->count, a->type);
-    free(rounded);
     free(values);
     return good;
 }
@@ -168,7 +147,7 @@ static bool fill(const struct steps *all, const struct step_array *a, uint64_t s
 const char *steps_open(struct steps *all, int64_t sets, uint64_t seed) {
     all->sets = sets;
     all->slab = backend_allocate(all->spec.backend, sets * all->set_bytes);
-    bool good = all->slab && poison(all);
+    bool good = all->slab && poison(all->spec.backend, all->slab, sets * all->set_bytes);
     for (int64_t k = 0; k < all->held.count && good; k++)
         good = fill(all, &all->held.array[k], seed);
     return good ? NULL : all->slab ? "an array cannot be copied" : "out of memory";
@@ -231,6 +210,22 @@ int64_t step_calls(const struct step *s, enum step_part part) {
     for (int64_t k = 0; k < s->calls; k++)
         calls += s->call[k].part == part;
     return calls;
+}
+
+double step_footprint(const struct step *s, enum step_part part) {
+    bool *touched = calloc((size_t)s->arrays.count + 1, 1);
+    double bytes = touched ? 0 : NAN;
+    for (int64_t k = 0; k < s->calls && touched; k++) {
+        const struct step_call *call = &s->call[k];
+        for (int a = 0; call->part == part && call->row->args[a].name; a++)
+            touched[call->argument[a]] = true;
+        if (call->part == part && call->save >= 0)
+            touched[call->save] = true;
+    }
+    for (int64_t k = 0; k < s->arrays.count && touched; k++)
+        bytes += touched[k] ? (double)s->arrays.array[k].bytes : 0;
+    free(touched);
+    return bytes;
 }
 
 static bool reads_save(const struct step_call *call) {

@@ -61,7 +61,8 @@ struct step_array {
     int64_t layer; /* or slot; -1: of the step */
     int64_t count, bytes, offset;
     int32_t type;
-    double mean, scale;   /* of what a held one is filled with */
+    double mean, scale;   /* of what a held one is filled with; the mean is that of every so many-th element, of the others it is 0 */
+    int64_t every;
     bool held, parameter; /* parameter: the gradient of one */
 };
 
@@ -114,6 +115,8 @@ int64_t step_array(struct step *, const char *name, int64_t layer, int64_t count
 
 /* Where an array lies. */
 char *step_pointer(const struct step *, int64_t array, int64_t set, int lane);
+/* Fills an array with NaN. false: the device failed. */
+bool step_poison(const struct step *, int64_t array, int64_t set, int lane);
 /* Queues a call, or all of them; NULL, or why it failed. */
 const char *step_run_call(const struct step *, const struct step_call *, int64_t set, int lane, void *queue);
 const char *step_run(const struct step *, int64_t set, int lane, void *queue);
@@ -123,6 +126,7 @@ const char *step_run(const struct step *, int64_t set, int lane, void *queue);
 double step_bytes(const struct step *, enum step_part);
 double step_flops(const struct step *, enum step_part);
 int64_t step_calls(const struct step *, enum step_part);
+double step_footprint(const struct step *, enum step_part); /* bytes of the arrays that its calls touch, each once */
 double step_activation_bytes(const struct step *);
 double step_workspace_bytes(const struct step *);
 

@@ -1,4 +1,5 @@
-/* Whether a training step is right: what it leaves, compared with what another one leaves. */
+/* Whether a training step is right: call by call against cpu64 on a few tokens, and what it leaves at full size compared with what
+ * another one leaves. */
 #ifndef STEP_CHECK_H
 #define STEP_CHECK_H
 
@@ -21,19 +22,28 @@ struct step_result {
 bool step_result_take(struct step_result *, const struct step *, int64_t set, int lane, bool weights);
 void step_result_release(struct step_result *);
 
-/* The largest difference, as a share of the largest element of the array it is in; infinite where one side is not
- * finite or an output is missing. `where` names it. */
-double step_result_error(const struct step_result *got, const struct step_result *want, char *where, size_t size);
+/* Fills them with NaN, so that nothing old can pass. false: the device failed. */
+bool step_result_spoil(const struct step *, int64_t set, int lane, bool weights);
 
-/* What may become of the rows' tolerances: each layer, there and back, may add the largest of them. */
+/* The largest difference, as a share of the largest element of all arrays of its name: a sum over tokens may cancel in one layer and not
+ * in all. Infinite where one side is not finite or an output is missing. `where` names it. */
+double step_result_error(const struct step_result *got, const struct step_result *want, char *where, size_t size);
+/* Whether every bit of `want` is in `got`; if not, `where` names an array. */
+bool step_result_same(const struct step_result *got, const struct step_result *want, char *where, size_t size);
+
+/* The largest tolerance of a row that counts, whatever a library allows itself. */
+#define STEP_MOST_TOLERANCE 0.1
+
+/* How far two ways of the same connection may be apart, of one that is right: they round at different places, in every layer there and
+ * back, and roundings add like a walk of 2 L steps. The tolerance of a row is four such steps and more. */
 double step_tolerance(const struct step *);
 
 struct step_accuracy {
-    double error, tolerance; /* NaN: the variant cannot be run */
+    double error, tolerance; /* of the call that comes nearest to its tolerance; NaN: the variant cannot be run */
 };
 
-/* Runs every variant on a few tokens and layers of the spec, and its like on cpu64, which composes it of the same
- * parts. NULL, or what is wrong; how wrong in either case. */
+/* Runs every variant on a few tokens and layers of the spec, call by call; each against cpu64 on the very numbers that it got, within the
+ * tolerance of its row. Then all calls at once, which must leave the same bits. NULL, or what is wrong; how wrong in either case. */
 const char *step_check(const struct step_spec *, uint64_t seed, struct step_accuracy accuracy[STEP_VARIANTS]);
 /* The spec that is checked, and bytes that it takes on the host for cpu64. */
 struct step_spec step_check_spec(const struct step_spec *);

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 bool step_runner_possible(const struct backend *b, bool graphs, bool overlap, char *why, size_t why_size) {
     const struct mhc_library *l = b->library;
@@ -71,14 +72,28 @@ static const char *run(const struct step_runner *r, int64_t set) {
                         : step_run(r->step, set, 0, r->step->all->spec.backend->queue);
 }
 
+/* What was captured before a failure is a graph too, and nobody's. */
 static const char *capture(struct step_runner *r, int64_t set) {
+    static _Thread_local char message[160];
     const struct backend *b = r->step->all->spec.backend;
     const struct mhc_graphs *graphs = b->library->graphs;
+    void *graph = NULL;
+    const char *why = NULL;
     if (graphs->capture(b->context, b->queue))
-        return "a graph cannot be captured";
-    const char *why = run(r, set);
-    bool finished = !graphs->finish(b->context, b->queue, &r->graph[set]);
-    return why ? why : finished ? NULL : "a graph cannot be captured";
+        why = "a graph cannot be begun";
+    else {
+        why = run(r, set);
+        bool finished = !graphs->finish(b->context, b->queue, &graph);
+        why = why || finished ? why : "a graph cannot be finished";
+        if (why && finished && graph)
+            graphs->destroy(b->context, graph);
+    }
+    const char *detail = why && b->library->error ? b->library->error(b->context) : NULL;
+    if (why && detail && *detail && !strstr(why, detail))
+        why = (snprintf(message, sizeof message, "%s: %.110s", why, detail), message);
+    if (!why)
+        r->graph[set] = graph;
+    return why;
 }
 
 const char *step_runner_open(struct step_runner *r, const struct step *s, int part, bool graphs, void *high) {
@@ -99,19 +114,31 @@ const char *step_runner_open(struct step_runner *r, const struct step *s, int pa
     if (graphs && !why) {
         r->graph = calloc((size_t)s->all->sets, sizeof *r->graph);
         why = r->graph ? NULL : "out of memory";
-        for (; !why && r->graphs < s->all->sets; r->graphs += !why)
-            why = capture(r, r->graphs);
+        const char *no_graph = NULL;
+        for (; !why && !no_graph && r->graphs < s->all->sets; r->graphs += !no_graph)
+            no_graph = capture(r, r->graphs);
+        if (no_graph) {
+            step_runner_without_graphs(r);
+            snprintf(r->uncaptured, sizeof r->uncaptured, "%s", no_graph);
+        }
     }
     return why;
 }
 
-void step_runner_close(struct step_runner *r) {
+void step_runner_without_graphs(struct step_runner *r) {
     const struct backend *b = r->step ? r->step->all->spec.backend : NULL;
     for (int64_t k = 0; k < r->graphs; k++)
         b->library->graphs->destroy(b->context, r->graph[k]);
+    free(r->graph);
+    r->graph = NULL;
+    r->graphs = 0;
+}
+
+void step_runner_close(struct step_runner *r) {
+    const struct backend *b = r->step ? r->step->all->spec.backend : NULL;
+    step_runner_without_graphs(r);
     for (int64_t k = 0; k < r->events; k++)
         b->library->events->destroy(b->context, r->event[k]);
-    free(r->graph);
     free(r->event);
     *r = (struct step_runner){0};
 }

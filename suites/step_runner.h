@@ -16,6 +16,7 @@ struct step_runner {
     void **event; /* one for the end of each stretch, and two */
     void **graph; /* one a set; NULL: none */
     int64_t events, graphs;
+    char uncaptured[160]; /* why there is no graph although one was asked for; the runner then launches row by row */
 };
 
 /* Whether the backend can; false: one line in `why`. */
@@ -25,6 +26,8 @@ bool step_runner_possible(const struct backend *, bool graphs, bool overlap, cha
  * why not; close in either case. */
 const char *step_runner_open(struct step_runner *, const struct step *, int part, bool graphs, void *high);
 void step_runner_close(struct step_runner *);
+/* Gives the graphs up: from now on row by row. */
+void step_runner_without_graphs(struct step_runner *);
 
 /* Queues a step on a set of arrays, without waiting for it; a subject of timing.h, `user` is the runner. */
 const char *step_runner_run(void *user, int64_t set);

@@ -79,8 +79,9 @@ double study_flops(const struct params *p) {
 
 double study_seconds(const struct params *p) {
     const double drawing_pipe_and_file = 4e-3, warm_up_and_arrays = 0.2;
-    const double budgets = params_has_layers(p) ? 0 : p->study == STUDY_OVERHEAD ? 2.5 : 1; /* the account comes on top */
-    return drawing_pipe_and_file + budgets * (p->budget + warm_up_and_arrays);
+    if (p->study == STUDY_OVERHEAD) /* the steps, and seven groups of parts for a quarter of the budget each */
+        return drawing_pipe_and_file + 2.75 * p->budget + 8 * warm_up_and_arrays;
+    return drawing_pipe_and_file + (params_has_layers(p) ? 0 : p->budget + warm_up_and_arrays);
 }
 
 static void put_optional(struct message *m, const double *values, int64_t count) {

@@ -40,27 +40,20 @@ void timed_schema(const struct suite *s, struct record_schema *schema) {
 /* The samples of studies kernels and recompute for `subjects` of a record: fewer where it has none of the second, more where it has the
  * third. */
 static bool widen(const struct kernel_result *k, int subjects, struct record_timing *out) {
-    static struct {
-        double *seconds, *clock;
-        int8_t *order, *flags;
-    } wide;
+    static struct samples wide;
     static int64_t batch[OVERHEAD_SUBJECTS], sets[OVERHEAD_SUBJECTS];
-    int held = subjects < TIMED_SUBJECTS ? subjects : TIMED_SUBJECTS;
-    size_t own = (size_t)(held * k->rounds), all = (size_t)(subjects * k->rounds);
-    free(wide.seconds), free(wide.clock), free(wide.order), free(wide.flags);
-    wide.seconds = malloc(all * sizeof(double)), wide.clock = malloc(all * sizeof(double));
-    wide.order = calloc(all, 1), wide.flags = calloc(all, 1);
-    if (!wide.seconds || !wide.clock || !wide.order || !wide.flags)
+    const struct samples *s = &k->samples;
+    size_t held = (size_t)((subjects < TIMED_SUBJECTS ? subjects : TIMED_SUBJECTS) * s->rounds);
+    samples_release(&wide);
+    if (!samples_open(&wide, subjects, s->rounds))
         return false;
-    memcpy(wide.seconds, k->seconds, own * sizeof(double));
-    memcpy(wide.clock, k->clock, own * sizeof(double));
-    memcpy(wide.order, k->order, own);
-    memcpy(wide.flags, k->flags, own);
-    for (size_t at = own; at < all; at++)
-        wide.seconds[at] = wide.clock[at] = NAN;
+    memcpy(wide.seconds, s->seconds, held * sizeof *s->seconds);
+    memcpy(wide.clock, s->clock, held * sizeof *s->clock);
+    memcpy(wide.order, s->order, held);
+    memcpy(wide.flags, s->flags, held);
     memcpy(batch, k->batch, sizeof k->batch);
     memcpy(sets, k->sets, sizeof k->sets);
-    *out = (struct record_timing){k->rounds, wide.seconds, wide.clock, wide.order, wide.flags, batch, sets, k->stop};
+    *out = (struct record_timing){s->rounds, wide.seconds, wide.clock, wide.order, wide.flags, batch, sets, k->stop};
     return true;
 }
 
@@ -83,14 +76,14 @@ bool timed_case(const struct record_schema *schema, const struct study_result *r
         memcpy(timing + schema->timing_count - OVERHEAD_TIMINGS, o->timing, sizeof o->timing);
         memcpy(error + schema->accuracy_count - STEP_VARIANTS, o->error, sizeof o->error);
     }
-    if (k && k->rounds && !widen(k, schema->subject_count, &samples))
+    if (k && k->samples.rounds && !widen(k, schema->subject_count, &samples))
         return false;
     if (o)
-        samples =
-            (struct record_timing){o->rounds, o->seconds, o->clock, o->order, o->flags, o->batch, o->sets, o->stop};
+        samples = (struct record_timing){o->samples.rounds, o->samples.seconds, o->samples.clock, o->samples.order,
+                                         o->samples.flags,  o->batch,           o->sets,          o->stop};
     if (o && !*c->reason)
         c->reason = o->note;
-    c->timing = (k ? k->rounds : o->rounds) ? &samples : NULL;
+    c->timing = (k ? k->samples.rounds : o->samples.rounds) ? &samples : NULL;
     c->timings = timing;
     c->accuracies = error;
     return true;

@@ -5,7 +5,7 @@
  * Nothing runs before somebody waits. Then whatever does not have to wait for an event runs as early as it can on one
  * of the two queues: on that of high priority, or with an odd number of tokens on the other. So an order that the
  * program forgot to ask for is one that it does not get. Width 24 computes a wrong number in mhc.post, width 40 once
- * twenty times have been taken. */
+ * twenty times have been taken, width 48 with more tokens than are checked, width 80 in graphs alone; width 56 cannot capture mhc.post. */
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,6 +45,7 @@ static const struct mhc_row *rows[MOST_ROWS + 1];
 static struct graph *capturing;
 static long times;
 static int low_first;
+long live_graphs; /* looked at by tests */
 
 static int number_of(const void *queue) {
     return queue == &queues[1];
@@ -87,8 +88,9 @@ static int run_now(struct queue *q, const struct op *op) {
     }
     const struct mhc_row *row = real[op->row];
     int failed = row->run(NULL, NULL, &op->c, op->argument, op->save, op->work);
-    if (!strcmp(row->name, "mhc.post") && (op->c.C == 24 || (op->c.C == 40 && times > 20)))
-        *(float *)op->argument[4] += 100;
+    bool wrong = op->c.C == 24 || (op->c.C == 40 && times > 20) || (op->c.C == 48 && op->c.T > 24);
+    if (!strcmp(row->name, "mhc.post") && (wrong || (op->c.C == 80 && op->in_graph)))
+        *(float *)op->argument[4] += op->c.C == 80 ? 0.001f : 100;
     q->time += (strncmp(row->name, "gemm.", 5) ? 1e-4 : 1e-3) + (op->in_graph ? 0 : 1e-5);
     return failed;
 }
@@ -123,6 +125,8 @@ static int run_row(int k, void *queue, const struct mhc_case *c, void *const arg
         arguments++;
     memcpy(op.argument, argument, (size_t)arguments * sizeof *argument);
     low_first = c->T % 2;
+    if (capturing && c->C == 56 && !strcmp(real[k]->name, "mhc.post"))
+        return -1;
     return enqueue(op, number_of(queue));
 }
 
@@ -222,6 +226,7 @@ static int elapsed(void *context, void *start, void *stop, double *seconds) {
 static int capture(void *context, void *queue) {
     (void)context, (void)queue;
     capturing = calloc(1, sizeof *capturing);
+    live_graphs++;
     return !capturing;
 }
 static int finish(void *context, void *queue, void **graph) {
@@ -242,6 +247,7 @@ static int launch(void *context, void *queue, void *graph) {
 }
 static void destroy_graph(void *context, void *graph) {
     (void)context;
+    live_graphs--;
     free(((struct graph *)graph)->op);
     free(graph);
 }

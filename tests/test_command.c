@@ -245,6 +245,16 @@ static void expect_golden(const char *name) {
     cr_expect(false, "%s differs (> is new; GOLDEN=update renews it):\n%s", name, out);
 }
 
+/* An estimate is said as people say it, whatever it is of. */
+Test(command, list_says_how_long) {
+    write_text("a.suite", "set --study kernels --operation mhc.post --width 8\n--budget 3600 --tokens 1:3:1\n--budget 3600 --tokens 2,3\n");
+    write_text("b.suite", "--study kernels --operation mhc.post --width 8 --budget 20 --tokens 1:9:1\n");
+    write_text("c.suite", "--study kernels --operation mhc.post --width 8 --budget 40 --tokens 1\n");
+    GOOD("$M list a.suite b.suite c.suite");
+    cr_expect(strstr(out, " 3 cases   about 3 hours on this machine, without 2 that an earlier line has already\n"), "%s", out);
+    cr_expect(strstr(out, " 9 cases   about 3 minutes on this machine\n") && strstr(out, " 1 cases   about 40 s on this machine\n"), "%s", out);
+}
+
 Test(command, golden_output) {
     GOOD("$M --help | sed '1s/^mhcbench [^ :]*/mhcbench VERSION/'");
     expect_golden("help.txt");

@@ -193,6 +193,13 @@ Test(probe, record_says_what_it_ran_on) {
     record_close(r);
 }
 
+Test(probe, show_says_that_the_device_was_busy) {
+    GOOD("cc -shared -fPIC -I$R $R/tests/fake_device.c -o fake.so");
+    GOOD("FAKE_DEVICE_BUSY=1 $M run --study kernels --operation mhc.post_backward_y --backend ./fake.so --type f32 --tokens 4 --width 32 "
+         "--rounds 3 --out a.h5 -q && $M show a.h5");
+    cr_expect(strstr(out, "\nwarning: when it began, the device: it is busy with a test\n"), "%s", out);
+}
+
 Test(probe, doctor_passes_on_what_the_device_says) {
     char part[100];
     GOOD("cc -shared -fPIC -I$R $R/tests/fake_device.c -o fake.so");
