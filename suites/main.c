@@ -50,8 +50,8 @@ static void help(FILE *out) {
                  "usage: mhcbench COMMAND ...\n\n", PROVENANCE_VERSION);
     for (int k = 0; k < COMMANDS; k++)
         fprintf(out, "  %-8s %s\n", commands[k].name, commands[k].help);
-    fprintf(out, "\nmhcbench list --options shows every option of a case. Exit codes: 0 good, 1 failed check or regression, 2 cannot do it,\n"
-                 "3 ambiguous under --strict, 130 interrupted.\n");
+    fprintf(out, "\nmhcbench COMMAND --help says what a command takes, mhcbench list --options every option of a case. Exit codes:\n"
+                 "0 good, 1 failed check or regression, 2 cannot do it, 3 ambiguous under --strict, 130 interrupted.\n");
 }
 
 /* Output that did not arrive is an error, even if the disk said so only now. */
@@ -101,8 +101,11 @@ int main(int argc, char **argv) {
     if (argc == 2 && !strcmp(argv[1], "--worker"))
         return worker_main(handlers);
     prepare_process();
-    const char *asked = argc < 2 ? "" : argv[argc > 2 ? 2 : 1]; /* `mhcbench --help`, `mhcbench run --help` */
-    if (argc < 2 || !strcmp(asked, "--help") || !strcmp(asked, "-h") || !strcmp(argv[1], "help")) {
+    if (argc == 3 && !strcmp(argv[1], "help")) { /* `mhcbench help run` is `mhcbench run --help` */
+        argv[1] = argv[2];
+        argv[2] = "--help";
+    }
+    if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
         help(argc < 2 ? stderr : stdout);
         return argc < 2 ? EXIT_CANNOT : finish(EXIT_GOOD);
     }
