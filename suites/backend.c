@@ -26,10 +26,15 @@ static bool open_shared(struct backend *b, const char *name, char *why, size_t w
         library_path(name, path, sizeof path);
     if (access(path, R_OK))
         return snprintf(why, why_size, strchr(name, '/') ? "backend %s: no such library"
-                                                         : "backend %s: this build has no libmhc_%s.so", name, name), false;
+                                       : !strcmp(name, "cuda") ? "backend cuda: there is no libmhc_cuda.so beside the program: make builds it where it "
+                                                                 "finds nvcc (NVCC=PATH says where); without a GPU use cpu32, cpu64 or emu"
+                                                               : "backend %s: there is no libmhc_%s.so beside the program: run make", name, name), false;
     b->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (!b->handle)
-        return snprintf(why, why_size, "backend %s: %s", name, dlerror()), false;
+    if (!b->handle) {
+        const char *said = dlerror(); /* of a library that it needs itself, libcublas.so say */
+        return snprintf(why, why_size, "backend %s: %s%s", name, said,
+                        strstr(said, "cannot open shared object") ? "; install it, or name its folder in LD_LIBRARY_PATH" : ""), false;
+    }
     b->library = dlsym(b->handle, "mhc_library");
     if (!b->library)
         return snprintf(why, why_size, "backend %s: it exports no mhc_library", name), false;
@@ -57,9 +62,15 @@ bool backend_open(struct backend *b, const char *name, char *why, size_t why_siz
         if (!open_shared(b, name, why, why_size))
             return abandon(b);
     } else
-        return snprintf(why, why_size, "backend %s: not one of cpu64, cpu32, cuda, emu or the path of a library", name), false;
-    if (b->library->open && b->library->open(&b->context, why, why_size))
+        return snprintf(why, why_size, "backend %s: not one of cpu64, cpu32, cuda, emu or the path of a library, which has a slash: ./%s",
+                        name, name), false;
+    if (b->library->open && b->library->open(&b->context, why, why_size)) {
+        if (!strcmp(name, "cuda")) {
+            size_t used = strlen(why);
+            snprintf(why + used, why_size - used, "; without one use cpu32, cpu64 or emu (mhcbench list shows which are here)");
+        }
         return abandon(b);
+    }
     if (b->library->queues && b->library->queues->create(b->context, &b->queue, 0)) {
         snprintf(why, why_size, "backend %s: no queue can be created", name);
         if (b->library->close)
