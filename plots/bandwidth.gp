@@ -3,23 +3,29 @@ DATA = ARG1; TERM = ARG2; OUT = ARG3; COLUMNS = ARG4; HERE = ARG0[1:strlen(ARG0)
 load DATA . '/bandwidth.gp'
 CSV = DATA . '/bandwidth.csv'
 STEP = 0.3
-HEIGHT = 0.3 + STEP * ROWS + 0.95
+TOP = 0.55
+HEIGHT = TOP + STEP * ROWS + 1.1
 load HERE . 'house.gp'
 
-kind_colour(k) = k < 5 ? colour(k, 0) : k == 5 ? '#8d5fb0' : '#404040'
+kind_colour(k) = k < 5 ? colour(k, 0) : k == 5 ? BRANCH : '#606060'
 of(k, name) = column('kind') == k ? column(name) : NaN
 share(k) = 100 * of(k, 'copy_share')
-eval panel(3.9, 0.15, 8.25, 0.15 + STEP * ROWS)
+known(k) = column('low') <= column('high') ? share(k) : NaN
+unknown(k) = column('low') <= column('high') ? NaN : share(k)
+eval panel(3.9, TOP, 8.1, TOP + STEP * ROWS)
+set label 3 SHAPE at graph 0, 1 left offset 0, 0.6 textcolor rgb INK
 set yrange [ROWS - 0.5:-0.5]
 set xrange [0:110<*] noextend
-set xlabel 'share of copy (circles: of GEMM), %' offset 0, 0.6 textcolor rgb INK
+set xlabel 'share of copy; circles: of GEMM (%)' offset 0, 0.6 textcolor rgb INK
 unset key
 set grid noy
 set ytics noenhanced
 set style fill solid 0.75 noborder
 BAR = 0.36
-plot for [k = 0:KINDS - 1] CSV using (0):(column('row')):(0):(share(k)):(column('row') - BAR):(column('row') + BAR):ytic(strcol('operation')) \
+plot for [k = 0:KINDS - 1] CSV using (0):(column('row')):(0):(known(k)):(column('row') - BAR):(column('row') + BAR):ytic(strcol('operation')) \
         with boxxyerror lc rgb kind_colour(k) notitle, \
+    for [k = 0:KINDS - 1] CSV using (0):(column('row')):(0):(unknown(k)):(column('row') - BAR):(column('row') + BAR) \
+        with boxxyerror fill empty border rgb kind_colour(k) lc rgb kind_colour(k) notitle, \
     CSV using (100 * column('copy_share')):(column('row')):(100 * column('copy_share') * column('median') / column('high')):\
         (100 * column('copy_share') * column('median') / column('low')) with xerrorbars lc rgb INK lw 0.75 pt -1 notitle, \
     CSV using (100 * column('gemm_share')):(column('row')) with points lc rgb INK pt 6 ps 0.6 notitle, \

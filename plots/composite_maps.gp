@@ -38,7 +38,7 @@ do for [m = 1:MODELS] {
         }
         set label 2 TITLE[q] at graph 0, 1 offset 0, 0.75 textcolor rgb INK font ',' . SIZE
         if (n > 5) {
-            set label 3 sprintf('largest |entry| %.3g', LARGEST[q]) at graph 1, 1 right offset 0, 0.75 \
+            set label 3 sprintf('largest |entry| %.3g', LARGEST[q]) at graph 0.94, 1 right offset 0, 0.75 \
                 textcolor rgb '#707070' font ',' . SIZE
         }
         if (hc) { set cbrange [-LARGEST[q]:LARGEST[q]] } else { set cbrange [0:1] }

@@ -3,16 +3,20 @@ DATA = ARG1; TERM = ARG2; OUT = ARG3; COLUMNS = ARG4; HERE = ARG0[1:strlen(ARG0)
 load DATA . '/depth.gp'
 CSV = DATA . '/depth.csv'
 STREAMS = HAS_x_rms || HAS_grad_rms || HAS_grad_rms_max
-KEY = 0.35 * ((LINES + 2) / 3) + 0.2
 ROWS = 3.4
+COLS = LONGEST <= 28 ? 3 : LONGEST <= 48 ? 2 : 1
+KEY = 0.35 * ((LINES + COLS - 1) / COLS) + 0.2
 HEIGHT = KEY + (1 + STREAMS) * (ROWS + 0.3) + 0.85
 load HERE . 'house.gp'
 
 array NAMES[4] = ['forward', 'backward', 'x_rms', HAS_grad_rms ? 'grad_rms' : 'grad_rms_max']
 array TEXT[4] = ['forward composite gain', 'backward composite gain', 'RMS of x_L', \
     HAS_grad_rms ? 'RMS of gradient at x_1' : 'largest RMS of gradient']
-# Lines that coincide lie on one another as bands.
-width(block) = word('4.2 1.5 1.5 2.6 1.2', block + 1) + 0
+# Where ResNet, mHC and identity HC coincide, or HC and static HC, the dashes of one leave room for the others.
+set dashtype 11 (12, 6)
+set dashtype 12 (3, 15)
+set dashtype 13 (8, 8)
+dash(block) = block == 3 ? 11 : block == 4 ? 12 : block == 2 ? 13 : 1
 set multiplot
 set logscale x 2
 set xrange [*:*] noextend
@@ -22,19 +26,24 @@ set format y '10^{%L}'
 do for [p = 1:2 + 2 * STREAMS] {
     left = (p % 2 ? 0 : 8.5) + 1.65
     top = KEY + (p > 2) * (ROWS + 0.3)
-    eval panel(left, top, left + 6.6, top + ROWS)
+    eval panel(left, top, left + 6.45, top + ROWS)
     eval y_label(TEXT[p], 0.8)
-    if (p == 1) { set key at screen X(1.4), Y(0.1) top left horizontal maxcols 3 width 4 } else { unset key }
+    unset key
+    if (p == 1) { do for [k = 1:LINES] { eval legend_at(k, 1, COLS, 1.45, dash(BLOCK[k])) } }
+    set yrange [*:*]
+    set offsets 0, 0, 0, graph 0.05
     if (p < 3 && STREAMS) { set format x ''; unset xlabel } \
     else { set format x '%g'; set xlabel 'depth L (layers)' offset 0, 0.6 textcolor rgb INK }
     plot (p < 3 ? 1 : NaN) with lines lc rgb PALE lw 1 notitle, \
         for [k = 1:LINES] CSV using (of_line(k, 'depth')):(column(NAMES[p] . '_q10')):(column(NAMES[p] . '_q90')) \
             with filledcurves lc rgb colour(BLOCK[k], RANK[k]) notitle, \
         for [k = 1:LINES] CSV using (of_line(k, 'depth')):(column(NAMES[p] . '_median')) \
-            with linespoints lc rgb colour(BLOCK[k], RANK[k]) lw width(BLOCK[k]) \
-            pt point(BLOCK[k], RANK[k]) title LABEL[k], \
+            with lines lc rgb colour(BLOCK[k], RANK[k]) lw 1.5 dt dash(BLOCK[k]) notitle, \
+        for [k = 1:LINES] CSV using (of_line(k, 'depth')):(column(NAMES[p] . '_median')) \
+            with points lc rgb colour(BLOCK[k], RANK[k]) pt point(BLOCK[k], RANK[k]) notitle, \
         for [k = 1:LINES] CSV using (of_line(k, 'depth')):(overflow(k, NAMES[p])) axes x1y2 \
             with points lc rgb colour(BLOCK[k], RANK[k]) pt 8 ps 0.8 notitle
     unset label
+    unset arrow
 }
 unset multiplot

@@ -16,29 +16,36 @@ HEIGHT = PLOT_HEIGHT + ROW * CAPTION_ROWS + 0.2
 if (TERM eq '') TERM = 'dumb'
 if (TERM eq 'svg') set terminal svg size WIDTH * 37.795, HEIGHT * 37.795 font 'sans-serif,9.4' \
     background '#ffffff'
+DASH = 3.125 # what linewidth does not scale
 if (TERM eq 'png') set terminal pngcairo size WIDTH * 118.11, HEIGHT * 118.11 font 'sans-serif,7.05' \
-    fontscale 3.125 linewidth 3.125 pointscale 3.125 background '#ffffff'
+    fontscale 3.125 linewidth 3.125 dashlength DASH pointscale 3.125 background '#ffffff'
 if (TERM eq 'pdf') set terminal pdfcairo size WIDTH cm, HEIGHT cm font 'sans-serif,7.05' \
-    fontscale 1 linewidth 0.75 pointscale 0.75 background '#ffffff'
-if (TERM eq 'dumb') set terminal dumb size (COLUMNS eq '' ? 100 : COLUMNS + 0), 48
+    fontscale 0.75 linewidth 1.5 dashlength 2.7 pointscale 0.75 background '#ffffff'
+if (TERM eq 'dumb') set terminal dumb enhanced size (COLUMNS eq '' ? 100 : COLUMNS + 0), 48
 if (TERM ne 'dumb') set output OUT
 
 X(cm) = cm / WIDTH
 Y(cm) = 1 - cm / HEIGHT
 
 # Blocks are 0 ResNet, 1 HC, 2 static HC, 3 mHC, 4 identity HC; further lines of a block are other shades of its colour.
-SHADES = "#808080 #404040 #b0b0b0 #606060 #e18528 #7a4205 #f4b581 #b5651d #c2452d #7c2415 #e5937f #99331f \
+# Eyes that lack a kind of cone tell them apart, by lightness where not by hue; kinds of points differ too.
+SHADES = "#606060 #303030 #a0a0a0 #808080 #e18528 #7a4205 #f4b581 #b5651d #c2452d #7c2415 #e5937f #99331f \
 #2666a2 #4ba3f7 #123555 #8fbfec #2e9d6b #14573a #84cfae #207550"
 colour(block, rank) = word(SHADES, 4 * block + rank % 4 + 1)
-POINTS = "7 5 4 13 9"
-point(block, rank) = word(POINTS, block + 1) + 0 - (rank % 2 && block != 2)
+POINTS = "7 5 15 13 9"
+point(block, rank) = word(POINTS, block + 1) + 0 - rank % 2 # filled, then open
+BRANCH = '#d98ac0' # F and its parts
+# Variants of study overhead, 1 the residual: those of mHC are shades of its colour.
+variant_colour(v) = word('#606060 #e18528 #8fbfec #2666a2 #123555 #2e9d6b', v)
+legend_left(v) = word('1.45 4.35 7.4 10.2 14.0', v - 1) + 0
+variant_point(v) = word('7 5 15 13 11 9', v) + 0
 INK = '#404040'
 PALE = '#909090'
 
 set border 3 lc rgb PALE lw 0.75
 set tics nomirror out scale 0.5 textcolor rgb INK
 set grid lc rgb '#e4e4e4' lw 0.5 lt 1 dt 1 back
-set key noenhanced Left reverse samplen 2.2 spacing 1.0 textcolor rgb INK font ',' . (TERM eq 'svg' ? '9.4' : '7.05')
+set key Left reverse samplen 2.2 spacing 1.0 textcolor rgb INK font ',' . (TERM eq 'svg' ? '9.4' : '7.05')
 set style fill transparent solid 0.2 noborder
 set pointsize 0.45
 set xtics offset 0, 0.3
@@ -69,6 +76,30 @@ overflow(k, name) = column('line') == k && column(name . '_overflow') == 1 ? 0.9
 overflow_layer(k, name) = int(column('layer')) % ceil(LAYERS / 40.0) == 0 ? overflow(k, name) : NaN
 set y2range [0:1]
 
+# Legend of the lines of a figure from line `first` on, in `columns` columns, its left edge at `left` cm: a key of gnuplot knows the width
+# of one panel only. Drawn with a panel, then taken away by `unset label` and `unset arrow`.
+LEGEND_ROW = 0.35
+SAMPLE = TERM eq 'dumb' ? 0 : 0.7 # of line; a letter has to do in the terminal
+legend_entry(k, x, y, dash) = sprintf("set arrow %d from screen %f, %f to screen %f, %f nohead lc rgb '%s' lw 1.5 dt %d; \
+set label %d LABEL[%d] at screen %f, %f left offset screen %f, 0 textcolor rgb INK point pt %d ps 0.6 lc rgb '%s'", \
+    200 + k, X(x), Y(y), X(x + SAMPLE), Y(y), colour(BLOCK[k], RANK[k]), dash, \
+    200 + k, k, X(x + 0.35), Y(y), X(TERM eq 'dumb' ? 0.9 : 0.42), point(BLOCK[k], RANK[k]), colour(BLOCK[k], RANK[k]))
+legend_at(k, first, columns, left, dash) = legend_entry(k, left + ((k - first) % columns) * 15.4 / columns, \
+    0.25 + LEGEND_ROW * ((k - first) / columns), dash)
+
+legend_point(id, text, x, y, pt, colour) = sprintf("set label %d '%s' at screen %f, %f left offset screen %f, 0 textcolor rgb INK \
+point pt %d ps 0.7 lc rgb '%s'", 200 + id, text, X(x + 0.35), Y(y), X(TERM eq 'dumb' ? 0.9 : 0.3), pt, colour)
+legend_line(id, text, x, y, colour, width, dash) = sprintf("set arrow %d from screen %f, %f to screen %f, %f nohead lc rgb '%s' lw %f dt %s; \
+set label %d '%s' at screen %f, %f left textcolor rgb INK", 200 + id, X(x), Y(y), X(x + SAMPLE), Y(y), colour, width, dash, \
+    200 + id, text, X(x + 0.85), Y(y))
+legend_box(v, x, y) = sprintf("set object %d rectangle from screen %f, %f to screen %f, %f fc rgb '%s' fs solid 0.85 noborder; \
+set label %d NAME[%d] at screen %f, %f left textcolor rgb INK", \
+    200 + v, X(x), Y(y + 0.08), X(x + SAMPLE), Y(y - 0.08), variant_colour(v), 200 + v, v, X(x + 0.85), Y(y))
+legend_variant(v, x, y) = sprintf("set arrow %d from screen %f, %f to screen %f, %f nohead lc rgb '%s' lw 1.2; \
+set label %d NAME[%d] at screen %f, %f left offset screen %f, 0 textcolor rgb INK point pt %d ps 0.6 lc rgb '%s'", \
+    200 + v, X(x), Y(y), X(x + SAMPLE), Y(y), variant_colour(v), \
+    200 + v, v, X(x + 0.35), Y(y), X(TERM eq 'dumb' ? 0.9 : 0.42), variant_point(v), variant_colour(v))
+
 # Drawn with the first panel of a figure, then taken away by `unset label`.
 set for [k = 1:CAPTION_ROWS] label 100 + k value(sprintf('CAPTION_%d', k)) \
-    at screen X(0.15), Y(PLOT_HEIGHT + ROW * k - 0.12) left noenhanced textcolor rgb '#707070'
+    at screen X(0.15), Y(PLOT_HEIGHT + ROW * k - 0.12) left textcolor rgb '#707070'

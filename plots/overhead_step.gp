@@ -3,22 +3,25 @@ DATA = ARG1; TERM = ARG2; OUT = ARG3; COLUMNS = ARG4; HERE = ARG0[1:strlen(ARG0)
 load DATA . '/overhead_step.gp'
 CSV = DATA . '/overhead_step.csv'
 ROWS = 5.2
-HEIGHT = ROWS + 0.9
+HEIGHT = ROWS + 1.2
 load HERE . 'house.gp'
 
-shade(k) = word('#d0d0d0 #b0b0b0 #909090 #707070 #8fbfec #2666a2 #e5937f #c2452d', k)
+# F in greys, the connection in violets, which no kind of connection has.
+shade(k) = word('#d8d8d8 #bababa #9a9a9a #787878 #dcc8ee #b48bd8 #8a55b5 #552a80', k)
 of(k, name) = column('part') == k ? column(name) : NaN
-eval panel(1.65, 0.3, 13.2, 0.3 + ROWS)
+eval panel(1.65, 0.3, 12.9, 0.3 + ROWS)
 eval y_label('time of a step (ms)', 0.8)
 unset mytics
 set xrange [0.5:6.5]
 unset xtics
 set xtics scale 0 offset 0, 0.3 ('' 0)
 set xtics textcolor rgb INK
-set for [v = 1:6] xtics add (NAME[v] v)
+# Two rows: what is behind the comma below.
+above(name) = strstrt(name, ', ') ? name[1:strstrt(name, ', ')] . "\n" . name[strstrt(name, ', ') + 2:*] : name
+set for [v = 1:6] xtics add (above(NAME[v]) v)
 set yrange [0:*]
 set style fill solid 1 noborder
-set key at screen X(13.5), Y(0.3) top left vertical invert
+set key at screen X(13.2), Y(0.3) top left vertical invert
 plot for [k = 1:PARTS] CSV using (column('variant')):(of(k, 'from')):(column('variant') - 0.3):(column('variant') + 0.3):(of(k, 'from')):(of(k, 'to')) \
         with boxxyerror lc rgb shade(k) title PART[k], \
     CSV using (of(1, 'variant')):(column('step')) with points pt 2 ps 1.2 lc rgb '#000000' lw 1.2 title 'whole step'

@@ -2,13 +2,24 @@
 DATA = ARG1; TERM = ARG2; OUT = ARG3; COLUMNS = ARG4; HERE = ARG0[1:strlen(ARG0) - strlen('overhead_sweep.gp')]
 load DATA . '/overhead_sweep.gp'
 CSV = DATA . '/overhead_sweep.csv'
-KEY = 0.95
+KEY = 0.65
 ROWS = 4.0
 HEIGHT = KEY + ROWS + 1.0
 load HERE . 'house.gp'
 
-shade(v) = word('#808080 #e18528 #8fbfec #2666a2 #123555 #2e9d6b', v)
 of(p, v, name) = column('panel') == p && column('variant') == v ? column(name) : NaN
+known(p, v) = of(p, v, 'low') <= of(p, v, 'high') ? of(p, v, 'overhead') : NaN
+unknown(p, v) = of(p, v, 'low') <= of(p, v, 'high') ? NaN : of(p, v, 'overhead')
+# Side by side, or whiskers hide one another.
+beside(p, v) = of(p, v, 'at') * 2 ** (SPREAD[p] * (v - 4))
+array SPREAD[2]
+do for [p = 1:2] {
+    SPREAD[p] = 0.05
+    if (p == 1 ? HAS_C : HAS_T) {
+        stats CSV using (column('panel') == p ? column('at') : NaN) nooutput name 'A'
+        SPREAD[p] = 0.022 * log(A_max / A_min) / log(2)
+    }
+}
 set multiplot
 unset mytics
 set logscale x 2
@@ -16,18 +27,23 @@ set yrange [*<0:8<*]
 do for [p = 1:2] {
     if (p == 1 ? HAS_C : HAS_T) {
         left = (p == 2 && HAS_C ? 8.5 : 0) + 1.65
-        eval panel(left, KEY, left + 6.4, KEY + ROWS)
+        eval panel(left, KEY, left + (HAS_C && HAS_T ? 6.45 : 14.95), KEY + ROWS)
         eval y_label('overhead (%)', 0.8)
         set xlabel (p == 1 ? 'width C' : 'tokens T') offset 0, 0.6 textcolor rgb INK
-        if (p == 1 || !HAS_C) { set key at screen X(1.4), Y(0.1) top left horizontal maxcols 3 width -1 } else { unset key }
+        unset key
+        if (p == 1 || !HAS_C) { do for [v = 2:6] { eval legend_variant(v, legend_left(v), 0.25) } }
         set xrange [*:*] noextend
         set offsets graph 0.04, graph 0.04, 0, 0
+        eval 'set xtics (' . XTICS[p] . ')'
         plot 6.7 with lines lc rgb '#606060' lw 1 dt (6, 4) notitle, \
-            for [v = 2:6] CSV using (of(p, v, 'at')):(of(p, v, 'overhead')):(of(p, v, 'low')):(of(p, v, 'high')) \
-                with yerrorbars lc rgb shade(v) lw 1 pt v + 3 notitle, \
-            for [v = 2:6] CSV using (of(p, v, 'at')):(of(p, v, 'overhead')) with lines lc rgb shade(v) lw 1.5 notitle, \
-            for [v = 2:6] keyentry with linespoints lc rgb shade(v) lw 1.5 pt v + 3 title NAME[v]
+            for [v = 2:6] CSV using (beside(p, v)):(of(p, v, 'overhead')):(of(p, v, 'low')):(of(p, v, 'high')) \
+                with yerrorbars lc rgb variant_colour(v) lw 1 pt -1 notitle, \
+            for [v = 2:6] CSV using (beside(p, v)):(of(p, v, 'overhead')) with lines lc rgb variant_colour(v) lw 1.2 notitle, \
+            for [v = 2:6] CSV using (beside(p, v)):(known(p, v)) with points lc rgb variant_colour(v) pt variant_point(v) notitle, \
+            for [v = 2:6] CSV using (beside(p, v)):(unknown(p, v)) with points lc rgb '#ffffff' pt variant_point(v) notitle, \
+            for [v = 2:6] CSV using (beside(p, v)):(unknown(p, v)) with points lc rgb variant_colour(v) pt variant_point(v) - 1 notitle
         unset label
+        unset arrow
     }
 }
 unset multiplot

@@ -20,9 +20,9 @@ set style textbox opaque fc rgb '#ffffff' noborder margins 0.6, 0.6
 unset grid
 set multiplot
 do for [p = 1:PANELS] {
-    left = (p - 1) * 8.5 + 1.35
+    left = (p - 1) * 8.5 + 1.6
     hc = BLOCK[p] == 1
-    eval panel(left, TITLE, left + 5.5, TITLE + 5.2)
+    eval panel(left, TITLE, left + 5.3, TITLE + 5.2)
     set label 1 (hc ? 'HC, forward gain' : 'mHC, backward gain') at graph 0, 1 offset 0, 0.6 textcolor rgb INK
     set xlabel axis_text(X_NAME[p]) offset 0, 0.6 textcolor rgb INK
     eval y_label(axis_text(Y_NAME[p]), 1.2)
@@ -30,8 +30,10 @@ do for [p = 1:PANELS] {
     if (X_LOG[p]) { set logscale x }
     if (Y_LOG[p]) { set logscale y }
     set xrange [X_FROM[p]:X_TO[p]]
+    set xtics auto; set ytics auto
+    if (!X_LOG[p] && X_FROM[p] < 0) { set xtics add ('' X_FROM[p]) }
     set yrange [Y_FROM[p]:Y_TO[p]]
-    set colorbox user origin screen X(left + 5.7), Y(TITLE + 5.2) size screen X(0.25), 1 - Y(5.2) front noborder
+    set colorbox user origin screen X(left + 5.5), Y(TITLE + 5.2) size screen X(0.25), 1 - Y(5.2) front noborder
     set cbtics scale 0.3 offset -0.8, 0 textcolor rgb INK
     if (hc) { set logscale cb; set format cb '10^{%L}' } else { set format cb '%g' }
     set cbrange [1:(HIGH[p] > 1.001 ? HIGH[p] : 1.001)]
@@ -41,6 +43,8 @@ do for [p = 1:PANELS] {
         CSV using (here(p, 'x')):(here(p, 'y')):(overlap(p, 'x')):(here(p, 'x_high')):\
                 (overlap(p, 'y')):(here(p, 'y_high')):(here(p, 'median')) \
             with boxxyerror fc palette, \
+        CSV using (column('median') == column('median') ? here(p, 'x') : NaN):(here(p, 'y')) with points pt 7 ps 0.2 lc rgb '#ffffff', \
+        CSV using (column('median') == column('median') ? here(p, 'x') : NaN):(here(p, 'y')) with points pt 7 ps 0.1 lc rgb '#000000', \
         CSV using (column('overflow') == 1 ? here(p, 'x') : NaN):(here(p, 'y')) with points pt 8 ps 0.8 lc rgb INK, \
         CONTOURS using (here(p, 'x0')):(here(p, 'y0')):(column('x1') - column('x0')):(column('y1') - column('y0')) \
             with vectors nohead lw 3 lc rgb '#ffffff', \

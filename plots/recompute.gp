@@ -10,7 +10,8 @@ load HERE . 'house.gp'
 stats CSV using (column('memory_peak')) nooutput name 'M'
 UNIT = M_max > 1e9 ? 1e9 : M_max > 1e6 ? 1e6 : 1e3
 UNIT_TEXT = M_max > 1e9 ? 'GB' : M_max > 1e6 ? 'MB' : 'kB'
-BLUE = colour(3, 0); GREEN = colour(4, 0); RED = colour(2, 0)
+MINE = colour(BLOCK, 0); KEPT = '#909090'
+known = "column('ratio_low') <= column('ratio_high')"
 set multiplot
 set logscale x
 set xtics (1, 2, 3, 5, 10, 20, 30, 60, 100, 200)
@@ -18,29 +19,36 @@ set xrange [*:*] noextend
 set offsets graph 0.02, graph 0.02, 0, 0
 do for [p = 1:2] {
     top = KEY + (p > 1) * (ROWS + 0.3)
-    eval panel(1.65, top, 8.25, top + ROWS)
+    eval panel(1.65, top, 8.1, top + ROWS)
     set arrow 1 from OPTIMUM, graph 0 to OPTIMUM, graph 1 nohead lc rgb PALE lw 1 dt (2, 3) back
     if (p == 1) {
-        eval y_label('memory, ' . UNIT_TEXT, 0.8)
-        set key at screen X(1.4), Y(0.1) top left horizontal maxcols 2 width 2
+        eval y_label('memory (' . UNIT_TEXT . ')', 0.8)
+        unset key
+        eval legend_line(1, 'predicted', 1.45, 0.25, MINE, 1.2, 'solid')
+        eval legend_point(2, 'measured peak', 5.05, 0.25, 7, MINE)
+        eval legend_line(3, 'Eq. 20', 1.45, 0.6, INK, 1, '(6, 4)')
+        if (KEEP_MEMORY == KEEP_MEMORY) { eval legend_line(4, 'all kept', 5.05, 0.6, KEPT, 1.5, 'solid') }
         set format x ''
         set yrange [0:*]
         set label 1 sprintf('√(nL/(n+2)) = %.1f', OPTIMUM) at OPTIMUM, graph 0.08 left offset 0.5, 0 textcolor rgb INK
-        plot CSV using 'every':(column('memory_predicted') / UNIT) with lines lc rgb BLUE lw 1.2 title 'predicted', \
-            CSV using 'every':(column('memory_paper') / UNIT) with lines lc rgb INK lw 1 dt (6, 4) title 'Eq. 20', \
-            CSV using 'every':(column('memory_peak') / UNIT) with points lc rgb BLUE pt 7 title 'measured peak', \
-            CSV using 'every':(KEEP_MEMORY / UNIT) with lines lc rgb RED lw 1 title (KEEP_MEMORY == KEEP_MEMORY ? 'all kept' : '')
+        plot CSV using 'every':(column('memory_predicted') / UNIT) with lines lc rgb MINE lw 1.2 notitle, \
+            CSV using 'every':(column('memory_paper') / UNIT) with lines lc rgb INK lw 1 dt (6, 4) notitle, \
+            CSV using 'every':(column('memory_peak') / UNIT) with points lc rgb MINE pt 7 notitle, \
+            CSV using 'every':(KEEP_MEMORY / UNIT) with lines lc rgb KEPT lw 1.5 notitle
     } else {
         eval y_label('time / that of L_r = auto', 0.8)
-        unset key
         set format x '%g'
         set yrange [*:*]
         set xlabel 'L_r, layers between two x that are kept' offset 0, 0.6 textcolor rgb INK
         plot 1 with lines lc rgb PALE lw 1 notitle, \
-            CSV using 'every':'ratio':'ratio_low':'ratio_high' with yerrorbars lc rgb BLUE lw 1 pt 7 notitle, \
-            CSV using 'every':'ratio' with linespoints lc rgb BLUE lw 1 pt 7 notitle, \
-            CSV using 'every':(KEEP_TIME) with lines lc rgb RED lw 1 notitle
+            CSV using 'every':'ratio':'ratio_low':'ratio_high' with yerrorbars lc rgb MINE lw 1 pt -1 notitle, \
+            CSV using 'every':'ratio' with lines lc rgb MINE lw 1 notitle, \
+            CSV using 'every':(@known ? NaN : column('ratio')) with points lc rgb '#ffffff' pt 7 notitle, \
+            CSV using 'every':(@known ? NaN : column('ratio')) with points lc rgb MINE pt 6 notitle, \
+            CSV using 'every':(@known ? column('ratio') : NaN) with points lc rgb MINE pt 7 notitle, \
+            CSV using 'every':(KEEP_TIME) with lines lc rgb KEPT lw 1.5 notitle
     }
     unset label
+    unset arrow
 }
 unset multiplot

@@ -2,23 +2,31 @@
 DATA = ARG1; TERM = ARG2; OUT = ARG3; COLUMNS = ARG4; HERE = ARG0[1:strlen(ARG0) - strlen('roofline.gp')]
 load DATA . '/roofline.gp'
 CSV = DATA . '/roofline.csv'
-KEY = 0.35 * 4 + 0.2
+KEY = 0.35 * 4 + 0.6
 HEIGHT = KEY + 6.2 + 0.95
 load HERE . 'house.gp'
 
-# Kinds are 0 to 4 as blocks are, 5 branches, 6 what is left.
-kind_colour(k) = k < 5 ? colour(k, 0) : k == 5 ? '#8d5fb0' : '#404040'
-filled(k) = word('7 5 13 9 11 15 2', k + 1) + 0
-hollow(k) = word('6 4 12 8 10 14 1', k + 1) + 0
+# Kinds are 0 to 4 as blocks are, 5 F, 6 what is left, whose points have no inside: a cross and a plus.
+kind_colour(k) = k < 5 ? colour(k, 0) : k == 5 ? BRANCH : '#202020'
+filled(k) = k < 5 ? point(k, 0) : k == 5 ? 11 : 2
+hollow(k) = filled(k) - 1
 of(k, back, name) = column('kind') == k && column('backward') == back && column('flops') > 0 ? column(name) : NaN
 intensity(k, back) = of(k, back, 'flops') / column('bytes')
 set logscale xy
 set format x '10^{%L}'
 set format y '10^{%L}'
-eval panel(1.65, KEY, 8.25, KEY + 6.2)
+eval panel(1.65, KEY, 8.1, KEY + 6.2)
 eval y_label('GFLOP/s', 0.8)
-set xlabel 'operations a byte' offset 0, 0.6 textcolor rgb INK
-set key at screen X(1.4), Y(0.1) top left horizontal maxcols 2 width 2
+set xlabel 'FLOP per byte' offset 0, 0.6 textcolor rgb INK
+unset key
+SLOT = 0 # of the legend, two columns of four
+do for [k = 0:KINDS - 1] {
+    if (HAS[k + 1]) {
+        eval legend_point(SLOT, KIND[k + 1] . (k == 6 ? ', forward' : ''), 1.45 + 3.6 * (SLOT / 4), 0.25 + 0.35 * (SLOT % 4), filled(k), kind_colour(k))
+        SLOT = SLOT + 1
+    }
+}
+if (HAS[7]) { eval legend_point(SLOT, 'other, backward', 1.45 + 3.6 * (SLOT / 4), 0.25 + 0.35 * (SLOT % 4), hollow(6), kind_colour(6)) }
 stats CSV using (column('flops') > 0 ? column('flops') / column('bytes') : NaN) nooutput name 'I'
 stats CSV using (column('flops') > 0 ? column('flop_rate') * 1e-9 : NaN) nooutput name 'R'
 FROM = I_min / 2; TO = I_max * 2
@@ -29,10 +37,13 @@ set samples 400
 ROOF(x) = GEMM == GEMM ? (COPY * x < GEMM ? COPY * x : GEMM) : COPY * x
 END = GEMM == GEMM && GEMM / COPY < TO ? GEMM / COPY : TO # of the slanted part
 SHOWN = COPY * FROM * 1e-9 > LOW ? FROM : LOW * 1e9 / COPY # its beginning
+set label 3 SHAPE at graph 0, 1 left offset 0, 0.6 textcolor rgb INK
 set label 1 'copy' at sqrt(SHOWN * END), (COPY * sqrt(SHOWN * END) * 1e-9) right offset -0.8, 0.4 textcolor rgb INK
 if (GEMM == GEMM) { set label 2 'GEMM' at TO, (GEMM * 1e-9) right offset -0.5, 0.5 textcolor rgb INK }
 plot ROOF(x) * 1e-9 with lines lc rgb INK lw 1.5 notitle, \
     for [k = 0:KINDS - 1] CSV using (intensity(k, 0)):(of(k, 0, 'flop_rate') * 1e-9) with points lc rgb kind_colour(k) \
-        pt filled(k) ps 0.7 title (HAS[k + 1] ? KIND[k + 1] : ''), \
+        pt filled(k) ps 0.7 notitle, \
     for [k = 0:KINDS - 1] CSV using (intensity(k, 1)):(of(k, 1, 'flop_rate') * 1e-9) with points lc rgb kind_colour(k) \
-        pt hollow(k) ps 0.7 notitle
+        pt hollow(k) ps 0.7 notitle, \
+    CSV using (column('above') == 1 ? column('flops') / column('bytes') : NaN):(column('flop_rate') * 1e-9) with points lc rgb INK \
+        pt 6 ps 1.3 lw 0.7 notitle

@@ -2,8 +2,9 @@
 DATA = ARG1; TERM = ARG2; OUT = ARG3; COLUMNS = ARG4; HERE = ARG0[1:strlen(ARG0) - strlen('streams.gp')]
 load DATA . '/streams.gp'
 CSV = DATA . '/streams.csv'
-KEY = 0.35 * ((LINES + 2) / 3) + 0.2
 ROWS = 3.4
+COLS = LONGEST <= 28 ? 3 : LONGEST <= 48 ? 2 : 1
+KEY = 0.35 * ((LINES + COLS - 1) / COLS) + 0.2
 HEIGHT = KEY + 2 * ROWS + 1.35
 load HERE . 'house.gp'
 
@@ -13,12 +14,14 @@ set multiplot
 unset mytics
 set xrange [0:LAYERS]
 STEP = ceil(LAYERS / 7.0)
+THICK = LAYERS > 150 ? 0.8 : 1.5
 do for [p = 1:4] {
     left = (p % 2 ? 0 : 8.5) + 1.65
     top = KEY + (p > 2) * (ROWS + 0.3)
-    eval panel(left, top, left + 6.6, top + ROWS)
-    eval y_label(TEXT[p], (p > 2 ? 1.2 : 0.8))
-    if (p == 1) { set key at screen X(1.4), Y(0.1) top left horizontal maxcols 3 width 4 } else { unset key }
+    eval panel(left, top, left + 6.45, top + ROWS)
+    eval y_label(TEXT[p], (p == 4 ? 0.2 : p == 3 ? 1.2 : 0.8))
+    unset key
+    if (p == 1) { do for [k = 1:LINES] { eval legend_at(k, 1, COLS, 1.45, 1) } }
     if (p < 3) { set format x ''; unset xlabel; set logscale y; set format y '10^{%L}'; set yrange [*:*] } \
     else { set format x '%g'; set xlabel 'layer l' offset 0, 0.6 textcolor rgb INK }
     if (p == 3) { unset logscale y; set format y '%g' }
@@ -28,13 +31,12 @@ do for [p = 1:4] {
         for [k = 1:LINES] CSV using (of_line(k, 'layer')):(column(NAMES[p] . '_q10')):(column(NAMES[p] . '_q90')) \
             with filledcurves lc rgb colour(BLOCK[k], RANK[k]) notitle, \
         for [k = 1:LINES] CSV using (of_line(k, 'layer')):(column(NAMES[p] . '_median')) \
-            with lines lc rgb colour(BLOCK[k], RANK[k]) lw 1.5 notitle, \
+            with lines lc rgb colour(BLOCK[k], RANK[k]) lw THICK notitle, \
         for [k = 1:LINES] CSV using (column('layer')):(marked(k, NAMES[p] . '_median')) \
             with points lc rgb colour(BLOCK[k], RANK[k]) pt point(BLOCK[k], RANK[k]) notitle, \
-        for [k = 1:LINES] keyentry with linespoints lc rgb colour(BLOCK[k], RANK[k]) lw 1.5 \
-            pt point(BLOCK[k], RANK[k]) title LABEL[k], \
         for [k = 1:LINES] CSV using (of_line(k, 'layer')):(overflow_layer(k, NAMES[p])) axes x1y2 \
             with points lc rgb colour(BLOCK[k], RANK[k]) pt 8 ps 0.8 notitle
     unset label
+    unset arrow
 }
 unset multiplot

@@ -18,8 +18,9 @@ do for [family = 1:2] {
     last = family == 1 ? HC : LINES
     if (first > last) { continue }
     left = (family == 2 && HC ? 8.5 : 0) + 1.65
-    eval panel(left, KEY, left + 6.6, KEY + 4.9)
-    set key at screen X(left - 0.2), Y(0.1) top left
+    eval panel(left, KEY, left + 6.45, KEY + 4.9)
+    unset key
+    do for [k = first:last] { eval legend_at(k, first, 1, left - 0.2, 1) }
     NAME = family == 1 ? 'forward' : 'backward'
     eval y_label(NAME . ' composite gain', (family == 1 ? 0.8 : 1.2))
     if (family == 1) { set logscale y; set format y '10^{%L}'; set yrange [*:*] } \
@@ -28,9 +29,10 @@ do for [family = 1:2] {
         for [k = first:last] CSV using (of_line(k, 'streams')):(column(NAME . '_q10')):(column(NAME . '_q90')) \
             with filledcurves lc rgb colour(BLOCK[k], RANK[k]) notitle, \
         for [k = first:last] CSV using (of_line(k, 'streams')):(column(NAME . '_median')) \
-            with linespoints lc rgb colour(BLOCK[k], RANK[k]) lw 1.5 pt point(BLOCK[k], RANK[k]) title LABEL[k], \
+            with linespoints lc rgb colour(BLOCK[k], RANK[k]) lw 1.5 pt point(BLOCK[k], RANK[k]) notitle, \
         for [k = first:last] CSV using (of_line(k, 'streams')):(overflow(k, NAME)) axes x1y2 \
             with points lc rgb colour(BLOCK[k], RANK[k]) pt 8 ps 0.8 notitle
     unset label
+    unset arrow
 }
 unset multiplot

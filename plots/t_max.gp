@@ -9,6 +9,10 @@ load HERE . 'house.gp'
 
 FLOOR = 1e-17 # half of the smallest error a float64 sum near 1 can have: where 0 is drawn
 floored(name) = column(name) < FLOOR ? FLOOR : column(name)
+# Roundings that coincide: the dashes of one leave room for the others.
+set dashtype 11 (8, 8)
+set dashtype 12 (3, 13)
+dash(rank) = rank % 3 ? 10 + rank % 3 : 1
 set multiplot
 set logscale x
 set xrange [*:*] noextend
@@ -16,9 +20,10 @@ set xtics (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 do for [p = 1:1 + HAS_column_error] {
     NAME = p == 1 ? 'backward' : 'column_error'
     top = KEY + (p > 1) * (ROWS + 0.3)
-    eval panel(1.65, top, 8.25, top + ROWS)
+    eval panel(1.65, top, 8.1, top + ROWS)
     eval y_label((p == 1 ? 'backward composite gain' : 'max |column sum − 1|'), 0.8)
-    if (p == 1) { set key at screen X(1.4), Y(0.1) top left } else { unset key }
+    unset key
+    if (p == 1) { do for [k = 1:LINES] { eval legend_at(k, 1, 1, 1.45, dash(RANK[k])) } }
     if (p == 1 && HAS_column_error) { set format x ''; unset xlabel } \
     else { set format x '%g'; set xlabel 'Sinkhorn iterations t_{max}' offset 0, 0.6 textcolor rgb INK }
     if (p == 2) { set logscale y; set format y '10^{%L}' } else { set yrange [0:2.5<*] }
@@ -31,8 +36,9 @@ do for [p = 1:1 + HAS_column_error] {
         for [k = 1:LINES] CSV using (of_line(k, 't-max')):(floored(NAME . '_q10')):(floored(NAME . '_q90')) \
             with filledcurves fs transparent solid 0.12 noborder lc rgb colour(BLOCK[k], RANK[k]) notitle, \
         for [k = 1:LINES] CSV using (of_line(k, 't-max')):(floored(NAME . '_median')) \
-            with linespoints lc rgb colour(BLOCK[k], RANK[k]) lw 1.5 dt RANK[k]+1 \
-            pt point(BLOCK[k], RANK[k]) title LABEL[k]
+            with linespoints lc rgb colour(BLOCK[k], RANK[k]) lw 1.5 dt dash(RANK[k]) \
+            pt point(BLOCK[k], RANK[k]) notitle
     unset label
+    unset arrow
 }
 unset multiplot

@@ -1,6 +1,7 @@
 /* Cases from earlier files: what resuming and merging need. */
 #include "results/layout.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -325,8 +326,25 @@ static bool check_parts(const char *out, const char *const *paths, int count) {
     return count > 0 || record_fail("nothing to merge");
 }
 
+/* The suite text has a line a case, which is its key; another text has no gaps. */
+static bool find_gaps(const struct record *merged, const char *suite, struct record_gaps *gaps) {
+    char *copy = strdup(suite ? suite : ""), *rest = NULL;
+    gaps->is_missing = copy ? calloc(strlen(copy) + 1, sizeof(bool)) : NULL;
+    const bool good = gaps->is_missing != NULL;
+    for (char *line = good ? strtok_r(copy, "\n", &rest) : NULL; line; line = strtok_r(NULL, "\n", &rest)) {
+        if (strncmp(line, "--", 2))
+            continue;
+        const bool missing = !record_has(merged, line);
+        if (missing && !gaps->missing++)
+            snprintf(gaps->first, sizeof gaps->first, "%s", line);
+        gaps->is_missing[gaps->lines++] = missing;
+    }
+    free(copy);
+    return good || record_fail("out of memory");
+}
+
 static bool merge_open(const char *out, const char *const *paths, struct record_reader *const *parts, int count,
-                       bool overwrite) {
+                       bool overwrite, struct record_gaps *gaps) {
     struct borrowed b = {0};
     bool good = borrow_schema(&b, parts, count), complete = true;
     for (int i = 0; good && i < count; i++) {
@@ -336,24 +354,30 @@ static bool merge_open(const char *out, const char *const *paths, struct record_
     struct record *merged = good ? record_create(out, &b.schema, false, overwrite) : NULL;
     for (int i = 0; merged && good && i < count; i++)
         good = record_copy_cases(merged, parts[i], true, paths[i]);
+    good = good && merged && find_gaps(merged, b.schema.suite, gaps);
     if (merged && !good)
         record_discard(merged);
     else if (merged)
-        good = record_finish_as(merged, complete ? RECORD_COMPLETE : RECORD_INTERRUPTED, true);
+        good = record_finish_as(merged, complete && !gaps->missing ? RECORD_COMPLETE : RECORD_INTERRUPTED, true);
     borrowed_free(&b);
     return good && merged;
 }
 
-bool record_merge(const char *out, const char *const *paths, int count, bool overwrite) {
+bool record_merge(const char *out, const char *const *paths, int count, bool overwrite, struct record_gaps *gaps) {
+    struct record_gaps found = {0};
     if (!check_parts(out, paths, count))
         return false;
-    struct record_reader **parts = calloc((size_t)count, sizeof *parts);
+    struct record_reader **parts = calloc((unsigned)count, sizeof *parts);
     bool good = parts || record_fail("out of memory");
     for (int i = 0; good && i < count; i++)
         good = (parts[i] = record_open(paths[i])) != NULL;
-    good = good && merge_open(out, paths, parts, count, overwrite);
+    good = good && merge_open(out, paths, parts, count, overwrite, &found);
     for (int i = 0; parts && i < count; i++)
         record_close(parts[i]);
     free(parts);
+    if (good && gaps)
+        *gaps = found;
+    else
+        free(found.is_missing);
     return good;
 }

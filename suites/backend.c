@@ -56,13 +56,16 @@ static bool open_shared(struct backend *b, const char *name, char *why, size_t w
         library_path(name, path, sizeof path);
     if (access(path, R_OK))
         return snprintf(why, why_size, strchr(name, '/') ? "backend %s: no such library"
-                                                         : "backend %s: this build has no libmhc_%s.so", name, name), false;
+                                       : !strcmp(name, "cuda") ? "backend cuda: there is no libmhc_cuda.so beside the program: make builds it where it "
+                                                                 "finds nvcc (NVCC=PATH says where); without a GPU use cpu32, cpu64 or emu"
+                                                               : "backend %s: there is no libmhc_%s.so beside the program: run make", name, name), false;
     b->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!b->handle) {
-        const char *reason = dlerror();
+        const char *said = dlerror(); /* of a library that it needs itself, libcublas.so say */
         size_t length = strlen(path); /* which most of them repeat */
-        bool repeats = !strncmp(reason, path, length) && !strncmp(reason + length, ": ", 2);
-        return snprintf(why, why_size, "backend %s: %s", name, reason + (repeats ? length + 2 : 0)), false;
+        bool repeats = !strncmp(said, path, length) && !strncmp(said + length, ": ", 2);
+        return snprintf(why, why_size, "backend %s: %s%s", name, said + (repeats ? length + 2 : 0),
+                        strstr(said, "cannot open shared object") ? "; install it, or name its folder in LD_LIBRARY_PATH" : ""), false;
     }
     b->library = dlsym(b->handle, "mhc_library");
     if (!b->library)
@@ -95,9 +98,15 @@ bool backend_open(struct backend *b, const char *name, char *why, size_t why_siz
         snprintf(path, sizeof path, "./%s", name);
         return backend_open(b, path, why, why_size);
     } else
-        return snprintf(why, why_size, "backend %s: not one of cpu64, cpu32, cuda, emu or the path of a library", name), false;
-    if (b->library->open && b->library->open(&b->context, why, why_size))
+        return snprintf(why, why_size, "backend %s: not one of cpu64, cpu32, cuda, emu or the path of a library, which has a slash: ./%s",
+                        name, name), false;
+    if (b->library->open && b->library->open(&b->context, why, why_size)) {
+        if (!strcmp(name, "cuda")) {
+            size_t used = strlen(why);
+            snprintf(why + used, why_size - used, "; without one use cpu32, cpu64 or emu (mhcbench list shows which are here)");
+        }
         return abandon(b);
+    }
     const char *lacks = lacking(b->library);
     if (!lacks && b->library->queues && b->library->queues->create(b->context, &b->queue, 0))
         lacks = "no queue can be created";

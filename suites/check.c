@@ -38,7 +38,6 @@ struct options {
 static const char usage[] = "check LIBRARY [--operation NAMES] [--trials N | --minutes M | --trial K | --large N] [--seed S] [--size N] "
                             "[--timeout SECONDS] [--tight]";
 static const char help[] =
-    "\n"
     "Is every operation of a library right? Each row of it against cpu64, on random shapes and inputs, in poisoned and guarded\n"
     "memory, twice with equal bits. One line a row, one line a failure with the command that repeats it.\n"
     "\n"
@@ -358,8 +357,8 @@ static int check_all(struct checker *k, const struct options *o) {
 
 int check_command(int argc, char **argv) {
     struct options o;
-    if (take_flag(&argc, argv, "--help") || take_flag(&argc, argv, "-h"))
-        return printf("usage: mhcbench %s\n%s", usage, help) < 0 ? EXIT_CANNOT : EXIT_GOOD;
+    if (help_asked(&argc, argv, usage, help))
+        return EXIT_GOOD;
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (!parse(&argc, argv, &o))
         return EXIT_CANNOT;

@@ -22,6 +22,9 @@ int regress_command(int argc, char **argv);
 bool take_option(int *argc, char **argv, const char *name, const char **value);
 bool take_flag(int *argc, char **argv, const char *name);
 
+/* `--help` or `-h` among the words: prints the usage line and what it means; true: there is nothing else to do. */
+bool help_asked(int *argc, char **argv, const char *usage, const char *help);
+
 /* Prints "mhcbench: ..." on stderr and returns EXIT_CANNOT. */
 int cannot(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -13,7 +13,6 @@ enum { WORDS = 8192 };
 static const char usage[] = "compare BASE.h5 NEW.h5 [--case GLOB] [--strict] [--speed gate|report|none] [--threshold PERCENT] "
                             "[--allow-cross-machine] [--json FILE] [--junit FILE]";
 static const char help[] =
-    "\n"
     "What changed between two records, as a gate. Cases meet by their key; values first: errors against cpu64, where NaN and\n"
     "Inf are, gains as log10 within 0.01; then time, as a ratio to the copy or GEMM of the same rounds, and memory, which may grow\n"
     "by 1 %.\n"
@@ -249,8 +248,8 @@ static int compare_files(struct compare *c, const char *glob, bool cross) {
 int compare_command(int argc, char **argv) {
     struct compare c = {.report = {.gate = "compare"}};
     const char *glob = NULL;
-    if (take_flag(&argc, argv, "--help") || take_flag(&argc, argv, "-h"))
-        return printf("usage: mhcbench %s\n%s", usage, help) < 0 ? EXIT_CANNOT : EXIT_GOOD;
+    if (help_asked(&argc, argv, usage, help))
+        return EXIT_GOOD;
     bool cross = take_flag(&argc, argv, "--allow-cross-machine");
     if (!gate_options_take(&argc, argv, &c.options) || !take_option(&argc, argv, "--case", &glob) ||
         !only_positional(argc, argv, 2, 2, usage))

@@ -31,23 +31,29 @@ static const char *line_of(const char *path) {
 }
 
 static void look_at_cpu(void) {
-    char text[200];
+    char text[200], remedy[60];
     double load = atof(line_of("/proc/loadavg"));
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    int threads = omp_get_max_threads(), mine = omp_get_num_procs(); /* CPUs that this process may use */
     const char *governor = line_of("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor");
     if (load > 0.3 * (double)cpus) {
         snprintf(text, sizeof text, "load average %.2f on %ld CPUs: other work takes turns with the measurement", load, cpus);
-        advise(text, "stop it, or wait; ratios measured side by side suffer least");
+        advise(text, "stop it, or wait, or set OMP_NUM_THREADS=1: of several threads the slowest decides");
     }
     if (*governor && strcmp(governor, "performance")) {
         snprintf(text, sizeof text, "CPU frequency governor is %s: speed follows load", governor);
         advise(text, "sudo cpupower frequency-set -g performance");
     }
-    if (!strcmp(line_of("/sys/devices/system/cpu/smt/active"), "1") && omp_get_max_threads() >= cpus)
+    if (!strcmp(line_of("/sys/devices/system/cpu/smt/active"), "1") && threads >= cpus)
         advise("SMT is on and every hardware thread is used: pairs of threads share a core", "OMP_NUM_THREADS=<cores> OMP_PLACES=cores OMP_PROC_BIND=close");
-    if (omp_get_max_threads() < cpus) {
-        snprintf(text, sizeof text, "%d OpenMP threads on %ld CPUs", omp_get_max_threads(), cpus);
-        advise(text, "unset OMP_NUM_THREADS to use all");
+    if (threads > mine) {
+        snprintf(text, sizeof text, "%d OpenMP threads on %d CPU%s: threads wait for their turn", threads, mine, mine > 1 ? "s" : "");
+        snprintf(remedy, sizeof remedy, "OMP_NUM_THREADS=%d, or unset it", mine);
+        advise(text, remedy);
+    }
+    if (threads < mine) {
+        snprintf(text, sizeof text, "%d OpenMP thread%s on %d CPUs: times are those of %d", threads, threads > 1 ? "s" : "", mine, threads);
+        advise(text, "right on a machine that others use; on a quiet one unset OMP_NUM_THREADS to use all");
     }
 }
 
@@ -69,9 +75,14 @@ static void look_at_device(const char *text) {
 }
 
 int doctor_command(int argc, char **argv) {
+    static const char usage[] = "doctor [--backend NAME]";
+    static const char help[] = "Says what on this machine would spoil a measurement, and the remedy.\n\n"
+                               "  --backend NAME  whose device is looked at: cuda (default), or the path of a library\n";
     const char *backend = NULL;
     char device[DEVICE_TEXT];
-    if (!take_option(&argc, argv, "--backend", &backend) || !only_positional(argc, argv, 0, 0, "doctor [--backend NAME]"))
+    if (help_asked(&argc, argv, usage, help))
+        return EXIT_GOOD;
+    if (!take_option(&argc, argv, "--backend", &backend) || !only_positional(argc, argv, 0, 0, usage))
         return EXIT_CANNOT;
     bool opened = device_describe(backend ? backend : "cuda", device);
     if (!opened && backend)

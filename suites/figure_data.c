@@ -66,15 +66,44 @@ void put_string(FILE *file, const char *text) {
     putc('\'', file);
 }
 
+/* Names of the paper as it prints them. */
+static const char *const typeset[][2] = {{"t-max", "t_{max}"}, {"t_max", "t_{max}"}, {"L_r", "L_{r}"}, {"x_l", "x_{l}"}};
+
+/* Enhanced text of gnuplot: what it takes for markup is escaped. */
+static void put_enhanced(FILE *file, const char *text) {
+    bool start = true; /* of a word */
+    putc('\'', file);
+    for (size_t step; *text; text += step) {
+        const char *set = NULL;
+        step = 1;
+        for (size_t k = 0; start && k < sizeof typeset / sizeof *typeset && !set; k++)
+            if (!strncmp(text, typeset[k][0], strlen(typeset[k][0])) && !isalnum((unsigned char)text[strlen(typeset[k][0])])) {
+                set = typeset[k][1];
+                step = strlen(typeset[k][0]);
+            }
+        start = !isalnum((unsigned char)*text) && !strchr("/_.-", *text);
+        if (set)
+            fputs(set, file);
+        else if (strchr("_^@&~{}\\", *text))
+            fprintf(file, "\\%c", *text);
+        else
+            fprintf(file, *text == '\'' ? "''" : "%c", iscntrl((unsigned char)*text) ? ' ' : *text);
+    }
+    putc('\'', file);
+}
+
 void put_lines(FILE *file, const struct lines *lines) {
     if (!file)
         return;
-    fprintf(file, "LINES = %d\narray LABEL[%d]\narray BLOCK[%d]\narray RANK[%d]\n", lines->count, lines->count,
-            lines->count, lines->count);
+    size_t longest = 0;
+    for (int k = 0; k < lines->count; k++)
+        longest = strlen(lines->line[k].label) > longest ? strlen(lines->line[k].label) : longest;
+    fprintf(file, "LINES = %d\nLONGEST = %zu\narray LABEL[%d]\narray BLOCK[%d]\narray RANK[%d]\n", lines->count,
+            longest, lines->count, lines->count, lines->count);
     for (int k = 0; k < lines->count; k++) {
         fprintf(file, "BLOCK[%d] = %d; RANK[%d] = %d; LABEL[%d] = ", k + 1, lines->line[k].block, k + 1,
                 lines->line[k].rank, k + 1);
-        put_string(file, lines->line[k].label);
+        put_enhanced(file, lines->line[k].label);
         fprintf(file, "\n");
     }
 }
@@ -101,7 +130,7 @@ void put_caption(FILE *file, const struct figure_source *source, bool wide, cons
             size_t length = row_of(at, wide ? WIDE_COLUMNS : NARROW_COLUMNS);
             snprintf(row, sizeof row, "%.*s", (int)length, at);
             fprintf(file, "CAPTION_%d = ", ++rows);
-            put_string(file, row);
+            put_enhanced(file, row);
             fprintf(file, "\n");
             at += length + strspn(at + length, " ");
         }

@@ -17,7 +17,8 @@ void put_number(FILE *, double value);
  * is the result. */
 bool put_spread(FILE *, struct spread, bool broken);
 
-/* Settings <name>.gp; closed by data_close(). Strings are quoted so that nothing in a text can leave them. */
+/* Settings <name>.gp; closed by data_close(). Strings are quoted so that nothing in a text can leave them; put_lines()
+ * and put_caption() write enhanced text, in which t_max, L_r and x_l are set with subscripts and all else is literal. */
 FILE *settings_open(const struct figure_source *, const char *name);
 void put_string(FILE *, const char *text);
 void put_lines(FILE *, const struct lines *);

@@ -47,13 +47,17 @@ int64_t likeness(const struct params *p, const struct param *a, const struct par
     return score;
 }
 
-/* Takes over `groups`, or frees them when there is no room. */
+/* Takes over `groups`; where there is no room the line is left out. */
 static void add_line(struct lines *lines, int64_t *groups, int64_t count, const struct params *p, int most) {
     int rank = 0;
     for (int k = 0; k < lines->count; k++)
         rank += lines->line[k].block == p->block;
+    struct line line = {groups, count, (int)p->block, rank, ""};
+    lines->candidates++;
     if (groups && rank < most && lines->count < MOST_LINES)
-        lines->line[lines->count++] = (struct line){groups, count, (int)p->block, rank, ""};
+        lines->line[lines->count++] = line;
+    else if (groups && lines->left_out_count < MOST_LEFT_OUT)
+        lines->left_out[lines->left_out_count++] = line;
     else
         free(groups);
 }
@@ -67,12 +71,13 @@ static const struct params *params_of_line(const struct figure_source *source, c
     return &source->groups->group[line->groups[0]].p;
 }
 
-/* Whether a parameter differs between the lines (of one block, or of all: -1). */
-static bool varies(const struct figure_source *source, const struct lines *lines, int block,
+/* Whether a parameter differs between the lines (of one block, or of all: -1); `all`: those left out among them. */
+static bool varies(const struct figure_source *source, const struct lines *lines, bool all, int block,
                    const struct param *param) {
     const struct params *first = NULL;
-    for (int k = 0; k < lines->count; k++) {
-        const struct params *p = params_of_line(source, &lines->line[k]);
+    for (int k = 0; k < lines->count + (all ? lines->left_out_count : 0); k++) {
+        const struct params *p =
+            params_of_line(source, k < lines->count ? &lines->line[k] : &lines->left_out[k - lines->count]);
         if (block >= 0 ? p->block != block
                        : p->block == BLOCK_RESNET && lines->count > 1 && !strcmp(param->name, "streams"))
             continue;
@@ -85,14 +90,15 @@ static bool varies(const struct figure_source *source, const struct lines *lines
 
 /* "mHC s=6": what differs between the lines of a block, behind its name as papers write it. */
 static void label_lines(const struct figure_source *source, struct lines *lines, const struct param *along) {
-    for (int k = 0; k < lines->count; k++) {
-        struct line *line = &lines->line[k];
+    for (int k = 0; k < lines->count + lines->left_out_count; k++) {
+        bool shown = k < lines->count;
+        struct line *line = shown ? &lines->line[k] : &lines->left_out[k - lines->count];
         struct group group = source->groups->group[line->groups[0]];
         struct groups alone = {&group, 1, {0}};
         char text[LINE_LABEL];
         for (int p = 0; p < params_count; p++)
             alone.varies[p] = &params_table[p] != along && strcmp(params_table[p].name, "seed") &&
-                              varies(source, lines, line->block, &params_table[p]);
+                              varies(source, lines, !shown, line->block, &params_table[p]);
         groups_label(&alone, 0, text, sizeof text);
         const char *word = params_word(&group.p, "block"), *at = strstr(text, word);
         int before = at > text ? (int)(at - text) - 1 : 0; /* the study, where it differs, goes behind the name */
@@ -150,8 +156,7 @@ void lines_by_layer(const struct figure_source *source, const char *curve, unsig
             int64_t *group = malloc(sizeof *group);
             if (group)
                 *group = k;
-            add_line(lines, group, 1, p, most);
-            lines->candidates++;
+            add_line(lines, group, 1, p, source->lines ? source->lines : most);
         }
     free(recorded);
     order_by_block(lines);
@@ -236,8 +241,7 @@ void lines_along(const struct figure_source *source, const struct param *along, 
         for (int64_t k = 0; k < count; k++) {
             if (!c[k].wanted || (c[k].score >= score) != (pass == 0))
                 continue;
-            lines->candidates++;
-            add_line(lines, c[k].groups, c[k].count, &g->group[c[k].groups[0]].p, most);
+            add_line(lines, c[k].groups, c[k].count, &g->group[c[k].groups[0]].p, source->lines ? source->lines : most);
             c[k].groups = NULL;
         }
     for (int64_t k = 0; k < count; k++)
@@ -250,7 +254,9 @@ void lines_along(const struct figure_source *source, const struct param *along, 
 void lines_release(struct lines *lines) {
     for (int k = 0; k < lines->count; k++)
         free(lines->line[k].groups);
-    lines->count = 0;
+    for (int k = 0; k < lines->left_out_count; k++)
+        free(lines->left_out[k].groups);
+    lines->count = lines->left_out_count = 0;
 }
 
 /* ---- telling what they are ---- */
@@ -289,16 +295,22 @@ static bool is_standard(const struct params *p, const struct param *param) {
     return !strcmp(value, param->standard) && strcmp(param->name, "depth") && strcmp(param->name, "streams");
 }
 
-/* Whether a parameter changes anything in a block. */
-static bool concerns(const struct params *p, const struct param *param) {
-    static const char *const of_mhc[] = {"d", "t-max", "convention", "sinkhorn-eps"}, *const of_maps[] = {"s", "w",
-                                                                                                          "init"};
-    bool maps = (HC_BLOCKS | MHC_BLOCKS) >> p->block & 1, concerned = param->studies >> p->study & 1;
-    for (size_t k = 0; k < sizeof of_mhc / sizeof *of_mhc; k++)
-        concerned &= p->block == BLOCK_MHC || strcmp(param->name, of_mhc[k]);
-    for (size_t k = 0; k < sizeof of_maps / sizeof *of_maps; k++)
-        concerned &= maps || strcmp(param->name, of_maps[k]);
-    return concerned && (p->block != BLOCK_RESNET || strcmp(param->name, "streams"));
+/* The lines left out, as far as they fit. */
+static void append_left_out(const struct lines *lines, char *text, size_t size) {
+    int told = 0;
+    for (; told < lines->left_out_count && strlen(text) + strlen(lines->left_out[told].label) + 8 < size; told++)
+        append(text, size, "%s%s", told ? ", " : "", lines->left_out[told].label);
+    if (told < lines->candidates - lines->count)
+        append(text, size, "%s…", told ? ", " : "");
+}
+
+void describe_left_out(const struct lines *lines, char *text, size_t size) {
+    long long missing = (long long)lines->candidates - lines->count;
+    text[0] = 0;
+    if (!missing)
+        return;
+    append(text, size, "%lld line%s not in it: ", missing, missing > 1 ? "s are" : " is");
+    append_left_out(lines, text, size);
 }
 
 void describe_lines(const struct figure_source *source, const struct lines *lines, const struct param *a,
@@ -307,13 +319,13 @@ void describe_lines(const struct figure_source *source, const struct lines *line
     int64_t least = INT64_MAX, most = 0;
     for (int p = 0; p < params_count; p++) {
         const struct param *param = &params_table[p];
-        bool shared = !varies(source, lines, -1, param), told = false;
+        bool shared = !varies(source, lines, false, -1, param), told = false;
         for (int k = 0; k < lines->count; k++) {
             const struct line *line = &lines->line[k];
             const struct params *values = params_of_line(source, line);
             if (untold(param) || param == a || param == b || line->rank ||
-                (shared && (told || is_standard(values, param))) || !concerns(values, param) ||
-                (!shared && varies(source, lines, line->block, param)))
+                (shared && (told || is_standard(values, param))) || !params_matters(values, param) ||
+                (!shared && varies(source, lines, false, line->block, param)))
                 continue;
             append_value(shared ? all : own[line->block], 400, values, param);
             told = true;
@@ -331,8 +343,11 @@ void describe_lines(const struct figure_source *source, const struct lines *line
             append(text, size, "; %s: %s", block_name(b), own[b]);
     append(text, size, "; %lld", (long long)least);
     if (most > least)
-        append(text, size, "-%lld", (long long)most);
+        append(text, size, "–%lld", (long long)most);
     append(text, size, " seed%s", most > 1 ? "s" : "");
-    if (lines->candidates > lines->count)
-        append(text, size, "; %d of %lld lines shown", lines->count, (long long)lines->candidates);
+    if (lines->candidates > lines->count) {
+        char names[120] = "";
+        append_left_out(lines, names, sizeof names);
+        append(text, size, "; %d of %lld lines shown, not %s", lines->count, (long long)lines->candidates, names);
+    }
 }

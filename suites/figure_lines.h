@@ -4,7 +4,7 @@
 
 #include "suites/figures.h"
 
-enum { MOST_LINES = 16, LINE_LABEL = 200, BLOCKS = BLOCK_IDENTITY + 1 };
+enum { MOST_LINES = 20, MOST_LEFT_OUT = 24, LINE_LABEL = 200, BLOCKS = BLOCK_IDENTITY + 1 };
 enum { ALL_BLOCKS = (1 << BLOCKS) - 1, HC_BLOCKS = 1 << BLOCK_HC | 1 << BLOCK_HC_STATIC, MHC_BLOCKS = 1 << BLOCK_MHC };
 
 /* The groups of a line, ordered by the parameter it runs along; against layer: one group. */
@@ -16,7 +16,8 @@ struct line {
 
 struct lines {
     struct line line[MOST_LINES];
-    int count;
+    struct line left_out[MOST_LEFT_OUT]; /* the first of those that there was no room for */
+    int count, left_out_count;
     int64_t candidates; /* lines that could have been shown */
 };
 
@@ -33,7 +34,8 @@ int64_t likeness(const struct params *, const struct param *a, const struct para
 /* Whether half of the group's seeds had a NaN or Inf in their streams: what their summaries then lack is overflow. */
 bool group_broken(const struct figure_source *, const struct group *);
 
-/* Groups that have `curve` recorded, of one depth and one n (a ResNet has its own), at most `most` of a block. */
+/* Groups that have `curve` recorded, of one depth and one n (a ResNet has its own), at most `most` of a block, or as many as the
+ * source asks for. */
 void lines_by_layer(const struct figure_source *, const char *curve, unsigned blocks, int most, struct lines *);
 
 /* Groups that have `summary` recorded and differ in `along` alone make a line, if they are two or more. With `beside`,
@@ -43,8 +45,11 @@ void lines_along(const struct figure_source *, const struct param *along, const 
 void lines_release(struct lines *);
 
 /* What the lines share and is not the default, but for the axes a and b (either may be NULL), e.g. "L=60, n=4, d=12;
- * HC: w=0.35; 16 seeds; 4 of 12 lines". */
+ * HC: w=0.35; 16 seeds; 4 of 5 lines shown, not mHC w=3". */
 void describe_lines(const struct figure_source *, const struct lines *, const struct param *a, const struct param *b,
                     char *text, size_t size);
+
+/* "2 lines are not in it: mHC w=3, mHC w=4", all of them; empty where none was left out. */
+void describe_left_out(const struct lines *, char *text, size_t size);
 
 #endif

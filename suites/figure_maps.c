@@ -20,15 +20,16 @@ static const char *paper_summary(int block) {
 /* ---- composite_maps ---- */
 
 /* The group with panels that is most like the paper's stack, and among equals the one whose gain is nearest to the
- * paper's. */
-static const struct group *panel_group(const struct figure_source *source, unsigned blocks) {
+ * paper's. `beside`: if there is one of that depth and n, one of those; NULL: any. */
+static const struct group *panel_group(const struct figure_source *source, unsigned blocks, const struct group *beside) {
     const struct groups *g = source->groups;
     const struct group *best = NULL;
     double nearest = INFINITY;
     for (int64_t k = 0; k < g->count; k++) {
         const struct group *group = &g->group[k];
         if (!(blocks >> group->p.block & 1) ||
-            record_panel_streams(source->reader, group->cases[0]) != group->p.streams)
+            record_panel_streams(source->reader, group->cases[0]) != group->p.streams ||
+            (beside && (beside->p.depth != group->p.depth || beside->p.streams != group->p.streams)))
             continue;
         double gain = groups_summary(source->reader, group, paper_summary((int)group->p.block)).median;
         double distance = fabs(log(gain / paper_gain((int)group->p.block)));
@@ -38,7 +39,7 @@ static const struct group *panel_group(const struct figure_source *source, unsig
             nearest = distance;
         }
     }
-    return best;
+    return best || !beside ? best : panel_group(source, blocks, NULL);
 }
 
 /* Cells of a panel, sums included: [n+1][n+1], column n the row sums, row n the column sums, the corner unused. */
@@ -91,8 +92,11 @@ static void put_panel(FILE *file, int model, int panel, int64_t n, const double 
                              : "entry",
                     (long long)i + 1, (long long)j + 1);
             put_number(file, value);
-            fprintf(file, isfinite(value) ? ",%.*f\n" : ",overflow\n", digits,
-                    fabs(value) < 0.5 * pow(10, -digits) ? 0 : value);
+            double shown = fabs(value) < 0.5 * pow(10, -digits) ? 0 : value;
+            if (isfinite(value))
+                fprintf(file, ",%s%.*f\n", shown < 0 ? "−" : "", digits, fabs(shown));
+            else
+                fprintf(file, ",overflow\n");
         }
 }
 
@@ -136,7 +140,7 @@ static void put_titles(FILE *file, int model, const struct params *p, const stru
 
 enum figure_outcome figure_composite_maps(const struct figure_source *source, const struct figure *figure, char *why,
                                           size_t why_size) {
-    const struct group *const found[] = {panel_group(source, HC_BLOCKS), panel_group(source, MHC_BLOCKS)};
+    const struct group *const hc = panel_group(source, HC_BLOCKS, NULL), *const found[] = {hc, panel_group(source, MHC_BLOCKS, hc)};
     struct map_panel said[2][PANELS] = {{{0, 0}}};
     struct lines lines = {.count = 0};
     char text[TEXT_SIZE], shared[TEXT_SIZE / 2];

@@ -8,7 +8,11 @@
 
 enum { MOST_CASES = 400, MOST_GROUPS = 10, KEY = 2048 };
 
-/* The cases that were timed, in the order of the record. */
+/* Variants as figures name them. */
+static const char *const variant_label[STEP_VARIANTS] = {"residual", "HC, unfused", "mHC, unfused", "mHC, fused", "mHC, across layers",
+                                                         "identity HC"};
+
+/* The cases that were timed and chosen, in the order of the record. */
 struct timed {
     int64_t index;
     struct params p;
@@ -19,7 +23,7 @@ static int read_cases(const struct figure_source *source, struct timed *out) {
     const char *const *status = record_texts(r, "status"), *const *study = record_texts(r, "study");
     int count = 0;
     for (int64_t k = 0; k < record_count(r) && count < MOST_CASES && record_subject_count(r) == OVERHEAD_SUBJECTS; k++)
-        if (status && study && !strcmp(status[k], "done") && !strcmp(study[k], "overhead") && record_rounds(r, k)) {
+        if (status && study && !strcmp(status[k], "done") && !strcmp(study[k], "overhead") && source->chosen[k] && record_rounds(r, k)) {
             out[count].index = k;
             groups_params(r, k, &out[count++].p);
         }
@@ -97,7 +101,7 @@ static void say_missing(const struct figure_source *source, const struct timed *
     for (int v = 0; v < STEP_VARIANTS; v++)
         if (isnan(of_variant(source, t, v, OVERHEAD_RATIO))) {
             size_t used = strlen(text);
-            snprintf(text + used, size - used, "%s %s", some ? "," : " Not in this backend:", step_variant_name[v]);
+            snprintf(text + used, size - used, "%s %s", some ? ";" : " Not in this backend:", variant_label[v]);
             some = true;
         }
     snprintf(text + strlen(text), size - strlen(text), "%s", some ? "." : "");
@@ -117,7 +121,7 @@ static void put_variants(FILE *settings) {
     fprintf(settings, "array NAME[%d]\n", STEP_VARIANTS);
     for (int v = 0; v < STEP_VARIANTS; v++) {
         fprintf(settings, "NAME[%d] = ", v + 1);
-        put_string(settings, step_variant_name[v]);
+        put_string(settings, variant_label[v]);
         fprintf(settings, "\n");
     }
 }
@@ -159,8 +163,8 @@ enum figure_outcome figure_overhead(const struct figure_source *source, const st
     put_variants(settings);
     constants_of(&cases[0].p, OPEN_SHAPE | OPEN_CORE, text, sizeof text);
     snprintf(text + strlen(text), sizeof text - strlen(text),
-             ". t(variant) / t(residual) − 1 of a training step, forward and backward, median with its 95 %% interval (hollow: too few rounds for one). "
-             "Dashed: the paper's 6.7 %%.");
+             ". t(variant) / t(residual) − 1 of a training step, forward and backward, median with its 95 %% interval (open bars: too few rounds for one). "
+             "Dashed: the paper's 6.7\u00a0%%.");
     say_missing(source, &cases[0], text, sizeof text);
     put_caption(settings, source, true, text);
     bool good = data_close(settings, source, figure->name, why, size);
@@ -237,7 +241,8 @@ enum figure_outcome figure_overhead_step(const struct figure_source *source, con
     constants_of(&t->p, 0, text, sizeof text);
     snprintf(text + strlen(text), sizeof text - strlen(text),
              ". Bars: the parts, each timed by itself beside the whole step, F's in that of the residual. Marks: "
-             "median of the whole step.");
+             "median of the whole step, of %lld round%s.",
+             (long long)record_rounds(source->reader, t->index), record_rounds(source->reader, t->index) > 1 ? "s" : "");
     say_missing(source, t, text, sizeof text);
     put_caption(settings, source, true, text);
     bool good = data_close(settings, source, figure->name, why, size);
@@ -270,6 +275,19 @@ static int base_of(const struct timed *cases, int count, int open, int *members)
     return best;
 }
 
+/* Ticks where the cases are: XTICS[panel] = '64, 128'. */
+static void put_ticks(FILE *settings, int panel, const struct timed *cases, int count, int base, int open) {
+    if (!settings)
+        return;
+    fprintf(settings, "XTICS[%d] = '", panel);
+    for (int k = 0, first = 1; k < count; k++)
+        if (like(&cases[base].p, &cases[k].p, open)) {
+            fprintf(settings, "%s%lld", first ? "" : ", ", (long long)along(&cases[k], open));
+            first = 0;
+        }
+    fprintf(settings, "'\n");
+}
+
 enum figure_outcome figure_overhead_sweep(const struct figure_source *source, const struct figure *figure, char *why,
                                           size_t size) {
     static struct timed cases[MOST_CASES];
@@ -284,6 +302,8 @@ enum figure_outcome figure_overhead_sweep(const struct figure_source *source, co
         return snprintf(why, size, "no two cases of study overhead differ in C or T alone"), FIGURE_SKIPPED;
     FILE *data = data_open(source, figure->name, "panel,variant,at,overhead,low,high"),
          *settings = settings_open(source, figure->name);
+    if (settings)
+        fprintf(settings, "array XTICS[2]\n");
     for (int panel = 0; panel < 2; panel++) {
         for (int v = STEP_RESIDUAL + 1; v < STEP_VARIANTS && base[panel] >= 0; v++)
             for (int64_t last = 0, next;; last = next) { /* in the order of C or T */
@@ -301,6 +321,7 @@ enum figure_outcome figure_overhead_sweep(const struct figure_source *source, co
             }
         if (base[panel] < 0)
             continue;
+        put_ticks(settings, panel + 1, cases, count, base[panel], open[panel]);
         constants_of(&cases[base[panel]].p, open[panel], constants, sizeof constants);
         snprintf(text + strlen(text), sizeof text - strlen(text), "Against %s: %s. ", panel ? "T" : "C", constants);
     }
@@ -308,7 +329,8 @@ enum figure_outcome figure_overhead_sweep(const struct figure_source *source, co
     if (settings)
         fprintf(settings, "HAS_C = %d\nHAS_T = %d\n", base[0] >= 0, base[1] >= 0);
     snprintf(text + strlen(text), sizeof text - strlen(text),
-             "Median with its 95 %% interval. Dashed: the paper's 6.7 %%.");
+             "t(variant) / t(residual) − 1 of a training step, median with its 95 %% interval (open: too few rounds for one). "
+             "Variants stand side by side. Dashed: the paper's 6.7\u00a0%%.");
     say_missing(source, &cases[base[0] < 0 ? base[1] : base[0]], text, sizeof text);
     put_caption(settings, source, true, text);
     bool good = data_close(settings, source, figure->name, why, size);

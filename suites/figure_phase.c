@@ -318,7 +318,8 @@ static bool write_phase(const struct figure_source *source, const char *name, co
         return false;
     describe_lines(source, &lines, phase->grid[0].x.param, phase->grid[0].y.param, shared, sizeof shared);
     snprintf(text, sizeof text,
-             "Largest composite gain (max |sum|) over layers of the token mean, median over seeds.%s %s.", absent,
+             "Largest composite gain (max |sum|) over layers of the token mean, median over seeds. Dots: the points computed; contours (the paper's gains) are "
+             "interpolated between them.%s %s.", absent,
              shared);
     file = settings_open(source, name);
     put_caption(file, source, phase->panels > 1, text);

@@ -15,7 +15,7 @@ static double value(const struct figure_source *source, const char *name, int64_
 static bool is_case(const struct figure_source *source, int64_t index, struct params *p) {
     const char *const *status = record_texts(source->reader, "status");
     groups_params(source->reader, index, p);
-    return p->study == STUDY_RECOMPUTE && status && !strcmp(status[index], "done") && value(source, "memory_peak", index) > 0;
+    return p->study == STUDY_RECOMPUTE && source->chosen[index] && status && !strcmp(status[index], "done") && value(source, "memory_peak", index) > 0;
 }
 
 /* The first of the most cases that differ in L_r alone; 0: there are none. */
@@ -77,15 +77,15 @@ enum figure_outcome figure_recompute(const struct figure_source *source, const s
         return FIGURE_FAILED;
     snprintf(block, sizeof block, "%s", params_word(&p, "block"));
     snprintf(text, sizeof text,
-             "A step (forward and backward) that keeps x once every L_r layers and computes the rest again. Memory: measured peak (points), "
+             "A step (forward and backward) that keeps x once every L_r layers, the recomputation block, and computes the rest again. Memory: measured peak (points), "
              "what the stack predicts (line), Eq. 20 of the paper, which leaves out what does not depend on L_r (dashed; least at %.1f); "
-             "measured least at %lld. Time: median of the ratio to auto's L_r and its 95 %% interval. %s, branch %s, L=%lld, n=%lld, C=%lld, "
+             "measured least at %lld. Time: median of the ratio to auto's L_r and its 95 %% interval (open: too few rounds for one). Block %s, branch %s, L=%lld, n=%lld, C=%lld, "
              "T=%lld, backend %s.",
              recompute_paper_optimum(p.depth, p.streams), (long long)best, block, params_word(&p, "branch"), (long long)p.depth,
              (long long)p.streams, (long long)p.width, (long long)p.tokens, p.backend);
     FILE *file = settings_open(source, figure->name);
     if (file) {
-        fprintf(file, "OPTIMUM = %.9g\nBEST = %lld\nKEEP_MEMORY = ", recompute_paper_optimum(p.depth, p.streams), (long long)best);
+        fprintf(file, "BLOCK = %d\nOPTIMUM = %.9g\nBEST = %lld\nKEEP_MEMORY = ", (int)p.block, recompute_paper_optimum(p.depth, p.streams), (long long)best);
         fprintf(file, isfinite(keep[0]) ? "%.9g\n" : "NaN\n", keep[0]);
         fprintf(file, isfinite(keep[1]) ? "KEEP_TIME = %.9g\n" : "KEEP_TIME = NaN\n", keep[1]);
     }

@@ -8,16 +8,18 @@
 struct figure_source {
     struct record_reader *reader;
     const struct groups *groups;
+    const bool *chosen;     /* [cases]: which the user asked for */
+    int lines;              /* lines of a block in one figure; 0: as many as the figure thinks legible */
     const char *folder;     /* exists; CSV files and settings are written there */
     const char *provenance; /* one line for the caption: program, revision, machine, file */
 };
 
-/* SKIPPED: the record has not what the figure shows; FAILED: a file could not be written. Both leave one line in `why`.
- */
+/* SKIPPED: the record has not what the figure shows; FAILED: a file could not be written. Both leave one line in `why`;
+ * WRITTEN does where the figure leaves something out. */
 enum figure_outcome { FIGURE_WRITTEN, FIGURE_SKIPPED, FIGURE_FAILED };
 
 struct figure {
-    const char *name;
+    const char *name, *help;
     enum figure_outcome (*write)(const struct figure_source *, const struct figure *, char *why, size_t why_size);
 };
 

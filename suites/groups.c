@@ -122,11 +122,32 @@ bool groups_read(struct record_reader *reader, struct groups *g, char *why, size
     return true;
 }
 
-void groups_release(struct groups *g) {
+static void release(struct group *group) {
+    free(group->label);
+    free(group->cases);
+}
+
+void groups_keep(struct groups *g, const bool *wanted) {
+    int64_t kept = 0;
     for (int64_t k = 0; k < g->count; k++) {
-        free(g->group[k].label);
-        free(g->group[k].cases);
+        struct group *group = &g->group[k];
+        int64_t cases = 0;
+        for (int64_t i = 0; i < group->count; i++)
+            if (wanted[group->cases[i]])
+                group->cases[cases++] = group->cases[i];
+        group->count = cases;
+        if (cases)
+            g->group[kept++] = *group;
+        else
+            release(group);
     }
+    g->count = kept;
+    find_variation(g, 0, g->count, g->varies);
+}
+
+void groups_release(struct groups *g) {
+    for (int64_t k = 0; k < g->count; k++)
+        release(&g->group[k]);
     free(g->group);
     *g = (struct groups){0};
 }
@@ -173,11 +194,13 @@ struct spread groups_curve(struct record_reader *reader, const struct group *gro
     return s;
 }
 
-/* ResNet and identity HC have no map to draw, HC has none to project. */
-static bool is_idle(const struct params *p, const char *name) {
-    bool latent = !strcmp(name, "s") || !strcmp(name, "w"), projected = !strcmp(name, "d") || !strcmp(name, "t-max");
-    return (latent || projected) && (p->block == BLOCK_RESNET || p->block == BLOCK_IDENTITY ||
-                                     (projected && (p->block == BLOCK_HC || p->block == BLOCK_HC_STATIC)));
+/* What tells a group apart is said even where its block does not use it: only the ensemble is left out then. */
+static bool is_idle(const struct params *p, const struct param *param) {
+    const char *const ensemble[] = {"s", "w", "d", "t-max"};
+    for (size_t k = 0; k < sizeof ensemble / sizeof *ensemble; k++)
+        if (!strcmp(param->name, ensemble[k]))
+            return !params_matters(p, param);
+    return false;
 }
 
 static void label(const struct params *p, const bool *varies, char *text, size_t size) {
@@ -186,7 +209,7 @@ static void label(const struct params *p, const bool *varies, char *text, size_t
     for (int k = 0; k < params_count && used < size; k++) {
         const struct param *param = &params_table[k];
         char value[PARAM_TEXT_SIZE];
-        if (!(varies[k] || !strcmp(param->name, "block")) || !(param->studies >> p->study & 1) || is_idle(p, param->name))
+        if (!(varies[k] || !strcmp(param->name, "block")) || !(param->studies >> p->study & 1) || is_idle(p, param))
             continue;
         params_text(p, param, value, sizeof value);
         bool plain = !strcmp(param->name, "study") || !strcmp(param->name, "block") || !strcmp(param->name, "init");

@@ -14,6 +14,14 @@
 
 static const char usage[] = "list [FILE.suite ...] [--options] [--operations] [--metrics] [--backend B]";
 
+static const char help[] =
+    "Without anything: the suites below the current folder with the number of their cases and an estimate of their time, and\n"
+    "the backends that are here. With FILE.suite: that of these suites.\n\n"
+    "  --options     every option of a case: default, range, meaning, and the studies that know it\n"
+    "  --operations  the operations of a backend, what they read and what they write\n"
+    "  --backend B   whose operations: cpu64 (default), cpu32, cuda, emu, or the path of a library\n"
+    "  --metrics     every curve that is recorded, layer by layer\n";
+
 static void list_options(void) {
     printf("Options of a case (suite lines take lists a,b,c and ranges low:high:step, low:high:xFACTOR):\n\n");
     for (int k = 0; k < params_count; k++) {
@@ -139,6 +147,8 @@ static void list_backends(void) {
 
 int list_command(int argc, char **argv) {
     const char *backend = "cpu64";
+    if (help_asked(&argc, argv, usage, help))
+        return EXIT_GOOD;
     bool options = take_flag(&argc, argv, "--options"), operations = take_flag(&argc, argv, "--operations");
     bool metrics = take_flag(&argc, argv, "--metrics");
     int code = EXIT_GOOD;

@@ -22,20 +22,19 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
     bool reads; /* opens files from elsewhere: runs in a child, so that a file that crashes a library is one line and exit 2 */
-    bool explains; /* has a --help of its own */
     const char *help;
 } commands[] = {
-    {"run", run_command, false, false, "run FILE.suite, or one case given as options, into an HDF5 file"},
-    {"list", list_command, false, false, "suites, operations, backends, parameters; cases and time of a suite"},
-    {"show", show_command, true, false, "the result table of FILE.h5 beside the paper's numbers"},
-    {"plot", plot_command, true, false, "the figures of FILE.h5 as SVG and PNG"},
-    {"export", export_command, true, false, "FILE.h5 as CSV or JSON"},
-    {"verify", verify_command, false, true, "operations of a backend against the vectors of FILE.h5"},
-    {"check", check_command, false, true, "operations of a backend against cpu64 on random cases, with guard bands and poison"},
-    {"doctor", doctor_command, false, false, "what on this machine would spoil a measurement, and the remedy"},
-    {"compare", compare_command, true, true, "what changed from BASE.h5 to NEW.h5, as a gate: accuracy, values, speed"},
-    {"regress", regress_command, false, true, "an old library of operations against a new one, in one process, as a gate"},
-    {"merge", merge_command, true, false, "join shards: OUT.h5 PART.h5..."},
+    {"run", run_command, false, "run FILE.suite, or one case given as options, into an HDF5 file"},
+    {"list", list_command, false, "suites, operations, backends, parameters; cases and time of a suite"},
+    {"show", show_command, true, "the result table of FILE.h5 beside the paper's numbers"},
+    {"plot", plot_command, true, "the figures of FILE.h5 as SVG and PNG"},
+    {"export", export_command, true, "FILE.h5 as CSV or JSON"},
+    {"verify", verify_command, false, "operations of a backend against the vectors of FILE.h5"},
+    {"check", check_command, false, "operations of a backend against cpu64 on random cases, with guard bands and poison"},
+    {"doctor", doctor_command, false, "what on this machine would spoil a measurement, and the remedy"},
+    {"compare", compare_command, true, "what changed from BASE.h5 to NEW.h5, as a gate: accuracy, values, speed"},
+    {"regress", regress_command, false, "an old library of operations against a new one, in one process, as a gate"},
+    {"merge", merge_command, true, "join shards: OUT.h5 PART.h5..."},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
@@ -51,19 +50,8 @@ static void help(FILE *out) {
                  "usage: mhcbench COMMAND ...\n\n", PROVENANCE_VERSION);
     for (int k = 0; k < COMMANDS; k++)
         fprintf(out, "  %-8s %s\n", commands[k].name, commands[k].help);
-    fprintf(out, "\nmhcbench list --options shows every option of a case; verify, check, compare and regress explain their own behind --help.\n"
-                 "Exit codes: 0 good, 1 failed check or regression, 2 cannot do it, 3 ambiguous under --strict, 130 interrupted.\n");
-}
-
-static bool is_help(const char *word) {
-    return !strcmp(word, "--help") || !strcmp(word, "-h");
-}
-
-static bool explains_itself(const char *name) {
-    for (int k = 0; k < COMMANDS; k++)
-        if (!strcmp(commands[k].name, name))
-            return commands[k].explains;
-    return false;
+    fprintf(out, "\nmhcbench COMMAND --help says what a command takes, mhcbench list --options every option of a case. Exit codes:\n"
+                 "0 good, 1 failed check or regression, 2 cannot do it, 3 ambiguous under --strict, 130 interrupted.\n");
 }
 
 /* Output that did not arrive is an error, even if the disk said so only now. */
@@ -113,8 +101,11 @@ int main(int argc, char **argv) {
     if (argc == 2 && !strcmp(argv[1], "--worker"))
         return worker_main(handlers);
     prepare_process();
-    const char *asked = argc < 2 ? "" : argv[argc > 2 ? 2 : 1]; /* `mhcbench --help`, `mhcbench run --help` */
-    if (argc < 2 || (is_help(asked) && !explains_itself(argv[1])) || !strcmp(argv[1], "help")) {
+    if (argc == 3 && !strcmp(argv[1], "help")) { /* `mhcbench help run` is `mhcbench run --help` */
+        argv[1] = argv[2];
+        argv[2] = "--help";
+    }
+    if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
         help(argc < 2 ? stderr : stdout);
         return argc < 2 ? EXIT_CANNOT : finish(EXIT_GOOD);
     }

@@ -34,6 +34,14 @@ bool take_flag(int *argc, char **argv, const char *name) {
     return found;
 }
 
+bool help_asked(int *argc, char **argv, const char *usage, const char *help) {
+    bool asked = take_flag(argc, argv, "--help");
+    asked = take_flag(argc, argv, "-h") || asked;
+    if (asked)
+        printf("usage: mhcbench %s\n\n%s", usage, help);
+    return asked;
+}
+
 bool take_option(int *argc, char **argv, const char *name, const char **value) {
     size_t length = strlen(name);
     for (int k = 0; k < *argc;) {

@@ -31,7 +31,7 @@ const struct param params_table[] = {
     {"width", "1", "64", PARAM_INT, AT(width), 1, 1 << 20, NULL, RUNS, "C, channels of one stream"},
     {"tokens", "1", "64", PARAM_INT, AT(tokens), 1, 1e9, NULL, ALL, "T; in maps, draws of the dynamic part"},
     {"sequence", "1", "0", PARAM_INT, AT(sequence), 0, 1e9, NULL, RUNS, "S, tokens of a sequence; 0: one sequence of T"},
-    {"t-max", "1", "20", PARAM_INT, AT(t_max), 1, 1e6, NULL, ALL, "Sinkhorn iterations"},
+    {"t-max", "1", "20", PARAM_INT, AT(t_max), 1, 1e6, NULL, ALL, "Sinkhorn iterations, of mHC"},
     {"convention", "", "paper", PARAM_WORD, AT(convention), 0, 0, "paper|v4", ALL,
      "paper: mHC Eq. 7-9; v4: DeepSeek-V4's arithmetic"},
     {"rms-eps", "1", "1e-20", PARAM_REAL, AT(rms_eps), 0, 1, NULL, RUNS, "added to every mean square"},
@@ -51,7 +51,7 @@ const struct param params_table[] = {
     {"heads", "1", "0", PARAM_INT, AT(heads), 0, 1 << 12, NULL, RUNS, "of branch attention; 0: C / head_dim, at least 1"},
     {"head-dim", "1", "64", PARAM_INT, AT(head_dim), 1, 1 << 12, NULL, RUNS, "of branch attention"},
     {"branch-gain", "1", "1", PARAM_REAL, AT(branch_gain), 0, 1e6, NULL, STACKS, "g: branch weights have std g / sqrt(fan_in)"},
-    {"input", "", "", PARAM_TEXT, AT(input), 0, 0, NULL, PROPAGATE, "file whose bytes are the tokens; empty: gaussian tokens"},
+    {"input", "", "", PARAM_TEXT, AT(input), 0, 0, NULL, PROPAGATE, "file whose bytes are the tokens, a path from the current folder; empty: gaussian tokens"},
     {"gradient", "", "random", PARAM_WORD, AT(gradient), 0, 0, "none|random", PROPAGATE, "output gradient; none: forward only"},
     {"recompute", "1", "auto", PARAM_INT, AT(recompute), -1, 65536, "auto=-1|keep=0", STACKS | OVERHEAD,
      "keep x every so many layers and compute the rest again; auto: keep all that fits, else (in study recompute always) sqrt(n L / (n + 2))"},
@@ -65,7 +65,7 @@ const struct param params_table[] = {
     {"cache", "", "cold", PARAM_WORD, AT(cache), 0, 0, "cold|hot", KERNELS,
      "cold: calls rotate over more arrays than the last-level cache holds; hot: always the same arrays"},
     {"rounds", "1", "300", PARAM_INT, AT(rounds), 1, 10000, NULL, TIMES, "most samples of a case"},
-    {"budget", "s", "1", PARAM_REAL, AT(budget), 0.001, 3600, NULL, TIMES, "most time in the rounds of a case"},
+    {"budget", "s", "1", PARAM_REAL, AT(budget), 0.001, 3600, NULL, TIMES, "most time in the rounds of a case; set-up, check and warm-up come on top and are most of a small case"},
     {"preset", "", "none", PARAM_WORD, AT(preset), 0, 0, "none|3b|9b|27b|v4-flash|v4-pro", OVERHEAD,
      "shapes of a model, where they are not given: width, heads, head-dim, hidden; sequence 4096 where the tokens allow"},
     {"kind", "", "dense", PARAM_WORD, AT(kind), 0, 0, "dense|active", OVERHEAD,
@@ -265,6 +265,28 @@ const char *params_word(const struct params *p, const char *name) {
     static _Thread_local char text[PARAM_TEXT_SIZE];
     params_text(p, params_find(name), text, sizeof text);
     return text;
+}
+
+static bool is_one_of(const char *name, const char *const *list) {
+    while (*list && strcmp(name, *list))
+        list++;
+    return *list != NULL;
+}
+
+bool params_matters(const struct params *p, const struct param *param) {
+    static const char *const latent[] = {"s", "w", NULL}, *const sinkhorn[] = {"d", "t-max", "convention", "sinkhorn-eps", NULL};
+    bool hc = p->block == BLOCK_HC || p->block == BLOCK_HC_STATIC, mhc = p->block == BLOCK_MHC;
+    if (!(param->studies >> p->study & 1))
+        return false;
+    if (!(LAYERS >> p->study & 1))
+        return true;
+    if (!strcmp(param->name, "init"))
+        return hc || mhc;
+    if (is_one_of(param->name, latent))
+        return (hc || mhc) && p->init == INIT_LATENT;
+    if (is_one_of(param->name, sinkhorn))
+        return mhc && (strcmp(param->name, "d") || p->init == INIT_LATENT);
+    return p->block != BLOCK_RESNET || strcmp(param->name, "streams");
 }
 
 bool params_check(const struct params *p, char *why, size_t why_size) {

@@ -70,6 +70,10 @@ static inline bool params_has_layers(const struct params *p) {
     return p->study == STUDY_MAPS || p->study == STUDY_PROPAGATE;
 }
 
+/* Whether a parameter changes anything in a case of this study, block and init. Only mHC has logits and a Sinkhorn: the starts of HC that
+ * are projected are so after one iteration. */
+bool params_matters(const struct params *, const struct param *);
+
 /* A word of a parameter's value, e.g. "mhc". */
 const char *params_word(const struct params *, const char *name);
 

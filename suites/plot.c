@@ -9,14 +9,28 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "suites/choice.h"
 #include "suites/commands.h"
 #include "suites/figures.h"
 
 enum { PATH_SIZE = 4096, MOST_FORMATS = 4, NO_GNUPLOT = 127 };
-static const char usage[] = "plot FILE.h5 [--out DIR] [--figure NAME] [--format svg,png|svg|png|pdf|dumb]";
+static const char usage[] = "plot FILE.h5 [--figure NAME] [case options] [--lines N] [--format svg,png|svg|png|pdf|dumb] [--out DIR]";
+static const char help[] =
+    "Draws every figure that the record has the cases for, with its data as CSV beside it.\n\n"
+    "  --figure NAME   this one alone\n"
+    "  --block mhc, --t-max 20,100, --operation 'mhc.*', ...\n"
+    "                  only cases that have this option of a case, as in `run`: one value, or several joined by commas. Among other\n"
+    "                  things this says which lines are shown where there is no room for all, and which shape roofline and\n"
+    "                  bandwidth take: --tokens 512 --width 256\n"
+    "  --lines N       at most N lines of a block in one figure, 1 to 4; default: what stays legible, and the figure names those\n"
+    "                  it leaves out\n"
+    "  --format LIST   of svg, png, pdf and dumb, the terminal; default svg,png\n"
+    "  --out DIR       default: figures, beside the record\n\n"
+    "Figures:\n";
 
 struct plot {
     const char *file, *only;
+    int lines;
     char scripts[PATH_SIZE], out[PATH_SIZE], data[PATH_SIZE + 8];
     const char *format[MOST_FORMATS];
     int formats;
@@ -169,6 +183,7 @@ static int draw_all(const struct plot *plot, const struct figure_source *source)
     for (int k = 0; k < figures_count; k++) {
         if (plot->only && strcmp(plot->only, figures[k].name))
             continue;
+        why[0] = 0;
         switch (figures[k].write(source, &figures[k], why, sizeof why)) {
         case FIGURE_FAILED:
             return cannot("%s", why);
@@ -180,6 +195,8 @@ static int draw_all(const struct plot *plot, const struct figure_source *source)
         case FIGURE_WRITTEN:
             if (!draw_formats(plot, figures[k].name))
                 return EXIT_CANNOT;
+            if (why[0]) /* to stderr: standard output lists the files */
+                fprintf(stderr, "mhcbench: note: %s: %s\n", figures[k].name, why);
             drawn++;
         }
     }
@@ -202,34 +219,61 @@ static void provenance_line(struct record_reader *reader, const char *path, char
             *at = ' ';
 }
 
-static int plot_record(struct plot *plot, const char *out) {
-    struct groups groups;
+/* Case options are still in argv: they choose among the cases of the record. */
+static int plot_record(struct plot *plot, const char *out, int argc, char **argv) {
+    struct groups groups = {0};
     char why[300], provenance[1000];
+    bool *chosen = NULL;
+    int code = EXIT_CANNOT;
     struct record_reader *reader = record_open(plot->file);
     if (!reader)
         return cannot("%s", record_error());
-    int code = EXIT_CANNOT;
-    if (!groups_read(reader, &groups, why, sizeof why)) {
-        record_close(reader);
-        return cannot("%s: %s", plot->file, why);
+    if (!groups_read(reader, &groups, why, sizeof why))
+        cannot("%s: %s", plot->file, why);
+    else if (choice_take(reader, plot->file, &argc, argv, &chosen) && only_positional(argc, argv, 1, 1, usage)) {
+        groups_keep(&groups, chosen);
+        provenance_line(reader, plot->file, provenance, sizeof provenance);
+        struct figure_source source = {.reader = reader, .groups = &groups, .chosen = chosen, .lines = plot->lines,
+                                       .folder = plot->data, .provenance = provenance};
+        if (make_folders(plot, out))
+            code = draw_all(plot, &source);
     }
-    provenance_line(reader, plot->file, provenance, sizeof provenance);
-    struct figure_source source = {reader, &groups, plot->data, provenance};
-    if (make_folders(plot, out))
-        code = draw_all(plot, &source);
+    free(chosen);
     groups_release(&groups);
     record_close(reader);
     return code;
 }
 
+/* The word that is no option and no option's value: case options are checked when the record is open. */
+static const char *find_file(int argc, char **argv) {
+    for (int k = 0; k < argc; k++)
+        if (argv[k][0] != '-')
+            return argv[k];
+        else if (!strncmp(argv[k], "--", 2) && params_find(argv[k] + 2)) /* not --name=value */
+            k++;
+    return NULL;
+}
+
+static int print_help(void) {
+    for (int k = 0; k < figures_count; k++)
+        printf("  %-15s %s\n", figures[k].name, figures[k].help);
+    return EXIT_GOOD;
+}
+
 int plot_command(int argc, char **argv) {
     struct plot plot = {0};
-    const char *out = NULL, *formats = "svg,png";
-    char list[64];
+    const char *out = NULL, *formats = "svg,png", *lines = NULL;
+    char list[64], rest;
+    if (help_asked(&argc, argv, usage, help))
+        return print_help();
     if (!take_option(&argc, argv, "--out", &out) || !take_option(&argc, argv, "--figure", &plot.only) ||
-        !take_option(&argc, argv, "--format", &formats) || !only_positional(argc, argv, 1, 1, usage))
+        !take_option(&argc, argv, "--format", &formats) || !take_option(&argc, argv, "--lines", &lines))
         return EXIT_CANNOT;
-    plot.file = argv[0];
+    plot.file = find_file(argc, argv);
+    if (!plot.file)
+        return cannot("usage: mhcbench %s", usage);
+    if (lines && (sscanf(lines, "%d%c", &plot.lines, &rest) != 1 || plot.lines < 1 || plot.lines > 4))
+        return cannot("--lines %s: a whole number from 1 to 4", lines);
     snprintf(list, sizeof list, "%s", formats);
     if (!read_formats(&plot, list))
         return EXIT_CANNOT;
@@ -244,5 +288,5 @@ int plot_command(int argc, char **argv) {
     }
     if (!find_scripts(&plot))
         return cannot("the folder plots/ is neither beside the program's folder nor here");
-    return plot_record(&plot, out);
+    return plot_record(&plot, out, argc, argv);
 }

@@ -13,7 +13,6 @@
 static const char usage[] = "regress --against OLD [NEW] [FILE.suite] [case options] [--strict] [--speed gate|report|none] "
                             "[--threshold PERCENT] [--timeout SECONDS] [--json FILE] [--junit FILE] [-q]";
 static const char help[] =
-    "\n"
     "Is a changed kernel still right, and still fast? Loads two libraries of operations into one process and compares them\n"
     "case by case: both against cpu64, bits of one against the other, then time, side by side in shuffled rounds.\n"
     "\n"
@@ -208,8 +207,8 @@ static bool is_suite(const char *word) {
 int regress_command(int argc, char **argv) {
     struct regress g = {.report = {.gate = "regress"}};
     struct suite suite;
-    if (take_flag(&argc, argv, "--help") || take_flag(&argc, argv, "-h"))
-        return printf("usage: mhcbench %s\n%s", usage, help) < 0 ? EXIT_CANNOT : EXIT_GOOD;
+    if (help_asked(&argc, argv, usage, help))
+        return EXIT_GOOD;
     bool quiet = take_flag(&argc, argv, "-q");
     quiet = take_flag(&argc, argv, "--quiet") || quiet;
     if (!parse(&g, &argc, argv))

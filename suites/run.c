@@ -22,6 +22,20 @@ enum { KEY_SIZE = 2048 };
 static const char usage[] = "run [FILE.suite] [case options] [--out FILE.h5] [--overwrite | --resume] [--shard I/N] "
                             "[--timeout SECONDS] [--dry-run] [-q]";
 
+static const char help[] =
+    "Runs the cases of a suite, or the one line of case options given, into one HDF5 file. Case options behind FILE.suite replace\n"
+    "those of its lines; mhcbench list --options explains them all.\n\n"
+    "  --out FILE.h5      default: NAME.h5 of NAME.suite, or case.h5, in the current folder\n"
+    "  --overwrite        replace FILE.h5 where there is one\n"
+    "  --resume           go on with the FILE.h5.part that an interrupted run left; failed cases run again\n"
+    "  --shard I/N        every N-th case from the I-th on, I from 0: mhcbench merge joins the files of all I\n"
+    "  --timeout SECONDS  a case that takes longer has failed\n"
+    "  --dry-run          print the cases, a line each that makes it again, and run none\n"
+    "  -q, --quiet        no progress\n\n"
+    "--budget bounds the timed rounds of a case alone. Drawing its arrays, the answer of cpu64 and the warm-up come on top, so that\n"
+    "a small budget hardly shortens small cases; fewer cases do. --input is a path from the current folder.\n\n"
+    "Exit: 0 good, 1 a case failed, 2 cannot do it, 130 interrupted.\n";
+
 static volatile sig_atomic_t stopped;
 
 static void stop(int signal_number) {
@@ -313,6 +327,8 @@ int run_command(int argc, char **argv) {
     struct options o;
     struct suite suite;
     char command[4096] = "mhcbench run", why[600], path[4096];
+    if (help_asked(&argc, argv, usage, help))
+        return EXIT_GOOD;
     for (int k = 0; k < argc; k++)
         snprintf(command + strlen(command), sizeof command - strlen(command), " %s", argv[k]);
     if (!read_options(&o, &argc, argv))
@@ -322,6 +338,8 @@ int run_command(int argc, char **argv) {
         return cannot("usage: mhcbench %s", usage);
     if (!suite_read(&suite, file, argv + (file != NULL), argc - (file != NULL), why, sizeof why))
         return cannot("%s", why);
+    if (suite.ignored[0] && !o.quiet)
+        fprintf(stderr, "mhcbench: note: %s\n", suite.ignored);
     int code = EXIT_GOOD;
     output_path(&o, file, path, sizeof path);
     if (o.dry_run)

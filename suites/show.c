@@ -15,6 +15,11 @@
 #include "suites/show_overhead.h"
 
 static const char usage[] = "show FILE.h5 [--headline | --all]";
+static const char help[] =
+    "Prints the tables of a record: the headline beside the paper's numbers, then a table for each stretch of like cases,\n"
+    "over seeds, and the tables of timed studies.\n\n"
+    "  --headline  the head and the headline alone\n"
+    "  --all       every row, where there are more than 24\n";
 enum { MOST_ROWS = 24, LABEL_SIZE = 200, CELL = 26, ENOUGH_SEEDS = 32 };
 
 /* A summary over the seeds of a group, as it is stored: log10 of gains. NaN and Inf, what an overflow leaves, sort above everything. */
@@ -230,7 +235,7 @@ static void print_head(struct record_reader *reader, const char *path) {
         failed += !strcmp(status[k], "failed");
     }
     printf("%s: %lld cases, %lld failed, %.1f s of computing%s\n", path, (long long)record_count(reader), (long long)failed, total,
-           record_complete(reader) ? "" : "; NOT COMPLETE (interrupted or still running)");
+           record_complete(reader) ? "" : "; NOT COMPLETE (interrupted, still running, or merged without all shards)");
     printf("%s", command ? command : "");
     for (int k = 0; k < record_fact_count(reader); k++)
         if (record_fact(reader, k, &name, &value) && (!strcmp(name, "revision") || !strcmp(name, "cpu_model")))
@@ -254,6 +259,8 @@ static bool alike(const struct params *a, const struct params *b) {
 int show_command(int argc, char **argv) {
     struct groups g;
     char why[300], constants[1000];
+    if (help_asked(&argc, argv, usage, help))
+        return EXIT_GOOD;
     bool all = take_flag(&argc, argv, "--all"), headline_alone = take_flag(&argc, argv, "--headline");
     if (!only_positional(argc, argv, 1, 1, usage))
         return EXIT_CANNOT;

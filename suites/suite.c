@@ -227,6 +227,24 @@ static double combinations(const struct axis *axes, int count) {
     return product;
 }
 
+/* What the block of a case does not use goes back to its default; a line that gave it to this block alone is told. */
+static void drop_unused(struct reader *r, struct params *p, const struct axis *axes, int count, bool several_blocks) {
+    static const char *const names[] = {"t-max", "d"};
+    char why[64], init[64] = "";
+    if (p->block == BLOCK_MHC) /* it has a Sinkhorn, but d in one start alone */
+        snprintf(init, sizeof init, " --init %s", params_word(p, "init"));
+    for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
+        const struct param *param = params_find(names[k]);
+        if (!(param->studies >> p->study & 1) || params_matters(p, param))
+            continue;
+        params_set(p, param, param->standard, why, sizeof why);
+        for (int a = 0; a < count && !several_blocks; a++)
+            if (axes[a].param == param)
+                snprintf(r->suite->ignored, sizeof r->suite->ignored, "%s--%s has no effect in --block %s%s and is left out",
+                         r->place, param->name, params_word(p, "block"), init);
+    }
+}
+
 /* Every combination of the axes: an odometer whose last wheel turns fastest; zipped wheels turn together with their first. */
 static bool expand(struct reader *r, const struct axis *axes, int count, bool as_default) {
     int64_t position[MAX_AXES] = {0};
@@ -262,6 +280,7 @@ static bool expand(struct reader *r, const struct axis *axes, int count, bool as
                 snprintf(why, sizeof why, "--%s has no meaning in --study %s", axes[a].param->name, params_word(&p, "study"));
                 return fail(r, why);
             }
+        drop_unused(r, &p, axes, count, several_blocks);
         if (!add_case(r, &p))
             return false;
         int wheel = count - 1;

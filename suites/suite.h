@@ -5,7 +5,8 @@
  *   --d 0,12 --s 0,6 --zip d,s                 pairs instead of the product
  *
  * A value is a list a,b,c whose items may be ranges low:high:step or low:high:xFACTOR, or patterns of operations. A line is the product of its lists, the last one
- * running fastest; a case that an earlier line made already is not made twice. */
+ * running fastest; a case that an earlier line made already is not made twice. --t-max and --d are dropped from a case whose block has
+ * no Sinkhorn or no logits, so that the same numbers never stand under two names. */
 #ifndef SUITE_H
 #define SUITE_H
 
@@ -15,6 +16,7 @@ struct suite {
     struct params *cases;
     int *lines;         /* line of each case */
     int64_t count, repeated;
+    char ignored[400];  /* an option that a line gave to a block that has no use for it; "": none */
     char *text;         /* the cases as lines that make them again */
     const char *name;
 };

@@ -187,25 +187,19 @@ static int verify_all(struct worker *worker, const struct options *o, struct mes
     return verdict_of(&tally);
 }
 
+static const char usage[] = "verify FILE.h5 [--backend B] [--case GLOB] [--type f64|f32|bf16] [--timeout SECONDS]";
 static const char help[] =
-    "usage: mhcbench verify FILE.h5 [--backend B] [--case GLOB] [--type f64|f32|bf16] [--timeout SECONDS]\n"
-    "\n"
-    "Checks the operations of a backend against the vector file FILE.h5, one line a case and dataset: the worst "
-    "element,\n"
-    "its error and the tolerance.\n"
-    "\n"
+    "Checks the operations of a backend against the vector file FILE.h5, one line a case and dataset: the worst element,\n"
+    "its error and the tolerance.\n\n"
     "  --backend B        cpu64 (default), cpu32, cuda, emu, or the path of a library\n"
     "  --case GLOB        only cases whose name matches\n"
-    "  --type TYPE        element type of the streams; default: the widest the backend has. bf16 rounds the inputs "
-    "and\n"
+    "  --type TYPE        element type of the streams; default: the widest the backend has. bf16 rounds the inputs and\n"
     "                     compares with cpu64 on the rounded inputs\n"
-    "  --timeout SECONDS  a case that takes longer has failed (default 600, 0: no limit)\n"
-    "\n"
+    "  --timeout SECONDS  a case that takes longer has failed (default 600, 0: no limit)\n\n"
     "Exit: 0 something was checked and nothing failed, 1 something failed, 2 the file is not a vector file, data is\n"
     "missing or misshapen, or nothing was checked.\n";
 
 static bool parse(int argc, char **argv, struct options *o) {
-    static const char usage[] = "verify FILE.h5 [--backend B] [--case GLOB] [--type f64|f32|bf16] [--timeout SECONDS]";
     const char *type = NULL, *timeout = NULL;
     if (!take_option(&argc, argv, "--backend", &o->backend) || !take_option(&argc, argv, "--case", &o->glob) ||
         !take_option(&argc, argv, "--type", &type) || !take_option(&argc, argv, "--timeout", &timeout) ||
@@ -231,8 +225,8 @@ int verify_command(int argc, char **argv) {
     struct worker worker = {0};
     struct message names = {0};
     char why[256] = "";
-    if (take_flag(&argc, argv, "--help") || take_flag(&argc, argv, "-h"))
-        return fputs(help, stdout) < 0 ? EXIT_CANNOT : EXIT_GOOD;
+    if (help_asked(&argc, argv, usage, help))
+        return EXIT_GOOD;
     if (!parse(argc, argv, &o))
         return EXIT_CANNOT;
     if (!ask(&worker, &o, "", &names, why, sizeof why))

@@ -212,6 +212,50 @@ Test(command, bad_records) {
     GOOD("cmp kept.h5 copy");
 }
 
+/* Every command says itself what it takes. */
+Test(command, help_of_each_command) {
+    const char *const names[] = {"run", "list", "show", "plot", "export", "verify", "doctor", "merge"};
+    const char *const option[] = {"--shard I/N", "--operations", "--headline", "--lines N", "--what", "--case GLOB", "--backend", "--overwrite"};
+    for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
+        char want[80];
+        snprintf(want, sizeof want, "usage: mhcbench %s ", names[k]);
+        for (int form = 0; form < 3; form++) {
+            GOOD(form == 2 ? "$M help %s" : form ? "$M %s x.h5 -h" : "$M %s --help", names[k]);
+            cr_expect(!strncmp(out, want, strlen(want)) && strstr(out, option[k]) && !err[0], "%s: %s%s", names[k], out, err);
+        }
+    }
+    expect_refusal("$M help bogus", "unknown command bogus");
+    expect_refusal("$M bogus --help", "unknown command bogus");
+}
+
+/* README says one thread on a busy machine: doctor must not say otherwise. */
+Test(command, doctor_on_threads) {
+    GOOD("OMP_NUM_THREADS=1 $M doctor");
+    cr_expect(!strstr(out, "threads wait for their turn"), "%s", out);
+    if (sysconf(_SC_NPROCESSORS_ONLN) > 1)
+        cr_expect(strstr(out, "1 OpenMP thread on") && strstr(out, "right on a machine that others use"), "%s", out);
+    GOOD("OMP_NUM_THREADS=5000 $M doctor");
+    cr_expect(strstr(out, "5000 OpenMP threads on") && strstr(out, "or unset it"), "%s", out);
+}
+
+/* A backend that is not there: one line, with the remedy. */
+Test(command, missing_backends) {
+    GOOD("mkdir bare && cp $M bare/mhcbench");
+    expect_refusal("bare/mhcbench run --backend cuda", "make builds it where it finds nvcc (NVCC=PATH");
+    expect_refusal("bare/mhcbench run --backend emu", "run make");
+    expect_refusal("bare/mhcbench list --operations --backend cuda", "use cpu32, cpu64 or emu");
+    expect_refusal("$M run --backend mine.so", "cpu64, cpu32, cuda, emu or the path of a library, which has a slash: ./mine.so");
+}
+
+Test(command, an_option_without_effect) {
+    GOOD("$M run --study maps --block hc --t-max 5 --depth 3 --out a.h5");
+    cr_expect(strstr(err, "note: --t-max has no effect in --block hc"), "%s", err);
+    GOOD("$M run --study maps --block hc --t-max 5 --depth 3 --out b.h5 -q");
+    cr_expect(!err[0], "%s", err);
+    GOOD("$M run --study maps --block mhc --t-max 5 --depth 3 --out c.h5");
+    cr_expect(!strstr(err, "note"), "%s", err);
+}
+
 Test(command, a_hard_life) { /* whatever the caller did to the process */
     GOOD("$M run --study maps --depth 3 --seed 1:3:1 --out a.h5 >&- 2>&- <&-");
     GOOD("$M show a.h5");

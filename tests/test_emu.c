@@ -171,7 +171,7 @@ Test(emu, says_what_it_cannot) {
         cr_skip("there is a GPU here");
     int code = sh("test -e ${M%%/*}/libmhc_cuda.so");
     expect_refusal("$M run --study propagate --depth 2 --backend cuda",
-                   code ? "this build has no libmhc_cuda.so" : "backend cuda: this machine has no CUDA device or no driver for it");
+                   code ? "there is no libmhc_cuda.so" : "backend cuda: this machine has no CUDA device or no driver for it");
     expect_refusal("$M verify $R/tests/vectors/public.h5 --backend cuda", "cuda");
     expect_refusal("$M run --study propagate --depth 2 --backend emu --type f64", "streams are f32 or bf16");
 }

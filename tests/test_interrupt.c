@@ -110,6 +110,11 @@ Test(interrupt, shards_make_the_whole) {
     expect_same_results("merged.h5", "whole.h5");
     GOOD("$M show merged.h5");
     cr_expect(strstr(out, "26 cases, 0 failed") && !strstr(out, "NOT COMPLETE"), "%s", out);
+    int code = sh("$M merge two.h5 part2.h5 part0.h5");
+    cr_expect(code == 1 && strstr(err, "9 of the 26 cases") && strstr(err, ": shard 1/3; the first: --study maps") && exists("two.h5"),
+              "exit %d\n%s", code, err);
+    GOOD("$M show two.h5");
+    cr_expect(strstr(out, "17 cases, 0 failed") && strstr(out, "NOT COMPLETE"), "%s", out);
     GOOD("$M run --study maps --depth 3 --out other.h5 -q");
     expect_refusal("$M merge x.h5 part0.h5 other.h5", "suite");
     cr_expect(!exists("x.h5") && !exists("x.h5.part"));

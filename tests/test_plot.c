@@ -150,7 +150,7 @@ Test(plot, every_figure_of_a_stack) {
     good("@ plot %/a.h5 --out '%/|odd name' --figure depth --format=pdf");
     holds("|odd name/depth.pdf", "%PDF", true);
     good("@ plot %/a.h5 --figure depth --format dumb");
-    cr_expect(strstr(said, "identity HC") && strstr(said, "10^{0}"), "%s", said);
+    cr_expect(strstr(said, "identity HC") && strstr(said, "depth L (layers)") && !strchr(said, '{'), "%s", said);
 }
 
 Test(plot, phase_t_max_streams_and_contours) {
@@ -172,6 +172,68 @@ Test(plot, phase_t_max_streams_and_contours) {
     holds("p/data/phase_contours.csv", "\n1,3000,", true);
     holds("p/data/phase_contours.csv", "\n2,1.6,", false);
     holds("p/data/t_max.csv", "round=bf16", true);
+}
+
+/* Writes a suite of one study into the folder. */
+static void write_suite(const char *name, const char *text) {
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *file = fopen(path, "w");
+    cr_assert(file && fputs(text, file) >= 0 && !fclose(file), "%s", path);
+}
+
+/* What is left out is named, in the caption and beside it; case options and --lines choose. */
+Test(plot, lines_that_are_left_out) {
+    good("@ run --study maps --block hc --w 0.1:0.6:0.1 --depth 4 --out %/l.h5 -q");
+    good("@ plot %/l.h5 --out %/l --figure composite_gain");
+    cr_expect(strstr(said, "note: composite_gain: 2 lines are not in it: HC w=0.5, HC w=0.6\n"), "%s", said);
+    holds("l/data/composite_gain.gp", "not HC w=0.5", true);
+    good("@ plot %/l.h5 --out %/m --figure composite_gain --w 0.3,0.6 --block hc");
+    cr_expect(!strstr(said, "note:"), "%s", said);
+    holds("m/data/composite_gain.csv", "HC w=0.3", true);
+    holds("m/data/composite_gain.csv", "HC w=0.6", true);
+    holds("m/data/composite_gain.csv", "HC w=0.1", false);
+    good("@ plot %/l.h5 --out %/m --figure composite_gain --lines 1");
+    cr_expect(strstr(said, "5 lines are not in it"), "%s", said);
+    good("@ plot --w=0.3 %/l.h5 --out %/m --figure composite_gain");
+    holds("m/data/composite_gain.csv", "HC\"", true);
+    refused("@ plot %/l.h5 --w 0.7", "no case of it has --w 0.7");
+    refused("@ plot %/l.h5 --block bogus", "--block bogus: one of");
+    refused("@ plot %/l.h5 --w 0.1:0.3:0.1", "a range is not known");
+    refused("@ plot %/l.h5 --lines 5", "1 to 4");
+}
+
+/* Options of a record are text: nothing in them is markup, and names of the paper are set as it sets them. */
+Test(plot, text_is_not_markup) {
+    good("echo 0123456789 >'%/a_b^{c}~d'");
+    good("@ run --block mhc --t-max 5,20 --depth 4 --tokens 4 --width 8 --input '%/a_b^{c}~d' --out %/t.h5 -q");
+    good("@ plot %/t.h5 --out %/t --figure composite_gain");
+    holds("t/composite_gain.svg", "a_b^{c}~d", true);
+    holds("t/data/composite_gain.gp", "'mHC t_{max}=5'", true);
+    good("@ plot %/t.h5 --out %/t --figure streams");
+    holds("t/data/streams.gp", "Streams x_{l} at", true);
+}
+
+/* Kinds are compared at one shape; F has all its parts; what is above the roof is marked by the numbers that are drawn. */
+Test(plot, operations_at_one_shape) {
+    write_suite("k.suite", "set --study kernels --backend cpu32 --budget 0.01 --rounds 12\n"
+                           "--operation resnet.post,hc.post,norm.*,activation.forward,attention-core.forward,gemm.forward --tokens 8 --width 16\n"
+                           "--operation mhc.post,sinkhorn.forward --tokens 8,32 --width 16\n"
+                           "--operation stack.entry --tokens 64 --width 16\n");
+    good("OMP_NUM_THREADS=1 @ run %/k.suite --out %/k.h5 -q");
+    good("@ plot %/k.h5 --out %/k");
+    cr_expect(strstr(said, "note: roofline: 1 operation is not in it, timed at other shapes only: stack.entry\n"), "%s", said);
+    data_is_tidy("k");
+    holds("k/data/roofline.gp", "SHAPE = 'T = 8, C = 16, n = 4'", true);
+    holds("k/data/bandwidth.csv", "stack.entry", false);
+    /* row, operation, kind, backward, tokens, width, ... bytes 11, flops 12, flop_rate 14, above 17 */
+    good("grep -v '^[#r]' %/k/data/roofline.csv | awk -F, '$5 != 8 { exit 1 } END { exit NR != 9 }'");
+    good("grep -E '(norm|activation|attention-core|gemm)[.]' %/k/data/roofline.csv | awk -F, '$3 != 5 { exit 1 } END { exit NR != 5 }'");
+    good("copy=$(sed -n 's/^COPY = //p' %/k/data/roofline.gp); gemm=$(sed -n 's/^GEMM = //p' %/k/data/roofline.gp);"
+         "grep -v '^[#r]' %/k/data/roofline.csv | awk -F, -v copy=$copy -v gemm=$gemm '{ roof = copy * $12 / $11;"
+         "if (gemm != \"NaN\" && gemm < roof) roof = gemm; if (($12 > 0 && $14 > roof * 1.00001) > $17 || ($17 && $14 < roof * 0.99999)) exit 1 }'");
+    good("@ plot %/k.h5 --out %/k --figure roofline --tokens 32");
+    holds("k/data/roofline.gp", "SHAPE = 'T = 32, C = 16, n = 4'", true);
 }
 
 /* 10^310 and more is not a double: triangles, not numbers. */

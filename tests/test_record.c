@@ -355,26 +355,26 @@ Test(record, merge) {
     const char *const good[] = {"a.h5", "b.h5"}, *const repeated[] = {"a.h5", "b.h5", "a.h5"},
                       *const mixed[] = {"a.h5", "other.h5"};
     const char *const absent[] = {"a.h5", "c.h5"}, *const part[] = {"c.h5.part"};
-    cr_assert(record_merge("all.h5", good, 2, false), "%s", record_error());
+    cr_assert(record_merge("all.h5", good, 2, false, NULL), "%s", record_error());
     check_file("all.h5", 0, 40, 7);
     struct record_reader *r = record_open("all.h5");
     const char *name, *value;
     cr_assert(r && record_complete(r) && record_fact_count(r) == 3 && record_fact(r, 0, &name, &value));
     cr_expect(!strcmp(name, "host") && !strcmp(value, "here") && !strcmp(record_attribute(r, "suite"), "suite"));
     record_close(r);
-    cr_expect(!record_merge("all.h5", good, 2, false));
+    cr_expect(!record_merge("all.h5", good, 2, false, NULL));
     expect_error("all.h5: exists already");
-    cr_assert(record_merge("all.h5", good, 2, true), "%s", record_error());
-    cr_expect(!record_merge("x.h5", repeated, 3, false));
+    cr_assert(record_merge("all.h5", good, 2, true, NULL), "%s", record_error());
+    cr_expect(!record_merge("x.h5", repeated, 3, false, NULL));
     expect_error("a.h5: key repeated: --case 0");
-    cr_expect(!record_merge("x.h5", mixed, 2, false));
+    cr_expect(!record_merge("x.h5", mixed, 2, false, NULL));
     expect_error("other.h5: is of another suite");
-    cr_expect(!record_merge("x.h5", absent, 2, false));
+    cr_expect(!record_merge("x.h5", absent, 2, false, NULL));
     expect_error("c.h5: No such file or directory");
-    cr_expect(!record_merge("x.h5", NULL, 0, false));
+    cr_expect(!record_merge("x.h5", NULL, 0, false, NULL));
     cr_expect(!exists("x.h5") && !exists("x.h5.part"), "a failed merge left something behind");
     cr_assert(!rename("b.h5", "c.h5.part"));
-    cr_expect(!record_merge("c.h5", part, 1, true));
+    cr_expect(!record_merge("c.h5", part, 1, true, NULL));
     expect_error("c.h5.part: would be overwritten");
 
     const struct record_fact there[] = {{"host", "there"}, {"cpu", "µ-processor"}, {"empty", ""}};
@@ -383,7 +383,7 @@ Test(record, merge) {
     struct record *w = record_create("d.h5", &schema, false, false);
     cr_assert(w && append(w, 20, 7) && append(w, 21, 7) && record_finish(w, false), "%s", record_error());
     const char *const unfinished[] = {"a.h5", "d.h5.part"};
-    cr_assert(record_merge("e.h5", unfinished, 2, false), "%s", record_error());
+    cr_assert(record_merge("e.h5", unfinished, 2, false, NULL), "%s", record_error());
     check_file("e.h5", 0, 22, 7);
     r = record_open("e.h5");
     cr_assert(r && record_fact(r, 0, &name, &value));

@@ -99,11 +99,25 @@ Test(parser, file_with_set_comments_and_overrides) {
     cr_assert(suite_read(&s, path, overrides, 3, why, sizeof why), "%s", why);
     unlink(path);
     cr_expect_str_eq(s.text,
-                     "--study maps --block hc --depth 3 --d 1 --w 0.5 --seed 7\n"
+                     "--study maps --block hc --depth 3 --w 0.5 --seed 7\n" /* HC has no logits for --d */
                      "--study maps --block mhc --depth 4 --d 1 --seed 7\n"
-                     "--study maps --block hc --depth 4 --d 1 --seed 7\n",
+                     "--study maps --block hc --depth 4 --seed 7\n",
                      "got\n%s", s.text);
     cr_expect(s.repeated == 1 && s.lines[0] == 4 && s.lines[1] == 6 && s.lines[2] == 6);
+    suite_release(&s);
+}
+
+/* The same numbers never stand under two names: HC has no Sinkhorn. */
+Test(parser, what_a_block_does_not_use) {
+    struct suite s = read_line("--study maps --block hc,mhc --t-max 5,20 --d 1");
+    cr_expect_str_eq(s.text, "--study maps --block hc\n"
+                             "--study maps --block mhc --t-max 5 --d 1\n"
+                             "--study maps --block mhc --d 1\n", "got\n%s", s.text);
+    cr_expect(s.repeated == 1 && !s.ignored[0], "%s", s.ignored);
+    suite_release(&s);
+    s = read_line("--study maps --block hc --t-max 5");
+    cr_expect(!strcmp(s.text, "--study maps --block hc\n") && strstr(s.ignored, "--t-max has no effect in --block hc"), "%s%s", s.text,
+              s.ignored);
     suite_release(&s);
 }
 
@@ -240,10 +254,12 @@ Test(parser, a_key_makes_its_case_again) {
         p.sequence = draw % 2 ? 0 : p.tokens;
         struct params standard, want = p;
         params_defaults(&standard);
-        for (int k = 0; k < params_count; k++) /* a key leaves out what its study does not have */
-            if (!(params_table[k].studies >> p.study & 1))
+        for (int k = 0; k < params_count; k++) { /* a key leaves out what its study does not have, a suite what the block does not use */
+            bool dropped = !strcmp(params_table[k].name, "t-max") || !strcmp(params_table[k].name, "d");
+            if (!(params_table[k].studies >> p.study & 1) || (dropped && !params_matters(&p, &params_table[k])))
                 memcpy((char *)&want + params_table[k].offset, (char *)&standard + params_table[k].offset,
                        params_table[k].type == PARAM_TEXT ? PARAM_TEXT_SIZE : 8);
+        }
         if (!params_check(&p, why, sizeof why))
             continue;
         params_key(&p, key, sizeof key);
