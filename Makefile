@@ -81,7 +81,7 @@ test-asan: deps
 test-emu-race: deps
 	@$(MAKE) --no-print-directory B=$(B)/race ARCH=$(ARCH) LEVEL=-O1 EMULEVEL=-O1 EXECUTOR_TSAN=1 SANITIZE=-fsanitize=thread \
 	    $(B)/race/libmhc_emu.so $(B)/race/mhcbench
-	OMP_NUM_THREADS=1 TSAN_OPTIONS=halt_on_error=1 $(B)/race/mhcbench check emu --trials $(or $(TRIALS),100)
+	OMP_NUM_THREADS=1 TSAN_OPTIONS=halt_on_error=1 $(B)/race/mhcbench check emu --timeout 0 --trials $(or $(TRIALS),100)
 
 bench-cpu: all
 	@$(MAKE) --no-print-directory $(B)/tests/bench_cpu
