@@ -26,10 +26,14 @@ const char *const step_part_name[STEP_PARTS] = {"gemm.forward",
 
 /* ---- arrays ---- */
 
-static int64_t find(const struct step_arrays *a, const char *name, int64_t layer) {
-    for (int64_t k = 0; k < a->count; k++)
-        if (a->array[k].layer == layer && !strcmp(a->array[k].name, name))
-            return k;
+static int64_t *first_of(struct step_arrays *a, int64_t layer) {
+    return &a->first[(layer + 1) % (int64_t)(sizeof a->first / sizeof *a->first)];
+}
+
+static int64_t find(struct step_arrays *a, const char *name, int64_t layer) {
+    for (int64_t k = *first_of(a, layer); k > 0; k = a->array[k - 1].next)
+        if (a->array[k - 1].layer == layer && !strcmp(a->array[k - 1].name, name))
+            return k - 1;
     return -1;
 }
 
@@ -45,7 +49,9 @@ static int64_t add(struct step_arrays *a, const char *name, int64_t layer, int64
     a->array[a->count] = (struct step_array){
         .layer = layer, .count = count, .type = type, .bytes = type < 0 ? count : count * mhc_type_bytes(type)};
     snprintf(a->array[a->count].name, sizeof a->array->name, "%s", name);
-    return a->count++;
+    a->array[a->count].next = *first_of(a, layer);
+    *first_of(a, layer) = ++a->count;
+    return a->count - 1;
 }
 
 /* The program's entry of a held array has its place among those in `offset`. */

@@ -63,12 +63,14 @@ struct step_array {
     int32_t type;
     double mean, scale;   /* of what a held one is filled with; the mean is that of every so many-th element, of the others it is 0 */
     int64_t every;
+    int64_t next; /* of those whose layers meet in step_arrays.first */
     bool held, parameter; /* parameter: the gradient of one */
 };
 
 struct step_arrays {
     struct step_array *array;
     int64_t count, room, bytes;
+    int64_t first[512]; /* by layer: the place of its youngest array, from 1 */
 };
 
 struct step_call {

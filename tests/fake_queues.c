@@ -165,6 +165,11 @@ __attribute__((constructor)) static void load(void) {
     }
 }
 
+__attribute__((destructor)) static void unload(void) {
+    for (int k = 0; k < QUEUES; k++)
+        free(queues[k].op);
+}
+
 static int allocate(void *context, void **pointer, int64_t bytes) {
     (void)context;
     *pointer = aligned_alloc(256, ((size_t)bytes + 255) / 256 * 256);
