@@ -103,7 +103,7 @@ bool backend_open(struct backend *b, const char *name, char *why, size_t why_siz
     if (b->library->open && b->library->open(&b->context, why, why_size)) {
         if (!strcmp(name, "cuda")) {
             size_t used = strlen(why);
-            snprintf(why + used, why_size - used, "; without one use cpu32, cpu64 or emu (mhcbench list shows which are here)");
+            snprintf(why + used, why_size - used, "; without one use cpu32, cpu64 or emu");
         }
         return abandon(b);
     }

@@ -292,7 +292,8 @@ static void append_value(char *text, size_t size, const struct params *p, const 
 static bool is_standard(const struct params *p, const struct param *param) {
     char value[PARAM_TEXT_SIZE];
     params_text(p, param, value, sizeof value);
-    return !strcmp(value, param->standard) && strcmp(param->name, "depth") && strcmp(param->name, "streams");
+    return !strcmp(value, param->standard) && strcmp(param->name, "depth") && strcmp(param->name, "streams") &&
+           strcmp(param->name, "t-max");
 }
 
 /* The lines left out, as far as they fit. */

@@ -136,9 +136,10 @@ static void list_backends(void) {
     printf("\nBackends:\n\n");
     for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
         struct backend b;
-        char why[300];
+        char why[300] = "";
         bool good = backend_open(&b, names[k], why, sizeof why);
-        printf("  %-6s %s\n", names[k], good ? b.library->build : why);
+        const char *said = !strncmp(why, "backend ", 8) && strchr(why, ':') ? strchr(why, ':') + 2 : why; /* the name stands in front */
+        printf("  %-6s %s\n", names[k], good ? b.library->build : said);
         if (good)
             backend_close(&b);
     }

@@ -196,7 +196,7 @@ static int draw_all(const struct plot *plot, const struct figure_source *source)
             if (!draw_formats(plot, figures[k].name))
                 return EXIT_CANNOT;
             if (why[0]) /* to stderr: standard output lists the files */
-                fprintf(stderr, "mhcbench: note: %s: %s\n", figures[k].name, why);
+                fprintf(stderr, "mhcbench: note: %s: %s (plot --help says how to choose)\n", figures[k].name, why);
             drawn++;
         }
     }

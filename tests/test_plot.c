@@ -186,7 +186,7 @@ static void write_suite(const char *name, const char *text) {
 Test(plot, lines_that_are_left_out) {
     good("@ run --study maps --block hc --w 0.1:0.6:0.1 --depth 4 --out %/l.h5 -q");
     good("@ plot %/l.h5 --out %/l --figure composite_gain");
-    cr_expect(strstr(said, "note: composite_gain: 2 lines are not in it: HC w=0.5, HC w=0.6\n"), "%s", said);
+    cr_expect(strstr(said, "note: composite_gain: 2 lines are not in it: HC w=0.5, HC w=0.6 (plot --help"), "%s", said);
     holds("l/data/composite_gain.gp", "not HC w=0.5", true);
     good("@ plot %/l.h5 --out %/m --figure composite_gain --w 0.3,0.6 --block hc");
     cr_expect(!strstr(said, "note:"), "%s", said);
@@ -222,7 +222,7 @@ Test(plot, operations_at_one_shape) {
                            "--operation stack.entry --tokens 64 --width 16\n");
     good("OMP_NUM_THREADS=1 @ run %/k.suite --out %/k.h5 -q");
     good("@ plot %/k.h5 --out %/k");
-    cr_expect(strstr(said, "note: roofline: 1 operation is not in it, timed at other shapes only: stack.entry\n"), "%s", said);
+    cr_expect(strstr(said, "note: roofline: 1 operation is not in it, timed at other shapes only: stack.entry (plot --help"), "%s", said);
     data_is_tidy("k");
     holds("k/data/roofline.gp", "SHAPE = 'T = 8, C = 16, n = 4'", true);
     holds("k/data/bandwidth.csv", "stack.entry", false);
