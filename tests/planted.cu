@@ -54,6 +54,16 @@ template <bool BUG> static __global__ void lanes(const float *from, float *to) {
         __syncwarp();
     to[k] = slot[warp + (k + 1) % WARP];
 }
+/* A shuffle between them lets lanes meet, but orders no memory. */
+template <bool BUG> static __global__ void lanes_shuffled(const float *from, float *to) {
+    float *slot = (float *)shared_memory();
+    int k = (int)threadIdx.x, warp = k / WARP * WARP;
+    slot[k] = from[k];
+    float nothing = shuffle(0.0f, 0);
+    if (!BUG)
+        __syncwarp();
+    to[k] = slot[warp + (k + 1) % WARP] + nothing;
+}
 static float next_in_warp(int k) {
     return (float)(k / WARP * WARP + (k + 1) % WARP + 1);
 }
@@ -233,6 +243,7 @@ static bool run(const char *name) {
     PLANT(neighbour, IN_ONE_BLOCK(neighbour, next_but_last))
     PLANT(reuse, IN_ONE_BLOCK(reuse, next_but_last))
     PLANT(lanes, IN_ONE_BLOCK(lanes, next_in_warp))
+    PLANT(lanes_shuffled, IN_ONE_BLOCK(lanes_shuffled, next_in_warp))
     PLANT(early_return, IN_ONE_BLOCK(early_return, identity))
     PLANT(two_barriers, IN_ONE_BLOCK(two_barriers, identity))
     PLANT(uninitialised, IN_ONE_BLOCK(uninitialised, next_but_last))

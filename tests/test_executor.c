@@ -16,6 +16,7 @@ static const struct plant {
     {"neighbour", NOT, NOT, REPORT, "data race"},
     {"reuse", NOT, NOT, REPORT, "data race"},
     {"lanes", NOT, NOT, REPORT, "data race"},
+    {"lanes_shuffled", NOT, NOT, REPORT, "data race"},
     {"blocks_share", NOT, NOT, REPORT, "data race"},
     {"copy_no_barrier", NOT, NOT, REPORT, "data race"},
     {"copy_not_waited", WRONG, WRONG, REPORT, "data race"},
