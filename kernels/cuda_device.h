@@ -104,7 +104,11 @@ template <int N> static __device__ __forceinline__ void copy_wait(void) {
 
 /* --- clusters: blocks that run at once and reach each other's shared memory --- */
 
-#define CLUSTER_CODE (!defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900)
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+#define CLUSTER_CODE 0
+#else
+#define CLUSTER_CODE 1
+#endif
 
 static __device__ __forceinline__ int cluster_rank(void) {
     uint32_t rank = 0;

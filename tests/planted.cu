@@ -236,6 +236,10 @@ static int refused;
                    : LAUNCH_CLUSTER((cluster_sum<NO_BUG>), 4, 4, WARP, WARP * sizeof(float), NULL, out),               \
      all_of(4, ten))
 
+/* Clusters of a size, in a grid that cannot have them; without the bug of one block. */
+#define IN_CLUSTERS(size, grid)                                                                                        \
+    (refused = LAUNCH_CLUSTER((cluster_sum<NO_BUG>), bad ? size : 1, grid, WARP, WARP * sizeof(float), NULL, out), true)
+
 static bool run(const char *name) {
 #define PLANT(plant, call)                                                                                             \
     if (!strcmp(name, #plant))                                                                                         \
@@ -264,6 +268,9 @@ static bool run(const char *name) {
     PLANT(odd_block, (RUN(neighbour, 1, bad ? THREADS - 1 : THREADS, THREADS * sizeof(float)), true))
     PLANT(large_block, (RUN(neighbour, 1, bad ? 1056 : THREADS, 1056 * sizeof(float)), true))
     PLANT(much_shared_memory, (RUN(neighbour, 1, THREADS, bad ? 227 * 1024 + 1 : 227 * 1024), true))
+    PLANT(tall_grid, (RUN(neighbour, dim3(1, bad ? 65536 : 1), THREADS, THREADS * sizeof(float)), true))
+    PLANT(odd_cluster, IN_CLUSTERS(3, 4))
+    PLANT(large_cluster, IN_CLUSTERS(32, 32))
     PLANT(empty_grid, (RUN(neighbour, bad ? 0 : 1, THREADS, THREADS * sizeof(float)), true))
     fprintf(stderr, "planted: no kernel %s\n", name);
     exit(3);

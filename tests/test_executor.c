@@ -37,6 +37,9 @@ static const struct plant {
     {"odd_block", REFUSED, REFUSED, REFUSED, ""},
     {"large_block", REFUSED, REFUSED, REFUSED, ""},
     {"much_shared_memory", REFUSED, REFUSED, REFUSED, ""},
+    {"tall_grid", REFUSED, REFUSED, REFUSED, ""},
+    {"odd_cluster", REFUSED, REFUSED, REFUSED, ""},
+    {"large_cluster", REFUSED, REFUSED, REFUSED, ""},
     {"empty_grid", REFUSED, REFUSED, REFUSED, ""},
 };
 enum { PLANTS = sizeof plants / sizeof *plants };
