@@ -57,6 +57,13 @@ static void close_device(void *context) {
 #define TEXT_OF(x) #x
 #define TEXT(x) TEXT_OF(x)
 
+/* MHC_CLUSTER=N: as on a device whose clusters have N blocks at most, 1 one without clusters. To compare forms, and to do without them. */
+static int largest_cluster(int of_device) {
+    const char *text = getenv("MHC_CLUSTER");
+    int most = text ? atoi(text) : 0;
+    return most >= 1 && most < of_device ? most : of_device;
+}
+
 #ifdef __CUDACC__
 
 int device_check(struct device *d, int error, const char *what) {
@@ -95,7 +102,7 @@ static int open_device(void **context, char *why, size_t why_size) {
                         cudaGetErrorString(error), major, minor), 1;
     }
     d->shared_bytes = shared;
-    d->largest_cluster = major >= 9 ? 16 : 1;
+    d->largest_cluster = largest_cluster(major >= 9 ? 16 : 1);
     if (gemm_open(d)) {
         snprintf(why, why_size, "backend cuda: %s", d->error);
         free(d);
@@ -229,17 +236,16 @@ int device_check(struct device *d, int error, const char *what) {
     return error;
 }
 
-/* A small device, so that persistent kernels take several turns on small problems. EMU_CLUSTER=1: one without clusters. */
+/* A small device, so that persistent kernels take several turns on small problems. */
 static int open_device(void **context, char *why, size_t why_size) {
     struct device *d = (struct device *)calloc(1, sizeof *d);
     if (!d || gemm_open(d)) {
         free(d);
         return snprintf(why, why_size, "backend emu: out of memory"), 1;
     }
-    const char *cluster = getenv("EMU_CLUSTER");
     d->processors = 4;
     d->shared_bytes = 227 * 1024;
-    d->largest_cluster = cluster && !strcmp(cluster, "1") ? 1 : 16;
+    d->largest_cluster = largest_cluster(16);
     *context = d;
     return 0;
 }

@@ -30,6 +30,15 @@ Test(emu, in_any_order_of_threads) {
     expect_verdict();
 }
 
+/* What other devices do: two passes in place of one, clusters of fewer blocks. */
+Test(emu, with_smaller_clusters_and_without) {
+    for (int k = 0; k < 4; k++)
+        for (int most = 1; most <= 4; most *= 4) {
+            GOOD("MHC_CLUSTER=%d " CHECK " emu --rows '*.%s' --trials 40", most, ((const char *[]){"pre", "post_pre", "backward", "backward_y"})[k]);
+            expect_verdict();
+        }
+}
+
 /* The check of arrays beyond 32 bits, at a limit that is soon reached. */
 Test(emu, many_tokens_and_few_agree) {
     GOOD(CHECK " emu --large 20000");
