@@ -255,7 +255,7 @@ static void check_bf16(void) {
 static __global__ void loads(const float *from, float *to) {
     int k = 4 * (int)threadIdx.x;
     prefetch(from + k);
-    uint4 four = load_once(from + k);
+    uint4 four = threadIdx.x % 2 ? load_once(from + k) : load_kept(from + k);
     to[k] = float_of_bits(four.x), to[k + 1] = float_of_bits(four.y), to[k + 2] = float_of_bits(four.z), to[k + 3] = float_of_bits(four.w);
 }
 static void check_loads(void) {
@@ -264,7 +264,7 @@ static void check_loads(void) {
     for (int k = 0; k < ALL; k++)
         from[k] = random_float();
     bool good = finished(LAUNCH(loads, 1, ALL / 4, 0, NULL, (const float *)from, to));
-    report("prefetch, load_once", good && !memcmp(from, to, ALL * sizeof(float)));
+    report("prefetch, load_once, load_kept", good && !memcmp(from, to, ALL * sizeof(float)));
 }
 
 /* Two groups of copies, of 16 bytes and of a float each: after copy_wait<1> the older is there. */

@@ -110,6 +110,9 @@ template <typename T> static inline T emu_lane(T x, int lane, const char *file, 
 static inline uint4 load_once(const void *from) {
     return *(const uint4 *)from;
 }
+static inline uint4 load_kept(const void *from) {
+    return *(const uint4 *)from;
+}
 
 static inline void prefetch(const void *address) {
     (void)address;
