@@ -24,6 +24,8 @@ LINK     = $(if $(STATIC),$(filter-out -fopenmp,$(CFLAGS)) -s -static-libgcc,$(C
 CXX      := $(if $(filter default,$(origin CXX)),g++,$(CXX))
 NVCC     ?= $(or $(shell command -v nvcc 2>/dev/null),$(wildcard /usr/local/cuda/bin/nvcc))
 CUDA_ARCH ?= $(or $(shell nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -n 1 | tr -d .),90)
+# Where a toolkit has it, after LD_LIBRARY_PATH; or it may lie beside the library.
+CUBLAS_PATH := '$$ORIGIN:/usr/local/cuda/lib64'
 KERNELS  := $(wildcard kernels/*.cu)
 EMUFLAGS := -std=c++20 -g -fPIC -fvisibility=hidden -fno-gnu-unique $(or $(EMULEVEL),-O2) -march=$(ARCH) -ffp-contract=off -fno-math-errno -fno-trapping-math \
             -Wall -Wextra -Wno-unknown-pragmas -Wno-missing-field-initializers $(if $(WERROR),-Werror)
@@ -106,6 +108,7 @@ selftest-timing: all
 
 # On a GPU: correctness with a verdict; times of every operation against a copy and a GEMM, into $(B)/gpu-bench.h5.
 gpu-check: all
+	@$(if $(NVCC),$(MAKE) --no-print-directory $(B)/semantics)
 	@sh tests/gpu_check.sh
 
 gpu-bench: all
@@ -117,10 +120,12 @@ BUNDLE := $(B)/bundle/mhcbench
 bundle: deps
 	@$(if $(NVCC),true,echo "no nvcc: the bundle would have no GPU library" >&2; exit 2)
 	@sh tests/deps.sh "$(INSTALL)" zlib1g-dev libaec-dev libgfortran-12-dev
-	@$(MAKE) --no-print-directory B=$(B)/portable ARCH=x86-64-v3 STATIC=1 $(B)/portable/mhcbench $(B)/portable/libmhc_cuda.so
+	@$(MAKE) --no-print-directory B=$(B)/portable ARCH=x86-64-v3 STATIC=1 $(B)/portable/mhcbench $(B)/portable/libmhc_cuda.so \
+	    $(B)/portable/semantics $(B)/portable/tests/selftest_timing
 	rm -rf $(BUNDLE)
 	mkdir -p $(BUNDLE)/bin $(BUNDLE)/tests/vectors $(BUNDLE)/results
-	cp $(B)/portable/mhcbench $(B)/portable/libmhc_cuda.so $(BUNDLE)/bin
+	cp $(addprefix $(B)/portable/,mhcbench libmhc_cuda.so semantics) $(BUNDLE)/bin
+	gzip -c $(B)/portable/tests/selftest_timing >$(BUNDLE)/bin/selftest_timing.gz
 	cp -r plots README.md LICENSE $(BUNDLE)
 	mkdir $(BUNDLE)/suites && cp suites/*.suite suites/input.txt $(BUNDLE)/suites
 	cp tests/gpu_check.sh $(BUNDLE)/tests && cp tests/vectors/public.h5 $(BUNDLE)/tests/vectors && cp -r results/reference $(BUNDLE)/results
@@ -170,7 +175,13 @@ $(B)/emu/%.o: %.cc Makefile
 
 $(B)/libmhc_cuda.so: $(KERNELS:%.cu=$(B)/cuda/%.o)
 	$(if $(V),,@echo "  link $@")
-	$(Q)$(NVCC) $(CUDAFLAGS) -shared -cudart static -o $@ $^ -lcublas -Xcompiler -static-libstdc++,-static-libgcc
+	$(Q)$(NVCC) $(CUDAFLAGS) -shared -cudart static -o $@ $^ -lcublas -Xlinker -rpath=$(CUBLAS_PATH) -Xcompiler -static-libstdc++,-static-libgcc
+
+# tests/semantics.cu for a device: what its instructions mean, held to plain loops.
+$(B)/semantics: tests/semantics.cu $(wildcard kernels/*.h) Makefile
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  nvcc $@")
+	$(Q)$(NVCC) -I. -I$(B) $(CUDAFLAGS) -cudart static -o $@ $< -Xcompiler -static-libstdc++,-static-libgcc
 
 $(B)/cuda/%.o: %.cu Makefile | $(B)/build_info.h
 	@mkdir -p $(@D)
@@ -180,7 +191,7 @@ $(B)/cuda/%.o: %.cu Makefile | $(B)/build_info.h
 $(B)/tests/%: tests/%.c $(TESTED) Makefile
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  compile $@")
-	$(Q)$(CC) $(CPPFLAGS) $(filter-out -Wpedantic,$(CFLAGS)) -MMD -MP -o $@ $< $(TESTED) $(if $(filter test_%,$(*F)),-lcriterion) $(LDLIBS)
+	$(Q)$(CC) $(CPPFLAGS) $(filter-out -Wpedantic,$(CFLAGS)) -MMD -MP -o $@ $< $(TESTED) $(if $(filter test_%,$(*F)),-lcriterion) $(if $(STATIC),-s -static-libgcc $(STATIC_LIBS),$(LDLIBS))
 
 $(B)/%.f64.o: %.c Makefile
 	@mkdir -p $(@D)

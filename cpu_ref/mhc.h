@@ -113,7 +113,7 @@ struct mhc_graphs {
     void (*destroy)(void *context, void *graph);
 };
 /* For whoever measures. hold() keeps a queue from running what follows until release(), or for a second at most, so that the host is ahead of
- * the device; stamp() notes the device's clocks at `place` 0 or 1; frequency() is what a multiprocessor ran at between the two, known once
+ * the device; where that never comes about, it may stop trying; stamp() notes the device's clocks at `place` 0 or 1; frequency() is what a multiprocessor ran at between the two, known once
  * both have passed. */
 struct mhc_probe {
     int (*hold)(void *context, void *queue);

@@ -40,6 +40,15 @@ static __device__ __forceinline__ uint4 load_once(const void *from) {
     return w;
 }
 
+/* 16 bytes that the next kernel reads again: past L1, and in L2 like any other. */
+static __device__ __forceinline__ uint4 load_kept(const void *from) {
+    uint4 w;
+    asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(w.x), "=r"(w.y), "=r"(w.z), "=r"(w.w)
+                 : "l"(from));
+    return w;
+}
+
 /* Asks for the line at an address, so that a later load finds it in L2. */
 static __device__ __forceinline__ void prefetch(const void *address) {
     asm volatile("prefetch.global.L2 [%0];" ::"l"(address));
@@ -104,7 +113,11 @@ template <int N> static __device__ __forceinline__ void copy_wait(void) {
 
 /* --- clusters: blocks that run at once and reach each other's shared memory --- */
 
-#define CLUSTER_CODE (!defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900)
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+#define CLUSTER_CODE 0
+#else
+#define CLUSTER_CODE 1
+#endif
 
 static __device__ __forceinline__ int cluster_rank(void) {
     uint32_t rank = 0;

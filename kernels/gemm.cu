@@ -17,11 +17,13 @@ struct blas {
 
 int gemm_open(struct device *d) {
     struct blas *b = (struct blas *)calloc(1, sizeof *b);
-    /* Partial sums of a GEMM are not to be rounded to bf16 on the way. */
-    if (!b || cublasCreate(&b->handle) ||
-        cublasSetMathMode(b->handle, (cublasMath_t)(CUBLAS_DEFAULT_MATH | CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION)) ||
-        cudaMalloc(&b->workspace, WORKSPACE_BYTES)) {
-        snprintf(d->error, sizeof d->error, "cuBLAS cannot start");
+    cublasStatus_t status = b ? cublasCreate(&b->handle) : CUBLAS_STATUS_ALLOC_FAILED;
+    if (!status) /* partial sums of a GEMM are not to be rounded to bf16 on the way */
+        status = cublasSetMathMode(b->handle, (cublasMath_t)(CUBLAS_DEFAULT_MATH | CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION));
+    if (!status && cudaMalloc(&b->workspace, WORKSPACE_BYTES))
+        status = CUBLAS_STATUS_ALLOC_FAILED;
+    if (status) {
+        snprintf(d->error, sizeof d->error, "cuBLAS cannot start: %s", cublasGetStatusString(status));
         if (b && b->handle)
             (void)cublasDestroy(b->handle);
         free(b);

@@ -54,6 +54,16 @@ static void close_device(void *context) {
     free(context);
 }
 
+#define TEXT_OF(x) #x
+#define TEXT(x) TEXT_OF(x)
+
+/* MHC_CLUSTER=N: as on a device whose clusters have N blocks at most, 1 one without clusters. To compare forms, and to do without them. */
+static int largest_cluster(int of_device) {
+    const char *text = getenv("MHC_CLUSTER");
+    int most = text ? atoi(text) : 0;
+    return most >= 1 && most < of_device ? most : of_device;
+}
+
 #ifdef __CUDACC__
 
 int device_check(struct device *d, int error, const char *what) {
@@ -65,20 +75,34 @@ int device_check(struct device *d, int error, const char *what) {
     return 1;
 }
 
+static __global__ void nothing_kernel(void) {
+}
+
 static int open_device(void **context, char *why, size_t why_size) {
-    int count = 0, shared = 0, major = 0;
+    int count = 0, shared = 0, major = 0, minor = 0, driver = 0;
+    struct cudaFuncAttributes code;
     cudaError_t error = cudaGetDeviceCount(&count);
+    if (error == cudaErrorInsufficientDriver && !cudaDriverGetVersion(&driver) && driver)
+        return snprintf(why, why_size, "backend cuda: the driver is one for CUDA %d.%d, this library needs %d.%d", driver / 1000,
+                        driver % 1000 / 10, CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10), 1;
     if (error == cudaErrorInsufficientDriver || error == cudaErrorNoDevice || (!error && !count))
         return snprintf(why, why_size, "backend cuda: this machine has no CUDA device or no driver for it"), 1;
     struct device *d = (struct device *)calloc(1, sizeof *d);
     if (error || !d || (error = cudaSetDevice(0)) || (error = cudaDeviceGetAttribute(&d->processors, cudaDevAttrMultiProcessorCount, 0)) ||
         (error = cudaDeviceGetAttribute(&shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0)) ||
-        (error = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0))) {
+        (error = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0)) ||
+        (error = cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0))) {
         free(d);
         return snprintf(why, why_size, "backend cuda: %s", error ? cudaGetErrorString(error) : "out of memory"), 1;
     }
+    /* Machine code of one kind of device is all there is in here. */
+    if ((error = cudaFuncGetAttributes(&code, (const void *)nothing_kernel))) {
+        free(d);
+        return snprintf(why, why_size, "backend cuda: %s: compute capability %d.%d; this library has code for __CUDA_ARCH__ " TEXT(__CUDA_ARCH_LIST__),
+                        cudaGetErrorString(error), major, minor), 1;
+    }
     d->shared_bytes = shared;
-    d->largest_cluster = major >= 9 ? 16 : 1;
+    d->largest_cluster = largest_cluster(major >= 9 ? 16 : 1);
     if (gemm_open(d)) {
         snprintf(why, why_size, "backend cuda: %s", d->error);
         free(d);
@@ -125,9 +149,10 @@ static int to_device(void *context, void *destination, const void *source, int64
 static int to_host(void *context, void *destination, const void *source, int64_t bytes) {
     return CHECKED(device_of(context), cudaMemcpy(destination, source, (size_t)bytes, cudaMemcpyDeviceToHost));
 }
-/* Less what the driver takes for local memory when the kernel with the largest stack, Sinkhorn's of any n, is first launched. */
+/* Less what the driver takes for local memory when the kernel with the largest stack, the backward of Sinkhorn of any n, is first launched: ptxas -v
+ * says how large it is. */
 static int64_t available(void *context) {
-    enum { THREADS_A_PROCESSOR = 2048, LARGEST_STACK = 13 * 1024 };
+    enum { THREADS_A_PROCESSOR = 2048, LARGEST_STACK = 10 * 1024 };
     size_t unused = 0, total = 0;
     if (CHECKED(device_of(context), cudaMemGetInfo(&unused, &total)))
         return 0;
@@ -176,11 +201,12 @@ static const struct mhc_events events = {create_event, destroy_event, record_eve
 static int capture(void *context, void *queue) {
     return CHECKED(device_of(context), cudaStreamBeginCapture((cudaStream_t)queue, cudaStreamCaptureModeThreadLocal));
 }
+/* Kernels keep the priority of the queue they were captured from; else all would have that of the queue the graph is launched into. */
 static int finish_capture(void *context, void *queue, void **graph) {
     cudaGraph_t captured = NULL;
     int failed = CHECKED(device_of(context), cudaStreamEndCapture((cudaStream_t)queue, &captured));
     if (!failed)
-        failed = CHECKED(device_of(context), cudaGraphInstantiate((cudaGraphExec_t *)graph, captured, 0));
+        failed = CHECKED(device_of(context), cudaGraphInstantiate((cudaGraphExec_t *)graph, captured, cudaGraphInstantiateFlagUseNodePriority));
     if (captured)
         (void)cudaGraphDestroy(captured);
     return failed;
@@ -194,8 +220,6 @@ static void destroy_graph(void *context, void *graph) {
 }
 static const struct mhc_graphs graphs = {capture, finish_capture, launch_graph, destroy_graph};
 
-#define TEXT_OF(x) #x
-#define TEXT(x) TEXT_OF(x)
 #define LIBRARY_NAME "cuda"
 #define LIBRARY_BUILD PROVENANCE_REVISION ", nvcc " TEXT(__CUDACC_VER_MAJOR__) "." TEXT(__CUDACC_VER_MINOR__) "." TEXT(__CUDACC_VER_BUILD__) ", " PROVENANCE_CUDA
 #define LIBRARY_MEMORY &memory
@@ -212,17 +236,16 @@ int device_check(struct device *d, int error, const char *what) {
     return error;
 }
 
-/* A small device, so that persistent kernels take several turns on small problems. EMU_CLUSTER=1: one without clusters. */
+/* A small device, so that persistent kernels take several turns on small problems. */
 static int open_device(void **context, char *why, size_t why_size) {
     struct device *d = (struct device *)calloc(1, sizeof *d);
     if (!d || gemm_open(d)) {
         free(d);
         return snprintf(why, why_size, "backend emu: out of memory"), 1;
     }
-    const char *cluster = getenv("EMU_CLUSTER");
     d->processors = 4;
     d->shared_bytes = 227 * 1024;
-    d->largest_cluster = cluster && !strcmp(cluster, "1") ? 1 : 16;
+    d->largest_cluster = largest_cluster(16);
     *context = d;
     return 0;
 }

@@ -59,16 +59,22 @@ static __global__ void chain_kernel(struct coefficients s, int64_t T, float inve
     int64_t t = (int64_t)blockIdx.x * TOKENS_A_BLOCK + threadIdx.x;
     if (t >= T)
         return;
-    float grad[COLUMNS(N, IDENTITY)], z[COLUMNS(N, IDENTITY)], q[COLUMNS(N, IDENTITY)], r = a.r[t];
+    float r = a.r[t], through_norm;
+    if constexpr (N == 0) { /* too many for registers: they stay where they lie, and not in local memory, which a device has to put by for all threads */
+        through_norm = mhc_coefficients_backward<N, IDENTITY>(s, a.grad_coef + t * columns, a.pre + t * n, a.post + t * n, a.product + t * columns, r,
+                                                              a.b, a.alpha, a.z + t * columns, a.q + t * columns);
+    } else {
+        float grad[COLUMNS(N, IDENTITY)], z[COLUMNS(N, IDENTITY)], q[COLUMNS(N, IDENTITY)];
 #pragma unroll
-    for (int k = 0; k < columns; k++)
-        grad[k] = a.grad_coef[t * columns + k];
-    float through_norm = mhc_coefficients_backward<N, IDENTITY>(s, grad, a.pre + t * n, a.post + t * n,
-                                                                a.product + t * columns, r, a.b, a.alpha, z, q);
+        for (int k = 0; k < columns; k++)
+            grad[k] = a.grad_coef[t * columns + k];
+        through_norm = mhc_coefficients_backward<N, IDENTITY>(s, grad, a.pre + t * n, a.post + t * n, a.product + t * columns, r, a.b, a.alpha,
+                                                              z, q);
 #pragma unroll
-    for (int k = 0; k < columns; k++) {
-        a.z[t * columns + k] = z[k];
-        a.q[t * columns + k] = q[k];
+        for (int k = 0; k < columns; k++) {
+            a.z[t * columns + k] = z[k];
+            a.q[t * columns + k] = q[k];
+        }
     }
     a.norm[t] = make_float2(through_norm * inverse_D, r == 0 ? 0 : 1 / r);
 }

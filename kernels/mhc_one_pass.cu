@@ -219,7 +219,7 @@ static int64_t backward_work(enum kind kind, const struct mhc_case *c) {
     }
 #define FORWARD_ROW(id, kind, operation, ...)                                                                          \
     GPU_ROW(id##_##operation##_one_pass) = {.name = kind "." #operation,                                               \
-                                            .variant = "one pass over x",                                              \
+                                            .variant = "one pass, else two",                                           \
                                             .args = {{"x", "TnC", MHC_STREAM, MHC_IN}, __VA_ARGS__},                   \
                                             .supports = id##_forward_supports,                                         \
                                             .save_bytes = id##_save,                                                   \
@@ -229,7 +229,7 @@ static int64_t backward_work(enum kind kind, const struct mhc_case *c) {
                                             .run = id##_##operation##_run}
 #define BACKWARD_ROW(id, kind, operation, ...)                                                                         \
     GPU_ROW(id##_##operation##_one_pass) = {.name = kind "." #operation,                                               \
-                                            .variant = "one pass over x",                                              \
+                                            .variant = "one pass, else two",                                           \
                                             .args = {{"grad_x_next", "TnC", MHC_STREAM, MHC_IN},                       \
                                                      {"x", "TnC", MHC_STREAM, MHC_IN},                                 \
                                                      {"y", "TC", MHC_STREAM, MHC_IN},                                  \

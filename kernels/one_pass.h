@@ -174,16 +174,17 @@ static __device__ __forceinline__ uint32_t place_in_tile(int streams, int i, int
     return (uint32_t)(((p->g + 8 * half) * streams + i) * C + p->channel);
 }
 
-/* The piece of an array [T][streams][C] at stream i; zeros outside. */
+/* The piece of an array [T][streams][C] at stream i; zeros outside. `again`: the next kernel reads it too. */
 static __device__ __forceinline__ struct piece load_piece(const struct bf16 *from, int streams, int i, int64_t T, int64_t C,
-                                                          int64_t first_token, const struct lane_place *p) {
+                                                          int64_t first_token, const struct lane_place *p, bool again = false) {
     const struct bf16 *tile = from + first_token * streams * C;
     struct piece piece;
 #pragma unroll
     for (int half = 0; half < 2; half++) {
         piece.row[half] = make_uint4(0, 0, 0, 0);
         if (p->g + 8 * half < T - first_token && p->inside)
-            piece.row[half] = load_once(tile + place_in_tile(streams, i, (int)C, half, p));
+            piece.row[half] = again ? load_kept(tile + place_in_tile(streams, i, (int)C, half, p))
+                                    : load_once(tile + place_in_tile(streams, i, (int)C, half, p));
     }
     return piece;
 }

@@ -257,7 +257,7 @@ static __global__ void __launch_bounds__(WARPS *WARP, 1) backward_kernel(struct 
         struct piece x[N], g[N], y, du;
         int64_t next = first + clusters * TILE;
         for (int i = 0; i < N; i++) {
-            x[i] = load_piece(f.x, N, i, f.T, f.C, first, &p);
+            x[i] = load_piece(f.x, N, i, f.T, f.C, first, &p, true); /* grad_phi comes next */
             g[i] = load_piece(f.g, N, i, f.T, f.C, first, &p);
         }
         y = load_piece(f.y, 1, 0, f.T, f.C, first, &p);

@@ -9,7 +9,8 @@
 
 #include "kernels/nvml.h"
 
-enum { MOST_HELD_NS = 1000 * 1000 * 1000, MOST_STAMPS = 1024, STAMP_THREADS = 1024, TRIAL_NS = 20 * 1000 * 1000 };
+enum { MOST_HELD_NS = 1000 * 1000 * 1000, MOST_EXPIRED = 3, MOST_STAMPS = 1024, STAMP_THREADS = 1024 };
+enum { WAKE_NS = 100 * 1000 * 1000, TRIAL_NS = 20 * 1000 * 1000 }; /* of the trial: until an idle device has its clock up; what is measured */
 
 /* The clocks of a multiprocessor, read one after the other. */
 struct stamp {
@@ -20,6 +21,7 @@ struct stamp {
 /* In the host's memory, where the device reaches it. */
 struct probe_page {
     uint64_t released; /* tickets up to this one may pass */
+    uint64_t expired;  /* how many passed unreleased, because their time was over */
     struct stamp stamps[2][MOST_STAMPS];
 };
 
@@ -45,10 +47,15 @@ static __device__ __forceinline__ uint32_t processor_id(void) {
     return id;
 }
 
-static __global__ void hold_kernel(const volatile uint64_t *released, uint64_t ticket) {
+static __global__ void hold_kernel(const volatile uint64_t *released, uint64_t ticket, volatile uint64_t *expired) {
     uint64_t begin = timer_ns();
-    while (*released < ticket && timer_ns() - begin < MOST_HELD_NS)
-        __nanosleep(200);
+    while (*released < ticket)
+        if (timer_ns() - begin < MOST_HELD_NS) {
+            __nanosleep(200);
+        } else {
+            *expired = *expired + 1; /* one queue at a time is held */
+            return;
+        }
 }
 
 static __global__ void stamp_kernel(struct stamp *stamps) {
@@ -87,10 +94,14 @@ static struct probe *probe_of(struct device *d) {
     return p;
 }
 
+/* Where launches wait for the device, under CUDA_LAUNCH_BLOCKING or a tool, the host never comes to release(), and every hold would last until its
+ * time is over: after a few of them there are no more. */
 static int hold(void *context, void *queue) {
     struct device *d = device_of(context);
     struct probe *p = probe_of(d);
-    return !p || CHECKED(d, LAUNCH(hold_kernel, 1, 1, 0, queue, &p->d_page->released, ++p->ticket));
+    if (p && __atomic_load_n(&p->page->expired, __ATOMIC_ACQUIRE) >= MOST_EXPIRED)
+        return 0;
+    return !p || CHECKED(d, LAUNCH(hold_kernel, 1, 1, 0, queue, &p->d_page->released, ++p->ticket, &p->d_page->expired));
 }
 
 static int release(void *context) {
@@ -156,7 +167,7 @@ static double trial_clock(void *context) {
     double hertz = 0;
     if (CHECKED(d, cudaStreamCreateWithFlags(&queue, cudaStreamNonBlocking)))
         return 0;
-    int failed = CHECKED(d, LAUNCH(spin_kernel, (unsigned)d->processors, 32, 0, queue, (uint64_t)TRIAL_NS)) || stamp(d, queue, 0) ||
+    int failed = CHECKED(d, LAUNCH(spin_kernel, (unsigned)d->processors, 32, 0, queue, (uint64_t)WAKE_NS)) || stamp(d, queue, 0) ||
                  CHECKED(d, LAUNCH(spin_kernel, (unsigned)d->processors, 32, 0, queue, (uint64_t)TRIAL_NS)) || stamp(d, queue, 1) ||
                  CHECKED(d, cudaStreamSynchronize(queue)) || frequency(d, &hertz);
     (void)cudaStreamDestroy(queue);
@@ -189,13 +200,15 @@ static int describe(void *context, char *text, size_t size) {
     describe_memory(d, device, memory, sizeof memory);
     nvml_describe(bus, nvml, sizeof nvml);
     double promised = 1e3 * (double)attribute(cudaDevAttrClockRate, device), clock = trial_clock(d);
+    const char *blocking = getenv("CUDA_LAUNCH_BLOCKING"), *cluster = getenv("MHC_CLUSTER");
     if (clock > 0 && clock < 0.85 * promised)
         snprintf(slow, sizeof slow, "; ! its clock stays far below that");
     snprintf(text, size,
              "%s; driver for CUDA %d.%d, runtime %d.%d; compute capability %d.%d, %d multiprocessors; L2 %.0f MB; clock %.0f of "
-             "%.0f MHz%s%s%s",
+             "%.0f MHz%s%s%s%s%s%s",
              properties.name, driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10, properties.major,
-             properties.minor, d->processors, 1e-6 * (double)cache_bytes(d), 1e-6 * clock, 1e-6 * promised, slow, memory, nvml);
+             properties.minor, d->processors, 1e-6 * (double)cache_bytes(d), 1e-6 * clock, 1e-6 * promised, slow, cluster ? "; MHC_CLUSTER=" : "", cluster ? cluster : "", memory, nvml,
+             blocking && strcmp(blocking, "0") ? "; ! CUDA_LAUNCH_BLOCKING is set, so the gaps between launches are measured too" : "");
     return 0;
 }
 

@@ -330,13 +330,14 @@ static __device__ __forceinline__ void sinkhorn_backward_recorded(int n_any, str
         iterate_backward<float, N>(n, trace->logits, trace->m, e, t_max, eps, (float *)trace->history);
     } else {
         double m[MATRIX(N)], wide[MATRIX(N)];
-        float kept[MATRIX(N)]; /* a copy, so that the others can stay in registers */
+        float kept[N ? MATRIX(N) : 1], *logits = N ? kept : trace->logits; /* a copy, so that the others can stay in registers, where they are */
 #pragma unroll
         for (int k = 0; k < n * n; k++) {
-            kept[k] = trace->logits[k];
+            if (N)
+                kept[k] = trace->logits[k];
             wide[k] = e[k];
         }
-        iterate_backward_in_double(n, kept, m, wide, t_max, eps, (double *)trace->history);
+        iterate_backward_in_double(n, logits, m, wide, t_max, eps, (double *)trace->history);
 #pragma unroll
         for (int k = 0; k < n * n; k++)
             e[k] = (float)wide[k];

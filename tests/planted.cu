@@ -54,6 +54,16 @@ template <bool BUG> static __global__ void lanes(const float *from, float *to) {
         __syncwarp();
     to[k] = slot[warp + (k + 1) % WARP];
 }
+/* A shuffle between them lets lanes meet, but orders no memory. */
+template <bool BUG> static __global__ void lanes_shuffled(const float *from, float *to) {
+    float *slot = (float *)shared_memory();
+    int k = (int)threadIdx.x, warp = k / WARP * WARP;
+    slot[k] = from[k];
+    float nothing = shuffle(0.0f, 0);
+    if (!BUG)
+        __syncwarp();
+    to[k] = slot[warp + (k + 1) % WARP] + nothing;
+}
 static float next_in_warp(int k) {
     return (float)(k / WARP * WARP + (k + 1) % WARP + 1);
 }
@@ -226,6 +236,10 @@ static int refused;
                    : LAUNCH_CLUSTER((cluster_sum<NO_BUG>), 4, 4, WARP, WARP * sizeof(float), NULL, out),               \
      all_of(4, ten))
 
+/* Clusters of a size, in a grid that cannot have them; without the bug of one block. */
+#define IN_CLUSTERS(size, grid)                                                                                        \
+    (refused = LAUNCH_CLUSTER((cluster_sum<NO_BUG>), bad ? size : 1, grid, WARP, WARP * sizeof(float), NULL, out), true)
+
 static bool run(const char *name) {
 #define PLANT(plant, call)                                                                                             \
     if (!strcmp(name, #plant))                                                                                         \
@@ -233,6 +247,7 @@ static bool run(const char *name) {
     PLANT(neighbour, IN_ONE_BLOCK(neighbour, next_but_last))
     PLANT(reuse, IN_ONE_BLOCK(reuse, next_but_last))
     PLANT(lanes, IN_ONE_BLOCK(lanes, next_in_warp))
+    PLANT(lanes_shuffled, IN_ONE_BLOCK(lanes_shuffled, next_in_warp))
     PLANT(early_return, IN_ONE_BLOCK(early_return, identity))
     PLANT(two_barriers, IN_ONE_BLOCK(two_barriers, identity))
     PLANT(uninitialised, IN_ONE_BLOCK(uninitialised, next_but_last))
@@ -253,6 +268,9 @@ static bool run(const char *name) {
     PLANT(odd_block, (RUN(neighbour, 1, bad ? THREADS - 1 : THREADS, THREADS * sizeof(float)), true))
     PLANT(large_block, (RUN(neighbour, 1, bad ? 1056 : THREADS, 1056 * sizeof(float)), true))
     PLANT(much_shared_memory, (RUN(neighbour, 1, THREADS, bad ? 227 * 1024 + 1 : 227 * 1024), true))
+    PLANT(tall_grid, (RUN(neighbour, dim3(1, bad ? 65536 : 1), THREADS, THREADS * sizeof(float)), true))
+    PLANT(odd_cluster, IN_CLUSTERS(3, 4))
+    PLANT(large_cluster, IN_CLUSTERS(32, 32))
     PLANT(empty_grid, (RUN(neighbour, bad ? 0 : 1, THREADS, THREADS * sizeof(float)), true))
     fprintf(stderr, "planted: no kernel %s\n", name);
     exit(3);

@@ -1,5 +1,5 @@
 /* What the wrappers of kernels/device.h mean, against plain loops: `semantics` prints one line a check and exits 1 when one fails. The host compiler
- * builds it for the executor; nvcc builds it too, and then the GPU itself is held to the same loops. */
+ * builds it for the executor; nvcc builds it too, and then the GPU itself is held to the same loops (first step of tests/gpu_check.sh). */
 #include "kernels/device.h"
 
 #include <stdio.h>
@@ -21,7 +21,7 @@ static int room_count;
 template <typename T> static T *room(void) {
 #ifdef __CUDACC__
     void *memory = NULL;
-    if (cudaMallocManaged(&memory, ROOM * sizeof(T)))
+    if (cudaMallocHost(&memory, ROOM * sizeof(T))) /* the host's own memory, which the device reaches */
         memory = NULL;
 #else
     void *memory = malloc(ROOM * sizeof(T));
@@ -37,7 +37,7 @@ template <typename T> static T *room(void) {
 static void release_rooms(void) {
     for (int k = 0; k < room_count; k++)
 #ifdef __CUDACC__
-        cudaFree(rooms[k]);
+        cudaFreeHost(rooms[k]);
 #else
         free(rooms[k]);
 #endif
@@ -251,6 +251,22 @@ static void check_bf16(void) {
 
 /* --- copies and clusters --- */
 
+/* A load past the caches of what was asked for before. */
+static __global__ void loads(const float *from, float *to) {
+    int k = 4 * (int)threadIdx.x;
+    prefetch(from + k);
+    uint4 four = threadIdx.x % 2 ? load_once(from + k) : load_kept(from + k);
+    to[k] = float_of_bits(four.x), to[k + 1] = float_of_bits(four.y), to[k + 2] = float_of_bits(four.z), to[k + 3] = float_of_bits(four.w);
+}
+static void check_loads(void) {
+    enum { ALL = 512 };
+    float *from = room<float>(), *to = room<float>();
+    for (int k = 0; k < ALL; k++)
+        from[k] = random_float();
+    bool good = finished(LAUNCH(loads, 1, ALL / 4, 0, NULL, (const float *)from, to));
+    report("prefetch, load_once, load_kept", good && !memcmp(from, to, ALL * sizeof(float)));
+}
+
 /* Two groups of copies, of 16 bytes and of a float each: after copy_wait<1> the older is there. */
 static __global__ void copies(const float *from, float *to) {
     float *slot = (float *)shared_memory();
@@ -298,10 +314,10 @@ static __global__ void exchange(int turns, float *to) {
         to[blockIdx.x] = value;
 }
 static void check_clusters(void) {
-    for (int size = 1; size <= 8; size *= 2) {
+    for (int size = 1; size <= 16; size *= 2) {
         enum { CLUSTERS = 3, TURNS = 4 };
-        float *to = room<float>(), value[8 * CLUSTERS], sent[8];
-        bool good = finished(LAUNCH_CLUSTER(exchange, size, CLUSTERS * size, WARP, 2 * 8 * sizeof(float), NULL, (int)TURNS, to));
+        float *to = room<float>(), value[16 * CLUSTERS], sent[16];
+        bool good = finished(LAUNCH_CLUSTER(exchange, size, CLUSTERS * size, WARP, 2 * 16 * sizeof(float), NULL, (int)TURNS, to));
         for (int k = 0; k < CLUSTERS * size; k++)
             value[k] = (float)(k + 1);
         for (int turn = 0; turn < TURNS; turn++)
@@ -352,6 +368,25 @@ static void print_order(void) {
 #else
 static void print_order(void) {
 }
+
+/* How many clusters of blocks that fill a multiprocessor run at once. */
+static void print_clusters(void) {
+    for (unsigned size = 8; size <= 16; size *= 2) {
+        int shared = 227 * 1024, count = 0;
+        cudaLaunchAttribute attribute = {};
+        attribute.id = cudaLaunchAttributeClusterDimension;
+        attribute.val.clusterDim.x = size, attribute.val.clusterDim.y = attribute.val.clusterDim.z = 1;
+        cudaLaunchConfig_t config = {};
+        config.gridDim = size, config.blockDim = 256, config.dynamicSmemBytes = (size_t)shared, config.attrs = &attribute, config.numAttrs = 1;
+        cudaError_t error = cudaFuncSetAttribute(exchange, cudaFuncAttributeMaxDynamicSharedMemorySize, shared);
+        if (!error)
+            error = cudaFuncSetAttribute(exchange, cudaFuncAttributeNonPortableClusterSizeAllowed, 1);
+        if (!error)
+            error = cudaOccupancyMaxActiveClusters(&count, exchange, &config);
+        printf("clusters of %u blocks with %d kB each, at once: %d%s%s\n", size, shared / 1024, count, error ? ", " : "",
+               error ? cudaGetErrorString(error) : "");
+    }
+}
 #endif
 
 int main(void) {
@@ -361,6 +396,7 @@ int main(void) {
         fputs("semantics: this machine has no CUDA device or no driver for it\n", stderr);
         return 2;
     }
+    print_clusters();
 #endif
     check_shuffles();
     check_multiply();
@@ -368,6 +404,7 @@ int main(void) {
     check_fetch();
     check_powers();
     check_bf16();
+    check_loads();
     check_copies();
     check_clusters();
     check_places();

@@ -30,6 +30,15 @@ Test(emu, in_any_order_of_threads) {
     expect_verdict();
 }
 
+/* What other devices do: two passes in place of one, clusters of fewer blocks. */
+Test(emu, with_smaller_clusters_and_without) {
+    for (int k = 0; k < 4; k++)
+        for (int most = 1; most <= 4; most *= 4) {
+            GOOD("MHC_CLUSTER=%d " CHECK " emu --operation '*.%s' --trials 40", most, ((const char *[]){"pre", "post_pre", "backward", "backward_y"})[k]);
+            expect_verdict();
+        }
+}
+
 /* The check of arrays beyond 32 bits, at a limit that is soon reached. */
 Test(emu, many_tokens_and_few_agree) {
     GOOD(CHECK " emu --large 20000");
@@ -180,4 +189,21 @@ Test(emu, says_what_it_cannot) {
 Test(emu, the_check_for_gpus_runs) {
     GOOD("env -u SEED BACKEND=emu LARGE=5000 MINUTES=0.02 sh $R/tests/gpu_check.sh $R");
     cr_expect(strstr(out, "good   the deep stack gives the same study as cpu64") && strstr(out, " passed, 0 failed, "), "%s", out);
+}
+
+/* The sanitizer's part of it: one tool is content, one out of time (124, as `timeout` says it), one finds something. */
+Test(emu, the_check_for_gpus_reads_a_sanitizer) {
+    GOOD("cat >compute-sanitizer <<'END'\n"
+         "#!/bin/sh\n"
+         "tool=$2\n"
+         "while case $1 in --*) true ;; *) false ;; esac; do shift 2; done\n"
+         "case $tool in racecheck) exit 124 ;; synccheck) echo '========= Barrier error detected' && exit 1 ;; esac\n"
+         "\"$@\" && echo '========= ERROR SUMMARY: 0 errors'\n"
+         "END\n"
+         "chmod +x compute-sanitizer");
+    int code = sh("env -u SEED PATH=$PWD:$PATH BACKEND=emu LARGE=5000 MINUTES=0.001 SANITIZER=600 LOGS=logs sh $R/tests/gpu_check.sh $R");
+    cr_expect(code == 1 && strstr(out, "good   compute-sanitizer memcheck  (") && strstr(out, "0 errors") &&
+                  strstr(out, "skipped compute-sanitizer racecheck: silent on the 0 rows") && strstr(out, "FAILED compute-sanitizer synccheck: exit 1") &&
+                  strstr(out, "good   compute-sanitizer initcheck") && strstr(out, "7 passed, 1 failed, 1 skipped") && exists("logs/9.log"),
+              "exit %d\n%s%s", code, out, err);
 }

@@ -16,6 +16,7 @@ static const struct plant {
     {"neighbour", NOT, NOT, REPORT, "data race"},
     {"reuse", NOT, NOT, REPORT, "data race"},
     {"lanes", NOT, NOT, REPORT, "data race"},
+    {"lanes_shuffled", NOT, NOT, REPORT, "data race"},
     {"blocks_share", NOT, NOT, REPORT, "data race"},
     {"copy_no_barrier", NOT, NOT, REPORT, "data race"},
     {"copy_not_waited", WRONG, WRONG, REPORT, "data race"},
@@ -36,6 +37,9 @@ static const struct plant {
     {"odd_block", REFUSED, REFUSED, REFUSED, ""},
     {"large_block", REFUSED, REFUSED, REFUSED, ""},
     {"much_shared_memory", REFUSED, REFUSED, REFUSED, ""},
+    {"tall_grid", REFUSED, REFUSED, REFUSED, ""},
+    {"odd_cluster", REFUSED, REFUSED, REFUSED, ""},
+    {"large_cluster", REFUSED, REFUSED, REFUSED, ""},
     {"empty_grid", REFUSED, REFUSED, REFUSED, ""},
 };
 enum { PLANTS = sizeof plants / sizeof *plants };

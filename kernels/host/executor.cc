@@ -107,34 +107,41 @@ static void wait_for(const unsigned *counter, unsigned seen) {
     fibre_yield();
 }
 
-/* Arrives and, unless it is the last, waits for the others. All must come from the same line. */
-static void meet(struct meeting *m, const char *what, const char *file, int line) {
+/* Arrives and, unless it is the last, waits for the others. All must come from the same line. `orders`: what each did before, the others see after. */
+static void meet(struct meeting *m, bool orders, const char *what, const char *file, int line) {
     if (m->arrived && (m->line != line || strcmp(m->file, file)))
         fail("%s at %s:%d while others of it wait at %s:%d", what, file, line, m->file, m->line);
     m->file = file;
     m->line = line;
     unsigned seen = m->generation;
-    order_release(&m->sync[seen % 2]);
+    if (orders)
+        order_release(&m->sync[seen % 2]);
     if (++m->arrived == m->expected) {
         m->arrived = 0;
         m->generation++;
     } else {
         wait_for(&m->generation, seen);
     }
-    order_acquire(&m->sync[seen % 2]);
+    if (orders)
+        order_acquire(&m->sync[seen % 2]);
 }
 
 void emu_barrier(const char *file, int line) {
-    meet(&executor.self->block->barrier, "__syncthreads", file, line);
+    meet(&executor.self->block->barrier, true, "__syncthreads", file, line);
 }
 
+void emu_warp_barrier(const char *file, int line) {
+    meet(&executor.self->warp->meeting, true, "warp operation", file, line);
+}
+
+/* Lanes wait for each other, and yet a GPU promises nothing of the memory they wrote before a shuffle or a matrix instruction. */
 const unsigned char *emu_exchange(const void *mine, size_t bytes, const char *file, int line) {
     struct warp *warp = executor.self->warp;
     unsigned char *slots = warp->slots[warp->meeting.generation % 2];
     volatile unsigned char *slot = slots + executor.self->place.thread.x % WARP_SIZE * (unsigned)EMU_SLOT;
     for (size_t k = 0; k < bytes; k++) /* not memcpy, which the thread sanitizer would take for the kernel's */
         slot[k] = ((const unsigned char *)mine)[k];
-    meet(&warp->meeting, "warp operation", file, line);
+    meet(&warp->meeting, false, "warp operation", file, line);
     return slots;
 }
 

@@ -66,9 +66,10 @@ const struct emu_place *emu_place(void);
 /* --- waiting --- */
 
 void emu_barrier(const char *file, int line);
+void emu_warp_barrier(const char *file, int line);
 void emu_cluster_arrive(void);
 void emu_cluster_wait(void);
-/* Every lane gives `bytes` (at most 64) of `mine` and gets all lanes' in all[32]; lane = 32 * bytes apart is lane-major. */
+/* Every lane gives `bytes` (at most EMU_SLOT) of `mine` and gets those of all lanes, EMU_SLOT apart. */
 const unsigned char *emu_exchange(const void *mine, size_t bytes, const char *file, int line);
 enum { EMU_SLOT = 64 }; /* distance of the lanes in what emu_exchange returns */
 /* The shared memory of block `rank` of the cluster, to be written to now. */
@@ -79,10 +80,6 @@ void emu_copy_commit(void);
 void emu_copy_wait(int left);
 
 #define __syncthreads() emu_barrier(__FILE__, __LINE__)
-static inline void emu_warp_barrier(const char *file, int line) {
-    char nothing = 0;
-    emu_exchange(&nothing, 1, file, line);
-}
 #define __syncwarp() emu_warp_barrier(__FILE__, __LINE__)
 
 /* --- the wrappers of kernels/cuda_device.h, with the same meaning --- */
@@ -111,6 +108,9 @@ template <typename T> static inline T emu_lane(T x, int lane, const char *file, 
 #define shuffle_xor(value, mask) emu_lane(value, (int)(threadIdx.x % 32 ^ (unsigned)(mask)), __FILE__, __LINE__)
 
 static inline uint4 load_once(const void *from) {
+    return *(const uint4 *)from;
+}
+static inline uint4 load_kept(const void *from) {
     return *(const uint4 *)from;
 }
 
