@@ -232,7 +232,7 @@ static void drop_unused(struct reader *r, struct params *p, const struct axis *a
     static const char *const names[] = {"t-max", "d"};
     char why[64], init[64] = "";
     if (p->block == BLOCK_MHC) /* it has a Sinkhorn, but d in one start alone */
-        snprintf(init, sizeof init, " --init %s", params_word(p, "init"));
+        snprintf(init, sizeof init, " --init %.40s", params_word(p, "init"));
     for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
         const struct param *param = params_find(names[k]);
         if (!(param->studies >> p->study & 1) || params_matters(p, param))
@@ -240,7 +240,7 @@ static void drop_unused(struct reader *r, struct params *p, const struct axis *a
         params_set(p, param, param->standard, why, sizeof why);
         for (int a = 0; a < count && !several_blocks; a++)
             if (axes[a].param == param)
-                snprintf(r->suite->ignored, sizeof r->suite->ignored, "%s--%s has no effect in --block %s%s and is left out",
+                snprintf(r->suite->ignored, sizeof r->suite->ignored, "%s--%s has no effect in --block %.40s%s and is left out",
                          r->place, param->name, params_word(p, "block"), init);
     }
 }

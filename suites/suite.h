@@ -16,7 +16,7 @@ struct suite {
     struct params *cases;
     int *lines;         /* line of each case */
     int64_t count, repeated;
-    char ignored[400];  /* an option that a line gave to a block that has no use for it; "": none */
+    char ignored[600];  /* an option that a line gave to a block that has no use for it; "": none */
     char *text;         /* the cases as lines that make them again */
     const char *name;
 };
