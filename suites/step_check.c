@@ -54,10 +54,13 @@ struct pair {
     char message[256];
 };
 
+/* -1: an array between the arrows of a library's own; what is made of it is compared. */
 static int64_t like(const struct step *exact, const struct step_array *a) {
-    for (int64_t k = 0; k < exact->arrays.count; k++)
-        if (exact->arrays.array[k].layer == a->layer && !strcmp(exact->arrays.array[k].name, a->name))
+    for (int64_t k = 0; k < exact->arrays.count; k++) {
+        const struct step_array *its = &exact->arrays.array[k];
+        if (its->layer == a->layer && its->count == a->count && !strcmp(its->name, a->name))
             return k;
+    }
     return -1;
 }
 
@@ -105,7 +108,7 @@ static const char *compare_fresh(struct pair *p, const struct step_call *call, b
         const struct step_array *mine = &p->s->arrays.array[call->argument[a]];
         bool output = call->row->args[a].direction == MHC_OUT && mine->count > 0 && !done[a];
         its[a] = output ? like(p->exact, mine) : -1;
-        *open += output;
+        *open += its[a] >= 0;
         if (its[a] >= 0 && p->fresh[its[a]])
             others = fmax(others, largest((double *)step_pointer(p->exact, its[a], 0, 0), NULL, mine->count));
     }
@@ -179,6 +182,8 @@ static const char *check_variant(const struct step *s, const struct step *exact,
     *accuracy = (struct step_accuracy){0, 1};
     for (int64_t k = 0; k < s->calls && !why; k++)
         why = check_call(&p, &s->call[k]);
+    if (!why && p.at < exact->calls)
+        why = "the reference's step goes on where this one ends";
     why = why ? why : check_whole(&p);
     free(p.fresh);
     return why ? (snprintf(message, sizeof message, "%s", why), message) : NULL;
