@@ -10,7 +10,7 @@
 #include "cpu_ref/philox.h"
 #define REAL_BITS 32 /* for the names of the float32 room */
 #include "cpu_ref/real.h"
-#include "suites/backend.h"
+#include "suites/rows/backend.h"
 
 enum { ROUNDS = 15, COPY_BYTES = 64 << 20, GEMM = 1024, MAX_ITEMS = 16, L = 60, MAP_T = 4096 };
 

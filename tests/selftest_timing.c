@@ -12,9 +12,9 @@
 
 #include "analysis/analysis.h"
 #include "analysis/ratio.h"
-#include "suites/bound_row.h"
-#include "suites/canary.h"
-#include "suites/timing.h"
+#include "suites/rows/bound_row.h"
+#include "suites/rows/canary.h"
+#include "suites/timing/timing.h"
 
 enum { RUNS = 200, MOST_CLAIMS = 18, ROUNDS = 300 };
 #define BUDGET 1.0 /* seconds of a run; both are the defaults of `run` */

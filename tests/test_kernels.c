@@ -6,7 +6,7 @@
 
 #include "cpu_ref/library.h"
 #include "results/record.h"
-#include "suites/table2.h"
+#include "suites/timing/table2.h"
 #include "tests/fake_device.h"
 
 TestSuite(kernels, .init = enter, .fini = leave, .timeout = 300);

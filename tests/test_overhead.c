@@ -7,9 +7,9 @@
 #include <math.h>
 
 #include "results/record.h"
-#include "suites/overhead_study.h"
-#include "suites/show_account.h"
-#include "suites/step_runner.h"
+#include "suites/command/show_account.h"
+#include "suites/step/overhead_study.h"
+#include "suites/step/step_runner.h"
 
 static void enter_with_device(void) {
     char rows[PATH_MAX];

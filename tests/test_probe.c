@@ -5,9 +5,9 @@
 #include <math.h>
 
 #include "results/record.h"
-#include "suites/bound_row.h"
-#include "suites/device.h"
-#include "suites/timing.h"
+#include "suites/rows/bound_row.h"
+#include "suites/rows/device.h"
+#include "suites/timing/timing.h"
 #include "tests/fake_device.h"
 
 TestSuite(probe, .init = enter, .fini = leave, .timeout = 120);

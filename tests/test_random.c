@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "cpu_ref/philox.h"
-#include "suites/rounding.h"
+#include "suites/stack/rounding.h"
 
 /* --- generator --- */
 

@@ -4,8 +4,8 @@
 #include <math.h>
 
 #include "results/record.h"
-#include "suites/recompute.h"
-#include "suites/stack.h"
+#include "suites/stack/stack.h"
+#include "suites/step/recompute.h"
 
 TestSuite(recompute, .init = enter, .fini = leave, .timeout = 300);
 

@@ -9,8 +9,8 @@
 
 #include "cpu_ref/library.h"
 #include "cpu_ref/philox.h"
-#include "suites/ensemble.h"
-#include "suites/stack.h"
+#include "suites/stack/ensemble.h"
+#include "suites/stack/stack.h"
 
 /* One stack: what it is made of, and all that comes out of it. */
 struct trial {

@@ -4,9 +4,9 @@
 
 #include <limits.h>
 
-#include "suites/ensemble.h"
-#include "suites/presets.h"
-#include "suites/step_check.h"
+#include "suites/stack/ensemble.h"
+#include "suites/step/presets.h"
+#include "suites/step/step_check.h"
 
 TestSuite(step, .timeout = 300);
 

@@ -8,9 +8,9 @@
 
 #include "cpu_ref/library.h"
 #include "cpu_ref/philox.h"
-#include "suites/ensemble.h"
-#include "suites/stack.h"
-#include "suites/suite.h"
+#include "suites/command/suite.h"
+#include "suites/stack/ensemble.h"
+#include "suites/stack/stack.h"
 
 /* --- parser --- */
 

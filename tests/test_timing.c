@@ -8,7 +8,7 @@
 #include "analysis/analysis.h"
 #include "analysis/ratio.h"
 #include "cpu_ref/philox.h"
-#include "suites/timing.h"
+#include "suites/timing/timing.h"
 
 /* --- statistics --- */
 

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "cpu_ref/philox.h"
-#include "suites/verify.h"
+#include "suites/verify/verify.h"
 
 static const char *const public_file = "tests/vectors/public.h5";
 

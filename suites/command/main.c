@@ -1,0 +1,121 @@
+/* The command: finds the sub-command, and serves as its own worker. */
+#include <cblas.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <hdf5.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "build_info.h"
+#include "suites/command/commands.h"
+#include "suites/command/study.h"
+#include "suites/command/worker.h"
+#include "suites/gate/regress.h"
+#include "suites/rows/device.h"
+#include "suites/verify/verify.h"
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    bool reads; /* opens files from elsewhere: runs in a child, so that a file that crashes a library is one line and exit 2 */
+    const char *help;
+} commands[] = {
+    {"run", run_command, false, "run FILE.suite, or one case given as options, into an HDF5 file"},
+    {"list", list_command, false, "suites, operations, backends, parameters; cases and time of a suite"},
+    {"show", show_command, true, "the result table of FILE.h5 beside the paper's numbers"},
+    {"plot", plot_command, true, "the figures of FILE.h5 as SVG and PNG"},
+    {"export", export_command, true, "FILE.h5 as CSV or JSON"},
+    {"verify", verify_command, false, "operations of a backend against the vectors of FILE.h5"},
+    {"check", check_command, false, "operations of a backend against cpu64 on random cases, with guard bands and poison"},
+    {"doctor", doctor_command, false, "what on this machine would spoil a measurement, and the remedy"},
+    {"compare", compare_command, true, "what changed from BASE.h5 to NEW.h5, as a gate: accuracy, values, speed"},
+    {"regress", regress_command, false, "an old library of operations against a new one, in one process, as a gate"},
+    {"merge", merge_command, true, "join shards: OUT.h5 PART.h5..."},
+};
+enum { COMMANDS = sizeof commands / sizeof *commands };
+
+static const struct worker_handler handlers[] = {{"study", study_answer},
+                                                 {"estimate", study_estimate_answer},
+                                                 {"verify", verify_answer},
+                                                 {"regress", regress_answer},
+                                                 {"device", device_answer},
+                                                 {NULL, NULL}};
+
+static void help(FILE *out) {
+    fprintf(out, "mhcbench %s: how a deep stack of ResNet, HC or mHC blocks carries a signal and its gradient\n\n"
+                 "usage: mhcbench COMMAND ...\n\n", PROVENANCE_VERSION);
+    for (int k = 0; k < COMMANDS; k++)
+        fprintf(out, "  %-8s %s\n", commands[k].name, commands[k].help);
+    fprintf(out, "\nmhcbench COMMAND --help says what a command takes, mhcbench list --options every option of a case. Exit codes:\n"
+                 "0 good, 1 failed check or regression, 2 cannot do it, 3 ambiguous under --strict, 130 interrupted.\n");
+}
+
+/* Output that did not arrive is an error, even if the disk said so only now. */
+static int finish(int code) {
+    if (code == EXIT_GOOD && (fflush(stdout) || ferror(stdout)))
+        return cannot("standard output cannot be written");
+    return code;
+}
+
+static int in_child(int (*run)(int, char **), int argc, char **argv) {
+    int status;
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0)
+        exit(finish(run(argc, argv)));
+    if (child < 0)
+        return cannot("no process to read it in: %s", strerror(errno));
+    signal(SIGINT, SIG_IGN); /* the child decides */
+    while (waitpid(child, &status, 0) < 0)
+        ;
+    if (WIFEXITED(status))
+        return WEXITSTATUS(status);
+    if (WTERMSIG(status) == SIGINT || WTERMSIG(status) == SIGTERM)
+        return EXIT_INTERRUPTED;
+    if (WTERMSIG(status) == SIGPIPE) /* `mhcbench show FILE | head` */
+        return EXIT_CANNOT;
+    return cannot("%s: reading it crashed (%s); it is not a file this program wrote", argc ? argv[0] : "file",
+                  strsignal(WTERMSIG(status)));
+}
+
+/* What a caller may have set up and this program must not inherit: a results file in the place of a closed standard
+ * output, children that nobody can wait for, death by a full disk. HDF5 must not try a file it could not write once more
+ * at exit, where it crashes; it listens only before its first use. */
+static void prepare_process(void) {
+    int file;
+    while ((file = open("/dev/null", O_RDWR)) >= 0 && file <= STDERR_FILENO)
+        ;
+    if (file >= 0)
+        close(file);
+    signal(SIGCHLD, SIG_DFL);
+    signal(SIGXFSZ, SIG_IGN);
+    H5dont_atexit();
+}
+
+int main(int argc, char **argv) {
+    openblas_set_num_threads(1); /* the rooms split their work by OpenMP and call BLAS and LAPACK from inside the pieces */
+    if (argc == 2 && !strcmp(argv[1], "--worker"))
+        return worker_main(handlers);
+    prepare_process();
+    if (argc == 3 && !strcmp(argv[1], "help")) { /* `mhcbench help run` is `mhcbench run --help` */
+        argv[1] = argv[2];
+        argv[2] = "--help";
+    }
+    if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+        help(argc < 2 ? stderr : stdout);
+        return argc < 2 ? EXIT_CANNOT : finish(EXIT_GOOD);
+    }
+    if (!strcmp(argv[1], "--version")) {
+        printf("mhcbench %s (%s)\n", PROVENANCE_VERSION, PROVENANCE_BUILD);
+        return finish(EXIT_GOOD);
+    }
+    for (int k = 0; k < COMMANDS; k++)
+        if (!strcmp(argv[1], commands[k].name))
+            return commands[k].reads ? in_child(commands[k].run, argc - 2, argv + 2)
+                                     : finish(commands[k].run(argc - 2, argv + 2));
+    return cannot("unknown command %s (mhcbench --help lists them)", argv[1]);
+}

@@ -1,0 +1,292 @@
+/* `mhcbench plot`: writes the data of each figure and has gnuplot draw it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "suites/command/choice.h"
+#include "suites/command/commands.h"
+#include "suites/figures/figures.h"
+
+enum { PATH_SIZE = 4096, MOST_FORMATS = 4, NO_GNUPLOT = 127 };
+static const char usage[] = "plot FILE.h5 [--figure NAME] [case options] [--lines N] [--format svg,png|svg|png|pdf|dumb] [--out DIR]";
+static const char help[] =
+    "Draws every figure that the record has the cases for, with its data as CSV beside it.\n\n"
+    "  --figure NAME   this one alone\n"
+    "  --block mhc, --t-max 20,100, --operation 'mhc.*', ...\n"
+    "                  only cases that have this option of a case, as in `run`: one value, or several joined by commas. Among other\n"
+    "                  things this says which lines are shown where there is no room for all, and which shape roofline and\n"
+    "                  bandwidth take: --tokens 512 --width 256\n"
+    "  --lines N       at most N lines of a block in one figure, 1 to 4; default: what stays legible, and the figure names those\n"
+    "                  it leaves out\n"
+    "  --format LIST   of svg, png, pdf and dumb, the terminal; default svg,png\n"
+    "  --out DIR       default: figures, beside the record\n\n"
+    "Figures:\n";
+
+struct plot {
+    const char *file, *only;
+    int lines;
+    char scripts[PATH_SIZE], out[PATH_SIZE], data[PATH_SIZE + 8];
+    const char *format[MOST_FORMATS];
+    int formats;
+};
+
+/* ---- where things are ---- */
+
+/* The scripts lie beside the folder of the program (build/mhcbench and plots/), or where the command is given. */
+static bool find_scripts(struct plot *plot) {
+    char program[PATH_SIZE];
+    ssize_t length = readlink("/proc/self/exe", program, sizeof program - 32);
+    char *slash = length > 0 ? memrchr(program, '/', (size_t)length) : NULL;
+    if (slash) {
+        strcpy(slash, "/../plots/house.gp");
+        if (!access(program, R_OK)) {
+            *strrchr(program, '/') = 0;
+            return realpath(program, plot->scripts) != NULL;
+        }
+    }
+    return !access("plots/house.gp", R_OK) && realpath("plots", plot->scripts) != NULL;
+}
+
+/* Makes the folder and those above it. gnuplot is given the absolute path, in which no leading | or < can mean a pipe.
+ */
+static bool make_folders(struct plot *plot, const char *out) {
+    char path[PATH_SIZE];
+    if (out)
+        snprintf(path, sizeof path - 16, "%s", out);
+    else {
+        const char *slash = strrchr(plot->file, '/');
+        snprintf(path, sizeof path - 16, "%.*sfigures", slash ? (int)(slash + 1 - plot->file) : 0, plot->file);
+    }
+    for (char *at = path + 1; *path && *at; at++)
+        if (*at == '/') {
+            *at = 0;
+            mkdir(path, 0777);
+            *at = '/';
+        }
+    if ((mkdir(path, 0777) && errno != EEXIST) || !realpath(path, plot->out))
+        return cannot("%s: %s", path, strerror(errno)), false;
+    snprintf(plot->data, sizeof plot->data, "%s/data", plot->out);
+    if ((mkdir(plot->data, 0777) && errno != EEXIST) || access(plot->data, W_OK | X_OK) ||
+        access(plot->out, W_OK | X_OK))
+        return cannot("%s: cannot write there: %s", path, strerror(errno)), false;
+    return true;
+}
+
+static bool read_formats(struct plot *plot, char *list) {
+    static const char *const known[] = {"svg", "png", "pdf", "dumb"};
+    char *rest = NULL;
+    for (char *word = strtok_r(list, ",", &rest); word; word = strtok_r(NULL, ",", &rest)) {
+        const char *format = NULL;
+        for (size_t k = 0; k < sizeof known / sizeof *known; k++)
+            if (!strcmp(word, known[k]))
+                format = known[k];
+        for (int k = 0; format && k < plot->formats; k++)
+            if (plot->format[k] == format)
+                return cannot("--format: %s is there twice", word), false;
+        if (!format)
+            return cannot("--format %s: svg, png, pdf, dumb, or some of them joined by commas", word), false;
+        plot->format[plot->formats++] = format;
+    }
+    return plot->formats || (cannot("--format: svg, png, pdf or dumb"), false);
+}
+
+/* ---- gnuplot ---- */
+
+/* The last line of what gnuplot said is the one that names the error. */
+static void last_line(int pipe, char *text, size_t size) {
+    char all[4096];
+    size_t used = 0;
+    ssize_t got;
+    while ((got = read(pipe, all + used, sizeof all - 1 - used)) > 0) {
+        used += (size_t)got;
+        if (used == sizeof all - 1)
+            used = 0;
+    }
+    while (used && (all[used - 1] == '\n' || all[used - 1] == ' '))
+        used--;
+    all[used] = 0;
+    const char *start = strrchr(all, '\n');
+    snprintf(text, size, "%.*s", (int)size - 1, start ? start + 1 : all);
+}
+
+static void become_gnuplot(const struct plot *plot, const char *figure, const char *format, const char *out,
+                           int errors) {
+    char script[PATH_SIZE + 64], width[16];
+    struct winsize window = {0};
+    ioctl(STDOUT_FILENO, TIOCGWINSZ, &window);
+    snprintf(script, sizeof script, "%s/%s.gp", plot->scripts, figure);
+    snprintf(width, sizeof width, "%d", window.ws_col >= 60 ? window.ws_col - 1 : 100);
+    dup2(errors, STDERR_FILENO);
+    setenv("LC_ALL", "C.UTF-8", 1);
+    execlp("gnuplot", "gnuplot", "-d", "-c", script, plot->data, format, out, width, (char *)NULL);
+    _exit(NO_GNUPLOT);
+}
+
+/* gnuplot does not notice a full disk: a whole file ends as its format does. */
+static bool is_whole(const char *path, const char *format) {
+    const char *end = !strcmp(format, "svg") ? "</svg>" : !strcmp(format, "png") ? "IEND" : "%%EOF";
+    char tail[17] = "";
+    FILE *file = fopen(path, "rb");
+    size_t got = 0;
+    if (file && !fseek(file, -16, SEEK_END))
+        got = fread(tail, 1, 16, file);
+    if (file)
+        fclose(file);
+    return got && memmem(tail, got, end, strlen(end));
+}
+
+static bool draw(const struct plot *plot, const char *figure, const char *format) {
+    char out[PATH_SIZE + 64], said[300] = "";
+    bool dumb = !strcmp(format, "dumb");
+    int pipe[2], status = 0;
+    snprintf(out, sizeof out, "%s/%s.%s", plot->out, figure, format);
+    fflush(NULL);
+    if (pipe2(pipe, O_CLOEXEC))
+        return cannot("%s", strerror(errno)), false;
+    pid_t child = fork();
+    if (child == 0)
+        become_gnuplot(plot, figure, format, dumb ? "-" : out, pipe[1]);
+    close(pipe[1]);
+    if (child > 0)
+        last_line(pipe[0], said, sizeof said);
+    close(pipe[0]);
+    if (child < 0 || waitpid(child, &status, 0) != child)
+        return cannot("gnuplot: %s", strerror(errno)), false;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == NO_GNUPLOT)
+        return cannot("gnuplot is not there: install gnuplot-nox"), false;
+    if (!WIFEXITED(status) || WEXITSTATUS(status))
+        return cannot("gnuplot %s: %s", figure, said), false;
+    return dumb || is_whole(out, format) || (cannot("%s: could not be written whole", out), false);
+}
+
+/* ---- the command ---- */
+
+static bool draw_formats(const struct plot *plot, const char *figure) {
+    for (int k = 0; k < plot->formats; k++) {
+        if (!draw(plot, figure, plot->format[k]))
+            return false;
+        if (strcmp(plot->format[k], "dumb"))
+            printf("%s/%s.%s\n", plot->out, figure, plot->format[k]);
+    }
+    return true;
+}
+
+static int draw_all(const struct plot *plot, const struct figure_source *source) {
+    char why[PATH_SIZE + 400];
+    int drawn = 0;
+    for (int k = 0; k < figures_count; k++) {
+        if (plot->only && strcmp(plot->only, figures[k].name))
+            continue;
+        why[0] = 0;
+        switch (figures[k].write(source, &figures[k], why, sizeof why)) {
+        case FIGURE_FAILED:
+            return cannot("%s", why);
+        case FIGURE_SKIPPED:
+            if (plot->only)
+                return cannot("%s: no figure %s: %s", plot->file, figures[k].name, why);
+            printf("no %s: %s\n", figures[k].name, why);
+            break;
+        case FIGURE_WRITTEN:
+            if (!draw_formats(plot, figures[k].name))
+                return EXIT_CANNOT;
+            if (why[0]) /* to stderr: standard output lists the files */
+                fprintf(stderr, "mhcbench: note: %s: %s (plot --help says how to choose)\n", figures[k].name, why);
+            drawn++;
+        }
+    }
+    return drawn ? EXIT_GOOD : cannot("%s: nothing in it that a figure shows", plot->file);
+}
+
+/* "mhcbench 0.1.0, revision, machine, file". */
+static void provenance_line(struct record_reader *reader, const char *path, char *text, size_t size) {
+    const char *version = "?", *revision = "?", *machine = "?", *name, *value, *slash = strrchr(path, '/');
+    for (int k = 0; k < record_fact_count(reader); k++)
+        if (record_fact(reader, k, &name, &value)) {
+            version = strcmp(name, "version") ? version : value;
+            revision = strcmp(name, "revision") ? revision : value;
+            machine = strcmp(name, "cpu_model") ? machine : value;
+        }
+    snprintf(text, size, "mhcbench %s (%s), %s, %s%s", version, revision, machine, slash ? slash + 1 : path,
+             record_complete(reader) ? "" : " (NOT COMPLETE)");
+    for (char *at = text; *at; at++)
+        if ((unsigned char)*at < ' ')
+            *at = ' ';
+}
+
+/* Case options are still in argv: they choose among the cases of the record. */
+static int plot_record(struct plot *plot, const char *out, int argc, char **argv) {
+    struct groups groups = {0};
+    char why[300], provenance[1000];
+    bool *chosen = NULL;
+    int code = EXIT_CANNOT;
+    struct record_reader *reader = record_open(plot->file);
+    if (!reader)
+        return cannot("%s", record_error());
+    if (!groups_read(reader, &groups, why, sizeof why))
+        cannot("%s: %s", plot->file, why);
+    else if (choice_take(reader, plot->file, &argc, argv, &chosen) && only_positional(argc, argv, 1, 1, usage)) {
+        groups_keep(&groups, chosen);
+        provenance_line(reader, plot->file, provenance, sizeof provenance);
+        struct figure_source source = {.reader = reader, .groups = &groups, .chosen = chosen, .lines = plot->lines,
+                                       .folder = plot->data, .provenance = provenance};
+        if (make_folders(plot, out))
+            code = draw_all(plot, &source);
+    }
+    free(chosen);
+    groups_release(&groups);
+    record_close(reader);
+    return code;
+}
+
+/* The word that is no option and no option's value: case options are checked when the record is open. */
+static const char *find_file(int argc, char **argv) {
+    for (int k = 0; k < argc; k++)
+        if (argv[k][0] != '-')
+            return argv[k];
+        else if (!strncmp(argv[k], "--", 2) && params_find(argv[k] + 2)) /* not --name=value */
+            k++;
+    return NULL;
+}
+
+static int print_help(void) {
+    for (int k = 0; k < figures_count; k++)
+        printf("  %-15s %s\n", figures[k].name, figures[k].help);
+    return EXIT_GOOD;
+}
+
+int plot_command(int argc, char **argv) {
+    struct plot plot = {0};
+    const char *out = NULL, *formats = "svg,png", *lines = NULL;
+    char list[64], rest;
+    if (help_asked(&argc, argv, usage, help))
+        return print_help();
+    if (!take_option(&argc, argv, "--out", &out) || !take_option(&argc, argv, "--figure", &plot.only) ||
+        !take_option(&argc, argv, "--format", &formats) || !take_option(&argc, argv, "--lines", &lines))
+        return EXIT_CANNOT;
+    plot.file = find_file(argc, argv);
+    if (!plot.file)
+        return cannot("usage: mhcbench %s", usage);
+    if (lines && (sscanf(lines, "%d%c", &plot.lines, &rest) != 1 || plot.lines < 1 || plot.lines > 4))
+        return cannot("--lines %s: a whole number from 1 to 4", lines);
+    snprintf(list, sizeof list, "%s", formats);
+    if (!read_formats(&plot, list))
+        return EXIT_CANNOT;
+    bool known = !plot.only;
+    for (int k = 0; k < figures_count; k++)
+        known |= plot.only && !strcmp(plot.only, figures[k].name);
+    if (!known) {
+        char names[200] = "";
+        for (int k = 0; k < figures_count; k++)
+            snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", k ? ", " : "", figures[k].name);
+        return cannot("--figure %s: one of %s", plot.only, names);
+    }
+    if (!find_scripts(&plot))
+        return cannot("the folder plots/ is neither beside the program's folder nor here");
+    return plot_record(&plot, out, argc, argv);
+}

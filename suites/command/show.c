@@ -1,0 +1,300 @@
+/* `mhcbench show`: the headline beside the paper's numbers, then a table for each stretch of like cases. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analysis/analysis.h"
+#include "results/record.h"
+#include "suites/command/commands.h"
+#include "suites/command/groups.h"
+#include "suites/command/show_kernels.h"
+#include "suites/command/show_overhead.h"
+#include "suites/command/show_recompute.h"
+#include "suites/rows/device.h"
+#include "suites/timing/table2.h"
+
+static const char usage[] = "show FILE.h5 [--headline | --all]";
+static const char help[] =
+    "Prints the tables of a record: the headline beside the paper's numbers, then a table for each stretch of like cases,\n"
+    "over seeds, and the tables of timed studies.\n\n"
+    "  --headline  the head and the headline alone\n"
+    "  --all       every row, where there are more than 24\n";
+enum { MOST_ROWS = 24, LABEL_SIZE = 200, CELL = 26, ENOUGH_SEEDS = 32 };
+
+/* A summary over the seeds of a group, as it is stored: log10 of gains. NaN and Inf, what an overflow leaves, sort above everything. */
+struct result {
+    bool measured, logarithmic;
+    double q10, median, q90, low, high; /* [low, high]: 95 % interval of the median, from order statistics */
+    int64_t seeds, unresolved;
+};
+
+static enum mhc_metric metric_of(const char *summary) {
+    int metric = 0;
+    while (metric + 1 < MHC_METRICS && (strncmp(summary, mhc_metric_info[metric].name, strlen(mhc_metric_info[metric].name)) ||
+                                        summary[strlen(mhc_metric_info[metric].name)] != '_'))
+        metric++;
+    return metric;
+}
+
+static int ascending(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static struct result result_of(struct record_reader *reader, const struct group *group, const char *summary) {
+    enum mhc_metric metric = metric_of(summary);
+    const struct params *p = &group->p;
+    struct result r = {.logarithmic = mhc_metric_info[metric].scale == MHC_LOG10, .seeds = group->count};
+    const double *stored = record_summary(reader, summary);
+    double *values = malloc((size_t)group->count * sizeof *values);
+    bool resolvable = metric == MHC_composite_smallest_singular || metric == MHC_composite_condition;
+    r.measured = stored && values && p->measure & mhc_metric_info[metric].group &&
+                 !((metric == MHC_grad_x_rms || mhc_metric_info[metric].group == MHC_GROUP_GRADIENT) && p->gradient == 0) &&
+                 !(p->study == STUDY_MAPS && mhc_metric_info[metric].group & (MHC_GROUP_STREAM | MHC_GROUP_GRADIENT));
+    for (int64_t k = 0; k < group->count && r.measured; k++) {
+        values[k] = stored[group->cases[k]];
+        if (isnan(values[k])) {
+            r.unresolved += resolvable;
+            values[k] = INFINITY;
+        }
+    }
+    if (r.measured) {
+        qsort(values, (size_t)group->count, sizeof *values, ascending);
+        r.q10 = mhc_quantile(values, group->count, 0.1);
+        r.median = mhc_quantile(values, group->count, 0.5);
+        r.q90 = mhc_quantile(values, group->count, 0.9);
+        int64_t rank = (int64_t)floor(0.5 * ((double)group->count - 1.96 * sqrt((double)group->count)));
+        rank = rank < 1 ? 1 : rank;
+        r.low = values[rank - 1];
+        r.high = values[group->count - rank];
+    }
+    free(values);
+    return r;
+}
+
+/* Three digits, without an exponent where that is readable; beyond double as a power of ten. */
+static const char *number(double stored, bool logarithmic, char *text, size_t size) {
+    double x = logarithmic ? pow(10, stored) : stored, magnitude = fabs(x);
+    if (isinf(stored))
+        snprintf(text, size, "overflow");
+    else if (logarithmic && stored < -307) /* how the record stores an exact zero */
+        snprintf(text, size, "0");
+    else if (isinf(x))
+        snprintf(text, size, "10^%.0f", stored);
+    else if (magnitude >= 100 && magnitude < 1e6) {
+        double unit = pow(10, floor(log10(magnitude)) - 2);
+        snprintf(text, size, "%.0f", round(x / unit) * unit);
+    } else
+        snprintf(text, size, "%.3g", x);
+    return text;
+}
+
+/* "1.62 [1.31, 2.04]": median [q10, q90]; the median alone when there is one seed. */
+static const char *cell(struct result r) {
+    static char text[120];
+    char a[32], b[32], c[32];
+    if (!r.measured)
+        snprintf(text, sizeof text, "-");
+    else if (r.unresolved)
+        snprintf(text, sizeof text, "rounding in %lld of %lld", (long long)r.unresolved, (long long)r.seeds);
+    else if (r.seeds == 1 || (isinf(r.q10) && isinf(r.q90)))
+        snprintf(text, sizeof text, "%s", number(r.median, r.logarithmic, a, sizeof a));
+    else
+        snprintf(text, sizeof text, "%s [%s, %s]", number(r.median, r.logarithmic, a, sizeof a),
+                 number(r.q10, r.logarithmic, b, sizeof b), number(r.q90, r.logarithmic, c, sizeof c));
+    return text;
+}
+
+struct column {
+    const char *head, *summary;
+};
+
+/* A table is drawn when one of its columns was recorded. */
+static const struct {
+    const char *title;
+    struct column columns[4];
+} tables[] = {
+    {"composite gain, largest over layers",
+     {{"forward, sum", "composite_forward_sum_max"}, {"forward, abs", "composite_forward_abs_max"},
+      {"backward, sum", "composite_backward_sum_max"}, {"backward, abs", "composite_backward_abs_max"}}},
+    {"H_L...H_1",
+     {{"spectral norm", "composite_spectral_norm_last"}, {"smallest singular value", "composite_smallest_singular_last"},
+      {"|lambda_2|", "composite_lambda2_last"}, {"Dobrushin coefficient", "composite_dobrushin_last"}}},
+    {"streams: RMS, largest over layers; the last layer's input",
+     {{"x_l", "x_rms_max"}, {"gradient by x_l", "grad_x_rms_max"}, {"stream similarity", "stream_similarity_last"},
+      {"effective rank", "effective_rank_last"}}},
+};
+
+static bool recorded(struct record_reader *reader, const struct groups *g, int64_t from, int64_t to, const char *summary) {
+    for (int64_t k = from; k < to; k++)
+        if (result_of(reader, &g->group[k], summary).measured)
+            return true;
+    return false;
+}
+
+static void print_table(struct record_reader *reader, const struct groups *g, int64_t from, int64_t to, int64_t rows, int table) {
+    char label[LABEL_SIZE];
+    int width = (int)strlen(tables[table].title);
+    bool present = false;
+    for (int c = 0; c < 4; c++)
+        present |= recorded(reader, g, from, to, tables[table].columns[c].summary);
+    if (!present)
+        return;
+    for (int64_t k = from; k < from + rows; k++) {
+        groups_label_within(g, from, to, k, label, sizeof label);
+        width = (int)strlen(label) > width ? (int)strlen(label) : width;
+    }
+    printf("\n%-*s  seeds", width, tables[table].title);
+    for (int c = 0; c < 4; c++)
+        printf("  %*s", CELL, tables[table].columns[c].head);
+    printf("\n");
+    for (int64_t k = from; k < from + rows; k++) {
+        groups_label_within(g, from, to, k, label, sizeof label);
+        printf("%-*s  %5lld", width, label, (long long)g->group[k].count);
+        for (int c = 0; c < 4; c++)
+            printf("  %*s", CELL, cell(result_of(reader, &g->group[k], tables[table].columns[c].summary)));
+        printf("\n");
+    }
+    if (from + rows < to)
+        printf("... %lld more rows: --all\n", (long long)(to - from - rows));
+}
+
+/* The ensemble of a block that stands beside the paper: its shape, and of those with the most seeds, if there are several, the one whose
+ * median is nearest. That choice is the calibration, and `candidates` says how many it was made from. -1: none. */
+static int64_t headline_group(struct record_reader *reader, const struct groups *g, enum block block, const char *summary, double paper,
+                              int *candidates) {
+    int64_t best = -1;
+    double distance = INFINITY;
+    *candidates = 0;
+    for (int64_t k = 0; k < g->count; k++) {
+        const struct group *group = &g->group[k];
+        const struct params *p = &group->p;
+        bool shape = p->block == (int64_t)block && p->depth == 60 && p->streams == 4 && p->rounding == ROUND_NONE &&
+                     p->study == STUDY_MAPS && p->init == INIT_LATENT && p->convention == 0 && p->alpha == 0 &&
+                     (block == BLOCK_HC || p->t_max == 20);
+        double off = shape ? fabs(log(groups_summary(reader, group, summary).median / paper)) : NAN;
+        if (isnan(off) || (best >= 0 && group->count < g->group[best].count))
+            continue;
+        bool more = best < 0 || group->count > g->group[best].count;
+        *candidates = more ? 1 : *candidates + 1;
+        if (more || off < distance) {
+            best = k;
+            distance = off;
+        }
+    }
+    return best;
+}
+
+static void print_headline(struct record_reader *reader, const struct groups *g) {
+    int hc_of, mhc_of;
+    int64_t hc = headline_group(reader, g, BLOCK_HC, "composite_forward_sum_max", 3000, &hc_of);
+    int64_t mhc = headline_group(reader, g, BLOCK_MHC, "composite_backward_sum_max", 1.6, &mhc_of);
+    if (hc < 0 || mhc < 0 || g->group[hc].count < ENOUGH_SEEDS || g->group[mhc].count < ENOUGH_SEEDS)
+        return; /* nothing to put beside the paper */
+    const struct {
+        int64_t group;
+        const char *text, *summary, *paper;
+    } rows[] = {{hc, "HC   forward  H_l...H_1, sum", "composite_forward_sum_max", "about 3000"},
+                {hc, "HC   forward  H_l...H_1, abs", "composite_forward_abs_max", ""},
+                {mhc, "mHC  backward H_L...H_l, sum", "composite_backward_sum_max", "about 1.6"},
+                {mhc, "mHC  backward H_L...H_l, abs", "composite_backward_abs_max", ""},
+                {mhc, "mHC  forward  H_l...H_1, sum", "composite_forward_sum_max", "1 in every layer"}};
+    printf("\nComposite Amax gain, 60 layers, n = 4, t_max = 20\n\n");
+    printf("%-30s %28s  %18s    %s\n", "", "ours: median [q10, q90]", "95 % of the median", "paper: 27B, trained");
+    for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
+        char low[32], high[32], interval[80];
+        struct result r = result_of(reader, &g->group[rows[k].group], rows[k].summary);
+        snprintf(interval, sizeof interval, "%s to %s", number(r.low, true, low, sizeof low), number(r.high, true, high, sizeof high));
+        printf("%-30s %28s  %18s    %s\n", rows[k].text, cell(r), interval, rows[k].paper);
+    }
+    char ratio[32];
+    number(result_of(reader, &g->group[hc], "composite_forward_sum_max").median -
+           result_of(reader, &g->group[mhc], "composite_backward_sum_max").median, true, ratio, sizeof ratio);
+    printf("%-30s %28s  %18s    %s\n\n", "HC / mHC", ratio, "", "three orders of magnitude");
+    printf("Ours: untrained ensembles, set beside the paper's trained maps by their median:\n");
+    const int64_t chosen[2] = {hc, mhc};
+    for (int k = 0; k < 2; k++) {
+        int of = k ? mhc_of : hc_of;
+        printf("  %-4s %lld seeds: %s\n", k ? "mHC" : "HC", (long long)g->group[chosen[k]].count, g->group[chosen[k]].label);
+        if (of > 1)
+            printf("       chosen of %d in this file for being nearest, on these same seeds: a calibration, not a result\n", of);
+    }
+}
+
+static void print_head(struct record_reader *reader, const char *path) {
+    const char *const *status = record_texts(reader, "status"), *const *reason = record_texts(reader, "reason");
+    const char *const *keys = record_texts(reader, "key");
+    const double *seconds = record_reals(reader, "seconds");
+    const char *name, *value, *command = record_attribute(reader, "command");
+    char part[DEVICE_TEXT];
+    double total = 0;
+    int64_t failed = 0;
+    for (int64_t k = 0; k < record_count(reader); k++) {
+        total += seconds ? seconds[k] : 0;
+        failed += !strcmp(status[k], "failed");
+    }
+    printf("%s: %lld cases, %lld failed, %.1f s of computing%s\n", path, (long long)record_count(reader), (long long)failed, total,
+           record_complete(reader) ? "" : "; NOT COMPLETE (interrupted, still running, or merged without all shards)");
+    printf("%s", command ? command : "");
+    for (int k = 0; k < record_fact_count(reader); k++)
+        if (record_fact(reader, k, &name, &value) && (!strcmp(name, "revision") || !strcmp(name, "cpu_model")))
+            printf("; %s %s", name, value);
+    printf("\n");
+    for (int k = 0; k < record_fact_count(reader); k++)
+        if (record_fact(reader, k, &name, &value) && !strcmp(name, "device"))
+            for (int at = 0; device_warning(value, at, part, sizeof part); at++)
+                printf("warning: when it began, the device: %s\n", part);
+    for (int64_t k = 0, shown = 0; k < record_count(reader) && shown < 5; k++)
+        if (!strcmp(status[k], "failed") && ++shown)
+            printf("failed: %s: %s\n", keys[k], reason ? reason[k] : "");
+}
+
+/* Groups are in the order of the suite: a stretch ends where the study, what is measured or the ensemble of depths changes. */
+static bool alike(const struct params *a, const struct params *b) {
+    return a->study == b->study && a->measure == b->measure && a->record == b->record && a->width == b->width && a->tokens == b->tokens &&
+           !strcmp(a->input, b->input) && !strcmp(a->backend, b->backend);
+}
+
+int show_command(int argc, char **argv) {
+    struct groups g;
+    char why[300], constants[1000];
+    if (help_asked(&argc, argv, usage, help))
+        return EXIT_GOOD;
+    bool all = take_flag(&argc, argv, "--all"), headline_alone = take_flag(&argc, argv, "--headline");
+    if (!only_positional(argc, argv, 1, 1, usage))
+        return EXIT_CANNOT;
+    struct record_reader *reader = record_open(argv[0]);
+    if (!reader)
+        return cannot("%s", record_error());
+    if (!groups_read(reader, &g, why, sizeof why)) {
+        record_close(reader);
+        return cannot("%s: %s", argv[0], why);
+    }
+    print_head(reader, argv[0]);
+    print_headline(reader, &g);
+    if (headline_alone) {
+        show_overhead_headline(reader);
+        groups_release(&g);
+        record_close(reader);
+        return EXIT_GOOD;
+    }
+    show_kernels(reader);
+    show_table2(reader);
+    show_recompute(reader);
+    show_overhead(reader, all);
+    if (g.count > 0)
+        printf("\nBelow: median [q10, q90] over seeds of token means. sum = max |sum| of rows (forward) or columns (backward), the paper's\n"
+               "words; abs = max sum of |entries|, the induced norm. overflow: NaN or Inf came out; rounding: below what float64 resolves.\n");
+    for (int64_t from = 0, to; from < g.count; from = to) {
+        for (to = from + 1; to < g.count && alike(&g.group[from].p, &g.group[to].p); to++)
+            ;
+        groups_constants(&g, from, to, constants, sizeof constants);
+        printf("\n%s\n", constants);
+        for (int table = 0; table < (int)(sizeof tables / sizeof *tables); table++)
+            print_table(reader, &g, from, to, all || to - from <= MOST_ROWS ? to - from : MOST_ROWS, table);
+    }
+    groups_release(&g);
+    record_close(reader);
+    return EXIT_GOOD;
+}

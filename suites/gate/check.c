@@ -1,0 +1,375 @@
+/* mhcbench check LIBRARY: is every row of a library right? Against cpu64 on random shapes and inputs: outputs, save and work poisoned beforehand, guard
+ * bands around every array, inputs unchanged, two runs with equal bits (the second through a graph where there are graphs), errors within the row's
+ * tolerance. One line a row, one line a failure with the command that repeats it, a verdict at the end.
+ *
+ * The library runs in a child. What ends the child is a failure of the row it was at, and a fresh child goes on behind that row. */
+#include "suites/gate/check.h"
+
+#include <errno.h>
+#include <fnmatch.h>
+#include <math.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cpu_ref/library.h"
+#include "suites/command/commands.h"
+#include "suites/gate/gate_report.h"
+
+enum { MAX_ROWS = 400, SHOWN_FAILURES = 3, HOST_SIZE = 20000, DEVICE_SIZE = 2000000, CASE_SECONDS = 60, PATH_SIZE = 1000, COMMAND_SIZE = 2 * PATH_SIZE + 300 };
+
+struct options {
+    const char *library, *operations;
+    int64_t trials, trial, size; /* trial < 0: all */
+    uint64_t seed;
+    double minutes, large; /* large: elements, 0: not these */
+    double timeout;        /* seconds a case, 0: no limit */
+    bool tight;
+};
+
+static const char usage[] = "check LIBRARY [--operation NAMES] [--trials N | --minutes M | --trial K | --large N] [--seed S] [--size N] "
+                            "[--timeout SECONDS] [--tight]";
+static const char help[] =
+    "Is every operation of a library right? Each row of it against cpu64, on random shapes and inputs, in poisoned and guarded\n"
+    "memory, twice with equal bits. One line a row, one line a failure with the command that repeats it.\n"
+    "\n"
+    "  LIBRARY            cpu64, cpu32, cuda, emu, or the path of a library\n"
+    "  --operation NAMES  names or patterns, with commas: mhc.post,'mhc*.pre'; mhc.post#2 is the second row of that name. Names are\n"
+    "                     the library's own (list --operations --backend LIBRARY): mhc.* leaves mhc-micro.* out\n"
+    "  --trials N         cases, shared out over the rows, two each at least (default 600)\n"
+    "  --minutes M        instead: until they have passed, every row having had its share\n"
+    "  --trial K          instead: case K of every row and no other\n"
+    "  --large N          instead: arrays of more than N elements (2147483648: more than an int counts), among many tokens and alone\n"
+    "  --seed S           other cases (default 1)\n"
+    "  --size N           about the largest number of elements of x (default 20000, on a device 2000000)\n"
+    "  --timeout SECONDS  a case that takes longer has failed (default 60, of --large and --tight none; 0: no limit)\n"
+    "  --tight            no guard bands: for tools that watch every access\n"
+    "\n"
+    "Exit: 0 all right, 1 something is wrong, 2 nothing could be checked, or not all of it.\n";
+
+static double seconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* A number of at least `least`; absent: as it is. */
+static bool take_number(int *argc, char **argv, const char *name, double least, bool whole, double *value) {
+    const char *text = NULL;
+    char *end;
+    if (!take_option(argc, argv, name, &text))
+        return false;
+    if (!text)
+        return true;
+    *value = strtod(text, &end);
+    if (end == text || *end || !(*value >= least && *value <= 0x1p53) || (whole && *value != floor(*value)))
+        return cannot("%s %s: a %s of at least %g", name, text, whole ? "whole number" : "number", least), false;
+    return true;
+}
+
+static bool parse(int *argc, char **argv, struct options *o) {
+    double trials = 600, trial = -1, seed = 1, size = 0;
+    *o = (struct options){.operations = "*", .timeout = -1, .tight = take_flag(argc, argv, "--tight")};
+    if (!take_option(argc, argv, "--operation", &o->operations) || !take_number(argc, argv, "--timeout", 0, false, &o->timeout) || !take_number(argc, argv, "--trials", 1, true, &trials) ||
+        !take_number(argc, argv, "--trial", 0, true, &trial) || !take_number(argc, argv, "--seed", 0, true, &seed) ||
+        !take_number(argc, argv, "--size", 1, true, &size) || !take_number(argc, argv, "--minutes", 1e-3, false, &o->minutes) ||
+        !take_number(argc, argv, "--large", 1, true, &o->large) || !only_positional(*argc, argv, 1, 1, usage))
+        return false;
+    o->library = argv[0];
+    o->timeout = o->timeout >= 0 ? o->timeout : o->large > 0 || o->tight ? 0 : CASE_SECONDS; /* tools that watch take their time */
+    o->trials = (int64_t)trials, o->trial = (int64_t)trial, o->seed = (uint64_t)seed, o->size = (int64_t)size;
+    return true;
+}
+
+/* --- rows --- */
+
+/* The kind of cpu64 that a kind is a variant of: "mhc" of "mhc-micro"; hc-static is one itself. */
+static void find_base(const char *kind, char base[64]) {
+    snprintf(base, 64, "%s", kind);
+    for (char *dash = base; dash; dash = strrchr(base, '-')) {
+        if (dash != base)
+            *dash = 0;
+        size_t length = strlen(base);
+        for (const struct mhc_row *const *row = mhc_cpu64.rows; *row; row++)
+            if (!strncmp((*row)->name, base, length) && (*row)->name[length] == '.')
+                return;
+    }
+    snprintf(base, 64, "%s", kind);
+}
+
+/* Whether one of the patterns between commas matches; "all" as in `run`. */
+static bool matches(const char *patterns, const struct subject *s) {
+    char one[96];
+    for (const char *at = patterns; *at; at += *at == ',') {
+        size_t length = strcspn(at, ",");
+        snprintf(one, sizeof one, "%.*s", (int)(length < sizeof one ? length : 0), at);
+        if (!strcmp(one, "all") || !fnmatch(one, s->label, 0) || !fnmatch(one, s->row->name, 0))
+            return true;
+        at += length;
+    }
+    return false;
+}
+
+static int list_subjects(const struct backend *b, const char *patterns, struct subject *list) {
+    int count = 0;
+    for (const struct mhc_row *const *row = b->library->rows; *row; row++) {
+        struct subject s = {.row = *row};
+        int nth = 1;
+        for (const struct mhc_row *const *other = b->library->rows; other != row; other++)
+            nth += !strcmp((*other)->name, (*row)->name);
+        const char *dot = strrchr((*row)->name, '.');
+        s.operation = dot ? dot + 1 : "";
+        snprintf(s.kind, sizeof s.kind, "%.*s", (int)(dot ? dot - (*row)->name : 0), (*row)->name);
+        snprintf(s.label, sizeof s.label, nth > 1 ? "%s#%d" : "%s", (*row)->name, nth);
+        find_base(s.kind, s.base);
+        s.oracle = composed_crossing(&s) ? NULL : oracle_row(s.base, s.operation);
+        if (count < MAX_ROWS && matches(patterns, &s))
+            list[count++] = s;
+    }
+    return count;
+}
+
+/* A row of a name has the arguments of that name, in that order: callers bind by name, but vectors and stacks read the shapes. */
+static bool same_arguments(const struct mhc_row *a, const struct mhc_row *b) {
+    int k = 0;
+    for (; a->args[k].name && b->args[k].name; k++)
+        if (strcmp(a->args[k].name, b->args[k].name) || strcmp(a->args[k].extents, b->args[k].extents) ||
+            a->args[k].role != b->args[k].role || a->args[k].direction != b->args[k].direction)
+            return false;
+    return !a->args[k].name && !b->args[k].name;
+}
+
+/* --- reporting --- */
+
+static void write_command(const struct checker *k, char *text, size_t size) {
+    char program[PATH_SIZE], library[PATH_SIZE], label[120], large[40] = "";
+    gate_quote(program_invocation_name, program, sizeof program);
+    gate_quote(k->name, library, sizeof library);
+    gate_quote(k->label, label, sizeof label);
+    if (k->large > 0)
+        snprintf(large, sizeof large, " --large %.0f", k->large);
+    else
+        snprintf(large, sizeof large, " --trial %lld --size %lld", (long long)k->trial, (long long)k->size);
+    snprintf(text, size, "%s check %s --operation %s --seed %llu%s%s", program, library, label, (unsigned long long)k->seed, large,
+             k->tight ? " --tight" : "");
+}
+
+bool check(struct checker *k, bool good, const struct trial *t, const char *format, ...) {
+    k->checks++;
+    if (good)
+        return true;
+    k->failed++;
+    if (++k->failures > SHOWN_FAILURES)
+        return false;
+    char text[600], command[COMMAND_SIZE];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(text, sizeof text, format, list);
+    va_end(list);
+    write_command(k, command, sizeof command);
+    if (t)
+        printf("FAIL %s: %s [%s]: %s\n", k->label, text, t->text, command);
+    else
+        printf("FAIL %s: %s\n", k->label, text);
+    return false;
+}
+
+/* --- the child: every row --- */
+
+/* What the parent says if the library ends the process now, and when it has waited long enough. */
+static void begin_case(struct checker *k, const char *what) {
+    char command[COMMAND_SIZE];
+    write_command(k, command, sizeof command);
+    snprintf(k->doing, sizeof k->doing, " [%s]: %s", what, command);
+    struct itimerval limit = {.it_value = {.tv_sec = (time_t)k->timeout, .tv_usec = (suseconds_t)(1e6 * (k->timeout - floor(k->timeout)))}};
+    setitimer(ITIMER_REAL, &limit, NULL);
+}
+
+/* Checks one row; returns how many cases it saw. */
+static int64_t check_row(struct checker *k, const struct subject *s, const struct options *o, int64_t trials, double deadline) {
+    struct trial t;
+    const char *why = "";
+    int64_t done = 0;
+    if (!check(k, s->oracle || composed_known(s), NULL, "no oracle: cpu64 does not know what it means"))
+        return 0;
+    if (s->oracle)
+        check(k, same_arguments(s->row, s->oracle), NULL, "its arguments are not those of cpu64's row %s", s->oracle->name);
+    for (int64_t trial = o->trial < 0 ? 0 : o->trial; done < trials; trial++) {
+        if (done >= 2 && deadline > 0 && seconds() > deadline)
+            break;
+        k->trial = trial;
+        if (!trial_draw(&t, s, o->seed, trial, k->size, &why))
+            break;
+        begin_case(k, t.text);
+        trial_run(k, s, &t);
+        done++;
+    }
+    check(k, done > 0, NULL, "not one case that it supports was found: %s", why);
+    return done;
+}
+
+/* One large case of a row; a row that cannot have it says so and is not counted. */
+static int64_t check_large(struct checker *k, const struct subject *s) {
+    char why[MAX_FAILURE];
+    snprintf(why, sizeof why, "arrays of more than %.0f elements", k->large);
+    k->trial = 0;
+    begin_case(k, why);
+    if (large_run(k, s, k->large, why))
+        return 1;
+    printf("skip %-28s %s\n", s->label, why);
+    return 0;
+}
+
+/* Worst errors as a share of the tolerance, by type of the streams; exact: the oracle's own numbers. */
+static void print_row(const struct checker *k, const struct subject *s, int64_t done) {
+    bool exact = !(k->worst[0] > 0 || k->worst[1] > 0 || k->worst[2] > 0);
+    printf("%-4s %-28s %-20.20s %5lld cases  %s", k->failures ? "FAIL" : "ok", s->label, s->row->variant ? s->row->variant : "", (long long)done,
+           exact ? k->failures ? "not compared" : "exact" : "worst");
+    for (int type = 0; type < 3; type++)
+        if (k->worst[type] > 0)
+            printf(" %s %.2g", type_words[type], k->worst[type]);
+    printf(" %s", k->worst_text);
+    if (k->failures > SHOWN_FAILURES)
+        printf("  (%d failures)", k->failures);
+    printf("\n");
+    fflush(stdout);
+}
+
+/* Rows from k->next on. */
+static int check_rows(struct checker *k, const struct options *o) {
+    static struct subject subjects[MAX_ROWS];
+    char why[400];
+    if (!backend_open(&k->backend, o->library, why, sizeof why))
+        return cannot("%s", why);
+    k->size = o->size ? o->size : k->backend.library->memory ? DEVICE_SIZE : HOST_SIZE;
+    int rows = list_subjects(&k->backend, o->operations, subjects);
+    if (!rows) {
+        backend_close(&k->backend);
+        return cannot("no row of %s is called %s", o->library, o->operations);
+    }
+    int64_t trials = o->trial >= 0 ? 1 : o->minutes > 0 ? INT64_MAX : o->trials / rows > 2 ? o->trials / rows : 2;
+    if (!k->rows)
+        printf("%s %s: %d rows against cpu64, seed %llu\n", k->backend.library->name, k->backend.library->build, rows, (unsigned long long)o->seed);
+    k->rows = rows;
+    while (k->next < rows) {
+        const struct subject *s = &subjects[k->next++];
+        double deadline = o->minutes > 0 ? k->start + 60 * o->minutes * k->next / rows : 0;
+        k->subject = s;
+        k->failures = 0;
+        memset(k->worst, 0, sizeof k->worst);
+        k->worst_text[0] = k->doing[0] = 0;
+        snprintf(k->label, sizeof k->label, "%s", s->label);
+        int64_t done = k->large > 0 ? check_large(k, s) : check_row(k, s, o, trials, deadline);
+        setitimer(ITIMER_REAL, &(struct itimerval){0}, NULL);
+        if (done)
+            print_row(k, s, done);
+        k->cases += done;
+        k->label[0] = 0;
+    }
+    backend_close(&k->backend);
+    k->closed = true;
+    return EXIT_GOOD;
+}
+
+/* --- the parent --- */
+
+static volatile sig_atomic_t stopped;
+static volatile pid_t child;
+
+static void stop(int signal_number) {
+    (void)signal_number;
+    stopped = 1;
+    if (child > 0)
+        kill(child, SIGKILL);
+}
+
+static int run_child(struct checker *k, const struct options *o) {
+    int status = 0;
+    pid_t parent = getpid();
+    fflush(NULL);
+    child = fork();
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        signal(SIGINT, SIG_IGN); /* the parent decides */
+        signal(SIGTERM, SIG_IGN);
+        if (getppid() != parent)
+            _exit(EXIT_CANNOT);
+        exit(check_rows(k, o));
+    }
+    if (child < 0)
+        return cannot("no process to check in: %s", strerror(errno)), 0;
+    if (stopped)
+        kill(child, SIGKILL);
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR)
+        ;
+    child = 0;
+    return status;
+}
+
+/* A child that ended before the last row, or while the library was closed, is a failure of what it was at. Killed from outside it says nothing of
+ * the library: memory that is not there is no wrong kernel. */
+static void judge_end(struct checker *k, int status) {
+    char how[80];
+    bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
+        snprintf(how, sizeof how, "time limit of %g s", k->timeout);
+    else if (killed)
+        snprintf(how, sizeof how, "not checked: the process was killed (out of memory?)");
+    else if (WIFSIGNALED(status))
+        snprintf(how, sizeof how, "crashed: %s", strsignal(WTERMSIG(status)));
+    else
+        snprintf(how, sizeof how, "it ended the process with status %d", WEXITSTATUS(status));
+    k->checks += !killed;
+    k->failed += !killed;
+    k->lost += killed;
+    printf("%s %s: %s%s\n", killed ? "lost" : "FAIL", k->label[0] ? k->label : "after the last row", how, k->label[0] ? k->doing : "");
+}
+
+static int check_all(struct checker *k, const struct options *o) {
+    while (!stopped && !k->closed) {
+        int status = run_child(k, o);
+        if (stopped || (k->closed && !status))
+            break;
+        if (!k->rows) /* it was never open, and said so if it could */
+            return WIFEXITED(status) ? EXIT_CANNOT : cannot("%s: opening it crashed: %s", o->library, strsignal(WTERMSIG(status)));
+        judge_end(k, status);
+        k->closed |= k->next == k->rows;
+    }
+    char lost[40] = "";
+    if (k->lost)
+        snprintf(lost, sizeof lost, ", %d rows not checked", k->lost);
+    printf("verdict: %s%d rows, %lld cases, %lld checks, %lld failed%s\n", stopped ? "interrupted: " : "", stopped && k->next ? k->next - 1 : k->rows,
+           (long long)k->cases, (long long)k->checks, (long long)k->failed, lost);
+    return stopped     ? EXIT_INTERRUPTED
+           : k->failed ? EXIT_CHECK_FAILED
+           : k->lost   ? EXIT_CANNOT
+           : k->cases  ? EXIT_GOOD
+                       : EXIT_CANNOT;
+}
+
+int check_command(int argc, char **argv) {
+    struct options o;
+    if (help_asked(&argc, argv, usage, help))
+        return EXIT_GOOD;
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    if (!parse(&argc, argv, &o))
+        return EXIT_CANNOT;
+    struct checker *k = mmap(NULL, sizeof *k, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (k == MAP_FAILED)
+        return cannot("out of memory");
+    *k = (struct checker){.name = o.library, .seed = o.seed, .tight = o.tight, .large = o.large, .timeout = o.timeout, .start = seconds()};
+    struct sigaction action = {.sa_handler = stop};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    int code = check_all(k, &o);
+    munmap(k, sizeof *k);
+    return code;
+}

@@ -1,0 +1,227 @@
+#include "suites/gate/check.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cpu_ref/library.h"
+#include "cpu_ref/philox.h"
+
+static uint32_t hash_of(const char *text) {
+    uint32_t hash = 2166136261u;
+    for (; *text; text++)
+        hash = (hash ^ (unsigned char)*text) * 16777619u;
+    return hash;
+}
+
+double random_uniform(struct randoms *r) {
+    return mhc_uniform_of_bits(mhc_bits(r->seed, r->what, 0, r->at++));
+}
+
+int64_t random_below(struct randoms *r, int64_t count) {
+    return (int64_t)(random_uniform(r) * (double)count);
+}
+
+static bool chance(struct randoms *r, double probability) {
+    return random_uniform(r) < probability;
+}
+
+static int64_t from_to(struct randoms *r, int64_t low, int64_t high) {
+    return low + random_below(r, high - low + 1);
+}
+
+#define ONE_OF(r, ...) ((const int64_t[]){__VA_ARGS__}[random_below(r, sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t))])
+
+static bool has_letter(const struct mhc_row *row, const char *letters) {
+    for (const struct mhc_arg *arg = row->args; arg->name; arg++)
+        if (strpbrk(arg->extents, letters))
+            return true;
+    return false;
+}
+
+/* --- shapes --- */
+
+static int64_t draw_width(struct randoms *r) {
+    double which = random_uniform(r);
+    if (which < 0.40)
+        return 8 * from_to(r, 1, 40);
+    if (which < 0.70)
+        return from_to(r, 1, 250);
+    if (which < 0.80)
+        return from_to(r, 1, 9);
+    if (which < 0.92)
+        return 64 * from_to(r, 1, 8);
+    return ONE_OF(r, 600, 640, 1200, 1280, 2400, 2560, 4800); /* clusters of 2, 4, 8, 16 blocks */
+}
+
+static int64_t draw_tokens(struct randoms *r, int64_t most) {
+    int64_t T = chance(r, 0.6) ? from_to(r, 1, 12) : chance(r, 0.6) ? from_to(r, 13, 70) : ONE_OF(r, 1, 16, 32, 64, 128, 131);
+    if (most > 200 && chance(r, 0.5)) /* a GPU has room for them */
+        T = from_to(r, 1, most < 6000 ? most : 6000);
+    return T < most ? T : most < 1 ? 1 : most;
+}
+
+static void draw_types(struct randoms *r, struct mhc_case *c, int attempt, int64_t trial) {
+    int64_t turn = attempt < 40 ? trial % 2 : random_below(r, 3);
+    c->stream = turn == 0 ? MHC_F32 : turn == 1 ? MHC_BF16 : MHC_F64;
+    c->coef = c->param = c->stream == MHC_F64 ? MHC_F64 : MHC_F32;
+}
+
+/* Elements of phi and theta, and of the square matrices of branches, are bounded too. */
+static int64_t largest_parameter(const struct mhc_row *row, const struct mhc_case *c) {
+    int64_t largest = 0;
+    for (const struct mhc_arg *arg = row->args; arg->name; arg++)
+        if (arg->role == MHC_PARAM && mhc_elements(c, arg) > largest)
+            largest = mhc_elements(c, arg);
+    return largest;
+}
+
+static void draw_shape(struct randoms *r, const struct mhc_row *row, int64_t size, struct mhc_case *c) {
+    c->n = has_letter(row, "nDKJ") ? chance(r, 0.75) ? ONE_OF(r, 1, 2, 4, 4, 4, 8) : from_to(r, 1, MHC_MAX_STREAMS) : 1;
+    c->C = has_letter(row, "CD") ? draw_width(r) : 1;
+    c->hidden = has_letter(row, "HG") ? chance(r, 0.5) ? 8 * from_to(r, 1, 30) : from_to(r, 1, 200) : 0;
+    if (has_letter(row, "A")) {
+        c->heads = from_to(r, 1, 5);
+        c->head_dim = chance(r, 0.6) ? ONE_OF(r, 8, 16, 32, 64, 128) : from_to(r, 1, 80);
+    }
+    while (largest_parameter(row, c) > 10 * size && c->C > 1)
+        c->C = (c->C + 1) / 2;
+    c->T = draw_tokens(r, size / (c->n * (c->C > c->n ? c->C : c->n)));
+    if (has_letter(row, "A")) {
+        c->S = chance(r, 0.4) ? from_to(r, 1, 20) : chance(r, 0.7) ? from_to(r, 1, 140) : ONE_OF(r, 16, 32, 64, 128, 192, 257);
+        c->T = c->S * (chance(r, 0.6) ? 1 : from_to(r, 1, 3));
+    }
+}
+
+static void draw_constants(struct randoms *r, struct mhc_case *c) {
+    static const double eps[] = {0, 1e-6, 1e-5, 1e-3};
+    c->t_max = chance(r, 0.6) ? ONE_OF(r, 1, 2, 3, 20, 20) : from_to(r, 1, 40);
+    c->convention = chance(r, 0.5) ? MHC_V4 : MHC_PAPER;
+    c->activation = chance(r, 0.5) ? MHC_GELU : MHC_SWIGLU;
+    c->rms_eps = eps[random_below(r, 3)];
+    c->sinkhorn_eps = eps[random_below(r, 4)]; /* `paper` must take no notice of it */
+}
+
+/* The gradient of x / |x| is 0 for a vector of one element, and small for a few, so rounding would be compared, which a tiny x makes large. */
+enum { SHORT = 16 };
+
+/* Squares of x leave the range of a float, which a norm must survive; of gradients through such a norm, and of branches, no more is asked
+ * than 12 powers of ten either way. */
+static int reach_of(const struct subject *s) {
+    return !strcmp(s->operation, "pre") || !strcmp(s->operation, "post_pre") ? 32 : 12;
+}
+
+static void draw_extremes(struct randoms *r, const struct subject *s, struct trial *t) {
+    t->logit_std = chance(r, 0.3) ? 10 + 50 * random_uniform(r) : 1;
+    t->steep_b = chance(r, 0.5);
+    t->grad_scale = chance(r, 0.1) ? pow(10, 8 * random_uniform(r) - 4) : 1;
+    t->x_scale = chance(r, 0.15) ? pow(10, reach_of(s) * (2 * random_uniform(r) - 1)) : 1;
+    if (t->c.C < SHORT)
+        t->x_scale = 1;
+    t->zero_token = chance(r, 0.1) ? random_below(r, t->c.T) : -1;
+    t->through_post_pre = chance(r, 0.4);
+}
+
+const char *const type_words[] = {"f64", "f32", "bf16"};
+
+static void describe(struct trial *t, const struct mhc_row *row) {
+    const struct mhc_case *c = &t->c;
+    size_t at = 0, size = sizeof t->text;
+    at += (size_t)snprintf(t->text, size, "%s T=%lld", type_words[c->stream], (long long)c->T);
+    if (has_letter(row, "nDKJ"))
+        at += (size_t)snprintf(t->text + at, size - at, " n=%lld", (long long)c->n);
+    if (has_letter(row, "CD"))
+        at += (size_t)snprintf(t->text + at, size - at, " C=%lld", (long long)c->C);
+    if (has_letter(row, "H"))
+        at += (size_t)snprintf(t->text + at, size - at, " hidden=%lld %s", (long long)c->hidden,
+                               c->activation == MHC_SWIGLU ? "swiglu" : "gelu");
+    if (has_letter(row, "A"))
+        at += (size_t)snprintf(t->text + at, size - at, " S=%lld heads=%lld head_dim=%lld", (long long)c->S, (long long)c->heads,
+                               (long long)c->head_dim);
+    snprintf(t->text + at, size - at, " t_max=%lld %s eps=%g,%g logits=%.3g x=%.2g grad=%.2g%s", (long long)c->t_max,
+             c->convention == MHC_V4 ? "v4" : "paper", c->rms_eps, c->sinkhorn_eps, t->logit_std, t->x_scale, t->grad_scale,
+             t->zero_token >= 0 ? " zero-token" : "");
+}
+
+bool trial_draw(struct trial *t, const struct subject *s, uint64_t seed, int64_t trial, int64_t size, const char **why) {
+    uint32_t label = hash_of(s->label);
+    *t = (struct trial){.seed = mhc_bits(seed, label, 1, (uint64_t)trial)};
+    struct randoms r = {t->seed, label, 0};
+    *why = "it supports no case";
+    for (int attempt = 0; attempt < 400; attempt++) {
+        t->c = (struct mhc_case){0};
+        draw_types(&r, &t->c, attempt, trial);
+        draw_shape(&r, s->row, size, &t->c);
+        if (trial == 1 || trial == 2) /* of either type: the shape of decoding */
+            t->c.T = 1, t->c.S = t->c.S ? 1 : 0;
+        draw_constants(&r, &t->c);
+        draw_extremes(&r, s, t);
+        if (s->row->supports(&t->c, why)) {
+            describe(t, s->row);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* --- inputs --- */
+
+void round_values(double *values, int64_t count, int32_t type) {
+    const struct backend host = {.library = &mhc_cpu64};
+    void *rounded = backend_allocate(&host, count * 8);
+    if (!rounded || !backend_upload(&host, rounded, values, count, type) ||
+        !backend_download(&host, values, rounded, count, type))
+        abort();
+    backend_release(&host, rounded);
+}
+
+/* Standard deviation that keeps a product with the array near 1. */
+static double natural_scale(const struct trial *t, const struct mhc_arg *arg) {
+    if (arg->role != MHC_PARAM)
+        return 1;
+    if (!strcmp(arg->name, "phi"))
+        return 1 / sqrt((double)(t->c.n * t->c.C));
+    if (!strncmp(arg->name, "theta_", 6))
+        return 1 / sqrt((double)t->c.C);
+    if (arg->name[0] == 'w')
+        return 1 / sqrt((double)mhc_extent(&t->c, arg->extents[0]));
+    return !strcmp(arg->name, "gain") || !strcmp(arg->name, "alpha") ? 0.4 : 1;
+}
+
+/* Logits of res with the standard deviation that the trial asks for, through b or through alpha; scores of attention too. The sigmoids of pre and
+ * post stay where a float can tell 1 - s from 0. */
+static double steepness(const struct trial *t, const struct mhc_arg *arg, int64_t element) {
+    if (!strcmp(arg->name, "logits") || !strcmp(arg->name, "b_res"))
+        return t->logit_std;
+    /* In bf16 o is rounded, and in a branch q and k, which moves large scores and the differences in their gradients by as much as matters. */
+    bool rounded = t->c.stream == MHC_BF16;
+    if (!strcmp(arg->name, "q"))
+        return t->logit_std > 1 ? rounded ? 4 : 8 : 1;
+    if (!strcmp(arg->name, "w_q"))
+        return t->logit_std > 1 && !rounded ? 8 : 1;
+    if (!strcmp(arg->name, "alpha") && element == 2)
+        return t->steep_b ? 1 : t->logit_std;
+    if (!strcmp(arg->name, "b") && element >= 2 * t->c.n)
+        return t->steep_b ? t->logit_std : 1;
+    return 1;
+}
+
+void trial_input(const struct trial *t, const struct mhc_arg *arg, double *values) {
+    int64_t count = mhc_elements(&t->c, arg);
+    bool x = arg->role == MHC_STREAM && (!strcmp(arg->name, "x") || !strcmp(arg->name, "u"));
+    double scale = natural_scale(t, arg) * (x ? t->x_scale : !strncmp(arg->name, "grad_", 5) ? t->grad_scale : 1);
+    double mean = !strcmp(arg->name, "gain") || !strcmp(arg->name, "alpha") ? 1 : 0;
+    uint32_t what = hash_of(arg->name);
+    for (int64_t k = 0; k < count; k++) {
+        double normal = mhc_normal(t->seed, what, 2, (uint64_t)k);
+        if (x && t->c.C < SHORT) /* not near 0, where 1 / |x| is */
+            normal += copysign(0.3, normal);
+        values[k] = steepness(t, arg, k) * (mean + scale * normal);
+    }
+    if (x && t->zero_token >= 0) {
+        int64_t token = count / t->c.T;
+        memset(values + t->zero_token * token, 0, (size_t)token * sizeof *values);
+    }
+    round_values(values, count, mhc_arg_type(&t->c, arg));
+}

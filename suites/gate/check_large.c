@@ -1,0 +1,194 @@
+/* Cases too large for an oracle: arrays of more elements than 32 bits count. Random tokens at the start, across the place where the count passes the
+ * limit, and at the end; zeros between them, which add nothing to any sum. What the row makes of these tokens must be what it makes of them
+ * alone, and so must the gradients of parameters. */
+#include "suites/gate/check.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { GROUP = 16, GROUPS = 3, FEW = GROUP * GROUPS }; /* tokens */
+
+/* The arrays of a case in the library's memory, by name. */
+struct memory {
+    const struct backend *b;
+    const struct mhc_case *c;
+    int64_t first[GROUPS]; /* where the groups of tokens start */
+    struct array array[MHC_MAX_ARGS * 2];
+    int count;
+    void *save;
+};
+
+static bool is_per_token(const struct mhc_arg *arg) {
+    return arg->extents[0] == 'T';
+}
+
+static int64_t per_token(const struct mhc_case *c, const struct mhc_arg *arg) {
+    return mhc_elements(c, arg) / c->T;
+}
+
+static void *find(const struct memory *m, const char *name) {
+    for (int k = 0; k < m->count; k++)
+        if (!strcmp(m->array[k].name, name))
+            return m->array[k].pointer;
+    return NULL;
+}
+
+/* All bytes of an array the same: 0, or NaN in every type. */
+static bool fill(const struct memory *m, void *to, int64_t bytes, int byte) {
+    enum { STEP = 64 << 20 };
+    bool good = true;
+    if (!m->b->library->memory)
+        return memset(to, byte, (size_t)bytes), true;
+    void *stage = malloc(STEP);
+    if (stage)
+        memset(stage, byte, STEP);
+    for (int64_t at = 0; good && stage && at < bytes; at += STEP)
+        good = !m->b->library->memory->to_device(m->b->context, (char *)to + at, stage, bytes - at < STEP ? bytes - at : STEP);
+    free(stage);
+    return good && stage;
+}
+
+/* The values of the tokens in question, or all of an array that has none; the direction is the function's. */
+static bool move(const struct memory *m, const struct mhc_arg *arg, double *values,
+                 bool (*one)(const struct memory *, void *, double *, int64_t, int32_t)) {
+    int32_t type = mhc_arg_type(m->c, arg);
+    if (!is_per_token(arg))
+        return one(m, find(m, arg->name), values, mhc_elements(m->c, arg), type);
+    int64_t token = per_token(m->c, arg);
+    for (int k = 0; k < GROUPS; k++)
+        if (!one(m, (char *)find(m, arg->name) + m->first[k] * token * mhc_type_bytes(type), values + k * GROUP * token, GROUP * token, type))
+            return false;
+    return true;
+}
+static bool up(const struct memory *m, void *at, double *values, int64_t count, int32_t type) {
+    return backend_upload(m->b, at, values, count, type);
+}
+static bool down(const struct memory *m, void *at, double *values, int64_t count, int32_t type) {
+    return backend_download(m->b, values, at, count, type);
+}
+
+/* Every argument of a row that is not there yet: inputs as drawn, outputs poisoned. */
+static bool bring(struct memory *m, const struct mhc_row *row, const struct table *drawn) {
+    for (const struct mhc_arg *arg = row->args; arg->name; arg++) {
+        int64_t bytes = mhc_elements(m->c, arg) * mhc_type_bytes(mhc_arg_type(m->c, arg));
+        if (find(m, arg->name))
+            continue;
+        void *memory = backend_allocate(m->b, bytes);
+        if (!memory)
+            return false;
+        m->array[m->count++] = (struct array){arg->name, memory};
+        bool in = arg->direction == MHC_IN;
+        if (!fill(m, memory, bytes, in ? 0 : 0xff) || (in && bytes && !move(m, arg, table_get(drawn, arg->name), up)))
+            return false;
+    }
+    return true;
+}
+
+static void clear(struct memory *m) {
+    for (int k = 0; k < m->count; k++)
+        backend_release(m->b, m->array[k].pointer);
+    backend_release(m->b, m->save);
+}
+
+/* Runs the rows one after the other; the outputs of the last into `made`. NULL, or why not. */
+static const char *run(const struct backend *b, const struct mhc_row *const rows[2], const struct mhc_case *c, const int64_t first[GROUPS],
+                       const struct table *drawn, struct table *made) {
+    struct memory m = {.b = b, .c = c, .first = {first[0], first[1], first[2]}};
+    const char *why = NULL;
+    int64_t save_bytes = row_save_bytes(rows[0] ? rows[0] : rows[1], c);
+    m.save = save_bytes ? backend_allocate(b, save_bytes) : NULL;
+    why = save_bytes && !m.save ? "no memory for save" : NULL;
+    for (int k = 0; k < 2 && !why; k++) {
+        int64_t bytes = rows[k] ? row_work_bytes(rows[k], c) : 0;
+        void *work = bytes ? backend_allocate(b, bytes) : NULL;
+        if (rows[k])
+            why = !bring(&m, rows[k], drawn) || (bytes && !work) ? "no memory for its arrays"
+                                                                 : backend_run(b, rows[k], c, m.array, m.count, m.save, work);
+        backend_release(b, work);
+    }
+    for (const struct mhc_arg *arg = rows[1]->args; arg->name && !why; arg++)
+        if (arg->direction == MHC_OUT) {
+            int64_t count = is_per_token(arg) ? FEW * per_token(c, arg) : mhc_elements(c, arg);
+            why = move(&m, arg, table_put(made, arg->name, count), down) ? NULL : "its outputs cannot be copied back";
+        }
+    clear(&m);
+    return why;
+}
+
+static double case_bytes(const struct mhc_row *const rows[2], const struct mhc_case *c) {
+    double bytes = 0;
+    for (int k = 0; k < 2; k++) {
+        bytes += (double)(row_save_bytes(rows[k], c) + row_work_bytes(rows[k], c));
+        for (const struct mhc_arg *arg = rows[k] ? rows[k]->args : NULL; arg && arg->name; arg++)
+            bytes += (double)mhc_elements(c, arg) * mhc_type_bytes(mhc_arg_type(c, arg));
+    }
+    return bytes;
+}
+
+/* As many tokens as make the largest array pass `elements`, in whole groups. */
+static int64_t tokens_beyond(const struct mhc_row *row, const struct mhc_case *few, double elements, int64_t *most_per_token) {
+    *most_per_token = 0;
+    for (const struct mhc_arg *arg = row->args; arg->name; arg++)
+        if (is_per_token(arg) && per_token(few, arg) > *most_per_token)
+            *most_per_token = per_token(few, arg);
+    return *most_per_token ? ((int64_t)(elements / (double)*most_per_token) / GROUP + 3) * GROUP : 0;
+}
+
+static void compare(struct checker *k, const struct trial *t, const struct mhc_row *row, const struct table *alone, const struct table *among) {
+    for (const struct mhc_arg *arg = row->args; arg->name; arg++) {
+        if (arg->direction == MHC_IN)
+            continue;
+        int64_t count = mhc_elements(&t->c, arg), at = 0;
+        const double *want = table_get(alone, arg->name), *got = table_get(among, arg->name);
+        double scale = 0, worst = 0;
+        for (int64_t e = 0; e < count; e++)
+            scale = fmax(scale, fabs(want[e]));
+        for (int64_t e = 0; e < count; e++) {
+            double error = want[e] == got[e] ? 0 : fabs(want[e] - got[e]) / (row->tolerance(&t->c) * scale);
+            if (!(error <= worst)) {
+                worst = isnan(error) ? INFINITY : error;
+                at = e;
+            }
+        }
+        check(k, worst <= 1, t, "`%s` element %lld of the tokens in question is %.9g among many tokens and %.9g alone", arg->name,
+              (long long)at, count ? got[at] : 0, count ? want[at] : 0);
+        k->worst[t->c.stream] = fmax(k->worst[t->c.stream], worst);
+    }
+}
+
+bool large_run(struct checker *k, const struct subject *s, double elements, char why[MAX_FAILURE]) {
+    bool on_host = !k->backend.library->memory;
+    int64_t C = on_host ? 16 : 2048;
+    struct trial t = {.c = {.T = FEW, .n = strcmp(s->base, "resnet") ? 4 : 1, .C = C, .S = GROUP, .hidden = C, .heads = C / 16, .head_dim = 16, .t_max = 20, .rms_eps = 1e-6,
+                            .stream = MHC_BF16, .coef = MHC_F32, .param = MHC_F32},
+                      .seed = k->seed, .logit_std = 1, .x_scale = 1, .grad_scale = 1, .zero_token = -1};
+    const char *reason = "";
+    if (!s->row->supports(&t.c, &reason))
+        t.c.stream = MHC_F32;
+    int64_t most, T = tokens_beyond(s->row, &t.c, elements, &most);
+    struct mhc_case many = t.c;
+    many.T = T;
+    if (!T || !s->row->supports(&t.c, &reason) || !s->row->supports(&many, &reason))
+        return snprintf(why, MAX_FAILURE, "%s", T ? reason : "it has no tokens"), false;
+    const struct mhc_row *const rows[2] = {trial_row_before(k, &t), s->row};
+    double needed = case_bytes(rows, &many), available = (double)backend_available(&k->backend);
+    if (needed > 0.95 * available)
+        return snprintf(why, MAX_FAILURE, "it needs %.0f GB, there are %.0f", needed * 1e-9, available * 1e-9), false;
+    snprintf(t.text, sizeof t.text, "%s T=%lld n=%lld C=%lld: arrays to %.3g elements", type_words[t.c.stream], (long long)T, (long long)t.c.n, (long long)C, (double)(T * most));
+    struct table drawn = {0}, alone = {0}, among = {0};
+    for (int r = 0; r < 2; r++)
+        trial_draw_inputs(&t, rows[r], r ? rows[0] : NULL, &drawn);
+    int64_t middle = (int64_t)(elements / (double)most) / GROUP * GROUP;
+    const char *failed = run(&k->backend, rows, &t.c, (const int64_t[GROUPS]){0, GROUP, 2 * GROUP}, &drawn, &alone);
+    if (!failed)
+        failed = run(&k->backend, rows, &many, (const int64_t[GROUPS]){0, middle > GROUP ? middle : GROUP, T - GROUP}, &drawn, &among);
+    if (check(k, !failed, &t, "%s", failed ? failed : ""))
+        compare(k, &t, s->row, &alone, &among);
+    snprintf(k->worst_text, sizeof k->worst_text, "%s", t.text);
+    table_clear(&drawn);
+    table_clear(&alone);
+    table_clear(&among);
+    return true;
+}

@@ -1,0 +1,267 @@
+#include "suites/gate/compare.h"
+
+#include <errno.h>
+#include <fnmatch.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "suites/command/commands.h"
+
+enum { WORDS = 8192 };
+
+static const char usage[] = "compare BASE.h5 NEW.h5 [--case GLOB] [--strict] [--speed gate|report|none] [--threshold PERCENT] "
+                            "[--allow-cross-machine] [--json FILE] [--junit FILE]";
+static const char help[] =
+    "What changed between two records, as a gate. Cases meet by their key; values first: errors against cpu64, where NaN and\n"
+    "Inf are, gains as log10 within 0.01; then time, as a ratio to the copy or GEMM of the same rounds, and memory, which may grow\n"
+    "by 1 %.\n"
+    "\n"
+    "  --case GLOB            only cases whose key matches\n"
+    "  --speed WORD           gate (default), report: shown and not gated, none: values only\n"
+    "  --threshold N          percent that count as a difference of speed (default 3 on a device, 2 on a CPU)\n"
+    "  --allow-cross-machine  gate speed and memory although machine, toolkit or flags differ\n"
+    "  --strict               exit 3 when something stays AMBIGUOUS, or failed in both files\n"
+    "\n"
+    "Exit: 0 no regression, 1 SLOWER, MISSING or INVALID (wrong, less accurate, or in need of more memory), 2 they cannot be\n"
+    "compared, 3 see --strict.\n";
+
+/* --- comparable at all --- */
+
+/* Facts that say nothing of how long a kernel takes; all others do, those of later versions too. */
+static bool is_incidental(const char *fact) {
+    static const char *const names[] = {"version", "revision", "kernel", "libc", "memory", "load_average", "hdf5"};
+    for (size_t k = 0; k < sizeof names / sizeof *names; k++)
+        if (!strcmp(names[k], fact))
+            return true;
+    return false;
+}
+
+/* Of what a device says of itself: its clock and heat of the moment, and warnings. */
+static bool is_of_the_moment(const char *part, size_t length) {
+    char text[160];
+    snprintf(text, sizeof text, "%.*s", (int)length, part);
+    return !strncmp(text, "clock ", 6) || !strncmp(text, "! ", 2) || strstr(text, "degrees");
+}
+
+/* Equal but for such parts; parts are separated by "; ". */
+static bool same_device(const char *a, const char *b) {
+    const char *at[2] = {a, b};
+    for (;;) {
+        size_t length[2];
+        for (int k = 0; k < 2; k++)
+            for (;; at[k] += length[k] + 2) {
+                const char *end = strstr(at[k], "; ");
+                length[k] = end ? (size_t)(end - at[k]) : strlen(at[k]);
+                if (!is_of_the_moment(at[k], length[k]))
+                    break;
+                if (!end) {
+                    at[k] += length[k];
+                    length[k] = 0;
+                    break;
+                }
+            }
+        if (length[0] != length[1] || memcmp(at[0], at[1], length[0]))
+            return false;
+        if (!at[0][length[0]] && !at[1][length[1]])
+            return true;
+        for (int k = 0; k < 2; k++)
+            at[k] += length[k] + (at[k][length[k]] ? 2 : 0);
+    }
+}
+
+static const char *fact_of(struct record_reader *file, const char *wanted) {
+    const char *name, *value;
+    for (int k = 0; k < record_fact_count(file); k++)
+        if (record_fact(file, k, &name, &value) && !strcmp(name, wanted))
+            return value;
+    return NULL;
+}
+
+/* Names the facts in which the files differ, in the note and, the first of them, as the reason. */
+static void find_differences(struct compare *c) {
+    char *note = c->report.note;
+    size_t size = sizeof c->report.note;
+    for (int f = 0; f < 2; f++)
+        for (int k = 0; k < record_fact_count(c->file[f]); k++) {
+            const char *name, *value, *other;
+            if (!record_fact(c->file[f], k, &name, &value) || is_incidental(name))
+                continue;
+            other = fact_of(c->file[!f], name);
+            if ((f && other) || (other && (!strcmp(value, other) || (!strcmp(name, "device") && same_device(value, other)))))
+                continue; /* told once */
+            const char *base = f ? "none" : value, *now = f ? value : other ? other : "none";
+            size_t used = strlen(note);
+            snprintf(note + used, size - used, "%.40s: %.160s, was %.160s\n", name, now, base);
+            if (!c->ungated[0])
+                snprintf(c->ungated, sizeof c->ungated, "another %.40s", name);
+        }
+    for (char *text = note; *text; text++)
+        if (((unsigned char)*text < ' ' && *text != '\n') || *text == 127)
+            *text = '?';
+}
+
+/* --- matching --- */
+
+struct key {
+    const char *text;
+    int64_t index;
+};
+
+static int by_text(const void *a, const void *b) {
+    return strcmp(((const struct key *)a)->text, ((const struct key *)b)->text);
+}
+
+static struct key *keys_of(struct record_reader *file) {
+    const char *const *texts = record_texts(file, "key");
+    int64_t count = record_count(file);
+    struct key *keys = texts ? malloc((size_t)(count + 1) * sizeof *keys) : NULL;
+    for (int64_t k = 0; k < count && keys; k++)
+        keys[k] = (struct key){texts[k], k};
+    if (keys)
+        qsort(keys, (size_t)count, sizeof *keys, by_text);
+    return keys;
+}
+
+static int64_t find(const struct key *keys, int64_t count, const char *text) {
+    const struct key wanted = {text, 0}, *found = bsearch(&wanted, keys, (size_t)count, sizeof *keys, by_text);
+    return found ? found->index : -1;
+}
+
+/* --- one case --- */
+
+/* Runs the case again and compares it, whatever the words of its key may hold. */
+static void command_of(const struct compare *c, const char *key, char *text, size_t size) {
+    char word[WORDS], program[WORDS], rest[WORDS], own[200];
+    gate_quote(program_invocation_name, program, sizeof program);
+    size_t used = (size_t)snprintf(text, size, "%s run", program);
+    snprintf(rest, sizeof rest, "%s", key);
+    for (char *at = NULL, *next = strtok_r(rest, " ", &at); next && used < size; next = strtok_r(NULL, " ", &at)) {
+        gate_quote(next, word, sizeof word);
+        used += (size_t)snprintf(text + used, size - used, " %s", word);
+    }
+    gate_options_text(&c->options, own, sizeof own);
+    gate_quote(c->path[COMPARE_BASE], word, sizeof word);
+    gate_quote(key, rest, sizeof rest);
+    if (used < size)
+        snprintf(text + used, size - used, " --out again.h5 --overwrite && %s compare %s again.h5 --case %s%s", program, word, rest, own);
+}
+
+static bool is_done(struct record_reader *file, int64_t index) {
+    return !strcmp(record_texts(file, "status")[index], "done");
+}
+
+static const char *reason_of(struct record_reader *file, int64_t index) {
+    const char *const *reasons = record_texts(file, "reason");
+    return reasons ? reasons[index] : "";
+}
+
+/* Who has the case, and where it failed; then the rest. */
+static void judge(struct compare *c, const int64_t index[2], struct gate_row *r) {
+    bool has[2], done[2];
+    for (int f = 0; f < 2; f++) {
+        has[f] = index[f] >= 0;
+        done[f] = has[f] && is_done(c->file[f], index[f]);
+    }
+    r->alone = !(has[0] && has[1]);
+    if (!has[COMPARE_NEW]) {
+        r->verdict = MHC_MISSING;
+        r->fails = true;
+        gate_say(r, "it is in the base alone");
+    } else if (!done[COMPARE_NEW]) {
+        r->verdict = MHC_INVALID;
+        r->fails = done[COMPARE_BASE] || !has[COMPARE_BASE];
+        r->open = r->alone = !r->fails;
+        gate_say(r, "%s: %s", r->fails ? "failed" : "failed in both files", reason_of(c->file[COMPARE_NEW], index[COMPARE_NEW]));
+    } else if (!done[COMPARE_BASE]) {
+        r->verdict = MHC_NEW;
+        r->alone = true;
+        gate_say(r, has[COMPARE_BASE] ? "it failed in the base: %s" : "it is not in the base%s",
+                 has[COMPARE_BASE] ? reason_of(c->file[COMPARE_BASE], index[COMPARE_BASE]) : "");
+    } else
+        compare_case(c, index, r);
+}
+
+static bool add(struct compare *c, const char *key, int64_t base, int64_t now) {
+    static char command[4 * WORDS];
+    command_of(c, key, command, sizeof command);
+    struct gate_row *r = gate_add(&c->report, key, command);
+    const int64_t index[2] = {base, now};
+    if (r)
+        judge(c, index, r);
+    return r || (cannot("out of memory"), false);
+}
+
+static bool wanted(const char *glob, const char *key) {
+    return !glob || !strcmp(glob, key) || !fnmatch(glob, key, 0);
+}
+
+/* Every case of either file, in the order of the base. false: reported. */
+static bool judge_all(struct compare *c, const char *glob) {
+    struct key *keys[2] = {keys_of(c->file[COMPARE_BASE]), keys_of(c->file[COMPARE_NEW])};
+    int64_t count[2] = {record_count(c->file[COMPARE_BASE]), record_count(c->file[COMPARE_NEW])}, both = 0;
+    bool good = keys[0] && keys[1];
+    if (!good)
+        cannot("%s: no column `key`", c->path[!keys[0] ? COMPARE_BASE : COMPARE_NEW]);
+    for (int f = 0; f < 2 && good; f++) {
+        const char *const *texts = record_texts(c->file[f], "key");
+        for (int64_t k = 0; k < count[f] && good; k++) {
+            int64_t other = find(keys[!f], count[!f], texts[k]);
+            if (!wanted(glob, texts[k]) || (f && other >= 0))
+                continue;
+            both += other >= 0;
+            good = add(c, texts[k], f ? -1 : k, f ? k : other);
+        }
+    }
+    if (good && !both)
+        good = (cannot(glob ? "no case that both %s and %s have matches --case" : "no case of %s is in %s", c->path[0], c->path[1]), false);
+    free(keys[0]);
+    free(keys[1]);
+    return good;
+}
+
+static int compare_files(struct compare *c, const char *glob, bool cross) {
+    struct gate_files files;
+    for (int f = 0; f < 2; f++) {
+        c->file[f] = record_open(c->path[f]);
+        if (!c->file[f])
+            return cannot("%s", record_error());
+        if (!record_texts(c->file[f], "status") || !record_ints(c->file[f], "layers"))
+            return cannot("%s: no column `status` or `layers`", c->path[f]);
+        size_t used = strlen(c->report.note);
+        if (!record_complete(c->file[f]))
+            snprintf(c->report.note + used, sizeof c->report.note - used, "%s is not complete: interrupted or still running\n",
+                     f ? "new" : "base");
+    }
+    find_differences(c);
+    if (cross)
+        c->ungated[0] = 0;
+    if (!gate_files_open(&files, &c->options, c->path) || !judge_all(c, glob))
+        return EXIT_CANNOT;
+    compare_scatter(&c->report, c->options.speed == GATE_SPEED);
+    int code = gate_exit(&c->report, c->options.strict);
+    gate_sort(&c->report);
+    gate_print(&c->report, c->options.strict, stdout);
+    return gate_files_write(&files, &c->options, &c->report, code) ? code : EXIT_CANNOT;
+}
+
+int compare_command(int argc, char **argv) {
+    struct compare c = {.report = {.gate = "compare"}};
+    const char *glob = NULL;
+    if (help_asked(&argc, argv, usage, help))
+        return EXIT_GOOD;
+    bool cross = take_flag(&argc, argv, "--allow-cross-machine");
+    if (!gate_options_take(&argc, argv, &c.options) || !take_option(&argc, argv, "--case", &glob) ||
+        !only_positional(argc, argv, 2, 2, usage))
+        return EXIT_CANNOT;
+    for (int f = 0; f < 2; f++)
+        c.path[f] = argv[f];
+    c.report.base = c.path[COMPARE_BASE];
+    c.report.now = c.path[COMPARE_NEW];
+    int code = compare_files(&c, glob, cross);
+    gate_release(&c.report);
+    for (int f = 0; f < 2; f++)
+        if (c.file[f])
+            record_close(c.file[f]);
+    return code;
+}

@@ -1,0 +1,260 @@
+/* Values of one case in two records: errors, curves, summaries, spectra, panels and memory. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "suites/gate/compare.h"
+
+/* What was found so far; of several differences of one gravity the first is told. */
+struct values {
+    int64_t elements, different;
+    enum mhc_difference worst;
+    char told[GATE_REASON];
+};
+
+static const char *value_text(double x, char text[32]) {
+    if (isnan(x))
+        return "NaN";
+    if (isinf(x))
+        return x > 0 ? "Inf" : "-Inf";
+    snprintf(text, 32, "%.6g", x);
+    return text;
+}
+
+static void note(struct values *v, enum mhc_difference d, const char *name, int64_t layer, double base, double now) {
+    char was[32], is[32], place[48] = "";
+    v->elements++;
+    v->different += d != MHC_EQUAL;
+    if (d <= v->worst)
+        return;
+    v->worst = d;
+    if (layer > 0)
+        snprintf(place, sizeof place, " at layer %lld", (long long)layer);
+    snprintf(v->told, sizeof v->told, "%s%s is %s, was %s%s", name, place, value_text(now, is), value_text(base, was),
+             d == MHC_NON_FINITE ? ": overflow is not where it was" : d == MHC_UNRESOLVED ? ": below rounding in one file only" : "");
+}
+
+/* Something that BASE has and NEW has not. */
+static bool gone(struct gate_row *r, const char *what, const char *name) {
+    r->verdict = MHC_INVALID;
+    r->fails = true;
+    gate_say(r, "%s %s is in the base alone", what, name);
+    return false;
+}
+
+static bool compare_curves(struct compare *c, const int64_t index[2], struct gate_row *r, struct values *v) {
+    const int64_t layers = record_ints(c->file[COMPARE_BASE], "layers")[index[COMPARE_BASE]];
+    struct record_curve curve;
+    const int64_t now_layers = record_ints(c->file[COMPARE_NEW], "layers")[index[COMPARE_NEW]];
+    if (layers != now_layers) {
+        gone(r, "", "");
+        return gate_say(r, "it has %lld layers, was %lld", (long long)now_layers, (long long)layers), false;
+    }
+    for (int k = 0; k < record_curve_count(c->file[COMPARE_BASE]); k++) {
+        if (!record_curve(c->file[COMPARE_BASE], k, &curve) ||
+            !record_curve_computed(c->file[COMPARE_BASE], curve.name, index[COMPARE_BASE]))
+            continue;
+        const double *base = record_curve_of(c->file[COMPARE_BASE], curve.name, index[COMPARE_BASE]);
+        const double *now = record_curve_computed(c->file[COMPARE_NEW], curve.name, index[COMPARE_NEW])
+                                ? record_curve_of(c->file[COMPARE_NEW], curve.name, index[COMPARE_NEW])
+                                : NULL;
+        if (!base || !now)
+            return gone(r, "curve", curve.name);
+        enum mhc_metric metric = mhc_metric_of(curve.name);
+        for (int64_t l = 0; l < layers; l++)
+            note(v, mhc_value_difference(base[l], now[l], metric), curve.name, l + 1, base[l], now[l]);
+    }
+    return true;
+}
+
+static bool compare_summaries(struct compare *c, const int64_t index[2], struct gate_row *r, struct values *v) {
+    struct record_curve summary;
+    for (int k = 0; k < record_summary_count(c->file[COMPARE_BASE]); k++) {
+        if (!record_summary_info(c->file[COMPARE_BASE], k, &summary))
+            continue;
+        const double *base = record_summary(c->file[COMPARE_BASE], summary.name);
+        const double *now = record_summary(c->file[COMPARE_NEW], summary.name);
+        if (!base || !now)
+            return gone(r, "summary", summary.name);
+        double was = base[index[COMPARE_BASE]], is = now[index[COMPARE_NEW]];
+        note(v, mhc_value_difference(was, is, mhc_metric_of(summary.name)), summary.name, 0, was, is);
+    }
+    return true;
+}
+
+/* log10 of singular values: those far below the largest are rounding of it in float64, so the slack grows with depth
+ * only where they are. */
+static bool compare_spectrum(struct compare *c, const int64_t index[2], struct gate_row *r, struct values *v) {
+    const int64_t layers = record_ints(c->file[COMPARE_BASE], "layers")[index[COMPARE_BASE]];
+    const int64_t n = record_spectrum_streams(c->file[COMPARE_BASE], index[COMPARE_BASE]), count = layers * n;
+    double *values[2] = {NULL, NULL};
+    bool good = true;
+    for (int s = 0; s < 2 && n > 0 && good; s++) {
+        values[s] = malloc((size_t)count * sizeof(double));
+        good = values[s] && record_spectrum(c->file[s], index[s], n, values[s]);
+    }
+    if (!good)
+        gone(r, "the QR", "spectrum");
+    for (int64_t k = 0; k < count && good; k++)
+        note(v, mhc_value_difference(values[0][k], values[1][k], MHC_composite_spectral_norm), "QR spectrum", k / n + 1,
+             values[0][k], values[1][k]);
+    free(values[0]);
+    free(values[1]);
+    return good;
+}
+
+static double largest_of(const double *values, int64_t count) {
+    double largest = 0;
+    for (int64_t k = 0; k < count; k++)
+        largest = isfinite(values[k]) ? fmax(largest, fabs(values[k])) : largest;
+    return largest;
+}
+
+/* Elements of a matrix are as exact as its largest is. */
+static bool compare_panels(struct compare *c, const int64_t index[2], struct gate_row *r, struct values *v) {
+    const int64_t n = record_panel_streams(c->file[COMPARE_BASE], index[COMPARE_BASE]), size = n * n;
+    double *panel[2] = {NULL, NULL}, scale[2][6];
+    bool good = true;
+    for (int s = 0; s < 2 && n > 0 && good; s++) {
+        panel[s] = malloc((size_t)(6 * size) * sizeof(double));
+        good = panel[s] && record_panels(c->file[s], index[s], n, panel[s], scale[s]);
+    }
+    if (!good)
+        gone(r, "one of", "its panels");
+    for (int64_t k = 0; k < 6 * size && good; k++) {
+        double base = panel[0][k], now = panel[1][k] * pow(10, scale[1][k / size] - scale[0][k / size]);
+        double slack = MHC_GAIN_TOLERANCE * largest_of(panel[0] + k / size * size, size);
+        enum mhc_difference d = mhc_value_difference(base, now, MHC_METRICS);
+        note(v, d == MHC_APART && fabs(now - base) <= slack ? MHC_CLOSE : d, "a composite matrix", 0, base, now);
+    }
+    free(panel[0]);
+    free(panel[1]);
+    return good;
+}
+
+static double scalar(struct record_reader *file, const char *name, int64_t index) {
+    const double *values = record_accuracy(file, name);
+    return values ? values[index] : NAN;
+}
+
+static bool ends_with(const char *text, const char *end) {
+    size_t length = strlen(text), own = strlen(end);
+    return length >= own && !strcmp(text + length - own, end);
+}
+
+/* Errors that are stored as a share of their own tolerance: "<variant>_error_over_tolerance" of a step. */
+static bool compare_shares(struct compare *c, const int64_t index[2], struct gate_row *r, struct values *v) {
+    struct record_curve share;
+    for (int k = 0; k < record_accuracy_count(c->file[COMPARE_BASE]); k++) {
+        if (!record_accuracy_info(c->file[COMPARE_BASE], k, &share) || !ends_with(share.name, "_error_over_tolerance"))
+            continue;
+        double base = scalar(c->file[COMPARE_BASE], share.name, index[COMPARE_BASE]);
+        double now = scalar(c->file[COMPARE_NEW], share.name, index[COMPARE_NEW]);
+        if (isnan(base) && isnan(now))
+            continue;
+        if (isnan(now))
+            return gone(r, "the accuracy", share.name);
+        enum mhc_accuracy a = mhc_accuracy_of(base, now, 1);
+        note(v, base == now ? MHC_EQUAL : MHC_CLOSE, share.name, 0, base, now);
+        if (a == MHC_ACCURATE)
+            continue;
+        r->verdict = MHC_INVALID;
+        r->fails = true;
+        if (a == MHC_WRONG)
+            gate_say(r, "%s is %.3g, above 1", share.name, now);
+        else
+            gate_say(r, "less accurate: %s is %.2g, was %.2g (allowed: twice that, or %.2g)", share.name, now, base, MHC_ERROR_FLOOR);
+        return false;
+    }
+    return true;
+}
+
+/* Bytes that are held; those that are moved are named "bytes" and follow from the operation's model, not from the program. */
+static bool is_memory(const struct record_curve *scalar) {
+    return !strcmp(scalar->unit, "byte") && !ends_with(scalar->name, "bytes");
+}
+
+/* What the case needs more memory for, whatever else was said of it; the scalar that grew most is named. Workspace may follow the threads or the
+ * device, so it is gated where speed may be. */
+static void compare_memory(struct compare *c, const int64_t index[2], struct gate_row *r) {
+    struct record_curve info;
+    char said[GATE_REASON], name[80] = "";
+    double was = 0, is = 0;
+    int grew = 0;
+    for (int k = 0; k < record_timing_count(c->file[COMPARE_BASE]); k++) {
+        if (!record_timing_info(c->file[COMPARE_BASE], k, &info) || !is_memory(&info))
+            continue;
+        const double *before = record_timing_value(c->file[COMPARE_BASE], info.name);
+        const double *after = record_timing_value(c->file[COMPARE_NEW], info.name);
+        double base = before ? before[index[COMPARE_BASE]] : NAN, now = after ? after[index[COMPARE_NEW]] : NAN;
+        if (isnan(base) || !mhc_more_memory(base, now))
+            continue;
+        if (!grew++ || isnan(now) || now * was > is * base) {
+            snprintf(name, sizeof name, "%s", info.name);
+            was = base;
+            is = now;
+        }
+    }
+    if (!grew)
+        return;
+    snprintf(said, sizeof said, "%.200s", r->reason);
+    if (isnan(is))
+        gate_say(r, "the memory %s is in the base alone; %s", name, said);
+    else
+        gate_say(r, "needs more memory: %s is %.0f bytes, was %.0f (%.3g times)%s%s; %s", name, is, was, is / was,
+                 grew > 1 ? ", and others grew" : "", c->ungated[0] ? ", not gated" : "", said);
+    if (c->ungated[0])
+        return;
+    r->verdict = MHC_INVALID;
+    r->fails = true;
+}
+
+/* Errors against the oracle, where the case has them. */
+static bool compare_accuracy(struct compare *c, const int64_t index[2], struct gate_row *r) {
+    double base = scalar(c->file[COMPARE_BASE], "error", index[COMPARE_BASE]);
+    double now = scalar(c->file[COMPARE_NEW], "error", index[COMPARE_NEW]);
+    double tolerance = mhc_common_tolerance(scalar(c->file[COMPARE_BASE], "tolerance", index[COMPARE_BASE]),
+                                            scalar(c->file[COMPARE_NEW], "tolerance", index[COMPARE_NEW]));
+    r->base_error = base;
+    r->now_error = now;
+    r->tolerance = tolerance;
+    if (isnan(base) && isnan(now) && isnan(tolerance))
+        return true;
+    enum mhc_accuracy a = mhc_accuracy_of(base, now, tolerance);
+    if (a == MHC_ACCURATE)
+        return true;
+    r->verdict = MHC_INVALID;
+    r->fails = true;
+    if (a == MHC_WRONG)
+        gate_say(r, "error %.2g is not within the tolerance of %.2g", now, tolerance);
+    else
+        gate_say(r, "less accurate: error %.2g, was %.2g (allowed: twice that, or %.2g)", now, base, MHC_ERROR_FLOOR * tolerance);
+    return false;
+}
+
+void compare_case(struct compare *c, const int64_t index[2], struct gate_row *r) {
+    struct values v = {.worst = MHC_EQUAL};
+    if (!compare_accuracy(c, index, r) || !compare_shares(c, index, r, &v) || !compare_curves(c, index, r, &v) || !compare_summaries(c, index, r, &v) ||
+        !compare_spectrum(c, index, r, &v) || !compare_panels(c, index, r, &v))
+        return;
+    if (!isnan(r->base_error) || !isnan(r->now_error)) {
+        v.elements++;
+        v.different += r->base_error != r->now_error;
+    }
+    if (v.different)
+        snprintf(r->bits, sizeof r->bits, "%lld of %lld", (long long)v.different, (long long)v.elements);
+    else
+        snprintf(r->bits, sizeof r->bits, "equal");
+    if (v.worst == MHC_APART || v.worst == MHC_NON_FINITE) {
+        r->verdict = MHC_INVALID;
+        r->fails = true;
+        gate_say(r, "%s", v.told);
+    } else if (v.worst == MHC_UNRESOLVED) {
+        r->verdict = MHC_AMBIGUOUS;
+        r->open = true;
+        gate_say(r, "%s", v.told);
+    } else {
+        compare_speed(c, index, r);
+        compare_memory(c, index, r);
+    }
+}

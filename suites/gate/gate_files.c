@@ -1,0 +1,157 @@
+/* The report as JSON and as JUnit XML. */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "build_info.h"
+#include "suites/command/commands.h"
+#include "suites/gate/gate_report.h"
+
+static bool open_one(const char *path, FILE **file, const char *const input[2]) {
+    struct stat there, in;
+    *file = NULL;
+    for (int k = 0; k < 2 && path && !stat(path, &there); k++)
+        if (!stat(input[k], &in) && there.st_dev == in.st_dev && there.st_ino == in.st_ino)
+            return cannot("%s is to be read, not written", path), false;
+    if (path && !(*file = fopen(path, "w")))
+        return cannot("cannot write %s: %s", path, strerror(errno)), false;
+    return true;
+}
+
+bool gate_files_open(struct gate_files *f, const struct gate_options *o, const char *const input[2]) {
+    return open_one(o->json, &f->json, input) && open_one(o->junit, &f->junit, input);
+}
+
+/* Bytes that are no UTF-8 become '?': neither format may hold them. */
+static int length_of_character(const unsigned char *c) {
+    int length = *c < 0x80 ? 1 : *c >= 0xC2 && *c < 0xE0 ? 2 : *c >= 0xE0 && *c < 0xF0 ? 3 : *c >= 0xF0 && *c < 0xF5 ? 4 : 0;
+    for (int k = 1; k < length; k++)
+        if ((c[k] & 0xC0) != 0x80)
+            return 0;
+    if (length == 3 && ((*c == 0xE0 && c[1] < 0xA0) || (*c == 0xED && c[1] > 0x9F) || (*c == 0xEF && c[1] == 0xBF && c[2] > 0xBD)))
+        return 0;
+    if (length == 4 && ((*c == 0xF0 && c[1] < 0x90) || (*c == 0xF4 && c[1] > 0x8F)))
+        return 0;
+    return length;
+}
+
+static void put_escaped(FILE *out, const char *text, bool xml) {
+    for (const unsigned char *c = (const unsigned char *)text; *c;) {
+        int length = length_of_character(c);
+        if (!xml && *c == '\n')
+            fputs("\\n", out);
+        else if (!length || *c < ' ' || *c == 127)
+            fputc('?', out);
+        else if (xml && strchr("&<>\"'", *c))
+            fprintf(out, "&#%d;", *c);
+        else if (!xml && (*c == '"' || *c == '\\'))
+            fprintf(out, "\\%c", *c);
+        else
+            fwrite(c, 1, (size_t)length, out);
+        c += length ? length : 1;
+    }
+}
+
+static void put_text(FILE *out, const char *name, const char *text) {
+    fprintf(out, "\"%s\": \"", name);
+    put_escaped(out, text, false);
+    fputs("\", ", out);
+}
+
+static void put_number(FILE *out, const char *name, double x, const char *end) {
+    if (isfinite(x))
+        fprintf(out, "\"%s\": %.9g%s", name, x, end);
+    else
+        fprintf(out, "\"%s\": %s%s", name, isnan(x) ? "null" : x > 0 ? "\"Infinity\"" : "\"-Infinity\"", end);
+}
+
+static void write_json(FILE *out, const struct gate_report *g, int code) {
+    int64_t verdicts[MHC_VERDICTS] = {0};
+    fputs("{", out);
+    put_text(out, "program", "mhcbench " PROVENANCE_VERSION);
+    put_text(out, "gate", g->gate);
+    put_text(out, "base", g->base);
+    put_text(out, "new", g->now);
+    put_text(out, "note", g->note);
+    for (int64_t k = 0; k < g->count; k++)
+        verdicts[g->row[k].verdict]++;
+    if (g->wanted)
+        put_text(out, "interrupted", gate_interruption(g));
+    fprintf(out, "\"exit\": %d, \"cases\": %lld, \"verdicts\": {", code, (long long)g->count);
+    for (int v = 0; v < MHC_VERDICTS; v++)
+        fprintf(out, "%s\"%s\": %lld", v ? ", " : "", mhc_verdict_name[v], (long long)verdicts[v]);
+    fputs("},\n\"rows\": [", out);
+    for (int64_t k = 0; k < g->count; k++) {
+        const struct gate_row *r = &g->row[k];
+        fputs(k ? ",\n{" : "\n{", out);
+        put_text(out, "verdict", mhc_verdict_name[r->verdict]);
+        fprintf(out, "\"fails\": %s, \"open\": %s, ", r->fails ? "true" : "false", r->open ? "true" : "false");
+        put_text(out, "case", r->name);
+        put_text(out, "why", r->reason);
+        put_text(out, "command", r->command);
+        put_text(out, "bits", r->bits);
+        put_number(out, "time", r->change.median, ", ");
+        put_number(out, "time_low", r->change.low, ", ");
+        put_number(out, "time_high", r->change.high, ", ");
+        put_number(out, "base_in_copies", r->copies, ", ");
+        put_number(out, "base_error", r->base_error, ", ");
+        put_number(out, "new_error", r->now_error, ", ");
+        put_number(out, "tolerance", r->tolerance, "}");
+    }
+    fputs("]}\n", out);
+}
+
+/* A failure is what fails the gate; what is open is skipped, so that it is seen. */
+static void write_junit(FILE *out, const struct gate_report *g) {
+    int64_t fails = 0, open = 0;
+    for (int64_t k = 0; k < g->count; k++) {
+        fails += g->row[k].fails;
+        open += !g->row[k].fails && g->row[k].open;
+    }
+    fprintf(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n<testsuite name=\"mhcbench %s\" tests=\"%lld\" "
+                 "failures=\"%lld\" errors=\"%d\" skipped=\"%lld\">\n",
+            g->gate, (long long)g->count + (g->wanted > 0), (long long)fails, g->wanted > 0, (long long)open);
+    if (g->wanted)
+        fprintf(out, "<testcase classname=\"mhcbench.%s\" name=\"interrupted\"><error message=\"%s\"/></testcase>\n", g->gate,
+                gate_interruption(g));
+    for (int64_t k = 0; k < g->count; k++) {
+        const struct gate_row *r = &g->row[k];
+        fprintf(out, "<testcase classname=\"mhcbench.%s\" name=\"", g->gate);
+        put_escaped(out, r->name, true);
+        fputs("\">", out);
+        const char *element = r->fails ? "failure" : r->open ? "skipped" : "system-out";
+        fprintf(out, "<%s%s", element, strcmp(element, "system-out") ? " message=\"" : ">");
+        fprintf(out, "%s: ", mhc_verdict_name[r->verdict]);
+        put_escaped(out, r->reason, true);
+        if (strcmp(element, "system-out"))
+            fputs("\">", out);
+        else
+            fputs("\n", out);
+        if (r->verdict != MHC_SAME)
+            put_escaped(out, r->command, true);
+        fprintf(out, "</%s></testcase>\n", element);
+    }
+    fputs("</testsuite>\n</testsuites>\n", out);
+}
+
+static bool close_one(FILE *file, const char *path) {
+    bool good = !ferror(file);
+    if (fclose(file) || !good)
+        return cannot("cannot write %s", path), false;
+    return true;
+}
+
+bool gate_files_write(struct gate_files *f, const struct gate_options *o, const struct gate_report *g, int code) {
+    bool good = true;
+    if (f->json) {
+        write_json(f->json, g, code);
+        good = close_one(f->json, o->json);
+    }
+    if (f->junit) {
+        write_junit(f->junit, g);
+        good &= close_one(f->junit, o->junit);
+    }
+    return good;
+}

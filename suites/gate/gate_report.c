@@ -1,0 +1,248 @@
+#include "suites/gate/gate_report.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "suites/command/commands.h"
+
+/* --- rows --- */
+
+/* Names and reasons may come from a file that anybody wrote: nothing of them may steer a terminal. */
+static void make_printable(char *text) {
+    for (char *c = text; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 127)
+            *c = '?';
+}
+
+struct gate_row *gate_add(struct gate_report *g, const char *name, const char *command) {
+    if (g->count == g->room) {
+        int64_t room = g->room ? 2 * g->room : 64;
+        struct gate_row *grown = realloc(g->row, (size_t)room * sizeof *grown);
+        if (!grown)
+            return NULL;
+        g->row = grown;
+        g->room = room;
+    }
+    struct gate_row *r = &g->row[g->count];
+    *r = (struct gate_row){.name = strdup(name), .command = strdup(command), .base_error = NAN, .now_error = NAN,
+                           .tolerance = NAN, .change = {NAN, NAN, NAN}, .copies = NAN};
+    if (!r->name || !r->command) {
+        free(r->name);
+        free(r->command);
+        return NULL;
+    }
+    make_printable(r->name);
+    make_printable(r->command);
+    g->count++;
+    return r;
+}
+
+void gate_say(struct gate_row *r, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(r->reason, sizeof r->reason, format, arguments);
+    va_end(arguments);
+    make_printable(r->reason);
+}
+
+void gate_release(struct gate_report *g) {
+    for (int64_t k = 0; k < g->count; k++) {
+        free(g->row[k].name);
+        free(g->row[k].command);
+    }
+    free(g->row);
+    g->row = NULL;
+    g->count = g->room = 0;
+}
+
+static double size_of(const struct gate_row *r) {
+    return isfinite(r->change.median) && r->change.median > 0 ? fabs(log(r->change.median)) : 0;
+}
+
+static bool worse(const struct gate_row *a, const struct gate_row *b) {
+    if (a->fails != b->fails)
+        return a->fails;
+    if (a->open != b->open)
+        return a->open;
+    if (a->verdict != b->verdict)
+        return a->verdict > b->verdict;
+    return a->verdict != MHC_SAME && size_of(a) > size_of(b);
+}
+
+/* Merges runs of two, four, ... rows: stable, and quick for many thousands. */
+void gate_sort(struct gate_report *g) {
+    struct gate_row *from = g->row, *to = malloc((size_t)(g->count + 1) * sizeof *to), *spare = to;
+    for (int64_t run = 1; to && run < g->count; run *= 2) {
+        for (int64_t begin = 0; begin < g->count; begin += 2 * run) {
+            int64_t middle = begin + run < g->count ? begin + run : g->count;
+            int64_t end = middle + run < g->count ? middle + run : g->count, a = begin, b = middle;
+            for (int64_t k = begin; k < end; k++)
+                to[k] = a < middle && (b == end || !worse(&from[b], &from[a])) ? from[a++] : from[b++];
+        }
+        struct gate_row *swap = from;
+        from = to;
+        to = swap;
+    }
+    if (spare && from != g->row)
+        memcpy(g->row, from, (size_t)g->count * sizeof *from);
+    free(spare);
+}
+
+/* --- the table --- */
+
+static const char *ratio_text(double ratio, char text[24]) {
+    if (!isfinite(ratio))
+        return "-";
+    snprintf(text, 24, ratio < 100 ? "%.3f" : "%.3g", ratio);
+    return text;
+}
+
+static const char *interval_text(struct mhc_interval change, char text[56]) {
+    char low[24], high[24];
+    if (!isfinite(change.median))
+        return "-";
+    snprintf(text, 56, "[%s, %s]", ratio_text(change.low, low), ratio_text(change.high, high));
+    return text;
+}
+
+static const char *error_text(double error, char text[24]) {
+    if (isnan(error))
+        return "-";
+    snprintf(text, 24, "%.1e", error);
+    return text;
+}
+
+enum { MOST_NAME = 72 };
+
+static void print_row(const struct gate_row *r, int width, int bits, FILE *out) {
+    char ratio[24], interval[56], base[24], now[24];
+    fprintf(out, "%-9s  %7s  %-16s  %8s  %8s  %-*s  %-*s  %s\n", mhc_verdict_name[r->verdict],
+            ratio_text(r->change.median, ratio), interval_text(r->change, interval), error_text(r->base_error, base),
+            error_text(r->now_error, now), bits, r->bits[0] ? r->bits : "-", width, r->name, r->reason);
+    if (r->verdict != MHC_SAME || r->fails || r->open)
+        fprintf(out, "           %s\n", r->command);
+}
+
+const char *gate_interruption(const struct gate_report *g) {
+    static char text[120];
+    snprintf(text, sizeof text, "%lld of %lld operations and shapes were judged, nothing is known of the others", (long long)g->judged, (long long)g->wanted);
+    return text;
+}
+
+static void print_verdict(const struct gate_report *g, bool strict, FILE *out) {
+    int64_t verdicts[MHC_VERDICTS] = {0}, fails = 0, open = 0;
+    for (int64_t k = 0; k < g->count; k++) {
+        verdicts[g->row[k].verdict]++;
+        fails += g->row[k].fails;
+        open += g->row[k].open;
+    }
+    fprintf(out, "\n%lld cases:", (long long)g->count);
+    for (int v = MHC_VERDICTS - 1; v >= 0; v--)
+        if (verdicts[v])
+            fprintf(out, " %lld %s", (long long)verdicts[v], mhc_verdict_name[v]);
+    switch (gate_exit(g, strict)) {
+    case EXIT_GOOD:
+        fprintf(out, open ? "; no regression found, %lld not settled\n" : "; no regression\n", (long long)open);
+        break;
+    case EXIT_CHECK_FAILED: fprintf(out, "; REGRESSION in %lld\n", (long long)fails); break;
+    case EXIT_INTERRUPTED:
+        if (fails)
+            fprintf(out, "; REGRESSION in %lld", (long long)fails);
+        fprintf(out, "; interrupted: %s\n", gate_interruption(g));
+        break;
+    case EXIT_AMBIGUOUS: fprintf(out, "; something is not settled, and --strict asks that nothing be\n"); break;
+    default: fprintf(out, "; nothing was compared\n");
+    }
+}
+
+/* What the columns mean, of those that hold something. */
+static void print_legend(const struct gate_report *g, FILE *out) {
+    bool times = false, errors = false, bits = false, vary = false, forms = false;
+    for (int64_t k = 0; k < g->count; k++) {
+        const struct gate_row *r = &g->row[k];
+        errors |= !isnan(r->base_error) || !isnan(r->now_error);
+        times |= isfinite(r->change.median);
+        bits |= r->bits[0] != 0;
+        vary |= !strcmp(r->bits, "vary");
+        forms |= strstr(r->name, GATE_FORM) != NULL;
+    }
+    if (times)
+        fprintf(out, "time: of new, as a share of base's%s\n", strcmp(g->gate, "compare") ? "" : ", both in units of the copy or GEMM beside them");
+    if (errors)
+        fprintf(out, "base err, new err: largest error against cpu64, as a share of the array's largest element\n");
+    if (bits)
+        fprintf(out, "bits: values of new that are not base's to the last bit%s\n", vary ? "; vary: new differs from run to run" : "");
+    if (forms)
+        fprintf(out, "mhc.X%smhc-micro: operation X by the library's rows of kind mhc-micro, against the same reference\n", GATE_FORM);
+}
+
+void gate_print(const struct gate_report *g, bool strict, FILE *out) {
+    int width = 4, bits = 4;
+    for (int64_t k = 0; k < g->count; k++) {
+        int length = (int)strlen(g->row[k].name), digits = (int)strlen(g->row[k].bits);
+        width = length > width && length <= MOST_NAME ? length : width;
+        bits = digits > bits ? digits : bits;
+    }
+    fprintf(out, "%s: base %s, new %s\n%s", g->gate, g->base, g->now, g->note);
+    print_legend(g, out);
+    fprintf(out, "\n%-9s  %7s  %-16s  %8s  %8s  %-*s  %-*s  %s\n", "verdict", "time", "99 % interval", "base err", "new err", bits, "bits", width, "case", "why");
+    for (int64_t k = 0; k < g->count; k++)
+        print_row(&g->row[k], width, bits, out);
+    print_verdict(g, strict, out);
+}
+
+int gate_exit(const struct gate_report *g, bool strict) {
+    bool open = false, compared = false;
+    if (g->wanted)
+        return EXIT_INTERRUPTED;
+    for (int64_t k = 0; k < g->count; k++) {
+        if (g->row[k].fails)
+            return EXIT_CHECK_FAILED;
+        open |= g->row[k].open;
+        compared |= !g->row[k].alone;
+    }
+    return !compared ? EXIT_CANNOT : open && strict ? EXIT_AMBIGUOUS : EXIT_GOOD;
+}
+
+/* --- options --- */
+
+bool gate_options_take(int *argc, char **argv, struct gate_options *o) {
+    static const char *const words[] = {"gate", "report", "none"};
+    *o = (struct gate_options){.strict = take_flag(argc, argv, "--strict")};
+    if (!take_option(argc, argv, "--json", &o->json) || !take_option(argc, argv, "--junit", &o->junit) ||
+        !take_option(argc, argv, "--speed", &o->speed_word) ||
+        !take_option(argc, argv, "--threshold", &o->threshold_word))
+        return false;
+    int word = 0;
+    while (o->speed_word && word < 3 && strcmp(words[word], o->speed_word))
+        word++;
+    if (word == 3)
+        return cannot("--speed %s: one of gate, report, none", o->speed_word), false;
+    o->speed = (enum gate_speed)word;
+    char *end = NULL;
+    if (o->threshold_word && ((o->threshold = strtod(o->threshold_word, &end) / 100), end == o->threshold_word || *end ||
+                              !(o->threshold >= 0.001 && o->threshold <= 10)))
+        return cannot("--threshold %s: percent, from 0.1 to 1000", o->threshold_word), false;
+    return true;
+}
+
+void gate_options_text(const struct gate_options *o, char *text, size_t size) {
+    snprintf(text, size, "%s%s%s%s", o->speed_word ? " --speed " : "", o->speed_word ? o->speed_word : "",
+             o->threshold_word ? " --threshold " : "", o->threshold_word ? o->threshold_word : "");
+}
+
+void gate_quote(const char *word, char *text, size_t size) {
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./:,@%";
+    if (*word && !word[strspn(word, plain)]) {
+        snprintf(text, size, "%s", word);
+        return;
+    }
+    size_t used = 0;
+    if (size > 8)
+        text[used++] = '\'';
+    for (; *word && used + 6 < size; word++)
+        used += (size_t)snprintf(text + used, size - used, *word == '\'' ? "'\\''" : "%c", *word);
+    snprintf(text + used, size - used, "'");
+}

@@ -1,0 +1,230 @@
+#include "suites/gate/regress.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "suites/command/commands.h"
+#include "suites/command/suite.h"
+#include "suites/rows/fits.h"
+#include "suites/timing/kernels_study.h"
+
+static const char usage[] = "regress --against OLD [NEW] [FILE.suite] [case options] [--strict] [--speed gate|report|none] "
+                            "[--threshold PERCENT] [--timeout SECONDS] [--json FILE] [--junit FILE] [-q]";
+static const char help[] =
+    "Is a changed kernel still right, and still fast? Loads two libraries of operations into one process and compares them\n"
+    "case by case: both against cpu64, bits of one against the other, then time, side by side in shuffled rounds.\n"
+    "\n"
+    "  --against OLD      a library (a path), or cpu32, cpu64, emu, cuda: this build's own; cpu: both on the CPU, as libmhc_cpu.so\n"
+    "  NEW                the same; default: this build's own of OLD's name\n"
+    "  FILE.suite         cases of study kernels, e.g. suites/kernels.suite; default: every operation at two small shapes\n"
+    "                     (check tries many more, single tokens among them)\n"
+    "  case options       --operation mhc.*,hc.post --tokens 64,512 --width 2560 --type bf16 ...; without --type every type\n"
+    "                     and every form of an operation (mhc-micro.post beside mhc.post)\n"
+    "  --speed WORD       gate (default), report: shown and not gated, none: accuracy only\n"
+    "  --threshold N      percent that count as a difference of speed (default 3)\n"
+    "  --timeout SECONDS  of each step of a case (default 60), beside what the reference may need\n"
+    "  --strict           exit 3 when something stays AMBIGUOUS\n"
+    "\n"
+    "Exit: 0 no regression, 1 SLOWER, MISSING or INVALID, 2 nothing could be compared, 3 see --strict, 130 interrupted.\n";
+
+/* Of these the first count wherever there is no suite, all of them where there are no options either. */
+#define DEFAULT_CASES "--study", "kernels", "--operation", "all", "--tokens", "5,64", "--width", "33,256", "--zip", "tokens,width"
+enum { FIRST_WORDS = 4, MOST_WORDS = 250 };
+
+volatile sig_atomic_t regress_stopped;
+
+static void stop(int signal_number) {
+    (void)signal_number;
+    if (regress_stopped)
+        _exit(EXIT_INTERRUPTED);
+    regress_stopped = 1;
+}
+
+/* --- all cases --- */
+
+/* A form "mhc-micro" of kind mhc that either library has; index into both lists. NULL: there are no more. */
+static const char *form_of(const struct regress *g, const char *operation, int index) {
+    size_t length = strcspn(operation, ".");
+    for (int s = 0; s < 2; s++)
+        for (int k = 0; k < REGRESS_KINDS && g->what[s].kinds[k][0]; k++) {
+            const char *kind = g->what[s].kinds[k];
+            bool seen = false;
+            for (int other = 0; other < REGRESS_KINDS && s; other++)
+                seen |= !strcmp(kind, g->what[0].kinds[other]);
+            if (!seen && !strncmp(kind, operation, length) && kind[length] == '-' && !index--)
+                return kind;
+        }
+    return NULL;
+}
+
+static int run_cases(struct regress *g, const struct suite *s, bool quiet) {
+    int code = EXIT_GOOD;
+    for (int64_t k = 0; k < s->count; k++) {
+        struct params p = s->cases[k];
+        int64_t first = p.type ? p.type : 1, last = p.type ? p.type : 3, before = g->report.count;
+        for (p.type = first; p.type <= last; p.type++) {
+            const char *form = "";
+            for (int index = 0; form && code == EXIT_GOOD; form = form_of(g, p.operation, index++))
+                code = regress_judge(g, &p, form);
+        }
+        if (code == EXIT_INTERRUPTED) {
+            g->report.wanted = s->count;
+            g->report.judged = k;
+        }
+        if (code != EXIT_GOOD)
+            return code;
+        for (; !quiet && before < g->report.count; before++)
+            fprintf(stderr, "[%lld/%lld] %s  %s\n", (long long)k + 1, (long long)s->count, g->report.row[before].name,
+                    mhc_verdict_name[g->report.row[before].verdict]);
+    }
+    return EXIT_GOOD;
+}
+
+/* --- options --- */
+
+static bool is_linked_in(const char *name) {
+    return !strcmp(name, "cpu32") || !strcmp(name, "cpu64");
+}
+
+static bool is_own(const char *name) {
+    return is_linked_in(name) || !strcmp(name, "cpu") || !strcmp(name, "emu") || !strcmp(name, "cuda");
+}
+
+/* This build's own libraries are linked in or lie beside the program. */
+static void resolve(const char *name, char path[REGRESS_PATH]) {
+    char self[REGRESS_PATH / 2];
+    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+    self[length > 0 ? length : 0] = 0;
+    if (is_own(name) && !is_linked_in(name))
+        snprintf(path, REGRESS_PATH, "%.*s/libmhc_%.16s.so", (int)(strrchr(self, '/') ? strrchr(self, '/') - self : 0), self, name);
+    else
+        snprintf(path, REGRESS_PATH, "%s", name);
+}
+
+/* Both can be opened, and what they are. */
+static int open_libraries(struct regress *g) {
+    char why[400], *note = g->report.note;
+    for (int s = REGRESS_BASE; s <= REGRESS_NEW; s++) {
+        struct regress_question q = {.step = REGRESS_LIBRARY, .side = s};
+        const char *name = g->given[s] ? g->given[s] : g->what[REGRESS_BASE].name;
+        if (!g->given[s] && !is_own(name))
+            return cannot("%s calls itself %s: say which library is the new one", g->given[REGRESS_BASE], name);
+        resolve(name, g->path[s]);
+        if (!regress_ask(g, &q, 60, &g->what[s], why, sizeof why)) {
+            bool named = !strncmp(why, "backend ", 8);
+            return regress_stopped ? (cannot("interrupted before the first case"), EXIT_INTERRUPTED) : cannot("%s%s%s", named ? "" : name, named ? "" : ": ", why);
+        }
+        size_t used = strlen(note);
+        snprintf(note + used, sizeof g->report.note - used, "%s: %s, %s\n", s ? "new " : "base", g->what[s].name, g->what[s].build);
+    }
+    return EXIT_GOOD;
+}
+
+/* Only the shapes and types of a suite count: the libraries are named already. Cases that differ in the backend alone
+ * become one. */
+static void keep_kernels(struct suite *s) {
+    int64_t kept = 0;
+    for (int64_t k = 0; k < s->count; k++) {
+        struct params p = s->cases[k];
+        bool wanted = p.study == STUDY_KERNELS;
+        snprintf(p.backend, sizeof p.backend, "%s", params_find("backend")->standard);
+        for (int64_t other = 0; other < kept && wanted; other++)
+            wanted = memcmp(&s->cases[other], &p, sizeof p) != 0;
+        if (wanted)
+            s->cases[kept++] = p;
+    }
+    s->count = kept;
+}
+
+/* `argv` are a suite or options or both. Without a suite the study need not be said, nor every operation be named. */
+static bool read_suite(struct suite *s, int argc, char **argv) {
+    char *standard[] = {DEFAULT_CASES}, *words[MOST_WORDS], why[600];
+    const char *file = argc && argv[0][0] != '-' ? argv[0] : NULL;
+    int count = 0, from = file != NULL, used = file ? 0 : argc ? FIRST_WORDS : (int)(sizeof standard / sizeof *standard);
+    for (int k = 0; k < used; k++)
+        words[count++] = standard[k];
+    for (int k = from; k < argc; k++) {
+        if (count == MOST_WORDS)
+            return cannot("too many words"), false;
+        words[count++] = argv[k];
+    }
+    if (!suite_read(s, file, words, count, why, sizeof why))
+        return cannot("%s", why), false;
+    keep_kernels(s);
+    if (s->count)
+        return true;
+    cannot("%s: no case of --study kernels in it", s->name);
+    suite_release(s);
+    return false;
+}
+
+static bool parse(struct regress *g, int *argc, char **argv) {
+    const char *timeout = NULL;
+    char *end = NULL;
+    g->timeout = 60;
+    if (!gate_options_take(argc, argv, &g->options) || !take_option(argc, argv, "--against", &g->given[REGRESS_BASE]) ||
+        !take_option(argc, argv, "--timeout", &timeout))
+        return false;
+    if (timeout && ((g->timeout = strtod(timeout, &end)), end == timeout || *end || !(g->timeout > 0 && g->timeout < 1e6)))
+        return cannot("--timeout %s: seconds, above 0", timeout), false;
+    if (!g->given[REGRESS_BASE] || !*g->given[REGRESS_BASE])
+        return cannot("usage: mhcbench %s", usage), false;
+    return true;
+}
+
+/* All cases, the report, the exit code. */
+static int run(struct regress *g, const struct suite *s, bool quiet) {
+    struct gate_files files;
+    int code = open_libraries(g);
+    if (code != EXIT_GOOD)
+        return code;
+    const char *const libraries[2] = {g->path[REGRESS_BASE], g->path[REGRESS_NEW]};
+    if (!gate_files_open(&files, &g->options, libraries))
+        return EXIT_CANNOT;
+    struct stat file[2];
+    size_t used = strlen(g->report.note);
+    if (!strcmp(libraries[0], libraries[1]) || (!stat(libraries[0], &file[0]) && !stat(libraries[1], &file[1]) &&
+                                                file[0].st_ino == file[1].st_ino && file[0].st_dev == file[1].st_dev))
+        snprintf(g->report.note + used, sizeof g->report.note - used, "both are the same file: whatever changed is not in it\n");
+    g->report.base = g->given[REGRESS_BASE];
+    g->report.now = g->given[REGRESS_NEW] ? g->given[REGRESS_NEW] : g->path[REGRESS_NEW];
+    code = run_cases(g, s, quiet);
+    if (code == EXIT_CANNOT)
+        return code;
+    code = gate_exit(&g->report, g->options.strict);
+    gate_sort(&g->report);
+    gate_print(&g->report, g->options.strict, stdout);
+    return gate_files_write(&files, &g->options, &g->report, code) ? code : EXIT_CANNOT;
+}
+
+static bool is_suite(const char *word) {
+    size_t length = strlen(word);
+    return length > 6 && !strcmp(word + length - 6, ".suite");
+}
+
+int regress_command(int argc, char **argv) {
+    struct regress g = {.report = {.gate = "regress"}};
+    struct suite suite;
+    if (help_asked(&argc, argv, usage, help))
+        return EXIT_GOOD;
+    bool quiet = take_flag(&argc, argv, "-q");
+    quiet = take_flag(&argc, argv, "--quiet") || quiet;
+    if (!parse(&g, &argc, argv))
+        return EXIT_CANNOT;
+    if (argc && argv[0][0] != '-' && !is_suite(argv[0])) {
+        g.given[REGRESS_NEW] = *argv++;
+        argc--;
+    }
+    if (!read_suite(&suite, argc, argv))
+        return EXIT_CANNOT;
+    struct sigaction action = {.sa_handler = stop};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    int code = run(&g, &suite, quiet);
+    worker_stop(&g.worker);
+    gate_release(&g.report);
+    suite_release(&suite);
+    return code;
+}

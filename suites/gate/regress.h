@@ -1,0 +1,104 @@
+/* `mhcbench regress`: two libraries of operations in one process, case by case. The worker's side, which knows libraries,
+ * answers one question at a time, so that whatever ends it can be laid at one library's door; the parent's side, which
+ * knows verdicts, never opens one. */
+#ifndef REGRESS_H
+#define REGRESS_H
+
+#include <signal.h>
+
+#include "suites/command/worker.h"
+#include "suites/gate/gate_report.h"
+#include "suites/timing/kernel_case.h"
+
+enum regress_side { REGRESS_BASE, REGRESS_NEW };
+extern const char *const regress_side_name[2]; /* "the old library", "the new library" */
+
+enum regress_step {
+    REGRESS_LIBRARY, /* what it is */
+    REGRESS_SUPPORT, /* whether it has the operation for the case, and the memory */
+    REGRESS_RIGHT,   /* whether it is right, and has the bits of the other, if that was asked before */
+    REGRESS_TIME     /* both, side by side */
+};
+
+struct regress_question {
+    int32_t step, side, measurement;
+    bool alone; /* TIME: the old library against itself */
+    char kind[64]; /* another form of the operation's kind, "mhc-micro"; "" the kind itself */
+    struct params p;
+};
+
+enum { REGRESS_KINDS = 16 };
+struct regress_answer {
+    /* LIBRARY */
+    char build[200], name[64], kinds[REGRESS_KINDS][64]; /* kinds of rows that the reference lacks */
+    bool device, timed;                                  /* host executors are no device and say nothing of its time */
+    /* all others */
+    bool opened;    /* both libraries */
+    bool no_memory; /* which is nobody's fault */
+    /* SUPPORT */
+    bool supported;
+    double needed, available; /* bytes */
+    double held;              /* of these what the operation asks its caller for: save and work */
+    /* RIGHT */
+    struct kernel_accuracy accuracy;
+    bool unstable, compared;     /* two runs differ in bits; the other library's bits were at hand */
+    int64_t elements, different; /* of its outputs, from the other library's */
+    char first[64];              /* the first that differs */
+    /* TIME */
+    struct mhc_interval change, together; /* time new / old: of this measurement, of all of the case so far */
+    double copies;                        /* time of the old in copies of as many bytes; NaN: there is none */
+    double throttled;                     /* share of the samples */
+    int64_t rounds;                       /* that count */
+    bool after;    /* it was timed, and then it was no longer right */
+    int32_t wrong; /* side that failed while it was timed or after; -1: none, or nobody knows */
+};
+
+/* The worker's note: who runs, so that whatever ends the worker while both are timed can be laid at one library's door. */
+struct regress_note {
+    int32_t running;        /* 1 + side; 0: neither */
+    double since, spent[2]; /* s of the monotonic clock; of each side before that */
+};
+_Static_assert(sizeof(struct regress_note) <= WORKER_NOTE, "a note has no room for it");
+double regress_now(void);
+void regress_mark(int side); /* from here on that side runs */
+
+void regress_answer(struct message *request, struct message *reply); /* handler "regress" */
+
+/* --- one case of one library, in the worker --- */
+
+struct regress_case {
+    struct backend *backend;
+    struct kernel_case k;
+    bool open;
+    unsigned char *output[MHC_MAX_ARGS]; /* bytes of what it made, once it was right */
+};
+
+/* Runs the last row twice in guarded memory, poisoned in two ways. NULL: it wrote all it should and nothing else, and is
+ * within its tolerance; else what is wrong. `other`: whose bits to compare with, where it has some. */
+const char *regress_case_right(struct regress_case *, const struct regress_case *other, struct regress_answer *);
+/* Times both and a copy in shuffled rounds, then looks whether they are still right. */
+const char *regress_case_time(const struct regress_case side[2], const struct regress_question *, struct regress_answer *);
+
+/* --- the parent's side --- */
+
+enum { REGRESS_PATH = 4096 };
+struct regress {
+    struct gate_options options;
+    struct gate_report report;
+    struct worker worker;
+    const char *given[2];         /* libraries as the user named them; the new one NULL: not at all */
+    char path[2][REGRESS_PATH];   /* for backend_open() */
+    struct regress_answer what[2]; /* to the question LIBRARY */
+    double timeout;               /* seconds a step of a case */
+};
+extern volatile sig_atomic_t regress_stopped; /* by a signal */
+
+/* Asks the worker. false: `why` says what the library did, or how the worker ended. */
+bool regress_ask(struct regress *, const struct regress_question *, double seconds, struct regress_answer *, char *why,
+                 size_t why_size);
+
+/* Judges a case whose type is given, in a form of the operation's kind ("": itself), and adds its row to the report if
+ * either library has it. EXIT_GOOD, or interrupted, or it cannot be run (reported). */
+int regress_judge(struct regress *, const struct params *, const char *kind);
+
+#endif

@@ -1,0 +1,366 @@
+/* Verdicts on one case: who has it, who is right, who is faster. */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "suites/command/commands.h"
+#include "suites/gate/regress.h"
+#include "suites/rows/fits.h"
+#include "suites/timing/kernels_study.h"
+
+enum { KEY_SIZE = 2048, NAME_SIZE = KEY_SIZE + 80 };
+
+#define DEFAULT_THRESHOLD 0.03
+/* Operations a second that the reference does at least: the time it takes is nobody's fault. */
+#define REFERENCE_FLOPS 2e8
+
+/* --- questions --- */
+
+/* false: `why` says what the library did; interrupted, or the worker ended: that too. */
+bool regress_ask(struct regress *g, const struct regress_question *q, double seconds, struct regress_answer *answer, char *why,
+                size_t why_size) {
+    struct message request = {0}, reply = {0};
+    *answer = (struct regress_answer){.wrong = -1, .accuracy = {-1, 0}};
+    message_put_text(&request, "regress");
+    message_put_text(&request, g->path[REGRESS_BASE]);
+    message_put_text(&request, g->path[REGRESS_NEW]);
+    message_put(&request, q, sizeof *q);
+    bool good = worker_call(&g->worker, &request, &reply, seconds, why, why_size);
+    if (good) {
+        snprintf(why, why_size, "%s", message_take_text(&reply));
+        message_take(&reply, answer, sizeof *answer);
+        if (reply.bad)
+            snprintf(why, why_size, "the worker's answer is incomplete");
+        good = !why[0];
+    }
+    message_clear(&request);
+    message_clear(&reply);
+    return good;
+}
+
+static bool was_killed(const char *why) {
+    return !strncmp(why, "the worker was killed", 21);
+}
+
+/* A worker that ended may have been brought down by what an earlier case did to its memory: a fresh one is asked again.
+ * `*again` says so. A time limit is not tried twice. */
+static bool ask_twice(struct regress *g, const struct regress_question *q, double seconds, struct regress_answer *answer,
+                      char *why, size_t why_size, bool *again) {
+    bool good = regress_ask(g, q, seconds, answer, why, why_size);
+    if (good || g->worker.pid || regress_stopped || strncmp(why, "the worker", 10))
+        return good;
+    good = regress_ask(g, q, seconds, answer, why, why_size);
+    *again |= good;
+    answer->no_memory |= !good && was_killed(why); /* from outside: systems do that which run out of it */
+    return good;
+}
+
+/* --- one case --- */
+
+struct entry {
+    struct regress *gate;
+    const struct params *p;
+    const char *kind; /* a form of the operation's kind, or "" */
+    struct regress_question question;
+    double seconds; /* time limit of a step */
+    struct regress_answer right[2];
+    char why[2][400];
+    double held[2]; /* bytes that each asks its caller for */
+    bool has[2], good[2], again;
+    char memory[300]; /* whom there was no memory for, or whoever was killed for it; "" nobody */
+};
+
+/* The options of the case without its study; they are the same for every form of a kind. */
+static void name_of(const struct entry *e, const char *kind, char name[NAME_SIZE], size_t size) {
+    char key[KEY_SIZE];
+    const char study[] = "--study kernels ";
+    params_key(e->p, key, sizeof key);
+    const char *words = key + (strncmp(key, study, strlen(study)) ? 0 : strlen(study));
+    snprintf(name, size, "%s%s%.64s", words, kind[0] ? GATE_FORM : "", kind);
+}
+
+static struct gate_row *add_row(struct entry *e) {
+    char name[NAME_SIZE], words[NAME_SIZE], own[200], quoted[3][REGRESS_PATH], command[4 * REGRESS_PATH];
+    struct regress *g = e->gate;
+    name_of(e, e->kind, name, sizeof name);
+    name_of(e, "", words, sizeof words);
+    gate_options_text(&g->options, own, sizeof own);
+    gate_quote(program_invocation_name, quoted[0], REGRESS_PATH);
+    gate_quote(g->given[REGRESS_BASE], quoted[1], REGRESS_PATH);
+    gate_quote(g->given[REGRESS_NEW] ? g->given[REGRESS_NEW] : "", quoted[2], REGRESS_PATH);
+    snprintf(command, sizeof command, "%s regress --against %s%s%s %s%s", quoted[0], quoted[1],
+             g->given[REGRESS_NEW] ? " " : "", g->given[REGRESS_NEW] ? quoted[2] : "", words, own);
+    const char operation[] = "--operation ";
+    return gate_add(&g->report, name + (strncmp(name, operation, strlen(operation)) ? 0 : strlen(operation)), command);
+}
+
+static void fail_row(struct gate_row *r, enum mhc_verdict verdict) {
+    r->verdict = verdict;
+    r->fails = true;
+}
+
+static void describe_bits(struct gate_row *r, const struct regress_answer *a) {
+    if (a->unstable)
+        snprintf(r->bits, sizeof r->bits, "vary");
+    else if (a->compared && a->different)
+        snprintf(r->bits, sizeof r->bits, "%lld of %lld", (long long)a->different, (long long)a->elements);
+    else if (a->compared)
+        snprintf(r->bits, sizeof r->bits, "equal");
+}
+
+/* Whether the case is settled by who has it and who is right; then the row is written. */
+static bool settle_right(struct entry *e, struct gate_row *r) {
+    const struct regress_answer *old = &e->right[REGRESS_BASE], *new = &e->right[REGRESS_NEW];
+    if (e->has[REGRESS_BASE] && e->good[REGRESS_BASE])
+        r->base_error = old->accuracy.error;
+    if (e->has[REGRESS_NEW]) {
+        r->now_error = new->accuracy.error < 0 ? NAN : new->accuracy.error;
+        r->tolerance = new->accuracy.error < 0 ? NAN : new->accuracy.tolerance;
+    }
+    r->alone = !(e->has[REGRESS_BASE] && e->has[REGRESS_NEW]);
+    if (!e->has[REGRESS_NEW]) {
+        fail_row(r, MHC_MISSING);
+        return gate_say(r, "the old library has it, the new one says: %s", e->why[REGRESS_NEW]), true;
+    }
+    if (!e->good[REGRESS_NEW]) {
+        fail_row(r, MHC_INVALID);
+        r->alone = false;
+        bool both = e->has[REGRESS_BASE] && !e->good[REGRESS_BASE];
+        return gate_say(r, "%s%s%s", e->why[REGRESS_NEW], both ? "; the old library: " : "",
+                        both ? e->why[REGRESS_BASE] : ""), true;
+    }
+    if (!e->has[REGRESS_BASE]) {
+        r->verdict = MHC_NEW;
+        return gate_say(r, "right; the old library says: %s", e->why[REGRESS_BASE]), true;
+    }
+    if (!e->good[REGRESS_BASE]) {
+        r->verdict = MHC_NEW;
+        return gate_say(r, "right, and the old library was not: %s", e->why[REGRESS_BASE]), true;
+    }
+    describe_bits(r, new);
+    r->tolerance = mhc_common_tolerance(old->accuracy.tolerance, new->accuracy.tolerance);
+    enum mhc_accuracy accuracy = mhc_accuracy_of(old->accuracy.error, new->accuracy.error, r->tolerance);
+    if (accuracy == MHC_ACCURATE)
+        return false;
+    fail_row(r, MHC_INVALID);
+    if (accuracy == MHC_WRONG)
+        return gate_say(r, "error %.2g is not within the old library's tolerance of %.2g", new->accuracy.error, r->tolerance), true;
+    gate_say(r, "less accurate: error %.2g, was %.2g (allowed: twice that, or %.2g); first difference at %s",
+             new->accuracy.error, old->accuracy.error, MHC_ERROR_FLOOR * r->tolerance, new->first);
+    return true;
+}
+
+/* Nobody's fault, and no comparison. */
+static void lack_memory(struct entry *e, const char *who, const char *why) {
+    if (!e->memory[0])
+        snprintf(e->memory, sizeof e->memory, was_killed(why) ? "not judged, %s: %.240s" : "not enough memory on this machine, %s: %.240s", who, why);
+}
+
+#define MOST_OF_IT 0.75
+
+/* Whose failure it was: of the side that was running; of a time limit that of the side that took most of it. -1: of neither, and
+ * `spent` says what each took. */
+static int whose(const struct regress *g, const struct regress_answer *a, const char *why, double spent[2]) {
+    const struct regress_note *note = g->worker.note;
+    spent[0] = spent[1] = 0;
+    if (a->wrong >= 0 || !note || !note->running)
+        return a->wrong;
+    if (strncmp(why, "time limit", 10))
+        return note->running - 1;
+    for (int s = 0; s < 2; s++)
+        spent[s] = note->spent[s] + (s == note->running - 1 ? regress_now() - note->since : 0);
+    double all = spent[0] + spent[1];
+    return spent[REGRESS_NEW] >= MOST_OF_IT * all ? REGRESS_NEW : spent[REGRESS_BASE] >= MOST_OF_IT * all ? REGRESS_BASE : -1;
+}
+
+/* The old library failed while both were timed. By itself too? What runs beside it may have spoilt its memory. */
+static bool fails_alone(struct entry *e, const struct regress_question *both, double seconds, char *why, size_t why_size) {
+    struct regress_question q = *both;
+    struct regress_answer a;
+    q.alone = true;
+    q.measurement = 0;
+    return !regress_ask(e->gate, &q, seconds, &a, why, why_size);
+}
+
+/* The row of a measurement that failed. */
+static void settle_failure(struct entry *e, struct gate_row *r, const struct regress_question *q, double seconds,
+                           const struct regress_answer *a, const char *why) {
+    double spent[2];
+    char alone[400] = "";
+    const char *when = a->after ? "after the timing" : "while it was timed";
+    int side = whose(e->gate, a, why, spent);
+    worker_stop(&e->gate->worker);
+    if (a->no_memory || was_killed(why)) {
+        lack_memory(e, "while both were timed", why);
+    } else if (side < 0) {
+        r->verdict = MHC_AMBIGUOUS;
+        r->open = true;
+        if (spent[0] + spent[1] > 0)
+            gate_say(r, "right; not timed: %s, of which the old library took %.2g s and the new one %.2g s: a larger --timeout", why, spent[0], spent[1]);
+        else
+            gate_say(r, "right; not timed: %s", why);
+    } else if (side == REGRESS_BASE && fails_alone(e, q, seconds, alone, sizeof alone)) {
+        r->verdict = MHC_NEW;
+        gate_say(r, "right; the old library failed %s: %s", when, why);
+    } else {
+        fail_row(r, MHC_INVALID);
+        gate_say(r, "%s%s: %s", side == REGRESS_BASE ? "the old library failed beside it, and not by itself, " : "", when, why);
+    }
+    worker_stop(&e->gate->worker);
+}
+
+/* What all measurements of a case have told: rounds, and whether one was throttled. */
+struct told {
+    int64_t rounds;
+    bool throttled;
+};
+
+/* One measurement. false: it failed, and the row says how. */
+static bool measure(struct entry *e, struct gate_row *r, int measurement, double threshold, struct told *told, enum mhc_verdict *verdict) {
+    struct regress_question q = e->question;
+    struct regress_answer a;
+    char why[400];
+    q.step = REGRESS_TIME;
+    q.measurement = measurement;
+    double seconds = e->seconds + (2 << measurement) * e->p->budget;
+    r->reason[0] = 0;
+    if (!regress_ask(e->gate, &q, seconds, &a, why, sizeof why)) {
+        settle_failure(e, r, &q, seconds, &a, why);
+        return false;
+    }
+    bool enough = a.rounds >= MHC_LEAST_ROUNDS && !(a.throttled > MHC_MOST_THROTTLED);
+    r->change = a.together;
+    r->copies = a.copies;
+    told->rounds += a.rounds;
+    told->throttled |= a.throttled > MHC_MOST_THROTTLED;
+    *verdict = enough ? mhc_speed_verdict(a.change, threshold) : MHC_AMBIGUOUS;
+    if (!enough)
+        gate_say(r, a.rounds < MHC_LEAST_ROUNDS ? "only %lld rounds: a larger --budget" : "%lld rounds, too many at a low clock",
+                 (long long)a.rounds);
+    return true;
+}
+
+static void say_speed(struct entry *e, struct gate_row *r, int measurements, double threshold) {
+    double percent = 100 * (r->change.median - 1);
+    const char *times = measurements == 1 ? "" : measurements == 2 ? ", found twice" : ", found in two of three measurements";
+    const char *gated = e->gate->options.speed == GATE_SPEED ? "" : "; reported, not gated";
+    switch (r->verdict) {
+    case MHC_SAME: gate_say(r, "right; within %g %%", 100 * threshold); break;
+    case MHC_AMBIGUOUS:
+        if (!r->reason[0])
+            gate_say(r, "right; %+.1f %%, and %d measurements do not settle it: a larger --budget, or a quieter machine", percent,
+                     measurements);
+        break;
+    default: gate_say(r, "right; %.1f %% %s%s%s", fabs(percent), percent > 0 ? "slower" : "faster", times, gated);
+    }
+}
+
+static void settle_speed(struct entry *e, struct gate_row *r) {
+    struct regress *g = e->gate;
+    enum mhc_verdict measured[MHC_MEASUREMENTS];
+    double threshold = g->options.threshold > 0 ? g->options.threshold : DEFAULT_THRESHOLD;
+    struct told told = {0};
+    bool settled = false;
+    int count = 0;
+    while (!settled && !regress_stopped) {
+        if (!measure(e, r, count, threshold, &told, &measured[count]))
+            return;
+        r->verdict = mhc_repeated_verdict(measured, ++count, &settled);
+    }
+    bool enough = told.rounds >= MHC_LEAST_ROUNDS && !told.throttled;
+    if (enough && r->verdict == MHC_AMBIGUOUS && mhc_speed_verdict(r->change, threshold) == MHC_SAME)
+        r->verdict = MHC_SAME; /* each for itself had too few samples */
+    say_speed(e, r, count, threshold);
+    r->fails = r->verdict == MHC_SLOWER && g->options.speed == GATE_SPEED;
+    r->open = r->verdict == MHC_AMBIGUOUS && g->options.speed == GATE_SPEED;
+}
+
+static void ask_right(struct entry *e, int s) {
+    struct regress_question q = e->question;
+    q.step = REGRESS_RIGHT;
+    q.side = s;
+    e->good[s] = ask_twice(e->gate, &q, e->seconds, &e->right[s], e->why[s], sizeof e->why[s], &e->again);
+    if (e->right[s].no_memory)
+        lack_memory(e, regress_side_name[s], e->why[s]);
+    if (!e->good[s])
+        worker_stop(&e->gate->worker); /* a device that failed once may fail everything after it */
+}
+
+/* Told and not gated: another library may well buy speed with it. */
+static void say_memory(const struct entry *e, struct gate_row *r) {
+    double old = e->held[REGRESS_BASE], new = e->held[REGRESS_NEW];
+    char said[GATE_REASON];
+    if (!(e->has[REGRESS_BASE] && e->has[REGRESS_NEW]) || !mhc_more_memory(old, new))
+        return;
+    snprintf(said, sizeof said, "%.400s", r->reason);
+    gate_say(r, "%s; asks for %.6g bytes of save and work, was %.6g", said, new, old);
+}
+
+/* false: interrupted, or out of memory for a row (reported). */
+static bool judge(struct entry *e) {
+    struct regress *g = e->gate;
+    struct gate_row *r = add_row(e);
+    if (!r)
+        return cannot("out of memory"), false;
+    for (int s = REGRESS_BASE; s <= REGRESS_NEW && !regress_stopped; s++)
+        if (e->has[s] && !e->why[s][0] && !e->memory[0])
+            ask_right(e, s);
+    if (!regress_stopped && !e->memory[0] && !settle_right(e, r)) {
+        if (g->options.speed == GATE_NO_SPEED || !(g->what[REGRESS_BASE].timed && g->what[REGRESS_NEW].timed))
+            gate_say(r, "right; %s", g->options.speed == GATE_NO_SPEED ? "speed was not asked for"
+                                                                        : "a host executor says nothing of a device's time");
+        else
+            settle_speed(e, r);
+    }
+    if (e->again && r->verdict == MHC_SAME) {
+        r->verdict = MHC_AMBIGUOUS;
+        r->open = true;
+        gate_say(r, "right in a fresh worker; the one before it crashed: an earlier case may have spoilt its memory");
+    }
+    if (e->memory[0]) {
+        r->verdict = MHC_AMBIGUOUS;
+        r->fails = false;
+        r->open = r->alone = true;
+        gate_say(r, "%s", e->memory);
+    }
+    say_memory(e, r);
+    if (regress_stopped) { /* half a case is none */
+        free(r->name);
+        free(r->command);
+        g->report.count--;
+    }
+    return !regress_stopped;
+}
+
+/* Whether a library has the case, and there is memory for it. */
+static void ask_support(struct entry *e, int s) {
+    struct regress *g = e->gate;
+    struct regress_question q = e->question;
+    struct regress_answer a;
+    char why[120];
+    q.step = REGRESS_SUPPORT;
+    q.side = s;
+    bool answered = ask_twice(g, &q, g->timeout, &a, e->why[s], sizeof e->why[s], &e->again);
+    e->has[s] = answered || a.supported || !a.opened; /* or it broke over the question */
+    e->held[s] = a.held;
+    if (a.no_memory)
+        lack_memory(e, regress_side_name[s], e->why[s]);
+    if (!answered || a.needed <= MEMORY_SHARE * a.available)
+        return;
+    snprintf(why, sizeof why, "needs %.3g GB of memory and %.3g GB are free", a.needed * 1e-9, a.available * 1e-9);
+    lack_memory(e, regress_side_name[s], why);
+}
+
+int regress_judge(struct regress *g, const struct params *p, const char *kind) {
+    struct entry e = {.gate = g, .p = p, .kind = kind, .question = {.p = *p}};
+    e.seconds = g->timeout + kernels_flops(p) / REFERENCE_FLOPS;
+    snprintf(e.question.kind, sizeof e.question.kind, "%s", kind);
+    for (int s = REGRESS_BASE; s <= REGRESS_NEW && !regress_stopped; s++)
+        ask_support(&e, s);
+    if (regress_stopped)
+        return EXIT_INTERRUPTED;
+    if (!e.has[REGRESS_BASE] && !e.has[REGRESS_NEW])
+        return EXIT_GOOD;
+    return judge(&e) ? EXIT_GOOD : regress_stopped ? EXIT_INTERRUPTED : EXIT_CANNOT;
+}

@@ -1,0 +1,262 @@
+/* How long do two libraries take, side by side in one process? */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "suites/gate/regress.h"
+#include "suites/rows/canary.h"
+#include "suites/timing/timing.h"
+
+enum subject { OLD, NEW, COPY, SUBJECTS };
+
+#define HOST_SAMPLE 3e-4 /* s; short, because on a busy machine most of the longer ones lose the CPU on the way */
+#define ALIKE 0.2        /* shares of preempted samples that differ by less are alike */
+
+/* The timing loop knows one clock, and each library has its own: a sample starts that of the subject it turns out to be
+ * of, at its first call. Queues of the others are idle then. */
+struct relay {
+    struct timing_clock clock[2];
+    const struct timing_clock *running;
+    bool hold;     /* its queue before it starts */
+    int64_t calls; /* of the subjects that share their memory */
+};
+struct subject_user {
+    int side; /* whose library it is */
+    struct relay *relay;
+    const struct timing_clock *clock;
+    struct bound_row row;
+    bool shared;
+};
+
+static const char *relay_run(void *user, int64_t set) {
+    struct subject_user *s = user;
+    const char *why = NULL;
+    if (!s->relay->running) {
+        regress_mark(s->side);
+        s->relay->running = s->clock;
+        why = s->relay->hold ? s->clock->hold(s->clock->user) : NULL;
+        why = why ? why : s->clock->start(s->clock->user);
+        s->relay->hold = false;
+    }
+    if (s->shared) /* whoever runs takes the next set of all: it is the coldest */
+        set = s->relay->calls++ % s->row.sets;
+    return why ? why : bound_row_run(&s->row, set);
+}
+static const char *relay_start(void *user) {
+    ((struct relay *)user)->running = NULL;
+    return NULL;
+}
+static const char *relay_stop(void *user, double *seconds) {
+    const struct timing_clock *running = ((struct relay *)user)->running;
+    return running->stop(running->user, seconds);
+}
+static const char *relay_hold(void *user) {
+    ((struct relay *)user)->hold = true;
+    return NULL;
+}
+static const char *relay_release(void *user) {
+    const struct timing_clock *running = ((struct relay *)user)->running;
+    return running ? running->release(running->user) : NULL;
+}
+static void relay_pause(void *user, double seconds) {
+    const struct timing_clock *any = ((struct relay *)user)->clock;
+    any->pause(any->user, seconds);
+}
+static double relay_now(void *user) {
+    const struct timing_clock *any = ((struct relay *)user)->clock;
+    return any->now(any->user);
+}
+static int64_t relay_preemptions(void *user) {
+    const struct timing_clock *any = ((struct relay *)user)->clock;
+    return any->preemptions(any->user);
+}
+static double relay_frequency(void *user) {
+    const struct timing_clock *running = ((struct relay *)user)->running;
+    return running->frequency(running->user);
+}
+
+static bool open_relay(struct relay *r, const struct regress_case side[2], struct timing_clock *clock, char *why, size_t size) {
+    *r = (struct relay){0};
+    for (int s = 0; s < 2; s++)
+        if (!timing_clock_open(&r->clock[s], side[s].backend, why, size))
+            return false;
+    *clock = (struct timing_clock){.user = r, .start = relay_start, .stop = relay_stop, .now = relay_now};
+    if (r->clock[0].preemptions && r->clock[1].preemptions)
+        clock->preemptions = relay_preemptions;
+    if (r->clock[0].frequency && r->clock[1].frequency)
+        clock->frequency = relay_frequency;
+    if (r->clock[0].hold && r->clock[1].hold) {
+        clock->hold = relay_hold;
+        clock->release = relay_release;
+    }
+    if (r->clock[0].pause)
+        clock->pause = relay_pause;
+    return true;
+}
+
+static const char *bind(struct subject_user *s, const struct params *p, const struct kernel_case *k) {
+    const struct mhc_row *row = kernel_case_row(k);
+    int64_t sets = kernel_case_sets(p, k->backend, bound_row_bytes(row, &k->c, k->save_bytes));
+    regress_mark(s->side);
+    return bound_row_open(&s->row, k->backend, row, &k->c, sets, k->array, k->arrays, k->save, k->save_bytes);
+}
+
+static const char *bind_copy(struct subject_user *s, const struct params *p, const struct kernel_case *k) {
+    struct mhc_case c = canary_copy_case(&k->c, row_traffic(kernel_case_row(k), &k->c));
+    const struct mhc_row *row = canary_row(k->backend, "copy", &c);
+    if (!row)
+        return NULL;
+    regress_mark(s->side);
+    return bound_row_open(&s->row, k->backend, row, &c, kernel_case_sets(p, k->backend, bound_row_bytes(row, &c, 0)), NULL, 0,
+                          NULL, 0);
+}
+
+/* Where arrays lie can favour a side for as long as they lie there, by 10 % and more. On the host both sides work on the
+ * same ones, in turn, work included. What pre or forward keeps is written by whoever runs; where it is read and the libraries keep something
+ * different, each has its own, every other measurement in the other order. */
+static const char *bind_shared(struct subject_user *subject, const struct regress_case side[2], const struct regress_question *q) {
+    enum { ALIGNMENT = 256 };
+    const struct kernel_case *old = &side[REGRESS_BASE].k, *new = &side[REGRESS_NEW].k;
+    const struct mhc_row *row = kernel_case_row(old);
+    bool written = row->save_bytes && kernel_case_row(new)->save_bytes;
+    bool same = written || (old->save_bytes == new->save_bytes && !memcmp(old->save, new->save, (size_t)old->save_bytes));
+    const struct kernel_case *first = q->measurement % 2 ? new : old;
+    int64_t behind = same ? 0 : (first->save_bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    int64_t at[2] = {first == old ? 0 : behind, first == old ? behind : 0}; /* of the old one's, of the new one's */
+    int64_t end[2] = {at[0] + old->save_bytes, at[1] + new->save_bytes}, save_bytes = end[0] > end[1] ? end[0] : end[1];
+    char *save = calloc(1, (size_t)save_bytes + 1);
+    if (!save)
+        return "out of memory";
+    if (!row->save_bytes)
+        memcpy(save + at[0], old->save, (size_t)old->save_bytes);
+    if (!kernel_case_row(new)->save_bytes)
+        memcpy(save + at[1], new->save, (size_t)new->save_bytes);
+    const char *why = bound_row_open(&subject[OLD].row, old->backend, row, &old->c,
+                                     kernel_case_sets(&q->p, old->backend, bound_row_bytes(row, &old->c, save_bytes)), old->array,
+                                     old->arrays, save, save_bytes);
+    free(save);
+    int64_t saves = subject[OLD].row.save_offset;
+    subject[OLD].row.save_offset = saves + at[0];
+    subject[OLD].shared = subject[NEW].shared = true;
+    regress_mark(REGRESS_NEW);
+    return why ? why : bound_row_share(&subject[NEW].row, &subject[OLD].row, new->backend, kernel_case_row(new), saves + at[1]);
+}
+
+/* On devices, whose memory need not be shared, each has its own, every other measurement in the other order. */
+static const char *bind_all(struct subject_user *subject, const struct regress_case side[2],
+                            const struct regress_question *q) {
+    int first = q->measurement % 2;
+    const char *why;
+    if (!side[0].backend->library->memory && !side[1].backend->library->memory)
+        why = bind_shared(subject, side, q);
+    else {
+        why = bind(&subject[first], &q->p, &side[first].k);
+        why = why ? why : bind(&subject[!first], &q->p, &side[!first].k);
+    }
+    return why ? why : bind_copy(&subject[COPY], &q->p, &side[REGRESS_BASE].k);
+}
+
+/* Neither may have drifted off while it was timed; the new one is asked first. */
+static const char *still_right(struct subject_user *subject, const struct regress_case side[2],
+                               struct regress_answer *answer) {
+    for (int s = REGRESS_NEW; s >= REGRESS_BASE; s--) {
+        const struct backend *b = side[s].backend;
+        struct kernel_accuracy a;
+        int64_t last = subject[s].row.sets - 1;
+        regress_mark(s);
+        const char *why = bound_row_run(&subject[s].row, last);
+        if (!why && b->library->queues && b->library->queues->synchronize(b->context, b->queue))
+            why = "the device failed";
+        why = why ? why : kernel_case_check(&side[s].k, &subject[s].row, last, &a);
+        if (why) {
+            answer->after = true;
+            return why;
+        }
+    }
+    return NULL;
+}
+
+static double share_flagged(const struct timing *t, int subject, int flag) {
+    int64_t flagged = 0;
+    for (int64_t k = 0; k < t->rounds; k++)
+        flagged += (t->flags[subject * t->room + k] & flag) != 0;
+    return (double)flagged / (double)t->rounds;
+}
+
+/* Pairs that lost no CPU on the way, where there are enough of them; else all. A side that is preempted much more often
+ * than the other may do that to itself, with threads that push each other aside: then nothing is left out. Returns how
+ * many. */
+static int64_t undisturbed(const struct timing *t, double *old, double *new) {
+    double more = share_flagged(t, NEW, TIMING_PREEMPTED) - share_flagged(t, OLD, TIMING_PREEMPTED);
+    int64_t kept = 0;
+    for (int whatever = fabs(more) > ALIKE; whatever < 2; whatever++) {
+        kept = 0;
+        for (int64_t k = 0; k < t->rounds; k++) {
+            int64_t a = OLD * t->room + k, b = NEW * t->room + k;
+            if (!whatever && (t->flags[a] | t->flags[b]) & TIMING_PREEMPTED)
+                continue;
+            old[kept] = t->seconds[a];
+            new[kept++] = t->seconds[b];
+        }
+        if (kept >= MHC_LEAST_ROUNDS)
+            break;
+    }
+    return kept;
+}
+
+/* `answer` gets what this measurement says; a further one of the case also what all say together. */
+static bool summarise(const struct timing *t, int measurement, struct regress_answer *answer) {
+    static double *old, *new;
+    static int64_t count;
+    count = measurement ? count : 0;
+    size_t room = (size_t)(count + t->rounds);
+    double *work = malloc((2 * room + MHC_RESAMPLES) * sizeof *work);
+    double *more_old = realloc(old, room * sizeof *old), *more_new = realloc(new, room * sizeof *new);
+    old = more_old ? more_old : old;
+    new = more_new ? more_new : new;
+    if (!work || !more_old || !more_new)
+        return free(work), false;
+    answer->rounds = undisturbed(t, old + count, new + count);
+    answer->change = mhc_paired_change(new + count, old + count, answer->rounds, work);
+    count += answer->rounds;
+    answer->together = measurement ? mhc_paired_change(new, old, count, work) : answer->change;
+    answer->copies = NAN;
+    if (t->subjects > COPY)
+        answer->copies = mhc_ratio_interval(t->seconds + OLD * t->room, t->seconds + COPY * t->room, t->rounds, work).median;
+    answer->throttled = fmax(share_flagged(t, OLD, TIMING_THROTTLED), share_flagged(t, NEW, TIMING_THROTTLED));
+    free(work);
+    return true;
+}
+
+const char *regress_case_time(const struct regress_case side[2], const struct regress_question *q, struct regress_answer *answer) {
+    static char message[200];
+    struct relay relay;
+    struct timing_clock clock;
+    struct timing t = {0};
+    struct subject_user subject[SUBJECTS] = {{REGRESS_BASE, .relay = &relay, .clock = &relay.clock[REGRESS_BASE]},
+                                             {REGRESS_NEW, .relay = &relay, .clock = &relay.clock[REGRESS_NEW]},
+                                             {REGRESS_BASE, .relay = &relay, .clock = &relay.clock[REGRESS_BASE]}};
+    struct timing_subject subjects[SUBJECTS];
+    const struct backend *paced = side[side[REGRESS_BASE].backend->library->queues ? REGRESS_BASE : REGRESS_NEW].backend;
+    int64_t patience = (int64_t)1 << q->measurement; /* what was not settled gets more time */
+    struct timing_rules rules = timing_rules_for(paced, patience * q->p.rounds, (double)patience * q->p.budget);
+    if (!paced->library->queues)
+        rules.sample_seconds = HOST_SAMPLE;
+    rules.alike = COPY;
+    rules.seed = (uint64_t)q->p.seed * 1000 + (uint64_t)q->measurement;
+    const char *why = open_relay(&relay, side, &clock, message, sizeof message) ? NULL : message;
+    why = why ? why : bind_all(subject, side, q);
+    for (int s = 0; s < SUBJECTS; s++)
+        subjects[s] = (struct timing_subject){.run = relay_run, .user = &subject[s], .sets = subject[s].row.sets, .launches = BOUND_ROW_LAUNCHES};
+    why = why ? why : timing_run(&t, subjects, subject[COPY].row.row ? SUBJECTS : COPY, &rules, &clock);
+    if (!why && !summarise(&t, q->measurement, answer))
+        why = "out of memory";
+    why = why ? why : still_right(subject, side, answer);
+    timing_release(&t);
+    for (int s = SUBJECTS - 1; s >= 0; s--)
+        bound_row_close(&subject[s].row);
+    for (int s = 0; s < 2; s++)
+        timing_clock_close(&relay.clock[s]);
+    return why;
+}

@@ -1,0 +1,116 @@
+#include "suites/rows/bound_row.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int64_t argument_bytes(const struct mhc_arg *arg, const struct mhc_case *c) {
+    return mhc_elements(c, arg) * mhc_type_bytes(mhc_arg_type(c, arg));
+}
+
+int64_t bound_row_bytes(const struct mhc_row *row, const struct mhc_case *c, int64_t save_bytes) {
+    int64_t bytes = backend_aligned(save_bytes);
+    for (const struct mhc_arg *arg = row->args; arg->name; arg++)
+        bytes += backend_aligned(argument_bytes(arg, c));
+    return bytes;
+}
+
+/* Of an input whose values do not matter: 0, +-1/16, ... in any type, nothing that a device could compress away. */
+static bool fill_pattern(const struct bound_row *b, const struct mhc_arg *arg, void *to) {
+    int64_t count = mhc_elements(&b->c, arg);
+    struct backend host = {.library = &(struct mhc_library){0}};
+    double *values = malloc((size_t)(count + 1) * sizeof *values);
+    for (int64_t k = 0; k < count && values; k++)
+        values[k] = (double)((k * 2654435761u >> 7) % 33 - 16) / 16;
+    bool good = values && backend_upload(&host, to, values, count, mhc_arg_type(&b->c, arg));
+    free(values);
+    return good;
+}
+
+/* One set as bytes on the host. */
+static const char *make_set(const struct bound_row *b, const struct array *arrays, int count, const void *save,
+                            char *set) {
+    bool good = true;
+    memset(set, 0xFF, (size_t)b->set_bytes); /* NaN in every type */
+    for (int a = 0; b->row->args[a].name && good; a++) {
+        const struct mhc_arg *arg = &b->row->args[a];
+        int k = 0;
+        while (k < count && strcmp(arrays[k].name, arg->name))
+            k++;
+        if (arg->direction == MHC_IN)
+            good = k < count ? backend_read(b->backend, set + b->offset[a], arrays[k].pointer, argument_bytes(arg, &b->c))
+                             : fill_pattern(b, arg, set + b->offset[a]);
+    }
+    if (good && b->save_bytes > 0)
+        good = backend_read(b->backend, set + b->save_offset, save, b->save_bytes);
+    return good ? NULL : "an array cannot be copied";
+}
+
+static const char *fill(struct bound_row *b, const char *set) {
+    bool good = true;
+    if (!b->backend->library->memory) {
+#pragma omp parallel for schedule(static)
+        for (int64_t s = 0; s < b->sets; s++)
+            memcpy(b->slab + s * b->set_bytes, set, (size_t)b->set_bytes);
+        return NULL;
+    }
+    for (int64_t s = 0; s < b->sets && good; s++)
+        good = backend_write(b->backend, b->slab + s * b->set_bytes, set, b->set_bytes);
+    return good ? NULL : "an array cannot be copied to the device";
+}
+
+const char *bound_row_open(struct bound_row *b, const struct backend *backend, const struct mhc_row *row,
+                           const struct mhc_case *c, int64_t sets, const struct array *arrays, int count,
+                           const void *save, int64_t save_bytes) {
+    *b = (struct bound_row){.backend = backend, .row = row, .c = *c, .sets = sets, .save_bytes = save_bytes};
+    for (int a = 0; row->args[a].name; a++)
+        b->offset[a + 1] = b->save_offset = b->offset[a] + backend_aligned(argument_bytes(&row->args[a], c));
+    b->set_bytes = bound_row_bytes(row, c, save_bytes);
+    char *set = malloc((size_t)b->set_bytes);
+    b->slab = backend_allocate(backend, sets * b->set_bytes);
+    b->work = backend_allocate(backend, row_work_bytes(row, c));
+    const char *why = set && b->slab && b->work ? make_set(b, arrays, count, save, set) : "out of memory";
+    why = why ? why : fill(b, set);
+    free(set);
+    return why;
+}
+
+const char *bound_row_share(struct bound_row *b, struct bound_row *first, const struct backend *backend,
+                            const struct mhc_row *row, int64_t save_offset) {
+    int64_t work_bytes = row_work_bytes(row, &first->c);
+    if (work_bytes > row_work_bytes(first->row, &first->c)) {
+        backend_release(first->backend, first->work);
+        first->work = backend_allocate(first->backend, work_bytes);
+    }
+    *b = *first;
+    b->backend = backend;
+    b->row = row;
+    b->save_offset = save_offset;
+    b->shares = true;
+    for (int a = 0; row->args[a].name; a++) { /* arguments meet by name */
+        int k = 0;
+        while (first->row->args[k].name && strcmp(first->row->args[k].name, row->args[a].name))
+            k++;
+        if (!first->row->args[k].name)
+            return "its arguments are not those of the other";
+        b->offset[a] = first->offset[k];
+    }
+    return b->work ? NULL : "out of memory";
+}
+
+void bound_row_close(struct bound_row *b) {
+    if (b->backend) {
+        backend_release(b->backend, b->shares ? NULL : b->slab);
+        backend_release(b->backend, b->shares ? NULL : b->work);
+    }
+    *b = (struct bound_row){0};
+}
+
+const char *bound_row_run(void *user, int64_t set) {
+    struct bound_row *b = user;
+    void *argument[MHC_MAX_ARGS] = {0};
+    for (int a = 0; b->row->args[a].name; a++)
+        argument[a] = bound_row_argument(b, set, a);
+    void *save = b->slab + set * b->set_bytes + b->save_offset;
+    return b->row->run(b->backend->context, b->backend->queue, &b->c, argument, save, b->work) ? "the device failed"
+                                                                                               : NULL;
+}

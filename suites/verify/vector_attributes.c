@@ -1,0 +1,198 @@
+#include "suites/verify/vector_attributes.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+/* No size of a vector is larger, so that products of two fit 64 bits; what fits in memory is decided with all shapes
+ * known. */
+#define LARGEST_SIZE ((int64_t)1 << 24)
+
+#define CONNECTION {"pre", "post", "post_backward_y", "backward"}
+#define BRANCH {"forward", "backward"}
+static const struct vector_op ops[] = {
+    {"sinkhorn", {"n", "T", "t_max", "convention"}, BRANCH},
+    {"mhc", {"n", "C", "T", "t_max", "convention"}, CONNECTION},
+    {"hc", {"n", "C", "T"}, CONNECTION},
+    {"linear", {"C", "T"}, BRANCH},
+    {"mlp", {"C", "T", "hidden", "activation"}, BRANCH},
+    {"attention", {"C", "T", "S", "heads", "head_dim"}, BRANCH},
+    {"stack.resnet", {"L", "n", "C", "T"}, {NULL}},
+    {"stack.hc", {"L", "n", "C", "T"}, {NULL}},
+    {"stack.mhc", {"L", "n", "C", "T", "t_max", "convention"}, {NULL}},
+    {"gain", {"L", "n", "T"}, {NULL}},
+};
+
+static const struct {
+    const char *name;
+    size_t offset;
+    int64_t largest;
+} integers[] = {
+    {"T", offsetof(struct vector_case, c.T), LARGEST_SIZE},
+    {"n", offsetof(struct vector_case, c.n), MHC_MAX_STREAMS},
+    {"C", offsetof(struct vector_case, c.C), LARGEST_SIZE},
+    {"S", offsetof(struct vector_case, c.S), LARGEST_SIZE},
+    {"L", offsetof(struct vector_case, L), LARGEST_SIZE},
+    {"t_max", offsetof(struct vector_case, c.t_max), LARGEST_SIZE},
+    {"hidden", offsetof(struct vector_case, c.hidden), LARGEST_SIZE},
+    {"heads", offsetof(struct vector_case, c.heads), LARGEST_SIZE},
+    {"head_dim", offsetof(struct vector_case, c.head_dim), LARGEST_SIZE},
+};
+
+static const struct {
+    const char *name;
+    size_t offset;
+    bool required;
+} reals[] = {
+    {"rtol", offsetof(struct vector_case, rtol), true},
+    {"atol", offsetof(struct vector_case, atol), true},
+    {"rms_eps", offsetof(struct vector_case, c.rms_eps), false},
+    {"sinkhorn_eps", offsetof(struct vector_case, c.sinkhorn_eps), false},
+};
+
+static const struct {
+    const char *name;
+    size_t offset;
+    const char *value[2]; /* in the order of the enum */
+} choices[] = {
+    {"convention", offsetof(struct vector_case, c.convention), {"paper", "v4"}},
+    {"activation", offsetof(struct vector_case, c.activation), {"gelu", "swiglu"}},
+};
+
+#define COUNT(array) (int)(sizeof(array) / sizeof *(array))
+
+bool refuse(struct text why, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(why.at, why.size, format, arguments);
+    va_end(arguments);
+    return false;
+}
+
+/* One string or number of an attribute. */
+static bool read_string(hid_t attribute, char *value, size_t size) {
+    hid_t type = H5Aget_type(attribute);
+    bool good = type >= 0 && H5Tget_class(type) == H5T_STRING;
+    hid_t memory = good ? H5Tcopy(H5T_C_S1) : -1;
+    good = good && H5Tset_cset(memory, H5Tget_cset(type)) >= 0; /* HDF5 does not convert character sets */
+    if (good && H5Tis_variable_str(type) > 0) {
+        char *text = NULL;
+        good = H5Tset_size(memory, H5T_VARIABLE) >= 0 && H5Aread(attribute, memory, &text) >= 0 && text &&
+               strlen(text) < size;
+        if (good)
+            memcpy(value, text, strlen(text) + 1);
+        if (text)
+            H5free_memory(text);
+    } else if (good)
+        good = H5Tget_size(type) < size && H5Tset_size(memory, size) >= 0 && H5Aread(attribute, memory, value) >= 0;
+    if (memory >= 0)
+        H5Tclose(memory);
+    if (type >= 0)
+        H5Tclose(type);
+    return good;
+}
+
+static bool read_number(hid_t attribute, H5T_class_t wanted, hid_t memory, void *value) {
+    hid_t type = H5Aget_type(attribute);
+    H5T_class_t class = type >= 0 ? H5Tget_class(type) : H5T_NO_CLASS;
+    bool good = (class == wanted || (wanted == H5T_FLOAT && class == H5T_INTEGER)) &&
+                H5Aread(attribute, memory, value) >= 0;
+    if (type >= 0)
+        H5Tclose(type);
+    return good;
+}
+
+enum found vector_attribute(hid_t object, const char *name, H5T_class_t class, void *value, size_t size) {
+    if (H5Aexists(object, name) <= 0)
+        return ABSENT;
+    hid_t attribute = H5Aopen(object, name, H5P_DEFAULT);
+    if (attribute < 0)
+        return UNREADABLE;
+    hid_t space = H5Aget_space(attribute);
+    bool good = space >= 0 && H5Sget_simple_extent_npoints(space) == 1;
+    if (good && class == H5T_STRING)
+        good = read_string(attribute, value, size);
+    else if (good)
+        good = read_number(attribute, class, class == H5T_INTEGER ? H5T_NATIVE_INT64 : H5T_NATIVE_DOUBLE, value);
+    if (space >= 0)
+        H5Sclose(space);
+    H5Aclose(attribute);
+    return good ? READ : UNREADABLE;
+}
+
+static bool requires(const struct vector_op *op, const char *name) {
+    for (int k = 0; k < COUNT(op->attributes) && op->attributes[k]; k++)
+        if (!strcmp(op->attributes[k], name))
+            return true;
+    return false;
+}
+
+static bool read_op(hid_t group, struct vector_case *v, struct text why) {
+    char op[32] = "", name[64];
+    if (vector_attribute(group, "op", H5T_STRING, op, sizeof op) != READ)
+        return refuse(why, "attribute `op` is missing or not a string");
+    bool stack = !strcmp(op, "stack");
+    if (stack && vector_attribute(group, "block", H5T_STRING, v->block, sizeof v->block) != READ)
+        return refuse(why, "attribute `block` is missing or not a string");
+    snprintf(name, sizeof name, "%s%s%s", op, stack ? "." : "", v->block);
+    for (int k = 0; k < COUNT(ops); k++)
+        if (!strcmp(ops[k].name, name))
+            v->op = &ops[k];
+    if (!v->op)
+        return stack ? refuse(why, "block `%s` is not one of resnet, hc, mhc", v->block)
+                     : refuse(why, "op `%s` is not one of sinkhorn, mhc, hc, linear, mlp, attention, stack, gain", op);
+    return true;
+}
+
+static bool read_sizes(hid_t group, struct vector_case *v, struct text why) {
+    for (int k = 0; k < COUNT(integers); k++) {
+        const char *name = integers[k].name;
+        int64_t *value = (int64_t *)((char *)v + integers[k].offset);
+        enum found found = vector_attribute(group, name, H5T_INTEGER, value, sizeof *value);
+        if (found == ABSENT ? requires(v->op, name) : found == UNREADABLE)
+            return refuse(why, "attribute `%s` is missing or not one integer", name);
+        if (found == READ && (*value < 1 || *value > integers[k].largest))
+            return refuse(why, "attribute `%s` is %lld, not in 1..%lld", name, (long long)*value,
+                          (long long)integers[k].largest);
+    }
+    if (requires(v->op, "S") && v->c.T % v->c.S)
+        return refuse(why, "T = %lld is not a multiple of S = %lld", (long long)v->c.T, (long long)v->c.S);
+    if (!strcmp(v->block, "resnet") && v->c.n != 1)
+        return refuse(why, "a resnet stack has one stream, not n = %lld", (long long)v->c.n);
+    return true;
+}
+
+static bool read_reals(hid_t group, struct vector_case *v, struct text why) {
+    for (int k = 0; k < COUNT(reals); k++) {
+        double *value = (double *)((char *)v + reals[k].offset);
+        enum found found = vector_attribute(group, reals[k].name, H5T_FLOAT, value, sizeof *value);
+        if (found == ABSENT ? reals[k].required : found == UNREADABLE)
+            return refuse(why, "attribute `%s` is missing or not one number", reals[k].name);
+        if (!(*value >= 0) || isinf(*value))
+            return refuse(why, "attribute `%s` is %g, not a finite number from 0", reals[k].name, *value);
+    }
+    return true;
+}
+
+static bool read_choices(hid_t group, struct vector_case *v, struct text why) {
+    for (int k = 0; k < COUNT(choices); k++) {
+        char text[32] = "";
+        int32_t *value = (int32_t *)((char *)v + choices[k].offset);
+        enum found found = vector_attribute(group, choices[k].name, H5T_STRING, text, sizeof text);
+        if (found == ABSENT && !requires(v->op, choices[k].name))
+            continue;
+        for (*value = 0; *value < 2 && strcmp(text, choices[k].value[*value]);)
+            ++*value;
+        if (found != READ || *value == 2)
+            return refuse(why, "attribute `%s` is not one of %s, %s", choices[k].name, choices[k].value[0],
+                          choices[k].value[1]);
+    }
+    return true;
+}
+
+bool vector_attributes(hid_t group, struct vector_case *v, struct text why) {
+    return read_op(group, v, why) && read_sizes(group, v, why) && read_reals(group, v, why) &&
+           read_choices(group, v, why);
+}

@@ -1,0 +1,39 @@
+/* `mhcbench verify FILE.h5`: operations of a backend against the numbers of a vector file. */
+#ifndef VERIFY_H
+#define VERIFY_H
+
+#include "suites/command/worker.h"
+#include "suites/rows/backend.h"
+#include "suites/verify/vectors.h"
+
+enum verdict { VERIFY_PASS, VERIFY_FAIL, VERIFY_SKIP, VERIFY_BAD, VERDICTS };
+
+/* One dataset of one case. Plain bytes: it travels through a pipe. */
+struct verify_line {
+    char dataset[64];        /* "" when the line is about the whole case */
+    char element[64];        /* the worst one, "[t][i][c]"; "" when nothing was compared */
+    double error, tolerance; /* of that element; NaN error: one side is not finite and the other is something else */
+    int32_t verdict;
+    char text[200];          /* got and wanted, or the reason of a skip, a failure or a BAD (the file is at fault) */
+};
+
+enum { VERIFY_LINES = VECTOR_ARRAYS + VECTOR_EXTRAS };
+
+/* Compares one dataset: |got - want| <= max(atol, rtol scale), scale = the largest finite |want|; of `gain` the
+ * element's own (curves) or the token's largest (singular values). NaN and Inf pass only where the same one is wanted.
+ * `own` is the backend's tolerance, a share of scale, where that is larger than the file's; 0 in f64. */
+void verify_compare(const struct vector_case *, const struct vector_array *want, const double *got, double own,
+                    struct verify_line *);
+
+/* Runs a case on a backend at a stream type (-1: its widest) and compares; returns the number of lines. Below f64 the
+ * tolerance is the row's own where that is larger; with MHC_BF16 the inputs are rounded and what is wanted comes from
+ * cpu64. The case's `in` and `out` may change. */
+int verify_case(const struct backend *, int type, struct vector_case *, struct verify_line lines[VERIFY_LINES]);
+
+/* The sub-command, and its side in the worker under the handler name "verify". Exit codes: 0 something was checked and
+ * nothing failed, 1 something failed, 2 not a vector file, data missing or misshapen, or nothing checked, 130
+ * interrupted. */
+int verify_command(int argc, char **argv);
+void verify_answer(struct message *request, struct message *reply);
+
+#endif

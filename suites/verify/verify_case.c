@@ -1,0 +1,359 @@
+/* One case of a vector file on one backend. An op is a list of rows run over named arrays, so nothing here knows an
+ * operation: names and shapes come from the rows. */
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analysis/analysis.h"
+#include "cpu_ref/library.h"
+#include "suites/stack/stack.h"
+#include "suites/verify/verify.h"
+
+/* Singular values below this share of a token's largest are rounding, and not compared. */
+#define SMALLEST_SINGULAR 1e-9
+
+/* Below f64, an array that is 0 in exact arithmetic holds the rounding of sums of ordinary numbers: its error is
+ * measured against at least this. */
+#define SMALLEST_SCALE 1e-3
+#define CANCELLED 1e-4
+
+/* What came of a dataset of `out`. */
+struct result {
+    double *got; /* NULL: `verdict` and `text` say why */
+    double tolerance;
+    enum verdict verdict;
+    char text[160];
+};
+
+/* A case on its way through a backend. */
+struct execution {
+    const struct backend *backend;
+    const struct vector_case *v;
+    struct mhc_case c; /* with element types */
+    struct result result[VECTOR_ARRAYS];
+    struct array arrays[2 * VECTOR_ARRAYS]; /* in the backend's memory */
+    int count;
+    void *save; /* written by the first row */
+};
+
+static const struct vector_array *find(const struct vector_array *list, int count, const char *name) {
+    return vector_find((struct vector_array *)list, count, name);
+}
+
+static struct result *result_of(struct execution *e, const char *name) {
+    const struct vector_array *array = find(e->v->out, e->v->outs, name);
+    return array ? &e->result[array - e->v->out] : NULL;
+}
+
+/* Every dataset without values so far has this reason. */
+static void explain(struct execution *e, enum verdict verdict, const char *text) {
+    for (int k = 0; k < e->v->outs; k++)
+        if (!e->result[k].got && !e->result[k].text[0]) {
+            e->result[k].verdict = verdict;
+            snprintf(e->result[k].text, sizeof e->result[k].text, "%s", text);
+        }
+}
+
+/* Room for the values of a dataset, NaN until written. */
+static double *expect_values(struct execution *e, const char *name, double tolerance) {
+    const struct vector_array *array = find(e->v->out, e->v->outs, name);
+    struct result *result = result_of(e, name);
+    if (!array || !(result->got = malloc((size_t)array->count * sizeof(double))))
+        return NULL;
+    result->tolerance = e->c.stream == MHC_F64 ? 0 : tolerance;
+    for (int64_t k = 0; k < array->count; k++)
+        result->got[k] = NAN;
+    return result->got;
+}
+
+static bool bound(const struct execution *e, const char *name) {
+    for (int k = 0; k < e->count; k++)
+        if (!strcmp(e->arrays[k].name, name))
+            return true;
+    return false;
+}
+
+/* An argument's array in the backend's memory: an output filled with NaN; an input from the vector's `in`, or, where no
+ * row of the backend computed it, from what `out` says it should be. */
+static const char *bind_argument(struct execution *e, const struct mhc_arg *arg) {
+    static _Thread_local char why[160];
+    int64_t count = mhc_elements(&e->c, arg);
+    int32_t type = mhc_arg_type(&e->c, arg);
+    const struct vector_array *source = NULL;
+    if (count == 0 || bound(e, arg->name))
+        return NULL;
+    if (arg->direction == MHC_IN) {
+        source = find(e->v->in, e->v->ins, arg->name);
+        source = source ? source : find(e->v->out, e->v->outs, arg->name);
+        if (!source || source->count != count || e->count == 2 * VECTOR_ARRAYS)
+            return snprintf(why, sizeof why, "it reads `%s`, which the case has not in that shape", arg->name), why;
+    }
+    double *nan = source ? NULL : malloc((size_t)count * sizeof *nan);
+    for (int64_t k = 0; k < count && nan; k++)
+        nan[k] = NAN;
+    void *pointer = source || nan ? backend_allocate(e->backend, count * mhc_type_bytes(type)) : NULL;
+    bool good = pointer && backend_upload(e->backend, pointer, source ? source->values : nan, count, type);
+    free(nan);
+    if (pointer)
+        e->arrays[e->count++] = (struct array){arg->name, pointer};
+    return good ? NULL : pointer ? "the device failed" : "out of memory";
+}
+
+static const char *run_row(struct execution *e, const struct mhc_row *row) {
+    const char *why = NULL;
+    for (const struct mhc_arg *arg = row->args; arg->name && !why; arg++)
+        why = bind_argument(e, arg);
+    void *work = why ? NULL : backend_allocate(e->backend, row_work_bytes(row, &e->c));
+    if (!why)
+        why = work ? backend_run(e->backend, row, &e->c, e->arrays, e->count, e->save, work) : "out of memory";
+    backend_release(e->backend, work);
+    for (const struct mhc_arg *arg = row->args; arg->name && !why; arg++)
+        if (arg->direction == MHC_OUT && find(e->v->out, e->v->outs, arg->name)) {
+            double *got = expect_values(e, arg->name, row->tolerance(&e->c));
+            for (int k = 0; k < e->count && got; k++)
+                if (!strcmp(e->arrays[k].name, arg->name) &&
+                    !backend_download(e->backend, got, e->arrays[k].pointer, mhc_elements(&e->c, arg),
+                                      mhc_arg_type(&e->c, arg)))
+                    why = "the device failed";
+        }
+    return why;
+}
+
+/* What a missing row would have computed is skipped, not failed. */
+static void skip_row(struct execution *e, const char *kind, const char *operation, const char *why) {
+    for (const struct mhc_arg *arg = vector_row(kind, operation)->args; arg->name; arg++) {
+        struct result *result = arg->direction == MHC_OUT ? result_of(e, arg->name) : NULL;
+        if (result && !result->got) {
+            result->verdict = VERIFY_SKIP;
+            snprintf(result->text, sizeof result->text, "%s.%s: %s", kind, operation, why);
+        }
+    }
+}
+
+static void run_rows(struct execution *e) {
+    const char *kind = e->v->op->name, *const *operations = e->v->op->operations, *why = NULL, *missing;
+    for (int k = 0; operations[k] && !why; k++) {
+        const struct mhc_row *row = backend_row(e->backend, kind, operations[k], &e->c, &missing);
+        if (row && !operations[k + 1] && !e->save) {
+            row = NULL;
+            missing = "it needs what the forward operation keeps";
+        }
+        if (!row) {
+            skip_row(e, kind, operations[k], missing);
+            continue;
+        }
+        if (k == 0 && !(e->save = backend_allocate(e->backend, row_save_bytes(row, &e->c))))
+            why = "out of memory";
+        why = why ? why : run_row(e, row);
+    }
+    if (why)
+        explain(e, VERIFY_FAIL, why);
+    for (int k = 0; k < e->count; k++)
+        backend_release(e->backend, e->arrays[k].pointer);
+    backend_release(e->backend, e->save);
+}
+
+static void give_parameter(void *user, int64_t layer, const char *name, int64_t count, double *values) {
+    const struct execution *e = user;
+    const struct vector_array *array = find(e->v->in, e->v->ins, name);
+    for (int64_t k = 0; k < count; k++)
+        values[k] = array ? array->values[layer * count + k] : NAN;
+}
+
+static void take_gradient(void *user, int64_t layer, const char *name, int64_t count, const double *values) {
+    struct execution *e = user;
+    char grad_name[64];
+    snprintf(grad_name, sizeof grad_name, "grad_%s", name);
+    struct result *result = result_of(e, grad_name);
+    if (result && result->got)
+        memcpy(result->got + layer * count, values, (size_t)count * sizeof *values);
+}
+
+static void run_stack(struct execution *e) {
+    const struct vector_case *v = e->v;
+    struct stack_spec spec = {.backend = e->backend, .c = e->c, .block = v->block, .branch = "linear", .L = v->L,
+                              .hold = true, .gradients = true,
+                              .owner = {.user = e, .parameter = give_parameter, .gradient = take_gradient}};
+    char why[160] = "";
+    if (stack_bytes(&spec, why, sizeof why) < 0) {
+        explain(e, VERIFY_SKIP, why);
+        return;
+    }
+    const char *unused;
+    double tolerance = backend_row(e->backend, v->block, "backward", &e->c, &unused)->tolerance(&e->c);
+    bool room = true;
+    for (int k = 0; k < v->outs; k++)
+        room = expect_values(e, v->out[k].name, tolerance) && room;
+    struct stack *stack = room ? stack_create(&spec, why, sizeof why) : NULL;
+    const char *failed = !room ? "out of memory" : !stack ? why : NULL;
+    if (!failed)
+        failed = stack_forward(stack, find(v->in, v->ins, "x0")->values, result_of(e, "out")->got);
+    if (!failed)
+        failed = stack_backward(stack, find(v->in, v->ins, "grad_out")->values, result_of(e, "grad_x0")->got);
+    stack_release(stack);
+    for (int k = 0; k < v->outs && failed; k++) {
+        free(e->result[k].got);
+        e->result[k].got = NULL;
+    }
+    if (failed)
+        explain(e, VERIFY_FAIL, failed);
+}
+
+static void run_gain(struct execution *e) {
+    const struct vector_case *v = e->v;
+    const double *res = v->in[0].values;
+    struct mhc_curves curves = {0};
+    bool good = mhc_curves_allocate(&curves, v->L, MHC_GROUP_GAIN | MHC_GROUP_SPECTRUM, false) &&
+                !mhc_measure_maps(res, v->L, v->c.T, v->c.n, &curves);
+    for (int m = 0; m < MHC_METRICS && good; m++) {
+        double *got = curves.curve[m][MHC_MEAN] ? expect_values(e, mhc_metric_info[m].name, 0) : NULL;
+        for (int64_t l = 0; l < v->L && got; l++) {
+            double value = curves.curve[m][MHC_MEAN][l];
+            got[l] = value == log10(DBL_MIN) ? 0 : pow(10, value); /* how a curve keeps an exact zero */
+        }
+    }
+    double *sigma = good ? expect_values(e, "total_singular_values", 0) : NULL;
+    good = sigma && !mhc_total_singular_values(res, v->L, v->c.T, v->c.n, sigma);
+    mhc_curves_release(&curves);
+    if (!good)
+        explain(e, VERIFY_FAIL, "out of memory");
+}
+
+static void run_case(struct execution *e) {
+    if (e->v->block[0])
+        run_stack(e);
+    else if (!e->v->op->operations[0])
+        run_gain(e);
+    else
+        run_rows(e);
+    explain(e, VERIFY_FAIL, "out of memory");
+}
+
+static void release_results(struct execution *e) {
+    for (int k = 0; k < e->v->outs; k++)
+        free(e->result[k].got);
+}
+
+/* Inputs become what a bf16 case gives the backend, outputs what cpu64 makes of them. */
+static const char *round_case(struct vector_case *v, const struct mhc_case *types) {
+    struct backend cpu64 = {.library = &mhc_cpu64};
+    for (int k = 0; k < v->ins; k++) {
+        struct vector_array *array = &v->in[k];
+        int32_t type = mhc_arg_type(types, &(struct mhc_arg){.role = array->role});
+        void *rounded = backend_allocate(&cpu64, array->count * 8);
+        bool good = rounded && backend_upload(&cpu64, rounded, array->values, array->count, type) &&
+                    backend_download(&cpu64, array->values, rounded, array->count, type);
+        backend_release(&cpu64, rounded);
+        if (!good)
+            return "out of memory";
+    }
+    struct execution e = {.backend = &cpu64, .v = v, .c = v->c};
+    backend_types(&cpu64, MHC_F64, &e.c);
+    run_case(&e);
+    const char *why = NULL;
+    for (int k = 0; k < v->outs; k++)
+        if (e.result[k].got)
+            memcpy(v->out[k].values, e.result[k].got, (size_t)v->out[k].count * sizeof(double));
+        else
+            why = "cpu64 has no answer for the rounded inputs";
+    release_results(&e);
+    return why;
+}
+
+/* The scale of an element's tolerance; negative: not compared. */
+static double scale_of(const struct vector_case *v, const struct vector_array *want, int64_t element, double largest) {
+    bool gain = !v->block[0] && !v->op->operations[0];
+    if (!gain)
+        return largest;
+    if (want->extents[0] == 'L')
+        return fabs(want->values[element]);
+    const double *token = want->values + element / v->c.n * v->c.n;
+    double scale = 0;
+    for (int64_t k = 0; k < v->c.n; k++)
+        scale = fabs(token[k]) > scale && isfinite(token[k]) ? fabs(token[k]) : scale;
+    return fabs(want->values[element]) < SMALLEST_SINGULAR * scale ? -1 : scale;
+}
+
+static void write_element(const struct vector_case *v, const char *extents, int64_t element, char *text, size_t size) {
+    int64_t index[8];
+    int rank = (int)strlen(extents);
+    for (int k = rank; k-- > 0; element /= vector_extent(v, extents[k]))
+        index[k] = element % vector_extent(v, extents[k]);
+    size_t at = 0;
+    for (int k = 0; k < rank && at < size; k++)
+        at += (size_t)snprintf(text + at, size - at, "[%lld]", (long long)index[k]);
+}
+
+/* Largest finite |value| of an array. */
+static double magnitude(const struct vector_array *a) {
+    double largest = 0;
+    for (int64_t k = 0; k < a->count; k++)
+        largest = isfinite(a->values[k]) && fabs(a->values[k]) > largest ? fabs(a->values[k]) : largest;
+    return largest;
+}
+
+/* An array that is zero by cancellation has no scale of its own: a backend below float64 leaves rounding of its summands there, which
+ * is measured by the other results of the case. An array that is merely small is held to its own scale. */
+static double cancelled_floor(const struct vector_case *v, double largest, double own) {
+    double others = 0;
+    for (int k = 0; k < v->outs; k++)
+        others = fmax(others, magnitude(&v->out[k]));
+    return largest <= CANCELLED * others ? own * SMALLEST_SCALE * others : 0;
+}
+
+void verify_compare(const struct vector_case *v, const struct vector_array *want, const double *got, double own,
+                    struct verify_line *line) {
+    double largest = magnitude(want), worst = -1, rtol = fmax(v->rtol, own);
+    double atol = fmax(v->atol, cancelled_floor(v, largest, own));
+    *line = (struct verify_line){.verdict = VERIFY_PASS};
+    snprintf(line->dataset, sizeof line->dataset, "%s", want->name);
+    for (int64_t k = 0; k < want->count; k++) {
+        double a = got[k], b = want->values[k], scale = scale_of(v, want, k, largest);
+        bool same = a == b || (isnan(a) && isnan(b));
+        double error = same ? 0 : isfinite(a) && isfinite(b) ? fabs(a - b) : NAN;
+        double tolerance = fmax(atol, isfinite(scale) ? rtol * scale : 0);
+        double badness = error == 0 ? 0 : isnan(error) ? INFINITY : error / tolerance;
+        if (scale < 0 || badness <= worst)
+            continue;
+        worst = badness;
+        line->error = error;
+        line->tolerance = tolerance;
+        line->verdict = error <= tolerance ? VERIFY_PASS : VERIFY_FAIL;
+        write_element(v, want->extents, k, line->element, sizeof line->element);
+        snprintf(line->text, sizeof line->text, "got %.17g, want %.17g", a, b);
+    }
+}
+
+int verify_case(const struct backend *backend, int type, struct vector_case *v,
+                struct verify_line lines[VERIFY_LINES]) {
+    struct execution e = {.backend = backend, .v = v, .c = v->c};
+    bool gain = !v->block[0] && !v->op->operations[0];
+    backend_types(backend, gain ? MHC_F64 : type, &e.c);
+    const char *why = e.c.stream == MHC_BF16 ? round_case(v, &e.c) : NULL;
+    if (why)
+        explain(&e, VERIFY_FAIL, why);
+    else
+        run_case(&e);
+    int count = 0;
+    for (int k = 0; k < v->outs; k++) {
+        struct verify_line *line = &lines[count++];
+        const struct result *result = &e.result[k];
+        if (result->got) {
+            verify_compare(v, &v->out[k], result->got, result->tolerance, line);
+            continue;
+        }
+        *line = (struct verify_line){.verdict = (int32_t)result->verdict};
+        snprintf(line->dataset, sizeof line->dataset, "%s", v->out[k].name);
+        snprintf(line->text, sizeof line->text, "%s", result->text);
+    }
+    for (int k = 0; k < v->extras; k++) {
+        struct verify_line *line = &lines[count++];
+        *line = (struct verify_line){.verdict = VERIFY_SKIP};
+        snprintf(line->dataset, sizeof line->dataset, "%s", v->extra[k]);
+        snprintf(line->text, sizeof line->text, "%s has no such output", v->op->name);
+    }
+    release_results(&e);
+    return count;
+}
