@@ -109,13 +109,6 @@ static inline struct dictionary copy_of(const struct dictionary *d) {
     return copy;
 }
 
-static inline uint32_t name_hash(const char *name) {
-    uint32_t hash = 2166136261u;
-    for (; *name; name++)
-        hash = (hash ^ (unsigned char)*name) * 16777619u;
-    return hash;
-}
-
 /* An input nobody computed: normal, of a size that keeps every operation away from saturation; a float holds it
  * exactly. */
 static inline void draw(const struct mhc_case *c, const struct mhc_arg *arg, uint64_t seed, double *values) {
@@ -124,7 +117,7 @@ static inline void draw(const struct mhc_case *c, const struct mhc_arg *arg, uin
     double mean = !strcmp(arg->name, "gain") ? 1 : 0;
     int64_t count = mhc_elements(c, arg);
     for (int64_t k = 0; k < count; k++)
-        values[k] = (float)(mean + scale * mhc_normal(seed, name_hash(arg->name), 0, (uint64_t)k));
+        values[k] = (float)(mean + scale * mhc_normal(seed, mhc_what(arg->name), 0, (uint64_t)k));
 }
 
 static inline void to_type(void *to, const double *from, int64_t count, int32_t type) {

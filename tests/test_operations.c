@@ -308,12 +308,12 @@ static void check_slope(const char *group, const struct mhc_case *c, const struc
     memcpy(kept, input, (size_t)count * sizeof *kept);
     for (int step = -2; step <= 2; step++) {
         for (int64_t k = 0; k < count; k++)
-            input[k] = kept[k] + step * h * mhc_normal(17, name_hash(name), 0, (uint64_t)k);
+            input[k] = kept[k] + step * h * mhc_normal(17, mhc_what(name), 0, (uint64_t)k);
         value[step + 2] = step ? loss(group, c, inputs, &magnitude) : 0;
     }
     memcpy(input, kept, (size_t)count * sizeof *kept);
     for (int64_t k = 0; k < count; k++) {
-        double term = analytic[k] * mhc_normal(17, name_hash(name), 0, (uint64_t)k);
+        double term = analytic[k] * mhc_normal(17, mhc_what(name), 0, (uint64_t)k);
         slope += term;
         size += fabs(term);
     }

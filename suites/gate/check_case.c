@@ -8,13 +8,6 @@
 #include "cpu_ref/library.h"
 #include "cpu_ref/philox.h"
 
-static uint32_t hash_of(const char *text) {
-    uint32_t hash = 2166136261u;
-    for (; *text; text++)
-        hash = (hash ^ (unsigned char)*text) * 16777619u;
-    return hash;
-}
-
 double random_uniform(struct randoms *r) {
     return mhc_uniform_of_bits(mhc_bits(r->seed, r->what, 0, r->at++));
 }
@@ -145,7 +138,7 @@ static void describe(struct trial *t, const struct mhc_row *row) {
 }
 
 bool trial_draw(struct trial *t, const struct subject *s, uint64_t seed, int64_t trial, int64_t size, const char **why) {
-    uint32_t label = hash_of(s->label);
+    uint32_t label = mhc_what(s->label);
     *t = (struct trial){.seed = mhc_bits(seed, label, 1, (uint64_t)trial)};
     struct randoms r = {t->seed, label, 0};
     *why = "it supports no case";
@@ -212,7 +205,7 @@ void trial_input(const struct trial *t, const struct mhc_arg *arg, double *value
     bool x = arg->role == MHC_STREAM && (!strcmp(arg->name, "x") || !strcmp(arg->name, "u"));
     double scale = natural_scale(t, arg) * (x ? t->x_scale : !strncmp(arg->name, "grad_", 5) ? t->grad_scale : 1);
     double mean = !strcmp(arg->name, "gain") || !strcmp(arg->name, "alpha") ? 1 : 0;
-    uint32_t what = hash_of(arg->name);
+    uint32_t what = mhc_what(arg->name);
     for (int64_t k = 0; k < count; k++) {
         double normal = mhc_normal(t->seed, what, 2, (uint64_t)k);
         if (x && t->c.C < SHORT) /* not near 0, where 1 / |x| is */
