@@ -2,6 +2,7 @@
 #include "analysis/ratio.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include "analysis/analysis.h"
@@ -60,15 +61,34 @@ void mhc_resampled_medians(const double *values, int64_t count, uint32_t what, d
     }
 }
 
-struct mhc_interval mhc_ratio_bootstrap(const double *subject, const double *baseline, int64_t count, double *work) {
-    double *ratios = work, *resample = work + count, *medians = resample + count;
-    mhc_log_ratios(subject, baseline, count, ratios);
-    if (mhc_median_rank(count) == 0) /* of two ratios half the intervals would miss */
-        return exponential(mhc_median_interval(ratios, count));
-    mhc_resampled_medians(ratios, count, 1, resample, medians);
-    struct mhc_interval x;
-    x.low = mhc_quantile(medians, MHC_RESAMPLES, 0.025);
-    x.high = mhc_quantile(medians, MHC_RESAMPLES, 0.975);
-    x.median = mhc_quantile(ratios, count, 0.5);
-    return exponential(x);
+/* The log ratios, those of rounds in which the subject came first in front; returns how many these are. */
+static int64_t by_order(const struct mhc_pairs *p, double *out) {
+    int64_t front = 0, back = p->count;
+    for (int64_t k = 0; k < p->count; k++) {
+        bool first = !p->subject_place || !p->baseline_place || p->subject_place[k] < p->baseline_place[k];
+        out[first ? front++ : --back] = log(p->subject[k] / p->baseline[k]);
+    }
+    return front;
+}
+
+double mhc_ratio_medians(const struct mhc_pairs *p, double *work, double *medians) {
+    double *ratios = work, *resample = work + p->count, *others = resample + p->count;
+    int64_t first = by_order(p, ratios), second = p->count - first;
+    if (mhc_median_rank(first) == 0 || mhc_median_rank(second) == 0) {
+        mhc_resampled_medians(ratios, p->count, 1, resample, medians);
+        return mhc_quantile(ratios, p->count, 0.5);
+    }
+    mhc_resampled_medians(ratios, first, 1, resample, medians);
+    mhc_resampled_medians(ratios + first, second, 4, resample, others);
+    for (int b = 0; b < MHC_RESAMPLES; b++)
+        medians[b] = (medians[b] + others[b]) / 2;
+    return (mhc_quantile(ratios, first, 0.5) + mhc_quantile(ratios + first, second, 0.5)) / 2;
+}
+
+struct mhc_interval mhc_ratio_bootstrap(const struct mhc_pairs *p, double *work) {
+    if (mhc_median_rank(p->count) == 0) /* of two ratios half the intervals would miss */
+        return mhc_ratio_interval(p->subject, p->baseline, p->count, work);
+    double *medians = work, median = mhc_ratio_medians(p, work + MHC_RESAMPLES, medians);
+    return exponential((struct mhc_interval){median, mhc_quantile(medians, MHC_RESAMPLES, 0.025),
+                                             mhc_quantile(medians, MHC_RESAMPLES, 0.975)});
 }

@@ -32,8 +32,21 @@ enum { MHC_RESAMPLES = 2000 };
  * same `what` always give the same medians. `work` has room for `count` doubles. */
 void mhc_resampled_medians(const double *values, int64_t count, uint32_t what, double *work, double *medians);
 
-/* The same, the interval by bootstrap: quantiles 2.5 % and 97.5 % of such medians of the log ratios. `work` has room for
- * 2 * `count` + MHC_RESAMPLES doubles. */
-struct mhc_interval mhc_ratio_bootstrap(const double *subject, const double *baseline, int64_t count, double *work);
+/* Samples of two subjects, round by round, and whose turn came first in each; places NULL: not known. */
+struct mhc_pairs {
+    const double *subject, *baseline;
+    const int8_t *subject_place, *baseline_place;
+    int64_t count; /* >= 1 */
+};
+
+/* ln of the ratio, as a median, and MHC_RESAMPLES such medians of resamples. Who runs second finds other caches, so that
+ * ratios of rounds of either order lie around two values, and the median of all goes by how often chance chose each order.
+ * So: the mean of the medians of both orders, resampled within each. One order alone, where the other has fewer than six
+ * rounds. `work` has room for 2 * `count` + MHC_RESAMPLES doubles. */
+double mhc_ratio_medians(const struct mhc_pairs *, double *work, double *medians);
+
+/* The ratio by mhc_ratio_medians, its interval from quantiles 2.5 % and 97.5 % of the resamples; of fewer than six rounds
+ * [0, Inf]. `work` has room for 2 * `count` + 2 * MHC_RESAMPLES doubles. */
+struct mhc_interval mhc_ratio_bootstrap(const struct mhc_pairs *, double *work);
 
 #endif

@@ -20,13 +20,11 @@ static struct mhc_interval interval(double median, double *medians) {
     return (struct mhc_interval){exp(median), exp(low), exp(high)};
 }
 
-struct mhc_interval mhc_paired_change(const double *now, const double *base, int64_t count, double *work) {
-    double *ratios = work, *resample = work + count, *medians = resample + count;
-    if (count < 1)
+struct mhc_interval mhc_paired_change(const struct mhc_pairs *p, double *work) {
+    if (p->count < 1)
         return (struct mhc_interval){NAN, NAN, NAN};
-    mhc_log_ratios(now, base, count, ratios);
-    mhc_resampled_medians(ratios, count, 1, resample, medians);
-    return interval(mhc_quantile(ratios, count, 0.5), medians);
+    double *medians = work, median = mhc_ratio_medians(p, work + MHC_RESAMPLES, medians);
+    return interval(median, medians);
 }
 
 struct mhc_interval mhc_canary_change(const struct mhc_beside *now, const struct mhc_beside *base, double *work) {

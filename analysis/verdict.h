@@ -27,9 +27,9 @@ extern const char *const mhc_verdict_name[MHC_VERDICTS];
 enum { MHC_LEAST_ROUNDS = 20 }; /* with fewer samples nothing is claimed */
 #define MHC_MOST_THROTTLED 0.1  /* nor with a larger share of samples at a low clock */
 
-/* Median of time new / time base over paired samples of the same rounds, with its 99 % interval by bootstrap. `work`
- * has room for 2 * `count` + MHC_RESAMPLES doubles. */
-struct mhc_interval mhc_paired_change(const double *now, const double *base, int64_t count, double *work);
+/* Time new (the subject) / time base of the same rounds, by mhc_ratio_medians, with its 99 % interval; NaN of no rounds.
+ * `work` has room for 2 * `count` + 2 * MHC_RESAMPLES doubles. */
+struct mhc_interval mhc_paired_change(const struct mhc_pairs *, double *work);
 
 /* Samples of a subject and of the canary timed beside it, round by round; without a canary its own time counts. */
 struct mhc_beside {

@@ -28,7 +28,7 @@ struct tally {
 
 /* One run; the interval of the ratio of A to A. */
 static const char *run(const struct backend *b, struct bound_row *row, int index, double widest, struct tally *tally) {
-    static double work[2 * ROUNDS + MHC_RESAMPLES];
+    static double work[2 * ROUNDS + 2 * MHC_RESAMPLES];
     const struct timing_subject a = {bound_row_run, row, row->sets, BOUND_ROW_LAUNCHES}, subjects[2] = {a, a};
     struct timing_rules rules = timing_rules_for(b, ROUNDS, BUDGET);
     struct timing_clock clock;
@@ -40,7 +40,8 @@ static const char *run(const struct backend *b, struct bound_row *row, int index
         return message;
     const char *why = timing_run(&t, subjects, 2, &rules, &clock);
     if (!why) {
-        struct mhc_interval ratio = mhc_ratio_bootstrap(t.seconds + t.room, t.seconds, t.rounds, work);
+        const struct mhc_pairs pairs = {t.seconds + t.room, t.seconds, t.order + t.room, t.order, t.rounds};
+        struct mhc_interval ratio = mhc_ratio_bootstrap(&pairs, work);
         tally->claims += !(ratio.low <= 1 && 1 <= ratio.high);
         tally->half[index] = (ratio.high - ratio.low) / 2;
         tally->rounds[index] = t.rounds;

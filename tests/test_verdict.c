@@ -94,6 +94,8 @@ Test(verdict, nobody_widens_a_tolerance_for_itself) {
 
 enum { SAMPLES = 60, SESSIONS = 200 };
 
+#define PAIRS(subject, baseline, count) (struct mhc_pairs){subject, baseline, NULL, NULL, count}
+
 static double made_up(uint32_t session, uint32_t who, int64_t k, double factor) {
     double drift = 1 + 0.2 * sin((double)k / 7 + session), noise = 0.02 * mhc_normal(5, who, session, (uint64_t)k);
     double outlier = mhc_uniform_of_bits(mhc_bits(6, who, session, (uint64_t)k)) < 0.05 ? 1.5 : 1;
@@ -113,7 +115,7 @@ static void count(double factor, int paired[MHC_VERDICTS], int canary[MHC_VERDIC
             d[k] = made_up(session + 1000, 3, k, 0.7 * factor);
         }
         const struct mhc_beside first = {e, a, SAMPLES}, second = {d, c, SAMPLES};
-        paired[mhc_speed_verdict(mhc_paired_change(b, a, SAMPLES, work), 0.03)]++;
+        paired[mhc_speed_verdict(mhc_paired_change(&PAIRS(b, a, SAMPLES), work), 0.03)]++;
         canary[mhc_speed_verdict(mhc_canary_change(&second, &first, work), 0.03)]++;
     }
 }
@@ -137,8 +139,8 @@ Test(verdict, intervals) {
         a[k] = made_up(1, 0, k, 1);
         b[k] = made_up(1, 1, k, 2);
     }
-    struct mhc_interval x = mhc_paired_change(b, a, SAMPLES, work), y = mhc_paired_change(b, a, SAMPLES, work);
-    struct mhc_interval narrow = mhc_ratio_bootstrap(b, a, SAMPLES, work);
+    struct mhc_interval x = mhc_paired_change(&PAIRS(b, a, SAMPLES), work), y = mhc_paired_change(&PAIRS(b, a, SAMPLES), work);
+    struct mhc_interval narrow = mhc_ratio_bootstrap(&PAIRS(b, a, SAMPLES), work);
     cr_expect(!memcmp(&x, &y, sizeof x), "the same samples, the same interval");
     cr_expect(x.low < narrow.low && narrow.high < x.high && x.median == narrow.median, "99 %% is wider than 95 %%");
     const struct mhc_beside itself = {b, a, SAMPLES}, lone = {b, NULL, SAMPLES}, empty = {b, a, 0};
@@ -146,11 +148,11 @@ Test(verdict, intervals) {
     cr_expect(x.median == 1 && x.low < 1 && 1 < x.high, "[%g, %g]: two runs have a spread each", x.low, x.high);
     x = mhc_canary_change(&lone, &lone, work);
     cr_expect(x.median == 1 && x.low < 1 && 1 < x.high);
-    cr_expect(isnan(mhc_canary_change(&itself, &empty, work).low) && isnan(mhc_paired_change(b, a, 0, work).low));
+    cr_expect(isnan(mhc_canary_change(&itself, &empty, work).low) && isnan(mhc_paired_change(&PAIRS(b, a, 0), work).low));
     b[7] = NAN;
-    cr_expect(mhc_speed_verdict(mhc_paired_change(b, a, SAMPLES, work), 0.03) == MHC_AMBIGUOUS, "a sample that is not a number");
+    cr_expect(mhc_speed_verdict(mhc_paired_change(&PAIRS(b, a, SAMPLES), work), 0.03) == MHC_AMBIGUOUS, "a sample that is not a number");
     b[7] = 0;
-    cr_expect(mhc_speed_verdict(mhc_paired_change(a, b, SAMPLES, work), 10) != MHC_SLOWER);
+    cr_expect(mhc_speed_verdict(mhc_paired_change(&PAIRS(a, b, SAMPLES), work), 10) != MHC_SLOWER);
 }
 
 Test(verdict, memory) {

@@ -184,43 +184,61 @@ static double share_flagged(const struct timing *t, int subject, int flag) {
     return (double)flagged / (double)t->rounds;
 }
 
-/* Pairs that lost no CPU on the way, where there are enough of them; else all. A side that is preempted much more often
- * than the other may do that to itself, with threads that push each other aside: then nothing is left out. Returns how
- * many. */
-static int64_t undisturbed(const struct timing *t, double *old, double *new) {
+/* Pairs of rounds, those of several measurements one behind the other. */
+struct kept {
+    double *old, *new;
+    int8_t *old_place, *new_place;
+    int64_t count, room;
+};
+
+static bool kept_room(struct kept *k, int64_t room) {
+    if (room <= k->room)
+        return true;
+    double *old = realloc(k->old, (size_t)room * sizeof *old), *new = realloc(k->new, (size_t)room * sizeof *new);
+    int8_t *old_place = realloc(k->old_place, (size_t)room), *new_place = realloc(k->new_place, (size_t)room);
+    k->old = old ? old : k->old, k->new = new ? new : k->new;
+    k->old_place = old_place ? old_place : k->old_place, k->new_place = new_place ? new_place : k->new_place;
+    bool good = old && new && old_place && new_place;
+    k->room = good ? room : k->room;
+    return good;
+}
+
+static struct mhc_pairs kept_pairs(const struct kept *k, int64_t from) {
+    return (struct mhc_pairs){k->new + from, k->old + from, k->new_place + from, k->old_place + from, k->count - from};
+}
+
+/* Adds the pairs that lost no CPU on the way, where there are enough of them; else all. A side that is preempted much more
+ * often than the other may do that to itself, with threads that push each other aside: then nothing is left out. */
+static void keep_undisturbed(const struct timing *t, struct kept *k) {
     double more = share_flagged(t, NEW, TIMING_PREEMPTED) - share_flagged(t, OLD, TIMING_PREEMPTED);
-    int64_t kept = 0;
+    int64_t before = k->count;
     for (int whatever = fabs(more) > ALIKE; whatever < 2; whatever++) {
-        kept = 0;
-        for (int64_t k = 0; k < t->rounds; k++) {
-            int64_t a = OLD * t->room + k, b = NEW * t->room + k;
+        k->count = before;
+        for (int64_t round = 0; round < t->rounds; round++) {
+            int64_t a = OLD * t->room + round, b = NEW * t->room + round;
             if (!whatever && (t->flags[a] | t->flags[b]) & TIMING_PREEMPTED)
                 continue;
-            old[kept] = t->seconds[a];
-            new[kept++] = t->seconds[b];
+            k->old[k->count] = t->seconds[a], k->new[k->count] = t->seconds[b];
+            k->old_place[k->count] = t->order[a], k->new_place[k->count++] = t->order[b];
         }
-        if (kept >= MHC_LEAST_ROUNDS)
+        if (k->count - before >= MHC_LEAST_ROUNDS)
             break;
     }
-    return kept;
 }
 
 /* `answer` gets what this measurement says; a further one of the case also what all say together. */
 static bool summarise(const struct timing *t, int measurement, struct regress_answer *answer) {
-    static double *old, *new;
-    static int64_t count;
-    count = measurement ? count : 0;
-    size_t room = (size_t)(count + t->rounds);
-    double *work = malloc((2 * room + MHC_RESAMPLES) * sizeof *work);
-    double *more_old = realloc(old, room * sizeof *old), *more_new = realloc(new, room * sizeof *new);
-    old = more_old ? more_old : old;
-    new = more_new ? more_new : new;
-    if (!work || !more_old || !more_new)
+    static struct kept kept;
+    kept.count = measurement ? kept.count : 0;
+    int64_t before = kept.count, room = before + t->rounds;
+    double *work = malloc((2 * (size_t)room + 2 * MHC_RESAMPLES) * sizeof *work);
+    if (!work || !kept_room(&kept, room))
         return free(work), false;
-    answer->rounds = undisturbed(t, old + count, new + count);
-    answer->change = mhc_paired_change(new + count, old + count, answer->rounds, work);
-    count += answer->rounds;
-    answer->together = measurement ? mhc_paired_change(new, old, count, work) : answer->change;
+    keep_undisturbed(t, &kept);
+    const struct mhc_pairs here = kept_pairs(&kept, before), all = kept_pairs(&kept, 0);
+    answer->rounds = here.count;
+    answer->change = mhc_paired_change(&here, work);
+    answer->together = measurement ? mhc_paired_change(&all, work) : answer->change;
     answer->copies = NAN;
     if (t->subjects > COPY)
         answer->copies = mhc_ratio_interval(t->seconds + OLD * t->room, t->seconds + COPY * t->room, t->rounds, work).median;

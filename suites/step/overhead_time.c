@@ -107,8 +107,8 @@ const char *overhead_time_account(struct overhead_bench *w) {
 
 /* Of so few rounds that even the extremes do not enclose the median with 95 %, the interval is not known. */
 static struct mhc_interval overhead(const struct samples *s, int v, int64_t rounds, double *work) {
-    struct mhc_interval x = mhc_ratio_bootstrap(s->seconds + (OVERHEAD_VARIANT + v) * s->room,
-                                                s->seconds + (OVERHEAD_VARIANT + STEP_RESIDUAL) * s->room, rounds, work);
+    const struct mhc_pairs pairs = samples_pairs(s, OVERHEAD_VARIANT + v, OVERHEAD_VARIANT + STEP_RESIDUAL, rounds);
+    struct mhc_interval x = mhc_ratio_bootstrap(&pairs, work);
     bool known = mhc_median_rank(rounds) > 0;
     return (struct mhc_interval){x.median - 1, known ? x.low - 1 : NAN, known ? x.high - 1 : NAN};
 }
@@ -144,7 +144,7 @@ static double parameters(const struct step_spec *spec) {
 
 bool overhead_summarise(struct overhead_bench *w, int64_t rounds) {
     struct overhead_result *out = w->out;
-    double *work = malloc((2 * (size_t)rounds + MHC_RESAMPLES) * sizeof *work), *step = &out->timing[OVERHEAD_STEP_AT];
+    double *work = malloc((2 * (size_t)rounds + 2 * MHC_RESAMPLES) * sizeof *work), *step = &out->timing[OVERHEAD_STEP_AT];
     for (int v = 0; v < STEP_VARIANTS && work; v++) {
         double *value = &out->timing[overhead_of_variant((enum step_variant)v, 0)];
         if (!overhead_runs(w, v))

@@ -31,14 +31,16 @@ bool kernel_result_keep(struct kernel_result *out, const struct timing *t, const
 
 bool kernel_result_summarise(struct kernel_result *r, int subject, int baseline) {
     const struct samples *all = &r->samples;
-    double *work = malloc((2 * (size_t)all->rounds + MHC_RESAMPLES) * sizeof *work), *v = r->timing;
+    double *work = malloc((2 * (size_t)all->rounds + 2 * MHC_RESAMPLES) * sizeof *work), *v = r->timing;
     if (!work)
         return false;
     const double *samples = all->seconds + subject * all->room;
     memcpy(work, samples, (size_t)all->rounds * sizeof *work);
     struct mhc_interval time = mhc_median_interval(work, all->rounds), ratio = {NAN, NAN, NAN};
-    if (r->batch[baseline])
-        ratio = mhc_ratio_bootstrap(samples, all->seconds + baseline * all->room, all->rounds, work);
+    if (r->batch[baseline]) {
+        const struct mhc_pairs pairs = samples_pairs(all, subject, baseline, all->rounds);
+        ratio = mhc_ratio_bootstrap(&pairs, work);
+    }
     v[KERNEL_MEDIAN] = time.median, v[KERNEL_LOW] = time.low, v[KERNEL_HIGH] = time.high;
     v[KERNEL_RATIO] = ratio.median, v[KERNEL_RATIO_LOW] = ratio.low, v[KERNEL_RATIO_HIGH] = ratio.high;
     free(work);

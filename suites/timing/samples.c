@@ -69,3 +69,8 @@ bool samples_take(struct message *m, struct samples *s, int subjects) {
     }
     return good;
 }
+
+struct mhc_pairs samples_pairs(const struct samples *s, int subject, int baseline, int64_t rounds) {
+    int64_t a = subject * s->room, b = baseline * s->room;
+    return (struct mhc_pairs){s->seconds + a, s->seconds + b, s->order + a, s->order + b, rounds};
+}

@@ -3,6 +3,7 @@
 #define SAMPLES_H
 
 #include "suites/command/worker.h"
+#include "analysis/ratio.h"
 #include "suites/timing/timing.h"
 
 /* The sample of round k of a subject is at [subject * room + k]; NaN beyond a subject's own rounds. */
@@ -19,6 +20,9 @@ void samples_release(struct samples *);
 void samples_keep(struct samples *, int subject, const struct timing *, int from);
 /* Gives up the room that was not needed, so that room is rounds. */
 void samples_close_ranks(struct samples *, int subjects);
+
+/* The first rounds of two subjects as pairs. */
+struct mhc_pairs samples_pairs(const struct samples *, int subject, int baseline, int64_t rounds);
 
 void samples_put(struct message *, const struct samples *, int subjects);
 bool samples_take(struct message *, struct samples *, int subjects); /* false: out of memory */
