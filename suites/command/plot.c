@@ -178,7 +178,7 @@ static bool draw_formats(const struct plot *plot, const char *figure) {
 }
 
 static int draw_all(const struct plot *plot, const struct figure_source *source) {
-    char why[PATH_SIZE + 400];
+    char why[PATH_SIZE + 400], skipped[300] = "";
     int drawn = 0;
     for (int k = 0; k < figures_count; k++) {
         if (plot->only && strcmp(plot->only, figures[k].name))
@@ -190,7 +190,7 @@ static int draw_all(const struct plot *plot, const struct figure_source *source)
         case FIGURE_SKIPPED:
             if (plot->only)
                 return cannot("%s: no figure %s: %s", plot->file, figures[k].name, why);
-            printf("no %s: %s\n", figures[k].name, why);
+            snprintf(skipped + strlen(skipped), sizeof skipped - strlen(skipped), "%s%s", *skipped ? ", " : "", figures[k].name);
             break;
         case FIGURE_WRITTEN:
             if (!draw_formats(plot, figures[k].name))
@@ -200,6 +200,8 @@ static int draw_all(const struct plot *plot, const struct figure_source *source)
             drawn++;
         }
     }
+    if (drawn && *skipped)
+        fprintf(stderr, "not in it: %s (--figure NAME says why)\n", skipped);
     return drawn ? EXIT_GOOD : cannot("%s: nothing in it that a figure shows", plot->file);
 }
 
