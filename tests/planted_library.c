@@ -47,6 +47,8 @@ enum bug {
     SPOILS,  /* what a library with SPOILED needs, after some calls */
     SPOILED, /* fails then */
     MORE_WORK, /* asks for twice the memory */
+    HUGE_WORK, /* asks for more than any machine has */
+    FAILS_ONCE, /* after some calls, in one process and in no other */
     PLACES,    /* says where its memory lies, after some calls */
 };
 #ifndef BUG
@@ -86,7 +88,7 @@ static int64_t sixteen(const struct mhc_case *c) {
 }
 static int64_t work_of(const struct mhc_case *c) {
     (void)c;
-    return BUG == MORE_WORK ? 32 : 16;
+    return BUG == MORE_WORK ? 32 : BUG == HUGE_WORK ? (int64_t)1 << 43 : 16;
 }
 
 /* x_next = res.x + post^T.y, with the bug in its last element. */
@@ -136,6 +138,8 @@ static int post(void *context, void *queue, const struct mhc_case *c, void *cons
         setenv("SPOILT", "1", 1);
     if ((BUG == SPOILED && getenv("SPOILT")) || (runs > SOME_CALLS && BUG == LATER_FAILS))
         return 1;
+    if (runs == SOME_CALLS + 1 && BUG == FAILS_ONCE && access("failed", F_OK))
+        return fclose(fopen("failed", "w")), 1;
     if (runs > SOME_CALLS && BUG == LATER_CRASHES)
         abort();
     if (runs > SOME_CALLS && BUG == LATER_ENDS)

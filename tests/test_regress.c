@@ -251,6 +251,9 @@ Test(regress, failing_while_timed) {
     cr_expect(sh("$M regress --against spoiled.so spoils.so %s", options) == 1, "%s%s", out, err);
     expect_row("spoilt", "mhc.post --width 33 --tokens 9 --type f32 --budget 0.1   ", "INVALID",
                "the old library failed beside it, and not by itself, while it was timed");
+    /* what it does once and never again is no verdict */
+    GOOD(CC "-DBUG=FAILS_ONCE $R/tests/planted_library.c -o once.so && $M regress --against once.so good.so %s", options);
+    expect_row("once", "mhc.post --width 33 --tokens 9 --type f32 --budget 0.1   ", "AMBIGUOUS", "the old library failed once while it was timed, and not again");
 }
 
 /* Where memory lies makes some of what is timed faster by percents: both libraries find theirs in the same place. */
@@ -276,6 +279,13 @@ Test(regress, killed_and_more_memory) {
     expect_row("killed", "mhc.post --width 33 --tokens 9 --type f32   ", "AMBIGUOUS", "not judged, the old library");
     GOOD("$M regress --against NO_BUG.so MORE_WORK.so %s --strict", options);
     expect_row("more", "mhc.post --width 33 --tokens 9 --type f32   ", "SAME", "; asks for 32 bytes of save and work, was 16");
+    GOOD("for b in HUGE_WORK NO_ORACLE; do " CC "-DBUG=$b $R/tests/planted_library.c -o $b.so || exit 1; done");
+    cr_expect(sh("$M regress --against NO_BUG.so HUGE_WORK.so %s", options) == 1, "%s", out);
+    expect_row("huge", "mhc.post --width 33 --tokens 9 --type f32   ", "INVALID", "the case needs ");
+    GOOD("$M regress --against HUGE_WORK.so NO_BUG.so %s", options);
+    expect_row("was huge", "mhc.post --width 33 --tokens 9 --type f32   ", "AMBIGUOUS", "not enough memory on this machine, the old library");
+    cr_expect(sh("$M regress --against HUGE_WORK.so NO_ORACLE.so %s", options) == 1, "%s", out);
+    expect_row("missing", "mhc.post --width 33 --tokens 9 --type f32   ", "MISSING", "the new one says");
 }
 
 #ifndef __SANITIZE_ADDRESS__ /* which needs more address space than there is */

@@ -169,9 +169,10 @@ static bool compare_shares(struct compare *c, const int64_t index[2], struct gat
     return true;
 }
 
-/* Bytes that are held; those that are moved are named "bytes" and follow from the operation's model, not from the program. */
+/* Bytes that are held. Those that are moved (`bytes`) follow from the operation's model; a `footprint` is that of all sets a part rotates over,
+ * and of smaller arrays there are more. */
 static bool is_memory(const struct record_curve *scalar) {
-    return !strcmp(scalar->unit, "byte") && !ends_with(scalar->name, "bytes");
+    return !strcmp(scalar->unit, "byte") && !ends_with(scalar->name, "bytes") && !ends_with(scalar->name, "footprint");
 }
 
 /* What the case needs more memory for, whatever else was said of it; the scalar that grew most is named. Workspace may follow the threads or the

@@ -66,8 +66,8 @@ struct entry {
     double seconds; /* time limit of a step */
     struct regress_answer right[2];
     char why[2][400];
-    double held[2]; /* bytes that each asks its caller for */
-    bool has[2], good[2], again;
+    double held[2], needed[2]; /* bytes that each asks its caller for; of the whole case */
+    bool has[2], good[2], again, lacks[2]; /* lacks: needs more than there is */
     char memory[300]; /* whom there was no memory for, or whoever was killed for it; "" nobody */
 };
 
@@ -124,7 +124,7 @@ static bool settle_right(struct entry *e, struct gate_row *r) {
         return gate_say(r, "the old library has it, the new one says: %s", e->why[REGRESS_NEW]), true;
     }
     if (!e->good[REGRESS_NEW]) {
-        fail_row(r, MHC_INVALID);
+        fail_row(r, MHC_INVALID); /* also where it was wrong before: a gate that is green must mean right */
         r->alone = false;
         bool both = e->has[REGRESS_BASE] && !e->good[REGRESS_BASE];
         return gate_say(r, "%s%s%s", e->why[REGRESS_NEW], both ? "; the old library: " : "",
@@ -179,8 +179,16 @@ static bool fails_alone(struct entry *e, const struct regress_question *both, do
     struct regress_question q = *both;
     struct regress_answer a;
     q.alone = true;
-    q.measurement = 0;
     return !regress_ask(e->gate, &q, seconds, &a, why, why_size);
+}
+
+/* It does not. Does it beside the new one, always? Once is no verdict on either. */
+static bool fails_again(struct entry *e, const struct regress_question *q, double seconds) {
+    struct regress_answer a = {0};
+    double spent[2];
+    char why[400];
+    worker_stop(&e->gate->worker);
+    return !regress_ask(e->gate, q, seconds, &a, why, sizeof why) && whose(e->gate, &a, why, spent) == REGRESS_BASE;
 }
 
 /* The row of a measurement that failed. */
@@ -203,6 +211,10 @@ static void settle_failure(struct entry *e, struct gate_row *r, const struct reg
     } else if (side == REGRESS_BASE && fails_alone(e, q, seconds, alone, sizeof alone)) {
         r->verdict = MHC_NEW;
         gate_say(r, "right; the old library failed %s: %s", when, why);
+    } else if (side == REGRESS_BASE && !fails_again(e, q, seconds)) {
+        r->verdict = MHC_AMBIGUOUS;
+        r->open = true;
+        gate_say(r, "right; not timed: the old library failed once %s, and not again: %s", when, why);
     } else {
         fail_row(r, MHC_INVALID);
         gate_say(r, "%s%s: %s", side == REGRESS_BASE ? "the old library failed beside it, and not by itself, " : "", when, why);
@@ -297,14 +309,30 @@ static void say_memory(const struct entry *e, struct gate_row *r) {
     gate_say(r, "%s; asks for %.6g bytes of save and work, was %.6g", said, new, old);
 }
 
+/* The row of a case that there is no memory for. It is open, unless the old library fits and the new one asks for more. */
+static void settle_memory(const struct entry *e, struct gate_row *r) {
+    double old = e->needed[REGRESS_BASE], new = e->needed[REGRESS_NEW];
+    bool grew = e->has[REGRESS_BASE] && !e->lacks[REGRESS_BASE] && e->lacks[REGRESS_NEW] && old > 0 && mhc_more_memory(old, new);
+    r->verdict = grew ? MHC_INVALID : MHC_AMBIGUOUS;
+    r->fails = grew;
+    r->open = !grew;
+    r->alone = true;
+    if (grew)
+        gate_say(r, "the case needs %.3g GB of memory, more than there is, and %.3g GB with the old library", new * 1e-9, old * 1e-9);
+    else
+        gate_say(r, "%s", e->memory);
+}
+
 /* false: interrupted, or out of memory for a row (reported). */
 static bool judge(struct entry *e) {
     struct regress *g = e->gate;
     struct gate_row *r = add_row(e);
     if (!r)
         return cannot("out of memory"), false;
+    if (!e->has[REGRESS_NEW])
+        e->memory[0] = 0; /* missing it is, however large the case */
     for (int s = REGRESS_BASE; s <= REGRESS_NEW && !regress_stopped; s++)
-        if (e->has[s] && !e->why[s][0] && !e->memory[0])
+        if (e->has[s] && !e->why[s][0] && !e->memory[0] && !e->lacks[s])
             ask_right(e, s);
     if (!regress_stopped && !e->memory[0] && !settle_right(e, r)) {
         if (g->options.speed == GATE_NO_SPEED || !(g->what[REGRESS_BASE].timed && g->what[REGRESS_NEW].timed))
@@ -318,12 +346,8 @@ static bool judge(struct entry *e) {
         r->open = true;
         gate_say(r, "right in a fresh worker; the one before it crashed: an earlier case may have spoilt its memory");
     }
-    if (e->memory[0]) {
-        r->verdict = MHC_AMBIGUOUS;
-        r->fails = false;
-        r->open = r->alone = true;
-        gate_say(r, "%s", e->memory);
-    }
+    if (e->memory[0])
+        settle_memory(e, r);
     say_memory(e, r);
     if (regress_stopped) { /* half a case is none */
         free(r->name);
@@ -346,8 +370,10 @@ static void ask_support(struct entry *e, int s) {
     e->held[s] = a.held;
     if (a.no_memory)
         lack_memory(e, regress_side_name[s], e->why[s]);
+    e->needed[s] = answered ? a.needed : 0;
     if (!answered || a.needed <= MEMORY_SHARE * a.available)
         return;
+    e->lacks[s] = true;
     snprintf(why, sizeof why, "needs %.3g GB of memory and %.3g GB are free", a.needed * 1e-9, a.available * 1e-9);
     lack_memory(e, regress_side_name[s], why);
 }

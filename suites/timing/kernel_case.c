@@ -255,11 +255,15 @@ void kernel_case_close(struct kernel_case *k) {
     *k = (struct kernel_case){0};
 }
 
-static const double *answer_of(const struct kernel_case *k, const char *name) {
-    for (int at = 0; at < k->arrays; at++)
-        if (!strcmp(k->answer[at].name, name))
-            return k->answer[at].pointer;
+static const double *named(const struct array *arrays, int count, const char *name) {
+    for (int at = 0; at < count; at++)
+        if (!strcmp(arrays[at].name, name))
+            return arrays[at].pointer;
     return NULL;
+}
+
+static const double *answer_of(const struct kernel_case *k, const char *name) {
+    return named(k->answer, k->arrays, name);
 }
 
 static double largest_of(const double *values, int64_t count) {
@@ -292,16 +296,19 @@ static double worst_of(const double *got, const double *want, int64_t count, dou
 const char *kernel_case_compare(const struct kernel_case *k, void *const *outputs, struct kernel_accuracy *a) {
     static _Thread_local char message[240];
     const struct mhc_row *row = kernel_case_row(k);
+    struct array crossed[MHC_MAX_ARGS];
+    int crossings;
     double others = 0;
-    const char *why = NULL;
+    const char *why = kernel_case_cross(k, outputs, crossed, &crossings);
     *a = (struct kernel_accuracy){0, row->tolerance(&k->c)};
     for (const struct mhc_arg *arg = row->args; arg->name; arg++)
         if (arg->direction == MHC_OUT && answer_of(k, arg->name))
             others = fmax(others, largest_of(answer_of(k, arg->name), mhc_elements(&k->c, arg)));
     for (int i = 0; row->args[i].name && !why; i++) {
         const struct mhc_arg *arg = &row->args[i];
-        const double *want = answer_of(k, arg->name);
+        const double *want = named(crossed, crossings, arg->name);
         int64_t count = mhc_elements(&k->c, arg), element;
+        want = want ? want : answer_of(k, arg->name);
         if (arg->direction != MHC_OUT || !want || !count)
             continue;
         double *got = malloc((size_t)count * sizeof *got);
@@ -319,6 +326,7 @@ const char *kernel_case_compare(const struct kernel_case *k, void *const *output
         }
         free(got);
     }
+    kernel_case_uncross(crossed, crossings);
     return why;
 }
 
