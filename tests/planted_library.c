@@ -50,6 +50,10 @@ enum bug {
     HUGE_WORK, /* asks for more than any machine has */
     FAILS_ONCE, /* after some calls, in one process and in no other */
     PLACES,    /* says where its memory lies, after some calls */
+    SUPPORTS_HANGS, /* of mhc.post */
+    OPEN_HANGS,
+    CLOSE_HANGS,
+    OPENS_ONCE, /* in one folder; and crashes */
 };
 #ifndef BUG
 #define BUG NO_BUG
@@ -65,6 +69,11 @@ static struct call {
     void *arg[5], *work;
 } kept_call;
 
+static void hang(void) {
+    for (volatile int wait = 1; wait;)
+        ;
+}
+
 static bool supports(const struct mhc_case *c, const char **why) {
     if (c->stream != MHC_F32 || BUG == SUPPORTS_NONE)
         return *why = "not today", false;
@@ -73,6 +82,11 @@ static bool supports(const struct mhc_case *c, const char **why) {
 static bool one_stream(const struct mhc_case *c, const char **why) {
     if (c->n != 1)
         return *why = "n must be 1", false;
+    return supports(c, why);
+}
+static bool post_supports(const struct mhc_case *c, const char **why) {
+    if (BUG == SUPPORTS_HANGS)
+        hang();
     return supports(c, why);
 }
 static double tolerance(const struct mhc_case *c) {
@@ -124,7 +138,7 @@ static int post(void *context, void *queue, const struct mhc_case *c, void *cons
     runs++;
     if (BUG == FAILS)
         return 1;
-    if (BUG == CRASHES)
+    if (BUG == CRASHES || BUG == OPENS_ONCE)
         abort();
     if (BUG == ENDS)
         exit(0);
@@ -144,8 +158,8 @@ static int post(void *context, void *queue, const struct mhc_case *c, void *cons
         abort();
     if (runs > SOME_CALLS && BUG == LATER_ENDS)
         exit(0);
-    for (volatile int wait = 1; (BUG == HANGS || (BUG == LATER_HANGS && runs > SOME_CALLS)) && wait;)
-        ;
+    if (BUG == HANGS || (BUG == LATER_HANGS && runs > SOME_CALLS))
+        hang();
     plain_post(c, x, arg[1], arg[2], arg[3], x_next, false);
     switch (BUG) {
     case ONE_ELEMENT: x_next[last] += 0.01f + 0.01f * x_next[last] * x_next[last]; break;
@@ -206,7 +220,7 @@ static const struct mhc_row mhc_post = {
     .name = BUG == NO_ORACLE ? "mhc.past" : "mhc.post",
     .args = {STREAM("x", MHC_IN), {"y", BUG == OTHER_ARGS ? "TnC" : "TC", MHC_STREAM, MHC_IN}, {"post", "Tn", MHC_COEF, MHC_IN},
              {"res", "Tnn", MHC_COEF, MHC_IN}, STREAM("x_next", MHC_OUT)},
-    .supports = supports, .work_bytes = work_of, .flops = flops, .tolerance = tolerance, .run = post};
+    .supports = post_supports, .work_bytes = work_of, .flops = flops, .tolerance = tolerance, .run = post};
 static const struct mhc_row mhc_micro_post = {
     .name = "mhc-micro.post",
     .args = {STREAM("x", MHC_IN), {"y", "TC", MHC_STREAM, MHC_IN}, {"post", "Tn", MHC_COEF, MHC_IN}, {"res", "Tnn", MHC_COEF, MHC_IN},
@@ -261,6 +275,24 @@ static const char *error(void *context) {
     return "the planted failure";
 }
 
+static int open_library(void **context, char *why, size_t why_size) {
+    *context = NULL;
+    if (BUG == OPEN_HANGS)
+        hang();
+    if (BUG != OPENS_ONCE)
+        return 0;
+    FILE *file = fopen("opened", "wx");
+    if (file)
+        return fclose(file);
+    snprintf(why, why_size, "it was open before");
+    return 1;
+}
+static void close_library(void *context) {
+    (void)context;
+    if (BUG == CLOSE_HANGS)
+        hang();
+}
+
 const struct mhc_library mhc_library = {
-    .abi = MHC_ABI, .size = sizeof(struct mhc_library), .name = "planted", .build = "by a test", .error = error,
+    .abi = MHC_ABI, .size = sizeof(struct mhc_library), .name = "planted", .build = "by a test", .open = open_library, .close = close_library, .error = error,
     .queues = &queues, .graphs = &graphs, .rows = rows};

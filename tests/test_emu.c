@@ -70,6 +70,8 @@ static const struct {
             {"CRASHES", "crashed: Aborted ["},
             {"ENDS", "it ended the process with status 0 ["},
             {"HANGS", "time limit of 1 s ["},
+            {"SUPPORTS_HANGS", "FAIL mhc.post: time limit of 1 s [drawing a case]: "},
+            {"CLOSE_HANGS", "FAIL after the last row: time limit of 1 s\n"},
             {"ONE_TOKEN", "nan, wanted"},
             {"OTHER_FORM", "has other bits than that of mhc.post"},
             {"OTHER_ARGS", "its arguments are not those of cpu64's row mhc.post"},
@@ -105,6 +107,17 @@ Test(emu, the_checker_is_interrupted_or_killed) {
     cr_expect(code == 2 && strstr(out, "lost mhc.post: not checked: the process was killed") && strstr(out, "ok   resnet.pre") &&
                   strstr(out, " 0 failed, 1 rows not checked\n"),
               "exit %d\n%s%s", code, out, err);
+}
+
+/* After a crash the library has to be opened again: where that fails, the rows that are left are not checked, and it is said once. */
+Test(emu, the_checker_stops_when_nothing_opens) {
+    GOOD("cc -O1 -shared -fPIC -w -I$R -DBUG=OPENS_ONCE $R/tests/planted_library.c -o once.so && "
+         "cc -O1 -shared -fPIC -w -I$R -DBUG=OPEN_HANGS $R/tests/planted_library.c -o hangs.so");
+    int code = sh("timeout 60 " CHECK " ./once.so --trials 6");
+    cr_expect(code == 1 && strstr(out, "FAIL mhc.post: crashed: Aborted [") && strstr(out, "\nlost 3 rows: ./once.so cannot be opened any more\nverdict: ") &&
+                  strstr(out, " 1 failed, 3 rows not checked\n") && strstr(err, "it was open before"),
+              "exit %d\n%.2000s%.2000s", code, out, err);
+    expect_refusal("timeout 60 $M check ./hangs.so --timeout 1", "./hangs.so: opening it: time limit of 1 s");
 }
 
 /* What is no library, or half a one, is one line; a command's --help is its own. */

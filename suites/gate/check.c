@@ -24,7 +24,8 @@
 #include "suites/command/commands.h"
 #include "suites/gate/gate_report.h"
 
-enum { MAX_ROWS = 400, SHOWN_FAILURES = 3, HOST_SIZE = 20000, DEVICE_SIZE = 2000000, CASE_SECONDS = 60, PATH_SIZE = 1000, COMMAND_SIZE = 2 * PATH_SIZE + 300 };
+enum { MAX_ROWS = 400, SHOWN_FAILURES = 3, HOST_SIZE = 20000, DEVICE_SIZE = 2000000, CASE_SECONDS = 60 };
+enum { PATH_SIZE = 1000, COMMAND_SIZE = 2 * PATH_SIZE + 300, END_SIZE = 80 }; /* of texts */
 
 struct options {
     const char *library, *operations;
@@ -50,7 +51,8 @@ static const char help[] =
     "  --large N          instead: arrays of more than N elements (2147483648: more than an int counts), among many tokens and alone\n"
     "  --seed S           other cases (default 1)\n"
     "  --size N           about the largest number of elements of x (default 20000, on a device 2000000)\n"
-    "  --timeout SECONDS  a case that takes longer has failed (default 60, of --large and --tight none; 0: no limit)\n"
+    "  --timeout SECONDS  a case that takes longer has failed, and so has opening or closing the library (default 60, of --large and\n"
+    "                     --tight none; 0: no limit)\n"
     "  --tight            no guard bands: for tools that watch every access\n"
     "\n"
     "Exit: 0 all right, 1 something is wrong, 2 nothing could be checked, or not all of it.\n";
@@ -184,13 +186,18 @@ bool check(struct checker *k, bool good, const struct trial *t, const char *form
 
 /* --- the child: every row --- */
 
+/* What the library does next, its opening and closing too, may take as long as a case. */
+static void start_timer(const struct checker *k) {
+    struct itimerval limit = {.it_value = {.tv_sec = (time_t)k->timeout, .tv_usec = (suseconds_t)(1e6 * (k->timeout - floor(k->timeout)))}};
+    setitimer(ITIMER_REAL, &limit, NULL);
+}
+
 /* What the parent says if the library ends the process now, and when it has waited long enough. */
 static void begin_case(struct checker *k, const char *what) {
     char command[COMMAND_SIZE];
     write_command(k, command, sizeof command);
     snprintf(k->doing, sizeof k->doing, " [%s]: %s", what, command);
-    struct itimerval limit = {.it_value = {.tv_sec = (time_t)k->timeout, .tv_usec = (suseconds_t)(1e6 * (k->timeout - floor(k->timeout)))}};
-    setitimer(ITIMER_REAL, &limit, NULL);
+    start_timer(k);
 }
 
 /* Checks one row; returns how many cases it saw. */
@@ -206,6 +213,7 @@ static int64_t check_row(struct checker *k, const struct subject *s, const struc
         if (done >= 2 && deadline > 0 && seconds() > deadline)
             break;
         k->trial = trial;
+        begin_case(k, "drawing a case"); /* asks the library's supports() */
         if (!trial_draw(&t, s, o->seed, trial, k->size, &why))
             break;
         begin_case(k, t.text);
@@ -247,6 +255,7 @@ static void print_row(const struct checker *k, const struct subject *s, int64_t 
 static int check_rows(struct checker *k, const struct options *o) {
     static struct subject subjects[MAX_ROWS];
     char why[400];
+    start_timer(k);
     if (!backend_open(&k->backend, o->library, why, sizeof why))
         return cannot("%s", why);
     k->size = o->size ? o->size : k->backend.library->memory ? DEVICE_SIZE : HOST_SIZE;
@@ -259,6 +268,7 @@ static int check_rows(struct checker *k, const struct options *o) {
     if (!k->rows)
         printf("%s %s: %d rows against cpu64, seed %llu\n", k->backend.library->name, k->backend.library->build, rows, (unsigned long long)o->seed);
     k->rows = rows;
+    k->opened = true;
     while (k->next < rows) {
         const struct subject *s = &subjects[k->next++];
         double deadline = o->minutes > 0 ? k->start + 60 * o->minutes * k->next / rows : 0;
@@ -274,6 +284,7 @@ static int check_rows(struct checker *k, const struct options *o) {
         k->cases += done;
         k->label[0] = 0;
     }
+    start_timer(k); /* until the process has ended: what a library does at exit is part of its closing */
     backend_close(&k->backend);
     k->closed = true;
     return EXIT_GOOD;
@@ -294,6 +305,7 @@ static void stop(int signal_number) {
 static int run_child(struct checker *k, const struct options *o) {
     int status = 0;
     pid_t parent = getpid();
+    k->opened = false;
     fflush(NULL);
     child = fork();
     if (child == 0) {
@@ -305,7 +317,7 @@ static int run_child(struct checker *k, const struct options *o) {
         exit(check_rows(k, o));
     }
     if (child < 0)
-        return cannot("no process to check in: %s", strerror(errno)), 0;
+        return W_EXITCODE(cannot("no process to check in: %s", strerror(errno)), 0); /* as a child that cannot open the library */
     if (stopped)
         kill(child, SIGKILL);
     while (waitpid(child, &status, 0) < 0 && errno == EINTR)
@@ -314,23 +326,42 @@ static int run_child(struct checker *k, const struct options *o) {
     return status;
 }
 
+static bool was_killed(int status) {
+    return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+}
+
+static void describe_end(const struct checker *k, int status, char how[END_SIZE]) {
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
+        snprintf(how, END_SIZE, "time limit of %g s", k->timeout);
+    else if (was_killed(status))
+        snprintf(how, END_SIZE, "not checked: the process was killed (out of memory?)");
+    else if (WIFSIGNALED(status))
+        snprintf(how, END_SIZE, "crashed: %s", strsignal(WTERMSIG(status)));
+    else
+        snprintf(how, END_SIZE, "it ended the process with status %d", WEXITSTATUS(status));
+}
+
 /* A child that ended before the last row, or while the library was closed, is a failure of what it was at. Killed from outside it says nothing of
  * the library: memory that is not there is no wrong kernel. */
 static void judge_end(struct checker *k, int status) {
-    char how[80];
-    bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
-    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
-        snprintf(how, sizeof how, "time limit of %g s", k->timeout);
-    else if (killed)
-        snprintf(how, sizeof how, "not checked: the process was killed (out of memory?)");
-    else if (WIFSIGNALED(status))
-        snprintf(how, sizeof how, "crashed: %s", strsignal(WTERMSIG(status)));
-    else
-        snprintf(how, sizeof how, "it ended the process with status %d", WEXITSTATUS(status));
+    char how[END_SIZE];
+    bool killed = was_killed(status);
+    describe_end(k, status, how);
     k->checks += !killed;
     k->failed += !killed;
     k->lost += killed;
     printf("%s %s: %s%s\n", killed ? "lost" : "FAIL", k->label[0] ? k->label : "after the last row", how, k->label[0] ? k->doing : "");
+}
+
+/* A child that did not come to have the library open: no further one would, and of the rows that are left nothing is known. */
+static void give_up(struct checker *k, int status) {
+    char how[END_SIZE];
+    describe_end(k, status, how);
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != EXIT_CANNOT) /* else it has said why */
+        cannot("%s: opening it: %s", k->name, how);
+    k->lost += k->rows - k->next;
+    if (k->rows)
+        printf("lost %d rows: %s cannot be opened any more\n", k->rows - k->next, k->name);
 }
 
 static int check_all(struct checker *k, const struct options *o) {
@@ -338,8 +369,12 @@ static int check_all(struct checker *k, const struct options *o) {
         int status = run_child(k, o);
         if (stopped || (k->closed && !status))
             break;
-        if (!k->rows) /* it was never open, and said so if it could */
-            return WIFEXITED(status) ? EXIT_CANNOT : cannot("%s: opening it crashed: %s", o->library, strsignal(WTERMSIG(status)));
+        if (!k->opened) {
+            give_up(k, status);
+            if (!k->rows)
+                return EXIT_CANNOT;
+            break;
+        }
         judge_end(k, status);
         k->closed |= k->next == k->rows;
     }

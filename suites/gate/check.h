@@ -92,7 +92,7 @@ struct checker {
     double large, timeout, start; /* elements, 0: random cases; seconds a case; when all began */
     int rows, next;               /* rows in all, 0: not yet known; the row after the one at hand */
     int lost;                     /* rows that nothing is known of */
-    bool closed;                  /* the library, after the last */
+    bool opened, closed;          /* the library, by the child at hand; after the last row */
     int64_t cases, checks, failed; /* of all rows */
     /* of the row at hand */
     char label[96];   /* "": between rows */
