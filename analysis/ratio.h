@@ -41,8 +41,8 @@ struct mhc_pairs {
 
 /* ln of the ratio, as a median, and MHC_RESAMPLES such medians of resamples. Who runs second finds other caches, so that
  * ratios of rounds of either order lie around two values, and the median of all goes by how often chance chose each order.
- * So: the mean of the medians of both orders, resampled within each. One order alone, where the other has fewer than six
- * rounds. `work` has room for 2 * `count` + MHC_RESAMPLES doubles. */
+ * So: the mean of the medians of both orders, resampled within each. All rounds together, where one order has fewer than
+ * six. `work` has room for 2 * `count` + MHC_RESAMPLES doubles. */
 double mhc_ratio_medians(const struct mhc_pairs *, double *work, double *medians);
 
 /* The ratio by mhc_ratio_medians, its interval from quantiles 2.5 % and 97.5 % of the resamples; of fewer than six rounds

@@ -3,12 +3,15 @@
 
 #include <omp.h>
 
+/* Below so many bytes, read and written, other threads take longer to wake than the copy does: what is attainable is a copy by one. */
+enum { WORTH_WAKING = 2 << 20 };
+
 static int copy(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
     (void)context, (void)queue, (void)save, (void)work;
     int64_t count = c->T * c->n * c->C;
     const real *from = arg[0];
     real *to = arg[1];
-#pragma omp parallel
+#pragma omp parallel if (2 * count * (int64_t)sizeof(real) > WORTH_WAKING)
     {
         int64_t thread = omp_get_thread_num(), threads = omp_get_num_threads();
         int64_t first = count * thread / threads, end = count * (thread + 1) / threads;

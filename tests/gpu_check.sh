@@ -135,7 +135,7 @@ sanitized() {
     for glob in $rows; do
         left=$((end - $(date +%s)))
         [ $left -gt 0 ] || return 124
-        timeout -k 5 $left "$sanitizer" --tool $1 --error-exitcode 1 --print-limit 20 $watch \
+        timeout -k 5 $left "$sanitizer" --tool $1 --target-processes all --error-exitcode 1 --print-limit 20 $watch \
             "$mhcbench" check $backend --tight --trials 1 --size 600 --operation "$glob" || return
     done
 }

@@ -130,8 +130,15 @@ static void choose_way(struct dots *d) {
 static void choose_shape(struct dots *d) {
     int most = 0;
     double largest = 0;
+    bool widths = false, streams = false; /* an operation without channels says nothing of C */
+    for (int64_t i = 0; i < d->count; i++) {
+        widths |= !d->dot[i].shape.any_width;
+        streams |= !d->dot[i].shape.any_streams;
+    }
     for (int64_t i = 0; i < d->count; i++) {
         const struct shape *s = &d->dot[i].shape;
+        if (most && ((s->any_width && widths) || (s->any_streams && streams)))
+            continue;
         bool has[MOST_OPERATIONS] = {false};
         double size = (double)s->tokens * (double)s->width * (double)s->streams;
         int count = 0;
@@ -140,7 +147,8 @@ static void choose_shape(struct dots *d) {
                 has[d->dot[j].id] = true;
                 count++;
             }
-        if (count > most || (count == most && size > largest)) {
+        bool vague = most && ((d->shape.any_width && widths) || (d->shape.any_streams && streams));
+        if (vague || count > most || (count == most && size > largest)) {
             most = count;
             largest = size;
             d->shape = *s;

@@ -99,7 +99,7 @@ static void resolve(const char *name, char path[REGRESS_PATH]) {
     self[length > 0 ? length : 0] = 0;
     if (is_own(name) && !is_linked_in(name))
         snprintf(path, REGRESS_PATH, "%.*s/libmhc_%.16s.so", (int)(strrchr(self, '/') ? strrchr(self, '/') - self : 0), self, name);
-    else
+    if (!is_own(name) || is_linked_in(name) || (strcmp(name, "cpu") && access(path, R_OK))) /* what is not there is explained under its name */
         snprintf(path, REGRESS_PATH, "%s", name);
 }
 

@@ -22,7 +22,7 @@ const char *const *overhead_subjects(void) {
 }
 
 static const struct record_curve of_variant[OVERHEAD_VALUES] = {
-    [OVERHEAD_RATIO] = {"overhead", "1", "t(variant) / t(residual) - 1, from the median ratio of the same round"},
+    [OVERHEAD_RATIO] = {"overhead", "1", "t(variant) / t(residual) - 1, by the ratio of the same round: mean of its medians (of logs) over either order of the two"},
     [OVERHEAD_LOW] = {"overhead_low", "1", "lower end of its 95 % interval, by bootstrap"},
     [OVERHEAD_HIGH] = {"overhead_high", "1", "upper end of that interval"},
     [OVERHEAD_MEDIAN] = {"median", "s", "median time of a step"},
