@@ -56,7 +56,7 @@ static inline void gate_append(struct record *r, int at, const struct gate_plant
     const bool here = p->at == at, kernel = at <= GATE_MLP;
     const double *curves[GATE_CURVES] = {NULL}, summary[1] = {kernel ? NAN : 3.25};
     const double grown = here && p->memory != 0 ? p->memory : 1, mlp = at == GATE_MLP ? 1 : NAN;
-    const double timing[4] = {0.01, mlp * 1e6 * grown, mlp * 5e6 * grown, mlp * 2e6 * (grown > 1.1 ? 1.1 : grown)};
+    const double timing[5] = {0.01, mlp * 1e6 * grown, mlp * 5e6 * grown, mlp * 2e6 * (grown > 1.1 ? 1.1 : grown), mlp * 9e6 * grown * grown};
     double accuracy[3] = {kernel ? here && p->error != 0 ? p->error : 2e-7 : NAN, kernel ? 1e-3 : NAN,
                           mlp * (here && p->share != 0 ? p->share : 0.02)};
     int64_t rounds = here && p->rounds ? p->rounds : GATE_ROUNDS, batch[3] = {10, 10, at == GATE_MLP ? 4 : 0}, sets[3] = {9, 9, 9};
@@ -100,7 +100,7 @@ static inline void gate_append(struct record *r, int at, const struct gate_plant
 static inline void gate_write(const char *path, const struct gate_plant *p) {
     static const char *const subjects[] = {"copy", "operation", "gemm"};
     static const struct record_column columns[] = {{"study", "", "", RECORD_TEXT}, {"backend", "", "", RECORD_TEXT}};
-    static const struct record_curve summaries[] = {{"composite_forward_sum_max", "1", ""}}, timings[] = {{"preempted", "1", ""}, {"mhc_workspace", "byte", ""}, {"mhc_bytes", "byte", ""}, {"memory_peak", "byte", ""}},
+    static const struct record_curve summaries[] = {{"composite_forward_sum_max", "1", ""}}, timings[] = {{"preempted", "1", ""}, {"mhc_workspace", "byte", ""}, {"mhc_bytes", "byte", ""}, {"memory_peak", "byte", ""}, {"gemm.forward_footprint", "byte", ""}},
                                      accuracies[] = {{"error", "1", ""}, {"tolerance", "1", ""}, {"mhc_error_over_tolerance", "1", ""}};
     struct record_curve curves[GATE_CURVES];
     for (int c = 0; c < GATE_CURVES; c++)
@@ -123,7 +123,7 @@ static inline void gate_write(const char *path, const struct gate_plant *p) {
                                          .subject_count = 3,
                                          .rounds = GATE_ROUNDS,
                                          .timings = timings,
-                                         .timing_count = p->no_memory ? 1 : 4,
+                                         .timing_count = p->no_memory ? 1 : 5,
                                          .accuracies = accuracies,
                                          .accuracy_count = 3};
     struct record *r = record_create(path, &schema, false, true);

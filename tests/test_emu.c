@@ -39,6 +39,12 @@ Test(emu, with_smaller_clusters_and_without) {
         }
 }
 
+/* A last bit of x_next moves the coefficients behind it by more than they may be off: a crossing is judged from what it rounded itself. */
+Test(emu, crossings_of_wide_layers_are_right) {
+    GOOD("$M run --study kernels --operation hc.post_pre,mhc.backward_y --width 512 --tokens 32 --backend emu --type bf16 --seed 1:3:1 "
+         "--budget 0.001 --out wide.h5 -q");
+}
+
 /* The check of arrays beyond 32 bits, at a limit that is soon reached. */
 Test(emu, many_tokens_and_few_agree) {
     GOOD(CHECK " emu --large 20000");

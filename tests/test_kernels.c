@@ -6,6 +6,7 @@
 
 #include "cpu_ref/library.h"
 #include "results/record.h"
+#include "suites/timing/kernels_study.h"
 #include "suites/timing/table2.h"
 #include "tests/fake_device.h"
 
@@ -188,4 +189,24 @@ Test(kernels, shards_resume_and_mixed_studies) {
     expect_refusal("$M run --study kernels --operation mhc.pre --backend ./nowhere.so", "no such library");
     expect_refusal("$M run --study kernels --operation all --tokens 100000000 --width 100000 --out big.h5",
                    "of memory");
+}
+
+/* Twice as long in the 14 rounds where it ran first, half as long in the other 6: neither slower nor faster. */
+Test(kernels, the_ratio_of_a_case_knows_who_ran_first) {
+    enum { ROUNDS = 20, FIRST = 14 };
+    struct kernel_result *r = kernel_result_new();
+    cr_assert(r && samples_open(&r->samples, TIMED_SUBJECTS, ROUNDS));
+    r->samples.rounds = ROUNDS;
+    r->batch[KERNEL_COPY] = 1;
+    for (int k = 0; k < ROUNDS; k++) {
+        int64_t copy = KERNEL_COPY * r->samples.room + k, operation = KERNEL_OPERATION * r->samples.room + k;
+        r->samples.seconds[copy] = 1;
+        r->samples.seconds[operation] = k < FIRST ? 2 : 0.5;
+        r->samples.order[copy] = k < FIRST;
+        r->samples.order[operation] = !(k < FIRST);
+    }
+    cr_expect(kernel_result_summarise(r, KERNEL_OPERATION, KERNEL_COPY));
+    cr_expect(fabs(r->timing[KERNEL_RATIO] - 1) < 1e-12, "%g", r->timing[KERNEL_RATIO]);
+    cr_expect(r->timing[KERNEL_MEDIAN] == 2);
+    kernel_result_release(r);
 }
