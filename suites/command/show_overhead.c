@@ -171,8 +171,8 @@ static void print_overheads(struct record_reader *r, struct line *lines, int64_t
 static void print_legend(void) {
     printf("\nOverhead of the connection in a training step, forward and backward: t(variant) / t(residual) - 1 with its 95 %% interval, from\n"
            "samples of the same round: the mean of two medians, of the rounds in which the one and in which the other ran first. The interval\n"
-           "is that of this run; on a machine that others use another run may lie outside. step/ms is a median by itself. The paper's 6.7 %% is what fused mHC added to a whole training on a\n"
-           "cluster, with overlap. First the conservative figure, with F's GEMMs and elementwise work alone, then with the core of attention,\n"
+           "is that of this run; on a machine that others use another run may lie outside. step/ms is a median by itself. The paper's 6.7 %% is\n"
+           "what fused mHC added to a whole training on a cluster, with overlap. First the conservative figure, with F's GEMMs and elementwise work alone, then with the core of attention,\n"
            "a case of its own that ran at another time. Embedding, stream entry and exit, head and optimizer are not in it. hidden: share of\n"
            "the first overhead that the overlap of two micro-batches hides.\n"
            "flags: p preempted, t throttled in more than %d %% of the row's samples; w not cold, the whole step fits into the cache; c stopped\n"
@@ -226,7 +226,8 @@ void show_overhead(struct record_reader *r, bool all) {
  * connection costs by itself, without attention's core to be on the safe side; then one that has an interval; then the largest. */
 static double nearness(struct record_reader *r, const struct line *line) {
     const struct params *p = &line->p;
-    return (isfinite(of_variant(r, line, STEP_MHC, OVERHEAD_HIGH)) ? 1 : 0) + 1e3 * (p->preset == PRESET_27B) + 1e2 * (p->kind == PRESET_ACTIVE && p->preset) + 10 * !p->overlap + 10 * !p->attention +
+    bool known = isfinite(of_variant(r, line, STEP_MHC, OVERHEAD_HIGH));
+    return 1e3 * (p->preset == PRESET_27B) + 1e2 * (p->kind == PRESET_ACTIVE && p->preset) + 10 * !p->overlap + 10 * !p->attention + known +
            1e-2 * log((double)p->tokens * (double)p->width * (double)p->depth) + 1e-3 * (double)p->graphs;
 }
 

@@ -255,7 +255,7 @@ void kernel_case_close(struct kernel_case *k) {
     *k = (struct kernel_case){0};
 }
 
-static const double *named(const struct array *arrays, int count, const char *name) {
+void *kernel_case_find(const struct array *arrays, int count, const char *name) {
     for (int at = 0; at < count; at++)
         if (!strcmp(arrays[at].name, name))
             return arrays[at].pointer;
@@ -263,7 +263,7 @@ static const double *named(const struct array *arrays, int count, const char *na
 }
 
 static const double *answer_of(const struct kernel_case *k, const char *name) {
-    return named(k->answer, k->arrays, name);
+    return kernel_case_find(k->answer, k->arrays, name);
 }
 
 static double largest_of(const double *values, int64_t count) {
@@ -306,7 +306,7 @@ const char *kernel_case_compare(const struct kernel_case *k, void *const *output
             others = fmax(others, largest_of(answer_of(k, arg->name), mhc_elements(&k->c, arg)));
     for (int i = 0; row->args[i].name && !why; i++) {
         const struct mhc_arg *arg = &row->args[i];
-        const double *want = named(crossed, crossings, arg->name);
+        const double *want = kernel_case_find(crossed, crossings, arg->name);
         int64_t count = mhc_elements(&k->c, arg), element;
         want = want ? want : answer_of(k, arg->name);
         if (arg->direction != MHC_OUT || !want || !count)

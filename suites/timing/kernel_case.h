@@ -53,6 +53,9 @@ static inline const struct mhc_row *kernel_case_row(const struct kernel_case *k)
  * inputs come from the reference. So two backends get the same. After planning, before opening. */
 void kernel_case_share_inputs(struct kernel_case *);
 
+/* The array of that name, or NULL. */
+void *kernel_case_find(const struct array *, int count, const char *name);
+
 /* What a crossing between layers should make besides what it wrote first, given that (`outputs`, by place among the arguments of the last row):
  * `count` arrays (MHC_MAX_ARGS at most) by name, in float64, to be released; of other rows none. NULL, or why not. */
 const char *kernel_case_cross(const struct kernel_case *, void *const *outputs, struct array *made, int *count);

@@ -30,13 +30,6 @@ static const struct mhc_row *row_of(const struct mhc_row *like, const char *oper
     return NULL;
 }
 
-static void *find(const struct array *arrays, int count, const char *name) {
-    for (int k = 0; k < count; k++)
-        if (!strcmp(arrays[k].name, name))
-            return arrays[k].pointer;
-    return NULL;
-}
-
 /* What the row wrote as `name`, in float64; NULL: it did not, or it cannot be had. */
 static double *written(const struct kernel_case *k, void *const *outputs, const char *name) {
     const struct mhc_arg *args = kernel_case_row(k)->args;
@@ -67,7 +60,7 @@ const char *kernel_case_cross(const struct kernel_case *k, void *const *outputs,
         const char *name = !strcmp(arg->name, x->given) ? x->stands_for : !strcmp(arg->name, x->made) ? x->is : arg->name;
         void *array = out                              ? backend_allocate(&cpu64, 8 * mhc_elements(&k->exact, arg))
                       : !strcmp(arg->name, x->input) ? from
-                                                       : find(k->answer, k->arrays, name);
+                                                       : kernel_case_find(k->answer, k->arrays, name);
         if (out && array)
             made[(*count)++] = (struct array){name, array};
         arrays[used++] = (struct array){arg->name, array};
