@@ -2,7 +2,8 @@
  * within sequences of S tokens; y = heads.w_o. No positions, no biases.
  *
  * A task is one head of one sequence; it takes QUERIES rows of scores at a time, so the S x S matrix is never whole.
- * Keeps q, k, w and the head outputs o, each [T][A], and the log-sum-exp of every row of scores [T][heads].
+ * q, k, w lie side by side in one array qkv [T][3][A], and so do their gradients. Keeps qkv, the head outputs o [T][A] and the
+ * log-sum-exp of every row of scores [T][heads].
  * Backward, P = exp(scores - lse), D = <grad_o, o>: grad_w = P^T.grad_o; dS = P o (grad_o.w^T - D); grad_q = dS.k;
  * grad_k = dS^T.q, both over sqrt(head_dim). */
 #include "cpu_ref/branch.h"
@@ -14,22 +15,24 @@
 struct attention {
     const struct mhc_case *c;
     int64_t T, C, A, S, d;
+    int64_t ld; /* from a token to the next in q, k, w and their gradients; in o and grad_o it is A */
     real scale;
     const real *q, *k, *w;
     real *o, *lse;
 };
 
-static struct attention problem(const struct mhc_case *c, const real *q, const real *k, const real *w, real *o, real *lse) {
-    return (struct attention){.c = c, .T = c->T, .C = c->C, .A = c->heads * c->head_dim, .S = mhc_sequence(c), .d = c->head_dim,
+static struct attention problem(const struct mhc_case *c, const real *qkv, real *o, real *lse) {
+    int64_t A = c->heads * c->head_dim;
+    return (struct attention){.c = c, .T = c->T, .C = c->C, .A = A, .S = mhc_sequence(c), .d = c->head_dim, .ld = 3 * A,
                               .scale = (real)(1 / sqrt((double)c->head_dim)),
-                              .q = q, .k = k, .w = w, .o = o, .lse = lse};
+                              .q = qkv, .k = qkv + A, .w = qkv + 2 * A, .o = o, .lse = lse};
 }
 
-/* What the branch keeps: q, k, w, o, lse. */
+/* What the branch keeps: qkv, o, lse. */
 static struct attention saved(const struct mhc_case *c, void *save) {
     int64_t size = c->T * c->heads * c->head_dim;
-    real *q = save;
-    return problem(c, q, q + size, q + 2 * size, q + 3 * size, q + 4 * size);
+    real *qkv = save;
+    return problem(c, qkv, qkv + 3 * size, qkv + 4 * size);
 }
 
 static bool supports(const struct mhc_case *c, const char **why) {
@@ -40,15 +43,19 @@ static bool supports(const struct mhc_case *c, const char **why) {
     return NAME(supports)(c, why);
 }
 
-/* Rows [from, to) and columns [0, to) of q.k^T / sqrt(head_dim) of a head; at = first element of the head in a [T][A] array at the
- * first token of its sequence. */
+/* The first element of a head at token s of a sequence, in an array whose rows lie ld apart. */
+static int64_t place(const struct attention *a, int64_t sequence, int64_t head, int64_t s, int64_t ld) {
+    return (sequence * a->S + s) * ld + head * a->d;
+}
+
+/* Rows [from, to) and columns [0, to) of q.k^T / sqrt(head_dim) of a head; at = its place in q at the first token of its sequence. */
 static void scores(const struct attention *a, int64_t at, int64_t from, int64_t to, real *P) {
-    NAME(gemm)(NO_TRANSPOSE, TRANSPOSE, to - from, to, a->d, a->scale, a->q + at + from * a->A, a->A, a->k + at, a->A, 0,
+    NAME(gemm)(NO_TRANSPOSE, TRANSPOSE, to - from, to, a->d, a->scale, a->q + at + from * a->ld, a->ld, a->k + at, a->ld, 0,
                P, a->S);
 }
 
 static void forward_head(const struct attention *a, int64_t sequence, int64_t head, real *P) {
-    int64_t at = sequence * a->S * a->A + head * a->d;
+    int64_t at = place(a, sequence, head, 0, a->ld);
     for (int64_t from = 0; from < a->S; from += QUERIES) {
         int64_t to = from + QUERIES < a->S ? from + QUERIES : a->S;
         scores(a, at, from, to, P);
@@ -64,8 +71,8 @@ static void forward_head(const struct attention *a, int64_t sequence, int64_t he
                 row[j] /= sum;
             a->lse[(sequence * a->S + s) * a->c->heads + head] = largest + (real)log(sum);
         }
-        NAME(gemm)(NO_TRANSPOSE, NO_TRANSPOSE, to - from, a->d, to, 1, P, a->S, a->w + at, a->A, 0,
-                   a->o + at + from * a->A, a->A);
+        NAME(gemm)(NO_TRANSPOSE, NO_TRANSPOSE, to - from, a->d, to, 1, P, a->S, a->w + at, a->ld, 0,
+                   a->o + place(a, sequence, head, from, a->A), a->A);
     }
 }
 
@@ -80,29 +87,28 @@ static void attend(const struct attention *a, real *blocks) {
 static int forward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
     (void)context, (void)queue;
     struct attention a = saved(c, save);
-    int64_t size = a.T * a.A;
-    real *v = work, *r = v + a.T * a.C, *P = r + a.T, *q = save, *k = q + size, *w = k + size;
+    real *v = work, *r = v + a.T * a.C, *P = r + a.T, *qkv = save;
     NAME(normalise)(c, arg[0], arg[1], r, v);
-    NAME(gemm_parallel)(NO_TRANSPOSE, NO_TRANSPOSE, a.T, a.A, a.C, 1, v, a.C, arg[2], a.A, 0, q, a.A);
-    NAME(gemm_parallel)(NO_TRANSPOSE, NO_TRANSPOSE, a.T, a.A, a.C, 1, v, a.C, arg[3], a.A, 0, k, a.A);
-    NAME(gemm_parallel)(NO_TRANSPOSE, NO_TRANSPOSE, a.T, a.A, a.C, 1, v, a.C, arg[4], a.A, 0, w, a.A);
+    for (int k = 0; k < 3; k++)
+        NAME(gemm_parallel)(NO_TRANSPOSE, NO_TRANSPOSE, a.T, a.A, a.C, 1, v, a.C, arg[2 + k], a.A, 0, qkv + k * a.A, a.ld);
     attend(&a, P);
     NAME(gemm_parallel)(NO_TRANSPOSE, NO_TRANSPOSE, a.T, a.C, a.A, 1, a.o, a.A, arg[5], a.C, 0, arg[6], a.C);
     return 0;
 }
 
-/* Gradients of q, k, w of one head from grad_o; all [T][A]. P and dS: [QUERIES][S] each. */
-static void backward_head(const struct attention *a, int64_t sequence, int64_t head, const real *grad_o, real *grad_q,
-                          real *grad_k, real *grad_w, real *P, real *dS) {
-    int64_t at = sequence * a->S * a->A + head * a->d, A = a->A, d = a->d;
+/* Gradients of q, k, w of one head, where they lie in grad_qkv, from grad_o. P and dS: [QUERIES][S] each. */
+static void backward_head(const struct attention *a, int64_t sequence, int64_t head, const real *grad_o, real *grad_qkv, real *P, real *dS) {
+    int64_t at = place(a, sequence, head, 0, a->ld), ld = a->ld, A = a->A, d = a->d;
+    real *grad_q = grad_qkv + at, *grad_k = grad_q + A, *grad_w = grad_k + A;
     for (int64_t from = 0; from < a->S; from += QUERIES) {
-        int64_t to = from + QUERIES < a->S ? from + QUERIES : a->S, rows = to - from, row_at = at + from * A;
+        int64_t to = from + QUERIES < a->S ? from + QUERIES : a->S, rows = to - from;
+        const real *own_grad_o = grad_o + place(a, sequence, head, from, A), *own_o = a->o + place(a, sequence, head, from, A);
         scores(a, at, from, to, P);
-        NAME(gemm)(NO_TRANSPOSE, TRANSPOSE, rows, to, d, 1, grad_o + row_at, A, a->w + at, A, 0, dS, a->S);
+        NAME(gemm)(NO_TRANSPOSE, TRANSPOSE, rows, to, d, 1, own_grad_o, A, a->w + at, ld, 0, dS, a->S);
         for (int64_t s = from; s < to; s++) {
             real *p = P + (s - from) * a->S, *ds = dS + (s - from) * a->S;
             real lse = a->lse[(sequence * a->S + s) * a->c->heads + head];
-            real D = NAME(dot)(grad_o + at + s * A, a->o + at + s * A, d);
+            real D = NAME(dot)(own_grad_o + (s - from) * A, own_o + (s - from) * A, d);
             for (int64_t j = 0; j < to; j++) {
                 p[j] = j <= s ? (real)exp(p[j] - lse) : 0;
                 ds[j] = j <= s ? p[j] * (ds[j] - D) * a->scale : 0;
@@ -111,30 +117,21 @@ static void backward_head(const struct attention *a, int64_t sequence, int64_t h
         /* Columns from `from` on are touched for the first time by this block of queries. */
         for (int64_t s = from; s < to; s++)
             for (int64_t j = 0; j < d; j++)
-                grad_k[at + s * A + j] = grad_w[at + s * A + j] = 0;
-        NAME(gemm)(TRANSPOSE, NO_TRANSPOSE, to, d, rows, 1, P, a->S, grad_o + row_at, A, 1, grad_w + at, A);
-        NAME(gemm)(TRANSPOSE, NO_TRANSPOSE, to, d, rows, 1, dS, a->S, a->q + row_at, A, 1, grad_k + at, A);
-        NAME(gemm)(NO_TRANSPOSE, NO_TRANSPOSE, rows, d, to, 1, dS, a->S, a->k + at, A, 0, grad_q + row_at, A);
+                grad_k[s * ld + j] = grad_w[s * ld + j] = 0;
+        NAME(gemm)(TRANSPOSE, NO_TRANSPOSE, to, d, rows, 1, P, a->S, own_grad_o, A, 1, grad_w, ld);
+        NAME(gemm)(TRANSPOSE, NO_TRANSPOSE, to, d, rows, 1, dS, a->S, a->q + at + from * ld, ld, 1, grad_k, ld);
+        NAME(gemm)(NO_TRANSPOSE, NO_TRANSPOSE, rows, d, to, 1, dS, a->S, a->k + at, ld, 0, grad_q + from * ld, ld);
     }
 }
 
 /* All heads of all sequences; `blocks` has two blocks of QUERIES x S a thread. */
-static void attend_backward(const struct attention *a, const real *grad_o, real *grad_q, real *grad_k, real *grad_w, real *blocks) {
+static void attend_backward(const struct attention *a, const real *grad_o, real *grad_qkv, real *blocks) {
     int64_t heads = a->c->heads, block = QUERIES * a->S;
 #pragma omp parallel for schedule(dynamic)
     for (int64_t task = 0; task < a->T / a->S * heads; task++) {
         real *P = blocks + omp_get_thread_num() * 2 * block;
-        backward_head(a, task / heads, task % heads, grad_o, grad_q, grad_k, grad_w, P, P + block);
+        backward_head(a, task / heads, task % heads, grad_o, grad_qkv, P, P + block);
     }
-}
-
-/* grad_weight = v^T.grad_projection; grad_v (+)= grad_projection.weight^T */
-static void projection_backward(const struct attention *a, const real *v, const real *grad_projection,
-                                const real *weight, real *grad_weight, real beta, real *grad_v) {
-    NAME(gemm_parallel)(TRANSPOSE, NO_TRANSPOSE, a->C, a->A, a->T, 1, v, a->C, grad_projection, a->A, 0, grad_weight,
-                        a->A);
-    NAME(gemm_parallel)(NO_TRANSPOSE, TRANSPOSE, a->T, a->C, a->A, 1, grad_projection, a->A, weight, a->A, beta, grad_v,
-                        a->C);
 }
 
 static int backward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
@@ -143,14 +140,16 @@ static int backward(void *context, void *queue, const struct mhc_case *c, void *
     int64_t size = a.T * a.A;
     const real *grad_y = arg[6];
     real *v = work, *grad_v = v + a.T * a.C, *r = grad_v + a.T * a.C, *grad_o = r + a.T;
-    real *grad_q = grad_o + size, *grad_k = grad_q + size, *grad_w = grad_k + size, *blocks = grad_w + size;
+    real *grad_qkv = grad_o + size, *blocks = grad_qkv + 3 * size;
     NAME(normalise)(c, arg[0], arg[1], r, v);
     NAME(gemm_parallel)(TRANSPOSE, NO_TRANSPOSE, a.A, a.C, a.T, 1, a.o, a.A, grad_y, a.C, 0, arg[12], a.C);
     NAME(gemm_parallel)(NO_TRANSPOSE, TRANSPOSE, a.T, a.A, a.C, 1, grad_y, a.C, arg[5], a.C, 0, grad_o, a.A);
-    attend_backward(&a, grad_o, grad_q, grad_k, grad_w, blocks);
-    projection_backward(&a, v, grad_q, arg[2], arg[9], 0, grad_v);
-    projection_backward(&a, v, grad_k, arg[3], arg[10], 1, grad_v);
-    projection_backward(&a, v, grad_w, arg[4], arg[11], 1, grad_v);
+    attend_backward(&a, grad_o, grad_qkv, blocks);
+    for (int k = 0; k < 3; k++) { /* grad_w_q and so on; grad_v is the sum of the three */
+        const real *grad = grad_qkv + k * a.A;
+        NAME(gemm_parallel)(TRANSPOSE, NO_TRANSPOSE, a.C, a.A, a.T, 1, v, a.C, grad, a.ld, 0, arg[9 + k], a.A);
+        NAME(gemm_parallel)(NO_TRANSPOSE, TRANSPOSE, a.T, a.C, a.A, 1, grad, a.ld, arg[2 + k], a.A, k > 0, grad_v, a.C);
+    }
     NAME(normalise_backward)(c, arg[0], arg[1], r, grad_v, NULL, arg[7], arg[8]);
     return 0;
 }
@@ -216,15 +215,15 @@ const struct mhc_row NAME(attention_backward) = {
 
 static int core_forward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
     (void)context, (void)queue;
-    struct attention a = problem(c, arg[0], arg[1], arg[2], arg[3], save);
+    struct attention a = problem(c, arg[0], arg[1], save);
     attend(&a, work);
     return 0;
 }
 
 static int core_backward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
     (void)context, (void)queue;
-    struct attention a = problem(c, arg[0], arg[1], arg[2], arg[3], save);
-    attend_backward(&a, arg[4], arg[5], arg[6], arg[7], work);
+    struct attention a = problem(c, arg[0], arg[1], save);
+    attend_backward(&a, arg[2], arg[3], work);
     return 0;
 }
 
@@ -251,10 +250,7 @@ static double core_backward_flops(const struct mhc_case *c) {
 
 const struct mhc_row NAME(attention_core_forward) = {
     .name = "attention-core.forward",
-    .args = {{"q", "TA", MHC_STREAM, MHC_IN},
-             {"k", "TA", MHC_STREAM, MHC_IN},
-             {"v", "TA", MHC_STREAM, MHC_IN},
-             {"o", "TA", MHC_STREAM, MHC_OUT}},
+    .args = {{"qkv", "T3A", MHC_STREAM, MHC_IN}, {"o", "TA", MHC_STREAM, MHC_OUT}},
     .supports = supports,
     .save_bytes = core_save_bytes,
     .work_bytes = core_forward_work,
@@ -265,14 +261,10 @@ const struct mhc_row NAME(attention_core_forward) = {
 
 const struct mhc_row NAME(attention_core_backward) = {
     .name = "attention-core.backward",
-    .args = {{"q", "TA", MHC_STREAM, MHC_IN},
-             {"k", "TA", MHC_STREAM, MHC_IN},
-             {"v", "TA", MHC_STREAM, MHC_IN},
+    .args = {{"qkv", "T3A", MHC_STREAM, MHC_IN},
              {"o", "TA", MHC_STREAM, MHC_IN},
              {"grad_o", "TA", MHC_STREAM, MHC_IN},
-             {"grad_q", "TA", MHC_STREAM, MHC_OUT},
-             {"grad_k", "TA", MHC_STREAM, MHC_OUT},
-             {"grad_v", "TA", MHC_STREAM, MHC_OUT}},
+             {"grad_qkv", "T3A", MHC_STREAM, MHC_OUT}},
     .supports = supports,
     .work_bytes = core_backward_work,
     .flops = core_backward_flops,

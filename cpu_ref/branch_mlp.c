@@ -1,5 +1,5 @@
 /* Branch `mlp`: v = RMSNorm(u), y = f(v).w_down, with f(v) = gelu(v.w_up) (exact, by erf) or silu(v.w_gate) * (v.w_up).
- * Keeps the pre-activations: up [T][hidden] and, for SwiGLU, gate [T][hidden]. */
+ * Keeps the pre-activations `inner`, rows of up and, for SwiGLU, gate, each [hidden]: [T][hidden] or [T][2 hidden]. */
 #include "cpu_ref/branch.h"
 
 static bool supports(const struct mhc_case *c, const char **why) {
@@ -22,42 +22,56 @@ static real activate(int swiglu, real up, real gate, real *by_up, real *by_gate)
     return up * cdf;
 }
 
-/* h = activation(up, gate), [T][hidden] each; gate is read for SwiGLU only. */
-static void activate_forward(const struct mhc_case *c, const real *up, const real *gate, real *h) {
+static int64_t matrices(const struct mhc_case *c) {
+    return c->activation == MHC_SWIGLU ? 3 : 2;
+}
+/* Columns of w_up and w_gate together. */
+static int64_t width(const struct mhc_case *c) {
+    return c->hidden * (matrices(c) - 1);
+}
+
+/* h [T][hidden] = activation(inner). */
+static void activate_forward(const struct mhc_case *c, const real *inner, real *h) {
     int swiglu = c->activation == MHC_SWIGLU;
 #pragma omp parallel for schedule(static)
-    for (int64_t k = 0; k < c->T * c->hidden; k++) {
-        real by_up, by_gate;
-        h[k] = activate(swiglu, up[k], swiglu ? gate[k] : 0, &by_up, &by_gate);
+    for (int64_t t = 0; t < c->T; t++) {
+        const real *up = inner + t * width(c), *gate = up + c->hidden;
+        for (int64_t k = 0; k < c->hidden; k++) {
+            real by_up, by_gate;
+            h[t * c->hidden + k] = activate(swiglu, up[k], swiglu ? gate[k] : 0, &by_up, &by_gate);
+        }
     }
 }
 
-/* grad_up and grad_gate from grad_h, which grad_up may be; h again where it is not NULL. */
-static void activate_backward(const struct mhc_case *c, const real *up, const real *gate, const real *grad_h, real *h,
-                              real *grad_up, real *grad_gate) {
+/* grad_inner from grad_h; h again where it is not NULL, and it may be grad_h. */
+static void activate_backward(const struct mhc_case *c, const real *inner, const real *grad_h, real *h, real *grad_inner) {
+    int64_t H = c->hidden;
     int swiglu = c->activation == MHC_SWIGLU;
 #pragma omp parallel for schedule(static)
-    for (int64_t k = 0; k < c->T * c->hidden; k++) {
-        real by_up, by_gate, g = grad_h[k], value = activate(swiglu, up[k], swiglu ? gate[k] : 0, &by_up, &by_gate);
-        if (h)
-            h[k] = value;
-        grad_up[k] = g * by_up;
-        if (swiglu)
-            grad_gate[k] = g * by_gate;
+    for (int64_t t = 0; t < c->T; t++) {
+        const real *up = inner + t * width(c), *gate = up + H;
+        real *grad_up = grad_inner + t * width(c), *grad_gate = grad_up + H;
+        for (int64_t k = 0; k < H; k++) {
+            real by_up, by_gate, g = grad_h[t * H + k], value = activate(swiglu, up[k], swiglu ? gate[k] : 0, &by_up, &by_gate);
+            if (h)
+                h[t * H + k] = value;
+            grad_up[k] = g * by_up;
+            if (swiglu)
+                grad_gate[k] = g * by_gate;
+        }
     }
 }
 
 static int forward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
     (void)context, (void)queue;
     const real *u = arg[0], *gain = arg[1], *w_gate = arg[2], *w_up = arg[3], *w_down = arg[4];
-    int64_t T = c->T, C = c->C, H = c->hidden;
-    int swiglu = c->activation == MHC_SWIGLU;
-    real *up = save, *gate = up + T * H, *v = work, *r = v + T * C, *hidden = r + T;
+    int64_t T = c->T, C = c->C, H = c->hidden, I = width(c);
+    real *inner = save, *v = work, *r = v + T * C, *hidden = r + T;
     NAME(normalise)(c, u, gain, r, v);
-    NAME(gemm_parallel)(NO_TRANSPOSE, NO_TRANSPOSE, T, H, C, 1, v, C, w_up, H, 0, up, H);
-    if (swiglu)
-        NAME(gemm_parallel)(NO_TRANSPOSE, NO_TRANSPOSE, T, H, C, 1, v, C, w_gate, H, 0, gate, H);
-    activate_forward(c, up, gate, hidden);
+    NAME(gemm_parallel)(NO_TRANSPOSE, NO_TRANSPOSE, T, H, C, 1, v, C, w_up, H, 0, inner, I);
+    if (I > H)
+        NAME(gemm_parallel)(NO_TRANSPOSE, NO_TRANSPOSE, T, H, C, 1, v, C, w_gate, H, 0, inner + H, I);
+    activate_forward(c, inner, hidden);
     NAME(gemm_parallel)(NO_TRANSPOSE, NO_TRANSPOSE, T, C, H, 1, hidden, H, w_down, C, 0, arg[5], C);
     return 0;
 }
@@ -65,30 +79,24 @@ static int forward(void *context, void *queue, const struct mhc_case *c, void *c
 static int backward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
     (void)context, (void)queue;
     const real *u = arg[0], *gain = arg[1], *w_gate = arg[2], *w_up = arg[3], *w_down = arg[4], *grad_y = arg[5];
-    int64_t T = c->T, C = c->C, H = c->hidden;
-    int swiglu = c->activation == MHC_SWIGLU;
-    const real *up = save, *gate = up + T * H;
-    real *v = work, *grad_v = v + T * C, *r = grad_v + T * C, *hidden = r + T, *grad_up = hidden + T * H;
-    real *grad_gate = grad_up + T * H;
+    int64_t T = c->T, C = c->C, H = c->hidden, I = width(c);
+    real *v = work, *grad_v = v + T * C, *r = grad_v + T * C, *hidden = r + T, *grad_up = hidden + T * H, *grad_gate = grad_up + H;
     NAME(normalise)(c, u, gain, r, v);
-    NAME(gemm_parallel)(NO_TRANSPOSE, TRANSPOSE, T, H, C, 1, grad_y, C, w_down, C, 0, grad_up, H);
-    activate_backward(c, up, gate, grad_up, hidden, grad_up, grad_gate);
+    NAME(gemm_parallel)(NO_TRANSPOSE, TRANSPOSE, T, H, C, 1, grad_y, C, w_down, C, 0, hidden, H); /* grad_h */
+    activate_backward(c, save, hidden, hidden, grad_up);
     NAME(gemm_parallel)(TRANSPOSE, NO_TRANSPOSE, H, C, T, 1, hidden, H, grad_y, C, 0, arg[10], C);
-    NAME(gemm_parallel)(TRANSPOSE, NO_TRANSPOSE, C, H, T, 1, v, C, grad_up, H, 0, arg[9], H);
-    NAME(gemm_parallel)(NO_TRANSPOSE, TRANSPOSE, T, C, H, 1, grad_up, H, w_up, H, 0, grad_v, C);
-    if (swiglu) {
-        NAME(gemm_parallel)(TRANSPOSE, NO_TRANSPOSE, C, H, T, 1, v, C, grad_gate, H, 0, arg[8], H);
-        NAME(gemm_parallel)(NO_TRANSPOSE, TRANSPOSE, T, C, H, 1, grad_gate, H, w_gate, H, 1, grad_v, C);
+    NAME(gemm_parallel)(TRANSPOSE, NO_TRANSPOSE, C, H, T, 1, v, C, grad_up, I, 0, arg[9], H);
+    NAME(gemm_parallel)(NO_TRANSPOSE, TRANSPOSE, T, C, H, 1, grad_up, I, w_up, H, 0, grad_v, C);
+    if (I > H) {
+        NAME(gemm_parallel)(TRANSPOSE, NO_TRANSPOSE, C, H, T, 1, v, C, grad_gate, I, 0, arg[8], H);
+        NAME(gemm_parallel)(NO_TRANSPOSE, TRANSPOSE, T, C, H, 1, grad_gate, I, w_gate, H, 1, grad_v, C);
     }
     NAME(normalise_backward)(c, u, gain, r, grad_v, NULL, arg[6], arg[7]);
     return 0;
 }
 
-static int64_t matrices(const struct mhc_case *c) {
-    return c->activation == MHC_SWIGLU ? 3 : 2;
-}
 static int64_t save_bytes(const struct mhc_case *c) {
-    return (int64_t)sizeof(real) * c->T * c->hidden * (matrices(c) - 1);
+    return (int64_t)sizeof(real) * c->T * width(c);
 }
 static int64_t forward_work(const struct mhc_case *c) {
     return (int64_t)sizeof(real) * c->T * (c->C + 1 + c->hidden);
@@ -143,13 +151,13 @@ const struct mhc_row NAME(mlp_backward) = {
 
 static int activation_forward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
     (void)context, (void)queue, (void)save, (void)work;
-    activate_forward(c, arg[0], arg[1], arg[2]);
+    activate_forward(c, arg[0], arg[1]);
     return 0;
 }
 
 static int activation_backward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
     (void)context, (void)queue, (void)save, (void)work;
-    activate_backward(c, arg[0], arg[1], arg[2], NULL, arg[3], arg[4]);
+    activate_backward(c, arg[0], arg[1], NULL, arg[2]);
     return 0;
 }
 
@@ -163,7 +171,7 @@ static double activation_backward_flops(const struct mhc_case *c) {
 
 const struct mhc_row NAME(activation_forward) = {
     .name = "activation.forward",
-    .args = {{"up", "TH", MHC_STREAM, MHC_IN}, {"gate", "TG", MHC_STREAM, MHC_IN}, {"h", "TH", MHC_STREAM, MHC_OUT}},
+    .args = {{"inner", "TI", MHC_STREAM, MHC_IN}, {"h", "TH", MHC_STREAM, MHC_OUT}},
     .supports = supports,
     .flops = activation_forward_flops,
     .tolerance = NAME(tolerance),
@@ -172,11 +180,9 @@ const struct mhc_row NAME(activation_forward) = {
 
 const struct mhc_row NAME(activation_backward) = {
     .name = "activation.backward",
-    .args = {{"up", "TH", MHC_STREAM, MHC_IN},
-             {"gate", "TG", MHC_STREAM, MHC_IN},
+    .args = {{"inner", "TI", MHC_STREAM, MHC_IN},
              {"grad_h", "TH", MHC_STREAM, MHC_IN},
-             {"grad_up", "TH", MHC_STREAM, MHC_OUT},
-             {"grad_gate", "TG", MHC_STREAM, MHC_OUT}},
+             {"grad_inner", "TI", MHC_STREAM, MHC_OUT}},
     .supports = supports,
     .flops = activation_backward_flops,
     .tolerance = NAME(tolerance),

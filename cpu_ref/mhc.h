@@ -23,7 +23,7 @@
 extern "C" {
 #endif
 
-#define MHC_ABI 3          /* raised when a struct below changes its meaning */
+#define MHC_ABI 4          /* raised when a struct below changes its meaning */
 #define MHC_MAX_STREAMS 16 /* largest n */
 #define MHC_MAX_ARGS 24    /* arguments of one row, the closing empty one included */
 
@@ -149,7 +149,7 @@ static inline int64_t mhc_sequence(const struct mhc_case *c) {
 }
 
 /* Size of the dimension a letter stands for; -1 for a letter without meaning.
- *   T n C S as above | D nC | K n^2+2n | J 2n | H hidden | G hidden when SwiGLU, else 0 | A heads*head_dim | 1..9 */
+ *   T n C S as above | D nC | K n^2+2n | J 2n | H hidden | G hidden when SwiGLU, else 0 | I H and G together | A heads*head_dim | 1..9 */
 static inline int64_t mhc_extent(const struct mhc_case *c, char letter) {
     switch (letter) {
     case 'T': return c->T;
@@ -161,6 +161,7 @@ static inline int64_t mhc_extent(const struct mhc_case *c, char letter) {
     case 'J': return 2 * c->n;
     case 'H': return c->hidden;
     case 'G': return c->activation == MHC_SWIGLU ? c->hidden : 0;
+    case 'I': return c->activation == MHC_SWIGLU ? 2 * c->hidden : c->hidden;
     case 'A': return c->heads * c->head_dim;
     default: return letter >= '1' && letter <= '9' ? letter - '0' : -1;
     }

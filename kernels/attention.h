@@ -14,9 +14,9 @@
 
 enum { WIDEST_HEAD = 1024 };
 
-/* Rows of q, k, v lie `ld` apart, those of their gradients `grad_ld`, of o and grad_o heads * head_dim. lse and D: see attention_sums(). */
+/* Rows of q, k, v and of their gradients lie `ld` apart, those of o and grad_o heads * head_dim. lse and D: see attention_sums(). */
 struct attention {
-    int64_t sequences, ld, grad_ld;
+    int64_t sequences, ld;
     int S, heads, head_dim;
     const void *q, *k, *v, *grad_o;
     void *o, *grad_q, *grad_k, *grad_v;

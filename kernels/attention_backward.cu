@@ -130,7 +130,7 @@ template <int D> static __global__ void __launch_bounds__(WARPS *WARP, 1) attent
         }
     }
     float factor[2] = {1 / sqrtf((float)a.head_dim), 1 / sqrtf((float)a.head_dim)};
-    store_product<D / 8>(sum, factor, (struct bf16 *)a.grad_q + token * a.grad_ld + at.channel, a.grad_ld, left, a.head_dim);
+    store_product<D / 8>(sum, factor, (struct bf16 *)a.grad_q + token * a.ld + at.channel, a.ld, left, a.head_dim);
 }
 
 /* --- by keys --- */
@@ -181,7 +181,7 @@ template <int D> static __global__ void __launch_bounds__(WARPS *WARP, 1) attent
     uint32_t pairs = (uint32_t)a.sequences * (uint32_t)a.heads, block = blockIdx.x;
     struct place at = place_of(&a, block % pairs);
     int first = (int)(block / pairs) * TILE, row = own_warp() * 16, key = first + row;
-    int64_t from = (at.token + first) * a.ld + at.channel, to = (at.token + key) * a.grad_ld + at.channel;
+    int64_t from = (at.token + first) * a.ld + at.channel, to = (at.token + key) * a.ld + at.channel;
     int stages = 2 * TILE * D, k = left_place<D>(row * D), v = left_place<D>((TILE + row) * D), parity = 0;
     float scale = score_scale(a.head_dim), grad_k[D / 8][4] = {}, grad_v[D / 8][4] = {};
     constexpr bool HELD = D == 64;
@@ -219,8 +219,8 @@ template <int D> static __global__ void __launch_bounds__(WARPS *WARP, 1) attent
         }
     }
     float one[2] = {1, 1}, factor[2] = {1 / sqrtf((float)a.head_dim), 1 / sqrtf((float)a.head_dim)};
-    store_product<D / 8>(grad_k, factor, (struct bf16 *)a.grad_k + to, a.grad_ld, a.S - key, a.head_dim);
-    store_product<D / 8>(grad_v, one, (struct bf16 *)a.grad_v + to, a.grad_ld, a.S - key, a.head_dim);
+    store_product<D / 8>(grad_k, factor, (struct bf16 *)a.grad_k + to, a.ld, a.S - key, a.head_dim);
+    store_product<D / 8>(grad_v, one, (struct bf16 *)a.grad_v + to, a.ld, a.S - key, a.head_dim);
 }
 
 template <int D> static int64_t bytes_by_key(void) {

@@ -164,7 +164,7 @@ template <typename T> static __global__ void plain_query_kernel(int rows, struct
         add_product(grad_q, rows, d, NULL, ds, rows, 1, k);
     }
     scale_rows(grad_q, rows, d, 1 / sqrtf((float)d)); /* of its own elements, as in add_product */
-    store_rows((T *)a.grad_q + (at.token + first) * a.grad_ld + at.channel, a.grad_ld, rows, d, grad_q, left);
+    store_rows((T *)a.grad_q + (at.token + first) * a.ld + at.channel, a.ld, rows, d, grad_q, left);
 }
 
 template <typename T> static __global__ void plain_key_kernel(int rows, struct attention a) {
@@ -175,7 +175,7 @@ template <typename T> static __global__ void plain_key_kernel(int rows, struct a
     int64_t row = (int64_t)a.heads * d;
     struct place at = place_of(&a, blockIdx.x % pairs);
     int first = (int)(blockIdx.x / pairs) * rows;
-    int64_t from = (at.token + first) * a.ld + at.channel, to = (at.token + first) * a.grad_ld + at.channel;
+    int64_t from = (at.token + first) * a.ld + at.channel, to = (at.token + first) * a.ld + at.channel;
     load_rows(k, rows, d, (const T *)a.k + from, a.ld, a.S - first);
     load_rows(v, rows, d, (const T *)a.v + from, a.ld, a.S - first);
     clear(grad_k, size);
@@ -197,8 +197,8 @@ template <typename T> static __global__ void plain_key_kernel(int rows, struct a
         add_product(grad_k, rows, d, NULL, ds, 1, rows, q);
     }
     scale_rows(grad_k, rows, d, 1 / sqrtf((float)d));
-    store_rows((T *)a.grad_k + to, a.grad_ld, rows, d, grad_k, a.S - first);
-    store_rows((T *)a.grad_v + to, a.grad_ld, rows, d, grad_v, a.S - first);
+    store_rows((T *)a.grad_k + to, a.ld, rows, d, grad_k, a.S - first);
+    store_rows((T *)a.grad_v + to, a.ld, rows, d, grad_v, a.S - first);
 }
 
 /* --- launches --- */

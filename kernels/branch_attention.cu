@@ -23,8 +23,7 @@ static bool supports(const struct mhc_case *c, const char **why) {
 
 /* bf16 in whole 16-byte chunks, rows aligned to them, on a device with room for the tiles. */
 static bool on_tensor_cores(const struct device *d, const struct mhc_case *c, const struct attention *a) {
-    return c->stream == MHC_BF16 && c->head_dim <= 128 && c->head_dim % 8 == 0 && a->ld % 8 == 0 && a->grad_ld % 8 == 0 &&
-           d->shared_bytes >= attention_tensor_bytes(a->head_dim);
+    return c->stream == MHC_BF16 && c->head_dim <= 128 && c->head_dim % 8 == 0 && d->shared_bytes >= attention_tensor_bytes(a->head_dim);
 }
 
 int gpu_attention(struct device *d, void *queue, const struct mhc_case *c, const struct attention *a) {
@@ -34,17 +33,26 @@ int gpu_attention_backward(struct device *d, void *queue, const struct mhc_case 
     return on_tensor_cores(d, c, a) ? attention_backward_tensor(d, queue, a) : attention_backward_plain(d, queue, c->stream, a);
 }
 
-/* Sizes, o and lse; rows of q, k, v and their gradients are dense. */
-static struct attention problem(const struct mhc_case *c, void *o, float *lse) {
+/* Sizes, and what the forward takes; q, k, v lie side by side in rows of 3A. */
+static struct attention problem(const struct mhc_case *c, void *qkv, void *o, float *lse) {
+    int64_t A = c->heads * c->head_dim;
     struct attention a = {};
     a.S = (int)mhc_sequence(c);
     a.sequences = c->T / a.S;
     a.heads = (int)c->heads;
     a.head_dim = (int)c->head_dim;
-    a.ld = a.grad_ld = c->heads * c->head_dim;
+    a.ld = 3 * A;
+    a.q = qkv, a.k = column_of(c, qkv, A), a.v = column_of(c, qkv, 2 * A);
     a.o = o;
     a.lse = lse;
     return a;
+}
+/* What the backward takes besides; grad_qkv lies like qkv. */
+static void add_gradients(struct attention *a, const struct mhc_case *c, const void *grad_o, void *grad_qkv, float *D) {
+    int64_t A = c->heads * c->head_dim;
+    a->grad_o = grad_o;
+    a->grad_q = grad_qkv, a->grad_k = column_of(c, grad_qkv, A), a->grad_v = column_of(c, grad_qkv, 2 * A);
+    a->D = D;
 }
 
 /* dS takes D = <grad_o, o> from numbers about as large, and o is a stream: what bf16 cost it stays. */
@@ -90,18 +98,6 @@ static struct work work_of(const struct mhc_case *c, void *base, bool backward, 
     return work;
 }
 
-/* The branch's q, k, v, side by side in rows of 3A. */
-static struct attention core_of(const struct mhc_case *c, struct kept kept, const struct work *work) {
-    struct attention a = problem(c, kept.o, kept.lse);
-    int64_t A = a.ld;
-    a.ld = a.grad_ld = 3 * A;
-    a.q = kept.qkv, a.k = column_of(c, kept.qkv, A), a.v = column_of(c, kept.qkv, 2 * A);
-    a.grad_o = work->grad_o;
-    a.grad_q = work->grad_qkv, a.grad_k = column_of(c, work->grad_qkv, A), a.grad_v = column_of(c, work->grad_qkv, 2 * A);
-    a.D = work->D;
-    return a;
-}
-
 static int join_weights(struct device *d, void *queue, const struct mhc_case *c, void *const w[3], void *joined) {
     int64_t A = c->heads * c->head_dim;
     for (int k = 0; k < 3; k++)
@@ -115,7 +111,7 @@ static int forward(void *context, void *queue, const struct mhc_case *c, void *c
     int64_t T = c->T, C = c->C, A = c->heads * c->head_dim, bytes;
     struct work work = work_of(c, scratch, false, &bytes);
     struct kept kept = kept_of(c, save, &bytes);
-    struct attention core = core_of(c, kept, &work);
+    struct attention core = problem(c, kept.qkv, kept.o, kept.lse);
     const void *w_o = arg[5];
     return gpu_normalise(d, queue, c, arg[0], (const float *)arg[1], work.r, work.v) ||
            join_weights(d, queue, c, arg + 2, work.w_qkv) || use_weight(d, queue, c, &w_o, A, C, work.w_o) ||
@@ -128,9 +124,10 @@ static int backward(void *context, void *queue, const struct mhc_case *c, void *
     int64_t T = c->T, C = c->C, A = c->heads * c->head_dim, bytes;
     struct work work = work_of(c, scratch, true, &bytes);
     struct kept kept = kept_of(c, save, &bytes);
-    struct attention core = core_of(c, kept, &work);
+    struct attention core = problem(c, kept.qkv, kept.o, kept.lse);
     const void *u = arg[0], *w_o = arg[5], *grad_y = arg[6];
     const float *gain = (const float *)arg[1];
+    add_gradients(&core, c, work.grad_o, work.grad_qkv, work.D);
     if (gpu_normalise(d, queue, c, u, gain, work.r, work.v) || join_weights(d, queue, c, arg + 2, work.w_qkv) ||
         use_weight(d, queue, c, &w_o, A, C, work.w_o) || product_weight(d, queue, c, A, C, T, kept.o, A, grad_y, C, arg[12]) ||
         product_back(d, queue, c, T, A, C, grad_y, C, w_o, C, work.grad_o, A) || gpu_attention_backward(d, queue, c, &core))
@@ -203,16 +200,13 @@ GPU_ROW(attention_backward) = {.name = "attention.backward",
 /* --- the core as rows of its own --- */
 
 static int core_forward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *) {
-    struct attention a = problem(c, arg[3], (float *)save);
-    a.q = arg[0], a.k = arg[1], a.v = arg[2];
+    struct attention a = problem(c, arg[0], arg[1], (float *)save);
     return gpu_attention(device_of(context), queue, c, &a);
 }
 
 static int core_backward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
-    struct attention a = problem(c, arg[3], (float *)save);
-    a.q = arg[0], a.k = arg[1], a.v = arg[2], a.grad_o = arg[4];
-    a.grad_q = arg[5], a.grad_k = arg[6], a.grad_v = arg[7];
-    a.D = (float *)work;
+    struct attention a = problem(c, arg[0], arg[1], (float *)save);
+    add_gradients(&a, c, arg[2], arg[3], (float *)work);
     return gpu_attention_backward(device_of(context), queue, c, &a);
 }
 
@@ -232,10 +226,7 @@ static double core_backward_flops(const struct mhc_case *c) {
 }
 
 GPU_ROW(attention_core_forward) = {.name = "attention-core.forward",
-                                   .args = {{"q", "TA", MHC_STREAM, MHC_IN},
-                                            {"k", "TA", MHC_STREAM, MHC_IN},
-                                            {"v", "TA", MHC_STREAM, MHC_IN},
-                                            {"o", "TA", MHC_STREAM, MHC_OUT}},
+                                   .args = {{"qkv", "T3A", MHC_STREAM, MHC_IN}, {"o", "TA", MHC_STREAM, MHC_OUT}},
                                    .supports = supports,
                                    .save_bytes = sums_bytes,
                                    .flops = core_forward_flops,
@@ -243,14 +234,10 @@ GPU_ROW(attention_core_forward) = {.name = "attention-core.forward",
                                    .run = core_forward};
 
 GPU_ROW(attention_core_backward) = {.name = "attention-core.backward",
-                                    .args = {{"q", "TA", MHC_STREAM, MHC_IN},
-                                             {"k", "TA", MHC_STREAM, MHC_IN},
-                                             {"v", "TA", MHC_STREAM, MHC_IN},
+                                    .args = {{"qkv", "T3A", MHC_STREAM, MHC_IN},
                                              {"o", "TA", MHC_STREAM, MHC_IN},
                                              {"grad_o", "TA", MHC_STREAM, MHC_IN},
-                                             {"grad_q", "TA", MHC_STREAM, MHC_OUT},
-                                             {"grad_k", "TA", MHC_STREAM, MHC_OUT},
-                                             {"grad_v", "TA", MHC_STREAM, MHC_OUT}},
+                                             {"grad_qkv", "T3A", MHC_STREAM, MHC_OUT}},
                                     .supports = supports,
                                     .work_bytes = sums_bytes,
                                     .flops = core_backward_flops,

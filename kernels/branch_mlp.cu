@@ -33,31 +33,32 @@ template <int GATED> static __device__ __forceinline__ struct activated activate
     return a;
 }
 
-/* A block a token; rows of up and gate lie `ld` apart, those of h are dense. */
-template <typename T, int W, int GATED>
-static __global__ void activate_kernel(int H, int64_t ld, const T *up, const T *gate, T *h) {
+/* A block a token; a row of `inner` is up and, GATED, gate behind it. */
+template <typename T, int W, int GATED> static __global__ void activate_kernel(int H, const T *inner, T *h) {
     int64_t t = blockIdx.x;
+    const T *up = inner + t * (1 + GATED) * H, *gate = up + H;
     for (int c = (int)threadIdx.x * W; c < H; c += (int)blockDim.x * W) {
         float a[W], b[W] = {0};
-        load_channels<W>(up + t * ld + c, a);
+        load_channels<W>(up + c, a);
         if (GATED)
-            load_channels<W>(gate + t * ld + c, b);
+            load_channels<W>(gate + c, b);
         for (int w = 0; w < W; w++)
             a[w] = activate<GATED>(a[w], b[w]).h;
         store_channels<W>(h + t * H + c, a);
     }
 }
 
-/* grad_up and grad_gate, `ld` apart like up and gate, from grad_h; h again where it is not NULL. */
+/* grad_inner from grad_h; h again where it is not NULL. */
 template <typename T, int W, int GATED>
-static __global__ void activate_backward_kernel(int H, int64_t ld, const T *up, const T *gate, const T *grad_h, T *h, T *grad_up,
-                                                T *grad_gate) {
-    int64_t t = blockIdx.x;
+static __global__ void activate_backward_kernel(int H, const T *inner, const T *grad_h, T *h, T *grad_inner) {
+    int64_t t = blockIdx.x, at = t * (1 + GATED) * H;
+    const T *up = inner + at, *gate = up + H;
+    T *grad_up = grad_inner + at, *grad_gate = grad_up + H;
     for (int c = (int)threadIdx.x * W; c < H; c += (int)blockDim.x * W) {
         float a[W], b[W] = {0}, g[W];
-        load_channels<W>(up + t * ld + c, a);
+        load_channels<W>(up + c, a);
         if (GATED)
-            load_channels<W>(gate + t * ld + c, b);
+            load_channels<W>(gate + c, b);
         load_channels<W>(grad_h + t * H + c, g);
         struct activated value[W];
         for (int w = 0; w < W; w++) {
@@ -66,40 +67,39 @@ static __global__ void activate_backward_kernel(int H, int64_t ld, const T *up, 
             b[w] = g[w] * value[w].by_gate;
             g[w] = value[w].h;
         }
-        store_channels<W>(grad_up + t * ld + c, a);
+        store_channels<W>(grad_up + c, a);
         if (GATED)
-            store_channels<W>(grad_gate + t * ld + c, b);
+            store_channels<W>(grad_gate + c, b);
         if (h)
             store_channels<W>(h + t * H + c, g);
     }
 }
 
-template <typename T, int W>
-static int start_activate(struct device *d, void *queue, const struct mhc_case *c, int64_t ld, const void *up, const void *gate, void *h) {
+template <typename T, int W> static int start_activate(struct device *d, void *queue, const struct mhc_case *c, const void *inner, void *h) {
     int H = (int)c->hidden;
     auto kernel = c->activation == MHC_SWIGLU ? activate_kernel<T, W, 1> : activate_kernel<T, W, 0>;
-    return CHECKED(d, LAUNCH(kernel, (unsigned)c->T, token_threads(H, W), 0, queue, H, ld, (const T *)up, (const T *)gate, (T *)h));
+    return CHECKED(d, LAUNCH(kernel, (unsigned)c->T, token_threads(H, W), 0, queue, H, (const T *)inner, (T *)h));
 }
 
-/* Of T rows of up and gate, `ld` apart. 0, or 1 with device.error set. */
-static int gpu_activate(struct device *d, void *queue, const struct mhc_case *c, int64_t ld, const void *up, const void *gate, void *h) {
-#define CALL(T, W) start_activate<T, W>(d, queue, c, ld, up, gate, h)
+/* 0, or 1 with device.error set. */
+static int gpu_activate(struct device *d, void *queue, const struct mhc_case *c, const void *inner, void *h) {
+#define CALL(T, W) start_activate<T, W>(d, queue, c, inner, h)
     return FOR_ROWS(c, c->hidden, CALL);
 #undef CALL
 }
 
 template <typename T, int W>
-static int start_activate_backward(struct device *d, void *queue, const struct mhc_case *c, int64_t ld, const void *up, const void *gate,
-                                   const void *grad_h, void *h, void *grad_up, void *grad_gate) {
+static int start_activate_backward(struct device *d, void *queue, const struct mhc_case *c, const void *inner, const void *grad_h, void *h,
+                                   void *grad_inner) {
     int H = (int)c->hidden;
     auto kernel = c->activation == MHC_SWIGLU ? activate_backward_kernel<T, W, 1> : activate_backward_kernel<T, W, 0>;
-    return CHECKED(d, LAUNCH(kernel, (unsigned)c->T, token_threads(H, W), 0, queue, H, ld, (const T *)up, (const T *)gate,
-                             (const T *)grad_h, (T *)h, (T *)grad_up, (T *)grad_gate));
+    return CHECKED(d, LAUNCH(kernel, (unsigned)c->T, token_threads(H, W), 0, queue, H, (const T *)inner, (const T *)grad_h, (T *)h,
+                             (T *)grad_inner));
 }
 
-static int gpu_activate_backward(struct device *d, void *queue, const struct mhc_case *c, int64_t ld, const void *up, const void *gate,
-                                 const void *grad_h, void *h, void *grad_up, void *grad_gate) {
-#define CALL(T, W) start_activate_backward<T, W>(d, queue, c, ld, up, gate, grad_h, h, grad_up, grad_gate)
+static int gpu_activate_backward(struct device *d, void *queue, const struct mhc_case *c, const void *inner, const void *grad_h, void *h,
+                                 void *grad_inner) {
+#define CALL(T, W) start_activate_backward<T, W>(d, queue, c, inner, grad_h, h, grad_inner)
     return FOR_ROWS(c, c->hidden, CALL);
 #undef CALL
 }
@@ -156,7 +156,7 @@ static int forward(void *context, void *queue, const struct mhc_case *c, void *c
     return gpu_normalise(d, queue, c, arg[0], (const float *)arg[1], work.r, work.v) ||
            join_weights(d, queue, c, arg[2], arg[3], work.w_in, &w_in) || use_weight(d, queue, c, &w_down, H, C, work.w_down) ||
            product(d, queue, c, T, I, C, work.v, C, w_in, I, save, I) ||
-           gpu_activate(d, queue, c, I, save, column_of(c, save, H), work.h) ||
+           gpu_activate(d, queue, c, save, work.h) ||
            product(d, queue, c, T, C, H, work.h, H, w_down, C, arg[5], C);
 }
 
@@ -170,7 +170,7 @@ static int backward(void *context, void *queue, const struct mhc_case *c, void *
     if (gpu_normalise(d, queue, c, u, gain, work.r, work.v) || join_weights(d, queue, c, arg[2], arg[3], work.w_in, &w_in) ||
         use_weight(d, queue, c, &w_down, H, C, work.w_down) ||
         product_back(d, queue, c, T, H, C, grad_y, C, w_down, C, work.grad_h, H) ||
-        gpu_activate_backward(d, queue, c, I, save, column_of(c, save, H), work.grad_h, work.h, grad_up, grad_gate) ||
+        gpu_activate_backward(d, queue, c, save, work.grad_h, work.h, work.grad_inner) ||
         product_weight(d, queue, c, H, C, T, work.h, H, grad_y, C, arg[10]) ||
         product_weight(d, queue, c, C, H, T, work.v, C, grad_up, I, arg[9]))
         return 1;
@@ -235,11 +235,11 @@ GPU_ROW(mlp_backward) = {.name = "mlp.backward",
 /* --- the activation as rows of its own --- */
 
 static int activation_forward_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *, void *) {
-    return gpu_activate(device_of(context), queue, c, c->hidden, arg[0], arg[1], arg[2]);
+    return gpu_activate(device_of(context), queue, c, arg[0], arg[1]);
 }
 
 static int activation_backward_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *, void *) {
-    return gpu_activate_backward(device_of(context), queue, c, c->hidden, arg[0], arg[1], arg[2], NULL, arg[3], arg[4]);
+    return gpu_activate_backward(device_of(context), queue, c, arg[0], arg[1], NULL, arg[2]);
 }
 
 /* An exponential, or an error function, counts as one. */
@@ -251,20 +251,16 @@ static double activation_backward_flops(const struct mhc_case *c) {
 }
 
 GPU_ROW(activation_forward) = {.name = "activation.forward",
-                               .args = {{"up", "TH", MHC_STREAM, MHC_IN},
-                                        {"gate", "TG", MHC_STREAM, MHC_IN},
-                                        {"h", "TH", MHC_STREAM, MHC_OUT}},
+                               .args = {{"inner", "TI", MHC_STREAM, MHC_IN}, {"h", "TH", MHC_STREAM, MHC_OUT}},
                                .supports = supports,
                                .flops = activation_forward_flops,
                                .tolerance = gpu_tolerance,
                                .run = activation_forward_run};
 
 GPU_ROW(activation_backward) = {.name = "activation.backward",
-                                .args = {{"up", "TH", MHC_STREAM, MHC_IN},
-                                         {"gate", "TG", MHC_STREAM, MHC_IN},
+                                .args = {{"inner", "TI", MHC_STREAM, MHC_IN},
                                          {"grad_h", "TH", MHC_STREAM, MHC_IN},
-                                         {"grad_up", "TH", MHC_STREAM, MHC_OUT},
-                                         {"grad_gate", "TG", MHC_STREAM, MHC_OUT}},
+                                         {"grad_inner", "TI", MHC_STREAM, MHC_OUT}},
                                 .supports = supports,
                                 .flops = activation_backward_flops,
                                 .tolerance = gpu_tolerance,

@@ -35,10 +35,15 @@ static void multiply(const char *operation, const struct mhc_case *like, int64_t
     forget(&part);
 }
 
-/* sum += values */
-static void accumulate(struct dictionary *d, const char *sum, const char *values, int64_t count) {
+/* joined = matrices [rows][columns] side by side. */
+static void join(struct dictionary *d, int64_t rows, int64_t columns, const char *const names[], const char *joined) {
+    int64_t count = 0;
+    while (names[count])
+        count++;
+    double *out = put(d, joined, rows * columns * count);
     for (int64_t k = 0; k < count; k++)
-        lookup(d, sum)[k] += lookup(d, values)[k];
+        for (int64_t r = 0; r < rows; r++)
+            memcpy(out + (r * count + k) * columns, lookup(d, names[k]) + r * columns, (size_t)columns * sizeof *out);
 }
 
 static void run_part(const char *name, const struct mhc_case *c, struct dictionary *d, void **save) {
@@ -64,6 +69,7 @@ Test(parts, make_up_the_mlp) {
         struct dictionary whole = {0}, parts = {0};
         void *save = NULL;
         bool gated = c.activation == MHC_SWIGLU;
+        int64_t I = mhc_extent(&c, 'I');
         set_types(&c, &mhc_cpu64);
         run_named(&mhc_cpu64, "mlp.forward", &c, &whole, &save);
         run_named(&mhc_cpu64, "mlp.backward", &c, &whole, &save);
@@ -71,25 +77,20 @@ Test(parts, make_up_the_mlp) {
             const char *name = find_row(&mhc_cpu64, "mlp.backward")->args[a].name;
             set_from(&parts, name, &whole, name);
         }
+        join(&parts, c.C, c.hidden, (const char *const[]){"w_up", gated ? "w_gate" : NULL, NULL}, "w_in");
         run_part("norm.forward", &c, &parts, NULL);
-        multiply("forward", &c, c.C, c.hidden, &parts, "v", "w_up", "up");
-        if (gated)
-            multiply("forward", &c, c.C, c.hidden, &parts, "v", "w_gate", "gate");
+        multiply("forward", &c, c.C, I, &parts, "v", "w_in", "inner");
         run_part("activation.forward", &c, &parts, NULL);
         multiply("forward", &c, c.hidden, c.C, &parts, "h", "w_down", "y");
         multiply("backward_weight", &c, c.hidden, c.C, &parts, "h", "grad_y", "grad_w_down");
         multiply("backward_input", &c, c.hidden, c.C, &parts, "grad_y", "w_down", "grad_h");
         run_part("activation.backward", &c, &parts, NULL);
-        multiply("backward_weight", &c, c.C, c.hidden, &parts, "v", "grad_up", "grad_w_up");
-        multiply("backward_input", &c, c.C, c.hidden, &parts, "grad_up", "w_up", "grad_v");
-        if (gated) {
-            multiply("backward_weight", &c, c.C, c.hidden, &parts, "v", "grad_gate", "grad_w_gate");
-            multiply("backward_input", &c, c.C, c.hidden, &parts, "grad_gate", "w_gate", "grad_v_gate");
-            accumulate(&parts, "grad_v", "grad_v_gate", c.T * c.C);
-        }
+        multiply("backward_weight", &c, c.C, I, &parts, "v", "grad_inner", "grad_w_in");
+        multiply("backward_input", &c, c.C, I, &parts, "grad_inner", "w_in", "grad_v");
+        join(&whole, c.C, c.hidden, (const char *const[]){"grad_w_up", gated ? "grad_w_gate" : NULL, NULL}, "grad_w_in");
         run_part("norm.backward", &c, &parts, NULL);
         expect_same("mlp", &whole, &parts,
-                    (const char *const[]){"y", "grad_u", "grad_gain", "grad_w_up", gated ? "grad_w_gate" : "grad_u", "grad_w_down", NULL});
+                    (const char *const[]){"y", "grad_u", "grad_gain", "grad_w_in", "grad_w_down", NULL});
         free(save);
         forget(&whole);
         forget(&parts);
@@ -97,12 +98,9 @@ Test(parts, make_up_the_mlp) {
 }
 
 Test(parts, make_up_attention) {
-    static const char *const projections[3][5] = {{"w_q", "q", "grad_q", "grad_w_q", "grad_normed_q"},
-                                                  {"w_k", "k", "grad_k", "grad_w_k", "grad_normed_k"},
-                                                  {"w_v", "v", "grad_v", "grad_w_v", "grad_normed_v"}};
     for (int k = 0; k < CASES; k++) {
         struct mhc_case c = cases[k];
-        struct dictionary whole = {0}, parts = {0}, norm = {0};
+        struct dictionary whole = {0}, parts = {0};
         void *save = NULL, *core_save = NULL;
         set_types(&c, &mhc_cpu64);
         int64_t A = c.heads * c.head_dim;
@@ -111,33 +109,24 @@ Test(parts, make_up_attention) {
         for (int a = 0; a < 7; a++) {
             const char *name = find_row(&mhc_cpu64, "attention.backward")->args[a].name;
             set_from(&parts, name, &whole, name);
-            set_from(&norm, name, &whole, name);
         }
-        /* The names v and grad_v are the norm's output in `norm`, the values of the heads in `parts`. */
-        run_part("norm.forward", &c, &norm, NULL);
-        set_from(&parts, "normed", &norm, "v");
-        for (int p = 0; p < 3; p++)
-            multiply("forward", &c, c.C, A, &parts, "normed", projections[p][0], projections[p][1]);
+        join(&parts, c.C, A, (const char *const[]){"w_q", "w_k", "w_v", NULL}, "w_qkv");
+        run_part("norm.forward", &c, &parts, NULL);
+        multiply("forward", &c, c.C, 3 * A, &parts, "v", "w_qkv", "qkv");
         run_part("attention-core.forward", &c, &parts, &core_save);
         multiply("forward", &c, A, c.C, &parts, "o", "w_o", "y");
         multiply("backward_weight", &c, A, c.C, &parts, "o", "grad_y", "grad_w_o");
         multiply("backward_input", &c, A, c.C, &parts, "grad_y", "w_o", "grad_o");
         run_part("attention-core.backward", &c, &parts, &core_save);
-        for (int p = 0; p < 3; p++) {
-            multiply("backward_weight", &c, c.C, A, &parts, "normed", projections[p][2], projections[p][3]);
-            multiply("backward_input", &c, c.C, A, &parts, projections[p][2], projections[p][0], projections[p][4]);
-            if (p)
-                accumulate(&parts, projections[0][4], projections[p][4], c.T * c.C);
-        }
-        set_from(&norm, "grad_v", &parts, projections[0][4]);
-        run_part("norm.backward", &c, &norm, NULL);
-        expect_same("attention", &whole, &parts, (const char *const[]){"y", "grad_w_q", "grad_w_k", "grad_w_v", "grad_w_o", NULL});
-        expect_same("attention", &whole, &norm, (const char *const[]){"grad_u", "grad_gain", NULL});
+        multiply("backward_weight", &c, c.C, 3 * A, &parts, "v", "grad_qkv", "grad_w_qkv");
+        multiply("backward_input", &c, c.C, 3 * A, &parts, "grad_qkv", "w_qkv", "grad_v");
+        run_part("norm.backward", &c, &parts, NULL);
+        join(&whole, c.C, A, (const char *const[]){"grad_w_q", "grad_w_k", "grad_w_v", NULL}, "grad_w_qkv");
+        expect_same("attention", &whole, &parts, (const char *const[]){"y", "grad_u", "grad_gain", "grad_w_qkv", "grad_w_o", NULL});
         free(save);
         free(core_save);
         forget(&whole);
         forget(&parts);
-        forget(&norm);
     }
 }
 

@@ -116,17 +116,6 @@ static void print_variant(struct record_reader *r, int64_t index, const struct r
                overhead_percent((shared + own) / step, cell[1]));
 }
 
-/* q, k, v and up, gate have a product each, whose gradients by v are added in passes of their own. */
-static void print_sum(struct record_reader *r, int64_t index) {
-    char cell[3][24];
-    double share = of_part(r, index, OVERHEAD_SHARED + STEP_SUM, OVERHEAD_PART_SHARE),
-           mhc = overhead_variant_value(r, index, STEP_MHC, OVERHEAD_RATIO);
-    if (share > 0 && isfinite(mhc))
-        printf("  sum: one GEMM over the weights of q, k, v, and one over those of up and gate, would not need it; without it every overhead\n"
-               "  would be larger by a factor of %.3f, mhc's %s instead of %s\n",
-               1 / (1 - share), overhead_percent(mhc / (1 - share), cell[0]), overhead_percent(mhc, cell[1]));
-}
-
 void show_account(struct record_reader *r, int64_t index) {
     struct record_timing t;
     char cell[4][24];
@@ -147,7 +136,6 @@ void show_account(struct record_reader *r, int64_t index) {
            "MB", "GB/s", "copy", "GFLOP/s", "gemm");
     for (int part = 0; part < STEP_SHARED_PARTS; part++)
         shared += print_part(r, index, &t, overhead_subject(STEP_RESIDUAL, (enum step_part)part), step, a);
-    print_sum(r, index);
     for (int v = 0; v < STEP_VARIANTS; v++)
         if (!isnan(overhead_variant_value(r, index, v, OVERHEAD_RATIO)))
             print_variant(r, index, &t, v, shared, a);

@@ -179,7 +179,7 @@ static const struct {
     enum step_part from, to;
 } stacked[] = {{"GEMM", STEP_GEMM_FORWARD, STEP_GEMM_BACKWARD_WEIGHT},
                {"attention core", STEP_CORE_FORWARD, STEP_CORE_BACKWARD},
-               {"activation, sums", STEP_ACTIVATION_FORWARD, STEP_SUM},
+               {"activation", STEP_ACTIVATION_FORWARD, STEP_ACTIVATION_BACKWARD},
                {"norm", STEP_NORM_FORWARD, STEP_NORM_BACKWARD},
                {"pre", STEP_PRE, STEP_PRE},
                {"post", STEP_POST, STEP_POST},

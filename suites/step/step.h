@@ -25,7 +25,7 @@ enum step_variant {
 };
 extern const char *const step_variant_name[STEP_VARIANTS];
 
-/* What a call belongs to; up to STEP_SUM it is F's and the same in every variant. */
+/* What a call belongs to; up to STEP_ACTIVATION_BACKWARD it is F's and the same in every variant. */
 enum step_part {
     STEP_GEMM_FORWARD,
     STEP_GEMM_BACKWARD_INPUT,
@@ -34,7 +34,6 @@ enum step_part {
     STEP_CORE_BACKWARD,
     STEP_ACTIVATION_FORWARD,
     STEP_ACTIVATION_BACKWARD,
-    STEP_SUM, /* of the gradients that reach v through several GEMMs */
     STEP_NORM_FORWARD,
     STEP_NORM_BACKWARD,
     STEP_PRE,
@@ -43,7 +42,7 @@ enum step_part {
     STEP_BACKWARD,
     STEP_PARTS
 };
-enum { STEP_SHARED_PARTS = STEP_SUM + 1 };
+enum { STEP_SHARED_PARTS = STEP_ACTIVATION_BACKWARD + 1 };
 extern const char *const step_part_name[STEP_PARTS];
 
 struct step_spec {

@@ -28,87 +28,59 @@ static void product_backward(struct composer *m, int64_t l, int64_t inner, int64
                 PLACES(a, grad, {"grad_w", grad_w, l, false}));
 }
 
-static void sum(struct composer *m, int64_t l, const char *a, const char *b, const char *out) {
-    compose_run(m, STEP_SUM, "micro", "residual_merge", &m->c, l,
-                PLACES({"x", a, -1, false}, {"y", b, -1, false}, {"x_next", out, -1, false}));
-}
-
-static int64_t core_width(const struct composer *m) {
-    return m->c.heads * m->c.head_dim;
-}
-
-static bool gated(const struct composer *m) {
-    return m->c.activation == MHC_SWIGLU;
-}
-
 static struct place of(const char *name, int64_t l) {
     return (struct place){NULL, name, l, false};
 }
 
-/* An array between the projections and the core; without the core, what the core would write is held. */
-static struct place core_place(const struct composer *m, const char *argument, const char *name, int64_t l,
-                               bool written) {
-    return (struct place){argument, name, l, written && !m->spec->attention};
+/* What the core would write is held where there is no core. */
+static struct place core_place(const struct composer *m, const char *argument, const char *name, int64_t l) {
+    return (struct place){argument, name, l, !m->spec->attention};
 }
 
+/* ---- attention: w_q, w_k and w_v are one weight, q, k, v one array ---- */
+
 static void attention_forward(struct composer *m, int64_t l) {
-    static const char *const name[3] = {"q", "k", "value"}, *const w[3] = {"w_q", "w_k", "w_v"};
-    int64_t C = m->c.C, A = core_width(m);
-    struct place o = core_place(m, "o", "o", l, true);
-    for (int k = 0; k < 3; k++)
-        product(m, l, C, A, compose_place(m, l, "v"), w[k], of(name[k], l));
+    int64_t C = m->c.C, A = m->c.heads * m->c.head_dim;
+    product(m, l, C, 3 * A, compose_place(m, l, "v"), "w_qkv", of("qkv", l));
     if (m->spec->attention) {
         const struct mhc_row *row = compose_row(m, "attention-core", "forward", &m->c);
         if (!row || m->s->failed)
             return;
-        compose_call(m, STEP_CORE_FORWARD, row, &m->c, l,
-                     PLACES({"q", "q", l, false}, {"k", "k", l, false}, {"v", "value", l, false}, o));
+        compose_call(m, STEP_CORE_FORWARD, row, &m->c, l, NULL, 0);
         compose_keep(m, "core_save", l, row_save_bytes(row, &m->c));
     }
-    product(m, l, A, C, o, "w_o", of("y", l));
+    product(m, l, A, C, core_place(m, "o", "o", l), "w_o", of("y", l));
 }
 
 static void attention_backward(struct composer *m, int64_t l, struct place grad_y) {
-    static const char *const grad[3] = {"grad_q", "grad_k", "grad_value"}, *const w[3] = {"w_q", "w_k", "w_v"},
-                             *const grad_w[3] = {"grad_w_q", "grad_w_k", "grad_w_v"},
-                             *const part[3] = {"grad_v_0", "grad_v_1", "grad_v_2"};
-    int64_t C = m->c.C, A = core_width(m), layer = m->spec->attention ? -1 : l;
-    struct place o = core_place(m, "o", "o", l, true);
-    product_backward(m, l, A, C, o, "w_o", "grad_w_o", grad_y, "grad_o");
+    int64_t C = m->c.C, A = m->c.heads * m->c.head_dim, layer = m->spec->attention ? -1 : l;
+    product_backward(m, l, A, C, core_place(m, "o", "o", l), "w_o", "grad_w_o", grad_y, "grad_o");
     if (m->spec->attention) {
         const struct mhc_row *forward = compose_row(m, "attention-core", "forward", &m->c);
-        compose_run(m, STEP_CORE_BACKWARD, "attention-core", "backward", &m->c, l,
-                    PLACES({"q", "q", l, false}, {"k", "k", l, false}, {"v", "value", l, false}, o,
-                           {"grad_v", "grad_value", -1, false}));
+        compose_run(m, STEP_CORE_BACKWARD, "attention-core", "backward", &m->c, l, NULL, 0);
         compose_keep(m, "core_save", l, row_save_bytes(forward, &m->c));
     }
-    for (int k = 0; k < 3; k++)
-        product_backward(m, l, C, A, compose_place(m, l, "v"), w[k], grad_w[k],
-                         core_place(m, NULL, grad[k], layer, true), part[k]);
-    sum(m, l, part[0], part[1], "grad_v_sum");
-    sum(m, l, "grad_v_sum", part[2], "grad_v");
+    product_backward(m, l, C, 3 * A, compose_place(m, l, "v"), "w_qkv", "grad_w_qkv", core_place(m, NULL, "grad_qkv", layer), "grad_v");
+}
+
+/* ---- the MLP: w_up and w_gate are one weight ---- */
+
+static int64_t inner(const struct composer *m) {
+    return mhc_extent(&m->c, 'I');
 }
 
 static void mlp_forward(struct composer *m, int64_t l) {
     int64_t C = m->c.C, H = m->c.hidden;
-    struct place v = compose_place(m, l, "v");
-    product(m, l, C, H, v, "w_up", of("up", l));
-    if (gated(m))
-        product(m, l, C, H, v, "w_gate", of("gate", l));
+    product(m, l, C, inner(m), compose_place(m, l, "v"), "w_in", of("inner", l));
     compose_run(m, STEP_ACTIVATION_FORWARD, "activation", "forward", &m->c, l, NULL, 0);
     product(m, l, H, C, of("h", l), "w_down", of("y", l));
 }
 
 static void mlp_backward(struct composer *m, int64_t l, struct place grad_y) {
     int64_t C = m->c.C, H = m->c.hidden;
-    struct place v = compose_place(m, l, "v");
     product_backward(m, l, H, C, of("h", l), "w_down", "grad_w_down", grad_y, "grad_h");
     compose_run(m, STEP_ACTIVATION_BACKWARD, "activation", "backward", &m->c, l, NULL, 0);
-    product_backward(m, l, C, H, v, "w_up", "grad_w_up", of("grad_up", -1), gated(m) ? "grad_v_0" : "grad_v");
-    if (gated(m)) {
-        product_backward(m, l, C, H, v, "w_gate", "grad_w_gate", of("grad_gate", -1), "grad_v_1");
-        sum(m, l, "grad_v_0", "grad_v_1", "grad_v");
-    }
+    product_backward(m, l, C, inner(m), compose_place(m, l, "v"), "w_in", "grad_w_in", of("grad_inner", -1), "grad_v");
 }
 
 void compose_branch(struct composer *m, int64_t l) {
