@@ -171,7 +171,7 @@ static double activation_backward_flops(const struct mhc_case *c) {
 
 const struct mhc_row NAME(activation_forward) = {
     .name = "activation.forward",
-    .args = {{"inner", "TI", MHC_STREAM, MHC_IN}, {"h", "TH", MHC_STREAM, MHC_OUT}},
+    .args = {{"inner", "TMH", MHC_STREAM, MHC_IN}, {"h", "TH", MHC_STREAM, MHC_OUT}},
     .supports = supports,
     .flops = activation_forward_flops,
     .tolerance = NAME(tolerance),
@@ -180,9 +180,9 @@ const struct mhc_row NAME(activation_forward) = {
 
 const struct mhc_row NAME(activation_backward) = {
     .name = "activation.backward",
-    .args = {{"inner", "TI", MHC_STREAM, MHC_IN},
+    .args = {{"inner", "TMH", MHC_STREAM, MHC_IN},
              {"grad_h", "TH", MHC_STREAM, MHC_IN},
-             {"grad_inner", "TI", MHC_STREAM, MHC_OUT}},
+             {"grad_inner", "TMH", MHC_STREAM, MHC_OUT}},
     .supports = supports,
     .flops = activation_backward_flops,
     .tolerance = NAME(tolerance),

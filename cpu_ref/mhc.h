@@ -48,7 +48,8 @@ struct mhc_case {
 enum mhc_role { MHC_STREAM, MHC_COEF, MHC_PARAM };
 enum mhc_direction { MHC_IN, MHC_OUT };
 
-/* One array argument. `extents` has a letter per dimension, see mhc_extent(). Names are those of vector files. */
+/* One array argument. `extents` has a letter per dimension, see mhc_extent(). Names are those of vector files. A digit or an M behind another
+ * letter says that so many arrays lie side by side, q, k, v in "T3A": each of them is judged on its own. */
 struct mhc_arg {
     const char *name, *extents;
     enum mhc_role role;
@@ -149,7 +150,8 @@ static inline int64_t mhc_sequence(const struct mhc_case *c) {
 }
 
 /* Size of the dimension a letter stands for; -1 for a letter without meaning.
- *   T n C S as above | D nC | K n^2+2n | J 2n | H hidden | G hidden when SwiGLU, else 0 | I H and G together | A heads*head_dim | 1..9 */
+ *   T n C S as above | D nC | K n^2+2n | J 2n | H hidden | G hidden when SwiGLU, else 0 | M 2 when SwiGLU, else 1
+ *   A heads*head_dim | 1..9 */
 static inline int64_t mhc_extent(const struct mhc_case *c, char letter) {
     switch (letter) {
     case 'T': return c->T;
@@ -161,7 +163,7 @@ static inline int64_t mhc_extent(const struct mhc_case *c, char letter) {
     case 'J': return 2 * c->n;
     case 'H': return c->hidden;
     case 'G': return c->activation == MHC_SWIGLU ? c->hidden : 0;
-    case 'I': return c->activation == MHC_SWIGLU ? 2 * c->hidden : c->hidden;
+    case 'M': return c->activation == MHC_SWIGLU ? 2 : 1;
     case 'A': return c->heads * c->head_dim;
     default: return letter >= '1' && letter <= '9' ? letter - '0' : -1;
     }

@@ -251,16 +251,16 @@ static double activation_backward_flops(const struct mhc_case *c) {
 }
 
 GPU_ROW(activation_forward) = {.name = "activation.forward",
-                               .args = {{"inner", "TI", MHC_STREAM, MHC_IN}, {"h", "TH", MHC_STREAM, MHC_OUT}},
+                               .args = {{"inner", "TMH", MHC_STREAM, MHC_IN}, {"h", "TH", MHC_STREAM, MHC_OUT}},
                                .supports = supports,
                                .flops = activation_forward_flops,
                                .tolerance = gpu_tolerance,
                                .run = activation_forward_run};
 
 GPU_ROW(activation_backward) = {.name = "activation.backward",
-                                .args = {{"inner", "TI", MHC_STREAM, MHC_IN},
+                                .args = {{"inner", "TMH", MHC_STREAM, MHC_IN},
                                          {"grad_h", "TH", MHC_STREAM, MHC_IN},
-                                         {"grad_inner", "TI", MHC_STREAM, MHC_OUT}},
+                                         {"grad_inner", "TMH", MHC_STREAM, MHC_OUT}},
                                 .supports = supports,
                                 .flops = activation_backward_flops,
                                 .tolerance = gpu_tolerance,

@@ -69,7 +69,7 @@ Test(parts, make_up_the_mlp) {
         struct dictionary whole = {0}, parts = {0};
         void *save = NULL;
         bool gated = c.activation == MHC_SWIGLU;
-        int64_t I = mhc_extent(&c, 'I');
+        int64_t I = mhc_extent(&c, 'M') * c.hidden;
         set_types(&c, &mhc_cpu64);
         run_named(&mhc_cpu64, "mlp.forward", &c, &whole, &save);
         run_named(&mhc_cpu64, "mlp.backward", &c, &whole, &save);

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "suites/rows/array_error.h"
+
 enum { GROUP = 16, GROUPS = 3, FEW = GROUP * GROUPS }; /* tokens */
 
 /* The arrays of a case in the library's memory, by name. */
@@ -140,18 +142,9 @@ static void compare(struct checker *k, const struct trial *t, const struct mhc_r
     for (const struct mhc_arg *arg = row->args; arg->name; arg++) {
         if (arg->direction == MHC_IN)
             continue;
-        int64_t count = mhc_elements(&t->c, arg), at = 0;
+        int64_t count = mhc_elements(&t->c, arg), at;
         const double *want = table_get(alone, arg->name), *got = table_get(among, arg->name);
-        double scale = 0, worst = 0;
-        for (int64_t e = 0; e < count; e++)
-            scale = fmax(scale, fabs(want[e]));
-        for (int64_t e = 0; e < count; e++) {
-            double error = want[e] == got[e] ? 0 : fabs(want[e] - got[e]) / (row->tolerance(&t->c) * scale);
-            if (!(error <= worst)) {
-                worst = isnan(error) ? INFINITY : error;
-                at = e;
-            }
-        }
+        double worst = array_error(arg, &t->c, got, want, 0, &at) / row->tolerance(&t->c);
         check(k, worst <= 1, t, "`%s` element %lld of the tokens in question is %.9g among many tokens and %.9g alone", arg->name,
               (long long)at, count ? got[at] : 0, count ? want[at] : 0);
         k->worst[t->c.stream] = fmax(k->worst[t->c.stream], worst);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cpu_ref/library.h"
+#include "suites/rows/array_error.h"
 
 /* --- the oracle --- */
 
@@ -40,13 +41,6 @@ void oracle_run(const char *kind, const char *operation, const struct mhc_case *
 
 /* --- comparison --- */
 
-static double magnitude(const double *values, int64_t count) {
-    double largest = 0;
-    for (int64_t k = 0; k < count; k++)
-        largest = isfinite(values[k]) && fabs(values[k]) > largest ? fabs(values[k]) : largest;
-    return largest;
-}
-
 /* A gradient that cancels to nearly nothing (of a saturated softmax, of x / |x| with one element) holds rounding of what cancelled. So a
  * gradient is measured by no less than a share of what came in, in its own unit: a parameter's has that of g x, the input of a branch, which starts
  * with a norm, that of g / u, a parameter of a branch that of a sum of g over tokens. */
@@ -56,7 +50,7 @@ static double smallest_scale(const struct trial *t, const struct subject *s, con
         return 0;
     for (const struct mhc_arg *arg = s->row->args; arg->name; arg++)
         if (!strncmp(arg->name, "grad_", 5) && arg->direction == MHC_IN)
-            incoming = fmax(incoming, magnitude(table_get(want, arg->name), mhc_elements(&t->c, arg)));
+            incoming = fmax(incoming, array_largest(table_get(want, arg->name), mhc_elements(&t->c, arg)));
     if (oracle_row(s->base, "forward"))
         unit = !strcmp(of->name, "grad_u") ? 1 / t->x_scale : of->role == MHC_PARAM ? sqrt((double)t->c.T) : 1;
     else if (of->role == MHC_PARAM)
@@ -67,17 +61,8 @@ static double smallest_scale(const struct trial *t, const struct subject *s, con
 static void compare(struct checker *k, const struct trial *t, const struct mhc_arg *arg, const struct table *want, const double *got) {
     const struct subject *s = k->subject;
     const double *wanted = table_get(want, arg->name);
-    int64_t count = mhc_elements(&t->c, arg), at = 0;
-    double largest = magnitude(wanted, count), tolerance = s->row->tolerance(&t->c);
-    double scale = fmax(largest, smallest_scale(t, s, arg, want)), worst = 0;
-    for (int64_t e = 0; e < count; e++) {
-        bool same = got[e] == wanted[e];
-        double error = same ? 0 : fabs(got[e] - wanted[e]) / (tolerance * scale);
-        if (!(error <= worst)) {
-            worst = isnan(error) ? INFINITY : error;
-            at = e;
-        }
-    }
+    int64_t count = mhc_elements(&t->c, arg), at;
+    double worst = array_error(arg, &t->c, got, wanted, smallest_scale(t, s, arg, want), &at) / s->row->tolerance(&t->c);
     check(k, worst <= 1, t, "`%s` element %lld of %lld is %.9g, wanted %.9g: %.3g times the tolerance", arg->name, (long long)at,
           (long long)count, count ? got[at] : 0, count ? wanted[at] : 0, worst);
     bool worst_of_all = worst > fmax(k->worst[0], fmax(k->worst[1], k->worst[2]));

@@ -66,7 +66,7 @@ static void attention_backward(struct composer *m, int64_t l, struct place grad_
 /* ---- the MLP: w_up and w_gate are one weight ---- */
 
 static int64_t inner(const struct composer *m) {
-    return mhc_extent(&m->c, 'I');
+    return mhc_extent(&m->c, 'M') * m->c.hidden;
 }
 
 static void mlp_forward(struct composer *m, int64_t l) {

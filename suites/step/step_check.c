@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cpu_ref/library.h"
+#include "suites/rows/array_error.h"
 
 enum { CHECK_TOKENS = 24, CHECK_LAYERS = 3 };
 
@@ -64,26 +65,16 @@ static int64_t like(const struct step *exact, const struct step_array *a) {
     return -1;
 }
 
-static double largest(const double *a, const double *b, int64_t count) {
-    double largest = 0;
-    for (int64_t k = 0; k < count; k++) {
-        double value = fabs(b ? a[k] - b[k] : a[k]);
-        if (!(value <= largest))
-            largest = isfinite(value) ? value : INFINITY;
-    }
-    return largest;
-}
-
 /* Compares one output of a call; `others` is the largest element of all of them. */
-static const char *compare(struct pair *p, const struct step_call *call, int64_t mine, int64_t its, double others) {
+static const char *compare(struct pair *p, const struct step_call *call, int arg, int64_t its, double others) {
+    int64_t mine = call->argument[arg];
     const struct step_array *a = &p->s->arrays.array[mine];
     double *want = (double *)step_pointer(p->exact, its, 0, 0), *got = malloc((size_t)(a->count + 1) * sizeof *got);
     const char *why = NULL;
     if (!got || !backend_download(p->s->all->spec.backend, got, step_pointer(p->s, mine, 0, 0), a->count, a->type))
         why = got ? "an array cannot be copied from the device" : "out of memory";
-    double tolerance = fmin(call->row->tolerance(&call->c), STEP_MOST_TOLERANCE), error = why ? 0 : largest(got, want, a->count);
-    error = error == 0 ? 0 : error / fmax(largest(want, NULL, a->count), SMALLEST_SCALE * others);
-    error = isfinite(error) ? error : INFINITY;
+    double tolerance = fmin(call->row->tolerance(&call->c), STEP_MOST_TOLERANCE),
+           error = why ? 0 : array_error(&call->row->args[arg], &call->c, got, want, SMALLEST_SCALE * others, NULL);
     if (!(error / tolerance <= p->accuracy->error / p->accuracy->tolerance))
         *p->accuracy = (struct step_accuracy){error, tolerance};
     if (!why && !(error <= tolerance)) {
@@ -110,11 +101,11 @@ static const char *compare_fresh(struct pair *p, const struct step_call *call, b
         its[a] = output ? like(p->exact, mine) : -1;
         *open += its[a] >= 0;
         if (its[a] >= 0 && p->fresh[its[a]])
-            others = fmax(others, largest((double *)step_pointer(p->exact, its[a], 0, 0), NULL, mine->count));
+            others = fmax(others, array_largest((double *)step_pointer(p->exact, its[a], 0, 0), mine->count));
     }
     for (int a = 0; call->row->args[a].name && !why; a++)
         if (its[a] >= 0 && p->fresh[its[a]]) {
-            why = compare(p, call, call->argument[a], its[a], others);
+            why = compare(p, call, a, its[a], others);
             done[a] = true;
             --*open;
         }

@@ -7,6 +7,7 @@
 
 #include "cpu_ref/library.h"
 #include "cpu_ref/philox.h"
+#include "suites/rows/array_error.h"
 #include "suites/stack/ensemble.h"
 #include "suites/timing/timing.h"
 
@@ -266,33 +267,6 @@ static const double *answer_of(const struct kernel_case *k, const char *name) {
     return kernel_case_find(k->answer, k->arrays, name);
 }
 
-static double largest_of(const double *values, int64_t count) {
-    double largest = 0;
-#pragma omp parallel for reduction(max : largest) schedule(static) if (count > 65536)
-    for (int64_t k = 0; k < count; k++)
-        if (isfinite(values[k]) && fabs(values[k]) > largest)
-            largest = fabs(values[k]);
-    return largest;
-}
-
-/* The element that is farthest off, in shares of `scale`; NaN where one side is not finite and the other something
- * else. */
-static double worst_of(const double *got, const double *want, int64_t count, double scale, int64_t *element) {
-    double worst = 0;
-    *element = 0;
-    for (int64_t k = 0; k < count; k++) {
-        bool same = got[k] == want[k] || (isnan(got[k]) && isnan(want[k]));
-        double error = same ? 0 : fabs(got[k] - want[k]) / scale;
-        if (error <= worst)
-            continue;
-        worst = error;
-        *element = k;
-        if (!isfinite(error))
-            return NAN;
-    }
-    return worst;
-}
-
 const char *kernel_case_compare(const struct kernel_case *k, void *const *outputs, struct kernel_accuracy *a) {
     static _Thread_local char message[240];
     const struct mhc_row *row = kernel_case_row(k);
@@ -303,7 +277,7 @@ const char *kernel_case_compare(const struct kernel_case *k, void *const *output
     *a = (struct kernel_accuracy){0, row->tolerance(&k->c)};
     for (const struct mhc_arg *arg = row->args; arg->name; arg++)
         if (arg->direction == MHC_OUT && answer_of(k, arg->name))
-            others = fmax(others, largest_of(answer_of(k, arg->name), mhc_elements(&k->c, arg)));
+            others = fmax(others, array_largest(answer_of(k, arg->name), mhc_elements(&k->c, arg)));
     for (int i = 0; row->args[i].name && !why; i++) {
         const struct mhc_arg *arg = &row->args[i];
         const double *want = kernel_case_find(crossed, crossings, arg->name);
@@ -315,9 +289,8 @@ const char *kernel_case_compare(const struct kernel_case *k, void *const *output
         if (!got || !backend_download(k->backend, got, outputs[i], count, mhc_arg_type(&k->c, arg))) {
             why = got ? "an array cannot be copied from the device" : "out of memory";
         } else {
-            double scale = fmax(largest_of(want, count), SMALLEST_SCALE * others);
-            double error = worst_of(got, want, count, scale, &element);
-            a->error = isnan(error) || error > a->error ? error : a->error;
+            double error = array_error(arg, &k->c, got, want, SMALLEST_SCALE * others, &element);
+            a->error = fmax(a->error, error);
             if (!(error <= a->tolerance)) {
                 snprintf(message, sizeof message, "%s is wrong: %s[%lld] is %.6g, the reference has %.6g", row->name,
                          arg->name, (long long)element, got[element], want[element]);

@@ -26,7 +26,7 @@ struct kernel_case {
 };
 
 struct kernel_accuracy {
-    double error, tolerance; /* of the worst element, both as a share of its array's largest; error NaN: not finite */
+    double error, tolerance; /* of the worst element, both as a share of its array's largest; infinite: not finite */
 };
 
 /* The rows to run. NULL, or why the operation cannot be run here. */
