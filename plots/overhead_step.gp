@@ -7,7 +7,7 @@ HEIGHT = ROWS + 1.2
 load HERE . 'house.gp'
 
 # F in greys, the connection in violets, which no kind of connection has.
-shade(k) = word('#d8d8d8 #bababa #9a9a9a #787878 #dcc8ee #b48bd8 #8a55b5 #552a80', k)
+shade(k) = word('#e0e0e0 #c8c8c8 #aeaeae #929292 #747474 #dcc8ee #b48bd8 #8a55b5 #552a80 #2e1347', k)
 of(k, name) = column('part') == k ? column(name) : NaN
 eval panel(1.65, 0.3, 12.9, 0.3 + ROWS)
 eval y_label('time of a step (ms)', 0.8)

@@ -114,7 +114,7 @@ static inline struct dictionary copy_of(const struct dictionary *d) {
 static inline void draw(const struct mhc_case *c, const struct mhc_arg *arg, uint64_t seed, double *values) {
     bool matrix = arg->role == MHC_PARAM && strlen(arg->extents) == 2;
     double scale = matrix ? 1 / sqrt((double)mhc_extent(c, arg->extents[0])) : 1;
-    double mean = !strcmp(arg->name, "gain") ? 1 : 0;
+    double mean = !strcmp(arg->name, "gain") || !strcmp(arg->name, "rms");
     int64_t count = mhc_elements(c, arg);
     for (int64_t k = 0; k < count; k++)
         values[k] = (float)(mean + scale * mhc_normal(seed, mhc_what(arg->name), 0, (uint64_t)k));

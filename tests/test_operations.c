@@ -250,7 +250,7 @@ static bool same_loss(const char *a, const char *b) {
 
 /* The arrows of Table 2 and what a machine attains: nothing is trained through them. Crossings: see above. */
 static bool has_no_loss(const struct mhc_row *row) {
-    return is_crossing(row->name) || same_kind(row->name, "micro.") || same_kind(row->name, "bench.");
+    return is_crossing(row->name) || same_kind(row->name, "micro.") || same_kind(row->name, "bench.") || same_kind(row->name, "adamw.");
 }
 
 static bool is_backward(const struct mhc_row *row) {

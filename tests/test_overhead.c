@@ -91,11 +91,11 @@ Test(overhead, is_what_the_clock_says) {
 /* The parts of a step, timed one by one, are the step; what they move and compute are the parts of the whole. */
 Test(overhead, account_sums_up) {
     GOOD("$M run --study overhead --backend ./fake.so --type f32 --depth 4 --width 16 --hidden 32 --head-dim 8 "
-         "--tokens 6 --attention off,on "
+         "--tokens 6 --attention off,on --optimizer none,adamw "
          "--recompute keep,2 --rounds 8 --out a.h5 -q");
     struct record_reader *r = open_record("a.h5");
-    cr_assert(record_count(r) == 4);
-    for (int64_t i = 0; i < 4; i++)
+    cr_assert(record_count(r) == 8);
+    for (int64_t i = 0; i < 8; i++)
         for (int v = 0; v < STEP_VARIANTS; v++) {
             double seconds = 0, sum[3] = {0}, step = 0, residual = timing(r, "residual_median", i);
             const char *const whole[3] = {"calls", "bytes", "flops"};
@@ -256,6 +256,8 @@ Test(overhead, refuses_what_cannot_be) {
     expect_refusal("$M run --study overhead --graphs on --backend cpu32", "backend cpu32 has no graphs: --graphs off");
     expect_refusal("$M run --study overhead --overlap on --backend cpu32",
                    "backend cpu32 has one queue only: --overlap off");
+    expect_refusal("$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16 --head-dim 8 --tokens 6 --graphs on --overlap on --optimizer adamw",
+                   "two micro-batches share one update");
     expect_refusal("$M run --study overhead --preset 5b", "--preset 5b: one of none|3b|9b|27b|v4-flash|v4-pro");
     expect_refusal("$M run --study overhead --block mhc", "--block has no meaning in --study overhead");
     expect_refusal("$M run --study overhead --depth 2 --recompute 3", "--recompute 3 is more than --depth 2");

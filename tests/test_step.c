@@ -245,6 +245,23 @@ Test(step, traffic_and_calls_are_the_papers) {
     steps_release(&all);
 }
 
+/* Every parameter is updated once, behind everything else: its gradient read, master and both moments read and written. */
+Test(step, ends_with_the_optimizer) {
+    struct steps all;
+    struct step_spec spec = spec_of(&cpu32, 6, 2);
+    double C = 10, n = 4, K = n * n + 2 * n, H = 14, A = 12, products = 3 * (4 * C * A + 3 * C * H), gains = 6 * C;
+    spec.adamw = true;
+    cr_assert(!steps_plan(&all, &spec));
+    const struct step *mhc = &all.step[STEP_MHC], *residual = &all.step[STEP_RESIDUAL];
+    cr_expect(fabs(step_bytes(mhc, STEP_UPDATE) / 28 - products - gains) < 1e-9);
+    cr_expect(fabs(step_bytes(mhc, STEP_OWN_UPDATE) / 28 - 6 * (n * C * K + K + 3)) < 1e-9);
+    cr_expect(step_calls(residual, STEP_UPDATE) == 3 * (2 + 2) + 6 && step_calls(residual, STEP_OWN_UPDATE) == 0);
+    cr_expect(step_bytes(residual, STEP_UPDATE) == step_bytes(mhc, STEP_UPDATE));
+    for (int64_t k = 1; k < mhc->calls; k++)
+        cr_expect(strncmp(mhc->call[k - 1].row->name, "adamw.", 6) || !strncmp(mhc->call[k].row->name, "adamw.", 6));
+    steps_release(&all);
+}
+
 /* Kept from forward to backward, a token, in elements. */
 static double kept(int64_t recompute, enum step_variant variant) {
     struct steps all;
@@ -274,6 +291,7 @@ Test(step, is_checked_against_cpu64) {
     struct step_accuracy a[STEP_VARIANTS];
     for (int64_t recompute = 0; recompute < 4; recompute++) {
         struct step_spec spec = spec_of(&cpu32, 6, recompute);
+        spec.adamw = recompute % 2;
         const char *why = step_check(&spec, 1, a);
         cr_expect(!why, "%s", why);
         for (int v = 0; v < STEP_VARIANTS; v++) /* no rounding is carried on: what is left is one row's */
@@ -297,6 +315,7 @@ Test(step, of_kernels_is_checked_against_cpu64) {
         spec.c.C = 128;
         spec.c.head_dim = 64;
         spec.c.hidden = 64;
+        spec.adamw = recompute;
         backend_types(&emu, MHC_BF16, &spec.c);
         const char *why = step_check(&spec, 1, a);
         cr_expect(!why, "%s", why);
@@ -305,6 +324,8 @@ Test(step, of_kernels_is_checked_against_cpu64) {
         for (int v = 0; v < STEP_VARIANTS; v++)
             cr_expect(v == STEP_MHC_LAYERS || (!all.step[v].missing[0] && !all.step[v].note[0]), "%s: %s%s",
                       step_variant_name[v], all.step[v].missing, all.step[v].note);
+        if (spec.adamw) /* weights of products in bf16 besides; a gain is a float */
+            cr_expect(step_bytes(fused, STEP_UPDATE) == 30.0 * (3 * 4 * 128 * 64 * (double)spec.c.heads + 2 * 3 * 128 * 64) + 28.0 * 5 * 128);
         if (!across->missing[0]) { /* one row enters a layer, but for the first of each block; one leaves it */
             int64_t blocks = recompute ? 3 : 1, entered = recompute ? 10 : 5;
             cr_expect(step_calls(across, STEP_PRE) == (recompute ? 1 + blocks : 1) &&

@@ -173,7 +173,7 @@ static void print_legend(void) {
            "samples of the same round: the mean of two medians, of the rounds in which the one and in which the other ran first. The interval\n"
            "is that of this run; on a machine that others use another run may lie outside. step/ms is a median by itself. The paper's 6.7 %% is\n"
            "what fused mHC added to a whole training on a cluster, with overlap. First the conservative figure, with F's GEMMs and elementwise work alone, then with the core of attention,\n"
-           "a case of its own that ran at another time. Embedding, stream entry and exit, head and optimizer are not in it. hidden: share of\n"
+           "a case of its own that ran at another time. Embedding, stream entry and exit and head are not in it, the optimizer where it is named. hidden: share of\n"
            "the first overhead that the overlap of two micro-batches hides.\n"
            "flags: p preempted, t throttled in more than %d %% of the row's samples; w not cold, the whole step fits into the cache; c stopped\n"
            "by a cap before this ratio was known to 1 %%; s a part of F that takes 5 %% of the step or more reaches less than %.0f %% of a copy\n"
@@ -227,7 +227,7 @@ void show_overhead(struct record_reader *r, bool all) {
 static double nearness(struct record_reader *r, const struct line *line) {
     const struct params *p = &line->p;
     bool known = isfinite(of_variant(r, line, STEP_MHC, OVERHEAD_HIGH));
-    return 1e3 * (p->preset == PRESET_27B) + 1e2 * (p->kind == PRESET_ACTIVE && p->preset) + 10 * !p->overlap + 10 * !p->attention + known +
+    return 1e3 * (p->preset == PRESET_27B) + 1e2 * (p->kind == PRESET_ACTIVE && p->preset) + 10 * !p->overlap + 10 * !p->attention + 10 * !p->optimizer + known +
            1e-2 * log((double)p->tokens * (double)p->width * (double)p->depth) + 1e-3 * (double)p->graphs;
 }
 

@@ -180,11 +180,13 @@ static const struct {
 } stacked[] = {{"GEMM", STEP_GEMM_FORWARD, STEP_GEMM_BACKWARD_WEIGHT},
                {"attention core", STEP_CORE_FORWARD, STEP_CORE_BACKWARD},
                {"activation", STEP_ACTIVATION_FORWARD, STEP_ACTIVATION_BACKWARD},
+               {"optimizer, F", STEP_UPDATE, STEP_UPDATE},
                {"norm", STEP_NORM_FORWARD, STEP_NORM_BACKWARD},
                {"pre", STEP_PRE, STEP_PRE},
                {"post", STEP_POST, STEP_POST},
                {"post backward y", STEP_POST_BACKWARD_Y, STEP_POST_BACKWARD_Y},
-               {"backward", STEP_BACKWARD, STEP_BACKWARD}};
+               {"backward", STEP_BACKWARD, STEP_BACKWARD},
+               {"optimizer", STEP_OWN_UPDATE, STEP_OWN_UPDATE}};
 enum { STACKED = sizeof stacked / sizeof *stacked };
 
 /* Milliseconds of a part, 0 where it was not timed. F's are those of the residual. */

@@ -169,6 +169,10 @@ void round_values(double *values, int64_t count, int32_t type) {
     backend_release(&host, rounded);
 }
 
+static bool about_one(const struct mhc_arg *arg) {
+    return !strcmp(arg->name, "gain") || !strcmp(arg->name, "alpha") || !strcmp(arg->name, "rms");
+}
+
 /* Standard deviation that keeps a product with the array near 1. */
 static double natural_scale(const struct trial *t, const struct mhc_arg *arg) {
     if (arg->role != MHC_PARAM)
@@ -179,7 +183,7 @@ static double natural_scale(const struct trial *t, const struct mhc_arg *arg) {
         return 1 / sqrt((double)t->c.C);
     if (arg->name[0] == 'w')
         return 1 / sqrt((double)mhc_extent(&t->c, arg->extents[0]));
-    return !strcmp(arg->name, "gain") || !strcmp(arg->name, "alpha") ? 0.4 : 1;
+    return about_one(arg) ? 0.4 : 1;
 }
 
 /* Logits of res with the standard deviation that the trial asks for, through b or through alpha; scores of attention too. The sigmoids of pre and
@@ -189,8 +193,8 @@ static double steepness(const struct trial *t, const struct mhc_arg *arg, int64_
         return t->logit_std;
     /* In bf16 o is rounded, and in a branch q and k, which moves large scores and the differences in their gradients by as much as matters. */
     bool rounded = t->c.stream == MHC_BF16;
-    if (!strcmp(arg->name, "q"))
-        return t->logit_std > 1 ? rounded ? 4 : 8 : 1;
+    if (!strcmp(arg->name, "qkv")) /* its q */
+        return t->logit_std > 1 && element / mhc_extent(&t->c, 'A') % 3 == 0 ? rounded ? 4 : 8 : 1;
     if (!strcmp(arg->name, "w_q"))
         return t->logit_std > 1 && !rounded ? 8 : 1;
     if (!strcmp(arg->name, "alpha") && element == 2)
@@ -204,7 +208,7 @@ void trial_input(const struct trial *t, const struct mhc_arg *arg, double *value
     int64_t count = mhc_elements(&t->c, arg);
     bool x = arg->role == MHC_STREAM && (!strcmp(arg->name, "x") || !strcmp(arg->name, "u"));
     double scale = natural_scale(t, arg) * (x ? t->x_scale : !strncmp(arg->name, "grad_", 5) ? t->grad_scale : 1);
-    double mean = !strcmp(arg->name, "gain") || !strcmp(arg->name, "alpha") ? 1 : 0;
+    double mean = about_one(arg);
     uint32_t what = mhc_what(arg->name);
     for (int64_t k = 0; k < count; k++) {
         double normal = mhc_normal(t->seed, what, 2, (uint64_t)k);

@@ -23,6 +23,7 @@ static struct step_spec spec_of(const struct params *p, const struct backend *b)
                              .layers = p->depth,
                              .recompute = p->recompute > 0 ? p->recompute : 0,
                              .attention = p->attention,
+                             .adamw = p->optimizer,
                              .lanes = p->overlap ? 2 : 1};
     backend_types(b, (int)p->type - 1, &spec.c);
     return spec;
@@ -44,6 +45,12 @@ static double needed_bytes(const struct steps *all) {
     double canaries =
         2 * canary_bytes(spec) + 2 * canary_flops(spec) / (double)spec->c.C * (double)mhc_type_bytes(spec->c.stream);
     return fmax(check, (double)all->set_bytes + canaries);
+}
+
+static bool possible(const struct params *p, const struct backend *b, char *why, size_t why_size) {
+    if (p->overlap && p->optimizer)
+        return snprintf(why, why_size, "two micro-batches share one update, which would hide behind neither: --optimizer none"), false;
+    return step_runner_possible(b, p->graphs, p->overlap, why, why_size);
 }
 
 /* Composes the variants. --recompute auto keeps everything where that fits. */
@@ -202,7 +209,7 @@ static const char *check_small(struct overhead_bench *w) {
 static const char *prepare(struct overhead_bench *w) {
     static char message[256];
     const char *why = backend_use(w->p->backend, &w->backend);
-    if (!why && !step_runner_possible(w->backend, w->p->graphs, w->p->overlap, message, sizeof message))
+    if (!why && !possible(w->p, w->backend, message, sizeof message))
         why = message;
     why = why ? why : plan(&w->all, w->p, w->backend);
     if (!why && !overhead_runs(w, STEP_RESIDUAL))
@@ -266,7 +273,7 @@ bool overhead_estimate(const struct params *p, double *needed, double *available
     const char *no = backend_use(p->backend, &b);
     if (no)
         return snprintf(why, why_size, "%s", no), false;
-    if (!step_runner_possible(b, p->graphs, p->overlap, why, why_size))
+    if (!possible(p, b, why, why_size))
         return false;
     no = plan(&all, p, b);
     double check = b->library->memory && !no ? step_check_bytes(&all.spec) : 0,

@@ -16,12 +16,14 @@ const char *const step_part_name[STEP_PARTS] = {"gemm.forward",
                                                 "attention-core.backward",
                                                 "activation.forward",
                                                 "activation.backward",
+                                                "optimizer",
                                                 "norm.forward",
                                                 "norm.backward",
                                                 "pre",
                                                 "post",
                                                 "post_backward_y",
-                                                "backward"};
+                                                "backward",
+                                                "optimizer"};
 
 /* ---- arrays ---- */
 

@@ -3,8 +3,8 @@
  *   layer l:  u = pre.x_l,  v = norm(u),  y = F(v),  x_(l+1) = res.x_l + post^T.y,   F of even layers attention, of odd
  * ones the MLP
  *
- * forward through all layers and back, every gradient final; embedding, stream entry and exit, head and optimizer are
- * not in it. The variants differ in the connection alone: F's rows, weights and inputs are the same. The residual
+ * forward through all layers and back, every gradient final, then the optimizer if there is one; embedding, stream
+ * entry and exit and head are not in it. The variants differ in the connection alone: F's rows, weights and inputs are the same. The residual
  * baseline is the best there is: u is x itself and never copied, the add and the next norm are one row both ways.
  * Without attention's core (`attention` false) its outputs are arrays that somebody else wrote. With recompute L_r the
  * variants with streams keep x every L_r layers and compute x, u, v and the coefficients again, a block at a time (mHC
@@ -25,7 +25,7 @@ enum step_variant {
 };
 extern const char *const step_variant_name[STEP_VARIANTS];
 
-/* What a call belongs to; up to STEP_ACTIVATION_BACKWARD it is F's and the same in every variant. */
+/* What a call belongs to; up to STEP_UPDATE it is F's and the same in every variant. */
 enum step_part {
     STEP_GEMM_FORWARD,
     STEP_GEMM_BACKWARD_INPUT,
@@ -34,22 +34,24 @@ enum step_part {
     STEP_CORE_BACKWARD,
     STEP_ACTIVATION_FORWARD,
     STEP_ACTIVATION_BACKWARD,
+    STEP_UPDATE, /* of the parameters that every variant has */
     STEP_NORM_FORWARD,
     STEP_NORM_BACKWARD,
     STEP_PRE,
     STEP_POST,
     STEP_POST_BACKWARD_Y,
     STEP_BACKWARD,
+    STEP_OWN_UPDATE, /* of the connection's parameters */
     STEP_PARTS
 };
-enum { STEP_SHARED_PARTS = STEP_ACTIVATION_BACKWARD + 1 };
+enum { STEP_SHARED_PARTS = STEP_UPDATE + 1 };
 extern const char *const step_part_name[STEP_PARTS];
 
 struct step_spec {
     const struct backend *backend;
     struct mhc_case c;         /* types filled by backend_types() */
     int64_t layers, recompute; /* recompute: 0 or L_r */
-    bool attention;
+    bool attention, adamw;
     int lanes; /* micro-batches: 1, or 2 for overlap */
 };
 

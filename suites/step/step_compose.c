@@ -68,7 +68,7 @@ static void draw(const char *family, const struct mhc_case *c, const struct mhc_
     int64_t fan_in = theta ? c->C : weight && strlen(arg->extents) == 2 ? mhc_extent(c, arg->extents[0]) : 1;
     bool bias = is(family, "hc") && !strncmp(arg->name, "b_", 2), identity = bias && is(arg->name, "b_res");
     a->every = identity ? c->n + 1 : 1;
-    a->mean = bias || is(arg->name, "gain");
+    a->mean = bias || is(arg->name, "gain") || is(arg->name, "rms");
     a->scale = 1 / sqrt((double)fan_in);
     if (bias)
         a->scale = 1 / (16 * sqrt((double)c->n));
@@ -315,4 +315,6 @@ void step_compose(struct step *s) {
         residual_step(&m);
     else
         streams_step(&m);
+    if (m.spec->adamw)
+        compose_updates(&m);
 }

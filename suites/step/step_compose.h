@@ -47,4 +47,7 @@ void compose_keep(struct composer *, const char *name, int64_t layer, int64_t by
 void compose_branch(struct composer *, int64_t layer);
 void compose_branch_backward(struct composer *, int64_t layer, struct place grad_y);
 
+/* The optimizer, behind everything else: step_update.c. */
+void compose_updates(struct composer *);
+
 #endif

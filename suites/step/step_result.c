@@ -14,7 +14,7 @@ static bool is_output(const struct step *s, const struct step_array *a, bool wei
     if (a->held)
         return false;
     if (a->parameter)
-        return weights || strncmp(a->name, "grad_w_", 7);
+        return weights || strncmp(a->name + (strncmp(a->name, "grad_", 5) ? 0 : 5), "w_", 2);
     return (!strcmp(a->name, "x") && a->layer == s->all->spec.layers) || (!strcmp(a->name, "grad_x") && a->layer == 0);
 }
 

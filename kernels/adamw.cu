@@ -1,0 +1,103 @@
+/* AdamW, as cpu_ref/adamw.c says: a stream of seven floats an element, 28 bytes, and 30 with the weight in bf16 beside it. A thread takes four
+ * neighbours, 16 bytes of every array. */
+#include "cpu_ref/adamw.h"
+#include "kernels/connection.h"
+
+enum { QUAD = 4, THREADS = 256 };
+
+static bool supports(const struct mhc_case *c, const char **why) {
+    if (c->hidden < 1)
+        return *why = "hidden must be at least 1", false;
+    return gpu_supports(c, why);
+}
+
+static __device__ __forceinline__ void load_quad(const float *from, float to[QUAD]) {
+    float4 w = *(const float4 *)from;
+    to[0] = w.x, to[1] = w.y, to[2] = w.z, to[3] = w.w;
+}
+static __device__ __forceinline__ void store_quad(float *to, const float from[QUAD]) {
+    *(float4 *)to = make_float4(from[0], from[1], from[2], from[3]);
+}
+static __device__ __forceinline__ void store_quad(struct bf16 *to, const float from[QUAD]) {
+    *(uint2 *)to = make_uint2(pack_bf16(from[0], from[1]), pack_bf16(from[2], from[3]));
+}
+
+/* New values in the places of the old. */
+static __device__ __forceinline__ void renew(float *master, float *momentum, float *rms, float grad) {
+    const float b1 = (float)ADAMW_BETA1, b2 = (float)ADAMW_BETA2, rate = (float)ADAMW_RATE;
+    *momentum = fmaf(b1, *momentum, (1 - b1) * grad);
+    *rms = sqrtf(fmaf(b2 * *rms, *rms, (1 - b2) * grad * grad));
+    *master = fmaf(-rate, fmaf((float)ADAMW_DECAY, *master, *momentum / (*rms + (float)ADAMW_EPSILON)), *master);
+}
+
+/* rounded NULL: nobody wants it */
+template <typename T>
+static __global__ void adamw_kernel(int64_t count, const float *master, const float *momentum, const float *rms, const float *grad,
+                                    float *master_next, float *momentum_next, float *rms_next, T *rounded) {
+    int64_t k = ((int64_t)blockIdx.x * THREADS + threadIdx.x) * QUAD;
+    if (k + QUAD <= count) {
+        float a[QUAD], m[QUAD], s[QUAD], g[QUAD];
+        load_quad(master + k, a);
+        load_quad(momentum + k, m);
+        load_quad(rms + k, s);
+        load_quad(grad + k, g);
+#pragma unroll
+        for (int i = 0; i < QUAD; i++)
+            renew(&a[i], &m[i], &s[i], g[i]);
+        store_quad(master_next + k, a);
+        store_quad(momentum_next + k, m);
+        store_quad(rms_next + k, s);
+        if (rounded)
+            store_quad(rounded + k, a);
+        return;
+    }
+    for (; k < count; k++) { /* of the last thread */
+        float a = master[k], m = momentum[k], s = rms[k];
+        renew(&a, &m, &s, grad[k]);
+        master_next[k] = a;
+        momentum_next[k] = m;
+        rms_next[k] = s;
+        if (rounded)
+            rounded[k] = from_float<T>(a);
+    }
+}
+
+template <typename T> static int start(struct device *d, void *queue, const struct mhc_case *c, void *const a[], void *rounded) {
+    int64_t count = c->C * c->hidden;
+    return CHECKED(d, LAUNCH(adamw_kernel<T>, (unsigned)blocks_of(count, THREADS * QUAD), THREADS, 0, queue, count, (const float *)a[0],
+                             (const float *)a[1], (const float *)a[2], (const float *)a[3], (float *)a[4], (float *)a[5], (float *)a[6],
+                             (T *)rounded));
+}
+
+static int update(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *, void *) {
+    return start<float>(device_of(context), queue, c, arg, NULL);
+}
+
+static int update_rounded(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *, void *) {
+    struct device *d = device_of(context);
+    return c->stream == MHC_BF16 ? start<struct bf16>(d, queue, c, arg, arg[7]) : start<float>(d, queue, c, arg, arg[7]);
+}
+
+/* A root and a division count as one. */
+static double flops(const struct mhc_case *c) {
+    return 15.0 * (double)c->C * (double)c->hidden;
+}
+
+#define ARRAYS                                                                                                         \
+    {"master", "CH", MHC_PARAM, MHC_IN}, {"momentum", "CH", MHC_PARAM, MHC_IN}, {"rms", "CH", MHC_PARAM, MHC_IN},      \
+        {"grad", "CH", MHC_PARAM, MHC_IN}, {"master_next", "CH", MHC_PARAM, MHC_OUT},                                  \
+        {"momentum_next", "CH", MHC_PARAM, MHC_OUT}, {"rms_next", "CH", MHC_PARAM, MHC_OUT}
+
+GPU_ROW(adamw_update) = {.name = "adamw.update",
+                         .args = {ARRAYS},
+                         .supports = supports,
+                         .flops = flops,
+                         .tolerance = gpu_tolerance,
+                         .run = update};
+
+GPU_ROW(adamw_update_rounded) = {.name = "adamw.update_rounded",
+                                 .args = {ARRAYS, {"w_next", "CH", MHC_STREAM, MHC_OUT}},
+                                 .supports = supports,
+                                 .flops = flops,
+                                 .tolerance = gpu_tolerance,
+                                 .run = update_rounded};
