@@ -225,7 +225,7 @@ Test(regress, interrupted) {
 Test(regress, failing_while_timed) {
     static const struct {
         const char *bug, *why;
-    } bugs[] = {{"LATER_FAILS", "failed while it was timed: the device failed"},
+    } bugs[] = {{"LATER_FAILS", "failed while it was timed: the planted failure"},
                 {"LATER_CRASHES", "failed while it was timed: the worker crashed: Aborted"},
                 {"LATER_HANGS", "failed while it was timed: time limit of "},
                 {"LATER_ENDS", "failed while it was timed: the worker ended with status 0"},

@@ -111,6 +111,6 @@ const char *bound_row_run(void *user, int64_t set) {
     for (int a = 0; b->row->args[a].name; a++)
         argument[a] = bound_row_argument(b, set, a);
     void *save = b->slab + set * b->set_bytes + b->save_offset;
-    return b->row->run(b->backend->context, b->backend->queue, &b->c, argument, save, b->work) ? "the device failed"
-                                                                                               : NULL;
+    bool failed = b->row->run(b->backend->context, b->backend->queue, &b->c, argument, save, b->work) != 0;
+    return failed ? backend_failure(b->backend) : NULL;
 }

@@ -28,7 +28,7 @@ static void pause_for(void *user, double seconds) {
 }
 
 static const char *wait_for_queue(const struct backend *b) {
-    return b->library->queues && b->library->queues->synchronize(b->context, b->queue) ? "the device failed" : NULL;
+    return b->library->queues && b->library->queues->synchronize(b->context, b->queue) ? backend_failure(b) : NULL;
 }
 
 static const char *start_wall(void *user) {
