@@ -236,6 +236,9 @@ Test(command, doctor_on_threads) {
         cr_expect(strstr(out, "1 OpenMP thread on") && strstr(out, "right on a machine that others use"), "%s", out);
     GOOD("OMP_NUM_THREADS=5000 $M doctor");
     cr_expect(strstr(out, "5000 OpenMP threads on") && strstr(out, "or unset it"), "%s", out);
+    GOOD("$M doctor --help");
+    cr_expect(strstr(out, "\nExit: 0 whatever is found, "), "advice is no failure:\n%s", out);
+    expect_refusal("$M doctor --backend ./nowhere.so", "nowhere.so");
 }
 
 /* A backend that is not there: one line, with the remedy. */
@@ -331,6 +334,9 @@ Test(command, golden_output) {
         "$M show tiny.h5 | sed 's/[0-9.]* s of computing/TIME s of computing/;"
         "s/; revision.*//; s/^made by:.*/made by: .../'");
     expect_golden("show.txt");
+    cr_expect(!strstr(out, "No headline"));
+    GOOD("$M show tiny.h5 --headline");
+    cr_expect(strstr(out, "\n\nNo headline: it takes maps of hc and of mhc, 60 layers") && !strstr(out, "composite gain"), "%s", out);
     GOOD("$M export tiny.h5 | grep -v '^#' | head -n 1 | tr , '\\n'");
     expect_golden("export-cases.txt");
     GOOD("$M export tiny.h5 --what curves | grep -v '^#' | head -n 1 | tr , '\\n'");

@@ -122,10 +122,11 @@ void show_kernels(struct record_reader *r) {
         count += read_line(r, index, &lines[count]);
     if (count > 0)
         printf("\nTime: median of one call and half its 95 %% interval. copy, gemm: share of the rate of a copy of as many\n"
-               "bytes and of a GEMM, timed in the same rounds. error/tol: worst difference to cpu64 over what is\n"
-               "allowed. GB = 1e9 bytes. flags: p preempted, t throttled in more than %d %% of the samples; w not cold:\n"
-               "no room to rotate; c stopped by a cap before the ratio was known to 1 %%.\n",
-               MANY);
+               "bytes and of a GEMM, timed in the same rounds; -: none was, a GEMM only beside %d operations a byte and more.\n"
+               "error/tol: worst difference to cpu64 over what is allowed. GB = 1e9 bytes. flags: p preempted, t throttled\n"
+               "in more than %d %% of the samples; w not cold: no room to rotate; c stopped by a cap before the ratio was\n"
+               "known to 1 %%; -: none.\n",
+               KERNEL_GEMM_INTENSITY, MANY);
     for (int64_t k = 0; k < count; k++)
         if (!lines[k].printed)
             print_table(r, lines + k, count - k);
