@@ -138,7 +138,7 @@ static void print_verdict(const struct gate_report *g, bool strict, FILE *out) {
         fails += g->row[k].fails;
         open += g->row[k].open;
     }
-    fprintf(out, "\n%lld cases:", (long long)g->count);
+    fprintf(out, "\n%lld cases%s", (long long)g->count, g->count ? ":" : "");
     for (int v = MHC_VERDICTS - 1; v >= 0; v--)
         if (verdicts[v])
             fprintf(out, " %lld %s", (long long)verdicts[v], mhc_verdict_name[v]);
