@@ -8,6 +8,7 @@
 
 #include "analysis/analysis.h"
 #include "suites/command/commands.h"
+#include "suites/command/operations.h"
 #include "suites/command/study.h"
 #include "suites/command/suite.h"
 #include "suites/rows/backend.h"
@@ -104,6 +105,10 @@ static int list_suite(const char *path, double rate) {
     double seconds = 0;
     if (!suite_read(&s, path, NULL, 0, why, sizeof why))
         return cannot("%s", why);
+    if (!operations_narrow(&s, NULL, why, sizeof why)) {
+        suite_release(&s);
+        return cannot("%s: no case to run: %s", path, why);
+    }
     for (int64_t k = 0; k < s.count; k++)
         seconds += study_flops(&s.cases[k]) / rate + study_seconds(&s.cases[k]);
     put_duration(seconds, duration);

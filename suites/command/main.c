@@ -12,6 +12,7 @@
 
 #include "build_info.h"
 #include "suites/command/commands.h"
+#include "suites/command/operations.h"
 #include "suites/command/study.h"
 #include "suites/command/worker.h"
 #include "suites/gate/regress.h"
@@ -43,6 +44,7 @@ static const struct worker_handler handlers[] = {{"study", study_answer},
                                                  {"verify", verify_answer},
                                                  {"regress", regress_answer},
                                                  {"device", device_answer},
+                                                 {"operations", operations_answer},
                                                  {NULL, NULL}};
 
 static void help(FILE *out) {

@@ -16,6 +16,7 @@ enum { MAX_WORDS = 256, MAX_AXES = 64, MAX_VALUES = 100000, KEY_SIZE = 2048 };
 
 struct axis {
     const struct param *param;
+    const char *text; /* as it was given */
     char **values;
     int64_t count;
     int zip; /* axes of one group step together; 0: alone */
@@ -182,7 +183,16 @@ static bool remember(struct reader *r, uint64_t hash, bool *is_new) {
     return true;
 }
 
-static bool add_case(struct reader *r, const struct params *p) {
+/* Whether a list names an operation itself: a pattern asks for less. */
+static bool is_listed(const char *list, const char *operation) {
+    size_t length = strlen(operation);
+    for (const char *at = list; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL)
+        if (strcspn(at, ",") == length && !strncmp(at, operation, length))
+            return true;
+    return false;
+}
+
+static bool add_case(struct reader *r, const struct params *p, bool patterned) {
     struct suite *s = r->suite;
     char key[KEY_SIZE], why[400];
     bool is_new;
@@ -201,13 +211,16 @@ static bool add_case(struct reader *r, const struct params *p) {
         int64_t room = r->room ? 2 * r->room : 64;
         struct params *cases = realloc(s->cases, (size_t)room * sizeof *cases);
         int *lines = cases ? realloc(s->lines, (size_t)room * sizeof *lines) : NULL;
+        bool *all_patterned = lines ? realloc(s->patterned, (size_t)room) : NULL;
         s->cases = cases ? cases : s->cases;
         s->lines = lines ? lines : s->lines;
-        if (!lines)
+        s->patterned = all_patterned ? all_patterned : s->patterned;
+        if (!all_patterned)
             return fail(r, "out of memory");
         r->room = room;
     }
     s->cases[s->count] = *p;
+    s->patterned[s->count] = patterned;
     s->lines[s->count++] = r->line;
     return true;
 }
@@ -249,8 +262,10 @@ static void drop_unused(struct reader *r, struct params *p, const struct axis *a
 static bool expand(struct reader *r, const struct axis *axes, int count, bool as_default) {
     int64_t position[MAX_AXES] = {0};
     char why[400];
+    const char *operations = NULL;
     bool several_blocks = false, streams_given = false;
     for (int a = 0; a < count; a++) {
+        operations = !strcmp(axes[a].param->name, "operation") ? axes[a].text : operations;
         bool names_block = !strcmp(axes[a].param->name, "block") || !strcmp(axes[a].param->name, "operation");
         several_blocks |= names_block && axes[a].count > 1;
         streams_given |= !strcmp(axes[a].param->name, "streams");
@@ -281,7 +296,7 @@ static bool expand(struct reader *r, const struct axis *axes, int count, bool as
                 return fail(r, why);
             }
         drop_unused(r, &p, axes, count, several_blocks);
-        if (!add_case(r, &p))
+        if (!add_case(r, &p, operations && !is_listed(operations, p.operation)))
             return false;
         int wheel = count - 1;
         for (; wheel >= 0; wheel--) {
@@ -328,6 +343,7 @@ static bool read_options(struct reader *r, char *const *words, int count, int ow
             for (int64_t v = 0; a < axis_count && v < axes[a].count; v++)
                 free(axes[a].values[v]);
             axes[a].param = param;
+            axes[a].text = value;
             axes[a].count = axes[a].zip = 0;
             axis_count = a == axis_count ? a + 1 : axis_count;
             good = read_axis(r, &axes[a], value);
@@ -430,9 +446,24 @@ bool suite_read(struct suite *s, const char *path, char *const *overrides, int o
     return good;
 }
 
+bool suite_keep(struct suite *s, const bool *wanted) {
+    int64_t kept = 0;
+    for (int64_t k = 0; k < s->count; k++)
+        if (wanted[k]) {
+            s->cases[kept] = s->cases[k];
+            s->patterned[kept] = s->patterned[k];
+            s->lines[kept++] = s->lines[k];
+        }
+    s->count = kept;
+    free(s->text);
+    s->text = NULL;
+    return write_text(s);
+}
+
 void suite_release(struct suite *s) {
     free(s->cases);
     free(s->lines);
+    free(s->patterned);
     free(s->text);
     *s = (struct suite){0};
 }
