@@ -104,11 +104,14 @@ static void put_duration(double seconds, char text[24]) {
 
 static int list_suite(const char *path, double rate) {
     struct suite s;
+    struct worker w = {0};
     char why[600], duration[24];
     double seconds = 0;
     if (!suite_read(&s, path, NULL, 0, why, sizeof why))
         return cannot("%s", why);
-    if (!operations_narrow(&s, NULL, why, sizeof why)) {
+    bool any = operations_narrow(&s, &w, why, sizeof why);
+    worker_stop(&w);
+    if (!any) {
         suite_release(&s);
         return cannot("%s: no case to run: %s", path, why);
     }

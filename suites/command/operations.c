@@ -8,37 +8,30 @@
 
 enum { MOST_NAMED = 8 };
 
-/* " mhc.pre mhc.post ": all that a backend has; "": it cannot be opened. The caller's to free; NULL: out of memory. */
-static char *operations_of(const char *backend) {
+/* " mhc.pre mhc.post ": all that a backend has; "": it cannot be opened. */
+void operations_answer(struct message *request, struct message *reply) {
     const struct backend *b;
     char *text = NULL;
     size_t size;
     FILE *out = open_memstream(&text, &size);
-    if (!out)
-        return NULL;
-    if (!backend_use(backend, &b)) {
+    if (out && !backend_use(message_take_text(request), &b)) {
         putc(' ', out);
         for (const struct mhc_row *const *row = b->library->rows; *row; row++)
             fprintf(out, "%s ", (*row)->name);
     }
-    fclose(out);
-    return text;
-}
-
-void operations_answer(struct message *request, struct message *reply) {
-    char *text = operations_of(message_take_text(request));
+    if (out)
+        fclose(out);
     message_put_text(reply, text ? text : "");
     free(text);
 }
 
+/* That answer, "" too where the worker ended over the question. The caller's to free; NULL: out of memory. */
 static char *ask(struct worker *w, const char *backend) {
     struct message request = {0}, reply = {0};
-    char why[256], *text = NULL;
-    if (!w)
-        return operations_of(backend);
+    char why[256];
     message_put_text(&request, "operations");
     message_put_text(&request, backend);
-    text = strdup(worker_call(w, &request, &reply, 60, why, sizeof why) ? message_take_text(&reply) : "");
+    char *text = strdup(worker_call(w, &request, &reply, 60, why, sizeof why) ? message_take_text(&reply) : "");
     message_clear(&request);
     message_clear(&reply);
     return text;

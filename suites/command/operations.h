@@ -6,8 +6,7 @@
 #include "suites/command/worker.h"
 
 /* Leaves out of a suite the cases that a pattern made and whose backend lacks the operation, and names them in `note` ("": none). A backend that
- * cannot be opened leaves all, for then its cases say why. Through a worker; NULL: in this process. false: nothing is left, or out of memory, one
- * line in `note`. */
+ * cannot be opened leaves all, for then its cases say why. false: nothing is left, or out of memory, one line in `note`. */
 bool operations_narrow(struct suite *, struct worker *, char *note, size_t note_size);
 void operations_answer(struct message *request, struct message *reply); /* handler "operations" */
 
