@@ -74,7 +74,7 @@ enum record_status { RECORD_MISSING, RECORD_DONE, RECORD_FAILED };
 struct record_timing {
     int64_t rounds;
     const double *seconds, *clock; /* of one call; clock of the device, as a share of the warm-up's, NaN: unknown */
-    const int8_t *order, *flags;   /* place in the round, from 0; bits 1: preempted, 2: throttled */
+    const int8_t *order, *flags;   /* place in the round, from 0; bits 1: preempted, 2: throttled, 4: not held */
     const int64_t *batch, *sets;   /* [subjects] calls a sample, buffer sets they rotated over */
     const char *stop;              /* why the loop stopped */
 };

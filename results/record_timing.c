@@ -30,7 +30,7 @@ bool writer_create_timing(struct record *r, hid_t group, const struct record_sch
         {TIMING_SETS, 2, KIND_INT, "sets", "1", "buffer sets that the calls rotated over"},
         {TIMING_SECONDS, 3, KIND_REAL, "seconds", "s", "time of one call, mean of the sample's batch"},
         {TIMING_ORDER, 3, KIND_FLAG, "order", "1", "place of the sample in its round, from 0"},
-        {TIMING_FLAGS, 3, KIND_FLAG, "flags", "", "sum of 1: preempted, 2: throttled"},
+        {TIMING_FLAGS, 3, KIND_FLAG, "flags", "", "sum of 1: preempted, 2: throttled, 4: not held"},
         {TIMING_CLOCK, 3, KIND_REAL, "clock", "1", "clock of the device, as a share of the warm-up's; NaN: unknown"},
     };
     const struct writer_axis axes[] = {

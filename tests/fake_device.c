@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "tests/fake_device.h"
 
@@ -19,6 +20,7 @@ struct fake_device_log fake_device_log;
 static double device_time, cycles, hertz = FAKE_DEVICE_HERTZ;
 static long calls, held_calls;
 static bool held, resting = true;
+static int blocked; /* holds, where launches block */
 
 /* A call takes its time, at the clock of the moment. */
 static void work_for(double seconds) {
@@ -99,6 +101,11 @@ static int hold(void *context, void *queue) {
     (void)context, (void)queue;
     fake_device_log.holds++;
     held_calls = 0;
+    if (getenv("FAKE_DEVICE_BLOCKING")) { /* every launch waits for the device: a hold lasts its second, and after three there are none */
+        if (blocked++ < 3)
+            nanosleep(&(struct timespec){1, 0}, NULL);
+        return 0;
+    }
     return held ? 1 : (held = true, 0);
 }
 static int release_queue(void *context) {

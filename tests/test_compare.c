@@ -174,6 +174,43 @@ Test(compare, speed_options) {
     cr_expect(strstr(out, "\n1 cases: 1 SAME"), "%s", out);
 }
 
+/* A path is a backend's name: two builds of a library meet where each has a record of its own. */
+Test(compare, two_builds_in_two_places) {
+    static const char run[] = "$M run --study kernels --operation mhc.post_backward_y --width 16,24 --tokens 6 --type f32 -q";
+    GOOD("mkdir old new && cc -shared -fPIC -I$R $R/tests/fake_device.c -o old/mine.so && cp old/mine.so new/same.so &&"
+         "cc -shared -fPIC -DCOST=4e-4 -I$R $R/tests/fake_device.c -o new/mine.so");
+    GOOD("%s --backend ./old/mine.so --out a.h5 && %s --backend ./new/same.so --out b.h5 && %s --backend ./new/mine.so --out c.h5", run, run, run);
+    GOOD("$M compare a.h5 b.h5 --strict");
+    cr_expect(rows_of("SAME") == 2 && strstr(out, "\nbackend: ./new/same.so, was ./old/mine.so; cases meet that differ in nothing else\n"), "%s", out);
+    cr_expect(!strstr(out, "device: "), "another name is no other device:\n%s", out);
+    cr_expect(sh("$M compare a.h5 c.h5") == 1 && rows_of("SLOWER") == 2, "gated:\n%s", out);
+    /* what is made again is made with the new one, and meets */
+    GOOD("$M compare a.h5 c.h5 | grep 'again.h5' | head -n 1 >line && grep ' --backend ./new/mine.so ' line && ! grep ' ./old' line");
+    cr_expect(sh("sh line") == 1 && rows_of("SLOWER") == 1 && strstr(out, "\n1 cases: "), "%s%s", out, err);
+    /* maps have no backend; of two in one file neither is the other's */
+    GOOD("$M run --study maps --depth 3 --out m.h5 -q && $M export m.h5 | grep -c ' --backend ' | grep 0");
+    write_text("several.suite", "set --study kernels --operation mhc.post_backward_y --width 16 --tokens 6 --type f32\n"
+                                "--backend ./old/mine.so\n--backend ./new/same.so\n");
+    GOOD("$M run several.suite -q");
+    cr_expect(sh("$M compare several.h5 c.h5") == 2 && strstr(err, "no case of several.h5 is in c.h5"), "%s%s", out, err);
+    cr_expect(sh("$M compare several.h5 a.h5") == 1 && rows_of("SAME") == 1 && rows_of("MISSING") == 1 && !strstr(out, "cases meet"), "%s", out);
+    GOOD("$M compare several.h5 a.h5 --common --strict");
+    cr_expect(rows_of("SAME") == 1 && strstr(out, "\n1 cases: 1 SAME"), "%s", out);
+}
+
+/* What all cases have in common stands once, above; the files for CI name every case in full. */
+Test(compare, rows_are_short) {
+    GOOD("$M run --study maps --block hc,mhc --w 0.5 --depth 4,5 --out a.h5 -q && $M compare a.h5 a.h5 --json r.json");
+    cr_expect(strstr(out, "\nin every case: --study maps --w 0.5\n") && strstr(out, "  --block hc --depth 4   values agree\n") &&
+                  strstr(out, "  --block mhc --depth 5  values agree\n"),
+              "%s", out);
+    GOOD("grep -c '\"case\": \"--study maps --block hc --depth 4 --w 0.5\"' r.json");
+    GOOD("$M compare a.h5 a.h5 --case '*--block hc --depth 4 *'");
+    cr_expect(strstr(out, "  --study maps --block hc --depth 4 --w 0.5  ") && !strstr(out, "in every case"), "one case has all its options:\n%s", out);
+    GOOD("$M run --study maps --depth 4 --seed 1,2 --out b.h5 -q && $M compare b.h5 b.h5");
+    cr_expect(strstr(out, "  --study maps --block mhc --depth 4  values") && strstr(out, "  --seed 2      "), "a case without others has them too:\n%s", out);
+}
+
 /* --- files that are not what they should be --- */
 
 static void change(const char *path, int what) {

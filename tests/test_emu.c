@@ -71,7 +71,7 @@ static const struct {
             {"WORK_OVERRUN", "memory `work` was written 1 bytes behind its end"},
             {"SAVE_OVERRUN", "memory `save` was written 1 bytes behind its end"},
             {"CHANGES_SAVE", "memory `save` was changed at byte 0"},
-            {"NO_GRAPH", "cannot be captured in a graph"},
+            {"NO_GRAPH", "cannot be captured in a graph: the planted failure"},
             {"FAILS", "the planted failure"},
             {"CRASHES", "crashed: Aborted ["},
             {"ENDS", "it ended the process with status 0 ["},

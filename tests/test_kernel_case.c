@@ -92,3 +92,24 @@ Test(kernel_case, runs_what_an_operation_leans_on) {
     const char *why = kernel_case_plan(&c, &b, &p);
     cr_expect(why && strstr(why, "mhc.pre: this row works in f32"), "said %s", why);
 }
+
+/* What an input holds that nobody gives: element k is a function of k alone, in arrays of any length. */
+Test(kernel_case, a_pattern_goes_on) {
+    static double x[300 * 4 * 255 + 1];
+    const struct backend b = {.library = &mhc_cpu32};
+    for (int64_t T = 1; T <= 300; T *= 300) {
+        const struct mhc_case c = {.T = T, .n = 4, .C = 255, .stream = MHC_F32, .coef = MHC_F32, .param = MHC_F32};
+        struct bound_row bound;
+        const char *why;
+        const struct mhc_row *row = backend_row(&b, "mhc", "post_backward_y", &c, &why);
+        const int64_t count = T * 4 * 255;
+        why = bound_row_open(&bound, &b, row, &c, 2, NULL, 0, NULL, 0);
+        cr_assert(!why, "%s", why);
+        for (int64_t set = 0; set < 2; set++) {
+            cr_assert(!strcmp(row->args[0].name, "grad_x_next") && backend_download(&b, x, bound_row_argument(&bound, set, 0), count, MHC_F32));
+            for (int64_t k = 0; k < count; k++)
+                cr_assert(x[k] == (double)((k * 2654435761u >> 7) % 33 - 16) / 16, "element %lld is %g", (long long)k, x[k]);
+        }
+        bound_row_close(&bound);
+    }
+}

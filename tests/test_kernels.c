@@ -47,6 +47,7 @@ Test(kernels, times_what_is_right) {
     cr_expect(strstr(out, "\n--study kernels --t-max 20 --hidden 16 --backend cpu32 --type widest --cache cold\n"),
               "%s", out);
     cr_expect(strstr(out, "\nmlp.backward ") && strstr(out, "GFLOP/s"), "%s", out);
+    cr_expect(strstr(out, "-: none was, a GEMM only beside 8 operations a byte and more"), "a table with - in it says what that is:\n%s", out);
     GOOD("$M export a.h5 | grep -v '^#' | head -n 1 | tr , '\\n' | grep -c '^timing_\\|^accuracy_'");
     cr_expect_str_eq(out, "17\n");
     GOOD("test $($M export a.h5 --what samples | grep -c ',operation,') -ge 32");
@@ -81,6 +82,36 @@ Test(kernels, one_bad_case_is_one_failed_case) {
     }
     cr_expect(record_accuracy(r, "error_over_tolerance")[1] > 1);
     record_close(r);
+}
+
+/* Left out are those that a pattern means and the backend lacks, the same by every command; what is named stays, and fails. */
+Test(kernels, a_pattern_means_what_the_backend_has) {
+    GOOD("cc -shared -fPIC -I$R $R/tests/fake_device.c -o fake.so");
+    write_text("a.suite", "set --study kernels --type f32 --width 6 --tokens 6\n"
+                          "--operation mhc.post*,mhc.post --backend ./fake.so\n--operation mhc.post* --backend cpu32\n");
+    GOOD("$M run a.suite --dry-run");
+    cr_expect_str_eq(err, "mhcbench: note: left out, ./fake.so lacks them: mhc.post_pre\n");
+    cr_expect_str_eq(out, "--study kernels --operation mhc.post --width 6 --tokens 6 --backend ./fake.so --type f32\n"
+                          "--study kernels --operation mhc.post_backward_y --width 6 --tokens 6 --backend ./fake.so --type f32\n"
+                          "--study kernels --operation mhc.post --width 6 --tokens 6 --backend cpu32 --type f32\n"
+                          "--study kernels --operation mhc.post_backward_y --width 6 --tokens 6 --backend cpu32 --type f32\n"
+                          "--study kernels --operation mhc.post_pre --width 6 --tokens 6 --backend cpu32 --type f32\n");
+    GOOD("$M list a.suite");
+    cr_expect(strstr(out, " 5 cases "), "%s", out);
+    cr_expect(sh("$M run a.suite --budget 0.01 --rounds 3") == 1 && strstr(err, "mhc.post: the backend has no such operation") && strstr(err, "\n5 of 5 cases"),
+              "%s", err);
+    GOOD("$M export a.h5 | grep -c ',\\?--study.*done'");
+    cr_expect_str_eq(out, "4\n");
+    static const char some[] = "$M run --study kernels --operation 'mhc.*' --type f32 --width 6,11 --tokens 6 --backend ./fake.so --budget 0.01 --out b.h5";
+    GOOD("%s -q && ! test -s .err && mv b.h5 b.h5.part && %s --resume", some, some);
+    cr_expect(strstr(err, "\n2 of 2 cases in b.h5\n"), "%s", err);
+    expect_refusal("$M run --study kernels --operation 'mlp.*' --backend ./fake.so", "no case to run: left out, ./fake.so lacks them: mlp.forward mlp.backward");
+    GOOD("$M run --study kernels --operation all --backend ./fake.so --dry-run");
+    cr_expect(strstr(err, "./fake.so lacks them: resnet.pre ") && strstr(err, " more\n") && strlen(err) < 250, "%s", err);
+    /* whoever is not there lacks nothing yet */
+    GOOD("$M run --study kernels --operation 'mlp.*' --backend ./nowhere.so --dry-run");
+    cr_expect(strstr(out, "mlp.backward") && !err[0], "%s%s", out, err);
+    expect_refusal("$M run --study kernels --operation 'mlp.*' --backend ./nowhere.so", "no such library");
 }
 
 Test(kernels, device_time_is_the_devices) {

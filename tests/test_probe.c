@@ -193,6 +193,28 @@ Test(probe, record_says_what_it_ran_on) {
     record_close(r);
 }
 
+/* Where launches wait for the device, a held queue would wait for ever: samples that were not held are kept, and say so. */
+Test(probe, samples_that_were_not_held_are_flagged) {
+    GOOD("cc -shared -fPIC -I$R $R/tests/fake_device.c -o fake.so");
+    static const char run[] = "$M run --study kernels --operation mhc.post_backward_y --backend ./fake.so --type f32 --tokens 4 --rounds 30 -q";
+    GOOD("FAKE_DEVICE_BLOCKING=1 %s --width 16,32 --out a.h5 && %s --width 16,32 --out b.h5", run, run);
+    for (int blocks = 0; blocks < 2; blocks++) {
+        struct record_reader *r = record_open(blocks ? "a.h5" : "b.h5");
+        struct record_timing t;
+        cr_assert(r, "%s", record_error());
+        for (int64_t i = 0; i < 2; i++) { /* the holds that ran out are of the first case's warm-up: the second knows of them */
+            cr_assert(record_timing(r, i, &t) && t.rounds == 30, "%s", record_error());
+            for (int64_t k = 0; k < 2 * t.rounds; k++)
+                cr_expect(t.flags[k] == (blocks ? TIMING_NOT_HELD : 0), "case %lld sample %lld: %d", (long long)i, (long long)k, t.flags[k]);
+        }
+        record_close(r);
+    }
+    GOOD("$M show a.h5 | grep -c '^mhc.*  gc*$'");
+    cr_expect_str_eq(out, "2\n");
+    GOOD("$M show b.h5 | grep '^mhc'");
+    cr_expect(!strstr(out, "  g"), "%s", out);
+}
+
 Test(probe, show_says_that_the_device_was_busy) {
     GOOD("cc -shared -fPIC -I$R $R/tests/fake_device.c -o fake.so");
     GOOD("FAKE_DEVICE_BUSY=1 $M run --study kernels --operation mhc.post_backward_y --backend ./fake.so --type f32 --tokens 4 --width 32 "

@@ -200,7 +200,13 @@ Test(regress, bad_input) {
     for (size_t k = 0; k < sizeof bad / sizeof *bad; k++)
         expect_refusal(bad[k][0], bad[k][1]);
     GOOD("cmp mine.so kept.so && $M regress --help");
-    cr_expect(sh("$M regress --against mine.so mine.so --operation mlp.forward -q") == 2 && strstr(out, "nothing was compared"), "%s", out);
+    /* no table without a row: why there is none */
+    expect_refusal("$M regress --against mine.so cpu32 --type f64 --operation mhc.post,mlp.forward -q",
+                   "neither library has what --type asks for; mine.so has these operations in f32, cpu32 in f32");
+    expect_refusal("$M regress --against mine.so mine.so --type bf16 -q --json none.json", "mine.so has these operations in f32, mine.so in f32");
+    GOOD("grep '\"exit\": 2, \"cases\": 0' none.json");
+    expect_refusal("$M regress --against mine.so mine.so --operation mlp.forward -q",
+                   "neither library has these operations: mlp.forward: the backend has no such operation");
     /* what there is no memory for is said, and the rest is judged */
     static const char command[] = "$M regress --against mine.so mine.so --operation mhc.post --type f32 --speed none -q --width 64,100000 --tokens";
     cr_expect(sh("%s 100000000", command) == 2 && strstr(out, "GB of memory") && strstr(out, "nothing was compared"), "%s%s", out, err);
@@ -225,7 +231,7 @@ Test(regress, interrupted) {
 Test(regress, failing_while_timed) {
     static const struct {
         const char *bug, *why;
-    } bugs[] = {{"LATER_FAILS", "failed while it was timed: the device failed"},
+    } bugs[] = {{"LATER_FAILS", "failed while it was timed: the planted failure"},
                 {"LATER_CRASHES", "failed while it was timed: the worker crashed: Aborted"},
                 {"LATER_HANGS", "failed while it was timed: time limit of "},
                 {"LATER_ENDS", "failed while it was timed: the worker ended with status 0"},

@@ -301,7 +301,7 @@ static double fake_frequency(void *user) {
 static const char *run_fakes(struct timing *t, struct machine *m, const struct timing_rules *r) {
     struct fake fakes[3] = {{m, 0, 1e-5}, {m, 1, 3e-4}, {m, 2, 0.02}};
     struct timing_subject subjects[3];
-    struct timing_clock clock = {m, fake_start, fake_stop, fake_now, fake_switches, fake_frequency, NULL, NULL, NULL};
+    struct timing_clock clock = {m, fake_start, fake_stop, fake_now, fake_switches, fake_frequency, NULL, NULL, NULL, NULL};
     for (int s = 0; s < 3; s++)
         subjects[s] = (struct timing_subject){fake_run, &fakes[s], s + 1, 0};
     return timing_run(t, subjects, 3, r, &clock);

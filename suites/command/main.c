@@ -12,6 +12,7 @@
 
 #include "build_info.h"
 #include "suites/command/commands.h"
+#include "suites/command/operations.h"
 #include "suites/command/study.h"
 #include "suites/command/worker.h"
 #include "suites/gate/regress.h"
@@ -43,6 +44,7 @@ static const struct worker_handler handlers[] = {{"study", study_answer},
                                                  {"verify", verify_answer},
                                                  {"regress", regress_answer},
                                                  {"device", device_answer},
+                                                 {"operations", operations_answer},
                                                  {NULL, NULL}};
 
 static void help(FILE *out) {
@@ -54,11 +56,20 @@ static void help(FILE *out) {
                  "0 good, 1 failed check or regression, 2 cannot do it, 3 ambiguous under --strict, 130 interrupted.\n");
 }
 
+/* `mhcbench show FILE | head`: who read has enough. Ends quietly, as a filter does, and not as one that failed. */
+static void end_with_the_pipe(void) {
+    signal(SIGPIPE, SIG_DFL);
+    raise(SIGPIPE);
+}
+
 /* Output that did not arrive is an error, even if the disk said so only now. */
 static int finish(int code) {
-    if (code == EXIT_GOOD && (fflush(stdout) || ferror(stdout)))
-        return cannot("standard output cannot be written");
-    return code;
+    errno = 0;
+    if (code != EXIT_GOOD || (!fflush(stdout) && !ferror(stdout)))
+        return code;
+    if (errno == EPIPE) /* a worker's pipe was listened to, so that no signal told */
+        end_with_the_pipe();
+    return cannot("standard output cannot be written");
 }
 
 static int in_child(int (*run)(int, char **), int argc, char **argv) {
@@ -76,14 +87,14 @@ static int in_child(int (*run)(int, char **), int argc, char **argv) {
         return WEXITSTATUS(status);
     if (WTERMSIG(status) == SIGINT || WTERMSIG(status) == SIGTERM)
         return EXIT_INTERRUPTED;
-    if (WTERMSIG(status) == SIGPIPE) /* `mhcbench show FILE | head` */
-        return EXIT_CANNOT;
+    if (WTERMSIG(status) == SIGPIPE)
+        end_with_the_pipe();
     return cannot("%s: reading it crashed (%s); it is not a file this program wrote", argc ? argv[0] : "file",
                   strsignal(WTERMSIG(status)));
 }
 
 /* What a caller may have set up and this program must not inherit: a results file in the place of a closed standard
- * output, children that nobody can wait for, death by a full disk. HDF5 must not try a file it could not write once more
+ * output, children that nobody can wait for, complaints about a pipe that `head` closed, death by a full disk. HDF5 must not try a file it could not write once more
  * at exit, where it crashes; it listens only before its first use. */
 static void prepare_process(void) {
     int file;
@@ -92,6 +103,7 @@ static void prepare_process(void) {
     if (file >= 0)
         close(file);
     signal(SIGCHLD, SIG_DFL);
+    signal(SIGPIPE, SIG_DFL);
     signal(SIGXFSZ, SIG_IGN);
     H5dont_atexit();
 }

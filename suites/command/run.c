@@ -10,6 +10,7 @@
 #include "build_info.h"
 #include "results/record.h"
 #include "suites/command/commands.h"
+#include "suites/command/operations.h"
 #include "suites/command/provenance.h"
 #include "suites/command/study.h"
 #include "suites/command/suite.h"
@@ -282,27 +283,24 @@ static void add_device(const struct suite *s, struct worker *w, struct record_sc
         fprintf(stderr, "mhcbench: warning: the device: %s\n", part);
 }
 
-static int run_suite(const struct suite *s, const struct options *o, const char *path, const char *command) {
-    struct worker worker = {0};
+static int run_suite(const struct suite *s, const struct options *o, struct worker *w, const char *path, const char *command) {
     struct tally t = {0};
     struct record_schema schema;
-    int code = check_cases(s, o, &worker);
+    int code = check_cases(s, o, w);
     if (code == EXIT_GOOD && stopped)
         code = EXIT_INTERRUPTED;
     if (code == EXIT_GOOD) {
         describe(&schema, recorded_groups(s));
         size_up(&schema, s, o);
         schema.facts = provenance_facts(&schema.fact_count);
-        add_device(s, &worker, &schema);
+        add_device(s, w, &schema);
         schema.command = command;
         schema.suite = s->text;
         schema.program = "mhcbench " PROVENANCE_VERSION;
         struct record *record = record_create(path, &schema, o->resume, o->overwrite);
-        if (!record) {
-            worker_stop(&worker);
+        if (!record)
             return cannot("%s", record_error());
-        }
-        bool good = run_cases(s, o, &worker, record, &schema, &t);
+        bool good = run_cases(s, o, w, record, &schema, &t);
         if (!record_finish(record, good && !stopped) && good)
             good = (cannot("%s", record_error()), false);
         code = !good ? EXIT_CANNOT : stopped ? EXIT_INTERRUPTED : t.failed ? EXIT_CHECK_FAILED : EXIT_GOOD;
@@ -311,7 +309,6 @@ static int run_suite(const struct suite *s, const struct options *o, const char 
                     (long long)t.planned, t.failed ? ", some of them failed," : "", path,
                     code == EXIT_INTERRUPTED || code == EXIT_CANNOT ? ".part; --resume goes on from there" : "");
     }
-    worker_stop(&worker);
     return code;
 }
 
@@ -326,6 +323,7 @@ static void print_cases(const struct suite *s, const struct options *o) {
 int run_command(int argc, char **argv) {
     struct options o;
     struct suite suite;
+    struct worker worker = {0};
     char command[4096] = "mhcbench run", why[600], path[4096];
     if (help_asked(&argc, argv, usage, help))
         return EXIT_GOOD;
@@ -340,16 +338,20 @@ int run_command(int argc, char **argv) {
         return cannot("%s", why);
     if (suite.ignored[0] && !o.quiet)
         fprintf(stderr, "mhcbench: note: %s\n", suite.ignored);
+    struct sigaction action = {.sa_handler = stop};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
     int code = EXIT_GOOD;
     output_path(&o, file, path, sizeof path);
-    if (o.dry_run)
+    if (!operations_narrow(&suite, &worker, why, sizeof why))
+        code = cannot("no case to run: %s", why);
+    else if (why[0] && !o.quiet)
+        fprintf(stderr, "mhcbench: note: %s\n", why);
+    if (code == EXIT_GOOD && o.dry_run)
         print_cases(&suite, &o);
-    else {
-        struct sigaction action = {.sa_handler = stop};
-        sigaction(SIGINT, &action, NULL);
-        sigaction(SIGTERM, &action, NULL);
-        code = run_suite(&suite, &o, path, command);
-    }
+    else if (code == EXIT_GOOD)
+        code = run_suite(&suite, &o, &worker, path, command);
+    worker_stop(&worker);
     suite_release(&suite);
     return code;
 }

@@ -186,12 +186,13 @@ static int64_t headline_group(struct record_reader *reader, const struct groups 
     return best;
 }
 
-static void print_headline(struct record_reader *reader, const struct groups *g) {
+/* false: it has nothing to put beside the paper. */
+static bool print_headline(struct record_reader *reader, const struct groups *g) {
     int hc_of, mhc_of;
     int64_t hc = headline_group(reader, g, BLOCK_HC, "composite_forward_sum_max", 3000, &hc_of);
     int64_t mhc = headline_group(reader, g, BLOCK_MHC, "composite_backward_sum_max", 1.6, &mhc_of);
     if (hc < 0 || mhc < 0 || g->group[hc].count < ENOUGH_SEEDS || g->group[mhc].count < ENOUGH_SEEDS)
-        return; /* nothing to put beside the paper */
+        return false;
     const struct {
         int64_t group;
         const char *text, *summary, *paper;
@@ -220,6 +221,15 @@ static void print_headline(struct record_reader *reader, const struct groups *g)
         if (of > 1)
             printf("       chosen of %d in this file for being nearest, on these same seeds: a calibration, not a result\n", of);
     }
+    return true;
+}
+
+static bool has_overhead(struct record_reader *reader) {
+    const char *const *study = record_texts(reader, "study"), *const *status = record_texts(reader, "status");
+    for (int64_t k = 0; record_subject_count(reader) && k < record_count(reader); k++)
+        if (!strcmp(study[k], "overhead") && !strcmp(status[k], "done") && record_rounds(reader, k))
+            return true;
+    return false;
 }
 
 static void print_head(struct record_reader *reader, const char *path) {
@@ -272,9 +282,13 @@ int show_command(int argc, char **argv) {
         return cannot("%s: %s", argv[0], why);
     }
     print_head(reader, argv[0]);
-    print_headline(reader, &g);
+    bool headline = print_headline(reader, &g);
     if (headline_alone) {
-        show_overhead_headline(reader);
+        if (has_overhead(reader))
+            show_overhead_headline(reader);
+        else if (!headline)
+            printf("\nNo headline: it takes maps of hc and of mhc, 60 layers, n = 4, t_max = 20, alpha = 0, %d seeds each, or a case of study overhead.\n",
+                   ENOUGH_SEEDS);
         groups_release(&g);
         record_close(reader);
         return EXIT_GOOD;
@@ -285,7 +299,7 @@ int show_command(int argc, char **argv) {
     show_overhead(reader, all);
     if (g.count > 0)
         printf("\nBelow: median [q10, q90] over seeds of token means. sum = max |sum| of rows (forward) or columns (backward), the paper's\n"
-               "words; abs = max sum of |entries|, the induced norm. overflow: NaN or Inf came out; rounding: below what float64 resolves.\n");
+               "words; abs = max sum of |entries|, the induced norm. overflow: NaN or Inf came out; rounding: below what float64 resolves; -: not measured.\n");
     for (int64_t from = 0, to; from < g.count; from = to) {
         for (to = from + 1; to < g.count && alike(&g.group[from].p, &g.group[to].p); to++)
             ;

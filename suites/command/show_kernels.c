@@ -7,6 +7,7 @@
 
 #include "suites/command/groups.h"
 #include "suites/timing/kernels_study.h"
+#include "suites/timing/timing.h"
 
 enum { CONSTANTS = 600, MANY = 10 }; /* MANY: percent of the samples from which on a flag is shown */
 
@@ -14,7 +15,7 @@ enum { CONSTANTS = 600, MANY = 10 }; /* MANY: percent of the samples from which 
 struct line {
     int64_t index;
     struct params p;
-    bool warm, wide, here, printed; /* here: in the table at hand */
+    bool warm, wide, gaps, here, printed; /* here: in the table at hand */
 };
 
 struct unit {
@@ -34,6 +35,14 @@ static void constants_of(const struct params *p, char text[CONSTANTS]) {
     groups_case_constants(p, column, always, text, CONSTANTS);
 }
 
+/* Share of the operation's samples with a flag, in percent. */
+static double flagged(const struct record_timing *t, int flag) {
+    double count = 0;
+    for (int64_t k = 0; k < t->rounds; k++)
+        count += (t->flags[KERNEL_OPERATION * t->rounds + k] & flag) != 0;
+    return 100 * count / (double)t->rounds;
+}
+
 /* A case that was timed; false: it was not. */
 static bool read_line(struct record_reader *r, int64_t index, struct line *line) {
     struct record_timing samples;
@@ -43,6 +52,7 @@ static bool read_line(struct record_reader *r, int64_t index, struct line *line)
         return false;
     *line = (struct line){.index = index, .wide = strcmp(samples.stop, "precise") != 0};
     groups_params(r, index, &line->p);
+    line->gaps = flagged(&samples, TIMING_NOT_HELD) > MANY;
     for (int s = 0; s < record_subject_count(r) && s < KERNEL_SUBJECTS; s++)
         line->warm |= samples.sets[s] == 1 && line->p.cache == CACHE_COLD;
     return true;
@@ -72,8 +82,9 @@ static void print_line(struct record_reader *r, const struct line *line, int wid
     int64_t at = line->index;
     const double *share = record_accuracy(r, "error_over_tolerance");
     double median = timing(r, "median", at), half = (timing(r, "high", at) - timing(r, "low", at)) / 2 / median;
-    snprintf(flags, sizeof flags, "%s%s%s%s", 100 * timing(r, "preempted", at) > MANY ? "p" : "",
-             100 * timing(r, "throttled", at) > MANY ? "t" : "", line->warm ? "w" : "", line->wide ? "c" : "");
+    snprintf(flags, sizeof flags, "%s%s%s%s%s", 100 * timing(r, "preempted", at) > MANY ? "p" : "",
+             100 * timing(r, "throttled", at) > MANY ? "t" : "", line->gaps ? "g" : "", line->warm ? "w" : "",
+             line->wide ? "c" : "");
     printf("%-*s  %7lld  %6lld  %3lld  %10s  %7s  %9s  %7s  %9s  %7s  %9s  %s\n", width, line->p.operation,
            (long long)line->p.tokens, (long long)line->p.width, (long long)line->p.streams,
            number(median / unit.seconds, cell[0]), percent(half, cell[1]),
@@ -122,10 +133,11 @@ void show_kernels(struct record_reader *r) {
         count += read_line(r, index, &lines[count]);
     if (count > 0)
         printf("\nTime: median of one call and half its 95 %% interval. copy, gemm: share of the rate of a copy of as many\n"
-               "bytes and of a GEMM, timed in the same rounds. error/tol: worst difference to cpu64 over what is\n"
-               "allowed. GB = 1e9 bytes. flags: p preempted, t throttled in more than %d %% of the samples; w not cold:\n"
-               "no room to rotate; c stopped by a cap before the ratio was known to 1 %%.\n",
-               MANY);
+               "bytes and of a GEMM, timed in the same rounds; -: none was, a GEMM only beside %d operations a byte and more.\n"
+               "error/tol: worst difference to cpu64 over what is allowed. GB = 1e9 bytes. flags: p preempted, t throttled,\n"
+               "g the device ran ahead of the launches, so that gaps count, in more than %d %% of the samples; w not cold: no\n"
+               "room to rotate; c stopped by a cap before the ratio was known to 1 %%; -: none.\n",
+               KERNEL_GEMM_INTENSITY, MANY);
     for (int64_t k = 0; k < count; k++)
         if (!lines[k].printed)
             print_table(r, lines + k, count - k);

@@ -78,7 +78,8 @@ double study_flops(const struct params *p) {
 }
 
 double study_seconds(const struct params *p) {
-    const double drawing_pipe_and_file = 4e-3, warm_up_and_arrays = 0.2;
+    /* A warm-up waits for calls that agree, for a second at most on a CPU, and for a clock that has settled on a device, two: about half of that. */
+    const double drawing_pipe_and_file = 4e-3, warm_up_and_arrays = 0.45;
     if (p->study == STUDY_OVERHEAD) /* the steps, and seven groups of parts for a quarter of the budget each */
         return drawing_pipe_and_file + 2.75 * p->budget + 8 * warm_up_and_arrays;
     return drawing_pipe_and_file + (params_has_layers(p) ? 0 : p->budget + warm_up_and_arrays);

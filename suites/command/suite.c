@@ -1,25 +1,16 @@
 #include "suites/command/suite.h"
 
 #include <errno.h>
-#include <fnmatch.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "cpu_ref/library.h"
 #include "results/record.h"
+#include "suites/command/axis.h"
 #include "suites/step/presets.h"
 
-enum { MAX_WORDS = 256, MAX_AXES = 64, MAX_VALUES = 100000, KEY_SIZE = 2048 };
+enum { MAX_WORDS = 256, MAX_AXES = 64, KEY_SIZE = 2048 };
 #define MAX_CASES ((int64_t)2000000)
-
-struct axis {
-    const struct param *param;
-    char **values;
-    int64_t count;
-    int zip; /* axes of one group step together; 0: alone */
-};
 
 struct reader {
     struct suite *suite;
@@ -36,117 +27,6 @@ struct reader {
 static bool fail(struct reader *r, const char *what) {
     snprintf(r->why, r->why_size, "%s%s", r->place, what);
     return false;
-}
-
-static bool add_value(struct reader *r, struct axis *axis, const char *text, size_t length) {
-    if (axis->count == MAX_VALUES)
-        return fail(r, "more than 100000 values in one list");
-    if ((axis->count & (axis->count - 1)) == 0) {
-        char **grown = realloc(axis->values, (size_t)(axis->count ? 2 * axis->count : 1) * sizeof *grown);
-        if (!grown)
-            return fail(r, "out of memory");
-        axis->values = grown;
-    }
-    axis->values[axis->count] = strndup(text, length);
-    return axis->values[axis->count++] ? true : fail(r, "out of memory");
-}
-
-/* low:high:step, low:high:xFACTOR. The upper end is reached within rounding. */
-static bool add_range(struct reader *r, struct axis *axis, const char *text, size_t length) {
-    char item[128], number[64], why[400], *end;
-    snprintf(item, sizeof item, "%.*s", (int)length, text);
-    double low = strtod(item, &end), high = 0, step = 0;
-    bool factor = false, good = end != item && *end == ':' && length < sizeof item;
-    if (good) {
-        char *from = end + 1;
-        high = strtod(from, &end);
-        good = end != from && *end == ':';
-    }
-    if (good) {
-        factor = end[1] == 'x';
-        char *from = end + 1 + factor;
-        step = strtod(from, &end);
-        good = end != from && !*end && isfinite(low) && isfinite(high) && low <= high &&
-               (factor ? step > 1 && low > 0 : step > 0);
-    }
-    if (good && axis->param->type == PARAM_INT)
-        good = low == floor(low) && (factor || step == floor(step));
-    if (!good) {
-        snprintf(why, sizeof why, "--%s %s: a range is low:high:step or low:high:xFACTOR, rising%s", axis->param->name,
-                 item, axis->param->type == PARAM_INT ? ", of whole numbers" : "");
-        return fail(r, why);
-    }
-    double slack = factor ? 1e-12 * high : 1e-6 * step;
-    for (int64_t k = 0;; k++) {
-        double value = factor ? low * pow(step, (double)k) : low + (double)k * step;
-        if (value > high + slack)
-            return true;
-        if (axis->param->type == PARAM_INT)
-            snprintf(number, sizeof number, "%.0f", value);
-        else
-            snprintf(number, sizeof number, "%.12g", value);
-        if (!add_value(r, axis, number, strlen(number)))
-            return false;
-    }
-}
-
-/* Every operation of the reference whose name matches; without an answer by the reference nothing is timed. What others
- * are measured against, kind `bench`, is timed for itself only where it is named. */
-static bool add_operations(struct reader *r, struct axis *axis, const char *text, size_t length) {
-    char pattern[128];
-    int64_t before = axis->count;
-    snprintf(pattern, sizeof pattern, "%.*s", (int)length, text);
-    for (const struct mhc_row *const *row = mhc_cpu64.rows; *row; row++) {
-        const char *name = (*row)->name;
-        bool matches = (!strcmp(pattern, "all") || !fnmatch(pattern, name, 0)) && strncmp(name, "bench.", 6);
-        if ((matches || !strcmp(pattern, name)) && !add_value(r, axis, name, strlen(name)))
-            return false;
-    }
-    if (axis->count == before)
-        return snprintf(r->why, r->why_size, "%s--operation %s: no such operation (mhcbench list --operations shows all)",
-                        r->place, pattern), false;
-    return true;
-}
-
-static bool read_axis(struct reader *r, struct axis *axis, const char *text) {
-    bool operation = !strcmp(axis->param->name, "operation");
-    bool number = axis->param->type == PARAM_INT || axis->param->type == PARAM_REAL;
-    if (axis->param->type == PARAM_TEXT && !operation)
-        return add_value(r, axis, text, strlen(text));
-    for (const char *at = text; at;) {
-        size_t length = strcspn(at, ",");
-        if (!length)
-            return snprintf(r->why, r->why_size, "%s--%s %s: an empty value", r->place, axis->param->name, text), false;
-        if (operation                           ? !add_operations(r, axis, at, length)
-            : number && memchr(at, ':', length) ? !add_range(r, axis, at, length)
-                                                : !add_value(r, axis, at, length))
-            return false;
-        at = at[length] ? at + length + 1 : NULL;
-    }
-    return true;
-}
-
-/* --zip a,b: the named axes step together. */
-static bool read_zip(struct reader *r, struct axis *axes, int count, int group, const char *text) {
-    int64_t size = -1;
-    for (const char *at = text; at;) {
-        size_t length = strcspn(at, ",");
-        int a = 0;
-        while (a < count && !(strlen(axes[a].param->name) == length && !strncmp(axes[a].param->name, at, length)))
-            a++;
-        if (a == count)
-            return snprintf(r->why, r->why_size, "%s--zip %s: %.*s is not an option of this line", r->place, text,
-                            (int)length, at), false;
-        if (axes[a].zip)
-            return snprintf(r->why, r->why_size, "%s--zip %s: %.*s is zipped already", r->place, text, (int)length,
-                            at), false;
-        if (size >= 0 && axes[a].count != size)
-            return snprintf(r->why, r->why_size, "%s--zip %s: the lists differ in length", r->place, text), false;
-        size = axes[a].count;
-        axes[a].zip = group;
-        at = at[length] ? at + length + 1 : NULL;
-    }
-    return true;
 }
 
 static uint64_t hash_text(const char *text) {
@@ -182,7 +62,7 @@ static bool remember(struct reader *r, uint64_t hash, bool *is_new) {
     return true;
 }
 
-static bool add_case(struct reader *r, const struct params *p) {
+static bool add_case(struct reader *r, const struct params *p, bool patterned) {
     struct suite *s = r->suite;
     char key[KEY_SIZE], why[400];
     bool is_new;
@@ -201,30 +81,18 @@ static bool add_case(struct reader *r, const struct params *p) {
         int64_t room = r->room ? 2 * r->room : 64;
         struct params *cases = realloc(s->cases, (size_t)room * sizeof *cases);
         int *lines = cases ? realloc(s->lines, (size_t)room * sizeof *lines) : NULL;
+        bool *all_patterned = lines ? realloc(s->patterned, (size_t)room) : NULL;
         s->cases = cases ? cases : s->cases;
         s->lines = lines ? lines : s->lines;
-        if (!lines)
+        s->patterned = all_patterned ? all_patterned : s->patterned;
+        if (!all_patterned)
             return fail(r, "out of memory");
         r->room = room;
     }
     s->cases[s->count] = *p;
+    s->patterned[s->count] = patterned;
     s->lines[s->count++] = r->line;
     return true;
-}
-
-/* Whether an axis steps with one before it. */
-static bool follows(const struct axis *axes, int at) {
-    for (int a = 0; a < at; a++)
-        if (axes[at].zip && axes[a].zip == axes[at].zip)
-            return true;
-    return false;
-}
-
-static double combinations(const struct axis *axes, int count) {
-    double product = 1;
-    for (int a = 0; a < count; a++)
-        product *= follows(axes, a) ? 1 : (double)axes[a].count;
-    return product;
 }
 
 /* What the block of a case does not use goes back to its default; a line that gave it to this block alone is told. */
@@ -249,14 +117,16 @@ static void drop_unused(struct reader *r, struct params *p, const struct axis *a
 static bool expand(struct reader *r, const struct axis *axes, int count, bool as_default) {
     int64_t position[MAX_AXES] = {0};
     char why[400];
+    const struct axis *operations = NULL;
     bool several_blocks = false, streams_given = false;
     for (int a = 0; a < count; a++) {
+        operations = !strcmp(axes[a].param->name, "operation") ? &axes[a] : operations;
         bool names_block = !strcmp(axes[a].param->name, "block") || !strcmp(axes[a].param->name, "operation");
         several_blocks |= names_block && axes[a].count > 1;
         streams_given |= !strcmp(axes[a].param->name, "streams");
     }
-    if (combinations(axes, count) > (double)MAX_CASES) {
-        snprintf(why, sizeof why, "%.3g cases on one line, more than %lld", combinations(axes, count),
+    if (axis_combinations(axes, count) > (double)MAX_CASES) {
+        snprintf(why, sizeof why, "%.3g cases on one line, more than %lld", axis_combinations(axes, count),
                  (long long)MAX_CASES);
         return fail(r, why);
     }
@@ -281,11 +151,11 @@ static bool expand(struct reader *r, const struct axis *axes, int count, bool as
                 return fail(r, why);
             }
         drop_unused(r, &p, axes, count, several_blocks);
-        if (!add_case(r, &p))
+        if (!add_case(r, &p, operations && !axis_names(operations, p.operation)))
             return false;
         int wheel = count - 1;
         for (; wheel >= 0; wheel--) {
-            if (follows(axes, wheel))
+            if (axis_follows(axes, wheel))
                 continue;
             bool turned = position[wheel] + 1 < axes[wheel].count;
             for (int a = wheel; a < count; a++)
@@ -320,17 +190,14 @@ static bool read_options(struct reader *r, char *const *words, int count, int ow
             snprintf(why, sizeof why, "%s needs a value", name);
             good = fail(r, why);
         } else if (!param) {
-            good = read_zip(r, axes, axis_count, ++zips, value);
+            good = axis_zip(axes, axis_count, ++zips, value, why, sizeof why) || fail(r, why);
         } else {
             int a = 0; /* an option given again, by an override, replaces the first and steps alone */
             while (a < axis_count && axes[a].param != param)
                 a++;
-            for (int64_t v = 0; a < axis_count && v < axes[a].count; v++)
-                free(axes[a].values[v]);
-            axes[a].param = param;
-            axes[a].count = axes[a].zip = 0;
+            axis_release(&axes[a]);
             axis_count = a == axis_count ? a + 1 : axis_count;
-            good = read_axis(r, &axes[a], value);
+            good = axis_read(&axes[a], param, value, why, sizeof why) || fail(r, why);
             if (good && as_default && axes[a].count != 1)
                 good = fail(r, "set takes single values, no lists");
         }
@@ -340,11 +207,8 @@ static bool read_options(struct reader *r, char *const *words, int count, int ow
         r->place[0] = first_of_place;
         good = expand(r, axes, axis_count, as_default);
     }
-    for (int a = 0; a < axis_count; a++) {
-        for (int64_t v = 0; v < axes[a].count; v++)
-            free(axes[a].values[v]);
-        free(axes[a].values);
-    }
+    for (int a = 0; a < axis_count; a++)
+        axis_release(&axes[a]);
     return good;
 }
 
@@ -430,9 +294,24 @@ bool suite_read(struct suite *s, const char *path, char *const *overrides, int o
     return good;
 }
 
+bool suite_keep(struct suite *s, const bool *wanted) {
+    int64_t kept = 0;
+    for (int64_t k = 0; k < s->count; k++)
+        if (wanted[k]) {
+            s->cases[kept] = s->cases[k];
+            s->patterned[kept] = s->patterned[k];
+            s->lines[kept++] = s->lines[k];
+        }
+    s->count = kept;
+    free(s->text);
+    s->text = NULL;
+    return write_text(s);
+}
+
 void suite_release(struct suite *s) {
     free(s->cases);
     free(s->lines);
+    free(s->patterned);
     free(s->text);
     *s = (struct suite){0};
 }

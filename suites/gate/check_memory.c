@@ -123,6 +123,12 @@ static bool inspect(struct run *r, struct table *given, struct outputs *out, cha
     return true;
 }
 
+static const char *because(const struct backend *b, const char *what) {
+    static char message[240];
+    snprintf(message, sizeof message, "%s: %s", what, backend_failure(b));
+    return message;
+}
+
 /* Capture, launch, wait: what a row may not do while it is captured (allocate, synchronise) is an error there. */
 static const char *run_as_graph(const struct run *r, void *save, void *work) {
     const struct mhc_library *l = r->b->library;
@@ -130,12 +136,12 @@ static const char *run_as_graph(const struct run *r, void *save, void *work) {
     for (int a = 0; r->row->args[a].name; a++)
         arg[a] = buffer_data(&r->arg[a]);
     if (l->graphs->capture(context, queue))
-        return "a graph cannot be begun";
-    bool good = !r->row->run(context, queue, r->c, arg, save, work);
-    good = !l->graphs->finish(context, queue, &graph) && good;
-    const char *why = !good ? "it cannot be captured in a graph"
-                      : l->graphs->launch(context, queue, graph) || l->queues->synchronize(context, queue) ? "its graph fails"
-                                                                                                           : NULL;
+        return because(r->b, "a graph cannot be begun");
+    const char *why = r->row->run(context, queue, r->c, arg, save, work) ? because(r->b, "it cannot be captured in a graph") : NULL;
+    if (l->graphs->finish(context, queue, &graph) && !why) /* else it fails for what the row did */
+        why = because(r->b, "it cannot be captured in a graph");
+    if (!why && (l->graphs->launch(context, queue, graph) || l->queues->synchronize(context, queue)))
+        why = because(r->b, "its graph fails");
     if (graph)
         l->graphs->destroy(context, graph);
     return why;

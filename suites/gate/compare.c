@@ -10,14 +10,15 @@
 
 enum { WORDS = 8192 };
 
-static const char usage[] = "compare BASE.h5 NEW.h5 [--case GLOB] [--strict] [--speed gate|report|none] [--threshold PERCENT] "
+static const char usage[] = "compare BASE.h5 NEW.h5 [--case GLOB] [--common] [--strict] [--speed gate|report|none] [--threshold PERCENT] "
                             "[--allow-cross-machine] [--json FILE] [--junit FILE]";
 static const char help[] =
-    "What changed between two records, as a gate. Cases meet by their key; values first: errors against cpu64, where NaN and\n"
-    "Inf are, gains as log10 within 0.01; then time, as a ratio to the copy or GEMM of the same rounds, and memory, which may grow\n"
-    "by 1 %.\n"
+    "What changed between two records, as a gate. Cases meet by their key; the backend does not count where each file has one alone, as\n"
+    "records of two builds of a library have. Values first: errors against cpu64, where NaN and Inf are, gains as log10 within 0.01; then\n"
+    "time, as a ratio to the copy or GEMM of the same rounds, and memory, which may grow by 1 %.\n"
     "\n"
     "  --case GLOB            only cases whose key matches\n"
+    "  --common               only cases that both files have\n"
     "  --speed WORD           gate (default), report: shown and not gated, none: values only\n"
     "  --threshold N          percent that count as a difference of speed (default 3 on a device, 2 on a CPU)\n"
     "  --allow-cross-machine  gate speed and memory although machine, toolkit or flags differ\n"
@@ -42,6 +43,12 @@ static bool is_of_the_moment(const char *part, size_t length) {
     char text[160];
     snprintf(text, sizeof text, "%.*s", (int)length, part);
     return !strncmp(text, "clock ", 6) || !strncmp(text, "! ", 2) || strstr(text, "degrees");
+}
+
+/* "NAME: what it says of itself": without the name of the file's only backend. */
+static const char *said_by(const char *device, const char *backend) {
+    size_t length = strlen(backend);
+    return length && !strncmp(device, backend, length) && !strncmp(device + length, ": ", 2) ? device + length + 2 : device;
 }
 
 /* Equal but for such parts; parts are separated by "; ". */
@@ -88,7 +95,8 @@ static void find_differences(struct compare *c) {
             if (!record_fact(c->file[f], k, &name, &value) || is_incidental(name))
                 continue;
             other = fact_of(c->file[!f], name);
-            if ((f && other) || (other && (!strcmp(value, other) || (!strcmp(name, "device") && same_device(value, other)))))
+            if ((f && other) || (other && (!strcmp(value, other) || (!strcmp(name, "device") &&
+                                                                                   same_device(said_by(value, c->backend[f]), said_by(other, c->backend[!f]))))))
                 continue; /* told once */
             const char *base = f ? "none" : value, *now = f ? value : other ? other : "none";
             size_t used = strlen(note);
@@ -99,33 +107,6 @@ static void find_differences(struct compare *c) {
     for (char *text = note; *text; text++)
         if (((unsigned char)*text < ' ' && *text != '\n') || *text == 127)
             *text = '?';
-}
-
-/* --- matching --- */
-
-struct key {
-    const char *text;
-    int64_t index;
-};
-
-static int by_text(const void *a, const void *b) {
-    return strcmp(((const struct key *)a)->text, ((const struct key *)b)->text);
-}
-
-static struct key *keys_of(struct record_reader *file) {
-    const char *const *texts = record_texts(file, "key");
-    int64_t count = record_count(file);
-    struct key *keys = texts ? malloc((size_t)(count + 1) * sizeof *keys) : NULL;
-    for (int64_t k = 0; k < count && keys; k++)
-        keys[k] = (struct key){texts[k], k};
-    if (keys)
-        qsort(keys, (size_t)count, sizeof *keys, by_text);
-    return keys;
-}
-
-static int64_t find(const struct key *keys, int64_t count, const char *text) {
-    const struct key wanted = {text, 0}, *found = bsearch(&wanted, keys, (size_t)count, sizeof *keys, by_text);
-    return found ? found->index : -1;
 }
 
 /* --- one case --- */
@@ -142,9 +123,8 @@ static void command_of(const struct compare *c, const char *key, char *text, siz
     }
     gate_options_text(&c->options, own, sizeof own);
     gate_quote(c->path[COMPARE_BASE], word, sizeof word);
-    gate_quote(key, rest, sizeof rest);
     if (used < size)
-        snprintf(text + used, size - used, " --out again.h5 --overwrite && %s compare %s again.h5 --case %s%s", program, word, rest, own);
+        snprintf(text + used, size - used, " --out again.h5 --overwrite && %s compare %s again.h5 --common%s", program, word, own);
 }
 
 static bool is_done(struct record_reader *file, int64_t index) {
@@ -182,11 +162,12 @@ static void judge(struct compare *c, const int64_t index[2], struct gate_row *r)
         compare_case(c, index, r);
 }
 
-static bool add(struct compare *c, const char *key, int64_t base, int64_t now) {
-    static char command[4 * WORDS];
-    command_of(c, key, command, sizeof command);
-    struct gate_row *r = gate_add(&c->report, key, command);
+static bool add(struct compare *c, int64_t base, int64_t now) {
+    static char command[3 * WORDS];
     const int64_t index[2] = {base, now};
+    int f = now >= 0 ? COMPARE_NEW : COMPARE_BASE; /* whose backend it is to run on again */
+    command_of(c, record_texts(c->file[f], "key")[index[f]], command, sizeof command);
+    struct gate_row *r = gate_add(&c->report, c->keys[f].text[index[f]], command);
     if (r)
         judge(c, index, r);
     return r || (cannot("out of memory"), false);
@@ -197,30 +178,23 @@ static bool wanted(const char *glob, const char *key) {
 }
 
 /* Every case of either file, in the order of the base. false: reported. */
-static bool judge_all(struct compare *c, const char *glob) {
-    struct key *keys[2] = {keys_of(c->file[COMPARE_BASE]), keys_of(c->file[COMPARE_NEW])};
-    int64_t count[2] = {record_count(c->file[COMPARE_BASE]), record_count(c->file[COMPARE_NEW])}, both = 0;
-    bool good = keys[0] && keys[1];
-    if (!good)
-        cannot("%s: no column `key`", c->path[!keys[0] ? COMPARE_BASE : COMPARE_NEW]);
-    for (int f = 0; f < 2 && good; f++) {
+static bool judge_all(struct compare *c, const char *glob, bool common) {
+    int64_t both = 0;
+    for (int f = 0; f < 2; f++) {
         const char *const *texts = record_texts(c->file[f], "key");
-        for (int64_t k = 0; k < count[f] && good; k++) {
-            int64_t other = find(keys[!f], count[!f], texts[k]);
-            if (!wanted(glob, texts[k]) || (f && other >= 0))
+        for (int64_t k = 0; k < c->keys[f].count; k++) {
+            int64_t other = compare_partner(&c->keys[!f], c->keys[f].text[k]);
+            if (!wanted(glob, texts[k]) || (f && other >= 0) || (common && other < 0))
                 continue;
             both += other >= 0;
-            good = add(c, texts[k], f ? -1 : k, f ? k : other);
+            if (!add(c, f ? -1 : k, f ? k : other))
+                return false;
         }
     }
-    if (good && !both)
-        good = (cannot(glob ? "no case that both %s and %s have matches --case" : "no case of %s is in %s", c->path[0], c->path[1]), false);
-    free(keys[0]);
-    free(keys[1]);
-    return good;
+    return both || (cannot(glob ? "no case that both %s and %s have matches --case" : "no case of %s is in %s", c->path[0], c->path[1]), false);
 }
 
-static int compare_files(struct compare *c, const char *glob, bool cross) {
+static int compare_files(struct compare *c, const char *glob, bool common, bool cross) {
     struct gate_files files;
     for (int f = 0; f < 2; f++) {
         c->file[f] = record_open(c->path[f]);
@@ -233,11 +207,14 @@ static int compare_files(struct compare *c, const char *glob, bool cross) {
             snprintf(c->report.note + used, sizeof c->report.note - used, "%s is not complete: interrupted or still running\n",
                      f ? "new" : "base");
     }
+    if (!compare_keys_read(c))
+        return EXIT_CANNOT;
     find_differences(c);
     if (cross)
         c->ungated[0] = 0;
-    if (!gate_files_open(&files, &c->options, c->path) || !judge_all(c, glob))
+    if (!gate_files_open(&files, &c->options, c->path) || !judge_all(c, glob, common))
         return EXIT_CANNOT;
+    gate_shorten(&c->report);
     compare_scatter(&c->report, c->options.speed == GATE_SPEED);
     int code = gate_exit(&c->report, c->options.strict);
     gate_sort(&c->report);
@@ -250,7 +227,7 @@ int compare_command(int argc, char **argv) {
     const char *glob = NULL;
     if (help_asked(&argc, argv, usage, help))
         return EXIT_GOOD;
-    bool cross = take_flag(&argc, argv, "--allow-cross-machine");
+    bool cross = take_flag(&argc, argv, "--allow-cross-machine"), common = take_flag(&argc, argv, "--common");
     if (!gate_options_take(&argc, argv, &c.options) || !take_option(&argc, argv, "--case", &glob) ||
         !only_positional(argc, argv, 2, 2, usage))
         return EXIT_CANNOT;
@@ -258,10 +235,12 @@ int compare_command(int argc, char **argv) {
         c.path[f] = argv[f];
     c.report.base = c.path[COMPARE_BASE];
     c.report.now = c.path[COMPARE_NEW];
-    int code = compare_files(&c, glob, cross);
+    int code = compare_files(&c, glob, common, cross);
     gate_release(&c.report);
-    for (int f = 0; f < 2; f++)
+    for (int f = 0; f < 2; f++) {
+        compare_keys_release(&c.keys[f]);
         if (c.file[f])
             record_close(c.file[f]);
+    }
     return code;
 }

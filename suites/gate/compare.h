@@ -6,14 +6,34 @@
 #include "suites/gate/gate_report.h"
 
 enum { COMPARE_BASE, COMPARE_NEW };
+enum { COMPARE_BACKEND = 200 };
+
+struct compare_key {
+    const char *text;
+    int64_t index;
+};
+struct compare_keys {
+    char **text; /* of each case: its key, or what of it both files may have */
+    struct compare_key *sorted;
+    int64_t count;
+};
 
 struct compare {
     struct gate_options options;
     struct gate_report report;
     struct record_reader *file[2];
     const char *path[2];
+    struct compare_keys keys[2];
+    char backend[2][COMPARE_BACKEND]; /* of all cases of each file, where the cases meet without it; else "" */
     char ungated[200]; /* why speed is shown and not gated; "": it is */
 };
+
+/* Reads the keys of both. Where each file has one backend, and they differ, as builds of one library in two places do, cases are partners whose keys
+ * are equal but for it, and the note says so. false: reported. */
+bool compare_keys_read(struct compare *);
+/* The case of that text; -1: none. */
+int64_t compare_partner(const struct compare_keys *, const char *text);
+void compare_keys_release(struct compare_keys *);
 
 /* Judges a case that is done in both files, rows `index` of each: values first, then time. */
 void compare_case(struct compare *, const int64_t index[2], struct gate_row *);

@@ -51,10 +51,59 @@ void gate_release(struct gate_report *g) {
     for (int64_t k = 0; k < g->count; k++) {
         free(g->row[k].name);
         free(g->row[k].command);
+        free(g->row[k].label);
     }
     free(g->row);
     g->row = NULL;
     g->count = g->room = 0;
+}
+
+/* Length of "--option value" at the start of a text; 0: there is none. */
+static size_t pair_at(const char *text) {
+    size_t option = strcspn(text, " ");
+    return strncmp(text, "--", 2) || !text[option] ? 0 : option + 1 + strcspn(text + option + 1, " ");
+}
+
+static bool has_pair(const char *name, const char *pair, size_t length) {
+    for (size_t own; (own = pair_at(name)) > 0; name += own + (name[own] == ' '))
+        if (own == length && !strncmp(name, pair, length))
+            return true;
+    return false;
+}
+
+static bool all_have(const struct gate_report *g, const char *pair, size_t length) {
+    for (int64_t k = 0; k < g->count; k++)
+        if (!has_pair(g->row[k].name, pair, length))
+            return false;
+    return true;
+}
+
+static void append_pair(char *text, size_t size, const char *pair, size_t length) {
+    size_t used = strlen(text);
+    snprintf(text + used, size - used, "%s%.*s", used ? " " : "", (int)length, pair);
+}
+
+void gate_shorten(struct gate_report *g) {
+    char common[2048] = "", own[2048];
+    size_t length, used = strlen(g->note);
+    if (g->count < 2)
+        return;
+    for (const char *at = g->row[0].name; (length = pair_at(at)) > 0; at += length + (at[length] == ' '))
+        if (all_have(g, at, length))
+            append_pair(common, sizeof common, at, length);
+    if (*common)
+        snprintf(g->note + used, sizeof g->note - used, "in every case: %s\n", common);
+    for (int64_t k = 0; k < g->count && *common; k++) {
+        own[0] = 0;
+        for (const char *at = g->row[k].name; (length = pair_at(at)) > 0; at += length + (at[length] == ' '))
+            if (!has_pair(common, at, length))
+                append_pair(own, sizeof own, at, length);
+        g->row[k].label = *own ? strdup(own) : NULL;
+    }
+}
+
+static const char *label_of(const struct gate_row *r) {
+    return r->label ? r->label : r->name;
 }
 
 static double size_of(const struct gate_row *r) {
@@ -120,7 +169,7 @@ static void print_row(const struct gate_row *r, int width, int bits, FILE *out) 
     char ratio[24], interval[56], base[24], now[24];
     fprintf(out, "%-9s  %7s  %-16s  %8s  %8s  %-*s  %-*s  %s\n", mhc_verdict_name[r->verdict],
             ratio_text(r->change.median, ratio), interval_text(r->change, interval), error_text(r->base_error, base),
-            error_text(r->now_error, now), bits, r->bits[0] ? r->bits : "-", width, r->name, r->reason);
+            error_text(r->now_error, now), bits, r->bits[0] ? r->bits : "-", width, label_of(r), r->reason);
     if (r->verdict != MHC_SAME || r->fails || r->open)
         fprintf(out, "           %s\n", r->command);
 }
@@ -138,7 +187,7 @@ static void print_verdict(const struct gate_report *g, bool strict, FILE *out) {
         fails += g->row[k].fails;
         open += g->row[k].open;
     }
-    fprintf(out, "\n%lld cases:", (long long)g->count);
+    fprintf(out, "\n%lld cases%s", (long long)g->count, g->count ? ":" : "");
     for (int v = MHC_VERDICTS - 1; v >= 0; v--)
         if (verdicts[v])
             fprintf(out, " %lld %s", (long long)verdicts[v], mhc_verdict_name[v]);
@@ -181,7 +230,7 @@ static void print_legend(const struct gate_report *g, FILE *out) {
 void gate_print(const struct gate_report *g, bool strict, FILE *out) {
     int width = 4, bits = 4;
     for (int64_t k = 0; k < g->count; k++) {
-        int length = (int)strlen(g->row[k].name), digits = (int)strlen(g->row[k].bits);
+        int length = (int)strlen(label_of(&g->row[k])), digits = (int)strlen(g->row[k].bits);
         width = length > width && length <= MOST_NAME ? length : width;
         bits = digits > bits ? digits : bits;
     }

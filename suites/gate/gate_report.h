@@ -15,6 +15,7 @@ struct gate_row {
     bool alone; /* one side only: nothing was compared */
     bool on_cpu; /* timed there, in two runs: compare_scatter() */
     char *name, *command; /* the case; the line that finds this again. The report's to free */
+    char *label;          /* what of the name tells it from other rows; NULL: all of it */
     char reason[GATE_REASON];
     char bits[24];                         /* "equal", "3 of 4096", "" unknown */
     double base_error, now_error, tolerance; /* NaN: unknown */
@@ -36,6 +37,9 @@ struct gate_report {
 struct gate_row *gate_add(struct gate_report *, const char *name, const char *command);
 void gate_say(struct gate_row *, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void gate_release(struct gate_report *);
+
+/* Options that all rows have in common go from the table into the note: "in every case: --backend cpu32". */
+void gate_shorten(struct gate_report *);
 
 /* Between the name of a row and that of the form it is about. */
 #define GATE_FORM " as "

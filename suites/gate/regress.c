@@ -63,7 +63,7 @@ static int run_cases(struct regress *g, const struct suite *s, bool quiet) {
     int code = EXIT_GOOD;
     for (int64_t k = 0; k < s->count; k++) {
         struct params p = s->cases[k];
-        int64_t first = p.type ? p.type : 1, last = p.type ? p.type : 3, before = g->report.count;
+        int64_t first = p.type ? p.type : 1, last = p.type ? p.type : REGRESS_TYPES - 1, before = g->report.count;
         for (p.type = first; p.type <= last; p.type++) {
             const char *form = "";
             for (int index = 0; form && code == EXIT_GOOD; form = form_of(g, p.operation, index++))
@@ -174,6 +174,32 @@ static bool parse(struct regress *g, int *argc, char **argv) {
     return true;
 }
 
+/* "f32, bf16", of bits of --type. */
+static void types_text(unsigned types, char text[40]) {
+    size_t used = (size_t)snprintf(text, 40, "%s", types ? "" : "none");
+    for (int64_t type = 1; type < REGRESS_TYPES; type++) {
+        const struct params p = {.type = type};
+        if (types >> type & 1)
+            used += (size_t)snprintf(text + used, 40 - used, "%s%s", used ? ", " : "", params_word(&p, "type"));
+    }
+}
+
+/* A table without rows would not say why. */
+static void explain_nothing(struct regress *g, const struct suite *s) {
+    unsigned types[2] = {0, 0};
+    char has[2][40], why[2][400];
+    for (int64_t k = 0; k < s->count; k++)
+        for (int side = REGRESS_BASE; side <= REGRESS_NEW; side++)
+            types[side] |= regress_types(g, &s->cases[k], side, why[side], sizeof why[side]);
+    types_text(types[REGRESS_BASE], has[REGRESS_BASE]);
+    types_text(types[REGRESS_NEW], has[REGRESS_NEW]);
+    if (types[REGRESS_BASE] | types[REGRESS_NEW])
+        cannot("nothing was compared: neither library has what --type asks for; %s has these operations in %s, %s in %s", g->report.base,
+               has[REGRESS_BASE], g->report.now, has[REGRESS_NEW]);
+    else
+        cannot("nothing was compared: neither library has these operations: %s; the new one: %s", why[REGRESS_BASE], why[REGRESS_NEW]);
+}
+
 /* All cases, the report, the exit code. */
 static int run(struct regress *g, const struct suite *s, bool quiet) {
     struct gate_files files;
@@ -195,7 +221,10 @@ static int run(struct regress *g, const struct suite *s, bool quiet) {
         return code;
     code = gate_exit(&g->report, g->options.strict);
     gate_sort(&g->report);
-    gate_print(&g->report, g->options.strict, stdout);
+    if (code == EXIT_CANNOT && !g->report.count)
+        explain_nothing(g, s);
+    else
+        gate_print(&g->report, g->options.strict, stdout);
     return gate_files_write(&files, &g->options, &g->report, code) ? code : EXIT_CANNOT;
 }
 

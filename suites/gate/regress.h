@@ -97,6 +97,10 @@ extern volatile sig_atomic_t regress_stopped; /* by a signal */
 bool regress_ask(struct regress *, const struct regress_question *, double seconds, struct regress_answer *, char *why,
                  size_t why_size);
 
+enum { REGRESS_TYPES = 4 }; /* words of --type, of which the first, widest, is none */
+/* Bits of the types that a side has the case in; of the last that it has not, `why`. */
+unsigned regress_types(struct regress *, const struct params *, int side, char *why, size_t why_size);
+
 /* Judges a case whose type is given, in a form of the operation's kind ("": itself), and adds its row to the report if
  * either library has it. EXIT_GOOD, or interrupted, or it cannot be run (reported). */
 int regress_judge(struct regress *, const struct params *, const char *kind);

@@ -378,6 +378,15 @@ static void ask_support(struct entry *e, int s) {
     lack_memory(e, regress_side_name[s], why);
 }
 
+unsigned regress_types(struct regress *g, const struct params *p, int side, char *why, size_t why_size) {
+    struct regress_question q = {.step = REGRESS_SUPPORT, .side = side, .p = *p};
+    struct regress_answer a;
+    unsigned types = 0;
+    for (q.p.type = 1; q.p.type < REGRESS_TYPES && !regress_stopped; q.p.type++)
+        types |= (unsigned)regress_ask(g, &q, g->timeout, &a, why, why_size) << q.p.type;
+    return types;
+}
+
 int regress_judge(struct regress *g, const struct params *p, const char *kind) {
     struct entry e = {.gate = g, .p = p, .kind = kind, .question = {.p = *p}};
     e.seconds = g->timeout + kernels_flops(p) / REFERENCE_FLOPS;

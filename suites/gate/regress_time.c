@@ -167,7 +167,7 @@ static const char *still_right(struct subject_user *subject, const struct regres
         regress_mark(s);
         const char *why = bound_row_run(&subject[s].row, last);
         if (!why && b->library->queues && b->library->queues->synchronize(b->context, b->queue))
-            why = "the device failed";
+            why = backend_failure(b);
         why = why ? why : kernel_case_check(&side[s].k, &subject[s].row, last, &a);
         if (why) {
             answer->after = true;

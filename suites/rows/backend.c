@@ -302,9 +302,16 @@ bool backend_round(double *values, int64_t count, int32_t type) {
     return good;
 }
 
+const char *backend_failure(const struct backend *b) {
+    static _Thread_local char message[160];
+    const char *why = b->library->error ? b->library->error(b->context) : NULL;
+    snprintf(message, sizeof message, "%s", why && *why ? why : "the device failed");
+    return message;
+}
+
 const char *backend_run(const struct backend *b, const struct mhc_row *row, const struct mhc_case *c,
                         const struct array *arrays, int count, void *save, void *work) {
-    static _Thread_local char message[160];
+    static _Thread_local char message[240];
     void *bound[MHC_MAX_ARGS] = {0};
     for (int a = 0; row->args[a].name; a++) {
         int k = 0;
@@ -319,8 +326,7 @@ const char *backend_run(const struct backend *b, const struct mhc_row *row, cons
     }
     if (row->run(b->context, b->queue, c, bound, save, work) ||
         (b->library->queues && b->library->queues->synchronize(b->context, b->queue))) {
-        const char *why = b->library->error ? b->library->error(b->context) : NULL;
-        snprintf(message, sizeof message, "%s: %s", row->name, why && *why ? why : "the device failed");
+        snprintf(message, sizeof message, "%s: %s", row->name, backend_failure(b));
         return message;
     }
     return NULL;

@@ -51,6 +51,9 @@ struct array {
     void *pointer;
 };
 
+/* Why the last call failed, in the library's words, else "the device failed"; good until the next question. */
+const char *backend_failure(const struct backend *);
+
 /* Runs a row with the arrays it names; an array of no elements need not be there. Returns NULL, or why it failed. */
 const char *backend_run(const struct backend *, const struct mhc_row *, const struct mhc_case *, const struct array *,
                         int count, void *save, void *work);

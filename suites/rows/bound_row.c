@@ -14,16 +14,22 @@ int64_t bound_row_bytes(const struct mhc_row *row, const struct mhc_case *c, int
     return bytes;
 }
 
-/* Of an input whose values do not matter: 0, +-1/16, ... in any type, nothing that a device could compress away. */
-static bool fill_pattern(const struct bound_row *b, const struct mhc_arg *arg, void *to) {
-    int64_t count = mhc_elements(&b->c, arg);
-    struct backend host = {.library = &(struct mhc_library){0}};
-    double *values = malloc((size_t)(count + 1) * sizeof *values);
-    for (int64_t k = 0; k < count && values; k++)
+/* Of an input whose values do not matter: 0, +-1/16, ... in any type, nothing that a device could compress away. k * A >> 7 modulo 33 comes again
+ * after 33 * 2^7 elements, so that arrays of many GB are copies of those. */
+enum { PATTERN = 33 << 7 };
+static bool fill_pattern(const struct bound_row *b, const struct mhc_arg *arg, char *to) {
+    const struct backend host = {.library = &(struct mhc_library){0}};
+    const int32_t type = mhc_arg_type(&b->c, arg);
+    const int64_t count = mhc_elements(&b->c, arg), bytes = argument_bytes(arg, &b->c), period = PATTERN * mhc_type_bytes(type);
+    double values[PATTERN];
+    for (int64_t k = 0; k < PATTERN; k++)
         values[k] = (double)((k * 2654435761u >> 7) % 33 - 16) / 16;
-    bool good = values && backend_upload(&host, to, values, count, mhc_arg_type(&b->c, arg));
-    free(values);
-    return good;
+    if (!backend_upload(&host, to, values, count < PATTERN ? count : PATTERN, type))
+        return false;
+#pragma omp parallel for schedule(static) if (bytes > 64 * period)
+    for (int64_t at = period; at < bytes; at += period)
+        memcpy(to + at, to, (size_t)(bytes - at < period ? bytes - at : period));
+    return true;
 }
 
 /* One set as bytes on the host. */
@@ -111,6 +117,6 @@ const char *bound_row_run(void *user, int64_t set) {
     for (int a = 0; b->row->args[a].name; a++)
         argument[a] = bound_row_argument(b, set, a);
     void *save = b->slab + set * b->set_bytes + b->save_offset;
-    return b->row->run(b->backend->context, b->backend->queue, &b->c, argument, save, b->work) ? "the device failed"
-                                                                                               : NULL;
+    bool failed = b->row->run(b->backend->context, b->backend->queue, &b->c, argument, save, b->work) != 0;
+    return failed ? backend_failure(b->backend) : NULL;
 }

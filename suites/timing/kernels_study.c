@@ -40,9 +40,6 @@ const struct record_curve kernel_error_info[KERNEL_ERRORS] = {
     [KERNEL_ERROR_SHARE] = {"error_over_tolerance", "1", "error over tolerance; above 1 the case has failed"},
 };
 
-/* From this many operations a byte on, a GEMM says more about what is attainable than a copy. */
-#define GEMM_INTENSITY 8
-
 /* The group of a case: the copy, the operation, the GEMM; a canary that the backend lacks is not bound. */
 struct group {
     struct bound_row row[KERNEL_SUBJECTS];
@@ -64,7 +61,7 @@ static const char *bind_group(struct group *g, const struct params *p, const str
     const char *why = bound_row_open(&g->row[KERNEL_OPERATION], k->backend, row, &k->c,
                                      kernel_case_sets(p, k->backend, set_bytes), k->array, k->arrays, k->save, k->save_bytes);
     why = why ? why : bind_canary(&g->row[KERNEL_COPY], p, k->backend, "copy", &copy);
-    if (!why && g->flops >= GEMM_INTENSITY * g->bytes)
+    if (!why && g->flops >= KERNEL_GEMM_INTENSITY * g->bytes)
         why = bind_canary(&g->row[KERNEL_GEMM], p, k->backend, "gemm", &gemm);
     return why;
 }
@@ -75,7 +72,7 @@ static const char *check(struct group *g, const struct kernel_case *k, int64_t s
     const struct backend *b = k->backend;
     const char *why = bound_row_run(&g->row[KERNEL_OPERATION], set);
     if (!why && b->library->queues && b->library->queues->synchronize(b->context, b->queue))
-        why = "the device failed";
+        why = backend_failure(b);
     why = why ? why : kernel_case_check(k, &g->row[KERNEL_OPERATION], set, &a);
     error[KERNEL_ERROR] = a.error;
     error[KERNEL_TOLERANCE] = a.tolerance;

@@ -12,6 +12,9 @@ enum kernel_subject { KERNEL_COPY, KERNEL_OPERATION, KERNEL_GEMM, KERNEL_SUBJECT
 enum recompute_subject { RECOMPUTE_RULE = KERNEL_SUBJECTS, RECOMPUTE_STEP, TIMED_SUBJECTS };
 extern const char *const kernel_subject_name[TIMED_SUBJECTS];
 
+/* From this many operations a byte on, a GEMM says more about what is attainable than a copy. */
+enum { KERNEL_GEMM_INTENSITY = 8 };
+
 /* Scalars of a case under /timing and /accuracy. */
 enum kernel_timing {
     KERNEL_MEDIAN,

@@ -100,7 +100,7 @@ void show_table2(struct record_reader *r) {
         return;
     printf("\nTable 2 of the paper: what an unfused connection reads and writes, elements a token, without parameters; by what our operations\n"
            "declare, and by the paper's formulas. Bytes a token: by the declared model; and measured: what a copy of the same rounds would have\n"
-           "moved in the time. --tokens %lld --width %lld --streams %lld --backend %s\n\n%-24s %9s %9s  %9s %9s  %12s %12s %7s\n",
+           "moved in the time, - without one. --tokens %lld --width %lld --streams %lld --backend %s\n\n%-24s %9s %9s  %9s %9s  %12s %12s %7s\n",
            (long long)shape.tokens, (long long)shape.width, (long long)shape.streams, shape.backend, "arrow", "read", "write", "paper's",
            "paper's", "bytes", "measured", "ratio");
     for (int a = 0; a < ARROWS; a++)

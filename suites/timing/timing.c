@@ -274,7 +274,8 @@ static const char *run_round(struct timing *t, struct runner *runners, const str
         t->clock[k] = clock->frequency ? clock->frequency(clock->user) / runners[s].frequency : NAN;
         t->order[k] = (int8_t)place;
         bool throttled = t->clock[k] < TIMING_SLOW_CLOCK;
-        t->flags[k] = (int8_t)((preempted ? TIMING_PREEMPTED : 0) | (throttled ? TIMING_THROTTLED : 0));
+        bool gaps = clock->held_in_vain && clock->held_in_vain(clock->user);
+        t->flags[k] = (int8_t)((preempted ? TIMING_PREEMPTED : 0) | (throttled ? TIMING_THROTTLED : 0) | (gaps ? TIMING_NOT_HELD : 0));
         count_throttled(t, throttled, clock);
     }
     return NULL;

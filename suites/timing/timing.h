@@ -25,6 +25,7 @@ struct timing_clock {
     double (*frequency)(void *user);                  /* of the device in the last sample, Hz; NULL, NaN: unknown */
     const char *(*hold)(void *user);    /* before start(): keeps the device from what follows; NULL: it cannot */
     const char *(*release)(void *user); /* within the sample: lets it go */
+    bool (*held_in_vain)(void *user);   /* hold() did not keep the device from the last sample; NULL: unknown */
     void (*pause)(void *user, double seconds); /* for a device to cool down; NULL: none */
 };
 
@@ -54,7 +55,8 @@ struct timing_rules timing_rules_for(const struct backend *, int64_t most_rounds
 enum timing_stop { TIMING_GO_ON, TIMING_PRECISE, TIMING_ROUNDS, TIMING_SECONDS, TIMING_STOPS };
 extern const char *const timing_stop_name[TIMING_STOPS]; /* "", "precise", "rounds", "seconds" */
 
-enum { TIMING_PREEMPTED = 1, TIMING_THROTTLED = 2 };
+/* NOT_HELD: though it should have been, so that gaps between launches were timed too. */
+enum { TIMING_PREEMPTED = 1, TIMING_THROTTLED = 2, TIMING_NOT_HELD = 4 };
 #define TIMING_SLOW_CLOCK 0.85 /* below this share of the warm-up's clock a sample counts as throttled */
 
 /* A queue is held while so many launches are put into it at most: a device takes no endless number of them, and one that waits for

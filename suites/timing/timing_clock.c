@@ -10,9 +10,15 @@
 struct stopwatch {
     const struct backend *backend;
     void *start, *stop; /* events; NULL: the wall clock */
-    double from;
-    bool held;
+    double from, held_from;
+    bool held, in_vain; /* in_vain: the last sample's hold */
 };
+
+/* A probe holds a queue for a second at most, and may stop trying where that ran out a few times: launches wait for the device there, under
+ * CUDA_LAUNCH_BLOCKING or a profiler, and do so for every library of the process. */
+#define MOST_HELD 1.0
+enum { MOST_RUN_OUT = 3 };
+static int holds_run_out;
 
 static double now(void *user) {
     struct timespec t;
@@ -28,7 +34,7 @@ static void pause_for(void *user, double seconds) {
 }
 
 static const char *wait_for_queue(const struct backend *b) {
-    return b->library->queues && b->library->queues->synchronize(b->context, b->queue) ? "the device failed" : NULL;
+    return b->library->queues && b->library->queues->synchronize(b->context, b->queue) ? backend_failure(b) : NULL;
 }
 
 static const char *start_wall(void *user) {
@@ -51,9 +57,11 @@ static const char *hold(void *user) {
     struct stopwatch *w = user;
     const struct backend *b = w->backend;
     const char *why = wait_for_queue(b);
+    w->held_from = now(NULL);
     if (!why && b->library->probe->hold(b->context, b->queue))
         why = "the queue cannot be held";
     w->held = !why;
+    w->in_vain = false;
     return why;
 }
 
@@ -61,6 +69,11 @@ static const char *let_go(void *user) {
     struct stopwatch *w = user;
     bool held = w->held;
     w->held = false;
+    if (held) {
+        bool ran_out = now(NULL) - w->held_from >= MOST_HELD;
+        holds_run_out += ran_out;
+        w->in_vain = ran_out || holds_run_out >= MOST_RUN_OUT;
+    }
     return held && w->backend->library->probe->release(w->backend->context) ? "the queue cannot be released" : NULL;
 }
 
@@ -74,6 +87,7 @@ static const char *start_events(void *user) {
     struct stopwatch *w = user;
     const struct backend *b = w->backend;
     const char *why = w->held ? NULL : wait_for_queue(b);
+    w->in_vain = w->in_vain && w->held;
     why = why ? why : stamp(b, 0);
     return why ? why : b->library->events->record(b->context, w->start, b->queue) ? "no event can be recorded" : NULL;
 }
@@ -87,6 +101,10 @@ static const char *stop_events(void *user, double *seconds) {
     if (!why && b->library->events->elapsed(b->context, w->start, w->stop, seconds))
         why = "events do not tell the time";
     return why;
+}
+
+static bool held_in_vain(void *user) {
+    return ((const struct stopwatch *)user)->in_vain;
 }
 
 static double frequency(void *user) {
@@ -115,6 +133,7 @@ bool timing_clock_open(struct timing_clock *clock, const struct backend *b, char
         clock->frequency = frequency;
         clock->hold = hold;
         clock->release = let_go;
+        clock->held_in_vain = held_in_vain;
         clock->pause = pause_for;
     }
     if (!w)

@@ -1,0 +1,102 @@
+/* Which case of one record is which of the other: by key, and where each was made with one backend, whatever that is. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "suites/command/commands.h"
+#include "suites/command/params.h"
+#include "suites/gate/compare.h"
+
+static const char option[] = " --backend ";
+
+/* The backend in a key, "" for the default; its length in `length`. */
+static const char *backend_in(const char *key, size_t *length) {
+    const char *at = strstr(key, option);
+    at = at ? at + strlen(option) : "";
+    *length = strcspn(at, " ");
+    return at;
+}
+
+/* The backend of all cases of a file that have one: maps do not. false: there are several, or none. */
+static bool only_backend(struct record_reader *file, char backend[COMPARE_BACKEND]) {
+    const char *const *texts = record_texts(file, "key");
+    bool found = false;
+    for (int64_t k = 0; k < record_count(file); k++) {
+        size_t length;
+        const char *own = backend_in(texts[k], &length);
+        if (!strncmp(texts[k], "--study maps", strlen("--study maps")))
+            continue;
+        if (length >= COMPARE_BACKEND || (found && (strlen(backend) != length || strncmp(backend, own, length))))
+            return false;
+        snprintf(backend, COMPARE_BACKEND, "%.*s", (int)length, own);
+        found = true;
+    }
+    return found;
+}
+
+/* A copy of a key, without its backend where that is another in each file. NULL: out of memory. */
+static char *plain(const char *key, bool whole) {
+    size_t length;
+    char *text = strdup(key), *at = text && !whole ? strstr(text, option) : NULL;
+    if (at) {
+        (void)backend_in(text, &length);
+        char *rest = at + strlen(option) + length;
+        memmove(at, rest, strlen(rest) + 1);
+    }
+    return text;
+}
+
+static int by_text(const void *a, const void *b) {
+    return strcmp(((const struct compare_key *)a)->text, ((const struct compare_key *)b)->text);
+}
+
+static bool read_keys(struct record_reader *file, bool whole, struct compare_keys *keys) {
+    const char *const *texts = record_texts(file, "key");
+    int64_t count = record_count(file);
+    keys->text = calloc((size_t)count + 1, sizeof *keys->text);
+    keys->sorted = malloc((size_t)(count + 1) * sizeof *keys->sorted);
+    for (; keys->text && keys->sorted && keys->count < count; keys->count++) {
+        char *text = plain(texts[keys->count], whole);
+        if (!text)
+            return false;
+        keys->text[keys->count] = text;
+        keys->sorted[keys->count] = (struct compare_key){text, keys->count};
+    }
+    if (!keys->text || !keys->sorted)
+        return false;
+    qsort(keys->sorted, (size_t)count, sizeof *keys->sorted, by_text);
+    return true;
+}
+
+bool compare_keys_read(struct compare *c) {
+    const char *standard = params_find("backend")->standard;
+    char backend[2][COMPARE_BACKEND] = {"", ""};
+    for (int f = 0; f < 2; f++)
+        if (!record_texts(c->file[f], "key"))
+            return cannot("%s: no column `key`", c->path[f]), false;
+    bool one = only_backend(c->file[COMPARE_BASE], backend[COMPARE_BASE]) && only_backend(c->file[COMPARE_NEW], backend[COMPARE_NEW]);
+    bool differ = one && strcmp(backend[COMPARE_BASE], backend[COMPARE_NEW]);
+    for (int f = 0; f < 2; f++) {
+        if (differ)
+            memcpy(c->backend[f], backend[f], COMPARE_BACKEND);
+        if (!read_keys(c->file[f], !differ, &c->keys[f]))
+            return cannot("out of memory"), false;
+    }
+    size_t used = strlen(c->report.note);
+    if (differ)
+        snprintf(c->report.note + used, sizeof c->report.note - used, "backend: %s, was %s; cases meet that differ in nothing else\n",
+                 *backend[COMPARE_NEW] ? backend[COMPARE_NEW] : standard, *backend[COMPARE_BASE] ? backend[COMPARE_BASE] : standard);
+    return true;
+}
+
+int64_t compare_partner(const struct compare_keys *keys, const char *text) {
+    const struct compare_key wanted = {text, 0}, *found = bsearch(&wanted, keys->sorted, (size_t)keys->count, sizeof *keys->sorted, by_text);
+    return found ? found->index : -1;
+}
+
+void compare_keys_release(struct compare_keys *keys) {
+    for (int64_t k = 0; k < keys->count; k++)
+        free(keys->text[k]);
+    free(keys->text);
+    free(keys->sorted);
+    *keys = (struct compare_keys){0};
+}
