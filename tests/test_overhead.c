@@ -159,8 +159,8 @@ Test(overhead, flags_stand_where_they_belong) {
     struct record_timing t = {.rounds = 4,
                               .batch = (int64_t[]){1, 1, 0},
                               .seconds = (double[]){1, 1, 1, NAN, 1, 1, 1, 1, 1, 1, 1, 1},
-                              .flags = (int8_t[]){0, 0, 1, 0, 2, 2, 2, 2, 3, 3, 3, 3}};
-    const char *const want[3] = {"p", "t", ""};
+                              .flags = (int8_t[]){0, 0, 1, 0, 6, 2, 6, 2, 7, 7, 7, 7}};
+    const char *const want[3] = {"p", "tg", ""};
     for (int s = 0; s < 3; s++) {
         char flags[SAMPLE_FLAGS];
         overhead_sample_flags(&t, s, flags);

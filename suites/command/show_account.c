@@ -31,14 +31,15 @@ const char *overhead_number(double x, char text[24]) {
 }
 
 void overhead_sample_flags(const struct record_timing *t, int subject, char flags[SAMPLE_FLAGS]) {
-    int64_t samples = 0, preempted = 0, throttled = 0;
+    int64_t samples = 0, preempted = 0, throttled = 0, gaps = 0;
     for (int64_t k = subject * t->rounds; k < (subject + 1) * t->rounds && t->batch[subject]; k++) {
         samples += !isnan(t->seconds[k]);
         preempted += t->flags[k] & 1;
         throttled += t->flags[k] >> 1 & 1;
+        gaps += t->flags[k] >> 2 & 1;
     }
-    snprintf(flags, SAMPLE_FLAGS, "%s%s", 100 * preempted > FLAGGED_PERCENT * samples ? "p" : "",
-             100 * throttled > FLAGGED_PERCENT * samples ? "t" : "");
+    snprintf(flags, SAMPLE_FLAGS, "%s%s%s", 100 * preempted > FLAGGED_PERCENT * samples ? "p" : "",
+             100 * throttled > FLAGGED_PERCENT * samples ? "t" : "", 100 * gaps > FLAGGED_PERCENT * samples ? "g" : "");
 }
 
 /* The median of a subject's samples, in seconds; NaN: it was not timed. */
@@ -75,7 +76,7 @@ void show_account_legend(void) {
            "step's median above. ms, MB (1e6 bytes) and operations are of all its calls in one step; MB, GB/s: bytes that it must move by its\n"
            "own model. copy, gemm: its rate as a share of what a copy or GEMM, out of the cache, reached in the rounds of the steps. Parts run\n"
            "on the arrays of a step, over as many sets of them as the steps rotate over: w marks a part whose arrays together fit into the\n"
-           "cache, which may so be faster than a copy, s one that reaches less than %.0f %%; p, t as above. One by one: the sum of all parts,\n"
+           "cache, which may so be faster than a copy, s one that reaches less than %.0f %%; p, t, g as above. One by one: the sum of all parts,\n"
            "not 100 %% where calls of one kind in a row find other things in the cache than the step does, or the machine was busy.\n",
            100 * OVERHEAD_SLOW);
 }

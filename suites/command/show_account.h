@@ -25,7 +25,7 @@ double overhead_part_rate(struct record_reader *, int64_t index, int subject, do
 #define OVERHEAD_SLOW 0.7 /* below this share a part is called slow */
 
 /* "p" and "t" where more than so many percent of a subject's samples were preempted or throttled. */
-enum { FLAGGED_PERCENT = 10, SAMPLE_FLAGS = 3 };
+enum { FLAGGED_PERCENT = 10, SAMPLE_FLAGS = 4 };
 void overhead_sample_flags(const struct record_timing *, int subject, char flags[SAMPLE_FLAGS]);
 
 /* Cells: "12.3 %"; three digits; "-" for what is not known. */

@@ -172,12 +172,13 @@ static void print_legend(void) {
     printf("\nOverhead of the connection in a training step, forward and backward: t(variant) / t(residual) - 1 with its 95 %% interval, from\n"
            "samples of the same round: the mean of two medians, of the rounds in which the one and in which the other ran first. The interval\n"
            "is that of this run; on a machine that others use another run may lie outside. step/ms is a median by itself. The paper's 6.7 %% is\n"
-           "what fused mHC added to a whole training on a cluster, with overlap. First the conservative figure, with F's GEMMs and elementwise work alone, then with the core of attention,\n"
-           "a case of its own that ran at another time. Embedding, stream entry and exit and head are not in it, the optimizer where it is named. hidden: share of\n"
-           "the first overhead that the overlap of two micro-batches hides.\n"
-           "flags: p preempted, t throttled in more than %d %% of the row's samples; w not cold, the whole step fits into the cache; c stopped\n"
-           "by a cap before this ratio was known to 1 %%; s a part of F that takes 5 %% of the step or more reaches less than %.0f %% of a copy\n"
-           "or GEMM, which makes every overhead look smaller; [?] too few rounds for an interval.\n",
+           "what fused mHC added to a whole training on a cluster, with overlap. First the conservative figure, with F's GEMMs and elementwise\n"
+           "work alone, then with the core of attention, a case of its own that ran at another time. Embedding, stream entry and exit and head\n"
+           "are not in it, the optimizer where it is named. hidden: share of the first overhead that the overlap of two micro-batches hides.\n"
+           "flags: p preempted, t throttled, g the device ran ahead of the launches, so that gaps count, in more than %d %% of the row's samples;\n"
+           "w not cold, the whole step fits into the cache; c stopped by a cap before this ratio was known to 1 %%; s a part of F that takes 5 %%\n"
+           "of the step or more reaches less than %.0f %% of a copy or GEMM, which makes every overhead look smaller; [?] too few rounds for an\n"
+           "interval.\n",
            FLAGGED_PERCENT, 100 * OVERHEAD_SLOW);
 }
 
