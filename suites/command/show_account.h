@@ -24,7 +24,7 @@ struct attainable overhead_attainable(struct record_reader *, const struct recor
 double overhead_part_rate(struct record_reader *, int64_t index, int subject, double step, struct attainable);
 #define OVERHEAD_SLOW 0.7 /* below this share a part is called slow */
 
-/* "p" and "t" where more than so many percent of a subject's samples were preempted or throttled. */
+/* "p", "t", "g" where more than so many percent of a subject's samples were preempted, throttled, or launched one by one: the queue was not held. */
 enum { FLAGGED_PERCENT = 10, SAMPLE_FLAGS = 4 };
 void overhead_sample_flags(const struct record_timing *, int subject, char flags[SAMPLE_FLAGS]);
 
