@@ -27,15 +27,17 @@ set yrange [*<0:8<*]
 do for [p = 1:2] {
     if (p == 1 ? HAS_C : HAS_T) {
         left = (p == 2 && HAS_C ? 8.5 : 0) + 1.65
-        eval panel(left, KEY, left + (HAS_C && HAS_T ? 6.45 : 14.95), KEY + ROWS)
-        eval y_label('overhead (%)', 0.8)
+        eval panel(left, KEY, left + (HAS_C && HAS_T ? 5.9 : 14.2), KEY + ROWS)
+        eval y_label('overhead: t / t_{residual} − 1 (%)')
+        set label 1 "paper:\n6.7 %" at graph 1.01, first 6.7 left offset 0, 0.5 textcolor rgb INK
         set xlabel (p == 1 ? 'width C' : 'tokens T') offset 0, 0.6 textcolor rgb INK
         unset key
         if (p == 1 || !HAS_C) { do for [v = 2:6] { eval legend_variant(v, legend_left(v), 0.25) } }
         set xrange [*:*] noextend
         set offsets graph 0.04, graph 0.04, 0, 0
         eval 'set xtics (' . XTICS[p] . ')'
-        plot 6.7 with lines lc rgb '#606060' lw 1 dt (6, 4) notitle, \
+        plot 0 with lines lc rgb PALE lw 1 notitle, \
+            6.7 with lines lc rgb '#000000' lw 1 dt (6, 4) notitle, \
             for [v = 2:6] CSV using (beside(p, v)):(of(p, v, 'overhead')):(of(p, v, 'low')):(of(p, v, 'high')) \
                 with yerrorbars lc rgb variant_colour(v) lw 1 pt -1 notitle, \
             for [v = 2:6] CSV using (beside(p, v)):(of(p, v, 'overhead')) with lines lc rgb variant_colour(v) lw 1.2 notitle, \

@@ -47,14 +47,29 @@ int64_t likeness(const struct params *p, const struct param *a, const struct par
     return score;
 }
 
+/* The lines that could be shown, the preferred ones [0] and the others [1] of every block: how many, and how many were seen. */
+struct room {
+    int most, count[2][BLOCKS], seen[2][BLOCKS];
+};
+
+/* Whether the next line is shown. Where not all can be, lines in even steps from the first to the last, so that both ends are there. */
+static bool next_fits(struct room *r, int pass, int block) {
+    int place = r->seen[pass][block]++, count = r->count[pass][block];
+    int left = pass ? r->most - r->count[0][block] : r->most;
+    bool shown = left >= count || (left == 1 && place == 0);
+    for (int k = 0; left > 1 && k < left; k++)
+        shown |= (2 * k * (count - 1) + left - 1) / (2 * (left - 1)) == place;
+    return shown;
+}
+
 /* Takes over `groups`; where there is no room the line is left out. */
-static void add_line(struct lines *lines, int64_t *groups, int64_t count, const struct params *p, int most) {
+static void add_line(struct lines *lines, int64_t *groups, int64_t count, const struct params *p, bool fits) {
     int rank = 0;
     for (int k = 0; k < lines->count; k++)
         rank += lines->line[k].block == p->block;
     struct line line = {groups, count, (int)p->block, rank, ""};
     lines->candidates++;
-    if (groups && rank < most && lines->count < MOST_LINES)
+    if (groups && fits && lines->count < MOST_LINES)
         lines->line[lines->count++] = line;
     else if (groups && lines->left_out_count < MOST_LEFT_OUT)
         lines->left_out[lines->left_out_count++] = line;
@@ -144,20 +159,30 @@ void lines_by_layer(const struct figure_source *source, const char *curve, unsig
             best = group;
     }
     /* The nearest to the paper's stack first, then what is merely as deep and as wide. */
-    for (int pass = 0; best && pass < 2; pass++)
+    struct room room = {.most = source->lines ? source->lines : most};
+    unsigned shown = 0;
+    for (int pass = -1; best && pass < 2; pass++) /* -1: counts them */
         for (int64_t k = 0; k < g->count; k++) {
             const struct params *p = &g->group[k].p;
-            bool alike = likeness(p, NULL, NULL) >= likeness(&best->p, NULL, NULL);
+            int other = likeness(p, NULL, NULL) < likeness(&best->p, NULL, NULL);
             /* A single seed beside the median of many would pass for a result. */
             bool few = 4 * g->group[k].count < most_seeds[p->block];
-            if (!recorded[k] || few || p->depth != best->p.depth || alike != (pass == 0) ||
+            if (recorded[k])
+                lines->absent |= 1u << p->block;
+            if (!recorded[k] || few || p->depth != best->p.depth || (pass >= 0 && other != pass) ||
                 (p->streams != best->p.streams && p->block != BLOCK_RESNET))
                 continue;
+            shown |= 1u << p->block;
+            if (pass < 0) {
+                room.count[other][p->block]++;
+                continue;
+            }
             int64_t *group = malloc(sizeof *group);
             if (group)
                 *group = k;
-            add_line(lines, group, 1, p, source->lines ? source->lines : most);
+            add_line(lines, group, 1, p, next_fits(&room, pass, (int)p->block));
         }
+    lines->absent &= ~shown;
     free(recorded);
     order_by_block(lines);
     label_lines(source, lines, NULL);
@@ -237,11 +262,15 @@ void lines_along(const struct figure_source *source, const struct param *along, 
     int64_t count = collect(source, along, summary, blocks, &c);
     const struct candidate *best = choose(g, c, count, along, beside);
     int64_t score = best ? best->score : 0;
+    struct room room = {.most = source->lines ? source->lines : most};
+    for (int64_t k = 0; k < count; k++)
+        room.count[c[k].score < score][g->group[c[k].groups[0]].p.block] += c[k].wanted;
     for (int pass = 0; pass < 2; pass++)
         for (int64_t k = 0; k < count; k++) {
-            if (!c[k].wanted || (c[k].score >= score) != (pass == 0))
+            const struct params *p = c[k].groups ? &g->group[c[k].groups[0]].p : NULL;
+            if (!p || !c[k].wanted || (c[k].score < score) != pass)
                 continue;
-            add_line(lines, c[k].groups, c[k].count, &g->group[c[k].groups[0]].p, source->lines ? source->lines : most);
+            add_line(lines, c[k].groups, c[k].count, p, next_fits(&room, pass, (int)p->block));
             c[k].groups = NULL;
         }
     for (int64_t k = 0; k < count; k++)
@@ -305,13 +334,56 @@ static void append_left_out(const struct lines *lines, char *text, size_t size) 
         append(text, size, "%s…", told ? ", " : "");
 }
 
+/* "HC, mHC at another L or n only". */
+static void append_absent(const struct lines *lines, char *text, size_t size) {
+    for (int b = 0, told = 0; b < BLOCKS; b++)
+        if (lines->absent >> b & 1)
+            append(text, size, "%s%s", told++ ? ", " : "", block_name(b));
+    append(text, size, " at another L or n only");
+}
+
 void describe_left_out(const struct lines *lines, char *text, size_t size) {
     long long missing = (long long)lines->candidates - lines->count;
     text[0] = 0;
-    if (!missing)
-        return;
-    append(text, size, "%lld line%s not in it: ", missing, missing > 1 ? "s are" : " is");
-    append_left_out(lines, text, size);
+    if (missing) {
+        append(text, size, "%lld line%s not in it: ", missing, missing > 1 ? "s are" : " is");
+        append_left_out(lines, text, size - 80);
+    }
+    if (lines->absent) {
+        append(text, size, "%s", missing ? "; not in it: " : "not in it: ");
+        append_absent(lines, text, size);
+    }
+}
+
+/* The fewest and the most seeds of a point. */
+static void seeds_of(const struct figure_source *source, const struct line *line, int64_t *least, int64_t *most) {
+    *least = INT64_MAX;
+    *most = 0;
+    for (int64_t j = 0; j < line->count; j++) {
+        int64_t seeds = source->groups->group[line->groups[j]].count;
+        *least = seeds < *least ? seeds : *least;
+        *most = seeds > *most ? seeds : *most;
+    }
+}
+
+static void append_seeds(char *text, size_t size, int64_t least, int64_t most) {
+    append(text, size, "%lld", (long long)least);
+    if (most > least)
+        append(text, size, "–%lld", (long long)most);
+    append(text, size, " seed%s", most > 1 ? "s" : "");
+}
+
+void line_legend(const struct figure_source *source, const struct lines *lines, int k, char *text, size_t size) {
+    int64_t own[2], other[2];
+    bool differ = false;
+    seeds_of(source, &lines->line[k], &own[0], &own[1]);
+    for (int j = 0; j < lines->count; j++) {
+        seeds_of(source, &lines->line[j], &other[0], &other[1]);
+        differ |= other[0] != own[0] || other[1] != own[1];
+    }
+    snprintf(text, size, "%s%s", lines->line[k].label, differ ? ", " : "");
+    if (differ)
+        append_seeds(text, size, own[0], own[1]);
 }
 
 void describe_lines(const struct figure_source *source, const struct lines *lines, const struct param *a,
@@ -332,23 +404,25 @@ void describe_lines(const struct figure_source *source, const struct lines *line
             told = true;
         }
     }
-    for (int k = 0; k < lines->count; k++)
-        for (int64_t j = 0; j < lines->line[k].count; j++) {
-            int64_t seeds = source->groups->group[lines->line[k].groups[j]].count;
-            least = seeds < least ? seeds : least;
-            most = seeds > most ? seeds : most;
-        }
+    for (int k = 0; k < lines->count; k++) {
+        int64_t own[2];
+        seeds_of(source, &lines->line[k], &own[0], &own[1]);
+        least = own[0] < least ? own[0] : least;
+        most = own[1] > most ? own[1] : most;
+    }
     snprintf(text, size, "%s", all);
     for (int b = 0; b < BLOCKS; b++)
         if (*own[b])
             append(text, size, "; %s: %s", block_name(b), own[b]);
-    append(text, size, "; %lld", (long long)least);
-    if (most > least)
-        append(text, size, "–%lld", (long long)most);
-    append(text, size, " seed%s", most > 1 ? "s" : "");
+    append(text, size, "; ");
+    append_seeds(text, size, least, most);
     if (lines->candidates > lines->count) {
         char names[120] = "";
         append_left_out(lines, names, sizeof names);
         append(text, size, "; %d of %lld lines shown, not %s", lines->count, (long long)lines->candidates, names);
+    }
+    if (lines->absent) {
+        append(text, size, "; not shown: ");
+        append_absent(lines, text, size);
     }
 }

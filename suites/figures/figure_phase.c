@@ -267,6 +267,18 @@ static void put_grid(FILE *file, int panel, const char *block, const struct grid
         }
 }
 
+/* Ticks at points that were computed, ten at most: X_TICKS[1] = '0, 0.5, 1'. */
+static void put_ticks(FILE *file, const char *name, int panel, const struct axis *a) {
+    double last = -1;
+    fprintf(file, "%s[%d] = '", name, panel);
+    for (int k = 0; k < a->count; k++)
+        if (!k || share_of(a, a->value[k]) - last >= 0.1) {
+            fprintf(file, "%s%g", k ? ", " : "", a->value[k]);
+            last = share_of(a, a->value[k]);
+        }
+    fprintf(file, "'\n");
+}
+
 static void put_panel_settings(FILE *file, int panel, int block, const struct grid *g) {
     double high = 0;
     for (int k = 0; k < g->x.count * g->y.count; k++)
@@ -276,6 +288,8 @@ static void put_panel_settings(FILE *file, int panel, int block, const struct gr
     fprintf(file, "X_FROM[%d] = %.9g; X_TO[%d] = %.9g; Y_FROM[%d] = %.9g; Y_TO[%d] = %.9g; HIGH[%d] = %.9g\n", panel,
             edge(&g->x, 0), panel, edge(&g->x, g->x.count), panel, edge(&g->y, 0), panel, edge(&g->y, g->y.count),
             panel, high > 1 ? high : 1.0);
+    put_ticks(file, "X_TICKS", panel, &g->x);
+    put_ticks(file, "Y_TICKS", panel, &g->y);
 }
 
 struct phase {
@@ -318,13 +332,14 @@ static bool write_phase(const struct figure_source *source, const char *name, co
         return false;
     describe_lines(source, &lines, phase->grid[0].x.param, phase->grid[0].y.param, shared, sizeof shared);
     snprintf(text, sizeof text,
-             "Largest composite gain (max |sum|) over layers of the token mean, median over seeds. Dots: the points computed; contours (the paper's gains) are "
-             "interpolated between them.%s %s.", absent,
+             "Largest gain of composites (max |sum|%s) over layers of the token mean, median over seeds. Dots: the points computed, "
+             "whose colour reaches half way to the next; contours (the paper's gains) are interpolated between them.%s %s.",
+             phase->panels > 1 ? " of rows in HC, of columns in mHC" : phase->block[0] == BLOCK_MHC ? " of columns" : " of rows", absent,
              shared);
     file = settings_open(source, name);
     put_caption(file, source, phase->panels > 1, text);
-    static const char *const arrays[] = {"BLOCK",  "X_NAME", "Y_NAME", "X_LOG", "Y_LOG",
-                                         "X_FROM", "X_TO",   "Y_FROM", "Y_TO",  "HIGH"};
+    static const char *const arrays[] = {"BLOCK", "X_NAME", "Y_NAME", "X_LOG", "Y_LOG",   "X_FROM",
+                                         "X_TO",  "Y_FROM", "Y_TO",   "HIGH",  "X_TICKS", "Y_TICKS"};
     if (file)
         fprintf(file, "PANELS = %d\n", phase->panels);
     for (size_t k = 0; file && k < sizeof arrays / sizeof *arrays; k++)
