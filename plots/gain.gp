@@ -30,6 +30,7 @@ do for [family = 1:2] {
         NAME = row == 1 ? 'forward' : 'backward'
         if (family == 1) {
             SPAN = row == 1 ? SPAN_forward_sum : SPAN_backward_sum
+            if (PAPER && SPAN < 3000) { SPAN = 3000 } # its line is there
             set yrange [*:*] noextend
             if (SPAN < 3) { unset logscale y; set yrange [*:*]; set format y '%g'; set ytics auto } else { set logscale y }
             if (SPAN >= 3 && SPAN < 30) { set format y '%g'; eval 'set ytics ' . FEW }
@@ -48,7 +49,7 @@ do for [family = 1:2] {
         if (REFERENCE == REFERENCE) {
             SIDE = (row == 1) == (family == 2 || SPAN < 1e8) # where the lines are far from it
             set label 1 sprintf('paper: about %g', REFERENCE) at graph (SIDE ? 0.02 : 0.98), first REFERENCE \
-                offset 0, 0.5 textcolor rgb '#606060' front
+                offset 0, (family == 1 && SPAN < 1e5 ? -0.6 : 0.5) textcolor rgb '#606060' front # below what may be the upper edge
             if (SIDE) { set label 1 left } else { set label 1 right }
         }
         plot 1 with lines lc rgb PALE lw 1 notitle, \
