@@ -33,7 +33,7 @@ do for [p = FROM:TO] {
     if (p == FROM) { do for [v = 2:6] { eval legend_box(v, NAME[v], legend_left(v), 0.25, variant_colour(v), 0.85) } }
     set label 1 (p ? 'with the core of attention' : 'GEMMs and elementwise work only') at graph 0, 1 left offset 0, 0.6 textcolor rgb INK
     set yrange [*<0:8<*]
-    set label 2 "paper:\n6.7 %" at graph 1.005, first PAPER left offset 0, 0.5 textcolor rgb INK
+    set label 2 "paper:\n6.7 %" at graph 1.01, first PAPER left offset 0, 0.5 textcolor rgb INK
     plot 0 with lines lc rgb PALE lw 1 notitle, \
         for [v = 2:6] CSV using (place(v)):(known(p, v)):(0.13) with boxes lc rgb variant_colour(v) notitle, \
         for [v = 2:6] CSV using (place(v)):(unknown(p, v)):(0.13) with boxes fill empty border rgb variant_colour(v) lc rgb variant_colour(v) notitle, \

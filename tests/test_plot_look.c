@@ -127,6 +127,20 @@ Test(plot_look, stacks) {
     figures_are_apart("g");
 }
 
+/* Long names are cut in the legend, so that it stays legible, and in the data they are whole. */
+Test(plot_look, long_names) {
+    GOOD("mkdir -p folder_with_a_name_of_some_length/and_another_below && for k in 1 2; do "
+         "head -c 300 $R/suites/input.txt >folder_with_a_name_of_some_length/and_another_below/the_text_number_$k.txt; done");
+    write_text("l.suite", "set --study propagate --width 8 --tokens 2 --depth 6\n"
+                          "--block resnet,hc,mhc --input folder_with_a_name_of_some_length/and_another_below/the_text_number_1.txt\n"
+                          "--block resnet,hc,mhc --input folder_with_a_name_of_some_length/and_another_below/the_text_number_2.txt --seed 1:2:1\n");
+    GOOD("$M run l.suite --out l.h5 -q && $M plot l.h5 --format svg --out f");
+    cr_expect(figures_are_apart("f") == 4, "%s", out);
+    GOOD("cat f/streams.svg f/data/streams.csv");
+    cr_expect(strstr(out, "number_1.txt, 1 seed<") && strstr(out, "\"mHC input=folder_with_a_name_of_some_length/and_another_below/the_text_number_2.txt\""),
+              "%s", out);
+}
+
 /* One layer, one seed: a point on axes that count in layers. */
 Test(plot_look, a_single_layer) {
     GOOD("$M run --block hc --depth 1 --width 8 --tokens 2 --out a.h5 -q && $M plot a.h5 --format svg --out f");

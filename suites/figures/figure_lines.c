@@ -373,7 +373,26 @@ static void append_seeds(char *text, size_t size, int64_t least, int64_t most) {
     append(text, size, " seed%s", most > 1 ? "s" : "");
 }
 
+static bool within_glyph(char byte) { /* of UTF-8 */
+    return ((unsigned char)byte & 0xC0) == 0x80;
+}
+
+/* A label with its middle left out where it has more than `most` bytes: what tells paths apart is at their ends. */
+static void shortened(const char *label, size_t most, char *text, size_t size) {
+    size_t length = strlen(label), head = most / 2, tail = length - (most - most / 2);
+    if (length <= most) {
+        snprintf(text, size, "%s", label);
+        return;
+    }
+    while (head && within_glyph(label[head]))
+        head--;
+    while (within_glyph(label[tail]))
+        tail++;
+    snprintf(text, size, "%.*s…%s", (int)head, label, label + tail);
+}
+
 void line_legend(const struct figure_source *source, const struct lines *lines, int k, char *text, size_t size) {
+    enum { MOST = 44, FOR_SEEDS = 13 }; /* what half the width of a page holds */
     int64_t own[2], other[2];
     bool differ = false;
     seeds_of(source, &lines->line[k], &own[0], &own[1]);
@@ -381,9 +400,11 @@ void line_legend(const struct figure_source *source, const struct lines *lines, 
         seeds_of(source, &lines->line[j], &other[0], &other[1]);
         differ |= other[0] != own[0] || other[1] != own[1];
     }
-    snprintf(text, size, "%s%s", lines->line[k].label, differ ? ", " : "");
-    if (differ)
+    shortened(lines->line[k].label, differ ? MOST - FOR_SEEDS : MOST, text, size);
+    if (differ) {
+        append(text, size, ", ");
         append_seeds(text, size, own[0], own[1]);
+    }
 }
 
 void describe_lines(const struct figure_source *source, const struct lines *lines, const struct param *a,

@@ -50,7 +50,7 @@ void lines_release(struct lines *);
 void describe_lines(const struct figure_source *, const struct lines *, const struct param *a, const struct param *b,
                     char *text, size_t size);
 
-/* "HC w=0.35", with ", 8 seeds" behind it where not all lines have as many. */
+/* "HC w=0.35", with ", 8 seeds" behind it where not all lines have as many; the middle of a long label is left out. */
 void line_legend(const struct figure_source *, const struct lines *, int k, char *text, size_t size);
 
 /* "2 lines are not in it: mHC w=3, mHC w=4", all of them; empty where none was left out. */
