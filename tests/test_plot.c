@@ -222,6 +222,20 @@ Test(plot, lines_of_few_seeds_and_of_another_n) {
     cr_expect(!strstr(said, "note:"), "%s", said);
 }
 
+/* A panel's own axes are not in its caption as constants, and signs that are drawn are explained. */
+Test(plot, phase_says_what_it_shows) {
+    write_suite("q.suite", "set --study maps --alpha 0 --record summary --measure gain --depth 100\n"
+                           "--block hc --w 0,0.1,100000 --s 0,0.1,0.2\n--block mhc --w 1 --s 7 --d 0,6,12 --t-max 1,2,4\n");
+    good("@ run %/q.suite --out %/q.h5 -q");
+    good("@ plot %/q.h5 --out %/q --figure phase");
+    holds("q/data/phase.gp", "t_{max}=", false);
+    holds("q/data/phase.gp", "mHC: s=7, w=1", true);
+    holds("q/data/phase.gp", "Triangles: overflow.", true);
+    holds("q/data/phase.gp", "X_TICKS[2] = '1, 2, 4'", true);
+    good("@ plot %/q.h5 --out %/q --figure phase --block mhc");
+    holds("q/data/phase.gp", "Triangles", false);
+}
+
 /* Options of a record are text: nothing in them is markup, and names of the paper are set as it sets them. */
 Test(plot, text_is_not_markup) {
     good("echo 0123456789 >'%/a_b^{c}~d'");

@@ -63,11 +63,11 @@ static bool next_fits(struct room *r, int pass, int block) {
 }
 
 /* Takes over `groups`; where there is no room the line is left out. */
-static void add_line(struct lines *lines, int64_t *groups, int64_t count, const struct params *p, bool fits) {
+static void add_line(struct lines *lines, int64_t *groups, int64_t count, const struct params *p, const struct param *along, bool fits) {
     int rank = 0;
     for (int k = 0; k < lines->count; k++)
         rank += lines->line[k].block == p->block;
-    struct line line = {groups, count, (int)p->block, rank, ""};
+    struct line line = {.groups = groups, .count = count, .block = (int)p->block, .rank = rank, .axes = {along, NULL}};
     lines->candidates++;
     if (groups && fits && lines->count < MOST_LINES)
         lines->line[lines->count++] = line;
@@ -180,7 +180,7 @@ void lines_by_layer(const struct figure_source *source, const char *curve, unsig
             int64_t *group = malloc(sizeof *group);
             if (group)
                 *group = k;
-            add_line(lines, group, 1, p, next_fits(&room, pass, (int)p->block));
+            add_line(lines, group, 1, p, NULL, next_fits(&room, pass, (int)p->block));
         }
     lines->absent &= ~shown;
     free(recorded);
@@ -270,7 +270,7 @@ void lines_along(const struct figure_source *source, const struct param *along, 
             const struct params *p = c[k].groups ? &g->group[c[k].groups[0]].p : NULL;
             if (!p || !c[k].wanted || (c[k].score < score) != pass)
                 continue;
-            add_line(lines, c[k].groups, c[k].count, p, next_fits(&room, pass, (int)p->block));
+            add_line(lines, c[k].groups, c[k].count, p, along, next_fits(&room, pass, (int)p->block));
             c[k].groups = NULL;
         }
     for (int64_t k = 0; k < count; k++)
@@ -407,17 +407,22 @@ void line_legend(const struct figure_source *source, const struct lines *lines, 
     }
 }
 
-void describe_lines(const struct figure_source *source, const struct lines *lines, const struct param *a,
-                    const struct param *b, char *text, size_t size) {
+static bool is_axis(const struct line *line, const struct param *param) {
+    return param == line->axes[0] || param == line->axes[1];
+}
+
+void describe_lines(const struct figure_source *source, const struct lines *lines, char *text, size_t size) {
     char all[400] = "", own[BLOCKS][400] = {""};
     int64_t least = INT64_MAX, most = 0;
     for (int p = 0; p < params_count; p++) {
         const struct param *param = &params_table[p];
         bool shared = !varies(source, lines, false, -1, param), told = false;
+        for (int k = 0; k < lines->count; k++)
+            shared &= is_axis(&lines->line[k], param) == is_axis(&lines->line[0], param);
         for (int k = 0; k < lines->count; k++) {
             const struct line *line = &lines->line[k];
             const struct params *values = params_of_line(source, line);
-            if (untold(param) || param == a || param == b || line->rank ||
+            if (untold(param) || is_axis(line, param) || line->rank ||
                 (shared && (told || is_standard(values, param))) || !params_matters(values, param) ||
                 (!shared && varies(source, lines, false, line->block, param)))
                 continue;

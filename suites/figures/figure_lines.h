@@ -12,6 +12,7 @@ struct line {
     int64_t *groups, count;
     int block, rank; /* rank: 0 for the first line of a block, 1 for its second... */
     char label[LINE_LABEL];
+    const struct param *axes[2]; /* what a figure of the line has axes for, either may be NULL */
 };
 
 struct lines {
@@ -45,10 +46,9 @@ void lines_along(const struct figure_source *, const struct param *along, const 
                  const char *summary, unsigned blocks, int most, struct lines *);
 void lines_release(struct lines *);
 
-/* What the lines share and is not the default, but for the axes a and b (either may be NULL), e.g. "L=60, n=4, d=12;
+/* What the lines share and is not the default, but for their axes, e.g. "L=60, n=4, d=12;
  * HC: w=0.35; 16 seeds; 4 of 5 lines shown, not mHC w=3". */
-void describe_lines(const struct figure_source *, const struct lines *, const struct param *a, const struct param *b,
-                    char *text, size_t size);
+void describe_lines(const struct figure_source *, const struct lines *, char *text, size_t size);
 
 /* "HC w=0.35", with ", 8 seeds" behind it where not all lines have as many; the middle of a long label is left out. */
 void line_legend(const struct figure_source *, const struct lines *, int k, char *text, size_t size);

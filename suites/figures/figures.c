@@ -96,7 +96,7 @@ static enum figure_outcome layers_figure(const struct figure_source *source, con
     lines_by_layer(source, measures[0].recorded, blocks, most, &lines);
     if (!lines.count)
         return snprintf(why, why_size, "no case of it has the curve %s", measures[0].recorded), FIGURE_SKIPPED;
-    describe_lines(source, &lines, NULL, NULL, shared, sizeof shared);
+    describe_lines(source, &lines, shared, sizeof shared);
     bool good = layers_data(source, name, &lines, measures, count, span, &overflow, why, why_size);
     snprintf(text, sizeof text, "%s%s %s.", statement, overflow ? triangles : "", shared);
     if (good) {
@@ -201,7 +201,7 @@ static enum figure_outcome parameter_figure(const struct figure_source *source, 
     lines_along(source, along, beside ? params_find(beside) : NULL, measures[0].recorded, blocks, most, &lines);
     if (!lines.count)
         return snprintf(why, why_size, "no two groups of it differ in %s alone", parameter), FIGURE_SKIPPED;
-    describe_lines(source, &lines, along, NULL, shared, sizeof shared);
+    describe_lines(source, &lines, shared, sizeof shared);
     bool good = parameter_data(source, name, along, &lines, measures, count, recorded, &overflow, why, why_size);
     for (int m = 2; m < count; m++)
         more |= recorded[m];
