@@ -50,8 +50,8 @@ do for [p = 1:PANELS] {
         CSV using (here(p, 'x')):(here(p, 'y')):(here(p, 'x_low')):(here(p, 'x_high')):\
                 (here(p, 'y_low')):(here(p, 'y_high')):(here(p, 'median')) \
             with boxxyerror fc palette, \
-        CSV using (column('median') == column('median') ? here(p, 'x') : NaN):(here(p, 'y')) with points pt 7 ps 0.2 lc rgb '#ffffff', \
-        CSV using (column('median') == column('median') ? here(p, 'x') : NaN):(here(p, 'y')) with points pt 7 ps 0.1 lc rgb '#000000', \
+        CSV using (column('median') == column('median') ? here(p, 'x') : NaN):(here(p, 'y')) with points pt 7 ps 0.28 lc rgb '#ffffff', \
+        CSV using (column('median') == column('median') ? here(p, 'x') : NaN):(here(p, 'y')) with points pt 7 ps 0.16 lc rgb '#000000', \
         CSV using (column('overflow') == 1 ? here(p, 'x') : NaN):(here(p, 'y')) with points pt 8 ps 0.8 lc rgb INK, \
         CONTOURS using (here(p, 'x0')):(here(p, 'y0')):(column('x1') - column('x0')):(column('y1') - column('y0')) \
             with vectors nohead lw 3 lc rgb '#ffffff', \
