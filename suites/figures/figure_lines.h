@@ -26,6 +26,8 @@ struct lines {
 /* A parameter of a group as a number; NaN for texts. */
 double parameter_value(const struct params *, const struct param *);
 
+bool params_differ(const struct params *, const struct params *, const struct param *);
+
 /* Whether two groups differ in nothing but the parameters a and b (either may be NULL). */
 bool same_but(const struct params *, const struct params *, const struct param *a, const struct param *b);
 
@@ -45,6 +47,10 @@ void lines_by_layer(const struct figure_source *, const char *curve, unsigned bl
 void lines_along(const struct figure_source *, const struct param *along, const struct param *beside,
                  const char *summary, unsigned blocks, int most, struct lines *);
 void lines_release(struct lines *);
+
+/* Gives every line its label: "mHC s=6", what differs between the lines of a block, behind its name as papers write it; `along` (may be
+ * NULL), what they run along, is not in it. */
+void label_lines(const struct figure_source *, struct lines *, const struct param *along);
 
 /* What the lines share and is not the default, but for their axes, e.g. "L=60, n=4, d=12;
  * HC: w=0.35; 16 seeds; 4 of 5 lines shown, not mHC w=3". */

@@ -97,8 +97,10 @@ enum figure_outcome figure_recompute(const struct figure_source *source, const s
              recompute_paper_optimum(p.depth, p.streams), (long long)best, block, params_word(&p, "branch"), (long long)p.depth,
              (long long)p.streams, (long long)p.width, (long long)p.tokens, backend);
     if (others) {
-        snprintf(text + strlen(text), sizeof text - strlen(text), " Not shown: %lld case%s of another stack.", (long long)others, others > 1 ? "s" : "");
-        snprintf(why, size, "%lld case%s of another stack %s not in it", (long long)others, others > 1 ? "s" : "", others > 1 ? "are" : "is");
+        snprintf(text + strlen(text), sizeof text - strlen(text), " Not shown: %lld case%s of another stack.", (long long)others,
+                 others > 1 ? "s" : "");
+        snprintf(why, size, "%lld case%s of another stack %s not in it", (long long)others, others > 1 ? "s" : "",
+                 others > 1 ? "are" : "is");
     }
     FILE *file = settings_open(source, figure->name);
     if (file) {
