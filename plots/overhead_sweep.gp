@@ -18,6 +18,7 @@ do for [p = 1:2] {
     if (p == 1 ? HAS_C : HAS_T) {
         stats CSV using (column('panel') == p ? column('at') : NaN) nooutput name 'A'
         SPREAD[p] = 0.022 * log(A_max / A_min) / log(2)
+        SPREAD[p] = SPREAD[p] > GAP[p] / 7.0 ? GAP[p] / 7.0 : SPREAD[p] # neighbours stay apart
     }
 }
 set multiplot

@@ -43,7 +43,7 @@ set yrange [LOW:HIGH] noextend
 set samples 400
 ROOF(x) = GEMM == GEMM ? (COPY * x < GEMM ? COPY * x : GEMM) : COPY * x
 # The slanted part in sight, from BEGIN to END.
-END = GEMM == GEMM && GEMM < HIGH * 1e9 ? GEMM / COPY : HIGH * 1e9 / COPY
+END = GEMM == GEMM && GEMM < HIGH * 1e9 ? 1.0 * GEMM / COPY : HIGH * 1e9 / COPY
 END = END < TO ? END : TO
 BEGIN = COPY * FROM * 1e-9 > LOW ? FROM : LOW * 1e9 / COPY
 set label 3 SHAPE at graph 0, 1 left offset 0, 0.6 textcolor rgb INK

@@ -244,6 +244,21 @@ static void paper_is_over_bars(const char *path) {
     cr_expect(named && strstr(svg, ">6.7 %<"), "%s: the line has no name", path);
 }
 
+/* The places along the axis at which there is a point below the legend. */
+static int places_of_points(void) {
+    double place[200], x, y;
+    int found = 0;
+    for (const char *at = svg; (at = strstr(at, "<use xlink:href='#gpPt")); at++) {
+        const char *where = strstr(at, "translate(");
+        bool known = !where || where > strchr(at, '>') || sscanf(where, "translate(%lf,%lf)", &x, &y) != 2 || y < 24 || found == 200;
+        for (int k = 0; k < found && !known; k++)
+            known = fabs(place[k] - x) < 0.3;
+        if (!known)
+            place[found++] = x;
+    }
+    return found;
+}
+
 Test(plot_look, overheads) {
     write_text("o.suite", "set --study overhead --backend cpu32 --depth 2 --budget 0.01 --rounds 8 --head-dim 16\n"
                           "--width 32,16 --tokens 8\n--width 32 --hidden 64 --tokens 8\n--width 32 --tokens 16\n");
@@ -251,6 +266,8 @@ Test(plot_look, overheads) {
     cr_expect(figures_are_apart("f") == 3, "%s", out);
     cr_expect(strstr(err, "note: overhead: 1 case of other shapes, backends or ways to run is not in it ("), "%s", err);
     cr_expect(strstr(err, "note: overhead_step: 3 cases of "), "%s", err);
+    read_svg("f/overhead_sweep.svg");
+    cr_expect(places_of_points() == 5 * 2 * 2, "five variants side by side at two C and two T: %d places", places_of_points());
     GOOD("cat f/data/overhead.gp");
     cr_expect(strstr(out, "LABEL[1] = 'C=32'\nKIND[1] = 'hidden=0'\n") && strstr(out, "LABEL[3] = 'C=32'\nKIND[3] = 'hidden=64'\n") &&
                   strstr(out, "LABEL[2] = 'C=16'\nKIND[2] = ''\n"),

@@ -324,20 +324,21 @@ static int64_t next_along(const struct timed *cases, int count, int base, int op
     return next;
 }
 
-/* Ticks where the cases are, as far as there is room: XTICS[panel] = '64, 128'. */
+/* Ticks where the cases are, as far as there is room: XTICS[panel] = '64, 128'; GAP[panel]: log2 of the smallest ratio of neighbours. */
 static void put_ticks(FILE *settings, int panel, const struct timed *cases, int count, int base, int open) {
     int at;
     int64_t first = next_along(cases, count, base, open, 0, &at), largest = first;
+    double gap = INFINITY;
     if (!settings)
         return;
-    for (int64_t next = first; next < INT64_MAX; next = next_along(cases, count, base, open, next, &at))
-        largest = next;
+    for (int64_t next = first; (next = next_along(cases, count, base, open, next, &at)) < INT64_MAX; largest = next)
+        gap = fmin(gap, log2((double)next / (double)largest));
     double apart = pow((double)largest / (double)first, 0.12);
     fprintf(settings, "XTICS[%d] = '%lld", panel, (long long)first);
     for (int64_t next = first, told = first; next < INT64_MAX; next = next_along(cases, count, base, open, next, &at))
         if (next > told && (double)next >= (double)told * apart)
             fprintf(settings, ", %lld", (long long)(told = next));
-    fprintf(settings, "'\n");
+    fprintf(settings, "'; GAP[%d] = %.9g\n", panel, gap);
 }
 
 enum figure_outcome figure_overhead_sweep(const struct figure_source *source, const struct figure *figure, char *why,
@@ -355,7 +356,7 @@ enum figure_outcome figure_overhead_sweep(const struct figure_source *source, co
     FILE *data = data_open(source, figure->name, "panel,variant,at,overhead,low,high"),
          *settings = settings_open(source, figure->name);
     if (settings)
-        fprintf(settings, "array XTICS[2]\n");
+        fprintf(settings, "array XTICS[2]\narray GAP[2]\n");
     for (int panel = 0; panel < 2; panel++) {
         for (int v = STEP_RESIDUAL + 1; v < STEP_VARIANTS && base[panel] >= 0; v++)
             for (int64_t last = 0, next; /* in the order of C or T */
