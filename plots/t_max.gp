@@ -31,7 +31,10 @@ do for [p = 1:1 + HAS_column_error] {
     if (p == 2) { set logscale y; set format y '10^{%L}' } else { set yrange [0:2.5<*] }
     if (p == 2) { set yrange [*:*] }
     if (p == 1 && PAPER) {
-        set label 1 'paper: about 1.6 at 20' at graph 0.98, first 1.6 right offset 0, 0.5 textcolor rgb '#606060' front
+        # Under the lines of few iterations, or over those of many.
+        set label 1 'paper: about 1.6 at 20' at graph (I_min < 10 ? 0.02 : 0.98), first 1.6 offset 0, (I_min < 10 ? -0.55 : 0.5) \
+            textcolor rgb '#606060' front
+        if (I_min < 10) { set label 1 left } else { set label 1 right }
     }
     plot (p == 1 ? 1 : NaN) with lines lc rgb PALE lw 1 notitle, \
         (p == 1 && PAPER ? 1.6 : NaN) with lines lc rgb '#606060' lw 1 dt (6, 4) notitle, \
