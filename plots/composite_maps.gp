@@ -45,7 +45,7 @@ do for [m = 1:MODELS] {
         plot CSV using (entry(m, p, 'column')):(entry(m, p, 'row')):(0.5):(0.5):(entry(m, p, 'value')) \
                 with boxxyerror fs solid 1 border rgb '#ffffff' fc palette, \
             CSV using (n > 5 ? NaN : entry(m, p, 'column')):(entry(m, p, 'row')):(strcol('text')):\
-                (abs(column('value')) > (hc ? 0.75 * LARGEST[q] : 0.6) ? 0xffffff : 0x303030) \
+                (abs(column('value')) > (hc ? 0.75 * LARGEST[q] : 0.55) ? 0xffffff : 0x303030) \
                 with labels font ',' . SIZE textcolor rgb variable, \
             CSV using (n > 5 ? NaN : sums(m, p, 'column') + 0.1 * (strcol('kind') eq 'row_sum')):\
                 (sums(m, p, 'row') + 0.1 * (strcol('kind') eq 'column_sum')):(strcol('text')) \

@@ -4,13 +4,15 @@ load DATA . '/depth.gp'
 CSV = DATA . '/depth.csv'
 STREAMS = HAS_x_rms || HAS_grad_rms || HAS_grad_rms_max
 ROWS = 3.4
-COLS = LONGEST <= 28 ? 3 : LONGEST <= 48 ? 2 : 1
-KEY = 0.35 * ((LINES + COLS - 1) / COLS) + 0.2
+FIT = int(15.4 / (1.2 + 0.14 * LONGEST)) # entries of the legend in a row
+KEY_ROWS = (LINES + (FIT > 1 ? FIT : 1) - 1) / (FIT > 1 ? FIT : 1)
+COLS = (LINES + KEY_ROWS - 1) / KEY_ROWS
+KEY = 0.35 * KEY_ROWS + 0.2
 HEIGHT = KEY + (1 + STREAMS) * (ROWS + 0.3) + 0.85
 load HERE . 'house.gp'
 
 array NAMES[4] = ['forward', 'backward', 'x_rms', HAS_grad_rms ? 'grad_rms' : 'grad_rms_max']
-array TEXT[4] = ['forward composite gain', 'backward composite gain', 'RMS of x_L', \
+array TEXT[4] = ['forward gain, largest over l', 'backward gain, largest over l', 'RMS of x_L', \
     HAS_grad_rms ? 'RMS of gradient at x_1' : 'largest RMS of gradient']
 # Where ResNet, mHC and identity HC coincide, or HC and static HC, the dashes of one leave room for the others.
 set dashtype 11 (12, 6)
@@ -18,7 +20,9 @@ set dashtype 12 (3, 15)
 set dashtype 13 (8, 8)
 dash(block) = block == 3 ? 11 : block == 4 ? 12 : block == 2 ? 13 : 1
 set multiplot
-set logscale x 2
+stats CSV using 'depth' nooutput name 'D'
+# A logarithmic axis from a factor of 4 on: below it there may be no tick.
+if (D_max >= 4 * D_min) { set logscale x 2 }
 set xrange [*:*] noextend
 set logscale y
 unset mytics
@@ -27,7 +31,7 @@ do for [p = 1:2 + 2 * STREAMS] {
     left = (p % 2 ? 0 : 8.5) + 1.65
     top = KEY + (p > 2) * (ROWS + 0.3)
     eval panel(left, top, left + 6.45, top + ROWS)
-    eval y_label(TEXT[p], 0.8)
+    eval y_label(TEXT[p])
     unset key
     if (p == 1) { do for [k = 1:LINES] { eval legend_at(k, 1, COLS, 1.45, dash(BLOCK[k])) } }
     set yrange [*:*]

@@ -3,41 +3,54 @@
 HC = sum [k = 1:LINES] BLOCK[k] < 3
 MHC = LINES - HC
 ROWS = 3.4
-KEY = 0.35 * (HC > MHC ? HC : MHC) + 0.2
+KINDS = WIDE ? 0.35 : 0.7 # cm that the kinds of lines take in the legend
+KEY = KINDS + 0.35 * (HC > MHC ? HC : MHC) + 0.2
 HEIGHT = KEY + 2 * ROWS + 1.35
 load HERE . 'house.gp'
+LEGEND_TOP = LEGEND_TOP + KINDS
 
-# Where HC spans less than two decades powers of ten alone are too few ticks.
+# Where HC spans less than two decades powers of ten alone are too few ticks, and below a factor of 3 the axis is linear.
 FEW = '(0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10, 20, 30, 50, 70, 100)'
 THICK = LAYERS > 150 ? 0.8 : 1.5
 
 set multiplot
-set xrange [0:LAYERS]
+set xrange [0:LAYERS > 1 ? LAYERS : 2]
+if (LAYERS < 10) { set xtics 1 }
 STEP = ceil(LAYERS / 7.0)
 do for [family = 1:2] {
     first = family == 1 ? 1 : HC + 1
     last = family == 1 ? HC : LINES
     if (first > last) { continue }
     left = (family == 2 && HC ? 8.5 : 0) + 1.65
-    if (family == 1) { set logscale y; set yrange [*:*] noextend } \
-    else { unset logscale y; set format y '%g'; set ytics auto; eval 'set yrange ' . LINEAR }
+    set style fill transparent solid (last - first > 1 ? 0.1 : 0.2) noborder # many bands are mud
+    if (family == 2) { unset logscale y; set format y '%g'; set ytics auto; eval 'set yrange ' . LINEAR }
     do for [row = 1:2] {
         top = KEY + (row - 1) * (ROWS + 0.3)
         eval panel(left, top, left + 6.45, top + ROWS)
         NAME = row == 1 ? 'forward' : 'backward'
         if (family == 1) {
-            if ((row == 1 ? SPAN_forward_sum : SPAN_backward_sum) < 30) { set format y '%g'; eval 'set ytics ' . FEW } \
-            else { set format y '10^{%L}'; set ytics auto }
+            SPAN = row == 1 ? SPAN_forward_sum : SPAN_backward_sum
+            if (PAPER && SPAN < 3000) { SPAN = 3000 } # its line is there
+            set yrange [*:*] noextend
+            if (SPAN < 3) { unset logscale y; set yrange [*:*]; set format y '%g'; set ytics auto } else { set logscale y }
+            if (SPAN >= 3 && SPAN < 30) { set format y '%g'; eval 'set ytics ' . FEW }
+            if (SPAN >= 30) { set format y '10^{%L}'; set ytics auto }
         }
-        eval y_label((row == 1 ? FORWARD : BACKWARD), (family == 1 ? 0.8 : 1.2))
+        eval y_label((row == 1 ? FORWARD : BACKWARD))
         unset key
+        if (row == 1 && first == (HC ? 1 : HC + 1)) {
+            eval legend_line(31, 'max |sum| of rows, backward of columns', left - 0.2, 0.25, INK, THICK, 'solid')
+            eval legend_line(32, 'max sum of |entries|', WIDE ? 8.2 : left - 0.2, KINDS - 0.1, INK, 0.8, '(6, 3)')
+            eval legend_box(33, 'q10–q90' . (WIDE ? ' over seeds' : ''), WIDE ? 12.6 : left + 3.65, KINDS - 0.1, INK, 0.2)
+        }
         if (row == 1) { set format x ''; unset xlabel; do for [k = first:last] { eval legend_at(k, first, 1, left - 0.2, 1) } } \
         else { set format x '%g'; set xlabel 'layer l' offset 0, 0.6 textcolor rgb INK }
         REFERENCE = !PAPER ? NaN : family == 1 ? 3000 : row == 2 ? 1.6 : NaN
         if (REFERENCE == REFERENCE) {
-            set label 1 sprintf('paper: about %g', REFERENCE) at graph (row == 1 ? 0.02 : 0.98), first REFERENCE \
-                offset 0, 0.5 textcolor rgb '#606060' front
-            if (row == 1) { set label 1 left } else { set label 1 right }
+            SIDE = (row == 1) == (family == 2 || SPAN < 1e8) # where the lines are far from it
+            set label 1 sprintf('paper: about %g', REFERENCE) at graph (SIDE ? 0.02 : 0.98), first REFERENCE \
+                offset 0, (family == 1 && SPAN < 1e5 ? -0.6 : 0.5) textcolor rgb '#606060' front # below what may be the upper edge
+            if (SIDE) { set label 1 left } else { set label 1 right }
         }
         plot 1 with lines lc rgb PALE lw 1 notitle, \
             REFERENCE with lines lc rgb '#606060' lw 1 dt (6, 4) notitle, \
@@ -53,6 +66,7 @@ do for [family = 1:2] {
                 with points lc rgb colour(BLOCK[k], RANK[k]) pt 8 ps 0.8 notitle
         unset label
         unset arrow
+        unset object
     }
 }
 unset multiplot

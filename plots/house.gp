@@ -50,6 +50,7 @@ set style fill transparent solid 0.2 noborder
 set pointsize 0.45
 set xtics offset 0, 0.3
 set ytics offset 0.4, 0
+set format '%g' # the standard one keeps room for a sign, which puts a label beside its tick
 set bars small
 
 # Perceptually even: lightness falls by equal steps. One for magnitudes, one for signed values about 0.
@@ -60,12 +61,12 @@ SIGNED = "set palette defined (-4 '#1666aa', -3 '#5589bf', -2 '#89add3', -1 '#bd
 1 '#e3c8ba', 2 '#cd9d83', 3 '#b5734d', 4 '#9b4805')"
 MISSING = '#d8d8d8'
 
-panel(left, top, right, bottom) = sprintf("set lmargin at screen %f; set tmargin at screen %f; \
-set rmargin at screen %f; set bmargin at screen %f", X(left), Y(top), X(right), Y(bottom))
+panel(left, top, right, bottom) = sprintf("LEFT = %f; set lmargin at screen %f; set tmargin at screen %f; \
+set rmargin at screen %f; set bmargin at screen %f", left, X(left), Y(top), X(right), Y(bottom))
 
-# A terminal cannot turn text: there the label lies in the plot.
-y_label(text, offset) = sprintf(TERM eq 'dumb' ? 'set label 99 "%s" at graph 0.03, 0.93' : \
-    'set ylabel "%s" offset %f, 0 textcolor rgb INK', text, offset)
+# Beside a panel, however wide its numbers are. A terminal cannot turn text: there the label lies in the plot.
+y_label(text) = sprintf(TERM eq 'dumb' ? 'set label 99 "%s" at graph 0.03, 0.93' : \
+    sprintf('set label 99 "%%s" at screen %f, graph 0.5 center rotate by 90 textcolor rgb INK', X(LEFT - 1.25)), text)
 
 # The value of a column in the rows of one line; lines are blocks of rows.
 of_line(k, name) = column('line') == k ? column(name) : NaN
@@ -77,24 +78,25 @@ overflow_layer(k, name) = int(column('layer')) % ceil(LAYERS / 40.0) == 0 ? over
 set y2range [0:1]
 
 # Legend of the lines of a figure from line `first` on, in `columns` columns, its left edge at `left` cm: a key of gnuplot knows the width
-# of one panel only. Drawn with a panel, then taken away by `unset label` and `unset arrow`.
+# of one panel only. Drawn with a panel, then taken away by `unset label`, `unset arrow` and `unset object`.
 LEGEND_ROW = 0.35
+LEGEND_TOP = 0.25
 SAMPLE = TERM eq 'dumb' ? 0 : 0.7 # of line; a letter has to do in the terminal
 legend_entry(k, x, y, dash) = sprintf("set arrow %d from screen %f, %f to screen %f, %f nohead lc rgb '%s' lw 1.5 dt %d; \
 set label %d LABEL[%d] at screen %f, %f left offset screen %f, 0 textcolor rgb INK point pt %d ps 0.6 lc rgb '%s'", \
     200 + k, X(x), Y(y), X(x + SAMPLE), Y(y), colour(BLOCK[k], RANK[k]), dash, \
     200 + k, k, X(x + 0.35), Y(y), X(TERM eq 'dumb' ? 0.9 : 0.42), point(BLOCK[k], RANK[k]), colour(BLOCK[k], RANK[k]))
-legend_at(k, first, columns, left, dash) = legend_entry(k, left + ((k - first) % columns) * 15.4 / columns, \
-    0.25 + LEGEND_ROW * ((k - first) / columns), dash)
+legend_at(k, first, columns, left, dash) = legend_entry(k, left + ((k - first) % columns) * (1.2 + 0.14 * LONGEST), \
+    LEGEND_TOP + LEGEND_ROW * ((k - first) / columns), dash)
 
-legend_point(id, text, x, y, pt, colour) = sprintf("set label %d '%s' at screen %f, %f left offset screen %f, 0 textcolor rgb INK \
-point pt %d ps 0.7 lc rgb '%s'", 200 + id, text, X(x + 0.35), Y(y), X(TERM eq 'dumb' ? 0.9 : 0.3), pt, colour)
+legend_point(id, text, x, y, pt, colour) = sprintf("set label %d '' at screen %f, %f point pt %d ps 0.7 lc rgb '%s'; \
+set label %d '%s' at screen %f, %f left textcolor rgb INK", 200 + id, X(x + 0.35), Y(y), pt, colour, 250 + id, text, X(x + 0.85), Y(y))
 legend_line(id, text, x, y, colour, width, dash) = sprintf("set arrow %d from screen %f, %f to screen %f, %f nohead lc rgb '%s' lw %f dt %s; \
 set label %d '%s' at screen %f, %f left textcolor rgb INK", 200 + id, X(x), Y(y), X(x + SAMPLE), Y(y), colour, width, dash, \
     200 + id, text, X(x + 0.85), Y(y))
-legend_box(v, x, y) = sprintf("set object %d rectangle from screen %f, %f to screen %f, %f fc rgb '%s' fs solid 0.85 noborder; \
-set label %d NAME[%d] at screen %f, %f left textcolor rgb INK", \
-    200 + v, X(x), Y(y + 0.08), X(x + SAMPLE), Y(y - 0.08), variant_colour(v), 200 + v, v, X(x + 0.85), Y(y))
+legend_box(id, text, x, y, colour, solid) = sprintf("set object %d rectangle from screen %f, %f to screen %f, %f fc rgb '%s' fs solid %f noborder; \
+set label %d '%s' at screen %f, %f left textcolor rgb INK", \
+    200 + id, X(x), Y(y + 0.08), X(x + SAMPLE), Y(y - 0.08), colour, solid, 200 + id, text, X(x + 0.85), Y(y))
 legend_variant(v, x, y) = sprintf("set arrow %d from screen %f, %f to screen %f, %f nohead lc rgb '%s' lw 1.2; \
 set label %d NAME[%d] at screen %f, %f left offset screen %f, 0 textcolor rgb INK point pt %d ps 0.6 lc rgb '%s'", \
     200 + v, X(x), Y(y), X(x + SAMPLE), Y(y), variant_colour(v), \

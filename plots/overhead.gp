@@ -10,12 +10,15 @@ ROWS = 3.4
 HEIGHT = KEY + (TO - FROM + 1) * (TITLE + ROWS + BELOW)
 load HERE . 'house.gp'
 
+# What the paper measured, over the bars; its name beside them.
+PAPER = 6.7
 of(p, v, name) = column('core') == p && column('variant') == v ? column(name) : NaN
 known(p, v) = of(p, v, 'low') <= of(p, v, 'high') ? of(p, v, 'overhead') : NaN
 unknown(p, v) = of(p, v, 'low') <= of(p, v, 'high') ? NaN : of(p, v, 'overhead')
 place(v) = column('group') + 0.15 * (v - 4)
 set multiplot
 unset mytics
+set grid nox
 set xrange [0.5:GROUPS + 0.5]
 unset xtics
 set xtics scale 0 offset 0, 0.3 ('' 0)
@@ -24,17 +27,22 @@ set for [g = 1:GROUPS] xtics add (LABEL[g] . (KIND[g] eq '' ? '' : "\n" . KIND[g
 set style fill solid 0.85 noborder
 do for [p = FROM:TO] {
     top = KEY + TITLE + (p - FROM) * (TITLE + ROWS + BELOW)
-    eval panel(1.65, top, 16.75, top + ROWS)
-    eval y_label('overhead (%)', 0.8)
+    eval panel(1.65, top, 15.7, top + ROWS)
+    eval y_label('overhead: t / t_{residual} − 1 (%)')
     unset key
-    if (p == FROM) { do for [v = 2:6] { eval legend_box(v, legend_left(v), 0.25) } }
+    if (p == FROM) { do for [v = 2:6] { eval legend_box(v, NAME[v], legend_left(v), 0.25, variant_colour(v), 0.85) } }
     set label 1 (p ? 'with the core of attention' : 'GEMMs and elementwise work only') at graph 0, 1 left offset 0, 0.6 textcolor rgb INK
     set yrange [*<0:8<*]
-    plot 6.7 with lines lc rgb '#606060' lw 1 dt (6, 4) notitle, \
+    set label 2 "paper:\n6.7 %" at graph 1.01, first PAPER left offset 0, 0.5 textcolor rgb INK
+    plot 0 with lines lc rgb PALE lw 1 notitle, \
         for [v = 2:6] CSV using (place(v)):(known(p, v)):(0.13) with boxes lc rgb variant_colour(v) notitle, \
         for [v = 2:6] CSV using (place(v)):(unknown(p, v)):(0.13) with boxes fill empty border rgb variant_colour(v) lc rgb variant_colour(v) notitle, \
         for [v = 2:6] CSV using (place(v)):(of(p, v, 'low')):(0):(of(p, v, 'high') - of(p, v, 'low')) \
-            with vectors nohead lc rgb INK lw 1 notitle
+            with vectors nohead lc rgb '#ffffff' lw 2 notitle, \
+        for [v = 2:6] CSV using (place(v)):(of(p, v, 'low')):(0):(of(p, v, 'high') - of(p, v, 'low')) \
+            with vectors nohead lc rgb INK lw 1 notitle, \
+        PAPER with lines lc rgb '#ffffff' lw 1 notitle, \
+        PAPER with lines lc rgb '#000000' lw 1 dt (6, 4) notitle
     unset label
     unset object
 }

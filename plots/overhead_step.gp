@@ -10,7 +10,7 @@ load HERE . 'house.gp'
 shade(k) = word('#e0e0e0 #c8c8c8 #aeaeae #929292 #747474 #dcc8ee #b48bd8 #8a55b5 #552a80 #2e1347', k)
 of(k, name) = column('part') == k ? column(name) : NaN
 eval panel(1.65, 0.3, 12.9, 0.3 + ROWS)
-eval y_label('time of a step (ms)', 0.8)
+eval y_label('time of a step (ms)')
 unset mytics
 set xrange [0.5:6.5]
 unset xtics

@@ -18,6 +18,7 @@ do for [p = 1:2] {
     if (p == 1 ? HAS_C : HAS_T) {
         stats CSV using (column('panel') == p ? column('at') : NaN) nooutput name 'A'
         SPREAD[p] = 0.022 * log(A_max / A_min) / log(2)
+        SPREAD[p] = SPREAD[p] > GAP[p] / 7.0 ? GAP[p] / 7.0 : SPREAD[p] # neighbours stay apart
     }
 }
 set multiplot
@@ -27,15 +28,17 @@ set yrange [*<0:8<*]
 do for [p = 1:2] {
     if (p == 1 ? HAS_C : HAS_T) {
         left = (p == 2 && HAS_C ? 8.5 : 0) + 1.65
-        eval panel(left, KEY, left + (HAS_C && HAS_T ? 6.45 : 14.95), KEY + ROWS)
-        eval y_label('overhead (%)', 0.8)
+        eval panel(left, KEY, left + (HAS_C && HAS_T ? 5.9 : 14.2), KEY + ROWS)
+        eval y_label('overhead: t / t_{residual} − 1 (%)')
+        set label 1 "paper:\n6.7 %" at graph 1.01, first 6.7 left offset 0, 0.5 textcolor rgb INK
         set xlabel (p == 1 ? 'width C' : 'tokens T') offset 0, 0.6 textcolor rgb INK
         unset key
         if (p == 1 || !HAS_C) { do for [v = 2:6] { eval legend_variant(v, legend_left(v), 0.25) } }
         set xrange [*:*] noextend
         set offsets graph 0.04, graph 0.04, 0, 0
         eval 'set xtics (' . XTICS[p] . ')'
-        plot 6.7 with lines lc rgb '#606060' lw 1 dt (6, 4) notitle, \
+        plot 0 with lines lc rgb PALE lw 1 notitle, \
+            6.7 with lines lc rgb '#000000' lw 1 dt (6, 4) notitle, \
             for [v = 2:6] CSV using (beside(p, v)):(of(p, v, 'overhead')):(of(p, v, 'low')):(of(p, v, 'high')) \
                 with yerrorbars lc rgb variant_colour(v) lw 1 pt -1 notitle, \
             for [v = 2:6] CSV using (beside(p, v)):(of(p, v, 'overhead')) with lines lc rgb variant_colour(v) lw 1.2 notitle, \

@@ -12,8 +12,12 @@ axis_text(name) = name eq 'w' ? "w, weight of each layer's own draw" : name eq '
     name eq 'd' ? 'd, weight of the identity' : name eq 't-max' ? 'Sinkhorn iterations t_{max}' : \
     name eq 'streams' ? 'streams n' : name eq 'depth' ? 'depth L (layers)' : name
 here(p, name) = column('panel') == p ? column(name) : NaN
-# Cells overlap those before them a little, or renderers leave seams.
-overlap(p, axis) = here(p, axis . '_low') - 0.04 * (column(axis . '_high') - column(axis . '_low'))
+# Renderers leave seams between cells: under them lie the same, a little larger.
+MORE = 0.03
+below(p, axis) = here(p, axis . '_low') - MORE * (column(axis) - column(axis . '_low'))
+above(p, axis) = here(p, axis . '_high') + MORE * (column(axis . '_high') - column(axis))
+# Few ticks are to be had from powers of ten below two decades.
+FEW = '(1, 1.5, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100)'
 unset key
 set style fill solid 1 noborder
 set style textbox opaque fc rgb '#ffffff' noborder margins 0.6, 0.6
@@ -25,33 +29,36 @@ do for [p = 1:PANELS] {
     eval panel(left, TITLE, left + 5.3, TITLE + 5.2)
     set label 1 (hc ? 'HC, forward gain' : 'mHC, backward gain') at graph 0, 1 offset 0, 0.6 textcolor rgb INK
     set xlabel axis_text(X_NAME[p]) offset 0, 0.6 textcolor rgb INK
-    eval y_label(axis_text(Y_NAME[p]), 1.2)
+    eval y_label(axis_text(Y_NAME[p]))
     unset logscale
     if (X_LOG[p]) { set logscale x }
     if (Y_LOG[p]) { set logscale y }
     set xrange [X_FROM[p]:X_TO[p]]
-    set xtics auto; set ytics auto
-    if (!X_LOG[p] && X_FROM[p] < 0) { set xtics add ('' X_FROM[p]) }
+    eval 'set xtics (' . X_TICKS[p] . '); set ytics (' . Y_TICKS[p] . ')'
     set yrange [Y_FROM[p]:Y_TO[p]]
     set colorbox user origin screen X(left + 5.5), Y(TITLE + 5.2) size screen X(0.25), 1 - Y(5.2) front noborder
     set cbtics scale 0.3 offset -0.8, 0 textcolor rgb INK
-    if (hc) { set logscale cb; set format cb '10^{%L}' } else { set format cb '%g' }
+    if (hc) { set logscale cb }
+    if (hc && HIGH[p] < 100) { eval 'set cbtics ' . FEW } else { set cbtics auto }
+    set format cb (hc && HIGH[p] >= 100 ? '10^{%L}' : '%g')
     set cbrange [1:(HIGH[p] > 1.001 ? HIGH[p] : 1.001)]
     plot CSV using (here(p, 'x')):(here(p, 'y')):(here(p, 'x_low')):(here(p, 'x_high')):\
                 (here(p, 'y_low')):(here(p, 'y_high')) \
             with boxxyerror fc rgb MISSING, \
-        CSV using (here(p, 'x')):(here(p, 'y')):(overlap(p, 'x')):(here(p, 'x_high')):\
-                (overlap(p, 'y')):(here(p, 'y_high')):(here(p, 'median')) \
+        CSV using (here(p, 'x')):(here(p, 'y')):(below(p, 'x')):(above(p, 'x')):(below(p, 'y')):(above(p, 'y')):(here(p, 'median')) \
             with boxxyerror fc palette, \
-        CSV using (column('median') == column('median') ? here(p, 'x') : NaN):(here(p, 'y')) with points pt 7 ps 0.2 lc rgb '#ffffff', \
-        CSV using (column('median') == column('median') ? here(p, 'x') : NaN):(here(p, 'y')) with points pt 7 ps 0.1 lc rgb '#000000', \
+        CSV using (here(p, 'x')):(here(p, 'y')):(here(p, 'x_low')):(here(p, 'x_high')):\
+                (here(p, 'y_low')):(here(p, 'y_high')):(here(p, 'median')) \
+            with boxxyerror fc palette, \
+        CSV using (column('median') == column('median') ? here(p, 'x') : NaN):(here(p, 'y')) with points pt 7 ps 0.28 lc rgb '#ffffff', \
+        CSV using (column('median') == column('median') ? here(p, 'x') : NaN):(here(p, 'y')) with points pt 7 ps 0.16 lc rgb '#000000', \
         CSV using (column('overflow') == 1 ? here(p, 'x') : NaN):(here(p, 'y')) with points pt 8 ps 0.8 lc rgb INK, \
         CONTOURS using (here(p, 'x0')):(here(p, 'y0')):(column('x1') - column('x0')):(column('y1') - column('y0')) \
             with vectors nohead lw 3 lc rgb '#ffffff', \
         CONTOURS using (here(p, 'x0')):(here(p, 'y0')):(column('x1') - column('x0')):(column('y1') - column('y0')) \
             with vectors nohead lw 1.3 lc rgb '#c2452d', \
         CONTOURS using (column('label') == 1 ? here(p, 'x0') : NaN):(here(p, 'y0')):(sprintf('%g', column('level'))) \
-            with labels boxed font ',' . (TERM eq 'svg' ? '9.4' : '7.05') textcolor rgb '#c2452d'
+            with labels left offset 0.7, 0 boxed font ',' . (TERM eq 'svg' ? '9.4' : '7.05') textcolor rgb '#c2452d'
     unset label
 }
 unset multiplot

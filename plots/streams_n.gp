@@ -9,9 +9,11 @@ HEIGHT = KEY + 4.9 + 1.1
 load HERE . 'house.gp'
 
 set multiplot
-set xrange [*:*] noextend
-set offsets graph 0.03, graph 0.03, 0, 0
-set xtics 1
+unset mytics
+stats CSV using 'streams' nooutput name 'N'
+set xrange [N_min - 0.03 * (N_max - N_min):N_max + 0.03 * (N_max - N_min)]
+STEP = N_max - N_min > 8 ? 2 : 1
+set xtics STEP
 set xlabel 'streams n' offset 0, 0.6 textcolor rgb INK
 do for [family = 1:2] {
     first = family == 1 ? 1 : HC + 1
@@ -22,7 +24,7 @@ do for [family = 1:2] {
     unset key
     do for [k = first:last] { eval legend_at(k, first, 1, left - 0.2, 1) }
     NAME = family == 1 ? 'forward' : 'backward'
-    eval y_label(NAME . ' composite gain', (family == 1 ? 0.8 : 1.2))
+    eval y_label(NAME . ' gain, largest over l')
     if (family == 1) { set logscale y; set format y '10^{%L}'; set yrange [*:*] } \
     else { unset logscale y; set format y '%g'; set yrange [0:2.5<*] }
     plot 1 with lines lc rgb PALE lw 1 notitle, \

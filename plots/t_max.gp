@@ -14,14 +14,16 @@ set dashtype 11 (8, 8)
 set dashtype 12 (3, 13)
 dash(rank) = rank % 3 ? 10 + rank % 3 : 1
 set multiplot
-set logscale x
+stats CSV using 't-max' nooutput name 'I'
+# A logarithmic axis from a factor of 4 on: below it there may be no tick.
+if (I_max >= 4 * I_min) { set logscale x; set xtics (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 100000, 1000000) }
+unset mytics
 set xrange [*:*] noextend
-set xtics (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 do for [p = 1:1 + HAS_column_error] {
     NAME = p == 1 ? 'backward' : 'column_error'
     top = KEY + (p > 1) * (ROWS + 0.3)
     eval panel(1.65, top, 8.1, top + ROWS)
-    eval y_label((p == 1 ? 'backward composite gain' : 'max |column sum − 1|'), 0.8)
+    eval y_label((p == 1 ? 'backward gain, largest over l' : 'max |column sum − 1|'))
     unset key
     if (p == 1) { do for [k = 1:LINES] { eval legend_at(k, 1, 1, 1.45, dash(RANK[k])) } }
     if (p == 1 && HAS_column_error) { set format x ''; unset xlabel } \
@@ -29,12 +31,15 @@ do for [p = 1:1 + HAS_column_error] {
     if (p == 2) { set logscale y; set format y '10^{%L}' } else { set yrange [0:2.5<*] }
     if (p == 2) { set yrange [*:*] }
     if (p == 1 && PAPER) {
-        set label 1 'paper: about 1.6 at 20' at graph 0.02, first 1.6 left offset 0, -0.55 textcolor rgb '#606060' front
+        # Under the lines of few iterations, or over those of many.
+        set label 1 'paper: about 1.6 at 20' at graph (I_min < 10 ? 0.02 : 0.98), first 1.6 offset 0, (I_min < 10 ? -0.55 : 0.5) \
+            textcolor rgb '#606060' front
+        if (I_min < 10) { set label 1 left } else { set label 1 right }
     }
     plot (p == 1 ? 1 : NaN) with lines lc rgb PALE lw 1 notitle, \
         (p == 1 && PAPER ? 1.6 : NaN) with lines lc rgb '#606060' lw 1 dt (6, 4) notitle, \
         for [k = 1:LINES] CSV using (of_line(k, 't-max')):(floored(NAME . '_q10')):(floored(NAME . '_q90')) \
-            with filledcurves fs transparent solid 0.12 noborder lc rgb colour(BLOCK[k], RANK[k]) notitle, \
+            with filledcurves fs transparent solid (LINES > 2 ? 0.1 : 0.2) noborder lc rgb colour(BLOCK[k], RANK[k]) notitle, \
         for [k = 1:LINES] CSV using (of_line(k, 't-max')):(floored(NAME . '_median')) \
             with linespoints lc rgb colour(BLOCK[k], RANK[k]) lw 1.5 dt dash(RANK[k]) \
             pt point(BLOCK[k], RANK[k]) notitle

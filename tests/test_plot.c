@@ -186,21 +186,54 @@ static void write_suite(const char *name, const char *text) {
 Test(plot, lines_that_are_left_out) {
     good("@ run --study maps --block hc --w 0.1:0.6:0.1 --depth 4 --out %/l.h5 -q");
     good("@ plot %/l.h5 --out %/l --figure composite_gain");
-    cr_expect(strstr(said, "note: composite_gain: 2 lines are not in it: HC w=0.5, HC w=0.6 (plot --help"), "%s", said);
-    holds("l/data/composite_gain.gp", "not HC w=0.5", true);
+    cr_expect(strstr(said, "note: composite_gain: 2 lines are not in it: HC w=0.2, HC w=0.5 (plot --help"), "%s", said);
+    holds("l/data/composite_gain.gp", "not HC w=0.2", true);
+    holds("l/data/composite_gain.csv", "HC w=0.1", true); /* both ends are there */
+    holds("l/data/composite_gain.csv", "HC w=0.6", true);
     good("@ plot %/l.h5 --out %/m --figure composite_gain --w 0.3,0.6 --block hc");
     cr_expect(!strstr(said, "note:"), "%s", said);
     holds("m/data/composite_gain.csv", "HC w=0.3", true);
     holds("m/data/composite_gain.csv", "HC w=0.6", true);
     holds("m/data/composite_gain.csv", "HC w=0.1", false);
     good("@ plot %/l.h5 --out %/m --figure composite_gain --lines 1");
-    cr_expect(strstr(said, "5 lines are not in it"), "%s", said);
+    cr_expect(strstr(said, "5 lines are not in it: HC w=0.2, HC w=0.3, HC w=0.4, HC w=0.5, HC w=0.6 ("), "%s", said);
+    good("@ plot %/l.h5 --out %/m --figure composite_gain --lines 2");
+    cr_expect(strstr(said, "not in it: HC w=0.2, HC w=0.3, HC w=0.4, HC w=0.5 ("), "%s", said);
     good("@ plot --w=0.3 %/l.h5 --out %/m --figure composite_gain");
     holds("m/data/composite_gain.csv", "HC\"", true);
     refused("@ plot %/l.h5 --w 0.7", "no case of it has --w 0.7");
     refused("@ plot %/l.h5 --block bogus", "--block bogus: one of");
     refused("@ plot %/l.h5 --w 0.1:0.3:0.1", "a range is not known");
     refused("@ plot %/l.h5 --lines 5", "1 to 4");
+}
+
+/* A line of one seed does not pass for one of many, nor a block that is at another n for one that is not recorded. */
+Test(plot, lines_of_few_seeds_and_of_another_n) {
+    write_suite("f.suite", "set --study maps --depth 4\n--block hc --seed 1:3:1\n--block mhc\n--block hc-static --streams 2\n");
+    good("@ run %/f.suite --out %/f.h5 -q");
+    good("@ plot %/f.h5 --out %/f --figure composite_gain");
+    holds("f/composite_gain.svg", ">HC, 3 seeds<", true);
+    holds("f/composite_gain.svg", ">mHC, 1 seed<", true);
+    holds("f/data/composite_gain.csv", "seed", false);
+    cr_expect(strstr(said, "note: composite_gain: not in it: static HC at another L or n only ("), "%s", said);
+    holds("f/data/composite_gain.gp", "not shown: static HC at another L or n", true);
+    good("@ plot %/f.h5 --out %/f --figure composite_gain --block mhc");
+    holds("f/composite_gain.svg", ">mHC<", true);
+    cr_expect(!strstr(said, "note:"), "%s", said);
+}
+
+/* A panel's own axes are not in its caption as constants, and signs that are drawn are explained. */
+Test(plot, phase_says_what_it_shows) {
+    write_suite("q.suite", "set --study maps --alpha 0 --record summary --measure gain --depth 100\n"
+                           "--block hc --w 0,0.1,100000 --s 0,0.1,0.2\n--block mhc --w 1 --s 7 --d 0,6,12 --t-max 1,2,4\n");
+    good("@ run %/q.suite --out %/q.h5 -q");
+    good("@ plot %/q.h5 --out %/q --figure phase");
+    holds("q/data/phase.gp", "t_{max}=", false);
+    holds("q/data/phase.gp", "mHC: s=7, w=1", true);
+    holds("q/data/phase.gp", "Triangles: overflow.", true);
+    holds("q/data/phase.gp", "X_TICKS[2] = '1, 2, 4'", true);
+    good("@ plot %/q.h5 --out %/q --figure phase --block mhc");
+    holds("q/data/phase.gp", "Triangles", false);
 }
 
 /* Options of a record are text: nothing in them is markup, and names of the paper are set as it sets them. */

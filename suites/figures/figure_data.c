@@ -50,6 +50,24 @@ bool put_spread(FILE *file, struct spread s, bool broken) {
     return overflow;
 }
 
+int64_t failed_cases(const struct figure_source *source, const char *study) {
+    const char *const *status = record_texts(source->reader, "status"), *const *studies = record_texts(source->reader, "study");
+    int64_t failed = 0;
+    for (int64_t k = 0; status && studies && k < record_count(source->reader); k++)
+        failed += source->chosen[k] && !strcmp(status[k], "failed") && !strcmp(studies[k], study);
+    return failed;
+}
+
+void device_name(const struct figure_source *source, const char *backend, char *text, size_t size) {
+    const char *name, *value;
+    char mark[256];
+    snprintf(text, size, "%s", backend);
+    snprintf(mark, sizeof mark, "%s: ", backend);
+    for (int k = 0; k < record_fact_count(source->reader); k++)
+        if (record_fact(source->reader, k, &name, &value) && !strcmp(name, "device") && (value = strstr(value, mark)))
+            snprintf(text, size, "%s (%.*s)", backend, (int)strcspn(value + strlen(mark), ";|"), value + strlen(mark));
+}
+
 FILE *settings_open(const struct figure_source *source, const char *name) {
     return open_in(source->folder, name, "gp");
 }
@@ -92,20 +110,22 @@ static void put_enhanced(FILE *file, const char *text) {
     putc('\'', file);
 }
 
-void put_lines(FILE *file, const struct lines *lines) {
+void put_lines(FILE *file, const struct figure_source *source, const struct lines *lines) {
     if (!file)
         return;
     size_t longest = 0;
-    for (int k = 0; k < lines->count; k++)
-        longest = strlen(lines->line[k].label) > longest ? strlen(lines->line[k].label) : longest;
-    fprintf(file, "LINES = %d\nLONGEST = %zu\narray LABEL[%d]\narray BLOCK[%d]\narray RANK[%d]\n", lines->count,
-            longest, lines->count, lines->count, lines->count);
+    fprintf(file, "LINES = %d\narray LABEL[%d]\narray BLOCK[%d]\narray RANK[%d]\n", lines->count, lines->count, lines->count,
+            lines->count);
     for (int k = 0; k < lines->count; k++) {
+        char text[LINE_LABEL + 40];
+        line_legend(source, lines, k, text, sizeof text);
+        longest = strlen(text) > longest ? strlen(text) : longest;
         fprintf(file, "BLOCK[%d] = %d; RANK[%d] = %d; LABEL[%d] = ", k + 1, lines->line[k].block, k + 1,
                 lines->line[k].rank, k + 1);
-        put_enhanced(file, lines->line[k].label);
+        put_enhanced(file, text);
         fprintf(file, "\n");
     }
+    fprintf(file, "LONGEST = %zu\n", longest);
 }
 
 /* Bytes of `text` that fit a row, cut at a blank where there is one. */

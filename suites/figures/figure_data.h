@@ -17,11 +17,17 @@ void put_number(FILE *, double value);
  * is the result. */
 bool put_spread(FILE *, struct spread, bool broken);
 
+/* How many of the chosen cases of a study failed. */
+int64_t failed_cases(const struct figure_source *, const char *study);
+
+/* "cuda (NVIDIA H100 80GB HBM3)": a backend and, where the record says it, its device. */
+void device_name(const struct figure_source *, const char *backend, char *text, size_t size);
+
 /* Settings <name>.gp; closed by data_close(). Strings are quoted so that nothing in a text can leave them; put_lines()
  * and put_caption() write enhanced text, in which t_max, L_r and x_l are set with subscripts and all else is literal. */
 FILE *settings_open(const struct figure_source *, const char *name);
 void put_string(FILE *, const char *text);
-void put_lines(FILE *, const struct lines *);
+void put_lines(FILE *, const struct figure_source *, const struct lines *);
 /* The caption, wrapped for 8.5 or 17 cm, the provenance below it. */
 void put_caption(FILE *, const struct figure_source *, bool wide, const char *text);
 

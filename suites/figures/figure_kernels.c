@@ -33,6 +33,8 @@ struct dots {
     struct shape shape;      /* that is shown */
     int elsewhere;           /* operations that were not timed at it */
     char elsewhere_names[NAMES];
+    int64_t otherwise;       /* cases of another backend, type or cache */
+    int64_t failed;          /* cases */
 };
 
 /* Kinds as the scripts colour them: their colours are those of the blocks. */
@@ -123,6 +125,7 @@ static void choose_way(struct dots *d) {
     for (int64_t i = 0; i < d->count; i++)
         if (alike(&d->dot[i], &best))
             d->dot[kept++] = d->dot[i];
+    d->otherwise = d->count - kept;
     d->count = kept;
 }
 
@@ -264,18 +267,29 @@ static void put_shape(FILE *file, const struct dots *d) {
 static bool write_settings(const struct figure_source *source, const char *name, const struct dots *d, const struct roof *roof,
                            const char *statement, char *why, size_t why_size) {
     const struct dot *first = d->dot;
-    char text[1400];
+    char text[1800], backend[300];
     FILE *file = settings_open(source, name);
     unsigned kinds = 0;
-    for (int64_t k = 0; k < d->count; k++)
+    size_t longest = 0;
+    for (int64_t k = 0; k < d->count; k++) {
         kinds |= 1u << kind_of(d->dot[k].operation);
-    snprintf(text, sizeof text, "%s All at the shape above (ResNet n = 1); backend %s, type %s, %s arrays.", statement, first->backend,
-             first->type, first->cache);
+        longest = strlen(d->dot[k].operation) > longest ? strlen(d->dot[k].operation) : longest;
+    }
+    device_name(source, first->backend, backend, sizeof backend);
+    snprintf(text, sizeof text, "%s All at the shape above%s; backend %s, %s%s, %s arrays.", statement,
+             kinds & 1u << RESNET ? " (ResNet: n=1)" : "", backend, strcmp(first->type, "widest") ? "type " : "its widest type",
+             strcmp(first->type, "widest") ? first->type : "", first->cache);
     if (d->elsewhere)
         snprintf(text + strlen(text), sizeof text - strlen(text), " Timed at other shapes only: %d operation%s.", d->elsewhere,
                  d->elsewhere > 1 ? "s" : "");
+    if (d->otherwise)
+        snprintf(text + strlen(text), sizeof text - strlen(text), " Not shown: %lld case%s of another backend, type or cache.",
+                 (long long)d->otherwise, d->otherwise > 1 ? "s" : "");
+    if (d->failed)
+        snprintf(text + strlen(text), sizeof text - strlen(text), " Failed: %lld case%s.", (long long)d->failed, d->failed > 1 ? "s" : "");
     if (file)
-        fprintf(file, "ROWS = %lld\nKINDS = %d\narray KIND[%d]\narray HAS[%d]\n", (long long)d->count, KINDS, KINDS, KINDS);
+        fprintf(file, "ROWS = %lld\nLONGEST = %zu\nHAS_GEMM = %d\nKINDS = %d\narray KIND[%d]\narray HAS[%d]\n", (long long)d->count,
+                longest, isfinite(roof->gemm), KINDS, KINDS, KINDS);
     for (int k = 0; file && k < KINDS; k++) {
         fprintf(file, "HAS[%d] = %d; KIND[%d] = ", k + 1, (int)(kinds >> k & 1), k + 1);
         put_string(file, kind_label[k]);
@@ -288,10 +302,28 @@ static bool write_settings(const struct figure_source *source, const char *name,
     return data_close(file, source, name, why, why_size);
 }
 
-/* `above`: what is said when an operation does more than it should. */
+/* What is left out: operations of other shapes, cases of another way. */
+static void say_left_out(const struct dots *d, char *why, size_t size) {
+    if (d->elsewhere)
+        snprintf(why, size, "%d operation%s not in it, timed at other shapes only: %s", d->elsewhere, d->elsewhere > 1 ? "s are" : " is",
+                 d->elsewhere_names);
+    if (d->otherwise)
+        snprintf(why + strlen(why), size - strlen(why), "%s%lld case%s of another backend, type or cache %s not in it",
+                 d->elsewhere ? "; " : "", (long long)d->otherwise, d->otherwise > 1 ? "s" : "", d->otherwise > 1 ? "are" : "is");
+    if (d->failed)
+        snprintf(why + strlen(why), size - strlen(why), "%s%lld case%s failed", *why ? "; " : "", (long long)d->failed,
+                 d->failed > 1 ? "s" : "");
+}
+
+/* Of a figure: what it shows, what it adds where a GEMM was timed too, and where an operation does more than it should. */
+struct statement {
+    const char *what, *gemm, *above;
+};
+
 static enum figure_outcome draw(const struct figure_source *source, const struct figure *figure, above_function *is_above,
-                                const char *statement, const char *above, char *why, size_t size) {
+                                struct statement s, char *why, size_t size) {
     struct dots d = read_dots(source);
+    d.failed = failed_cases(source, "kernels");
     char text[900];
     choose(&d);
     enum figure_outcome outcome = FIGURE_WRITTEN;
@@ -302,27 +334,27 @@ static enum figure_outcome draw(const struct figure_source *source, const struct
     } else if (!write_data(source, figure->name, &d, is_above, &roof, why, size)) {
         outcome = FIGURE_FAILED;
     } else {
-        snprintf(text, sizeof text, "%s%s", statement, roof.above ? above : "");
+        snprintf(text, sizeof text, "%s%s%s", s.what, isfinite(roof.gemm) ? s.gemm : "", roof.above ? s.above : "");
         outcome = write_settings(source, figure->name, &d, &roof, text, why, size) ? FIGURE_WRITTEN : FIGURE_FAILED;
-        if (outcome == FIGURE_WRITTEN && d.elsewhere)
-            snprintf(why, size, "%d operation%s not in it, timed at other shapes only: %s", d.elsewhere, d.elsewhere > 1 ? "s are" : " is",
-                     d.elsewhere_names);
+        if (outcome == FIGURE_WRITTEN)
+            say_left_out(&d, why, size);
     }
     free(d.dot);
     return outcome;
 }
 
 enum figure_outcome figure_roofline(const struct figure_source *source, const struct figure *figure, char *why, size_t size) {
-    return draw(source, figure, is_above_roof,
-                "Rate against FLOP per byte, both by the operations' own models; what computes nothing is not shown. Other: arrows of Table 2 (micro) and ends of the stack. Filled: forward; "
-                "open: backward. Lines: a copy and a GEMM timed in the same rounds, medians over the operations.",
-                " Ringed: above them, which can be where arrays stay in a cache or the clock changed between cases.", why, size);
+    static const struct statement s = {
+        "Rate against FLOP per byte, both by the operations' own models; what computes nothing is not shown. Other: arrows of Table 2 "
+        "(micro) and ends of the stack. Line: timed in the same rounds, medians over the operations.",
+        "", " Ringed: above it, which can be where arrays stay in a cache or the clock changed between cases."};
+    return draw(source, figure, is_above_roof, s, why, size);
 }
 
 enum figure_outcome figure_bandwidth(const struct figure_source *source, const struct figure *figure, char *why, size_t size) {
-    return draw(source, figure, is_above_copy,
-                "Bytes an operation must move once over its time, as a share of a copy of as many bytes timed in the same rounds; "
-                "whiskers: 95 % interval of the median time (open bars: too few rounds for one). Circles: its FLOP rate as a share of a "
-                "GEMM's.",
-                " Above 100 %: less than a copy takes, which can be where arrays stay in a cache.", why, size);
+    static const struct statement s = {
+        "Bytes an operation must move once over its time, as a share of a copy of as many bytes timed in the same rounds; whiskers: "
+        "95 % interval of the median time (open bars: too few rounds for one).",
+        " Circles: its FLOP rate as a share of a GEMM's.", " Above 100 %: less than a copy takes, which can be where arrays stay in a cache."};
+    return draw(source, figure, is_above_copy, s, why, size);
 }

@@ -1,8 +1,6 @@
 #include "suites/figures/figure_lines.h"
 
 #include <math.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,7 +13,7 @@ double parameter_value(const struct params *p, const struct param *param) {
     return param->type == PARAM_REAL ? *(const double *)field : (double)*(const int64_t *)field;
 }
 
-static bool differ(const struct params *a, const struct params *b, const struct param *param) {
+bool params_differ(const struct params *a, const struct params *b, const struct param *param) {
     if (param->type == PARAM_TEXT)
         return strcmp((const char *)a + param->offset, (const char *)b + param->offset) != 0;
     return parameter_value(a, param) != parameter_value(b, param);
@@ -24,7 +22,7 @@ static bool differ(const struct params *a, const struct params *b, const struct 
 bool same_but(const struct params *p, const struct params *q, const struct param *a, const struct param *b) {
     for (int k = 0; k < params_count; k++) {
         const struct param *param = &params_table[k];
-        if (param != a && param != b && strcmp(param->name, "seed") && differ(p, q, param))
+        if (param != a && param != b && strcmp(param->name, "seed") && params_differ(p, q, param))
             return false;
     }
     return true;
@@ -47,64 +45,34 @@ int64_t likeness(const struct params *p, const struct param *a, const struct par
     return score;
 }
 
+/* The lines that could be shown, the preferred ones [0] and the others [1] of every block: how many, and how many were seen. */
+struct room {
+    int most, count[2][BLOCKS], seen[2][BLOCKS];
+};
+
+/* Whether the next line is shown. Where not all can be, lines in even steps from the first to the last, so that both ends are there. */
+static bool next_fits(struct room *r, int pass, int block) {
+    int place = r->seen[pass][block]++, count = r->count[pass][block];
+    int left = pass ? r->most - r->count[0][block] : r->most;
+    bool shown = left >= count || (left == 1 && place == 0);
+    for (int k = 0; left > 1 && k < left; k++)
+        shown |= (2 * k * (count - 1) + left - 1) / (2 * (left - 1)) == place;
+    return shown;
+}
+
 /* Takes over `groups`; where there is no room the line is left out. */
-static void add_line(struct lines *lines, int64_t *groups, int64_t count, const struct params *p, int most) {
+static void add_line(struct lines *lines, int64_t *groups, int64_t count, const struct params *p, const struct param *along, bool fits) {
     int rank = 0;
     for (int k = 0; k < lines->count; k++)
         rank += lines->line[k].block == p->block;
-    struct line line = {groups, count, (int)p->block, rank, ""};
+    struct line line = {.groups = groups, .count = count, .block = (int)p->block, .rank = rank, .axes = {along, NULL}};
     lines->candidates++;
-    if (groups && rank < most && lines->count < MOST_LINES)
+    if (groups && fits && lines->count < MOST_LINES)
         lines->line[lines->count++] = line;
     else if (groups && lines->left_out_count < MOST_LEFT_OUT)
         lines->left_out[lines->left_out_count++] = line;
     else
         free(groups);
-}
-
-static const char *block_name(int block) {
-    static const char *const names[BLOCKS] = {"ResNet", "HC", "static HC", "mHC", "identity HC"};
-    return names[block];
-}
-
-static const struct params *params_of_line(const struct figure_source *source, const struct line *line) {
-    return &source->groups->group[line->groups[0]].p;
-}
-
-/* Whether a parameter differs between the lines (of one block, or of all: -1); `all`: those left out among them. */
-static bool varies(const struct figure_source *source, const struct lines *lines, bool all, int block,
-                   const struct param *param) {
-    const struct params *first = NULL;
-    for (int k = 0; k < lines->count + (all ? lines->left_out_count : 0); k++) {
-        const struct params *p =
-            params_of_line(source, k < lines->count ? &lines->line[k] : &lines->left_out[k - lines->count]);
-        if (block >= 0 ? p->block != block
-                       : p->block == BLOCK_RESNET && lines->count > 1 && !strcmp(param->name, "streams"))
-            continue;
-        if (first && differ(first, p, param))
-            return true;
-        first = p;
-    }
-    return false;
-}
-
-/* "mHC s=6": what differs between the lines of a block, behind its name as papers write it. */
-static void label_lines(const struct figure_source *source, struct lines *lines, const struct param *along) {
-    for (int k = 0; k < lines->count + lines->left_out_count; k++) {
-        bool shown = k < lines->count;
-        struct line *line = shown ? &lines->line[k] : &lines->left_out[k - lines->count];
-        struct group group = source->groups->group[line->groups[0]];
-        struct groups alone = {&group, 1, {0}};
-        char text[LINE_LABEL];
-        for (int p = 0; p < params_count; p++)
-            alone.varies[p] = &params_table[p] != along && strcmp(params_table[p].name, "seed") &&
-                              varies(source, lines, !shown, line->block, &params_table[p]);
-        groups_label(&alone, 0, text, sizeof text);
-        const char *word = params_word(&group.p, "block"), *at = strstr(text, word);
-        int before = at > text ? (int)(at - text) - 1 : 0; /* the study, where it differs, goes behind the name */
-        snprintf(line->label, sizeof line->label, "%s%s%.*s%s", block_name(line->block), before ? " " : "", before, text,
-                 at ? at + strlen(word) : "");
-    }
 }
 
 static void order_by_block(struct lines *lines) {
@@ -144,20 +112,30 @@ void lines_by_layer(const struct figure_source *source, const char *curve, unsig
             best = group;
     }
     /* The nearest to the paper's stack first, then what is merely as deep and as wide. */
-    for (int pass = 0; best && pass < 2; pass++)
+    struct room room = {.most = source->lines ? source->lines : most};
+    unsigned shown = 0;
+    for (int pass = -1; best && pass < 2; pass++) /* -1: counts them */
         for (int64_t k = 0; k < g->count; k++) {
             const struct params *p = &g->group[k].p;
-            bool alike = likeness(p, NULL, NULL) >= likeness(&best->p, NULL, NULL);
+            int other = likeness(p, NULL, NULL) < likeness(&best->p, NULL, NULL);
             /* A single seed beside the median of many would pass for a result. */
             bool few = 4 * g->group[k].count < most_seeds[p->block];
-            if (!recorded[k] || few || p->depth != best->p.depth || alike != (pass == 0) ||
+            if (recorded[k])
+                lines->absent |= 1u << p->block;
+            if (!recorded[k] || few || p->depth != best->p.depth || (pass >= 0 && other != pass) ||
                 (p->streams != best->p.streams && p->block != BLOCK_RESNET))
                 continue;
+            shown |= 1u << p->block;
+            if (pass < 0) {
+                room.count[other][p->block]++;
+                continue;
+            }
             int64_t *group = malloc(sizeof *group);
             if (group)
                 *group = k;
-            add_line(lines, group, 1, p, source->lines ? source->lines : most);
+            add_line(lines, group, 1, p, NULL, next_fits(&room, pass, (int)p->block));
         }
+    lines->absent &= ~shown;
     free(recorded);
     order_by_block(lines);
     label_lines(source, lines, NULL);
@@ -237,11 +215,15 @@ void lines_along(const struct figure_source *source, const struct param *along, 
     int64_t count = collect(source, along, summary, blocks, &c);
     const struct candidate *best = choose(g, c, count, along, beside);
     int64_t score = best ? best->score : 0;
+    struct room room = {.most = source->lines ? source->lines : most};
+    for (int64_t k = 0; k < count; k++)
+        room.count[c[k].score < score][g->group[c[k].groups[0]].p.block] += c[k].wanted;
     for (int pass = 0; pass < 2; pass++)
         for (int64_t k = 0; k < count; k++) {
-            if (!c[k].wanted || (c[k].score >= score) != (pass == 0))
+            const struct params *p = c[k].groups ? &g->group[c[k].groups[0]].p : NULL;
+            if (!p || !c[k].wanted || (c[k].score < score) != pass)
                 continue;
-            add_line(lines, c[k].groups, c[k].count, &g->group[c[k].groups[0]].p, source->lines ? source->lines : most);
+            add_line(lines, c[k].groups, c[k].count, p, along, next_fits(&room, pass, (int)p->block));
             c[k].groups = NULL;
         }
     for (int64_t k = 0; k < count; k++)
@@ -257,98 +239,4 @@ void lines_release(struct lines *lines) {
     for (int k = 0; k < lines->left_out_count; k++)
         free(lines->left_out[k].groups);
     lines->count = lines->left_out_count = 0;
-}
-
-/* ---- telling what they are ---- */
-
-__attribute__((format(printf, 3, 4))) static void append(char *text, size_t size, const char *format, ...) {
-    size_t used = strlen(text);
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text + used, size - used, format, arguments);
-    va_end(arguments);
-}
-
-/* What a reader of the figure does not ask about. */
-static bool untold(const struct param *param) {
-    static const char *const names[] = {"study", "block", "seed", "measure", "record", "weights", "recompute"};
-    for (size_t k = 0; k < sizeof names / sizeof *names; k++)
-        if (!strcmp(param->name, names[k]))
-            return true;
-    return false;
-}
-
-static void append_value(char *text, size_t size, const struct params *p, const struct param *param) {
-    static const char *const letters[][2] = {
-        {"depth", "L"}, {"streams", "n"}, {"width", "C"}, {"tokens", "T"}, {"t-max", "t_max"}};
-    const char *name = param->name;
-    char value[PARAM_TEXT_SIZE];
-    for (size_t k = 0; k < sizeof letters / sizeof *letters; k++)
-        name = strcmp(name, letters[k][0]) ? name : letters[k][1];
-    params_text(p, param, value, sizeof value);
-    append(text, size, "%s%s=%s", *text ? ", " : "", name, value);
-}
-
-static bool is_standard(const struct params *p, const struct param *param) {
-    char value[PARAM_TEXT_SIZE];
-    params_text(p, param, value, sizeof value);
-    return !strcmp(value, param->standard) && strcmp(param->name, "depth") && strcmp(param->name, "streams") &&
-           strcmp(param->name, "t-max");
-}
-
-/* The lines left out, as far as they fit. */
-static void append_left_out(const struct lines *lines, char *text, size_t size) {
-    int told = 0;
-    for (; told < lines->left_out_count && strlen(text) + strlen(lines->left_out[told].label) + 8 < size; told++)
-        append(text, size, "%s%s", told ? ", " : "", lines->left_out[told].label);
-    if (told < lines->candidates - lines->count)
-        append(text, size, "%s…", told ? ", " : "");
-}
-
-void describe_left_out(const struct lines *lines, char *text, size_t size) {
-    long long missing = (long long)lines->candidates - lines->count;
-    text[0] = 0;
-    if (!missing)
-        return;
-    append(text, size, "%lld line%s not in it: ", missing, missing > 1 ? "s are" : " is");
-    append_left_out(lines, text, size);
-}
-
-void describe_lines(const struct figure_source *source, const struct lines *lines, const struct param *a,
-                    const struct param *b, char *text, size_t size) {
-    char all[400] = "", own[BLOCKS][400] = {""};
-    int64_t least = INT64_MAX, most = 0;
-    for (int p = 0; p < params_count; p++) {
-        const struct param *param = &params_table[p];
-        bool shared = !varies(source, lines, false, -1, param), told = false;
-        for (int k = 0; k < lines->count; k++) {
-            const struct line *line = &lines->line[k];
-            const struct params *values = params_of_line(source, line);
-            if (untold(param) || param == a || param == b || line->rank ||
-                (shared && (told || is_standard(values, param))) || !params_matters(values, param) ||
-                (!shared && varies(source, lines, false, line->block, param)))
-                continue;
-            append_value(shared ? all : own[line->block], 400, values, param);
-            told = true;
-        }
-    }
-    for (int k = 0; k < lines->count; k++)
-        for (int64_t j = 0; j < lines->line[k].count; j++) {
-            int64_t seeds = source->groups->group[lines->line[k].groups[j]].count;
-            least = seeds < least ? seeds : least;
-            most = seeds > most ? seeds : most;
-        }
-    snprintf(text, size, "%s", all);
-    for (int b = 0; b < BLOCKS; b++)
-        if (*own[b])
-            append(text, size, "; %s: %s", block_name(b), own[b]);
-    append(text, size, "; %lld", (long long)least);
-    if (most > least)
-        append(text, size, "–%lld", (long long)most);
-    append(text, size, " seed%s", most > 1 ? "s" : "");
-    if (lines->candidates > lines->count) {
-        char names[120] = "";
-        append_left_out(lines, names, sizeof names);
-        append(text, size, "; %d of %lld lines shown, not %s", lines->count, (long long)lines->candidates, names);
-    }
 }

@@ -155,17 +155,18 @@ enum figure_outcome figure_composite_maps(const struct figure_source *source, co
             continue;
         wide |= found[k]->p.streams > 5;
         indices[models] = found[k] - source->groups->group;
-        lines.line[models] = (struct line){&indices[models], 1, (int)found[k]->p.block, 0, ""};
+        lines.line[models] = (struct line){.groups = &indices[models], .count = 1, .block = (int)found[k]->p.block};
         if (file && !put_model(file, source, models + 1, found[k], said[models]))
             return fclose(file), snprintf(why, why_size, "%s", record_error()), FIGURE_SKIPPED;
         lines.count = ++models;
     }
     if (!data_close(file, source, figure->name, why, why_size))
         return FIGURE_FAILED;
-    describe_lines(source, &lines, NULL, NULL, shared, sizeof shared);
+    describe_lines(source, &lines, shared, sizeof shared);
     char *seeds = strrchr(shared, ';'); /* one seed is shown: which */
     snprintf(text, sizeof text,
-             "Token mean of single maps and composites, row sums at the right, column sums below%s. %.*s; seed %lld.",
+             "Token mean of single maps and composites (rows: streams written, columns: streams read), row sums at the right, column sums "
+             "below%s. %.*s; seed %lld.",
              wide ? " (their colours end at those of the entries)" : "", seeds ? (int)(seeds - shared) : 0, shared,
              (long long)record_ints(source->reader, "seed")[found[!found[0]]->cases[0]]);
     file = settings_open(source, figure->name);

@@ -66,23 +66,40 @@ static bool like(const struct params *a, const struct params *b, int open) {
     return !strcmp(key[0], key[1]);
 }
 
+/* What tells a shape from another of its width; empty where none has the same. */
+static void tell_apart(const struct timed *group, int groups, int g, char *text, size_t size) {
+    static const char *const names[] = {"hidden", "heads", "head-dim", "sequence"};
+    text[0] = 0;
+    for (size_t n = 0; n < sizeof names / sizeof *names && !*text; n++)
+        for (int k = 0; k < groups && !*text; k++) {
+            const struct params *p = &group[g].p, *q = &group[k].p;
+            const struct param *param = params_find(names[n]);
+            if (!q->preset && q->width == p->width && parameter_value(p, param) != parameter_value(q, param))
+                snprintf(text, size, "%s=%.0f", names[n], parameter_value(p, param));
+        }
+}
+
 /* "27b" over "active", or "C=128". */
-static void put_label(FILE *settings, int group, const struct params *p) {
-    char text[40];
+static void put_label(FILE *settings, const struct timed *group, int groups, int g) {
+    char text[40], below[40];
+    const struct params *p = &group[g].p;
     if (!settings)
         return;
     snprintf(text, sizeof text, "C=%lld", (long long)p->width);
-    fprintf(settings, "LABEL[%d] = ", group);
+    tell_apart(group, groups, g, below, sizeof below);
+    fprintf(settings, "LABEL[%d] = ", g + 1);
     put_string(settings, p->preset ? params_word(p, "preset") : text);
-    fprintf(settings, "\nKIND[%d] = ", group);
-    put_string(settings, p->preset ? params_word(p, "kind") : "");
+    fprintf(settings, "\nKIND[%d] = ", g + 1);
+    put_string(settings, p->preset ? params_word(p, "kind") : below);
     fprintf(settings, "\n");
 }
 
 /* "on cpu32, L=4, n=4, T=128": what a figure holds fixed. */
-static void constants_of(const struct params *p, int open, char *text, size_t size) {
+static void constants_of(const struct figure_source *source, const struct params *p, int open, char *text, size_t size) {
+    char backend[300];
+    device_name(source, p->backend, backend, sizeof backend);
     size_t used = (size_t)snprintf(text, size, "%s on %s, %lld layers, n=%lld",
-                                   p->overlap ? "Two micro-batches in overlap" : "One step", p->backend,
+                                   p->overlap ? "Two micro-batches in overlap" : "One step", backend,
                                    (long long)p->depth, (long long)p->streams);
     if (!(open & OPEN_TOKENS))
         used += (size_t)snprintf(text + used, size - used, ", T=%lld", (long long)p->tokens);
@@ -93,6 +110,22 @@ static void constants_of(const struct params *p, int open, char *text, size_t si
     snprintf(text + used, size - used, "%s%s", p->graphs ? ", as a graph" : "",
              !strncmp(p->backend, "cpu", 3) || !strcmp(p->backend, "emu") ? ". On a CPU: says nothing about a GPU"
                                                                           : "");
+}
+
+/* Cases that a figure leaves out and those that failed, behind its caption and beside it. */
+static void say_left_out(const struct figure_source *source, int cases, char *text, size_t text_size, char *why, size_t size) {
+    long long failed = (long long)failed_cases(source, "overhead");
+    why[0] = 0;
+    if (cases) {
+        snprintf(text + strlen(text), text_size - strlen(text), " Not shown: %d case%s of other shapes, backends or ways to run.", cases,
+                 cases > 1 ? "s" : "");
+        snprintf(why, size, "%d case%s of other shapes, backends or ways to run %s not in it", cases, cases > 1 ? "s" : "",
+                 cases > 1 ? "are" : "is");
+    }
+    if (failed) {
+        snprintf(text + strlen(text), text_size - strlen(text), " Failed: %lld case%s.", failed, failed > 1 ? "s" : "");
+        snprintf(why + strlen(why), size - strlen(why), "%s%lld case%s failed", cases ? "; " : "", failed, failed > 1 ? "s" : "");
+    }
 }
 
 /* Variants that the backend could not run. */
@@ -132,21 +165,25 @@ static void put_variants(FILE *settings) {
 enum figure_outcome figure_overhead(const struct figure_source *source, const struct figure *figure, char *why,
                                     size_t size) {
     static struct timed cases[MOST_CASES], group[MOST_GROUPS];
-    int count = read_cases(source, cases), groups = 0;
+    int count = read_cases(source, cases), groups = 0, missing = 0;
     bool core[2] = {false, false};
-    char text[900];
+    char text[1400];
     if (!count)
         return nothing(why, size);
     FILE *data = data_open(source, figure->name, "group,core,variant,overhead,low,high"),
          *settings = settings_open(source, figure->name);
     for (int k = 0; k < count; k++) {
         int g = 0;
-        if (!like(&cases[0].p, &cases[k].p, OPEN_SHAPE | OPEN_CORE | OPEN_KIND))
+        if (!like(&cases[0].p, &cases[k].p, OPEN_SHAPE | OPEN_CORE | OPEN_KIND)) {
+            missing++;
             continue;
+        }
         while (g < groups && !like(&group[g].p, &cases[k].p, OPEN_CORE))
             g++;
-        if (g == MOST_GROUPS)
+        if (g == MOST_GROUPS) {
+            missing++;
             continue;
+        }
         if (g == groups)
             group[groups++] = cases[k];
         core[cases[k].p.attention] = true;
@@ -159,13 +196,14 @@ enum figure_outcome figure_overhead(const struct figure_source *source, const st
         fprintf(settings, "GROUPS = %d\nFROM = %d\nTO = %d\narray LABEL[%d]\narray KIND[%d]\n", groups, !core[0],
                 core[1], groups, groups);
     for (int g = 0; g < groups; g++)
-        put_label(settings, g + 1, &group[g].p);
+        put_label(settings, group, groups, g);
     put_variants(settings);
-    constants_of(&cases[0].p, OPEN_SHAPE | OPEN_CORE, text, sizeof text);
+    constants_of(source, &cases[0].p, OPEN_SHAPE | OPEN_CORE, text, sizeof text);
     snprintf(text + strlen(text), sizeof text - strlen(text),
              ". t(variant) / t(residual) − 1 of a training step, forward and backward, median with its 95 %% interval (open bars: too few rounds for one). "
              "Dashed: the paper's 6.7\u00a0%%.");
     say_missing(source, &cases[0], text, sizeof text);
+    say_left_out(source, missing, text, sizeof text, why, size);
     put_caption(settings, source, true, text);
     bool good = data_close(settings, source, figure->name, why, size);
     return data_close(data, source, figure->name, why, size) && good ? FIGURE_WRITTEN : FIGURE_FAILED;
@@ -211,8 +249,9 @@ static const struct timed *case_in_parts(const struct timed *cases, int count) {
 enum figure_outcome figure_overhead_step(const struct figure_source *source, const struct figure *figure, char *why,
                                          size_t size) {
     static struct timed cases[MOST_CASES];
-    const struct timed *t = case_in_parts(cases, read_cases(source, cases));
-    char text[900];
+    int count = read_cases(source, cases);
+    const struct timed *t = case_in_parts(cases, count);
+    char text[1400];
     if (!t)
         return nothing(why, size);
     FILE *data = data_open(source, figure->name, "variant,part,from,to,step"),
@@ -240,12 +279,13 @@ enum figure_outcome figure_overhead_step(const struct figure_source *source, con
         put_string(settings, stacked[k].name);
         fprintf(settings, "\n");
     }
-    constants_of(&t->p, 0, text, sizeof text);
+    constants_of(source, &t->p, 0, text, sizeof text);
     snprintf(text + strlen(text), sizeof text - strlen(text),
              ". Bars: the parts, each timed by itself beside the whole step, F's in that of the residual. Marks: "
              "median of the whole step, of %lld round%s.",
              (long long)record_rounds(source->reader, t->index), record_rounds(source->reader, t->index) > 1 ? "s" : "");
     say_missing(source, t, text, sizeof text);
+    say_left_out(source, count - 1, text, sizeof text, why, size);
     put_caption(settings, source, true, text);
     bool good = data_close(settings, source, figure->name, why, size);
     return data_close(data, source, figure->name, why, size) && good ? FIGURE_WRITTEN : FIGURE_FAILED;
@@ -277,25 +317,38 @@ static int base_of(const struct timed *cases, int count, int open, int *members)
     return best;
 }
 
-/* Ticks where the cases are: XTICS[panel] = '64, 128'. */
+/* The next larger C or T among the cases like the base; the case that has it in `at`. INT64_MAX: there is none. */
+static int64_t next_along(const struct timed *cases, int count, int base, int open, int64_t last, int *at) {
+    int64_t next = INT64_MAX;
+    for (int k = 0; k < count; k++)
+        if (like(&cases[base].p, &cases[k].p, open) && along(&cases[k], open) > last && along(&cases[k], open) < next)
+            next = along(&cases[*at = k], open);
+    return next;
+}
+
+/* Ticks where the cases are, as far as there is room: XTICS[panel] = '64, 128'; GAP[panel]: log2 of the smallest ratio of neighbours. */
 static void put_ticks(FILE *settings, int panel, const struct timed *cases, int count, int base, int open) {
+    int at;
+    int64_t first = next_along(cases, count, base, open, 0, &at), largest = first;
+    double gap = INFINITY;
     if (!settings)
         return;
-    fprintf(settings, "XTICS[%d] = '", panel);
-    for (int k = 0, first = 1; k < count; k++)
-        if (like(&cases[base].p, &cases[k].p, open)) {
-            fprintf(settings, "%s%lld", first ? "" : ", ", (long long)along(&cases[k], open));
-            first = 0;
-        }
-    fprintf(settings, "'\n");
+    for (int64_t next = first; (next = next_along(cases, count, base, open, next, &at)) < INT64_MAX; largest = next)
+        gap = fmin(gap, log2((double)next / (double)largest));
+    double apart = pow((double)largest / (double)first, 0.12);
+    fprintf(settings, "XTICS[%d] = '%lld", panel, (long long)first);
+    for (int64_t next = first, told = first; next < INT64_MAX; next = next_along(cases, count, base, open, next, &at))
+        if (next > told && (double)next >= (double)told * apart)
+            fprintf(settings, ", %lld", (long long)(told = next));
+    fprintf(settings, "'; GAP[%d] = %.9g\n", panel, gap);
 }
 
 enum figure_outcome figure_overhead_sweep(const struct figure_source *source, const struct figure *figure, char *why,
                                           size_t size) {
     static struct timed cases[MOST_CASES];
     const int open[2] = {OPEN_SHAPE, OPEN_TOKENS};
-    int count = read_cases(source, cases), members[2], base[2];
-    char text[1200] = "", constants[300];
+    int count = read_cases(source, cases), missing = 0, at = 0, members[2], base[2];
+    char text[2000] = "", constants[700];
     if (!count)
         return nothing(why, size);
     for (int panel = 0; panel < 2; panel++)
@@ -305,18 +358,11 @@ enum figure_outcome figure_overhead_sweep(const struct figure_source *source, co
     FILE *data = data_open(source, figure->name, "panel,variant,at,overhead,low,high"),
          *settings = settings_open(source, figure->name);
     if (settings)
-        fprintf(settings, "array XTICS[2]\n");
+        fprintf(settings, "array XTICS[2]\narray GAP[2]\n");
     for (int panel = 0; panel < 2; panel++) {
         for (int v = STEP_RESIDUAL + 1; v < STEP_VARIANTS && base[panel] >= 0; v++)
-            for (int64_t last = 0, next;; last = next) { /* in the order of C or T */
-                int at = -1;
-                next = INT64_MAX;
-                for (int k = 0; k < count; k++)
-                    if (like(&cases[base[panel]].p, &cases[k].p, open[panel]) && along(&cases[k], open[panel]) > last &&
-                        along(&cases[k], open[panel]) < next)
-                        next = along(&cases[at = k], open[panel]);
-                if (at < 0)
-                    break;
+            for (int64_t last = 0, next; /* in the order of C or T */
+                 (next = next_along(cases, count, base[panel], open[panel], last, &at)) < INT64_MAX; last = next) {
                 if (data)
                     fprintf(data, "%d,%d,%lld", panel + 1, v + 1, (long long)next);
                 put_overhead(data, source, &cases[at], v);
@@ -324,7 +370,7 @@ enum figure_outcome figure_overhead_sweep(const struct figure_source *source, co
         if (base[panel] < 0)
             continue;
         put_ticks(settings, panel + 1, cases, count, base[panel], open[panel]);
-        constants_of(&cases[base[panel]].p, open[panel], constants, sizeof constants);
+        constants_of(source, &cases[base[panel]].p, open[panel], constants, sizeof constants);
         snprintf(text + strlen(text), sizeof text - strlen(text), "Against %s: %s. ", panel ? "T" : "C", constants);
     }
     put_variants(settings);
@@ -334,6 +380,10 @@ enum figure_outcome figure_overhead_sweep(const struct figure_source *source, co
              "t(variant) / t(residual) − 1 of a training step, median with its 95 %% interval (open: too few rounds for one). "
              "Variants stand side by side. Dashed: the paper's 6.7\u00a0%%.");
     say_missing(source, &cases[base[0] < 0 ? base[1] : base[0]], text, sizeof text);
+    for (int k = 0; k < count; k++)
+        missing += (base[0] < 0 || !like(&cases[base[0]].p, &cases[k].p, open[0])) &&
+                   (base[1] < 0 || !like(&cases[base[1]].p, &cases[k].p, open[1]));
+    say_left_out(source, missing, text, sizeof text, why, size);
     put_caption(settings, source, true, text);
     bool good = data_close(settings, source, figure->name, why, size);
     return data_close(data, source, figure->name, why, size) && good ? FIGURE_WRITTEN : FIGURE_FAILED;

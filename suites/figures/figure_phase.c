@@ -267,6 +267,21 @@ static void put_grid(FILE *file, int panel, const char *block, const struct grid
         }
 }
 
+/* Ticks at points that were computed, as far apart as their numbers need: X_TICKS[1] = '0, 0.5, 1'. */
+static void put_ticks(FILE *file, const char *name, int panel, const struct axis *a) {
+    double free_from = -INFINITY, whole = share_of(a, edge(a, a->count)) - share_of(a, edge(a, 0));
+    fprintf(file, "%s[%d] = '", name, panel);
+    for (int k = 0; k < a->count; k++) {
+        char text[32];
+        double half = 0.012 * snprintf(text, sizeof text, "%g", a->value[k]), at = share_of(a, a->value[k]) / whole; /* of the panel */
+        if (at - half < free_from)
+            continue;
+        fprintf(file, "%s%s", k ? ", " : "", text);
+        free_from = at + half + 0.03;
+    }
+    fprintf(file, "'\n");
+}
+
 static void put_panel_settings(FILE *file, int panel, int block, const struct grid *g) {
     double high = 0;
     for (int k = 0; k < g->x.count * g->y.count; k++)
@@ -276,6 +291,8 @@ static void put_panel_settings(FILE *file, int panel, int block, const struct gr
     fprintf(file, "X_FROM[%d] = %.9g; X_TO[%d] = %.9g; Y_FROM[%d] = %.9g; Y_TO[%d] = %.9g; HIGH[%d] = %.9g\n", panel,
             edge(&g->x, 0), panel, edge(&g->x, g->x.count), panel, edge(&g->y, 0), panel, edge(&g->y, g->y.count),
             panel, high > 1 ? high : 1.0);
+    put_ticks(file, "X_TICKS", panel, &g->x);
+    put_ticks(file, "Y_TICKS", panel, &g->y);
 }
 
 struct phase {
@@ -299,6 +316,15 @@ static void put_contours(FILE *file, const struct phase *phase, char *absent, si
             }
 }
 
+/* Whether a cell overflowed (INFINITY) or is missing (NAN). */
+static bool any_cell(const struct phase *phase, double like) {
+    bool any = false;
+    for (int p = 0; p < phase->panels; p++)
+        for (int k = 0; k < phase->grid[p].x.count * phase->grid[p].y.count; k++)
+            any |= isnan(like) ? isnan(phase->grid[p].gain[k]) : isinf(phase->grid[p].gain[k]);
+    return any;
+}
+
 static bool write_phase(const struct figure_source *source, const char *name, const struct phase *phase, char *why,
                         size_t size) {
     char text[TEXT_SIZE], shared[TEXT_SIZE / 2], absent[200] = "";
@@ -307,7 +333,8 @@ static bool write_phase(const struct figure_source *source, const char *name, co
     for (int k = 0; k < phase->panels; k++) {
         if (file)
             put_grid(file, k + 1, phase->block[k] == BLOCK_MHC ? "mhc" : "hc", &phase->grid[k]);
-        lines.line[k] = (struct line){(int64_t *)&phase->grid[k].group, 1, phase->block[k], 0, ""};
+        lines.line[k] = (struct line){.groups = (int64_t *)&phase->grid[k].group, .count = 1, .block = phase->block[k],
+                                      .axes = {phase->grid[k].x.param, phase->grid[k].y.param}};
     }
     if (!data_close(file, source, name, why, size))
         return false;
@@ -316,15 +343,17 @@ static bool write_phase(const struct figure_source *source, const char *name, co
         put_contours(file, phase, absent, sizeof absent);
     if (!data_close(file, source, "phase_contours", why, size))
         return false;
-    describe_lines(source, &lines, phase->grid[0].x.param, phase->grid[0].y.param, shared, sizeof shared);
+    describe_lines(source, &lines, shared, sizeof shared);
     snprintf(text, sizeof text,
-             "Largest composite gain (max |sum|) over layers of the token mean, median over seeds. Dots: the points computed; contours (the paper's gains) are "
-             "interpolated between them.%s %s.", absent,
+             "Largest gain of composites (max |sum|%s) over layers of the token mean, median over seeds. Dots: the points computed, "
+             "whose colour reaches half way to the next; contours (the paper's gains) are interpolated between them.%s%s%s %s.",
+             phase->panels > 1 ? " of rows in HC, of columns in mHC" : phase->block[0] == BLOCK_MHC ? " of columns" : " of rows",
+             any_cell(phase, INFINITY) ? " Triangles: overflow." : "", any_cell(phase, NAN) ? " Grey without one: not in the record." : "", absent,
              shared);
     file = settings_open(source, name);
     put_caption(file, source, phase->panels > 1, text);
-    static const char *const arrays[] = {"BLOCK",  "X_NAME", "Y_NAME", "X_LOG", "Y_LOG",
-                                         "X_FROM", "X_TO",   "Y_FROM", "Y_TO",  "HIGH"};
+    static const char *const arrays[] = {"BLOCK", "X_NAME", "Y_NAME", "X_LOG", "Y_LOG",   "X_FROM",
+                                         "X_TO",  "Y_FROM", "Y_TO",   "HIGH",  "X_TICKS", "Y_TICKS"};
     if (file)
         fprintf(file, "PANELS = %d\n", phase->panels);
     for (size_t k = 0; file && k < sizeof arrays / sizeof *arrays; k++)

@@ -96,14 +96,14 @@ static enum figure_outcome layers_figure(const struct figure_source *source, con
     lines_by_layer(source, measures[0].recorded, blocks, most, &lines);
     if (!lines.count)
         return snprintf(why, why_size, "no case of it has the curve %s", measures[0].recorded), FIGURE_SKIPPED;
-    describe_lines(source, &lines, NULL, NULL, shared, sizeof shared);
+    describe_lines(source, &lines, shared, sizeof shared);
     bool good = layers_data(source, name, &lines, measures, count, span, &overflow, why, why_size);
     snprintf(text, sizeof text, "%s%s %s.", statement, overflow ? triangles : "", shared);
     if (good) {
         describe_left_out(&lines, why, why_size);
         const struct params *last = &source->groups->group[lines.line[lines.count - 1].groups[0]].p;
         FILE *file = settings_open(source, name);
-        put_lines(file, &lines);
+        put_lines(file, source, &lines);
         put_caption(file, source, blocks == ALL_BLOCKS || both_families(&lines), text);
         if (file)
             fprintf(file, "PAPER = %d\nLAYERS = %lld\nSTREAMS = %lld\n", of_paper(source, &lines),
@@ -125,8 +125,8 @@ static enum figure_outcome single_gain(const struct figure_source *source, const
                                               {"backward_abs", "single_backward_abs"}};
     return layers_figure(
         source, figure->name, HC_BLOCKS | MHC_BLOCKS, 4, measures, 4,
-        "Gain of single layers, token mean: median and band q10–q90 over seeds of max |sum| (solid), median of "
-        "max sum of |entries| (dashed).",
+        "Gain of single layers, token mean: median and band q10–q90 over seeds of max |sum| of rows, backward of columns (solid); "
+        "median of max sum of |entries| (dashed).",
         why, size);
 }
 
@@ -138,8 +138,8 @@ static enum figure_outcome composite_gain(const struct figure_source *source, co
                                               {"backward_abs", "composite_backward_abs"}};
     return layers_figure(
         source, figure->name, HC_BLOCKS | MHC_BLOCKS, 4, measures, 4,
-        "Gain of composites, token mean: median and band q10–q90 over seeds of max |sum| (solid), median of "
-        "max sum of |entries| (dashed).",
+        "Gain of composites, token mean: median and band q10–q90 over seeds of max |sum| of rows, backward of columns (solid); "
+        "median of max sum of |entries| (dashed).",
         why, size);
 }
 
@@ -150,7 +150,8 @@ static enum figure_outcome streams(const struct figure_source *source, const str
                                               {"similarity", "stream_similarity"},
                                               {"rank", "effective_rank"}};
     return layers_figure(source, figure->name, ALL_BLOCKS, 2, measures, 4,
-                         "Streams x_l at the input of layer l, token mean: median and band q10–q90 over seeds.", why, size);
+                         "Streams x_l at the input of layer l, token mean: median and band q10–q90 over seeds. Effective rank: exp of the "
+                         "entropy of their singular values.", why, size);
 }
 
 /* ---- against a parameter ---- */
@@ -200,7 +201,7 @@ static enum figure_outcome parameter_figure(const struct figure_source *source, 
     lines_along(source, along, beside ? params_find(beside) : NULL, measures[0].recorded, blocks, most, &lines);
     if (!lines.count)
         return snprintf(why, why_size, "no two groups of it differ in %s alone", parameter), FIGURE_SKIPPED;
-    describe_lines(source, &lines, along, NULL, shared, sizeof shared);
+    describe_lines(source, &lines, shared, sizeof shared);
     bool good = parameter_data(source, name, along, &lines, measures, count, recorded, &overflow, why, why_size);
     for (int m = 2; m < count; m++)
         more |= recorded[m];
@@ -209,7 +210,7 @@ static enum figure_outcome parameter_figure(const struct figure_source *source, 
     if (good) {
         describe_left_out(&lines, why, why_size);
         FILE *file = settings_open(source, name);
-        put_lines(file, &lines);
+        put_lines(file, source, &lines);
         put_caption(file, source, blocks == ALL_BLOCKS || both_families(&lines), text);
         if (file)
             fprintf(file, "PAPER = %d\n", of_paper(source, &lines));
@@ -229,7 +230,7 @@ static enum figure_outcome depth(const struct figure_source *source, const struc
                                               {"grad_rms", "grad_x_rms_first"},
                                               {"grad_rms_max", "grad_x_rms_max"}};
     return parameter_figure(source, figure->name, "depth", NULL, ALL_BLOCKS, 2, measures, 5,
-                            "Largest composite gain (max |sum|) over layers",
+                            "Largest gain of composites (max |sum| of rows, backward of columns) over layers l",
                             ", RMS of the streams at layer L and of the gradient", why, size);
 }
 
@@ -238,7 +239,7 @@ static enum figure_outcome t_max(const struct figure_source *source, const struc
     static const struct measure measures[] = {{"backward", "composite_backward_sum_max"},
                                               {"column_error", "single_column_error_max"}};
     return parameter_figure(source, figure->name, "t-max", "round", MHC_BLOCKS, 4, measures, 2,
-                            "Largest value over layers", "", why, size);
+                            "Largest gain of composites (max |sum| of columns) and column error of single layers, over layers l", "", why, size);
 }
 
 static enum figure_outcome streams_n(const struct figure_source *source, const struct figure *figure, char *why,
@@ -247,7 +248,7 @@ static enum figure_outcome streams_n(const struct figure_source *source, const s
                                               {"backward", "composite_backward_sum_max"}};
     return parameter_figure(
         source, figure->name, "streams", NULL, HC_BLOCKS | MHC_BLOCKS, 4, measures, 2,
-        "Largest composite gain (max |sum|) over layers", "", why, size);
+        "Largest gain of composites (max |sum| of rows, backward of columns) over layers l", "", why, size);
 }
 
 const struct figure figures[] = {
