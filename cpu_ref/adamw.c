@@ -5,8 +5,9 @@
  *   master'   = master - rate (momentum' / (rms' + epsilon) + decay master)
  *
  * rms is the root of the second moment, kept as a root: as many bytes and operations, and no draw of inputs makes it negative. New values
- * go to arrays of their own, also as many bytes, so that a step can be run again with the same outcome. `update_rounded` writes besides what
- * the products read, the weight in the type of the streams. */
+ * go to arrays of their own and not in place, so that a step can be run again with the same outcome: as many bytes by the model; where a cache
+ * fetches what it is going to overwrite, as CPUs do, it costs more. `update_rounded` writes besides what the products read, the weight in
+ * the type of the streams. */
 #include "cpu_ref/adamw.h"
 #include "cpu_ref/real.h"
 
@@ -16,6 +17,7 @@ static bool supports(const struct mhc_case *c, const char **why) {
     return NAME(supports)(c, why);
 }
 
+/* rounded NULL: nobody wants it */
 static void update(int64_t count, void *const arg[], real *rounded) {
     const real *master = arg[0], *momentum = arg[1], *rms = arg[2], *grad = arg[3];
     real *master_next = arg[4], *momentum_next = arg[5], *rms_next = arg[6];
@@ -23,12 +25,13 @@ static void update(int64_t count, void *const arg[], real *rounded) {
 #pragma omp parallel for simd schedule(static) if (parallel : count > 8192) /* a bias is not worth waking threads for */
     for (int64_t k = 0; k < count; k++) {
         real m = b1 * momentum[k] + (1 - b1) * grad[k], s = (real)sqrt(b2 * rms[k] * rms[k] + (1 - b2) * grad[k] * grad[k]);
-        master_next[k] = master[k] - (real)ADAMW_RATE * (m / (s + (real)ADAMW_EPSILON) + (real)ADAMW_DECAY * master[k]);
+        real next = master[k] - (real)ADAMW_RATE * (m / (s + (real)ADAMW_EPSILON) + (real)ADAMW_DECAY * master[k]);
+        master_next[k] = next;
         momentum_next[k] = m;
         rms_next[k] = s;
+        if (rounded)
+            rounded[k] = next;
     }
-    if (rounded)
-        memcpy(rounded, master_next, (size_t)count * sizeof *rounded);
 }
 
 static int update_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {

@@ -1,5 +1,5 @@
 /* The constants of `adamw`. A step costs the same with any; these are the mHC paper's (Table 5) but for rate and decay, which are so large that
- * a comparison sees the whole update, and an epsilon that float32 can add. The step is a late one: no bias corrections. */
+ * a comparison sees the whole update, and epsilon, which is the usual one. The step is a late one: no bias corrections. */
 #ifndef ADAMW_H
 #define ADAMW_H
 

@@ -23,7 +23,7 @@
 extern "C" {
 #endif
 
-#define MHC_ABI 4          /* raised when a struct below changes its meaning */
+#define MHC_ABI 3          /* raised when a struct below changes its meaning */
 #define MHC_MAX_STREAMS 16 /* largest n */
 #define MHC_MAX_ARGS 24    /* arguments of one row, the closing empty one included */
 
@@ -167,6 +167,11 @@ static inline int64_t mhc_extent(const struct mhc_case *c, char letter) {
     case 'A': return c->heads * c->head_dim;
     default: return letter >= '1' && letter <= '9' ? letter - '0' : -1;
     }
+}
+
+/* Whether a letter behind the first counts arrays that lie side by side. */
+static inline bool mhc_is_beside(char letter) {
+    return letter == 'M' || (letter >= '1' && letter <= '9');
 }
 
 /* Elements of an argument. */

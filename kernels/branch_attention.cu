@@ -57,7 +57,7 @@ static void add_gradients(struct attention *a, const struct mhc_case *c, const v
 
 /* dS takes D = <grad_o, o> from numbers about as large, and o is a stream: what bf16 cost it stays. */
 static double backward_tolerance(const struct mhc_case *c) {
-    return c->stream == MHC_BF16 ? 3 * gpu_tolerance(c) : gpu_tolerance(c);
+    return c->stream == MHC_BF16 ? 2 * gpu_tolerance(c) : gpu_tolerance(c);
 }
 
 /* --- the branch --- */

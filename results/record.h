@@ -162,6 +162,7 @@ bool record_accuracy_info(struct record_reader *, int index, struct record_curve
 /* Names of the subjects; 0 of them in a file without /timing. */
 int record_subject_count(const struct record_reader *);
 const char *record_subject(const struct record_reader *, int index);
+int record_subject_called(const struct record_reader *, const char *name); /* its index; -1: there is none */
 int64_t record_max_rounds(const struct record_reader *);
 /* Rounds of the case; 0 if none are recorded, or the case does not exist. */
 int64_t record_rounds(struct record_reader *, int64_t index);

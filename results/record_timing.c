@@ -137,6 +137,13 @@ const char *record_subject(const struct record_reader *r, int index) {
     return index >= 0 && index < r->timing.subjects ? r->timing.subject.texts[index] : NULL;
 }
 
+int record_subject_called(const struct record_reader *r, const char *name) {
+    for (int s = 0; s < record_subject_count(r); s++)
+        if (!strcmp(record_subject(r, s), name))
+            return s;
+    return -1;
+}
+
 int64_t record_max_rounds(const struct record_reader *r) {
     return r->timing.width;
 }

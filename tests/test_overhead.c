@@ -4,6 +4,7 @@
 #include "tests/command.h"
 
 #include <dlfcn.h>
+#include <hdf5.h>
 #include <math.h>
 
 #include "results/record.h"
@@ -267,6 +268,40 @@ Test(overhead, refuses_what_cannot_be) {
         "of memory and 0.268 GB are free: --tokens ");
     GOOD("$M run --study overhead --backend ./fake.so --type f32 --width 16 --depth 2 --tokens 6 --rounds 3 --out a.h5 "
          "-q");
+}
+
+/* A record that has other parts of a step, as another version may: shown and drawn, and compare does not take its step for ours. */
+Test(overhead, of_another_version_is_shown) {
+    static const char *const dataset[] = {"batch", "sets", "seconds", "order", "flags", "clock"};
+    hsize_t extent[3];
+    GOOD("$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16 --hidden 16 --head-dim 8 --tokens 6 --rounds 8 --out a.h5 -q; cp a.h5 b.h5");
+    hid_t file = H5Fopen("b.h5", H5F_ACC_RDWR, H5P_DEFAULT);
+    hid_t all = H5Dopen2(file, "/timing/subject", H5P_DEFAULT), type = H5Dget_type(all), space = H5Dget_space(all);
+    H5Sget_simple_extent_dims(space, extent, NULL);
+    char *names = calloc(extent[0], H5Tget_size(type));
+    cr_assert(names && H5Dread(all, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, names) >= 0 && H5Ldelete(file, "/timing/subject", H5P_DEFAULT) >= 0);
+    extent[0] -= 3; /* the last three, of identity HC */
+    hid_t few = H5Dcreate2(file, "/timing/subject", type, H5Screate_simple(1, extent, NULL), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    cr_assert(few >= 0 && H5Dwrite(few, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, names) >= 0);
+    H5Dclose(few);
+    H5Dclose(all);
+    free(names);
+    for (size_t k = 0; k < sizeof dataset / sizeof *dataset; k++) {
+        char name[64];
+        snprintf(name, sizeof name, "/timing/%s", dataset[k]);
+        hid_t data = H5Dopen2(file, name, H5P_DEFAULT);
+        space = H5Dget_space(data);
+        cr_assert(H5Sget_simple_extent_dims(space, extent, NULL) >= 2);
+        extent[1] -= 3;
+        cr_assert(H5Dset_extent(data, extent) >= 0, "%s", name);
+        H5Sclose(space);
+        H5Dclose(data);
+    }
+    H5Fclose(file);
+    GOOD("for f in a b; do $M show $f.h5 --all | sed -n '/^mhc: /,/^identity: /p' >$f.txt; done; test -s a.txt && diff a.txt b.txt && $M show b.h5 --headline");
+    cr_expect(strstr(out, "\nmhc              13.7 "), "%s", out);
+    GOOD("ln -s $R/plots plots && $M plot b.h5 --out figures && test -s figures/overhead.svg");
+    cr_expect(sh("$M compare b.h5 a.h5 --strict") == 3 && strstr(out, "of different parts"), "%s%s", out, err);
 }
 
 /* Beside other studies in one file, on the CPU, as far as the figures. */

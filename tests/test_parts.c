@@ -46,6 +46,13 @@ static void join(struct dictionary *d, int64_t rows, int64_t columns, const char
             memcpy(out + (r * count + k) * columns, lookup(d, names[k]) + r * columns, (size_t)columns * sizeof *out);
 }
 
+/* One of matrices [rows][columns] that lie side by side. */
+static void split(struct dictionary *d, const char *joined, int64_t rows, int64_t columns, int64_t count, int64_t at, const char *name) {
+    double *out = put(d, name, rows * columns);
+    for (int64_t r = 0; r < rows; r++)
+        memcpy(out + r * columns, lookup(d, joined) + (r * count + at) * columns, (size_t)columns * sizeof *out);
+}
+
 static void run_part(const char *name, const struct mhc_case *c, struct dictionary *d, void **save) {
     for (const struct mhc_arg *arg = find_row(&mhc_cpu64, name)->args; arg->name; arg++)
         cr_assert(arg->direction == MHC_OUT || mhc_elements(c, arg) == 0 || lookup(d, arg->name), "%s: nobody made %s", name, arg->name);
@@ -87,10 +94,11 @@ Test(parts, make_up_the_mlp) {
         run_part("activation.backward", &c, &parts, NULL);
         multiply("backward_weight", &c, c.C, I, &parts, "v", "grad_inner", "grad_w_in");
         multiply("backward_input", &c, c.C, I, &parts, "grad_inner", "w_in", "grad_v");
-        join(&whole, c.C, c.hidden, (const char *const[]){"grad_w_up", gated ? "grad_w_gate" : NULL, NULL}, "grad_w_in");
+        split(&parts, "grad_w_in", c.C, c.hidden, I / c.hidden, 0, "grad_w_up");
+        split(&parts, "grad_w_in", c.C, c.hidden, I / c.hidden, I / c.hidden - 1, gated ? "grad_w_gate" : "grad_w_up");
         run_part("norm.backward", &c, &parts, NULL);
         expect_same("mlp", &whole, &parts,
-                    (const char *const[]){"y", "grad_u", "grad_gain", "grad_w_in", "grad_w_down", NULL});
+                    (const char *const[]){"y", "grad_u", "grad_gain", "grad_w_up", gated ? "grad_w_gate" : "grad_u", "grad_w_down", NULL});
         free(save);
         forget(&whole);
         forget(&parts);
@@ -121,8 +129,9 @@ Test(parts, make_up_attention) {
         multiply("backward_weight", &c, c.C, 3 * A, &parts, "v", "grad_qkv", "grad_w_qkv");
         multiply("backward_input", &c, c.C, 3 * A, &parts, "grad_qkv", "w_qkv", "grad_v");
         run_part("norm.backward", &c, &parts, NULL);
-        join(&whole, c.C, A, (const char *const[]){"grad_w_q", "grad_w_k", "grad_w_v", NULL}, "grad_w_qkv");
-        expect_same("attention", &whole, &parts, (const char *const[]){"y", "grad_u", "grad_gain", "grad_w_qkv", "grad_w_o", NULL});
+        for (int p = 0; p < 3; p++)
+            split(&parts, "grad_w_qkv", c.C, A, 3, p, (const char *const[]){"grad_w_q", "grad_w_k", "grad_w_v"}[p]);
+        expect_same("attention", &whole, &parts, (const char *const[]){"y", "grad_u", "grad_gain", "grad_w_q", "grad_w_k", "grad_w_v", "grad_w_o", NULL});
         free(save);
         free(core_save);
         forget(&whole);

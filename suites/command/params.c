@@ -73,7 +73,7 @@ const struct param params_table[] = {
     {"attention", "", "off", PARAM_WORD, AT(attention), 0, 0, "off|on", OVERHEAD,
      "F with the core of attention; off: its GEMMs and elementwise work alone"},
     {"optimizer", "", "none", PARAM_WORD, AT(optimizer), 0, 0, "none|adamw", OVERHEAD,
-     "the step ends with AdamW on every parameter: master, both moments and gradient in the type of parameters"},
+     "adamw: the step ends with an update of every parameter, its master and both moments in the type of parameters, a launch an array"},
     {"graphs", "", "off", PARAM_WORD, AT(graphs), 0, 0, "off|on", OVERHEAD, "launch a step as one graph"},
     {"overlap", "", "off", PARAM_WORD, AT(overlap), 0, 0, "off|on", OVERHEAD,
      "two micro-batches of T tokens, the connections of one on a queue of high priority beside the GEMMs of the other"},

@@ -32,7 +32,7 @@ const char *overhead_number(double x, char text[24]) {
 
 void overhead_sample_flags(const struct record_timing *t, int subject, char flags[SAMPLE_FLAGS]) {
     int64_t samples = 0, preempted = 0, throttled = 0, gaps = 0;
-    for (int64_t k = subject * t->rounds; k < (subject + 1) * t->rounds && t->batch[subject]; k++) {
+    for (int64_t k = subject * t->rounds; subject >= 0 && k < (subject + 1) * t->rounds && t->batch[subject]; k++) {
         samples += !isnan(t->seconds[k]);
         preempted += t->flags[k] & 1;
         throttled += t->flags[k] >> 1 & 1;
@@ -84,6 +84,7 @@ void show_account_legend(void) {
 /* One part: its share of the step it belongs to, and its rates beside the attainable ones. Returns its time. */
 static double print_part(struct record_reader *r, int64_t index, const struct record_timing *t, int subject, double step,
                          struct attainable a) {
+    const char *name = overhead_subjects()[subject]; /* other versions may have other parts, at other places */
     char cell[7][24], flags[SAMPLE_FLAGS];
     double share = of_part(r, index, subject, OVERHEAD_PART_SHARE), seconds = step * share,
            bytes = of_part(r, index, subject, OVERHEAD_PART_BYTES), flops = of_part(r, index, subject, OVERHEAD_PART_FLOPS),
@@ -91,8 +92,8 @@ static double print_part(struct record_reader *r, int64_t index, const struct re
     bool product = is_product(subject), warm = of_part(r, index, subject, OVERHEAD_PART_FOOTPRINT) < a.cache;
     if (isnan(seconds))
         return 0;
-    overhead_sample_flags(t, subject, flags);
-    printf("  %-28s  %6.0f  %9s  %7s  %9s  %9s  %7s  %9s  %7s  %s%s%s\n", record_subject(r, subject),
+    overhead_sample_flags(t, record_subject_called(r, name), flags);
+    printf("  %-28s  %6.0f  %9s  %7s  %9s  %9s  %7s  %9s  %7s  %s%s%s\n", name,
            of_part(r, index, subject, OVERHEAD_PART_CALLS), overhead_number(1e3 * seconds, cell[0]),
            overhead_percent(share, cell[1]), overhead_number(bytes * 1e-6, cell[2]),
            overhead_number(bytes / seconds * 1e-9, cell[3]), product ? "-" : overhead_percent(rate, cell[4]),

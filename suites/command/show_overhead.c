@@ -173,8 +173,8 @@ static void print_legend(void) {
            "samples of the same round: the mean of two medians, of the rounds in which the one and in which the other ran first. The interval\n"
            "is that of this run; on a machine that others use another run may lie outside. step/ms is a median by itself. The paper's 6.7 %% is\n"
            "what fused mHC added to a whole training on a cluster, with overlap. First the conservative figure, with F's GEMMs and elementwise\n"
-           "work alone, then with the core of attention, a case of its own that ran at another time. Embedding, stream entry and exit and head\n"
-           "are not in it, the optimizer where it is named. hidden: share of the first overhead that the overlap of two micro-batches hides.\n"
+           "work alone, then with the core of attention, a case of its own that ran at another time. Not in it: embedding, head, entry and exit\n"
+           "of the streams, and the optimizer unless it is named. hidden: share of the first overhead that the overlap of two micro-batches hides.\n"
            "flags: p preempted, t throttled, g the device ran ahead of the launches, so that gaps count, in more than %d %% of the row's samples;\n"
            "w not cold, the whole step fits into the cache; c stopped by a cap before this ratio was known to 1 %%; s a part of F that takes 5 %%\n"
            "of the step or more reaches less than %.0f %% of a copy or GEMM, which makes every overhead look smaller; [?] too few rounds for an\n"
@@ -196,7 +196,7 @@ static bool read_line(struct record_reader *r, int64_t index, struct line *line)
 
 static struct line *read_lines(struct record_reader *r, int64_t *count) {
     struct line *lines =
-        record_subject_count(r) == OVERHEAD_SUBJECTS ? malloc((size_t)(record_count(r) + 1) * sizeof *lines) : NULL;
+        record_subject_called(r, step_variant_name[0]) == OVERHEAD_VARIANT ? malloc((size_t)(record_count(r) + 1) * sizeof *lines) : NULL;
     *count = 0;
     for (int64_t index = 0; lines && index < record_count(r); index++)
         *count += read_line(r, index, &lines[*count]);

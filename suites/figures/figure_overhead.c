@@ -22,7 +22,7 @@ static int read_cases(const struct figure_source *source, struct timed *out) {
     struct record_reader *r = source->reader;
     const char *const *status = record_texts(r, "status"), *const *study = record_texts(r, "study");
     int count = 0;
-    for (int64_t k = 0; k < record_count(r) && count < MOST_CASES && record_subject_count(r) == OVERHEAD_SUBJECTS; k++)
+    for (int64_t k = 0; k < record_count(r) && count < MOST_CASES && record_subject_called(r, step_variant_name[0]) == OVERHEAD_VARIANT; k++)
         if (status && study && !strcmp(status[k], "done") && !strcmp(study[k], "overhead") && source->chosen[k] && record_rounds(r, k)) {
             out[count].index = k;
             groups_params(r, k, &out[count++].p);
@@ -107,7 +107,7 @@ static void constants_of(const struct figure_source *source, const struct params
         used += (size_t)snprintf(text + used, size - used, ", C=%lld", (long long)p->width);
     if (!(open & OPEN_CORE))
         used += (size_t)snprintf(text + used, size - used, ", %s attention's core", p->attention ? "with" : "without");
-    snprintf(text + used, size - used, "%s%s", p->graphs ? ", as a graph" : "",
+    snprintf(text + used, size - used, "%s%s%s", p->optimizer ? ", with AdamW" : "", p->graphs ? ", as a graph" : "",
              !strncmp(p->backend, "cpu", 3) || !strcmp(p->backend, "emu") ? ". On a CPU: says nothing about a GPU"
                                                                           : "");
 }
@@ -218,13 +218,13 @@ static const struct {
 } stacked[] = {{"GEMM", STEP_GEMM_FORWARD, STEP_GEMM_BACKWARD_WEIGHT},
                {"attention core", STEP_CORE_FORWARD, STEP_CORE_BACKWARD},
                {"activation", STEP_ACTIVATION_FORWARD, STEP_ACTIVATION_BACKWARD},
-               {"optimizer, F", STEP_UPDATE, STEP_UPDATE},
+               {"optimizer of F", STEP_UPDATE, STEP_UPDATE},
                {"norm", STEP_NORM_FORWARD, STEP_NORM_BACKWARD},
                {"pre", STEP_PRE, STEP_PRE},
                {"post", STEP_POST, STEP_POST},
                {"post backward y", STEP_POST_BACKWARD_Y, STEP_POST_BACKWARD_Y},
                {"backward", STEP_BACKWARD, STEP_BACKWARD},
-               {"optimizer", STEP_OWN_UPDATE, STEP_OWN_UPDATE}};
+               {"optimizer of connection", STEP_OWN_UPDATE, STEP_OWN_UPDATE}};
 enum { STACKED = sizeof stacked / sizeof *stacked };
 
 /* Milliseconds of a part, 0 where it was not timed. F's are those of the residual. */
@@ -251,6 +251,7 @@ enum figure_outcome figure_overhead_step(const struct figure_source *source, con
     static struct timed cases[MOST_CASES];
     int count = read_cases(source, cases);
     const struct timed *t = case_in_parts(cases, count);
+    bool timed[STACKED] = {false};
     char text[1400];
     if (!t)
         return nothing(why, size);
@@ -262,6 +263,7 @@ enum figure_outcome figure_overhead_step(const struct figure_source *source, con
             double own = 0;
             for (int part = (int)stacked[k].from; part <= (int)stacked[k].to; part++)
                 own += part_time(source, t, v, part);
+            timed[k] |= own > 0;
             if (data)
                 fprintf(data, "%d,%d", v + 1, k + 1);
             put_number(data, at);
@@ -276,7 +278,7 @@ enum figure_outcome figure_overhead_step(const struct figure_source *source, con
         fprintf(settings, "PARTS = %d\narray PART[%d]\n", STACKED, STACKED);
     for (int k = 0; k < STACKED && settings; k++) {
         fprintf(settings, "PART[%d] = ", k + 1);
-        put_string(settings, stacked[k].name);
+        put_string(settings, timed[k] ? stacked[k].name : ""); /* no name: not in the legend */
         fprintf(settings, "\n");
     }
     constants_of(source, &t->p, 0, text, sizeof text);

@@ -207,7 +207,7 @@ static double steepness(const struct trial *t, const struct mhc_arg *arg, int64_
 void trial_input(const struct trial *t, const struct mhc_arg *arg, double *values) {
     int64_t count = mhc_elements(&t->c, arg);
     bool x = arg->role == MHC_STREAM && (!strcmp(arg->name, "x") || !strcmp(arg->name, "u"));
-    double scale = natural_scale(t, arg) * (x ? t->x_scale : !strncmp(arg->name, "grad_", 5) ? t->grad_scale : 1);
+    double scale = natural_scale(t, arg) * (x ? t->x_scale : !strncmp(arg->name, "grad", 4) ? t->grad_scale : 1);
     double mean = about_one(arg);
     uint32_t what = mhc_what(arg->name);
     for (int64_t k = 0; k < count; k++) {

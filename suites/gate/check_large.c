@@ -30,6 +30,14 @@ static int64_t per_token(const struct mhc_case *c, const struct mhc_arg *arg) {
     return mhc_elements(c, arg) / c->T;
 }
 
+/* Of one of those that lie side by side in it. */
+static int64_t of_one(const struct mhc_case *c, const struct mhc_arg *arg) {
+    int64_t elements = per_token(c, arg);
+    for (const char *letter = arg->extents + 1; *letter; letter++)
+        elements /= mhc_is_beside(*letter) ? mhc_extent(c, *letter) : 1;
+    return elements;
+}
+
 static void *find(const struct memory *m, const char *name) {
     for (int k = 0; k < m->count; k++)
         if (!strcmp(m->array[k].name, name))
@@ -133,8 +141,8 @@ static double case_bytes(const struct mhc_row *const rows[2], const struct mhc_c
 static int64_t tokens_beyond(const struct mhc_row *row, const struct mhc_case *few, double elements, int64_t *most_per_token) {
     *most_per_token = 0;
     for (const struct mhc_arg *arg = row->args; arg->name; arg++)
-        if (is_per_token(arg) && per_token(few, arg) > *most_per_token)
-            *most_per_token = per_token(few, arg);
+        if (is_per_token(arg) && of_one(few, arg) > *most_per_token)
+            *most_per_token = of_one(few, arg);
     return *most_per_token ? ((int64_t)(elements / (double)*most_per_token) / GROUP + 3) * GROUP : 0;
 }
 
@@ -154,7 +162,7 @@ static void compare(struct checker *k, const struct trial *t, const struct mhc_r
 bool large_run(struct checker *k, const struct subject *s, double elements, char why[MAX_FAILURE]) {
     bool on_host = !k->backend.library->memory;
     int64_t C = on_host ? 16 : 2048;
-    struct trial t = {.c = {.T = FEW, .n = strcmp(s->base, "resnet") ? 4 : 1, .C = C, .S = GROUP, .hidden = C, .heads = C / 16, .head_dim = 16, .t_max = 20, .rms_eps = 1e-6,
+    struct trial t = {.c = {.T = FEW, .n = strcmp(s->base, "resnet") ? 4 : 1, .C = C, .S = GROUP, .hidden = C, .heads = C / 16, .head_dim = 16, .t_max = 20, .rms_eps = 1e-6, .activation = MHC_SWIGLU,
                             .stream = MHC_BF16, .coef = MHC_F32, .param = MHC_F32},
                       .seed = k->seed, .logit_std = 1, .x_scale = 1, .grad_scale = 1, .zero_token = -1};
     const char *reason = "";

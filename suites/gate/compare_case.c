@@ -233,8 +233,24 @@ static bool compare_accuracy(struct compare *c, const int64_t index[2], struct g
     return false;
 }
 
+/* Whether both files know the same parts of a training step: a version that composes it of others runs another step under the same key. */
+static bool same_step(struct compare *c, const int64_t index[2], struct gate_row *r) {
+    struct record_reader *base = c->file[COMPARE_BASE], *now = c->file[COMPARE_NEW];
+    const char *const *study = record_texts(base, "study");
+    bool same = record_subject_count(base) == record_subject_count(now);
+    for (int s = 0; same && s < record_subject_count(base); s++)
+        same = !strcmp(record_subject(base, s), record_subject(now, s));
+    if (same || !study || strcmp(study[index[COMPARE_BASE]], "overhead"))
+        return true;
+    r->verdict = MHC_AMBIGUOUS;
+    r->open = true;
+    return gate_say(r, "the two versions compose a training step of different parts: record both with one of them"), false;
+}
+
 void compare_case(struct compare *c, const int64_t index[2], struct gate_row *r) {
     struct values v = {.worst = MHC_EQUAL};
+    if (!same_step(c, index, r))
+        return;
     if (!compare_accuracy(c, index, r) || !compare_shares(c, index, r, &v) || !compare_curves(c, index, r, &v) || !compare_summaries(c, index, r, &v) ||
         !compare_spectrum(c, index, r, &v) || !compare_panels(c, index, r, &v))
         return;

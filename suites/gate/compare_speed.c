@@ -22,17 +22,10 @@ struct pair {
 
 enum { PREEMPTED = 1, THROTTLED = 2 }; /* bits of /timing/flags */
 
-static int subject_called(struct record_reader *file, const char *name) {
-    for (int s = 0; s < record_subject_count(file); s++)
-        if (!strcmp(record_subject(file, s), name))
-            return s;
-    return -1;
-}
-
 /* Place of a subject that both files have timed in this case. */
 static bool both_timed(const struct pair *p, const char *name, int place[2]) {
     for (int f = 0; f < 2; f++) {
-        place[f] = subject_called(p->file[f], name);
+        place[f] = record_subject_called(p->file[f], name);
         if (place[f] < 0 || p->t[f].batch[place[f]] < 1)
             return false;
     }

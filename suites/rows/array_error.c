@@ -26,7 +26,7 @@ static int64_t side_of(const struct sides *s, int64_t e) {
 static struct sides sides_of(const struct mhc_arg *arg, const struct mhc_case *c) {
     struct sides s = {.count = 1, .inner = 1};
     for (const char *letter = arg->extents; *letter; letter++) {
-        bool beside = letter > arg->extents && (*letter == 'M' || (*letter >= '1' && *letter <= '9'));
+        bool beside = letter > arg->extents && mhc_is_beside(*letter);
         s = beside ? (struct sides){.count = mhc_extent(c, *letter), .inner = 1}
                    : (struct sides){.count = s.count, .inner = s.inner * mhc_extent(c, *letter)};
     }
@@ -34,7 +34,7 @@ static struct sides sides_of(const struct mhc_arg *arg, const struct mhc_case *c
 }
 
 static double off(double got, double want, double scale) {
-    if (got == want || (isnan(got) && isnan(want)))
+    if (got == want)
         return 0;
     double error = fabs(got - want) / scale;
     return isfinite(error) ? error : INFINITY;
@@ -53,7 +53,7 @@ double array_error(const struct mhc_arg *arg, const struct mhc_case *c, const do
 #pragma omp parallel for reduction(max : worst) schedule(static) if (count > WORTH_THREADS)
     for (int64_t e = 0; e < count; e++)
         worst = fmax(worst, off(got[e], want[e], sides.scale[side_of(&sides, e)]));
-    while (worst > 0 && off(got[at], want[at], sides.scale[side_of(&sides, at)]) < worst)
+    while (worst > 0 && at < count - 1 && off(got[at], want[at], sides.scale[side_of(&sides, at)]) < worst)
         at++;
     if (element)
         *element = at;

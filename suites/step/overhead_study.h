@@ -17,6 +17,7 @@ enum {
     OVERHEAD_OWN_PARTS = STEP_PARTS - STEP_SHARED_PARTS,
     OVERHEAD_SUBJECTS = OVERHEAD_OWN + STEP_VARIANTS * OVERHEAD_OWN_PARTS
 };
+_Static_assert((int)OVERHEAD_SUBJECTS <= (int)RECORD_MAX_SUBJECTS, "a record has no room for that many");
 /* "copy", "operation", "gemm", "rule", "step", "residual", ..., "gemm.forward", ..., "mhc.pre", ... */
 const char *const *overhead_subjects(void);
 

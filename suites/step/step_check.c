@@ -65,6 +65,13 @@ static int64_t like(const struct step *exact, const struct step_array *a) {
     return -1;
 }
 
+static bool all_finite(const double *values, int64_t count) {
+    bool all = true;
+    for (int64_t k = 0; k < count; k++)
+        all &= isfinite(values[k]) != 0;
+    return all;
+}
+
 /* Compares one output of a call; `others` is the largest element of all of them. */
 static const char *compare(struct pair *p, const struct step_call *call, int arg, int64_t its, double others) {
     int64_t mine = call->argument[arg];
@@ -74,7 +81,7 @@ static const char *compare(struct pair *p, const struct step_call *call, int arg
     if (!got || !backend_download(p->s->all->spec.backend, got, step_pointer(p->s, mine, 0, 0), a->count, a->type))
         why = got ? "an array cannot be copied from the device" : "out of memory";
     double tolerance = fmin(call->row->tolerance(&call->c), STEP_MOST_TOLERANCE),
-           error = why ? 0 : array_error(&call->row->args[arg], &call->c, got, want, SMALLEST_SCALE * others, NULL);
+           error = why ? 0 : !all_finite(want, a->count) ? INFINITY : array_error(&call->row->args[arg], &call->c, got, want, SMALLEST_SCALE * others, NULL);
     if (!(error / tolerance <= p->accuracy->error / p->accuracy->tolerance))
         *p->accuracy = (struct step_accuracy){error, tolerance};
     if (!why && !(error <= tolerance)) {

@@ -5,11 +5,11 @@
 
 #include "suites/step/step.h"
 
-/* What a step leaves: x_L, grad_x of layer 0 and the gradient of every parameter, on the host in the types of the
- * backend. */
+/* What a step leaves: x_L, grad_x of layer 0, the gradient of every parameter and what the optimizer makes of it, on the host in the types
+ * of the backend. */
 struct step_result {
     struct step_output {
-        char name[32];
+        char name[48];
         int64_t layer, count;
         int32_t type;
         void *bytes;
@@ -17,7 +17,8 @@ struct step_result {
     int64_t outputs;
 };
 
-/* Copies them from a set and lane; without `weights` not the gradients of F's weights, which are most of the memory.
+/* Copies them from a set and lane; without `weights` not the gradients of F's weights and
+ * what becomes of these, which are most of the memory.
  * false: no memory, or the device failed. Release in any case. */
 bool step_result_take(struct step_result *, const struct step *, int64_t set, int lane, bool weights);
 void step_result_release(struct step_result *);

@@ -1,15 +1,16 @@
-/* The optimizer of a training step: AdamW on every parameter, once all gradients are final. State and master copy of a parameter are held, new
- * values go to arrays that the layers share: the same bytes as in place, and a step can be run again with the same bits. Weights of products,
- * which are rounded to the type of the streams, are written in it besides. */
+/* The optimizer of a training step: AdamW on every parameter, once all gradients are final, a call an array of parameters. State and master
+ * copy of a parameter are held, new values have arrays of their own, so that a step can be run again with the same bits. Weights of
+ * products, which are rounded to the type of the streams, are written in it besides. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "suites/step/step_compose.h"
 
 /* "grad_w_o" is the gradient of "w_o", "mhc.grad_phi" that of "mhc.phi". */
-static void parameter_of(const char *gradient, char name[32]) {
+static void parameter_of(const char *gradient, char name[40]) {
     const char *at = strstr(gradient, "grad_");
-    snprintf(name, 32, "%.*s%s", (int)(at - gradient), gradient, at + strlen("grad_"));
+    snprintf(name, 40, "%.*s%s", (int)(at - gradient), gradient, at + strlen("grad_"));
 }
 
 static bool is_rounded(const struct composer *m, const char *parameter, int64_t layer) {
@@ -23,7 +24,7 @@ static bool is_rounded(const struct composer *m, const char *parameter, int64_t 
 static void update(struct composer *m, const struct step_array *gradient) {
     enum { HELD = 3, NEXT = 4, PLACES = HELD + NEXT + 1 };
     static const char *const argument[PLACES] = {"master", "momentum", "rms", "master_next", "momentum_next", "rms_next", "w_next", "grad"};
-    char parameter[32], name[PLACES][48];
+    char parameter[40], name[PLACES][sizeof gradient->name];
     struct place place[PLACES];
     struct mhc_case c = m->c;
     c.n = c.T = c.hidden = 1;
@@ -31,8 +32,9 @@ static void update(struct composer *m, const struct step_array *gradient) {
     c.C = gradient->count;
     parameter_of(gradient->name, parameter);
     for (int k = 0; k < PLACES; k++) {
-        snprintf(name[k], sizeof name[k], "%s.%s", parameter, argument[k]);
-        place[k] = (struct place){argument[k], name[k], k < HELD ? gradient->layer : -1, k < HELD};
+        if (snprintf(name[k], sizeof name[k], "%s.%s", parameter, argument[k]) >= (int)sizeof name[k])
+            abort(); /* a name that is cut would be another array's */
+        place[k] = (struct place){argument[k], name[k], gradient->layer, k < HELD};
     }
     place[PLACES - 1] = (struct place){"grad", gradient->name, gradient->layer, false};
     compose_run(m, strchr(parameter, '.') ? STEP_OWN_UPDATE : STEP_UPDATE, "adamw",
@@ -46,4 +48,6 @@ void compose_updates(struct composer *m) {
         if (array.parameter)
             update(m, &array);
     }
+    for (int64_t k = before; k < m->s->arrays.count; k++)
+        m->s->arrays.array[k].parameter = !m->s->arrays.array[k].held;
 }
