@@ -346,7 +346,7 @@ static enum figure_outcome draw(const struct figure_source *source, const struct
 enum figure_outcome figure_roofline(const struct figure_source *source, const struct figure *figure, char *why, size_t size) {
     static const struct statement s = {
         "Rate against FLOP per byte, both by the operations' own models; what computes nothing is not shown. Other: arrows of Table 2 "
-        "(micro) and ends of the stack. Line: timed in the same rounds, medians over the operations.",
+        "(micro), ends of the stack, optimizer. Line: timed in the same rounds, medians over the operations.",
         "", " Ringed: above it, which can be where arrays stay in a cache or the clock changed between cases."};
     return draw(source, figure, is_above_roof, s, why, size);
 }
