@@ -158,6 +158,9 @@ Test(regress, a_library_of_ones_own) {
          "for b in 1 2; do " CC "-DBROKEN=$b $R/tests/example_library.c -o broken$b.so || exit 1; done");
     GOOD("$M regress --against cpu ./mine.so --operation mhc.post,mhc.post_backward_y --type f32 --speed none -q");
     cr_expect(strstr(out, "\n2 cases: 2 SAME"), "%s", out);
+    /* its widest type is found without the ends of a stack to tell it */
+    GOOD("$M verify $R/tests/vectors/public.h5 --backend ./mine.so --case '*mhc*' | grep -c ' pass '");
+    GOOD("$M run --study kernels --operation 'mhc.*' --backend ./mine.so --rounds 2 -q --out mine.h5");
     GOOD("$M regress --against mine.so mine.so --speed none --strict -q");
     cr_expect(strstr(out, "\nboth are the same file: whatever changed is not in it\n"), "%s", out);
     cr_expect(strstr(out, "\n4 cases: 4 SAME"), "%s", out);
