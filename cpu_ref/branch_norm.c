@@ -2,9 +2,9 @@
 #include "cpu_ref/branch.h"
 
 static void normalise_token(const struct mhc_case *c, const real *u, const real *gain, real *r, real *v) {
-    *r = NAME(rms)(u, c->C, c->rms_eps);
+    real root = *r = NAME(rms)(u, c->C, c->rms_eps);
     for (int64_t k = 0; k < c->C; k++)
-        v[k] = *r == 0 ? 0 : u[k] / *r * gain[k];
+        v[k] = root == 0 ? 0 : u[k] / root * gain[k];
 }
 
 void NAME(normalise)(const struct mhc_case *c, const real *u, const real *gain, real *r, real *v) {

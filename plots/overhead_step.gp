@@ -9,7 +9,7 @@ load HERE . 'house.gp'
 # F in greys, the connection in violets, which no kind of connection has.
 shade(k) = word('#e0e0e0 #c8c8c8 #aeaeae #929292 #747474 #dcc8ee #b48bd8 #8a55b5 #552a80 #2e1347', k)
 of(k, name) = column('part') == k ? column(name) : NaN
-eval panel(1.65, 0.3, 12.9, 0.3 + ROWS)
+eval panel(1.65, 0.3, 12.6, 0.3 + ROWS)
 eval y_label('time of a step (ms)')
 unset mytics
 set xrange [0.5:6.5]
@@ -21,7 +21,7 @@ above(name) = strstrt(name, ', ') ? name[1:strstrt(name, ', ')] . "\n" . name[st
 set for [v = 1:6] xtics add (above(NAME[v]) v)
 set yrange [0:*]
 set style fill solid 1 noborder
-set key at screen X(13.2), Y(0.3) top left vertical invert
+set key at screen X(12.9), Y(0.3) top left vertical invert
 plot for [k = 1:PARTS] CSV using (column('variant')):(of(k, 'from')):(column('variant') - 0.3):(column('variant') + 0.3):(of(k, 'from')):(of(k, 'to')) \
         with boxxyerror lc rgb shade(k) title PART[k], \
     CSV using (of(1, 'variant')):(column('step')) with points pt 2 ps 1.2 lc rgb '#000000' lw 1.2 title 'whole step'

@@ -252,7 +252,7 @@ static void part_rows(FILE *out, const struct format *format, bool *first) {
     *first = false;
 }
 
-/* A row a sample of every subject that was timed. */
+/* A row a sample of every subject that was timed; a subject of fewer rounds than others has none behind them. */
 static bool write_samples(FILE *out, const struct format *format, const struct table *t, struct record_reader *r,
                           int64_t index, bool *first) {
     struct record_timing timing;
@@ -262,6 +262,8 @@ static bool write_samples(FILE *out, const struct format *format, const struct t
         return false;
     for (int64_t s = 0; s < record_subject_count(r); s++)
         for (int64_t k = 0; k < timing.rounds && timing.batch[s] > 0; k++) {
+            if (isnan(timing.seconds[s * timing.rounds + k]))
+                continue;
             part_rows(out, format, first);
             write_row(out, format, t, index, 0, NULL, &(struct sample){record_subject(r, (int)s), &timing, s, k});
         }

@@ -97,6 +97,8 @@ Test(emu, the_checker_finds_planted_bugs) {
         cr_expect(strstr(out, "FAIL ") && strstr(out, bugs[k].text), "%s: no `%s` in\n%s", bugs[k].bug, bugs[k].text, out);
     }
     cr_expect(sh(CHECK " emu --operation nothing.*") == 2 && strstr(err, "no row of emu is called nothing.*"));
+    cr_expect(sh("$M check cpu32 --operation mhc.post,mhc.backwrad --trials 2") == 2 && strstr(err, "no row of cpu32 is called mhc.backwrad"));
+    cr_expect(sh("$M check cpu32 --operation mhc.post --trial 2 --minutes 1") == 2 && strstr(err, "exclude each other"));
     cr_expect(sh(CHECK " ./nowhere.so") == 2 && strstr(err, "no such library"));
 }
 

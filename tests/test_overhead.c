@@ -260,6 +260,7 @@ Test(overhead, refuses_what_cannot_be) {
     expect_refusal("$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16 --head-dim 8 --tokens 6 --graphs on --overlap on --optimizer adamw",
                    "two micro-batches share one update");
     expect_refusal("$M run --study overhead --preset 5b", "--preset 5b: one of none|3b|9b|27b|v4-flash|v4-pro");
+    expect_refusal("$M run --study overhead --kind active", "--kind active is of a model: needs --preset");
     expect_refusal("$M run --study overhead --block mhc", "--block has no meaning in --study overhead");
     expect_refusal("$M run --study overhead --depth 2 --recompute 3", "--recompute 3 is more than --depth 2");
     expect_refusal("$M run --study overhead --backend ./nowhere.so", "no such library");

@@ -252,10 +252,10 @@ Test(plot, operations_at_one_shape) {
     write_suite("k.suite", "set --study kernels --backend cpu32 --budget 0.01 --rounds 12\n"
                            "--operation resnet.post,hc.post,norm.*,activation.forward,attention-core.forward,gemm.forward --tokens 8 --width 16\n"
                            "--operation mhc.post,sinkhorn.forward --tokens 8,32 --width 16\n"
-                           "--operation stack.entry --tokens 64 --width 16\n");
+                           "--operation stack.entry,adamw.update --tokens 64 --width 16\n");
     good("OMP_NUM_THREADS=1 @ run %/k.suite --out %/k.h5 -q");
     good("@ plot %/k.h5 --out %/k");
-    cr_expect(strstr(said, "note: roofline: 1 operation is not in it, timed at other shapes only: stack.entry (plot --help"), "%s", said);
+    cr_expect(strstr(said, "note: roofline: 2 operations are not in it, timed at other shapes only: stack.entry, adamw.update (plot --help"), "%s", said);
     data_is_tidy("k");
     holds("k/data/roofline.gp", "SHAPE = 'T = 8, C = 16, n = 4'", true);
     holds("k/data/bandwidth.csv", "stack.entry", false);
@@ -267,6 +267,9 @@ Test(plot, operations_at_one_shape) {
          "if (gemm != \"NaN\" && gemm < roof) roof = gemm; if (($12 > 0 && $14 > roof * 1.00001) > $17 || ($17 && $14 < roof * 0.99999)) exit 1 }'");
     good("@ plot %/k.h5 --out %/k --figure roofline --tokens 32");
     holds("k/data/roofline.gp", "SHAPE = 'T = 32, C = 16, n = 4'", true);
+    holds("k/data/roofline.gp", "Other: ", false);
+    good("@ plot %/k.h5 --out %/k --figure roofline --tokens 64");
+    holds("k/data/roofline.gp", "Other: arrows", true);
 }
 
 /* 10^310 and more is not a double: triangles, not numbers. */

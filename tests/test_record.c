@@ -280,8 +280,8 @@ Test(record, export) {
     const union record_value plain[] = {{.i = -7}, {.r = 1e300}, {.text = "say \"a, b\""}};
     const union record_value odd[] = {{.i = INT64_MIN}, {.r = NAN}, {.text = "tab\tnew\nline \\ \xff é"}};
     const double *const first[] = {gain, NULL};
-    const double seconds[] = {0.5, 0.25, NAN, NAN}, clock[] = {NAN, 1, NAN, NAN}, middle = 0.375, off = 0.5;
-    const int64_t batch[] = {3, 0}, sets[] = {9, 0};
+    const double seconds[] = {0.5, 0.25, 2, NAN}, clock[] = {NAN, 1, NAN, NAN}, middle = 0.375, off = 0.5;
+    const int64_t batch[] = {3, 1}, sets[] = {9, 2}; /* the second subject ran one round */
     const struct record_timing samples = {
         2, seconds, clock, (const int8_t[]){1, 0, 0, 0}, (const int8_t[]){0, 3, 0, 0}, batch, sets, "rounds"};
     const struct record_case a = {.key = "--n -7",
@@ -325,12 +325,15 @@ Test(record, export) {
                 "{\"case\":0,\"key\":\"--n -7\",\"layer\":3,\"gain\":\"-Infinity\",\"loss\":null}\n]\n");
     expect_text("samples.csv", "case,key,subject,round,seconds,order,flags,clock,batch,sets\n"
                                "0,--n -7,baseline,1,0.5,1,0,,3,9\n"
-                               "0,--n -7,baseline,2,0.25,0,3,1,3,9\n");
+                               "0,--n -7,baseline,2,0.25,0,3,1,3,9\n"
+                               "0,--n -7,subject,1,2,0,0,,1,2\n");
     expect_text("samples.json",
                 "[\n{\"case\":0,\"key\":\"--n -7\",\"subject\":\"baseline\",\"round\":1,\"seconds\":0.5,\"order\":1,"
                 "\"flags\":0,\"clock\":null,\"batch\":3,\"sets\":9},\n"
                 "{\"case\":0,\"key\":\"--n -7\",\"subject\":\"baseline\",\"round\":2,\"seconds\":0.25,\"order\":0,"
-                "\"flags\":3,\"clock\":1,\"batch\":3,\"sets\":9}\n]\n");
+                "\"flags\":3,\"clock\":1,\"batch\":3,\"sets\":9},\n"
+                "{\"case\":0,\"key\":\"--n -7\",\"subject\":\"subject\",\"round\":1,\"seconds\":2,\"order\":0,"
+                "\"flags\":0,\"clock\":null,\"batch\":1,\"sets\":2}\n]\n");
     size_t size;
     char *csv = slurp("cases.csv", &size);
     cr_expect(!strncmp(csv, "# schema: mhcbench/1.1\n# status: complete\n", 42) &&

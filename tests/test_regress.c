@@ -158,9 +158,14 @@ Test(regress, a_library_of_ones_own) {
          "for b in 1 2; do " CC "-DBROKEN=$b $R/tests/example_library.c -o broken$b.so || exit 1; done");
     GOOD("$M regress --against cpu ./mine.so --operation mhc.post,mhc.post_backward_y --type f32 --speed none -q");
     cr_expect(strstr(out, "\n2 cases: 2 SAME"), "%s", out);
+    /* its widest type is found without the ends of a stack to tell it */
+    GOOD("$M verify $R/tests/vectors/public.h5 --backend ./mine.so --case '*mhc*' | grep -c ' pass '");
+    GOOD("$M run --study kernels --operation 'mhc.*' --backend ./mine.so --rounds 2 -q --out mine.h5");
     GOOD("$M regress --against mine.so mine.so --speed none --strict -q");
     cr_expect(strstr(out, "\nboth are the same file: whatever changed is not in it\n"), "%s", out);
     cr_expect(strstr(out, "\n4 cases: 4 SAME"), "%s", out);
+    GOOD("$M regress --against mine.so mine.so --operation mhc.post,mhc.pre --speed none -q");
+    cr_expect(strstr(out, "\nneither library has 1 of the 2 operations and shapes asked for\n"), "%s", out);
     GOOD("$M regress --against mine.so mine.so --speed report --budget 0.02 -q");
     cr_expect(sh("$M regress --against mine.so broken1.so --speed none -q") == 1);
     expect_row("off by 1e-3", "mhc.post --width 256", "INVALID", "mhc.post is wrong");

@@ -66,6 +66,7 @@ Test(parser, lists_and_ranges) {
     expect_cases("--recompute auto,keep,3", "recompute", NULL, "auto, keep, 3");
     expect_cases("--measure gain+logit,mixing+gain", "measure", NULL, "gain+logit, gain+mixing");
     expect_cases("--input a=b,c", "input", NULL, "a=b,c");
+    expect_cases("--backend cpu32,./a.so", "backend", NULL, "cpu32, ./a.so");
     expect_cases("--block resnet,hc", "block", "streams", "resnet 1, hc 4");
     expect_cases("--study kernels --operation stack.*,mhc.pre,mhc.p?e", "operation", NULL,
                  "stack.entry, stack.entry_backward, stack.exit, stack.exit_backward, mhc.pre");
@@ -192,7 +193,7 @@ Test(parser, refusals) {
                                   {"--d 1,2 --s 1,2 --w 1,2 --zip d,s --zip s,w", "zipped already"},
                                   {"--input a#b", "no blanks"},
                                   {"--input=--x", "no --"},
-                                  {"--backend=", "characters"},
+                                  {"--backend=", "an empty value"},
                                   {"--input a\x01", "no blanks"},
                                   {"--block resnet --study maps", "nothing to measure"},
                                   {"--tokens 5 --sequence 2", "not a multiple"},
@@ -221,7 +222,7 @@ static void draw_value(const struct param *param, uint32_t number, uint64_t draw
             rows++;
         snprintf(text, size, "%s", mhc_cpu64.rows[bits % rows]->name);
     } else if (param->type == PARAM_TEXT)
-        snprintf(text, size, "path/%llx=,.h5", (unsigned long long)bits);
+        snprintf(text, size, "path/%llx=%s.h5", (unsigned long long)bits, strcmp(param->name, "backend") ? "," : "");
     else if (param->type == PARAM_REAL)
         snprintf(text, size, "%.17g", fmax(param->least, bits % 4 ? value : ldexp(value, -(int)(bits % 900))));
     else if (param->type == PARAM_INT && param->words)

@@ -75,7 +75,7 @@ static bool add_operations(struct axis *axis, const char *text, size_t length, c
             return false;
     }
     if (axis->count == before)
-        return snprintf(why, why_size, "--operation %s: no such operation (mhcbench list --operations shows all)", pattern), false;
+        return snprintf(why, why_size, "--operation %s: no such operation of cpu64, which answers for all (mhcbench list --operations shows them)", pattern), false;
     return true;
 }
 
@@ -83,7 +83,7 @@ bool axis_read(struct axis *axis, const struct param *param, const char *text, c
     bool operation = !strcmp(param->name, "operation");
     bool number = param->type == PARAM_INT || param->type == PARAM_REAL;
     *axis = (struct axis){.param = param, .text = text};
-    if (param->type == PARAM_TEXT && !operation)
+    if (!strcmp(param->name, "input")) /* a path may have commas */
         return add_value(axis, text, strlen(text), why, why_size);
     for (const char *at = text; at;) {
         size_t length = strcspn(at, ",");

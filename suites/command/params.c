@@ -304,6 +304,8 @@ bool params_check(const struct params *p, char *why, size_t why_size) {
     if (p->study != STUDY_MAPS && p->sequence && p->tokens % p->sequence)
         return snprintf(why, why_size, "--tokens %lld is not a multiple of --sequence %lld", (long long)p->tokens,
                         (long long)p->sequence), false;
+    if (p->study == STUDY_OVERHEAD && p->kind && !p->preset)
+        return snprintf(why, why_size, "--kind %s is of a model: needs --preset", params_word(p, "kind")), false;
     if (p->rounding != ROUND_NONE && p->convention != 0)
         return snprintf(why, why_size, "--round rounds the paper's arithmetic only: not with --convention v4"), false;
     if ((p->study == STUDY_PROPAGATE || p->study == STUDY_RECOMPUTE || p->study == STUDY_OVERHEAD) && p->recompute > p->depth)

@@ -195,6 +195,7 @@ static int draw_all(const struct plot *plot, const struct figure_source *source)
         case FIGURE_WRITTEN:
             if (!draw_formats(plot, figures[k].name))
                 return EXIT_CANNOT;
+            fflush(stdout);
             if (why[0]) /* to stderr: standard output lists the files */
                 fprintf(stderr, "mhcbench: note: %s: %s (plot --help says how to choose)\n", figures[k].name, why);
             drawn++;

@@ -315,10 +315,18 @@ static void say_left_out(const struct dots *d, char *why, size_t size) {
                  d->failed > 1 ? "s" : "");
 }
 
-/* Of a figure: what it shows, what it adds where a GEMM was timed too, and where an operation does more than it should. */
+/* Of a figure: what it shows, what it adds where there are operations of no kind of connection, where a GEMM was timed too, and where
+ * an operation does more than it should. */
 struct statement {
-    const char *what, *gemm, *above;
+    const char *what, *other, *gemm, *above;
 };
+
+static bool has_other(const struct dots *d) {
+    for (int64_t k = 0; k < d->count; k++)
+        if (kind_of(d->dot[k].operation) == OTHER)
+            return true;
+    return false;
+}
 
 static enum figure_outcome draw(const struct figure_source *source, const struct figure *figure, above_function *is_above,
                                 struct statement s, char *why, size_t size) {
@@ -334,7 +342,7 @@ static enum figure_outcome draw(const struct figure_source *source, const struct
     } else if (!write_data(source, figure->name, &d, is_above, &roof, why, size)) {
         outcome = FIGURE_FAILED;
     } else {
-        snprintf(text, sizeof text, "%s%s%s", s.what, isfinite(roof.gemm) ? s.gemm : "", roof.above ? s.above : "");
+        snprintf(text, sizeof text, "%s%s%s%s", s.what, has_other(&d) ? s.other : "", isfinite(roof.gemm) ? s.gemm : "", roof.above ? s.above : "");
         outcome = write_settings(source, figure->name, &d, &roof, text, why, size) ? FIGURE_WRITTEN : FIGURE_FAILED;
         if (outcome == FIGURE_WRITTEN)
             say_left_out(&d, why, size);
@@ -345,9 +353,11 @@ static enum figure_outcome draw(const struct figure_source *source, const struct
 
 enum figure_outcome figure_roofline(const struct figure_source *source, const struct figure *figure, char *why, size_t size) {
     static const struct statement s = {
-        "Rate against FLOP per byte, both by the operations' own models; what computes nothing is not shown. Other: arrows of Table 2 "
-        "(micro), ends of the stack, optimizer. Line: timed in the same rounds, medians over the operations.",
-        "", " Ringed: above it, which can be where arrays stay in a cache or the clock changed between cases."};
+        "Rate against FLOP per byte, both by the operations' own models; what computes nothing is not shown. Line: timed in "
+        "the same rounds, medians over the operations.",
+        " Other: arrows of Table 2 (micro), ends of the stack, the optimizer.", "",
+        " Ringed: above it, which can be where arrays stay in a cache, where more is read than written, or where the clock changed between "
+        "cases."};
     return draw(source, figure, is_above_roof, s, why, size);
 }
 
@@ -355,6 +365,7 @@ enum figure_outcome figure_bandwidth(const struct figure_source *source, const s
     static const struct statement s = {
         "Bytes an operation must move once over its time, as a share of a copy of as many bytes timed in the same rounds; whiskers: "
         "95 % interval of the median time (open bars: too few rounds for one).",
-        " Circles: its FLOP rate as a share of a GEMM's.", " Above 100 %: less than a copy takes, which can be where arrays stay in a cache."};
+        "", " Circles: its FLOP rate as a share of a GEMM's.",
+        " Above 100 %: less than a copy takes, which can be where arrays stay in a cache or where more is read than written."};
     return draw(source, figure, is_above_copy, s, why, size);
 }

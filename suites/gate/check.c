@@ -40,7 +40,8 @@ static const char usage[] = "check LIBRARY [--operation NAMES] [--trials N | --m
                             "[--timeout SECONDS] [--tight]";
 static const char help[] =
     "Is every operation of a library right? Each row of it against cpu64, on random shapes and inputs, in poisoned and guarded\n"
-    "memory, twice with equal bits. One line a row, one line a failure with the command that repeats it.\n"
+    "memory, twice with equal bits. One line a row with its largest error, as a share of what it allows itself, one line a\n"
+    "failure with the command that repeats it.\n"
     "\n"
     "  LIBRARY            cpu64, cpu32, cuda, emu, or the path of a library\n"
     "  --operation NAMES  names or patterns, with commas: mhc.post,'mhc*.pre'; mhc.post#2 is the second row of that name. Names are\n"
@@ -78,16 +79,18 @@ static bool take_number(int *argc, char **argv, const char *name, double least, 
 }
 
 static bool parse(int *argc, char **argv, struct options *o) {
-    double trials = 600, trial = -1, seed = 1, size = 0;
+    double trials = 0, trial = -1, seed = 1, size = 0;
     *o = (struct options){.operations = "*", .timeout = -1, .tight = take_flag(argc, argv, "--tight")};
     if (!take_option(argc, argv, "--operation", &o->operations) || !take_number(argc, argv, "--timeout", 0, false, &o->timeout) || !take_number(argc, argv, "--trials", 1, true, &trials) ||
         !take_number(argc, argv, "--trial", 0, true, &trial) || !take_number(argc, argv, "--seed", 0, true, &seed) ||
         !take_number(argc, argv, "--size", 1, true, &size) || !take_number(argc, argv, "--minutes", 1e-3, false, &o->minutes) ||
         !take_number(argc, argv, "--large", 1, true, &o->large) || !only_positional(*argc, argv, 1, 1, usage))
         return false;
+    if ((trials > 0) + (trial >= 0) + (o->minutes > 0) + (o->large > 0) > 1)
+        return cannot("--trials, --minutes, --trial and --large exclude each other"), false;
     o->library = argv[0];
     o->timeout = o->timeout >= 0 ? o->timeout : o->large > 0 || o->tight ? 0 : CASE_SECONDS; /* tools that watch take their time */
-    o->trials = (int64_t)trials, o->trial = (int64_t)trial, o->seed = (uint64_t)seed, o->size = (int64_t)size;
+    o->trials = trials > 0 ? (int64_t)trials : 600, o->trial = (int64_t)trial, o->seed = (uint64_t)seed, o->size = (int64_t)size;
     return true;
 }
 
@@ -137,6 +140,19 @@ static int list_subjects(const struct backend *b, const char *patterns, struct s
             list[count++] = s;
     }
     return count;
+}
+
+/* A name among the patterns that no row has: a mistake that must not pass for a check. */
+static bool name_unknown(const struct backend *b, const char *patterns, char unknown[96]) {
+    static struct subject subjects[MAX_ROWS];
+    for (const char *at = patterns; *at; at += *at == ',') {
+        size_t length = strcspn(at, ",");
+        snprintf(unknown, 96, "%.*s", (int)length, at);
+        if (!list_subjects(b, unknown, subjects))
+            return true;
+        at += length;
+    }
+    return !*patterns;
 }
 
 /* A row of a name has the arguments of that name, in that order: callers bind by name, but vectors and stacks read the shapes. */
@@ -259,11 +275,12 @@ static int check_rows(struct checker *k, const struct options *o) {
     if (!backend_open(&k->backend, o->library, why, sizeof why))
         return cannot("%s", why);
     k->size = o->size ? o->size : k->backend.library->memory ? DEVICE_SIZE : HOST_SIZE;
-    int rows = list_subjects(&k->backend, o->operations, subjects);
-    if (!rows) {
+    char unknown[96] = "";
+    if (name_unknown(&k->backend, o->operations, unknown)) {
         backend_close(&k->backend);
-        return cannot("no row of %s is called %s", o->library, o->operations);
+        return cannot("no row of %s is called %s", o->library, unknown);
     }
+    int rows = list_subjects(&k->backend, o->operations, subjects);
     int64_t trials = o->trial >= 0 ? 1 : o->minutes > 0 ? INT64_MAX : o->trials / rows > 2 ? o->trials / rows : 2;
     if (!k->rows)
         printf("%s %s: %d rows against cpu64, seed %llu\n", k->backend.library->name, k->backend.library->build, rows, (unsigned long long)o->seed);

@@ -59,7 +59,8 @@ static const char *form_of(const struct regress *g, const char *operation, int i
     return NULL;
 }
 
-static int run_cases(struct regress *g, const struct suite *s, bool quiet) {
+/* `*neither`: cases that none of the libraries has, which leave no row. */
+static int run_cases(struct regress *g, const struct suite *s, bool quiet, int64_t *neither) {
     int code = EXIT_GOOD;
     for (int64_t k = 0; k < s->count; k++) {
         struct params p = s->cases[k];
@@ -75,6 +76,7 @@ static int run_cases(struct regress *g, const struct suite *s, bool quiet) {
         }
         if (code != EXIT_GOOD)
             return code;
+        *neither += before == g->report.count;
         for (; !quiet && before < g->report.count; before++)
             fprintf(stderr, "[%lld/%lld] %s  %s\n", (long long)k + 1, (long long)s->count, g->report.row[before].name,
                     mhc_verdict_name[g->report.row[before].verdict]);
@@ -216,9 +218,14 @@ static int run(struct regress *g, const struct suite *s, bool quiet) {
         snprintf(g->report.note + used, sizeof g->report.note - used, "both are the same file: whatever changed is not in it\n");
     g->report.base = g->given[REGRESS_BASE];
     g->report.now = g->given[REGRESS_NEW] ? g->given[REGRESS_NEW] : g->path[REGRESS_NEW];
-    code = run_cases(g, s, quiet);
+    int64_t neither = 0;
+    code = run_cases(g, s, quiet, &neither);
     if (code == EXIT_CANNOT)
         return code;
+    used = strlen(g->report.note);
+    if (neither && g->report.count)
+        snprintf(g->report.note + used, sizeof g->report.note - used, "neither library has %lld of the %lld operations and shapes asked for\n",
+                 (long long)neither, (long long)s->count);
     code = gate_exit(&g->report, g->options.strict);
     gate_sort(&g->report);
     if (code == EXIT_CANNOT && !g->report.count)

@@ -146,20 +146,29 @@ static void set_types(struct mhc_case *c, int32_t stream) {
     c->coef = c->param = stream == MHC_F64 ? MHC_F64 : MHC_F32;
 }
 
-void backend_types(const struct backend *b, int type, struct mhc_case *c) {
+/* Whether a row of a name that starts so takes these types. */
+static bool takes(const struct backend *b, const char *prefix, const struct mhc_case *c) {
     const char *why;
+    for (const struct mhc_row *const *row = b->library->rows; *row; row++)
+        if (!strncmp((*row)->name, prefix, strlen(prefix)) && (*row)->supports(c, &why))
+            return true;
+    return false;
+}
+
+void backend_types(const struct backend *b, int type, struct mhc_case *c) {
+    static const char *const prefixes[] = {"stack.", ""}; /* a library of a few kernels has no ends of a stack: any row says it */
     if (type >= 0) {
         set_types(c, type);
         return;
     }
-    for (int32_t t = MHC_F64; t <= MHC_BF16; t++) {
-        struct mhc_case any = {.T = 1, .n = 1, .C = 1}; /* of any shape: a Sinkhorn has no C */
-        set_types(&any, t);
-        set_types(c, t);
-        for (const struct mhc_row *const *row = b->library->rows; *row; row++)
-            if (!strncmp((*row)->name, "stack.", 6) && (*row)->supports(&any, &why))
+    for (int p = 0; p < 2; p++)
+        for (int32_t t = MHC_F64; t <= MHC_BF16; t++) {
+            struct mhc_case any = {.T = 1, .n = 1, .C = 1}; /* of any shape: a Sinkhorn has no C */
+            set_types(&any, t);
+            set_types(c, t);
+            if (takes(b, prefixes[p], &any) || (p && takes(b, "", c)))
                 return;
-    }
+        }
     set_types(c, MHC_F64);
 }
 

@@ -16,8 +16,8 @@ void backend_close(struct backend *);
 /* The same, and it stays open from case to case: starting a device takes longer than a case. NULL, or why not. */
 const char *backend_use(const char *name, const struct backend **);
 
-/* Fills the element types of a case: `type` for streams (-1: the widest the backend has), coefficients and parameters in f64 with f64
- * streams, else f32. */
+/* Fills the element types of a case: `type` for streams (-1: the widest the backend has, of its stack, or of any row where it has none),
+ * coefficients and parameters in f64 with f64 streams, else f32. */
 void backend_types(const struct backend *, int type, struct mhc_case *);
 
 /* The first row "<kind>.<operation>" that supports the case; NULL and the reason otherwise. */

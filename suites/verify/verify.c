@@ -19,6 +19,7 @@ struct options {
 
 struct tally {
     int64_t verdict[VERDICTS];
+    int64_t asked, met; /* of the backend, not of the analysis: lines, and those of them that passed */
 };
 
 enum { TYPES = 3 };
@@ -138,6 +139,8 @@ static bool verify_one(struct worker *worker, const struct options *o, const cha
         if (count)
             message_take(&reply, &line, sizeof line);
         tally->verdict[line.verdict]++;
+        tally->asked += !line.analysis;
+        tally->met += !line.analysis && line.verdict == VERIFY_PASS;
         fresh |= line.verdict == VERIFY_FAIL && !line.element[0];
         print_line(name, width, &line);
         if (line.verdict == VERIFY_BAD)
@@ -150,7 +153,7 @@ static bool verify_one(struct worker *worker, const struct options *o, const cha
     return true;
 }
 
-static int verdict_of(const struct tally *tally) {
+static int verdict_of(const struct options *o, const struct tally *tally) {
     const int64_t *n = tally->verdict;
     printf("%lld passed, %lld failed, %lld skipped\n", (long long)n[VERIFY_PASS],
            (long long)(n[VERIFY_FAIL] + n[VERIFY_BAD]), (long long)n[VERIFY_SKIP]);
@@ -158,6 +161,8 @@ static int verdict_of(const struct tally *tally) {
         return EXIT_CANNOT;
     if (n[VERIFY_FAIL])
         return EXIT_CHECK_FAILED;
+    if (tally->asked && !tally->met && n[VERIFY_PASS])
+        return cannot("nothing of backend %s was checked: what passed is the analysis of gains", o->backend);
     return n[VERIFY_PASS] ? EXIT_GOOD : cannot("nothing was checked");
 }
 
@@ -184,7 +189,7 @@ static int verify_all(struct worker *worker, const struct options *o, struct mes
         if (!fnmatch(o->glob, name, 0) && !verify_one(worker, o, name, width, &tally))
             return EXIT_INTERRUPTED;
     }
-    return verdict_of(&tally);
+    return verdict_of(o, &tally);
 }
 
 static const char usage[] = "verify FILE.h5 [--backend B] [--case GLOB] [--type f64|f32|bf16] [--timeout SECONDS]";
@@ -197,7 +202,7 @@ static const char help[] =
     "                     compares with cpu64 on the rounded inputs\n"
     "  --timeout SECONDS  a case that takes longer has failed (default 600, 0: no limit)\n\n"
     "Exit: 0 something was checked and nothing failed, 1 something failed, 2 the file is not a vector file, data is\n"
-    "missing or misshapen, or nothing was checked.\n";
+    "missing or misshapen, or nothing of the backend was checked.\n";
 
 static bool parse(int argc, char **argv, struct options *o) {
     const char *type = NULL, *timeout = NULL;

@@ -14,6 +14,7 @@ struct verify_line {
     char element[64];        /* the worst one, "[t][i][c]"; "" when nothing was compared */
     double error, tolerance; /* of that element; NaN error: one side is not finite and the other is something else */
     int32_t verdict;
+    int32_t analysis;        /* a gain: of the analysis, the same whatever the backend */
     char text[200];          /* got and wanted, or the reason of a skip, a failure or a BAD (the file is at fault) */
 };
 
@@ -31,8 +32,8 @@ void verify_compare(const struct vector_case *, const struct vector_array *want,
 int verify_case(const struct backend *, int type, struct vector_case *, struct verify_line lines[VERIFY_LINES]);
 
 /* The sub-command, and its side in the worker under the handler name "verify". Exit codes: 0 something was checked and
- * nothing failed, 1 something failed, 2 not a vector file, data missing or misshapen, or nothing checked, 130
- * interrupted. */
+ * nothing failed, 1 something failed, 2 not a vector file, data missing or misshapen, or nothing of the backend checked
+ * though something was asked of it, 130 interrupted. */
 int verify_command(int argc, char **argv);
 void verify_answer(struct message *request, struct message *reply);
 

@@ -354,6 +354,8 @@ int verify_case(const struct backend *backend, int type, struct vector_case *v,
         snprintf(line->dataset, sizeof line->dataset, "%s", v->extra[k]);
         snprintf(line->text, sizeof line->text, "%s has no such output", v->op->name);
     }
+    for (int k = 0; k < count; k++)
+        lines[k].analysis = gain;
     release_results(&e);
     return count;
 }
