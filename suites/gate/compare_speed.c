@@ -107,10 +107,7 @@ static bool same_samples(const struct pair *p, const int subject[2], const int c
 }
 
 static double share_flagged(const struct record_timing *t, int subject, int flag) {
-    int64_t flagged = 0;
-    for (int64_t k = 0; k < t->rounds; k++)
-        flagged += (t->flags[subject * t->rounds + k] & flag) != 0;
-    return (double)flagged / (double)t->rounds;
+    return timing_flagged(t->flags + subject * t->rounds, t->rounds, flag);
 }
 
 /* Whether samples may decide at all; else why not. */

@@ -184,10 +184,7 @@ static const char *still_right(struct subject_user *subject, const struct regres
 }
 
 static double share_flagged(const struct timing *t, int subject, int flag) {
-    int64_t flagged = 0;
-    for (int64_t k = 0; k < t->rounds; k++)
-        flagged += (t->flags[subject * t->room + k] & flag) != 0;
-    return (double)flagged / (double)t->rounds;
+    return timing_flagged(t->flags + subject * t->room, t->rounds, flag);
 }
 
 /* Pairs of rounds, those of several measurements one behind the other. */
