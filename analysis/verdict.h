@@ -25,7 +25,7 @@ extern const char *const mhc_verdict_name[MHC_VERDICTS];
 /* --- speed --- */
 
 enum { MHC_LEAST_ROUNDS = 20 }; /* with fewer samples nothing is claimed */
-#define MHC_MOST_THROTTLED 0.1  /* nor with a larger share of samples at a low clock */
+#define MHC_MOST_THROTTLED 0.1  /* nor with a larger share of samples at a low clock, or of a queue that was not held */
 
 /* Time new (the subject) / time base of the same rounds, by mhc_ratio_medians, with its 99 % interval; NaN of no rounds.
  * `work` has room for 2 * `count` + 2 * MHC_RESAMPLES doubles. */

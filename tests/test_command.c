@@ -266,7 +266,7 @@ Test(command, a_hard_life) { /* whatever the caller did to the process */
     GOOD("sh -c 'trap \"\" CHLD; exec timeout 20 $M show a.h5'");
     GOOD("sh -c 'trap \"\" CHLD; exec timeout 20 $M run --study maps --depth 3 --out b.h5 -q'");
     /* a reader that has enough ends it quietly, by the signal that ends any filter, however its parent takes that signal */
-    const char *const cut[] = {"export a.h5", "show a.h5", "list --options", "compare a.h5 a.h5",
+    const char *const cut[] = {"export a.h5", "show a.h5", "list --options", "compare a.h5 a.h5", "check cpu32 --operation mhc.post --trials 2",
                                "regress --against cpu32 cpu32 --operation resnet.post --type f32 --speed none -q"};
     for (size_t k = 0; k < 2 * sizeof cut / sizeof *cut; k++) {
         sh("rm -f closed; %s (until test -e closed; do sleep 0.01; done; $M %s; echo $? >code) | (exec <&-; : >closed);"

@@ -72,6 +72,7 @@ Test(compare, planted_changes) {
          {.at = GATE_POST, .seed = 2, .factor = 1.1, .machine = 0.92}},
         {"20 % slower in 12 rounds", "AMBIGUOUS", "fewer than 20 rounds", {.at = GATE_POST, .seed = 2, .factor = 1.2, .rounds = 12}},
         {"20 % slower, throttled", "AMBIGUOUS", "at a low clock", {.at = GATE_POST, .seed = 2, .factor = 1.2, .flags = 2}},
+        {"20 % slower, not held", "AMBIGUOUS", "gaps between launches were timed too", {.at = GATE_POST, .seed = 2, .factor = 1.2, .flags = 4}},
         {"20 % slower, preempted", "AMBIGUOUS", "the machine was busy", {.at = GATE_POST, .seed = 2, .factor = 1.2, .flags = 1}},
         {"samples that are gone", "INVALID", "samples of its time are in the base alone", {.at = GATE_POST, .no_samples = true}},
         {"a result off by 1e-3", "INVALID", "less accurate: error 0.001, was 2e-07", {.at = GATE_POST, .error = 1e-3}},
@@ -187,6 +188,9 @@ Test(compare, two_builds_in_two_places) {
     /* what is made again is made with the new one, and meets */
     GOOD("$M compare a.h5 c.h5 | grep 'again.h5' | head -n 1 >line && grep ' --backend ./new/mine.so ' line && ! grep ' ./old' line");
     cr_expect(sh("sh line") == 1 && rows_of("SLOWER") == 1 && strstr(out, "\n1 cases: "), "%s%s", out, err);
+    /* names are backends that differ, though each file has one alone */
+    GOOD("for b in cpu32 cpu64; do $M run --study kernels --operation mhc.post_backward_y --width 16 --tokens 6 --rounds 3 --backend $b --out $b.h5 -q; done");
+    cr_expect(sh("$M compare cpu64.h5 cpu32.h5") == 2 && strstr(err, "no case of cpu64.h5 is in cpu32.h5"), "%s%s", out, err);
     /* maps have no backend; of two in one file neither is the other's */
     GOOD("$M run --study maps --depth 3 --out m.h5 -q && $M export m.h5 | grep -c ' --backend ' | grep 0");
     write_text("several.suite", "set --study kernels --operation mhc.post_backward_y --width 16 --tokens 6 --type f32\n"

@@ -108,6 +108,13 @@ Test(kernels, a_pattern_means_what_the_backend_has) {
     expect_refusal("$M run --study kernels --operation 'mlp.*' --backend ./fake.so", "no case to run: left out, ./fake.so lacks them: mlp.forward mlp.backward");
     GOOD("$M run --study kernels --operation all --backend ./fake.so --dry-run");
     cr_expect(strstr(err, "./fake.so lacks them: resnet.pre ") && strstr(err, " more\n") && strlen(err) < 250, "%s", err);
+    /* what is named stays, wherever a pattern means it too */
+    for (int first = 0; first < 2; first++) {
+        write_text("b.suite", first ? "set --study kernels --backend ./fake.so\n--operation mhc.post_pre\n--operation mhc.post*\n"
+                                    : "set --study kernels --backend ./fake.so\n--operation mhc.post*\n--operation mhc.post_pre\n");
+        GOOD("$M run b.suite --dry-run");
+        cr_expect(strstr(out, " mhc.post_pre ") && strstr(err, "lacks them: mhc.post\n"), "%s%s", out, err);
+    }
     /* whoever is not there lacks nothing yet */
     GOOD("$M run --study kernels --operation 'mlp.*' --backend ./nowhere.so --dry-run");
     cr_expect(strstr(out, "mlp.backward") && !err[0], "%s%s", out, err);

@@ -271,6 +271,7 @@ Test(plot_look, overheads) {
     cr_expect(figures_are_apart("f") == 3, "%s", out);
     cr_expect(strstr(err, "note: overhead: 1 case of other shapes, backends or ways to run is not in it ("), "%s", err);
     cr_expect(strstr(err, "note: overhead_step: 3 cases of "), "%s", err);
+    cr_expect(strstr(err, "note: overhead_sweep: 1 case of "), "of two with one C a panel has the first: %s", err);
     read_svg("f/overhead_sweep.svg");
     cr_expect(places_of_points() == 5 * 2 * 2, "five variants side by side at two C and two T: %d places", places_of_points());
     GOOD("cat f/data/overhead.gp");

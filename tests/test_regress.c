@@ -140,6 +140,11 @@ Test(regress, speed) {
     expect_row("threshold", "mhc.post_backward_y", "SAME", "within 25 %");
     cr_expect(sh("$M regress --against old.so new.so --tokens 6 --width 6 -q --rounds 4 --strict") == 3, "%s", out);
     expect_row("4 rounds", "mhc.post_backward_y", "AMBIGUOUS", "only ");
+    /* where launches wait for the device their gaps are timed too: a difference is one, but no SAME is to be had */
+    cr_expect(sh("FAKE_DEVICE_BLOCKING=1 $M regress --against old.so new.so --tokens 6 --width 6 -q") == 1, "%s", out);
+    expect_row("gaps", "mhc.post_backward_y", "SLOWER", " % slower, found twice");
+    cr_expect(sh("FAKE_DEVICE_BLOCKING=1 $M regress --against old.so old.so --tokens 6 --width 6 -q --strict") == 3, "%s", out);
+    expect_row("gaps", "mhc.post_backward_y", "AMBIGUOUS", "within 3 %, but gaps between launches were timed too");
     /* wrong, failing, crashing and wrong after a while: each its row, and the last is right again */
     cr_expect(sh("$M regress --against old.so old.so --tokens 6 --width 7,8,9,10,11 -q --json r.json --junit r.xml") == 1);
     expect_row("width 7", "--width 7", "INVALID", "grad_y[7] is ");

@@ -14,16 +14,8 @@ static const struct backend cpu64 = {.library = &mhc_cpu64}, cpu32 = {.library =
 
 static struct step_spec spec_of(const struct backend *b, int64_t layers, int64_t recompute) {
     struct step_spec spec = {.backend = b, .layers = layers, .recompute = recompute, .attention = true, .lanes = 1};
-    spec.c = (struct mhc_case){.T = 12,
-                               .S = 6,
-                               .n = 4,
-                               .C = 10,
-                               .hidden = 14,
-                               .heads = 2,
-                               .head_dim = 6,
-                               .t_max = 7,
-                               .rms_eps = 1e-6,
-                               .activation = MHC_SWIGLU};
+    spec.c = (struct mhc_case){.T = 12, .S = 6, .n = 4, .C = 10, .hidden = 14, .heads = 2, .head_dim = 6,
+                               .t_max = 7, .rms_eps = 1e-6, .activation = MHC_SWIGLU};
     backend_types(b, -1, &spec.c);
     return spec;
 }

@@ -35,14 +35,6 @@ static void constants_of(const struct params *p, char text[CONSTANTS]) {
     groups_case_constants(p, column, always, text, CONSTANTS);
 }
 
-/* Share of the operation's samples with a flag, in percent. */
-static double flagged(const struct record_timing *t, int flag) {
-    double count = 0;
-    for (int64_t k = 0; k < t->rounds; k++)
-        count += (t->flags[KERNEL_OPERATION * t->rounds + k] & flag) != 0;
-    return 100 * count / (double)t->rounds;
-}
-
 /* A case that was timed; false: it was not. */
 static bool read_line(struct record_reader *r, int64_t index, struct line *line) {
     struct record_timing samples;
@@ -52,7 +44,7 @@ static bool read_line(struct record_reader *r, int64_t index, struct line *line)
         return false;
     *line = (struct line){.index = index, .wide = strcmp(samples.stop, "precise") != 0};
     groups_params(r, index, &line->p);
-    line->gaps = flagged(&samples, TIMING_NOT_HELD) > MANY;
+    line->gaps = 100 * timing_flagged(samples.flags + KERNEL_OPERATION * samples.rounds, samples.rounds, TIMING_NOT_HELD) > MANY;
     for (int s = 0; s < record_subject_count(r) && s < KERNEL_SUBJECTS; s++)
         line->warm |= samples.sets[s] == 1 && line->p.cache == CACHE_COLD;
     return true;

@@ -12,11 +12,17 @@
 enum { MAX_WORDS = 256, MAX_AXES = 64, KEY_SIZE = 2048 };
 #define MAX_CASES ((int64_t)2000000)
 
+/* A case that was made; hash 0: none. */
+struct slot {
+    uint64_t hash; /* of its key */
+    int64_t index;
+};
+
 struct reader {
     struct suite *suite;
     struct params standard; /* what `set` lines have made of the defaults */
     int64_t room;
-    uint64_t *keys;         /* hashes of the cases made, open addressing */
+    struct slot *keys;      /* of the cases made, open addressing */
     int64_t key_room;
     int line;
     char *why;
@@ -36,17 +42,17 @@ static uint64_t hash_text(const char *text) {
     return hash ? hash : 1;
 }
 
-/* Whether a key is new; remembers it. Two keys with one 64-bit hash are taken for the same. */
-static bool remember(struct reader *r, uint64_t hash, bool *is_new) {
+/* The case of a key, or the number of cases for a new one, which is remembered. Two keys with one 64-bit hash are taken for the same. */
+static bool remember(struct reader *r, uint64_t hash, int64_t *index) {
     if (2 * (r->suite->count + 1) > r->key_room) {
         int64_t room = r->key_room ? 2 * r->key_room : 1024;
-        uint64_t *keys = calloc((size_t)room, sizeof *keys);
+        struct slot *keys = calloc((size_t)room, sizeof *keys);
         if (!keys)
             return fail(r, "out of memory");
         for (int64_t k = 0; k < r->key_room; k++)
-            if (r->keys[k]) {
-                int64_t at = (int64_t)(r->keys[k] % (uint64_t)room);
-                while (keys[at])
+            if (r->keys[k].hash) {
+                int64_t at = (int64_t)(r->keys[k].hash % (uint64_t)room);
+                while (keys[at].hash)
                     at = (at + 1) % room;
                 keys[at] = r->keys[k];
             }
@@ -55,26 +61,27 @@ static bool remember(struct reader *r, uint64_t hash, bool *is_new) {
         r->key_room = room;
     }
     int64_t at = (int64_t)(hash % (uint64_t)r->key_room);
-    while (r->keys[at] && r->keys[at] != hash)
+    while (r->keys[at].hash && r->keys[at].hash != hash)
         at = (at + 1) % r->key_room;
-    *is_new = !r->keys[at];
-    r->keys[at] = hash;
+    if (!r->keys[at].hash)
+        r->keys[at] = (struct slot){hash, r->suite->count};
+    *index = r->keys[at].index;
     return true;
 }
 
 static bool add_case(struct reader *r, const struct params *p, bool patterned) {
     struct suite *s = r->suite;
     char key[KEY_SIZE], why[400];
-    bool is_new;
+    int64_t index;
     if (!params_check(p, why, sizeof why))
         return fail(r, why);
     params_key(p, key, sizeof key);
     if (strlen(key) > RECORD_KEY_BYTES)
         return fail(r, "the options of a case are too long for one record");
-    if (!remember(r, hash_text(key), &is_new))
+    if (!remember(r, hash_text(key), &index))
         return false;
-    if (!is_new)
-        return s->repeated++, true;
+    if (index < s->count) /* a line that names the operation counts, wherever it stands */
+        return s->patterned[index] &= patterned, s->repeated++, true;
     if (s->count == MAX_CASES)
         return fail(r, "more than 2000000 cases");
     if (s->count == r->room) {

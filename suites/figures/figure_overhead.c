@@ -350,6 +350,7 @@ enum figure_outcome figure_overhead_sweep(const struct figure_source *source, co
     static struct timed cases[MOST_CASES];
     const int open[2] = {OPEN_SHAPE, OPEN_TOKENS};
     int count = read_cases(source, cases), missing = 0, at = 0, members[2], base[2];
+    bool shown[MOST_CASES] = {false};
     char text[2000] = "", constants[700];
     if (!count)
         return nothing(why, size);
@@ -368,6 +369,7 @@ enum figure_outcome figure_overhead_sweep(const struct figure_source *source, co
                 if (data)
                     fprintf(data, "%d,%d,%lld", panel + 1, v + 1, (long long)next);
                 put_overhead(data, source, &cases[at], v);
+                shown[at] = true;
             }
         if (base[panel] < 0)
             continue;
@@ -383,8 +385,7 @@ enum figure_outcome figure_overhead_sweep(const struct figure_source *source, co
              "Variants stand side by side. Dashed: the paper's 6.7\u00a0%%.");
     say_missing(source, &cases[base[0] < 0 ? base[1] : base[0]], text, sizeof text);
     for (int k = 0; k < count; k++)
-        missing += (base[0] < 0 || !like(&cases[base[0]].p, &cases[k].p, open[0])) &&
-                   (base[1] < 0 || !like(&cases[base[1]].p, &cases[k].p, open[1]));
+        missing += !shown[k];
     say_left_out(source, missing, text, sizeof text, why, size);
     put_caption(settings, source, true, text);
     bool good = data_close(settings, source, figure->name, why, size);

@@ -282,10 +282,11 @@ static int check_rows(struct checker *k, const struct options *o) {
     }
     int rows = list_subjects(&k->backend, o->operations, subjects);
     int64_t trials = o->trial >= 0 ? 1 : o->minutes > 0 ? INT64_MAX : o->trials / rows > 2 ? o->trials / rows : 2;
-    if (!k->rows)
-        printf("%s %s: %d rows against cpu64, seed %llu\n", k->backend.library->name, k->backend.library->build, rows, (unsigned long long)o->seed);
+    bool first = !k->rows;
     k->rows = rows;
-    k->opened = true;
+    k->opened = true; /* before a word is said, which may find that nobody reads */
+    if (first)
+        printf("%s %s: %d rows against cpu64, seed %llu\n", k->backend.library->name, k->backend.library->build, rows, (unsigned long long)o->seed);
     while (k->next < rows) {
         const struct subject *s = &subjects[k->next++];
         double deadline = o->minutes > 0 ? k->start + 60 * o->minutes * k->next / rows : 0;

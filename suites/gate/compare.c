@@ -13,9 +13,9 @@ enum { WORDS = 8192 };
 static const char usage[] = "compare BASE.h5 NEW.h5 [--case GLOB] [--common] [--strict] [--speed gate|report|none] [--threshold PERCENT] "
                             "[--allow-cross-machine] [--json FILE] [--junit FILE]";
 static const char help[] =
-    "What changed between two records, as a gate. Cases meet by their key; the backend does not count where each file has one alone, as\n"
-    "records of two builds of a library have. Values first: errors against cpu64, where NaN and Inf are, gains as log10 within 0.01; then\n"
-    "time, as a ratio to the copy or GEMM of the same rounds, and memory, which may grow by 1 %.\n"
+    "What changed between two records, as a gate. Cases meet by their key; the backend does not count where each file has one alone and\n"
+    "one of them is a path, as records of two builds of a library have. Values first: errors against cpu64, where NaN and Inf are, gains\n"
+    "as log10 within 0.01; then time, as a ratio to the copy or GEMM of the same rounds, and memory, which may grow by 1 %.\n"
     "\n"
     "  --case GLOB            only cases whose key matches\n"
     "  --common               only cases that both files have\n"

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "suites/gate/compare.h"
+#include "suites/rows/array_error.h"
 
 /* What was found so far; of several differences of one gravity the first is told. */
 struct values {
@@ -103,13 +104,6 @@ static bool compare_spectrum(struct compare *c, const int64_t index[2], struct g
     return good;
 }
 
-static double largest_of(const double *values, int64_t count) {
-    double largest = 0;
-    for (int64_t k = 0; k < count; k++)
-        largest = isfinite(values[k]) ? fmax(largest, fabs(values[k])) : largest;
-    return largest;
-}
-
 /* Elements of a matrix are as exact as its largest is. */
 static bool compare_panels(struct compare *c, const int64_t index[2], struct gate_row *r, struct values *v) {
     const int64_t n = record_panel_streams(c->file[COMPARE_BASE], index[COMPARE_BASE]), size = n * n;
@@ -123,7 +117,7 @@ static bool compare_panels(struct compare *c, const int64_t index[2], struct gat
         gone(r, "one of", "its panels");
     for (int64_t k = 0; k < 6 * size && good; k++) {
         double base = panel[0][k], now = panel[1][k] * pow(10, scale[1][k / size] - scale[0][k / size]);
-        double slack = MHC_GAIN_TOLERANCE * largest_of(panel[0] + k / size * size, size);
+        double slack = MHC_GAIN_TOLERANCE * array_largest(panel[0] + k / size * size, size);
         enum mhc_difference d = mhc_value_difference(base, now, MHC_METRICS);
         note(v, d == MHC_APART && fabs(now - base) <= slack ? MHC_CLOSE : d, "a composite matrix", 0, base, now);
     }

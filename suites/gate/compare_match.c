@@ -1,4 +1,4 @@
-/* Which case of one record is which of the other: by key, and where each was made with one backend, whatever that is. */
+/* Which case of one record is which of the other: by key, and where each was made with one backend, without it if that is a path. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,7 +74,8 @@ bool compare_keys_read(struct compare *c) {
         if (!record_texts(c->file[f], "key"))
             return cannot("%s: no column `key`", c->path[f]), false;
     bool one = only_backend(c->file[COMPARE_BASE], backend[COMPARE_BASE]) && only_backend(c->file[COMPARE_NEW], backend[COMPARE_NEW]);
-    bool differ = one && strcmp(backend[COMPARE_BASE], backend[COMPARE_NEW]);
+    bool path = strchr(backend[COMPARE_BASE], '/') || strchr(backend[COMPARE_NEW], '/'); /* cuda is no later build of cpu32 */
+    bool differ = one && path && strcmp(backend[COMPARE_BASE], backend[COMPARE_NEW]);
     for (int f = 0; f < 2; f++) {
         if (differ)
             memcpy(c->backend[f], backend[f], COMPARE_BACKEND);

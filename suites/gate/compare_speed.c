@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "suites/gate/compare.h"
+#include "suites/timing/timing.h"
 
 #define CPU_THRESHOLD 0.02
 #define DEVICE_THRESHOLD 0.03
@@ -19,8 +20,6 @@ struct pair {
     struct record_timing t[2];
     struct record_reader *file[2];
 };
-
-enum { PREEMPTED = 1, THROTTLED = 2 }; /* bits of /timing/flags */
 
 /* Place of a subject that both files have timed in this case. */
 static bool both_timed(const struct pair *p, const char *name, int place[2]) {
@@ -72,7 +71,7 @@ static bool take_clean(const struct record_timing *t, int subject, int canary, s
         return false;
     for (int64_t k = 0; k < t->rounds; k++) {
         int64_t a = subject * t->rounds + k, b = canary * t->rounds + k;
-        if (((t->flags[a] | t->flags[b]) & PREEMPTED) || isnan(t->seconds[a]) || isnan(t->seconds[b]))
+        if (((t->flags[a] | t->flags[b]) & TIMING_PREEMPTED) || isnan(t->seconds[a]) || isnan(t->seconds[b]))
             continue;
         c->subject[c->count] = t->seconds[a];
         c->canary[c->count] = t->seconds[b];
@@ -107,11 +106,8 @@ static bool same_samples(const struct pair *p, const int subject[2], const int c
            !memcmp(samples(&p->t[0], canary[0], p->t[0].seconds), samples(&p->t[1], canary[1], p->t[1].seconds), bytes);
 }
 
-static double throttled(const struct record_timing *t, int subject) {
-    int64_t flagged = 0;
-    for (int64_t k = 0; k < t->rounds; k++)
-        flagged += (t->flags[subject * t->rounds + k] & THROTTLED) != 0;
-    return (double)flagged / (double)t->rounds;
+static double share_flagged(const struct record_timing *t, int subject, int flag) {
+    return timing_flagged(t->flags + subject * t->rounds, t->rounds, flag);
 }
 
 /* Whether samples may decide at all; else why not. */
@@ -122,8 +118,10 @@ static bool may_decide(const struct pair *p, const struct clean c[2], const int 
             return *why = "fewer than 20 rounds", false;
         if (c[f].count < MHC_LEAST_ROUNDS || (double)c[f].count < QUIET * (double)p->t[f].rounds)
             return *why = "the machine was busy: too many rounds lost a CPU", false;
-        if (throttled(&p->t[f], subject[f]) > MHC_MOST_THROTTLED)
+        if (share_flagged(&p->t[f], subject[f], TIMING_THROTTLED) > MHC_MOST_THROTTLED)
             return *why = "too many samples at a low clock", false;
+        if (share_flagged(&p->t[f], subject[f], TIMING_NOT_HELD) > MHC_MOST_THROTTLED)
+            return *why = "gaps between launches were timed too", false;
     }
     double drift = change_of(c, CANARY, work).median;
     if (fabs(log(drift)) <= MOST_DRIFT)

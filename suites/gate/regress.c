@@ -176,6 +176,16 @@ static bool parse(struct regress *g, int *argc, char **argv) {
     return true;
 }
 
+/* Bits of the types that a side has the case in; of the last that it has not, `why`. */
+static unsigned types_of(struct regress *g, const struct params *p, int side, char *why, size_t why_size) {
+    struct regress_question q = {.step = REGRESS_SUPPORT, .side = side, .p = *p};
+    struct regress_answer a;
+    unsigned types = 0;
+    for (q.p.type = 1; q.p.type < REGRESS_TYPES && !regress_stopped; q.p.type++)
+        types |= (unsigned)regress_ask(g, &q, g->timeout, &a, why, why_size) << q.p.type;
+    return types;
+}
+
 /* "f32, bf16", of bits of --type. */
 static void types_text(unsigned types, char text[40]) {
     size_t used = (size_t)snprintf(text, 40, "%s", types ? "" : "none");
@@ -192,7 +202,7 @@ static void explain_nothing(struct regress *g, const struct suite *s) {
     char has[2][40], why[2][400];
     for (int64_t k = 0; k < s->count; k++)
         for (int side = REGRESS_BASE; side <= REGRESS_NEW; side++)
-            types[side] |= regress_types(g, &s->cases[k], side, why[side], sizeof why[side]);
+            types[side] |= types_of(g, &s->cases[k], side, why[side], sizeof why[side]);
     types_text(types[REGRESS_BASE], has[REGRESS_BASE]);
     types_text(types[REGRESS_NEW], has[REGRESS_NEW]);
     if (types[REGRESS_BASE] | types[REGRESS_NEW])

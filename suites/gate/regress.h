@@ -47,7 +47,7 @@ struct regress_answer {
     /* TIME */
     struct mhc_interval change, together; /* time new / old: of this measurement, of all of the case so far */
     double copies;                        /* time of the old in copies of as many bytes; NaN: there is none */
-    double throttled;                     /* share of the samples */
+    double throttled, not_held;           /* shares of the samples */
     int64_t rounds;                       /* that count */
     bool after;    /* it was timed, and then it was no longer right */
     int32_t wrong; /* side that failed while it was timed or after; -1: none, or nobody knows */
@@ -98,8 +98,6 @@ bool regress_ask(struct regress *, const struct regress_question *, double secon
                  size_t why_size);
 
 enum { REGRESS_TYPES = 4 }; /* words of --type, of which the first, widest, is none */
-/* Bits of the types that a side has the case in; of the last that it has not, `why`. */
-unsigned regress_types(struct regress *, const struct params *, int side, char *why, size_t why_size);
 
 /* Judges a case whose type is given, in a form of the operation's kind ("": itself), and adds its row to the report if
  * either library has it. EXIT_GOOD, or interrupted, or it cannot be run (reported). */

@@ -222,10 +222,10 @@ static void settle_failure(struct entry *e, struct gate_row *r, const struct reg
     worker_stop(&e->gate->worker);
 }
 
-/* What all measurements of a case have told: rounds, and whether one was throttled. */
+/* What all measurements of a case have told: rounds, and whether one was throttled, or one's queue not held. */
 struct told {
     int64_t rounds;
-    bool throttled;
+    bool throttled, gaps;
 };
 
 /* One measurement. false: it failed, and the row says how. */
@@ -246,6 +246,7 @@ static bool measure(struct entry *e, struct gate_row *r, int measurement, double
     r->copies = a.copies;
     told->rounds += a.rounds;
     told->throttled |= a.throttled > MHC_MOST_THROTTLED;
+    told->gaps |= a.not_held > MHC_MOST_THROTTLED;
     *verdict = enough ? mhc_speed_verdict(a.change, threshold) : MHC_AMBIGUOUS;
     if (!enough)
         gate_say(r, a.rounds < MHC_LEAST_ROUNDS ? "only %lld rounds: a larger --budget" : "%lld rounds, too many at a low clock",
@@ -283,6 +284,10 @@ static void settle_speed(struct entry *e, struct gate_row *r) {
     bool enough = told.rounds >= MHC_LEAST_ROUNDS && !told.throttled;
     if (enough && r->verdict == MHC_AMBIGUOUS && mhc_speed_verdict(r->change, threshold) == MHC_SAME)
         r->verdict = MHC_SAME; /* each for itself had too few samples */
+    if (told.gaps && r->verdict == MHC_SAME) { /* they are part of both times, and hide what differs */
+        r->verdict = MHC_AMBIGUOUS;
+        gate_say(r, "right; within %g %%, but gaps between launches were timed too", 100 * threshold);
+    }
     say_speed(e, r, count, threshold);
     r->fails = r->verdict == MHC_SLOWER && g->options.speed == GATE_SPEED;
     r->open = r->verdict == MHC_AMBIGUOUS && g->options.speed == GATE_SPEED;
@@ -376,15 +381,6 @@ static void ask_support(struct entry *e, int s) {
     e->lacks[s] = true;
     snprintf(why, sizeof why, "needs %.3g GB of memory and %.3g GB are free", a.needed * 1e-9, a.available * 1e-9);
     lack_memory(e, regress_side_name[s], why);
-}
-
-unsigned regress_types(struct regress *g, const struct params *p, int side, char *why, size_t why_size) {
-    struct regress_question q = {.step = REGRESS_SUPPORT, .side = side, .p = *p};
-    struct regress_answer a;
-    unsigned types = 0;
-    for (q.p.type = 1; q.p.type < REGRESS_TYPES && !regress_stopped; q.p.type++)
-        types |= (unsigned)regress_ask(g, &q, g->timeout, &a, why, why_size) << q.p.type;
-    return types;
 }
 
 int regress_judge(struct regress *g, const struct params *p, const char *kind) {

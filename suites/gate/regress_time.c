@@ -76,6 +76,11 @@ static double relay_frequency(void *user) {
     return running->frequency(running->user);
 }
 
+static bool relay_held_in_vain(void *user) {
+    const struct timing_clock *running = ((struct relay *)user)->running;
+    return running->held_in_vain(running->user);
+}
+
 static bool open_relay(struct relay *r, const struct regress_case side[2], struct timing_clock *clock, char *why, size_t size) {
     *r = (struct relay){0};
     for (int s = 0; s < 2; s++)
@@ -89,6 +94,7 @@ static bool open_relay(struct relay *r, const struct regress_case side[2], struc
     if (r->clock[0].hold && r->clock[1].hold) {
         clock->hold = relay_hold;
         clock->release = relay_release;
+        clock->held_in_vain = relay_held_in_vain;
     }
     if (r->clock[0].pause)
         clock->pause = relay_pause;
@@ -178,10 +184,7 @@ static const char *still_right(struct subject_user *subject, const struct regres
 }
 
 static double share_flagged(const struct timing *t, int subject, int flag) {
-    int64_t flagged = 0;
-    for (int64_t k = 0; k < t->rounds; k++)
-        flagged += (t->flags[subject * t->room + k] & flag) != 0;
-    return (double)flagged / (double)t->rounds;
+    return timing_flagged(t->flags + subject * t->room, t->rounds, flag);
 }
 
 /* Pairs of rounds, those of several measurements one behind the other. */
@@ -243,6 +246,7 @@ static bool summarise(const struct timing *t, int measurement, struct regress_an
     if (t->subjects > COPY)
         answer->copies = mhc_ratio_interval(t->seconds + OLD * t->room, t->seconds + COPY * t->room, t->rounds, work).median;
     answer->throttled = fmax(share_flagged(t, OLD, TIMING_THROTTLED), share_flagged(t, NEW, TIMING_THROTTLED));
+    answer->not_held = fmax(share_flagged(t, OLD, TIMING_NOT_HELD), share_flagged(t, NEW, TIMING_NOT_HELD));
     free(work);
     return true;
 }

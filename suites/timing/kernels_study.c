@@ -81,10 +81,7 @@ static const char *check(struct group *g, const struct kernel_case *k, int64_t s
 }
 
 static double share_flagged(const struct kernel_result *r, int flag) {
-    double flagged = 0;
-    for (int64_t k = 0; k < r->samples.rounds; k++)
-        flagged += (r->samples.flags[KERNEL_OPERATION * r->samples.room + k] & flag) != 0;
-    return flagged / (double)r->samples.rounds;
+    return timing_flagged(r->samples.flags + KERNEL_OPERATION * r->samples.room, r->samples.rounds, flag);
 }
 
 /* The operation's rate as a share of a canary's, given what each does a call. */

@@ -42,6 +42,13 @@ int64_t timing_held_calls(int64_t batch, int launches) {
     return batch < most ? batch : most;
 }
 
+double timing_flagged(const int8_t *flags, int64_t samples, int flag) {
+    int64_t flagged = 0;
+    for (int64_t k = 0; k < samples; k++)
+        flagged += (flags[k] & flag) != 0;
+    return (double)flagged / (double)samples;
+}
+
 double timing_pause(int64_t throttled_in_a_row) {
     if (throttled_in_a_row < 1 || throttled_in_a_row >= TIMING_MOST_THROTTLED)
         return 0;

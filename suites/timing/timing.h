@@ -57,6 +57,8 @@ extern const char *const timing_stop_name[TIMING_STOPS]; /* "", "precise", "roun
 
 /* NOT_HELD: though it should have been, so that gaps between launches were timed too. */
 enum { TIMING_PREEMPTED = 1, TIMING_THROTTLED = 2, TIMING_NOT_HELD = 4 };
+/* Share of so many samples that have a flag; NaN of none. */
+double timing_flagged(const int8_t *flags, int64_t samples, int flag);
 #define TIMING_SLOW_CLOCK 0.85 /* below this share of the warm-up's clock a sample counts as throttled */
 
 /* A queue is held while so many launches are put into it at most: a device takes no endless number of them, and one that waits for
