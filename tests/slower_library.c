@@ -1,5 +1,6 @@
 /* A library that is PERCENT slower than another one, INNER: every operation does the other's work, then spins for that share
- * of the time it took. For tests of the gate, which has to find it. */
+ * of the time it took. For tests of the gate, which has to find it. Where LOG names a file, every load adds the path it was loaded by. */
+#define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,6 +56,14 @@ __attribute__((constructor)) static void wrap(void) {
         fprintf(stderr, "slower_library: %s\n", dlerror());
         abort();
     }
+#ifdef LOG
+    Dl_info own;
+    FILE *log = dladdr(&mhc_library, &own) ? fopen(LOG, "a") : NULL;
+    if (log) {
+        fprintf(log, "%s\n", own.dli_fname);
+        fclose(log);
+    }
+#endif
     for (int k = 0; k < MOST_ROWS && inner->rows[k]; k++) {
         row[k] = *inner->rows[k];
         inner_run[k] = row[k].run;

@@ -1,5 +1,5 @@
 /* `regress` on libraries with planted bugs: each is one INVALID row, and the rest of the run goes on. What is said of speed comes from a
- * device whose clock is a counter; real times are not asked for. */
+ * device whose clock is a counter; of real times only such are asked for as are many times apart. */
 #include "tests/command.h"
 
 TestSuite(regress, .init = enter, .fini = leave, .timeout = 300);
@@ -155,6 +155,15 @@ Test(regress, speed) {
     cr_expect(strstr(out, "\n5 cases: 4 INVALID 1 SAME; REGRESSION in 4\n"), "%s", out);
     GOOD("cat r.json r.xml");
     cr_expect(strstr(out, "\"exit\": 1, \"cases\": 5") && strstr(out, "tests=\"5\" failures=\"4\""), "%s", out);
+}
+
+/* What is found on the host is looked for again in copies of both files, which lie elsewhere. Five times as slow is no matter of chance. */
+Test(regress, finds_it_again_in_copies) {
+    GOOD("cp ${M%%/*}/libmhc_cpu.so inner.so && " CC "-DPERCENT=400 '-DINNER=\"./inner.so\"' '-DLOG=\"loads\"' $R/tests/slower_library.c -o slow.so");
+    cr_expect(sh("$M regress --against inner.so slow.so --operation mhc.post --type f32 --tokens 64 --width 64 -q") == 1, "%s", out);
+    expect_row("slow", "mhc.post", "SLOWER", " % slower, found twice");
+    GOOD("cat loads");
+    cr_expect(strstr(out, "slow.so\n") && strstr(out, "/proc/self/fd/"), "%s", out);
 }
 
 /* The library that the README sends people to. */

@@ -23,6 +23,7 @@ enum regress_step {
 struct regress_question {
     int32_t step, side, measurement;
     bool alone; /* TIME: the old library against itself */
+    bool copies; /* libraries are opened from fresh copies of their files; the worker must be a fresh one too */
     char kind[64]; /* another form of the operation's kind, "mhc-micro"; "" the kind itself */
     struct params p;
 };
