@@ -67,7 +67,8 @@ static const char *use_library(int s, const char *path, bool copies) {
     if (library[s].library)
         return NULL;
     fegetenv(&before);
-    bool good = copies && strchr(path, '/') && copy_of(path, copy) && backend_open(&library[s], copy, why, sizeof why);
+    bool linked_in = !strcmp(path, "cpu32") || !strcmp(path, "cpu64");
+    bool good = copies && !linked_in && copy_of(path, copy) && backend_open(&library[s], copy, why, sizeof why);
     good = good || backend_open(&library[s], path, why, sizeof why); /* a copy does not find what lies beside the library */
     fesetenv(&before);
     return good ? NULL : why;
