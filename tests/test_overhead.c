@@ -186,6 +186,9 @@ Test(overhead, headline_stands_beside_the_papers) {
     cr_expect(strstr(out, "\nmhc              13.7       6.0 % [6.0, 6.0]  6.7 %  w\n"), "%s", out);
     cr_expect(strstr(out, "\nmhc-layers   - mhc.post_pre: the backend has no such operation\n"), "%s", out);
     cr_expect(!strstr(out, "Account of ") && strstr(out, "The case of 2 in this file "), "%s", out);
+    GOOD("$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16 --hidden 16 --head-dim 8 --tokens 6 --optimizer adamw,none "
+         "--rounds 8 --out b.h5 -q; $M show b.h5 --headline");
+    cr_expect(!strstr(out, "--optimizer adamw\n") && strstr(out, "\nmhc              13.7 "), "%s", out);
 }
 
 /* mhc.post is wrong: everywhere, once it has run for a while, with many tokens alone, in a last bit and in graphs alone. */

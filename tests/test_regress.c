@@ -198,6 +198,7 @@ Test(regress, bad_input) {
     const char *const bad[][2] = {
         {"$M regress", "usage: mhcbench regress --against OLD"},
         {"$M regress --against", "--against needs a value"},
+        {"$M regress --against cpu --backend cpu32", "--backend: the libraries are named by --against OLD and NEW"},
         {"$M regress --against ''", "usage: mhcbench regress"},
         {"$M regress --against nosuch.so", "not one of"},
         {"$M regress --against ./nosuch.so", "no such library"},

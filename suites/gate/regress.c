@@ -150,6 +150,8 @@ static bool read_suite(struct suite *s, int argc, char **argv) {
     for (int k = from; k < argc; k++) {
         if (count == MOST_WORDS)
             return cannot("too many words"), false;
+        if (!strcmp(argv[k], "--backend"))
+            return cannot("--backend: the libraries are named by --against OLD and NEW"), false;
         words[count++] = argv[k];
     }
     if (!suite_read(s, file, words, count, why, sizeof why))
