@@ -46,30 +46,20 @@ static int update_rounded_run(void *context, void *queue, const struct mhc_case 
     return 0;
 }
 
-/* A root and a division count as one. */
-static double flops(const struct mhc_case *c) {
-    return 15.0 * (double)c->C * (double)c->hidden;
-}
-
-#define ARRAYS                                                                                                         \
-    {"master", "CH", MHC_PARAM, MHC_IN}, {"momentum", "CH", MHC_PARAM, MHC_IN}, {"rms", "CH", MHC_PARAM, MHC_IN},      \
-        {"grad", "CH", MHC_PARAM, MHC_IN}, {"master_next", "CH", MHC_PARAM, MHC_OUT},                                  \
-        {"momentum_next", "CH", MHC_PARAM, MHC_OUT}, {"rms_next", "CH", MHC_PARAM, MHC_OUT}
-
 const struct mhc_row NAME(adamw_update) = {
     .name = "adamw.update",
-    .args = {ARRAYS},
+    .args = {ADAMW_ARRAYS},
     .supports = supports,
-    .flops = flops,
+    .flops = adamw_flops,
     .tolerance = NAME(tolerance),
     .run = update_run,
 };
 
 const struct mhc_row NAME(adamw_update_rounded) = {
     .name = "adamw.update_rounded",
-    .args = {ARRAYS, {"w_next", "CH", MHC_STREAM, MHC_OUT}},
+    .args = {ADAMW_ARRAYS, {"w_next", "CH", MHC_STREAM, MHC_OUT}},
     .supports = supports,
-    .flops = flops,
+    .flops = adamw_flops,
     .tolerance = NAME(tolerance),
     .run = update_rounded_run,
 };

@@ -90,26 +90,16 @@ static int update_rounded(void *context, void *queue, const struct mhc_case *c, 
     return c->stream == MHC_BF16 ? start<struct bf16>(d, queue, c, arg, arg[7]) : start<float>(d, queue, c, arg, arg[7]);
 }
 
-/* A root and a division count as one. */
-static double flops(const struct mhc_case *c) {
-    return 15.0 * (double)c->C * (double)c->hidden;
-}
-
-#define ARRAYS                                                                                                         \
-    {"master", "CH", MHC_PARAM, MHC_IN}, {"momentum", "CH", MHC_PARAM, MHC_IN}, {"rms", "CH", MHC_PARAM, MHC_IN},      \
-        {"grad", "CH", MHC_PARAM, MHC_IN}, {"master_next", "CH", MHC_PARAM, MHC_OUT},                                  \
-        {"momentum_next", "CH", MHC_PARAM, MHC_OUT}, {"rms_next", "CH", MHC_PARAM, MHC_OUT}
-
 GPU_ROW(adamw_update) = {.name = "adamw.update",
-                         .args = {ARRAYS},
+                         .args = {ADAMW_ARRAYS},
                          .supports = supports,
-                         .flops = flops,
+                         .flops = adamw_flops,
                          .tolerance = update_tolerance,
                          .run = update};
 
 GPU_ROW(adamw_update_rounded) = {.name = "adamw.update_rounded",
-                                 .args = {ARRAYS, {"w_next", "CH", MHC_STREAM, MHC_OUT}},
+                                 .args = {ADAMW_ARRAYS, {"w_next", "CH", MHC_STREAM, MHC_OUT}},
                                  .supports = supports,
-                                 .flops = flops,
+                                 .flops = adamw_flops,
                                  .tolerance = rounded_tolerance,
                                  .run = update_rounded};
