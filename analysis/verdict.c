@@ -27,7 +27,7 @@ struct mhc_interval mhc_paired_change(const struct mhc_pairs *p, double *work) {
     return interval(median, medians);
 }
 
-struct mhc_interval mhc_canary_change(const struct mhc_beside *now, const struct mhc_beside *base, double *work) {
+struct mhc_interval mhc_yardstick_change(const struct mhc_beside *now, const struct mhc_beside *base, double *work) {
     const struct mhc_beside *const side[2] = {base, now};
     double *medians[2] = {work, work + MHC_RESAMPLES}, middle[2];
     for (int s = 0; s < 2; s++) {
@@ -35,7 +35,7 @@ struct mhc_interval mhc_canary_change(const struct mhc_beside *now, const struct
         if (side[s]->count < 1)
             return (struct mhc_interval){NAN, NAN, NAN};
         for (int64_t k = 0; k < side[s]->count; k++)
-            ratios[k] = log(side[s]->subject[k] / (side[s]->canary ? side[s]->canary[k] : 1));
+            ratios[k] = log(side[s]->subject[k] / (side[s]->yardstick ? side[s]->yardstick[k] : 1));
         /* resamples of their own: with the same ones a file against itself would have no spread */
         mhc_resampled_medians(ratios, side[s]->count, (uint32_t)(2 + s), resample, medians[s]);
         middle[s] = mhc_quantile(ratios, side[s]->count, 0.5);

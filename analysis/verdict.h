@@ -31,14 +31,14 @@ enum { MHC_LEAST_ROUNDS = 20 }; /* with fewer samples nothing is claimed */
  * `work` has room for 2 * `count` + 2 * MHC_RESAMPLES doubles. */
 struct mhc_interval mhc_paired_change(const struct mhc_pairs *, double *work);
 
-/* Samples of a subject and of the canary timed beside it, round by round; without a canary its own time counts. */
+/* Samples of a subject and of the yardstick timed beside it, round by round; without a yardstick its own time counts. */
 struct mhc_beside {
-    const double *subject, *canary;
+    const double *subject, *yardstick;
     int64_t count;
 };
-/* The same for two runs that had nothing in common but the canary: median of subject / canary in each, and the 99 %
+/* The same for two runs that had nothing in common but the yardstick: median of subject / yardstick in each, and the 99 %
  * interval of their quotient, from resamples of both. `work` has room for 2 * the larger count + 2 * MHC_RESAMPLES. */
-struct mhc_interval mhc_canary_change(const struct mhc_beside *now, const struct mhc_beside *base, double *work);
+struct mhc_interval mhc_yardstick_change(const struct mhc_beside *now, const struct mhc_beside *base, double *work);
 
 /* SLOWER: the whole interval lies above 1 + threshold; FASTER: below 1 / (1 + threshold); SAME: within; else, and
  * without an interval, AMBIGUOUS. */

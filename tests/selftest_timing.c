@@ -13,7 +13,7 @@
 #include "analysis/analysis.h"
 #include "analysis/ratio.h"
 #include "suites/rows/bound_row.h"
-#include "suites/rows/canary.h"
+#include "suites/rows/yardstick.h"
 #include "suites/timing/timing.h"
 
 enum { RUNS = 200, MOST_CLAIMS = 18, ROUNDS = 300 };
@@ -60,7 +60,7 @@ static const char *bind(const struct backend *b, struct bound_row bound[2]) {
         backend_types(b, device ? MHC_BF16 : MHC_F32, &c);
         c.T = k ? device ? 65536 : 4096 : device ? 4096 : 192;
         c.C = k ? device ? 2048 : 256 : device ? 4096 : 192;
-        const struct mhc_row *row = canary_row(b, k ? "copy" : "gemm", &c);
+        const struct mhc_row *row = yardstick_row(b, k ? "copy" : "gemm", &c);
         const char *why = row ? bound_row_open(&bound[k], b, row, &c, 2, NULL, 0, NULL, 0) : "the backend has no copy or no GEMM";
         if (why)
             return why;

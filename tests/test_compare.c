@@ -111,7 +111,7 @@ Test(compare, planted_changes) {
     }
 }
 
-/* Where the canary itself moved that far nothing is known, in either direction. */
+/* Where the yardstick itself moved that far nothing is known, in either direction. */
 Test(compare, a_machine_in_another_state) {
     const struct gate_plant plants[] = {{.at = GATE_POST, .seed = 2, .factor = 1.2, .machine = 1.25},
                                         {.at = GATE_POST, .seed = 2, .factor = 1 / 1.25, .machine = 1.25}};

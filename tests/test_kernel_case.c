@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "cpu_ref/library.h"
-#include "suites/timing/kernel_case.h"
+#include "suites/study/kernel_case.h"
 
 static struct params operation(const char *name, int64_t tokens, int64_t streams, int64_t width) {
     struct params p;

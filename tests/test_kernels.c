@@ -6,8 +6,8 @@
 
 #include "cpu_ref/library.h"
 #include "results/record.h"
-#include "suites/timing/kernels_study.h"
-#include "suites/timing/table2.h"
+#include "suites/study/kernels_study.h"
+#include "suites/report/table2.h"
 #include "tests/fake_device.h"
 
 TestSuite(kernels, .init = enter, .fini = leave, .timeout = 300);

@@ -8,9 +8,9 @@
 #include <math.h>
 
 #include "results/record.h"
-#include "suites/command/show_account.h"
-#include "suites/step/overhead_study.h"
-#include "suites/step/step_runner.h"
+#include "suites/report/show_account.h"
+#include "suites/study/overhead_study.h"
+#include "suites/stack/step_runner.h"
 
 static void enter_with_device(void) {
     char rows[PATH_MAX];

@@ -5,7 +5,7 @@
 
 #include "results/record.h"
 #include "suites/stack/stack.h"
-#include "suites/step/recompute.h"
+#include "suites/study/recompute.h"
 
 TestSuite(recompute, .init = enter, .fini = leave, .timeout = 300);
 

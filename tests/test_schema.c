@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "results/record.h"
-#include "suites/command/groups.h"
+#include "suites/report/groups.h"
 
 static void expect_near(double got, double want, const char *what) {
     cr_expect(fabs(got - want) <= 1e-12 * fabs(want), "%s: got %.17g, want %.17g", what, got, want);

@@ -5,8 +5,8 @@
 #include <limits.h>
 
 #include "suites/stack/ensemble.h"
-#include "suites/step/presets.h"
-#include "suites/step/step_check.h"
+#include "suites/case/presets.h"
+#include "suites/stack/step_check.h"
 
 TestSuite(step, .timeout = 300);
 

@@ -3,7 +3,7 @@
 
 #include <limits.h>
 
-#include "suites/step/step_check.h"
+#include "suites/stack/step_check.h"
 
 TestSuite(step_check, .timeout = 600);
 

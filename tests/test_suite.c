@@ -8,7 +8,7 @@
 
 #include "cpu_ref/library.h"
 #include "cpu_ref/philox.h"
-#include "suites/command/suite.h"
+#include "suites/case/suite.h"
 #include "suites/stack/ensemble.h"
 #include "suites/stack/stack.h"
 

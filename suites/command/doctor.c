@@ -7,6 +7,7 @@
 
 #include "build_info.h"
 #include "cpu_ref/library.h"
+#include "suites/case/options.h"
 #include "suites/command/commands.h"
 #include "suites/rows/backend.h"
 #include "suites/rows/device.h"

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "results/record.h"
+#include "suites/case/options.h"
 #include "suites/command/commands.h"
 
 int export_command(int argc, char **argv) {

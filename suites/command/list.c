@@ -7,10 +7,11 @@
 #include <string.h>
 
 #include "analysis/analysis.h"
+#include "suites/case/options.h"
 #include "suites/command/commands.h"
-#include "suites/command/operations.h"
-#include "suites/command/study.h"
-#include "suites/command/suite.h"
+#include "suites/rows/operations.h"
+#include "suites/study/study.h"
+#include "suites/case/suite.h"
 #include "suites/rows/backend.h"
 
 static const char usage[] = "list [FILE.suite ...] [--options] [--operations] [--metrics] [--backend B]";

@@ -11,10 +11,12 @@
 #include <unistd.h>
 
 #include "build_info.h"
+#include "suites/case/options.h"
 #include "suites/command/commands.h"
-#include "suites/command/operations.h"
-#include "suites/command/study.h"
-#include "suites/command/worker.h"
+#include "suites/rows/operations.h"
+#include "suites/study/study.h"
+#include "suites/worker/worker.h"
+#include "suites/gate/gate.h"
 #include "suites/gate/regress.h"
 #include "suites/rows/device.h"
 #include "suites/verify/verify.h"

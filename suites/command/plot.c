@@ -9,9 +9,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "suites/command/choice.h"
+#include "suites/report/choice.h"
+#include "suites/case/options.h"
 #include "suites/command/commands.h"
-#include "suites/figures/figures.h"
+#include "suites/report/figures.h"
 
 enum { PATH_SIZE = 4096, MOST_FORMATS = 4, NO_GNUPLOT = 127 };
 static const char usage[] = "plot FILE.h5 [--figure NAME] [case options] [--lines N] [--format svg,png|svg|png|pdf|dumb] [--out DIR]";

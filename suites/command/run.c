@@ -9,14 +9,15 @@
 
 #include "build_info.h"
 #include "results/record.h"
+#include "suites/case/options.h"
 #include "suites/command/commands.h"
-#include "suites/command/operations.h"
+#include "suites/rows/operations.h"
 #include "suites/command/provenance.h"
-#include "suites/command/study.h"
-#include "suites/command/suite.h"
+#include "suites/study/study.h"
+#include "suites/case/suite.h"
 #include "suites/rows/device.h"
-#include "suites/rows/fits.h"
-#include "suites/timing/timed.h"
+#include "suites/study/fits.h"
+#include "suites/study/timed.h"
 
 enum { KEY_SIZE = 2048 };
 

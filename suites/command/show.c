@@ -6,13 +6,14 @@
 
 #include "analysis/analysis.h"
 #include "results/record.h"
+#include "suites/case/options.h"
 #include "suites/command/commands.h"
-#include "suites/command/groups.h"
-#include "suites/command/show_kernels.h"
-#include "suites/command/show_overhead.h"
-#include "suites/command/show_recompute.h"
+#include "suites/report/groups.h"
+#include "suites/report/show_kernels.h"
+#include "suites/report/show_overhead.h"
+#include "suites/report/show_recompute.h"
 #include "suites/rows/device.h"
-#include "suites/timing/table2.h"
+#include "suites/report/table2.h"
 
 static const char usage[] = "show FILE.h5 [--headline | --all]";
 static const char help[] =

@@ -21,7 +21,8 @@
 #include <unistd.h>
 
 #include "cpu_ref/library.h"
-#include "suites/command/commands.h"
+#include "suites/case/options.h"
+#include "suites/gate/gate.h"
 #include "suites/gate/gate_report.h"
 
 enum { MAX_ROWS = 400, SHOWN_FAILURES = 3, HOST_SIZE = 20000, DEVICE_SIZE = 2000000, CASE_SECONDS = 60 };

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "suites/command/commands.h"
+#include "suites/case/options.h"
+#include "suites/gate/gate.h"
 
 enum { WORDS = 8192 };
 

@@ -2,8 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "suites/command/commands.h"
-#include "suites/command/params.h"
+#include "suites/case/options.h"
+#include "suites/case/params.h"
 #include "suites/gate/compare.h"
 
 static const char option[] = " --backend ";

@@ -9,7 +9,7 @@
 
 #define CPU_THRESHOLD 0.02
 #define DEVICE_THRESHOLD 0.03
-/* Where the canary itself took so much more or less, the machine was in another state, and not all work suffers alike:
+/* Where the yardstick itself took so much more or less, the machine was in another state, and not all work suffers alike:
  * beside neighbours that need the memory a copy loses a quarter of its speed, and what stays in the cache nothing. */
 #define MOST_DRIFT 0.15
 #define QUIET 0.9 /* share of the rounds that lost no CPU, from which on they decide: a busy machine's others suffer too */
@@ -33,7 +33,7 @@ static bool both_timed(const struct pair *p, const char *name, int place[2]) {
 
 /* What subjects are measured against: a GEMM shares the fate of what computes much, a copy that of the others. Where
  * there is neither, the first subject that was timed stands in. NULL: nothing was timed beside it. */
-static const char *canary_of(const struct pair *p) {
+static const char *yardstick_of(const struct pair *p) {
     int place[2];
     if (both_timed(p, "gemm", place))
         return "gemm";
@@ -49,34 +49,34 @@ static const double *samples(const struct record_timing *t, int subject, const d
     return values + subject * t->rounds;
 }
 
-/* Samples of a subject and its canary, of the rounds in which neither lost a CPU on the way: what a machine does beside
+/* Samples of a subject and its yardstick, of the rounds in which neither lost a CPU on the way: what a machine does beside
  * the measurement is no property of a kernel, and it hits long and short samples in different measure. */
 struct clean {
-    double *subject, *canary, *subject_cycles, *canary_cycles; /* cycles NULL: no clock */
+    double *subject, *yardstick, *subject_cycles, *yardstick_cycles; /* cycles NULL: no clock */
     int64_t count;
 };
 
 static void release_clean(struct clean *c) {
     free(c->subject);
-    free(c->canary);
+    free(c->yardstick);
     free(c->subject_cycles);
-    free(c->canary_cycles);
+    free(c->yardstick_cycles);
 }
 
-static bool take_clean(const struct record_timing *t, int subject, int canary, struct clean *c) {
+static bool take_clean(const struct record_timing *t, int subject, int yardstick, struct clean *c) {
     size_t bytes = (size_t)t->rounds * sizeof(double);
     bool clock = true;
     *c = (struct clean){malloc(bytes), malloc(bytes), malloc(bytes), malloc(bytes), 0};
-    if (!c->subject || !c->canary || !c->subject_cycles || !c->canary_cycles)
+    if (!c->subject || !c->yardstick || !c->subject_cycles || !c->yardstick_cycles)
         return false;
     for (int64_t k = 0; k < t->rounds; k++) {
-        int64_t a = subject * t->rounds + k, b = canary * t->rounds + k;
+        int64_t a = subject * t->rounds + k, b = yardstick * t->rounds + k;
         if (((t->flags[a] | t->flags[b]) & TIMING_PREEMPTED) || isnan(t->seconds[a]) || isnan(t->seconds[b]))
             continue;
         c->subject[c->count] = t->seconds[a];
-        c->canary[c->count] = t->seconds[b];
+        c->yardstick[c->count] = t->seconds[b];
         c->subject_cycles[c->count] = t->seconds[a] * t->clock[a];
-        c->canary_cycles[c->count] = t->seconds[b] * t->clock[b];
+        c->yardstick_cycles[c->count] = t->seconds[b] * t->clock[b];
         clock &= !isnan(t->clock[a]) && !isnan(t->clock[b]);
         c->count++;
     }
@@ -87,23 +87,23 @@ static bool take_clean(const struct record_timing *t, int subject, int canary, s
     return true;
 }
 
-enum of { RATIO, RATIO_OF_CYCLES, OWN_TIME, CANARY };
+enum of { RATIO, RATIO_OF_CYCLES, OWN_TIME, YARDSTICK };
 
 static struct mhc_interval change_of(const struct clean c[2], enum of what, double *work) {
     struct mhc_beside side[2];
     for (int f = 0; f < 2; f++)
-        side[f] = what == RATIO             ? (struct mhc_beside){c[f].subject, c[f].canary, c[f].count}
-                  : what == RATIO_OF_CYCLES ? (struct mhc_beside){c[f].subject_cycles, c[f].canary_cycles, c[f].count}
+        side[f] = what == RATIO             ? (struct mhc_beside){c[f].subject, c[f].yardstick, c[f].count}
+                  : what == RATIO_OF_CYCLES ? (struct mhc_beside){c[f].subject_cycles, c[f].yardstick_cycles, c[f].count}
                   : what == OWN_TIME        ? (struct mhc_beside){c[f].subject, NULL, c[f].count}
-                                            : (struct mhc_beside){c[f].canary, NULL, c[f].count};
-    return mhc_canary_change(&side[COMPARE_NEW], &side[COMPARE_BASE], work);
+                                            : (struct mhc_beside){c[f].yardstick, NULL, c[f].count};
+    return mhc_yardstick_change(&side[COMPARE_NEW], &side[COMPARE_BASE], work);
 }
 
-static bool same_samples(const struct pair *p, const int subject[2], const int canary[2]) {
+static bool same_samples(const struct pair *p, const int subject[2], const int yardstick[2]) {
     size_t bytes = (size_t)p->t[0].rounds * sizeof(double);
     return p->t[0].rounds == p->t[1].rounds &&
            !memcmp(samples(&p->t[0], subject[0], p->t[0].seconds), samples(&p->t[1], subject[1], p->t[1].seconds), bytes) &&
-           !memcmp(samples(&p->t[0], canary[0], p->t[0].seconds), samples(&p->t[1], canary[1], p->t[1].seconds), bytes);
+           !memcmp(samples(&p->t[0], yardstick[0], p->t[0].seconds), samples(&p->t[1], yardstick[1], p->t[1].seconds), bytes);
 }
 
 static double share_flagged(const struct record_timing *t, int subject, int flag) {
@@ -123,7 +123,7 @@ static bool may_decide(const struct pair *p, const struct clean c[2], const int 
         if (share_flagged(&p->t[f], subject[f], TIMING_NOT_HELD) > MHC_MOST_THROTTLED)
             return *why = "gaps between launches were timed too", false;
     }
-    double drift = change_of(c, CANARY, work).median;
+    double drift = change_of(c, YARDSTICK, work).median;
     if (fabs(log(drift)) <= MOST_DRIFT)
         return true;
     snprintf(message, sizeof message, "which took %.2f times as long itself: the machine was in another state", drift);
@@ -131,7 +131,7 @@ static bool may_decide(const struct pair *p, const struct clean c[2], const int 
 }
 
 /* `why`: why nothing is decided; NULL: the interval decides. At least half of a difference must show in its own time, or it
- * is rather the canary's; and on a device, whose clock moves, it must show in cycles. */
+ * is rather the yardstick's; and on a device, whose clock moves, it must show in cycles. */
 static enum mhc_verdict judge_clean(const struct pair *p, const struct clean c[2], const int subject[2], double threshold,
                                     double *work, struct mhc_interval *change, const char **why) {
     static char message[120];
@@ -154,19 +154,19 @@ static enum mhc_verdict judge_clean(const struct pair *p, const struct clean c[2
 }
 
 /* One subject of the case. */
-static enum mhc_verdict judge(const struct pair *p, const char *name, const char *canary_name, double threshold, double *work,
+static enum mhc_verdict judge(const struct pair *p, const char *name, const char *yardstick_name, double threshold, double *work,
                               struct mhc_interval *change, const char **why) {
-    int subject[2], canary[2];
+    int subject[2], yardstick[2];
     struct clean c[2] = {{0}, {0}};
     *why = NULL;
-    if (!both_timed(p, name, subject) || !both_timed(p, canary_name, canary))
+    if (!both_timed(p, name, subject) || !both_timed(p, yardstick_name, yardstick))
         return *why = "timed in one file only", MHC_AMBIGUOUS;
-    if (same_samples(p, subject, canary)) {
+    if (same_samples(p, subject, yardstick)) {
         *change = (struct mhc_interval){1, 1, 1};
         return *why = "the very same samples", MHC_SAME;
     }
     enum mhc_verdict verdict = MHC_AMBIGUOUS;
-    if (take_clean(&p->t[0], subject[0], canary[0], &c[0]) && take_clean(&p->t[1], subject[1], canary[1], &c[1]))
+    if (take_clean(&p->t[0], subject[0], yardstick[0], &c[0]) && take_clean(&p->t[1], subject[1], yardstick[1], &c[1]))
         verdict = judge_clean(p, c, subject, threshold, work, change, why);
     else
         *why = "out of memory";
@@ -175,11 +175,11 @@ static enum mhc_verdict judge(const struct pair *p, const char *name, const char
     return verdict;
 }
 
-static bool is_canary(const char *name) {
+static bool is_yardstick(const char *name) {
     return !strcmp(name, "copy") || !strcmp(name, "gemm");
 }
 
-/* A part of a step ("mhc.pre"): timed in rounds of its own, without the canary. */
+/* A part of a step ("mhc.pre"): timed in rounds of its own, without the yardstick. */
 static bool is_part(const char *name) {
     return strchr(name, '.') != NULL;
 }
@@ -193,19 +193,19 @@ static double threshold_of(const struct compare *c, const int64_t index[2], bool
     return c->options.threshold > 0 ? c->options.threshold : device ? DEVICE_THRESHOLD : CPU_THRESHOLD;
 }
 
-static void say(const struct compare *c, struct gate_row *r, enum mhc_verdict verdict, const char *subject, const char *canary,
+static void say(const struct compare *c, struct gate_row *r, enum mhc_verdict verdict, const char *subject, const char *yardstick,
                 double threshold, const char *why) {
     double percent = 100 * (r->change.median - 1);
     char time[160] = "";
     if (isfinite(percent))
         snprintf(time, sizeof time, "%.60s%s%+.1f %% to the %.60s, ", strcmp(subject, "operation") ? subject : "",
-                 strcmp(subject, "operation") ? ": " : "", percent, canary);
+                 strcmp(subject, "operation") ? ": " : "", percent, yardstick);
     if (c->ungated[0])
         gate_say(r, "values agree; %sspeed is not gated: %s", time, c->ungated);
     else if (verdict == MHC_SAME && why)
         gate_say(r, "values agree; %s", why);
     else if (verdict == MHC_SAME)
-        gate_say(r, "values agree; within %g %% to the %s", 100 * threshold, canary);
+        gate_say(r, "values agree; within %g %% to the %s", 100 * threshold, yardstick);
     else if (verdict == MHC_AMBIGUOUS)
         gate_say(r, "values agree; %s%s", time, why ? why : "which does not settle it: a larger --budget, or regress");
     else
@@ -214,25 +214,25 @@ static void say(const struct compare *c, struct gate_row *r, enum mhc_verdict ve
 }
 
 /* The worst of the subjects that the base has timed. */
-static void judge_all(struct compare *c, const struct pair *p, const char *canary, double threshold, double *work, struct gate_row *r) {
+static void judge_all(struct compare *c, const struct pair *p, const char *yardstick, double threshold, double *work, struct gate_row *r) {
     enum mhc_verdict worst = MHC_SAME;
     bool any = false;
     for (int s = 0; s < record_subject_count(p->file[COMPARE_BASE]); s++) {
         const char *name = record_subject(p->file[COMPARE_BASE], s), *why;
         struct mhc_interval change = {NAN, NAN, NAN};
-        if (is_canary(name) || is_part(name) || !strcmp(name, canary) || p->t[COMPARE_BASE].batch[s] < 1)
+        if (is_yardstick(name) || is_part(name) || !strcmp(name, yardstick) || p->t[COMPARE_BASE].batch[s] < 1)
             continue;
-        enum mhc_verdict verdict = judge(p, name, canary, threshold, work, &change, &why);
+        enum mhc_verdict verdict = judge(p, name, yardstick, threshold, work, &change, &why);
         if (any && verdict <= worst)
             continue;
         any = true;
         worst = verdict;
         r->change = change;
-        say(c, r, verdict, name, canary, threshold, why);
+        say(c, r, verdict, name, yardstick, threshold, why);
     }
     if (!any || c->ungated[0]) { /* no verdict on a kernel follows from another machine's time */
         if (!any)
-            gate_say(r, "values agree; nothing but canaries was timed");
+            gate_say(r, "values agree; nothing but yardsticks was timed");
         return;
     }
     r->verdict = worst;
@@ -279,9 +279,9 @@ void compare_speed(struct compare *c, const int64_t index[2], struct gate_row *r
     }
     int64_t rounds = p.t[0].rounds > p.t[1].rounds ? p.t[0].rounds : p.t[1].rounds;
     double *work = malloc((2 * (size_t)rounds + 2 * MHC_RESAMPLES) * sizeof *work);
-    const char *canary = canary_of(&p);
-    if (work && canary)
-        judge_all(c, &p, canary, threshold_of(c, index, &r->on_cpu), work, r);
+    const char *yardstick = yardstick_of(&p);
+    if (work && yardstick)
+        judge_all(c, &p, yardstick, threshold_of(c, index, &r->on_cpu), work, r);
     else {
         r->verdict = MHC_AMBIGUOUS;
         r->open = c->options.speed == GATE_SPEED && !c->ungated[0];

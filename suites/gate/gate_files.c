@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 
 #include "build_info.h"
-#include "suites/command/commands.h"
+#include "suites/case/options.h"
 #include "suites/gate/gate_report.h"
 
 static bool open_one(const char *path, FILE **file, const char *const input[2]) {

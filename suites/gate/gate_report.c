@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "suites/command/commands.h"
+#include "suites/case/options.h"
 
 /* --- rows --- */
 

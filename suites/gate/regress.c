@@ -5,10 +5,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "suites/command/commands.h"
-#include "suites/command/suite.h"
-#include "suites/rows/fits.h"
-#include "suites/timing/kernels_study.h"
+#include "suites/case/options.h"
+#include "suites/gate/gate.h"
+#include "suites/case/suite.h"
+#include "suites/study/fits.h"
+#include "suites/study/kernels_study.h"
 
 static const char usage[] = "regress --against OLD [NEW] [FILE.suite] [case options] [--strict] [--speed gate|report|none] "
                             "[--threshold PERCENT] [--timeout SECONDS] [--json FILE] [--junit FILE] [-q]";

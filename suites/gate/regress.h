@@ -6,9 +6,9 @@
 
 #include <signal.h>
 
-#include "suites/command/worker.h"
+#include "suites/worker/worker.h"
 #include "suites/gate/gate_report.h"
-#include "suites/timing/kernel_case.h"
+#include "suites/study/kernel_case.h"
 
 enum regress_side { REGRESS_BASE, REGRESS_NEW };
 extern const char *const regress_side_name[2]; /* "the old library", "the new library" */

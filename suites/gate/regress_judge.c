@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "suites/command/commands.h"
+#include "suites/case/options.h"
 #include "suites/gate/regress.h"
-#include "suites/rows/fits.h"
-#include "suites/timing/kernels_study.h"
+#include "suites/study/fits.h"
+#include "suites/study/kernels_study.h"
 
 enum { KEY_SIZE = 2048, NAME_SIZE = KEY_SIZE + 80 };
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "suites/gate/regress.h"
-#include "suites/rows/canary.h"
+#include "suites/rows/yardstick.h"
 #include "suites/timing/timing.h"
 
 enum subject { OLD, NEW, COPY, SUBJECTS };
@@ -109,8 +109,8 @@ static const char *bind(struct subject_user *s, const struct params *p, const st
 }
 
 static const char *bind_copy(struct subject_user *s, const struct params *p, const struct kernel_case *k) {
-    struct mhc_case c = canary_copy_case(&k->c, row_traffic(kernel_case_row(k), &k->c));
-    const struct mhc_row *row = canary_row(k->backend, "copy", &c);
+    struct mhc_case c = yardstick_copy_case(&k->c, row_traffic(kernel_case_row(k), &k->c));
+    const struct mhc_row *row = yardstick_row(k->backend, "copy", &c);
     if (!row)
         return NULL;
     regress_mark(s->side);

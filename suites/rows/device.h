@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "suites/command/suite.h"
-#include "suites/command/worker.h"
+#include "suites/case/suite.h"
+#include "suites/worker/worker.h"
 
 enum { DEVICE_TEXT = 560 };
 

@@ -15,7 +15,7 @@
 #define ENSEMBLE_H
 
 #include "cpu_ref/mhc.h"
-#include "suites/command/params.h"
+#include "suites/case/params.h"
 
 /* Shapes and constants of a case; types are left 0. */
 struct mhc_case ensemble_case(const struct params *);

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "suites/command/params.h"
+#include "suites/case/params.h"
 
 /* x to the nearest bf16 or fp16 number, ties to even; both have subnormals; fp16 overflows to Inf from 65520. */
 double round_to(enum rounding, double x);

@@ -2,7 +2,7 @@
 #ifndef SAMPLES_H
 #define SAMPLES_H
 
-#include "suites/command/worker.h"
+#include "suites/worker/worker.h"
 #include "analysis/ratio.h"
 #include "suites/timing/timing.h"
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "suites/command/commands.h"
+#include "suites/case/options.h"
 
 struct options {
     const char *path, *backend, *glob;

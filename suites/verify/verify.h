@@ -2,7 +2,7 @@
 #ifndef VERIFY_H
 #define VERIFY_H
 
-#include "suites/command/worker.h"
+#include "suites/worker/worker.h"
 #include "suites/rows/backend.h"
 #include "suites/verify/vectors.h"
 

@@ -1,0 +1,69 @@
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "suites/case/options.h"
+
+/* One line whatever it quotes: a file's name or bytes may hold a line end or move a terminal's cursor. */
+int cannot(const char *format, ...) {
+    char line[2048];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    for (char *c = line; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 127)
+            *c = '?';
+    fprintf(stderr, "mhcbench: %s\n", line);
+    return EXIT_CANNOT;
+}
+
+static void drop(int *argc, char **argv, int at, int count) {
+    memmove(argv + at, argv + at + count, (size_t)(*argc - at - count) * sizeof *argv);
+    *argc -= count;
+}
+
+bool take_flag(int *argc, char **argv, const char *name) {
+    bool found = false;
+    for (int k = 0; k < *argc;)
+        if (!strcmp(argv[k], name)) {
+            drop(argc, argv, k, 1);
+            found = true;
+        } else
+            k++;
+    return found;
+}
+
+bool help_asked(int *argc, char **argv, const char *usage, const char *help) {
+    bool asked = take_flag(argc, argv, "--help");
+    asked = take_flag(argc, argv, "-h") || asked;
+    if (asked)
+        printf("usage: mhcbench %s\n\n%s", usage, help);
+    return asked;
+}
+
+bool take_option(int *argc, char **argv, const char *name, const char **value) {
+    size_t length = strlen(name);
+    for (int k = 0; k < *argc;) {
+        if (!strncmp(argv[k], name, length) && argv[k][length] == '=') {
+            *value = argv[k] + length + 1;
+            drop(argc, argv, k, 1);
+        } else if (!strcmp(argv[k], name)) {
+            if (k + 1 >= *argc)
+                return cannot("%s needs a value", name), false;
+            *value = argv[k + 1];
+            drop(argc, argv, k, 2);
+        } else
+            k++;
+    }
+    return true;
+}
+
+bool only_positional(int argc, char **argv, int least, int most, const char *usage) {
+    for (int k = 0; k < argc; k++)
+        if (argv[k][0] == '-' && argv[k][1])
+            return cannot("unknown option %s; usage: mhcbench %s", argv[k], usage), false;
+    if (argc < least || argc > most)
+        return cannot("usage: mhcbench %s", usage), false;
+    return true;
+}

@@ -1,0 +1,315 @@
+#include "suites/case/params.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAPS (1u << STUDY_MAPS)
+#define PROPAGATE (1u << STUDY_PROPAGATE)
+#define KERNELS (1u << STUDY_KERNELS)
+#define RECOMPUTE (1u << STUDY_RECOMPUTE)
+#define OVERHEAD (1u << STUDY_OVERHEAD)
+#define BOTH (MAPS | PROPAGATE)
+#define STACKS (PROPAGATE | RECOMPUTE)
+#define LAYERS (BOTH | RECOMPUTE)
+#define TIMES (KERNELS | RECOMPUTE | OVERHEAD)
+#define RUNS (PROPAGATE | TIMES)
+#define ALL (BOTH | TIMES)
+#define AT(field) offsetof(struct params, field)
+
+const struct param params_table[] = {
+    {"study", "", "propagate", PARAM_WORD, AT(study), 0, 0, "maps|propagate|kernels|recompute|overhead", ALL,
+     "maps: the residual maps alone, no streams; propagate: the whole stack, forward and backward; kernels: one operation, timed; "
+     "recompute: memory and time of the whole stack; overhead: a training step with each connection, timed"},
+    {"block", "", "mhc", PARAM_WORD, AT(block), 0, 0, "resnet|hc|hc-static|mhc|identity", LAYERS, "kind of residual connection"},
+    {"operation", "", "", PARAM_TEXT, AT(operation), 0, 0, NULL, KERNELS,
+     "what is timed: names (mhcbench list --operations), patterns like mhc.*, or all"},
+    {"depth", "1", "60", PARAM_INT, AT(depth), 1, 65536, NULL, LAYERS | OVERHEAD, "L, layers; a transformer block has two"},
+    {"streams", "1", "4", PARAM_INT, AT(streams), 1, 16, NULL, ALL, "n; a resnet has 1"},
+    {"width", "1", "64", PARAM_INT, AT(width), 1, 1 << 20, NULL, RUNS, "C, channels of one stream"},
+    {"tokens", "1", "64", PARAM_INT, AT(tokens), 1, 1e9, NULL, ALL, "T; in maps, draws of the dynamic part"},
+    {"sequence", "1", "0", PARAM_INT, AT(sequence), 0, 1e9, NULL, RUNS, "S, tokens of a sequence; 0: one sequence of T"},
+    {"t-max", "1", "20", PARAM_INT, AT(t_max), 1, 1e6, NULL, ALL, "Sinkhorn iterations, of mHC"},
+    {"convention", "", "paper", PARAM_WORD, AT(convention), 0, 0, "paper|v4", ALL,
+     "paper: mHC Eq. 7-9; v4: DeepSeek-V4's arithmetic"},
+    {"rms-eps", "1", "1e-20", PARAM_REAL, AT(rms_eps), 0, 1, NULL, RUNS, "added to every mean square"},
+    {"sinkhorn-eps", "1", "1e-06", PARAM_REAL, AT(sinkhorn_eps), 0, 1, NULL, ALL, "of convention v4; paper has none"},
+    {"init", "", "latent", PARAM_WORD, AT(init), 0, 0, "latent|mixed|near-identity|gap|diagonal|pre-norm", LAYERS,
+     "ensemble of the static part; latent is spanned by d, s and w, the others are starts found in the field"},
+    {"d", "1", "0", PARAM_REAL, AT(d), -1e6, 1e6, NULL, LAYERS, "latent, mHC: logits = d I + s Z_shared + w Z_layer"},
+    {"s", "1", "0", PARAM_REAL, AT(s), 0, 1e6, NULL, LAYERS, "latent: weight of the draw that all layers share"},
+    {"w", "1", "1", PARAM_REAL, AT(w), 0, 1e6, NULL, LAYERS, "latent: weight of each layer's own draw; HC maps = I + s Z_shared + w Z_layer"},
+    {"alpha", "1", "0.01", PARAM_REAL, AT(alpha), 0, 1e6, NULL, LAYERS, "scale of the dynamic part"},
+    {"phi", "1", "1", PARAM_REAL, AT(phi), 0, 1e6, NULL, LAYERS, "std of the dynamic product before alpha: of x.phi/r, or theta.x/r in HC"},
+    {"round", "", "none", PARAM_WORD, AT(rounding), 0, 0, "none|bf16|fp16", MAPS,
+     "round coefficients to this format after every operation"},
+    {"branch", "", "linear", PARAM_WORD, AT(branch), 0, 0, "linear|mlp|attention", STACKS, "F"},
+    {"activation", "", "swiglu", PARAM_WORD, AT(activation), 0, 0, "gelu|swiglu", RUNS, "of branch mlp"},
+    {"hidden", "1", "0", PARAM_INT, AT(hidden), 0, 1 << 20, NULL, RUNS, "of branch mlp; 0: 4 C"},
+    {"heads", "1", "0", PARAM_INT, AT(heads), 0, 1 << 12, NULL, RUNS, "of branch attention; 0: C / head_dim, at least 1"},
+    {"head-dim", "1", "64", PARAM_INT, AT(head_dim), 1, 1 << 12, NULL, RUNS, "of branch attention"},
+    {"branch-gain", "1", "1", PARAM_REAL, AT(branch_gain), 0, 1e6, NULL, STACKS, "g: branch weights have std g / sqrt(fan_in)"},
+    {"input", "", "", PARAM_TEXT, AT(input), 0, 0, NULL, PROPAGATE, "file whose bytes are the tokens, a path from the current folder; empty: gaussian tokens"},
+    {"gradient", "", "random", PARAM_WORD, AT(gradient), 0, 0, "none|random", PROPAGATE, "output gradient; none: forward only"},
+    {"recompute", "1", "auto", PARAM_INT, AT(recompute), -1, 65536, "auto=-1|keep=0", STACKS | OVERHEAD,
+     "keep x every so many layers and compute the rest again; auto: keep all that fits, else (in study recompute always) sqrt(n L / (n + 2))"},
+    {"weights", "", "hold", PARAM_WORD, AT(weights), 0, 0, "hold|regenerate", PROPAGATE, "keep the weights of all layers, or draw them at every use"},
+    {"measure", "", "gain+spectrum+mixing+stream+logit+gradient", PARAM_FLAGS, AT(measure), 0, 0,
+     "gain|spectrum|mixing|stream|logit|gradient", BOTH, "groups of curves, joined by +"},
+    {"record", "", "curves", PARAM_WORD, AT(record), 0, 0, "curves|summary", BOTH,
+     "curves with quantiles over tokens, or the largest token mean of each alone"},
+    {"backend", "", "cpu64", PARAM_TEXT, AT(backend), 0, 0, NULL, RUNS, "cpu64, cpu32, cuda, emu, or the path of a library"},
+    {"type", "", "widest", PARAM_WORD, AT(type), 0, 0, "widest|f64|f32|bf16", RUNS, "element type of the streams"},
+    {"cache", "", "cold", PARAM_WORD, AT(cache), 0, 0, "cold|hot", KERNELS,
+     "cold: calls rotate over more arrays than the last-level cache holds; hot: always the same arrays"},
+    {"rounds", "1", "300", PARAM_INT, AT(rounds), 1, 10000, NULL, TIMES, "most samples of a case"},
+    {"budget", "s", "1", PARAM_REAL, AT(budget), 0.001, 3600, NULL, TIMES, "most time in the rounds of a case; set-up, check and warm-up come on top and are most of a small case"},
+    {"preset", "", "none", PARAM_WORD, AT(preset), 0, 0, "none|3b|9b|27b|v4-flash|v4-pro", OVERHEAD,
+     "shapes of a model, where they are not given: width, heads, head-dim, hidden; sequence 4096 where the tokens allow"},
+    {"kind", "", "dense", PARAM_WORD, AT(kind), 0, 0, "dense|active", OVERHEAD,
+     "of a preset: a dense block of that width (12 C^2 parameters), or as many parameters as a layer of the model has active"},
+    {"attention", "", "off", PARAM_WORD, AT(attention), 0, 0, "off|on", OVERHEAD,
+     "F with the core of attention; off: its GEMMs and elementwise work alone"},
+    {"optimizer", "", "none", PARAM_WORD, AT(optimizer), 0, 0, "none|adamw", OVERHEAD,
+     "adamw: the step ends with an update of every parameter, its master and both moments in the type of parameters, a launch an array"},
+    {"graphs", "", "off", PARAM_WORD, AT(graphs), 0, 0, "off|on", OVERHEAD, "launch a step as one graph"},
+    {"overlap", "", "off", PARAM_WORD, AT(overlap), 0, 0, "off|on", OVERHEAD,
+     "two micro-batches of T tokens, the connections of one on a queue of high priority beside the GEMMs of the other"},
+    {"seed", "", "1", PARAM_INT, AT(seed), 0, 9007199254740992.0, NULL, ALL, "of every random number"},
+};
+const int params_count = sizeof params_table / sizeof *params_table;
+
+const struct param *params_find(const char *name) {
+    for (int k = 0; k < params_count; k++)
+        if (!strcmp(params_table[k].name, name))
+            return &params_table[k];
+    return NULL;
+}
+
+/* Position of a word in "a|b|c", -1 if absent. `length` bytes of `text` count. */
+static int word_index(const char *words, const char *text, size_t length) {
+    for (int index = 0; words; index++) {
+        const char *bar = strchr(words, '|');
+        size_t size = bar ? (size_t)(bar - words) : strlen(words);
+        if (size == length && !strncmp(words, text, length))
+            return index;
+        words = bar ? bar + 1 : NULL;
+    }
+    return -1;
+}
+
+/* The word at an index into `text`. */
+static void word_at(const char *words, int64_t index, char *text, size_t size) {
+    for (; index > 0 && words; index--)
+        words = strchr(words, '|') ? strchr(words, '|') + 1 : NULL;
+    snprintf(text, size, "%.*s", words ? (int)strcspn(words, "|") : 0, words ? words : "");
+}
+
+/* "auto=-1|keep=0": the value of a name, or the name of a value. */
+static bool special_value(const char *words, const char *text, int64_t *value) {
+    size_t length = strlen(text);
+    for (; words; words = strchr(words, '|') ? strchr(words, '|') + 1 : NULL)
+        if (!strncmp(words, text, length) && words[length] == '=') {
+            *value = strtoll(words + length + 1, NULL, 10);
+            return true;
+        }
+    return false;
+}
+
+static bool special_name(const char *words, int64_t value, char *text, size_t size) {
+    for (; words; words = strchr(words, '|') ? strchr(words, '|') + 1 : NULL)
+        if (strtoll(strchr(words, '=') + 1, NULL, 10) == value)
+            return snprintf(text, size, "%.*s", (int)strcspn(words, "="), words), true;
+    return false;
+}
+
+static bool set_number(struct params *p, const struct param *param, const char *text, char *why, size_t why_size) {
+    char *end;
+    errno = 0;
+    if (param->type == PARAM_INT) {
+        int64_t value = 0;
+        if (!special_value(param->words, text, &value)) {
+            value = strtoll(text, &end, 10);
+            double real = (double)value;
+            if (end == text || *end || errno || !(real >= (param->words ? 1 : param->least) && real <= param->most))
+                return snprintf(why, why_size, "--%s %s: a whole number from %.0f to %.0f%s", param->name, text,
+                                param->words ? 1 : param->least, param->most, param->words ? ", auto or keep" : ""),
+                       false;
+        }
+        *(int64_t *)((char *)p + param->offset) = value;
+        return true;
+    }
+    double value = strtod(text, &end);
+    if (end == text || *end || !(value >= param->least && value <= param->most))
+        return snprintf(why, why_size, "--%s %s: a number from %g to %g", param->name, text, param->least, param->most), false;
+    *(double *)((char *)p + param->offset) = value;
+    return true;
+}
+
+static bool set_flags(struct params *p, const struct param *param, const char *text, char *why, size_t why_size) {
+    int64_t flags = 0;
+    for (const char *at = text; at; at = strchr(at, '+') ? strchr(at, '+') + 1 : NULL) {
+        int index = word_index(param->words, at, strcspn(at, "+"));
+        if (index < 0)
+            return snprintf(why, why_size, "--%s %s: one or more of %s, joined by +", param->name, text, param->words), false;
+        flags |= (int64_t)1 << index;
+    }
+    *(int64_t *)((char *)p + param->offset) = flags;
+    return true;
+}
+
+/* A text must survive a suite line, where blanks part words, quotes mean nothing and -- starts an option. */
+static bool set_text(struct params *p, const struct param *param, const char *text, char *why, size_t why_size) {
+    bool good = strlen(text) < PARAM_TEXT_SIZE && !strpbrk(text, " \"'#") && strncmp(text, "--", 2) &&
+                (*text || !*param->standard);
+    for (const char *c = text; *c; c++)
+        good = good && (unsigned char)*c >= ' ' && *c != 127;
+    if (!good)
+        return snprintf(why, why_size, "--%s: 1 to %d characters, no blanks, quotes or #, no -- in front", param->name,
+                        PARAM_TEXT_SIZE - 1), false;
+    snprintf((char *)p + param->offset, PARAM_TEXT_SIZE, "%s", text);
+    return true;
+}
+
+bool params_set(struct params *p, const struct param *param, const char *text, char *why, size_t why_size) {
+    switch (param->type) {
+    case PARAM_INT:
+    case PARAM_REAL:
+        return set_number(p, param, text, why, why_size);
+    case PARAM_FLAGS:
+        return set_flags(p, param, text, why, why_size);
+    case PARAM_WORD: {
+        int index = word_index(param->words, text, strlen(text));
+        if (index < 0)
+            return snprintf(why, why_size, "--%s %s: one of %s", param->name, text, param->words), false;
+        *(int64_t *)((char *)p + param->offset) = index;
+        return true;
+    }
+    case PARAM_TEXT:
+        return set_text(p, param, text, why, why_size);
+    }
+    return false;
+}
+
+void params_defaults(struct params *p) {
+    char why[400];
+    memset(p, 0, sizeof *p);
+    for (int k = 0; k < params_count; k++)
+        params_set(p, &params_table[k], params_table[k].standard, why, sizeof why);
+}
+
+void params_text(const struct params *p, const struct param *param, char *text, size_t size) {
+    const void *field = (const char *)p + param->offset;
+    bool whole = param->type == PARAM_INT || param->type == PARAM_WORD || param->type == PARAM_FLAGS;
+    int64_t integer = whole ? *(const int64_t *)field : 0;
+    text[0] = 0;
+    switch (param->type) {
+    case PARAM_INT:
+        if (!special_name(param->words, integer, text, size))
+            snprintf(text, size, "%lld", (long long)integer);
+        break;
+    case PARAM_REAL: /* as short as it can be and still the same number */
+        for (int digits = 6; digits <= 17; digits++) {
+            snprintf(text, size, "%.*g", digits, *(const double *)field);
+            if (strtod(text, NULL) == *(const double *)field)
+                break;
+        }
+        break;
+    case PARAM_WORD:
+        word_at(param->words, integer, text, size);
+        break;
+    case PARAM_FLAGS:
+        for (int bit = 0; bit < 8; bit++)
+            if (integer >> bit & 1) {
+                char word[32];
+                word_at(param->words, bit, word, sizeof word);
+                size_t used = strlen(text);
+                snprintf(text + used, size - used, "%s%s", used ? "+" : "", word);
+            }
+        break;
+    case PARAM_TEXT:
+        snprintf(text, size, "%s", (const char *)field);
+    }
+}
+
+/* What a preset sets where it is not given: beside a preset the default says nothing. */
+static bool is_shape(const char *name) {
+    static const char *const shapes[] = {"width", "hidden", "heads", "head-dim", "sequence"};
+    for (size_t k = 0; k < sizeof shapes / sizeof *shapes; k++)
+        if (!strcmp(name, shapes[k]))
+            return true;
+    return false;
+}
+
+void params_key(const struct params *p, char *key, size_t size) {
+    struct params standard;
+    params_defaults(&standard);
+    size_t used = 0;
+    key[0] = 0;
+    for (int k = 0; k < params_count; k++) {
+        char text[PARAM_TEXT_SIZE], same[PARAM_TEXT_SIZE];
+        const struct param *param = &params_table[k];
+        if (!(param->studies >> p->study & 1))
+            continue;
+        params_text(p, param, text, sizeof text);
+        params_text(&standard, param, same, sizeof same);
+        /* The study and the block or the operation always, so that a key can be read without the defaults at hand. */
+        bool open = p->study == STUDY_OVERHEAD && p->preset && is_shape(param->name);
+        if ((k > 2 && !open && !strcmp(text, same)) || used >= size)
+            continue;
+        used += (size_t)snprintf(key + used, size - used, "%s--%s %s", used ? " " : "", param->name, text);
+    }
+}
+
+const char *params_word(const struct params *p, const char *name) {
+    static _Thread_local char text[PARAM_TEXT_SIZE];
+    params_text(p, params_find(name), text, sizeof text);
+    return text;
+}
+
+static bool is_one_of(const char *name, const char *const *list) {
+    while (*list && strcmp(name, *list))
+        list++;
+    return *list != NULL;
+}
+
+bool params_matters(const struct params *p, const struct param *param) {
+    static const char *const latent[] = {"s", "w", NULL}, *const sinkhorn[] = {"d", "t-max", "convention", "sinkhorn-eps", NULL};
+    bool hc = p->block == BLOCK_HC || p->block == BLOCK_HC_STATIC, mhc = p->block == BLOCK_MHC;
+    if (!(param->studies >> p->study & 1))
+        return false;
+    if (!(LAYERS >> p->study & 1))
+        return true;
+    if (!strcmp(param->name, "init"))
+        return hc || mhc;
+    if (is_one_of(param->name, latent))
+        return (hc || mhc) && p->init == INIT_LATENT;
+    if (is_one_of(param->name, sinkhorn))
+        return mhc && (strcmp(param->name, "d") || p->init == INIT_LATENT);
+    return p->block != BLOCK_RESNET || strcmp(param->name, "streams");
+}
+
+bool params_check(const struct params *p, char *why, size_t why_size) {
+    if (p->study != STUDY_KERNELS && p->study != STUDY_OVERHEAD && p->block == BLOCK_RESNET && p->streams != 1)
+        return snprintf(why, why_size, "--block resnet needs --streams 1"), false;
+    if (p->study == STUDY_MAPS && (p->block == BLOCK_RESNET || p->block == BLOCK_IDENTITY))
+        return snprintf(why, why_size, "--study maps has nothing to measure in --block %s: its map is the identity",
+                        params_word(p, "block")), false;
+    if (p->study == STUDY_KERNELS && !strncmp(p->operation, "resnet.", 7) && p->streams != 1)
+        return snprintf(why, why_size, "--operation %.40s needs --streams 1", p->operation), false;
+    if (p->study == STUDY_KERNELS && !p->operation[0])
+        return snprintf(why, why_size, "--study kernels needs --operation: names, patterns like mhc.*, or all"), false;
+    if (p->study != STUDY_MAPS && p->sequence && p->tokens % p->sequence)
+        return snprintf(why, why_size, "--tokens %lld is not a multiple of --sequence %lld", (long long)p->tokens,
+                        (long long)p->sequence), false;
+    if (p->study == STUDY_OVERHEAD && p->kind && !p->preset)
+        return snprintf(why, why_size, "--kind %s is of a model: needs --preset", params_word(p, "kind")), false;
+    if (p->rounding != ROUND_NONE && p->convention != 0)
+        return snprintf(why, why_size, "--round rounds the paper's arithmetic only: not with --convention v4"), false;
+    if ((p->study == STUDY_PROPAGATE || p->study == STUDY_RECOMPUTE || p->study == STUDY_OVERHEAD) && p->recompute > p->depth)
+        return snprintf(why, why_size, "--recompute %lld is more than --depth %lld", (long long)p->recompute,
+                        (long long)p->depth), false;
+    return true;
+}

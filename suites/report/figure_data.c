@@ -1,0 +1,159 @@
+#include "suites/report/figure_data.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+/* In pixels of 1/96 inch a character of the 7 pt caption is about 5.2 wide; 8.5 cm are 321 of them. */
+enum { NARROW_COLUMNS = 59, WIDE_COLUMNS = 120 };
+
+static FILE *open_in(const char *folder, const char *name, const char *suffix) {
+    char path[4096];
+    if (snprintf(path, sizeof path, "%s/%s.%s", folder, name, suffix) >= (int)sizeof path) {
+        errno = ENAMETOOLONG;
+        return NULL;
+    }
+    return fopen(path, "w");
+}
+
+FILE *data_open(const struct figure_source *source, const char *name, const char *columns) {
+    FILE *file = open_in(source->folder, name, "csv");
+    if (file)
+        fprintf(file, "# %s\n%s\n", source->provenance, columns);
+    return file;
+}
+
+bool data_close(FILE *file, const struct figure_source *source, const char *name, char *why, size_t why_size) {
+    int failure = file ? 0 : errno;
+    if (file && (fflush(file) || ferror(file)))
+        failure = errno ? errno : EIO;
+    if (file && fclose(file) && !failure)
+        failure = errno;
+    if (failure)
+        snprintf(why, why_size, "%s/%s: cannot be written: %s", source->folder, name, strerror(failure));
+    return !failure;
+}
+
+void put_number(FILE *file, double value) {
+    if (file)
+        fprintf(file, isfinite(value) ? ",%.9g" : ",", value);
+}
+
+bool put_spread(FILE *file, struct spread s, bool broken) {
+    bool overflow = broken || isinf(s.q90);
+    put_number(file, s.q10);
+    put_number(file, s.median);
+    put_number(file, s.q90);
+    if (file)
+        fprintf(file, ",%d", overflow);
+    return overflow;
+}
+
+int64_t failed_cases(const struct figure_source *source, const char *study) {
+    const char *const *status = record_texts(source->reader, "status"), *const *studies = record_texts(source->reader, "study");
+    int64_t failed = 0;
+    for (int64_t k = 0; status && studies && k < record_count(source->reader); k++)
+        failed += source->chosen[k] && !strcmp(status[k], "failed") && !strcmp(studies[k], study);
+    return failed;
+}
+
+void device_name(const struct figure_source *source, const char *backend, char *text, size_t size) {
+    const char *name, *value;
+    char mark[256];
+    snprintf(text, size, "%s", backend);
+    snprintf(mark, sizeof mark, "%s: ", backend);
+    for (int k = 0; k < record_fact_count(source->reader); k++)
+        if (record_fact(source->reader, k, &name, &value) && !strcmp(name, "device") && (value = strstr(value, mark)))
+            snprintf(text, size, "%s (%.*s)", backend, (int)strcspn(value + strlen(mark), ";|"), value + strlen(mark));
+}
+
+FILE *settings_open(const struct figure_source *source, const char *name) {
+    return open_in(source->folder, name, "gp");
+}
+
+void put_string(FILE *file, const char *text) {
+    if (!file)
+        return;
+    putc('\'', file);
+    for (; *text; text++) {
+        if (*text == '\'')
+            putc('\'', file);
+        putc(iscntrl((unsigned char)*text) ? ' ' : *text, file);
+    }
+    putc('\'', file);
+}
+
+/* Names of the paper as it prints them. */
+static const char *const typeset[][2] = {{"t-max", "t_{max}"}, {"t_max", "t_{max}"}, {"L_r", "L_{r}"}, {"x_l", "x_{l}"}};
+
+/* Enhanced text of gnuplot: what it takes for markup is escaped. */
+static void put_enhanced(FILE *file, const char *text) {
+    bool start = true; /* of a word */
+    putc('\'', file);
+    for (size_t step; *text; text += step) {
+        const char *set = NULL;
+        step = 1;
+        for (size_t k = 0; start && k < sizeof typeset / sizeof *typeset && !set; k++)
+            if (!strncmp(text, typeset[k][0], strlen(typeset[k][0])) && !isalnum((unsigned char)text[strlen(typeset[k][0])])) {
+                set = typeset[k][1];
+                step = strlen(typeset[k][0]);
+            }
+        start = !isalnum((unsigned char)*text) && !strchr("/_.-", *text);
+        if (set)
+            fputs(set, file);
+        else if (strchr("_^@&~{}\\", *text))
+            fprintf(file, "\\%c", *text);
+        else
+            fprintf(file, *text == '\'' ? "''" : "%c", iscntrl((unsigned char)*text) ? ' ' : *text);
+    }
+    putc('\'', file);
+}
+
+void put_lines(FILE *file, const struct figure_source *source, const struct lines *lines) {
+    if (!file)
+        return;
+    size_t longest = 0;
+    fprintf(file, "LINES = %d\narray LABEL[%d]\narray BLOCK[%d]\narray RANK[%d]\n", lines->count, lines->count, lines->count,
+            lines->count);
+    for (int k = 0; k < lines->count; k++) {
+        char text[LINE_LABEL + 40];
+        line_legend(source, lines, k, text, sizeof text);
+        longest = strlen(text) > longest ? strlen(text) : longest;
+        fprintf(file, "BLOCK[%d] = %d; RANK[%d] = %d; LABEL[%d] = ", k + 1, lines->line[k].block, k + 1,
+                lines->line[k].rank, k + 1);
+        put_enhanced(file, text);
+        fprintf(file, "\n");
+    }
+    fprintf(file, "LONGEST = %zu\n", longest);
+}
+
+/* Bytes of `text` that fit a row, cut at a blank where there is one. */
+static size_t row_of(const char *text, size_t columns) {
+    size_t length = strlen(text), cut = columns;
+    if (length <= columns)
+        return length;
+    while (cut > columns / 2 && text[cut] != ' ')
+        cut--;
+    if (text[cut] != ' ')
+        for (cut = columns; cut > 1 && ((unsigned char)text[cut] & 0xC0) == 0x80;) /* not inside a UTF-8 character */
+            cut--;
+    return cut;
+}
+
+void put_caption(FILE *file, const struct figure_source *source, bool wide, const char *text) {
+    const char *const parts[] = {text, source->provenance};
+    int rows = 0;
+    for (int part = 0; file && part < 2; part++)
+        for (const char *at = parts[part]; *at;) {
+            char row[WIDE_COLUMNS + 1];
+            size_t length = row_of(at, wide ? WIDE_COLUMNS : NARROW_COLUMNS);
+            snprintf(row, sizeof row, "%.*s", (int)length, at);
+            fprintf(file, "CAPTION_%d = ", ++rows);
+            put_enhanced(file, row);
+            fprintf(file, "\n");
+            at += length + strspn(at + length, " ");
+        }
+    if (file)
+        fprintf(file, "CAPTION_ROWS = %d\nWIDE = %d\n", rows, wide);
+}

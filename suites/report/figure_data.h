@@ -1,0 +1,34 @@
+/* The files that the gnuplot script of a figure reads. */
+#ifndef FIGURE_DATA_H
+#define FIGURE_DATA_H
+
+#include <stdio.h>
+
+#include "suites/report/figure_lines.h"
+
+/* Files of a figure. data_open() writes the provenance line and the header row of <name>.csv; data_close() is false,
+ * with one line in `why`, when anything could not be written, opening included. */
+FILE *data_open(const struct figure_source *, const char *name, const char *columns);
+bool data_close(FILE *, const struct figure_source *, const char *name, char *why, size_t why_size);
+
+/* ",value", an empty field when it is not finite. */
+void put_number(FILE *, double value);
+/* ",q10,median,q90,overflow": overflow is 1 when a tenth of the seeds left the range of a double, or when `broken`; so
+ * is the result. */
+bool put_spread(FILE *, struct spread, bool broken);
+
+/* How many of the chosen cases of a study failed. */
+int64_t failed_cases(const struct figure_source *, const char *study);
+
+/* "cuda (NVIDIA H100 80GB HBM3)": a backend and, where the record says it, its device. */
+void device_name(const struct figure_source *, const char *backend, char *text, size_t size);
+
+/* Settings <name>.gp; closed by data_close(). Strings are quoted so that nothing in a text can leave them; put_lines()
+ * and put_caption() write enhanced text, in which t_max, L_r and x_l are set with subscripts and all else is literal. */
+FILE *settings_open(const struct figure_source *, const char *name);
+void put_string(FILE *, const char *text);
+void put_lines(FILE *, const struct figure_source *, const struct lines *);
+/* The caption, wrapped for 8.5 or 17 cm, the provenance below it. */
+void put_caption(FILE *, const struct figure_source *, bool wide, const char *text);
+
+#endif

@@ -1,0 +1,270 @@
+/* The figures that are lines: against layer, and against a parameter. */
+#include "suites/report/figures.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "suites/report/figure_data.h"
+
+static const char triangles[] = " Triangles at the top: overflow.";
+enum { TEXT_SIZE = 1600, COLUMNS_SIZE = 800 };
+
+struct measure {
+    const char *column, *recorded; /* in the CSV; the curve or summary in the record */
+};
+
+static void columns_of(const char *first, const struct measure *measures, int count, char *columns) {
+    int used = snprintf(columns, COLUMNS_SIZE, "line,label,block,%s", first);
+    for (int m = 0; m < count; m++) {
+        const char *c = measures[m].column;
+        used +=
+            snprintf(columns + used, (size_t)(COLUMNS_SIZE - used), ",%s_q10,%s_median,%s_q90,%s_overflow", c, c, c, c);
+    }
+}
+
+/* line,label,block of a row; no parameter has a quote in it. */
+static void put_head(FILE *file, int index, const struct line *line, const struct params *p) {
+    fprintf(file, "%d,\"%s\",%s", index + 1, line->label, params_word(p, "block"));
+}
+
+static bool of_paper(const struct figure_source *source, const struct lines *lines) {
+    bool same = lines->count > 0;
+    for (int k = 0; k < lines->count; k++) {
+        const struct params *p = &source->groups->group[lines->line[k].groups[0]].p;
+        same &= p->depth == 60 && p->streams == 4;
+    }
+    return same;
+}
+
+/* HC and mHC have panels of their own, side by side where there are both. */
+static bool both_families(const struct lines *lines) {
+    bool hc = false, mhc = false;
+    for (int k = 0; k < lines->count; k++) {
+        hc |= HC_BLOCKS >> lines->line[k].block & 1;
+        mhc |= MHC_BLOCKS >> lines->line[k].block & 1;
+    }
+    return hc && mhc;
+}
+
+/* ---- against layer ---- */
+
+/* From the smallest q10 to the largest q90 of HC's lines: what its axis spans. */
+struct span {
+    double low, high;
+};
+
+static void widen(struct span *span, struct spread s) {
+    if (s.q10 > 0 && !(s.q10 >= span->low))
+        span->low = s.q10;
+    if (s.q90 > 0 && !(s.q90 <= span->high))
+        span->high = s.q90;
+}
+
+static bool layers_data(const struct figure_source *source, const char *name, const struct lines *lines,
+                        const struct measure *measures, int count, struct span *span, bool *overflow, char *why, size_t why_size) {
+    char columns[COLUMNS_SIZE];
+    columns_of("layer", measures, count, columns);
+    FILE *file = data_open(source, name, columns);
+    for (int k = 0; file && k < lines->count; k++) {
+        const struct group *group = &source->groups->group[lines->line[k].groups[0]];
+        for (int64_t l = 0; l < group->p.depth; l++) {
+            put_head(file, k, &lines->line[k], &group->p);
+            fprintf(file, ",%lld", (long long)l + 1);
+            for (int m = 0; m < count; m++) {
+                struct spread s = groups_curve(source->reader, group, measures[m].recorded, l);
+                if (HC_BLOCKS >> group->p.block & 1)
+                    widen(&span[m], s);
+                bool computed = record_curve_computed(source->reader, measures[m].recorded, group->cases[0]);
+                *overflow |= put_spread(file, s, computed && isnan(s.median));
+            }
+            putc('\n', file);
+        }
+    }
+    return data_close(file, source, name, why, why_size);
+}
+
+static enum figure_outcome layers_figure(const struct figure_source *source, const char *name, unsigned blocks,
+                                         int most, const struct measure *measures, int count, const char *statement,
+                                         char *why, size_t why_size) {
+    struct lines lines;
+    bool overflow = false;
+    struct span span[8];
+    char text[TEXT_SIZE], shared[TEXT_SIZE / 2];
+    for (int m = 0; m < count; m++)
+        span[m] = (struct span){NAN, NAN};
+    lines_by_layer(source, measures[0].recorded, blocks, most, &lines);
+    if (!lines.count)
+        return snprintf(why, why_size, "no case of it has the curve %s", measures[0].recorded), FIGURE_SKIPPED;
+    describe_lines(source, &lines, shared, sizeof shared);
+    bool good = layers_data(source, name, &lines, measures, count, span, &overflow, why, why_size);
+    snprintf(text, sizeof text, "%s%s %s.", statement, overflow ? triangles : "", shared);
+    if (good) {
+        describe_left_out(&lines, why, why_size);
+        const struct params *last = &source->groups->group[lines.line[lines.count - 1].groups[0]].p;
+        FILE *file = settings_open(source, name);
+        put_lines(file, source, &lines);
+        put_caption(file, source, blocks == ALL_BLOCKS || both_families(&lines), text);
+        if (file)
+            fprintf(file, "PAPER = %d\nLAYERS = %lld\nSTREAMS = %lld\n", of_paper(source, &lines),
+                    (long long)last->depth, (long long)last->streams);
+        for (int m = 0; file && m < count; m++)
+            fprintf(file, span[m].high < INFINITY ? "SPAN_%s = %.9g\n" : "SPAN_%s = 1e300\n", measures[m].column,
+                    span[m].high / span[m].low);
+        good = data_close(file, source, name, why, why_size);
+    }
+    lines_release(&lines);
+    return good ? FIGURE_WRITTEN : FIGURE_FAILED;
+}
+
+static enum figure_outcome single_gain(const struct figure_source *source, const struct figure *figure, char *why,
+                                       size_t size) {
+    static const struct measure measures[] = {{"forward_sum", "single_forward_sum"},
+                                              {"forward_abs", "single_forward_abs"},
+                                              {"backward_sum", "single_backward_sum"},
+                                              {"backward_abs", "single_backward_abs"}};
+    return layers_figure(
+        source, figure->name, HC_BLOCKS | MHC_BLOCKS, 4, measures, 4,
+        "Gain of single layers, token mean: median and band q10–q90 over seeds of max |sum| of rows, backward of columns (solid); "
+        "median of max sum of |entries| (dashed).",
+        why, size);
+}
+
+static enum figure_outcome composite_gain(const struct figure_source *source, const struct figure *figure, char *why,
+                                          size_t size) {
+    static const struct measure measures[] = {{"forward_sum", "composite_forward_sum"},
+                                              {"forward_abs", "composite_forward_abs"},
+                                              {"backward_sum", "composite_backward_sum"},
+                                              {"backward_abs", "composite_backward_abs"}};
+    return layers_figure(
+        source, figure->name, HC_BLOCKS | MHC_BLOCKS, 4, measures, 4,
+        "Gain of composites, token mean: median and band q10–q90 over seeds of max |sum| of rows, backward of columns (solid); "
+        "median of max sum of |entries| (dashed).",
+        why, size);
+}
+
+static enum figure_outcome streams(const struct figure_source *source, const struct figure *figure, char *why,
+                                   size_t size) {
+    static const struct measure measures[] = {{"x_rms", "x_rms"},
+                                              {"grad_rms", "grad_x_rms"},
+                                              {"similarity", "stream_similarity"},
+                                              {"rank", "effective_rank"}};
+    return layers_figure(source, figure->name, ALL_BLOCKS, 2, measures, 4,
+                         "Streams x_l at the input of layer l, token mean: median and band q10–q90 over seeds. Effective rank: exp of the "
+                         "entropy of their singular values.", why, size);
+}
+
+/* ---- against a parameter ---- */
+
+/* The curve at layer 1, where a gradient has come through all layers. */
+static struct spread first_layer(const struct figure_source *source, const struct group *group, const char *summary) {
+    static const char *const suffix = "_first";
+    char curve[64];
+    size_t length = strlen(summary), tail = strlen(suffix);
+    if (length < tail || strcmp(summary + length - tail, suffix))
+        return groups_summary(source->reader, group, summary);
+    snprintf(curve, sizeof curve, "%.*s", (int)(length - tail), summary);
+    return groups_curve(source->reader, group, curve, 0);
+}
+
+static bool parameter_data(const struct figure_source *source, const char *name, const struct param *along,
+                           const struct lines *lines, const struct measure *measures, int count, bool *recorded,
+                           bool *overflow, char *why, size_t why_size) {
+    char columns[COLUMNS_SIZE];
+    columns_of(along->name, measures, count, columns);
+    FILE *file = data_open(source, name, columns);
+    for (int k = 0; file && k < lines->count; k++)
+        for (int64_t j = 0; j < lines->line[k].count; j++) {
+            const struct group *group = &source->groups->group[lines->line[k].groups[j]];
+            put_head(file, k, &lines->line[k], &group->p);
+            put_number(file, parameter_value(&group->p, along));
+            for (int m = 0; m < count; m++) {
+                struct spread s = first_layer(source, group, measures[m].recorded);
+                bool broken = isnan(s.median) && group_broken(source, group);
+                recorded[m] |= broken || !isnan(s.median);
+                *overflow |= put_spread(file, s, broken);
+            }
+            putc('\n', file);
+        }
+    return data_close(file, source, name, why, why_size);
+}
+
+/* `streams`: what is said when there is more than gains in the record. */
+static enum figure_outcome parameter_figure(const struct figure_source *source, const char *name, const char *parameter,
+                                            const char *beside, unsigned blocks, int most,
+                                            const struct measure *measures, int count, const char *statement,
+                                            const char *streams, char *why, size_t why_size) {
+    const struct param *along = params_find(parameter);
+    struct lines lines;
+    bool recorded[8] = {false}, overflow = false, more = false;
+    char text[TEXT_SIZE], shared[TEXT_SIZE / 2];
+    lines_along(source, along, beside ? params_find(beside) : NULL, measures[0].recorded, blocks, most, &lines);
+    if (!lines.count)
+        return snprintf(why, why_size, "no two groups of it differ in %s alone", parameter), FIGURE_SKIPPED;
+    describe_lines(source, &lines, shared, sizeof shared);
+    bool good = parameter_data(source, name, along, &lines, measures, count, recorded, &overflow, why, why_size);
+    for (int m = 2; m < count; m++)
+        more |= recorded[m];
+    snprintf(text, sizeof text, "%s%s, token mean: median and band q10–q90 over seeds.%s %s.", statement, more ? streams : "",
+             overflow ? triangles : "", shared);
+    if (good) {
+        describe_left_out(&lines, why, why_size);
+        FILE *file = settings_open(source, name);
+        put_lines(file, source, &lines);
+        put_caption(file, source, blocks == ALL_BLOCKS || both_families(&lines), text);
+        if (file)
+            fprintf(file, "PAPER = %d\n", of_paper(source, &lines));
+        for (int m = 0; file && m < count; m++)
+            fprintf(file, "HAS_%s = %d\n", measures[m].column, recorded[m]);
+        good = data_close(file, source, name, why, why_size);
+    }
+    lines_release(&lines);
+    return good ? FIGURE_WRITTEN : FIGURE_FAILED;
+}
+
+static enum figure_outcome depth(const struct figure_source *source, const struct figure *figure, char *why,
+                                 size_t size) {
+    static const struct measure measures[] = {{"forward", "composite_forward_sum_max"},
+                                              {"backward", "composite_backward_sum_max"},
+                                              {"x_rms", "x_rms_last"},
+                                              {"grad_rms", "grad_x_rms_first"},
+                                              {"grad_rms_max", "grad_x_rms_max"}};
+    return parameter_figure(source, figure->name, "depth", NULL, ALL_BLOCKS, 2, measures, 5,
+                            "Largest gain of composites (max |sum| of rows, backward of columns) over layers l",
+                            ", RMS of the streams at layer L and of the gradient", why, size);
+}
+
+static enum figure_outcome t_max(const struct figure_source *source, const struct figure *figure, char *why,
+                                 size_t size) {
+    static const struct measure measures[] = {{"backward", "composite_backward_sum_max"},
+                                              {"column_error", "single_column_error_max"}};
+    return parameter_figure(source, figure->name, "t-max", "round", MHC_BLOCKS, 4, measures, 2,
+                            "Largest gain of composites (max |sum| of columns) and column error of single layers, over layers l", "", why, size);
+}
+
+static enum figure_outcome streams_n(const struct figure_source *source, const struct figure *figure, char *why,
+                                     size_t size) {
+    static const struct measure measures[] = {{"forward", "composite_forward_sum_max"},
+                                              {"backward", "composite_backward_sum_max"}};
+    return parameter_figure(
+        source, figure->name, "streams", NULL, HC_BLOCKS | MHC_BLOCKS, 4, measures, 2,
+        "Largest gain of composites (max |sum| of rows, backward of columns) over layers l", "", why, size);
+}
+
+const struct figure figures[] = {
+    {"single_gain", "gain of single layers, against layer", single_gain},
+    {"composite_gain", "gain of composites, against layer (the paper's Fig. 3 and 7)", composite_gain},
+    {"composite_maps", "single maps and composites as matrices (the paper's Fig. 8)", figure_composite_maps},
+    {"phase", "composite gain over two parameters of a grid, 3 x 3 and more", figure_phase},
+    {"depth", "largest gain, streams and gradient against depth", depth},
+    {"t_max", "backward gain and column error against Sinkhorn iterations", t_max},
+    {"streams", "RMS, similarity and rank of the streams, against layer", streams},
+    {"streams_n", "composite gain against the number of streams", streams_n},
+    {"roofline", "operations: GFLOP/s against FLOP per byte, at one shape", figure_roofline},
+    {"bandwidth", "operations: share of a copy's bandwidth, at one shape", figure_bandwidth},
+    {"recompute", "memory and time of a step against the recomputation block", figure_recompute},
+    {"overhead", "overhead of a training step, by shape", figure_overhead},
+    {"overhead_step", "time of a training step, by part", figure_overhead_step},
+    {"overhead_sweep", "overhead of a training step against C and T", figure_overhead_sweep},
+};
+const int figures_count = sizeof figures / sizeof *figures;

@@ -1,0 +1,263 @@
+#include "suites/report/groups.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analysis/analysis.h"
+
+/* The key without " --seed N"; the seed is its last word pair, or absent when it is the default. */
+static char *label_of(const char *key) {
+    char *label = strdup(key), *seed = label ? strstr(label, " --seed ") : NULL;
+    if (seed) {
+        char *rest = seed + strlen(" --seed ");
+        rest += strcspn(rest, " ");
+        memmove(seed, rest, strlen(rest) + 1);
+    }
+    return label;
+}
+
+void groups_params(struct record_reader *reader, int64_t index, struct params *p) {
+    params_defaults(p);
+    for (int k = 0; k < params_count; k++) {
+        const struct param *param = &params_table[k];
+        void *field = (char *)p + param->offset;
+        char why[8];
+        if (param->type == PARAM_INT) {
+            const int64_t *values = record_ints(reader, param->name);
+            if (values)
+                *(int64_t *)field = values[index];
+        } else if (param->type == PARAM_REAL) {
+            const double *values = record_reals(reader, param->name);
+            if (values)
+                *(double *)field = values[index];
+        } else {
+            const char *const *values = record_texts(reader, param->name);
+            if (values)
+                params_set(p, param, values[index], why, sizeof why);
+        }
+    }
+}
+
+static struct group *find(struct groups *g, const char *label, int64_t hint) {
+    if (hint < g->count && !strcmp(g->group[hint].label, label))
+        return &g->group[hint];
+    for (int64_t k = g->count; k-- > 0;)
+        if (!strcmp(g->group[k].label, label))
+            return &g->group[k];
+    return NULL;
+}
+
+/* What is computed and kept does not change what a number is. */
+static bool is_bookkeeping(const char *name) {
+    const char *const names[] = {"seed", "measure", "record", "recompute", "weights"};
+    for (size_t k = 0; k < sizeof names / sizeof *names; k++)
+        if (!strcmp(name, names[k]))
+            return true;
+    return false;
+}
+
+static void find_variation(const struct groups *g, int64_t from, int64_t to, bool *varies) {
+    for (int k = 0; k < params_count; k++) {
+        char first[PARAM_TEXT_SIZE], other[PARAM_TEXT_SIZE];
+        const struct param *param = &params_table[k];
+        varies[k] = false;
+        for (int64_t i = from; i < to && !is_bookkeeping(param->name); i++) {
+            params_text(&g->group[from].p, param, first, sizeof first);
+            params_text(&g->group[i].p, param, other, sizeof other);
+            varies[k] |= strcmp(first, other) != 0;
+        }
+    }
+}
+
+static bool add_case(struct group *group, int64_t index) {
+    if ((group->count & (group->count - 1)) == 0) { /* room doubles */
+        int64_t *grown = realloc(group->cases, (size_t)(group->count ? 2 * group->count : 1) * sizeof *grown);
+        if (!grown)
+            return false;
+        group->cases = grown;
+    }
+    group->cases[group->count++] = index;
+    return true;
+}
+
+/* A study that times something has no layers, and tables of its own. */
+static bool is_timed(const char *study) {
+    return !strcmp(study, "kernels") || !strcmp(study, "recompute") || !strcmp(study, "overhead");
+}
+
+bool groups_read(struct record_reader *reader, struct groups *g, char *why, size_t why_size) {
+    const char *const *keys = record_texts(reader, "key"), *const *status = record_texts(reader, "status");
+    const char *const *study = record_texts(reader, "study");
+    int64_t count = record_count(reader), last = 0;
+    *g = (struct groups){0};
+    const int64_t *layers = record_ints(reader, "layers"), *depth = record_ints(reader, "depth");
+    if (!keys || !status || !layers || !depth || !study)
+        return snprintf(why, why_size, "no column `key`, `status`, `layers`, `depth` or `study`"), false;
+    for (int64_t i = 0; i < count; i++)
+        if (depth[i] != layers[i] && !is_timed(study[i]))
+            return snprintf(why, why_size, "case %lld has depth %lld and %lld layers", (long long)i, (long long)depth[i],
+                            (long long)layers[i]), false;
+    for (int64_t i = 0; i < count; i++) {
+        if (strcmp(status[i], "done") || is_timed(study[i]))
+            continue;
+        char *label = label_of(keys[i]);
+        struct group *group = label ? find(g, label, last) : NULL;
+        if (label && !group) {
+            struct group *grown = realloc(g->group, (size_t)(g->count + 1) * sizeof *grown);
+            if (grown) {
+                g->group = grown;
+                group = &grown[g->count++];
+                *group = (struct group){.label = strdup(label)};
+                groups_params(reader, i, &group->p);
+            }
+        }
+        free(label);
+        if (!group || !group->label || !add_case(group, i))
+            return snprintf(why, why_size, "out of memory"), false;
+        last = group - g->group;
+    }
+    find_variation(g, 0, g->count, g->varies);
+    return true;
+}
+
+static void release(struct group *group) {
+    free(group->label);
+    free(group->cases);
+}
+
+void groups_keep(struct groups *g, const bool *wanted) {
+    int64_t kept = 0;
+    for (int64_t k = 0; k < g->count; k++) {
+        struct group *group = &g->group[k];
+        int64_t cases = 0;
+        for (int64_t i = 0; i < group->count; i++)
+            if (wanted[group->cases[i]])
+                group->cases[cases++] = group->cases[i];
+        group->count = cases;
+        if (cases)
+            g->group[kept++] = *group;
+        else
+            release(group);
+    }
+    g->count = kept;
+    find_variation(g, 0, g->count, g->varies);
+}
+
+void groups_release(struct groups *g) {
+    for (int64_t k = 0; k < g->count; k++)
+        release(&g->group[k]);
+    free(g->group);
+    *g = (struct groups){0};
+}
+
+static bool is_log10(const char *name) {
+    for (int m = 0; m < MHC_METRICS; m++)
+        if (!strncmp(name, mhc_metric_info[m].name, strlen(mhc_metric_info[m].name)) && mhc_metric_info[m].scale == MHC_LOG10)
+            return true;
+    return false;
+}
+
+static struct spread spread_of(double *values, int64_t count, bool log10_scale) {
+    struct spread s = {NAN, NAN, NAN};
+    if (!count)
+        return s;
+    s.q10 = mhc_quantile(values, count, 0.1);
+    s.median = mhc_quantile(values, count, 0.5);
+    s.q90 = mhc_quantile(values, count, 0.9);
+    if (log10_scale)
+        s = (struct spread){pow(10, s.q10), pow(10, s.median), pow(10, s.q90)};
+    return s;
+}
+
+struct spread groups_summary(struct record_reader *reader, const struct group *group, const char *summary) {
+    const double *values = record_summary(reader, summary);
+    double *some = values ? malloc((size_t)group->count * sizeof *some) : NULL;
+    for (int64_t k = 0; some && k < group->count; k++)
+        some[k] = values[group->cases[k]];
+    struct spread s = spread_of(some, some ? group->count : 0, is_log10(summary));
+    free(some);
+    return s;
+}
+
+struct spread groups_curve(struct record_reader *reader, const struct group *group, const char *curve, int64_t layer) {
+    double *some = malloc((size_t)group->count * sizeof *some);
+    int64_t count = 0;
+    for (int64_t k = 0; some && k < group->count; k++) {
+        const double *values = record_curve_of(reader, curve, group->cases[k]);
+        if (values && layer < group->p.depth)
+            some[count++] = values[layer];
+    }
+    struct spread s = spread_of(some, count, is_log10(curve));
+    free(some);
+    return s;
+}
+
+/* What tells a group apart is said even where its block does not use it: only the ensemble is left out then. */
+static bool is_idle(const struct params *p, const struct param *param) {
+    const char *const ensemble[] = {"s", "w", "d", "t-max"};
+    for (size_t k = 0; k < sizeof ensemble / sizeof *ensemble; k++)
+        if (!strcmp(param->name, ensemble[k]))
+            return !params_matters(p, param);
+    return false;
+}
+
+static void label(const struct params *p, const bool *varies, char *text, size_t size) {
+    size_t used = 0;
+    text[0] = 0;
+    for (int k = 0; k < params_count && used < size; k++) {
+        const struct param *param = &params_table[k];
+        char value[PARAM_TEXT_SIZE];
+        if (!(varies[k] || !strcmp(param->name, "block")) || !(param->studies >> p->study & 1) || is_idle(p, param))
+            continue;
+        params_text(p, param, value, sizeof value);
+        bool plain = !strcmp(param->name, "study") || !strcmp(param->name, "block") || !strcmp(param->name, "init");
+        used += (size_t)snprintf(text + used, size - used, "%s%s%s%s", used ? " " : "", plain ? "" : param->name, plain ? "" : "=", value);
+    }
+}
+
+void groups_label(const struct groups *g, int64_t index, char *text, size_t size) {
+    label(&g->group[index].p, g->varies, text, size);
+}
+
+void groups_label_within(const struct groups *g, int64_t from, int64_t to, int64_t index, char *text, size_t size) {
+    bool varies[64];
+    find_variation(g, from, to, varies);
+    label(&g->group[index].p, varies, text, size);
+}
+
+void groups_constants(const struct groups *g, int64_t from, int64_t to, char *text, size_t size) {
+    bool varies[64];
+    size_t used = 0;
+    const struct params *p = &g->group[from].p;
+    find_variation(g, from, to, varies);
+    text[0] = 0;
+    for (int k = 0; k < params_count && used < size; k++) {
+        const struct param *param = &params_table[k];
+        char value[PARAM_TEXT_SIZE];
+        params_text(p, param, value, sizeof value);
+        bool shape = !strcmp(param->name, "study") || !strcmp(param->name, "depth") || !strcmp(param->name, "t-max");
+        if (!varies[k] && !is_bookkeeping(param->name) && strcmp(param->name, "block") && (param->studies >> p->study & 1) &&
+            (shape || strcmp(value, param->standard)))
+            used += (size_t)snprintf(text + used, size - used, "%s--%s %s", used ? " " : "", param->name, value);
+    }
+}
+
+static bool is_in(const char *name, const char *const *list) {
+    while (*list && strcmp(*list, name))
+        list++;
+    return *list != NULL;
+}
+
+void groups_case_constants(const struct params *p, const char *const *columns, const char *const *always, char *text, size_t size) {
+    size_t used = 0;
+    text[0] = 0;
+    for (int k = 0; k < params_count && used < size; k++) {
+        const struct param *param = &params_table[k];
+        char value[PARAM_TEXT_SIZE];
+        params_text(p, param, value, sizeof value);
+        if (!is_in(param->name, columns) && param->studies >> p->study & 1 && (is_in(param->name, always) || strcmp(value, param->standard)))
+            used += (size_t)snprintf(text + used, size - used, "%s--%s %s", used ? " " : "", param->name, value);
+    }
+}

@@ -1,0 +1,105 @@
+#include "suites/study/maps.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "suites/rows/backend.h"
+#include "suites/stack/ensemble.h"
+#include "suites/stack/rounding.h"
+
+int64_t maps_token_count(const struct params *p) {
+    return ensemble_dynamic(p) ? p->tokens : 1;
+}
+
+double maps_bytes(const struct params *p) {
+    double cells = (double)p->depth * (double)maps_token_count(p) * (double)(p->streams * p->streams);
+    return 8 * cells * (p->block == BLOCK_MHC ? 2 : 1) + mhc_measure_bytes(p->depth, maps_token_count(p), p->streams);
+}
+
+/* Logits (mHC) or maps (HC) of all layers, [L][T][n][n]: the static part, and alpha times the dynamic one. */
+static void draw(const struct params *p, int64_t T, double *out) {
+    int64_t cells = p->streams * p->streams;
+    bool dynamic = ensemble_dynamic(p), hc = p->block != BLOCK_MHC;
+    double fixed[MHC_MAX_STREAMS * MHC_MAX_STREAMS];
+    for (int64_t l = 0; l < p->depth; l++) {
+        double *layer = out + l * T * cells;
+        ensemble_static(p, l, fixed);
+        if (dynamic)
+            ensemble_dynamic_draw(p, l, T * cells, layer);
+        for (int64_t k = 0; k < T * cells; k++) {
+            double moving = dynamic ? p->alpha * (hc ? tanh(layer[k]) : layer[k]) : 0;
+            layer[k] = fixed[k % cells] + moving;
+        }
+    }
+}
+
+/* res of all logits, in the precision asked for. */
+static const char *project(const struct params *p, int64_t T, double *logits, double *res) {
+    int64_t cells = p->streams * p->streams, count = p->depth * T;
+    if (p->rounding != ROUND_NONE) {
+#pragma omp parallel for schedule(static)
+        for (int64_t m = 0; m < count; m++)
+            rounded_sinkhorn((enum rounding)p->rounding, p->streams, p->t_max, logits + m * cells, res + m * cells);
+        return NULL;
+    }
+    struct backend cpu;
+    static char why[256];
+    const char *reason = NULL;
+    if (!backend_open(&cpu, "cpu64", why, sizeof why))
+        return why;
+    struct mhc_case c = ensemble_case(p);
+    c.T = count;
+    backend_types(&cpu, -1, &c);
+    const struct mhc_row *row = backend_row(&cpu, "sinkhorn", "forward", &c, &reason);
+    struct array arrays[] = {{"logits", logits}, {"res", res}};
+    reason = row ? backend_run(&cpu, row, &c, arrays, 2, NULL, NULL) : reason;
+    backend_close(&cpu);
+    return reason;
+}
+
+static void measure(const struct params *p, int64_t T, const double *logits, const double *res,
+                    struct study_result *r) {
+    int64_t n = p->streams, L = p->depth, cells = n * n;
+    int failed = mhc_measure_maps(res, L, T, n, &r->curves);
+    for (int64_t l = 0; l < L && logits && p->measure & MHC_GROUP_LOGIT; l++)
+        failed |= mhc_measure_logits(logits + l * T * cells, T, n, l, &r->curves);
+    if (p->record == RECORD_CURVES) {
+        r->panels = malloc(6 * (size_t)cells * sizeof *r->panels);
+        failed |= !r->panels || mhc_composite_panels(res, L, T, n, r->panels, r->panel_log10_scale);
+    }
+    if (p->record == RECORD_CURVES && p->measure & MHC_GROUP_SPECTRUM) {
+        r->qr_spectrum = malloc((size_t)(L * n) * sizeof *r->qr_spectrum);
+        failed |= !r->qr_spectrum || mhc_qr_spectrum(res, L, T, n, r->qr_spectrum);
+    }
+    if (failed)
+        snprintf(r->reason, sizeof r->reason, "out of memory");
+}
+
+void maps_run(const struct params *p, struct study_result *r) {
+    int64_t T = maps_token_count(p), cells = p->streams * p->streams;
+    size_t size = (size_t)(p->depth * T * cells) * sizeof(double);
+    bool mhc = p->block == BLOCK_MHC;
+    double *drawn = aligned_alloc(64, (size + 63) / 64 * 64), *res = mhc ? aligned_alloc(64, (size + 63) / 64 * 64) : drawn;
+    unsigned groups = (unsigned)p->measure & (MHC_GROUP_GAIN | MHC_GROUP_SPECTRUM | MHC_GROUP_MIXING |
+                                              (mhc ? (unsigned)MHC_GROUP_LOGIT : 0u));
+    if (!drawn || !res || !mhc_curves_allocate(&r->curves, p->depth, groups, p->record == RECORD_CURVES)) {
+        snprintf(r->reason, sizeof r->reason, "out of memory");
+    } else {
+        draw(p, T, drawn);
+        const char *failure = NULL;
+        if (mhc)
+            failure = project(p, T, drawn, res);
+        else
+            for (int64_t k = 0; k < p->depth * T * cells; k++)
+                res[k] = round_to((enum rounding)p->rounding, res[k]);
+        if (failure)
+            snprintf(r->reason, sizeof r->reason, "%s", failure);
+        else
+            measure(p, T, mhc ? drawn : NULL, res, r);
+    }
+    if (res != drawn)
+        free(res);
+    free(drawn);
+}

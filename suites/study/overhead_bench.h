@@ -1,0 +1,35 @@
+/* A case of study overhead at work, between the files of the study; nobody else includes it. */
+#ifndef OVERHEAD_BENCH_H
+#define OVERHEAD_BENCH_H
+
+#include "suites/rows/bound_row.h"
+#include "suites/study/overhead_study.h"
+#include "suites/stack/step_check.h"
+#include "suites/stack/step_runner.h"
+
+struct overhead_bench {
+    const struct params *p;
+    const struct backend *backend;
+    struct steps all;
+    struct bound_row yardstick[2]; /* copy and GEMM; not bound where the backend lacks them */
+    struct step_runner runner[STEP_VARIANTS];
+    struct step_result before[STEP_VARIANTS];
+    void *high;
+    bool graphs; /* as they are launched, not as was asked for */
+    struct overhead_result *out;
+};
+
+static inline bool overhead_runs(const struct overhead_bench *w, int variant) {
+    return !w->all.step[variant].missing[0];
+}
+
+/* overhead_time.c: the variants side by side, with the yardsticks; every part beside the whole step, but in overlap,
+ * where a part has no time of its own. Samples go to w->out, in room for p->rounds of each subject. NULL, or why it
+ * failed. */
+const char *overhead_time_steps(struct overhead_bench *);
+const char *overhead_time_account(struct overhead_bench *);
+
+/* The scalars of the record, from `rounds` rounds of the steps. false: out of memory. */
+bool overhead_summarise(struct overhead_bench *, int64_t rounds);
+
+#endif

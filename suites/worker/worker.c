@@ -1,0 +1,234 @@
+#include "suites/worker/worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+void message_put(struct message *m, const void *bytes, size_t size) {
+    unsigned char *grown = m->bad ? NULL : realloc(m->data, m->size + size + 1);
+    if (!grown) {
+        m->bad = true;
+        return;
+    }
+    m->data = grown;
+    if (size)
+        memcpy(m->data + m->size, bytes, size);
+    m->size += size;
+}
+
+void message_put_text(struct message *m, const char *text) {
+    message_put(m, text, strlen(text) + 1);
+}
+
+void message_take(struct message *m, void *bytes, size_t size) {
+    if (m->bad || size > m->size - m->at) {
+        m->bad = true;
+        memset(bytes, 0, size);
+        return;
+    }
+    memcpy(bytes, m->data + m->at, size);
+    m->at += size;
+}
+
+const char *message_take_text(struct message *m) {
+    const char *text = (const char *)m->data + m->at;
+    size_t length = m->bad || !m->data ? 0 : strnlen(text, m->size - m->at);
+    if (m->bad || !m->data || length == m->size - m->at) {
+        m->bad = true;
+        return "";
+    }
+    m->at += length + 1;
+    return text;
+}
+
+void message_clear(struct message *m) {
+    free(m->data);
+    *m = (struct message){0};
+}
+
+/* Milliseconds until a deadline, -1 for none, 0 when it has passed. */
+static int left(double deadline) {
+    struct timespec now;
+    if (deadline == 0)
+        return -1;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    double seconds = deadline - ((double)now.tv_sec + 1e-9 * (double)now.tv_nsec);
+    return seconds <= 0 ? 0 : seconds > 1e6 ? 1000000000 : (int)(seconds * 1e3) + 1;
+}
+
+enum outcome { DONE, ENDED, LATE, INTERRUPTED };
+
+/* Moves `size` bytes in one direction, all or nothing. */
+static enum outcome transfer(int file, bool write_it, void *bytes, size_t size, double deadline) {
+    for (size_t done = 0; done < size;) {
+        struct pollfd p = {.fd = file, .events = write_it ? POLLOUT : POLLIN};
+        int ready = poll(&p, 1, left(deadline));
+        if (ready < 0 && errno == EINTR)
+            return INTERRUPTED;
+        if (ready == 0)
+            return LATE;
+        char *at = (char *)bytes + done;
+        ssize_t some = write_it ? write(file, at, size - done) : read(file, at, size - done);
+        if (some <= 0) {
+            if (some < 0 && (errno == EINTR || errno == EAGAIN))
+                continue;
+            return ENDED;
+        }
+        done += (size_t)some;
+    }
+    return DONE;
+}
+
+/* Of the worker: what it reads from, writes to and shares. */
+enum { IN = 3, OUT = 4, NOTE = 5 };
+
+static void *map_note(int file) {
+    void *note = mmap(NULL, WORKER_NOTE, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    return note == MAP_FAILED ? NULL : note;
+}
+
+/* A new note for a new worker; its file is the worker's to inherit. */
+static int open_note(struct worker *w) {
+    int file = memfd_create("note", 0);
+    if (w->note)
+        munmap(w->note, WORKER_NOTE);
+    w->note = file >= 0 && !ftruncate(file, WORKER_NOTE) ? map_note(file) : NULL;
+    return file;
+}
+
+static bool start(struct worker *w, char *why, size_t why_size) {
+    int down[2], up[2], shared = open_note(w);
+    if (!w->note)
+        return snprintf(why, why_size, "no memory to share with a worker: %s", strerror(errno)), close(shared), false;
+    if (pipe(down) || pipe(up))
+        return snprintf(why, why_size, "no pipe to a worker: %s", strerror(errno)), false;
+    pid_t parent = getpid();
+    w->pid = fork();
+    if (w->pid == 0) {
+        /* A group of its own: Ctrl-C reaches the parent, which decides. It dies with its parent. */
+        setpgid(0, 0);
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent)
+            _exit(2);
+        /* Out of the way first: with 0-2 closed, they may sit on 3 to 5 themselves. */
+        int in = fcntl(down[0], F_DUPFD, 16), out = fcntl(up[1], F_DUPFD, 16), note = fcntl(shared, F_DUPFD, 16);
+        dup2(in, IN);
+        dup2(out, OUT);
+        dup2(note, NOTE);
+        for (int file = NOTE + 1; file < 64; file++)
+            close(file);
+        /* Threads that wait by spinning starve each other on a machine with other work; a user's own choice stands. */
+        setenv("OMP_WAIT_POLICY", "passive", 0);
+        execl("/proc/self/exe", "mhcbench", "--worker", (char *)NULL);
+        _exit(127);
+    }
+    close(down[0]);
+    close(up[1]);
+    close(shared);
+    w->to = down[1];
+    w->from = up[0];
+    if (w->pid > 0)
+        return true;
+    w->pid = 0;
+    close(w->to);
+    close(w->from);
+    return snprintf(why, why_size, "no worker: %s", strerror(errno)), false;
+}
+
+/* Ends the worker and says how it ended. */
+static void finish(struct worker *w, enum outcome outcome, double seconds, char *why, size_t why_size) {
+    int status = 0;
+    close(w->to);
+    close(w->from);
+    if (outcome != ENDED)
+        kill(w->pid, SIGKILL);
+    while (waitpid(w->pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    w->pid = 0;
+    if (outcome == LATE)
+        snprintf(why, why_size, "time limit of %.4g s", seconds);
+    else if (outcome == INTERRUPTED)
+        snprintf(why, why_size, "interrupted");
+    else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
+        snprintf(why, why_size, "the worker was killed (out of memory?)");
+    else if (WIFSIGNALED(status))
+        snprintf(why, why_size, "the worker crashed: %s", strsignal(WTERMSIG(status)));
+    else
+        snprintf(why, why_size, "the worker ended with status %d", WEXITSTATUS(status));
+}
+
+void worker_stop(struct worker *w) {
+    char ignored[128];
+    if (w->pid)
+        finish(w, DONE, 0, ignored, sizeof ignored);
+}
+
+bool worker_call(struct worker *w, const struct message *request, struct message *reply, double seconds, char *why,
+                 size_t why_size) {
+    double deadline = 0;
+    struct timespec now;
+    if (!w->pid && !start(w, why, why_size))
+        return false;
+    signal(SIGPIPE, SIG_IGN);
+    if (seconds > 0) {
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        deadline = (double)now.tv_sec + 1e-9 * (double)now.tv_nsec + seconds;
+    }
+    uint64_t size = request->size;
+    *reply = (struct message){0};
+    enum outcome outcome = transfer(w->to, true, &size, sizeof size, deadline);
+    if (outcome == DONE)
+        outcome = transfer(w->to, true, request->data, request->size, deadline);
+    if (outcome == DONE)
+        outcome = transfer(w->from, false, &size, sizeof size, deadline);
+    if (outcome == DONE) {
+        reply->data = size < (uint64_t)1 << 40 ? malloc(size + 1) : NULL;
+        reply->size = size;
+        outcome = reply->data ? transfer(w->from, false, reply->data, size, deadline) : ENDED;
+    }
+    if (outcome == DONE)
+        return true;
+    message_clear(reply);
+    finish(w, outcome, seconds, why, why_size);
+    return false;
+}
+
+void *worker_note(void) {
+    static unsigned char own[WORKER_NOTE]; /* where there is nothing to share */
+    static void *note;
+    note = note ? note : map_note(NOTE);
+    return note ? note : own;
+}
+
+int worker_main(const struct worker_handler *handlers) {
+    uint64_t size;
+    while (transfer(IN, false, &size, sizeof size, 0) == DONE) {
+        struct message request = {.data = malloc(size + 1), .size = size}, reply = {0};
+        if (!request.data || transfer(IN, false, request.data, size, 0) != DONE)
+            return 2;
+        const char *name = message_take_text(&request);
+        const struct worker_handler *h = handlers;
+        while (h->name && strcmp(h->name, name))
+            h++;
+        if (!h->name)
+            return 2;
+        h->answer(&request, &reply);
+        size = reply.size;
+        if (reply.bad || transfer(OUT, true, &size, sizeof size, 0) != DONE ||
+            transfer(OUT, true, reply.data, reply.size, 0) != DONE)
+            return 2;
+        message_clear(&request);
+        message_clear(&reply);
+    }
+    return 0;
+}
