@@ -40,7 +40,7 @@ OBJ      := $(REAL_OBJ) $(PLAIN:%.c=$(B)/%.o)
 TESTED   := $(filter-out $(B)/suites/command/main.o,$(OBJ))
 TESTS    := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/test_*.c))
 
-.PHONY: all reproduce test test-asan test-emu-race bench-cpu gpu-check gpu-bench bundle deps help clean
+.PHONY: all reproduce test test-asan test-emu-race bench-cpu gpu-check gpu-bench bundle deps format format-check help clean
 .DELETE_ON_ERROR:
 
 all: deps
@@ -63,6 +63,7 @@ help:
 	@echo "make gpu-check   on a GPU: are the kernels right? a verdict"
 	@echo "make gpu-bench   on a GPU: every operation against a copy and a GEMM of the same run"
 	@echo "make bundle      one folder for a GPU node: program, GPU library, suites; nothing to install there"
+	@echo "make format      the sources in the form of .clang-format (clang-format 14); CI runs make format-check"
 	@echo "make clean       remove $(B)/"
 
 # The paper's result in one command. Results and figures land in $(B)/, which git ignores.
@@ -74,6 +75,15 @@ reproduce: all
 
 test: all
 	@$(MAKE) --no-print-directory run-tests
+
+# Sources in the form of .clang-format. format-check changes nothing and names the files that differ.
+SOURCES = $(shell git ls-files '*.c' '*.h' '*.cu' '*.cc')
+format:
+	@clang-format-14 -i $(SOURCES)
+
+format-check:
+	@sh tests/deps.sh "$(INSTALL)" clang-format-14
+	@clang-format-14 --dry-run --Werror $(SOURCES)
 
 test-asan: deps
 	@$(MAKE) --no-print-directory run-tests B=$(B)/asan ARCH=$(ARCH) LEVEL=-O1 NVCC= \

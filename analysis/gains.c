@@ -105,13 +105,13 @@ LANES_INLINE void backward(int n, struct maps *w, int64_t layer, int64_t tile, l
 }
 
 /* One body for every n; the usual ones unrolled. */
-#define FOR_EACH_N(n, CALL)                                                                                            \
-    switch (n) {                                                                                                       \
-    case 1: CALL(1); break;                                                                                            \
-    case 2: CALL(2); break;                                                                                            \
-    case 4: CALL(4); break;                                                                                            \
-    case 8: CALL(8); break;                                                                                            \
-    default: CALL((int)(n)); break;                                                                                    \
+#define FOR_EACH_N(n, CALL)         \
+    switch (n) {                    \
+    case 1: CALL(1); break;         \
+    case 2: CALL(2); break;         \
+    case 4: CALL(4); break;         \
+    case 8: CALL(8); break;         \
+    default: CALL((int)(n)); break; \
     }
 
 void gains_forward(struct maps *w, int64_t layer, int64_t tile, lanes *single, lanes_int *single_exponent) {
@@ -120,7 +120,7 @@ void gains_forward(struct maps *w, int64_t layer, int64_t tile, lanes *single, l
 #undef CALL
 }
 
-void gains_backward(struct maps *w, int64_t layer, int64_t tile, lanes *single, lanes_int *single_exponent) {
+void gains_backward(struct maps *w, int64_t layer, int64_t tile, lanes *single, lanes_int *single_exponent){
 #define CALL(n) backward(n, w, layer, tile, single, single_exponent)
     FOR_EACH_N(w->n, CALL)
 #undef CALL

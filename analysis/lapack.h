@@ -8,8 +8,8 @@ extern void dgesvd_(const char *jobu, const char *jobvt, const int *m, const int
                     double *s, double *u, const int *ldu, double *vt, const int *ldvt, double *work, const int *lwork,
                     int *info, size_t jobu_length, size_t jobvt_length);
 extern void dgeev_(const char *jobvl, const char *jobvr, const int *n, double *a, const int *lda, double *wr,
-                   double *wi, double *vl, const int *ldvl, double *vr, const int *ldvr, double *work,
-                   const int *lwork, int *info, size_t jobvl_length, size_t jobvr_length);
+                   double *wi, double *vl, const int *ldvl, double *vr, const int *ldvr, double *work, const int *lwork,
+                   int *info, size_t jobvl_length, size_t jobvr_length);
 extern void dsyev_(const char *jobz, const char *uplo, const int *n, double *a, const int *lda, double *w, double *work,
                    const int *lwork, int *info, size_t jobz_length, size_t uplo_length);
 

@@ -93,8 +93,7 @@ static void score_tokens(struct maps *w, const struct mhc_curves *curves, bool u
         int64_t t = tile * LANES + k;
         struct map map, composite;
         bool finite = map_of_lane(&map, w->n, single, single_exponent, k);
-        bool composite_finite =
-            map_of_lane(&composite, w->n, w->composite + tile * w->n * w->n, &w->exponent[tile], k);
+        bool composite_finite = map_of_lane(&composite, w->n, w->composite + tile * w->n * w->n, &w->exponent[tile], k);
         if (up) {
             score_map(w, curves, SINGLE, t, &map, finite);
             score_map(w, curves, FORWARD, t, &composite, composite_finite);
@@ -167,7 +166,7 @@ static int pass(struct maps *w, struct mhc_curves *curves, bool up) {
  * the number of threads, and are added in their order. */
 enum { GAINS = 8 };
 static const enum mhc_metric gains[GAINS] = {
-    MHC_single_forward_sum,  MHC_single_forward_abs,    MHC_single_backward_sum,    MHC_single_backward_abs,
+    MHC_single_forward_sum,    MHC_single_forward_abs,    MHC_single_backward_sum,    MHC_single_backward_abs,
     MHC_composite_forward_sum, MHC_composite_forward_abs, MHC_composite_backward_sum, MHC_composite_backward_abs};
 enum { GAINS_UP = 6 }; /* the first six are known on the way up */
 
@@ -239,7 +238,8 @@ static int mean_gains(struct maps *w, struct mhc_curves *curves) {
 
 double mhc_measure_bytes(int64_t L, int64_t T, int64_t n) {
     /* A token: value and exponent of every metric, a composite and its exponent, a copy for quantiles; panels and QR need 8 matrices. */
-    double token = 16.0 * MHC_METRICS + 16 + 8.0 * (double)(9 * n * n + 2 * n);
+    double token = 16.0 * MHC_METRICS
+    +16 + 8.0 * (double)(9 * n * n + 2 * n);
     return (double)T * token + 8.0 * (double)L * (MHC_METRICS * MHC_STATISTICS + (double)n);
 }
 

@@ -32,7 +32,7 @@ void *maps_allocate(int64_t count, size_t size);
 
 /* What mhc_measure_maps() works on: the composites after a layer, and every score of that layer, lane by lane. */
 struct maps {
-    const double *res;         /* [L][T][n][n] */
+    const double *res; /* [L][T][n][n] */
     int64_t L, T, n, tiles;
     lanes *composite;          /* [tiles][n][n] */
     lanes_int *exponent;       /* [tiles] */

@@ -50,12 +50,16 @@ enum mhc_metric {
 #define METRIC(id, group, scale, unit, text) MHC_##id,
     MHC_METRIC_LIST(METRIC)
 #undef METRIC
-    MHC_METRICS
+        MHC_METRICS
 };
 
 enum mhc_metric_group {
-    MHC_GROUP_GAIN = 1, MHC_GROUP_SPECTRUM = 2, MHC_GROUP_MIXING = 4,
-    MHC_GROUP_STREAM = 8, MHC_GROUP_LOGIT = 16, MHC_GROUP_GRADIENT = 32
+    MHC_GROUP_GAIN = 1,
+    MHC_GROUP_SPECTRUM = 2,
+    MHC_GROUP_MIXING = 4,
+    MHC_GROUP_STREAM = 8,
+    MHC_GROUP_LOGIT = 16,
+    MHC_GROUP_GRADIENT = 32
 };
 enum mhc_metric_scale { MHC_LINEAR, MHC_LOG10 };
 

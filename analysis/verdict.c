@@ -100,7 +100,7 @@ static double slack_of(enum mhc_metric metric) {
     case MHC_composite_log10_det: return MHC_GAIN_TOLERANCE;
     case MHC_composite_unresolved: return 0.05;
     case MHC_stream_similarity: return 1e-5;
-    default: return metric != MHC_METRICS && mhc_metric_info[metric].group == MHC_GROUP_MIXING ? 1e-5 : 0;
+    default: return metric != MHC_METRICS &&mhc_metric_info[metric].group == MHC_GROUP_MIXING ? 1e-5 : 0;
     }
 }
 

@@ -10,16 +10,7 @@
 #include "analysis/ratio.h"
 
 /* From good to bad. NEW: only the new side has it, or only the new side is right. */
-enum mhc_verdict {
-    MHC_SAME,
-    MHC_NEW,
-    MHC_FASTER,
-    MHC_AMBIGUOUS,
-    MHC_SLOWER,
-    MHC_MISSING,
-    MHC_INVALID,
-    MHC_VERDICTS
-};
+enum mhc_verdict { MHC_SAME, MHC_NEW, MHC_FASTER, MHC_AMBIGUOUS, MHC_SLOWER, MHC_MISSING, MHC_INVALID, MHC_VERDICTS };
 extern const char *const mhc_verdict_name[MHC_VERDICTS];
 
 /* --- speed --- */

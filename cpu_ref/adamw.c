@@ -24,7 +24,8 @@ static void update(int64_t count, void *const arg[], real *rounded) {
     const real b1 = (real)ADAMW_BETA1, b2 = (real)ADAMW_BETA2;
 #pragma omp parallel for simd schedule(static) if (parallel : count > 8192) /* a bias is not worth waking threads for */
     for (int64_t k = 0; k < count; k++) {
-        real m = b1 * momentum[k] + (1 - b1) * grad[k], s = (real)sqrt(b2 * rms[k] * rms[k] + (1 - b2) * grad[k] * grad[k]);
+        real m = b1 * momentum[k] + (1 - b1) * grad[k],
+             s = (real)sqrt(b2 * rms[k] * rms[k] + (1 - b2) * grad[k] * grad[k]);
         real next = master[k] - (real)ADAMW_RATE * (m / (s + (real)ADAMW_EPSILON) + (real)ADAMW_DECAY * master[k]);
         master_next[k] = next;
         momentum_next[k] = m;
@@ -40,7 +41,8 @@ static int update_run(void *context, void *queue, const struct mhc_case *c, void
     return 0;
 }
 
-static int update_rounded_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
+static int update_rounded_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save,
+                              void *work) {
     (void)context, (void)queue, (void)save, (void)work;
     update(c->C * c->hidden, arg, arg[7]);
     return 0;

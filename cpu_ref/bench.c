@@ -22,7 +22,7 @@ static int copy(void *context, void *queue, const struct mhc_case *c, void *cons
 
 static int multiply(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
     (void)context, (void)queue, (void)save, (void)work;
-    NAME(gemm_parallel)(NO_TRANSPOSE, NO_TRANSPOSE, c->T, c->C, c->C, 1, arg[0], c->C, arg[1], c->C, 0, arg[2], c->C);
+    gemm_parallel(NO_TRANSPOSE, NO_TRANSPOSE, c->T, c->C, c->C, 1, arg[0], c->C, arg[1], c->C, 0, arg[2], c->C);
     return 0;
 }
 

@@ -23,9 +23,19 @@ struct attention {
 
 static struct attention problem(const struct mhc_case *c, const real *qkv, real *o, real *lse) {
     int64_t A = c->heads * c->head_dim;
-    return (struct attention){.c = c, .T = c->T, .C = c->C, .A = A, .S = mhc_sequence(c), .d = c->head_dim, .ld = 3 * A,
+    return (struct attention){.c = c,
+                              .T = c->T,
+                              .C = c->C,
+                              .A = A,
+                              .S = mhc_sequence(c),
+                              .d = c->head_dim,
+                              .ld = 3 * A,
                               .scale = (real)(1 / sqrt((double)c->head_dim)),
-                              .q = qkv, .k = qkv + A, .w = qkv + 2 * A, .o = o, .lse = lse};
+                              .q = qkv,
+                              .k = qkv + A,
+                              .w = qkv + 2 * A,
+                              .o = o,
+                              .lse = lse};
 }
 
 /* What the branch keeps: qkv, o, lse. */
@@ -50,8 +60,8 @@ static int64_t place(const struct attention *a, int64_t sequence, int64_t head, 
 
 /* Rows [from, to) and columns [0, to) of q.k^T / sqrt(head_dim) of a head; at = its place in q at the first token of its sequence. */
 static void scores(const struct attention *a, int64_t at, int64_t from, int64_t to, real *P) {
-    NAME(gemm)(NO_TRANSPOSE, TRANSPOSE, to - from, to, a->d, a->scale, a->q + at + from * a->ld, a->ld, a->k + at, a->ld, 0,
-               P, a->S);
+    gemm(NO_TRANSPOSE, TRANSPOSE, to - from, to, a->d, a->scale, a->q + at + from * a->ld, a->ld, a->k + at, a->ld, 0,
+         P, a->S);
 }
 
 static void forward_head(const struct attention *a, int64_t sequence, int64_t head, real *P) {
@@ -71,8 +81,8 @@ static void forward_head(const struct attention *a, int64_t sequence, int64_t he
                 row[j] /= sum;
             a->lse[(sequence * a->S + s) * a->c->heads + head] = largest + (real)log(sum);
         }
-        NAME(gemm)(NO_TRANSPOSE, NO_TRANSPOSE, to - from, a->d, to, 1, P, a->S, a->w + at, a->ld, 0,
-                   a->o + place(a, sequence, head, from, a->A), a->A);
+        gemm(NO_TRANSPOSE, NO_TRANSPOSE, to - from, a->d, to, 1, P, a->S, a->w + at, a->ld, 0,
+             a->o + place(a, sequence, head, from, a->A), a->A);
     }
 }
 
@@ -90,21 +100,23 @@ static int forward(void *context, void *queue, const struct mhc_case *c, void *c
     real *v = work, *r = v + a.T * a.C, *P = r + a.T, *qkv = save;
     NAME(normalise)(c, arg[0], arg[1], r, v);
     for (int k = 0; k < 3; k++)
-        NAME(gemm_parallel)(NO_TRANSPOSE, NO_TRANSPOSE, a.T, a.A, a.C, 1, v, a.C, arg[2 + k], a.A, 0, qkv + k * a.A, a.ld);
+        gemm_parallel(NO_TRANSPOSE, NO_TRANSPOSE, a.T, a.A, a.C, 1, v, a.C, arg[2 + k], a.A, 0, qkv + k * a.A, a.ld);
     attend(&a, P);
-    NAME(gemm_parallel)(NO_TRANSPOSE, NO_TRANSPOSE, a.T, a.C, a.A, 1, a.o, a.A, arg[5], a.C, 0, arg[6], a.C);
+    gemm_parallel(NO_TRANSPOSE, NO_TRANSPOSE, a.T, a.C, a.A, 1, a.o, a.A, arg[5], a.C, 0, arg[6], a.C);
     return 0;
 }
 
 /* Gradients of q, k, w of one head, where they lie in grad_qkv, from grad_o. P and dS: [QUERIES][S] each. */
-static void backward_head(const struct attention *a, int64_t sequence, int64_t head, const real *grad_o, real *grad_qkv, real *P, real *dS) {
+static void backward_head(const struct attention *a, int64_t sequence, int64_t head, const real *grad_o, real *grad_qkv,
+                          real *P, real *dS) {
     int64_t at = place(a, sequence, head, 0, a->ld), ld = a->ld, A = a->A, d = a->d;
     real *grad_q = grad_qkv + at, *grad_k = grad_q + A, *grad_w = grad_k + A;
     for (int64_t from = 0; from < a->S; from += QUERIES) {
         int64_t to = from + QUERIES < a->S ? from + QUERIES : a->S, rows = to - from;
-        const real *own_grad_o = grad_o + place(a, sequence, head, from, A), *own_o = a->o + place(a, sequence, head, from, A);
+        const real *own_grad_o = grad_o + place(a, sequence, head, from, A),
+                   *own_o = a->o + place(a, sequence, head, from, A);
         scores(a, at, from, to, P);
-        NAME(gemm)(NO_TRANSPOSE, TRANSPOSE, rows, to, d, 1, own_grad_o, A, a->w + at, ld, 0, dS, a->S);
+        gemm(NO_TRANSPOSE, TRANSPOSE, rows, to, d, 1, own_grad_o, A, a->w + at, ld, 0, dS, a->S);
         for (int64_t s = from; s < to; s++) {
             real *p = P + (s - from) * a->S, *ds = dS + (s - from) * a->S;
             real lse = a->lse[(sequence * a->S + s) * a->c->heads + head];
@@ -118,9 +130,9 @@ static void backward_head(const struct attention *a, int64_t sequence, int64_t h
         for (int64_t s = from; s < to; s++)
             for (int64_t j = 0; j < d; j++)
                 grad_k[s * ld + j] = grad_w[s * ld + j] = 0;
-        NAME(gemm)(TRANSPOSE, NO_TRANSPOSE, to, d, rows, 1, P, a->S, own_grad_o, A, 1, grad_w, ld);
-        NAME(gemm)(TRANSPOSE, NO_TRANSPOSE, to, d, rows, 1, dS, a->S, a->q + at + from * ld, ld, 1, grad_k, ld);
-        NAME(gemm)(NO_TRANSPOSE, NO_TRANSPOSE, rows, d, to, 1, dS, a->S, a->k + at, ld, 0, grad_q + from * ld, ld);
+        gemm(TRANSPOSE, NO_TRANSPOSE, to, d, rows, 1, P, a->S, own_grad_o, A, 1, grad_w, ld);
+        gemm(TRANSPOSE, NO_TRANSPOSE, to, d, rows, 1, dS, a->S, a->q + at + from * ld, ld, 1, grad_k, ld);
+        gemm(NO_TRANSPOSE, NO_TRANSPOSE, rows, d, to, 1, dS, a->S, a->k + at, ld, 0, grad_q + from * ld, ld);
     }
 }
 
@@ -142,13 +154,13 @@ static int backward(void *context, void *queue, const struct mhc_case *c, void *
     real *v = work, *grad_v = v + a.T * a.C, *r = grad_v + a.T * a.C, *grad_o = r + a.T;
     real *grad_qkv = grad_o + size, *blocks = grad_qkv + 3 * size;
     NAME(normalise)(c, arg[0], arg[1], r, v);
-    NAME(gemm_parallel)(TRANSPOSE, NO_TRANSPOSE, a.A, a.C, a.T, 1, a.o, a.A, grad_y, a.C, 0, arg[12], a.C);
-    NAME(gemm_parallel)(NO_TRANSPOSE, TRANSPOSE, a.T, a.A, a.C, 1, grad_y, a.C, arg[5], a.C, 0, grad_o, a.A);
+    gemm_parallel(TRANSPOSE, NO_TRANSPOSE, a.A, a.C, a.T, 1, a.o, a.A, grad_y, a.C, 0, arg[12], a.C);
+    gemm_parallel(NO_TRANSPOSE, TRANSPOSE, a.T, a.A, a.C, 1, grad_y, a.C, arg[5], a.C, 0, grad_o, a.A);
     attend_backward(&a, grad_o, grad_qkv, blocks);
     for (int k = 0; k < 3; k++) { /* grad_w_q and so on; grad_v is the sum of the three */
         const real *grad = grad_qkv + k * a.A;
-        NAME(gemm_parallel)(TRANSPOSE, NO_TRANSPOSE, a.C, a.A, a.T, 1, v, a.C, grad, a.ld, 0, arg[9 + k], a.A);
-        NAME(gemm_parallel)(NO_TRANSPOSE, TRANSPOSE, a.T, a.C, a.A, 1, grad, a.ld, arg[2 + k], a.A, k > 0, grad_v, a.C);
+        gemm_parallel(TRANSPOSE, NO_TRANSPOSE, a.C, a.A, a.T, 1, v, a.C, grad, a.ld, 0, arg[9 + k], a.A);
+        gemm_parallel(NO_TRANSPOSE, TRANSPOSE, a.T, a.C, a.A, 1, grad, a.ld, arg[2 + k], a.A, k > 0, grad_v, a.C);
     }
     NAME(normalise_backward)(c, arg[0], arg[1], r, grad_v, NULL, arg[7], arg[8]);
     return 0;
@@ -161,8 +173,8 @@ static int64_t forward_work(const struct mhc_case *c) {
     return (int64_t)sizeof(real) * (c->T * (c->C + 1) + omp_get_max_threads() * QUERIES * mhc_sequence(c));
 }
 static int64_t backward_work(const struct mhc_case *c) {
-    return (int64_t)sizeof(real) * (c->T * (2 * c->C + 1 + 4 * c->heads * c->head_dim) +
-                                    omp_get_max_threads() * 2 * QUERIES * mhc_sequence(c));
+    return (int64_t)sizeof(real) *
+           (c->T * (2 * c->C + 1 + 4 * c->heads * c->head_dim) + omp_get_max_threads() * 2 * QUERIES * mhc_sequence(c));
 }
 /* Four projections and, half of it masked, two products with the scores. */
 static double forward_flops(const struct mhc_case *c) {
@@ -213,14 +225,16 @@ const struct mhc_row NAME(attention_backward) = {
 
 /* --- what lies between the projections as rows of its own --- */
 
-static int core_forward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
+static int core_forward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save,
+                        void *work) {
     (void)context, (void)queue;
     struct attention a = problem(c, arg[0], arg[1], save);
     attend(&a, work);
     return 0;
 }
 
-static int core_backward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
+static int core_backward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save,
+                         void *work) {
     (void)context, (void)queue;
     struct attention a = problem(c, arg[0], arg[1], save);
     attend_backward(&a, arg[2], arg[3], work);

@@ -10,21 +10,23 @@ static bool supports(const struct mhc_case *c, const char **why) {
 static int forward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
     (void)context, (void)queue, (void)save, (void)work;
     int64_t T = c->T, C = c->C, H = c->hidden;
-    NAME(gemm_parallel)(NO_TRANSPOSE, NO_TRANSPOSE, T, H, C, 1, arg[0], C, arg[1], H, 0, arg[2], H);
+    gemm_parallel(NO_TRANSPOSE, NO_TRANSPOSE, T, H, C, 1, arg[0], C, arg[1], H, 0, arg[2], H);
     return 0;
 }
 
-static int backward_input(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
+static int backward_input(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save,
+                          void *work) {
     (void)context, (void)queue, (void)save, (void)work;
     int64_t T = c->T, C = c->C, H = c->hidden;
-    NAME(gemm_parallel)(NO_TRANSPOSE, TRANSPOSE, T, C, H, 1, arg[0], H, arg[1], H, 0, arg[2], C);
+    gemm_parallel(NO_TRANSPOSE, TRANSPOSE, T, C, H, 1, arg[0], H, arg[1], H, 0, arg[2], C);
     return 0;
 }
 
-static int backward_weight(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
+static int backward_weight(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save,
+                           void *work) {
     (void)context, (void)queue, (void)save, (void)work;
     int64_t T = c->T, C = c->C, H = c->hidden;
-    NAME(gemm_parallel)(TRANSPOSE, NO_TRANSPOSE, C, H, T, 1, arg[0], C, arg[1], H, 0, arg[2], H);
+    gemm_parallel(TRANSPOSE, NO_TRANSPOSE, C, H, T, 1, arg[0], C, arg[1], H, 0, arg[2], H);
     return 0;
 }
 
@@ -43,7 +45,9 @@ const struct mhc_row NAME(gemm_forward) = {
 
 const struct mhc_row NAME(gemm_backward_input) = {
     .name = "gemm.backward_input",
-    .args = {{"grad_product", "TH", MHC_STREAM, MHC_IN}, {"w", "CH", MHC_STREAM, MHC_IN}, {"grad_a", "TC", MHC_STREAM, MHC_OUT}},
+    .args = {{"grad_product", "TH", MHC_STREAM, MHC_IN},
+             {"w", "CH", MHC_STREAM, MHC_IN},
+             {"grad_a", "TC", MHC_STREAM, MHC_OUT}},
     .supports = supports,
     .flops = flops,
     .tolerance = NAME(tolerance),
@@ -52,7 +56,9 @@ const struct mhc_row NAME(gemm_backward_input) = {
 
 const struct mhc_row NAME(gemm_backward_weight) = {
     .name = "gemm.backward_weight",
-    .args = {{"a", "TC", MHC_STREAM, MHC_IN}, {"grad_product", "TH", MHC_STREAM, MHC_IN}, {"grad_w", "CH", MHC_PARAM, MHC_OUT}},
+    .args = {{"a", "TC", MHC_STREAM, MHC_IN},
+             {"grad_product", "TH", MHC_STREAM, MHC_IN},
+             {"grad_w", "CH", MHC_PARAM, MHC_OUT}},
     .supports = supports,
     .flops = flops,
     .tolerance = NAME(tolerance),

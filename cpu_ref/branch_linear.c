@@ -5,7 +5,7 @@ static int forward(void *context, void *queue, const struct mhc_case *c, void *c
     (void)context, (void)queue, (void)save;
     real *v = work, *r = v + c->T * c->C;
     NAME(normalise)(c, arg[0], arg[1], r, v);
-    NAME(gemm_parallel)(NO_TRANSPOSE, NO_TRANSPOSE, c->T, c->C, c->C, 1, v, c->C, arg[2], c->C, 0, arg[3], c->C);
+    gemm_parallel(NO_TRANSPOSE, NO_TRANSPOSE, c->T, c->C, c->C, 1, v, c->C, arg[2], c->C, 0, arg[3], c->C);
     return 0;
 }
 
@@ -15,8 +15,8 @@ static int backward(void *context, void *queue, const struct mhc_case *c, void *
     int64_t T = c->T, C = c->C;
     real *v = work, *grad_v = v + T * C, *r = grad_v + T * C;
     NAME(normalise)(c, u, gain, r, v);
-    NAME(gemm_parallel)(TRANSPOSE, NO_TRANSPOSE, C, C, T, 1, v, C, grad_y, C, 0, arg[6], C);
-    NAME(gemm_parallel)(NO_TRANSPOSE, TRANSPOSE, T, C, C, 1, grad_y, C, w, C, 0, grad_v, C);
+    gemm_parallel(TRANSPOSE, NO_TRANSPOSE, C, C, T, 1, v, C, grad_y, C, 0, arg[6], C);
+    gemm_parallel(NO_TRANSPOSE, TRANSPOSE, T, C, C, 1, grad_y, C, w, C, 0, grad_v, C);
     NAME(normalise_backward)(c, u, gain, r, grad_v, NULL, arg[4], arg[5]);
     return 0;
 }

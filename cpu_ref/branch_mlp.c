@@ -44,7 +44,8 @@ static void activate_forward(const struct mhc_case *c, const real *inner, real *
 }
 
 /* grad_inner from grad_h; h again where it is not NULL, and it may be grad_h. */
-static void activate_backward(const struct mhc_case *c, const real *inner, const real *grad_h, real *h, real *grad_inner) {
+static void activate_backward(const struct mhc_case *c, const real *inner, const real *grad_h, real *h,
+                              real *grad_inner) {
     int64_t H = c->hidden;
     int swiglu = c->activation == MHC_SWIGLU;
 #pragma omp parallel for schedule(static)
@@ -52,7 +53,8 @@ static void activate_backward(const struct mhc_case *c, const real *inner, const
         const real *up = inner + t * width(c), *gate = up + H;
         real *grad_up = grad_inner + t * width(c), *grad_gate = grad_up + H;
         for (int64_t k = 0; k < H; k++) {
-            real by_up, by_gate, g = grad_h[t * H + k], value = activate(swiglu, up[k], swiglu ? gate[k] : 0, &by_up, &by_gate);
+            real by_up, by_gate, g = grad_h[t * H + k],
+                                 value = activate(swiglu, up[k], swiglu ? gate[k] : 0, &by_up, &by_gate);
             if (h)
                 h[t * H + k] = value;
             grad_up[k] = g * by_up;
@@ -68,11 +70,11 @@ static int forward(void *context, void *queue, const struct mhc_case *c, void *c
     int64_t T = c->T, C = c->C, H = c->hidden, I = width(c);
     real *inner = save, *v = work, *r = v + T * C, *hidden = r + T;
     NAME(normalise)(c, u, gain, r, v);
-    NAME(gemm_parallel)(NO_TRANSPOSE, NO_TRANSPOSE, T, H, C, 1, v, C, w_up, H, 0, inner, I);
+    gemm_parallel(NO_TRANSPOSE, NO_TRANSPOSE, T, H, C, 1, v, C, w_up, H, 0, inner, I);
     if (I > H)
-        NAME(gemm_parallel)(NO_TRANSPOSE, NO_TRANSPOSE, T, H, C, 1, v, C, w_gate, H, 0, inner + H, I);
+        gemm_parallel(NO_TRANSPOSE, NO_TRANSPOSE, T, H, C, 1, v, C, w_gate, H, 0, inner + H, I);
     activate_forward(c, inner, hidden);
-    NAME(gemm_parallel)(NO_TRANSPOSE, NO_TRANSPOSE, T, C, H, 1, hidden, H, w_down, C, 0, arg[5], C);
+    gemm_parallel(NO_TRANSPOSE, NO_TRANSPOSE, T, C, H, 1, hidden, H, w_down, C, 0, arg[5], C);
     return 0;
 }
 
@@ -80,16 +82,17 @@ static int backward(void *context, void *queue, const struct mhc_case *c, void *
     (void)context, (void)queue;
     const real *u = arg[0], *gain = arg[1], *w_gate = arg[2], *w_up = arg[3], *w_down = arg[4], *grad_y = arg[5];
     int64_t T = c->T, C = c->C, H = c->hidden, I = width(c);
-    real *v = work, *grad_v = v + T * C, *r = grad_v + T * C, *hidden = r + T, *grad_up = hidden + T * H, *grad_gate = grad_up + H;
+    real *v = work, *grad_v = v + T * C, *r = grad_v + T * C, *hidden = r + T, *grad_up = hidden + T * H,
+         *grad_gate = grad_up + H;
     NAME(normalise)(c, u, gain, r, v);
-    NAME(gemm_parallel)(NO_TRANSPOSE, TRANSPOSE, T, H, C, 1, grad_y, C, w_down, C, 0, hidden, H); /* grad_h */
+    gemm_parallel(NO_TRANSPOSE, TRANSPOSE, T, H, C, 1, grad_y, C, w_down, C, 0, hidden, H); /* grad_h */
     activate_backward(c, save, hidden, hidden, grad_up);
-    NAME(gemm_parallel)(TRANSPOSE, NO_TRANSPOSE, H, C, T, 1, hidden, H, grad_y, C, 0, arg[10], C);
-    NAME(gemm_parallel)(TRANSPOSE, NO_TRANSPOSE, C, H, T, 1, v, C, grad_up, I, 0, arg[9], H);
-    NAME(gemm_parallel)(NO_TRANSPOSE, TRANSPOSE, T, C, H, 1, grad_up, I, w_up, H, 0, grad_v, C);
+    gemm_parallel(TRANSPOSE, NO_TRANSPOSE, H, C, T, 1, hidden, H, grad_y, C, 0, arg[10], C);
+    gemm_parallel(TRANSPOSE, NO_TRANSPOSE, C, H, T, 1, v, C, grad_up, I, 0, arg[9], H);
+    gemm_parallel(NO_TRANSPOSE, TRANSPOSE, T, C, H, 1, grad_up, I, w_up, H, 0, grad_v, C);
     if (I > H) {
-        NAME(gemm_parallel)(TRANSPOSE, NO_TRANSPOSE, C, H, T, 1, v, C, grad_gate, I, 0, arg[8], H);
-        NAME(gemm_parallel)(NO_TRANSPOSE, TRANSPOSE, T, C, H, 1, grad_gate, I, w_gate, H, 1, grad_v, C);
+        gemm_parallel(TRANSPOSE, NO_TRANSPOSE, C, H, T, 1, v, C, grad_gate, I, 0, arg[8], H);
+        gemm_parallel(NO_TRANSPOSE, TRANSPOSE, T, C, H, 1, grad_gate, I, w_gate, H, 1, grad_v, C);
     }
     NAME(normalise_backward)(c, u, gain, r, grad_v, NULL, arg[6], arg[7]);
     return 0;
@@ -149,13 +152,15 @@ const struct mhc_row NAME(mlp_backward) = {
 
 /* --- the activation as rows of its own --- */
 
-static int activation_forward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
+static int activation_forward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save,
+                              void *work) {
     (void)context, (void)queue, (void)save, (void)work;
     activate_forward(c, arg[0], arg[1]);
     return 0;
 }
 
-static int activation_backward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
+static int activation_backward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save,
+                               void *work) {
     (void)context, (void)queue, (void)save, (void)work;
     activate_backward(c, arg[0], arg[1], NULL, arg[2]);
     return 0;

@@ -59,7 +59,8 @@ static int backward(void *context, void *queue, const struct mhc_case *c, void *
     return 0;
 }
 
-static int add_forward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
+static int add_forward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save,
+                       void *work) {
     (void)context, (void)queue, (void)save, (void)work;
     const real *x = arg[0], *y = arg[1], *gain = arg[2];
     real *sum = arg[3], *v = arg[4], *r = arg[5];
@@ -73,7 +74,8 @@ static int add_forward(void *context, void *queue, const struct mhc_case *c, voi
     return 0;
 }
 
-static int add_backward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
+static int add_backward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save,
+                        void *work) {
     (void)context, (void)queue, (void)save, (void)work;
     NAME(normalise_backward)(c, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5], arg[6]);
     return 0;

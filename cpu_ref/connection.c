@@ -63,8 +63,7 @@ void NAME(combine)(int64_t n, int64_t C, const real *x, const real *y, const rea
 #undef CALL
 }
 
-void NAME(stream_gradient)(int64_t n, int64_t C, const real *g, const real *du, const real *pre, const real *res,
-                           real *dx) {
+void stream_gradient(int64_t n, int64_t C, const real *g, const real *du, const real *pre, const real *res, real *dx){
 #define CALL(n) mix((int)(n), C, g, res, true, du, pre, dx)
     FOR_STREAMS(n, CALL)
 #undef CALL
@@ -91,8 +90,8 @@ SPECIALISED void products(const int n, int64_t C, const real *a, const real *b, 
     }
 }
 
-void NAME(coefficient_gradients)(int64_t n, int64_t C, const real *x, const real *y, const real *g, const real *du,
-                                 real *dpre, real *dpost, real *dres) {
+void coefficient_gradients(int64_t n, int64_t C, const real *x, const real *y, const real *g, const real *du,
+                           real *dpre, real *dpost, real *dres) {
     for (int64_t i = 0; i < n; i++) {
         dpre[i] = NAME(dot)(x + i * C, du, C);
         dpost[i] = NAME(dot)(y, g + i * C, C);

@@ -13,12 +13,13 @@ void NAME(aggregate)(int64_t n, int64_t C, const real *x, const real *pre, real 
 void NAME(combine)(int64_t n, int64_t C, const real *x, const real *y, const real *post, const real *res, real *x_next);
 
 /* dpre_i = <x_i, du>, dpost_i = <y, g_i>, dres_ij = <g_i, x_j>; dres NULL: not wanted. */
-void NAME(coefficient_gradients)(int64_t n, int64_t C, const real *x, const real *y, const real *g, const real *du,
-                                 real *dpre, real *dpost, real *dres);
+#define coefficient_gradients NAME(coefficient_gradients)
+void coefficient_gradients(int64_t n, int64_t C, const real *x, const real *y, const real *g, const real *du,
+                           real *dpre, real *dpost, real *dres);
 
 /* dx = res^T.g + pre^T.du, the part of grad_x that does not pass through the coefficients. */
-void NAME(stream_gradient)(int64_t n, int64_t C, const real *g, const real *du, const real *pre, const real *res,
-                           real *dx);
+#define stream_gradient NAME(stream_gradient)
+void stream_gradient(int64_t n, int64_t C, const real *g, const real *du, const real *pre, const real *res, real *dx);
 
 /* Rows of the operations that need coefficients and streams only; `res` absent for identity HC. */
 int NAME(post_run)(void *, void *, const struct mhc_case *, void *const arg[], void *, void *);
@@ -27,34 +28,40 @@ int NAME(post_backward_y_run)(void *, void *, const struct mhc_case *, void *con
 double NAME(post_flops)(const struct mhc_case *);
 double NAME(post_backward_y_flops)(const struct mhc_case *);
 
-#define POST_ARGS                                                                                                      \
-    {{"x", "TnC", MHC_STREAM, MHC_IN},                                                                                 \
-     {"y", "TC", MHC_STREAM, MHC_IN},                                                                                  \
-     {"post", "Tn", MHC_COEF, MHC_IN},                                                                                 \
-     {"res", "Tnn", MHC_COEF, MHC_IN},                                                                                 \
-     {"x_next", "TnC", MHC_STREAM, MHC_OUT}}
-#define POST_IDENTITY_ARGS                                                                                             \
-    {{"x", "TnC", MHC_STREAM, MHC_IN},                                                                                 \
-     {"y", "TC", MHC_STREAM, MHC_IN},                                                                                  \
-     {"post", "Tn", MHC_COEF, MHC_IN},                                                                                 \
-     {"x_next", "TnC", MHC_STREAM, MHC_OUT}}
-#define POST_BACKWARD_Y_ARGS                                                                                           \
-    {{"grad_x_next", "TnC", MHC_STREAM, MHC_IN}, {"post", "Tn", MHC_COEF, MHC_IN}, {"grad_y", "TC", MHC_STREAM, MHC_OUT}}
+#define POST_ARGS                                                                                            \
+    {                                                                                                        \
+        {"x", "TnC", MHC_STREAM, MHC_IN}, {"y", "TC", MHC_STREAM, MHC_IN}, {"post", "Tn", MHC_COEF, MHC_IN}, \
+            {"res", "Tnn", MHC_COEF, MHC_IN}, {                                                              \
+            "x_next", "TnC", MHC_STREAM, MHC_OUT                                                             \
+        }                                                                                                    \
+    }
+#define POST_IDENTITY_ARGS                                                                                     \
+    {                                                                                                          \
+        {"x", "TnC", MHC_STREAM, MHC_IN}, {"y", "TC", MHC_STREAM, MHC_IN}, {"post", "Tn", MHC_COEF, MHC_IN}, { \
+            "x_next", "TnC", MHC_STREAM, MHC_OUT                                                               \
+        }                                                                                                      \
+    }
+#define POST_BACKWARD_Y_ARGS                                                            \
+    {                                                                                   \
+        {"grad_x_next", "TnC", MHC_STREAM, MHC_IN}, {"post", "Tn", MHC_COEF, MHC_IN}, { \
+            "grad_y", "TC", MHC_STREAM, MHC_OUT                                         \
+        }                                                                               \
+    }
 
 /* The three rows a kind with coefficients shares with the others; `kind` is a bare word. */
-#define POST_ROW(kind)                                                                                                 \
-    const struct mhc_row NAME(kind##_post) = {.name = #kind ".post",                                                   \
-                                              .args = POST_ARGS,                                                       \
-                                              .supports = NAME(supports),                                              \
-                                              .flops = NAME(post_flops),                                               \
-                                              .tolerance = NAME(tolerance),                                            \
+#define POST_ROW(kind)                                                      \
+    const struct mhc_row NAME(kind##_post) = {.name = #kind ".post",        \
+                                              .args = POST_ARGS,            \
+                                              .supports = NAME(supports),   \
+                                              .flops = NAME(post_flops),    \
+                                              .tolerance = NAME(tolerance), \
                                               .run = NAME(post_run)}
-#define POST_BACKWARD_Y_ROW(kind)                                                                                      \
-    const struct mhc_row NAME(kind##_post_backward_y) = {.name = #kind ".post_backward_y",                             \
-                                                         .args = POST_BACKWARD_Y_ARGS,                                 \
-                                                         .supports = NAME(supports),                                   \
-                                                         .flops = NAME(post_backward_y_flops),                         \
-                                                         .tolerance = NAME(tolerance),                                 \
+#define POST_BACKWARD_Y_ROW(kind)                                                              \
+    const struct mhc_row NAME(kind##_post_backward_y) = {.name = #kind ".post_backward_y",     \
+                                                         .args = POST_BACKWARD_Y_ARGS,         \
+                                                         .supports = NAME(supports),           \
+                                                         .flops = NAME(post_backward_y_flops), \
+                                                         .tolerance = NAME(tolerance),         \
                                                          .run = NAME(post_backward_y_run)}
 
 #endif

@@ -4,8 +4,8 @@
 #include <cblas.h>
 #include <omp.h>
 
-void NAME(gemm)(enum transpose ta, enum transpose tb, int64_t m, int64_t n, int64_t k, real alpha, const real *a,
-                int64_t lda, const real *b, int64_t ldb, real beta, real *c, int64_t ldc) {
+void gemm(enum transpose ta, enum transpose tb, int64_t m, int64_t n, int64_t k, real alpha, const real *a, int64_t lda,
+          const real *b, int64_t ldb, real beta, real *c, int64_t ldc) {
     if (m == 0 || n == 0)
         return;
     CBLAS_TRANSPOSE opa = ta ? CblasTrans : CblasNoTrans, opb = tb ? CblasTrans : CblasNoTrans;
@@ -22,17 +22,17 @@ static int64_t split(int64_t count, int64_t index, int64_t pieces) {
     return at < count ? at : count;
 }
 
-void NAME(gemm_parallel)(enum transpose ta, enum transpose tb, int64_t m, int64_t n, int64_t k, real alpha,
-                         const real *a, int64_t lda, const real *b, int64_t ldb, real beta, real *c, int64_t ldc) {
+void gemm_parallel(enum transpose ta, enum transpose tb, int64_t m, int64_t n, int64_t k, real alpha, const real *a,
+                   int64_t lda, const real *b, int64_t ldb, real beta, real *c, int64_t ldc) {
     bool by_rows = m >= n;
 #pragma omp parallel
     {
         int64_t index = omp_get_thread_num(), pieces = omp_get_num_threads(), extent = by_rows ? m : n;
         int64_t from = split(extent, index, pieces), count = split(extent, index + 1, pieces) - from;
         if (by_rows)
-            NAME(gemm)(ta, tb, count, n, k, alpha, a + from * (ta ? 1 : lda), lda, b, ldb, beta, c + from * ldc, ldc);
+            gemm(ta, tb, count, n, k, alpha, a + from * (ta ? 1 : lda), lda, b, ldb, beta, c + from * ldc, ldc);
         else
-            NAME(gemm)(ta, tb, m, count, k, alpha, a, lda, b + from * (tb ? ldb : 1), ldb, beta, c + from, ldc);
+            gemm(ta, tb, m, count, k, alpha, a, lda, b + from * (tb ? ldb : 1), ldb, beta, c + from, ldc);
     }
 }
 

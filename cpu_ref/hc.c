@@ -23,8 +23,14 @@ struct hc {
 
 static struct hc problem(const struct mhc_case *c, void *save, void *work) {
     int64_t maps = c->n + 2;
-    return (struct hc){.c = c, .n = c->n, .C = c->C, .D = c->n * c->C, .maps = maps, .theta = work,
-                       .product = save, .r = (real *)save + c->T * c->n * maps};
+    return (struct hc){.c = c,
+                       .n = c->n,
+                       .C = c->C,
+                       .D = c->n * c->C,
+                       .maps = maps,
+                       .theta = work,
+                       .product = save,
+                       .r = (real *)save + c->T * c->n * maps};
 }
 
 /* theta_pre, theta_post [C] and theta_res [n][C] one behind the other, for one GEMM. */
@@ -42,8 +48,8 @@ static real *coefficient(const struct hc *h, int64_t t, int64_t i, int64_t m, re
 
 static void pre_block(const struct hc *h, int64_t from, int64_t to) {
     int64_t n = h->n, C = h->C, maps = h->maps;
-    NAME(gemm)(NO_TRANSPOSE, TRANSPOSE, (to - from) * n, maps, C, 1, h->x + from * h->D, C, h->theta, C, 0,
-               h->product + from * n * maps, maps);
+    gemm(NO_TRANSPOSE, TRANSPOSE, (to - from) * n, maps, C, 1, h->x + from * h->D, C, h->theta, C, 0,
+         h->product + from * n * maps, maps);
     for (int64_t t = from; t < to; t++) {
         for (int64_t i = 0; i < n; i++) {
             real r = NAME(rms)(h->x + t * h->D + i * C, C, h->c->rms_eps), *product = h->product + (t * n + i) * maps;
@@ -51,8 +57,8 @@ static void pre_block(const struct hc *h, int64_t from, int64_t to) {
             for (int64_t m = 0; m < maps; m++) {
                 product[m] = r == 0 ? 0 : product[m] / r;
                 real b = m == 0 ? h->b_pre[i] : m == 1 ? h->b_post[i] : h->b_res[(m - 2) * n + i];
-                *coefficient(h, t, i, m, h->pre, h->post, h->res) =
-                    h->alpha[m < 2 ? m : 2] * (real)tanh(product[m]) + b;
+                *coefficient(h, t, i, m, h->pre, h->post, h->res) = h->alpha[m < 2 ? m : 2] * (real)tanh(product[m]) +
+                                                                    b;
             }
         }
         NAME(aggregate)(n, C, h->x + t * h->D, h->pre + t * n, h->u + t * C);
@@ -61,8 +67,8 @@ static void pre_block(const struct hc *h, int64_t from, int64_t to) {
 
 /* Gradients of a token's coefficients, [n] [n] [n][n]. */
 static void token_gradients(const struct hc *h, int64_t t, real *dpre, real *dpost, real *dres) {
-    NAME(coefficient_gradients)(h->n, h->C, h->x + t * h->D, h->y + t * h->C, h->g + t * h->D, h->du + t * h->C, dpre,
-                                dpost, dres);
+    coefficient_gradients(h->n, h->C, h->x + t * h->D, h->y + t * h->C, h->g + t * h->D, h->du + t * h->C, dpre, dpost,
+                          dres);
 }
 
 /* q and grad_x of tokens [from, to); the gradients of their coefficients go to dcoef [T][n (n+2)] for the sums. */
@@ -71,13 +77,15 @@ static void backward_block(const struct hc *h, int64_t from, int64_t to, real *d
     for (int64_t t = from; t < to; t++) {
         real *d = dcoef + t * n * maps;
         token_gradients(h, t, d, d + n, d + 2 * n);
-        NAME(stream_gradient)(n, C, h->g + t * h->D, h->du + t * C, h->pre + t * n, h->res + t * n * n, h->dx + t * h->D);
+        stream_gradient(n, C, h->g + t * h->D, h->du + t * C, h->pre + t * n, h->res + t * n * n, h->dx + t * h->D);
         for (int64_t i = 0; i < n; i++) {
             real r = h->r[t * n + i], through_norm = 0, *q = h->q + (t * n + i) * maps;
             const real *product = h->product + (t * n + i) * maps;
             for (int64_t m = 0; m < maps; m++) {
                 real s = (real)tanh(product[m]);
-                q[m] = r == 0 ? 0 : h->alpha[m < 2 ? m : 2] * *coefficient(h, 0, i, m, d, d + n, d + 2 * n) * (1 - s * s) / r;
+                q[m] = r == 0
+                           ? 0
+                           : h->alpha[m < 2 ? m : 2] * *coefficient(h, 0, i, m, d, d + n, d + 2 * n) * (1 - s * s) / r;
                 through_norm += q[m] * product[m];
             }
             /* Not one factor: through_norm / r^2 would overflow for small x, and x / r does not. */
@@ -87,12 +95,13 @@ static void backward_block(const struct hc *h, int64_t from, int64_t to, real *d
                 dx[k] -= factor * (x[k] * inverse);
         }
     }
-    NAME(gemm)(NO_TRANSPOSE, NO_TRANSPOSE, (to - from) * n, C, maps, 1, h->q + from * n * maps, maps, h->theta, C, 1,
-               h->dx + from * h->D, C);
+    gemm(NO_TRANSPOSE, NO_TRANSPOSE, (to - from) * n, C, maps, 1, h->q + from * n * maps, maps, h->theta, C, 1,
+         h->dx + from * h->D, C);
 }
 
 /* grad_b_* and, if wanted, grad_alpha: sums over tokens in their order. */
-static void small_gradients(const struct hc *h, const real *dcoef, real *db_pre, real *db_post, real *db_res, real *dalpha) {
+static void small_gradients(const struct hc *h, const real *dcoef, real *db_pre, real *db_post, real *db_res,
+                            real *dalpha) {
     int64_t n = h->n, maps = h->maps;
     double sum[MHC_MAX_STREAMS * (MHC_MAX_STREAMS + 2)] = {0}, sum_alpha[3] = {0};
     for (int64_t t = 0; t < h->c->T; t++) {
@@ -139,7 +148,7 @@ static int hc_backward(void *context, void *queue, const struct mhc_case *c, voi
     for (int64_t from = 0; from < c->T; from += BLOCK)
         backward_block(&h, from, from + BLOCK < c->T ? from + BLOCK : c->T, dcoef);
     small_gradients(&h, dcoef, a[15], a[16], a[17], a[18]);
-    NAME(gemm_parallel)(TRANSPOSE, NO_TRANSPOSE, h.maps, h.C, c->T * h.n, 1, h.q, h.maps, h.x, h.C, 0, dtheta, h.C);
+    gemm_parallel(TRANSPOSE, NO_TRANSPOSE, h.maps, h.C, c->T * h.n, 1, h.q, h.maps, h.x, h.C, 0, dtheta, h.C);
     memcpy(a[12], dtheta, (size_t)h.C * sizeof(real));
     memcpy(a[13], dtheta + h.C, (size_t)h.C * sizeof(real));
     memcpy(a[14], dtheta + 2 * h.C, (size_t)(h.n * h.C) * sizeof(real));
@@ -161,7 +170,8 @@ static int static_pre(void *context, void *queue, const struct mhc_case *c, void
     return 0;
 }
 
-static int static_backward(void *context, void *queue, const struct mhc_case *c, void *const a[], void *save, void *work) {
+static int static_backward(void *context, void *queue, const struct mhc_case *c, void *const a[], void *save,
+                           void *work) {
     (void)context, (void)queue, (void)save;
     struct hc h = problem(c, NULL, NULL);
     h.g = a[0], h.x = a[1], h.y = a[2], h.du = a[3], h.pre = a[4], h.res = a[5], h.dx = a[6];
@@ -170,8 +180,8 @@ static int static_backward(void *context, void *queue, const struct mhc_case *c,
     for (int64_t t = 0; t < c->T; t++) {
         real *d = dcoef + t * h.n * h.maps;
         token_gradients(&h, t, d, d + h.n, d + 2 * h.n);
-        NAME(stream_gradient)(h.n, h.C, h.g + t * h.D, h.du + t * h.C, h.pre + t * h.n, h.res + t * h.n * h.n,
-                              h.dx + t * h.D);
+        stream_gradient(h.n, h.C, h.g + t * h.D, h.du + t * h.C, h.pre + t * h.n, h.res + t * h.n * h.n,
+                        h.dx + t * h.D);
     }
     small_gradients(&h, dcoef, a[7], a[8], a[9], NULL);
     return 0;

@@ -29,9 +29,15 @@ static int64_t column_count(const struct mhc_case *c, bool identity) {
 
 static struct mhc problem(const struct mhc_case *c, bool identity, void *save) {
     int64_t columns = column_count(c, identity);
-    return (struct mhc){.c = c, .identity = identity, .n = c->n, .C = c->C, .D = c->n * c->C, .columns = columns,
+    return (struct mhc){.c = c,
+                        .identity = identity,
+                        .n = c->n,
+                        .C = c->C,
+                        .D = c->n * c->C,
+                        .columns = columns,
                         .pre_eps = c->convention == MHC_V4 ? (real)c->sinkhorn_eps : 0,
-                        .product = save, .r = (real *)save + c->T * columns};
+                        .product = save,
+                        .r = (real *)save + c->T * columns};
 }
 
 static real sigmoid(real x) {
@@ -49,8 +55,8 @@ static real logit(const struct mhc *m, int64_t t, int64_t k) {
 
 /* product and r of tokens [from, to). */
 static void normalised_product(const struct mhc *m, int64_t from, int64_t to) {
-    NAME(gemm)(NO_TRANSPOSE, NO_TRANSPOSE, to - from, m->columns, m->D, 1, m->x + from * m->D, m->D, m->phi, m->columns,
-               0, m->product + from * m->columns, m->columns);
+    gemm(NO_TRANSPOSE, NO_TRANSPOSE, to - from, m->columns, m->D, 1, m->x + from * m->D, m->D, m->phi, m->columns, 0,
+         m->product + from * m->columns, m->columns);
     for (int64_t t = from; t < to; t++) {
         m->r[t] = NAME(rms)(m->x + t * m->D, m->D, m->c->rms_eps);
         for (int64_t k = 0; k < m->columns; k++)
@@ -94,8 +100,8 @@ static void logit_gradients(const struct mhc *m, int64_t from, int64_t to, void 
     real dres[BLOCK * MHC_MAX_STREAMS * MHC_MAX_STREAMS], logits[BLOCK * MHC_MAX_STREAMS * MHC_MAX_STREAMS];
     for (int64_t t = from; t < to; t++) {
         real dpre[MHC_MAX_STREAMS], dpost[MHC_MAX_STREAMS], *z = m->z + t * m->columns;
-        NAME(coefficient_gradients)(n, m->C, m->x + t * m->D, m->y + t * m->C, m->g + t * m->D, m->du + t * m->C, dpre,
-                                    dpost, m->identity ? NULL : dres + (t - from) * n * n);
+        coefficient_gradients(n, m->C, m->x + t * m->D, m->y + t * m->C, m->g + t * m->D, m->du + t * m->C, dpre, dpost,
+                              m->identity ? NULL : dres + (t - from) * n * n);
         for (int64_t i = 0; i < n; i++) {
             real s = m->pre[t * n + i] - m->pre_eps, p = m->post[t * n + i];
             z[i] = dpre[i] * s * (1 - s);
@@ -106,7 +112,7 @@ static void logit_gradients(const struct mhc *m, int64_t from, int64_t to, void 
         return;
     res_logits(m, from, to, logits);
     real dlogits[BLOCK * MHC_MAX_STREAMS * MHC_MAX_STREAMS];
-    NAME(sinkhorn_backward_tokens)(m->c, logits, n * n, dres, dlogits, 0, to - from, history);
+    sinkhorn_backward_tokens(m->c, logits, n * n, dres, dlogits, 0, to - from, history);
     for (int64_t t = from; t < to; t++)
         memcpy(m->z + t * m->columns + 2 * n, dlogits + (t - from) * n * n, (size_t)(n * n) * sizeof(real));
 }
@@ -121,15 +127,15 @@ static void backward_block(const struct mhc *m, int64_t from, int64_t to, void *
             q[k] = r == 0 ? 0 : m->alpha[part(m, k)] * m->z[t * m->columns + k] / r;
             through_norm += q[k] * m->product[t * m->columns + k];
         }
-        NAME(stream_gradient)(n, m->C, m->g + t * D, m->du + t * m->C, m->pre + t * n,
-                              m->identity ? NULL : m->res + t * n * n, m->dx + t * D);
+        stream_gradient(n, m->C, m->g + t * D, m->du + t * m->C, m->pre + t * n,
+                        m->identity ? NULL : m->res + t * n * n, m->dx + t * D);
         /* Not one factor: through_norm / r^2 would overflow for small x, and x / r does not. */
         real factor = through_norm / (real)D, inverse = r == 0 ? 0 : 1 / r;
         for (int64_t k = 0; k < D; k++)
             m->dx[t * D + k] -= factor * (m->x[t * D + k] * inverse);
     }
-    NAME(gemm)(NO_TRANSPOSE, TRANSPOSE, to - from, D, m->columns, 1, m->q + from * m->columns, m->columns, m->phi,
-               m->columns, 1, m->dx + from * D, D);
+    gemm(NO_TRANSPOSE, TRANSPOSE, to - from, D, m->columns, 1, m->q + from * m->columns, m->columns, m->phi, m->columns,
+         1, m->dx + from * D, D);
 }
 
 /* grad_b and grad_alpha: sums over tokens, in their order. */
@@ -158,8 +164,8 @@ static void backward_all(struct mhc *m, real *dphi, real *db, real *dalpha, void
         backward_block(m, from, from + BLOCK < m->c->T ? from + BLOCK : m->c->T,
                        history + omp_get_thread_num() * history_bytes);
     small_gradients(m, db, dalpha);
-    NAME(gemm_parallel)(TRANSPOSE, NO_TRANSPOSE, m->D, m->columns, m->c->T, 1, m->x, m->D, m->q, m->columns, 0, dphi,
-                        m->columns);
+    gemm_parallel(TRANSPOSE, NO_TRANSPOSE, m->D, m->columns, m->c->T, 1, m->x, m->D, m->q, m->columns, 0, dphi,
+                  m->columns);
 }
 
 static int mhc_pre(void *context, void *queue, const struct mhc_case *c, void *const a[], void *save, void *work) {

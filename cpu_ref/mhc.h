@@ -40,8 +40,8 @@ struct mhc_case {
     int64_t hidden, heads, head_dim; /* branches mlp and attention */
     int64_t t_max;                   /* >= 1 */
     double rms_eps, sinkhorn_eps;
-    int32_t convention, activation;  /* enum mhc_convention, enum mhc_activation */
-    int32_t stream, coef, param;     /* enum mhc_type of each role */
+    int32_t convention, activation; /* enum mhc_convention, enum mhc_activation */
+    int32_t stream, coef, param;    /* enum mhc_type of each role */
 };
 
 /* Streams and activations | coefficients of the connection | parameters and their gradients. */
@@ -80,7 +80,7 @@ struct mhc_row {
     int64_t (*work_bytes)(const struct mhc_case *); /* NULL: none */
     double (*traffic)(const struct mhc_case *);     /* bytes that must move once; NULL: every argument once */
     double (*flops)(const struct mhc_case *);
-    double (*tolerance)(const struct mhc_case *);   /* max |error| as a share of the array's largest element */
+    double (*tolerance)(const struct mhc_case *); /* max |error| as a share of the array's largest element */
     int (*run)(void *context, void *queue, const struct mhc_case *, void *const arg[], void *save, void *work);
 };
 

@@ -21,7 +21,8 @@ static int64_t bytes_of(int64_t (*bytes)(const struct mhc_case *), const struct 
 static int64_t coefficients_work(const struct mhc_row *pre, const struct mhc_case *c) {
     return bytes_of(pre->work_bytes, c) + c->T * c->C * (int64_t)sizeof(real);
 }
-static int coefficients(const struct mhc_row *pre, int at, const struct mhc_case *c, void *const arg[], void *save, void *work) {
+static int coefficients(const struct mhc_row *pre, int at, const struct mhc_case *c, void *const arg[], void *save,
+                        void *work) {
     void *all[MHC_MAX_ARGS];
     memcpy(all, arg, (size_t)at * sizeof *all);
     all[at] = (char *)work + bytes_of(pre->work_bytes, c);
@@ -50,7 +51,8 @@ static int hc_run(void *context, void *queue, const struct mhc_case *c, void *co
     return coefficients(&NAME(hc_pre), 8, c, arg, save, work);
 }
 
-static int apply_post_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
+static int apply_post_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save,
+                          void *work) {
     (void)context, (void)queue, (void)save, (void)work;
     const real *y = arg[0], *post = arg[1];
     real *mixed = arg[2];
@@ -62,7 +64,8 @@ static int apply_post_run(void *context, void *queue, const struct mhc_case *c, 
 }
 
 /* A row of res weighs the streams as pre does. */
-static int apply_res_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
+static int apply_res_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save,
+                         void *work) {
     (void)context, (void)queue, (void)save, (void)work;
     const real *x = arg[0], *res = arg[1];
     real *mixed_res = arg[2];
@@ -82,7 +85,8 @@ static int merge_run(void *context, void *queue, const struct mhc_case *c, void 
     add(c->T * c->n * c->C, arg[0], arg[1], arg[2]);
     return 0;
 }
-static int residual_merge_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
+static int residual_merge_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save,
+                              void *work) {
     (void)context, (void)queue, (void)save, (void)work;
     add(c->T * c->C, arg[0], arg[1], arg[2]);
     return 0;
@@ -163,7 +167,9 @@ const struct mhc_row NAME(micro_apply_post) = {
 
 const struct mhc_row NAME(micro_apply_res) = {
     .name = "micro.apply_res",
-    .args = {{"x", "TnC", MHC_STREAM, MHC_IN}, {"res", "Tnn", MHC_COEF, MHC_IN}, {"mixed_res", "TnC", MHC_STREAM, MHC_OUT}},
+    .args = {{"x", "TnC", MHC_STREAM, MHC_IN},
+             {"res", "Tnn", MHC_COEF, MHC_IN},
+             {"mixed_res", "TnC", MHC_STREAM, MHC_OUT}},
     .supports = NAME(supports),
     .flops = apply_res_flops,
     .tolerance = NAME(tolerance),

@@ -1,5 +1,5 @@
-/* Every .c file of this room but library.c is compiled twice, with REAL_BITS=64 (the oracle, cpu64) and 32 (cpu32), and every
- * external name carries the suffix: NAME(gemm) is gemm_f64 or gemm_f32. */
+/* Every .c file of this room but library.c is compiled twice, with REAL_BITS=64 (the oracle, cpu64) and 32 (cpu32), and every external
+ * name carries the suffix: NAME(rms) is rms_f64 or rms_f32. Functions with long argument lists are defined to their name of a precision. */
 #ifndef REAL_H
 #define REAL_H
 
@@ -71,13 +71,13 @@ static inline real vec_sum(vec v) {
 }
 
 /* CALL(n) with n a constant for the sizes people use, so that loops over streams unroll; any other n goes the general way. */
-#define FOR_STREAMS(n, CALL)                                                                                           \
-    switch (n) {                                                                                                       \
-    case 1: CALL(1); break;                                                                                            \
-    case 2: CALL(2); break;                                                                                            \
-    case 4: CALL(4); break;                                                                                            \
-    case 8: CALL(8); break;                                                                                            \
-    default: CALL((n)); break;                                                                                         \
+#define FOR_STREAMS(n, CALL)   \
+    switch (n) {               \
+    case 1: CALL(1); break;    \
+    case 2: CALL(2); break;    \
+    case 4: CALL(4); break;    \
+    case 8: CALL(8); break;    \
+    default: CALL((n)); break; \
     }
 
 #define SPECIALISED static inline __attribute__((always_inline))
@@ -85,10 +85,12 @@ static inline real vec_sum(vec v) {
 /* C[m][n] = alpha op(A) op(B) + beta C, row-major, op = transpose where said. gemm runs in the calling thread; gemm_parallel splits
  * the rows or columns of C over the OpenMP threads, never the sum, so bits depend on the split alone. */
 enum transpose { NO_TRANSPOSE, TRANSPOSE };
-void NAME(gemm)(enum transpose ta, enum transpose tb, int64_t m, int64_t n, int64_t k, real alpha, const real *a,
-                int64_t lda, const real *b, int64_t ldb, real beta, real *c, int64_t ldc);
-void NAME(gemm_parallel)(enum transpose ta, enum transpose tb, int64_t m, int64_t n, int64_t k, real alpha,
-                         const real *a, int64_t lda, const real *b, int64_t ldb, real beta, real *c, int64_t ldc);
+#define gemm NAME(gemm)
+#define gemm_parallel NAME(gemm_parallel)
+void gemm(enum transpose ta, enum transpose tb, int64_t m, int64_t n, int64_t k, real alpha, const real *a, int64_t lda,
+          const real *b, int64_t ldb, real beta, real *c, int64_t ldc);
+void gemm_parallel(enum transpose ta, enum transpose tb, int64_t m, int64_t n, int64_t k, real alpha, const real *a,
+                   int64_t lda, const real *b, int64_t ldb, real beta, real *c, int64_t ldc);
 
 /* sqrt(mean(x^2) + eps), without overflow or underflow on the way. */
 real NAME(rms)(const real *x, int64_t count, double eps);

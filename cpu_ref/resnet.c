@@ -28,7 +28,8 @@ static int post(void *context, void *queue, const struct mhc_case *c, void *cons
 }
 
 /* [T][C] to [T][n][C], n copies. */
-static int copy_streams(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
+static int copy_streams(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save,
+                        void *work) {
     (void)context, (void)queue, (void)save, (void)work;
     const real *from = arg[0];
     real *to = arg[1];
@@ -40,7 +41,8 @@ static int copy_streams(void *context, void *queue, const struct mhc_case *c, vo
 }
 
 /* [T][n][C] to [T][C], summed in the order of the streams. */
-static int sum_streams(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
+static int sum_streams(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save,
+                       void *work) {
     (void)context, (void)queue, (void)save, (void)work;
     const real *from = arg[0];
     real *to = arg[1];
@@ -66,15 +68,17 @@ static double sum_flops(const struct mhc_case *c) {
     return (double)(c->T * c->C) * (double)(c->n - 1);
 }
 
-#define ROW(id, text, fits, cost, function, ...)                                                                       \
-    const struct mhc_row NAME(id) = {.name = text,                                                                     \
-                                     .args = {__VA_ARGS__},                                                            \
-                                     .supports = fits,                                                                 \
-                                     .flops = cost,                                                                    \
-                                     .tolerance = NAME(tolerance),                                                     \
+#define ROW(id, text, fits, cost, function, ...)                   \
+    const struct mhc_row NAME(id) = {.name = text,                 \
+                                     .args = {__VA_ARGS__},        \
+                                     .supports = fits,             \
+                                     .flops = cost,                \
+                                     .tolerance = NAME(tolerance), \
                                      .run = function}
-#define IN(name, extents) {name, extents, MHC_STREAM, MHC_IN}
-#define OUT(name, extents) {name, extents, MHC_STREAM, MHC_OUT}
+#define IN(name, extents) \
+    { name, extents, MHC_STREAM, MHC_IN }
+#define OUT(name, extents) \
+    { name, extents, MHC_STREAM, MHC_OUT }
 
 ROW(resnet_pre, "resnet.pre", one_stream, no_flops, pre, IN("x", "TnC"), OUT("u", "TC"));
 ROW(resnet_post, "resnet.post", one_stream, add_flops, post, IN("x", "TnC"), IN("y", "TC"), OUT("x_next", "TnC"));

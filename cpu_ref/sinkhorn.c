@@ -120,7 +120,8 @@ SPECIALISED void invert(const int n, cell *x) {
     for (; REAL_BITS == 64 && k + 4 <= n; k += 4)
         EACH_PART {
             vec a = x[k].part[h], b = x[k + 1].part[h], c = x[k + 2].part[h], d = x[k + 3].part[h];
-            vec ab = a * b, cd = c * d, inverse = (real)1 / (ab * cd), inverse_ab = inverse * cd, inverse_cd = inverse * ab;
+            vec ab = a * b, cd = c * d, inverse = (real)1 / (ab * cd), inverse_ab = inverse * cd,
+                inverse_cd = inverse * ab;
             x[k].part[h] = inverse_ab * b;
             x[k + 1].part[h] = inverse_ab * a;
             x[k + 2].part[h] = inverse_cd * d;
@@ -251,8 +252,8 @@ SPECIALISED void backward_tile(const int n, const struct mhc_case *p, cell *E, c
 #define FLOAT_RANGE 40.0f
 
 void sinkhorn_tokens_f64(const struct mhc_case *, const double *, int64_t, double *, int64_t, int64_t);
-void sinkhorn_backward_tokens_f64(const struct mhc_case *, const double *, int64_t, const double *, double *, int64_t, int64_t,
-                                  void *);
+void sinkhorn_backward_tokens_f64(const struct mhc_case *, const double *, int64_t, const double *, double *, int64_t,
+                                  int64_t, void *);
 
 static bool needs_double(const struct mhc_case *p, const real *logits) {
     int64_t n = p->n, source = p->convention == MHC_V4 ? n : 1, destination = p->convention == MHC_V4 ? 1 : n;
@@ -331,8 +332,8 @@ void NAME(sinkhorn_tokens)(const struct mhc_case *p, const real *logits, int64_t
 #undef CALL
 }
 
-void NAME(sinkhorn_backward_tokens)(const struct mhc_case *p, const real *logits, int64_t stride, const real *grad_res,
-                                    real *grad_logits, int64_t from, int64_t to, void *history) {
+void sinkhorn_backward_tokens(const struct mhc_case *p, const real *logits, int64_t stride, const real *grad_res,
+                              real *grad_logits, int64_t from, int64_t to, void *history) {
 #define CALL(n) backward_tokens((int)(n), p, logits, stride, grad_res, grad_logits, from, to, history)
     FOR_STREAMS(p->n, CALL)
 #undef CALL
@@ -361,8 +362,8 @@ static int backward(void *context, void *queue, const struct mhc_case *c, void *
     int64_t bytes = NAME(sinkhorn_history_bytes)(c);
 #pragma omp parallel for schedule(dynamic, 8) if (c->T > 64)
     for (int64_t t = 0; t < c->T; t += 64)
-        NAME(sinkhorn_backward_tokens)(c, logits, c->n * c->n, grad_res, grad_logits, t, t + 64 < c->T ? t + 64 : c->T,
-                                       (char *)work + omp_get_thread_num() * bytes);
+        sinkhorn_backward_tokens(c, logits, c->n * c->n, grad_res, grad_logits, t, t + 64 < c->T ? t + 64 : c->T,
+                                 (char *)work + omp_get_thread_num() * bytes);
     return 0;
 }
 

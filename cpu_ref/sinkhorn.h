@@ -7,8 +7,9 @@
 
 void NAME(sinkhorn_tokens)(const struct mhc_case *, const real *logits, int64_t stride, real *res, int64_t from,
                            int64_t to);
-void NAME(sinkhorn_backward_tokens)(const struct mhc_case *, const real *logits, int64_t stride, const real *grad_res,
-                                    real *grad_logits, int64_t from, int64_t to, void *history);
+#define sinkhorn_backward_tokens NAME(sinkhorn_backward_tokens)
+void sinkhorn_backward_tokens(const struct mhc_case *, const real *logits, int64_t stride, const real *grad_res,
+                              real *grad_logits, int64_t from, int64_t to, void *history);
 int64_t NAME(sinkhorn_history_bytes)(const struct mhc_case *);
 bool NAME(sinkhorn_supports)(const struct mhc_case *, const char **why);
 

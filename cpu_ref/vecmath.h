@@ -24,11 +24,20 @@
 #endif
 
 static inline vec vec_exp_nonpositive(vec x) {
-    static const real inverse_factorial[] = {
-        (real)1.0,           (real)1.0,            (real)(1.0 / 2),         (real)(1.0 / 6),
-        (real)(1.0 / 24),    (real)(1.0 / 120),    (real)(1.0 / 720),       (real)(1.0 / 5040),
-        (real)(1.0 / 40320), (real)(1.0 / 362880), (real)(1.0 / 3628800),   (real)(1.0 / 39916800),
-        (real)(1.0 / 479001600), (real)(1.0 / 6227020800)};
+    static const real inverse_factorial[] = {(real)1.0,
+                                             (real)1.0,
+                                             (real)(1.0 / 2),
+                                             (real)(1.0 / 6),
+                                             (real)(1.0 / 24),
+                                             (real)(1.0 / 120),
+                                             (real)(1.0 / 720),
+                                             (real)(1.0 / 5040),
+                                             (real)(1.0 / 40320),
+                                             (real)(1.0 / 362880),
+                                             (real)(1.0 / 3628800),
+                                             (real)(1.0 / 39916800),
+                                             (real)(1.0 / 479001600),
+                                             (real)(1.0 / 6227020800)};
     vec shifted = x * (real)1.4426950408889634 + (real)EXP_SHIFT;
     vec k = shifted - (real)EXP_SHIFT;
     vec r = (x - k * (real)EXP_LN2_HIGH) - k * (real)EXP_LN2_LOW;

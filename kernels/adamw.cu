@@ -44,8 +44,9 @@ static __device__ __forceinline__ void renew(float *master, float *momentum, flo
 
 /* rounded NULL: nobody wants it */
 template <typename T>
-static __global__ void adamw_kernel(int64_t count, const float *master, const float *momentum, const float *rms, const float *grad,
-                                    float *master_next, float *momentum_next, float *rms_next, T *rounded) {
+static __global__ void adamw_kernel(int64_t count, const float *master, const float *momentum, const float *rms,
+                                    const float *grad, float *master_next, float *momentum_next, float *rms_next,
+                                    T *rounded) {
     int64_t k = ((int64_t)blockIdx.x * THREADS + threadIdx.x) * QUAD;
     if (k + QUAD <= count) {
         float a[QUAD], m[QUAD], s[QUAD], g[QUAD];
@@ -74,11 +75,12 @@ static __global__ void adamw_kernel(int64_t count, const float *master, const fl
     }
 }
 
-template <typename T> static int start(struct device *d, void *queue, const struct mhc_case *c, void *const a[], void *rounded) {
+template <typename T>
+static int start(struct device *d, void *queue, const struct mhc_case *c, void *const a[], void *rounded) {
     int64_t count = c->C * c->hidden;
-    return CHECKED(d, LAUNCH(adamw_kernel<T>, (unsigned)blocks_of(count, THREADS * QUAD), THREADS, 0, queue, count, (const float *)a[0],
-                             (const float *)a[1], (const float *)a[2], (const float *)a[3], (float *)a[4], (float *)a[5], (float *)a[6],
-                             (T *)rounded));
+    return CHECKED(d, LAUNCH(adamw_kernel<T>, (unsigned)blocks_of(count, THREADS * QUAD), THREADS, 0, queue, count,
+                             (const float *)a[0], (const float *)a[1], (const float *)a[2], (const float *)a[3],
+                             (float *)a[4], (float *)a[5], (float *)a[6], (T *)rounded));
 }
 
 static int update(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *, void *) {
@@ -87,7 +89,8 @@ static int update(void *context, void *queue, const struct mhc_case *c, void *co
 
 static int update_rounded(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *, void *) {
     struct device *d = device_of(context);
-    return c->stream == MHC_BF16 ? start<struct bf16>(d, queue, c, arg, arg[7]) : start<float>(d, queue, c, arg, arg[7]);
+    return c->stream == MHC_BF16 ? start<struct bf16>(d, queue, c, arg, arg[7])
+                                 : start<float>(d, queue, c, arg, arg[7]);
 }
 
 GPU_ROW(adamw_update) = {.name = "adamw.update",

@@ -4,11 +4,17 @@
  * transposed scores for that, so that P and dS come out as the left operands they are needed as. */
 #include "kernels/attention_tiles.h"
 
-enum { TILE = 128, STEP = 64, PART = 32, WARPS = 8 }; /* a block's rows, rows of a tile that it walks over, columns of scores at a time */
+enum {
+    TILE = 128,
+    STEP = 64,
+    PART = 32,
+    WARPS = 8
+}; /* a block's rows, rows of a tile that it walks over, columns of scores at a time */
 
 /* d = left.right^T for PART rows of `right` from `row` on. `left` is in registers or, NULL, in shared memory at left_at. */
 template <int D>
-static __device__ __forceinline__ void product_by_rows(float d[PART / 8][4], const uint32_t (*left)[4], int left_at, int right_at, int row) {
+static __device__ __forceinline__ void product_by_rows(float d[PART / 8][4], const uint32_t (*left)[4], int left_at,
+                                                       int right_at, int row) {
 #pragma unroll
     for (int tile = 0; tile < PART / 8; tile++)
 #pragma unroll
@@ -30,7 +36,8 @@ static __device__ __forceinline__ void product_by_rows(float d[PART / 8][4], con
 
 /* sum += weights.rows for the PART rows of a tile from `row` on. */
 template <int D>
-static __device__ __forceinline__ void add_rows(float sum[D / 8][4], const float weights[PART / 8][4], int right_at, int row) {
+static __device__ __forceinline__ void add_rows(float sum[D / 8][4], const float weights[PART / 8][4], int right_at,
+                                                int row) {
 #pragma unroll
     for (int step = 0; step < PART / 16; step++) {
         uint32_t left[4], right[4];
@@ -48,8 +55,8 @@ static __device__ __forceinline__ void add_rows(float sum[D / 8][4], const float
 
 /* <grad_o, o> of rows g and g+8, from grad_o as left operands. */
 template <int D>
-static __device__ __forceinline__ void row_products(float sum[2], const uint32_t g[D / 16][4], const struct bf16 *o, int64_t ld, int left,
-                                                    int head_dim) {
+static __device__ __forceinline__ void row_products(float sum[2], const uint32_t g[D / 16][4], const struct bf16 *o,
+                                                    int64_t ld, int left, int head_dim) {
     sum[0] = sum[1] = 0;
 #pragma unroll
     for (int step = 0; step < D / 16; step++) {
@@ -57,15 +64,16 @@ static __device__ __forceinline__ void row_products(float sum[2], const uint32_t
         left_from_memory(own, o, ld, left, step, head_dim);
 #pragma unroll
         for (int i = 0; i < 4; i++)
-            sum[i % 2] = fmaf(low_bf16(g[step][i]), low_bf16(own[i]), fmaf(high_bf16(g[step][i]), high_bf16(own[i]), sum[i % 2]));
+            sum[i % 2] = fmaf(low_bf16(g[step][i]), low_bf16(own[i]),
+                              fmaf(high_bf16(g[step][i]), high_bf16(own[i]), sum[i % 2]));
     }
     sum[0] = row_sum(sum[0]);
     sum[1] = row_sum(sum[1]);
 }
 
 /* dS of PART keys, in the place of s. */
-static __device__ __forceinline__ void gradients_by_query(float s[PART / 8][4], const float dp[PART / 8][4], float scale, const float lse[2],
-                                                          const float own[2]) {
+static __device__ __forceinline__ void gradients_by_query(float s[PART / 8][4], const float dp[PART / 8][4],
+                                                          float scale, const float lse[2], const float own[2]) {
 #pragma unroll
     for (int tile = 0; tile < PART / 8; tile++)
 #pragma unroll
@@ -114,7 +122,8 @@ template <int D> static __global__ void __launch_bounds__(WARPS *WARP, 1) attent
         if (next < end) {
             int64_t from = (at.token + next) * a.ld + at.channel;
             copy_tile<D>(parity * 2 * STEP * D, STEP, (const struct bf16 *)a.k + from, a.ld, a.S - next, a.head_dim);
-            copy_tile<D>((parity * 2 + 1) * STEP * D, STEP, (const struct bf16 *)a.v + from, a.ld, a.S - next, a.head_dim);
+            copy_tile<D>((parity * 2 + 1) * STEP * D, STEP, (const struct bf16 *)a.v + from, a.ld, a.S - next,
+                         a.head_dim);
             copy_commit();
         }
         int k = (1 - parity) * 2 * STEP * D, v = k + STEP * D;
@@ -136,11 +145,13 @@ template <int D> static __global__ void __launch_bounds__(WARPS *WARP, 1) attent
 /* --- by keys --- */
 
 /* P^T and dS^T of PART queries, in the places of s and dp; `sums` has lse and, STEP on, D. */
-static __device__ __forceinline__ void gradients_by_key(float s[PART / 8][4], float dp[PART / 8][4], float scale, const float *sums) {
+static __device__ __forceinline__ void gradients_by_key(float s[PART / 8][4], float dp[PART / 8][4], float scale,
+                                                        const float *sums) {
     int q = (int)threadIdx.x % 4;
 #pragma unroll
     for (int tile = 0; tile < PART / 8; tile++) {
-        float2 lse = *(const float2 *)(sums + 8 * tile + 2 * q), own = *(const float2 *)(sums + STEP + 8 * tile + 2 * q);
+        float2 lse = *(const float2 *)(sums + 8 * tile + 2 * q),
+               own = *(const float2 *)(sums + STEP + 8 * tile + 2 * q);
 #pragma unroll
         for (int e = 0; e < 4; e++) {
             s[tile][e] = power_of_two(fmaf(s[tile][e], scale, -(e % 2 ? lse.y : lse.x)));
@@ -149,7 +160,8 @@ static __device__ __forceinline__ void gradients_by_key(float s[PART / 8][4], fl
     }
 }
 /* Nothing from queries before the key; `key` and `query` are those of row and column 0. */
-static __device__ __forceinline__ void clear_earlier_queries(float s[PART / 8][4], float dp[PART / 8][4], int key, int query) {
+static __device__ __forceinline__ void clear_earlier_queries(float s[PART / 8][4], float dp[PART / 8][4], int key,
+                                                             int query) {
     int g = (int)threadIdx.x % WARP / 4, q = (int)threadIdx.x % 4;
 #pragma unroll
     for (int tile = 0; tile < PART / 8; tile++)
@@ -165,12 +177,14 @@ template <int D> struct stage {
 };
 
 /* Starts copying what the queries from `query` on bring. */
-template <int D> static __device__ __forceinline__ void copy_stage(int to, const struct attention *a, struct place at, int query) {
+template <int D>
+static __device__ __forceinline__ void copy_stage(int to, const struct attention *a, struct place at, int query) {
     int64_t row = (int64_t)a->heads * a->head_dim, token = at.token + query;
     int left = a->S - query, sums = (int)sums_of_head(a->S) - query;
     float *room = (float *)element(to + stage<D>::sums);
     copy_tile<D>(to, STEP, (const struct bf16 *)a->q + token * a->ld + at.channel, a->ld, left, a->head_dim);
-    copy_tile<D>(to + stage<D>::grad_o, STEP, (const struct bf16 *)a->grad_o + token * row + at.channel, row, left, a->head_dim);
+    copy_tile<D>(to + stage<D>::grad_o, STEP, (const struct bf16 *)a->grad_o + token * row + at.channel, row, left,
+                 a->head_dim);
     copy_sums(room, STEP, a->lse + at.sums + query, sums);
     copy_sums(room + STEP, STEP, a->D + at.sums + query, sums);
     copy_commit();

@@ -7,11 +7,11 @@ enum { QUERIES = 128, KEYS = 64, WARPS = 4, HALVES = QUERIES / WARPS / 16 }; /* 
 
 /* What a warp carries from tile to tile; of its rows, thread (g, q) has 16 m + g and 16 m + g + 8. */
 template <int D> struct carried {
-    float o[HALVES][D / 8][4], most[HALVES][2], sum[HALVES][2]; /* o and sum are still to be multiplied by 2^most, sum is this thread's columns' */
+    float o[HALVES][D / 8][4], most[HALVES][2],
+        sum[HALVES][2]; /* o and sum are still to be multiplied by 2^most, sum is this thread's columns' */
 };
 
-template <int D>
-static __device__ __forceinline__ void scores_of(float s[HALVES][KEYS / 8][4], int q, int k) {
+template <int D> static __device__ __forceinline__ void scores_of(float s[HALVES][KEYS / 8][4], int q, int k) {
     int left_at = left_place<D>(q), right_at = right_place<D>(k);
 #pragma unroll
     for (int m = 0; m < HALVES; m++)
@@ -51,7 +51,8 @@ static __device__ __forceinline__ void mask_later(float s[KEYS / 8][4], int quer
 
 /* s becomes 2^(score - most) with the largest score so far, and what was carried is brought down to that. */
 template <int D>
-static __device__ __forceinline__ void soften(float s[KEYS / 8][4], float scale, float o[D / 8][4], float most[2], float sum[2]) {
+static __device__ __forceinline__ void soften(float s[KEYS / 8][4], float scale, float o[D / 8][4], float most[2],
+                                              float sum[2]) {
 #pragma unroll
     for (int h = 0; h < 2; h++) {
         float largest = -INFINITY, part = 0;
@@ -78,7 +79,8 @@ static __device__ __forceinline__ void soften(float s[KEYS / 8][4], float scale,
 }
 
 template <int D>
-static __device__ __forceinline__ void add_values(float o[HALVES][D / 8][4], const float p[HALVES][KEYS / 8][4], int v) {
+static __device__ __forceinline__ void add_values(float o[HALVES][D / 8][4], const float p[HALVES][KEYS / 8][4],
+                                                  int v) {
     int right_at = left_place<D>(v);
 #pragma unroll
     for (int step = 0; step < KEYS / 16; step++) {
@@ -98,7 +100,8 @@ static __device__ __forceinline__ void add_values(float o[HALVES][D / 8][4], con
     }
 }
 
-template <int D> static __device__ __forceinline__ void finish(struct attention a, struct place at, int query, struct carried<D> *c) {
+template <int D>
+static __device__ __forceinline__ void finish(struct attention a, struct place at, int query, struct carried<D> *c) {
     int64_t row = (int64_t)a.heads * a.head_dim;
     int g = (int)threadIdx.x % WARP / 4, padded = (int)sums_of_head(a.S);
 #pragma unroll
@@ -112,12 +115,14 @@ template <int D> static __device__ __forceinline__ void finish(struct attention 
             if (threadIdx.x % 4 == 0 && first + g + 8 * h < padded)
                 a.lse[at.sums + first + g + 8 * h] = c->most[m][h] + log2f(sum);
         }
-        store_product<D / 8>(c->o[m], inverse, (struct bf16 *)a.o + (at.token + first) * row + at.channel, row, a.S - first, a.head_dim);
+        store_product<D / 8>(c->o[m], inverse, (struct bf16 *)a.o + (at.token + first) * row + at.channel, row,
+                             a.S - first, a.head_dim);
     }
 }
 
 /* Shared memory: a tile of q, then two of each of k and v. The longest walks start first. */
-template <int D> static __global__ void __launch_bounds__(WARPS *WARP, D == 64 ? 3 : 2) attention_kernel(struct attention a) {
+template <int D>
+static __global__ void __launch_bounds__(WARPS *WARP, D == 64 ? 3 : 2) attention_kernel(struct attention a) {
     uint32_t pairs = (uint32_t)a.sequences * (uint32_t)a.heads, block = blockIdx.x;
     struct place at = place_of(&a, block % pairs);
     int first = ((a.S - 1) / QUERIES - (int)(block / pairs)) * QUERIES, query = first + own_warp() * (QUERIES / WARPS);
@@ -127,7 +132,8 @@ template <int D> static __global__ void __launch_bounds__(WARPS *WARP, D == 64 ?
 #pragma unroll
     for (int m = 0; m < HALVES; m++)
         c.most[m][0] = c.most[m][1] = -INFINITY;
-    copy_tile<D>(0, QUERIES, (const struct bf16 *)a.q + (at.token + first) * a.ld + at.channel, a.ld, a.S - first, a.head_dim);
+    copy_tile<D>(0, QUERIES, (const struct bf16 *)a.q + (at.token + first) * a.ld + at.channel, a.ld, a.S - first,
+                 a.head_dim);
     for (int tile = -1; tile < tiles; tile++) {
         int key = tile * KEYS, next = key + KEYS;
         if (tile >= 0) {
@@ -159,7 +165,8 @@ template <int D> static __global__ void __launch_bounds__(WARPS *WARP, D == 64 ?
 
 template <int D> static int start(struct device *d, void *queue, const struct attention *a) {
     int64_t blocks = blocks_of(a->S, QUERIES) * a->sequences * a->heads;
-    return CHECKED(d, LAUNCH(attention_kernel<D>, (unsigned)blocks, WARPS * WARP, (QUERIES + 4 * KEYS) * D * sizeof(struct bf16), queue, *a));
+    return CHECKED(d, LAUNCH(attention_kernel<D>, (unsigned)blocks, WARPS * WARP,
+                             (QUERIES + 4 * KEYS) * D * sizeof(struct bf16), queue, *a));
 }
 
 int attention_forward_tensor(struct device *d, void *queue, const struct attention *a) {

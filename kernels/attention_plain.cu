@@ -18,12 +18,14 @@ static size_t shared_bytes(int rows, int head_dim, int tiles, int matrices, int 
 
 /* A tile of the head in floats, zeros behind the end of the sequence. */
 template <typename T>
-static __device__ __forceinline__ void load_rows(float *to, int rows, int head_dim, const T *from, int64_t ld, int left) {
+static __device__ __forceinline__ void load_rows(float *to, int rows, int head_dim, const T *from, int64_t ld,
+                                                 int left) {
     for (int k = (int)threadIdx.x; k < rows * head_dim; k += THREADS)
         to[k] = k / head_dim < left ? to_float(from[k / head_dim * ld + k % head_dim]) : 0;
 }
 template <typename T>
-static __device__ __forceinline__ void store_rows(T *to, int64_t ld, int rows, int head_dim, const float *from, int left) {
+static __device__ __forceinline__ void store_rows(T *to, int64_t ld, int rows, int head_dim, const float *from,
+                                                  int left) {
     for (int k = (int)threadIdx.x; k < rows * head_dim; k += THREADS)
         if (k / head_dim < left)
             to[k / head_dim * ld + k % head_dim] = from_float<T>(from[k]);
@@ -38,8 +40,8 @@ static __device__ __forceinline__ float dot(int head_dim, const float *a, const 
 
 /* sum[row][c] = factor[row] sum[row][c] + <weights of the row, column c of `tile`>; factor NULL: 1. The weight of row i of the tile is at
  * row * step_row + i * step. */
-static __device__ __forceinline__ void add_product(float *sum, int rows, int head_dim, const float *factor, const float *weight,
-                                                   int step_row, int step, const float *tile) {
+static __device__ __forceinline__ void add_product(float *sum, int rows, int head_dim, const float *factor,
+                                                   const float *weight, int step_row, int step, const float *tile) {
     for (int k = (int)threadIdx.x; k < rows * head_dim; k += THREADS) {
         int row = k / head_dim, c = k % head_dim;
         float value = factor ? factor[row] * sum[k] : sum[k];
@@ -121,7 +123,8 @@ template <typename T> static __global__ void plain_kernel(int rows, struct atten
 struct tiles {
     const float *q, *k, *v, *grad_o, *lse, *D;
 };
-static __device__ __forceinline__ void gradients_of_scores(int rows, int d, struct tiles t, int query, int key, float *p, float *ds) {
+static __device__ __forceinline__ void gradients_of_scores(int rows, int d, struct tiles t, int query, int key,
+                                                           float *p, float *ds) {
     float scale = score_scale(d);
     for (int pair = (int)threadIdx.x; pair < rows * rows; pair += THREADS) {
         int i = pair / rows, j = pair % rows;
@@ -134,7 +137,8 @@ static __device__ __forceinline__ void gradients_of_scores(int rows, int d, stru
 
 template <typename T> static __global__ void plain_query_kernel(int rows, struct attention a) {
     int d = a.head_dim, thread = (int)threadIdx.x, size = rows * d;
-    float *q = (float *)shared_memory(), *g = q + size, *k = g + size, *v = k + size, *grad_q = v + size, *ds = grad_q + size;
+    float *q = (float *)shared_memory(), *g = q + size, *k = g + size, *v = k + size, *grad_q = v + size,
+          *ds = grad_q + size;
     float *lse = ds + rows * rows, *D = lse + rows;
     uint32_t pairs = (uint32_t)a.sequences * (uint32_t)a.heads;
     int64_t row = (int64_t)a.heads * d;
@@ -169,7 +173,8 @@ template <typename T> static __global__ void plain_query_kernel(int rows, struct
 
 template <typename T> static __global__ void plain_key_kernel(int rows, struct attention a) {
     int d = a.head_dim, thread = (int)threadIdx.x, size = rows * d;
-    float *q = (float *)shared_memory(), *g = q + size, *k = g + size, *v = k + size, *grad_k = v + size, *grad_v = grad_k + size;
+    float *q = (float *)shared_memory(), *g = q + size, *k = g + size, *v = k + size, *grad_k = v + size,
+          *grad_v = grad_k + size;
     float *p = grad_v + size, *ds = p + rows * rows, *lse = ds + rows * rows, *D = lse + rows;
     uint32_t pairs = (uint32_t)a.sequences * (uint32_t)a.heads;
     int64_t row = (int64_t)a.heads * d;
@@ -209,7 +214,8 @@ static unsigned blocks_for(int rows, const struct attention *a) {
 
 template <typename T> static int start(struct device *d, void *queue, const struct attention *a) {
     int rows = rows_of(a->head_dim);
-    return CHECKED(d, LAUNCH(plain_kernel<T>, blocks_for(rows, a), THREADS, shared_bytes(rows, a->head_dim, 4, 1, 3), queue, rows, *a));
+    return CHECKED(d, LAUNCH(plain_kernel<T>, blocks_for(rows, a), THREADS, shared_bytes(rows, a->head_dim, 4, 1, 3),
+                             queue, rows, *a));
 }
 template <typename T> static int start_backward(struct device *d, void *queue, const struct attention *a) {
     int rows = rows_of(a->head_dim);

@@ -26,7 +26,8 @@ template <int D> static __device__ __forceinline__ int chunk_place(int tile, int
 
 /* Starts copying `rows` rows; `from` is the first element of the head in the first row, of which `left` are in the sequence. */
 template <int D>
-static __device__ __forceinline__ void copy_tile(int tile, int rows, const struct bf16 *from, int64_t ld, int left, int head_dim) {
+static __device__ __forceinline__ void copy_tile(int tile, int rows, const struct bf16 *from, int64_t ld, int left,
+                                                 int head_dim) {
     for (int k = (int)threadIdx.x; k < rows * (D / CHUNK); k += (int)blockDim.x) {
         int row = k / (D / CHUNK), chunk = k % (D / CHUNK);
         uint16_t *to = element(chunk_place<D>(tile, row, chunk));
@@ -58,15 +59,18 @@ template <int D> static __device__ __forceinline__ int right_place(int tile) {
     return chunk_place<D>(tile, lane / 16 * 8 + lane % 8, lane / 8 % 2);
 }
 /* Rows row.. +15, a multiple of 16, channels 16 step.. +15, as the left operand. */
-template <int D> static __device__ __forceinline__ void left_fragment(uint32_t a[4], int left_place, int row, int step) {
+template <int D>
+static __device__ __forceinline__ void left_fragment(uint32_t a[4], int left_place, int row, int step) {
     load_matrices(a, element((left_place ^ 16 * step) + row * D));
 }
 /* Rows row.. +15 as sixteen columns, channels 16 step.. +15 summed over: b[0], b[1] of the first eight columns, b[2], b[3] of the others. */
-template <int D> static __device__ __forceinline__ void right_by_rows(uint32_t b[4], int right_place, int row, int step) {
+template <int D>
+static __device__ __forceinline__ void right_by_rows(uint32_t b[4], int right_place, int row, int step) {
     load_matrices(b, element((right_place ^ 16 * step) + row * D));
 }
 /* Rows row.. +15 summed over, channels 16 pair.. +15 as sixteen columns, in b as above. */
-template <int D> static __device__ __forceinline__ void right_by_columns(uint32_t b[4], int left_place, int row, int pair) {
+template <int D>
+static __device__ __forceinline__ void right_by_columns(uint32_t b[4], int left_place, int row, int pair) {
     load_matrices_transposed(b, element((left_place ^ 16 * pair) + row * D));
 }
 
@@ -79,7 +83,8 @@ static __device__ __forceinline__ void left_of_product(uint32_t a[4], const floa
 }
 
 /* The left operand straight from memory: rows row.. +15, of which those below `left` exist, channels 16 step.. +15. */
-static __device__ __forceinline__ void left_from_memory(uint32_t a[4], const struct bf16 *from, int64_t ld, int left, int step, int head_dim) {
+static __device__ __forceinline__ void left_from_memory(uint32_t a[4], const struct bf16 *from, int64_t ld, int left,
+                                                        int step, int head_dim) {
     int g = (int)threadIdx.x % WARP / 4, q = (int)threadIdx.x % 4;
 #pragma unroll
     for (int i = 0; i < 4; i++) {
@@ -90,15 +95,16 @@ static __device__ __forceinline__ void left_from_memory(uint32_t a[4], const str
 
 /* Rows g and g+8 of a product of `tiles` tiles of eight channels, times a factor each, to memory. */
 template <int TILES>
-static __device__ __forceinline__ void store_product(const float (*d)[4], const float factor[2], struct bf16 *to, int64_t ld, int left,
-                                                     int head_dim) {
+static __device__ __forceinline__ void store_product(const float (*d)[4], const float factor[2], struct bf16 *to,
+                                                     int64_t ld, int left, int head_dim) {
     int g = (int)threadIdx.x % WARP / 4, q = (int)threadIdx.x % 4;
 #pragma unroll
     for (int h = 0; h < 2; h++)
 #pragma unroll
         for (int tile = 0; tile < TILES; tile++)
             if (g + 8 * h < left && 8 * tile < head_dim)
-                *(uint32_t *)(to + (g + 8 * h) * ld + 8 * tile + 2 * q) = pack_bf16(d[tile][2 * h] * factor[h], d[tile][2 * h + 1] * factor[h]);
+                *(uint32_t *)(to + (g + 8 * h) * ld + 8 * tile + 2 * q) = pack_bf16(d[tile][2 * h] * factor[h],
+                                                                                    d[tile][2 * h + 1] * factor[h]);
 }
 
 /* Over the four lanes that share the rows of a product. */

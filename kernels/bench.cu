@@ -1,13 +1,18 @@
 /* What this device attains, measured in the same run as what is compared with it: a copy and a GEMM. */
 #include "kernels/library.h"
 
-enum { COPY_THREADS = 512, COPY_BLOCKS = 4, IN_FLIGHT = 4 }; /* threads a block, blocks a processor, loads of 16 bytes a thread */
+enum {
+    COPY_THREADS = 512,
+    COPY_BLOCKS = 4,
+    IN_FLIGHT = 4
+}; /* threads a block, blocks a processor, loads of 16 bytes a thread */
 
 /* Whole blocks of IN_FLIGHT words a thread, the rest word by word, the last bytes one by one. */
 static __global__ void copy_kernel(int64_t bytes, const unsigned char *from, unsigned char *to) {
     const uint4 *source = (const uint4 *)from;
     uint4 *target = (uint4 *)to;
-    int64_t words = bytes / 16, threads = (int64_t)gridDim.x * blockDim.x, k = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+    int64_t words = bytes / 16, threads = (int64_t)gridDim.x * blockDim.x,
+            k = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     int64_t first = k;
     for (; k + (IN_FLIGHT - 1) * threads < words; k += IN_FLIGHT * threads) {
         uint4 w[IN_FLIGHT];
@@ -33,8 +38,8 @@ static int copy(void *context, void *queue, const struct mhc_case *c, void *cons
 }
 
 static int multiply(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *, void *) {
-    return gemm(device_of(context), queue, false, false, c->T, c->C, c->C, 1, arg[0], c->C, arg[1], c->C, c->stream, 0, arg[2],
-                c->C, c->stream);
+    return gemm(device_of(context), queue, false, false, c->T, c->C, c->C, 1, arg[0], c->C, arg[1], c->C, c->stream, 0,
+                arg[2], c->C, c->stream);
 }
 
 static double no_flops(const struct mhc_case *) {
@@ -51,11 +56,10 @@ GPU_ROW(bench_copy) = {.name = "bench.copy",
                        .tolerance = gpu_tolerance,
                        .run = copy};
 
-GPU_ROW(bench_gemm) = {.name = "bench.gemm",
-                       .args = {{"a", "TC", MHC_STREAM, MHC_IN},
-                                {"b", "CC", MHC_STREAM, MHC_IN},
-                                {"product", "TC", MHC_STREAM, MHC_OUT}},
-                       .supports = gpu_supports,
-                       .flops = gemm_flops,
-                       .tolerance = gpu_tolerance,
-                       .run = multiply};
+GPU_ROW(bench_gemm) = {
+    .name = "bench.gemm",
+    .args = {{"a", "TC", MHC_STREAM, MHC_IN}, {"b", "CC", MHC_STREAM, MHC_IN}, {"product", "TC", MHC_STREAM, MHC_OUT}},
+    .supports = gpu_supports,
+    .flops = gemm_flops,
+    .tolerance = gpu_tolerance,
+    .run = multiply};

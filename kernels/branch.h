@@ -6,22 +6,24 @@
 #include "kernels/connection.h"
 
 /* v = gain u / r, r = sqrt(mean_C(u^2) + rms_eps), 0 where r is 0; u, v [T][C], r [T] floats. 0, or 1 with device.error set. */
-int gpu_normalise(struct device *, void *queue, const struct mhc_case *, const void *u, const float *gain, float *r, void *v);
+int gpu_normalise(struct device *, void *queue, const struct mhc_case *, const void *u, const float *gain, float *r,
+                  void *v);
 
 /* From grad_v [T][C]: grad_u = (gain grad_v - (u/r) mean_C(gain grad_v u/r)) / r, plus grad_sum where it is not NULL, rounded once;
  * grad_gain = sum_t grad_v u / r, in a fixed order. `partial`: room for normalise_partials() floats. */
-int gpu_normalise_backward(struct device *, void *queue, const struct mhc_case *, const void *u, const float *gain, const float *r,
-                           const void *grad_v, const void *grad_sum, void *grad_u, float *grad_gain, float *partial);
+int gpu_normalise_backward(struct device *, void *queue, const struct mhc_case *, const void *u, const float *gain,
+                           const float *r, const void *grad_v, const void *grad_sum, void *grad_u, float *grad_gain,
+                           float *partial);
 int64_t normalise_partials(const struct mhc_case *);
 
 /* `w` [rows][columns] in the type of the streams, rows `ld` elements apart. 0, or 1 with device.error set. */
-int gpu_round(struct device *, void *queue, const struct mhc_case *, const void *w, int64_t rows, int64_t columns, void *rounded,
-              int64_t ld);
+int gpu_round(struct device *, void *queue, const struct mhc_case *, const void *w, int64_t rows, int64_t columns,
+              void *rounded, int64_t ld);
 
 /* CALL(T, W) for the streams of a case and rows of `columns`. */
-#define FOR_ROWS(c, columns, CALL)                                                                                     \
-    ((c)->stream == MHC_BF16 ? (columns) % OCTET ? CALL(struct bf16, 1) : CALL(struct bf16, OCTET)                     \
-     : (columns) % OCTET     ? CALL(float, 1)                                                                          \
+#define FOR_ROWS(c, columns, CALL)                                                                 \
+    ((c)->stream == MHC_BF16 ? (columns) % OCTET ? CALL(struct bf16, 1) : CALL(struct bf16, OCTET) \
+     : (columns) % OCTET ? CALL(float, 1)                                                          \
                              : CALL(float, OCTET))
 
 /* Threads for a row that is read several times: all of it in few turns. */
@@ -46,8 +48,8 @@ static inline void *weight_part(struct parts *p, const struct mhc_case *c, int64
     return c->stream == MHC_F32 ? NULL : part(p, count, mhc_type_bytes(c->stream));
 }
 /* `*w` becomes the weight to multiply with: itself, or its copy in `room`. */
-static inline int use_weight(struct device *d, void *queue, const struct mhc_case *c, const void **w, int64_t rows, int64_t columns,
-                             void *room) {
+static inline int use_weight(struct device *d, void *queue, const struct mhc_case *c, const void **w, int64_t rows,
+                             int64_t columns, void *room) {
     if (c->stream == MHC_F32)
         return 0;
     const void *from = *w;
@@ -57,16 +59,16 @@ static inline int use_weight(struct device *d, void *queue, const struct mhc_cas
 
 /* The three products of a weight, out [m][n] with a sum over k; rows of each matrix lie ld apart.
  *   activation out = a.b     gradient of an activation out = a.b^T     gradient of a weight out = a^T.b, in float */
-static inline int product(struct device *d, void *queue, const struct mhc_case *c, int64_t m, int64_t n, int64_t k, const void *a,
-                          int64_t lda, const void *b, int64_t ldb, void *out, int64_t ldo) {
+static inline int product(struct device *d, void *queue, const struct mhc_case *c, int64_t m, int64_t n, int64_t k,
+                          const void *a, int64_t lda, const void *b, int64_t ldb, void *out, int64_t ldo) {
     return gemm(d, queue, false, false, m, n, k, 1, a, lda, b, ldb, c->stream, 0, out, ldo, c->stream);
 }
 static inline int product_back(struct device *d, void *queue, const struct mhc_case *c, int64_t m, int64_t n, int64_t k,
                                const void *a, int64_t lda, const void *b, int64_t ldb, void *out, int64_t ldo) {
     return gemm(d, queue, false, true, m, n, k, 1, a, lda, b, ldb, c->stream, 0, out, ldo, c->stream);
 }
-static inline int product_weight(struct device *d, void *queue, const struct mhc_case *c, int64_t m, int64_t n, int64_t k,
-                                 const void *a, int64_t lda, const void *b, int64_t ldb, void *out) {
+static inline int product_weight(struct device *d, void *queue, const struct mhc_case *c, int64_t m, int64_t n,
+                                 int64_t k, const void *a, int64_t lda, const void *b, int64_t ldb, void *out) {
     return gemm(d, queue, true, false, m, n, k, 1, a, lda, b, ldb, c->stream, 0, out, n, MHC_F32);
 }
 

@@ -23,14 +23,17 @@ static bool supports(const struct mhc_case *c, const char **why) {
 
 /* bf16 in whole 16-byte chunks, rows aligned to them, on a device with room for the tiles. */
 static bool on_tensor_cores(const struct device *d, const struct mhc_case *c, const struct attention *a) {
-    return c->stream == MHC_BF16 && c->head_dim <= 128 && c->head_dim % 8 == 0 && d->shared_bytes >= attention_tensor_bytes(a->head_dim);
+    return c->stream == MHC_BF16 && c->head_dim <= 128 && c->head_dim % 8 == 0 &&
+           d->shared_bytes >= attention_tensor_bytes(a->head_dim);
 }
 
 int gpu_attention(struct device *d, void *queue, const struct mhc_case *c, const struct attention *a) {
-    return on_tensor_cores(d, c, a) ? attention_forward_tensor(d, queue, a) : attention_forward_plain(d, queue, c->stream, a);
+    return on_tensor_cores(d, c, a) ? attention_forward_tensor(d, queue, a)
+                                    : attention_forward_plain(d, queue, c->stream, a);
 }
 int gpu_attention_backward(struct device *d, void *queue, const struct mhc_case *c, const struct attention *a) {
-    return on_tensor_cores(d, c, a) ? attention_backward_tensor(d, queue, a) : attention_backward_plain(d, queue, c->stream, a);
+    return on_tensor_cores(d, c, a) ? attention_backward_tensor(d, queue, a)
+                                    : attention_backward_plain(d, queue, c->stream, a);
 }
 
 /* Sizes, and what the forward takes; q, k, v lie side by side in rows of 3A. */
@@ -115,11 +118,12 @@ static int forward(void *context, void *queue, const struct mhc_case *c, void *c
     const void *w_o = arg[5];
     return gpu_normalise(d, queue, c, arg[0], (const float *)arg[1], work.r, work.v) ||
            join_weights(d, queue, c, arg + 2, work.w_qkv) || use_weight(d, queue, c, &w_o, A, C, work.w_o) ||
-           product(d, queue, c, T, 3 * A, C, work.v, C, work.w_qkv, 3 * A, kept.qkv, 3 * A) || gpu_attention(d, queue, c, &core) ||
-           product(d, queue, c, T, C, A, kept.o, A, w_o, C, arg[6], C);
+           product(d, queue, c, T, 3 * A, C, work.v, C, work.w_qkv, 3 * A, kept.qkv, 3 * A) ||
+           gpu_attention(d, queue, c, &core) || product(d, queue, c, T, C, A, kept.o, A, w_o, C, arg[6], C);
 }
 
-static int backward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *scratch) {
+static int backward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save,
+                    void *scratch) {
     struct device *d = device_of(context);
     int64_t T = c->T, C = c->C, A = c->heads * c->head_dim, bytes;
     struct work work = work_of(c, scratch, true, &bytes);
@@ -129,14 +133,17 @@ static int backward(void *context, void *queue, const struct mhc_case *c, void *
     const float *gain = (const float *)arg[1];
     add_gradients(&core, c, work.grad_o, work.grad_qkv, work.D);
     if (gpu_normalise(d, queue, c, u, gain, work.r, work.v) || join_weights(d, queue, c, arg + 2, work.w_qkv) ||
-        use_weight(d, queue, c, &w_o, A, C, work.w_o) || product_weight(d, queue, c, A, C, T, kept.o, A, grad_y, C, arg[12]) ||
-        product_back(d, queue, c, T, A, C, grad_y, C, w_o, C, work.grad_o, A) || gpu_attention_backward(d, queue, c, &core))
+        use_weight(d, queue, c, &w_o, A, C, work.w_o) ||
+        product_weight(d, queue, c, A, C, T, kept.o, A, grad_y, C, arg[12]) ||
+        product_back(d, queue, c, T, A, C, grad_y, C, w_o, C, work.grad_o, A) ||
+        gpu_attention_backward(d, queue, c, &core))
         return 1;
     for (int k = 0; k < 3; k++)
         if (product_weight(d, queue, c, C, A, T, work.v, C, column_of(c, work.grad_qkv, k * A), 3 * A, arg[9 + k]))
             return 1;
     return product_back(d, queue, c, T, C, 3 * A, work.grad_qkv, 3 * A, work.w_qkv, 3 * A, work.grad_v, C) ||
-           gpu_normalise_backward(d, queue, c, u, gain, work.r, work.grad_v, NULL, arg[7], (float *)arg[8], work.partial);
+           gpu_normalise_backward(d, queue, c, u, gain, work.r, work.grad_v, NULL, arg[7], (float *)arg[8],
+                                  work.partial);
 }
 
 static int64_t save_bytes(const struct mhc_case *c) {
@@ -204,7 +211,8 @@ static int core_forward(void *context, void *queue, const struct mhc_case *c, vo
     return gpu_attention(device_of(context), queue, c, &a);
 }
 
-static int core_backward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
+static int core_backward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save,
+                         void *work) {
     struct attention a = problem(c, arg[0], arg[1], (float *)save);
     add_gradients(&a, c, arg[2], arg[3], (float *)work);
     return gpu_attention_backward(device_of(context), queue, c, &a);

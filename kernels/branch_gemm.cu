@@ -26,14 +26,13 @@ static double flops(const struct mhc_case *c) {
     return 2.0 * (double)(c->T * c->C) * (double)c->hidden;
 }
 
-GPU_ROW(gemm_forward) = {.name = "gemm.forward",
-                         .args = {{"a", "TC", MHC_STREAM, MHC_IN},
-                                  {"w", "CH", MHC_STREAM, MHC_IN},
-                                  {"product", "TH", MHC_STREAM, MHC_OUT}},
-                         .supports = supports,
-                         .flops = flops,
-                         .tolerance = gpu_tolerance,
-                         .run = forward};
+GPU_ROW(gemm_forward) = {
+    .name = "gemm.forward",
+    .args = {{"a", "TC", MHC_STREAM, MHC_IN}, {"w", "CH", MHC_STREAM, MHC_IN}, {"product", "TH", MHC_STREAM, MHC_OUT}},
+    .supports = supports,
+    .flops = flops,
+    .tolerance = gpu_tolerance,
+    .run = forward};
 
 GPU_ROW(gemm_backward_input) = {.name = "gemm.backward_input",
                                 .args = {{"grad_product", "TH", MHC_STREAM, MHC_IN},

@@ -13,13 +13,14 @@ template <typename T, int W> static __global__ void round_kernel(int columns, co
 }
 
 template <typename T, int W>
-static int start_round(struct device *d, void *queue, const void *w, int64_t rows, int64_t columns, void *rounded, int64_t ld) {
+static int start_round(struct device *d, void *queue, const void *w, int64_t rows, int64_t columns, void *rounded,
+                       int64_t ld) {
     return CHECKED(d, LAUNCH((round_kernel<T, W>), (unsigned)rows, token_threads(columns, W), 0, queue, (int)columns,
                              (const float *)w, (T *)rounded, ld));
 }
 
-int gpu_round(struct device *d, void *queue, const struct mhc_case *c, const void *w, int64_t rows, int64_t columns, void *rounded,
-              int64_t ld) {
+int gpu_round(struct device *d, void *queue, const struct mhc_case *c, const void *w, int64_t rows, int64_t columns,
+              void *rounded, int64_t ld) {
 #define CALL(T, W) start_round<T, W>(d, queue, w, rows, columns, rounded, ld)
     return FOR_ROWS(c, columns, CALL);
 #undef CALL
@@ -51,8 +52,8 @@ static int forward(void *context, void *queue, const struct mhc_case *c, void *c
     int64_t T = c->T, C = c->C, bytes;
     struct work work = work_of(c, scratch, false, &bytes);
     const void *w = arg[2];
-    return gpu_normalise(d, queue, c, arg[0], (const float *)arg[1], work.r, work.v) || use_weight(d, queue, c, &w, C, C, work.w) ||
-           product(d, queue, c, T, C, C, work.v, C, w, C, arg[3], C);
+    return gpu_normalise(d, queue, c, arg[0], (const float *)arg[1], work.r, work.v) ||
+           use_weight(d, queue, c, &w, C, C, work.w) || product(d, queue, c, T, C, C, work.v, C, w, C, arg[3], C);
 }
 
 static int backward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *, void *scratch) {
@@ -64,7 +65,8 @@ static int backward(void *context, void *queue, const struct mhc_case *c, void *
     return gpu_normalise(d, queue, c, u, gain, work.r, work.v) || use_weight(d, queue, c, &w, C, C, work.w) ||
            product_weight(d, queue, c, C, C, T, work.v, C, grad_y, C, arg[6]) ||
            product_back(d, queue, c, T, C, C, grad_y, C, w, C, work.grad_v, C) ||
-           gpu_normalise_backward(d, queue, c, u, gain, work.r, work.grad_v, NULL, arg[4], (float *)arg[5], work.partial);
+           gpu_normalise_backward(d, queue, c, u, gain, work.r, work.grad_v, NULL, arg[4], (float *)arg[5],
+                                  work.partial);
 }
 
 static int64_t forward_work(const struct mhc_case *c) {

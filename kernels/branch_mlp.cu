@@ -75,7 +75,8 @@ static __global__ void activate_backward_kernel(int H, const T *inner, const T *
     }
 }
 
-template <typename T, int W> static int start_activate(struct device *d, void *queue, const struct mhc_case *c, const void *inner, void *h) {
+template <typename T, int W>
+static int start_activate(struct device *d, void *queue, const struct mhc_case *c, const void *inner, void *h) {
     int H = (int)c->hidden;
     auto kernel = c->activation == MHC_SWIGLU ? activate_kernel<T, W, 1> : activate_kernel<T, W, 0>;
     return CHECKED(d, LAUNCH(kernel, (unsigned)c->T, token_threads(H, W), 0, queue, H, (const T *)inner, (T *)h));
@@ -89,16 +90,16 @@ static int gpu_activate(struct device *d, void *queue, const struct mhc_case *c,
 }
 
 template <typename T, int W>
-static int start_activate_backward(struct device *d, void *queue, const struct mhc_case *c, const void *inner, const void *grad_h, void *h,
-                                   void *grad_inner) {
+static int start_activate_backward(struct device *d, void *queue, const struct mhc_case *c, const void *inner,
+                                   const void *grad_h, void *h, void *grad_inner) {
     int H = (int)c->hidden;
     auto kernel = c->activation == MHC_SWIGLU ? activate_backward_kernel<T, W, 1> : activate_backward_kernel<T, W, 0>;
-    return CHECKED(d, LAUNCH(kernel, (unsigned)c->T, token_threads(H, W), 0, queue, H, (const T *)inner, (const T *)grad_h, (T *)h,
-                             (T *)grad_inner));
+    return CHECKED(d, LAUNCH(kernel, (unsigned)c->T, token_threads(H, W), 0, queue, H, (const T *)inner,
+                             (const T *)grad_h, (T *)h, (T *)grad_inner));
 }
 
-static int gpu_activate_backward(struct device *d, void *queue, const struct mhc_case *c, const void *inner, const void *grad_h, void *h,
-                                 void *grad_inner) {
+static int gpu_activate_backward(struct device *d, void *queue, const struct mhc_case *c, const void *inner,
+                                 const void *grad_h, void *h, void *grad_inner) {
 #define CALL(T, W) start_activate_backward<T, W>(d, queue, c, inner, grad_h, h, grad_inner)
     return FOR_ROWS(c, c->hidden, CALL);
 #undef CALL
@@ -138,8 +139,8 @@ static struct work work_of(const struct mhc_case *c, void *base, bool backward, 
 }
 
 /* `*w_in` becomes w_up and w_gate side by side. */
-static int join_weights(struct device *d, void *queue, const struct mhc_case *c, const void *w_gate, const void *w_up, void *room,
-                        const void **w_in) {
+static int join_weights(struct device *d, void *queue, const struct mhc_case *c, const void *w_gate, const void *w_up,
+                        void *room, const void **w_in) {
     *w_in = w_up;
     if (c->activation != MHC_SWIGLU)
         return use_weight(d, queue, c, w_in, c->C, c->hidden, room);
@@ -154,20 +155,22 @@ static int forward(void *context, void *queue, const struct mhc_case *c, void *c
     struct work work = work_of(c, scratch, false, &bytes);
     const void *w_in, *w_down = arg[4];
     return gpu_normalise(d, queue, c, arg[0], (const float *)arg[1], work.r, work.v) ||
-           join_weights(d, queue, c, arg[2], arg[3], work.w_in, &w_in) || use_weight(d, queue, c, &w_down, H, C, work.w_down) ||
-           product(d, queue, c, T, I, C, work.v, C, w_in, I, save, I) ||
-           gpu_activate(d, queue, c, save, work.h) ||
+           join_weights(d, queue, c, arg[2], arg[3], work.w_in, &w_in) ||
+           use_weight(d, queue, c, &w_down, H, C, work.w_down) ||
+           product(d, queue, c, T, I, C, work.v, C, w_in, I, save, I) || gpu_activate(d, queue, c, save, work.h) ||
            product(d, queue, c, T, C, H, work.h, H, w_down, C, arg[5], C);
 }
 
-static int backward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *scratch) {
+static int backward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save,
+                    void *scratch) {
     struct device *d = device_of(context);
     int64_t T = c->T, C = c->C, H = c->hidden, I = inner(c), bytes;
     struct work work = work_of(c, scratch, true, &bytes);
     const void *u = arg[0], *w_in, *w_down = arg[4], *grad_y = arg[5];
     const float *gain = (const float *)arg[1];
     void *grad_up = work.grad_inner, *grad_gate = column_of(c, work.grad_inner, H);
-    if (gpu_normalise(d, queue, c, u, gain, work.r, work.v) || join_weights(d, queue, c, arg[2], arg[3], work.w_in, &w_in) ||
+    if (gpu_normalise(d, queue, c, u, gain, work.r, work.v) ||
+        join_weights(d, queue, c, arg[2], arg[3], work.w_in, &w_in) ||
         use_weight(d, queue, c, &w_down, H, C, work.w_down) ||
         product_back(d, queue, c, T, H, C, grad_y, C, w_down, C, work.grad_h, H) ||
         gpu_activate_backward(d, queue, c, save, work.grad_h, work.h, work.grad_inner) ||
@@ -177,7 +180,8 @@ static int backward(void *context, void *queue, const struct mhc_case *c, void *
     if (c->activation == MHC_SWIGLU && product_weight(d, queue, c, C, H, T, work.v, C, grad_gate, I, arg[8]))
         return 1;
     return product_back(d, queue, c, T, C, I, work.grad_inner, I, w_in, I, work.grad_v, C) ||
-           gpu_normalise_backward(d, queue, c, u, gain, work.r, work.grad_v, NULL, arg[6], (float *)arg[7], work.partial);
+           gpu_normalise_backward(d, queue, c, u, gain, work.r, work.grad_v, NULL, arg[6], (float *)arg[7],
+                                  work.partial);
 }
 
 static int64_t save_bytes(const struct mhc_case *c) {
@@ -234,11 +238,13 @@ GPU_ROW(mlp_backward) = {.name = "mlp.backward",
 
 /* --- the activation as rows of its own --- */
 
-static int activation_forward_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *, void *) {
+static int activation_forward_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *,
+                                  void *) {
     return gpu_activate(device_of(context), queue, c, arg[0], arg[1]);
 }
 
-static int activation_backward_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *, void *) {
+static int activation_backward_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *,
+                                   void *) {
     return gpu_activate_backward(device_of(context), queue, c, arg[0], arg[1], NULL, arg[2]);
 }
 

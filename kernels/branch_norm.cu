@@ -39,7 +39,8 @@ static __device__ __forceinline__ float block_max(float x, float *room) {
 }
 
 /* sum_c (u_c / by)^2 over the row of a block. */
-template <typename T, int W> static __device__ __forceinline__ float square_sum(int C, const T *u, float by, float *room) {
+template <typename T, int W>
+static __device__ __forceinline__ float square_sum(int C, const T *u, float by, float *room) {
     float sum = 0;
     for (int c = (int)threadIdx.x * W; c < C; c += (int)blockDim.x * W) {
         float x[W];
@@ -52,7 +53,8 @@ template <typename T, int W> static __device__ __forceinline__ float square_sum(
     return block_sum(sum, room);
 }
 
-template <typename T, int W> static __device__ __forceinline__ float block_rms(int C, float eps, const T *u, float *room) {
+template <typename T, int W>
+static __device__ __forceinline__ float block_rms(int C, float eps, const T *u, float *room) {
     float mean = square_sum<T, W>(C, u, 1, room) / (float)C;
     if (mean > 0x1p-90f && mean < 0x1p120f)
         return sqrtf(mean + eps);
@@ -87,8 +89,8 @@ static __global__ void normalise_kernel(int C, float eps, const T *u, const floa
 
 /* sum = x + y, rounded once, and the norm of it. A row of sums waits for its norm in shared memory, or, where it is too long for it, in `sum`. */
 template <typename T, int W>
-static __global__ void add_normalise_kernel(int C, bool in_shared, float eps, const T *x, const T *y, const float *gain, T *sum, T *v,
-                                            float *r) {
+static __global__ void add_normalise_kernel(int C, bool in_shared, float eps, const T *x, const T *y, const float *gain,
+                                            T *sum, T *v, float *r) {
     int64_t t = blockIdx.x;
     float *room = (float *)shared_memory();
     T *row = in_shared ? (T *)(room + WARP) : sum + t * C;
@@ -180,13 +182,14 @@ static __global__ void sum_partials_kernel(int rows, int C, const float *partial
 }
 
 template <typename T, int W>
-static int start_normalise(struct device *d, void *queue, const struct mhc_case *c, const void *u, const float *gain, float *r,
-                           void *v) {
-    return CHECKED(d, LAUNCH((normalise_kernel<T, W>), (unsigned)c->T, row_threads(c->C, W), WARP * sizeof(float), queue, (int)c->C,
-                             (float)c->rms_eps, (const T *)u, gain, r, (T *)v));
+static int start_normalise(struct device *d, void *queue, const struct mhc_case *c, const void *u, const float *gain,
+                           float *r, void *v) {
+    return CHECKED(d, LAUNCH((normalise_kernel<T, W>), (unsigned)c->T, row_threads(c->C, W), WARP * sizeof(float),
+                             queue, (int)c->C, (float)c->rms_eps, (const T *)u, gain, r, (T *)v));
 }
 
-int gpu_normalise(struct device *d, void *queue, const struct mhc_case *c, const void *u, const float *gain, float *r, void *v) {
+int gpu_normalise(struct device *d, void *queue, const struct mhc_case *c, const void *u, const float *gain, float *r,
+                  void *v) {
 #define CALL(T, W) start_normalise<T, W>(d, queue, c, u, gain, r, v)
     return FOR_ROWS(c, c->C, CALL);
 #undef CALL
@@ -197,8 +200,9 @@ static int start_add_normalise(struct device *d, void *queue, const struct mhc_c
                                const float *gain, void *sum, void *v, float *r) {
     int64_t room = WARP * (int64_t)sizeof(float), bytes = room + c->C * (int64_t)sizeof(T);
     bool in_shared = bytes <= 48 * 1024;
-    return CHECKED(d, LAUNCH((add_normalise_kernel<T, W>), (unsigned)c->T, row_threads(c->C, W), (size_t)(in_shared ? bytes : room),
-                             queue, (int)c->C, in_shared, (float)c->rms_eps, (const T *)x, (const T *)y, gain, (T *)sum, (T *)v, r));
+    return CHECKED(d, LAUNCH((add_normalise_kernel<T, W>), (unsigned)c->T, row_threads(c->C, W),
+                             (size_t)(in_shared ? bytes : room), queue, (int)c->C, in_shared, (float)c->rms_eps,
+                             (const T *)x, (const T *)y, gain, (T *)sum, (T *)v, r));
 }
 
 /* Rows of partial sums: enough blocks for any device, few enough to sum quickly. */
@@ -210,25 +214,28 @@ int64_t normalise_partials(const struct mhc_case *c) {
 }
 
 template <typename T, int W>
-static int start_normalise_backward(struct device *d, void *queue, const struct mhc_case *c, const void *u, const float *gain,
-                                    const float *r, const void *grad_v, const void *grad_sum, void *grad_u, float *partial) {
+static int start_normalise_backward(struct device *d, void *queue, const struct mhc_case *c, const void *u,
+                                    const float *gain, const float *r, const void *grad_v, const void *grad_sum,
+                                    void *grad_u, float *partial) {
     int64_t bytes = (c->C + WARP) * (int64_t)sizeof(float);
     bool in_shared = bytes <= 48 * 1024;
     return CHECKED(d, LAUNCH((normalise_backward_kernel<T, W>), (unsigned)partial_rows(c), row_threads(c->C, W),
-                             (size_t)(in_shared ? bytes : WARP * (int64_t)sizeof(float)), queue, c->T, (int)c->C, in_shared,
-                             (const T *)u, gain, r, (const T *)grad_v, (const T *)grad_sum, (T *)grad_u, partial));
+                             (size_t)(in_shared ? bytes : WARP * (int64_t)sizeof(float)), queue, c->T, (int)c->C,
+                             in_shared, (const T *)u, gain, r, (const T *)grad_v, (const T *)grad_sum, (T *)grad_u,
+                             partial));
 }
 
-int gpu_normalise_backward(struct device *d, void *queue, const struct mhc_case *c, const void *u, const float *gain, const float *r,
-                           const void *grad_v, const void *grad_sum, void *grad_u, float *grad_gain, float *partial) {
+int gpu_normalise_backward(struct device *d, void *queue, const struct mhc_case *c, const void *u, const float *gain,
+                           const float *r, const void *grad_v, const void *grad_sum, void *grad_u, float *grad_gain,
+                           float *partial) {
 #define CALL(T, W) start_normalise_backward<T, W>(d, queue, c, u, gain, r, grad_v, grad_sum, grad_u, partial)
     if (FOR_ROWS(c, c->C, CALL))
         return 1;
 #undef CALL
     int64_t rows = partial_rows(c), warps = rows < WARP ? rows : WARP;
     return CHECKED(d, LAUNCH(sum_partials_kernel, (unsigned)blocks_of(c->C, WARP), (unsigned)(warps * WARP),
-                             (size_t)(warps * WARP) * sizeof(float), queue, (int)rows, (int)c->C, (const float *)partial,
-                             grad_gain));
+                             (size_t)(warps * WARP) * sizeof(float), queue, (int)rows, (int)c->C,
+                             (const float *)partial, grad_gain));
 }
 
 /* --- rows --- */
@@ -238,8 +245,8 @@ static int forward(void *context, void *queue, const struct mhc_case *c, void *c
 }
 
 static int backward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *, void *work) {
-    return gpu_normalise_backward(device_of(context), queue, c, arg[0], (const float *)arg[1], (const float *)arg[2], arg[3], NULL,
-                                  arg[4], (float *)arg[5], (float *)work);
+    return gpu_normalise_backward(device_of(context), queue, c, arg[0], (const float *)arg[1], (const float *)arg[2],
+                                  arg[3], NULL, arg[4], (float *)arg[5], (float *)work);
 }
 
 static int add_forward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *, void *) {
@@ -251,8 +258,8 @@ static int add_forward(void *context, void *queue, const struct mhc_case *c, voi
 }
 
 static int add_backward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *, void *work) {
-    return gpu_normalise_backward(device_of(context), queue, c, arg[0], (const float *)arg[1], (const float *)arg[2], arg[3], arg[4],
-                                  arg[5], (float *)arg[6], (float *)work);
+    return gpu_normalise_backward(device_of(context), queue, c, arg[0], (const float *)arg[1], (const float *)arg[2],
+                                  arg[3], arg[4], arg[5], (float *)arg[6], (float *)work);
 }
 
 static int64_t backward_work(const struct mhc_case *c) {

@@ -13,9 +13,9 @@
 /* What the coefficients of a case depend on beside arrays. */
 struct coefficients {
     int n;
-    int v4;           /* convention */
+    int v4; /* convention */
     int64_t t_max;
-    float eps;        /* of v4; 0 in paper */
+    float eps; /* of v4; 0 in paper */
 };
 
 static inline struct coefficients coefficients_of(const struct mhc_case *c) {
@@ -47,21 +47,23 @@ static __device__ __forceinline__ float normalised(float product, float r) {
 }
 
 /* pre_i and post_i, each from its own product. */
-static __device__ __forceinline__ float mhc_pre_of(struct coefficients s, int i, float product, const float *b, const float *alpha) {
+static __device__ __forceinline__ float mhc_pre_of(struct coefficients s, int i, float product, const float *b,
+                                                   const float *alpha) {
     return sigmoid(fmaf(alpha[0], product, b[i])) + s.eps;
 }
-static __device__ __forceinline__ float mhc_post_of(struct coefficients s, int i, float product, const float *b, const float *alpha) {
+static __device__ __forceinline__ float mhc_post_of(struct coefficients s, int i, float product, const float *b,
+                                                    const float *alpha) {
     return 2 * sigmoid(fmaf(alpha[1], product, b[s.n + i]));
 }
 /* Logit k of res, laid out as the convention says. */
-static __device__ __forceinline__ float mhc_res_logit(struct coefficients s, int k, const float *product, const float *b,
-                                                      const float *alpha) {
+static __device__ __forceinline__ float mhc_res_logit(struct coefficients s, int k, const float *product,
+                                                      const float *b, const float *alpha) {
     return fmaf(alpha[2], product[2 * s.n + k], b[2 * s.n + k]);
 }
 
 template <int N>
-static __device__ __forceinline__ void pre_coefficients(struct coefficients s, const float *product, const float *b, const float *alpha,
-                                               float *pre) {
+static __device__ __forceinline__ void pre_coefficients(struct coefficients s, const float *product, const float *b,
+                                                        const float *alpha, float *pre) {
     s.n = STREAMS(N, s.n);
 #pragma unroll
     for (int i = 0; i < s.n; i++)
@@ -69,8 +71,8 @@ static __device__ __forceinline__ void pre_coefficients(struct coefficients s, c
 }
 
 template <int N>
-static __device__ __forceinline__ void post_coefficients(struct coefficients s, const float *product, const float *b, const float *alpha,
-                                                float *post) {
+static __device__ __forceinline__ void post_coefficients(struct coefficients s, const float *product, const float *b,
+                                                         const float *alpha, float *post) {
     s.n = STREAMS(N, s.n);
 #pragma unroll
     for (int i = 0; i < s.n; i++)
@@ -78,8 +80,8 @@ static __device__ __forceinline__ void post_coefficients(struct coefficients s, 
 }
 
 template <int N>
-static __device__ __forceinline__ void res_logits(struct coefficients s, const float *product, const float *b, const float *alpha,
-                                                  float *logits) {
+static __device__ __forceinline__ void res_logits(struct coefficients s, const float *product, const float *b,
+                                                  const float *alpha, float *logits) {
     s.n = STREAMS(N, s.n);
 #pragma unroll
     for (int k = 0; k < s.n * s.n; k++)
@@ -87,15 +89,16 @@ static __device__ __forceinline__ void res_logits(struct coefficients s, const f
 }
 
 template <int N>
-static __device__ __forceinline__ void res_coefficients(struct coefficients s, const float *product, const float *b, const float *alpha,
-                                               float *res) {
+static __device__ __forceinline__ void res_coefficients(struct coefficients s, const float *product, const float *b,
+                                                        const float *alpha, float *res) {
     res_logits<N>(s, product, b, alpha, res);
     sinkhorn<N>(s.n, res, s.t_max, s.v4, s.eps);
 }
 
 /* z = dL/dlogit of the three parts, from the gradients of the coefficients. */
 template <int N>
-static __device__ __forceinline__ void pre_logit_gradient(struct coefficients s, const float *pre, const float *grad_pre, float *z) {
+static __device__ __forceinline__ void pre_logit_gradient(struct coefficients s, const float *pre,
+                                                          const float *grad_pre, float *z) {
 #pragma unroll
     for (int i = 0; i < STREAMS(N, s.n); i++) {
         float sigma = pre[i] - s.eps;
@@ -104,7 +107,8 @@ static __device__ __forceinline__ void pre_logit_gradient(struct coefficients s,
 }
 
 template <int N>
-static __device__ __forceinline__ void post_logit_gradient(struct coefficients s, const float *post, const float *grad_post, float *z) {
+static __device__ __forceinline__ void post_logit_gradient(struct coefficients s, const float *post,
+                                                           const float *grad_post, float *z) {
 #pragma unroll
     for (int i = 0; i < STREAMS(N, s.n); i++)
         z[STREAMS(N, s.n) + i] = grad_post[i] * (post[i] * (1 - post[i] / 2));
@@ -112,7 +116,7 @@ static __device__ __forceinline__ void post_logit_gradient(struct coefficients s
 
 template <int N>
 static __device__ __forceinline__ void res_logit_gradient(struct coefficients s, const float *product, const float *b,
-                                                        const float *alpha, const float *grad_res, float *z) {
+                                                          const float *alpha, const float *grad_res, float *z) {
     float logits[MATRIX(N)];
     res_logits<N>(s, product, b, alpha, logits);
     sinkhorn_backward<N>(s.n, logits, grad_res, z + 2 * STREAMS(N, s.n), s.t_max, s.v4, s.eps);
@@ -135,8 +139,9 @@ static __device__ __forceinline__ float mhc_through_norm(struct coefficients s, 
 
 /* All of it: gradients of the coefficients, one behind the other in grad_coef [columns], give z and q [columns]; returns through_norm. */
 template <int N, bool IDENTITY>
-static __device__ __forceinline__ float mhc_coefficients_backward(struct coefficients s, const float *grad_coef, const float *pre,
-                                                                  const float *post, const float *product, float r, const float *b,
+static __device__ __forceinline__ float mhc_coefficients_backward(struct coefficients s, const float *grad_coef,
+                                                                  const float *pre, const float *post,
+                                                                  const float *product, float r, const float *b,
                                                                   const float *alpha, float *z, float *q) {
     const int n = STREAMS(N, s.n);
     pre_logit_gradient<N>(s, pre, grad_coef, z);
@@ -149,8 +154,8 @@ static __device__ __forceinline__ float mhc_coefficients_backward(struct coeffic
 /* --- HC: stream i alone, product [n+2] is that stream's --- */
 
 /* Coefficient m of stream i: pre_i, post_i, then column i of res. */
-static __device__ __forceinline__ float hc_coefficient(int n, int i, int m, float product, const float *b_pre, const float *b_post,
-                                                       const float *b_res, const float *alpha) {
+static __device__ __forceinline__ float hc_coefficient(int n, int i, int m, float product, const float *b_pre,
+                                                       const float *b_post, const float *b_res, const float *alpha) {
     float b = m == 0 ? b_pre[i] : m == 1 ? b_post[i] : b_res[(m - 2) * n + i];
     return fmaf(alpha[m < 2 ? m : 2], tanhf(product), b);
 }
@@ -161,8 +166,9 @@ static __device__ __forceinline__ float *hc_coefficient_at(int n, int i, int m, 
 }
 
 /* All that stream i decides. */
-static __device__ __forceinline__ void hc_coefficients(int n, int i, const float *product, const float *b_pre, const float *b_post,
-                                                       const float *b_res, const float *alpha, float *pre, float *post, float *res) {
+static __device__ __forceinline__ void hc_coefficients(int n, int i, const float *product, const float *b_pre,
+                                                       const float *b_post, const float *b_res, const float *alpha,
+                                                       float *pre, float *post, float *res) {
     for (int m = 0; m < n + 2; m++)
         *hc_coefficient_at(n, i, m, pre, post, res) = hc_coefficient(n, i, m, product[m], b_pre, b_post, b_res, alpha);
 }
@@ -173,8 +179,9 @@ static __device__ __forceinline__ int hc_place(int n, int i, int m) {
 }
 
 /* q_m = alpha (1 - tanh^2) grad / r, the gradient of <theta_m, x_i>; returns through_norm = sum q product of the stream. */
-static __device__ __forceinline__ float hc_coefficients_backward(int n, int i, const float *grad_coef, const float *product, float r,
-                                                                 const float *alpha, float *q) {
+static __device__ __forceinline__ float hc_coefficients_backward(int n, int i, const float *grad_coef,
+                                                                 const float *product, float r, const float *alpha,
+                                                                 float *q) {
     float through_norm = 0;
     for (int m = 0; m < n + 2; m++) {
         float s = tanhf(product[m]);

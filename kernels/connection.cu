@@ -4,7 +4,8 @@
 #include "kernels/connection.h"
 
 template <typename T, int N, int W, bool IDENTITY>
-static __global__ void post_kernel(int n_any, int C, const T *x, const T *y, const float *post, const float *res, T *x_next) {
+static __global__ void post_kernel(int n_any, int C, const T *x, const T *y, const float *post, const float *res,
+                                   T *x_next) {
     int n = STREAMS(N, n_any);
     int64_t t = blockIdx.x;
     float p[ROOM(N)], m[ROOM(N) * ROOM(N)];
@@ -47,24 +48,26 @@ static __global__ void aggregate_kernel(int n_any, int C, const T *x, const floa
 }
 
 template <typename T, int N, bool IDENTITY>
-static int start_post(struct device *d, void *queue, const struct mhc_case *c, const void *x, const void *y, const void *post,
-                      const void *res, void *x_next) {
+static int start_post(struct device *d, void *queue, const struct mhc_case *c, const void *x, const void *y,
+                      const void *post, const void *res, void *x_next) {
     int n = (int)c->n, C = (int)c->C;
     if (N && C % OCTET == 0)
-        return CHECKED(d, LAUNCH((post_kernel<T, N, (N ? OCTET : 1), IDENTITY>), (unsigned)c->T, token_threads(C, OCTET), 0,
-                                 queue, n, C, (const T *)x, (const T *)y, (const float *)post, (const float *)res, (T *)x_next));
+        return CHECKED(d, LAUNCH((post_kernel<T, N, (N ? OCTET : 1), IDENTITY>), (unsigned)c->T,
+                                 token_threads(C, OCTET), 0, queue, n, C, (const T *)x, (const T *)y,
+                                 (const float *)post, (const float *)res, (T *)x_next));
     return CHECKED(d, LAUNCH((post_kernel<T, N, 1, IDENTITY>), (unsigned)c->T, token_threads(C, 1), 0, queue, n, C,
                              (const T *)x, (const T *)y, (const float *)post, (const float *)res, (T *)x_next));
 }
 
 template <typename T, int N>
-static int start_aggregate(struct device *d, void *queue, const struct mhc_case *c, const void *x, const float *a, void *sum) {
+static int start_aggregate(struct device *d, void *queue, const struct mhc_case *c, const void *x, const float *a,
+                           void *sum) {
     int n = (int)c->n, C = (int)c->C;
     if (N && C % OCTET == 0)
-        return CHECKED(d, LAUNCH((aggregate_kernel<T, N, (N ? OCTET : 1)>), (unsigned)c->T, token_threads(C, OCTET), 0, queue, n,
-                                 C, (const T *)x, a, (T *)sum));
-    return CHECKED(d, LAUNCH((aggregate_kernel<T, N, 1>), (unsigned)c->T, token_threads(C, 1), 0, queue, n, C, (const T *)x, a,
-                             (T *)sum));
+        return CHECKED(d, LAUNCH((aggregate_kernel<T, N, (N ? OCTET : 1)>), (unsigned)c->T, token_threads(C, OCTET), 0,
+                                 queue, n, C, (const T *)x, a, (T *)sum));
+    return CHECKED(d, LAUNCH((aggregate_kernel<T, N, 1>), (unsigned)c->T, token_threads(C, 1), 0, queue, n, C,
+                             (const T *)x, a, (T *)sum));
 }
 
 int gpu_aggregate(struct device *d, void *queue, const struct mhc_case *c, const void *x, const float *pre, void *u) {
@@ -98,20 +101,20 @@ double gpu_aggregate_flops(const struct mhc_case *c) {
 }
 
 /* Every kind with coefficients has these rows under its own name. */
-#define CONNECTION_ROWS(id, kind)                                                                                      \
-    GPU_ROW(id##_post) = {.name = kind ".post",                                                                        \
-                          .args = POST_ARGS,                                                                           \
-                          .supports = gpu_supports,                                                                    \
-                          .flops = gpu_post_flops,                                                                     \
-                          .tolerance = gpu_tolerance,                                                                  \
-                          .run = gpu_post};                                                                            \
+#define CONNECTION_ROWS(id, kind)                     \
+    GPU_ROW(id##_post) = {.name = kind ".post",       \
+                          .args = POST_ARGS,          \
+                          .supports = gpu_supports,   \
+                          .flops = gpu_post_flops,    \
+                          .tolerance = gpu_tolerance, \
+                          .run = gpu_post};           \
     BACKWARD_Y_ROW(id, kind)
-#define BACKWARD_Y_ROW(id, kind)                                                                                       \
-    GPU_ROW(id##_post_backward_y) = {.name = kind ".post_backward_y",                                                  \
-                                     .args = POST_BACKWARD_Y_ARGS,                                                     \
-                                     .supports = gpu_supports,                                                         \
-                                     .flops = gpu_aggregate_flops,                                                     \
-                                     .tolerance = gpu_tolerance,                                                       \
+#define BACKWARD_Y_ROW(id, kind)                                      \
+    GPU_ROW(id##_post_backward_y) = {.name = kind ".post_backward_y", \
+                                     .args = POST_BACKWARD_Y_ARGS,    \
+                                     .supports = gpu_supports,        \
+                                     .flops = gpu_aggregate_flops,    \
+                                     .tolerance = gpu_tolerance,      \
                                      .run = gpu_post_backward_y}
 
 CONNECTION_ROWS(mhc, "mhc");

@@ -25,8 +25,8 @@ template <int W, typename T> static __device__ __forceinline__ void store_channe
 
 /* next_i = post_i y + sum_j res_ij x_j, j in order; res NULL: the identity. */
 template <int N, int W>
-static __device__ __forceinline__ void combine(int n, const float (*x)[W], const float *y, const float *post, const float *res,
-                                               int i, float *next) {
+static __device__ __forceinline__ void combine(int n, const float (*x)[W], const float *y, const float *post,
+                                               const float *res, int i, float *next) {
 #pragma unroll
     for (int w = 0; w < W; w++) {
         if (!res) {

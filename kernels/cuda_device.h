@@ -58,9 +58,10 @@ static __device__ __forceinline__ void prefetch(const void *address) {
  * q = lane%4: a[0] row g, columns 2q, 2q+1; a[1] row g+8; a[2], a[3] the same rows, columns 2q+8, +9; b[0] column g, rows 2q, 2q+1; b[1] rows 2q+8, +9;
  * d[0], d[1] row g, columns 2q, 2q+1; d[2], d[3] row g+8. */
 static __device__ __forceinline__ void mma_bf16(float d[4], const uint32_t a[4], const uint32_t b[2]) {
-    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
 /* An 8 x 8 matrix of 16-bit elements, transposed across the warp: lane holds row lane/4, columns 2(lane%4) and the next, before and after. */
@@ -96,12 +97,14 @@ static __device__ __forceinline__ float power_of_two(float x) {
 /* 16 bytes from global to shared memory behind the thread's back; valid after copy_wait<N>() left at most N younger groups under way,
  * for other threads after a barrier besides. */
 static __device__ __forceinline__ void copy16_async(void *shared, const void *global) {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"((uint32_t)__cvta_generic_to_shared(shared)), "l"(global)
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"((uint32_t)__cvta_generic_to_shared(shared)),
+                 "l"(global)
                  : "memory");
 }
 /* The same of one float. */
 static __device__ __forceinline__ void copy4_async(float *shared, const float *global) {
-    asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"((uint32_t)__cvta_generic_to_shared(shared)), "l"(global)
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"((uint32_t)__cvta_generic_to_shared(shared)),
+                 "l"(global)
                  : "memory");
 }
 static __device__ __forceinline__ void copy_commit(void) {
@@ -161,7 +164,8 @@ static __device__ __forceinline__ void cluster_store(float *local, int rank, flo
 /* --- launches: 0, or the CUDA error --- */
 
 template <typename... P, typename... A>
-static int launch_cluster(void (*kernel)(P...), dim3 cluster, dim3 grid, dim3 block, size_t shared, void *queue, A... args) {
+static int launch_cluster(void (*kernel)(P...), dim3 cluster, dim3 grid, dim3 block, size_t shared, void *queue,
+                          A... args) {
     cudaError_t error = cudaSuccess;
     if (shared > 48 * 1024)
         error = cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
@@ -171,7 +175,8 @@ static int launch_cluster(void (*kernel)(P...), dim3 cluster, dim3 grid, dim3 bl
     attribute.id = cudaLaunchAttributeClusterDimension;
     attribute.val.clusterDim.x = cluster.x, attribute.val.clusterDim.y = 1, attribute.val.clusterDim.z = 1;
     cudaLaunchConfig_t config = {};
-    config.gridDim = grid, config.blockDim = block, config.dynamicSmemBytes = shared, config.stream = (cudaStream_t)queue;
+    config.gridDim = grid, config.blockDim = block, config.dynamicSmemBytes = shared,
+    config.stream = (cudaStream_t)queue;
     config.attrs = &attribute, config.numAttrs = cluster.x > 1;
     if (!error)
         error = cudaLaunchKernelEx(&config, kernel, (P)args...);
@@ -180,7 +185,8 @@ static int launch_cluster(void (*kernel)(P...), dim3 cluster, dim3 grid, dim3 bl
 
 /* What is known of clusters_at_once(), -1: nothing yet; library.cu. */
 int device_clusters(struct device *, const void *kernel, unsigned cluster, unsigned threads, size_t shared);
-void device_keep_clusters(struct device *, const void *kernel, unsigned cluster, unsigned threads, size_t shared, int count);
+void device_keep_clusters(struct device *, const void *kernel, unsigned cluster, unsigned threads, size_t shared,
+                          int count);
 
 /* Clusters of this shape that run at once; 0 where the device has none or they do not fit. */
 template <typename... P>
@@ -196,8 +202,10 @@ static int clusters_at_once(struct device *device, void (*kernel)(P...), dim3 cl
     config.gridDim = cluster, config.blockDim = block, config.dynamicSmemBytes = shared;
     config.attrs = &attribute, config.numAttrs = 1;
     if (cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared) ||
-        cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared) ||
-        (cluster.x > 8 && cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1)) ||
+        cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
+                             cudaSharedmemCarveoutMaxShared) ||
+        (cluster.x > 8 &&
+         cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1)) ||
         cudaOccupancyMaxActiveClusters(&count, kernel, &config)) {
         (void)cudaGetLastError(); /* a shape that does not fit is an answer, not an error */
         count = 0;
@@ -206,9 +214,9 @@ static int clusters_at_once(struct device *device, void (*kernel)(P...), dim3 cl
     return count;
 }
 
-#define LAUNCH_CLUSTER(kernel, cluster, grid, block, shared, queue, ...)                                               \
+#define LAUNCH_CLUSTER(kernel, cluster, grid, block, shared, queue, ...) \
     launch_cluster(kernel, dim3(cluster), dim3(grid), dim3(block), shared, queue, __VA_ARGS__)
-#define LAUNCH(kernel, grid, block, shared, queue, ...)                                                                \
+#define LAUNCH(kernel, grid, block, shared, queue, ...) \
     launch_cluster(kernel, dim3(1), dim3(grid), dim3(block), shared, queue, __VA_ARGS__)
 
 #endif

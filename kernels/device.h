@@ -69,7 +69,9 @@ template <> __device__ __forceinline__ struct bf16 from_float<struct bf16>(float
 
 /* --- eight neighbouring elements: 16 bytes of bf16, 32 of float --- */
 
-enum { OCTET = 8 };
+enum {
+    OCTET = 8
+};
 
 static __device__ __forceinline__ void load_octet(const struct bf16 *from, float to[OCTET]) {
     uint4 w = *(const uint4 *)from;

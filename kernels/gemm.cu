@@ -19,7 +19,8 @@ int gemm_open(struct device *d) {
     struct blas *b = (struct blas *)calloc(1, sizeof *b);
     cublasStatus_t status = b ? cublasCreate(&b->handle) : CUBLAS_STATUS_ALLOC_FAILED;
     if (!status) /* partial sums of a GEMM are not to be rounded to bf16 on the way */
-        status = cublasSetMathMode(b->handle, (cublasMath_t)(CUBLAS_DEFAULT_MATH | CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION));
+        status = cublasSetMathMode(
+            b->handle, (cublasMath_t)(CUBLAS_DEFAULT_MATH | CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION));
     if (!status && cudaMalloc(&b->workspace, WORKSPACE_BYTES))
         status = CUBLAS_STATUS_ALLOC_FAILED;
     if (status) {
@@ -40,17 +41,19 @@ void gemm_close(struct device *d) {
     free(b);
 }
 
-int gemm(struct device *d, void *queue, bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, float alpha,
-         const void *a, int64_t lda, const void *b, int64_t ldb, int32_t type, float beta, void *c, int64_t ldc, int32_t out) {
+int gemm(struct device *d, void *queue, bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k,
+         float alpha, const void *a, int64_t lda, const void *b, int64_t ldb, int32_t type, float beta, void *c,
+         int64_t ldc, int32_t out) {
     struct blas *blas = (struct blas *)d->blas;
-    cudaDataType in_type = type == MHC_BF16 ? CUDA_R_16BF : CUDA_R_32F, out_type = out == MHC_BF16 ? CUDA_R_16BF : CUDA_R_32F;
+    cudaDataType in_type = type == MHC_BF16 ? CUDA_R_16BF : CUDA_R_32F,
+                 out_type = out == MHC_BF16 ? CUDA_R_16BF : CUDA_R_32F;
     cublasStatus_t status = cublasSetStream(blas->handle, (cudaStream_t)queue);
     if (!status)
         status = cublasSetWorkspace(blas->handle, blas->workspace, WORKSPACE_BYTES);
     if (!status)
-        status = cublasGemmEx_64(blas->handle, transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N, transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N,
-                                 n, m, k, &alpha, b, in_type, ldb, a, in_type, lda, &beta, c, out_type, ldc,
-                                 CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT);
+        status = cublasGemmEx_64(blas->handle, transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N,
+                                 transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N, n, m, k, &alpha, b, in_type, ldb, a, in_type,
+                                 lda, &beta, c, out_type, ldc, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT);
     if (status)
         snprintf(d->error, sizeof d->error, "cuBLAS: %s", cublasGetStatusString(status));
     return status != CUBLAS_STATUS_SUCCESS;
@@ -71,7 +74,8 @@ void gemm_close(struct device *d) {
 }
 
 /* A matrix of `rows` x `columns` as floats: itself, or a copy to be freed. */
-static const float *floats(const void *from, int64_t rows, int64_t columns, int64_t ld, int32_t type, int64_t *float_ld, float **copy) {
+static const float *floats(const void *from, int64_t rows, int64_t columns, int64_t ld, int32_t type, int64_t *float_ld,
+                           float **copy) {
     *copy = NULL;
     *float_ld = ld;
     if (type == MHC_F32)
@@ -84,18 +88,21 @@ static const float *floats(const void *from, int64_t rows, int64_t columns, int6
     return *copy;
 }
 
-int gemm(struct device *d, void *queue, bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, float alpha,
-         const void *a, int64_t lda, const void *b, int64_t ldb, int32_t type, float beta, void *c, int64_t ldc, int32_t out) {
+int gemm(struct device *d, void *queue, bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k,
+         float alpha, const void *a, int64_t lda, const void *b, int64_t ldb, int32_t type, float beta, void *c,
+         int64_t ldc, int32_t out) {
     (void)queue;
     float *copy[3];
     int64_t ld[3];
-    const float *left = transpose_a ? floats(a, k, m, lda, type, &ld[0], &copy[0]) : floats(a, m, k, lda, type, &ld[0], &copy[0]);
-    const float *right = transpose_b ? floats(b, n, k, ldb, type, &ld[1], &copy[1]) : floats(b, k, n, ldb, type, &ld[1], &copy[1]);
+    const float *left = transpose_a ? floats(a, k, m, lda, type, &ld[0], &copy[0])
+                                    : floats(a, m, k, lda, type, &ld[0], &copy[0]);
+    const float *right = transpose_b ? floats(b, n, k, ldb, type, &ld[1], &copy[1])
+                                     : floats(b, k, n, ldb, type, &ld[1], &copy[1]);
     float *result = (float *)floats(c, m, n, ldc, out, &ld[2], &copy[2]);
     bool good = left && right && result;
     if (good)
-        cblas_sgemm(CblasRowMajor, transpose_a ? CblasTrans : CblasNoTrans, transpose_b ? CblasTrans : CblasNoTrans, (int)m,
-                    (int)n, (int)k, alpha, left, (int)ld[0], right, (int)ld[1], beta, result, (int)ld[2]);
+        cblas_sgemm(CblasRowMajor, transpose_a ? CblasTrans : CblasNoTrans, transpose_b ? CblasTrans : CblasNoTrans,
+                    (int)m, (int)n, (int)k, alpha, left, (int)ld[0], right, (int)ld[1], beta, result, (int)ld[2]);
     for (int64_t i = 0; i < m && copy[2]; i++)
         for (int64_t j = 0; j < n; j++)
             ((struct bf16 *)c)[i * ldc + j] = from_float<struct bf16>(result[i * n + j]);

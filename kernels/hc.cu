@@ -66,7 +66,8 @@ static unsigned row_blocks(const struct mhc_case *c) {
     return (unsigned)blocks_of(c->T * c->n, ROWS_A_BLOCK);
 }
 
-static int hc_pre_two_pass(struct device *d, void *queue, const struct mhc_case *c, void *const a[], void *save, void *work) {
+static int hc_pre_two_pass(struct device *d, void *queue, const struct mhc_case *c, void *const a[], void *save,
+                           void *work) {
     struct weights theta = theta_weights((const float *)a[1], (const float *)a[2], (const float *)a[3], c->n, c->C);
     struct product p = product_of(c, a[0], theta);
     float *product = (float *)save, *r = product + c->T * c->n * (c->n + 2);
@@ -106,7 +107,7 @@ static struct scratch scratch_of(const struct mhc_case *c, bool dynamic, void *w
 }
 
 static int hc_backward_two_pass(struct device *d, void *queue, const struct mhc_case *c, void *const a[], void *save,
-                         void *work) {
+                                void *work) {
     const int n = (int)c->n;
     const int64_t rows = c->T * n;
     const float *product = (const float *)save, *r = product + rows * (n + 2), *alpha = (const float *)a[10];
@@ -118,8 +119,8 @@ static int hc_backward_two_pass(struct device *d, void *queue, const struct mhc_
     const struct small_gradients small = {
         s.grad_coef, product, columns_of(c), true, {(float *)a[15], (float *)a[16], (float *)a[17]}, (float *)a[18]};
     const struct weights theta = theta_weights((const float *)a[7], (const float *)a[8], (const float *)a[9], n, c->C);
-    const struct weights gradient =
-        theta_weights((const float *)a[12], (const float *)a[13], (const float *)a[14], n, c->C);
+    const struct weights gradient = theta_weights((const float *)a[12], (const float *)a[13], (const float *)a[14], n,
+                                                  c->C);
     const struct stream_gradient streams = {a[0],   a[1],  a[3], (const float *)a[4], (const float *)a[6], n, s.q,
                                             s.norm, theta, a[11]};
     const struct product p = product_of(c, a[1], gradient);

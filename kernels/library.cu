@@ -83,12 +83,14 @@ static int open_device(void **context, char *why, size_t why_size) {
     struct cudaFuncAttributes code;
     cudaError_t error = cudaGetDeviceCount(&count);
     if (error == cudaErrorInsufficientDriver && !cudaDriverGetVersion(&driver) && driver)
-        return snprintf(why, why_size, "backend cuda: the driver is one for CUDA %d.%d, this library needs %d.%d", driver / 1000,
-                        driver % 1000 / 10, CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10), 1;
+        return snprintf(why, why_size, "backend cuda: the driver is one for CUDA %d.%d, this library needs %d.%d",
+                        driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10),
+               1;
     if (error == cudaErrorInsufficientDriver || error == cudaErrorNoDevice || (!error && !count))
         return snprintf(why, why_size, "backend cuda: this machine has no CUDA device or no driver for it"), 1;
     struct device *d = (struct device *)calloc(1, sizeof *d);
-    if (error || !d || (error = cudaSetDevice(0)) || (error = cudaDeviceGetAttribute(&d->processors, cudaDevAttrMultiProcessorCount, 0)) ||
+    if (error || !d || (error = cudaSetDevice(0)) ||
+        (error = cudaDeviceGetAttribute(&d->processors, cudaDevAttrMultiProcessorCount, 0)) ||
         (error = cudaDeviceGetAttribute(&shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0)) ||
         (error = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0)) ||
         (error = cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0))) {
@@ -98,8 +100,11 @@ static int open_device(void **context, char *why, size_t why_size) {
     /* Machine code of one kind of device is all there is in here. */
     if ((error = cudaFuncGetAttributes(&code, (const void *)nothing_kernel))) {
         free(d);
-        return snprintf(why, why_size, "backend cuda: %s: compute capability %d.%d; this library has code for __CUDA_ARCH__ " TEXT(__CUDA_ARCH_LIST__),
-                        cudaGetErrorString(error), major, minor), 1;
+        return snprintf(why, why_size,
+                        "backend cuda: %s: compute capability %d.%d; this library has code for __CUDA_ARCH__ " TEXT(
+                            __CUDA_ARCH_LIST__),
+                        cudaGetErrorString(error), major, minor),
+               1;
     }
     d->shared_bytes = shared;
     d->largest_cluster = largest_cluster(major >= 9 ? 16 : 1);
@@ -112,10 +117,12 @@ static int open_device(void **context, char *why, size_t why_size) {
     return 0;
 }
 
-static struct known_clusters *known_clusters(struct device *d, const void *kernel, unsigned cluster, unsigned threads, size_t shared) {
+static struct known_clusters *known_clusters(struct device *d, const void *kernel, unsigned cluster, unsigned threads,
+                                             size_t shared) {
     for (int k = 0; k < d->known_count; k++) {
         struct known_clusters *known = &d->known[k];
-        if (known->kernel == kernel && known->cluster == cluster && known->threads == threads && known->shared == shared)
+        if (known->kernel == kernel && known->cluster == cluster && known->threads == threads &&
+            known->shared == shared)
             return known;
     }
     return NULL;
@@ -126,7 +133,8 @@ int device_clusters(struct device *d, const void *kernel, unsigned cluster, unsi
     return known ? known->count : -1;
 }
 
-void device_keep_clusters(struct device *d, const void *kernel, unsigned cluster, unsigned threads, size_t shared, int count) {
+void device_keep_clusters(struct device *d, const void *kernel, unsigned cluster, unsigned threads, size_t shared,
+                          int count) {
     if (d->known_count < (int)(sizeof d->known / sizeof *d->known))
         d->known[d->known_count++] = (struct known_clusters){kernel, cluster, threads, shared, count};
 }
@@ -206,7 +214,8 @@ static int finish_capture(void *context, void *queue, void **graph) {
     cudaGraph_t captured = NULL;
     int failed = CHECKED(device_of(context), cudaStreamEndCapture((cudaStream_t)queue, &captured));
     if (!failed)
-        failed = CHECKED(device_of(context), cudaGraphInstantiate((cudaGraphExec_t *)graph, captured, cudaGraphInstantiateFlagUseNodePriority));
+        failed = CHECKED(device_of(context), cudaGraphInstantiate((cudaGraphExec_t *)graph, captured,
+                                                                  cudaGraphInstantiateFlagUseNodePriority));
     if (captured)
         (void)cudaGraphDestroy(captured);
     return failed;
@@ -221,7 +230,9 @@ static void destroy_graph(void *context, void *graph) {
 static const struct mhc_graphs graphs = {capture, finish_capture, launch_graph, destroy_graph};
 
 #define LIBRARY_NAME "cuda"
-#define LIBRARY_BUILD PROVENANCE_REVISION ", nvcc " TEXT(__CUDACC_VER_MAJOR__) "." TEXT(__CUDACC_VER_MINOR__) "." TEXT(__CUDACC_VER_BUILD__) ", " PROVENANCE_CUDA
+#define LIBRARY_BUILD                                                                                 \
+    PROVENANCE_REVISION ", nvcc " TEXT(__CUDACC_VER_MAJOR__) "." TEXT(__CUDACC_VER_MINOR__) "." TEXT( \
+        __CUDACC_VER_BUILD__) ", " PROVENANCE_CUDA
 #define LIBRARY_MEMORY &memory
 #define LIBRARY_QUEUES &queues
 #define LIBRARY_EVENTS &events
@@ -261,6 +272,16 @@ static int open_device(void **context, char *why, size_t why_size) {
 #endif
 
 extern "C" __attribute__((visibility("default"))) const struct mhc_library mhc_library;
-const struct mhc_library mhc_library = {
-    MHC_ABI, sizeof(struct mhc_library), LIBRARY_NAME, LIBRARY_BUILD, open_device, close_device, last_error,
-    LIBRARY_MEMORY, LIBRARY_QUEUES, LIBRARY_EVENTS, LIBRARY_GRAPHS, LIBRARY_PROBE, rows};
+const struct mhc_library mhc_library = {MHC_ABI,
+                                        sizeof(struct mhc_library),
+                                        LIBRARY_NAME,
+                                        LIBRARY_BUILD,
+                                        open_device,
+                                        close_device,
+                                        last_error,
+                                        LIBRARY_MEMORY,
+                                        LIBRARY_QUEUES,
+                                        LIBRARY_EVENTS,
+                                        LIBRARY_GRAPHS,
+                                        LIBRARY_PROBE,
+                                        rows};

@@ -20,8 +20,8 @@ struct device {
     void *blas;           /* of gemm.cu */
     struct known_clusters known[64];
     int known_count;
-    void *probe;          /* of probe.cu */
-    char error[160];      /* why the last call failed */
+    void *probe;     /* of probe.cu */
+    char error[160]; /* why the last call failed */
 };
 
 /* The context a row is given, and 0 or 1 from a launch, with what failed kept in device.error. */
@@ -35,7 +35,8 @@ int device_check(struct device *, int error, const char *what);
  * MHC_BF16; float operands give float results. Fixed order: the same call gives the same bits. GEMMs of one context go into one queue at a
  * time. 0, or 1 with device.error set. */
 int gemm(struct device *, void *queue, bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, float alpha,
-         const void *a, int64_t lda, const void *b, int64_t ldb, int32_t type, float beta, void *c, int64_t ldc, int32_t out);
+         const void *a, int64_t lda, const void *b, int64_t ldb, int32_t type, float beta, void *c, int64_t ldc,
+         int32_t out);
 int gemm_open(struct device *);
 void gemm_close(struct device *);
 
@@ -52,19 +53,24 @@ bool gpu_supports_sinkhorn(const struct mhc_case *, const char **why); /* t_max 
 double gpu_tolerance(const struct mhc_case *);
 
 /* extern "C" const struct mhc_row NAME = {...}: rows are found through kernels/rows.def. */
-#define GPU_ROW(id)                                                                                                    \
-    extern "C" const struct mhc_row id;                                                                                \
+#define GPU_ROW(id)                     \
+    extern "C" const struct mhc_row id; \
     const struct mhc_row id
 
 /* Arguments that rows of many kinds share. */
-#define POST_ARGS                                                                                                      \
-    {{"x", "TnC", MHC_STREAM, MHC_IN},                                                                                 \
-     {"y", "TC", MHC_STREAM, MHC_IN},                                                                                  \
-     {"post", "Tn", MHC_COEF, MHC_IN},                                                                                 \
-     {"res", "Tnn", MHC_COEF, MHC_IN},                                                                                 \
-     {"x_next", "TnC", MHC_STREAM, MHC_OUT}}
-#define POST_BACKWARD_Y_ARGS                                                                                           \
-    {{"grad_x_next", "TnC", MHC_STREAM, MHC_IN}, {"post", "Tn", MHC_COEF, MHC_IN}, {"grad_y", "TC", MHC_STREAM, MHC_OUT}}
+#define POST_ARGS                                                                                            \
+    {                                                                                                        \
+        {"x", "TnC", MHC_STREAM, MHC_IN}, {"y", "TC", MHC_STREAM, MHC_IN}, {"post", "Tn", MHC_COEF, MHC_IN}, \
+            {"res", "Tnn", MHC_COEF, MHC_IN}, {                                                              \
+            "x_next", "TnC", MHC_STREAM, MHC_OUT                                                             \
+        }                                                                                                    \
+    }
+#define POST_BACKWARD_Y_ARGS                                                            \
+    {                                                                                   \
+        {"grad_x_next", "TnC", MHC_STREAM, MHC_IN}, {"post", "Tn", MHC_COEF, MHC_IN}, { \
+            "grad_y", "TC", MHC_STREAM, MHC_OUT                                         \
+        }                                                                               \
+    }
 
 /* Blocks of `size` that cover `count`. */
 static __host__ __device__ __forceinline__ int64_t blocks_of(int64_t count, int64_t size) {
@@ -72,13 +78,12 @@ static __host__ __device__ __forceinline__ int64_t blocks_of(int64_t count, int6
 }
 
 /* CALL(T, N) with T the element type of the streams and N the streams as a constant, 0 for any other number of them. */
-#define FOR_STREAMS(c, CALL)                                                                                           \
-    ((c)->stream == MHC_BF16 ? FOR_COUNT(c, struct bf16, CALL) : FOR_COUNT(c, float, CALL))
-#define FOR_COUNT(c, T, CALL)                                                                                          \
-    ((c)->n == 1   ? CALL(T, 1)                                                                                        \
-     : (c)->n == 2 ? CALL(T, 2)                                                                                        \
-     : (c)->n == 4 ? CALL(T, 4)                                                                                        \
-     : (c)->n == 8 ? CALL(T, 8)                                                                                        \
+#define FOR_STREAMS(c, CALL) ((c)->stream == MHC_BF16 ? FOR_COUNT(c, struct bf16, CALL) : FOR_COUNT(c, float, CALL))
+#define FOR_COUNT(c, T, CALL)   \
+    ((c)->n == 1   ? CALL(T, 1) \
+     : (c)->n == 2 ? CALL(T, 2) \
+     : (c)->n == 4 ? CALL(T, 4) \
+     : (c)->n == 8 ? CALL(T, 8) \
                    : CALL(T, 0))
 
 #endif

@@ -60,16 +60,19 @@ static __global__ void chain_kernel(struct coefficients s, int64_t T, float inve
     if (t >= T)
         return;
     float r = a.r[t], through_norm;
-    if constexpr (N == 0) { /* too many for registers: they stay where they lie, and not in local memory, which a device has to put by for all threads */
-        through_norm = mhc_coefficients_backward<N, IDENTITY>(s, a.grad_coef + t * columns, a.pre + t * n, a.post + t * n, a.product + t * columns, r,
-                                                              a.b, a.alpha, a.z + t * columns, a.q + t * columns);
+    if constexpr (
+        N ==
+        0) { /* too many for registers: they stay where they lie, and not in local memory, which a device has to put by for all threads */
+        through_norm = mhc_coefficients_backward<N, IDENTITY>(s, a.grad_coef + t * columns, a.pre + t * n,
+                                                              a.post + t * n, a.product + t * columns, r, a.b, a.alpha,
+                                                              a.z + t * columns, a.q + t * columns);
     } else {
         float grad[COLUMNS(N, IDENTITY)], z[COLUMNS(N, IDENTITY)], q[COLUMNS(N, IDENTITY)];
 #pragma unroll
         for (int k = 0; k < columns; k++)
             grad[k] = a.grad_coef[t * columns + k];
-        through_norm = mhc_coefficients_backward<N, IDENTITY>(s, grad, a.pre + t * n, a.post + t * n, a.product + t * columns, r, a.b, a.alpha,
-                                                              z, q);
+        through_norm = mhc_coefficients_backward<N, IDENTITY>(s, grad, a.pre + t * n, a.post + t * n,
+                                                              a.product + t * columns, r, a.b, a.alpha, z, q);
 #pragma unroll
         for (int k = 0; k < columns; k++) {
             a.z[t * columns + k] = z[k];
@@ -112,8 +115,8 @@ static int start_chain(struct device *d, void *queue, const struct mhc_case *c, 
                                         inverse_D, *a));
 }
 
-static int mhc_pre_two_pass(struct device *d, void *queue, const struct mhc_case *c, void *const a[], void *save, void *work,
-                     bool identity) {
+static int mhc_pre_two_pass(struct device *d, void *queue, const struct mhc_case *c, void *const a[], void *save,
+                            void *work, bool identity) {
     int columns = columns_of(c, identity);
     struct product p = product_of(c, a[0], phi_weights((const float *)a[1], columns));
     float *product = (float *)save, *r = product + c->T * columns, *pre = (float *)a[5], *post = (float *)a[6];
@@ -183,7 +186,7 @@ static struct backward_args backward_args_of(void *const a[], bool identity) {
 }
 
 static int mhc_backward_two_pass(struct device *d, void *queue, const struct mhc_case *c, void *const arg[], void *save,
-                          void *work, bool identity) {
+                                 void *work, bool identity) {
     const int columns = columns_of(c, identity), n = (int)c->n;
     const float *product = (const float *)save, *r = product + c->T * columns;
     const struct backward_args a = backward_args_of(arg, identity);

@@ -35,8 +35,8 @@ static struct one_pass_weights weights_of(enum kind kind, void *const a[], int *
 /* --- forward: x [, y, post_below, res_below], parameters -> [x_next,] u, pre, post, res --- */
 
 /* The two-pass way: the arguments of pre are a selection of ours. */
-static int two_pass_forward(void *context, void *queue, enum kind kind, bool crossing, const struct mhc_case *c, void *const a[], void *save,
-                            void *work) {
+static int two_pass_forward(void *context, void *queue, enum kind kind, bool crossing, const struct mhc_case *c,
+                            void *const a[], void *save, void *work) {
     if (!crossing)
         return pre_row(kind)->run(context, queue, c, a, save, work);
     bool identity = kind == KIND_IDENTITY;
@@ -44,12 +44,13 @@ static int two_pass_forward(void *context, void *queue, enum kind kind, bool cro
     void *pre[MHC_MAX_ARGS] = {a[first + parameters]}, *post[] = {a[0], a[1], a[2], identity ? pre[0] : a[3], pre[0]};
     memcpy(pre + 1, a + first, (size_t)parameters * sizeof *pre);
     memcpy(pre + 1 + parameters, a + first + parameters + 1, (identity ? 3 : 4) * sizeof *pre);
-    int failed = identity ? gpu_post_identity(context, queue, c, post, NULL, NULL) : gpu_post(context, queue, c, post, NULL, NULL);
+    int failed = identity ? gpu_post_identity(context, queue, c, post, NULL, NULL)
+                          : gpu_post(context, queue, c, post, NULL, NULL);
     return failed || pre_row(kind)->run(context, queue, c, pre, save, work);
 }
 
-static int forward(void *context, void *queue, enum kind kind, bool crossing, const struct mhc_case *c, void *const a[], void *save,
-                   void *work) {
+static int forward(void *context, void *queue, enum kind kind, bool crossing, const struct mhc_case *c, void *const a[],
+                   void *save, void *work) {
     struct one_pass_forward f = {};
     int at = 0;
     f.x = (const struct bf16 *)a[at++];
@@ -137,19 +138,20 @@ static struct scratch scratch_of(enum kind kind, const struct mhc_case *c, void 
 }
 
 /* The two-pass way: its arguments are ours without post_below and grad_y_below. */
-static int two_pass_backward(void *context, void *queue, enum kind kind, const struct arguments *g, const struct mhc_case *c,
-                             void *const a[], void *save, void *work) {
+static int two_pass_backward(void *context, void *queue, enum kind kind, const struct arguments *g,
+                             const struct mhc_case *c, void *const a[], void *save, void *work) {
     if (!g->f.dy_below)
         return backward_row(kind)->run(context, queue, c, a, save, work);
     void *own[MHC_MAX_ARGS], *below[] = {g->f.dx, (void *)g->f.post_below, g->f.dy_below};
     for (int k = 0, count = 0; k < g->count; k++)
         if (k != g->post_below && k != g->dy_below)
             own[count++] = a[k];
-    return backward_row(kind)->run(context, queue, c, own, save, work) || gpu_post_backward_y(context, queue, c, below, NULL, NULL);
+    return backward_row(kind)->run(context, queue, c, own, save, work) ||
+           gpu_post_backward_y(context, queue, c, below, NULL, NULL);
 }
 
-static int backward(void *context, void *queue, enum kind kind, bool crossing, const struct mhc_case *c, void *const a[], void *save,
-                    void *work) {
+static int backward(void *context, void *queue, enum kind kind, bool crossing, const struct mhc_case *c,
+                    void *const a[], void *save, void *work) {
     struct device *d = device_of(context);
     const struct scratch s = scratch_of(kind, c, work);
     struct arguments g = arguments_of(kind, crossing, a);
@@ -177,90 +179,107 @@ static int64_t backward_work(enum kind kind, const struct mhc_case *c) {
 
 /* The functions of a kind's rows, and the rows. RES_BELOW, RES: the arguments of that name, or nothing. */
 #define RUN_ARGUMENTS void *context, void *queue, const struct mhc_case *c, void *const a[], void *save, void *work
-#define FUNCTIONS(id, KIND, shape)                                                                                     \
-    static bool id##_forward_supports(const struct mhc_case *c, const char **why) {                                    \
-        return shape(c, why) && one_pass_forward_fits(KIND, c, why);                                                   \
-    }                                                                                                                  \
-    static bool id##_backward_supports(const struct mhc_case *c, const char **why) {                                   \
-        return shape(c, why) && one_pass_backward_fits(KIND, c, why);                                                  \
-    }                                                                                                                  \
-    static int64_t id##_save(const struct mhc_case *c) {                                                               \
-        return pre_row(KIND)->save_bytes(c);                                                                           \
-    }                                                                                                                  \
-    static int64_t id##_forward_work(const struct mhc_case *c) {                                                       \
-        return pre_row(KIND)->work_bytes(c);                                                                           \
-    }                                                                                                                  \
-    static int64_t id##_backward_work(const struct mhc_case *c) {                                                      \
-        return backward_work(KIND, c);                                                                                 \
-    }                                                                                                                  \
-    static double id##_pre_flops(const struct mhc_case *c) {                                                           \
-        return pre_row(KIND)->flops(c);                                                                                \
-    }                                                                                                                  \
-    static double id##_post_pre_flops(const struct mhc_case *c) {                                                      \
-        return pre_row(KIND)->flops(c) + (KIND == KIND_IDENTITY ? gpu_aggregate_flops(c) : gpu_post_flops(c));         \
-    }                                                                                                                  \
-    static double id##_backward_flops(const struct mhc_case *c) {                                                      \
-        return backward_row(KIND)->flops(c);                                                                           \
-    }                                                                                                                  \
-    static double id##_backward_y_flops(const struct mhc_case *c) {                                                    \
-        return backward_row(KIND)->flops(c) + gpu_aggregate_flops(c);                                                  \
-    }                                                                                                                  \
-    static int id##_pre_run(RUN_ARGUMENTS) {                                                                           \
-        return forward(context, queue, KIND, false, c, a, save, work);                                                 \
-    }                                                                                                                  \
-    static int id##_post_pre_run(RUN_ARGUMENTS) {                                                                      \
-        return forward(context, queue, KIND, true, c, a, save, work);                                                  \
-    }                                                                                                                  \
-    static int id##_backward_run(RUN_ARGUMENTS) {                                                                      \
-        return backward(context, queue, KIND, false, c, a, save, work);                                                \
-    }                                                                                                                  \
-    static int id##_backward_y_run(RUN_ARGUMENTS) {                                                                    \
-        return backward(context, queue, KIND, true, c, a, save, work);                                                 \
+#define FUNCTIONS(id, KIND, shape)                                                                             \
+    static bool id##_forward_supports(const struct mhc_case *c, const char **why) {                            \
+        return shape(c, why) && one_pass_forward_fits(KIND, c, why);                                           \
+    }                                                                                                          \
+    static bool id##_backward_supports(const struct mhc_case *c, const char **why) {                           \
+        return shape(c, why) && one_pass_backward_fits(KIND, c, why);                                          \
+    }                                                                                                          \
+    static int64_t id##_save(const struct mhc_case *c) {                                                       \
+        return pre_row(KIND)->save_bytes(c);                                                                   \
+    }                                                                                                          \
+    static int64_t id##_forward_work(const struct mhc_case *c) {                                               \
+        return pre_row(KIND)->work_bytes(c);                                                                   \
+    }                                                                                                          \
+    static int64_t id##_backward_work(const struct mhc_case *c) {                                              \
+        return backward_work(KIND, c);                                                                         \
+    }                                                                                                          \
+    static double id##_pre_flops(const struct mhc_case *c) {                                                   \
+        return pre_row(KIND)->flops(c);                                                                        \
+    }                                                                                                          \
+    static double id##_post_pre_flops(const struct mhc_case *c) {                                              \
+        return pre_row(KIND)->flops(c) + (KIND == KIND_IDENTITY ? gpu_aggregate_flops(c) : gpu_post_flops(c)); \
+    }                                                                                                          \
+    static double id##_backward_flops(const struct mhc_case *c) {                                              \
+        return backward_row(KIND)->flops(c);                                                                   \
+    }                                                                                                          \
+    static double id##_backward_y_flops(const struct mhc_case *c) {                                            \
+        return backward_row(KIND)->flops(c) + gpu_aggregate_flops(c);                                          \
+    }                                                                                                          \
+    static int id##_pre_run(RUN_ARGUMENTS) {                                                                   \
+        return forward(context, queue, KIND, false, c, a, save, work);                                         \
+    }                                                                                                          \
+    static int id##_post_pre_run(RUN_ARGUMENTS) {                                                              \
+        return forward(context, queue, KIND, true, c, a, save, work);                                          \
+    }                                                                                                          \
+    static int id##_backward_run(RUN_ARGUMENTS) {                                                              \
+        return backward(context, queue, KIND, false, c, a, save, work);                                        \
+    }                                                                                                          \
+    static int id##_backward_y_run(RUN_ARGUMENTS) {                                                            \
+        return backward(context, queue, KIND, true, c, a, save, work);                                         \
     }
-#define FORWARD_ROW(id, kind, operation, ...)                                                                          \
-    GPU_ROW(id##_##operation##_one_pass) = {.name = kind "." #operation,                                               \
-                                            .variant = "one pass, else two",                                           \
-                                            .args = {{"x", "TnC", MHC_STREAM, MHC_IN}, __VA_ARGS__},                   \
-                                            .supports = id##_forward_supports,                                         \
-                                            .save_bytes = id##_save,                                                   \
-                                            .work_bytes = id##_forward_work,                                           \
-                                            .flops = id##_##operation##_flops,                                         \
-                                            .tolerance = gpu_tolerance,                                                \
+#define FORWARD_ROW(id, kind, operation, ...)                                                        \
+    GPU_ROW(id##_##operation##_one_pass) = {.name = kind "." #operation,                             \
+                                            .variant = "one pass, else two",                         \
+                                            .args = {{"x", "TnC", MHC_STREAM, MHC_IN}, __VA_ARGS__}, \
+                                            .supports = id##_forward_supports,                       \
+                                            .save_bytes = id##_save,                                 \
+                                            .work_bytes = id##_forward_work,                         \
+                                            .flops = id##_##operation##_flops,                       \
+                                            .tolerance = gpu_tolerance,                              \
                                             .run = id##_##operation##_run}
-#define BACKWARD_ROW(id, kind, operation, ...)                                                                         \
-    GPU_ROW(id##_##operation##_one_pass) = {.name = kind "." #operation,                                               \
-                                            .variant = "one pass, else two",                                           \
-                                            .args = {{"grad_x_next", "TnC", MHC_STREAM, MHC_IN},                       \
-                                                     {"x", "TnC", MHC_STREAM, MHC_IN},                                 \
-                                                     {"y", "TC", MHC_STREAM, MHC_IN},                                  \
-                                                     {"grad_u", "TC", MHC_STREAM, MHC_IN},                             \
-                                                     __VA_ARGS__},                                                     \
-                                            .supports = id##_backward_supports,                                        \
-                                            .work_bytes = id##_backward_work,                                          \
-                                            .flops = id##_##operation##_flops,                                         \
-                                            .tolerance = gpu_tolerance,                                                \
+#define BACKWARD_ROW(id, kind, operation, ...)                                                   \
+    GPU_ROW(id##_##operation##_one_pass) = {.name = kind "." #operation,                         \
+                                            .variant = "one pass, else two",                     \
+                                            .args = {{"grad_x_next", "TnC", MHC_STREAM, MHC_IN}, \
+                                                     {"x", "TnC", MHC_STREAM, MHC_IN},           \
+                                                     {"y", "TC", MHC_STREAM, MHC_IN},            \
+                                                     {"grad_u", "TC", MHC_STREAM, MHC_IN},       \
+                                                     __VA_ARGS__},                               \
+                                            .supports = id##_backward_supports,                  \
+                                            .work_bytes = id##_backward_work,                    \
+                                            .flops = id##_##operation##_flops,                   \
+                                            .tolerance = gpu_tolerance,                          \
                                             .run = id##_##operation##_run}
 
-#define Y_AND_POST_BELOW {"y", "TC", MHC_STREAM, MHC_IN}, {"post_below", "Tn", MHC_COEF, MHC_IN}
-#define RES_BELOW {"res_below", "Tnn", MHC_COEF, MHC_IN}
-#define POST_BELOW {"post_below", "Tn", MHC_COEF, MHC_IN}
-#define PRE_POST(direction) {"pre", "Tn", MHC_COEF, direction}, {"post", "Tn", MHC_COEF, direction}
-#define RES(direction) {"res", "Tnn", MHC_COEF, direction}
-#define X_NEXT {"x_next", "TnC", MHC_STREAM, MHC_OUT}
-#define U {"u", "TC", MHC_STREAM, MHC_OUT}
-#define GRAD_X {"grad_x", "TnC", MHC_STREAM, MHC_OUT}
-#define GRAD_Y_BELOW {"grad_y_below", "TC", MHC_STREAM, MHC_OUT}
+#define Y_AND_POST_BELOW                     \
+    {"y", "TC", MHC_STREAM, MHC_IN}, {       \
+        "post_below", "Tn", MHC_COEF, MHC_IN \
+    }
+#define RES_BELOW \
+    { "res_below", "Tnn", MHC_COEF, MHC_IN }
+#define POST_BELOW \
+    { "post_below", "Tn", MHC_COEF, MHC_IN }
+#define PRE_POST(direction)               \
+    {"pre", "Tn", MHC_COEF, direction}, { \
+        "post", "Tn", MHC_COEF, direction \
+    }
+#define RES(direction) \
+    { "res", "Tnn", MHC_COEF, direction }
+#define X_NEXT \
+    { "x_next", "TnC", MHC_STREAM, MHC_OUT }
+#define U \
+    { "u", "TC", MHC_STREAM, MHC_OUT }
+#define GRAD_X \
+    { "grad_x", "TnC", MHC_STREAM, MHC_OUT }
+#define GRAD_Y_BELOW \
+    { "grad_y_below", "TC", MHC_STREAM, MHC_OUT }
 
-#define PARAMETERS(prefix, columns, parts, direction)                                                                  \
-    {prefix "phi", "D" columns, MHC_PARAM, direction}, {prefix "b", columns, MHC_PARAM, direction},                    \
-        {prefix "alpha", parts, MHC_PARAM, direction}
-#define THETAS(prefix, direction)                                                                                      \
-    {prefix "theta_pre", "C", MHC_PARAM, direction}, {prefix "theta_post", "C", MHC_PARAM, direction},                 \
-        {prefix "theta_res", "nC", MHC_PARAM, direction}
-#define OFFSETS(prefix, direction)                                                                                     \
-    {prefix "b_pre", "n", MHC_PARAM, direction}, {prefix "b_post", "n", MHC_PARAM, direction},                         \
-        {prefix "b_res", "nn", MHC_PARAM, direction}
-#define ALPHA(prefix, direction) {prefix "alpha", "3", MHC_PARAM, direction}
+#define PARAMETERS(prefix, columns, parts, direction)                                                 \
+    {prefix "phi", "D" columns, MHC_PARAM, direction}, {prefix "b", columns, MHC_PARAM, direction}, { \
+        prefix "alpha", parts, MHC_PARAM, direction                                                   \
+    }
+#define THETAS(prefix, direction)                                                                        \
+    {prefix "theta_pre", "C", MHC_PARAM, direction}, {prefix "theta_post", "C", MHC_PARAM, direction}, { \
+        prefix "theta_res", "nC", MHC_PARAM, direction                                                   \
+    }
+#define OFFSETS(prefix, direction)                                                               \
+    {prefix "b_pre", "n", MHC_PARAM, direction}, {prefix "b_post", "n", MHC_PARAM, direction}, { \
+        prefix "b_res", "nn", MHC_PARAM, direction                                               \
+    }
+#define ALPHA(prefix, direction) \
+    { prefix "alpha", "3", MHC_PARAM, direction }
 
 #define MHC_IN_ARGS PARAMETERS("", "K", "3", MHC_IN)
 #define MHC_OUT_ARGS PARAMETERS("grad_", "K", "3", MHC_OUT)
@@ -268,7 +287,8 @@ FUNCTIONS(mhc, KIND_MHC, gpu_supports_sinkhorn)
 FORWARD_ROW(mhc, "mhc", pre, MHC_IN_ARGS, U, PRE_POST(MHC_OUT), RES(MHC_OUT));
 FORWARD_ROW(mhc, "mhc", post_pre, Y_AND_POST_BELOW, RES_BELOW, MHC_IN_ARGS, X_NEXT, U, PRE_POST(MHC_OUT), RES(MHC_OUT));
 BACKWARD_ROW(mhc, "mhc", backward, PRE_POST(MHC_IN), RES(MHC_IN), MHC_IN_ARGS, GRAD_X, MHC_OUT_ARGS);
-BACKWARD_ROW(mhc, "mhc", backward_y, PRE_POST(MHC_IN), RES(MHC_IN), POST_BELOW, MHC_IN_ARGS, GRAD_X, GRAD_Y_BELOW, MHC_OUT_ARGS);
+BACKWARD_ROW(mhc, "mhc", backward_y, PRE_POST(MHC_IN), RES(MHC_IN), POST_BELOW, MHC_IN_ARGS, GRAD_X, GRAD_Y_BELOW,
+             MHC_OUT_ARGS);
 
 #define IDENTITY_IN_ARGS PARAMETERS("", "J", "2", MHC_IN)
 #define IDENTITY_OUT_ARGS PARAMETERS("grad_", "J", "2", MHC_OUT)
@@ -276,13 +296,15 @@ FUNCTIONS(identity, KIND_IDENTITY, gpu_supports)
 FORWARD_ROW(identity, "identity", pre, IDENTITY_IN_ARGS, U, PRE_POST(MHC_OUT));
 FORWARD_ROW(identity, "identity", post_pre, Y_AND_POST_BELOW, IDENTITY_IN_ARGS, X_NEXT, U, PRE_POST(MHC_OUT));
 BACKWARD_ROW(identity, "identity", backward, PRE_POST(MHC_IN), IDENTITY_IN_ARGS, GRAD_X, IDENTITY_OUT_ARGS);
-BACKWARD_ROW(identity, "identity", backward_y, PRE_POST(MHC_IN), POST_BELOW, IDENTITY_IN_ARGS, GRAD_X, GRAD_Y_BELOW, IDENTITY_OUT_ARGS);
+BACKWARD_ROW(identity, "identity", backward_y, PRE_POST(MHC_IN), POST_BELOW, IDENTITY_IN_ARGS, GRAD_X, GRAD_Y_BELOW,
+             IDENTITY_OUT_ARGS);
 
 #define HC_IN_ARGS THETAS("", MHC_IN), OFFSETS("", MHC_IN), ALPHA("", MHC_IN)
 #define HC_OUT_ARGS THETAS("grad_", MHC_OUT), OFFSETS("grad_", MHC_OUT), ALPHA("grad_", MHC_OUT)
 FUNCTIONS(hc, KIND_HC, gpu_supports)
 FORWARD_ROW(hc, "hc", pre, HC_IN_ARGS, U, PRE_POST(MHC_OUT), RES(MHC_OUT));
 FORWARD_ROW(hc, "hc", post_pre, Y_AND_POST_BELOW, RES_BELOW, HC_IN_ARGS, X_NEXT, U, PRE_POST(MHC_OUT), RES(MHC_OUT));
-BACKWARD_ROW(hc, "hc", backward, PRE_POST(MHC_IN), RES(MHC_IN), THETAS("", MHC_IN), ALPHA("", MHC_IN), GRAD_X, HC_OUT_ARGS);
-BACKWARD_ROW(hc, "hc", backward_y, PRE_POST(MHC_IN), RES(MHC_IN), POST_BELOW, THETAS("", MHC_IN), ALPHA("", MHC_IN), GRAD_X,
-             GRAD_Y_BELOW, HC_OUT_ARGS);
+BACKWARD_ROW(hc, "hc", backward, PRE_POST(MHC_IN), RES(MHC_IN), THETAS("", MHC_IN), ALPHA("", MHC_IN), GRAD_X,
+             HC_OUT_ARGS);
+BACKWARD_ROW(hc, "hc", backward_y, PRE_POST(MHC_IN), RES(MHC_IN), POST_BELOW, THETAS("", MHC_IN), ALPHA("", MHC_IN),
+             GRAD_X, GRAD_Y_BELOW, HC_OUT_ARGS);

@@ -48,16 +48,16 @@ static inline struct weights micro_weights(const struct micro *m, void *const a[
 }
 
 /* CALL(T, W): T the element type of the streams, W neighbouring channels at a time. */
-#define FOR_WIDTH(c, CALL)                                                                                             \
-    ((c)->stream == MHC_BF16 ? ((c)->C % OCTET ? CALL(struct bf16, 1) : CALL(struct bf16, OCTET))                      \
+#define FOR_WIDTH(c, CALL)                                                                        \
+    ((c)->stream == MHC_BF16 ? ((c)->C % OCTET ? CALL(struct bf16, 1) : CALL(struct bf16, OCTET)) \
                              : ((c)->C % OCTET ? CALL(float, 1) : CALL(float, OCTET)))
 #define FOR_TYPE(c, CALL) ((c)->stream == MHC_BF16 ? CALL(struct bf16) : CALL(float))
 
 /* Arguments of a row up to its parameters' last; res is where Sinkhorn finds its logits first. */
-int micro_coefficients(struct device *, void *queue, const struct micro *, const void *x, void *const params[], void *save,
-                       float *pre, float *post, float *res);
+int micro_coefficients(struct device *, void *queue, const struct micro *, const void *x, void *const params[],
+                       void *save, float *pre, float *post, float *res);
 /* The logits of res [T][n][n] of mHC, from what was saved. */
-int micro_logits(struct device *, void *queue, const struct micro *, const float *product, const float *b, const float *alpha,
-                 float *logits);
+int micro_logits(struct device *, void *queue, const struct micro *, const float *product, const float *b,
+                 const float *alpha, float *logits);
 
 #endif

@@ -27,8 +27,9 @@ static __global__ void inner_kernel(int n, int m, int C, int pitch, const T *a, 
 
 /* z, q and norm of a token: what the gates let through, joined with the gradient of the logits of res. */
 static __global__ void mhc_chain_kernel(struct coefficients s, int64_t T, float inverse_K, const float *grad_gates,
-                                        const float *grad_logits, const float *pre, const float *post, const float *product,
-                                        const float *norms, const float *alpha, float *z, float *q, float2 *norm) {
+                                        const float *grad_logits, const float *pre, const float *post,
+                                        const float *product, const float *norms, const float *alpha, float *z,
+                                        float *q, float2 *norm) {
     int64_t t = (int64_t)blockIdx.x * MICRO_THREADS + threadIdx.x;
     int n = s.n, columns = column_count(n, false);
     if (t >= T)
@@ -38,24 +39,27 @@ static __global__ void mhc_chain_kernel(struct coefficients s, int64_t T, float 
     for (int k = 0; k < n * n; k++)
         z[t * columns + 2 * n + k] = grad_logits[t * n * n + k];
     float r = norms[t];
-    float through_norm = mhc_through_norm<0, false>(s, z + t * columns, product + t * columns, alpha, r, q + t * columns);
+    float through_norm = mhc_through_norm<0, false>(s, z + t * columns, product + t * columns, alpha, r,
+                                                    q + t * columns);
     norm[t] = make_float2(through_norm * inverse_K, r == 0 ? 0 : 1 / r);
 }
 
 /* A thread a stream of a token. */
-static __global__ void hc_chain_kernel(int n, int64_t rows, float inverse_K, const float *grad_coef, const float *product,
-                                       const float *norms, const float *alpha, float *q, float2 *norm) {
+static __global__ void hc_chain_kernel(int n, int64_t rows, float inverse_K, const float *grad_coef,
+                                       const float *product, const float *norms, const float *alpha, float *q,
+                                       float2 *norm) {
     int64_t row = (int64_t)blockIdx.x * MICRO_THREADS + threadIdx.x, t = row / n;
     if (row >= rows)
         return;
     float r = norms[row];
-    float through_norm = hc_coefficients_backward(n, (int)(row % n), grad_coef + t * n * (n + 2), product + row * (n + 2), r,
-                                                  alpha, q + row * (n + 2));
+    float through_norm = hc_coefficients_backward(n, (int)(row % n), grad_coef + t * n * (n + 2),
+                                                  product + row * (n + 2), r, alpha, q + row * (n + 2));
     norm[row] = make_float2(through_norm * inverse_K, r == 0 ? 0 : 1 / r);
 }
 
 /* mixed_j = sum_i res_ij g_i */
-template <typename T> static __global__ void apply_res_backward_kernel(int n, int C, const T *g, const float *res, float *mixed) {
+template <typename T>
+static __global__ void apply_res_backward_kernel(int n, int C, const T *g, const float *res, float *mixed) {
     int64_t t = blockIdx.x;
     for (int c = (int)threadIdx.x; c < C; c += (int)blockDim.x)
         for (int j = 0; j < n; j++) {
@@ -67,7 +71,8 @@ template <typename T> static __global__ void apply_res_backward_kernel(int n, in
 }
 
 /* mixed_i += pre_i du */
-template <typename T> static __global__ void apply_pre_backward_kernel(int n, int C, const T *du, const float *pre, float *mixed) {
+template <typename T>
+static __global__ void apply_pre_backward_kernel(int n, int C, const T *du, const float *pre, float *mixed) {
     int64_t t = blockIdx.x;
     for (int c = (int)threadIdx.x; c < C; c += (int)blockDim.x)
         for (int i = 0; i < n; i++) {
@@ -79,15 +84,16 @@ template <typename T> static __global__ void apply_pre_backward_kernel(int n, in
 /* dx = mixed + sum_m q_m W_m - factor (x inverse), norm = (factor, inverse): a block MICRO_ROWS rows, a thread a channel of all. Two
  * factors, because through_norm / r^2 would overflow for small x, and x / r does not. */
 template <typename T>
-static __global__ void product_backward_kernel(int64_t rows, int64_t K, struct weights weights, const float *mixed, const T *x,
-                                               const float *q, const float2 *norm, T *dx) {
+static __global__ void product_backward_kernel(int64_t rows, int64_t K, struct weights weights, const float *mixed,
+                                               const T *x, const float *q, const float2 *norm, T *dx) {
     float *share = (float *)shared_memory(); /* [row][column] */
     int64_t first = (int64_t)blockIdx.x * MICRO_ROWS;
     int columns = weights.columns;
     for (int k = (int)threadIdx.x; k < MICRO_ROWS * columns; k += MICRO_THREADS)
         share[k] = first + k / columns < rows ? q[first * columns + k] : 0;
     __syncthreads();
-    for (int64_t k = (int64_t)blockIdx.y * MICRO_THREADS + threadIdx.x; k < K; k += (int64_t)gridDim.y * MICRO_THREADS) {
+    for (int64_t k = (int64_t)blockIdx.y * MICRO_THREADS + threadIdx.x; k < K;
+         k += (int64_t)gridDim.y * MICRO_THREADS) {
         float sum[MICRO_ROWS] = {};
         for (int m = 0; m < columns; m++) {
             float w = *weight_at(&weights, k, m);
@@ -108,7 +114,8 @@ static __global__ void product_backward_kernel(int64_t rows, int64_t K, struct w
 /* grad_W: a block 32 channels and as many columns as warps; each warp walks over a share of the rows in order, then sums the shares of
  * one column in order. */
 template <typename T>
-static __global__ void weights_backward_kernel(int64_t rows, int64_t K, struct weights weights, const T *x, const float *q) {
+static __global__ void weights_backward_kernel(int64_t rows, int64_t K, struct weights weights, const T *x,
+                                               const float *q) {
     float *share = (float *)shared_memory(); /* [warp][column][lane] */
     int lane = (int)threadIdx.x % WARP, warp = (int)threadIdx.x / WARP, column = (int)blockIdx.y * MICRO_WARPS;
     int64_t k = (int64_t)blockIdx.x * WARP + lane;
@@ -169,10 +176,10 @@ static struct call call_of(const struct mhc_case *c, bool hc, void *work) {
 }
 
 template <typename T>
-static int start_inner(struct device *d, void *queue, const struct mhc_case *c, int n, int m, int64_t pitch, const void *a,
-                       const void *b, float *out) {
-    return CHECKED(d, LAUNCH((inner_kernel<T>), (unsigned)c->T, MICRO_THREADS, 0, queue, n, m, (int)c->C, (int)pitch, (const T *)a,
-                             (const T *)b, out));
+static int start_inner(struct device *d, void *queue, const struct mhc_case *c, int n, int m, int64_t pitch,
+                       const void *a, const void *b, float *out) {
+    return CHECKED(d, LAUNCH((inner_kernel<T>), (unsigned)c->T, MICRO_THREADS, 0, queue, n, m, (int)c->C, (int)pitch,
+                             (const T *)a, (const T *)b, out));
 }
 
 /* Gradients of the coefficients: HC's one behind the other, mHC's without those of res, which Sinkhorn wants alone. */
@@ -181,7 +188,8 @@ template <typename T> static int start_inner_products(struct device *d, void *qu
     int n = a->m.n, pitch = a->m.hc ? n * (n + 2) : 2 * n;
     return start_inner<T>(d, queue, c, n, 1, pitch, a->x, a->du, a->grad_coef) ||
            start_inner<T>(d, queue, c, n, 1, pitch, a->g, a->y, a->grad_coef + n) ||
-           start_inner<T>(d, queue, c, n, n, a->m.hc ? pitch : n * n, a->g, a->x, a->m.hc ? a->grad_coef + 2 * n : a->grad_res);
+           start_inner<T>(d, queue, c, n, n, a->m.hc ? pitch : n * n, a->g, a->x,
+                          a->m.hc ? a->grad_coef + 2 * n : a->grad_res);
 }
 
 static int start_chain(struct device *d, void *queue, const struct call *a) {
@@ -194,8 +202,8 @@ static int start_chain(struct device *d, void *queue, const struct call *a) {
     return micro_logits(d, queue, m, a->product, a->b, a->alpha, a->logits) ||
            gpu_sinkhorn_backward(d, queue, m->c, a->logits, a->grad_res, a->grad_res) ||
            CHECKED(d, LAUNCH(mhc_chain_kernel, blocks, MICRO_THREADS, 0, queue, m->s, m->rows, inverse_K,
-                             (const float *)a->grad_coef, (const float *)a->grad_res, a->pre, a->post, a->product, a->r, a->alpha,
-                             a->z, a->q, a->norm));
+                             (const float *)a->grad_coef, (const float *)a->grad_res, a->pre, a->post, a->product, a->r,
+                             a->alpha, a->z, a->q, a->norm));
 }
 
 template <typename T> static int start_streams(struct device *d, void *queue, const struct call *a) {
@@ -205,10 +213,13 @@ template <typename T> static int start_streams(struct device *d, void *queue, co
     int64_t channels = blocks_of(m->K, MICRO_THREADS), most = 64;
     dim3 grid((unsigned)blocks_of(m->rows, MICRO_ROWS), (unsigned)(channels < most ? channels : most));
     size_t shared = MICRO_ROWS * (size_t)m->columns * sizeof(float);
-    return CHECKED(d, LAUNCH((apply_res_backward_kernel<T>), tokens, threads, 0, queue, m->n, C, (const T *)a->g, a->res, a->mixed)) ||
-           CHECKED(d, LAUNCH((apply_pre_backward_kernel<T>), tokens, threads, 0, queue, m->n, C, (const T *)a->du, a->pre, a->mixed)) ||
-           CHECKED(d, LAUNCH((product_backward_kernel<T>), grid, MICRO_THREADS, shared, queue, m->rows, m->K, a->weights,
-                             (const float *)a->mixed, (const T *)a->x, (const float *)a->q, (const float2 *)a->norm, (T *)a->dx));
+    return CHECKED(d, LAUNCH((apply_res_backward_kernel<T>), tokens, threads, 0, queue, m->n, C, (const T *)a->g,
+                             a->res, a->mixed)) ||
+           CHECKED(d, LAUNCH((apply_pre_backward_kernel<T>), tokens, threads, 0, queue, m->n, C, (const T *)a->du,
+                             a->pre, a->mixed)) ||
+           CHECKED(d, LAUNCH((product_backward_kernel<T>), grid, MICRO_THREADS, shared, queue, m->rows, m->K,
+                             a->weights, (const float *)a->mixed, (const T *)a->x, (const float *)a->q,
+                             (const float2 *)a->norm, (T *)a->dx));
 }
 
 template <typename T> static int start_weights(struct device *d, void *queue, const struct call *a) {
@@ -220,13 +231,14 @@ template <typename T> static int start_weights(struct device *d, void *queue, co
 }
 
 template <typename T> static int start_all(struct device *d, void *queue, const struct call *a) {
-    struct small_gradients small = {a->m.hc ? a->grad_coef : a->z, a->product, column_count(a->m.n, false), a->m.hc,
+    struct small_gradients small = {a->m.hc ? a->grad_coef : a->z,  a->product, column_count(a->m.n, false), a->m.hc,
                                     {a->db[0], a->db[1], a->db[2]}, a->dalpha};
     return start_inner_products<T>(d, queue, a) || start_chain(d, queue, a) || start_streams<T>(d, queue, a) ||
            start_weights<T>(d, queue, a) || gpu_small_gradients(d, queue, a->m.c, &small, a->rest);
 }
 
-static int run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work, bool hc) {
+static int run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work,
+               bool hc) {
     struct call a = call_of(c, hc, work);
     a.g = arg[0], a.x = arg[1], a.y = arg[2], a.du = arg[3];
     a.pre = (const float *)arg[4], a.post = (const float *)arg[5], a.res = (const float *)arg[6];

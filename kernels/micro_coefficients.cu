@@ -6,8 +6,7 @@
 #include "kernels/micro.h"
 
 /* A warp a row. The largest element is taken out first: no square over- or underflows. */
-template <typename T>
-static __global__ void norm_kernel(int64_t rows, int64_t K, float eps, const T *x, float *r) {
+template <typename T> static __global__ void norm_kernel(int64_t rows, int64_t K, float eps, const T *x, float *r) {
     int64_t row = (int64_t)blockIdx.x * MICRO_WARPS + threadIdx.x / WARP;
     if (row >= rows)
         return;
@@ -59,8 +58,8 @@ static __global__ void product_kernel(int64_t rows, int64_t K, struct weights we
 }
 
 /* A thread a coefficient; of res only the logits. */
-static __global__ void mhc_kernel(struct coefficients s, int64_t count, const float *product, const float *b, const float *alpha,
-                                  float *pre, float *post, float *logits) {
+static __global__ void mhc_kernel(struct coefficients s, int64_t count, const float *product, const float *b,
+                                  const float *alpha, float *pre, float *post, float *logits) {
     int64_t at = (int64_t)blockIdx.x * MICRO_THREADS + threadIdx.x;
     if (at >= count)
         return;
@@ -87,8 +86,8 @@ static __global__ void hc_kernel(int n, int64_t rows, const float *product, cons
                                  const float *b_res, const float *alpha, float *pre, float *post, float *res) {
     int64_t row = (int64_t)blockIdx.x * MICRO_THREADS + threadIdx.x, t = row / n;
     if (row < rows)
-        hc_coefficients(n, (int)(row % n), product + row * (n + 2), b_pre, b_post, b_res, alpha, pre + t * n, post + t * n,
-                        res + t * n * n);
+        hc_coefficients(n, (int)(row % n), product + row * (n + 2), b_pre, b_post, b_res, alpha, pre + t * n,
+                        post + t * n, res + t * n * n);
 }
 
 /* --- host --- */
@@ -97,21 +96,21 @@ template <typename T>
 static int start_products(struct device *d, void *queue, const struct micro *m, const void *x, struct weights weights,
                           float *product, float *r) {
     dim3 grid((unsigned)blocks_of(m->rows, MICRO_ROWS), (unsigned)blocks_of(m->columns, WARP));
-    return CHECKED(d, LAUNCH((norm_kernel<T>), (unsigned)blocks_of(m->rows, MICRO_WARPS), MICRO_THREADS, 0, queue, m->rows, m->K,
-                             (float)m->c->rms_eps, (const T *)x, r)) ||
-           CHECKED(d, LAUNCH((product_kernel<T>), grid, MICRO_THREADS, MICRO_WARPS * MICRO_ROWS * WARP * sizeof(float), queue,
-                             m->rows, m->K, weights, (const T *)x, (const float *)r, product));
+    return CHECKED(d, LAUNCH((norm_kernel<T>), (unsigned)blocks_of(m->rows, MICRO_WARPS), MICRO_THREADS, 0, queue,
+                             m->rows, m->K, (float)m->c->rms_eps, (const T *)x, r)) ||
+           CHECKED(d, LAUNCH((product_kernel<T>), grid, MICRO_THREADS, MICRO_WARPS * MICRO_ROWS * WARP * sizeof(float),
+                             queue, m->rows, m->K, weights, (const T *)x, (const float *)r, product));
 }
 
-int micro_logits(struct device *d, void *queue, const struct micro *m, const float *product, const float *b, const float *alpha,
-                 float *logits) {
+int micro_logits(struct device *d, void *queue, const struct micro *m, const float *product, const float *b,
+                 const float *alpha, float *logits) {
     int64_t count = m->c->T * m->n * m->n;
-    return CHECKED(d, LAUNCH(logits_kernel, (unsigned)blocks_of(count, MICRO_THREADS), MICRO_THREADS, 0, queue, m->s, count,
-                             product, b, alpha, logits));
+    return CHECKED(d, LAUNCH(logits_kernel, (unsigned)blocks_of(count, MICRO_THREADS), MICRO_THREADS, 0, queue, m->s,
+                             count, product, b, alpha, logits));
 }
 
-int micro_coefficients(struct device *d, void *queue, const struct micro *m, const void *x, void *const params[], void *save,
-                       float *pre, float *post, float *res) {
+int micro_coefficients(struct device *d, void *queue, const struct micro *m, const void *x, void *const params[],
+                       void *save, float *pre, float *post, float *res) {
     float *product = (float *)save, *r = micro_norms(m, save);
 #define CALL(T) start_products<T>(d, queue, m, x, micro_weights(m, params), product, r)
     if (FOR_TYPE(m->c, CALL))
@@ -132,11 +131,13 @@ int micro_coefficients(struct device *d, void *queue, const struct micro *m, con
 
 static int mhc_run(void *context, void *queue, const struct mhc_case *c, void *const a[], void *, void *work) {
     struct micro m = micro_of(c, false);
-    return micro_coefficients(device_of(context), queue, &m, a[0], a + 1, work, (float *)a[4], (float *)a[5], (float *)a[6]);
+    return micro_coefficients(device_of(context), queue, &m, a[0], a + 1, work, (float *)a[4], (float *)a[5],
+                              (float *)a[6]);
 }
 static int hc_run(void *context, void *queue, const struct mhc_case *c, void *const a[], void *, void *work) {
     struct micro m = micro_of(c, true);
-    return micro_coefficients(device_of(context), queue, &m, a[0], a + 1, work, (float *)a[8], (float *)a[9], (float *)a[10]);
+    return micro_coefficients(device_of(context), queue, &m, a[0], a + 1, work, (float *)a[8], (float *)a[9],
+                              (float *)a[10]);
 }
 
 static int64_t mhc_work(const struct mhc_case *c) {

@@ -59,23 +59,24 @@ template <typename T, int W> static __global__ void merge_kernel(int64_t width, 
 /* --- host --- */
 
 template <typename T, typename M, int W>
-static int start_apply_post(struct device *d, void *queue, const struct mhc_case *c, const void *y, const void *post, void *mixed) {
-    return CHECKED(d, LAUNCH((apply_post_kernel<T, M, W>), (unsigned)c->T, token_threads(c->C, W), 0, queue, (int)c->n, (int)c->C,
-                             (const T *)y, (const float *)post, (M *)mixed));
+static int start_apply_post(struct device *d, void *queue, const struct mhc_case *c, const void *y, const void *post,
+                            void *mixed) {
+    return CHECKED(d, LAUNCH((apply_post_kernel<T, M, W>), (unsigned)c->T, token_threads(c->C, W), 0, queue, (int)c->n,
+                             (int)c->C, (const T *)y, (const float *)post, (M *)mixed));
 }
 
 template <typename T, int W>
 static int start_apply_res(struct device *d, void *queue, const struct mhc_case *c, const void *x, const void *res,
                            const void *begun, void *mixed_res) {
-    return CHECKED(d, LAUNCH((apply_res_kernel<T, W>), (unsigned)c->T, token_threads(c->C, W), 0, queue, (int)c->n, (int)c->C,
-                             (const T *)x, (const float *)res, (const float *)begun, (T *)mixed_res));
+    return CHECKED(d, LAUNCH((apply_res_kernel<T, W>), (unsigned)c->T, token_threads(c->C, W), 0, queue, (int)c->n,
+                             (int)c->C, (const T *)x, (const float *)res, (const float *)begun, (T *)mixed_res));
 }
 
 template <typename T, int W>
-static int start_merge(struct device *d, void *queue, const struct mhc_case *c, int64_t width, const void *a, const void *b,
-                       void *sum) {
-    return CHECKED(d, LAUNCH((merge_kernel<T, W>), (unsigned)c->T, token_threads(width, W), 0, queue, width, (const T *)a,
-                             (const T *)b, (T *)sum));
+static int start_merge(struct device *d, void *queue, const struct mhc_case *c, int64_t width, const void *a,
+                       const void *b, void *sum) {
+    return CHECKED(d, LAUNCH((merge_kernel<T, W>), (unsigned)c->T, token_threads(width, W), 0, queue, width,
+                             (const T *)a, (const T *)b, (T *)sum));
 }
 
 static int pre_run(struct device *d, void *queue, const struct micro *m, void *const a[], int outputs, void *save) {
@@ -94,8 +95,9 @@ static int hc_pre_run(void *context, void *queue, const struct mhc_case *c, void
 
 static int post_run(void *context, void *queue, const struct mhc_case *c, void *const a[], void *, void *work) {
     struct device *d = device_of(context);
-#define CALL(T, W)                                                                                                     \
-    (start_apply_post<T, float, W>(d, queue, c, a[1], a[2], work) || start_apply_res<T, W>(d, queue, c, a[0], a[3], work, a[4]))
+#define CALL(T, W)                                                   \
+    (start_apply_post<T, float, W>(d, queue, c, a[1], a[2], work) || \
+     start_apply_res<T, W>(d, queue, c, a[0], a[3], work, a[4]))
     return FOR_WIDTH(c, CALL);
 #undef CALL
 }
@@ -190,32 +192,32 @@ GPU_ROW(hc_micro_pre) = {.name = "hc-micro.pre",
                          .tolerance = gpu_tolerance,
                          .run = hc_pre_run};
 
-#define MICRO_POST_ROWS(id, kind)                                                                                      \
-    GPU_ROW(id##_micro_post) = {.name = kind "-micro.post",                                                            \
-                                .variant = "a kernel an arrow",                                                        \
-                                .args = POST_ARGS,                                                                     \
-                                .supports = gpu_supports,                                                              \
-                                .work_bytes = post_work,                                                               \
-                                .flops = gpu_post_flops,                                                               \
-                                .tolerance = gpu_tolerance,                                                            \
-                                .run = post_run};                                                                      \
-    GPU_ROW(id##_micro_post_backward_y) = {.name = kind "-micro.post_backward_y",                                      \
-                                           .args = POST_BACKWARD_Y_ARGS,                                               \
-                                           .supports = gpu_supports,                                                   \
-                                           .flops = gpu_aggregate_flops,                                               \
-                                           .tolerance = gpu_tolerance,                                                 \
+#define MICRO_POST_ROWS(id, kind)                                                 \
+    GPU_ROW(id##_micro_post) = {.name = kind "-micro.post",                       \
+                                .variant = "a kernel an arrow",                   \
+                                .args = POST_ARGS,                                \
+                                .supports = gpu_supports,                         \
+                                .work_bytes = post_work,                          \
+                                .flops = gpu_post_flops,                          \
+                                .tolerance = gpu_tolerance,                       \
+                                .run = post_run};                                 \
+    GPU_ROW(id##_micro_post_backward_y) = {.name = kind "-micro.post_backward_y", \
+                                           .args = POST_BACKWARD_Y_ARGS,          \
+                                           .supports = gpu_supports,              \
+                                           .flops = gpu_aggregate_flops,          \
+                                           .tolerance = gpu_tolerance,            \
                                            .run = gpu_post_backward_y}
 
 MICRO_POST_ROWS(mhc, "mhc");
 MICRO_POST_ROWS(hc, "hc");
 
 /* One arrow: arguments behind the function that runs it. */
-#define ARROW(id, text, run_arrow, count_flops, ...)                                                                   \
-    GPU_ROW(micro_##id) = {.name = "micro." text,                                                                      \
-                           .args = {__VA_ARGS__},                                                                      \
-                           .supports = gpu_supports,                                                                   \
-                           .flops = count_flops,                                                                       \
-                           .tolerance = gpu_tolerance,                                                                 \
+#define ARROW(id, text, run_arrow, count_flops, ...)   \
+    GPU_ROW(micro_##id) = {.name = "micro." text,      \
+                           .args = {__VA_ARGS__},      \
+                           .supports = gpu_supports,   \
+                           .flops = count_flops,       \
+                           .tolerance = gpu_tolerance, \
                            .run = run_arrow}
 
 ARROW(apply_pre, "apply_pre", apply_pre_run, gpu_aggregate_flops, {"x", "TnC", MHC_STREAM, MHC_IN},

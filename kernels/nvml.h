@@ -23,10 +23,10 @@ static void nvml_ask(void *library, void *device, char *text, size_t size) {
     int (*version)(char *, unsigned) = (int (*)(char *, unsigned))dlsym(library, "nvmlSystemGetDriverVersion");
     int (*limit)(void *, unsigned *) = (int (*)(void *, unsigned *))dlsym(library, "nvmlDeviceGetEnforcedPowerLimit");
     int (*heat)(void *, int, unsigned *) = (int (*)(void *, int, unsigned *))dlsym(library, "nvmlDeviceGetTemperature");
-    int (*load)(void *, struct nvml_utilization *) =
-        (int (*)(void *, struct nvml_utilization *))dlsym(library, "nvmlDeviceGetUtilizationRates");
-    int (*reasons)(void *, unsigned long long *) =
-        (int (*)(void *, unsigned long long *))dlsym(library, "nvmlDeviceGetCurrentClocksEventReasons");
+    int (*load)(void *, struct nvml_utilization *) = (int (*)(void *, struct nvml_utilization *))dlsym(
+        library, "nvmlDeviceGetUtilizationRates");
+    int (*reasons)(void *, unsigned long long *) = (int (*)(void *, unsigned long long *))dlsym(
+        library, "nvmlDeviceGetCurrentClocksEventReasons");
     if (!reasons) /* its name before 2023 */
         reasons = (int (*)(void *, unsigned long long *))dlsym(library, "nvmlDeviceGetCurrentClocksThrottleReasons");
     struct nvml_utilization busy = {0, 0};
@@ -54,7 +54,8 @@ static void nvml_describe(const char *bus, char *text, size_t size) {
         return;
     int (*start)(void) = (int (*)(void))dlsym(library, "nvmlInit_v2");
     int (*stop)(void) = (int (*)(void))dlsym(library, "nvmlShutdown");
-    int (*find)(const char *, void **) = (int (*)(const char *, void **))dlsym(library, "nvmlDeviceGetHandleByPciBusId_v2");
+    int (*find)(const char *, void **) = (int (*)(const char *, void **))dlsym(library,
+                                                                               "nvmlDeviceGetHandleByPciBusId_v2");
     if (start && stop && find && !start()) {
         if (!find(bus, &device))
             nvml_ask(library, device, text, size);

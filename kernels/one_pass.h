@@ -27,9 +27,11 @@ template <int N, int KIND> struct sums {
     static constexpr int VALUES = PRODUCTS + SETS;
     static constexpr int FOR_PRE = N + SETS; /* values that pre depends on */
     static constexpr bool RES = KIND != KIND_IDENTITY;
-    static constexpr int COEFFICIENTS = 2 * N + (RES ? N * N : 0); /* pre, post, res of a token */
+    static constexpr int COEFFICIENTS = 2 * N + (RES ? N * N : 0);     /* pre, post, res of a token */
     static constexpr int STREAMS_OF_WEIGHTS = KIND == KIND_HC ? 1 : N; /* HC's are the same for all */
-    static constexpr int WIDTH = KIND != KIND_HC && COLUMNS % 4 == 0 ? 4 : 1; /* columns that lie together, 16 bytes of them */
+    static constexpr int WIDTH = KIND != KIND_HC && COLUMNS % 4 == 0
+                                     ? 4
+                                     : 1; /* columns that lie together, 16 bytes of them */
 };
 
 /* The arrays of a call; launching fills in the first lines. What a kind has not is NULL. */
@@ -65,15 +67,18 @@ struct one_pass_backward {
 /* Whether a case fits the largest device there is; and its launch: 0; 1 with device.error set; -1 where this device cannot, and then nothing
  * was launched. */
 bool one_pass_forward_fits(enum kind, const struct mhc_case *, const char **why);
-int one_pass_forward_start(struct device *, void *queue, enum kind, const struct mhc_case *, const struct one_pass_forward *);
+int one_pass_forward_start(struct device *, void *queue, enum kind, const struct mhc_case *,
+                           const struct one_pass_forward *);
 bool one_pass_backward_fits(enum kind, const struct mhc_case *, const char **why);
-int one_pass_backward_start(struct device *, void *queue, enum kind, const struct mhc_case *, const struct one_pass_backward *);
+int one_pass_backward_start(struct device *, void *queue, enum kind, const struct mhc_case *,
+                            const struct one_pass_backward *);
 
 /* --- weights --- */
 
 /* WIDTH weights from column m on, for channel c of stream i; 0 for the columns that fill up an eight. */
 template <int N, int KIND>
-static __device__ __forceinline__ void load_weights_at(const struct one_pass_weights *w, int64_t C, int i, int64_t c, int m, float *to) {
+static __device__ __forceinline__ void load_weights_at(const struct one_pass_weights *w, int64_t C, int i, int64_t c,
+                                                       int m, float *to) {
     using S = sums<N, KIND>;
     if (m >= S::COLUMNS) {
         for (int k = 0; k < S::WIDTH; k++)
@@ -106,11 +111,12 @@ struct needs {
 #define ONE_PASS_SHARED_OF_TWO (113 * 1024)
 
 /* The smallest cluster, from `smallest` on, whose blocks hold their part. */
-static inline bool one_pass_layout(const struct mhc_case *c, const struct needs *need, int64_t shared_limit, int most_warps, int smallest,
-                                   struct layout *layout) {
+static inline bool one_pass_layout(const struct mhc_case *c, const struct needs *need, int64_t shared_limit,
+                                   int most_warps, int smallest, struct layout *layout) {
     for (int S = smallest; S <= LARGEST_CLUSTER; S *= 2) {
         int64_t slice = blocks_of(blocks_of(c->C, OCTET), S) * OCTET, warps = blocks_of(slice, GROUP);
-        int64_t shared = need->bytes + warps * need->bytes_a_warp + S * need->bytes_a_member + TILE / S * need->bytes_a_token;
+        int64_t shared = need->bytes + warps * need->bytes_a_warp + S * need->bytes_a_member +
+                         TILE / S * need->bytes_a_token;
         if (warps > most_warps || shared > shared_limit)
             continue;
         *layout = (struct layout){S, (int)warps, (int)slice, (size_t)shared};
@@ -125,7 +131,8 @@ static inline bool one_pass_layout(const struct mhc_case *c, const struct needs 
 static inline int one_pass_smallest_cluster(const struct device *d, const struct mhc_case *c) {
     int64_t tiles = blocks_of(c->T, TILE);
     int S = 1;
-    while (2 * S <= LARGEST_CLUSTER && 2 * S <= d->largest_cluster && 2 * S * tiles <= d->processors && 2 * S * GROUP <= c->C)
+    while (2 * S <= LARGEST_CLUSTER && 2 * S <= d->largest_cluster && 2 * S * tiles <= d->processors &&
+           2 * S * GROUP <= c->C)
         S *= 2;
     return S;
 }
@@ -143,9 +150,9 @@ static inline bool one_pass_shape(const struct mhc_case *c, const char **why) {
 #define ONE_PASS_TOO_WIDE "one pass: C is too large for a cluster of 16 blocks"
 
 /* CALL(N, KIND) for the kinds and streams there are kernels for. */
-#define ONE_PASS_KIND(kind, n, CALL)                                                                                   \
-    ((kind) == KIND_MHC        ? ONE_PASS_COUNT(KIND_MHC, n, CALL)                                                     \
-     : (kind) == KIND_IDENTITY ? ONE_PASS_COUNT(KIND_IDENTITY, n, CALL)                                                \
+#define ONE_PASS_KIND(kind, n, CALL)                                    \
+    ((kind) == KIND_MHC        ? ONE_PASS_COUNT(KIND_MHC, n, CALL)      \
+     : (kind) == KIND_IDENTITY ? ONE_PASS_COUNT(KIND_IDENTITY, n, CALL) \
                                : ONE_PASS_COUNT(KIND_HC, n, CALL))
 #define ONE_PASS_COUNT(KIND, n, CALL) ((n) == 1 ? CALL(1, KIND) : (n) == 2 ? CALL(2, KIND) : CALL(4, KIND))
 
@@ -170,13 +177,15 @@ static __device__ __forceinline__ struct lane_place lane_place_of(int64_t C, int
 }
 
 /* Where a lane's row of stream i lies within its tile of [TILE][streams][C]: 32 bits hold it, whatever T n C is, and take few registers. */
-static __device__ __forceinline__ uint32_t place_in_tile(int streams, int i, int C, int half, const struct lane_place *p) {
+static __device__ __forceinline__ uint32_t place_in_tile(int streams, int i, int C, int half,
+                                                         const struct lane_place *p) {
     return (uint32_t)(((p->g + 8 * half) * streams + i) * C + p->channel);
 }
 
 /* The piece of an array [T][streams][C] at stream i; zeros outside. `again`: the next kernel reads it too. */
-static __device__ __forceinline__ struct piece load_piece(const struct bf16 *from, int streams, int i, int64_t T, int64_t C,
-                                                          int64_t first_token, const struct lane_place *p, bool again = false) {
+static __device__ __forceinline__ struct piece load_piece(const struct bf16 *from, int streams, int i, int64_t T,
+                                                          int64_t C, int64_t first_token, const struct lane_place *p,
+                                                          bool again = false) {
     const struct bf16 *tile = from + first_token * streams * C;
     struct piece piece;
 #pragma unroll
@@ -198,8 +207,9 @@ static __device__ __forceinline__ void prefetch_piece(const struct bf16 *from, i
             prefetch(tile + place_in_tile(streams, i, (int)C, half, p));
 }
 
-static __device__ __forceinline__ void store_piece(struct bf16 *to, int streams, int i, int64_t T, int64_t C, int64_t first_token,
-                                                   const struct lane_place *p, const struct piece *piece) {
+static __device__ __forceinline__ void store_piece(struct bf16 *to, int streams, int i, int64_t T, int64_t C,
+                                                   int64_t first_token, const struct lane_place *p,
+                                                   const struct piece *piece) {
     struct bf16 *tile = to + first_token * streams * C;
 #pragma unroll
     for (int half = 0; half < 2; half++)
@@ -225,7 +235,8 @@ static __device__ __forceinline__ uint4 pack(const float from[OCTET]) {
 }
 
 /* sum_i a_i x_i of a token's row, rounded. */
-template <int N> static __device__ __forceinline__ uint4 aggregate_row(const struct piece x[N], int half, const float *a) {
+template <int N>
+static __device__ __forceinline__ uint4 aggregate_row(const struct piece x[N], int half, const float *a) {
     float in[N][OCTET], sum[OCTET];
 #pragma unroll
     for (int i = 0; i < N; i++)

@@ -38,7 +38,8 @@ static __device__ __forceinline__ void load_weights(const struct one_pass_backwa
 #pragma unroll
             for (int low = 0; low < 2; low++) {
                 int row = low * B::DEPTH + m;
-                uint2 *at = to + (((i * f->warps + within / GROUP) * B::STEPS + row / 16) * 4 + j) * WARP + g * 4 + row % 8 / 2;
+                uint2 *at = to + (((i * f->warps + within / GROUP) * B::STEPS + row / 16) * 4 + j) * WARP + g * 4 +
+                            row % 8 / 2;
                 *(row % 16 < 8 ? &at->x : &at->y) = part[low];
             }
         }
@@ -47,7 +48,8 @@ static __device__ __forceinline__ void load_weights(const struct one_pass_backwa
 
 /* Starts the copies of pre and res of a tile, and of post of the layer below. */
 template <int N, int KIND>
-static __device__ __forceinline__ void load_coefficients(const struct one_pass_backward *f, const struct backward_shared<N, KIND> *s,
+static __device__ __forceinline__ void load_coefficients(const struct one_pass_backward *f,
+                                                         const struct backward_shared<N, KIND> *s,
                                                          int64_t first_token) {
     using B = backward_sums<N, KIND>;
     for (int k = (int)threadIdx.x; k < TILE * B::USED; k += (int)blockDim.x) {
@@ -150,7 +152,8 @@ static __device__ __forceinline__ void q_fragments(const float *q, int set, cons
  * res; volatile, so that it is read anew for every word and not kept in 40 registers. */
 template <int N, int KIND>
 static __device__ __forceinline__ uint32_t gradient_word(const volatile float *c, int i, float factor, float inverse,
-                                                         const float product[2], uint32_t x, uint32_t du, const float g[N][2]) {
+                                                         const float product[2], uint32_t x, uint32_t du,
+                                                         const float g[N][2]) {
     float pre = c[i], dx[2];
 #pragma unroll
     for (int e = 0; e < 2; e++) {
@@ -189,8 +192,9 @@ static __device__ __forceinline__ void multiply_q(const uint2 *weights, const st
 
 /* grad_x of the tile takes the place of x in the registers, two channels at a time, and goes out. */
 template <int N, int KIND>
-static __device__ __forceinline__ void store_gradient(const struct one_pass_backward *f, const struct backward_shared<N, KIND> *s,
-                                                      struct piece x[N], const struct piece g[N], const struct piece *du,
+static __device__ __forceinline__ void store_gradient(const struct one_pass_backward *f,
+                                                      const struct backward_shared<N, KIND> *s, struct piece x[N],
+                                                      const struct piece g[N], const struct piece *du,
                                                       int64_t first_token, const struct lane_place *p) {
     using S = sums<N, KIND>;
     using B = backward_sums<N, KIND>;
@@ -204,7 +208,8 @@ static __device__ __forceinline__ void store_gradient(const struct one_pass_back
 #pragma unroll
         for (int i = 0; i < N; i++) {
             int set = S::SETS == 1 ? 0 : i, of = S::STREAMS_OF_WEIGHTS == 1 ? 0 : i;
-            multiply_q<N, KIND>(s->weights + (of * f->warps + p->warp) * B::STEPS * 4 * WARP, p, j, high[set], low[set], sum[i]);
+            multiply_q<N, KIND>(s->weights + (of * f->warps + p->warp) * B::STEPS * 4 * WARP, p, j, high[set], low[set],
+                                sum[i]);
         }
 #pragma unroll
         for (int half = 0; half < 2; half++) {
@@ -232,8 +237,9 @@ static __device__ __forceinline__ void store_gradient(const struct one_pass_back
 
 /* grad_y of the layer below, from grad_x as it was rounded. */
 template <int N>
-static __device__ __forceinline__ void store_below(const struct one_pass_backward *f, const float *below, const struct piece dx[N],
-                                                   int64_t first_token, const struct lane_place *p) {
+static __device__ __forceinline__ void store_below(const struct one_pass_backward *f, const float *below,
+                                                   const struct piece dx[N], int64_t first_token,
+                                                   const struct lane_place *p) {
     struct piece dy;
 #pragma unroll
     for (int half = 0; half < 2; half++)
@@ -276,9 +282,11 @@ static __global__ void __launch_bounds__(WARPS *WARP, 1) backward_kernel(struct 
         if (works)
             multiply<N, KIND>(x, g, &y, &du, &p, s.partial + p.warp * TILE * backward_sums<N, KIND>::DOTS);
         else
-            prepare<N, KIND>(&f, &s, first, &trace); /* a warp more than there are channels for: it is ahead of the others */
+            prepare<N, KIND>(&f, &s, first,
+                             &trace); /* a warp more than there are channels for: it is ahead of the others */
         __syncthreads();
-        load_coefficients<N, KIND>(&f, &s, first); /* nobody reads the old ones: all are past grad_x of the tile before */
+        load_coefficients<N, KIND>(&f, &s,
+                                   first); /* nobody reads the old ones: all are past grad_x of the tile before */
         send_dots<N, KIND>(&s, f.warps);
         cluster_arrive();
         if (works && makes)
@@ -304,7 +312,8 @@ template <int N, int KIND> static struct needs needs_of(void) {
 }
 
 /* Two blocks a multiprocessor where they fit, else one; returns how many, 0 if not even one does. */
-static int layout_of(const struct mhc_case *c, const struct needs *need, int64_t shared, int smallest, struct layout *layout) {
+static int layout_of(const struct mhc_case *c, const struct needs *need, int64_t shared, int smallest,
+                     struct layout *layout) {
     int64_t of_two = shared / 2 < ONE_PASS_SHARED_OF_TWO ? shared / 2 : ONE_PASS_SHARED_OF_TWO;
     if (one_pass_layout(c, need, of_two, MAX_WARPS / 2, smallest, layout))
         return 2;
@@ -312,16 +321,17 @@ static int layout_of(const struct mhc_case *c, const struct needs *need, int64_t
 }
 
 template <int N, int KIND, int WARPS>
-static int start_layout(struct device *d, void *queue, const struct mhc_case *c, const struct layout *layout, unsigned threads,
-                        struct one_pass_backward f) {
+static int start_layout(struct device *d, void *queue, const struct mhc_case *c, const struct layout *layout,
+                        unsigned threads, struct one_pass_backward f) {
     unsigned cluster = (unsigned)layout->cluster;
     int64_t clusters = clusters_at_once(d, backward_kernel<N, KIND, WARPS>, cluster, threads, layout->shared);
     int64_t tiles = blocks_of(c->T, TILE);
     if (clusters < 1)
         return -1;
     f.T = c->T, f.C = c->C, f.slice = layout->slice, f.warps = layout->warps, f.how = coefficients_of(c);
-    return CHECKED(d, LAUNCH_CLUSTER((backward_kernel<N, KIND, WARPS>), cluster, (unsigned)(clusters < tiles ? clusters : tiles) * cluster,
-                                     threads, layout->shared, queue, f));
+    return CHECKED(d, LAUNCH_CLUSTER((backward_kernel<N, KIND, WARPS>), cluster,
+                                     (unsigned)(clusters < tiles ? clusters : tiles) * cluster, threads, layout->shared,
+                                     queue, f));
 }
 
 template <int N, int KIND>
@@ -345,7 +355,8 @@ static int start(struct device *d, void *queue, const struct mhc_case *c, const 
     }
 }
 
-int one_pass_backward_start(struct device *d, void *queue, enum kind kind, const struct mhc_case *c, const struct one_pass_backward *f) {
+int one_pass_backward_start(struct device *d, void *queue, enum kind kind, const struct mhc_case *c,
+                            const struct one_pass_backward *f) {
 #define CALL(N, KIND) start<N, KIND>(d, queue, c, f)
     return ONE_PASS_KIND(kind, c->n, CALL);
 #undef CALL

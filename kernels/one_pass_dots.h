@@ -6,13 +6,13 @@
 
 template <int N, int KIND> struct backward_sums {
     using S = sums<N, KIND>;
-    static constexpr int DOTS = S::COEFFICIENTS;               /* dpre, dpost, dres */
+    static constexpr int DOTS = S::COEFFICIENTS; /* dpre, dpost, dres */
     static constexpr int PADDED = (DOTS + 3) / 4 * 4;
-    static constexpr int DEPTH = S::TILES * 8;                 /* columns, filled up */
-    static constexpr int STEPS = S::TILES;                     /* of mma, over the high then the low parts of the weights */
-    static constexpr int LOW_STEPS = (S::TILES + 1) / 2;       /* over the high parts, for the low parts of q */
-    static constexpr int SENT = S::PRODUCTS + 2 * S::SETS;     /* q, then factor, then 1/r of each set */
-    static constexpr int USED = N + (S::RES ? N * N : 0);      /* pre and res, which grad_x needs */
+    static constexpr int DEPTH = S::TILES * 8;             /* columns, filled up */
+    static constexpr int STEPS = S::TILES;                 /* of mma, over the high then the low parts of the weights */
+    static constexpr int LOW_STEPS = (S::TILES + 1) / 2;   /* over the high parts, for the low parts of q */
+    static constexpr int SENT = S::PRODUCTS + 2 * S::SETS; /* q, then factor, then 1/r of each set */
+    static constexpr int USED = N + (S::RES ? N * N : 0);  /* pre and res, which grad_x needs */
     static constexpr int KEPT = 2 * N + S::PRODUCTS + S::SETS; /* pre, post, product, r, which z needs */
 };
 
@@ -71,8 +71,8 @@ static __device__ __forceinline__ void send_dots(const struct backward_shared<N,
 /* --- the last warp: gradients of the coefficients of the block's own tokens --- */
 
 template <int N>
-static __device__ __forceinline__ void record_token(struct coefficients how, const float *product, const float *b, const float *alpha,
-                                                    struct sinkhorn_trace<N> *trace) {
+static __device__ __forceinline__ void record_token(struct coefficients how, const float *product, const float *b,
+                                                    const float *alpha, struct sinkhorn_trace<N> *trace) {
     float logits[N * N];
     res_logits<N>(how, product, b, alpha, logits);
     sinkhorn_record<N>(N, logits, how.t_max, how.v4, how.eps, trace);
@@ -80,8 +80,9 @@ static __device__ __forceinline__ void record_token(struct coefficients how, con
 
 /* What does not depend on the dots. */
 template <int N, int KIND>
-static __device__ __forceinline__ void prepare(const struct one_pass_backward *f, const struct backward_shared<N, KIND> *s,
-                                               int64_t first_token, struct sinkhorn_trace<N> *trace) {
+static __device__ __forceinline__ void prepare(const struct one_pass_backward *f,
+                                               const struct backward_shared<N, KIND> *s, int64_t first_token,
+                                               struct sinkhorn_trace<N> *trace) {
     using S = sums<N, KIND>;
     using B = backward_sums<N, KIND>;
     int lane = (int)threadIdx.x % WARP, rank = cluster_rank(), size = cluster_size(), owned = TILE / size;
@@ -101,8 +102,9 @@ static __device__ __forceinline__ void prepare(const struct one_pass_backward *f
 
 /* z and q of a token of mHC from its dots; returns through_norm. */
 template <int N>
-static __device__ __forceinline__ float mhc_token(struct coefficients how, const float *dots, const float *kept, const float *alpha,
-                                                  struct sinkhorn_trace<N> *trace, float *z_to, float *q_to) {
+static __device__ __forceinline__ float mhc_token(struct coefficients how, const float *dots, const float *kept,
+                                                  const float *alpha, struct sinkhorn_trace<N> *trace, float *z_to,
+                                                  float *q_to) {
     constexpr int COLUMNS = N * N + 2 * N;
     float z[COLUMNS], q[COLUMNS];
     pre_logit_gradient<N>(how, kept, dots, z);
@@ -119,8 +121,9 @@ static __device__ __forceinline__ float mhc_token(struct coefficients how, const
 
 /* The same of a set of own token `own`: a token, or, of HC, one of its streams. */
 template <int N, int KIND>
-static __device__ __forceinline__ void make_set(const struct one_pass_backward *f, const struct backward_shared<N, KIND> *s, int own, int set,
-                                                int64_t t, struct sinkhorn_trace<N> *trace) {
+static __device__ __forceinline__ void make_set(const struct one_pass_backward *f,
+                                                const struct backward_shared<N, KIND> *s, int own, int set, int64_t t,
+                                                struct sinkhorn_trace<N> *trace) {
     using S = sums<N, KIND>;
     struct own_token<N, KIND> token(s, own);
     const float *dots = token.dots, *kept = token.kept, *product = kept + 2 * N + set * S::COLUMNS;
@@ -135,7 +138,8 @@ static __device__ __forceinline__ void make_set(const struct one_pass_backward *
             for (int m = 0; m < S::COLUMNS; m++)
                 z[hc_place(N, set, m)] = dots[hc_place(N, set, m)];
         } else if (KIND == KIND_IDENTITY) {
-            through_norm = mhc_coefficients_backward<N, true>(f->how, dots, kept, kept + N, product, r, f->b, f->alpha, z, q);
+            through_norm = mhc_coefficients_backward<N, true>(f->how, dots, kept, kept + N, product, r, f->b, f->alpha,
+                                                              z, q);
         } else {
             through_norm = mhc_token<N>(f->how, dots, kept, f->alpha, trace, z, q);
         }
@@ -148,8 +152,9 @@ static __device__ __forceinline__ void make_set(const struct one_pass_backward *
 
 /* Dots that have arrived, added up over the blocks in order; z and q; what was made, to every block. */
 template <int N, int KIND>
-static __device__ __forceinline__ void make_q(const struct one_pass_backward *f, const struct backward_shared<N, KIND> *s,
-                                              int64_t first_token, struct sinkhorn_trace<N> *trace) {
+static __device__ __forceinline__ void make_q(const struct one_pass_backward *f,
+                                              const struct backward_shared<N, KIND> *s, int64_t first_token,
+                                              struct sinkhorn_trace<N> *trace) {
     using S = sums<N, KIND>;
     using B = backward_sums<N, KIND>;
     int lane = (int)threadIdx.x % WARP, rank = cluster_rank(), size = cluster_size(), owned = TILE / size;

@@ -43,8 +43,9 @@ static __device__ __forceinline__ void load_weights(const struct one_pass_forwar
 
 /* Products and squares of the tile, added up over the warp's channels: partial[token][value]. `scaled`: squares of scale times x. */
 template <int N, int KIND>
-static __device__ __forceinline__ void multiply(const struct piece x[N], const uint4 *weights, int warps, const struct lane_place *p,
-                                                const float *scale, bool scaled, float *partial) {
+static __device__ __forceinline__ void multiply(const struct piece x[N], const uint4 *weights, int warps,
+                                                const struct lane_place *p, const float *scale, bool scaled,
+                                                float *partial) {
     using S = sums<N, KIND>;
     float sum[S::SETS][S::TILES][4], squares[S::SETS][2];
     for (int s = 0; s < S::SETS; s++) {
@@ -102,8 +103,9 @@ static __device__ __forceinline__ void multiply(const struct piece x[N], const u
 
 /* u = pre.x from the registers. */
 template <int N>
-static __device__ __forceinline__ void aggregate_tile(const struct one_pass_forward *f, const struct piece x[N], const float *pre,
-                                                      int64_t first_token, const struct lane_place *p) {
+static __device__ __forceinline__ void aggregate_tile(const struct one_pass_forward *f, const struct piece x[N],
+                                                      const float *pre, int64_t first_token,
+                                                      const struct lane_place *p) {
     struct piece u;
 #pragma unroll
     for (int half = 0; half < 2; half++)
@@ -113,8 +115,9 @@ static __device__ __forceinline__ void aggregate_tile(const struct one_pass_forw
 
 /* x_next of the layer below takes the place of x: rounded, stored, kept. */
 template <int N, int KIND>
-static __device__ __forceinline__ void post_tile(const struct one_pass_forward *f, struct piece x[N], const struct piece *y,
-                                                 const float *below, int64_t first_token, const struct lane_place *p) {
+static __device__ __forceinline__ void post_tile(const struct one_pass_forward *f, struct piece x[N],
+                                                 const struct piece *y, const float *below, int64_t first_token,
+                                                 const struct lane_place *p) {
 #pragma unroll
     for (int half = 0; half < 2; half++) {
         int token = p->g + 8 * half;
@@ -150,7 +153,9 @@ static __device__ __forceinline__ void load_below(const struct one_pass_forward 
 }
 
 /* res of the block's own tokens, a thread each: they are many by now, and u waited for none of them. */
-template <int N> static __device__ __forceinline__ void sinkhorn_owned(const struct one_pass_forward *f, int64_t cluster, int64_t clusters) {
+template <int N>
+static __device__ __forceinline__ void sinkhorn_owned(const struct one_pass_forward *f, int64_t cluster,
+                                                      int64_t clusters) {
     constexpr int COLUMNS = N * N + 2 * N;
     int rank = cluster_rank(), size = cluster_size(), owned = TILE / size;
     for (int64_t k = threadIdx.x;; k += blockDim.x) {
@@ -205,7 +210,8 @@ static __device__ __forceinline__ void walk(const struct one_pass_forward *f, co
                 __syncthreads();
             if (POST)
                 post_tile<N, KIND>(f, x, &branch, s->below + buffer * TILE * forward_shared<N, KIND>::BELOW, tile, p);
-            multiply<N, KIND>(x, s->weights, warps, p, scale, scaled, s->partial + p->warp * TILE * sums<N, KIND>::VALUES);
+            multiply<N, KIND>(x, s->weights, warps, p, scale, scaled,
+                              s->partial + p->warp * TILE * sums<N, KIND>::VALUES);
         }
         __syncthreads();
         if (tile > first) {
@@ -227,7 +233,7 @@ static __device__ __forceinline__ void walk(const struct one_pass_forward *f, co
 }
 
 template <int N, int KIND, bool POST, int WARPS>
-static __global__ void __launch_bounds__(WARPS * WARP, 1) forward_kernel(struct one_pass_forward f) {
+static __global__ void __launch_bounds__(WARPS *WARP, 1) forward_kernel(struct one_pass_forward f) {
     using S = sums<N, KIND>;
     struct forward_shared<N, KIND> s((int)blockDim.x / WARP, cluster_size());
     struct lane_place p = lane_place_of(f.C, f.slice);
@@ -253,7 +259,8 @@ template <int N, int KIND> static struct needs needs_of(void) {
 }
 
 template <int N, int KIND, bool POST, int WARPS>
-static int start_layout(struct device *d, void *queue, const struct mhc_case *c, const struct layout *layout, struct one_pass_forward f) {
+static int start_layout(struct device *d, void *queue, const struct mhc_case *c, const struct layout *layout,
+                        struct one_pass_forward f) {
     unsigned cluster = (unsigned)layout->cluster, threads = (unsigned)layout->warps * WARP;
     int64_t clusters = clusters_at_once(d, forward_kernel<N, KIND, POST, WARPS>, cluster, threads, layout->shared);
     int64_t tiles = blocks_of(c->T, TILE);
@@ -261,7 +268,8 @@ static int start_layout(struct device *d, void *queue, const struct mhc_case *c,
         return -1;
     f.T = c->T, f.C = c->C, f.slice = layout->slice, f.how = coefficients_of(c), f.rms_eps = c->rms_eps;
     return CHECKED(d, LAUNCH_CLUSTER((forward_kernel<N, KIND, POST, WARPS>), cluster,
-                                     (unsigned)(clusters < tiles ? clusters : tiles) * cluster, threads, layout->shared, queue, f));
+                                     (unsigned)(clusters < tiles ? clusters : tiles) * cluster, threads, layout->shared,
+                                     queue, f));
 }
 
 template <int N, int KIND, bool POST>
@@ -281,7 +289,8 @@ static int start(struct device *d, void *queue, const struct mhc_case *c, const 
     }
 }
 
-int one_pass_forward_start(struct device *d, void *queue, enum kind kind, const struct mhc_case *c, const struct one_pass_forward *f) {
+int one_pass_forward_start(struct device *d, void *queue, enum kind kind, const struct mhc_case *c,
+                           const struct one_pass_forward *f) {
 #define CALL(N, KIND) (f->x_next ? start<N, KIND, true>(d, queue, c, f) : start<N, KIND, false>(d, queue, c, f))
     return ONE_PASS_KIND(kind, c->n, CALL);
 #undef CALL

@@ -18,8 +18,8 @@ template <int N, int KIND> struct forward_shared {
     float *below;   /* [2][TILE][BELOW]: post and res of the layer below */
 
     static constexpr int BELOW = S::COEFFICIENTS - N;
-    static constexpr int64_t WARP_BYTES =
-        (int64_t)S::STREAMS_OF_WEIGHTS * S::TILES * 2 * WARP * 16 + TILE * S::VALUES * 4;
+    static constexpr int64_t WARP_BYTES = (int64_t)S::STREAMS_OF_WEIGHTS * S::TILES * 2 * WARP * 16 +
+                                          TILE * S::VALUES * 4;
     static constexpr int64_t MEMBER_BYTES = 2 * TILE * S::FOR_PRE * 4;
     static constexpr int64_t BYTES = TILE * (2 * S::VALUES + N + 3 * S::SETS + 2 * BELOW) * 4;
     __device__ forward_shared(int warps, int cluster) {
@@ -99,10 +99,11 @@ static __device__ __forceinline__ void load_scale(const struct one_pass_forward 
 
 /* The coefficient of column m of stream i (HC) or of column m goes to its array, unless it is one of mHC's res. */
 template <int N, int KIND>
-static __device__ __forceinline__ void store_coefficient(const struct one_pass_forward *f, int64_t t, int i, int m, float product) {
+static __device__ __forceinline__ void store_coefficient(const struct one_pass_forward *f, int64_t t, int i, int m,
+                                                         float product) {
     if (KIND == KIND_HC)
-        *hc_coefficient_at(N, i, m, f->pre + t * N, f->post + t * N, f->res + t * N * N) =
-            hc_coefficient(N, i, m, product, f->b, f->b_post, f->b_res, f->alpha);
+        *hc_coefficient_at(N, i, m, f->pre + t * N, f->post + t * N,
+                           f->res + t * N * N) = hc_coefficient(N, i, m, product, f->b, f->b_post, f->b_res, f->alpha);
     else if (m < N)
         f->pre[t * N + m] = mhc_pre_of(f->how, m, product, f->b, f->alpha);
     else if (m < 2 * N)

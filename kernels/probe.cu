@@ -10,7 +10,10 @@
 #include "kernels/nvml.h"
 
 enum { MOST_HELD_NS = 1000 * 1000 * 1000, MOST_EXPIRED = 3, MOST_STAMPS = 1024, STAMP_THREADS = 1024 };
-enum { WAKE_NS = 100 * 1000 * 1000, TRIAL_NS = 20 * 1000 * 1000 }; /* of the trial: until an idle device has its clock up; what is measured */
+enum {
+    WAKE_NS = 100 * 1000 * 1000,
+    TRIAL_NS = 20 * 1000 * 1000
+}; /* of the trial: until an idle device has its clock up; what is measured */
 
 /* The clocks of a multiprocessor, read one after the other. */
 struct stamp {
@@ -101,7 +104,8 @@ static int hold(void *context, void *queue) {
     struct probe *p = probe_of(d);
     if (p && __atomic_load_n(&p->page->expired, __ATOMIC_ACQUIRE) >= MOST_EXPIRED)
         return 0;
-    return !p || CHECKED(d, LAUNCH(hold_kernel, 1, 1, 0, queue, &p->d_page->released, ++p->ticket, &p->d_page->expired));
+    return !p ||
+           CHECKED(d, LAUNCH(hold_kernel, 1, 1, 0, queue, &p->d_page->released, ++p->ticket, &p->d_page->expired));
 }
 
 static int release(void *context) {
@@ -116,7 +120,8 @@ static int release(void *context) {
 static int stamp(void *context, void *queue, int place) {
     struct device *d = device_of(context);
     struct probe *p = probe_of(d);
-    return !p || CHECKED(d, LAUNCH(stamp_kernel, (unsigned)p->blocks, STAMP_THREADS, 0, queue, p->d_page->stamps[place != 0]));
+    return !p || CHECKED(d, LAUNCH(stamp_kernel, (unsigned)p->blocks, STAMP_THREADS, 0, queue,
+                                   p->d_page->stamps[place != 0]));
 }
 
 static int ascending(const void *a, const void *b) {
@@ -167,9 +172,10 @@ static double trial_clock(void *context) {
     double hertz = 0;
     if (CHECKED(d, cudaStreamCreateWithFlags(&queue, cudaStreamNonBlocking)))
         return 0;
-    int failed = CHECKED(d, LAUNCH(spin_kernel, (unsigned)d->processors, 32, 0, queue, (uint64_t)WAKE_NS)) || stamp(d, queue, 0) ||
-                 CHECKED(d, LAUNCH(spin_kernel, (unsigned)d->processors, 32, 0, queue, (uint64_t)TRIAL_NS)) || stamp(d, queue, 1) ||
-                 CHECKED(d, cudaStreamSynchronize(queue)) || frequency(d, &hertz);
+    int failed = CHECKED(d, LAUNCH(spin_kernel, (unsigned)d->processors, 32, 0, queue, (uint64_t)WAKE_NS)) ||
+                 stamp(d, queue, 0) ||
+                 CHECKED(d, LAUNCH(spin_kernel, (unsigned)d->processors, 32, 0, queue, (uint64_t)TRIAL_NS)) ||
+                 stamp(d, queue, 1) || CHECKED(d, cudaStreamSynchronize(queue)) || frequency(d, &hertz);
     (void)cudaStreamDestroy(queue);
     return failed ? 0 : hertz;
 }
@@ -180,8 +186,8 @@ static void describe_memory(struct device *d, int device, char *text, size_t siz
         return;
     double rate = 1e3 * (double)attribute(cudaDevAttrMemoryClockRate, device),
            width = (double)attribute(cudaDevAttrGlobalMemoryBusWidth, device) / 8;
-    snprintf(text, size, "; memory %.1f GB, datasheet peak %.0f GB/s; ECC %s", 1e-9 * (double)total, 2e-9 * rate * width,
-             attribute(cudaDevAttrEccEnabled, device) ? "on" : "off");
+    snprintf(text, size, "; memory %.1f GB, datasheet peak %.0f GB/s; ECC %s", 1e-9 * (double)total,
+             2e-9 * rate * width, attribute(cudaDevAttrEccEnabled, device) ? "on" : "off");
     /* A context of one's own takes less than this. */
     if ((double)(total - unused) > 2e9)
         snprintf(text + strlen(text), size - strlen(text), "; ! %.1f GB of the device's memory are in use",
@@ -203,12 +209,16 @@ static int describe(void *context, char *text, size_t size) {
     const char *blocking = getenv("CUDA_LAUNCH_BLOCKING"), *cluster = getenv("MHC_CLUSTER");
     if (clock > 0 && clock < 0.85 * promised)
         snprintf(slow, sizeof slow, "; ! its clock stays far below that");
-    snprintf(text, size,
-             "%s; driver for CUDA %d.%d, runtime %d.%d; compute capability %d.%d, %d multiprocessors; L2 %.0f MB; clock %.0f of "
-             "%.0f MHz%s%s%s%s%s%s",
-             properties.name, driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10, properties.major,
-             properties.minor, d->processors, 1e-6 * (double)cache_bytes(d), 1e-6 * clock, 1e-6 * promised, slow, cluster ? "; MHC_CLUSTER=" : "", cluster ? cluster : "", memory, nvml,
-             blocking && strcmp(blocking, "0") ? "; ! CUDA_LAUNCH_BLOCKING is set, so the gaps between launches are measured too" : "");
+    snprintf(
+        text, size,
+        "%s; driver for CUDA %d.%d, runtime %d.%d; compute capability %d.%d, %d multiprocessors; L2 %.0f MB; clock %.0f of "
+        "%.0f MHz%s%s%s%s%s%s",
+        properties.name, driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10, properties.major,
+        properties.minor, d->processors, 1e-6 * (double)cache_bytes(d), 1e-6 * clock, 1e-6 * promised, slow,
+        cluster ? "; MHC_CLUSTER=" : "", cluster ? cluster : "", memory, nvml,
+        blocking && strcmp(blocking, "0")
+            ? "; ! CUDA_LAUNCH_BLOCKING is set, so the gaps between launches are measured too"
+            : "");
     return 0;
 }
 
@@ -224,6 +234,7 @@ void probe_close(struct device *d) {
 
 #else
 
-void probe_close(struct device *) {}
+void probe_close(struct device *) {
+}
 
 #endif

@@ -76,8 +76,8 @@ static __device__ __forceinline__ void load_step(const struct gradient_plan *p, 
         bool there = group < end && row < p->rows;
 #pragma unroll
         for (int i = 0; i < SPANS(T); i++)
-            s->x[i][half] =
-                load_raw<T, WIDE>(x + (there ? row * p->K + k + i * SPAN : 0), there ? p->K - k - i * SPAN : 0);
+            s->x[i][half] = load_raw<T, WIDE>(x + (there ? row * p->K + k + i * SPAN : 0),
+                                              there ? p->K - k - i * SPAN : 0);
     }
 #pragma unroll
     for (int j = 0; j < EIGHTS; j++)
@@ -161,7 +161,7 @@ template <typename T, bool WIDE>
 static int start_parts(struct device *d, void *queue, const struct gradient_plan *p, const void *x,
                        const uint4 *operand, float *partial) {
     dim3 grid((unsigned)(p->tiles * p->channel_blocks), (unsigned)p->splits);
-#define CALL(EIGHTS)                                                                                                   \
+#define CALL(EIGHTS) \
     CHECKED(d, LAUNCH((parts_kernel<T, WIDE, EIGHTS>), grid, WARPS *WARP, 0, queue, *p, (const T *)x, operand, partial))
     return p->eights == 1 ? CALL(1) : p->eights == 2 ? CALL(2) : p->eights == 3 ? CALL(3) : CALL(4);
 #undef CALL

@@ -11,8 +11,7 @@ static bool one_stream(const struct mhc_case *c, const char **why) {
 }
 
 /* [T][count] to [T][n][count]; a word is 16 bytes or an element, so that values pass as they are. */
-template <typename WORD>
-static __global__ void copy_streams_kernel(int n, int count, const WORD *from, WORD *to) {
+template <typename WORD> static __global__ void copy_streams_kernel(int n, int count, const WORD *from, WORD *to) {
     int64_t t = blockIdx.x;
     for (int c = (int)threadIdx.x; c < count; c += (int)blockDim.x) {
         WORD w = from[t * count + c];
@@ -22,8 +21,7 @@ static __global__ void copy_streams_kernel(int n, int count, const WORD *from, W
 }
 
 /* [T][n][C] to [T][C], summed in the order of the streams. */
-template <typename T, int N, int W>
-static __global__ void sum_streams_kernel(int n_any, int C, const T *from, T *to) {
+template <typename T, int N, int W> static __global__ void sum_streams_kernel(int n_any, int C, const T *from, T *to) {
     int n = STREAMS(N, n_any);
     int64_t t = blockIdx.x;
     for (int c = (int)threadIdx.x * W; c < C; c += (int)blockDim.x * W) {
@@ -54,9 +52,10 @@ template <typename T, int W> static __global__ void add_kernel(int C, const T *a
 }
 
 template <typename WORD>
-static int start_copy(struct device *d, void *queue, const struct mhc_case *c, int64_t count, const void *from, void *to) {
-    return CHECKED(d, LAUNCH((copy_streams_kernel<WORD>), (unsigned)c->T, token_threads(count, 1), 0, queue, (int)c->n, (int)count,
-                             (const WORD *)from, (WORD *)to));
+static int start_copy(struct device *d, void *queue, const struct mhc_case *c, int64_t count, const void *from,
+                      void *to) {
+    return CHECKED(d, LAUNCH((copy_streams_kernel<WORD>), (unsigned)c->T, token_threads(count, 1), 0, queue, (int)c->n,
+                             (int)count, (const WORD *)from, (WORD *)to));
 }
 
 /* Also resnet.pre and resnet.post_backward_y: one stream is a copy. */
@@ -73,8 +72,8 @@ template <typename T, int N>
 static int start_sum(struct device *d, void *queue, const struct mhc_case *c, const void *from, void *to) {
     int n = (int)c->n, C = (int)c->C;
     if (N && C % OCTET == 0)
-        return CHECKED(d, LAUNCH((sum_streams_kernel<T, N, (N ? OCTET : 1)>), (unsigned)c->T, token_threads(C, OCTET), 0, queue,
-                                 n, C, (const T *)from, (T *)to));
+        return CHECKED(d, LAUNCH((sum_streams_kernel<T, N, (N ? OCTET : 1)>), (unsigned)c->T, token_threads(C, OCTET),
+                                 0, queue, n, C, (const T *)from, (T *)to));
     return CHECKED(d, LAUNCH((sum_streams_kernel<T, N, 1>), (unsigned)c->T, token_threads(C, 1), 0, queue, n, C,
                              (const T *)from, (T *)to));
 }
@@ -89,10 +88,10 @@ template <typename T>
 static int start_add(struct device *d, void *queue, const struct mhc_case *c, const void *a, const void *b, void *out) {
     int C = (int)c->C;
     if (C % OCTET == 0)
-        return CHECKED(d, LAUNCH((add_kernel<T, OCTET>), (unsigned)c->T, token_threads(C, OCTET), 0, queue, C, (const T *)a,
-                                 (const T *)b, (T *)out));
-    return CHECKED(d, LAUNCH((add_kernel<T, 1>), (unsigned)c->T, token_threads(C, 1), 0, queue, C, (const T *)a, (const T *)b,
-                             (T *)out));
+        return CHECKED(d, LAUNCH((add_kernel<T, OCTET>), (unsigned)c->T, token_threads(C, OCTET), 0, queue, C,
+                                 (const T *)a, (const T *)b, (T *)out));
+    return CHECKED(d, LAUNCH((add_kernel<T, 1>), (unsigned)c->T, token_threads(C, 1), 0, queue, C, (const T *)a,
+                             (const T *)b, (T *)out));
 }
 
 static int add(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *, void *) {
@@ -111,20 +110,22 @@ static double sum_flops(const struct mhc_case *c) {
     return (double)(c->T * c->C) * (double)(c->n - 1);
 }
 
-#define STREAM_ROW(id, text, fits, cost, function, ...)                                                                \
-    GPU_ROW(id) = {.name = text,                                                                                       \
-                   .args = {__VA_ARGS__},                                                                              \
-                   .supports = fits,                                                                                   \
-                   .flops = cost,                                                                                      \
-                   .tolerance = gpu_tolerance,                                                                         \
+#define STREAM_ROW(id, text, fits, cost, function, ...) \
+    GPU_ROW(id) = {.name = text,                        \
+                   .args = {__VA_ARGS__},               \
+                   .supports = fits,                    \
+                   .flops = cost,                       \
+                   .tolerance = gpu_tolerance,          \
                    .run = function}
-#define IN(name, extents) {name, extents, MHC_STREAM, MHC_IN}
-#define OUT(name, extents) {name, extents, MHC_STREAM, MHC_OUT}
+#define IN(name, extents) \
+    { name, extents, MHC_STREAM, MHC_IN }
+#define OUT(name, extents) \
+    { name, extents, MHC_STREAM, MHC_OUT }
 
 STREAM_ROW(resnet_pre, "resnet.pre", one_stream, no_flops, copy_streams, IN("x", "TnC"), OUT("u", "TC"));
 STREAM_ROW(resnet_post, "resnet.post", one_stream, add_flops, add, IN("x", "TnC"), IN("y", "TC"), OUT("x_next", "TnC"));
-STREAM_ROW(resnet_post_backward_y, "resnet.post_backward_y", one_stream, no_flops, copy_streams, IN("grad_x_next", "TnC"),
-           OUT("grad_y", "TC"));
+STREAM_ROW(resnet_post_backward_y, "resnet.post_backward_y", one_stream, no_flops, copy_streams,
+           IN("grad_x_next", "TnC"), OUT("grad_y", "TC"));
 STREAM_ROW(resnet_backward, "resnet.backward", one_stream, add_flops, add, IN("grad_x_next", "TnC"), IN("grad_u", "TC"),
            OUT("grad_x", "TnC"));
 STREAM_ROW(stack_entry, "stack.entry", gpu_supports, no_flops, copy_streams, IN("x0", "TC"), OUT("x", "TnC"));

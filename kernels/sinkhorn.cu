@@ -22,8 +22,9 @@ static __global__ void __launch_bounds__(THREADS)
 }
 
 template <int N>
-static __global__ void __launch_bounds__(THREADS) backward_kernel(int n_any, int64_t T, int64_t t_max, int v4, float eps,
-                                                                  const float *logits, const float *grad_res, float *grad_logits) {
+static __global__ void __launch_bounds__(THREADS)
+    backward_kernel(int n_any, int64_t T, int64_t t_max, int v4, float eps, const float *logits, const float *grad_res,
+                    float *grad_logits) {
     const int n = STREAMS(N, n_any);
     int64_t t = (int64_t)blockIdx.x * THREADS + threadIdx.x;
     if (t < T)
@@ -32,15 +33,16 @@ static __global__ void __launch_bounds__(THREADS) backward_kernel(int n_any, int
 
 template <int N>
 static int start_forward(struct device *d, void *queue, const struct mhc_case *c, const float *logits, float *res) {
-    return CHECKED(d, LAUNCH((forward_kernel<N>), (unsigned)blocks_of(c->T, THREADS), THREADS, 0, queue, (int)c->n, c->T, c->t_max,
-                             c->convention == MHC_V4, (float)c->sinkhorn_eps, logits, res));
+    return CHECKED(d, LAUNCH((forward_kernel<N>), (unsigned)blocks_of(c->T, THREADS), THREADS, 0, queue, (int)c->n,
+                             c->T, c->t_max, c->convention == MHC_V4, (float)c->sinkhorn_eps, logits, res));
 }
 
 template <int N>
-static int start_backward(struct device *d, void *queue, const struct mhc_case *c, const float *logits, const float *grad_res,
-                          float *grad_logits) {
-    return CHECKED(d, LAUNCH((backward_kernel<N>), (unsigned)blocks_of(c->T, THREADS), THREADS, 0, queue, (int)c->n, c->T, c->t_max,
-                             c->convention == MHC_V4, (float)c->sinkhorn_eps, logits, grad_res, grad_logits));
+static int start_backward(struct device *d, void *queue, const struct mhc_case *c, const float *logits,
+                          const float *grad_res, float *grad_logits) {
+    return CHECKED(d,
+                   LAUNCH((backward_kernel<N>), (unsigned)blocks_of(c->T, THREADS), THREADS, 0, queue, (int)c->n, c->T,
+                          c->t_max, c->convention == MHC_V4, (float)c->sinkhorn_eps, logits, grad_res, grad_logits));
 }
 
 int gpu_sinkhorn(struct device *d, void *queue, const struct mhc_case *c, const float *logits, float *res) {
@@ -49,8 +51,8 @@ int gpu_sinkhorn(struct device *d, void *queue, const struct mhc_case *c, const 
 #undef CALL
 }
 
-int gpu_sinkhorn_backward(struct device *d, void *queue, const struct mhc_case *c, const float *logits, const float *grad_res,
-                          float *grad_logits) {
+int gpu_sinkhorn_backward(struct device *d, void *queue, const struct mhc_case *c, const float *logits,
+                          const float *grad_res, float *grad_logits) {
 #define CALL(T, N) start_backward<N>(d, queue, c, logits, grad_res, grad_logits)
     return FOR_COUNT(c, float, CALL);
 #undef CALL
@@ -60,7 +62,8 @@ static int forward(void *context, void *queue, const struct mhc_case *c, void *c
     return gpu_sinkhorn(device_of(context), queue, c, (const float *)arg[0], (float *)arg[1]);
 }
 static int backward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *, void *) {
-    return gpu_sinkhorn_backward(device_of(context), queue, c, (const float *)arg[0], (const float *)arg[1], (float *)arg[2]);
+    return gpu_sinkhorn_backward(device_of(context), queue, c, (const float *)arg[0], (const float *)arg[1],
+                                 (float *)arg[2]);
 }
 
 /* An iteration: 2n sums and 2n divisions of n entries; backward undoes it besides. */
@@ -85,17 +88,17 @@ static bool supports(const struct mhc_case *c, const char **why) {
 }
 
 GPU_ROW(sinkhorn_row_forward) = {.name = "sinkhorn.forward",
-                             .args = {{"logits", "Tnn", MHC_COEF, MHC_IN}, {"res", "Tnn", MHC_COEF, MHC_OUT}},
-                             .supports = supports,
-                             .flops = forward_flops,
-                             .tolerance = tolerance,
-                             .run = forward};
+                                 .args = {{"logits", "Tnn", MHC_COEF, MHC_IN}, {"res", "Tnn", MHC_COEF, MHC_OUT}},
+                                 .supports = supports,
+                                 .flops = forward_flops,
+                                 .tolerance = tolerance,
+                                 .run = forward};
 
 GPU_ROW(sinkhorn_row_backward) = {.name = "sinkhorn.backward",
-                              .args = {{"logits", "Tnn", MHC_COEF, MHC_IN},
-                                       {"grad_res", "Tnn", MHC_COEF, MHC_IN},
-                                       {"grad_logits", "Tnn", MHC_COEF, MHC_OUT}},
-                              .supports = supports,
-                              .flops = backward_flops,
-                              .tolerance = tolerance,
-                              .run = backward};
+                                  .args = {{"logits", "Tnn", MHC_COEF, MHC_IN},
+                                           {"grad_res", "Tnn", MHC_COEF, MHC_IN},
+                                           {"grad_logits", "Tnn", MHC_COEF, MHC_OUT}},
+                                  .supports = supports,
+                                  .flops = backward_flops,
+                                  .tolerance = tolerance,
+                                  .run = backward};

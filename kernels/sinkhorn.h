@@ -69,8 +69,7 @@ static __device__ __forceinline__ void divide(int n_any, int line, int step, rea
 
 /* Softmax of every column of m. With `twice`, rows are first lifted so that each has an entry that did not underflow: what remains for a
  * softmax of the rows is to divide by their sums. */
-template <typename real, int N>
-static __device__ __forceinline__ void column_softmax(int n_any, real *m, bool twice) {
+template <typename real, int N> static __device__ __forceinline__ void column_softmax(int n_any, real *m, bool twice) {
     const int n = STREAMS(N, n_any);
     real inverse[ROOM(N)];
 #pragma unroll
@@ -128,7 +127,8 @@ static inline __device__ __attribute__((noinline)) void iterate_in_double(int n,
 }
 
 /* logits in m [n][n], laid out as the convention says, become res [destination][source]. t_max >= 1; eps counts in v4 alone. */
-template <int N> static __device__ __forceinline__ void sinkhorn(int n_any, float *m, int64_t t_max, bool v4, float eps) {
+template <int N>
+static __device__ __forceinline__ void sinkhorn(int n_any, float *m, int64_t t_max, bool v4, float eps) {
     const int n = STREAMS(N, n_any);
     if (v4) {
 #pragma unroll
@@ -247,7 +247,8 @@ template <typename real> static __device__ __forceinline__ int64_t era_of(int n,
 
 /* Iterations before `to`, from the logits into m; of those since the start of the era the divisors are kept. */
 template <typename real, int N>
-static __device__ __forceinline__ void record(int n_any, const float *logits, real *m, int64_t to, real eps, real *history) {
+static __device__ __forceinline__ void record(int n_any, const float *logits, real *m, int64_t to, real eps,
+                                              real *history) {
     const int n = STREAMS(N, n_any);
     const int64_t from = era_of<real>(n, to);
 #pragma unroll
@@ -263,8 +264,8 @@ static __device__ __forceinline__ void record(int n_any, const float *logits, re
 
 /* grad_res in e becomes the gradient of the logits, [destination][source] both. m and history: what record() left of all t_max. */
 template <typename real, int N>
-static __device__ __forceinline__ void iterate_backward(int n_any, const float *logits, real *m, real *e, int64_t t_max, real eps,
-                                                        real *history) {
+static __device__ __forceinline__ void iterate_backward(int n_any, const float *logits, real *m, real *e, int64_t t_max,
+                                                        real eps, real *history) {
     const int n = STREAMS(N, n_any);
     for (int64_t from, to = t_max; to > 0; to = from) {
         from = era_of<real>(n, to);
@@ -286,8 +287,9 @@ static __device__ __forceinline__ void iterate_backward(int n_any, const float *
     undo_softmax<real, N>(n, m, e, eps);
 }
 
-static inline __device__ __attribute__((noinline)) void iterate_backward_in_double(int n, const float *logits, double *m, double *e,
-                                                                                   int64_t t_max, double eps, double *history) {
+static inline __device__ __attribute__((noinline)) void iterate_backward_in_double(int n, const float *logits,
+                                                                                   double *m, double *e, int64_t t_max,
+                                                                                   double eps, double *history) {
     record<double, 0>(n, logits, m, t_max, eps, history);
     iterate_backward<double, 0>(n, logits, m, e, t_max, eps, history);
 }
@@ -301,8 +303,8 @@ template <int N> struct sinkhorn_trace {
 
 /* Logits [n][n], laid out as the convention says. */
 template <int N>
-static __device__ __forceinline__ void sinkhorn_record(int n_any, const float *logits, int64_t t_max, bool v4, float eps,
-                                                       struct sinkhorn_trace<N> *trace) {
+static __device__ __forceinline__ void sinkhorn_record(int n_any, const float *logits, int64_t t_max, bool v4,
+                                                       float eps, struct sinkhorn_trace<N> *trace) {
     const int n = STREAMS(N, n_any);
 #pragma unroll
     for (int i = 0; i < n; i++) {
@@ -318,8 +320,9 @@ static __device__ __forceinline__ void sinkhorn_record(int n_any, const float *l
 
 /* Gradient of these logits, laid out as they were, from grad_res [destination][source]. The trace is used up. */
 template <int N>
-static __device__ __forceinline__ void sinkhorn_backward_recorded(int n_any, struct sinkhorn_trace<N> *trace, const float *grad_res,
-                                                                  float *grad_logits, int64_t t_max, bool v4, float eps) {
+static __device__ __forceinline__ void sinkhorn_backward_recorded(int n_any, struct sinkhorn_trace<N> *trace,
+                                                                  const float *grad_res, float *grad_logits,
+                                                                  int64_t t_max, bool v4, float eps) {
     const int n = STREAMS(N, n_any);
     float e[MATRIX(N)];
 #pragma unroll
@@ -330,7 +333,8 @@ static __device__ __forceinline__ void sinkhorn_backward_recorded(int n_any, str
         iterate_backward<float, N>(n, trace->logits, trace->m, e, t_max, eps, (float *)trace->history);
     } else {
         double m[MATRIX(N)], wide[MATRIX(N)];
-        float kept[N ? MATRIX(N) : 1], *logits = N ? kept : trace->logits; /* a copy, so that the others can stay in registers, where they are */
+        float kept[N ? MATRIX(N) : 1],
+            *logits = N ? kept : trace->logits; /* a copy, so that the others can stay in registers, where they are */
 #pragma unroll
         for (int k = 0; k < n * n; k++) {
             if (N)
@@ -363,7 +367,7 @@ static __device__ __forceinline__ void sinkhorn_backward(int n_any, const float 
 
 /* [T][n][n] each; res may be logits, grad_logits may be grad_res. 0, or 1 with device.error set. */
 int gpu_sinkhorn(struct device *, void *queue, const struct mhc_case *, const float *logits, float *res);
-int gpu_sinkhorn_backward(struct device *, void *queue, const struct mhc_case *, const float *logits, const float *grad_res,
-                          float *grad_logits);
+int gpu_sinkhorn_backward(struct device *, void *queue, const struct mhc_case *, const float *logits,
+                          const float *grad_res, float *grad_logits);
 
 #endif

@@ -354,8 +354,8 @@ static bool export(struct record_reader *r, const struct format *format, const c
         const bool written = fflush(out) == 0 && !ferror(out);
         const bool closed = to_stdout || fclose(out) == 0;
         if (good && !(written && closed))
-            good =
-                record_fail("cannot write %s: %s", to_stdout ? "standard output" : path, strerror(errno ? errno : EIO));
+            good = record_fail("cannot write %s: %s", to_stdout ? "standard output" : path,
+                               strerror(errno ? errno : EIO));
     }
     free(t.field);
     return good;

@@ -12,7 +12,8 @@ static bool same_text(const char *a, const char *b) {
 
 static bool agree_columns(struct record_reader *r, const struct record_schema *s, const char *path) {
     if (record_column_count(r) != s->column_count)
-        return record_fail("%s: %d parameters, not %d: another version of the program made it", path, record_column_count(r), s->column_count);
+        return record_fail("%s: %d parameters, not %d: another version of the program made it", path,
+                           record_column_count(r), s->column_count);
     for (int i = 0; i < s->column_count; i++) {
         const struct record_column *want = &s->columns[i];
         struct record_column got;

@@ -212,8 +212,10 @@ struct record *record_create(const char *path, const struct record_schema *schem
     char *part = record_format("%s" RECORD_SUFFIX, path);
     bool there = false;
     bool good = part || record_fail("out of memory");
-    good = good && check_schema(schema) && check_target(path, overwrite, "exists already; --overwrite replaces it", &there) &&
-           check_target(part, overwrite || resume, "was left by an unfinished run; --resume goes on, --overwrite starts again", &there) &&
+    good = good && check_schema(schema) &&
+           check_target(path, overwrite, "exists already; --overwrite replaces it", &there) &&
+           check_target(part, overwrite || resume,
+                        "was left by an unfinished run; --resume goes on, --overwrite starts again", &there) &&
            (!there || check_unlocked(part));
     struct record_reader *earlier = NULL;
     if (good && there && resume) {

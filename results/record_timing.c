@@ -173,8 +173,8 @@ bool record_timing(struct record_reader *r, int64_t index, struct record_timing 
     double *clock = seconds + samples;
     int64_t *batch = (int64_t *)(clock + samples), *sets = batch + subjects;
     int8_t *order = (int8_t *)(sets + subjects), *flags = order + samples;
-    *out =
-        (struct record_timing){rounds, seconds, clock, order, flags, batch, sets, t->series[SERIES_STOP].texts[index]};
+    *out = (struct record_timing){rounds, seconds, clock, order,
+                                  flags,  batch,   sets,  t->series[SERIES_STOP].texts[index]};
     const struct series *s = t->series;
     return series_read_block(r, "timing", &s[SERIES_SECONDS], 3, start, count, H5T_NATIVE_DOUBLE, seconds) &&
            series_read_block(r, "timing", &s[SERIES_CLOCK], 3, start, count, H5T_NATIVE_DOUBLE, clock) &&

@@ -39,8 +39,8 @@ static const char *check_storage(hid_t dataset, int rank, size_t element) {
     for (int i = 0; !complaint && i < filters; i++) {
         unsigned flags, configuration;
         size_t parameters = 0;
-        const H5Z_filter_t filter =
-            H5Pget_filter2(creation, (unsigned)i, &flags, &parameters, NULL, 0, NULL, &configuration);
+        const H5Z_filter_t filter = H5Pget_filter2(creation, (unsigned)i, &flags, &parameters, NULL, 0, NULL,
+                                                   &configuration);
         complaint = "a filter other than deflate, shuffle and fletcher32";
         for (size_t k = 0; k < sizeof known / sizeof *known; k++)
             if (filter == known[k])

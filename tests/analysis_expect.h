@@ -18,13 +18,13 @@ static const int64_t all_n[] = {1, 2, 3, 4, 8, LARGEST};
 #define FOR_ALL_N(n) for (int64_t index_ = 0, n = 1; index_ < 6 && (n = all_n[index_]); index_++)
 
 /* Equal, both NaN, or within tol of max(1, |want|); i and j say where. */
-#define EXPECT(got, want, tol, what, i, j)                                                                             \
-    do {                                                                                                               \
-        double got_ = (got), want_ = (want), error_ = fabs(got_ - want_), tol_ = (tol) * fmax(1, fabs(want_));         \
-        bool same_ = got_ == want_ || (isnan(got_) && isnan(want_));                                                   \
-        if (!same_ && !(error_ <= tol_))                                                                               \
-            cr_expect(false, "%s at %lld %lld: got %.17g, want %.17g, error %g > %g", what, (long long)(i),            \
-                      (long long)(j), got_, want_, error_, tol_);                                                      \
+#define EXPECT(got, want, tol, what, i, j)                                                                   \
+    do {                                                                                                     \
+        double got_ = (got), want_ = (want), error_ = fabs(got_ - want_), tol_ = (tol)*fmax(1, fabs(want_)); \
+        bool same_ = got_ == want_ || (isnan(got_) && isnan(want_));                                         \
+        if (!same_ && !(error_ <= tol_))                                                                     \
+            cr_expect(false, "%s at %lld %lld: got %.17g, want %.17g, error %g > %g", what, (long long)(i),  \
+                      (long long)(j), got_, want_, error_, tol_);                                            \
     } while (0)
 
 static inline double mean_of(const struct mhc_curves *c, enum mhc_metric metric, int64_t layer) {

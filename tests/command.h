@@ -84,10 +84,10 @@ __attribute__((format(printf, 1, 2))) static int sh(const char *format, ...) {
 }
 
 /* Exit 0, with everything printed if not. */
-#define GOOD(...)                                                                                                      \
-    do {                                                                                                               \
-        int code_ = sh(__VA_ARGS__);                                                                                   \
-        cr_assert(code_ == 0, "exit %d instead of 0:\n%s%s", code_, out, err);                                         \
+#define GOOD(...)                                                              \
+    do {                                                                       \
+        int code_ = sh(__VA_ARGS__);                                           \
+        cr_assert(code_ == 0, "exit %d instead of 0:\n%s%s", code_, out, err); \
     } while (0)
 
 /* Exit 2 and exactly one line, with `part` in it. */

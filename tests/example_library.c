@@ -31,7 +31,8 @@ static int post(void *context, void *queue, const struct mhc_case *c, void *cons
 }
 
 /* grad_y[t] = sum_i post[t][i] grad_x_next[t][i] */
-static int post_backward_y(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
+static int post_backward_y(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save,
+                           void *work) {
     const float *grad_x_next = arg[0], *post = arg[1];
     float *grad_y = arg[2];
     (void)context, (void)queue, (void)save, (void)work;

@@ -101,7 +101,8 @@ static int hold(void *context, void *queue) {
     (void)context, (void)queue;
     fake_device_log.holds++;
     held_calls = 0;
-    if (getenv("FAKE_DEVICE_BLOCKING")) { /* every launch waits for the device: a hold lasts its second, and after three there are none */
+    if (getenv(
+            "FAKE_DEVICE_BLOCKING")) { /* every launch waits for the device: a hold lasts its second, and after three there are none */
         if (blocked++ < 3)
             nanosleep(&(struct timespec){1, 0}, NULL);
         return 0;
@@ -132,7 +133,8 @@ static int64_t cache_bytes(void *context) {
 }
 static int describe(void *context, char *text, size_t size) {
     (void)context;
-    snprintf(text, size, "Fake 1000; driver 1.2%s; L2 1 MB", getenv("FAKE_DEVICE_BUSY") ? "; ! it is busy with a test" : "");
+    snprintf(text, size, "Fake 1000; driver 1.2%s; L2 1 MB",
+             getenv("FAKE_DEVICE_BUSY") ? "; ! it is busy with a test" : "");
     return 0;
 }
 

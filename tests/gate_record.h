@@ -24,21 +24,21 @@ static const char *const gate_key[GATE_CASES] = {
 };
 
 struct gate_plant {
-    int at;              /* the case that differs */
-    double factor;       /* on the operation's samples; 0: 1 */
-    double machine;      /* on all samples of the file; 0: 1 */
-    double error;        /* 0: as it was */
+    int at;               /* the case that differs */
+    double factor;        /* on the operation's samples; 0: 1 */
+    double machine;       /* on all samples of the file; 0: 1 */
+    double error;         /* 0: as it was */
     double share, memory; /* error over tolerance of a variant, and what its bytes are multiplied by; 0: as they were */
     bool no_memory;       /* no column for it in the file */
-    double add;          /* to a value of the case's last curve, at its last layer */
-    bool last_bit;       /* of that value */
-    double value;        /* in its place, where `set` */
+    double add;           /* to a value of the case's last curve, at its last layer */
+    bool last_bit;        /* of that value */
+    double value;         /* in its place, where `set` */
     bool set, overflow_gone;
-    int64_t rounds;      /* 0: all */
-    int8_t flags;        /* of every sample */
+    int64_t rounds; /* 0: all */
+    int8_t flags;   /* of every sample */
     bool failed, left_out, no_samples;
-    const char *cpu;     /* another machine */
-    uint64_t seed;       /* of the samples; 0: 1 */
+    const char *cpu; /* another machine */
+    uint64_t seed;   /* of the samples; 0: 1 */
 };
 
 /* Times as machines make them: a drift that all share, a skewed spread of each, now and then an outlier. */
@@ -56,10 +56,12 @@ static inline void gate_append(struct record *r, int at, const struct gate_plant
     const bool here = p->at == at, kernel = at <= GATE_MLP;
     const double *curves[GATE_CURVES] = {NULL}, summary[1] = {kernel ? NAN : 3.25};
     const double grown = here && p->memory != 0 ? p->memory : 1, mlp = at == GATE_MLP ? 1 : NAN;
-    const double timing[5] = {0.01, mlp * 1e6 * grown, mlp * 5e6 * grown, mlp * 2e6 * (grown > 1.1 ? 1.1 : grown), mlp * 9e6 * grown * grown};
+    const double timing[5] = {0.01, mlp * 1e6 * grown, mlp * 5e6 * grown, mlp * 2e6 * (grown > 1.1 ? 1.1 : grown),
+                              mlp * 9e6 * grown * grown};
     double accuracy[3] = {kernel ? here && p->error != 0 ? p->error : 2e-7 : NAN, kernel ? 1e-3 : NAN,
                           mlp * (here && p->share != 0 ? p->share : 0.02)};
-    int64_t rounds = here && p->rounds ? p->rounds : GATE_ROUNDS, batch[3] = {10, 10, at == GATE_MLP ? 4 : 0}, sets[3] = {9, 9, 9};
+    int64_t rounds = here && p->rounds ? p->rounds : GATE_ROUNDS, batch[3] = {10, 10, at == GATE_MLP ? 4 : 0},
+            sets[3] = {9, 9, 9};
     int64_t layers = at == GATE_STACK ? GATE_LAYERS : at == GATE_MAP ? 8 : 0;
     for (int k = 0; k < 3 * (int)rounds; k++) {
         int subject = k / (int)rounds;
@@ -82,7 +84,10 @@ static inline void gate_append(struct record *r, int at, const struct gate_plant
         *last = p->last_bit ? nextafter(*last, 100) : *last;
     }
     const struct record_timing samples = {rounds, seconds, clock, order, flags, batch, sets, "rounds"};
-    const union record_value values[2] = {{.text = kernel ? "kernels" : at == GATE_MAP ? "maps" : "propagate"}, {.text = "cpu32"}};
+    const union record_value values[2] = {{.text = kernel           ? "kernels"
+                                                   : at == GATE_MAP ? "maps"
+                                                                    : "propagate"},
+                                          {.text = "cpu32"}};
     const struct record_case one = {.key = gate_key[at],
                                     .status = here && p->failed ? RECORD_FAILED : RECORD_DONE,
                                     .reason = here && p->failed ? "mhc.post is wrong" : "",
@@ -100,12 +105,20 @@ static inline void gate_append(struct record *r, int at, const struct gate_plant
 static inline void gate_write(const char *path, const struct gate_plant *p) {
     static const char *const subjects[] = {"copy", "operation", "gemm"};
     static const struct record_column columns[] = {{"study", "", "", RECORD_TEXT}, {"backend", "", "", RECORD_TEXT}};
-    static const struct record_curve summaries[] = {{"composite_forward_sum_max", "1", ""}}, timings[] = {{"preempted", "1", ""}, {"mhc_workspace", "byte", ""}, {"mhc_bytes", "byte", ""}, {"memory_peak", "byte", ""}, {"gemm.forward_footprint", "byte", ""}},
-                                     accuracies[] = {{"error", "1", ""}, {"tolerance", "1", ""}, {"mhc_error_over_tolerance", "1", ""}};
+    static const struct record_curve summaries[] = {{"composite_forward_sum_max", "1", ""}},
+                                     timings[] = {{"preempted", "1", ""},
+                                                  {"mhc_workspace", "byte", ""},
+                                                  {"mhc_bytes", "byte", ""},
+                                                  {"memory_peak", "byte", ""},
+                                                  {"gemm.forward_footprint", "byte", ""}},
+                                     accuracies[] = {{"error", "1", ""},
+                                                     {"tolerance", "1", ""},
+                                                     {"mhc_error_over_tolerance", "1", ""}};
     struct record_curve curves[GATE_CURVES];
     for (int c = 0; c < GATE_CURVES; c++)
         curves[c] = (struct record_curve){mhc_metric_info[c].name, "1", ""};
-    const struct record_fact facts[] = {{"revision", path}, {"cpu_model", p->cpu ? p->cpu : "this one"}, {"flags", "-O3"}};
+    const struct record_fact facts[] = {
+        {"revision", path}, {"cpu_model", p->cpu ? p->cpu : "this one"}, {"flags", "-O3"}};
     const struct record_schema schema = {.columns = columns,
                                          .column_count = 2,
                                          .curves = curves,

@@ -226,23 +226,23 @@ static float ten(int) {
 static bool bad;
 static int refused;
 
-#define RUN(kernel, grid, block, shared)                                                                               \
-    (refused = bad ? LAUNCH((kernel<true>), grid, block, shared, NULL, (const float *)in, out)                        \
+#define RUN(kernel, grid, block, shared)                                                       \
+    (refused = bad ? LAUNCH((kernel<true>), grid, block, shared, NULL, (const float *)in, out) \
                    : LAUNCH((kernel<false>), grid, block, shared, NULL, (const float *)in, out))
 #define IN_ONE_BLOCK(kernel, wanted) (RUN(kernel, 1, THREADS, THREADS * sizeof(float)), all_of(THREADS, wanted))
 #define IN_ALL(kernel) (RUN(kernel, COUNT / THREADS + 1, THREADS, 0), all_of(COUNT, identity))
-#define IN_CLUSTER(bug)                                                                                                \
-    (refused = bad ? LAUNCH_CLUSTER((cluster_sum<bug>), 4, 4, WARP, WARP * sizeof(float), NULL, out)                   \
-                   : LAUNCH_CLUSTER((cluster_sum<NO_BUG>), 4, 4, WARP, WARP * sizeof(float), NULL, out),               \
+#define IN_CLUSTER(bug)                                                                                  \
+    (refused = bad ? LAUNCH_CLUSTER((cluster_sum<bug>), 4, 4, WARP, WARP * sizeof(float), NULL, out)     \
+                   : LAUNCH_CLUSTER((cluster_sum<NO_BUG>), 4, 4, WARP, WARP * sizeof(float), NULL, out), \
      all_of(4, ten))
 
 /* Clusters of a size, in a grid that cannot have them; without the bug of one block. */
-#define IN_CLUSTERS(size, grid)                                                                                        \
+#define IN_CLUSTERS(size, grid) \
     (refused = LAUNCH_CLUSTER((cluster_sum<NO_BUG>), bad ? size : 1, grid, WARP, WARP * sizeof(float), NULL, out), true)
 
 static bool run(const char *name) {
-#define PLANT(plant, call)                                                                                             \
-    if (!strcmp(name, #plant))                                                                                         \
+#define PLANT(plant, call)     \
+    if (!strcmp(name, #plant)) \
         return call;
     PLANT(neighbour, IN_ONE_BLOCK(neighbour, next_but_last))
     PLANT(reuse, IN_ONE_BLOCK(reuse, next_but_last))

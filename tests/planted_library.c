@@ -43,13 +43,13 @@ enum bug {
     LATER_CRASHES,
     LATER_HANGS,
     LATER_ENDS,
-    SLEEPS,  /* for a second, every call */
-    SPOILS,  /* what a library with SPOILED needs, after some calls */
-    SPOILED, /* fails then */
-    MORE_WORK, /* asks for twice the memory */
-    HUGE_WORK, /* asks for more than any machine has */
-    FAILS_ONCE, /* after some calls, in one process and in no other */
-    PLACES,    /* says where its memory lies, after some calls */
+    SLEEPS,         /* for a second, every call */
+    SPOILS,         /* what a library with SPOILED needs, after some calls */
+    SPOILED,        /* fails then */
+    MORE_WORK,      /* asks for twice the memory */
+    HUGE_WORK,      /* asks for more than any machine has */
+    FAILS_ONCE,     /* after some calls, in one process and in no other */
+    PLACES,         /* says where its memory lies, after some calls */
     SUPPORTS_HANGS, /* of mhc.post */
     OPEN_HANGS,
     CLOSE_HANGS,
@@ -106,7 +106,8 @@ static int64_t work_of(const struct mhc_case *c) {
 }
 
 /* x_next = res.x + post^T.y, with the bug in its last element. */
-static void plain_post(const struct mhc_case *c, float *x, const float *y, const float *post, const float *res, float *x_next, bool other_order) {
+static void plain_post(const struct mhc_case *c, float *x, const float *y, const float *post, const float *res,
+                       float *x_next, bool other_order) {
     int64_t n = c->n, C = c->C;
     for (int64_t t = 0; t < c->T; t++)
         for (int64_t i = 0; i < n; i++)
@@ -163,7 +164,10 @@ static int post(void *context, void *queue, const struct mhc_case *c, void *cons
     plain_post(c, x, arg[1], arg[2], arg[3], x_next, false);
     switch (BUG) {
     case ONE_ELEMENT: x_next[last] += 0.01f + 0.01f * x_next[last] * x_next[last]; break;
-    case ONE_TOKEN: x_next[last] /= c->T > 1; x_next[last] *= c->T > 1; break;
+    case ONE_TOKEN:
+        x_next[last] /= c->T > 1;
+        x_next[last] *= c->T > 1;
+        break;
     case FAR_AWAY: x_next[last] += last > 10000 ? 1 : 0; break;
     case NOT_A_NUMBER: x_next[last] = 0.0f / (x_next[last] - x_next[last]); break;
     case MISSING_WRITE: x_next[last] = kept; break;
@@ -174,8 +178,14 @@ static int post(void *context, void *queue, const struct mhc_case *c, void *cons
     case CHANGES_LAST_BIT: ((uint32_t *)x_next)[last] ^= (uint32_t)runs % 2; break;
     case READS_OUTPUT: x_next[last] = kept == kept ? x_next[last] + kept : kept; break;
     case READS_WORK: x_next[last] += ((uint8_t *)work)[0] == 0xff ? 1e-5f : 0; break;
-    case A_THOUSANDTH: for (int64_t k = 0; k <= last; k++) x_next[k] *= 1.001f; break;
-    case ALLOWS_MORE: for (int64_t k = 0; k <= last; k++) x_next[k] *= 1.01f; break;
+    case A_THOUSANDTH:
+        for (int64_t k = 0; k <= last; k++)
+            x_next[k] *= 1.001f;
+        break;
+    case ALLOWS_MORE:
+        for (int64_t k = 0; k <= last; k++)
+            x_next[k] *= 1.01f;
+        break;
     case ONE_BIT: ((uint32_t *)x_next)[last] ^= 1; break;
     case WORK_OVERRUN: ((uint8_t *)work)[16] = 0; break;
     default: break;
@@ -208,30 +218,52 @@ static int backward(void *context, void *queue, const struct mhc_case *c, void *
     if (++calls == SOME_CALLS && BUG == PLACES)
         say_places("save", (char *)save - (char *)arg[0]);
     for (int64_t k = 0; k < c->T * c->C; k++)
-        ((float *)arg[2])[k] = ((uint8_t *)save)[k % 16] == k % 16 ? ((const float *)arg[0])[k] + ((const float *)arg[1])[k] : 0;
+        ((float *)arg[2])[k] = ((uint8_t *)save)[k % 16] == k % 16
+                                   ? ((const float *)arg[0])[k] + ((const float *)arg[1])[k]
+                                   : 0;
     if (BUG == CHANGES_SAVE)
         ((uint8_t *)save)[0] = 1;
     return 0;
 }
 
-#define STREAM(name, direction) {name, "TnC", MHC_STREAM, direction}
+#define STREAM(name, direction) \
+    { name, "TnC", MHC_STREAM, direction }
 
-static const struct mhc_row mhc_post = {
-    .name = BUG == NO_ORACLE ? "mhc.past" : "mhc.post",
-    .args = {STREAM("x", MHC_IN), {"y", BUG == OTHER_ARGS ? "TnC" : "TC", MHC_STREAM, MHC_IN}, {"post", "Tn", MHC_COEF, MHC_IN},
-             {"res", "Tnn", MHC_COEF, MHC_IN}, STREAM("x_next", MHC_OUT)},
-    .supports = post_supports, .work_bytes = work_of, .flops = flops, .tolerance = tolerance, .run = post};
-static const struct mhc_row mhc_micro_post = {
-    .name = "mhc-micro.post",
-    .args = {STREAM("x", MHC_IN), {"y", "TC", MHC_STREAM, MHC_IN}, {"post", "Tn", MHC_COEF, MHC_IN}, {"res", "Tnn", MHC_COEF, MHC_IN},
-             STREAM("x_next", MHC_OUT)},
-    .supports = supports, .flops = flops, .tolerance = tolerance, .run = micro_post};
-static const struct mhc_row resnet_pre = {
-    .name = "resnet.pre", .args = {STREAM("x", MHC_IN), {"u", "TC", MHC_STREAM, MHC_OUT}},
-    .supports = one_stream, .save_bytes = sixteen, .flops = flops, .tolerance = tolerance, .run = pre};
+static const struct mhc_row mhc_post = {.name = BUG == NO_ORACLE ? "mhc.past" : "mhc.post",
+                                        .args = {STREAM("x", MHC_IN),
+                                                 {"y", BUG == OTHER_ARGS ? "TnC" : "TC", MHC_STREAM, MHC_IN},
+                                                 {"post", "Tn", MHC_COEF, MHC_IN},
+                                                 {"res", "Tnn", MHC_COEF, MHC_IN},
+                                                 STREAM("x_next", MHC_OUT)},
+                                        .supports = post_supports,
+                                        .work_bytes = work_of,
+                                        .flops = flops,
+                                        .tolerance = tolerance,
+                                        .run = post};
+static const struct mhc_row mhc_micro_post = {.name = "mhc-micro.post",
+                                              .args = {STREAM("x", MHC_IN),
+                                                       {"y", "TC", MHC_STREAM, MHC_IN},
+                                                       {"post", "Tn", MHC_COEF, MHC_IN},
+                                                       {"res", "Tnn", MHC_COEF, MHC_IN},
+                                                       STREAM("x_next", MHC_OUT)},
+                                              .supports = supports,
+                                              .flops = flops,
+                                              .tolerance = tolerance,
+                                              .run = micro_post};
+static const struct mhc_row resnet_pre = {.name = "resnet.pre",
+                                          .args = {STREAM("x", MHC_IN), {"u", "TC", MHC_STREAM, MHC_OUT}},
+                                          .supports = one_stream,
+                                          .save_bytes = sixteen,
+                                          .flops = flops,
+                                          .tolerance = tolerance,
+                                          .run = pre};
 static const struct mhc_row resnet_backward = {
-    .name = "resnet.backward", .args = {STREAM("grad_x_next", MHC_IN), {"grad_u", "TC", MHC_STREAM, MHC_IN}, STREAM("grad_x", MHC_OUT)},
-    .supports = one_stream, .flops = flops, .tolerance = tolerance, .run = backward};
+    .name = "resnet.backward",
+    .args = {STREAM("grad_x_next", MHC_IN), {"grad_u", "TC", MHC_STREAM, MHC_IN}, STREAM("grad_x", MHC_OUT)},
+    .supports = one_stream,
+    .flops = flops,
+    .tolerance = tolerance,
+    .run = backward};
 
 static const struct mhc_row *const rows[] = {&mhc_post, &mhc_micro_post, &resnet_pre, &resnet_backward, NULL};
 
@@ -293,6 +325,13 @@ static void close_library(void *context) {
         hang();
 }
 
-const struct mhc_library mhc_library = {
-    .abi = MHC_ABI, .size = sizeof(struct mhc_library), .name = "planted", .build = "by a test", .open = open_library, .close = close_library, .error = error,
-    .queues = &queues, .graphs = &graphs, .rows = rows};
+const struct mhc_library mhc_library = {.abi = MHC_ABI,
+                                        .size = sizeof(struct mhc_library),
+                                        .name = "planted",
+                                        .build = "by a test",
+                                        .open = open_library,
+                                        .close = close_library,
+                                        .error = error,
+                                        .queues = &queues,
+                                        .graphs = &graphs,
+                                        .rows = rows};

@@ -117,8 +117,8 @@ static inline void example_init(struct example *e, int64_t i, int64_t largest) {
         e->timings[s] = number(i, 32, s);
     }
     e->accuracy = number(i, 33, 0);
-    e->timing =
-        (struct record_timing){1 + i % ROUNDS, e->seconds, e->clock, e->order, e->flags, e->batch, e->sets, "rounds"};
+    e->timing = (struct record_timing){1 + i % ROUNDS, e->seconds, e->clock, e->order,
+                                       e->flags,       e->batch,   e->sets,  "rounds"};
     e->c = (struct record_case){e->key,
                                 failed ? RECORD_FAILED : RECORD_DONE,
                                 failed ? "killed by signal 11" : "",

@@ -63,7 +63,8 @@ static float random_float(void) {
 
 /* --- warps --- */
 
-static __global__ void shuffles(const float *x, const uint32_t *w, float *moved, float *crossed, uint32_t *words, float *sum, float *most) {
+static __global__ void shuffles(const float *x, const uint32_t *w, float *moved, float *crossed, uint32_t *words,
+                                float *sum, float *most) {
     int k = (int)(blockIdx.x * blockDim.x + threadIdx.x), lane = k % WARP;
     moved[k] = shuffle(x[k], (7 * lane + 3) % WARP);
     words[k] = shuffle(w[k], 31 - lane);
@@ -73,13 +74,15 @@ static __global__ void shuffles(const float *x, const uint32_t *w, float *moved,
 }
 static void check_shuffles(void) {
     enum { ALL = 256 };
-    float *x = room<float>(), *moved = room<float>(), *crossed = room<float>(), *sum = room<float>(), *most = room<float>();
+    float *x = room<float>(), *moved = room<float>(), *crossed = room<float>(), *sum = room<float>(),
+          *most = room<float>();
     uint32_t *w = room<uint32_t>(), *words = room<uint32_t>();
     for (int k = 0; k < ALL; k++) {
         x[k] = random_float();
         w[k] = random_word();
     }
-    bool good = finished(LAUNCH(shuffles, 2, ALL / 2, 0, NULL, (const float *)x, (const uint32_t *)w, moved, crossed, words, sum, most));
+    bool good = finished(
+        LAUNCH(shuffles, 2, ALL / 2, 0, NULL, (const float *)x, (const uint32_t *)w, moved, crossed, words, sum, most));
     for (int k = 0; k < ALL; k++) {
         int first = k / WARP * WARP, lane = k % WARP;
         float total[WARP], largest = -INFINITY;
@@ -206,10 +209,10 @@ static void check_powers(void) {
     bool good = finished(LAUNCH(powers, ALL / 128, 128, 0, NULL, (const float *)x, power));
     for (int k = 0; k < ALL; k++) {
         double wanted = exp2((double)x[k]), error = fabs(power[k] - wanted);
-        good = good && (isnan(x[k])            ? isnan(power[k])
-                        : wanted < 0x1p-126    ? power[k] == 0
-                        : wanted >= 0x1p128    ? isinf(power[k])
-                                               : error <= 0x1p-21 * wanted);
+        good = good && (isnan(x[k])         ? isnan(power[k])
+                        : wanted < 0x1p-126 ? power[k] == 0
+                        : wanted >= 0x1p128 ? isinf(power[k])
+                                            : error <= 0x1p-21 * wanted);
     }
     report("power_of_two", good);
 }
@@ -256,7 +259,8 @@ static __global__ void loads(const float *from, float *to) {
     int k = 4 * (int)threadIdx.x;
     prefetch(from + k);
     uint4 four = threadIdx.x % 2 ? load_once(from + k) : load_kept(from + k);
-    to[k] = float_of_bits(four.x), to[k + 1] = float_of_bits(four.y), to[k + 2] = float_of_bits(four.z), to[k + 3] = float_of_bits(four.w);
+    to[k] = float_of_bits(four.x), to[k + 1] = float_of_bits(four.y), to[k + 2] = float_of_bits(four.z),
+    to[k + 3] = float_of_bits(four.w);
 }
 static void check_loads(void) {
     enum { ALL = 512 };
@@ -317,7 +321,8 @@ static void check_clusters(void) {
     for (int size = 1; size <= 16; size *= 2) {
         enum { CLUSTERS = 3, TURNS = 4 };
         float *to = room<float>(), value[16 * CLUSTERS], sent[16];
-        bool good = finished(LAUNCH_CLUSTER(exchange, size, CLUSTERS * size, WARP, 2 * 16 * sizeof(float), NULL, (int)TURNS, to));
+        bool good = finished(
+            LAUNCH_CLUSTER(exchange, size, CLUSTERS * size, WARP, 2 * 16 * sizeof(float), NULL, (int)TURNS, to));
         for (int k = 0; k < CLUSTERS * size; k++)
             value[k] = (float)(k + 1);
         for (int turn = 0; turn < TURNS; turn++)
@@ -377,14 +382,15 @@ static void print_clusters(void) {
         attribute.id = cudaLaunchAttributeClusterDimension;
         attribute.val.clusterDim.x = size, attribute.val.clusterDim.y = attribute.val.clusterDim.z = 1;
         cudaLaunchConfig_t config = {};
-        config.gridDim = size, config.blockDim = 256, config.dynamicSmemBytes = (size_t)shared, config.attrs = &attribute, config.numAttrs = 1;
+        config.gridDim = size, config.blockDim = 256, config.dynamicSmemBytes = (size_t)shared,
+        config.attrs = &attribute, config.numAttrs = 1;
         cudaError_t error = cudaFuncSetAttribute(exchange, cudaFuncAttributeMaxDynamicSharedMemorySize, shared);
         if (!error)
             error = cudaFuncSetAttribute(exchange, cudaFuncAttributeNonPortableClusterSizeAllowed, 1);
         if (!error)
             error = cudaOccupancyMaxActiveClusters(&count, exchange, &config);
-        printf("clusters of %u blocks with %d kB each, at once: %d%s%s\n", size, shared / 1024, count, error ? ", " : "",
-               error ? cudaGetErrorString(error) : "");
+        printf("clusters of %u blocks with %d kB each, at once: %d%s%s\n", size, shared / 1024, count,
+               error ? ", " : "", error ? cudaGetErrorString(error) : "");
     }
 }
 #endif

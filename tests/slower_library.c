@@ -25,7 +25,8 @@ static double now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static int slowed(int which, void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
+static int slowed(int which, void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save,
+                  void *work) {
     double start = now();
     int failed = inner_run[which](context, queue, c, arg, save, work);
     double end = start + (now() - start) * (1 + PERCENT / 100.0);
@@ -34,6 +35,7 @@ static int slowed(int which, void *context, void *queue, const struct mhc_case *
     return failed;
 }
 
+/* clang-format off */
 /* A row's run() is not told which row it is of: one function a row. */
 #define RUN(k)                                                                                                              \
     static int run_##k(void *a, void *b, const struct mhc_case *c, void *const d[], void *e, void *f) {                    \
@@ -48,6 +50,7 @@ static int slowed(int which, void *context, void *queue, const struct mhc_case *
 RUNS(0) RUNS(1) RUNS(2) RUNS(3) RUNS(4) RUNS(5) RUNS(6) RUNS(7)
 static int (*const run_of[MOST_ROWS])(void *, void *, const struct mhc_case *, void *const *, void *, void *) = {
     NAMES(0), NAMES(1), NAMES(2), NAMES(3), NAMES(4), NAMES(5), NAMES(6), NAMES(7)};
+/* clang-format on */
 
 __attribute__((constructor)) static void wrap(void) {
     void *handle = dlopen(INNER, RTLD_NOW | RTLD_LOCAL);

@@ -35,12 +35,10 @@ Test(analysis, permutation_times_power_of_two) {
                 EXPECT(mean_of(&c, MHC_composite_condition, l), 0, 1e-14, "condition", n, 0);
                 EXPECT(mean_of(&c, MHC_composite_unresolved, l), 0, 0, "unresolved", n, 0);
                 EXPECT(mean_of(&c, MHC_composite_log10_det, l), (double)n * log10_size, 1e-14, "det", n, 0);
-                EXPECT(mean_of(&c, MHC_composite_lambda2, l), n == 1 ? LOG10_ZERO : log10_size, 1e-14, "lambda2",
-                       n, l);
-                EXPECT(mean_of(&c, MHC_composite_dobrushin, l), n == 1 ? LOG10_ZERO : log10_size, 1e-15, "dobrushin",
-                       n, l);
-                EXPECT(mean_of(&c, MHC_single_log_column_sum, l), fabs(log(2) * power), 1e-15, "log column sum",
-                       n, l);
+                EXPECT(mean_of(&c, MHC_composite_lambda2, l), n == 1 ? LOG10_ZERO : log10_size, 1e-14, "lambda2", n, l);
+                EXPECT(mean_of(&c, MHC_composite_dobrushin, l), n == 1 ? LOG10_ZERO : log10_size, 1e-15, "dobrushin", n,
+                       l);
+                EXPECT(mean_of(&c, MHC_single_log_column_sum, l), fabs(log(2) * power), 1e-15, "log column sum", n, l);
                 EXPECT(mean_of(&c, MHC_single_row_error, l), fabs(ldexp(1, power) - 1), 1e-15, "row", n, 0);
                 EXPECT(mean_of(&c, MHC_composite_uniform_distance, l),
                        power > 0    ? log10_size + log10(n) / 2
@@ -81,8 +79,7 @@ Test(analysis, uniform_and_diagonal_maps) {
         for (int64_t l = 0; l < LAYERS; l++) {
             double condition = log10(2) * (double)((n - 1) * (l + 1)), step = -log10(2) * (double)(l + 1);
             bool resolved = condition < -log10(64 * (double)n * DBL_EPSILON);
-            EXPECT(mean_of(&c, MHC_composite_condition, l), resolved ? condition : NAN, 1e-14, "condition", n,
-                   l);
+            EXPECT(mean_of(&c, MHC_composite_condition, l), resolved ? condition : NAN, 1e-14, "condition", n, l);
             EXPECT(mean_of(&c, MHC_composite_lambda2, l), n > 1 ? step : LOG10_ZERO, 1e-14, "lambda2", n, 0);
             for (int64_t i = 0; i < n; i++)
                 EXPECT(spectrum[l * n + i], step * (double)i, 1e-14, "QR spectrum", n, i);
@@ -215,14 +212,14 @@ static const struct {
     enum mhc_metric metric;
     int kind, score;
 } defined[] = {
-    {MHC_single_forward_sum, 0, ROW_SUM},          {MHC_single_forward_abs, 0, ROW_ABS},
-    {MHC_single_backward_sum, 0, COLUMN_SUM},      {MHC_single_backward_abs, 0, COLUMN_ABS},
-    {MHC_composite_forward_sum, 1, ROW_SUM},       {MHC_composite_forward_abs, 1, ROW_ABS},
-    {MHC_composite_backward_sum, 2, COLUMN_SUM},   {MHC_composite_backward_abs, 2, COLUMN_ABS},
-    {MHC_single_uniform_distance, 0, DISTANCE},    {MHC_composite_uniform_distance, 1, DISTANCE},
-    {MHC_single_dobrushin, 0, DOBRUSHIN},          {MHC_composite_dobrushin, 1, DOBRUSHIN},
-    {MHC_single_row_error, 0, ROW_ERROR},          {MHC_single_column_error, 0, COLUMN_ERROR},
-    {MHC_single_log_column_sum, 0, LOG_COLUMN},    {MHC_composite_log_column_sum, 2, LOG_COLUMN},
+    {MHC_single_forward_sum, 0, ROW_SUM},        {MHC_single_forward_abs, 0, ROW_ABS},
+    {MHC_single_backward_sum, 0, COLUMN_SUM},    {MHC_single_backward_abs, 0, COLUMN_ABS},
+    {MHC_composite_forward_sum, 1, ROW_SUM},     {MHC_composite_forward_abs, 1, ROW_ABS},
+    {MHC_composite_backward_sum, 2, COLUMN_SUM}, {MHC_composite_backward_abs, 2, COLUMN_ABS},
+    {MHC_single_uniform_distance, 0, DISTANCE},  {MHC_composite_uniform_distance, 1, DISTANCE},
+    {MHC_single_dobrushin, 0, DOBRUSHIN},        {MHC_composite_dobrushin, 1, DOBRUSHIN},
+    {MHC_single_row_error, 0, ROW_ERROR},        {MHC_single_column_error, 0, COLUMN_ERROR},
+    {MHC_single_log_column_sum, 0, LOG_COLUMN},  {MHC_composite_log_column_sum, 2, LOG_COLUMN},
 };
 
 Test(analysis, definitions_by_brute_force) {

@@ -22,14 +22,16 @@ Test(array_error, of_arrays_side_by_side_is_each_ones_own) {
     memcpy(got, want, sizeof got);
     got[6] = 1.5;
     cr_expect(array_error(&qkv, &shape, got, want, 0, &at) == 0.25 && at == 6);
-    cr_expect(array_error(&inner, &shape, got, want, 0, NULL) == 0.05, "two arrays of the first eight elements, in turns of two");
+    cr_expect(array_error(&inner, &shape, got, want, 0, NULL) == 0.05,
+              "two arrays of the first eight elements, in turns of two");
     struct mhc_case gelu = shape;
     gelu.activation = MHC_GELU;
     cr_expect(array_error(&inner, &gelu, got, want, 0, NULL) == 0, "one array, of the first four");
 }
 
 Test(array_error, is_infinite_where_one_side_is_not_finite) {
-    const double want[3] = {1, 2, INFINITY}, nan[3] = {NAN, 2, INFINITY}, flipped[3] = {1, 2, -INFINITY}, zero[3] = {0}, tiny[3] = {0, 0, 1e-300};
+    const double want[3] = {1, 2, INFINITY}, nan[3] = {NAN, 2, INFINITY}, flipped[3] = {1, 2, -INFINITY}, zero[3] = {0},
+                 tiny[3] = {0, 0, 1e-300};
     int64_t at;
     cr_expect(array_error(&alpha, &shape, want, want, 0, NULL) == 0);
     cr_expect(array_error(&alpha, &shape, nan, nan, 0, &at) == INFINITY && at == 0, "nobody wrote it");

@@ -30,11 +30,12 @@ static int rows_of(const char *verdict) {
 /* Every row but the planted one is SAME. */
 static void expect_verdict(const char *what, int code, const char *key, const char *verdict, const char *why) {
     const char *row = row_of(key);
-    cr_expect(!strncmp(row, verdict, strlen(verdict)) && strstr(row, why), "%s: wanted %s `%s`, got\n%s\n%s%s", what, verdict, why, row,
-              out, err);
+    cr_expect(!strncmp(row, verdict, strlen(verdict)) && strstr(row, why), "%s: wanted %s `%s`, got\n%s\n%s%s", what,
+              verdict, why, row, out, err);
     int wanted = !strcmp(verdict, "SLOWER") || !strcmp(verdict, "MISSING") || !strcmp(verdict, "INVALID");
     cr_expect(code == wanted, "%s: exit %d\n%s%s", what, code, out, err);
-    cr_expect(rows_of("SAME") == GATE_CASES - !!strcmp(verdict, "SAME"), "%s: another row than the planted one\n%s", what, out);
+    cr_expect(rows_of("SAME") == GATE_CASES - !!strcmp(verdict, "SAME"), "%s: another row than the planted one\n%s",
+              what, out);
 }
 
 Test(compare, a_file_against_itself) {
@@ -51,7 +52,8 @@ Test(compare, a_file_against_itself) {
          "$M compare maps.h5 maps.h5 --strict && $M compare stack.h5 stack.h5 --strict");
     GOOD("$M compare $R/tests/golden/v1.h5 $R/tests/golden/v1.h5 --strict");
     /* a record that was made again has the same bits */
-    GOOD("$M run --study maps --block hc,mhc --depth 5 --out again.h5 -q && $M compare maps.h5 again.h5 | grep -c '  equal  '");
+    GOOD(
+        "$M run --study maps --block hc,mhc --depth 5 --out again.h5 -q && $M compare maps.h5 again.h5 | grep -c '  equal  '");
     cr_expect_str_eq(out, "2\n");
 }
 
@@ -61,41 +63,78 @@ Test(compare, planted_changes) {
         struct gate_plant plant;
     } cases[] = {
         {"other samples of the same", "SAME", "within 2 % to the copy", {.at = GATE_POST, .seed = 2}},
-        {"the whole machine 10 % slower", "SAME", "as fast in proportion, but it and what was timed beside it took 1.07", {.at = GATE_POST, .seed = 2, .machine = 1.1}},
+        {"the whole machine 10 % slower",
+         "SAME",
+         "as fast in proportion, but it and what was timed beside it took 1.07",
+         {.at = GATE_POST, .seed = 2, .machine = 1.1}},
         {"20 % slower", "SLOWER", "% to the copy, slower", {.at = GATE_POST, .seed = 2, .factor = 1.2}},
         {"10 % slower", "SLOWER", "% to the copy, slower", {.at = GATE_POST, .seed = 2, .factor = 1.1}},
         {"10 % slower to the GEMM", "SLOWER", "% to the gemm, slower", {.at = GATE_MLP, .seed = 2, .factor = 1.1}},
-        {"10 % slower on a slower machine", "SLOWER", "slower", {.at = GATE_POST, .seed = 2, .factor = 1.1, .machine = 1.05}},
+        {"10 % slower on a slower machine",
+         "SLOWER",
+         "slower",
+         {.at = GATE_POST, .seed = 2, .factor = 1.1, .machine = 1.05}},
         {"20 % faster", "FASTER", "% to the copy, faster", {.at = GATE_POST, .seed = 2, .factor = 1 / 1.2}},
         {"2 % slower", "AMBIGUOUS", "which does not settle it", {.at = GATE_POST, .seed = 2, .factor = 1.02}},
-        {"10 % slower to the copy, on a machine that is 8 % faster", "AMBIGUOUS", "its own time does not say so",
+        {"10 % slower to the copy, on a machine that is 8 % faster",
+         "AMBIGUOUS",
+         "its own time does not say so",
          {.at = GATE_POST, .seed = 2, .factor = 1.1, .machine = 0.92}},
-        {"20 % slower in 12 rounds", "AMBIGUOUS", "fewer than 20 rounds", {.at = GATE_POST, .seed = 2, .factor = 1.2, .rounds = 12}},
-        {"20 % slower, throttled", "AMBIGUOUS", "at a low clock", {.at = GATE_POST, .seed = 2, .factor = 1.2, .flags = 2}},
-        {"20 % slower, not held", "AMBIGUOUS", "gaps between launches were timed too", {.at = GATE_POST, .seed = 2, .factor = 1.2, .flags = 4}},
-        {"20 % slower, preempted", "AMBIGUOUS", "the machine was busy", {.at = GATE_POST, .seed = 2, .factor = 1.2, .flags = 1}},
-        {"samples that are gone", "INVALID", "samples of its time are in the base alone", {.at = GATE_POST, .no_samples = true}},
+        {"20 % slower in 12 rounds",
+         "AMBIGUOUS",
+         "fewer than 20 rounds",
+         {.at = GATE_POST, .seed = 2, .factor = 1.2, .rounds = 12}},
+        {"20 % slower, throttled",
+         "AMBIGUOUS",
+         "at a low clock",
+         {.at = GATE_POST, .seed = 2, .factor = 1.2, .flags = 2}},
+        {"20 % slower, not held",
+         "AMBIGUOUS",
+         "gaps between launches were timed too",
+         {.at = GATE_POST, .seed = 2, .factor = 1.2, .flags = 4}},
+        {"20 % slower, preempted",
+         "AMBIGUOUS",
+         "the machine was busy",
+         {.at = GATE_POST, .seed = 2, .factor = 1.2, .flags = 1}},
+        {"samples that are gone",
+         "INVALID",
+         "samples of its time are in the base alone",
+         {.at = GATE_POST, .no_samples = true}},
         {"a result off by 1e-3", "INVALID", "less accurate: error 0.001, was 2e-07", {.at = GATE_POST, .error = 1e-3}},
         {"an error above its tolerance", "INVALID", "error 0.0011 is not within", {.at = GATE_POST, .error = 1.1e-3}},
         {"an error that is not a number", "INVALID", "is not within", {.at = GATE_POST, .error = NAN}},
         {"an error within rounding", "SAME", "values agree", {.at = GATE_POST, .error = 4e-6}},
         {"a step that is wrong", "INVALID", "mhc_error_over_tolerance is 1.2, above 1", {.at = GATE_MLP, .share = 1.2}},
-        {"a step whose error is no number", "INVALID", "the accuracy mhc_error_over_tolerance is in the base alone", {.at = GATE_MLP, .share = NAN}},
-        {"a step that is less accurate", "INVALID", "less accurate: mhc_error_over_tolerance is 0.05, was 0.02", {.at = GATE_MLP, .share = 0.05}},
+        {"a step whose error is no number",
+         "INVALID",
+         "the accuracy mhc_error_over_tolerance is in the base alone",
+         {.at = GATE_MLP, .share = NAN}},
+        {"a step that is less accurate",
+         "INVALID",
+         "less accurate: mhc_error_over_tolerance is 0.05, was 0.02",
+         {.at = GATE_MLP, .share = 0.05}},
         {"a step of another error", "SAME", "values agree", {.at = GATE_MLP, .share = 0.03}},
-        {"20 % more memory", "INVALID", "needs more memory: mhc_workspace is 1200000 bytes, was 1000000 (1.2 times), and others grew; values agree",
+        {"20 % more memory",
+         "INVALID",
+         "needs more memory: mhc_workspace is 1200000 bytes, was 1000000 (1.2 times), and others grew; values agree",
          {.at = GATE_MLP, .memory = 1.2}},
         {"1.5 % more memory", "INVALID", "needs more memory: ", {.at = GATE_MLP, .memory = 1.015}},
         {"half a percent more memory", "SAME", "values agree", {.at = GATE_MLP, .memory = 1.005}},
         {"less memory", "SAME", "values agree", {.at = GATE_MLP, .memory = 0.5}},
-        {"more memory and slower", "INVALID", "gemm, slower", {.at = GATE_MLP, .memory = 1.2, .factor = 1.2, .seed = 2}},
+        {"more memory and slower",
+         "INVALID",
+         "gemm, slower",
+         {.at = GATE_MLP, .memory = 1.2, .factor = 1.2, .seed = 2}},
         {"memory that nobody can see", "INVALID", "is in the base alone", {.at = GATE_MLP, .no_memory = true}},
         {"a wrong element in a million", "INVALID", " at layer 62500 is ", {.at = GATE_STACK, .add = 0.02}},
         {"a last bit in a million", "SAME", "1 of 1000001", {.at = GATE_STACK, .last_bit = true}},
         {"a gain off by 1e-3 of log10", "SAME", "1 of 1000001", {.at = GATE_STACK, .add = 1e-3}},
         {"a NaN", "INVALID", "is NaN, was 16.12", {.at = GATE_STACK, .set = true, .value = NAN}},
         {"an Inf", "INVALID", "is Inf, was 16.12", {.at = GATE_STACK, .set = true, .value = INFINITY}},
-        {"an Inf that vanished", "INVALID", "is 0.50007, was Inf: overflow is not where it was", {.at = GATE_MAP, .overflow_gone = true}},
+        {"an Inf that vanished",
+         "INVALID",
+         "is 0.50007, was Inf: overflow is not where it was",
+         {.at = GATE_MAP, .overflow_gone = true}},
         {"a case that fails now", "INVALID", "failed: mhc.post is wrong", {.at = GATE_POST, .failed = true}},
         {"a deleted case", "MISSING", "in the base alone", {.at = GATE_MAP, .left_out = true}},
     };
@@ -119,7 +158,8 @@ Test(compare, a_machine_in_another_state) {
     for (int k = 0; k < 2; k++) {
         gate_write("b.h5", &plants[k]);
         GOOD("$M compare a.h5 b.h5");
-        cr_expect(rows_of("AMBIGUOUS") == 2 && strstr(row_of(gate_key[GATE_POST]), "the machine was in another state"), "%s", out);
+        cr_expect(rows_of("AMBIGUOUS") == 2 && strstr(row_of(gate_key[GATE_POST]), "the machine was in another state"),
+                  "%s", out);
     }
 }
 
@@ -130,7 +170,9 @@ Test(compare, what_the_base_lacks) {
     gate_write("fails.h5", &fails);
     gate_write("lacks.h5", &lacks);
     GOOD("$M compare fails.h5 a.h5");
-    cr_expect(!strncmp(row_of(gate_key[GATE_POST]), "NEW", 3) && strstr(out, "it failed in the base: mhc.post is wrong"), "%s", out);
+    cr_expect(!strncmp(row_of(gate_key[GATE_POST]), "NEW", 3) &&
+                  strstr(out, "it failed in the base: mhc.post is wrong"),
+              "%s", out);
     GOOD("$M compare lacks.h5 a.h5");
     cr_expect(!strncmp(row_of(gate_key[GATE_MAP]), "NEW", 3), "%s", out);
     GOOD("$M compare fails.h5 fails.h5");
@@ -146,7 +188,8 @@ Test(compare, another_machine) {
     gate_write("b.h5", &other);
     GOOD("$M compare a.h5 b.h5 --strict");
     cr_expect(strstr(out, "cpu_model: that one, was this one\n") && rows_of("SAME") == GATE_CASES, "%s", out);
-    cr_expect(strstr(row_of(gate_key[GATE_POST]), "speed is not gated: another cpu_model") && strstr(row_of(gate_key[GATE_POST]), "  1.2"),
+    cr_expect(strstr(row_of(gate_key[GATE_POST]), "speed is not gated: another cpu_model") &&
+                  strstr(row_of(gate_key[GATE_POST]), "  1.2"),
               "%s", out);
     cr_expect(!strstr(out, "revision"), "another revision is what it is for:\n%s", out);
     cr_expect(sh("$M compare a.h5 b.h5 --allow-cross-machine") == 1 && rows_of("SLOWER") == 1, "%s", out);
@@ -155,7 +198,9 @@ Test(compare, another_machine) {
     const struct gate_plant more = {.at = GATE_MLP, .memory = 1.2, .cpu = "that one"};
     gate_write("b.h5", &more);
     GOOD("$M compare a.h5 b.h5 --strict"); /* other threads, other workspace */
-    cr_expect(strstr(row_of(gate_key[GATE_MLP]), "needs more memory: ") && strstr(row_of(gate_key[GATE_MLP]), ", not gated"), "%s", out);
+    cr_expect(strstr(row_of(gate_key[GATE_MLP]), "needs more memory: ") &&
+                  strstr(row_of(gate_key[GATE_MLP]), ", not gated"),
+              "%s", out);
     cr_expect(sh("$M compare a.h5 b.h5 --allow-cross-machine --speed none") == 1 && rows_of("INVALID") == 1, "%s", out);
 }
 
@@ -177,27 +222,38 @@ Test(compare, speed_options) {
 
 /* A path is a backend's name: two builds of a library meet where each has a record of its own. */
 Test(compare, two_builds_in_two_places) {
-    static const char run[] = "$M run --study kernels --operation mhc.post_backward_y --width 16,24 --tokens 6 --type f32 -q";
+    static const char run[] =
+        "$M run --study kernels --operation mhc.post_backward_y --width 16,24 --tokens 6 --type f32 -q";
     GOOD("mkdir old new && cc -shared -fPIC -I$R $R/tests/fake_device.c -o old/mine.so && cp old/mine.so new/same.so &&"
          "cc -shared -fPIC -DCOST=4e-4 -I$R $R/tests/fake_device.c -o new/mine.so");
-    GOOD("%s --backend ./old/mine.so --out a.h5 && %s --backend ./new/same.so --out b.h5 && %s --backend ./new/mine.so --out c.h5", run, run, run);
+    GOOD(
+        "%s --backend ./old/mine.so --out a.h5 && %s --backend ./new/same.so --out b.h5 && %s --backend ./new/mine.so --out c.h5",
+        run, run, run);
     GOOD("$M compare a.h5 b.h5 --strict");
-    cr_expect(rows_of("SAME") == 2 && strstr(out, "\nbackend: ./new/same.so, was ./old/mine.so; cases meet that differ in nothing else\n"), "%s", out);
+    cr_expect(rows_of("SAME") == 2 &&
+                  strstr(out, "\nbackend: ./new/same.so, was ./old/mine.so; cases meet that differ in nothing else\n"),
+              "%s", out);
     cr_expect(!strstr(out, "device: "), "another name is no other device:\n%s", out);
     cr_expect(sh("$M compare a.h5 c.h5") == 1 && rows_of("SLOWER") == 2, "gated:\n%s", out);
     /* what is made again is made with the new one, and meets */
-    GOOD("$M compare a.h5 c.h5 | grep 'again.h5' | head -n 1 >line && grep ' --backend ./new/mine.so ' line && ! grep ' ./old' line");
+    GOOD(
+        "$M compare a.h5 c.h5 | grep 'again.h5' | head -n 1 >line && grep ' --backend ./new/mine.so ' line && ! grep ' ./old' line");
     cr_expect(sh("sh line") == 1 && rows_of("SLOWER") == 1 && strstr(out, "\n1 cases: "), "%s%s", out, err);
     /* names are backends that differ, though each file has one alone */
-    GOOD("for b in cpu32 cpu64; do $M run --study kernels --operation mhc.post_backward_y --width 16 --tokens 6 --rounds 3 --backend $b --out $b.h5 -q; done");
-    cr_expect(sh("$M compare cpu64.h5 cpu32.h5") == 2 && strstr(err, "no case of cpu64.h5 is in cpu32.h5"), "%s%s", out, err);
+    GOOD(
+        "for b in cpu32 cpu64; do $M run --study kernels --operation mhc.post_backward_y --width 16 --tokens 6 --rounds 3 --backend $b --out $b.h5 -q; done");
+    cr_expect(sh("$M compare cpu64.h5 cpu32.h5") == 2 && strstr(err, "no case of cpu64.h5 is in cpu32.h5"), "%s%s", out,
+              err);
     /* maps have no backend; of two in one file neither is the other's */
     GOOD("$M run --study maps --depth 3 --out m.h5 -q && $M export m.h5 | grep -c ' --backend ' | grep 0");
     write_text("several.suite", "set --study kernels --operation mhc.post_backward_y --width 16 --tokens 6 --type f32\n"
                                 "--backend ./old/mine.so\n--backend ./new/same.so\n");
     GOOD("$M run several.suite -q");
-    cr_expect(sh("$M compare several.h5 c.h5") == 2 && strstr(err, "no case of several.h5 is in c.h5"), "%s%s", out, err);
-    cr_expect(sh("$M compare several.h5 a.h5") == 1 && rows_of("SAME") == 1 && rows_of("MISSING") == 1 && !strstr(out, "cases meet"), "%s", out);
+    cr_expect(sh("$M compare several.h5 c.h5") == 2 && strstr(err, "no case of several.h5 is in c.h5"), "%s%s", out,
+              err);
+    cr_expect(sh("$M compare several.h5 a.h5") == 1 && rows_of("SAME") == 1 && rows_of("MISSING") == 1 &&
+                  !strstr(out, "cases meet"),
+              "%s", out);
     GOOD("$M compare several.h5 a.h5 --common --strict");
     cr_expect(rows_of("SAME") == 1 && strstr(out, "\n1 cases: 1 SAME"), "%s", out);
 }
@@ -205,14 +261,17 @@ Test(compare, two_builds_in_two_places) {
 /* What all cases have in common stands once, above; the files for CI name every case in full. */
 Test(compare, rows_are_short) {
     GOOD("$M run --study maps --block hc,mhc --w 0.5 --depth 4,5 --out a.h5 -q && $M compare a.h5 a.h5 --json r.json");
-    cr_expect(strstr(out, "\nin every case: --study maps --w 0.5\n") && strstr(out, "  --block hc --depth 4   values agree\n") &&
+    cr_expect(strstr(out, "\nin every case: --study maps --w 0.5\n") &&
+                  strstr(out, "  --block hc --depth 4   values agree\n") &&
                   strstr(out, "  --block mhc --depth 5  values agree\n"),
               "%s", out);
     GOOD("grep -c '\"case\": \"--study maps --block hc --depth 4 --w 0.5\"' r.json");
     GOOD("$M compare a.h5 a.h5 --case '*--block hc --depth 4 *'");
-    cr_expect(strstr(out, "  --study maps --block hc --depth 4 --w 0.5  ") && !strstr(out, "in every case"), "one case has all its options:\n%s", out);
+    cr_expect(strstr(out, "  --study maps --block hc --depth 4 --w 0.5  ") && !strstr(out, "in every case"),
+              "one case has all its options:\n%s", out);
     GOOD("$M run --study maps --depth 4 --seed 1,2 --out b.h5 -q && $M compare b.h5 b.h5");
-    cr_expect(strstr(out, "  --study maps --block mhc --depth 4  values") && strstr(out, "  --seed 2      "), "a case without others has them too:\n%s", out);
+    cr_expect(strstr(out, "  --study maps --block mhc --depth 4  values") && strstr(out, "  --seed 2      "),
+              "a case without others has them too:\n%s", out);
 }
 
 /* --- files that are not what they should be --- */
@@ -257,7 +316,8 @@ Test(compare, truncated_and_strange) {
     }
     gate_write("b.h5", &nothing);
     change("b.h5", 4);
-    cr_expect(sh("$M compare a.h5 b.h5") == 1 && rows_of("INVALID") == 2, "an error that nobody can see:\n%s%s", out, err);
+    cr_expect(sh("$M compare a.h5 b.h5") == 1 && rows_of("INVALID") == 2, "an error that nobody can see:\n%s%s", out,
+              err);
     GOOD("head -c 10000 a.h5 >cut.h5; : >empty.h5; $M run --study maps --depth 3 --out other.h5 -q");
     const char *const bad[][2] = {
         {"$M compare", "usage: mhcbench compare BASE.h5 NEW.h5"},
@@ -286,7 +346,8 @@ Test(compare, truncated_and_strange) {
 Test(compare, golden_and_files) {
     static char want[1 << 16];
     char path[PATH_MAX + 64];
-    const struct gate_plant wrong = {.at = GATE_STACK, .set = true, .value = NAN, .seed = 3}, slow = {.at = GATE_POST, .factor = 1.2};
+    const struct gate_plant wrong = {.at = GATE_STACK, .set = true, .value = NAN, .seed = 3},
+                            slow = {.at = GATE_POST, .factor = 1.2};
     gate_write("a<&\">.h5", &slow);
     gate_write("b.h5", &wrong);
     cr_expect(sh("$M compare 'a<&\">.h5' b.h5 --json r.json --junit r.xml | sed \"s|$M|mhcbench|g\"") == 0);
@@ -295,17 +356,21 @@ Test(compare, golden_and_files) {
         write_text(path, out);
     read_all(path, want, sizeof want);
     write_text("got", out);
-    cr_expect(!strcmp(out, want) || !sh("diff %s got", path), "compare.txt differs (> is new; GOLDEN=update renews it):\n%s", out);
+    cr_expect(!strcmp(out, want) || !sh("diff %s got", path),
+              "compare.txt differs (> is new; GOLDEN=update renews it):\n%s", out);
     GOOD("cat r.json");
     cr_expect(strstr(out, "\"exit\": 1, \"cases\": 4") && strstr(out, "\"verdict\": \"INVALID\", \"fails\": true") &&
-                  strstr(out, "\"base\": \"a<&\\\">.h5\"") && strstr(out, "\"INVALID\": 1") && strstr(out, "\"base_error\": null"),
+                  strstr(out, "\"base\": \"a<&\\\">.h5\"") && strstr(out, "\"INVALID\": 1") &&
+                  strstr(out, "\"base_error\": null"),
               "%s", out);
     GOOD("cat r.xml");
-    cr_expect(strstr(out, "<testsuite name=\"mhcbench compare\" tests=\"4\" failures=\"1\" errors=\"0\" skipped=\"0\">") &&
-                  strstr(out, "<failure message=\"INVALID: ") && strstr(out, "&#60;&#38;"),
-              "%s", out);
+    cr_expect(
+        strstr(out, "<testsuite name=\"mhcbench compare\" tests=\"4\" failures=\"1\" errors=\"0\" skipped=\"0\">") &&
+            strstr(out, "<failure message=\"INVALID: ") && strstr(out, "&#60;&#38;"),
+        "%s", out);
     /* the line under a row is one that a shell runs: this one makes the record again */
-    GOOD("$M run --study maps --block hc --depth 5 --out base.h5 -q && $M run --study maps --block hc,mhc --depth 5 --out both.h5 -q");
+    GOOD(
+        "$M run --study maps --block hc --depth 5 --out base.h5 -q && $M run --study maps --block hc,mhc --depth 5 --out both.h5 -q");
     cr_expect(sh("$M compare both.h5 base.h5") == 1 && rows_of("MISSING") == 1);
     GOOD("$M compare both.h5 base.h5 | grep 'again.h5' >line; test $(wc -l <line) = 1 && sh line");
     cr_expect(strstr(out, "\n1 cases: 1 SAME; no regression"), "%s", out);
@@ -318,7 +383,8 @@ Test(compare, another_case_came_out_as_much_faster) {
     gate_write("b.h5", &slower);
     gate_write("a.h5", &base);
     GOOD("$M compare a.h5 b.h5");
-    cr_expect(strstr(row_of("mhc.post"), "AMBIGUOUS") && strstr(row_of("mhc.post"), "two runs on a CPU differ as much"), "%s", out);
+    cr_expect(strstr(row_of("mhc.post"), "AMBIGUOUS") && strstr(row_of("mhc.post"), "two runs on a CPU differ as much"),
+              "%s", out);
     cr_expect(sh("$M compare a.h5 b.h5 --strict") == 3, "%s", out);
     base.factor = 1.03;
     gate_write("less.h5", &base);

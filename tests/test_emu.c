@@ -34,15 +34,17 @@ Test(emu, in_any_order_of_threads) {
 Test(emu, with_smaller_clusters_and_without) {
     for (int k = 0; k < 4; k++)
         for (int most = 1; most <= 4; most *= 4) {
-            GOOD("MHC_CLUSTER=%d " CHECK " emu --operation '*.%s' --trials 40", most, ((const char *[]){"pre", "post_pre", "backward", "backward_y"})[k]);
+            GOOD("MHC_CLUSTER=%d " CHECK " emu --operation '*.%s' --trials 40", most,
+                 ((const char *[]){"pre", "post_pre", "backward", "backward_y"})[k]);
             expect_verdict();
         }
 }
 
 /* A last bit of x_next moves the coefficients behind it by more than they may be off: a crossing is judged from what it rounded itself. */
 Test(emu, crossings_of_wide_layers_are_right) {
-    GOOD("$M run --study kernels --operation hc.post_pre,mhc.backward_y --width 512 --tokens 32 --backend emu --type bf16 --seed 1:3:1 "
-         "--budget 0.001 --out wide.h5 -q");
+    GOOD(
+        "$M run --study kernels --operation hc.post_pre,mhc.backward_y --width 512 --tokens 32 --backend emu --type bf16 --seed 1:3:1 "
+        "--budget 0.001 --out wide.h5 -q");
 }
 
 /* The check of arrays beyond 32 bits, at a limit that is soon reached. */
@@ -50,7 +52,8 @@ Test(emu, many_tokens_and_few_agree) {
     GOOD(CHECK " emu --large 20000");
     expect_verdict();
     GOOD("cc -O1 -shared -fPIC -w -I$R -DBUG=FAR_AWAY $R/tests/planted_library.c -o wrong.so");
-    cr_expect(sh(CHECK " ./wrong.so --large 20000 --operation mhc.post") == 1 && strstr(out, "among many tokens"), "%s", out);
+    cr_expect(sh(CHECK " ./wrong.so --large 20000 --operation mhc.post") == 1 && strstr(out, "among many tokens"), "%s",
+              out);
     GOOD(CHECK " ./wrong.so --large 5000 --operation mhc.post");
 }
 
@@ -93,12 +96,16 @@ Test(emu, the_checker_finds_planted_bugs) {
         GOOD("cc -O1 -shared -fPIC -w -I$R -DBUG=%s $R/tests/planted_library.c -o wrong.so", bugs[k].bug);
         int code = sh(CHECK " ./wrong.so --trials 60 --timeout 1");
         cr_expect(code == 1, "%s: exit %d\n%s%s", bugs[k].bug, code, out, err);
-        cr_expect(strstr(out, "\nok   resnet.pre ") || strstr(out, "FAIL resnet."), "%s: the rest was not checked\n%s", bugs[k].bug, out);
-        cr_expect(strstr(out, "FAIL ") && strstr(out, bugs[k].text), "%s: no `%s` in\n%s", bugs[k].bug, bugs[k].text, out);
+        cr_expect(strstr(out, "\nok   resnet.pre ") || strstr(out, "FAIL resnet."), "%s: the rest was not checked\n%s",
+                  bugs[k].bug, out);
+        cr_expect(strstr(out, "FAIL ") && strstr(out, bugs[k].text), "%s: no `%s` in\n%s", bugs[k].bug, bugs[k].text,
+                  out);
     }
     cr_expect(sh(CHECK " emu --operation nothing.*") == 2 && strstr(err, "no row of emu is called nothing.*"));
-    cr_expect(sh("$M check cpu32 --operation mhc.post,mhc.backwrad --trials 2") == 2 && strstr(err, "no row of cpu32 is called mhc.backwrad"));
-    cr_expect(sh("$M check cpu32 --operation mhc.post --trial 2 --minutes 1") == 2 && strstr(err, "exclude each other"));
+    cr_expect(sh("$M check cpu32 --operation mhc.post,mhc.backwrad --trials 2") == 2 &&
+              strstr(err, "no row of cpu32 is called mhc.backwrad"));
+    cr_expect(sh("$M check cpu32 --operation mhc.post --trial 2 --minutes 1") == 2 &&
+              strstr(err, "exclude each other"));
     cr_expect(sh(CHECK " ./nowhere.so") == 2 && strstr(err, "no such library"));
 }
 
@@ -112,8 +119,8 @@ Test(emu, the_checker_is_interrupted_or_killed) {
     int code = result_of(child);
     cr_expect(code == 130 && strstr(out, "verdict: interrupted: "), "exit %d\n%s%s", code, out, err);
     code = sh(CHECK " killed.so --operation mhc.post,resnet.pre --trials 6");
-    cr_expect(code == 2 && strstr(out, "lost mhc.post: not checked: the process was killed") && strstr(out, "ok   resnet.pre") &&
-                  strstr(out, " 0 failed, 1 rows not checked\n"),
+    cr_expect(code == 2 && strstr(out, "lost mhc.post: not checked: the process was killed") &&
+                  strstr(out, "ok   resnet.pre") && strstr(out, " 0 failed, 1 rows not checked\n"),
               "exit %d\n%s%s", code, out, err);
 }
 
@@ -122,7 +129,8 @@ Test(emu, the_checker_stops_when_nothing_opens) {
     GOOD("cc -O1 -shared -fPIC -w -I$R -DBUG=OPENS_ONCE $R/tests/planted_library.c -o once.so && "
          "cc -O1 -shared -fPIC -w -I$R -DBUG=OPEN_HANGS $R/tests/planted_library.c -o hangs.so");
     int code = sh("timeout 60 " CHECK " ./once.so --trials 6");
-    cr_expect(code == 1 && strstr(out, "FAIL mhc.post: crashed: Aborted [") && strstr(out, "\nlost 3 rows: ./once.so cannot be opened any more\nverdict: ") &&
+    cr_expect(code == 1 && strstr(out, "FAIL mhc.post: crashed: Aborted [") &&
+                  strstr(out, "\nlost 3 rows: ./once.so cannot be opened any more\nverdict: ") &&
                   strstr(out, " 1 failed, 3 rows not checked\n") && strstr(err, "it was open before"),
               "exit %d\n%.2000s%.2000s", code, out, err);
     expect_refusal("timeout 60 $M check ./hangs.so --timeout 1", "./hangs.so: opening it: time limit of 1 s");
@@ -137,8 +145,8 @@ Test(emu, the_checker_refuses) {
                                            {"\"Tnn\"", "has no extents"},
                                            {", .rows = rows", "it has no rows"}};
     for (size_t k = 0; k < sizeof lacks / sizeof *lacks; k++) {
-        GOOD("sed 's/%s/%s/' $R/tests/example_library.c >half.c && cc -w -shared -fPIC -I$R half.c -o half.so", lacks[k][0],
-             strstr(lacks[k][0], "Tnn") ? "\"Tnx\"" : "");
+        GOOD("sed 's/%s/%s/' $R/tests/example_library.c >half.c && cc -w -shared -fPIC -I$R half.c -o half.so",
+             lacks[k][0], strstr(lacks[k][0], "Tnn") ? "\"Tnx\"" : "");
         expect_refusal("$M check half.so", lacks[k][1]);
     }
     GOOD("mkdir folder.so; echo text >text.so");
@@ -159,14 +167,16 @@ Test(emu, vectors) {
 }
 
 /* The largest difference of a curve between two records of the same cases, as a share of 1 + its size. */
-static double largest_difference(struct record_reader *a, struct record_reader *b, const char *name, int64_t *compared) {
+static double largest_difference(struct record_reader *a, struct record_reader *b, const char *name,
+                                 int64_t *compared) {
     double largest = 0;
     for (int64_t i = 0; i < record_count(a); i++) {
         const double *one = record_curve_of(a, name, i), *other = record_curve_of(b, name, i);
         cr_assert(one && other, "%s: %s", name, record_error());
         for (int64_t l = 0; l < record_ints(a, "layers")[i]; l++) {
             double difference = fabs(one[l] - other[l]) / (1 + fabs(one[l]));
-            cr_assert(isfinite(difference), "%s of case %lld, layer %lld: %g and %g", name, (long long)i, (long long)l, one[l], other[l]);
+            cr_assert(isfinite(difference), "%s of case %lld, layer %lld: %g and %g", name, (long long)i, (long long)l,
+                      one[l], other[l]);
             largest = fmax(largest, difference);
             ++*compared;
         }
@@ -177,15 +187,18 @@ static double largest_difference(struct record_reader *a, struct record_reader *
 /* Both forms of the deep stack, all kept and recomputed, all blocks and branches: the same study as the reference's. Without the epsilon a branch divides by a
  * u that HC may make nearly 0, and nothing but float64 says what comes of it. */
 Test(emu, a_study_is_the_same_study) {
-    write_text("a.suite", "set --study propagate --depth 5 --width 24 --tokens 12 --sequence 6 --alpha 0.3 --rms-eps 0.01 --head-dim 8 --hidden 32\n"
-                          "--block hc,mhc,identity,hc-static --recompute keep,2\n"
-                          "--block resnet --streams 1 --branch mlp\n"
-                          "--block mhc --branch attention --convention v4\n");
+    write_text(
+        "a.suite",
+        "set --study propagate --depth 5 --width 24 --tokens 12 --sequence 6 --alpha 0.3 --rms-eps 0.01 --head-dim 8 --hidden 32\n"
+        "--block hc,mhc,identity,hc-static --recompute keep,2\n"
+        "--block resnet --streams 1 --branch mlp\n"
+        "--block mhc --branch attention --convention v4\n");
     GOOD("$M run a.suite --backend cpu64 --out cpu.h5 -q && $M run a.suite --backend emu --type f32 --out emu.h5 -q");
     struct record_reader *cpu = record_open("cpu.h5"), *emu = record_open("emu.h5");
     cr_assert(cpu && emu, "%s", record_error());
     cr_assert(record_count(cpu) == 10 && record_count(emu) == 10);
-    static const char *const curves[] = {"composite_forward_sum", "composite_backward_abs", "x_rms", "grad_x_rms", "grad_connection_norm"};
+    static const char *const curves[] = {"composite_forward_sum", "composite_backward_abs", "x_rms", "grad_x_rms",
+                                         "grad_connection_norm"};
     int64_t compared = 0;
     for (size_t k = 0; k < sizeof curves / sizeof *curves; k++) {
         double difference = largest_difference(cpu, emu, curves[k], &compared);
@@ -201,7 +214,8 @@ Test(emu, says_what_it_cannot) {
         cr_skip("there is a GPU here");
     int code = sh("test -e ${M%%/*}/libmhc_cuda.so");
     expect_refusal("$M run --study propagate --depth 2 --backend cuda",
-                   code ? "there is no libmhc_cuda.so" : "backend cuda: this machine has no CUDA device or no driver for it");
+                   code ? "there is no libmhc_cuda.so"
+                        : "backend cuda: this machine has no CUDA device or no driver for it");
     expect_refusal("$M verify $R/tests/vectors/public.h5 --backend cuda", "cuda");
     expect_refusal("$M run --study propagate --depth 2 --backend emu --type f64", "streams are f32 or bf16");
 }
@@ -209,7 +223,8 @@ Test(emu, says_what_it_cannot) {
 /* What GPU owners run, tried without one. */
 Test(emu, the_check_for_gpus_runs) {
     GOOD("env -u SEED BACKEND=emu LARGE=5000 MINUTES=0.02 sh $R/tests/gpu_check.sh $R");
-    cr_expect(strstr(out, "good   the deep stack gives the same study as cpu64") && strstr(out, " passed, 0 failed, "), "%s", out);
+    cr_expect(strstr(out, "good   the deep stack gives the same study as cpu64") && strstr(out, " passed, 0 failed, "),
+              "%s", out);
 }
 
 /* The sanitizer's part of it: one tool is content, one out of time (124, as `timeout` says it), one finds something. */
@@ -222,9 +237,12 @@ Test(emu, the_check_for_gpus_reads_a_sanitizer) {
          "\"$@\" && echo '========= ERROR SUMMARY: 0 errors'\n"
          "END\n"
          "chmod +x compute-sanitizer");
-    int code = sh("env -u SEED PATH=$PWD:$PATH BACKEND=emu LARGE=5000 MINUTES=0.001 SANITIZER=600 LOGS=logs sh $R/tests/gpu_check.sh $R");
+    int code = sh(
+        "env -u SEED PATH=$PWD:$PATH BACKEND=emu LARGE=5000 MINUTES=0.001 SANITIZER=600 LOGS=logs sh $R/tests/gpu_check.sh $R");
     cr_expect(code == 1 && strstr(out, "good   compute-sanitizer memcheck  (") && strstr(out, "0 errors") &&
-                  strstr(out, "skipped compute-sanitizer racecheck: silent on the 0 rows") && strstr(out, "FAILED compute-sanitizer synccheck: exit 1") &&
-                  strstr(out, "good   compute-sanitizer initcheck") && strstr(out, "7 passed, 1 failed, 1 skipped") && exists("logs/9.log"),
+                  strstr(out, "skipped compute-sanitizer racecheck: silent on the 0 rows") &&
+                  strstr(out, "FAILED compute-sanitizer synccheck: exit 1") &&
+                  strstr(out, "good   compute-sanitizer initcheck") && strstr(out, "7 passed, 1 failed, 1 skipped") &&
+                  exists("logs/9.log"),
               "exit %d\n%s%s", code, out, err);
 }

@@ -46,11 +46,12 @@ enum { PLANTS = sizeof plants / sizeof *plants };
 
 /* The executor itself is not instrumented for threads: its bookkeeping is no kernel's. */
 static void build(const char *source, const char *kernel_flags, const char *executor_flags) {
-    GOOD("for f in tests/%s.cu kernels/host/executor.cc kernels/host/fibre.cc; do"
-         "  case $f in *.cu) flags='%s';; *) flags='%s';; esac;"
-         "  ${CXX:-g++} -std=c++20 -O1 -g -ffp-contract=off -Wno-unknown-pragmas -I$R $flags -x c++ -c $R/$f -o $(basename $f).o || exit 1; done;"
-         "${CXX:-g++} %s *.o -o %s",
-         source, kernel_flags, executor_flags, kernel_flags, source);
+    GOOD(
+        "for f in tests/%s.cu kernels/host/executor.cc kernels/host/fibre.cc; do"
+        "  case $f in *.cu) flags='%s';; *) flags='%s';; esac;"
+        "  ${CXX:-g++} -std=c++20 -O1 -g -ffp-contract=off -Wno-unknown-pragmas -I$R $flags -x c++ -c $R/$f -o $(basename $f).o || exit 1; done;"
+        "${CXX:-g++} %s *.o -o %s",
+        source, kernel_flags, executor_flags, kernel_flags, source);
 }
 
 static void expect_shown(const struct plant *p, enum shown shown, const char *seed) {
@@ -59,11 +60,12 @@ static void expect_shown(const struct plant *p, enum shown shown, const char *se
     switch (shown) {
     case NOT: return;
     case LINE:
-        cr_expect(code == 128 + SIGABRT && line && strstr(line, p->text), "%s, EMU_SHUFFLE=%s: exit %d, no line `%s`:\n%s", p->name,
-                  seed, code, p->text, err);
+        cr_expect(code == 128 + SIGABRT && line && strstr(line, p->text),
+                  "%s, EMU_SHUFFLE=%s: exit %d, no line `%s`:\n%s", p->name, seed, code, p->text, err);
         return;
     case REPORT:
-        cr_expect(code && strstr(err, p->text) && !line, "%s, EMU_SHUFFLE=%s: exit %d, no report `%s`:\n%s", p->name, seed, code, p->text, err);
+        cr_expect(code && strstr(err, p->text) && !line, "%s, EMU_SHUFFLE=%s: exit %d, no report `%s`:\n%s", p->name,
+                  seed, code, p->text, err);
         return;
     case WRONG:
     case REFUSED:
@@ -133,7 +135,8 @@ Test(executor, wrappers_mean_what_they_say) {
     GOOD("EMU_SHUFFLE=2 ./semantics");
     copy_order(other, sizeof other);
     cr_expect(!strncmp(plain, "\norder 0 1 2 3 4", 16), "%s", plain);
-    cr_expect(strcmp(plain, shuffled) && strcmp(plain, other) && strcmp(shuffled, other), "EMU_SHUFFLE shuffles nothing");
+    cr_expect(strcmp(plain, shuffled) && strcmp(plain, other) && strcmp(shuffled, other),
+              "EMU_SHUFFLE shuffles nothing");
     GOOD("EMU_SHUFFLE=1 ./semantics");
     copy_order(other, sizeof other);
     cr_expect(!strcmp(shuffled, other), "EMU_SHUFFLE=1 gives another order every time");

@@ -111,7 +111,8 @@ Test(interrupt, shards_make_the_whole) {
     GOOD("$M show merged.h5");
     cr_expect(strstr(out, "26 cases, 0 failed") && !strstr(out, "NOT COMPLETE"), "%s", out);
     int code = sh("$M merge two.h5 part2.h5 part0.h5");
-    cr_expect(code == 1 && strstr(err, "9 of the 26 cases") && strstr(err, ": shard 1/3; the first: --study maps") && exists("two.h5"),
+    cr_expect(code == 1 && strstr(err, "9 of the 26 cases") && strstr(err, ": shard 1/3; the first: --study maps") &&
+                  exists("two.h5"),
               "exit %d\n%s", code, err);
     GOOD("$M show two.h5");
     cr_expect(strstr(out, "17 cases, 0 failed") && strstr(out, "NOT COMPLETE"), "%s", out);

@@ -68,14 +68,15 @@ Test(kernel_case, every_operation, .timeout = 120) {
 Test(kernel_case, runs_what_an_operation_leans_on) {
     static const struct {
         const char *name, *chain;
-    } want[] = {{"mhc.pre", "mhc.pre"},
-                {"mhc.post", "mhc.pre mhc.post"},
-                {"mhc.backward", "mhc.pre mhc.backward"},
-                {"mhc.backward_y", "mhc.pre mhc.backward_y"},
-                {"hc.post_pre", "hc.post_pre"},
-                {"mlp.backward", "mlp.forward mlp.backward"},
-                {"sinkhorn.backward", "sinkhorn.forward sinkhorn.backward"}, /* which a library may let keep something */
-                {"stack.exit", "stack.entry stack.exit"}};
+    } want[] = {
+        {"mhc.pre", "mhc.pre"},
+        {"mhc.post", "mhc.pre mhc.post"},
+        {"mhc.backward", "mhc.pre mhc.backward"},
+        {"mhc.backward_y", "mhc.pre mhc.backward_y"},
+        {"hc.post_pre", "hc.post_pre"},
+        {"mlp.backward", "mlp.forward mlp.backward"},
+        {"sinkhorn.backward", "sinkhorn.forward sinkhorn.backward"}, /* which a library may let keep something */
+        {"stack.exit", "stack.entry stack.exit"}};
     struct backend b = {.library = &mhc_cpu32};
     for (size_t k = 0; k < sizeof want / sizeof *want; k++) {
         struct params p = operation(want[k].name, 3, 4, 5);
@@ -106,9 +107,11 @@ Test(kernel_case, a_pattern_goes_on) {
         why = bound_row_open(&bound, &b, row, &c, 2, NULL, 0, NULL, 0);
         cr_assert(!why, "%s", why);
         for (int64_t set = 0; set < 2; set++) {
-            cr_assert(!strcmp(row->args[0].name, "grad_x_next") && backend_download(&b, x, bound_row_argument(&bound, set, 0), count, MHC_F32));
+            cr_assert(!strcmp(row->args[0].name, "grad_x_next") &&
+                      backend_download(&b, x, bound_row_argument(&bound, set, 0), count, MHC_F32));
             for (int64_t k = 0; k < count; k++)
-                cr_assert(x[k] == (double)((k * 2654435761u >> 7) % 33 - 16) / 16, "element %lld is %g", (long long)k, x[k]);
+                cr_assert(x[k] == (double)((k * 2654435761u >> 7) % 33 - 16) / 16, "element %lld is %g", (long long)k,
+                          x[k]);
         }
         bound_row_close(&bound);
     }

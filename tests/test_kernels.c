@@ -47,7 +47,8 @@ Test(kernels, times_what_is_right) {
     cr_expect(strstr(out, "\n--study kernels --t-max 20 --hidden 16 --backend cpu32 --type widest --cache cold\n"),
               "%s", out);
     cr_expect(strstr(out, "\nmlp.backward ") && strstr(out, "GFLOP/s"), "%s", out);
-    cr_expect(strstr(out, "-: none was, a GEMM only beside 8 operations a byte and more"), "a table with - in it says what that is:\n%s", out);
+    cr_expect(strstr(out, "-: none was, a GEMM only beside 8 operations a byte and more"),
+              "a table with - in it says what that is:\n%s", out);
     GOOD("$M export a.h5 | grep -v '^#' | head -n 1 | tr , '\\n' | grep -c '^timing_\\|^accuracy_'");
     cr_expect_str_eq(out, "17\n");
     GOOD("test $($M export a.h5 --what samples | grep -c ',operation,') -ge 32");
@@ -55,9 +56,9 @@ Test(kernels, times_what_is_right) {
 
 Test(kernels, one_bad_case_is_one_failed_case) {
     GOOD("cc -shared -fPIC -I$R $R/tests/fake_device.c -o fake.so");
-    int code =
-        sh("$M run --study kernels --operation mhc.post_backward_y,mhc.post --backend ./fake.so --tokens 6 --type f32 "
-           "--width 6,7,8,9,10,11 --out a.h5 -q");
+    int code = sh(
+        "$M run --study kernels --operation mhc.post_backward_y,mhc.post --backend ./fake.so --tokens 6 --type f32 "
+        "--width 6,7,8,9,10,11 --out a.h5 -q");
     cr_assert(code == 1, "exit %d\n%s", code, err);
     struct record_reader *r = open_record("a.h5");
     static const struct {
@@ -87,31 +88,39 @@ Test(kernels, one_bad_case_is_one_failed_case) {
 /* Left out are those that a pattern means and the backend lacks, the same by every command; what is named stays, and fails. */
 Test(kernels, a_pattern_means_what_the_backend_has) {
     GOOD("cc -shared -fPIC -I$R $R/tests/fake_device.c -o fake.so");
-    write_text("a.suite", "set --study kernels --type f32 --width 6 --tokens 6\n"
-                          "--operation mhc.post*,mhc.post --backend ./fake.so\n--operation mhc.post* --backend cpu32\n");
+    write_text("a.suite",
+               "set --study kernels --type f32 --width 6 --tokens 6\n"
+               "--operation mhc.post*,mhc.post --backend ./fake.so\n--operation mhc.post* --backend cpu32\n");
     GOOD("$M run a.suite --dry-run");
     cr_expect_str_eq(err, "mhcbench: note: left out, ./fake.so lacks them: mhc.post_pre\n");
-    cr_expect_str_eq(out, "--study kernels --operation mhc.post --width 6 --tokens 6 --backend ./fake.so --type f32\n"
-                          "--study kernels --operation mhc.post_backward_y --width 6 --tokens 6 --backend ./fake.so --type f32\n"
-                          "--study kernels --operation mhc.post --width 6 --tokens 6 --backend cpu32 --type f32\n"
-                          "--study kernels --operation mhc.post_backward_y --width 6 --tokens 6 --backend cpu32 --type f32\n"
-                          "--study kernels --operation mhc.post_pre --width 6 --tokens 6 --backend cpu32 --type f32\n");
+    cr_expect_str_eq(
+        out, "--study kernels --operation mhc.post --width 6 --tokens 6 --backend ./fake.so --type f32\n"
+             "--study kernels --operation mhc.post_backward_y --width 6 --tokens 6 --backend ./fake.so --type f32\n"
+             "--study kernels --operation mhc.post --width 6 --tokens 6 --backend cpu32 --type f32\n"
+             "--study kernels --operation mhc.post_backward_y --width 6 --tokens 6 --backend cpu32 --type f32\n"
+             "--study kernels --operation mhc.post_pre --width 6 --tokens 6 --backend cpu32 --type f32\n");
     GOOD("$M list a.suite");
     cr_expect(strstr(out, " 5 cases "), "%s", out);
-    cr_expect(sh("$M run a.suite --budget 0.01 --rounds 3") == 1 && strstr(err, "mhc.post: the backend has no such operation") && strstr(err, "\n5 of 5 cases"),
+    cr_expect(sh("$M run a.suite --budget 0.01 --rounds 3") == 1 &&
+                  strstr(err, "mhc.post: the backend has no such operation") && strstr(err, "\n5 of 5 cases"),
               "%s", err);
     GOOD("$M export a.h5 | grep -c ',\\?--study.*done'");
     cr_expect_str_eq(out, "4\n");
-    static const char some[] = "$M run --study kernels --operation 'mhc.*' --type f32 --width 6,11 --tokens 6 --backend ./fake.so --budget 0.01 --out b.h5";
+    static const char some[] =
+        "$M run --study kernels --operation 'mhc.*' --type f32 --width 6,11 --tokens 6 --backend ./fake.so --budget 0.01 --out b.h5";
     GOOD("%s -q && ! test -s .err && mv b.h5 b.h5.part && %s --resume", some, some);
     cr_expect(strstr(err, "\n2 of 2 cases in b.h5\n"), "%s", err);
-    expect_refusal("$M run --study kernels --operation 'mlp.*' --backend ./fake.so", "no case to run: left out, ./fake.so lacks them: mlp.forward mlp.backward");
+    expect_refusal("$M run --study kernels --operation 'mlp.*' --backend ./fake.so",
+                   "no case to run: left out, ./fake.so lacks them: mlp.forward mlp.backward");
     GOOD("$M run --study kernels --operation all --backend ./fake.so --dry-run");
-    cr_expect(strstr(err, "./fake.so lacks them: resnet.pre ") && strstr(err, " more\n") && strlen(err) < 250, "%s", err);
+    cr_expect(strstr(err, "./fake.so lacks them: resnet.pre ") && strstr(err, " more\n") && strlen(err) < 250, "%s",
+              err);
     /* what is named stays, wherever a pattern means it too */
     for (int first = 0; first < 2; first++) {
-        write_text("b.suite", first ? "set --study kernels --backend ./fake.so\n--operation mhc.post_pre\n--operation mhc.post*\n"
-                                    : "set --study kernels --backend ./fake.so\n--operation mhc.post*\n--operation mhc.post_pre\n");
+        write_text("b.suite",
+                   first
+                       ? "set --study kernels --backend ./fake.so\n--operation mhc.post_pre\n--operation mhc.post*\n"
+                       : "set --study kernels --backend ./fake.so\n--operation mhc.post*\n--operation mhc.post_pre\n");
         GOOD("$M run b.suite --dry-run");
         cr_expect(strstr(out, " mhc.post_pre ") && strstr(err, "lacks them: mhc.post\n"), "%s%s", out, err);
     }
@@ -153,7 +162,9 @@ Test(kernels, device_time_is_the_devices) {
         /* 30 rounds would do, but 0.1 s of the copy's 2 calls of 0.1 ms need 300, the most there may be */
         cr_expect(t.batch[0] == 3 && t.batch[1] == 1 && t.rounds == 300 && !strcmp(t.stop, "rounds"),
                   "%lld %lld %lld %s", (long long)t.batch[0], (long long)t.batch[1], (long long)t.rounds, t.stop);
-        cr_expect(i ? t.sets[1] == 1 && t.sets[0] == 1 : t.sets[1] == 1 + (2 * FAKE_DEVICE_CACHE + (int64_t)bytes - 1) / (int64_t)bytes, "%lld sets", (long long)t.sets[1]);
+        cr_expect(i ? t.sets[1] == 1 && t.sets[0] == 1
+                    : t.sets[1] == 1 + (2 * FAKE_DEVICE_CACHE + (int64_t)bytes - 1) / (int64_t)bytes,
+                  "%lld sets", (long long)t.sets[1]);
     }
     record_close(r);
 }
@@ -167,8 +178,8 @@ Test(kernels, table_2) {
             double read, write, paper_read, paper_write;
             table2_declared(*row, &c, &read, &write);
             cr_assert(table2_paper((*row)->name, n, c.C, &paper_read, &paper_write), "%s", (*row)->name);
-            cr_expect(read == paper_read && write == paper_write, "%s, n = %lld: %g and %g, the paper has %g and %g", (*row)->name,
-                      (long long)n, read, write, paper_read, paper_write);
+            cr_expect(read == paper_read && write == paper_write, "%s, n = %lld: %g and %g, the paper has %g and %g",
+                      (*row)->name, (long long)n, read, write, paper_read, paper_write);
             arrows++;
         }
     cr_expect(arrows == 7 * MHC_MAX_STREAMS);
@@ -185,8 +196,9 @@ Test(kernels, table_2) {
 }
 
 Test(kernels, measured_beside_table_2) {
-    GOOD("$M run --study kernels --operation micro.*,mhc.p*,linear.* --backend cpu32 --tokens 4,16 --width 8 --budget 0.01 --rounds 7 "
-         "--out a.h5 -q && ln -s $R/plots plots && $M show a.h5");
+    GOOD(
+        "$M run --study kernels --operation micro.*,mhc.p*,linear.* --backend cpu32 --tokens 4,16 --width 8 --budget 0.01 --rounds 7 "
+        "--out a.h5 -q && ln -s $R/plots plots && $M show a.h5");
     cr_expect(strstr(out, "--tokens 16 --width 8 --streams 4 --backend cpu32\n"), "%s", out);
     cr_expect(strstr(out, "\nmicro.apply_res                 48        32         48        32  "), "%s", out);
     cr_expect(strstr(out, "\nmicro.residual_merge            16         8         16         8  "), "%s", out);

@@ -250,7 +250,8 @@ static bool same_loss(const char *a, const char *b) {
 
 /* The arrows of Table 2 and what a machine attains: nothing is trained through them. Crossings: see above. */
 static bool has_no_loss(const struct mhc_row *row) {
-    return is_crossing(row->name) || same_kind(row->name, "micro.") || same_kind(row->name, "bench.") || same_kind(row->name, "adamw.");
+    return is_crossing(row->name) || same_kind(row->name, "micro.") || same_kind(row->name, "bench.") ||
+           same_kind(row->name, "adamw.");
 }
 
 static bool is_backward(const struct mhc_row *row) {
@@ -373,8 +374,8 @@ Test(operations, gradients_match_finite_differences, .timeout = 300) {
 
 /* --- the arrows of Table 2 against the operations they are parts of --- */
 
-static void expect_same(const char *kind, const char *name, const struct dictionary *whole, const struct dictionary *parts,
-                        int64_t count, double tolerance) {
+static void expect_same(const char *kind, const char *name, const struct dictionary *whole,
+                        const struct dictionary *parts, int64_t count, double tolerance) {
     const double *want = lookup(whole, name);
     check_close(lookup(parts, name), want, count, tolerance * largest_of(want, count), kind, name);
 }
@@ -402,7 +403,8 @@ Test(operations, arrows_make_up_the_connections) {
         run_named(&mhc_cpu64, "micro.apply_res", &c, &parts, &save);
         run_named(&mhc_cpu64, "micro.merge", &c, &parts, &save);
         for (int a = 0; a < 3; a++)
-            expect_same(kind, (const char *const[]){"pre", "post", "res"}[a], &whole, &parts, c.T * c.n * (a < 2 ? 1 : c.n), 0);
+            expect_same(kind, (const char *const[]){"pre", "post", "res"}[a], &whole, &parts,
+                        c.T * c.n * (a < 2 ? 1 : c.n), 0);
         expect_same(kind, "u", &whole, &parts, c.T * c.C, 1e-14);
         expect_same(kind, "x_next", &whole, &parts, c.T * c.n * c.C, 1e-14);
         free(save);

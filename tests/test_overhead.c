@@ -168,26 +168,42 @@ Test(overhead, flags_stand_where_they_belong) {
         cr_expect_str_eq(flags, want[s]);
     }
     /* three rounds leave every ratio open, with the core and without; no ratio is the residual's. Products of a millisecond are slow. */
-    GOOD("$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16 --hidden 16 --head-dim 8 --tokens 6 --attention off,on "
-         "--rounds 3 --out a.h5 -q && $M show a.h5 >show.txt && grep -E '^ *(- .* residual|mhc|identity) ' show.txt");
-    cr_expect(strstr(out, "  residual         12.9                      -  ws         13.1                      -  ws           -  -\n"), "%s", out);
-    cr_expect(strstr(out, "\n                                                 mhc              13.7              6.0 % [?]  wc         13.9              5.9 % [?]  wc           -  6.7 %\n"),
-              "%s", out);
-    cr_expect(strstr(out, " identity         13.7              6.0 % [?]  wc         13.9              5.9 % [?]  wc           -  -\n"), "%s", out);
+    GOOD(
+        "$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16 --hidden 16 --head-dim 8 --tokens 6 --attention off,on "
+        "--rounds 3 --out a.h5 -q && $M show a.h5 >show.txt && grep -E '^ *(- .* residual|mhc|identity) ' show.txt");
+    cr_expect(
+        strstr(
+            out,
+            "  residual         12.9                      -  ws         13.1                      -  ws           -  -\n"),
+        "%s", out);
+    cr_expect(
+        strstr(
+            out,
+            "\n                                                 mhc              13.7              6.0 % [?]  wc         13.9              5.9 % [?]  wc           -  6.7 %\n"),
+        "%s", out);
+    cr_expect(
+        strstr(
+            out,
+            " identity         13.7              6.0 % [?]  wc         13.9              5.9 % [?]  wc           -  -\n"),
+        "%s", out);
     GOOD("grep -E '^  (gemm.forward|mhc.backward) ' show.txt");
     cr_expect(strstr(out, " %  ws\n  mhc.backward ") && strstr(strstr(out, "mhc.backward"), " -  w\n"), "%s", out);
 }
 
 /* One table of the case nearest to the paper's, of what was measured of it. */
 Test(overhead, headline_stands_beside_the_papers) {
-    GOOD("$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16,24 --hidden 16 --head-dim 8 --tokens 6 --attention on,off "
-         "--rounds 8 --out a.h5 -q; $M show a.h5 --headline");
-    cr_expect(strstr(out, " 6.7 % that the paper gives ") && strstr(out, "without attention's core") && !strstr(out, "--attention on\n"), "%s", out);
+    GOOD(
+        "$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16,24 --hidden 16 --head-dim 8 --tokens 6 --attention on,off "
+        "--rounds 8 --out a.h5 -q; $M show a.h5 --headline");
+    cr_expect(strstr(out, " 6.7 % that the paper gives ") && strstr(out, "without attention's core") &&
+                  !strstr(out, "--attention on\n"),
+              "%s", out);
     cr_expect(strstr(out, "\nmhc              13.7       6.0 % [6.0, 6.0]  6.7 %  w\n"), "%s", out);
     cr_expect(strstr(out, "\nmhc-layers   - mhc.post_pre: the backend has no such operation\n"), "%s", out);
     cr_expect(!strstr(out, "Account of ") && strstr(out, "The case of 2 in this file "), "%s", out);
-    GOOD("$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16 --hidden 16 --head-dim 8 --tokens 6 --optimizer adamw,none "
-         "--rounds 8 --out b.h5 -q; $M show b.h5 --headline");
+    GOOD(
+        "$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16 --hidden 16 --head-dim 8 --tokens 6 --optimizer adamw,none "
+        "--rounds 8 --out b.h5 -q; $M show b.h5 --headline");
     cr_expect(!strstr(out, "--optimizer adamw\n") && strstr(out, "\nmhc              13.7 "), "%s", out);
 }
 
@@ -197,8 +213,10 @@ Test(overhead, wrong_is_not_timed) {
                   "--head-dim 8 --tokens 30 --graphs on --rounds 40 --out a.h5 -q");
     cr_assert(code == 1, "exit %d\n%s", code, err);
     struct record_reader *r = open_record("a.h5");
-    const char *const reason[5] = {"mhc-layers: ", "mhc is wrong: x of mhc.post, layer 1, is ", "after the timing: x of layer 2 of mhc has other bits",
-                                   "at full size: x of layer 2 of mhc is ", "at full size: x of layer 2 of mhc has other bits"};
+    const char *const reason[5] = {"mhc-layers: ", "mhc is wrong: x of mhc.post, layer 1, is ",
+                                   "after the timing: x of layer 2 of mhc has other bits",
+                                   "at full size: x of layer 2 of mhc is ",
+                                   "at full size: x of layer 2 of mhc has other bits"};
     for (int64_t i = 0; i < 5; i++) {
         cr_expect(strstr(record_texts(r, "reason")[i], reason[i]), "case %lld: %s", (long long)i,
                   record_texts(r, "reason")[i]);
@@ -218,7 +236,10 @@ Test(overhead, goes_on_without_graphs) {
     char why_not[200];
     cr_assert(backend_open(&b, "./fake.so", why_not, sizeof why_not), "%s", why_not);
     const long *live = dlsym(b.handle, "live_graphs");
-    struct step_spec spec = {.backend = &b, .layers = 2, .lanes = 1, .c = {.T = 6, .n = 4, .C = 56, .hidden = 8, .heads = 1, .head_dim = 8, .t_max = 3}};
+    struct step_spec spec = {.backend = &b,
+                             .layers = 2,
+                             .lanes = 1,
+                             .c = {.T = 6, .n = 4, .C = 56, .hidden = 8, .heads = 1, .head_dim = 8, .t_max = 3}};
     backend_types(&b, MHC_F32, &spec.c);
     cr_assert(live && !steps_plan(&all, &spec) && !steps_open(&all, 2, 1));
     cr_expect(!step_runner_open(&runner, &all.step[STEP_RESIDUAL], -1, true, NULL) && *live == 2);
@@ -230,9 +251,11 @@ Test(overhead, goes_on_without_graphs) {
     steps_release(&all);
     backend_close(&b);
 
-    GOOD("$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 56 --hidden 32 --head-dim 8 --tokens 6 --graphs off,on "
-         "--rounds 8 --out a.h5 -q && $M show a.h5 --all");
-    cr_expect(strstr(out, "\nwithout graphs: mhc: mhc.post: the device failed; ") && !strstr(out, " graph  "), "%s", out);
+    GOOD(
+        "$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 56 --hidden 32 --head-dim 8 --tokens 6 --graphs off,on "
+        "--rounds 8 --out a.h5 -q && $M show a.h5 --all");
+    cr_expect(strstr(out, "\nwithout graphs: mhc: mhc.post: the device failed; ") && !strstr(out, " graph  "), "%s",
+              out);
     struct record_reader *r = open_record("a.h5");
     for (int v = 0; v < STEP_VARIANTS; v++) {
         char name[64];
@@ -260,8 +283,9 @@ Test(overhead, refuses_what_cannot_be) {
     expect_refusal("$M run --study overhead --graphs on --backend cpu32", "backend cpu32 has no graphs: --graphs off");
     expect_refusal("$M run --study overhead --overlap on --backend cpu32",
                    "backend cpu32 has one queue only: --overlap off");
-    expect_refusal("$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16 --head-dim 8 --tokens 6 --graphs on --overlap on --optimizer adamw",
-                   "two micro-batches share one update");
+    expect_refusal(
+        "$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16 --head-dim 8 --tokens 6 --graphs on --overlap on --optimizer adamw",
+        "two micro-batches share one update");
     expect_refusal("$M run --study overhead --preset 5b", "--preset 5b: one of none|3b|9b|27b|v4-flash|v4-pro");
     expect_refusal("$M run --study overhead --kind active", "--kind active is of a model: needs --preset");
     expect_refusal("$M run --study overhead --block mhc", "--block has no meaning in --study overhead");
@@ -278,14 +302,17 @@ Test(overhead, refuses_what_cannot_be) {
 Test(overhead, of_another_version_is_shown) {
     static const char *const dataset[] = {"batch", "sets", "seconds", "order", "flags", "clock"};
     hsize_t extent[3];
-    GOOD("$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16 --hidden 16 --head-dim 8 --tokens 6 --rounds 8 --out a.h5 -q; cp a.h5 b.h5");
+    GOOD(
+        "$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16 --hidden 16 --head-dim 8 --tokens 6 --rounds 8 --out a.h5 -q; cp a.h5 b.h5");
     hid_t file = H5Fopen("b.h5", H5F_ACC_RDWR, H5P_DEFAULT);
     hid_t all = H5Dopen2(file, "/timing/subject", H5P_DEFAULT), type = H5Dget_type(all), space = H5Dget_space(all);
     H5Sget_simple_extent_dims(space, extent, NULL);
     char *names = calloc(extent[0], H5Tget_size(type));
-    cr_assert(names && H5Dread(all, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, names) >= 0 && H5Ldelete(file, "/timing/subject", H5P_DEFAULT) >= 0);
+    cr_assert(names && H5Dread(all, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, names) >= 0 &&
+              H5Ldelete(file, "/timing/subject", H5P_DEFAULT) >= 0);
     extent[0] -= 3; /* the last three, of identity HC */
-    hid_t few = H5Dcreate2(file, "/timing/subject", type, H5Screate_simple(1, extent, NULL), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    hid_t few = H5Dcreate2(file, "/timing/subject", type, H5Screate_simple(1, extent, NULL), H5P_DEFAULT, H5P_DEFAULT,
+                           H5P_DEFAULT);
     cr_assert(few >= 0 && H5Dwrite(few, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, names) >= 0);
     H5Dclose(few);
     H5Dclose(all);
@@ -302,7 +329,8 @@ Test(overhead, of_another_version_is_shown) {
         H5Dclose(data);
     }
     H5Fclose(file);
-    GOOD("for f in a b; do $M show $f.h5 --all | sed -n '/^mhc: /,/^identity: /p' >$f.txt; done; test -s a.txt && diff a.txt b.txt && $M show b.h5 --headline");
+    GOOD(
+        "for f in a b; do $M show $f.h5 --all | sed -n '/^mhc: /,/^identity: /p' >$f.txt; done; test -s a.txt && diff a.txt b.txt && $M show b.h5 --headline");
     cr_expect(strstr(out, "\nmhc              13.7 "), "%s", out);
     GOOD("ln -s $R/plots plots && $M plot b.h5 --out figures && test -s figures/overhead.svg");
     cr_expect(sh("$M compare b.h5 a.h5 --strict") == 3 && strstr(out, "of different parts"), "%s%s", out, err);

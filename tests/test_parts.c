@@ -19,8 +19,8 @@ static void set_from(struct dictionary *d, const char *name, const struct dictio
 }
 
 /* result = the row gemm.<operation> of two arrays, for a weight [inner][outer]. */
-static void multiply(const char *operation, const struct mhc_case *like, int64_t inner, int64_t outer, struct dictionary *d,
-                     const char *first, const char *second, const char *result) {
+static void multiply(const char *operation, const struct mhc_case *like, int64_t inner, int64_t outer,
+                     struct dictionary *d, const char *first, const char *second, const char *result) {
     char name[64];
     struct mhc_case c = *like;
     struct dictionary part = {0};
@@ -47,7 +47,8 @@ static void join(struct dictionary *d, int64_t rows, int64_t columns, const char
 }
 
 /* One of matrices [rows][columns] that lie side by side. */
-static void split(struct dictionary *d, const char *joined, int64_t rows, int64_t columns, int64_t count, int64_t at, const char *name) {
+static void split(struct dictionary *d, const char *joined, int64_t rows, int64_t columns, int64_t count, int64_t at,
+                  const char *name) {
     double *out = put(d, name, rows * columns);
     for (int64_t r = 0; r < rows; r++)
         memcpy(out + r * columns, lookup(d, joined) + (r * count + at) * columns, (size_t)columns * sizeof *out);
@@ -55,11 +56,13 @@ static void split(struct dictionary *d, const char *joined, int64_t rows, int64_
 
 static void run_part(const char *name, const struct mhc_case *c, struct dictionary *d, void **save) {
     for (const struct mhc_arg *arg = find_row(&mhc_cpu64, name)->args; arg->name; arg++)
-        cr_assert(arg->direction == MHC_OUT || mhc_elements(c, arg) == 0 || lookup(d, arg->name), "%s: nobody made %s", name, arg->name);
+        cr_assert(arg->direction == MHC_OUT || mhc_elements(c, arg) == 0 || lookup(d, arg->name), "%s: nobody made %s",
+                  name, arg->name);
     run_named(&mhc_cpu64, name, c, d, save);
 }
 
-static void expect_same(const char *what, const struct dictionary *whole, const struct dictionary *parts, const char *const names[]) {
+static void expect_same(const char *what, const struct dictionary *whole, const struct dictionary *parts,
+                        const char *const names[]) {
     for (int k = 0; names[k]; k++) {
         const double *want = lookup(whole, names[k]), *got = lookup(parts, names[k]);
         int64_t count = 0;
@@ -98,7 +101,8 @@ Test(parts, make_up_the_mlp) {
         split(&parts, "grad_w_in", c.C, c.hidden, I / c.hidden, I / c.hidden - 1, gated ? "grad_w_gate" : "grad_w_up");
         run_part("norm.backward", &c, &parts, NULL);
         expect_same("mlp", &whole, &parts,
-                    (const char *const[]){"y", "grad_u", "grad_gain", "grad_w_up", gated ? "grad_w_gate" : "grad_u", "grad_w_down", NULL});
+                    (const char *const[]){"y", "grad_u", "grad_gain", "grad_w_up", gated ? "grad_w_gate" : "grad_u",
+                                          "grad_w_down", NULL});
         free(save);
         forget(&whole);
         forget(&parts);
@@ -131,7 +135,9 @@ Test(parts, make_up_attention) {
         run_part("norm.backward", &c, &parts, NULL);
         for (int p = 0; p < 3; p++)
             split(&parts, "grad_w_qkv", c.C, A, 3, p, (const char *const[]){"grad_w_q", "grad_w_k", "grad_w_v"}[p]);
-        expect_same("attention", &whole, &parts, (const char *const[]){"y", "grad_u", "grad_gain", "grad_w_q", "grad_w_k", "grad_w_v", "grad_w_o", NULL});
+        expect_same(
+            "attention", &whole, &parts,
+            (const char *const[]){"y", "grad_u", "grad_gain", "grad_w_q", "grad_w_k", "grad_w_v", "grad_w_o", NULL});
         free(save);
         free(core_save);
         forget(&whole);

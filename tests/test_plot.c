@@ -209,7 +209,8 @@ Test(plot, lines_that_are_left_out) {
 
 /* A line of one seed does not pass for one of many, nor a block that is at another n for one that is not recorded. */
 Test(plot, lines_of_few_seeds_and_of_another_n) {
-    write_suite("f.suite", "set --study maps --depth 4\n--block hc --seed 1:3:1\n--block mhc\n--block hc-static --streams 2\n");
+    write_suite("f.suite",
+                "set --study maps --depth 4\n--block hc --seed 1:3:1\n--block mhc\n--block hc-static --streams 2\n");
     good("@ run %/f.suite --out %/f.h5 -q");
     good("@ plot %/f.h5 --out %/f --figure composite_gain");
     holds("f/composite_gain.svg", ">HC, 3 seeds<", true);
@@ -224,8 +225,9 @@ Test(plot, lines_of_few_seeds_and_of_another_n) {
 
 /* A panel's own axes are not in its caption as constants, and signs that are drawn are explained. */
 Test(plot, phase_says_what_it_shows) {
-    write_suite("q.suite", "set --study maps --alpha 0 --record summary --measure gain --depth 100\n"
-                           "--block hc --w 0,0.1,100000 --s 0,0.1,0.2\n--block mhc --w 1 --s 7 --d 0,6,12 --t-max 1,2,4\n");
+    write_suite("q.suite",
+                "set --study maps --alpha 0 --record summary --measure gain --depth 100\n"
+                "--block hc --w 0,0.1,100000 --s 0,0.1,0.2\n--block mhc --w 1 --s 7 --d 0,6,12 --t-max 1,2,4\n");
     good("@ run %/q.suite --out %/q.h5 -q");
     good("@ plot %/q.h5 --out %/q --figure phase");
     holds("q/data/phase.gp", "t_{max}=", false);
@@ -249,22 +251,30 @@ Test(plot, text_is_not_markup) {
 
 /* Kinds are compared at one shape; F has all its parts; what is above the roof is marked by the numbers that are drawn. */
 Test(plot, operations_at_one_shape) {
-    write_suite("k.suite", "set --study kernels --backend cpu32 --budget 0.01 --rounds 12\n"
-                           "--operation resnet.post,hc.post,norm.*,activation.forward,attention-core.forward,gemm.forward --tokens 8 --width 16\n"
-                           "--operation mhc.post,sinkhorn.forward --tokens 8,32 --width 16\n"
-                           "--operation stack.entry,adamw.update --tokens 64 --width 16\n");
+    write_suite(
+        "k.suite",
+        "set --study kernels --backend cpu32 --budget 0.01 --rounds 12\n"
+        "--operation resnet.post,hc.post,norm.*,activation.forward,attention-core.forward,gemm.forward --tokens 8 --width 16\n"
+        "--operation mhc.post,sinkhorn.forward --tokens 8,32 --width 16\n"
+        "--operation stack.entry,adamw.update --tokens 64 --width 16\n");
     good("OMP_NUM_THREADS=1 @ run %/k.suite --out %/k.h5 -q");
     good("@ plot %/k.h5 --out %/k");
-    cr_expect(strstr(said, "note: roofline: 2 operations are not in it, timed at other shapes only: stack.entry, adamw.update (plot --help"), "%s", said);
+    cr_expect(
+        strstr(
+            said,
+            "note: roofline: 2 operations are not in it, timed at other shapes only: stack.entry, adamw.update (plot --help"),
+        "%s", said);
     data_is_tidy("k");
     holds("k/data/roofline.gp", "SHAPE = 'T = 8, C = 16, n = 4'", true);
     holds("k/data/bandwidth.csv", "stack.entry", false);
     /* row, operation, kind, backward, tokens, width, ... bytes 11, flops 12, flop_rate 14, above 17 */
     good("grep -v '^[#r]' %/k/data/roofline.csv | awk -F, '$5 != 8 { exit 1 } END { exit NR != 9 }'");
-    good("grep -E '(norm|activation|attention-core|gemm)[.]' %/k/data/roofline.csv | awk -F, '$3 != 5 { exit 1 } END { exit NR != 5 }'");
-    good("copy=$(sed -n 's/^COPY = //p' %/k/data/roofline.gp); gemm=$(sed -n 's/^GEMM = //p' %/k/data/roofline.gp);"
-         "grep -v '^[#r]' %/k/data/roofline.csv | awk -F, -v copy=$copy -v gemm=$gemm '{ roof = copy * $12 / $11;"
-         "if (gemm != \"NaN\" && gemm < roof) roof = gemm; if (($12 > 0 && $14 > roof * 1.00001) > $17 || ($17 && $14 < roof * 0.99999)) exit 1 }'");
+    good(
+        "grep -E '(norm|activation|attention-core|gemm)[.]' %/k/data/roofline.csv | awk -F, '$3 != 5 { exit 1 } END { exit NR != 5 }'");
+    good(
+        "copy=$(sed -n 's/^COPY = //p' %/k/data/roofline.gp); gemm=$(sed -n 's/^GEMM = //p' %/k/data/roofline.gp);"
+        "grep -v '^[#r]' %/k/data/roofline.csv | awk -F, -v copy=$copy -v gemm=$gemm '{ roof = copy * $12 / $11;"
+        "if (gemm != \"NaN\" && gemm < roof) roof = gemm; if (($12 > 0 && $14 > roof * 1.00001) > $17 || ($17 && $14 < roof * 0.99999)) exit 1 }'");
     good("@ plot %/k.h5 --out %/k --figure roofline --tokens 32");
     holds("k/data/roofline.gp", "SHAPE = 'T = 32, C = 16, n = 4'", true);
     holds("k/data/roofline.gp", "Other: ", false);

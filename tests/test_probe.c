@@ -67,8 +67,8 @@ static void run_rig(struct rig *rig, struct timing *t, int launches) {
 
 static void expect_seconds(const struct timing *t, double want) {
     for (int64_t k = 0; k < t->rounds; k++)
-        cr_expect(fabs(t->seconds[k] / want - 1) < 1e-9, "round %lld: %.12g s instead of %.12g", (long long)k, t->seconds[k],
-                  want);
+        cr_expect(fabs(t->seconds[k] / want - 1) < 1e-9, "round %lld: %.12g s instead of %.12g", (long long)k,
+                  t->seconds[k], want);
 }
 
 Test(probe, a_held_queue_hides_the_launch) {
@@ -110,7 +110,8 @@ Test(probe, a_long_batch_is_held_at_its_beginning_only) {
         double latency = cases[k].held ? 0 : FAKE_DEVICE_LATENCY / (double)t.batch[0];
         expect_seconds(&t, FAKE_DEVICE_SHORT + latency);
         cr_expect(t.batch[0] > 190 && t.batch[0] <= 400 && rig->log->most_held == cases[k].held,
-                  "%d launches a call: %ld held of %lld", cases[k].launches, rig->log->most_held, (long long)t.batch[0]);
+                  "%d launches a call: %ld held of %lld", cases[k].launches, rig->log->most_held,
+                  (long long)t.batch[0]);
         timing_release(&t);
         close_rig(rig);
     }
@@ -123,8 +124,8 @@ Test(probe, throttled_samples_are_flagged_kept_and_waited_for) {
     /* calls 1-10 warm up, call 11 is not kept, calls 12-40 are fast, the others slow */
     for (int64_t k = 0; k < t.rounds; k++) {
         bool slow = k >= 40 - 11;
-        cr_expect(t.flags[k] == (slow ? TIMING_THROTTLED : 0) && fabs(t.clock[k] - (slow ? 0.5 : 1)) < 1e-9, "round %lld: %g",
-                  (long long)k, t.clock[k]);
+        cr_expect(t.flags[k] == (slow ? TIMING_THROTTLED : 0) && fabs(t.clock[k] - (slow ? 0.5 : 1)) < 1e-9,
+                  "round %lld: %g", (long long)k, t.clock[k]);
     }
     expect_seconds(&t, FAKE_DEVICE_CALL);
     cr_expect(t.throttled_in_a_row == ROUNDS - 29);
@@ -151,7 +152,8 @@ Test(probe, a_failed_call_leaves_nothing_held) {
     const struct timing_subject subject = {bound_row_run, &rig->row, 2, 1};
     const char *why = timing_run(&t, &subject, 1, &rig->rules, &rig->clock);
     cr_expect(why && !strcmp(why, "the device failed"));
-    cr_expect(rig->log->holds == 5 && !rig->backend.library->queues->synchronize(rig->backend.context, rig->backend.queue),
+    cr_expect(rig->log->holds == 5 &&
+                  !rig->backend.library->queues->synchronize(rig->backend.context, rig->backend.queue),
               "the queue is still held");
     timing_release(&t);
     close_rig(rig);
@@ -167,8 +169,9 @@ Test(probe, cache_of_the_device) {
 
 Test(probe, record_says_what_it_ran_on) {
     GOOD("cc -shared -fPIC -I$R $R/tests/fake_device.c -o fake.so");
-    GOOD("FAKE_DEVICE_BUSY=1 $M run --study kernels --operation mhc.post_backward_y --backend ./fake.so --type f32 --tokens 64 "
-         "--width 32,14 --rounds 90 --out a.h5 -q");
+    GOOD(
+        "FAKE_DEVICE_BUSY=1 $M run --study kernels --operation mhc.post_backward_y --backend ./fake.so --type f32 --tokens 64 "
+        "--width 32,14 --rounds 90 --out a.h5 -q");
     cr_expect_str_eq(err, "mhcbench: warning: the device: it is busy with a test\n", "%s", err);
     struct record_reader *r = record_open("a.h5");
     const char *name, *value, *device = "";
@@ -196,16 +199,19 @@ Test(probe, record_says_what_it_ran_on) {
 /* Where launches wait for the device, a held queue would wait for ever: samples that were not held are kept, and say so. */
 Test(probe, samples_that_were_not_held_are_flagged) {
     GOOD("cc -shared -fPIC -I$R $R/tests/fake_device.c -o fake.so");
-    static const char run[] = "$M run --study kernels --operation mhc.post_backward_y --backend ./fake.so --type f32 --tokens 4 --rounds 30 -q";
+    static const char run[] =
+        "$M run --study kernels --operation mhc.post_backward_y --backend ./fake.so --type f32 --tokens 4 --rounds 30 -q";
     GOOD("FAKE_DEVICE_BLOCKING=1 %s --width 16,32 --out a.h5 && %s --width 16,32 --out b.h5", run, run);
     for (int blocks = 0; blocks < 2; blocks++) {
         struct record_reader *r = record_open(blocks ? "a.h5" : "b.h5");
         struct record_timing t;
         cr_assert(r, "%s", record_error());
-        for (int64_t i = 0; i < 2; i++) { /* the holds that ran out are of the first case's warm-up: the second knows of them */
+        for (int64_t i = 0; i < 2;
+             i++) { /* the holds that ran out are of the first case's warm-up: the second knows of them */
             cr_assert(record_timing(r, i, &t) && t.rounds == 30, "%s", record_error());
             for (int64_t k = 0; k < 2 * t.rounds; k++)
-                cr_expect(t.flags[k] == (blocks ? TIMING_NOT_HELD : 0), "case %lld sample %lld: %d", (long long)i, (long long)k, t.flags[k]);
+                cr_expect(t.flags[k] == (blocks ? TIMING_NOT_HELD : 0), "case %lld sample %lld: %d", (long long)i,
+                          (long long)k, t.flags[k]);
         }
         record_close(r);
     }
@@ -217,8 +223,9 @@ Test(probe, samples_that_were_not_held_are_flagged) {
 
 Test(probe, show_says_that_the_device_was_busy) {
     GOOD("cc -shared -fPIC -I$R $R/tests/fake_device.c -o fake.so");
-    GOOD("FAKE_DEVICE_BUSY=1 $M run --study kernels --operation mhc.post_backward_y --backend ./fake.so --type f32 --tokens 4 --width 32 "
-         "--rounds 3 --out a.h5 -q && $M show a.h5");
+    GOOD(
+        "FAKE_DEVICE_BUSY=1 $M run --study kernels --operation mhc.post_backward_y --backend ./fake.so --type f32 --tokens 4 --width 32 "
+        "--rounds 3 --out a.h5 -q && $M show a.h5");
     cr_expect(strstr(out, "\nwarning: when it began, the device: it is busy with a test\n"), "%s", out);
 }
 

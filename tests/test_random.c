@@ -43,7 +43,7 @@ Test(philox, normal_quantile) {
     for (int k = 0; k < 4000; k++) {
         double p = k < 2000   ? mhc_uniform_of_bits(mhc_bits(9, 0, 0, (uint64_t)k))
                    : k < 3600 ? ldexp(mhc_uniform_of_bits(mhc_bits(9, 1, 0, (uint64_t)k)), -(k % 53))
-                               : 1 - ldexp(mhc_uniform_of_bits(mhc_bits(9, 2, 0, (uint64_t)k)), -(k % 50));
+                              : 1 - ldexp(mhc_uniform_of_bits(mhc_bits(9, 2, 0, (uint64_t)k)), -(k % 50));
         if (p <= 0x1p-54 || p >= 1 || fabs(p - 0.5) < 1e-12)
             continue;
         long double want = quantile_by_bisection(p);

@@ -47,46 +47,58 @@ Test(recompute, peak_is_what_was_said) {
         struct record_timing t;
         cr_assert(!strcmp(record_texts(r, "status")[i], "done"), "%s: %s", key, record_texts(r, "reason")[i]);
         cr_expect(every == (asked < 0 ? 3 : asked), "%s: %lld", key, (long long)every);
-        cr_expect(value(r, "memory_paper", i) == (double)(T * C * size) * (every ? (double)(n * ((L + every - 1) / every) + (n + 2) * every)
-                                                                                 : (double)(n * L)), "%s", key);
+        cr_expect(value(r, "memory_paper", i) ==
+                      (double)(T * C * size) *
+                          (every ? (double)(n * ((L + every - 1) / every) + (n + 2) * every) : (double)(n * L)),
+                  "%s", key);
         /* blocks are multiples of 64 bytes; a stack of 12 layers has fewer than 300 of them */
-        cr_expect(peak >= predicted && peak < predicted + 300 * 64, "%s: said %.0f bytes, %.0f at the peak", key, predicted, peak);
+        cr_expect(peak >= predicted && peak < predicted + 300 * 64, "%s: said %.0f bytes, %.0f at the peak", key,
+                  predicted, peak);
         cr_expect(predicted > value(r, "memory_paper", i));
         cr_assert(record_timing(r, i, &t), "%s", record_error());
-        cr_expect(t.rounds >= 1 && t.rounds <= 8 && t.batch[0] == 0 && t.batch[1] == 0 && t.batch[3] > 0 && t.batch[4] > 0);
+        cr_expect(t.rounds >= 1 && t.rounds <= 8 && t.batch[0] == 0 && t.batch[1] == 0 && t.batch[3] > 0 &&
+                  t.batch[4] > 0);
         for (int64_t k = 0; k < t.rounds; k++)
             cr_expect(isnan(t.seconds[k]) && t.seconds[3 * t.rounds + k] > 0 && t.seconds[4 * t.rounds + k] > 0);
         cr_expect(value(r, "median", i) > 0 && value(r, "ratio", i) > 0 && isnan(value(r, "bytes", i)));
     }
-    cr_expect(value(r, "memory_peak", 2) < value(r, "memory_peak", 0) && value(r, "memory_peak", 2) < value(r, "memory_peak", 11));
+    cr_expect(value(r, "memory_peak", 2) < value(r, "memory_peak", 0) &&
+              value(r, "memory_peak", 2) < value(r, "memory_peak", 11));
     record_close(r);
 }
 
 Test(recompute, on_a_device_library) {
     /* any library with the ABI: here the reference's own, from its file */
-    GOOD("$M run --study recompute --depth 4 --width 8 --tokens 6 --recompute 2 --backend $R/build/libmhc_cpu.so --rounds 6 --budget 0.01 "
-         "--out a.h5 -q");
+    GOOD(
+        "$M run --study recompute --depth 4 --width 8 --tokens 6 --recompute 2 --backend $R/build/libmhc_cpu.so --rounds 6 --budget 0.01 "
+        "--out a.h5 -q");
     GOOD("$M export a.h5 | grep -c ',done,'");
     cr_expect_str_eq(out, "1\n");
 }
 
 Test(recompute, shown_and_drawn) {
-    write_text("m.suite", "--study recompute --depth 6 --width 8 --tokens 6 --recompute 1:6:1,keep --backend cpu32 --rounds 8 --budget 0.02\n"
-                          "--study kernels --operation micro.* --tokens 6 --width 8 --budget 0.01 --rounds 7\n"
-                          "--study maps --block hc --depth 3 --alpha 0\n");
+    write_text(
+        "m.suite",
+        "--study recompute --depth 6 --width 8 --tokens 6 --recompute 1:6:1,keep --backend cpu32 --rounds 8 --budget 0.02\n"
+        "--study kernels --operation micro.* --tokens 6 --width 8 --budget 0.01 --rounds 7\n"
+        "--study maps --block hc --depth 3 --alpha 0\n");
     GOOD("$M run m.suite --out m.h5 -q && ln -s $R/plots plots && $M show m.h5");
-    cr_expect(strstr(out, "\nLeast memory at L_r = 2; by the paper's formula at sqrt(n L / (n + 2)) = 2.0.\n"), "%s", out);
+    cr_expect(strstr(out, "\nLeast memory at L_r = 2; by the paper's formula at sqrt(n L / (n + 2)) = 2.0.\n"), "%s",
+              out);
     GOOD("$M show m.h5 | grep -c '  auto$'; $M show m.h5 | grep '  auto$'");
     cr_expect(!strncmp(out, "1\n     2  ", 10), "the rule for 6 layers and 4 streams is 2: %s", out);
     GOOD("$M show m.h5");
-    cr_expect(strstr(out, "\n  keep  ") && strstr(out, "--depth 6 --streams 4 --width 8 --tokens 6 --backend cpu32\n\n   L_r"), "%s", out);
+    cr_expect(strstr(out, "\n  keep  ") &&
+                  strstr(out, "--depth 6 --streams 4 --width 8 --tokens 6 --backend cpu32\n\n   L_r"),
+              "%s", out);
     cr_expect(strstr(out, "\nmicro.merge ") && strstr(out, "\n--study kernels "), "%s", out);
     GOOD("$M plot m.h5 --out f --figure recompute && grep -v '^#' f/data/recompute.csv | cut -d, -f1 | tr '\\n' ' '");
     cr_expect(strstr(out, "every 1 2 3 4 5 6 "), "%s", out);
     cr_expect(exists("f/recompute.svg") && exists("f/recompute.png"));
     GOOD("$M export m.h5 --what samples | grep -c ',step,'");
     cr_expect(atoi(out) >= 7, "%s", out);
-    GOOD("$M run m.suite --out n.h5 --shard 0/2 -q && $M run m.suite --out o.h5 --shard 1/2 -q && $M merge p.h5 n.h5 o.h5");
+    GOOD(
+        "$M run m.suite --out n.h5 --shard 0/2 -q && $M run m.suite --out o.h5 --shard 1/2 -q && $M merge p.h5 n.h5 o.h5");
     expect_refusal("$M plot m.h5 --out f --figure depth", "no figure depth");
 }
 

@@ -210,7 +210,8 @@ Test(record_hostile, tampered) {
     file = tamper(bytes, size), replace_dataset(file, "timing/seconds", H5T_IEEE_F64LE, 3, narrow, NULL, -1),
     H5Fclose(file);
     expect_refused("h.h5: timing/seconds: the extents do not fit together");
-    file = tamper(bytes, size), replace_dataset(file, "timing/batch", H5T_IEEE_F64LE, 2, wide, NULL, -1), H5Fclose(file);
+    file = tamper(bytes, size), replace_dataset(file, "timing/batch", H5T_IEEE_F64LE, 2, wide, NULL, -1),
+    H5Fclose(file);
     expect_refused("h.h5: timing/batch: wrong type");
     file = tamper(bytes, size), H5Ldelete(file, "timing/subject", H5P_DEFAULT), H5Fclose(file);
     expect_refused("h.h5: timing/subject: absent");

@@ -8,7 +8,8 @@
 static const struct room {
     const char *name;
     int order;
-} rooms[] = {{"case", 0}, {"worker", 0}, {"rows", 1}, {"stack", 2}, {"timing", 2}, {"study", 3}, {"verify", 4}, {"gate", 4}, {"report", 4}, {"command", 5}};
+} rooms[] = {{"case", 0},  {"worker", 0}, {"rows", 1}, {"stack", 2},  {"timing", 2},
+             {"study", 3}, {"verify", 4}, {"gate", 4}, {"report", 4}, {"command", 5}};
 
 static const struct room *room_of(const char *path) {
     for (size_t k = 0; k < sizeof rooms / sizeof *rooms; k++)
@@ -25,7 +26,8 @@ static void read_file(const char *path) {
     while (fgets(line, sizeof line, file))
         if (sscanf(line, "#include \"suites/%63[^\"]", target) == 1) {
             const struct room *other = room_of(target);
-            cr_expect(other && (other == own || other->order < own->order), "%s includes suites/%s, which lies above it", path, target);
+            cr_expect(other && (other == own || other->order < own->order),
+                      "%s includes suites/%s, which lies above it", path, target);
         }
     fclose(file);
 }

@@ -19,7 +19,9 @@ Test(schema, version_1_stays_readable) {
     cr_expect(record_subject_count(reader) == 0 && record_rounds(reader, 0) == 0 && record_accuracy_count(reader) == 0);
     const char *const *keys = record_texts(reader, "key");
     cr_assert_not_null(keys);
-    cr_expect_str_eq(keys[1], "--study maps --block hc --depth 6 --streams 2 --tokens 4 --w 0.5 --alpha 0.1 --measure gain --seed 2");
+    cr_expect_str_eq(
+        keys[1],
+        "--study maps --block hc --depth 6 --streams 2 --tokens 4 --w 0.5 --alpha 0.1 --measure gain --seed 2");
     cr_expect_str_eq(record_texts(reader, "status")[2], "done");
     cr_expect_eq(record_ints(reader, "layers")[2], 4);
     expect_near(record_reals(reader, "w")[0], 0.5, "w");

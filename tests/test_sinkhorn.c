@@ -178,11 +178,9 @@ Test(sinkhorn, rows_are_exact_and_columns_converge) {
                 run_named(libraries[l], "sinkhorn.forward", &c, &d, NULL);
                 sum_errors(lookup(&d, "res"), c.T, n, &row, &column);
                 double rounding = (l == 0 ? 0x1p-52 : 0x1p-23) * 4 * (double)n;
-                cr_assert(row <= rounding, "%s n=%lld: row sums off by %g", libraries[l]->name, (long long)n,
-                          row);
-                cr_assert(column <= fmax(before, rounding),
-                          "%s n=%lld t_max=%lld: column sums off by %g, %g before", libraries[l]->name, (long long)n,
-                          (long long)iterations[k], column, before);
+                cr_assert(row <= rounding, "%s n=%lld: row sums off by %g", libraries[l]->name, (long long)n, row);
+                cr_assert(column <= fmax(before, rounding), "%s n=%lld t_max=%lld: column sums off by %g, %g before",
+                          libraries[l]->name, (long long)n, (long long)iterations[k], column, before);
                 before = column;
                 forget(&d);
             }
@@ -239,8 +237,8 @@ Test(sinkhorn, survives_extreme_logits) {
                               (long long)n, grad[t * size + k]);
                 }
                 sum_errors(res + t * size, 1, n, &row_error, &column_error);
-                cr_assert(row_error <= (l == 0 ? 1e-14 : 1e-5), "%s n=%lld: row sums off by %g",
-                          libraries[l]->name, (long long)n, row_error);
+                cr_assert(row_error <= (l == 0 ? 1e-14 : 1e-5), "%s n=%lld: row sums off by %g", libraries[l]->name,
+                          (long long)n, row_error);
                 if (t % 2)
                     continue;
                 sinkhorn_paper(n, c.t_max, extended, exact);
@@ -281,8 +279,10 @@ Test(sinkhorn, float32_keeps_up_at_large_logits) {
         int64_t count = T * n * n;
         struct mhc_case wide = {.T = T, .n = n, .t_max = 100};
         struct mhc_case narrow = {.T = T, .n = n, .t_max = 100, .stream = MHC_F32, .coef = MHC_F32, .param = MHC_F32};
-        const struct mhc_row *forward[2] = {find_row(&mhc_cpu64, "sinkhorn.forward"), find_row(&mhc_cpu32, "sinkhorn.forward")};
-        const struct mhc_row *backward[2] = {find_row(&mhc_cpu64, "sinkhorn.backward"), find_row(&mhc_cpu32, "sinkhorn.backward")};
+        const struct mhc_row *forward[2] = {find_row(&mhc_cpu64, "sinkhorn.forward"),
+                                            find_row(&mhc_cpu32, "sinkhorn.forward")};
+        const struct mhc_row *backward[2] = {find_row(&mhc_cpu64, "sinkhorn.backward"),
+                                             find_row(&mhc_cpu32, "sinkhorn.backward")};
         double *d[4];
         float *f[4];
         for (int a = 0; a < 4; a++) { /* logits, grad_res, res, grad_logits */
@@ -293,7 +293,8 @@ Test(sinkhorn, float32_keeps_up_at_large_logits) {
                 d[a][k] = f[a][k];
             }
         }
-        void *work = aligned_alloc(64, (size_t)(backward[1]->work_bytes(&narrow) + backward[0]->work_bytes(&wide) + 63) / 64 * 64);
+        void *work = aligned_alloc(
+            64, (size_t)(backward[1]->work_bytes(&narrow) + backward[0]->work_bytes(&wide) + 63) / 64 * 64);
         forward[0]->run(NULL, NULL, &wide, (void *const[]){d[0], d[2]}, NULL, NULL);
         forward[1]->run(NULL, NULL, &narrow, (void *const[]){f[0], f[2]}, NULL, NULL);
         backward[0]->run(NULL, NULL, &wide, (void *const[]){d[0], d[1], d[3]}, NULL, work);

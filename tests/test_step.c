@@ -14,8 +14,16 @@ static const struct backend cpu64 = {.library = &mhc_cpu64}, cpu32 = {.library =
 
 static struct step_spec spec_of(const struct backend *b, int64_t layers, int64_t recompute) {
     struct step_spec spec = {.backend = b, .layers = layers, .recompute = recompute, .attention = true, .lanes = 1};
-    spec.c = (struct mhc_case){.T = 12, .S = 6, .n = 4, .C = 10, .hidden = 14, .heads = 2, .head_dim = 6,
-                               .t_max = 7, .rms_eps = 1e-6, .activation = MHC_SWIGLU};
+    spec.c = (struct mhc_case){.T = 12,
+                               .S = 6,
+                               .n = 4,
+                               .C = 10,
+                               .hidden = 14,
+                               .heads = 2,
+                               .head_dim = 6,
+                               .t_max = 7,
+                               .rms_eps = 1e-6,
+                               .activation = MHC_SWIGLU};
     backend_types(b, -1, &spec.c);
     return spec;
 }
@@ -58,12 +66,15 @@ static const struct {
 static const struct {
     const char *name, *joined;
     int at, matrices;
-} joined[] = {{"w_q", "w_qkv", 0, 3}, {"w_k", "w_qkv", 1, 3},  {"w_v", "w_qkv", 2, 3},
-              {"w_up", "w_in", 0, 2}, {"w_gate", "w_in", 1, 2}};
+} joined[] = {{"w_q", "w_qkv", 0, 3},
+              {"w_k", "w_qkv", 1, 3},
+              {"w_v", "w_qkv", 2, 3},
+              {"w_up", "w_in", 0, 2},
+              {"w_gate", "w_in", 1, 2}};
 
 /* A parameter of a branch, or its gradient, as an array of its own. */
-static double *parameter_of(const struct step *s, const struct mhc_case *c, const struct mhc_arg *arg, int64_t l, const char *family,
-                            int64_t *count) {
+static double *parameter_of(const struct step *s, const struct mhc_case *c, const struct mhc_arg *arg, int64_t l,
+                            const char *family, int64_t *count) {
     const char *grad = strncmp(arg->name, "grad_", 5) ? "" : "grad_", *bare = arg->name + strlen(grad);
     char name[64];
     for (size_t k = 0; k < sizeof joined / sizeof *joined; k++) {
@@ -256,13 +267,17 @@ static void expect_updates(const struct step *s) {
             cr_assert(at && !strcmp(call->row->args[3].name, "grad"));
             snprintf(parameter, sizeof parameter, "%.*s%s", (int)(at - grad->name), grad->name, at + 5);
             snprintf(want, sizeof want, "%s.%s", parameter, call->row->args[a].name);
-            cr_expect(!strcmp(array->name, want) && array->layer == grad->layer && array->held == (a < 3) && array->count == grad->count,
-                      "%s of layer %lld is %s of %lld", want, (long long)grad->layer, array->name, (long long)array->layer);
+            cr_expect(!strcmp(array->name, want) && array->layer == grad->layer && array->held == (a < 3) &&
+                          array->count == grad->count,
+                      "%s of layer %lld is %s of %lld", want, (long long)grad->layer, array->name,
+                      (long long)array->layer);
         }
         for (int64_t other = 0; other < k && update; other++)
-            cr_expect(strncmp(s->call[other].row->name, "adamw.", 6) || s->call[other].argument[3] != call->argument[3]);
+            cr_expect(strncmp(s->call[other].row->name, "adamw.", 6) ||
+                      s->call[other].argument[3] != call->argument[3]);
     }
-    cr_expect(gradients == updates && updates > 0, "%lld gradients, %lld updates", (long long)gradients, (long long)updates);
+    cr_expect(gradients == updates && updates > 0, "%lld gradients, %lld updates", (long long)gradients,
+              (long long)updates);
 }
 
 /* Every parameter is updated once, behind everything else: its gradient read, master and both moments read and written. */
@@ -315,8 +330,8 @@ Test(step, is_checked_against_cpu64) {
         const char *why = step_check(&spec, 1, a);
         cr_expect(!why, "%s", why);
         for (int v = 0; v < STEP_VARIANTS; v++) /* no rounding is carried on: what is left is one row's */
-            cr_expect(a[v].error > 0 && a[v].error < 1e-5 && a[v].tolerance == 1e-3, "%s: %g of %g", step_variant_name[v],
-                      a[v].error, a[v].tolerance);
+            cr_expect(a[v].error > 0 && a[v].error < 1e-5 && a[v].tolerance == 1e-3, "%s: %g of %g",
+                      step_variant_name[v], a[v].error, a[v].tolerance);
     }
 }
 
@@ -345,7 +360,8 @@ Test(step, of_kernels_is_checked_against_cpu64) {
             cr_expect(v == STEP_MHC_LAYERS || (!all.step[v].missing[0] && !all.step[v].note[0]), "%s: %s%s",
                       step_variant_name[v], all.step[v].missing, all.step[v].note);
         if (spec.adamw) /* weights of products in bf16 besides; a gain is a float */
-            cr_expect(step_bytes(fused, STEP_UPDATE) == 30.0 * (3 * 4 * 128 * 64 * (double)spec.c.heads + 2 * 3 * 128 * 64) + 28.0 * 5 * 128);
+            cr_expect(step_bytes(fused, STEP_UPDATE) ==
+                      30.0 * (3 * 4 * 128 * 64 * (double)spec.c.heads + 2 * 3 * 128 * 64) + 28.0 * 5 * 128);
         if (!across->missing[0]) { /* one row enters a layer, but for the first of each block; one leaves it */
             int64_t blocks = recompute ? 3 : 1, entered = recompute ? 10 : 5;
             cr_expect(step_calls(across, STEP_PRE) == (recompute ? 1 + blocks : 1) &&

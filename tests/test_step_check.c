@@ -11,8 +11,16 @@ static const struct backend cpu32 = {.library = &mhc_cpu32};
 
 static struct step_spec spec_of(const struct backend *b, int64_t layers) {
     struct step_spec spec = {.backend = b, .layers = layers, .attention = true, .lanes = 1};
-    spec.c = (struct mhc_case){.T = 6, .S = 3, .n = 4, .C = 10, .hidden = 14, .heads = 2, .head_dim = 6, .t_max = 3,
-                               .rms_eps = 1e-6, .activation = MHC_SWIGLU};
+    spec.c = (struct mhc_case){.T = 6,
+                               .S = 3,
+                               .n = 4,
+                               .C = 10,
+                               .hidden = 14,
+                               .heads = 2,
+                               .head_dim = 6,
+                               .t_max = 3,
+                               .rms_eps = 1e-6,
+                               .activation = MHC_SWIGLU};
     backend_types(b, -1, &spec.c);
     return spec;
 }
@@ -34,7 +42,8 @@ static int64_t sides_of(const struct mhc_case *c, const struct mhc_arg *arg, int
     return beside ? mhc_extent(c, arg->extents[1]) : 1;
 }
 
-static int run_planted(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
+static int run_planted(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save,
+                       void *work) {
     int failed = planted.inner->run(context, queue, c, arg, save, work);
     const struct mhc_arg *out = &planted.row.args[planted.output];
     int64_t count = mhc_elements(c, out), inner, sides = sides_of(c, out, &inner);
@@ -49,9 +58,11 @@ static int run_planted(void *context, void *queue, const struct mhc_case *c, voi
     return failed;
 }
 
-static const struct backend *plant(const struct backend *b, const struct mhc_row *row, int output, int side, double factor) {
+static const struct backend *plant(const struct backend *b, const struct mhc_row *row, int output, int side,
+                                   double factor) {
     int count = 0;
-    planted = (struct planted){.b = *b, .library = *b->library, .inner = row, .row = *row, .output = output, .side = side, .factor = factor};
+    planted = (struct planted){
+        .b = *b, .library = *b->library, .inner = row, .row = *row, .output = output, .side = side, .factor = factor};
     planted.row.run = run_planted;
     for (; b->library->rows[count]; count++) {
         cr_assert(count < 255);
@@ -95,7 +106,8 @@ static int expect_plants_found(struct step_spec spec) {
             for (int side = 0; side < sides; side++, plants++) {
                 spec.backend = plant(b, row[k], o, side, 1.05);
                 why = step_check(&spec, 2, a);
-                cr_expect(why && strstr(why, row[k]->name), "5 %% in %s, %d, of %s: %s", row[k]->args[o].name, side, row[k]->name, why);
+                cr_expect(why && strstr(why, row[k]->name), "5 %% in %s, %d, of %s: %s", row[k]->args[o].name, side,
+                          row[k]->name, why);
             }
         }
     return plants;
@@ -157,8 +169,9 @@ Test(step_check, steps_stay_bounded_in_512_layers) {
             cr_assert(!step_run(&all.step[v], 0, 0, NULL) && step_result_take(&result[v], &all.step[v], 0, 0, true));
             cr_expect(step_result_error(&result[v], &result[v], where, sizeof where) == 0, "%s: %s is not finite",
                       step_variant_name[v], where);
-            cr_expect(wrong || (largest_in(&result[v], "x") < 1e4 && largest_in(&result[v], "grad_x") < 1e8), "%s: %g, %g",
-                      step_variant_name[v], largest_in(&result[v], "x"), largest_in(&result[v], "grad_x"));
+            cr_expect(wrong || (largest_in(&result[v], "x") < 1e4 && largest_in(&result[v], "grad_x") < 1e8),
+                      "%s: %g, %g", step_variant_name[v], largest_in(&result[v], "x"),
+                      largest_in(&result[v], "grad_x"));
         }
         double error = step_result_error(&result[STEP_MHC], &result[STEP_MHC_UNFUSED], where, sizeof where);
         cr_expect((error <= step_tolerance(&all.step[STEP_MHC])) == !wrong, "%s: %g of %g", where, error,

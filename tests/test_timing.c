@@ -40,7 +40,10 @@ Test(ratio, medians_and_intervals) {
 }
 
 enum { SAMPLES = 40 };
-#define PAIRS(subject, baseline, count) (struct mhc_pairs){subject, baseline, NULL, NULL, count}
+#define PAIRS(subject, baseline, count)      \
+    (struct mhc_pairs) {                     \
+        subject, baseline, NULL, NULL, count \
+    }
 
 /* Times as machines make them: a skewed spread of some percent, now and then an outlier, and a drift that both share.
  */
@@ -60,8 +63,8 @@ static void count_claims(double factor, int claims[2]) {
             b[k] = made_up(session, 1, k, factor);
         }
         for (int method = 0; method < 2; method++) {
-            struct mhc_interval x =
-                method ? mhc_ratio_bootstrap(&PAIRS(b, a, SAMPLES), work) : mhc_ratio_interval(b, a, SAMPLES, work);
+            struct mhc_interval x = method ? mhc_ratio_bootstrap(&PAIRS(b, a, SAMPLES), work)
+                                           : mhc_ratio_interval(b, a, SAMPLES, work);
             cr_assert(x.low <= x.median && x.median <= x.high);
             claims[method] += !(x.low <= 1 && 1 <= x.high);
         }
@@ -72,7 +75,8 @@ Test(ratio, too_few_rounds_have_no_interval) {
     double a[5] = {1, 2, 3, 4, 5}, b[5] = {2, 4, 6, 8, 10}, work[10 + 2 * MHC_RESAMPLES];
     for (int count = 1; count <= 5; count++) {
         struct mhc_interval x = mhc_ratio_bootstrap(&PAIRS(b, a, count), work);
-        cr_expect(fabs(x.median - 2) < 1e-15 && x.low == 0 && x.high == INFINITY, "%d rounds: [%g, %g]", count, x.low, x.high);
+        cr_expect(fabs(x.median - 2) < 1e-15 && x.low == 0 && x.high == INFINITY, "%d rounds: [%g, %g]", count, x.low,
+                  x.high);
     }
 }
 
@@ -93,7 +97,8 @@ Test(ratio, bootstrap_repeats_itself) {
         a[k] = made_up(1, 0, k, 1);
         b[k] = made_up(1, 1, k, 2);
     }
-    struct mhc_interval x = mhc_ratio_bootstrap(&PAIRS(b, a, SAMPLES), work), y = mhc_ratio_bootstrap(&PAIRS(b, a, SAMPLES), work);
+    struct mhc_interval x = mhc_ratio_bootstrap(&PAIRS(b, a, SAMPLES), work),
+                        y = mhc_ratio_bootstrap(&PAIRS(b, a, SAMPLES), work);
     struct mhc_interval z = mhc_ratio_interval(b, a, SAMPLES, work);
     cr_expect(!memcmp(&x, &y, sizeof x));
     cr_expect(fabs(x.median - z.median) < 1e-12 && x.low < x.high && fabs(log(x.low / z.low)) < 0.02 &&
@@ -116,7 +121,8 @@ Test(ratio, the_order_of_a_round_cancels, .timeout = 120) {
             b[k] = exp(0.025 * mhc_normal(8, 1, session, (uint64_t)k)) * (place_of_b[k] ? 0.95 : 1);
         }
         struct mhc_pairs pairs = {b, a, place_of_b, place_of_a, ROUNDS};
-        struct mhc_interval x = mhc_ratio_bootstrap(&pairs, work), all = mhc_ratio_bootstrap(&PAIRS(b, a, ROUNDS), work);
+        struct mhc_interval x = mhc_ratio_bootstrap(&pairs, work),
+                            all = mhc_ratio_bootstrap(&PAIRS(b, a, ROUNDS), work);
         cr_assert(x.low <= x.median && x.median <= x.high);
         claims += !(x.low <= 1 && 1 <= x.high);
         farthest[0] = fmax(farthest[0], fabs(log(x.median)));
@@ -126,7 +132,8 @@ Test(ratio, the_order_of_a_round_cancels, .timeout = 120) {
         cr_expect(!(fabs(few.median - same.median) > 1e-15), "%g and %g", few.median, same.median);
     }
     cr_expect(0 < claims && claims <= 18, "%d of %d claim a difference", claims, SESSIONS);
-    cr_expect(farthest[0] < 0.7 * farthest[1], "farthest from 1: %g, of all rounds together %g", farthest[0], farthest[1]);
+    cr_expect(farthest[0] < 0.7 * farthest[1], "farthest from 1: %g, of all rounds together %g", farthest[0],
+              farthest[1]);
 }
 
 /* --- what decides --- */
@@ -171,8 +178,8 @@ Test(timing, even_batches) {
     const double call[4] = {1e-5, 3e-4, 0.002, 1.1e-5};
     int64_t batch[4] = {25, 1, 1, 20};
     timing_even_batches(batch, call, 4);
-    cr_expect(batch[0] == 200 && batch[1] == 7 && batch[2] == 1 && batch[3] == 200, "%lld %lld %lld %lld", (long long)batch[0],
-              (long long)batch[1], (long long)batch[2], (long long)batch[3]);
+    cr_expect(batch[0] == 200 && batch[1] == 7 && batch[2] == 1 && batch[3] == 200, "%lld %lld %lld %lld",
+              (long long)batch[0], (long long)batch[1], (long long)batch[2], (long long)batch[3]);
     timing_even_batches(batch, call, 1);
     cr_expect(batch[0] == 200, "alone it is as it was");
     int64_t unknown[2] = {3, 5};
@@ -301,7 +308,8 @@ static double fake_frequency(void *user) {
 static const char *run_fakes(struct timing *t, struct machine *m, const struct timing_rules *r) {
     struct fake fakes[3] = {{m, 0, 1e-5}, {m, 1, 3e-4}, {m, 2, 0.02}};
     struct timing_subject subjects[3];
-    struct timing_clock clock = {m, fake_start, fake_stop, fake_now, fake_switches, fake_frequency, NULL, NULL, NULL, NULL};
+    struct timing_clock clock = {m,    fake_start, fake_stop, fake_now, fake_switches, fake_frequency,
+                                 NULL, NULL,       NULL,      NULL};
     for (int s = 0; s < 3; s++)
         subjects[s] = (struct timing_subject){fake_run, &fakes[s], s + 1, 0};
     return timing_run(t, subjects, 3, r, &clock);
@@ -377,7 +385,8 @@ Test(timing, warm_up_lasts_until_the_clock_stays) {
         struct riser riser = {{.fail_at = -1}, restless};
         struct fake fake = {&riser.machine, 0, 0.02};
         const struct timing_subject subject = {fake_run, &fake, 1, 0};
-        struct timing_clock clock = {.user = &riser, .start = fake_start, .stop = fake_stop, .now = fake_now, .frequency = rising};
+        struct timing_clock clock = {
+            .user = &riser, .start = fake_start, .stop = fake_stop, .now = fake_now, .frequency = rising};
         cr_assert(!timing_run(&t, &subject, 1, &r, &clock));
         /* the first call takes 1 s, the others 0.02 s: 51 calls are over when two seconds are; 25 to 34 are the first ten alike */
         int64_t warm_up = riser.machine.stops - 1 - t.rounds;

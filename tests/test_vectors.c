@@ -382,9 +382,12 @@ Test(vectors, bad_usage_gets_one_line) {
     cr_expect(code == 2 && strstr(output, "0 passed, 0 failed, 4 skipped") && strstr(output, "nothing was checked"),
               "%s", output);
     /* Gains, which are of no backend, do not answer for it. */
-    cr_expect(run_verify("tests/vectors/public.h5 --case 'gain*' --type f32 --backend cpu64", output, sizeof output) == 0, "%s", output);
+    cr_expect(run_verify("tests/vectors/public.h5 --case 'gain*' --type f32 --backend cpu64", output, sizeof output) ==
+                  0,
+              "%s", output);
     code = run_verify("tests/vectors/public.h5 --case '[gl]*' --type f32 --backend cpu64", output, sizeof output);
-    cr_expect(code == 2 && strstr(output, "nothing of backend cpu64 was checked: what passed is the analysis of gains"), "%s", output);
+    cr_expect(code == 2 && strstr(output, "nothing of backend cpu64 was checked: what passed is the analysis of gains"),
+              "%s", output);
     code = run_verify("tests/vectors/public.h5 --case 'linear*' --backend cpu32", output, sizeof output);
     cr_expect(code == 0 && strstr(output, "4 passed, 0 failed, 0 skipped"), "%s", output);
 }

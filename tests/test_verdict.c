@@ -15,13 +15,14 @@ Test(verdict, speed) {
     static const struct {
         double low, high;
         enum mhc_verdict want;
-    } cases[] = {{1.031, 1.05, MHC_SLOWER},        {1.03, 1.05, MHC_AMBIGUOUS},        {1.0, 1.05, MHC_AMBIGUOUS},
-                 {0.98, 1.02, MHC_SAME},           {0.971, 1.03, MHC_SAME},            {0.97, 1.0, MHC_AMBIGUOUS},
-                 {0.9, 0.95, MHC_FASTER},          {0.9, 1.1, MHC_AMBIGUOUS},          {NAN, NAN, MHC_AMBIGUOUS},
-                 {1.1, INFINITY, MHC_AMBIGUOUS},   {-INFINITY, 0.5, MHC_AMBIGUOUS},    {0, 0.5, MHC_AMBIGUOUS},
-                 {NAN, 0.5, MHC_AMBIGUOUS},        {1.1, NAN, MHC_AMBIGUOUS},          {1, 1, MHC_SAME}};
+    } cases[] = {{1.031, 1.05, MHC_SLOWER},      {1.03, 1.05, MHC_AMBIGUOUS},     {1.0, 1.05, MHC_AMBIGUOUS},
+                 {0.98, 1.02, MHC_SAME},         {0.971, 1.03, MHC_SAME},         {0.97, 1.0, MHC_AMBIGUOUS},
+                 {0.9, 0.95, MHC_FASTER},        {0.9, 1.1, MHC_AMBIGUOUS},       {NAN, NAN, MHC_AMBIGUOUS},
+                 {1.1, INFINITY, MHC_AMBIGUOUS}, {-INFINITY, 0.5, MHC_AMBIGUOUS}, {0, 0.5, MHC_AMBIGUOUS},
+                 {NAN, 0.5, MHC_AMBIGUOUS},      {1.1, NAN, MHC_AMBIGUOUS},       {1, 1, MHC_SAME}};
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++)
-        cr_expect(mhc_speed_verdict(change(cases[k].low, cases[k].high), 0.03) == cases[k].want, "[%g, %g]", cases[k].low, cases[k].high);
+        cr_expect(mhc_speed_verdict(change(cases[k].low, cases[k].high), 0.03) == cases[k].want, "[%g, %g]",
+                  cases[k].low, cases[k].high);
 }
 
 Test(verdict, a_difference_is_found_twice) {
@@ -33,14 +34,15 @@ Test(verdict, a_difference_is_found_twice) {
         int count;
         enum mhc_verdict measured[3], want;
         bool settled;
-    } cases[] = {{1, {S}, S, true},        {1, {L}, A, false},       {1, {A}, A, false},       {2, {L, L}, L, true},
-                 {2, {L, S}, A, false},    {2, {A, L}, A, false},    {2, {A, A}, A, false},    {2, {F, F}, F, true},
-                 {3, {L, S, S}, S, true},  {3, {L, S, L}, L, true},  {3, {A, L, L}, L, true},  {3, {L, F, A}, A, true},
-                 {3, {A, A, A}, A, true},  {3, {L, A, S}, A, true},  {3, {F, L, F}, F, true}};
+    } cases[] = {{1, {S}, S, true},       {1, {L}, A, false},      {1, {A}, A, false},      {2, {L, L}, L, true},
+                 {2, {L, S}, A, false},   {2, {A, L}, A, false},   {2, {A, A}, A, false},   {2, {F, F}, F, true},
+                 {3, {L, S, S}, S, true}, {3, {L, S, L}, L, true}, {3, {A, L, L}, L, true}, {3, {L, F, A}, A, true},
+                 {3, {A, A, A}, A, true}, {3, {L, A, S}, A, true}, {3, {F, L, F}, F, true}};
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         bool settled;
         enum mhc_verdict got = mhc_repeated_verdict(cases[k].measured, cases[k].count, &settled);
-        cr_expect(got == cases[k].want && settled == cases[k].settled, "case %zu: %s, %d", k, mhc_verdict_name[got], settled);
+        cr_expect(got == cases[k].want && settled == cases[k].settled, "case %zu: %s, %d", k, mhc_verdict_name[got],
+                  settled);
     }
 }
 
@@ -48,14 +50,24 @@ Test(verdict, accuracy) {
     static const struct {
         double base, now, tolerance;
         enum mhc_accuracy want;
-    } cases[] = {{1e-7, 1e-7, 1e-3, MHC_ACCURATE},    {1e-7, 5e-6, 1e-3, MHC_ACCURATE},  {1e-7, 5.1e-6, 1e-3, MHC_LESS_ACCURATE},
-                 {1e-4, 2e-4, 1e-3, MHC_ACCURATE},    {1e-4, 2.1e-4, 1e-3, MHC_LESS_ACCURATE}, {9e-4, 1e-3, 1e-3, MHC_ACCURATE},
-                 {9e-4, 1.01e-3, 1e-3, MHC_WRONG},    {1e-7, NAN, 1e-3, MHC_WRONG},      {1e-7, INFINITY, 1e-3, MHC_WRONG},
-                 {NAN, 1e-4, 1e-3, MHC_ACCURATE},     {NAN, 1e-2, 1e-3, MHC_WRONG},      {1e-7, 1e-7, NAN, MHC_WRONG},
-                 {0, 0, 1e-9, MHC_ACCURATE},          {0, 1e-15, 1e-9, MHC_ACCURATE},    {INFINITY, 1e-4, 1e-3, MHC_ACCURATE}};
+    } cases[] = {{1e-7, 1e-7, 1e-3, MHC_ACCURATE},
+                 {1e-7, 5e-6, 1e-3, MHC_ACCURATE},
+                 {1e-7, 5.1e-6, 1e-3, MHC_LESS_ACCURATE},
+                 {1e-4, 2e-4, 1e-3, MHC_ACCURATE},
+                 {1e-4, 2.1e-4, 1e-3, MHC_LESS_ACCURATE},
+                 {9e-4, 1e-3, 1e-3, MHC_ACCURATE},
+                 {9e-4, 1.01e-3, 1e-3, MHC_WRONG},
+                 {1e-7, NAN, 1e-3, MHC_WRONG},
+                 {1e-7, INFINITY, 1e-3, MHC_WRONG},
+                 {NAN, 1e-4, 1e-3, MHC_ACCURATE},
+                 {NAN, 1e-2, 1e-3, MHC_WRONG},
+                 {1e-7, 1e-7, NAN, MHC_WRONG},
+                 {0, 0, 1e-9, MHC_ACCURATE},
+                 {0, 1e-15, 1e-9, MHC_ACCURATE},
+                 {INFINITY, 1e-4, 1e-3, MHC_ACCURATE}};
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++)
-        cr_expect(mhc_accuracy_of(cases[k].base, cases[k].now, cases[k].tolerance) == cases[k].want, "%g -> %g of %g", cases[k].base,
-                  cases[k].now, cases[k].tolerance);
+        cr_expect(mhc_accuracy_of(cases[k].base, cases[k].now, cases[k].tolerance) == cases[k].want, "%g -> %g of %g",
+                  cases[k].base, cases[k].now, cases[k].tolerance);
 }
 
 Test(verdict, values) {
@@ -65,28 +77,49 @@ Test(verdict, values) {
         double base, now;
         enum mhc_metric metric;
         enum mhc_difference want;
-    } cases[] = {{0.5, 0.5, gain, MHC_EQUAL},          {0.5, 0.51, gain, MHC_CLOSE},        {0.5, 0.5101, gain, MHC_APART},
-                 {300, 300.01, gain, MHC_CLOSE},       {300, 299.98, gain, MHC_APART},      {1, 1.02, rms, MHC_CLOSE},
-                 {1, 1.03, rms, MHC_APART},            {1e-30, 1.03e-30, rms, MHC_APART},   {0, 1e-30, rms, MHC_APART},
-                 {1, -1, rms, MHC_APART},              {none, none, gain, MHC_EQUAL},       {inf, inf, gain, MHC_EQUAL},
-                 {inf, -inf, gain, MHC_NON_FINITE},    {none, inf, gain, MHC_NON_FINITE},   {0.5, none, gain, MHC_NON_FINITE},
-                 {none, 0.5, gain, MHC_NON_FINITE},    {inf, 0.5, rms, MHC_NON_FINITE},     {0.5, none, smallest, MHC_UNRESOLVED},
-                 {none, 0.5, smallest, MHC_UNRESOLVED}, {inf, none, smallest, MHC_NON_FINITE}, {-15.2, -16.9, MHC_composite_lambda2, MHC_CLOSE},
-                 {-5, -5.02, MHC_composite_lambda2, MHC_APART}, {1e-16, 2e-7, MHC_single_row_error, MHC_CLOSE},
-                 {1e-3, 2e-3, MHC_single_row_error, MHC_APART}, {0.5, 0.6, MHC_METRICS, MHC_APART}, {0.0, -0.0, rms, MHC_CLOSE}};
+    } cases[] = {{0.5, 0.5, gain, MHC_EQUAL},
+                 {0.5, 0.51, gain, MHC_CLOSE},
+                 {0.5, 0.5101, gain, MHC_APART},
+                 {300, 300.01, gain, MHC_CLOSE},
+                 {300, 299.98, gain, MHC_APART},
+                 {1, 1.02, rms, MHC_CLOSE},
+                 {1, 1.03, rms, MHC_APART},
+                 {1e-30, 1.03e-30, rms, MHC_APART},
+                 {0, 1e-30, rms, MHC_APART},
+                 {1, -1, rms, MHC_APART},
+                 {none, none, gain, MHC_EQUAL},
+                 {inf, inf, gain, MHC_EQUAL},
+                 {inf, -inf, gain, MHC_NON_FINITE},
+                 {none, inf, gain, MHC_NON_FINITE},
+                 {0.5, none, gain, MHC_NON_FINITE},
+                 {none, 0.5, gain, MHC_NON_FINITE},
+                 {inf, 0.5, rms, MHC_NON_FINITE},
+                 {0.5, none, smallest, MHC_UNRESOLVED},
+                 {none, 0.5, smallest, MHC_UNRESOLVED},
+                 {inf, none, smallest, MHC_NON_FINITE},
+                 {-15.2, -16.9, MHC_composite_lambda2, MHC_CLOSE},
+                 {-5, -5.02, MHC_composite_lambda2, MHC_APART},
+                 {1e-16, 2e-7, MHC_single_row_error, MHC_CLOSE},
+                 {1e-3, 2e-3, MHC_single_row_error, MHC_APART},
+                 {0.5, 0.6, MHC_METRICS, MHC_APART},
+                 {0.0, -0.0, rms, MHC_CLOSE}};
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++)
-        cr_expect(mhc_value_difference(cases[k].base, cases[k].now, cases[k].metric) == cases[k].want, "%g -> %g: %d", cases[k].base,
-                  cases[k].now, mhc_value_difference(cases[k].base, cases[k].now, cases[k].metric));
+        cr_expect(mhc_value_difference(cases[k].base, cases[k].now, cases[k].metric) == cases[k].want, "%g -> %g: %d",
+                  cases[k].base, cases[k].now, mhc_value_difference(cases[k].base, cases[k].now, cases[k].metric));
     for (int m = 0; m < MHC_METRICS; m++) { /* a name leads to its metric, with a suffix too, and to no shorter one */
         char name[100];
         snprintf(name, sizeof name, "%s_q90", mhc_metric_info[m].name);
-        cr_expect(mhc_metric_of(name) == (enum mhc_metric)m && mhc_metric_of(mhc_metric_info[m].name) == (enum mhc_metric)m, "%s", name);
+        cr_expect(mhc_metric_of(name) == (enum mhc_metric)m &&
+                      mhc_metric_of(mhc_metric_info[m].name) == (enum mhc_metric)m,
+                  "%s", name);
     }
-    cr_expect(mhc_metric_of("composite") == MHC_METRICS && mhc_metric_of("x_rmss") == MHC_METRICS && mhc_metric_of("") == MHC_METRICS);
+    cr_expect(mhc_metric_of("composite") == MHC_METRICS && mhc_metric_of("x_rmss") == MHC_METRICS &&
+              mhc_metric_of("") == MHC_METRICS);
 }
 
 Test(verdict, nobody_widens_a_tolerance_for_itself) {
-    cr_expect(mhc_common_tolerance(1e-3, 1) == 1e-3 && mhc_common_tolerance(1, 1e-3) == 1e-3 && mhc_common_tolerance(NAN, 1e-3) == 1e-3);
+    cr_expect(mhc_common_tolerance(1e-3, 1) == 1e-3 && mhc_common_tolerance(1, 1e-3) == 1e-3 &&
+              mhc_common_tolerance(NAN, 1e-3) == 1e-3);
     cr_expect(isnan(mhc_common_tolerance(1e-3, NAN)), "one that is gone is not known");
 }
 
@@ -94,7 +127,10 @@ Test(verdict, nobody_widens_a_tolerance_for_itself) {
 
 enum { SAMPLES = 60, SESSIONS = 200 };
 
-#define PAIRS(subject, baseline, count) (struct mhc_pairs){subject, baseline, NULL, NULL, count}
+#define PAIRS(subject, baseline, count)      \
+    (struct mhc_pairs) {                     \
+        subject, baseline, NULL, NULL, count \
+    }
 
 static double made_up(uint32_t session, uint32_t who, int64_t k, double factor) {
     double drift = 1 + 0.2 * sin((double)k / 7 + session), noise = 0.02 * mhc_normal(5, who, session, (uint64_t)k);
@@ -124,13 +160,15 @@ Test(verdict, false_alarms_and_power, .timeout = 200) {
     int paired[MHC_VERDICTS], yardstick[MHC_VERDICTS];
     count(1, paired, yardstick);
     cr_expect(paired[MHC_SLOWER] + paired[MHC_FASTER] <= 1 && yardstick[MHC_SLOWER] + yardstick[MHC_FASTER] <= 1,
-              "A against A: %d and %d differ", paired[MHC_SLOWER] + paired[MHC_FASTER], yardstick[MHC_SLOWER] + yardstick[MHC_FASTER]);
+              "A against A: %d and %d differ", paired[MHC_SLOWER] + paired[MHC_FASTER],
+              yardstick[MHC_SLOWER] + yardstick[MHC_FASTER]);
     cr_expect(paired[MHC_SAME] >= 190, "SAME needs evidence, but not more than there is: %d", paired[MHC_SAME]);
     count(1.1, paired, yardstick);
-    cr_expect(paired[MHC_SLOWER] >= 199 && yardstick[MHC_SLOWER] >= 180 && !paired[MHC_SAME] && !yardstick[MHC_SAME], "10 %%: %d and %d",
-              paired[MHC_SLOWER], yardstick[MHC_SLOWER]);
+    cr_expect(paired[MHC_SLOWER] >= 199 && yardstick[MHC_SLOWER] >= 180 && !paired[MHC_SAME] && !yardstick[MHC_SAME],
+              "10 %%: %d and %d", paired[MHC_SLOWER], yardstick[MHC_SLOWER]);
     count(1 / 1.1, paired, yardstick);
-    cr_expect(paired[MHC_FASTER] >= 199 && yardstick[MHC_FASTER] >= 180, "-10 %%: %d and %d", paired[MHC_FASTER], yardstick[MHC_FASTER]);
+    cr_expect(paired[MHC_FASTER] >= 199 && yardstick[MHC_FASTER] >= 180, "-10 %%: %d and %d", paired[MHC_FASTER],
+              yardstick[MHC_FASTER]);
 }
 
 Test(verdict, intervals) {
@@ -139,7 +177,8 @@ Test(verdict, intervals) {
         a[k] = made_up(1, 0, k, 1);
         b[k] = made_up(1, 1, k, 2);
     }
-    struct mhc_interval x = mhc_paired_change(&PAIRS(b, a, SAMPLES), work), y = mhc_paired_change(&PAIRS(b, a, SAMPLES), work);
+    struct mhc_interval x = mhc_paired_change(&PAIRS(b, a, SAMPLES), work),
+                        y = mhc_paired_change(&PAIRS(b, a, SAMPLES), work);
     struct mhc_interval narrow = mhc_ratio_bootstrap(&PAIRS(b, a, SAMPLES), work);
     cr_expect(!memcmp(&x, &y, sizeof x), "the same samples, the same interval");
     cr_expect(x.low < narrow.low && narrow.high < x.high && x.median == narrow.median, "99 %% is wider than 95 %%");
@@ -148,15 +187,18 @@ Test(verdict, intervals) {
     cr_expect(x.median == 1 && x.low < 1 && 1 < x.high, "[%g, %g]: two runs have a spread each", x.low, x.high);
     x = mhc_yardstick_change(&lone, &lone, work);
     cr_expect(x.median == 1 && x.low < 1 && 1 < x.high);
-    cr_expect(isnan(mhc_yardstick_change(&itself, &empty, work).low) && isnan(mhc_paired_change(&PAIRS(b, a, 0), work).low));
+    cr_expect(isnan(mhc_yardstick_change(&itself, &empty, work).low) &&
+              isnan(mhc_paired_change(&PAIRS(b, a, 0), work).low));
     b[7] = NAN;
-    cr_expect(mhc_speed_verdict(mhc_paired_change(&PAIRS(b, a, SAMPLES), work), 0.03) == MHC_AMBIGUOUS, "a sample that is not a number");
+    cr_expect(mhc_speed_verdict(mhc_paired_change(&PAIRS(b, a, SAMPLES), work), 0.03) == MHC_AMBIGUOUS,
+              "a sample that is not a number");
     b[7] = 0;
     cr_expect(mhc_speed_verdict(mhc_paired_change(&PAIRS(a, b, SAMPLES), work), 10) != MHC_SLOWER);
 }
 
 Test(verdict, memory) {
-    cr_expect(!mhc_more_memory(100, 100) && !mhc_more_memory(100, 101) && !mhc_more_memory(100, 50) && !mhc_more_memory(0, 0));
+    cr_expect(!mhc_more_memory(100, 100) && !mhc_more_memory(100, 101) && !mhc_more_memory(100, 50) &&
+              !mhc_more_memory(0, 0));
     cr_expect(mhc_more_memory(100, 101.1) && mhc_more_memory(0, 1) && mhc_more_memory(100, INFINITY));
     cr_expect(mhc_more_memory(100, NAN), "what is not known is no proof");
 }

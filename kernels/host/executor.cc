@@ -14,7 +14,9 @@ struct meeting {
     unsigned generation = 0;
     const char *file = "";
     int line = 0;
-    char sync[2] = {0, 0}; /* their addresses stand for the order that meetings make; two, for who is first at the next must not order it before who is
+    char sync[2] = {
+        0,
+        0}; /* their addresses stand for the order that meetings make; two, for who is first at the next must not order it before who is
                               last to leave this one */
 };
 static struct meeting meeting_of(int expected) {
@@ -53,8 +55,9 @@ struct block {
     struct warp *warps;
     struct meeting barrier;
     unsigned char *shared;
-    int ended;           /* threads */
-    unsigned met, needs; /* meetings that its ended threads have seen; that it must see, so that stores from other blocks find it alive */
+    int ended; /* threads */
+    unsigned met,
+        needs; /* meetings that its ended threads have seen; that it must see, so that stores from other blocks find it alive */
 };
 
 /* One launch at a time in a thread of the process. */
@@ -269,8 +272,8 @@ static void report_standstill(int total) {
         const struct meeting *m = t->watch == &t->warp->meeting.generation ? &t->warp->meeting : &t->block->barrier;
         if (t->watch == &executor.cluster_barrier.generation)
             fail("it waits at the cluster's barrier for ever; %d of %d threads have ended", ended, total);
-        fail("it waits at %s:%d for ever, with %d of %d others; %d of %d threads have ended", m->file, m->line, m->arrived,
-             m->expected, ended, total);
+        fail("it waits at %s:%d for ever, with %d of %d others; %d of %d threads have ended", m->file, m->line,
+             m->arrived, m->expected, ended, total);
     }
 }
 
@@ -325,7 +328,8 @@ static bool make_room(void) {
     size_t total = (size_t)executor.cluster * (size_t)executor.threads, wanted = total * order_sets(total);
     bool good = true;
     executor.order = (struct thread **)calloc(total, sizeof *executor.order);
-    executor.fibres = (struct fibre **)realloc(executor.fibres, (wanted > executor.fibre_count ? wanted : executor.fibre_count) * sizeof *executor.fibres);
+    executor.fibres = (struct fibre **)realloc(
+        executor.fibres, (wanted > executor.fibre_count ? wanted : executor.fibre_count) * sizeof *executor.fibres);
     while (good && executor.fibre_count < wanted)
         good = (executor.fibres[executor.fibre_count] = fibre_create()) && ++executor.fibre_count;
     for (int r = 0; r < executor.cluster; r++) {
@@ -337,10 +341,10 @@ static bool make_room(void) {
 }
 
 static bool sizes_fit(const struct emu_launch *l) {
-    return l->block.x >= 1 && l->block.y == 1 && l->block.z == 1 && l->block.x <= MAX_THREADS && l->block.x % WARP_SIZE == 0 &&
-           l->grid.x >= 1 && l->grid.x <= 2147483647u && l->grid.y >= 1 && l->grid.y <= 65535 && l->grid.z >= 1 &&
-           l->grid.z <= 65535 && l->shared <= MAX_SHARED && l->cluster.x >= 1 && l->cluster.x <= MAX_CLUSTER &&
-           l->grid.x % l->cluster.x == 0;
+    return l->block.x >= 1 && l->block.y == 1 && l->block.z == 1 && l->block.x <= MAX_THREADS &&
+           l->block.x % WARP_SIZE == 0 && l->grid.x >= 1 && l->grid.x <= 2147483647u && l->grid.y >= 1 &&
+           l->grid.y <= 65535 && l->grid.z >= 1 && l->grid.z <= 65535 && l->shared <= MAX_SHARED && l->cluster.x >= 1 &&
+           l->cluster.x <= MAX_CLUSTER && l->grid.x % l->cluster.x == 0;
 }
 
 int emu_run(const struct emu_launch *launch) {

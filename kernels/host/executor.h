@@ -24,7 +24,8 @@
 
 struct dim3 {
     unsigned x, y, z;
-    dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
+    dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {
+    }
 };
 struct alignas(8) uint2 {
     uint32_t x, y;
@@ -220,10 +221,11 @@ struct emu_launch {
 int emu_run(const struct emu_launch *);
 
 template <typename... P, typename... A>
-static inline int emu_start(const char *name, void (*kernel)(P...), dim3 cluster, dim3 grid, dim3 block, size_t shared, A... arguments) {
+static inline int emu_start(const char *name, void (*kernel)(P...), dim3 cluster, dim3 grid, dim3 block, size_t shared,
+                            A... arguments) {
     auto call = [=] { kernel((P)arguments...); };
-    struct emu_launch launch = {name, cluster, grid, block, shared,
-                                [](const void *body) { (*(const decltype(call) *)body)(); }, &call};
+    struct emu_launch launch = {
+        name, cluster, grid, block, shared, [](const void *body) { (*(const decltype(call) *)body)(); }, &call};
     return emu_run(&launch);
 }
 /* Clusters that would run at once on a device of `processors`. */
@@ -234,8 +236,9 @@ static inline int clusters_at_once(D *device, void (*)(P...), dim3 cluster, dim3
 }
 
 /* A kernel that is an instance of a template goes in parentheses. */
-#define LAUNCH_CLUSTER(kernel, cluster, grid, block, shared, queue, ...)                                               \
+#define LAUNCH_CLUSTER(kernel, cluster, grid, block, shared, queue, ...) \
     ((void)(queue), emu_start(#kernel, kernel, dim3(cluster), dim3(grid), dim3(block), shared, __VA_ARGS__))
-#define LAUNCH(kernel, grid, block, shared, queue, ...) LAUNCH_CLUSTER(kernel, 1, grid, block, shared, queue, __VA_ARGS__)
+#define LAUNCH(kernel, grid, block, shared, queue, ...) \
+    LAUNCH_CLUSTER(kernel, 1, grid, block, shared, queue, __VA_ARGS__)
 
 #endif

@@ -86,7 +86,8 @@ __asm__(".text\n"
 static void swap(struct fibre *from, struct fibre *to) {
 #ifdef FIBRE_ASAN
     bool home = to == &scheduler;
-    __sanitizer_start_switch_fiber(&from->fake_stack, home ? scheduler_stack : to->stack, home ? scheduler_bytes : (size_t)STACK_BYTES);
+    __sanitizer_start_switch_fiber(&from->fake_stack, home ? scheduler_stack : to->stack,
+                                   home ? scheduler_bytes : (size_t)STACK_BYTES);
 #endif
 #ifdef EXECUTOR_TSAN
     __tsan_switch_to_fiber(to->tsan, __tsan_switch_to_fiber_no_sync);

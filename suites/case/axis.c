@@ -75,7 +75,11 @@ static bool add_operations(struct axis *axis, const char *text, size_t length, c
             return false;
     }
     if (axis->count == before)
-        return snprintf(why, why_size, "--operation %s: no such operation of cpu64, which answers for all (mhcbench list --operations shows them)", pattern), false;
+        return snprintf(
+                   why, why_size,
+                   "--operation %s: no such operation of cpu64, which answers for all (mhcbench list --operations shows them)",
+                   pattern),
+               false;
     return true;
 }
 
@@ -106,7 +110,8 @@ bool axis_zip(struct axis *axes, int count, int group, const char *text, char *w
         while (a < count && !(strlen(axes[a].param->name) == length && !strncmp(axes[a].param->name, at, length)))
             a++;
         if (a == count)
-            return snprintf(why, why_size, "--zip %s: %.*s is not an option of this line", text, (int)length, at), false;
+            return snprintf(why, why_size, "--zip %s: %.*s is not an option of this line", text, (int)length, at),
+                   false;
         if (axes[a].zip)
             return snprintf(why, why_size, "--zip %s: %.*s is zipped already", text, (int)length, at), false;
         if (size >= 0 && axes[a].count != size)

@@ -41,9 +41,10 @@ struct param {
     const char *name, *unit, *standard; /* standard: the default, as text */
     enum param_type type;
     size_t offset;
-    double least, most;                 /* numbers */
-    const char *words;                  /* WORD: "a|b|c" for 0, 1, 2; INT: names of special values, "auto=-1|keep=0"; FLAGS: "a|b" for 1, 2 */
-    unsigned studies;                   /* bits of the studies it belongs to */
+    double least, most; /* numbers */
+    const char
+        *words; /* WORD: "a|b|c" for 0, 1, 2; INT: names of special values, "auto=-1|keep=0"; FLAGS: "a|b" for 1, 2 */
+    unsigned studies; /* bits of the studies it belongs to */
     const char *help;
 };
 

@@ -22,12 +22,12 @@ struct reader {
     struct suite *suite;
     struct params standard; /* what `set` lines have made of the defaults */
     int64_t room;
-    struct slot *keys;      /* of the cases made, open addressing */
+    struct slot *keys; /* of the cases made, open addressing */
     int64_t key_room;
     int line;
     char *why;
     size_t why_size;
-    char place[300];        /* "file:line: " */
+    char place[300]; /* "file:line: " */
 };
 
 static bool fail(struct reader *r, const char *what) {
@@ -115,8 +115,9 @@ static void drop_unused(struct reader *r, struct params *p, const struct axis *a
         params_set(p, param, param->standard, why, sizeof why);
         for (int a = 0; a < count && !several_blocks; a++)
             if (axes[a].param == param)
-                snprintf(r->suite->ignored, sizeof r->suite->ignored, "%s--%s has no effect in --block %.40s%s and is left out",
-                         r->place, param->name, params_word(p, "block"), init);
+                snprintf(r->suite->ignored, sizeof r->suite->ignored,
+                         "%s--%s has no effect in --block %.40s%s and is left out", r->place, param->name,
+                         params_word(p, "block"), init);
     }
 }
 
@@ -146,15 +147,17 @@ static bool expand(struct reader *r, const struct axis *axes, int count, bool as
             r->standard = p;
             return true;
         }
-        bool resnet = p.study == STUDY_KERNELS ? !strncmp(p.operation, "resnet.", 7) : p.study < STUDY_KERNELS && p.block == BLOCK_RESNET;
+        bool resnet = p.study == STUDY_KERNELS ? !strncmp(p.operation, "resnet.", 7)
+                                               : p.study < STUDY_KERNELS && p.block == BLOCK_RESNET;
         if (resnet && (several_blocks || !streams_given))
-            p.streams = 1; /* whatever the other blocks of the line have */
+            p.streams = 1;     /* whatever the other blocks of the line have */
         if (presets_apply(&p)) /* what was given stays, even where it is the default */
             for (int a = 0; a < count; a++)
                 params_set(&p, axes[a].param, axes[a].values[position[a]], why, sizeof why);
         for (int a = 0; a < count; a++)
             if (!(axes[a].param->studies >> p.study & 1)) {
-                snprintf(why, sizeof why, "--%s has no meaning in --study %s", axes[a].param->name, params_word(&p, "study"));
+                snprintf(why, sizeof why, "--%s has no meaning in --study %s", axes[a].param->name,
+                         params_word(&p, "study"));
                 return fail(r, why);
             }
         drop_unused(r, &p, axes, count, several_blocks);
@@ -191,7 +194,8 @@ static bool read_options(struct reader *r, char *const *words, int count, int ow
         bool option = !strncmp(name, "--", 2);
         const struct param *param = option ? params_find(name + 2) : NULL;
         if (!param && strcmp(name, "--zip")) {
-            snprintf(why, sizeof why, option ? "unknown option %s (mhcbench list --options shows all)" : "%s: not an option", name);
+            snprintf(why, sizeof why,
+                     option ? "unknown option %s (mhcbench list --options shows all)" : "%s: not an option", name);
             good = fail(r, why);
         } else if (!value || (!equal && !strncmp(value, "--", 2))) {
             snprintf(why, sizeof why, "%s needs a value", name);
@@ -288,11 +292,13 @@ static bool write_text(struct suite *s) {
     return fclose(out) == 0;
 }
 
-bool suite_read(struct suite *s, const char *path, char *const *overrides, int override_count, char *why, size_t why_size) {
+bool suite_read(struct suite *s, const char *path, char *const *overrides, int override_count, char *why,
+                size_t why_size) {
     struct reader r = {.suite = s, .why = why, .why_size = why_size};
     *s = (struct suite){.name = path ? path : "command line"};
     params_defaults(&r.standard);
-    bool good = path ? read_file(&r, path, overrides, override_count) : read_options(&r, overrides, override_count, 0, false);
+    bool good = path ? read_file(&r, path, overrides, override_count)
+                     : read_options(&r, overrides, override_count, 0, false);
     free(r.keys);
     if (good && !write_text(s))
         good = fail(&r, "out of memory");

@@ -14,17 +14,18 @@
 
 struct suite {
     struct params *cases;
-    int *lines;         /* line of each case */
-    bool *patterned;    /* of each case: its operation is one that a pattern means, and not named itself */
+    int *lines;      /* line of each case */
+    bool *patterned; /* of each case: its operation is one that a pattern means, and not named itself */
     int64_t count, repeated;
-    char ignored[600];  /* an option that a line gave to a block that has no use for it; "": none */
-    char *text;         /* the cases as lines that make them again */
+    char ignored[600]; /* an option that a line gave to a block that has no use for it; "": none */
+    char *text;        /* the cases as lines that make them again */
     const char *name;
 };
 
 /* Reads a file, or one line given as options (`path` NULL). `overrides` come after the options of every line. false: one line in `why`,
  * with file and line number. */
-bool suite_read(struct suite *, const char *path, char *const *overrides, int override_count, char *why, size_t why_size);
+bool suite_read(struct suite *, const char *path, char *const *overrides, int override_count, char *why,
+                size_t why_size);
 /* Drops the cases that are not wanted. false: out of memory. */
 bool suite_keep(struct suite *, const bool *wanted);
 void suite_release(struct suite *);

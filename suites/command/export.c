@@ -30,7 +30,8 @@ int export_command(int argc, char **argv) {
     if (!stat(argv[0], &from) && !stat(out, &to) && from.st_dev == to.st_dev && from.st_ino == to.st_ino)
         return cannot("--out %s: is the file to be read", out);
     struct record_reader *reader = record_open(argv[0]);
-    bool good = reader && (strcmp(format, "csv") ? record_export_json(reader, what, out) : record_export_csv(reader, what, out));
+    bool good = reader &&
+                (strcmp(format, "csv") ? record_export_json(reader, what, out) : record_export_csv(reader, what, out));
     record_close(reader);
     return good ? EXIT_GOOD : cannot("%s", record_error());
 }
@@ -40,7 +41,8 @@ static long shards_of(char **paths, int count) {
     long shards = 0, index, of;
     for (int k = 0; k < count; k++) {
         struct record_reader *part = record_open(paths[k]);
-        const char *command = part ? record_attribute(part, "command") : NULL, *at = command ? strstr(command, "--shard") : NULL;
+        const char *command = part ? record_attribute(part, "command") : NULL,
+                   *at = command ? strstr(command, "--shard") : NULL;
         bool known = at && sscanf(at, "--shard%*1[ =]%ld/%ld", &index, &of) == 2 && of > 1 && (!k || of == shards);
         shards = known ? of : 0;
         record_close(part);
@@ -59,7 +61,8 @@ static void name_shards(const struct record_gaps *gaps, long shards, char *text,
         for (int64_t k = s; k < gaps->lines; k += shards, all++)
             missing += gaps->is_missing[k];
         if (missing)
-            used += (size_t)snprintf(text + used, size - used, "%s%sshard %ld/%ld", used ? ", " : "", missing < all ? "part of " : "", s, shards);
+            used += (size_t)snprintf(text + used, size - used, "%s%sshard %ld/%ld", used ? ", " : "",
+                                     missing < all ? "part of " : "", s, shards);
     }
 }
 
@@ -81,8 +84,9 @@ int merge_command(int argc, char **argv) {
         return cannot("%s", record_error());
     if (gaps.missing) {
         name_shards(&gaps, shards_of(argv + 1, argc - 1), which, sizeof which);
-        fprintf(stderr, "mhcbench: %s is incomplete: %lld of the %lld cases of its suite are in no part%s%s; the first: %s\n", argv[0],
-                (long long)gaps.missing, (long long)gaps.lines, *which ? ": " : "", which, gaps.first);
+        fprintf(stderr,
+                "mhcbench: %s is incomplete: %lld of the %lld cases of its suite are in no part%s%s; the first: %s\n",
+                argv[0], (long long)gaps.missing, (long long)gaps.lines, *which ? ": " : "", which, gaps.first);
     }
     free(gaps.is_missing);
     return gaps.missing ? EXIT_CHECK_FAILED : EXIT_GOOD;

@@ -34,7 +34,8 @@ static void list_options(void) {
         else if (p->type == PARAM_REAL)
             snprintf(range, sizeof range, "%g..%g", p->least, p->most);
         else if (p->type == PARAM_INT)
-            snprintf(range, sizeof range, "%.0f..%.0f%s", p->words ? 1.0 : p->least, p->most, p->words ? ", auto, keep" : "");
+            snprintf(range, sizeof range, "%.0f..%.0f%s", p->words ? 1.0 : p->least, p->most,
+                     p->words ? ", auto, keep" : "");
         printf("  --%-13s default %-9s %s", p->name, *p->standard ? p->standard : "none", range);
         for (int study = 0, named = 0; study < STUDIES && p->studies != (1u << STUDIES) - 1; study++)
             if (p->studies >> study & 1) {
@@ -70,7 +71,8 @@ static int list_operations(const char *name) {
 static void list_metrics(void) {
     printf("Curves, one value a layer, with quantiles over tokens:\n\n");
     for (int m = 0; m < MHC_METRICS; m++)
-        printf("  %-28s %-6s %s\n", mhc_metric_info[m].name, mhc_metric_info[m].scale == MHC_LOG10 ? "log10" : "", mhc_metric_info[m].long_name);
+        printf("  %-28s %-6s %s\n", mhc_metric_info[m].name, mhc_metric_info[m].scale == MHC_LOG10 ? "log10" : "",
+               mhc_metric_info[m].long_name);
 }
 
 /* Operations a second in a fixed case, to turn counts into time on this machine; the fastest of a few runs, for the first warms up and other
@@ -81,7 +83,8 @@ static double flops_per_second(void) {
     struct study_result r;
     char why[200];
     double fastest = INFINITY;
-    const char *const fixed[][2] = {{"study", "propagate"}, {"depth", "4"}, {"width", "256"}, {"tokens", "128"}, {"measure", "gain"}};
+    const char *const fixed[][2] = {
+        {"study", "propagate"}, {"depth", "4"}, {"width", "256"}, {"tokens", "128"}, {"measure", "gain"}};
     params_defaults(&p);
     for (size_t k = 0; k < sizeof fixed / sizeof *fixed; k++)
         params_set(&p, params_find(fixed[k][0]), fixed[k][1], why, sizeof why);
@@ -150,7 +153,8 @@ static void list_backends(void) {
         struct backend b;
         char why[300] = "";
         bool good = backend_open(&b, names[k], why, sizeof why);
-        const char *said = !strncmp(why, "backend ", 8) && strchr(why, ':') ? strchr(why, ':') + 2 : why; /* the name stands in front */
+        const char *said = !strncmp(why, "backend ", 8) && strchr(why, ':') ? strchr(why, ':') + 2
+                                                                            : why; /* the name stands in front */
         printf("  %-6s %s\n", names[k], good ? b.library->build : said);
         if (good)
             backend_close(&b);

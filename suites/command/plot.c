@@ -15,7 +15,8 @@
 #include "suites/report/figures.h"
 
 enum { PATH_SIZE = 4096, MOST_FORMATS = 4, NO_GNUPLOT = 127 };
-static const char usage[] = "plot FILE.h5 [--figure NAME] [case options] [--lines N] [--format svg,png|svg|png|pdf|dumb] [--out DIR]";
+static const char usage[] =
+    "plot FILE.h5 [--figure NAME] [case options] [--lines N] [--format svg,png|svg|png|pdf|dumb] [--out DIR]";
 static const char help[] =
     "Draws every figure that the record has the cases for, with its data as CSV beside it.\n\n"
     "  --figure NAME   this one alone\n"
@@ -186,12 +187,12 @@ static int draw_all(const struct plot *plot, const struct figure_source *source)
             continue;
         why[0] = 0;
         switch (figures[k].write(source, &figures[k], why, sizeof why)) {
-        case FIGURE_FAILED:
-            return cannot("%s", why);
+        case FIGURE_FAILED: return cannot("%s", why);
         case FIGURE_SKIPPED:
             if (plot->only)
                 return cannot("%s: no figure %s: %s", plot->file, figures[k].name, why);
-            snprintf(skipped + strlen(skipped), sizeof skipped - strlen(skipped), "%s%s", *skipped ? ", " : "", figures[k].name);
+            snprintf(skipped + strlen(skipped), sizeof skipped - strlen(skipped), "%s%s", *skipped ? ", " : "",
+                     figures[k].name);
             break;
         case FIGURE_WRITTEN:
             if (!draw_formats(plot, figures[k].name))
@@ -237,8 +238,12 @@ static int plot_record(struct plot *plot, const char *out, int argc, char **argv
     else if (choice_take(reader, plot->file, &argc, argv, &chosen) && only_positional(argc, argv, 1, 1, usage)) {
         groups_keep(&groups, chosen);
         provenance_line(reader, plot->file, provenance, sizeof provenance);
-        struct figure_source source = {.reader = reader, .groups = &groups, .chosen = chosen, .lines = plot->lines,
-                                       .folder = plot->data, .provenance = provenance};
+        struct figure_source source = {.reader = reader,
+                                       .groups = &groups,
+                                       .chosen = chosen,
+                                       .lines = plot->lines,
+                                       .folder = plot->data,
+                                       .provenance = provenance};
         if (make_folders(plot, out))
             code = draw_all(plot, &source);
     }

@@ -37,8 +37,9 @@ struct options {
     bool tight;
 };
 
-static const char usage[] = "check LIBRARY [--operation NAMES] [--trials N | --minutes M | --trial K | --large N] [--seed S] [--size N] "
-                            "[--timeout SECONDS] [--tight]";
+static const char usage[] =
+    "check LIBRARY [--operation NAMES] [--trials N | --minutes M | --trial K | --large N] [--seed S] [--size N] "
+    "[--timeout SECONDS] [--tight]";
 static const char help[] =
     "Is every operation of a library right? Each row of it against cpu64, on random shapes and inputs, in poisoned and guarded\n"
     "memory, twice with equal bits. One line a row with its largest error, as a share of what it allows itself, one line a\n"
@@ -82,16 +83,22 @@ static bool take_number(int *argc, char **argv, const char *name, double least, 
 static bool parse(int *argc, char **argv, struct options *o) {
     double trials = 0, trial = -1, seed = 1, size = 0;
     *o = (struct options){.operations = "*", .timeout = -1, .tight = take_flag(argc, argv, "--tight")};
-    if (!take_option(argc, argv, "--operation", &o->operations) || !take_number(argc, argv, "--timeout", 0, false, &o->timeout) || !take_number(argc, argv, "--trials", 1, true, &trials) ||
+    if (!take_option(argc, argv, "--operation", &o->operations) ||
+        !take_number(argc, argv, "--timeout", 0, false, &o->timeout) ||
+        !take_number(argc, argv, "--trials", 1, true, &trials) ||
         !take_number(argc, argv, "--trial", 0, true, &trial) || !take_number(argc, argv, "--seed", 0, true, &seed) ||
-        !take_number(argc, argv, "--size", 1, true, &size) || !take_number(argc, argv, "--minutes", 1e-3, false, &o->minutes) ||
+        !take_number(argc, argv, "--size", 1, true, &size) ||
+        !take_number(argc, argv, "--minutes", 1e-3, false, &o->minutes) ||
         !take_number(argc, argv, "--large", 1, true, &o->large) || !only_positional(*argc, argv, 1, 1, usage))
         return false;
     if ((trials > 0) + (trial >= 0) + (o->minutes > 0) + (o->large > 0) > 1)
         return cannot("--trials, --minutes, --trial and --large exclude each other"), false;
     o->library = argv[0];
-    o->timeout = o->timeout >= 0 ? o->timeout : o->large > 0 || o->tight ? 0 : CASE_SECONDS; /* tools that watch take their time */
-    o->trials = trials > 0 ? (int64_t)trials : 600, o->trial = (int64_t)trial, o->seed = (uint64_t)seed, o->size = (int64_t)size;
+    o->timeout = o->timeout >= 0            ? o->timeout
+                 : o->large > 0 || o->tight ? 0
+                                            : CASE_SECONDS; /* tools that watch take their time */
+    o->trials = trials > 0 ? (int64_t)trials : 600, o->trial = (int64_t)trial, o->seed = (uint64_t)seed,
+    o->size = (int64_t)size;
     return true;
 }
 
@@ -177,8 +184,8 @@ static void write_command(const struct checker *k, char *text, size_t size) {
         snprintf(large, sizeof large, " --large %.0f", k->large);
     else
         snprintf(large, sizeof large, " --trial %lld --size %lld", (long long)k->trial, (long long)k->size);
-    snprintf(text, size, "%s check %s --operation %s --seed %llu%s%s", program, library, label, (unsigned long long)k->seed, large,
-             k->tight ? " --tight" : "");
+    snprintf(text, size, "%s check %s --operation %s --seed %llu%s%s", program, library, label,
+             (unsigned long long)k->seed, large, k->tight ? " --tight" : "");
 }
 
 bool check(struct checker *k, bool good, const struct trial *t, const char *format, ...) {
@@ -205,7 +212,8 @@ bool check(struct checker *k, bool good, const struct trial *t, const char *form
 
 /* What the library does next, its opening and closing too, may take as long as a case. */
 static void start_timer(const struct checker *k) {
-    struct itimerval limit = {.it_value = {.tv_sec = (time_t)k->timeout, .tv_usec = (suseconds_t)(1e6 * (k->timeout - floor(k->timeout)))}};
+    struct itimerval limit = {
+        .it_value = {.tv_sec = (time_t)k->timeout, .tv_usec = (suseconds_t)(1e6 * (k->timeout - floor(k->timeout)))}};
     setitimer(ITIMER_REAL, &limit, NULL);
 }
 
@@ -218,14 +226,16 @@ static void begin_case(struct checker *k, const char *what) {
 }
 
 /* Checks one row; returns how many cases it saw. */
-static int64_t check_row(struct checker *k, const struct subject *s, const struct options *o, int64_t trials, double deadline) {
+static int64_t check_row(struct checker *k, const struct subject *s, const struct options *o, int64_t trials,
+                         double deadline) {
     struct trial t;
     const char *why = "";
     int64_t done = 0;
     if (!check(k, s->oracle || composed_known(s), NULL, "no oracle: cpu64 does not know what it means"))
         return 0;
     if (s->oracle)
-        check(k, same_arguments(s->row, s->oracle), NULL, "its arguments are not those of cpu64's row %s", s->oracle->name);
+        check(k, same_arguments(s->row, s->oracle), NULL, "its arguments are not those of cpu64's row %s",
+              s->oracle->name);
     for (int64_t trial = o->trial < 0 ? 0 : o->trial; done < trials; trial++) {
         if (done >= 2 && deadline > 0 && seconds() > deadline)
             break;
@@ -256,7 +266,8 @@ static int64_t check_large(struct checker *k, const struct subject *s) {
 /* Worst errors as a share of the tolerance, by type of the streams; exact: the oracle's own numbers. */
 static void print_row(const struct checker *k, const struct subject *s, int64_t done) {
     bool exact = !(k->worst[0] > 0 || k->worst[1] > 0 || k->worst[2] > 0);
-    printf("%-4s %-28s %-20.20s %5lld cases  %s", k->failures ? "FAIL" : "ok", s->label, s->row->variant ? s->row->variant : "", (long long)done,
+    printf("%-4s %-28s %-20.20s %5lld cases  %s", k->failures ? "FAIL" : "ok", s->label,
+           s->row->variant ? s->row->variant : "", (long long)done,
            exact ? k->failures ? "not compared" : "exact" : "worst");
     for (int type = 0; type < 3; type++)
         if (k->worst[type] > 0)
@@ -287,7 +298,8 @@ static int check_rows(struct checker *k, const struct options *o) {
     k->rows = rows;
     k->opened = true; /* before a word is said, which may find that nobody reads */
     if (first)
-        printf("%s %s: %d rows against cpu64, seed %llu\n", k->backend.library->name, k->backend.library->build, rows, (unsigned long long)o->seed);
+        printf("%s %s: %d rows against cpu64, seed %llu\n", k->backend.library->name, k->backend.library->build, rows,
+               (unsigned long long)o->seed);
     while (k->next < rows) {
         const struct subject *s = &subjects[k->next++];
         double deadline = o->minutes > 0 ? k->start + 60 * o->minutes * k->next / rows : 0;
@@ -336,7 +348,8 @@ static int run_child(struct checker *k, const struct options *o) {
         exit(check_rows(k, o));
     }
     if (child < 0)
-        return W_EXITCODE(cannot("no process to check in: %s", strerror(errno)), 0); /* as a child that cannot open the library */
+        return W_EXITCODE(cannot("no process to check in: %s", strerror(errno)),
+                          0); /* as a child that cannot open the library */
     if (stopped)
         kill(child, SIGKILL);
     while (waitpid(child, &status, 0) < 0 && errno == EINTR)
@@ -369,7 +382,8 @@ static void judge_end(struct checker *k, int status) {
     k->checks += !killed;
     k->failed += !killed;
     k->lost += killed;
-    printf("%s %s: %s%s\n", killed ? "lost" : "FAIL", k->label[0] ? k->label : "after the last row", how, k->label[0] ? k->doing : "");
+    printf("%s %s: %s%s\n", killed ? "lost" : "FAIL", k->label[0] ? k->label : "after the last row", how,
+           k->label[0] ? k->doing : "");
 }
 
 /* A child that did not come to have the library open: no further one would, and of the rows that are left nothing is known. */
@@ -400,8 +414,9 @@ static int check_all(struct checker *k, const struct options *o) {
     char lost[40] = "";
     if (k->lost)
         snprintf(lost, sizeof lost, ", %d rows not checked", k->lost);
-    printf("verdict: %s%d rows, %lld cases, %lld checks, %lld failed%s\n", stopped ? "interrupted: " : "", stopped && k->next ? k->next - 1 : k->rows,
-           (long long)k->cases, (long long)k->checks, (long long)k->failed, lost);
+    printf("verdict: %s%d rows, %lld cases, %lld checks, %lld failed%s\n", stopped ? "interrupted: " : "",
+           stopped && k->next ? k->next - 1 : k->rows, (long long)k->cases, (long long)k->checks, (long long)k->failed,
+           lost);
     return stopped     ? EXIT_INTERRUPTED
            : k->failed ? EXIT_CHECK_FAILED
            : k->lost   ? EXIT_CANNOT
@@ -419,7 +434,12 @@ int check_command(int argc, char **argv) {
     struct checker *k = mmap(NULL, sizeof *k, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (k == MAP_FAILED)
         return cannot("out of memory");
-    *k = (struct checker){.name = o.library, .seed = o.seed, .tight = o.tight, .large = o.large, .timeout = o.timeout, .start = seconds()};
+    *k = (struct checker){.name = o.library,
+                          .seed = o.seed,
+                          .tight = o.tight,
+                          .large = o.large,
+                          .timeout = o.timeout,
+                          .start = seconds()};
     struct sigaction action = {.sa_handler = stop};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);

@@ -77,8 +77,8 @@ void outputs_clear(struct outputs *);
 
 /* Runs a row: inputs from `given`, its outputs as bytes and, in float64, in `given`. `save` is written when `writes_save`, else must stay as it
  * is. false: `why` says what is wrong: the run failed, a band or an input was written to. */
-bool run_guarded(const struct backend *, const struct mhc_row *, const struct mhc_case *, struct table *given, struct buffer *save,
-                 bool writes_save, const struct poison *, struct outputs *, char why[MAX_FAILURE]);
+bool run_guarded(const struct backend *, const struct mhc_row *, const struct mhc_case *, struct table *given,
+                 struct buffer *save, bool writes_save, const struct poison *, struct outputs *, char why[MAX_FAILURE]);
 
 /* --- trials --- */
 
@@ -89,10 +89,10 @@ struct checker {
     uint64_t seed;
     int64_t size;
     bool tight;
-    double large, timeout, start; /* elements, 0: random cases; seconds a case; when all began */
-    int rows, next;               /* rows in all, 0: not yet known; the row after the one at hand */
-    int lost;                     /* rows that nothing is known of */
-    bool opened, closed;          /* the library, by the child at hand; after the last row */
+    double large, timeout, start;  /* elements, 0: random cases; seconds a case; when all began */
+    int rows, next;                /* rows in all, 0: not yet known; the row after the one at hand */
+    int lost;                      /* rows that nothing is known of */
+    bool opened, closed;           /* the library, by the child at hand; after the last row */
     int64_t cases, checks, failed; /* of all rows */
     /* of the row at hand */
     char label[96];   /* "": between rows */
@@ -105,7 +105,8 @@ struct checker {
 };
 
 /* Counts a check; a failed one is printed with the command that repeats it. Returns `good`. */
-bool check(struct checker *, bool good, const struct trial *, const char *format, ...) __attribute__((format(printf, 4, 5)));
+bool check(struct checker *, bool good, const struct trial *, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 
 const struct mhc_row *oracle_row(const char *kind, const char *operation);
 /* Runs a row of cpu64: inputs from the table, outputs into it. *save is made by a row that writes it, and the caller's to free. */
@@ -114,7 +115,8 @@ void oracle_run(const char *kind, const char *operation, const struct mhc_case *
 /* Rows composed of those that cpu64 has: whether this is one, and what it should make, given what the library `made`. */
 bool composed_known(const struct subject *);
 bool composed_crossing(const struct subject *); /* post_pre or backward_y */
-void composed_run(const struct trial *, const struct subject *, struct table *want, const struct table *made, void **save);
+void composed_run(const struct trial *, const struct subject *, struct table *want, const struct table *made,
+                  void **save);
 
 void trial_run(struct checker *, const struct subject *, const struct trial *);
 

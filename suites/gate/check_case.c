@@ -24,7 +24,8 @@ static int64_t from_to(struct randoms *r, int64_t low, int64_t high) {
     return low + random_below(r, high - low + 1);
 }
 
-#define ONE_OF(r, ...) ((const int64_t[]){__VA_ARGS__}[random_below(r, sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t))])
+#define ONE_OF(r, ...) \
+    ((const int64_t[]){__VA_ARGS__}[random_below(r, sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t))])
 
 static bool has_letter(const struct mhc_row *row, const char *letters) {
     for (const struct mhc_arg *arg = row->args; arg->name; arg++)
@@ -49,7 +50,9 @@ static int64_t draw_width(struct randoms *r) {
 }
 
 static int64_t draw_tokens(struct randoms *r, int64_t most) {
-    int64_t T = chance(r, 0.6) ? from_to(r, 1, 12) : chance(r, 0.6) ? from_to(r, 13, 70) : ONE_OF(r, 1, 16, 32, 64, 128, 131);
+    int64_t T = chance(r, 0.6)   ? from_to(r, 1, 12)
+                : chance(r, 0.6) ? from_to(r, 13, 70)
+                                 : ONE_OF(r, 1, 16, 32, 64, 128, 131);
     if (most > 200 && chance(r, 0.5)) /* a GPU has room for them */
         T = from_to(r, 1, most < 6000 ? most : 6000);
     return T < most ? T : most < 1 ? 1 : most;
@@ -82,7 +85,9 @@ static void draw_shape(struct randoms *r, const struct mhc_row *row, int64_t siz
         c->C = (c->C + 1) / 2;
     c->T = draw_tokens(r, size / (c->n * (c->C > c->n ? c->C : c->n)));
     if (has_letter(row, "A")) {
-        c->S = chance(r, 0.4) ? from_to(r, 1, 20) : chance(r, 0.7) ? from_to(r, 1, 140) : ONE_OF(r, 16, 32, 64, 128, 192, 257);
+        c->S = chance(r, 0.4)   ? from_to(r, 1, 20)
+               : chance(r, 0.7) ? from_to(r, 1, 140)
+                                : ONE_OF(r, 16, 32, 64, 128, 192, 257);
         c->T = c->S * (chance(r, 0.6) ? 1 : from_to(r, 1, 3));
     }
 }
@@ -130,14 +135,15 @@ static void describe(struct trial *t, const struct mhc_row *row) {
         at += (size_t)snprintf(t->text + at, size - at, " hidden=%lld %s", (long long)c->hidden,
                                c->activation == MHC_SWIGLU ? "swiglu" : "gelu");
     if (has_letter(row, "A"))
-        at += (size_t)snprintf(t->text + at, size - at, " S=%lld heads=%lld head_dim=%lld", (long long)c->S, (long long)c->heads,
-                               (long long)c->head_dim);
+        at += (size_t)snprintf(t->text + at, size - at, " S=%lld heads=%lld head_dim=%lld", (long long)c->S,
+                               (long long)c->heads, (long long)c->head_dim);
     snprintf(t->text + at, size - at, " t_max=%lld %s eps=%g,%g logits=%.3g x=%.2g grad=%.2g%s", (long long)c->t_max,
-             c->convention == MHC_V4 ? "v4" : "paper", c->rms_eps, c->sinkhorn_eps, t->logit_std, t->x_scale, t->grad_scale,
-             t->zero_token >= 0 ? " zero-token" : "");
+             c->convention == MHC_V4 ? "v4" : "paper", c->rms_eps, c->sinkhorn_eps, t->logit_std, t->x_scale,
+             t->grad_scale, t->zero_token >= 0 ? " zero-token" : "");
 }
 
-bool trial_draw(struct trial *t, const struct subject *s, uint64_t seed, int64_t trial, int64_t size, const char **why) {
+bool trial_draw(struct trial *t, const struct subject *s, uint64_t seed, int64_t trial, int64_t size,
+                const char **why) {
     uint32_t label = mhc_what(s->label);
     *t = (struct trial){.seed = mhc_bits(seed, label, 1, (uint64_t)trial)};
     struct randoms r = {t->seed, label, 0};

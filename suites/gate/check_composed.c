@@ -4,7 +4,8 @@
 #include <string.h>
 
 /* post_pre: x_next = post(x, y, coefficients of the layer below), then pre of what the library made of x_next, for rounding moves a last bit. */
-static void post_pre(const struct trial *t, const char *kind, struct table *want, const struct table *made, void **save) {
+static void post_pre(const struct trial *t, const char *kind, struct table *want, const struct table *made,
+                     void **save) {
     struct table below = {0};
     table_alias_all(&below, want);
     table_alias(&below, "post", want, "post_below");
@@ -18,7 +19,8 @@ static void post_pre(const struct trial *t, const char *kind, struct table *want
 }
 
 /* backward_y: backward, then grad_y of the layer below from the library's grad_x. */
-static void backward_y(const struct trial *t, const char *kind, struct table *want, const struct table *made, void **save) {
+static void backward_y(const struct trial *t, const char *kind, struct table *want, const struct table *made,
+                       void **save) {
     struct table below = {0};
     void *unused = NULL;
     oracle_run(kind, "backward", &t->c, want, save);
@@ -42,7 +44,8 @@ bool composed_known(const struct subject *s) {
     return false;
 }
 
-void composed_run(const struct trial *t, const struct subject *s, struct table *want, const struct table *made, void **save) {
+void composed_run(const struct trial *t, const struct subject *s, struct table *want, const struct table *made,
+                  void **save) {
     if (!strcmp(s->operation, "post_pre"))
         post_pre(t, s->base, want, made, save);
     else

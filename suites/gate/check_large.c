@@ -55,7 +55,8 @@ static bool fill(const struct memory *m, void *to, int64_t bytes, int byte) {
     if (stage)
         memset(stage, byte, STEP);
     for (int64_t at = 0; good && stage && at < bytes; at += STEP)
-        good = !m->b->library->memory->to_device(m->b->context, (char *)to + at, stage, bytes - at < STEP ? bytes - at : STEP);
+        good = !m->b->library->memory->to_device(m->b->context, (char *)to + at, stage,
+                                                 bytes - at < STEP ? bytes - at : STEP);
     free(stage);
     return good && stage;
 }
@@ -68,7 +69,8 @@ static bool move(const struct memory *m, const struct mhc_arg *arg, double *valu
         return one(m, find(m, arg->name), values, mhc_elements(m->c, arg), type);
     int64_t token = per_token(m->c, arg);
     for (int k = 0; k < GROUPS; k++)
-        if (!one(m, (char *)find(m, arg->name) + m->first[k] * token * mhc_type_bytes(type), values + k * GROUP * token, GROUP * token, type))
+        if (!one(m, (char *)find(m, arg->name) + m->first[k] * token * mhc_type_bytes(type), values + k * GROUP * token,
+                 GROUP * token, type))
             return false;
     return true;
 }
@@ -103,8 +105,8 @@ static void clear(struct memory *m) {
 }
 
 /* Runs the rows one after the other; the outputs of the last into `made`. NULL, or why not. */
-static const char *run(const struct backend *b, const struct mhc_row *const rows[2], const struct mhc_case *c, const int64_t first[GROUPS],
-                       const struct table *drawn, struct table *made) {
+static const char *run(const struct backend *b, const struct mhc_row *const rows[2], const struct mhc_case *c,
+                       const int64_t first[GROUPS], const struct table *drawn, struct table *made) {
     struct memory m = {.b = b, .c = c, .first = {first[0], first[1], first[2]}};
     const char *why = NULL;
     int64_t save_bytes = row_save_bytes(rows[0] ? rows[0] : rows[1], c);
@@ -114,8 +116,9 @@ static const char *run(const struct backend *b, const struct mhc_row *const rows
         int64_t bytes = rows[k] ? row_work_bytes(rows[k], c) : 0;
         void *work = bytes ? backend_allocate(b, bytes) : NULL;
         if (rows[k])
-            why = !bring(&m, rows[k], drawn) || (bytes && !work) ? "no memory for its arrays"
-                                                                 : backend_run(b, rows[k], c, m.array, m.count, m.save, work);
+            why = !bring(&m, rows[k], drawn) || (bytes && !work)
+                      ? "no memory for its arrays"
+                      : backend_run(b, rows[k], c, m.array, m.count, m.save, work);
         backend_release(b, work);
     }
     for (const struct mhc_arg *arg = rows[1]->args; arg->name && !why; arg++)
@@ -138,7 +141,8 @@ static double case_bytes(const struct mhc_row *const rows[2], const struct mhc_c
 }
 
 /* As many tokens as make the largest array pass `elements`, in whole groups. */
-static int64_t tokens_beyond(const struct mhc_row *row, const struct mhc_case *few, double elements, int64_t *most_per_token) {
+static int64_t tokens_beyond(const struct mhc_row *row, const struct mhc_case *few, double elements,
+                             int64_t *most_per_token) {
     *most_per_token = 0;
     for (const struct mhc_arg *arg = row->args; arg->name; arg++)
         if (is_per_token(arg) && of_one(few, arg) > *most_per_token)
@@ -146,15 +150,16 @@ static int64_t tokens_beyond(const struct mhc_row *row, const struct mhc_case *f
     return *most_per_token ? ((int64_t)(elements / (double)*most_per_token) / GROUP + 3) * GROUP : 0;
 }
 
-static void compare(struct checker *k, const struct trial *t, const struct mhc_row *row, const struct table *alone, const struct table *among) {
+static void compare(struct checker *k, const struct trial *t, const struct mhc_row *row, const struct table *alone,
+                    const struct table *among) {
     for (const struct mhc_arg *arg = row->args; arg->name; arg++) {
         if (arg->direction == MHC_IN)
             continue;
         int64_t count = mhc_elements(&t->c, arg), at;
         const double *want = table_get(alone, arg->name), *got = table_get(among, arg->name);
         double worst = array_error(arg, &t->c, got, want, 0, &at) / row->tolerance(&t->c);
-        check(k, worst <= 1, t, "`%s` element %lld of the tokens in question is %.9g among many tokens and %.9g alone", arg->name,
-              (long long)at, count ? got[at] : 0, count ? want[at] : 0);
+        check(k, worst <= 1, t, "`%s` element %lld of the tokens in question is %.9g among many tokens and %.9g alone",
+              arg->name, (long long)at, count ? got[at] : 0, count ? want[at] : 0);
         k->worst[t->c.stream] = fmax(k->worst[t->c.stream], worst);
     }
 }
@@ -162,9 +167,24 @@ static void compare(struct checker *k, const struct trial *t, const struct mhc_r
 bool large_run(struct checker *k, const struct subject *s, double elements, char why[MAX_FAILURE]) {
     bool on_host = !k->backend.library->memory;
     int64_t C = on_host ? 16 : 2048;
-    struct trial t = {.c = {.T = FEW, .n = strcmp(s->base, "resnet") ? 4 : 1, .C = C, .S = GROUP, .hidden = C, .heads = C / 16, .head_dim = 16, .t_max = 20, .rms_eps = 1e-6, .activation = MHC_SWIGLU,
-                            .stream = MHC_BF16, .coef = MHC_F32, .param = MHC_F32},
-                      .seed = k->seed, .logit_std = 1, .x_scale = 1, .grad_scale = 1, .zero_token = -1};
+    struct trial t = {.c = {.T = FEW,
+                            .n = strcmp(s->base, "resnet") ? 4 : 1,
+                            .C = C,
+                            .S = GROUP,
+                            .hidden = C,
+                            .heads = C / 16,
+                            .head_dim = 16,
+                            .t_max = 20,
+                            .rms_eps = 1e-6,
+                            .activation = MHC_SWIGLU,
+                            .stream = MHC_BF16,
+                            .coef = MHC_F32,
+                            .param = MHC_F32},
+                      .seed = k->seed,
+                      .logit_std = 1,
+                      .x_scale = 1,
+                      .grad_scale = 1,
+                      .zero_token = -1};
     const char *reason = "";
     if (!s->row->supports(&t.c, &reason))
         t.c.stream = MHC_F32;
@@ -177,14 +197,16 @@ bool large_run(struct checker *k, const struct subject *s, double elements, char
     double needed = case_bytes(rows, &many), available = (double)backend_available(&k->backend);
     if (needed > 0.95 * available)
         return snprintf(why, MAX_FAILURE, "it needs %.0f GB, there are %.0f", needed * 1e-9, available * 1e-9), false;
-    snprintf(t.text, sizeof t.text, "%s T=%lld n=%lld C=%lld: arrays to %.3g elements", type_words[t.c.stream], (long long)T, (long long)t.c.n, (long long)C, (double)(T * most));
+    snprintf(t.text, sizeof t.text, "%s T=%lld n=%lld C=%lld: arrays to %.3g elements", type_words[t.c.stream],
+             (long long)T, (long long)t.c.n, (long long)C, (double)(T * most));
     struct table drawn = {0}, alone = {0}, among = {0};
     for (int r = 0; r < 2; r++)
         trial_draw_inputs(&t, rows[r], r ? rows[0] : NULL, &drawn);
     int64_t middle = (int64_t)(elements / (double)most) / GROUP * GROUP;
     const char *failed = run(&k->backend, rows, &t.c, (const int64_t[GROUPS]){0, GROUP, 2 * GROUP}, &drawn, &alone);
     if (!failed)
-        failed = run(&k->backend, rows, &many, (const int64_t[GROUPS]){0, middle > GROUP ? middle : GROUP, T - GROUP}, &drawn, &among);
+        failed = run(&k->backend, rows, &many, (const int64_t[GROUPS]){0, middle > GROUP ? middle : GROUP, T - GROUP},
+                     &drawn, &among);
     if (check(k, !failed, &t, "%s", failed ? failed : ""))
         compare(k, &t, s->row, &alone, &among);
     snprintf(k->worst_text, sizeof k->worst_text, "%s", t.text);

@@ -75,7 +75,8 @@ void outputs_clear(struct outputs *o) {
 static bool convert(void *typed, double *values, int64_t count, int32_t type, bool to_typed) {
     static const struct mhc_library plain; /* no memory of its own: the host's */
     const struct backend host = {.library = &plain};
-    return to_typed ? backend_upload(&host, typed, values, count, type) : backend_download(&host, values, typed, count, type);
+    return to_typed ? backend_upload(&host, typed, values, count, type)
+                    : backend_download(&host, values, typed, count, type);
 }
 
 struct run {
@@ -87,7 +88,8 @@ struct run {
 };
 
 static bool prepare(struct run *r, const struct table *given, const struct poison *p, char why[MAX_FAILURE]) {
-    bool good = buffer_open(r->b, &r->work, row_work_bytes(r->row, r->c), p) && (p->tight || buffer_send(r->b, &r->work));
+    bool good = buffer_open(r->b, &r->work, row_work_bytes(r->row, r->c), p) &&
+                (p->tight || buffer_send(r->b, &r->work));
     for (int a = 0; r->row->args[a].name && good; a++) {
         const struct mhc_arg *arg = &r->row->args[a];
         int64_t count = mhc_elements(r->c, arg);
@@ -110,13 +112,15 @@ static bool inspect(struct run *r, struct table *given, struct outputs *out, cha
         struct buffer *m = &r->arg[a];
         if (!buffer_fetch(r->b, m))
             return snprintf(why, MAX_FAILURE, "`%s` cannot be copied back", arg->name), false;
-        if (!buffer_untouched(m, arg->direction == MHC_IN, arg->name, arg->direction == MHC_IN ? "input" : "output", why))
+        if (!buffer_untouched(m, arg->direction == MHC_IN, arg->name, arg->direction == MHC_IN ? "input" : "output",
+                              why))
             return false;
         if (arg->direction == MHC_IN)
             continue;
         int64_t count = mhc_elements(r->c, arg);
         out->bytes[a] = malloc((size_t)m->bytes + 1);
-        if (!out->bytes[a] || !convert(m->seen + m->offset, table_put(given, arg->name, count), count, mhc_arg_type(r->c, arg), false))
+        if (!out->bytes[a] ||
+            !convert(m->seen + m->offset, table_put(given, arg->name, count), count, mhc_arg_type(r->c, arg), false))
             return snprintf(why, MAX_FAILURE, "out of memory"), false;
         memcpy(out->bytes[a], m->seen + m->offset, (size_t)m->bytes);
     }
@@ -137,7 +141,9 @@ static const char *run_as_graph(const struct run *r, void *save, void *work) {
         arg[a] = buffer_data(&r->arg[a]);
     if (l->graphs->capture(context, queue))
         return because(r->b, "a graph cannot be begun");
-    const char *why = r->row->run(context, queue, r->c, arg, save, work) ? because(r->b, "it cannot be captured in a graph") : NULL;
+    const char *why = r->row->run(context, queue, r->c, arg, save, work)
+                          ? because(r->b, "it cannot be captured in a graph")
+                          : NULL;
     if (l->graphs->finish(context, queue, &graph) && !why) /* else it fails for what the row did */
         why = because(r->b, "it cannot be captured in a graph");
     if (!why && (l->graphs->launch(context, queue, graph) || l->queues->synchronize(context, queue)))
@@ -160,8 +166,9 @@ static bool run_once(struct run *r, struct buffer *save, char why[MAX_FAILURE]) 
     return !failed;
 }
 
-bool run_guarded(const struct backend *b, const struct mhc_row *row, const struct mhc_case *c, struct table *given, struct buffer *save,
-                 bool writes_save, const struct poison *p, struct outputs *out, char why[MAX_FAILURE]) {
+bool run_guarded(const struct backend *b, const struct mhc_row *row, const struct mhc_case *c, struct table *given,
+                 struct buffer *save, bool writes_save, const struct poison *p, struct outputs *out,
+                 char why[MAX_FAILURE]) {
     struct run r = {.b = b, .row = row, .c = c, .graph = p->graph};
     bool good = prepare(&r, given, p, why) && ((p->tight && writes_save) || buffer_send(b, save));
     bool ran = good && run_once(&r, save, why);
@@ -170,7 +177,8 @@ bool run_guarded(const struct backend *b, const struct mhc_row *row, const struc
     good = ran && inspect(&r, given, out, why);
     if (good && !fetched)
         good = (snprintf(why, MAX_FAILURE, "its memory cannot be copied back"), false);
-    good = good && buffer_untouched(save, !writes_save, "save", "memory", why) && buffer_untouched(&r.work, false, "work", "memory", why);
+    good = good && buffer_untouched(save, !writes_save, "save", "memory", why) &&
+           buffer_untouched(&r.work, false, "work", "memory", why);
     if (good)
         memcpy(save->image, save->seen, (size_t)save->size); /* for who reads it */
     for (int a = 0; a < MHC_MAX_ARGS; a++) {

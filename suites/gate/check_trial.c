@@ -13,7 +13,8 @@
 const struct mhc_row *oracle_row(const char *kind, const char *operation) {
     size_t length = strlen(kind);
     for (const struct mhc_row *const *row = mhc_cpu64.rows; *row; row++)
-        if (!strncmp((*row)->name, kind, length) && (*row)->name[length] == '.' && !strcmp((*row)->name + length + 1, operation))
+        if (!strncmp((*row)->name, kind, length) && (*row)->name[length] == '.' &&
+            !strcmp((*row)->name + length + 1, operation))
             return *row;
     return NULL;
 }
@@ -26,8 +27,9 @@ void oracle_run(const char *kind, const char *operation, const struct mhc_case *
     struct array arrays[MHC_MAX_ARGS];
     int count = 0;
     for (const struct mhc_arg *arg = row->args; arg->name; arg++)
-        arrays[count++] = (struct array){arg->name, arg->direction == MHC_OUT ? table_put(t, arg->name, mhc_elements(&c64, arg))
-                                                                              : table_get(t, arg->name)};
+        arrays[count++] = (struct array){arg->name, arg->direction == MHC_OUT
+                                                        ? table_put(t, arg->name, mhc_elements(&c64, arg))
+                                                        : table_get(t, arg->name)};
     if (row->save_bytes && !*save)
         *save = backend_allocate(&host, row_save_bytes(row, &c64));
     void *work = backend_allocate(&host, row_work_bytes(row, &c64));
@@ -44,7 +46,8 @@ void oracle_run(const char *kind, const char *operation, const struct mhc_case *
 /* A gradient that cancels to nearly nothing (of a saturated softmax, of x / |x| with one element) holds rounding of what cancelled. So a
  * gradient is measured by no less than a share of what came in, in its own unit: a parameter's has that of g x, the input of a branch, which starts
  * with a norm, that of g / u, a parameter of a branch that of a sum of g over tokens. */
-static double smallest_scale(const struct trial *t, const struct subject *s, const struct mhc_arg *of, const struct table *want) {
+static double smallest_scale(const struct trial *t, const struct subject *s, const struct mhc_arg *of,
+                             const struct table *want) {
     double incoming = 0, unit = 1;
     if (strncmp(of->name, "grad_", 5))
         return 0;
@@ -58,13 +61,15 @@ static double smallest_scale(const struct trial *t, const struct subject *s, con
     return (t->c.stream == MHC_BF16 ? 0.3 : 0.03) * incoming * unit;
 }
 
-static void compare(struct checker *k, const struct trial *t, const struct mhc_arg *arg, const struct table *want, const double *got) {
+static void compare(struct checker *k, const struct trial *t, const struct mhc_arg *arg, const struct table *want,
+                    const double *got) {
     const struct subject *s = k->subject;
     const double *wanted = table_get(want, arg->name);
     int64_t count = mhc_elements(&t->c, arg), at;
-    double worst = array_error(arg, &t->c, got, wanted, smallest_scale(t, s, arg, want), &at) / s->row->tolerance(&t->c);
-    check(k, worst <= 1, t, "`%s` element %lld of %lld is %.9g, wanted %.9g: %.3g times the tolerance", arg->name, (long long)at,
-          (long long)count, count ? got[at] : 0, count ? wanted[at] : 0, worst);
+    double worst = array_error(arg, &t->c, got, wanted, smallest_scale(t, s, arg, want), &at) /
+                   s->row->tolerance(&t->c);
+    check(k, worst <= 1, t, "`%s` element %lld of %lld is %.9g, wanted %.9g: %.3g times the tolerance", arg->name,
+          (long long)at, (long long)count, count ? got[at] : 0, count ? wanted[at] : 0, worst);
     bool worst_of_all = worst > fmax(k->worst[0], fmax(k->worst[1], k->worst[2]));
     k->worst[t->c.stream] = fmax(worst, k->worst[t->c.stream]);
     if (worst_of_all)
@@ -72,8 +77,8 @@ static void compare(struct checker *k, const struct trial *t, const struct mhc_a
 }
 
 /* Bits of two runs that found different patterns in memory: the pattern itself says that an element was never written. */
-static bool same_bits(const struct mhc_case *c, const struct mhc_arg *arg, const struct poison p[2], unsigned char *const run[2],
-                      char why[MAX_FAILURE]) {
+static bool same_bits(const struct mhc_case *c, const struct mhc_arg *arg, const struct poison p[2],
+                      unsigned char *const run[2], char why[MAX_FAILURE]) {
     int64_t size = mhc_type_bytes(mhc_arg_type(c, arg)), count = mhc_elements(c, arg);
     if (!memcmp(run[0], run[1], (size_t)(size * count)))
         return true;
@@ -84,8 +89,8 @@ static bool same_bits(const struct mhc_case *c, const struct mhc_arg *arg, const
         snprintf(why, MAX_FAILURE, "`%s` has %lld of %lld elements that were not written, the first is %lld", arg->name,
                  (long long)unwritten, (long long)count, (long long)first);
     else
-        snprintf(why, MAX_FAILURE, "`%s` differs between two runs of one call, first in element %lld of %lld", arg->name, (long long)at,
-                 (long long)count);
+        snprintf(why, MAX_FAILURE, "`%s` differs between two runs of one call, first in element %lld of %lld",
+                 arg->name, (long long)at, (long long)count);
     return false;
 }
 
@@ -95,8 +100,8 @@ static bool is_operation(const struct subject *s, const char *operation) {
     return !strcmp(s->operation, operation);
 }
 
-static const struct mhc_row *library_row(const struct checker *k, const char *kind, const char *base, const char *operation,
-                                         const struct mhc_case *c) {
+static const struct mhc_row *library_row(const struct checker *k, const char *kind, const char *base,
+                                         const char *operation, const struct mhc_case *c) {
     const char *why;
     const struct mhc_row *row = backend_row(&k->backend, kind, operation, c, &why);
     return row || !strcmp(kind, base) ? row : backend_row(&k->backend, base, operation, c, &why);
@@ -118,7 +123,8 @@ static bool makes(const struct mhc_row *row, const char *name) {
     return false;
 }
 
-void trial_draw_inputs(const struct trial *t, const struct mhc_row *row, const struct mhc_row *before, struct table *drawn) {
+void trial_draw_inputs(const struct trial *t, const struct mhc_row *row, const struct mhc_row *before,
+                       struct table *drawn) {
     for (const struct mhc_arg *arg = row ? row->args : NULL; arg && arg->name; arg++)
         if (arg->direction == MHC_IN && !table_get(drawn, arg->name) && !makes(before, arg->name))
             trial_input(t, arg, table_put(drawn, arg->name, mhc_elements(&t->c, arg)));
@@ -144,15 +150,16 @@ static bool run_chain(struct checker *k, const struct trial *t, const struct mhc
 
 /* --- what the row should have made --- */
 
-static void want_all(const struct trial *t, const struct subject *s, const struct mhc_row *before, const struct table *drawn,
-                     const struct table *made, struct table *want) {
+static void want_all(const struct trial *t, const struct subject *s, const struct mhc_row *before,
+                     const struct table *drawn, const struct table *made, struct table *want) {
     void *save = NULL;
     table_alias_all(want, drawn);
     if (before) {
         if (makes(before, "x_next"))
             table_alias(want, "x", made, "x_next");
         oracle_run(s->base, oracle_row(s->base, "pre") ? "pre" : "forward", &t->c, want, &save);
-        for (const struct mhc_arg *arg = s->row->args; arg->name; arg++) /* rounding of short coefficients is not this row's */
+        for (const struct mhc_arg *arg = s->row->args; arg->name;
+             arg++) /* rounding of short coefficients is not this row's */
             if (t->c.coef == MHC_BF16 && arg->role == MHC_COEF && arg->direction == MHC_IN)
                 table_alias(want, arg->name, made, arg->name);
     }
@@ -184,7 +191,8 @@ static void compare_forms(struct checker *k, const struct trial *t, const struct
     for (int a = 0; s->row->args[a].name && good; a++)
         for (int b = 0; plain->args[b].name; b++)
             if (!strcmp(s->row->args[a].name, "x_next") && !strcmp(plain->args[b].name, "x_next"))
-                good = !memcmp(out->bytes[a], theirs.bytes[b], (size_t)(mhc_elements(&t->c, &plain->args[b]) * mhc_type_bytes(t->c.stream))) ||
+                good = !memcmp(out->bytes[a], theirs.bytes[b],
+                               (size_t)(mhc_elements(&t->c, &plain->args[b]) * mhc_type_bytes(t->c.stream))) ||
                        (snprintf(why, sizeof why, "`x_next` has other bits than that of %s", plain->name), false);
     check(k, good, t, "%s", why);
     buffer_close(&k->backend, &save);
@@ -194,7 +202,8 @@ static void compare_forms(struct checker *k, const struct trial *t, const struct
 
 /* --- one trial --- */
 
-static const struct poison poisons[2] = {{.pattern = 0xffff, .shift = 64}, {.pattern = 0x7ff9, .shift = 128, .graph = true}};
+static const struct poison poisons[2] = {{.pattern = 0xffff, .shift = 64},
+                                         {.pattern = 0x7ff9, .shift = 128, .graph = true}};
 
 static bool repeats(struct checker *k, const struct trial *t, struct outputs out[2]) {
     char why[MAX_FAILURE];

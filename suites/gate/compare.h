@@ -25,7 +25,7 @@ struct compare {
     const char *path[2];
     struct compare_keys keys[2];
     char backend[2][COMPARE_BACKEND]; /* of all cases of each file, where the cases meet without it; else "" */
-    char ungated[200]; /* why speed is shown and not gated; "": it is */
+    char ungated[200];                /* why speed is shown and not gated; "": it is */
 };
 
 /* Reads the keys of both. Where each file has one backend, one of them a path, and they differ, as builds of one library in two places do, cases are

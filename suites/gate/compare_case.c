@@ -32,7 +32,9 @@ static void note(struct values *v, enum mhc_difference d, const char *name, int6
     if (layer > 0)
         snprintf(place, sizeof place, " at layer %lld", (long long)layer);
     snprintf(v->told, sizeof v->told, "%s%s is %s, was %s%s", name, place, value_text(now, is), value_text(base, was),
-             d == MHC_NON_FINITE ? ": overflow is not where it was" : d == MHC_UNRESOLVED ? ": below rounding in one file only" : "");
+             d == MHC_NON_FINITE   ? ": overflow is not where it was"
+             : d == MHC_UNRESOLVED ? ": below rounding in one file only"
+                                   : "");
 }
 
 /* Something that BASE has and NEW has not. */
@@ -157,7 +159,8 @@ static bool compare_shares(struct compare *c, const int64_t index[2], struct gat
         if (a == MHC_WRONG)
             gate_say(r, "%s is %.3g, above 1", share.name, now);
         else
-            gate_say(r, "less accurate: %s is %.2g, was %.2g (allowed: twice that, or %.2g)", share.name, now, base, MHC_ERROR_FLOOR);
+            gate_say(r, "less accurate: %s is %.2g, was %.2g (allowed: twice that, or %.2g)", share.name, now, base,
+                     MHC_ERROR_FLOOR);
         return false;
     }
     return true;
@@ -223,7 +226,8 @@ static bool compare_accuracy(struct compare *c, const int64_t index[2], struct g
     if (a == MHC_WRONG)
         gate_say(r, "error %.2g is not within the tolerance of %.2g", now, tolerance);
     else
-        gate_say(r, "less accurate: error %.2g, was %.2g (allowed: twice that, or %.2g)", now, base, MHC_ERROR_FLOOR * tolerance);
+        gate_say(r, "less accurate: error %.2g, was %.2g (allowed: twice that, or %.2g)", now, base,
+                 MHC_ERROR_FLOOR * tolerance);
     return false;
 }
 
@@ -238,15 +242,16 @@ static bool same_step(struct compare *c, const int64_t index[2], struct gate_row
         return true;
     r->verdict = MHC_AMBIGUOUS;
     r->open = true;
-    return gate_say(r, "the two versions compose a training step of different parts: record both with one of them"), false;
+    return gate_say(r, "the two versions compose a training step of different parts: record both with one of them"),
+           false;
 }
 
 void compare_case(struct compare *c, const int64_t index[2], struct gate_row *r) {
     struct values v = {.worst = MHC_EQUAL};
     if (!same_step(c, index, r))
         return;
-    if (!compare_accuracy(c, index, r) || !compare_shares(c, index, r, &v) || !compare_curves(c, index, r, &v) || !compare_summaries(c, index, r, &v) ||
-        !compare_spectrum(c, index, r, &v) || !compare_panels(c, index, r, &v))
+    if (!compare_accuracy(c, index, r) || !compare_shares(c, index, r, &v) || !compare_curves(c, index, r, &v) ||
+        !compare_summaries(c, index, r, &v) || !compare_spectrum(c, index, r, &v) || !compare_panels(c, index, r, &v))
         return;
     if (!isnan(r->base_error) || !isnan(r->now_error)) {
         v.elements++;

@@ -73,8 +73,10 @@ bool compare_keys_read(struct compare *c) {
     for (int f = 0; f < 2; f++)
         if (!record_texts(c->file[f], "key"))
             return cannot("%s: no column `key`", c->path[f]), false;
-    bool one = only_backend(c->file[COMPARE_BASE], backend[COMPARE_BASE]) && only_backend(c->file[COMPARE_NEW], backend[COMPARE_NEW]);
-    bool path = strchr(backend[COMPARE_BASE], '/') || strchr(backend[COMPARE_NEW], '/'); /* cuda is no later build of cpu32 */
+    bool one = only_backend(c->file[COMPARE_BASE], backend[COMPARE_BASE]) &&
+               only_backend(c->file[COMPARE_NEW], backend[COMPARE_NEW]);
+    bool path = strchr(backend[COMPARE_BASE], '/') ||
+                strchr(backend[COMPARE_NEW], '/'); /* cuda is no later build of cpu32 */
     bool differ = one && path && strcmp(backend[COMPARE_BASE], backend[COMPARE_NEW]);
     for (int f = 0; f < 2; f++) {
         if (differ)
@@ -84,13 +86,16 @@ bool compare_keys_read(struct compare *c) {
     }
     size_t used = strlen(c->report.note);
     if (differ)
-        snprintf(c->report.note + used, sizeof c->report.note - used, "backend: %s, was %s; cases meet that differ in nothing else\n",
-                 *backend[COMPARE_NEW] ? backend[COMPARE_NEW] : standard, *backend[COMPARE_BASE] ? backend[COMPARE_BASE] : standard);
+        snprintf(c->report.note + used, sizeof c->report.note - used,
+                 "backend: %s, was %s; cases meet that differ in nothing else\n",
+                 *backend[COMPARE_NEW] ? backend[COMPARE_NEW] : standard,
+                 *backend[COMPARE_BASE] ? backend[COMPARE_BASE] : standard);
     return true;
 }
 
 int64_t compare_partner(const struct compare_keys *keys, const char *text) {
-    const struct compare_key wanted = {text, 0}, *found = bsearch(&wanted, keys->sorted, (size_t)keys->count, sizeof *keys->sorted, by_text);
+    const struct compare_key wanted = {text, 0}, *found = bsearch(&wanted, keys->sorted, (size_t)keys->count,
+                                                                  sizeof *keys->sorted, by_text);
     return found ? found->index : -1;
 }
 

@@ -12,7 +12,8 @@
 /* Where the yardstick itself took so much more or less, the machine was in another state, and not all work suffers alike:
  * beside neighbours that need the memory a copy loses a quarter of its speed, and what stays in the cache nothing. */
 #define MOST_DRIFT 0.15
-#define QUIET 0.9 /* share of the rounds that lost no CPU, from which on they decide: a busy machine's others suffer too */
+#define QUIET \
+    0.9 /* share of the rounds that lost no CPU, from which on they decide: a busy machine's others suffer too */
 #define WORTH_SAYING 0.05 /* where it stayed in proportion */
 
 /* Both files' samples of the case. */
@@ -92,18 +93,21 @@ enum of { RATIO, RATIO_OF_CYCLES, OWN_TIME, YARDSTICK };
 static struct mhc_interval change_of(const struct clean c[2], enum of what, double *work) {
     struct mhc_beside side[2];
     for (int f = 0; f < 2; f++)
-        side[f] = what == RATIO             ? (struct mhc_beside){c[f].subject, c[f].yardstick, c[f].count}
-                  : what == RATIO_OF_CYCLES ? (struct mhc_beside){c[f].subject_cycles, c[f].yardstick_cycles, c[f].count}
-                  : what == OWN_TIME        ? (struct mhc_beside){c[f].subject, NULL, c[f].count}
-                                            : (struct mhc_beside){c[f].yardstick, NULL, c[f].count};
+        side[f] = what == RATIO ? (struct mhc_beside){c[f].subject, c[f].yardstick, c[f].count}
+                  : what == RATIO_OF_CYCLES
+                      ? (struct mhc_beside){c[f].subject_cycles, c[f].yardstick_cycles, c[f].count}
+                  : what == OWN_TIME ? (struct mhc_beside){c[f].subject, NULL, c[f].count}
+                                     : (struct mhc_beside){c[f].yardstick, NULL, c[f].count};
     return mhc_yardstick_change(&side[COMPARE_NEW], &side[COMPARE_BASE], work);
 }
 
 static bool same_samples(const struct pair *p, const int subject[2], const int yardstick[2]) {
     size_t bytes = (size_t)p->t[0].rounds * sizeof(double);
     return p->t[0].rounds == p->t[1].rounds &&
-           !memcmp(samples(&p->t[0], subject[0], p->t[0].seconds), samples(&p->t[1], subject[1], p->t[1].seconds), bytes) &&
-           !memcmp(samples(&p->t[0], yardstick[0], p->t[0].seconds), samples(&p->t[1], yardstick[1], p->t[1].seconds), bytes);
+           !memcmp(samples(&p->t[0], subject[0], p->t[0].seconds), samples(&p->t[1], subject[1], p->t[1].seconds),
+                   bytes) &&
+           !memcmp(samples(&p->t[0], yardstick[0], p->t[0].seconds), samples(&p->t[1], yardstick[1], p->t[1].seconds),
+                   bytes);
 }
 
 static double share_flagged(const struct record_timing *t, int subject, int flag) {
@@ -111,7 +115,8 @@ static double share_flagged(const struct record_timing *t, int subject, int flag
 }
 
 /* Whether samples may decide at all; else why not. */
-static bool may_decide(const struct pair *p, const struct clean c[2], const int subject[2], double *work, const char **why) {
+static bool may_decide(const struct pair *p, const struct clean c[2], const int subject[2], double *work,
+                       const char **why) {
     static char message[120];
     for (int f = 0; f < 2; f++) {
         if (p->t[f].rounds < MHC_LEAST_ROUNDS)
@@ -132,8 +137,8 @@ static bool may_decide(const struct pair *p, const struct clean c[2], const int 
 
 /* `why`: why nothing is decided; NULL: the interval decides. At least half of a difference must show in its own time, or it
  * is rather the yardstick's; and on a device, whose clock moves, it must show in cycles. */
-static enum mhc_verdict judge_clean(const struct pair *p, const struct clean c[2], const int subject[2], double threshold,
-                                    double *work, struct mhc_interval *change, const char **why) {
+static enum mhc_verdict judge_clean(const struct pair *p, const struct clean c[2], const int subject[2],
+                                    double threshold, double *work, struct mhc_interval *change, const char **why) {
     static char message[120];
     *change = change_of(c, RATIO, work);
     if (!may_decide(p, c, subject, work, why))
@@ -142,20 +147,23 @@ static enum mhc_verdict judge_clean(const struct pair *p, const struct clean c[2
     if (verdict == MHC_AMBIGUOUS)
         return verdict;
     double own = log(change_of(c, OWN_TIME, work).median), ratio = log(change->median);
-    if (verdict == MHC_SAME && fabs(own) > WORTH_SAYING) { /* rather the machine, but perhaps something that both share */
-        snprintf(message, sizeof message, "as fast in proportion, but it and what was timed beside it took %.2f times as long", exp(own));
+    if (verdict == MHC_SAME &&
+        fabs(own) > WORTH_SAYING) { /* rather the machine, but perhaps something that both share */
+        snprintf(message, sizeof message,
+                 "as fast in proportion, but it and what was timed beside it took %.2f times as long", exp(own));
         *why = message;
     }
     if (verdict != MHC_SAME && !(own * ratio > 0 && fabs(own) >= fabs(ratio) / 2))
         return *why = "but its own time does not say so", MHC_AMBIGUOUS;
-    if (c[0].subject_cycles && c[1].subject_cycles && mhc_speed_verdict(change_of(c, RATIO_OF_CYCLES, work), threshold) != verdict)
+    if (c[0].subject_cycles && c[1].subject_cycles &&
+        mhc_speed_verdict(change_of(c, RATIO_OF_CYCLES, work), threshold) != verdict)
         return *why = "in time and not in clock cycles", MHC_AMBIGUOUS;
     return verdict;
 }
 
 /* One subject of the case. */
-static enum mhc_verdict judge(const struct pair *p, const char *name, const char *yardstick_name, double threshold, double *work,
-                              struct mhc_interval *change, const char **why) {
+static enum mhc_verdict judge(const struct pair *p, const char *name, const char *yardstick_name, double threshold,
+                              double *work, struct mhc_interval *change, const char **why) {
     int subject[2], yardstick[2];
     struct clean c[2] = {{0}, {0}};
     *why = NULL;
@@ -193,8 +201,8 @@ static double threshold_of(const struct compare *c, const int64_t index[2], bool
     return c->options.threshold > 0 ? c->options.threshold : device ? DEVICE_THRESHOLD : CPU_THRESHOLD;
 }
 
-static void say(const struct compare *c, struct gate_row *r, enum mhc_verdict verdict, const char *subject, const char *yardstick,
-                double threshold, const char *why) {
+static void say(const struct compare *c, struct gate_row *r, enum mhc_verdict verdict, const char *subject,
+                const char *yardstick, double threshold, const char *why) {
     double percent = 100 * (r->change.median - 1);
     char time[160] = "";
     if (isfinite(percent))
@@ -214,7 +222,8 @@ static void say(const struct compare *c, struct gate_row *r, enum mhc_verdict ve
 }
 
 /* The worst of the subjects that the base has timed. */
-static void judge_all(struct compare *c, const struct pair *p, const char *yardstick, double threshold, double *work, struct gate_row *r) {
+static void judge_all(struct compare *c, const struct pair *p, const char *yardstick, double threshold, double *work,
+                      struct gate_row *r) {
     enum mhc_verdict worst = MHC_SAME;
     bool any = false;
     for (int s = 0; s < record_subject_count(p->file[COMPARE_BASE]); s++) {
@@ -255,8 +264,10 @@ void compare_scatter(struct gate_report *g, bool gated) {
         r->verdict = MHC_AMBIGUOUS;
         r->fails = false;
         r->open = gated;
-        gate_say(r, "values agree; %+.1f %%, while another case came out %+.1f %%: two runs on a CPU differ as much, use regress",
-                 100 * expm1(change), 100 * expm1(change > 0 ? -other : other));
+        gate_say(
+            r,
+            "values agree; %+.1f %%, while another case came out %+.1f %%: two runs on a CPU differ as much, use regress",
+            100 * expm1(change), 100 * expm1(change > 0 ? -other : other));
     }
 }
 
@@ -266,9 +277,10 @@ void compare_speed(struct compare *c, const int64_t index[2], struct gate_row *r
     for (int f = 0; f < 2; f++)
         timed[f] = record_rounds(p.file[f], index[f]) > 0 && record_timing(p.file[f], index[f], &p.t[f]);
     if (c->options.speed == GATE_NO_SPEED || !timed[COMPARE_BASE]) {
-        gate_say(r, "values agree%s", c->options.speed == GATE_NO_SPEED ? "; speed was not asked for"
-                                      : timed[COMPARE_NEW]              ? "; the base was not timed"
-                                                                        : "");
+        gate_say(r, "values agree%s",
+                 c->options.speed == GATE_NO_SPEED ? "; speed was not asked for"
+                 : timed[COMPARE_NEW]              ? "; the base was not timed"
+                                                   : "");
         return;
     }
     if (!timed[COMPARE_NEW]) {

@@ -26,11 +26,16 @@ bool gate_files_open(struct gate_files *f, const struct gate_options *o, const c
 
 /* Bytes that are no UTF-8 become '?': neither format may hold them. */
 static int length_of_character(const unsigned char *c) {
-    int length = *c < 0x80 ? 1 : *c >= 0xC2 && *c < 0xE0 ? 2 : *c >= 0xE0 && *c < 0xF0 ? 3 : *c >= 0xF0 && *c < 0xF5 ? 4 : 0;
+    int length = *c < 0x80                 ? 1
+                 : *c >= 0xC2 && *c < 0xE0 ? 2
+                 : *c >= 0xE0 && *c < 0xF0 ? 3
+                 : *c >= 0xF0 && *c < 0xF5 ? 4
+                                           : 0;
     for (int k = 1; k < length; k++)
         if ((c[k] & 0xC0) != 0x80)
             return 0;
-    if (length == 3 && ((*c == 0xE0 && c[1] < 0xA0) || (*c == 0xED && c[1] > 0x9F) || (*c == 0xEF && c[1] == 0xBF && c[2] > 0xBD)))
+    if (length == 3 &&
+        ((*c == 0xE0 && c[1] < 0xA0) || (*c == 0xED && c[1] > 0x9F) || (*c == 0xEF && c[1] == 0xBF && c[2] > 0xBD)))
         return 0;
     if (length == 4 && ((*c == 0xF0 && c[1] < 0x90) || (*c == 0xF4 && c[1] > 0x8F)))
         return 0;
@@ -110,12 +115,13 @@ static void write_junit(FILE *out, const struct gate_report *g) {
         fails += g->row[k].fails;
         open += !g->row[k].fails && g->row[k].open;
     }
-    fprintf(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n<testsuite name=\"mhcbench %s\" tests=\"%lld\" "
-                 "failures=\"%lld\" errors=\"%d\" skipped=\"%lld\">\n",
+    fprintf(out,
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n<testsuite name=\"mhcbench %s\" tests=\"%lld\" "
+            "failures=\"%lld\" errors=\"%d\" skipped=\"%lld\">\n",
             g->gate, (long long)g->count + (g->wanted > 0), (long long)fails, g->wanted > 0, (long long)open);
     if (g->wanted)
-        fprintf(out, "<testcase classname=\"mhcbench.%s\" name=\"interrupted\"><error message=\"%s\"/></testcase>\n", g->gate,
-                gate_interruption(g));
+        fprintf(out, "<testcase classname=\"mhcbench.%s\" name=\"interrupted\"><error message=\"%s\"/></testcase>\n",
+                g->gate, gate_interruption(g));
     for (int64_t k = 0; k < g->count; k++) {
         const struct gate_row *r = &g->row[k];
         fprintf(out, "<testcase classname=\"mhcbench.%s\" name=\"", g->gate);

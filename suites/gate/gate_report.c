@@ -26,8 +26,13 @@ struct gate_row *gate_add(struct gate_report *g, const char *name, const char *c
         g->room = room;
     }
     struct gate_row *r = &g->row[g->count];
-    *r = (struct gate_row){.name = strdup(name), .command = strdup(command), .base_error = NAN, .now_error = NAN,
-                           .tolerance = NAN, .change = {NAN, NAN, NAN}, .copies = NAN};
+    *r = (struct gate_row){.name = strdup(name),
+                           .command = strdup(command),
+                           .base_error = NAN,
+                           .now_error = NAN,
+                           .tolerance = NAN,
+                           .change = {NAN, NAN, NAN},
+                           .copies = NAN};
     if (!r->name || !r->command) {
         free(r->name);
         free(r->command);
@@ -176,7 +181,8 @@ static void print_row(const struct gate_row *r, int width, int bits, FILE *out) 
 
 const char *gate_interruption(const struct gate_report *g) {
     static char text[120];
-    snprintf(text, sizeof text, "%lld of %lld operations and shapes were judged, nothing is known of the others", (long long)g->judged, (long long)g->wanted);
+    snprintf(text, sizeof text, "%lld of %lld operations and shapes were judged, nothing is known of the others",
+             (long long)g->judged, (long long)g->wanted);
     return text;
 }
 
@@ -218,13 +224,17 @@ static void print_legend(const struct gate_report *g, FILE *out) {
         forms |= strstr(r->name, GATE_FORM) != NULL;
     }
     if (times)
-        fprintf(out, "time: of new, as a share of base's%s\n", strcmp(g->gate, "compare") ? "" : ", both in units of the copy or GEMM beside them");
+        fprintf(out, "time: of new, as a share of base's%s\n",
+                strcmp(g->gate, "compare") ? "" : ", both in units of the copy or GEMM beside them");
     if (errors)
         fprintf(out, "base err, new err: largest error against cpu64, as a share of the array's largest element\n");
     if (bits)
-        fprintf(out, "bits: values of new that are not base's to the last bit%s\n", vary ? "; vary: new differs from run to run" : "");
+        fprintf(out, "bits: values of new that are not base's to the last bit%s\n",
+                vary ? "; vary: new differs from run to run" : "");
     if (forms)
-        fprintf(out, "mhc.X%smhc-micro: operation X by the library's rows of kind mhc-micro, against the same reference\n", GATE_FORM);
+        fprintf(out,
+                "mhc.X%smhc-micro: operation X by the library's rows of kind mhc-micro, against the same reference\n",
+                GATE_FORM);
 }
 
 void gate_print(const struct gate_report *g, bool strict, FILE *out) {
@@ -236,7 +246,8 @@ void gate_print(const struct gate_report *g, bool strict, FILE *out) {
     }
     fprintf(out, "%s: base %s, new %s\n%s", g->gate, g->base, g->now, g->note);
     print_legend(g, out);
-    fprintf(out, "\n%-9s  %7s  %-16s  %8s  %8s  %-*s  %-*s  %s\n", "verdict", "time", "99 % interval", "base err", "new err", bits, "bits", width, "case", "why");
+    fprintf(out, "\n%-9s  %7s  %-16s  %8s  %8s  %-*s  %-*s  %s\n", "verdict", "time", "99 % interval", "base err",
+            "new err", bits, "bits", width, "case", "why");
     for (int64_t k = 0; k < g->count; k++)
         print_row(&g->row[k], width, bits, out);
     print_verdict(g, strict, out);
@@ -271,8 +282,8 @@ bool gate_options_take(int *argc, char **argv, struct gate_options *o) {
         return cannot("--speed %s: one of gate, report, none", o->speed_word), false;
     o->speed = (enum gate_speed)word;
     char *end = NULL;
-    if (o->threshold_word && ((o->threshold = strtod(o->threshold_word, &end) / 100), end == o->threshold_word || *end ||
-                              !(o->threshold >= 0.001 && o->threshold <= 10)))
+    if (o->threshold_word && ((o->threshold = strtod(o->threshold_word, &end) / 100),
+                              end == o->threshold_word || *end || !(o->threshold >= 0.001 && o->threshold <= 10)))
         return cannot("--threshold %s: percent, from 0.1 to 1000", o->threshold_word), false;
     return true;
 }

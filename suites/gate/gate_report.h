@@ -10,14 +10,14 @@ enum { GATE_REASON = 500 };
 
 struct gate_row {
     enum mhc_verdict verdict;
-    bool fails; /* a regression: exit 1 */
-    bool open;  /* nothing is settled: exit 3 under --strict */
-    bool alone; /* one side only: nothing was compared */
-    bool on_cpu; /* timed there, in two runs: compare_scatter() */
+    bool fails;           /* a regression: exit 1 */
+    bool open;            /* nothing is settled: exit 3 under --strict */
+    bool alone;           /* one side only: nothing was compared */
+    bool on_cpu;          /* timed there, in two runs: compare_scatter() */
     char *name, *command; /* the case; the line that finds this again. The report's to free */
     char *label;          /* what of the name tells it from other rows; NULL: all of it */
     char reason[GATE_REASON];
-    char bits[24];                         /* "equal", "3 of 4096", "" unknown */
+    char bits[24];                           /* "equal", "3 of 4096", "" unknown */
     double base_error, now_error, tolerance; /* NaN: unknown */
     struct mhc_interval change;              /* time new / base; NaN: unknown */
     double copies;                           /* time of the base in copies of as many bytes; NaN: unknown */
@@ -72,7 +72,8 @@ void gate_options_text(const struct gate_options *, char *text, size_t size);
 struct gate_files {
     FILE *json, *junit;
 };
-bool gate_files_open(struct gate_files *, const struct gate_options *, const char *const input[2]); /* which must stay */
+bool gate_files_open(struct gate_files *, const struct gate_options *,
+                     const char *const input[2]); /* which must stay */
 /* Writes and closes them. false: reported. */
 bool gate_files_write(struct gate_files *, const struct gate_options *, const struct gate_report *, int code);
 

@@ -11,8 +11,9 @@
 #include "suites/study/fits.h"
 #include "suites/study/kernels_study.h"
 
-static const char usage[] = "regress --against OLD [NEW] [FILE.suite] [case options] [--strict] [--speed gate|report|none] "
-                            "[--threshold PERCENT] [--timeout SECONDS] [--json FILE] [--junit FILE] [-q]";
+static const char usage[] =
+    "regress --against OLD [NEW] [FILE.suite] [case options] [--strict] [--speed gate|report|none] "
+    "[--threshold PERCENT] [--timeout SECONDS] [--json FILE] [--junit FILE] [-q]";
 static const char help[] =
     "Is a changed kernel still right, and still fast? Loads two libraries of operations into one process and compares them\n"
     "case by case: both against cpu64, bits of one against the other, then time, side by side in shuffled rounds.\n"
@@ -31,7 +32,8 @@ static const char help[] =
     "Exit: 0 no regression, 1 SLOWER, MISSING or INVALID, 2 nothing could be compared, 3 see --strict, 130 interrupted.\n";
 
 /* Of these the first count wherever there is no suite, all of them where there are no options either. */
-#define DEFAULT_CASES "--study", "kernels", "--operation", "all", "--tokens", "5,64", "--width", "33,256", "--zip", "tokens,width"
+#define DEFAULT_CASES \
+    "--study", "kernels", "--operation", "all", "--tokens", "5,64", "--width", "33,256", "--zip", "tokens,width"
 enum { FIRST_WORDS = 4, MOST_WORDS = 250 };
 
 volatile sig_atomic_t regress_stopped;
@@ -101,8 +103,10 @@ static void resolve(const char *name, char path[REGRESS_PATH]) {
     ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
     self[length > 0 ? length : 0] = 0;
     if (is_own(name) && !is_linked_in(name))
-        snprintf(path, REGRESS_PATH, "%.*s/libmhc_%.16s.so", (int)(strrchr(self, '/') ? strrchr(self, '/') - self : 0), self, name);
-    if (!is_own(name) || is_linked_in(name) || (strcmp(name, "cpu") && access(path, R_OK))) /* what is not there is explained under its name */
+        snprintf(path, REGRESS_PATH, "%.*s/libmhc_%.16s.so", (int)(strrchr(self, '/') ? strrchr(self, '/') - self : 0),
+                 self, name);
+    if (!is_own(name) || is_linked_in(name) ||
+        (strcmp(name, "cpu") && access(path, R_OK))) /* what is not there is explained under its name */
         snprintf(path, REGRESS_PATH, "%s", name);
 }
 
@@ -117,10 +121,12 @@ static int open_libraries(struct regress *g) {
         resolve(name, g->path[s]);
         if (!regress_ask(g, &q, 60, &g->what[s], why, sizeof why)) {
             bool named = !strncmp(why, "backend ", 8);
-            return regress_stopped ? (cannot("interrupted before the first case"), EXIT_INTERRUPTED) : cannot("%s%s%s", named ? "" : name, named ? "" : ": ", why);
+            return regress_stopped ? (cannot("interrupted before the first case"), EXIT_INTERRUPTED)
+                                   : cannot("%s%s%s", named ? "" : name, named ? "" : ": ", why);
         }
         size_t used = strlen(note);
-        snprintf(note + used, sizeof g->report.note - used, "%s: %s, %s\n", s ? "new " : "base", g->what[s].name, g->what[s].build);
+        snprintf(note + used, sizeof g->report.note - used, "%s: %s, %s\n", s ? "new " : "base", g->what[s].name,
+                 g->what[s].build);
     }
     return EXIT_GOOD;
 }
@@ -145,7 +151,10 @@ static void keep_kernels(struct suite *s) {
 static bool read_suite(struct suite *s, int argc, char **argv) {
     char *standard[] = {DEFAULT_CASES}, *words[MOST_WORDS], why[600];
     const char *file = argc && argv[0][0] != '-' ? argv[0] : NULL;
-    int count = 0, from = file != NULL, used = file ? 0 : argc ? FIRST_WORDS : (int)(sizeof standard / sizeof *standard);
+    int count = 0, from = file != NULL,
+        used = file   ? 0
+               : argc ? FIRST_WORDS
+                      : (int)(sizeof standard / sizeof *standard);
     for (int k = 0; k < used; k++)
         words[count++] = standard[k];
     for (int k = from; k < argc; k++) {
@@ -172,7 +181,8 @@ static bool parse(struct regress *g, int *argc, char **argv) {
     if (!gate_options_take(argc, argv, &g->options) || !take_option(argc, argv, "--against", &g->given[REGRESS_BASE]) ||
         !take_option(argc, argv, "--timeout", &timeout))
         return false;
-    if (timeout && ((g->timeout = strtod(timeout, &end)), end == timeout || *end || !(g->timeout > 0 && g->timeout < 1e6)))
+    if (timeout &&
+        ((g->timeout = strtod(timeout, &end)), end == timeout || *end || !(g->timeout > 0 && g->timeout < 1e6)))
         return cannot("--timeout %s: seconds, above 0", timeout), false;
     if (!g->given[REGRESS_BASE] || !*g->given[REGRESS_BASE])
         return cannot("usage: mhcbench %s", usage), false;
@@ -209,10 +219,12 @@ static void explain_nothing(struct regress *g, const struct suite *s) {
     types_text(types[REGRESS_BASE], has[REGRESS_BASE]);
     types_text(types[REGRESS_NEW], has[REGRESS_NEW]);
     if (types[REGRESS_BASE] | types[REGRESS_NEW])
-        cannot("nothing was compared: neither library has what --type asks for; %s has these operations in %s, %s in %s", g->report.base,
-               has[REGRESS_BASE], g->report.now, has[REGRESS_NEW]);
+        cannot(
+            "nothing was compared: neither library has what --type asks for; %s has these operations in %s, %s in %s",
+            g->report.base, has[REGRESS_BASE], g->report.now, has[REGRESS_NEW]);
     else
-        cannot("nothing was compared: neither library has these operations: %s; the new one: %s", why[REGRESS_BASE], why[REGRESS_NEW]);
+        cannot("nothing was compared: neither library has these operations: %s; the new one: %s", why[REGRESS_BASE],
+               why[REGRESS_NEW]);
 }
 
 /* All cases, the report, the exit code. */
@@ -228,7 +240,8 @@ static int run(struct regress *g, const struct suite *s, bool quiet) {
     size_t used = strlen(g->report.note);
     if (!strcmp(libraries[0], libraries[1]) || (!stat(libraries[0], &file[0]) && !stat(libraries[1], &file[1]) &&
                                                 file[0].st_ino == file[1].st_ino && file[0].st_dev == file[1].st_dev))
-        snprintf(g->report.note + used, sizeof g->report.note - used, "both are the same file: whatever changed is not in it\n");
+        snprintf(g->report.note + used, sizeof g->report.note - used,
+                 "both are the same file: whatever changed is not in it\n");
     g->report.base = g->given[REGRESS_BASE];
     g->report.now = g->given[REGRESS_NEW] ? g->given[REGRESS_NEW] : g->path[REGRESS_NEW];
     int64_t neither = 0;
@@ -237,8 +250,9 @@ static int run(struct regress *g, const struct suite *s, bool quiet) {
         return code;
     used = strlen(g->report.note);
     if (neither && g->report.count)
-        snprintf(g->report.note + used, sizeof g->report.note - used, "neither library has %lld of the %lld operations and shapes asked for\n",
-                 (long long)neither, (long long)s->count);
+        snprintf(g->report.note + used, sizeof g->report.note - used,
+                 "neither library has %lld of the %lld operations and shapes asked for\n", (long long)neither,
+                 (long long)s->count);
     code = gate_exit(&g->report, g->options.strict);
     gate_sort(&g->report);
     if (code == EXIT_CANNOT && !g->report.count)

@@ -22,8 +22,8 @@ enum regress_step {
 
 struct regress_question {
     int32_t step, side, measurement;
-    bool alone; /* TIME: the old library against itself */
-    bool copies; /* libraries are opened from fresh copies of their files; the worker must be a fresh one too */
+    bool alone;    /* TIME: the old library against itself */
+    bool copies;   /* libraries are opened from fresh copies of their files; the worker must be a fresh one too */
     char kind[64]; /* another form of the operation's kind, "mhc-micro"; "" the kind itself */
     struct params p;
 };
@@ -50,8 +50,8 @@ struct regress_answer {
     double copies;                        /* time of the old in copies of as many bytes; NaN: there is none */
     double throttled, not_held;           /* shares of the samples */
     int64_t rounds;                       /* that count */
-    bool after;    /* it was timed, and then it was no longer right */
-    int32_t wrong; /* side that failed while it was timed or after; -1: none, or nobody knows */
+    bool after;                           /* it was timed, and then it was no longer right */
+    int32_t wrong;                        /* side that failed while it was timed or after; -1: none, or nobody knows */
 };
 
 /* The worker's note: who runs, so that whatever ends the worker while both are timed can be laid at one library's door. */
@@ -78,7 +78,8 @@ struct regress_case {
  * within its tolerance; else what is wrong. `other`: whose bits to compare with, where it has some. */
 const char *regress_case_right(struct regress_case *, const struct regress_case *other, struct regress_answer *);
 /* Times both and a copy in shuffled rounds, then looks whether they are still right. */
-const char *regress_case_time(const struct regress_case side[2], const struct regress_question *, struct regress_answer *);
+const char *regress_case_time(const struct regress_case side[2], const struct regress_question *,
+                              struct regress_answer *);
 
 /* --- the parent's side --- */
 
@@ -87,10 +88,10 @@ struct regress {
     struct gate_options options;
     struct gate_report report;
     struct worker worker;
-    const char *given[2];         /* libraries as the user named them; the new one NULL: not at all */
-    char path[2][REGRESS_PATH];   /* for backend_open() */
+    const char *given[2];          /* libraries as the user named them; the new one NULL: not at all */
+    char path[2][REGRESS_PATH];    /* for backend_open() */
     struct regress_answer what[2]; /* to the question LIBRARY */
-    double timeout;               /* seconds a step of a case */
+    double timeout;                /* seconds a step of a case */
 };
 extern volatile sig_atomic_t regress_stopped; /* by a signal */
 

@@ -88,7 +88,8 @@ static bool all_written(const struct run run[2], const struct kernel_case *k, ch
         left = poison_left(bytes, poisons, count, bytes_of(k, a) / count, &first);
         if (left)
             return snprintf(why, MAX_FAILURE, "%lld of %lld elements of `%s` were not written, the first is %lld",
-                            (long long)left, (long long)count, row->args[a].name, (long long)first), false;
+                            (long long)left, (long long)count, row->args[a].name, (long long)first),
+                   false;
     }
     return true;
 }
@@ -143,7 +144,8 @@ static bool same_outputs(const struct kernel_case *k, const struct run *a, const
  * pattern and the other: then those of one pattern agree. A library whose sums are in no fixed order differs among them too. */
 static bool depends_on_memory(const struct kernel_case *k, const struct run *second) {
     const struct poison other = {.pattern = poisons[0].pattern, .shift = poisons[1].shift};
-    static const bool own[] = {false, true, true, false, false, true, true, false}; /* no pattern that a counter follows */
+    static const bool own[] = {false, true, true, false,
+                               false, true, true, false}; /* no pattern that a counter follows */
     enum { RUNS = sizeof own / sizeof *own };
     struct run first = {0};
     char ignored[MAX_FAILURE];
@@ -162,7 +164,8 @@ static bool depends_on_memory(const struct kernel_case *k, const struct run *sec
     return alike && differs;
 }
 
-const char *regress_case_right(struct regress_case *me, const struct regress_case *other, struct regress_answer *answer) {
+const char *regress_case_right(struct regress_case *me, const struct regress_case *other,
+                               struct regress_answer *answer) {
     static char why[MAX_FAILURE];
     struct run run[2] = {0};
     const char *failed = NULL;

@@ -18,8 +18,8 @@ enum { KEY_SIZE = 2048, NAME_SIZE = KEY_SIZE + 80 };
 /* --- questions --- */
 
 /* false: `why` says what the library did; interrupted, or the worker ended: that too. */
-bool regress_ask(struct regress *g, const struct regress_question *q, double seconds, struct regress_answer *answer, char *why,
-                size_t why_size) {
+bool regress_ask(struct regress *g, const struct regress_question *q, double seconds, struct regress_answer *answer,
+                 char *why, size_t why_size) {
     struct message request = {0}, reply = {0};
     *answer = (struct regress_answer){.wrong = -1, .accuracy = {-1, 0}};
     message_put_text(&request, "regress");
@@ -45,8 +45,8 @@ static bool was_killed(const char *why) {
 
 /* A worker that ended may have been brought down by what an earlier case did to its memory: a fresh one is asked again.
  * `*again` says so. A time limit is not tried twice. */
-static bool ask_twice(struct regress *g, const struct regress_question *q, double seconds, struct regress_answer *answer,
-                      char *why, size_t why_size, bool *again) {
+static bool ask_twice(struct regress *g, const struct regress_question *q, double seconds,
+                      struct regress_answer *answer, char *why, size_t why_size, bool *again) {
     bool good = regress_ask(g, q, seconds, answer, why, why_size);
     if (good || g->worker.pid || regress_stopped || strncmp(why, "the worker", 10))
         return good;
@@ -66,9 +66,9 @@ struct entry {
     double seconds; /* time limit of a step */
     struct regress_answer right[2];
     char why[2][400];
-    double held[2], needed[2]; /* bytes that each asks its caller for; of the whole case */
+    double held[2], needed[2];             /* bytes that each asks its caller for; of the whole case */
     bool has[2], good[2], again, lacks[2]; /* lacks: needs more than there is */
-    char memory[300]; /* whom there was no memory for, or whoever was killed for it; "" nobody */
+    char memory[300];                      /* whom there was no memory for, or whoever was killed for it; "" nobody */
 };
 
 /* The options of the case without its study; they are the same for every form of a kind. */
@@ -128,7 +128,8 @@ static bool settle_right(struct entry *e, struct gate_row *r) {
         r->alone = false;
         bool both = e->has[REGRESS_BASE] && !e->good[REGRESS_BASE];
         return gate_say(r, "%s%s%s", e->why[REGRESS_NEW], both ? "; the old library: " : "",
-                        both ? e->why[REGRESS_BASE] : ""), true;
+                        both ? e->why[REGRESS_BASE] : ""),
+               true;
     }
     if (!e->has[REGRESS_BASE]) {
         r->verdict = MHC_NEW;
@@ -145,7 +146,9 @@ static bool settle_right(struct entry *e, struct gate_row *r) {
         return false;
     fail_row(r, MHC_INVALID);
     if (accuracy == MHC_WRONG)
-        return gate_say(r, "error %.2g is not within the old library's tolerance of %.2g", new->accuracy.error, r->tolerance), true;
+        return gate_say(r, "error %.2g is not within the old library's tolerance of %.2g", new->accuracy.error,
+                        r->tolerance),
+               true;
     gate_say(r, "less accurate: error %.2g, was %.2g (allowed: twice that, or %.2g); first difference at %s",
              new->accuracy.error, old->accuracy.error, MHC_ERROR_FLOOR * r->tolerance, new->first);
     return true;
@@ -154,7 +157,9 @@ static bool settle_right(struct entry *e, struct gate_row *r) {
 /* Nobody's fault, and no comparison. */
 static void lack_memory(struct entry *e, const char *who, const char *why) {
     if (!e->memory[0])
-        snprintf(e->memory, sizeof e->memory, was_killed(why) ? "not judged, %s: %.240s" : "not enough memory on this machine, %s: %.240s", who, why);
+        snprintf(e->memory, sizeof e->memory,
+                 was_killed(why) ? "not judged, %s: %.240s" : "not enough memory on this machine, %s: %.240s", who,
+                 why);
 }
 
 #define MOST_OF_IT 0.75
@@ -171,11 +176,14 @@ static int whose(const struct regress *g, const struct regress_answer *a, const 
     for (int s = 0; s < 2; s++)
         spent[s] = note->spent[s] + (s == note->running - 1 ? regress_now() - note->since : 0);
     double all = spent[0] + spent[1];
-    return spent[REGRESS_NEW] >= MOST_OF_IT * all ? REGRESS_NEW : spent[REGRESS_BASE] >= MOST_OF_IT * all ? REGRESS_BASE : -1;
+    return spent[REGRESS_NEW] >= MOST_OF_IT * all    ? REGRESS_NEW
+           : spent[REGRESS_BASE] >= MOST_OF_IT * all ? REGRESS_BASE
+                                                     : -1;
 }
 
 /* The old library failed while both were timed. By itself too? What runs beside it may have spoilt its memory. */
-static bool fails_alone(struct entry *e, const struct regress_question *both, double seconds, char *why, size_t why_size) {
+static bool fails_alone(struct entry *e, const struct regress_question *both, double seconds, char *why,
+                        size_t why_size) {
     struct regress_question q = *both;
     struct regress_answer a;
     q.alone = true;
@@ -205,7 +213,10 @@ static void settle_failure(struct entry *e, struct gate_row *r, const struct reg
         r->verdict = MHC_AMBIGUOUS;
         r->open = true;
         if (spent[0] + spent[1] > 0)
-            gate_say(r, "right; not timed: %s, of which the old library took %.2g s and the new one %.2g s: a larger --timeout", why, spent[0], spent[1]);
+            gate_say(
+                r,
+                "right; not timed: %s, of which the old library took %.2g s and the new one %.2g s: a larger --timeout",
+                why, spent[0], spent[1]);
         else
             gate_say(r, "right; not timed: %s", why);
     } else if (side == REGRESS_BASE && fails_alone(e, q, seconds, alone, sizeof alone)) {
@@ -217,7 +228,8 @@ static void settle_failure(struct entry *e, struct gate_row *r, const struct reg
         gate_say(r, "right; not timed: the old library failed once %s, and not again: %s", when, why);
     } else {
         fail_row(r, MHC_INVALID);
-        gate_say(r, "%s%s: %s", side == REGRESS_BASE ? "the old library failed beside it, and not by itself, " : "", when, why);
+        gate_say(r, "%s%s: %s", side == REGRESS_BASE ? "the old library failed beside it, and not by itself, " : "",
+                 when, why);
     }
     worker_stop(&e->gate->worker);
 }
@@ -236,7 +248,8 @@ static bool in_copies(const struct regress *g, int measurement, enum mhc_verdict
 }
 
 /* One measurement. false: it failed, and the row says how. */
-static bool measure(struct entry *e, struct gate_row *r, int measurement, double threshold, struct told *told, enum mhc_verdict measured[]) {
+static bool measure(struct entry *e, struct gate_row *r, int measurement, double threshold, struct told *told,
+                    enum mhc_verdict measured[]) {
     enum mhc_verdict *verdict = &measured[measurement];
     struct regress_question q = e->question;
     struct regress_answer a;
@@ -260,21 +273,26 @@ static bool measure(struct entry *e, struct gate_row *r, int measurement, double
     told->gaps |= a.not_held > MHC_MOST_THROTTLED;
     *verdict = enough ? mhc_speed_verdict(a.change, threshold) : MHC_AMBIGUOUS;
     if (!enough)
-        gate_say(r, a.rounds < MHC_LEAST_ROUNDS ? "only %lld rounds: a larger --budget" : "%lld rounds, too many at a low clock",
+        gate_say(r,
+                 a.rounds < MHC_LEAST_ROUNDS ? "only %lld rounds: a larger --budget"
+                                             : "%lld rounds, too many at a low clock",
                  (long long)a.rounds);
     return true;
 }
 
 static void say_speed(struct entry *e, struct gate_row *r, int measurements, double threshold) {
     double percent = 100 * (r->change.median - 1);
-    const char *times = measurements == 1 ? "" : measurements == 2 ? ", found twice" : ", found in two of three measurements";
+    const char *times = measurements == 1   ? ""
+                        : measurements == 2 ? ", found twice"
+                                            : ", found in two of three measurements";
     const char *gated = e->gate->options.speed == GATE_SPEED ? "" : "; reported, not gated";
     switch (r->verdict) {
     case MHC_SAME: gate_say(r, "right; within %g %%", 100 * threshold); break;
     case MHC_AMBIGUOUS:
         if (!r->reason[0])
-            gate_say(r, "right; %+.1f %%, and %d measurements do not settle it: a larger --budget, or a quieter machine", percent,
-                     measurements);
+            gate_say(r,
+                     "right; %+.1f %%, and %d measurements do not settle it: a larger --budget, or a quieter machine",
+                     percent, measurements);
         break;
     default: gate_say(r, "right; %.1f %% %s%s%s", fabs(percent), percent > 0 ? "slower" : "faster", times, gated);
     }
@@ -294,7 +312,7 @@ static void settle_speed(struct entry *e, struct gate_row *r) {
     }
     bool enough = told.rounds >= MHC_LEAST_ROUNDS && !told.throttled;
     if (enough && r->verdict == MHC_AMBIGUOUS && mhc_speed_verdict(r->change, threshold) == MHC_SAME)
-        r->verdict = MHC_SAME; /* each for itself had too few samples */
+        r->verdict = MHC_SAME;                 /* each for itself had too few samples */
     if (told.gaps && r->verdict == MHC_SAME) { /* they are part of both times, and hide what differs */
         r->verdict = MHC_AMBIGUOUS;
         gate_say(r, "right; within %g %%, but gaps between launches were timed too", 100 * threshold);
@@ -328,13 +346,15 @@ static void say_memory(const struct entry *e, struct gate_row *r) {
 /* The row of a case that there is no memory for. It is open, unless the old library fits and the new one asks for more. */
 static void settle_memory(const struct entry *e, struct gate_row *r) {
     double old = e->needed[REGRESS_BASE], new = e->needed[REGRESS_NEW];
-    bool grew = e->has[REGRESS_BASE] && !e->lacks[REGRESS_BASE] && e->lacks[REGRESS_NEW] && old > 0 && mhc_more_memory(old, new);
+    bool grew = e->has[REGRESS_BASE] && !e->lacks[REGRESS_BASE] && e->lacks[REGRESS_NEW] && old > 0 &&
+                mhc_more_memory(old, new);
     r->verdict = grew ? MHC_INVALID : MHC_AMBIGUOUS;
     r->fails = grew;
     r->open = !grew;
     r->alone = true;
     if (grew)
-        gate_say(r, "the case needs %.3g GB of memory, more than there is, and %.3g GB with the old library", new * 1e-9, old * 1e-9);
+        gate_say(r, "the case needs %.3g GB of memory, more than there is, and %.3g GB with the old library",
+                 new * 1e-9, old * 1e-9);
     else
         gate_say(r, "%s", e->memory);
 }
@@ -352,8 +372,9 @@ static bool judge(struct entry *e) {
             ask_right(e, s);
     if (!regress_stopped && !e->memory[0] && !settle_right(e, r)) {
         if (g->options.speed == GATE_NO_SPEED || !(g->what[REGRESS_BASE].timed && g->what[REGRESS_NEW].timed))
-            gate_say(r, "right; %s", g->options.speed == GATE_NO_SPEED ? "speed was not asked for"
-                                                                        : "a host executor says nothing of a device's time");
+            gate_say(r, "right; %s",
+                     g->options.speed == GATE_NO_SPEED ? "speed was not asked for"
+                                                       : "a host executor says nothing of a device's time");
         else
             settle_speed(e, r);
     }

@@ -81,7 +81,8 @@ static bool relay_held_in_vain(void *user) {
     return running->held_in_vain(running->user);
 }
 
-static bool open_relay(struct relay *r, const struct regress_case side[2], struct timing_clock *clock, char *why, size_t size) {
+static bool open_relay(struct relay *r, const struct regress_case side[2], struct timing_clock *clock, char *why,
+                       size_t size) {
     *r = (struct relay){0};
     for (int s = 0; s < 2; s++)
         if (!timing_clock_open(&r->clock[s], side[s].backend, why, size))
@@ -114,19 +115,21 @@ static const char *bind_copy(struct subject_user *s, const struct params *p, con
     if (!row)
         return NULL;
     regress_mark(s->side);
-    return bound_row_open(&s->row, k->backend, row, &c, kernel_case_sets(p, k->backend, bound_row_bytes(row, &c, 0)), NULL, 0,
-                          NULL, 0);
+    return bound_row_open(&s->row, k->backend, row, &c, kernel_case_sets(p, k->backend, bound_row_bytes(row, &c, 0)),
+                          NULL, 0, NULL, 0);
 }
 
 /* Where arrays lie can favour a side for as long as they lie there, by 10 % and more. On the host both sides work on the
  * same ones, in turn, work included. What pre or forward keeps is written by whoever runs; where it is read and the libraries keep something
  * different, each has its own, every other measurement in the other order. */
-static const char *bind_shared(struct subject_user *subject, const struct regress_case side[2], const struct regress_question *q) {
+static const char *bind_shared(struct subject_user *subject, const struct regress_case side[2],
+                               const struct regress_question *q) {
     enum { ALIGNMENT = 256 };
     const struct kernel_case *old = &side[REGRESS_BASE].k, *new = &side[REGRESS_NEW].k;
     const struct mhc_row *row = kernel_case_row(old);
     bool written = row->save_bytes && kernel_case_row(new)->save_bytes;
-    bool same = written || (old->save_bytes == new->save_bytes && !memcmp(old->save, new->save, (size_t)old->save_bytes));
+    bool same = written ||
+                (old->save_bytes == new->save_bytes && !memcmp(old->save, new->save, (size_t)old->save_bytes));
     const struct kernel_case *first = q->measurement % 2 ? new : old;
     int64_t behind = same ? 0 : (first->save_bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     int64_t at[2] = {first == old ? 0 : behind, first == old ? behind : 0}; /* of the old one's, of the new one's */
@@ -137,16 +140,18 @@ static const char *bind_shared(struct subject_user *subject, const struct regres
     if (!row->save_bytes)
         memcpy(save + at[0], old->save, (size_t)old->save_bytes);
     if (!kernel_case_row(new)->save_bytes)
-        memcpy(save + at[1], new->save, (size_t)new->save_bytes);
+        memcpy(save + at[1], new->save, (size_t) new->save_bytes);
     const char *why = bound_row_open(&subject[OLD].row, old->backend, row, &old->c,
-                                     kernel_case_sets(&q->p, old->backend, bound_row_bytes(row, &old->c, save_bytes)), old->array,
-                                     old->arrays, save, save_bytes);
+                                     kernel_case_sets(&q->p, old->backend, bound_row_bytes(row, &old->c, save_bytes)),
+                                     old->array, old->arrays, save, save_bytes);
     free(save);
     int64_t saves = subject[OLD].row.save_offset;
     subject[OLD].row.save_offset = saves + at[0];
     subject[OLD].shared = subject[NEW].shared = true;
     regress_mark(REGRESS_NEW);
-    return why ? why : bound_row_share(&subject[NEW].row, &subject[OLD].row, new->backend, kernel_case_row(new), saves + at[1]);
+    return why ? why
+               : bound_row_share(&subject[NEW].row, &subject[OLD].row, new->backend, kernel_case_row(new),
+                                 saves + at[1]);
 }
 
 /* On devices, whose memory need not be shared, each has its own, every other measurement in the other order. */
@@ -201,7 +206,7 @@ static bool kept_room(struct kept *k, int64_t room) {
     int8_t *old_place = realloc(k->old_place, (size_t)room), *new_place = realloc(k->new_place, (size_t)room);
     k->old = old ? old : k->old, k->new = new ? new : k->new;
     k->old_place = old_place ? old_place : k->old_place, k->new_place = new_place ? new_place : k->new_place;
-    bool good = old && new && old_place && new_place;
+    bool good = old && new &&old_place &&new_place;
     k->room = good ? room : k->room;
     return good;
 }
@@ -244,14 +249,16 @@ static bool summarise(const struct timing *t, int measurement, struct regress_an
     answer->together = measurement ? mhc_paired_change(&all, work) : answer->change;
     answer->copies = NAN;
     if (t->subjects > COPY)
-        answer->copies = mhc_ratio_interval(t->seconds + OLD * t->room, t->seconds + COPY * t->room, t->rounds, work).median;
+        answer->copies =
+            mhc_ratio_interval(t->seconds + OLD * t->room, t->seconds + COPY * t->room, t->rounds, work).median;
     answer->throttled = fmax(share_flagged(t, OLD, TIMING_THROTTLED), share_flagged(t, NEW, TIMING_THROTTLED));
     answer->not_held = fmax(share_flagged(t, OLD, TIMING_NOT_HELD), share_flagged(t, NEW, TIMING_NOT_HELD));
     free(work);
     return true;
 }
 
-const char *regress_case_time(const struct regress_case side[2], const struct regress_question *q, struct regress_answer *answer) {
+const char *regress_case_time(const struct regress_case side[2], const struct regress_question *q,
+                              struct regress_answer *answer) {
     static char message[200];
     struct relay relay;
     struct timing_clock clock;
@@ -260,7 +267,8 @@ const char *regress_case_time(const struct regress_case side[2], const struct re
                                              {REGRESS_NEW, .relay = &relay, .clock = &relay.clock[REGRESS_NEW]},
                                              {REGRESS_BASE, .relay = &relay, .clock = &relay.clock[REGRESS_BASE]}};
     struct timing_subject subjects[SUBJECTS];
-    const struct backend *paced = side[side[REGRESS_BASE].backend->library->queues ? REGRESS_BASE : REGRESS_NEW].backend;
+    const struct backend *paced =
+        side[side[REGRESS_BASE].backend->library->queues ? REGRESS_BASE : REGRESS_NEW].backend;
     int64_t patience = (int64_t)1 << q->measurement; /* what was not settled gets more time */
     struct timing_rules rules = timing_rules_for(paced, patience * q->p.rounds, (double)patience * q->p.budget);
     if (!paced->library->queues)
@@ -270,7 +278,8 @@ const char *regress_case_time(const struct regress_case side[2], const struct re
     const char *why = open_relay(&relay, side, &clock, message, sizeof message) ? NULL : message;
     why = why ? why : bind_all(subject, side, q);
     for (int s = 0; s < SUBJECTS; s++)
-        subjects[s] = (struct timing_subject){.run = relay_run, .user = &subject[s], .sets = subject[s].row.sets, .launches = BOUND_ROW_LAUNCHES};
+        subjects[s] = (struct timing_subject){
+            .run = relay_run, .user = &subject[s], .sets = subject[s].row.sets, .launches = BOUND_ROW_LAUNCHES};
     why = why ? why : timing_run(&t, subjects, subject[COPY].row.row ? SUBJECTS : COPY, &rules, &clock);
     if (!why && !summarise(&t, q->measurement, answer))
         why = "out of memory";

@@ -69,7 +69,8 @@ static const char *use_library(int s, const char *path, bool copies) {
     fegetenv(&before);
     bool linked_in = !strcmp(path, "cpu32") || !strcmp(path, "cpu64");
     bool good = copies && !linked_in && copy_of(path, copy) && backend_open(&library[s], copy, why, sizeof why);
-    good = good || backend_open(&library[s], path, why, sizeof why); /* a copy does not find what lies beside the library */
+    good = good ||
+           backend_open(&library[s], path, why, sizeof why); /* a copy does not find what lies beside the library */
     fesetenv(&before);
     return good ? NULL : why;
 }
@@ -121,7 +122,8 @@ static const char *check_arguments(const struct kernel_case *k) {
         for (int way = 0; way < 2 && pair[0]; way++)
             for (const struct mhc_arg *arg = pair[way]->args; arg->name; arg++)
                 if (!same_argument(pair[!way], arg)) {
-                    snprintf(why, sizeof why, "%s: its arguments are not those of cpu64, see `%s`", k->reference[r]->name, arg->name);
+                    snprintf(why, sizeof why, "%s: its arguments are not those of cpu64, see `%s`",
+                             k->reference[r]->name, arg->name);
                     return why;
                 }
     }
@@ -163,9 +165,7 @@ static const char *open_side(int s, const struct regress_question *q) {
     me->backend = &library[s];
     const char *why = plan(s, q, &me->k);
     kernel_case_share_inputs(&me->k);
-    why = why           ? why
-          : other->open ? kernel_case_join(&me->k, &other->k)
-                        : kernel_case_open(&me->k, (uint64_t)q->p.seed);
+    why = why ? why : other->open ? kernel_case_join(&me->k, &other->k) : kernel_case_open(&me->k, (uint64_t)q->p.seed);
     if (why) {
         kernel_case_close(&me->k);
         *me = (struct regress_case){0};

@@ -28,7 +28,8 @@ static bool read_wish(struct wish *wish, const char *text) {
             return cannot("--%s: more than %d values", wish->param->name, MOST_VALUES), false;
         params_defaults(&wish->value[wish->count]);
         if (!params_set(&wish->value[wish->count++], wish->param, word, why, sizeof why))
-            return cannot("%s%s", why, strchr(word, ':') ? "; here values are listed, a range is not known" : ""), false;
+            return cannot("%s%s", why, strchr(word, ':') ? "; here values are listed, a range is not known" : ""),
+                   false;
     }
     return wish->count || (cannot("--%s: an empty value", wish->param->name), false);
 }
@@ -74,7 +75,8 @@ bool choice_take(struct record_reader *reader, const char *path, int *argc, char
         good = take_option(argc, argv, name, &value);
         if (good && value)
             good = read_wish(wish, value) &&
-                   (narrow(reader, wish, *chosen) || (cannot("%s: no case of it has %s %s, and what else is asked for", path, name, value), false));
+                   (narrow(reader, wish, *chosen) ||
+                    (cannot("%s: no case of it has %s %s, and what else is asked for", path, name, value), false));
     }
     free(wish);
     return good;

@@ -51,7 +51,8 @@ bool put_spread(FILE *file, struct spread s, bool broken) {
 }
 
 int64_t failed_cases(const struct figure_source *source, const char *study) {
-    const char *const *status = record_texts(source->reader, "status"), *const *studies = record_texts(source->reader, "study");
+    const char *const *status = record_texts(source->reader, "status"), *const *studies = record_texts(source->reader,
+                                                                                                       "study");
     int64_t failed = 0;
     for (int64_t k = 0; status && studies && k < record_count(source->reader); k++)
         failed += source->chosen[k] && !strcmp(status[k], "failed") && !strcmp(studies[k], study);
@@ -85,7 +86,8 @@ void put_string(FILE *file, const char *text) {
 }
 
 /* Names of the paper as it prints them. */
-static const char *const typeset[][2] = {{"t-max", "t_{max}"}, {"t_max", "t_{max}"}, {"L_r", "L_{r}"}, {"x_l", "x_{l}"}};
+static const char *const typeset[][2] = {
+    {"t-max", "t_{max}"}, {"t_max", "t_{max}"}, {"L_r", "L_{r}"}, {"x_l", "x_{l}"}};
 
 /* Enhanced text of gnuplot: what it takes for markup is escaped. */
 static void put_enhanced(FILE *file, const char *text) {
@@ -95,7 +97,8 @@ static void put_enhanced(FILE *file, const char *text) {
         const char *set = NULL;
         step = 1;
         for (size_t k = 0; start && k < sizeof typeset / sizeof *typeset && !set; k++)
-            if (!strncmp(text, typeset[k][0], strlen(typeset[k][0])) && !isalnum((unsigned char)text[strlen(typeset[k][0])])) {
+            if (!strncmp(text, typeset[k][0], strlen(typeset[k][0])) &&
+                !isalnum((unsigned char)text[strlen(typeset[k][0])])) {
                 set = typeset[k][1];
                 step = strlen(typeset[k][0]);
             }
@@ -114,8 +117,8 @@ void put_lines(FILE *file, const struct figure_source *source, const struct line
     if (!file)
         return;
     size_t longest = 0;
-    fprintf(file, "LINES = %d\narray LABEL[%d]\narray BLOCK[%d]\narray RANK[%d]\n", lines->count, lines->count, lines->count,
-            lines->count);
+    fprintf(file, "LINES = %d\narray LABEL[%d]\narray BLOCK[%d]\narray RANK[%d]\n", lines->count, lines->count,
+            lines->count, lines->count);
     for (int k = 0; k < lines->count; k++) {
         char text[LINE_LABEL + 40];
         line_legend(source, lines, k, text, sizeof text);

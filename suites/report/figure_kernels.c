@@ -29,26 +29,39 @@ struct dot {
 struct dots {
     struct dot *dot;
     int64_t count;
-    int operations;          /* that the record has */
-    struct shape shape;      /* that is shown */
-    int elsewhere;           /* operations that were not timed at it */
+    int operations;     /* that the record has */
+    struct shape shape; /* that is shown */
+    int elsewhere;      /* operations that were not timed at it */
     char elsewhere_names[NAMES];
-    int64_t otherwise;       /* cases of another backend, type or cache */
-    int64_t failed;          /* cases */
+    int64_t otherwise; /* cases of another backend, type or cache */
+    int64_t failed;    /* cases */
 };
 
 /* Kinds as the scripts colour them: their colours are those of the blocks. */
 enum kind { RESNET, HC, HC_STATIC, MHC, IDENTITY, BRANCH, OTHER, KINDS };
-static const char *const kind_label[KINDS] = {"ResNet", "HC", "static HC", "mHC", "identity HC", "F and its parts", "other"};
+static const char *const kind_label[KINDS] = {"ResNet",          "HC",   "static HC", "mHC", "identity HC",
+                                              "F and its parts", "other"};
 
 static enum kind kind_of(const char *operation) {
     static const struct {
         const char *prefix;
         enum kind kind;
-    } known[] = {{"resnet.", RESNET},   {"hc-static.", HC_STATIC}, {"hc.", HC},        {"hc-", HC},        {"mhc.", MHC},
-                 {"mhc-", MHC},         {"sinkhorn.", MHC},        {"identity.", IDENTITY}, {"linear.", BRANCH}, {"mlp.", BRANCH},
-                 {"attention.", BRANCH}, {"attention-core.", BRANCH}, {"activation.", BRANCH}, {"addnorm.", BRANCH},
-                 {"norm.", BRANCH},     {"gemm.", BRANCH}};
+    } known[] = {{"resnet.", RESNET},
+                 {"hc-static.", HC_STATIC},
+                 {"hc.", HC},
+                 {"hc-", HC},
+                 {"mhc.", MHC},
+                 {"mhc-", MHC},
+                 {"sinkhorn.", MHC},
+                 {"identity.", IDENTITY},
+                 {"linear.", BRANCH},
+                 {"mlp.", BRANCH},
+                 {"attention.", BRANCH},
+                 {"attention-core.", BRANCH},
+                 {"activation.", BRANCH},
+                 {"addnorm.", BRANCH},
+                 {"norm.", BRANCH},
+                 {"gemm.", BRANCH}};
     for (size_t k = 0; k < sizeof known / sizeof *known; k++)
         if (!strncmp(operation, known[k].prefix, strlen(known[k].prefix)))
             return known[k].kind;
@@ -82,16 +95,23 @@ static struct dots read_dots(const struct figure_source *source) {
     const char *const *study = record_texts(r, "study"), *const *status = record_texts(r, "status");
     const char *const *operation = record_texts(r, "operation"), *const *backend = record_texts(r, "backend");
     const char *const *type = record_texts(r, "type"), *const *cache = record_texts(r, "cache");
-    const int64_t *tokens = record_ints(r, "tokens"), *width = record_ints(r, "width"), *streams = record_ints(r, "streams");
+    const int64_t *tokens = record_ints(r, "tokens"), *width = record_ints(r, "width"),
+                  *streams = record_ints(r, "streams");
     const int64_t *t_max = record_ints(r, "t-max");
     struct dots d = {.dot = malloc((size_t)(record_count(r) + 1) * sizeof *d.dot)};
     if (!study || !status || !operation || !backend || !type || !cache || !tokens || !width || !streams || !t_max)
         return d;
     for (int64_t i = 0; d.dot && i < record_count(r); i++) {
-        if (strcmp(study[i], "kernels") || strcmp(status[i], "done") || !(value(source, "median", i) > 0) || !source->chosen[i])
+        if (strcmp(study[i], "kernels") || strcmp(status[i], "done") || !(value(source, "median", i) > 0) ||
+            !source->chosen[i])
             continue;
         bool resnet = !strncmp(operation[i], "resnet.", 7);
-        struct dot dot = {i, -1, operation[i], backend[i], type[i], cache[i],
+        struct dot dot = {i,
+                          -1,
+                          operation[i],
+                          backend[i],
+                          type[i],
+                          cache[i],
                           {tokens[i], width[i], streams[i], t_max[i], !has_extent(operation[i], 'C'),
                            resnet || !has_extent(operation[i], 'n')}};
         for (int64_t j = 0; j < d.count && dot.id < 0; j++)
@@ -219,12 +239,13 @@ static bool is_above_copy(const struct figure_source *source, const struct roof 
 
 typedef bool above_function(const struct figure_source *, const struct roof *, int64_t index);
 
-static bool write_data(const struct figure_source *source, const char *name, const struct dots *d, above_function *is_above,
-                       struct roof *roof, char *why, size_t why_size) {
-    static const char *const columns[] = {"median", "low",       "high",       "bytes",     "flops",
+static bool write_data(const struct figure_source *source, const char *name, const struct dots *d,
+                       above_function *is_above, struct roof *roof, char *why, size_t why_size) {
+    static const char *const columns[] = {"median",    "low",       "high",       "bytes",     "flops",
                                           "bandwidth", "flop_rate", "copy_share", "gemm_share"};
-    FILE *file = data_open(source, name, "row,operation,kind,backward,tokens,width,streams,median,low,high,bytes,flops,bandwidth,"
-                                         "flop_rate,copy_share,gemm_share,above");
+    FILE *file = data_open(source, name,
+                           "row,operation,kind,backward,tokens,width,streams,median,low,high,bytes,flops,bandwidth,"
+                           "flop_rate,copy_share,gemm_share,above");
     for (int64_t k = 0; k < d->count; k++) {
         const struct dot *dot = &d->dot[k];
         bool above = is_above(source, roof, dot->index);
@@ -264,8 +285,8 @@ static void put_shape(FILE *file, const struct dots *d) {
         putc('\n', file);
 }
 
-static bool write_settings(const struct figure_source *source, const char *name, const struct dots *d, const struct roof *roof,
-                           const char *statement, char *why, size_t why_size) {
+static bool write_settings(const struct figure_source *source, const char *name, const struct dots *d,
+                           const struct roof *roof, const char *statement, char *why, size_t why_size) {
     const struct dot *first = d->dot;
     char text[1800], backend[300];
     FILE *file = settings_open(source, name);
@@ -277,19 +298,22 @@ static bool write_settings(const struct figure_source *source, const char *name,
     }
     device_name(source, first->backend, backend, sizeof backend);
     snprintf(text, sizeof text, "%s All at the shape above%s; backend %s, %s%s, %s arrays.", statement,
-             kinds & 1u << RESNET ? " (ResNet: n=1)" : "", backend, strcmp(first->type, "widest") ? "type " : "its widest type",
+             kinds & 1u << RESNET ? " (ResNet: n=1)" : "", backend,
+             strcmp(first->type, "widest") ? "type " : "its widest type",
              strcmp(first->type, "widest") ? first->type : "", first->cache);
     if (d->elsewhere)
-        snprintf(text + strlen(text), sizeof text - strlen(text), " Timed at other shapes only: %d operation%s.", d->elsewhere,
-                 d->elsewhere > 1 ? "s" : "");
+        snprintf(text + strlen(text), sizeof text - strlen(text), " Timed at other shapes only: %d operation%s.",
+                 d->elsewhere, d->elsewhere > 1 ? "s" : "");
     if (d->otherwise)
-        snprintf(text + strlen(text), sizeof text - strlen(text), " Not shown: %lld case%s of another backend, type or cache.",
-                 (long long)d->otherwise, d->otherwise > 1 ? "s" : "");
+        snprintf(text + strlen(text), sizeof text - strlen(text),
+                 " Not shown: %lld case%s of another backend, type or cache.", (long long)d->otherwise,
+                 d->otherwise > 1 ? "s" : "");
     if (d->failed)
-        snprintf(text + strlen(text), sizeof text - strlen(text), " Failed: %lld case%s.", (long long)d->failed, d->failed > 1 ? "s" : "");
+        snprintf(text + strlen(text), sizeof text - strlen(text), " Failed: %lld case%s.", (long long)d->failed,
+                 d->failed > 1 ? "s" : "");
     if (file)
-        fprintf(file, "ROWS = %lld\nLONGEST = %zu\nHAS_GEMM = %d\nKINDS = %d\narray KIND[%d]\narray HAS[%d]\n", (long long)d->count,
-                longest, isfinite(roof->gemm), KINDS, KINDS, KINDS);
+        fprintf(file, "ROWS = %lld\nLONGEST = %zu\nHAS_GEMM = %d\nKINDS = %d\narray KIND[%d]\narray HAS[%d]\n",
+                (long long)d->count, longest, isfinite(roof->gemm), KINDS, KINDS, KINDS);
     for (int k = 0; file && k < KINDS; k++) {
         fprintf(file, "HAS[%d] = %d; KIND[%d] = ", k + 1, (int)(kinds >> k & 1), k + 1);
         put_string(file, kind_label[k]);
@@ -305,11 +329,12 @@ static bool write_settings(const struct figure_source *source, const char *name,
 /* What is left out: operations of other shapes, cases of another way. */
 static void say_left_out(const struct dots *d, char *why, size_t size) {
     if (d->elsewhere)
-        snprintf(why, size, "%d operation%s not in it, timed at other shapes only: %s", d->elsewhere, d->elsewhere > 1 ? "s are" : " is",
-                 d->elsewhere_names);
+        snprintf(why, size, "%d operation%s not in it, timed at other shapes only: %s", d->elsewhere,
+                 d->elsewhere > 1 ? "s are" : " is", d->elsewhere_names);
     if (d->otherwise)
         snprintf(why + strlen(why), size - strlen(why), "%s%lld case%s of another backend, type or cache %s not in it",
-                 d->elsewhere ? "; " : "", (long long)d->otherwise, d->otherwise > 1 ? "s" : "", d->otherwise > 1 ? "are" : "is");
+                 d->elsewhere ? "; " : "", (long long)d->otherwise, d->otherwise > 1 ? "s" : "",
+                 d->otherwise > 1 ? "are" : "is");
     if (d->failed)
         snprintf(why + strlen(why), size - strlen(why), "%s%lld case%s failed", *why ? "; " : "", (long long)d->failed,
                  d->failed > 1 ? "s" : "");
@@ -328,21 +353,23 @@ static bool has_other(const struct dots *d) {
     return false;
 }
 
-static enum figure_outcome draw(const struct figure_source *source, const struct figure *figure, above_function *is_above,
-                                struct statement s, char *why, size_t size) {
+static enum figure_outcome draw(const struct figure_source *source, const struct figure *figure,
+                                above_function *is_above, struct statement s, char *why, size_t size) {
     struct dots d = read_dots(source);
     d.failed = failed_cases(source, "kernels");
     char text[900];
     choose(&d);
     enum figure_outcome outcome = FIGURE_WRITTEN;
-    struct roof roof = {attained(source, &d, "bandwidth", "copy_share"), attained(source, &d, "flop_rate", "gemm_share"), 0};
+    struct roof roof = {attained(source, &d, "bandwidth", "copy_share"),
+                        attained(source, &d, "flop_rate", "gemm_share"), 0};
     if (!d.count) {
         snprintf(why, size, "no case of it has timed an operation");
         outcome = FIGURE_SKIPPED;
     } else if (!write_data(source, figure->name, &d, is_above, &roof, why, size)) {
         outcome = FIGURE_FAILED;
     } else {
-        snprintf(text, sizeof text, "%s%s%s%s", s.what, has_other(&d) ? s.other : "", isfinite(roof.gemm) ? s.gemm : "", roof.above ? s.above : "");
+        snprintf(text, sizeof text, "%s%s%s%s", s.what, has_other(&d) ? s.other : "", isfinite(roof.gemm) ? s.gemm : "",
+                 roof.above ? s.above : "");
         outcome = write_settings(source, figure->name, &d, &roof, text, why, size) ? FIGURE_WRITTEN : FIGURE_FAILED;
         if (outcome == FIGURE_WRITTEN)
             say_left_out(&d, why, size);
@@ -351,7 +378,8 @@ static enum figure_outcome draw(const struct figure_source *source, const struct
     return outcome;
 }
 
-enum figure_outcome figure_roofline(const struct figure_source *source, const struct figure *figure, char *why, size_t size) {
+enum figure_outcome figure_roofline(const struct figure_source *source, const struct figure *figure, char *why,
+                                    size_t size) {
     static const struct statement s = {
         "Rate against FLOP per byte, both by the operations' own models; what computes nothing is not shown. Line: timed in "
         "the same rounds, medians over the operations.",
@@ -361,7 +389,8 @@ enum figure_outcome figure_roofline(const struct figure_source *source, const st
     return draw(source, figure, is_above_roof, s, why, size);
 }
 
-enum figure_outcome figure_bandwidth(const struct figure_source *source, const struct figure *figure, char *why, size_t size) {
+enum figure_outcome figure_bandwidth(const struct figure_source *source, const struct figure *figure, char *why,
+                                     size_t size) {
     static const struct statement s = {
         "Bytes an operation must move once over its time, as a share of a copy of as many bytes timed in the same rounds; whiskers: "
         "95 % interval of the median time (open bars: too few rounds for one).",

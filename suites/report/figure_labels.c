@@ -21,8 +21,8 @@ static bool varies(const struct figure_source *source, const struct lines *lines
                    const struct param *param) {
     const struct params *first = NULL;
     for (int k = 0; k < lines->count + (all ? lines->left_out_count : 0); k++) {
-        const struct params *p =
-            params_of_line(source, k < lines->count ? &lines->line[k] : &lines->left_out[k - lines->count]);
+        const struct params *p = params_of_line(source, k < lines->count ? &lines->line[k]
+                                                                         : &lines->left_out[k - lines->count]);
         if (block >= 0 ? p->block != block
                        : p->block == BLOCK_RESNET && lines->count > 1 && !strcmp(param->name, "streams"))
             continue;
@@ -46,8 +46,8 @@ void label_lines(const struct figure_source *source, struct lines *lines, const 
         groups_label(&alone, 0, text, sizeof text);
         const char *word = params_word(&group.p, "block"), *at = strstr(text, word);
         int before = at > text ? (int)(at - text) - 1 : 0; /* the study, where it differs, goes behind the name */
-        snprintf(line->label, sizeof line->label, "%s%s%.*s%s", block_name(line->block), before ? " " : "", before, text,
-                 at ? at + strlen(word) : "");
+        snprintf(line->label, sizeof line->label, "%s%s%.*s%s", block_name(line->block), before ? " " : "", before,
+                 text, at ? at + strlen(word) : "");
     }
 }
 

@@ -61,7 +61,8 @@ static bool next_fits(struct room *r, int pass, int block) {
 }
 
 /* Takes over `groups`; where there is no room the line is left out. */
-static void add_line(struct lines *lines, int64_t *groups, int64_t count, const struct params *p, const struct param *along, bool fits) {
+static void add_line(struct lines *lines, int64_t *groups, int64_t count, const struct params *p,
+                     const struct param *along, bool fits) {
     int rank = 0;
     for (int k = 0; k < lines->count; k++)
         rank += lines->line[k].block == p->block;
@@ -197,8 +198,8 @@ static const struct candidate *choose(const struct groups *g, struct candidate *
     }
     for (int pass = 0; best && beside && pass < 2; pass++)
         for (int64_t k = 0; k < count; k++) {
-            bool like =
-                c[k].wanted && same_but(&g->group[best->groups[0]].p, &g->group[c[k].groups[0]].p, along, beside);
+            bool like = c[k].wanted &&
+                        same_but(&g->group[best->groups[0]].p, &g->group[c[k].groups[0]].p, along, beside);
             if (pass == 0)
                 likes += like;
             else if (likes > 1)

@@ -21,7 +21,8 @@ static const char *paper_summary(int block) {
 
 /* The group with panels that is most like the paper's stack, and among equals the one whose gain is nearest to the
  * paper's. `beside`: if there is one of that depth and n, one of those; NULL: any. */
-static const struct group *panel_group(const struct figure_source *source, unsigned blocks, const struct group *beside) {
+static const struct group *panel_group(const struct figure_source *source, unsigned blocks,
+                                       const struct group *beside) {
     const struct groups *g = source->groups;
     const struct group *best = NULL;
     double nearest = INFINITY;
@@ -140,7 +141,8 @@ static void put_titles(FILE *file, int model, const struct params *p, const stru
 
 enum figure_outcome figure_composite_maps(const struct figure_source *source, const struct figure *figure, char *why,
                                           size_t why_size) {
-    const struct group *const hc = panel_group(source, HC_BLOCKS, NULL), *const found[] = {hc, panel_group(source, MHC_BLOCKS, hc)};
+    const struct group *const hc = panel_group(source, HC_BLOCKS, NULL), *const found[] = {
+                                                                             hc, panel_group(source, MHC_BLOCKS, hc)};
     struct map_panel said[2][PANELS] = {{{0, 0}}};
     struct lines lines = {.count = 0};
     char text[TEXT_SIZE], shared[TEXT_SIZE / 2];
@@ -164,11 +166,12 @@ enum figure_outcome figure_composite_maps(const struct figure_source *source, co
         return FIGURE_FAILED;
     describe_lines(source, &lines, shared, sizeof shared);
     char *seeds = strrchr(shared, ';'); /* one seed is shown: which */
-    snprintf(text, sizeof text,
-             "Token mean of single maps and composites (rows: streams written, columns: streams read), row sums at the right, column sums "
-             "below%s. %.*s; seed %lld.",
-             wide ? " (their colours end at those of the entries)" : "", seeds ? (int)(seeds - shared) : 0, shared,
-             (long long)record_ints(source->reader, "seed")[found[!found[0]]->cases[0]]);
+    snprintf(
+        text, sizeof text,
+        "Token mean of single maps and composites (rows: streams written, columns: streams read), row sums at the right, column sums "
+        "below%s. %.*s; seed %lld.",
+        wide ? " (their colours end at those of the entries)" : "", seeds ? (int)(seeds - shared) : 0, shared,
+        (long long)record_ints(source->reader, "seed")[found[!found[0]]->cases[0]]);
     file = settings_open(source, figure->name);
     put_caption(file, source, true, text);
     if (file)

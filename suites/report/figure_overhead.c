@@ -9,8 +9,8 @@
 enum { MOST_CASES = 400, MOST_GROUPS = 10, KEY = 2048 };
 
 /* Variants as figures name them. */
-static const char *const variant_label[STEP_VARIANTS] = {"residual", "HC, unfused", "mHC, unfused", "mHC, fused", "mHC, across layers",
-                                                         "identity HC"};
+static const char *const variant_label[STEP_VARIANTS] = {"residual",   "HC, unfused",        "mHC, unfused",
+                                                         "mHC, fused", "mHC, across layers", "identity HC"};
 
 /* The cases that were timed and chosen, in the order of the record. */
 struct timed {
@@ -22,8 +22,11 @@ static int read_cases(const struct figure_source *source, struct timed *out) {
     struct record_reader *r = source->reader;
     const char *const *status = record_texts(r, "status"), *const *study = record_texts(r, "study");
     int count = 0;
-    for (int64_t k = 0; k < record_count(r) && count < MOST_CASES && record_subject_called(r, step_variant_name[0]) == OVERHEAD_VARIANT; k++)
-        if (status && study && !strcmp(status[k], "done") && !strcmp(study[k], "overhead") && source->chosen[k] && record_rounds(r, k)) {
+    for (int64_t k = 0; k < record_count(r) && count < MOST_CASES &&
+                        record_subject_called(r, step_variant_name[0]) == OVERHEAD_VARIANT;
+         k++)
+        if (status && study && !strcmp(status[k], "done") && !strcmp(study[k], "overhead") && source->chosen[k] &&
+            record_rounds(r, k)) {
             out[count].index = k;
             groups_params(r, k, &out[count++].p);
         }
@@ -95,7 +98,8 @@ static void put_label(FILE *settings, const struct timed *group, int groups, int
 }
 
 /* "on cpu32, L=4, n=4, T=128": what a figure holds fixed. */
-static void constants_of(const struct figure_source *source, const struct params *p, int open, char *text, size_t size) {
+static void constants_of(const struct figure_source *source, const struct params *p, int open, char *text,
+                         size_t size) {
     char backend[300];
     device_name(source, p->backend, backend, sizeof backend);
     size_t used = (size_t)snprintf(text, size, "%s on %s, %lld layers, n=%lld",
@@ -113,18 +117,20 @@ static void constants_of(const struct figure_source *source, const struct params
 }
 
 /* Cases that a figure leaves out and those that failed, behind its caption and beside it. */
-static void say_left_out(const struct figure_source *source, int cases, char *text, size_t text_size, char *why, size_t size) {
+static void say_left_out(const struct figure_source *source, int cases, char *text, size_t text_size, char *why,
+                         size_t size) {
     long long failed = (long long)failed_cases(source, "overhead");
     why[0] = 0;
     if (cases) {
-        snprintf(text + strlen(text), text_size - strlen(text), " Not shown: %d case%s of other shapes, backends or ways to run.", cases,
-                 cases > 1 ? "s" : "");
-        snprintf(why, size, "%d case%s of other shapes, backends or ways to run %s not in it", cases, cases > 1 ? "s" : "",
-                 cases > 1 ? "are" : "is");
+        snprintf(text + strlen(text), text_size - strlen(text),
+                 " Not shown: %d case%s of other shapes, backends or ways to run.", cases, cases > 1 ? "s" : "");
+        snprintf(why, size, "%d case%s of other shapes, backends or ways to run %s not in it", cases,
+                 cases > 1 ? "s" : "", cases > 1 ? "are" : "is");
     }
     if (failed) {
         snprintf(text + strlen(text), text_size - strlen(text), " Failed: %lld case%s.", failed, failed > 1 ? "s" : "");
-        snprintf(why + strlen(why), size - strlen(why), "%s%lld case%s failed", cases ? "; " : "", failed, failed > 1 ? "s" : "");
+        snprintf(why + strlen(why), size - strlen(why), "%s%lld case%s failed", cases ? "; " : "", failed,
+                 failed > 1 ? "s" : "");
     }
 }
 
@@ -199,9 +205,10 @@ enum figure_outcome figure_overhead(const struct figure_source *source, const st
         put_label(settings, group, groups, g);
     put_variants(settings);
     constants_of(source, &cases[0].p, OPEN_SHAPE | OPEN_CORE, text, sizeof text);
-    snprintf(text + strlen(text), sizeof text - strlen(text),
-             ". t(variant) / t(residual) − 1 of a training step, forward and backward, median with its 95 %% interval (open bars: too few rounds for one). "
-             "Dashed: the paper's 6.7\u00a0%%.");
+    snprintf(
+        text + strlen(text), sizeof text - strlen(text),
+        ". t(variant) / t(residual) − 1 of a training step, forward and backward, median with its 95 %% interval (open bars: too few rounds for one). "
+        "Dashed: the paper's 6.7\u00a0%%.");
     say_missing(source, &cases[0], text, sizeof text);
     say_left_out(source, missing, text, sizeof text, why, size);
     put_caption(settings, source, true, text);
@@ -285,7 +292,8 @@ enum figure_outcome figure_overhead_step(const struct figure_source *source, con
     snprintf(text + strlen(text), sizeof text - strlen(text),
              ". Bars: the parts, each timed by itself beside the whole step, F's in that of the residual. Marks: "
              "median of the whole step, of %lld round%s.",
-             (long long)record_rounds(source->reader, t->index), record_rounds(source->reader, t->index) > 1 ? "s" : "");
+             (long long)record_rounds(source->reader, t->index),
+             record_rounds(source->reader, t->index) > 1 ? "s" : "");
     say_missing(source, t, text, sizeof text);
     say_left_out(source, count - 1, text, sizeof text, why, size);
     put_caption(settings, source, true, text);
@@ -324,7 +332,7 @@ static int64_t next_along(const struct timed *cases, int count, int base, int op
     int64_t next = INT64_MAX;
     for (int k = 0; k < count; k++)
         if (like(&cases[base].p, &cases[k].p, open) && along(&cases[k], open) > last && along(&cases[k], open) < next)
-            next = along(&cases[*at = k], open);
+            next = along(&cases[ *at = k], open);
     return next;
 }
 
@@ -380,9 +388,10 @@ enum figure_outcome figure_overhead_sweep(const struct figure_source *source, co
     put_variants(settings);
     if (settings)
         fprintf(settings, "HAS_C = %d\nHAS_T = %d\n", base[0] >= 0, base[1] >= 0);
-    snprintf(text + strlen(text), sizeof text - strlen(text),
-             "t(variant) / t(residual) − 1 of a training step, median with its 95 %% interval (open: too few rounds for one). "
-             "Variants stand side by side. Dashed: the paper's 6.7\u00a0%%.");
+    snprintf(
+        text + strlen(text), sizeof text - strlen(text),
+        "t(variant) / t(residual) − 1 of a training step, median with its 95 %% interval (open: too few rounds for one). "
+        "Variants stand side by side. Dashed: the paper's 6.7\u00a0%%.");
     say_missing(source, &cases[base[0] < 0 ? base[1] : base[0]], text, sizeof text);
     for (int k = 0; k < count; k++)
         missing += !shown[k];

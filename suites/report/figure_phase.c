@@ -273,7 +273,8 @@ static void put_ticks(FILE *file, const char *name, int panel, const struct axis
     fprintf(file, "%s[%d] = '", name, panel);
     for (int k = 0; k < a->count; k++) {
         char text[32];
-        double half = 0.012 * snprintf(text, sizeof text, "%g", a->value[k]), at = share_of(a, a->value[k]) / whole; /* of the panel */
+        double half = 0.012 * snprintf(text, sizeof text, "%g", a->value[k]),
+               at = share_of(a, a->value[k]) / whole; /* of the panel */
         if (at - half < free_from)
             continue;
         fprintf(file, "%s%s", k ? ", " : "", text);
@@ -333,7 +334,9 @@ static bool write_phase(const struct figure_source *source, const char *name, co
     for (int k = 0; k < phase->panels; k++) {
         if (file)
             put_grid(file, k + 1, phase->block[k] == BLOCK_MHC ? "mhc" : "hc", &phase->grid[k]);
-        lines.line[k] = (struct line){.groups = (int64_t *)&phase->grid[k].group, .count = 1, .block = phase->block[k],
+        lines.line[k] = (struct line){.groups = (int64_t *)&phase->grid[k].group,
+                                      .count = 1,
+                                      .block = phase->block[k],
                                       .axes = {phase->grid[k].x.param, phase->grid[k].y.param}};
     }
     if (!data_close(file, source, name, why, size))
@@ -344,12 +347,15 @@ static bool write_phase(const struct figure_source *source, const char *name, co
     if (!data_close(file, source, "phase_contours", why, size))
         return false;
     describe_lines(source, &lines, shared, sizeof shared);
-    snprintf(text, sizeof text,
-             "Largest gain of composites (max |sum|%s) over layers of the token mean, median over seeds. Dots: the points computed, "
-             "whose colour reaches half way to the next; contours (the paper's gains) are interpolated between them.%s%s%s %s.",
-             phase->panels > 1 ? " of rows in HC, of columns in mHC" : phase->block[0] == BLOCK_MHC ? " of columns" : " of rows",
-             any_cell(phase, INFINITY) ? " Triangles: overflow." : "", any_cell(phase, NAN) ? " Grey without one: not in the record." : "", absent,
-             shared);
+    snprintf(
+        text, sizeof text,
+        "Largest gain of composites (max |sum|%s) over layers of the token mean, median over seeds. Dots: the points computed, "
+        "whose colour reaches half way to the next; contours (the paper's gains) are interpolated between them.%s%s%s %s.",
+        phase->panels > 1              ? " of rows in HC, of columns in mHC"
+        : phase->block[0] == BLOCK_MHC ? " of columns"
+                                       : " of rows",
+        any_cell(phase, INFINITY) ? " Triangles: overflow." : "",
+        any_cell(phase, NAN) ? " Grey without one: not in the record." : "", absent, shared);
     file = settings_open(source, name);
     put_caption(file, source, phase->panels > 1, text);
     static const char *const arrays[] = {"BLOCK", "X_NAME", "Y_NAME", "X_LOG", "Y_LOG",   "X_FROM",

@@ -15,7 +15,8 @@ static double value(const struct figure_source *source, const char *name, int64_
 static bool is_case(const struct figure_source *source, int64_t index, struct params *p) {
     const char *const *status = record_texts(source->reader, "status");
     groups_params(source->reader, index, p);
-    return p->study == STUDY_RECOMPUTE && source->chosen[index] && status && !strcmp(status[index], "done") && value(source, "memory_peak", index) > 0;
+    return p->study == STUDY_RECOMPUTE && source->chosen[index] && status && !strcmp(status[index], "done") &&
+           value(source, "memory_peak", index) > 0;
 }
 
 /* The first of the most cases that differ in L_r alone; 0: there are none. `others`: how many do not. */
@@ -45,21 +46,23 @@ static int64_t next_case(const struct figure_source *source, const struct params
     for (int64_t i = 0; i < record_count(source->reader); i++) {
         struct params p;
         double every = value(source, "every", i);
-        if (is_case(source, i, &p) && same_but(&p, like, params_find("recompute"), NULL) && p.seed == like->seed && every > last &&
-            (next < 0 || every < value(source, "every", next)))
+        if (is_case(source, i, &p) && same_but(&p, like, params_find("recompute"), NULL) && p.seed == like->seed &&
+            every > last && (next < 0 || every < value(source, "every", next)))
             next = i;
     }
     return next;
 }
 
 /* Rows of the cases; what keeping everything costs goes to `keep` [memory, ratio], the L_r of least memory to `best`. */
-static bool write_data(const struct figure_source *source, const char *name, const struct params *like, double keep[2], int64_t *best,
-                       char *why, size_t why_size) {
-    static const char *const columns[] = {"memory_peak", "memory_predicted", "memory_paper", "median", "low", "high", "ratio", "ratio_low",
-                                          "ratio_high"};
-    FILE *file = data_open(source, name, "every,memory_peak,memory_predicted,memory_paper,median,low,high,ratio,ratio_low,ratio_high");
+static bool write_data(const struct figure_source *source, const char *name, const struct params *like, double keep[2],
+                       int64_t *best, char *why, size_t why_size) {
+    static const char *const columns[] = {"memory_peak", "memory_predicted", "memory_paper", "median", "low", "high",
+                                          "ratio",       "ratio_low",        "ratio_high"};
+    FILE *file = data_open(
+        source, name, "every,memory_peak,memory_predicted,memory_paper,median,low,high,ratio,ratio_low,ratio_high");
     double least = INFINITY;
-    for (int64_t i = next_case(source, like, -1); file && i >= 0; i = next_case(source, like, value(source, "every", i))) {
+    for (int64_t i = next_case(source, like, -1); file && i >= 0;
+         i = next_case(source, like, value(source, "every", i))) {
         double every = value(source, "every", i), peak = value(source, "memory_peak", i);
         if (every < 1) {
             keep[0] = peak;
@@ -78,7 +81,8 @@ static bool write_data(const struct figure_source *source, const char *name, con
     return data_close(file, source, name, why, why_size);
 }
 
-enum figure_outcome figure_recompute(const struct figure_source *source, const struct figure *figure, char *why, size_t size) {
+enum figure_outcome figure_recompute(const struct figure_source *source, const struct figure *figure, char *why,
+                                     size_t size) {
     struct params p;
     double keep[2] = {NAN, NAN};
     int64_t best = 0, others, count = choose(source, &p, &others);
@@ -89,22 +93,24 @@ enum figure_outcome figure_recompute(const struct figure_source *source, const s
         return FIGURE_FAILED;
     snprintf(block, sizeof block, "%s", params_word(&p, "block"));
     device_name(source, p.backend, backend, sizeof backend);
-    snprintf(text, sizeof text,
-             "A step (forward and backward) that keeps x once every L_r layers, the recomputation block, and computes the rest again. Memory: measured peak (points), "
-             "what the stack predicts (line), Eq. 20 of the paper, which leaves out what does not depend on L_r (dashed; least at %.1f); "
-             "measured least at %lld. Time: median of the ratio to that of √(nL/(n+2)), rounded (auto), and its 95 %% interval (open: too few rounds for one). Block %s, branch %s, L=%lld, n=%lld, C=%lld, "
-             "T=%lld, backend %s.",
-             recompute_paper_optimum(p.depth, p.streams), (long long)best, block, params_word(&p, "branch"), (long long)p.depth,
-             (long long)p.streams, (long long)p.width, (long long)p.tokens, backend);
+    snprintf(
+        text, sizeof text,
+        "A step (forward and backward) that keeps x once every L_r layers, the recomputation block, and computes the rest again. Memory: measured peak (points), "
+        "what the stack predicts (line), Eq. 20 of the paper, which leaves out what does not depend on L_r (dashed; least at %.1f); "
+        "measured least at %lld. Time: median of the ratio to that of √(nL/(n+2)), rounded (auto), and its 95 %% interval (open: too few rounds for one). Block %s, branch %s, L=%lld, n=%lld, C=%lld, "
+        "T=%lld, backend %s.",
+        recompute_paper_optimum(p.depth, p.streams), (long long)best, block, params_word(&p, "branch"),
+        (long long)p.depth, (long long)p.streams, (long long)p.width, (long long)p.tokens, backend);
     if (others) {
-        snprintf(text + strlen(text), sizeof text - strlen(text), " Not shown: %lld case%s of another stack.", (long long)others,
-                 others > 1 ? "s" : "");
+        snprintf(text + strlen(text), sizeof text - strlen(text), " Not shown: %lld case%s of another stack.",
+                 (long long)others, others > 1 ? "s" : "");
         snprintf(why, size, "%lld case%s of another stack %s not in it", (long long)others, others > 1 ? "s" : "",
                  others > 1 ? "are" : "is");
     }
     FILE *file = settings_open(source, figure->name);
     if (file) {
-        fprintf(file, "BLOCK = %d\nOPTIMUM = %.9g\nBEST = %lld\nKEEP_MEMORY = ", (int)p.block, recompute_paper_optimum(p.depth, p.streams), (long long)best);
+        fprintf(file, "BLOCK = %d\nOPTIMUM = %.9g\nBEST = %lld\nKEEP_MEMORY = ", (int)p.block,
+                recompute_paper_optimum(p.depth, p.streams), (long long)best);
         fprintf(file, isfinite(keep[0]) ? "%.9g\n" : "NaN\n", keep[0]);
         fprintf(file, isfinite(keep[1]) ? "KEEP_TIME = %.9g\n" : "KEEP_TIME = NaN\n", keep[1]);
     }

@@ -18,8 +18,8 @@ static void columns_of(const char *first, const struct measure *measures, int co
     int used = snprintf(columns, COLUMNS_SIZE, "line,label,block,%s", first);
     for (int m = 0; m < count; m++) {
         const char *c = measures[m].column;
-        used +=
-            snprintf(columns + used, (size_t)(COLUMNS_SIZE - used), ",%s_q10,%s_median,%s_q90,%s_overflow", c, c, c, c);
+        used += snprintf(columns + used, (size_t)(COLUMNS_SIZE - used), ",%s_q10,%s_median,%s_q90,%s_overflow", c, c, c,
+                         c);
     }
 }
 
@@ -62,7 +62,8 @@ static void widen(struct span *span, struct spread s) {
 }
 
 static bool layers_data(const struct figure_source *source, const char *name, const struct lines *lines,
-                        const struct measure *measures, int count, struct span *span, bool *overflow, char *why, size_t why_size) {
+                        const struct measure *measures, int count, struct span *span, bool *overflow, char *why,
+                        size_t why_size) {
     char columns[COLUMNS_SIZE];
     columns_of("layer", measures, count, columns);
     FILE *file = data_open(source, name, columns);
@@ -149,9 +150,11 @@ static enum figure_outcome streams(const struct figure_source *source, const str
                                               {"grad_rms", "grad_x_rms"},
                                               {"similarity", "stream_similarity"},
                                               {"rank", "effective_rank"}};
-    return layers_figure(source, figure->name, ALL_BLOCKS, 2, measures, 4,
-                         "Streams x_l at the input of layer l, token mean: median and band q10–q90 over seeds. Effective rank: exp of the "
-                         "entropy of their singular values.", why, size);
+    return layers_figure(
+        source, figure->name, ALL_BLOCKS, 2, measures, 4,
+        "Streams x_l at the input of layer l, token mean: median and band q10–q90 over seeds. Effective rank: exp of the "
+        "entropy of their singular values.",
+        why, size);
 }
 
 /* ---- against a parameter ---- */
@@ -205,8 +208,8 @@ static enum figure_outcome parameter_figure(const struct figure_source *source, 
     bool good = parameter_data(source, name, along, &lines, measures, count, recorded, &overflow, why, why_size);
     for (int m = 2; m < count; m++)
         more |= recorded[m];
-    snprintf(text, sizeof text, "%s%s, token mean: median and band q10–q90 over seeds.%s %s.", statement, more ? streams : "",
-             overflow ? triangles : "", shared);
+    snprintf(text, sizeof text, "%s%s, token mean: median and band q10–q90 over seeds.%s %s.", statement,
+             more ? streams : "", overflow ? triangles : "", shared);
     if (good) {
         describe_left_out(&lines, why, why_size);
         FILE *file = settings_open(source, name);
@@ -238,17 +241,19 @@ static enum figure_outcome t_max(const struct figure_source *source, const struc
                                  size_t size) {
     static const struct measure measures[] = {{"backward", "composite_backward_sum_max"},
                                               {"column_error", "single_column_error_max"}};
-    return parameter_figure(source, figure->name, "t-max", "round", MHC_BLOCKS, 4, measures, 2,
-                            "Largest gain of composites (max |sum| of columns) and column error of single layers, over layers l", "", why, size);
+    return parameter_figure(
+        source, figure->name, "t-max", "round", MHC_BLOCKS, 4, measures, 2,
+        "Largest gain of composites (max |sum| of columns) and column error of single layers, over layers l", "", why,
+        size);
 }
 
 static enum figure_outcome streams_n(const struct figure_source *source, const struct figure *figure, char *why,
                                      size_t size) {
     static const struct measure measures[] = {{"forward", "composite_forward_sum_max"},
                                               {"backward", "composite_backward_sum_max"}};
-    return parameter_figure(
-        source, figure->name, "streams", NULL, HC_BLOCKS | MHC_BLOCKS, 4, measures, 2,
-        "Largest gain of composites (max |sum| of rows, backward of columns) over layers l", "", why, size);
+    return parameter_figure(source, figure->name, "streams", NULL, HC_BLOCKS | MHC_BLOCKS, 4, measures, 2,
+                            "Largest gain of composites (max |sum| of rows, backward of columns) over layers l", "",
+                            why, size);
 }
 
 const struct figure figures[] = {

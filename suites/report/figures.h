@@ -33,7 +33,9 @@ enum figure_outcome figure_roofline(const struct figure_source *, const struct f
 enum figure_outcome figure_bandwidth(const struct figure_source *, const struct figure *, char *why, size_t why_size);
 enum figure_outcome figure_recompute(const struct figure_source *, const struct figure *, char *why, size_t why_size);
 enum figure_outcome figure_overhead(const struct figure_source *, const struct figure *, char *why, size_t why_size);
-enum figure_outcome figure_overhead_step(const struct figure_source *, const struct figure *, char *why, size_t why_size);
-enum figure_outcome figure_overhead_sweep(const struct figure_source *, const struct figure *, char *why, size_t why_size);
+enum figure_outcome figure_overhead_step(const struct figure_source *, const struct figure *, char *why,
+                                         size_t why_size);
+enum figure_outcome figure_overhead_sweep(const struct figure_source *, const struct figure *, char *why,
+                                          size_t why_size);
 
 #endif

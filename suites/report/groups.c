@@ -97,8 +97,9 @@ bool groups_read(struct record_reader *reader, struct groups *g, char *why, size
         return snprintf(why, why_size, "no column `key`, `status`, `layers`, `depth` or `study`"), false;
     for (int64_t i = 0; i < count; i++)
         if (depth[i] != layers[i] && !is_timed(study[i]))
-            return snprintf(why, why_size, "case %lld has depth %lld and %lld layers", (long long)i, (long long)depth[i],
-                            (long long)layers[i]), false;
+            return snprintf(why, why_size, "case %lld has depth %lld and %lld layers", (long long)i,
+                            (long long)depth[i], (long long)layers[i]),
+                   false;
     for (int64_t i = 0; i < count; i++) {
         if (strcmp(status[i], "done") || is_timed(study[i]))
             continue;
@@ -154,7 +155,8 @@ void groups_release(struct groups *g) {
 
 static bool is_log10(const char *name) {
     for (int m = 0; m < MHC_METRICS; m++)
-        if (!strncmp(name, mhc_metric_info[m].name, strlen(mhc_metric_info[m].name)) && mhc_metric_info[m].scale == MHC_LOG10)
+        if (!strncmp(name, mhc_metric_info[m].name, strlen(mhc_metric_info[m].name)) &&
+            mhc_metric_info[m].scale == MHC_LOG10)
             return true;
     return false;
 }
@@ -213,7 +215,8 @@ static void label(const struct params *p, const bool *varies, char *text, size_t
             continue;
         params_text(p, param, value, sizeof value);
         bool plain = !strcmp(param->name, "study") || !strcmp(param->name, "block") || !strcmp(param->name, "init");
-        used += (size_t)snprintf(text + used, size - used, "%s%s%s%s", used ? " " : "", plain ? "" : param->name, plain ? "" : "=", value);
+        used += (size_t)snprintf(text + used, size - used, "%s%s%s%s", used ? " " : "", plain ? "" : param->name,
+                                 plain ? "" : "=", value);
     }
 }
 
@@ -238,8 +241,8 @@ void groups_constants(const struct groups *g, int64_t from, int64_t to, char *te
         char value[PARAM_TEXT_SIZE];
         params_text(p, param, value, sizeof value);
         bool shape = !strcmp(param->name, "study") || !strcmp(param->name, "depth") || !strcmp(param->name, "t-max");
-        if (!varies[k] && !is_bookkeeping(param->name) && strcmp(param->name, "block") && (param->studies >> p->study & 1) &&
-            (shape || strcmp(value, param->standard)))
+        if (!varies[k] && !is_bookkeeping(param->name) && strcmp(param->name, "block") &&
+            (param->studies >> p->study & 1) && (shape || strcmp(value, param->standard)))
             used += (size_t)snprintf(text + used, size - used, "%s--%s %s", used ? " " : "", param->name, value);
     }
 }
@@ -250,14 +253,16 @@ static bool is_in(const char *name, const char *const *list) {
     return *list != NULL;
 }
 
-void groups_case_constants(const struct params *p, const char *const *columns, const char *const *always, char *text, size_t size) {
+void groups_case_constants(const struct params *p, const char *const *columns, const char *const *always, char *text,
+                           size_t size) {
     size_t used = 0;
     text[0] = 0;
     for (int k = 0; k < params_count && used < size; k++) {
         const struct param *param = &params_table[k];
         char value[PARAM_TEXT_SIZE];
         params_text(p, param, value, sizeof value);
-        if (!is_in(param->name, columns) && param->studies >> p->study & 1 && (is_in(param->name, always) || strcmp(value, param->standard)))
+        if (!is_in(param->name, columns) && param->studies >> p->study & 1 &&
+            (is_in(param->name, always) || strcmp(value, param->standard)))
             used += (size_t)snprintf(text + used, size - used, "%s--%s %s", used ? " " : "", param->name, value);
     }
 }

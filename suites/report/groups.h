@@ -6,16 +6,16 @@
 #include "suites/case/params.h"
 
 struct group {
-    char *label;      /* the key without its seed */
-    int64_t *cases;   /* indices of the finished cases */
+    char *label;    /* the key without its seed */
+    int64_t *cases; /* indices of the finished cases */
     int64_t count;
-    struct params p;  /* parameters of the first of them */
+    struct params p; /* parameters of the first of them */
 };
 
 struct groups {
     struct group *group;
     int64_t count;
-    bool varies[64];  /* by position in params_table: the groups differ in it */
+    bool varies[64]; /* by position in params_table: the groups differ in it */
 };
 
 /* Groups in the order of their first case. false: one line in `why`. */
@@ -30,7 +30,8 @@ void groups_params(struct record_reader *, int64_t index, struct params *);
 
 /* "--study overhead --depth 8 ...": what a table says above it, of a case: the options of its study but those that are columns, if their
  * value is not the default or they are shown always. Lists end with NULL. */
-void groups_case_constants(const struct params *, const char *const *columns, const char *const *always, char *text, size_t size);
+void groups_case_constants(const struct params *, const char *const *columns, const char *const *always, char *text,
+                           size_t size);
 
 struct spread {
     double q10, median, q90;

@@ -39,12 +39,13 @@ static void constants_of(const struct params *p, char text[CONSTANTS]) {
 static bool read_line(struct record_reader *r, int64_t index, struct line *line) {
     struct record_timing samples;
     const char *const *study = record_texts(r, "study");
-    if (!study || strcmp(study[index], "kernels") || strcmp(record_texts(r, "status")[index], "done") || !record_rounds(r, index) ||
-        !record_timing(r, index, &samples))
+    if (!study || strcmp(study[index], "kernels") || strcmp(record_texts(r, "status")[index], "done") ||
+        !record_rounds(r, index) || !record_timing(r, index, &samples))
         return false;
     *line = (struct line){.index = index, .wide = strcmp(samples.stop, "precise") != 0};
     groups_params(r, index, &line->p);
-    line->gaps = 100 * timing_flagged(samples.flags + KERNEL_OPERATION * samples.rounds, samples.rounds, TIMING_NOT_HELD) > MANY;
+    line->gaps =
+        100 * timing_flagged(samples.flags + KERNEL_OPERATION * samples.rounds, samples.rounds, TIMING_NOT_HELD) > MANY;
     for (int s = 0; s < record_subject_count(r) && s < KERNEL_SUBJECTS; s++)
         line->warm |= samples.sets[s] == 1 && line->p.cache == CACHE_COLD;
     return true;
@@ -124,12 +125,13 @@ void show_kernels(struct record_reader *r) {
     for (int64_t index = 0; lines && index < record_count(r); index++)
         count += read_line(r, index, &lines[count]);
     if (count > 0)
-        printf("\nTime: median of one call and half its 95 %% interval. copy, gemm: share of the rate of a copy of as many\n"
-               "bytes and of a GEMM, timed in the same rounds; -: none was, a GEMM only beside %d operations a byte and more.\n"
-               "error/tol: worst difference to cpu64 over what is allowed. GB = 1e9 bytes. flags: p preempted, t throttled,\n"
-               "g the device ran ahead of the launches, so that gaps count, in more than %d %% of the samples; w not cold: no\n"
-               "room to rotate; c stopped by a cap before the ratio was known to 1 %%; -: none.\n",
-               KERNEL_GEMM_INTENSITY, MANY);
+        printf(
+            "\nTime: median of one call and half its 95 %% interval. copy, gemm: share of the rate of a copy of as many\n"
+            "bytes and of a GEMM, timed in the same rounds; -: none was, a GEMM only beside %d operations a byte and more.\n"
+            "error/tol: worst difference to cpu64 over what is allowed. GB = 1e9 bytes. flags: p preempted, t throttled,\n"
+            "g the device ran ahead of the launches, so that gaps count, in more than %d %% of the samples; w not cold: no\n"
+            "room to rotate; c stopped by a cap before the ratio was known to 1 %%; -: none.\n",
+            KERNEL_GEMM_INTENSITY, MANY);
     for (int64_t k = 0; k < count; k++)
         if (!lines[k].printed)
             print_table(r, lines + k, count - k);

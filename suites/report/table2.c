@@ -8,8 +8,10 @@
 #include "suites/report/groups.h"
 
 enum { ARROWS = 7 };
-static const char *const arrow_name[ARROWS] = {"micro.residual_merge", "micro.coefficients_hc", "micro.coefficients_mhc", "micro.apply_pre",
-                                               "micro.apply_post",     "micro.apply_res",       "micro.merge"};
+static const char *const arrow_name[ARROWS] = {
+    "micro.residual_merge", "micro.coefficients_hc", "micro.coefficients_mhc",
+    "micro.apply_pre",      "micro.apply_post",      "micro.apply_res",
+    "micro.merge"};
 
 bool table2_paper(const char *name, int64_t streams, int64_t width, double *read, double *write) {
     const double n = (double)streams, C = (double)width;
@@ -43,15 +45,16 @@ static double timing(struct record_reader *r, const char *name, int64_t index) {
 static bool is_arrow(struct record_reader *r, int64_t index, struct params *p) {
     double read, write;
     groups_params(r, index, p);
-    return p->study == STUDY_KERNELS && !strcmp(record_texts(r, "status")[index], "done") && timing(r, "median", index) > 0 &&
-           table2_paper(p->operation, p->streams, p->width, &read, &write);
+    return p->study == STUDY_KERNELS && !strcmp(record_texts(r, "status")[index], "done") &&
+           timing(r, "median", index) > 0 && table2_paper(p->operation, p->streams, p->width, &read, &write);
 }
 
 /* Cases that one table may hold. */
 static bool alike(const struct params *a, const struct params *b) {
-    bool resnet = !strcmp(a->operation, arrow_name[0]) || !strcmp(b->operation, arrow_name[0]); /* whose n does not matter */
-    return a->tokens == b->tokens && a->width == b->width && (resnet || a->streams == b->streams) && a->type == b->type &&
-           a->cache == b->cache && !strcmp(a->backend, b->backend);
+    bool resnet = !strcmp(a->operation, arrow_name[0]) ||
+                  !strcmp(b->operation, arrow_name[0]); /* whose n does not matter */
+    return a->tokens == b->tokens && a->width == b->width && (resnet || a->streams == b->streams) &&
+           a->type == b->type && a->cache == b->cache && !strcmp(a->backend, b->backend);
 }
 
 /* The first case of the largest shape; -1: none. */
@@ -98,11 +101,12 @@ void show_table2(struct record_reader *r) {
     struct params shape, p;
     if (!record_subject_count(r) || largest(r, &shape) < 0)
         return;
-    printf("\nTable 2 of the paper: what an unfused connection reads and writes, elements a token, without parameters; by what our operations\n"
-           "declare, and by the paper's formulas. Bytes a token: by the declared model; and measured: what a copy of the same rounds would have\n"
-           "moved in the time, - without one. --tokens %lld --width %lld --streams %lld --backend %s\n\n%-24s %9s %9s  %9s %9s  %12s %12s %7s\n",
-           (long long)shape.tokens, (long long)shape.width, (long long)shape.streams, shape.backend, "arrow", "read", "write", "paper's",
-           "paper's", "bytes", "measured", "ratio");
+    printf(
+        "\nTable 2 of the paper: what an unfused connection reads and writes, elements a token, without parameters; by what our operations\n"
+        "declare, and by the paper's formulas. Bytes a token: by the declared model; and measured: what a copy of the same rounds would have\n"
+        "moved in the time, - without one. --tokens %lld --width %lld --streams %lld --backend %s\n\n%-24s %9s %9s  %9s %9s  %12s %12s %7s\n",
+        (long long)shape.tokens, (long long)shape.width, (long long)shape.streams, shape.backend, "arrow", "read",
+        "write", "paper's", "paper's", "bytes", "measured", "ratio");
     for (int a = 0; a < ARROWS; a++)
         for (int64_t i = 0; i < record_count(r); i++)
             if (is_arrow(r, i, &p) && alike(&p, &shape) && !strcmp(p.operation, arrow_name[a])) {

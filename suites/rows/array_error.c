@@ -40,7 +40,8 @@ static double off(double got, double want, double scale) {
     return isfinite(error) ? error : INFINITY;
 }
 
-double array_error(const struct mhc_arg *arg, const struct mhc_case *c, const double *got, const double *want, double smallest, int64_t *element) {
+double array_error(const struct mhc_arg *arg, const struct mhc_case *c, const double *got, const double *want,
+                   double smallest, int64_t *element) {
     struct sides sides = sides_of(arg, c);
     int64_t count = mhc_elements(c, arg), at = 0;
     double worst = 0;

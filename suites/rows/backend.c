@@ -33,7 +33,8 @@ static const char *lacking(const struct mhc_library *l) {
     for (int r = 0; l->rows[r]; r++) {
         const struct mhc_row *row = l->rows[r];
         int args = 0;
-        while (args < MHC_MAX_ARGS && row->args[args].name && row->args[args].extents && is_extents(row->args[args].extents))
+        while (args < MHC_MAX_ARGS && row->args[args].name && row->args[args].extents &&
+               is_extents(row->args[args].extents))
             args++;
         const char *what = !row->name             ? "name"
                            : !row->run            ? "run()"
@@ -55,24 +56,32 @@ static bool open_shared(struct backend *b, const char *name, char *why, size_t w
     else
         library_path(name, path, sizeof path);
     if (access(path, R_OK))
-        return snprintf(why, why_size, strchr(name, '/') ? "backend %s: no such library"
-                                       : !strcmp(name, "cuda") ? "backend cuda: there is no libmhc_cuda.so beside the program: make builds it where it "
-                                                                 "finds nvcc (NVCC=PATH says where); without a GPU use cpu32, cpu64 or emu"
-                                                               : "backend %s: there is no libmhc_%s.so beside the program: run make", name, name), false;
+        return snprintf(why, why_size,
+                        strchr(name, '/') ? "backend %s: no such library"
+                        : !strcmp(name, "cuda")
+                            ? "backend cuda: there is no libmhc_cuda.so beside the program: make builds it where it "
+                              "finds nvcc (NVCC=PATH says where); without a GPU use cpu32, cpu64 or emu"
+                            : "backend %s: there is no libmhc_%s.so beside the program: run make",
+                        name, name),
+               false;
     b->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!b->handle) {
         const char *said = dlerror(); /* of a library that it needs itself, libcublas.so say */
         size_t length = strlen(path); /* which most of them repeat */
         bool repeats = !strncmp(said, path, length) && !strncmp(said + length, ": ", 2);
         return snprintf(why, why_size, "backend %s: %s%s", name, said + (repeats ? length + 2 : 0),
-                        strstr(said, "cannot open shared object") ? "; install it, or name its folder in LD_LIBRARY_PATH" : ""), false;
+                        strstr(said, "cannot open shared object")
+                            ? "; install it, or name its folder in LD_LIBRARY_PATH"
+                            : ""),
+               false;
     }
     b->library = dlsym(b->handle, "mhc_library");
     if (!b->library)
         return snprintf(why, why_size, "backend %s: it exports no mhc_library", name), false;
     if (b->library->abi != MHC_ABI || b->library->size != sizeof(struct mhc_library))
         return snprintf(why, why_size, "backend %s: it has ABI %u, this program needs ABI %d", name, b->library->abi,
-                        MHC_ABI), false;
+                        MHC_ABI),
+               false;
     return true;
 }
 
@@ -98,8 +107,11 @@ bool backend_open(struct backend *b, const char *name, char *why, size_t why_siz
         snprintf(path, sizeof path, "./%s", name);
         return backend_open(b, path, why, why_size);
     } else
-        return snprintf(why, why_size, "backend %s: not one of cpu64, cpu32, cuda, emu or the path of a library, which has a slash: ./%s",
-                        name, name), false;
+        return snprintf(
+                   why, why_size,
+                   "backend %s: not one of cpu64, cpu32, cuda, emu or the path of a library, which has a slash: ./%s",
+                   name, name),
+               false;
     if (b->library->open && b->library->open(&b->context, why, why_size)) {
         if (!strcmp(name, "cuda")) {
             size_t used = strlen(why);
@@ -156,7 +168,8 @@ static bool takes(const struct backend *b, const char *prefix, const struct mhc_
 }
 
 void backend_types(const struct backend *b, int type, struct mhc_case *c) {
-    static const char *const prefixes[] = {"stack.", ""}; /* a library of a few kernels has no ends of a stack: any row says it */
+    static const char *const prefixes[] = {"stack.",
+                                           ""}; /* a library of a few kernels has no ends of a stack: any row says it */
     if (type >= 0) {
         set_types(c, type);
         return;

@@ -20,7 +20,8 @@ enum { PATTERN = 33 << 7 };
 static bool fill_pattern(const struct bound_row *b, const struct mhc_arg *arg, char *to) {
     const struct backend host = {.library = &(struct mhc_library){0}};
     const int32_t type = mhc_arg_type(&b->c, arg);
-    const int64_t count = mhc_elements(&b->c, arg), bytes = argument_bytes(arg, &b->c), period = PATTERN * mhc_type_bytes(type);
+    const int64_t count = mhc_elements(&b->c, arg), bytes = argument_bytes(arg, &b->c),
+                  period = PATTERN * mhc_type_bytes(type);
     double values[PATTERN];
     for (int64_t k = 0; k < PATTERN; k++)
         values[k] = (double)((k * 2654435761u >> 7) % 33 - 16) / 16;
@@ -43,8 +44,9 @@ static const char *make_set(const struct bound_row *b, const struct array *array
         while (k < count && strcmp(arrays[k].name, arg->name))
             k++;
         if (arg->direction == MHC_IN)
-            good = k < count ? backend_read(b->backend, set + b->offset[a], arrays[k].pointer, argument_bytes(arg, &b->c))
-                             : fill_pattern(b, arg, set + b->offset[a]);
+            good = k < count
+                       ? backend_read(b->backend, set + b->offset[a], arrays[k].pointer, argument_bytes(arg, &b->c))
+                       : fill_pattern(b, arg, set + b->offset[a]);
     }
     if (good && b->save_bytes > 0)
         good = backend_read(b->backend, set + b->save_offset, save, b->save_bytes);

@@ -76,16 +76,18 @@ bool buffer_fetch(const struct backend *b, const struct buffer *m) {
     return true;
 }
 
-bool buffer_untouched(const struct buffer *m, bool data_too, const char *name, const char *what, char why[MAX_FAILURE]) {
+bool buffer_untouched(const struct buffer *m, bool data_too, const char *name, const char *what,
+                      char why[MAX_FAILURE]) {
     for (int64_t k = 0; k < m->size; k++) {
         bool inside = k >= m->offset && k < m->offset + m->bytes;
         if ((inside && !data_too) || m->seen[k] == m->image[k])
             continue;
         if (inside)
-            snprintf(why, MAX_FAILURE, "%s `%s` was changed at byte %lld of %lld", what, name, (long long)(k - m->offset),
-                     (long long)m->bytes);
+            snprintf(why, MAX_FAILURE, "%s `%s` was changed at byte %lld of %lld", what, name,
+                     (long long)(k - m->offset), (long long)m->bytes);
         else if (k < m->offset)
-            snprintf(why, MAX_FAILURE, "%s `%s` was written %lld bytes before its start", what, name, (long long)(m->offset - k));
+            snprintf(why, MAX_FAILURE, "%s `%s` was written %lld bytes before its start", what, name,
+                     (long long)(m->offset - k));
         else
             snprintf(why, MAX_FAILURE, "%s `%s` was written %lld bytes behind its end", what, name,
                      (long long)(k - m->offset - m->bytes + 1));
@@ -94,14 +96,16 @@ bool buffer_untouched(const struct buffer *m, bool data_too, const char *name, c
     return true;
 }
 
-int64_t poison_left(const unsigned char *const run[2], const struct poison p[2], int64_t count, int64_t size, int64_t *first) {
+int64_t poison_left(const unsigned char *const run[2], const struct poison p[2], int64_t count, int64_t size,
+                    int64_t *first) {
     int64_t unwritten = 0;
     *first = -1;
     for (int64_t e = 0; e < count; e++) {
         bool poisoned = true;
         for (int64_t b = 0; b < size; b++)
             for (int k = 0; k < 2; k++)
-                poisoned = poisoned && run[k][e * size + b] == (unsigned char)(b % 2 ? p[k].pattern >> 8 : p[k].pattern);
+                poisoned = poisoned &&
+                           run[k][e * size + b] == (unsigned char)(b % 2 ? p[k].pattern >> 8 : p[k].pattern);
         unwritten += poisoned;
         if (poisoned && *first < 0)
             *first = e;

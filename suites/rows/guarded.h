@@ -40,6 +40,7 @@ bool buffer_fetch(const struct backend *, const struct buffer *);
 bool buffer_untouched(const struct buffer *, bool data_too, const char *name, const char *what, char why[MAX_FAILURE]);
 
 /* Elements of `size` bytes that hold the pattern of both poisons after a run with each: they were never written. */
-int64_t poison_left(const unsigned char *const run[2], const struct poison p[2], int64_t count, int64_t size, int64_t *first);
+int64_t poison_left(const unsigned char *const run[2], const struct poison p[2], int64_t count, int64_t size,
+                    int64_t *first);
 
 #endif

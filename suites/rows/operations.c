@@ -52,13 +52,15 @@ static void name_them(const char *backend, const char *lacked, int count, char *
     for (; named < count && named < MOST_NAMED; named++)
         length += 1 + (int)strcspn(lacked + length + 1, " ");
     if (used + 1 < size)
-        used += (size_t)snprintf(note + used, size - used, "%sleft out, %.150s lacks them:%.*s", used ? "; " : "", backend, length, lacked);
+        used += (size_t)snprintf(note + used, size - used, "%sleft out, %.150s lacks them:%.*s", used ? "; " : "",
+                                 backend, length, lacked);
     if (named < count && used < size)
         snprintf(note + used, size - used, " and %d more", count - named);
 }
 
 /* The cases of one backend from the `first` on. */
-static void narrow(const struct suite *s, int64_t first, const char *has, bool *wanted, bool *seen, char *note, size_t size) {
+static void narrow(const struct suite *s, int64_t first, const char *has, bool *wanted, bool *seen, char *note,
+                   size_t size) {
     char lacked[4096] = " ";
     int count = 0;
     for (int64_t k = first; k < s->count; k++) {
@@ -78,7 +80,8 @@ static void narrow(const struct suite *s, int64_t first, const char *has, bool *
 }
 
 bool operations_narrow(struct suite *s, struct worker *w, char *note, size_t note_size) {
-    bool *wanted = malloc((size_t)s->count + 1), *seen = calloc((size_t)s->count + 1, 1), good = wanted && seen, any = false, all = true;
+    bool *wanted = malloc((size_t)s->count + 1), *seen = calloc((size_t)s->count + 1, 1), good = wanted && seen,
+         any = false, all = true;
     note[0] = 0;
     for (int64_t k = 0; k < s->count && good; k++) {
         if (s->patterned[k] && !seen[k]) {

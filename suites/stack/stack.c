@@ -9,8 +9,8 @@ enum { MAX_PARAMETERS = 16, MAX_OUTPUTS = 4, MAX_ARRAYS = 64 };
 
 /* What one layer needs between its forward and its backward. */
 struct slot {
-    void *x;                    /* unless it is a checkpoint */
-    void *output[MAX_OUTPUTS];  /* u and the coefficients: what `pre` writes */
+    void *x;                   /* unless it is a checkpoint */
+    void *output[MAX_OUTPUTS]; /* u and the coefficients: what `pre` writes */
     void *save, *branch_save;
 };
 
@@ -31,14 +31,14 @@ struct stack {
 
     int64_t slot_count, checkpoint_count;
     struct slot *slots;
-    void **checkpoints;          /* x of layers 0, L_r, 2 L_r, ...; of every layer when all is kept */
-    void *pass[2], **y;          /* x on its way; y of every layer, or one */
-    void **values;               /* parameters [layers held or 1][parameter_count] */
+    void **checkpoints; /* x of layers 0, L_r, 2 L_r, ...; of every layer when all is kept */
+    void *pass[2], **y; /* x on its way; y of every layer, or one */
+    void **values;      /* parameters [layers held or 1][parameter_count] */
     bool filled;
     void *edge, *grad[2], *grad_y, *grad_u, *work;
     double *host;
 
-    bool counting;               /* sizes only: nothing is allocated */
+    bool counting; /* sizes only: nothing is allocated */
     double bytes;
     void **blocks;
     int64_t block_count, block_room;
@@ -152,8 +152,8 @@ static void reserve_all(struct stack *s) {
     const struct mhc_case *c = &s->spec.c;
     double element = (double)mhc_type_bytes(c->stream), y_bytes = (double)c->T * (double)c->C * element;
     double x_bytes = y_bytes * (double)c->n, work = 0;
-    const struct mhc_row *rows[] = {s->pre, s->post, s->branch_forward, s->post_backward_y, s->backward,
-                                    s->branch_backward};
+    const struct mhc_row *rows[] = {s->pre,      s->post,           s->branch_forward, s->post_backward_y,
+                                    s->backward, s->branch_backward};
     for (size_t r = 0; r < sizeof rows / sizeof *rows; r++)
         work = largest(work, (double)row_work_bytes(rows[r], c));
     for (int64_t k = 0; k < s->checkpoint_count; k++) {
@@ -307,7 +307,8 @@ const char *stack_forward(struct stack *s, const double *x0, double *out) {
     const struct mhc_case *c = &s->spec.c;
     const struct stack_owner *owner = &s->spec.owner;
     int64_t L = s->spec.L, edge = c->T * c->C;
-    s->error = backend_upload(s->spec.backend, s->edge, x0, edge, c->stream) ? NULL : "x0 cannot be copied to the device";
+    s->error = backend_upload(s->spec.backend, s->edge, x0, edge, c->stream) ? NULL
+                                                                             : "x0 cannot be copied to the device";
     struct table ends = {.count = 0};
     bind(&ends, "x0", s->edge);
     bind(&ends, "out", s->edge);
@@ -386,7 +387,8 @@ const char *stack_backward(struct stack *s, const double *grad_out, double *grad
     const struct stack_owner *owner = &s->spec.owner;
     int64_t edge = c->T * c->C, every = s->spec.recompute;
     s->error = backend_upload(s->spec.backend, s->edge, grad_out, edge, c->stream)
-                   ? NULL : "grad_out cannot be copied to the device";
+                   ? NULL
+                   : "grad_out cannot be copied to the device";
     struct table ends = {.count = 0};
     bind(&ends, "grad_out", s->edge);
     bind(&ends, "grad_x0", s->edge);

@@ -19,19 +19,20 @@ struct stack_owner {
     void (*gradient)(void *user, int64_t layer, const char *name, int64_t count, const double *values);
     /* A layer of the forward pass is done: x = its input [T][n][C], res [T][n][n] (NULL where the block has none), both in the
      * backend's memory; parameters and work are those of the layer, for a row of one's own. NULL: not wanted. */
-    void (*forward)(void *user, int64_t layer, const void *x, const void *res, const struct array *parameters, int count);
+    void (*forward)(void *user, int64_t layer, const void *x, const void *res, const struct array *parameters,
+                    int count);
     /* grad_x [T][n][C] of the input of a layer, in the backend's memory. NULL: not wanted. */
     void (*backward)(void *user, int64_t layer, const void *grad_x);
 };
 
 struct stack_spec {
     const struct backend *backend;
-    struct mhc_case c;         /* types filled by backend_types() */
+    struct mhc_case c;          /* types filled by backend_types() */
     const char *block, *branch; /* kinds of rows: "mhc", "linear" */
     int64_t L;
-    int64_t recompute;         /* 0 or L_r */
-    bool hold;                 /* parameters of all layers stay in memory */
-    bool gradients;            /* backward will be called */
+    int64_t recompute; /* 0 or L_r */
+    bool hold;         /* parameters of all layers stay in memory */
+    bool gradients;    /* backward will be called */
     struct stack_owner owner;
 };
 

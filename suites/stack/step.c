@@ -141,12 +141,13 @@ static bool fill(const struct steps *all, const struct step_array *a, uint64_t s
     if (good) {
 #pragma omp parallel for schedule(static) if (a->count > 4096)
         for (int64_t k = 0; k < a->count; k++)
-            values[k] = (k % a->every ? 0 : a->mean) + a->scale * mhc_normal(seed, array, (uint32_t)(a->layer + 1), (uint64_t)k);
+            values[k] = (k % a->every ? 0 : a->mean) +
+                        a->scale * mhc_normal(seed, array, (uint32_t)(a->layer + 1), (uint64_t)k);
     }
     good = good && backend_round(values, a->count, MHC_BF16);
     for (int64_t set = 0; set < all->sets && good; set++)
-        good =
-            backend_upload(all->spec.backend, all->slab + set * all->set_bytes + a->offset, values, a->count, a->type);
+        good = backend_upload(all->spec.backend, all->slab + set * all->set_bytes + a->offset, values, a->count,
+                              a->type);
     free(values);
     return good;
 }

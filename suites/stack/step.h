@@ -62,9 +62,10 @@ struct step_array {
     int64_t layer; /* or slot; -1: of the step */
     int64_t count, bytes, offset;
     int32_t type;
-    double mean, scale;   /* of what a held one is filled with; the mean is that of every so many-th element, of the others it is 0 */
+    double mean,
+        scale; /* of what a held one is filled with; the mean is that of every so many-th element, of the others it is 0 */
     int64_t every;
-    int64_t next; /* of those whose layers meet in step_arrays.first */
+    int64_t next;         /* of those whose layers meet in step_arrays.first */
     bool held, parameter; /* parameter: the gradient of one, or what the optimizer makes of it */
 };
 

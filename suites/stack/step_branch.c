@@ -60,7 +60,8 @@ static void attention_backward(struct composer *m, int64_t l, struct place grad_
         compose_run(m, STEP_CORE_BACKWARD, "attention-core", "backward", &m->c, l, NULL, 0);
         compose_keep(m, "core_save", l, row_save_bytes(forward, &m->c));
     }
-    product_backward(m, l, C, 3 * A, compose_place(m, l, "v"), "w_qkv", "grad_w_qkv", core_place(m, NULL, "grad_qkv", layer), "grad_v");
+    product_backward(m, l, C, 3 * A, compose_place(m, l, "v"), "w_qkv", "grad_w_qkv",
+                     core_place(m, NULL, "grad_qkv", layer), "grad_v");
 }
 
 /* ---- the MLP: w_up and w_gate are one weight ---- */

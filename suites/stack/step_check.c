@@ -18,8 +18,8 @@ static const struct backend cpu64 = {.library = &mhc_cpu64};
 
 struct step_spec step_check_spec(const struct step_spec *spec) {
     struct step_spec small = *spec;
-    int64_t most =
-        spec->recompute ? spec->recompute + 2 : CHECK_LAYERS; /* across the edge of a block that is computed again */
+    int64_t most = spec->recompute ? spec->recompute + 2
+                                   : CHECK_LAYERS; /* across the edge of a block that is computed again */
     small.layers = spec->layers < most ? spec->layers : most;
     small.c.T = spec->c.T < CHECK_TOKENS ? spec->c.T : CHECK_TOKENS;
     small.c.S = 0;
@@ -81,11 +81,15 @@ static const char *compare(struct pair *p, const struct step_call *call, int arg
     if (!got || !backend_download(p->s->all->spec.backend, got, step_pointer(p->s, mine, 0, 0), a->count, a->type))
         why = got ? "an array cannot be copied from the device" : "out of memory";
     double tolerance = fmin(call->row->tolerance(&call->c), STEP_MOST_TOLERANCE),
-           error = why ? 0 : !all_finite(want, a->count) ? INFINITY : array_error(&call->row->args[arg], &call->c, got, want, SMALLEST_SCALE * others, NULL);
+           error = why ? 0
+                   : !all_finite(want, a->count)
+                       ? INFINITY
+                       : array_error(&call->row->args[arg], &call->c, got, want, SMALLEST_SCALE * others, NULL);
     if (!(error / tolerance <= p->accuracy->error / p->accuracy->tolerance))
         *p->accuracy = (struct step_accuracy){error, tolerance};
     if (!why && !(error <= tolerance)) {
-        snprintf(p->message, sizeof p->message, "%s is wrong: %s of %s, layer %lld, is %.3g of its largest element off, allowed are %.3g",
+        snprintf(p->message, sizeof p->message,
+                 "%s is wrong: %s of %s, layer %lld, is %.3g of its largest element off, allowed are %.3g",
                  step_variant_name[p->s->variant], a->name, call->row->name, (long long)a->layer, error, tolerance);
         why = p->message;
     }
@@ -159,14 +163,17 @@ static const char *check_whole(struct pair *p) {
     const struct backend *b = p->s->all->spec.backend;
     struct step_result before = {0}, after = {0};
     char where[80];
-    const char *why = step_result_take(&before, p->s, 0, 0, true) && step_result_spoil(p->s, 0, 0, true) ? NULL : "out of memory";
+    const char *why = step_result_take(&before, p->s, 0, 0, true) && step_result_spoil(p->s, 0, 0, true)
+                          ? NULL
+                          : "out of memory";
     why = why ? why : step_run(p->s, 0, 0, b->queue);
     if (!why && b->library->queues && b->library->queues->synchronize(b->context, b->queue))
         why = "the device failed";
     if (!why && !step_result_take(&after, p->s, 0, 0, true))
         why = "out of memory";
     if (!why && !step_result_same(&after, &before, where, sizeof where))
-        why = (snprintf(p->message, sizeof p->message, "%s: %s has other bits in a second run", step_variant_name[p->s->variant], where),
+        why = (snprintf(p->message, sizeof p->message, "%s: %s has other bits in a second run",
+                        step_variant_name[p->s->variant], where),
                p->message);
     step_result_release(&before);
     step_result_release(&after);
@@ -175,7 +182,8 @@ static const char *check_whole(struct pair *p) {
 
 static const char *check_variant(const struct step *s, const struct step *exact, struct step_accuracy *accuracy) {
     static _Thread_local char message[256];
-    struct pair p = {.s = s, .exact = exact, .accuracy = accuracy, .fresh = calloc((size_t)exact->arrays.count + 1, sizeof(bool))};
+    struct pair p = {
+        .s = s, .exact = exact, .accuracy = accuracy, .fresh = calloc((size_t)exact->arrays.count + 1, sizeof(bool))};
     const char *why = p.fresh ? NULL : "out of memory";
     *accuracy = (struct step_accuracy){0, 1};
     for (int64_t k = 0; k < s->calls && !why; k++)

@@ -100,8 +100,8 @@ void compose_call(struct composer *m, enum step_part part, const struct mhc_row 
         for (int k = 0; k < count; k++)
             if (is(places[k].argument, arg->name))
                 place = places[k];
-        now->argument[a] =
-            step_array(s, place.name, place.layer, mhc_elements(c, arg), mhc_arg_type(c, arg), place.held);
+        now->argument[a] = step_array(s, place.name, place.layer, mhc_elements(c, arg), mhc_arg_type(c, arg),
+                                      place.held);
         if (now->argument[a] < 0)
             return;
         struct step_array *array = &s->arrays.array[now->argument[a]];
@@ -281,12 +281,8 @@ static void find_unfused(struct composer *m, const char *kind) {
 
 static void find_rows(struct composer *m) {
     switch (m->s->variant) {
-    case STEP_HC_UNFUSED:
-        find_unfused(m, "hc");
-        break;
-    case STEP_MHC_UNFUSED:
-        find_unfused(m, "mhc");
-        break;
+    case STEP_HC_UNFUSED: find_unfused(m, "hc"); break;
+    case STEP_MHC_UNFUSED: find_unfused(m, "mhc"); break;
     case STEP_MHC_LAYERS:
         m->k.post_pre = compose_row(m, "mhc", "post_pre", &m->c);
         m->k.backward_y = compose_row(m, "mhc", "backward_y", &m->c);
@@ -299,9 +295,7 @@ static void find_rows(struct composer *m) {
         m->k.family = "identity";
         find_fused(m, "identity");
         break;
-    default:
-        m->k.family = "residual";
-        m->c.n = 1;
+    default: m->k.family = "residual"; m->c.n = 1;
     }
 }
 

@@ -37,7 +37,7 @@ void compose_call(struct composer *, enum step_part, const struct mhc_row *, con
                   const struct place *, int count);
 void compose_run(struct composer *, enum step_part, const char *kind, const char *operation, const struct mhc_case *,
                  int64_t layer, const struct place *, int count);
-#define PLACES(...)                                                                                                    \
+#define PLACES(...) \
     (const struct place[]){__VA_ARGS__}, (int)(sizeof((const struct place[]){__VA_ARGS__}) / sizeof(struct place))
 
 /* What the last call keeps, or finds kept. */

@@ -23,7 +23,8 @@ static bool is_rounded(const struct composer *m, const char *parameter, int64_t 
 
 static void update(struct composer *m, const struct step_array *gradient) {
     enum { HELD = 3, NEXT = 4, PLACES = HELD + NEXT + 1 };
-    static const char *const argument[PLACES] = {"master", "momentum", "rms", "master_next", "momentum_next", "rms_next", "w_next", "grad"};
+    static const char *const argument[PLACES] = {"master",        "momentum", "rms",    "master_next",
+                                                 "momentum_next", "rms_next", "w_next", "grad"};
     char parameter[40], name[PLACES][sizeof gradient->name];
     struct place place[PLACES];
     struct mhc_case c = m->c;
@@ -38,7 +39,8 @@ static void update(struct composer *m, const struct step_array *gradient) {
     }
     place[PLACES - 1] = (struct place){"grad", gradient->name, gradient->layer, false};
     compose_run(m, strchr(parameter, '.') ? STEP_OWN_UPDATE : STEP_UPDATE, "adamw",
-                is_rounded(m, parameter, gradient->layer) ? "update_rounded" : "update", &c, gradient->layer, place, PLACES);
+                is_rounded(m, parameter, gradient->layer) ? "update_rounded" : "update", &c, gradient->layer, place,
+                PLACES);
 }
 
 void compose_updates(struct composer *m) {

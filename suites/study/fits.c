@@ -49,5 +49,6 @@ void fits_text(struct worker *w, const struct params *p, char *text, size_t size
     if (tokens && depth)
         snprintf(text, size, ": --tokens %lld or --depth %lld would fit", (long long)tokens, (long long)depth);
     else if (tokens || depth)
-        snprintf(text, size, ": --%s %lld would fit", tokens ? "tokens" : "depth", (long long)(tokens ? tokens : depth));
+        snprintf(text, size, ": --%s %lld would fit", tokens ? "tokens" : "depth",
+                 (long long)(tokens ? tokens : depth));
 }

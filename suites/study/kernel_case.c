@@ -65,7 +65,8 @@ const char *kernel_case_plan(struct kernel_case *k, const struct backend *b, con
     return kernel_case_plan_as(k, b, p, NULL);
 }
 
-const char *kernel_case_plan_as(struct kernel_case *k, const struct backend *b, const struct params *p, const char *form) {
+const char *kernel_case_plan_as(struct kernel_case *k, const struct backend *b, const struct params *p,
+                                const char *form) {
     static _Thread_local char message[200];
     const struct mhc_row *last = NULL;
     *k = (struct kernel_case){.backend = b, .c = ensemble_case(p)};
@@ -122,7 +123,8 @@ void kernel_case_bytes(const struct kernel_case *k, double *backend, double *hos
 /* Normal numbers, of a size that keeps every operation away from saturation. */
 static void draw(const struct mhc_case *c, const struct mhc_arg *arg, uint64_t seed, double *values) {
     bool matrix = arg->role == MHC_PARAM && strlen(arg->extents) == 2;
-    double scale = matrix ? 1 / sqrt((double)mhc_extent(c, arg->extents[0])) : 1, mean = !strcmp(arg->name, "gain") || !strcmp(arg->name, "rms");
+    double scale = matrix ? 1 / sqrt((double)mhc_extent(c, arg->extents[0])) : 1,
+           mean = !strcmp(arg->name, "gain") || !strcmp(arg->name, "rms");
     uint32_t what = mhc_what(arg->name);
     int64_t count = mhc_elements(c, arg);
 #pragma omp parallel for schedule(static) if (count > 4096)

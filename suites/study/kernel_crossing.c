@@ -11,8 +11,9 @@ static const struct backend cpu64 = {.library = &mhc_cpu64};
 /* Of `operation` the row `second` makes what follows: its `input` is the crossing's own `from`; an input and an output have other names there. */
 static const struct crossing {
     const char *operation, *from, *second, *input, *given, *stands_for, *made, *is;
-} crossings[] = {{"post_pre", "x_next", "pre", "x", "", "", "", ""},
-                 {"backward_y", "grad_x", "post_backward_y", "grad_x_next", "post", "post_below", "grad_y", "grad_y_below"}};
+} crossings[] = {
+    {"post_pre", "x_next", "pre", "x", "", "", "", ""},
+    {"backward_y", "grad_x", "post_backward_y", "grad_x_next", "post", "post_below", "grad_y", "grad_y_below"}};
 
 static const struct crossing *crossing_of(const char *operation) {
     for (size_t k = 0; k < sizeof crossings / sizeof *crossings; k++)
@@ -57,16 +58,19 @@ const char *kernel_case_cross(const struct kernel_case *k, void *const *outputs,
     const char *why = from ? NULL : "out of memory, or the device failed";
     for (const struct mhc_arg *arg = row->args; arg->name && !why; arg++) {
         bool out = arg->direction == MHC_OUT;
-        const char *name = !strcmp(arg->name, x->given) ? x->stands_for : !strcmp(arg->name, x->made) ? x->is : arg->name;
-        void *array = out                              ? backend_allocate(&cpu64, 8 * mhc_elements(&k->exact, arg))
+        const char *name = !strcmp(arg->name, x->given)  ? x->stands_for
+                           : !strcmp(arg->name, x->made) ? x->is
+                                                         : arg->name;
+        void *array = out                            ? backend_allocate(&cpu64, 8 * mhc_elements(&k->exact, arg))
                       : !strcmp(arg->name, x->input) ? from
-                                                       : kernel_case_find(k->answer, k->arrays, name);
+                                                     : kernel_case_find(k->answer, k->arrays, name);
         if (out && array)
             made[(*count)++] = (struct array){name, array};
         arrays[used++] = (struct array){arg->name, array};
         why = array ? NULL : out ? "out of memory" : "an array is missing";
     }
-    void *save = backend_allocate(&cpu64, row_save_bytes(row, &k->exact)), *work = backend_allocate(&cpu64, row_work_bytes(row, &k->exact));
+    void *save = backend_allocate(&cpu64, row_save_bytes(row, &k->exact)),
+         *work = backend_allocate(&cpu64, row_work_bytes(row, &k->exact));
     if (!why)
         why = save && work ? backend_run(&cpu64, row, &k->exact, arrays, used, save, work) : "out of memory";
     backend_release(&cpu64, save), backend_release(&cpu64, work);

@@ -16,7 +16,9 @@ const struct record_curve kernel_timing_info[TIMED_VALUES] = {
     [KERNEL_MEDIAN] = {"median", "s", "median time of one call of the operation; of study recompute: of one step"},
     [KERNEL_LOW] = {"low", "s", "lower end of the 95 % interval of the median, by order statistics"},
     [KERNEL_HIGH] = {"high", "s", "upper end of that interval"},
-    [KERNEL_RATIO] = {"ratio", "1", "ratio to the copy of the same round, mean of its medians (of logs) over either order of the two; of study recompute: to the step with auto's L_r"},
+    [KERNEL_RATIO] =
+        {"ratio", "1",
+         "ratio to the copy of the same round, mean of its medians (of logs) over either order of the two; of study recompute: to the step with auto's L_r"},
     [KERNEL_RATIO_LOW] = {"ratio_low", "1", "lower end of its 95 % interval, by bootstrap"},
     [KERNEL_RATIO_HIGH] = {"ratio_high", "1", "upper end of that interval"},
     [KERNEL_BYTES] = {"bytes", "byte", "bytes that must move once, by the operation's own model"},
@@ -47,9 +49,10 @@ struct group {
 };
 
 static const char *bind_yardstick(struct bound_row *bound, const struct params *p, const struct backend *b,
-                               const char *operation, const struct mhc_case *c) {
+                                  const char *operation, const struct mhc_case *c) {
     const struct mhc_row *row = yardstick_row(b, operation, c);
-    return row ? bound_row_open(bound, b, row, c, kernel_case_sets(p, b, bound_row_bytes(row, c, 0)), NULL, 0, NULL, 0) : NULL;
+    return row ? bound_row_open(bound, b, row, c, kernel_case_sets(p, b, bound_row_bytes(row, c, 0)), NULL, 0, NULL, 0)
+               : NULL;
 }
 
 static const char *bind_group(struct group *g, const struct params *p, const struct kernel_case *k) {
@@ -59,7 +62,8 @@ static const char *bind_group(struct group *g, const struct params *p, const str
     g->flops = row->flops ? row->flops(&k->c) : 0;
     struct mhc_case copy = yardstick_copy_case(&k->c, g->bytes), gemm = yardstick_gemm_case(&k->c, g->flops);
     const char *why = bound_row_open(&g->row[KERNEL_OPERATION], k->backend, row, &k->c,
-                                     kernel_case_sets(p, k->backend, set_bytes), k->array, k->arrays, k->save, k->save_bytes);
+                                     kernel_case_sets(p, k->backend, set_bytes), k->array, k->arrays, k->save,
+                                     k->save_bytes);
     why = why ? why : bind_yardstick(&g->row[KERNEL_COPY], p, k->backend, "copy", &copy);
     if (!why && g->flops >= KERNEL_GEMM_INTENSITY * g->bytes)
         why = bind_yardstick(&g->row[KERNEL_GEMM], p, k->backend, "gemm", &gemm);
@@ -103,7 +107,9 @@ static bool summarise(struct kernel_result *r, const struct group *g, bool switc
         v[KERNEL_COPY_SHARE] = share_of(r, KERNEL_COPY, g->bytes, yardstick_copy_bytes(&g->row[KERNEL_COPY].c), work);
         v[KERNEL_GEMM_SHARE] = share_of(r, KERNEL_GEMM, g->flops, yardstick_gemm_flops(&g->row[KERNEL_GEMM].c), work);
         v[KERNEL_PREEMPTED] = switches_known ? share_flagged(r, TIMING_PREEMPTED) : NAN;
-        v[KERNEL_THROTTLED] = isnan(r->samples.clock[KERNEL_OPERATION * r->samples.room]) ? NAN : share_flagged(r, TIMING_THROTTLED);
+        v[KERNEL_THROTTLED] = isnan(r->samples.clock[KERNEL_OPERATION * r->samples.room])
+                                  ? NAN
+                                  : share_flagged(r, TIMING_THROTTLED);
     }
     free(work);
     return good;

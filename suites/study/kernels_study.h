@@ -33,13 +33,19 @@ enum kernel_timing {
     KERNEL_THROTTLED,
     KERNEL_TIMINGS
 };
-enum recompute_value { RECOMPUTE_EVERY = KERNEL_TIMINGS, RECOMPUTE_PREDICTED, RECOMPUTE_PEAK, RECOMPUTE_PAPER, TIMED_VALUES };
+enum recompute_value {
+    RECOMPUTE_EVERY = KERNEL_TIMINGS,
+    RECOMPUTE_PREDICTED,
+    RECOMPUTE_PEAK,
+    RECOMPUTE_PAPER,
+    TIMED_VALUES
+};
 enum kernel_error { KERNEL_ERROR, KERNEL_TOLERANCE, KERNEL_ERROR_SHARE, KERNEL_ERRORS };
 extern const struct record_curve kernel_timing_info[TIMED_VALUES], kernel_error_info[KERNEL_ERRORS];
 
 /* What a case of a study that times leaves beside its reason. */
 struct kernel_result {
-    struct samples samples; /* of TIMED_SUBJECTS; rounds 0: not timed */
+    struct samples samples;                              /* of TIMED_SUBJECTS; rounds 0: not timed */
     int64_t batch[TIMED_SUBJECTS], sets[TIMED_SUBJECTS]; /* 0: not in the group */
     char stop[16];
     double timing[TIMED_VALUES], error[KERNEL_ERRORS];

@@ -81,9 +81,10 @@ void maps_run(const struct params *p, struct study_result *r) {
     int64_t T = maps_token_count(p), cells = p->streams * p->streams;
     size_t size = (size_t)(p->depth * T * cells) * sizeof(double);
     bool mhc = p->block == BLOCK_MHC;
-    double *drawn = aligned_alloc(64, (size + 63) / 64 * 64), *res = mhc ? aligned_alloc(64, (size + 63) / 64 * 64) : drawn;
-    unsigned groups = (unsigned)p->measure & (MHC_GROUP_GAIN | MHC_GROUP_SPECTRUM | MHC_GROUP_MIXING |
-                                              (mhc ? (unsigned)MHC_GROUP_LOGIT : 0u));
+    double *drawn = aligned_alloc(64, (size + 63) / 64 * 64),
+           *res = mhc ? aligned_alloc(64, (size + 63) / 64 * 64) : drawn;
+    unsigned groups = (unsigned)p->measure &
+                      (MHC_GROUP_GAIN | MHC_GROUP_SPECTRUM | MHC_GROUP_MIXING | (mhc ? (unsigned)MHC_GROUP_LOGIT : 0u));
     if (!drawn || !res || !mhc_curves_allocate(&r->curves, p->depth, groups, p->record == RECORD_CURVES)) {
         snprintf(r->reason, sizeof r->reason, "out of memory");
     } else {

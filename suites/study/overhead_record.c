@@ -22,7 +22,9 @@ const char *const *overhead_subjects(void) {
 }
 
 static const struct record_curve of_variant[OVERHEAD_VALUES] = {
-    [OVERHEAD_RATIO] = {"overhead", "1", "t(variant) / t(residual) - 1, by the ratio of the same round: mean of its medians (of logs) over either order of the two"},
+    [OVERHEAD_RATIO] =
+        {"overhead", "1",
+         "t(variant) / t(residual) - 1, by the ratio of the same round: mean of its medians (of logs) over either order of the two"},
     [OVERHEAD_LOW] = {"overhead_low", "1", "lower end of its 95 % interval, by bootstrap"},
     [OVERHEAD_HIGH] = {"overhead_high", "1", "upper end of that interval"},
     [OVERHEAD_MEDIAN] = {"median", "s", "median time of a step"},
@@ -71,8 +73,9 @@ const struct record_curve *overhead_error_info(void) {
     static char name[STEP_VARIANTS][48];
     for (int v = 0; v < STEP_VARIANTS; v++) {
         snprintf(name[v], sizeof name[v], "%s_error_over_tolerance", step_variant_name[v]);
-        info[v] =
-            (struct record_curve){name[v], "1", "of the worst operation of a step on a few tokens, against cpu64 on the same inputs; above 1 the case has failed"};
+        info[v] = (struct record_curve){
+            name[v], "1",
+            "of the worst operation of a step on a few tokens, against cpu64 on the same inputs; above 1 the case has failed"};
     }
     return info;
 }

@@ -58,8 +58,10 @@ const char *overhead_time_steps(struct overhead_bench *w) {
         }
     for (int k = 0; k < 2; k++)
         if (w->yardstick[k].row) {
-            subjects[count] = (struct timing_subject){
-                .run = bound_row_run, .user = &w->yardstick[k], .sets = w->yardstick[k].sets, .launches = BOUND_ROW_LAUNCHES};
+            subjects[count] = (struct timing_subject){.run = bound_row_run,
+                                                      .user = &w->yardstick[k],
+                                                      .sets = w->yardstick[k].sets,
+                                                      .launches = BOUND_ROW_LAUNCHES};
             subject[count++] = k ? OVERHEAD_GEMM : OVERHEAD_COPY;
         }
     return time_group(w, subjects, subject, count, w->p->budget, false, w->out->stop);
@@ -144,7 +146,8 @@ static double parameters(const struct step_spec *spec) {
 
 bool overhead_summarise(struct overhead_bench *w, int64_t rounds) {
     struct overhead_result *out = w->out;
-    double *work = malloc((2 * (size_t)rounds + 2 * MHC_RESAMPLES) * sizeof *work), *step = &out->timing[OVERHEAD_STEP_AT];
+    double *work = malloc((2 * (size_t)rounds + 2 * MHC_RESAMPLES) * sizeof *work),
+           *step = &out->timing[OVERHEAD_STEP_AT];
     for (int v = 0; v < STEP_VARIANTS && work; v++) {
         double *value = &out->timing[overhead_of_variant((enum step_variant)v, 0)];
         if (!overhead_runs(w, v))

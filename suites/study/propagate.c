@@ -33,7 +33,8 @@ static void give_parameter(void *user, int64_t layer, const char *name, int64_t 
     ensemble_parameter(probe->p, layer, name, count, values);
 }
 
-static void measure_logits(struct probe *probe, int64_t layer, const void *x, const struct array *parameters, int count) {
+static void measure_logits(struct probe *probe, int64_t layer, const void *x, const struct array *parameters,
+                           int count) {
     const struct mhc_case *c = &probe->spec->c;
     struct array arrays[20];
     memcpy(arrays, parameters, (size_t)count * sizeof *arrays);
@@ -45,12 +46,12 @@ static void measure_logits(struct probe *probe, int64_t layer, const void *x, co
         failure = "logits cannot be copied from the device";
     if (failure)
         probe->failure = failure;
-    else
-        if (mhc_measure_logits(probe->logits_host, c->T, c->n, layer, &probe->result->curves))
-            probe->failure = "out of memory";
+    else if (mhc_measure_logits(probe->logits_host, c->T, c->n, layer, &probe->result->curves))
+        probe->failure = "out of memory";
 }
 
-static void forward_done(void *user, int64_t layer, const void *x, const void *res, const struct array *parameters, int count) {
+static void forward_done(void *user, int64_t layer, const void *x, const void *res, const struct array *parameters,
+                         int count) {
     struct probe *probe = user;
     const struct mhc_case *c = &probe->spec->c;
     int64_t cells = c->n * c->n;
@@ -108,8 +109,13 @@ static bool describe(const struct params *p, struct backend *b, struct stack_spe
     static _Thread_local char block[PARAM_TEXT_SIZE], branch[PARAM_TEXT_SIZE];
     snprintf(block, sizeof block, "%s", params_word(p, "block"));
     snprintf(branch, sizeof branch, "%s", params_word(p, "branch"));
-    *spec = (struct stack_spec){.backend = b, .c = ensemble_case(p), .block = block, .branch = branch, .L = p->depth,
-                                .hold = p->weights == 0, .gradients = p->gradient != 0};
+    *spec = (struct stack_spec){.backend = b,
+                                .c = ensemble_case(p),
+                                .block = block,
+                                .branch = branch,
+                                .L = p->depth,
+                                .hold = p->weights == 0,
+                                .gradients = p->gradient != 0};
     backend_types(b, (int)p->type - 1, &spec->c);
     *available = (double)backend_available(b);
     spec->recompute = p->recompute == RECOMPUTE_AUTO ? 0 : p->recompute;
@@ -246,8 +252,11 @@ void propagate_run(const struct params *p, struct study_result *r) {
     if (describe(p, &b, &spec, &needed, &available, r->reason, sizeof r->reason)) {
         struct probe probe = {.p = p, .spec = &spec, .result = r};
         bool gradients = spec.gradients && wants(p, MHC_GROUP_GRADIENT);
-        spec.owner = (struct stack_owner){.user = &probe, .parameter = give_parameter, .forward = forward_done,
-                                          .backward = backward_done, .gradient = gradients ? take_gradient : NULL};
+        spec.owner = (struct stack_owner){.user = &probe,
+                                          .parameter = give_parameter,
+                                          .forward = forward_done,
+                                          .backward = backward_done,
+                                          .gradient = gradients ? take_gradient : NULL};
         if (open_probe(&probe, &spec))
             run_stack(p, &spec, &probe);
         else

@@ -27,7 +27,7 @@ static struct {
     struct counted_block {
         void *pointer;
         int64_t bytes;
-    } *blocks;
+    } * blocks;
     int64_t count, room, bytes, most;
 } counted;
 
@@ -41,7 +41,8 @@ static int count_allocate(void *context, void **pointer, int64_t bytes) {
         counted.room = room;
     }
     *pointer = NULL;
-    if (counted.memory ? counted.memory->allocate(context, pointer, bytes) : !(*pointer = aligned_alloc(64, (size_t)bytes)))
+    if (counted.memory ? counted.memory->allocate(context, pointer, bytes)
+                       : !(*pointer = aligned_alloc(64, (size_t)bytes)))
         return 1;
     counted.blocks[counted.count++] = (struct counted_block){*pointer, bytes};
     counted.bytes += bytes;
@@ -73,9 +74,11 @@ static int64_t plenty(void *context) {
 }
 
 /* The backend again, with memory that counts. */
-static void count_memory(const struct backend *b, struct backend *counting, struct mhc_library *library, struct mhc_memory *memory) {
-    *memory = b->library->memory ? *b->library->memory
-                                 : (struct mhc_memory){.to_device = copy_on_host, .to_host = copy_on_host, .available = plenty};
+static void count_memory(const struct backend *b, struct backend *counting, struct mhc_library *library,
+                         struct mhc_memory *memory) {
+    *memory = b->library->memory
+                  ? *b->library->memory
+                  : (struct mhc_memory){.to_device = copy_on_host, .to_host = copy_on_host, .available = plenty};
     memory->allocate = count_allocate;
     memory->release = count_release;
     *library = *b->library;
@@ -109,8 +112,14 @@ static struct stack_spec describe(const struct params *p, const struct backend *
     static char block[PARAM_TEXT_SIZE], branch[PARAM_TEXT_SIZE];
     snprintf(block, sizeof block, "%s", params_word(p, "block"));
     snprintf(branch, sizeof branch, "%s", params_word(p, "branch"));
-    struct stack_spec spec = {.backend = b, .c = ensemble_case(p), .block = block, .branch = branch, .L = p->depth, .hold = true,
-                              .gradients = true, .owner = {.user = (void *)p, .parameter = give_parameter}};
+    struct stack_spec spec = {.backend = b,
+                              .c = ensemble_case(p),
+                              .block = block,
+                              .branch = branch,
+                              .L = p->depth,
+                              .hold = true,
+                              .gradients = true,
+                              .owner = {.user = (void *)p, .parameter = give_parameter}};
     backend_types(b, (int)p->type - 1, &spec.c);
     spec.recompute = p->recompute == RECOMPUTE_AUTO ? stack_recompute_rule(p->depth, p->streams) : p->recompute;
     return spec;
@@ -144,7 +153,8 @@ static const char *time_steps(const struct params *p, const struct backend *b, s
     if (!timing_clock_open(&clock, b, message, sizeof message))
         return message;
     const char *why = timing_run(&t, subjects, 2, &rules, &clock);
-    if (!why && !(kernel_result_keep(out, &t, places, sets) && kernel_result_summarise(out, RECOMPUTE_STEP, RECOMPUTE_RULE)))
+    if (!why &&
+        !(kernel_result_keep(out, &t, places, sets) && kernel_result_summarise(out, RECOMPUTE_STEP, RECOMPUTE_RULE)))
         why = "out of memory";
     timing_release(&t);
     timing_clock_close(&clock);
@@ -152,7 +162,8 @@ static const char *time_steps(const struct params *p, const struct backend *b, s
 }
 
 /* The peak is that of a step of its own, which warms up besides. */
-static const char *measure_peak(struct step *step, struct stack_spec *spec, const struct backend *b, struct kernel_result *out) {
+static const char *measure_peak(struct step *step, struct stack_spec *spec, const struct backend *b,
+                                struct kernel_result *out) {
     static char message[200];
     struct mhc_library library;
     struct mhc_memory memory;
@@ -168,7 +179,8 @@ static const char *measure_peak(struct step *step, struct stack_spec *spec, cons
     return why;
 }
 
-static const char *run(const struct params *p, const struct backend *b, double *x0, double *grad_out, struct kernel_result *out) {
+static const char *run(const struct params *p, const struct backend *b, double *x0, double *grad_out,
+                       struct kernel_result *out) {
     static char message[200];
     struct stack_spec spec = describe(p, b), rule_spec = spec;
     struct step rule = {NULL, x0, grad_out}, step = rule;
@@ -178,7 +190,8 @@ static const char *run(const struct params *p, const struct backend *b, double *
         return message;
     ensemble_output_gradient(p, grad_out);
     out->timing[RECOMPUTE_EVERY] = (double)spec.recompute;
-    out->timing[RECOMPUTE_PAPER] = recompute_paper_bytes(c->T, c->n, c->C, spec.L, spec.recompute, mhc_type_bytes(c->stream));
+    out->timing[RECOMPUTE_PAPER] = recompute_paper_bytes(c->T, c->n, c->C, spec.L, spec.recompute,
+                                                         mhc_type_bytes(c->stream));
     out->timing[RECOMPUTE_PREDICTED] = stack_bytes(&spec, message, sizeof message);
     const char *why = out->timing[RECOMPUTE_PREDICTED] < 0 ? message : measure_peak(&step, &spec, b, out);
     if (!why && (!(step.stack = stack_create(&spec, message, sizeof message)) ||

@@ -155,7 +155,7 @@ enum { FASTEST = 3 };
 /* What the loop knows of a subject beside its samples. */
 struct runner {
     const struct timing_subject *subject;
-    int64_t set;      /* whose turn it is */
+    int64_t set; /* whose turn it is */
     /* The warm-up: trials so far and their seconds, the last clocks, the fastest calls, the clock in the end. */
     bool warm;
     int trials, kept;
@@ -193,8 +193,8 @@ static void keep_fastest(double fastest[FASTEST], double call) {
 
 /* One trial of a warm-up: finds the batch, for as long as it lasts and time and clock take to settle. The fastest trial decides it: the
  * first calls are slow, and one that lost its CPU for a while would pass for a long one, whose sample needs no batch. */
-static const char *warm_up_once(struct runner *r, const struct timing_rules *rules, const struct timing_clock *clock, double begin,
-                                int64_t *batch) {
+static const char *warm_up_once(struct runner *r, const struct timing_rules *rules, const struct timing_clock *clock,
+                                double begin, int64_t *batch) {
     enum { LEAST_TRIALS = 3, MANY_TRIALS = 20, MOST_TRIALS = 100000 };
     double seconds = 0;
     const char *why = sample(r, *batch, clock, &seconds);
@@ -218,8 +218,8 @@ static const char *warm_up_once(struct runner *r, const struct timing_rules *rul
 }
 
 /* In turns, so that what is slow for a while is slow for all. */
-static const char *warm_up(struct runner *runners, int count, const struct timing_rules *rules, const struct timing_clock *clock,
-                           int64_t *batch) {
+static const char *warm_up(struct runner *runners, int count, const struct timing_rules *rules,
+                           const struct timing_clock *clock, int64_t *batch) {
     double begin = clock->now(clock->user);
     const char *why = NULL;
     for (int cold = count; cold > 0 && !why;) {
@@ -282,7 +282,8 @@ static const char *run_round(struct timing *t, struct runner *runners, const str
         t->order[k] = (int8_t)place;
         bool throttled = t->clock[k] < TIMING_SLOW_CLOCK;
         bool gaps = clock->held_in_vain && clock->held_in_vain(clock->user);
-        t->flags[k] = (int8_t)((preempted ? TIMING_PREEMPTED : 0) | (throttled ? TIMING_THROTTLED : 0) | (gaps ? TIMING_NOT_HELD : 0));
+        t->flags[k] = (int8_t)((preempted ? TIMING_PREEMPTED : 0) | (throttled ? TIMING_THROTTLED : 0) |
+                               (gaps ? TIMING_NOT_HELD : 0));
         count_throttled(t, throttled, clock);
     }
     return NULL;

@@ -23,9 +23,9 @@ struct timing_clock {
     double (*now)(void *user);                        /* wall time, for budgets */
     int64_t (*preemptions)(void *user);               /* so far; NULL: unknown */
     double (*frequency)(void *user);                  /* of the device in the last sample, Hz; NULL, NaN: unknown */
-    const char *(*hold)(void *user);    /* before start(): keeps the device from what follows; NULL: it cannot */
-    const char *(*release)(void *user); /* within the sample: lets it go */
-    bool (*held_in_vain)(void *user);   /* hold() did not keep the device from the last sample; NULL: unknown */
+    const char *(*hold)(void *user);           /* before start(): keeps the device from what follows; NULL: it cannot */
+    const char *(*release)(void *user);        /* within the sample: lets it go */
+    bool (*held_in_vain)(void *user);          /* hold() did not keep the device from the last sample; NULL: unknown */
     void (*pause)(void *user, double seconds); /* for a device to cool down; NULL: none */
 };
 
@@ -38,14 +38,15 @@ struct timing_rules {
     double sample_seconds;  /* a sample is as many calls as last this long */
     bool even;              /* and as long as the other subjects' samples, see timing_even_batches() */
     double warm_up_seconds; /* of every subject, before the first round */
-    double settled;         /* and until its clock varies by less over ten samples, as a share of it; 0: not waited for */
-    double settle_seconds;  /* wall time, from which on neither that nor three calls that take the same time are waited for */
+    double settled; /* and until its clock varies by less over ten samples, as a share of it; 0: not waited for */
+    double
+        settle_seconds; /* wall time, from which on neither that nor three calls that take the same time are waited for */
     int64_t least_rounds, most_rounds;
     double least_seconds; /* of every subject, summed over its samples */
     double most_seconds;  /* wall time of the rounds; wins over the minima */
     double half_width;    /* wanted of the 95 % interval of every median ratio, as a share of it */
     uint64_t seed;        /* of the shuffling */
-    int alike;            /* the first so many subjects get the same batch: what a sample costs beside its calls is alike then */
+    int alike; /* the first so many subjects get the same batch: what a sample costs beside its calls is alike then */
 };
 
 /* Samples of 200 us at least: long beside the steps of any clock, and short beside the turns other work takes on a shared CPU, so

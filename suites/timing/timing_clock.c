@@ -95,7 +95,8 @@ static const char *start_events(void *user) {
 static const char *stop_events(void *user, double *seconds) {
     struct stopwatch *w = user;
     const struct backend *b = w->backend;
-    const char *why = b->library->events->record(b->context, w->stop, b->queue) ? "no event can be recorded" : stamp(b, 1);
+    const char *why = b->library->events->record(b->context, w->stop, b->queue) ? "no event can be recorded"
+                                                                                : stamp(b, 1);
     const char *stuck = let_go(w);
     why = why ? why : stuck ? stuck : wait_for_queue(b);
     if (!why && b->library->events->elapsed(b->context, w->start, w->stop, seconds))

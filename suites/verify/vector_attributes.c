@@ -10,8 +10,10 @@
  * known. */
 #define LARGEST_SIZE ((int64_t)1 << 24)
 
-#define CONNECTION {"pre", "post", "post_backward_y", "backward"}
-#define BRANCH {"forward", "backward"}
+#define CONNECTION \
+    { "pre", "post", "post_backward_y", "backward" }
+#define BRANCH \
+    { "forward", "backward" }
 static const struct vector_op ops[] = {
     {"sinkhorn", {"n", "T", "t_max", "convention"}, BRANCH},
     {"mhc", {"n", "C", "T", "t_max", "convention"}, CONNECTION},

@@ -54,8 +54,7 @@ static void expect(struct vector_case *v, enum mhc_direction direction, const ch
 static void expect_row(struct vector_case *v, const char *kind, const char *operation, bool parameters) {
     const struct mhc_row *row = vector_row(kind, operation);
     for (const struct mhc_arg *arg = row->args; arg->name; arg++)
-        if (parameters ? arg->role == MHC_PARAM
-                       : arg->direction == MHC_OUT || !vector_find(v->out, v->outs, arg->name))
+        if (parameters ? arg->role == MHC_PARAM : arg->direction == MHC_OUT || !vector_find(v->out, v->outs, arg->name))
             expect(v, arg->direction, parameters ? "L" : "", arg->name, arg->extents, arg->role);
 }
 
@@ -136,8 +135,8 @@ static bool read_arrays(hid_t group, struct vector_case *v, struct text why) {
             if (pass) {
                 array->count = (int64_t)elements;
                 array->values = malloc((size_t)array->count * sizeof(double));
-                good = array->values && H5Dread(dataset, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT,
-                                                array->values) >= 0;
+                good = array->values &&
+                       H5Dread(dataset, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, array->values) >= 0;
             } else
                 bytes += 8 * elements;
             H5Dclose(dataset);

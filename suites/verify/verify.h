@@ -14,8 +14,8 @@ struct verify_line {
     char element[64];        /* the worst one, "[t][i][c]"; "" when nothing was compared */
     double error, tolerance; /* of that element; NaN error: one side is not finite and the other is something else */
     int32_t verdict;
-    int32_t analysis;        /* a gain: of the analysis, the same whatever the backend */
-    char text[200];          /* got and wanted, or the reason of a skip, a failure or a BAD (the file is at fault) */
+    int32_t analysis; /* a gain: of the analysis, the same whatever the backend */
+    char text[200];   /* got and wanted, or the reason of a skip, a failure or a BAD (the file is at fault) */
 };
 
 enum { VERIFY_LINES = VECTOR_ARRAYS + VECTOR_EXTRAS };

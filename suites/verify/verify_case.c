@@ -173,8 +173,13 @@ static void take_gradient(void *user, int64_t layer, const char *name, int64_t c
 
 static void run_stack(struct execution *e) {
     const struct vector_case *v = e->v;
-    struct stack_spec spec = {.backend = e->backend, .c = e->c, .block = v->block, .branch = "linear", .L = v->L,
-                              .hold = true, .gradients = true,
+    struct stack_spec spec = {.backend = e->backend,
+                              .c = e->c,
+                              .block = v->block,
+                              .branch = "linear",
+                              .L = v->L,
+                              .hold = true,
+                              .gradients = true,
                               .owner = {.user = e, .parameter = give_parameter, .gradient = take_gradient}};
     char why[160] = "";
     if (stack_bytes(&spec, why, sizeof why) < 0) {
