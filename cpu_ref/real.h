@@ -1,5 +1,5 @@
-/* Every .c file of this room but library.c is compiled twice, with REAL_BITS=64 (the oracle, cpu64) and 32 (cpu32), and every
- * external name carries the suffix: NAME(gemm) is gemm_f64 or gemm_f32. */
+/* Every .c file of this room but library.c and paper.c is compiled twice, with REAL_BITS=64 (the oracle, cpu64) and 32
+ * (cpu32), and every external name carries the suffix: NAME(gemm) is gemm_f64 or gemm_f32. */
 #ifndef REAL_H
 #define REAL_H
 
