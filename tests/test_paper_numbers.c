@@ -1,8 +1,11 @@
-/* What the headline reports and what the recompute study prints, held to cpu_ref/paper.c. */
+/* What the headline reports and what the recompute study prints, held to cpu_ref/paper.c; and the README's map from the
+ * paper to the files. */
 #include <criterion/criterion.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "analysis/analysis.h"
 #include "cpu_ref/mhc.h"
@@ -92,4 +95,28 @@ Test(paper_numbers, recompute_rule) {
             cr_assert(least >= smooth * (1 - 1e-14) && least <= smooth + x + block, "n=%lld L=%lld: %.17g, not %.17g",
                       (long long)n, (long long)L, least, smooth);
         }
+}
+
+/* --- the README's map --- */
+
+/* Every file that the table "From the paper to the files" names exists: what stands between ` and ` and has a slash. */
+Test(paper_numbers, readme_names_files_that_exist) {
+    FILE *file = fopen("README.md", "r");
+    cr_assert(file, "no README.md in this folder");
+    char line[1000];
+    bool inside = false;
+    int found = 0;
+    while (fgets(line, sizeof line, file)) {
+        if (line[0] == '#')
+            inside = strstr(line, "From the paper to the files") != NULL;
+        if (!inside)
+            continue;
+        for (char *word = strtok(line, "`"); word; word = strtok(NULL, "`"))
+            if (strchr(word, '/') && !strpbrk(word, " |\n")) {
+                cr_assert(access(word, F_OK) == 0, "README.md names %s, which does not exist", word);
+                found++;
+            }
+    }
+    fclose(file);
+    cr_assert(found >= 30, "only %d files were found in README.md", found);
 }
