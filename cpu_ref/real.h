@@ -71,13 +71,13 @@ static inline real vec_sum(vec v) {
 }
 
 /* CALL(n) with n a constant for the sizes people use, so that loops over streams unroll; any other n goes the general way. */
-#define FOR_STREAMS(n, CALL)                                                                                           \
-    switch (n) {                                                                                                       \
-    case 1: CALL(1); break;                                                                                            \
-    case 2: CALL(2); break;                                                                                            \
-    case 4: CALL(4); break;                                                                                            \
-    case 8: CALL(8); break;                                                                                            \
-    default: CALL((n)); break;                                                                                         \
+#define FOR_STREAMS(n, CALL)   \
+    switch (n) {               \
+    case 1: CALL(1); break;    \
+    case 2: CALL(2); break;    \
+    case 4: CALL(4); break;    \
+    case 8: CALL(8); break;    \
+    default: CALL((n)); break; \
     }
 
 #define SPECIALISED static inline __attribute__((always_inline))

@@ -33,8 +33,7 @@ Test(closed_forms, mhc_coefficients) {
                     double want = 0;
                     for (int64_t i = 0; i < n; i++)
                         want += 0.5 * x[(k / c.C * n + i) * c.C + k % c.C];
-                    cr_assert(fabs(u[k] - want) <= (l == 0 ? 1e-14 : 1e-5), "u is %.17g, wanted %.17g", u[k],
-                              want);
+                    cr_assert(fabs(u[k] - want) <= (l == 0 ? 1e-14 : 1e-5), "u is %.17g, wanted %.17g", u[k], want);
                 }
                 forget(&d);
             }
@@ -99,8 +98,8 @@ Test(closed_forms, exact_data) {
                 const int64_t counts[] = {c.T * n * C, c.T * C, c.T * n, c.T * n * n, c.T * n * C};
                 for (int a = 0; a < 5; a++)
                     for (int64_t k = 0; k < counts[a]; k++)
-                        put(&d, names[a], counts[a])[k] =
-                            ldexp((double)(mhc_bits(6, (uint32_t)a, 0, (uint64_t)k) % 15) - 7, a % 2 ? 20 : -3);
+                        put(&d, names[a], counts[a])[k] = ldexp(
+                            (double)(mhc_bits(6, (uint32_t)a, 0, (uint64_t)k) % 15) - 7, a % 2 ? 20 : -3);
                 run_named(libraries[l], "mhc.post", &c, &d, NULL);
                 run_named(libraries[l], "mhc.post_backward_y", &c, &d, NULL);
                 const double *x = lookup(&d, "x"), *y = lookup(&d, "y"), *post = lookup(&d, "post");

@@ -45,8 +45,8 @@ static void *at(const struct dictionary *d, const char *name, int64_t offset) {
 
 /* An error is a share of the largest element. One operation may lose the last digits of its type, far less than its row
  * allows. Every further layer multiplies the error so far; in float a stack may lose what the row allows. */
-static void expect_paper(const struct mhc_library *library, const char *row_name, const struct mhc_case *c,
-                         int layers, const char *array, const double *got, const double *want, int64_t count) {
+static void expect_paper(const struct mhc_library *library, const char *row_name, const struct mhc_case *c, int layers,
+                         const char *array, const double *got, const double *want, int64_t count) {
     double allowed = find_row(library, row_name)->tolerance(c);
     double share = library == &mhc_cpu64 ? 1e-12 * layers : layers == 1 ? 1e-5 : allowed;
     cr_assert(share <= allowed);
@@ -308,8 +308,10 @@ static void check_slopes(const char *connection, const struct mhc_case *c, struc
 /* Only float64: float32 is held to it elsewhere. */
 Test(paper, gradients, .timeout = 120) {
     static const struct mhc_case small[] = {
-        {.T = 3, .n = 1, .C = 5, .t_max = 20, .rms_eps = 1e-6}, {.T = 2, .n = 2, .C = 3, .t_max = 1, .rms_eps = 0.5},
-        {.T = 3, .n = 4, .C = 3, .t_max = 20, .rms_eps = 1e-6}, {.T = 1, .n = 7, .C = 2, .t_max = 3, .rms_eps = 1e-6},
+        {.T = 3, .n = 1, .C = 5, .t_max = 20, .rms_eps = 1e-6},
+        {.T = 2, .n = 2, .C = 3, .t_max = 1, .rms_eps = 0.5},
+        {.T = 3, .n = 4, .C = 3, .t_max = 20, .rms_eps = 1e-6},
+        {.T = 1, .n = 7, .C = 2, .t_max = 3, .rms_eps = 1e-6},
     };
     static const char *const operations[] = {"pre", "post", "post_backward_y", "backward"};
     for (int k = 0; k < 4 * CONNECTIONS; k++) {

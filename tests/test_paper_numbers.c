@@ -11,7 +11,7 @@
 #include "cpu_ref/mhc.h"
 #include "cpu_ref/paper.h"
 #include "cpu_ref/philox.h"
-#include "suites/step/recompute.h"
+#include "suites/study/recompute.h"
 
 enum { N = MHC_MAX_STREAMS };
 
