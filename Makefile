@@ -33,11 +33,12 @@ CUDAFLAGS = -std=c++20 -O3 $(if $(STATIC),--compress-mode=size,-lineinfo) -fmad=
 
 # `make V=1` shows the commands.
 Q        := $(if $(V),,@)
-REAL     := $(filter-out cpu_ref/library.c,$(wildcard cpu_ref/*.c))
+# All of cpu_ref/ is compiled for two precisions, except library.c and paper.c. The tests need paper.c, the program does not.
+REAL     := $(filter-out cpu_ref/library.c cpu_ref/paper.c,$(wildcard cpu_ref/*.c))
 PLAIN    := cpu_ref/library.c $(wildcard analysis/*.c results/*.c suites/*/*.c)
 REAL_OBJ := $(REAL:%.c=$(B)/%.f64.o) $(REAL:%.c=$(B)/%.f32.o)
 OBJ      := $(REAL_OBJ) $(PLAIN:%.c=$(B)/%.o)
-TESTED   := $(filter-out $(B)/suites/command/main.o,$(OBJ))
+TESTED   := $(filter-out $(B)/suites/command/main.o,$(OBJ)) $(B)/cpu_ref/paper.o
 TESTS    := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/test_*.c))
 
 .PHONY: all reproduce test test-asan test-emu-race bench-cpu gpu-check gpu-bench bundle deps format format-check help clean

@@ -1,5 +1,6 @@
-/* Every .c file of this room but library.c is compiled twice, with REAL_BITS=64 (the oracle, cpu64) and 32 (cpu32), and every external
- * name carries the suffix: NAME(rms) is rms_f64 or rms_f32. Functions with long argument lists are defined to their name of a precision. */
+/* Every .c file of this room but library.c and paper.c is compiled twice, with REAL_BITS=64 (the oracle, cpu64) and 32 (cpu32), and
+ * every external name carries the suffix: NAME(rms) is rms_f64 or rms_f32. Functions with long argument lists are defined to their name of
+ * a precision. */
 #ifndef REAL_H
 #define REAL_H
 
