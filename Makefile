@@ -33,8 +33,9 @@ CUDAFLAGS = -std=c++20 -O3 $(if $(STATIC),--compress-mode=size,-lineinfo) -fmad=
 
 # `make V=1` shows the commands.
 Q        := $(if $(V),,@)
-REAL     := $(filter-out cpu_ref/library.c,$(wildcard cpu_ref/*.c))
-PLAIN    := cpu_ref/library.c $(wildcard analysis/*.c results/*.c suites/*/*.c)
+ONCE     := cpu_ref/library.c cpu_ref/blas_core.c
+REAL     := $(filter-out $(ONCE),$(wildcard cpu_ref/*.c))
+PLAIN    := $(ONCE) $(wildcard analysis/*.c results/*.c suites/*/*.c)
 REAL_OBJ := $(REAL:%.c=$(B)/%.f64.o) $(REAL:%.c=$(B)/%.f32.o)
 OBJ      := $(REAL_OBJ) $(PLAIN:%.c=$(B)/%.o)
 TESTED   := $(filter-out $(B)/suites/command/main.o,$(OBJ))

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "build_info.h"
+#include "cpu_ref/blas_core.h"
 #include "suites/command/commands.h"
 #include "suites/command/operations.h"
 #include "suites/command/study.h"
@@ -109,6 +110,7 @@ static void prepare_process(void) {
 }
 
 int main(int argc, char **argv) {
+    blas_core_mend(argv);
     openblas_set_num_threads(1); /* the rooms split their work by OpenMP and call BLAS and LAPACK from inside the pieces */
     if (argc == 2 && !strcmp(argv[1], "--worker"))
         return worker_main(handlers);
