@@ -127,6 +127,13 @@ Test(blas_core, restarts_once_and_says_so) {
     expect_fact("openblas_core_choice", better ? "chosen by mhcbench, instead of Prescott" : "default");
     GOOD(UNDER("") "$M doctor");
     cr_expect(!strstr(out, "OpenBLAS runs"), "%s", out);
+    if (better) {
+        char line[128];
+        snprintf(line, sizeof line, "OpenBLAS: its %s kernels (chosen by mhcbench, instead of Prescott)\n", better);
+        cr_expect(strstr(out, line), "%s", out);
+        GOOD("mv a.h5 b.h5 && " UNDER("OPENBLAS_CORETYPE=%s") RUN " && $M compare a.h5 b.h5", better);
+        cr_expect(!strstr(out, "openblas_core") && !strstr(err, "openblas_core"), "the same kernels:\n%s%s", out, err);
+    }
     expect_refusal(UNDER("") "$M 'two words'", "unknown command two words");
     expect_starts(better ? 2 : 1, 0);
 }

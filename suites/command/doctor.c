@@ -65,6 +65,13 @@ static void look_at_blas(void) {
         advise(what, remedy);
 }
 
+static void print_blas(void) {
+    const struct blas_core core = blas_core_now();
+    char choice[64];
+    blas_core_choice(&core, choice, sizeof choice);
+    printf("OpenBLAS: its %s kernels (%s)\n", core.name, choice);
+}
+
 static void look_at_build(void) {
     struct backend cpu = {.library = &mhc_cpu64};
     if (strstr(PROVENANCE_FLAGS, "-fsanitize"))
@@ -106,5 +113,6 @@ int doctor_command(int argc, char **argv) {
         printf("  nothing found\n");
     if (device[0])
         printf("%s: %s\n", opened ? "Device" : "No GPU", device);
+    print_blas();
     return EXIT_GOOD;
 }
