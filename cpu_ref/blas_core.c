@@ -19,12 +19,19 @@ static const struct {
     const char *name;
     enum width width;
 } cores[] = {
-    {"Katmai", SSE},      {"Coppermine", SSE},   {"Northwood", SSE}, {"Prescott", SSE},     {"Banias", SSE},
-    {"Atom", SSE},        {"Core2", SSE},        {"Penryn", SSE},    {"Dunnington", SSE},   {"Nehalem", SSE},
-    {"Athlon", SSE},      {"Opteron", SSE},      {"Bobcat", SSE},    {"Opteron_SSE3", SSE}, {"Barcelona", SSE},
-    {"Nano", SSE},        {"Sandybridge", AVX},  {"Bulldozer", AVX}, {"Piledriver", FMA},   {"Steamroller", FMA},
-    {"Excavator", FMA},   {"Haswell", FMA},      {"Zen", FMA},       {"SkylakeX", AVX512},  {"Cooperlake", AVX512},
-    {"SapphireRapids", AVX512},
+    {"Katmai", SSE},        {"Coppermine", SSE},
+    {"Northwood", SSE},     {"Prescott", SSE},
+    {"Banias", SSE},        {"Atom", SSE},
+    {"Core2", SSE},         {"Penryn", SSE},
+    {"Dunnington", SSE},    {"Nehalem", SSE},
+    {"Athlon", SSE},        {"Opteron", SSE},
+    {"Bobcat", SSE},        {"Opteron_SSE3", SSE},
+    {"Barcelona", SSE},     {"Nano", SSE},
+    {"Sandybridge", AVX},   {"Bulldozer", AVX},
+    {"Piledriver", FMA},    {"Steamroller", FMA},
+    {"Excavator", FMA},     {"Haswell", FMA},
+    {"Zen", FMA},           {"SkylakeX", AVX512},
+    {"Cooperlake", AVX512}, {"SapphireRapids", AVX512},
 };
 
 static enum width width_of(const char *name) {

@@ -31,8 +31,10 @@ static int open_cpu(void **context, char *why, size_t why_size) {
 }
 
 #define LIBRARY(text, list)                                                                                            \
-    {.abi = MHC_ABI, .size = sizeof(struct mhc_library), .name = text, .build = PROVENANCE_BUILD, .open = open_cpu,    \
-     .rows = list}
+    {                                                                                                                  \
+        .abi = MHC_ABI, .size = sizeof(struct mhc_library), .name = text, .build = PROVENANCE_BUILD, .open = open_cpu, \
+        .rows = list                                                                                                   \
+    }
 
 #ifdef MHC_SHARED_LIBRARY
 static const struct mhc_row *const rows[] = {

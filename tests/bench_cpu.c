@@ -17,8 +17,8 @@ enum { ROUNDS = 15, COPY_BYTES = 64 << 20, GEMM = 1024, MAX_ITEMS = 16, L = 60, 
 
 struct item {
     const char *name;
-    double bytes, flops;  /* of one call; 0: not meaningful */
-    bool wide;            /* float64: compare with dgemm */
+    double bytes, flops; /* of one call; 0: not meaningful */
+    bool wide;           /* float64: compare with dgemm */
     void (*run)(void *);
     void *user;
     double seconds[ROUNDS];
@@ -44,8 +44,8 @@ static void copy(void *user) {
 }
 
 /* The GEMM that the operations themselves call. */
-void gemm_parallel_f64(enum transpose ta, enum transpose tb, int64_t m, int64_t n, int64_t k, double alpha, const double *a,
-                       int64_t lda, const double *b, int64_t ldb, double beta, double *c, int64_t ldc);
+void gemm_parallel_f64(enum transpose ta, enum transpose tb, int64_t m, int64_t n, int64_t k, double alpha,
+                       const double *a, int64_t lda, const double *b, int64_t ldb, double beta, double *c, int64_t ldc);
 
 static void gemm32(void *user) {
     float *a = user, *b = a + GEMM * GEMM, *c = b + GEMM * GEMM;
@@ -77,7 +77,8 @@ static void run_call(void *user) {
 }
 
 static void add(const char *name, double bytes, double flops, bool wide, void (*run)(void *), void *user) {
-    items[item_count++] = (struct item){.name = name, .bytes = bytes, .flops = flops, .wide = wide, .run = run, .user = user};
+    items[item_count++] = (struct item){
+        .name = name, .bytes = bytes, .flops = flops, .wide = wide, .run = run, .user = user};
 }
 
 static double row_bytes(const struct mhc_row *row, const struct mhc_case *c) {
@@ -102,8 +103,9 @@ static void add_row(const struct backend *b, const struct mhc_case *c, const cha
         while (at < shared->count && strcmp(shared->arrays[at].name, arg->name))
             at++;
         if (at == shared->count)
-            shared->arrays[shared->count++] =
-                (struct array){arg->name, filled(mhc_elements(c, arg), mhc_type_bytes(mhc_arg_type(c, arg)), !strcmp(arg->name, "phi") ? 0.01 : 1)};
+            shared->arrays[shared->count++] = (struct array){arg->name, filled(mhc_elements(c, arg),
+                                                                               mhc_type_bytes(mhc_arg_type(c, arg)),
+                                                                               !strcmp(arg->name, "phi") ? 0.01 : 1)};
     }
     memcpy(k->arrays, shared->arrays, sizeof k->arrays);
     k->count = shared->count;
@@ -151,20 +153,24 @@ static void measure(void) {
 }
 
 static void report(void) {
-    double copy_rate = items[0].bytes / median(&items[0]), gemm_rate[2] = {items[1].flops / median(&items[1]), items[2].flops / median(&items[2])};
+    double copy_rate = items[0].bytes / median(&items[0]),
+           gemm_rate[2] = {items[1].flops / median(&items[1]), items[2].flops / median(&items[2])};
     printf("%d threads, medians of %d interleaved rounds\n\n", omp_get_max_threads(), ROUNDS);
     printf("%-44s %10s %9s %9s %12s %12s\n", "", "ms", "GB/s", "GFLOP/s", "% of copy", "% of GEMM");
     for (int k = 0; k < item_count; k++) {
         const struct item *i = &items[k];
         double seconds = median(i);
-        printf("%-44s %10.3f %9.2f %9.2f %12.0f %12.0f\n", i->name, seconds * 1e3, i->bytes / seconds * 1e-9, i->flops / seconds * 1e-9,
-               100 * i->bytes / seconds / copy_rate, 100 * i->flops / seconds / gemm_rate[i->wide]);
+        printf("%-44s %10.3f %9.2f %9.2f %12.0f %12.0f\n", i->name, seconds * 1e3, i->bytes / seconds * 1e-9,
+               i->flops / seconds * 1e-9, 100 * i->bytes / seconds / copy_rate,
+               100 * i->flops / seconds / gemm_rate[i->wide]);
     }
-    printf("\nall composite gains of 60 x 4096 maps 4x4, float64, 20 Sinkhorn iterations: %.1f ms\n", 1e3 * (median(&items[3]) + median(&items[4])));
+    printf("\nall composite gains of 60 x 4096 maps 4x4, float64, 20 Sinkhorn iterations: %.1f ms\n",
+           1e3 * (median(&items[3]) + median(&items[4])));
     printf("one mHC connection, T = 1024, C = 1280, n = 4, float32: forward %.1f ms, forward and backward %.1f ms\n",
            1e3 * (median(&items[5]) + median(&items[6])),
            1e3 * (median(&items[5]) + median(&items[6]) + median(&items[7]) + median(&items[8])));
-    printf("bytes and operations are the rows' own models: every argument moved once; a share above 100 %% means the caches helped\n");
+    printf(
+        "bytes and operations are the rows' own models: every argument moved once; a share above 100 %% means the caches helped\n");
 }
 
 int main(int argc, char **argv) {
@@ -185,9 +191,17 @@ int main(int argc, char **argv) {
     struct gains gains = {.res = map_arrays.arrays[1].pointer};
     if (!mhc_curves_allocate(&gains.curves, L, MHC_GROUP_GAIN, false))
         return 2;
-    add("gains of the 60 layers, single and composite", 2.0 * 8 * 16 * L * MAP_T, 2.0 * 2 * 64 * L * MAP_T, true, run_gains, &gains);
+    add("gains of the 60 layers, single and composite", 2.0 * 8 * 16 * L * MAP_T, 2.0 * 2 * 64 * L * MAP_T, true,
+        run_gains, &gains);
 
-    struct mhc_case c = {.T = 1024, .n = 4, .C = 1280, .t_max = 20, .rms_eps = 1e-20, .stream = MHC_F32, .coef = MHC_F32, .param = MHC_F32};
+    struct mhc_case c = {.T = 1024,
+                         .n = 4,
+                         .C = 1280,
+                         .t_max = 20,
+                         .rms_eps = 1e-20,
+                         .stream = MHC_F32,
+                         .coef = MHC_F32,
+                         .param = MHC_F32};
     add_row(&b32, &c, "mhc", "pre", &connection, "mhc.pre");
     add_row(&b32, &c, "mhc", "post", &connection, "mhc.post");
     add_row(&b32, &c, "mhc", "post_backward_y", &connection, "mhc.post_backward_y");

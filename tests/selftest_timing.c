@@ -62,7 +62,8 @@ static const char *bind(const struct backend *b, struct bound_row bound[2]) {
         c.T = k ? device ? 65536 : 4096 : device ? 4096 : 192;
         c.C = k ? device ? 2048 : 256 : device ? 4096 : 192;
         const struct mhc_row *row = canary_row(b, k ? "copy" : "gemm", &c);
-        const char *why = row ? bound_row_open(&bound[k], b, row, &c, 2, NULL, 0, NULL, 0) : "the backend has no copy or no GEMM";
+        const char *why = row ? bound_row_open(&bound[k], b, row, &c, 2, NULL, 0, NULL, 0)
+                              : "the backend has no copy or no GEMM";
         if (why)
             return why;
     }
@@ -95,10 +96,11 @@ int main(int argc, char **argv) {
     for (int k = 0; k < RUNS; k++)
         rounds += (double)tally.rounds[k] / RUNS;
     bool good = tally.claims <= MOST_CLAIMS && width <= widest;
-    printf("A against A on %s, %d runs of %.0f rounds in the mean (%d precise, %d out of rounds, %d out of time): in %d the 95 %%\n"
-           "interval of the ratio excludes 1 (at most %d); median half-width %.2f %% (at most %.1f %%): %s\n",
-           b.library->name, RUNS, rounds, tally.stops[TIMING_PRECISE], tally.stops[TIMING_ROUNDS], tally.stops[TIMING_SECONDS],
-           tally.claims, MOST_CLAIMS, 100 * width, 100 * widest, good ? "good" : "NOT GOOD");
+    printf(
+        "A against A on %s, %d runs of %.0f rounds in the mean (%d precise, %d out of rounds, %d out of time): in %d the 95 %%\n"
+        "interval of the ratio excludes 1 (at most %d); median half-width %.2f %% (at most %.1f %%): %s\n",
+        b.library->name, RUNS, rounds, tally.stops[TIMING_PRECISE], tally.stops[TIMING_ROUNDS],
+        tally.stops[TIMING_SECONDS], tally.claims, MOST_CLAIMS, 100 * width, 100 * widest, good ? "good" : "NOT GOOD");
     backend_close(&b);
     return !good;
 }

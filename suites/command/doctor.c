@@ -38,7 +38,8 @@ static void look_at_cpu(void) {
     int threads = omp_get_max_threads(), mine = omp_get_num_procs(); /* CPUs that this process may use */
     const char *governor = line_of("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor");
     if (load > 0.3 * (double)cpus) {
-        snprintf(text, sizeof text, "load average %.2f on %ld CPUs: other work takes turns with the measurement", load, cpus);
+        snprintf(text, sizeof text, "load average %.2f on %ld CPUs: other work takes turns with the measurement", load,
+                 cpus);
         advise(text, "stop it, or wait, or set OMP_NUM_THREADS=1: of several threads the slowest decides");
     }
     if (*governor && strcmp(governor, "performance")) {
@@ -46,14 +47,17 @@ static void look_at_cpu(void) {
         advise(text, "sudo cpupower frequency-set -g performance");
     }
     if (!strcmp(line_of("/sys/devices/system/cpu/smt/active"), "1") && threads >= cpus)
-        advise("SMT is on and every hardware thread is used: pairs of threads share a core", "OMP_NUM_THREADS=<cores> OMP_PLACES=cores OMP_PROC_BIND=close");
+        advise("SMT is on and every hardware thread is used: pairs of threads share a core",
+               "OMP_NUM_THREADS=<cores> OMP_PLACES=cores OMP_PROC_BIND=close");
     if (threads > mine) {
-        snprintf(text, sizeof text, "%d OpenMP threads on %d CPU%s: threads wait for their turn", threads, mine, mine > 1 ? "s" : "");
+        snprintf(text, sizeof text, "%d OpenMP threads on %d CPU%s: threads wait for their turn", threads, mine,
+                 mine > 1 ? "s" : "");
         snprintf(remedy, sizeof remedy, "OMP_NUM_THREADS=%d, or unset it", mine);
         advise(text, remedy);
     }
     if (threads < mine) {
-        snprintf(text, sizeof text, "%d OpenMP thread%s on %d CPUs: times are those of %d", threads, threads > 1 ? "s" : "", mine, threads);
+        snprintf(text, sizeof text, "%d OpenMP thread%s on %d CPUs: times are those of %d", threads,
+                 threads > 1 ? "s" : "", mine, threads);
         advise(text, "right on a machine that others use; on a quiet one unset OMP_NUM_THREADS to use all");
     }
 }
@@ -79,7 +83,8 @@ static void look_at_build(void) {
     if (strstr(PROVENANCE_REVISION, "dirty"))
         advise("built from a tree with uncommitted changes: nobody can build it again", "commit, then make");
     if ((double)backend_available(&cpu) < 2e9)
-        advise("less than 2 GB of memory are free", "close other programs; cases that do not fit are refused beforehand");
+        advise("less than 2 GB of memory are free",
+               "close other programs; cases that do not fit are refused beforehand");
 }
 
 /* A GPU, or whatever a backend runs on; what is wrong with it, it says itself. */
@@ -91,9 +96,10 @@ static void look_at_device(const char *text) {
 
 int doctor_command(int argc, char **argv) {
     static const char usage[] = "doctor [--backend NAME]";
-    static const char help[] = "Says what on this machine would spoil a measurement, and the remedy.\n\n"
-                               "  --backend NAME  whose device is looked at: cuda (default), or the path of a library\n\n"
-                               "Exit: 0 whatever is found, for all of it is advice; 2 a backend that was named cannot be opened.\n";
+    static const char help[] =
+        "Says what on this machine would spoil a measurement, and the remedy.\n\n"
+        "  --backend NAME  whose device is looked at: cuda (default), or the path of a library\n\n"
+        "Exit: 0 whatever is found, for all of it is advice; 2 a backend that was named cannot be opened.\n";
     const char *backend = NULL;
     char device[DEVICE_TEXT];
     if (help_asked(&argc, argv, usage, help))

@@ -23,7 +23,8 @@
 static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
-    bool reads; /* opens files from elsewhere: runs in a child, so that a file that crashes a library is one line and exit 2 */
+    bool
+        reads; /* opens files from elsewhere: runs in a child, so that a file that crashes a library is one line and exit 2 */
     const char *help;
 } commands[] = {
     {"run", run_command, false, "run FILE.suite, or one case given as options, into an HDF5 file"},
@@ -32,7 +33,8 @@ static const struct {
     {"plot", plot_command, true, "the figures of FILE.h5 as SVG and PNG"},
     {"export", export_command, true, "FILE.h5 as CSV or JSON"},
     {"verify", verify_command, false, "operations of a backend against the vectors of FILE.h5"},
-    {"check", check_command, false, "operations of a backend against cpu64 on random cases, with guard bands and poison"},
+    {"check", check_command, false,
+     "operations of a backend against cpu64 on random cases, with guard bands and poison"},
     {"doctor", doctor_command, false, "what on this machine would spoil a measurement, and the remedy"},
     {"compare", compare_command, true, "what changed from BASE.h5 to NEW.h5, as a gate: accuracy, values, speed"},
     {"regress", regress_command, false, "an old library of operations against a new one, in one process, as a gate"},
@@ -49,12 +51,16 @@ static const struct worker_handler handlers[] = {{"study", study_answer},
                                                  {NULL, NULL}};
 
 static void help(FILE *out) {
-    fprintf(out, "mhcbench %s: how a deep stack of ResNet, HC or mHC blocks carries a signal and its gradient\n\n"
-                 "usage: mhcbench COMMAND ...\n\n", PROVENANCE_VERSION);
+    fprintf(out,
+            "mhcbench %s: how a deep stack of ResNet, HC or mHC blocks carries a signal and its gradient\n\n"
+            "usage: mhcbench COMMAND ...\n\n",
+            PROVENANCE_VERSION);
     for (int k = 0; k < COMMANDS; k++)
         fprintf(out, "  %-8s %s\n", commands[k].name, commands[k].help);
-    fprintf(out, "\nmhcbench COMMAND --help says what a command takes, mhcbench list --options every option of a case. Exit codes:\n"
-                 "0 good, 1 failed check or regression, 2 cannot do it, 3 ambiguous under --strict, 130 interrupted.\n");
+    fprintf(
+        out,
+        "\nmhcbench COMMAND --help says what a command takes, mhcbench list --options every option of a case. Exit codes:\n"
+        "0 good, 1 failed check or regression, 2 cannot do it, 3 ambiguous under --strict, 130 interrupted.\n");
 }
 
 /* `mhcbench show FILE | head`: who read has enough. Ends quietly, as a filter does, and not as one that failed. */
@@ -111,7 +117,8 @@ static void prepare_process(void) {
 
 int main(int argc, char **argv) {
     blas_core_mend(argv);
-    openblas_set_num_threads(1); /* the rooms split their work by OpenMP and call BLAS and LAPACK from inside the pieces */
+    openblas_set_num_threads(
+        1); /* the rooms split their work by OpenMP and call BLAS and LAPACK from inside the pieces */
     if (argc == 2 && !strcmp(argv[1], "--worker"))
         return worker_main(handlers);
     prepare_process();

@@ -76,8 +76,9 @@ const struct record_fact *provenance_facts(int *count) {
     H5get_libversion(&major, &minor, &release);
     snprintf(text, sizeof text, "%u.%u.%u", major, minor, release);
     add("hdf5", text);
-    const char *const variables[] = {"OMP_NUM_THREADS", "OMP_PROC_BIND", "OMP_PLACES", "OPENBLAS_NUM_THREADS",
-                                     "OPENBLAS_CORETYPE", "CUDA_VISIBLE_DEVICES", "CUBLAS_WORKSPACE_CONFIG"};
+    const char *const variables[] = {"OMP_NUM_THREADS",        "OMP_PROC_BIND",     "OMP_PLACES",
+                                     "OPENBLAS_NUM_THREADS",   "OPENBLAS_CORETYPE", "CUDA_VISIBLE_DEVICES",
+                                     "CUBLAS_WORKSPACE_CONFIG"};
     for (size_t k = 0; k < sizeof variables / sizeof *variables; k++)
         add(variables[k], getenv(variables[k]));
     *count = fact_count;

@@ -10,8 +10,9 @@
 
 enum { WORDS = 8192 };
 
-static const char usage[] = "compare BASE.h5 NEW.h5 [--case GLOB] [--common] [--strict] [--speed gate|report|none] [--threshold PERCENT] "
-                            "[--allow-cross-machine] [--json FILE] [--junit FILE]";
+static const char usage[] =
+    "compare BASE.h5 NEW.h5 [--case GLOB] [--common] [--strict] [--speed gate|report|none] [--threshold PERCENT] "
+    "[--allow-cross-machine] [--json FILE] [--junit FILE]";
 static const char help[] =
     "What changed between two records, as a gate. Cases meet by their key; the backend does not count where each file has one alone and\n"
     "one of them is a path, as records of two builds of a library have. Values first: errors against cpu64, where NaN and Inf are, gains\n"
@@ -49,7 +50,8 @@ static bool is_of_the_moment(const char *part, size_t length) {
 /* "NAME: what it says of itself": without the name of the file's only backend. */
 static const char *said_by(const char *device, const char *backend) {
     size_t length = strlen(backend);
-    return length && !strncmp(device, backend, length) && !strncmp(device + length, ": ", 2) ? device + length + 2 : device;
+    return length && !strncmp(device, backend, length) && !strncmp(device + length, ": ", 2) ? device + length + 2
+                                                                                             : device;
 }
 
 /* Equal but for such parts; parts are separated by "; ". */
@@ -96,8 +98,9 @@ static void find_differences(struct compare *c) {
             if (!record_fact(c->file[f], k, &name, &value) || is_incidental(name))
                 continue;
             other = fact_of(c->file[!f], name);
-            if ((f && other) || (other && (!strcmp(value, other) || (!strcmp(name, "device") &&
-                                                                                   same_device(said_by(value, c->backend[f]), said_by(other, c->backend[!f]))))))
+            if ((f && other) || (other && (!strcmp(value, other) ||
+                                           (!strcmp(name, "device") && same_device(said_by(value, c->backend[f]),
+                                                                                   said_by(other, c->backend[!f]))))))
                 continue; /* told once */
             const char *base = f ? "none" : value, *now = f ? value : other ? other : "none";
             size_t used = strlen(note);
@@ -125,7 +128,8 @@ static void command_of(const struct compare *c, const char *key, char *text, siz
     gate_options_text(&c->options, own, sizeof own);
     gate_quote(c->path[COMPARE_BASE], word, sizeof word);
     if (used < size)
-        snprintf(text + used, size - used, " --out again.h5 --overwrite && %s compare %s again.h5 --common%s", program, word, own);
+        snprintf(text + used, size - used, " --out again.h5 --overwrite && %s compare %s again.h5 --common%s", program,
+                 word, own);
 }
 
 static bool is_done(struct record_reader *file, int64_t index) {
@@ -153,7 +157,8 @@ static void judge(struct compare *c, const int64_t index[2], struct gate_row *r)
         r->verdict = MHC_INVALID;
         r->fails = done[COMPARE_BASE] || !has[COMPARE_BASE];
         r->open = r->alone = !r->fails;
-        gate_say(r, "%s: %s", r->fails ? "failed" : "failed in both files", reason_of(c->file[COMPARE_NEW], index[COMPARE_NEW]));
+        gate_say(r, "%s: %s", r->fails ? "failed" : "failed in both files",
+                 reason_of(c->file[COMPARE_NEW], index[COMPARE_NEW]));
     } else if (!done[COMPARE_BASE]) {
         r->verdict = MHC_NEW;
         r->alone = true;
@@ -192,7 +197,9 @@ static bool judge_all(struct compare *c, const char *glob, bool common) {
                 return false;
         }
     }
-    return both || (cannot(glob ? "no case that both %s and %s have matches --case" : "no case of %s is in %s", c->path[0], c->path[1]), false);
+    return both || (cannot(glob ? "no case that both %s and %s have matches --case" : "no case of %s is in %s",
+                           c->path[0], c->path[1]),
+                    false);
 }
 
 static int compare_files(struct compare *c, const char *glob, bool common, bool cross) {
@@ -205,8 +212,8 @@ static int compare_files(struct compare *c, const char *glob, bool common, bool 
             return cannot("%s: no column `status` or `layers`", c->path[f]);
         size_t used = strlen(c->report.note);
         if (!record_complete(c->file[f]))
-            snprintf(c->report.note + used, sizeof c->report.note - used, "%s is not complete: interrupted or still running\n",
-                     f ? "new" : "base");
+            snprintf(c->report.note + used, sizeof c->report.note - used,
+                     "%s is not complete: interrupted or still running\n", f ? "new" : "base");
     }
     if (!compare_keys_read(c))
         return EXIT_CANNOT;
