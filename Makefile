@@ -33,9 +33,10 @@ CUDAFLAGS = -std=c++20 -O3 $(if $(STATIC),--compress-mode=size,-lineinfo) -fmad=
 
 # `make V=1` shows the commands.
 Q        := $(if $(V),,@)
-# All of cpu_ref/ is compiled for two precisions, except library.c and paper.c. The tests need paper.c, the program does not.
-REAL     := $(filter-out cpu_ref/library.c cpu_ref/paper.c,$(wildcard cpu_ref/*.c))
-PLAIN    := cpu_ref/library.c $(wildcard analysis/*.c results/*.c suites/*/*.c)
+# All of cpu_ref/ is compiled for two precisions, except ONCE and paper.c. The tests need paper.c, the program does not.
+ONCE     := cpu_ref/library.c cpu_ref/blas_core.c
+REAL     := $(filter-out $(ONCE) cpu_ref/paper.c,$(wildcard cpu_ref/*.c))
+PLAIN    := $(ONCE) $(wildcard analysis/*.c results/*.c suites/*/*.c)
 REAL_OBJ := $(REAL:%.c=$(B)/%.f64.o) $(REAL:%.c=$(B)/%.f32.o)
 OBJ      := $(REAL_OBJ) $(PLAIN:%.c=$(B)/%.o)
 TESTED   := $(filter-out $(B)/suites/command/main.o,$(OBJ)) $(B)/cpu_ref/paper.o

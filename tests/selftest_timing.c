@@ -12,6 +12,7 @@
 
 #include "analysis/analysis.h"
 #include "analysis/ratio.h"
+#include "cpu_ref/blas_core.h"
 #include "suites/rows/bound_row.h"
 #include "suites/rows/yardstick.h"
 #include "suites/timing/timing.h"
@@ -76,6 +77,7 @@ static bool choose(struct backend *b, const char *name, char *why, size_t why_si
 }
 
 int main(int argc, char **argv) {
+    blas_core_mend(argv);
     static struct tally tally;
     struct backend b;
     struct bound_row bound[2] = {0};

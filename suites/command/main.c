@@ -12,6 +12,7 @@
 
 #include "build_info.h"
 #include "suites/case/options.h"
+#include "cpu_ref/blas_core.h"
 #include "suites/command/commands.h"
 #include "suites/rows/operations.h"
 #include "suites/study/study.h"
@@ -117,6 +118,7 @@ static void prepare_process(void) {
 }
 
 int main(int argc, char **argv) {
+    blas_core_mend(argv);
     openblas_set_num_threads(
         1); /* the rooms split their work by OpenMP and call BLAS and LAPACK from inside the pieces */
     if (argc == 2 && !strcmp(argv[1], "--worker"))

@@ -33,7 +33,8 @@ static const char help[] =
 
 /* Facts that say nothing of how long a kernel takes; all others do, those of later versions too. */
 static bool is_incidental(const char *fact) {
-    static const char *const names[] = {"version", "revision", "kernel", "libc", "memory", "load_average", "hdf5"};
+    static const char *const names[] = {"version", "revision",     "kernel", "libc",
+                                        "memory",  "load_average", "hdf5",   "openblas_core_choice"};
     for (size_t k = 0; k < sizeof names / sizeof *names; k++)
         if (!strcmp(names[k], fact))
             return true;
