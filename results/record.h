@@ -139,7 +139,7 @@ const int64_t *record_ints(struct record_reader *, const char *column);
 const double *record_reals(struct record_reader *, const char *column);
 const char *const *record_texts(struct record_reader *, const char *column);
 bool record_unfinished(struct record_reader *, int64_t index); /* failed, with the results of a checkpoint */
-int record_column_count(struct record_reader *); /* parameters, in the order of the schema */
+int record_column_count(struct record_reader *);               /* parameters, in the order of the schema */
 bool record_column(struct record_reader *, int index, struct record_column *);
 /* One case of a curve: `layers` doubles of that case, all NaN where not computed; NULL if the file has no such curve.
  */

@@ -212,9 +212,10 @@ static bool write_measurements(const struct record *r, const struct record_case 
     for (int i = 0; i < r->summary_count; i++)
         if (!write_value(r, &r->summaries[i], row, c->summaries ? &c->summaries[i] : &(double){NAN}))
             return false;
-    if (panel_streams && !(write_value(r, &extra[PANEL_STREAMS], row, &panel_streams) &&
-                           writer_write_block(r, &extra[PANEL_COMPOSITE], row, (hsize_t[]){RECORD_PANELS, n, n}, c->panels) &&
-                           write_value(r, &extra[PANEL_LOG10_SCALE], row, c->panel_log10_scale)))
+    if (panel_streams &&
+        !(write_value(r, &extra[PANEL_STREAMS], row, &panel_streams) &&
+          writer_write_block(r, &extra[PANEL_COMPOSITE], row, (hsize_t[]){RECORD_PANELS, n, n}, c->panels) &&
+          write_value(r, &extra[PANEL_LOG10_SCALE], row, c->panel_log10_scale)))
         return false;
     if (spectrum_streams && layers > 0 &&
         !(write_value(r, &extra[SPECTRUM_STREAMS], row, &spectrum_streams) &&
@@ -251,8 +252,7 @@ bool record_append_unflushed(struct record *r, const struct record_case *c) {
 
 static bool write_new(struct record *r, const struct record_case *c) {
     const int64_t row = r->rows;
-    return write_row(r, c, row) && write_reason(r, row, c->reason) && flush(r) && write_status(r, c, row) &&
-           flush(r);
+    return write_row(r, c, row) && write_reason(r, row, c->reason) && flush(r) && write_status(r, c, row) && flush(r);
 }
 
 static bool write_again(struct record *r, const struct record_case *c) {

@@ -70,7 +70,7 @@ struct record {
         int64_t layers, rounds;
         bool panels, spectrum;
     } checkpoint;
-    char *broken;  /* why nothing more can be written; NULL while all is well */
+    char *broken; /* why nothing more can be written; NULL while all is well */
 };
 
 /* Creates groups, types and datasets of the schema in r->file, without rows. */

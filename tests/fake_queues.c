@@ -152,18 +152,18 @@ static int run_row(int k, void *queue, const struct mhc_case *c, void *const arg
 }
 
 /* A row does not know which it is, so each has a function of its own. */
-#define RUN(k)                                                                                                         \
-    static int run_##k(void *context, void *queue, const struct mhc_case *c, void *const a[], void *save,              \
-                       void *work) {                                                                                   \
-        return (void)context, run_row(0x##k, queue, c, a, save, work);                                                 \
+#define RUN(k)                                                                                            \
+    static int run_##k(void *context, void *queue, const struct mhc_case *c, void *const a[], void *save, \
+                       void *work) {                                                                      \
+        return (void)context, run_row(0x##k, queue, c, a, save, work);                                    \
     }
-#define EACH_16(M, h)                                                                                                  \
-    M(h##0)                                                                                                            \
-    M(h##1)                                                                                                            \
+#define EACH_16(M, h) \
+    M(h##0)           \
+    M(h##1)           \
     M(h##2) M(h##3) M(h##4) M(h##5) M(h##6) M(h##7) M(h##8) M(h##9) M(h##a) M(h##b) M(h##c) M(h##d) M(h##e) M(h##f)
-#define EACH(M)                                                                                                        \
-    EACH_16(M, 0)                                                                                                      \
-    EACH_16(M, 1)                                                                                                      \
+#define EACH(M)   \
+    EACH_16(M, 0) \
+    EACH_16(M, 1) \
     EACH_16(M, 2) EACH_16(M, 3) EACH_16(M, 4) EACH_16(M, 5) EACH_16(M, 6) EACH_16(M, 7) EACH_16(M, 8) EACH_16(M, 9)
 EACH(RUN)
 #define NAME_OF(k) run_##k,

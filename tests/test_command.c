@@ -10,8 +10,8 @@ static void expect_refusals(const char *const (*bad)[2], size_t count) {
     GOOD("$M run --study maps --depth 3 --out kept.h5 -q && cp kept.h5 copy");
     for (size_t k = 0; k < count; k++) {
         expect_refusal(bad[k][0], bad[k][1]);
-        int changed =
-            sh("cmp kept.h5 copy && test $(ls | wc -l) = $(ls copy kept.h5 *.suite *.so *.bad 2>/dev/null | wc -l)");
+        int changed = sh(
+            "cmp kept.h5 copy && test $(ls | wc -l) = $(ls copy kept.h5 *.suite *.so *.bad 2>/dev/null | wc -l)");
         cr_expect(!changed, "%s: changed a file or left one:\n%s", bad[k][0], out);
     }
 }
@@ -215,13 +215,15 @@ Test(command, bad_records) {
 /* Every command says itself what it takes. */
 Test(command, help_of_each_command) {
     const char *const names[] = {"run", "list", "show", "plot", "export", "verify", "doctor", "merge"};
-    const char *const option[] = {"--shard I/N", "--operations", "--headline", "--lines N", "--what", "--case GLOB", "--backend", "--overwrite"};
+    const char *const option[] = {"--shard I/N", "--operations", "--headline", "--lines N",
+                                  "--what",      "--case GLOB",  "--backend",  "--overwrite"};
     for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
         char want[80];
         snprintf(want, sizeof want, "usage: mhcbench %s ", names[k]);
         for (int form = 0; form < 3; form++) {
             GOOD(form == 2 ? "$M help %s" : form ? "$M %s x.h5 -h" : "$M %s --help", names[k]);
-            cr_expect(!strncmp(out, want, strlen(want)) && strstr(out, option[k]) && !err[0], "%s: %s%s", names[k], out, err);
+            cr_expect(!strncmp(out, want, strlen(want)) && strstr(out, option[k]) && !err[0], "%s: %s%s", names[k], out,
+                      err);
         }
     }
     expect_refusal("$M help bogus", "unknown command bogus");
@@ -247,7 +249,8 @@ Test(command, missing_backends) {
     expect_refusal("bare/mhcbench run --backend cuda", "make builds it where it finds nvcc (NVCC=PATH");
     expect_refusal("bare/mhcbench run --backend emu", "run make");
     expect_refusal("bare/mhcbench list --operations --backend cuda", "use cpu32, cpu64 or emu");
-    expect_refusal("$M run --backend mine.so", "cpu64, cpu32, cuda, emu or the path of a library, which has a slash: ./mine.so");
+    expect_refusal("$M run --backend mine.so",
+                   "cpu64, cpu32, cuda, emu or the path of a library, which has a slash: ./mine.so");
 }
 
 Test(command, an_option_without_effect) {
@@ -266,16 +269,20 @@ Test(command, a_hard_life) { /* whatever the caller did to the process */
     GOOD("sh -c 'trap \"\" CHLD; exec timeout 20 $M show a.h5'");
     GOOD("sh -c 'trap \"\" CHLD; exec timeout 20 $M run --study maps --depth 3 --out b.h5 -q'");
     /* a reader that has enough ends it quietly, by the signal that ends any filter, however its parent takes that signal */
-    const char *const cut[] = {"export a.h5", "show a.h5", "list --options", "compare a.h5 a.h5", "check cpu32 --operation mhc.post --trials 2",
+    const char *const cut[] = {"export a.h5",
+                               "show a.h5",
+                               "list --options",
+                               "compare a.h5 a.h5",
+                               "check cpu32 --operation mhc.post --trials 2",
                                "regress --against cpu32 cpu32 --operation resnet.post --type f32 --speed none -q"};
     for (size_t k = 0; k < 2 * sizeof cut / sizeof *cut; k++) {
         sh("rm -f closed; %s (until test -e closed; do sleep 0.01; done; $M %s; echo $? >code) | (exec <&-; : >closed);"
-           "test $(cat code) = 141 || cat code >&2", k % 2 ? "trap '' PIPE;" : "", cut[k / 2]);
+           "test $(cat code) = 141 || cat code >&2",
+           k % 2 ? "trap '' PIPE;" : "", cut[k / 2]);
         cr_expect(!err[0], "%s: %s", cut[k / 2], err);
     }
-    GOOD(
-        "$M --help && $M run --help && $M --version && $M list --metrics && $M doctor &&"
-        " $M list $R/suites/quick.suite");
+    GOOD("$M --help && $M run --help && $M --version && $M list --metrics && $M doctor &&"
+         " $M list $R/suites/quick.suite");
     cr_expect(!err[0], "%s", err);
     GOOD("$M run --study=maps --depth=3 --seed=1:3:1 --out=a.h5 --overwrite -q");
     cr_expect(!err[0] && !out[0], "-q prints: %s%s", out, err);
@@ -300,12 +307,17 @@ static void expect_golden(const char *name) {
 
 /* An estimate is said as people say it, whatever it is of. */
 Test(command, list_says_how_long) {
-    write_text("a.suite", "set --study kernels --operation mhc.post --width 8\n--budget 3600 --tokens 1:3:1\n--budget 3600 --tokens 2,3\n");
+    write_text(
+        "a.suite",
+        "set --study kernels --operation mhc.post --width 8\n--budget 3600 --tokens 1:3:1\n--budget 3600 --tokens 2,3\n");
     write_text("b.suite", "--study kernels --operation mhc.post --width 8 --budget 20 --tokens 1:9:1\n");
     write_text("c.suite", "--study kernels --operation mhc.post --width 8 --budget 40 --tokens 1\n");
     GOOD("$M list a.suite b.suite c.suite");
-    cr_expect(strstr(out, " 3 cases   about 3 hours on this machine, without 2 that an earlier line has already\n"), "%s", out);
-    cr_expect(strstr(out, " 9 cases   about 3 minutes on this machine\n") && strstr(out, " 1 cases   about 40 s on this machine\n"), "%s", out);
+    cr_expect(strstr(out, " 3 cases   about 3 hours on this machine, without 2 that an earlier line has already\n"),
+              "%s", out);
+    cr_expect(strstr(out, " 9 cases   about 3 minutes on this machine\n") &&
+                  strstr(out, " 1 cases   about 40 s on this machine\n"),
+              "%s", out);
 }
 
 Test(command, golden_output) {
@@ -326,17 +338,17 @@ Test(command, golden_output) {
     expect_golden("dry-run.txt");
     GOOD("$M run small.suite --dry-run >small2.suite && $M run small2.suite --dry-run");
     expect_golden("dry-run.txt");
-    GOOD(
-        "for i in 0 1 2; do $M run small.suite --dry-run --shard $i/3; done | sort >a;"
-        "$M run small.suite --dry-run | sort | diff - a");
+    GOOD("for i in 0 1 2; do $M run small.suite --dry-run --shard $i/3; done | sort >a;"
+         "$M run small.suite --dry-run | sort | diff - a");
     GOOD("$M run --study maps --block hc,mhc --w 0.4 --alpha 0 --depth 6 --seed 1:3:1 --out tiny.h5 -q");
-    GOOD(
-        "$M show tiny.h5 | sed 's/[0-9.]* s of computing/TIME s of computing/;"
-        "s/; revision.*//; s/^made by:.*/made by: .../'");
+    GOOD("$M show tiny.h5 | sed 's/[0-9.]* s of computing/TIME s of computing/;"
+         "s/; revision.*//; s/^made by:.*/made by: .../'");
     expect_golden("show.txt");
     cr_expect(!strstr(out, "No headline"));
     GOOD("$M show tiny.h5 --headline");
-    cr_expect(strstr(out, "\n\nNo headline: it takes maps of hc and of mhc, 60 layers") && !strstr(out, "composite gain"), "%s", out);
+    cr_expect(strstr(out, "\n\nNo headline: it takes maps of hc and of mhc, 60 layers") &&
+                  !strstr(out, "composite gain"),
+              "%s", out);
     GOOD("$M export tiny.h5 | grep -v '^#' | head -n 1 | tr , '\\n'");
     expect_golden("export-cases.txt");
     GOOD("$M export tiny.h5 --what curves | grep -v '^#' | head -n 1 | tr , '\\n'");
@@ -345,8 +357,10 @@ Test(command, golden_output) {
 
 /* In a clean clone: what is named and not committed is not there. */
 Test(command, suites_name_files_that_are_there) {
-    GOOD("cd $R && for f in $(sed -n 's/^[^#]*--input \\([^ ]*\\).*/\\1/p' suites/*.suite | sort -u); do echo $f; test -s $f || exit 1; done");
+    GOOD(
+        "cd $R && for f in $(sed -n 's/^[^#]*--input \\([^ ]*\\).*/\\1/p' suites/*.suite | sort -u); do echo $f; test -s $f || exit 1; done");
     cr_expect(out[0], "no suite has an input");
     GOOD("cd $R && $M run suites/quick.suite --depth 3 --seed 1 --dry-run | grep -m 1 -e --input");
-    GOOD("cd $R && $M run --study propagate --depth 2 --input suites/kjv-genesis-to-kings.txt --out %s/input.h5 -q", folder);
+    GOOD("cd $R && $M run --study propagate --depth 2 --input suites/kjv-genesis-to-kings.txt --out %s/input.h5 -q",
+         folder);
 }

@@ -168,30 +168,46 @@ Test(overhead, flags_stand_where_they_belong) {
         cr_expect_str_eq(flags, want[s]);
     }
     /* three rounds leave every ratio open, with the core and without; no ratio is the residual's. Products of a millisecond are slow. */
-    GOOD("$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16 --hidden 16 --head-dim 8 --tokens 6 --attention off,on "
-         "--rounds 3 --out a.h5 -q && $M show a.h5 >show.txt && grep -E '^ *(- .* residual|mhc|identity) ' show.txt");
-    cr_expect(strstr(out, "  residual         12.9                      -  ws         13.1                      -  ws           -  -\n"), "%s", out);
-    cr_expect(strstr(out, "\n                                                 mhc              13.7              6.0 % [?]  wc         13.9              5.9 % [?]  wc           -  6.7 %\n"),
-              "%s", out);
-    cr_expect(strstr(out, " identity         13.7              6.0 % [?]  wc         13.9              5.9 % [?]  wc           -  -\n"), "%s", out);
+    GOOD(
+        "$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16 --hidden 16 --head-dim 8 --tokens 6 --attention off,on "
+        "--rounds 3 --out a.h5 -q && $M show a.h5 >show.txt && grep -E '^ *(- .* residual|mhc|identity) ' show.txt");
+    cr_expect(
+        strstr(
+            out,
+            "  residual         12.9                      -  ws         13.1                      -  ws           -  -\n"),
+        "%s", out);
+    cr_expect(
+        strstr(
+            out,
+            "\n                                                 mhc              13.7              6.0 % [?]  wc         13.9              5.9 % [?]  wc           -  6.7 %\n"),
+        "%s", out);
+    cr_expect(
+        strstr(
+            out,
+            " identity         13.7              6.0 % [?]  wc         13.9              5.9 % [?]  wc           -  -\n"),
+        "%s", out);
     GOOD("grep -E '^  (gemm.forward|mhc.backward) ' show.txt");
     cr_expect(strstr(out, " %  ws\n  mhc.backward ") && strstr(strstr(out, "mhc.backward"), " -  w\n"), "%s", out);
 }
 
 /* One table of the case nearest to the paper's, of what was measured of it. */
 Test(overhead, headline_stands_beside_the_papers) {
-    GOOD("$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16,24 --hidden 16 --head-dim 8 --tokens 6 --attention on,off "
-         "--rounds 8 --out a.h5 -q; $M show a.h5 --headline");
-    cr_expect(strstr(out, " 6.7 % that the paper gives ") && strstr(out, "without attention's core") && !strstr(out, "--attention on\n"), "%s", out);
+    GOOD(
+        "$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16,24 --hidden 16 --head-dim 8 --tokens 6 --attention on,off "
+        "--rounds 8 --out a.h5 -q; $M show a.h5 --headline");
+    cr_expect(strstr(out, " 6.7 % that the paper gives ") && strstr(out, "without attention's core") &&
+                  !strstr(out, "--attention on\n"),
+              "%s", out);
     cr_expect(strstr(out, "\nmhc              13.7       6.0 % [6.0, 6.0]  6.7 %  w\n"), "%s", out);
     cr_expect(strstr(out, "\nmhc-layers   - mhc.post_pre: the backend has no such operation\n"), "%s", out);
     cr_expect(!strstr(out, "Account of ") && strstr(out, "The case of 2 in this file "), "%s", out);
-    GOOD("$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16 --hidden 16 --head-dim 8 --tokens 6 --optimizer adamw,none "
-         "--rounds 8 --out b.h5 -q; $M show b.h5 --headline");
+    GOOD(
+        "$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16 --hidden 16 --head-dim 8 --tokens 6 --optimizer adamw,none "
+        "--rounds 8 --out b.h5 -q; $M show b.h5 --headline");
     cr_expect(!strstr(out, "--optimizer adamw\n") && strstr(out, "\nmhc              13.7 "), "%s", out);
 }
 
-#define STOPPED                                                                                                        \
+#define STOPPED                                                                                                 \
     "--study overhead --backend ./fake.so --type f32 --depth 2 --width 16 --hidden 16 --head-dim 8 --tokens 6 " \
     "--rounds 8 --out a.h5"
 
@@ -199,11 +215,13 @@ Test(overhead, headline_stands_beside_the_papers) {
 static void expect_headline_alone(const char *file) {
     GOOD("$M show %s --headline", file);
     cr_expect(strstr(out, "\nmhc              13.7       6.0 % [6.0, 6.0]  6.7 %  wu\n") &&
-                  strstr(out, "its account is not done"), "%s", out);
+                  strstr(out, "its account is not done"),
+              "%s", out);
     cr_expect(strstr(out, "\nmhc-layers   - mhc.post_pre: the backend has no such operation\n"), "%s", out);
     GOOD("$M show %s --all", file);
     cr_expect(strstr(out, "1 cases, 1 failed") && strstr(out, ": unfinished: account not done") &&
-                  strstr(out, "  wu  ") && !strstr(out, "one by one\n  "), "%s", out);
+                  strstr(out, "  wu  ") && !strstr(out, "one by one\n  "),
+              "%s", out);
 }
 
 /* A run that is cut off in an account keeps the overheads, in the file and on resuming as if nothing had been. */
@@ -232,9 +250,10 @@ Test(overhead, headline_survives_its_account) {
 
 /* A device that crashes, fails or hangs in the account: a failed case that keeps its overheads and says why. */
 Test(overhead, failing_in_the_account_keeps_the_headline) {
-    static const char *const stop[][3] = {{"crash", "", ": unfinished: account not done: the worker crashed: Aborted"},
-                                          {"fail", "", ": unfinished: account not done: the device failed"},
-                                          {"hang", "--timeout 10", ": unfinished: account not done: time limit of 10 s"}};
+    static const char *const stop[][3] = {
+        {"crash", "", ": unfinished: account not done: the worker crashed: Aborted"},
+        {"fail", "", ": unfinished: account not done: the device failed"},
+        {"hang", "--timeout 10", ": unfinished: account not done: time limit of 10 s"}};
     for (int k = 0; k < 3; k++) {
         int code = sh("FAKE_STOP=%s $M run " STOPPED " %s --overwrite", stop[k][0], stop[k][1]);
         cr_expect(code == 1 && strstr(err, stop[k][2]), "exit %d\n%s", code, err);
@@ -252,8 +271,10 @@ Test(overhead, wrong_is_not_timed) {
                   "--head-dim 8 --tokens 30 --graphs on --rounds 40 --out a.h5 -q");
     cr_assert(code == 1, "exit %d\n%s", code, err);
     struct record_reader *r = open_record("a.h5");
-    const char *const reason[5] = {"mhc-layers: ", "mhc is wrong: x of mhc.post, layer 1, is ", "after the timing: x of layer 2 of mhc has other bits",
-                                   "at full size: x of layer 2 of mhc is ", "at full size: x of layer 2 of mhc has other bits"};
+    const char *const reason[5] = {"mhc-layers: ", "mhc is wrong: x of mhc.post, layer 1, is ",
+                                   "after the timing: x of layer 2 of mhc has other bits",
+                                   "at full size: x of layer 2 of mhc is ",
+                                   "at full size: x of layer 2 of mhc has other bits"};
     for (int64_t i = 0; i < 5; i++) {
         cr_expect(strstr(record_texts(r, "reason")[i], reason[i]), "case %lld: %s", (long long)i,
                   record_texts(r, "reason")[i]);
@@ -273,7 +294,10 @@ Test(overhead, goes_on_without_graphs) {
     char why_not[200];
     cr_assert(backend_open(&b, "./fake.so", why_not, sizeof why_not), "%s", why_not);
     const long *live = dlsym(b.handle, "live_graphs");
-    struct step_spec spec = {.backend = &b, .layers = 2, .lanes = 1, .c = {.T = 6, .n = 4, .C = 56, .hidden = 8, .heads = 1, .head_dim = 8, .t_max = 3}};
+    struct step_spec spec = {.backend = &b,
+                             .layers = 2,
+                             .lanes = 1,
+                             .c = {.T = 6, .n = 4, .C = 56, .hidden = 8, .heads = 1, .head_dim = 8, .t_max = 3}};
     backend_types(&b, MHC_F32, &spec.c);
     cr_assert(live && !steps_plan(&all, &spec) && !steps_open(&all, 2, 1));
     cr_expect(!step_runner_open(&runner, &all.step[STEP_RESIDUAL], -1, true, NULL) && *live == 2);
@@ -285,9 +309,11 @@ Test(overhead, goes_on_without_graphs) {
     steps_release(&all);
     backend_close(&b);
 
-    GOOD("$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 56 --hidden 32 --head-dim 8 --tokens 6 --graphs off,on "
-         "--rounds 8 --out a.h5 -q && $M show a.h5 --all");
-    cr_expect(strstr(out, "\nwithout graphs: mhc: mhc.post: the device failed; ") && !strstr(out, " graph  "), "%s", out);
+    GOOD(
+        "$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 56 --hidden 32 --head-dim 8 --tokens 6 --graphs off,on "
+        "--rounds 8 --out a.h5 -q && $M show a.h5 --all");
+    cr_expect(strstr(out, "\nwithout graphs: mhc: mhc.post: the device failed; ") && !strstr(out, " graph  "), "%s",
+              out);
     struct record_reader *r = open_record("a.h5");
     for (int v = 0; v < STEP_VARIANTS; v++) {
         char name[64];
@@ -315,8 +341,9 @@ Test(overhead, refuses_what_cannot_be) {
     expect_refusal("$M run --study overhead --graphs on --backend cpu32", "backend cpu32 has no graphs: --graphs off");
     expect_refusal("$M run --study overhead --overlap on --backend cpu32",
                    "backend cpu32 has one queue only: --overlap off");
-    expect_refusal("$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16 --head-dim 8 --tokens 6 --graphs on --overlap on --optimizer adamw",
-                   "two micro-batches share one update");
+    expect_refusal(
+        "$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16 --head-dim 8 --tokens 6 --graphs on --overlap on --optimizer adamw",
+        "two micro-batches share one update");
     expect_refusal("$M run --study overhead --preset 5b", "--preset 5b: one of none|3b|9b|27b|v4-flash|v4-pro");
     expect_refusal("$M run --study overhead --kind active", "--kind active is of a model: needs --preset");
     expect_refusal("$M run --study overhead --block mhc", "--block has no meaning in --study overhead");
@@ -333,14 +360,17 @@ Test(overhead, refuses_what_cannot_be) {
 Test(overhead, of_another_version_is_shown) {
     static const char *const dataset[] = {"batch", "sets", "seconds", "order", "flags", "clock"};
     hsize_t extent[3];
-    GOOD("$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16 --hidden 16 --head-dim 8 --tokens 6 --rounds 8 --out a.h5 -q; cp a.h5 b.h5");
+    GOOD(
+        "$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16 --hidden 16 --head-dim 8 --tokens 6 --rounds 8 --out a.h5 -q; cp a.h5 b.h5");
     hid_t file = H5Fopen("b.h5", H5F_ACC_RDWR, H5P_DEFAULT);
     hid_t all = H5Dopen2(file, "/timing/subject", H5P_DEFAULT), type = H5Dget_type(all), space = H5Dget_space(all);
     H5Sget_simple_extent_dims(space, extent, NULL);
     char *names = calloc(extent[0], H5Tget_size(type));
-    cr_assert(names && H5Dread(all, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, names) >= 0 && H5Ldelete(file, "/timing/subject", H5P_DEFAULT) >= 0);
+    cr_assert(names && H5Dread(all, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, names) >= 0 &&
+              H5Ldelete(file, "/timing/subject", H5P_DEFAULT) >= 0);
     extent[0] -= 3; /* the last three, of identity HC */
-    hid_t few = H5Dcreate2(file, "/timing/subject", type, H5Screate_simple(1, extent, NULL), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    hid_t few = H5Dcreate2(file, "/timing/subject", type, H5Screate_simple(1, extent, NULL), H5P_DEFAULT, H5P_DEFAULT,
+                           H5P_DEFAULT);
     cr_assert(few >= 0 && H5Dwrite(few, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, names) >= 0);
     H5Dclose(few);
     H5Dclose(all);
@@ -357,7 +387,8 @@ Test(overhead, of_another_version_is_shown) {
         H5Dclose(data);
     }
     H5Fclose(file);
-    GOOD("for f in a b; do $M show $f.h5 --all | sed -n '/^mhc: /,/^identity: /p' >$f.txt; done; test -s a.txt && diff a.txt b.txt && $M show b.h5 --headline");
+    GOOD(
+        "for f in a b; do $M show $f.h5 --all | sed -n '/^mhc: /,/^identity: /p' >$f.txt; done; test -s a.txt && diff a.txt b.txt && $M show b.h5 --headline");
     cr_expect(strstr(out, "\nmhc              13.7 "), "%s", out);
     GOOD("ln -s $R/plots plots && $M plot b.h5 --out figures && test -s figures/overhead.svg");
     cr_expect(sh("$M compare b.h5 a.h5 --strict") == 3 && strstr(out, "of different parts"), "%s%s", out, err);

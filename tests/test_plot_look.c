@@ -60,7 +60,8 @@ static void read_texts(const char *path) {
         struct text *t = &texts[count];
         double x, y;
         const char *anchor = strstr(at, "text-anchor=\""), *open = strstr(at, "<text>");
-        cr_assert(sscanf(at, "<g transform=\"translate(%lf,%lf)", &x, &y) == 2 && anchor && open, "%s: %.80s", path, at);
+        cr_assert(sscanf(at, "<g transform=\"translate(%lf,%lf)", &x, &y) == 2 && anchor && open, "%s: %.80s", path,
+                  at);
         double width = read_glyphs(open, t->text, sizeof t->text);
         double before = anchor[13] == 'm' ? width / 2 : anchor[13] == 'e' ? width : 0;
         t->anchor = anchor[13];
@@ -82,11 +83,12 @@ static void texts_are_apart(const char *path) {
     cr_assert(sscanf(strstr(svg, "viewBox=\"0 0 "), "viewBox=\"0 0 %lf %lf", &width, &height) == 2, "%s", path);
     for (int i = 0; i < count; i++) {
         const struct text *a = &texts[i];
-        cr_expect(a->left >= 0 && a->right <= width && a->top >= 0 && a->bottom <= height, "%s: \"%s\" leaves the page: %.0f to %.0f of %.0f",
-                  path, a->text, a->left, a->right, width);
+        cr_expect(a->left >= 0 && a->right <= width && a->top >= 0 && a->bottom <= height,
+                  "%s: \"%s\" leaves the page: %.0f to %.0f of %.0f", path, a->text, a->left, a->right, width);
         for (int j = 0; j < i; j++) {
             const struct text *b = &texts[j];
-            bool twice = !strcmp(a->text, b->text) && a->left == b->left && a->top == b->top; /* as text in a box is written */
+            bool twice = !strcmp(a->text, b->text) && a->left == b->left &&
+                         a->top == b->top; /* as text in a box is written */
             cr_expect(twice || a->left >= b->right || b->left >= a->right || a->top >= b->bottom || b->top >= a->bottom,
                       "%s: \"%s\" lies on \"%s\" at (%.0f, %.0f)", path, a->text, b->text, a->left, a->top);
         }
@@ -128,22 +130,28 @@ Test(plot_look, stacks) {
                           "--block hc,mhc --s 0.5 --streams 2:16:1\n");
     GOOD("$M run s.suite --out s.h5 -q && $M plot s.h5 --format svg --out f");
     cr_expect(figures_are_apart("f") == 8, "%s", out);
-    GOOD("$M plot s.h5 --format svg --out g --block mhc --depth 6 && $M plot s.h5 --format svg --out g --block hc --depth 60 --figure composite_gain");
+    GOOD(
+        "$M plot s.h5 --format svg --out g --block mhc --depth 6 && $M plot s.h5 --format svg --out g --block hc --depth 60 --figure composite_gain");
     figures_are_apart("g");
 }
 
 /* Long names are cut in the legend, so that it stays legible, and in the data they are whole. */
 Test(plot_look, long_names) {
-    GOOD("mkdir -p folder_with_a_name_of_some_length/and_another_below && for k in 1 2; do "
-         "head -c 300 $R/suites/kjv-genesis-to-kings.txt >folder_with_a_name_of_some_length/and_another_below/the_text_number_$k.txt; done");
-    write_text("l.suite", "set --study propagate --width 8 --tokens 2 --depth 6\n"
-                          "--block resnet,hc,mhc --input folder_with_a_name_of_some_length/and_another_below/the_text_number_1.txt\n"
-                          "--block resnet,hc,mhc --input folder_with_a_name_of_some_length/and_another_below/the_text_number_2.txt --seed 1:2:1\n");
+    GOOD(
+        "mkdir -p folder_with_a_name_of_some_length/and_another_below && for k in 1 2; do "
+        "head -c 300 $R/suites/kjv-genesis-to-kings.txt >folder_with_a_name_of_some_length/and_another_below/the_text_number_$k.txt; done");
+    write_text(
+        "l.suite",
+        "set --study propagate --width 8 --tokens 2 --depth 6\n"
+        "--block resnet,hc,mhc --input folder_with_a_name_of_some_length/and_another_below/the_text_number_1.txt\n"
+        "--block resnet,hc,mhc --input folder_with_a_name_of_some_length/and_another_below/the_text_number_2.txt --seed 1:2:1\n");
     GOOD("$M run l.suite --out l.h5 -q && $M plot l.h5 --format svg --out f");
     cr_expect(figures_are_apart("f") == 4, "%s", out);
     GOOD("cat f/streams.svg f/data/streams.csv");
-    cr_expect(strstr(out, "number_1.txt, 1 seed<") && strstr(out, "\"mHC input=folder_with_a_name_of_some_length/and_another_below/the_text_number_2.txt\""),
-              "%s", out);
+    cr_expect(
+        strstr(out, "number_1.txt, 1 seed<") &&
+            strstr(out, "\"mHC input=folder_with_a_name_of_some_length/and_another_below/the_text_number_2.txt\""),
+        "%s", out);
 }
 
 /* One layer, one seed: a point on axes that count in layers. */
@@ -176,10 +184,11 @@ Test(plot_look, cells_lie_about_their_dots) {
         double x, y, left = 0, bottom = 0, right = 0, top = 0, middle[2] = {NAN, NAN};
         cr_assert(sscanf(strchr(dot, '('), "(%lf,%lf)", &x, &y) == 2);
         for (const char *cell = svg; (cell = strstr(cell, "points = '")); cell++)
-            if (sscanf(cell, "points = '%lf,%lf %lf,%*f %*f,%lf", &left, &bottom, &right, &top) == 4 && left <= x && x <= right &&
-                top <= y && y <= bottom && right - left < 200)
+            if (sscanf(cell, "points = '%lf,%lf %lf,%*f %*f,%lf", &left, &bottom, &right, &top) == 4 && left <= x &&
+                x <= right && top <= y && y <= bottom && right - left < 200)
                 middle[0] = (left + right) / 2, middle[1] = (top + bottom) / 2;
-        cr_expect(fabs(middle[0] - x) < 0.2 && fabs(middle[1] - y) < 0.2, "dot (%g, %g) in a cell about (%g, %g)", x, y, middle[0], middle[1]);
+        cr_expect(fabs(middle[0] - x) < 0.2 && fabs(middle[1] - y) < 0.2, "dot (%g, %g) in a cell about (%g, %g)", x, y,
+                  middle[0], middle[1]);
         dots++;
     }
     cr_expect(dots >= 12, "%d dots", dots);
@@ -195,9 +204,10 @@ Test(plot_look, cells_lie_about_their_dots) {
 
 /* A copy of the data of a figure, its CSV changed by an awk program, drawn anew. */
 static void redraw(const char *figure, const char *program) {
-    GOOD("rm -rf d && cp -r f/data d && awk -F, -v OFS=, '%s' f/data/%s.csv >d/%s.csv && ! cmp -s f/data/%s.csv d/%s.csv &&"
-         " gnuplot -d -c $R/plots/%s.gp d svg d/%s.svg",
-         program, figure, figure, figure, figure, figure, figure);
+    GOOD(
+        "rm -rf d && cp -r f/data d && awk -F, -v OFS=, '%s' f/data/%s.csv >d/%s.csv && ! cmp -s f/data/%s.csv d/%s.csv &&"
+        " gnuplot -d -c $R/plots/%s.gp d svg d/%s.svg",
+        program, figure, figure, figure, figure, figure, figure);
     char path[100];
     snprintf(path, sizeof path, "d/%s.svg", figure);
     texts_are_apart(path);
@@ -227,7 +237,8 @@ Test(plot_look, operations) {
 
 Test(plot_look, a_failed_case_is_named) {
     GOOD("cc -shared -fPIC -I$R $R/tests/fake_device.c -o fake.so");
-    int code = sh("$M run --study kernels --operation mhc.post_backward_y --backend ./fake.so --tokens 6 --type f32 --width 6,7,8 --out a.h5 -q");
+    int code = sh(
+        "$M run --study kernels --operation mhc.post_backward_y --backend ./fake.so --tokens 6 --type f32 --width 6,7,8 --out a.h5 -q");
     cr_assert(code == 1, "exit %d: %s", code, err);
     GOOD("$M plot a.h5 --format svg --out f --figure bandwidth");
     cr_expect(strstr(err, " failed (plot --help"), "%s", err);
@@ -255,7 +266,8 @@ static int places_of_points(void) {
     int found = 0;
     for (const char *at = svg; (at = strstr(at, "<use xlink:href='#gpPt")); at++) {
         const char *where = strstr(at, "translate(");
-        bool known = !where || where > strchr(at, '>') || sscanf(where, "translate(%lf,%lf)", &x, &y) != 2 || y < 24 || found == 200;
+        bool known = !where || where > strchr(at, '>') || sscanf(where, "translate(%lf,%lf)", &x, &y) != 2 || y < 24 ||
+                     found == 200;
         for (int k = 0; k < found && !known; k++)
             known = fabs(place[k] - x) < 0.3;
         if (!known)
@@ -273,9 +285,11 @@ Test(plot_look, overheads) {
     cr_expect(strstr(err, "note: overhead_step: 3 cases of "), "%s", err);
     cr_expect(strstr(err, "note: overhead_sweep: 1 case of "), "of two with one C a panel has the first: %s", err);
     read_svg("f/overhead_sweep.svg");
-    cr_expect(places_of_points() == 5 * 2 * 2, "five variants side by side at two C and two T: %d places", places_of_points());
+    cr_expect(places_of_points() == 5 * 2 * 2, "five variants side by side at two C and two T: %d places",
+              places_of_points());
     GOOD("cat f/data/overhead.gp");
-    cr_expect(strstr(out, "LABEL[1] = 'C=32'\nKIND[1] = 'hidden=0'\n") && strstr(out, "LABEL[3] = 'C=32'\nKIND[3] = 'hidden=64'\n") &&
+    cr_expect(strstr(out, "LABEL[1] = 'C=32'\nKIND[1] = 'hidden=0'\n") &&
+                  strstr(out, "LABEL[3] = 'C=32'\nKIND[3] = 'hidden=64'\n") &&
                   strstr(out, "LABEL[2] = 'C=16'\nKIND[2] = ''\n"),
               "two shapes of one width: %s", out);
     /* cheaper than a residual; a hundred thousand times as dear */
@@ -289,8 +303,9 @@ Test(plot_look, overheads) {
 
 /* Ticks of many C or T have room; the record is in no order, the figure is. */
 Test(plot_look, recomputation_in_order) {
-    GOOD("$M run --study recompute --depth 6 --width 8 --tokens 6 --recompute 6,2,keep,1,3 --backend cpu32 --rounds 8 --budget 0.01 --out r.h5 -q && "
-         "$M plot r.h5 --format svg --out f && grep -v '^#' f/data/recompute.csv | cut -d, -f1 | tr '\\n' ' '");
+    GOOD(
+        "$M run --study recompute --depth 6 --width 8 --tokens 6 --recompute 6,2,keep,1,3 --backend cpu32 --rounds 8 --budget 0.01 --out r.h5 -q && "
+        "$M plot r.h5 --format svg --out f && grep -v '^#' f/data/recompute.csv | cut -d, -f1 | tr '\\n' ' '");
     cr_expect(strstr(out, "every 1 2 3 6 "), "%s", out);
     texts_are_apart("f/recompute.svg");
     GOOD("$M plot r.h5 --format svg --out f --recompute 2,3");

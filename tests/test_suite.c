@@ -71,7 +71,8 @@ Test(parser, lists_and_ranges) {
     expect_cases("--study kernels --operation stack.*,mhc.pre,mhc.p?e", "operation", NULL,
                  "stack.entry, stack.entry_backward, stack.exit, stack.exit_backward, mhc.pre");
     expect_cases("--study kernels --operation mhc.pre,resnet.pre", "operation", "streams", "mhc.pre 4, resnet.pre 1");
-    expect_cases("--study kernels --operation resnet.p*e --tokens 1,2", "operation", "tokens", "resnet.pre 1, resnet.pre 2");
+    expect_cases("--study kernels --operation resnet.p*e --tokens 1,2", "operation", "tokens",
+                 "resnet.pre 1, resnet.pre 2");
 }
 
 Test(parser, products_pairs_and_repeats) {
@@ -111,14 +112,16 @@ Test(parser, file_with_set_comments_and_overrides) {
 /* The same numbers never stand under two names: HC has no Sinkhorn. */
 Test(parser, what_a_block_does_not_use) {
     struct suite s = read_line("--study maps --block hc,mhc --t-max 5,20 --d 1");
-    cr_expect_str_eq(s.text, "--study maps --block hc\n"
-                             "--study maps --block mhc --t-max 5 --d 1\n"
-                             "--study maps --block mhc --d 1\n", "got\n%s", s.text);
+    cr_expect_str_eq(s.text,
+                     "--study maps --block hc\n"
+                     "--study maps --block mhc --t-max 5 --d 1\n"
+                     "--study maps --block mhc --d 1\n",
+                     "got\n%s", s.text);
     cr_expect(s.repeated == 1 && !s.ignored[0], "%s", s.ignored);
     suite_release(&s);
     s = read_line("--study maps --block hc --t-max 5");
-    cr_expect(!strcmp(s.text, "--study maps --block hc\n") && strstr(s.ignored, "--t-max has no effect in --block hc"), "%s%s", s.text,
-              s.ignored);
+    cr_expect(!strcmp(s.text, "--study maps --block hc\n") && strstr(s.ignored, "--t-max has no effect in --block hc"),
+              "%s%s", s.text, s.ignored);
     suite_release(&s);
 }
 
@@ -140,7 +143,8 @@ Test(parser, all_operations) {
     int64_t want = 0;
     for (const struct mhc_row *const *row = mhc_cpu64.rows; *row; row++)
         if (strncmp((*row)->name, "bench.", 6))
-            cr_expect(want < s.count && !strcmp(s.cases[want++].operation, (*row)->name), "%s is missing", (*row)->name);
+            cr_expect(want < s.count && !strcmp(s.cases[want++].operation, (*row)->name), "%s is missing",
+                      (*row)->name);
     cr_expect(s.count == want && want > 30, "%lld operations", (long long)s.count);
     suite_release(&s);
 }
@@ -255,7 +259,8 @@ Test(parser, a_key_makes_its_case_again) {
         p.sequence = draw % 2 ? 0 : p.tokens;
         struct params standard, want = p;
         params_defaults(&standard);
-        for (int k = 0; k < params_count; k++) { /* a key leaves out what its study does not have, a suite what the block does not use */
+        for (int k = 0; k < params_count;
+             k++) { /* a key leaves out what its study does not have, a suite what the block does not use */
             bool dropped = !strcmp(params_table[k].name, "t-max") || !strcmp(params_table[k].name, "d");
             if (!(params_table[k].studies >> p.study & 1) || (dropped && !params_matters(&p, &params_table[k])))
                 memcpy((char *)&want + params_table[k].offset, (char *)&standard + params_table[k].offset,
@@ -378,7 +383,8 @@ Test(ensemble, text_becomes_tokens) {
     cr_assert(ensemble_tokens(&p, y, why, sizeof why));
     cr_expect(memcmp(x, y, sizeof x), "the table depends on the seed");
     p.tokens = 7;
-    cr_expect(!ensemble_tokens(&p, x, why, sizeof why) && strstr(why, "has 7 bytes, 6 without the last 5 %"), "%s", why);
+    cr_expect(!ensemble_tokens(&p, x, why, sizeof why) && strstr(why, "has 7 bytes, 6 without the last 5 %"), "%s",
+              why);
     unlink(p.input);
     cr_expect(!ensemble_tokens(&p, x, why, sizeof why) && strstr(why, "No such file"), "%s", why);
 }
@@ -391,7 +397,8 @@ Test(ensemble, last_bytes_are_held_out) {
     double plain[SEEDS][3], x[3];
     int differ[2] = {0, 0};
     strcpy(p.input, "/tmp/mhcbench-held-out-test");
-    for (int what = -1; what < 2; what++) { /* one byte all over; another one where it is held out; another one just before */
+    for (int what = -1; what < 2;
+         what++) { /* one byte all over; another one where it is held out; another one just before */
         memset(bytes, 'a', BYTES);
         memset(bytes + BYTES - HELD_OUT - (what == 1), 'b', what < 0 ? 0 : what ? 1 : HELD_OUT);
         FILE *file = fopen(p.input, "wb");
@@ -404,8 +411,10 @@ Test(ensemble, last_bytes_are_held_out) {
         }
     }
     unlink(p.input);
-    cr_expect(differ[0] == 0 && differ[1] > 0, "%d seeds read what is held out, %d the last byte before", differ[0], differ[1]);
-    cr_expect(ensemble_readable(0) == 0 && ensemble_readable(1) == 0 && ensemble_readable(7) == 6 && ensemble_readable(1562931) == 1484784);
+    cr_expect(differ[0] == 0 && differ[1] > 0, "%d seeds read what is held out, %d the last byte before", differ[0],
+              differ[1]);
+    cr_expect(ensemble_readable(0) == 0 && ensemble_readable(1) == 0 && ensemble_readable(7) == 6 &&
+              ensemble_readable(1562931) == 1484784);
 }
 
 Test(stack, recompute_rule) {

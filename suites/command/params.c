@@ -23,14 +23,17 @@ const struct param params_table[] = {
     {"study", "", "propagate", PARAM_WORD, AT(study), 0, 0, "maps|propagate|kernels|recompute|overhead", ALL,
      "maps: the residual maps alone, no streams; propagate: the whole stack, forward and backward; kernels: one operation, timed; "
      "recompute: memory and time of the whole stack; overhead: a training step with each connection, timed"},
-    {"block", "", "mhc", PARAM_WORD, AT(block), 0, 0, "resnet|hc|hc-static|mhc|identity", LAYERS, "kind of residual connection"},
+    {"block", "", "mhc", PARAM_WORD, AT(block), 0, 0, "resnet|hc|hc-static|mhc|identity", LAYERS,
+     "kind of residual connection"},
     {"operation", "", "", PARAM_TEXT, AT(operation), 0, 0, NULL, KERNELS,
      "what is timed: names (mhcbench list --operations), patterns like mhc.*, or all"},
-    {"depth", "1", "60", PARAM_INT, AT(depth), 1, 65536, NULL, LAYERS | OVERHEAD, "L, layers; a transformer block has two"},
+    {"depth", "1", "60", PARAM_INT, AT(depth), 1, 65536, NULL, LAYERS | OVERHEAD,
+     "L, layers; a transformer block has two"},
     {"streams", "1", "4", PARAM_INT, AT(streams), 1, 16, NULL, ALL, "n; a resnet has 1"},
     {"width", "1", "64", PARAM_INT, AT(width), 1, 1 << 20, NULL, RUNS, "C, channels of one stream"},
     {"tokens", "1", "64", PARAM_INT, AT(tokens), 1, 1e9, NULL, ALL, "T; in maps, draws of the dynamic part"},
-    {"sequence", "1", "0", PARAM_INT, AT(sequence), 0, 1e9, NULL, RUNS, "S, tokens of a sequence; 0: one sequence of T"},
+    {"sequence", "1", "0", PARAM_INT, AT(sequence), 0, 1e9, NULL, RUNS,
+     "S, tokens of a sequence; 0: one sequence of T"},
     {"t-max", "1", "20", PARAM_INT, AT(t_max), 1, 1e6, NULL, ALL, "Sinkhorn iterations, of mHC"},
     {"convention", "", "paper", PARAM_WORD, AT(convention), 0, 0, "paper|v4", ALL,
      "paper: mHC Eq. 7-9; v4: DeepSeek-V4's arithmetic"},
@@ -40,32 +43,41 @@ const struct param params_table[] = {
      "ensemble of the static part; latent is spanned by d, s and w, the others are starts found in the field"},
     {"d", "1", "0", PARAM_REAL, AT(d), -1e6, 1e6, NULL, LAYERS, "latent, mHC: logits = d I + s Z_shared + w Z_layer"},
     {"s", "1", "0", PARAM_REAL, AT(s), 0, 1e6, NULL, LAYERS, "latent: weight of the draw that all layers share"},
-    {"w", "1", "1", PARAM_REAL, AT(w), 0, 1e6, NULL, LAYERS, "latent: weight of each layer's own draw; HC maps = I + s Z_shared + w Z_layer"},
+    {"w", "1", "1", PARAM_REAL, AT(w), 0, 1e6, NULL, LAYERS,
+     "latent: weight of each layer's own draw; HC maps = I + s Z_shared + w Z_layer"},
     {"alpha", "1", "0.01", PARAM_REAL, AT(alpha), 0, 1e6, NULL, LAYERS, "scale of the dynamic part"},
-    {"phi", "1", "1", PARAM_REAL, AT(phi), 0, 1e6, NULL, LAYERS, "std of the dynamic product before alpha: of x.phi/r, or theta.x/r in HC"},
+    {"phi", "1", "1", PARAM_REAL, AT(phi), 0, 1e6, NULL, LAYERS,
+     "std of the dynamic product before alpha: of x.phi/r, or theta.x/r in HC"},
     {"round", "", "none", PARAM_WORD, AT(rounding), 0, 0, "none|bf16|fp16", MAPS,
      "round coefficients to this format after every operation"},
     {"branch", "", "linear", PARAM_WORD, AT(branch), 0, 0, "linear|mlp|attention", STACKS, "F"},
     {"activation", "", "swiglu", PARAM_WORD, AT(activation), 0, 0, "gelu|swiglu", RUNS, "of branch mlp"},
     {"hidden", "1", "0", PARAM_INT, AT(hidden), 0, 1 << 20, NULL, RUNS, "of branch mlp; 0: 4 C"},
-    {"heads", "1", "0", PARAM_INT, AT(heads), 0, 1 << 12, NULL, RUNS, "of branch attention; 0: C / head_dim, at least 1"},
+    {"heads", "1", "0", PARAM_INT, AT(heads), 0, 1 << 12, NULL, RUNS,
+     "of branch attention; 0: C / head_dim, at least 1"},
     {"head-dim", "1", "64", PARAM_INT, AT(head_dim), 1, 1 << 12, NULL, RUNS, "of branch attention"},
-    {"branch-gain", "1", "1", PARAM_REAL, AT(branch_gain), 0, 1e6, NULL, STACKS, "g: branch weights have std g / sqrt(fan_in)"},
-    {"input", "", "", PARAM_TEXT, AT(input), 0, 0, NULL, PROPAGATE, "file whose bytes are the tokens, a path from the current folder; the last 5 % are held out; empty: gaussian tokens"},
-    {"gradient", "", "random", PARAM_WORD, AT(gradient), 0, 0, "none|random", PROPAGATE, "output gradient; none: forward only"},
+    {"branch-gain", "1", "1", PARAM_REAL, AT(branch_gain), 0, 1e6, NULL, STACKS,
+     "g: branch weights have std g / sqrt(fan_in)"},
+    {"input", "", "", PARAM_TEXT, AT(input), 0, 0, NULL, PROPAGATE,
+     "file whose bytes are the tokens, a path from the current folder; the last 5 % are held out; empty: gaussian tokens"},
+    {"gradient", "", "random", PARAM_WORD, AT(gradient), 0, 0, "none|random", PROPAGATE,
+     "output gradient; none: forward only"},
     {"recompute", "1", "auto", PARAM_INT, AT(recompute), -1, 65536, "auto=-1|keep=0", STACKS | OVERHEAD,
      "keep x every so many layers and compute the rest again; auto: keep all that fits, else (in study recompute always) sqrt(n L / (n + 2))"},
-    {"weights", "", "hold", PARAM_WORD, AT(weights), 0, 0, "hold|regenerate", PROPAGATE, "keep the weights of all layers, or draw them at every use"},
+    {"weights", "", "hold", PARAM_WORD, AT(weights), 0, 0, "hold|regenerate", PROPAGATE,
+     "keep the weights of all layers, or draw them at every use"},
     {"measure", "", "gain+spectrum+mixing+stream+logit+gradient", PARAM_FLAGS, AT(measure), 0, 0,
      "gain|spectrum|mixing|stream|logit|gradient", BOTH, "groups of curves, joined by +"},
     {"record", "", "curves", PARAM_WORD, AT(record), 0, 0, "curves|summary", BOTH,
      "curves with quantiles over tokens, or the largest token mean of each alone"},
-    {"backend", "", "cpu64", PARAM_TEXT, AT(backend), 0, 0, NULL, RUNS, "cpu64, cpu32, cuda, emu, or the path of a library"},
+    {"backend", "", "cpu64", PARAM_TEXT, AT(backend), 0, 0, NULL, RUNS,
+     "cpu64, cpu32, cuda, emu, or the path of a library"},
     {"type", "", "widest", PARAM_WORD, AT(type), 0, 0, "widest|f64|f32|bf16", RUNS, "element type of the streams"},
     {"cache", "", "cold", PARAM_WORD, AT(cache), 0, 0, "cold|hot", KERNELS,
      "cold: calls rotate over more arrays than the last-level cache holds; hot: always the same arrays"},
     {"rounds", "1", "300", PARAM_INT, AT(rounds), 1, 10000, NULL, TIMES, "most samples of a case"},
-    {"budget", "s", "1", PARAM_REAL, AT(budget), 0.001, 3600, NULL, TIMES, "most time in the rounds of a case; set-up, check and warm-up come on top and are most of a small case"},
+    {"budget", "s", "1", PARAM_REAL, AT(budget), 0.001, 3600, NULL, TIMES,
+     "most time in the rounds of a case; set-up, check and warm-up come on top and are most of a small case"},
     {"preset", "", "none", PARAM_WORD, AT(preset), 0, 0, "none|3b|9b|27b|v4-flash|v4-pro", OVERHEAD,
      "shapes of a model, where they are not given: width, heads, head-dim, hidden; sequence 4096 where the tokens allow"},
     {"kind", "", "dense", PARAM_WORD, AT(kind), 0, 0, "dense|active", OVERHEAD,
@@ -143,7 +155,8 @@ static bool set_number(struct params *p, const struct param *param, const char *
     }
     double value = strtod(text, &end);
     if (end == text || *end || !(value >= param->least && value <= param->most))
-        return snprintf(why, why_size, "--%s %s: a number from %g to %g", param->name, text, param->least, param->most), false;
+        return snprintf(why, why_size, "--%s %s: a number from %g to %g", param->name, text, param->least, param->most),
+               false;
     *(double *)((char *)p + param->offset) = value;
     return true;
 }
@@ -153,7 +166,8 @@ static bool set_flags(struct params *p, const struct param *param, const char *t
     for (const char *at = text; at; at = strchr(at, '+') ? strchr(at, '+') + 1 : NULL) {
         int index = word_index(param->words, at, strcspn(at, "+"));
         if (index < 0)
-            return snprintf(why, why_size, "--%s %s: one or more of %s, joined by +", param->name, text, param->words), false;
+            return snprintf(why, why_size, "--%s %s: one or more of %s, joined by +", param->name, text, param->words),
+                   false;
         flags |= (int64_t)1 << index;
     }
     *(int64_t *)((char *)p + param->offset) = flags;
@@ -168,7 +182,8 @@ static bool set_text(struct params *p, const struct param *param, const char *te
         good = good && (unsigned char)*c >= ' ' && *c != 127;
     if (!good)
         return snprintf(why, why_size, "--%s: 1 to %d characters, no blanks, quotes or #, no -- in front", param->name,
-                        PARAM_TEXT_SIZE - 1), false;
+                        PARAM_TEXT_SIZE - 1),
+               false;
     snprintf((char *)p + param->offset, PARAM_TEXT_SIZE, "%s", text);
     return true;
 }
@@ -176,10 +191,8 @@ static bool set_text(struct params *p, const struct param *param, const char *te
 bool params_set(struct params *p, const struct param *param, const char *text, char *why, size_t why_size) {
     switch (param->type) {
     case PARAM_INT:
-    case PARAM_REAL:
-        return set_number(p, param, text, why, why_size);
-    case PARAM_FLAGS:
-        return set_flags(p, param, text, why, why_size);
+    case PARAM_REAL: return set_number(p, param, text, why, why_size);
+    case PARAM_FLAGS: return set_flags(p, param, text, why, why_size);
     case PARAM_WORD: {
         int index = word_index(param->words, text, strlen(text));
         if (index < 0)
@@ -187,8 +200,7 @@ bool params_set(struct params *p, const struct param *param, const char *text, c
         *(int64_t *)((char *)p + param->offset) = index;
         return true;
     }
-    case PARAM_TEXT:
-        return set_text(p, param, text, why, why_size);
+    case PARAM_TEXT: return set_text(p, param, text, why, why_size);
     }
     return false;
 }
@@ -217,9 +229,7 @@ void params_text(const struct params *p, const struct param *param, char *text, 
                 break;
         }
         break;
-    case PARAM_WORD:
-        word_at(param->words, integer, text, size);
-        break;
+    case PARAM_WORD: word_at(param->words, integer, text, size); break;
     case PARAM_FLAGS:
         for (int bit = 0; bit < 8; bit++)
             if (integer >> bit & 1) {
@@ -229,8 +239,7 @@ void params_text(const struct params *p, const struct param *param, char *text, 
                 snprintf(text + used, size - used, "%s%s", used ? "+" : "", word);
             }
         break;
-    case PARAM_TEXT:
-        snprintf(text, size, "%s", (const char *)field);
+    case PARAM_TEXT: snprintf(text, size, "%s", (const char *)field);
     }
 }
 
@@ -276,7 +285,8 @@ static bool is_one_of(const char *name, const char *const *list) {
 }
 
 bool params_matters(const struct params *p, const struct param *param) {
-    static const char *const latent[] = {"s", "w", NULL}, *const sinkhorn[] = {"d", "t-max", "convention", "sinkhorn-eps", NULL};
+    static const char *const latent[] = {"s", "w", NULL}, *const sinkhorn[] = {"d", "t-max", "convention",
+                                                                               "sinkhorn-eps", NULL};
     bool hc = p->block == BLOCK_HC || p->block == BLOCK_HC_STATIC, mhc = p->block == BLOCK_MHC;
     if (!(param->studies >> p->study & 1))
         return false;
@@ -296,20 +306,24 @@ bool params_check(const struct params *p, char *why, size_t why_size) {
         return snprintf(why, why_size, "--block resnet needs --streams 1"), false;
     if (p->study == STUDY_MAPS && (p->block == BLOCK_RESNET || p->block == BLOCK_IDENTITY))
         return snprintf(why, why_size, "--study maps has nothing to measure in --block %s: its map is the identity",
-                        params_word(p, "block")), false;
+                        params_word(p, "block")),
+               false;
     if (p->study == STUDY_KERNELS && !strncmp(p->operation, "resnet.", 7) && p->streams != 1)
         return snprintf(why, why_size, "--operation %.40s needs --streams 1", p->operation), false;
     if (p->study == STUDY_KERNELS && !p->operation[0])
         return snprintf(why, why_size, "--study kernels needs --operation: names, patterns like mhc.*, or all"), false;
     if (p->study != STUDY_MAPS && p->sequence && p->tokens % p->sequence)
         return snprintf(why, why_size, "--tokens %lld is not a multiple of --sequence %lld", (long long)p->tokens,
-                        (long long)p->sequence), false;
+                        (long long)p->sequence),
+               false;
     if (p->study == STUDY_OVERHEAD && p->kind && !p->preset)
         return snprintf(why, why_size, "--kind %s is of a model: needs --preset", params_word(p, "kind")), false;
     if (p->rounding != ROUND_NONE && p->convention != 0)
         return snprintf(why, why_size, "--round rounds the paper's arithmetic only: not with --convention v4"), false;
-    if ((p->study == STUDY_PROPAGATE || p->study == STUDY_RECOMPUTE || p->study == STUDY_OVERHEAD) && p->recompute > p->depth)
+    if ((p->study == STUDY_PROPAGATE || p->study == STUDY_RECOMPUTE || p->study == STUDY_OVERHEAD) &&
+        p->recompute > p->depth)
         return snprintf(why, why_size, "--recompute %lld is more than --depth %lld", (long long)p->recompute,
-                        (long long)p->depth), false;
+                        (long long)p->depth),
+               false;
     return true;
 }

@@ -64,8 +64,8 @@ static bool read_options(struct options *o, int *argc, char **argv) {
         !take_option(argc, argv, "--timeout", &o->timeout))
         return false;
     char rest;
-    if (o->shard && (sscanf(o->shard, "%ld/%ld%c", &o->index, &o->shards, &rest) != 2 || o->index < 0 || o->shards < 1 ||
-                     o->index >= o->shards))
+    if (o->shard && (sscanf(o->shard, "%ld/%ld%c", &o->index, &o->shards, &rest) != 2 || o->index < 0 ||
+                     o->shards < 1 || o->index >= o->shards))
         return cannot("--shard %s: I/N with 0 <= I < N", o->shard), false;
     char *end = NULL;
     if (o->timeout && ((o->seconds = strtod(o->timeout, &end)), end == o->timeout || *end || !(o->seconds > 0)))
@@ -99,7 +99,8 @@ static int check_cases(const struct suite *s, const struct options *o, struct wo
         if (good && needed > MEMORY_SHARE * available) {
             char fits[120];
             fits_text(w, &s->cases[k], fits, sizeof fits);
-            snprintf(why, sizeof why, "needs %.3g GB of memory and %.3g GB are free%s", needed * 1e-9, available * 1e-9, fits);
+            snprintf(why, sizeof why, "needs %.3g GB of memory and %.3g GB are free%s", needed * 1e-9, available * 1e-9,
+                     fits);
             good = false;
         }
         if (good)
@@ -114,7 +115,8 @@ static int check_cases(const struct suite *s, const struct options *o, struct wo
 
 static struct record_column columns[64];
 static struct record_curve curves[MHC_METRICS * MHC_STATISTICS], summaries[2 * MHC_METRICS];
-static char curve_names[MHC_METRICS * MHC_STATISTICS][64], summary_names[2 * MHC_METRICS][64], summary_texts[2 * MHC_METRICS][160];
+static char curve_names[MHC_METRICS * MHC_STATISTICS][64], summary_names[2 * MHC_METRICS][64],
+    summary_texts[2 * MHC_METRICS][160];
 
 static int curve_metric[MHC_METRICS * MHC_STATISTICS], curve_statistic[MHC_METRICS * MHC_STATISTICS], curve_count;
 
@@ -141,7 +143,8 @@ static void describe(struct record_schema *schema, unsigned groups) {
         const struct param *p = &params_table[k];
         columns[k] = (struct record_column){p->name, p->unit, p->help,
                                             p->type == PARAM_INT    ? RECORD_INT
-                                            : p->type == PARAM_REAL ? RECORD_REAL : RECORD_TEXT};
+                                            : p->type == PARAM_REAL ? RECORD_REAL
+                                                                    : RECORD_TEXT};
     }
     for (int m = 0; m < MHC_METRICS; m++) {
         const struct mhc_metric_info *info = &mhc_metric_info[m];
@@ -162,9 +165,10 @@ static void describe(struct record_schema *schema, unsigned groups) {
             summaries[k] = (struct record_curve){summary_names[k], unit, summary_texts[k]};
         }
     }
-    *schema = (struct record_schema){.columns = columns, .column_count = params_count, .curves = curves,
-                                     .curve_count = curve_count, .summaries = summaries,
-                                     .summary_count = 2 * MHC_METRICS};
+    *schema = (struct record_schema) {
+        .columns = columns, .column_count = params_count, .curves = curves, .curve_count = curve_count,
+        .summaries = summaries, .summary_count = 2 * MHC_METRICS
+    };
 }
 
 /* Its sizes, and what only the cases of some studies have. */
@@ -216,9 +220,17 @@ static bool write_case(const struct destination *to, const struct study_result *
     }
     for (int k = 0; k < curve_count; k++)
         pointers[k] = p->record == RECORD_CURVES ? r->curves.curve[curve_metric[k]][curve_statistic[k]] : NULL;
-    struct record_case one = {.key = to->key, .status = r->reason[0] ? RECORD_FAILED : RECORD_DONE, .reason = r->reason,
-                              .seconds = r->seconds, .layers = r->L, .streams = r->n, .values = values, .curves = pointers,
-                              .summaries = scalars, .panels = r->panels, .panel_log10_scale = r->panels ? r->panel_log10_scale : NULL,
+    struct record_case one = {.key = to->key,
+                              .status = r->reason[0] ? RECORD_FAILED : RECORD_DONE,
+                              .reason = r->reason,
+                              .seconds = r->seconds,
+                              .layers = r->L,
+                              .streams = r->n,
+                              .values = values,
+                              .curves = pointers,
+                              .summaries = scalars,
+                              .panels = r->panels,
+                              .panel_log10_scale = r->panels ? r->panel_log10_scale : NULL,
                               .qr_spectrum = r->qr_spectrum};
     return timed_case(to->schema, r, &one) && write(to->record, &one);
 }
@@ -242,7 +254,8 @@ struct tally {
 static void progress(const struct options *o, const struct tally *t, double start, double seconds, const char *key,
                      const char *reason) {
     static double last;
-    bool terminal = isatty(STDERR_FILENO) && !getenv("NO_COLOR") && strcmp(getenv("TERM") ? getenv("TERM") : "dumb", "dumb");
+    bool terminal = isatty(STDERR_FILENO) && !getenv("NO_COLOR") &&
+                    strcmp(getenv("TERM") ? getenv("TERM") : "dumb", "dumb");
     int64_t done = t->done + t->kept, total = t->planned;
     double eta = t->done ? (now() - start) / (double)t->done * (double)(total - done) : 0;
     if (reason[0])
@@ -299,7 +312,8 @@ static void add_device(const struct suite *s, struct worker *w, struct record_sc
         fprintf(stderr, "mhcbench: warning: the device: %s\n", part);
 }
 
-static int run_suite(const struct suite *s, const struct options *o, struct worker *w, const char *path, const char *command) {
+static int run_suite(const struct suite *s, const struct options *o, struct worker *w, const char *path,
+                     const char *command) {
     struct tally t = {0};
     struct record_schema schema;
     int code = check_cases(s, o, w);
@@ -321,8 +335,8 @@ static int run_suite(const struct suite *s, const struct options *o, struct work
             good = (cannot("%s", record_error()), false);
         code = !good ? EXIT_CANNOT : stopped ? EXIT_INTERRUPTED : t.failed ? EXIT_CHECK_FAILED : EXIT_GOOD;
         if (!o->quiet || code == EXIT_CHECK_FAILED || code == EXIT_INTERRUPTED)
-            fprintf(stderr, "%s%lld of %lld cases%s in %s%s\n", stopped ? "\ninterrupted: " : "", (long long)(t.done + t.kept),
-                    (long long)t.planned, t.failed ? ", some of them failed," : "", path,
+            fprintf(stderr, "%s%lld of %lld cases%s in %s%s\n", stopped ? "\ninterrupted: " : "",
+                    (long long)(t.done + t.kept), (long long)t.planned, t.failed ? ", some of them failed," : "", path,
                     code == EXIT_INTERRUPTED || code == EXIT_CANNOT ? ".part; --resume goes on from there" : "");
     }
     return code;

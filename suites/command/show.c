@@ -31,8 +31,9 @@ struct result {
 
 static enum mhc_metric metric_of(const char *summary) {
     int metric = 0;
-    while (metric + 1 < MHC_METRICS && (strncmp(summary, mhc_metric_info[metric].name, strlen(mhc_metric_info[metric].name)) ||
-                                        summary[strlen(mhc_metric_info[metric].name)] != '_'))
+    while (metric + 1 < MHC_METRICS &&
+           (strncmp(summary, mhc_metric_info[metric].name, strlen(mhc_metric_info[metric].name)) ||
+            summary[strlen(mhc_metric_info[metric].name)] != '_'))
         metric++;
     return metric;
 }
@@ -50,7 +51,8 @@ static struct result result_of(struct record_reader *reader, const struct group 
     double *values = malloc((size_t)group->count * sizeof *values);
     bool resolvable = metric == MHC_composite_smallest_singular || metric == MHC_composite_condition;
     r.measured = stored && values && p->measure & mhc_metric_info[metric].group &&
-                 !((metric == MHC_grad_x_rms || mhc_metric_info[metric].group == MHC_GROUP_GRADIENT) && p->gradient == 0) &&
+                 !((metric == MHC_grad_x_rms || mhc_metric_info[metric].group == MHC_GROUP_GRADIENT) &&
+                   p->gradient == 0) &&
                  !(p->study == STUDY_MAPS && mhc_metric_info[metric].group & (MHC_GROUP_STREAM | MHC_GROUP_GRADIENT));
     for (int64_t k = 0; k < group->count && r.measured; k++) {
         values[k] = stored[group->cases[k]];
@@ -116,24 +118,32 @@ static const struct {
     struct column columns[4];
 } tables[] = {
     {"composite gain, largest over layers",
-     {{"forward, sum", "composite_forward_sum_max"}, {"forward, abs", "composite_forward_abs_max"},
-      {"backward, sum", "composite_backward_sum_max"}, {"backward, abs", "composite_backward_abs_max"}}},
+     {{"forward, sum", "composite_forward_sum_max"},
+      {"forward, abs", "composite_forward_abs_max"},
+      {"backward, sum", "composite_backward_sum_max"},
+      {"backward, abs", "composite_backward_abs_max"}}},
     {"H_L...H_1",
-     {{"spectral norm", "composite_spectral_norm_last"}, {"smallest singular value", "composite_smallest_singular_last"},
-      {"|lambda_2|", "composite_lambda2_last"}, {"Dobrushin coefficient", "composite_dobrushin_last"}}},
+     {{"spectral norm", "composite_spectral_norm_last"},
+      {"smallest singular value", "composite_smallest_singular_last"},
+      {"|lambda_2|", "composite_lambda2_last"},
+      {"Dobrushin coefficient", "composite_dobrushin_last"}}},
     {"streams: RMS, largest over layers; the last layer's input",
-     {{"x_l", "x_rms_max"}, {"gradient by x_l", "grad_x_rms_max"}, {"stream similarity", "stream_similarity_last"},
+     {{"x_l", "x_rms_max"},
+      {"gradient by x_l", "grad_x_rms_max"},
+      {"stream similarity", "stream_similarity_last"},
       {"effective rank", "effective_rank_last"}}},
 };
 
-static bool recorded(struct record_reader *reader, const struct groups *g, int64_t from, int64_t to, const char *summary) {
+static bool recorded(struct record_reader *reader, const struct groups *g, int64_t from, int64_t to,
+                     const char *summary) {
     for (int64_t k = from; k < to; k++)
         if (result_of(reader, &g->group[k], summary).measured)
             return true;
     return false;
 }
 
-static void print_table(struct record_reader *reader, const struct groups *g, int64_t from, int64_t to, int64_t rows, int table) {
+static void print_table(struct record_reader *reader, const struct groups *g, int64_t from, int64_t to, int64_t rows,
+                        int table) {
     char label[LABEL_SIZE];
     int width = (int)strlen(tables[table].title);
     bool present = false;
@@ -162,8 +172,8 @@ static void print_table(struct record_reader *reader, const struct groups *g, in
 
 /* The ensemble of a block that stands beside the paper: its shape, and of those with the most seeds, if there are several, the one whose
  * median is nearest. That choice is the calibration, and `candidates` says how many it was made from. -1: none. */
-static int64_t headline_group(struct record_reader *reader, const struct groups *g, enum block block, const char *summary, double paper,
-                              int *candidates) {
+static int64_t headline_group(struct record_reader *reader, const struct groups *g, enum block block,
+                              const char *summary, double paper, int *candidates) {
     int64_t best = -1;
     double distance = INFINITY;
     *candidates = 0;
@@ -206,20 +216,25 @@ static bool print_headline(struct record_reader *reader, const struct groups *g)
     for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
         char low[32], high[32], interval[80];
         struct result r = result_of(reader, &g->group[rows[k].group], rows[k].summary);
-        snprintf(interval, sizeof interval, "%s to %s", number(r.low, true, low, sizeof low), number(r.high, true, high, sizeof high));
+        snprintf(interval, sizeof interval, "%s to %s", number(r.low, true, low, sizeof low),
+                 number(r.high, true, high, sizeof high));
         printf("%-30s %28s  %18s    %s\n", rows[k].text, cell(r), interval, rows[k].paper);
     }
     char ratio[32];
     number(result_of(reader, &g->group[hc], "composite_forward_sum_max").median -
-           result_of(reader, &g->group[mhc], "composite_backward_sum_max").median, true, ratio, sizeof ratio);
+               result_of(reader, &g->group[mhc], "composite_backward_sum_max").median,
+           true, ratio, sizeof ratio);
     printf("%-30s %28s  %18s    %s\n\n", "HC / mHC", ratio, "", "three orders of magnitude");
     printf("Ours: untrained ensembles, set beside the paper's trained maps by their median:\n");
     const int64_t chosen[2] = {hc, mhc};
     for (int k = 0; k < 2; k++) {
         int of = k ? mhc_of : hc_of;
-        printf("  %-4s %lld seeds: %s\n", k ? "mHC" : "HC", (long long)g->group[chosen[k]].count, g->group[chosen[k]].label);
+        printf("  %-4s %lld seeds: %s\n", k ? "mHC" : "HC", (long long)g->group[chosen[k]].count,
+               g->group[chosen[k]].label);
         if (of > 1)
-            printf("       chosen of %d in this file for being nearest, on these same seeds: a calibration, not a result\n", of);
+            printf(
+                "       chosen of %d in this file for being nearest, on these same seeds: a calibration, not a result\n",
+                of);
     }
     return true;
 }
@@ -245,7 +260,8 @@ static void print_head(struct record_reader *reader, const char *path) {
         total += seconds ? seconds[k] : 0;
         failed += !strcmp(status[k], "failed");
     }
-    printf("%s: %lld cases, %lld failed, %.1f s of computing%s\n", path, (long long)record_count(reader), (long long)failed, total,
+    printf("%s: %lld cases, %lld failed, %.1f s of computing%s\n", path, (long long)record_count(reader),
+           (long long)failed, total,
            record_complete(reader) ? "" : "; NOT COMPLETE (interrupted, still running, or merged without all shards)");
     printf("%s", command ? command : "");
     for (int k = 0; k < record_fact_count(reader); k++)
@@ -263,8 +279,8 @@ static void print_head(struct record_reader *reader, const char *path) {
 
 /* Groups are in the order of the suite: a stretch ends where the study, what is measured or the ensemble of depths changes. */
 static bool alike(const struct params *a, const struct params *b) {
-    return a->study == b->study && a->measure == b->measure && a->record == b->record && a->width == b->width && a->tokens == b->tokens &&
-           !strcmp(a->input, b->input) && !strcmp(a->backend, b->backend);
+    return a->study == b->study && a->measure == b->measure && a->record == b->record && a->width == b->width &&
+           a->tokens == b->tokens && !strcmp(a->input, b->input) && !strcmp(a->backend, b->backend);
 }
 
 int show_command(int argc, char **argv) {
@@ -288,8 +304,9 @@ int show_command(int argc, char **argv) {
         if (has_overhead(reader))
             show_overhead_headline(reader);
         else if (!headline)
-            printf("\nNo headline: it takes maps of hc and of mhc, 60 layers, n = 4, t_max = 20, alpha = 0, %d seeds each, or a case of study overhead.\n",
-                   ENOUGH_SEEDS);
+            printf(
+                "\nNo headline: it takes maps of hc and of mhc, 60 layers, n = 4, t_max = 20, alpha = 0, %d seeds each, or a case of study overhead.\n",
+                ENOUGH_SEEDS);
         groups_release(&g);
         record_close(reader);
         return EXIT_GOOD;
@@ -299,8 +316,9 @@ int show_command(int argc, char **argv) {
     show_recompute(reader);
     show_overhead(reader, all);
     if (g.count > 0)
-        printf("\nBelow: median [q10, q90] over seeds of token means. sum = max |sum| of rows (forward) or columns (backward), the paper's\n"
-               "words; abs = max sum of |entries|, the induced norm. overflow: NaN or Inf came out; rounding: below what float64 resolves; -: not measured.\n");
+        printf(
+            "\nBelow: median [q10, q90] over seeds of token means. sum = max |sum| of rows (forward) or columns (backward), the paper's\n"
+            "words; abs = max sum of |entries|, the induced norm. overflow: NaN or Inf came out; rounding: below what float64 resolves; -: not measured.\n");
     for (int64_t from = 0, to; from < g.count; from = to) {
         for (to = from + 1; to < g.count && alike(&g.group[from].p, &g.group[to].p); to++)
             ;

@@ -56,9 +56,10 @@ static double median(const struct record_timing *t, int subject) {
 }
 
 struct attainable overhead_attainable(struct record_reader *r, const struct record_timing *t, int64_t index) {
-    return (struct attainable){overhead_value(r, OVERHEAD_STEP_AT + OVERHEAD_COPY_BYTES, index) / median(t, OVERHEAD_COPY),
-                               overhead_value(r, OVERHEAD_STEP_AT + OVERHEAD_GEMM_FLOPS, index) / median(t, OVERHEAD_GEMM),
-                               overhead_value(r, OVERHEAD_STEP_AT + OVERHEAD_CACHE, index)};
+    return (struct attainable){
+        overhead_value(r, OVERHEAD_STEP_AT + OVERHEAD_COPY_BYTES, index) / median(t, OVERHEAD_COPY),
+        overhead_value(r, OVERHEAD_STEP_AT + OVERHEAD_GEMM_FLOPS, index) / median(t, OVERHEAD_GEMM),
+        overhead_value(r, OVERHEAD_STEP_AT + OVERHEAD_CACHE, index)};
 }
 
 static bool is_product(int subject) {
@@ -72,22 +73,24 @@ double overhead_part_rate(struct record_reader *r, int64_t index, int subject, d
 }
 
 void show_account_legend(void) {
-    printf("\nAccounts: every part of a step timed by itself; of step: its share of a whole step of the same rounds; ms: that share of the\n"
-           "step's median above. ms, MB (1e6 bytes) and operations are of all its calls in one step; MB, GB/s: bytes that it must move by its\n"
-           "own model. copy, gemm: its rate as a share of what a copy or GEMM, out of the cache, reached in the rounds of the steps. Parts run\n"
-           "on the arrays of a step, over as many sets of them as the steps rotate over: w marks a part whose arrays together fit into the\n"
-           "cache, which may so be faster than a copy, s one that reaches less than %.0f %%; p, t, g as above. One by one: the sum of all parts,\n"
-           "not 100 %% where calls of one kind in a row find other things in the cache than the step does, or the machine was busy.\n",
-           100 * OVERHEAD_SLOW);
+    printf(
+        "\nAccounts: every part of a step timed by itself; of step: its share of a whole step of the same rounds; ms: that share of the\n"
+        "step's median above. ms, MB (1e6 bytes) and operations are of all its calls in one step; MB, GB/s: bytes that it must move by its\n"
+        "own model. copy, gemm: its rate as a share of what a copy or GEMM, out of the cache, reached in the rounds of the steps. Parts run\n"
+        "on the arrays of a step, over as many sets of them as the steps rotate over: w marks a part whose arrays together fit into the\n"
+        "cache, which may so be faster than a copy, s one that reaches less than %.0f %%; p, t, g as above. One by one: the sum of all parts,\n"
+        "not 100 %% where calls of one kind in a row find other things in the cache than the step does, or the machine was busy.\n",
+        100 * OVERHEAD_SLOW);
 }
 
 /* One part: its share of the step it belongs to, and its rates beside the attainable ones. Returns its time. */
-static double print_part(struct record_reader *r, int64_t index, const struct record_timing *t, int subject, double step,
-                         struct attainable a) {
+static double print_part(struct record_reader *r, int64_t index, const struct record_timing *t, int subject,
+                         double step, struct attainable a) {
     const char *name = overhead_subjects()[subject]; /* other versions may have other parts, at other places */
     char cell[7][24], flags[SAMPLE_FLAGS];
     double share = of_part(r, index, subject, OVERHEAD_PART_SHARE), seconds = step * share,
-           bytes = of_part(r, index, subject, OVERHEAD_PART_BYTES), flops = of_part(r, index, subject, OVERHEAD_PART_FLOPS),
+           bytes = of_part(r, index, subject, OVERHEAD_PART_BYTES),
+           flops = of_part(r, index, subject, OVERHEAD_PART_FLOPS),
            rate = overhead_part_rate(r, index, subject, step, a);
     bool product = is_product(subject), warm = of_part(r, index, subject, OVERHEAD_PART_FOOTPRINT) < a.cache;
     if (isnan(seconds))
@@ -106,11 +109,12 @@ static void print_variant(struct record_reader *r, int64_t index, const struct r
                           struct attainable a) {
     char cell[4][24];
     double step = overhead_variant_value(r, index, v, OVERHEAD_MEDIAN), own = 0;
-    printf("\n%s: %s ms a step, %.0f operations, %s MB by their models, %s B a token kept for backward, %s MB of workspace\n",
-           step_variant_name[v], overhead_number(1e3 * step, cell[0]), overhead_variant_value(r, index, v, OVERHEAD_CALLS),
-           overhead_number(overhead_variant_value(r, index, v, OVERHEAD_BYTES) * 1e-6, cell[1]),
-           overhead_number(overhead_variant_value(r, index, v, OVERHEAD_ACTIVATION), cell[2]),
-           overhead_number(overhead_variant_value(r, index, v, OVERHEAD_WORKSPACE) * 1e-6, cell[3]));
+    printf(
+        "\n%s: %s ms a step, %.0f operations, %s MB by their models, %s B a token kept for backward, %s MB of workspace\n",
+        step_variant_name[v], overhead_number(1e3 * step, cell[0]), overhead_variant_value(r, index, v, OVERHEAD_CALLS),
+        overhead_number(overhead_variant_value(r, index, v, OVERHEAD_BYTES) * 1e-6, cell[1]),
+        overhead_number(overhead_variant_value(r, index, v, OVERHEAD_ACTIVATION), cell[2]),
+        overhead_number(overhead_variant_value(r, index, v, OVERHEAD_WORKSPACE) * 1e-6, cell[3]));
     for (int part = STEP_SHARED_PARTS; part < STEP_PARTS; part++)
         own += print_part(r, index, t, overhead_subject((enum step_variant)v, (enum step_part)part), step, a);
     if (own > 0)
@@ -132,12 +136,13 @@ void show_account(struct record_reader *r, int64_t index) {
         printf("%s\n", note);
     if (record_unfinished(r, index))
         return;
-    printf("copy %s GB/s, GEMM %s GFLOP/s, cache %s MB, %s parameters in F's products, ", overhead_number(a.copy * 1e-9, cell[0]),
-           overhead_number(a.gemm * 1e-9, cell[1]), overhead_number(a.cache * 1e-6, cell[2]),
+    printf("copy %s GB/s, GEMM %s GFLOP/s, cache %s MB, %s parameters in F's products, ",
+           overhead_number(a.copy * 1e-9, cell[0]), overhead_number(a.gemm * 1e-9, cell[1]),
+           overhead_number(a.cache * 1e-6, cell[2]),
            overhead_number(overhead_value(r, OVERHEAD_STEP_AT + OVERHEAD_PARAMETERS, index), cell[3]));
     printf(every > 0 ? "x kept every %.0f layers\n\n" : "nothing computed again\n\n", every);
-    printf("  %-28s  %6s  %9s  %7s  %9s  %9s  %7s  %9s  %7s  flags\nF, the same in every variant\n", "operation", "calls", "ms", "of step",
-           "MB", "GB/s", "copy", "GFLOP/s", "gemm");
+    printf("  %-28s  %6s  %9s  %7s  %9s  %9s  %7s  %9s  %7s  flags\nF, the same in every variant\n", "operation",
+           "calls", "ms", "of step", "MB", "GB/s", "copy", "GFLOP/s", "gemm");
     for (int part = 0; part < STEP_SHARED_PARTS; part++)
         shared += print_part(r, index, &t, overhead_subject(STEP_RESIDUAL, (enum step_part)part), step, a);
     for (int v = 0; v < STEP_VARIANTS; v++)

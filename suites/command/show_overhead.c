@@ -29,8 +29,9 @@ static bool on_cpu(const struct params *p) {
 
 /* The options that a table does not have as columns: those that matter always, others where they are not the default. */
 static void constants_of(const struct params *p, char text[CONSTANTS]) {
-    static const char *const column[] = {"tokens",    "width",  "hidden",  "heads",  "head-dim", "sequence", "preset", "kind",
-                                         "attention", "graphs", "overlap", "rounds", "budget",   "seed",     NULL};
+    static const char *const column[] = {"tokens",   "width",  "hidden", "heads",     "head-dim",
+                                         "sequence", "preset", "kind",   "attention", "graphs",
+                                         "overlap",  "rounds", "budget", "seed",      NULL};
     static const char *const always[] = {"study", "depth", "recompute", "backend", "type", NULL};
     groups_case_constants(p, column, always, text, CONSTANTS);
 }
@@ -114,7 +115,8 @@ static bool reason_of(const char *note, const char *variant, char *why, size_t s
 /* The three cells of a case: the step's time, its overhead, its flags. */
 static void print_cells(struct record_reader *r, const struct line *line, int v) {
     char milliseconds[24], overhead[40], flags[FLAGS];
-    printf("  %8s  %*s  %-5s", line ? overhead_number(1e3 * of_variant(r, line, v, OVERHEAD_MEDIAN), milliseconds) : "-", CELL,
+    printf("  %8s  %*s  %-5s",
+           line ? overhead_number(1e3 * of_variant(r, line, v, OVERHEAD_MEDIAN), milliseconds) : "-", CELL,
            line ? overhead_cell(r, line, v, overhead) : "-", line ? flags_of(r, line, v, flags) : "");
 }
 
@@ -133,7 +135,8 @@ static void print_pair(struct record_reader *r, const struct line *lines, int64_
     printf("%-15s  %6lld  %6lld  %-14s", shape, (long long)one->p.tokens, (long long)one->p.width, way);
     for (int v = STEP_RESIDUAL; v < STEP_VARIANTS; v++) {
         printf("%*s  %-11s", v == STEP_RESIDUAL ? 0 : 47, "", step_variant_name[v]);
-        if (isnan(of_variant(r, one, v, OVERHEAD_RATIO)) && reason_of(one->note, step_variant_name[v], why, sizeof why)) {
+        if (isnan(of_variant(r, one, v, OVERHEAD_RATIO)) &&
+            reason_of(one->note, step_variant_name[v], why, sizeof why)) {
             printf("  - %s\n", why);
             continue;
         }
@@ -149,8 +152,9 @@ static void print_overheads(struct record_reader *r, struct line *lines, int64_t
     char constants[CONSTANTS], other[CONSTANTS];
     constants_of(&lines[first].p, constants);
     printf("\n%s%s\n\n%47s  %-11s  %-38s  %s\n%-15s  %6s  %6s  %-14s  %-11s", constants,
-           on_cpu(&lines[first].p) ? "\nOn the CPU: it shows that everything runs and says nothing about a GPU." : "", "", "",
-           "  without attention's core", "  with attention's core", "shape", "T", "C", "launched as", "connection");
+           on_cpu(&lines[first].p) ? "\nOn the CPU: it shows that everything runs and says nothing about a GPU." : "",
+           "", "", "  without attention's core", "  with attention's core", "shape", "T", "C", "launched as",
+           "connection");
     for (int k = 0; k < 2; k++)
         printf("  %8s  %*s  %-5s", "step/ms", CELL, "overhead [95 %]", "flags");
     printf("  %7s  paper\n", "hidden");
@@ -169,17 +173,18 @@ static void print_overheads(struct record_reader *r, struct line *lines, int64_t
 }
 
 static void print_legend(void) {
-    printf("\nOverhead of the connection in a training step, forward and backward: t(variant) / t(residual) - 1 with its 95 %% interval, from\n"
-           "samples of the same round: the mean of two medians, of the rounds in which the one and in which the other ran first. The interval\n"
-           "is that of this run; on a machine that others use another run may lie outside. step/ms is a median by itself. The paper's 6.7 %% is\n"
-           "what fused mHC added to a whole training on a cluster, with overlap. First the conservative figure, with F's GEMMs and elementwise\n"
-           "work alone, then with the core of attention, a case of its own that ran at another time. Not in it: embedding, head, entry and exit\n"
-           "of the streams, and the optimizer unless it is named. hidden: share of the first overhead that the overlap of two micro-batches hides.\n"
-           "flags: p preempted, t throttled, g the device ran ahead of the launches, so that gaps count, in more than %d %% of the row's samples;\n"
-           "w not cold, the whole step fits into the cache; c stopped by a cap before this ratio was known to 1 %%; s a part of F that takes 5 %%\n"
-           "of the step or more reaches less than %.0f %% of a copy or GEMM, which makes every overhead look smaller; u the case ended before\n"
-           "its account was done, which touches no overhead; [?] too few rounds for an interval.\n",
-           FLAGGED_PERCENT, 100 * OVERHEAD_SLOW);
+    printf(
+        "\nOverhead of the connection in a training step, forward and backward: t(variant) / t(residual) - 1 with its 95 %% interval, from\n"
+        "samples of the same round: the mean of two medians, of the rounds in which the one and in which the other ran first. The interval\n"
+        "is that of this run; on a machine that others use another run may lie outside. step/ms is a median by itself. The paper's 6.7 %% is\n"
+        "what fused mHC added to a whole training on a cluster, with overlap. First the conservative figure, with F's GEMMs and elementwise\n"
+        "work alone, then with the core of attention, a case of its own that ran at another time. Not in it: embedding, head, entry and exit\n"
+        "of the streams, and the optimizer unless it is named. hidden: share of the first overhead that the overlap of two micro-batches hides.\n"
+        "flags: p preempted, t throttled, g the device ran ahead of the launches, so that gaps count, in more than %d %% of the row's samples;\n"
+        "w not cold, the whole step fits into the cache; c stopped by a cap before this ratio was known to 1 %%; s a part of F that takes 5 %%\n"
+        "of the step or more reaches less than %.0f %% of a copy or GEMM, which makes every overhead look smaller; u the case ended before\n"
+        "its account was done, which touches no overhead; [?] too few rounds for an interval.\n",
+        FLAGGED_PERCENT, 100 * OVERHEAD_SLOW);
 }
 
 /* ---- */
@@ -196,8 +201,9 @@ static bool read_line(struct record_reader *r, int64_t index, struct line *line)
 }
 
 static struct line *read_lines(struct record_reader *r, int64_t *count) {
-    struct line *lines =
-        record_subject_called(r, step_variant_name[0]) == OVERHEAD_VARIANT ? malloc((size_t)(record_count(r) + 1) * sizeof *lines) : NULL;
+    struct line *lines = record_subject_called(r, step_variant_name[0]) == OVERHEAD_VARIANT
+                             ? malloc((size_t)(record_count(r) + 1) * sizeof *lines)
+                             : NULL;
     *count = 0;
     for (int64_t index = 0; lines && index < record_count(r); index++)
         *count += read_line(r, index, &lines[*count]);
@@ -229,7 +235,8 @@ void show_overhead(struct record_reader *r, bool all) {
 static double nearness(struct record_reader *r, const struct line *line) {
     const struct params *p = &line->p;
     bool known = isfinite(of_variant(r, line, STEP_MHC, OVERHEAD_HIGH));
-    return 1e3 * (p->preset == PRESET_27B) + 1e2 * (p->kind == PRESET_ACTIVE && p->preset) + 10 * !p->overlap + 10 * !p->attention + 10 * !p->optimizer + known +
+    return 1e3 * (p->preset == PRESET_27B) + 1e2 * (p->kind == PRESET_ACTIVE && p->preset) + 10 * !p->overlap +
+           10 * !p->attention + 10 * !p->optimizer + known +
            1e-2 * log((double)p->tokens * (double)p->width * (double)p->depth) + 1e-3 * (double)p->graphs;
 }
 
@@ -241,23 +248,27 @@ void show_overhead_headline(struct record_reader *r) {
         best = nearness(r, &lines[k]) > nearness(r, &lines[best]) ? k : best;
     if (count > 0) {
         const struct line *line = &lines[best];
-        printf("\nOverhead of the connection in a training step, %s attention's core, beside the 6.7 %% that the paper gives for fused mHC in a\n"
-               "whole training on a cluster, with overlap: t(variant) / t(residual) - 1 with its 95 %% interval ([?]: too few rounds for one).\n%s%s\n\n",
-               line->p.attention ? "with" : "without", record_texts(r, "key")[line->index],
-               on_cpu(&line->p) ? "\nOn the CPU: it shows that everything runs and says nothing about a GPU." : "");
+        printf(
+            "\nOverhead of the connection in a training step, %s attention's core, beside the 6.7 %% that the paper gives for fused mHC in a\n"
+            "whole training on a cluster, with overlap: t(variant) / t(residual) - 1 with its 95 %% interval ([?]: too few rounds for one).\n%s%s\n\n",
+            line->p.attention ? "with" : "without", record_texts(r, "key")[line->index],
+            on_cpu(&line->p) ? "\nOn the CPU: it shows that everything runs and says nothing about a GPU." : "");
         if (line->unfinished)
             printf("This case is unfinished: its overheads stand, its account is not done (flag u).\n\n");
         printf("%-11s  %8s  %*s  %5s  flags\n", "connection", "step/ms", CELL, "overhead [95 %]", "paper");
         for (int v = 0; v < STEP_VARIANTS; v++)
-            if (isnan(of_variant(r, line, v, OVERHEAD_RATIO)) && reason_of(line->note, step_variant_name[v], why, sizeof why))
+            if (isnan(of_variant(r, line, v, OVERHEAD_RATIO)) &&
+                reason_of(line->note, step_variant_name[v], why, sizeof why))
                 printf("%-11s  - %s\n", step_variant_name[v], why);
             else
                 printf("%-11s  %8s  %*s  %5s  %s\n", step_variant_name[v],
-                       overhead_number(1e3 * of_variant(r, line, v, OVERHEAD_MEDIAN), number), CELL, overhead_cell(r, line, v, overhead),
-                       v == STEP_MHC || v == STEP_MHC_LAYERS ? "6.7 %" : "-", flags_of(r, line, v, flags));
+                       overhead_number(1e3 * of_variant(r, line, v, OVERHEAD_MEDIAN), number), CELL,
+                       overhead_cell(r, line, v, overhead), v == STEP_MHC || v == STEP_MHC_LAYERS ? "6.7 %" : "-",
+                       flags_of(r, line, v, flags));
         if (count > 1)
-            printf("The case of %lld in this file that is nearest to the paper's. All of them, and what flags mean: show without --headline.\n",
-                   (long long)count);
+            printf(
+                "The case of %lld in this file that is nearest to the paper's. All of them, and what flags mean: show without --headline.\n",
+                (long long)count);
     }
     free(lines);
 }

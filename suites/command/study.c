@@ -26,9 +26,12 @@ static struct study_result nothing(const struct params *p) {
 }
 
 void study_run(const struct params *p, struct study_result *r) {
-    static void (*const run[STUDIES])(const struct params *, struct study_result *) = {
-        [STUDY_MAPS] = maps_run, [STUDY_PROPAGATE] = propagate_run, [STUDY_KERNELS] = kernels_run,
-        [STUDY_RECOMPUTE] = recompute_run, [STUDY_OVERHEAD] = overhead_run};
+    static void (*const run[STUDIES])(const struct params *,
+                                      struct study_result *) = {[STUDY_MAPS] = maps_run,
+                                                                [STUDY_PROPAGATE] = propagate_run,
+                                                                [STUDY_KERNELS] = kernels_run,
+                                                                [STUDY_RECOMPUTE] = recompute_run,
+                                                                [STUDY_OVERHEAD] = overhead_run};
     *r = nothing(p);
     r->began = now();
     run[p->study](p, r);

@@ -7,14 +7,14 @@
 #include "suites/command/worker.h"
 
 struct study_result {
-    char reason[256];              /* empty: good */
-    double seconds, began;         /* of computing; on the monotonic clock */
+    char reason[256];      /* empty: good */
+    double seconds, began; /* of computing; on the monotonic clock */
     int64_t L, n;
     struct mhc_curves curves;
     double *panels, panel_log10_scale[6]; /* [6][n][n], or NULL */
-    double *qr_spectrum;           /* [L][n], or NULL */
-    struct kernel_result *kernel;  /* of study kernels, which has no layers; or NULL */
-    struct overhead_result *overhead; /* of study overhead; or NULL */
+    double *qr_spectrum;                  /* [L][n], or NULL */
+    struct kernel_result *kernel;         /* of study kernels, which has no layers; or NULL */
+    struct overhead_result *overhead;     /* of study overhead; or NULL */
 };
 
 /* Computes a case in this process. */

@@ -9,7 +9,8 @@
 enum { WORKER_NOTE = 64 };
 struct worker {
     int pid, to, from; /* pid 0: not running */
-    void *note;        /* of the last one: WORKER_NOTE bytes, zero at first, that can be read when it has died; NULL: there was none */
+    void *
+        note; /* of the last one: WORKER_NOTE bytes, zero at first, that can be read when it has died; NULL: there was none */
 };
 
 /* A growing or a parsed message. Writers append, readers take; a reader that runs past the end sets `bad` and gets zeros. */

@@ -12,7 +12,8 @@
 #include "cpu_ref/philox.h"
 #include "suites/rows/backend.h"
 
-static void fill_normal(const struct params *p, const char *name, int64_t layer, double std, int64_t count, double *out) {
+static void fill_normal(const struct params *p, const char *name, int64_t layer, double std, int64_t count,
+                        double *out) {
     uint32_t array = mhc_what(name);
 #pragma omp parallel for schedule(static) if (count > 4096)
     for (int64_t k = 0; k < count; k++)
@@ -21,10 +22,18 @@ static void fill_normal(const struct params *p, const char *name, int64_t layer,
 
 struct mhc_case ensemble_case(const struct params *p) {
     int64_t heads = p->heads ? p->heads : p->width / p->head_dim > 0 ? p->width / p->head_dim : 1;
-    return (struct mhc_case){.T = p->tokens, .n = p->streams, .C = p->width, .S = p->sequence,
-                             .hidden = p->hidden ? p->hidden : 4 * p->width, .heads = heads, .head_dim = p->head_dim,
-                             .t_max = p->t_max, .rms_eps = p->rms_eps, .sinkhorn_eps = p->sinkhorn_eps,
-                             .convention = (int32_t)p->convention, .activation = (int32_t)p->activation};
+    return (struct mhc_case){.T = p->tokens,
+                             .n = p->streams,
+                             .C = p->width,
+                             .S = p->sequence,
+                             .hidden = p->hidden ? p->hidden : 4 * p->width,
+                             .heads = heads,
+                             .head_dim = p->head_dim,
+                             .t_max = p->t_max,
+                             .rms_eps = p->rms_eps,
+                             .sinkhorn_eps = p->sinkhorn_eps,
+                             .convention = (int32_t)p->convention,
+                             .activation = (int32_t)p->activation};
 }
 
 /* Where a start puts its logits: `at` for the favoured stream or the diagonal, `off` elsewhere. */
@@ -34,9 +43,9 @@ struct start {
 };
 
 static const struct start starts[] = {
-    [INIT_LATENT] = {20, -20, 0, 0, 0, 0, false},       [INIT_MIXED] = {0, 0, 0, 0, 0, 0, false},
+    [INIT_LATENT] = {20, -20, 0, 0, 0, 0, false},        [INIT_MIXED] = {0, 0, 0, 0, 0, 0, false},
     [INIT_NEAR_IDENTITY] = {1, -1, 1, -1, 0, -8, false}, [INIT_GAP] = {8, -8, 0, 0, 0, -160, false},
-    [INIT_DIAGONAL] = {1, -1, 1, -1, 2, 0, true},       [INIT_PRE_NORM] = {20, -20, 0, 0, 0, -40, false}};
+    [INIT_DIAGONAL] = {1, -1, 1, -1, 2, 0, true},        [INIT_PRE_NORM] = {20, -20, 0, 0, 0, -40, false}};
 
 static bool is_hc(const struct params *p) {
     return p->block == BLOCK_HC || p->block == BLOCK_HC_STATIC;
@@ -117,7 +126,9 @@ static void fill_phi(const struct params *p, int64_t layer, int64_t count, doubl
     }
     double limit = p->phi * sqrt(3.0 / (double)D); /* uniform as Xavier's, with the std that --phi asks for */
     for (int64_t k = 0; k < count; k++)
-        values[k] = limit * (2 * mhc_uniform_of_bits(mhc_bits((uint64_t)p->seed, mhc_what("phi"), (uint32_t)layer, (uint64_t)k)) - 1);
+        values[k] =
+            limit *
+            (2 * mhc_uniform_of_bits(mhc_bits((uint64_t)p->seed, mhc_what("phi"), (uint32_t)layer, (uint64_t)k)) - 1);
 }
 
 void ensemble_parameter(const struct params *p, int64_t layer, const char *name, int64_t count, double *values) {
@@ -173,7 +184,8 @@ static bool text_tokens(const struct params *p, double *x0, char *why, size_t wh
         for (int64_t t = 0; t < p->tokens; t++)
             memcpy(x0 + t * p->width, table + bytes[t] * p->width, (size_t)p->width * sizeof *x0);
     } else
-        snprintf(why, why_size, "--input %s cannot be read: %s", p->input, file ? "out of memory or too short" : strerror(errno));
+        snprintf(why, why_size, "--input %s cannot be read: %s", p->input,
+                 file ? "out of memory or too short" : strerror(errno));
     if (file)
         fclose(file);
     free(bytes);
@@ -191,8 +203,11 @@ bool ensemble_check_input(const struct params *p, char *why, size_t why_size) {
         return snprintf(why, why_size, "--input %s: not a file of bytes", p->input), false;
     int64_t readable = ensemble_readable(file.st_size);
     if (readable < p->tokens)
-        return snprintf(why, why_size, "--input %s: has %lld bytes, %lld without the last %d %%, --tokens asks for %lld", p->input,
-                        (long long)file.st_size, (long long)readable, 100 - ENSEMBLE_READ_PERCENT, (long long)p->tokens), false;
+        return snprintf(why, why_size,
+                        "--input %s: has %lld bytes, %lld without the last %d %%, --tokens asks for %lld", p->input,
+                        (long long)file.st_size, (long long)readable, 100 - ENSEMBLE_READ_PERCENT,
+                        (long long)p->tokens),
+               false;
     return true;
 }
 

@@ -42,14 +42,16 @@ static double canary_flops(const struct step_spec *spec) {
 static double needed_bytes(const struct steps *all) {
     const struct step_spec *spec = &all->spec;
     double check = step_check_bytes(spec) * (spec->backend->library->memory ? 0.5 : 1.5);
-    double canaries =
-        2 * canary_bytes(spec) + 2 * canary_flops(spec) / (double)spec->c.C * (double)mhc_type_bytes(spec->c.stream);
+    double canaries = 2 * canary_bytes(spec) +
+                      2 * canary_flops(spec) / (double)spec->c.C * (double)mhc_type_bytes(spec->c.stream);
     return fmax(check, (double)all->set_bytes + canaries);
 }
 
 static bool possible(const struct params *p, const struct backend *b, char *why, size_t why_size) {
     if (p->overlap && p->optimizer)
-        return snprintf(why, why_size, "two micro-batches share one update, which would hide behind neither: --optimizer none"), false;
+        return snprintf(why, why_size,
+                        "two micro-batches share one update, which would hide behind neither: --optimizer none"),
+               false;
     return step_runner_possible(b, p->graphs, p->overlap, why, why_size);
 }
 
@@ -92,8 +94,8 @@ static void describe(struct overhead_bench *w) {
         const struct step *s = &w->all.step[v];
         const char *text = s->missing[0] ? s->missing : s->note;
         if (*text && used < size)
-            used +=
-                (size_t)snprintf(note + used, size - used, "%s%s: %s", used ? "; " : "", step_variant_name[v], text);
+            used += (size_t)snprintf(note + used, size - used, "%s%s: %s", used ? "; " : "", step_variant_name[v],
+                                     text);
     }
 }
 
@@ -123,7 +125,8 @@ static const char *compare_bits(const struct overhead_bench *w, int v, int64_t s
         if (!step_result_take(&got, &w->all.step[v], set, lane, false))
             why = "out of memory";
         else if (!step_result_same(&got, &w->before[v], where, sizeof where))
-            why = (snprintf(message, sizeof message, "%s: %s of %s has other bits than in its first run", when, where, step_variant_name[v]),
+            why = (snprintf(message, sizeof message, "%s: %s of %s has other bits than in its first run", when, where,
+                            step_variant_name[v]),
                    message);
         step_result_release(&got);
     }
@@ -141,7 +144,8 @@ static const char *compare_alike(const struct overhead_bench *w, int v) {
            tolerance = step_tolerance(&w->all.step[v]);
     if (error <= tolerance)
         return NULL;
-    snprintf(message, sizeof message, "at full size: %s of %s is %.3g of its largest element off that of %s, allowed are %.3g", where,
+    snprintf(message, sizeof message,
+             "at full size: %s of %s is %.3g of its largest element off that of %s, allowed are %.3g", where,
              step_variant_name[v], error, step_variant_name[like], tolerance);
     return message;
 }
@@ -160,7 +164,8 @@ static const char *open_runners(struct overhead_bench *w) {
         if (overhead_runs(w, v)) {
             why = step_runner_open(&w->runner[v], &w->all.step[v], -1, w->graphs, w->high);
             if (!why && w->runner[v].uncaptured[0]) {
-                snprintf(w->out->note, sizeof w->out->note, OVERHEAD_NO_GRAPHS "%s: %s", step_variant_name[v], w->runner[v].uncaptured);
+                snprintf(w->out->note, sizeof w->out->note, OVERHEAD_NO_GRAPHS "%s: %s", step_variant_name[v],
+                         w->runner[v].uncaptured);
                 w->graphs = false;
             }
         }
@@ -288,8 +293,8 @@ bool overhead_estimate(const struct params *p, double *needed, double *available
                         there * 1e-9),
                false;
     }
-    *needed =
-        no || all.step[STEP_RESIDUAL].missing[0] ? 0 : needed_bytes(&all); /* an operation less is one failed case */
+    *needed = no || all.step[STEP_RESIDUAL].missing[0] ? 0
+                                                       : needed_bytes(&all); /* an operation less is one failed case */
     *available = (double)backend_available(b);
     steps_release(&all);
     return !no || (snprintf(why, why_size, "%s", no), false);
