@@ -17,6 +17,7 @@ struct overhead_bench {
     void *high;
     bool graphs; /* as they are launched, not as was asked for */
     struct overhead_result *out;
+    const struct study_result *whole; /* `out` is part of */
 };
 
 static inline bool overhead_runs(const struct overhead_bench *w, int variant) {
@@ -29,7 +30,8 @@ static inline bool overhead_runs(const struct overhead_bench *w, int variant) {
 const char *overhead_time_steps(struct overhead_bench *);
 const char *overhead_time_account(struct overhead_bench *);
 
-/* The scalars of the record, from `rounds` rounds of the steps. false: out of memory. */
+/* The scalars of the record, from `rounds` rounds of the steps and what there is of the account. May be called again
+ * when there is more of it. false: out of memory. */
 bool overhead_summarise(struct overhead_bench *, int64_t rounds);
 
 #endif
