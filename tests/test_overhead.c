@@ -239,7 +239,6 @@ Test(overhead, goes_on_without_graphs) {
     struct program_spec spec = {.backend = &b,
                                 .layers = 2,
                                 .backward = true,
-                                .micro_batches = 1,
                                 .c = {.T = 6, .n = 4, .C = 56, .hidden = 8, .heads = 1, .head_dim = 8, .t_max = 3}};
     backend_types(&b, MHC_F32, &spec.c);
     cr_assert(live && !steps_plan(&all, &spec) && !steps_open(&all, 2, 1));

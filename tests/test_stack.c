@@ -99,14 +99,13 @@ static void release(struct trial *t) {
 static const char *run(struct trial *t) {
     static char why[300];
     struct program stack;
-    struct program_memory memory;
     const struct program_owner owner = {t, give, take};
     size_t edge = (size_t)(t->spec.c.T * t->spec.c.C) * sizeof(double);
     release(t);
     t->spec.backend = &t->backend;
     t->out = malloc(edge);
     t->grad_x0 = malloc(edge);
-    const char *failure = program_open(&stack, &t->spec, &memory, &owner);
+    const char *failure = program_open(&stack, &t->spec, &owner);
     failure = failure ? failure : program_execute(&stack, &owner);
     if (failure)
         snprintf(why, sizeof why, "%s", failure);
@@ -145,8 +144,7 @@ static struct trial make(const struct kind *kind, const char *backend, int64_t L
                                    .layers = L,
                                    .ends = true,
                                    .backward = true,
-                                   .share = true,
-                                   .micro_batches = 1};
+                                   .share = true};
     backend_types(&t.backend, -1, &t.spec.c);
     return t;
 }

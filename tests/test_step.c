@@ -14,12 +14,8 @@ TestSuite(step, .timeout = 300);
 static const struct backend cpu64 = {.library = &mhc_cpu64}, cpu32 = {.library = &mhc_cpu32};
 
 static struct program_spec spec_of(const struct backend *b, int64_t layers, int64_t recompute) {
-    struct program_spec spec = {.backend = b,
-                                .layers = layers,
-                                .recompute = recompute,
-                                .attention = true,
-                                .backward = true,
-                                .micro_batches = 1};
+    struct program_spec spec = {
+        .backend = b, .layers = layers, .recompute = recompute, .attention = true, .backward = true};
     spec.c = (struct mhc_case){.T = 12,
                                .S = 6,
                                .n = 4,
@@ -145,7 +141,7 @@ static void expect_step(const struct program *s, int variant, double tolerance) 
     void *save[LAYERS] = {NULL}, *branch_save[LAYERS] = {NULL};
     char name[64];
     int64_t L = spec->layers, edge;
-    cr_assert(L <= LAYERS && !program_queue(s, 0, 0, NULL));
+    cr_assert(L <= LAYERS && !program_execute(s, NULL));
     c.stream = c.coef = c.param = MHC_F64;
     c.n = variant == STEP_RESIDUAL ? 1 : c.n;
     snprintf(name, sizeof name, "x0%s", ends);

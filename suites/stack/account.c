@@ -69,41 +69,12 @@ bool program_reads_save(const struct program_call *call) {
     return !strncmp(strchr(call->row->name, '.'), ".backward", 9);
 }
 
-/* Arrays that the backward half reads and has not written itself. */
-static void mark_kept(const struct program *p, bool *kept) {
-    bool *written = calloc((size_t)p->arrays.count + 1, 1);
-    for (int64_t k = 0; k < p->calls && written; k++) {
-        const struct program_call *call = &p->call[k];
-        if (!call->backward)
-            continue;
-        if (!call->row) {
-            written[call->argument[0]] = true;
-            continue;
-        }
-        if (call->save >= 0 && program_reads_save(call))
-            kept[call->save] |= !written[call->save];
-        for (int a = 0; call->row->args[a].name; a++)
-            if (call->row->args[a].direction == MHC_IN)
-                kept[call->argument[a]] |= !written[call->argument[a]];
-        for (int a = 0; call->row->args[a].name; a++)
-            written[call->argument[a]] |= call->row->args[a].direction == MHC_OUT;
-        if (call->save >= 0 && !program_reads_save(call))
-            written[call->save] = true;
-    }
-    free(written);
-}
-
-static double bytes_where(const struct program *p, bool wanted) {
-    bool *kept = calloc((size_t)p->arrays.count + 1, 1);
+static double bytes_where(const struct program *p, bool kept) {
     double bytes = 0;
-    if (!kept)
-        return NAN;
-    mark_kept(p, kept);
     for (int64_t k = 0; k < p->arrays.count; k++) {
         const struct program_array *a = &p->arrays.array[k];
-        bytes += !a->held && !a->parameter && kept[k] == wanted ? (double)a->bytes : 0;
+        bytes += !a->held && !a->parameter && a->kept == kept ? (double)a->bytes : 0;
     }
-    free(kept);
     return bytes;
 }
 

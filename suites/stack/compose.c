@@ -95,10 +95,14 @@ static struct program_call *append(struct composer *m, const struct program_call
     return &p->call[p->calls++];
 }
 
-static void touch(struct program *p, int64_t array) {
+/* The last call reads or writes an array. */
+static void touch(struct program *p, int64_t array, bool writes) {
+    const struct program_call *call = &p->call[p->calls - 1];
     struct program_array *a = &p->arrays.array[array];
     a->last = p->calls - 1;
     a->first = a->first < 0 ? a->last : a->first;
+    a->kept |= call->backward && !writes && !a->again;
+    a->again |= call->backward && writes;
 }
 
 static struct program_call empty_call(const struct composer *m, const struct mhc_case *c, int64_t l) {
@@ -112,7 +116,7 @@ static struct program_call empty_call(const struct composer *m, const struct mhc
 static int64_t give(struct composer *m, const struct place *place, const struct mhc_case *c, int64_t count,
                     int32_t type) {
     struct program *p = m->p;
-    int64_t at = plan_find(&p->arrays, place->name, place->layer);
+    int64_t at = program_find(&p->arrays, place->name, place->layer);
     if (at >= 0 && p->arrays.array[at].given == m->pass)
         return at;
     struct program_call call = empty_call(m, c, place->layer);
@@ -121,7 +125,7 @@ static int64_t give(struct composer *m, const struct place *place, const struct 
     if (at < 0 || !append(m, &call))
         return -1;
     p->arrays.array[at].given = m->pass;
-    touch(p, at);
+    touch(p, at, true);
     return at;
 }
 
@@ -130,14 +134,14 @@ static int64_t bind(struct composer *m, const char *family, const struct mhc_cas
                     struct place place) {
     struct program *p = m->p;
     int64_t count = mhc_elements(c, arg);
-    bool made = arg->direction == MHC_OUT, given = place.source == GIVEN ||
-                                                   (place.source == HELD && p->spec.regenerate && place.layer >= 0);
+    bool made = arg->direction == MHC_OUT,
+         given = place.source == GIVEN || (place.source == HELD && p->spec.regenerate && place.layer >= 0);
     place.argument = arg->name;
     place.source = given ? GIVEN : place.source;
     if (given && count > 0)
         return give(m, &place, c, count, mhc_arg_type(c, arg));
     if (p->spec.share && !made && place.source == MADE && count > 0 &&
-        plan_find(&p->arrays, place.name, place.layer) < 0) {
+        program_find(&p->arrays, place.name, place.layer) < 0) {
         if (!p->missing[0])
             snprintf(p->missing, sizeof p->missing, "array %s is read before a row has made it", place.name);
         return -1;
@@ -162,12 +166,14 @@ void compose_call(struct composer *m, enum step_part part, const struct mhc_row 
         return;
     for (int a = 0; row->args[a].name; a++) {
         const struct mhc_arg *arg = &row->args[a];
-        bool parameter = arg->role == MHC_PARAM;
+        struct place place = compose_place(m, l, arg->name);
         char name[48];
-        snprintf(name, sizeof name, "%s%s%s", step_is_connection(part) ? m->k.family : "",
-                 step_is_connection(part) ? "." : "", arg->name);
-        struct place place = parameter ? (struct place){arg->name, name, l, arg->direction == MHC_IN ? HELD : MADE}
-                                       : compose_place(m, l, arg->name);
+        if (arg->role == MHC_PARAM)
+            place = (struct place){arg->name, arg->name, l, arg->direction == MHC_IN ? HELD : MADE};
+        if (arg->role == MHC_PARAM && step_is_connection(part)) {
+            snprintf(name, sizeof name, "%s.%s", m->k.family, arg->name);
+            place.name = name;
+        }
         for (int k = 0; k < count; k++)
             if (is(places[k].argument, arg->name))
                 place = places[k];
@@ -178,7 +184,7 @@ void compose_call(struct composer *m, enum step_part part, const struct mhc_row 
     if (!append(m, &call))
         return;
     for (int a = 0; row->args[a].name; a++)
-        touch(p, call.argument[a]);
+        touch(p, call.argument[a], row->args[a].direction == MHC_OUT);
     struct program_array *work = &p->arrays.array[p->work];
     int64_t bytes = row_work_bytes(row, c);
     if (bytes > work->bytes)
@@ -193,7 +199,7 @@ void compose_keep(struct composer *m, const char *name, int64_t layer, int64_t b
     const struct place place = {NULL, name, layer, MADE};
     call->save = (int32_t)plan_array(p, &place, p->spec.share && !program_reads_save(call), bytes, -1);
     if (call->save >= 0)
-        touch(p, call->save);
+        touch(p, call->save, !program_reads_save(call));
 }
 
 const struct mhc_row *compose_row(struct composer *m, const char *kind, const char *operation,
@@ -339,7 +345,7 @@ const char *program_compose(struct program *p, const struct program_spec *spec, 
     struct composer m = {.p = p, .spec = &p->spec, .c = spec->c, .pass = 1};
     *p = (struct program){.spec = *spec, .memory = memory};
     memory->backend = spec->backend;
-    memory->micro_batches = spec->micro_batches;
+    memory->micro_batches = spec->micro_batches > 1 ? spec->micro_batches : 1;
     p->work = plan_array(p, &(struct place){"work", "work", -1, MADE}, false, 0, -1);
     compose_connection(&m);
     if (m.k.without_copies && spec->branch)

@@ -68,7 +68,6 @@ void compose_updates(struct composer *);
 /* Arrays of a program and their memory: plan.c. An array by name and layer; `fresh` makes one even where there is one of that name,
  * and from now on the name means the new one. -1: none, the program says why. */
 int64_t plan_array(struct program *, const struct place *, bool fresh, int64_t count, int32_t type);
-int64_t plan_find(const struct program_arrays *, const char *name, int64_t layer);
 void plan_memory(struct program *);
 
 #endif

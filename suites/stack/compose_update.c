@@ -14,7 +14,7 @@ static void parameter_of(const char *gradient, char name[40]) {
 }
 
 static bool is_rounded(const struct composer *m, const char *parameter, int64_t layer) {
-    int64_t at = plan_find(&m->p->arrays, parameter, layer);
+    int64_t at = program_find(&m->p->arrays, parameter, layer);
     return at >= 0 && m->p->arrays.array[at].type != m->c.param;
 }
 

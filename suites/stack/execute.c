@@ -1,18 +1,25 @@
 #include "suites/stack/execute.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-const char *program_open(struct program *p, const struct program_spec *spec, struct program_memory *memory,
-                         const struct program_owner *owner) {
+/* On memory of its own, which program_close() frees. */
+static const char *compose_alone(struct program *p, const struct program_spec *spec) {
     static _Thread_local char message[240];
-    *memory = (struct program_memory){0};
-    const char *why = program_compose(p, spec, memory);
-    if (why)
-        return snprintf(message, sizeof message, "%s", why), message; /* the program may be gone before it is read */
-    if ((why = program_memory_open(memory, 1)) != NULL)
-        return snprintf(message, sizeof message, "%s: the program needs %.3g GB", why, memory->set_bytes * 1e-9), message;
-    return program_memory_fill(memory, owner->give, owner->user);
+    struct program_memory *memory = calloc(1, sizeof *memory);
+    *p = (struct program){.memory = NULL};
+    const char *why = memory ? program_compose(p, spec, memory) : "out of memory";
+    return why ? (snprintf(message, sizeof message, "%s", why), message) : NULL; /* p may be gone when it is read */
+}
+
+const char *program_open(struct program *p, const struct program_spec *spec, const struct program_owner *owner) {
+    static _Thread_local char message[80];
+    const char *why = compose_alone(p, spec);
+    if (!why && (why = program_memory_open(p->memory, 1)) != NULL)
+        why = (snprintf(message, sizeof message, "%s: a stack needs %.3g GB", why, p->memory->set_bytes * 1e-9),
+               message);
+    return why ? why : program_memory_fill(p->memory, owner->give, owner->user);
 }
 
 void program_close(struct program *p) {
@@ -20,13 +27,13 @@ void program_close(struct program *p) {
     program_release(p);
     if (memory)
         program_memory_release(memory);
+    free(memory);
 }
 
 double program_estimate(const struct program_spec *spec, char *why, size_t why_size) {
     struct program p;
-    struct program_memory memory = {0};
-    const char *no = program_compose(&p, spec, &memory);
-    double bytes = no ? -1 : memory.set_bytes;
+    const char *no = compose_alone(&p, spec);
+    double bytes = no ? -1 : p.memory->set_bytes;
     if (no)
         snprintf(why, why_size, "%s", no);
     program_close(&p);
@@ -47,13 +54,6 @@ const char *program_queue_call(const struct program *p, const struct program_cal
     return message;
 }
 
-const char *program_queue(const struct program *p, int64_t set, int micro_batch, void *queue) {
-    const char *why = NULL;
-    for (int64_t k = 0; k < p->calls && !why; k++)
-        why = program_queue_call(p, &p->call[k], set, micro_batch, queue);
-    return why;
-}
-
 static const char *finish(const struct backend *b) {
     return b->library->queues && b->library->queues->synchronize(b->context, b->queue) ? backend_failure(b) : NULL;
 }
@@ -63,8 +63,7 @@ static const char *ask(const struct program *p, const struct program_call *call,
     const struct program_memory *m = p->memory;
     const char *why = finish(m->backend); /* the place may still be read by what is queued */
     why = why ? why : owner->give(owner->user, a, m->host);
-    if (!why &&
-        !backend_upload(m->backend, program_pointer(p, call->argument[0], 0, 0), m->host, a->count, a->type))
+    if (!why && !backend_upload(m->backend, program_pointer(p, call->argument[0], 0, 0), m->host, a->count, a->type))
         why = "an array cannot be copied to the device";
     return why;
 }
@@ -76,7 +75,7 @@ const char *program_execute(const struct program *p, const struct program_owner 
     for (int64_t k = 0; k < p->calls && !why; k++) {
         const struct program_call *call = &p->call[k];
         why = call->row ? program_queue_call(p, call, 0, 0, b->queue) : ask(p, call, owner);
-        if (why || !owner->after || !call->row)
+        if (why || !owner || !owner->after || !call->row)
             continue;
         if ((why = finish(b)) != NULL)
             why = (snprintf(message, sizeof message, "%s: %s", call->row->name, why), message);

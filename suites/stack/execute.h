@@ -19,22 +19,21 @@ struct program_owner {
 };
 
 /* A program on memory of its own, taken and filled: composed, opened and closed in one. NULL, or why not; close in either case. */
-const char *program_open(struct program *, const struct program_spec *, struct program_memory *,
-                         const struct program_owner *);
+const char *program_open(struct program *, const struct program_spec *, const struct program_owner *);
 void program_close(struct program *);
 /* Bytes that it takes; -1, and why it cannot be composed. */
 double program_estimate(const struct program_spec *, char *why, size_t why_size);
 
-/* Runs all calls and waits for them; NULL, or why it failed. */
+/* Runs all calls and waits for them; NULL, or why it failed. Without an owner nothing may have to be given. */
 const char *program_execute(const struct program *, const struct program_owner *);
 /* Where the argument of a row of that name lies in a call; NULL: it has none. */
 void *program_argument(const struct program *, const struct program_call *, const char *name);
 
-/* Queues a call, or all of a program in which the owner gives nothing. */
+/* Queues a call, without waiting for it. */
 const char *program_queue_call(const struct program *, const struct program_call *, int64_t set, int micro_batch,
                                void *queue);
-const char *program_queue(const struct program *, int64_t set, int micro_batch, void *queue);
 
+/* A program in which the owner gives nothing, or a part of it, set up to be run many times. */
 struct program_runner {
     const struct program *program;
     int part;     /* enum step_part, or STEP_ALL */

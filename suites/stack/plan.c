@@ -14,8 +14,7 @@ static int64_t *bucket_of(const struct program_arrays *a, const char *name, int6
     return &a->bucket[mixed % (uint64_t)a->buckets];
 }
 
-/* Of several of one name and layer, the youngest. */
-int64_t plan_find(const struct program_arrays *a, const char *name, int64_t layer) {
+int64_t program_find(const struct program_arrays *a, const char *name, int64_t layer) {
     for (int64_t k = a->buckets ? *bucket_of(a, name, layer) : 0; k > 0; k = a->array[k - 1].next)
         if (a->array[k - 1].layer == layer && !strcmp(a->array[k - 1].name, name))
             return k - 1;
@@ -53,7 +52,7 @@ static int64_t add(struct program_arrays *a, const struct place *place, int64_t 
                                   .type = type,
                                   .bytes = type < 0 ? count : count * mhc_type_bytes(type),
                                   .first = -1};
-    snprintf(new->name, sizeof new->name, "%s", place->name);
+    memccpy(new->name, place->name, 0, sizeof new->name - 1);
     chain(a, a->count - 1);
     return a->count - 1;
 }
@@ -61,8 +60,8 @@ static int64_t add(struct program_arrays *a, const struct place *place, int64_t 
 /* The program's entry of a held array has its place among those in `offset`. */
 int64_t plan_array(struct program *p, const struct place *place, bool fresh, int64_t count, int32_t type) {
     struct program_arrays *held = &p->memory->held;
-    int64_t at = fresh ? -1 : plan_find(&p->arrays, place->name, place->layer), of_all = 0;
-    if (at < 0 && place->source == HELD && (of_all = plan_find(held, place->name, place->layer)) < 0)
+    int64_t at = fresh ? -1 : program_find(&p->arrays, place->name, place->layer), of_all = 0;
+    if (at < 0 && place->source == HELD && (of_all = program_find(held, place->name, place->layer)) < 0)
         of_all = add(held, place, count, type);
     if (at < 0 && of_all >= 0 && (at = add(&p->arrays, place, count, type)) >= 0) {
         p->arrays.array[at].held = place->source == HELD;

@@ -60,18 +60,19 @@ struct program_spec {
     bool ends, backward, attention, adamw;
     bool regenerate;   /* the owner gives parameters at every use: they are not held */
     bool share;        /* memory */
-    int micro_batches; /* 1, or 2 for overlap */
+    int micro_batches; /* 0 or 1: one; 2 for overlap */
 };
 
 /* An array at an offset in the memory of its set: among the held ones, which programs read and none writes, or among those
  * of a micro-batch. */
 struct program_array {
-    char name[48];        /* of a connection's parameter "mhc.phi" */
-    const char *argument; /* what the row that met it first calls it: "phi" */
-    int64_t layer;        /* or slot; -1: of the program */
+    char name[48];                             /* of a connection's parameter "mhc.phi" */
+    const char *argument;                      /* what the row that met it first calls it: "phi" */
+    int64_t layer;                             /* or slot; -1: of the program */
     int64_t count, bytes, offset, first, last; /* first, last: calls between which it lives */
     int32_t type;
     bool held, parameter; /* parameter: the gradient of one, or what the optimizer makes of it */
+    bool kept, again;     /* read in the backward half before it was written there; written there */
     /* Of a held one, how natural numbers for it look: scale times a normal one, plus the mean in every so many-th element. */
     double mean, scale;
     int64_t every;
@@ -89,8 +90,8 @@ struct program_call {
     const struct mhc_row *row; /* NULL: the owner gives the values of argument 0 */
     struct mhc_case c;
     enum step_part part;
-    bool backward;    /* in the backward half, which also computes again */
-    int64_t layer;    /* -1: none */
+    bool backward;                        /* in the backward half, which also computes again */
+    int64_t layer;                        /* -1: none */
     int32_t argument[MHC_MAX_ARGS], save; /* indices of arrays; save -1: none */
 };
 
@@ -131,6 +132,8 @@ const char *program_memory_open(struct program_memory *, int64_t sets);
 const char *program_memory_fill(struct program_memory *, program_give *, void *user);
 void program_memory_release(struct program_memory *);
 
+/* An array by name and layer, the youngest where there are several; -1: none. */
+int64_t program_find(const struct program_arrays *, const char *name, int64_t layer);
 /* Where an array lies. */
 char *program_pointer(const struct program *, int64_t array, int64_t set, int micro_batch);
 /* Fill an array, or all memory, with NaN. false: the device failed. */

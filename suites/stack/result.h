@@ -27,7 +27,8 @@ bool program_result_spoil(const struct program *, int64_t set, int micro_batch, 
 
 /* The largest difference, as a share of the largest element of all arrays of its name: a sum over tokens may cancel in one layer and not
  * in all. Infinite where one side is not finite or an output is missing. `where` names it. */
-double program_result_error(const struct program_result *got, const struct program_result *want, char *where, size_t size);
+double program_result_error(const struct program_result *got, const struct program_result *want, char *where,
+                            size_t size);
 /* Whether every bit of `want` is in `got`; if not, `where` names an array. */
 bool program_result_same(const struct program_result *got, const struct program_result *want, char *where, size_t size);
 

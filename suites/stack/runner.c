@@ -57,19 +57,15 @@ static const char *run_overlapped(const struct program_runner *r, int64_t set) {
     return why ? why : wait_for(r, 1, low);
 }
 
-static const char *run_part(const struct program_runner *r, int64_t set) {
+static const char *run(const struct program_runner *r, int64_t set) {
     const struct program *p = r->program;
     const char *why = NULL;
+    if (r->high && r->part == STEP_ALL)
+        return run_overlapped(r, set);
     for (int64_t k = 0; k < p->calls && !why; k++)
-        if (p->call[k].part == (enum step_part)r->part)
+        if (r->part == STEP_ALL || (int)p->call[k].part == r->part)
             why = program_queue_call(p, &p->call[k], set, 0, p->memory->backend->queue);
     return why;
-}
-
-static const char *run(const struct program_runner *r, int64_t set) {
-    return r->part != STEP_ALL ? run_part(r, set)
-           : r->high           ? run_overlapped(r, set)
-                               : program_queue(r->program, set, 0, r->program->memory->backend->queue);
 }
 
 /* What was captured before a failure is a graph too, and is destroyed. */

@@ -59,12 +59,8 @@ struct pair {
 
 /* -1: an array between the arrows of a library's own; what is made of it is compared. */
 static int64_t like(const struct program *exact, const struct program_array *a) {
-    for (int64_t k = 0; k < exact->arrays.count; k++) {
-        const struct program_array *its = &exact->arrays.array[k];
-        if (its->layer == a->layer && its->count == a->count && !strcmp(its->name, a->name))
-            return k;
-    }
-    return -1;
+    int64_t at = program_find(&exact->arrays, a->name, a->layer);
+    return at >= 0 && exact->arrays.array[at].count == a->count ? at : -1;
 }
 
 static bool all_finite(const double *values, int64_t count) {
@@ -165,7 +161,7 @@ static const char *check_whole(struct pair *p) {
     const char *why = program_result_take(&before, p->s, 0, 0, true) && program_result_spoil(p->s, 0, 0, true)
                           ? NULL
                           : "out of memory";
-    why = why ? why : program_execute(p->s, &(struct program_owner){.user = NULL});
+    why = why ? why : program_execute(p->s, NULL);
     if (!why && !program_result_take(&after, p->s, 0, 0, true))
         why = "out of memory";
     if (!why && !program_result_same(&after, &before, where, sizeof where))

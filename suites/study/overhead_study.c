@@ -179,8 +179,7 @@ static const char *open_runners(struct overhead_bench *w) {
 static const char *check_variant(struct overhead_bench *w, int v) {
     const struct program *s = &w->all.step[v];
     char where[80];
-    const char *why = program_queue(s, 0, 0, w->backend->queue);
-    why = why ? why : finish(w);
+    const char *why = program_execute(s, NULL);
     if (!why && !program_result_take(&w->before[v], s, 0, 0, false))
         why = "out of memory";
     if (!why && program_result_error(&w->before[v], &w->before[v], where, sizeof where) > 0)

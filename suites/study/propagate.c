@@ -127,43 +127,35 @@ static double host_bytes(const struct params *p) {
            (wants(p, OF_MAPS) ? mhc_measure_bytes(p->depth, p->tokens, p->streams) : 0);
 }
 
-/* Opens the backend and describes the stack, L_r decided. */
-static bool describe(const struct params *p, struct backend *b, struct program_spec *spec, double *needed,
-                     double *available, char *why, size_t why_size) {
+/* Opens the backend and describes the stack. */
+static bool describe(const struct params *p, struct backend *b, struct program_spec *spec, char *why, size_t why_size) {
     if (!backend_open(b, p->backend, why, why_size))
         return false;
-    static _Thread_local char block[PARAM_TEXT_SIZE], branch[PARAM_TEXT_SIZE];
-    snprintf(block, sizeof block, "%s", params_word(p, "block"));
-    snprintf(branch, sizeof branch, "%s", params_word(p, "branch"));
-    *spec = (struct program_spec){.backend = b,
-                                  .c = ensemble_case(p),
-                                  .connection = block,
-                                  .branch = branch,
-                                  .layers = p->depth,
-                                  .ends = true,
-                                  .backward = p->gradient != 0,
-                                  .regenerate = p->weights != 0,
-                                  .share = true,
-                                  .micro_batches = 1};
-    backend_types(b, (int)p->type - 1, &spec->c);
-    *available = (double)backend_available(b);
+    *spec = ensemble_stack(p, b);
     spec->recompute = p->recompute == RECOMPUTE_AUTO ? 0 : p->recompute;
-    *needed = program_estimate(spec, why, why_size);
-    double host = b->library->memory ? 0 : host_bytes(p);
-    if (p->recompute == RECOMPUTE_AUTO && *needed + host > 0.7 * *available) {
-        spec->recompute = program_recompute_rule(p->depth, p->streams);
-        *needed = program_estimate(spec, why, why_size);
-    }
-    if (*needed < 0)
-        return false;
-    *needed += host;
+    spec->backward = p->gradient != 0;
+    spec->regenerate = p->weights != 0;
     return true;
+}
+
+/* Bytes that a case takes, L_r decided; -1: it cannot be run. */
+static double decide(const struct params *p, struct program_spec *spec, char *why, size_t why_size) {
+    double host = spec->backend->library->memory ? 0 : host_bytes(p), needed = program_estimate(spec, why, why_size);
+    if (p->recompute == RECOMPUTE_AUTO && needed + host > 0.7 * (double)backend_available(spec->backend)) {
+        spec->recompute = program_recompute_rule(p->depth, p->streams);
+        needed = program_estimate(spec, why, why_size);
+    }
+    return needed < 0 ? -1 : needed + host;
 }
 
 bool propagate_estimate(const struct params *p, double *needed, double *available, char *why, size_t why_size) {
     struct backend b = {0};
     struct program_spec spec;
-    bool good = ensemble_check_input(p, why, why_size) && describe(p, &b, &spec, needed, available, why, why_size);
+    bool good = ensemble_check_input(p, why, why_size) && describe(p, &b, &spec, why, why_size);
+    if (good) {
+        *available = (double)backend_available(&b);
+        good = (*needed = decide(p, &spec, why, why_size)) >= 0;
+    }
     if (b.library)
         backend_close(&b);
     return good;
@@ -172,19 +164,20 @@ bool propagate_estimate(const struct params *p, double *needed, double *availabl
 double propagate_flops(const struct params *p) {
     struct backend b = {0};
     struct program_spec spec;
-    struct program stack;
+    struct program layer;
     struct program_memory memory = {0};
-    double needed, available, flops = 0;
     char why[256];
-    if (describe(p, &b, &spec, &needed, &available, why, sizeof why)) {
+    double flops = 0;
+    if (describe(p, &b, &spec, why, sizeof why)) {
+        spec.layers = 1;
         spec.recompute = 0;
-        if (!program_compose(&stack, &spec, &memory))
-            flops = program_flops(&stack, STEP_ALL);
-        program_close(&stack);
+        flops = program_compose(&layer, &spec, &memory) ? 0 : program_flops(&layer, STEP_ALL);
+        program_release(&layer);
+        program_memory_release(&memory);
     }
     if (b.library)
         backend_close(&b);
-    return flops;
+    return flops * (double)p->depth;
 }
 
 /* Without a gradient there is no curve of it. */
@@ -251,10 +244,9 @@ static bool measure_maps(struct probe *probe) {
 
 static const char *run_stack(struct program_spec *spec, struct probe *probe) {
     struct program stack;
-    struct program_memory memory;
     const struct program_owner owner = {probe, give, measure};
-    const char *why = program_open(&stack, spec, &memory, &owner);
-    probe->gradient = why ? NULL : memory.host; /* between two calls nothing else is in it */
+    const char *why = program_open(&stack, spec, &owner);
+    probe->gradient = why ? NULL : stack.memory->host; /* between two calls nothing else is in it */
     why = why ? why : program_execute(&stack, &owner);
     why = why || measure_maps(probe) ? why : "out of memory";
     program_close(&stack);
@@ -264,8 +256,7 @@ static const char *run_stack(struct program_spec *spec, struct probe *probe) {
 void propagate_run(const struct params *p, struct study_result *r) {
     struct backend b = {0};
     struct program_spec spec;
-    double needed, available;
-    if (describe(p, &b, &spec, &needed, &available, r->reason, sizeof r->reason)) {
+    if (describe(p, &b, &spec, r->reason, sizeof r->reason) && decide(p, &spec, r->reason, sizeof r->reason) >= 0) {
         struct probe probe = {.p = p, .spec = &spec, .result = r};
         const char *why = open_probe(&probe, &spec) ? run_stack(&spec, &probe) : "out of memory";
         if (why)

@@ -94,7 +94,6 @@ static void count_memory(const struct backend *b, struct backend *counting, stru
 
 struct stack {
     struct program program;
-    struct program_memory memory;
     struct program_owner owner;
 };
 
@@ -122,23 +121,11 @@ static const char *give(void *user, const struct program_array *a, double *value
 
 static const char *open_stack(struct stack *s, const struct program_spec *spec, struct inputs *in) {
     s->owner = (struct program_owner){.user = in, .give = give};
-    return program_open(&s->program, spec, &s->memory, &s->owner);
+    return program_open(&s->program, spec, &s->owner);
 }
 
 static struct program_spec describe(const struct params *p, const struct backend *b) {
-    static char block[PARAM_TEXT_SIZE], branch[PARAM_TEXT_SIZE];
-    snprintf(block, sizeof block, "%s", params_word(p, "block"));
-    snprintf(branch, sizeof branch, "%s", params_word(p, "branch"));
-    struct program_spec spec = {.backend = b,
-                                .c = ensemble_case(p),
-                                .connection = block,
-                                .branch = branch,
-                                .layers = p->depth,
-                                .ends = true,
-                                .backward = true,
-                                .share = true,
-                                .micro_batches = 1};
-    backend_types(b, (int)p->type - 1, &spec.c);
+    struct program_spec spec = ensemble_stack(p, b);
     spec.recompute = p->recompute == RECOMPUTE_AUTO ? program_recompute_rule(p->depth, p->streams) : p->recompute;
     return spec;
 }
@@ -202,7 +189,7 @@ static const char *run(const struct params *p, const struct backend *b, double *
     static char message[200];
     struct program_spec spec = describe(p, b), rule_spec = spec;
     struct inputs in = {p, x0, grad_out};
-    struct stack rule = {.memory = {0}}, step = rule;
+    struct stack rule = {.owner = {0}}, step = rule;
     const struct mhc_case *c = &spec.c;
     rule_spec.recompute = program_recompute_rule(p->depth, p->streams);
     if (!ensemble_tokens(p, x0, message, sizeof message))

@@ -188,11 +188,9 @@ static void run_stack(struct execution *e) {
                                       .layers = v->L,
                                       .ends = true,
                                       .backward = true,
-                                      .share = true,
-                                      .micro_batches = 1};
+                                      .share = true};
     const struct program_owner owner = {e, give, take};
     struct program stack = {.memory = NULL};
-    struct program_memory memory;
     char why[160] = "";
     if (program_estimate(&spec, why, sizeof why) < 0) {
         explain(e, VERIFY_SKIP, why);
@@ -203,7 +201,7 @@ static void run_stack(struct execution *e) {
     bool room = true;
     for (int k = 0; k < v->outs; k++)
         room = expect_values(e, v->out[k].name, tolerance) && room;
-    const char *failed = room ? program_open(&stack, &spec, &memory, &owner) : "out of memory";
+    const char *failed = room ? program_open(&stack, &spec, &owner) : "out of memory";
     failed = failed ? failed : program_execute(&stack, &owner);
     for (int k = 0; k < v->outs && failed; k++) {
         free(e->result[k].got);
