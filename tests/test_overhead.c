@@ -10,7 +10,7 @@
 #include "results/record.h"
 #include "suites/report/show_account.h"
 #include "suites/study/overhead_study.h"
-#include "suites/stack/step_runner.h"
+#include "suites/stack/execute.h"
 
 static void enter_with_device(void) {
     char rows[PATH_MAX];
@@ -290,22 +290,23 @@ Test(overhead, wrong_is_not_timed) {
 Test(overhead, goes_on_without_graphs) {
     struct backend b;
     struct steps all;
-    struct step_runner runner;
+    struct program_runner runner;
     char why_not[200];
     cr_assert(backend_open(&b, "./fake.so", why_not, sizeof why_not), "%s", why_not);
     const long *live = dlsym(b.handle, "live_graphs");
-    struct step_spec spec = {.backend = &b,
-                             .layers = 2,
-                             .lanes = 1,
-                             .c = {.T = 6, .n = 4, .C = 56, .hidden = 8, .heads = 1, .head_dim = 8, .t_max = 3}};
+    struct program_spec spec = {.backend = &b,
+                                .layers = 2,
+                                .backward = true,
+                                .c = {.T = 6, .n = 4, .C = 56, .hidden = 8, .heads = 1, .head_dim = 8, .t_max = 3}};
     backend_types(&b, MHC_F32, &spec.c);
     cr_assert(live && !steps_plan(&all, &spec) && !steps_open(&all, 2, 1));
-    cr_expect(!step_runner_open(&runner, &all.step[STEP_RESIDUAL], -1, true, NULL) && *live == 2);
-    step_runner_close(&runner);
-    cr_expect(!step_runner_open(&runner, &all.step[STEP_MHC], -1, true, NULL) && *live == 0, "%ld graphs", *live);
+    cr_expect(!program_runner_open(&runner, &all.step[STEP_RESIDUAL], STEP_ALL, true, NULL) && *live == 2);
+    program_runner_close(&runner);
+    cr_expect(!program_runner_open(&runner, &all.step[STEP_MHC], STEP_ALL, true, NULL) && *live == 0, "%ld graphs",
+              *live);
     cr_expect_str_eq(runner.uncaptured, "mhc.post: the device failed");
-    cr_expect(!step_runner_run(&runner, 1) && !b.library->queues->synchronize(b.context, b.queue));
-    step_runner_close(&runner);
+    cr_expect(!program_runner_run(&runner, 1) && !b.library->queues->synchronize(b.context, b.queue));
+    program_runner_close(&runner);
     steps_release(&all);
     backend_close(&b);
 

@@ -10,7 +10,7 @@
 #include "cpu_ref/philox.h"
 #include "suites/case/suite.h"
 #include "suites/stack/ensemble.h"
-#include "suites/stack/stack.h"
+#include "suites/stack/program.h"
 
 /* --- parser --- */
 
@@ -418,6 +418,6 @@ Test(ensemble, last_bytes_are_held_out) {
 }
 
 Test(stack, recompute_rule) {
-    cr_expect(stack_recompute_rule(60, 4) == 6, "got %lld", (long long)stack_recompute_rule(60, 4));
-    cr_expect(stack_recompute_rule(1, 1) == 1 && stack_recompute_rule(1000, 16) == 30);
+    cr_expect(program_recompute_rule(60, 4) == 6, "got %lld", (long long)program_recompute_rule(60, 4));
+    cr_expect(program_recompute_rule(1, 1) == 1 && program_recompute_rule(1000, 16) == 30);
 }

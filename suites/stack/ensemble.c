@@ -36,6 +36,22 @@ struct mhc_case ensemble_case(const struct params *p) {
                              .activation = (int32_t)p->activation};
 }
 
+struct program_spec ensemble_stack(const struct params *p, const struct backend *b) {
+    static _Thread_local char block[PARAM_TEXT_SIZE], branch[PARAM_TEXT_SIZE];
+    snprintf(block, sizeof block, "%s", params_word(p, "block"));
+    snprintf(branch, sizeof branch, "%s", params_word(p, "branch"));
+    struct program_spec spec = {.backend = b,
+                                .c = ensemble_case(p),
+                                .connection = block,
+                                .branch = branch,
+                                .layers = p->depth,
+                                .ends = true,
+                                .backward = true,
+                                .share = true};
+    backend_types(b, (int)p->type - 1, &spec.c);
+    return spec;
+}
+
 /* Where a start puts its logits: `at` for the favoured stream or the diagonal, `off` elsewhere. */
 struct start {
     double pre_at, pre_off, post_at, post_off, res_at, res_off;

@@ -16,9 +16,13 @@
 
 #include "cpu_ref/mhc.h"
 #include "suites/case/params.h"
+#include "suites/stack/program.h"
 
 /* Shapes and constants of a case; types are left 0. */
 struct mhc_case ensemble_case(const struct params *);
+
+/* The whole stack of a case on a backend, from x0 to out and back, all kept and all parameters held. */
+struct program_spec ensemble_stack(const struct params *, const struct backend *);
 
 /* Values of one parameter of a layer by the name its row gives it. */
 void ensemble_parameter(const struct params *, int64_t layer, const char *name, int64_t count, double *values);

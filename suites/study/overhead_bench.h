@@ -4,16 +4,17 @@
 
 #include "suites/rows/bound_row.h"
 #include "suites/study/overhead_study.h"
+#include "suites/stack/execute.h"
+#include "suites/stack/result.h"
 #include "suites/stack/step_check.h"
-#include "suites/stack/step_runner.h"
 
 struct overhead_bench {
     const struct params *p;
     const struct backend *backend;
     struct steps all;
     struct bound_row yardstick[2]; /* copy and GEMM; not bound where the backend lacks them */
-    struct step_runner runner[STEP_VARIANTS];
-    struct step_result before[STEP_VARIANTS];
+    struct program_runner runner[STEP_VARIANTS];
+    struct program_result before[STEP_VARIANTS];
     void *high;
     bool graphs; /* as they are launched, not as was asked for */
     struct overhead_result *out;
