@@ -20,6 +20,7 @@ struct gate_row {
     double base_error, now_error, tolerance; /* NaN: unknown */
     struct mhc_interval change;              /* time new / base; NaN: unknown */
     double copies;                           /* time of the base in copies of as many bytes; NaN: unknown */
+    int64_t place;                           /* among the rows as they came, for gate_sort() */
 };
 
 struct gate_report {
