@@ -36,10 +36,14 @@ double *arrays_put(struct arrays *a, const char *name, int64_t count) {
     return values;
 }
 
+void arrays_lend(struct arrays *a, const char *name, double *values, int64_t count) {
+    place(a, (struct arrays_entry){name, values, count, false});
+}
+
 void arrays_alias(struct arrays *a, const char *name, const struct arrays *from, const char *its_name) {
     const struct arrays_entry *e = find(from, its_name);
     if (e)
-        place(a, (struct arrays_entry){name, e->values, e->count, false});
+        arrays_lend(a, name, e->values, e->count);
 }
 
 void arrays_alias_all(struct arrays *a, const struct arrays *from) {

@@ -15,10 +15,12 @@ struct arrays {
     int count;
 };
 
-double *arrays_get(const struct arrays *, const char *name);    /* NULL: there is none */
-int64_t arrays_count(const struct arrays *, const char *name);  /* its elements; -1: there is none */
+double *arrays_get(const struct arrays *, const char *name);   /* NULL: there is none */
+int64_t arrays_count(const struct arrays *, const char *name); /* its elements; -1: there is none */
 /* A new array under a name; the one that had the name is forgotten. NULL: out of memory. */
 double *arrays_put(struct arrays *, const char *name, int64_t count);
+/* A name for an array that belongs to the caller. */
+void arrays_lend(struct arrays *, const char *name, double *values, int64_t count);
 /* `name` becomes another name for an array that belongs to `from`, if it is there. */
 void arrays_alias(struct arrays *, const char *name, const struct arrays *from, const char *its_name);
 void arrays_alias_all(struct arrays *, const struct arrays *from);

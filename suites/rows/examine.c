@@ -201,8 +201,7 @@ static double largest_output(const struct examination *e) {
     double largest = 0;
     for (const struct mhc_arg *arg = examined_row(e)->args; arg->name; arg++)
         if (arg->direction == MHC_OUT && arrays_get(&e->want, arg->name))
-            largest = fmax(largest,
-                           array_largest(arrays_get(&e->want, arg->name), arrays_count(&e->want, arg->name)));
+            largest = fmax(largest, array_largest(arrays_get(&e->want, arg->name), arrays_count(&e->want, arg->name)));
     return largest;
 }
 
@@ -242,8 +241,9 @@ static struct finding find(const struct examination *e, const struct mhc_arg *ar
     if (mhc_elements(&e->c, arg))
         f.got = got[f.element], f.want = want[f.element];
     if (!f.good)
-        snprintf(f.text, sizeof f.text, "%s is wrong: %s[%lld] is %.9g, the reference has %.9g: %.3g times the tolerance",
-                 row->name, arg->name, (long long)f.element, f.got, f.want, f.error / f.tolerance);
+        snprintf(f.text, sizeof f.text,
+                 "%s is wrong: %s[%lld] is %.9g, the reference has %.9g: %.3g times the tolerance", row->name,
+                 arg->name, (long long)f.element, f.got, f.want, f.error / f.tolerance);
     return f;
 }
 
@@ -292,8 +292,8 @@ const char *examine_set(const struct examination *e, const struct bound_row *b, 
         int64_t count = mhc_elements(&b->c, arg);
         if (arg->direction == MHC_OUT) {
             double *values = arrays_put(&made, arg->name, count);
-            good = values && backend_download(b->backend, values, bound_row_argument(b, set, k), count,
-                                              mhc_arg_type(&b->c, arg));
+            good = values &&
+                   backend_download(b->backend, values, bound_row_argument(b, set, k), count, mhc_arg_type(&b->c, arg));
         }
     }
     const char *why = good ? examine_accuracy(e, &made, a) : "an array cannot be copied from the device";

@@ -37,7 +37,7 @@ static bool prepare(struct run *r, const struct outcome *o, char why[MAX_FAILURE
         int64_t count = mhc_elements(r->c, arg);
         int32_t type = mhc_arg_type(r->c, arg);
         bool input = arg->direction == MHC_IN;
-        if (input && arrays_count(&o->made, arg->name) < count)
+        if (input && count > 0 && arrays_count(&o->made, arg->name) < count)
             return snprintf(why, MAX_FAILURE, "nothing gives `%s` in that shape", arg->name), false;
         good = buffer_open(r->b, &r->arg[a], count * mhc_type_bytes(type), r->p) &&
                (!input || backend_upload(&backend_host, r->arg[a].image + r->arg[a].offset,
