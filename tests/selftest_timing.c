@@ -62,7 +62,7 @@ static const char *bind(const struct backend *b, struct bound_row bound[2]) {
         c.T = k ? device ? 65536 : 4096 : device ? 4096 : 192;
         c.C = k ? device ? 2048 : 256 : device ? 4096 : 192;
         const struct mhc_row *row = yardstick_row(b, k ? "copy" : "gemm", &c);
-        const char *why = row ? bound_row_open(&bound[k], b, row, &c, 2, NULL, 0, NULL, 0)
+        const char *why = row ? bound_row_open(&bound[k], b, row, &c, 2, NULL, NULL)
                               : "the backend has no copy or no GEMM";
         if (why)
             return why;

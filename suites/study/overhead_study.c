@@ -80,7 +80,7 @@ static const char *bind_yardsticks(struct overhead_bench *w) {
         const struct mhc_row *row = yardstick_row(w->backend, k ? "gemm" : "copy", &c[k]);
         if (row)
             why = bound_row_open(&w->yardstick[k], w->backend, row, &c[k],
-                                 sets_of(w->backend, (double)bound_row_bytes(row, &c[k], 0)), NULL, 0, NULL, 0);
+                                 sets_of(w->backend, (double)bound_row_bytes(row, &c[k], 0)), NULL, NULL);
     }
     return why;
 }
