@@ -49,19 +49,13 @@ static int update_rounded_run(void *context, void *queue, const struct mhc_case 
 }
 
 const struct mhc_row NAME(adamw_update) = {
-    .name = "adamw.update",
-    .args = {ADAMW_ARRAYS},
-    .supports = supports,
-    .flops = adamw_flops,
+    MHC_OPERATION(adamw_update), .supports = supports,
     .tolerance = NAME(tolerance),
     .run = update_run,
 };
 
 const struct mhc_row NAME(adamw_update_rounded) = {
-    .name = "adamw.update_rounded",
-    .args = {ADAMW_ARRAYS, {"w_next", "CH", MHC_STREAM, MHC_OUT}},
-    .supports = supports,
-    .flops = adamw_flops,
+    MHC_OPERATION(adamw_update_rounded), .supports = supports,
     .tolerance = NAME(tolerance),
     .run = update_rounded_run,
 };

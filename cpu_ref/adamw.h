@@ -4,7 +4,7 @@
 #ifndef ADAMW_H
 #define ADAMW_H
 
-#include "cpu_ref/mhc.h"
+#include "cpu_ref/operation.h"
 
 #define ADAMW_BETA1 0.9
 #define ADAMW_BETA2 0.95

@@ -35,19 +35,13 @@ static double gemm_flops(const struct mhc_case *c) {
 }
 
 const struct mhc_row NAME(bench_copy) = {
-    .name = "bench.copy",
-    .args = {{"source", "TnC", MHC_STREAM, MHC_IN}, {"copy", "TnC", MHC_STREAM, MHC_OUT}},
-    .supports = NAME(supports),
-    .flops = no_flops,
+    MHC_OPERATION(bench_copy), .supports = NAME(supports),
     .tolerance = NAME(tolerance),
     .run = copy,
 };
 
 const struct mhc_row NAME(bench_gemm) = {
-    .name = "bench.gemm",
-    .args = {{"a", "TC", MHC_STREAM, MHC_IN}, {"b", "CC", MHC_STREAM, MHC_IN}, {"product", "TC", MHC_STREAM, MHC_OUT}},
-    .supports = NAME(supports),
-    .flops = gemm_flops,
+    MHC_OPERATION(bench_gemm), .supports = NAME(supports),
     .tolerance = NAME(tolerance),
     .run = multiply,
 };

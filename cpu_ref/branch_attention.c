@@ -185,40 +185,16 @@ static double backward_flops(const struct mhc_case *c) {
 }
 
 const struct mhc_row NAME(attention_forward) = {
-    .name = "attention.forward",
-    .args = {{"u", "TC", MHC_STREAM, MHC_IN},
-             {"gain", "C", MHC_PARAM, MHC_IN},
-             {"w_q", "CA", MHC_PARAM, MHC_IN},
-             {"w_k", "CA", MHC_PARAM, MHC_IN},
-             {"w_v", "CA", MHC_PARAM, MHC_IN},
-             {"w_o", "AC", MHC_PARAM, MHC_IN},
-             {"y", "TC", MHC_STREAM, MHC_OUT}},
-    .supports = supports,
+    MHC_OPERATION(attention_forward), .supports = supports,
     .save_bytes = save_bytes,
     .work_bytes = forward_work,
-    .flops = forward_flops,
     .tolerance = NAME(tolerance),
     .run = forward,
 };
 
 const struct mhc_row NAME(attention_backward) = {
-    .name = "attention.backward",
-    .args = {{"u", "TC", MHC_STREAM, MHC_IN},
-             {"gain", "C", MHC_PARAM, MHC_IN},
-             {"w_q", "CA", MHC_PARAM, MHC_IN},
-             {"w_k", "CA", MHC_PARAM, MHC_IN},
-             {"w_v", "CA", MHC_PARAM, MHC_IN},
-             {"w_o", "AC", MHC_PARAM, MHC_IN},
-             {"grad_y", "TC", MHC_STREAM, MHC_IN},
-             {"grad_u", "TC", MHC_STREAM, MHC_OUT},
-             {"grad_gain", "C", MHC_PARAM, MHC_OUT},
-             {"grad_w_q", "CA", MHC_PARAM, MHC_OUT},
-             {"grad_w_k", "CA", MHC_PARAM, MHC_OUT},
-             {"grad_w_v", "CA", MHC_PARAM, MHC_OUT},
-             {"grad_w_o", "AC", MHC_PARAM, MHC_OUT}},
-    .supports = supports,
+    MHC_OPERATION(attention_backward), .supports = supports,
     .work_bytes = backward_work,
-    .flops = backward_flops,
     .tolerance = NAME(tolerance),
     .run = backward,
 };
@@ -263,25 +239,16 @@ static double core_backward_flops(const struct mhc_case *c) {
 }
 
 const struct mhc_row NAME(attention_core_forward) = {
-    .name = "attention-core.forward",
-    .args = {{"qkv", "T3A", MHC_STREAM, MHC_IN}, {"o", "TA", MHC_STREAM, MHC_OUT}},
-    .supports = supports,
+    MHC_OPERATION(attention_core_forward), .supports = supports,
     .save_bytes = core_save_bytes,
     .work_bytes = core_forward_work,
-    .flops = core_forward_flops,
     .tolerance = NAME(tolerance),
     .run = core_forward,
 };
 
 const struct mhc_row NAME(attention_core_backward) = {
-    .name = "attention-core.backward",
-    .args = {{"qkv", "T3A", MHC_STREAM, MHC_IN},
-             {"o", "TA", MHC_STREAM, MHC_IN},
-             {"grad_o", "TA", MHC_STREAM, MHC_IN},
-             {"grad_qkv", "T3A", MHC_STREAM, MHC_OUT}},
-    .supports = supports,
+    MHC_OPERATION(attention_core_backward), .supports = supports,
     .work_bytes = core_backward_work,
-    .flops = core_backward_flops,
     .tolerance = NAME(tolerance),
     .run = core_backward,
 };

@@ -35,32 +35,19 @@ static double flops(const struct mhc_case *c) {
 }
 
 const struct mhc_row NAME(gemm_forward) = {
-    .name = "gemm.forward",
-    .args = {{"a", "TC", MHC_STREAM, MHC_IN}, {"w", "CH", MHC_STREAM, MHC_IN}, {"product", "TH", MHC_STREAM, MHC_OUT}},
-    .supports = supports,
-    .flops = flops,
+    MHC_OPERATION(gemm_forward), .supports = supports,
     .tolerance = NAME(tolerance),
     .run = forward,
 };
 
 const struct mhc_row NAME(gemm_backward_input) = {
-    .name = "gemm.backward_input",
-    .args = {{"grad_product", "TH", MHC_STREAM, MHC_IN},
-             {"w", "CH", MHC_STREAM, MHC_IN},
-             {"grad_a", "TC", MHC_STREAM, MHC_OUT}},
-    .supports = supports,
-    .flops = flops,
+    MHC_OPERATION(gemm_backward_input), .supports = supports,
     .tolerance = NAME(tolerance),
     .run = backward_input,
 };
 
 const struct mhc_row NAME(gemm_backward_weight) = {
-    .name = "gemm.backward_weight",
-    .args = {{"a", "TC", MHC_STREAM, MHC_IN},
-             {"grad_product", "TH", MHC_STREAM, MHC_IN},
-             {"grad_w", "CH", MHC_PARAM, MHC_OUT}},
-    .supports = supports,
-    .flops = flops,
+    MHC_OPERATION(gemm_backward_weight), .supports = supports,
     .tolerance = NAME(tolerance),
     .run = backward_weight,
 };

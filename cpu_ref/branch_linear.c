@@ -35,30 +35,15 @@ static double backward_flops(const struct mhc_case *c) {
 }
 
 const struct mhc_row NAME(linear_forward) = {
-    .name = "linear.forward",
-    .args = {{"u", "TC", MHC_STREAM, MHC_IN},
-             {"gain", "C", MHC_PARAM, MHC_IN},
-             {"w", "CC", MHC_PARAM, MHC_IN},
-             {"y", "TC", MHC_STREAM, MHC_OUT}},
-    .supports = NAME(supports),
+    MHC_OPERATION(linear_forward), .supports = NAME(supports),
     .work_bytes = forward_work,
-    .flops = forward_flops,
     .tolerance = NAME(tolerance),
     .run = forward,
 };
 
 const struct mhc_row NAME(linear_backward) = {
-    .name = "linear.backward",
-    .args = {{"u", "TC", MHC_STREAM, MHC_IN},
-             {"gain", "C", MHC_PARAM, MHC_IN},
-             {"w", "CC", MHC_PARAM, MHC_IN},
-             {"grad_y", "TC", MHC_STREAM, MHC_IN},
-             {"grad_u", "TC", MHC_STREAM, MHC_OUT},
-             {"grad_gain", "C", MHC_PARAM, MHC_OUT},
-             {"grad_w", "CC", MHC_PARAM, MHC_OUT}},
-    .supports = NAME(supports),
+    MHC_OPERATION(linear_backward), .supports = NAME(supports),
     .work_bytes = backward_work,
-    .flops = backward_flops,
     .tolerance = NAME(tolerance),
     .run = backward,
 };

@@ -95,56 +95,25 @@ static double add_backward_flops(const struct mhc_case *c) {
 }
 
 const struct mhc_row NAME(norm_forward) = {
-    .name = "norm.forward",
-    .args = {{"u", "TC", MHC_STREAM, MHC_IN},
-             {"gain", "C", MHC_PARAM, MHC_IN},
-             {"v", "TC", MHC_STREAM, MHC_OUT},
-             {"r", "T", MHC_COEF, MHC_OUT}},
-    .supports = NAME(supports),
-    .flops = forward_flops,
+    MHC_OPERATION(norm_forward), .supports = NAME(supports),
     .tolerance = NAME(tolerance),
     .run = forward,
 };
 
 const struct mhc_row NAME(norm_backward) = {
-    .name = "norm.backward",
-    .args = {{"u", "TC", MHC_STREAM, MHC_IN},
-             {"gain", "C", MHC_PARAM, MHC_IN},
-             {"r", "T", MHC_COEF, MHC_IN},
-             {"grad_v", "TC", MHC_STREAM, MHC_IN},
-             {"grad_u", "TC", MHC_STREAM, MHC_OUT},
-             {"grad_gain", "C", MHC_PARAM, MHC_OUT}},
-    .supports = NAME(supports),
-    .flops = backward_flops,
+    MHC_OPERATION(norm_backward), .supports = NAME(supports),
     .tolerance = NAME(tolerance),
     .run = backward,
 };
 
 const struct mhc_row NAME(addnorm_forward) = {
-    .name = "addnorm.forward",
-    .args = {{"x", "TC", MHC_STREAM, MHC_IN},
-             {"y", "TC", MHC_STREAM, MHC_IN},
-             {"gain", "C", MHC_PARAM, MHC_IN},
-             {"sum", "TC", MHC_STREAM, MHC_OUT},
-             {"v", "TC", MHC_STREAM, MHC_OUT},
-             {"r", "T", MHC_COEF, MHC_OUT}},
-    .supports = NAME(supports),
-    .flops = add_forward_flops,
+    MHC_OPERATION(addnorm_forward), .supports = NAME(supports),
     .tolerance = NAME(tolerance),
     .run = add_forward,
 };
 
 const struct mhc_row NAME(addnorm_backward) = {
-    .name = "addnorm.backward",
-    .args = {{"sum", "TC", MHC_STREAM, MHC_IN},
-             {"gain", "C", MHC_PARAM, MHC_IN},
-             {"r", "T", MHC_COEF, MHC_IN},
-             {"grad_v", "TC", MHC_STREAM, MHC_IN},
-             {"grad_sum", "TC", MHC_STREAM, MHC_IN},
-             {"grad_x", "TC", MHC_STREAM, MHC_OUT},
-             {"grad_gain", "C", MHC_PARAM, MHC_OUT}},
-    .supports = NAME(supports),
-    .flops = add_backward_flops,
+    MHC_OPERATION(addnorm_backward), .supports = NAME(supports),
     .tolerance = NAME(tolerance),
     .run = add_backward,
 };

@@ -211,23 +211,9 @@ static double static_backward_flops(const struct mhc_case *c) {
 }
 
 const struct mhc_row NAME(hc_pre) = {
-    .name = "hc.pre",
-    .args = {{"x", "TnC", MHC_STREAM, MHC_IN},
-             {"theta_pre", "C", MHC_PARAM, MHC_IN},
-             {"theta_post", "C", MHC_PARAM, MHC_IN},
-             {"theta_res", "nC", MHC_PARAM, MHC_IN},
-             {"b_pre", "n", MHC_PARAM, MHC_IN},
-             {"b_post", "n", MHC_PARAM, MHC_IN},
-             {"b_res", "nn", MHC_PARAM, MHC_IN},
-             {"alpha", "3", MHC_PARAM, MHC_IN},
-             {"u", "TC", MHC_STREAM, MHC_OUT},
-             {"pre", "Tn", MHC_COEF, MHC_OUT},
-             {"post", "Tn", MHC_COEF, MHC_OUT},
-             {"res", "Tnn", MHC_COEF, MHC_OUT}},
-    .supports = NAME(supports),
+    MHC_OPERATION(hc_pre), .supports = NAME(supports),
     .save_bytes = hc_save,
     .work_bytes = hc_pre_work,
-    .flops = pre_flops,
     .tolerance = NAME(tolerance),
     .run = hc_pre,
 };
@@ -236,82 +222,33 @@ POST_ROW(hc);
 POST_BACKWARD_Y_ROW(hc);
 
 const struct mhc_row NAME(hc_backward) = {
-    .name = "hc.backward",
-    .args = {{"grad_x_next", "TnC", MHC_STREAM, MHC_IN},
-             {"x", "TnC", MHC_STREAM, MHC_IN},
-             {"y", "TC", MHC_STREAM, MHC_IN},
-             {"grad_u", "TC", MHC_STREAM, MHC_IN},
-             {"pre", "Tn", MHC_COEF, MHC_IN},
-             {"post", "Tn", MHC_COEF, MHC_IN},
-             {"res", "Tnn", MHC_COEF, MHC_IN},
-             {"theta_pre", "C", MHC_PARAM, MHC_IN},
-             {"theta_post", "C", MHC_PARAM, MHC_IN},
-             {"theta_res", "nC", MHC_PARAM, MHC_IN},
-             {"alpha", "3", MHC_PARAM, MHC_IN},
-             {"grad_x", "TnC", MHC_STREAM, MHC_OUT},
-             {"grad_theta_pre", "C", MHC_PARAM, MHC_OUT},
-             {"grad_theta_post", "C", MHC_PARAM, MHC_OUT},
-             {"grad_theta_res", "nC", MHC_PARAM, MHC_OUT},
-             {"grad_b_pre", "n", MHC_PARAM, MHC_OUT},
-             {"grad_b_post", "n", MHC_PARAM, MHC_OUT},
-             {"grad_b_res", "nn", MHC_PARAM, MHC_OUT},
-             {"grad_alpha", "3", MHC_PARAM, MHC_OUT}},
-    .supports = NAME(supports),
+    MHC_OPERATION(hc_backward), .supports = NAME(supports),
     .work_bytes = hc_backward_work,
-    .flops = backward_flops,
     .tolerance = NAME(tolerance),
     .run = hc_backward,
 };
 
 const struct mhc_row NAME(static_pre) = {
-    .name = "hc-static.pre",
-    .args = {{"x", "TnC", MHC_STREAM, MHC_IN},
-             {"b_pre", "n", MHC_PARAM, MHC_IN},
-             {"b_post", "n", MHC_PARAM, MHC_IN},
-             {"b_res", "nn", MHC_PARAM, MHC_IN},
-             {"u", "TC", MHC_STREAM, MHC_OUT},
-             {"pre", "Tn", MHC_COEF, MHC_OUT},
-             {"post", "Tn", MHC_COEF, MHC_OUT},
-             {"res", "Tnn", MHC_COEF, MHC_OUT}},
-    .supports = NAME(supports),
-    .flops = NAME(post_backward_y_flops),
+    MHC_OPERATION(static_pre), .supports = NAME(supports),
     .tolerance = NAME(tolerance),
     .run = static_pre,
 };
 
 const struct mhc_row NAME(static_post) = {
-    .name = "hc-static.post",
-    .args = POST_ARGS,
-    .supports = NAME(supports),
-    .flops = NAME(post_flops),
+    MHC_OPERATION(static_post), .supports = NAME(supports),
     .tolerance = NAME(tolerance),
     .run = NAME(post_run),
 };
 
 const struct mhc_row NAME(static_post_backward_y) = {
-    .name = "hc-static.post_backward_y",
-    .args = POST_BACKWARD_Y_ARGS,
-    .supports = NAME(supports),
-    .flops = NAME(post_backward_y_flops),
+    MHC_OPERATION(static_post_backward_y), .supports = NAME(supports),
     .tolerance = NAME(tolerance),
     .run = NAME(post_backward_y_run),
 };
 
 const struct mhc_row NAME(static_backward) = {
-    .name = "hc-static.backward",
-    .args = {{"grad_x_next", "TnC", MHC_STREAM, MHC_IN},
-             {"x", "TnC", MHC_STREAM, MHC_IN},
-             {"y", "TC", MHC_STREAM, MHC_IN},
-             {"grad_u", "TC", MHC_STREAM, MHC_IN},
-             {"pre", "Tn", MHC_COEF, MHC_IN},
-             {"res", "Tnn", MHC_COEF, MHC_IN},
-             {"grad_x", "TnC", MHC_STREAM, MHC_OUT},
-             {"grad_b_pre", "n", MHC_PARAM, MHC_OUT},
-             {"grad_b_post", "n", MHC_PARAM, MHC_OUT},
-             {"grad_b_res", "nn", MHC_PARAM, MHC_OUT}},
-    .supports = NAME(supports),
+    MHC_OPERATION(static_backward), .supports = NAME(supports),
     .work_bytes = static_backward_work,
-    .flops = static_backward_flops,
     .tolerance = NAME(tolerance),
     .run = static_backward,
 };

@@ -248,32 +248,15 @@ static double identity_backward_flops(const struct mhc_case *c) {
 }
 
 const struct mhc_row NAME(mhc_pre) = {
-    .name = "mhc.pre",
-    .args = {{"x", "TnC", MHC_STREAM, MHC_IN},
-             {"phi", "DK", MHC_PARAM, MHC_IN},
-             {"b", "K", MHC_PARAM, MHC_IN},
-             {"alpha", "3", MHC_PARAM, MHC_IN},
-             {"u", "TC", MHC_STREAM, MHC_OUT},
-             {"pre", "Tn", MHC_COEF, MHC_OUT},
-             {"post", "Tn", MHC_COEF, MHC_OUT},
-             {"res", "Tnn", MHC_COEF, MHC_OUT}},
-    .supports = NAME(sinkhorn_supports),
+    MHC_OPERATION(mhc_pre), .supports = NAME(sinkhorn_supports),
     .save_bytes = mhc_save,
-    .flops = pre_flops,
     .tolerance = NAME(tolerance),
     .run = mhc_pre,
 };
 
 const struct mhc_row NAME(mhc_logits) = {
-    .name = "mhc.logits",
-    .args = {{"x", "TnC", MHC_STREAM, MHC_IN},
-             {"phi", "DK", MHC_PARAM, MHC_IN},
-             {"b", "K", MHC_PARAM, MHC_IN},
-             {"alpha", "3", MHC_PARAM, MHC_IN},
-             {"logits", "Tnn", MHC_COEF, MHC_OUT}},
-    .supports = NAME(supports),
+    MHC_OPERATION(mhc_logits), .supports = NAME(supports),
     .work_bytes = mhc_save,
-    .flops = pre_flops,
     .tolerance = NAME(tolerance),
     .run = mhc_logits,
 };
@@ -282,49 +265,21 @@ POST_ROW(mhc);
 POST_BACKWARD_Y_ROW(mhc);
 
 const struct mhc_row NAME(mhc_backward) = {
-    .name = "mhc.backward",
-    .args = {{"grad_x_next", "TnC", MHC_STREAM, MHC_IN},
-             {"x", "TnC", MHC_STREAM, MHC_IN},
-             {"y", "TC", MHC_STREAM, MHC_IN},
-             {"grad_u", "TC", MHC_STREAM, MHC_IN},
-             {"pre", "Tn", MHC_COEF, MHC_IN},
-             {"post", "Tn", MHC_COEF, MHC_IN},
-             {"res", "Tnn", MHC_COEF, MHC_IN},
-             {"phi", "DK", MHC_PARAM, MHC_IN},
-             {"b", "K", MHC_PARAM, MHC_IN},
-             {"alpha", "3", MHC_PARAM, MHC_IN},
-             {"grad_x", "TnC", MHC_STREAM, MHC_OUT},
-             {"grad_phi", "DK", MHC_PARAM, MHC_OUT},
-             {"grad_b", "K", MHC_PARAM, MHC_OUT},
-             {"grad_alpha", "3", MHC_PARAM, MHC_OUT}},
-    .supports = NAME(sinkhorn_supports),
+    MHC_OPERATION(mhc_backward), .supports = NAME(sinkhorn_supports),
     .work_bytes = mhc_work,
-    .flops = backward_flops,
     .tolerance = NAME(tolerance),
     .run = mhc_backward,
 };
 
 const struct mhc_row NAME(identity_pre) = {
-    .name = "identity.pre",
-    .args = {{"x", "TnC", MHC_STREAM, MHC_IN},
-             {"phi", "DJ", MHC_PARAM, MHC_IN},
-             {"b", "J", MHC_PARAM, MHC_IN},
-             {"alpha", "2", MHC_PARAM, MHC_IN},
-             {"u", "TC", MHC_STREAM, MHC_OUT},
-             {"pre", "Tn", MHC_COEF, MHC_OUT},
-             {"post", "Tn", MHC_COEF, MHC_OUT}},
-    .supports = NAME(supports),
+    MHC_OPERATION(identity_pre), .supports = NAME(supports),
     .save_bytes = identity_save,
-    .flops = identity_pre_flops,
     .tolerance = NAME(tolerance),
     .run = identity_pre,
 };
 
 const struct mhc_row NAME(identity_post) = {
-    .name = "identity.post",
-    .args = POST_IDENTITY_ARGS,
-    .supports = NAME(supports),
-    .flops = NAME(post_backward_y_flops),
+    MHC_OPERATION(identity_post), .supports = NAME(supports),
     .tolerance = NAME(tolerance),
     .run = NAME(post_identity_run),
 };
@@ -332,23 +287,8 @@ const struct mhc_row NAME(identity_post) = {
 POST_BACKWARD_Y_ROW(identity);
 
 const struct mhc_row NAME(identity_backward) = {
-    .name = "identity.backward",
-    .args = {{"grad_x_next", "TnC", MHC_STREAM, MHC_IN},
-             {"x", "TnC", MHC_STREAM, MHC_IN},
-             {"y", "TC", MHC_STREAM, MHC_IN},
-             {"grad_u", "TC", MHC_STREAM, MHC_IN},
-             {"pre", "Tn", MHC_COEF, MHC_IN},
-             {"post", "Tn", MHC_COEF, MHC_IN},
-             {"phi", "DJ", MHC_PARAM, MHC_IN},
-             {"b", "J", MHC_PARAM, MHC_IN},
-             {"alpha", "2", MHC_PARAM, MHC_IN},
-             {"grad_x", "TnC", MHC_STREAM, MHC_OUT},
-             {"grad_phi", "DJ", MHC_PARAM, MHC_OUT},
-             {"grad_b", "J", MHC_PARAM, MHC_OUT},
-             {"grad_alpha", "2", MHC_PARAM, MHC_OUT}},
-    .supports = NAME(supports),
+    MHC_OPERATION(identity_backward), .supports = NAME(supports),
     .work_bytes = identity_work,
-    .flops = identity_backward_flops,
     .tolerance = NAME(tolerance),
     .run = identity_backward,
 };

@@ -109,89 +109,48 @@ static double residual_merge_flops(const struct mhc_case *c) {
 }
 
 const struct mhc_row NAME(micro_coefficients_mhc) = {
-    .name = "micro.coefficients_mhc",
-    .args = {{"x", "TnC", MHC_STREAM, MHC_IN},
-             {"phi", "DK", MHC_PARAM, MHC_IN},
-             {"b", "K", MHC_PARAM, MHC_IN},
-             {"alpha", "3", MHC_PARAM, MHC_IN},
-             {"pre", "Tn", MHC_COEF, MHC_OUT},
-             {"post", "Tn", MHC_COEF, MHC_OUT},
-             {"res", "Tnn", MHC_COEF, MHC_OUT}},
-    .supports = NAME(sinkhorn_supports),
+    MHC_OPERATION(micro_coefficients_mhc), .supports = NAME(sinkhorn_supports),
     .save_bytes = mhc_save,
     .work_bytes = mhc_work,
-    .flops = mhc_flops,
     .tolerance = NAME(tolerance),
     .run = mhc_run,
 };
 
 const struct mhc_row NAME(micro_coefficients_hc) = {
-    .name = "micro.coefficients_hc",
-    .args = {{"x", "TnC", MHC_STREAM, MHC_IN},
-             {"theta_pre", "C", MHC_PARAM, MHC_IN},
-             {"theta_post", "C", MHC_PARAM, MHC_IN},
-             {"theta_res", "nC", MHC_PARAM, MHC_IN},
-             {"b_pre", "n", MHC_PARAM, MHC_IN},
-             {"b_post", "n", MHC_PARAM, MHC_IN},
-             {"b_res", "nn", MHC_PARAM, MHC_IN},
-             {"alpha", "3", MHC_PARAM, MHC_IN},
-             {"pre", "Tn", MHC_COEF, MHC_OUT},
-             {"post", "Tn", MHC_COEF, MHC_OUT},
-             {"res", "Tnn", MHC_COEF, MHC_OUT}},
-    .supports = NAME(supports),
+    MHC_OPERATION(micro_coefficients_hc), .supports = NAME(supports),
     .save_bytes = hc_save,
     .work_bytes = hc_work,
-    .flops = hc_flops,
     .tolerance = NAME(tolerance),
     .run = hc_run,
 };
 
 /* u = pre.x and grad_y = post.grad_x_next are one function under two names. */
 const struct mhc_row NAME(micro_apply_pre) = {
-    .name = "micro.apply_pre",
-    .args = {{"x", "TnC", MHC_STREAM, MHC_IN}, {"pre", "Tn", MHC_COEF, MHC_IN}, {"u", "TC", MHC_STREAM, MHC_OUT}},
-    .supports = NAME(supports),
-    .flops = NAME(post_backward_y_flops),
+    MHC_OPERATION(micro_apply_pre), .supports = NAME(supports),
     .tolerance = NAME(tolerance),
     .run = NAME(post_backward_y_run),
 };
 
 const struct mhc_row NAME(micro_apply_post) = {
-    .name = "micro.apply_post",
-    .args = {{"y", "TC", MHC_STREAM, MHC_IN}, {"post", "Tn", MHC_COEF, MHC_IN}, {"mixed", "TnC", MHC_STREAM, MHC_OUT}},
-    .supports = NAME(supports),
-    .flops = element_flops,
+    MHC_OPERATION(micro_apply_post), .supports = NAME(supports),
     .tolerance = NAME(tolerance),
     .run = apply_post_run,
 };
 
 const struct mhc_row NAME(micro_apply_res) = {
-    .name = "micro.apply_res",
-    .args = {{"x", "TnC", MHC_STREAM, MHC_IN},
-             {"res", "Tnn", MHC_COEF, MHC_IN},
-             {"mixed_res", "TnC", MHC_STREAM, MHC_OUT}},
-    .supports = NAME(supports),
-    .flops = apply_res_flops,
+    MHC_OPERATION(micro_apply_res), .supports = NAME(supports),
     .tolerance = NAME(tolerance),
     .run = apply_res_run,
 };
 
 const struct mhc_row NAME(micro_merge) = {
-    .name = "micro.merge",
-    .args = {{"mixed", "TnC", MHC_STREAM, MHC_IN},
-             {"mixed_res", "TnC", MHC_STREAM, MHC_IN},
-             {"x_next", "TnC", MHC_STREAM, MHC_OUT}},
-    .supports = NAME(supports),
-    .flops = element_flops,
+    MHC_OPERATION(micro_merge), .supports = NAME(supports),
     .tolerance = NAME(tolerance),
     .run = merge_run,
 };
 
 const struct mhc_row NAME(micro_residual_merge) = {
-    .name = "micro.residual_merge",
-    .args = {{"x", "TC", MHC_STREAM, MHC_IN}, {"y", "TC", MHC_STREAM, MHC_IN}, {"x_next", "TC", MHC_STREAM, MHC_OUT}},
-    .supports = NAME(supports),
-    .flops = residual_merge_flops,
+    MHC_OPERATION(micro_residual_merge), .supports = NAME(supports),
     .tolerance = NAME(tolerance),
     .run = residual_merge_run,
 };

@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "cpu_ref/mhc.h"
+#include "cpu_ref/operations.h"
 
 #if REAL_BITS == 64
 typedef double real;

@@ -69,10 +69,10 @@ static double sum_flops(const struct mhc_case *c) {
 }
 
 #define ROW(id, text, fits, cost, function, ...)                   \
-    const struct mhc_row NAME(id) = {.name = text,                 \
-                                     .args = {__VA_ARGS__},        \
+    const struct mhc_row NAME(id) = {MHC_OPERATION(id), .name = text,                 \
+                                     \
                                      .supports = fits,             \
-                                     .flops = cost,                \
+                                     \
                                      .tolerance = NAME(tolerance), \
                                      .run = function}
 #define IN(name, extents) \

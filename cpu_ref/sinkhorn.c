@@ -381,22 +381,14 @@ static double backward_flops(const struct mhc_case *c) {
 }
 
 const struct mhc_row NAME(sinkhorn_forward) = {
-    .name = "sinkhorn.forward",
-    .args = {{"logits", "Tnn", MHC_COEF, MHC_IN}, {"res", "Tnn", MHC_COEF, MHC_OUT}},
-    .supports = NAME(sinkhorn_supports),
-    .flops = forward_flops,
+    MHC_OPERATION(sinkhorn_forward), .supports = NAME(sinkhorn_supports),
     .tolerance = NAME(tolerance),
     .run = forward,
 };
 
 const struct mhc_row NAME(sinkhorn_backward) = {
-    .name = "sinkhorn.backward",
-    .args = {{"logits", "Tnn", MHC_COEF, MHC_IN},
-             {"grad_res", "Tnn", MHC_COEF, MHC_IN},
-             {"grad_logits", "Tnn", MHC_COEF, MHC_OUT}},
-    .supports = NAME(sinkhorn_supports),
+    MHC_OPERATION(sinkhorn_backward), .supports = NAME(sinkhorn_supports),
     .work_bytes = work_bytes,
-    .flops = backward_flops,
     .tolerance = NAME(tolerance),
     .run = backward,
 };

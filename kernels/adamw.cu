@@ -93,16 +93,10 @@ static int update_rounded(void *context, void *queue, const struct mhc_case *c, 
                                  : start<float>(d, queue, c, arg, arg[7]);
 }
 
-GPU_ROW(adamw_update) = {.name = "adamw.update",
-                         .args = {ADAMW_ARRAYS},
-                         .supports = supports,
-                         .flops = adamw_flops,
+GPU_ROW(adamw_update) = {MHC_OPERATION(adamw_update), .supports = supports,
                          .tolerance = update_tolerance,
                          .run = update};
 
-GPU_ROW(adamw_update_rounded) = {.name = "adamw.update_rounded",
-                                 .args = {ADAMW_ARRAYS, {"w_next", "CH", MHC_STREAM, MHC_OUT}},
-                                 .supports = supports,
-                                 .flops = adamw_flops,
+GPU_ROW(adamw_update_rounded) = {MHC_OPERATION(adamw_update_rounded), .supports = supports,
                                  .tolerance = rounded_tolerance,
                                  .run = update_rounded};

@@ -49,17 +49,11 @@ static double gemm_flops(const struct mhc_case *c) {
     return 2.0 * (double)(c->T * c->C) * (double)c->C;
 }
 
-GPU_ROW(bench_copy) = {.name = "bench.copy",
-                       .args = {{"source", "TnC", MHC_STREAM, MHC_IN}, {"copy", "TnC", MHC_STREAM, MHC_OUT}},
-                       .supports = gpu_supports,
-                       .flops = no_flops,
+GPU_ROW(bench_copy) = {MHC_OPERATION(bench_copy), .supports = gpu_supports,
                        .tolerance = gpu_tolerance,
                        .run = copy};
 
 GPU_ROW(bench_gemm) = {
-    .name = "bench.gemm",
-    .args = {{"a", "TC", MHC_STREAM, MHC_IN}, {"b", "CC", MHC_STREAM, MHC_IN}, {"product", "TC", MHC_STREAM, MHC_OUT}},
-    .supports = gpu_supports,
-    .flops = gemm_flops,
+    MHC_OPERATION(bench_gemm), .supports = gpu_supports,
     .tolerance = gpu_tolerance,
     .run = multiply};

@@ -169,38 +169,14 @@ static double backward_flops(const struct mhc_case *c) {
     return 2.0 * (double)(c->T * c->heads * c->head_dim) * (8.0 * (double)c->C + 2.5 * (double)mhc_sequence(c));
 }
 
-GPU_ROW(attention_forward) = {.name = "attention.forward",
-                              .args = {{"u", "TC", MHC_STREAM, MHC_IN},
-                                       {"gain", "C", MHC_PARAM, MHC_IN},
-                                       {"w_q", "CA", MHC_PARAM, MHC_IN},
-                                       {"w_k", "CA", MHC_PARAM, MHC_IN},
-                                       {"w_v", "CA", MHC_PARAM, MHC_IN},
-                                       {"w_o", "AC", MHC_PARAM, MHC_IN},
-                                       {"y", "TC", MHC_STREAM, MHC_OUT}},
-                              .supports = supports,
+GPU_ROW(attention_forward) = {MHC_OPERATION(attention_forward), .supports = supports,
                               .save_bytes = save_bytes,
                               .work_bytes = forward_work,
-                              .flops = forward_flops,
                               .tolerance = gpu_tolerance,
                               .run = forward};
 
-GPU_ROW(attention_backward) = {.name = "attention.backward",
-                               .args = {{"u", "TC", MHC_STREAM, MHC_IN},
-                                        {"gain", "C", MHC_PARAM, MHC_IN},
-                                        {"w_q", "CA", MHC_PARAM, MHC_IN},
-                                        {"w_k", "CA", MHC_PARAM, MHC_IN},
-                                        {"w_v", "CA", MHC_PARAM, MHC_IN},
-                                        {"w_o", "AC", MHC_PARAM, MHC_IN},
-                                        {"grad_y", "TC", MHC_STREAM, MHC_IN},
-                                        {"grad_u", "TC", MHC_STREAM, MHC_OUT},
-                                        {"grad_gain", "C", MHC_PARAM, MHC_OUT},
-                                        {"grad_w_q", "CA", MHC_PARAM, MHC_OUT},
-                                        {"grad_w_k", "CA", MHC_PARAM, MHC_OUT},
-                                        {"grad_w_v", "CA", MHC_PARAM, MHC_OUT},
-                                        {"grad_w_o", "AC", MHC_PARAM, MHC_OUT}},
-                               .supports = supports,
+GPU_ROW(attention_backward) = {MHC_OPERATION(attention_backward), .supports = supports,
                                .work_bytes = backward_work,
-                               .flops = backward_flops,
                                .tolerance = backward_tolerance,
                                .run = backward};
 
@@ -233,21 +209,12 @@ static double core_backward_flops(const struct mhc_case *c) {
     return 5 * score_product(c);
 }
 
-GPU_ROW(attention_core_forward) = {.name = "attention-core.forward",
-                                   .args = {{"qkv", "T3A", MHC_STREAM, MHC_IN}, {"o", "TA", MHC_STREAM, MHC_OUT}},
-                                   .supports = supports,
+GPU_ROW(attention_core_forward) = {MHC_OPERATION(attention_core_forward), .supports = supports,
                                    .save_bytes = sums_bytes,
-                                   .flops = core_forward_flops,
                                    .tolerance = gpu_tolerance,
                                    .run = core_forward};
 
-GPU_ROW(attention_core_backward) = {.name = "attention-core.backward",
-                                    .args = {{"qkv", "T3A", MHC_STREAM, MHC_IN},
-                                             {"o", "TA", MHC_STREAM, MHC_IN},
-                                             {"grad_o", "TA", MHC_STREAM, MHC_IN},
-                                             {"grad_qkv", "T3A", MHC_STREAM, MHC_OUT}},
-                                    .supports = supports,
+GPU_ROW(attention_core_backward) = {MHC_OPERATION(attention_core_backward), .supports = supports,
                                     .work_bytes = sums_bytes,
-                                    .flops = core_backward_flops,
                                     .tolerance = backward_tolerance,
                                     .run = core_backward};

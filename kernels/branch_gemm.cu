@@ -27,27 +27,14 @@ static double flops(const struct mhc_case *c) {
 }
 
 GPU_ROW(gemm_forward) = {
-    .name = "gemm.forward",
-    .args = {{"a", "TC", MHC_STREAM, MHC_IN}, {"w", "CH", MHC_STREAM, MHC_IN}, {"product", "TH", MHC_STREAM, MHC_OUT}},
-    .supports = supports,
-    .flops = flops,
+    MHC_OPERATION(gemm_forward), .supports = supports,
     .tolerance = gpu_tolerance,
     .run = forward};
 
-GPU_ROW(gemm_backward_input) = {.name = "gemm.backward_input",
-                                .args = {{"grad_product", "TH", MHC_STREAM, MHC_IN},
-                                         {"w", "CH", MHC_STREAM, MHC_IN},
-                                         {"grad_a", "TC", MHC_STREAM, MHC_OUT}},
-                                .supports = supports,
-                                .flops = flops,
+GPU_ROW(gemm_backward_input) = {MHC_OPERATION(gemm_backward_input), .supports = supports,
                                 .tolerance = gpu_tolerance,
                                 .run = backward_input};
 
-GPU_ROW(gemm_backward_weight) = {.name = "gemm.backward_weight",
-                                 .args = {{"a", "TC", MHC_STREAM, MHC_IN},
-                                          {"grad_product", "TH", MHC_STREAM, MHC_IN},
-                                          {"grad_w", "CH", MHC_PARAM, MHC_OUT}},
-                                 .supports = supports,
-                                 .flops = flops,
+GPU_ROW(gemm_backward_weight) = {MHC_OPERATION(gemm_backward_weight), .supports = supports,
                                  .tolerance = gpu_tolerance,
                                  .run = backward_weight};

@@ -86,27 +86,12 @@ static double backward_flops(const struct mhc_case *c) {
     return 4.0 * (double)(c->T * c->C) * (double)(c->C + 3);
 }
 
-GPU_ROW(linear_forward) = {.name = "linear.forward",
-                           .args = {{"u", "TC", MHC_STREAM, MHC_IN},
-                                    {"gain", "C", MHC_PARAM, MHC_IN},
-                                    {"w", "CC", MHC_PARAM, MHC_IN},
-                                    {"y", "TC", MHC_STREAM, MHC_OUT}},
-                           .supports = gpu_supports,
+GPU_ROW(linear_forward) = {MHC_OPERATION(linear_forward), .supports = gpu_supports,
                            .work_bytes = forward_work,
-                           .flops = forward_flops,
                            .tolerance = gpu_tolerance,
                            .run = forward};
 
-GPU_ROW(linear_backward) = {.name = "linear.backward",
-                            .args = {{"u", "TC", MHC_STREAM, MHC_IN},
-                                     {"gain", "C", MHC_PARAM, MHC_IN},
-                                     {"w", "CC", MHC_PARAM, MHC_IN},
-                                     {"grad_y", "TC", MHC_STREAM, MHC_IN},
-                                     {"grad_u", "TC", MHC_STREAM, MHC_OUT},
-                                     {"grad_gain", "C", MHC_PARAM, MHC_OUT},
-                                     {"grad_w", "CC", MHC_PARAM, MHC_OUT}},
-                            .supports = gpu_supports,
+GPU_ROW(linear_backward) = {MHC_OPERATION(linear_backward), .supports = gpu_supports,
                             .work_bytes = backward_work,
-                            .flops = backward_flops,
                             .tolerance = gpu_tolerance,
                             .run = backward};

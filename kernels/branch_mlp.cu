@@ -204,35 +204,14 @@ static double backward_flops(const struct mhc_case *c) {
     return 2 * forward_flops(c);
 }
 
-GPU_ROW(mlp_forward) = {.name = "mlp.forward",
-                        .args = {{"u", "TC", MHC_STREAM, MHC_IN},
-                                 {"gain", "C", MHC_PARAM, MHC_IN},
-                                 {"w_gate", "CG", MHC_PARAM, MHC_IN},
-                                 {"w_up", "CH", MHC_PARAM, MHC_IN},
-                                 {"w_down", "HC", MHC_PARAM, MHC_IN},
-                                 {"y", "TC", MHC_STREAM, MHC_OUT}},
-                        .supports = supports,
+GPU_ROW(mlp_forward) = {MHC_OPERATION(mlp_forward), .supports = supports,
                         .save_bytes = save_bytes,
                         .work_bytes = forward_work,
-                        .flops = forward_flops,
                         .tolerance = gpu_tolerance,
                         .run = forward};
 
-GPU_ROW(mlp_backward) = {.name = "mlp.backward",
-                         .args = {{"u", "TC", MHC_STREAM, MHC_IN},
-                                  {"gain", "C", MHC_PARAM, MHC_IN},
-                                  {"w_gate", "CG", MHC_PARAM, MHC_IN},
-                                  {"w_up", "CH", MHC_PARAM, MHC_IN},
-                                  {"w_down", "HC", MHC_PARAM, MHC_IN},
-                                  {"grad_y", "TC", MHC_STREAM, MHC_IN},
-                                  {"grad_u", "TC", MHC_STREAM, MHC_OUT},
-                                  {"grad_gain", "C", MHC_PARAM, MHC_OUT},
-                                  {"grad_w_gate", "CG", MHC_PARAM, MHC_OUT},
-                                  {"grad_w_up", "CH", MHC_PARAM, MHC_OUT},
-                                  {"grad_w_down", "HC", MHC_PARAM, MHC_OUT}},
-                         .supports = supports,
+GPU_ROW(mlp_backward) = {MHC_OPERATION(mlp_backward), .supports = supports,
                          .work_bytes = backward_work,
-                         .flops = backward_flops,
                          .tolerance = gpu_tolerance,
                          .run = backward};
 
@@ -256,18 +235,10 @@ static double activation_backward_flops(const struct mhc_case *c) {
     return 10.0 * (double)(c->T * c->hidden);
 }
 
-GPU_ROW(activation_forward) = {.name = "activation.forward",
-                               .args = {{"inner", "TMH", MHC_STREAM, MHC_IN}, {"h", "TH", MHC_STREAM, MHC_OUT}},
-                               .supports = supports,
-                               .flops = activation_forward_flops,
+GPU_ROW(activation_forward) = {MHC_OPERATION(activation_forward), .supports = supports,
                                .tolerance = gpu_tolerance,
                                .run = activation_forward_run};
 
-GPU_ROW(activation_backward) = {.name = "activation.backward",
-                                .args = {{"inner", "TMH", MHC_STREAM, MHC_IN},
-                                         {"grad_h", "TH", MHC_STREAM, MHC_IN},
-                                         {"grad_inner", "TMH", MHC_STREAM, MHC_OUT}},
-                                .supports = supports,
-                                .flops = activation_backward_flops,
+GPU_ROW(activation_backward) = {MHC_OPERATION(activation_backward), .supports = supports,
                                 .tolerance = gpu_tolerance,
                                 .run = activation_backward_run};

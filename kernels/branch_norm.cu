@@ -278,51 +278,20 @@ static double add_backward_flops(const struct mhc_case *c) {
     return backward_flops(c) + (double)(c->T * c->C);
 }
 
-GPU_ROW(norm_forward) = {.name = "norm.forward",
-                         .args = {{"u", "TC", MHC_STREAM, MHC_IN},
-                                  {"gain", "C", MHC_PARAM, MHC_IN},
-                                  {"v", "TC", MHC_STREAM, MHC_OUT},
-                                  {"r", "T", MHC_COEF, MHC_OUT}},
-                         .supports = gpu_supports,
-                         .flops = forward_flops,
+GPU_ROW(norm_forward) = {MHC_OPERATION(norm_forward), .supports = gpu_supports,
                          .tolerance = gpu_tolerance,
                          .run = forward};
 
-GPU_ROW(norm_backward) = {.name = "norm.backward",
-                          .args = {{"u", "TC", MHC_STREAM, MHC_IN},
-                                   {"gain", "C", MHC_PARAM, MHC_IN},
-                                   {"r", "T", MHC_COEF, MHC_IN},
-                                   {"grad_v", "TC", MHC_STREAM, MHC_IN},
-                                   {"grad_u", "TC", MHC_STREAM, MHC_OUT},
-                                   {"grad_gain", "C", MHC_PARAM, MHC_OUT}},
-                          .supports = gpu_supports,
+GPU_ROW(norm_backward) = {MHC_OPERATION(norm_backward), .supports = gpu_supports,
                           .work_bytes = backward_work,
-                          .flops = backward_flops,
                           .tolerance = gpu_tolerance,
                           .run = backward};
 
-GPU_ROW(addnorm_forward) = {.name = "addnorm.forward",
-                            .args = {{"x", "TC", MHC_STREAM, MHC_IN},
-                                     {"y", "TC", MHC_STREAM, MHC_IN},
-                                     {"gain", "C", MHC_PARAM, MHC_IN},
-                                     {"sum", "TC", MHC_STREAM, MHC_OUT},
-                                     {"v", "TC", MHC_STREAM, MHC_OUT},
-                                     {"r", "T", MHC_COEF, MHC_OUT}},
-                            .supports = gpu_supports,
-                            .flops = add_forward_flops,
+GPU_ROW(addnorm_forward) = {MHC_OPERATION(addnorm_forward), .supports = gpu_supports,
                             .tolerance = gpu_tolerance,
                             .run = add_forward};
 
-GPU_ROW(addnorm_backward) = {.name = "addnorm.backward",
-                             .args = {{"sum", "TC", MHC_STREAM, MHC_IN},
-                                      {"gain", "C", MHC_PARAM, MHC_IN},
-                                      {"r", "T", MHC_COEF, MHC_IN},
-                                      {"grad_v", "TC", MHC_STREAM, MHC_IN},
-                                      {"grad_sum", "TC", MHC_STREAM, MHC_IN},
-                                      {"grad_x", "TC", MHC_STREAM, MHC_OUT},
-                                      {"grad_gain", "C", MHC_PARAM, MHC_OUT}},
-                             .supports = gpu_supports,
+GPU_ROW(addnorm_backward) = {MHC_OPERATION(addnorm_backward), .supports = gpu_supports,
                              .work_bytes = backward_work,
-                             .flops = add_backward_flops,
                              .tolerance = gpu_tolerance,
                              .run = add_backward};

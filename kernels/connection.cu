@@ -122,12 +122,6 @@ CONNECTION_ROWS(hc, "hc");
 CONNECTION_ROWS(hc_static, "hc-static");
 BACKWARD_Y_ROW(identity, "identity");
 
-GPU_ROW(identity_post) = {.name = "identity.post",
-                          .args = {{"x", "TnC", MHC_STREAM, MHC_IN},
-                                   {"y", "TC", MHC_STREAM, MHC_IN},
-                                   {"post", "Tn", MHC_COEF, MHC_IN},
-                                   {"x_next", "TnC", MHC_STREAM, MHC_OUT}},
-                          .supports = gpu_supports,
-                          .flops = gpu_aggregate_flops,
+GPU_ROW(identity_post) = {MHC_OPERATION(identity_post), .supports = gpu_supports,
                           .tolerance = gpu_tolerance,
                           .run = gpu_post_identity};

@@ -6,7 +6,7 @@
  *
  * A stream of a token is a row of the product. Static HC is the b alone, the same for every token. Traffic as in
  * mhc.cu. */
-#include "kernels/mhc.h"
+#include "kernels/two_pass.h"
 
 #include "kernels/coefficients.h"
 #include "kernels/connection_backward.h"
@@ -182,81 +182,24 @@ static double static_backward_flops(const struct mhc_case *c) {
     return 2.0 * (double)(c->T * c->n * c->C) * (double)(2 * c->n + 3);
 }
 
-GPU_ROW(hc_pre) = {.name = "hc.pre",
-                   .variant = "two passes over x",
-                   .args = {{"x", "TnC", MHC_STREAM, MHC_IN},
-                            {"theta_pre", "C", MHC_PARAM, MHC_IN},
-                            {"theta_post", "C", MHC_PARAM, MHC_IN},
-                            {"theta_res", "nC", MHC_PARAM, MHC_IN},
-                            {"b_pre", "n", MHC_PARAM, MHC_IN},
-                            {"b_post", "n", MHC_PARAM, MHC_IN},
-                            {"b_res", "nn", MHC_PARAM, MHC_IN},
-                            {"alpha", "3", MHC_PARAM, MHC_IN},
-                            {"u", "TC", MHC_STREAM, MHC_OUT},
-                            {"pre", "Tn", MHC_COEF, MHC_OUT},
-                            {"post", "Tn", MHC_COEF, MHC_OUT},
-                            {"res", "Tnn", MHC_COEF, MHC_OUT}},
+GPU_ROW(hc_pre) = {MHC_OPERATION(hc_pre), .variant = "two passes over x",
                    .supports = gpu_supports,
                    .save_bytes = hc_save_bytes,
                    .work_bytes = hc_pre_two_pass_work_bytes,
-                   .flops = hc_pre_flops,
                    .tolerance = gpu_tolerance,
                    .run = pre_run};
 
-GPU_ROW(hc_backward) = {.name = "hc.backward",
-                        .variant = "two passes over x",
-                        .args = {{"grad_x_next", "TnC", MHC_STREAM, MHC_IN},
-                                 {"x", "TnC", MHC_STREAM, MHC_IN},
-                                 {"y", "TC", MHC_STREAM, MHC_IN},
-                                 {"grad_u", "TC", MHC_STREAM, MHC_IN},
-                                 {"pre", "Tn", MHC_COEF, MHC_IN},
-                                 {"post", "Tn", MHC_COEF, MHC_IN},
-                                 {"res", "Tnn", MHC_COEF, MHC_IN},
-                                 {"theta_pre", "C", MHC_PARAM, MHC_IN},
-                                 {"theta_post", "C", MHC_PARAM, MHC_IN},
-                                 {"theta_res", "nC", MHC_PARAM, MHC_IN},
-                                 {"alpha", "3", MHC_PARAM, MHC_IN},
-                                 {"grad_x", "TnC", MHC_STREAM, MHC_OUT},
-                                 {"grad_theta_pre", "C", MHC_PARAM, MHC_OUT},
-                                 {"grad_theta_post", "C", MHC_PARAM, MHC_OUT},
-                                 {"grad_theta_res", "nC", MHC_PARAM, MHC_OUT},
-                                 {"grad_b_pre", "n", MHC_PARAM, MHC_OUT},
-                                 {"grad_b_post", "n", MHC_PARAM, MHC_OUT},
-                                 {"grad_b_res", "nn", MHC_PARAM, MHC_OUT},
-                                 {"grad_alpha", "3", MHC_PARAM, MHC_OUT}},
+GPU_ROW(hc_backward) = {MHC_OPERATION(hc_backward), .variant = "two passes over x",
                         .supports = gpu_supports,
                         .work_bytes = hc_backward_two_pass_work_bytes,
-                        .flops = hc_backward_flops,
                         .tolerance = gpu_tolerance,
                         .run = backward_run};
 
-GPU_ROW(hc_static_pre) = {.name = "hc-static.pre",
-                          .args = {{"x", "TnC", MHC_STREAM, MHC_IN},
-                                   {"b_pre", "n", MHC_PARAM, MHC_IN},
-                                   {"b_post", "n", MHC_PARAM, MHC_IN},
-                                   {"b_res", "nn", MHC_PARAM, MHC_IN},
-                                   {"u", "TC", MHC_STREAM, MHC_OUT},
-                                   {"pre", "Tn", MHC_COEF, MHC_OUT},
-                                   {"post", "Tn", MHC_COEF, MHC_OUT},
-                                   {"res", "Tnn", MHC_COEF, MHC_OUT}},
-                          .supports = gpu_supports,
-                          .flops = gpu_aggregate_flops,
+GPU_ROW(hc_static_pre) = {MHC_OPERATION(static_pre), .supports = gpu_supports,
                           .tolerance = gpu_tolerance,
                           .run = static_pre_run};
 
-GPU_ROW(hc_static_backward) = {.name = "hc-static.backward",
-                               .args = {{"grad_x_next", "TnC", MHC_STREAM, MHC_IN},
-                                        {"x", "TnC", MHC_STREAM, MHC_IN},
-                                        {"y", "TC", MHC_STREAM, MHC_IN},
-                                        {"grad_u", "TC", MHC_STREAM, MHC_IN},
-                                        {"pre", "Tn", MHC_COEF, MHC_IN},
-                                        {"res", "Tnn", MHC_COEF, MHC_IN},
-                                        {"grad_x", "TnC", MHC_STREAM, MHC_OUT},
-                                        {"grad_b_pre", "n", MHC_PARAM, MHC_OUT},
-                                        {"grad_b_post", "n", MHC_PARAM, MHC_OUT},
-                                        {"grad_b_res", "nn", MHC_PARAM, MHC_OUT}},
-                               .supports = gpu_supports,
+GPU_ROW(hc_static_backward) = {MHC_OPERATION(static_backward), .supports = gpu_supports,
                                .work_bytes = static_backward_work,
-                               .flops = static_backward_flops,
                                .tolerance = gpu_tolerance,
                                .run = static_backward_run};

@@ -8,7 +8,7 @@
  *
  *   traffic a token, n = 4, bf16     pre 18C bytes
  *                                    backward 54C: gradients of the coefficients 20C, grad_x 26C, grad_phi 8C */
-#include "kernels/mhc.h"
+#include "kernels/two_pass.h"
 
 #include "kernels/coefficients.h"
 #include "kernels/connection_backward.h"
@@ -282,90 +282,33 @@ static double identity_backward_row_flops(const struct mhc_case *c) {
     return mhc_backward_flops(c, true);
 }
 
-GPU_ROW(mhc_pre) = {.name = "mhc.pre",
-                    .variant = "two passes over x",
-                    .args = {{"x", "TnC", MHC_STREAM, MHC_IN},
-                             {"phi", "DK", MHC_PARAM, MHC_IN},
-                             {"b", "K", MHC_PARAM, MHC_IN},
-                             {"alpha", "3", MHC_PARAM, MHC_IN},
-                             {"u", "TC", MHC_STREAM, MHC_OUT},
-                             {"pre", "Tn", MHC_COEF, MHC_OUT},
-                             {"post", "Tn", MHC_COEF, MHC_OUT},
-                             {"res", "Tnn", MHC_COEF, MHC_OUT}},
+GPU_ROW(mhc_pre) = {MHC_OPERATION(mhc_pre), .variant = "two passes over x",
                     .supports = gpu_supports_sinkhorn,
                     .save_bytes = mhc_save,
                     .work_bytes = mhc_pre_work,
-                    .flops = mhc_pre_row_flops,
                     .tolerance = gpu_tolerance,
                     .run = mhc_pre_run};
 
-GPU_ROW(mhc_logits) = {.name = "mhc.logits",
-                       .args = {{"x", "TnC", MHC_STREAM, MHC_IN},
-                                {"phi", "DK", MHC_PARAM, MHC_IN},
-                                {"b", "K", MHC_PARAM, MHC_IN},
-                                {"alpha", "3", MHC_PARAM, MHC_IN},
-                                {"logits", "Tnn", MHC_COEF, MHC_OUT}},
-                       .supports = gpu_supports,
+GPU_ROW(mhc_logits) = {MHC_OPERATION(mhc_logits), .supports = gpu_supports,
                        .work_bytes = logits_work,
-                       .flops = mhc_pre_row_flops,
                        .tolerance = gpu_tolerance,
                        .run = logits_run};
 
-GPU_ROW(mhc_backward) = {.name = "mhc.backward",
-                         .variant = "two passes over x",
-                         .args = {{"grad_x_next", "TnC", MHC_STREAM, MHC_IN},
-                                  {"x", "TnC", MHC_STREAM, MHC_IN},
-                                  {"y", "TC", MHC_STREAM, MHC_IN},
-                                  {"grad_u", "TC", MHC_STREAM, MHC_IN},
-                                  {"pre", "Tn", MHC_COEF, MHC_IN},
-                                  {"post", "Tn", MHC_COEF, MHC_IN},
-                                  {"res", "Tnn", MHC_COEF, MHC_IN},
-                                  {"phi", "DK", MHC_PARAM, MHC_IN},
-                                  {"b", "K", MHC_PARAM, MHC_IN},
-                                  {"alpha", "3", MHC_PARAM, MHC_IN},
-                                  {"grad_x", "TnC", MHC_STREAM, MHC_OUT},
-                                  {"grad_phi", "DK", MHC_PARAM, MHC_OUT},
-                                  {"grad_b", "K", MHC_PARAM, MHC_OUT},
-                                  {"grad_alpha", "3", MHC_PARAM, MHC_OUT}},
+GPU_ROW(mhc_backward) = {MHC_OPERATION(mhc_backward), .variant = "two passes over x",
                          .supports = gpu_supports_sinkhorn,
                          .work_bytes = mhc_backward_work,
-                         .flops = mhc_backward_row_flops,
                          .tolerance = gpu_tolerance,
                          .run = mhc_backward_run};
 
-GPU_ROW(identity_pre) = {.name = "identity.pre",
-                         .variant = "two passes over x",
-                         .args = {{"x", "TnC", MHC_STREAM, MHC_IN},
-                                  {"phi", "DJ", MHC_PARAM, MHC_IN},
-                                  {"b", "J", MHC_PARAM, MHC_IN},
-                                  {"alpha", "2", MHC_PARAM, MHC_IN},
-                                  {"u", "TC", MHC_STREAM, MHC_OUT},
-                                  {"pre", "Tn", MHC_COEF, MHC_OUT},
-                                  {"post", "Tn", MHC_COEF, MHC_OUT}},
+GPU_ROW(identity_pre) = {MHC_OPERATION(identity_pre), .variant = "two passes over x",
                          .supports = gpu_supports,
                          .save_bytes = identity_save,
                          .work_bytes = identity_pre_work,
-                         .flops = identity_pre_row_flops,
                          .tolerance = gpu_tolerance,
                          .run = identity_pre_run};
 
-GPU_ROW(identity_backward) = {.name = "identity.backward",
-                              .variant = "two passes over x",
-                              .args = {{"grad_x_next", "TnC", MHC_STREAM, MHC_IN},
-                                       {"x", "TnC", MHC_STREAM, MHC_IN},
-                                       {"y", "TC", MHC_STREAM, MHC_IN},
-                                       {"grad_u", "TC", MHC_STREAM, MHC_IN},
-                                       {"pre", "Tn", MHC_COEF, MHC_IN},
-                                       {"post", "Tn", MHC_COEF, MHC_IN},
-                                       {"phi", "DJ", MHC_PARAM, MHC_IN},
-                                       {"b", "J", MHC_PARAM, MHC_IN},
-                                       {"alpha", "2", MHC_PARAM, MHC_IN},
-                                       {"grad_x", "TnC", MHC_STREAM, MHC_OUT},
-                                       {"grad_phi", "DJ", MHC_PARAM, MHC_OUT},
-                                       {"grad_b", "J", MHC_PARAM, MHC_OUT},
-                                       {"grad_alpha", "2", MHC_PARAM, MHC_OUT}},
+GPU_ROW(identity_backward) = {MHC_OPERATION(identity_backward), .variant = "two passes over x",
                               .supports = gpu_supports,
                               .work_bytes = identity_backward_work,
-                              .flops = identity_backward_row_flops,
                               .tolerance = gpu_tolerance,
                               .run = identity_backward_run};

@@ -159,36 +159,14 @@ static double hc_flops(const struct mhc_case *c) {
     return 2.0 * (double)(m.rows * m.K) * (double)(m.columns + 1);
 }
 
-GPU_ROW(micro_coefficients_mhc) = {.name = "micro.coefficients_mhc",
-                                   .variant = "a kernel an arrow",
-                                   .args = {{"x", "TnC", MHC_STREAM, MHC_IN},
-                                            {"phi", "DK", MHC_PARAM, MHC_IN},
-                                            {"b", "K", MHC_PARAM, MHC_IN},
-                                            {"alpha", "3", MHC_PARAM, MHC_IN},
-                                            {"pre", "Tn", MHC_COEF, MHC_OUT},
-                                            {"post", "Tn", MHC_COEF, MHC_OUT},
-                                            {"res", "Tnn", MHC_COEF, MHC_OUT}},
+GPU_ROW(micro_coefficients_mhc) = {MHC_OPERATION(micro_coefficients_mhc), .variant = "a kernel an arrow",
                                    .supports = gpu_supports_sinkhorn,
                                    .work_bytes = mhc_work,
-                                   .flops = mhc_flops,
                                    .tolerance = gpu_tolerance,
                                    .run = mhc_run};
 
-GPU_ROW(micro_coefficients_hc) = {.name = "micro.coefficients_hc",
-                                  .variant = "a kernel an arrow",
-                                  .args = {{"x", "TnC", MHC_STREAM, MHC_IN},
-                                           {"theta_pre", "C", MHC_PARAM, MHC_IN},
-                                           {"theta_post", "C", MHC_PARAM, MHC_IN},
-                                           {"theta_res", "nC", MHC_PARAM, MHC_IN},
-                                           {"b_pre", "n", MHC_PARAM, MHC_IN},
-                                           {"b_post", "n", MHC_PARAM, MHC_IN},
-                                           {"b_res", "nn", MHC_PARAM, MHC_IN},
-                                           {"alpha", "3", MHC_PARAM, MHC_IN},
-                                           {"pre", "Tn", MHC_COEF, MHC_OUT},
-                                           {"post", "Tn", MHC_COEF, MHC_OUT},
-                                           {"res", "Tnn", MHC_COEF, MHC_OUT}},
+GPU_ROW(micro_coefficients_hc) = {MHC_OPERATION(micro_coefficients_hc), .variant = "a kernel an arrow",
                                   .supports = gpu_supports,
                                   .work_bytes = hc_work,
-                                  .flops = hc_flops,
                                   .tolerance = gpu_tolerance,
                                   .run = hc_run};

@@ -156,39 +156,15 @@ static double residual_merge_flops(const struct mhc_case *c) {
     return (double)(c->T * c->C);
 }
 
-GPU_ROW(mhc_micro_pre) = {.name = "mhc-micro.pre",
-                          .variant = "a kernel an arrow",
-                          .args = {{"x", "TnC", MHC_STREAM, MHC_IN},
-                                   {"phi", "DK", MHC_PARAM, MHC_IN},
-                                   {"b", "K", MHC_PARAM, MHC_IN},
-                                   {"alpha", "3", MHC_PARAM, MHC_IN},
-                                   {"u", "TC", MHC_STREAM, MHC_OUT},
-                                   {"pre", "Tn", MHC_COEF, MHC_OUT},
-                                   {"post", "Tn", MHC_COEF, MHC_OUT},
-                                   {"res", "Tnn", MHC_COEF, MHC_OUT}},
+GPU_ROW(mhc_micro_pre) = {MHC_OPERATION(mhc_micro_pre), .variant = "a kernel an arrow",
                           .supports = gpu_supports_sinkhorn,
                           .save_bytes = mhc_save,
-                          .flops = mhc_pre_flops,
                           .tolerance = gpu_tolerance,
                           .run = mhc_pre_run};
 
-GPU_ROW(hc_micro_pre) = {.name = "hc-micro.pre",
-                         .variant = "a kernel an arrow",
-                         .args = {{"x", "TnC", MHC_STREAM, MHC_IN},
-                                  {"theta_pre", "C", MHC_PARAM, MHC_IN},
-                                  {"theta_post", "C", MHC_PARAM, MHC_IN},
-                                  {"theta_res", "nC", MHC_PARAM, MHC_IN},
-                                  {"b_pre", "n", MHC_PARAM, MHC_IN},
-                                  {"b_post", "n", MHC_PARAM, MHC_IN},
-                                  {"b_res", "nn", MHC_PARAM, MHC_IN},
-                                  {"alpha", "3", MHC_PARAM, MHC_IN},
-                                  {"u", "TC", MHC_STREAM, MHC_OUT},
-                                  {"pre", "Tn", MHC_COEF, MHC_OUT},
-                                  {"post", "Tn", MHC_COEF, MHC_OUT},
-                                  {"res", "Tnn", MHC_COEF, MHC_OUT}},
+GPU_ROW(hc_micro_pre) = {MHC_OPERATION(hc_micro_pre), .variant = "a kernel an arrow",
                          .supports = gpu_supports,
                          .save_bytes = hc_save,
-                         .flops = hc_pre_flops,
                          .tolerance = gpu_tolerance,
                          .run = hc_pre_run};
 

@@ -111,10 +111,10 @@ static double sum_flops(const struct mhc_case *c) {
 }
 
 #define STREAM_ROW(id, text, fits, cost, function, ...) \
-    GPU_ROW(id) = {.name = text,                        \
-                   .args = {__VA_ARGS__},               \
+    GPU_ROW(id) = {MHC_OPERATION(id), .name = text,                        \
+                   \
                    .supports = fits,                    \
-                   .flops = cost,                       \
+                   \
                    .tolerance = gpu_tolerance,          \
                    .run = function}
 #define IN(name, extents) \

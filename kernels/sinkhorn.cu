@@ -87,18 +87,10 @@ static bool supports(const struct mhc_case *c, const char **why) {
     return gpu_supports_sinkhorn(&matrices, why);
 }
 
-GPU_ROW(sinkhorn_row_forward) = {.name = "sinkhorn.forward",
-                                 .args = {{"logits", "Tnn", MHC_COEF, MHC_IN}, {"res", "Tnn", MHC_COEF, MHC_OUT}},
-                                 .supports = supports,
-                                 .flops = forward_flops,
+GPU_ROW(sinkhorn_row_forward) = {MHC_OPERATION(sinkhorn_forward), .supports = supports,
                                  .tolerance = tolerance,
                                  .run = forward};
 
-GPU_ROW(sinkhorn_row_backward) = {.name = "sinkhorn.backward",
-                                  .args = {{"logits", "Tnn", MHC_COEF, MHC_IN},
-                                           {"grad_res", "Tnn", MHC_COEF, MHC_IN},
-                                           {"grad_logits", "Tnn", MHC_COEF, MHC_OUT}},
-                                  .supports = supports,
-                                  .flops = backward_flops,
+GPU_ROW(sinkhorn_row_backward) = {MHC_OPERATION(sinkhorn_backward), .supports = supports,
                                   .tolerance = tolerance,
                                   .run = backward};

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "cpu_ref/library.h"
-#include "cpu_ref/mhc.h"
+#include "cpu_ref/operation.h"
 #include "cpu_ref/philox.h"
 
 /* --- memory that notices a write outside --- */

@@ -4,8 +4,8 @@
  *     cc -O3 -march=native -shared -fPIC -fvisibility=hidden -I. tests/example_library.c -o mine.so
  *     build/mhcbench regress --against cpu32 ./mine.so --operation mhc.post,mhc.post_backward_y --type f32
  *
- * Names, arguments, extents and roles are those of cpu_ref/mhc.h; `mhcbench list --operations` shows them all. */
-#include "cpu_ref/mhc.h"
+ * Names, arguments, extents and roles are those of cpu_ref/operation.h; `mhcbench list --operations` shows them all. */
+#include "cpu_ref/operation.h"
 
 /* --- the operations --- */
 

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cpu_ref/mhc.h"
+#include "cpu_ref/operation.h"
 
 enum { MOST_ROWS = 160, QUEUES = 2, MOST_OPS = 1 << 16 };
 

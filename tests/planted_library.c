@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "cpu_ref/mhc.h"
+#include "cpu_ref/operation.h"
 
 enum bug {
     NO_BUG,

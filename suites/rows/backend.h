@@ -2,7 +2,7 @@
 #ifndef BACKEND_H
 #define BACKEND_H
 
-#include "cpu_ref/mhc.h"
+#include "cpu_ref/operation.h"
 
 struct backend {
     const struct mhc_library *library;

@@ -2,8 +2,8 @@
  *
  * `save` is, of mHC and identity HC, product [T][columns] and then r [T], of HC product [T][n][n+2] and then r [T][n]; whoever writes it,
  * either way of backward reads it. */
-#ifndef KERNELS_MHC_H
-#define KERNELS_MHC_H
+#ifndef TWO_PASS_H
+#define TWO_PASS_H
 
 #include "kernels/library.h"
 
