@@ -247,7 +247,9 @@ static __global__ void __launch_bounds__(WARPS *WARP, 1) backward_kernel(struct 
     int64_t cluster = blockIdx.x / size, clusters = gridDim.x / size;
     struct backward_shared<N, KIND> s(f.warps, size);
     struct lane_place p = lane_place_of(f.C, f.slice);
+    alignas(16) unsigned char history[HISTORY_BYTES];
     struct sinkhorn_trace<N> trace;
+    trace.history = history;
     bool works = p.warp < f.warps, makes = p.warp == last;
     load_weights<N, KIND>(&f, s.weights);
     /* Nobody may write into a block's memory before the block has begun. */
