@@ -243,9 +243,10 @@ static __device__ __forceinline__ void store_below(const struct one_pass_backwar
 
 template <int N, int KIND, int WARPS>
 static __global__ void __launch_bounds__(WARPS *WARP, 1) backward_kernel(struct one_pass_backward f) {
-    int size = cluster_size(), last = (int)blockDim.x / WARP - 1;
-    int64_t cluster = blockIdx.x / size, clusters = gridDim.x / size;
-    struct backward_shared<N, KIND> s(f.warps, size);
+    const struct member block = member_of(f.cluster_bits);
+    int last = (int)blockDim.x / WARP - 1;
+    int64_t cluster = blockIdx.x >> block.bits, clusters = gridDim.x >> block.bits;
+    struct backward_shared<N, KIND> s(f.warps, &block);
     struct lane_place p = lane_place_of(f.C, f.slice);
     alignas(16) unsigned char history[HISTORY_BYTES];
     struct sinkhorn_trace<N> trace;
@@ -278,16 +279,16 @@ static __global__ void __launch_bounds__(WARPS *WARP, 1) backward_kernel(struct 
         if (works)
             multiply<N, KIND>(x, g, &y, &du, &p, s.partial + p.warp * TILE * backward_sums<N, KIND>::DOTS);
         else
-            prepare<N, KIND>(&f, &s, first, &trace); /* a warp more than there are channels for: it is ahead of the others */
+            prepare<N, KIND>(&f, &s, &block, first, &trace); /* a warp without channels: it is ahead of the others */
         __syncthreads();
         load_coefficients<N, KIND>(&f, &s, first); /* nobody reads the old ones: all are past grad_x of the tile before */
-        send_dots<N, KIND>(&s, f.warps);
+        send_dots<N, KIND>(&s, &block, f.warps);
         cluster_arrive();
         if (works && makes)
-            prepare<N, KIND>(&f, &s, first, &trace);
+            prepare<N, KIND>(&f, &s, &block, first, &trace);
         cluster_wait();
         if (makes)
-            make_q<N, KIND>(&f, &s, first, &trace);
+            make_q<N, KIND>(&f, &s, &block, first, &trace);
         copy_wait<0>(); /* the coefficients are here; the meeting shows them to the other threads */
         cluster_arrive();
         cluster_wait();
@@ -321,7 +322,9 @@ static int start_layout(struct device *d, void *queue, const struct mhc_case *c,
     int64_t tiles = blocks_of(c->T, TILE);
     if (clusters < 1)
         return -1;
-    f.T = c->T, f.C = c->C, f.slice = layout->slice, f.warps = layout->warps, f.how = coefficients_of(c);
+    f.T = c->T, f.C = c->C, f.slice = layout->slice, f.cluster_bits = __builtin_ctz(cluster);
+    f.inverse_length = one_pass_inverse_length((enum kind)KIND, c);
+    f.warps = layout->warps, f.how = coefficients_of(c);
     return CHECKED(d, LAUNCH_CLUSTER((backward_kernel<N, KIND, WARPS>), cluster, (unsigned)(clusters < tiles ? clusters : tiles) * cluster,
                                      threads, layout->shared, queue, f));
 }

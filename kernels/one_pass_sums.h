@@ -46,18 +46,19 @@ template <int N, int KIND> static __device__ __forceinline__ int place_for_pre(i
 
 /* Adds up the warps and sends the sums to the blocks that need them. */
 template <int N, int KIND>
-static __device__ __forceinline__ void send(const struct forward_shared<N, KIND> *s, int warps, int buffer) {
+static __device__ __forceinline__ void send(const struct forward_shared<N, KIND> *s, const struct member *block, int warps,
+                                            int buffer) {
     using S = sums<N, KIND>;
-    int rank = cluster_rank(), size = cluster_size(), owned = TILE / size;
+    int from = buffer * block->size + block->rank;
     for (int k = (int)threadIdx.x; k < TILE * S::VALUES; k += (int)blockDim.x) {
         int token = k / S::VALUES, value = k % S::VALUES, place = place_for_pre<N, KIND>(value);
         float sum = 0;
         for (int w = 0; w < warps; w++)
             sum += s->partial[w * TILE * S::VALUES + k];
-        float *mine = s->owned + ((buffer * size + rank) * owned + token / size) * S::VALUES + value;
-        cluster_store(mine, token % size, sum);
-        for (int to = 0; place >= 0 && to < size; to++)
-            cluster_store(s->for_pre + ((buffer * size + rank) * TILE + token) * S::FOR_PRE + place, to, sum);
+        float *mine = s->owned + (from * block->owned + own_of(block, token)) * S::VALUES + value;
+        cluster_store(mine, owner_of(block, token), sum);
+        for (int to = 0; place >= 0 && to < block->size; to++)
+            cluster_store(s->for_pre + (from * TILE + token) * S::FOR_PRE + place, to, sum);
     }
 }
 
@@ -70,9 +71,8 @@ static __device__ __forceinline__ float received(const float *from, int stride, 
 }
 
 /* r from a sum of squares of scale times x. */
-template <int N, int KIND>
 static __device__ __forceinline__ float root(const struct one_pass_forward *f, float squares, float scale) {
-    float mean = squares / (float)(KIND == KIND_HC ? f->C : N * f->C);
+    float mean = squares * f->inverse_length;
     return scale == 1 ? sqrtf(mean + (float)f->rms_eps)
                       : (float)sqrt((double)mean / ((double)scale * (double)scale) + f->rms_eps);
 }
@@ -81,10 +81,8 @@ static __device__ __forceinline__ float root(const struct one_pass_forward *f, f
  * the token is written again. */
 #define TOO_SMALL (-1.0f)
 #define TOO_LARGE (-2.0f)
-template <int N, int KIND>
 static __device__ __forceinline__ bool squares_lost(const struct one_pass_forward *f, float squares) {
-    float length = (float)(KIND == KIND_HC ? f->C : N * f->C);
-    return !(squares < 1e36f) || (squares < 1e-30f * length && f->rms_eps < 1e-28);
+    return !(squares < 1e36f) || (squares * f->inverse_length < 1e-30f && f->rms_eps < 1e-28);
 }
 
 /* The scales of a tile that the walk before asked for. */
@@ -114,22 +112,22 @@ static __device__ __forceinline__ void store_coefficient(const struct one_pass_f
  * to send. */
 template <int N, int KIND>
 static __device__ __forceinline__ void finish(const struct one_pass_forward *f, const struct forward_shared<N, KIND> *s,
-                                              int64_t first_token, int buffer, bool scaled) {
+                                              const struct member *block, int64_t first_token, int buffer, bool scaled) {
     using S = sums<N, KIND>;
-    int rank = cluster_rank(), size = cluster_size(), owned = TILE / size;
+    int size = block->size, owned = block->owned;
     for (int k = (int)(blockDim.x - 1 - threadIdx.x); k < TILE * N + owned * S::PRODUCTS; k += (int)blockDim.x) {
         bool for_all = k < TILE * N;
         int own = (k - TILE * N) / S::PRODUCTS, value = (k - TILE * N) % S::PRODUCTS;
-        int token = for_all ? k / N : own * size + rank, i = k % N;
+        int token = for_all ? k / N : token_of(block, own), i = k % N;
         int set = for_all ? (KIND == KIND_HC ? i : 0) : value / S::COLUMNS, column = value % S::COLUMNS;
         const float *from = for_all ? s->for_pre + (buffer * size * TILE + token) * S::FOR_PRE
                                     : s->owned + (buffer * size * owned + own) * S::VALUES;
         int stride = for_all ? TILE * S::FOR_PRE : owned * S::VALUES;
         float squares = received(from + (for_all ? N : S::PRODUCTS) + set, stride, size);
-        float r = root<N, KIND>(f, squares, scaled ? s->scale[(buffer * TILE + token) * S::SETS + set] : 1);
+        float r = root(f, squares, scaled ? s->scale[(buffer * TILE + token) * S::SETS + set] : 1);
         float product = normalised(received(from + (for_all ? i : value), stride, size), r);
         int64_t t = first_token + token;
-        bool lost = !scaled && t < f->T && squares_lost<N, KIND>(f, squares);
+        bool lost = !scaled && t < f->T && squares_lost(f, squares);
         if (for_all) {
             s->pre[k] = KIND == KIND_HC ? hc_coefficient(N, i, 0, product, f->b, f->b_post, f->b_res, f->alpha)
                                         : mhc_pre_of(f->how, i, product, f->b, f->alpha);
