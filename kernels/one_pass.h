@@ -28,6 +28,7 @@ template <int N, int KIND> struct sums {
     static constexpr int FOR_PRE = N + SETS; /* values that pre depends on */
     static constexpr bool RES = KIND != KIND_IDENTITY;
     static constexpr int COEFFICIENTS = 2 * N + (RES ? N * N : 0); /* pre, post, res of a token */
+    static constexpr int ALPHAS = KIND == KIND_IDENTITY ? 2 : 3;
     static constexpr int STREAMS_OF_WEIGHTS = KIND == KIND_HC ? 1 : N; /* HC's are the same for all */
     static constexpr int WIDTH = KIND != KIND_HC && COLUMNS % 4 == 0 ? 4 : 1; /* columns that lie together, 16 bytes of them */
 };

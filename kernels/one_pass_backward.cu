@@ -253,6 +253,8 @@ static __global__ void __launch_bounds__(WARPS *WARP, 1) backward_kernel(struct 
     trace.history = history;
     bool works = p.warp < f.warps, makes = p.warp == last;
     load_weights<N, KIND>(&f, s.weights);
+    for (int k = (int)threadIdx.x; k < sums<N, KIND>::ALPHAS; k += (int)blockDim.x)
+        s.alpha[k] = f.alpha[k];
     /* Nobody may write into a block's memory before the block has begun. */
     cluster_arrive();
     cluster_wait();

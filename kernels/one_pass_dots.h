@@ -22,6 +22,7 @@ template <int N, int KIND> struct backward_shared {
     using B = backward_sums<N, KIND>;
     float *coefficients; /* [TILE][USED] */
     float *below;        /* [TILE][N]: post of the layer below */
+    float *alpha;        /* [ALPHAS], loaded once; b would not fit at C = 4096, and few wait for it */
     float *received;     /* [block][TILE / S][DOTS], written by the whole cluster */
     float *q;            /* [TILE][SENT], written by the owners */
     float *own;          /* [TILE / S][DOTS, SENT, KEPT]: see own_token */
@@ -30,12 +31,14 @@ template <int N, int KIND> struct backward_shared {
 
     static constexpr int OWN = (B::DOTS + B::SENT + B::KEPT + 1) / 2 * 2;
     static constexpr int64_t WARP_BYTES = (int64_t)S::STREAMS_OF_WEIGHTS * B::STEPS * 4 * WARP * 8 + TILE * B::DOTS * 4;
-    static constexpr int64_t BYTES = TILE * (B::USED + N + B::DOTS + B::SENT) * 4;
+    static constexpr int ALPHA_ROOM = 4; /* even, for the weights behind it */
+    static constexpr int64_t BYTES = (TILE * (B::USED + N + B::DOTS + B::SENT) + ALPHA_ROOM) * 4;
     static constexpr int64_t TOKEN_BYTES = OWN * 4;
     __device__ backward_shared(int warps, const struct member *block) {
         coefficients = (float *)shared_memory();
         below = coefficients + TILE * B::USED;
-        received = below + TILE * N;
+        alpha = below + TILE * N;
+        received = alpha + ALPHA_ROOM;
         q = received + TILE * B::DOTS;
         own = q + TILE * B::SENT;
         partial = own + block->owned * OWN;
@@ -97,7 +100,7 @@ static __device__ __forceinline__ void prepare(const struct one_pass_backward *f
     }
     __syncwarp();
     if (KIND == KIND_MHC && lane < owned)
-        record_token<N>(f->how, own_token<N, KIND>(s, lane).kept + 2 * N, f->b, f->alpha, trace);
+        record_token<N>(f->how, own_token<N, KIND>(s, lane).kept + 2 * N, f->b, s->alpha, trace);
 }
 
 /* z and q of a token of mHC from its dots; returns through_norm. */
@@ -132,13 +135,13 @@ static __device__ __forceinline__ void make_set(const struct one_pass_backward *
     } else {
         float *z = f->z + t * S::PRODUCTS;
         if (KIND == KIND_HC) {
-            through_norm = hc_coefficients_backward(N, set, dots, product, r, f->alpha, q);
+            through_norm = hc_coefficients_backward(N, set, dots, product, r, s->alpha, q);
             for (int m = 0; m < S::COLUMNS; m++)
                 z[hc_place(N, set, m)] = dots[hc_place(N, set, m)];
         } else if (KIND == KIND_IDENTITY) {
-            through_norm = mhc_coefficients_backward<N, true>(f->how, dots, kept, kept + N, product, r, f->b, f->alpha, z, q);
+            through_norm = mhc_coefficients_backward<N, true>(f->how, dots, kept, kept + N, product, r, f->b, s->alpha, z, q);
         } else {
-            through_norm = mhc_token<N>(f->how, dots, kept, f->alpha, trace, z, q);
+            through_norm = mhc_token<N>(f->how, dots, kept, s->alpha, trace, z, q);
         }
         for (int m = 0; m < S::COLUMNS; m++)
             f->q[t * S::PRODUCTS + set * S::COLUMNS + m] = q[m];

@@ -150,7 +150,10 @@ static __device__ __forceinline__ void load_below(const struct one_pass_forward 
 }
 
 /* res of the block's own tokens, a thread each: they are many by now, and u waited for none of them. */
-template <int N> static __device__ __forceinline__ void sinkhorn_owned(const struct one_pass_forward *f, int64_t cluster, int64_t clusters) {
+template <int N, int KIND>
+static __device__ __forceinline__ void sinkhorn_owned(const struct one_pass_forward *f,
+                                                      const struct forward_shared<N, KIND> *s, int64_t cluster,
+                                                      int64_t clusters) {
     constexpr int COLUMNS = N * N + 2 * N;
     const struct member block = member_of(f->cluster_bits);
     for (int64_t k = threadIdx.x;; k += blockDim.x) {
@@ -161,7 +164,7 @@ template <int N> static __device__ __forceinline__ void sinkhorn_owned(const str
         if (t >= f->T)
             continue;
         float m[N * N];
-        res_coefficients<N>(f->how, f->product + t * COLUMNS, f->b, f->alpha, m);
+        res_coefficients<N>(f->how, f->product + t * COLUMNS, s->b, s->alpha, m);
         for (int e = 0; e < N * N; e++)
             f->res[t * N * N + e] = m[e];
     }
@@ -181,8 +184,10 @@ static __device__ __forceinline__ void walk(const struct one_pass_forward *f, co
         y = load_piece(f->y, 1, 0, f->T, f->C, first, p);
         load_below<N, KIND>(f, s->below, first);
     }
-    if (!scaled)
+    if (!scaled) {
         load_weights<N, KIND>(f, s->weights, warps);
+        load_offsets<N, KIND>(f, s);
+    }
     /* Nobody may write into a block's memory before the block has begun, nor read marks before they are written. */
     cluster_arrive();
     cluster_wait();
@@ -244,7 +249,7 @@ static __global__ void __launch_bounds__(WARPS * WARP, 1) forward_kernel(struct 
     }
     __syncthreads();
     if (KIND == KIND_MHC)
-        sinkhorn_owned<N>(&f, blockIdx.x >> f.cluster_bits, gridDim.x >> f.cluster_bits);
+        sinkhorn_owned<N, KIND>(&f, &s, blockIdx.x >> f.cluster_bits, gridDim.x >> f.cluster_bits);
 }
 
 /* --- launching --- */
