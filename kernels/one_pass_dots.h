@@ -29,9 +29,9 @@ template <int N, int KIND> struct backward_shared {
     float *partial;      /* [warp][TILE][DOTS] */
     uint2 *weights;      /* [stream][warp][STEPS][4][lane] */
 
-    static constexpr int OWN = (B::DOTS + B::SENT + B::KEPT + 1) / 2 * 2;
+    static constexpr int OWN = (B::DOTS + B::SENT + B::KEPT + 3) / 4 * 4;
     static constexpr int64_t WARP_BYTES = (int64_t)S::STREAMS_OF_WEIGHTS * B::STEPS * 4 * WARP * 8 + TILE * B::DOTS * 4;
-    static constexpr int ALPHA_ROOM = 4; /* even, for the weights behind it */
+    static constexpr int ALPHA_ROOM = 4; /* as OWN a multiple of 4: the weights behind are written 16 bytes at a time */
     static constexpr int64_t BYTES = (TILE * (B::USED + N + B::DOTS + B::SENT) + ALPHA_ROOM) * 4;
     static constexpr int64_t TOKEN_BYTES = OWN * 4;
     __device__ backward_shared(int warps, const struct member *block) {
