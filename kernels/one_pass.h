@@ -27,7 +27,8 @@ template <int N, int KIND> struct sums {
     static constexpr int VALUES = PRODUCTS + SETS;
     static constexpr int FOR_PRE = N + SETS; /* values that pre depends on */
     static constexpr bool RES = KIND != KIND_IDENTITY;
-    static constexpr int COEFFICIENTS = 2 * N + (RES ? N * N : 0);     /* pre, post, res of a token */
+    static constexpr int COEFFICIENTS = 2 * N + (RES ? N * N : 0); /* pre, post, res of a token */
+    static constexpr int ALPHAS = KIND == KIND_IDENTITY ? 2 : 3;
     static constexpr int STREAMS_OF_WEIGHTS = KIND == KIND_HC ? 1 : N; /* HC's are the same for all */
     static constexpr int WIDTH = KIND != KIND_HC && COLUMNS % 4 == 0
                                      ? 4
@@ -41,7 +42,8 @@ struct one_pass_weights {
 };
 struct one_pass_forward {
     int64_t T, C;
-    int slice;
+    int slice, cluster_bits; /* channels a block; a cluster has 2^cluster_bits blocks */
+    float inverse_length;    /* 1 / channels of a set */
     struct coefficients how;
     double rms_eps;
     const struct bf16 *x, *y; /* y and the layer below's post and res: post_pre alone */
@@ -53,7 +55,8 @@ struct one_pass_forward {
 };
 struct one_pass_backward {
     int64_t T, C;
-    int slice;
+    int slice, cluster_bits; /* as in forward */
+    float inverse_length;
     int warps; /* that have channels; the last warp of the block makes the coefficients' gradients */
     struct coefficients how;
     const struct bf16 *g, *x, *y, *du;
@@ -155,6 +158,35 @@ static inline bool one_pass_shape(const struct mhc_case *c, const char **why) {
      : (kind) == KIND_IDENTITY ? ONE_PASS_COUNT(KIND_IDENTITY, n, CALL) \
                                : ONE_PASS_COUNT(KIND_HC, n, CALL))
 #define ONE_PASS_COUNT(KIND, n, CALL) ((n) == 1 ? CALL(1, KIND) : (n) == 2 ? CALL(2, KIND) : CALL(4, KIND))
+
+/* 1 / the channels of a set: what the kernels divide by, once. */
+static inline float one_pass_inverse_length(enum kind kind, const struct mhc_case *c) {
+    return 1 / (float)(kind == KIND_HC ? c->C : c->n * c->C);
+}
+
+/* --- the cluster --- */
+
+/* A block among the 2^bits of its cluster. Block t % size owns token t of a tile, as its own token t / size. The bits
+ * come from the host: a division by a size that the compiler does not know takes a dozen instructions, and every turn
+ * waits for some of them. */
+struct member {
+    int rank, bits, size, owned; /* owned: tokens of a tile */
+};
+
+static __device__ __forceinline__ struct member member_of(int bits) {
+    struct member m = {cluster_rank(), bits, 1 << bits, TILE >> bits};
+    return m;
+}
+static __device__ __forceinline__ int owner_of(const struct member *m, int token) {
+    return token & (m->size - 1);
+}
+static __device__ __forceinline__ int own_of(const struct member *m, int token) {
+    return token >> m->bits;
+}
+/* The token of a tile that is own token `own` of this block. */
+static __device__ __forceinline__ int token_of(const struct member *m, int own) {
+    return (own << m->bits) + m->rank;
+}
 
 /* --- streams in registers --- */
 

@@ -16,8 +16,9 @@
  * may have 168 and almost needs no more; with 16 it may have 128, and some of the tile waits in local memory. */
 enum { FEW_WARPS = 12, MAX_WARPS = 16 };
 
-/* The block's slice of the weights as the right operand of q.W^T: rows are columns of the weights, high parts then low parts. A thread has
- * all columns of a channel, loaded together. */
+/* The block's slice of the weights as the right operand of q.W^T: rows are columns of the weights, high parts then low
+ * parts. A thread has all columns of a channel, loaded together. Eight neighbouring threads write four lanes' words
+ * each, 16 bytes at a time: the banks repeat after four of them, so the other four begin with the second half. */
 template <int N, int KIND>
 static __device__ __forceinline__ void load_weights(const struct one_pass_backward *f, uint2 *to) {
     using S = sums<N, KIND>;
@@ -25,22 +26,25 @@ static __device__ __forceinline__ void load_weights(const struct one_pass_backwa
     int channels = f->warps * GROUP;
     int64_t first = (int64_t)cluster_rank() * f->slice;
     for (int k = (int)threadIdx.x; k < S::STREAMS_OF_WEIGHTS * channels; k += (int)blockDim.x) {
-        int i = k / channels, within = k % channels, j = within % 8 / 2, g = within % GROUP / 8 * 2 + within % 2;
+        int i = k / channels, warp = k % channels / GROUP, g = k % 8, j = k % GROUP / 8;
+        int within = warp * GROUP + g / 2 * 8 + 2 * j + g % 2;
         float w[B::DEPTH] = {};
         if (within < f->slice && first + within < f->C)
 #pragma unroll
             for (int m = 0; m < B::DEPTH; m += S::WIDTH)
                 load_weights_at<N, KIND>(&f->weights, f->C, i, first + within, m, w + m);
+        uint32_t pair[B::DEPTH]; /* of rows */
 #pragma unroll
-        for (int m = 0; m < B::DEPTH; m += 2) {
-            uint32_t part[2];
-            split_pair(w[m], w[m + 1], &part[0], &part[1]);
+        for (int m = 0; m < B::DEPTH; m += 2)
+            split_pair(w[m], w[m + 1], &pair[m / 2], &pair[(B::DEPTH + m) / 2]);
 #pragma unroll
-            for (int low = 0; low < 2; low++) {
-                int row = low * B::DEPTH + m;
-                uint2 *at = to + (((i * f->warps + within / GROUP) * B::STEPS + row / 16) * 4 + j) * WARP + g * 4 +
-                            row % 8 / 2;
-                *(row % 16 < 8 ? &at->x : &at->y) = part[low];
+        for (int step = 0; step < B::STEPS; step++) {
+            const uint32_t *p = pair + 8 * step;
+            uint4 *at = (uint4 *)(to + (((i * f->warps + warp) * B::STEPS + step) * 4 + j) * WARP + g * 4);
+#pragma unroll
+            for (int turn = 0; turn < 2; turn++) {
+                bool second = turn != g / 4;
+                at[second] = second ? make_uint4(p[2], p[6], p[3], p[7]) : make_uint4(p[0], p[4], p[1], p[5]);
             }
         }
     }
@@ -249,13 +253,18 @@ static __device__ __forceinline__ void store_below(const struct one_pass_backwar
 
 template <int N, int KIND, int WARPS>
 static __global__ void __launch_bounds__(WARPS *WARP, 1) backward_kernel(struct one_pass_backward f) {
-    int size = cluster_size(), last = (int)blockDim.x / WARP - 1;
-    int64_t cluster = blockIdx.x / size, clusters = gridDim.x / size;
-    struct backward_shared<N, KIND> s(f.warps, size);
+    const struct member block = member_of(f.cluster_bits);
+    int last = (int)blockDim.x / WARP - 1;
+    int64_t cluster = blockIdx.x >> block.bits, clusters = gridDim.x >> block.bits;
+    struct backward_shared<N, KIND> s(f.warps, &block);
     struct lane_place p = lane_place_of(f.C, f.slice);
+    alignas(16) unsigned char history[HISTORY_BYTES];
     struct sinkhorn_trace<N> trace;
+    trace.history = history;
     bool works = p.warp < f.warps, makes = p.warp == last;
     load_weights<N, KIND>(&f, s.weights);
+    for (int k = (int)threadIdx.x; k < sums<N, KIND>::ALPHAS; k += (int)blockDim.x)
+        s.alpha[k] = f.alpha[k];
     /* Nobody may write into a block's memory before the block has begun. */
     cluster_arrive();
     cluster_wait();
@@ -282,18 +291,17 @@ static __global__ void __launch_bounds__(WARPS *WARP, 1) backward_kernel(struct 
         if (works)
             multiply<N, KIND>(x, g, &y, &du, &p, s.partial + p.warp * TILE * backward_sums<N, KIND>::DOTS);
         else
-            prepare<N, KIND>(&f, &s, first,
-                             &trace); /* a warp more than there are channels for: it is ahead of the others */
+            prepare<N, KIND>(&f, &s, &block, first, &trace); /* a warp without channels: it is ahead of the others */
         __syncthreads();
         load_coefficients<N, KIND>(&f, &s,
                                    first); /* nobody reads the old ones: all are past grad_x of the tile before */
-        send_dots<N, KIND>(&s, f.warps);
+        send_dots<N, KIND>(&s, &block, f.warps);
         cluster_arrive();
         if (works && makes)
-            prepare<N, KIND>(&f, &s, first, &trace);
+            prepare<N, KIND>(&f, &s, &block, first, &trace);
         cluster_wait();
         if (makes)
-            make_q<N, KIND>(&f, &s, first, &trace);
+            make_q<N, KIND>(&f, &s, &block, first, &trace);
         copy_wait<0>(); /* the coefficients are here; the meeting shows them to the other threads */
         cluster_arrive();
         cluster_wait();
@@ -328,7 +336,9 @@ static int start_layout(struct device *d, void *queue, const struct mhc_case *c,
     int64_t tiles = blocks_of(c->T, TILE);
     if (clusters < 1)
         return -1;
-    f.T = c->T, f.C = c->C, f.slice = layout->slice, f.warps = layout->warps, f.how = coefficients_of(c);
+    f.T = c->T, f.C = c->C, f.slice = layout->slice, f.cluster_bits = __builtin_ctz(cluster);
+    f.inverse_length = one_pass_inverse_length((enum kind)KIND, c);
+    f.warps = layout->warps, f.how = coefficients_of(c);
     return CHECKED(d, LAUNCH_CLUSTER((backward_kernel<N, KIND, WARPS>), cluster,
                                      (unsigned)(clusters < tiles ? clusters : tiles) * cluster, threads, layout->shared,
                                      queue, f));

@@ -153,19 +153,21 @@ static __device__ __forceinline__ void load_below(const struct one_pass_forward 
 }
 
 /* res of the block's own tokens, a thread each: they are many by now, and u waited for none of them. */
-template <int N>
-static __device__ __forceinline__ void sinkhorn_owned(const struct one_pass_forward *f, int64_t cluster,
+template <int N, int KIND>
+static __device__ __forceinline__ void sinkhorn_owned(const struct one_pass_forward *f,
+                                                      const struct forward_shared<N, KIND> *s, int64_t cluster,
                                                       int64_t clusters) {
     constexpr int COLUMNS = N * N + 2 * N;
-    int rank = cluster_rank(), size = cluster_size(), owned = TILE / size;
+    const struct member block = member_of(f->cluster_bits);
     for (int64_t k = threadIdx.x;; k += blockDim.x) {
-        int64_t t = (cluster + k / owned * clusters) * TILE + k % owned * size + rank;
+        int64_t turn = (k << block.bits) / TILE; /* k / owned */
+        int64_t t = (cluster + turn * clusters) * TILE + token_of(&block, (int)(k & (block.owned - 1)));
         if (t - t % TILE >= f->T)
             break;
         if (t >= f->T)
             continue;
         float m[N * N];
-        res_coefficients<N>(f->how, f->product + t * COLUMNS, f->b, f->alpha, m);
+        res_coefficients<N>(f->how, f->product + t * COLUMNS, s->b, s->alpha, m);
         for (int e = 0; e < N * N; e++)
             f->res[t * N * N + e] = m[e];
     }
@@ -175,8 +177,9 @@ static __device__ __forceinline__ void sinkhorn_owned(const struct one_pass_forw
 template <int N, int KIND, bool POST>
 static __device__ __forceinline__ void walk(const struct one_pass_forward *f, const struct forward_shared<N, KIND> *s,
                                             const struct lane_place *p, bool scaled) {
-    int warps = (int)blockDim.x / WARP, size = cluster_size(), buffer = 0;
-    int64_t first = blockIdx.x / size * TILE, step = gridDim.x / size * TILE;
+    const struct member block = member_of(f->cluster_bits);
+    int warps = (int)blockDim.x / WARP, buffer = 0;
+    int64_t first = (int64_t)(blockIdx.x >> block.bits) * TILE, step = (int64_t)(gridDim.x >> block.bits) * TILE;
     struct piece before[N], x[N], next[N], y;
     for (int i = 0; i < N; i++)
         next[i] = load_piece(f->x, N, i, f->T, f->C, first, p);
@@ -184,8 +187,10 @@ static __device__ __forceinline__ void walk(const struct one_pass_forward *f, co
         y = load_piece(f->y, 1, 0, f->T, f->C, first, p);
         load_below<N, KIND>(f, s->below, first);
     }
-    if (!scaled)
+    if (!scaled) {
         load_weights<N, KIND>(f, s->weights, warps);
+        load_offsets<N, KIND>(f, s);
+    }
     /* Nobody may write into a block's memory before the block has begun, nor read marks before they are written. */
     cluster_arrive();
     cluster_wait();
@@ -216,10 +221,10 @@ static __device__ __forceinline__ void walk(const struct one_pass_forward *f, co
         __syncthreads();
         if (tile > first) {
             cluster_wait();
-            finish<N, KIND>(f, s, tile - step, buffer ^ 1, scaled);
+            finish<N, KIND>(f, s, &block, tile - step, buffer ^ 1, scaled);
         }
         if (more) {
-            send<N, KIND>(s, warps, buffer);
+            send<N, KIND>(s, &block, warps, buffer);
             cluster_arrive();
         }
         __syncthreads();
@@ -235,7 +240,7 @@ static __device__ __forceinline__ void walk(const struct one_pass_forward *f, co
 template <int N, int KIND, bool POST, int WARPS>
 static __global__ void __launch_bounds__(WARPS *WARP, 1) forward_kernel(struct one_pass_forward f) {
     using S = sums<N, KIND>;
-    struct forward_shared<N, KIND> s((int)blockDim.x / WARP, cluster_size());
+    struct forward_shared<N, KIND> s((int)blockDim.x / WARP, 1 << f.cluster_bits);
     struct lane_place p = lane_place_of(f.C, f.slice);
     for (int k = (int)threadIdx.x; k < TILE * S::SETS; k += (int)blockDim.x)
         s.lost[k] = 0;
@@ -248,7 +253,7 @@ static __global__ void __launch_bounds__(WARPS *WARP, 1) forward_kernel(struct o
     }
     __syncthreads();
     if (KIND == KIND_MHC)
-        sinkhorn_owned<N>(&f, blockIdx.x / cluster_size(), gridDim.x / cluster_size());
+        sinkhorn_owned<N, KIND>(&f, &s, blockIdx.x >> f.cluster_bits, gridDim.x >> f.cluster_bits);
 }
 
 /* --- launching --- */
@@ -266,7 +271,9 @@ static int start_layout(struct device *d, void *queue, const struct mhc_case *c,
     int64_t tiles = blocks_of(c->T, TILE);
     if (clusters < 1)
         return -1;
-    f.T = c->T, f.C = c->C, f.slice = layout->slice, f.how = coefficients_of(c), f.rms_eps = c->rms_eps;
+    f.T = c->T, f.C = c->C, f.slice = layout->slice, f.cluster_bits = __builtin_ctz(cluster);
+    f.inverse_length = one_pass_inverse_length((enum kind)KIND, c);
+    f.how = coefficients_of(c), f.rms_eps = c->rms_eps;
     return CHECKED(d, LAUNCH_CLUSTER((forward_kernel<N, KIND, POST, WARPS>), cluster,
                                      (unsigned)(clusters < tiles ? clusters : tiles) * cluster, threads, layout->shared,
                                      queue, f));

@@ -5,9 +5,11 @@
 
 #include "kernels/one_pass.h"
 
-/* Shared memory, in this order. */
+/* Shared memory, in this order. What stands at a fixed place comes first, so that its address takes no register. */
 template <int N, int KIND> struct forward_shared {
     using S = sums<N, KIND>;
+    float *b;       /* [COEFFICIENTS]: of pre, post, res */
+    float *alpha;   /* [ALPHAS] */
     uint4 *weights; /* [stream][warp][TILES][hi, lo][lane] */
     float *partial; /* [warp][TILE][VALUES] */
     float *for_pre; /* [2][block][TILE][FOR_PRE], written by the whole cluster */
@@ -21,9 +23,12 @@ template <int N, int KIND> struct forward_shared {
     static constexpr int64_t WARP_BYTES = (int64_t)S::STREAMS_OF_WEIGHTS * S::TILES * 2 * WARP * 16 +
                                           TILE * S::VALUES * 4;
     static constexpr int64_t MEMBER_BYTES = 2 * TILE * S::FOR_PRE * 4;
-    static constexpr int64_t BYTES = TILE * (2 * S::VALUES + N + 3 * S::SETS + 2 * BELOW) * 4;
+    static constexpr int OFFSETS = (S::COEFFICIENTS + S::ALPHAS + 3) / 4 * 4; /* b, alpha; 16-byte weights follow */
+    static constexpr int64_t BYTES = (OFFSETS + TILE * (2 * S::VALUES + N + 3 * S::SETS + 2 * BELOW)) * 4;
     __device__ forward_shared(int warps, int cluster) {
-        weights = (uint4 *)shared_memory();
+        b = (float *)shared_memory();
+        alpha = b + S::COEFFICIENTS;
+        weights = (uint4 *)(b + OFFSETS);
         partial = (float *)(weights + S::STREAMS_OF_WEIGHTS * warps * S::TILES * 2 * WARP);
         for_pre = partial + warps * TILE * S::VALUES;
         owned = for_pre + 2 * cluster * TILE * S::FOR_PRE;
@@ -33,6 +38,18 @@ template <int N, int KIND> struct forward_shared {
         below = lost + TILE * S::SETS;
     }
 };
+
+/* b and alpha into shared memory, once. From global memory every turn would wait for them twice: the compiler cannot
+ * know that no store changes them, and a meeting of the cluster empties L1. */
+template <int N, int KIND>
+static __device__ __forceinline__ void load_offsets(const struct one_pass_forward *f,
+                                                    const struct forward_shared<N, KIND> *s) {
+    using S = sums<N, KIND>;
+    for (int k = (int)threadIdx.x; k < S::COEFFICIENTS; k += (int)blockDim.x)
+        s->b[k] = KIND != KIND_HC || k < N ? f->b[k] : k < 2 * N ? f->b_post[k - N] : f->b_res[k - 2 * N];
+    for (int k = (int)threadIdx.x; k < S::ALPHAS; k += (int)blockDim.x)
+        s->alpha[k] = f->alpha[k];
+}
 
 /* Place of a value among those pre depends on, -1 for the others. */
 template <int N, int KIND> static __device__ __forceinline__ int place_for_pre(int value) {
@@ -46,18 +63,19 @@ template <int N, int KIND> static __device__ __forceinline__ int place_for_pre(i
 
 /* Adds up the warps and sends the sums to the blocks that need them. */
 template <int N, int KIND>
-static __device__ __forceinline__ void send(const struct forward_shared<N, KIND> *s, int warps, int buffer) {
+static __device__ __forceinline__ void send(const struct forward_shared<N, KIND> *s, const struct member *block,
+                                            int warps, int buffer) {
     using S = sums<N, KIND>;
-    int rank = cluster_rank(), size = cluster_size(), owned = TILE / size;
+    int from = buffer * block->size + block->rank;
     for (int k = (int)threadIdx.x; k < TILE * S::VALUES; k += (int)blockDim.x) {
         int token = k / S::VALUES, value = k % S::VALUES, place = place_for_pre<N, KIND>(value);
         float sum = 0;
         for (int w = 0; w < warps; w++)
             sum += s->partial[w * TILE * S::VALUES + k];
-        float *mine = s->owned + ((buffer * size + rank) * owned + token / size) * S::VALUES + value;
-        cluster_store(mine, token % size, sum);
-        for (int to = 0; place >= 0 && to < size; to++)
-            cluster_store(s->for_pre + ((buffer * size + rank) * TILE + token) * S::FOR_PRE + place, to, sum);
+        float *mine = s->owned + (from * block->owned + own_of(block, token)) * S::VALUES + value;
+        cluster_store(mine, owner_of(block, token), sum);
+        for (int to = 0; place >= 0 && to < block->size; to++)
+            cluster_store(s->for_pre + (from * TILE + token) * S::FOR_PRE + place, to, sum);
     }
 }
 
@@ -70,9 +88,8 @@ static __device__ __forceinline__ float received(const float *from, int stride, 
 }
 
 /* r from a sum of squares of scale times x. */
-template <int N, int KIND>
 static __device__ __forceinline__ float root(const struct one_pass_forward *f, float squares, float scale) {
-    float mean = squares / (float)(KIND == KIND_HC ? f->C : N * f->C);
+    float mean = squares * f->inverse_length;
     return scale == 1 ? sqrtf(mean + (float)f->rms_eps)
                       : (float)sqrt((double)mean / ((double)scale * (double)scale) + f->rms_eps);
 }
@@ -81,10 +98,8 @@ static __device__ __forceinline__ float root(const struct one_pass_forward *f, f
  * the token is written again. */
 #define TOO_SMALL (-1.0f)
 #define TOO_LARGE (-2.0f)
-template <int N, int KIND>
 static __device__ __forceinline__ bool squares_lost(const struct one_pass_forward *f, float squares) {
-    float length = (float)(KIND == KIND_HC ? f->C : N * f->C);
-    return !(squares < 1e36f) || (squares < 1e-30f * length && f->rms_eps < 1e-28);
+    return !(squares < 1e36f) || (squares * f->inverse_length < 1e-30f && f->rms_eps < 1e-28);
 }
 
 /* The scales of a tile that the walk before asked for. */
@@ -99,15 +114,16 @@ static __device__ __forceinline__ void load_scale(const struct one_pass_forward 
 
 /* The coefficient of column m of stream i (HC) or of column m goes to its array, unless it is one of mHC's res. */
 template <int N, int KIND>
-static __device__ __forceinline__ void store_coefficient(const struct one_pass_forward *f, int64_t t, int i, int m,
-                                                         float product) {
+static __device__ __forceinline__ void store_coefficient(const struct one_pass_forward *f,
+                                                         const struct forward_shared<N, KIND> *s, int64_t t, int i,
+                                                         int m, float product) {
     if (KIND == KIND_HC)
-        *hc_coefficient_at(N, i, m, f->pre + t * N, f->post + t * N,
-                           f->res + t * N * N) = hc_coefficient(N, i, m, product, f->b, f->b_post, f->b_res, f->alpha);
+        *hc_coefficient_at(N, i, m, f->pre + t * N, f->post + t * N, f->res + t * N * N) = hc_coefficient(
+            N, i, m, product, s->b, s->b + N, s->b + 2 * N, s->alpha);
     else if (m < N)
-        f->pre[t * N + m] = mhc_pre_of(f->how, m, product, f->b, f->alpha);
+        f->pre[t * N + m] = mhc_pre_of(f->how, m, product, s->b, s->alpha);
     else if (m < 2 * N)
-        f->post[t * N + m - N] = mhc_post_of(f->how, m - N, product, f->b, f->alpha);
+        f->post[t * N + m - N] = mhc_post_of(f->how, m - N, product, s->b, s->alpha);
 }
 
 /* What has arrived: pre of every token into shared memory; the products and coefficients of the block's own tokens to where they are kept.
@@ -115,32 +131,33 @@ static __device__ __forceinline__ void store_coefficient(const struct one_pass_f
  * to send. */
 template <int N, int KIND>
 static __device__ __forceinline__ void finish(const struct one_pass_forward *f, const struct forward_shared<N, KIND> *s,
-                                              int64_t first_token, int buffer, bool scaled) {
+                                              const struct member *block, int64_t first_token, int buffer,
+                                              bool scaled) {
     using S = sums<N, KIND>;
-    int rank = cluster_rank(), size = cluster_size(), owned = TILE / size;
+    int size = block->size, owned = block->owned;
     for (int k = (int)(blockDim.x - 1 - threadIdx.x); k < TILE * N + owned * S::PRODUCTS; k += (int)blockDim.x) {
         bool for_all = k < TILE * N;
         int own = (k - TILE * N) / S::PRODUCTS, value = (k - TILE * N) % S::PRODUCTS;
-        int token = for_all ? k / N : own * size + rank, i = k % N;
+        int token = for_all ? k / N : token_of(block, own), i = k % N;
         int set = for_all ? (KIND == KIND_HC ? i : 0) : value / S::COLUMNS, column = value % S::COLUMNS;
         const float *from = for_all ? s->for_pre + (buffer * size * TILE + token) * S::FOR_PRE
                                     : s->owned + (buffer * size * owned + own) * S::VALUES;
         int stride = for_all ? TILE * S::FOR_PRE : owned * S::VALUES;
         float squares = received(from + (for_all ? N : S::PRODUCTS) + set, stride, size);
-        float r = root<N, KIND>(f, squares, scaled ? s->scale[(buffer * TILE + token) * S::SETS + set] : 1);
+        float r = root(f, squares, scaled ? s->scale[(buffer * TILE + token) * S::SETS + set] : 1);
         float product = normalised(received(from + (for_all ? i : value), stride, size), r);
         int64_t t = first_token + token;
-        bool lost = !scaled && t < f->T && squares_lost<N, KIND>(f, squares);
+        bool lost = !scaled && t < f->T && squares_lost(f, squares);
         if (for_all) {
-            s->pre[k] = KIND == KIND_HC ? hc_coefficient(N, i, 0, product, f->b, f->b_post, f->b_res, f->alpha)
-                                        : mhc_pre_of(f->how, i, product, f->b, f->alpha);
+            s->pre[k] = KIND == KIND_HC ? hc_coefficient(N, i, 0, product, s->b, s->b + N, s->b + 2 * N, s->alpha)
+                                        : mhc_pre_of(f->how, i, product, s->b, s->alpha);
             if (lost && (KIND == KIND_HC || i == 0))
                 s->lost[token * S::SETS + set] = 1;
         } else if (t < f->T) {
             f->product[t * S::PRODUCTS + value] = product;
             if (column == 0)
                 f->r[t * S::SETS + set] = !lost ? r : squares < 1 ? TOO_SMALL : TOO_LARGE;
-            store_coefficient<N, KIND>(f, t, set, column, product);
+            store_coefficient<N, KIND>(f, s, t, set, column, product);
         }
     }
 }
