@@ -59,10 +59,10 @@ struct mhc_case {
     int64_t weights;                 /* elements of a flat array of parameters, gradients or moments */
     int64_t t_max;                   /* >= 1 */
     double rms_eps, sinkhorn_eps;
-    int32_t convention, activation;    /* enum mhc_convention, enum mhc_activation */
-    int32_t map, map_order;            /* enum mhc_map; an integer constant of the map */
-    double map_constant;               /* a real constant of the map */
-    int32_t stream, coef, param;       /* enum mhc_type of each role */
+    int32_t convention, activation; /* enum mhc_convention, enum mhc_activation */
+    int32_t map, map_order;         /* enum mhc_map; an integer constant of the map */
+    double map_constant;            /* a real constant of the map */
+    int32_t stream, coef, param;    /* enum mhc_type of each role */
 };
 
 /* Streams and activations | coefficients of the connection | parameters and their gradients | tokens and targets, int32 | numbers that a
@@ -79,8 +79,8 @@ struct mhc_arg {
     const char *name, *extents;
     enum mhc_role role;
     enum mhc_direction direction;
-    char fan_in;        /* a letter; 0: 1 */
-    bool diagonal;      /* [n][n], `around` on the diagonal and 0 elsewhere */
+    char fan_in;   /* a letter; 0: 1 */
+    bool diagonal; /* [n][n], `around` on the diagonal and 0 elsewhere */
     float around, size;
 };
 
@@ -104,14 +104,15 @@ struct mhc_arg {
  * MHC_OPERATION(id) of operations.h fills in the contract: name, args, flops, traffic. Behind `args` the arguments of a call lie as pointers
  * in that order, struct id_args; an argument of no elements may be NULL. */
 struct mhc_row {
-    const char *name, *variant;
+    const char *name;
     const struct mhc_arg *args; /* ends with an empty name */
+    double (*flops)(const struct mhc_case *);
+    double (*traffic)(const struct mhc_case *); /* bytes that must move once */
+    const char *variant;                        /* the members from here on are the implementer's */
     bool (*supports)(const struct mhc_case *, const char **why);
     int64_t (*save_bytes)(const struct mhc_case *); /* NULL: none */
     int64_t (*work_bytes)(const struct mhc_case *); /* NULL: none */
-    double (*traffic)(const struct mhc_case *);     /* bytes that must move once */
-    double (*flops)(const struct mhc_case *);
-    double (*tolerance)(const struct mhc_case *); /* max |error| as a share of the array's largest element */
+    double (*tolerance)(const struct mhc_case *);   /* max |error| as a share of the array's largest element */
     int (*run)(void *context, void *queue, const struct mhc_case *, void *const arg[], void *save, void *work);
 };
 
@@ -285,7 +286,8 @@ static inline const struct mhc_row *mhc_row_find(const struct mhc_library *libra
         row++;
     return *row;
 }
-static inline const struct mhc_arg *mhc_arg_find(const struct mhc_row *row, const char *name, enum mhc_direction direction) {
+static inline const struct mhc_arg *mhc_arg_find(const struct mhc_row *row, const char *name,
+                                                 enum mhc_direction direction) {
     for (const struct mhc_arg *arg = row->args; arg->name; arg++)
         if (arg->direction == direction && !strcmp(arg->name, name))
             return arg;

@@ -40,6 +40,20 @@ bool gpu_supports_sinkhorn(const struct mhc_case *c, const char **why) {
     return gpu_supports(c, why);
 }
 
+bool gpu_supports_mhc(const struct mhc_case *c, const char **why) {
+    if (c->map == MHC_IDENTITY)
+        return gpu_supports(c, why);
+    if (c->map != MHC_SINKHORN)
+        return *why = "this residual map has no kernels here", false;
+    return gpu_supports_sinkhorn(c, why);
+}
+
+bool gpu_supports_res(const struct mhc_case *c, const char **why) {
+    if (c->map == MHC_IDENTITY)
+        return *why = "res is made here, so the map cannot be the identity", false;
+    return gpu_supports(c, why);
+}
+
 double gpu_tolerance(const struct mhc_case *c) {
     return c->stream == MHC_BF16 ? 2e-2 : 1e-3;
 }
