@@ -66,6 +66,13 @@ static __host__ __device__ __forceinline__ int64_t blocks_of(int64_t count, int6
     return (count + size - 1) / size;
 }
 
+/* Parts into which each of `blocks` blocks can be split so that all of them run at once, `a_processor` on a
+ * multiprocessor. Rounded down: a few blocks more would be a second wave, as long as the first. At least 1. */
+static inline int64_t parts_at_once(const struct device *d, int64_t a_processor, int64_t blocks) {
+    int64_t parts = a_processor * d->processors / blocks;
+    return parts > 1 ? parts : 1;
+}
+
 /* CALL(T, N) with T the element type of the streams and N the streams as a constant, 0 for any other number of them. */
 #define FOR_STREAMS(c, CALL) ((c)->stream == MHC_BF16 ? FOR_COUNT(c, struct bf16, CALL) : FOR_COUNT(c, float, CALL))
 #define FOR_COUNT(c, T, CALL)   \
