@@ -32,7 +32,7 @@ endif
 CUDA_ARCH ?= $(or $(shell nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | sed -n 's/^\([0-9]*\)\.\([0-9]\)$$/\1\2/p' | head -n 1),90)
 # Where a toolkit has it, after LD_LIBRARY_PATH; or it may lie beside the library.
 CUBLAS_PATH := '$$ORIGIN:/usr/local/cuda/lib64'
-KERNELS  := $(wildcard kernels/*.cu)
+KERNELS  := $(wildcard kernels/*.cu kernels/maps/*.cu)
 EMUFLAGS := -std=c++20 -g -fPIC -fvisibility=hidden -fno-gnu-unique $(or $(EMULEVEL),-O2) -march=$(ARCH) -ffp-contract=off -fno-math-errno -fno-trapping-math \
             -Wall -Wextra -Wno-unknown-pragmas -Wno-missing-field-initializers $(if $(WERROR),-Werror)
 # From CUDA 12.8 on.
@@ -197,7 +197,7 @@ $(B)/libmhc_cuda.so: $(KERNELS:%.cu=$(B)/cuda/%.o) $(B)/cpu_ref/operations.o
 	$(Q)$(NVCC) $(CUDAFLAGS) -shared -cudart static -o $@ $^ -lcublas -Xlinker -rpath=$(CUBLAS_PATH) -Xcompiler -static-libstdc++,-static-libgcc
 
 # tests/semantics.cu for a device: what its instructions mean, held to plain loops.
-$(B)/semantics: tests/semantics.cu $(wildcard kernels/*.h) Makefile
+$(B)/semantics: tests/semantics.cu $(wildcard kernels/*.h kernels/maps/*.h) Makefile
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  nvcc $@")
 	$(Q)$(NVCC) -I. -I$(B) $(CUDAFLAGS) -cudart static -o $@ $< -Xcompiler -static-libstdc++,-static-libgcc

@@ -8,6 +8,7 @@
 /* N streams known to the compiler, or `count` of them when N is 0. */
 #define STREAMS(N, count) ((N) ? (N) : (count))
 #define ROOM(N) ((N) ? (N) : MHC_MAX_STREAMS)
+#define MATRIX(N) (ROOM(N) * ROOM(N)) /* elements of a token's res */
 
 /* W = OCTET neighbouring elements at once, or one where rows are not aligned to that. */
 template <int W, typename T> static __device__ __forceinline__ void load_channels(const T *from, float *to) {

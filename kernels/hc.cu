@@ -61,7 +61,7 @@ static struct product product_of(const struct mhc_case *c, const void *x, struct
     return p;
 }
 static int columns_of(const struct mhc_case *c) { /* coefficients of a token */
-    return column_count((int)c->n, false);
+    return (int)(c->n * (c->n + 2));
 }
 static unsigned row_blocks(const struct mhc_case *c) {
     return (unsigned)blocks_of(c->T * c->n, ROWS_A_BLOCK);

@@ -1,8 +1,7 @@
-/* mHC (Eq. 7-9, in the order of Eq. 14-19) and identity HC (the same with res = I, no third part), in two passes over x
- * each way.
+/* mHC (Eq. 7-9, in the order of Eq. 14-19), with any residual map, in two passes over x each way.
  *
  *   r = sqrt(mean(x^2) + rms_eps) over all nC     product = x.phi / r     logits = alpha_part * product + b
- *   pre = sigmoid (+ sinkhorn_eps in v4)          post = 2 sigmoid        res = Sinkhorn
+ *   pre = sigmoid (+ sinkhorn_eps in v4)          post = 2 sigmoid        res = map
  *
  * Backward, z = dL/dlogits, q = alpha z / r: grad_b, grad_alpha, grad_phi = sum_t x^T q, and q.phi^T within grad_x.
  *
@@ -10,76 +9,15 @@
  *                                    backward 54C: gradients of the coefficients 20C, grad_x 26C, grad_phi 8C */
 #include "kernels/two_pass.h"
 
-#include "kernels/coefficients.h"
 #include "kernels/connection_backward.h"
-
-enum { TOKENS_A_BLOCK = 32 }; /* a thread a token: a warp a block spreads few tokens over the multiprocessors */
-
-/* Elements of a token's coefficients. */
-#define COLUMNS(N, IDENTITY) ((IDENTITY) ? 2 * ROOM(N) : MATRIX(N) + 2 * ROOM(N))
-
-/* --- coefficients: a thread a token --- */
-
-template <int N, bool IDENTITY>
-static __global__ void coefficients_kernel(struct coefficients s, int64_t T, const float *product, const float *b,
-                                           const float *alpha, float *pre, float *post, float *res) {
-    const int n = STREAMS(N, s.n), columns = column_count(n, IDENTITY);
-    int64_t t = (int64_t)blockIdx.x * TOKENS_A_BLOCK + threadIdx.x;
-    if (t >= T)
-        return;
-    product += t * columns;
-    pre_coefficients<N>(s, product, b, alpha, pre + t * n);
-    post_coefficients<N>(s, product, b, alpha, post + t * n);
-    if (IDENTITY)
-        return;
-    float matrix[MATRIX(N)];
-    res_coefficients<N>(s, product, b, alpha, matrix);
-#pragma unroll
-    for (int k = 0; k < n * n; k++)
-        res[t * n * n + k] = matrix[k];
-}
+#include "kernels/maps/maps.h"
+#include "kernels/two_pass_coefficients.h"
 
 static __global__ void logits_kernel(struct coefficients s, int64_t count, int K, const float *product, const float *b,
                                      const float *alpha, float *logits) {
     int64_t at = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (at < count)
         logits[at] = mhc_res_logit(s, (int)(at % K), product + at / K * (2 * s.n + K), b, alpha);
-}
-
-/* What the backward of the coefficients reads and writes, [T][..]. */
-struct chain {
-    const float *grad_coef, *pre, *post, *product, *r, *b, *alpha;
-    float *z, *q;
-    float2 *norm;
-};
-
-template <int N, bool IDENTITY>
-static __global__ void chain_kernel(struct coefficients s, int64_t T, float inverse_D, struct chain a) {
-    const int n = STREAMS(N, s.n), columns = column_count(n, IDENTITY);
-    int64_t t = (int64_t)blockIdx.x * TOKENS_A_BLOCK + threadIdx.x;
-    if (t >= T)
-        return;
-    float r = a.r[t], through_norm;
-    if constexpr (
-        N ==
-        0) { /* too many for registers: they stay where they lie, and not in local memory, which a device has to put by for all threads */
-        through_norm = mhc_coefficients_backward<N, IDENTITY>(s, a.grad_coef + t * columns, a.pre + t * n,
-                                                              a.post + t * n, a.product + t * columns, r, a.b, a.alpha,
-                                                              a.z + t * columns, a.q + t * columns);
-    } else {
-        float grad[COLUMNS(N, IDENTITY)], z[COLUMNS(N, IDENTITY)], q[COLUMNS(N, IDENTITY)];
-#pragma unroll
-        for (int k = 0; k < columns; k++)
-            grad[k] = a.grad_coef[t * columns + k];
-        through_norm = mhc_coefficients_backward<N, IDENTITY>(s, grad, a.pre + t * n, a.post + t * n,
-                                                              a.product + t * columns, r, a.b, a.alpha, z, q);
-#pragma unroll
-        for (int k = 0; k < columns; k++) {
-            a.z[t * columns + k] = z[k];
-            a.q[t * columns + k] = q[k];
-        }
-    }
-    a.norm[t] = make_float2(through_norm * inverse_D, r == 0 ? 0 : 1 / r);
 }
 
 /* --- host --- */
@@ -91,32 +29,6 @@ static struct product product_of(const struct mhc_case *c, const void *x, struct
     struct product p = {c->stream, c->T, c->n * c->C, x, weights};
     return p;
 }
-static unsigned token_blocks(const struct mhc_case *c) {
-    return (unsigned)blocks_of(c->T, TOKENS_A_BLOCK);
-}
-
-template <int N>
-static int start_coefficients(struct device *d, void *queue, const struct mhc_case *c, const float *product,
-                              const struct mhc_pre_args *a) {
-    struct coefficients s = coefficients_of(c);
-    const float *b = (const float *)a->b, *alpha = (const float *)a->alpha;
-    float *pre = (float *)a->pre, *post = (float *)a->post, *res = (float *)a->res;
-    return c->map == MHC_IDENTITY ? CHECKED(d, LAUNCH((coefficients_kernel<N, true>), token_blocks(c), TOKENS_A_BLOCK,
-                                                      0, queue, s, c->T, product, b, alpha, pre, post, res))
-                                  : CHECKED(d, LAUNCH((coefficients_kernel<N, false>), token_blocks(c), TOKENS_A_BLOCK,
-                                                      0, queue, s, c->T, product, b, alpha, pre, post, res));
-}
-
-template <int N>
-static int start_chain(struct device *d, void *queue, const struct mhc_case *c, const struct chain *a) {
-    struct coefficients s = coefficients_of(c);
-    float inverse_D = 1 / (float)(c->n * c->C);
-    return c->map == MHC_IDENTITY ? CHECKED(d, LAUNCH((chain_kernel<N, true>), token_blocks(c), TOKENS_A_BLOCK, 0,
-                                                      queue, s, c->T, inverse_D, *a))
-                                  : CHECKED(d, LAUNCH((chain_kernel<N, false>), token_blocks(c), TOKENS_A_BLOCK, 0,
-                                                      queue, s, c->T, inverse_D, *a));
-}
-
 static int pre_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
     struct device *d = device_of(context);
     const struct mhc_pre_args *a = (const struct mhc_pre_args *)arg;
@@ -124,10 +36,7 @@ static int pre_run(void *context, void *queue, const struct mhc_case *c, void *c
     float *product = (float *)save, *r = product + c->T * columns_of(c);
     if (product_forward(d, queue, &p, c->rms_eps, product, r, work))
         return 1;
-#define CALL(T, N) start_coefficients<N>(d, queue, c, product, a)
-    int failed = FOR_COUNT(c, float, CALL);
-#undef CALL
-    return failed || gpu_aggregate(d, queue, c, a->x, a->pre, a->u);
+    return gpu_map_of(c)->coefficients(d, queue, c, product, a) || gpu_aggregate(d, queue, c, a->x, a->pre, a->u);
 }
 
 static int64_t save_bytes(const struct mhc_case *c) {
@@ -149,8 +58,8 @@ static struct scratch scratch_of(const struct mhc_case *c, void *work) {
     int columns = columns_of(c);
     struct room room = {(char *)work, 0};
     struct scratch s = {};
-    int64_t token_bytes = columns * (int64_t)sizeof(float);
-    s.grad_coef = (float *)take_room(&room, c->T * token_bytes);
+    int64_t token_bytes = columns * (int64_t)sizeof(float), coefficients = 2 * c->n + c->n * mhc_extent(c, 'N');
+    s.grad_coef = (float *)take_room(&room, c->T * coefficients * (int64_t)sizeof(float));
     s.z = (float *)take_room(&room, c->T * token_bytes);
     s.q = (float *)take_room(&room, c->T * token_bytes);
     s.norm = (float2 *)take_room(&room, c->T * (int64_t)sizeof(float2));
@@ -179,10 +88,8 @@ static int backward_run(void *context, void *queue, const struct mhc_case *c, vo
     const struct chain chain = {
         s.grad_coef, pre,   (const float *)a->post, product, r, (const float *)a->b, (const float *)a->alpha, s.z,
         s.q,         s.norm};
-#define CALL(T, N) start_chain<N>(d, queue, c, &chain)
-    if (FOR_COUNT(c, float, CALL))
+    if (gpu_map_of(c)->chain(d, queue, c, &chain))
         return 1;
-#undef CALL
     float *db = (float *)a->grad_b;
     const struct small_gradients small = {
         s.z, product, columns, false, {db, db + n, db + 2 * n}, (float *)a->grad_alpha};

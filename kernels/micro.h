@@ -12,6 +12,7 @@
 #define KERNELS_MICRO_H
 
 #include "kernels/coefficients.h"
+#include "kernels/maps/sinkhorn.h"
 #include "kernels/product.h"
 
 enum { MICRO_THREADS = 256, MICRO_WARPS = MICRO_THREADS / WARP, MICRO_ROWS = MICRO_WARPS };
@@ -27,7 +28,7 @@ struct micro {
 };
 
 static inline struct micro micro_of(const struct mhc_case *c, bool hc) {
-    int n = (int)c->n, columns = hc ? n + 2 : column_count(n, false);
+    int n = (int)c->n, columns = hc ? n + 2 : column_count<sinkhorn_map>(n);
     int64_t rows = hc ? c->T * n : c->T, K = hc ? c->C : n * c->C;
     struct micro m = {c, hc, n, columns, rows, K, coefficients_of(c)};
     return m;

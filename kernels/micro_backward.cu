@@ -31,7 +31,7 @@ static __global__ void mhc_chain_kernel(struct coefficients s, int64_t T, float 
                                         const float *product, const float *norms, const float *alpha, float *z,
                                         float *q, float2 *norm) {
     int64_t t = (int64_t)blockIdx.x * MICRO_THREADS + threadIdx.x;
-    int n = s.n, columns = column_count(n, false);
+    int n = s.n, columns = column_count<sinkhorn_map>(n);
     if (t >= T)
         return;
     pre_logit_gradient<0>(s, pre + t * n, grad_gates + t * 2 * n, z + t * columns);
@@ -39,8 +39,8 @@ static __global__ void mhc_chain_kernel(struct coefficients s, int64_t T, float 
     for (int k = 0; k < n * n; k++)
         z[t * columns + 2 * n + k] = grad_logits[t * n * n + k];
     float r = norms[t];
-    float through_norm = mhc_through_norm<0, false>(s, z + t * columns, product + t * columns, alpha, r,
-                                                    q + t * columns);
+    float through_norm = mhc_through_norm<0, sinkhorn_map>(s, z + t * columns, product + t * columns, alpha, r,
+                                                           q + t * columns);
     norm[t] = make_float2(through_norm * inverse_K, r == 0 ? 0 : 1 / r);
 }
 
@@ -170,7 +170,7 @@ static struct call call_of(const struct mhc_case *c, bool hc, void *work) {
     a.q = (float *)take_room(&room, products);
     a.norm = (float2 *)take_room(&room, a.m.rows * (int64_t)sizeof(float2));
     a.mixed = (float *)take_room(&room, T * n * c->C * F);
-    a.rest = take_room(&room, gpu_small_gradients_work_bytes(c, column_count((int)n, false)));
+    a.rest = take_room(&room, gpu_small_gradients_work_bytes(c, column_count<sinkhorn_map>((int)n)));
     a.work_bytes = room.used;
     return a;
 }
@@ -231,8 +231,9 @@ template <typename T> static int start_weights(struct device *d, void *queue, co
 }
 
 template <typename T> static int start_all(struct device *d, void *queue, const struct call *a) {
-    struct small_gradients small = {a->m.hc ? a->grad_coef : a->z,  a->product, column_count(a->m.n, false), a->m.hc,
-                                    {a->db[0], a->db[1], a->db[2]}, a->dalpha};
+    struct small_gradients small = {a->m.hc ? a->grad_coef : a->z,      a->product,
+                                    column_count<sinkhorn_map>(a->m.n), a->m.hc,
+                                    {a->db[0], a->db[1], a->db[2]},     a->dalpha};
     return start_inner_products<T>(d, queue, a) || start_chain(d, queue, a) || start_streams<T>(d, queue, a) ||
            start_weights<T>(d, queue, a) || gpu_small_gradients(d, queue, a->m.c, &small, a->rest);
 }

@@ -63,7 +63,7 @@ static __global__ void mhc_kernel(struct coefficients s, int64_t count, const fl
     int64_t at = (int64_t)blockIdx.x * MICRO_THREADS + threadIdx.x;
     if (at >= count)
         return;
-    int n = s.n, columns = column_count(n, false), k = (int)(at % columns);
+    int n = s.n, columns = column_count<sinkhorn_map>(n), k = (int)(at % columns);
     int64_t t = at / columns;
     product += t * columns;
     if (k < n)
@@ -78,7 +78,8 @@ static __global__ void logits_kernel(struct coefficients s, int64_t count, const
                                      const float *alpha, float *logits) {
     int64_t at = (int64_t)blockIdx.x * MICRO_THREADS + threadIdx.x, matrix = s.n * s.n;
     if (at < count)
-        logits[at] = mhc_res_logit(s, (int)(at % matrix), product + at / matrix * column_count(s.n, false), b, alpha);
+        logits[at] = mhc_res_logit(s, (int)(at % matrix), product + at / matrix * column_count<sinkhorn_map>(s.n), b,
+                                   alpha);
 }
 
 /* A thread a stream of a token. */

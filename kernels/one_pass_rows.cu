@@ -6,13 +6,14 @@
 #include "kernels/connection_backward.h"
 #include "kernels/one_pass.h"
 
-static enum kind mhc_kind(const struct mhc_case *c) {
-    return c->map == MHC_IDENTITY ? KIND_IDENTITY : KIND_MHC;
+/* The kernels of a row: those of mHC with the map of the case, or of HC. */
+static const struct one_pass_kernels *mhc_one_pass(const struct mhc_case *c) {
+    return gpu_map_of(c)->one_pass;
 }
 
 /* Products of a token; they and the norms are what `save` keeps. */
-static int products_of(enum kind kind, const struct mhc_case *c) {
-    return (int)(kind == KIND_HC ? c->n * (c->n + 2) : mhc_extent(c, 'Q'));
+static int products_of(bool hc, const struct mhc_case *c) {
+    return (int)(hc ? c->n * (c->n + 2) : mhc_extent(c, 'Q'));
 }
 
 /* --- arguments under the names of the kernels; A: the arguments of any row that has these --- */
@@ -87,11 +88,11 @@ template <typename A> static struct parameter_gradients hc_gradients(const struc
 
 /* --- forward: 0, 1 with device.error set, or -1 where this device cannot --- */
 
-static int forward(void *context, void *queue, enum kind kind, const struct mhc_case *c, struct one_pass_forward *f,
-                   void *save) {
+static int forward(void *context, void *queue, const struct one_pass_kernels *kernels, const struct mhc_case *c,
+                   struct one_pass_forward *f, void *save) {
     f->product = (float *)save;
-    f->r = f->product + c->T * products_of(kind, c);
-    return one_pass_forward_start(device_of(context), queue, kind, c, f);
+    f->r = f->product + c->T * products_of(kernels == &hc_one_pass, c);
+    return kernels->forward(device_of(context), queue, c, f);
 }
 
 /* --- backward, likewise --- */
@@ -104,44 +105,44 @@ struct scratch {
 };
 
 /* The rows of the product with the weights: tokens, or streams of tokens. */
-static struct product product_of(enum kind kind, const struct mhc_case *c, const void *x, struct weights weights) {
-    int64_t streams = kind == KIND_HC ? c->n : 1;
+static struct product product_of(bool hc, const struct mhc_case *c, const void *x, struct weights weights) {
+    int64_t streams = hc ? c->n : 1;
     struct product p = {c->stream, c->T * streams, c->n * c->C / streams, x, weights};
     return p;
 }
 
-static struct scratch scratch_of(enum kind kind, const struct mhc_case *c, void *work) {
-    int columns = products_of(kind, c);
-    struct product p = product_of(kind, c, NULL, (struct weights){});
+static struct scratch scratch_of(bool hc, const struct mhc_case *c, void *work) {
+    int columns = products_of(hc, c);
+    struct product p = product_of(hc, c, NULL, (struct weights){});
     struct room room = {(char *)work, 0};
     struct scratch s = {};
     s.z = (float *)take_room(&room, c->T * columns * (int64_t)sizeof(float));
     s.q = (float *)take_room(&room, c->T * columns * (int64_t)sizeof(float));
     int64_t sums = gpu_small_gradients_work_bytes(c, columns);
-    int64_t weights = weight_gradient_work_bytes(p.rows, p.K, kind == KIND_HC ? (int)c->n + 2 : columns);
+    int64_t weights = weight_gradient_work_bytes(p.rows, p.K, hc ? (int)c->n + 2 : columns);
     s.rest = take_room(&room, sums > weights ? sums : weights);
     s.bytes = room.used;
     return s;
 }
 
-static int backward(void *context, void *queue, enum kind kind, const struct mhc_case *c, struct one_pass_backward *f,
-                    const struct parameter_gradients *to, void *save, void *work) {
+static int backward(void *context, void *queue, const struct one_pass_kernels *kernels, const struct mhc_case *c,
+                    struct one_pass_backward *f, const struct parameter_gradients *to, void *save, void *work) {
     struct device *d = device_of(context);
-    const struct scratch s = scratch_of(kind, c, work);
-    const int columns = products_of(kind, c);
+    const bool hc = kernels == &hc_one_pass;
+    const struct scratch s = scratch_of(hc, c, work);
+    const int columns = products_of(hc, c);
     f->product = (const float *)save, f->r = f->product + c->T * columns;
     f->z = s.z, f->q = s.q;
-    int failed = one_pass_backward_start(d, queue, kind, c, f);
+    int failed = kernels->backward(d, queue, c, f);
     if (failed)
         return failed;
-    const struct small_gradients small = {
-        s.z, f->product, columns, kind == KIND_HC, {to->b[0], to->b[1], to->b[2]}, to->alpha};
-    const struct product gradient = product_of(kind, c, f->x, to->weights);
+    const struct small_gradients small = {s.z, f->product, columns, hc, {to->b[0], to->b[1], to->b[2]}, to->alpha};
+    const struct product gradient = product_of(hc, c, f->x, to->weights);
     return gpu_small_gradients(d, queue, c, &small, s.rest) || weight_gradient(d, queue, &gradient, s.q, s.rest);
 }
 
-static int64_t work_of(enum kind kind, const struct mhc_row *two_pass, const struct mhc_case *c) {
-    int64_t bytes = scratch_of(kind, c, NULL).bytes, other = two_pass->work_bytes(c);
+static int64_t work_of(bool hc, const struct mhc_row *two_pass, const struct mhc_case *c) {
+    int64_t bytes = scratch_of(hc, c, NULL).bytes, other = two_pass->work_bytes(c);
     return bytes > other ? bytes : other;
 }
 
@@ -153,7 +154,7 @@ static int mhc_pre_run(RUN_ARGUMENTS) {
     const struct mhc_pre_args *a = (const struct mhc_pre_args *)arg;
     struct one_pass_forward f = forward_of(a);
     name_mhc_parameters(&f, a);
-    int failed = forward(context, queue, mhc_kind(c), c, &f, save);
+    int failed = forward(context, queue, mhc_one_pass(c), c, &f, save);
     return failed >= 0 ? failed : mhc_pre.run(context, queue, c, arg, save, work);
 }
 
@@ -162,7 +163,7 @@ static int mhc_post_pre_run(RUN_ARGUMENTS) {
     struct one_pass_forward f = forward_of(a);
     name_mhc_parameters(&f, a);
     name_below(&f, a);
-    int failed = forward(context, queue, mhc_kind(c), c, &f, save);
+    int failed = forward(context, queue, mhc_one_pass(c), c, &f, save);
     if (failed >= 0)
         return failed;
     const struct mhc_pre_args pre = {a->x_next, a->phi, a->b, a->alpha, a->u, a->pre, a->post, a->res};
@@ -176,7 +177,7 @@ static int mhc_backward_run(RUN_ARGUMENTS) {
     struct one_pass_backward f = backward_of(a);
     name_mhc_weights(&f.weights, a);
     f.b = (const float *)a->b;
-    int failed = backward(context, queue, mhc_kind(c), c, &f, &to, save, work);
+    int failed = backward(context, queue, mhc_one_pass(c), c, &f, &to, save, work);
     return failed >= 0 ? failed : mhc_backward.run(context, queue, c, arg, save, work);
 }
 
@@ -187,7 +188,7 @@ static int mhc_backward_y_run(RUN_ARGUMENTS) {
     name_mhc_weights(&f.weights, a);
     name_below(&f, a);
     f.b = (const float *)a->b;
-    int failed = backward(context, queue, mhc_kind(c), c, &f, &to, save, work);
+    int failed = backward(context, queue, mhc_one_pass(c), c, &f, &to, save, work);
     if (failed >= 0)
         return failed;
     const struct mhc_backward_args own = {a->grad_x_next, a->x,        a->y,      a->grad_u,    a->pre,
@@ -201,7 +202,7 @@ static int hc_pre_run(RUN_ARGUMENTS) {
     const struct hc_pre_args *a = (const struct hc_pre_args *)arg;
     struct one_pass_forward f = forward_of(a);
     name_hc_parameters(&f, a);
-    int failed = forward(context, queue, KIND_HC, c, &f, save);
+    int failed = forward(context, queue, &hc_one_pass, c, &f, save);
     return failed >= 0 ? failed : hc_pre.run(context, queue, c, arg, save, work);
 }
 
@@ -210,7 +211,7 @@ static int hc_post_pre_run(RUN_ARGUMENTS) {
     struct one_pass_forward f = forward_of(a);
     name_hc_parameters(&f, a);
     name_below(&f, a);
-    int failed = forward(context, queue, KIND_HC, c, &f, save);
+    int failed = forward(context, queue, &hc_one_pass, c, &f, save);
     if (failed >= 0)
         return failed;
     const struct hc_pre_args pre = {a->x_next, a->theta_pre, a->theta_post, a->theta_res, a->b_pre, a->b_post,
@@ -224,7 +225,7 @@ static int hc_backward_run(RUN_ARGUMENTS) {
     const struct parameter_gradients to = hc_gradients(c, a);
     struct one_pass_backward f = backward_of(a);
     name_hc_weights(&f.weights, a);
-    int failed = backward(context, queue, KIND_HC, c, &f, &to, save, work);
+    int failed = backward(context, queue, &hc_one_pass, c, &f, &to, save, work);
     return failed >= 0 ? failed : hc_backward.run(context, queue, c, arg, save, work);
 }
 
@@ -234,7 +235,7 @@ static int hc_backward_y_run(RUN_ARGUMENTS) {
     struct one_pass_backward f = backward_of(a);
     name_hc_weights(&f.weights, a);
     name_below(&f, a);
-    int failed = backward(context, queue, KIND_HC, c, &f, &to, save, work);
+    int failed = backward(context, queue, &hc_one_pass, c, &f, &to, save, work);
     if (failed >= 0)
         return failed;
     const struct hc_backward_args own = {a->grad_x_next,
@@ -261,12 +262,12 @@ static int hc_backward_y_run(RUN_ARGUMENTS) {
 }
 
 /* The functions of a generator's rows, and the rows. */
-#define FUNCTIONS(id, KIND, shape)                                                   \
+#define FUNCTIONS(id, kernels, shape)                                                \
     static bool id##_forward_supports(const struct mhc_case *c, const char **why) {  \
-        return shape(c, why) && one_pass_forward_fits(KIND, c, why);                 \
+        return shape(c, why) && (kernels)->forward_fits(c, why);                     \
     }                                                                                \
     static bool id##_backward_supports(const struct mhc_case *c, const char **why) { \
-        return shape(c, why) && one_pass_backward_fits(KIND, c, why);                \
+        return shape(c, why) && (kernels)->backward_fits(c, why);                    \
     }                                                                                \
     static int64_t id##_save(const struct mhc_case *c) {                             \
         return id##_pre.save_bytes(c);                                               \
@@ -275,7 +276,7 @@ static int hc_backward_y_run(RUN_ARGUMENTS) {
         return id##_pre.work_bytes(c);                                               \
     }                                                                                \
     static int64_t id##_backward_work(const struct mhc_case *c) {                    \
-        return work_of(KIND, &id##_backward, c);                                     \
+        return work_of((kernels) == &hc_one_pass, &id##_backward, c);                \
     }
 #define FORWARD_ROW(id, operation)                                                                              \
     GPU_ROW(id##_##operation##_one_pass) = {MHC_OPERATION(id##_##operation),   .variant = "one pass, else two", \
@@ -287,13 +288,13 @@ static int hc_backward_y_run(RUN_ARGUMENTS) {
                                             .supports = id##_backward_supports, .work_bytes = id##_backward_work, \
                                             .tolerance = gpu_tolerance,         .run = id##_##operation##_run}
 
-FUNCTIONS(mhc, mhc_kind(c), gpu_supports_mhc)
+FUNCTIONS(mhc, mhc_one_pass(c), gpu_supports_mhc)
 FORWARD_ROW(mhc, pre);
 FORWARD_ROW(mhc, post_pre);
 BACKWARD_ROW(mhc, backward);
 BACKWARD_ROW(mhc, backward_y);
 
-FUNCTIONS(hc, KIND_HC, gpu_supports_res)
+FUNCTIONS(hc, &hc_one_pass, gpu_supports_res)
 FORWARD_ROW(hc, pre);
 FORWARD_ROW(hc, post_pre);
 BACKWARD_ROW(hc, backward);

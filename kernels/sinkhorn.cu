@@ -1,6 +1,6 @@
-/* Sinkhorn forward and backward (mHC Eq. 9), a thread a token; the arithmetic is kernels/sinkhorn.h. Both read and write each matrix
+/* Sinkhorn forward and backward (mHC Eq. 9), a thread a token; the arithmetic is kernels/maps/sinkhorn.h. Both read and write each matrix
  * once and are bound by their chain of divisions. */
-#include "kernels/sinkhorn.h"
+#include "kernels/maps/sinkhorn.h"
 
 enum { THREADS = 64 };
 

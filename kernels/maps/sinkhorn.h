@@ -10,17 +10,14 @@
  * Backward in terms of E = M o dL/dM, the gradient with respect to log M: a step y = x / (sum x + eps) turns E into E - y o (sum of E
  * along the same axis), and x is y times its divisor. So what is kept of an iteration is 2n divisors, for as many iterations as fit in
  * HISTORY_BYTES; earlier ones are computed again from the logits. An entry that underflowed is 0 in M and in E and stays so. */
-#ifndef KERNELS_SINKHORN_H
-#define KERNELS_SINKHORN_H
+#ifndef KERNELS_MAPS_SINKHORN_H
+#define KERNELS_MAPS_SINKHORN_H
 
-#include "kernels/connection.h"
+#include "kernels/maps/maps.h"
 
 #define FLOAT_RANGE 40.0f
 #define LEAST_EPS 1e-30f
 enum { HISTORY_BYTES = 1024 }; /* of local memory: 32 iterations of 4 streams in float */
-
-/* Elements of a token's matrix. */
-#define MATRIX(N) (ROOM(N) * ROOM(N))
 
 static __device__ __forceinline__ float exponential(float x) {
     return expf(x);
@@ -371,7 +368,34 @@ static __device__ __forceinline__ void sinkhorn_backward(int n_any, const float 
     sinkhorn_backward_recorded<N>(n_any, &trace, grad_res, grad_logits, t_max, v4, eps);
 }
 
-/* --- of a whole case, in kernels of their own: sinkhorn.cu --- */
+/* --- as a residual map --- */
+
+struct sinkhorn_map {
+    static constexpr bool RES = true, RECORDS = true, SLOW = true;
+    static constexpr int HISTORY = HISTORY_BYTES;
+    static __host__ __device__ constexpr int logits(int n) {
+        return n * n;
+    }
+    static bool supports(const struct mhc_case *c, const char **why) {
+        return c->t_max >= 1 || (*why = "t_max must be at least 1", false);
+    }
+    template <int N> using trace = sinkhorn_trace<N>;
+
+    template <int N> static __device__ __forceinline__ void forward(struct coefficients s, float *m) {
+        sinkhorn<N>(s.n, m, s.t_max, s.v4, s.eps);
+    }
+    template <int N>
+    static __device__ __forceinline__ void record(struct coefficients s, const float *logits, trace<N> *trace) {
+        sinkhorn_record<N>(s.n, logits, s.t_max, s.v4, s.eps, trace);
+    }
+    template <int N>
+    static __device__ __forceinline__ void backward(struct coefficients s, trace<N> *trace, const float *grad_res,
+                                                    float *grad_logits) {
+        sinkhorn_backward_recorded<N>(s.n, trace, grad_res, grad_logits, s.t_max, s.v4, s.eps);
+    }
+};
+
+/* --- of a whole case, in kernels of their own: kernels/sinkhorn.cu --- */
 
 /* [T][n][n] each; res may be logits, grad_logits may be grad_res. 0, or 1 with device.error set. */
 int gpu_sinkhorn(struct device *, void *queue, const struct mhc_case *, const float *logits, float *res);
