@@ -33,7 +33,8 @@ CUDA_ARCH ?= $(or $(shell nvidia-smi --query-gpu=compute_cap --format=csv,nohead
 # Where a toolkit has it, after LD_LIBRARY_PATH; or it may lie beside the library.
 CUBLAS_PATH := '$$ORIGIN:/usr/local/cuda/lib64'
 KERNELS  := $(wildcard kernels/*.cu kernels/maps/*.cu)
-EMUFLAGS := -std=c++20 -g -fPIC -fvisibility=hidden -fno-gnu-unique $(or $(EMULEVEL),-O2) -march=$(ARCH) -ffp-contract=off -fno-math-errno -fno-trapping-math \
+# Kernels read and write memory as vectors of other types, as CUDA allows.
+EMUFLAGS := -std=c++20 -g -fPIC -fvisibility=hidden -fno-gnu-unique -fno-strict-aliasing $(or $(EMULEVEL),-O2) -march=$(ARCH) -ffp-contract=off -fno-math-errno -fno-trapping-math \
             -Wall -Wextra -Wno-unknown-pragmas -Wno-missing-field-initializers $(if $(WERROR),-Werror)
 # From CUDA 12.8 on.
 COMPRESS := $(if $(and $(STATIC),$(NVCC)),$(shell $(NVCC) --help | grep -q compress-mode && echo --compress-mode=size))
