@@ -59,10 +59,10 @@ struct mhc_case {
     int64_t weights;                 /* elements of a flat array of parameters, gradients or moments */
     int64_t t_max;                   /* >= 1 */
     double rms_eps, sinkhorn_eps;
-    int32_t convention, activation;    /* enum mhc_convention, enum mhc_activation */
-    int32_t map, map_order;            /* enum mhc_map; an integer constant of the map */
-    double map_constant;               /* a real constant of the map */
-    int32_t stream, coef, param;       /* enum mhc_type of each role */
+    int32_t convention, activation; /* enum mhc_convention, enum mhc_activation */
+    int32_t map, map_order;         /* enum mhc_map; an integer constant of the map */
+    double map_constant;            /* a real constant of the map */
+    int32_t stream, coef, param;    /* enum mhc_type of each role */
 };
 
 /* Streams and activations | coefficients of the connection | parameters and their gradients | tokens and targets, int32 | numbers that a
@@ -79,8 +79,8 @@ struct mhc_arg {
     const char *name, *extents;
     enum mhc_role role;
     enum mhc_direction direction;
-    char fan_in;        /* a letter; 0: 1 */
-    bool diagonal;      /* [n][n], `around` on the diagonal and 0 elsewhere */
+    char fan_in;   /* a letter; 0: 1 */
+    bool diagonal; /* [n][n], `around` on the diagonal and 0 elsewhere */
     float around, size;
 };
 
@@ -274,7 +274,7 @@ static inline double mhc_natural(const struct mhc_case *c, const struct mhc_arg 
     int64_t fan_in = arg->fan_in ? mhc_extent(c, arg->fan_in) : 1;
     if (arg->role == MHC_INDEX) /* thousandths of a normal number, wrapped, reach every value */
         return (double)((int64_t)((normal < 0 ? -normal : normal) * 1e6) % (fan_in > 0 ? fan_in : 1));
-    double around = arg->diagonal && k % (c->n + 1) ? 0 : (double)arg->around;
+    double around = arg->diagonal && k % (c->n * c->n) % (c->n + 1) ? 0 : (double)arg->around;
     return around + (double)arg->size * normal / sqrt((double)(fan_in > 0 ? fan_in : 1));
 }
 
@@ -285,7 +285,8 @@ static inline const struct mhc_row *mhc_row_find(const struct mhc_library *libra
         row++;
     return *row;
 }
-static inline const struct mhc_arg *mhc_arg_find(const struct mhc_row *row, const char *name, enum mhc_direction direction) {
+static inline const struct mhc_arg *mhc_arg_find(const struct mhc_row *row, const char *name,
+                                                 enum mhc_direction direction) {
     for (const struct mhc_arg *arg = row->args; arg->name; arg++)
         if (arg->direction == direction && !strcmp(arg->name, name))
             return arg;

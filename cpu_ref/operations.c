@@ -4,7 +4,7 @@
 /* Descriptions of natural inputs. */
 #define NORMAL .size = 1
 #define FAN_IN(letter) .size = 1, .fan_in = letter
-#define AROUND(mean) .size = 1, .around = mean
+#define AROUND(mean, share) .size = share, .around = mean
 #define NEAR(mean, share, letter) .around = mean, .size = share, .fan_in = letter
 #define NEAR_IDENTITY(share, letter) .diagonal = true, .around = 1, .size = share, .fan_in = letter
 
@@ -19,20 +19,20 @@
 
 /* The extents that formulas speak of, under their letters. */
 #define EXTENT(letter) __attribute__((unused)) const double letter = (double)mhc_extent(c, *#letter)
-#define EXTENTS                                                                                         \
-    EXTENT(T), n = (double)c->n, C = (double)c->C, S = (double)mhc_sequence(c);                         \
-    EXTENT(K), Q = (double)mhc_extent(c, 'Q'), N = (double)mhc_extent(c, 'N'), H = (double)c->hidden;   \
+#define EXTENTS                                                                                       \
+    EXTENT(T), n = (double)c->n, C = (double)c->C, S = (double)mhc_sequence(c);                       \
+    EXTENT(K), Q = (double)mhc_extent(c, 'Q'), N = (double)mhc_extent(c, 'N'), H = (double)c->hidden; \
     EXTENT(A), M = (double)mhc_extent(c, 'M'), t_max = (double)c->t_max;
 #define FLOPS(formula) formula
 #define BYTES(formula) formula
-#define OPERATION(id, text, flops, bytes, arguments)          \
-    double op_##id##_flops(const struct mhc_case *c) {        \
-        EXTENTS                                               \
-        return flops;                                         \
-    }                                                         \
-    double op_##id##_traffic(const struct mhc_case *c) {      \
-        EXTENTS                                               \
+#define OPERATION(id, text, flops, bytes, arguments)           \
+    double op_##id##_flops(const struct mhc_case *c) {         \
+        EXTENTS                                                \
+        return flops;                                          \
+    }                                                          \
+    double op_##id##_traffic(const struct mhc_case *c) {       \
+        EXTENTS                                                \
         const double ONCE = mhc_bytes_once(c, op_##id##_args); \
-        return bytes;                                         \
+        return bytes;                                          \
     }
 #include "cpu_ref/operations.def"

@@ -17,13 +17,13 @@ extern "C" {
 
 #define IN(name, extents, role, natural) const void *name;
 #define OUT(name, extents, role) void *name;
-#define OPERATION(id, name, flops, bytes, arguments)              \
-    struct id##_args {                                            \
-        arguments                                                 \
-    };                                                            \
-    extern const char op_##id##_name[];                           \
-    extern const struct mhc_arg op_##id##_args[];                 \
-    double op_##id##_flops(const struct mhc_case *);              \
+#define OPERATION(id, name, flops, bytes, arguments) \
+    struct __attribute__((may_alias)) id##_args {    \
+        arguments                                    \
+    };                                               \
+    extern const char op_##id##_name[];              \
+    extern const struct mhc_arg op_##id##_args[];    \
+    double op_##id##_flops(const struct mhc_case *); \
     double op_##id##_traffic(const struct mhc_case *);
 #include "cpu_ref/operations.def"
 #undef OPERATION
