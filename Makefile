@@ -42,9 +42,10 @@ CUDAFLAGS = -std=c++20 -O3 $(if $(STATIC),$(COMPRESS),-lineinfo) -fmad=false -ge
 
 # `make V=1` shows the commands.
 Q        := $(if $(V),,@)
-# All of cpu_ref/ is compiled for two precisions, except library.c, operations.c and paper.c. The tests need paper.c, the program does not.
-REAL     := $(filter-out cpu_ref/library.c cpu_ref/operations.c cpu_ref/paper.c,$(wildcard cpu_ref/*.c))
-PLAIN    := cpu_ref/library.c cpu_ref/operations.c $(wildcard analysis/*.c results/*.c suites/*/*.c)
+# All of cpu_ref/ is compiled for two precisions, except operations.c, library.c and paper.c. The tests need paper.c, the program does not.
+# operations.c, the contract, belongs to the program and to every library of rows.
+REAL     := $(filter-out cpu_ref/operations.c cpu_ref/library.c cpu_ref/paper.c,$(wildcard cpu_ref/*.c))
+PLAIN    := cpu_ref/operations.c cpu_ref/library.c $(wildcard analysis/*.c results/*.c suites/*/*.c)
 REAL_OBJ := $(REAL:%.c=$(B)/%.f64.o) $(REAL:%.c=$(B)/%.f32.o)
 OBJ      := $(REAL_OBJ) $(PLAIN:%.c=$(B)/%.o)
 TESTED   := $(filter-out $(B)/suites/command/main.o,$(OBJ)) $(B)/cpu_ref/paper.o
@@ -173,13 +174,13 @@ $(B)/mhcbench: $(OBJ)
 	$(if $(V),,@echo "  link $@")
 	$(Q)$(CC) $(LINK) -o $@ $(OBJ) $(if $(STATIC),$(STATIC_LIBS),$(LDLIBS))
 
-$(B)/libmhc_cpu.so: $(REAL_OBJ) $(B)/cpu_ref/library.shared.o $(B)/cpu_ref/operations.o
+$(B)/libmhc_cpu.so: $(REAL_OBJ) $(B)/cpu_ref/operations.o $(B)/cpu_ref/library.shared.o
 	$(if $(V),,@echo "  link $@")
 	$(Q)$(CC) $(CFLAGS) -shared -o $@ $^ $(LDLIBS)
 
 # --- kernels ---
 
-$(B)/libmhc_emu.so: $(KERNELS:%.cu=$(B)/emu/%.o) $(B)/cpu_ref/operations.o $(B)/emu/kernels/host/executor.o $(B)/emu/kernels/host/fibre.o
+$(B)/libmhc_emu.so: $(KERNELS:%.cu=$(B)/emu/%.o) $(B)/emu/kernels/host/executor.o $(B)/emu/kernels/host/fibre.o $(B)/cpu_ref/operations.o
 	$(if $(V),,@echo "  link $@")
 	$(Q)$(CXX) $(EMUFLAGS) $(SANITIZE) -shared -o $@ $^ $(shell pkg-config --libs openblas 2>/dev/null) -lm
 

@@ -275,7 +275,7 @@ static inline double mhc_natural(const struct mhc_case *c, const struct mhc_arg 
     int64_t fan_in = arg->fan_in ? mhc_extent(c, arg->fan_in) : 1;
     if (arg->role == MHC_INDEX) /* thousandths of a normal number, wrapped, reach every value */
         return (double)((int64_t)((normal < 0 ? -normal : normal) * 1e6) % (fan_in > 0 ? fan_in : 1));
-    double around = arg->diagonal && k % (c->n + 1) ? 0 : (double)arg->around;
+    double around = arg->diagonal && k % (c->n * c->n) % (c->n + 1) ? 0 : (double)arg->around;
     return around + (double)arg->size * normal / sqrt((double)(fan_in > 0 ? fan_in : 1));
 }
 

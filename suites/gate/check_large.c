@@ -84,7 +84,7 @@ static bool down(const struct memory *m, void *at, double *values, int64_t count
 /* Every argument of a row that is not there yet: inputs as drawn, outputs poisoned. */
 static bool bring(struct memory *m, const struct mhc_row *row, const struct table *drawn) {
     for (const struct mhc_arg *arg = row->args; arg->name; arg++) {
-        int64_t bytes = mhc_elements(m->c, arg) * mhc_type_bytes(mhc_arg_type(m->c, arg));
+        int64_t bytes = mhc_arg_bytes(m->c, arg);
         if (find(m, arg->name))
             continue;
         void *memory = backend_allocate(m->b, bytes);
@@ -135,7 +135,7 @@ static double case_bytes(const struct mhc_row *const rows[2], const struct mhc_c
     for (int k = 0; k < 2; k++) {
         bytes += (double)(row_save_bytes(rows[k], c) + row_work_bytes(rows[k], c));
         for (const struct mhc_arg *arg = rows[k] ? rows[k]->args : NULL; arg && arg->name; arg++)
-            bytes += (double)mhc_elements(c, arg) * mhc_type_bytes(mhc_arg_type(c, arg));
+            bytes += (double)mhc_arg_bytes(c, arg);
     }
     return bytes;
 }

@@ -117,10 +117,7 @@ const struct mhc_row *trial_row_before(const struct checker *k, const struct tri
 }
 
 static bool makes(const struct mhc_row *row, const char *name) {
-    for (const struct mhc_arg *arg = row ? row->args : NULL; arg && arg->name; arg++)
-        if (arg->direction == MHC_OUT && !strcmp(arg->name, name))
-            return true;
-    return false;
+    return row && mhc_arg_find(row, name, MHC_OUT);
 }
 
 void trial_draw_inputs(const struct trial *t, const struct mhc_row *row, const struct mhc_row *before,
@@ -188,12 +185,11 @@ static void compare_forms(struct checker *k, const struct trial *t, const struct
     table_alias(&given, "res", made, "res_below");
     bool good = buffer_open(&k->backend, &save, 0, p) &&
                 run_guarded(&k->backend, plain, &t->c, &given, &save, true, p, &theirs, why);
-    for (int a = 0; s->row->args[a].name && good; a++)
-        for (int b = 0; plain->args[b].name; b++)
-            if (!strcmp(s->row->args[a].name, "x_next") && !strcmp(plain->args[b].name, "x_next"))
-                good = !memcmp(out->bytes[a], theirs.bytes[b],
-                               (size_t)(mhc_elements(&t->c, &plain->args[b]) * mhc_type_bytes(t->c.stream))) ||
-                       (snprintf(why, sizeof why, "`x_next` has other bits than that of %s", plain->name), false);
+    const struct mhc_arg *mine = mhc_arg_find(s->row, "x_next", MHC_OUT), *its = mhc_arg_find(plain, "x_next", MHC_OUT);
+    if (good && mine && its)
+        good = !memcmp(out->bytes[mine - s->row->args], theirs.bytes[its - plain->args],
+                       (size_t)mhc_arg_bytes(&t->c, its)) ||
+               (snprintf(why, sizeof why, "`x_next` has other bits than that of %s", plain->name), false);
     check(k, good, t, "%s", why);
     buffer_close(&k->backend, &save);
     outputs_clear(&theirs);

@@ -23,7 +23,7 @@ static const void *array_of(const struct kernel_case *k, const char *name) {
 
 static int64_t bytes_of(const struct kernel_case *k, int argument) {
     const struct mhc_arg *arg = &kernel_case_row(k)->args[argument];
-    return mhc_elements(&k->c, arg) * mhc_type_bytes(mhc_arg_type(&k->c, arg));
+    return mhc_arg_bytes(&k->c, arg);
 }
 
 static bool prepare(struct run *r, const struct kernel_case *k, const struct poison *p) {
@@ -117,9 +117,9 @@ static bool compare_bits(struct regress_case *me, const struct regress_case *oth
         const unsigned char *mine = seen(&run[0], a), *theirs = NULL;
         answer->unstable |= memcmp(mine, seen(&run[1], a), (size_t)bytes) != 0;
         answer->elements += count;
-        for (int o = 0; other->open && kernel_case_row(&other->k)->args[o].name; o++)
-            if (!strcmp(kernel_case_row(&other->k)->args[o].name, row->args[a].name))
-                theirs = other->output[o];
+        const struct mhc_row *its = other->open ? kernel_case_row(&other->k) : NULL;
+        const struct mhc_arg *same = its ? mhc_arg_find(its, row->args[a].name, MHC_OUT) : NULL;
+        theirs = same ? other->output[same - its->args] : NULL;
         answer->compared &= theirs != NULL;
         for (int64_t e = 0, size = count ? bytes / count : 0; e < count && theirs; e++)
             if (memcmp(mine + e * size, theirs + e * size, (size_t)size) && !answer->different++)

@@ -110,7 +110,7 @@ static const char *bind(struct subject_user *s, const struct params *p, const st
 }
 
 static const char *bind_copy(struct subject_user *s, const struct params *p, const struct kernel_case *k) {
-    struct mhc_case c = yardstick_copy_case(&k->c, row_traffic(kernel_case_row(k), &k->c));
+    struct mhc_case c = yardstick_copy_case(&k->c, kernel_case_row(k)->traffic(&k->c));
     const struct mhc_row *row = yardstick_row(k->backend, "copy", &c);
     if (!row)
         return NULL;

@@ -107,11 +107,8 @@ static const char *plan(int s, const struct regress_question *q, struct kernel_c
 }
 
 static const struct mhc_arg *same_argument(const struct mhc_row *row, const struct mhc_arg *wanted) {
-    for (const struct mhc_arg *arg = row->args; arg->name; arg++)
-        if (!strcmp(arg->name, wanted->name) && !strcmp(arg->extents, wanted->extents) && arg->role == wanted->role &&
-            arg->direction == wanted->direction)
-            return arg;
-    return NULL;
+    const struct mhc_arg *arg = mhc_arg_find(row, wanted->name, wanted->direction);
+    return arg && !strcmp(arg->extents, wanted->extents) && arg->role == wanted->role ? arg : NULL;
 }
 
 /* Arrays are bound by name, so an argument that the reference has in another shape would be read past its end. */

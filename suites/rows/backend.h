@@ -65,7 +65,4 @@ static inline int64_t row_work_bytes(const struct mhc_row *row, const struct mhc
     return row && row->work_bytes ? row->work_bytes(c) : 0;
 }
 
-/* Bytes that a row must move once, by its own model. */
-double row_traffic(const struct mhc_row *, const struct mhc_case *);
-
 #endif

@@ -199,10 +199,10 @@ static double sum_of(const struct step *s, enum step_part part, double (*of)(con
     return sum;
 }
 static double bytes_of(const struct step_call *call) {
-    return row_traffic(call->row, &call->c);
+    return call->row->traffic(&call->c);
 }
 static double flops_of(const struct step_call *call) {
-    return call->row->flops ? call->row->flops(&call->c) : 0;
+    return call->row->flops(&call->c);
 }
 
 double step_bytes(const struct step *s, enum step_part part) {

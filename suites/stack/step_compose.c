@@ -59,21 +59,12 @@ struct place compose_place(const struct composer *m, int64_t l, const char *name
 
 /* ---- a call ---- */
 
-/* The normal numbers that a held array is filled with. Products with weights keep the size of what they multiply. HC's maps lie about
- * where its paper starts them, pre and post about 1 and res about the identity: from the draw of res and its dynamic part alpha tanh(),
- * the square of a norm grows by about 1 + 1/256 + 1/160 a layer, 180 times in 512 layers, and draws of size 1 would make it overflow in
- * 160. */
-static void draw(const char *family, const struct mhc_case *c, const struct mhc_arg *arg, struct step_array *a) {
-    bool theta = !strncmp(arg->name, "theta_", 6), weight = arg->role == MHC_PARAM || is(arg->name, "w");
-    int64_t fan_in = theta ? c->C : weight && strlen(arg->extents) == 2 ? mhc_extent(c, arg->extents[0]) : 1;
-    bool bias = is(family, "hc") && !strncmp(arg->name, "b_", 2), identity = bias && is(arg->name, "b_res");
-    a->every = identity ? c->n + 1 : 1;
-    a->mean = bias || is(arg->name, "gain") || is(arg->name, "rms");
-    a->scale = 1 / sqrt((double)fan_in);
-    if (bias)
-        a->scale = 1 / (16 * sqrt((double)c->n));
-    else if (is(family, "hc") && is(arg->name, "alpha"))
-        a->scale = 1 / (8 * sqrt((double)c->n));
+/* What a held array is filled with. */
+static void draw(const struct mhc_case *c, const struct mhc_arg *arg, struct step_array *a) {
+    int64_t fan_in = arg->fan_in ? mhc_extent(c, arg->fan_in) : 1;
+    a->every = arg->diagonal ? c->n + 1 : 1;
+    a->mean = (double)arg->around;
+    a->scale = (double)arg->size / sqrt((double)fan_in);
 }
 
 void compose_call(struct composer *m, enum step_part part, const struct mhc_row *row, const struct mhc_case *c,
@@ -108,7 +99,7 @@ void compose_call(struct composer *m, enum step_part part, const struct mhc_row 
         array = array->held ? &s->all->held.array[array->offset] : array;
         array->parameter |= arg->role == MHC_PARAM && arg->direction == MHC_OUT;
         if (place.held && !array->scale)
-            draw(arg->role == MHC_PARAM ? m->k.family : "", c, arg, array);
+            draw(c, arg, array);
     }
     int64_t work = row_work_bytes(row, c);
     if (work > s->arrays.array[s->work].bytes)

@@ -17,13 +17,6 @@
 
 static const struct backend cpu64 = {.library = &mhc_cpu64};
 
-static const struct mhc_arg *argument_of(const struct mhc_row *row, const char *name, enum mhc_direction direction) {
-    for (const struct mhc_arg *arg = row->args; arg->name; arg++)
-        if (arg->direction == direction && !strcmp(arg->name, name))
-            return arg;
-    return NULL;
-}
-
 /* Whether a row reads what a row before it kept: backward, or one that does its work and more. */
 static bool reads_save(const struct mhc_row *row) {
     return !strncmp(strchr(row->name, '.'), ".backward", 9);
@@ -51,7 +44,7 @@ static int chain_of(const struct mhc_row *last, const struct mhc_row **chain) {
         bool wanted = !saved && !strncmp((*at)->name, last->name, kind) && may_save(*at);
         for (const struct mhc_arg *out = (*at)->args; out->name && !wanted; out++)
             for (int k = KERNEL_CHAIN - count; k < KERNEL_CHAIN && out->direction == MHC_OUT; k++)
-                wanted |= argument_of(chain[k], out->name, MHC_IN) != NULL;
+                wanted |= mhc_arg_find(chain[k], out->name, MHC_IN) != NULL;
         if (!wanted || strncmp((*at)->name, last->name, kind))
             continue;
         saved |= may_save(*at);
@@ -68,10 +61,8 @@ const char *kernel_case_plan(struct kernel_case *k, const struct backend *b, con
 const char *kernel_case_plan_as(struct kernel_case *k, const struct backend *b, const struct params *p,
                                 const char *form) {
     static _Thread_local char message[200];
-    const struct mhc_row *last = NULL;
+    const struct mhc_row *last = mhc_row_find(&mhc_cpu64, p->operation);
     *k = (struct kernel_case){.backend = b, .c = ensemble_case(p)};
-    for (const struct mhc_row *const *row = mhc_cpu64.rows; *row; row++)
-        last = !strcmp((*row)->name, p->operation) ? *row : last;
     if (!last)
         return "no such operation";
     k->exact = k->c;
@@ -110,26 +101,22 @@ void kernel_case_bytes(const struct kernel_case *k, double *backend, double *hos
         for (const struct mhc_arg *arg = k->reference[r]->args; arg->name; arg++) {
             bool seen = false;
             for (int before = 0; before < r; before++)
-                seen |= argument_of(k->reference[before], arg->name, MHC_IN) ||
-                        argument_of(k->reference[before], arg->name, MHC_OUT);
+                seen |= mhc_arg_find(k->reference[before], arg->name, MHC_IN) ||
+                        mhc_arg_find(k->reference[before], arg->name, MHC_OUT);
             *host += seen ? 0 : 8 * (double)mhc_elements(&k->exact, arg);
-            *backend += seen ? 0 : (double)(mhc_elements(&k->c, arg) * mhc_type_bytes(mhc_arg_type(&k->c, arg)));
+            *backend += seen ? 0 : (double)(mhc_arg_bytes(&k->c, arg));
         }
     }
     *backend += 2 * (double)bound_row_bytes(kernel_case_row(k), &k->c, k->save_bytes);
     *host += 0.5 * *host; /* copies on the way to and from the backend */
 }
 
-/* Normal numbers, of a size that keeps every operation away from saturation. */
 static void draw(const struct mhc_case *c, const struct mhc_arg *arg, uint64_t seed, double *values) {
-    bool matrix = arg->role == MHC_PARAM && strlen(arg->extents) == 2;
-    double scale = matrix ? 1 / sqrt((double)mhc_extent(c, arg->extents[0])) : 1,
-           mean = !strcmp(arg->name, "gain") || !strcmp(arg->name, "rms");
     uint32_t what = mhc_what(arg->name);
     int64_t count = mhc_elements(c, arg);
 #pragma omp parallel for schedule(static) if (count > 4096)
     for (int64_t k = 0; k < count; k++)
-        values[k] = mean + scale * mhc_normal(seed, what, 0, (uint64_t)k);
+        values[k] = mhc_natural(c, arg, k, mhc_normal(seed, what, 0, (uint64_t)k));
 }
 
 /* Both sides get these numbers, as the backend's type holds them. */
@@ -164,7 +151,7 @@ static const char *add_array(struct kernel_case *k, const struct mhc_arg *arg, u
 static const char *share_outputs(struct kernel_case *k, const struct mhc_row *row) {
     const char *why = NULL;
     for (int at = 0; at < k->arrays && !why; at++) {
-        const struct mhc_arg *arg = argument_of(row, k->array[at].name, MHC_OUT);
+        const struct mhc_arg *arg = mhc_arg_find(row, k->array[at].name, MHC_OUT);
         if (arg)
             why = share(k, k->answer[at].pointer, k->array[at].pointer, mhc_elements(&k->c, arg),
                         mhc_arg_type(&k->c, arg));

@@ -1,5 +1,6 @@
 /* The answer to a crossing between layers. post_pre goes on from x_next, backward_y from grad_x, as the row itself rounded it; a last bit of that,
  * harmless there, can move what follows by more than the row's tolerance. So the reference of what follows starts from there too. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,11 +25,9 @@ static const struct crossing *crossing_of(const char *operation) {
 
 /* The reference's row of the kind of `like`. */
 static const struct mhc_row *row_of(const struct mhc_row *like, const char *operation) {
-    size_t kind = strcspn(like->name, ".") + 1;
-    for (const struct mhc_row *const *row = mhc_cpu64.rows; *row; row++)
-        if (!strncmp((*row)->name, like->name, kind) && !strcmp((*row)->name + kind, operation))
-            return *row;
-    return NULL;
+    char name[64];
+    snprintf(name, sizeof name, "%.*s.%s", (int)strcspn(like->name, "."), like->name, operation);
+    return mhc_row_find(&mhc_cpu64, name);
 }
 
 /* What the row wrote as `name`, in float64; NULL: it did not, or it cannot be had. */

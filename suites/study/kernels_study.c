@@ -58,8 +58,8 @@ static const char *bind_yardstick(struct bound_row *bound, const struct params *
 static const char *bind_group(struct group *g, const struct params *p, const struct kernel_case *k) {
     const struct mhc_row *row = kernel_case_row(k);
     int64_t set_bytes = bound_row_bytes(row, &k->c, k->save_bytes);
-    g->bytes = row_traffic(row, &k->c);
-    g->flops = row->flops ? row->flops(&k->c) : 0;
+    g->bytes = row->traffic(&k->c);
+    g->flops = row->flops(&k->c);
     struct mhc_case copy = yardstick_copy_case(&k->c, g->bytes), gemm = yardstick_gemm_case(&k->c, g->flops);
     const char *why = bound_row_open(&g->row[KERNEL_OPERATION], k->backend, row, &k->c,
                                      kernel_case_sets(p, k->backend, set_bytes), k->array, k->arrays, k->save,

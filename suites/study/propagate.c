@@ -152,7 +152,7 @@ double propagate_flops(const struct params *p) {
             bool part = (strlen(spec.block) == length && !strncmp(spec.block, (*row)->name, length)) ||
                         (strlen(spec.branch) == length && !strncmp(spec.branch, (*row)->name, length));
             bool crossing = !strcmp(dot, ".post_pre") || !strcmp(dot, ".backward_y"); /* of parts that are counted */
-            if (part && !crossing && (*row)->flops && (spec.gradients || !strstr(dot, "backward")))
+            if (part && !crossing && (spec.gradients || !strstr(dot, "backward")))
                 sum += (*row)->flops(&spec.c);
         }
     if (b.library)
