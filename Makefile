@@ -23,18 +23,28 @@ LINK     = $(if $(STATIC),$(filter-out -fopenmp,$(CFLAGS)) -s -static-libgcc,$(C
 # contracted behind the author's back: kernels say fmaf where they mean it, so both compilers do the same arithmetic.
 CXX      := $(if $(filter default,$(origin CXX)),g++,$(CXX))
 NVCC     ?= $(or $(shell command -v nvcc 2>/dev/null),$(wildcard /usr/local/cuda/bin/nvcc))
-CUDA_ARCH ?= $(or $(shell nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -n 1 | tr -d .),90)
+NVCC_LACKS := $(if $(NVCC),$(shell sh tests/nvcc_lacks.sh "$(NVCC)"))
+ifneq ($(NVCC_LACKS),)
+$(if $(filter 0,$(MAKELEVEL)),$(info $(NVCC): $(NVCC_LACKS); built without the GPU library))
+override NVCC :=
+endif
+# The first GPU's, where there is one: without a driver nvidia-smi prints its complaint where the answer would stand.
+CUDA_ARCH ?= $(or $(shell nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | sed -n 's/^\([0-9]*\)\.\([0-9]\)$$/\1\2/p' | head -n 1),90)
 # Where a toolkit has it, after LD_LIBRARY_PATH; or it may lie beside the library.
 CUBLAS_PATH := '$$ORIGIN:/usr/local/cuda/lib64'
-KERNELS  := $(wildcard kernels/*.cu)
-EMUFLAGS := -std=c++20 -g -fPIC -fvisibility=hidden -fno-gnu-unique $(or $(EMULEVEL),-O2) -march=$(ARCH) -ffp-contract=off -fno-math-errno -fno-trapping-math \
+KERNELS  := $(wildcard kernels/*.cu kernels/maps/*.cu)
+# Kernels read and write memory as vectors of other types, as CUDA allows.
+EMUFLAGS := -std=c++20 -g -fPIC -fvisibility=hidden -fno-gnu-unique -fno-strict-aliasing $(or $(EMULEVEL),-O2) -march=$(ARCH) -ffp-contract=off -fno-math-errno -fno-trapping-math \
             -Wall -Wextra -Wno-unknown-pragmas -Wno-missing-field-initializers $(if $(WERROR),-Werror)
-CUDAFLAGS = -std=c++20 -O3 $(if $(STATIC),--compress-mode=size,-lineinfo) -fmad=false -gencode=arch=compute_$(CUDA_ARCH),code=sm_$(CUDA_ARCH) -Xcompiler -fPIC,-fvisibility=hidden,-fno-gnu-unique
+# From CUDA 12.8 on.
+COMPRESS := $(if $(and $(STATIC),$(NVCC)),$(shell $(NVCC) --help | grep -q compress-mode && echo --compress-mode=size))
+CUDAFLAGS = -std=c++20 -O3 $(if $(STATIC),$(COMPRESS),-lineinfo) -fmad=false -gencode=arch=compute_$(CUDA_ARCH),code=sm_$(CUDA_ARCH) -Xcompiler -fPIC,-fvisibility=hidden,-fno-gnu-unique
 
 # `make V=1` shows the commands.
 Q        := $(if $(V),,@)
-# All of cpu_ref/ is compiled for two precisions, except ONCE and paper.c. The tests need paper.c, the program does not.
-ONCE     := cpu_ref/library.c cpu_ref/blas_core.c
+# All of cpu_ref/ is compiled for two precisions, except ONCE and paper.c. The tests need paper.c, the program does not. operations.c, the
+# contract, belongs to the program and to every library of rows.
+ONCE     := cpu_ref/operations.c cpu_ref/library.c cpu_ref/blas_core.c
 REAL     := $(filter-out $(ONCE) cpu_ref/paper.c,$(wildcard cpu_ref/*.c))
 PLAIN    := $(ONCE) $(wildcard analysis/*.c results/*.c suites/*/*.c)
 REAL_OBJ := $(REAL:%.c=$(B)/%.f64.o) $(REAL:%.c=$(B)/%.f32.o)
@@ -165,13 +175,13 @@ $(B)/mhcbench: $(OBJ)
 	$(if $(V),,@echo "  link $@")
 	$(Q)$(CC) $(LINK) -o $@ $(OBJ) $(if $(STATIC),$(STATIC_LIBS),$(LDLIBS))
 
-$(B)/libmhc_cpu.so: $(REAL_OBJ) $(B)/cpu_ref/library.shared.o
+$(B)/libmhc_cpu.so: $(REAL_OBJ) $(B)/cpu_ref/operations.o $(B)/cpu_ref/library.shared.o
 	$(if $(V),,@echo "  link $@")
 	$(Q)$(CC) $(CFLAGS) -shared -o $@ $^ $(LDLIBS)
 
 # --- kernels ---
 
-$(B)/libmhc_emu.so: $(KERNELS:%.cu=$(B)/emu/%.o) $(B)/emu/kernels/host/executor.o $(B)/emu/kernels/host/fibre.o
+$(B)/libmhc_emu.so: $(KERNELS:%.cu=$(B)/emu/%.o) $(B)/emu/kernels/host/executor.o $(B)/emu/kernels/host/fibre.o $(B)/cpu_ref/operations.o
 	$(if $(V),,@echo "  link $@")
 	$(Q)$(CXX) $(EMUFLAGS) $(SANITIZE) -shared -o $@ $^ $(shell pkg-config --libs openblas 2>/dev/null) -lm
 
@@ -185,12 +195,12 @@ $(B)/emu/%.o: %.cc Makefile
 	$(if $(V),,@echo "  compile $@")
 	$(Q)$(CXX) $(CPPFLAGS) $(EMUFLAGS) $(if $(EXECUTOR_TSAN),-DEXECUTOR_TSAN,$(SANITIZE)) -MMD -MP -c -o $@ $<
 
-$(B)/libmhc_cuda.so: $(KERNELS:%.cu=$(B)/cuda/%.o)
+$(B)/libmhc_cuda.so: $(KERNELS:%.cu=$(B)/cuda/%.o) $(B)/cpu_ref/operations.o
 	$(if $(V),,@echo "  link $@")
 	$(Q)$(NVCC) $(CUDAFLAGS) -shared -cudart static -o $@ $^ -lcublas -Xlinker -rpath=$(CUBLAS_PATH) -Xcompiler -static-libstdc++,-static-libgcc
 
 # tests/semantics.cu for a device: what its instructions mean, held to plain loops.
-$(B)/semantics: tests/semantics.cu $(wildcard kernels/*.h) Makefile
+$(B)/semantics: tests/semantics.cu $(wildcard kernels/*.h kernels/maps/*.h) Makefile
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  nvcc $@")
 	$(Q)$(NVCC) -I. -I$(B) $(CUDAFLAGS) -cudart static -o $@ $< -Xcompiler -static-libstdc++,-static-libgcc

@@ -8,7 +8,7 @@
 
 #include "analysis/analysis.h"
 #include "analysis/lanes.h"
-#include "cpu_ref/mhc.h"
+#include "cpu_ref/operation.h"
 
 enum { MAP_SIZE = MHC_MAX_STREAMS * MHC_MAX_STREAMS };
 

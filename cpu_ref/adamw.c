@@ -17,10 +17,10 @@ static bool supports(const struct mhc_case *c, const char **why) {
     return NAME(supports)(c, why);
 }
 
-/* rounded NULL: nobody wants it */
-static void update(int64_t count, void *const arg[], real *rounded) {
-    const real *master = arg[0], *momentum = arg[1], *rms = arg[2], *grad = arg[3];
-    real *master_next = arg[4], *momentum_next = arg[5], *rms_next = arg[6];
+/* rounded NULL: it is not wanted. */
+static void update(int64_t count, const struct adamw_update_args *a, real *rounded) {
+    const real *master = a->master, *momentum = a->momentum, *rms = a->rms, *grad = a->grad;
+    real *master_next = a->master_next, *momentum_next = a->momentum_next, *rms_next = a->rms_next;
     const real b1 = (real)ADAMW_BETA1, b2 = (real)ADAMW_BETA2;
 #pragma omp parallel for simd schedule(static) if (parallel : count > 8192) /* a bias is not worth waking threads for */
     for (int64_t k = 0; k < count; k++) {
@@ -35,33 +35,35 @@ static void update(int64_t count, void *const arg[], real *rounded) {
     }
 }
 
-static int update_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
-    (void)context, (void)queue, (void)save, (void)work;
-    update(c->C * c->hidden, arg, NULL);
+RUN(adamw_update) {
+    update(c->C * c->hidden, a, NULL);
     return 0;
 }
 
-static int update_rounded_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save,
-                              void *work) {
-    (void)context, (void)queue, (void)save, (void)work;
-    update(c->C * c->hidden, arg, arg[7]);
+RUN(adamw_update_rounded) {
+    const struct adamw_update_args all = {
+        .master = a->master,
+        .momentum = a->momentum,
+        .rms = a->rms,
+        .grad = a->grad,
+        .master_next = a->master_next,
+        .momentum_next = a->momentum_next,
+        .rms_next = a->rms_next,
+    };
+    update(c->C * c->hidden, &all, a->w_next);
     return 0;
 }
 
 const struct mhc_row NAME(adamw_update) = {
-    .name = "adamw.update",
-    .args = {ADAMW_ARRAYS},
+    MHC_OPERATION(adamw_update),
     .supports = supports,
-    .flops = adamw_flops,
     .tolerance = NAME(tolerance),
-    .run = update_run,
+    .run = adamw_update_run,
 };
 
 const struct mhc_row NAME(adamw_update_rounded) = {
-    .name = "adamw.update_rounded",
-    .args = {ADAMW_ARRAYS, {"w_next", "CH", MHC_STREAM, MHC_OUT}},
+    MHC_OPERATION(adamw_update_rounded),
     .supports = supports,
-    .flops = adamw_flops,
     .tolerance = NAME(tolerance),
-    .run = update_rounded_run,
+    .run = adamw_update_rounded_run,
 };

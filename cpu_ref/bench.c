@@ -6,11 +6,10 @@
 /* Below so many bytes, read and written, other threads take longer to wake than the copy does: what is attainable is a copy by one. */
 enum { WORTH_WAKING = 2 << 20 };
 
-static int copy(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
-    (void)context, (void)queue, (void)save, (void)work;
+RUN(bench_copy) {
     int64_t count = c->T * c->n * c->C;
-    const real *from = arg[0];
-    real *to = arg[1];
+    const real *from = a->source;
+    real *to = a->copy;
 #pragma omp parallel if (2 * count * (int64_t)sizeof(real) > WORTH_WAKING)
     {
         int64_t thread = omp_get_thread_num(), threads = omp_get_num_threads();
@@ -20,34 +19,21 @@ static int copy(void *context, void *queue, const struct mhc_case *c, void *cons
     return 0;
 }
 
-static int multiply(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
-    (void)context, (void)queue, (void)save, (void)work;
-    gemm_parallel(NO_TRANSPOSE, NO_TRANSPOSE, c->T, c->C, c->C, 1, arg[0], c->C, arg[1], c->C, 0, arg[2], c->C);
+RUN(bench_gemm) {
+    gemm_parallel(NO_TRANSPOSE, NO_TRANSPOSE, c->T, c->C, c->C, 1, a->a, c->C, a->b, c->C, 0, a->product, c->C);
     return 0;
-}
-
-static double no_flops(const struct mhc_case *c) {
-    (void)c;
-    return 0;
-}
-static double gemm_flops(const struct mhc_case *c) {
-    return 2.0 * (double)(c->T * c->C) * (double)c->C;
 }
 
 const struct mhc_row NAME(bench_copy) = {
-    .name = "bench.copy",
-    .args = {{"source", "TnC", MHC_STREAM, MHC_IN}, {"copy", "TnC", MHC_STREAM, MHC_OUT}},
+    MHC_OPERATION(bench_copy),
     .supports = NAME(supports),
-    .flops = no_flops,
     .tolerance = NAME(tolerance),
-    .run = copy,
+    .run = bench_copy_run,
 };
 
 const struct mhc_row NAME(bench_gemm) = {
-    .name = "bench.gemm",
-    .args = {{"a", "TC", MHC_STREAM, MHC_IN}, {"b", "CC", MHC_STREAM, MHC_IN}, {"product", "TC", MHC_STREAM, MHC_OUT}},
+    MHC_OPERATION(bench_gemm),
     .supports = NAME(supports),
-    .flops = gemm_flops,
     .tolerance = NAME(tolerance),
-    .run = multiply,
+    .run = bench_gemm_run,
 };

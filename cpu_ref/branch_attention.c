@@ -94,15 +94,15 @@ static void attend(const struct attention *a, real *blocks) {
         forward_head(a, task / heads, task % heads, blocks + omp_get_thread_num() * QUERIES * a->S);
 }
 
-static int forward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
-    (void)context, (void)queue;
-    struct attention a = saved(c, save);
-    real *v = work, *r = v + a.T * a.C, *P = r + a.T, *qkv = save;
-    NAME(normalise)(c, arg[0], arg[1], r, v);
+RUN(attention_forward) {
+    struct attention h = saved(c, save);
+    real *v = work, *r = v + h.T * h.C, *P = r + h.T, *qkv = save;
+    const real *const weight[] = {a->w_q, a->w_k, a->w_v};
+    NAME(normalise)(c, a->u, a->gain, r, v);
     for (int k = 0; k < 3; k++)
-        gemm_parallel(NO_TRANSPOSE, NO_TRANSPOSE, a.T, a.A, a.C, 1, v, a.C, arg[2 + k], a.A, 0, qkv + k * a.A, a.ld);
-    attend(&a, P);
-    gemm_parallel(NO_TRANSPOSE, NO_TRANSPOSE, a.T, a.C, a.A, 1, a.o, a.A, arg[5], a.C, 0, arg[6], a.C);
+        gemm_parallel(NO_TRANSPOSE, NO_TRANSPOSE, h.T, h.A, h.C, 1, v, h.C, weight[k], h.A, 0, qkv + k * h.A, h.ld);
+    attend(&h, P);
+    gemm_parallel(NO_TRANSPOSE, NO_TRANSPOSE, h.T, h.C, h.A, 1, h.o, h.A, a->w_o, h.C, 0, a->y, h.C);
     return 0;
 }
 
@@ -146,23 +146,23 @@ static void attend_backward(const struct attention *a, const real *grad_o, real 
     }
 }
 
-static int backward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
-    (void)context, (void)queue;
-    struct attention a = saved(c, save);
-    int64_t size = a.T * a.A;
-    const real *grad_y = arg[6];
-    real *v = work, *grad_v = v + a.T * a.C, *r = grad_v + a.T * a.C, *grad_o = r + a.T;
-    real *grad_qkv = grad_o + size, *blocks = grad_qkv + 3 * size;
-    NAME(normalise)(c, arg[0], arg[1], r, v);
-    gemm_parallel(TRANSPOSE, NO_TRANSPOSE, a.A, a.C, a.T, 1, a.o, a.A, grad_y, a.C, 0, arg[12], a.C);
-    gemm_parallel(NO_TRANSPOSE, TRANSPOSE, a.T, a.A, a.C, 1, grad_y, a.C, arg[5], a.C, 0, grad_o, a.A);
-    attend_backward(&a, grad_o, grad_qkv, blocks);
-    for (int k = 0; k < 3; k++) { /* grad_w_q and so on; grad_v is the sum of the three */
-        const real *grad = grad_qkv + k * a.A;
-        gemm_parallel(TRANSPOSE, NO_TRANSPOSE, a.C, a.A, a.T, 1, v, a.C, grad, a.ld, 0, arg[9 + k], a.A);
-        gemm_parallel(NO_TRANSPOSE, TRANSPOSE, a.T, a.C, a.A, 1, grad, a.ld, arg[2 + k], a.A, k > 0, grad_v, a.C);
+RUN(attention_backward) {
+    struct attention h = saved(c, save);
+    int64_t size = h.T * h.A;
+    const real *grad_y = a->grad_y, *const weight[] = {a->w_q, a->w_k, a->w_v};
+    real *v = work, *grad_v = v + h.T * h.C, *r = grad_v + h.T * h.C, *grad_o = r + h.T;
+    real *grad_qkv = grad_o + size,
+         *blocks = grad_qkv + 3 * size, *const grad_weight[] = {a->grad_w_q, a->grad_w_k, a->grad_w_v};
+    NAME(normalise)(c, a->u, a->gain, r, v);
+    gemm_parallel(TRANSPOSE, NO_TRANSPOSE, h.A, h.C, h.T, 1, h.o, h.A, grad_y, h.C, 0, a->grad_w_o, h.C);
+    gemm_parallel(NO_TRANSPOSE, TRANSPOSE, h.T, h.A, h.C, 1, grad_y, h.C, a->w_o, h.C, 0, grad_o, h.A);
+    attend_backward(&h, grad_o, grad_qkv, blocks);
+    for (int k = 0; k < 3; k++) { /* grad_v is the sum of the three */
+        const real *grad = grad_qkv + k * h.A;
+        gemm_parallel(TRANSPOSE, NO_TRANSPOSE, h.C, h.A, h.T, 1, v, h.C, grad, h.ld, 0, grad_weight[k], h.A);
+        gemm_parallel(NO_TRANSPOSE, TRANSPOSE, h.T, h.C, h.A, 1, grad, h.ld, weight[k], h.A, k > 0, grad_v, h.C);
     }
-    NAME(normalise_backward)(c, arg[0], arg[1], r, grad_v, NULL, arg[7], arg[8]);
+    NAME(normalise_backward)(c, a->u, a->gain, r, grad_v, NULL, a->grad_u, a->grad_gain);
     return 0;
 }
 
@@ -176,68 +176,28 @@ static int64_t backward_work(const struct mhc_case *c) {
     return (int64_t)sizeof(real) *
            (c->T * (2 * c->C + 1 + 4 * c->heads * c->head_dim) + omp_get_max_threads() * 2 * QUERIES * mhc_sequence(c));
 }
-/* Four projections and, half of it masked, two products with the scores. */
-static double forward_flops(const struct mhc_case *c) {
-    return 2.0 * (double)(c->T * c->heads * c->head_dim) * (double)(4 * c->C + mhc_sequence(c));
-}
-static double backward_flops(const struct mhc_case *c) {
-    return 2.0 * (double)(c->T * c->heads * c->head_dim) * (8.0 * (double)c->C + 2.5 * (double)mhc_sequence(c));
-}
 
 const struct mhc_row NAME(attention_forward) = {
-    .name = "attention.forward",
-    .args = {{"u", "TC", MHC_STREAM, MHC_IN},
-             {"gain", "C", MHC_PARAM, MHC_IN},
-             {"w_q", "CA", MHC_PARAM, MHC_IN},
-             {"w_k", "CA", MHC_PARAM, MHC_IN},
-             {"w_v", "CA", MHC_PARAM, MHC_IN},
-             {"w_o", "AC", MHC_PARAM, MHC_IN},
-             {"y", "TC", MHC_STREAM, MHC_OUT}},
-    .supports = supports,
-    .save_bytes = save_bytes,
-    .work_bytes = forward_work,
-    .flops = forward_flops,
-    .tolerance = NAME(tolerance),
-    .run = forward,
+    MHC_OPERATION(attention_forward), .supports = supports,         .save_bytes = save_bytes,
+    .work_bytes = forward_work,       .tolerance = NAME(tolerance), .run = attention_forward_run,
 };
 
 const struct mhc_row NAME(attention_backward) = {
-    .name = "attention.backward",
-    .args = {{"u", "TC", MHC_STREAM, MHC_IN},
-             {"gain", "C", MHC_PARAM, MHC_IN},
-             {"w_q", "CA", MHC_PARAM, MHC_IN},
-             {"w_k", "CA", MHC_PARAM, MHC_IN},
-             {"w_v", "CA", MHC_PARAM, MHC_IN},
-             {"w_o", "AC", MHC_PARAM, MHC_IN},
-             {"grad_y", "TC", MHC_STREAM, MHC_IN},
-             {"grad_u", "TC", MHC_STREAM, MHC_OUT},
-             {"grad_gain", "C", MHC_PARAM, MHC_OUT},
-             {"grad_w_q", "CA", MHC_PARAM, MHC_OUT},
-             {"grad_w_k", "CA", MHC_PARAM, MHC_OUT},
-             {"grad_w_v", "CA", MHC_PARAM, MHC_OUT},
-             {"grad_w_o", "AC", MHC_PARAM, MHC_OUT}},
-    .supports = supports,
-    .work_bytes = backward_work,
-    .flops = backward_flops,
-    .tolerance = NAME(tolerance),
-    .run = backward,
+    MHC_OPERATION(attention_backward), .supports = supports,          .work_bytes = backward_work,
+    .tolerance = NAME(tolerance),      .run = attention_backward_run,
 };
 
 /* --- what lies between the projections as rows of its own --- */
 
-static int core_forward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save,
-                        void *work) {
-    (void)context, (void)queue;
-    struct attention a = problem(c, arg[0], arg[1], save);
-    attend(&a, work);
+RUN(attention_core_forward) {
+    struct attention h = problem(c, a->qkv, a->o, save);
+    attend(&h, work);
     return 0;
 }
 
-static int core_backward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save,
-                         void *work) {
-    (void)context, (void)queue;
-    struct attention a = problem(c, arg[0], arg[1], save);
-    attend_backward(&a, arg[2], arg[3], work);
+RUN(attention_core_backward) {
+    struct attention h = problem(c, a->qkv, (real *)a->o, save); /* o is read only */
+    attend_backward(&h, a->grad_o, a->grad_qkv, work);
     return 0;
 }
 
@@ -252,36 +212,14 @@ static int64_t core_backward_work(const struct mhc_case *c) {
 }
 /* A product with the scores: a multiply-add for each of T (S + 1) / 2 pairs of a query and a key that it sees, and each of A channels. The forward
  * has two of them, the backward, which makes the scores again, five. */
-static double score_product(const struct mhc_case *c) {
-    return (double)(c->T * c->heads * c->head_dim) * (double)(mhc_sequence(c) + 1);
-}
-static double core_forward_flops(const struct mhc_case *c) {
-    return 2 * score_product(c);
-}
-static double core_backward_flops(const struct mhc_case *c) {
-    return 5 * score_product(c);
-}
 
 const struct mhc_row NAME(attention_core_forward) = {
-    .name = "attention-core.forward",
-    .args = {{"qkv", "T3A", MHC_STREAM, MHC_IN}, {"o", "TA", MHC_STREAM, MHC_OUT}},
-    .supports = supports,
-    .save_bytes = core_save_bytes,
-    .work_bytes = core_forward_work,
-    .flops = core_forward_flops,
-    .tolerance = NAME(tolerance),
-    .run = core_forward,
+    MHC_OPERATION(attention_core_forward), .supports = supports,         .save_bytes = core_save_bytes,
+    .work_bytes = core_forward_work,       .tolerance = NAME(tolerance), .run = attention_core_forward_run,
 };
 
 const struct mhc_row NAME(attention_core_backward) = {
-    .name = "attention-core.backward",
-    .args = {{"qkv", "T3A", MHC_STREAM, MHC_IN},
-             {"o", "TA", MHC_STREAM, MHC_IN},
-             {"grad_o", "TA", MHC_STREAM, MHC_IN},
-             {"grad_qkv", "T3A", MHC_STREAM, MHC_OUT}},
-    .supports = supports,
-    .work_bytes = core_backward_work,
-    .flops = core_backward_flops,
-    .tolerance = NAME(tolerance),
-    .run = core_backward,
+    MHC_OPERATION(attention_core_backward), .supports = supports,
+    .work_bytes = core_backward_work,       .tolerance = NAME(tolerance),
+    .run = attention_core_backward_run,
 };

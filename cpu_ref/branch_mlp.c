@@ -64,9 +64,8 @@ static void activate_backward(const struct mhc_case *c, const real *inner, const
     }
 }
 
-static int forward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
-    (void)context, (void)queue;
-    const real *u = arg[0], *gain = arg[1], *w_gate = arg[2], *w_up = arg[3], *w_down = arg[4];
+RUN(mlp_forward) {
+    const real *u = a->u, *gain = a->gain, *w_gate = a->w_gate, *w_up = a->w_up, *w_down = a->w_down;
     int64_t T = c->T, C = c->C, H = c->hidden, I = width(c);
     real *inner = save, *v = work, *r = v + T * C, *hidden = r + T;
     NAME(normalise)(c, u, gain, r, v);
@@ -74,27 +73,27 @@ static int forward(void *context, void *queue, const struct mhc_case *c, void *c
     if (I > H)
         gemm_parallel(NO_TRANSPOSE, NO_TRANSPOSE, T, H, C, 1, v, C, w_gate, H, 0, inner + H, I);
     activate_forward(c, inner, hidden);
-    gemm_parallel(NO_TRANSPOSE, NO_TRANSPOSE, T, C, H, 1, hidden, H, w_down, C, 0, arg[5], C);
+    gemm_parallel(NO_TRANSPOSE, NO_TRANSPOSE, T, C, H, 1, hidden, H, w_down, C, 0, a->y, C);
     return 0;
 }
 
-static int backward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
-    (void)context, (void)queue;
-    const real *u = arg[0], *gain = arg[1], *w_gate = arg[2], *w_up = arg[3], *w_down = arg[4], *grad_y = arg[5];
+RUN(mlp_backward) {
+    const real *u = a->u, *gain = a->gain, *w_gate = a->w_gate, *w_up = a->w_up, *w_down = a->w_down,
+               *grad_y = a->grad_y;
     int64_t T = c->T, C = c->C, H = c->hidden, I = width(c);
     real *v = work, *grad_v = v + T * C, *r = grad_v + T * C, *hidden = r + T, *grad_up = hidden + T * H,
          *grad_gate = grad_up + H;
     NAME(normalise)(c, u, gain, r, v);
     gemm_parallel(NO_TRANSPOSE, TRANSPOSE, T, H, C, 1, grad_y, C, w_down, C, 0, hidden, H); /* grad_h */
     activate_backward(c, save, hidden, hidden, grad_up);
-    gemm_parallel(TRANSPOSE, NO_TRANSPOSE, H, C, T, 1, hidden, H, grad_y, C, 0, arg[10], C);
-    gemm_parallel(TRANSPOSE, NO_TRANSPOSE, C, H, T, 1, v, C, grad_up, I, 0, arg[9], H);
+    gemm_parallel(TRANSPOSE, NO_TRANSPOSE, H, C, T, 1, hidden, H, grad_y, C, 0, a->grad_w_down, C);
+    gemm_parallel(TRANSPOSE, NO_TRANSPOSE, C, H, T, 1, v, C, grad_up, I, 0, a->grad_w_up, H);
     gemm_parallel(NO_TRANSPOSE, TRANSPOSE, T, C, H, 1, grad_up, I, w_up, H, 0, grad_v, C);
     if (I > H) {
-        gemm_parallel(TRANSPOSE, NO_TRANSPOSE, C, H, T, 1, v, C, grad_gate, I, 0, arg[8], H);
+        gemm_parallel(TRANSPOSE, NO_TRANSPOSE, C, H, T, 1, v, C, grad_gate, I, 0, a->grad_w_gate, H);
         gemm_parallel(NO_TRANSPOSE, TRANSPOSE, T, C, H, 1, grad_gate, I, w_gate, H, 1, grad_v, C);
     }
-    NAME(normalise_backward)(c, u, gain, r, grad_v, NULL, arg[6], arg[7]);
+    NAME(normalise_backward)(c, u, gain, r, grad_v, NULL, a->grad_u, a->grad_gain);
     return 0;
 }
 
@@ -107,89 +106,39 @@ static int64_t forward_work(const struct mhc_case *c) {
 static int64_t backward_work(const struct mhc_case *c) {
     return (int64_t)sizeof(real) * c->T * (2 * c->C + 1 + matrices(c) * c->hidden);
 }
-static double forward_flops(const struct mhc_case *c) {
-    return 2.0 * (double)(c->T * c->C) * (double)(c->hidden * matrices(c));
-}
-static double backward_flops(const struct mhc_case *c) {
-    return 2 * forward_flops(c);
-}
 
 const struct mhc_row NAME(mlp_forward) = {
-    .name = "mlp.forward",
-    .args = {{"u", "TC", MHC_STREAM, MHC_IN},
-             {"gain", "C", MHC_PARAM, MHC_IN},
-             {"w_gate", "CG", MHC_PARAM, MHC_IN},
-             {"w_up", "CH", MHC_PARAM, MHC_IN},
-             {"w_down", "HC", MHC_PARAM, MHC_IN},
-             {"y", "TC", MHC_STREAM, MHC_OUT}},
-    .supports = supports,
-    .save_bytes = save_bytes,
-    .work_bytes = forward_work,
-    .flops = forward_flops,
-    .tolerance = NAME(tolerance),
-    .run = forward,
+    MHC_OPERATION(mlp_forward), .supports = supports,         .save_bytes = save_bytes,
+    .work_bytes = forward_work, .tolerance = NAME(tolerance), .run = mlp_forward_run,
 };
 
 const struct mhc_row NAME(mlp_backward) = {
-    .name = "mlp.backward",
-    .args = {{"u", "TC", MHC_STREAM, MHC_IN},
-             {"gain", "C", MHC_PARAM, MHC_IN},
-             {"w_gate", "CG", MHC_PARAM, MHC_IN},
-             {"w_up", "CH", MHC_PARAM, MHC_IN},
-             {"w_down", "HC", MHC_PARAM, MHC_IN},
-             {"grad_y", "TC", MHC_STREAM, MHC_IN},
-             {"grad_u", "TC", MHC_STREAM, MHC_OUT},
-             {"grad_gain", "C", MHC_PARAM, MHC_OUT},
-             {"grad_w_gate", "CG", MHC_PARAM, MHC_OUT},
-             {"grad_w_up", "CH", MHC_PARAM, MHC_OUT},
-             {"grad_w_down", "HC", MHC_PARAM, MHC_OUT}},
-    .supports = supports,
-    .work_bytes = backward_work,
-    .flops = backward_flops,
-    .tolerance = NAME(tolerance),
-    .run = backward,
+    MHC_OPERATION(mlp_backward),  .supports = supports,    .work_bytes = backward_work,
+    .tolerance = NAME(tolerance), .run = mlp_backward_run,
 };
 
 /* --- the activation as rows of its own --- */
 
-static int activation_forward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save,
-                              void *work) {
-    (void)context, (void)queue, (void)save, (void)work;
-    activate_forward(c, arg[0], arg[1]);
+RUN(activation_forward) {
+    activate_forward(c, a->inner, a->h);
     return 0;
 }
 
-static int activation_backward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save,
-                               void *work) {
-    (void)context, (void)queue, (void)save, (void)work;
-    activate_backward(c, arg[0], arg[1], NULL, arg[2]);
+RUN(activation_backward) {
+    activate_backward(c, a->inner, a->grad_h, NULL, a->grad_inner);
     return 0;
-}
-
-/* An exponential, or an error function, counts as one. */
-static double activation_forward_flops(const struct mhc_case *c) {
-    return 5.0 * (double)(c->T * c->hidden);
-}
-static double activation_backward_flops(const struct mhc_case *c) {
-    return 10.0 * (double)(c->T * c->hidden);
 }
 
 const struct mhc_row NAME(activation_forward) = {
-    .name = "activation.forward",
-    .args = {{"inner", "TMH", MHC_STREAM, MHC_IN}, {"h", "TH", MHC_STREAM, MHC_OUT}},
+    MHC_OPERATION(activation_forward),
     .supports = supports,
-    .flops = activation_forward_flops,
     .tolerance = NAME(tolerance),
-    .run = activation_forward,
+    .run = activation_forward_run,
 };
 
 const struct mhc_row NAME(activation_backward) = {
-    .name = "activation.backward",
-    .args = {{"inner", "TMH", MHC_STREAM, MHC_IN},
-             {"grad_h", "TH", MHC_STREAM, MHC_IN},
-             {"grad_inner", "TMH", MHC_STREAM, MHC_OUT}},
+    MHC_OPERATION(activation_backward),
     .supports = supports,
-    .flops = activation_backward_flops,
     .tolerance = NAME(tolerance),
-    .run = activation_backward,
+    .run = activation_backward_run,
 };

@@ -47,23 +47,19 @@ void NAME(normalise_backward)(const struct mhc_case *c, const real *u, const rea
 
 /* --- rows --- */
 
-static int forward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
-    (void)context, (void)queue, (void)save, (void)work;
-    NAME(normalise)(c, arg[0], arg[1], arg[3], arg[2]);
+RUN(norm_forward) {
+    NAME(normalise)(c, a->u, a->gain, a->r, a->v);
     return 0;
 }
 
-static int backward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
-    (void)context, (void)queue, (void)save, (void)work;
-    NAME(normalise_backward)(c, arg[0], arg[1], arg[2], arg[3], NULL, arg[4], arg[5]);
+RUN(norm_backward) {
+    NAME(normalise_backward)(c, a->u, a->gain, a->r, a->grad_v, NULL, a->grad_u, a->grad_gain);
     return 0;
 }
 
-static int add_forward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save,
-                       void *work) {
-    (void)context, (void)queue, (void)save, (void)work;
-    const real *x = arg[0], *y = arg[1], *gain = arg[2];
-    real *sum = arg[3], *v = arg[4], *r = arg[5];
+RUN(addnorm_forward) {
+    const real *x = a->x, *y = a->y, *gain = a->gain;
+    real *sum = a->sum, *v = a->v, *r = a->r;
 #pragma omp parallel for schedule(static)
     for (int64_t t = 0; t < c->T; t++) {
         int64_t at = t * c->C;
@@ -74,77 +70,35 @@ static int add_forward(void *context, void *queue, const struct mhc_case *c, voi
     return 0;
 }
 
-static int add_backward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save,
-                        void *work) {
-    (void)context, (void)queue, (void)save, (void)work;
-    NAME(normalise_backward)(c, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5], arg[6]);
+RUN(addnorm_backward) {
+    NAME(normalise_backward)(c, a->sum, a->gain, a->r, a->grad_v, a->grad_sum, a->grad_x, a->grad_gain);
     return 0;
 }
 
-static double forward_flops(const struct mhc_case *c) {
-    return 4.0 * (double)(c->T * c->C);
-}
-static double backward_flops(const struct mhc_case *c) {
-    return 8.0 * (double)(c->T * c->C);
-}
-static double add_forward_flops(const struct mhc_case *c) {
-    return forward_flops(c) + (double)(c->T * c->C);
-}
-static double add_backward_flops(const struct mhc_case *c) {
-    return backward_flops(c) + (double)(c->T * c->C);
-}
-
 const struct mhc_row NAME(norm_forward) = {
-    .name = "norm.forward",
-    .args = {{"u", "TC", MHC_STREAM, MHC_IN},
-             {"gain", "C", MHC_PARAM, MHC_IN},
-             {"v", "TC", MHC_STREAM, MHC_OUT},
-             {"r", "T", MHC_COEF, MHC_OUT}},
+    MHC_OPERATION(norm_forward),
     .supports = NAME(supports),
-    .flops = forward_flops,
     .tolerance = NAME(tolerance),
-    .run = forward,
+    .run = norm_forward_run,
 };
 
 const struct mhc_row NAME(norm_backward) = {
-    .name = "norm.backward",
-    .args = {{"u", "TC", MHC_STREAM, MHC_IN},
-             {"gain", "C", MHC_PARAM, MHC_IN},
-             {"r", "T", MHC_COEF, MHC_IN},
-             {"grad_v", "TC", MHC_STREAM, MHC_IN},
-             {"grad_u", "TC", MHC_STREAM, MHC_OUT},
-             {"grad_gain", "C", MHC_PARAM, MHC_OUT}},
+    MHC_OPERATION(norm_backward),
     .supports = NAME(supports),
-    .flops = backward_flops,
     .tolerance = NAME(tolerance),
-    .run = backward,
+    .run = norm_backward_run,
 };
 
 const struct mhc_row NAME(addnorm_forward) = {
-    .name = "addnorm.forward",
-    .args = {{"x", "TC", MHC_STREAM, MHC_IN},
-             {"y", "TC", MHC_STREAM, MHC_IN},
-             {"gain", "C", MHC_PARAM, MHC_IN},
-             {"sum", "TC", MHC_STREAM, MHC_OUT},
-             {"v", "TC", MHC_STREAM, MHC_OUT},
-             {"r", "T", MHC_COEF, MHC_OUT}},
+    MHC_OPERATION(addnorm_forward),
     .supports = NAME(supports),
-    .flops = add_forward_flops,
     .tolerance = NAME(tolerance),
-    .run = add_forward,
+    .run = addnorm_forward_run,
 };
 
 const struct mhc_row NAME(addnorm_backward) = {
-    .name = "addnorm.backward",
-    .args = {{"sum", "TC", MHC_STREAM, MHC_IN},
-             {"gain", "C", MHC_PARAM, MHC_IN},
-             {"r", "T", MHC_COEF, MHC_IN},
-             {"grad_v", "TC", MHC_STREAM, MHC_IN},
-             {"grad_sum", "TC", MHC_STREAM, MHC_IN},
-             {"grad_x", "TC", MHC_STREAM, MHC_OUT},
-             {"grad_gain", "C", MHC_PARAM, MHC_OUT}},
+    MHC_OPERATION(addnorm_backward),
     .supports = NAME(supports),
-    .flops = add_backward_flops,
     .tolerance = NAME(tolerance),
-    .run = add_backward,
+    .run = addnorm_backward_run,
 };

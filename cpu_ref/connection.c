@@ -103,44 +103,17 @@ void coefficient_gradients(int64_t n, int64_t C, const real *x, const real *y, c
 #undef CALL
 }
 
-static void post_tokens(const struct mhc_case *c, const real *x, const real *y, const real *post, const real *res,
-                        real *x_next) {
+void post_tokens(const struct mhc_case *c, const real *x, const real *y, const real *post, const real *res,
+                 real *x_next) {
     int64_t n = c->n, C = c->C;
 #pragma omp parallel for schedule(static)
     for (int64_t t = 0; t < c->T; t++)
         NAME(combine)(n, C, x + t * n * C, y + t * C, post + t * n, res ? res + t * n * n : NULL, x_next + t * n * C);
 }
 
-int NAME(post_run)(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
-    (void)context, (void)queue, (void)save, (void)work;
-    post_tokens(c, arg[0], arg[1], arg[2], arg[3], arg[4]);
-    return 0;
-}
-
-int NAME(post_identity_run)(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save,
-                            void *work) {
-    (void)context, (void)queue, (void)save, (void)work;
-    post_tokens(c, arg[0], arg[1], arg[2], NULL, arg[3]);
-    return 0;
-}
-
-/* grad_y = sum_i post_i grad_x_next_i */
-int NAME(post_backward_y_run)(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save,
-                              void *work) {
-    (void)context, (void)queue, (void)save, (void)work;
-    const real *g = arg[0], *post = arg[1];
-    real *dy = arg[2];
+void NAME(weigh_streams)(const struct mhc_case *c, const real *x, const real *weight, real *sum) {
     int64_t n = c->n, C = c->C;
 #pragma omp parallel for schedule(static)
     for (int64_t t = 0; t < c->T; t++)
-        NAME(aggregate)(n, C, g + t * n * C, post + t * n, dy + t * C);
-    return 0;
-}
-
-double NAME(post_flops)(const struct mhc_case *c) {
-    return 2.0 * (double)(c->T * c->C) * (double)(c->n * c->n + c->n);
-}
-
-double NAME(post_backward_y_flops)(const struct mhc_case *c) {
-    return 2.0 * (double)(c->T * c->C) * (double)c->n;
+        NAME(aggregate)(n, C, x + t * n * C, weight + t * n, sum + t * C);
 }

@@ -21,47 +21,28 @@ void coefficient_gradients(int64_t n, int64_t C, const real *x, const real *y, c
 #define stream_gradient NAME(stream_gradient)
 void stream_gradient(int64_t n, int64_t C, const real *g, const real *du, const real *pre, const real *res, real *dx);
 
-/* Rows of the operations that need coefficients and streams only; `res` absent for identity HC. */
-int NAME(post_run)(void *, void *, const struct mhc_case *, void *const arg[], void *, void *);
-int NAME(post_identity_run)(void *, void *, const struct mhc_case *, void *const arg[], void *, void *);
-int NAME(post_backward_y_run)(void *, void *, const struct mhc_case *, void *const arg[], void *, void *);
-double NAME(post_flops)(const struct mhc_case *);
-double NAME(post_backward_y_flops)(const struct mhc_case *);
+/* x_next of all tokens, on all threads; res NULL means the identity. */
+#define post_tokens NAME(post_tokens)
+void post_tokens(const struct mhc_case *, const real *x, const real *y, const real *post, const real *res,
+                 real *x_next);
 
-#define POST_ARGS                                                                                            \
-    {                                                                                                        \
-        {"x", "TnC", MHC_STREAM, MHC_IN}, {"y", "TC", MHC_STREAM, MHC_IN}, {"post", "Tn", MHC_COEF, MHC_IN}, \
-            {"res", "Tnn", MHC_COEF, MHC_IN}, {                                                              \
-            "x_next", "TnC", MHC_STREAM, MHC_OUT                                                             \
-        }                                                                                                    \
-    }
-#define POST_IDENTITY_ARGS                                                                                     \
-    {                                                                                                          \
-        {"x", "TnC", MHC_STREAM, MHC_IN}, {"y", "TC", MHC_STREAM, MHC_IN}, {"post", "Tn", MHC_COEF, MHC_IN}, { \
-            "x_next", "TnC", MHC_STREAM, MHC_OUT                                                               \
-        }                                                                                                      \
-    }
-#define POST_BACKWARD_Y_ARGS                                                            \
-    {                                                                                   \
-        {"grad_x_next", "TnC", MHC_STREAM, MHC_IN}, {"post", "Tn", MHC_COEF, MHC_IN}, { \
-            "grad_y", "TC", MHC_STREAM, MHC_OUT                                         \
-        }                                                                               \
-    }
+/* sum [T][C] = sum_i weight_i x_i of all tokens, on all threads: u from x and pre, grad_y from grad_x_next and post. */
+void NAME(weigh_streams)(const struct mhc_case *, const real *x, const real *weight, real *sum);
 
-/* The three rows a kind with coefficients shares with the others; `kind` is a bare word. */
-#define POST_ROW(kind)                                                      \
-    const struct mhc_row NAME(kind##_post) = {.name = #kind ".post",        \
-                                              .args = POST_ARGS,            \
-                                              .supports = NAME(supports),   \
-                                              .flops = NAME(post_flops),    \
-                                              .tolerance = NAME(tolerance), \
-                                              .run = NAME(post_run)}
-#define POST_BACKWARD_Y_ROW(kind)                                                              \
-    const struct mhc_row NAME(kind##_post_backward_y) = {.name = #kind ".post_backward_y",     \
-                                                         .args = POST_BACKWARD_Y_ARGS,         \
-                                                         .supports = NAME(supports),           \
-                                                         .flops = NAME(post_backward_y_flops), \
-                                                         .tolerance = NAME(tolerance),         \
-                                                         .run = NAME(post_backward_y_run)}
+/* The two rows that every kind with coefficients has: `id` is its prefix in operations.def. */
+#define POST_ROWS(id)                                                                                            \
+    RUN(id##_post) {                                                                                             \
+        post_tokens(c, a->x, a->y, a->post, a->res, a->x_next);                                                  \
+        return 0;                                                                                                \
+    }                                                                                                            \
+    RUN(id##_post_backward_y) {                                                                                  \
+        NAME(weigh_streams)(c, a->grad_x_next, a->post, a->grad_y);                                              \
+        return 0;                                                                                                \
+    }                                                                                                            \
+    const struct mhc_row NAME(id##_post) = {MHC_OPERATION(id##_post), .supports = NAME(supports),                \
+                                            .tolerance = NAME(tolerance), .run = id##_post_run};                 \
+    const struct mhc_row NAME(id##_post_backward_y) = {MHC_OPERATION(id##_post_backward_y),                      \
+                                                       .supports = NAME(supports), .tolerance = NAME(tolerance), \
+                                                       .run = id##_post_backward_y_run}
 
 #endif

@@ -5,143 +5,176 @@
 
 #define DECLARE(kind)                                                                              \
     extern const struct mhc_row NAME(kind##_pre), NAME(kind##_post), NAME(kind##_post_backward_y), \
-        NAME(kind##_backward);
+        NAME(kind##_backward);                                                                     \
+    static int64_t kind##_save(const struct mhc_case *c) {                                         \
+        return NAME(kind##_pre).save_bytes(c);                                                     \
+    }                                                                                              \
+    static int64_t kind##_backward_work(const struct mhc_case *c) {                                \
+        return NAME(kind##_backward).work_bytes(c);                                                \
+    }                                                                                              \
+    static bool kind##_supports(const struct mhc_case *c, const char **why) {                      \
+        return NAME(kind##_pre).supports(c, why);                                                  \
+    }
 DECLARE(hc)
 DECLARE(mhc)
 DECLARE(identity)
 
-/* The arguments of a part of a row, found by name; some have another name in the whole. */
-struct renamed {
-    const char *part, *whole;
-};
-
-static void bind(const struct mhc_row *part, const struct renamed *names, const struct mhc_row *whole,
-                 void *const arg[], void *out[MHC_MAX_ARGS]) {
-    for (int a = 0; part->args[a].name; a++) {
-        const char *name = part->args[a].name;
-        for (const struct renamed *n = names; n->part; n++)
-            if (!strcmp(n->part, part->args[a].name))
-                name = n->whole;
-        int at = 0;
-        while (strcmp(whole->args[at].name, name))
-            at++;
-        out[a] = arg[at];
-    }
+static int64_t hc_pre_work(const struct mhc_case *c) {
+    return NAME(hc_pre).work_bytes(c);
 }
 
-static int post_pre(const struct mhc_row *whole, const struct mhc_row *post, const struct mhc_row *pre,
-                    const struct mhc_case *c, void *const arg[], void *save, void *work) {
-    static const struct renamed below[] = {{"post", "post_below"}, {"res", "res_below"}, {NULL, NULL}};
-    static const struct renamed here[] = {{"x", "x_next"}, {NULL, NULL}};
-    void *out[MHC_MAX_ARGS];
-    bind(post, below, whole, arg, out);
-    int failed = post->run(NULL, NULL, c, out, NULL, NULL);
-    bind(pre, here, whole, arg, out);
-    return failed ? failed : pre->run(NULL, NULL, c, out, save, work);
+RUN(mhc_post_pre) {
+    const struct mhc_post_args post = {
+        .x = a->x,
+        .y = a->y,
+        .post = a->post_below,
+        .res = a->res_below,
+        .x_next = a->x_next,
+    };
+    const struct mhc_pre_args pre = {
+        .x = a->x_next,
+        .phi = a->phi,
+        .b = a->b,
+        .alpha = a->alpha,
+        .u = a->u,
+        .pre = a->pre,
+        .post = a->post,
+        .res = a->res,
+    };
+    return RUN_ROW(mhc_post, c, &post, NULL, NULL) || RUN_ROW(mhc_pre, c, &pre, save, work);
 }
 
-static int backward_y(const struct mhc_row *whole, const struct mhc_row *backward,
-                      const struct mhc_row *post_backward_y, const struct mhc_case *c, void *const arg[], void *save,
-                      void *work) {
-    static const struct renamed here[] = {{NULL, NULL}};
-    static const struct renamed below[] = {
-        {"grad_x_next", "grad_x"}, {"post", "post_below"}, {"grad_y", "grad_y_below"}, {NULL, NULL}};
-    void *out[MHC_MAX_ARGS];
-    bind(backward, here, whole, arg, out);
-    int failed = backward->run(NULL, NULL, c, out, save, work);
-    bind(post_backward_y, below, whole, arg, out);
-    return failed ? failed : post_backward_y->run(NULL, NULL, c, out, NULL, NULL);
+RUN(mhc_backward_y) {
+    const struct mhc_backward_args backward = {
+        .grad_x_next = a->grad_x_next,
+        .x = a->x,
+        .y = a->y,
+        .grad_u = a->grad_u,
+        .pre = a->pre,
+        .post = a->post,
+        .res = a->res,
+        .phi = a->phi,
+        .b = a->b,
+        .alpha = a->alpha,
+        .grad_x = a->grad_x,
+        .grad_phi = a->grad_phi,
+        .grad_b = a->grad_b,
+        .grad_alpha = a->grad_alpha,
+    };
+    const struct mhc_post_backward_y_args below = {
+        .grad_x_next = a->grad_x,
+        .post = a->post_below,
+        .grad_y = a->grad_y_below,
+    };
+    return RUN_ROW(mhc_backward, c, &backward, save, work) || RUN_ROW(mhc_post_backward_y, c, &below, NULL, NULL);
 }
 
-static int64_t bytes(int64_t (*of)(const struct mhc_case *), const struct mhc_case *c) {
-    return of ? of(c) : 0;
+RUN(identity_post_pre) {
+    const struct identity_post_args post = {
+        .x = a->x,
+        .y = a->y,
+        .post = a->post_below,
+        .x_next = a->x_next,
+    };
+    const struct identity_pre_args pre = {
+        .x = a->x_next,
+        .phi = a->phi,
+        .b = a->b,
+        .alpha = a->alpha,
+        .u = a->u,
+        .pre = a->pre,
+        .post = a->post,
+    };
+    return RUN_ROW(identity_post, c, &post, NULL, NULL) || RUN_ROW(identity_pre, c, &pre, save, work);
 }
 
-/* The two rows of a kind, given the kind and their arguments. */
-#define CROSSING(kind, post_pre_args, backward_y_args)                                                             \
-    static int64_t kind##_save(const struct mhc_case *c) {                                                         \
-        return bytes(NAME(kind##_pre).save_bytes, c);                                                              \
-    }                                                                                                              \
-    static int64_t kind##_pre_work(const struct mhc_case *c) {                                                     \
-        return bytes(NAME(kind##_pre).work_bytes, c);                                                              \
-    }                                                                                                              \
-    static int64_t kind##_backward_work(const struct mhc_case *c) {                                                \
-        return bytes(NAME(kind##_backward).work_bytes, c);                                                         \
-    }                                                                                                              \
-    static bool kind##_supports(const struct mhc_case *c, const char **why) {                                      \
-        return NAME(kind##_pre).supports(c, why);                                                                  \
-    }                                                                                                              \
-    static double kind##_post_pre_flops(const struct mhc_case *c) {                                                \
-        return NAME(kind##_post).flops(c) + NAME(kind##_pre).flops(c);                                             \
-    }                                                                                                              \
-    static double kind##_backward_y_flops(const struct mhc_case *c) {                                              \
-        return NAME(kind##_backward).flops(c) + NAME(kind##_post_backward_y).flops(c);                             \
-    }                                                                                                              \
-    extern const struct mhc_row NAME(kind##_post_pre), NAME(kind##_backward_y);                                    \
-    static int kind##_post_pre_run(void *context, void *queue, const struct mhc_case *c, void *const arg[],        \
-                                   void *save, void *work) {                                                       \
-        (void)context, (void)queue;                                                                                \
-        return post_pre(&NAME(kind##_post_pre), &NAME(kind##_post), &NAME(kind##_pre), c, arg, save, work);        \
-    }                                                                                                              \
-    static int kind##_backward_y_run(void *context, void *queue, const struct mhc_case *c, void *const arg[],      \
-                                     void *save, void *work) {                                                     \
-        (void)context, (void)queue;                                                                                \
-        return backward_y(&NAME(kind##_backward_y), &NAME(kind##_backward), &NAME(kind##_post_backward_y), c, arg, \
-                          save, work);                                                                             \
-    }                                                                                                              \
-    const struct mhc_row NAME(kind##_post_pre) = {.name = #kind ".post_pre",                                       \
-                                                  .args = post_pre_args,                                           \
-                                                  .supports = kind##_supports,                                     \
-                                                  .save_bytes = kind##_save,                                       \
-                                                  .work_bytes = kind##_pre_work,                                   \
-                                                  .flops = kind##_post_pre_flops,                                  \
-                                                  .tolerance = NAME(tolerance),                                    \
-                                                  .run = kind##_post_pre_run};                                     \
-    const struct mhc_row NAME(kind##_backward_y) = {.name = #kind ".backward_y",                                   \
-                                                    .args = backward_y_args,                                       \
-                                                    .supports = kind##_supports,                                   \
-                                                    .work_bytes = kind##_backward_work,                            \
-                                                    .flops = kind##_backward_y_flops,                              \
-                                                    .tolerance = NAME(tolerance),                                  \
-                                                    .run = kind##_backward_y_run};
+RUN(identity_backward_y) {
+    const struct identity_backward_args backward = {
+        .grad_x_next = a->grad_x_next,
+        .x = a->x,
+        .y = a->y,
+        .grad_u = a->grad_u,
+        .pre = a->pre,
+        .post = a->post,
+        .phi = a->phi,
+        .b = a->b,
+        .alpha = a->alpha,
+        .grad_x = a->grad_x,
+        .grad_phi = a->grad_phi,
+        .grad_b = a->grad_b,
+        .grad_alpha = a->grad_alpha,
+    };
+    const struct identity_post_backward_y_args below = {
+        .grad_x_next = a->grad_x,
+        .post = a->post_below,
+        .grad_y = a->grad_y_below,
+    };
+    return RUN_ROW(identity_backward, c, &backward, save, work) ||
+           RUN_ROW(identity_post_backward_y, c, &below, NULL, NULL);
+}
 
-#define LIST(...) \
-    { __VA_ARGS__ }
-#define IN(name, extents, role) \
-    { name, extents, role, MHC_IN }
-#define OUT(name, extents, role) \
-    { name, extents, role, MHC_OUT }
+RUN(hc_post_pre) {
+    const struct hc_post_args post = {
+        .x = a->x,
+        .y = a->y,
+        .post = a->post_below,
+        .res = a->res_below,
+        .x_next = a->x_next,
+    };
+    const struct hc_pre_args pre = {
+        .x = a->x_next,
+        .theta_pre = a->theta_pre,
+        .theta_post = a->theta_post,
+        .theta_res = a->theta_res,
+        .b_pre = a->b_pre,
+        .b_post = a->b_post,
+        .b_res = a->b_res,
+        .alpha = a->alpha,
+        .u = a->u,
+        .pre = a->pre,
+        .post = a->post,
+        .res = a->res,
+    };
+    return RUN_ROW(hc_post, c, &post, NULL, NULL) || RUN_ROW(hc_pre, c, &pre, save, work);
+}
 
-/* Arguments that the kinds share, in the order of the rows they come from. */
-#define BELOW IN("x", "TnC", MHC_STREAM), IN("y", "TC", MHC_STREAM), IN("post_below", "Tn", MHC_COEF)
-#define MADE                                                                                  \
-    OUT("x_next", "TnC", MHC_STREAM), OUT("u", "TC", MHC_STREAM), OUT("pre", "Tn", MHC_COEF), \
-        OUT("post", "Tn", MHC_COEF)
-#define RES_BELOW IN("res_below", "Tnn", MHC_COEF)
-#define RES_MADE OUT("res", "Tnn", MHC_COEF)
-#define GIVEN                                                                                    \
-    IN("grad_x_next", "TnC", MHC_STREAM), IN("x", "TnC", MHC_STREAM), IN("y", "TC", MHC_STREAM), \
-        IN("grad_u", "TC", MHC_STREAM), IN("pre", "Tn", MHC_COEF), IN("post", "Tn", MHC_COEF)
-#define RES IN("res", "Tnn", MHC_COEF)
-#define POST_BELOW IN("post_below", "Tn", MHC_COEF)
-#define GRADS OUT("grad_x", "TnC", MHC_STREAM), OUT("grad_y_below", "TC", MHC_STREAM)
+RUN(hc_backward_y) {
+    const struct hc_backward_args backward = {
+        .grad_x_next = a->grad_x_next,
+        .x = a->x,
+        .y = a->y,
+        .grad_u = a->grad_u,
+        .pre = a->pre,
+        .post = a->post,
+        .res = a->res,
+        .theta_pre = a->theta_pre,
+        .theta_post = a->theta_post,
+        .theta_res = a->theta_res,
+        .alpha = a->alpha,
+        .grad_x = a->grad_x,
+        .grad_theta_pre = a->grad_theta_pre,
+        .grad_theta_post = a->grad_theta_post,
+        .grad_theta_res = a->grad_theta_res,
+        .grad_b_pre = a->grad_b_pre,
+        .grad_b_post = a->grad_b_post,
+        .grad_b_res = a->grad_b_res,
+        .grad_alpha = a->grad_alpha,
+    };
+    const struct hc_post_backward_y_args below = {
+        .grad_x_next = a->grad_x,
+        .post = a->post_below,
+        .grad_y = a->grad_y_below,
+    };
+    return RUN_ROW(hc_backward, c, &backward, save, work) || RUN_ROW(hc_post_backward_y, c, &below, NULL, NULL);
+}
 
-#define MHC_PARAMS IN("phi", "DK", MHC_PARAM), IN("b", "K", MHC_PARAM), IN("alpha", "3", MHC_PARAM)
-#define MHC_GRADS OUT("grad_phi", "DK", MHC_PARAM), OUT("grad_b", "K", MHC_PARAM), OUT("grad_alpha", "3", MHC_PARAM)
-CROSSING(mhc, LIST(BELOW, RES_BELOW, MHC_PARAMS, MADE, RES_MADE),
-         LIST(GIVEN, RES, MHC_PARAMS, POST_BELOW, GRADS, MHC_GRADS))
-
-#define IDENTITY_PARAMS IN("phi", "DJ", MHC_PARAM), IN("b", "J", MHC_PARAM), IN("alpha", "2", MHC_PARAM)
-#define IDENTITY_GRADS \
-    OUT("grad_phi", "DJ", MHC_PARAM), OUT("grad_b", "J", MHC_PARAM), OUT("grad_alpha", "2", MHC_PARAM)
-CROSSING(identity, LIST(BELOW, IDENTITY_PARAMS, MADE), LIST(GIVEN, IDENTITY_PARAMS, POST_BELOW, GRADS, IDENTITY_GRADS))
-
-#define HC_THETAS IN("theta_pre", "C", MHC_PARAM), IN("theta_post", "C", MHC_PARAM), IN("theta_res", "nC", MHC_PARAM)
-#define HC_BIASES IN("b_pre", "n", MHC_PARAM), IN("b_post", "n", MHC_PARAM), IN("b_res", "nn", MHC_PARAM)
-#define HC_ALPHA IN("alpha", "3", MHC_PARAM)
-#define HC_GRADS                                                                                                       \
-    OUT("grad_theta_pre", "C", MHC_PARAM), OUT("grad_theta_post", "C", MHC_PARAM),                                     \
-        OUT("grad_theta_res", "nC", MHC_PARAM), OUT("grad_b_pre", "n", MHC_PARAM), OUT("grad_b_post", "n", MHC_PARAM), \
-        OUT("grad_b_res", "nn", MHC_PARAM), OUT("grad_alpha", "3", MHC_PARAM)
-CROSSING(hc, LIST(BELOW, RES_BELOW, HC_THETAS, HC_BIASES, HC_ALPHA, MADE, RES_MADE),
-         LIST(GIVEN, RES, HC_THETAS, HC_ALPHA, POST_BELOW, GRADS, HC_GRADS))
+#define CROSSING(kind, pre_work)                                                                                      \
+    const struct mhc_row NAME(kind##_post_pre) = {MHC_OPERATION(kind##_post_pre), .supports = kind##_supports,        \
+                                                  .save_bytes = kind##_save,      .work_bytes = pre_work,             \
+                                                  .tolerance = NAME(tolerance),   .run = kind##_post_pre_run};        \
+    const struct mhc_row NAME(kind##_backward_y) = {MHC_OPERATION(kind##_backward_y), .supports = kind##_supports,    \
+                                                    .work_bytes = kind##_backward_work, .tolerance = NAME(tolerance), \
+                                                    .run = kind##_backward_y_run}
+CROSSING(hc, hc_pre_work);
+CROSSING(mhc, NULL);
+CROSSING(identity, NULL);

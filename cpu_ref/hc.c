@@ -16,8 +16,8 @@
 struct hc {
     const struct mhc_case *c;
     int64_t n, C, D, maps; /* maps = n + 2: pre, post, rows of res */
-    const real *x, *g, *y, *du, *b_pre, *b_post, *b_res, *alpha;
-    real *theta; /* [maps][C] */
+    const real *x, *g, *y, *du, *b_pre, *b_post, *b_res, *alpha, *pre_in, *res_in; /* g = grad_x_next, du = grad_u */
+    real *theta;                                                                   /* [maps][C] */
     real *u, *pre, *post, *res, *product, *r, *q, *dx;
 };
 
@@ -77,7 +77,8 @@ static void backward_block(const struct hc *h, int64_t from, int64_t to, real *d
     for (int64_t t = from; t < to; t++) {
         real *d = dcoef + t * n * maps;
         token_gradients(h, t, d, d + n, d + 2 * n);
-        stream_gradient(n, C, h->g + t * h->D, h->du + t * C, h->pre + t * n, h->res + t * n * n, h->dx + t * h->D);
+        stream_gradient(n, C, h->g + t * h->D, h->du + t * C, h->pre_in + t * n, h->res_in + t * n * n,
+                        h->dx + t * h->D);
         for (int64_t i = 0; i < n; i++) {
             real r = h->r[t * n + i], through_norm = 0, *q = h->q + (t * n + i) * maps;
             const real *product = h->product + (t * n + i) * maps;
@@ -124,66 +125,62 @@ static void small_gradients(const struct hc *h, const real *dcoef, real *db_pre,
         dalpha[p] = (real)sum_alpha[p];
 }
 
-static int hc_pre(void *context, void *queue, const struct mhc_case *c, void *const a[], void *save, void *work) {
-    (void)context, (void)queue;
+RUN(hc_pre) {
     struct hc h = problem(c, save, work);
-    h.x = a[0], h.b_pre = a[4], h.b_post = a[5], h.b_res = a[6], h.alpha = a[7];
-    h.u = a[8], h.pre = a[9], h.post = a[10], h.res = a[11];
-    gather_theta(&h, a[1], a[2], a[3]);
+    h.x = a->x, h.b_pre = a->b_pre, h.b_post = a->b_post, h.b_res = a->b_res, h.alpha = a->alpha;
+    h.u = a->u, h.pre = a->pre, h.post = a->post, h.res = a->res;
+    gather_theta(&h, a->theta_pre, a->theta_post, a->theta_res);
 #pragma omp parallel for schedule(dynamic) if (c->T > BLOCK)
     for (int64_t from = 0; from < c->T; from += BLOCK)
         pre_block(&h, from, from + BLOCK < c->T ? from + BLOCK : c->T);
     return 0;
 }
 
-static int hc_backward(void *context, void *queue, const struct mhc_case *c, void *const a[], void *save, void *work) {
-    (void)context, (void)queue;
+RUN(hc_backward) {
     struct hc h = problem(c, save, work);
-    h.g = a[0], h.x = a[1], h.y = a[2], h.du = a[3], h.pre = a[4], h.post = a[5], h.res = a[6], h.alpha = a[10];
-    h.dx = a[11];
+    h.x = a->x, h.y = a->y, h.g = a->grad_x_next, h.du = a->grad_u, h.alpha = a->alpha, h.dx = a->grad_x;
+    h.pre_in = a->pre, h.res_in = a->res;
     h.q = h.theta + h.maps * h.C;
     real *dcoef = h.q + c->T * h.n * h.maps, *dtheta = dcoef + c->T * h.n * h.maps;
-    gather_theta(&h, a[7], a[8], a[9]);
+    gather_theta(&h, a->theta_pre, a->theta_post, a->theta_res);
 #pragma omp parallel for schedule(dynamic) if (c->T > BLOCK)
     for (int64_t from = 0; from < c->T; from += BLOCK)
         backward_block(&h, from, from + BLOCK < c->T ? from + BLOCK : c->T, dcoef);
-    small_gradients(&h, dcoef, a[15], a[16], a[17], a[18]);
+    small_gradients(&h, dcoef, a->grad_b_pre, a->grad_b_post, a->grad_b_res, a->grad_alpha);
     gemm_parallel(TRANSPOSE, NO_TRANSPOSE, h.maps, h.C, c->T * h.n, 1, h.q, h.maps, h.x, h.C, 0, dtheta, h.C);
-    memcpy(a[12], dtheta, (size_t)h.C * sizeof(real));
-    memcpy(a[13], dtheta + h.C, (size_t)h.C * sizeof(real));
-    memcpy(a[14], dtheta + 2 * h.C, (size_t)(h.n * h.C) * sizeof(real));
+    memcpy(a->grad_theta_pre, dtheta, (size_t)h.C * sizeof(real));
+    memcpy(a->grad_theta_post, dtheta + h.C, (size_t)h.C * sizeof(real));
+    memcpy(a->grad_theta_res, dtheta + 2 * h.C, (size_t)(h.n * h.C) * sizeof(real));
     return 0;
 }
 
-static int static_pre(void *context, void *queue, const struct mhc_case *c, void *const a[], void *save, void *work) {
-    (void)context, (void)queue, (void)save, (void)work;
-    const real *x = a[0];
-    real *u = a[4], *pre = a[5], *post = a[6], *res = a[7];
+RUN(static_pre) {
+    const real *x = a->x;
+    real *u = a->u, *pre = a->pre, *post = a->post, *res = a->res;
     int64_t n = c->n, C = c->C;
 #pragma omp parallel for schedule(static)
     for (int64_t t = 0; t < c->T; t++) {
-        memcpy(pre + t * n, a[1], (size_t)n * sizeof(real));
-        memcpy(post + t * n, a[2], (size_t)n * sizeof(real));
-        memcpy(res + t * n * n, a[3], (size_t)(n * n) * sizeof(real));
+        memcpy(pre + t * n, a->b_pre, (size_t)n * sizeof(real));
+        memcpy(post + t * n, a->b_post, (size_t)n * sizeof(real));
+        memcpy(res + t * n * n, a->b_res, (size_t)(n * n) * sizeof(real));
         NAME(aggregate)(n, C, x + t * n * C, pre + t * n, u + t * C);
     }
     return 0;
 }
 
-static int static_backward(void *context, void *queue, const struct mhc_case *c, void *const a[], void *save,
-                           void *work) {
-    (void)context, (void)queue, (void)save;
+RUN(static_backward) {
     struct hc h = problem(c, NULL, NULL);
-    h.g = a[0], h.x = a[1], h.y = a[2], h.du = a[3], h.pre = a[4], h.res = a[5], h.dx = a[6];
+    h.x = a->x, h.y = a->y, h.g = a->grad_x_next, h.du = a->grad_u, h.pre_in = a->pre, h.res_in = a->res,
+    h.dx = a->grad_x;
     real *dcoef = work;
 #pragma omp parallel for schedule(static)
     for (int64_t t = 0; t < c->T; t++) {
         real *d = dcoef + t * h.n * h.maps;
         token_gradients(&h, t, d, d + h.n, d + 2 * h.n);
-        stream_gradient(h.n, h.C, h.g + t * h.D, h.du + t * h.C, h.pre + t * h.n, h.res + t * h.n * h.n,
+        stream_gradient(h.n, h.C, h.g + t * h.D, h.du + t * h.C, h.pre_in + t * h.n, h.res_in + t * h.n * h.n,
                         h.dx + t * h.D);
     }
-    small_gradients(&h, dcoef, a[7], a[8], a[9], NULL);
+    small_gradients(&h, dcoef, a->grad_b_pre, a->grad_b_post, a->grad_b_res, NULL);
     return 0;
 }
 
@@ -200,118 +197,28 @@ static int64_t static_backward_work(const struct mhc_case *c) {
     return (int64_t)sizeof(real) * c->T * c->n * (c->n + 2);
 }
 
-static double pre_flops(const struct mhc_case *c) {
-    return 2.0 * (double)(c->T * c->n * c->C) * (double)(c->n + 4);
-}
-static double backward_flops(const struct mhc_case *c) {
-    return 2.0 * (double)(c->T * c->n * c->C) * (double)(2 * (c->n + 2) + 2 * c->n + 4);
-}
-static double static_backward_flops(const struct mhc_case *c) {
-    return 2.0 * (double)(c->T * c->n * c->C) * (double)(2 * c->n + 3);
-}
-
 const struct mhc_row NAME(hc_pre) = {
-    .name = "hc.pre",
-    .args = {{"x", "TnC", MHC_STREAM, MHC_IN},
-             {"theta_pre", "C", MHC_PARAM, MHC_IN},
-             {"theta_post", "C", MHC_PARAM, MHC_IN},
-             {"theta_res", "nC", MHC_PARAM, MHC_IN},
-             {"b_pre", "n", MHC_PARAM, MHC_IN},
-             {"b_post", "n", MHC_PARAM, MHC_IN},
-             {"b_res", "nn", MHC_PARAM, MHC_IN},
-             {"alpha", "3", MHC_PARAM, MHC_IN},
-             {"u", "TC", MHC_STREAM, MHC_OUT},
-             {"pre", "Tn", MHC_COEF, MHC_OUT},
-             {"post", "Tn", MHC_COEF, MHC_OUT},
-             {"res", "Tnn", MHC_COEF, MHC_OUT}},
-    .supports = NAME(supports),
-    .save_bytes = hc_save,
-    .work_bytes = hc_pre_work,
-    .flops = pre_flops,
-    .tolerance = NAME(tolerance),
-    .run = hc_pre,
+    MHC_OPERATION(hc_pre),     .supports = NAME(supports),   .save_bytes = hc_save,
+    .work_bytes = hc_pre_work, .tolerance = NAME(tolerance), .run = hc_pre_run,
 };
 
-POST_ROW(hc);
-POST_BACKWARD_Y_ROW(hc);
+POST_ROWS(hc);
 
 const struct mhc_row NAME(hc_backward) = {
-    .name = "hc.backward",
-    .args = {{"grad_x_next", "TnC", MHC_STREAM, MHC_IN},
-             {"x", "TnC", MHC_STREAM, MHC_IN},
-             {"y", "TC", MHC_STREAM, MHC_IN},
-             {"grad_u", "TC", MHC_STREAM, MHC_IN},
-             {"pre", "Tn", MHC_COEF, MHC_IN},
-             {"post", "Tn", MHC_COEF, MHC_IN},
-             {"res", "Tnn", MHC_COEF, MHC_IN},
-             {"theta_pre", "C", MHC_PARAM, MHC_IN},
-             {"theta_post", "C", MHC_PARAM, MHC_IN},
-             {"theta_res", "nC", MHC_PARAM, MHC_IN},
-             {"alpha", "3", MHC_PARAM, MHC_IN},
-             {"grad_x", "TnC", MHC_STREAM, MHC_OUT},
-             {"grad_theta_pre", "C", MHC_PARAM, MHC_OUT},
-             {"grad_theta_post", "C", MHC_PARAM, MHC_OUT},
-             {"grad_theta_res", "nC", MHC_PARAM, MHC_OUT},
-             {"grad_b_pre", "n", MHC_PARAM, MHC_OUT},
-             {"grad_b_post", "n", MHC_PARAM, MHC_OUT},
-             {"grad_b_res", "nn", MHC_PARAM, MHC_OUT},
-             {"grad_alpha", "3", MHC_PARAM, MHC_OUT}},
-    .supports = NAME(supports),
-    .work_bytes = hc_backward_work,
-    .flops = backward_flops,
-    .tolerance = NAME(tolerance),
-    .run = hc_backward,
+    MHC_OPERATION(hc_backward),   .supports = NAME(supports), .work_bytes = hc_backward_work,
+    .tolerance = NAME(tolerance), .run = hc_backward_run,
 };
 
 const struct mhc_row NAME(static_pre) = {
-    .name = "hc-static.pre",
-    .args = {{"x", "TnC", MHC_STREAM, MHC_IN},
-             {"b_pre", "n", MHC_PARAM, MHC_IN},
-             {"b_post", "n", MHC_PARAM, MHC_IN},
-             {"b_res", "nn", MHC_PARAM, MHC_IN},
-             {"u", "TC", MHC_STREAM, MHC_OUT},
-             {"pre", "Tn", MHC_COEF, MHC_OUT},
-             {"post", "Tn", MHC_COEF, MHC_OUT},
-             {"res", "Tnn", MHC_COEF, MHC_OUT}},
+    MHC_OPERATION(static_pre),
     .supports = NAME(supports),
-    .flops = NAME(post_backward_y_flops),
     .tolerance = NAME(tolerance),
-    .run = static_pre,
+    .run = static_pre_run,
 };
 
-const struct mhc_row NAME(static_post) = {
-    .name = "hc-static.post",
-    .args = POST_ARGS,
-    .supports = NAME(supports),
-    .flops = NAME(post_flops),
-    .tolerance = NAME(tolerance),
-    .run = NAME(post_run),
-};
-
-const struct mhc_row NAME(static_post_backward_y) = {
-    .name = "hc-static.post_backward_y",
-    .args = POST_BACKWARD_Y_ARGS,
-    .supports = NAME(supports),
-    .flops = NAME(post_backward_y_flops),
-    .tolerance = NAME(tolerance),
-    .run = NAME(post_backward_y_run),
-};
+POST_ROWS(static);
 
 const struct mhc_row NAME(static_backward) = {
-    .name = "hc-static.backward",
-    .args = {{"grad_x_next", "TnC", MHC_STREAM, MHC_IN},
-             {"x", "TnC", MHC_STREAM, MHC_IN},
-             {"y", "TC", MHC_STREAM, MHC_IN},
-             {"grad_u", "TC", MHC_STREAM, MHC_IN},
-             {"pre", "Tn", MHC_COEF, MHC_IN},
-             {"res", "Tnn", MHC_COEF, MHC_IN},
-             {"grad_x", "TnC", MHC_STREAM, MHC_OUT},
-             {"grad_b_pre", "n", MHC_PARAM, MHC_OUT},
-             {"grad_b_post", "n", MHC_PARAM, MHC_OUT},
-             {"grad_b_res", "nn", MHC_PARAM, MHC_OUT}},
-    .supports = NAME(supports),
-    .work_bytes = static_backward_work,
-    .flops = static_backward_flops,
-    .tolerance = NAME(tolerance),
-    .run = static_backward,
+    MHC_OPERATION(static_backward), .supports = NAME(supports), .work_bytes = static_backward_work,
+    .tolerance = NAME(tolerance),   .run = static_backward_run,
 };

@@ -2,7 +2,7 @@
 #ifndef LIBRARY_H
 #define LIBRARY_H
 
-#include "cpu_ref/mhc.h"
+#include "cpu_ref/operation.h"
 
 extern const struct mhc_library mhc_cpu64; /* the oracle: float64 */
 extern const struct mhc_library mhc_cpu32; /* the path people time: float32 */

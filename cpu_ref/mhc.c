@@ -19,7 +19,8 @@ struct mhc {
     bool identity;
     int64_t n, C, D, columns; /* D = nC; columns of phi: pre, post and, unless identity, res */
     real pre_eps;
-    const real *x, *phi, *b, *alpha, *g, *y, *du; /* g = grad_x_next, du = grad_u */
+    const real *x, *phi, *b, *alpha, *y, *g, *du; /* g = grad_x_next, du = grad_u */
+    const real *pre_in, *post_in, *res_in; /* of the backward; pre, post and res are those that the forward makes */
     real *u, *pre, *post, *res, *product, *r, *z, *q, *dx;
 };
 
@@ -103,7 +104,7 @@ static void logit_gradients(const struct mhc *m, int64_t from, int64_t to, void 
         coefficient_gradients(n, m->C, m->x + t * m->D, m->y + t * m->C, m->g + t * m->D, m->du + t * m->C, dpre, dpost,
                               m->identity ? NULL : dres + (t - from) * n * n);
         for (int64_t i = 0; i < n; i++) {
-            real s = m->pre[t * n + i] - m->pre_eps, p = m->post[t * n + i];
+            real s = m->pre_in[t * n + i] - m->pre_eps, p = m->post_in[t * n + i];
             z[i] = dpre[i] * s * (1 - s);
             z[n + i] = dpost[i] * p * (1 - p / 2);
         }
@@ -127,8 +128,8 @@ static void backward_block(const struct mhc *m, int64_t from, int64_t to, void *
             q[k] = r == 0 ? 0 : m->alpha[part(m, k)] * m->z[t * m->columns + k] / r;
             through_norm += q[k] * m->product[t * m->columns + k];
         }
-        stream_gradient(n, m->C, m->g + t * D, m->du + t * m->C, m->pre + t * n,
-                        m->identity ? NULL : m->res + t * n * n, m->dx + t * D);
+        stream_gradient(n, m->C, m->g + t * D, m->du + t * m->C, m->pre_in + t * n,
+                        m->identity ? NULL : m->res_in + t * n * n, m->dx + t * D);
         /* Not one factor: through_norm / r^2 would overflow for small x, and x / r does not. */
         real factor = through_norm / (real)D, inverse = r == 0 ? 0 : 1 / r;
         for (int64_t k = 0; k < D; k++)
@@ -168,28 +169,26 @@ static void backward_all(struct mhc *m, real *dphi, real *db, real *dalpha, void
                   m->columns);
 }
 
-static int mhc_pre(void *context, void *queue, const struct mhc_case *c, void *const a[], void *save, void *work) {
-    (void)context, (void)queue, (void)work;
+RUN(mhc_pre) {
     struct mhc m = problem(c, false, save);
-    m.x = a[0], m.phi = a[1], m.b = a[2], m.alpha = a[3], m.u = a[4], m.pre = a[5], m.post = a[6], m.res = a[7];
+    m.x = a->x, m.phi = a->phi, m.b = a->b, m.alpha = a->alpha, m.u = a->u, m.pre = a->pre, m.post = a->post,
+    m.res = a->res;
     pre_all(&m);
     return 0;
 }
 
-static int identity_pre(void *context, void *queue, const struct mhc_case *c, void *const a[], void *save, void *work) {
-    (void)context, (void)queue, (void)work;
+RUN(identity_pre) {
     struct mhc m = problem(c, true, save);
-    m.x = a[0], m.phi = a[1], m.b = a[2], m.alpha = a[3], m.u = a[4], m.pre = a[5], m.post = a[6];
+    m.x = a->x, m.phi = a->phi, m.b = a->b, m.alpha = a->alpha, m.u = a->u, m.pre = a->pre, m.post = a->post;
     pre_all(&m);
     return 0;
 }
 
 /* The logits of res alone, for those who study them; nothing in a stack needs them. */
-static int mhc_logits(void *context, void *queue, const struct mhc_case *c, void *const a[], void *save, void *work) {
-    (void)context, (void)queue, (void)save;
+RUN(mhc_logits) {
     struct mhc m = problem(c, false, work);
-    m.x = a[0], m.phi = a[1], m.b = a[2], m.alpha = a[3];
-    real *logits = a[4];
+    m.x = a->x, m.phi = a->phi, m.b = a->b, m.alpha = a->alpha;
+    real *logits = a->logits;
 #pragma omp parallel for schedule(dynamic) if (c->T > BLOCK)
     for (int64_t from = 0; from < c->T; from += BLOCK) {
         int64_t to = from + BLOCK < c->T ? from + BLOCK : c->T;
@@ -199,22 +198,19 @@ static int mhc_logits(void *context, void *queue, const struct mhc_case *c, void
     return 0;
 }
 
-static int mhc_backward(void *context, void *queue, const struct mhc_case *c, void *const a[], void *save, void *work) {
-    (void)context, (void)queue;
+RUN(mhc_backward) {
     struct mhc m = problem(c, false, save);
-    m.g = a[0], m.x = a[1], m.y = a[2], m.du = a[3], m.pre = a[4], m.post = a[5], m.res = a[6], m.phi = a[7];
-    m.b = a[8], m.alpha = a[9], m.dx = a[10];
-    backward_all(&m, a[11], a[12], a[13], work);
+    m.x = a->x, m.y = a->y, m.g = a->grad_x_next, m.du = a->grad_u, m.phi = a->phi, m.b = a->b, m.alpha = a->alpha;
+    m.pre_in = a->pre, m.post_in = a->post, m.res_in = a->res, m.dx = a->grad_x;
+    backward_all(&m, a->grad_phi, a->grad_b, a->grad_alpha, work);
     return 0;
 }
 
-static int identity_backward(void *context, void *queue, const struct mhc_case *c, void *const a[], void *save,
-                             void *work) {
-    (void)context, (void)queue;
+RUN(identity_backward) {
     struct mhc m = problem(c, true, save);
-    m.g = a[0], m.x = a[1], m.y = a[2], m.du = a[3], m.pre = a[4], m.post = a[5], m.phi = a[6], m.b = a[7];
-    m.alpha = a[8], m.dx = a[9];
-    backward_all(&m, a[10], a[11], a[12], work);
+    m.x = a->x, m.y = a->y, m.g = a->grad_x_next, m.du = a->grad_u, m.phi = a->phi, m.b = a->b, m.alpha = a->alpha;
+    m.pre_in = a->pre, m.post_in = a->post, m.dx = a->grad_x;
+    backward_all(&m, a->grad_phi, a->grad_b, a->grad_alpha, work);
     return 0;
 }
 
@@ -232,123 +228,44 @@ static int64_t identity_work(const struct mhc_case *c) {
     return (int64_t)sizeof(real) * c->T * 2 * column_count(c, true) + 64;
 }
 
-/* Product, norm and aggregate; Sinkhorn is counted in its own row and small beside them. */
-static double pre_flops(const struct mhc_case *c) {
-    return 2.0 * (double)(c->T * c->n * c->C) * (double)(column_count(c, false) + 2);
-}
-static double identity_pre_flops(const struct mhc_case *c) {
-    return 2.0 * (double)(c->T * c->n * c->C) * (double)(column_count(c, true) + 2);
-}
-/* Two products with phi's shape; per stream and channel: dres, dpre, dpost, res^T g + pre^T du, the norm. */
-static double backward_flops(const struct mhc_case *c) {
-    return 2.0 * (double)(c->T * c->n * c->C) * (double)(2 * column_count(c, false) + 2 * c->n + 4);
-}
-static double identity_backward_flops(const struct mhc_case *c) {
-    return 2.0 * (double)(c->T * c->n * c->C) * (double)(2 * column_count(c, true) + 4);
-}
-
 const struct mhc_row NAME(mhc_pre) = {
-    .name = "mhc.pre",
-    .args = {{"x", "TnC", MHC_STREAM, MHC_IN},
-             {"phi", "DK", MHC_PARAM, MHC_IN},
-             {"b", "K", MHC_PARAM, MHC_IN},
-             {"alpha", "3", MHC_PARAM, MHC_IN},
-             {"u", "TC", MHC_STREAM, MHC_OUT},
-             {"pre", "Tn", MHC_COEF, MHC_OUT},
-             {"post", "Tn", MHC_COEF, MHC_OUT},
-             {"res", "Tnn", MHC_COEF, MHC_OUT}},
-    .supports = NAME(sinkhorn_supports),
-    .save_bytes = mhc_save,
-    .flops = pre_flops,
-    .tolerance = NAME(tolerance),
-    .run = mhc_pre,
+    MHC_OPERATION(mhc_pre), .supports = NAME(sinkhorn_supports), .save_bytes = mhc_save, .tolerance = NAME(tolerance),
+    .run = mhc_pre_run,
 };
 
 const struct mhc_row NAME(mhc_logits) = {
-    .name = "mhc.logits",
-    .args = {{"x", "TnC", MHC_STREAM, MHC_IN},
-             {"phi", "DK", MHC_PARAM, MHC_IN},
-             {"b", "K", MHC_PARAM, MHC_IN},
-             {"alpha", "3", MHC_PARAM, MHC_IN},
-             {"logits", "Tnn", MHC_COEF, MHC_OUT}},
-    .supports = NAME(supports),
-    .work_bytes = mhc_save,
-    .flops = pre_flops,
-    .tolerance = NAME(tolerance),
-    .run = mhc_logits,
+    MHC_OPERATION(mhc_logits),    .supports = NAME(supports), .work_bytes = mhc_save,
+    .tolerance = NAME(tolerance), .run = mhc_logits_run,
 };
 
-POST_ROW(mhc);
-POST_BACKWARD_Y_ROW(mhc);
+POST_ROWS(mhc);
 
 const struct mhc_row NAME(mhc_backward) = {
-    .name = "mhc.backward",
-    .args = {{"grad_x_next", "TnC", MHC_STREAM, MHC_IN},
-             {"x", "TnC", MHC_STREAM, MHC_IN},
-             {"y", "TC", MHC_STREAM, MHC_IN},
-             {"grad_u", "TC", MHC_STREAM, MHC_IN},
-             {"pre", "Tn", MHC_COEF, MHC_IN},
-             {"post", "Tn", MHC_COEF, MHC_IN},
-             {"res", "Tnn", MHC_COEF, MHC_IN},
-             {"phi", "DK", MHC_PARAM, MHC_IN},
-             {"b", "K", MHC_PARAM, MHC_IN},
-             {"alpha", "3", MHC_PARAM, MHC_IN},
-             {"grad_x", "TnC", MHC_STREAM, MHC_OUT},
-             {"grad_phi", "DK", MHC_PARAM, MHC_OUT},
-             {"grad_b", "K", MHC_PARAM, MHC_OUT},
-             {"grad_alpha", "3", MHC_PARAM, MHC_OUT}},
-    .supports = NAME(sinkhorn_supports),
-    .work_bytes = mhc_work,
-    .flops = backward_flops,
-    .tolerance = NAME(tolerance),
-    .run = mhc_backward,
+    MHC_OPERATION(mhc_backward), .supports = NAME(sinkhorn_supports),
+    .work_bytes = mhc_work,      .tolerance = NAME(tolerance),
+    .run = mhc_backward_run,
 };
 
 const struct mhc_row NAME(identity_pre) = {
-    .name = "identity.pre",
-    .args = {{"x", "TnC", MHC_STREAM, MHC_IN},
-             {"phi", "DJ", MHC_PARAM, MHC_IN},
-             {"b", "J", MHC_PARAM, MHC_IN},
-             {"alpha", "2", MHC_PARAM, MHC_IN},
-             {"u", "TC", MHC_STREAM, MHC_OUT},
-             {"pre", "Tn", MHC_COEF, MHC_OUT},
-             {"post", "Tn", MHC_COEF, MHC_OUT}},
-    .supports = NAME(supports),
-    .save_bytes = identity_save,
-    .flops = identity_pre_flops,
-    .tolerance = NAME(tolerance),
-    .run = identity_pre,
+    MHC_OPERATION(identity_pre),  .supports = NAME(supports), .save_bytes = identity_save,
+    .tolerance = NAME(tolerance), .run = identity_pre_run,
 };
 
-const struct mhc_row NAME(identity_post) = {
-    .name = "identity.post",
-    .args = POST_IDENTITY_ARGS,
-    .supports = NAME(supports),
-    .flops = NAME(post_backward_y_flops),
-    .tolerance = NAME(tolerance),
-    .run = NAME(post_identity_run),
-};
-
-POST_BACKWARD_Y_ROW(identity);
+RUN(identity_post) {
+    post_tokens(c, a->x, a->y, a->post, NULL, a->x_next);
+    return 0;
+}
+RUN(identity_post_backward_y) {
+    NAME(weigh_streams)(c, a->grad_x_next, a->post, a->grad_y);
+    return 0;
+}
+const struct mhc_row NAME(identity_post) = {MHC_OPERATION(identity_post), .supports = NAME(supports),
+                                            .tolerance = NAME(tolerance), .run = identity_post_run};
+const struct mhc_row NAME(identity_post_backward_y) = {MHC_OPERATION(identity_post_backward_y),
+                                                       .supports = NAME(supports), .tolerance = NAME(tolerance),
+                                                       .run = identity_post_backward_y_run};
 
 const struct mhc_row NAME(identity_backward) = {
-    .name = "identity.backward",
-    .args = {{"grad_x_next", "TnC", MHC_STREAM, MHC_IN},
-             {"x", "TnC", MHC_STREAM, MHC_IN},
-             {"y", "TC", MHC_STREAM, MHC_IN},
-             {"grad_u", "TC", MHC_STREAM, MHC_IN},
-             {"pre", "Tn", MHC_COEF, MHC_IN},
-             {"post", "Tn", MHC_COEF, MHC_IN},
-             {"phi", "DJ", MHC_PARAM, MHC_IN},
-             {"b", "J", MHC_PARAM, MHC_IN},
-             {"alpha", "2", MHC_PARAM, MHC_IN},
-             {"grad_x", "TnC", MHC_STREAM, MHC_OUT},
-             {"grad_phi", "DJ", MHC_PARAM, MHC_OUT},
-             {"grad_b", "J", MHC_PARAM, MHC_OUT},
-             {"grad_alpha", "2", MHC_PARAM, MHC_OUT}},
-    .supports = NAME(supports),
-    .work_bytes = identity_work,
-    .flops = identity_backward_flops,
-    .tolerance = NAME(tolerance),
-    .run = identity_backward,
+    MHC_OPERATION(identity_backward), .supports = NAME(supports),   .work_bytes = identity_work,
+    .tolerance = NAME(tolerance),     .run = identity_backward_run,
 };

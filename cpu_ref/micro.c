@@ -16,18 +16,13 @@ static int64_t bytes_of(int64_t (*bytes)(const struct mhc_case *), const struct 
     return bytes ? rounded(bytes(c)) : 0;
 }
 
-/* `pre` of a kind without its u, which goes to scratch behind work; u is argument `at` of it. What it keeps is kept here too, so that the
- * kind's own backward can follow. */
+/* `pre` of a kind without its u, which goes to scratch behind work. What it keeps is kept here too, so that the kind's own backward can
+ * follow. */
 static int64_t coefficients_work(const struct mhc_row *pre, const struct mhc_case *c) {
     return bytes_of(pre->work_bytes, c) + c->T * c->C * (int64_t)sizeof(real);
 }
-static int coefficients(const struct mhc_row *pre, int at, const struct mhc_case *c, void *const arg[], void *save,
-                        void *work) {
-    void *all[MHC_MAX_ARGS];
-    memcpy(all, arg, (size_t)at * sizeof *all);
-    all[at] = (char *)work + bytes_of(pre->work_bytes, c);
-    memcpy(all + at + 1, arg + at, 3 * sizeof *all);
-    return pre->run(NULL, NULL, c, all, save, work);
+static void *scratch(const struct mhc_row *pre, const struct mhc_case *c, void *work) {
+    return (char *)work + bytes_of(pre->work_bytes, c);
 }
 
 static int64_t mhc_work(const struct mhc_case *c) {
@@ -42,20 +37,47 @@ static int64_t mhc_save(const struct mhc_case *c) {
 static int64_t hc_save(const struct mhc_case *c) {
     return NAME(hc_pre).save_bytes(c);
 }
-static int mhc_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
-    (void)context, (void)queue;
-    return coefficients(&NAME(mhc_pre), 4, c, arg, save, work);
-}
-static int hc_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
-    (void)context, (void)queue;
-    return coefficients(&NAME(hc_pre), 8, c, arg, save, work);
+
+RUN(micro_coefficients_mhc) {
+    const struct mhc_pre_args pre = {
+        .x = a->x,
+        .phi = a->phi,
+        .b = a->b,
+        .alpha = a->alpha,
+        .u = scratch(&NAME(mhc_pre), c, work),
+        .pre = a->pre,
+        .post = a->post,
+        .res = a->res,
+    };
+    return RUN_ROW(mhc_pre, c, &pre, save, work);
 }
 
-static int apply_post_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save,
-                          void *work) {
-    (void)context, (void)queue, (void)save, (void)work;
-    const real *y = arg[0], *post = arg[1];
-    real *mixed = arg[2];
+RUN(micro_coefficients_hc) {
+    const struct hc_pre_args pre = {
+        .x = a->x,
+        .theta_pre = a->theta_pre,
+        .theta_post = a->theta_post,
+        .theta_res = a->theta_res,
+        .b_pre = a->b_pre,
+        .b_post = a->b_post,
+        .b_res = a->b_res,
+        .alpha = a->alpha,
+        .u = scratch(&NAME(hc_pre), c, work),
+        .pre = a->pre,
+        .post = a->post,
+        .res = a->res,
+    };
+    return RUN_ROW(hc_pre, c, &pre, save, work);
+}
+
+RUN(micro_apply_pre) {
+    NAME(weigh_streams)(c, a->x, a->pre, a->u);
+    return 0;
+}
+
+RUN(micro_apply_post) {
+    const real *y = a->y, *post = a->post;
+    real *mixed = a->mixed;
 #pragma omp parallel for schedule(static)
     for (int64_t row = 0; row < c->T * c->n; row++)
         for (int64_t k = 0; k < c->C; k++)
@@ -64,11 +86,9 @@ static int apply_post_run(void *context, void *queue, const struct mhc_case *c, 
 }
 
 /* A row of res weighs the streams as pre does. */
-static int apply_res_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save,
-                         void *work) {
-    (void)context, (void)queue, (void)save, (void)work;
-    const real *x = arg[0], *res = arg[1];
-    real *mixed_res = arg[2];
+RUN(micro_apply_res) {
+    const real *x = a->x, *res = a->res;
+    real *mixed_res = a->mixed_res;
 #pragma omp parallel for schedule(static)
     for (int64_t row = 0; row < c->T * c->n; row++)
         NAME(aggregate)(c->n, c->C, x + row / c->n * c->n * c->C, res + row * c->n, mixed_res + row * c->C);
@@ -80,118 +100,64 @@ static void add(int64_t count, const real *a, const real *b, real *sum) {
     for (int64_t k = 0; k < count; k++)
         sum[k] = a[k] + b[k];
 }
-static int merge_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
-    (void)context, (void)queue, (void)save, (void)work;
-    add(c->T * c->n * c->C, arg[0], arg[1], arg[2]);
+RUN(micro_merge) {
+    add(c->T * c->n * c->C, a->mixed, a->mixed_res, a->x_next);
     return 0;
 }
-static int residual_merge_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save,
-                              void *work) {
-    (void)context, (void)queue, (void)save, (void)work;
-    add(c->T * c->C, arg[0], arg[1], arg[2]);
+RUN(micro_residual_merge) {
+    add(c->T * c->C, a->x, a->y, a->x_next);
     return 0;
-}
-
-static double mhc_flops(const struct mhc_case *c) {
-    return 2.0 * (double)(c->T * c->n * c->C) * (double)(c->n * c->n + 2 * c->n + 1);
-}
-static double hc_flops(const struct mhc_case *c) {
-    return 2.0 * (double)(c->T * c->n * c->C) * (double)(c->n + 3);
-}
-static double apply_res_flops(const struct mhc_case *c) {
-    return 2.0 * (double)(c->T * c->n * c->C) * (double)c->n;
-}
-static double element_flops(const struct mhc_case *c) {
-    return (double)(c->T * c->n * c->C);
-}
-static double residual_merge_flops(const struct mhc_case *c) {
-    return (double)(c->T * c->C);
 }
 
 const struct mhc_row NAME(micro_coefficients_mhc) = {
-    .name = "micro.coefficients_mhc",
-    .args = {{"x", "TnC", MHC_STREAM, MHC_IN},
-             {"phi", "DK", MHC_PARAM, MHC_IN},
-             {"b", "K", MHC_PARAM, MHC_IN},
-             {"alpha", "3", MHC_PARAM, MHC_IN},
-             {"pre", "Tn", MHC_COEF, MHC_OUT},
-             {"post", "Tn", MHC_COEF, MHC_OUT},
-             {"res", "Tnn", MHC_COEF, MHC_OUT}},
+    MHC_OPERATION(micro_coefficients_mhc),
     .supports = NAME(sinkhorn_supports),
     .save_bytes = mhc_save,
     .work_bytes = mhc_work,
-    .flops = mhc_flops,
     .tolerance = NAME(tolerance),
-    .run = mhc_run,
+    .run = micro_coefficients_mhc_run,
 };
 
 const struct mhc_row NAME(micro_coefficients_hc) = {
-    .name = "micro.coefficients_hc",
-    .args = {{"x", "TnC", MHC_STREAM, MHC_IN},
-             {"theta_pre", "C", MHC_PARAM, MHC_IN},
-             {"theta_post", "C", MHC_PARAM, MHC_IN},
-             {"theta_res", "nC", MHC_PARAM, MHC_IN},
-             {"b_pre", "n", MHC_PARAM, MHC_IN},
-             {"b_post", "n", MHC_PARAM, MHC_IN},
-             {"b_res", "nn", MHC_PARAM, MHC_IN},
-             {"alpha", "3", MHC_PARAM, MHC_IN},
-             {"pre", "Tn", MHC_COEF, MHC_OUT},
-             {"post", "Tn", MHC_COEF, MHC_OUT},
-             {"res", "Tnn", MHC_COEF, MHC_OUT}},
+    MHC_OPERATION(micro_coefficients_hc),
     .supports = NAME(supports),
     .save_bytes = hc_save,
     .work_bytes = hc_work,
-    .flops = hc_flops,
     .tolerance = NAME(tolerance),
-    .run = hc_run,
+    .run = micro_coefficients_hc_run,
 };
 
-/* u = pre.x and grad_y = post.grad_x_next are one function under two names. */
 const struct mhc_row NAME(micro_apply_pre) = {
-    .name = "micro.apply_pre",
-    .args = {{"x", "TnC", MHC_STREAM, MHC_IN}, {"pre", "Tn", MHC_COEF, MHC_IN}, {"u", "TC", MHC_STREAM, MHC_OUT}},
+    MHC_OPERATION(micro_apply_pre),
     .supports = NAME(supports),
-    .flops = NAME(post_backward_y_flops),
     .tolerance = NAME(tolerance),
-    .run = NAME(post_backward_y_run),
+    .run = micro_apply_pre_run,
 };
 
 const struct mhc_row NAME(micro_apply_post) = {
-    .name = "micro.apply_post",
-    .args = {{"y", "TC", MHC_STREAM, MHC_IN}, {"post", "Tn", MHC_COEF, MHC_IN}, {"mixed", "TnC", MHC_STREAM, MHC_OUT}},
+    MHC_OPERATION(micro_apply_post),
     .supports = NAME(supports),
-    .flops = element_flops,
     .tolerance = NAME(tolerance),
-    .run = apply_post_run,
+    .run = micro_apply_post_run,
 };
 
 const struct mhc_row NAME(micro_apply_res) = {
-    .name = "micro.apply_res",
-    .args = {{"x", "TnC", MHC_STREAM, MHC_IN},
-             {"res", "Tnn", MHC_COEF, MHC_IN},
-             {"mixed_res", "TnC", MHC_STREAM, MHC_OUT}},
+    MHC_OPERATION(micro_apply_res),
     .supports = NAME(supports),
-    .flops = apply_res_flops,
     .tolerance = NAME(tolerance),
-    .run = apply_res_run,
+    .run = micro_apply_res_run,
 };
 
 const struct mhc_row NAME(micro_merge) = {
-    .name = "micro.merge",
-    .args = {{"mixed", "TnC", MHC_STREAM, MHC_IN},
-             {"mixed_res", "TnC", MHC_STREAM, MHC_IN},
-             {"x_next", "TnC", MHC_STREAM, MHC_OUT}},
+    MHC_OPERATION(micro_merge),
     .supports = NAME(supports),
-    .flops = element_flops,
     .tolerance = NAME(tolerance),
-    .run = merge_run,
+    .run = micro_merge_run,
 };
 
 const struct mhc_row NAME(micro_residual_merge) = {
-    .name = "micro.residual_merge",
-    .args = {{"x", "TC", MHC_STREAM, MHC_IN}, {"y", "TC", MHC_STREAM, MHC_IN}, {"x_next", "TC", MHC_STREAM, MHC_OUT}},
+    MHC_OPERATION(micro_residual_merge),
     .supports = NAME(supports),
-    .flops = residual_merge_flops,
     .tolerance = NAME(tolerance),
-    .run = residual_merge_run,
+    .run = micro_residual_merge_run,
 };

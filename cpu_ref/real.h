@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "cpu_ref/mhc.h"
+#include "cpu_ref/operations.h"
 
 #if REAL_BITS == 64
 typedef double real;
@@ -98,6 +98,20 @@ real NAME(rms)(const real *x, int64_t count, double eps);
 
 /* Sum of a[c]*b[c]. */
 real NAME(dot)(const real *a, const real *b, int64_t count);
+
+/* RUN(mhc_pre) { ... } defines mhc_pre_run, the run() of a row. Its body sees the case c, the arguments under their names, a->x, and save and
+ * work; threads are OpenMP's, so context and queue stay unused. RUN_ROW calls another row with such a struct of arguments. */
+#define RUN(id)                                                                                                   \
+    static int id##_body(const struct mhc_case *, const struct id##_args *, void *, void *);                      \
+    static int id##_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save,      \
+                        void *work) {                                                                             \
+        (void)context, (void)queue;                                                                               \
+        return id##_body(c, (const struct id##_args *)arg, save, work);                                           \
+    }                                                                                                             \
+    static int id##_body(const struct mhc_case *c, const struct id##_args *a, __attribute__((unused)) void *save, \
+                         __attribute__((unused)) void *work)
+#define RUN_ROW(id, c, args, save, work) \
+    NAME(id).run(NULL, NULL, c, (void *const *)(const struct id##_args *){args}, save, work)
 
 /* Rows of this room work on one precision throughout. */
 bool NAME(supports)(const struct mhc_case *, const char **why);

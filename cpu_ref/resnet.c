@@ -15,24 +15,28 @@ static void add(const real *a, const real *b, real *out, int64_t count) {
         out[k] = a[k] + b[k];
 }
 
-static int pre(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
-    (void)context, (void)queue, (void)save, (void)work;
-    memcpy(arg[1], arg[0], (size_t)(c->T * c->C) * sizeof(real));
+RUN(resnet_pre) {
+    memcpy(a->u, a->x, (size_t)(c->T * c->C) * sizeof(real));
     return 0;
 }
 
-static int post(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
-    (void)context, (void)queue, (void)save, (void)work;
-    add(arg[0], arg[1], arg[2], c->T * c->C);
+RUN(resnet_post) {
+    add(a->x, a->y, a->x_next, c->T * c->C);
+    return 0;
+}
+
+RUN(resnet_post_backward_y) {
+    memcpy(a->grad_y, a->grad_x_next, (size_t)(c->T * c->C) * sizeof(real));
+    return 0;
+}
+
+RUN(resnet_backward) {
+    add(a->grad_x_next, a->grad_u, a->grad_x, c->T * c->C);
     return 0;
 }
 
 /* [T][C] to [T][n][C], n copies. */
-static int copy_streams(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save,
-                        void *work) {
-    (void)context, (void)queue, (void)save, (void)work;
-    const real *from = arg[0];
-    real *to = arg[1];
+static int copy_streams(const struct mhc_case *c, const real *from, real *to) {
 #pragma omp parallel for schedule(static)
     for (int64_t t = 0; t < c->T; t++)
         for (int64_t i = 0; i < c->n; i++)
@@ -41,11 +45,7 @@ static int copy_streams(void *context, void *queue, const struct mhc_case *c, vo
 }
 
 /* [T][n][C] to [T][C], summed in the order of the streams. */
-static int sum_streams(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save,
-                       void *work) {
-    (void)context, (void)queue, (void)save, (void)work;
-    const real *from = arg[0];
-    real *to = arg[1];
+static int sum_streams(const struct mhc_case *c, const real *from, real *to) {
 #pragma omp parallel for schedule(static)
     for (int64_t t = 0; t < c->T; t++)
         for (int64_t k = 0; k < c->C; k++) {
@@ -57,38 +57,27 @@ static int sum_streams(void *context, void *queue, const struct mhc_case *c, voi
     return 0;
 }
 
-static double no_flops(const struct mhc_case *c) {
-    (void)c;
-    return 0;
+RUN(stack_entry) {
+    return copy_streams(c, a->x0, a->x);
 }
-static double add_flops(const struct mhc_case *c) {
-    return (double)(c->T * c->C);
+RUN(stack_entry_backward) {
+    return sum_streams(c, a->grad_x, a->grad_x0);
 }
-static double sum_flops(const struct mhc_case *c) {
-    return (double)(c->T * c->C) * (double)(c->n - 1);
+RUN(stack_exit) {
+    return sum_streams(c, a->x, a->out);
+}
+RUN(stack_exit_backward) {
+    return copy_streams(c, a->grad_out, a->grad_x);
 }
 
-#define ROW(id, text, fits, cost, function, ...)                   \
-    const struct mhc_row NAME(id) = {.name = text,                 \
-                                     .args = {__VA_ARGS__},        \
-                                     .supports = fits,             \
-                                     .flops = cost,                \
-                                     .tolerance = NAME(tolerance), \
-                                     .run = function}
-#define IN(name, extents) \
-    { name, extents, MHC_STREAM, MHC_IN }
-#define OUT(name, extents) \
-    { name, extents, MHC_STREAM, MHC_OUT }
+#define ROW(id, fits) \
+    const struct mhc_row NAME(id) = {MHC_OPERATION(id), .supports = fits, .tolerance = NAME(tolerance), .run = id##_run}
 
-ROW(resnet_pre, "resnet.pre", one_stream, no_flops, pre, IN("x", "TnC"), OUT("u", "TC"));
-ROW(resnet_post, "resnet.post", one_stream, add_flops, post, IN("x", "TnC"), IN("y", "TC"), OUT("x_next", "TnC"));
-ROW(resnet_post_backward_y, "resnet.post_backward_y", one_stream, no_flops, pre, IN("grad_x_next", "TnC"),
-    OUT("grad_y", "TC"));
-ROW(resnet_backward, "resnet.backward", one_stream, add_flops, post, IN("grad_x_next", "TnC"), IN("grad_u", "TC"),
-    OUT("grad_x", "TnC"));
-ROW(stack_entry, "stack.entry", NAME(supports), no_flops, copy_streams, IN("x0", "TC"), OUT("x", "TnC"));
-ROW(stack_entry_backward, "stack.entry_backward", NAME(supports), sum_flops, sum_streams, IN("grad_x", "TnC"),
-    OUT("grad_x0", "TC"));
-ROW(stack_exit, "stack.exit", NAME(supports), sum_flops, sum_streams, IN("x", "TnC"), OUT("out", "TC"));
-ROW(stack_exit_backward, "stack.exit_backward", NAME(supports), no_flops, copy_streams, IN("grad_out", "TC"),
-    OUT("grad_x", "TnC"));
+ROW(resnet_pre, one_stream);
+ROW(resnet_post, one_stream);
+ROW(resnet_post_backward_y, one_stream);
+ROW(resnet_backward, one_stream);
+ROW(stack_entry, NAME(supports));
+ROW(stack_entry_backward, NAME(supports));
+ROW(stack_exit, NAME(supports));
+ROW(stack_exit_backward, NAME(supports));

@@ -345,20 +345,18 @@ bool NAME(sinkhorn_supports)(const struct mhc_case *c, const char **why) {
     return NAME(supports)(c, why);
 }
 
-static int forward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
-    (void)context, (void)queue, (void)save, (void)work;
-    const real *logits = arg[0];
-    real *res = arg[1];
+RUN(sinkhorn_forward) {
+    const real *logits = a->logits;
+    real *res = a->res;
 #pragma omp parallel for schedule(dynamic, 8) if (c->T > 64)
     for (int64_t t = 0; t < c->T; t += 64)
         NAME(sinkhorn_tokens)(c, logits, c->n * c->n, res, t, t + 64 < c->T ? t + 64 : c->T);
     return 0;
 }
 
-static int backward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
-    (void)context, (void)queue, (void)save;
-    const real *logits = arg[0], *grad_res = arg[1];
-    real *grad_logits = arg[2];
+RUN(sinkhorn_backward) {
+    const real *logits = a->logits, *grad_res = a->grad_res;
+    real *grad_logits = a->grad_logits;
     int64_t bytes = NAME(sinkhorn_history_bytes)(c);
 #pragma omp parallel for schedule(dynamic, 8) if (c->T > 64)
     for (int64_t t = 0; t < c->T; t += 64)
@@ -371,32 +369,14 @@ static int64_t work_bytes(const struct mhc_case *c) {
     return omp_get_max_threads() * NAME(sinkhorn_history_bytes)(c);
 }
 
-/* An iteration: two products with n^2 cells and 2n divisions; forward and backward count exp as one. */
-static double forward_flops(const struct mhc_case *c) {
-    return (double)c->T * (double)c->n * ((double)c->t_max * (4.0 * (double)c->n + 2) + (double)c->n);
-}
-
-static double backward_flops(const struct mhc_case *c) {
-    return forward_flops(c) + (double)c->T * (double)(c->n * c->n) * ((double)c->t_max * 8.0);
-}
-
 const struct mhc_row NAME(sinkhorn_forward) = {
-    .name = "sinkhorn.forward",
-    .args = {{"logits", "Tnn", MHC_COEF, MHC_IN}, {"res", "Tnn", MHC_COEF, MHC_OUT}},
+    MHC_OPERATION(sinkhorn_forward),
     .supports = NAME(sinkhorn_supports),
-    .flops = forward_flops,
     .tolerance = NAME(tolerance),
-    .run = forward,
+    .run = sinkhorn_forward_run,
 };
 
 const struct mhc_row NAME(sinkhorn_backward) = {
-    .name = "sinkhorn.backward",
-    .args = {{"logits", "Tnn", MHC_COEF, MHC_IN},
-             {"grad_res", "Tnn", MHC_COEF, MHC_IN},
-             {"grad_logits", "Tnn", MHC_COEF, MHC_OUT}},
-    .supports = NAME(sinkhorn_supports),
-    .work_bytes = work_bytes,
-    .flops = backward_flops,
-    .tolerance = NAME(tolerance),
-    .run = backward,
+    MHC_OPERATION(sinkhorn_backward), .supports = NAME(sinkhorn_supports), .work_bytes = work_bytes,
+    .tolerance = NAME(tolerance),     .run = sinkhorn_backward_run,
 };

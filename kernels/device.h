@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "cpu_ref/mhc.h"
+#include "cpu_ref/operation.h"
 
 #define WARP 32
 #define ALL_LANES 0xffffffffu

@@ -1,4 +1,4 @@
-/* What a measurement needs of the device beside events (mhc_probe in cpu_ref/mhc.h): a queue that waits for the host, the clock that
+/* What a measurement needs of the device beside events (mhc_probe in cpu_ref/operation.h): a queue that waits for the host, the clock that
  * multiprocessors really ran at, and what the device is. The special registers it reads have no meaning on a host, so emu has no probe. */
 #include "kernels/library.h"
 

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "cpu_ref/library.h"
-#include "cpu_ref/mhc.h"
+#include "cpu_ref/operation.h"
 #include "cpu_ref/philox.h"
 
 /* --- memory that notices a write outside --- */
@@ -109,15 +109,11 @@ static inline struct dictionary copy_of(const struct dictionary *d) {
     return copy;
 }
 
-/* An input nobody computed: normal, of a size that keeps every operation away from saturation; a float holds it
- * exactly. */
+/* An input that no row computed, which a float holds exactly. */
 static inline void draw(const struct mhc_case *c, const struct mhc_arg *arg, uint64_t seed, double *values) {
-    bool matrix = arg->role == MHC_PARAM && strlen(arg->extents) == 2;
-    double scale = matrix ? 1 / sqrt((double)mhc_extent(c, arg->extents[0])) : 1;
-    double mean = !strcmp(arg->name, "gain") || !strcmp(arg->name, "rms");
     int64_t count = mhc_elements(c, arg);
     for (int64_t k = 0; k < count; k++)
-        values[k] = (float)(mean + scale * mhc_normal(seed, mhc_what(arg->name), 0, (uint64_t)k));
+        values[k] = (float)mhc_natural(c, arg, k, mhc_normal(seed, mhc_what(arg->name), 0, (uint64_t)k));
 }
 
 static inline void to_type(void *to, const double *from, int64_t count, int32_t type) {
@@ -131,13 +127,6 @@ static inline void to_type(void *to, const double *from, int64_t count, int32_t 
 static inline void from_type(double *to, const void *from, int64_t count, int32_t type) {
     for (int64_t k = 0; k < count; k++)
         to[k] = type == MHC_F64 ? ((const double *)from)[k] : (double)((const float *)from)[k];
-}
-
-static inline const struct mhc_row *find_row(const struct mhc_library *library, const char *name) {
-    for (const struct mhc_row *const *row = library->rows; *row; row++)
-        if (!strcmp((*row)->name, name))
-            return *row;
-    return NULL;
 }
 
 static inline void set_types(struct mhc_case *c, const struct mhc_library *library) {
@@ -190,7 +179,7 @@ static inline void run_row(const struct mhc_row *row, const struct mhc_case *c, 
 
 static inline void run_named(const struct mhc_library *library, const char *name, const struct mhc_case *c,
                              struct dictionary *d, void **save) {
-    const struct mhc_row *row = find_row(library, name);
+    const struct mhc_row *row = mhc_row_find(library, name);
     cr_assert(row, "%s has no row %s", library->name, name);
     run_row(row, c, d, 1, save);
 }

@@ -1,11 +1,11 @@
 /* A kernel library of one's own, whole: two operations of mHC in float32, in plain C. Build it, and gate it against the
  * reference or against its own last version:
  *
- *     cc -O3 -march=native -shared -fPIC -fvisibility=hidden -I. tests/example_library.c -o mine.so
+ *     cc -O3 -march=native -shared -fPIC -fvisibility=hidden -I. tests/example_library.c cpu_ref/operations.c -o mine.so
  *     build/mhcbench regress --against cpu32 ./mine.so --operation mhc.post,mhc.post_backward_y --type f32
  *
- * Names, arguments, extents and roles are those of cpu_ref/mhc.h; `mhcbench list --operations` shows them all. */
-#include "cpu_ref/mhc.h"
+ * cpu_ref/operations.def says what each operation reads and writes, and in what order; operation.h what the shapes mean. */
+#include "cpu_ref/operations.h"
 
 /* --- the operations --- */
 
@@ -15,8 +15,9 @@
 
 /* x_next[t][i] = sum_j res[t][i][j] x[t][j] + post[t][i] y[t]; returns 0, or nonzero when a device failed. */
 static int post(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
-    const float *x = arg[0], *y = arg[1], *post = arg[2], *res = arg[3];
-    float *x_next = arg[4]; /* [T][n][C], to be overwritten whole */
+    const struct mhc_post_args *a = (const struct mhc_post_args *)arg;
+    const float *x = a->x, *y = a->y, *post = a->post, *res = a->res;
+    float *x_next = a->x_next; /* [T][n][C], to be overwritten whole */
     (void)context, (void)queue, (void)save, (void)work;
     for (int64_t t = 0; t < c->T; t++)
         for (int64_t i = 0; i < c->n; i++) {
@@ -33,8 +34,9 @@ static int post(void *context, void *queue, const struct mhc_case *c, void *cons
 /* grad_y[t] = sum_i post[t][i] grad_x_next[t][i] */
 static int post_backward_y(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save,
                            void *work) {
-    const float *grad_x_next = arg[0], *post = arg[1];
-    float *grad_y = arg[2];
+    const struct mhc_post_backward_y_args *a = (const struct mhc_post_backward_y_args *)arg;
+    const float *grad_x_next = a->grad_x_next, *post = a->post;
+    float *grad_y = a->grad_y;
     (void)context, (void)queue, (void)save, (void)work;
     for (int64_t t = 0; t < c->T; t++)
         for (int64_t i = 0; i < c->n; i++)
@@ -59,37 +61,11 @@ static double tolerance(const struct mhc_case *c) {
     return 8 * (double)(c->n + 1) * 6e-8;
 }
 
-static double post_flops(const struct mhc_case *c) {
-    return 2 * (double)(c->T * c->n * c->C) * (double)(c->n + 1);
-}
-
-static double post_backward_y_flops(const struct mhc_case *c) {
-    return 2 * (double)(c->T * c->n * c->C);
-}
-
-static const struct mhc_row row_post = {
-    .name = "mhc.post",
-    .args = {{"x", "TnC", MHC_STREAM, MHC_IN},
-             {"y", "TC", MHC_STREAM, MHC_IN},
-             {"post", "Tn", MHC_COEF, MHC_IN},
-             {"res", "Tnn", MHC_COEF, MHC_IN},
-             {"x_next", "TnC", MHC_STREAM, MHC_OUT}},
-    .supports = supports,
-    .flops = post_flops,
-    .tolerance = tolerance,
-    .run = post,
-};
-
-static const struct mhc_row row_post_backward_y = {
-    .name = "mhc.post_backward_y",
-    .args = {{"grad_x_next", "TnC", MHC_STREAM, MHC_IN},
-             {"post", "Tn", MHC_COEF, MHC_IN},
-             {"grad_y", "TC", MHC_STREAM, MHC_OUT}},
-    .supports = supports,
-    .flops = post_backward_y_flops,
-    .tolerance = tolerance,
-    .run = post_backward_y,
-};
+/* MHC_OPERATION fills in the rest of a row: name, arguments, floating-point operations and bytes. */
+static const struct mhc_row row_post = {MHC_OPERATION(mhc_post), .supports = supports, .tolerance = tolerance,
+                                        .run = post};
+static const struct mhc_row row_post_backward_y = {MHC_OPERATION(mhc_post_backward_y), .supports = supports,
+                                                   .tolerance = tolerance, .run = post_backward_y};
 
 static const struct mhc_row *const rows[] = {&row_post, &row_post_backward_y, NULL};
 

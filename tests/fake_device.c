@@ -144,9 +144,6 @@ static int describe(void *context, char *text, size_t size) {
 static bool supports(const struct mhc_case *c, const char **why) {
     return c->stream == MHC_F32 || (*why = "the fake device knows float32 only", false);
 }
-static double flops(const struct mhc_case *c) {
-    return 2.0 * (double)(c->T * c->n * c->C);
-}
 static double tolerance(const struct mhc_case *c) {
     (void)c;
     return 1e-5;
@@ -155,8 +152,9 @@ static double tolerance(const struct mhc_case *c) {
 static int post_backward_y(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save,
                            void *work) {
     (void)context, (void)queue, (void)save, (void)work;
-    const float *grad_x_next = near(arg[0]), *post = near(arg[1]);
-    float *grad_y = near(arg[2]);
+    const struct mhc_post_backward_y_args *a = (const struct mhc_post_backward_y_args *)arg;
+    const float *grad_x_next = near(a->grad_x_next), *post = near(a->post);
+    float *grad_y = near(a->grad_y);
     for (int64_t t = 0; t < c->T; t++)
         for (int64_t k = 0; k < c->C; k++) {
             float sum = 0;
@@ -176,30 +174,17 @@ static int post_backward_y(void *context, void *queue, const struct mhc_case *c,
 
 static int copy(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
     (void)context, (void)queue, (void)save, (void)work;
-    memcpy(near(arg[1]), near(arg[0]), (size_t)(c->T * c->n * c->C) * sizeof(float));
+    const struct bench_copy_args *a = (const struct bench_copy_args *)arg;
+    memcpy(near(a->copy), near(a->source), (size_t)(c->T * c->n * c->C) * sizeof(float));
     hertz = FAKE_DEVICE_HERTZ;
     work_for(FAKE_DEVICE_COPY);
     return 0;
 }
 
-static const struct mhc_row row_post_backward_y = {
-    .name = "mhc.post_backward_y",
-    .args = {{"grad_x_next", "TnC", MHC_STREAM, MHC_IN},
-             {"post", "Tn", MHC_COEF, MHC_IN},
-             {"grad_y", "TC", MHC_STREAM, MHC_OUT}},
-    .supports = supports,
-    .flops = flops,
-    .tolerance = tolerance,
-    .run = post_backward_y,
-};
-static const struct mhc_row row_copy = {
-    .name = "bench.copy",
-    .args = {{"source", "TnC", MHC_STREAM, MHC_IN}, {"copy", "TnC", MHC_STREAM, MHC_OUT}},
-    .supports = supports,
-    .flops = flops,
-    .tolerance = tolerance,
-    .run = copy,
-};
+static const struct mhc_row row_post_backward_y = {MHC_OPERATION(mhc_post_backward_y), .supports = supports,
+                                                   .tolerance = tolerance, .run = post_backward_y};
+static const struct mhc_row row_copy = {MHC_OPERATION(bench_copy), .supports = supports, .tolerance = tolerance,
+                                        .run = copy};
 
 static const struct mhc_memory memory = {allocate, release, to_device, to_host, available};
 static const struct mhc_queues queues = {create_queue, destroy_queue, synchronize};

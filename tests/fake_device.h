@@ -2,7 +2,7 @@
 #ifndef FAKE_DEVICE_H
 #define FAKE_DEVICE_H
 
-#include "cpu_ref/mhc.h"
+#include "cpu_ref/operations.h"
 
 #define FAKE_DEVICE_HERTZ 1.5e9
 #define FAKE_DEVICE_CALL 3e-4    /* mhc.post_backward_y */

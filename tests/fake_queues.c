@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cpu_ref/mhc.h"
+#include "cpu_ref/operation.h"
 
 enum { MOST_ROWS = 160, QUEUES = 2, MOST_OPS = 1 << 16 };
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "cpu_ref/mhc.h"
+#include "cpu_ref/operations.h"
 
 enum bug {
     NO_BUG,
@@ -92,9 +92,6 @@ static bool post_supports(const struct mhc_case *c, const char **why) {
 static double tolerance(const struct mhc_case *c) {
     (void)c;
     return BUG == ALLOWS_MORE ? 0.04 : BUG == ALLOWS_ALL ? 1 : 1e-3;
-}
-static double flops(const struct mhc_case *c) {
-    return (double)(c->T * c->C);
 }
 static int64_t sixteen(const struct mhc_case *c) {
     (void)c;
@@ -226,44 +223,28 @@ static int backward(void *context, void *queue, const struct mhc_case *c, void *
     return 0;
 }
 
-#define STREAM(name, direction) \
-    { name, "TnC", MHC_STREAM, direction }
+static const struct mhc_arg other_args[] = {
+    {.name = "x", .extents = "TnC", .role = MHC_STREAM, .direction = MHC_IN},
+    {.name = "y", .extents = "TnC", .role = MHC_STREAM, .direction = MHC_IN},
+    {.name = "post", .extents = "Tn", .role = MHC_COEF, .direction = MHC_IN},
+    {.name = "res", .extents = "TnN", .role = MHC_COEF, .direction = MHC_IN},
+    {.name = "x_next", .extents = "TnC", .role = MHC_STREAM, .direction = MHC_OUT},
+    {.name = NULL}};
 
 static const struct mhc_row mhc_post = {.name = BUG == NO_ORACLE ? "mhc.past" : "mhc.post",
-                                        .args = {STREAM("x", MHC_IN),
-                                                 {"y", BUG == OTHER_ARGS ? "TnC" : "TC", MHC_STREAM, MHC_IN},
-                                                 {"post", "Tn", MHC_COEF, MHC_IN},
-                                                 {"res", "Tnn", MHC_COEF, MHC_IN},
-                                                 STREAM("x_next", MHC_OUT)},
+                                        .args = BUG == OTHER_ARGS ? other_args : op_mhc_post_args,
                                         .supports = post_supports,
                                         .work_bytes = work_of,
-                                        .flops = flops,
+                                        .traffic = op_mhc_post_traffic,
+                                        .flops = op_mhc_post_flops,
                                         .tolerance = tolerance,
                                         .run = post};
-static const struct mhc_row mhc_micro_post = {.name = "mhc-micro.post",
-                                              .args = {STREAM("x", MHC_IN),
-                                                       {"y", "TC", MHC_STREAM, MHC_IN},
-                                                       {"post", "Tn", MHC_COEF, MHC_IN},
-                                                       {"res", "Tnn", MHC_COEF, MHC_IN},
-                                                       STREAM("x_next", MHC_OUT)},
-                                              .supports = supports,
-                                              .flops = flops,
-                                              .tolerance = tolerance,
-                                              .run = micro_post};
-static const struct mhc_row resnet_pre = {.name = "resnet.pre",
-                                          .args = {STREAM("x", MHC_IN), {"u", "TC", MHC_STREAM, MHC_OUT}},
-                                          .supports = one_stream,
-                                          .save_bytes = sixteen,
-                                          .flops = flops,
-                                          .tolerance = tolerance,
-                                          .run = pre};
-static const struct mhc_row resnet_backward = {
-    .name = "resnet.backward",
-    .args = {STREAM("grad_x_next", MHC_IN), {"grad_u", "TC", MHC_STREAM, MHC_IN}, STREAM("grad_x", MHC_OUT)},
-    .supports = one_stream,
-    .flops = flops,
-    .tolerance = tolerance,
-    .run = backward};
+static const struct mhc_row mhc_micro_post = {MHC_OPERATION(mhc_micro_post), .supports = supports,
+                                              .tolerance = tolerance, .run = micro_post};
+static const struct mhc_row resnet_pre = {MHC_OPERATION(resnet_pre), .supports = one_stream, .save_bytes = sixteen,
+                                          .tolerance = tolerance, .run = pre};
+static const struct mhc_row resnet_backward = {MHC_OPERATION(resnet_backward), .supports = one_stream,
+                                               .tolerance = tolerance, .run = backward};
 
 static const struct mhc_row *const rows[] = {&mhc_post, &mhc_micro_post, &resnet_pre, &resnet_backward, NULL};
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "cpu_ref/mhc.h"
+#include "cpu_ref/operation.h"
 
 #ifndef PERCENT
 #define PERCENT 10

@@ -4,8 +4,8 @@
 #include "tests/check.h"
 
 static const struct mhc_case shape = {.T = 2, .heads = 1, .head_dim = 2, .hidden = 2, .activation = MHC_SWIGLU};
-static const struct mhc_arg qkv = {"qkv", "T3A", MHC_STREAM, MHC_IN}, inner = {"inner", "TMH", MHC_STREAM, MHC_IN},
-                            alpha = {"alpha", "3", MHC_PARAM, MHC_IN};
+static const struct mhc_arg qkv = {.name = "qkv", .extents = "T3A"}, inner = {.name = "inner", .extents = "TMH"},
+                            alpha = {.name = "alpha", .extents = "3", .role = MHC_PARAM};
 
 Test(array_error, is_a_share_of_the_largest) {
     const double want[3] = {-4, 1, 0}, got[3] = {-4, 1.5, 0};

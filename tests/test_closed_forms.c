@@ -149,7 +149,7 @@ Test(extremes, scaled_streams) {
                     snprintf(name, sizeof name, "%s.%s", kinds[k], parts[connection][o]);
                     run_named(libraries[l], name, &c, &plain, &save);
                     run_named(libraries[l], name, &c, &scaled, &scaled_save);
-                    const struct mhc_row *row = find_row(libraries[l], name);
+                    const struct mhc_row *row = mhc_row_find(libraries[l], name);
                     for (const struct mhc_arg *arg = row->args; arg->name; arg++) {
                         int64_t elements = mhc_elements(&c, arg);
                         const double *got = lookup(&scaled, arg->name), *want = lookup(&plain, arg->name);

@@ -165,7 +165,7 @@ Test(command, bad_libraries) {
          " closed) s='static int no(void **c, char *why, size_t n) { return snprintf(why, n, \"not today\"), 1; }"
          " static void end(void *c) { *(int *)c = 0; }"
          " const struct mhc_library mhc_library = {MHC_ABI, sizeof(struct mhc_library), \"x\", \"y\", no, end};';;"
-         " esac; printf '#include <stdio.h>\\n#include \"cpu_ref/mhc.h\"\\n%%s\\n' \"$s\" |"
+         " esac; printf '#include <stdio.h>\\n#include \"cpu_ref/operation.h\"\\n%%s\\n' \"$s\" |"
          " cc -shared -fPIC -I$R -x c - -o $l.so || exit 1; done");
     expect_refusals(bad, sizeof bad / sizeof *bad);
 }

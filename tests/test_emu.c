@@ -51,7 +51,7 @@ Test(emu, crossings_of_wide_layers_are_right) {
 Test(emu, many_tokens_and_few_agree) {
     GOOD(CHECK " emu --large 20000");
     expect_verdict();
-    GOOD("cc -O1 -shared -fPIC -w -I$R -DBUG=FAR_AWAY $R/tests/planted_library.c -o wrong.so");
+    GOOD("cc -O1 -shared -fPIC -w -I$R -DBUG=FAR_AWAY $R/tests/planted_library.c $R/cpu_ref/operations.c -o wrong.so");
     cr_expect(sh(CHECK " ./wrong.so --large 20000 --operation mhc.post") == 1 && strstr(out, "among many tokens"), "%s",
               out);
     GOOD(CHECK " ./wrong.so --large 5000 --operation mhc.post");
@@ -89,11 +89,12 @@ static const struct {
 enum { BUGS = sizeof bugs / sizeof *bugs };
 
 Test(emu, the_checker_finds_planted_bugs) {
-    GOOD("cc -O1 -shared -fPIC -w -I$R $R/tests/planted_library.c -o right.so");
+    GOOD("cc -O1 -shared -fPIC -w -I$R $R/tests/planted_library.c $R/cpu_ref/operations.c -o right.so");
     GOOD(CHECK " ./right.so --trials 60");
     expect_verdict();
     for (int k = 0; k < BUGS; k++) {
-        GOOD("cc -O1 -shared -fPIC -w -I$R -DBUG=%s $R/tests/planted_library.c -o wrong.so", bugs[k].bug);
+        GOOD("cc -O1 -shared -fPIC -w -I$R -DBUG=%s $R/tests/planted_library.c $R/cpu_ref/operations.c -o wrong.so",
+             bugs[k].bug);
         int code = sh(CHECK " ./wrong.so --trials 60 --timeout 1");
         cr_expect(code == 1, "%s: exit %d\n%s%s", bugs[k].bug, code, out, err);
         cr_expect(strstr(out, "\nok   resnet.pre ") || strstr(out, "FAIL resnet."), "%s: the rest was not checked\n%s",
@@ -111,8 +112,8 @@ Test(emu, the_checker_finds_planted_bugs) {
 
 /* A process that was killed from outside says nothing of the library. */
 Test(emu, the_checker_is_interrupted_or_killed) {
-    GOOD("cc -O1 -shared -fPIC -w -I$R -DBUG=HANGS $R/tests/planted_library.c -o hangs.so && "
-         "cc -O1 -shared -fPIC -w -I$R -DBUG=KILLED $R/tests/planted_library.c -o killed.so");
+    GOOD("cc -O1 -shared -fPIC -w -I$R -DBUG=HANGS $R/tests/planted_library.c $R/cpu_ref/operations.c -o hangs.so && "
+         "cc -O1 -shared -fPIC -w -I$R -DBUG=KILLED $R/tests/planted_library.c $R/cpu_ref/operations.c -o killed.so");
     pid_t child = start("exec $M check hangs.so --operation 'resnet.*,mhc.post' --trials 6");
     sleep(1);
     kill(child, SIGINT);
@@ -126,8 +127,9 @@ Test(emu, the_checker_is_interrupted_or_killed) {
 
 /* After a crash the library has to be opened again: where that fails, the rows that are left are not checked, and it is said once. */
 Test(emu, the_checker_stops_when_nothing_opens) {
-    GOOD("cc -O1 -shared -fPIC -w -I$R -DBUG=OPENS_ONCE $R/tests/planted_library.c -o once.so && "
-         "cc -O1 -shared -fPIC -w -I$R -DBUG=OPEN_HANGS $R/tests/planted_library.c -o hangs.so");
+    GOOD(
+        "cc -O1 -shared -fPIC -w -I$R -DBUG=OPENS_ONCE $R/tests/planted_library.c $R/cpu_ref/operations.c -o once.so && "
+        "cc -O1 -shared -fPIC -w -I$R -DBUG=OPEN_HANGS $R/tests/planted_library.c $R/cpu_ref/operations.c -o hangs.so");
     int code = sh("timeout 60 " CHECK " ./once.so --trials 6");
     cr_expect(code == 1 && strstr(out, "FAIL mhc.post: crashed: Aborted [") &&
                   strstr(out, "\nlost 3 rows: ./once.so cannot be opened any more\nverdict: ") &&
@@ -138,16 +140,21 @@ Test(emu, the_checker_stops_when_nothing_opens) {
 
 /* What is no library, or half a one, is one line; a command's --help is its own. */
 Test(emu, the_checker_refuses) {
-    static const char *const lacks[][2] = {{".supports = supports,", "row 0, mhc.post, has no supports()"},
-                                           {".tolerance = tolerance,", "row 0, mhc.post, has no tolerance()"},
-                                           {".run = post,", "row 0, mhc.post, has no run()"},
-                                           {".name = \"mhc.post\",", "row 0, ?, has no name"},
-                                           {"\"Tnn\"", "has no extents"},
-                                           {", .rows = rows", "it has no rows"}};
+    static const char wrong[] = "MHC_OPERATION(mhc_post), .args = (const struct mhc_arg[]){{\"x\", \"Tnx\"}}";
+    static const struct {
+        const char *text, *instead, *why;
+    } lacks[] = {{".supports = supports,", "", "row 0, mhc.post, has no supports()"},
+                 {".tolerance = tolerance,", "", "row 0, mhc.post, has no tolerance()"},
+                 {".run = post}", "}", "row 0, mhc.post, has no run()"},
+                 {"MHC_OPERATION(mhc_post)", ".name = 0", "row 0, ?, has no name"},
+                 {"MHC_OPERATION(mhc_post)", ".name = \"mhc.post\"", "row 0, mhc.post, has no flops()"},
+                 {"MHC_OPERATION(mhc_post)", wrong, "has no valid extents"},
+                 {", .rows = rows", "", "it has no rows"}};
     for (size_t k = 0; k < sizeof lacks / sizeof *lacks; k++) {
-        GOOD("sed 's/%s/%s/' $R/tests/example_library.c >half.c && cc -w -shared -fPIC -I$R half.c -o half.so",
-             lacks[k][0], strstr(lacks[k][0], "Tnn") ? "\"Tnx\"" : "");
-        expect_refusal("$M check half.so", lacks[k][1]);
+        GOOD("sed 's/%s/%s/' $R/tests/example_library.c >half.c && "
+             "cc -w -shared -fPIC -I$R half.c $R/cpu_ref/operations.c -o half.so",
+             lacks[k].text, lacks[k].instead);
+        expect_refusal("$M check half.so", lacks[k].why);
     }
     GOOD("mkdir folder.so; echo text >text.so");
     expect_refusal("$M check folder.so", "backend ./folder.so: cannot read file data: Is a directory");

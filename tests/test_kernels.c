@@ -55,7 +55,7 @@ Test(kernels, times_what_is_right) {
 }
 
 Test(kernels, one_bad_case_is_one_failed_case) {
-    GOOD("cc -shared -fPIC -I$R $R/tests/fake_device.c -o fake.so");
+    GOOD("cc -shared -fPIC -I$R $R/tests/fake_device.c $R/cpu_ref/operations.c -o fake.so");
     int code = sh(
         "$M run --study kernels --operation mhc.post_backward_y,mhc.post --backend ./fake.so --tokens 6 --type f32 "
         "--width 6,7,8,9,10,11 --out a.h5 -q");
@@ -87,7 +87,7 @@ Test(kernels, one_bad_case_is_one_failed_case) {
 
 /* Left out are those that a pattern means and the backend lacks, the same by every command; what is named stays, and fails. */
 Test(kernels, a_pattern_means_what_the_backend_has) {
-    GOOD("cc -shared -fPIC -I$R $R/tests/fake_device.c -o fake.so");
+    GOOD("cc -shared -fPIC -I$R $R/tests/fake_device.c $R/cpu_ref/operations.c -o fake.so");
     write_text("a.suite",
                "set --study kernels --type f32 --width 6 --tokens 6\n"
                "--operation mhc.post*,mhc.post --backend ./fake.so\n--operation mhc.post* --backend cpu32\n");
@@ -131,7 +131,7 @@ Test(kernels, a_pattern_means_what_the_backend_has) {
 }
 
 Test(kernels, device_time_is_the_devices) {
-    GOOD("cc -shared -fPIC -I$R $R/tests/fake_device.c -o fake.so");
+    GOOD("cc -shared -fPIC -I$R $R/tests/fake_device.c $R/cpu_ref/operations.c -o fake.so");
     GOOD("$M run --study kernels --operation mhc.post_backward_y --backend ./fake.so --type f32 --tokens 64 --width 32 "
          "--cache cold,hot --out a.h5 -q");
     struct record_reader *r = open_record("a.h5");

@@ -192,7 +192,7 @@ Test(operations, agree_between_float_and_double) {
         void *save64 = NULL, *save32 = NULL;
         const char *kind = "";
         for (const struct mhc_row *const *row = mhc_cpu64.rows; *row; row++) {
-            const struct mhc_row *other = find_row(&mhc_cpu32, (*row)->name);
+            const struct mhc_row *other = mhc_row_find(&mhc_cpu32, (*row)->name);
             cr_assert(other, "cpu32 has no %s", (*row)->name);
             if (!(*row)->supports(&c64, &why))
                 continue;
@@ -243,7 +243,7 @@ static bool same_loss(const char *a, const char *b) {
             *end = 0;
         char partner[80];
         snprintf(partner, sizeof partner, "%.64s%s", name[k], suffix);
-        paired |= find_row(&mhc_cpu64, name[k]) && find_row(&mhc_cpu64, partner);
+        paired |= mhc_row_find(&mhc_cpu64, name[k]) && mhc_row_find(&mhc_cpu64, partner);
     }
     return paired ? !strcmp(name[0], name[1]) : same_kind(a, b);
 }
@@ -391,7 +391,7 @@ Test(operations, arrows_make_up_the_connections) {
         void *save = NULL;
         set_types(&c, &mhc_cpu64);
         snprintf(name, sizeof name, "%s.pre", kind);
-        if (!find_row(&mhc_cpu64, name)->supports(&c, &why))
+        if (!mhc_row_find(&mhc_cpu64, name)->supports(&c, &why))
             continue;
         run_named(&mhc_cpu64, name, &c, &whole, &save);
         snprintf(name, sizeof name, "%s.post", kind);

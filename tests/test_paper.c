@@ -47,7 +47,7 @@ static void *at(const struct dictionary *d, const char *name, int64_t offset) {
  * allows. Every further layer multiplies the error so far; in float a stack may lose what the row allows. */
 static void expect_paper(const struct mhc_library *library, const char *row_name, const struct mhc_case *c, int layers,
                          const char *array, const double *got, const double *want, int64_t count) {
-    double allowed = find_row(library, row_name)->tolerance(c);
+    double allowed = mhc_row_find(library, row_name)->tolerance(c);
     double share = library == &mhc_cpu64 ? 1e-12 * layers : layers == 1 ? 1e-5 : allowed;
     cr_assert(share <= allowed);
     char what[120];
@@ -233,12 +233,12 @@ static void check_stack(const struct mhc_library *library, const char *connectio
     snprintf(post_name, sizeof post_name, "%s.post", connection);
     struct dictionary entry = {0};
     double *x = put(&entry, "x", c->T * D), *want = put(&entry, "want", c->T * D);
-    draw(c, &(struct mhc_arg){"x", "TnC", MHC_STREAM, MHC_IN}, 2, x);
+    draw(c, mhc_arg_find(mhc_row_find(library, pre_name), "x", MHC_IN), 2, x);
     memcpy(want, x, (size_t)(c->T * D) * sizeof *x);
     for (int layer = 0; layer < LAYERS; layer++) {
         struct dictionary d = {0};
         memcpy(put(&d, "x", c->T * D), x, (size_t)(c->T * D) * sizeof *x);
-        run_row(find_row(library, pre_name), c, &d, 100 + (uint64_t)layer, NULL);
+        run_row(mhc_row_find(library, pre_name), c, &d, 100 + (uint64_t)layer, NULL);
         put(&d, "y", c->T * C);
         for (int64_t t = 0; t < c->T; t++)
             branch(C, at(&d, "u", t * C), NULL, at(&d, "y", t * C));
@@ -331,7 +331,7 @@ Test(paper, gradients, .timeout = 120) {
         for (int o = 2; o < 4; o++) {
             char name[48];
             snprintf(name, sizeof name, "%s.%s", connection, operations[o]);
-            for (const struct mhc_arg *arg = find_row(&mhc_cpu64, name)->args; arg->name; arg++)
+            for (const struct mhc_arg *arg = mhc_row_find(&mhc_cpu64, name)->args; arg->name; arg++)
                 if (arg->direction == MHC_OUT) {
                     check_slopes(connection, &c, &d, arg->name);
                     checked++;

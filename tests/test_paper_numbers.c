@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "analysis/analysis.h"
-#include "cpu_ref/mhc.h"
+#include "cpu_ref/operation.h"
 #include "cpu_ref/paper.h"
 #include "cpu_ref/philox.h"
 #include "suites/study/recompute.h"

@@ -27,7 +27,7 @@ static void multiply(const char *operation, const struct mhc_case *like, int64_t
     c.C = inner;
     c.hidden = outer;
     snprintf(name, sizeof name, "gemm.%s", operation);
-    const struct mhc_row *row = find_row(&mhc_cpu64, name);
+    const struct mhc_row *row = mhc_row_find(&mhc_cpu64, name);
     set_from(&part, row->args[0].name, d, first);
     set_from(&part, row->args[1].name, d, second);
     run_row(row, &c, &part, 1, NULL);
@@ -55,7 +55,7 @@ static void split(struct dictionary *d, const char *joined, int64_t rows, int64_
 }
 
 static void run_part(const char *name, const struct mhc_case *c, struct dictionary *d, void **save) {
-    for (const struct mhc_arg *arg = find_row(&mhc_cpu64, name)->args; arg->name; arg++)
+    for (const struct mhc_arg *arg = mhc_row_find(&mhc_cpu64, name)->args; arg->name; arg++)
         cr_assert(arg->direction == MHC_OUT || mhc_elements(c, arg) == 0 || lookup(d, arg->name), "%s: nobody made %s",
                   name, arg->name);
     run_named(&mhc_cpu64, name, c, d, save);
@@ -84,7 +84,7 @@ Test(parts, make_up_the_mlp) {
         run_named(&mhc_cpu64, "mlp.forward", &c, &whole, &save);
         run_named(&mhc_cpu64, "mlp.backward", &c, &whole, &save);
         for (int a = 0; a < 6; a++) {
-            const char *name = find_row(&mhc_cpu64, "mlp.backward")->args[a].name;
+            const char *name = mhc_row_find(&mhc_cpu64, "mlp.backward")->args[a].name;
             set_from(&parts, name, &whole, name);
         }
         join(&parts, c.C, c.hidden, (const char *const[]){"w_up", gated ? "w_gate" : NULL, NULL}, "w_in");
@@ -119,7 +119,7 @@ Test(parts, make_up_attention) {
         run_named(&mhc_cpu64, "attention.forward", &c, &whole, &save);
         run_named(&mhc_cpu64, "attention.backward", &c, &whole, &save);
         for (int a = 0; a < 7; a++) {
-            const char *name = find_row(&mhc_cpu64, "attention.backward")->args[a].name;
+            const char *name = mhc_row_find(&mhc_cpu64, "attention.backward")->args[a].name;
             set_from(&parts, name, &whole, name);
         }
         join(&parts, c.C, A, (const char *const[]){"w_q", "w_k", "w_v", NULL}, "w_qkv");

@@ -236,7 +236,7 @@ Test(plot_look, operations) {
 }
 
 Test(plot_look, a_failed_case_is_named) {
-    GOOD("cc -shared -fPIC -I$R $R/tests/fake_device.c -o fake.so");
+    GOOD("cc -shared -fPIC -I$R $R/tests/fake_device.c $R/cpu_ref/operations.c -o fake.so");
     int code = sh(
         "$M run --study kernels --operation mhc.post_backward_y --backend ./fake.so --tokens 6 --type f32 --width 6,7,8 --out a.h5 -q");
     cr_assert(code == 1, "exit %d: %s", code, err);

@@ -35,7 +35,7 @@ static struct rig *open_rig(int64_t width) {
     char why[300];
     const char *reason;
     struct mhc_case c = {.T = 6, .n = 4, .C = width, .stream = MHC_F32, .coef = MHC_F32, .param = MHC_F32};
-    GOOD("cc -shared -fPIC -I$R $R/tests/fake_device.c -o fake.so");
+    GOOD("cc -shared -fPIC -I$R $R/tests/fake_device.c $R/cpu_ref/operations.c -o fake.so");
     cr_assert(backend_open(&rig.backend, "./fake.so", why, sizeof why), "%s", why);
     rig.log = dlsym(rig.backend.handle, "fake_device_log");
     const struct mhc_row *row = backend_row(&rig.backend, "mhc", "post_backward_y", &c, &reason);
@@ -168,7 +168,7 @@ Test(probe, cache_of_the_device) {
 /* --- from the command line --- */
 
 Test(probe, record_says_what_it_ran_on) {
-    GOOD("cc -shared -fPIC -I$R $R/tests/fake_device.c -o fake.so");
+    GOOD("cc -shared -fPIC -I$R $R/tests/fake_device.c $R/cpu_ref/operations.c -o fake.so");
     GOOD(
         "FAKE_DEVICE_BUSY=1 $M run --study kernels --operation mhc.post_backward_y --backend ./fake.so --type f32 --tokens 64 "
         "--width 32,14 --rounds 90 --out a.h5 -q");
@@ -198,7 +198,7 @@ Test(probe, record_says_what_it_ran_on) {
 
 /* Where launches wait for the device, a held queue would wait for ever: samples that were not held are kept, and say so. */
 Test(probe, samples_that_were_not_held_are_flagged) {
-    GOOD("cc -shared -fPIC -I$R $R/tests/fake_device.c -o fake.so");
+    GOOD("cc -shared -fPIC -I$R $R/tests/fake_device.c $R/cpu_ref/operations.c -o fake.so");
     static const char run[] =
         "$M run --study kernels --operation mhc.post_backward_y --backend ./fake.so --type f32 --tokens 4 --rounds 30 -q";
     GOOD("FAKE_DEVICE_BLOCKING=1 %s --width 16,32 --out a.h5 && %s --width 16,32 --out b.h5", run, run);
@@ -222,7 +222,7 @@ Test(probe, samples_that_were_not_held_are_flagged) {
 }
 
 Test(probe, show_says_that_the_device_was_busy) {
-    GOOD("cc -shared -fPIC -I$R $R/tests/fake_device.c -o fake.so");
+    GOOD("cc -shared -fPIC -I$R $R/tests/fake_device.c $R/cpu_ref/operations.c -o fake.so");
     GOOD(
         "FAKE_DEVICE_BUSY=1 $M run --study kernels --operation mhc.post_backward_y --backend ./fake.so --type f32 --tokens 4 --width 32 "
         "--rounds 3 --out a.h5 -q && $M show a.h5");
@@ -231,7 +231,7 @@ Test(probe, show_says_that_the_device_was_busy) {
 
 Test(probe, doctor_passes_on_what_the_device_says) {
     char part[100];
-    GOOD("cc -shared -fPIC -I$R $R/tests/fake_device.c -o fake.so");
+    GOOD("cc -shared -fPIC -I$R $R/tests/fake_device.c $R/cpu_ref/operations.c -o fake.so");
     GOOD("FAKE_DEVICE_BUSY=1 $M doctor --backend ./fake.so");
     cr_expect(strstr(out, "  ! it is busy with a test\n    ") &&
                   strstr(out, "\nDevice: Fake 1000; driver 1.2; ! it is busy with a test; L2 1 MB\n"),

@@ -79,12 +79,14 @@ Test(regress, planted_bugs) {
         {"ENDS", "INVALID", "the worker ended with status 0"},
         {"ALLOWS_MORE", "INVALID", "is not within the old library's tolerance of 0.001"},
     };
-    GOOD(CC "$R/tests/planted_library.c -o good.so && $M regress --against good.so good.so --speed none --strict -q");
+    GOOD(
+        CC
+        "$R/tests/planted_library.c $R/cpu_ref/operations.c -o good.so && $M regress --against good.so good.so --speed none --strict -q");
     cr_expect(strstr(out, "\n8 cases: 8 SAME"), "%s", out);
     for (size_t k = 0; k < sizeof bugs / sizeof *bugs; k++) {
         const char *what = bugs[k].bug;
         bool bad = strcmp(bugs[k].verdict, "SAME");
-        GOOD(CC "-DBUG=%s $R/tests/planted_library.c -o bad.so", bugs[k].bug);
+        GOOD(CC "-DBUG=%s $R/tests/planted_library.c $R/cpu_ref/operations.c -o bad.so", bugs[k].bug);
         int code = sh("$M regress --against good.so bad.so --speed none --timeout 2 --tokens 9 --width 33 -q");
         cr_expect(code == bad, "%s: exit %d\n%s%s", what, code, out, err);
         expect_row(what, "mhc.post --width 33 --tokens 9 --type f32   ", bugs[k].verdict, bugs[k].why);
@@ -98,16 +100,16 @@ Test(regress, planted_bugs) {
         }
     }
     /* found elsewhere */
-    GOOD(CC "-DBUG=SAVE_OVERRUN $R/tests/planted_library.c -o bad.so");
+    GOOD(CC "-DBUG=SAVE_OVERRUN $R/tests/planted_library.c $R/cpu_ref/operations.c -o bad.so");
     cr_expect(sh("$M regress --against good.so bad.so --speed none -q") == 1);
     expect_row("save", "resnet.pre", "INVALID", "memory `save` was written 1 bytes behind its end");
-    GOOD(CC "-DBUG=CHANGES_SAVE $R/tests/planted_library.c -o bad.so");
+    GOOD(CC "-DBUG=CHANGES_SAVE $R/tests/planted_library.c $R/cpu_ref/operations.c -o bad.so");
     cr_expect(sh("$M regress --against good.so bad.so --speed none -q") == 1);
     expect_row("save", "resnet.backward", "INVALID", "memory `save` was changed at byte 0 of 16");
-    GOOD(CC "-DBUG=ALLOWS_ALL $R/tests/planted_library.c -o bad.so");
+    GOOD(CC "-DBUG=ALLOWS_ALL $R/tests/planted_library.c $R/cpu_ref/operations.c -o bad.so");
     cr_expect(sh("$M regress --against good.so bad.so --speed none -q") == 1 && strstr(out, "8 INVALID"), "%s", out);
     expect_row("a tolerance of 1", "mhc.post", "INVALID", "it allows itself an error of 1, which proves nothing");
-    GOOD(CC "-DBUG=SUPPORTS_NONE $R/tests/planted_library.c -o bad.so");
+    GOOD(CC "-DBUG=SUPPORTS_NONE $R/tests/planted_library.c $R/cpu_ref/operations.c -o bad.so");
     cr_expect(sh("$M regress --against good.so bad.so --speed none -q") == 1 && strstr(out, "8 MISSING"), "%s", out);
     cr_expect(sh("$M regress --against bad.so good.so --speed none -q") == 2 &&
                   strstr(out, "8 NEW; nothing was compared"),
@@ -117,9 +119,9 @@ Test(regress, planted_bugs) {
 
 /* One wrong element in a million, at the shape that has as many. */
 Test(regress, one_in_a_million) {
-    GOOD(CC "$R/tests/planted_library.c -o good.so && " CC
-            "-DBUG=ONE_ELEMENT $R/tests/planted_library.c -o bad.so && " CC
-            "-DBUG=ONE_BIT $R/tests/planted_library.c -o bit.so");
+    GOOD(CC "$R/tests/planted_library.c $R/cpu_ref/operations.c -o good.so && " CC
+            "-DBUG=ONE_ELEMENT $R/tests/planted_library.c $R/cpu_ref/operations.c -o bad.so && " CC
+            "-DBUG=ONE_BIT $R/tests/planted_library.c $R/cpu_ref/operations.c -o bit.so");
     cr_expect(
         sh("$M regress --against good.so bad.so --operation mhc.post --tokens 256 --width 1024 --speed none -q") == 1,
         "%s", out);
@@ -138,14 +140,14 @@ Test(regress, speed) {
                  {"3.3e-4", "SLOWER", "10.0 % slower, found twice", 1},
                  {"3.6e-4", "SLOWER", "20.0 % slower, found twice", 1},
                  {"2.5e-4", "FASTER", "16.7 % faster, found twice", 0}};
-    GOOD(CC "$R/tests/fake_device.c -o old.so");
+    GOOD(CC "$R/tests/fake_device.c $R/cpu_ref/operations.c -o old.so");
     for (size_t k = 0; k < sizeof costs / sizeof *costs; k++) {
-        GOOD(CC "-DCOST=%s $R/tests/fake_device.c -o new.so", costs[k].cost);
+        GOOD(CC "-DCOST=%s $R/tests/fake_device.c $R/cpu_ref/operations.c -o new.so", costs[k].cost);
         int code = sh("$M regress --against old.so new.so --tokens 6 --width 6 -q");
         cr_expect(code == costs[k].code, "%s: exit %d\n%s%s", costs[k].cost, code, out, err);
         expect_row(costs[k].cost, "mhc.post_backward_y", costs[k].verdict, costs[k].why);
     }
-    GOOD(CC "-DCOST=3.6e-4 $R/tests/fake_device.c -o new.so");
+    GOOD(CC "-DCOST=3.6e-4 $R/tests/fake_device.c $R/cpu_ref/operations.c -o new.so");
     GOOD("$M regress --against old.so new.so --tokens 6 --width 6 -q --speed report --strict");
     expect_row("report", "mhc.post_backward_y", "SLOWER", "reported, not gated");
     GOOD("$M regress --against old.so new.so --tokens 6 --width 6 -q --threshold 25");
@@ -186,8 +188,9 @@ Test(regress, finds_it_again_in_copies) {
 /* The library that the README sends people to. */
 Test(regress, a_library_of_ones_own) {
     GOOD(
-        "cc -Wall -Wextra -Wpedantic -Werror -O2 -shared -fPIC -fvisibility=hidden -I$R $R/tests/example_library.c -o mine.so &&"
-        "for b in 1 2; do " CC "-DBROKEN=$b $R/tests/example_library.c -o broken$b.so || exit 1; done");
+        "cc -Wall -Wextra -Wpedantic -Werror -O2 -shared -fPIC -fvisibility=hidden -I$R $R/tests/example_library.c $R/cpu_ref/operations.c -o mine.so &&"
+        "for b in 1 2; do " CC
+        "-DBROKEN=$b $R/tests/example_library.c $R/cpu_ref/operations.c -o broken$b.so || exit 1; done");
     GOOD("$M regress --against cpu ./mine.so --operation mhc.post,mhc.post_backward_y --type f32 --speed none -q");
     cr_expect(strstr(out, "\n2 cases: 2 SAME"), "%s", out);
     /* its widest type is found without the ends of a stack to tell it */
@@ -212,7 +215,9 @@ Test(regress, a_library_of_ones_own) {
 }
 
 Test(regress, bad_input) {
-    GOOD(CC "$R/tests/example_library.c -o mine.so; echo no library >garbage.so; cp mine.so kept.so");
+    GOOD(
+        CC
+        "$R/tests/example_library.c $R/cpu_ref/operations.c -o mine.so; echo no library >garbage.so; cp mine.so kept.so");
     GOOD(
         "printf '#include <stdlib.h>\\n__attribute__((constructor)) static void no(void) { abort(); }' | cc -shared -fPIC -x c - -o dies.so");
     write_text("maps.suite", "--study maps --block hc\n");
@@ -263,7 +268,7 @@ Test(regress, bad_input) {
 }
 
 Test(regress, interrupted) {
-    GOOD(CC "-DBUG=HANGS $R/tests/planted_library.c -o hangs.so");
+    GOOD(CC "-DBUG=HANGS $R/tests/planted_library.c $R/cpu_ref/operations.c -o hangs.so");
     pid_t child = start(
         "exec $M regress --against hangs.so hangs.so --operation resnet.pre,mhc.post --speed none --json r.json --junit r.xml");
     sleep(2);
@@ -293,10 +298,10 @@ Test(regress, failing_while_timed) {
                 {"SLEEPS", "failed while it was timed: time limit of "}};
     static const char options[] =
         "--operation mhc.post --tokens 9 --width 33 --type f32 --timeout 4 --budget 0.1 --speed report -q";
-    GOOD(CC "$R/tests/planted_library.c -o good.so");
+    GOOD(CC "$R/tests/planted_library.c $R/cpu_ref/operations.c -o good.so");
     for (size_t k = 0; k < sizeof bugs / sizeof *bugs; k++) {
         const char *what = bugs[k].bug;
-        GOOD(CC "-DBUG=%s $R/tests/planted_library.c -o bad.so && cp bad.so too.so", what);
+        GOOD(CC "-DBUG=%s $R/tests/planted_library.c $R/cpu_ref/operations.c -o bad.so && cp bad.so too.so", what);
         int code = sh("$M regress --against good.so bad.so %s", options);
         cr_expect(code == 1, "%s: exit %d\n%s%s", what, code, out, err);
         expect_row(what, "mhc.post --width 33 --tokens 9 --type f32 --budget 0.1   ", "INVALID",
@@ -311,21 +316,23 @@ Test(regress, failing_while_timed) {
     expect_row("both sleep", "mhc.post --width 33 --tokens 9 --type f32 --budget 0.1   ", "AMBIGUOUS",
                "a larger --timeout");
     /* what an old library does beside the new one and not by itself is the new one's doing */
-    GOOD(CC "-DBUG=SPOILS $R/tests/planted_library.c -o spoils.so && " CC
-            "-DBUG=SPOILED $R/tests/planted_library.c -o spoiled.so");
+    GOOD(CC "-DBUG=SPOILS $R/tests/planted_library.c $R/cpu_ref/operations.c -o spoils.so && " CC
+            "-DBUG=SPOILED $R/tests/planted_library.c $R/cpu_ref/operations.c -o spoiled.so");
     cr_expect(sh("$M regress --against spoiled.so spoils.so %s", options) == 1, "%s%s", out, err);
     expect_row("spoilt", "mhc.post --width 33 --tokens 9 --type f32 --budget 0.1   ", "INVALID",
                "the old library failed beside it, and not by itself, while it was timed");
     /* what it does once and never again is no verdict */
-    GOOD(CC "-DBUG=FAILS_ONCE $R/tests/planted_library.c -o once.so && $M regress --against once.so good.so %s",
-         options);
+    GOOD(
+        CC
+        "-DBUG=FAILS_ONCE $R/tests/planted_library.c $R/cpu_ref/operations.c -o once.so && $M regress --against once.so good.so %s",
+        options);
     expect_row("once", "mhc.post --width 33 --tokens 9 --type f32 --budget 0.1   ", "AMBIGUOUS",
                "the old library failed once while it was timed, and not again");
 }
 
 /* Where memory lies makes some of what is timed faster by percents: both libraries find theirs in the same place. */
 Test(regress, timed_in_the_same_memory) {
-    GOOD(CC "-DBUG=PLACES $R/tests/planted_library.c -o one.so && cp one.so other.so");
+    GOOD(CC "-DBUG=PLACES $R/tests/planted_library.c $R/cpu_ref/operations.c -o one.so && cp one.so other.so");
     for (int k = 0; k < 3; k++) {
         static const char *const operation[] = {"mhc.post", "resnet.pre", "resnet.backward"};
         sh("rm -f places; $M regress --against one.so other.so --operation %s --tokens 9 --width 33 --type f32 --budget 0.1 --speed report -q",
@@ -339,7 +346,8 @@ Test(regress, timed_in_the_same_memory) {
 
 /* Killed from outside, as by a system without memory, is no verdict; what is held more is told. */
 Test(regress, killed_and_more_memory) {
-    GOOD("for b in NO_BUG KILLED MORE_WORK; do " CC "-DBUG=$b $R/tests/planted_library.c -o $b.so || exit 1; done");
+    GOOD("for b in NO_BUG KILLED MORE_WORK; do " CC
+         "-DBUG=$b $R/tests/planted_library.c $R/cpu_ref/operations.c -o $b.so || exit 1; done");
     static const char options[] = "--operation mhc.post,resnet.pre --tokens 9 --width 33 --type f32 --speed none -q";
     GOOD("$M regress --against NO_BUG.so KILLED.so %s", options);
     expect_row("killed", "mhc.post --width 33 --tokens 9 --type f32   ", "AMBIGUOUS",
@@ -351,7 +359,8 @@ Test(regress, killed_and_more_memory) {
     GOOD("$M regress --against NO_BUG.so MORE_WORK.so %s --strict", options);
     expect_row("more", "mhc.post --width 33 --tokens 9 --type f32   ", "SAME",
                "; asks for 32 bytes of save and work, was 16");
-    GOOD("for b in HUGE_WORK NO_ORACLE; do " CC "-DBUG=$b $R/tests/planted_library.c -o $b.so || exit 1; done");
+    GOOD("for b in HUGE_WORK NO_ORACLE; do " CC
+         "-DBUG=$b $R/tests/planted_library.c $R/cpu_ref/operations.c -o $b.so || exit 1; done");
     cr_expect(sh("$M regress --against NO_BUG.so HUGE_WORK.so %s", options) == 1, "%s", out);
     expect_row("huge", "mhc.post --width 33 --tokens 9 --type f32   ", "INVALID", "the case needs ");
     GOOD("$M regress --against HUGE_WORK.so NO_BUG.so %s", options);
@@ -367,7 +376,7 @@ Test(regress, too_little_memory) {
     static const char command[] =
         "ulimit -v 1500000; $M regress --against good.so good.so --operation mhc.post --tokens 64,5000 --width "
         "64,2560 --zip tokens,width --type f32 --speed none -q";
-    GOOD(CC "$R/tests/planted_library.c -o good.so && %s", command);
+    GOOD(CC "$R/tests/planted_library.c $R/cpu_ref/operations.c -o good.so && %s", command);
     expect_row("large", "mhc.post --width 2560 --tokens 5000 --type f32  ", "AMBIGUOUS", "not enough memory");
     expect_row("small", "mhc.post --type f32  ", "SAME", "");
     cr_expect(sh("%s --strict", command) == 3, "%s", out);

@@ -279,10 +279,10 @@ Test(sinkhorn, float32_keeps_up_at_large_logits) {
         int64_t count = T * n * n;
         struct mhc_case wide = {.T = T, .n = n, .t_max = 100};
         struct mhc_case narrow = {.T = T, .n = n, .t_max = 100, .stream = MHC_F32, .coef = MHC_F32, .param = MHC_F32};
-        const struct mhc_row *forward[2] = {find_row(&mhc_cpu64, "sinkhorn.forward"),
-                                            find_row(&mhc_cpu32, "sinkhorn.forward")};
-        const struct mhc_row *backward[2] = {find_row(&mhc_cpu64, "sinkhorn.backward"),
-                                             find_row(&mhc_cpu32, "sinkhorn.backward")};
+        const struct mhc_row *forward[2] = {mhc_row_find(&mhc_cpu64, "sinkhorn.forward"),
+                                            mhc_row_find(&mhc_cpu32, "sinkhorn.forward")};
+        const struct mhc_row *backward[2] = {mhc_row_find(&mhc_cpu64, "sinkhorn.backward"),
+                                             mhc_row_find(&mhc_cpu32, "sinkhorn.backward")};
         double *d[4];
         float *f[4];
         for (int a = 0; a < 4; a++) { /* logits, grad_res, res, grad_logits */

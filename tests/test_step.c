@@ -152,7 +152,7 @@ static void expect_step(const struct program *s, int variant, double tolerance) 
         const char *branch = l % 2 ? "mlp" : "attention", *const rows[3] = {"pre", "forward", "post"};
         for (int k = 0; k < 3; k++) {
             snprintf(name, sizeof name, "%s.%s", k == 1 ? branch : kind, rows[k]);
-            take_parameters(&d[l], s, find_row(&mhc_cpu64, name), &c, l, k == 1 ? "" : family);
+            take_parameters(&d[l], s, mhc_row_find(&mhc_cpu64, name), &c, l, k == 1 ? "" : family);
             run_named(&mhc_cpu64, name, &c, &d[l], k == 1 ? &branch_save[l] : &save[l]);
         }
         move(&d[l + 1], "x", &d[l], "x_next", edge);
@@ -168,7 +168,7 @@ static void expect_step(const struct program *s, int variant, double tolerance) 
         for (int k = 0; k < 3; k++) {
             snprintf(name, sizeof name, "%s.%s", k == 1 ? branch : kind, rows[k]);
             run_named(&mhc_cpu64, name, &c, &d[l], k == 1 ? &branch_save[l] : &save[l]);
-            expect_gradients(&d[l], s, find_row(&mhc_cpu64, name), &c, l, k == 1 ? "" : family, tolerance);
+            expect_gradients(&d[l], s, mhc_row_find(&mhc_cpu64, name), &c, l, k == 1 ? "" : family, tolerance);
         }
         free(save[l]);
         free(branch_save[l]);

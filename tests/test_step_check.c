@@ -158,7 +158,7 @@ static double largest_in(const struct program_result *r, const char *name) {
 Test(step_check, steps_stay_bounded_in_512_layers) {
     struct program_spec spec = spec_of(&cpu32, 512);
     spec.c.T = 4, spec.c.S = 0, spec.c.C = spec.c.hidden = 8, spec.c.head_dim = 4;
-    const struct mhc_row *post = find_row(&mhc_cpu32, "mhc.post");
+    const struct mhc_row *post = mhc_row_find(&mhc_cpu32, "mhc.post");
     for (int wrong = 0; wrong < 2; wrong++) {
         struct steps all;
         struct program_result result[STEP_VARIANTS] = {{.outputs = 0}};

@@ -34,6 +34,9 @@ static bool has_letter(const struct mhc_row *row, const char *letters) {
     return false;
 }
 
+/* Letters whose extents depend on n. */
+#define STREAMS "nNDKQEJP"
+
 /* --- shapes --- */
 
 static int64_t draw_width(struct randoms *r) {
@@ -74,7 +77,8 @@ static int64_t largest_parameter(const struct mhc_row *row, const struct mhc_cas
 }
 
 static void draw_shape(struct randoms *r, const struct mhc_row *row, int64_t size, struct mhc_case *c) {
-    c->n = has_letter(row, "nDKJ") ? chance(r, 0.75) ? ONE_OF(r, 1, 2, 4, 4, 4, 8) : from_to(r, 1, MHC_MAX_STREAMS) : 1;
+    c->n = has_letter(row, STREAMS) ? chance(r, 0.75) ? ONE_OF(r, 1, 2, 4, 4, 4, 8) : from_to(r, 1, MHC_MAX_STREAMS)
+                                    : 1;
     c->C = has_letter(row, "CD") ? draw_width(r) : 1;
     c->hidden = has_letter(row, "HG") ? chance(r, 0.5) ? 8 * from_to(r, 1, 30) : from_to(r, 1, 200) : 0;
     if (has_letter(row, "A")) {
@@ -127,7 +131,7 @@ static void describe(struct trial *t, const struct mhc_row *row) {
     const struct mhc_case *c = &t->c;
     size_t at = 0, size = sizeof t->text;
     at += (size_t)snprintf(t->text, size, "%s T=%lld", type_words[c->stream], (long long)c->T);
-    if (has_letter(row, "nDKJ"))
+    if (has_letter(row, STREAMS))
         at += (size_t)snprintf(t->text + at, size - at, " n=%lld", (long long)c->n);
     if (has_letter(row, "CD"))
         at += (size_t)snprintf(t->text + at, size - at, " C=%lld", (long long)c->C);
@@ -166,23 +170,6 @@ bool trial_draw(struct trial *t, const struct subject *s, uint64_t seed, int64_t
 
 /* --- inputs --- */
 
-static bool about_one(const struct mhc_arg *arg) {
-    return !strcmp(arg->name, "gain") || !strcmp(arg->name, "alpha") || !strcmp(arg->name, "rms");
-}
-
-/* Standard deviation that keeps a product with the array near 1. */
-static double natural_scale(const struct trial *t, const struct mhc_arg *arg) {
-    if (arg->role != MHC_PARAM)
-        return 1;
-    if (!strcmp(arg->name, "phi"))
-        return 1 / sqrt((double)(t->c.n * t->c.C));
-    if (!strncmp(arg->name, "theta_", 6))
-        return 1 / sqrt((double)t->c.C);
-    if (arg->name[0] == 'w')
-        return 1 / sqrt((double)mhc_extent(&t->c, arg->extents[0]));
-    return about_one(arg) ? 0.4 : 1;
-}
-
 /* Logits of res with the standard deviation that the trial asks for, through b or through alpha; scores of attention too. The sigmoids of pre and
  * post stay where a float can tell 1 - s from 0. */
 static double steepness(const struct trial *t, const struct mhc_arg *arg, int64_t element) {
@@ -205,14 +192,16 @@ void trial_input(const void *user, const struct mhc_case *c, const struct mhc_ar
     const struct trial *t = user;
     int64_t count = mhc_elements(c, arg);
     bool x = arg->role == MHC_STREAM && (!strcmp(arg->name, "x") || !strcmp(arg->name, "u"));
-    double scale = natural_scale(t, arg) * (x ? t->x_scale : !strncmp(arg->name, "grad", 4) ? t->grad_scale : 1);
-    double mean = about_one(arg);
+    double scale = x ? t->x_scale : !strncmp(arg->name, "grad", 4) ? t->grad_scale : 1;
+    struct mhc_arg wide = *arg; /* half the trials leave the neighbourhood that a natural input keeps to */
+    if (t->seed % 2 && arg->size < 0.4f)
+        wide.size = 0.4f;
     uint32_t what = mhc_what(arg->name);
     for (int64_t k = 0; k < count; k++) {
         double normal = mhc_normal(t->seed, what, 2, (uint64_t)k);
         if (x && c->C < SHORT) /* not near 0, where 1 / |x| is */
             normal += copysign(0.3, normal);
-        values[k] = steepness(t, arg, k) * (mean + scale * normal);
+        values[k] = steepness(t, arg, k) * scale * mhc_natural(&t->c, &wide, k, normal);
     }
     if (x && t->zero_token >= 0) {
         int64_t token = count / c->T;

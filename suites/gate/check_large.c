@@ -84,7 +84,7 @@ static bool down(const struct memory *m, void *at, double *values, int64_t count
 /* Every argument of a row that is not there yet: inputs as drawn, outputs poisoned. */
 static bool bring(struct memory *m, const struct mhc_row *row, const struct arrays *drawn) {
     for (const struct mhc_arg *arg = row->args; arg->name; arg++) {
-        int64_t bytes = mhc_elements(m->c, arg) * mhc_type_bytes(mhc_arg_type(m->c, arg));
+        int64_t bytes = mhc_arg_bytes(m->c, arg);
         if (find(m, arg->name))
             continue;
         void *memory = backend_allocate(m->b, bytes);

@@ -108,7 +108,7 @@ static const char *bind(struct subject_user *s, const struct params *p, const st
 }
 
 static const char *bind_copy(struct subject_user *s, const struct params *p, const struct examination *e) {
-    struct mhc_case c = yardstick_copy_case(&e->c, row_traffic(examined_row(e), &e->c));
+    struct mhc_case c = yardstick_copy_case(&e->c, examined_row(e)->traffic(&e->c));
     const struct mhc_row *row = yardstick_row(e->backend, "copy", &c);
     if (!row)
         return NULL;

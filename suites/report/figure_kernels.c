@@ -70,14 +70,11 @@ static enum kind kind_of(const char *operation) {
 
 /* Whether an argument of the operation has an extent. */
 static bool has_extent(const char *operation, char letter) {
-    for (const struct mhc_row *const *row = mhc_cpu64.rows; *row; row++)
-        if (!strcmp((*row)->name, operation)) {
-            for (const struct mhc_arg *arg = (*row)->args; arg->name; arg++)
-                if (strchr(arg->extents, letter))
-                    return true;
-            return false;
-        }
-    return true;
+    const struct mhc_row *row = mhc_row_find(&mhc_cpu64, operation);
+    for (const struct mhc_arg *arg = row ? row->args : NULL; arg && arg->name; arg++)
+        if (strchr(arg->extents, letter))
+            return true;
+    return !row;
 }
 
 static double value(const struct figure_source *source, const char *name, int64_t index) {

@@ -71,19 +71,12 @@ static int64_t largest(struct record_reader *r, struct params *best) {
     return found;
 }
 
-static const struct mhc_row *row_of(const char *name) {
-    const struct mhc_row *const *row = mhc_cpu64.rows;
-    while (*row && strcmp((*row)->name, name))
-        row++;
-    return *row;
-}
-
 static void print_arrow(struct record_reader *r, int64_t index, const struct params *shape) {
     struct params p;
     double read, write, paper_read, paper_write;
     groups_params(r, index, &p);
     const struct mhc_case c = {.T = p.tokens, .n = shape->streams, .C = p.width};
-    const struct mhc_row *row = row_of(p.operation);
+    const struct mhc_row *row = mhc_row_find(&mhc_cpu64, p.operation);
     if (!row)
         return;
     table2_declared(row, &c, &read, &write);

@@ -2,7 +2,7 @@
 #ifndef TABLE2_H
 #define TABLE2_H
 
-#include "cpu_ref/mhc.h"
+#include "cpu_ref/operation.h"
 #include "results/record.h"
 
 /* By the paper's formulas, of row `micro.<arrow>`; false: the table has no such arrow. */

@@ -2,7 +2,7 @@
 #ifndef ARRAY_ERROR_H
 #define ARRAY_ERROR_H
 
-#include "cpu_ref/mhc.h"
+#include "cpu_ref/operation.h"
 
 /* The largest finite |value|. */
 double array_largest(const double *values, int64_t count);

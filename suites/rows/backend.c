@@ -18,11 +18,14 @@ static void library_path(const char *name, char *path, size_t size) {
     snprintf(path, size, "%.*s/libmhc_%s.so", (int)(slash ? slash - self : 0), self, name);
 }
 
-static bool is_extents(const char *letters) {
-    const struct mhc_case any = {.T = 1};
-    while (*letters && mhc_extent(&any, *letters) >= 0)
-        letters++;
-    return !*letters;
+/* Whether an argument is one that this program can make. Rows of this repository have theirs from operations.def; a library of somebody
+ * else may say anything. */
+static bool is_argument(const struct mhc_arg *arg) {
+    const struct mhc_case any = {.T = 1, .n = 1};
+    const char *letter = arg->extents;
+    while (letter && *letter && mhc_extent(&any, *letter) >= 0)
+        letter++;
+    return letter && !*letter && arg->role <= MHC_SCALAR && arg->direction <= MHC_OUT;
 }
 
 /* What every caller of a row relies on. NULL, or the first thing that a library lacks. */
@@ -33,15 +36,17 @@ static const char *lacking(const struct mhc_library *l) {
     for (int r = 0; l->rows[r]; r++) {
         const struct mhc_row *row = l->rows[r];
         int args = 0;
-        while (args < MHC_MAX_ARGS && row->args[args].name && row->args[args].extents &&
-               is_extents(row->args[args].extents))
+        while (row->args && args < MHC_MAX_ARGS && row->args[args].name && is_argument(&row->args[args]))
             args++;
         const char *what = !row->name             ? "name"
                            : !row->run            ? "run()"
                            : !row->supports       ? "supports()"
                            : !row->tolerance      ? "tolerance()"
+                           : !row->flops          ? "flops()"
+                           : !row->traffic        ? "traffic()"
+                           : !row->args           ? "arguments"
                            : args == MHC_MAX_ARGS ? "end of its arguments"
-                           : row->args[args].name ? "extents of an argument that mhc_extent() knows"
+                           : row->args[args].name ? "valid extents, role or direction of an argument"
                                                   : NULL;
         if (what)
             return snprintf(text, sizeof text, "row %d, %.60s, has no %s", r, row->name ? row->name : "?", what), text;
@@ -286,6 +291,8 @@ bool backend_upload(const struct backend *b, void *to, const double *from, int64
                 ((double *)block)[k] = from[at + k];
             else if (type == MHC_F32)
                 ((float *)block)[k] = (float)from[at + k];
+            else if (type == MHC_I32)
+                ((int32_t *)block)[k] = (int32_t)from[at + k];
             else
                 ((uint16_t *)block)[k] = bf16_of_float((float)from[at + k]);
         if (b->library->memory)
@@ -309,6 +316,7 @@ bool backend_download(const struct backend *b, double *to, const void *from, int
         for (int64_t k = 0; k < some; k++)
             to[at + k] = type == MHC_F64   ? ((const double *)block)[k]
                          : type == MHC_F32 ? (double)((const float *)block)[k]
+                         : type == MHC_I32 ? (double)((const int32_t *)block)[k]
                                            : (double)float_of_bf16(((const uint16_t *)block)[k]);
     }
     free(stage);
@@ -354,13 +362,4 @@ const char *backend_run(const struct backend *b, const struct mhc_row *row, cons
         return message;
     }
     return NULL;
-}
-
-double row_traffic(const struct mhc_row *row, const struct mhc_case *c) {
-    if (row->traffic)
-        return row->traffic(c);
-    double bytes = 0;
-    for (const struct mhc_arg *arg = row->args; arg->name; arg++)
-        bytes += (double)(mhc_elements(c, arg) * mhc_type_bytes(mhc_arg_type(c, arg)));
-    return bytes;
 }

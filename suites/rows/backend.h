@@ -2,7 +2,7 @@
 #ifndef BACKEND_H
 #define BACKEND_H
 
-#include "cpu_ref/mhc.h"
+#include "cpu_ref/operation.h"
 
 struct backend {
     const struct mhc_library *library;
@@ -67,8 +67,5 @@ static inline int64_t row_save_bytes(const struct mhc_row *row, const struct mhc
 static inline int64_t row_work_bytes(const struct mhc_row *row, const struct mhc_case *c) {
     return row && row->work_bytes ? row->work_bytes(c) : 0;
 }
-
-/* Bytes that a row must move once, by its own model. */
-double row_traffic(const struct mhc_row *, const struct mhc_case *);
 
 #endif

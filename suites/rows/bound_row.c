@@ -3,10 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int64_t argument_bytes(const struct mhc_arg *arg, const struct mhc_case *c) {
-    return mhc_elements(c, arg) * mhc_type_bytes(mhc_arg_type(c, arg));
-}
-
 int64_t bound_row_save(const struct mhc_row *row, const struct mhc_case *c, const struct save *save) {
     int64_t own = row_save_bytes(row, c), kept = save ? save->count : 0;
     return own > kept ? own : kept;
@@ -15,7 +11,7 @@ int64_t bound_row_save(const struct mhc_row *row, const struct mhc_case *c, cons
 int64_t bound_row_bytes(const struct mhc_row *row, const struct mhc_case *c, int64_t save_bytes) {
     int64_t bytes = backend_aligned(save_bytes);
     for (const struct mhc_arg *arg = row->args; arg->name; arg++)
-        bytes += backend_aligned(argument_bytes(arg, c));
+        bytes += backend_aligned(mhc_arg_bytes(c, arg));
     return bytes;
 }
 
@@ -24,11 +20,14 @@ int64_t bound_row_bytes(const struct mhc_row *row, const struct mhc_case *c, int
 enum { PATTERN = 33 << 7 };
 static bool fill_pattern(const struct bound_row *b, const struct mhc_arg *arg, char *to) {
     const int32_t type = mhc_arg_type(&b->c, arg);
-    const int64_t count = mhc_elements(&b->c, arg), bytes = argument_bytes(arg, &b->c),
+    const int64_t count = mhc_elements(&b->c, arg), bytes = mhc_arg_bytes(&b->c, arg),
                   period = PATTERN * mhc_type_bytes(type);
     double values[PATTERN];
-    for (int64_t k = 0; k < PATTERN; k++)
+    for (int64_t k = 0; k < PATTERN; k++) {
         values[k] = (double)((k * 2654435761u >> 7) % 33 - 16) / 16;
+        if (arg->role == MHC_INDEX)
+            values[k] = mhc_natural(&b->c, arg, k, values[k]);
+    }
     if (!backend_upload(&backend_host, to, values, count < PATTERN ? count : PATTERN, type))
         return false;
 #pragma omp parallel for schedule(static) if (bytes > 64 * period)
@@ -73,7 +72,7 @@ const char *bound_row_open(struct bound_row *b, const struct backend *backend, c
     int64_t save_bytes = bound_row_save(row, c, save);
     *b = (struct bound_row){.backend = backend, .row = row, .c = *c, .sets = sets, .save_bytes = save_bytes};
     for (int a = 0; row->args[a].name; a++)
-        b->offset[a + 1] = b->save_offset = b->offset[a] + backend_aligned(argument_bytes(&row->args[a], c));
+        b->offset[a + 1] = b->save_offset = b->offset[a] + backend_aligned(mhc_arg_bytes(c, &row->args[a]));
     b->set_bytes = bound_row_bytes(row, c, save_bytes);
     char *set = malloc((size_t)b->set_bytes);
     b->slab = backend_allocate(backend, sets * b->set_bytes);
@@ -97,12 +96,10 @@ const char *bound_row_share(struct bound_row *b, struct bound_row *first, const 
     b->save_offset = save_offset;
     b->shares = true;
     for (int a = 0; row->args[a].name; a++) { /* arguments meet by name */
-        int k = 0;
-        while (first->row->args[k].name && strcmp(first->row->args[k].name, row->args[a].name))
-            k++;
-        if (!first->row->args[k].name)
+        const struct mhc_arg *same = mhc_arg_find(first->row, row->args[a].name, row->args[a].direction);
+        if (!same)
             return "its arguments are not those of the other";
-        b->offset[a] = first->offset[k];
+        b->offset[a] = first->offset[same - first->row->args];
     }
     return b->work ? NULL : "out of memory";
 }

@@ -26,21 +26,6 @@ bool row_reads_save(const struct mhc_row *);
 /* The reference's row of an operation, of the kind of a row's or another name; NULL: there is none. */
 const struct mhc_row *reference_row(const char *kind, const char *operation);
 
-/* The first row of a library with a name; the argument of a row with a name and a direction. NULL: there is none. */
-static inline const struct mhc_row *mhc_row_find(const struct mhc_library *library, const char *name) {
-    const struct mhc_row *const *row = library->rows;
-    while (*row && strcmp((*row)->name, name))
-        row++;
-    return *row;
-}
-static inline const struct mhc_arg *mhc_arg_find(const struct mhc_row *row, const char *name,
-                                                 enum mhc_direction direction) {
-    for (const struct mhc_arg *arg = row->args; arg->name; arg++)
-        if (arg->direction == direction && !strcmp(arg->name, name))
-            return arg;
-    return NULL;
-}
-
 /* A crossing between layers: two operations in one, which goes on from what the first of them wrote as `from`, rounded. Of the row
  * `second` that is the `input`; two further arrays have other names there. */
 struct crossing {

@@ -28,7 +28,7 @@ static double sum_of(const struct program *p, enum step_part part, double (*of)(
     return sum;
 }
 static double bytes_of(const struct program_call *call) {
-    return row_traffic(call->row, &call->c);
+    return call->row->traffic(&call->c);
 }
 static double flops_of(const struct program_call *call) {
     return call->row->flops ? call->row->flops(&call->c) : 0;

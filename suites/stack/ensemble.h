@@ -14,7 +14,7 @@
 #ifndef ENSEMBLE_H
 #define ENSEMBLE_H
 
-#include "cpu_ref/mhc.h"
+#include "cpu_ref/operation.h"
 #include "suites/case/params.h"
 #include "suites/stack/program.h"
 

@@ -21,10 +21,7 @@ struct vectors {
 const struct mhc_row *vector_row(const char *kind, const char *operation) {
     char name[64];
     snprintf(name, sizeof name, "%s.%s", kind, operation);
-    for (const struct mhc_row *const *row = mhc_cpu64.rows; *row; row++)
-        if (!strcmp((*row)->name, name))
-            return *row;
-    return NULL;
+    return mhc_row_find(&mhc_cpu64, name);
 }
 
 struct vector_array *vector_find(struct vector_array *list, int count, const char *name) {

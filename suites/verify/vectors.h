@@ -4,7 +4,7 @@
 #ifndef VECTORS_H
 #define VECTORS_H
 
-#include "cpu_ref/mhc.h"
+#include "cpu_ref/operation.h"
 
 enum { VECTOR_ARRAYS = 32, VECTOR_EXTRAS = 16 };
 
