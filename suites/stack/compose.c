@@ -67,16 +67,16 @@ struct place compose_place(const struct composer *m, int64_t l, const char *name
  * where its paper starts them, pre and post about 1 and res about the identity: from the draw of res and its dynamic part alpha tanh(),
  * the square of a norm grows by about 1 + 1/256 + 1/160 a layer, 180 times in 512 layers, and draws of size 1 would make it overflow in
  * 160. */
-static void draw(const char *family, const struct mhc_case *c, const struct mhc_arg *arg, struct program_array *a) {
+static void draw(const char *connection, const struct mhc_case *c, const struct mhc_arg *arg, struct program_array *a) {
     bool theta = !strncmp(arg->name, "theta_", 6), weight = arg->role == MHC_PARAM || is(arg->name, "w");
     int64_t fan_in = theta ? c->C : weight && strlen(arg->extents) == 2 ? mhc_extent(c, arg->extents[0]) : 1;
-    bool bias = is(family, "hc") && !strncmp(arg->name, "b_", 2), identity = bias && is(arg->name, "b_res");
+    bool bias = is(connection, "hc") && !strncmp(arg->name, "b_", 2), identity = bias && is(arg->name, "b_res");
     a->every = identity ? c->n + 1 : 1;
     a->mean = bias || is(arg->name, "gain") || is(arg->name, "rms");
     a->scale = 1 / sqrt((double)fan_in);
     if (bias)
         a->scale = 1 / (16 * sqrt((double)c->n));
-    else if (is(family, "hc") && is(arg->name, "alpha"))
+    else if (is(connection, "hc") && is(arg->name, "alpha"))
         a->scale = 1 / (8 * sqrt((double)c->n));
 }
 
@@ -130,8 +130,7 @@ static int64_t give(struct composer *m, const struct place *place, const struct 
 }
 
 /* The array that an argument is bound to, by its place. */
-static int64_t bind(struct composer *m, const char *family, const struct mhc_case *c, const struct mhc_arg *arg,
-                    struct place place) {
+static int64_t bind(struct composer *m, const struct mhc_case *c, const struct mhc_arg *arg, struct place place) {
     struct program *p = m->p;
     int64_t count = mhc_elements(c, arg);
     bool made = arg->direction == MHC_OUT,
@@ -152,7 +151,7 @@ static int64_t bind(struct composer *m, const char *family, const struct mhc_cas
     if (array)
         array->parameter |= arg->role == MHC_PARAM && made;
     if (array && place.source == HELD && array->scale == 0)
-        draw(arg->role == MHC_PARAM ? family : "", c, arg, array);
+        draw(arg->role == MHC_PARAM ? m->k.name : "", c, arg, array);
     return at;
 }
 
@@ -171,13 +170,13 @@ void compose_call(struct composer *m, enum step_part part, const struct mhc_row 
         if (arg->role == MHC_PARAM)
             place = (struct place){arg->name, arg->name, l, arg->direction == MHC_IN ? HELD : MADE};
         if (arg->role == MHC_PARAM && step_is_connection(part)) {
-            snprintf(name, sizeof name, "%s.%s", m->k.family, arg->name);
+            snprintf(name, sizeof name, "%s.%s", m->k.name, arg->name);
             place.name = name;
         }
         for (int k = 0; k < count; k++)
             if (is(places[k].argument, arg->name))
                 place = places[k];
-        call.argument[a] = (int32_t)bind(m, m->k.family, c, arg, place);
+        call.argument[a] = (int32_t)bind(m, c, arg, place);
         if (call.argument[a] < 0)
             return;
     }
