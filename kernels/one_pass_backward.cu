@@ -248,14 +248,11 @@ static __device__ __forceinline__ void store_below(const struct one_pass_backwar
 
 template <int N, int KIND, int WARPS>
 static __global__ void __launch_bounds__(WARPS *WARP, 1) backward_kernel(struct one_pass_backward f) {
-    const struct member block = member_of(f.cluster_bits);
     int last = (int)blockDim.x / WARP - 1;
-    int64_t cluster = blockIdx.x >> block.bits, clusters = gridDim.x >> block.bits;
-    struct backward_shared<N, KIND> s(f.warps, &block);
+    int64_t cluster = blockIdx.x >> f.cluster_bits, clusters = gridDim.x >> f.cluster_bits;
+    struct backward_shared<N, KIND> s(f.warps, f.cluster_bits);
     struct lane_place p = lane_place_of(f.C, f.slice);
-    alignas(16) unsigned char history[HISTORY_BYTES];
     struct sinkhorn_trace<N> trace;
-    trace.history = history;
     bool works = p.warp < f.warps, makes = p.warp == last;
     load_weights<N, KIND>(&f, s.weights);
     for (int k = (int)threadIdx.x; k < sums<N, KIND>::ALPHAS; k += (int)blockDim.x)
@@ -286,16 +283,16 @@ static __global__ void __launch_bounds__(WARPS *WARP, 1) backward_kernel(struct 
         if (works)
             multiply<N, KIND>(x, g, &y, &du, &p, s.partial + p.warp * TILE * backward_sums<N, KIND>::DOTS);
         else
-            prepare<N, KIND>(&f, &s, &block, first, &trace); /* a warp without channels: it is ahead of the others */
+            prepare<N, KIND>(&f, &s, first, &trace); /* a warp without channels: it is ahead of the others */
         __syncthreads();
         load_coefficients<N, KIND>(&f, &s, first); /* nobody reads the old ones: all are past grad_x of the tile before */
-        send_dots<N, KIND>(&s, &block, f.warps);
+        send_dots<N, KIND>(&f, &s);
         cluster_arrive();
         if (works && makes)
-            prepare<N, KIND>(&f, &s, &block, first, &trace);
+            prepare<N, KIND>(&f, &s, first, &trace);
         cluster_wait();
         if (makes)
-            make_q<N, KIND>(&f, &s, &block, first, &trace);
+            make_q<N, KIND>(&f, &s, first, &trace);
         copy_wait<0>(); /* the coefficients are here; the meeting shows them to the other threads */
         cluster_arrive();
         cluster_wait();
