@@ -169,8 +169,8 @@ Test(plot, phase_t_max_streams_and_contours) {
     figures_whole("p", all);
     data_is_tidy("p");
     holds("p/data/phase.gp", "mHC: no 1.6", true);
-    holds("p/data/phase_contours.csv", "\n1,3000,", true);
-    holds("p/data/phase_contours.csv", "\n2,1.6,", false);
+    holds("p/data/phase.gp", "LEVELS[1] = '1.6 3000'", true);
+    holds("p/data/phase.gp", "LEVELS[2] = ''", true);
     holds("p/data/t_max.csv", "round=bf16", true);
 }
 
