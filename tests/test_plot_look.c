@@ -129,7 +129,7 @@ Test(plot_look, stacks) {
                           "--block mhc --d 12 --s 6 --t-max 1,5,20 --round none,bf16\n"
                           "--block hc,mhc --s 0.5 --streams 2:16:1\n");
     GOOD("$M run s.suite --out s.h5 -q && $M plot s.h5 --format svg --out f");
-    cr_expect(figures_are_apart("f") == 8, "%s", out);
+    cr_expect(figures_are_apart("f") == 9, "%s", out);
     GOOD(
         "$M plot s.h5 --format svg --out g --block mhc --depth 6 && $M plot s.h5 --format svg --out g --block hc --depth 60 --figure composite_gain");
     figures_are_apart("g");
@@ -146,7 +146,7 @@ Test(plot_look, long_names) {
         "--block resnet,hc,mhc --input folder_with_a_name_of_some_length/and_another_below/the_text_number_1.txt\n"
         "--block resnet,hc,mhc --input folder_with_a_name_of_some_length/and_another_below/the_text_number_2.txt --seed 1:2:1\n");
     GOOD("$M run l.suite --out l.h5 -q && $M plot l.h5 --format svg --out f");
-    cr_expect(figures_are_apart("f") == 4, "%s", out);
+    cr_expect(figures_are_apart("f") == 5, "%s", out);
     GOOD("cat f/streams.svg f/data/streams.csv");
     cr_expect(
         strstr(out, "number_1.txt, 1 seed<") &&
@@ -157,7 +157,7 @@ Test(plot_look, long_names) {
 /* One layer, one seed: a point on axes that count in layers. */
 Test(plot_look, a_single_layer) {
     GOOD("$M run --block hc --depth 1 --width 8 --tokens 2 --out a.h5 -q && $M plot a.h5 --format svg --out f");
-    cr_expect(figures_are_apart("f") == 4, "%s", out);
+    cr_expect(figures_are_apart("f") == 5, "%s", out);
     read_texts("f/streams.svg");
     for (int i = 0; i < count; i++)
         cr_expect(strcmp(texts[i].text, "0.5"), "half a layer");
