@@ -222,8 +222,8 @@ static int contour_points(double (*point)[2]) {
     return points;
 }
 
-/* Where the gain steps from 1.2 to 2 the contour 1.6 lies at 56 % of the step in its logarithm; none is drawn about a missing cell,
- * and an overflow is above it. */
+/* Where the gain steps from 1.2 to 2 the contour 1.6 lies at 56 % of the step in its logarithm; none is drawn about a
+ * missing cell, and an overflow is above it. */
 Test(plot_look, contours_lie_where_the_gain_is) {
     static double point[200][2];
     double dot[2][2], low = INFINITY, high = -INFINITY;

@@ -173,8 +173,8 @@ static bool fill_grid(const struct figure_source *source, struct grid *grid) {
 
 /* ---- contours ---- */
 
-/* Whether a contour of a level passes between computed points: some three corners of a square lie on both sides of it, for gnuplot
- * draws contours in triangles. */
+/* Whether a contour of a level passes between computed points: some three corners of a square lie on both sides of it,
+ * because gnuplot draws contours in triangles. */
 static bool crosses(const struct grid *g, double level) {
     for (int j = 0; j + 1 < g->y.count; j++)
         for (int i = 0; i + 1 < g->x.count; i++) {

@@ -6,7 +6,7 @@
 
 enum { TEXT_SIZE = 1600 };
 
-/* log10 of the singular values of a group's cases, out [cases][L][n]; NaN where none were recorded. NULL: out of memory. */
+/* log10 of the singular values of a group's cases, [cases][L][n]; NaN where none were recorded. NULL: out of memory. */
 static double *read_spectra(const struct figure_source *source, const struct group *group) {
     const int64_t L = group->p.depth, n = group->p.streams;
     double *spectra = malloc((size_t)(group->count * L * n) * sizeof *spectra);
@@ -44,7 +44,8 @@ static bool put_line(FILE *file, const struct figure_source *source, int index, 
 static bool write_spectra(const struct figure_source *source, const char *name, const struct lines *lines,
                           bool *overflow, char *why, size_t size) {
     bool good = true;
-    FILE *file = data_open(source, name, "line,label,block,value,layer,log10_q10,log10_median,log10_q90,log10_overflow");
+    FILE *file = data_open(source, name,
+                           "line,label,block,value,layer,log10_q10,log10_median,log10_q90,log10_overflow");
     for (int k = 0; file && good && k < lines->count; k++)
         good = put_line(file, source, k, &lines->line[k], overflow);
     bool closed = data_close(file, source, name, why, size);
@@ -59,10 +60,11 @@ static bool write_settings(const struct figure_source *source, const char *name,
     const struct params *last = &source->groups->group[lines->line[lines->count - 1].groups[0]].p;
     const bool both = HC_BLOCKS >> lines->line[0].block & 1 && MHC_BLOCKS >> last->block & 1;
     describe_lines(source, lines, shared, sizeof shared);
-    snprintf(text, sizeof text,
-             "Singular values of composites, from the largest to the smallest, estimated by accumulated QR, token mean of log10: median "
-             "and band q10–q90 over seeds.%s %s.",
-             overflow ? " Triangles at the top: overflow." : "", shared);
+    snprintf(
+        text, sizeof text,
+        "Singular values of composites, from the largest to the smallest, estimated by accumulated QR, token mean of log10: median "
+        "and band q10–q90 over seeds.%s %s.",
+        overflow ? " Triangles at the top: overflow." : "", shared);
     FILE *file = settings_open(source, name);
     put_lines(file, source, lines);
     put_caption(file, source, both, text);
