@@ -242,7 +242,8 @@ Test(emu, the_first_minutes_on_a_gpu_run) {
               "%s", out);
     GOOD("grep -c 'mhc.backward' made/first.txt");
     int code = sh("SMALL=1 BACKEND=emu OUT=made SECONDS_IN_ALL=0 sh $R/tests/gpu_first.sh $R");
-    cr_expect(code == 1 && strstr(out, "gpu_first: 0 good, 0 failed, 0 cut off, 12 skipped, "), "exit %d\n%s", code, out);
+    cr_expect(code == 1 && strstr(out, "gpu_first: 0 good, 0 failed, 0 cut off, 12 skipped, "), "exit %d\n%s", code,
+              out);
 }
 
 /* The sanitizer's part of it: one tool is content, one out of time (124, as `timeout` says it), one finds something. */
