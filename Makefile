@@ -23,7 +23,7 @@ LINK     = $(if $(STATIC),$(filter-out -fopenmp,$(CFLAGS)) -s -static-libgcc,$(C
 # contracted behind the author's back: kernels say fmaf where they mean it, so both compilers do the same arithmetic.
 CXX      := $(if $(filter default,$(origin CXX)),g++,$(CXX))
 NVCC     ?= $(or $(shell command -v nvcc 2>/dev/null),$(wildcard /usr/local/cuda/bin/nvcc))
-NVCC_LACKS := $(if $(NVCC),$(shell sh tests/nvcc_lacks.sh "$(NVCC)"))
+NVCC_LACKS := $(if $(NVCC),$(shell sh tests/tools/nvcc_lacks.sh "$(NVCC)"))
 ifneq ($(NVCC_LACKS),)
 $(if $(filter 0,$(MAKELEVEL)),$(info $(NVCC): $(NVCC_LACKS); built without the GPU library))
 override NVCC :=
@@ -95,7 +95,7 @@ format:
 	@clang-format-14 -i $(SOURCES)
 
 format-check:
-	@sh tests/deps.sh "$(INSTALL)" clang-format-14
+	@sh tests/tools/deps.sh "$(INSTALL)" clang-format-14
 	@clang-format-14 --dry-run --Werror $(SOURCES)
 
 test-asan: deps
@@ -147,7 +147,7 @@ gpu-bench: all
 BUNDLE := $(B)/bundle/mhcbench
 bundle: deps
 	@$(if $(NVCC),true,echo "no nvcc: the bundle would have no GPU library" >&2; exit 2)
-	@sh tests/deps.sh "$(INSTALL)" zlib1g-dev libaec-dev libgfortran-12-dev
+	@sh tests/tools/deps.sh "$(INSTALL)" zlib1g-dev libaec-dev libgfortran-12-dev
 	@$(MAKE) --no-print-directory B=$(B)/portable ARCH=x86-64-v3 STATIC=1 $(B)/portable/mhcbench $(B)/portable/libmhc_cuda.so \
 	    $(B)/portable/semantics $(B)/portable/cluster_costs $(B)/portable/tests/selftest_timing
 	rm -rf $(BUNDLE)
@@ -160,22 +160,22 @@ bundle: deps
 	@du -sm $(BUNDLE) | awk '{print $$2 ": " $$1 " MB"; exit $$1 > 50}'
 	@echo "there: bin/mhcbench --help; sh tests/gpu_first.sh; sh tests/gpu_check.sh; bin/mhcbench run suites/gpu-bench.suite --out gpu-bench.h5"
 
-# BASE=<revision>, and perhaps LIBS="cpu emu" or ARGS="--operation mhc.* --speed report": see tests/regress.sh.
+# BASE=<revision>, and perhaps LIBS="cpu emu" or ARGS="--operation mhc.* --speed report": see tests/tools/regress.sh.
 .PHONY: regress
 regress: all
-	+@sh tests/regress.sh $(B) "$(BASE)" "$(LIBS)" $(ARGS)
+	+@sh tests/tools/regress.sh $(B) "$(BASE)" "$(LIBS)" $(ARGS)
 
 .PHONY: selftest-gate
 selftest-gate: all
-	@CC="$(CC)" sh tests/selftest_gate.sh $(B)
+	@CC="$(CC)" sh tests/tools/selftest_gate.sh $(B)
 
 # Installs what is missing as root or with INSTALL=1; otherwise names it and stops.
 deps:
-	@CXX="$(CXX)" NVCC="$(NVCC)" sh tests/deps.sh "$(INSTALL)" $(PACKAGES)
+	@CXX="$(CXX)" NVCC="$(NVCC)" sh tests/tools/deps.sh "$(INSTALL)" $(PACKAGES)
 
 .PHONY: run-tests
 run-tests: build $(TESTS)
-	@sh tests/run.sh $(B) $(TESTS)
+	@sh tests/tools/run.sh $(B) $(TESTS)
 
 $(B)/mhcbench: $(OBJ)
 	$(if $(V),,@echo "  link $@")
@@ -244,7 +244,7 @@ $(B)/%.o: %.c Makefile | $(B)/build_info.h
 # What this build is made of, for /env of every result; touched only when it changes.
 $(B)/build_info.h: FORCE
 	@mkdir -p $(@D)
-	@sh tests/build_info.sh "$(CC)" "$(OPTIMISE) $(SANITIZE)" > $@.new
+	@sh tests/tools/build_info.sh "$(CC)" "$(OPTIMISE) $(SANITIZE)" > $@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
 .PHONY: FORCE
