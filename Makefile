@@ -139,7 +139,7 @@ bundle: deps
 	cp $(addprefix $(B)/portable/,mhcbench libmhc_cuda.so semantics) $(BUNDLE)/bin
 	gzip -c $(B)/portable/tests/selftest_timing >$(BUNDLE)/bin/selftest_timing.gz
 	cp -r plots README.md LICENSE $(BUNDLE)
-	mkdir $(BUNDLE)/suites && cp suites/*.suite suites/input.txt $(BUNDLE)/suites
+	mkdir $(BUNDLE)/suites && cp suites/*.suite suites/kjv-genesis-to-kings.txt $(BUNDLE)/suites
 	cp tests/gpu_check.sh $(BUNDLE)/tests && cp tests/vectors/public.h5 $(BUNDLE)/tests/vectors && cp -r results/reference $(BUNDLE)/results
 	@du -sm $(BUNDLE) | awk '{print $$2 ": " $$1 " MB"; exit $$1 > 50}'
 	@echo "there: bin/mhcbench --help; sh tests/gpu_check.sh; bin/mhcbench run suites/gpu-bench.suite --out gpu-bench.h5"

@@ -1,6 +1,6 @@
 /* What several tests share: a comparator that says where, rows run over named arrays. */
-#ifndef TESTS_CHECK_H
-#define TESTS_CHECK_H
+#ifndef TEST_CHECK_H
+#define TEST_CHECK_H
 
 #include <criterion/criterion.h>
 #include <math.h>

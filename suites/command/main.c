@@ -38,7 +38,7 @@ static const struct {
     {"check", check_command, false,
      "operations of a backend against cpu64 on random cases, with guard bands and poison"},
     {"doctor", doctor_command, false, "what on this machine would spoil a measurement, and the remedy"},
-    {"compare", compare_command, true, "what changed from BASE.h5 to NEW.h5, as a gate: accuracy, values, speed"},
+    {"compare", compare_command, true, "what changed from BASE.h5 to NEW.h5, as a gate: accuracy, values, memory"},
     {"regress", regress_command, false, "an old library of operations against a new one, in one process, as a gate"},
     {"merge", merge_command, true, "join shards: OUT.h5 PART.h5..."},
 };

@@ -10,7 +10,7 @@
 #include "cpu_ref/library.h"
 #include "suites/rows/array_error.h"
 #include "suites/rows/examine.h"
-#include "suites/stack/stack.h"
+#include "suites/stack/execute.h"
 #include "suites/verify/verify.h"
 
 /* Singular values below this share of a token's largest are rounding, and not compared. */
@@ -70,7 +70,7 @@ static double *expect_values(struct execution *e, const char *name, double toler
 
 /* What a row reads comes from a row before it, from the vector's `in`, or, where the backend has no row that computes it, from what `out`
  * says it should be. */
-static const char *give(struct execution *e, const struct mhc_row *row) {
+static const char *supply(struct execution *e, const struct mhc_row *row) {
     static _Thread_local char why[160];
     for (const struct mhc_arg *arg = row->args; arg->name; arg++) {
         int64_t count = mhc_elements(&e->c, arg);
@@ -87,7 +87,7 @@ static const char *give(struct execution *e, const struct mhc_row *row) {
 
 static const char *run_row(struct execution *e, const struct mhc_row *row) {
     static _Thread_local char failed[MAX_FAILURE];
-    const char *why = give(e, row);
+    const char *why = supply(e, row);
     if (!why && !run_guarded(e->backend, row, &e->c, &examine_poison[0], &e->run, failed))
         why = failed;
     for (const struct mhc_arg *arg = row->args; arg->name && !why; arg++)
@@ -131,34 +131,44 @@ static void run_rows(struct execution *e) {
     outcome_clear(&e->run);
 }
 
-static void give_parameter(void *user, int64_t layer, const char *name, int64_t count, double *values) {
+/* Parameters have a dimension for the layers in front, x0 and grad_out have not. */
+static const char *give(void *user, const struct program_array *a, double *values) {
     const struct execution *e = user;
-    const struct vector_array *array = find(e->v->in, e->v->ins, name);
-    for (int64_t k = 0; k < count; k++)
-        values[k] = array ? array->values[layer * count + k] : NAN;
+    const struct vector_array *array = find(e->v->in, e->v->ins, a->argument);
+    const double *from = array ? array->values + (a->layer < 0 ? 0 : a->layer) * a->count : NULL;
+    for (int64_t k = 0; k < a->count; k++)
+        values[k] = from ? from[k] : NAN;
+    return NULL;
 }
 
-static void take_gradient(void *user, int64_t layer, const char *name, int64_t count, const double *values) {
+/* What a call makes and the case has an answer for: gradients of parameters, out and grad_x0. */
+static const char *take(void *user, const struct program *stack, const struct program_call *call) {
     struct execution *e = user;
-    char grad_name[64];
-    snprintf(grad_name, sizeof grad_name, "grad_%s", name);
-    struct result *result = result_of(e, grad_name);
-    if (result && result->got)
-        memcpy(result->got + layer * count, values, (size_t)count * sizeof *values);
+    for (const struct mhc_arg *arg = call->row->args; arg->name; arg++) {
+        bool edge = call->layer < 0, wanted = arg->direction == MHC_OUT && (edge || arg->role == MHC_PARAM);
+        struct result *result = wanted ? result_of(e, arg->name) : NULL;
+        int64_t count = mhc_elements(&e->c, arg);
+        if (result && !backend_download(e->backend, result->got + (edge ? 0 : call->layer) * count,
+                                        program_argument(stack, call, arg->name), count, mhc_arg_type(&e->c, arg)))
+            return "an array cannot be copied from the device";
+    }
+    return NULL;
 }
 
 static void run_stack(struct execution *e) {
     const struct vector_case *v = e->v;
-    struct stack_spec spec = {.backend = e->backend,
-                              .c = e->c,
-                              .block = v->block,
-                              .branch = "linear",
-                              .L = v->L,
-                              .hold = true,
-                              .gradients = true,
-                              .owner = {.user = e, .parameter = give_parameter, .gradient = take_gradient}};
+    const struct program_spec spec = {.backend = e->backend,
+                                      .c = e->c,
+                                      .connection = v->block,
+                                      .branch = "linear",
+                                      .layers = v->L,
+                                      .ends = true,
+                                      .backward = true,
+                                      .share = true};
+    const struct program_owner owner = {e, give, take};
+    struct program stack = {.memory = NULL};
     char why[160] = "";
-    if (stack_bytes(&spec, why, sizeof why) < 0) {
+    if (program_estimate(&spec, why, sizeof why) < 0) {
         explain(e, VERIFY_SKIP, why);
         return;
     }
@@ -167,19 +177,15 @@ static void run_stack(struct execution *e) {
     bool room = true;
     for (int k = 0; k < v->outs; k++)
         room = expect_values(e, v->out[k].name, tolerance) && room;
-    struct stack *stack = room ? stack_create(&spec, why, sizeof why) : NULL;
-    const char *failed = !room ? "out of memory" : !stack ? why : NULL;
-    if (!failed)
-        failed = stack_forward(stack, find(v->in, v->ins, "x0")->values, result_of(e, "out")->got);
-    if (!failed)
-        failed = stack_backward(stack, find(v->in, v->ins, "grad_out")->values, result_of(e, "grad_x0")->got);
-    stack_release(stack);
+    const char *failed = room ? program_open(&stack, &spec, &owner) : "out of memory";
+    failed = failed ? failed : program_execute(&stack, &owner);
     for (int k = 0; k < v->outs && failed; k++) {
         free(e->result[k].got);
         e->result[k].got = NULL;
     }
     if (failed)
         explain(e, VERIFY_FAIL, failed);
+    program_close(&stack);
 }
 
 static void run_gain(struct execution *e) {
