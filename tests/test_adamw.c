@@ -5,7 +5,7 @@
 Test(adamw, is_the_papers) {
     enum { COUNT = 35, STEPS = 6 };
     struct mhc_case c = {.T = 1, .n = 1, .C = 5, .hidden = 7};
-    struct dictionary d = {0};
+    struct arrays d = {0};
     double theta[COUNT], m[COUNT] = {0}, v[COUNT] = {0};
     set_types(&c, &mhc_cpu64);
     double *master = put(&d, "master", COUNT), *momentum = put(&d, "momentum", COUNT), *rms = put(&d, "rms", COUNT);
@@ -22,15 +22,15 @@ Test(adamw, is_the_papers) {
             theta[k] -= ADAMW_RATE * m[k] / (sqrt(v[k]) + ADAMW_EPSILON) + ADAMW_RATE * ADAMW_DECAY * theta[k];
         }
         run_named(&mhc_cpu64, step % 2 ? "adamw.update" : "adamw.update_rounded", &c, &d, NULL);
-        check_close(lookup(&d, "master_next"), theta, COUNT, 1e-12, "adamw", "master_next");
-        check_close(lookup(&d, "momentum_next"), m, COUNT, 1e-12, "adamw", "momentum_next");
+        check_close(arrays_get(&d, "master_next"), theta, COUNT, 1e-12, "adamw", "master_next");
+        check_close(arrays_get(&d, "momentum_next"), m, COUNT, 1e-12, "adamw", "momentum_next");
         for (int k = 0; k < COUNT; k++)
-            cr_expect(fabs(lookup(&d, "rms_next")[k] * lookup(&d, "rms_next")[k] - v[k]) < 1e-12);
+            cr_expect(fabs(arrays_get(&d, "rms_next")[k] * arrays_get(&d, "rms_next")[k] - v[k]) < 1e-12);
         if (step % 2 == 0)
-            check_close(lookup(&d, "w_next"), theta, COUNT, 1e-12, "adamw", "w_next");
-        memcpy(lookup(&d, "master"), lookup(&d, "master_next"), sizeof theta);
-        memcpy(lookup(&d, "momentum"), lookup(&d, "momentum_next"), sizeof m);
-        memcpy(lookup(&d, "rms"), lookup(&d, "rms_next"), sizeof v);
+            check_close(arrays_get(&d, "w_next"), theta, COUNT, 1e-12, "adamw", "w_next");
+        memcpy(arrays_get(&d, "master"), arrays_get(&d, "master_next"), sizeof theta);
+        memcpy(arrays_get(&d, "momentum"), arrays_get(&d, "momentum_next"), sizeof m);
+        memcpy(arrays_get(&d, "rms"), arrays_get(&d, "rms_next"), sizeof v);
     }
-    forget(&d);
+    arrays_clear(&d);
 }

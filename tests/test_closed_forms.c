@@ -10,17 +10,17 @@ Test(closed_forms, mhc_coefficients) {
         for (int64_t n = 1; n <= 16; n++)
             for (int form = 0; form < 3; form++) {
                 struct mhc_case c = make_case(l, 70, n, 3, 20, MHC_PAPER, 0);
-                struct dictionary d = {0};
+                struct arrays d = {0};
                 double *b = put(&d, "b", n * n + 2 * n);
                 put(&d, "alpha", 3);
                 for (int64_t i = 0; i < n; i++)
                     for (int64_t j = 0; j < n; j++)
                         b[2 * n + i * n + j] = form == 2 || j == (i + form) % n ? 3 : -2000;
                 run_named(libraries[l], "mhc.pre", &c, &d, NULL);
-                const double *res = lookup(&d, "res"), *x = lookup(&d, "x"), *u = lookup(&d, "u");
+                const double *res = arrays_get(&d, "res"), *x = arrays_get(&d, "x"), *u = arrays_get(&d, "u");
                 for (int64_t t = 0; t < c.T; t++)
                     for (int64_t i = 0; i < n; i++) {
-                        cr_assert(lookup(&d, "pre")[t * n + i] == 0.5 && lookup(&d, "post")[t * n + i] == 1);
+                        cr_assert(arrays_get(&d, "pre")[t * n + i] == 0.5 && arrays_get(&d, "post")[t * n + i] == 1);
                         for (int64_t j = 0; j < n; j++) {
                             double want = form == 2 ? 1 / (double)n : j == (i + form) % n,
                                    got = res[(t * n + i) * n + j];
@@ -35,7 +35,7 @@ Test(closed_forms, mhc_coefficients) {
                         want += 0.5 * x[(k / c.C * n + i) * c.C + k % c.C];
                     cr_assert(fabs(u[k] - want) <= (l == 0 ? 1e-14 : 1e-5), "u is %.17g, wanted %.17g", u[k], want);
                 }
-                forget(&d);
+                arrays_clear(&d);
             }
 }
 
@@ -49,14 +49,15 @@ static double sigmoid(double x) {
 static void check_v4(int l, const struct mhc_case *c) {
     int64_t n = c->n, C = c->C, K = n * n + 2 * n;
     double eps = c->sinkhorn_eps, tolerance = l == 0 ? 1e-13 : 1e-5;
-    struct dictionary d = {0};
+    struct arrays d = {0};
     run_named(libraries[l], "mhc.pre", c, &d, NULL);
     run_named(libraries[l], "mhc.logits", c, &d, NULL);
-    struct dictionary maps = {0};
-    memcpy(put(&maps, "logits", c->T * n * n), lookup(&d, "logits"), (size_t)(c->T * n * n) * sizeof(double));
+    struct arrays maps = {0};
+    memcpy(put(&maps, "logits", c->T * n * n), arrays_get(&d, "logits"), (size_t)(c->T * n * n) * sizeof(double));
     run_named(libraries[l], "sinkhorn.forward", c, &maps, NULL);
-    check_close(lookup(&d, "res"), lookup(&maps, "res"), c->T * n * n, tolerance, libraries[l]->name, "res");
-    const double *x = lookup(&d, "x"), *phi = lookup(&d, "phi"), *b = lookup(&d, "b"), *alpha = lookup(&d, "alpha");
+    check_close(arrays_get(&d, "res"), arrays_get(&maps, "res"), c->T * n * n, tolerance, libraries[l]->name, "res");
+    const double *x = arrays_get(&d, "x"), *phi = arrays_get(&d, "phi"), *b = arrays_get(&d, "b"),
+                 *alpha = arrays_get(&d, "alpha");
     for (int64_t t = 0; t < c->T; t++) {
         double square = 0, want[MHC_MAX_STREAMS * (MHC_MAX_STREAMS + 2)];
         for (int64_t k = 0; k < n * C; k++)
@@ -69,13 +70,13 @@ static void check_v4(int l, const struct mhc_case *c) {
             double logit = alpha[k < n ? 0 : k < 2 * n ? 1 : 2] * product + b[k];
             want[k] = k < n ? sigmoid(logit) + eps : k < 2 * n ? 2 * sigmoid(logit) : logit;
         }
-        check_close(lookup(&d, "pre") + t * n, want, n, tolerance, libraries[l]->name, "pre");
-        check_close(lookup(&d, "post") + t * n, want + n, n, tolerance, libraries[l]->name, "post");
-        check_close(lookup(&d, "logits") + t * n * n, want + 2 * n, n * n, 10 * tolerance, libraries[l]->name,
+        check_close(arrays_get(&d, "pre") + t * n, want, n, tolerance, libraries[l]->name, "pre");
+        check_close(arrays_get(&d, "post") + t * n, want + n, n, tolerance, libraries[l]->name, "post");
+        check_close(arrays_get(&d, "logits") + t * n * n, want + 2 * n, n * n, 10 * tolerance, libraries[l]->name,
                     "logits");
     }
-    forget(&maps);
-    forget(&d);
+    arrays_clear(&maps);
+    arrays_clear(&d);
 }
 
 Test(closed_forms, coefficients_of_v4) {
@@ -93,7 +94,7 @@ Test(closed_forms, exact_data) {
         for (int64_t n = 1; n <= 16; n++)
             for (int64_t C = 1; C <= 35; C += 17) {
                 struct mhc_case c = make_case(l, 3, n, C, 1, MHC_PAPER, 0);
-                struct dictionary d = {0};
+                struct arrays d = {0};
                 static const char *const names[] = {"x", "y", "post", "res", "grad_x_next"};
                 const int64_t counts[] = {c.T * n * C, c.T * C, c.T * n, c.T * n * n, c.T * n * C};
                 for (int a = 0; a < 5; a++)
@@ -102,8 +103,8 @@ Test(closed_forms, exact_data) {
                             (double)(mhc_bits(6, (uint32_t)a, 0, (uint64_t)k) % 15) - 7, a % 2 ? 20 : -3);
                 run_named(libraries[l], "mhc.post", &c, &d, NULL);
                 run_named(libraries[l], "mhc.post_backward_y", &c, &d, NULL);
-                const double *x = lookup(&d, "x"), *y = lookup(&d, "y"), *post = lookup(&d, "post");
-                const double *res = lookup(&d, "res"), *g = lookup(&d, "grad_x_next");
+                const double *x = arrays_get(&d, "x"), *y = arrays_get(&d, "y"), *post = arrays_get(&d, "post");
+                const double *res = arrays_get(&d, "res"), *g = arrays_get(&d, "grad_x_next");
                 for (int64_t t = 0; t < c.T; t++)
                     for (int64_t k = 0; k < C; k++) {
                         double grad_y = 0;
@@ -111,14 +112,14 @@ Test(closed_forms, exact_data) {
                             double want = post[t * n + i] * y[t * C + k];
                             for (int64_t j = 0; j < n; j++)
                                 want += res[(t * n + i) * n + j] * x[(t * n + j) * C + k];
-                            double got = lookup(&d, "x_next")[(t * n + i) * C + k];
+                            double got = arrays_get(&d, "x_next")[(t * n + i) * C + k];
                             cr_assert(got == want, "%s n=%lld: x_next is %.17g, wanted %.17g", libraries[l]->name,
                                       (long long)n, got, want);
                             grad_y += post[t * n + i] * g[(t * n + i) * C + k];
                         }
-                        cr_assert(lookup(&d, "grad_y")[t * C + k] == grad_y);
+                        cr_assert(arrays_get(&d, "grad_y")[t * C + k] == grad_y);
                     }
-                forget(&d);
+                arrays_clear(&d);
             }
 }
 
@@ -134,15 +135,15 @@ Test(extremes, scaled_streams) {
                 int exponent = (up ? 1 : -1) * (l == 0 ? 664 : 100); /* about 1e200 and 1e30 */
                 struct mhc_case c = make_case(l, 5, 4, 19, 20, MHC_PAPER, 0);
                 c.S = 5, c.heads = 2, c.head_dim = 3, c.hidden = 7, c.activation = MHC_SWIGLU;
-                struct dictionary plain = {0}, scaled = {0};
-                void *save = NULL, *scaled_save = NULL;
+                struct arrays plain = {0}, scaled = {0};
+                struct save save = {0}, scaled_save = {0};
                 char name[64];
                 const char *stream = connection ? "x" : "u";
                 int64_t count = connection ? c.T * c.n * c.C : c.T * c.C;
                 draw(&c, &(struct mhc_arg){.name = stream, .extents = connection ? "TnC" : "TC"}, 1,
                      put(&plain, stream, count));
                 for (int64_t e = 0; e < count; e++)
-                    put(&scaled, stream, count)[e] = ldexp(lookup(&plain, stream)[e], exponent);
+                    put(&scaled, stream, count)[e] = ldexp(arrays_get(&plain, stream)[e], exponent);
                 static const char *const parts[2][5] = {{"forward", "backward"},
                                                         {"pre", "post", "post_backward_y", "backward"}};
                 for (int o = 0; parts[connection][o]; o++) {
@@ -152,7 +153,7 @@ Test(extremes, scaled_streams) {
                     const struct mhc_row *row = mhc_row_find(libraries[l], name);
                     for (const struct mhc_arg *arg = row->args; arg->name; arg++) {
                         int64_t elements = mhc_elements(&c, arg);
-                        const double *got = lookup(&scaled, arg->name), *want = lookup(&plain, arg->name);
+                        const double *got = arrays_get(&scaled, arg->name), *want = arrays_get(&plain, arg->name);
                         for (int64_t e = 0; e < elements; e++)
                             cr_assert(isfinite(got[e]), "%s %s at 2^%d: %s[%lld] is %g", libraries[l]->name, name,
                                       exponent, arg->name, (long long)e, got[e]);
@@ -160,10 +161,10 @@ Test(extremes, scaled_streams) {
                             check_close(got, want, elements, row->tolerance(&c), name, arg->name);
                     }
                 }
-                free(save);
-                free(scaled_save);
-                forget(&plain);
-                forget(&scaled);
+                free(save.bytes);
+                free(scaled_save.bytes);
+                arrays_clear(&plain);
+                arrays_clear(&scaled);
             }
 }
 
@@ -173,11 +174,11 @@ Test(extremes, zero_streams) {
                                        "hc.backward", "linear.forward", "linear.backward"};
     for (int l = 0; l < LIBRARIES; l++) {
         struct mhc_case c = make_case(l, 3, 4, 9, 5, MHC_PAPER, 0);
-        struct dictionary d = {0};
-        void *save = NULL;
+        struct arrays d = {0};
+        struct save save = {0};
         for (int k = 0; k < 7; k++) {
             if (k == 0 || k == 3 || k == 5)
-                forget(&d);
+                arrays_clear(&d);
             if (!d.count) {
                 put(&d, "x", c.T * c.n * c.C);
                 put(&d, "u", c.T * c.C);
@@ -188,7 +189,7 @@ Test(extremes, zero_streams) {
                     cr_assert(isfinite(d.entry[a].values[e]), "%s %s: %s[%lld] is %g", libraries[l]->name, rows[k],
                               d.entry[a].name, (long long)e, d.entry[a].values[e]);
         }
-        free(save);
-        forget(&d);
+        free(save.bytes);
+        arrays_clear(&d);
     }
 }

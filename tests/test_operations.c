@@ -79,78 +79,32 @@ static bool same_kind(const char *a, const char *b) {
 
 /* --- memory, order, overwriting --- */
 
-struct guarded_call {
-    struct guarded arg[MHC_MAX_ARGS], work;
-    unsigned char *before[MHC_MAX_ARGS]; /* inputs as they were */
-};
-
-/* Runs a row on guarded memory; outputs, save and work start as `fill`. Outputs go to the dictionary. */
-static struct guarded_call call_guarded(const struct mhc_row *row, const struct mhc_case *c, struct dictionary *d,
-                                        struct guarded *save, int fill, const char *what) {
-    struct guarded_call call = {0};
-    void *bound[MHC_MAX_ARGS] = {0};
-    for (int a = 0; row->args[a].name; a++) {
-        const struct mhc_arg *arg = &row->args[a];
-        int64_t count = mhc_elements(c, arg), bytes = count * mhc_type_bytes(mhc_arg_type(c, arg));
-        call.arg[a] = guard_allocate(bytes, fill);
-        bound[a] = call.arg[a].data;
-        if (arg->direction == MHC_IN) {
-            if (!lookup(d, arg->name))
-                draw(c, arg, 5, put(d, arg->name, count));
-            to_type(bound[a], lookup(d, arg->name), count, mhc_arg_type(c, arg));
-            call.before[a] = malloc((size_t)bytes + 1);
-            memcpy(call.before[a], bound[a], (size_t)bytes);
-        }
-    }
-    if (row->save_bytes) {
-        free(save->block);
-        *save = guard_allocate(row->save_bytes(c), fill);
-    }
-    call.work = guard_allocate(row->work_bytes ? row->work_bytes(c) : 0, fill);
-    cr_assert(row->run(NULL, NULL, c, bound, save->data, call.work.data) == 0, "%s failed", what);
-    guard_check(&call.work, what, "work");
-    guard_check(save, what, "save");
-    for (int a = 0; row->args[a].name; a++) {
-        const struct mhc_arg *arg = &row->args[a];
-        guard_check(&call.arg[a], what, arg->name);
-        cr_assert(!call.before[a] || !memcmp(call.before[a], bound[a], (size_t)call.arg[a].bytes),
-                  "%s: input %s was changed", what, arg->name);
-        free(call.before[a]);
-        if (arg->direction == MHC_OUT)
-            from_type(put(d, arg->name, mhc_elements(c, arg)), bound[a], mhc_elements(c, arg), mhc_arg_type(c, arg));
-    }
-    return call;
-}
-
-static void release_call(struct guarded_call *call) {
-    for (int a = 0; a < MHC_MAX_ARGS; a++)
-        free(call->arg[a].block);
-    free(call->work.block);
-}
+/* 0xFF is NaN in every type; the second pattern is an ordinary number, so that anything read before it was written shows. */
+static const struct poison poisons[2] = {{.pattern = 0xffff, .shift = 64}, {.pattern = 0x3c3c, .shift = 128}};
 
 static void check_row(const struct mhc_library *library, const struct mhc_row *row, const struct mhc_case *c,
-                      struct dictionary *d, struct guarded *save) {
+                      struct arrays *d, const struct save *save) {
     const char *what = describe(library, row, c);
-    /* 0xFF is NaN in every type; the second fill is an ordinary number, so that anything read before it was written
-     * shows. */
-    struct guarded_call first = call_guarded(row, c, d, save, 0xFF, what);
-    struct guarded kept = guard_allocate(save->bytes, 0);
-    memcpy(kept.data, save->data, (size_t)save->bytes);
-    struct guarded_call second = call_guarded(row, c, d, save, 0x3C, what);
-    for (int a = 0; row->args[a].name; a++) {
-        const struct mhc_arg *arg = &row->args[a];
-        if (arg->direction != MHC_OUT)
-            continue;
-        const double *values = lookup(d, arg->name);
+    struct arrays run[2] = {copy_of(d), copy_of(d)};
+    struct save kept[2];
+    for (int k = 0; k < 2; k++) {
+        kept[k] = (struct save){malloc((size_t)save->count + 1), save->count};
+        memcpy(kept[k].bytes, save->bytes ? save->bytes : kept[k].bytes, (size_t)save->count);
+        run_poisoned(row, c, &run[k], 5, &kept[k], &poisons[k]);
+    }
+    for (const struct mhc_arg *arg = row->args; arg->name; arg++) {
+        const double *values = arrays_get(&run[0], arg->name);
         for (int64_t k = 0; k < mhc_elements(c, arg); k++)
             cr_assert(isfinite(values[k]), "%s: %s[%lld] is %g", what, arg->name, (long long)k, values[k]);
-        cr_assert(!memcmp(first.arg[a].data, second.arg[a].data, (size_t)first.arg[a].bytes),
+        cr_assert(!memcmp(values, arrays_get(&run[1], arg->name), (size_t)mhc_elements(c, arg) * sizeof *values),
                   "%s: %s differs between two runs", what, arg->name);
     }
-    cr_assert(!memcmp(kept.data, save->data, (size_t)save->bytes), "%s: save differs between two runs", what);
-    free(kept.block);
-    release_call(&first);
-    release_call(&second);
+    cr_assert(kept[0].count == kept[1].count && !memcmp(kept[0].bytes, kept[1].bytes, (size_t)kept[0].count),
+              "%s: save differs between two runs", what);
+    for (int k = 0; k < 2; k++) {
+        free(kept[k].bytes);
+        arrays_clear(&run[k]);
+    }
 }
 
 Test(operations, overwrite_their_outputs_and_nothing_else) {
@@ -164,16 +118,14 @@ Test(operations, overwrite_their_outputs_and_nothing_else) {
                 if (!(*row)->supports(&c, &why))
                     continue;
                 /* The rows of its kind before it make the arrays and the save it reads. */
-                struct dictionary d = {0};
-                struct guarded save = guard_allocate(0, 0);
+                struct arrays d = {0};
+                struct save save = {0};
                 for (const struct mhc_row *const *before = libraries[l]->rows; before != row; before++)
-                    if (same_kind((*before)->name, (*row)->name)) {
-                        struct guarded_call call = call_guarded(*before, &c, &d, &save, 0xFF, (*before)->name);
-                        release_call(&call);
-                    }
+                    if (same_kind((*before)->name, (*row)->name))
+                        run_poisoned(*before, &c, &d, 5, &save, &poisons[0]);
                 check_row(libraries[l], *row, &c, &d, &save);
-                free(save.block);
-                forget(&d);
+                free(save.bytes);
+                arrays_clear(&d);
                 ran++;
             }
             cr_assert(ran > 0, "%s %s ran on no case", libraries[l]->name, (*row)->name);
@@ -188,8 +140,8 @@ Test(operations, agree_between_float_and_double) {
         struct mhc_case c64 = cases[k], c32 = cases[k];
         set_types(&c64, &mhc_cpu64);
         set_types(&c32, &mhc_cpu32);
-        struct dictionary d64 = {0}, d32 = {0};
-        void *save64 = NULL, *save32 = NULL;
+        struct arrays d64 = {0}, d32 = {0};
+        struct save save64 = {0}, save32 = {0};
         const char *kind = "";
         for (const struct mhc_row *const *row = mhc_cpu64.rows; *row; row++) {
             const struct mhc_row *other = mhc_row_find(&mhc_cpu32, (*row)->name);
@@ -197,26 +149,26 @@ Test(operations, agree_between_float_and_double) {
             if (!(*row)->supports(&c64, &why))
                 continue;
             if (!same_kind(kind, (*row)->name)) {
-                forget(&d64);
-                forget(&d32);
+                arrays_clear(&d64);
+                arrays_clear(&d32);
             }
             kind = (*row)->name;
             run_row(*row, &c64, &d64, 7, &save64);
             run_row(other, &c32, &d32, 7, &save32);
             for (const struct mhc_arg *arg = (*row)->args; arg->name; arg++) {
                 int64_t count = mhc_elements(&c64, arg);
-                const double *want = lookup(&d64, arg->name);
+                const double *want = arrays_get(&d64, arg->name);
                 /* An array that is exactly 0 (grad_w_q with one token a sequence) has no scale of its own. */
-                double tolerance = other->tolerance(&c32) * fmax(largest_of(want, count), 1e-3);
+                double tolerance = other->tolerance(&c32) * fmax(array_largest(want, count), 1e-3);
                 if (arg->direction == MHC_OUT)
-                    check_close(lookup(&d32, arg->name), want, count, tolerance, describe(&mhc_cpu32, other, &c32),
+                    check_close(arrays_get(&d32, arg->name), want, count, tolerance, describe(&mhc_cpu32, other, &c32),
                                 arg->name);
             }
         }
-        forget(&d64);
-        forget(&d32);
-        free(save64);
-        free(save32);
+        arrays_clear(&d64);
+        arrays_clear(&d32);
+        free(save64.bytes);
+        free(save32.bytes);
     }
 }
 
@@ -259,9 +211,9 @@ static bool is_backward(const struct mhc_row *row) {
 }
 
 /* What enters the loss: <grad_O, O> for every forward output O whose grad_O a backward row is given. */
-static double loss(const char *group, const struct mhc_case *c, const struct dictionary *inputs, double *magnitude) {
-    struct dictionary d = copy_of(inputs);
-    void *save = NULL;
+static double loss(const char *group, const struct mhc_case *c, const struct arrays *inputs, double *magnitude) {
+    struct arrays d = copy_of(inputs);
+    struct save save = {0};
     double sum = 0;
     *magnitude = 0;
     for (const struct mhc_row *const *row = mhc_cpu64.rows; *row; row++) {
@@ -271,38 +223,38 @@ static double loss(const char *group, const struct mhc_case *c, const struct dic
         for (const struct mhc_arg *arg = (*row)->args; arg->name; arg++) {
             char grad_name[64];
             snprintf(grad_name, sizeof grad_name, "grad_%s", arg->name);
-            const double *grad = arg->direction == MHC_OUT ? lookup(&d, grad_name) : NULL;
+            const double *grad = arg->direction == MHC_OUT ? arrays_get(&d, grad_name) : NULL;
             for (int64_t k = 0; grad && k < mhc_elements(c, arg); k++) {
-                sum += grad[k] * lookup(&d, arg->name)[k];
-                *magnitude += fabs(grad[k] * lookup(&d, arg->name)[k]);
+                sum += grad[k] * arrays_get(&d, arg->name)[k];
+                *magnitude += fabs(grad[k] * arrays_get(&d, arg->name)[k]);
             }
         }
     }
-    free(save);
-    forget(&d);
+    free(save.bytes);
+    arrays_clear(&d);
     return sum;
 }
 
 /* Draws every input of the group, incoming gradients included, that no forward row computes. */
-static void draw_inputs(const char *group, const struct mhc_case *c, struct dictionary *d) {
+static void draw_inputs(const char *group, const struct mhc_case *c, struct arrays *d) {
     for (const struct mhc_row *const *row = mhc_cpu64.rows; *row; row++)
         for (const struct mhc_arg *arg = (*row)->args; same_loss((*row)->name, group) && arg->name; arg++) {
             bool computed = false;
             for (const struct mhc_row *const *other = mhc_cpu64.rows; *other; other++)
                 for (const struct mhc_arg *out = (*other)->args; same_loss((*other)->name, group) && out->name; out++)
                     computed |= out->direction == MHC_OUT && !strcmp(out->name, arg->name);
-            if (!computed && !lookup(d, arg->name))
+            if (!computed && !arrays_get(d, arg->name))
                 draw(c, arg, 13, put(d, arg->name, mhc_elements(c, arg)));
         }
 }
 
 /* The slope of the loss along a random direction of one input, 4th-order central differences, against <grad,
  * direction>. */
-static void check_slope(const char *group, const struct mhc_case *c, const struct dictionary *inputs,
+static void check_slope(const char *group, const struct mhc_case *c, const struct arrays *inputs,
                         const struct mhc_arg *grad, const double *analytic) {
     const char *name = grad->name + strlen("grad_");
     int64_t count = mhc_elements(c, grad);
-    double *input = lookup(inputs, name), *kept = malloc((size_t)count * sizeof *kept + 1);
+    double *input = arrays_get(inputs, name), *kept = malloc((size_t)count * sizeof *kept + 1);
     double value[5], magnitude = 0, slope = 0, size = 0;
     const double h = 2e-4;
     cr_assert(input, "%s: there is no input %s to go with %s", group, name, grad->name);
@@ -328,11 +280,11 @@ static void check_slope(const char *group, const struct mhc_case *c, const struc
 }
 
 static int check_gradients(const char *group, const struct mhc_case *c) {
-    struct dictionary inputs = {0};
-    void *save = NULL;
+    struct arrays inputs = {0};
+    struct save save = {0};
     int checked = 0;
     draw_inputs(group, c, &inputs);
-    struct dictionary d = copy_of(&inputs);
+    struct arrays d = copy_of(&inputs);
     for (int pass = 0; pass < 2; pass++)
         for (const struct mhc_row *const *row = mhc_cpu64.rows; *row; row++)
             if (same_loss((*row)->name, group) && is_backward(*row) == pass)
@@ -341,12 +293,12 @@ static int check_gradients(const char *group, const struct mhc_case *c) {
         for (const struct mhc_arg *arg = (*row)->args; same_loss((*row)->name, group) && is_backward(*row) && arg->name;
              arg++)
             if (arg->direction == MHC_OUT && mhc_elements(c, arg)) {
-                check_slope(group, c, &inputs, arg, lookup(&d, arg->name));
+                check_slope(group, c, &inputs, arg, arrays_get(&d, arg->name));
                 checked++;
             }
-    free(save);
-    forget(&d);
-    forget(&inputs);
+    free(save.bytes);
+    arrays_clear(&d);
+    arrays_clear(&inputs);
     return checked;
 }
 
@@ -374,10 +326,10 @@ Test(operations, gradients_match_finite_differences, .timeout = 300) {
 
 /* --- the arrows of Table 2 against the operations they are parts of --- */
 
-static void expect_same(const char *kind, const char *name, const struct dictionary *whole,
-                        const struct dictionary *parts, int64_t count, double tolerance) {
-    const double *want = lookup(whole, name);
-    check_close(lookup(parts, name), want, count, tolerance * largest_of(want, count), kind, name);
+static void expect_same(const char *kind, const char *name, const struct arrays *whole, const struct arrays *parts,
+                        int64_t count, double tolerance) {
+    const double *want = arrays_get(whole, name);
+    check_close(arrays_get(parts, name), want, count, tolerance * array_largest(want, count), kind, name);
 }
 
 Test(operations, arrows_make_up_the_connections) {
@@ -387,8 +339,8 @@ Test(operations, arrows_make_up_the_connections) {
         struct mhc_case c = cases[k / 2];
         const char *kind = kinds[k % 2];
         char name[64];
-        struct dictionary whole = {0}, parts = {0};
-        void *save = NULL;
+        struct arrays whole = {0}, parts = {0};
+        struct save save = {0};
         set_types(&c, &mhc_cpu64);
         snprintf(name, sizeof name, "%s.pre", kind);
         if (!mhc_row_find(&mhc_cpu64, name)->supports(&c, &why))
@@ -407,8 +359,8 @@ Test(operations, arrows_make_up_the_connections) {
                         c.T * c.n * (a < 2 ? 1 : c.n), 0);
         expect_same(kind, "u", &whole, &parts, c.T * c.C, 1e-14);
         expect_same(kind, "x_next", &whole, &parts, c.T * c.n * c.C, 1e-14);
-        free(save);
-        forget(&whole);
-        forget(&parts);
+        free(save.bytes);
+        arrays_clear(&whole);
+        arrays_clear(&parts);
     }
 }

@@ -39,8 +39,8 @@ static void in_every_case(void (*check)(const struct mhc_library *, const char *
 }
 
 /* Where an array of a token lies. void *, so that it becomes whatever shape paper.h asks for. */
-static void *at(const struct dictionary *d, const char *name, int64_t offset) {
-    return lookup(d, name) + offset;
+static void *at(const struct arrays *d, const char *name, int64_t offset) {
+    return arrays_get(d, name) + offset;
 }
 
 /* An error is a share of the largest element. One operation may lose the last digits of its type, far less than its row
@@ -53,7 +53,7 @@ static void expect_paper(const struct mhc_library *library, const char *row_name
     char what[120];
     snprintf(what, sizeof what, "%s %s T=%lld n=%lld C=%lld t_max=%lld", library->name, row_name, (long long)c->T,
              (long long)c->n, (long long)c->C, (long long)c->t_max);
-    check_close(got, want, count, share * largest_of(want, count), what, array);
+    check_close(got, want, count, share * array_largest(want, count), what, array);
 }
 
 /* --- a token's coefficients by the paper, of the arrays of a dictionary --- */
@@ -67,10 +67,10 @@ static double *columns_of(const double *matrix, int64_t rows, int64_t columns, i
 }
 
 /* Eq. 7 of arrays that hold pre, post and, unless `identity`, res side by side. */
-static void paper_logits(bool identity, const struct mhc_case *c, const struct dictionary *d, int64_t t, double *pre,
+static void paper_logits(bool identity, const struct mhc_case *c, const struct arrays *d, int64_t t, double *pre,
                          double *post, double *res) {
     int64_t n = c->n, D = n * c->C, K = identity ? 2 * n : n * n + 2 * n;
-    const double *phi = lookup(d, "phi"), *b = lookup(d, "b"), *alpha = lookup(d, "alpha");
+    const double *phi = arrays_get(d, "phi"), *b = arrays_get(d, "b"), *alpha = arrays_get(d, "alpha");
     void *phi_pre = columns_of(phi, D, K, 0, n), *phi_post = columns_of(phi, D, K, n, n);
     void *phi_res = identity ? calloc((size_t)D, (size_t)(n * n) * sizeof(double))
                              : columns_of(phi, D, K, 2 * n, n * n);
@@ -83,7 +83,7 @@ static void paper_logits(bool identity, const struct mhc_case *c, const struct d
     free(phi_res);
 }
 
-static void paper_coefficients(const char *connection, const struct mhc_case *c, const struct dictionary *d, int64_t t,
+static void paper_coefficients(const char *connection, const struct mhc_case *c, const struct arrays *d, int64_t t,
                                double *pre, double *post, void *res) {
     int64_t n = c->n, C = c->C;
     double logits_pre[N], logits_post[N], logits_res[N * N], no_theta[C], no_theta_res[n][C];
@@ -92,7 +92,7 @@ static void paper_coefficients(const char *connection, const struct mhc_case *c,
     memset(no_theta, 0, sizeof no_theta);
     memset(no_theta_res, 0, sizeof no_theta_res);
     if (!strcmp(connection, "hc")) {
-        const double *alpha = lookup(d, "alpha");
+        const double *alpha = arrays_get(d, "alpha");
         paper_eq5_hc(n, C, at(d, "x", t * n * C), c->rms_eps, at(d, "theta_pre", 0), at(d, "theta_post", 0),
                      at(d, "theta_res", 0), alpha[0], alpha[1], alpha[2], at(d, "b_pre", 0), at(d, "b_post", 0),
                      at(d, "b_res", 0), pre, post, res);
@@ -115,7 +115,7 @@ static void check_pre(const struct mhc_library *library, const char *connection,
     int64_t n = c->n, C = c->C, D = n * C;
     char name[32];
     snprintf(name, sizeof name, "%s.pre", connection);
-    struct dictionary d = {0}, want = {0};
+    struct arrays d = {0}, want = {0};
     run_named(library, name, c, &d, NULL);
     double *pre = put(&want, "pre", c->T * n), *post = put(&want, "post", c->T * n);
     double *res = put(&want, "res", c->T * n * n), *u = put(&want, "u", c->T * C);
@@ -124,11 +124,11 @@ static void check_pre(const struct mhc_library *library, const char *connection,
         paper_eq3_pre(n, C, at(&d, "x", t * D), pre + t * n, u + t * C);
     }
     for (int a = 0; a < want.count; a++)
-        if (lookup(&d, want.entry[a].name))
-            expect_paper(library, name, c, 1, want.entry[a].name, lookup(&d, want.entry[a].name), want.entry[a].values,
-                         want.entry[a].count);
-    forget(&d);
-    forget(&want);
+        if (arrays_get(&d, want.entry[a].name))
+            expect_paper(library, name, c, 1, want.entry[a].name, arrays_get(&d, want.entry[a].name),
+                         want.entry[a].values, want.entry[a].count);
+    arrays_clear(&d);
+    arrays_clear(&want);
 }
 
 Test(paper, coefficients_and_pre) {
@@ -146,7 +146,7 @@ static void check_layer(const struct mhc_library *library, const char *connectio
     int64_t n = c->n, C = c->C, D = n * C;
     char name[32];
     snprintf(name, sizeof name, "%s.post", connection);
-    struct dictionary d = {0};
+    struct arrays d = {0};
     run_named(library, name, c, &d, NULL);
     double *want = calloc((size_t)(c->T * D), sizeof *want), u[C], y[C], ones[N], unit[N * N];
     for (int64_t e = 0; e < n * n; e++) {
@@ -160,12 +160,12 @@ static void check_layer(const struct mhc_library *library, const char *connectio
             paper_eq1_residual(C, x, given, branch, y, want + t * D);
         else
             paper_eq3_layer(n, C, at(&d, "x", t * D), ones, at(&d, "post", t * n),
-                            lookup(&d, "res") ? at(&d, "res", t * n * n) : one, given, branch, u, y,
+                            arrays_get(&d, "res") ? at(&d, "res", t * n * n) : one, given, branch, u, y,
                             (void *)(want + t * D));
     }
-    expect_paper(library, name, c, 1, "x_next", lookup(&d, "x_next"), want, c->T * D);
+    expect_paper(library, name, c, 1, "x_next", arrays_get(&d, "x_next"), want, c->T * D);
     free(want);
-    forget(&d);
+    arrays_clear(&d);
 }
 
 Test(paper, layer) {
@@ -178,10 +178,10 @@ Test(paper, logits) {
         const struct mhc_library *library = libraries[s % LIBRARIES];
         struct mhc_case c = shape(s / LIBRARIES);
         int64_t n = c.n, D = n * c.C, K = n * n + 2 * n;
-        struct dictionary d = {0};
+        struct arrays d = {0};
         set_types(&c, library);
         run_named(library, "mhc.logits", &c, &d, NULL);
-        const double *alpha = lookup(&d, "alpha");
+        const double *alpha = arrays_get(&d, "alpha");
         for (int64_t t = 0; t < c.T; t++) {
             double want[N * N + 2 * N], got[N * N + 2 * N], product[N * N + 2 * N];
             const double *x = at(&d, "x", t * D);
@@ -189,10 +189,10 @@ Test(paper, logits) {
             paper_eq14_product(n, c.C, x, at(&d, "phi", 0), product);
             double r = paper_eq15_norm(n, c.C, x, c.rms_eps);
             paper_eq16_logits(n, product, r, alpha[0], alpha[1], alpha[2], at(&d, "b", 0), got);
-            check_close(got, want, K, 1e-13 * largest_of(want, K), "Eq. 14-16", "logits");
+            check_close(got, want, K, 1e-13 * array_largest(want, K), "Eq. 14-16", "logits");
             expect_paper(library, "mhc.logits", &c, 1, "logits", at(&d, "logits", t * n * n), want + 2 * n, n * n);
         }
-        forget(&d);
+        arrays_clear(&d);
     }
 }
 
@@ -203,15 +203,15 @@ Test(paper, sinkhorn) {
         for (int64_t n = 1; n <= N; n++)
             for (int k = 0; k < 4 * 3; k++) {
                 struct mhc_case c = make_case(l, n == 4 ? 131 : 3, n, 1, iterations[k % 3], MHC_PAPER, 0);
-                struct dictionary d = {0};
+                struct arrays d = {0};
                 double *logits = put(&d, "logits", c.T * n * n), *want = put(&d, "want", c.T * n * n);
                 for (int64_t e = 0; e < c.T * n * n; e++)
                     logits[e] = (float)(spreads[k / 3] * mhc_normal(3, mhc_what("logits"), 0, (uint64_t)e));
                 run_named(libraries[l], "sinkhorn.forward", &c, &d, NULL);
                 for (int64_t t = 0; t < c.T; t++)
                     paper_eq9_sinkhorn(n, c.t_max, at(&d, "logits", t * n * n), at(&d, "want", t * n * n));
-                expect_paper(libraries[l], "sinkhorn.forward", &c, 1, "res", lookup(&d, "res"), want, c.T * n * n);
-                forget(&d);
+                expect_paper(libraries[l], "sinkhorn.forward", &c, 1, "res", arrays_get(&d, "res"), want, c.T * n * n);
+                arrays_clear(&d);
             }
 }
 
@@ -231,30 +231,30 @@ static void check_stack(const struct mhc_library *library, const char *connectio
     char pre_name[32], post_name[32];
     snprintf(pre_name, sizeof pre_name, "%s.pre", connection);
     snprintf(post_name, sizeof post_name, "%s.post", connection);
-    struct dictionary entry = {0};
+    struct arrays entry = {0};
     double *x = put(&entry, "x", c->T * D), *want = put(&entry, "want", c->T * D);
     draw(c, mhc_arg_find(mhc_row_find(library, pre_name), "x", MHC_IN), 2, x);
     memcpy(want, x, (size_t)(c->T * D) * sizeof *x);
     for (int layer = 0; layer < LAYERS; layer++) {
-        struct dictionary d = {0};
+        struct arrays d = {0};
         memcpy(put(&d, "x", c->T * D), x, (size_t)(c->T * D) * sizeof *x);
         run_row(mhc_row_find(library, pre_name), c, &d, 100 + (uint64_t)layer, NULL);
         put(&d, "y", c->T * C);
         for (int64_t t = 0; t < c->T; t++)
             branch(C, at(&d, "u", t * C), NULL, at(&d, "y", t * C));
         run_named(library, post_name, c, &d, NULL);
-        memcpy(x, lookup(&d, "x_next"), (size_t)(c->T * D) * sizeof *x);
-        memcpy(lookup(&d, "x"), want, (size_t)(c->T * D) * sizeof *x);
+        memcpy(x, arrays_get(&d, "x_next"), (size_t)(c->T * D) * sizeof *x);
+        memcpy(arrays_get(&d, "x"), want, (size_t)(c->T * D) * sizeof *x);
         for (int64_t t = 0; t < c->T; t++) {
             double pre[N], post[N], res[N * N], u[C], y[C];
             void *map = res;
             paper_coefficients(connection, c, &d, t, pre, post, res);
             paper_eq3_layer(n, C, at(&d, "x", t * D), pre, post, map, branch, NULL, u, y, (void *)(want + t * D));
         }
-        forget(&d);
+        arrays_clear(&d);
     }
     expect_paper(library, post_name, c, LAYERS, "x after five layers", x, want, c->T * D);
-    forget(&entry);
+    arrays_clear(&entry);
 }
 
 Test(paper, stack_of_layers) {
@@ -264,7 +264,7 @@ Test(paper, stack_of_layers) {
 /* --- backward: finite differences of the paper's forward --- */
 
 /* <grad_x_next, x_next> + <grad_u, u>, where y is an input of its own. */
-static double paper_loss(const char *connection, const struct mhc_case *c, const struct dictionary *d) {
+static double paper_loss(const char *connection, const struct mhc_case *c, const struct arrays *d) {
     int64_t n = c->n, C = c->C, D = n * C;
     double loss = 0;
     for (int64_t t = 0; t < c->T; t++) {
@@ -273,17 +273,17 @@ static double paper_loss(const char *connection, const struct mhc_case *c, const
         paper_coefficients(connection, c, d, t, pre, post, res);
         paper_eq3_layer(n, C, at(d, "x", t * D), pre, post, map, given, at(d, "y", t * C), u, y, next);
         for (int64_t k = 0; k < D; k++)
-            loss += lookup(d, "grad_x_next")[t * D + k] * x_next[k];
+            loss += arrays_get(d, "grad_x_next")[t * D + k] * x_next[k];
         for (int64_t k = 0; k < C; k++)
-            loss += lookup(d, "grad_u")[t * C + k] * u[k];
+            loss += arrays_get(d, "grad_u")[t * C + k] * u[k];
     }
     return loss;
 }
 
 /* Every element of an array: its slope by differences of fourth order. */
-static void check_slopes(const char *connection, const struct mhc_case *c, struct dictionary *d, const char *grad) {
+static void check_slopes(const char *connection, const struct mhc_case *c, struct arrays *d, const char *grad) {
     const char *name = grad + strlen("grad_");
-    double *input = lookup(d, name), *got = lookup(d, grad);
+    double *input = arrays_get(d, name), *got = arrays_get(d, grad);
     int64_t count = 0;
     for (int a = 0; a < d->count; a++)
         count = d->entry[a].values == got ? d->entry[a].count : count;
@@ -301,7 +301,7 @@ static void check_slopes(const char *connection, const struct mhc_case *c, struc
     char what[80];
     snprintf(what, sizeof what, "%s n=%lld C=%lld t_max=%lld, gradients", connection, (long long)c->n, (long long)c->C,
              (long long)c->t_max);
-    check_close(got, want, count, 1e-9 * fmax(1, largest_of(want, count)), what, grad);
+    check_close(got, want, count, 1e-9 * fmax(1, array_largest(want, count)), what, grad);
     free(want);
 }
 
@@ -319,8 +319,8 @@ Test(paper, gradients, .timeout = 120) {
         struct mhc_case c = small[k / CONNECTIONS];
         if (!has(connection, &c))
             continue;
-        struct dictionary d = {0};
-        void *save = NULL;
+        struct arrays d = {0};
+        struct save save = {0};
         int checked = 0;
         set_types(&c, &mhc_cpu64);
         for (int o = 0; o < 4; o++) {
@@ -338,7 +338,7 @@ Test(paper, gradients, .timeout = 120) {
                 }
         }
         cr_assert(checked >= 2, "%s: %d gradients were checked", connection, checked);
-        free(save);
-        forget(&d);
+        free(save.bytes);
+        arrays_clear(&d);
     }
 }

@@ -8,22 +8,22 @@ static const struct mhc_case cases[] = {
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
-static void set(struct dictionary *d, const char *name, const double *values, int64_t count) {
+static void set(struct arrays *d, const char *name, const double *values, int64_t count) {
     memcpy(put(d, name, count), values, (size_t)count * sizeof *values);
 }
 
-static void set_from(struct dictionary *d, const char *name, const struct dictionary *from, const char *its_name) {
+static void set_from(struct arrays *d, const char *name, const struct arrays *from, const char *its_name) {
     for (int k = 0; k < from->count; k++)
         if (!strcmp(from->entry[k].name, its_name))
             set(d, name, from->entry[k].values, from->entry[k].count);
 }
 
 /* result = the row gemm.<operation> of two arrays, for a weight [inner][outer]. */
-static void multiply(const char *operation, const struct mhc_case *like, int64_t inner, int64_t outer,
-                     struct dictionary *d, const char *first, const char *second, const char *result) {
+static void multiply(const char *operation, const struct mhc_case *like, int64_t inner, int64_t outer, struct arrays *d,
+                     const char *first, const char *second, const char *result) {
     char name[64];
     struct mhc_case c = *like;
-    struct dictionary part = {0};
+    struct arrays part = {0};
     c.C = inner;
     c.hidden = outer;
     snprintf(name, sizeof name, "gemm.%s", operation);
@@ -32,52 +32,53 @@ static void multiply(const char *operation, const struct mhc_case *like, int64_t
     set_from(&part, row->args[1].name, d, second);
     run_row(row, &c, &part, 1, NULL);
     set_from(d, result, &part, row->args[2].name);
-    forget(&part);
+    arrays_clear(&part);
 }
 
 /* joined = matrices [rows][columns] side by side. */
-static void join(struct dictionary *d, int64_t rows, int64_t columns, const char *const names[], const char *joined) {
+static void join(struct arrays *d, int64_t rows, int64_t columns, const char *const names[], const char *joined) {
     int64_t count = 0;
     while (names[count])
         count++;
     double *out = put(d, joined, rows * columns * count);
     for (int64_t k = 0; k < count; k++)
         for (int64_t r = 0; r < rows; r++)
-            memcpy(out + (r * count + k) * columns, lookup(d, names[k]) + r * columns, (size_t)columns * sizeof *out);
+            memcpy(out + (r * count + k) * columns, arrays_get(d, names[k]) + r * columns,
+                   (size_t)columns * sizeof *out);
 }
 
 /* One of matrices [rows][columns] that lie side by side. */
-static void split(struct dictionary *d, const char *joined, int64_t rows, int64_t columns, int64_t count, int64_t at,
+static void split(struct arrays *d, const char *joined, int64_t rows, int64_t columns, int64_t count, int64_t at,
                   const char *name) {
     double *out = put(d, name, rows * columns);
     for (int64_t r = 0; r < rows; r++)
-        memcpy(out + r * columns, lookup(d, joined) + (r * count + at) * columns, (size_t)columns * sizeof *out);
+        memcpy(out + r * columns, arrays_get(d, joined) + (r * count + at) * columns, (size_t)columns * sizeof *out);
 }
 
-static void run_part(const char *name, const struct mhc_case *c, struct dictionary *d, void **save) {
+static void run_part(const char *name, const struct mhc_case *c, struct arrays *d, struct save *save) {
     for (const struct mhc_arg *arg = mhc_row_find(&mhc_cpu64, name)->args; arg->name; arg++)
-        cr_assert(arg->direction == MHC_OUT || mhc_elements(c, arg) == 0 || lookup(d, arg->name), "%s: nobody made %s",
-                  name, arg->name);
+        cr_assert(arg->direction == MHC_OUT || mhc_elements(c, arg) == 0 || arrays_get(d, arg->name),
+                  "%s: nobody made %s", name, arg->name);
     run_named(&mhc_cpu64, name, c, d, save);
 }
 
-static void expect_same(const char *what, const struct dictionary *whole, const struct dictionary *parts,
+static void expect_same(const char *what, const struct arrays *whole, const struct arrays *parts,
                         const char *const names[]) {
     for (int k = 0; names[k]; k++) {
-        const double *want = lookup(whole, names[k]), *got = lookup(parts, names[k]);
+        const double *want = arrays_get(whole, names[k]), *got = arrays_get(parts, names[k]);
         int64_t count = 0;
         for (int e = 0; e < whole->count; e++)
             count += whole->entry[e].values == want ? whole->entry[e].count : 0;
         cr_assert(want && got && count, "%s: no %s", what, names[k]);
-        check_close(got, want, count, 1e-13 * fmax(largest_of(want, count), 1), what, names[k]);
+        check_close(got, want, count, 1e-13 * fmax(array_largest(want, count), 1), what, names[k]);
     }
 }
 
 Test(parts, make_up_the_mlp) {
     for (int k = 0; k < CASES; k++) {
         struct mhc_case c = cases[k];
-        struct dictionary whole = {0}, parts = {0};
-        void *save = NULL;
+        struct arrays whole = {0}, parts = {0};
+        struct save save = {0};
         bool gated = c.activation == MHC_SWIGLU;
         int64_t I = mhc_extent(&c, 'M') * c.hidden;
         set_types(&c, &mhc_cpu64);
@@ -103,17 +104,17 @@ Test(parts, make_up_the_mlp) {
         expect_same("mlp", &whole, &parts,
                     (const char *const[]){"y", "grad_u", "grad_gain", "grad_w_up", gated ? "grad_w_gate" : "grad_u",
                                           "grad_w_down", NULL});
-        free(save);
-        forget(&whole);
-        forget(&parts);
+        free(save.bytes);
+        arrays_clear(&whole);
+        arrays_clear(&parts);
     }
 }
 
 Test(parts, make_up_attention) {
     for (int k = 0; k < CASES; k++) {
         struct mhc_case c = cases[k];
-        struct dictionary whole = {0}, parts = {0};
-        void *save = NULL, *core_save = NULL;
+        struct arrays whole = {0}, parts = {0};
+        struct save save = {0}, core_save = {0};
         set_types(&c, &mhc_cpu64);
         int64_t A = c.heads * c.head_dim;
         run_named(&mhc_cpu64, "attention.forward", &c, &whole, &save);
@@ -138,33 +139,33 @@ Test(parts, make_up_attention) {
         expect_same(
             "attention", &whole, &parts,
             (const char *const[]){"y", "grad_u", "grad_gain", "grad_w_q", "grad_w_k", "grad_w_v", "grad_w_o", NULL});
-        free(save);
-        free(core_save);
-        forget(&whole);
-        forget(&parts);
+        free(save.bytes);
+        free(core_save.bytes);
+        arrays_clear(&whole);
+        arrays_clear(&parts);
     }
 }
 
 Test(parts, addnorm_is_an_addition_and_a_norm) {
     for (int k = 0; k < CASES; k++) {
         struct mhc_case c = cases[k];
-        struct dictionary whole = {0}, norm = {0};
+        struct arrays whole = {0}, norm = {0};
         set_types(&c, &mhc_cpu64);
         run_named(&mhc_cpu64, "addnorm.forward", &c, &whole, NULL);
         run_named(&mhc_cpu64, "addnorm.backward", &c, &whole, NULL);
         set_from(&norm, "u", &whole, "x");
         for (int64_t e = 0; e < c.T * c.C; e++)
-            lookup(&norm, "u")[e] += lookup(&whole, "y")[e];
+            arrays_get(&norm, "u")[e] += arrays_get(&whole, "y")[e];
         set_from(&norm, "sum", &norm, "u");
         set_from(&norm, "gain", &whole, "gain");
         set_from(&norm, "grad_v", &whole, "grad_v");
         run_part("norm.forward", &c, &norm, NULL);
         run_part("norm.backward", &c, &norm, NULL);
         for (int64_t e = 0; e < c.T * c.C; e++)
-            lookup(&norm, "grad_u")[e] += lookup(&whole, "grad_sum")[e];
+            arrays_get(&norm, "grad_u")[e] += arrays_get(&whole, "grad_sum")[e];
         set_from(&norm, "grad_x", &norm, "grad_u");
         expect_same("addnorm", &whole, &norm, (const char *const[]){"sum", "v", "r", "grad_x", "grad_gain", NULL});
-        forget(&whole);
-        forget(&norm);
+        arrays_clear(&whole);
+        arrays_clear(&norm);
     }
 }

@@ -90,7 +90,7 @@ Test(program, memory_and_weights_change_no_bit) {
             spec.share = false;
             spec.adamw = b != 2;
             struct trail want = run(&p, &spec, &apart);
-            cr_assert(want.count > 0 && largest_of(want.values, want.count) > 0);
+            cr_assert(want.count > 0 && array_largest(want.values, want.count) > 0);
             for (int mode = 1; mode < 16; mode++) {
                 spec.share = mode & 1;
                 spec.regenerate = mode & 2;

@@ -96,7 +96,7 @@ static void check_sinkhorn(int l, const struct mhc_case *c, double std) {
     char what[128];
     snprintf(what, sizeof what, "%s n=%lld t_max=%lld std=%g eps=%g %s", libraries[l]->name, (long long)n,
              (long long)c->t_max, std, c->sinkhorn_eps, c->convention == MHC_V4 ? "v4" : "paper");
-    struct dictionary d = {0};
+    struct arrays d = {0};
     double *logits = put(&d, "logits", c->T * size), *grad_res = put(&d, "grad_res", c->T * size);
     for (int64_t k = 0; k < c->T * size; k++) {
         logits[k] = (float)(std * mhc_normal(3, 0, 0, (uint64_t)k));
@@ -104,7 +104,7 @@ static void check_sinkhorn(int l, const struct mhc_case *c, double std) {
     }
     run_named(libraries[l], "sinkhorn.forward", c, &d, NULL);
     run_named(libraries[l], "sinkhorn.backward", c, &d, NULL);
-    const double *res = lookup(&d, "res"), *grad = lookup(&d, "grad_logits");
+    const double *res = arrays_get(&d, "res"), *grad = arrays_get(&d, "grad_logits");
     double tolerance = l == 0 ? 1e-12 * fmax(1, std) : 2e-6 * fmax(1, std);
     for (int64_t t = 0; t < c->T; t++) {
         struct logarithm extended[MHC_MAX_STREAMS * MHC_MAX_STREAMS];
@@ -131,7 +131,7 @@ static void check_sinkhorn(int l, const struct mhc_case *c, double std) {
         cr_assert(error <= allowed, "%s token %lld: slope %.12g, differences %.12g, error %.3g > %.3g", what,
                   (long long)t, slope, numeric, error, allowed);
     }
-    forget(&d);
+    arrays_clear(&d);
 }
 
 Test(sinkhorn, follows_its_equations) {
@@ -174,15 +174,15 @@ Test(sinkhorn, rows_are_exact_and_columns_converge) {
             double before = INFINITY, row, column = 0;
             for (int k = 0; k < 6; k++) {
                 struct mhc_case c = make_case(l, 40, n, 1, iterations[k], MHC_PAPER, 0);
-                struct dictionary d = {0};
+                struct arrays d = {0};
                 run_named(libraries[l], "sinkhorn.forward", &c, &d, NULL);
-                sum_errors(lookup(&d, "res"), c.T, n, &row, &column);
+                sum_errors(arrays_get(&d, "res"), c.T, n, &row, &column);
                 double rounding = (l == 0 ? 0x1p-52 : 0x1p-23) * 4 * (double)n;
                 cr_assert(row <= rounding, "%s n=%lld: row sums off by %g", libraries[l]->name, (long long)n, row);
                 cr_assert(column <= fmax(before, rounding), "%s n=%lld t_max=%lld: column sums off by %g, %g before",
                           libraries[l]->name, (long long)n, (long long)iterations[k], column, before);
                 before = column;
-                forget(&d);
+                arrays_clear(&d);
             }
             cr_assert(column <= (l == 0 ? 1e-12 : 1e-5), "%s n=%lld: columns off by %g after 1000 iterations",
                       libraries[l]->name, (long long)n, column);
@@ -195,7 +195,7 @@ Test(sinkhorn, ignores_a_shift_of_a_source) {
     for (int l = 0; l < LIBRARIES; l++)
         for (int convention = MHC_PAPER; convention <= MHC_V4; convention++) {
             struct mhc_case c = make_case(l, 11, 4, 1, 7, convention, convention == MHC_V4 ? 1e-6 : 0);
-            struct dictionary d = {0}, shifted = {0};
+            struct arrays d = {0}, shifted = {0};
             double *logits = put(&d, "logits", c.T * 16), *moved = put(&shifted, "logits", c.T * 16);
             for (int64_t k = 0; k < c.T * 16; k++) {
                 int64_t source = convention == MHC_V4 ? k / 4 % 4 : k % 4;
@@ -204,9 +204,10 @@ Test(sinkhorn, ignores_a_shift_of_a_source) {
             }
             run_named(libraries[l], "sinkhorn.forward", &c, &d, NULL);
             run_named(libraries[l], "sinkhorn.forward", &c, &shifted, NULL);
-            check_close(lookup(&shifted, "res"), lookup(&d, "res"), c.T * 16, 0, libraries[l]->name, "shifted res");
-            forget(&d);
-            forget(&shifted);
+            check_close(arrays_get(&shifted, "res"), arrays_get(&d, "res"), c.T * 16, 0, libraries[l]->name,
+                        "shifted res");
+            arrays_clear(&d);
+            arrays_clear(&shifted);
         }
 }
 
@@ -217,7 +218,7 @@ Test(sinkhorn, survives_extreme_logits) {
         for (int64_t n = 2; n <= 16; n++) {
             struct mhc_case c = make_case(l, 34, n, 1, 20, MHC_PAPER, 0);
             int64_t size = n * n;
-            struct dictionary d = {0};
+            struct arrays d = {0};
             double *logits = put(&d, "logits", c.T * size);
             for (int64_t k = 0; k < c.T * size; k++) {
                 bool ordinary = k / size % 2 && mhc_bits(5, 0, 0, (uint64_t)k) % 3 == 0;
@@ -226,7 +227,7 @@ Test(sinkhorn, survives_extreme_logits) {
             }
             run_named(libraries[l], "sinkhorn.forward", &c, &d, NULL);
             run_named(libraries[l], "sinkhorn.backward", &c, &d, NULL);
-            const double *res = lookup(&d, "res"), *grad = lookup(&d, "grad_logits");
+            const double *res = arrays_get(&d, "res"), *grad = arrays_get(&d, "grad_logits");
             for (int64_t t = 0; t < c.T; t++) {
                 struct logarithm extended[MHC_MAX_STREAMS * MHC_MAX_STREAMS];
                 long double exact[MHC_MAX_STREAMS * MHC_MAX_STREAMS];
@@ -247,7 +248,7 @@ Test(sinkhorn, survives_extreme_logits) {
                 check_close(res + t * size, want, size, l == 0 ? 1e-12 : 1e-5, libraries[l]->name,
                             "res of extreme logits");
             }
-            forget(&d);
+            arrays_clear(&d);
         }
 }
 
@@ -258,17 +259,18 @@ Test(sinkhorn, keeps_a_nan_to_its_token) {
             for (int k = 0; k < 2; k++) {
                 struct mhc_case c = make_case(l, 19, n, 1, 6, MHC_PAPER, 0);
                 int64_t size = n * n;
-                struct dictionary clean = {0}, d = {0};
+                struct arrays clean = {0}, d = {0};
                 run_named(libraries[l], "sinkhorn.forward", &c, &clean, NULL);
-                memcpy(put(&d, "logits", c.T * size), lookup(&clean, "logits"), (size_t)(c.T * size) * sizeof(double));
-                lookup(&d, "logits")[7 * size + size / 2] = k ? INFINITY : NAN;
+                memcpy(put(&d, "logits", c.T * size), arrays_get(&clean, "logits"),
+                       (size_t)(c.T * size) * sizeof(double));
+                arrays_get(&d, "logits")[7 * size + size / 2] = k ? INFINITY : NAN;
                 run_named(libraries[l], "sinkhorn.forward", &c, &d, NULL);
-                const double *res = lookup(&d, "res"), *want = lookup(&clean, "res");
+                const double *res = arrays_get(&d, "res"), *want = arrays_get(&clean, "res");
                 for (int64_t e = 0; e < c.T * size; e++)
                     cr_assert(e / size == 7 ? isnan(res[e]) : res[e] == want[e], "%s n=%lld: res of token %lld is %g",
                               libraries[l]->name, (long long)n, (long long)(e / size), res[e]);
-                forget(&clean);
-                forget(&d);
+                arrays_clear(&clean);
+                arrays_clear(&d);
             }
 }
 
@@ -304,7 +306,7 @@ Test(sinkhorn, float32_keeps_up_at_large_logits) {
             d[1][k] = f[3][k];
         }
         check_close(d[0], d[2], count, 1e-6, "sinkhorn.forward", "res");
-        check_close(d[1], d[3], count, 1e-6 * largest_of(d[3], count), "sinkhorn.backward", "grad_logits");
+        check_close(d[1], d[3], count, 1e-6 * array_largest(d[3], count), "sinkhorn.backward", "grad_logits");
         free(work);
         for (int a = 0; a < 4; a++) {
             free(d[a]);

@@ -54,7 +54,7 @@ static void expect_array(const struct program *s, const char *name, int64_t laye
     snprintf(what, sizeof what, "%s layer %lld", s->spec.name, (long long)layer);
     cr_assert(want && count == elements, "%s: %s has %lld elements, not %lld", what, name, (long long)count,
               (long long)elements);
-    check_close(got, want, count, tolerance * (largest_of(want, count) + 1e-3), what, name);
+    check_close(got, want, count, tolerance * (array_largest(want, count) + 1e-3), what, name);
     free(got);
 }
 
@@ -98,7 +98,7 @@ static double *parameter_of(const struct program *s, const struct mhc_case *c, c
 }
 
 /* Parameters of a layer's rows, from the step. */
-static void take_parameters(struct dictionary *d, const struct program *s, const struct mhc_row *row,
+static void take_parameters(struct arrays *d, const struct program *s, const struct mhc_row *row,
                             const struct mhc_case *c, int64_t l, const char *family) {
     for (const struct mhc_arg *arg = row->args; arg->name; arg++) {
         int64_t count;
@@ -111,22 +111,21 @@ static void take_parameters(struct dictionary *d, const struct program *s, const
     }
 }
 
-static void move(struct dictionary *to, const char *name, const struct dictionary *from, const char *as,
-                 int64_t count) {
-    memcpy(put(to, name, count), lookup(from, as), (size_t)count * sizeof(double));
+static void move(struct arrays *to, const char *name, const struct arrays *from, const char *as, int64_t count) {
+    memcpy(put(to, name, count), arrays_get(from, as), (size_t)count * sizeof(double));
 }
 
-static void expect_gradients(const struct dictionary *d, const struct program *s, const struct mhc_row *row,
+static void expect_gradients(const struct arrays *d, const struct program *s, const struct mhc_row *row,
                              const struct mhc_case *c, int64_t l, const char *family, double tolerance) {
     for (const struct mhc_arg *arg = row->args; arg->name; arg++) {
         int64_t count;
         char what[80];
         if (arg->role != MHC_PARAM || arg->direction != MHC_OUT || !mhc_elements(c, arg))
             continue;
-        double *got = parameter_of(s, c, arg, l, family, &count), *want = lookup(d, arg->name);
+        double *got = parameter_of(s, c, arg, l, family, &count), *want = arrays_get(d, arg->name);
         snprintf(what, sizeof what, "%s layer %lld", s->spec.name, (long long)l);
         cr_assert(want && count == mhc_elements(c, arg), "%s: %s has %lld elements", what, arg->name, (long long)count);
-        check_close(got, want, count, tolerance * (largest_of(want, count) + 1e-3), what, arg->name);
+        check_close(got, want, count, tolerance * (array_largest(want, count) + 1e-3), what, arg->name);
         free(got);
     }
 }
@@ -137,8 +136,8 @@ static void expect_step(const struct program *s, int variant, double tolerance) 
     const struct program_spec *spec = &s->spec;
     const char *kind = kinds[variant].kind, *family = kinds[variant].family, *ends = variant ? "" : "_residual";
     struct mhc_case c = spec->c;
-    struct dictionary d[LAYERS + 1] = {{.count = 0}};
-    void *save[LAYERS] = {NULL}, *branch_save[LAYERS] = {NULL};
+    struct arrays d[LAYERS + 1] = {{.count = 0}};
+    struct save save[LAYERS] = {0}, branch_save[LAYERS] = {0};
     char name[64];
     int64_t L = spec->layers, edge;
     cr_assert(L <= LAYERS && !program_execute(s, NULL));
@@ -157,7 +156,7 @@ static void expect_step(const struct program *s, int variant, double tolerance) 
         }
         move(&d[l + 1], "x", &d[l], "x_next", edge);
     }
-    expect_array(s, "x", L, lookup(&d[L], "x"), edge, tolerance);
+    expect_array(s, "x", L, arrays_get(&d[L], "x"), edge, tolerance);
     snprintf(name, sizeof name, "grad_out%s", ends);
     double *grad_out = values_of(s, name, -1, &edge);
     memcpy(put(&d[L], "grad_x", edge), grad_out, (size_t)edge * sizeof *grad_out);
@@ -170,12 +169,12 @@ static void expect_step(const struct program *s, int variant, double tolerance) 
             run_named(&mhc_cpu64, name, &c, &d[l], k == 1 ? &branch_save[l] : &save[l]);
             expect_gradients(&d[l], s, mhc_row_find(&mhc_cpu64, name), &c, l, k == 1 ? "" : family, tolerance);
         }
-        free(save[l]);
-        free(branch_save[l]);
+        free(save[l].bytes);
+        free(branch_save[l].bytes);
     }
-    expect_array(s, "grad_x", 0, lookup(&d[0], "grad_x"), edge, tolerance);
+    expect_array(s, "grad_x", 0, arrays_get(&d[0], "grad_x"), edge, tolerance);
     for (int64_t l = 0; l <= L; l++)
-        forget(&d[l]);
+        arrays_clear(&d[l]);
 }
 
 Test(step, is_the_stack_of_reference_blocks) {

@@ -148,7 +148,7 @@ static double largest_in(const struct program_result *r, const char *name) {
         if (strcmp(o->name, name))
             continue;
         cr_assert(o->count <= 4096 && backend_download(&host, x, o->bytes, o->count, o->type));
-        most = fmax(most, largest_of(x, o->count));
+        most = fmax(most, array_largest(x, o->count));
     }
     return most;
 }

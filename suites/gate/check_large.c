@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "suites/rows/array_error.h"
-
 enum { GROUP = 16, GROUPS = 3, FEW = GROUP * GROUPS }; /* tokens */
 
 /* The arrays of a case in the library's memory, by name. */
@@ -156,12 +154,10 @@ static void compare(struct checker *k, const struct trial *t, const struct mhc_r
     for (const struct mhc_arg *arg = row->args; arg->name; arg++) {
         if (arg->direction == MHC_IN)
             continue;
-        int64_t count = mhc_elements(&t->c, arg), at;
-        const double *want = arrays_get(alone, arg->name), *got = arrays_get(among, arg->name);
-        double worst = array_error(arg, &t->c, got, want, 0, &at) / row->tolerance(&t->c);
-        check(k, worst <= 1, t, "`%s` element %lld of the tokens in question is %.9g among many tokens and %.9g alone",
-              arg->name, (long long)at, count ? got[at] : 0, count ? want[at] : 0);
-        k->worst[t->c.stream] = fmax(k->worst[t->c.stream], worst);
+        struct finding f = finding_of(row, &t->c, arg, arrays_get(among, arg->name), arrays_get(alone, arg->name), 0);
+        check(k, f.good, t, "`%s` element %lld of the tokens in question is %.9g among many tokens and %.9g alone",
+              arg->name, (long long)f.element, f.got, f.want);
+        k->worst[t->c.stream] = fmax(k->worst[t->c.stream], f.error / f.tolerance);
     }
 }
 

@@ -194,9 +194,6 @@ static const char *cross(const struct examination *e, const struct arrays *made,
     return why;
 }
 
-/* An array that is 0 in exact arithmetic holds rounding of the row's other results: its error is measured against this share of them. */
-#define SMALLEST_SCALE 1e-3
-
 static double largest_output(const struct examination *e) {
     double largest = 0;
     for (const struct mhc_arg *arg = examined_row(e)->args; arg->name; arg++)
@@ -232,13 +229,12 @@ static const char *allows_itself(const struct mhc_row *row, const struct mhc_cas
     return why;
 }
 
-static struct finding find(const struct examination *e, const struct mhc_arg *arg, const double *got,
-                           const double *want, double smallest) {
-    const struct mhc_row *row = examined_row(e);
-    struct finding f = {.argument = arg, .tolerance = row->tolerance(&e->c)};
-    f.error = array_error(arg, &e->c, got, want, smallest, &f.element);
+struct finding finding_of(const struct mhc_row *row, const struct mhc_case *c, const struct mhc_arg *arg,
+                          const double *got, const double *want, double smallest) {
+    struct finding f = {.argument = arg, .tolerance = row->tolerance(c)};
+    f.error = array_error(arg, c, got, want, smallest, &f.element);
     f.good = f.error <= f.tolerance;
-    if (mhc_elements(&e->c, arg))
+    if (mhc_elements(c, arg))
         f.got = got[f.element], f.want = want[f.element];
     if (!f.good)
         snprintf(f.text, sizeof f.text,
@@ -252,7 +248,7 @@ const char *examine_compare(const struct examination *e, const struct arrays *ma
     struct arrays after = {0}, want = {0};
     const char *why = allows_itself(row, &e->c);
     why = why ? why : cross(e, made, &after, &want);
-    double smallest = e->x_scale ? 0 : SMALLEST_SCALE * largest_output(e);
+    double smallest = e->x_scale ? 0 : EXAMINE_SMALLEST * largest_output(e);
     for (int a = 0; a < MHC_MAX_ARGS; a++)
         list[a] = (struct finding){0};
     for (int a = 0; row->args[a].name && !why; a++) {
@@ -262,8 +258,8 @@ const char *examine_compare(const struct examination *e, const struct arrays *ma
         if (arrays_count(&want, arg->name) != mhc_elements(&e->c, arg) || !arrays_get(made, arg->name))
             why = "its arguments are not those of cpu64";
         else
-            list[a] = find(e, arg, arrays_get(made, arg->name), arrays_get(&want, arg->name),
-                           e->x_scale ? smallest_gradient(e, arg) : smallest);
+            list[a] = finding_of(row, &e->c, arg, arrays_get(made, arg->name), arrays_get(&want, arg->name),
+                                 e->x_scale ? smallest_gradient(e, arg) : smallest);
     }
     arrays_clear(&want);
     arrays_clear(&after);

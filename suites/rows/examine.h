@@ -74,6 +74,12 @@ struct finding {
     double got, want;
     char text[MAX_FAILURE]; /* of one that is not good */
 };
+struct finding finding_of(const struct mhc_row *, const struct mhc_case *, const struct mhc_arg *, const double *got,
+                          const double *want, double smallest); /* scale of its error at least */
+
+/* An array that is 0 in exact arithmetic holds rounding of the row's other results: its error is measured against this share of the
+ * largest of them. */
+#define EXAMINE_SMALLEST 1e-3
 
 /* Every output of the last row, by argument. What a crossing makes besides what it wrote first is judged from what it wrote, as it rounded
  * it itself: a last bit of that, harmless there, can move what follows by more than the row's tolerance. */
