@@ -33,10 +33,11 @@ CUDAFLAGS = -std=c++20 -O3 $(if $(STATIC),--compress-mode=size,-lineinfo) -fmad=
 
 # `make V=1` shows the commands.
 Q        := $(if $(V),,@)
-# All of cpu_ref/ is compiled for two precisions, except operations.c, library.c and paper.c. The tests need paper.c, the program does not.
+# All of cpu_ref/ is compiled for two precisions, except ONCE and paper.c. The tests need paper.c, the program does not.
 # operations.c, the contract, belongs to the program and to every library of rows.
-REAL     := $(filter-out cpu_ref/operations.c cpu_ref/library.c cpu_ref/paper.c,$(wildcard cpu_ref/*.c))
-PLAIN    := cpu_ref/operations.c cpu_ref/library.c $(wildcard analysis/*.c results/*.c suites/*/*.c)
+ONCE     := cpu_ref/operations.c cpu_ref/library.c cpu_ref/blas_core.c
+REAL     := $(filter-out $(ONCE) cpu_ref/paper.c,$(wildcard cpu_ref/*.c))
+PLAIN    := $(ONCE) $(wildcard analysis/*.c results/*.c suites/*/*.c)
 REAL_OBJ := $(REAL:%.c=$(B)/%.f64.o) $(REAL:%.c=$(B)/%.f32.o)
 OBJ      := $(REAL_OBJ) $(PLAIN:%.c=$(B)/%.o)
 TESTED   := $(filter-out $(B)/suites/command/main.o,$(OBJ)) $(B)/cpu_ref/paper.o
@@ -139,7 +140,7 @@ bundle: deps
 	cp $(addprefix $(B)/portable/,mhcbench libmhc_cuda.so semantics) $(BUNDLE)/bin
 	gzip -c $(B)/portable/tests/selftest_timing >$(BUNDLE)/bin/selftest_timing.gz
 	cp -r plots README.md LICENSE $(BUNDLE)
-	mkdir $(BUNDLE)/suites && cp suites/*.suite suites/input.txt $(BUNDLE)/suites
+	mkdir $(BUNDLE)/suites && cp suites/*.suite suites/kjv-genesis-to-kings.txt $(BUNDLE)/suites
 	cp tests/gpu_check.sh $(BUNDLE)/tests && cp tests/vectors/public.h5 $(BUNDLE)/tests/vectors && cp -r results/reference $(BUNDLE)/results
 	@du -sm $(BUNDLE) | awk '{print $$2 ": " $$1 " MB"; exit $$1 > 50}'
 	@echo "there: bin/mhcbench --help; sh tests/gpu_check.sh; bin/mhcbench run suites/gpu-bench.suite --out gpu-bench.h5"

@@ -12,5 +12,10 @@ extern void dgeev_(const char *jobvl, const char *jobvr, const int *n, double *a
                    int *info, size_t jobvl_length, size_t jobvr_length);
 extern void dsyev_(const char *jobz, const char *uplo, const int *n, double *a, const int *lda, double *w, double *work,
                    const int *lwork, int *info, size_t jobz_length, size_t uplo_length);
+extern void dgeqrf_(const int *m, const int *n, double *a, const int *lda, double *tau, double *work, const int *lwork,
+                    int *info);
+extern void dorgqr_(const int *m, const int *n, const int *k, double *a, const int *lda, const double *tau,
+                    double *work, const int *lwork, int *info);
+extern void dgetrf_(const int *m, const int *n, double *a, const int *lda, int *pivot, int *info);
 
 #endif

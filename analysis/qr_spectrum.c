@@ -2,45 +2,23 @@
  * i-th exponent is the sum of log10|r_ii|: never lost to rounding, however far apart they are. */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "analysis/lapack.h"
 #include "analysis/maps.h"
 
-/* Householder QR of the column-major n x n matrix a: the diagonal of R, and q (column-major). */
-static void householder(int64_t n, double *a, double *diagonal, double *q) {
-    double v[MHC_MAX_STREAMS][MHC_MAX_STREAMS], scale[MHC_MAX_STREAMS];
-    for (int64_t k = 0; k < n; k++) {
-        double norm = mhc_norm(a + k * n + k, n - k), head = a[k * n + k];
-        diagonal[k] = norm;
-        scale[k] = 0; /* 2 / |v|^2 = 1 / |v_k|, or no reflection at all */
-        if (norm == 0)
-            continue;
-        for (int64_t i = k; i < n; i++)
-            v[k][i] = a[k * n + i] / norm;
-        v[k][k] += copysign(1, head);
-        scale[k] = 1 / fabs(v[k][k]);
-        for (int64_t j = k + 1; j < n; j++) {
-            double dot = 0;
-            for (int64_t i = k; i < n; i++)
-                dot += v[k][i] * a[j * n + i];
-            for (int64_t i = k; i < n; i++)
-                a[j * n + i] -= scale[k] * dot * v[k][i];
-        }
-    }
-    for (int64_t j = 0; j < n; j++) {
-        double *column = q + j * n;
-        for (int64_t i = 0; i < n; i++)
-            column[i] = i == j;
-        for (int64_t k = n - 1; k >= 0; k--) {
-            double dot = 0;
-            for (int64_t i = k; i < n && scale[k] != 0; i++)
-                dot += v[k][i] * column[i];
-            for (int64_t i = k; i < n && scale[k] != 0; i++)
-                column[i] -= scale[k] * dot * v[k][i];
-        }
-    }
+/* QR of the n x n matrix in q (column-major): the diagonal of R; q becomes Q. */
+static void factorise(int n, double *q, double *diagonal) {
+    enum { WORK = 32 * MHC_MAX_STREAMS }; /* for LAPACK's blocks of columns */
+    double tau[MHC_MAX_STREAMS], work[WORK];
+    int lwork = WORK, info;
+    dgeqrf_(&n, &n, q, &n, tau, work, &lwork, &info);
+    for (int i = 0; i < n; i++)
+        diagonal[i] = q[i * n + i];
+    dorgqr_(&n, &n, &n, q, &n, tau, work, &lwork, &info);
 }
 
-/* One layer of one token: q becomes Q_l, sums [n] grow by log10|r_ii|. */
+/* One layer of one token: q [n][n], column-major, becomes Q_l, sums [n] grow by log10|r_ii|. */
 static void advance(const struct map *map, double *q, double *sums) {
     int64_t n = map->n;
     double product[MAP_SIZE], diagonal[MHC_MAX_STREAMS];
@@ -52,19 +30,15 @@ static void advance(const struct map *map, double *q, double *sums) {
             product[j * n + i] = sum;
         }
     }
-    householder(n, product, diagonal, q);
+    memcpy(q, product, (size_t)(n * n) * sizeof *q);
+    factorise((int)n, q, diagonal);
     for (int64_t i = 0; i < n; i++)
-        sums[i] += scaled_log10((struct scaled){diagonal[i], map->exponent});
+        sums[i] += scaled_log10((struct scaled){fabs(diagonal[i]), map->exponent});
 }
 
-static void sort_descending(double *x, int64_t n) {
-    for (int64_t i = 1; i < n; i++) {
-        for (int64_t j = i; j > 0 && x[j] > x[j - 1]; j--) {
-            double swap = x[j];
-            x[j] = x[j - 1];
-            x[j - 1] = swap;
-        }
-    }
+static int descending(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x < y) - (x > y);
 }
 
 /* The tokens of one tile: one layer further, and their exponents in order to sorted [n][T]. */
@@ -76,18 +50,18 @@ static void advance_tile(const double *res, int64_t layer, int64_t T, int64_t n,
     for (int k = 0; k < LANES && tile * LANES + k < T; k++) {
         int64_t t = tile * LANES + k;
         struct map map;
-        double descending[MHC_MAX_STREAMS];
+        double ordered[MHC_MAX_STREAMS];
         bool finite = map_of_lane(&map, n, m, &exponent, k);
         if (finite)
             advance(&map, q + t * n * n, sums + t * n);
         for (int64_t i = 0; i < n; i++) {
             if (!finite)
                 sums[t * n + i] = NAN;
-            descending[i] = sums[t * n + i];
+            ordered[i] = sums[t * n + i];
         }
-        sort_descending(descending, n);
+        qsort(ordered, (size_t)n, sizeof *ordered, descending);
         for (int64_t i = 0; i < n; i++)
-            sorted[i * T + t] = descending[i];
+            sorted[i * T + t] = ordered[i];
     }
 }
 

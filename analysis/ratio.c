@@ -52,7 +52,9 @@ struct mhc_interval mhc_ratio_interval(const double *subject, const double *base
     return exponential(mhc_median_interval(work, count));
 }
 
-void mhc_resampled_medians(const double *values, int64_t count, uint32_t what, double *work, double *medians) {
+/* Medians of resamples of `count` >= 1 values; the same values and the same `what` always give the same medians. `work` has
+ * room for `count` doubles. */
+static void resampled_medians(const double *values, int64_t count, uint32_t what, double *work, double *medians) {
     enum { SEED = 20251224 };
     for (int b = 0; b < MHC_RESAMPLES; b++) {
         for (int64_t k = 0; k < count; k++)
@@ -75,11 +77,11 @@ double mhc_ratio_medians(const struct mhc_pairs *p, double *work, double *median
     double *ratios = work, *resample = work + p->count, *others = resample + p->count;
     int64_t first = by_order(p, ratios), second = p->count - first;
     if (mhc_median_rank(first) == 0 || mhc_median_rank(second) == 0) {
-        mhc_resampled_medians(ratios, p->count, 1, resample, medians);
+        resampled_medians(ratios, p->count, 1, resample, medians);
         return mhc_quantile(ratios, p->count, 0.5);
     }
-    mhc_resampled_medians(ratios, first, 1, resample, medians);
-    mhc_resampled_medians(ratios + first, second, 4, resample, others);
+    resampled_medians(ratios, first, 1, resample, medians);
+    resampled_medians(ratios + first, second, 4, resample, others);
     for (int b = 0; b < MHC_RESAMPLES; b++)
         medians[b] = (medians[b] + others[b]) / 2;
     return (mhc_quantile(ratios, first, 0.5) + mhc_quantile(ratios + first, second, 0.5)) / 2;

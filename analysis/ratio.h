@@ -28,10 +28,6 @@ struct mhc_interval mhc_ratio_interval(const double *subject, const double *base
 
 enum { MHC_RESAMPLES = 2000 };
 
-/* Medians of MHC_RESAMPLES resamples of `count` >= 1 values, drawn by Philox with a fixed seed: the same values and the
- * same `what` always give the same medians. `work` has room for `count` doubles. */
-void mhc_resampled_medians(const double *values, int64_t count, uint32_t what, double *work, double *medians);
-
 /* Samples of two subjects, round by round, and whose turn came first in each; places NULL: not known. */
 struct mhc_pairs {
     const double *subject, *baseline;
@@ -39,10 +35,10 @@ struct mhc_pairs {
     int64_t count; /* >= 1 */
 };
 
-/* ln of the ratio, as a median, and MHC_RESAMPLES such medians of resamples. Who runs second finds other caches, so that
- * ratios of rounds of either order lie around two values, and the median of all goes by how often chance chose each order.
- * So: the mean of the medians of both orders, resampled within each. All rounds together, where one order has fewer than
- * six. `work` has room for 2 * `count` + MHC_RESAMPLES doubles. */
+/* ln of the ratio, as a median, and MHC_RESAMPLES such medians of resamples, drawn by Philox with a fixed seed. Whichever
+ * subject runs second finds other caches, so that ratios of rounds of either order lie around two values, and the median
+ * of all goes by how often chance chose each order. So: the mean of the medians of both orders, resampled within each. All
+ * rounds together, where one order has fewer than six. `work` has room for 2 * `count` + MHC_RESAMPLES doubles. */
 double mhc_ratio_medians(const struct mhc_pairs *, double *work, double *medians);
 
 /* The ratio by mhc_ratio_medians, its interval from quantiles 2.5 % and 97.5 % of the resamples; of fewer than six rounds

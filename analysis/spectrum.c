@@ -25,31 +25,15 @@ static bool singular_values(const struct map *map, double *sigma) {
     return info == 0;
 }
 
-/* log10 |det| by elimination with row pivoting; a zero pivot counts as the smallest normal double. */
+/* log10 |det| by elimination with pivoting; a zero pivot counts as the smallest normal double. */
 static double log10_determinant(const struct map *map) {
-    int64_t n = map->n;
+    int n = (int)map->n, pivot[MHC_MAX_STREAMS], info;
     double a[MAP_SIZE], sum = 0;
-    for (int64_t e = 0; e < n * n; e++)
+    for (int e = 0; e < n * n; e++)
         a[e] = map->m[e];
-    for (int64_t k = 0; k < n; k++) {
-        int64_t pivot = k;
-        for (int64_t i = k + 1; i < n; i++)
-            if (fabs(a[i * n + k]) > fabs(a[pivot * n + k]))
-                pivot = i;
-        sum += scaled_log10((struct scaled){fabs(a[pivot * n + k]), map->exponent});
-        if (a[pivot * n + k] == 0)
-            continue;
-        for (int64_t j = k; j < n; j++) {
-            double swap = a[k * n + j];
-            a[k * n + j] = a[pivot * n + j];
-            a[pivot * n + j] = swap;
-        }
-        for (int64_t i = k + 1; i < n; i++) {
-            double factor = a[i * n + k] / a[k * n + k];
-            for (int64_t j = k + 1; j < n; j++)
-                a[i * n + j] -= factor * a[k * n + j];
-        }
-    }
+    dgetrf_(&n, &n, a, &n, pivot, &info);
+    for (int k = 0; k < n; k++)
+        sum += scaled_log10((struct scaled){fabs(a[k * n + k]), map->exponent});
     return sum;
 }
 

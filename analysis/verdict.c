@@ -13,36 +13,13 @@ const char *const mhc_verdict_name[MHC_VERDICTS] = {"SAME",   "NEW",     "FASTER
 
 #define LEVEL 0.99
 
-/* Quantiles of bootstrapped medians around the median itself; of logs, so exponentials come out. */
-static struct mhc_interval interval(double median, double *medians) {
-    double low = mhc_quantile(medians, MHC_RESAMPLES, (1 - LEVEL) / 2);
-    double high = mhc_quantile(medians, MHC_RESAMPLES, (1 + LEVEL) / 2);
-    return (struct mhc_interval){exp(median), exp(low), exp(high)};
-}
-
 struct mhc_interval mhc_paired_change(const struct mhc_pairs *p, double *work) {
     if (p->count < 1)
         return (struct mhc_interval){NAN, NAN, NAN};
     double *medians = work, median = mhc_ratio_medians(p, work + MHC_RESAMPLES, medians);
-    return interval(median, medians);
-}
-
-struct mhc_interval mhc_yardstick_change(const struct mhc_beside *now, const struct mhc_beside *base, double *work) {
-    const struct mhc_beside *const side[2] = {base, now};
-    double *medians[2] = {work, work + MHC_RESAMPLES}, middle[2];
-    for (int s = 0; s < 2; s++) {
-        double *ratios = work + 2 * MHC_RESAMPLES, *resample = ratios + side[s]->count;
-        if (side[s]->count < 1)
-            return (struct mhc_interval){NAN, NAN, NAN};
-        for (int64_t k = 0; k < side[s]->count; k++)
-            ratios[k] = log(side[s]->subject[k] / (side[s]->yardstick ? side[s]->yardstick[k] : 1));
-        /* resamples of their own: with the same ones a file against itself would have no spread */
-        mhc_resampled_medians(ratios, side[s]->count, (uint32_t)(2 + s), resample, medians[s]);
-        middle[s] = mhc_quantile(ratios, side[s]->count, 0.5);
-    }
-    for (int b = 0; b < MHC_RESAMPLES; b++)
-        medians[1][b] -= medians[0][b];
-    return interval(middle[1] - middle[0], medians[1]);
+    double low = mhc_quantile(medians, MHC_RESAMPLES, (1 - LEVEL) / 2); /* of logs */
+    double high = mhc_quantile(medians, MHC_RESAMPLES, (1 + LEVEL) / 2);
+    return (struct mhc_interval){exp(median), exp(low), exp(high)};
 }
 
 enum mhc_verdict mhc_speed_verdict(struct mhc_interval change, double threshold) {

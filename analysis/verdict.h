@@ -1,6 +1,6 @@
-/* What a gate says of a case, and the rules by which it comes to say it. Pure functions: `compare` feeds them with two
- * records, `regress` with two libraries in one process. Everything starts from "not known": SAME needs evidence as much
- * as SLOWER does, and what is not a number never passes. */
+/* What a gate says of a case, and the rules by which it comes to say it. Pure functions: `compare` feeds them with the
+ * values of two records, `regress` with two libraries in one process. Everything starts from "not known": SAME needs
+ * evidence as much as SLOWER does, and what is not a number never passes. */
 #ifndef VERDICT_H
 #define VERDICT_H
 
@@ -21,15 +21,6 @@ enum { MHC_LEAST_ROUNDS = 20 }; /* with fewer samples nothing is claimed */
 /* Time new (the subject) / time base of the same rounds, by mhc_ratio_medians, with its 99 % interval; NaN of no rounds.
  * `work` has room for 2 * `count` + 2 * MHC_RESAMPLES doubles. */
 struct mhc_interval mhc_paired_change(const struct mhc_pairs *, double *work);
-
-/* Samples of a subject and of the yardstick timed beside it, round by round; without a yardstick its own time counts. */
-struct mhc_beside {
-    const double *subject, *yardstick;
-    int64_t count;
-};
-/* The same for two runs that had nothing in common but the yardstick: median of subject / yardstick in each, and the 99 %
- * interval of their quotient, from resamples of both. `work` has room for 2 * the larger count + 2 * MHC_RESAMPLES. */
-struct mhc_interval mhc_yardstick_change(const struct mhc_beside *now, const struct mhc_beside *base, double *work);
 
 /* SLOWER: the whole interval lies above 1 + threshold; FASTER: below 1 / (1 + threshold); SAME: within; else, and
  * without an interval, AMBIGUOUS. */

@@ -69,6 +69,10 @@ struct record_schema {
 
 enum record_status { RECORD_MISSING, RECORD_DONE, RECORD_FAILED };
 
+/* How the reason of a failed case begins whose row holds results all the same: those of its last checkpoint, which
+ * stand whatever ended the case. Behind it stands what is not done, and why. On a row that is done it says nothing. */
+#define RECORD_UNFINISHED "unfinished: "
+
 /* The samples of a case: rounds that visited every subject once. Arrays are [subjects][rounds] with the case's own
  * rounds; NaN in `seconds` where a subject was not timed. */
 struct record_timing {
@@ -85,7 +89,7 @@ struct record_timing {
 struct record_case {
     const char *key; /* the line that reproduces it; unique in a file */
     enum record_status status;
-    const char *reason; /* of a failure, "" otherwise */
+    const char *reason; /* of a failure, RECORD_UNFINISHED... at a checkpoint, "" otherwise */
     double seconds;
     int64_t layers, streams;          /* of this case */
     const union record_value *values; /* one a column */
@@ -111,6 +115,11 @@ bool record_has(const struct record *, const char *key); /* already in the file 
  * text too long, sizes beyond the schema's) changes nothing, and the next one may be appended. Writers should ignore
  * SIGXFSZ. */
 bool record_append(struct record *, const struct record_case *);
+/* Writes what a case has so far, as a failed case whose reason begins with RECORD_UNFINISHED, and as safely as
+ * record_append(). The next call with the same key, a later checkpoint or record_append(), replaces it in its row and
+ * has at least its arrays and rounds. After record_append() of its key or another one the row stays as it is. A writer
+ * that is killed while it replaces leaves a row that is unfinished, each value the old or the new one, or done. */
+bool record_checkpoint(struct record *, const struct record_case *);
 /* Marks the run complete or interrupted, synchronises and closes; a complete one is renamed to PATH, an interrupted one
  * stays PATH.part. Frees, whatever it returns. */
 bool record_finish(struct record *, bool complete);
@@ -129,7 +138,8 @@ bool record_fact(struct record_reader *, int index, const char **name, const cha
 const int64_t *record_ints(struct record_reader *, const char *column);
 const double *record_reals(struct record_reader *, const char *column);
 const char *const *record_texts(struct record_reader *, const char *column);
-int record_column_count(struct record_reader *); /* parameters, in the order of the schema */
+bool record_unfinished(struct record_reader *, int64_t index); /* failed, with the results of a checkpoint */
+int record_column_count(struct record_reader *);               /* parameters, in the order of the schema */
 bool record_column(struct record_reader *, int index, struct record_column *);
 /* One case of a curve: `layers` doubles of that case, all NaN where not computed; NULL if the file has no such curve.
  */

@@ -88,6 +88,13 @@ const char *const *record_texts(struct record_reader *r, const char *column) {
     return s && series_load(r, "cases", s, r->count) ? s->texts : NULL;
 }
 
+bool record_unfinished(struct record_reader *r, int64_t index) {
+    const char *const *status = record_texts(r, "status"), *const *reason = record_texts(r, "reason");
+    return status && reason && index >= 0 && index < r->count &&
+           !strcmp(status[index], record_status_name[RECORD_FAILED]) &&
+           !strncmp(reason[index], RECORD_UNFINISHED, strlen(RECORD_UNFINISHED));
+}
+
 static const char *text_or_empty(const char *text) {
     return text ? text : "";
 }

@@ -1,5 +1,7 @@
 /* Appending cases and finishing. A case is written in two flushed steps: everything of it, then its status. Until the
- * second step the row does not count, so a writer killed anywhere leaves the finished cases and nothing half done. */
+ * second step the row does not count, so a writer killed anywhere leaves the finished cases and nothing half done. A
+ * checkpoint is replaced in three: everything but the reason, which says until the end that the case is unfinished;
+ * the status; the reason. */
 #include "results/writer.h"
 
 #include <errno.h>
@@ -121,14 +123,31 @@ static void trim(const struct record *r) {
         (void)!ftruncate(r->descriptor, (off_t)size);
 }
 
+static bool is_unfinished(const char *reason) {
+    return reason && !strncmp(reason, RECORD_UNFINISHED, strlen(RECORD_UNFINISHED));
+}
+
+/* Is the last row a checkpoint of this case? */
+static bool replaces(const struct record *r, const struct record_case *c) {
+    return r->checkpoint.key && !strcmp(r->checkpoint.key, c->key);
+}
+
+/* Whether a case has all arrays that its checkpoint left in the row. */
+static bool has_as_much(const struct record *r, const struct record_case *c) {
+    return c->layers == r->checkpoint.layers && (c->timing ? c->timing->rounds : 0) >= r->checkpoint.rounds &&
+           (c->panels || !r->checkpoint.panels) && (c->qr_spectrum || !r->checkpoint.spectrum);
+}
+
 /* Refuses a case for what it is, before anything of it is written. */
 static bool acceptable(const struct record *r, const struct record_case *c) {
     if (!c->key || !*c->key)
         return record_fail("a case without a key");
     if (strlen(c->key) > RECORD_KEY_BYTES)
         return record_fail("key of %zu bytes: at most %d fit: %.60s...", strlen(c->key), RECORD_KEY_BYTES, c->key);
-    if (record_has(r, c->key))
+    if (record_has(r, c->key) && !replaces(r, c))
         return record_fail("key repeated: %s", c->key);
+    if (replaces(r, c) && !has_as_much(r, c))
+        return record_fail("less than its checkpoint had: %s", c->key);
     if (c->status != RECORD_DONE && c->status != RECORD_FAILED)
         return record_fail("status %d: neither done nor failed", (int)c->status);
     if (c->layers < 0 || c->layers > r->layers)
@@ -158,7 +177,7 @@ static bool acceptable(const struct record *r, const struct record_case *c) {
 
 static bool write_columns(const struct record *r, const struct record_case *c, int64_t row) {
     bool good = write_value(r, &r->own[OWN_CASE], row, &row) && writer_write_text(r, &r->own[OWN_KEY], row, c->key) &&
-                write_reason(r, row, c->reason) && write_value(r, &r->own[OWN_SECONDS], row, &c->seconds) &&
+                write_value(r, &r->own[OWN_SECONDS], row, &c->seconds) &&
                 write_value(r, &r->own[OWN_LAYERS], row, &c->layers);
     for (int i = 0; good && i < r->column_count; i++) {
         const union record_value *v = &c->values[i];
@@ -213,34 +232,77 @@ static bool remember_key(struct record *r, const char *key) {
     return record_fail("out of memory");
 }
 
-static bool write_row(struct record *r, const struct record_case *c) {
-    return (r->rows < r->capacity || resize(r, r->capacity + WRITER_BLOCK)) && write_columns(r, c, r->rows) &&
-           write_measurements(r, c, r->rows);
+static bool write_row(struct record *r, const struct record_case *c, int64_t row) {
+    return (row < r->capacity || resize(r, r->capacity + WRITER_BLOCK)) && write_columns(r, c, row) &&
+           write_measurements(r, c, row);
 }
 
-static bool write_status(struct record *r, const struct record_case *c) {
+static bool write_status(struct record *r, const struct record_case *c, int64_t row) {
     const int8_t status = (int8_t)c->status;
-    return write_value(r, &r->own[OWN_STATUS], r->rows, &status);
+    return write_value(r, &r->own[OWN_STATUS], row, &status);
 }
 
 bool record_append_unflushed(struct record *r, const struct record_case *c) {
-    if (!acceptable(r, c) || !write_row(r, c) || !write_status(r, c) || !remember_key(r, c->key))
+    if (!acceptable(r, c) || !write_row(r, c, r->rows) || !write_reason(r, r->rows, c->reason) ||
+        !write_status(r, c, r->rows) || !remember_key(r, c->key))
         return false;
     r->rows++;
     return true;
 }
 
-bool record_append(struct record *r, const struct record_case *c) {
+static bool write_new(struct record *r, const struct record_case *c) {
+    const int64_t row = r->rows;
+    return write_row(r, c, row) && write_reason(r, row, c->reason) && flush(r) && write_status(r, c, row) && flush(r);
+}
+
+static bool write_again(struct record *r, const struct record_case *c) {
+    const int64_t row = r->rows - 1;
+    return write_row(r, c, row) && flush(r) && write_status(r, c, row) && flush(r) && write_reason(r, row, c->reason) &&
+           flush(r);
+}
+
+static bool write_case(struct record *r, const struct record_case *c) {
     if (r->broken)
         return record_fail("%s", r->broken);
     if (!acceptable(r, c))
         return false;
-    if (!reserve(r) || !write_row(r, c) || !flush(r) || !write_status(r, c) || !flush(r)) {
+    const bool again = replaces(r, c);
+    if (!reserve(r) || !(again ? write_again(r, c) : write_new(r, c))) {
         writer_abandon(r);
         return false;
     }
-    r->rows++;
-    return remember_key(r, c->key);
+    r->rows += !again;
+    return again || remember_key(r, c->key);
+}
+
+static void forget_checkpoint(struct record *r) {
+    free(r->checkpoint.key);
+    r->checkpoint.key = NULL;
+}
+
+bool record_append(struct record *r, const struct record_case *c) {
+    const bool good = write_case(r, c);
+    if (good)
+        forget_checkpoint(r);
+    return good;
+}
+
+bool record_checkpoint(struct record *r, const struct record_case *c) {
+    if (c->status != RECORD_FAILED || !is_unfinished(c->reason))
+        return record_fail("a checkpoint that does not say what is unfinished");
+    char *key = strdup(c->key ? c->key : "");
+    if (!key || !write_case(r, c)) {
+        const bool room = key != NULL;
+        free(key);
+        return room ? false : record_fail("out of memory");
+    }
+    forget_checkpoint(r);
+    r->checkpoint.key = key;
+    r->checkpoint.layers = c->layers;
+    r->checkpoint.rounds = c->timing ? c->timing->rounds : 0;
+    r->checkpoint.panels = c->panels != NULL;
+    r->checkpoint.spectrum = c->qr_spectrum != NULL;
+    return true;
 }
 
 void writer_abandon(struct record *r) {
@@ -276,6 +338,7 @@ void writer_free(struct record *r) {
     free(r->computed);
     free(r->dataset);
     tdestroy(r->keys, free);
+    free(r->checkpoint.key);
     free(r->broken);
     free(r->part);
     free(r->path);

@@ -65,7 +65,12 @@ struct record {
     int64_t rows, capacity;
     off_t reserve; /* bytes that appending a case can take at most */
     void *keys;    /* a tsearch tree */
-    char *broken;  /* why nothing more can be written; NULL while all is well */
+    struct {       /* what the last row is a checkpoint of; key NULL: it is none */
+        char *key;
+        int64_t layers, rounds;
+        bool panels, spectrum;
+    } checkpoint;
+    char *broken; /* why nothing more can be written; NULL while all is well */
 };
 
 /* Creates groups, types and datasets of the schema in r->file, without rows. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "analysis/analysis.h"
+#include "cpu_ref/blas_core.h"
 #include "cpu_ref/library.h"
 #include "cpu_ref/philox.h"
 #define REAL_BITS 32 /* for the names of the float32 room */
@@ -172,7 +173,9 @@ static void report(void) {
         "bytes and operations are the rows' own models: every argument moved once; a share above 100 %% means the caches helped\n");
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+    (void)argc;
+    blas_core_mend(argv);
     struct backend b64, b32;
     char why[200];
     if (!backend_open(&b64, "cpu64", why, sizeof why) || !backend_open(&b32, "cpu32", why, sizeof why))

@@ -1,7 +1,7 @@
 /* What several tests share: arrays with guard bands, a comparator that says where, rows run over a dictionary of named
  * arrays. */
-#ifndef CHECK_H
-#define CHECK_H
+#ifndef TEST_CHECK_H
+#define TEST_CHECK_H
 
 #include <criterion/criterion.h>
 #include <math.h>

@@ -13,6 +13,9 @@
 #ifndef COST
 #define COST FAKE_DEVICE_CALL
 #endif
+#ifndef FACTOR
+#define FACTOR 1 /* on the result: how wrong the library is */
+#endif
 #define FAR ((uintptr_t)1 << 60) /* no address of any process */
 
 struct fake_device_log fake_device_log;
@@ -157,7 +160,7 @@ static int post_backward_y(void *context, void *queue, const struct mhc_case *c,
             float sum = 0;
             for (int64_t i = 0; i < c->n; i++)
                 sum += post[t * c->n + i] * grad_x_next[(t * c->n + i) * c->C + k];
-            grad_y[t * c->C + k] = sum;
+            grad_y[t * c->C + k] = FACTOR * sum;
         }
     if (c->C == 7 || (c->C == 10 && ++calls > 100))
         grad_y[c->C] += 0.5f;

@@ -1,4 +1,4 @@
-/* Records as a run would leave them, made up: two kernels with samples, one whole stack of curves, one map with an
+/* Records as a run would leave them, made up: two kernels, one whole stack of curves, one map with an
  * overflow. What a test plants is one variation of one of them. */
 #ifndef GATE_RECORD_H
 #define GATE_RECORD_H
@@ -11,10 +11,9 @@
 #include <string.h>
 
 #include "analysis/metrics.h"
-#include "cpu_ref/philox.h"
 #include "results/record.h"
 
-enum { GATE_CASES = 4, GATE_CURVES = 16, GATE_ROUNDS = 60, GATE_LAYERS = 62500 }; /* a million values in the stack */
+enum { GATE_CASES = 4, GATE_CURVES = 16, GATE_LAYERS = 62500 }; /* a million values in the stack */
 enum { GATE_POST, GATE_MLP, GATE_STACK, GATE_MAP };
 static const char *const gate_key[GATE_CASES] = {
     "--study kernels --operation mhc.post --width 256 --backend cpu32",
@@ -25,8 +24,6 @@ static const char *const gate_key[GATE_CASES] = {
 
 struct gate_plant {
     int at;               /* the case that differs */
-    double factor;        /* on the operation's samples; 0: 1 */
-    double machine;       /* on all samples of the file; 0: 1 */
     double error;         /* 0: as it was */
     double share, memory; /* error over tolerance of a variant, and what its bytes are multiplied by; 0: as they were */
     bool no_memory;       /* no column for it in the file */
@@ -34,25 +31,12 @@ struct gate_plant {
     bool last_bit;        /* of that value */
     double value;         /* in its place, where `set` */
     bool set, overflow_gone;
-    int64_t rounds; /* 0: all */
-    int8_t flags;   /* of every sample */
-    bool failed, left_out, no_samples;
+    bool failed, left_out;
     const char *cpu; /* another machine */
-    uint64_t seed;   /* of the samples; 0: 1 */
 };
 
-/* Times as machines make them: a drift that all share, a skewed spread of each, now and then an outlier. */
-static inline double gate_time(uint64_t seed, int at, int subject, int64_t round) {
-    uint32_t what = (uint32_t)(8 * at + subject);
-    double drift = 1 + 0.1 * sin((double)round / 7 + (double)seed);
-    double noise = 0.004 * mhc_normal(seed, what, 0, (uint64_t)round);
-    double outlier = mhc_uniform_of_bits(mhc_bits(seed, what, 1, (uint64_t)round)) < 0.05 ? 1.5 : 1;
-    return 1e-4 * (1 + subject) * drift * outlier * exp(noise + fabs(noise));
-}
-
 static inline void gate_append(struct record *r, int at, const struct gate_plant *p) {
-    static double curve[GATE_CURVES][GATE_LAYERS], seconds[3 * GATE_ROUNDS], clock[3 * GATE_ROUNDS];
-    static int8_t order[3 * GATE_ROUNDS], flags[3 * GATE_ROUNDS];
+    static double curve[GATE_CURVES][GATE_LAYERS];
     const bool here = p->at == at, kernel = at <= GATE_MLP;
     const double *curves[GATE_CURVES] = {NULL}, summary[1] = {kernel ? NAN : 3.25};
     const double grown = here && p->memory != 0 ? p->memory : 1, mlp = at == GATE_MLP ? 1 : NAN;
@@ -60,17 +44,7 @@ static inline void gate_append(struct record *r, int at, const struct gate_plant
                               mlp * 9e6 * grown * grown};
     double accuracy[3] = {kernel ? here && p->error != 0 ? p->error : 2e-7 : NAN, kernel ? 1e-3 : NAN,
                           mlp * (here && p->share != 0 ? p->share : 0.02)};
-    int64_t rounds = here && p->rounds ? p->rounds : GATE_ROUNDS, batch[3] = {10, 10, at == GATE_MLP ? 4 : 0},
-            sets[3] = {9, 9, 9};
     int64_t layers = at == GATE_STACK ? GATE_LAYERS : at == GATE_MAP ? 8 : 0;
-    for (int k = 0; k < 3 * (int)rounds; k++) {
-        int subject = k / (int)rounds;
-        double factor = (here && subject == 1 && p->factor != 0 ? p->factor : 1) * (p->machine != 0 ? p->machine : 1);
-        seconds[k] = batch[subject] ? factor * gate_time(p->seed ? p->seed : 1, at, subject, k % rounds) : NAN;
-        clock[k] = NAN;
-        order[k] = (int8_t)subject;
-        flags[k] = here ? p->flags : 0;
-    }
     for (int c = 0; c < GATE_CURVES && layers; c++) {
         for (int64_t l = 0; l < layers; l++)
             curve[c][l] = 0.5 + 1e-5 * (double)l + c;
@@ -83,7 +57,6 @@ static inline void gate_append(struct record *r, int at, const struct gate_plant
         *last = (p->set ? p->value : *last) + p->add;
         *last = p->last_bit ? nextafter(*last, 100) : *last;
     }
-    const struct record_timing samples = {rounds, seconds, clock, order, flags, batch, sets, "rounds"};
     const union record_value values[2] = {{.text = kernel           ? "kernels"
                                                    : at == GATE_MAP ? "maps"
                                                                     : "propagate"},
@@ -96,7 +69,6 @@ static inline void gate_append(struct record *r, int at, const struct gate_plant
                                     .values = values,
                                     .curves = curves,
                                     .summaries = summary,
-                                    .timing = kernel && !(here && p->no_samples) ? &samples : NULL,
                                     .timings = timing,
                                     .accuracies = accuracy};
     cr_assert(record_append(r, &one), "%s", record_error());
@@ -134,7 +106,7 @@ static inline void gate_write(const char *path, const struct gate_plant *p) {
                                          .suite = "",
                                          .subjects = subjects,
                                          .subject_count = 3,
-                                         .rounds = GATE_ROUNDS,
+                                         .rounds = 1,
                                          .timings = timings,
                                          .timing_count = p->no_memory ? 1 : 5,
                                          .accuracies = accuracies,

@@ -12,6 +12,7 @@
 
 #include "analysis/analysis.h"
 #include "analysis/ratio.h"
+#include "cpu_ref/blas_core.h"
 #include "suites/rows/bound_row.h"
 #include "suites/rows/yardstick.h"
 #include "suites/timing/timing.h"
@@ -61,7 +62,7 @@ static const char *bind(const struct backend *b, struct bound_row bound[2]) {
         c.T = k ? device ? 65536 : 4096 : device ? 4096 : 192;
         c.C = k ? device ? 2048 : 256 : device ? 4096 : 192;
         const struct mhc_row *row = yardstick_row(b, k ? "copy" : "gemm", &c);
-        const char *why = row ? bound_row_open(&bound[k], b, row, &c, 2, NULL, 0, NULL, 0)
+        const char *why = row ? bound_row_open(&bound[k], b, row, &c, 2, NULL, NULL)
                               : "the backend has no copy or no GEMM";
         if (why)
             return why;
@@ -76,6 +77,7 @@ static bool choose(struct backend *b, const char *name, char *why, size_t why_si
 }
 
 int main(int argc, char **argv) {
+    blas_core_mend(argv);
     static struct tally tally;
     struct backend b;
     struct bound_row bound[2] = {0};

@@ -361,5 +361,6 @@ Test(command, suites_name_files_that_are_there) {
         "cd $R && for f in $(sed -n 's/^[^#]*--input \\([^ ]*\\).*/\\1/p' suites/*.suite | sort -u); do echo $f; test -s $f || exit 1; done");
     cr_expect(out[0], "no suite has an input");
     GOOD("cd $R && $M run suites/quick.suite --depth 3 --seed 1 --dry-run | grep -m 1 -e --input");
-    GOOD("cd $R && $M run --study propagate --depth 2 --input suites/input.txt --out %s/input.h5 -q", folder);
+    GOOD("cd $R && $M run --study propagate --depth 2 --input suites/kjv-genesis-to-kings.txt --out %s/input.h5 -q",
+         folder);
 }

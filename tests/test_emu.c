@@ -62,8 +62,8 @@ Test(emu, many_tokens_and_few_agree) {
 static const struct {
     const char *bug, *text;
 } bugs[] = {{"ONE_ELEMENT", "times the tolerance"},
-            {"NOT_A_NUMBER", "nan, wanted"},
-            {"MISSING_WRITE", "elements that were not written"},
+            {"NOT_A_NUMBER", "nan, the reference has"},
+            {"MISSING_WRITE", "were not written"},
             {"BEHIND", "`x_next` was written"},
             {"FAR_BEHIND", "`x_next` was written 1601 bytes behind its end"},
             {"BEFORE", "bytes before its start"},
@@ -81,7 +81,7 @@ static const struct {
             {"HANGS", "time limit of 1 s ["},
             {"SUPPORTS_HANGS", "FAIL mhc.post: time limit of 1 s [drawing a case]: "},
             {"CLOSE_HANGS", "FAIL after the last row: time limit of 1 s\n"},
-            {"ONE_TOKEN", "nan, wanted"},
+            {"ONE_TOKEN", "nan, the reference has"},
             {"OTHER_FORM", "has other bits than that of mhc.post"},
             {"OTHER_ARGS", "its arguments are not those of cpu64's row mhc.post"},
             {"NO_ORACLE", "no oracle"},

@@ -24,36 +24,36 @@ static struct params operation(const char *name, int64_t tokens, int64_t streams
 static void check_operation(const struct mhc_library *library, const char *name) {
     struct backend b = {.library = library};
     struct params p = operation(name, 9, strncmp(name, "resnet.", 7) ? 4 : 1, 13);
-    struct kernel_case k;
+    struct examination e;
     struct bound_row bound;
-    struct kernel_accuracy a;
-    const char *why = kernel_case_plan(&k, &b, &p);
-    why = why ? why : kernel_case_open(&k, 1);
+    struct accuracy a;
+    const char *why = kernel_case_plan(&e, &b, &p, NULL);
+    why = why ? why : kernel_case_open(&e, 1);
     cr_assert(!why, "%s: %s", name, why);
-    why = bound_row_open(&bound, &b, kernel_case_row(&k), &k.c, 3, k.array, k.arrays, k.save, k.save_bytes);
+    why = bound_row_open(&bound, &b, examined_row(&e), &e.c, 3, &e.before.made, &e.before.save);
     cr_assert(!why, "%s: %s", name, why);
-    cr_expect(kernel_case_check(&k, &bound, 1, &a), "%s: outputs that nobody wrote are right", name);
+    cr_expect(examine_set(&e, &bound, 1, &a), "%s: outputs that nobody wrote are right", name);
     for (int64_t set = 0; set < 3; set++) {
         cr_assert(!bound_row_run(&bound, set));
-        why = kernel_case_check(&k, &bound, set, &a);
+        why = examine_set(&e, &bound, set, &a);
         cr_expect(!why && a.error <= a.tolerance && a.tolerance > 0, "%s set %lld: %s", name, (long long)set, why);
     }
     for (int i = 0; bound.row->args[i].name; i++)
-        if (bound.row->args[i].direction == MHC_OUT && mhc_elements(&k.c, &bound.row->args[i])) {
-            int32_t type = mhc_arg_type(&k.c, &bound.row->args[i]);
+        if (bound.row->args[i].direction == MHC_OUT && mhc_elements(&e.c, &bound.row->args[i])) {
+            int32_t type = mhc_arg_type(&e.c, &bound.row->args[i]);
             char *first = bound_row_argument(&bound, 1, i);
             double kept = 0, off[] = {1e6, NAN, INFINITY};
             backend_download(&b, &kept, first, 1, type);
             for (int n = 0; n < 3; n++) {
                 backend_upload(&b, first, &off[n], 1, type);
-                cr_expect(kernel_case_check(&k, &bound, 1, &a) && !(a.error <= a.tolerance), "%s: %s[0] = %g passes",
-                          name, bound.row->args[i].name, off[n]);
+                cr_expect(examine_set(&e, &bound, 1, &a) && !(a.error <= a.tolerance), "%s: %s[0] = %g passes", name,
+                          bound.row->args[i].name, off[n]);
             }
             backend_upload(&b, first, &kept, 1, type);
-            cr_expect(!kernel_case_check(&k, &bound, 1, &a));
+            cr_expect(!examine_set(&e, &bound, 1, &a));
         }
     bound_row_close(&bound);
-    kernel_case_close(&k);
+    examine_close(&e);
 }
 
 Test(kernel_case, every_operation, .timeout = 120) {
@@ -80,17 +80,17 @@ Test(kernel_case, runs_what_an_operation_leans_on) {
     struct backend b = {.library = &mhc_cpu32};
     for (size_t k = 0; k < sizeof want / sizeof *want; k++) {
         struct params p = operation(want[k].name, 3, 4, 5);
-        struct kernel_case c;
+        struct examination e;
         char got[200] = "";
-        cr_assert(!kernel_case_plan(&c, &b, &p));
-        for (int r = 0; r < c.rows; r++)
-            snprintf(got + strlen(got), sizeof got - strlen(got), "%s%s", r ? " " : "", c.chain[r]->name);
+        cr_assert(!kernel_case_plan(&e, &b, &p, NULL));
+        for (int r = 0; r < e.rows; r++)
+            snprintf(got + strlen(got), sizeof got - strlen(got), "%s%s", r ? " " : "", e.row[r]->name);
         cr_expect_str_eq(got, want[k].chain, "%s: got `%s`", want[k].name, got);
     }
     struct params p = operation("mhc.pre", 3, 4, 5);
-    struct kernel_case c;
+    struct examination e;
     p.type = 1 + MHC_F64;
-    const char *why = kernel_case_plan(&c, &b, &p);
+    const char *why = kernel_case_plan(&e, &b, &p, NULL);
     cr_expect(why && strstr(why, "mhc.pre: this row works in f32"), "said %s", why);
 }
 
@@ -104,7 +104,7 @@ Test(kernel_case, a_pattern_goes_on) {
         const char *why;
         const struct mhc_row *row = backend_row(&b, "mhc", "post_backward_y", &c, &why);
         const int64_t count = T * 4 * 255;
-        why = bound_row_open(&bound, &b, row, &c, 2, NULL, 0, NULL, 0);
+        why = bound_row_open(&bound, &b, row, &c, 2, NULL, NULL);
         cr_assert(!why, "%s", why);
         for (int64_t set = 0; set < 2; set++) {
             cr_assert(!strcmp(row->args[0].name, "grad_x_next") &&

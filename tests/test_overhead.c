@@ -10,7 +10,7 @@
 #include "results/record.h"
 #include "suites/report/show_account.h"
 #include "suites/study/overhead_study.h"
-#include "suites/stack/step_runner.h"
+#include "suites/stack/execute.h"
 
 static void enter_with_device(void) {
     char rows[PATH_MAX];
@@ -207,6 +207,64 @@ Test(overhead, headline_stands_beside_the_papers) {
     cr_expect(!strstr(out, "--optimizer adamw\n") && strstr(out, "\nmhc              13.7 "), "%s", out);
 }
 
+#define STOPPED                                                                                                 \
+    "--study overhead --backend ./fake.so --type f32 --depth 2 --width 16 --hidden 16 --head-dim 8 --tokens 6 " \
+    "--rounds 8 --out a.h5"
+
+/* The headline of a file in which the account of its only case is not done. */
+static void expect_headline_alone(const char *file) {
+    GOOD("$M show %s --headline", file);
+    cr_expect(strstr(out, "\nmhc              13.7       6.0 % [6.0, 6.0]  6.7 %  wu\n") &&
+                  strstr(out, "its account is not done"),
+              "%s", out);
+    cr_expect(strstr(out, "\nmhc-layers   - mhc.post_pre: the backend has no such operation\n"), "%s", out);
+    GOOD("$M show %s --all", file);
+    cr_expect(strstr(out, "1 cases, 1 failed") && strstr(out, ": unfinished: account not done") &&
+                  strstr(out, "  wu  ") && !strstr(out, "one by one\n  "),
+              "%s", out);
+}
+
+/* A run that is cut off in an account keeps the overheads, in the file and on resuming as if nothing had been. */
+Test(overhead, headline_survives_its_account) {
+    GOOD("$M run " STOPPED " -q && mv a.h5 whole.h5 && $M show whole.h5 --headline");
+    cr_expect(!strstr(out, "not done"), "%s", out);
+    static const int signals[] = {SIGKILL, SIGINT};
+    for (int k = 0; k < 2; k++) {
+        pid_t child = start("FAKE_STOP=hang exec $M run " STOPPED " -q");
+        static const char ask[] = "test -e a.h5.part && $M show a.h5.part --headline 2>/dev/null | grep -q 'not done'";
+        for (int wait = 0; wait < 600 && system(ask); wait++)
+            usleep(100000);
+        expect_headline_alone("a.h5.part"); /* while it runs */
+        kill(child, signals[k]);
+        int status;
+        cr_assert(waitpid(child, &status, 0) == child);
+        cr_expect(signals[k] == SIGKILL ? WIFSIGNALED(status) : WIFEXITED(status) && WEXITSTATUS(status) == 130,
+                  "status %d", status);
+        expect_headline_alone("a.h5.part");
+        GOOD("$M run " STOPPED " -q --resume && test ! -e a.h5.part");
+        GOOD("for f in a whole; do for what in cases samples; do $M export $f.h5 --what $what | grep -v '^#' | "
+             "sed 's/\\(,done,\"[^\"]*\",\\)[0-9.e-]*,/\\1,/' >$f.$what; done; done; " /* but the time it took */
+             "grep -q ',done,.*\",,' a.cases && diff a.cases whole.cases && diff a.samples whole.samples && rm a.h5");
+    }
+}
+
+/* A device that crashes, fails or hangs in the account: a failed case that keeps its overheads and says why. */
+Test(overhead, failing_in_the_account_keeps_the_headline) {
+    static const char *const stop[][3] = {
+        {"crash", "", ": unfinished: account not done: the worker crashed: Aborted"},
+        {"fail", "", ": unfinished: account not done: the device failed"},
+        {"hang", "--timeout 10", ": unfinished: account not done: time limit of 10 s"}};
+    for (int k = 0; k < 3; k++) {
+        int code = sh("FAKE_STOP=%s $M run " STOPPED " %s --overwrite", stop[k][0], stop[k][1]);
+        cr_expect(code == 1 && strstr(err, stop[k][2]), "exit %d\n%s", code, err);
+        expect_headline_alone("a.h5");
+        cr_expect(strstr(out, stop[k][2]), "%s", out);
+    }
+    GOOD("$M merge b.h5 a.h5");
+    expect_headline_alone("b.h5");
+    cr_expect(sh("$M compare a.h5 b.h5") != 0 && strstr(out, "unfinished: account not done"), "%s%s", out, err);
+}
+
 /* mhc.post is wrong: everywhere, once it has run for a while, with many tokens alone, in a last bit and in graphs alone. */
 Test(overhead, wrong_is_not_timed) {
     int code = sh("$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16,24,40,48,80 --hidden 16 "
@@ -232,22 +290,23 @@ Test(overhead, wrong_is_not_timed) {
 Test(overhead, goes_on_without_graphs) {
     struct backend b;
     struct steps all;
-    struct step_runner runner;
+    struct program_runner runner;
     char why_not[200];
     cr_assert(backend_open(&b, "./fake.so", why_not, sizeof why_not), "%s", why_not);
     const long *live = dlsym(b.handle, "live_graphs");
-    struct step_spec spec = {.backend = &b,
-                             .layers = 2,
-                             .lanes = 1,
-                             .c = {.T = 6, .n = 4, .C = 56, .hidden = 8, .heads = 1, .head_dim = 8, .t_max = 3}};
+    struct program_spec spec = {.backend = &b,
+                                .layers = 2,
+                                .backward = true,
+                                .c = {.T = 6, .n = 4, .C = 56, .hidden = 8, .heads = 1, .head_dim = 8, .t_max = 3}};
     backend_types(&b, MHC_F32, &spec.c);
     cr_assert(live && !steps_plan(&all, &spec) && !steps_open(&all, 2, 1));
-    cr_expect(!step_runner_open(&runner, &all.step[STEP_RESIDUAL], -1, true, NULL) && *live == 2);
-    step_runner_close(&runner);
-    cr_expect(!step_runner_open(&runner, &all.step[STEP_MHC], -1, true, NULL) && *live == 0, "%ld graphs", *live);
+    cr_expect(!program_runner_open(&runner, &all.step[STEP_RESIDUAL], STEP_ALL, true, NULL) && *live == 2);
+    program_runner_close(&runner);
+    cr_expect(!program_runner_open(&runner, &all.step[STEP_MHC], STEP_ALL, true, NULL) && *live == 0, "%ld graphs",
+              *live);
     cr_expect_str_eq(runner.uncaptured, "mhc.post: the device failed");
-    cr_expect(!step_runner_run(&runner, 1) && !b.library->queues->synchronize(b.context, b.queue));
-    step_runner_close(&runner);
+    cr_expect(!program_runner_run(&runner, 1) && !b.library->queues->synchronize(b.context, b.queue));
+    program_runner_close(&runner);
     steps_release(&all);
     backend_close(&b);
 

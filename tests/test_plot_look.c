@@ -139,7 +139,7 @@ Test(plot_look, stacks) {
 Test(plot_look, long_names) {
     GOOD(
         "mkdir -p folder_with_a_name_of_some_length/and_another_below && for k in 1 2; do "
-        "head -c 300 $R/suites/input.txt >folder_with_a_name_of_some_length/and_another_below/the_text_number_$k.txt; done");
+        "head -c 300 $R/suites/kjv-genesis-to-kings.txt >folder_with_a_name_of_some_length/and_another_below/the_text_number_$k.txt; done");
     write_text(
         "l.suite",
         "set --study propagate --width 8 --tokens 2 --depth 6\n"

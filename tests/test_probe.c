@@ -40,7 +40,7 @@ static struct rig *open_rig(int64_t width) {
     rig.log = dlsym(rig.backend.handle, "fake_device_log");
     const struct mhc_row *row = backend_row(&rig.backend, "mhc", "post_backward_y", &c, &reason);
     cr_assert(rig.log && row);
-    reason = bound_row_open(&rig.row, &rig.backend, row, &c, 2, NULL, 0, NULL, 0);
+    reason = bound_row_open(&rig.row, &rig.backend, row, &c, 2, NULL, NULL);
     cr_assert(!reason, "%s", reason);
     cr_assert(timing_clock_open(&rig.clock, &rig.backend, why, sizeof why), "%s", why);
     cr_assert(rig.clock.hold && rig.clock.release && rig.clock.frequency && rig.clock.pause);

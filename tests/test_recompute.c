@@ -4,7 +4,7 @@
 #include <math.h>
 
 #include "results/record.h"
-#include "suites/stack/stack.h"
+#include "suites/stack/program.h"
 #include "suites/study/recompute.h"
 
 TestSuite(recompute, .init = enter, .fini = leave, .timeout = 300);
@@ -21,7 +21,7 @@ Test(recompute, formula_of_the_paper) {
     for (int64_t every = 1; every <= 60; every++)
         if (recompute_paper_bytes(1, 4, 1, 60, every, 1) < recompute_paper_bytes(1, 4, 1, 60, best, 1))
             best = every;
-    cr_expect(best == 6 && stack_recompute_rule(60, 4) == 6);
+    cr_expect(best == 6 && program_recompute_rule(60, 4) == 6);
 }
 
 static double value(struct record_reader *r, const char *name, int64_t index) {

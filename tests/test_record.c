@@ -395,3 +395,26 @@ Test(record, merge) {
     cr_expect(!strcmp(value, "µ-processor"), "cpu is %s", value);
     record_close(r);
 }
+
+/* What is no checkpoint, and what may not replace one, is refused; then the case still takes its place. */
+Test(record, checkpoints_are_replaced_by_no_less) {
+    const struct record_schema schema = schema_of(5, "suite");
+    struct record *r = record_create("a.h5", &schema, false, false);
+    struct example e;
+    example_init(&e, 4, 5);
+    struct record_case early = e.c, less = e.c;
+    early.status = RECORD_FAILED;
+    early.reason = "no flag";
+    cr_expect(r && !record_checkpoint(r, &early) && strstr(record_error(), "does not say what is unfinished"));
+    early.reason = RECORD_UNFINISHED "the rest";
+    cr_expect(record_checkpoint(r, &early), "%s", record_error());
+    less.timing = NULL;
+    cr_expect(!record_append(r, &less) && strstr(record_error(), "less than its checkpoint had"), "%s", record_error());
+    cr_expect(record_append(r, &e.c) && !record_append(r, &e.c) && strstr(record_error(), "key repeated"));
+    cr_expect(append(r, 1, 5) && record_finish(r, true), "%s", record_error());
+    struct record_reader *got = record_open("a.h5");
+    cr_assert(got && record_count(got) == 2 && !record_unfinished(got, 0) && !record_unfinished(got, 2));
+    cr_expect(!difference(got, 0, 4, 5) && !difference(got, 1, 1, 5));
+    record_close(got);
+    example_free(&e);
+}

@@ -142,6 +142,97 @@ Test(record_killed, at_every_write) {
     }
 }
 
+/* What is known of a case before its end: all its samples, half of its scalars. */
+static bool write_checkpoint(struct record *r, int64_t i, int64_t layers) {
+    struct example e;
+    example_init(&e, i, layers);
+    struct record_case early = e.c;
+    const double half[TIMINGS] = {e.timings[0], NAN};
+    early.status = RECORD_FAILED;
+    early.reason = RECORD_UNFINISHED "the other half";
+    early.timings = half;
+    const bool good = record_checkpoint(r, &early);
+    example_free(&e);
+    return good;
+}
+
+/* Two cases, then one with a checkpoint, which is written twice or not, and one more. progress->flushed counts what was
+ * promised. */
+static void run_with_checkpoint(int64_t layers, bool other_next, struct shared *progress) {
+    const struct record_schema schema = schema_of(layers, "suite");
+    struct record *r = record_create("k.h5", &schema, false, true);
+    bool good = r && append(r, 0, layers) && append(r, 1, layers);
+    progress->created = disk.writes;
+    good = good && write_checkpoint(r, 2, layers);
+    progress->flushed = 3;
+    progress->at[0] = disk.writes;
+    good = good && (other_next || (write_checkpoint(r, 2, layers) && append(r, 2, layers)));
+    progress->flushed += !other_next;
+    good = good && append(r, 4, layers);
+    good = good && !append(r, 2, layers) && strstr(record_error(), "key repeated");
+    progress->writes = disk.writes;
+    _exit(good && record_finish(r, true) ? 0 : 2);
+}
+
+/* Whatever write was the last, what a checkpoint promised is there, flagged until the case is done. */
+static void check_checkpoint(const char *path, int64_t layers, int64_t promised, const char *how) {
+    struct record_reader *r = record_open(path);
+    cr_assert(r, "%s: %s", how, record_error());
+    const int64_t count = record_count(r);
+    cr_assert(count >= 2 && (promised < 3 || count >= 3), "%s: %lld cases", how, (long long)count);
+    for (int64_t k = 0; k < 2; k++)
+        cr_expect(!difference(r, k, k, layers), "%s: case %lld: %s", how, (long long)k, difference(r, k, k, layers));
+    if (count > 2) {
+        struct example e;
+        struct record_timing t;
+        example_init(&e, 2, layers);
+        bool done = !strcmp(record_texts(r, "status")[2], "done"), unfinished = record_unfinished(r, 2);
+        cr_expect(done != unfinished && (promised < 4 || done), "%s: %s, %s", how, record_texts(r, "status")[2],
+                  record_texts(r, "reason")[2]);
+        cr_expect(!strcmp(record_texts(r, "key")[2], e.key) &&
+                      same(record_timing_value(r, timings[0].name)[2], e.timings[0]) && record_timing(r, 2, &t) &&
+                      t.rounds == e.timing.rounds && !memcmp(t.order, e.order, (size_t)(SUBJECTS * t.rounds)),
+                  "%s: the headline", how);
+        if (promised >= 4)
+            cr_expect(!difference(r, 2, 2, layers), "%s: %s", how, difference(r, 2, 2, layers));
+        example_free(&e);
+    }
+    if (count > 3)
+        cr_expect(!difference(r, 3, 4, layers), "%s: the next case: %s", how, difference(r, 3, 4, layers));
+    record_close(r);
+}
+
+Test(record_killed, between_a_checkpoint_and_its_case) {
+    enum { LAYERS = 20 };
+    struct shared *progress = share();
+    for (int other_next = 0; other_next < 2; other_next++)
+        for (int torn = 0; torn < 3; torn++) {
+            long first = -1, last = 0;
+            for (long k = -1; k <= last; k = k < 0 ? first : k + 1) {
+                char how[100];
+                int status;
+                clean(progress);
+                disk.last = k;
+                disk.torn = torn;
+                const pid_t child = fork();
+                if (child == 0)
+                    run_with_checkpoint(LAYERS, other_next, progress);
+                waitpid(child, &status, 0);
+                disk.last = -1;
+                snprintf(how, sizeof how, "killed at write %ld (torn %d, other %d)", k, torn, other_next);
+                if (k < 0) { /* the whole run */
+                    cr_assert(WIFEXITED(status) && !WEXITSTATUS(status), "status %d", status);
+                    check_checkpoint("k.h5", LAYERS, progress->flushed, "the whole run");
+                    first = progress->created;
+                    last = progress->writes;
+                    cr_assert(last - first > 30);
+                } else if (!exists("k.h5")) {
+                    check_checkpoint("k.h5.part", LAYERS, progress->flushed, how);
+                }
+            }
+        }
+}
+
 Test(record_killed, disk_broken_at_every_write) {
     struct shared *progress = share();
     end_at_every_write(0, 2, 7, 1, EIO, 0, progress);

@@ -6,14 +6,16 @@
 
 #include "suites/stack/ensemble.h"
 #include "suites/case/presets.h"
+#include "suites/stack/execute.h"
 #include "suites/stack/step_check.h"
 
 TestSuite(step, .timeout = 300);
 
 static const struct backend cpu64 = {.library = &mhc_cpu64}, cpu32 = {.library = &mhc_cpu32};
 
-static struct step_spec spec_of(const struct backend *b, int64_t layers, int64_t recompute) {
-    struct step_spec spec = {.backend = b, .layers = layers, .recompute = recompute, .attention = true, .lanes = 1};
+static struct program_spec spec_of(const struct backend *b, int64_t layers, int64_t recompute) {
+    struct program_spec spec = {
+        .backend = b, .layers = layers, .recompute = recompute, .attention = true, .backward = true};
     spec.c = (struct mhc_case){.T = 12,
                                .S = 6,
                                .n = 4,
@@ -29,27 +31,27 @@ static struct step_spec spec_of(const struct backend *b, int64_t layers, int64_t
 }
 
 /* An array of a step as float64. */
-static double *values_of(const struct step *s, const char *name, int64_t layer, int64_t *count) {
+static double *values_of(const struct program *s, const char *name, int64_t layer, int64_t *count) {
     for (int64_t k = 0; k < s->arrays.count; k++) {
-        const struct step_array *a = &s->arrays.array[k];
+        const struct program_array *a = &s->arrays.array[k];
         if (a->layer != layer || strcmp(a->name, name))
             continue;
         double *values = malloc((size_t)(a->count + 1) * sizeof *values);
         cr_assert(values &&
-                  backend_download(s->all->spec.backend, values, step_pointer(s, k, 0, 0), a->count, a->type));
+                  backend_download(s->memory->backend, values, program_pointer(s, k, 0, 0), a->count, a->type));
         *count = a->count;
         return values;
     }
-    cr_assert_fail("%s has no array %s of layer %lld", step_variant_name[s->variant], name, (long long)layer);
+    cr_assert_fail("%s has no array %s of layer %lld", s->spec.name, name, (long long)layer);
     return NULL;
 }
 
-static void expect_array(const struct step *s, const char *name, int64_t layer, const double *want, int64_t elements,
+static void expect_array(const struct program *s, const char *name, int64_t layer, const double *want, int64_t elements,
                          double tolerance) {
     int64_t count;
     char what[80];
     double *got = values_of(s, name, layer, &count);
-    snprintf(what, sizeof what, "%s layer %lld", step_variant_name[s->variant], (long long)layer);
+    snprintf(what, sizeof what, "%s layer %lld", s->spec.name, (long long)layer);
     cr_assert(want && count == elements, "%s: %s has %lld elements, not %lld", what, name, (long long)count,
               (long long)elements);
     check_close(got, want, count, tolerance * (largest_of(want, count) + 1e-3), what, name);
@@ -73,7 +75,7 @@ static const struct {
               {"w_gate", "w_in", 1, 2}};
 
 /* A parameter of a branch, or its gradient, as an array of its own. */
-static double *parameter_of(const struct step *s, const struct mhc_case *c, const struct mhc_arg *arg, int64_t l,
+static double *parameter_of(const struct program *s, const struct mhc_case *c, const struct mhc_arg *arg, int64_t l,
                             const char *family, int64_t *count) {
     const char *grad = strncmp(arg->name, "grad_", 5) ? "" : "grad_", *bare = arg->name + strlen(grad);
     char name[64];
@@ -96,7 +98,7 @@ static double *parameter_of(const struct step *s, const struct mhc_case *c, cons
 }
 
 /* Parameters of a layer's rows, from the step. */
-static void take_parameters(struct dictionary *d, const struct step *s, const struct mhc_row *row,
+static void take_parameters(struct dictionary *d, const struct program *s, const struct mhc_row *row,
                             const struct mhc_case *c, int64_t l, const char *family) {
     for (const struct mhc_arg *arg = row->args; arg->name; arg++) {
         int64_t count;
@@ -114,7 +116,7 @@ static void move(struct dictionary *to, const char *name, const struct dictionar
     memcpy(put(to, name, count), lookup(from, as), (size_t)count * sizeof(double));
 }
 
-static void expect_gradients(const struct dictionary *d, const struct step *s, const struct mhc_row *row,
+static void expect_gradients(const struct dictionary *d, const struct program *s, const struct mhc_row *row,
                              const struct mhc_case *c, int64_t l, const char *family, double tolerance) {
     for (const struct mhc_arg *arg = row->args; arg->name; arg++) {
         int64_t count;
@@ -122,7 +124,7 @@ static void expect_gradients(const struct dictionary *d, const struct step *s, c
         if (arg->role != MHC_PARAM || arg->direction != MHC_OUT || !mhc_elements(c, arg))
             continue;
         double *got = parameter_of(s, c, arg, l, family, &count), *want = lookup(d, arg->name);
-        snprintf(what, sizeof what, "%s layer %lld", step_variant_name[s->variant], (long long)l);
+        snprintf(what, sizeof what, "%s layer %lld", s->spec.name, (long long)l);
         cr_assert(want && count == mhc_elements(c, arg), "%s: %s has %lld elements", what, arg->name, (long long)count);
         check_close(got, want, count, tolerance * (largest_of(want, count) + 1e-3), what, arg->name);
         free(got);
@@ -130,19 +132,18 @@ static void expect_gradients(const struct dictionary *d, const struct step *s, c
 }
 
 /* Runs the step, and the reference's rows on the same numbers; all that a step makes must be the same. */
-static void expect_step(const struct step *s, double tolerance) {
+static void expect_step(const struct program *s, int variant, double tolerance) {
     enum { LAYERS = 8 };
-    const struct step_spec *spec = &s->all->spec;
-    const char *kind = kinds[s->variant].kind, *family = kinds[s->variant].family,
-               *ends = s->variant ? "" : "_residual";
+    const struct program_spec *spec = &s->spec;
+    const char *kind = kinds[variant].kind, *family = kinds[variant].family, *ends = variant ? "" : "_residual";
     struct mhc_case c = spec->c;
     struct dictionary d[LAYERS + 1] = {{.count = 0}};
     void *save[LAYERS] = {NULL}, *branch_save[LAYERS] = {NULL};
     char name[64];
     int64_t L = spec->layers, edge;
-    cr_assert(L <= LAYERS && !step_run(s, 0, 0, NULL));
+    cr_assert(L <= LAYERS && !program_execute(s, NULL));
     c.stream = c.coef = c.param = MHC_F64;
-    c.n = s->variant == STEP_RESIDUAL ? 1 : c.n;
+    c.n = variant == STEP_RESIDUAL ? 1 : c.n;
     snprintf(name, sizeof name, "x0%s", ends);
     double *x0 = values_of(s, name, -1, &edge);
     memcpy(put(&d[0], "x", edge), x0, (size_t)edge * sizeof *x0);
@@ -181,37 +182,38 @@ Test(step, is_the_stack_of_reference_blocks) {
     for (int64_t recompute = 0; recompute <= 5; recompute++)
         for (int wide = 0; wide < 2; wide++) {
             struct steps all;
-            struct step_spec spec = spec_of(wide ? &cpu64 : &cpu32, 5, recompute);
+            struct program_spec spec = spec_of(wide ? &cpu64 : &cpu32, 5, recompute);
             spec.c.activation = recompute % 2 ? MHC_GELU : MHC_SWIGLU;
             cr_assert(!steps_plan(&all, &spec) && !steps_open(&all, 1, 3));
             for (int v = 0; v < STEP_VARIANTS; v++) {
                 cr_expect(v == STEP_MHC_LAYERS || !all.step[v].missing[0], "%s: %s", step_variant_name[v],
                           all.step[v].missing);
                 if (!all.step[v].missing[0])
-                    expect_step(&all.step[v], wide ? 1e-10 : 2e-4);
+                    expect_step(&all.step[v], v, wide ? 1e-10 : 2e-4);
             }
             steps_release(&all);
         }
 }
 
 /* Elements that a part of the program moves a token and layer, beyond parameters. */
-static double elements(const struct step *s, enum step_part part, double parameters) {
-    const struct step_spec *spec = &s->all->spec;
-    return (step_bytes(s, part) / 4 / (double)spec->layers - parameters) / (double)spec->c.T;
+static double elements(const struct program *s, enum step_part part, double parameters) {
+    const struct program_spec *spec = &s->spec;
+    return (program_bytes(s, part) / 4 / (double)spec->layers - parameters) / (double)spec->c.T;
 }
 
 /* Table 2 and section 4.3.1 of the paper, in elements a token and layer; parameters once a call. */
 Test(step, traffic_and_calls_are_the_papers) {
     struct steps all;
-    struct step_spec spec = spec_of(&cpu32, 6, 0);
+    struct program_spec spec = spec_of(&cpu32, 6, 0);
     double C = 10, n = 4, K = n * n + 2 * n, phi = n * C * K + K + 3, theta = 2 * C + n * C + K + 3;
     cr_assert(!steps_plan(&all, &spec));
-    const struct step *residual = &all.step[STEP_RESIDUAL], *hc = &all.step[STEP_HC_UNFUSED],
-                      *unfused = &all.step[STEP_MHC_UNFUSED], *mhc = &all.step[STEP_MHC],
-                      *identity = &all.step[STEP_IDENTITY];
+    const struct program *residual = &all.step[STEP_RESIDUAL], *hc = &all.step[STEP_HC_UNFUSED],
+                         *unfused = &all.step[STEP_MHC_UNFUSED], *mhc = &all.step[STEP_MHC],
+                         *identity = &all.step[STEP_IDENTITY];
     /* residual: 3C for the add; fused with the norm and its r it is 4C + 1, and the last layer's add stands alone */
-    cr_expect(fabs(step_bytes(residual, STEP_POST) / 4 / 12 - 3 * C) < 1e-9);
-    cr_expect(fabs(step_bytes(residual, STEP_NORM_FORWARD) / 4 - 12 * ((2 * C + 1) + 5 * (4 * C + 1)) - 6 * C) < 1e-9);
+    cr_expect(fabs(program_bytes(residual, STEP_POST) / 4 / 12 - 3 * C) < 1e-9);
+    cr_expect(fabs(program_bytes(residual, STEP_NORM_FORWARD) / 4 - 12 * ((2 * C + 1) + 5 * (4 * C + 1)) - 6 * C) <
+              1e-9);
     /* unfused: (5n + 1)C + n^2 + 2n read, (3n + 1)C + n^2 + 2n written: 34C */
     const double all_arrows = (8 * n + 2) * C + 2 * K;
     cr_expect(fabs(elements(hc, STEP_PRE, theta) + elements(hc, STEP_POST, 0) - all_arrows) < 1e-9);
@@ -223,42 +225,42 @@ Test(step, traffic_and_calls_are_the_papers) {
     cr_expect(fabs(elements(mhc, STEP_POST_BACKWARD_Y, 0) - ((n + 1) * C + n)) < 1e-9);
     /* three layers of each kind: a product before and one behind the core, and the activation */
     for (int v = 0; v < STEP_VARIANTS; v++) {
-        const struct step *s = &all.step[v];
+        const struct program *s = &all.step[v];
         if (s->missing[0])
             continue;
         bool arrows = v == STEP_HC_UNFUSED || v == STEP_MHC_UNFUSED, streams = v != STEP_RESIDUAL;
-        cr_expect(step_calls(s, STEP_GEMM_FORWARD) == 12 && step_calls(s, STEP_GEMM_BACKWARD_INPUT) == 12 &&
-                  step_calls(s, STEP_GEMM_BACKWARD_WEIGHT) == 12 && step_calls(s, STEP_CORE_FORWARD) == 3 &&
-                  step_calls(s, STEP_ACTIVATION_BACKWARD) == 3);
-        cr_expect(step_calls(s, STEP_NORM_FORWARD) == 6 && step_calls(s, STEP_NORM_BACKWARD) == 6);
+        cr_expect(program_calls(s, STEP_GEMM_FORWARD) == 12 && program_calls(s, STEP_GEMM_BACKWARD_INPUT) == 12 &&
+                  program_calls(s, STEP_GEMM_BACKWARD_WEIGHT) == 12 && program_calls(s, STEP_CORE_FORWARD) == 3 &&
+                  program_calls(s, STEP_ACTIVATION_BACKWARD) == 3);
+        cr_expect(program_calls(s, STEP_NORM_FORWARD) == 6 && program_calls(s, STEP_NORM_BACKWARD) == 6);
         bool across = v == STEP_MHC_LAYERS; /* one pre, one post_backward_y; the others are in the rows beside them */
-        cr_expect(step_calls(s, STEP_PRE) == (arrows   ? 12
-                                              : across ? 1
-                                                       : 6 * streams) &&
-                  step_calls(s, STEP_POST) == (arrows    ? 18
-                                               : streams ? 6
-                                                         : 1) &&
-                  step_calls(s, STEP_POST_BACKWARD_Y) == (across ? 1 : 6 * streams) &&
-                  step_calls(s, STEP_BACKWARD) == 6 * streams);
+        cr_expect(program_calls(s, STEP_PRE) == (arrows   ? 12
+                                                 : across ? 1
+                                                          : 6 * streams) &&
+                  program_calls(s, STEP_POST) == (arrows    ? 18
+                                                  : streams ? 6
+                                                            : 1) &&
+                  program_calls(s, STEP_POST_BACKWARD_Y) == (across ? 1 : 6 * streams) &&
+                  program_calls(s, STEP_BACKWARD) == 6 * streams);
         /* across layers: x, y and coefficients read, x_next, u and coefficients written: 10C, 20C bytes in bf16 */
         double crossings = 5 * (12 * ((2 * n + 2) * C + n + n * n + K) + phi),
                last = 12 * ((2 * n + 1) * C + n + n * n);
-        cr_expect(!across || fabs(step_bytes(s, STEP_POST) / 4 - crossings - last) < 1e-9);
+        cr_expect(!across || fabs(program_bytes(s, STEP_POST) / 4 - crossings - last) < 1e-9);
     }
     steps_release(&all);
 }
 
 /* Each update has the state and the gradient of one parameter, each gradient one update, and nothing comes behind them. */
-static void expect_updates(const struct step *s) {
+static void expect_updates(const struct program *s) {
     int64_t gradients = 0, updates = 0;
     for (int64_t k = 0; k < s->calls; k++) {
-        const struct step_call *call = &s->call[k];
+        const struct program_call *call = &s->call[k];
         bool update = !strncmp(call->row->name, "adamw.", 6);
         cr_expect(update || !updates, "%s behind an update", call->row->name);
         updates += update;
         for (int a = 0; call->row->args[a].name; a++) {
-            const struct step_array *array = &s->arrays.array[call->argument[a]],
-                                    *grad = &s->arrays.array[call->argument[update ? 3 : a]];
+            const struct program_array *array = &s->arrays.array[call->argument[a]],
+                                       *grad = &s->arrays.array[call->argument[update ? 3 : a]];
             char parameter[48], want[64];
             gradients += !update && array->parameter;
             if (!update || a == 3)
@@ -283,15 +285,15 @@ static void expect_updates(const struct step *s) {
 /* Every parameter is updated once, behind everything else: its gradient read, master and both moments read and written. */
 Test(step, ends_with_the_optimizer) {
     struct steps all;
-    struct step_spec spec = spec_of(&cpu32, 6, 2);
+    struct program_spec spec = spec_of(&cpu32, 6, 2);
     double C = 10, n = 4, K = n * n + 2 * n, H = 14, A = 12, products = 3 * (4 * C * A + 3 * C * H), gains = 6 * C;
     spec.adamw = true;
     cr_assert(!steps_plan(&all, &spec));
-    const struct step *mhc = &all.step[STEP_MHC], *residual = &all.step[STEP_RESIDUAL];
-    cr_expect(fabs(step_bytes(mhc, STEP_UPDATE) / 28 - products - gains) < 1e-9);
-    cr_expect(fabs(step_bytes(mhc, STEP_OWN_UPDATE) / 28 - 6 * (n * C * K + K + 3)) < 1e-9);
-    cr_expect(step_calls(residual, STEP_UPDATE) == 3 * (2 + 2) + 6 && step_calls(residual, STEP_OWN_UPDATE) == 0);
-    cr_expect(step_bytes(residual, STEP_UPDATE) == step_bytes(mhc, STEP_UPDATE));
+    const struct program *mhc = &all.step[STEP_MHC], *residual = &all.step[STEP_RESIDUAL];
+    cr_expect(fabs(program_bytes(mhc, STEP_UPDATE) / 28 - products - gains) < 1e-9);
+    cr_expect(fabs(program_bytes(mhc, STEP_OWN_UPDATE) / 28 - 6 * (n * C * K + K + 3)) < 1e-9);
+    cr_expect(program_calls(residual, STEP_UPDATE) == 3 * (2 + 2) + 6 && program_calls(residual, STEP_OWN_UPDATE) == 0);
+    cr_expect(program_bytes(residual, STEP_UPDATE) == program_bytes(mhc, STEP_UPDATE));
     expect_updates(residual);
     expect_updates(mhc);
     steps_release(&all);
@@ -300,9 +302,9 @@ Test(step, ends_with_the_optimizer) {
 /* Kept from forward to backward, a token, in elements. */
 static double kept(int64_t recompute, enum step_variant variant) {
     struct steps all;
-    struct step_spec spec = spec_of(&cpu64, 6, recompute);
+    struct program_spec spec = spec_of(&cpu64, 6, recompute);
     cr_assert(!steps_plan(&all, &spec));
-    double bytes = step_activation_bytes(&all.step[variant]);
+    double bytes = program_activation_bytes(&all.step[variant]);
     steps_release(&all);
     return bytes / 8 / 12;
 }
@@ -325,7 +327,7 @@ Test(step, activations_are_the_papers) {
 Test(step, is_checked_against_cpu64) {
     struct step_accuracy a[STEP_VARIANTS];
     for (int64_t recompute = 0; recompute < 4; recompute++) {
-        struct step_spec spec = spec_of(&cpu32, 6, recompute);
+        struct program_spec spec = spec_of(&cpu32, 6, recompute);
         spec.adamw = recompute % 2;
         const char *why = step_check(&spec, 1, a);
         cr_expect(!why, "%s", why);
@@ -346,7 +348,7 @@ Test(step, of_kernels_is_checked_against_cpu64) {
     cr_assert(backend_open(&emu, path, why_not, sizeof why_not), "%s", why_not);
     for (int64_t recompute = 0; recompute < 3; recompute += 2) {
         struct steps all;
-        struct step_spec spec = spec_of(&emu, 5, recompute);
+        struct program_spec spec = spec_of(&emu, 5, recompute);
         spec.c.C = 128;
         spec.c.head_dim = 64;
         spec.c.hidden = 64;
@@ -355,20 +357,21 @@ Test(step, of_kernels_is_checked_against_cpu64) {
         const char *why = step_check(&spec, 1, a);
         cr_expect(!why, "%s", why);
         cr_assert(!steps_plan(&all, &spec));
-        const struct step *fused = &all.step[STEP_MHC], *across = &all.step[STEP_MHC_LAYERS];
+        const struct program *fused = &all.step[STEP_MHC], *across = &all.step[STEP_MHC_LAYERS];
         for (int v = 0; v < STEP_VARIANTS; v++)
             cr_expect(v == STEP_MHC_LAYERS || (!all.step[v].missing[0] && !all.step[v].note[0]), "%s: %s%s",
                       step_variant_name[v], all.step[v].missing, all.step[v].note);
         if (spec.adamw) /* weights of products in bf16 besides; a gain is a float */
-            cr_expect(step_bytes(fused, STEP_UPDATE) ==
+            cr_expect(program_bytes(fused, STEP_UPDATE) ==
                       30.0 * (3 * 4 * 128 * 64 * (double)spec.c.heads + 2 * 3 * 128 * 64) + 28.0 * 5 * 128);
         if (!across->missing[0]) { /* one row enters a layer, but for the first of each block; one leaves it */
             int64_t blocks = recompute ? 3 : 1, entered = recompute ? 10 : 5;
-            cr_expect(step_calls(across, STEP_PRE) == (recompute ? 1 + blocks : 1) &&
-                      step_calls(across, STEP_POST) == entered - step_calls(across, STEP_PRE) + 1 &&
-                      step_calls(across, STEP_BACKWARD) == 5 && step_calls(across, STEP_POST_BACKWARD_Y) == blocks);
-            cr_expect(step_bytes(across, STEP_PRE) + step_bytes(across, STEP_POST) <
-                      step_bytes(fused, STEP_PRE) + step_bytes(fused, STEP_POST));
+            cr_expect(program_calls(across, STEP_PRE) == (recompute ? 1 + blocks : 1) &&
+                      program_calls(across, STEP_POST) == entered - program_calls(across, STEP_PRE) + 1 &&
+                      program_calls(across, STEP_BACKWARD) == 5 &&
+                      program_calls(across, STEP_POST_BACKWARD_Y) == blocks);
+            cr_expect(program_bytes(across, STEP_PRE) + program_bytes(across, STEP_POST) <
+                      program_bytes(fused, STEP_PRE) + program_bytes(fused, STEP_POST));
         }
         steps_release(&all);
     }

@@ -3,14 +3,16 @@
 
 #include <limits.h>
 
+#include "suites/stack/execute.h"
+#include "suites/stack/result.h"
 #include "suites/stack/step_check.h"
 
 TestSuite(step_check, .timeout = 600);
 
 static const struct backend cpu32 = {.library = &mhc_cpu32};
 
-static struct step_spec spec_of(const struct backend *b, int64_t layers) {
-    struct step_spec spec = {.backend = b, .layers = layers, .attention = true, .lanes = 1};
+static struct program_spec spec_of(const struct backend *b, int64_t layers) {
+    struct program_spec spec = {.backend = b, .layers = layers, .attention = true, .backward = true};
     spec.c = (struct mhc_case){.T = 6,
                                .S = 3,
                                .n = 4,
@@ -74,7 +76,7 @@ static const struct backend *plant(const struct backend *b, const struct mhc_row
 }
 
 /* Every array that a row of a step writes, those that lie side by side one by one, 5 % too large, is found, and the message names it. */
-static int expect_plants_found(struct step_spec spec) {
+static int expect_plants_found(struct program_spec spec) {
     enum { MOST = 128 };
     const struct backend *b = spec.backend;
     struct step_accuracy a[STEP_VARIANTS];
@@ -87,7 +89,7 @@ static int expect_plants_found(struct step_spec spec) {
     cr_assert(!steps_plan(&all, &spec));
     for (int v = 0; v < STEP_VARIANTS; v++)
         for (int64_t k = 0; k < all.step[v].calls; k++) {
-            const struct step_call *call = &all.step[v].call[k];
+            const struct program_call *call = &all.step[v].call[k];
             int seen = 0;
             while (seen < rows && row[seen] != call->row)
                 seen++;
@@ -114,7 +116,7 @@ static int expect_plants_found(struct step_spec spec) {
 }
 
 Test(step_check, finds_five_percent_anywhere) {
-    struct step_spec spec = spec_of(&cpu32, 3);
+    struct program_spec spec = spec_of(&cpu32, 3);
     spec.adamw = true;
     cr_expect(expect_plants_found(spec) > 70);
 }
@@ -125,7 +127,7 @@ Test(step_check, finds_five_percent_in_bf16) {
     char path[PATH_MAX], why_not[200];
     snprintf(path, sizeof path, "%s/libmhc_emu.so", build ? build : "build");
     cr_assert(backend_open(&emu, path, why_not, sizeof why_not), "%s", why_not);
-    struct step_spec spec = spec_of(&emu, 2);
+    struct program_spec spec = spec_of(&emu, 2);
     spec.c.T = 3, spec.c.S = 0;
     spec.attention = false; /* its core, slow here, allows itself 4 %; the reference's above has it */
     spec.c.C = 32;
@@ -138,11 +140,11 @@ Test(step_check, finds_five_percent_in_bf16) {
 
 /* ---- deep ---- */
 
-static double largest_in(const struct step_result *r, const char *name) {
+static double largest_in(const struct program_result *r, const char *name) {
     double x[4096], most = 0;
     const struct backend host = {.library = &(const struct mhc_library){0}};
     for (int64_t k = 0; k < r->outputs; k++) {
-        const struct step_output *o = &r->output[k];
+        const struct program_output *o = &r->output[k];
         if (strcmp(o->name, name))
             continue;
         cr_assert(o->count <= 4096 && backend_download(&host, x, o->bytes, o->count, o->type));
@@ -154,30 +156,31 @@ static double largest_in(const struct step_result *r, const char *name) {
 /* 512 layers: every gradient is finite, streams have grown like a sum and not like a product; two ways of mHC agree, and no longer where
  * one is wrong. */
 Test(step_check, steps_stay_bounded_in_512_layers) {
-    struct step_spec spec = spec_of(&cpu32, 512);
+    struct program_spec spec = spec_of(&cpu32, 512);
     spec.c.T = 4, spec.c.S = 0, spec.c.C = spec.c.hidden = 8, spec.c.head_dim = 4;
     const struct mhc_row *post = mhc_row_find(&mhc_cpu32, "mhc.post");
     for (int wrong = 0; wrong < 2; wrong++) {
         struct steps all;
-        struct step_result result[STEP_VARIANTS] = {{.outputs = 0}};
+        struct program_result result[STEP_VARIANTS] = {{.outputs = 0}};
         char where[80];
         spec.backend = wrong ? plant(&cpu32, post, 4, 0, 1.05) : &cpu32;
         cr_assert(!strcmp(post->args[4].name, "x_next") && !steps_plan(&all, &spec) && !steps_open(&all, 1, 1));
         for (int v = wrong ? STEP_MHC_UNFUSED : 0; v < (wrong ? STEP_MHC_LAYERS : STEP_VARIANTS); v++) {
             if (all.step[v].missing[0])
                 continue;
-            cr_assert(!step_run(&all.step[v], 0, 0, NULL) && step_result_take(&result[v], &all.step[v], 0, 0, true));
-            cr_expect(step_result_error(&result[v], &result[v], where, sizeof where) == 0, "%s: %s is not finite",
+            cr_assert(!program_execute(&all.step[v], NULL) &&
+                      program_result_take(&result[v], &all.step[v], 0, 0, true));
+            cr_expect(program_result_error(&result[v], &result[v], where, sizeof where) == 0, "%s: %s is not finite",
                       step_variant_name[v], where);
             cr_expect(wrong || (largest_in(&result[v], "x") < 1e4 && largest_in(&result[v], "grad_x") < 1e8),
                       "%s: %g, %g", step_variant_name[v], largest_in(&result[v], "x"),
                       largest_in(&result[v], "grad_x"));
         }
-        double error = step_result_error(&result[STEP_MHC], &result[STEP_MHC_UNFUSED], where, sizeof where);
-        cr_expect((error <= step_tolerance(&all.step[STEP_MHC])) == !wrong, "%s: %g of %g", where, error,
-                  step_tolerance(&all.step[STEP_MHC]));
+        double error = program_result_error(&result[STEP_MHC], &result[STEP_MHC_UNFUSED], where, sizeof where);
+        cr_expect((error <= program_tolerance(&all.step[STEP_MHC])) == !wrong, "%s: %g of %g", where, error,
+                  program_tolerance(&all.step[STEP_MHC]));
         for (int v = 0; v < STEP_VARIANTS; v++)
-            step_result_release(&result[v]);
+            program_result_release(&result[v]);
         steps_release(&all);
     }
 }

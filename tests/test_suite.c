@@ -10,7 +10,7 @@
 #include "cpu_ref/philox.h"
 #include "suites/case/suite.h"
 #include "suites/stack/ensemble.h"
-#include "suites/stack/stack.h"
+#include "suites/stack/program.h"
 
 /* --- parser --- */
 
@@ -382,13 +382,42 @@ Test(ensemble, text_becomes_tokens) {
     p.seed = 2;
     cr_assert(ensemble_tokens(&p, y, why, sizeof why));
     cr_expect(memcmp(x, y, sizeof x), "the table depends on the seed");
-    p.tokens = 8;
-    cr_expect(!ensemble_tokens(&p, x, why, sizeof why) && strstr(why, "has 7 bytes"), "%s", why);
+    p.tokens = 7;
+    cr_expect(!ensemble_tokens(&p, x, why, sizeof why) && strstr(why, "has 7 bytes, 6 without the last 5 %"), "%s",
+              why);
     unlink(p.input);
     cr_expect(!ensemble_tokens(&p, x, why, sizeof why) && strstr(why, "No such file"), "%s", why);
 }
 
+/* Of 140 bytes, the last 7 are never read, and the one before them is. */
+Test(ensemble, last_bytes_are_held_out) {
+    enum { BYTES = 140, HELD_OUT = 7, SEEDS = 1000 };
+    struct params p = params_of("--tokens 3 --width 1");
+    char why[300] = "", bytes[BYTES];
+    double plain[SEEDS][3], x[3];
+    int differ[2] = {0, 0};
+    strcpy(p.input, "/tmp/mhcbench-held-out-test");
+    for (int what = -1; what < 2;
+         what++) { /* one byte all over; another one where it is held out; another one just before */
+        memset(bytes, 'a', BYTES);
+        memset(bytes + BYTES - HELD_OUT - (what == 1), 'b', what < 0 ? 0 : what ? 1 : HELD_OUT);
+        FILE *file = fopen(p.input, "wb");
+        cr_assert(file && fwrite(bytes, 1, BYTES, file) == BYTES);
+        fclose(file);
+        for (p.seed = 1; p.seed <= SEEDS; p.seed++) {
+            cr_assert(ensemble_tokens(&p, what < 0 ? plain[p.seed - 1] : x, why, sizeof why), "%s", why);
+            if (what >= 0)
+                differ[what] += memcmp(x, plain[p.seed - 1], sizeof x) != 0;
+        }
+    }
+    unlink(p.input);
+    cr_expect(differ[0] == 0 && differ[1] > 0, "%d seeds read what is held out, %d the last byte before", differ[0],
+              differ[1]);
+    cr_expect(ensemble_readable(0) == 0 && ensemble_readable(1) == 0 && ensemble_readable(7) == 6 &&
+              ensemble_readable(1562931) == 1484784);
+}
+
 Test(stack, recompute_rule) {
-    cr_expect(stack_recompute_rule(60, 4) == 6, "got %lld", (long long)stack_recompute_rule(60, 4));
-    cr_expect(stack_recompute_rule(1, 1) == 1 && stack_recompute_rule(1000, 16) == 30);
+    cr_expect(program_recompute_rule(60, 4) == 6, "got %lld", (long long)program_recompute_rule(60, 4));
+    cr_expect(program_recompute_rule(1, 1) == 1 && program_recompute_rule(1000, 16) == 30);
 }

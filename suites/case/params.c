@@ -59,7 +59,7 @@ const struct param params_table[] = {
     {"branch-gain", "1", "1", PARAM_REAL, AT(branch_gain), 0, 1e6, NULL, STACKS,
      "g: branch weights have std g / sqrt(fan_in)"},
     {"input", "", "", PARAM_TEXT, AT(input), 0, 0, NULL, PROPAGATE,
-     "file whose bytes are the tokens, a path from the current folder; empty: gaussian tokens"},
+     "file whose bytes are the tokens, a path from the current folder; the last 5 % are held out; empty: gaussian tokens"},
     {"gradient", "", "random", PARAM_WORD, AT(gradient), 0, 0, "none|random", PROPAGATE,
      "output gradient; none: forward only"},
     {"recompute", "1", "auto", PARAM_INT, AT(recompute), -1, 65536, "auto=-1|keep=0", STACKS | OVERHEAD,

@@ -1,6 +1,7 @@
 #include "suites/case/suite.h"
 
 #include <errno.h>
+#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,18 +13,17 @@
 enum { MAX_WORDS = 256, MAX_AXES = 64, KEY_SIZE = 2048 };
 #define MAX_CASES ((int64_t)2000000)
 
-/* A case that was made; hash 0: none. */
-struct slot {
-    uint64_t hash; /* of its key */
+/* A case that was made. */
+struct made {
     int64_t index;
+    char key[];
 };
 
 struct reader {
     struct suite *suite;
     struct params standard; /* what `set` lines have made of the defaults */
     int64_t room;
-    struct slot *keys; /* of the cases made, open addressing */
-    int64_t key_room;
+    void *made; /* a tsearch tree of struct made */
     int line;
     char *why;
     size_t why_size;
@@ -35,38 +35,23 @@ static bool fail(struct reader *r, const char *what) {
     return false;
 }
 
-static uint64_t hash_text(const char *text) {
-    uint64_t hash = 14695981039346656037u;
-    for (; *text; text++)
-        hash = (hash ^ (unsigned char)*text) * 1099511628211u;
-    return hash ? hash : 1;
+static int by_key(const void *a, const void *b) {
+    return strcmp(((const struct made *)a)->key, ((const struct made *)b)->key);
 }
 
-/* The case of a key, or the number of cases for a new one, which is remembered. Two keys with one 64-bit hash are taken for the same. */
-static bool remember(struct reader *r, uint64_t hash, int64_t *index) {
-    if (2 * (r->suite->count + 1) > r->key_room) {
-        int64_t room = r->key_room ? 2 * r->key_room : 1024;
-        struct slot *keys = calloc((size_t)room, sizeof *keys);
-        if (!keys)
-            return fail(r, "out of memory");
-        for (int64_t k = 0; k < r->key_room; k++)
-            if (r->keys[k].hash) {
-                int64_t at = (int64_t)(r->keys[k].hash % (uint64_t)room);
-                while (keys[at].hash)
-                    at = (at + 1) % room;
-                keys[at] = r->keys[k];
-            }
-        free(r->keys);
-        r->keys = keys;
-        r->key_room = room;
+/* The case of a key, or the number of cases for a new one, which is remembered. */
+static bool remember(struct reader *r, const char *key, int64_t *index) {
+    size_t length = strlen(key) + 1;
+    struct made *own = malloc(sizeof *own + length), **found = NULL;
+    if (own) {
+        own->index = r->suite->count;
+        memcpy(own->key, key, length);
+        found = tsearch(own, &r->made, by_key);
     }
-    int64_t at = (int64_t)(hash % (uint64_t)r->key_room);
-    while (r->keys[at].hash && r->keys[at].hash != hash)
-        at = (at + 1) % r->key_room;
-    if (!r->keys[at].hash)
-        r->keys[at] = (struct slot){hash, r->suite->count};
-    *index = r->keys[at].index;
-    return true;
+    *index = found ? (*found)->index : -1;
+    if (!found || *found != own)
+        free(own);
+    return found || fail(r, "out of memory");
 }
 
 static bool add_case(struct reader *r, const struct params *p, bool patterned) {
@@ -78,7 +63,7 @@ static bool add_case(struct reader *r, const struct params *p, bool patterned) {
     params_key(p, key, sizeof key);
     if (strlen(key) > RECORD_KEY_BYTES)
         return fail(r, "the options of a case are too long for one record");
-    if (!remember(r, hash_text(key), &index))
+    if (!remember(r, key, &index))
         return false;
     if (index < s->count) /* a line that names the operation counts, wherever it stands */
         return s->patterned[index] &= patterned, s->repeated++, true;
@@ -299,7 +284,7 @@ bool suite_read(struct suite *s, const char *path, char *const *overrides, int o
     params_defaults(&r.standard);
     bool good = path ? read_file(&r, path, overrides, override_count)
                      : read_options(&r, overrides, override_count, 0, false);
-    free(r.keys);
+    tdestroy(r.made, free);
     if (good && !write_text(s))
         good = fail(&r, "out of memory");
     if (!good)

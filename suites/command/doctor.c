@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "build_info.h"
+#include "cpu_ref/blas_core.h"
 #include "cpu_ref/library.h"
 #include "suites/case/options.h"
 #include "suites/command/commands.h"
@@ -62,6 +63,20 @@ static void look_at_cpu(void) {
     }
 }
 
+static void look_at_blas(void) {
+    const struct blas_core core = blas_core_now();
+    char what[200], remedy[200];
+    if (blas_core_advice(&core, what, remedy, sizeof what))
+        advise(what, remedy);
+}
+
+static void print_blas(void) {
+    const struct blas_core core = blas_core_now();
+    char choice[64];
+    blas_core_choice(&core, choice, sizeof choice);
+    printf("OpenBLAS: its %s kernels (%s)\n", core.name, choice);
+}
+
 static void look_at_build(void) {
     struct backend cpu = {.library = &mhc_cpu64};
     if (strstr(PROVENANCE_FLAGS, "-fsanitize"))
@@ -97,6 +112,7 @@ int doctor_command(int argc, char **argv) {
         return cannot("%s", device);
     printf("What would spoil a measurement here:\n");
     look_at_cpu();
+    look_at_blas();
     look_at_build();
     if (opened)
         look_at_device(device);
@@ -104,5 +120,6 @@ int doctor_command(int argc, char **argv) {
         printf("  nothing found\n");
     if (device[0])
         printf("%s: %s\n", opened ? "Device" : "No GPU", device);
+    print_blas();
     return EXIT_GOOD;
 }

@@ -12,6 +12,7 @@
 
 #include "build_info.h"
 #include "suites/case/options.h"
+#include "cpu_ref/blas_core.h"
 #include "suites/command/commands.h"
 #include "suites/rows/operations.h"
 #include "suites/study/study.h"
@@ -37,7 +38,7 @@ static const struct {
     {"check", check_command, false,
      "operations of a backend against cpu64 on random cases, with guard bands and poison"},
     {"doctor", doctor_command, false, "what on this machine would spoil a measurement, and the remedy"},
-    {"compare", compare_command, true, "what changed from BASE.h5 to NEW.h5, as a gate: accuracy, values, speed"},
+    {"compare", compare_command, true, "what changed from BASE.h5 to NEW.h5, as a gate: accuracy, values, memory"},
     {"regress", regress_command, false, "an old library of operations against a new one, in one process, as a gate"},
     {"merge", merge_command, true, "join shards: OUT.h5 PART.h5..."},
 };
@@ -117,6 +118,7 @@ static void prepare_process(void) {
 }
 
 int main(int argc, char **argv) {
+    blas_core_mend(argv);
     openblas_set_num_threads(
         1); /* the rooms split their work by OpenMP and call BLAS and LAPACK from inside the pieces */
     if (argc == 2 && !strcmp(argv[1], "--worker"))

@@ -1,6 +1,5 @@
 #include "suites/command/provenance.h"
 
-#include <cblas.h>
 #include <hdf5.h>
 #include <omp.h>
 #include <stdio.h>
@@ -11,6 +10,7 @@
 #include <gnu/libc-version.h>
 
 #include "build_info.h"
+#include "cpu_ref/blas_core.h"
 
 enum { MAX_FACTS = 48, FACT_SIZE = 600 };
 static struct record_fact facts[MAX_FACTS];
@@ -48,6 +48,7 @@ static void add_number(const char *name, long value) {
 
 const struct record_fact *provenance_facts(int *count) {
     struct utsname host;
+    const struct blas_core core = blas_core_now();
     unsigned major, minor, release;
     char text[64];
     fact_count = 0;
@@ -68,8 +69,10 @@ const struct record_fact *provenance_facts(int *count) {
     add_file("memory", "/proc/meminfo", "MemTotal");
     add_file("load_average", "/proc/loadavg", NULL);
     add_file("hypervisor", "/sys/hypervisor/type", NULL);
-    add("openblas", openblas_get_config());
-    add("openblas_core", openblas_get_corename());
+    add("openblas", core.config);
+    add("openblas_core", core.name);
+    blas_core_choice(&core, text, sizeof text);
+    add("openblas_core_choice", text);
     H5get_libversion(&major, &minor, &release);
     snprintf(text, sizeof text, "%u.%u.%u", major, minor, release);
     add("hdf5", text);

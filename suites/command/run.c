@@ -189,8 +189,17 @@ static void size_up(struct record_schema *schema, const struct suite *s, const s
     timed_schema(s, schema);
 }
 
-static bool append(struct record *record, const struct record_schema *schema, const struct params *p, const char *key,
-                   const struct study_result *r) {
+/* Where a case is written. */
+struct destination {
+    struct record *record;
+    const struct record_schema *schema;
+    const struct params *p;
+    const char *key;
+};
+
+static bool write_case(const struct destination *to, const struct study_result *r,
+                       bool (*write)(struct record *, const struct record_case *)) {
+    const struct params *p = to->p;
     static char texts[64][PARAM_TEXT_SIZE];
     union record_value values[64];
     const double *pointers[MHC_METRICS * MHC_STATISTICS];
@@ -212,7 +221,7 @@ static bool append(struct record *record, const struct record_schema *schema, co
     }
     for (int k = 0; k < curve_count; k++)
         pointers[k] = p->record == RECORD_CURVES ? r->curves.curve[curve_metric[k]][curve_statistic[k]] : NULL;
-    struct record_case one = {.key = key,
+    struct record_case one = {.key = to->key,
                               .status = r->reason[0] ? RECORD_FAILED : RECORD_DONE,
                               .reason = r->reason,
                               .seconds = r->seconds,
@@ -224,7 +233,12 @@ static bool append(struct record *record, const struct record_schema *schema, co
                               .panels = r->panels,
                               .panel_log10_scale = r->panels ? r->panel_log10_scale : NULL,
                               .qr_spectrum = r->qr_spectrum};
-    return timed_case(schema, r, &one) && record_append(record, &one);
+    return timed_case(to->schema, r, &one) && write(to->record, &one);
+}
+
+/* A record that could not be written says so again at the end of the case; a signal may have come while it was. */
+static bool write_checkpoint(void *user, const struct study_result *so_far) {
+    return write_case(user, so_far, record_checkpoint) && !stopped;
 }
 
 static double now(void) {
@@ -273,8 +287,9 @@ static bool run_cases(const struct suite *s, const struct options *o, struct wor
             t->kept++;
             continue;
         }
-        study_request(w, &s->cases[k], o->seconds, &result);
-        bool written = stopped || append(record, schema, &s->cases[k], key, &result);
+        struct destination to = {record, schema, &s->cases[k], key};
+        study_request(w, &s->cases[k], o->seconds, &(struct study_listener){write_checkpoint, &to}, &result);
+        bool written = stopped || write_case(&to, &result, record_append);
         if (!stopped) {
             t->failed += result.reason[0] != 0;
             t->done++;

@@ -243,7 +243,8 @@ static bool print_headline(struct record_reader *reader, const struct groups *g)
 static bool has_overhead(struct record_reader *reader) {
     const char *const *study = record_texts(reader, "study"), *const *status = record_texts(reader, "status");
     for (int64_t k = 0; record_subject_count(reader) && k < record_count(reader); k++)
-        if (!strcmp(study[k], "overhead") && !strcmp(status[k], "done") && record_rounds(reader, k))
+        if (!strcmp(study[k], "overhead") && (!strcmp(status[k], "done") || record_unfinished(reader, k)) &&
+            record_rounds(reader, k))
             return true;
     return false;
 }

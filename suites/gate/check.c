@@ -139,11 +139,10 @@ static int list_subjects(const struct backend *b, const char *patterns, struct s
         for (const struct mhc_row *const *other = b->library->rows; other != row; other++)
             nth += !strcmp((*other)->name, (*row)->name);
         const char *dot = strrchr((*row)->name, '.');
-        s.operation = dot ? dot + 1 : "";
         snprintf(s.kind, sizeof s.kind, "%.*s", (int)(dot ? dot - (*row)->name : 0), (*row)->name);
         snprintf(s.label, sizeof s.label, nth > 1 ? "%s#%d" : "%s", (*row)->name, nth);
         find_base(s.kind, s.base);
-        s.oracle = composed_crossing(&s) ? NULL : oracle_row(s.base, s.operation);
+        s.oracle = reference_row(s.base, row_operation(*row));
         if (count < MAX_ROWS && matches(patterns, &s))
             list[count++] = s;
     }
@@ -161,16 +160,6 @@ static bool name_unknown(const struct backend *b, const char *patterns, char unk
         at += length;
     }
     return !*patterns;
-}
-
-/* A row of a name has the arguments of that name, in that order: callers bind by name, but vectors and stacks read the shapes. */
-static bool same_arguments(const struct mhc_row *a, const struct mhc_row *b) {
-    int k = 0;
-    for (; a->args[k].name && b->args[k].name; k++)
-        if (strcmp(a->args[k].name, b->args[k].name) || strcmp(a->args[k].extents, b->args[k].extents) ||
-            a->args[k].role != b->args[k].role || a->args[k].direction != b->args[k].direction)
-            return false;
-    return !a->args[k].name && !b->args[k].name;
 }
 
 /* --- reporting --- */
@@ -231,11 +220,11 @@ static int64_t check_row(struct checker *k, const struct subject *s, const struc
     struct trial t;
     const char *why = "";
     int64_t done = 0;
-    if (!check(k, s->oracle || composed_known(s), NULL, "no oracle: cpu64 does not know what it means"))
+    if (!check(k, s->oracle, NULL, "no oracle: cpu64 does not know what it means"))
         return 0;
-    if (s->oracle)
-        check(k, same_arguments(s->row, s->oracle), NULL, "its arguments are not those of cpu64's row %s",
-              s->oracle->name);
+    const char *other = rows_differ(s->row, s->oracle, true);
+    if (!crossing_of(s->oracle))
+        check(k, !other, NULL, "its arguments are not those of cpu64's row %s, see `%s`", s->oracle->name, other);
     for (int64_t trial = o->trial < 0 ? 0 : o->trial; done < trials; trial++) {
         if (done >= 2 && deadline > 0 && seconds() > deadline)
             break;

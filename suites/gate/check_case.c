@@ -111,7 +111,7 @@ enum { SHORT = 16 };
 /* Squares of x leave the range of a float, which a norm must survive; of gradients through such a norm, and of branches, no more is asked
  * than 12 powers of ten either way. */
 static int reach_of(const struct subject *s) {
-    return !strcmp(s->operation, "pre") || !strcmp(s->operation, "post_pre") ? 32 : 12;
+    return !strcmp(row_operation(s->row), "pre") || !strcmp(row_operation(s->row), "post_pre") ? 32 : 12;
 }
 
 static void draw_extremes(struct randoms *r, const struct subject *s, struct trial *t) {
@@ -170,15 +170,6 @@ bool trial_draw(struct trial *t, const struct subject *s, uint64_t seed, int64_t
 
 /* --- inputs --- */
 
-void round_values(double *values, int64_t count, int32_t type) {
-    const struct backend host = {.library = &mhc_cpu64};
-    void *rounded = backend_allocate(&host, count * 8);
-    if (!rounded || !backend_upload(&host, rounded, values, count, type) ||
-        !backend_download(&host, values, rounded, count, type))
-        abort();
-    backend_release(&host, rounded);
-}
-
 /* Logits of res with the standard deviation that the trial asks for, through b or through alpha; scores of attention too. The sigmoids of pre and
  * post stay where a float can tell 1 - s from 0. */
 static double steepness(const struct trial *t, const struct mhc_arg *arg, int64_t element) {
@@ -197,8 +188,9 @@ static double steepness(const struct trial *t, const struct mhc_arg *arg, int64_
     return 1;
 }
 
-void trial_input(const struct trial *t, const struct mhc_arg *arg, double *values) {
-    int64_t count = mhc_elements(&t->c, arg);
+void trial_input(const void *user, const struct mhc_case *c, const struct mhc_arg *arg, double *values) {
+    const struct trial *t = user;
+    int64_t count = mhc_elements(c, arg);
     bool x = arg->role == MHC_STREAM && (!strcmp(arg->name, "x") || !strcmp(arg->name, "u"));
     double scale = x ? t->x_scale : !strncmp(arg->name, "grad", 4) ? t->grad_scale : 1;
     struct mhc_arg wide = *arg; /* half the trials leave the neighbourhood that a natural input keeps to */
@@ -207,13 +199,12 @@ void trial_input(const struct trial *t, const struct mhc_arg *arg, double *value
     uint32_t what = mhc_what(arg->name);
     for (int64_t k = 0; k < count; k++) {
         double normal = mhc_normal(t->seed, what, 2, (uint64_t)k);
-        if (x && t->c.C < SHORT) /* not near 0, where 1 / |x| is */
+        if (x && c->C < SHORT) /* not near 0, where 1 / |x| is */
             normal += copysign(0.3, normal);
-        values[k] = steepness(t, arg, k) * scale * mhc_natural(&t->c, &wide, k, normal);
+        values[k] = steepness(t, arg, k) * scale * mhc_natural(c, &wide, k, normal);
     }
     if (x && t->zero_token >= 0) {
-        int64_t token = count / t->c.T;
+        int64_t token = count / c->T;
         memset(values + t->zero_token * token, 0, (size_t)token * sizeof *values);
     }
-    round_values(values, count, mhc_arg_type(&t->c, arg));
 }

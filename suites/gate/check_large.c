@@ -82,7 +82,7 @@ static bool down(const struct memory *m, void *at, double *values, int64_t count
 }
 
 /* Every argument of a row that is not there yet: inputs as drawn, outputs poisoned. */
-static bool bring(struct memory *m, const struct mhc_row *row, const struct table *drawn) {
+static bool bring(struct memory *m, const struct mhc_row *row, const struct arrays *drawn) {
     for (const struct mhc_arg *arg = row->args; arg->name; arg++) {
         int64_t bytes = mhc_arg_bytes(m->c, arg);
         if (find(m, arg->name))
@@ -92,7 +92,7 @@ static bool bring(struct memory *m, const struct mhc_row *row, const struct tabl
             return false;
         m->array[m->count++] = (struct array){arg->name, memory};
         bool in = arg->direction == MHC_IN;
-        if (!fill(m, memory, bytes, in ? 0 : 0xff) || (in && bytes && !move(m, arg, table_get(drawn, arg->name), up)))
+        if (!fill(m, memory, bytes, in ? 0 : 0xff) || (in && bytes && !move(m, arg, arrays_get(drawn, arg->name), up)))
             return false;
     }
     return true;
@@ -104,37 +104,38 @@ static void clear(struct memory *m) {
     backend_release(m->b, m->save);
 }
 
-/* Runs the rows one after the other; the outputs of the last into `made`. NULL, or why not. */
-static const char *run(const struct backend *b, const struct mhc_row *const rows[2], const struct mhc_case *c,
-                       const int64_t first[GROUPS], const struct table *drawn, struct table *made) {
-    struct memory m = {.b = b, .c = c, .first = {first[0], first[1], first[2]}};
+/* Runs the rows one after the other on many tokens; the outputs of the last, of the tokens in question, into `made`. NULL, or why not. */
+static const char *run(const struct examination *e, const struct mhc_case *c, const int64_t first[GROUPS],
+                       struct arrays *made) {
+    struct memory m = {.b = e->backend, .c = c, .first = {first[0], first[1], first[2]}};
+    int64_t save_bytes = row_save_bytes(e->row[0] ? e->row[0] : examined_row(e), c);
     const char *why = NULL;
-    int64_t save_bytes = row_save_bytes(rows[0] ? rows[0] : rows[1], c);
-    m.save = save_bytes ? backend_allocate(b, save_bytes) : NULL;
+    m.save = save_bytes ? backend_allocate(m.b, save_bytes) : NULL;
     why = save_bytes && !m.save ? "no memory for save" : NULL;
-    for (int k = 0; k < 2 && !why; k++) {
-        int64_t bytes = rows[k] ? row_work_bytes(rows[k], c) : 0;
-        void *work = bytes ? backend_allocate(b, bytes) : NULL;
-        if (rows[k])
-            why = !bring(&m, rows[k], drawn) || (bytes && !work)
+    for (int k = 0; k < e->rows && !why; k++) {
+        int64_t bytes = row_work_bytes(e->row[k], c);
+        void *work = bytes ? backend_allocate(m.b, bytes) : NULL;
+        if (e->row[k])
+            why = !bring(&m, e->row[k], &e->given) || (bytes && !work)
                       ? "no memory for its arrays"
-                      : backend_run(b, rows[k], c, m.array, m.count, m.save, work);
-        backend_release(b, work);
+                      : backend_run(m.b, e->row[k], c, m.array, m.count, m.save, work);
+        backend_release(m.b, work);
     }
-    for (const struct mhc_arg *arg = rows[1]->args; arg->name && !why; arg++)
+    for (const struct mhc_arg *arg = examined_row(e)->args; arg->name && !why; arg++)
         if (arg->direction == MHC_OUT) {
             int64_t count = is_per_token(arg) ? FEW * per_token(c, arg) : mhc_elements(c, arg);
-            why = move(&m, arg, table_put(made, arg->name, count), down) ? NULL : "its outputs cannot be copied back";
+            double *values = arrays_put(made, arg->name, count);
+            why = values && move(&m, arg, values, down) ? NULL : "its outputs cannot be copied back";
         }
     clear(&m);
     return why;
 }
 
-static double case_bytes(const struct mhc_row *const rows[2], const struct mhc_case *c) {
+static double case_bytes(const struct examination *e, const struct mhc_case *c) {
     double bytes = 0;
-    for (int k = 0; k < 2; k++) {
-        bytes += (double)(row_save_bytes(rows[k], c) + row_work_bytes(rows[k], c));
-        for (const struct mhc_arg *arg = rows[k] ? rows[k]->args : NULL; arg && arg->name; arg++)
+    for (int k = 0; k < e->rows; k++) {
+        bytes += (double)(row_save_bytes(e->row[k], c) + row_work_bytes(e->row[k], c));
+        for (const struct mhc_arg *arg = e->reference[k]->args; arg->name; arg++)
             bytes += (double)mhc_arg_bytes(c, arg);
     }
     return bytes;
@@ -150,13 +151,13 @@ static int64_t tokens_beyond(const struct mhc_row *row, const struct mhc_case *f
     return *most_per_token ? ((int64_t)(elements / (double)*most_per_token) / GROUP + 3) * GROUP : 0;
 }
 
-static void compare(struct checker *k, const struct trial *t, const struct mhc_row *row, const struct table *alone,
-                    const struct table *among) {
+static void compare(struct checker *k, const struct trial *t, const struct mhc_row *row, const struct arrays *alone,
+                    const struct arrays *among) {
     for (const struct mhc_arg *arg = row->args; arg->name; arg++) {
         if (arg->direction == MHC_IN)
             continue;
         int64_t count = mhc_elements(&t->c, arg), at;
-        const double *want = table_get(alone, arg->name), *got = table_get(among, arg->name);
+        const double *want = arrays_get(alone, arg->name), *got = arrays_get(among, arg->name);
         double worst = array_error(arg, &t->c, got, want, 0, &at) / row->tolerance(&t->c);
         check(k, worst <= 1, t, "`%s` element %lld of the tokens in question is %.9g among many tokens and %.9g alone",
               arg->name, (long long)at, count ? got[at] : 0, count ? want[at] : 0);
@@ -193,25 +194,27 @@ bool large_run(struct checker *k, const struct subject *s, double elements, char
     many.T = T;
     if (!T || !s->row->supports(&t.c, &reason) || !s->row->supports(&many, &reason))
         return snprintf(why, MAX_FAILURE, "%s", T ? reason : "it has no tokens"), false;
-    const struct mhc_row *const rows[2] = {trial_row_before(k, &t), s->row};
-    double needed = case_bytes(rows, &many), available = (double)backend_available(&k->backend);
-    if (needed > 0.95 * available)
-        return snprintf(why, MAX_FAILURE, "it needs %.0f GB, there are %.0f", needed * 1e-9, available * 1e-9), false;
     snprintf(t.text, sizeof t.text, "%s T=%lld n=%lld C=%lld: arrays to %.3g elements", type_words[t.c.stream],
              (long long)T, (long long)t.c.n, (long long)C, (double)(T * most));
-    struct table drawn = {0}, alone = {0}, among = {0};
-    for (int r = 0; r < 2; r++)
-        trial_draw_inputs(&t, rows[r], r ? rows[0] : NULL, &drawn);
+    struct examination e;
+    struct arrays among = {0};
+    struct outcome alone = {0};
+    const char *failed = trial_open(k, s, &t, &e);
+    double needed = case_bytes(&e, &many), available = (double)backend_available(&k->backend);
+    if (needed > 0.95 * available) {
+        examine_close(&e);
+        return snprintf(why, MAX_FAILURE, "it needs %.0f GB, there are %.0f", needed * 1e-9, available * 1e-9), false;
+    }
     int64_t middle = (int64_t)(elements / (double)most) / GROUP * GROUP;
-    const char *failed = run(&k->backend, rows, &t.c, (const int64_t[GROUPS]){0, GROUP, 2 * GROUP}, &drawn, &alone);
+    if (!failed && !examine_run(&e, &examine_poison[0], &alone, why))
+        failed = why;
     if (!failed)
-        failed = run(&k->backend, rows, &many, (const int64_t[GROUPS]){0, middle > GROUP ? middle : GROUP, T - GROUP},
-                     &drawn, &among);
+        failed = run(&e, &many, (const int64_t[GROUPS]){0, middle > GROUP ? middle : GROUP, T - GROUP}, &among);
     if (check(k, !failed, &t, "%s", failed ? failed : ""))
-        compare(k, &t, s->row, &alone, &among);
+        compare(k, &t, s->row, &alone.made, &among);
     snprintf(k->worst_text, sizeof k->worst_text, "%s", t.text);
-    table_clear(&drawn);
-    table_clear(&alone);
-    table_clear(&among);
+    examine_close(&e);
+    outcome_clear(&alone);
+    arrays_clear(&among);
     return true;
 }

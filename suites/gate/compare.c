@@ -12,28 +12,27 @@
 enum { WORDS = 8192 };
 
 static const char usage[] =
-    "compare BASE.h5 NEW.h5 [--case GLOB] [--common] [--strict] [--speed gate|report|none] [--threshold PERCENT] "
-    "[--allow-cross-machine] [--json FILE] [--junit FILE]";
+    "compare BASE.h5 NEW.h5 [--case GLOB] [--common] [--strict] [--allow-cross-machine] [--json FILE] [--junit FILE]";
 static const char help[] =
     "What changed between two records, as a gate. Cases meet by their key; the backend does not count where each file has one alone and\n"
     "one of them is a path, as records of two builds of a library have. Values first: errors against cpu64, where NaN and Inf are, gains\n"
-    "as log10 within 0.01; then time, as a ratio to the copy or GEMM of the same rounds, and memory, which may grow by 1 %.\n"
+    "as log10 within 0.01; then memory, which may grow by 1 %. Times of two runs are not compared: they differ by what else the machine\n"
+    "did. `regress` times two libraries in one process.\n"
     "\n"
     "  --case GLOB            only cases whose key matches\n"
     "  --common               only cases that both files have\n"
-    "  --speed WORD           gate (default), report: shown and not gated, none: values only\n"
-    "  --threshold N          percent that count as a difference of speed (default 3 on a device, 2 on a CPU)\n"
-    "  --allow-cross-machine  gate speed and memory although machine, toolkit or flags differ\n"
+    "  --allow-cross-machine  gate memory although machine, toolkit or flags differ\n"
     "  --strict               exit 3 when something stays AMBIGUOUS, or failed in both files\n"
     "\n"
-    "Exit: 0 no regression, 1 SLOWER, MISSING or INVALID (wrong, less accurate, or in need of more memory), 2 they cannot be\n"
+    "Exit: 0 no regression, 1 MISSING or INVALID (wrong, less accurate, or in need of more memory), 2 they cannot be\n"
     "compared, 3 see --strict.\n";
 
 /* --- comparable at all --- */
 
-/* Facts that say nothing of how long a kernel takes; all others do, those of later versions too. */
+/* Facts on which the memory of a case does not depend; it may depend on any other, those of later versions too. */
 static bool is_incidental(const char *fact) {
-    static const char *const names[] = {"version", "revision", "kernel", "libc", "memory", "load_average", "hdf5"};
+    static const char *const names[] = {"version", "revision",     "kernel", "libc",
+                                        "memory",  "load_average", "hdf5",   "openblas_core_choice"};
     for (size_t k = 0; k < sizeof names / sizeof *names; k++)
         if (!strcmp(names[k], fact))
             return true;
@@ -117,7 +116,7 @@ static void find_differences(struct compare *c) {
 
 /* Runs the case again and compares it, whatever the words of its key may hold. */
 static void command_of(const struct compare *c, const char *key, char *text, size_t size) {
-    char word[WORDS], program[WORDS], rest[WORDS], own[200];
+    char word[WORDS], program[WORDS], rest[WORDS];
     gate_quote(program_invocation_name, program, sizeof program);
     size_t used = (size_t)snprintf(text, size, "%s run", program);
     snprintf(rest, sizeof rest, "%s", key);
@@ -125,11 +124,10 @@ static void command_of(const struct compare *c, const char *key, char *text, siz
         gate_quote(next, word, sizeof word);
         used += (size_t)snprintf(text + used, size - used, " %s", word);
     }
-    gate_options_text(&c->options, own, sizeof own);
     gate_quote(c->path[COMPARE_BASE], word, sizeof word);
     if (used < size)
-        snprintf(text + used, size - used, " --out again.h5 --overwrite && %s compare %s again.h5 --common%s", program,
-                 word, own);
+        snprintf(text + used, size - used, " --out again.h5 --overwrite && %s compare %s again.h5 --common", program,
+                 word);
 }
 
 static bool is_done(struct record_reader *file, int64_t index) {
@@ -223,7 +221,6 @@ static int compare_files(struct compare *c, const char *glob, bool common, bool 
     if (!gate_files_open(&files, &c->options, c->path) || !judge_all(c, glob, common))
         return EXIT_CANNOT;
     gate_shorten(&c->report);
-    compare_scatter(&c->report, c->options.speed == GATE_SPEED);
     int code = gate_exit(&c->report, c->options.strict);
     gate_sort(&c->report);
     gate_print(&c->report, c->options.strict, stdout);
@@ -239,6 +236,8 @@ int compare_command(int argc, char **argv) {
     if (!gate_options_take(&argc, argv, &c.options) || !take_option(&argc, argv, "--case", &glob) ||
         !only_positional(argc, argv, 2, 2, usage))
         return EXIT_CANNOT;
+    if (c.options.speed_word || c.options.threshold_word)
+        return cannot("compare judges no speed: times of two runs say too little, use `mhcbench regress`");
     for (int f = 0; f < 2; f++)
         c.path[f] = argv[f];
     c.report.base = c.path[COMPARE_BASE];

@@ -25,7 +25,7 @@ struct compare {
     const char *path[2];
     struct compare_keys keys[2];
     char backend[2][COMPARE_BACKEND]; /* of all cases of each file, where the cases meet without it; else "" */
-    char ungated[200];                /* why speed is shown and not gated; "": it is */
+    char ungated[200];                /* why memory is shown and not gated; "": it is */
 };
 
 /* Reads the keys of both. Where each file has one backend, one of them a path, and they differ, as builds of one library in two places do, cases are
@@ -35,14 +35,7 @@ bool compare_keys_read(struct compare *);
 int64_t compare_partner(const struct compare_keys *, const char *text);
 void compare_keys_release(struct compare_keys *);
 
-/* Judges a case that is done in both files, rows `index` of each: values first, then time. */
+/* Judges a case that is done in both files, rows `index` of each: values first, then memory. */
 void compare_case(struct compare *, const int64_t index[2], struct gate_row *);
-
-/* Time alone, of a case whose values agree. */
-void compare_speed(struct compare *, const int64_t index[2], struct gate_row *);
-
-/* What two runs on a CPU differ by anyhow, judged by the case that came out most to the other side: a SLOWER or FASTER that is not twice as large
- * is not settled. */
-void compare_scatter(struct gate_report *, bool gated);
 
 #endif

@@ -115,33 +115,23 @@ static double size_of(const struct gate_row *r) {
     return isfinite(r->change.median) && r->change.median > 0 ? fabs(log(r->change.median)) : 0;
 }
 
-static bool worse(const struct gate_row *a, const struct gate_row *b) {
+static int by_gravity(const void *left, const void *right) {
+    const struct gate_row *a = left, *b = right;
     if (a->fails != b->fails)
-        return a->fails;
+        return a->fails ? -1 : 1;
     if (a->open != b->open)
-        return a->open;
+        return a->open ? -1 : 1;
     if (a->verdict != b->verdict)
-        return a->verdict > b->verdict;
-    return a->verdict != MHC_SAME && size_of(a) > size_of(b);
+        return a->verdict > b->verdict ? -1 : 1;
+    double size = a->verdict == MHC_SAME ? 0 : size_of(b) - size_of(a);
+    return size != 0 ? (size > 0) - (size < 0) : (a->place > b->place) - (a->place < b->place);
 }
 
-/* Merges runs of two, four, ... rows: stable, and quick for many thousands. */
 void gate_sort(struct gate_report *g) {
-    struct gate_row *from = g->row, *to = malloc((size_t)(g->count + 1) * sizeof *to), *spare = to;
-    for (int64_t run = 1; to && run < g->count; run *= 2) {
-        for (int64_t begin = 0; begin < g->count; begin += 2 * run) {
-            int64_t middle = begin + run < g->count ? begin + run : g->count;
-            int64_t end = middle + run < g->count ? middle + run : g->count, a = begin, b = middle;
-            for (int64_t k = begin; k < end; k++)
-                to[k] = a < middle && (b == end || !worse(&from[b], &from[a])) ? from[a++] : from[b++];
-        }
-        struct gate_row *swap = from;
-        from = to;
-        to = swap;
-    }
-    if (spare && from != g->row)
-        memcpy(g->row, from, (size_t)g->count * sizeof *from);
-    free(spare);
+    for (int64_t k = 0; k < g->count; k++)
+        g->row[k].place = k;
+    if (g->count)
+        qsort(g->row, (size_t)g->count, sizeof *g->row, by_gravity);
 }
 
 /* --- the table --- */
@@ -170,11 +160,13 @@ static const char *error_text(double error, char text[24]) {
 
 enum { MOST_NAME = 72 };
 
-static void print_row(const struct gate_row *r, int width, int bits, FILE *out) {
+static void print_row(const struct gate_row *r, bool timed, int width, int bits, FILE *out) {
     char ratio[24], interval[56], base[24], now[24];
-    fprintf(out, "%-9s  %7s  %-16s  %8s  %8s  %-*s  %-*s  %s\n", mhc_verdict_name[r->verdict],
-            ratio_text(r->change.median, ratio), interval_text(r->change, interval), error_text(r->base_error, base),
-            error_text(r->now_error, now), bits, r->bits[0] ? r->bits : "-", width, label_of(r), r->reason);
+    fprintf(out, "%-9s  ", mhc_verdict_name[r->verdict]);
+    if (timed)
+        fprintf(out, "%7s  %-16s  ", ratio_text(r->change.median, ratio), interval_text(r->change, interval));
+    fprintf(out, "%8s  %8s  %-*s  %-*s  %s\n", error_text(r->base_error, base), error_text(r->now_error, now), bits,
+            r->bits[0] ? r->bits : "-", width, label_of(r), r->reason);
     if (r->verdict != MHC_SAME || r->fails || r->open)
         fprintf(out, "           %s\n", r->command);
 }
@@ -212,20 +204,25 @@ static void print_verdict(const struct gate_report *g, bool strict, FILE *out) {
     }
 }
 
+static bool any_time(const struct gate_report *g) {
+    bool any = false;
+    for (int64_t k = 0; k < g->count; k++)
+        any |= isfinite(g->row[k].change.median);
+    return any;
+}
+
 /* What the columns mean, of those that hold something. */
-static void print_legend(const struct gate_report *g, FILE *out) {
-    bool times = false, errors = false, bits = false, vary = false, forms = false;
+static void print_legend(const struct gate_report *g, bool timed, FILE *out) {
+    bool errors = false, bits = false, vary = false, forms = false;
     for (int64_t k = 0; k < g->count; k++) {
         const struct gate_row *r = &g->row[k];
         errors |= !isnan(r->base_error) || !isnan(r->now_error);
-        times |= isfinite(r->change.median);
         bits |= r->bits[0] != 0;
         vary |= !strcmp(r->bits, "vary");
         forms |= strstr(r->name, GATE_FORM) != NULL;
     }
-    if (times)
-        fprintf(out, "time: of new, as a share of base's%s\n",
-                strcmp(g->gate, "compare") ? "" : ", both in units of the copy or GEMM beside them");
+    if (timed)
+        fprintf(out, "time: of new, as a share of base's\n");
     if (errors)
         fprintf(out, "base err, new err: largest error against cpu64, as a share of the array's largest element\n");
     if (bits)
@@ -238,6 +235,7 @@ static void print_legend(const struct gate_report *g, FILE *out) {
 }
 
 void gate_print(const struct gate_report *g, bool strict, FILE *out) {
+    const bool timed = any_time(g);
     int width = 4, bits = 4;
     for (int64_t k = 0; k < g->count; k++) {
         int length = (int)strlen(label_of(&g->row[k])), digits = (int)strlen(g->row[k].bits);
@@ -245,11 +243,13 @@ void gate_print(const struct gate_report *g, bool strict, FILE *out) {
         bits = digits > bits ? digits : bits;
     }
     fprintf(out, "%s: base %s, new %s\n%s", g->gate, g->base, g->now, g->note);
-    print_legend(g, out);
-    fprintf(out, "\n%-9s  %7s  %-16s  %8s  %8s  %-*s  %-*s  %s\n", "verdict", "time", "99 % interval", "base err",
-            "new err", bits, "bits", width, "case", "why");
+    print_legend(g, timed, out);
+    fprintf(out, "\n%-9s  ", "verdict");
+    if (timed)
+        fprintf(out, "%7s  %-16s  ", "time", "99 % interval");
+    fprintf(out, "%8s  %8s  %-*s  %-*s  %s\n", "base err", "new err", bits, "bits", width, "case", "why");
     for (int64_t k = 0; k < g->count; k++)
-        print_row(&g->row[k], width, bits, out);
+        print_row(&g->row[k], timed, width, bits, out);
     print_verdict(g, strict, out);
 }
 

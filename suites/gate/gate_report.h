@@ -13,7 +13,6 @@ struct gate_row {
     bool fails;           /* a regression: exit 1 */
     bool open;            /* nothing is settled: exit 3 under --strict */
     bool alone;           /* one side only: nothing was compared */
-    bool on_cpu;          /* timed there, in two runs: compare_scatter() */
     char *name, *command; /* the case; the line that finds this again. The report's to free */
     char *label;          /* what of the name tells it from other rows; NULL: all of it */
     char reason[GATE_REASON];
@@ -21,6 +20,7 @@ struct gate_row {
     double base_error, now_error, tolerance; /* NaN: unknown */
     struct mhc_interval change;              /* time new / base; NaN: unknown */
     double copies;                           /* time of the base in copies of as many bytes; NaN: unknown */
+    int64_t place;                           /* among the rows as they came, for gate_sort() */
 };
 
 struct gate_report {
@@ -56,7 +56,7 @@ void gate_print(const struct gate_report *, bool strict, FILE *);
 /* 0 nothing fails, 1 something does, 2 nothing could be compared, 3 something is open and `strict`; 130 it was interrupted, whatever was found. */
 int gate_exit(const struct gate_report *, bool strict);
 
-/* Options that both gates have: --strict --json FILE --junit FILE --speed gate|report|none --threshold PERCENT. */
+/* Options of the gates: --strict --json FILE --junit FILE, and of speed, which `compare` refuses: --speed gate|report|none --threshold PERCENT. */
 enum gate_speed { GATE_SPEED, GATE_SPEED_REPORTED, GATE_NO_SPEED };
 struct gate_options {
     const char *json, *junit, *speed_word, *threshold_word;

@@ -41,7 +41,7 @@ struct regress_answer {
     double needed, available; /* bytes */
     double held;              /* of these what the operation asks its caller for: save and work */
     /* RIGHT */
-    struct kernel_accuracy accuracy;
+    struct accuracy accuracy;
     bool unstable, compared;     /* two runs differ in bits; the other library's bits were at hand */
     int64_t elements, different; /* of its outputs, from the other library's */
     char first[64];              /* the first that differs */
@@ -68,10 +68,9 @@ void regress_answer(struct message *request, struct message *reply); /* handler 
 /* --- one case of one library, in the worker --- */
 
 struct regress_case {
-    struct backend *backend;
-    struct kernel_case k;
-    bool open;
-    unsigned char *output[MHC_MAX_ARGS]; /* bytes of what it made, once it was right */
+    struct examination e;
+    bool open, joined;   /* joined: inputs and answer are the other's */
+    struct outcome made; /* once it was right */
 };
 
 /* Runs the last row twice in guarded memory, poisoned in two ways. NULL: it wrote all it should and nothing else, and is

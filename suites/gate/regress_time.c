@@ -85,7 +85,7 @@ static bool open_relay(struct relay *r, const struct regress_case side[2], struc
                        size_t size) {
     *r = (struct relay){0};
     for (int s = 0; s < 2; s++)
-        if (!timing_clock_open(&r->clock[s], side[s].backend, why, size))
+        if (!timing_clock_open(&r->clock[s], side[s].e.backend, why, size))
             return false;
     *clock = (struct timing_clock){.user = r, .start = relay_start, .stop = relay_stop, .now = relay_now};
     if (r->clock[0].preemptions && r->clock[1].preemptions)
@@ -102,21 +102,19 @@ static bool open_relay(struct relay *r, const struct regress_case side[2], struc
     return true;
 }
 
-static const char *bind(struct subject_user *s, const struct params *p, const struct kernel_case *k) {
-    const struct mhc_row *row = kernel_case_row(k);
-    int64_t sets = kernel_case_sets(p, k->backend, bound_row_bytes(row, &k->c, k->save_bytes));
+static const char *bind(struct subject_user *s, const struct params *p, const struct examination *e) {
     regress_mark(s->side);
-    return bound_row_open(&s->row, k->backend, row, &k->c, sets, k->array, k->arrays, k->save, k->save_bytes);
+    return kernel_case_bind(&s->row, p, e, &e->before.save);
 }
 
-static const char *bind_copy(struct subject_user *s, const struct params *p, const struct kernel_case *k) {
-    struct mhc_case c = yardstick_copy_case(&k->c, kernel_case_row(k)->traffic(&k->c));
-    const struct mhc_row *row = yardstick_row(k->backend, "copy", &c);
+static const char *bind_copy(struct subject_user *s, const struct params *p, const struct examination *e) {
+    struct mhc_case c = yardstick_copy_case(&e->c, examined_row(e)->traffic(&e->c));
+    const struct mhc_row *row = yardstick_row(e->backend, "copy", &c);
     if (!row)
         return NULL;
     regress_mark(s->side);
-    return bound_row_open(&s->row, k->backend, row, &c, kernel_case_sets(p, k->backend, bound_row_bytes(row, &c, 0)),
-                          NULL, 0, NULL, 0);
+    return bound_row_open(&s->row, e->backend, row, &c, kernel_case_sets(p, e->backend, bound_row_bytes(row, &c, 0)),
+                          NULL, NULL);
 }
 
 /* Where arrays lie can favour a side for as long as they lie there, by 10 % and more. On the host both sides work on the
@@ -124,34 +122,36 @@ static const char *bind_copy(struct subject_user *s, const struct params *p, con
  * different, each has its own, every other measurement in the other order. */
 static const char *bind_shared(struct subject_user *subject, const struct regress_case side[2],
                                const struct regress_question *q) {
-    enum { ALIGNMENT = 256 };
-    const struct kernel_case *old = &side[REGRESS_BASE].k, *new = &side[REGRESS_NEW].k;
-    const struct mhc_row *row = kernel_case_row(old);
-    bool written = row->save_bytes && kernel_case_row(new)->save_bytes;
-    bool same = written ||
-                (old->save_bytes == new->save_bytes && !memcmp(old->save, new->save, (size_t)old->save_bytes));
-    const struct kernel_case *first = q->measurement % 2 ? new : old;
-    int64_t behind = same ? 0 : (first->save_bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    int64_t at[2] = {first == old ? 0 : behind, first == old ? behind : 0}; /* of the old one's, of the new one's */
-    int64_t end[2] = {at[0] + old->save_bytes, at[1] + new->save_bytes}, save_bytes = end[0] > end[1] ? end[0] : end[1];
-    char *save = calloc(1, (size_t)save_bytes + 1);
-    if (!save)
+    struct save its[2], all = {0};
+    int64_t at[2];
+    for (int s = 0; s < 2; s++) {
+        const struct examination *e = &side[s].e;
+        its[s] = e->before.save;
+        its[s].count = bound_row_save(examined_row(e), &e->c, &e->before.save);
+        its[s].bytes = examined_row(e)->save_bytes ? NULL : its[s].bytes;
+    }
+    bool same = (!its[OLD].bytes && !its[NEW].bytes) ||
+                (its[OLD].bytes && its[NEW].bytes && its[OLD].count == its[NEW].count &&
+                 !memcmp(its[OLD].bytes, its[NEW].bytes, (size_t)its[OLD].count));
+    int first = q->measurement % 2 ? NEW : OLD;
+    at[first] = 0;
+    at[!first] = same ? 0 : backend_aligned(its[first].count);
+    for (int s = 0; s < 2; s++)
+        all.count = at[s] + its[s].count > all.count ? at[s] + its[s].count : all.count;
+    if (!(all.bytes = calloc(1, (size_t)all.count + 1)))
         return "out of memory";
-    if (!row->save_bytes)
-        memcpy(save + at[0], old->save, (size_t)old->save_bytes);
-    if (!kernel_case_row(new)->save_bytes)
-        memcpy(save + at[1], new->save, (size_t) new->save_bytes);
-    const char *why = bound_row_open(&subject[OLD].row, old->backend, row, &old->c,
-                                     kernel_case_sets(&q->p, old->backend, bound_row_bytes(row, &old->c, save_bytes)),
-                                     old->array, old->arrays, save, save_bytes);
-    free(save);
+    for (int s = 0; s < 2; s++)
+        if (its[s].bytes)
+            memcpy(all.bytes + at[s], its[s].bytes, (size_t)its[s].count);
+    const char *why = kernel_case_bind(&subject[OLD].row, &q->p, &side[REGRESS_BASE].e, &all);
+    free(all.bytes);
     int64_t saves = subject[OLD].row.save_offset;
-    subject[OLD].row.save_offset = saves + at[0];
+    subject[OLD].row.save_offset = saves + at[OLD];
     subject[OLD].shared = subject[NEW].shared = true;
     regress_mark(REGRESS_NEW);
     return why ? why
-               : bound_row_share(&subject[NEW].row, &subject[OLD].row, new->backend, kernel_case_row(new),
-                                 saves + at[1]);
+               : bound_row_share(&subject[NEW].row, &subject[OLD].row, side[REGRESS_NEW].e.backend,
+                                 examined_row(&side[REGRESS_NEW].e), saves + at[NEW]);
 }
 
 /* On devices, whose memory need not be shared, each has its own, every other measurement in the other order. */
@@ -159,27 +159,24 @@ static const char *bind_all(struct subject_user *subject, const struct regress_c
                             const struct regress_question *q) {
     int first = q->measurement % 2;
     const char *why;
-    if (!side[0].backend->library->memory && !side[1].backend->library->memory)
+    if (!side[0].e.backend->library->memory && !side[1].e.backend->library->memory)
         why = bind_shared(subject, side, q);
     else {
-        why = bind(&subject[first], &q->p, &side[first].k);
-        why = why ? why : bind(&subject[!first], &q->p, &side[!first].k);
+        why = bind(&subject[first], &q->p, &side[first].e);
+        why = why ? why : bind(&subject[!first], &q->p, &side[!first].e);
     }
-    return why ? why : bind_copy(&subject[COPY], &q->p, &side[REGRESS_BASE].k);
+    return why ? why : bind_copy(&subject[COPY], &q->p, &side[REGRESS_BASE].e);
 }
 
 /* Neither may have drifted off while it was timed; the new one is asked first. */
 static const char *still_right(struct subject_user *subject, const struct regress_case side[2],
                                struct regress_answer *answer) {
     for (int s = REGRESS_NEW; s >= REGRESS_BASE; s--) {
-        const struct backend *b = side[s].backend;
-        struct kernel_accuracy a;
+        struct accuracy a;
         int64_t last = subject[s].row.sets - 1;
         regress_mark(s);
-        const char *why = bound_row_run(&subject[s].row, last);
-        if (!why && b->library->queues && b->library->queues->synchronize(b->context, b->queue))
-            why = backend_failure(b);
-        why = why ? why : kernel_case_check(&side[s].k, &subject[s].row, last, &a);
+        const char *why = bound_row_finish(&subject[s].row, last);
+        why = why ? why : examine_set(&side[s].e, &subject[s].row, last, &a);
         if (why) {
             answer->after = true;
             return why;
@@ -268,7 +265,7 @@ const char *regress_case_time(const struct regress_case side[2], const struct re
                                              {REGRESS_BASE, .relay = &relay, .clock = &relay.clock[REGRESS_BASE]}};
     struct timing_subject subjects[SUBJECTS];
     const struct backend *paced =
-        side[side[REGRESS_BASE].backend->library->queues ? REGRESS_BASE : REGRESS_NEW].backend;
+        side[side[REGRESS_BASE].e.backend->library->queues ? REGRESS_BASE : REGRESS_NEW].e.backend;
     int64_t patience = (int64_t)1 << q->measurement; /* what was not settled gets more time */
     struct timing_rules rules = timing_rules_for(paced, patience * q->p.rounds, (double)patience * q->p.budget);
     if (!paced->library->queues)

@@ -32,16 +32,16 @@ void regress_mark(int s) {
     note->since = now;
 }
 
+static void close_side(int s) {
+    outcome_clear(&side[s].made);
+    examine_close(&side[s].e);
+    side[s] = (struct regress_case){0};
+}
+
 static void close_case(void) {
-    for (int joined = 1; joined >= 0; joined--) /* what joined another goes first */
-        for (int s = 0; s < 2; s++) {
-            if (!side[s].open || side[s].k.joined != joined)
-                continue;
-            for (int a = 0; a < MHC_MAX_ARGS; a++)
-                free(side[s].output[a]);
-            kernel_case_close(&side[s].k);
-            side[s] = (struct regress_case){0};
-        }
+    int first = side[REGRESS_NEW].joined ? REGRESS_NEW : REGRESS_BASE; /* what joined the other goes first */
+    close_side(first);
+    close_side(!first);
 }
 
 /* A copy of a file in memory of its own, by a path to open it with. false: there is none. */
@@ -102,45 +102,40 @@ static void describe(int s, struct regress_answer *answer) {
     }
 }
 
-static const char *plan(int s, const struct regress_question *q, struct kernel_case *k) {
-    return kernel_case_plan_as(k, &library[s], &q->p, q->kind[0] ? q->kind : NULL);
-}
-
-static const struct mhc_arg *same_argument(const struct mhc_row *row, const struct mhc_arg *wanted) {
-    const struct mhc_arg *arg = mhc_arg_find(row, wanted->name, wanted->direction);
-    return arg && !strcmp(arg->extents, wanted->extents) && arg->role == wanted->role ? arg : NULL;
+static const char *plan(int s, const struct regress_question *q, struct examination *e) {
+    const char *why = kernel_case_plan(e, &library[s], &q->p, q->kind[0] ? q->kind : NULL);
+    if (!why)
+        kernel_case_share_inputs(e);
+    return why;
 }
 
 /* Arrays are bound by name, so an argument that the reference has in another shape would be read past its end. */
-static const char *check_arguments(const struct kernel_case *k) {
+static const char *check_arguments(const struct examination *e) {
     static char why[200];
-    for (int r = 0; r < k->rows; r++) {
-        const struct mhc_row *pair[2] = {k->chain[r], k->reference[r]};
-        for (int way = 0; way < 2 && pair[0]; way++)
-            for (const struct mhc_arg *arg = pair[way]->args; arg->name; arg++)
-                if (!same_argument(pair[!way], arg)) {
-                    snprintf(why, sizeof why, "%s: its arguments are not those of cpu64, see `%s`",
-                             k->reference[r]->name, arg->name);
-                    return why;
-                }
+    for (int r = 0; r < e->rows; r++) {
+        const char *other = e->row[r] ? rows_differ(e->row[r], e->reference[r], false) : NULL;
+        if (other) {
+            snprintf(why, sizeof why, "%s: its arguments are not those of cpu64, see `%s`", e->reference[r]->name,
+                     other);
+            return why;
+        }
     }
     return NULL;
 }
 
 static const char *support(int s, const struct regress_question *q, struct regress_answer *answer) {
     static char why[300];
-    struct kernel_case k;
+    struct examination e;
     double host;
-    const char *lacks = plan(s, q, &k);
+    const char *lacks = plan(s, q, &e);
     if (lacks)
         return snprintf(why, sizeof why, "%s", lacks), why;
     answer->supported = true;
-    const char *wrong = check_arguments(&k);
+    const char *wrong = check_arguments(&e);
     if (wrong)
         return wrong;
-    kernel_case_share_inputs(&k);
-    kernel_case_bytes(&k, &answer->needed, &host);
-    answer->held = (double)(row_save_bytes(kernel_case_row(&k), &k.c) + row_work_bytes(kernel_case_row(&k), &k.c));
+    examine_bytes(&e, &answer->needed, &host);
+    answer->held = (double)(row_save_bytes(examined_row(&e), &e.c) + row_work_bytes(examined_row(&e), &e.c));
     answer->available = (double)backend_available(&library[s]);
     answer->needed *= 3; /* the case, two guarded runs with their images, or what is timed */
     answer->needed += library[s].library->memory ? 0 : host;
@@ -159,15 +154,12 @@ static const char *open_side(int s, const struct regress_question *q) {
     current = *q;
     if (me->open)
         return NULL;
-    me->backend = &library[s];
-    const char *why = plan(s, q, &me->k);
-    kernel_case_share_inputs(&me->k);
-    why = why ? why : other->open ? kernel_case_join(&me->k, &other->k) : kernel_case_open(&me->k, (uint64_t)q->p.seed);
-    if (why) {
-        kernel_case_close(&me->k);
-        *me = (struct regress_case){0};
-    } else
-        me->open = true;
+    const char *why = plan(s, q, &me->e);
+    me->joined = other->open;
+    why = why ? why : me->joined ? examine_join(&me->e, &other->e) : kernel_case_open(&me->e, (uint64_t)q->p.seed);
+    me->open = !why;
+    if (why)
+        close_side(s);
     return why;
 }
 

@@ -76,13 +76,9 @@ static void add_line(struct lines *lines, int64_t *groups, int64_t count, const 
         free(groups);
 }
 
-static void order_by_block(struct lines *lines) {
-    for (int k = 1; k < lines->count; k++)
-        for (int j = k; j > 0 && lines->line[j].block < lines->line[j - 1].block; j--) {
-            struct line line = lines->line[j];
-            lines->line[j] = lines->line[j - 1];
-            lines->line[j - 1] = line;
-        }
+static int by_block(const void *left, const void *right) {
+    const struct line *a = left, *b = right;
+    return a->block != b->block ? a->block - b->block : a->rank - b->rank;
 }
 
 bool group_broken(const struct figure_source *source, const struct group *group) {
@@ -138,7 +134,7 @@ void lines_by_layer(const struct figure_source *source, const char *curve, unsig
         }
     lines->absent &= ~shown;
     free(recorded);
-    order_by_block(lines);
+    qsort(lines->line, (size_t)lines->count, sizeof *lines->line, by_block);
     label_lines(source, lines, NULL);
 }
 
@@ -230,7 +226,7 @@ void lines_along(const struct figure_source *source, const struct param *along, 
     for (int64_t k = 0; k < count; k++)
         free(c[k].groups);
     free(c);
-    order_by_block(lines);
+    qsort(lines->line, (size_t)lines->count, sizeof *lines->line, by_block);
     label_lines(source, lines, along);
 }
 

@@ -134,6 +134,8 @@ void show_account(struct record_reader *r, int64_t index) {
     printf("\nAccount of %s\n", record_texts(r, "key")[index]);
     if (*note)
         printf("%s\n", note);
+    if (record_unfinished(r, index))
+        return;
     printf("copy %s GB/s, GEMM %s GFLOP/s, cache %s MB, %s parameters in F's products, ",
            overhead_number(a.copy * 1e-9, cell[0]), overhead_number(a.gemm * 1e-9, cell[1]),
            overhead_number(a.cache * 1e-6, cell[2]),

@@ -9,14 +9,14 @@
 #include "suites/report/show_account.h"
 #include "suites/case/presets.h"
 
-enum { CONSTANTS = 600, CELL = 21 };
+enum { CONSTANTS = 600, CELL = 21, FLAGS = 8 };
 
 /* A case that was timed. */
 struct line {
     int64_t index;
     struct params p;
     const char *note;
-    bool printed;
+    bool unfinished, printed; /* unfinished: its overheads are there, its account is not */
 };
 
 static double of_variant(struct record_reader *r, const struct line *line, int v, enum overhead_value what) {
@@ -64,7 +64,7 @@ static bool slow_branch(struct record_reader *r, const struct line *line, const 
 }
 
 /* Those of the variant's own samples and ratio; what holds for a whole case is at all its rows. */
-static const char *flags_of(struct record_reader *r, const struct line *line, int v, char flags[8]) {
+static const char *flags_of(struct record_reader *r, const struct line *line, int v, char flags[FLAGS]) {
     struct record_timing t;
     char own[SAMPLE_FLAGS];
     double x = of_variant(r, line, v, OVERHEAD_RATIO),
@@ -73,8 +73,8 @@ static const char *flags_of(struct record_reader *r, const struct line *line, in
         return "";
     overhead_sample_flags(&t, OVERHEAD_VARIANT + v, own);
     bool capped = v != STEP_RESIDUAL && strcmp(t.stop, "precise") && !(half <= 0.01);
-    snprintf(flags, 8, "%s%s%s%s", own, strstr(line->note, OVERHEAD_NOT_COLD) ? "w" : "", capped ? "c" : "",
-             v == STEP_RESIDUAL && slow_branch(r, line, &t) ? "s" : "");
+    snprintf(flags, FLAGS, "%s%s%s%s%s", own, strstr(line->note, OVERHEAD_NOT_COLD) ? "w" : "", capped ? "c" : "",
+             v == STEP_RESIDUAL && slow_branch(r, line, &t) ? "s" : "", line->unfinished ? "u" : "");
     return flags;
 }
 
@@ -114,7 +114,7 @@ static bool reason_of(const char *note, const char *variant, char *why, size_t s
 
 /* The three cells of a case: the step's time, its overhead, its flags. */
 static void print_cells(struct record_reader *r, const struct line *line, int v) {
-    char milliseconds[24], overhead[40], flags[8];
+    char milliseconds[24], overhead[40], flags[FLAGS];
     printf("  %8s  %*s  %-5s",
            line ? overhead_number(1e3 * of_variant(r, line, v, OVERHEAD_MEDIAN), milliseconds) : "-", CELL,
            line ? overhead_cell(r, line, v, overhead) : "-", line ? flags_of(r, line, v, flags) : "");
@@ -182,8 +182,8 @@ static void print_legend(void) {
         "of the streams, and the optimizer unless it is named. hidden: share of the first overhead that the overlap of two micro-batches hides.\n"
         "flags: p preempted, t throttled, g the device ran ahead of the launches, so that gaps count, in more than %d %% of the row's samples;\n"
         "w not cold, the whole step fits into the cache; c stopped by a cap before this ratio was known to 1 %%; s a part of F that takes 5 %%\n"
-        "of the step or more reaches less than %.0f %% of a copy or GEMM, which makes every overhead look smaller; [?] too few rounds for an\n"
-        "interval.\n",
+        "of the step or more reaches less than %.0f %% of a copy or GEMM, which makes every overhead look smaller; u the case ended before\n"
+        "its account was done, which touches no overhead; [?] too few rounds for an interval.\n",
         FLAGGED_PERCENT, 100 * OVERHEAD_SLOW);
 }
 
@@ -191,10 +191,11 @@ static void print_legend(void) {
 
 /* A case that was timed; false: it was not. */
 static bool read_line(struct record_reader *r, int64_t index, struct line *line) {
-    if (strcmp(record_texts(r, "status")[index], "done") || strcmp(record_texts(r, "study")[index], "overhead") ||
-        !record_rounds(r, index))
+    bool unfinished = record_unfinished(r, index);
+    if ((strcmp(record_texts(r, "status")[index], "done") && !unfinished) ||
+        strcmp(record_texts(r, "study")[index], "overhead") || !record_rounds(r, index))
         return false;
-    *line = (struct line){.index = index, .note = record_texts(r, "reason")[index]};
+    *line = (struct line){.index = index, .note = record_texts(r, "reason")[index], .unfinished = unfinished};
     groups_params(r, index, &line->p);
     return true;
 }
@@ -242,7 +243,7 @@ static double nearness(struct record_reader *r, const struct line *line) {
 void show_overhead_headline(struct record_reader *r) {
     int64_t count, best = 0;
     struct line *lines = read_lines(r, &count);
-    char number[24], overhead[40], flags[8], why[200];
+    char number[24], overhead[40], flags[FLAGS], why[200];
     for (int64_t k = 1; k < count; k++)
         best = nearness(r, &lines[k]) > nearness(r, &lines[best]) ? k : best;
     if (count > 0) {
@@ -252,6 +253,8 @@ void show_overhead_headline(struct record_reader *r) {
             "whole training on a cluster, with overlap: t(variant) / t(residual) - 1 with its 95 %% interval ([?]: too few rounds for one).\n%s%s\n\n",
             line->p.attention ? "with" : "without", record_texts(r, "key")[line->index],
             on_cpu(&line->p) ? "\nOn the CPU: it shows that everything runs and says nothing about a GPU." : "");
+        if (line->unfinished)
+            printf("This case is unfinished: its overheads stand, its account is not done (flag u).\n\n");
         printf("%-11s  %8s  %*s  %5s  flags\n", "connection", "step/ms", CELL, "overhead [95 %]", "paper");
         for (int v = 0; v < STEP_VARIANTS; v++)
             if (isnan(of_variant(r, line, v, OVERHEAD_RATIO)) &&

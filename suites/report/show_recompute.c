@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "suites/report/figure_lines.h"
-#include "suites/stack/stack.h"
+#include "suites/stack/program.h"
 #include "suites/study/recompute.h"
 
 static double timing(struct record_reader *r, const char *name, int64_t index) {
@@ -60,7 +60,7 @@ static void print_table(struct record_reader *r, int64_t first, const struct par
         p->backend, "L_r", "predicted", "peak", "Eq. 20", "step/ms", "+-", "time / that of auto");
     for (int64_t i = first; i < record_count(r); i++)
         if (is_case(r, i, &q) && alike(p, &q)) {
-            print_line(r, i, (double)stack_recompute_rule(p->depth, p->streams));
+            print_line(r, i, (double)program_recompute_rule(p->depth, p->streams));
             if (timing(r, "memory_peak", i) < least) {
                 least = timing(r, "memory_peak", i);
                 best = timing(r, "every", i);

@@ -323,11 +323,13 @@ bool backend_download(const struct backend *b, double *to, const void *from, int
     return good && stage;
 }
 
+static const struct mhc_library no_rows;
+const struct backend backend_host = {.library = &no_rows};
+
 bool backend_round(double *values, int64_t count, int32_t type) {
-    const struct backend host = {.library = &(const struct mhc_library){0}};
     void *rounded = type == MHC_F64 ? NULL : malloc((size_t)((count + 1) * mhc_type_bytes(type)));
-    bool good = type == MHC_F64 || (rounded && backend_upload(&host, rounded, values, count, type) &&
-                                    backend_download(&host, values, rounded, count, type));
+    bool good = type == MHC_F64 || (rounded && backend_upload(&backend_host, rounded, values, count, type) &&
+                                    backend_download(&backend_host, values, rounded, count, type));
     free(rounded);
     return good;
 }

@@ -43,6 +43,9 @@ static inline int64_t backend_aligned(int64_t bytes) {
 bool backend_upload(const struct backend *, void *to, const double *from, int64_t count, int32_t type);
 bool backend_download(const struct backend *, double *to, const void *from, int64_t count, int32_t type);
 
+/* The host's memory, and no operation. */
+extern const struct backend backend_host;
+
 /* Rounds values on the host to a type. false: out of memory. */
 bool backend_round(double *values, int64_t count, int32_t type);
 

@@ -3,6 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+int64_t bound_row_save(const struct mhc_row *row, const struct mhc_case *c, const struct save *save) {
+    int64_t own = row_save_bytes(row, c), kept = save ? save->count : 0;
+    return own > kept ? own : kept;
+}
+
 int64_t bound_row_bytes(const struct mhc_row *row, const struct mhc_case *c, int64_t save_bytes) {
     int64_t bytes = backend_aligned(save_bytes);
     for (const struct mhc_arg *arg = row->args; arg->name; arg++)
@@ -14,7 +19,6 @@ int64_t bound_row_bytes(const struct mhc_row *row, const struct mhc_case *c, int
  * after 33 * 2^7 elements, so that arrays of many GB are copies of those. */
 enum { PATTERN = 33 << 7 };
 static bool fill_pattern(const struct bound_row *b, const struct mhc_arg *arg, char *to) {
-    const struct backend host = {.library = &(struct mhc_library){0}};
     const int32_t type = mhc_arg_type(&b->c, arg);
     const int64_t count = mhc_elements(&b->c, arg), bytes = mhc_arg_bytes(&b->c, arg),
                   period = PATTERN * mhc_type_bytes(type);
@@ -24,7 +28,7 @@ static bool fill_pattern(const struct bound_row *b, const struct mhc_arg *arg, c
         if (arg->role == MHC_INDEX)
             values[k] = mhc_natural(&b->c, arg, k, values[k]);
     }
-    if (!backend_upload(&host, to, values, count < PATTERN ? count : PATTERN, type))
+    if (!backend_upload(&backend_host, to, values, count < PATTERN ? count : PATTERN, type))
         return false;
 #pragma omp parallel for schedule(static) if (bytes > 64 * period)
     for (int64_t at = period; at < bytes; at += period)
@@ -32,24 +36,21 @@ static bool fill_pattern(const struct bound_row *b, const struct mhc_arg *arg, c
     return true;
 }
 
-/* One set as bytes on the host. */
-static const char *make_set(const struct bound_row *b, const struct array *arrays, int count, const void *save,
-                            char *set) {
+/* One set as bytes on the host. false: out of memory. */
+static bool make_set(const struct bound_row *b, const struct arrays *inputs, const struct save *save, char *set) {
     bool good = true;
     memset(set, 0xFF, (size_t)b->set_bytes); /* NaN in every type */
     for (int a = 0; b->row->args[a].name && good; a++) {
         const struct mhc_arg *arg = &b->row->args[a];
-        int k = 0;
-        while (k < count && strcmp(arrays[k].name, arg->name))
-            k++;
+        const double *values = inputs ? arrays_get(inputs, arg->name) : NULL;
         if (arg->direction == MHC_IN)
-            good = k < count
-                       ? backend_read(b->backend, set + b->offset[a], arrays[k].pointer, mhc_arg_bytes(&b->c, arg))
-                       : fill_pattern(b, arg, set + b->offset[a]);
+            good = values ? backend_upload(&backend_host, set + b->offset[a], values, mhc_elements(&b->c, arg),
+                                           mhc_arg_type(&b->c, arg))
+                          : fill_pattern(b, arg, set + b->offset[a]);
     }
-    if (good && b->save_bytes > 0)
-        good = backend_read(b->backend, set + b->save_offset, save, b->save_bytes);
-    return good ? NULL : "an array cannot be copied";
+    if (save && save->count)
+        memcpy(set + b->save_offset, save->bytes, (size_t)save->count);
+    return good;
 }
 
 static const char *fill(struct bound_row *b, const char *set) {
@@ -66,8 +67,9 @@ static const char *fill(struct bound_row *b, const char *set) {
 }
 
 const char *bound_row_open(struct bound_row *b, const struct backend *backend, const struct mhc_row *row,
-                           const struct mhc_case *c, int64_t sets, const struct array *arrays, int count,
-                           const void *save, int64_t save_bytes) {
+                           const struct mhc_case *c, int64_t sets, const struct arrays *inputs,
+                           const struct save *save) {
+    int64_t save_bytes = bound_row_save(row, c, save);
     *b = (struct bound_row){.backend = backend, .row = row, .c = *c, .sets = sets, .save_bytes = save_bytes};
     for (int a = 0; row->args[a].name; a++)
         b->offset[a + 1] = b->save_offset = b->offset[a] + backend_aligned(mhc_arg_bytes(c, &row->args[a]));
@@ -75,7 +77,7 @@ const char *bound_row_open(struct bound_row *b, const struct backend *backend, c
     char *set = malloc((size_t)b->set_bytes);
     b->slab = backend_allocate(backend, sets * b->set_bytes);
     b->work = backend_allocate(backend, row_work_bytes(row, c));
-    const char *why = set && b->slab && b->work ? make_set(b, arrays, count, save, set) : "out of memory";
+    const char *why = set && b->slab && b->work && make_set(b, inputs, save, set) ? NULL : "out of memory";
     why = why ? why : fill(b, set);
     free(set);
     return why;
@@ -118,4 +120,11 @@ const char *bound_row_run(void *user, int64_t set) {
     void *save = b->slab + set * b->set_bytes + b->save_offset;
     bool failed = b->row->run(b->backend->context, b->backend->queue, &b->c, argument, save, b->work) != 0;
     return failed ? backend_failure(b->backend) : NULL;
+}
+
+const char *bound_row_finish(struct bound_row *b, int64_t set) {
+    const struct mhc_queues *queues = b->backend->library->queues;
+    const char *why = bound_row_run(b, set);
+    return !why && queues && queues->synchronize(b->backend->context, b->backend->queue) ? backend_failure(b->backend)
+                                                                                         : why;
 }

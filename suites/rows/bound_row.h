@@ -2,7 +2,7 @@
 #ifndef BOUND_ROW_H
 #define BOUND_ROW_H
 
-#include "suites/rows/backend.h"
+#include "suites/rows/guarded.h"
 
 struct bound_row {
     const struct backend *backend;
@@ -18,11 +18,13 @@ struct bound_row {
 /* Bytes of a set; `save_bytes` are those of the row that writes what this one reads or writes. */
 int64_t bound_row_bytes(const struct mhc_row *, const struct mhc_case *, int64_t save_bytes);
 
-/* Takes the memory and fills every set: inputs from `arrays` by name and save from `save`, both in the backend's memory
- * (an input that is not among them: a fixed pattern of small numbers), outputs with NaN. NULL, or why not; close in
- * either case. */
+/* Bytes of save in a set: those that the row writes, or what it is given. */
+int64_t bound_row_save(const struct mhc_row *, const struct mhc_case *, const struct save *);
+
+/* Takes the memory and fills every set: inputs by name (one that is not among them: a fixed pattern of small numbers), what the row
+ * reads as save (NULL: nothing), outputs with NaN. NULL, or why not; close in either case. */
 const char *bound_row_open(struct bound_row *, const struct backend *, const struct mhc_row *, const struct mhc_case *,
-                           int64_t sets, const struct array *arrays, int count, const void *save, int64_t save_bytes);
+                           int64_t sets, const struct arrays *inputs, const struct save *);
 /* Binds the same operation of another backend in host memory to the very arrays of one that is open and stays open longer:
  * whichever runs, it finds the same memory. What the other reads as save lies at `save_offset` of a set. NULL, or why not;
  * close in either case. */
@@ -35,6 +37,8 @@ enum { BOUND_ROW_LAUNCHES = 10 };
 
 /* Queues the row on a set, without waiting for it; a subject of timing.h, `user` is the bound row. */
 const char *bound_row_run(void *user, int64_t set);
+/* The same, and waits for it. */
+const char *bound_row_finish(struct bound_row *, int64_t set);
 
 /* Argument `a` of a set, in the backend's memory. */
 static inline void *bound_row_argument(const struct bound_row *b, int64_t set, int a) {

@@ -50,15 +50,6 @@ void buffer_close(const struct backend *b, struct buffer *m) {
     *m = (struct buffer){0};
 }
 
-bool buffer_fill(const struct backend *b, struct buffer *m, const void *from) {
-    if (!m->bytes)
-        return true;
-    if (b->library->memory)
-        return !b->library->memory->to_host(b->context, m->image + m->offset, from, m->bytes);
-    memcpy(m->image + m->offset, from, (size_t)m->bytes);
-    return true;
-}
-
 bool buffer_send(const struct backend *b, const struct buffer *m) {
     if (b->library->memory)
         return !m->size || !b->library->memory->to_device(b->context, m->block, m->image, m->size);
@@ -78,6 +69,8 @@ bool buffer_fetch(const struct backend *b, const struct buffer *m) {
 
 bool buffer_untouched(const struct buffer *m, bool data_too, const char *name, const char *what,
                       char why[MAX_FAILURE]) {
+    if (data_too && !memcmp(m->seen, m->image, (size_t)m->size))
+        return true;
     for (int64_t k = 0; k < m->size; k++) {
         bool inside = k >= m->offset && k < m->offset + m->bytes;
         if ((inside && !data_too) || m->seen[k] == m->image[k])

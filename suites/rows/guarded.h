@@ -1,9 +1,22 @@
-/* Arrays in a library's memory with bands on either side: whatever is written outside shows, and so does what was never
- * written. For gates and checks, not for timing. */
+/* A row run in guarded memory: bands on either side of every array, a pattern in what it has to write. Whatever is written outside
+ * shows, and so does what was never written. For gates and checks, not for timing. */
 #ifndef GUARDED_H
 #define GUARDED_H
 
+#include "suites/rows/arrays.h"
 #include "suites/rows/backend.h"
+
+enum { MAX_FAILURE = 400 };
+
+/* How memory looks before a run, a pattern of NaN in every type at an alignment, and how the row is run. */
+struct poison {
+    uint16_t pattern;
+    int64_t shift; /* bytes, a multiple of 64 */
+    bool tight;    /* no bands, and what the row has to write is left as it was allocated: compute-sanitizer watches */
+    bool graph;    /* captured first and launched as a graph, where the library has graphs */
+};
+
+/* --- buffers in a library's memory --- */
 
 /* `image` is what all of it should look like on the host, `seen` what was found there after a run. */
 struct buffer {
@@ -12,25 +25,12 @@ struct buffer {
     int64_t bytes, offset, size; /* of the data; where it starts in the block; of the block */
 };
 
-/* How memory looks before a run, two patterns of NaN in every type at two alignments, and how the row is run. */
-struct poison {
-    uint16_t pattern;
-    int64_t shift; /* bytes, a multiple of 64 */
-    bool tight;    /* no bands, and what the row has to write is left as it was allocated: compute-sanitizer watches */
-    bool graph;    /* captured first and launched as a graph, where the library has graphs */
-};
-
-enum { MAX_FAILURE = 400 };
-
 bool buffer_open(const struct backend *, struct buffer *, int64_t bytes, const struct poison *);
 void buffer_close(const struct backend *, struct buffer *);
 
 static inline void *buffer_data(const struct buffer *m) {
     return (char *)m->block + m->offset;
 }
-
-/* Makes the image hold what is at `from` in the library's memory. */
-bool buffer_fill(const struct backend *, struct buffer *, const void *from);
 
 /* The whole block, bands and all, to and from the library's memory. Between the two the bands belong to nobody. */
 bool buffer_send(const struct backend *, const struct buffer *);
@@ -42,5 +42,27 @@ bool buffer_untouched(const struct buffer *, bool data_too, const char *name, co
 /* Elements of `size` bytes that hold the pattern of both poisons after a run with each: they were never written. */
 int64_t poison_left(const unsigned char *const run[2], const struct poison p[2], int64_t count, int64_t size,
                     int64_t *first);
+
+/* --- a run --- */
+
+/* What a row keeps for the backward of its kind, as bytes on the host. */
+struct save {
+    unsigned char *bytes; /* NULL: nothing */
+    int64_t count;
+};
+
+/* What a row, and the rows before it, left; all zero at first. */
+struct outcome {
+    struct arrays made;                 /* float64, beside what they were given */
+    unsigned char *bytes[MHC_MAX_ARGS]; /* the outputs of the last, by argument */
+    struct save save;
+};
+void outcome_clear(struct outcome *);
+
+/* Runs a row: its inputs are in `made`, its outputs come there and into `bytes`, in the place of another row's. A row that has
+ * save_bytes() writes `save` anew; for another one it must stay as it is. false: `why` says what is wrong: the run failed, a band
+ * or an input was written to. */
+bool run_guarded(const struct backend *, const struct mhc_row *, const struct mhc_case *, const struct poison *,
+                 struct outcome *, char why[MAX_FAILURE]);
 
 #endif

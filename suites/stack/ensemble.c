@@ -36,6 +36,22 @@ struct mhc_case ensemble_case(const struct params *p) {
                              .activation = (int32_t)p->activation};
 }
 
+struct program_spec ensemble_stack(const struct params *p, const struct backend *b) {
+    static _Thread_local char block[PARAM_TEXT_SIZE], branch[PARAM_TEXT_SIZE];
+    snprintf(block, sizeof block, "%s", params_word(p, "block"));
+    snprintf(branch, sizeof branch, "%s", params_word(p, "branch"));
+    struct program_spec spec = {.backend = b,
+                                .c = ensemble_case(p),
+                                .connection = block,
+                                .branch = branch,
+                                .layers = p->depth,
+                                .ends = true,
+                                .backward = true,
+                                .share = true};
+    backend_types(b, (int)p->type - 1, &spec.c);
+    return spec;
+}
+
 /* Where a start puts its logits: `at` for the favoured stream or the diagonal, `off` elsewhere. */
 struct start {
     double pre_at, pre_off, post_at, post_off, res_at, res_off;
@@ -163,7 +179,11 @@ void ensemble_parameter(const struct params *p, int64_t layer, const char *name,
     }
 }
 
-/* T consecutive bytes from a place in the file that the seed decides. */
+int64_t ensemble_readable(int64_t bytes) {
+    return bytes / 100 * ENSEMBLE_READ_PERCENT + bytes % 100 * ENSEMBLE_READ_PERCENT / 100;
+}
+
+/* T consecutive bytes from a place in the readable part that the seed decides. */
 static bool text_tokens(const struct params *p, double *x0, char *why, size_t why_size) {
     struct stat about;
     if (!ensemble_check_input(p, why, why_size) || stat(p->input, &about))
@@ -171,7 +191,7 @@ static bool text_tokens(const struct params *p, double *x0, char *why, size_t wh
     FILE *file = fopen(p->input, "rb");
     unsigned char *bytes = malloc((size_t)p->tokens);
     double *table = malloc(256 * (size_t)p->width * sizeof *table);
-    uint64_t places = (uint64_t)(about.st_size - p->tokens) + 1;
+    uint64_t places = (uint64_t)(ensemble_readable(about.st_size) - p->tokens) + 1;
     long offset = (long)(mhc_bits((uint64_t)p->seed, mhc_what("offset"), 0, 0) % places);
     bool good = file && bytes && table && !fseek(file, offset, SEEK_SET) &&
                 fread(bytes, 1, (size_t)p->tokens, file) == (size_t)p->tokens;
@@ -197,9 +217,12 @@ bool ensemble_check_input(const struct params *p, char *why, size_t why_size) {
         return snprintf(why, why_size, "--input %s: %s", p->input, strerror(errno)), false;
     if (!S_ISREG(file.st_mode))
         return snprintf(why, why_size, "--input %s: not a file of bytes", p->input), false;
-    if (file.st_size < p->tokens)
-        return snprintf(why, why_size, "--input %s: has %lld bytes, --tokens asks for %lld", p->input,
-                        (long long)file.st_size, (long long)p->tokens),
+    int64_t readable = ensemble_readable(file.st_size);
+    if (readable < p->tokens)
+        return snprintf(why, why_size,
+                        "--input %s: has %lld bytes, %lld without the last %d %%, --tokens asks for %lld", p->input,
+                        (long long)file.st_size, (long long)readable, 100 - ENSEMBLE_READ_PERCENT,
+                        (long long)p->tokens),
                false;
     return true;
 }

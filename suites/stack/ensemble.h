@@ -16,9 +16,13 @@
 
 #include "cpu_ref/operation.h"
 #include "suites/case/params.h"
+#include "suites/stack/program.h"
 
 /* Shapes and constants of a case; types are left 0. */
 struct mhc_case ensemble_case(const struct params *);
+
+/* The whole stack of a case on a backend, from x0 to out and back, all kept and all parameters held. */
+struct program_spec ensemble_stack(const struct params *, const struct backend *);
 
 /* Values of one parameter of a layer by the name its row gives it. */
 void ensemble_parameter(const struct params *, int64_t layer, const char *name, int64_t count, double *values);
@@ -32,7 +36,12 @@ bool ensemble_dynamic(const struct params *);
 /* What the maps study takes for x.phi / r: N(0, 1), [T][n][n] of a layer. */
 void ensemble_dynamic_draw(const struct params *, int64_t layer, int64_t count, double *out);
 
-/* x0 [T][C]: gaussian, or T consecutive bytes of a file, from a place that the seed decides, through a
+/* The first bytes of an --input of `bytes` bytes: all that a study may read. The rest, the last 5 %, is held out: a study that
+ * trains on such a file judges by it. */
+enum { ENSEMBLE_READ_PERCENT = 95 };
+int64_t ensemble_readable(int64_t bytes);
+
+/* x0 [T][C]: gaussian, or T consecutive bytes of the readable part of a file, from a place that the seed decides, through a
  * seeded embedding table [256][C]. false: the file cannot serve, one line in `why`. */
 bool ensemble_tokens(const struct params *, double *x0, char *why, size_t why_size);
 /* Whether the file of --input can serve, without reading it: what a run asks before its first case. */

@@ -8,6 +8,8 @@
 
 #include "cpu_ref/library.h"
 #include "suites/rows/array_error.h"
+#include "suites/stack/execute.h"
+#include "suites/stack/result.h"
 
 enum { CHECK_TOKENS = 24, CHECK_LAYERS = 3 };
 
@@ -16,28 +18,28 @@ enum { CHECK_TOKENS = 24, CHECK_LAYERS = 3 };
 
 static const struct backend cpu64 = {.library = &mhc_cpu64};
 
-struct step_spec step_check_spec(const struct step_spec *spec) {
-    struct step_spec small = *spec;
+struct program_spec step_check_spec(const struct program_spec *spec) {
+    struct program_spec small = *spec;
     int64_t most = spec->recompute ? spec->recompute + 2
                                    : CHECK_LAYERS; /* across the edge of a block that is computed again */
     small.layers = spec->layers < most ? spec->layers : most;
     small.c.T = spec->c.T < CHECK_TOKENS ? spec->c.T : CHECK_TOKENS;
     small.c.S = 0;
-    small.lanes = 1;
+    small.micro_batches = 1;
     return small;
 }
 
-static struct step_spec exact_spec(const struct step_spec *spec) {
-    struct step_spec exact = step_check_spec(spec);
+static struct program_spec exact_spec(const struct program_spec *spec) {
+    struct program_spec exact = step_check_spec(spec);
     exact.backend = &cpu64;
     backend_types(&cpu64, MHC_F64, &exact.c);
     return exact;
 }
 
-double step_check_bytes(const struct step_spec *spec) {
+double step_check_bytes(const struct program_spec *spec) {
     struct steps all;
-    struct step_spec exact = exact_spec(spec);
-    double bytes = steps_plan(&all, &exact) ? 0 : 2.5 * (double)all.set_bytes; /* results of both sides beside it */
+    struct program_spec exact = exact_spec(spec);
+    double bytes = steps_plan(&all, &exact) ? 0 : 2.5 * all.memory.set_bytes; /* results of both sides beside it */
     steps_release(&all);
     return bytes;
 }
@@ -48,7 +50,7 @@ double step_check_bytes(const struct step_spec *spec) {
  * compared with what the second makes of the same inputs, and then takes its place there: so no rounding is carried from call to call,
  * and every call is held to the tolerance of its own row. */
 struct pair {
-    const struct step *s, *exact;
+    const struct program *s, *exact;
     int64_t at;  /* the reference's next call */
     bool *fresh; /* by array of the reference: made, and not yet compared */
     struct step_accuracy *accuracy;
@@ -56,13 +58,9 @@ struct pair {
 };
 
 /* -1: an array between the arrows of a library's own; what is made of it is compared. */
-static int64_t like(const struct step *exact, const struct step_array *a) {
-    for (int64_t k = 0; k < exact->arrays.count; k++) {
-        const struct step_array *its = &exact->arrays.array[k];
-        if (its->layer == a->layer && its->count == a->count && !strcmp(its->name, a->name))
-            return k;
-    }
-    return -1;
+static int64_t like(const struct program *exact, const struct program_array *a) {
+    int64_t at = program_find(&exact->arrays, a->name, a->layer);
+    return at >= 0 && exact->arrays.array[at].count == a->count ? at : -1;
 }
 
 static bool all_finite(const double *values, int64_t count) {
@@ -73,14 +71,14 @@ static bool all_finite(const double *values, int64_t count) {
 }
 
 /* Compares one output of a call; `others` is the largest element of all of them. */
-static const char *compare(struct pair *p, const struct step_call *call, int arg, int64_t its, double others) {
+static const char *compare(struct pair *p, const struct program_call *call, int arg, int64_t its, double others) {
     int64_t mine = call->argument[arg];
-    const struct step_array *a = &p->s->arrays.array[mine];
-    double *want = (double *)step_pointer(p->exact, its, 0, 0), *got = malloc((size_t)(a->count + 1) * sizeof *got);
+    const struct program_array *a = &p->s->arrays.array[mine];
+    double *want = (double *)program_pointer(p->exact, its, 0, 0), *got = malloc((size_t)(a->count + 1) * sizeof *got);
     const char *why = NULL;
-    if (!got || !backend_download(p->s->all->spec.backend, got, step_pointer(p->s, mine, 0, 0), a->count, a->type))
+    if (!got || !backend_download(p->s->memory->backend, got, program_pointer(p->s, mine, 0, 0), a->count, a->type))
         why = got ? "an array cannot be copied from the device" : "out of memory";
-    double tolerance = fmin(call->row->tolerance(&call->c), STEP_MOST_TOLERANCE),
+    double tolerance = fmin(call->row->tolerance(&call->c), PROGRAM_MOST_TOLERANCE),
            error = why ? 0
                    : !all_finite(want, a->count)
                        ? INFINITY
@@ -90,7 +88,7 @@ static const char *compare(struct pair *p, const struct step_call *call, int arg
     if (!why && !(error <= tolerance)) {
         snprintf(p->message, sizeof p->message,
                  "%s is wrong: %s of %s, layer %lld, is %.3g of its largest element off, allowed are %.3g",
-                 step_variant_name[p->s->variant], a->name, call->row->name, (long long)a->layer, error, tolerance);
+                 p->s->spec.name, a->name, call->row->name, (long long)a->layer, error, tolerance);
         why = p->message;
     }
     if (!why)
@@ -101,18 +99,18 @@ static const char *compare(struct pair *p, const struct step_call *call, int arg
 }
 
 /* Of the outputs of a call those that the reference has made by now; `open` counts the others. */
-static const char *compare_fresh(struct pair *p, const struct step_call *call, bool *done, int *open) {
+static const char *compare_fresh(struct pair *p, const struct program_call *call, bool *done, int *open) {
     const char *why = NULL;
     int64_t its[MHC_MAX_ARGS];
     double others = 0;
     *open = 0;
     for (int a = 0; call->row->args[a].name; a++) {
-        const struct step_array *mine = &p->s->arrays.array[call->argument[a]];
+        const struct program_array *mine = &p->s->arrays.array[call->argument[a]];
         bool output = call->row->args[a].direction == MHC_OUT && mine->count > 0 && !done[a];
         its[a] = output ? like(p->exact, mine) : -1;
         *open += its[a] >= 0;
         if (its[a] >= 0 && p->fresh[its[a]])
-            others = fmax(others, array_largest((double *)step_pointer(p->exact, its[a], 0, 0), mine->count));
+            others = fmax(others, array_largest((double *)program_pointer(p->exact, its[a], 0, 0), mine->count));
     }
     for (int a = 0; call->row->args[a].name && !why; a++)
         if (its[a] >= 0 && p->fresh[its[a]]) {
@@ -125,13 +123,13 @@ static const char *compare_fresh(struct pair *p, const struct step_call *call, b
 
 /* What the reference makes is rounded as the other one stores it. */
 static const char *advance(struct pair *p) {
-    const struct step_call *call = &p->exact->call[p->at++];
-    const char *why = step_run_call(p->exact, call, 0, 0, NULL);
-    int32_t stream = p->s->all->spec.c.stream;
+    const struct program_call *call = &p->exact->call[p->at++];
+    const char *why = program_queue_call(p->exact, call, 0, 0, NULL);
+    int32_t stream = p->s->spec.c.stream;
     for (int a = 0; call->row->args[a].name && !why; a++)
         if (call->row->args[a].direction == MHC_OUT) {
-            const struct step_array *array = &p->exact->arrays.array[call->argument[a]];
-            double *values = (double *)step_pointer(p->exact, call->argument[a], 0, 0);
+            const struct program_array *array = &p->exact->arrays.array[call->argument[a]];
+            double *values = (double *)program_pointer(p->exact, call->argument[a], 0, 0);
             bool rounded = call->row->args[a].role != MHC_STREAM || backend_round(values, array->count, stream);
             p->fresh[call->argument[a]] = true;
             why = rounded ? NULL : "out of memory";
@@ -139,55 +137,48 @@ static const char *advance(struct pair *p) {
     return why;
 }
 
-static const char *check_call(struct pair *p, const struct step_call *call) {
-    const struct backend *b = p->s->all->spec.backend;
+/* After a call of the program in question. */
+static const char *check_call(void *user, const struct program *s, const struct program_call *call) {
+    struct pair *p = user;
     bool done[MHC_MAX_ARGS] = {false};
     int open = 0;
-    const char *why = step_run_call(p->s, call, 0, 0, b->queue);
-    if (!why && b->library->queues && b->library->queues->synchronize(b->context, b->queue))
-        why = "the device failed";
-    why = why ? why : compare_fresh(p, call, done, &open);
+    const char *why = compare_fresh(p, call, done, &open);
     while (!why && open > 0 && p->at < p->exact->calls) {
         why = advance(p);
         why = why ? why : compare_fresh(p, call, done, &open);
     }
     if (!why && open > 0)
         why = (snprintf(p->message, sizeof p->message, "%s: the reference's step has nothing to compare %s with",
-                        step_variant_name[p->s->variant], call->row->name),
+                        s->spec.name, call->row->name),
                p->message);
     return why;
 }
 
 /* The same again, without a stop: the same bits. */
 static const char *check_whole(struct pair *p) {
-    const struct backend *b = p->s->all->spec.backend;
-    struct step_result before = {0}, after = {0};
+    struct program_result before = {0}, after = {0};
     char where[80];
-    const char *why = step_result_take(&before, p->s, 0, 0, true) && step_result_spoil(p->s, 0, 0, true)
+    const char *why = program_result_take(&before, p->s, 0, 0, true) && program_result_spoil(p->s, 0, 0, true)
                           ? NULL
                           : "out of memory";
-    why = why ? why : step_run(p->s, 0, 0, b->queue);
-    if (!why && b->library->queues && b->library->queues->synchronize(b->context, b->queue))
-        why = "the device failed";
-    if (!why && !step_result_take(&after, p->s, 0, 0, true))
+    why = why ? why : program_execute(p->s, NULL);
+    if (!why && !program_result_take(&after, p->s, 0, 0, true))
         why = "out of memory";
-    if (!why && !step_result_same(&after, &before, where, sizeof where))
-        why = (snprintf(p->message, sizeof p->message, "%s: %s has other bits in a second run",
-                        step_variant_name[p->s->variant], where),
+    if (!why && !program_result_same(&after, &before, where, sizeof where))
+        why = (snprintf(p->message, sizeof p->message, "%s: %s has other bits in a second run", p->s->spec.name, where),
                p->message);
-    step_result_release(&before);
-    step_result_release(&after);
+    program_result_release(&before);
+    program_result_release(&after);
     return why;
 }
 
-static const char *check_variant(const struct step *s, const struct step *exact, struct step_accuracy *accuracy) {
+static const char *check_variant(const struct program *s, const struct program *exact, struct step_accuracy *accuracy) {
     static _Thread_local char message[256];
     struct pair p = {
         .s = s, .exact = exact, .accuracy = accuracy, .fresh = calloc((size_t)exact->arrays.count + 1, sizeof(bool))};
     const char *why = p.fresh ? NULL : "out of memory";
     *accuracy = (struct step_accuracy){0, 1};
-    for (int64_t k = 0; k < s->calls && !why; k++)
-        why = check_call(&p, &s->call[k]);
+    why = why ? why : program_execute(s, &(struct program_owner){.user = &p, .after = check_call});
     if (!why && p.at < exact->calls)
         why = "the reference's step goes on where this one ends";
     why = why ? why : check_whole(&p);
@@ -195,9 +186,9 @@ static const char *check_variant(const struct step *s, const struct step *exact,
     return why ? (snprintf(message, sizeof message, "%s", why), message) : NULL;
 }
 
-const char *step_check(const struct step_spec *spec, uint64_t seed, struct step_accuracy accuracy[STEP_VARIANTS]) {
+const char *step_check(const struct program_spec *spec, uint64_t seed, struct step_accuracy accuracy[STEP_VARIANTS]) {
     struct steps all = {0}, exact = {0};
-    struct step_spec small = step_check_spec(spec), its = exact_spec(spec);
+    struct program_spec small = step_check_spec(spec), its = exact_spec(spec);
     const char *why = steps_plan(&all, &small);
     why = why ? why : steps_plan(&exact, &its);
     why = why ? why : steps_open(&all, 1, seed);

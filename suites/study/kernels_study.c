@@ -51,33 +51,27 @@ struct group {
 static const char *bind_yardstick(struct bound_row *bound, const struct params *p, const struct backend *b,
                                   const char *operation, const struct mhc_case *c) {
     const struct mhc_row *row = yardstick_row(b, operation, c);
-    return row ? bound_row_open(bound, b, row, c, kernel_case_sets(p, b, bound_row_bytes(row, c, 0)), NULL, 0, NULL, 0)
+    return row ? bound_row_open(bound, b, row, c, kernel_case_sets(p, b, bound_row_bytes(row, c, 0)), NULL, NULL)
                : NULL;
 }
 
-static const char *bind_group(struct group *g, const struct params *p, const struct kernel_case *k) {
-    const struct mhc_row *row = kernel_case_row(k);
-    int64_t set_bytes = bound_row_bytes(row, &k->c, k->save_bytes);
-    g->bytes = row->traffic(&k->c);
-    g->flops = row->flops(&k->c);
-    struct mhc_case copy = yardstick_copy_case(&k->c, g->bytes), gemm = yardstick_gemm_case(&k->c, g->flops);
-    const char *why = bound_row_open(&g->row[KERNEL_OPERATION], k->backend, row, &k->c,
-                                     kernel_case_sets(p, k->backend, set_bytes), k->array, k->arrays, k->save,
-                                     k->save_bytes);
-    why = why ? why : bind_yardstick(&g->row[KERNEL_COPY], p, k->backend, "copy", &copy);
+static const char *bind_group(struct group *g, const struct params *p, const struct examination *e) {
+    const struct mhc_row *row = examined_row(e);
+    g->bytes = row->traffic(&e->c);
+    g->flops = row->flops(&e->c);
+    struct mhc_case copy = yardstick_copy_case(&e->c, g->bytes), gemm = yardstick_gemm_case(&e->c, g->flops);
+    const char *why = kernel_case_bind(&g->row[KERNEL_OPERATION], p, e, &e->before.save);
+    why = why ? why : bind_yardstick(&g->row[KERNEL_COPY], p, e->backend, "copy", &copy);
     if (!why && g->flops >= KERNEL_GEMM_INTENSITY * g->bytes)
-        why = bind_yardstick(&g->row[KERNEL_GEMM], p, k->backend, "gemm", &gemm);
+        why = bind_yardstick(&g->row[KERNEL_GEMM], p, e->backend, "gemm", &gemm);
     return why;
 }
 
 /* One call on a set, finished, and its outputs against the reference. */
-static const char *check(struct group *g, const struct kernel_case *k, int64_t set, double error[KERNEL_ERRORS]) {
-    struct kernel_accuracy a = {NAN, NAN};
-    const struct backend *b = k->backend;
-    const char *why = bound_row_run(&g->row[KERNEL_OPERATION], set);
-    if (!why && b->library->queues && b->library->queues->synchronize(b->context, b->queue))
-        why = backend_failure(b);
-    why = why ? why : kernel_case_check(k, &g->row[KERNEL_OPERATION], set, &a);
+static const char *check(struct group *g, const struct examination *e, int64_t set, double error[KERNEL_ERRORS]) {
+    struct accuracy a = {NAN, NAN};
+    const char *why = bound_row_finish(&g->row[KERNEL_OPERATION], set);
+    why = why ? why : examine_set(e, &g->row[KERNEL_OPERATION], set, &a);
     error[KERNEL_ERROR] = a.error;
     error[KERNEL_TOLERANCE] = a.tolerance;
     error[KERNEL_ERROR_SHARE] = a.error / a.tolerance;
@@ -115,11 +109,11 @@ static bool summarise(struct kernel_result *r, const struct group *g, bool switc
     return good;
 }
 
-static const char *time_group(const struct params *p, const struct kernel_case *k, struct group *g,
+static const char *time_group(const struct params *p, const struct backend *b, struct group *g,
                               struct kernel_result *out) {
     static char message[200];
     struct timing_subject subjects[KERNEL_SUBJECTS];
-    struct timing_rules rules = timing_rules_for(k->backend, p->rounds, p->budget);
+    struct timing_rules rules = timing_rules_for(b, p->rounds, p->budget);
     struct timing_clock clock;
     struct timing t = {0};
     int subject[KERNEL_SUBJECTS], count = 0;
@@ -131,7 +125,7 @@ static const char *time_group(const struct params *p, const struct kernel_case *
             subject[count++] = s;
         }
     rules.seed = (uint64_t)p->seed;
-    if (!timing_clock_open(&clock, k->backend, message, sizeof message))
+    if (!timing_clock_open(&clock, b, message, sizeof message))
         return message;
     const char *why = timing_run(&t, subjects, count, &rules, &clock);
     if (!why && !(kernel_result_keep(out, &t, subject, sets) && summarise(out, g, clock.preemptions != NULL)))
@@ -141,17 +135,17 @@ static const char *time_group(const struct params *p, const struct kernel_case *
     return why;
 }
 
-static const char *run(const struct params *p, struct kernel_case *k, struct group *g, struct kernel_result *out) {
+static const char *run(const struct params *p, struct examination *e, struct group *g, struct kernel_result *out) {
     static char message[256];
     double again[KERNEL_ERRORS];
     const struct backend *b;
     const char *why = backend_use(p->backend, &b);
-    why = why ? why : kernel_case_plan(k, b, p);
-    why = why ? why : kernel_case_open(k, (uint64_t)p->seed);
-    why = why ? why : bind_group(g, p, k);
-    why = why ? why : check(g, k, 0, out->error);
-    why = why ? why : time_group(p, k, g, out);
-    if (!why && (why = check(g, k, g->row[KERNEL_OPERATION].sets - 1, again))) {
+    why = why ? why : kernel_case_plan(e, b, p, NULL);
+    why = why ? why : kernel_case_open(e, (uint64_t)p->seed);
+    why = why ? why : bind_group(g, p, e);
+    why = why ? why : check(g, e, 0, out->error);
+    why = why ? why : time_group(p, b, g, out);
+    if (!why && (why = check(g, e, g->row[KERNEL_OPERATION].sets - 1, again))) {
         snprintf(message, sizeof message, "after the timing: %.200s", why);
         why = message;
         memcpy(out->error, again, sizeof again);
@@ -160,33 +154,33 @@ static const char *run(const struct params *p, struct kernel_case *k, struct gro
 }
 
 void kernels_run(const struct params *p, struct study_result *r) {
-    struct kernel_case k = {0};
+    struct examination e = {0};
     struct group g = {0};
     r->kernel = kernel_result_new();
     if (!r->kernel) {
         snprintf(r->reason, sizeof r->reason, "out of memory");
         return;
     }
-    const char *why = run(p, &k, &g, r->kernel);
+    const char *why = run(p, &e, &g, r->kernel);
     if (why)
         snprintf(r->reason, sizeof r->reason, "%s", why);
     for (int s = 0; s < KERNEL_SUBJECTS; s++)
         bound_row_close(&g.row[s]);
-    kernel_case_close(&k);
+    examine_close(&e);
 }
 
 bool kernels_estimate(const struct params *p, double *needed, double *available, char *why, size_t why_size) {
     const struct backend *b;
-    struct kernel_case k;
+    struct examination e;
     double on_host;
     const char *no_backend = backend_use(p->backend, &b);
     if (no_backend)
         return snprintf(why, why_size, "%s", no_backend), false;
     *needed = 0;
     *available = (double)backend_available(b);
-    if (kernel_case_plan(&k, b, p)) /* a backend need not have every operation: that is one failed case */
+    if (kernel_case_plan(&e, b, p, NULL)) /* a backend need not have every operation: that is one failed case */
         return true;
-    kernel_case_bytes(&k, needed, &on_host);
+    examine_bytes(&e, needed, &on_host);
     if (!b->library->memory)
         *needed += on_host;
     return true;
@@ -194,16 +188,16 @@ bool kernels_estimate(const struct params *p, double *needed, double *available,
 
 double kernels_flops(const struct params *p) {
     struct backend cpu64;
-    struct kernel_case k;
+    struct examination e;
     struct params wide = *p;
     char why[128];
     double flops = 0;
     wide.type = 0;
     if (!backend_open(&cpu64, "cpu64", why, sizeof why))
         return 0;
-    if (!kernel_case_plan(&k, &cpu64, &wide))
-        for (int r = 0; r < k.rows; r++)
-            flops += 2 * k.chain[r]->flops(&k.c);
+    if (!kernel_case_plan(&e, &cpu64, &wide, NULL))
+        for (int r = 0; r < e.rows; r++)
+            flops += 2 * e.row[r]->flops(&e.c);
     backend_close(&cpu64);
     return flops;
 }

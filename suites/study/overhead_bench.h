@@ -4,19 +4,21 @@
 
 #include "suites/rows/bound_row.h"
 #include "suites/study/overhead_study.h"
+#include "suites/stack/execute.h"
+#include "suites/stack/result.h"
 #include "suites/stack/step_check.h"
-#include "suites/stack/step_runner.h"
 
 struct overhead_bench {
     const struct params *p;
     const struct backend *backend;
     struct steps all;
     struct bound_row yardstick[2]; /* copy and GEMM; not bound where the backend lacks them */
-    struct step_runner runner[STEP_VARIANTS];
-    struct step_result before[STEP_VARIANTS];
+    struct program_runner runner[STEP_VARIANTS];
+    struct program_result before[STEP_VARIANTS];
     void *high;
     bool graphs; /* as they are launched, not as was asked for */
     struct overhead_result *out;
+    const struct study_result *whole; /* `out` is part of */
 };
 
 static inline bool overhead_runs(const struct overhead_bench *w, int variant) {
@@ -29,7 +31,8 @@ static inline bool overhead_runs(const struct overhead_bench *w, int variant) {
 const char *overhead_time_steps(struct overhead_bench *);
 const char *overhead_time_account(struct overhead_bench *);
 
-/* The scalars of the record, from `rounds` rounds of the steps. false: out of memory. */
+/* The scalars of the record, from `rounds` rounds of the steps and what there is of the account. May be called again
+ * when there is more of it. false: out of memory. */
 bool overhead_summarise(struct overhead_bench *, int64_t rounds);
 
 #endif

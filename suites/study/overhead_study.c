@@ -9,7 +9,6 @@
 #include "suites/rows/yardstick.h"
 #include "suites/study/fits.h"
 #include "suites/stack/ensemble.h"
-#include "suites/stack/stack.h"
 #include "suites/study/overhead_bench.h"
 #include "suites/timing/timing.h"
 
@@ -17,34 +16,35 @@ static const struct backend cpu64 = {.library = &mhc_cpu64};
 
 /* ---- what is run ---- */
 
-static struct step_spec spec_of(const struct params *p, const struct backend *b) {
-    struct step_spec spec = {.backend = b,
-                             .c = ensemble_case(p),
-                             .layers = p->depth,
-                             .recompute = p->recompute > 0 ? p->recompute : 0,
-                             .attention = p->attention,
-                             .adamw = p->optimizer,
-                             .lanes = p->overlap ? 2 : 1};
+static struct program_spec spec_of(const struct params *p, const struct backend *b) {
+    struct program_spec spec = {.backend = b,
+                                .c = ensemble_case(p),
+                                .layers = p->depth,
+                                .backward = true,
+                                .recompute = p->recompute > 0 ? p->recompute : 0,
+                                .attention = p->attention,
+                                .adamw = p->optimizer,
+                                .micro_batches = p->overlap ? 2 : 1};
     backend_types(b, (int)p->type - 1, &spec.c);
     return spec;
 }
 
-static double yardstick_bytes(const struct step_spec *spec) {
+static double yardstick_bytes(const struct program_spec *spec) {
     return 2.0 * (double)(spec->c.T * spec->c.n * spec->c.C * mhc_type_bytes(spec->c.stream));
 }
 
-static double yardstick_flops(const struct step_spec *spec) {
+static double yardstick_flops(const struct program_spec *spec) {
     return 2.0 * (double)spec->c.T * (double)spec->c.C * (double)spec->c.hidden;
 }
 
 /* Bytes in the backend's memory: the check comes before the arrays and their yardsticks; on a host it also takes what
  * cpu64 needs. */
 static double needed_bytes(const struct steps *all) {
-    const struct step_spec *spec = &all->spec;
+    const struct program_spec *spec = &all->spec;
     double check = step_check_bytes(spec) * (spec->backend->library->memory ? 0.5 : 1.5);
     double yardsticks = 2 * yardstick_bytes(spec) +
                         2 * yardstick_flops(spec) / (double)spec->c.C * (double)mhc_type_bytes(spec->c.stream);
-    return fmax(check, (double)all->set_bytes + yardsticks);
+    return fmax(check, all->memory.set_bytes + yardsticks);
 }
 
 static bool possible(const struct params *p, const struct backend *b, char *why, size_t why_size) {
@@ -52,27 +52,27 @@ static bool possible(const struct params *p, const struct backend *b, char *why,
         return snprintf(why, why_size,
                         "two micro-batches share one update, which would hide behind neither: --optimizer none"),
                false;
-    return step_runner_possible(b, p->graphs, p->overlap, why, why_size);
+    return program_runner_possible(b, p->graphs, p->overlap, why, why_size);
 }
 
 /* Composes the variants. --recompute auto keeps everything where that fits. */
 static const char *plan(struct steps *all, const struct params *p, const struct backend *b) {
-    struct step_spec spec = spec_of(p, b);
+    struct program_spec spec = spec_of(p, b);
     const char *why = steps_plan(all, &spec);
     if (why || p->recompute != RECOMPUTE_AUTO || needed_bytes(all) <= MEMORY_SHARE * (double)backend_available(b))
         return why;
-    spec.recompute = stack_recompute_rule(spec.layers, spec.c.n);
+    spec.recompute = program_recompute_rule(spec.layers, spec.c.n);
     steps_release(all);
     return steps_plan(all, &spec);
 }
 
-static int64_t sets_of(const struct backend *b, int64_t set_bytes) {
+static int64_t sets_of(const struct backend *b, double set_bytes) {
     int64_t cache = timing_cache_bytes(b);
-    return set_bytes >= 2 * cache ? 1 : timing_sets(set_bytes, cache, backend_available(b) / 4);
+    return set_bytes >= 2.0 * (double)cache ? 1 : timing_sets((int64_t)set_bytes, cache, backend_available(b) / 4);
 }
 
 static const char *bind_yardsticks(struct overhead_bench *w) {
-    const struct step_spec *spec = &w->all.spec;
+    const struct program_spec *spec = &w->all.spec;
     const struct mhc_case c[2] = {yardstick_copy_case(&spec->c, yardstick_bytes(spec)),
                                   yardstick_gemm_case(&spec->c, yardstick_flops(spec))};
     const char *why = NULL;
@@ -80,7 +80,7 @@ static const char *bind_yardsticks(struct overhead_bench *w) {
         const struct mhc_row *row = yardstick_row(w->backend, k ? "gemm" : "copy", &c[k]);
         if (row)
             why = bound_row_open(&w->yardstick[k], w->backend, row, &c[k],
-                                 sets_of(w->backend, bound_row_bytes(row, &c[k], 0)), NULL, 0, NULL, 0);
+                                 sets_of(w->backend, (double)bound_row_bytes(row, &c[k], 0)), NULL, NULL);
     }
     return why;
 }
@@ -88,10 +88,10 @@ static const char *bind_yardsticks(struct overhead_bench *w) {
 static void describe(struct overhead_bench *w) {
     char *note = w->out->note;
     size_t used = strlen(note), size = sizeof w->out->note;
-    if (w->all.sets * w->all.set_bytes < timing_cache_bytes(w->backend) && used < size)
+    if ((double)w->all.memory.sets * w->all.memory.set_bytes < (double)timing_cache_bytes(w->backend) && used < size)
         used += (size_t)snprintf(note + used, size - used, "%s" OVERHEAD_NOT_COLD, used ? "; " : "");
     for (int v = 0; v < STEP_VARIANTS; v++) {
-        const struct step *s = &w->all.step[v];
+        const struct program *s = &w->all.step[v];
         const char *text = s->missing[0] ? s->missing : s->note;
         if (*text && used < size)
             used += (size_t)snprintf(note + used, size - used, "%s%s: %s", used ? "; " : "", step_variant_name[v],
@@ -109,9 +109,9 @@ static const char *finish(const struct overhead_bench *w) {
 /* A step on the way that is timed, into arrays in which nothing old is left. */
 static const char *run_again(struct overhead_bench *w, int v, int64_t set) {
     const char *why = NULL;
-    for (int lane = 0; lane < w->all.spec.lanes && !why; lane++)
-        why = step_result_spoil(&w->all.step[v], set, lane, false) ? NULL : "an array cannot be copied";
-    why = why ? why : step_runner_run(&w->runner[v], set);
+    for (int batch = 0; batch < w->all.spec.micro_batches && !why; batch++)
+        why = program_result_spoil(&w->all.step[v], set, batch, false) ? NULL : "an array cannot be copied";
+    why = why ? why : program_runner_run(&w->runner[v], set);
     return why ? why : finish(w);
 }
 
@@ -119,16 +119,16 @@ static const char *run_again(struct overhead_bench *w, int v, int64_t set) {
 static const char *compare_bits(const struct overhead_bench *w, int v, int64_t set, const char *when) {
     static char message[256];
     const char *why = NULL;
-    for (int lane = 0; lane < w->all.spec.lanes && !why; lane++) {
-        struct step_result got;
+    for (int batch = 0; batch < w->all.spec.micro_batches && !why; batch++) {
+        struct program_result got;
         char where[80];
-        if (!step_result_take(&got, &w->all.step[v], set, lane, false))
+        if (!program_result_take(&got, &w->all.step[v], set, batch, false))
             why = "out of memory";
-        else if (!step_result_same(&got, &w->before[v], where, sizeof where))
+        else if (!program_result_same(&got, &w->before[v], where, sizeof where))
             why = (snprintf(message, sizeof message, "%s: %s of %s has other bits than in its first run", when, where,
                             step_variant_name[v]),
                    message);
-        step_result_release(&got);
+        program_result_release(&got);
     }
     return why;
 }
@@ -140,8 +140,8 @@ static const char *compare_alike(const struct overhead_bench *w, int v) {
     int like = overhead_runs(w, STEP_MHC_UNFUSED) ? STEP_MHC_UNFUSED : STEP_MHC;
     if (!(v == STEP_MHC || v == STEP_MHC_LAYERS) || like == v || !overhead_runs(w, like))
         return NULL;
-    double error = step_result_error(&w->before[v], &w->before[like], where, sizeof where),
-           tolerance = step_tolerance(&w->all.step[v]);
+    double error = program_result_error(&w->before[v], &w->before[like], where, sizeof where),
+           tolerance = program_tolerance(&w->all.step[v]);
     if (error <= tolerance)
         return NULL;
     snprintf(message, sizeof message,
@@ -162,7 +162,7 @@ static const char *open_runners(struct overhead_bench *w) {
     w->graphs = w->p->graphs;
     for (int v = 0; v < STEP_VARIANTS && !why; v++)
         if (overhead_runs(w, v)) {
-            why = step_runner_open(&w->runner[v], &w->all.step[v], -1, w->graphs, w->high);
+            why = program_runner_open(&w->runner[v], &w->all.step[v], STEP_ALL, w->graphs, w->high);
             if (!why && w->runner[v].uncaptured[0]) {
                 snprintf(w->out->note, sizeof w->out->note, OVERHEAD_NO_GRAPHS "%s: %s", step_variant_name[v],
                          w->runner[v].uncaptured);
@@ -170,20 +170,19 @@ static const char *open_runners(struct overhead_bench *w) {
             }
         }
     for (int v = 0; v < STEP_VARIANTS && !w->graphs; v++)
-        step_runner_without_graphs(&w->runner[v]);
+        program_runner_without_graphs(&w->runner[v]);
     return why;
 }
 
 /* At the size that is timed: finite, the same for the three ways of doing mHC, and the same bits on the way that is timed, in both
  * micro-batches. */
 static const char *check_variant(struct overhead_bench *w, int v) {
-    const struct step *s = &w->all.step[v];
+    const struct program *s = &w->all.step[v];
     char where[80];
-    const char *why = step_run(s, 0, 0, w->backend->queue);
-    why = why ? why : finish(w);
-    if (!why && !step_result_take(&w->before[v], s, 0, 0, false))
+    const char *why = program_execute(s, NULL);
+    if (!why && !program_result_take(&w->before[v], s, 0, 0, false))
         why = "out of memory";
-    if (!why && step_result_error(&w->before[v], &w->before[v], where, sizeof where) > 0)
+    if (!why && program_result_error(&w->before[v], &w->before[v], where, sizeof where) > 0)
         why = not_finite(v, where);
     why = why ? why : compare_alike(w, v);
     why = why ? why : run_again(w, v, 0);
@@ -194,7 +193,7 @@ static const char *check_again(struct overhead_bench *w) {
     const char *why = NULL;
     for (int v = 0; v < STEP_VARIANTS && !why; v++)
         if (overhead_runs(w, v)) {
-            int64_t last = w->all.sets - 1;
+            int64_t last = w->all.memory.sets - 1;
             why = run_again(w, v, last);
             why = why ? why : compare_bits(w, v, last, "after the timing");
         }
@@ -220,7 +219,7 @@ static const char *prepare(struct overhead_bench *w) {
     if (!why && !overhead_runs(w, STEP_RESIDUAL))
         why = w->all.step[STEP_RESIDUAL].missing;
     why = why ? why : check_small(w);
-    why = why ? why : steps_open(&w->all, sets_of(w->backend, w->all.set_bytes), (uint64_t)w->p->seed);
+    why = why ? why : steps_open(&w->all, sets_of(w->backend, w->all.memory.set_bytes), (uint64_t)w->p->seed);
     why = why ? why : bind_yardsticks(w);
     if (!why && w->p->overlap && w->backend->library->queues->create(w->backend->context, &w->high, 1))
         why = "no queue can be created";
@@ -241,7 +240,11 @@ static const char *run(struct overhead_bench *w) {
     why = overhead_time_steps(w);
     int64_t rounds = w->out->samples.rounds;
     why = why ? why : check_again(w);
-    why = why ? why : overhead_time_account(w);
+    if (!why && !w->high) { /* in overlap there is no account */
+        if (overhead_summarise(w, rounds))
+            study_checkpoint(w->whole, "account not done");
+        why = overhead_time_account(w);
+    }
     if (!why && !overhead_summarise(w, rounds))
         why = "out of memory";
     samples_close_ranks(&w->out->samples, OVERHEAD_SUBJECTS);
@@ -249,7 +252,7 @@ static const char *run(struct overhead_bench *w) {
 }
 
 void overhead_run(const struct params *p, struct study_result *r) {
-    struct overhead_bench w = {.p = p, .out = r->overhead = calloc(1, sizeof *r->overhead)};
+    struct overhead_bench w = {.p = p, .out = r->overhead = calloc(1, sizeof *r->overhead), .whole = r};
     if (!w.out) {
         snprintf(r->reason, sizeof r->reason, "out of memory");
         return;
@@ -262,8 +265,8 @@ void overhead_run(const struct params *p, struct study_result *r) {
     if (why)
         snprintf(r->reason, sizeof r->reason, "%s", why);
     for (int v = 0; v < STEP_VARIANTS; v++) {
-        step_runner_close(&w.runner[v]);
-        step_result_release(&w.before[v]);
+        program_runner_close(&w.runner[v]);
+        program_result_release(&w.before[v]);
     }
     for (int k = 0; k < 2; k++)
         bound_row_close(&w.yardstick[k]);
@@ -300,12 +303,11 @@ double overhead_flops(const struct params *p) {
     struct params wide = *p;
     struct steps all;
     wide.type = 0;
-    struct step_spec spec = spec_of(&wide, &cpu64), small = step_check_spec(&spec);
+    struct program_spec spec = spec_of(&wide, &cpu64), small = step_check_spec(&spec);
     double flops = 0;
     if (!steps_plan(&all, &small))
         for (int v = 0; v < STEP_VARIANTS; v++)
-            for (int part = 0; part < STEP_PARTS; part++)
-                flops += step_flops(&all.step[v], (enum step_part)part);
+            flops += program_flops(&all.step[v], STEP_ALL);
     steps_release(&all);
     return flops;
 }

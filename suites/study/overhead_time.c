@@ -52,8 +52,10 @@ const char *overhead_time_steps(struct overhead_bench *w) {
     int subject[TIMING_SUBJECTS], count = 0;
     for (int v = 0; v < STEP_VARIANTS; v++)
         if (overhead_runs(w, v)) {
-            subjects[count] = (struct timing_subject){
-                .run = step_runner_run, .user = &w->runner[v], .sets = w->all.sets, .launches = (int)w->graphs};
+            subjects[count] = (struct timing_subject){.run = program_runner_run,
+                                                      .user = &w->runner[v],
+                                                      .sets = w->all.memory.sets,
+                                                      .launches = (int)w->graphs};
             subject[count++] = OVERHEAD_VARIANT + v;
         }
     for (int k = 0; k < 2; k++)
@@ -70,26 +72,26 @@ const char *overhead_time_steps(struct overhead_bench *w) {
 /* Parts of a variant from *part on, as many as a group takes, beside the whole step, which leaves them what they work
  * on. */
 static const char *time_parts(struct overhead_bench *w, int v, int *part) {
-    struct step_runner runner[TIMING_SUBJECTS] = {{0}};
+    struct program_runner runner[TIMING_SUBJECTS] = {{0}};
     struct timing_subject subjects[TIMING_SUBJECTS] = {
-        {.run = step_runner_run, .user = &w->runner[v], .sets = w->all.sets, .launches = (int)w->graphs}};
+        {.run = program_runner_run, .user = &w->runner[v], .sets = w->all.memory.sets, .launches = (int)w->graphs}};
     int subject[TIMING_SUBJECTS] = {OVERHEAD_VARIANT + v}, count = 1;
     const char *why = NULL;
     for (; *part < STEP_PARTS && count < TIMING_SUBJECTS && !why; ++*part) {
-        const struct step *s = &w->all.step[v];
+        const struct program *s = &w->all.step[v];
         enum step_part now = (enum step_part)(*part);
-        if (!step_calls(s, now) || (*part < STEP_SHARED_PARTS && v != STEP_RESIDUAL))
+        if (!program_calls(s, now) || (*part < STEP_SHARED_PARTS && v != STEP_RESIDUAL))
             continue;
-        why = step_runner_open(&runner[count], s, *part, w->graphs, NULL);
+        why = program_runner_open(&runner[count], s, *part, w->graphs, NULL);
         subjects[count] = (struct timing_subject){
-            .run = step_runner_run, .user = &runner[count], .sets = w->all.sets, .launches = (int)w->graphs};
+            .run = program_runner_run, .user = &runner[count], .sets = w->all.memory.sets, .launches = (int)w->graphs};
         why = why ? why : runner[count].uncaptured[0] ? "a part of the step cannot be a graph, the whole can" : NULL;
         subject[count++] = overhead_subject((enum step_variant)v, now);
     }
     if (!why && count > 1)
         why = time_group(w, subjects, subject, count, w->p->budget / 4, true, NULL);
     for (int k = 1; k < count; k++)
-        step_runner_close(&runner[k]);
+        program_runner_close(&runner[k]);
     return why;
 }
 
@@ -97,8 +99,8 @@ const char *overhead_time_account(struct overhead_bench *w) {
     const char *why = NULL;
     for (int v = 0; v < STEP_VARIANTS && !why && !w->high; v++) {
         int part = 0;
-        for (int64_t set = 0; set < w->all.sets && overhead_runs(w, v) && !why; set++)
-            why = step_runner_run(&w->runner[v], set);
+        for (int64_t set = 0; set < w->all.memory.sets && overhead_runs(w, v) && !why; set++)
+            why = program_runner_run(&w->runner[v], set);
         while (overhead_runs(w, v) && part < STEP_PARTS && !why)
             why = time_parts(w, v, &part);
     }
@@ -117,14 +119,14 @@ static struct mhc_interval overhead(const struct samples *s, int v, int64_t roun
 
 static void describe_variant(const struct overhead_bench *w, int v) {
     double *value = &w->out->timing[overhead_of_variant((enum step_variant)v, 0)];
-    const struct step *s = &w->all.step[v];
+    const struct program *s = &w->all.step[v];
     value[OVERHEAD_CALLS] = value[OVERHEAD_BYTES] = value[OVERHEAD_FLOPS] = 0;
     for (int part = 0; part < STEP_PARTS; part++) {
         enum step_part of = (enum step_part)part;
         int subject = overhead_subject((enum step_variant)v, of);
         double own[OVERHEAD_PART_VALUES] = {w->out->timing[overhead_of_part(subject, OVERHEAD_PART_SHARE)],
-                                            (double)step_calls(s, of), step_bytes(s, of), step_flops(s, of),
-                                            step_footprint(s, of) * (double)w->all.sets};
+                                            (double)program_calls(s, of), program_bytes(s, of), program_flops(s, of),
+                                            program_footprint(s, of) * (double)w->all.memory.sets};
         value[OVERHEAD_CALLS] += own[OVERHEAD_PART_CALLS];
         value[OVERHEAD_BYTES] += own[OVERHEAD_PART_BYTES];
         value[OVERHEAD_FLOPS] += own[OVERHEAD_PART_FLOPS];
@@ -132,13 +134,13 @@ static void describe_variant(const struct overhead_bench *w, int v) {
             memcpy(&w->out->timing[overhead_of_part(subject, OVERHEAD_PART_SHARE)], own, sizeof own);
     }
     for (int k = OVERHEAD_CALLS; k <= OVERHEAD_FLOPS; k++) /* as the time is: of all micro-batches */
-        value[k] *= w->all.spec.lanes;
-    value[OVERHEAD_ACTIVATION] = step_activation_bytes(s) / (double)w->all.spec.c.T;
-    value[OVERHEAD_WORKSPACE] = step_workspace_bytes(s);
+        value[k] *= w->all.spec.micro_batches;
+    value[OVERHEAD_ACTIVATION] = program_activation_bytes(s) / (double)w->all.spec.c.T;
+    value[OVERHEAD_WORKSPACE] = program_workspace_bytes(s);
 }
 
 /* Of F's products in the whole stack. */
-static double parameters(const struct step_spec *spec) {
+static double parameters(const struct program_spec *spec) {
     double attention = 4.0 * (double)(spec->c.C * spec->c.heads * spec->c.head_dim);
     double mlp = (spec->c.activation == MHC_SWIGLU ? 3.0 : 2.0) * (double)(spec->c.C * spec->c.hidden);
     return attention * (double)((spec->layers + 1) / 2) + mlp * (double)(spec->layers / 2);

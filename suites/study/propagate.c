@@ -6,20 +6,19 @@
 #include <string.h>
 
 #include "suites/stack/ensemble.h"
-#include "suites/stack/stack.h"
+#include "suites/stack/execute.h"
 
-/* What the stack's hooks need. */
+/* What is measured on the way. */
 struct probe {
     const struct params *p;
-    const struct stack_spec *spec;
+    const struct program_spec *spec;
     struct study_result *result;
     double *x;           /* [T][n][C] of the layer at hand */
     double *res;         /* [L][T][n][n], NULL when no map is measured */
     void *logits, *work; /* of row mhc.logits, in the backend's memory */
-    double *logits_host;
+    double *logits_host, *gradient;
     const struct mhc_row *logits_row;
     double branch_norm, connection_norm;
-    const char *failure;
 };
 
 static bool wants(const struct params *p, unsigned groups) {
@@ -28,69 +27,96 @@ static bool wants(const struct params *p, unsigned groups) {
 
 enum { OF_MAPS = MHC_GROUP_GAIN | MHC_GROUP_SPECTRUM | MHC_GROUP_MIXING };
 
-static void give_parameter(void *user, int64_t layer, const char *name, int64_t count, double *values) {
-    struct probe *probe = user;
-    ensemble_parameter(probe->p, layer, name, count, values);
+static const char *give(void *user, const struct program_array *a, double *values) {
+    static _Thread_local char why[256];
+    const struct probe *probe = user;
+    if (!strcmp(a->argument, "x0"))
+        return ensemble_tokens(probe->p, values, why, sizeof why) ? NULL : why;
+    if (!strcmp(a->argument, "grad_out"))
+        ensemble_output_gradient(probe->p, values);
+    else
+        ensemble_parameter(probe->p, a->layer, a->argument, a->count, values);
+    return NULL;
 }
 
-static void measure_logits(struct probe *probe, int64_t layer, const void *x, const struct array *parameters,
-                           int count) {
+/* Row mhc.logits on what pre has read. */
+static const char *measure_logits(struct probe *probe, const struct program *stack, const struct program_call *pre) {
     const struct mhc_case *c = &probe->spec->c;
-    struct array arrays[20];
-    memcpy(arrays, parameters, (size_t)count * sizeof *arrays);
-    arrays[count] = (struct array){"x", (void *)x};
-    arrays[count + 1] = (struct array){"logits", probe->logits};
+    struct array arrays[MHC_MAX_ARGS + 1] = {{"logits", probe->logits}};
+    int count = 1;
+    for (const struct mhc_arg *arg = pre->row->args; arg->name; arg++)
+        arrays[count++] = (struct array){arg->name, program_argument(stack, pre, arg->name)};
     int64_t cells = c->T * c->n * c->n;
-    const char *failure = backend_run(probe->spec->backend, probe->logits_row, c, arrays, count + 2, NULL, probe->work);
+    const char *failure = backend_run(probe->spec->backend, probe->logits_row, c, arrays, count, NULL, probe->work);
     if (!failure && !backend_download(probe->spec->backend, probe->logits_host, probe->logits, cells, c->coef))
         failure = "logits cannot be copied from the device";
-    if (failure)
-        probe->failure = failure;
-    else if (mhc_measure_logits(probe->logits_host, c->T, c->n, layer, &probe->result->curves))
-        probe->failure = "out of memory";
+    if (!failure && mhc_measure_logits(probe->logits_host, c->T, c->n, pre->layer, &probe->result->curves))
+        failure = "out of memory";
+    return failure;
 }
 
-static void forward_done(void *user, int64_t layer, const void *x, const void *res, const struct array *parameters,
-                         int count) {
-    struct probe *probe = user;
+/* A layer of the forward pass has its coefficients. */
+static const char *measure_layer(struct probe *probe, const struct program *stack, const struct program_call *pre) {
     const struct mhc_case *c = &probe->spec->c;
+    const struct backend *b = probe->spec->backend;
+    const void *res = program_argument(stack, pre, "res");
     int64_t cells = c->n * c->n;
+    double *own = probe->res ? probe->res + pre->layer * c->T * cells : NULL;
     if (wants(probe->p, MHC_GROUP_STREAM)) {
-        if (!backend_download(probe->spec->backend, probe->x, x, c->T * c->n * c->C, c->stream))
-            probe->failure = "x cannot be copied from the device";
-        if (mhc_measure_streams(probe->x, c->T, c->n, c->C, layer, &probe->result->curves))
-            probe->failure = "out of memory";
+        if (!backend_download(b, probe->x, program_argument(stack, pre, "x"), c->T * c->n * c->C, c->stream))
+            return "x cannot be copied from the device";
+        if (mhc_measure_streams(probe->x, c->T, c->n, c->C, pre->layer, &probe->result->curves))
+            return "out of memory";
     }
-    if (probe->res && res) {
-        if (!backend_download(probe->spec->backend, probe->res + layer * c->T * cells, res, c->T * cells, c->coef))
-            probe->failure = "res cannot be copied from the device";
-    } else if (probe->res) { /* ResNet and identity HC */
-        for (int64_t k = 0; k < c->T * cells; k++)
-            probe->res[layer * c->T * cells + k] = k % cells % (c->n + 1) == 0;
-    }
-    if (probe->logits_row)
-        measure_logits(probe, layer, x, parameters, count);
+    if (own && res && !backend_download(b, own, res, c->T * cells, c->coef))
+        return "res cannot be copied from the device";
+    for (int64_t k = 0; k < c->T * cells && own && !res; k++) /* ResNet and identity HC */
+        own[k] = k % cells % (c->n + 1) == 0;
+    return probe->logits_row ? measure_logits(probe, stack, pre) : NULL;
 }
 
-static void take_gradient(void *user, int64_t layer, const char *name, int64_t count, const double *values) {
-    struct probe *probe = user;
-    bool branch = name[0] == 'w' || !strcmp(name, "gain");
-    double *norm = branch ? &probe->branch_norm : &probe->connection_norm;
-    *norm = hypot(*norm, mhc_norm(values, count));
-    probe->result->curves.curve[MHC_grad_branch_norm][MHC_MEAN][layer] = probe->branch_norm;
-    probe->result->curves.curve[MHC_grad_connection_norm][MHC_MEAN][layer] = probe->connection_norm;
-}
-
-static void backward_done(void *user, int64_t layer, const void *grad_x) {
-    struct probe *probe = user;
+/* Norms of a layer's gradients, of F's and of the connection's. */
+static const char *measure_gradients(struct probe *probe, const struct program *stack, const struct program_call *call,
+                                     double *norm) {
     const struct mhc_case *c = &probe->spec->c;
-    probe->branch_norm = probe->connection_norm = 0;
-    if (!wants(probe->p, MHC_GROUP_STREAM))
-        return;
-    if (!backend_download(probe->spec->backend, probe->x, grad_x, c->T * c->n * c->C, c->stream))
-        probe->failure = "grad_x cannot be copied from the device";
-    if (mhc_measure_gradient(probe->x, c->T, c->n, c->C, layer, &probe->result->curves))
-        probe->failure = "out of memory";
+    for (const struct mhc_arg *arg = call->row->args; arg->name; arg++) {
+        int64_t count = mhc_elements(c, arg);
+        if (arg->role != MHC_PARAM || arg->direction != MHC_OUT || !count)
+            continue;
+        if (!backend_download(probe->spec->backend, probe->gradient, program_argument(stack, call, arg->name), count,
+                              c->param))
+            return "gradients cannot be copied from the device";
+        *norm = hypot(*norm, mhc_norm(probe->gradient, count));
+    }
+    probe->result->curves.curve[MHC_grad_branch_norm][MHC_MEAN][call->layer] = probe->branch_norm;
+    probe->result->curves.curve[MHC_grad_connection_norm][MHC_MEAN][call->layer] = probe->connection_norm;
+    return NULL;
+}
+
+static const char *measure_grad_x(struct probe *probe, const struct program *stack, const struct program_call *call) {
+    const struct mhc_case *c = &probe->spec->c;
+    if (!backend_download(probe->spec->backend, probe->x, program_argument(stack, call, "grad_x"), c->T * c->n * c->C,
+                          c->stream))
+        return "grad_x cannot be copied from the device";
+    return mhc_measure_gradient(probe->x, c->T, c->n, c->C, call->layer, &probe->result->curves) ? "out of memory"
+                                                                                                 : NULL;
+}
+
+static const char *measure(void *user, const struct program *stack, const struct program_call *call) {
+    struct probe *probe = user;
+    bool backward = call->part == STEP_BACKWARD, branch = call->part == STEP_OTHER && call->layer >= 0;
+    if (call->part == STEP_PRE && !call->backward)
+        return measure_layer(probe, stack, call);
+    if (!call->backward || !(backward || branch))
+        return NULL;
+    const char *why = NULL;
+    if (wants(probe->p, MHC_GROUP_GRADIENT))
+        why = measure_gradients(probe, stack, call, backward ? &probe->connection_norm : &probe->branch_norm);
+    if (backward && !why && wants(probe->p, MHC_GROUP_STREAM))
+        why = measure_grad_x(probe, stack, call);
+    if (backward)
+        probe->branch_norm = probe->connection_norm = 0;
+    return why;
 }
 
 /* Host memory of the measurements: x0, grad_out, x, res and its logits. */
@@ -101,40 +127,35 @@ static double host_bytes(const struct params *p) {
            (wants(p, OF_MAPS) ? mhc_measure_bytes(p->depth, p->tokens, p->streams) : 0);
 }
 
-/* Opens the backend and describes the stack, L_r decided. */
-static bool describe(const struct params *p, struct backend *b, struct stack_spec *spec, double *needed,
-                     double *available, char *why, size_t why_size) {
+/* Opens the backend and describes the stack. */
+static bool describe(const struct params *p, struct backend *b, struct program_spec *spec, char *why, size_t why_size) {
     if (!backend_open(b, p->backend, why, why_size))
         return false;
-    static _Thread_local char block[PARAM_TEXT_SIZE], branch[PARAM_TEXT_SIZE];
-    snprintf(block, sizeof block, "%s", params_word(p, "block"));
-    snprintf(branch, sizeof branch, "%s", params_word(p, "branch"));
-    *spec = (struct stack_spec){.backend = b,
-                                .c = ensemble_case(p),
-                                .block = block,
-                                .branch = branch,
-                                .L = p->depth,
-                                .hold = p->weights == 0,
-                                .gradients = p->gradient != 0};
-    backend_types(b, (int)p->type - 1, &spec->c);
-    *available = (double)backend_available(b);
+    *spec = ensemble_stack(p, b);
     spec->recompute = p->recompute == RECOMPUTE_AUTO ? 0 : p->recompute;
-    *needed = stack_bytes(spec, why, why_size);
-    double host = b->library->memory ? 0 : host_bytes(p);
-    if (p->recompute == RECOMPUTE_AUTO && *needed + host > 0.7 * *available) {
-        spec->recompute = stack_recompute_rule(p->depth, p->streams);
-        *needed = stack_bytes(spec, why, why_size);
-    }
-    if (*needed < 0)
-        return false;
-    *needed += host;
+    spec->backward = p->gradient != 0;
+    spec->regenerate = p->weights != 0;
     return true;
+}
+
+/* Bytes that a case takes, L_r decided; -1: it cannot be run. */
+static double decide(const struct params *p, struct program_spec *spec, char *why, size_t why_size) {
+    double host = spec->backend->library->memory ? 0 : host_bytes(p), needed = program_estimate(spec, why, why_size);
+    if (p->recompute == RECOMPUTE_AUTO && needed + host > 0.7 * (double)backend_available(spec->backend)) {
+        spec->recompute = program_recompute_rule(p->depth, p->streams);
+        needed = program_estimate(spec, why, why_size);
+    }
+    return needed < 0 ? -1 : needed + host;
 }
 
 bool propagate_estimate(const struct params *p, double *needed, double *available, char *why, size_t why_size) {
     struct backend b = {0};
-    struct stack_spec spec;
-    bool good = ensemble_check_input(p, why, why_size) && describe(p, &b, &spec, needed, available, why, why_size);
+    struct program_spec spec;
+    bool good = ensemble_check_input(p, why, why_size) && describe(p, &b, &spec, why, why_size);
+    if (good) {
+        *available = (double)backend_available(&b);
+        good = (*needed = decide(p, &spec, why, why_size)) >= 0;
+    }
     if (b.library)
         backend_close(&b);
     return good;
@@ -142,22 +163,21 @@ bool propagate_estimate(const struct params *p, double *needed, double *availabl
 
 double propagate_flops(const struct params *p) {
     struct backend b = {0};
-    struct stack_spec spec;
-    double needed, available, sum = 0;
+    struct program_spec spec;
+    struct program layer;
+    struct program_memory memory = {0};
     char why[256];
-    if (describe(p, &b, &spec, &needed, &available, why, sizeof why))
-        for (const struct mhc_row *const *row = b.library->rows; *row; row++) {
-            const char *dot = strchr((*row)->name, '.');
-            size_t length = (size_t)(dot - (*row)->name);
-            bool part = (strlen(spec.block) == length && !strncmp(spec.block, (*row)->name, length)) ||
-                        (strlen(spec.branch) == length && !strncmp(spec.branch, (*row)->name, length));
-            bool crossing = !strcmp(dot, ".post_pre") || !strcmp(dot, ".backward_y"); /* of parts that are counted */
-            if (part && !crossing && (spec.gradients || !strstr(dot, "backward")))
-                sum += (*row)->flops(&spec.c);
-        }
+    double flops = 0;
+    if (describe(p, &b, &spec, why, sizeof why)) {
+        spec.layers = 1;
+        spec.recompute = 0;
+        flops = program_compose(&layer, &spec, &memory) ? 0 : program_flops(&layer, STEP_ALL);
+        program_release(&layer);
+        program_memory_release(&memory);
+    }
     if (b.library)
         backend_close(&b);
-    return sum * (double)p->depth;
+    return flops * (double)p->depth;
 }
 
 /* Without a gradient there is no curve of it. */
@@ -171,13 +191,13 @@ static bool allocate_curves(struct mhc_curves *curves, int64_t L, unsigned group
     return true;
 }
 
-static bool open_probe(struct probe *probe, struct stack_spec *spec) {
+static bool open_probe(struct probe *probe, struct program_spec *spec) {
     const struct params *p = probe->p;
     const struct mhc_case *c = &spec->c;
     const char *why;
     size_t cells = (size_t)(c->T * c->n * c->n);
     probe->x = malloc((size_t)(c->T * c->n * c->C) * sizeof(double));
-    probe->res = wants(p, OF_MAPS) ? malloc((size_t)spec->L * cells * sizeof(double)) : NULL;
+    probe->res = wants(p, OF_MAPS) ? malloc((size_t)spec->layers * cells * sizeof(double)) : NULL;
     if (p->block == BLOCK_MHC && wants(p, MHC_GROUP_LOGIT))
         probe->logits_row = backend_row(spec->backend, "mhc", "logits", c, &why);
     if (probe->logits_row) {
@@ -192,7 +212,7 @@ static bool open_probe(struct probe *probe, struct stack_spec *spec) {
         groups &= ~(unsigned)MHC_GROUP_GRADIENT;
     return probe->x && (probe->res || !wants(p, OF_MAPS)) &&
            (!probe->logits_row || (probe->logits && probe->work && probe->logits_host)) &&
-           allocate_curves(&probe->result->curves, spec->L, groups, p);
+           allocate_curves(&probe->result->curves, spec->layers, groups, p);
 }
 
 static void close_probe(struct probe *probe) {
@@ -207,7 +227,7 @@ static void close_probe(struct probe *probe) {
 static bool measure_maps(struct probe *probe) {
     const struct mhc_case *c = &probe->spec->c;
     struct study_result *r = probe->result;
-    int64_t L = probe->spec->L;
+    int64_t L = probe->spec->layers;
     if (!probe->res)
         return true;
     int failed = mhc_measure_maps(probe->res, L, c->T, c->n, &r->curves);
@@ -222,45 +242,25 @@ static bool measure_maps(struct probe *probe) {
     return !failed;
 }
 
-static void run_stack(const struct params *p, struct stack_spec *spec, struct probe *probe) {
-    char *why = probe->result->reason;
-    size_t why_size = sizeof probe->result->reason, edge = (size_t)(spec->c.T * spec->c.C);
-    double *values = malloc(edge * sizeof *values);
-    struct stack *stack = values ? stack_create(spec, why, why_size) : NULL;
-    const char *failure = values ? NULL : "out of memory";
-    if (stack && ensemble_tokens(p, values, why, why_size)) {
-        failure = stack_forward(stack, values, NULL);
-        if (!failure && spec->gradients) {
-            ensemble_output_gradient(p, values);
-            failure = stack_backward(stack, values, NULL);
-        }
-        if (!failure)
-            failure = probe->failure;
-        if (!failure && !measure_maps(probe))
-            failure = "out of memory";
-    }
-    if (failure)
-        snprintf(why, why_size, "%s", failure);
-    stack_release(stack);
-    free(values);
+static const char *run_stack(struct program_spec *spec, struct probe *probe) {
+    struct program stack;
+    const struct program_owner owner = {probe, give, measure};
+    const char *why = program_open(&stack, spec, &owner);
+    probe->gradient = why ? NULL : stack.memory->host; /* between two calls nothing else is in it */
+    why = why ? why : program_execute(&stack, &owner);
+    why = why || measure_maps(probe) ? why : "out of memory";
+    program_close(&stack);
+    return why;
 }
 
 void propagate_run(const struct params *p, struct study_result *r) {
     struct backend b = {0};
-    struct stack_spec spec;
-    double needed, available;
-    if (describe(p, &b, &spec, &needed, &available, r->reason, sizeof r->reason)) {
+    struct program_spec spec;
+    if (describe(p, &b, &spec, r->reason, sizeof r->reason) && decide(p, &spec, r->reason, sizeof r->reason) >= 0) {
         struct probe probe = {.p = p, .spec = &spec, .result = r};
-        bool gradients = spec.gradients && wants(p, MHC_GROUP_GRADIENT);
-        spec.owner = (struct stack_owner){.user = &probe,
-                                          .parameter = give_parameter,
-                                          .forward = forward_done,
-                                          .backward = backward_done,
-                                          .gradient = gradients ? take_gradient : NULL};
-        if (open_probe(&probe, &spec))
-            run_stack(p, &spec, &probe);
-        else
-            snprintf(r->reason, sizeof r->reason, "out of memory");
+        const char *why = open_probe(&probe, &spec) ? run_stack(&spec, &probe) : "out of memory";
+        if (why)
+            snprintf(r->reason, sizeof r->reason, "%s", why);
         close_probe(&probe);
     }
     if (b.library)

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "suites/stack/ensemble.h"
-#include "suites/stack/stack.h"
+#include "suites/stack/execute.h"
 #include "suites/study/kernels_study.h"
 #include "suites/timing/timing.h"
 
@@ -92,36 +92,41 @@ static void count_memory(const struct backend *b, struct backend *counting, stru
 
 /* --- a step --- */
 
-struct step {
-    struct stack *stack;
-    const double *x0, *grad_out;
+struct stack {
+    struct program program;
+    struct program_owner owner;
+};
+
+/* What a stack is given. */
+struct inputs {
+    const struct params *p;
+    double *x0, *grad_out;
 };
 
 static const char *run_step(void *user, int64_t set) {
-    struct step *s = user;
+    struct stack *s = user;
     (void)set;
-    const char *why = stack_forward(s->stack, s->x0, NULL);
-    return why ? why : stack_backward(s->stack, s->grad_out, NULL);
+    return program_execute(&s->program, &s->owner);
 }
 
-static void give_parameter(void *user, int64_t layer, const char *name, int64_t count, double *values) {
-    ensemble_parameter(user, layer, name, count, values);
+static const char *give(void *user, const struct program_array *a, double *values) {
+    const struct inputs *in = user;
+    const double *edge = !strcmp(a->argument, "x0") ? in->x0 : !strcmp(a->argument, "grad_out") ? in->grad_out : NULL;
+    if (edge)
+        memcpy(values, edge, (size_t)a->count * sizeof *values);
+    else
+        ensemble_parameter(in->p, a->layer, a->argument, a->count, values);
+    return NULL;
 }
 
-static struct stack_spec describe(const struct params *p, const struct backend *b) {
-    static char block[PARAM_TEXT_SIZE], branch[PARAM_TEXT_SIZE];
-    snprintf(block, sizeof block, "%s", params_word(p, "block"));
-    snprintf(branch, sizeof branch, "%s", params_word(p, "branch"));
-    struct stack_spec spec = {.backend = b,
-                              .c = ensemble_case(p),
-                              .block = block,
-                              .branch = branch,
-                              .L = p->depth,
-                              .hold = true,
-                              .gradients = true,
-                              .owner = {.user = (void *)p, .parameter = give_parameter}};
-    backend_types(b, (int)p->type - 1, &spec.c);
-    spec.recompute = p->recompute == RECOMPUTE_AUTO ? stack_recompute_rule(p->depth, p->streams) : p->recompute;
+static const char *open_stack(struct stack *s, const struct program_spec *spec, struct inputs *in) {
+    s->owner = (struct program_owner){.user = in, .give = give};
+    return program_open(&s->program, spec, &s->owner);
+}
+
+static struct program_spec describe(const struct params *p, const struct backend *b) {
+    struct program_spec spec = ensemble_stack(p, b);
+    spec.recompute = p->recompute == RECOMPUTE_AUTO ? program_recompute_rule(p->depth, p->streams) : p->recompute;
     return spec;
 }
 
@@ -129,9 +134,9 @@ bool recompute_estimate(const struct params *p, double *needed, double *availabl
     struct backend b;
     if (!backend_open(&b, p->backend, why, why_size))
         return false;
-    struct stack_spec spec = describe(p, &b), rule = spec;
-    rule.recompute = stack_recompute_rule(p->depth, p->streams);
-    double one = stack_bytes(&spec, why, why_size), other = one < 0 ? -1 : stack_bytes(&rule, why, why_size);
+    struct program_spec spec = describe(p, &b), rule = spec;
+    rule.recompute = program_recompute_rule(p->depth, p->streams);
+    double one = program_estimate(&spec, why, why_size), other = one < 0 ? -1 : program_estimate(&rule, why, why_size);
     *needed = one + other + (b.library->memory ? 0 : 8.0 * 3 * (double)p->tokens * (double)p->width);
     *available = (double)backend_available(&b);
     backend_close(&b);
@@ -140,7 +145,7 @@ bool recompute_estimate(const struct params *p, double *needed, double *availabl
 
 /* --- the case --- */
 
-static const char *time_steps(const struct params *p, const struct backend *b, struct step *rule, struct step *step,
+static const char *time_steps(const struct params *p, const struct backend *b, struct stack *rule, struct stack *step,
                               struct kernel_result *out) {
     static char message[200];
     const struct timing_subject subjects[2] = {{run_step, rule, 1, 0}, {run_step, step, 1, 0}};
@@ -162,44 +167,46 @@ static const char *time_steps(const struct params *p, const struct backend *b, s
 }
 
 /* The peak is that of a step of its own, which warms up besides. */
-static const char *measure_peak(struct step *step, struct stack_spec *spec, const struct backend *b,
-                                struct kernel_result *out) {
+static const char *measure_peak(struct program_spec spec, struct inputs *in, struct kernel_result *out) {
     static char message[200];
     struct mhc_library library;
     struct mhc_memory memory;
     struct backend counting;
-    count_memory(b, &counting, &library, &memory);
-    spec->backend = &counting;
-    step->stack = stack_create(spec, message, sizeof message);
-    const char *why = step->stack ? run_step(step, 0) : message;
+    struct stack stack;
+    count_memory(spec.backend, &counting, &library, &memory);
+    spec.backend = &counting;
+    const char *why = open_stack(&stack, &spec, in);
+    why = why ? why : run_step(&stack, 0);
+    if (why)
+        why = (snprintf(message, sizeof message, "%s", why), message);
     out->timing[RECOMPUTE_PEAK] = (double)counted.most;
-    stack_release(step->stack);
-    step->stack = NULL;
-    spec->backend = b;
+    program_close(&stack.program);
     return why;
 }
 
 static const char *run(const struct params *p, const struct backend *b, double *x0, double *grad_out,
                        struct kernel_result *out) {
     static char message[200];
-    struct stack_spec spec = describe(p, b), rule_spec = spec;
-    struct step rule = {NULL, x0, grad_out}, step = rule;
+    struct program_spec spec = describe(p, b), rule_spec = spec;
+    struct inputs in = {p, x0, grad_out};
+    struct stack rule = {.owner = {0}}, step = rule;
     const struct mhc_case *c = &spec.c;
-    rule_spec.recompute = stack_recompute_rule(p->depth, p->streams);
+    rule_spec.recompute = program_recompute_rule(p->depth, p->streams);
     if (!ensemble_tokens(p, x0, message, sizeof message))
         return message;
     ensemble_output_gradient(p, grad_out);
     out->timing[RECOMPUTE_EVERY] = (double)spec.recompute;
-    out->timing[RECOMPUTE_PAPER] = recompute_paper_bytes(c->T, c->n, c->C, spec.L, spec.recompute,
+    out->timing[RECOMPUTE_PAPER] = recompute_paper_bytes(c->T, c->n, c->C, spec.layers, spec.recompute,
                                                          mhc_type_bytes(c->stream));
-    out->timing[RECOMPUTE_PREDICTED] = stack_bytes(&spec, message, sizeof message);
-    const char *why = out->timing[RECOMPUTE_PREDICTED] < 0 ? message : measure_peak(&step, &spec, b, out);
-    if (!why && (!(step.stack = stack_create(&spec, message, sizeof message)) ||
-                 !(rule.stack = stack_create(&rule_spec, message, sizeof message))))
-        why = message;
+    out->timing[RECOMPUTE_PREDICTED] = program_estimate(&spec, message, sizeof message);
+    const char *why = out->timing[RECOMPUTE_PREDICTED] < 0 ? message : measure_peak(spec, &in, out);
+    why = why ? why : open_stack(&step, &spec, &in);
+    why = why ? why : open_stack(&rule, &rule_spec, &in);
     why = why ? why : time_steps(p, b, &rule, &step, out);
-    stack_release(step.stack);
-    stack_release(rule.stack);
+    if (why && why != message)
+        why = (snprintf(message, sizeof message, "%s", why), message);
+    program_close(&step.program);
+    program_close(&rule.program);
     return why;
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "results/record.h"
 #include "suites/rows/backend.h"
 #include "suites/study/maps.h"
 #include "suites/study/propagate.h"
@@ -32,9 +33,9 @@ void study_run(const struct params *p, struct study_result *r) {
                                                                 [STUDY_RECOMPUTE] = recompute_run,
                                                                 [STUDY_OVERHEAD] = overhead_run};
     *r = nothing(p);
-    double start = now();
+    r->began = now();
     run[p->study](p, r);
-    r->seconds = now() - start;
+    r->seconds = now() - r->began;
 }
 
 void study_release(struct study_result *r) {
@@ -104,54 +105,107 @@ static double *take_optional(struct message *m, int64_t count) {
     return values;
 }
 
+static void put_result(struct message *m, const struct study_result *r, const char *reason, double seconds) {
+    unsigned char kernel = r->kernel != NULL, overhead = r->overhead != NULL;
+    message_put_text(m, reason);
+    message_put(m, &seconds, sizeof seconds);
+    for (int metric = 0; metric < MHC_METRICS; metric++)
+        for (int statistic = 0; statistic < MHC_STATISTICS; statistic++)
+            put_optional(m, r->curves.curve[metric][statistic], r->L);
+    put_optional(m, r->panels, 6 * r->n * r->n);
+    message_put(m, r->panel_log10_scale, sizeof r->panel_log10_scale);
+    put_optional(m, r->qr_spectrum, r->L * r->n);
+    message_put(m, &kernel, 1);
+    if (kernel)
+        kernel_result_put(m, r->kernel);
+    message_put(m, &overhead, 1);
+    if (overhead)
+        overhead_result_put(m, r->overhead);
+}
+
+/* Into a result that has nothing yet but its sizes. */
+static void take_result(struct message *m, struct study_result *r) {
+    unsigned char present = 0;
+    snprintf(r->reason, sizeof r->reason, "%s", message_take_text(m));
+    message_take(m, &r->seconds, sizeof r->seconds);
+    r->curves.L = r->L;
+    for (int metric = 0; metric < MHC_METRICS; metric++)
+        for (int statistic = 0; statistic < MHC_STATISTICS; statistic++)
+            r->curves.curve[metric][statistic] = take_optional(m, r->L);
+    r->panels = take_optional(m, 6 * r->n * r->n);
+    message_take(m, r->panel_log10_scale, sizeof r->panel_log10_scale);
+    r->qr_spectrum = take_optional(m, r->L * r->n);
+    message_take(m, &present, 1);
+    r->kernel = present ? kernel_result_take(m) : NULL;
+    message_take(m, &present, 1);
+    r->overhead = present ? overhead_result_take(m) : NULL;
+    if (m->bad)
+        snprintf(r->reason, sizeof r->reason, "the worker's answer is incomplete");
+}
+
+void study_checkpoint(const struct study_result *r, const char *missing) {
+    struct message m = {0};
+    char reason[sizeof r->reason];
+    snprintf(reason, sizeof reason, RECORD_UNFINISHED "%s", missing);
+    put_result(&m, r, reason, now() - r->began);
+    worker_send_partial(&m);
+    message_clear(&m);
+}
+
 void study_answer(struct message *request, struct message *reply) {
     struct params p;
     struct study_result r;
     message_take(request, &p, sizeof p);
     study_run(&p, &r);
-    message_put_text(reply, r.reason);
-    message_put(reply, &r.seconds, sizeof r.seconds);
-    for (int metric = 0; metric < MHC_METRICS; metric++)
-        for (int statistic = 0; statistic < MHC_STATISTICS; statistic++)
-            put_optional(reply, r.curves.curve[metric][statistic], r.L);
-    put_optional(reply, r.panels, 6 * r.n * r.n);
-    message_put(reply, r.panel_log10_scale, sizeof r.panel_log10_scale);
-    put_optional(reply, r.qr_spectrum, r.L * r.n);
-    unsigned char kernel = r.kernel != NULL;
-    message_put(reply, &kernel, 1);
-    if (kernel)
-        kernel_result_put(reply, r.kernel);
-    unsigned char overhead = r.overhead != NULL;
-    message_put(reply, &overhead, 1);
-    if (overhead)
-        overhead_result_put(reply, r.overhead);
+    put_result(reply, &r, r.reason, r.seconds);
     study_release(&r);
 }
 
-bool study_request(struct worker *w, const struct params *p, double seconds, struct study_result *r) {
+/* The last checkpoint of a case on its way. */
+struct last {
+    const struct params *p;
+    const struct study_listener *listener;
+    struct study_result result;
+    bool there;
+};
+
+static bool keep(void *user, struct message *m) {
+    struct last *last = user;
+    struct study_result now_there = nothing(last->p);
+    take_result(m, &now_there);
+    if (m->bad) {
+        study_release(&now_there);
+        return false;
+    }
+    study_release(&last->result);
+    last->result = now_there;
+    last->there = true;
+    return last->listener->checkpoint(last->listener->user, &last->result);
+}
+
+/* The failed case leaves what it had at its last checkpoint, and why it had no more. */
+static void fall_back(struct study_result *r, struct last *last) {
+    size_t used = strlen(last->result.reason);
+    snprintf(last->result.reason + used, sizeof last->result.reason - used, ": %s", r->reason);
+    study_release(r);
+    *r = last->result;
+    last->there = false;
+}
+
+bool study_request(struct worker *w, const struct params *p, double seconds, const struct study_listener *listener,
+                   struct study_result *r) {
     struct message request = {0}, reply = {0};
+    struct last last = {.p = p, .listener = listener};
     *r = nothing(p);
     message_put_text(&request, "study");
     message_put(&request, p, sizeof *p);
-    bool good = worker_call(w, &request, &reply, seconds, r->reason, sizeof r->reason);
-    if (good) {
-        snprintf(r->reason, sizeof r->reason, "%s", message_take_text(&reply));
-        message_take(&reply, &r->seconds, sizeof r->seconds);
-        r->curves.L = r->L;
-        for (int metric = 0; metric < MHC_METRICS; metric++)
-            for (int statistic = 0; statistic < MHC_STATISTICS; statistic++)
-                r->curves.curve[metric][statistic] = take_optional(&reply, r->L);
-        r->panels = take_optional(&reply, 6 * r->n * r->n);
-        message_take(&reply, r->panel_log10_scale, sizeof r->panel_log10_scale);
-        r->qr_spectrum = take_optional(&reply, r->L * r->n);
-        unsigned char present = 0;
-        message_take(&reply, &present, 1);
-        r->kernel = present ? kernel_result_take(&reply) : NULL;
-        message_take(&reply, &present, 1);
-        r->overhead = present ? overhead_result_take(&reply) : NULL;
-        if (reply.bad)
-            snprintf(r->reason, sizeof r->reason, "the worker's answer is incomplete");
-    }
+    const struct worker_listener heard = {keep, &last};
+    if (worker_call_listening(w, &request, &heard, &reply, seconds, r->reason, sizeof r->reason))
+        take_result(&reply, r);
+    if (r->reason[0] && last.there)
+        fall_back(r, &last);
+    if (last.there)
+        study_release(&last.result);
     message_clear(&request);
     message_clear(&reply);
     return !r->reason[0];

@@ -7,8 +7,8 @@
 #include "suites/worker/worker.h"
 
 struct study_result {
-    char reason[256]; /* empty: good */
-    double seconds;
+    char reason[256];      /* empty: good */
+    double seconds, began; /* of computing; on the monotonic clock */
     int64_t L, n;
     struct mhc_curves curves;
     double *panels, panel_log10_scale[6]; /* [6][n][n], or NULL */
@@ -19,6 +19,9 @@ struct study_result {
 
 /* Computes a case in this process. */
 void study_run(const struct params *, struct study_result *);
+/* A study may have checkpoints. It calls this wherever what it has so far stands, whatever comes later. A worker sends
+ * that to the parent at once, which writes it. `missing` says what is still to come: "account not done". */
+void study_checkpoint(const struct study_result *, const char *missing);
 void study_release(struct study_result *);
 
 /* Bytes a case needs and that are there; false: it cannot run at all, one line in `why`. */
@@ -28,8 +31,15 @@ bool study_estimate(const struct params *, double *needed, double *available, ch
 double study_flops(const struct params *);
 double study_seconds(const struct params *);
 
-/* The same through a worker. */
-bool study_request(struct worker *, const struct params *, double seconds, struct study_result *);
+/* The same through a worker. The listener hears of every checkpoint, and ends the case by false. A case that fails
+ * after a checkpoint, in whatever way, leaves what it had there. Its `reason` then begins with RECORD_UNFINISHED, and
+ * says what is missing and why. */
+struct study_listener {
+    bool (*checkpoint)(void *user, const struct study_result *so_far); /* reason: RECORD_UNFINISHED, what is missing */
+    void *user;
+};
+bool study_request(struct worker *, const struct params *, double seconds, const struct study_listener *,
+                   struct study_result *);
 bool study_estimate_request(struct worker *, const struct params *, double *needed, double *available, char *why,
                             size_t why_size);
 void study_answer(struct message *request, struct message *reply);          /* handler "study" */

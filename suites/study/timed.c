@@ -1,6 +1,7 @@
 #include "suites/study/timed.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -81,8 +82,13 @@ bool timed_case(const struct record_schema *schema, const struct study_result *r
     if (o)
         samples = (struct record_timing){o->samples.rounds, o->samples.seconds, o->samples.clock, o->samples.order,
                                          o->samples.flags,  o->batch,           o->sets,          o->stop};
+    static char both[RECORD_REASON_BYTES + 1];
     if (o && !*c->reason)
         c->reason = o->note;
+    else if (o && *o->note && !strncmp(c->reason, RECORD_UNFINISHED, strlen(RECORD_UNFINISHED))) {
+        snprintf(both, sizeof both, "%s; %s", c->reason, o->note);
+        c->reason = both;
+    }
     c->timing = (k ? k->samples.rounds : o->samples.rounds) ? &samples : NULL;
     c->timings = timing;
     c->accuracies = error;

@@ -47,12 +47,16 @@ void samples_close_ranks(struct samples *s, int subjects) {
 }
 
 void samples_put(struct message *m, const struct samples *s, int subjects) {
-    size_t count = (size_t)(subjects * s->rounds);
+    size_t rounds = (size_t)s->rounds;
     message_put(m, &s->rounds, sizeof s->rounds);
-    message_put(m, s->seconds, count * sizeof *s->seconds);
-    message_put(m, s->clock, count * sizeof *s->clock);
-    message_put(m, s->order, count);
-    message_put(m, s->flags, count);
+    for (int k = 0; k < subjects; k++)
+        message_put(m, s->seconds + k * s->room, rounds * sizeof *s->seconds);
+    for (int k = 0; k < subjects; k++)
+        message_put(m, s->clock + k * s->room, rounds * sizeof *s->clock);
+    for (int k = 0; k < subjects; k++)
+        message_put(m, s->order + k * s->room, rounds);
+    for (int k = 0; k < subjects; k++)
+        message_put(m, s->flags + k * s->room, rounds);
 }
 
 bool samples_take(struct message *m, struct samples *s, int subjects) {

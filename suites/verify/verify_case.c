@@ -8,7 +8,9 @@
 
 #include "analysis/analysis.h"
 #include "cpu_ref/library.h"
-#include "suites/stack/stack.h"
+#include "suites/rows/array_error.h"
+#include "suites/rows/examine.h"
+#include "suites/stack/execute.h"
 #include "suites/verify/verify.h"
 
 /* Singular values below this share of a token's largest are rounding, and not compared. */
@@ -33,9 +35,7 @@ struct execution {
     const struct vector_case *v;
     struct mhc_case c; /* with element types */
     struct result result[VECTOR_ARRAYS];
-    struct array arrays[2 * VECTOR_ARRAYS]; /* in the backend's memory */
-    int count;
-    void *save; /* written by the first row */
+    struct outcome run; /* of the rows so far */
 };
 
 static const struct vector_array *find(const struct vector_array *list, int count, const char *name) {
@@ -52,7 +52,7 @@ static void explain(struct execution *e, enum verdict verdict, const char *text)
     for (int k = 0; k < e->v->outs; k++)
         if (!e->result[k].got && !e->result[k].text[0]) {
             e->result[k].verdict = verdict;
-            snprintf(e->result[k].text, sizeof e->result[k].text, "%s", text);
+            snprintf(e->result[k].text, sizeof e->result[k].text, "%.159s", text);
         }
 }
 
@@ -68,55 +68,33 @@ static double *expect_values(struct execution *e, const char *name, double toler
     return result->got;
 }
 
-static bool bound(const struct execution *e, const char *name) {
-    for (int k = 0; k < e->count; k++)
-        if (!strcmp(e->arrays[k].name, name))
-            return true;
-    return false;
-}
-
-/* An argument's array in the backend's memory: an output filled with NaN; an input from the vector's `in`, or, where no
- * row of the backend computed it, from what `out` says it should be. */
-static const char *bind_argument(struct execution *e, const struct mhc_arg *arg) {
+/* What a row reads comes from a row before it, from the vector's `in`, or, where the backend has no row that computes it, from what `out`
+ * says it should be. */
+static const char *supply(struct execution *e, const struct mhc_row *row) {
     static _Thread_local char why[160];
-    int64_t count = mhc_elements(&e->c, arg);
-    int32_t type = mhc_arg_type(&e->c, arg);
-    const struct vector_array *source = NULL;
-    if (count == 0 || bound(e, arg->name))
-        return NULL;
-    if (arg->direction == MHC_IN) {
-        source = find(e->v->in, e->v->ins, arg->name);
+    for (const struct mhc_arg *arg = row->args; arg->name; arg++) {
+        int64_t count = mhc_elements(&e->c, arg);
+        if (arg->direction == MHC_OUT || !count || arrays_get(&e->run.made, arg->name))
+            continue;
+        const struct vector_array *source = find(e->v->in, e->v->ins, arg->name);
         source = source ? source : find(e->v->out, e->v->outs, arg->name);
-        if (!source || source->count != count || e->count == 2 * VECTOR_ARRAYS)
+        if (!source || source->count != count)
             return snprintf(why, sizeof why, "it reads `%s`, which the case has not in that shape", arg->name), why;
+        arrays_lend(&e->run.made, arg->name, source->values, count);
     }
-    double *nan = source ? NULL : malloc((size_t)count * sizeof *nan);
-    for (int64_t k = 0; k < count && nan; k++)
-        nan[k] = NAN;
-    void *pointer = source || nan ? backend_allocate(e->backend, count * mhc_type_bytes(type)) : NULL;
-    bool good = pointer && backend_upload(e->backend, pointer, source ? source->values : nan, count, type);
-    free(nan);
-    if (pointer)
-        e->arrays[e->count++] = (struct array){arg->name, pointer};
-    return good ? NULL : pointer ? "the device failed" : "out of memory";
+    return NULL;
 }
 
 static const char *run_row(struct execution *e, const struct mhc_row *row) {
-    const char *why = NULL;
-    for (const struct mhc_arg *arg = row->args; arg->name && !why; arg++)
-        why = bind_argument(e, arg);
-    void *work = why ? NULL : backend_allocate(e->backend, row_work_bytes(row, &e->c));
-    if (!why)
-        why = work ? backend_run(e->backend, row, &e->c, e->arrays, e->count, e->save, work) : "out of memory";
-    backend_release(e->backend, work);
+    static _Thread_local char failed[MAX_FAILURE];
+    const char *why = supply(e, row);
+    if (!why && !run_guarded(e->backend, row, &e->c, &examine_poison[0], &e->run, failed))
+        why = failed;
     for (const struct mhc_arg *arg = row->args; arg->name && !why; arg++)
         if (arg->direction == MHC_OUT && find(e->v->out, e->v->outs, arg->name)) {
             double *got = expect_values(e, arg->name, row->tolerance(&e->c));
-            for (int k = 0; k < e->count && got; k++)
-                if (!strcmp(e->arrays[k].name, arg->name) &&
-                    !backend_download(e->backend, got, e->arrays[k].pointer, mhc_elements(&e->c, arg),
-                                      mhc_arg_type(&e->c, arg)))
-                    why = "the device failed";
+            if (got)
+                memcpy(got, arrays_get(&e->run.made, arg->name), (size_t)mhc_elements(&e->c, arg) * sizeof *got);
         }
     return why;
 }
@@ -134,9 +112,11 @@ static void skip_row(struct execution *e, const char *kind, const char *operatio
 
 static void run_rows(struct execution *e) {
     const char *kind = e->v->op->name, *const *operations = e->v->op->operations, *why = NULL, *missing;
+    bool kept = false;
     for (int k = 0; operations[k] && !why; k++) {
         const struct mhc_row *row = backend_row(e->backend, kind, operations[k], &e->c, &missing);
-        if (row && !operations[k + 1] && !e->save) {
+        kept |= k == 0 && row;
+        if (row && !operations[k + 1] && !kept) {
             row = NULL;
             missing = "it needs what the forward operation keeps";
         }
@@ -144,45 +124,51 @@ static void run_rows(struct execution *e) {
             skip_row(e, kind, operations[k], missing);
             continue;
         }
-        if (k == 0 && !(e->save = backend_allocate(e->backend, row_save_bytes(row, &e->c))))
-            why = "out of memory";
-        why = why ? why : run_row(e, row);
+        why = run_row(e, row);
     }
     if (why)
         explain(e, VERIFY_FAIL, why);
-    for (int k = 0; k < e->count; k++)
-        backend_release(e->backend, e->arrays[k].pointer);
-    backend_release(e->backend, e->save);
+    outcome_clear(&e->run);
 }
 
-static void give_parameter(void *user, int64_t layer, const char *name, int64_t count, double *values) {
+/* Parameters have a dimension for the layers in front, x0 and grad_out have not. */
+static const char *give(void *user, const struct program_array *a, double *values) {
     const struct execution *e = user;
-    const struct vector_array *array = find(e->v->in, e->v->ins, name);
-    for (int64_t k = 0; k < count; k++)
-        values[k] = array ? array->values[layer * count + k] : NAN;
+    const struct vector_array *array = find(e->v->in, e->v->ins, a->argument);
+    const double *from = array ? array->values + (a->layer < 0 ? 0 : a->layer) * a->count : NULL;
+    for (int64_t k = 0; k < a->count; k++)
+        values[k] = from ? from[k] : NAN;
+    return NULL;
 }
 
-static void take_gradient(void *user, int64_t layer, const char *name, int64_t count, const double *values) {
+/* What a call makes and the case has an answer for: gradients of parameters, out and grad_x0. */
+static const char *take(void *user, const struct program *stack, const struct program_call *call) {
     struct execution *e = user;
-    char grad_name[64];
-    snprintf(grad_name, sizeof grad_name, "grad_%s", name);
-    struct result *result = result_of(e, grad_name);
-    if (result && result->got)
-        memcpy(result->got + layer * count, values, (size_t)count * sizeof *values);
+    for (const struct mhc_arg *arg = call->row->args; arg->name; arg++) {
+        bool edge = call->layer < 0, wanted = arg->direction == MHC_OUT && (edge || arg->role == MHC_PARAM);
+        struct result *result = wanted ? result_of(e, arg->name) : NULL;
+        int64_t count = mhc_elements(&e->c, arg);
+        if (result && !backend_download(e->backend, result->got + (edge ? 0 : call->layer) * count,
+                                        program_argument(stack, call, arg->name), count, mhc_arg_type(&e->c, arg)))
+            return "an array cannot be copied from the device";
+    }
+    return NULL;
 }
 
 static void run_stack(struct execution *e) {
     const struct vector_case *v = e->v;
-    struct stack_spec spec = {.backend = e->backend,
-                              .c = e->c,
-                              .block = v->block,
-                              .branch = "linear",
-                              .L = v->L,
-                              .hold = true,
-                              .gradients = true,
-                              .owner = {.user = e, .parameter = give_parameter, .gradient = take_gradient}};
+    const struct program_spec spec = {.backend = e->backend,
+                                      .c = e->c,
+                                      .connection = v->block,
+                                      .branch = "linear",
+                                      .layers = v->L,
+                                      .ends = true,
+                                      .backward = true,
+                                      .share = true};
+    const struct program_owner owner = {e, give, take};
+    struct program stack = {.memory = NULL};
     char why[160] = "";
-    if (stack_bytes(&spec, why, sizeof why) < 0) {
+    if (program_estimate(&spec, why, sizeof why) < 0) {
         explain(e, VERIFY_SKIP, why);
         return;
     }
@@ -191,19 +177,15 @@ static void run_stack(struct execution *e) {
     bool room = true;
     for (int k = 0; k < v->outs; k++)
         room = expect_values(e, v->out[k].name, tolerance) && room;
-    struct stack *stack = room ? stack_create(&spec, why, sizeof why) : NULL;
-    const char *failed = !room ? "out of memory" : !stack ? why : NULL;
-    if (!failed)
-        failed = stack_forward(stack, find(v->in, v->ins, "x0")->values, result_of(e, "out")->got);
-    if (!failed)
-        failed = stack_backward(stack, find(v->in, v->ins, "grad_out")->values, result_of(e, "grad_x0")->got);
-    stack_release(stack);
+    const char *failed = room ? program_open(&stack, &spec, &owner) : "out of memory";
+    failed = failed ? failed : program_execute(&stack, &owner);
     for (int k = 0; k < v->outs && failed; k++) {
         free(e->result[k].got);
         e->result[k].got = NULL;
     }
     if (failed)
         explain(e, VERIFY_FAIL, failed);
+    program_close(&stack);
 }
 
 static void run_gain(struct execution *e) {
@@ -247,11 +229,7 @@ static const char *round_case(struct vector_case *v, const struct mhc_case *type
     for (int k = 0; k < v->ins; k++) {
         struct vector_array *array = &v->in[k];
         int32_t type = mhc_arg_type(types, &(struct mhc_arg){.role = array->role});
-        void *rounded = backend_allocate(&cpu64, array->count * 8);
-        bool good = rounded && backend_upload(&cpu64, rounded, array->values, array->count, type) &&
-                    backend_download(&cpu64, array->values, rounded, array->count, type);
-        backend_release(&cpu64, rounded);
-        if (!good)
+        if (!backend_round(array->values, array->count, type))
             return "out of memory";
     }
     struct execution e = {.backend = &cpu64, .v = v, .c = v->c};
@@ -291,26 +269,18 @@ static void write_element(const struct vector_case *v, const char *extents, int6
         at += (size_t)snprintf(text + at, size - at, "[%lld]", (long long)index[k]);
 }
 
-/* Largest finite |value| of an array. */
-static double magnitude(const struct vector_array *a) {
-    double largest = 0;
-    for (int64_t k = 0; k < a->count; k++)
-        largest = isfinite(a->values[k]) && fabs(a->values[k]) > largest ? fabs(a->values[k]) : largest;
-    return largest;
-}
-
 /* An array that is zero by cancellation has no scale of its own: a backend below float64 leaves rounding of its summands there, which
  * is measured by the other results of the case. An array that is merely small is held to its own scale. */
 static double cancelled_floor(const struct vector_case *v, double largest, double own) {
     double others = 0;
     for (int k = 0; k < v->outs; k++)
-        others = fmax(others, magnitude(&v->out[k]));
+        others = fmax(others, array_largest(v->out[k].values, v->out[k].count));
     return largest <= CANCELLED * others ? own * SMALLEST_SCALE * others : 0;
 }
 
 void verify_compare(const struct vector_case *v, const struct vector_array *want, const double *got, double own,
                     struct verify_line *line) {
-    double largest = magnitude(want), worst = -1, rtol = fmax(v->rtol, own);
+    double largest = array_largest(want->values, want->count), worst = -1, rtol = fmax(v->rtol, own);
     double atol = fmax(v->atol, cancelled_floor(v, largest, own));
     *line = (struct verify_line){.verdict = VERIFY_PASS};
     snprintf(line->dataset, sizeof line->dataset, "%s", want->name);

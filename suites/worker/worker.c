@@ -173,8 +173,31 @@ void worker_stop(struct worker *w) {
         finish(w, DONE, 0, ignored, sizeof ignored);
 }
 
-bool worker_call(struct worker *w, const struct message *request, struct message *reply, double seconds, char *why,
-                 size_t why_size) {
+/* A message from the worker: kind and size, then its bytes. */
+enum kind { FINAL, PARTIAL };
+struct head {
+    uint64_t kind, size;
+};
+
+static bool send(const struct message *m, enum kind kind) {
+    struct head head = {kind, m->size};
+    return !m->bad && transfer(OUT, true, &head, sizeof head, 0) == DONE &&
+           transfer(OUT, true, m->data, m->size, 0) == DONE;
+}
+
+static enum outcome receive(int file, struct message *m, bool *partial, double deadline) {
+    struct head head;
+    enum outcome outcome = transfer(file, false, &head, sizeof head, deadline);
+    if (outcome != DONE)
+        return outcome;
+    *partial = head.kind == PARTIAL;
+    m->data = head.size < (uint64_t)1 << 40 ? malloc(head.size + 1) : NULL;
+    m->size = head.size;
+    return m->data ? transfer(file, false, m->data, m->size, deadline) : ENDED;
+}
+
+bool worker_call_listening(struct worker *w, const struct message *request, const struct worker_listener *listener,
+                           struct message *reply, double seconds, char *why, size_t why_size) {
     double deadline = 0;
     struct timespec now;
     if (!w->pid && !start(w, why, why_size))
@@ -185,16 +208,18 @@ bool worker_call(struct worker *w, const struct message *request, struct message
         deadline = (double)now.tv_sec + 1e-9 * (double)now.tv_nsec + seconds;
     }
     uint64_t size = request->size;
+    bool partial = true;
     *reply = (struct message){0};
     enum outcome outcome = transfer(w->to, true, &size, sizeof size, deadline);
     if (outcome == DONE)
         outcome = transfer(w->to, true, request->data, request->size, deadline);
-    if (outcome == DONE)
-        outcome = transfer(w->from, false, &size, sizeof size, deadline);
-    if (outcome == DONE) {
-        reply->data = size < (uint64_t)1 << 40 ? malloc(size + 1) : NULL;
-        reply->size = size;
-        outcome = reply->data ? transfer(w->from, false, reply->data, size, deadline) : ENDED;
+    while (outcome == DONE && partial) {
+        outcome = receive(w->from, reply, &partial, deadline);
+        if (outcome != DONE || !partial)
+            break;
+        if (listener && !listener->partial(listener->user, reply))
+            outcome = INTERRUPTED;
+        message_clear(reply);
     }
     if (outcome == DONE)
         return true;
@@ -203,11 +228,23 @@ bool worker_call(struct worker *w, const struct message *request, struct message
     return false;
 }
 
+bool worker_call(struct worker *w, const struct message *request, struct message *reply, double seconds, char *why,
+                 size_t why_size) {
+    return worker_call_listening(w, request, NULL, reply, seconds, why, why_size);
+}
+
 void *worker_note(void) {
     static unsigned char own[WORKER_NOTE]; /* where there is nothing to share */
     static void *note;
     note = note ? note : map_note(NOTE);
     return note ? note : own;
+}
+
+static bool answering;
+
+void worker_send_partial(const struct message *m) {
+    if (answering && !send(m, PARTIAL))
+        _exit(2); /* half a message may be in the pipe */
 }
 
 int worker_main(const struct worker_handler *handlers) {
@@ -222,10 +259,10 @@ int worker_main(const struct worker_handler *handlers) {
             h++;
         if (!h->name)
             return 2;
+        answering = true;
         h->answer(&request, &reply);
-        size = reply.size;
-        if (reply.bad || transfer(OUT, true, &size, sizeof size, 0) != DONE ||
-            transfer(OUT, true, reply.data, reply.size, 0) != DONE)
+        answering = false;
+        if (!send(&reply, FINAL))
             return 2;
         message_clear(&request);
         message_clear(&reply);

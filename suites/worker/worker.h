@@ -31,14 +31,25 @@ struct worker_handler {
     void (*answer)(struct message *request, struct message *reply);
 };
 
-/* Sends a request and waits at most `seconds` (0: for ever) for the reply. false: one line in `why`, and the worker is gone; the next call starts a new one.
+/* Hears the partial replies before the final one, while the worker goes on. false: the call ends as by a signal. */
+struct worker_listener {
+    bool (*partial)(void *user, struct message *);
+    void *user;
+};
+
+/* Sends a request and waits at most `seconds` (0: for ever) for the final reply. Partial ones go to the listener (NULL:
+ * nowhere). false: one line in `why`, and the worker is gone; the next call starts a new one.
  * Interrupted by a signal (SIGINT): the worker is stopped, `why` says interrupted. */
+bool worker_call_listening(struct worker *, const struct message *request, const struct worker_listener *,
+                           struct message *reply, double seconds, char *why, size_t why_size);
 bool worker_call(struct worker *, const struct message *request, struct message *reply, double seconds, char *why,
                  size_t why_size);
 void worker_stop(struct worker *);
 
-/* The worker's side: its note; and serves until its input ends. */
+/* The worker's side. Its note; a partial reply while it answers, which goes nowhere in a process that is no worker;
+ * serving until its input ends. */
 void *worker_note(void);
+void worker_send_partial(const struct message *);
 int worker_main(const struct worker_handler *handlers);
 
 #endif

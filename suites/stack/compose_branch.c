@@ -1,5 +1,5 @@
-/* F of a training step: attention in even layers, the MLP in odd ones, as rows. */
-#include "suites/stack/step_compose.h"
+/* F in parts: attention in even layers, the MLP in odd ones. */
+#include "suites/stack/compose.h"
 
 static struct mhc_case product_case(const struct composer *m, int64_t inner, int64_t outer) {
     struct mhc_case c = m->c;
@@ -13,7 +13,7 @@ static void product(struct composer *m, int64_t l, int64_t inner, int64_t outer,
     struct mhc_case c = product_case(m, inner, outer);
     a.argument = "a";
     out.argument = "product";
-    compose_run(m, STEP_GEMM_FORWARD, "gemm", "forward", &c, l, PLACES(a, {"w", w, l, true}, out));
+    compose_run(m, STEP_GEMM_FORWARD, "gemm", "forward", &c, l, PLACES(a, {"w", w, l, HELD}, out));
 }
 
 /* The gradient of a weight, and that of what it is multiplied with. */
@@ -23,18 +23,18 @@ static void product_backward(struct composer *m, int64_t l, int64_t inner, int64
     a.argument = "a";
     grad.argument = "grad_product";
     compose_run(m, STEP_GEMM_BACKWARD_INPUT, "gemm", "backward_input", &c, l,
-                PLACES(grad, {"w", w, l, true}, {"grad_a", grad_a, -1, false}));
+                PLACES(grad, {"w", w, l, HELD}, {"grad_a", grad_a, -1, MADE}));
     compose_run(m, STEP_GEMM_BACKWARD_WEIGHT, "gemm", "backward_weight", &c, l,
-                PLACES(a, grad, {"grad_w", grad_w, l, false}));
+                PLACES(a, grad, {"grad_w", grad_w, l, MADE}));
 }
 
 static struct place of(const char *name, int64_t l) {
-    return (struct place){NULL, name, l, false};
+    return (struct place){NULL, name, l, MADE};
 }
 
 /* What the core would write is held where there is no core. */
 static struct place core_place(const struct composer *m, const char *argument, const char *name, int64_t l) {
-    return (struct place){argument, name, l, !m->spec->attention};
+    return (struct place){argument, name, l, m->spec->attention ? MADE : HELD};
 }
 
 /* ---- attention: w_q, w_k and w_v are one weight, q, k, v one array ---- */
@@ -44,7 +44,7 @@ static void attention_forward(struct composer *m, int64_t l) {
     product(m, l, C, 3 * A, compose_place(m, l, "v"), "w_qkv", of("qkv", l));
     if (m->spec->attention) {
         const struct mhc_row *row = compose_row(m, "attention-core", "forward", &m->c);
-        if (!row || m->s->failed)
+        if (!row)
             return;
         compose_call(m, STEP_CORE_FORWARD, row, &m->c, l, NULL, 0);
         compose_keep(m, "core_save", l, row_save_bytes(row, &m->c));
