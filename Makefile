@@ -23,13 +23,22 @@ LINK     = $(if $(STATIC),$(filter-out -fopenmp,$(CFLAGS)) -s -static-libgcc,$(C
 # contracted behind the author's back: kernels say fmaf where they mean it, so both compilers do the same arithmetic.
 CXX      := $(if $(filter default,$(origin CXX)),g++,$(CXX))
 NVCC     ?= $(or $(shell command -v nvcc 2>/dev/null),$(wildcard /usr/local/cuda/bin/nvcc))
-CUDA_ARCH ?= $(or $(shell nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -n 1 | tr -d .),90)
+NVCC_LACKS := $(if $(NVCC),$(shell sh tests/tools/nvcc_lacks.sh "$(NVCC)"))
+ifneq ($(NVCC_LACKS),)
+$(if $(filter 0,$(MAKELEVEL)),$(info $(NVCC): $(NVCC_LACKS); built without the GPU library))
+override NVCC :=
+endif
+# The first GPU's, where there is one: without a driver nvidia-smi prints its complaint where the answer would stand.
+CUDA_ARCH ?= $(or $(shell nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | sed -n 's/^\([0-9]*\)\.\([0-9]\)$$/\1\2/p' | head -n 1),90)
 # Where a toolkit has it, after LD_LIBRARY_PATH; or it may lie beside the library.
 CUBLAS_PATH := '$$ORIGIN:/usr/local/cuda/lib64'
-KERNELS  := $(wildcard kernels/*.cu)
-EMUFLAGS := -std=c++20 -g -fPIC -fvisibility=hidden -fno-gnu-unique $(or $(EMULEVEL),-O2) -march=$(ARCH) -ffp-contract=off -fno-math-errno -fno-trapping-math \
+KERNELS  := $(wildcard kernels/*.cu kernels/maps/*.cu)
+# Kernels read and write memory as vectors of other types, as CUDA allows.
+EMUFLAGS := -std=c++20 -g -fPIC -fvisibility=hidden -fno-gnu-unique -fno-strict-aliasing $(or $(EMULEVEL),-O2) -march=$(ARCH) -ffp-contract=off -fno-math-errno -fno-trapping-math \
             -Wall -Wextra -Wno-unknown-pragmas -Wno-missing-field-initializers $(if $(WERROR),-Werror)
-CUDAFLAGS = -std=c++20 -O3 $(if $(STATIC),--compress-mode=size,-lineinfo) -fmad=false -gencode=arch=compute_$(CUDA_ARCH),code=sm_$(CUDA_ARCH) -Xcompiler -fPIC,-fvisibility=hidden,-fno-gnu-unique
+# From CUDA 12.8 on.
+COMPRESS := $(if $(and $(STATIC),$(NVCC)),$(shell $(NVCC) --help | grep -q compress-mode && echo --compress-mode=size))
+CUDAFLAGS = -std=c++20 -O3 $(if $(STATIC),$(COMPRESS),-lineinfo) -fmad=false -gencode=arch=compute_$(CUDA_ARCH),code=sm_$(CUDA_ARCH) -Xcompiler -fPIC,-fvisibility=hidden,-fno-gnu-unique
 
 # `make V=1` shows the commands.
 Q        := $(if $(V),,@)
@@ -43,7 +52,7 @@ OBJ      := $(REAL_OBJ) $(PLAIN:%.c=$(B)/%.o)
 TESTED   := $(filter-out $(B)/suites/command/main.o,$(OBJ)) $(B)/cpu_ref/paper.o
 TESTS    := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/test_*.c))
 
-.PHONY: all reproduce test test-asan test-emu-race bench-cpu gpu-check gpu-bench bundle deps format format-check help clean
+.PHONY: all reproduce test test-asan test-emu-race bench-cpu gpu-check gpu-first gpu-bench bundle deps format format-check help clean
 .DELETE_ON_ERROR:
 
 all: deps
@@ -64,6 +73,7 @@ help:
 	@echo "make regress BASE=<revision>   this build against that revision's: accuracy and speed, as a gate"
 	@echo "make selftest-gate     whether regress tells A from A, and from a library 10 % slower, on this machine; some minutes"
 	@echo "make gpu-check   on a GPU: are the kernels right? a verdict"
+	@echo "make gpu-first   on a GPU never seen: check, kernels, overhead, why; the most wanted first, nine minutes"
 	@echo "make gpu-bench   on a GPU: every operation against a copy and a GEMM of the same run"
 	@echo "make bundle      one folder for a GPU node: program, GPU library, suites; nothing to install there"
 	@echo "make format      the sources in the form of .clang-format (clang-format 14); CI runs make format-check"
@@ -85,7 +95,7 @@ format:
 	@clang-format-14 -i $(SOURCES)
 
 format-check:
-	@sh tests/deps.sh "$(INSTALL)" clang-format-14
+	@sh tests/tools/deps.sh "$(INSTALL)" clang-format-14
 	@clang-format-14 --dry-run --Werror $(SOURCES)
 
 test-asan: deps
@@ -124,6 +134,11 @@ gpu-check: all
 	@$(if $(NVCC),$(MAKE) --no-print-directory $(B)/semantics)
 	@sh tests/gpu_check.sh
 
+# The first nine minutes on a GPU, the most wanted first; texts and records land in $(B)/first.
+gpu-first: all
+	@$(if $(NVCC),$(MAKE) --no-print-directory $(B)/semantics $(B)/cluster_costs)
+	@OUT=$${OUT:-$(B)/first} sh tests/gpu_first.sh
+
 gpu-bench: all
 	$(B)/mhcbench run suites/gpu-bench.suite --out $(B)/gpu-bench.h5 --overwrite
 	$(B)/mhcbench show $(B)/gpu-bench.h5
@@ -132,35 +147,35 @@ gpu-bench: all
 BUNDLE := $(B)/bundle/mhcbench
 bundle: deps
 	@$(if $(NVCC),true,echo "no nvcc: the bundle would have no GPU library" >&2; exit 2)
-	@sh tests/deps.sh "$(INSTALL)" zlib1g-dev libaec-dev libgfortran-12-dev
+	@sh tests/tools/deps.sh "$(INSTALL)" zlib1g-dev libaec-dev libgfortran-12-dev
 	@$(MAKE) --no-print-directory B=$(B)/portable ARCH=x86-64-v3 STATIC=1 $(B)/portable/mhcbench $(B)/portable/libmhc_cuda.so \
-	    $(B)/portable/semantics $(B)/portable/tests/selftest_timing
+	    $(B)/portable/semantics $(B)/portable/cluster_costs $(B)/portable/tests/selftest_timing
 	rm -rf $(BUNDLE)
 	mkdir -p $(BUNDLE)/bin $(BUNDLE)/tests/vectors $(BUNDLE)/results
-	cp $(addprefix $(B)/portable/,mhcbench libmhc_cuda.so semantics) $(BUNDLE)/bin
+	cp $(addprefix $(B)/portable/,mhcbench libmhc_cuda.so semantics cluster_costs) $(BUNDLE)/bin
 	gzip -c $(B)/portable/tests/selftest_timing >$(BUNDLE)/bin/selftest_timing.gz
 	cp -r plots README.md LICENSE $(BUNDLE)
 	mkdir $(BUNDLE)/suites && cp suites/*.suite suites/kjv-genesis-to-kings.txt $(BUNDLE)/suites
-	cp tests/gpu_check.sh $(BUNDLE)/tests && cp tests/vectors/public.h5 $(BUNDLE)/tests/vectors && cp -r results/reference $(BUNDLE)/results
+	cp tests/gpu_check.sh tests/gpu_first.sh tests/gpu_open.sh $(BUNDLE)/tests && cp tests/vectors/public.h5 $(BUNDLE)/tests/vectors && cp -r results/reference $(BUNDLE)/results
 	@du -sm $(BUNDLE) | awk '{print $$2 ": " $$1 " MB"; exit $$1 > 50}'
-	@echo "there: bin/mhcbench --help; sh tests/gpu_check.sh; bin/mhcbench run suites/gpu-bench.suite --out gpu-bench.h5"
+	@echo "there: bin/mhcbench --help; sh tests/gpu_first.sh; sh tests/gpu_check.sh; bin/mhcbench run suites/gpu-bench.suite --out gpu-bench.h5"
 
-# BASE=<revision>, and perhaps LIBS="cpu emu" or ARGS="--operation mhc.* --speed report": see tests/regress.sh.
+# BASE=<revision>, and perhaps LIBS="cpu emu" or ARGS="--operation mhc.* --speed report": see tests/tools/regress.sh.
 .PHONY: regress
 regress: all
-	+@sh tests/regress.sh $(B) "$(BASE)" "$(LIBS)" $(ARGS)
+	+@sh tests/tools/regress.sh $(B) "$(BASE)" "$(LIBS)" $(ARGS)
 
 .PHONY: selftest-gate
 selftest-gate: all
-	@CC="$(CC)" sh tests/selftest_gate.sh $(B)
+	@CC="$(CC)" sh tests/tools/selftest_gate.sh $(B)
 
 # Installs what is missing as root or with INSTALL=1; otherwise names it and stops.
 deps:
-	@CXX="$(CXX)" NVCC="$(NVCC)" sh tests/deps.sh "$(INSTALL)" $(PACKAGES)
+	@CXX="$(CXX)" NVCC="$(NVCC)" sh tests/tools/deps.sh "$(INSTALL)" $(PACKAGES)
 
 .PHONY: run-tests
 run-tests: build $(TESTS)
-	@sh tests/run.sh $(B) $(TESTS)
+	@sh tests/tools/run.sh $(B) $(TESTS)
 
 $(B)/mhcbench: $(OBJ)
 	$(if $(V),,@echo "  link $@")
@@ -190,8 +205,8 @@ $(B)/libmhc_cuda.so: $(KERNELS:%.cu=$(B)/cuda/%.o) $(B)/cpu_ref/operations.o
 	$(if $(V),,@echo "  link $@")
 	$(Q)$(NVCC) $(CUDAFLAGS) -shared -cudart static -o $@ $^ -lcublas -Xlinker -rpath=$(CUBLAS_PATH) -Xcompiler -static-libstdc++,-static-libgcc
 
-# tests/semantics.cu for a device: what its instructions mean, held to plain loops.
-$(B)/semantics: tests/semantics.cu $(wildcard kernels/*.h) Makefile
+# For a device: what its instructions mean, held to plain loops; what the pieces of a cluster's meeting cost.
+$(B)/semantics $(B)/cluster_costs: $(B)/%: tests/%.cu $(wildcard kernels/*.h kernels/maps/*.h) Makefile
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  nvcc $@")
 	$(Q)$(NVCC) -I. -I$(B) $(CUDAFLAGS) -cudart static -o $@ $< -Xcompiler -static-libstdc++,-static-libgcc
@@ -229,7 +244,7 @@ $(B)/%.o: %.c Makefile | $(B)/build_info.h
 # What this build is made of, for /env of every result; touched only when it changes.
 $(B)/build_info.h: FORCE
 	@mkdir -p $(@D)
-	@sh tests/build_info.sh "$(CC)" "$(OPTIMISE) $(SANITIZE)" > $@.new
+	@sh tests/tools/build_info.sh "$(CC)" "$(OPTIMISE) $(SANITIZE)" > $@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
 .PHONY: FORCE

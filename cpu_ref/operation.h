@@ -104,14 +104,15 @@ struct mhc_arg {
  * MHC_OPERATION(id) of operations.h fills in the contract: name, args, flops, traffic. Behind `args` the arguments of a call lie as pointers
  * in that order, struct id_args; an argument of no elements may be NULL. */
 struct mhc_row {
-    const char *name, *variant;
+    const char *name;
     const struct mhc_arg *args; /* ends with an empty name */
+    double (*flops)(const struct mhc_case *);
+    double (*traffic)(const struct mhc_case *); /* bytes that must move once */
+    const char *variant;                        /* the members from here on are the implementer's */
     bool (*supports)(const struct mhc_case *, const char **why);
     int64_t (*save_bytes)(const struct mhc_case *); /* NULL: none */
     int64_t (*work_bytes)(const struct mhc_case *); /* NULL: none */
-    double (*traffic)(const struct mhc_case *);     /* bytes that must move once */
-    double (*flops)(const struct mhc_case *);
-    double (*tolerance)(const struct mhc_case *); /* max |error| as a share of the array's largest element */
+    double (*tolerance)(const struct mhc_case *);   /* max |error| as a share of the array's largest element */
     int (*run)(void *context, void *queue, const struct mhc_case *, void *const arg[], void *save, void *work);
 };
 

@@ -75,28 +75,30 @@ static __global__ void adamw_kernel(int64_t count, const float *master, const fl
     }
 }
 
-template <typename T>
-static int start(struct device *d, void *queue, const struct mhc_case *c, void *const a[], void *rounded) {
+/* A: the arguments of either row. */
+template <typename T, typename A>
+static int start(struct device *d, void *queue, const struct mhc_case *c, const A *a, void *rounded) {
     int64_t count = c->C * c->hidden;
     return CHECKED(d, LAUNCH(adamw_kernel<T>, (unsigned)blocks_of(count, THREADS * QUAD), THREADS, 0, queue, count,
-                             (const float *)a[0], (const float *)a[1], (const float *)a[2], (const float *)a[3],
-                             (float *)a[4], (float *)a[5], (float *)a[6], (T *)rounded));
+                             (const float *)a->master, (const float *)a->momentum, (const float *)a->rms,
+                             (const float *)a->grad, (float *)a->master_next, (float *)a->momentum_next,
+                             (float *)a->rms_next, (T *)rounded));
 }
 
 static int update(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *, void *) {
-    return start<float>(device_of(context), queue, c, arg, NULL);
+    const struct adamw_update_args *a = (const struct adamw_update_args *)arg;
+    return start<float>(device_of(context), queue, c, a, NULL);
 }
 
 static int update_rounded(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *, void *) {
     struct device *d = device_of(context);
-    return c->stream == MHC_BF16 ? start<struct bf16>(d, queue, c, arg, arg[7])
-                                 : start<float>(d, queue, c, arg, arg[7]);
+    const struct adamw_update_rounded_args *a = (const struct adamw_update_rounded_args *)arg;
+    return c->stream == MHC_BF16 ? start<struct bf16>(d, queue, c, a, a->w_next)
+                                 : start<float>(d, queue, c, a, a->w_next);
 }
 
-GPU_ROW(adamw_update) = {MHC_OPERATION(adamw_update), .supports = supports,
-                         .tolerance = update_tolerance,
+GPU_ROW(adamw_update) = {MHC_OPERATION(adamw_update), .supports = supports, .tolerance = update_tolerance,
                          .run = update};
 
 GPU_ROW(adamw_update_rounded) = {MHC_OPERATION(adamw_update_rounded), .supports = supports,
-                                 .tolerance = rounded_tolerance,
-                                 .run = update_rounded};
+                                 .tolerance = rounded_tolerance, .run = update_rounded};

@@ -31,29 +31,20 @@ static __global__ void copy_kernel(int64_t bytes, const unsigned char *from, uns
 
 static int copy(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *, void *) {
     struct device *d = device_of(context);
+    const struct bench_copy_args *a = (const struct bench_copy_args *)arg;
     int64_t bytes = c->T * c->n * c->C * mhc_type_bytes(c->stream);
     int64_t blocks = blocks_of(bytes / 16 + 1, COPY_THREADS), most = (int64_t)d->processors * COPY_BLOCKS;
     return CHECKED(d, LAUNCH(copy_kernel, (unsigned)(blocks < most ? blocks : most), COPY_THREADS, 0, queue, bytes,
-                             (const unsigned char *)arg[0], (unsigned char *)arg[1]));
+                             (const unsigned char *)a->source, (unsigned char *)a->copy));
 }
 
 static int multiply(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *, void *) {
-    return gemm(device_of(context), queue, false, false, c->T, c->C, c->C, 1, arg[0], c->C, arg[1], c->C, c->stream, 0,
-                arg[2], c->C, c->stream);
+    const struct bench_gemm_args *a = (const struct bench_gemm_args *)arg;
+    return gemm(device_of(context), queue, false, false, c->T, c->C, c->C, 1, a->a, c->C, a->b, c->C, c->stream, 0,
+                a->product, c->C, c->stream);
 }
 
-static double no_flops(const struct mhc_case *) {
-    return 0;
-}
-static double gemm_flops(const struct mhc_case *c) {
-    return 2.0 * (double)(c->T * c->C) * (double)c->C;
-}
+GPU_ROW(bench_copy) = {MHC_OPERATION(bench_copy), .supports = gpu_supports, .tolerance = gpu_tolerance, .run = copy};
 
-GPU_ROW(bench_copy) = {MHC_OPERATION(bench_copy), .supports = gpu_supports,
-                       .tolerance = gpu_tolerance,
-                       .run = copy};
-
-GPU_ROW(bench_gemm) = {
-    MHC_OPERATION(bench_gemm), .supports = gpu_supports,
-    .tolerance = gpu_tolerance,
-    .run = multiply};
+GPU_ROW(bench_gemm) = {MHC_OPERATION(bench_gemm), .supports = gpu_supports, .tolerance = gpu_tolerance,
+                       .run = multiply};

@@ -37,7 +37,7 @@ int gpu_attention_backward(struct device *d, void *queue, const struct mhc_case 
 }
 
 /* Sizes, and what the forward takes; q, k, v lie side by side in rows of 3A. */
-static struct attention problem(const struct mhc_case *c, void *qkv, void *o, float *lse) {
+static struct attention problem(const struct mhc_case *c, const void *qkv, void *o, float *lse) {
     int64_t A = c->heads * c->head_dim;
     struct attention a = {};
     a.S = (int)mhc_sequence(c);
@@ -45,7 +45,7 @@ static struct attention problem(const struct mhc_case *c, void *qkv, void *o, fl
     a.heads = (int)c->heads;
     a.head_dim = (int)c->head_dim;
     a.ld = 3 * A;
-    a.q = qkv, a.k = column_of(c, qkv, A), a.v = column_of(c, qkv, 2 * A);
+    a.q = qkv, a.k = column_of(c, (void *)qkv, A), a.v = column_of(c, (void *)qkv, 2 * A);
     a.o = o;
     a.lse = lse;
     return a;
@@ -101,7 +101,9 @@ static struct work work_of(const struct mhc_case *c, void *base, bool backward, 
     return work;
 }
 
-static int join_weights(struct device *d, void *queue, const struct mhc_case *c, void *const w[3], void *joined) {
+static int join_weights(struct device *d, void *queue, const struct mhc_case *c, const void *w_q, const void *w_k,
+                        const void *w_v, void *joined) {
+    const void *const w[3] = {w_q, w_k, w_v};
     int64_t A = c->heads * c->head_dim;
     for (int k = 0; k < 3; k++)
         if (gpu_round(d, queue, c, w[k], c->C, A, column_of(c, joined, k * A), 3 * A))
@@ -115,11 +117,13 @@ static int forward(void *context, void *queue, const struct mhc_case *c, void *c
     struct work work = work_of(c, scratch, false, &bytes);
     struct kept kept = kept_of(c, save, &bytes);
     struct attention core = problem(c, kept.qkv, kept.o, kept.lse);
-    const void *w_o = arg[5];
-    return gpu_normalise(d, queue, c, arg[0], (const float *)arg[1], work.r, work.v) ||
-           join_weights(d, queue, c, arg + 2, work.w_qkv) || use_weight(d, queue, c, &w_o, A, C, work.w_o) ||
+    const struct attention_forward_args *a = (const struct attention_forward_args *)arg;
+    const void *w_o = a->w_o;
+    return gpu_normalise(d, queue, c, a->u, (const float *)a->gain, work.r, work.v) ||
+           join_weights(d, queue, c, a->w_q, a->w_k, a->w_v, work.w_qkv) ||
+           use_weight(d, queue, c, &w_o, A, C, work.w_o) ||
            product(d, queue, c, T, 3 * A, C, work.v, C, work.w_qkv, 3 * A, kept.qkv, 3 * A) ||
-           gpu_attention(d, queue, c, &core) || product(d, queue, c, T, C, A, kept.o, A, w_o, C, arg[6], C);
+           gpu_attention(d, queue, c, &core) || product(d, queue, c, T, C, A, kept.o, A, w_o, C, a->y, C);
 }
 
 static int backward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save,
@@ -129,20 +133,23 @@ static int backward(void *context, void *queue, const struct mhc_case *c, void *
     struct work work = work_of(c, scratch, true, &bytes);
     struct kept kept = kept_of(c, save, &bytes);
     struct attention core = problem(c, kept.qkv, kept.o, kept.lse);
-    const void *u = arg[0], *w_o = arg[5], *grad_y = arg[6];
-    const float *gain = (const float *)arg[1];
+    const struct attention_backward_args *a = (const struct attention_backward_args *)arg;
+    const void *w_o = a->w_o, *grad_y = a->grad_y;
+    const float *gain = (const float *)a->gain;
     add_gradients(&core, c, work.grad_o, work.grad_qkv, work.D);
-    if (gpu_normalise(d, queue, c, u, gain, work.r, work.v) || join_weights(d, queue, c, arg + 2, work.w_qkv) ||
+    if (gpu_normalise(d, queue, c, a->u, gain, work.r, work.v) ||
+        join_weights(d, queue, c, a->w_q, a->w_k, a->w_v, work.w_qkv) ||
         use_weight(d, queue, c, &w_o, A, C, work.w_o) ||
-        product_weight(d, queue, c, A, C, T, kept.o, A, grad_y, C, arg[12]) ||
+        product_weight(d, queue, c, A, C, T, kept.o, A, grad_y, C, a->grad_w_o) ||
         product_back(d, queue, c, T, A, C, grad_y, C, w_o, C, work.grad_o, A) ||
         gpu_attention_backward(d, queue, c, &core))
         return 1;
+    void *const grad_w[3] = {a->grad_w_q, a->grad_w_k, a->grad_w_v};
     for (int k = 0; k < 3; k++)
-        if (product_weight(d, queue, c, C, A, T, work.v, C, column_of(c, work.grad_qkv, k * A), 3 * A, arg[9 + k]))
+        if (product_weight(d, queue, c, C, A, T, work.v, C, column_of(c, work.grad_qkv, k * A), 3 * A, grad_w[k]))
             return 1;
     return product_back(d, queue, c, T, C, 3 * A, work.grad_qkv, 3 * A, work.w_qkv, 3 * A, work.grad_v, C) ||
-           gpu_normalise_backward(d, queue, c, u, gain, work.r, work.grad_v, NULL, arg[7], (float *)arg[8],
+           gpu_normalise_backward(d, queue, c, a->u, gain, work.r, work.grad_v, NULL, a->grad_u, (float *)a->grad_gain,
                                   work.partial);
 }
 
@@ -161,60 +168,33 @@ static int64_t backward_work(const struct mhc_case *c) {
     work_of(c, NULL, true, &bytes);
     return bytes;
 }
-/* Four projections and, half of it masked, two products with the scores. */
-static double forward_flops(const struct mhc_case *c) {
-    return 2.0 * (double)(c->T * c->heads * c->head_dim) * (double)(4 * c->C + mhc_sequence(c));
-}
-static double backward_flops(const struct mhc_case *c) {
-    return 2.0 * (double)(c->T * c->heads * c->head_dim) * (8.0 * (double)c->C + 2.5 * (double)mhc_sequence(c));
-}
+GPU_ROW(attention_forward) = {MHC_OPERATION(attention_forward), .supports = supports,       .save_bytes = save_bytes,
+                              .work_bytes = forward_work,       .tolerance = gpu_tolerance, .run = forward};
 
-GPU_ROW(attention_forward) = {MHC_OPERATION(attention_forward), .supports = supports,
-                              .save_bytes = save_bytes,
-                              .work_bytes = forward_work,
-                              .tolerance = gpu_tolerance,
-                              .run = forward};
-
-GPU_ROW(attention_backward) = {MHC_OPERATION(attention_backward), .supports = supports,
-                               .work_bytes = backward_work,
-                               .tolerance = backward_tolerance,
-                               .run = backward};
+GPU_ROW(attention_backward) = {MHC_OPERATION(attention_backward), .supports = supports, .work_bytes = backward_work,
+                               .tolerance = backward_tolerance, .run = backward};
 
 /* --- the core as rows of its own --- */
 
 static int core_forward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *) {
-    struct attention a = problem(c, arg[0], arg[1], (float *)save);
-    return gpu_attention(device_of(context), queue, c, &a);
+    const struct attention_core_forward_args *a = (const struct attention_core_forward_args *)arg;
+    struct attention core = problem(c, a->qkv, a->o, (float *)save);
+    return gpu_attention(device_of(context), queue, c, &core);
 }
 
 static int core_backward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save,
                          void *work) {
-    struct attention a = problem(c, arg[0], arg[1], (float *)save);
-    add_gradients(&a, c, arg[2], arg[3], (float *)work);
-    return gpu_attention_backward(device_of(context), queue, c, &a);
+    const struct attention_core_backward_args *a = (const struct attention_core_backward_args *)arg;
+    struct attention core = problem(c, a->qkv, (void *)a->o, (float *)save); /* read, here */
+    add_gradients(&core, c, a->grad_o, a->grad_qkv, (float *)work);
+    return gpu_attention_backward(device_of(context), queue, c, &core);
 }
 
 static int64_t sums_bytes(const struct mhc_case *c) {
     return attention_sums(c) * (int64_t)sizeof(float);
 }
-/* A product with the scores: a multiply-add for each of T (S + 1) / 2 pairs of a query and a key that it sees, and each of A channels. The forward
- * has two of them, the backward, which makes the scores again, five: that kernels make some of them twice is their affair. */
-static double score_product(const struct mhc_case *c) {
-    return (double)(c->T * c->heads * c->head_dim) * (double)(mhc_sequence(c) + 1);
-}
-static double core_forward_flops(const struct mhc_case *c) {
-    return 2 * score_product(c);
-}
-static double core_backward_flops(const struct mhc_case *c) {
-    return 5 * score_product(c);
-}
-
 GPU_ROW(attention_core_forward) = {MHC_OPERATION(attention_core_forward), .supports = supports,
-                                   .save_bytes = sums_bytes,
-                                   .tolerance = gpu_tolerance,
-                                   .run = core_forward};
+                                   .save_bytes = sums_bytes, .tolerance = gpu_tolerance, .run = core_forward};
 
 GPU_ROW(attention_core_backward) = {MHC_OPERATION(attention_core_backward), .supports = supports,
-                                    .work_bytes = sums_bytes,
-                                    .tolerance = backward_tolerance,
-                                    .run = core_backward};
+                                    .work_bytes = sums_bytes, .tolerance = backward_tolerance, .run = core_backward};

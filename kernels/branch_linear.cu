@@ -51,21 +51,23 @@ static int forward(void *context, void *queue, const struct mhc_case *c, void *c
     struct device *d = device_of(context);
     int64_t T = c->T, C = c->C, bytes;
     struct work work = work_of(c, scratch, false, &bytes);
-    const void *w = arg[2];
-    return gpu_normalise(d, queue, c, arg[0], (const float *)arg[1], work.r, work.v) ||
-           use_weight(d, queue, c, &w, C, C, work.w) || product(d, queue, c, T, C, C, work.v, C, w, C, arg[3], C);
+    const struct linear_forward_args *a = (const struct linear_forward_args *)arg;
+    const void *w = a->w;
+    return gpu_normalise(d, queue, c, a->u, (const float *)a->gain, work.r, work.v) ||
+           use_weight(d, queue, c, &w, C, C, work.w) || product(d, queue, c, T, C, C, work.v, C, w, C, a->y, C);
 }
 
 static int backward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *, void *scratch) {
     struct device *d = device_of(context);
     int64_t T = c->T, C = c->C, bytes;
     struct work work = work_of(c, scratch, true, &bytes);
-    const void *u = arg[0], *w = arg[2], *grad_y = arg[3];
-    const float *gain = (const float *)arg[1];
-    return gpu_normalise(d, queue, c, u, gain, work.r, work.v) || use_weight(d, queue, c, &w, C, C, work.w) ||
-           product_weight(d, queue, c, C, C, T, work.v, C, grad_y, C, arg[6]) ||
-           product_back(d, queue, c, T, C, C, grad_y, C, w, C, work.grad_v, C) ||
-           gpu_normalise_backward(d, queue, c, u, gain, work.r, work.grad_v, NULL, arg[4], (float *)arg[5],
+    const struct linear_backward_args *a = (const struct linear_backward_args *)arg;
+    const void *w = a->w;
+    const float *gain = (const float *)a->gain;
+    return gpu_normalise(d, queue, c, a->u, gain, work.r, work.v) || use_weight(d, queue, c, &w, C, C, work.w) ||
+           product_weight(d, queue, c, C, C, T, work.v, C, a->grad_y, C, a->grad_w) ||
+           product_back(d, queue, c, T, C, C, a->grad_y, C, w, C, work.grad_v, C) ||
+           gpu_normalise_backward(d, queue, c, a->u, gain, work.r, work.grad_v, NULL, a->grad_u, (float *)a->grad_gain,
                                   work.partial);
 }
 
@@ -79,19 +81,8 @@ static int64_t backward_work(const struct mhc_case *c) {
     work_of(c, NULL, true, &bytes);
     return bytes;
 }
-static double forward_flops(const struct mhc_case *c) {
-    return 2.0 * (double)(c->T * c->C) * (double)(c->C + 2);
-}
-static double backward_flops(const struct mhc_case *c) {
-    return 4.0 * (double)(c->T * c->C) * (double)(c->C + 3);
-}
+GPU_ROW(linear_forward) = {MHC_OPERATION(linear_forward), .supports = gpu_supports, .work_bytes = forward_work,
+                           .tolerance = gpu_tolerance, .run = forward};
 
-GPU_ROW(linear_forward) = {MHC_OPERATION(linear_forward), .supports = gpu_supports,
-                           .work_bytes = forward_work,
-                           .tolerance = gpu_tolerance,
-                           .run = forward};
-
-GPU_ROW(linear_backward) = {MHC_OPERATION(linear_backward), .supports = gpu_supports,
-                            .work_bytes = backward_work,
-                            .tolerance = gpu_tolerance,
-                            .run = backward};
+GPU_ROW(linear_backward) = {MHC_OPERATION(linear_backward), .supports = gpu_supports, .work_bytes = backward_work,
+                            .tolerance = gpu_tolerance, .run = backward};

@@ -153,12 +153,13 @@ static int forward(void *context, void *queue, const struct mhc_case *c, void *c
     struct device *d = device_of(context);
     int64_t T = c->T, C = c->C, H = c->hidden, I = inner(c), bytes;
     struct work work = work_of(c, scratch, false, &bytes);
-    const void *w_in, *w_down = arg[4];
-    return gpu_normalise(d, queue, c, arg[0], (const float *)arg[1], work.r, work.v) ||
-           join_weights(d, queue, c, arg[2], arg[3], work.w_in, &w_in) ||
+    const struct mlp_forward_args *a = (const struct mlp_forward_args *)arg;
+    const void *w_in, *w_down = a->w_down;
+    return gpu_normalise(d, queue, c, a->u, (const float *)a->gain, work.r, work.v) ||
+           join_weights(d, queue, c, a->w_gate, a->w_up, work.w_in, &w_in) ||
            use_weight(d, queue, c, &w_down, H, C, work.w_down) ||
            product(d, queue, c, T, I, C, work.v, C, w_in, I, save, I) || gpu_activate(d, queue, c, save, work.h) ||
-           product(d, queue, c, T, C, H, work.h, H, w_down, C, arg[5], C);
+           product(d, queue, c, T, C, H, work.h, H, w_down, C, a->y, C);
 }
 
 static int backward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save,
@@ -166,21 +167,22 @@ static int backward(void *context, void *queue, const struct mhc_case *c, void *
     struct device *d = device_of(context);
     int64_t T = c->T, C = c->C, H = c->hidden, I = inner(c), bytes;
     struct work work = work_of(c, scratch, true, &bytes);
-    const void *u = arg[0], *w_in, *w_down = arg[4], *grad_y = arg[5];
-    const float *gain = (const float *)arg[1];
+    const struct mlp_backward_args *a = (const struct mlp_backward_args *)arg;
+    const void *w_in, *w_down = a->w_down, *grad_y = a->grad_y;
+    const float *gain = (const float *)a->gain;
     void *grad_up = work.grad_inner, *grad_gate = column_of(c, work.grad_inner, H);
-    if (gpu_normalise(d, queue, c, u, gain, work.r, work.v) ||
-        join_weights(d, queue, c, arg[2], arg[3], work.w_in, &w_in) ||
+    if (gpu_normalise(d, queue, c, a->u, gain, work.r, work.v) ||
+        join_weights(d, queue, c, a->w_gate, a->w_up, work.w_in, &w_in) ||
         use_weight(d, queue, c, &w_down, H, C, work.w_down) ||
         product_back(d, queue, c, T, H, C, grad_y, C, w_down, C, work.grad_h, H) ||
         gpu_activate_backward(d, queue, c, save, work.grad_h, work.h, work.grad_inner) ||
-        product_weight(d, queue, c, H, C, T, work.h, H, grad_y, C, arg[10]) ||
-        product_weight(d, queue, c, C, H, T, work.v, C, grad_up, I, arg[9]))
+        product_weight(d, queue, c, H, C, T, work.h, H, grad_y, C, a->grad_w_down) ||
+        product_weight(d, queue, c, C, H, T, work.v, C, grad_up, I, a->grad_w_up))
         return 1;
-    if (c->activation == MHC_SWIGLU && product_weight(d, queue, c, C, H, T, work.v, C, grad_gate, I, arg[8]))
+    if (c->activation == MHC_SWIGLU && product_weight(d, queue, c, C, H, T, work.v, C, grad_gate, I, a->grad_w_gate))
         return 1;
     return product_back(d, queue, c, T, C, I, work.grad_inner, I, w_in, I, work.grad_v, C) ||
-           gpu_normalise_backward(d, queue, c, u, gain, work.r, work.grad_v, NULL, arg[6], (float *)arg[7],
+           gpu_normalise_backward(d, queue, c, a->u, gain, work.r, work.grad_v, NULL, a->grad_u, (float *)a->grad_gain,
                                   work.partial);
 }
 
@@ -197,48 +199,28 @@ static int64_t backward_work(const struct mhc_case *c) {
     work_of(c, NULL, true, &bytes);
     return bytes;
 }
-static double forward_flops(const struct mhc_case *c) {
-    return 2.0 * (double)(c->T * c->C) * (double)(c->hidden * matrices(c));
-}
-static double backward_flops(const struct mhc_case *c) {
-    return 2 * forward_flops(c);
-}
+GPU_ROW(mlp_forward) = {MHC_OPERATION(mlp_forward), .supports = supports,       .save_bytes = save_bytes,
+                        .work_bytes = forward_work, .tolerance = gpu_tolerance, .run = forward};
 
-GPU_ROW(mlp_forward) = {MHC_OPERATION(mlp_forward), .supports = supports,
-                        .save_bytes = save_bytes,
-                        .work_bytes = forward_work,
-                        .tolerance = gpu_tolerance,
-                        .run = forward};
-
-GPU_ROW(mlp_backward) = {MHC_OPERATION(mlp_backward), .supports = supports,
-                         .work_bytes = backward_work,
-                         .tolerance = gpu_tolerance,
-                         .run = backward};
+GPU_ROW(mlp_backward) = {MHC_OPERATION(mlp_backward), .supports = supports, .work_bytes = backward_work,
+                         .tolerance = gpu_tolerance, .run = backward};
 
 /* --- the activation as rows of its own --- */
 
 static int activation_forward_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *,
                                   void *) {
-    return gpu_activate(device_of(context), queue, c, arg[0], arg[1]);
+    const struct activation_forward_args *a = (const struct activation_forward_args *)arg;
+    return gpu_activate(device_of(context), queue, c, a->inner, a->h);
 }
 
 static int activation_backward_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *,
                                    void *) {
-    return gpu_activate_backward(device_of(context), queue, c, arg[0], arg[1], NULL, arg[2]);
+    const struct activation_backward_args *a = (const struct activation_backward_args *)arg;
+    return gpu_activate_backward(device_of(context), queue, c, a->inner, a->grad_h, NULL, a->grad_inner);
 }
 
-/* An exponential, or an error function, counts as one. */
-static double activation_forward_flops(const struct mhc_case *c) {
-    return 5.0 * (double)(c->T * c->hidden);
-}
-static double activation_backward_flops(const struct mhc_case *c) {
-    return 10.0 * (double)(c->T * c->hidden);
-}
-
-GPU_ROW(activation_forward) = {MHC_OPERATION(activation_forward), .supports = supports,
-                               .tolerance = gpu_tolerance,
+GPU_ROW(activation_forward) = {MHC_OPERATION(activation_forward), .supports = supports, .tolerance = gpu_tolerance,
                                .run = activation_forward_run};
 
-GPU_ROW(activation_backward) = {MHC_OPERATION(activation_backward), .supports = supports,
-                                .tolerance = gpu_tolerance,
+GPU_ROW(activation_backward) = {MHC_OPERATION(activation_backward), .supports = supports, .tolerance = gpu_tolerance,
                                 .run = activation_backward_run};

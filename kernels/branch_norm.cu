@@ -241,57 +241,42 @@ int gpu_normalise_backward(struct device *d, void *queue, const struct mhc_case 
 /* --- rows --- */
 
 static int forward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *, void *) {
-    return gpu_normalise(device_of(context), queue, c, arg[0], (const float *)arg[1], (float *)arg[3], arg[2]);
+    const struct norm_forward_args *a = (const struct norm_forward_args *)arg;
+    return gpu_normalise(device_of(context), queue, c, a->u, (const float *)a->gain, (float *)a->r, a->v);
 }
 
 static int backward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *, void *work) {
-    return gpu_normalise_backward(device_of(context), queue, c, arg[0], (const float *)arg[1], (const float *)arg[2],
-                                  arg[3], NULL, arg[4], (float *)arg[5], (float *)work);
+    const struct norm_backward_args *a = (const struct norm_backward_args *)arg;
+    return gpu_normalise_backward(device_of(context), queue, c, a->u, (const float *)a->gain, (const float *)a->r,
+                                  a->grad_v, NULL, a->grad_u, (float *)a->grad_gain, (float *)work);
 }
 
 static int add_forward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *, void *) {
     struct device *d = device_of(context);
-    const float *gain = (const float *)arg[2];
-#define CALL(T, W) start_add_normalise<T, W>(d, queue, c, arg[0], arg[1], gain, arg[3], arg[4], (float *)arg[5])
+    const struct addnorm_forward_args *a = (const struct addnorm_forward_args *)arg;
+    const float *gain = (const float *)a->gain;
+#define CALL(T, W) start_add_normalise<T, W>(d, queue, c, a->x, a->y, gain, a->sum, a->v, (float *)a->r)
     return FOR_ROWS(c, c->C, CALL);
 #undef CALL
 }
 
 static int add_backward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *, void *work) {
-    return gpu_normalise_backward(device_of(context), queue, c, arg[0], (const float *)arg[1], (const float *)arg[2],
-                                  arg[3], arg[4], arg[5], (float *)arg[6], (float *)work);
+    const struct addnorm_backward_args *a = (const struct addnorm_backward_args *)arg;
+    return gpu_normalise_backward(device_of(context), queue, c, a->sum, (const float *)a->gain, (const float *)a->r,
+                                  a->grad_v, a->grad_sum, a->grad_x, (float *)a->grad_gain, (float *)work);
 }
 
 static int64_t backward_work(const struct mhc_case *c) {
     return normalise_partials(c) * (int64_t)sizeof(float);
 }
-static double forward_flops(const struct mhc_case *c) {
-    return 4.0 * (double)(c->T * c->C);
-}
-static double backward_flops(const struct mhc_case *c) {
-    return 8.0 * (double)(c->T * c->C);
-}
-static double add_forward_flops(const struct mhc_case *c) {
-    return forward_flops(c) + (double)(c->T * c->C);
-}
-static double add_backward_flops(const struct mhc_case *c) {
-    return backward_flops(c) + (double)(c->T * c->C);
-}
-
-GPU_ROW(norm_forward) = {MHC_OPERATION(norm_forward), .supports = gpu_supports,
-                         .tolerance = gpu_tolerance,
+GPU_ROW(norm_forward) = {MHC_OPERATION(norm_forward), .supports = gpu_supports, .tolerance = gpu_tolerance,
                          .run = forward};
 
-GPU_ROW(norm_backward) = {MHC_OPERATION(norm_backward), .supports = gpu_supports,
-                          .work_bytes = backward_work,
-                          .tolerance = gpu_tolerance,
-                          .run = backward};
+GPU_ROW(norm_backward) = {MHC_OPERATION(norm_backward), .supports = gpu_supports, .work_bytes = backward_work,
+                          .tolerance = gpu_tolerance, .run = backward};
 
-GPU_ROW(addnorm_forward) = {MHC_OPERATION(addnorm_forward), .supports = gpu_supports,
-                            .tolerance = gpu_tolerance,
+GPU_ROW(addnorm_forward) = {MHC_OPERATION(addnorm_forward), .supports = gpu_supports, .tolerance = gpu_tolerance,
                             .run = add_forward};
 
-GPU_ROW(addnorm_backward) = {MHC_OPERATION(addnorm_backward), .supports = gpu_supports,
-                             .work_bytes = backward_work,
-                             .tolerance = gpu_tolerance,
-                             .run = add_backward};
+GPU_ROW(addnorm_backward) = {MHC_OPERATION(addnorm_backward), .supports = gpu_supports, .work_bytes = backward_work,
+                             .tolerance = gpu_tolerance, .run = add_backward};

@@ -1,14 +1,15 @@
 /* The coefficients of one token and their gradients, in one thread; what cpu_ref/mhc.c and cpu_ref/hc.c do between the products over
- * channels. Arrays are those of the token, parts behind one another: [n] of pre, [n] of post and, unless IDENTITY, [n][n] of res.
+ * channels. Arrays are those of the token, parts behind one another: [n] of pre, [n] of post and, where MAP::RES, [n][n] of res; of logits and
+ * products [n], [n] and [K]. MAP is a residual map, see kernels/maps/maps.h.
  *
- *   mHC   logit = alpha_part product + b    pre = sigmoid (+ eps in v4)    post = 2 sigmoid    res = Sinkhorn
+ *   mHC   logit = alpha_part product + b    pre = sigmoid (+ eps in v4)    post = 2 sigmoid    res = MAP
  *   HC    pre_i = alpha_pre tanh(product_i,0) + b_pre_i    post_i likewise from product_i,1    res_ai from product_i,2+a
  *
  * Each part is a function of its own, so that a kernel may publish pre before the others are ready. */
 #ifndef KERNELS_COEFFICIENTS_H
 #define KERNELS_COEFFICIENTS_H
 
-#include "kernels/sinkhorn.h"
+#include "kernels/connection.h"
 
 /* What the coefficients of a case depend on beside arrays. */
 struct coefficients {
@@ -24,9 +25,17 @@ static inline struct coefficients coefficients_of(const struct mhc_case *c) {
     return k;
 }
 
-/* Columns of phi. */
-static __host__ __device__ __forceinline__ int column_count(int n, bool identity) {
-    return identity ? 2 * n : n * n + 2 * n;
+/* Columns of phi; coefficients of a token. */
+template <typename MAP> static __host__ __device__ constexpr int column_count(int n) {
+    return 2 * n + MAP::logits(n);
+}
+template <typename MAP> static __host__ __device__ constexpr int coefficient_count(int n) {
+    return 2 * n + (MAP::RES ? n * n : 0);
+}
+
+/* Room for the logits of a token or for its res, which takes their place; at least 1. */
+template <int N, typename MAP> static __host__ __device__ constexpr int map_room(void) {
+    return MAP::RES ? MATRIX(N) : MAP::logits(ROOM(N)) ? MAP::logits(ROOM(N)) : 1;
 }
 
 /* Part of column k: 0 pre, 1 post, 2 res. */
@@ -55,7 +64,7 @@ static __device__ __forceinline__ float mhc_post_of(struct coefficients s, int i
                                                     const float *alpha) {
     return 2 * sigmoid(fmaf(alpha[1], product, b[s.n + i]));
 }
-/* Logit k of res, laid out as the convention says. */
+/* Logit k of the residual map. */
 static __device__ __forceinline__ float mhc_res_logit(struct coefficients s, int k, const float *product,
                                                       const float *b, const float *alpha) {
     return fmaf(alpha[2], product[2 * s.n + k], b[2 * s.n + k]);
@@ -79,20 +88,20 @@ static __device__ __forceinline__ void post_coefficients(struct coefficients s, 
         post[i] = mhc_post_of(s, i, product[s.n + i], b, alpha);
 }
 
-template <int N>
+template <int N, typename MAP>
 static __device__ __forceinline__ void res_logits(struct coefficients s, const float *product, const float *b,
                                                   const float *alpha, float *logits) {
     s.n = STREAMS(N, s.n);
 #pragma unroll
-    for (int k = 0; k < s.n * s.n; k++)
+    for (int k = 0; k < MAP::logits(s.n); k++)
         logits[k] = mhc_res_logit(s, k, product, b, alpha);
 }
 
-template <int N>
+template <int N, typename MAP>
 static __device__ __forceinline__ void res_coefficients(struct coefficients s, const float *product, const float *b,
                                                         const float *alpha, float *res) {
-    res_logits<N>(s, product, b, alpha, res);
-    sinkhorn<N>(s.n, res, s.t_max, s.v4, s.eps);
+    res_logits<N, MAP>(s, product, b, alpha, res);
+    MAP::template forward<N>(s, res);
 }
 
 /* z = dL/dlogit of the three parts, from the gradients of the coefficients. */
@@ -114,31 +123,35 @@ static __device__ __forceinline__ void post_logit_gradient(struct coefficients s
         z[STREAMS(N, s.n) + i] = grad_post[i] * (post[i] * (1 - post[i] / 2));
 }
 
-template <int N>
+template <int N, typename MAP>
 static __device__ __forceinline__ void res_logit_gradient(struct coefficients s, const float *product, const float *b,
                                                           const float *alpha, const float *grad_res, float *z) {
-    float logits[MATRIX(N)];
-    res_logits<N>(s, product, b, alpha, logits);
-    sinkhorn_backward<N>(s.n, logits, grad_res, z + 2 * STREAMS(N, s.n), s.t_max, s.v4, s.eps);
+    float logits[map_room<N, MAP>()];
+    alignas(16) unsigned char history[MAP::HISTORY];
+    typename MAP::template trace<N> trace;
+    trace.history = history;
+    res_logits<N, MAP>(s, product, b, alpha, logits);
+    MAP::template record<N>(s, logits, &trace);
+    MAP::template backward<N>(s, &trace, grad_res, z + 2 * STREAMS(N, s.n));
 }
 
 /* q_k = alpha z_k / r, the gradient of x.phi_k, 0 for a token of zeros; returns through_norm = sum q product, in the order of k.
  *   grad_x gains q.phi^T - (through_norm / nC) (x / r) */
-template <int N, bool IDENTITY>
+template <int N, typename MAP>
 static __device__ __forceinline__ float mhc_through_norm(struct coefficients s, const float *z, const float *product,
                                                          const float *alpha, float r, float *q) {
     const int n = STREAMS(N, s.n);
     float through_norm = 0;
 #pragma unroll
-    for (int k = 0; k < column_count(n, IDENTITY); k++) {
+    for (int k = 0; k < column_count<MAP>(n); k++) {
         q[k] = r == 0 ? 0 : alpha[part_of(n, k)] * z[k] / r;
         through_norm = fmaf(q[k], product[k], through_norm);
     }
     return through_norm;
 }
 
-/* All of it: gradients of the coefficients, one behind the other in grad_coef [columns], give z and q [columns]; returns through_norm. */
-template <int N, bool IDENTITY>
+/* All of it: gradients of the coefficients, one behind the other in grad_coef, give z and q [columns]; returns through_norm. */
+template <int N, typename MAP>
 static __device__ __forceinline__ float mhc_coefficients_backward(struct coefficients s, const float *grad_coef,
                                                                   const float *pre, const float *post,
                                                                   const float *product, float r, const float *b,
@@ -146,9 +159,9 @@ static __device__ __forceinline__ float mhc_coefficients_backward(struct coeffic
     const int n = STREAMS(N, s.n);
     pre_logit_gradient<N>(s, pre, grad_coef, z);
     post_logit_gradient<N>(s, post, grad_coef + n, z);
-    if (!IDENTITY)
-        res_logit_gradient<N>(s, product, b, alpha, grad_coef + 2 * n, z);
-    return mhc_through_norm<N, IDENTITY>(s, z, product, alpha, r, q);
+    if constexpr (MAP::RES)
+        res_logit_gradient<N, MAP>(s, product, b, alpha, grad_coef + 2 * n, z);
+    return mhc_through_norm<N, MAP>(s, z, product, alpha, r, q);
 }
 
 /* --- HC: stream i alone, product [n+2] is that stream's --- */

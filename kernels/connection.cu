@@ -70,58 +70,38 @@ static int start_aggregate(struct device *d, void *queue, const struct mhc_case 
                              (const T *)x, a, (T *)sum));
 }
 
-int gpu_aggregate(struct device *d, void *queue, const struct mhc_case *c, const void *x, const float *pre, void *u) {
-#define CALL(T, N) start_aggregate<T, N>(d, queue, c, x, pre, u)
+int gpu_aggregate(struct device *d, void *queue, const struct mhc_case *c, const void *x, const void *pre, void *u) {
+#define CALL(T, N) start_aggregate<T, N>(d, queue, c, x, (const float *)pre, u)
     return FOR_STREAMS(c, CALL);
 #undef CALL
 }
 
-int gpu_post(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *, void *) {
-#define CALL(T, N) start_post<T, N, false>(device_of(context), queue, c, arg[0], arg[1], arg[2], arg[3], arg[4])
+int gpu_post(struct device *d, void *queue, const struct mhc_case *c, const void *x, const void *y, const void *post,
+             const void *res, void *x_next) {
+#define CALL(T, N)                                                                          \
+    (c->map == MHC_IDENTITY ? start_post<T, N, true>(d, queue, c, x, y, post, NULL, x_next) \
+                            : start_post<T, N, false>(d, queue, c, x, y, post, res, x_next))
     return FOR_STREAMS(c, CALL);
 #undef CALL
 }
 
-int gpu_post_identity(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *, void *) {
-#define CALL(T, N) start_post<T, N, true>(device_of(context), queue, c, arg[0], arg[1], arg[2], NULL, arg[3])
-    return FOR_STREAMS(c, CALL);
-#undef CALL
-}
+/* Every connection with coefficients has these two rows. */
+#define CONNECTION_ROWS(id, fits)                                                                                \
+    static int id##_post_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *,    \
+                             void *) {                                                                           \
+        const struct id##_post_args *a = (const struct id##_post_args *)arg;                                     \
+        return gpu_post(device_of(context), queue, c, a->x, a->y, a->post, a->res, a->x_next);                   \
+    }                                                                                                            \
+    static int id##_post_backward_y_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], \
+                                        void *, void *) {                                                        \
+        const struct id##_post_backward_y_args *a = (const struct id##_post_backward_y_args *)arg;               \
+        return gpu_aggregate(device_of(context), queue, c, a->grad_x_next, a->post, a->grad_y);                  \
+    }                                                                                                            \
+    GPU_ROW(id##_post) = {MHC_OPERATION(id##_post), .supports = fits, .tolerance = gpu_tolerance,                \
+                          .run = id##_post_run};                                                                 \
+    GPU_ROW(id##_post_backward_y) = {MHC_OPERATION(id##_post_backward_y), .supports = gpu_supports,              \
+                                     .tolerance = gpu_tolerance, .run = id##_post_backward_y_run}
 
-int gpu_post_backward_y(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *, void *) {
-    return gpu_aggregate(device_of(context), queue, c, arg[0], (const float *)arg[1], arg[2]);
-}
-
-double gpu_post_flops(const struct mhc_case *c) {
-    return 2.0 * (double)(c->T * c->C) * (double)(c->n * c->n + c->n);
-}
-
-double gpu_aggregate_flops(const struct mhc_case *c) {
-    return 2.0 * (double)(c->T * c->C) * (double)c->n;
-}
-
-/* Every kind with coefficients has these rows under its own name. */
-#define CONNECTION_ROWS(id, kind)                     \
-    GPU_ROW(id##_post) = {.name = kind ".post",       \
-                          .args = POST_ARGS,          \
-                          .supports = gpu_supports,   \
-                          .flops = gpu_post_flops,    \
-                          .tolerance = gpu_tolerance, \
-                          .run = gpu_post};           \
-    BACKWARD_Y_ROW(id, kind)
-#define BACKWARD_Y_ROW(id, kind)                                      \
-    GPU_ROW(id##_post_backward_y) = {.name = kind ".post_backward_y", \
-                                     .args = POST_BACKWARD_Y_ARGS,    \
-                                     .supports = gpu_supports,        \
-                                     .flops = gpu_aggregate_flops,    \
-                                     .tolerance = gpu_tolerance,      \
-                                     .run = gpu_post_backward_y}
-
-CONNECTION_ROWS(mhc, "mhc");
-CONNECTION_ROWS(hc, "hc");
-CONNECTION_ROWS(hc_static, "hc-static");
-BACKWARD_Y_ROW(identity, "identity");
-
-GPU_ROW(identity_post) = {MHC_OPERATION(identity_post), .supports = gpu_supports,
-                          .tolerance = gpu_tolerance,
-                          .run = gpu_post_identity};
+CONNECTION_ROWS(mhc, gpu_supports);
+CONNECTION_ROWS(hc, gpu_supports_res);
+CONNECTION_ROWS(static, gpu_supports_res);

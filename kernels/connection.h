@@ -8,6 +8,7 @@
 /* N streams known to the compiler, or `count` of them when N is 0. */
 #define STREAMS(N, count) ((N) ? (N) : (count))
 #define ROOM(N) ((N) ? (N) : MHC_MAX_STREAMS)
+#define MATRIX(N) (ROOM(N) * ROOM(N)) /* elements of a token's res */
 
 /* W = OCTET neighbouring elements at once, or one where rows are not aligned to that. */
 template <int W, typename T> static __device__ __forceinline__ void load_channels(const T *from, float *to) {
@@ -60,13 +61,11 @@ static inline unsigned token_threads(int64_t C, int W) {
     return (unsigned)(blocks_of(blocks_of(steps, turns), WARP) * WARP);
 }
 
-/* Rows of operations that need streams and given coefficients only; connection.cu. */
-int gpu_post(void *, void *, const struct mhc_case *, void *const arg[], void *, void *);
-int gpu_post_identity(void *, void *, const struct mhc_case *, void *const arg[], void *, void *);
-int gpu_post_backward_y(void *, void *, const struct mhc_case *, void *const arg[], void *, void *);
-/* u_t = sum_i pre_ti x_ti. 0, or 1 with device.error set. */
-int gpu_aggregate(struct device *, void *queue, const struct mhc_case *, const void *x, const float *pre, void *u);
-double gpu_post_flops(const struct mhc_case *);
-double gpu_aggregate_flops(const struct mhc_case *);
+/* connection.cu: 0, or 1 with device.error set.
+ * x_next_t = res_t.x_t + post_t^T.y_t; res is not looked at where the map of the case is the identity. */
+int gpu_post(struct device *, void *queue, const struct mhc_case *, const void *x, const void *y, const void *post,
+             const void *res, void *x_next);
+/* u_t = sum_i pre_ti x_ti, and grad_y_t = sum_i post_ti grad_x_next_ti. */
+int gpu_aggregate(struct device *, void *queue, const struct mhc_case *, const void *x, const void *pre, void *u);
 
 #endif

@@ -318,7 +318,7 @@ static int start_streams(struct device *d, void *queue, const struct stream_plan
                          const uint4 *q, const uint4 *w) {
     int64_t tiles = blocks_of(p->T, TILE), warps = tiles < MOST_WARPS ? tiles : (int64_t)MOST_WARPS,
             blocks = blocks_of(tiles, warps);
-    int64_t wanted = blocks_of((int64_t)BLOCKS_A_PROCESSOR * d->processors, blocks);
+    int64_t wanted = parts_at_once(d, BLOCKS_A_PROCESSOR, blocks);
     wanted = wanted < MOST_GRID_Y ? wanted : (int64_t)MOST_GRID_Y;
     struct stream_plan split = *p;
     split.spans_a_block = (int)blocks_of(p->spans, wanted);

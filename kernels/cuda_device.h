@@ -87,6 +87,13 @@ static __device__ __forceinline__ void load_matrices_transposed(uint32_t words[4
                  : "memory");
 }
 
+/* 1 / x to one unit in its last place, where x and 1 / x are normal. Division has a branch for the others, and what follows waits for it. */
+static __device__ __forceinline__ float reciprocal(float x) {
+    float guess;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(guess) : "f"(x));
+    return fmaf(fmaf(-x, guess, 1.0f), guess, guess); /* one step of Newton */
+}
+
 /* 2^x to 2^-22 of it, 0 where that is below the smallest normal float. */
 static __device__ __forceinline__ float power_of_two(float x) {
     float power;

@@ -1,8 +1,9 @@
 /* HC as the mHC paper restates it (Eq. 5), dynamic and static.
  *
- *   r_i = sqrt(mean(x_i^2) + rms_eps) of each stream      product_im = <theta_m, x_i> / r_i, m = pre, post, res_0 ..
- * res_(n-1) pre_i = alpha_pre tanh(product_i,pre) + b_pre_i       post likewise res_ai = alpha_res
- * tanh(product_i,res_a) + b_res_ai   (column i depends on its source stream alone)
+ *   r_i = sqrt(mean(x_i^2) + rms_eps) of each stream
+ *   product_im = <theta_m, x_i> / r_i,  m = pre, post, res_0 .. res_(n-1)
+ *   pre_i = alpha_pre tanh(product_i,pre) + b_pre_i       post likewise
+ *   res_ai = alpha_res tanh(product_i,res_a) + b_res_ai   (column i depends on its source stream alone)
  *
  * A stream of a token is a row of the product. Static HC is the b alone, the same for every token. Traffic as in
  * mhc.cu. */
@@ -60,23 +61,28 @@ static struct product product_of(const struct mhc_case *c, const void *x, struct
     return p;
 }
 static int columns_of(const struct mhc_case *c) { /* coefficients of a token */
-    return column_count((int)c->n, false);
+    return (int)(c->n * (c->n + 2));
 }
 static unsigned row_blocks(const struct mhc_case *c) {
     return (unsigned)blocks_of(c->T * c->n, ROWS_A_BLOCK);
 }
 
-static int hc_pre_two_pass(struct device *d, void *queue, const struct mhc_case *c, void *const a[], void *save,
-                           void *work) {
-    struct weights theta = theta_weights((const float *)a[1], (const float *)a[2], (const float *)a[3], c->n, c->C);
-    struct product p = product_of(c, a[0], theta);
+static int pre_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
+    struct device *d = device_of(context);
+    const struct hc_pre_args *a = (const struct hc_pre_args *)arg;
+    struct product p = product_of(c, a->x, theta_weights(a->theta_pre, a->theta_post, a->theta_res, c->n, c->C));
     float *product = (float *)save, *r = product + c->T * c->n * (c->n + 2);
-    struct forward f = {
-        product,       (const float *)a[4], (const float *)a[5], (const float *)a[6], (const float *)a[7],
-        (float *)a[9], (float *)a[10],      (float *)a[11]};
+    struct forward f = {product,
+                        (const float *)a->b_pre,
+                        (const float *)a->b_post,
+                        (const float *)a->b_res,
+                        (const float *)a->alpha,
+                        (float *)a->pre,
+                        (float *)a->post,
+                        (float *)a->res};
     return product_forward(d, queue, &p, c->rms_eps, product, r, work) ||
            CHECKED(d, LAUNCH(coefficients_kernel, row_blocks(c), ROWS_A_BLOCK, 0, queue, c->T * c->n, (int)c->n, f)) ||
-           gpu_aggregate(d, queue, c, a[0], (const float *)a[9], a[8]);
+           gpu_aggregate(d, queue, c, a->x, a->pre, a->u);
 }
 
 /* Scratch of either backward; the last users take turns in `rest`. */
@@ -106,100 +112,90 @@ static struct scratch scratch_of(const struct mhc_case *c, bool dynamic, void *w
     return s;
 }
 
-static int hc_backward_two_pass(struct device *d, void *queue, const struct mhc_case *c, void *const a[], void *save,
-                                void *work) {
+static int backward_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save,
+                        void *work) {
+    struct device *d = device_of(context);
+    const struct hc_backward_args *a = (const struct hc_backward_args *)arg;
     const int n = (int)c->n;
     const int64_t rows = c->T * n;
-    const float *product = (const float *)save, *r = product + rows * (n + 2), *alpha = (const float *)a[10];
+    const float *product = (const float *)save, *r = product + rows * (n + 2);
     const struct scratch s = scratch_of(c, true, work);
-    if (gpu_coefficient_gradients(d, queue, c, false, a[0], a[1], a[2], a[3], s.grad_coef) ||
+    if (gpu_coefficient_gradients(d, queue, c, false, a->grad_x_next, a->x, a->y, a->grad_u, s.grad_coef) ||
         CHECKED(d, LAUNCH(chain_kernel, row_blocks(c), ROWS_A_BLOCK, 0, queue, rows, n, 1 / (float)c->C,
-                          (const float *)s.grad_coef, product, r, alpha, s.q, s.norm)))
+                          (const float *)s.grad_coef, product, r, (const float *)a->alpha, s.q, s.norm)))
         return 1;
-    const struct small_gradients small = {
-        s.grad_coef, product, columns_of(c), true, {(float *)a[15], (float *)a[16], (float *)a[17]}, (float *)a[18]};
-    const struct weights theta = theta_weights((const float *)a[7], (const float *)a[8], (const float *)a[9], n, c->C);
-    const struct weights gradient = theta_weights((const float *)a[12], (const float *)a[13], (const float *)a[14], n,
-                                                  c->C);
-    const struct stream_gradient streams = {a[0],   a[1],  a[3], (const float *)a[4], (const float *)a[6], n, s.q,
-                                            s.norm, theta, a[11]};
-    const struct product p = product_of(c, a[1], gradient);
+    const struct small_gradients small = {s.grad_coef,
+                                          product,
+                                          columns_of(c),
+                                          true,
+                                          {(float *)a->grad_b_pre, (float *)a->grad_b_post, (float *)a->grad_b_res},
+                                          (float *)a->grad_alpha};
+    const struct weights theta = theta_weights(a->theta_pre, a->theta_post, a->theta_res, n, c->C);
+    const struct weights gradient = theta_weights(a->grad_theta_pre, a->grad_theta_post, a->grad_theta_res, n, c->C);
+    const struct stream_gradient streams = {
+        a->grad_x_next, a->x,  a->grad_u, (const float *)a->pre, (const float *)a->res, n, s.q,
+        s.norm,         theta, a->grad_x};
+    const struct product p = product_of(c, a->x, gradient);
     return gpu_small_gradients(d, queue, c, &small, s.rest) || gpu_stream_gradient(d, queue, c, &streams, s.rest) ||
            weight_gradient(d, queue, &p, s.q, s.rest);
 }
 
-static int static_pre_run(void *context, void *queue, const struct mhc_case *c, void *const a[], void *, void *) {
+static int static_pre_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *, void *) {
     struct device *d = device_of(context);
+    const struct static_pre_args *a = (const struct static_pre_args *)arg;
     const int block = 128;
     int64_t count = c->T * columns_of(c);
     return CHECKED(d, LAUNCH(repeat_kernel, (unsigned)blocks_of(count, block), block, 0, queue, count, (int)c->n,
-                             (const float *)a[1], (const float *)a[2], (const float *)a[3], (float *)a[5],
-                             (float *)a[6], (float *)a[7])) ||
-           gpu_aggregate(d, queue, c, a[0], (const float *)a[5], a[4]);
+                             (const float *)a->b_pre, (const float *)a->b_post, (const float *)a->b_res,
+                             (float *)a->pre, (float *)a->post, (float *)a->res)) ||
+           gpu_aggregate(d, queue, c, a->x, a->pre, a->u);
 }
 
-static int static_backward_run(void *context, void *queue, const struct mhc_case *c, void *const a[], void *,
+static int static_backward_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *,
                                void *work) {
     struct device *d = device_of(context);
+    const struct static_backward_args *a = (const struct static_backward_args *)arg;
     const struct scratch s = scratch_of(c, false, work);
-    const struct small_gradients small = {
-        s.grad_coef, NULL, columns_of(c), false, {(float *)a[7], (float *)a[8], (float *)a[9]}, NULL};
-    const struct stream_gradient streams = {a[0], a[1], a[3], (const float *)a[4], (const float *)a[5], 0, NULL,
-                                            NULL, {},   a[6]};
-    return gpu_coefficient_gradients(d, queue, c, false, a[0], a[1], a[2], a[3], s.grad_coef) ||
+    const struct small_gradients small = {s.grad_coef,
+                                          NULL,
+                                          columns_of(c),
+                                          false,
+                                          {(float *)a->grad_b_pre, (float *)a->grad_b_post, (float *)a->grad_b_res},
+                                          NULL};
+    const struct stream_gradient streams = {
+        a->grad_x_next, a->x, a->grad_u, (const float *)a->pre, (const float *)a->res, 0, NULL, NULL, {}, a->grad_x};
+    return gpu_coefficient_gradients(d, queue, c, false, a->grad_x_next, a->x, a->y, a->grad_u, s.grad_coef) ||
            gpu_small_gradients(d, queue, c, &small, s.rest) || gpu_stream_gradient(d, queue, c, &streams, s.rest);
 }
 
-/* --- rows --- */
-
-static int pre_run(void *context, void *queue, const struct mhc_case *c, void *const a[], void *save, void *work) {
-    return hc_pre_two_pass(device_of(context), queue, c, a, save, work);
-}
-static int backward_run(void *context, void *queue, const struct mhc_case *c, void *const a[], void *save, void *work) {
-    return hc_backward_two_pass(device_of(context), queue, c, a, save, work);
-}
-
-static int64_t hc_save_bytes(const struct mhc_case *c) {
+static int64_t save_bytes(const struct mhc_case *c) {
     return c->T * c->n * (c->n + 3) * (int64_t)sizeof(float);
 }
-static int64_t hc_pre_two_pass_work_bytes(const struct mhc_case *c) {
+static int64_t pre_work(const struct mhc_case *c) {
     return product_work_bytes(c->T * c->n, c->C, (int)c->n + 2);
 }
-static int64_t hc_backward_two_pass_work_bytes(const struct mhc_case *c) {
+static int64_t backward_work(const struct mhc_case *c) {
     return scratch_of(c, true, NULL).bytes;
 }
 static int64_t static_backward_work(const struct mhc_case *c) {
     return scratch_of(c, false, NULL).bytes;
 }
 
-static double hc_pre_flops(const struct mhc_case *c) {
-    return 2.0 * (double)(c->T * c->n * c->C) * (double)(c->n + 4);
-}
-static double hc_backward_flops(const struct mhc_case *c) {
-    return 2.0 * (double)(c->T * c->n * c->C) * (double)(2 * (c->n + 2) + 2 * c->n + 4);
-}
-static double static_backward_flops(const struct mhc_case *c) {
-    return 2.0 * (double)(c->T * c->n * c->C) * (double)(2 * c->n + 3);
-}
+/* --- rows --- */
 
-GPU_ROW(hc_pre) = {MHC_OPERATION(hc_pre), .variant = "two passes over x",
-                   .supports = gpu_supports,
-                   .save_bytes = hc_save_bytes,
-                   .work_bytes = hc_pre_two_pass_work_bytes,
+GPU_ROW(hc_pre) = {MHC_OPERATION(hc_pre),
+                   .variant = "two passes over x",
+                   .supports = gpu_supports_res,
+                   .save_bytes = save_bytes,
+                   .work_bytes = pre_work,
                    .tolerance = gpu_tolerance,
                    .run = pre_run};
 
-GPU_ROW(hc_backward) = {MHC_OPERATION(hc_backward), .variant = "two passes over x",
-                        .supports = gpu_supports,
-                        .work_bytes = hc_backward_two_pass_work_bytes,
-                        .tolerance = gpu_tolerance,
-                        .run = backward_run};
+GPU_ROW(hc_backward) = {MHC_OPERATION(hc_backward),  .variant = "two passes over x", .supports = gpu_supports_res,
+                        .work_bytes = backward_work, .tolerance = gpu_tolerance,     .run = backward_run};
 
-GPU_ROW(hc_static_pre) = {MHC_OPERATION(static_pre), .supports = gpu_supports,
-                          .tolerance = gpu_tolerance,
-                          .run = static_pre_run};
+GPU_ROW(static_pre) = {MHC_OPERATION(static_pre), .supports = gpu_supports_res, .tolerance = gpu_tolerance,
+                       .run = static_pre_run};
 
-GPU_ROW(hc_static_backward) = {MHC_OPERATION(static_backward), .supports = gpu_supports,
-                               .work_bytes = static_backward_work,
-                               .tolerance = gpu_tolerance,
-                               .run = static_backward_run};
+GPU_ROW(static_backward) = {MHC_OPERATION(static_backward), .supports = gpu_supports_res,
+                            .work_bytes = static_backward_work, .tolerance = gpu_tolerance, .run = static_backward_run};

@@ -1,5 +1,6 @@
 /* The rows of this room as a library: libmhc_cuda.so, or, from the same sources on a CPU, libmhc_emu.so. */
 #include "kernels/library.h"
+#include "kernels/maps/maps.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,6 +38,21 @@ bool gpu_supports(const struct mhc_case *c, const char **why) {
 bool gpu_supports_sinkhorn(const struct mhc_case *c, const char **why) {
     if (c->t_max < 1)
         return *why = "t_max must be at least 1", false;
+    return gpu_supports(c, why);
+}
+
+bool gpu_supports_mhc(const struct mhc_case *c, const char **why) {
+    const struct gpu_map *map = gpu_map_of(c);
+    if (!map)
+        return *why = "this residual map has no kernels here", false;
+    if (!gpu_supports(c, why) || !map->supports(c, why))
+        return false;
+    return mhc_map_logits(c) >= 0 || (*why = "this residual map does not exist for this n", false);
+}
+
+bool gpu_supports_res(const struct mhc_case *c, const char **why) {
+    if (c->map == MHC_IDENTITY)
+        return *why = "res is made here, so the map cannot be the identity", false;
     return gpu_supports(c, why);
 }
 

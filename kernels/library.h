@@ -2,6 +2,7 @@
 #ifndef KERNELS_LIBRARY_H
 #define KERNELS_LIBRARY_H
 
+#include "cpu_ref/operations.h"
 #include "kernels/device.h"
 
 /* What the driver said of a kernel's clusters: asked once, for the answer takes as long as a small kernel. */
@@ -49,32 +50,27 @@ extern "C" const struct mhc_probe cuda_probe;
 /* Streams in f32 or bf16, coefficients and parameters in f32, n to 16, T and C from 1. */
 bool gpu_supports(const struct mhc_case *, const char **why);
 bool gpu_supports_sinkhorn(const struct mhc_case *, const char **why); /* t_max too */
+bool gpu_supports_mhc(const struct mhc_case *, const char **why);      /* the map of the case too */
+bool gpu_supports_res(const struct mhc_case *, const char **why);      /* that res is an array */
 /* Share of an array's largest element: rounding to bf16 where the streams are bf16. */
 double gpu_tolerance(const struct mhc_case *);
 
-/* extern "C" const struct mhc_row NAME = {...}: rows are found through kernels/rows.def. */
+/* extern "C" const struct mhc_row NAME = {MHC_OPERATION(id), ...}: rows are found through kernels/rows.def. What an operation is, its arguments,
+ * its costs, is in cpu_ref/operations.def; run() sees the arguments as struct id_args. */
 #define GPU_ROW(id)                     \
     extern "C" const struct mhc_row id; \
     const struct mhc_row id
 
-/* Arguments that rows of many kinds share. */
-#define POST_ARGS                                                                                            \
-    {                                                                                                        \
-        {"x", "TnC", MHC_STREAM, MHC_IN}, {"y", "TC", MHC_STREAM, MHC_IN}, {"post", "Tn", MHC_COEF, MHC_IN}, \
-            {"res", "Tnn", MHC_COEF, MHC_IN}, {                                                              \
-            "x_next", "TnC", MHC_STREAM, MHC_OUT                                                             \
-        }                                                                                                    \
-    }
-#define POST_BACKWARD_Y_ARGS                                                            \
-    {                                                                                   \
-        {"grad_x_next", "TnC", MHC_STREAM, MHC_IN}, {"post", "Tn", MHC_COEF, MHC_IN}, { \
-            "grad_y", "TC", MHC_STREAM, MHC_OUT                                         \
-        }                                                                               \
-    }
-
 /* Blocks of `size` that cover `count`. */
 static __host__ __device__ __forceinline__ int64_t blocks_of(int64_t count, int64_t size) {
     return (count + size - 1) / size;
+}
+
+/* Parts into which each of `blocks` blocks can be split so that all of them run at once, `a_processor` on a
+ * multiprocessor. Rounded down: a few blocks more would be a second wave, as long as the first. At least 1. */
+static inline int64_t parts_at_once(const struct device *d, int64_t a_processor, int64_t blocks) {
+    int64_t parts = a_processor * d->processors / blocks;
+    return parts > 1 ? parts : 1;
 }
 
 /* CALL(T, N) with T the element type of the streams and N the streams as a constant, 0 for any other number of them. */

@@ -1,4 +1,4 @@
-/* Backward of the kinds mhc-micro and hc-micro, a kernel an arrow. g = grad_x_next, du = grad_u, z = dL/dlogit.
+/* Backward of the kinds mhc-micro and hc-micro, one kernel per arrow. g = grad_x_next, du = grad_u, z = dL/dlogit.
  *
  *   dpre_i = <x_i, du>    dpost_i = <y, g_i>    dres_ij = <g_i, x_j>          inner products, three times one kernel
  *   mHC: logits -> Sinkhorn backward -> z, q       HC: q                      q = gradient of the products before the norm
@@ -31,7 +31,7 @@ static __global__ void mhc_chain_kernel(struct coefficients s, int64_t T, float 
                                         const float *product, const float *norms, const float *alpha, float *z,
                                         float *q, float2 *norm) {
     int64_t t = (int64_t)blockIdx.x * MICRO_THREADS + threadIdx.x;
-    int n = s.n, columns = column_count(n, false);
+    int n = s.n, columns = column_count<sinkhorn_map>(n);
     if (t >= T)
         return;
     pre_logit_gradient<0>(s, pre + t * n, grad_gates + t * 2 * n, z + t * columns);
@@ -39,8 +39,8 @@ static __global__ void mhc_chain_kernel(struct coefficients s, int64_t T, float 
     for (int k = 0; k < n * n; k++)
         z[t * columns + 2 * n + k] = grad_logits[t * n * n + k];
     float r = norms[t];
-    float through_norm = mhc_through_norm<0, false>(s, z + t * columns, product + t * columns, alpha, r,
-                                                    q + t * columns);
+    float through_norm = mhc_through_norm<0, sinkhorn_map>(s, z + t * columns, product + t * columns, alpha, r,
+                                                           q + t * columns);
     norm[t] = make_float2(through_norm * inverse_K, r == 0 ? 0 : 1 / r);
 }
 
@@ -170,7 +170,7 @@ static struct call call_of(const struct mhc_case *c, bool hc, void *work) {
     a.q = (float *)take_room(&room, products);
     a.norm = (float2 *)take_room(&room, a.m.rows * (int64_t)sizeof(float2));
     a.mixed = (float *)take_room(&room, T * n * c->C * F);
-    a.rest = take_room(&room, gpu_small_gradients_work_bytes(c, column_count((int)n, false)));
+    a.rest = take_room(&room, gpu_small_gradients_work_bytes(c, column_count<sinkhorn_map>((int)n)));
     a.work_bytes = room.used;
     return a;
 }
@@ -231,36 +231,47 @@ template <typename T> static int start_weights(struct device *d, void *queue, co
 }
 
 template <typename T> static int start_all(struct device *d, void *queue, const struct call *a) {
-    struct small_gradients small = {a->m.hc ? a->grad_coef : a->z,  a->product, column_count(a->m.n, false), a->m.hc,
-                                    {a->db[0], a->db[1], a->db[2]}, a->dalpha};
+    struct small_gradients small = {a->m.hc ? a->grad_coef : a->z,      a->product,
+                                    column_count<sinkhorn_map>(a->m.n), a->m.hc,
+                                    {a->db[0], a->db[1], a->db[2]},     a->dalpha};
     return start_inner_products<T>(d, queue, a) || start_chain(d, queue, a) || start_streams<T>(d, queue, a) ||
            start_weights<T>(d, queue, a) || gpu_small_gradients(d, queue, a->m.c, &small, a->rest);
 }
 
-static int run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work,
-               bool hc) {
-    struct call a = call_of(c, hc, work);
-    a.g = arg[0], a.x = arg[1], a.y = arg[2], a.du = arg[3];
-    a.pre = (const float *)arg[4], a.post = (const float *)arg[5], a.res = (const float *)arg[6];
-    a.product = (const float *)save, a.r = micro_norms(&a.m, save);
-    a.weights = micro_weights(&a.m, arg + 7), a.grad_weights = micro_weights(&a.m, arg + (hc ? 12 : 11));
-    a.b = hc ? NULL : (const float *)arg[8], a.alpha = (const float *)arg[hc ? 10 : 9], a.dx = arg[hc ? 11 : 10];
-    float *db = (float *)arg[12];
-    for (int part = 0; part < 3; part++)
-        a.db[part] = hc ? (float *)arg[15 + part] : db + part * c->n;
-    a.dalpha = (float *)arg[hc ? 18 : 13];
-#define CALL(T) start_all<T>(device_of(context), queue, &a)
-    return FOR_TYPE(c, CALL);
+/* What rows of mHC and HC call alike. */
+template <typename A> static void name_streams(struct call *a, const A *from, void *save) {
+    a->g = from->grad_x_next, a->x = from->x, a->y = from->y, a->du = from->grad_u, a->dx = from->grad_x;
+    a->pre = (const float *)from->pre, a->post = (const float *)from->post, a->res = (const float *)from->res;
+    a->alpha = (const float *)from->alpha, a->dalpha = (float *)from->grad_alpha;
+    a->product = (const float *)save, a->r = micro_norms(&a->m, save);
+}
+
+static int run(void *context, void *queue, const struct call *a) {
+#define CALL(T) start_all<T>(device_of(context), queue, a)
+    return FOR_TYPE(a->m.c, CALL);
 #undef CALL
 }
 
 /* --- rows --- */
 
 static int mhc_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
-    return run(context, queue, c, arg, save, work, false);
+    const struct mhc_micro_backward_args *from = (const struct mhc_micro_backward_args *)arg;
+    struct call a = call_of(c, false, work);
+    name_streams(&a, from, save);
+    a.weights = phi_weights(from->phi, a.m.columns), a.grad_weights = phi_weights(from->grad_phi, a.m.columns);
+    a.b = (const float *)from->b;
+    for (int part = 0; part < 3; part++)
+        a.db[part] = (float *)from->grad_b + part * c->n;
+    return run(context, queue, &a);
 }
 static int hc_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
-    return run(context, queue, c, arg, save, work, true);
+    const struct hc_micro_backward_args *from = (const struct hc_micro_backward_args *)arg;
+    struct call a = call_of(c, true, work);
+    name_streams(&a, from, save);
+    a.weights = theta_weights(from->theta_pre, from->theta_post, from->theta_res, c->n, c->C);
+    a.grad_weights = theta_weights(from->grad_theta_pre, from->grad_theta_post, from->grad_theta_res, c->n, c->C);
+    a.db[0] = (float *)from->grad_b_pre, a.db[1] = (float *)from->grad_b_post, a.db[2] = (float *)from->grad_b_res;
+    return run(context, queue, &a);
 }
 static int64_t mhc_work(const struct mhc_case *c) {
     return call_of(c, false, NULL).work_bytes;
@@ -269,22 +280,10 @@ static int64_t hc_work(const struct mhc_case *c) {
     return call_of(c, true, NULL).work_bytes;
 }
 
-/* Two products with the shape of the weights; per stream and channel: dres, dpre, dpost, res^T g + pre^T du, the norm. */
-static double mhc_flops(const struct mhc_case *c) {
-    return 2.0 * (double)(c->T * c->n * c->C) * (double)(2 * column_count((int)c->n, false) + 2 * c->n + 4);
-}
-static double hc_flops(const struct mhc_case *c) {
-    return 2.0 * (double)(c->T * c->n * c->C) * (double)(2 * (c->n + 2) + 2 * c->n + 4);
-}
+GPU_ROW(mhc_micro_backward) = {MHC_OPERATION(mhc_micro_backward), .variant = "one kernel per arrow",
+                               .supports = micro_supports_mhc,    .work_bytes = mhc_work,
+                               .tolerance = gpu_tolerance,        .run = mhc_run};
 
-GPU_ROW(mhc_micro_backward) = {MHC_OPERATION(mhc_micro_backward), .variant = "a kernel an arrow",
-                               .supports = gpu_supports_sinkhorn,
-                               .work_bytes = mhc_work,
-                               .tolerance = gpu_tolerance,
-                               .run = mhc_run};
-
-GPU_ROW(hc_micro_backward) = {MHC_OPERATION(hc_micro_backward), .variant = "a kernel an arrow",
-                              .supports = gpu_supports,
-                              .work_bytes = hc_work,
-                              .tolerance = gpu_tolerance,
-                              .run = hc_run};
+GPU_ROW(hc_micro_backward) = {MHC_OPERATION(hc_micro_backward), .variant = "one kernel per arrow",
+                              .supports = gpu_supports_res,     .work_bytes = hc_work,
+                              .tolerance = gpu_tolerance,       .run = hc_run};

@@ -63,7 +63,7 @@ static __global__ void mhc_kernel(struct coefficients s, int64_t count, const fl
     int64_t at = (int64_t)blockIdx.x * MICRO_THREADS + threadIdx.x;
     if (at >= count)
         return;
-    int n = s.n, columns = column_count(n, false), k = (int)(at % columns);
+    int n = s.n, columns = column_count<sinkhorn_map>(n), k = (int)(at % columns);
     int64_t t = at / columns;
     product += t * columns;
     if (k < n)
@@ -78,7 +78,8 @@ static __global__ void logits_kernel(struct coefficients s, int64_t count, const
                                      const float *alpha, float *logits) {
     int64_t at = (int64_t)blockIdx.x * MICRO_THREADS + threadIdx.x, matrix = s.n * s.n;
     if (at < count)
-        logits[at] = mhc_res_logit(s, (int)(at % matrix), product + at / matrix * column_count(s.n, false), b, alpha);
+        logits[at] = mhc_res_logit(s, (int)(at % matrix), product + at / matrix * column_count<sinkhorn_map>(s.n), b,
+                                   alpha);
 }
 
 /* A thread a stream of a token. */
@@ -109,10 +110,11 @@ int micro_logits(struct device *d, void *queue, const struct micro *m, const flo
                              count, product, b, alpha, logits));
 }
 
-int micro_coefficients(struct device *d, void *queue, const struct micro *m, const void *x, void *const params[],
-                       void *save, float *pre, float *post, float *res) {
+int micro_coefficients(struct device *d, void *queue, const struct micro *m, const void *x,
+                       const struct micro_params *params, void *save, void *pre_to, void *post_to, void *res_to) {
+    float *pre = (float *)pre_to, *post = (float *)post_to, *res = (float *)res_to;
     float *product = (float *)save, *r = micro_norms(m, save);
-#define CALL(T) start_products<T>(d, queue, m, x, micro_weights(m, params), product, r)
+#define CALL(T) start_products<T>(d, queue, m, x, params->weights, product, r)
     if (FOR_TYPE(m->c, CALL))
         return 1;
 #undef CALL
@@ -120,24 +122,25 @@ int micro_coefficients(struct device *d, void *queue, const struct micro *m, con
     unsigned blocks = (unsigned)blocks_of(count, MICRO_THREADS);
     if (m->hc)
         return CHECKED(d, LAUNCH(hc_kernel, blocks, MICRO_THREADS, 0, queue, m->n, count, (const float *)product,
-                                 (const float *)params[3], (const float *)params[4], (const float *)params[5],
-                                 (const float *)params[6], pre, post, res));
+                                 params->b, params->b_post, params->b_res, params->alpha, pre, post, res));
     return CHECKED(d, LAUNCH(mhc_kernel, blocks, MICRO_THREADS, 0, queue, m->s, count, (const float *)product,
-                             (const float *)params[1], (const float *)params[2], pre, post, res)) ||
+                             params->b, params->alpha, pre, post, res)) ||
            gpu_sinkhorn(d, queue, m->c, res, res);
 }
 
 /* --- rows --- */
 
-static int mhc_run(void *context, void *queue, const struct mhc_case *c, void *const a[], void *, void *work) {
+static int mhc_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *, void *work) {
+    const struct micro_coefficients_mhc_args *a = (const struct micro_coefficients_mhc_args *)arg;
     struct micro m = micro_of(c, false);
-    return micro_coefficients(device_of(context), queue, &m, a[0], a + 1, work, (float *)a[4], (float *)a[5],
-                              (float *)a[6]);
+    struct micro_params params = mhc_params(&m, a);
+    return micro_coefficients(device_of(context), queue, &m, a->x, &params, work, a->pre, a->post, a->res);
 }
-static int hc_run(void *context, void *queue, const struct mhc_case *c, void *const a[], void *, void *work) {
+static int hc_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *, void *work) {
+    const struct micro_coefficients_hc_args *a = (const struct micro_coefficients_hc_args *)arg;
     struct micro m = micro_of(c, true);
-    return micro_coefficients(device_of(context), queue, &m, a[0], a + 1, work, (float *)a[8], (float *)a[9],
-                              (float *)a[10]);
+    struct micro_params params = hc_params(&m, a);
+    return micro_coefficients(device_of(context), queue, &m, a->x, &params, work, a->pre, a->post, a->res);
 }
 
 static int64_t mhc_work(const struct mhc_case *c) {
@@ -149,24 +152,13 @@ static int64_t hc_work(const struct mhc_case *c) {
     return micro_save_bytes(&m);
 }
 
-/* Products and the norm; Sinkhorn is counted in its own row. */
-static double mhc_flops(const struct mhc_case *c) {
-    struct micro m = micro_of(c, false);
-    return 2.0 * (double)(m.rows * m.K) * (double)(m.columns + 1);
-}
-static double hc_flops(const struct mhc_case *c) {
-    struct micro m = micro_of(c, true);
-    return 2.0 * (double)(m.rows * m.K) * (double)(m.columns + 1);
-}
-
-GPU_ROW(micro_coefficients_mhc) = {MHC_OPERATION(micro_coefficients_mhc), .variant = "a kernel an arrow",
-                                   .supports = gpu_supports_sinkhorn,
+GPU_ROW(micro_coefficients_mhc) = {MHC_OPERATION(micro_coefficients_mhc),
+                                   .variant = "one kernel per arrow",
+                                   .supports = micro_supports_mhc,
                                    .work_bytes = mhc_work,
                                    .tolerance = gpu_tolerance,
                                    .run = mhc_run};
 
-GPU_ROW(micro_coefficients_hc) = {MHC_OPERATION(micro_coefficients_hc), .variant = "a kernel an arrow",
-                                  .supports = gpu_supports,
-                                  .work_bytes = hc_work,
-                                  .tolerance = gpu_tolerance,
-                                  .run = hc_run};
+GPU_ROW(micro_coefficients_hc) = {MHC_OPERATION(micro_coefficients_hc), .variant = "one kernel per arrow",
+                                  .supports = gpu_supports_res,         .work_bytes = hc_work,
+                                  .tolerance = gpu_tolerance,           .run = hc_run};

@@ -79,49 +79,51 @@ static int start_merge(struct device *d, void *queue, const struct mhc_case *c, 
                              (const T *)a, (const T *)b, (T *)sum));
 }
 
-static int pre_run(struct device *d, void *queue, const struct micro *m, void *const a[], int outputs, void *save) {
-    return micro_coefficients(d, queue, m, a[0], a + 1, save, (float *)a[outputs + 1], (float *)a[outputs + 2],
-                              (float *)a[outputs + 3]) ||
-           gpu_aggregate(d, queue, m->c, a[0], (const float *)a[outputs + 1], a[outputs]);
+/* Arguments of a pre, with its parameters. */
+template <typename A>
+static int pre_run(struct device *d, void *queue, const struct micro *m, const A *a, const struct micro_params *params,
+                   void *save) {
+    return micro_coefficients(d, queue, m, a->x, params, save, a->pre, a->post, a->res) ||
+           gpu_aggregate(d, queue, m->c, a->x, a->pre, a->u);
 }
-static int mhc_pre_run(void *context, void *queue, const struct mhc_case *c, void *const a[], void *save, void *) {
+static int mhc_pre_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *) {
+    const struct mhc_micro_pre_args *a = (const struct mhc_micro_pre_args *)arg;
     struct micro m = micro_of(c, false);
-    return pre_run(device_of(context), queue, &m, a, 4, save);
+    struct micro_params params = mhc_params(&m, a);
+    return pre_run(device_of(context), queue, &m, a, &params, save);
 }
-static int hc_pre_run(void *context, void *queue, const struct mhc_case *c, void *const a[], void *save, void *) {
+static int hc_pre_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *) {
+    const struct hc_micro_pre_args *a = (const struct hc_micro_pre_args *)arg;
     struct micro m = micro_of(c, true);
-    return pre_run(device_of(context), queue, &m, a, 8, save);
+    struct micro_params params = hc_params(&m, a);
+    return pre_run(device_of(context), queue, &m, a, &params, save);
 }
 
-static int post_run(void *context, void *queue, const struct mhc_case *c, void *const a[], void *, void *work) {
-    struct device *d = device_of(context);
-#define CALL(T, W)                                                   \
-    (start_apply_post<T, float, W>(d, queue, c, a[1], a[2], work) || \
-     start_apply_res<T, W>(d, queue, c, a[0], a[3], work, a[4]))
+/* mixed goes through `work`. */
+static int micro_post(struct device *d, void *queue, const struct mhc_case *c, const void *x, const void *y,
+                      const void *post, const void *res, void *x_next, void *work) {
+#define CALL(T, W)                                                \
+    (start_apply_post<T, float, W>(d, queue, c, y, post, work) || \
+     start_apply_res<T, W>(d, queue, c, x, res, work, x_next))
     return FOR_WIDTH(c, CALL);
 #undef CALL
 }
 
-static int apply_pre_run(void *context, void *queue, const struct mhc_case *c, void *const a[], void *, void *) {
-    return gpu_aggregate(device_of(context), queue, c, a[0], (const float *)a[1], a[2]);
-}
-static int apply_post_run(void *context, void *queue, const struct mhc_case *c, void *const a[], void *, void *) {
-#define CALL(T, W) start_apply_post<T, T, W>(device_of(context), queue, c, a[0], a[1], a[2])
+static int apply_post(struct device *d, void *queue, const struct mhc_case *c, const void *y, const void *post,
+                      void *mixed) {
+#define CALL(T, W) start_apply_post<T, T, W>(d, queue, c, y, post, mixed)
     return FOR_WIDTH(c, CALL);
 #undef CALL
 }
-static int apply_res_run(void *context, void *queue, const struct mhc_case *c, void *const a[], void *, void *) {
-#define CALL(T, W) start_apply_res<T, W>(device_of(context), queue, c, a[0], a[1], NULL, a[2])
+static int apply_res(struct device *d, void *queue, const struct mhc_case *c, const void *x, const void *res,
+                     void *mixed_res) {
+#define CALL(T, W) start_apply_res<T, W>(d, queue, c, x, res, NULL, mixed_res)
     return FOR_WIDTH(c, CALL);
 #undef CALL
 }
-static int merge_run(void *context, void *queue, const struct mhc_case *c, void *const a[], void *, void *) {
-#define CALL(T, W) start_merge<T, W>(device_of(context), queue, c, c->n * c->C, a[0], a[1], a[2])
-    return FOR_WIDTH(c, CALL);
-#undef CALL
-}
-static int residual_merge_run(void *context, void *queue, const struct mhc_case *c, void *const a[], void *, void *) {
-#define CALL(T, W) start_merge<T, W>(device_of(context), queue, c, c->C, a[0], a[1], a[2])
+static int merge(struct device *d, void *queue, const struct mhc_case *c, int64_t width, const void *a, const void *b,
+                 void *sum) {
+#define CALL(T, W) start_merge<T, W>(d, queue, c, width, a, b, sum)
     return FOR_WIDTH(c, CALL);
 #undef CALL
 }
@@ -140,69 +142,35 @@ static int64_t post_work(const struct mhc_case *c) { /* mixed */
     return c->T * c->n * c->C * (int64_t)sizeof(float);
 }
 
-static double mhc_pre_flops(const struct mhc_case *c) {
-    return 2.0 * (double)(c->T * c->n * c->C) * (double)(column_count((int)c->n, false) + 2);
-}
-static double hc_pre_flops(const struct mhc_case *c) {
-    return 2.0 * (double)(c->T * c->n * c->C) * (double)(c->n + 4);
-}
-static double apply_post_flops(const struct mhc_case *c) {
-    return (double)(c->T * c->n * c->C);
-}
-static double apply_res_flops(const struct mhc_case *c) {
-    return 2.0 * (double)(c->T * c->n * c->C) * (double)c->n;
-}
-static double residual_merge_flops(const struct mhc_case *c) {
-    return (double)(c->T * c->C);
-}
+GPU_ROW(mhc_micro_pre) = {MHC_OPERATION(mhc_micro_pre),   .variant = "one kernel per arrow",
+                          .supports = micro_supports_mhc, .save_bytes = mhc_save,
+                          .tolerance = gpu_tolerance,     .run = mhc_pre_run};
 
-GPU_ROW(mhc_micro_pre) = {MHC_OPERATION(mhc_micro_pre), .variant = "a kernel an arrow",
-                          .supports = gpu_supports_sinkhorn,
-                          .save_bytes = mhc_save,
-                          .tolerance = gpu_tolerance,
-                          .run = mhc_pre_run};
+GPU_ROW(hc_micro_pre) = {MHC_OPERATION(hc_micro_pre), .variant = "one kernel per arrow", .supports = gpu_supports_res,
+                         .save_bytes = hc_save,       .tolerance = gpu_tolerance,        .run = hc_pre_run};
 
-GPU_ROW(hc_micro_pre) = {MHC_OPERATION(hc_micro_pre), .variant = "a kernel an arrow",
-                         .supports = gpu_supports,
-                         .save_bytes = hc_save,
-                         .tolerance = gpu_tolerance,
-                         .run = hc_pre_run};
+/* What an operation does with its arguments. */
+#define ARROW(id, text, fits, work, does)                                                                \
+    static int id##_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *, \
+                        void *mixed) {                                                                   \
+        struct device *d = device_of(context);                                                           \
+        const struct id##_args *a = (const struct id##_args *)arg;                                       \
+        (void)mixed;                                                                                     \
+        return does;                                                                                     \
+    }                                                                                                    \
+    GPU_ROW(id) = {MHC_OPERATION(id),          .variant = text, .supports = fits, .work_bytes = work,    \
+                   .tolerance = gpu_tolerance, .run = id##_run}
 
-#define MICRO_POST_ROWS(id, kind)                                                 \
-    GPU_ROW(id##_micro_post) = {.name = kind "-micro.post",                       \
-                                .variant = "a kernel an arrow",                   \
-                                .args = POST_ARGS,                                \
-                                .supports = gpu_supports,                         \
-                                .work_bytes = post_work,                          \
-                                .flops = gpu_post_flops,                          \
-                                .tolerance = gpu_tolerance,                       \
-                                .run = post_run};                                 \
-    GPU_ROW(id##_micro_post_backward_y) = {.name = kind "-micro.post_backward_y", \
-                                           .args = POST_BACKWARD_Y_ARGS,          \
-                                           .supports = gpu_supports,              \
-                                           .flops = gpu_aggregate_flops,          \
-                                           .tolerance = gpu_tolerance,            \
-                                           .run = gpu_post_backward_y}
+#define MICRO_POST_ROWS(id)                                                        \
+    ARROW(id##_post, "one kernel per arrow", gpu_supports_res, post_work,          \
+          micro_post(d, queue, c, a->x, a->y, a->post, a->res, a->x_next, mixed)); \
+    ARROW(id##_post_backward_y, NULL, gpu_supports, NULL,                          \
+          gpu_aggregate(d, queue, c, a->grad_x_next, a->post, a->grad_y))
 
-MICRO_POST_ROWS(mhc, "mhc");
-MICRO_POST_ROWS(hc, "hc");
-
-/* One arrow: arguments behind the function that runs it. */
-#define ARROW(id, text, run_arrow, count_flops, ...)   \
-    GPU_ROW(micro_##id) = {.name = "micro." text,      \
-                           .args = {__VA_ARGS__},      \
-                           .supports = gpu_supports,   \
-                           .flops = count_flops,       \
-                           .tolerance = gpu_tolerance, \
-                           .run = run_arrow}
-
-ARROW(apply_pre, "apply_pre", apply_pre_run, gpu_aggregate_flops, {"x", "TnC", MHC_STREAM, MHC_IN},
-      {"pre", "Tn", MHC_COEF, MHC_IN}, {"u", "TC", MHC_STREAM, MHC_OUT});
-ARROW(apply_post, "apply_post", apply_post_run, apply_post_flops, {"y", "TC", MHC_STREAM, MHC_IN},
-      {"post", "Tn", MHC_COEF, MHC_IN}, {"mixed", "TnC", MHC_STREAM, MHC_OUT});
-ARROW(apply_res, "apply_res", apply_res_run, apply_res_flops, {"x", "TnC", MHC_STREAM, MHC_IN},
-      {"res", "Tnn", MHC_COEF, MHC_IN}, {"mixed_res", "TnC", MHC_STREAM, MHC_OUT});
-ARROW(merge, "merge", merge_run, apply_post_flops, {"mixed", "TnC", MHC_STREAM, MHC_IN},
-      {"mixed_res", "TnC", MHC_STREAM, MHC_IN}, {"x_next", "TnC", MHC_STREAM, MHC_OUT});
-ARROW(residual_merge, "residual_merge", residual_merge_run, residual_merge_flops, {"x", "TC", MHC_STREAM, MHC_IN},
-      {"y", "TC", MHC_STREAM, MHC_IN}, {"x_next", "TC", MHC_STREAM, MHC_OUT});
+MICRO_POST_ROWS(mhc_micro);
+MICRO_POST_ROWS(hc_micro);
+ARROW(micro_apply_pre, NULL, gpu_supports, NULL, gpu_aggregate(d, queue, c, a->x, a->pre, a->u));
+ARROW(micro_apply_post, NULL, gpu_supports, NULL, apply_post(d, queue, c, a->y, a->post, a->mixed));
+ARROW(micro_apply_res, NULL, gpu_supports, NULL, apply_res(d, queue, c, a->x, a->res, a->mixed_res));
+ARROW(micro_merge, NULL, gpu_supports, NULL, merge(d, queue, c, c->n * c->C, a->mixed, a->mixed_res, a->x_next));
+ARROW(micro_residual_merge, NULL, gpu_supports, NULL, merge(d, queue, c, c->C, a->x, a->y, a->x_next));

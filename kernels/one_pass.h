@@ -10,38 +10,47 @@
 #define ONE_PASS_H
 
 #include "kernels/coefficients.h"
-#include "kernels/connection.h"
+#include "kernels/maps/free.h"
 #include "kernels/product.h"
 
-enum kind { KIND_MHC, KIND_IDENTITY, KIND_HC };
+/* What makes the coefficients, G: mHC's generator with a residual map, or HC's, whose res is not made from logits. */
+template <typename MAP> struct mhc_generator {
+    static constexpr bool HC = false;
+    using map = MAP;
+};
+struct hc_generator {
+    static constexpr bool HC = true;
+    using map = free_map;
+};
 
 enum { TILE = 16, GROUP = 32, LARGEST_CLUSTER = 16 };
 
-/* The sums over channels of one token. mHC: all streams together, one set of n^2+2n columns. HC: a set of n+2 columns for each stream. A sum
+/* The sums over channels of one token. mHC: all streams together, one set of 2n+K columns. HC: a set of n+2 columns for each stream. A sum
  * of squares goes with every set. */
-template <int N, int KIND> struct sums {
-    static constexpr int SETS = KIND == KIND_HC ? N : 1;
-    static constexpr int COLUMNS = KIND == KIND_HC ? N + 2 : KIND == KIND_MHC ? N * N + 2 * N : 2 * N;
+template <int N, typename G> struct sums {
+    static constexpr int SETS = G::HC ? N : 1;
+    static constexpr int COLUMNS = G::HC ? N + 2 : column_count<typename G::map>(N);
     static constexpr int TILES = (COLUMNS + 7) / 8; /* columns in eights, as mma has them */
     static constexpr int PRODUCTS = SETS * COLUMNS;
     static constexpr int VALUES = PRODUCTS + SETS;
     static constexpr int FOR_PRE = N + SETS; /* values that pre depends on */
-    static constexpr bool RES = KIND != KIND_IDENTITY;
-    static constexpr int COEFFICIENTS = 2 * N + (RES ? N * N : 0);     /* pre, post, res of a token */
-    static constexpr int STREAMS_OF_WEIGHTS = KIND == KIND_HC ? 1 : N; /* HC's are the same for all */
-    static constexpr int WIDTH = KIND != KIND_HC && COLUMNS % 4 == 0
-                                     ? 4
-                                     : 1; /* columns that lie together, 16 bytes of them */
+    static constexpr bool RES = G::map::RES;
+    static constexpr int COEFFICIENTS = 2 * N + (RES ? N * N : 0); /* pre, post, res of a token */
+    static constexpr int BIASES = G::HC ? N * N + 2 * N : COLUMNS; /* elements of b */
+    static constexpr int ALPHAS = BIASES > 2 * N ? 3 : 2;
+    static constexpr int STREAMS_OF_WEIGHTS = G::HC ? 1 : N;         /* HC's are the same for all */
+    static constexpr int WIDTH = !G::HC && COLUMNS % 4 == 0 ? 4 : 1; /* columns that lie together, 16 bytes of them */
 };
 
-/* The arrays of a call; launching fills in the first lines. What a kind has not is NULL. */
+/* The arrays of a call; launching fills in the first lines. What a generator has not is NULL. */
 struct one_pass_weights {
     const float *phi;                                /* mHC, identity: [nC][columns] */
     const float *theta_pre, *theta_post, *theta_res; /* HC: [C], [C], [n][C] */
 };
 struct one_pass_forward {
     int64_t T, C;
-    int slice;
+    int slice, cluster_bits; /* channels a block; a cluster has 2^cluster_bits blocks */
+    float inverse_length;    /* 1 / channels of a set */
     struct coefficients how;
     double rms_eps;
     const struct bf16 *x, *y; /* y and the layer below's post and res: post_pre alone */
@@ -53,7 +62,8 @@ struct one_pass_forward {
 };
 struct one_pass_backward {
     int64_t T, C;
-    int slice;
+    int slice, cluster_bits; /* as in forward */
+    float inverse_length;
     int warps; /* that have channels; the last warp of the block makes the coefficients' gradients */
     struct coefficients how;
     const struct bf16 *g, *x, *y, *du;
@@ -64,29 +74,33 @@ struct one_pass_backward {
     float *z, *q; /* [T][products]: of the logits, and of the products over channels */
 };
 
-/* Whether a case fits the largest device there is; and its launch: 0; 1 with device.error set; -1 where this device cannot, and then nothing
- * was launched. */
-bool one_pass_forward_fits(enum kind, const struct mhc_case *, const char **why);
-int one_pass_forward_start(struct device *, void *queue, enum kind, const struct mhc_case *,
-                           const struct one_pass_forward *);
-bool one_pass_backward_fits(enum kind, const struct mhc_case *, const char **why);
-int one_pass_backward_start(struct device *, void *queue, enum kind, const struct mhc_case *,
-                            const struct one_pass_backward *);
+/* The kernels of a generator with a map. Whether a case fits the largest device there is; and its launch: 0; 1 with device.error set; -1 where
+ * this device cannot, and then nothing was launched. */
+struct one_pass_kernels {
+    bool (*forward_fits)(const struct mhc_case *, const char **why);
+    int (*forward)(struct device *, void *queue, const struct mhc_case *, const struct one_pass_forward *);
+    bool (*backward_fits)(const struct mhc_case *, const char **why);
+    int (*backward)(struct device *, void *queue, const struct mhc_case *, const struct one_pass_backward *);
+};
+extern const struct one_pass_kernels hc_one_pass; /* one_pass_hc.cu; those of mHC are in kernels/maps */
+
+#define ONE_PASS_KERNELS(G) \
+    { one_pass_forward_fits<G>, one_pass_forward_start<G>, one_pass_backward_fits<G>, one_pass_backward_start<G> }
 
 /* --- weights --- */
 
 /* WIDTH weights from column m on, for channel c of stream i; 0 for the columns that fill up an eight. */
-template <int N, int KIND>
+template <int N, typename G>
 static __device__ __forceinline__ void load_weights_at(const struct one_pass_weights *w, int64_t C, int i, int64_t c,
                                                        int m, float *to) {
-    using S = sums<N, KIND>;
+    using S = sums<N, G>;
     if (m >= S::COLUMNS) {
         for (int k = 0; k < S::WIDTH; k++)
             to[k] = 0;
     } else if (S::WIDTH == 4) {
         float4 four = *(const float4 *)(w->phi + (i * C + c) * S::COLUMNS + m);
         to[0] = four.x, to[1] = four.y, to[2] = four.z, to[3] = four.w;
-    } else if (KIND == KIND_HC) {
+    } else if (G::HC) {
         to[0] = m == 0 ? w->theta_pre[c] : m == 1 ? w->theta_post[c] : w->theta_res[(m - 2) * C + c];
     } else {
         to[0] = w->phi[(i * C + c) * S::COLUMNS + m];
@@ -149,12 +163,37 @@ static inline bool one_pass_shape(const struct mhc_case *c, const char **why) {
 
 #define ONE_PASS_TOO_WIDE "one pass: C is too large for a cluster of 16 blocks"
 
-/* CALL(N, KIND) for the kinds and streams there are kernels for. */
-#define ONE_PASS_KIND(kind, n, CALL)                                    \
-    ((kind) == KIND_MHC        ? ONE_PASS_COUNT(KIND_MHC, n, CALL)      \
-     : (kind) == KIND_IDENTITY ? ONE_PASS_COUNT(KIND_IDENTITY, n, CALL) \
-                               : ONE_PASS_COUNT(KIND_HC, n, CALL))
-#define ONE_PASS_COUNT(KIND, n, CALL) ((n) == 1 ? CALL(1, KIND) : (n) == 2 ? CALL(2, KIND) : CALL(4, KIND))
+/* CALL(N) for the streams there are kernels for. */
+#define ONE_PASS_COUNT(n, CALL) ((n) == 1 ? CALL(1) : (n) == 2 ? CALL(2) : CALL(4))
+
+/* 1 / the channels of a set: what the kernels divide by, once. */
+template <typename G> static inline float one_pass_inverse_length(const struct mhc_case *c) {
+    return 1 / (float)(G::HC ? c->C : c->n * c->C);
+}
+
+/* --- the cluster --- */
+
+/* A block among the 2^bits of its cluster. Block t % size owns token t of a tile, as its own token t / size. The bits
+ * come from the host: a division by a size that the compiler does not know takes a dozen instructions, and every turn
+ * waits for some of them. */
+struct member {
+    int rank, bits, size, owned; /* owned: tokens of a tile */
+};
+
+static __device__ __forceinline__ struct member member_of(int bits) {
+    struct member m = {cluster_rank(), bits, 1 << bits, TILE >> bits};
+    return m;
+}
+static __device__ __forceinline__ int owner_of(const struct member *m, int token) {
+    return token & (m->size - 1);
+}
+static __device__ __forceinline__ int own_of(const struct member *m, int token) {
+    return token >> m->bits;
+}
+/* The token of a tile that is own token `own` of this block. */
+static __device__ __forceinline__ int token_of(const struct member *m, int own) {
+    return (own << m->bits) + m->rank;
+}
 
 /* --- streams in registers --- */
 

@@ -4,8 +4,8 @@
 
 #include "kernels/one_pass.h"
 
-template <int N, int KIND> struct backward_sums {
-    using S = sums<N, KIND>;
+template <int N, typename G> struct backward_sums {
+    using S = sums<N, G>;
     static constexpr int DOTS = S::COEFFICIENTS; /* dpre, dpost, dres */
     static constexpr int PADDED = (DOTS + 3) / 4 * 4;
     static constexpr int DEPTH = S::TILES * 8;             /* columns, filled up */
@@ -17,100 +17,106 @@ template <int N, int KIND> struct backward_sums {
 };
 
 /* What stands at a fixed place comes first, so that its address takes no register. */
-template <int N, int KIND> struct backward_shared {
-    using S = sums<N, KIND>;
-    using B = backward_sums<N, KIND>;
+template <int N, typename G> struct backward_shared {
+    using S = sums<N, G>;
+    using B = backward_sums<N, G>;
     float *coefficients; /* [TILE][USED] */
     float *below;        /* [TILE][N]: post of the layer below */
+    float *alpha;        /* [ALPHAS], loaded once; b would not fit at C = 4096, and few wait for it */
     float *received;     /* [block][TILE / S][DOTS], written by the whole cluster */
     float *q;            /* [TILE][SENT], written by the owners */
     float *own;          /* [TILE / S][DOTS, SENT, KEPT]: see own_token */
     float *partial;      /* [warp][TILE][DOTS] */
     uint2 *weights;      /* [stream][warp][STEPS][4][lane] */
 
-    static constexpr int OWN = (B::DOTS + B::SENT + B::KEPT + 1) / 2 * 2;
+    static constexpr int OWN = (B::DOTS + B::SENT + B::KEPT + 3) / 4 * 4;
     static constexpr int64_t WARP_BYTES = (int64_t)S::STREAMS_OF_WEIGHTS * B::STEPS * 4 * WARP * 8 + TILE * B::DOTS * 4;
-    static constexpr int64_t BYTES = TILE * (B::USED + N + B::DOTS + B::SENT) * 4;
+    static constexpr int ALPHA_ROOM = 4; /* as OWN a multiple of 4: the weights behind are written 16 bytes at a time */
+    static constexpr int64_t BYTES = (TILE * (B::USED + N + B::DOTS + B::SENT) + ALPHA_ROOM) * 4;
     static constexpr int64_t TOKEN_BYTES = OWN * 4;
-    __device__ backward_shared(int warps, int cluster) {
+    __device__ backward_shared(int warps, const struct member *block) {
         coefficients = (float *)shared_memory();
         below = coefficients + TILE * B::USED;
-        received = below + TILE * N;
+        alpha = below + TILE * N;
+        received = alpha + ALPHA_ROOM;
         q = received + TILE * B::DOTS;
         own = q + TILE * B::SENT;
-        partial = own + TILE / cluster * OWN;
+        partial = own + block->owned * OWN;
         weights = (uint2 *)(partial + warps * TILE * B::DOTS);
     }
 };
 
 /* The block's own tokens: dots, added up; what is made of them; and pre, post, product, r. */
-template <int N, int KIND> struct own_token {
-    using B = backward_sums<N, KIND>;
+template <int N, typename G> struct own_token {
+    using B = backward_sums<N, G>;
     float *dots, *made, *kept;
-    __device__ own_token(const struct backward_shared<N, KIND> *s, int own) {
-        dots = s->own + own * backward_shared<N, KIND>::OWN;
+    __device__ own_token(const struct backward_shared<N, G> *s, int own) {
+        dots = s->own + own * backward_shared<N, G>::OWN;
         made = dots + B::DOTS;
         kept = made + B::SENT;
     }
 };
 
 /* Adds up the warps and sends each token's sums to the block that owns it. */
-template <int N, int KIND>
-static __device__ __forceinline__ void send_dots(const struct backward_shared<N, KIND> *s, int warps) {
-    using B = backward_sums<N, KIND>;
-    int rank = cluster_rank(), size = cluster_size(), owned = TILE / size;
+template <int N, typename G>
+static __device__ __forceinline__ void send_dots(const struct backward_shared<N, G> *s, const struct member *block,
+                                                 int warps) {
+    using B = backward_sums<N, G>;
     for (int k = (int)threadIdx.x; k < TILE * B::DOTS; k += (int)blockDim.x) {
         int token = k / B::DOTS;
         float sum = 0;
         for (int w = 0; w < warps; w++)
             sum += s->partial[w * TILE * B::DOTS + k];
-        cluster_store(s->received + (rank * owned + token / size) * B::DOTS + k % B::DOTS, token % size, sum);
+        float *own = s->received + (block->rank * block->owned + own_of(block, token)) * B::DOTS;
+        cluster_store(own + k % B::DOTS, owner_of(block, token), sum);
     }
 }
 
 /* --- the last warp: gradients of the coefficients of the block's own tokens --- */
 
-template <int N>
+template <int N, typename MAP>
 static __device__ __forceinline__ void record_token(struct coefficients how, const float *product, const float *b,
-                                                    const float *alpha, struct sinkhorn_trace<N> *trace) {
-    float logits[N * N];
-    res_logits<N>(how, product, b, alpha, logits);
-    sinkhorn_record<N>(N, logits, how.t_max, how.v4, how.eps, trace);
+                                                    const float *alpha, typename MAP::template trace<N> *trace) {
+    float logits[map_room<N, MAP>()];
+    res_logits<N, MAP>(how, product, b, alpha, logits);
+    MAP::template record<N>(how, logits, trace);
 }
 
 /* What does not depend on the dots. */
-template <int N, int KIND>
-static __device__ __forceinline__ void prepare(const struct one_pass_backward *f,
-                                               const struct backward_shared<N, KIND> *s, int64_t first_token,
-                                               struct sinkhorn_trace<N> *trace) {
-    using S = sums<N, KIND>;
-    using B = backward_sums<N, KIND>;
-    int lane = (int)threadIdx.x % WARP, rank = cluster_rank(), size = cluster_size(), owned = TILE / size;
+template <int N, typename G>
+static __device__ __forceinline__ void prepare(const struct one_pass_backward *f, const struct backward_shared<N, G> *s,
+                                               const struct member *block, int64_t first_token,
+                                               typename G::map::template trace<N> *trace) {
+    using S = sums<N, G>;
+    using B = backward_sums<N, G>;
+    int lane = (int)threadIdx.x % WARP, owned = block->owned;
     for (int k = lane; k < owned * B::KEPT; k += WARP) {
         int m = k % B::KEPT, v = m - 2 * N;
-        int64_t t = first_token + k / B::KEPT * size + rank;
-        own_token<N, KIND>(s, k / B::KEPT).kept[m] = t >= f->T         ? 0
-                                                     : m < N           ? f->pre[t * N + m]
-                                                     : v < 0           ? f->post[t * N + m - N]
-                                                     : v < S::PRODUCTS ? f->product[t * S::PRODUCTS + v]
-                                                                       : f->r[t * S::SETS + v - S::PRODUCTS];
+        int64_t t = first_token + token_of(block, k / B::KEPT);
+        own_token<N, G>(s, k / B::KEPT).kept[m] = t >= f->T         ? 0
+                                                  : m < N           ? f->pre[t * N + m]
+                                                  : v < 0           ? f->post[t * N + m - N]
+                                                  : v < S::PRODUCTS ? f->product[t * S::PRODUCTS + v]
+                                                                    : f->r[t * S::SETS + v - S::PRODUCTS];
     }
     __syncwarp();
-    if (KIND == KIND_MHC && lane < owned)
-        record_token<N>(f->how, own_token<N, KIND>(s, lane).kept + 2 * N, f->b, f->alpha, trace);
+    if constexpr (G::map::RECORDS)
+        if (lane < owned)
+            record_token<N, typename G::map>(f->how, own_token<N, G>(s, lane).kept + 2 * N, f->b, s->alpha, trace);
 }
 
 /* z and q of a token of mHC from its dots; returns through_norm. */
-template <int N>
+template <int N, typename MAP>
 static __device__ __forceinline__ float mhc_token(struct coefficients how, const float *dots, const float *kept,
-                                                  const float *alpha, struct sinkhorn_trace<N> *trace, float *z_to,
-                                                  float *q_to) {
-    constexpr int COLUMNS = N * N + 2 * N;
+                                                  const float *alpha, typename MAP::template trace<N> *trace,
+                                                  float *z_to, float *q_to) {
+    constexpr int COLUMNS = column_count<MAP>(N);
     float z[COLUMNS], q[COLUMNS];
     pre_logit_gradient<N>(how, kept, dots, z);
     post_logit_gradient<N>(how, kept + N, dots + N, z);
-    sinkhorn_backward_recorded<N>(N, trace, dots + 2 * N, z + 2 * N, how.t_max, how.v4, how.eps);
-    float through_norm = mhc_through_norm<N, false>(how, z, kept + 2 * N, alpha, kept[2 * N + COLUMNS], q);
+    if constexpr (MAP::RES)
+        MAP::template backward<N>(how, trace, dots + 2 * N, z + 2 * N);
+    float through_norm = mhc_through_norm<N, MAP>(how, z, kept + 2 * N, alpha, kept[2 * N + COLUMNS], q);
 #pragma unroll
     for (int m = 0; m < COLUMNS; m++) {
         z_to[m] = z[m];
@@ -120,12 +126,12 @@ static __device__ __forceinline__ float mhc_token(struct coefficients how, const
 }
 
 /* The same of a set of own token `own`: a token, or, of HC, one of its streams. */
-template <int N, int KIND>
+template <int N, typename G>
 static __device__ __forceinline__ void make_set(const struct one_pass_backward *f,
-                                                const struct backward_shared<N, KIND> *s, int own, int set, int64_t t,
-                                                struct sinkhorn_trace<N> *trace) {
-    using S = sums<N, KIND>;
-    struct own_token<N, KIND> token(s, own);
+                                                const struct backward_shared<N, G> *s, int own, int set, int64_t t,
+                                                typename G::map::template trace<N> *trace) {
+    using S = sums<N, G>;
+    struct own_token<N, G> token(s, own);
     const float *dots = token.dots, *kept = token.kept, *product = kept + 2 * N + set * S::COLUMNS;
     float *q = token.made + set * S::COLUMNS, r = kept[2 * N + S::PRODUCTS + set], through_norm = 0;
     if (t >= f->T) {
@@ -133,44 +139,41 @@ static __device__ __forceinline__ void make_set(const struct one_pass_backward *
             q[m] = 0;
     } else {
         float *z = f->z + t * S::PRODUCTS;
-        if (KIND == KIND_HC) {
-            through_norm = hc_coefficients_backward(N, set, dots, product, r, f->alpha, q);
+        if constexpr (G::HC) {
+            through_norm = hc_coefficients_backward(N, set, dots, product, r, s->alpha, q);
             for (int m = 0; m < S::COLUMNS; m++)
                 z[hc_place(N, set, m)] = dots[hc_place(N, set, m)];
-        } else if (KIND == KIND_IDENTITY) {
-            through_norm = mhc_coefficients_backward<N, true>(f->how, dots, kept, kept + N, product, r, f->b, f->alpha,
-                                                              z, q);
         } else {
-            through_norm = mhc_token<N>(f->how, dots, kept, f->alpha, trace, z, q);
+            through_norm = mhc_token<N, typename G::map>(f->how, dots, kept, s->alpha, trace, z, q);
         }
         for (int m = 0; m < S::COLUMNS; m++)
             f->q[t * S::PRODUCTS + set * S::COLUMNS + m] = q[m];
     }
-    token.made[S::PRODUCTS + set] = through_norm / (float)(KIND == KIND_HC ? f->C : N * f->C);
+    token.made[S::PRODUCTS + set] = through_norm * f->inverse_length;
     token.made[S::PRODUCTS + S::SETS + set] = r == 0 ? 0 : 1 / r;
 }
 
 /* Dots that have arrived, added up over the blocks in order; z and q; what was made, to every block. */
-template <int N, int KIND>
-static __device__ __forceinline__ void make_q(const struct one_pass_backward *f,
-                                              const struct backward_shared<N, KIND> *s, int64_t first_token,
-                                              struct sinkhorn_trace<N> *trace) {
-    using S = sums<N, KIND>;
-    using B = backward_sums<N, KIND>;
-    int lane = (int)threadIdx.x % WARP, rank = cluster_rank(), size = cluster_size(), owned = TILE / size;
+template <int N, typename G>
+static __device__ __forceinline__ void make_q(const struct one_pass_backward *f, const struct backward_shared<N, G> *s,
+                                              const struct member *block, int64_t first_token,
+                                              typename G::map::template trace<N> *trace) {
+    using S = sums<N, G>;
+    using B = backward_sums<N, G>;
+    int lane = (int)threadIdx.x % WARP, owned = block->owned;
     for (int k = lane; k < owned * B::DOTS; k += WARP) {
         float sum = 0;
-        for (int from = 0; from < size; from++)
+        for (int from = 0; from < block->size; from++)
             sum += s->received[from * owned * B::DOTS + k];
-        own_token<N, KIND>(s, k / B::DOTS).dots[k % B::DOTS] = sum;
+        own_token<N, G>(s, k / B::DOTS).dots[k % B::DOTS] = sum;
     }
     __syncwarp();
     for (int k = lane; k < owned * S::SETS; k += WARP)
-        make_set<N, KIND>(f, s, k / S::SETS, k % S::SETS, first_token + k / S::SETS * size + rank, trace);
+        make_set<N, G>(f, s, k / S::SETS, k % S::SETS, first_token + token_of(block, k / S::SETS), trace);
     __syncwarp();
-    for (int k = lane; k < owned * B::SENT * size; k += WARP) {
-        int to = k % size, own = k / size / B::SENT, m = k / size % B::SENT;
-        cluster_store(s->q + (own * size + rank) * B::SENT + m, to, own_token<N, KIND>(s, own).made[m]);
+    for (int k = lane; k < owned * B::SENT << block->bits; k += WARP) {
+        int to = k & (block->size - 1), own = (k >> block->bits) / B::SENT, m = (k >> block->bits) % B::SENT;
+        cluster_store(s->q + token_of(block, own) * B::SENT + m, to, own_token<N, G>(s, own).made[m]);
     }
 }
 

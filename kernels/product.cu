@@ -37,7 +37,7 @@ static struct product_plan plan_of(int64_t rows, int64_t K, int columns, int row
     p.stages = blocks_of(K, STAGE * SPAN);
     int64_t wanted = MOST_BLOCKS / (p.tiles * p.row_blocks), device_wants = wanted;
     if (d)
-        device_wants = blocks_of((int64_t)BLOCKS_A_PROCESSOR * d->processors, p.tiles * p.row_blocks);
+        device_wants = parts_at_once(d, BLOCKS_A_PROCESSOR, p.tiles * p.row_blocks);
     p.splits = device_wants < wanted ? device_wants : wanted;
     p.splits = p.splits < p.stages ? p.splits : p.stages;
     p.splits = p.splits < 1 ? 1 : p.splits;

@@ -1,7 +1,7 @@
 /* Skinny products: rows of streams times a few columns of weights, their norms, and the gradient of the weights.
  *
- *   product[row][m] = sum_k x[row][k] W[k][m] / r[row]     r[row] = sqrt(mean_k x^2 + eps)     dW[k][m] = sum_row
- * x[row][k] q[row][m]
+ *   product[row][m] = sum_k x[row][k] W[k][m] / r[row]     r[row] = sqrt(mean_k x^2 + eps)
+ *   dW[k][m] = sum_row x[row][k] q[row][m]
  *
  * mHC (Eq. 7): a row is a token, K = nC, 2n or n^2+2n columns. HC (Eq. 5): a row is one stream of a token, K = C, n+2
  * columns. On tensor cores with every float as the sum of two bf16, hi + lo, less the products of two lo, accumulated
@@ -25,13 +25,12 @@ static __host__ __device__ __forceinline__ float *weight_at(const struct weights
                            : w->base[2]; /* constant places only: it stays out of local memory */
     return base + (m < 2 ? 0 : m - 2) * w->step + k * w->stride;
 }
-static inline struct weights phi_weights(const float *phi, int columns) {
+static inline struct weights phi_weights(const void *phi, int columns) {
     float *p = (float *)phi;
     struct weights w = {{p, p + 1, p + 2}, 1, columns, columns};
     return w;
 }
-static inline struct weights theta_weights(const float *pre, const float *post, const float *res, int64_t n,
-                                           int64_t C) {
+static inline struct weights theta_weights(const void *pre, const void *post, const void *res, int64_t n, int64_t C) {
     struct weights w = {{(float *)pre, (float *)post, (float *)res}, C, 1, (int)n + 2};
     return w;
 }

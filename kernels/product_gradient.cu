@@ -7,7 +7,7 @@
  * Rows are split over blocks, at most MOST_SPLITS ways, and the parts summed in order. */
 #include "kernels/product.h"
 
-enum { WARPS = 4, GROUP = 16, MOST_SPLITS = 16, LEAST_GROUPS = 4, BLOCKS_A_PROCESSOR = 4 };
+enum { WARPS = 4, GROUP = 16, MOST_SPLITS = 16, LEAST_GROUPS = 4, BLOCKS_A_PROCESSOR = 3 };
 
 /* Spans of channels a warp owns. */
 #define SPANS(T) (sizeof(T) == 2 ? 2 : 1)
@@ -28,7 +28,7 @@ static struct gradient_plan plan_of(int64_t rows, int64_t K, int columns, int ch
     p.channel_blocks = blocks_of(K, channels_a_block);
     int64_t most = blocks_of(p.groups, LEAST_GROUPS);
     most = most < MOST_SPLITS ? most : (int64_t)MOST_SPLITS;
-    int64_t wanted = d ? blocks_of((int64_t)BLOCKS_A_PROCESSOR * d->processors, p.tiles * p.channel_blocks) : most;
+    int64_t wanted = d ? parts_at_once(d, BLOCKS_A_PROCESSOR, p.tiles * p.channel_blocks) : most;
     p.splits = wanted < most ? wanted : most;
     p.groups_a_split = blocks_of(p.groups, p.splits);
     p.splits = blocks_of(p.groups, p.groups_a_split);
@@ -116,9 +116,10 @@ static __device__ __forceinline__ void multiply(const struct octet<T> x[2], cons
     }
 }
 
-/* Block (tile of columns, block of channels; split). */
+/* Block (tile of columns, block of channels; split). Two steps of loads are under way. The registers would also allow
+ * one step and a block more a multiprocessor, which is a third less under way, and more parts to write and to sum. */
 template <typename T, bool WIDE, int EIGHTS>
-static __global__ void __launch_bounds__(WARPS *WARP)
+static __global__ void __launch_bounds__(WARPS *WARP, BLOCKS_A_PROCESSOR)
     parts_kernel(struct gradient_plan p, const T *x, const uint4 *operand, float *partial) {
     int lane = (int)threadIdx.x % WARP;
     int64_t tile = blockIdx.x % p.tiles;
@@ -128,11 +129,13 @@ static __global__ void __launch_bounds__(WARPS *WARP)
     end = end < p.groups ? end : p.groups;
     operand += tile * p.groups * EIGHTS * WARP;
     float d[SPANS(T)][2][EIGHTS][4] = {};
-    struct gradient_step<T, EIGHTS> next;
+    struct gradient_step<T, EIGHTS> next, after;
     load_step<T, WIDE, EIGHTS>(&p, x, operand, group, end, k, &next);
+    load_step<T, WIDE, EIGHTS>(&p, x, operand, group + 1, end, k, &after);
     for (; group < end; group++) {
         struct gradient_step<T, EIGHTS> now = next;
-        load_step<T, WIDE, EIGHTS>(&p, x, operand, group + 1, end, k, &next);
+        next = after;
+        load_step<T, WIDE, EIGHTS>(&p, x, operand, group + 2, end, k, &after);
 #pragma unroll
         for (int i = 0; i < SPANS(T); i++)
             multiply<T, EIGHTS>(now.x[i], now.q, d[i]);

@@ -58,14 +58,13 @@ static int start_copy(struct device *d, void *queue, const struct mhc_case *c, i
                              (int)count, (const WORD *)from, (WORD *)to));
 }
 
-/* Also resnet.pre and resnet.post_backward_y: one stream is a copy. */
-static int copy_streams(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *, void *) {
-    struct device *d = device_of(context);
+/* [T][C] to [T][n][C]; of one stream a copy. */
+static int copy_streams(struct device *d, void *queue, const struct mhc_case *c, const void *from, void *to) {
     int64_t bytes = c->C * mhc_type_bytes(c->stream);
     if (bytes % 16 == 0)
-        return start_copy<uint4>(d, queue, c, bytes / 16, arg[0], arg[1]);
-    return c->stream == MHC_BF16 ? start_copy<struct bf16>(d, queue, c, c->C, arg[0], arg[1])
-                                 : start_copy<float>(d, queue, c, c->C, arg[0], arg[1]);
+        return start_copy<uint4>(d, queue, c, bytes / 16, from, to);
+    return c->stream == MHC_BF16 ? start_copy<struct bf16>(d, queue, c, c->C, from, to)
+                                 : start_copy<float>(d, queue, c, c->C, from, to);
 }
 
 template <typename T, int N>
@@ -78,8 +77,8 @@ static int start_sum(struct device *d, void *queue, const struct mhc_case *c, co
                              (const T *)from, (T *)to));
 }
 
-static int sum_streams(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *, void *) {
-#define CALL(T, N) start_sum<T, N>(device_of(context), queue, c, arg[0], arg[1])
+static int sum_streams(struct device *d, void *queue, const struct mhc_case *c, const void *from, void *to) {
+#define CALL(T, N) start_sum<T, N>(d, queue, c, from, to)
     return FOR_STREAMS(c, CALL);
 #undef CALL
 }
@@ -94,43 +93,26 @@ static int start_add(struct device *d, void *queue, const struct mhc_case *c, co
                              (const T *)b, (T *)out));
 }
 
-static int add(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *, void *) {
-    struct device *d = device_of(context);
-    return c->stream == MHC_BF16 ? start_add<struct bf16>(d, queue, c, arg[0], arg[1], arg[2])
-                                 : start_add<float>(d, queue, c, arg[0], arg[1], arg[2]);
+static int add(struct device *d, void *queue, const struct mhc_case *c, const void *a, const void *b, void *sum) {
+    return c->stream == MHC_BF16 ? start_add<struct bf16>(d, queue, c, a, b, sum)
+                                 : start_add<float>(d, queue, c, a, b, sum);
 }
 
-static double no_flops(const struct mhc_case *) {
-    return 0;
-}
-static double add_flops(const struct mhc_case *c) {
-    return (double)(c->T * c->C);
-}
-static double sum_flops(const struct mhc_case *c) {
-    return (double)(c->T * c->C) * (double)(c->n - 1);
-}
+/* --- rows: what an operation does with its arguments --- */
 
-#define STREAM_ROW(id, text, fits, cost, function, ...) \
-    GPU_ROW(id) = {MHC_OPERATION(id), .name = text,                        \
-                   \
-                   .supports = fits,                    \
-                   \
-                   .tolerance = gpu_tolerance,          \
-                   .run = function}
-#define IN(name, extents) \
-    { name, extents, MHC_STREAM, MHC_IN }
-#define OUT(name, extents) \
-    { name, extents, MHC_STREAM, MHC_OUT }
+#define STREAM_ROW(id, fits, does)                                                                                 \
+    static int id##_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *, void *) { \
+        struct device *d = device_of(context);                                                                     \
+        const struct id##_args *a = (const struct id##_args *)arg;                                                 \
+        return does;                                                                                               \
+    }                                                                                                              \
+    GPU_ROW(id) = {MHC_OPERATION(id), .supports = fits, .tolerance = gpu_tolerance, .run = id##_run}
 
-STREAM_ROW(resnet_pre, "resnet.pre", one_stream, no_flops, copy_streams, IN("x", "TnC"), OUT("u", "TC"));
-STREAM_ROW(resnet_post, "resnet.post", one_stream, add_flops, add, IN("x", "TnC"), IN("y", "TC"), OUT("x_next", "TnC"));
-STREAM_ROW(resnet_post_backward_y, "resnet.post_backward_y", one_stream, no_flops, copy_streams,
-           IN("grad_x_next", "TnC"), OUT("grad_y", "TC"));
-STREAM_ROW(resnet_backward, "resnet.backward", one_stream, add_flops, add, IN("grad_x_next", "TnC"), IN("grad_u", "TC"),
-           OUT("grad_x", "TnC"));
-STREAM_ROW(stack_entry, "stack.entry", gpu_supports, no_flops, copy_streams, IN("x0", "TC"), OUT("x", "TnC"));
-STREAM_ROW(stack_entry_backward, "stack.entry_backward", gpu_supports, sum_flops, sum_streams, IN("grad_x", "TnC"),
-           OUT("grad_x0", "TC"));
-STREAM_ROW(stack_exit, "stack.exit", gpu_supports, sum_flops, sum_streams, IN("x", "TnC"), OUT("out", "TC"));
-STREAM_ROW(stack_exit_backward, "stack.exit_backward", gpu_supports, no_flops, copy_streams, IN("grad_out", "TC"),
-           OUT("grad_x", "TnC"));
+STREAM_ROW(resnet_pre, one_stream, copy_streams(d, queue, c, a->x, a->u));
+STREAM_ROW(resnet_post, one_stream, add(d, queue, c, a->x, a->y, a->x_next));
+STREAM_ROW(resnet_post_backward_y, one_stream, copy_streams(d, queue, c, a->grad_x_next, a->grad_y));
+STREAM_ROW(resnet_backward, one_stream, add(d, queue, c, a->grad_x_next, a->grad_u, a->grad_x));
+STREAM_ROW(stack_entry, gpu_supports, copy_streams(d, queue, c, a->x0, a->x));
+STREAM_ROW(stack_entry_backward, gpu_supports, sum_streams(d, queue, c, a->grad_x, a->grad_x0));
+STREAM_ROW(stack_exit, gpu_supports, sum_streams(d, queue, c, a->x, a->out));
+STREAM_ROW(stack_exit_backward, gpu_supports, copy_streams(d, queue, c, a->grad_out, a->grad_x));

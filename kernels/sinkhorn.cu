@@ -1,6 +1,6 @@
-/* Sinkhorn forward and backward (mHC Eq. 9), a thread a token; the arithmetic is kernels/sinkhorn.h. Both read and write each matrix
+/* Sinkhorn forward and backward (mHC Eq. 9), a thread a token; the arithmetic is kernels/maps/sinkhorn.h. Both read and write each matrix
  * once and are bound by their chain of divisions. */
-#include "kernels/sinkhorn.h"
+#include "kernels/maps/sinkhorn.h"
 
 enum { THREADS = 64 };
 
@@ -59,19 +59,13 @@ int gpu_sinkhorn_backward(struct device *d, void *queue, const struct mhc_case *
 }
 
 static int forward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *, void *) {
-    return gpu_sinkhorn(device_of(context), queue, c, (const float *)arg[0], (float *)arg[1]);
+    const struct sinkhorn_forward_args *a = (const struct sinkhorn_forward_args *)arg;
+    return gpu_sinkhorn(device_of(context), queue, c, (const float *)a->logits, (float *)a->res);
 }
 static int backward(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *, void *) {
-    return gpu_sinkhorn_backward(device_of(context), queue, c, (const float *)arg[0], (const float *)arg[1],
-                                 (float *)arg[2]);
-}
-
-/* An iteration: 2n sums and 2n divisions of n entries; backward undoes it besides. */
-static double forward_flops(const struct mhc_case *c) {
-    return (double)c->T * (double)c->n * ((double)c->t_max * (4.0 * (double)c->n + 2) + (double)c->n);
-}
-static double backward_flops(const struct mhc_case *c) {
-    return forward_flops(c) + (double)c->T * (double)(c->n * c->n) * ((double)c->t_max * 8.0);
+    const struct sinkhorn_backward_args *a = (const struct sinkhorn_backward_args *)arg;
+    return gpu_sinkhorn_backward(device_of(context), queue, c, (const float *)a->logits, (const float *)a->grad_res,
+                                 (float *)a->grad_logits);
 }
 
 /* Coefficients are float whatever the streams are. */
@@ -87,10 +81,8 @@ static bool supports(const struct mhc_case *c, const char **why) {
     return gpu_supports_sinkhorn(&matrices, why);
 }
 
-GPU_ROW(sinkhorn_row_forward) = {MHC_OPERATION(sinkhorn_forward), .supports = supports,
-                                 .tolerance = tolerance,
+GPU_ROW(sinkhorn_row_forward) = {MHC_OPERATION(sinkhorn_forward), .supports = supports, .tolerance = tolerance,
                                  .run = forward};
 
-GPU_ROW(sinkhorn_row_backward) = {MHC_OPERATION(sinkhorn_backward), .supports = supports,
-                                  .tolerance = tolerance,
+GPU_ROW(sinkhorn_row_backward) = {MHC_OPERATION(sinkhorn_backward), .supports = supports, .tolerance = tolerance,
                                   .run = backward};

@@ -217,6 +217,24 @@ static void check_powers(void) {
     report("power_of_two", good);
 }
 
+static __global__ void reciprocals(const float *x, float *inverse) {
+    int k = (int)(blockIdx.x * blockDim.x + threadIdx.x);
+    inverse[k] = reciprocal(x[k]);
+}
+static void check_reciprocals(void) {
+    enum { ALL = 4096 };
+    float *x = room<float>(), *inverse = room<float>();
+    for (int k = 0; k < ALL; k++)
+        x[k] = (random_float() < 0 ? -1 : 1) * exp2f(125 * random_float());
+    x[0] = 1, x[1] = 0x1p-126f, x[2] = 0x1p126f, x[3] = NAN, x[4] = 3, x[5] = nextafterf(1, 0), x[6] = nextafterf(2, 1);
+    bool good = finished(LAUNCH(reciprocals, ALL / 128, 128, 0, NULL, (const float *)x, inverse));
+    for (int k = 0; k < ALL; k++) {
+        double wanted = 1 / (double)x[k];
+        good = good && (isnan(x[k]) ? isnan(inverse[k]) : fabs(inverse[k] - wanted) <= 0x1p-23 * fabs(wanted));
+    }
+    report("reciprocal", good);
+}
+
 /* --- bf16 --- */
 
 static __global__ void pack(const float *in, uint32_t *out) {
@@ -409,6 +427,7 @@ int main(void) {
     check_transpose();
     check_fetch();
     check_powers();
+    check_reciprocals();
     check_bf16();
     check_loads();
     check_copies();

@@ -174,6 +174,9 @@ static inline void emu_load_matrices(uint32_t words[4], const void *row, bool tr
 #define load_matrices(words, row) emu_load_matrices(words, row, false, __FILE__, __LINE__)
 #define load_matrices_transposed(words, row) emu_load_matrices(words, row, true, __FILE__, __LINE__)
 
+static inline float reciprocal(float x) {
+    return 1 / x;
+}
 static inline float power_of_two(float x) {
     float power = exp2f(x);
     return power < 0x1p-126f ? 0 : power;

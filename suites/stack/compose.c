@@ -161,7 +161,7 @@ void compose_call(struct composer *m, enum step_part part, const struct mhc_row 
         if (arg->role == MHC_PARAM)
             place = (struct place){arg->name, arg->name, l, arg->direction == MHC_IN ? HELD : MADE};
         if (arg->role == MHC_PARAM && step_is_connection(part)) {
-            snprintf(name, sizeof name, "%s.%s", m->k.family, arg->name);
+            snprintf(name, sizeof name, "%s.%s", m->k.name, arg->name);
             place.name = name;
         }
         for (int k = 0; k < count; k++)

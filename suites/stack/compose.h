@@ -15,7 +15,7 @@ struct place {
 };
 
 struct connection_rows {
-    const char *family;  /* whose parameters it has */
+    const char *name;    /* in front of those of its parameters */
     bool without_copies; /* the residual: u is x itself */
     const struct mhc_row *pre, *post, *post_backward_y, *backward, *post_pre, *backward_y;
     const struct mhc_row *apply_pre, *apply_post, *apply_res,

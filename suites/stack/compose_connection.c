@@ -94,7 +94,7 @@ static const char *kind_of(struct composer *m) {
 
 void compose_connection(struct composer *m) {
     const char *kind = kind_of(m);
-    m->k.family = m->spec->connection;
+    m->k.name = m->spec->connection;
     if (kind && m->spec->form == PROGRAM_ACROSS) {
         m->k.post_pre = compose_row(m, kind, "post_pre", &m->c);
         m->k.backward_y = compose_row(m, kind, "backward_y", &m->c);

@@ -10,15 +10,16 @@
 
 #include "suites/stack/program.h"
 
-/* Who brings values in and looks at them; asked while no call is under way, on set 0 and micro-batch 0. */
+/* Brings values in and looks at results; asked while no call is under way, on set 0 and micro-batch 0. */
 struct program_owner {
     void *user;
     program_give *give; /* NULL: nothing is given */
-    /* A call is done; what it has read and written is there now, some of it not for long. NULL, or why to stop. May be NULL. */
+    /* A call is done: what it has read and written is there, in shared memory perhaps for the last time. NULL, or why to stop.
+     * The function itself may be NULL. */
     const char *(*after)(void *user, const struct program *, const struct program_call *);
 };
 
-/* A program on memory of its own, taken and filled: composed, opened and closed in one. NULL, or why not; close in either case. */
+/* Composes a program on memory of its own, takes and fills that. NULL, or why not; close in either case. */
 const char *program_open(struct program *, const struct program_spec *, const struct program_owner *);
 void program_close(struct program *);
 /* Bytes that it takes; -1, and why it cannot be composed. */

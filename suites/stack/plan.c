@@ -51,7 +51,8 @@ static int64_t add(struct program_arrays *a, const struct place *place, int64_t 
                                   .count = count,
                                   .type = type,
                                   .bytes = type < 0 ? count : count * mhc_type_bytes(type),
-                                  .first = -1};
+                                  .first = -1,
+                                  .last = -1};
     memccpy(new->name, place->name, 0, sizeof new->name - 1);
     chain(a, a->count - 1);
     return a->count - 1;
@@ -119,6 +120,26 @@ static int64_t *places_of(struct free_places *f, int64_t bytes) {
     return k < 64 ? &f->size[k].youngest : NULL; /* more sizes than a program has: such an array shares with none */
 }
 
+static void settle(struct program_arrays *a, struct program_array *array, struct free_places *dead) {
+    int64_t *places = places_of(dead, shared_bytes(array));
+    if (!places || *places < 0) {
+        put_behind(a, array, shared_bytes(array));
+        return;
+    }
+    array->offset = a->array[*places].offset;
+    *places = a->array[*places].next;
+}
+
+static void bury(struct program_arrays *a, int32_t at, struct free_places *dead) {
+    int64_t *places = places_of(dead, shared_bytes(&a->array[at]));
+    a->array[at].last = -1; /* once, though it may stand twice in a call */
+    if (!places)
+        return;
+    a->array[at].next = *places;
+    *places = at;
+}
+
+/* Arrays stand in the order of their first calls; those of no call, like the scratch, come first and live for ever. */
 static void lay_out_shared(struct program *p) {
     struct program_arrays *a = &p->arrays;
     struct free_places dead = {.sizes = 0};
@@ -126,25 +147,13 @@ static void lay_out_shared(struct program *p) {
     a->bytes = 0;
     for (int64_t k = 0; k < p->calls; k++) {
         const struct program_call *call = &p->call[k];
-        for (; born < a->count && a->array[born].first <= k; born++) {
-            struct program_array *array = &a->array[born];
-            int64_t *places = array->held ? NULL : places_of(&dead, shared_bytes(array));
-            if (places && *places >= 0) {
-                array->offset = a->array[*places].offset;
-                *places = a->array[*places].next;
-            } else if (!array->held)
-                put_behind(a, array, shared_bytes(array));
-        }
-        for (int i = -1; i < 0 || (i < MHC_MAX_ARGS && call->argument[i] >= 0); i++) {
-            int32_t at = i < 0 ? call->save : call->argument[i];
-            if (at < 0 || a->array[at].last != k || a->array[at].held)
-                continue;
-            int64_t *places = places_of(&dead, shared_bytes(&a->array[at]));
-            a->array[at].last = -1 - k; /* an array may stand twice in a call */
-            if (places) {
-                a->array[at].next = *places;
-                *places = at;
-            }
+        for (; born < a->count && a->array[born].first <= k; born++)
+            if (!a->array[born].held)
+                settle(a, &a->array[born], &dead);
+        for (int i = 0; i <= MHC_MAX_ARGS; i++) {
+            int32_t at = i < MHC_MAX_ARGS ? call->argument[i] : call->save;
+            if (at >= 0 && !a->array[at].held && a->array[at].last == k)
+                bury(a, at, &dead);
         }
     }
 }

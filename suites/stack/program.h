@@ -69,7 +69,7 @@ struct program_array {
     char name[48];                             /* of a connection's parameter "mhc.phi" */
     const char *argument;                      /* what the row that met it first calls it: "phi" */
     int64_t layer;                             /* or slot; -1: of the program */
-    int64_t count, bytes, offset, first, last; /* first, last: calls between which it lives */
+    int64_t count, bytes, offset, first, last; /* first, last: calls between which it lives; -1: none */
     int32_t type;
     bool held, parameter; /* parameter: the gradient of one, or what the optimizer makes of it */
     bool kept, again;     /* read in the backward half before it was written there; written there */

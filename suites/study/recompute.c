@@ -168,7 +168,6 @@ static const char *time_steps(const struct params *p, const struct backend *b, s
 
 /* The peak is that of a step of its own, which warms up besides. */
 static const char *measure_peak(struct program_spec spec, struct inputs *in, struct kernel_result *out) {
-    static char message[200];
     struct mhc_library library;
     struct mhc_memory memory;
     struct backend counting;
@@ -177,8 +176,6 @@ static const char *measure_peak(struct program_spec spec, struct inputs *in, str
     spec.backend = &counting;
     const char *why = open_stack(&stack, &spec, in);
     why = why ? why : run_step(&stack, 0);
-    if (why)
-        why = (snprintf(message, sizeof message, "%s", why), message);
     out->timing[RECOMPUTE_PEAK] = (double)counted.most;
     program_close(&stack.program);
     return why;
@@ -203,8 +200,6 @@ static const char *run(const struct params *p, const struct backend *b, double *
     why = why ? why : open_stack(&step, &spec, &in);
     why = why ? why : open_stack(&rule, &rule_spec, &in);
     why = why ? why : time_steps(p, b, &rule, &step, out);
-    if (why && why != message)
-        why = (snprintf(message, sizeof message, "%s", why), message);
     program_close(&step.program);
     program_close(&rule.program);
     return why;

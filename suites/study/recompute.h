@@ -1,6 +1,6 @@
 /* Study `recompute`: memory and time of a whole step (forward and backward) of a stack that keeps x once every L_r layers, beside
  * one with the L_r of the paper's rule, which --recompute auto stands for here, round by round. A step includes bringing x0 and
- * grad_out to the device; the gradients of all parameters are final in its memory when it ends. */
+ * grad_out to the device. It computes the gradients of all parameters; one that no later call reads leaves its place to others. */
 #ifndef RECOMPUTE_H
 #define RECOMPUTE_H
 

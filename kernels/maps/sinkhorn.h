@@ -10,23 +10,24 @@
  * Backward in terms of E = M o dL/dM, the gradient with respect to log M: a step y = x / (sum x + eps) turns E into E - y o (sum of E
  * along the same axis), and x is y times its divisor. So what is kept of an iteration is 2n divisors, for as many iterations as fit in
  * HISTORY_BYTES; earlier ones are computed again from the logits. An entry that underflowed is 0 in M and in E and stays so. */
-#ifndef KERNELS_SINKHORN_H
-#define KERNELS_SINKHORN_H
+#ifndef KERNELS_MAPS_SINKHORN_H
+#define KERNELS_MAPS_SINKHORN_H
 
-#include "kernels/connection.h"
+#include "kernels/maps/maps.h"
 
 #define FLOAT_RANGE 40.0f
 #define LEAST_EPS 1e-30f
 enum { HISTORY_BYTES = 1024 }; /* of local memory: 32 iterations of 4 streams in float */
-
-/* Elements of a token's matrix. */
-#define MATRIX(N) (ROOM(N) * ROOM(N))
 
 static __device__ __forceinline__ float exponential(float x) {
     return expf(x);
 }
 static __device__ __forceinline__ double exponential(double x) {
     return exp(x);
+}
+/* That of a float is a device's own. */
+static __device__ __forceinline__ double reciprocal(double x) {
+    return 1 / x;
 }
 
 /* Does this matrix of logits, [destination][source], leave the range of float? */
@@ -46,9 +47,9 @@ template <int N> static __device__ __forceinline__ bool exceeds_float(int n_any,
     return range > FLOAT_RANGE && eps < LEAST_EPS;
 }
 
-/* Lines of m divided by their sums + eps: line i has the elements i line + k step. Rows: line n, step 1; columns: 1, n. The divisors
- * are kept where wanted. */
-template <typename real, int N>
+/* Lines of m divided by their sums + eps: line i has the elements i line + k step. Rows: line n, step 1; columns: 1, n. KEEP: the
+ * divisors go to divisor[]. It is a constant, for a test of the pointer would stand between the lines, which can run side by side. */
+template <typename real, int N, bool KEEP>
 static __device__ __forceinline__ void divide(int n_any, int line, int step, real eps, real *m, real *divisor) {
     const int n = STREAMS(N, n_any);
 #pragma unroll
@@ -58,9 +59,9 @@ static __device__ __forceinline__ void divide(int n_any, int line, int step, rea
         for (int k = 1; k < n; k++)
             sum += m[i * line + k * step];
         sum += eps;
-        if (divisor)
+        if (KEEP)
             divisor[i] = sum;
-        real inverse = 1 / sum;
+        real inverse = reciprocal(sum);
 #pragma unroll
         for (int k = 0; k < n; k++)
             m[i * line + k * step] *= inverse;
@@ -83,7 +84,7 @@ template <typename real, int N> static __device__ __forceinline__ void column_so
             m[i * n + j] -= largest;
             sum += exponential(m[i * n + j]);
         }
-        inverse[j] = 1 / sum;
+        inverse[j] = reciprocal(sum);
     }
 #pragma unroll
     for (int i = 0; i < n; i++) {
@@ -97,8 +98,8 @@ template <typename real, int N> static __device__ __forceinline__ void column_so
     }
 }
 
-/* First iteration, on logits; the rows' divisors are kept where wanted. */
-template <typename real, int N>
+/* First iteration, on logits; KEEP: the rows' divisors go to rows[]. */
+template <typename real, int N, bool KEEP>
 static __device__ __forceinline__ void first_iteration(int n_any, real eps, real *m, real *rows) {
     const int n = STREAMS(N, n_any);
     column_softmax<real, N>(n, m, sizeof(real) == sizeof(double) && eps == 0);
@@ -107,17 +108,17 @@ static __device__ __forceinline__ void first_iteration(int n_any, real eps, real
         for (int k = 0; k < n * n; k++)
             m[k] += eps;
     }
-    divide<real, N>(n, n, 1, eps, m, rows);
+    divide<real, N, KEEP>(n, n, 1, eps, m, rows);
 }
 
 /* Logits in m, [destination][source], become res. */
 template <typename real, int N>
 static __device__ __forceinline__ void iterate(int n_any, real *m, int64_t t_max, real eps) {
     const int n = STREAMS(N, n_any);
-    first_iteration<real, N>(n, eps, m, (real *)NULL);
+    first_iteration<real, N, false>(n, eps, m, (real *)NULL);
     for (int64_t t = 1; t < t_max; t++) {
-        divide<real, N>(n, 1, n, eps, m, (real *)NULL);
-        divide<real, N>(n, n, 1, eps, m, (real *)NULL);
+        divide<real, N, false>(n, 1, n, eps, m, (real *)NULL);
+        divide<real, N, false>(n, n, 1, eps, m, (real *)NULL);
     }
 }
 
@@ -158,8 +159,8 @@ static __device__ __forceinline__ void sinkhorn(int n_any, float *m, int64_t t_m
 
 /* --- backward --- */
 
-/* m, the result of a step, and its E become the argument of the step and its E. divisor NULL: m is wanted no more. */
-template <typename real, int N>
+/* m, the result of a step, and its E become the argument of the step and its E. Without RESTORE only E does: m is wanted no more. */
+template <typename real, int N, bool RESTORE>
 static __device__ __forceinline__ void undo(int n_any, int line, int step, real *m, real *e, const real *divisor) {
     const int n = STREAMS(N, n_any);
 #pragma unroll
@@ -171,7 +172,7 @@ static __device__ __forceinline__ void undo(int n_any, int line, int step, real 
 #pragma unroll
         for (int k = 0; k < n; k++) {
             e[i * line + k * step] -= m[i * line + k * step] * sum;
-            if (divisor)
+            if (RESTORE)
                 m[i * line + k * step] *= divisor[i];
         }
     }
@@ -197,7 +198,7 @@ static __device__ __forceinline__ void undo_last(int n_any, real *m, real *e, co
             e[i * n + j] = (e[i * n + j] - shift) * m[i * n + j];
             sum += e[i * n + j];
         }
-        sum -= shift * (eps / divisor[i]);
+        sum -= shift * (eps * reciprocal(divisor[i]));
 #pragma unroll
         for (int j = 0; j < n; j++) {
             e[i * n + j] -= m[i * n + j] * sum;
@@ -218,7 +219,7 @@ static __device__ __forceinline__ void undo_softmax(int n_any, real *m, real *e,
         for (int k = 0; k < n * n; k++)
             e[k] *= m[k] / (m[k] + eps);
     }
-    undo<real, N>(n, 1, n, m, e, (const real *)NULL);
+    undo<real, N, false>(n, 1, n, m, e, (const real *)NULL);
 #pragma unroll
     for (int j = 0; j < n; j++) {
         real most = m[j], others = 0;
@@ -254,11 +255,11 @@ static __device__ __forceinline__ void record(int n_any, const float *logits, re
 #pragma unroll
     for (int k = 0; k < n * n; k++)
         m[k] = logits[k];
-    first_iteration<real, N>(n, eps, m, history + n);
+    first_iteration<real, N, true>(n, eps, m, history + n);
     for (int64_t t = 1; t < to; t++) {
         real *divisors = history + (t > from ? t - from : 0) * 2 * n;
-        divide<real, N>(n, 1, n, eps, m, divisors);
-        divide<real, N>(n, n, 1, eps, m, divisors + n);
+        divide<real, N, true>(n, 1, n, eps, m, divisors);
+        divide<real, N, true>(n, n, 1, eps, m, divisors + n);
     }
 }
 
@@ -276,9 +277,9 @@ static __device__ __forceinline__ void iterate_backward(int n_any, const float *
             if (t == t_max - 1)
                 undo_last<real, N>(n, m, e, divisors + n, eps);
             else
-                undo<real, N>(n, n, 1, m, e, divisors + n);
+                undo<real, N, true>(n, n, 1, m, e, divisors + n);
             if (t > 0)
-                undo<real, N>(n, 1, n, m, e, divisors);
+                undo<real, N, true>(n, 1, n, m, e, divisors);
         }
     }
 #pragma unroll
@@ -294,11 +295,13 @@ static inline __device__ __attribute__((noinline)) void iterate_backward_in_doub
     iterate_backward<double, 0>(n, logits, m, e, t_max, eps, history);
 }
 
-/* Backward in two steps, for whoever has the logits before the gradient: most of the time goes into the first. */
+/* Backward in two steps, for a caller that has the logits before the gradient: most of the time goes into the first. The caller gives the
+ * history, HISTORY_BYTES of its own local memory. It is indexed at run time, so as a part of the struct it would keep the whole of it in local
+ * memory, and each step of Sinkhorn would load and store the matrix. */
 template <int N> struct sinkhorn_trace {
-    alignas(16) unsigned char history[HISTORY_BYTES];
     float logits[MATRIX(N)], m[MATRIX(N)]; /* [destination][source] */
     bool in_float;
+    void *history; /* divisors of the iterations */
 };
 
 /* Logits [n][n], laid out as the convention says. */
@@ -310,7 +313,7 @@ static __device__ __forceinline__ void sinkhorn_record(int n_any, const float *l
     for (int i = 0; i < n; i++) {
 #pragma unroll
         for (int j = 0; j < n; j++)
-            trace->logits[i * n + j] = logits[v4 ? j * n + i : i * n + j];
+            trace->logits[i * n + j] = v4 ? logits[j * n + i] : logits[i * n + j];
     }
     eps = v4 ? eps : 0;
     trace->in_float = !exceeds_float<N>(n, trace->logits, eps);
@@ -350,7 +353,7 @@ static __device__ __forceinline__ void sinkhorn_backward_recorded(int n_any, str
     for (int i = 0; i < n; i++) {
 #pragma unroll
         for (int j = 0; j < n; j++)
-            grad_logits[v4 ? j * n + i : i * n + j] = e[i * n + j];
+            grad_logits[i * n + j] = v4 ? e[j * n + i] : e[i * n + j];
     }
 }
 
@@ -358,12 +361,41 @@ static __device__ __forceinline__ void sinkhorn_backward_recorded(int n_any, str
 template <int N>
 static __device__ __forceinline__ void sinkhorn_backward(int n_any, const float *logits, const float *grad_res,
                                                          float *grad_logits, int64_t t_max, bool v4, float eps) {
+    alignas(16) unsigned char history[HISTORY_BYTES];
     struct sinkhorn_trace<N> trace;
+    trace.history = history;
     sinkhorn_record<N>(n_any, logits, t_max, v4, eps, &trace);
     sinkhorn_backward_recorded<N>(n_any, &trace, grad_res, grad_logits, t_max, v4, eps);
 }
 
-/* --- of a whole case, in kernels of their own: sinkhorn.cu --- */
+/* --- as a residual map --- */
+
+struct sinkhorn_map {
+    static constexpr bool RES = true, RECORDS = true, SLOW = true;
+    static constexpr int HISTORY = HISTORY_BYTES;
+    static __host__ __device__ constexpr int logits(int n) {
+        return n * n;
+    }
+    static bool supports(const struct mhc_case *c, const char **why) {
+        return c->t_max >= 1 || (*why = "t_max must be at least 1", false);
+    }
+    template <int N> using trace = sinkhorn_trace<N>;
+
+    template <int N> static __device__ __forceinline__ void forward(struct coefficients s, float *m) {
+        sinkhorn<N>(s.n, m, s.t_max, s.v4, s.eps);
+    }
+    template <int N>
+    static __device__ __forceinline__ void record(struct coefficients s, const float *logits, trace<N> *trace) {
+        sinkhorn_record<N>(s.n, logits, s.t_max, s.v4, s.eps, trace);
+    }
+    template <int N>
+    static __device__ __forceinline__ void backward(struct coefficients s, trace<N> *trace, const float *grad_res,
+                                                    float *grad_logits) {
+        sinkhorn_backward_recorded<N>(s.n, trace, grad_res, grad_logits, s.t_max, s.v4, s.eps);
+    }
+};
+
+/* --- of a whole case, in kernels of their own: kernels/sinkhorn.cu --- */
 
 /* [T][n][n] each; res may be logits, grad_logits may be grad_res. 0, or 1 with device.error set. */
 int gpu_sinkhorn(struct device *, void *queue, const struct mhc_case *, const float *logits, float *res);

@@ -1,22 +1,25 @@
-/* mhc.pre, identity.pre and hc.pre in one pass over x, and post of the layer below with pre of this one (post_pre), where x_next is formed in
+/* mhc.pre and hc.pre in one pass over x, and post of the layer below with pre of this one (post_pre), where x_next is formed in
  * registers, rounded once, stored, and takes the place of x.
  *
  *   traffic a token, n = 4, bf16     pre: x 8C + u 2C bytes     post_pre: x 8C + y 2C + x_next 8C + u 2C
  *
  * Three tiles are under way, so that neither memory nor the cluster is waited for. A turn of the loop: the next tile's loads start | products of
  * this tile on tensor cores (weights hi + lo, so nearly float accuracy) | what the cluster sent of the tile before has arrived: sums over its
- * blocks, in order; coefficients | sums over the block's warps, in order, go to whoever needs them | u of the tile before, from registers.
- * A token's whole coefficients are made by the block that owns it, its Sinkhorn at the end, a thread a token, when there are many. */
+ * blocks, in order; coefficients | sums over the block's warps, in order, go to the blocks that need them | u of the tile before, from registers.
+ * A token's whole coefficients are made by the block that owns it, its residual map at the end, a thread per token, when there are many. */
+#ifndef ONE_PASS_FORWARD_H
+#define ONE_PASS_FORWARD_H
+
 #include "kernels/one_pass_sums.h"
 
 /* Three tiles of four streams are 96 registers, so with up to 12 warps, three to a quarter of the multiprocessor, a thread may have 168 of them
  * and needs no more; with 14 it may have 128 and keeps a few words in local memory. */
-enum { FEW_WARPS = 12, MAX_WARPS = 14 };
+enum { FORWARD_FEW_WARPS = 12, FORWARD_MAX_WARPS = 14 };
 
 /* The block's slice of the weights, split and in fragment order: eight channels of WIDTH columns a thread, loaded together. */
-template <int N, int KIND>
-static __device__ __forceinline__ void load_weights(const struct one_pass_forward *f, uint4 *to, int warps) {
-    using S = sums<N, KIND>;
+template <int N, typename G>
+static __device__ __forceinline__ void load_forward_weights(const struct one_pass_forward *f, uint4 *to, int warps) {
+    using S = sums<N, G>;
     constexpr int PARTS = S::TILES * 8 / S::WIDTH;
     int64_t first = (int64_t)cluster_rank() * f->slice;
     for (int k = (int)threadIdx.x; k < S::STREAMS_OF_WEIGHTS * warps * PARTS * 4; k += (int)blockDim.x) {
@@ -26,7 +29,7 @@ static __device__ __forceinline__ void load_weights(const struct one_pass_forwar
         if (within < f->slice && first + within < f->C)
 #pragma unroll
             for (int e = 0; e < OCTET; e++)
-                load_weights_at<N, KIND>(&f->weights, f->C, i, first + within + e, part * S::WIDTH, w[e]);
+                load_weights_at<N, G>(&f->weights, f->C, i, first + within + e, part * S::WIDTH, w[e]);
 #pragma unroll
         for (int c = 0; c < S::WIDTH; c++) {
             int column = part * S::WIDTH + c;
@@ -42,11 +45,11 @@ static __device__ __forceinline__ void load_weights(const struct one_pass_forwar
 }
 
 /* Products and squares of the tile, added up over the warp's channels: partial[token][value]. `scaled`: squares of scale times x. */
-template <int N, int KIND>
-static __device__ __forceinline__ void multiply(const struct piece x[N], const uint4 *weights, int warps,
-                                                const struct lane_place *p, const float *scale, bool scaled,
-                                                float *partial) {
-    using S = sums<N, KIND>;
+template <int N, typename G>
+static __device__ __forceinline__ void multiply_forward(const struct piece x[N], const uint4 *weights, int warps,
+                                                        const struct lane_place *p, const float *scale, bool scaled,
+                                                        float *partial) {
+    using S = sums<N, G>;
     float sum[S::SETS][S::TILES][4], squares[S::SETS][2];
     for (int s = 0; s < S::SETS; s++) {
         squares[s][0] = squares[s][1] = 0;
@@ -114,7 +117,7 @@ static __device__ __forceinline__ void aggregate_tile(const struct one_pass_forw
 }
 
 /* x_next of the layer below takes the place of x: rounded, stored, kept. */
-template <int N, int KIND>
+template <int N, typename G>
 static __device__ __forceinline__ void post_tile(const struct one_pass_forward *f, struct piece x[N],
                                                  const struct piece *y, const float *below, int64_t first_token,
                                                  const struct lane_place *p) {
@@ -122,13 +125,13 @@ static __device__ __forceinline__ void post_tile(const struct one_pass_forward *
     for (int half = 0; half < 2; half++) {
         int token = p->g + 8 * half;
         float in[N][OCTET], branch[OCTET], next[OCTET];
-        const float *post = below + token * forward_shared<N, KIND>::BELOW;
+        const float *post = below + token * forward_shared<N, G>::BELOW;
         for (int i = 0; i < N; i++)
             unpack(&x[i].row[half], in[i]);
         unpack(&y->row[half], branch);
 #pragma unroll
         for (int i = 0; i < N; i++) {
-            combine<N, OCTET>(N, in, branch, post, sums<N, KIND>::RES ? post + N : NULL, i, next);
+            combine<N, OCTET>(N, in, branch, post, sums<N, G>::RES ? post + N : NULL, i, next);
             x[i].row[half] = pack(next);
         }
     }
@@ -138,9 +141,9 @@ static __device__ __forceinline__ void post_tile(const struct one_pass_forward *
 }
 
 /* Starts the copies of post and res of the layer below for a tile. */
-template <int N, int KIND>
+template <int N, typename G>
 static __device__ __forceinline__ void load_below(const struct one_pass_forward *f, float *below, int64_t first_token) {
-    constexpr int COUNT = forward_shared<N, KIND>::BELOW;
+    constexpr int COUNT = forward_shared<N, G>::BELOW;
     for (int k = (int)threadIdx.x; k < TILE * COUNT; k += (int)blockDim.x) {
         int64_t t = first_token + k / COUNT;
         int m = k % COUNT;
@@ -152,40 +155,43 @@ static __device__ __forceinline__ void load_below(const struct one_pass_forward 
     copy_commit();
 }
 
-/* res of the block's own tokens, a thread each: they are many by now, and u waited for none of them. */
-template <int N>
-static __device__ __forceinline__ void sinkhorn_owned(const struct one_pass_forward *f, int64_t cluster,
-                                                      int64_t clusters) {
-    constexpr int COLUMNS = N * N + 2 * N;
-    int rank = cluster_rank(), size = cluster_size(), owned = TILE / size;
+/* res of the block's own tokens, one thread each: they are many by now, and u waited for none of them. */
+template <int N, typename G>
+static __device__ __forceinline__ void map_owned(const struct one_pass_forward *f, const struct forward_shared<N, G> *s,
+                                                 int64_t cluster, int64_t clusters) {
+    const struct member block = member_of(f->cluster_bits);
     for (int64_t k = threadIdx.x;; k += blockDim.x) {
-        int64_t t = (cluster + k / owned * clusters) * TILE + k % owned * size + rank;
+        int64_t turn = (k << block.bits) / TILE; /* k / owned */
+        int64_t t = (cluster + turn * clusters) * TILE + token_of(&block, (int)(k & (block.owned - 1)));
         if (t - t % TILE >= f->T)
             break;
         if (t >= f->T)
             continue;
-        float m[N * N];
-        res_coefficients<N>(f->how, f->product + t * COLUMNS, f->b, f->alpha, m);
+        float m[map_room<N, typename G::map>()];
+        res_coefficients<N, typename G::map>(f->how, f->product + t * sums<N, G>::PRODUCTS, s->b, s->alpha, m);
         for (int e = 0; e < N * N; e++)
             f->res[t * N * N + e] = m[e];
     }
 }
 
 /* All tiles of the cluster, and a turn more for the last. Every block of a cluster has the same tiles, and so meets the others as often. */
-template <int N, int KIND, bool POST>
-static __device__ __forceinline__ void walk(const struct one_pass_forward *f, const struct forward_shared<N, KIND> *s,
+template <int N, typename G, bool POST>
+static __device__ __forceinline__ void walk(const struct one_pass_forward *f, const struct forward_shared<N, G> *s,
                                             const struct lane_place *p, bool scaled) {
-    int warps = (int)blockDim.x / WARP, size = cluster_size(), buffer = 0;
-    int64_t first = blockIdx.x / size * TILE, step = gridDim.x / size * TILE;
+    const struct member block = member_of(f->cluster_bits);
+    int warps = (int)blockDim.x / WARP, buffer = 0;
+    int64_t first = (int64_t)(blockIdx.x >> block.bits) * TILE, step = (int64_t)(gridDim.x >> block.bits) * TILE;
     struct piece before[N], x[N], next[N], y;
     for (int i = 0; i < N; i++)
         next[i] = load_piece(f->x, N, i, f->T, f->C, first, p);
     if (POST) {
         y = load_piece(f->y, 1, 0, f->T, f->C, first, p);
-        load_below<N, KIND>(f, s->below, first);
+        load_below<N, G>(f, s->below, first);
     }
-    if (!scaled)
-        load_weights<N, KIND>(f, s->weights, warps);
+    if (!scaled) {
+        load_forward_weights<N, G>(f, s->weights, warps);
+        load_offsets<N, G>(f, s);
+    }
     /* Nobody may write into a block's memory before the block has begun, nor read marks before they are written. */
     cluster_arrive();
     cluster_wait();
@@ -194,7 +200,7 @@ static __device__ __forceinline__ void walk(const struct one_pass_forward *f, co
         if (more) {
             struct piece branch = y;
             if (POST) /* into the half that nobody reads: post_tile of the turn before is barriers ago */
-                load_below<N, KIND>(f, s->below + (buffer ^ 1) * TILE * forward_shared<N, KIND>::BELOW, tile + step);
+                load_below<N, G>(f, s->below + (buffer ^ 1) * TILE * forward_shared<N, G>::BELOW, tile + step);
             for (int i = 0; i < N; i++) {
                 x[i] = next[i];
                 next[i] = load_piece(f->x, N, i, f->T, f->C, tile + step, p);
@@ -203,23 +209,23 @@ static __device__ __forceinline__ void walk(const struct one_pass_forward *f, co
                 y = load_piece(f->y, 1, 0, f->T, f->C, tile + step, p);
                 copy_wait<1>(); /* below of this tile, a turn old, is here; of the next it stays under way */
             }
-            float *scale = s->scale + buffer * TILE * sums<N, KIND>::SETS;
+            float *scale = s->scale + buffer * TILE * sums<N, G>::SETS;
             if (scaled)
-                load_scale<N, KIND>(f, scale, tile);
+                load_scale<N, G>(f, scale, tile);
             if (POST || scaled)
                 __syncthreads();
             if (POST)
-                post_tile<N, KIND>(f, x, &branch, s->below + buffer * TILE * forward_shared<N, KIND>::BELOW, tile, p);
-            multiply<N, KIND>(x, s->weights, warps, p, scale, scaled,
-                              s->partial + p->warp * TILE * sums<N, KIND>::VALUES);
+                post_tile<N, G>(f, x, &branch, s->below + buffer * TILE * forward_shared<N, G>::BELOW, tile, p);
+            multiply_forward<N, G>(x, s->weights, warps, p, scale, scaled,
+                                   s->partial + p->warp * TILE * sums<N, G>::VALUES);
         }
         __syncthreads();
         if (tile > first) {
             cluster_wait();
-            finish<N, KIND>(f, s, tile - step, buffer ^ 1, scaled);
+            finish<N, G>(f, s, &block, tile - step, buffer ^ 1, scaled);
         }
         if (more) {
-            send<N, KIND>(s, warps, buffer);
+            send<N, G>(s, &block, warps, buffer);
             cluster_arrive();
         }
         __syncthreads();
@@ -232,76 +238,84 @@ static __device__ __forceinline__ void walk(const struct one_pass_forward *f, co
     }
 }
 
-template <int N, int KIND, bool POST, int WARPS>
+template <int N, typename G, bool POST, int WARPS>
 static __global__ void __launch_bounds__(WARPS *WARP, 1) forward_kernel(struct one_pass_forward f) {
-    using S = sums<N, KIND>;
-    struct forward_shared<N, KIND> s((int)blockDim.x / WARP, cluster_size());
+    using S = sums<N, G>;
+    struct forward_shared<N, G> s((int)blockDim.x / WARP, 1 << f.cluster_bits);
     struct lane_place p = lane_place_of(f.C, f.slice);
     for (int k = (int)threadIdx.x; k < TILE * S::SETS; k += (int)blockDim.x)
         s.lost[k] = 0;
     bool lost = true;
     for (int turn = 0; turn < 2 && lost; turn++) { /* one call: the code is there once */
-        walk<N, KIND, POST>(&f, &s, &p, turn > 0);
+        walk<N, G, POST>(&f, &s, &p, turn > 0);
         lost = false;
         for (int k = 0; k < TILE * S::SETS; k++)
             lost |= s.lost[k] != 0;
     }
     __syncthreads();
-    if (KIND == KIND_MHC)
-        sinkhorn_owned<N>(&f, blockIdx.x / cluster_size(), gridDim.x / cluster_size());
+    if constexpr (sums<N, G>::RES && !G::HC)
+        map_owned<N, G>(&f, &s, blockIdx.x >> f.cluster_bits, gridDim.x >> f.cluster_bits);
 }
 
 /* --- launching --- */
 
-template <int N, int KIND> static struct needs needs_of(void) {
-    using F = forward_shared<N, KIND>;
+template <int N, typename G> static struct needs forward_needs(void) {
+    using F = forward_shared<N, G>;
     return (struct needs){F::BYTES, F::WARP_BYTES, F::MEMBER_BYTES, 0};
 }
 
-template <int N, int KIND, bool POST, int WARPS>
-static int start_layout(struct device *d, void *queue, const struct mhc_case *c, const struct layout *layout,
-                        struct one_pass_forward f) {
+template <int N, typename G, bool POST, int WARPS>
+static int start_forward_layout(struct device *d, void *queue, const struct mhc_case *c, const struct layout *layout,
+                                struct one_pass_forward f) {
     unsigned cluster = (unsigned)layout->cluster, threads = (unsigned)layout->warps * WARP;
-    int64_t clusters = clusters_at_once(d, forward_kernel<N, KIND, POST, WARPS>, cluster, threads, layout->shared);
+    int64_t clusters = clusters_at_once(d, forward_kernel<N, G, POST, WARPS>, cluster, threads, layout->shared);
     int64_t tiles = blocks_of(c->T, TILE);
     if (clusters < 1)
         return -1;
-    f.T = c->T, f.C = c->C, f.slice = layout->slice, f.how = coefficients_of(c), f.rms_eps = c->rms_eps;
-    return CHECKED(d, LAUNCH_CLUSTER((forward_kernel<N, KIND, POST, WARPS>), cluster,
+    f.T = c->T, f.C = c->C, f.slice = layout->slice, f.cluster_bits = __builtin_ctz(cluster);
+    f.inverse_length = one_pass_inverse_length<G>(c);
+    f.how = coefficients_of(c), f.rms_eps = c->rms_eps;
+    return CHECKED(d, LAUNCH_CLUSTER((forward_kernel<N, G, POST, WARPS>), cluster,
                                      (unsigned)(clusters < tiles ? clusters : tiles) * cluster, threads, layout->shared,
                                      queue, f));
 }
 
-template <int N, int KIND, bool POST>
-static int start(struct device *d, void *queue, const struct mhc_case *c, const struct one_pass_forward *f) {
-    constexpr int FEW = N == 4 ? FEW_WARPS : MAX_WARPS;
-    struct needs need = needs_of<N, KIND>();
+template <int N, typename G, bool POST>
+static int start_forward(struct device *d, void *queue, const struct mhc_case *c, const struct one_pass_forward *f) {
+    constexpr int FEW = N == 4 ? FORWARD_FEW_WARPS : FORWARD_MAX_WARPS;
+    struct needs need = forward_needs<N, G>();
     struct layout layout;
     if (d->largest_cluster == 1) /* not even one block alone: what a cluster writes with is missing */
         return -1;
     for (int S = one_pass_smallest_cluster(d, c);; S = 1) {
-        if (!one_pass_layout(c, &need, d->shared_bytes, MAX_WARPS, S, &layout) || layout.cluster > d->largest_cluster)
+        if (!one_pass_layout(c, &need, d->shared_bytes, FORWARD_MAX_WARPS, S, &layout) ||
+            layout.cluster > d->largest_cluster)
             return -1;
-        int failed = layout.warps <= FEW ? start_layout<N, KIND, POST, FEW>(d, queue, c, &layout, *f)
-                                         : start_layout<N, KIND, POST, MAX_WARPS>(d, queue, c, &layout, *f);
+        int failed = layout.warps <= FEW
+                         ? start_forward_layout<N, G, POST, FEW>(d, queue, c, &layout, *f)
+                         : start_forward_layout<N, G, POST, FORWARD_MAX_WARPS>(d, queue, c, &layout, *f);
         if (failed >= 0 || S == 1)
             return failed;
     }
 }
 
-int one_pass_forward_start(struct device *d, void *queue, enum kind kind, const struct mhc_case *c,
-                           const struct one_pass_forward *f) {
-#define CALL(N, KIND) (f->x_next ? start<N, KIND, true>(d, queue, c, f) : start<N, KIND, false>(d, queue, c, f))
-    return ONE_PASS_KIND(kind, c->n, CALL);
+template <typename G>
+static int one_pass_forward_start(struct device *d, void *queue, const struct mhc_case *c,
+                                  const struct one_pass_forward *f) {
+#define CALL(N) (f->x_next ? start_forward<N, G, true>(d, queue, c, f) : start_forward<N, G, false>(d, queue, c, f))
+    return ONE_PASS_COUNT(c->n, CALL);
 #undef CALL
 }
 
-bool one_pass_forward_fits(enum kind kind, const struct mhc_case *c, const char **why) {
+template <typename G> static bool one_pass_forward_fits(const struct mhc_case *c, const char **why) {
     if (!one_pass_shape(c, why))
         return false;
-#define CALL(N, KIND) needs_of<N, KIND>()
-    struct needs need = ONE_PASS_KIND(kind, c->n, CALL);
+#define CALL(N) forward_needs<N, G>()
+    struct needs need = ONE_PASS_COUNT(c->n, CALL);
 #undef CALL
     struct layout layout;
-    return one_pass_layout(c, &need, ONE_PASS_SHARED, MAX_WARPS, 1, &layout) || (*why = ONE_PASS_TOO_WIDE, false);
+    return one_pass_layout(c, &need, ONE_PASS_SHARED, FORWARD_MAX_WARPS, 1, &layout) ||
+           (*why = ONE_PASS_TOO_WIDE, false);
 }
+
+#endif

@@ -1,57 +1,63 @@
-/* mhc.backward, identity.backward and hc.backward with one pass over x, g = grad_x_next, y and grad_u, and the same that also writes grad_y of
+/* mhc.backward and hc.backward with one pass over x, g = grad_x_next, y and grad_u, and the same that also writes grad_y of
  * the layer below (backward_y): grad_x leaves the registers once, rounded once, and res^T g is never stored.
  *
  *   traffic a token, n = 4, bf16     x 8C + g 8C + y 2C + grad_u 2C + grad_x 8C = 28C bytes, grad_y_below 2C; grad_phi reads x again (8C)
  *
  * A turn of the loop: the tile comes into registers, the next one's lines are asked for | the dot products over channels that the
  * coefficients' gradients are, lane, warp, block, cluster, always in order | the last warp of the block makes z = dL/dlogits of the tokens
- * that the block owns, a thread a token, and sends q = alpha z / r to all; how Sinkhorn went it has worked out before, from what forward
+ * that the block owns, a thread a token, and sends q = alpha z / r to all; how the residual map went it has worked out before, from what forward
  * saved | grad_x = res^T g + pre grad_u + q.W^T - x (...)/r, the product on tensor cores. z and q stay in `work` for the parameters'
  * gradients, which sum over tokens in kernels of their own.
  *
  * The cluster meets twice a turn, and nobody has other work meanwhile. So two blocks share a multiprocessor where they fit. */
+#ifndef ONE_PASS_BACKWARD_H
+#define ONE_PASS_BACKWARD_H
+
 #include "kernels/one_pass_dots.h"
 
 /* Warps on a multiprocessor. A tile of four streams is 80 registers: with up to 12 warps, three to a quarter of the multiprocessor, a thread
  * may have 168 and almost needs no more; with 16 it may have 128, and some of the tile waits in local memory. */
-enum { FEW_WARPS = 12, MAX_WARPS = 16 };
+enum { BACKWARD_FEW_WARPS = 12, BACKWARD_MAX_WARPS = 16 };
 
-/* The block's slice of the weights as the right operand of q.W^T: rows are columns of the weights, high parts then low parts. A thread has
- * all columns of a channel, loaded together. */
-template <int N, int KIND>
-static __device__ __forceinline__ void load_weights(const struct one_pass_backward *f, uint2 *to) {
-    using S = sums<N, KIND>;
-    using B = backward_sums<N, KIND>;
+/* The block's slice of the weights as the right operand of q.W^T: rows are columns of the weights, high parts then low
+ * parts. A thread has all columns of a channel, loaded together. Eight neighbouring threads write four lanes' words
+ * each, 16 bytes at a time: the banks repeat after four of them, so the other four begin with the second half. */
+template <int N, typename G>
+static __device__ __forceinline__ void load_backward_weights(const struct one_pass_backward *f, uint2 *to) {
+    using S = sums<N, G>;
+    using B = backward_sums<N, G>;
     int channels = f->warps * GROUP;
     int64_t first = (int64_t)cluster_rank() * f->slice;
     for (int k = (int)threadIdx.x; k < S::STREAMS_OF_WEIGHTS * channels; k += (int)blockDim.x) {
-        int i = k / channels, within = k % channels, j = within % 8 / 2, g = within % GROUP / 8 * 2 + within % 2;
+        int i = k / channels, warp = k % channels / GROUP, g = k % 8, j = k % GROUP / 8;
+        int within = warp * GROUP + g / 2 * 8 + 2 * j + g % 2;
         float w[B::DEPTH] = {};
         if (within < f->slice && first + within < f->C)
 #pragma unroll
             for (int m = 0; m < B::DEPTH; m += S::WIDTH)
-                load_weights_at<N, KIND>(&f->weights, f->C, i, first + within, m, w + m);
+                load_weights_at<N, G>(&f->weights, f->C, i, first + within, m, w + m);
+        uint32_t pair[B::DEPTH]; /* of rows */
 #pragma unroll
-        for (int m = 0; m < B::DEPTH; m += 2) {
-            uint32_t part[2];
-            split_pair(w[m], w[m + 1], &part[0], &part[1]);
+        for (int m = 0; m < B::DEPTH; m += 2)
+            split_pair(w[m], w[m + 1], &pair[m / 2], &pair[(B::DEPTH + m) / 2]);
 #pragma unroll
-            for (int low = 0; low < 2; low++) {
-                int row = low * B::DEPTH + m;
-                uint2 *at = to + (((i * f->warps + within / GROUP) * B::STEPS + row / 16) * 4 + j) * WARP + g * 4 +
-                            row % 8 / 2;
-                *(row % 16 < 8 ? &at->x : &at->y) = part[low];
+        for (int step = 0; step < B::STEPS; step++) {
+            const uint32_t *p = pair + 8 * step;
+            uint4 *at = (uint4 *)(to + (((i * f->warps + warp) * B::STEPS + step) * 4 + j) * WARP + g * 4);
+#pragma unroll
+            for (int turn = 0; turn < 2; turn++) {
+                bool second = turn != g / 4;
+                at[second] = second ? make_uint4(p[2], p[6], p[3], p[7]) : make_uint4(p[0], p[4], p[1], p[5]);
             }
         }
     }
 }
 
 /* Starts the copies of pre and res of a tile, and of post of the layer below. */
-template <int N, int KIND>
+template <int N, typename G>
 static __device__ __forceinline__ void load_coefficients(const struct one_pass_backward *f,
-                                                         const struct backward_shared<N, KIND> *s,
-                                                         int64_t first_token) {
-    using B = backward_sums<N, KIND>;
+                                                         const struct backward_shared<N, G> *s, int64_t first_token) {
+    using B = backward_sums<N, G>;
     for (int k = (int)threadIdx.x; k < TILE * B::USED; k += (int)blockDim.x) {
         int64_t t = first_token + k / B::USED;
         int m = k % B::USED;
@@ -76,10 +82,11 @@ static __device__ __forceinline__ void prefetch_rows(const float *from, int widt
 }
 
 /* The dot products of the lane's two tokens over the warp's channels: dpre_i = <x_i, du>, dpost_i = <y, g_i>, dres_ij = <g_i, x_j>. */
-template <int N, int KIND>
-static __device__ __forceinline__ void multiply(const struct piece x[N], const struct piece g[N], const struct piece *y,
-                                                const struct piece *du, const struct lane_place *p, float *partial) {
-    using B = backward_sums<N, KIND>;
+template <int N, typename G>
+static __device__ __forceinline__ void multiply_backward(const struct piece x[N], const struct piece g[N],
+                                                         const struct piece *y, const struct piece *du,
+                                                         const struct lane_place *p, float *partial) {
+    using B = backward_sums<N, G>;
     constexpr int HALF = B::PADDED / 2, QUARTER = B::PADDED / 4;
 #pragma unroll
     for (int half = 0; half < 2; half++) {
@@ -102,7 +109,7 @@ static __device__ __forceinline__ void multiply(const struct piece x[N], const s
                 sum[i] = fmaf(in[i], grad_u, sum[i]);
                 sum[N + i] = fmaf(branch, grad[i], sum[N + i]);
 #pragma unroll
-                for (int j = 0; j < N && sums<N, KIND>::RES; j++)
+                for (int j = 0; j < N && sums<N, G>::RES; j++)
                     sum[2 * N + i * N + j] = fmaf(grad[i], in[j], sum[2 * N + i * N + j]);
             }
         }
@@ -127,11 +134,11 @@ static __device__ __forceinline__ void multiply(const struct piece x[N], const s
 /* --- grad_x --- */
 
 /* The left operand of q.W^T for a set: q's high parts against both parts of the weights, its low parts against the high ones. */
-template <int N, int KIND>
+template <int N, typename G>
 static __device__ __forceinline__ void q_fragments(const float *q, int set, const struct lane_place *p,
                                                    uint32_t high[][4], uint32_t low[][4]) {
-    using S = sums<N, KIND>;
-    using B = backward_sums<N, KIND>;
+    using S = sums<N, G>;
+    using B = backward_sums<N, G>;
 #pragma unroll
     for (int step = 0; step < B::STEPS; step++)
 #pragma unroll
@@ -150,7 +157,7 @@ static __device__ __forceinline__ void q_fragments(const float *q, int set, cons
 
 /* Two neighbouring channels of a stream's grad_x for a token: res^T g + pre grad_u + what the product gave - x (...)/r, rounded. `c`: pre, then
  * res; volatile, so that it is read anew for every word and not kept in 40 registers. */
-template <int N, int KIND>
+template <int N, typename G>
 static __device__ __forceinline__ uint32_t gradient_word(const volatile float *c, int i, float factor, float inverse,
                                                          const float product[2], uint32_t x, uint32_t du,
                                                          const float g[N][2]) {
@@ -160,11 +167,11 @@ static __device__ __forceinline__ uint32_t gradient_word(const volatile float *c
         /* Not one factor: through_norm / r^2 would overflow for small x, and x / r does not. */
         dx[e] = fmaf(-factor, (e ? high_bf16(x) : low_bf16(x)) * inverse, product[e]);
         dx[e] = fmaf(pre, e ? high_bf16(du) : low_bf16(du), dx[e]);
-        if (!sums<N, KIND>::RES)
+        if (!sums<N, G>::RES)
             dx[e] += g[i][e];
     }
 #pragma unroll
-    for (int a = 0; a < N && sums<N, KIND>::RES; a++) {
+    for (int a = 0; a < N && sums<N, G>::RES; a++) {
         float res = c[N + a * N + i];
         dx[0] = fmaf(res, g[a][0], dx[0]);
         dx[1] = fmaf(res, g[a][1], dx[1]);
@@ -173,10 +180,10 @@ static __device__ __forceinline__ uint32_t gradient_word(const volatile float *c
 }
 
 /* q.W^T of two channels of stream i, words j: sum[0], [1] of token g, sum[2], [3] of g+8. */
-template <int N, int KIND>
+template <int N, typename G>
 static __device__ __forceinline__ void multiply_q(const uint2 *weights, const struct lane_place *p, int j,
                                                   const uint32_t high[][4], const uint32_t low[][4], float sum[4]) {
-    using B = backward_sums<N, KIND>;
+    using B = backward_sums<N, G>;
 #pragma unroll
     for (int e = 0; e < 4; e++)
         sum[e] = 0;
@@ -191,25 +198,25 @@ static __device__ __forceinline__ void multiply_q(const uint2 *weights, const st
 }
 
 /* grad_x of the tile takes the place of x in the registers, two channels at a time, and goes out. */
-template <int N, int KIND>
+template <int N, typename G>
 static __device__ __forceinline__ void store_gradient(const struct one_pass_backward *f,
-                                                      const struct backward_shared<N, KIND> *s, struct piece x[N],
+                                                      const struct backward_shared<N, G> *s, struct piece x[N],
                                                       const struct piece g[N], const struct piece *du,
                                                       int64_t first_token, const struct lane_place *p) {
-    using S = sums<N, KIND>;
-    using B = backward_sums<N, KIND>;
+    using S = sums<N, G>;
+    using B = backward_sums<N, G>;
     uint32_t high[S::SETS][B::STEPS][4], low[S::SETS][B::LOW_STEPS][4];
 #pragma unroll
     for (int set = 0; set < S::SETS; set++)
-        q_fragments<N, KIND>(s->q, set, p, high[set], low[set]);
+        q_fragments<N, G>(s->q, set, p, high[set], low[set]);
 #pragma unroll
     for (int j = 0; j < 4; j++) {
         float sum[N][4];
 #pragma unroll
         for (int i = 0; i < N; i++) {
             int set = S::SETS == 1 ? 0 : i, of = S::STREAMS_OF_WEIGHTS == 1 ? 0 : i;
-            multiply_q<N, KIND>(s->weights + (of * f->warps + p->warp) * B::STEPS * 4 * WARP, p, j, high[set], low[set],
-                                sum[i]);
+            multiply_q<N, G>(s->weights + (of * f->warps + p->warp) * B::STEPS * 4 * WARP, p, j, high[set], low[set],
+                             sum[i]);
         }
 #pragma unroll
         for (int half = 0; half < 2; half++) {
@@ -225,8 +232,8 @@ static __device__ __forceinline__ void store_gradient(const struct one_pass_back
             for (int i = 0; i < N; i++) {
                 int set = S::SETS == 1 ? 0 : i;
                 uint32_t *word = word_at(&x[i].row[half], j);
-                *word = gradient_word<N, KIND>(c, i, sent[set], sent[S::SETS + set], sum[i] + 2 * half, *word,
-                                               word_of(&du->row[half], j), grad);
+                *word = gradient_word<N, G>(c, i, sent[set], sent[S::SETS + set], sum[i] + 2 * half, *word,
+                                            word_of(&du->row[half], j), grad);
             }
         }
     }
@@ -247,15 +254,20 @@ static __device__ __forceinline__ void store_below(const struct one_pass_backwar
     store_piece(f->dy_below, 1, 0, f->T, f->C, first_token, p, &dy);
 }
 
-template <int N, int KIND, int WARPS>
+template <int N, typename G, int WARPS>
 static __global__ void __launch_bounds__(WARPS *WARP, 1) backward_kernel(struct one_pass_backward f) {
-    int size = cluster_size(), last = (int)blockDim.x / WARP - 1;
-    int64_t cluster = blockIdx.x / size, clusters = gridDim.x / size;
-    struct backward_shared<N, KIND> s(f.warps, size);
+    const struct member block = member_of(f.cluster_bits);
+    int last = (int)blockDim.x / WARP - 1;
+    int64_t cluster = blockIdx.x >> block.bits, clusters = gridDim.x >> block.bits;
+    struct backward_shared<N, G> s(f.warps, &block);
     struct lane_place p = lane_place_of(f.C, f.slice);
-    struct sinkhorn_trace<N> trace;
+    alignas(16) unsigned char history[G::map::HISTORY];
+    typename G::map::template trace<N> trace;
+    trace.history = history;
     bool works = p.warp < f.warps, makes = p.warp == last;
-    load_weights<N, KIND>(&f, s.weights);
+    load_backward_weights<N, G>(&f, s.weights);
+    for (int k = (int)threadIdx.x; k < sums<N, G>::ALPHAS; k += (int)blockDim.x)
+        s.alpha[k] = f.alpha[k];
     /* Nobody may write into a block's memory before the block has begun. */
     cluster_arrive();
     cluster_wait();
@@ -273,32 +285,30 @@ static __global__ void __launch_bounds__(WARPS *WARP, 1) backward_kernel(struct 
             prefetch_piece(f.g, N, i, f.T, f.C, next, &p);
         }
         prefetch_rows(f.pre, N, f.T, next);
-        if (sums<N, KIND>::RES)
+        if (sums<N, G>::RES)
             prefetch_rows(f.res, N * N, f.T, next);
         if (f.post_below)
             prefetch_rows(f.post_below, N, f.T, next);
         prefetch_piece(f.y, 1, 0, f.T, f.C, next, &p);
         prefetch_piece(f.du, 1, 0, f.T, f.C, next, &p);
         if (works)
-            multiply<N, KIND>(x, g, &y, &du, &p, s.partial + p.warp * TILE * backward_sums<N, KIND>::DOTS);
+            multiply_backward<N, G>(x, g, &y, &du, &p, s.partial + p.warp * TILE * backward_sums<N, G>::DOTS);
         else
-            prepare<N, KIND>(&f, &s, first,
-                             &trace); /* a warp more than there are channels for: it is ahead of the others */
+            prepare<N, G>(&f, &s, &block, first, &trace); /* a warp without channels: it is ahead of the others */
         __syncthreads();
-        load_coefficients<N, KIND>(&f, &s,
-                                   first); /* nobody reads the old ones: all are past grad_x of the tile before */
-        send_dots<N, KIND>(&s, f.warps);
+        load_coefficients<N, G>(&f, &s, first); /* nobody reads the old ones: all are past grad_x of the tile before */
+        send_dots<N, G>(&s, &block, f.warps);
         cluster_arrive();
         if (works && makes)
-            prepare<N, KIND>(&f, &s, first, &trace);
+            prepare<N, G>(&f, &s, &block, first, &trace);
         cluster_wait();
         if (makes)
-            make_q<N, KIND>(&f, &s, first, &trace);
+            make_q<N, G>(&f, &s, &block, first, &trace);
         copy_wait<0>(); /* the coefficients are here; the meeting shows them to the other threads */
         cluster_arrive();
         cluster_wait();
         if (works)
-            store_gradient<N, KIND>(&f, &s, x, g, &du, first, &p);
+            store_gradient<N, G>(&f, &s, x, g, &du, first, &p);
         if (works && f.dy_below)
             store_below<N>(&f, s.below, x, first, &p);
     }
@@ -306,68 +316,74 @@ static __global__ void __launch_bounds__(WARPS *WARP, 1) backward_kernel(struct 
 
 /* --- launching --- */
 
-template <int N, int KIND> static struct needs needs_of(void) {
-    using F = backward_shared<N, KIND>;
+template <int N, typename G> static struct needs backward_needs(void) {
+    using F = backward_shared<N, G>;
     return (struct needs){F::BYTES, F::WARP_BYTES, 0, F::TOKEN_BYTES};
 }
 
 /* Two blocks a multiprocessor where they fit, else one; returns how many, 0 if not even one does. */
-static int layout_of(const struct mhc_case *c, const struct needs *need, int64_t shared, int smallest,
-                     struct layout *layout) {
+static int backward_layout(const struct mhc_case *c, const struct needs *need, int64_t shared, int smallest,
+                           struct layout *layout) {
     int64_t of_two = shared / 2 < ONE_PASS_SHARED_OF_TWO ? shared / 2 : ONE_PASS_SHARED_OF_TWO;
-    if (one_pass_layout(c, need, of_two, MAX_WARPS / 2, smallest, layout))
+    if (one_pass_layout(c, need, of_two, BACKWARD_MAX_WARPS / 2, smallest, layout))
         return 2;
-    return one_pass_layout(c, need, shared, MAX_WARPS, smallest, layout);
+    return one_pass_layout(c, need, shared, BACKWARD_MAX_WARPS, smallest, layout);
 }
 
-template <int N, int KIND, int WARPS>
-static int start_layout(struct device *d, void *queue, const struct mhc_case *c, const struct layout *layout,
-                        unsigned threads, struct one_pass_backward f) {
+template <int N, typename G, int WARPS>
+static int start_backward_layout(struct device *d, void *queue, const struct mhc_case *c, const struct layout *layout,
+                                 unsigned threads, struct one_pass_backward f) {
     unsigned cluster = (unsigned)layout->cluster;
-    int64_t clusters = clusters_at_once(d, backward_kernel<N, KIND, WARPS>, cluster, threads, layout->shared);
+    int64_t clusters = clusters_at_once(d, backward_kernel<N, G, WARPS>, cluster, threads, layout->shared);
     int64_t tiles = blocks_of(c->T, TILE);
     if (clusters < 1)
         return -1;
-    f.T = c->T, f.C = c->C, f.slice = layout->slice, f.warps = layout->warps, f.how = coefficients_of(c);
-    return CHECKED(d, LAUNCH_CLUSTER((backward_kernel<N, KIND, WARPS>), cluster,
+    f.T = c->T, f.C = c->C, f.slice = layout->slice, f.cluster_bits = __builtin_ctz(cluster);
+    f.inverse_length = one_pass_inverse_length<G>(c);
+    f.warps = layout->warps, f.how = coefficients_of(c);
+    return CHECKED(d, LAUNCH_CLUSTER((backward_kernel<N, G, WARPS>), cluster,
                                      (unsigned)(clusters < tiles ? clusters : tiles) * cluster, threads, layout->shared,
                                      queue, f));
 }
 
-template <int N, int KIND>
-static int start(struct device *d, void *queue, const struct mhc_case *c, const struct one_pass_backward *f) {
-    constexpr int FEW = N == 4 ? FEW_WARPS : MAX_WARPS;
-    struct needs need = needs_of<N, KIND>();
+template <int N, typename G>
+static int start_backward(struct device *d, void *queue, const struct mhc_case *c, const struct one_pass_backward *f) {
+    constexpr int FEW = N == 4 ? BACKWARD_FEW_WARPS : BACKWARD_MAX_WARPS;
+    struct needs need = backward_needs<N, G>();
     struct layout layout;
     if (d->largest_cluster == 1) /* not even one block alone: what a cluster writes with is missing */
         return -1;
     for (int S = one_pass_smallest_cluster(d, c);; S = 1) {
-        int blocks = layout_of(c, &need, d->shared_bytes, S, &layout);
+        int blocks = backward_layout(c, &need, d->shared_bytes, S, &layout);
         if (!blocks || layout.cluster > d->largest_cluster)
             return -1;
-        /* A warp for Sinkhorn alone, where there is room for its registers. */
-        int warps = layout.warps + (KIND == KIND_MHC && (layout.warps + 1) * blocks <= MAX_WARPS);
+        /* A warp for a slow map alone, where there is room for its registers. */
+        int warps = layout.warps + (G::map::SLOW && (layout.warps + 1) * blocks <= BACKWARD_MAX_WARPS);
         int failed = warps * blocks <= FEW
-                         ? start_layout<N, KIND, FEW>(d, queue, c, &layout, (unsigned)warps * WARP, *f)
-                         : start_layout<N, KIND, MAX_WARPS>(d, queue, c, &layout, (unsigned)warps * WARP, *f);
+                         ? start_backward_layout<N, G, FEW>(d, queue, c, &layout, (unsigned)warps * WARP, *f)
+                         : start_backward_layout<N, G, BACKWARD_MAX_WARPS>(d, queue, c, &layout, (unsigned)warps * WARP,
+                                                                           *f);
         if (failed >= 0 || S == 1)
             return failed;
     }
 }
 
-int one_pass_backward_start(struct device *d, void *queue, enum kind kind, const struct mhc_case *c,
-                            const struct one_pass_backward *f) {
-#define CALL(N, KIND) start<N, KIND>(d, queue, c, f)
-    return ONE_PASS_KIND(kind, c->n, CALL);
+template <typename G>
+static int one_pass_backward_start(struct device *d, void *queue, const struct mhc_case *c,
+                                   const struct one_pass_backward *f) {
+#define CALL(N) start_backward<N, G>(d, queue, c, f)
+    return ONE_PASS_COUNT(c->n, CALL);
 #undef CALL
 }
 
-bool one_pass_backward_fits(enum kind kind, const struct mhc_case *c, const char **why) {
+template <typename G> static bool one_pass_backward_fits(const struct mhc_case *c, const char **why) {
     if (!one_pass_shape(c, why))
         return false;
-#define CALL(N, KIND) needs_of<N, KIND>()
-    struct needs need = ONE_PASS_KIND(kind, c->n, CALL);
+#define CALL(N) backward_needs<N, G>()
+    struct needs need = ONE_PASS_COUNT(c->n, CALL);
 #undef CALL
     struct layout layout;
-    return layout_of(c, &need, ONE_PASS_SHARED, 1, &layout) || (*why = ONE_PASS_TOO_WIDE, false);
+    return backward_layout(c, &need, ONE_PASS_SHARED, 1, &layout) || (*why = ONE_PASS_TOO_WIDE, false);
 }
+
+#endif

@@ -1,0 +1,59 @@
+/* The residual maps: what turns the K logits of a token into res [n][n], whose rows are destinations and whose columns are sources. One map is
+ *
+ *   maps/NAME.h     struct NAME_map: device functions for one token in one thread
+ *   maps/NAME.cu    the kernels that call it, by one macro: a file of its own, so that none compiles for minutes
+ *   one line of MAPS below
+ *
+ * and struct NAME_map has, with N streams known to the compiler or 0:
+ *
+ *   RES             res is an array. Without it res is the identity, K is 0, and the functions are absent
+ *   RECORDS         backward needs something that can be worked out before grad_res is there
+ *   SLOW            and that takes so long that the one-pass backward gives it a warp of its own
+ *   HISTORY         bytes of local memory that it takes; at least 1
+ *   logits(n)       K, as mhc_map_logits()
+ *   supports()      what the case must be, besides an n that the map exists for
+ *   trace<N>        what record() leaves for backward(); `history` is set by the caller
+ *   forward<N>(s, m)                                   logits [K] in m become res [n][n]
+ *   record<N>(s, logits, trace)
+ *   backward<N>(s, trace, grad_res, grad_logits)       may be called once a trace */
+#ifndef KERNELS_MAPS_H
+#define KERNELS_MAPS_H
+
+#include "kernels/coefficients.h"
+
+#define MAPS(MAP) MAP(sinkhorn) MAP(identity) MAP(free)
+
+struct chain;            /* kernels/two_pass_coefficients.h */
+struct one_pass_kernels; /* kernels/one_pass.h */
+
+/* The kernels of mHC with a map. */
+struct gpu_map {
+    int32_t map; /* enum mhc_map */
+    bool (*supports)(const struct mhc_case *, const char **why);
+    int (*coefficients)(struct device *, void *queue, const struct mhc_case *, const float *product,
+                        const struct mhc_pre_args *);
+    int (*chain)(struct device *, void *queue, const struct mhc_case *, const struct chain *);
+    const struct one_pass_kernels *one_pass;
+};
+
+#define MAP(name) extern const struct gpu_map name##_kernels;
+MAPS(MAP)
+#undef MAP
+
+/* The map of a case; NULL: it has no kernels here. */
+static inline const struct gpu_map *gpu_map_of(const struct mhc_case *c) {
+#define MAP(name) &name##_kernels,
+    static const struct gpu_map *const maps[] = {MAPS(MAP) NULL};
+#undef MAP
+    const struct gpu_map *const *map = maps;
+    while (*map && (*map)->map != c->map)
+        map++;
+    return *map;
+}
+
+/* The trace of a map that needs none. */
+struct no_trace {
+    void *history;
+};
+
+#endif

@@ -1,0 +1,6 @@
+/* The kernels of maps/sinkhorn.h. */
+#include "kernels/maps/sinkhorn.h"
+
+#include "kernels/maps/kernels.h"
+
+MAP_KERNELS(sinkhorn, MHC_SINKHORN);
