@@ -42,10 +42,10 @@ CUDAFLAGS = -std=c++20 -O3 $(if $(STATIC),$(COMPRESS),-lineinfo) -fmad=false -ge
 
 # `make V=1` shows the commands.
 Q        := $(if $(V),,@)
-# All of cpu_ref/ is compiled for two precisions, except ONCE and paper.c. The tests need paper.c, the program does not. operations.c, the
-# contract, belongs to the program and to every library of rows.
+# All of cpu_ref/ is compiled for two precisions, except ONCE and paper.c. The tests need paper.c, the program does not.
+# operations.c, the contract, belongs to the program and to every library of rows.
 ONCE     := cpu_ref/operations.c cpu_ref/library.c cpu_ref/blas_core.c
-REAL     := $(filter-out $(ONCE) cpu_ref/paper.c,$(wildcard cpu_ref/*.c))
+REAL     := $(filter-out $(ONCE) cpu_ref/paper.c,$(wildcard cpu_ref/*.c cpu_ref/maps/*.c))
 PLAIN    := $(ONCE) $(wildcard analysis/*.c results/*.c suites/*/*.c)
 REAL_OBJ := $(REAL:%.c=$(B)/%.f64.o) $(REAL:%.c=$(B)/%.f32.o)
 OBJ      := $(REAL_OBJ) $(PLAIN:%.c=$(B)/%.o)

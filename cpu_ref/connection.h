@@ -32,7 +32,7 @@ void NAME(weigh_streams)(const struct mhc_case *, const real *x, const real *wei
 /* The two rows that every kind with coefficients has: `id` is its prefix in operations.def. */
 #define POST_ROWS(id)                                                                                            \
     RUN(id##_post) {                                                                                             \
-        post_tokens(c, a->x, a->y, a->post, a->res, a->x_next);                                                  \
+        post_tokens(c, a->x, a->y, a->post, mhc_extent(c, 'N') ? a->res : NULL, a->x_next);                      \
         return 0;                                                                                                \
     }                                                                                                            \
     RUN(id##_post_backward_y) {                                                                                  \

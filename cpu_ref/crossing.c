@@ -17,7 +17,6 @@
     }
 DECLARE(hc)
 DECLARE(mhc)
-DECLARE(identity)
 
 static int64_t hc_pre_work(const struct mhc_case *c) {
     return NAME(hc_pre).work_bytes(c);
@@ -67,50 +66,6 @@ RUN(mhc_backward_y) {
         .grad_y = a->grad_y_below,
     };
     return RUN_ROW(mhc_backward, c, &backward, save, work) || RUN_ROW(mhc_post_backward_y, c, &below, NULL, NULL);
-}
-
-RUN(identity_post_pre) {
-    const struct identity_post_args post = {
-        .x = a->x,
-        .y = a->y,
-        .post = a->post_below,
-        .x_next = a->x_next,
-    };
-    const struct identity_pre_args pre = {
-        .x = a->x_next,
-        .phi = a->phi,
-        .b = a->b,
-        .alpha = a->alpha,
-        .u = a->u,
-        .pre = a->pre,
-        .post = a->post,
-    };
-    return RUN_ROW(identity_post, c, &post, NULL, NULL) || RUN_ROW(identity_pre, c, &pre, save, work);
-}
-
-RUN(identity_backward_y) {
-    const struct identity_backward_args backward = {
-        .grad_x_next = a->grad_x_next,
-        .x = a->x,
-        .y = a->y,
-        .grad_u = a->grad_u,
-        .pre = a->pre,
-        .post = a->post,
-        .phi = a->phi,
-        .b = a->b,
-        .alpha = a->alpha,
-        .grad_x = a->grad_x,
-        .grad_phi = a->grad_phi,
-        .grad_b = a->grad_b,
-        .grad_alpha = a->grad_alpha,
-    };
-    const struct identity_post_backward_y_args below = {
-        .grad_x_next = a->grad_x,
-        .post = a->post_below,
-        .grad_y = a->grad_y_below,
-    };
-    return RUN_ROW(identity_backward, c, &backward, save, work) ||
-           RUN_ROW(identity_post_backward_y, c, &below, NULL, NULL);
 }
 
 RUN(hc_post_pre) {
@@ -177,4 +132,3 @@ RUN(hc_backward_y) {
                                                     .run = kind##_backward_y_run}
 CROSSING(hc, hc_pre_work);
 CROSSING(mhc, NULL);
-CROSSING(identity, NULL);

@@ -1,13 +1,13 @@
-/* mHC (Eq. 7-9, computed in the order of Eq. 14-19) and identity HC (the same with res = I, no third part).
+/* mHC (Eq. 7-9, computed in the order of Eq. 14-19), with any residual map.
  *
  *   r = sqrt(mean(x^2) + rms_eps) over all nC     product = x.phi / r     logits = alpha_part * product + b
- *   pre = sigmoid (+ sinkhorn_eps in v4)          post = 2 sigmoid        res = Sinkhorn
+ *   pre = sigmoid (+ sinkhorn_eps in v4)          post = 2 sigmoid        res = map(logits)
  *
  * Backward, z = dL/dlogits: grad_b = sum_t z; grad_alpha = sum z * product; with q = alpha * z / r,
  *   grad_phi = sum_t x^T q;  grad_x gains q.phi^T - x * (sum_k alpha z product) / (nC r^2).
  * Kept from forward to backward: product [T][columns] and r [T]. Tokens go in blocks of BLOCK, each a task of a thread. */
 #include "cpu_ref/connection.h"
-#include "cpu_ref/sinkhorn.h"
+#include "cpu_ref/maps/map.h"
 
 #include <omp.h>
 
@@ -16,26 +16,25 @@
 /* The arrays of one call, under the names of the header. */
 struct mhc {
     const struct mhc_case *c;
-    bool identity;
-    int64_t n, C, D, columns; /* D = nC; columns of phi: pre, post and, unless identity, res */
+    const struct residual_map *map;
+    int64_t n, C, D, columns, K; /* D = nC; columns of phi: pre, post and the K logits of the map */
+    bool mixes;                  /* res is not the identity, which stands nowhere */
     real pre_eps;
     const real *x, *phi, *b, *alpha, *y, *g, *du; /* g = grad_x_next, du = grad_u */
     const real *pre_in, *post_in, *res_in; /* of the backward; pre, post and res are those that the forward makes */
     real *u, *pre, *post, *res, *product, *r, *z, *q, *dx;
 };
 
-static int64_t column_count(const struct mhc_case *c, bool identity) {
-    return identity ? 2 * c->n : c->n * c->n + 2 * c->n;
-}
-
-static struct mhc problem(const struct mhc_case *c, bool identity, void *save) {
-    int64_t columns = column_count(c, identity);
+static struct mhc problem(const struct mhc_case *c, void *save) {
+    int64_t columns = mhc_extent(c, 'Q');
     return (struct mhc){.c = c,
-                        .identity = identity,
+                        .map = NAME(map_of)(c),
                         .n = c->n,
                         .C = c->C,
                         .D = c->n * c->C,
                         .columns = columns,
+                        .K = mhc_map_logits(c),
+                        .mixes = mhc_extent(c, 'N') > 0,
                         .pre_eps = c->convention == MHC_V4 ? (real)c->sinkhorn_eps : 0,
                         .product = save,
                         .r = (real *)save + c->T * columns};
@@ -65,10 +64,10 @@ static void normalised_product(const struct mhc *m, int64_t from, int64_t to) {
     }
 }
 
-/* The logits of res of tokens [from, to), matrix after matrix. */
-static void res_logits(const struct mhc *m, int64_t from, int64_t to, real *logits) {
+/* The logits of the map of tokens [from, to), token after token. */
+static void map_logits(const struct mhc *m, int64_t from, int64_t to, real *logits) {
     for (int64_t t = from; t < to; t++)
-        for (int64_t k = 0; k < m->n * m->n; k++)
+        for (int64_t k = 0; k < m->K; k++)
             *logits++ = logit(m, t, 2 * m->n + k);
 }
 
@@ -82,11 +81,11 @@ static void pre_block(const struct mhc *m, int64_t from, int64_t to) {
         }
         NAME(aggregate)(n, m->C, m->x + t * m->D, m->pre + t * n, m->u + t * m->C);
     }
-    if (m->identity)
+    if (!m->mixes)
         return;
-    real logits[BLOCK * MHC_MAX_STREAMS * MHC_MAX_STREAMS];
-    res_logits(m, from, to, logits);
-    NAME(sinkhorn_tokens)(m->c, logits, n * n, m->res + from * n * n, 0, to - from);
+    real logits[BLOCK * MAP_MOST_LOGITS];
+    map_logits(m, from, to, logits);
+    m->map->forward(m->c, to - from, logits, m->res + from * n * n);
 }
 
 static void pre_all(const struct mhc *m) {
@@ -98,24 +97,24 @@ static void pre_all(const struct mhc *m) {
 /* z of tokens [from, to), from the products of streams and gradients. */
 static void logit_gradients(const struct mhc *m, int64_t from, int64_t to, void *history) {
     int64_t n = m->n;
-    real dres[BLOCK * MHC_MAX_STREAMS * MHC_MAX_STREAMS], logits[BLOCK * MHC_MAX_STREAMS * MHC_MAX_STREAMS];
+    real dres[BLOCK * MHC_MAX_STREAMS * MHC_MAX_STREAMS], logits[BLOCK * MAP_MOST_LOGITS];
     for (int64_t t = from; t < to; t++) {
         real dpre[MHC_MAX_STREAMS], dpost[MHC_MAX_STREAMS], *z = m->z + t * m->columns;
         coefficient_gradients(n, m->C, m->x + t * m->D, m->y + t * m->C, m->g + t * m->D, m->du + t * m->C, dpre, dpost,
-                              m->identity ? NULL : dres + (t - from) * n * n);
+                              m->mixes ? dres + (t - from) * n * n : NULL);
         for (int64_t i = 0; i < n; i++) {
             real s = m->pre_in[t * n + i] - m->pre_eps, p = m->post_in[t * n + i];
             z[i] = dpre[i] * s * (1 - s);
             z[n + i] = dpost[i] * p * (1 - p / 2);
         }
     }
-    if (m->identity || from >= to)
+    if (!m->K || from >= to)
         return;
-    res_logits(m, from, to, logits);
-    real dlogits[BLOCK * MHC_MAX_STREAMS * MHC_MAX_STREAMS];
-    sinkhorn_backward_tokens(m->c, logits, n * n, dres, dlogits, 0, to - from, history);
+    map_logits(m, from, to, logits);
+    real dlogits[BLOCK * MAP_MOST_LOGITS];
+    m->map->backward(m->c, to - from, logits, dres, dlogits, history);
     for (int64_t t = from; t < to; t++)
-        memcpy(m->z + t * m->columns + 2 * n, dlogits + (t - from) * n * n, (size_t)(n * n) * sizeof(real));
+        memcpy(m->z + t * m->columns + 2 * n, dlogits + (t - from) * m->K, (size_t)m->K * sizeof(real));
 }
 
 /* z, q and grad_x of tokens [from, to). */
@@ -129,7 +128,7 @@ static void backward_block(const struct mhc *m, int64_t from, int64_t to, void *
             through_norm += q[k] * m->product[t * m->columns + k];
         }
         stream_gradient(n, m->C, m->g + t * D, m->du + t * m->C, m->pre_in + t * n,
-                        m->identity ? NULL : m->res_in + t * n * n, m->dx + t * D);
+                        m->mixes ? m->res_in + t * n * n : NULL, m->dx + t * D);
         /* Not one factor: through_norm / r^2 would overflow for small x, and x / r does not. */
         real factor = through_norm / (real)D, inverse = r == 0 ? 0 : 1 / r;
         for (int64_t k = 0; k < D; k++)
@@ -141,7 +140,7 @@ static void backward_block(const struct mhc *m, int64_t from, int64_t to, void *
 
 /* grad_b and grad_alpha: sums over tokens, in their order. */
 static void small_gradients(const struct mhc *m, real *db, real *dalpha) {
-    double sum_b[MHC_MAX_STREAMS * (MHC_MAX_STREAMS + 2)] = {0}, sum_alpha[3] = {0};
+    double sum_b[2 * MHC_MAX_STREAMS + MAP_MOST_LOGITS] = {0}, sum_alpha[3] = {0};
     for (int64_t t = 0; t < m->c->T; t++)
         for (int64_t k = 0; k < m->columns; k++) {
             double z = m->z[t * m->columns + k];
@@ -150,7 +149,7 @@ static void small_gradients(const struct mhc *m, real *db, real *dalpha) {
         }
     for (int64_t k = 0; k < m->columns; k++)
         db[k] = (real)sum_b[k];
-    for (int p = 0; p < (m->identity ? 2 : 3); p++)
+    for (int p = 0; p < mhc_extent(m->c, 'E'); p++)
         dalpha[p] = (real)sum_alpha[p];
 }
 
@@ -159,7 +158,7 @@ static void backward_all(struct mhc *m, real *dphi, real *db, real *dalpha, void
     m->q = m->z + m->c->T * m->columns;
     char *history = (char *)(m->q + m->c->T * m->columns);
     history += -(uintptr_t)history % 64;
-    int64_t history_bytes = m->identity ? 0 : NAME(sinkhorn_history_bytes)(m->c);
+    int64_t history_bytes = NAME(map_history_bytes)(m->c);
 #pragma omp parallel for schedule(dynamic) if (m->c->T > BLOCK)
     for (int64_t from = 0; from < m->c->T; from += BLOCK)
         backward_block(m, from, from + BLOCK < m->c->T ? from + BLOCK : m->c->T,
@@ -170,102 +169,56 @@ static void backward_all(struct mhc *m, real *dphi, real *db, real *dalpha, void
 }
 
 RUN(mhc_pre) {
-    struct mhc m = problem(c, false, save);
+    struct mhc m = problem(c, save);
     m.x = a->x, m.phi = a->phi, m.b = a->b, m.alpha = a->alpha, m.u = a->u, m.pre = a->pre, m.post = a->post,
     m.res = a->res;
     pre_all(&m);
     return 0;
 }
 
-RUN(identity_pre) {
-    struct mhc m = problem(c, true, save);
-    m.x = a->x, m.phi = a->phi, m.b = a->b, m.alpha = a->alpha, m.u = a->u, m.pre = a->pre, m.post = a->post;
-    pre_all(&m);
-    return 0;
-}
-
 /* The logits of res alone, for those who study them; nothing in a stack needs them. */
 RUN(mhc_logits) {
-    struct mhc m = problem(c, false, work);
+    struct mhc m = problem(c, work);
     m.x = a->x, m.phi = a->phi, m.b = a->b, m.alpha = a->alpha;
     real *logits = a->logits;
 #pragma omp parallel for schedule(dynamic) if (c->T > BLOCK)
     for (int64_t from = 0; from < c->T; from += BLOCK) {
         int64_t to = from + BLOCK < c->T ? from + BLOCK : c->T;
         normalised_product(&m, from, to);
-        res_logits(&m, from, to, logits + from * m.n * m.n);
+        map_logits(&m, from, to, logits + from * m.K);
     }
     return 0;
 }
 
 RUN(mhc_backward) {
-    struct mhc m = problem(c, false, save);
+    struct mhc m = problem(c, save);
     m.x = a->x, m.y = a->y, m.g = a->grad_x_next, m.du = a->grad_u, m.phi = a->phi, m.b = a->b, m.alpha = a->alpha;
     m.pre_in = a->pre, m.post_in = a->post, m.res_in = a->res, m.dx = a->grad_x;
     backward_all(&m, a->grad_phi, a->grad_b, a->grad_alpha, work);
     return 0;
 }
 
-RUN(identity_backward) {
-    struct mhc m = problem(c, true, save);
-    m.x = a->x, m.y = a->y, m.g = a->grad_x_next, m.du = a->grad_u, m.phi = a->phi, m.b = a->b, m.alpha = a->alpha;
-    m.pre_in = a->pre, m.post_in = a->post, m.dx = a->grad_x;
-    backward_all(&m, a->grad_phi, a->grad_b, a->grad_alpha, work);
-    return 0;
-}
-
 static int64_t mhc_save(const struct mhc_case *c) {
-    return (int64_t)sizeof(real) * c->T * (column_count(c, false) + 1);
-}
-static int64_t identity_save(const struct mhc_case *c) {
-    return (int64_t)sizeof(real) * c->T * (column_count(c, true) + 1);
+    return (int64_t)sizeof(real) * c->T * (mhc_extent(c, 'Q') + 1);
 }
 static int64_t mhc_work(const struct mhc_case *c) {
-    return (int64_t)sizeof(real) * c->T * 2 * column_count(c, false) + 64 +
-           omp_get_max_threads() * NAME(sinkhorn_history_bytes)(c);
-}
-static int64_t identity_work(const struct mhc_case *c) {
-    return (int64_t)sizeof(real) * c->T * 2 * column_count(c, true) + 64;
+    return (int64_t)sizeof(real) * c->T * 2 * mhc_extent(c, 'Q') + 64 +
+           omp_get_max_threads() * NAME(map_history_bytes)(c);
 }
 
 const struct mhc_row NAME(mhc_pre) = {
-    MHC_OPERATION(mhc_pre), .supports = NAME(sinkhorn_supports), .save_bytes = mhc_save, .tolerance = NAME(tolerance),
+    MHC_OPERATION(mhc_pre), .supports = NAME(map_supports), .save_bytes = mhc_save, .tolerance = NAME(tolerance),
     .run = mhc_pre_run,
 };
 
 const struct mhc_row NAME(mhc_logits) = {
-    MHC_OPERATION(mhc_logits),    .supports = NAME(supports), .work_bytes = mhc_save,
+    MHC_OPERATION(mhc_logits),    .supports = NAME(map_supports), .work_bytes = mhc_save,
     .tolerance = NAME(tolerance), .run = mhc_logits_run,
 };
 
 POST_ROWS(mhc);
 
 const struct mhc_row NAME(mhc_backward) = {
-    MHC_OPERATION(mhc_backward), .supports = NAME(sinkhorn_supports),
-    .work_bytes = mhc_work,      .tolerance = NAME(tolerance),
-    .run = mhc_backward_run,
-};
-
-const struct mhc_row NAME(identity_pre) = {
-    MHC_OPERATION(identity_pre),  .supports = NAME(supports), .save_bytes = identity_save,
-    .tolerance = NAME(tolerance), .run = identity_pre_run,
-};
-
-RUN(identity_post) {
-    post_tokens(c, a->x, a->y, a->post, NULL, a->x_next);
-    return 0;
-}
-RUN(identity_post_backward_y) {
-    NAME(weigh_streams)(c, a->grad_x_next, a->post, a->grad_y);
-    return 0;
-}
-const struct mhc_row NAME(identity_post) = {MHC_OPERATION(identity_post), .supports = NAME(supports),
-                                            .tolerance = NAME(tolerance), .run = identity_post_run};
-const struct mhc_row NAME(identity_post_backward_y) = {MHC_OPERATION(identity_post_backward_y),
-                                                       .supports = NAME(supports), .tolerance = NAME(tolerance),
-                                                       .run = identity_post_backward_y_run};
-
-const struct mhc_row NAME(identity_backward) = {
-    MHC_OPERATION(identity_backward), .supports = NAME(supports),   .work_bytes = identity_work,
-    .tolerance = NAME(tolerance),     .run = identity_backward_run,
+    MHC_OPERATION(mhc_backward),  .supports = NAME(map_supports), .work_bytes = mhc_work,
+    .tolerance = NAME(tolerance), .run = mhc_backward_run,
 };

@@ -5,7 +5,7 @@
  *   apply_res      mixed_res = res.x                  merge       x_next = mixed + mixed_res
  *   residual_merge x_next = x + y, the ResNet's whole connection */
 #include "cpu_ref/connection.h"
-#include "cpu_ref/sinkhorn.h"
+#include "cpu_ref/maps/map.h"
 
 extern const struct mhc_row NAME(mhc_pre), NAME(hc_pre);
 
@@ -111,7 +111,7 @@ RUN(micro_residual_merge) {
 
 const struct mhc_row NAME(micro_coefficients_mhc) = {
     MHC_OPERATION(micro_coefficients_mhc),
-    .supports = NAME(sinkhorn_supports),
+    .supports = NAME(map_supports),
     .save_bytes = mhc_save,
     .work_bytes = mhc_work,
     .tolerance = NAME(tolerance),

@@ -222,7 +222,6 @@ static inline int64_t mhc_extent(const struct mhc_case *c, char letter) {
     case 'Q': return 2 * c->n + mhc_map_logits(c);
     case 'E': return mhc_map_logits(c) ? 3 : 2;
     case 'N': return c->map == MHC_IDENTITY ? 0 : c->n;
-    case 'J': return 2 * c->n;
     case 'P': return mhc_map_parameters(c);
     case 'H': return c->hidden;
     case 'G': return c->activation == MHC_SWIGLU ? c->hidden : 0;

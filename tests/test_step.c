@@ -62,7 +62,7 @@ static void expect_array(const struct program *s, const char *name, int64_t laye
 static const struct {
     const char *kind, *family;
 } kinds[STEP_VARIANTS] = {{"resnet", "residual"}, {"hc", "hc"},   {"mhc", "mhc"},
-                          {"mhc", "mhc"},         {"mhc", "mhc"}, {"identity", "identity"}};
+                          {"mhc", "mhc"},         {"mhc", "mhc"}, {"mhc", "identity"}};
 
 /* Where the step has a weight of a branch, or its gradient: with its neighbours side by side in one matrix. */
 static const struct {
@@ -143,6 +143,7 @@ static void expect_step(const struct program *s, int variant, double tolerance) 
     cr_assert(L <= LAYERS && !program_execute(s, NULL));
     c.stream = c.coef = c.param = MHC_F64;
     c.n = variant == STEP_RESIDUAL ? 1 : c.n;
+    c.map = variant == STEP_IDENTITY ? MHC_IDENTITY : MHC_SINKHORN;
     snprintf(name, sizeof name, "x0%s", ends);
     double *x0 = values_of(s, name, -1, &edge);
     memcpy(put(&d[0], "x", edge), x0, (size_t)edge * sizeof *x0);

@@ -69,7 +69,9 @@ static bool add_operations(struct axis *axis, const char *text, size_t length, c
     int64_t before = axis->count;
     snprintf(pattern, sizeof pattern, "%.*s", (int)length, text);
     for (const struct mhc_row *const *row = mhc_cpu64.rows; *row; row++) {
-        const char *name = (*row)->name;
+        char name[128];
+        bool old = !strncmp(pattern, "identity.", 9) && !strncmp((*row)->name, "mhc.", 4); /* see params_set() */
+        snprintf(name, sizeof name, "%s%s", old ? "identity" : "", (*row)->name + (old ? 3 : 0));
         bool matches = (!strcmp(pattern, "all") || !fnmatch(pattern, name, 0)) && strncmp(name, "bench.", 6);
         if ((matches || !strcmp(pattern, name)) && !add_value(axis, name, strlen(name), why, why_size))
             return false;

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cpu_ref/library.h"
+
 #define MAPS (1u << STUDY_MAPS)
 #define PROPAGATE (1u << STUDY_PROPAGATE)
 #define KERNELS (1u << STUDY_KERNELS)
@@ -19,14 +21,32 @@
 #define ALL (BOTH | TIMES)
 #define AT(field) offsetof(struct params, field)
 
+/* "|resnet|hc|..." and "|sinkhorn|identity|...". */
+static const char connection_words[] =
+#define CONNECTION(id, ...) "|" #id
+#include "suites/case/connections.def"
+#undef CONNECTION
+    ;
+static const char map_words[] =
+#define MAP(id, name) "|" #name
+#include "cpu_ref/maps/maps.def"
+#undef MAP
+    ;
+static const int32_t map_ids[] = {
+#define MAP(id, name) id,
+#include "cpu_ref/maps/maps.def"
+#undef MAP
+};
+
 const struct param params_table[] = {
     {"study", "", "propagate", PARAM_WORD, AT(study), 0, 0, "maps|propagate|kernels|recompute|overhead", ALL,
      "maps: the residual maps alone, no streams; propagate: the whole stack, forward and backward; kernels: one operation, timed; "
      "recompute: memory and time of the whole stack; overhead: a training step with each connection, timed"},
-    {"block", "", "mhc", PARAM_WORD, AT(block), 0, 0, "resnet|hc|hc-static|mhc|identity", LAYERS,
-     "kind of residual connection"},
+    {"block", "", "mhc", PARAM_WORD, AT(block), 0, 0, connection_words + 1, LAYERS, "kind of residual connection"},
     {"operation", "", "", PARAM_TEXT, AT(operation), 0, 0, NULL, KERNELS,
      "what is timed: names (mhcbench list --operations), patterns like mhc.*, or all"},
+    {"map", "", "sinkhorn", PARAM_WORD, AT(map), 0, 0, map_words + 1, KERNELS,
+     "residual map of the operations mhc.*, mhc-micro.* and map.*"},
     {"depth", "1", "60", PARAM_INT, AT(depth), 1, 65536, NULL, LAYERS | OVERHEAD,
      "L, layers; a transformer block has two"},
     {"streams", "1", "4", PARAM_INT, AT(streams), 1, 16, NULL, ALL, "n; a resnet has 1"},
@@ -188,6 +208,18 @@ static bool set_text(struct params *p, const struct param *param, const char *te
     return true;
 }
 
+int32_t params_map(const struct params *p) {
+    return p->study == STUDY_KERNELS ? map_ids[p->map] : params_connection(p)->map;
+}
+
+/* Records and suites of old have identity HC as operations of its own, identity.pre; they are mhc.pre with another map. */
+static bool set_old_operation(struct params *p, const char *text, char *why, size_t why_size) {
+    char name[PARAM_TEXT_SIZE];
+    snprintf(name, sizeof name, "mhc.%.100s", text + strlen("identity."));
+    return params_set(p, params_find("operation"), name, why, why_size) &&
+           params_set(p, params_find("map"), "identity", why, why_size);
+}
+
 bool params_set(struct params *p, const struct param *param, const char *text, char *why, size_t why_size) {
     switch (param->type) {
     case PARAM_INT:
@@ -200,7 +232,10 @@ bool params_set(struct params *p, const struct param *param, const char *text, c
         *(int64_t *)((char *)p + param->offset) = index;
         return true;
     }
-    case PARAM_TEXT: return set_text(p, param, text, why, why_size);
+    case PARAM_TEXT:
+        if (param->offset == AT(operation) && !strncmp(text, "identity.", strlen("identity.")))
+            return set_old_operation(p, text, why, why_size);
+        return set_text(p, param, text, why, why_size);
     }
     return false;
 }
@@ -284,27 +319,39 @@ static bool is_one_of(const char *name, const char *const *list) {
     return *list != NULL;
 }
 
+/* Whether an operation's arrays or costs depend on the residual map. */
+static bool reads_map(const char *operation) {
+    const struct mhc_row *row = mhc_row_find(&mhc_cpu64, operation);
+    for (const struct mhc_arg *arg = row ? row->args : NULL; arg && arg->name; arg++)
+        if (strpbrk(arg->extents, "KQEN") && strncmp(operation, "hc", 2))
+            return true;
+    return false;
+}
+
 bool params_matters(const struct params *p, const struct param *param) {
     static const char *const latent[] = {"s", "w", NULL}, *const sinkhorn[] = {"d", "t-max", "convention",
                                                                                "sinkhorn-eps", NULL};
-    bool hc = p->block == BLOCK_HC || p->block == BLOCK_HC_STATIC, mhc = p->block == BLOCK_MHC;
+    const struct connection *connection = params_connection(p);
     if (!(param->studies >> p->study & 1))
         return false;
+    if (param->offset == AT(map))
+        return reads_map(p->operation);
     if (!(LAYERS >> p->study & 1))
         return true;
     if (!strcmp(param->name, "init"))
-        return hc || mhc;
+        return connection_mixes(connection);
     if (is_one_of(param->name, latent))
-        return (hc || mhc) && p->init == INIT_LATENT;
+        return connection_mixes(connection) && p->init == INIT_LATENT;
     if (is_one_of(param->name, sinkhorn))
-        return mhc && (strcmp(param->name, "d") || p->init == INIT_LATENT);
-    return p->block != BLOCK_RESNET || strcmp(param->name, "streams");
+        return connection_has_sinkhorn(connection) && (strcmp(param->name, "d") || p->init == INIT_LATENT);
+    return connection->generator != GENERATOR_NONE || strcmp(param->name, "streams");
 }
 
 bool params_check(const struct params *p, char *why, size_t why_size) {
-    if (p->study != STUDY_KERNELS && p->study != STUDY_OVERHEAD && p->block == BLOCK_RESNET && p->streams != 1)
-        return snprintf(why, why_size, "--block resnet needs --streams 1"), false;
-    if (p->study == STUDY_MAPS && (p->block == BLOCK_RESNET || p->block == BLOCK_IDENTITY))
+    if (p->study != STUDY_KERNELS && p->study != STUDY_OVERHEAD && params_connection(p)->generator == GENERATOR_NONE &&
+        p->streams != 1)
+        return snprintf(why, why_size, "--block %s needs --streams 1", params_connection(p)->name), false;
+    if (p->study == STUDY_MAPS && !connection_mixes(params_connection(p)))
         return snprintf(why, why_size, "--study maps has nothing to measure in --block %s: its map is the identity",
                         params_word(p, "block")),
                false;

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "suites/case/connections.h"
+
 enum study { STUDY_MAPS, STUDY_PROPAGATE, STUDY_KERNELS, STUDY_RECOMPUTE, STUDY_OVERHEAD, STUDIES };
 enum block { BLOCK_RESNET, BLOCK_HC, BLOCK_HC_STATIC, BLOCK_MHC, BLOCK_IDENTITY };
 enum branch { BRANCH_LINEAR, BRANCH_MLP, BRANCH_ATTENTION };
@@ -18,8 +20,9 @@ enum { PARAM_TEXT_SIZE = 200 };
 
 /* Fields are int64_t (integers and words), double or text, as the table says. */
 struct params {
-    int64_t study, block;
+    int64_t study, block; /* block: place of the connection in connections[] */
     char operation[PARAM_TEXT_SIZE];
+    int64_t map; /* of an operation, its place in maps.def */
     int64_t depth, streams, width, tokens, sequence, t_max, convention;
     double rms_eps, sinkhorn_eps;
     int64_t init;
@@ -65,6 +68,12 @@ void params_key(const struct params *, char *key, size_t size);
 
 /* What a single parameter cannot know: combinations. false: one line in `why`. */
 bool params_check(const struct params *, char *why, size_t why_size);
+
+static inline const struct connection *params_connection(const struct params *p) {
+    return &connections[p->block];
+}
+/* The residual map of a case: of its connection, or that of --map. */
+int32_t params_map(const struct params *);
 
 /* Whether a study computes curves over layers; the others time something. */
 static inline bool params_has_layers(const struct params *p) {

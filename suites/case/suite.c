@@ -91,7 +91,7 @@ static bool add_case(struct reader *r, const struct params *p, bool patterned) {
 static void drop_unused(struct reader *r, struct params *p, const struct axis *axes, int count, bool several_blocks) {
     static const char *const names[] = {"t-max", "d"};
     char why[64], init[64] = "";
-    if (p->block == BLOCK_MHC) /* it has a Sinkhorn, but d in one start alone */
+    if (connection_has_logits(params_connection(p))) /* it has a Sinkhorn, but d in one start alone */
         snprintf(init, sizeof init, " --init %.40s", params_word(p, "init"));
     for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
         const struct param *param = params_find(names[k]);
@@ -132,8 +132,9 @@ static bool expand(struct reader *r, const struct axis *axes, int count, bool as
             r->standard = p;
             return true;
         }
-        bool resnet = p.study == STUDY_KERNELS ? !strncmp(p.operation, "resnet.", 7)
-                                               : p.study < STUDY_KERNELS && p.block == BLOCK_RESNET;
+        bool resnet = p.study == STUDY_KERNELS
+                          ? !strncmp(p.operation, "resnet.", 7)
+                          : p.study < STUDY_KERNELS && params_connection(&p)->generator == GENERATOR_NONE;
         if (resnet && (several_blocks || !streams_given))
             p.streams = 1;     /* whatever the other blocks of the line have */
         if (presets_apply(&p)) /* what was given stays, even where it is the default */

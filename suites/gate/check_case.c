@@ -35,7 +35,7 @@ static bool has_letter(const struct mhc_row *row, const char *letters) {
 }
 
 /* Letters whose extents depend on n. */
-#define STREAMS "nNDKQEJP"
+#define STREAMS "nNDKQEP"
 
 /* --- shapes --- */
 
@@ -96,13 +96,20 @@ static void draw_shape(struct randoms *r, const struct mhc_row *row, int64_t siz
     }
 }
 
-static void draw_constants(struct randoms *r, struct mhc_case *c) {
+static void draw_constants(struct randoms *r, const struct mhc_row *row, struct mhc_case *c) {
+    static const int32_t maps[] = {
+#define MAP(id, name) id,
+#include "cpu_ref/maps/maps.def"
+#undef MAP
+    };
     static const double eps[] = {0, 1e-6, 1e-5, 1e-3};
     c->t_max = chance(r, 0.6) ? ONE_OF(r, 1, 2, 3, 20, 20) : from_to(r, 1, 40);
     c->convention = chance(r, 0.5) ? MHC_V4 : MHC_PAPER;
     c->activation = chance(r, 0.5) ? MHC_GELU : MHC_SWIGLU;
     c->rms_eps = eps[random_below(r, 3)];
     c->sinkhorn_eps = eps[random_below(r, 4)]; /* `paper` must take no notice of it */
+    if (has_letter(row, "KQEN") && chance(r, 0.5))
+        c->map = maps[random_below(r, sizeof maps / sizeof *maps)];
 }
 
 /* The gradient of x / |x| is 0 for a vector of one element, and small for a few, so rounding would be compared, which a tiny x makes large. */
@@ -158,7 +165,7 @@ bool trial_draw(struct trial *t, const struct subject *s, uint64_t seed, int64_t
         draw_shape(&r, s->row, size, &t->c);
         if (trial == 1 || trial == 2) /* of either type: the shape of decoding */
             t->c.T = 1, t->c.S = t->c.S ? 1 : 0;
-        draw_constants(&r, &t->c);
+        draw_constants(&r, s->row, &t->c);
         draw_extremes(&r, s, t);
         if (s->row->supports(&t->c, why)) {
             describe(t, s->row);
@@ -201,7 +208,7 @@ void trial_input(const void *user, const struct mhc_case *c, const struct mhc_ar
         double normal = mhc_normal(t->seed, what, 2, (uint64_t)k);
         if (x && c->C < SHORT) /* not near 0, where 1 / |x| is */
             normal += copysign(0.3, normal);
-        values[k] = steepness(t, arg, k) * scale * mhc_natural(&t->c, &wide, k, normal);
+        values[k] = steepness(t, arg, k) * scale * mhc_natural(c, &wide, k, normal);
     }
     if (x && t->zero_token >= 0) {
         int64_t token = count / c->T;

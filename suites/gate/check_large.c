@@ -134,7 +134,7 @@ static double case_bytes(const struct examination *e, const struct mhc_case *c) 
     for (int k = 0; k < e->rows; k++) {
         bytes += (double)(row_save_bytes(e->row[k], c) + row_work_bytes(e->row[k], c));
         for (const struct mhc_arg *arg = e->reference[k]->args; arg->name; arg++)
-            bytes += (double)mhc_elements(c, arg) * mhc_type_bytes(mhc_arg_type(c, arg));
+            bytes += (double)mhc_arg_bytes(c, arg);
     }
     return bytes;
 }

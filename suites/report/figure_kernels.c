@@ -22,7 +22,8 @@ struct shape {
 struct dot {
     int64_t index;
     int id;
-    const char *operation, *backend, *type, *cache;
+    char operation[64]; /* "mhc.pre", or "mhc.pre (identity)" of another map than Sinkhorn's */
+    const char *backend, *type, *cache;
     struct shape shape;
 };
 
@@ -53,7 +54,7 @@ static enum kind kind_of(const char *operation) {
                  {"mhc.", MHC},
                  {"mhc-", MHC},
                  {"sinkhorn.", MHC},
-                 {"identity.", IDENTITY},
+                 {"identity.", IDENTITY}, /* as old records have it */
                  {"linear.", BRANCH},
                  {"mlp.", BRANCH},
                  {"attention.", BRANCH},
@@ -62,6 +63,8 @@ static enum kind kind_of(const char *operation) {
                  {"addnorm.", BRANCH},
                  {"norm.", BRANCH},
                  {"gemm.", BRANCH}};
+    if (strstr(operation, " (identity)"))
+        return IDENTITY;
     for (size_t k = 0; k < sizeof known / sizeof *known; k++)
         if (!strncmp(operation, known[k].prefix, strlen(known[k].prefix)))
             return known[k].kind;
@@ -95,6 +98,7 @@ static struct dots read_dots(const struct figure_source *source) {
     const int64_t *tokens = record_ints(r, "tokens"), *width = record_ints(r, "width"),
                   *streams = record_ints(r, "streams");
     const int64_t *t_max = record_ints(r, "t-max");
+    const char *const *map = record_texts(r, "map"); /* old records have none */
     struct dots d = {.dot = malloc((size_t)(record_count(r) + 1) * sizeof *d.dot)};
     if (!study || !status || !operation || !backend || !type || !cache || !tokens || !width || !streams || !t_max)
         return d;
@@ -105,12 +109,14 @@ static struct dots read_dots(const struct figure_source *source) {
         bool resnet = !strncmp(operation[i], "resnet.", 7);
         struct dot dot = {i,
                           -1,
-                          operation[i],
+                          "",
                           backend[i],
                           type[i],
                           cache[i],
                           {tokens[i], width[i], streams[i], t_max[i], !has_extent(operation[i], 'C'),
                            resnet || !has_extent(operation[i], 'n')}};
+        bool own = map && strcmp(map[i], "sinkhorn");
+        snprintf(dot.operation, sizeof dot.operation, own ? "%.40s (%.20s)" : "%.40s", operation[i], own ? map[i] : "");
         for (int64_t j = 0; j < d.count && dot.id < 0; j++)
             dot.id = strcmp(d.dot[j].operation, dot.operation) ? -1 : d.dot[j].id;
         if (dot.id < 0 && d.operations < MOST_OPERATIONS)

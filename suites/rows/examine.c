@@ -17,15 +17,12 @@ const struct poison examine_poison[2] = {{.pattern = 0xffff, .shift = 64}, {.pat
 /* --- inputs --- */
 
 void examine_natural(const void *user, const struct mhc_case *c, const struct mhc_arg *arg, double *values) {
-    bool matrix = arg->role == MHC_PARAM && strlen(arg->extents) == 2;
-    double scale = matrix ? 1 / sqrt((double)mhc_extent(c, arg->extents[0])) : 1,
-           mean = !strcmp(arg->name, "gain") || !strcmp(arg->name, "rms");
     uint32_t what = mhc_what(arg->name);
     uint64_t seed = *(const uint64_t *)user;
     int64_t count = mhc_elements(c, arg);
 #pragma omp parallel for schedule(static) if (count > 4096)
     for (int64_t k = 0; k < count; k++)
-        values[k] = mean + scale * mhc_normal(seed, what, 0, (uint64_t)k);
+        values[k] = mhc_natural(c, arg, k, mhc_normal(seed, what, 0, (uint64_t)k));
 }
 
 static bool made_before(const struct examination *e, int k, const char *name) {
@@ -163,7 +160,7 @@ void examine_bytes(const struct examination *e, double *backend, double *host) {
             for (int before = 0; before < k; before++)
                 seen |= mhc_arg_find(e->reference[before], arg->name, MHC_IN) != NULL;
             *host += seen ? 0 : 8 * (double)mhc_elements(&e->exact, arg);
-            *backend += seen ? 0 : (double)(mhc_elements(&e->c, arg) * mhc_type_bytes(mhc_arg_type(&e->c, arg)));
+            *backend += seen ? 0 : (double)mhc_arg_bytes(&e->c, arg);
         }
     }
     *backend += (double)(save_bytes + row_work_bytes(last, &e->c)) +

@@ -31,7 +31,7 @@ static double bytes_of(const struct program_call *call) {
     return call->row->traffic(&call->c);
 }
 static double flops_of(const struct program_call *call) {
-    return call->row->flops ? call->row->flops(&call->c) : 0;
+    return call->row->flops(&call->c);
 }
 static double one(const struct program_call *call) {
     return call->row != NULL;

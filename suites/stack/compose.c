@@ -63,21 +63,12 @@ struct place compose_place(const struct composer *m, int64_t l, const char *name
 
 /* ---- a call ---- */
 
-/* The normal numbers that a held array is filled with. Products with weights keep the size of what they multiply. HC's maps lie about
- * where its paper starts them, pre and post about 1 and res about the identity: from the draw of res and its dynamic part alpha tanh(),
- * the square of a norm grows by about 1 + 1/256 + 1/160 a layer, 180 times in 512 layers, and draws of size 1 would make it overflow in
- * 160. */
-static void draw(const char *connection, const struct mhc_case *c, const struct mhc_arg *arg, struct program_array *a) {
-    bool theta = !strncmp(arg->name, "theta_", 6), weight = arg->role == MHC_PARAM || is(arg->name, "w");
-    int64_t fan_in = theta ? c->C : weight && strlen(arg->extents) == 2 ? mhc_extent(c, arg->extents[0]) : 1;
-    bool bias = is(connection, "hc") && !strncmp(arg->name, "b_", 2), identity = bias && is(arg->name, "b_res");
-    a->every = identity ? c->n + 1 : 1;
-    a->mean = bias || is(arg->name, "gain") || is(arg->name, "rms");
-    a->scale = 1 / sqrt((double)fan_in);
-    if (bias)
-        a->scale = 1 / (16 * sqrt((double)c->n));
-    else if (is(connection, "hc") && is(arg->name, "alpha"))
-        a->scale = 1 / (8 * sqrt((double)c->n));
+/* What a held array is filled with. */
+static void draw(const struct mhc_case *c, const struct mhc_arg *arg, struct program_array *a) {
+    int64_t fan_in = arg->fan_in ? mhc_extent(c, arg->fan_in) : 1;
+    a->every = arg->diagonal ? c->n + 1 : 1;
+    a->mean = (double)arg->around;
+    a->scale = (double)arg->size / sqrt((double)fan_in);
 }
 
 static struct program_call *append(struct composer *m, const struct program_call *call) {
@@ -151,7 +142,7 @@ static int64_t bind(struct composer *m, const struct mhc_case *c, const struct m
     if (array)
         array->parameter |= arg->role == MHC_PARAM && made;
     if (array && place.source == HELD && array->scale == 0)
-        draw(arg->role == MHC_PARAM ? m->k.name : "", c, arg, array);
+        draw(c, arg, array);
     return at;
 }
 

@@ -14,7 +14,7 @@ struct place {
     enum source source;
 };
 
-struct connection {
+struct connection_rows {
     const char *name;    /* in front of those of its parameters */
     bool without_copies; /* the residual: u is x itself */
     const struct mhc_row *pre, *post, *post_backward_y, *backward, *post_pre, *backward_y;
@@ -26,7 +26,7 @@ struct composer {
     struct program *p;
     const struct program_spec *spec;
     struct mhc_case c; /* of the connection: a residual has one stream */
-    struct connection k;
+    struct connection_rows k;
     bool backward;
     int64_t pass; /* what was given in a pass is not asked for again */
 };

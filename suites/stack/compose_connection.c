@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "suites/case/connections.h"
 #include "suites/stack/compose.h"
 
 /* ---- calls ---- */
@@ -85,7 +86,10 @@ static const char *kind_of(struct composer *m) {
         m->c.n = 1;
         return NULL;
     }
-    return connection;
+    const struct connection *known = connection_find(connection);
+    if (known && known->generator == GENERATOR_MHC)
+        m->c.map = known->map;
+    return known ? known->rows : connection;
 }
 
 void compose_connection(struct composer *m) {

@@ -32,6 +32,7 @@ struct mhc_case ensemble_case(const struct params *p) {
                              .t_max = p->t_max,
                              .rms_eps = p->rms_eps,
                              .sinkhorn_eps = p->sinkhorn_eps,
+                             .map = params_map(p),
                              .convention = (int32_t)p->convention,
                              .activation = (int32_t)p->activation};
 }
@@ -64,7 +65,7 @@ static const struct start starts[] = {
     [INIT_DIAGONAL] = {1, -1, 1, -1, 2, 0, true},        [INIT_PRE_NORM] = {20, -20, 0, 0, 0, -40, false}};
 
 static bool is_hc(const struct params *p) {
-    return p->block == BLOCK_HC || p->block == BLOCK_HC_STATIC;
+    return connection_is_hc(params_connection(p));
 }
 
 static void pre_post(const struct params *p, int64_t layer, double *pre, double *post) {
@@ -123,7 +124,7 @@ void ensemble_static(const struct params *p, int64_t layer, double *out) {
 /* Std of the dynamic product before alpha; the field's starts mostly have none. */
 static double dynamic_std(const struct params *p) {
     bool none = p->init == INIT_NEAR_IDENTITY || p->init == INIT_GAP || p->init == INIT_PRE_NORM;
-    return none || p->block == BLOCK_HC_STATIC ? 0 : p->phi;
+    return none || params_connection(p)->generator == GENERATOR_STATIC ? 0 : p->phi;
 }
 
 bool ensemble_dynamic(const struct params *p) {

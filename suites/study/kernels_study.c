@@ -58,7 +58,7 @@ static const char *bind_yardstick(struct bound_row *bound, const struct params *
 static const char *bind_group(struct group *g, const struct params *p, const struct examination *e) {
     const struct mhc_row *row = examined_row(e);
     g->bytes = row->traffic(&e->c);
-    g->flops = row->flops ? row->flops(&e->c) : 0;
+    g->flops = row->flops(&e->c);
     struct mhc_case copy = yardstick_copy_case(&e->c, g->bytes), gemm = yardstick_gemm_case(&e->c, g->flops);
     const char *why = kernel_case_bind(&g->row[KERNEL_OPERATION], p, e, &e->before.save);
     why = why ? why : bind_yardstick(&g->row[KERNEL_COPY], p, e->backend, "copy", &copy);

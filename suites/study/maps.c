@@ -15,13 +15,14 @@ int64_t maps_token_count(const struct params *p) {
 
 double maps_bytes(const struct params *p) {
     double cells = (double)p->depth * (double)maps_token_count(p) * (double)(p->streams * p->streams);
-    return 8 * cells * (p->block == BLOCK_MHC ? 2 : 1) + mhc_measure_bytes(p->depth, maps_token_count(p), p->streams);
+    return 8 * cells * (connection_has_logits(params_connection(p)) ? 2 : 1) +
+           mhc_measure_bytes(p->depth, maps_token_count(p), p->streams);
 }
 
 /* Logits (mHC) or maps (HC) of all layers, [L][T][n][n]: the static part, and alpha times the dynamic one. */
 static void draw(const struct params *p, int64_t T, double *out) {
     int64_t cells = p->streams * p->streams;
-    bool dynamic = ensemble_dynamic(p), hc = p->block != BLOCK_MHC;
+    bool dynamic = ensemble_dynamic(p), hc = connection_is_hc(params_connection(p));
     double fixed[MHC_MAX_STREAMS * MHC_MAX_STREAMS];
     for (int64_t l = 0; l < p->depth; l++) {
         double *layer = out + l * T * cells;
@@ -80,7 +81,7 @@ static void measure(const struct params *p, int64_t T, const double *logits, con
 void maps_run(const struct params *p, struct study_result *r) {
     int64_t T = maps_token_count(p), cells = p->streams * p->streams;
     size_t size = (size_t)(p->depth * T * cells) * sizeof(double);
-    bool mhc = p->block == BLOCK_MHC;
+    bool mhc = connection_has_logits(params_connection(p));
     double *drawn = aligned_alloc(64, (size + 63) / 64 * 64),
            *res = mhc ? aligned_alloc(64, (size + 63) / 64 * 64) : drawn;
     unsigned groups = (unsigned)p->measure &

@@ -59,7 +59,7 @@ static const char *measure_logits(struct probe *probe, const struct program *sta
 static const char *measure_layer(struct probe *probe, const struct program *stack, const struct program_call *pre) {
     const struct mhc_case *c = &probe->spec->c;
     const struct backend *b = probe->spec->backend;
-    const void *res = program_argument(stack, pre, "res");
+    const void *res = mhc_extent(&pre->c, 'N') ? program_argument(stack, pre, "res") : NULL;
     int64_t cells = c->n * c->n;
     double *own = probe->res ? probe->res + pre->layer * c->T * cells : NULL;
     if (wants(probe->p, MHC_GROUP_STREAM)) {
@@ -198,7 +198,7 @@ static bool open_probe(struct probe *probe, struct program_spec *spec) {
     size_t cells = (size_t)(c->T * c->n * c->n);
     probe->x = malloc((size_t)(c->T * c->n * c->C) * sizeof(double));
     probe->res = wants(p, OF_MAPS) ? malloc((size_t)spec->layers * cells * sizeof(double)) : NULL;
-    if (p->block == BLOCK_MHC && wants(p, MHC_GROUP_LOGIT))
+    if (connection_has_logits(params_connection(p)) && wants(p, MHC_GROUP_LOGIT))
         probe->logits_row = backend_row(spec->backend, "mhc", "logits", c, &why);
     if (probe->logits_row) {
         probe->logits = backend_allocate(spec->backend, (int64_t)cells * mhc_type_bytes(c->coef));

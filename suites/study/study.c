@@ -76,7 +76,8 @@ double study_flops(const struct params *p) {
         return 2 * overhead_flops(p); /* by both sides */
     int64_t tokens = p->study == STUDY_MAPS ? maps_token_count(p) : p->tokens;
     double maps = (double)p->depth * (double)(p->streams * p->streams) * (double)tokens;
-    double products = (double)p->streams * 6 + (p->block == BLOCK_MHC ? 8 * (double)p->t_max : 0);
+    double products = (double)p->streams * 6 +
+                      (connection_has_sinkhorn(params_connection(p)) ? 8 * (double)p->t_max : 0);
     double spectra = p->measure & (MHC_GROUP_SPECTRUM | MHC_GROUP_MIXING) ? 2000 * (double)p->streams : 0;
     return maps * (products + spectra) + (p->study == STUDY_PROPAGATE ? propagate_flops(p) : 0);
 }

@@ -1,4 +1,4 @@
-/* Sinkhorn-Knopp (mHC Eq. 9): M0 = exp(logits), then t_max times columns and rows divided by their sums, rows last.
+/* Sinkhorn-Knopp, the map of mHC (Eq. 9): M0 = exp(logits), then t_max times columns and rows divided by their sums, rows last.
  *
  * `v4` is the same on DeepSeek-V4's transposed logits with an epsilon in the first softmax and in every divisor. With epsilon 0
  * the two are one, and the first column and row step are taken on the logits, each with its own maximum, so no input
@@ -9,7 +9,7 @@
  *
  * Backward, in terms of E = M o dL/dM (the gradient with respect to log M): a step y = x / (sum x + eps) turns E into
  * E - y o (sum of E along the same axis). No division, and E of the logits is the gradient. */
-#include "cpu_ref/sinkhorn.h"
+#include "cpu_ref/maps/map.h"
 #include "cpu_ref/vecmath.h"
 
 #include <omp.h>
@@ -44,7 +44,7 @@ static inline real_int any_lane(vec_int mask) {
     return any;
 }
 
-int64_t NAME(sinkhorn_history_bytes)(const struct mhc_case *c) {
+static int64_t history_bytes(const struct mhc_case *c) {
     int64_t bytes = (int64_t)sizeof(cell) * (c->n * c->n + (eras(c) + 1) * era_cells(c->n));
     return REAL_BITS == 32 ? 2 * bytes : bytes; /* a token may go through float64, see below */
 }
@@ -251,9 +251,8 @@ SPECIALISED void backward_tile(const int n, const struct mhc_case *p, cell *E, c
  * that far below the largest of their source are computed in float64; each for itself, so that no token depends on its neighbours. */
 #define FLOAT_RANGE 40.0f
 
-void sinkhorn_tokens_f64(const struct mhc_case *, const double *, int64_t, double *, int64_t, int64_t);
-void sinkhorn_backward_tokens_f64(const struct mhc_case *, const double *, int64_t, const double *, double *, int64_t,
-                                  int64_t, void *);
+void sinkhorn_forward_tokens_f64(const struct mhc_case *, int64_t, const double *, double *);
+void sinkhorn_backward_tokens_f64(const struct mhc_case *, int64_t, const double *, const double *, double *, void *);
 
 static bool needs_double(const struct mhc_case *p, const real *logits) {
     int64_t n = p->n, source = p->convention == MHC_V4 ? n : 1, destination = p->convention == MHC_V4 ? 1 : n;
@@ -274,7 +273,7 @@ static void forward_in_double(const struct mhc_case *p, const real *logits, real
     double wide[MAX_CELLS], wide_res[MAX_CELLS];
     for (int64_t k = 0; k < p->n * p->n; k++)
         wide[k] = logits[k];
-    sinkhorn_tokens_f64(p, wide, p->n * p->n, wide_res, 0, 1);
+    sinkhorn_forward_tokens_f64(p, 1, wide, wide_res);
     for (int64_t k = 0; k < p->n * p->n; k++)
         res[k] = (real)wide_res[k];
 }
@@ -286,97 +285,113 @@ static void backward_in_double(const struct mhc_case *p, const real *logits, con
         wide[k] = logits[k];
         wide_grad[k] = grad_res[k];
     }
-    sinkhorn_backward_tokens_f64(p, wide, p->n * p->n, wide_grad, result, 0, 1, history);
+    sinkhorn_backward_tokens_f64(p, 1, wide, wide_grad, result, history);
     for (int64_t k = 0; k < p->n * p->n; k++)
         grad_logits[k] = (real)result[k];
 }
 #endif
 
-SPECIALISED void forward_tokens(const int n, const struct mhc_case *p, const real *logits, int64_t stride, real *res,
-                                int64_t from, int64_t to) {
+SPECIALISED void forward_tokens(const int n, const struct mhc_case *p, int64_t count, const real *logits, real *res) {
     cell M[MAX_CELLS];
-    for (int64_t t = from; t < to; t += TILE) {
-        load_tile(n, logits + t * stride, stride, to - t, p->convention == MHC_V4, M);
+    for (int64_t t = 0; t < count; t += TILE) {
+        load_tile(n, logits + t * n * n, n * n, count - t, p->convention == MHC_V4, M);
         forward_tile(n, p, M, NULL);
-        store_tile(n, res + t * n * n, n * n, to - t, false, M);
+        store_tile(n, res + t * n * n, n * n, count - t, false, M);
     }
 #if REAL_BITS == 32
-    for (int64_t t = from; t < to; t++)
-        if (needs_double(p, logits + t * stride))
-            forward_in_double(p, logits + t * stride, res + t * n * n);
+    for (int64_t t = 0; t < count; t++)
+        if (needs_double(p, logits + t * n * n))
+            forward_in_double(p, logits + t * n * n, res + t * n * n);
 #endif
 }
 
-SPECIALISED void backward_tokens(const int n, const struct mhc_case *p, const real *logits, int64_t stride,
-                                 const real *grad_res, real *grad_logits, int64_t from, int64_t to, cell *history) {
+SPECIALISED void backward_tokens(const int n, const struct mhc_case *p, int64_t count, const real *logits,
+                                 const real *grad_res, real *grad_logits, cell *history) {
     cell M[MAX_CELLS], E[MAX_CELLS];
     bool transpose = p->convention == MHC_V4;
-    for (int64_t t = from; t < to; t += TILE) {
-        load_tile(n, logits + t * stride, stride, to - t, transpose, M);
-        load_tile(n, grad_res + t * n * n, n * n, to - t, false, E);
+    for (int64_t t = 0; t < count; t += TILE) {
+        load_tile(n, logits + t * n * n, n * n, count - t, transpose, M);
+        load_tile(n, grad_res + t * n * n, n * n, count - t, false, E);
         forward_tile(n, p, M, history);
         backward_tile(n, p, E, history);
-        store_tile(n, grad_logits + t * stride, stride, to - t, transpose, E);
+        store_tile(n, grad_logits + t * n * n, n * n, count - t, transpose, E);
     }
 #if REAL_BITS == 32
-    for (int64_t t = from; t < to; t++)
-        if (needs_double(p, logits + t * stride))
-            backward_in_double(p, logits + t * stride, grad_res + t * n * n, grad_logits + t * stride, history);
+    for (int64_t t = 0; t < count; t++)
+        if (needs_double(p, logits + t * n * n))
+            backward_in_double(p, logits + t * n * n, grad_res + t * n * n, grad_logits + t * n * n, history);
 #endif
 }
 
-void NAME(sinkhorn_tokens)(const struct mhc_case *p, const real *logits, int64_t stride, real *res, int64_t from,
-                           int64_t to) {
-#define CALL(n) forward_tokens((int)(n), p, logits, stride, res, from, to)
+void NAME(sinkhorn_forward_tokens)(const struct mhc_case *p, int64_t count, const real *logits, real *res) {
+#define CALL(n) forward_tokens((int)(n), p, count, logits, res)
     FOR_STREAMS(p->n, CALL)
 #undef CALL
 }
 
-void sinkhorn_backward_tokens(const struct mhc_case *p, const real *logits, int64_t stride, const real *grad_res,
-                              real *grad_logits, int64_t from, int64_t to, void *history) {
-#define CALL(n) backward_tokens((int)(n), p, logits, stride, grad_res, grad_logits, from, to, history)
+#define sinkhorn_backward_tokens NAME(sinkhorn_backward_tokens)
+void sinkhorn_backward_tokens(const struct mhc_case *p, int64_t count, const real *logits, const real *grad_res,
+                              real *grad_logits, void *history) {
+#define CALL(n) backward_tokens((int)(n), p, count, logits, grad_res, grad_logits, history)
     FOR_STREAMS(p->n, CALL)
 #undef CALL
 }
 
-bool NAME(sinkhorn_supports)(const struct mhc_case *c, const char **why) {
-    if (c->t_max < 1)
-        return *why = "t_max must be at least 1", false;
-    return NAME(supports)(c, why);
+static bool map_supports(const struct mhc_case *c, const char **why) {
+    return c->t_max >= 1 || (*why = "t_max must be at least 1", false);
+}
+
+/* Logits 0 on the diagonal and -8 elsewhere (mHC-lite's start of mHC); of either layout, as it is symmetric. */
+static void start(const struct mhc_case *c, double *b) {
+    for (int64_t k = 0; k < c->n * c->n; k++)
+        b[k] = k % (c->n + 1) ? -8 : 0;
+}
+
+const struct residual_map NAME(map_sinkhorn) = {.supports = map_supports,
+                                                .forward = NAME(sinkhorn_forward_tokens),
+                                                .backward = sinkhorn_backward_tokens,
+                                                .history_bytes = history_bytes,
+                                                .start = start};
+
+/* --- the map as rows of its own --- */
+
+static bool supports(const struct mhc_case *c, const char **why) {
+    return map_supports(c, why) && NAME(supports)(c, why);
 }
 
 RUN(sinkhorn_forward) {
     const real *logits = a->logits;
     real *res = a->res;
+    int64_t cells = c->n * c->n;
 #pragma omp parallel for schedule(dynamic, 8) if (c->T > 64)
     for (int64_t t = 0; t < c->T; t += 64)
-        NAME(sinkhorn_tokens)(c, logits, c->n * c->n, res, t, t + 64 < c->T ? t + 64 : c->T);
+        NAME(sinkhorn_forward_tokens)(c, c->T - t < 64 ? c->T - t : 64, logits + t * cells, res + t * cells);
     return 0;
 }
 
 RUN(sinkhorn_backward) {
     const real *logits = a->logits, *grad_res = a->grad_res;
     real *grad_logits = a->grad_logits;
-    int64_t bytes = NAME(sinkhorn_history_bytes)(c);
+    int64_t bytes = history_bytes(c), cells = c->n * c->n;
 #pragma omp parallel for schedule(dynamic, 8) if (c->T > 64)
     for (int64_t t = 0; t < c->T; t += 64)
-        sinkhorn_backward_tokens(c, logits, c->n * c->n, grad_res, grad_logits, t, t + 64 < c->T ? t + 64 : c->T,
-                                 (char *)work + omp_get_thread_num() * bytes);
+        sinkhorn_backward_tokens(c, c->T - t < 64 ? c->T - t : 64, logits + t * cells, grad_res + t * cells,
+                                 grad_logits + t * cells, (char *)work + omp_get_thread_num() * bytes);
     return 0;
 }
 
 static int64_t work_bytes(const struct mhc_case *c) {
-    return omp_get_max_threads() * NAME(sinkhorn_history_bytes)(c);
+    return omp_get_max_threads() * history_bytes(c);
 }
 
 const struct mhc_row NAME(sinkhorn_forward) = {
     MHC_OPERATION(sinkhorn_forward),
-    .supports = NAME(sinkhorn_supports),
+    .supports = supports,
     .tolerance = NAME(tolerance),
     .run = sinkhorn_forward_run,
 };
 
 const struct mhc_row NAME(sinkhorn_backward) = {
-    MHC_OPERATION(sinkhorn_backward), .supports = NAME(sinkhorn_supports), .work_bytes = work_bytes,
+    MHC_OPERATION(sinkhorn_backward), .supports = supports,         .work_bytes = work_bytes,
     .tolerance = NAME(tolerance),     .run = sinkhorn_backward_run,
 };

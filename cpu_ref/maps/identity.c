@@ -1,0 +1,23 @@
+/* Identity HC: res is I, has no logits and stands nowhere (the extent N is 0). */
+#include "cpu_ref/maps/map.h"
+
+static bool supports(const struct mhc_case *c, const char **why) {
+    (void)c, (void)why;
+    return true;
+}
+
+static void forward(const struct mhc_case *c, int64_t count, const real *logits, real *res) {
+    (void)c, (void)count, (void)logits, (void)res;
+}
+
+static void backward(const struct mhc_case *c, int64_t count, const real *logits, const real *grad_res,
+                     real *grad_logits, void *history) {
+    (void)c, (void)count, (void)logits, (void)grad_res, (void)grad_logits, (void)history;
+}
+
+static void start(const struct mhc_case *c, double *b) {
+    (void)c, (void)b;
+}
+
+const struct residual_map NAME(map_identity) = {
+    .supports = supports, .forward = forward, .backward = backward, .start = start};
