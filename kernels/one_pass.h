@@ -101,7 +101,9 @@ static __device__ __forceinline__ void load_weights_at(const struct one_pass_wei
         float4 four = *(const float4 *)(w->phi + (i * C + c) * S::COLUMNS + m);
         to[0] = four.x, to[1] = four.y, to[2] = four.z, to[3] = four.w;
     } else if (G::HC) {
-        to[0] = m == 0 ? w->theta_pre[c] : m == 1 ? w->theta_post[c] : w->theta_res[(m - 2) * C + c];
+        const float *theta = m == 0 ? w->theta_pre : m == 1 ? w->theta_post : w->theta_res;
+        to[0] =
+            theta[(m < 2 ? 0 : m - 2) * C + c]; /* with (m - 2) C behind the last colon g++ 12 reads row 0 for all */
     } else {
         to[0] = w->phi[(i * C + c) * S::COLUMNS + m];
     }
