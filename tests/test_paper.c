@@ -67,7 +67,7 @@ static bool has_array(const struct mhc_case *c, const struct arrays *d, const ch
     return arrays_get(d, name) && (strcmp(name, "res") || mhc_extent(c, 'N') > 0);
 }
 
-/* --- a token's coefficients by the paper, of the arrays of a dictionary --- */
+/* --- a token's coefficients by the paper, of named arrays --- */
 
 /* Columns `from` to `from + count` of a matrix with `columns` columns, as a matrix of its own. */
 static double *columns_of(const double *matrix, int64_t rows, int64_t columns, int64_t from, int64_t count) {
@@ -136,8 +136,8 @@ static void check_pre(const struct mhc_library *library, const char *connection,
     }
     for (int a = 0; a < want.count; a++)
         if (has_array(c, &d, want.entry[a].name))
-            expect_paper(library, name, c, 1, want.entry[a].name, arrays_get(&d, want.entry[a].name), want.entry[a].values,
-                         want.entry[a].count);
+            expect_paper(library, name, c, 1, want.entry[a].name, arrays_get(&d, want.entry[a].name),
+                         want.entry[a].values, want.entry[a].count);
     arrays_clear(&d);
     arrays_clear(&want);
 }
