@@ -9,7 +9,7 @@
 
 #include "results/record.h"
 #include "suites/report/show_account.h"
-#include "suites/study/overhead_study.h"
+#include "suites/study/overhead_record.h"
 #include "suites/stack/step_runner.h"
 
 static void enter_with_device(void) {

@@ -6,7 +6,23 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum study { STUDY_MAPS, STUDY_PROPAGATE, STUDY_KERNELS, STUDY_RECOMPUTE, STUDY_OVERHEAD, STUDIES };
+enum study_id {
+#define STUDY(ID, name, traits, help) STUDY_##ID,
+#include "suites/case/studies.def"
+#undef STUDY
+    STUDIES
+};
+/* What studies have in common, and with it the parameters that several of them know. */
+enum study_trait {
+    STUDY_CURVES = 1 << 16,   /* computes curves over layers */
+    STUDY_ENSEMBLE = 1 << 17, /* takes its connections from the ensemble */
+    STUDY_RUNS = 1 << 18,     /* runs operations of a backend */
+    STUDY_STACK = 1 << 19,    /* with a branch F */
+    STUDY_TIMES = 1 << 20,    /* times something */
+    STUDY_ANY = 1 << 21       /* every study has it */
+};
+extern const unsigned study_traits[STUDIES]; /* and bit `1 << study`, its own */
+
 enum block { BLOCK_RESNET, BLOCK_HC, BLOCK_HC_STATIC, BLOCK_MHC, BLOCK_IDENTITY };
 enum branch { BRANCH_LINEAR, BRANCH_MLP, BRANCH_ATTENTION };
 enum init { INIT_LATENT, INIT_MIXED, INIT_NEAR_IDENTITY, INIT_GAP, INIT_DIAGONAL, INIT_PRE_NORM };
@@ -43,8 +59,8 @@ struct param {
     size_t offset;
     double least, most; /* numbers */
     const char
-        *words; /* WORD: "a|b|c" for 0, 1, 2; INT: names of special values, "auto=-1|keep=0"; FLAGS: "a|b" for 1, 2 */
-    unsigned studies; /* bits of the studies it belongs to */
+        *words;  /* WORD: "a|b|c" for 0, 1, 2; INT: names of special values, "auto=-1|keep=0"; FLAGS: "a|b" for 1, 2 */
+    unsigned of; /* it belongs to studies with one of these traits */
     const char *help;
 };
 
@@ -66,9 +82,12 @@ void params_key(const struct params *, char *key, size_t size);
 /* What a single parameter cannot know: combinations. false: one line in `why`. */
 bool params_check(const struct params *, char *why, size_t why_size);
 
-/* Whether a study computes curves over layers; the others time something. */
-static inline bool params_has_layers(const struct params *p) {
-    return p->study == STUDY_MAPS || p->study == STUDY_PROPAGATE;
+static inline bool params_has(const struct params *p, enum study_trait trait) {
+    return study_traits[p->study] & trait;
+}
+/* Whether a study has a parameter. */
+static inline bool params_knows(const struct params *p, const struct param *param) {
+    return study_traits[p->study] & param->of;
 }
 
 /* Whether a parameter changes anything in a case of this study, block and init. Only mHC has logits and a Sinkhorn: the starts of HC that

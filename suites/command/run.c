@@ -17,7 +17,7 @@
 #include "suites/case/suite.h"
 #include "suites/rows/device.h"
 #include "suites/study/fits.h"
-#include "suites/study/timed.h"
+#include "suites/study/timed_record.h"
 
 enum { KEY_SIZE = 2048 };
 
@@ -131,7 +131,7 @@ static bool runs_backward(int metric) {
 static unsigned recorded_groups(const struct suite *s) {
     unsigned groups = 0;
     for (int64_t k = 0; k < s->count; k++) {
-        bool curves_wanted = params_has_layers(&s->cases[k]) && s->cases[k].record == RECORD_CURVES;
+        bool curves_wanted = params_has(&s->cases[k], STUDY_CURVES) && s->cases[k].record == RECORD_CURVES;
         groups |= curves_wanted ? (unsigned)s->cases[k].measure : 0;
     }
     return groups;
@@ -178,7 +178,7 @@ static void size_up(struct record_schema *schema, const struct suite *s, const s
     schema->cases = (s->count + o->shards - 1) / o->shards;
     for (int64_t k = 0; k < s->count; k++) {
         const struct params *p = &s->cases[k];
-        if (!params_has_layers(p))
+        if (!params_has(p, STUDY_CURVES))
             continue;
         layers = true;
         schema->layers = p->depth > schema->layers ? p->depth : schema->layers;

@@ -9,11 +9,8 @@
 #include "suites/case/options.h"
 #include "suites/command/commands.h"
 #include "suites/report/groups.h"
-#include "suites/report/show_kernels.h"
-#include "suites/report/show_overhead.h"
-#include "suites/report/show_recompute.h"
+#include "suites/report/shows.h"
 #include "suites/rows/device.h"
-#include "suites/report/table2.h"
 
 static const char usage[] = "show FILE.h5 [--headline | --all]";
 static const char help[] =
@@ -240,14 +237,6 @@ static bool print_headline(struct record_reader *reader, const struct groups *g)
     return true;
 }
 
-static bool has_overhead(struct record_reader *reader) {
-    const char *const *study = record_texts(reader, "study"), *const *status = record_texts(reader, "status");
-    for (int64_t k = 0; record_subject_count(reader) && k < record_count(reader); k++)
-        if (!strcmp(study[k], "overhead") && !strcmp(status[k], "done") && record_rounds(reader, k))
-            return true;
-    return false;
-}
-
 static void print_head(struct record_reader *reader, const char *path) {
     const char *const *status = record_texts(reader, "status"), *const *reason = record_texts(reader, "reason");
     const char *const *keys = record_texts(reader, "key");
@@ -301,9 +290,10 @@ int show_command(int argc, char **argv) {
     print_head(reader, argv[0]);
     bool headline = print_headline(reader, &g);
     if (headline_alone) {
-        if (has_overhead(reader))
-            show_overhead_headline(reader);
-        else if (!headline)
+        bool shown = false;
+        for (int id = 0; id < STUDIES; id++)
+            shown |= shows[id].headline && shows[id].headline(reader);
+        if (!shown && !headline)
             printf(
                 "\nNo headline: it takes maps of hc and of mhc, 60 layers, n = 4, t_max = 20, alpha = 0, %d seeds each, or a case of study overhead.\n",
                 ENOUGH_SEEDS);
@@ -311,10 +301,9 @@ int show_command(int argc, char **argv) {
         record_close(reader);
         return EXIT_GOOD;
     }
-    show_kernels(reader);
-    show_table2(reader);
-    show_recompute(reader);
-    show_overhead(reader, all);
+    for (int id = 0; id < STUDIES; id++)
+        if (shows[id].tables)
+            shows[id].tables(reader, all);
     if (g.count > 0)
         printf(
             "\nBelow: median [q10, q90] over seeds of token means. sum = max |sum| of rows (forward) or columns (backward), the paper's\n"

@@ -211,7 +211,7 @@ static void label(const struct params *p, const bool *varies, char *text, size_t
     for (int k = 0; k < params_count && used < size; k++) {
         const struct param *param = &params_table[k];
         char value[PARAM_TEXT_SIZE];
-        if (!(varies[k] || !strcmp(param->name, "block")) || !(param->studies >> p->study & 1) || is_idle(p, param))
+        if (!(varies[k] || !strcmp(param->name, "block")) || !params_knows(p, param) || is_idle(p, param))
             continue;
         params_text(p, param, value, sizeof value);
         bool plain = !strcmp(param->name, "study") || !strcmp(param->name, "block") || !strcmp(param->name, "init");
@@ -241,8 +241,8 @@ void groups_constants(const struct groups *g, int64_t from, int64_t to, char *te
         char value[PARAM_TEXT_SIZE];
         params_text(p, param, value, sizeof value);
         bool shape = !strcmp(param->name, "study") || !strcmp(param->name, "depth") || !strcmp(param->name, "t-max");
-        if (!varies[k] && !is_bookkeeping(param->name) && strcmp(param->name, "block") &&
-            (param->studies >> p->study & 1) && (shape || strcmp(value, param->standard)))
+        if (!varies[k] && !is_bookkeeping(param->name) && strcmp(param->name, "block") && params_knows(p, param) &&
+            (shape || strcmp(value, param->standard)))
             used += (size_t)snprintf(text + used, size - used, "%s--%s %s", used ? " " : "", param->name, value);
     }
 }
@@ -261,7 +261,7 @@ void groups_case_constants(const struct params *p, const char *const *columns, c
         const struct param *param = &params_table[k];
         char value[PARAM_TEXT_SIZE];
         params_text(p, param, value, sizeof value);
-        if (!is_in(param->name, columns) && param->studies >> p->study & 1 &&
+        if (!is_in(param->name, columns) && params_knows(p, param) &&
             (is_in(param->name, always) || strcmp(value, param->standard)))
             used += (size_t)snprintf(text + used, size - used, "%s--%s %s", used ? " " : "", param->name, value);
     }

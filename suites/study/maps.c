@@ -1,4 +1,5 @@
-#include "suites/study/maps.h"
+/* Study `maps`: the residual maps of an ensemble and their composites, without streams. */
+#include "suites/study/study.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -9,13 +10,14 @@
 #include "suites/stack/ensemble.h"
 #include "suites/stack/rounding.h"
 
-int64_t maps_token_count(const struct params *p) {
+/* Tokens that are drawn: without a dynamic part all are the same, and one stands for them. */
+static int64_t token_count(const struct params *p) {
     return ensemble_dynamic(p) ? p->tokens : 1;
 }
 
-double maps_bytes(const struct params *p) {
-    double cells = (double)p->depth * (double)maps_token_count(p) * (double)(p->streams * p->streams);
-    return 8 * cells * (p->block == BLOCK_MHC ? 2 : 1) + mhc_measure_bytes(p->depth, maps_token_count(p), p->streams);
+static double bytes(const struct params *p) {
+    double cells = (double)p->depth * (double)token_count(p) * (double)(p->streams * p->streams);
+    return 8 * cells * (p->block == BLOCK_MHC ? 2 : 1) + mhc_measure_bytes(p->depth, token_count(p), p->streams);
 }
 
 /* Logits (mHC) or maps (HC) of all layers, [L][T][n][n]: the static part, and alpha times the dynamic one. */
@@ -77,8 +79,9 @@ static void measure(const struct params *p, int64_t T, const double *logits, con
         snprintf(r->reason, sizeof r->reason, "out of memory");
 }
 
-void maps_run(const struct params *p, struct study_result *r) {
-    int64_t T = maps_token_count(p), cells = p->streams * p->streams;
+static void run(const struct study_context *context, struct study_result *r) {
+    const struct params *p = context->p;
+    int64_t T = token_count(p), cells = p->streams * p->streams;
     size_t size = (size_t)(p->depth * T * cells) * sizeof(double);
     bool mhc = p->block == BLOCK_MHC;
     double *drawn = aligned_alloc(64, (size + 63) / 64 * 64),
@@ -104,3 +107,19 @@ void maps_run(const struct params *p, struct study_result *r) {
         free(res);
     free(drawn);
 }
+
+static bool estimate(const struct params *p, double *needed, double *available, char *why, size_t why_size) {
+    struct backend cpu;
+    if (!backend_open(&cpu, "cpu64", why, why_size))
+        return false;
+    *needed = bytes(p);
+    *available = (double)backend_available(&cpu);
+    backend_close(&cpu);
+    return true;
+}
+
+static double flops(const struct params *p) {
+    return study_measure_flops(p, token_count(p));
+}
+
+const struct study study_maps = {.run = run, .estimate = estimate, .flops = flops};

@@ -3,7 +3,7 @@
 #define OVERHEAD_BENCH_H
 
 #include "suites/rows/bound_row.h"
-#include "suites/study/overhead_study.h"
+#include "suites/study/overhead_record.h"
 #include "suites/stack/step_check.h"
 #include "suites/stack/step_runner.h"
 
@@ -16,7 +16,7 @@ struct overhead_bench {
     struct step_result before[STEP_VARIANTS];
     void *high;
     bool graphs; /* as they are launched, not as was asked for */
-    struct overhead_result *out;
+    struct timed_result *out;
 };
 
 static inline bool overhead_runs(const struct overhead_bench *w, int variant) {

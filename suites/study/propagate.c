@@ -131,7 +131,7 @@ static bool describe(const struct params *p, struct backend *b, struct stack_spe
     return true;
 }
 
-bool propagate_estimate(const struct params *p, double *needed, double *available, char *why, size_t why_size) {
+static bool estimate(const struct params *p, double *needed, double *available, char *why, size_t why_size) {
     struct backend b = {0};
     struct stack_spec spec;
     bool good = ensemble_check_input(p, why, why_size) && describe(p, &b, &spec, needed, available, why, why_size);
@@ -245,7 +245,8 @@ static void run_stack(const struct params *p, struct stack_spec *spec, struct pr
     free(values);
 }
 
-void propagate_run(const struct params *p, struct study_result *r) {
+static void run(const struct study_context *context, struct study_result *r) {
+    const struct params *p = context->p;
     struct backend b = {0};
     struct stack_spec spec;
     double needed, available;
@@ -266,3 +267,9 @@ void propagate_run(const struct params *p, struct study_result *r) {
     if (b.library)
         backend_close(&b);
 }
+
+static double flops(const struct params *p) {
+    return study_measure_flops(p, p->tokens) + propagate_flops(p);
+}
+
+const struct study study_propagate = {.run = run, .estimate = estimate, .flops = flops};

@@ -6,13 +6,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "suites/rows/backend.h"
-#include "suites/study/maps.h"
-#include "suites/study/propagate.h"
-#include "suites/study/overhead_study.h"
-#include "suites/study/recompute.h"
-#include "suites/study/kernels_study.h"
-
 static double now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -20,20 +13,15 @@ static double now(void) {
 }
 
 static struct study_result nothing(const struct params *p) {
-    bool layers = params_has_layers(p);
+    bool layers = params_has(p, STUDY_CURVES);
     return (struct study_result){.L = layers ? p->depth : 0, .n = layers ? p->streams : 0};
 }
 
-void study_run(const struct params *p, struct study_result *r) {
-    static void (*const run[STUDIES])(const struct params *,
-                                      struct study_result *) = {[STUDY_MAPS] = maps_run,
-                                                                [STUDY_PROPAGATE] = propagate_run,
-                                                                [STUDY_KERNELS] = kernels_run,
-                                                                [STUDY_RECOMPUTE] = recompute_run,
-                                                                [STUDY_OVERHEAD] = overhead_run};
+void study_run(const struct study_context *context, struct study_result *r) {
+    const struct params *p = context->p;
     *r = nothing(p);
     double start = now();
-    run[p->study](p, r);
+    studies[p->study]->run(context, r);
     r->seconds = now() - start;
 }
 
@@ -41,51 +29,31 @@ void study_release(struct study_result *r) {
     mhc_curves_release(&r->curves);
     free(r->panels);
     free(r->qr_spectrum);
-    kernel_result_release(r->kernel);
-    overhead_result_release(r->overhead);
-    r->kernel = NULL;
-    r->overhead = NULL;
+    timed_result_release(r->timed);
+    r->timed = NULL;
     r->panels = r->qr_spectrum = NULL;
 }
 
 bool study_estimate(const struct params *p, double *needed, double *available, char *why, size_t why_size) {
-    if (p->study == STUDY_PROPAGATE)
-        return propagate_estimate(p, needed, available, why, why_size);
-    if (p->study == STUDY_KERNELS)
-        return kernels_estimate(p, needed, available, why, why_size);
-    if (p->study == STUDY_RECOMPUTE)
-        return recompute_estimate(p, needed, available, why, why_size);
-    if (p->study == STUDY_OVERHEAD)
-        return overhead_estimate(p, needed, available, why, why_size);
-    struct backend cpu;
-    if (!backend_open(&cpu, "cpu64", why, why_size))
-        return false;
-    *needed = maps_bytes(p);
-    *available = (double)backend_available(&cpu);
-    backend_close(&cpu);
-    return true;
+    return studies[p->study]->estimate(p, needed, available, why, why_size);
 }
 
 double study_flops(const struct params *p) {
-    if (p->study == STUDY_KERNELS)
-        return kernels_flops(p);
-    if (p->study == STUDY_RECOMPUTE)
-        return 6 * propagate_flops(p); /* two stacks, each at least three times */
-    if (p->study == STUDY_OVERHEAD)
-        return 2 * overhead_flops(p); /* by both sides */
-    int64_t tokens = p->study == STUDY_MAPS ? maps_token_count(p) : p->tokens;
+    return studies[p->study]->flops(p);
+}
+
+double study_measure_flops(const struct params *p, int64_t tokens) {
     double maps = (double)p->depth * (double)(p->streams * p->streams) * (double)tokens;
     double products = (double)p->streams * 6 + (p->block == BLOCK_MHC ? 8 * (double)p->t_max : 0);
     double spectra = p->measure & (MHC_GROUP_SPECTRUM | MHC_GROUP_MIXING) ? 2000 * (double)p->streams : 0;
-    return maps * (products + spectra) + (p->study == STUDY_PROPAGATE ? propagate_flops(p) : 0);
+    return maps * (products + spectra);
 }
 
 double study_seconds(const struct params *p) {
     /* A warm-up waits for calls that agree, for a second at most on a CPU, and for a clock that has settled on a device, two: about half of that. */
     const double drawing_pipe_and_file = 4e-3, warm_up_and_arrays = 0.45;
-    if (p->study == STUDY_OVERHEAD) /* the steps, and seven groups of parts for a quarter of the budget each */
-        return drawing_pipe_and_file + 2.75 * p->budget + 8 * warm_up_and_arrays;
-    return drawing_pipe_and_file + (params_has_layers(p) ? 0 : p->budget + warm_up_and_arrays);
+    const struct study *s = studies[p->study];
+    return drawing_pipe_and_file + s->budgets * p->budget + s->warm_ups * warm_up_and_arrays;
 }
 
 static void put_optional(struct message *m, const double *values, int64_t count) {
@@ -104,27 +72,45 @@ static double *take_optional(struct message *m, int64_t count) {
     return values;
 }
 
+static void put_result(struct message *m, const struct study_result *r) {
+    unsigned char timed = r->timed != NULL;
+    message_put_text(m, r->reason);
+    message_put(m, &r->seconds, sizeof r->seconds);
+    for (int metric = 0; metric < MHC_METRICS; metric++)
+        for (int statistic = 0; statistic < MHC_STATISTICS; statistic++)
+            put_optional(m, r->curves.curve[metric][statistic], r->L);
+    put_optional(m, r->panels, 6 * r->n * r->n);
+    message_put(m, r->panel_log10_scale, sizeof r->panel_log10_scale);
+    put_optional(m, r->qr_spectrum, r->L * r->n);
+    message_put(m, &timed, 1);
+    if (timed)
+        timed_result_put(m, r->timed);
+}
+
+/* Into a result that has its sizes alone. */
+static void take_result(struct message *m, const struct params *p, struct study_result *r) {
+    unsigned char timed = 0;
+    snprintf(r->reason, sizeof r->reason, "%s", message_take_text(m));
+    message_take(m, &r->seconds, sizeof r->seconds);
+    r->curves.L = r->L;
+    for (int metric = 0; metric < MHC_METRICS; metric++)
+        for (int statistic = 0; statistic < MHC_STATISTICS; statistic++)
+            r->curves.curve[metric][statistic] = take_optional(m, r->L);
+    r->panels = take_optional(m, 6 * r->n * r->n);
+    message_take(m, r->panel_log10_scale, sizeof r->panel_log10_scale);
+    r->qr_spectrum = take_optional(m, r->L * r->n);
+    message_take(m, &timed, 1);
+    r->timed = timed ? timed_result_take(m, studies[p->study]->times()) : NULL;
+    if (m->bad)
+        snprintf(r->reason, sizeof r->reason, "the worker's answer is incomplete");
+}
+
 void study_answer(struct message *request, struct message *reply) {
     struct params p;
     struct study_result r;
     message_take(request, &p, sizeof p);
-    study_run(&p, &r);
-    message_put_text(reply, r.reason);
-    message_put(reply, &r.seconds, sizeof r.seconds);
-    for (int metric = 0; metric < MHC_METRICS; metric++)
-        for (int statistic = 0; statistic < MHC_STATISTICS; statistic++)
-            put_optional(reply, r.curves.curve[metric][statistic], r.L);
-    put_optional(reply, r.panels, 6 * r.n * r.n);
-    message_put(reply, r.panel_log10_scale, sizeof r.panel_log10_scale);
-    put_optional(reply, r.qr_spectrum, r.L * r.n);
-    unsigned char kernel = r.kernel != NULL;
-    message_put(reply, &kernel, 1);
-    if (kernel)
-        kernel_result_put(reply, r.kernel);
-    unsigned char overhead = r.overhead != NULL;
-    message_put(reply, &overhead, 1);
-    if (overhead)
-        overhead_result_put(reply, r.overhead);
+    study_run(&(struct study_context){.p = &p}, &r);
+    put_result(reply, &r);
     study_release(&r);
 }
 
@@ -133,25 +119,8 @@ bool study_request(struct worker *w, const struct params *p, double seconds, str
     *r = nothing(p);
     message_put_text(&request, "study");
     message_put(&request, p, sizeof *p);
-    bool good = worker_call(w, &request, &reply, seconds, r->reason, sizeof r->reason);
-    if (good) {
-        snprintf(r->reason, sizeof r->reason, "%s", message_take_text(&reply));
-        message_take(&reply, &r->seconds, sizeof r->seconds);
-        r->curves.L = r->L;
-        for (int metric = 0; metric < MHC_METRICS; metric++)
-            for (int statistic = 0; statistic < MHC_STATISTICS; statistic++)
-                r->curves.curve[metric][statistic] = take_optional(&reply, r->L);
-        r->panels = take_optional(&reply, 6 * r->n * r->n);
-        message_take(&reply, r->panel_log10_scale, sizeof r->panel_log10_scale);
-        r->qr_spectrum = take_optional(&reply, r->L * r->n);
-        unsigned char present = 0;
-        message_take(&reply, &present, 1);
-        r->kernel = present ? kernel_result_take(&reply) : NULL;
-        message_take(&reply, &present, 1);
-        r->overhead = present ? overhead_result_take(&reply) : NULL;
-        if (reply.bad)
-            snprintf(r->reason, sizeof r->reason, "the worker's answer is incomplete");
-    }
+    if (worker_call(w, &request, &reply, seconds, r->reason, sizeof r->reason))
+        take_result(&reply, p, r);
     message_clear(&request);
     message_clear(&reply);
     return !r->reason[0];
