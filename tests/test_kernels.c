@@ -25,7 +25,8 @@ Test(kernels, times_what_is_right) {
     GOOD("$M run a.suite --out a.h5 -q");
     struct record_reader *r = open_record("a.h5");
     cr_assert(record_count(r) == 10 * 2 * 2, "%lld cases", (long long)record_count(r));
-    cr_expect(record_max_layers(r) == 0 && record_summary_count(r) == 0 && record_subject_count(r) == 3);
+    cr_expect(record_max_layers(r) == 0 && record_list_count(r, RECORD_LIST_SUMMARIES) == 0 &&
+              record_subject_count(r) == 3);
     for (int64_t i = 0; i < record_count(r); i++) {
         struct record_timing t;
         const char *key = record_texts(r, "key")[i], *operation = record_texts(r, "operation")[i];
