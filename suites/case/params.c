@@ -151,6 +151,11 @@ static bool special_name(const char *words, int64_t value, char *text, size_t si
     return false;
 }
 
+bool params_study_has(const char *study, enum study_trait trait) {
+    int id = word_index(study_words + 1, study, strlen(study));
+    return id >= 0 && study_traits[id] & trait;
+}
+
 static bool set_number(struct params *p, const struct param *param, const char *text, char *why, size_t why_size) {
     char *end;
     errno = 0;

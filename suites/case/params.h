@@ -85,6 +85,8 @@ bool params_check(const struct params *, char *why, size_t why_size);
 static inline bool params_has(const struct params *p, enum study_trait trait) {
     return study_traits[p->study] & trait;
 }
+/* The same of a study by its name; false where there is no such study. */
+bool params_study_has(const char *study, enum study_trait);
 /* Whether a study has a parameter. */
 static inline bool params_knows(const struct params *p, const struct param *param) {
     return study_traits[p->study] & param->of;

@@ -121,10 +121,8 @@ static char curve_names[MHC_METRICS * MHC_STATISTICS][64], summary_names[2 * MHC
 
 static int curve_metric[MHC_METRICS * MHC_STATISTICS], curve_statistic[MHC_METRICS * MHC_STATISTICS], curve_count;
 
-/* Backward composites and the gradient have come through all layers at layer 1, the others at layer L. */
 static bool runs_backward(int metric) {
-    return !strncmp(mhc_metric_info[metric].name, "composite_backward", 18) || metric == MHC_composite_log_column_sum ||
-           metric == MHC_grad_x_rms;
+    return mhc_metric_info[metric].direction == MHC_RUNS_BACKWARD;
 }
 
 /* The groups of curves that some case of a suite records. */

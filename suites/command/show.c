@@ -27,35 +27,24 @@ struct result {
     int64_t seeds, unresolved;
 };
 
-static enum mhc_metric metric_of(const char *summary) {
-    int metric = 0;
-    while (metric + 1 < MHC_METRICS &&
-           (strncmp(summary, mhc_metric_info[metric].name, strlen(mhc_metric_info[metric].name)) ||
-            summary[strlen(mhc_metric_info[metric].name)] != '_'))
-        metric++;
-    return metric;
-}
-
 static int ascending(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
 }
 
 static struct result result_of(struct record_reader *reader, const struct group *group, const char *summary) {
-    enum mhc_metric metric = metric_of(summary);
+    const struct mhc_metric_info *info = &mhc_metric_info[mhc_metric_of(summary)];
     const struct params *p = &group->p;
-    struct result r = {.logarithmic = mhc_metric_info[metric].scale == MHC_LOG10, .seeds = group->count};
+    struct result r = {.logarithmic = info->scale == MHC_LOG10, .seeds = group->count};
     const double *stored = record_summary(reader, summary);
     double *values = malloc((size_t)group->count * sizeof *values);
-    bool resolvable = metric == MHC_composite_smallest_singular || metric == MHC_composite_condition;
-    r.measured = stored && values && p->measure & mhc_metric_info[metric].group &&
-                 !((metric == MHC_grad_x_rms || mhc_metric_info[metric].group == MHC_GROUP_GRADIENT) &&
-                   p->gradient == 0) &&
-                 !(p->study == STUDY_MAPS && mhc_metric_info[metric].group & (MHC_GROUP_STREAM | MHC_GROUP_GRADIENT));
+    r.measured = stored && values && p->measure & info->group &&
+                 !(info->subject == MHC_OF_GRADIENT && p->gradient == 0) &&
+                 !(info->subject >= MHC_OF_STREAMS && !params_has(p, STUDY_STACK));
     for (int64_t k = 0; k < group->count && r.measured; k++) {
         values[k] = stored[group->cases[k]];
         if (isnan(values[k])) {
-            r.unresolved += resolvable;
+            r.unresolved += info->may_be_unresolved;
             values[k] = INFINITY;
         }
     }

@@ -82,11 +82,6 @@ static bool add_case(struct group *group, int64_t index) {
     return true;
 }
 
-/* A study that times something has no layers, and tables of its own. */
-static bool is_timed(const char *study) {
-    return !strcmp(study, "kernels") || !strcmp(study, "recompute") || !strcmp(study, "overhead");
-}
-
 bool groups_read(struct record_reader *reader, struct groups *g, char *why, size_t why_size) {
     const char *const *keys = record_texts(reader, "key"), *const *status = record_texts(reader, "status");
     const char *const *study = record_texts(reader, "study");
@@ -96,12 +91,12 @@ bool groups_read(struct record_reader *reader, struct groups *g, char *why, size
     if (!keys || !status || !layers || !depth || !study)
         return snprintf(why, why_size, "no column `key`, `status`, `layers`, `depth` or `study`"), false;
     for (int64_t i = 0; i < count; i++)
-        if (depth[i] != layers[i] && !is_timed(study[i]))
+        if (depth[i] != layers[i] && params_study_has(study[i], STUDY_CURVES))
             return snprintf(why, why_size, "case %lld has depth %lld and %lld layers", (long long)i,
                             (long long)depth[i], (long long)layers[i]),
                    false;
     for (int64_t i = 0; i < count; i++) {
-        if (strcmp(status[i], "done") || is_timed(study[i]))
+        if (strcmp(status[i], "done") || !params_study_has(study[i], STUDY_CURVES))
             continue;
         char *label = label_of(keys[i]);
         struct group *group = label ? find(g, label, last) : NULL;
@@ -154,11 +149,9 @@ void groups_release(struct groups *g) {
 }
 
 static bool is_log10(const char *name) {
-    for (int m = 0; m < MHC_METRICS; m++)
-        if (!strncmp(name, mhc_metric_info[m].name, strlen(mhc_metric_info[m].name)) &&
-            mhc_metric_info[m].scale == MHC_LOG10)
-            return true;
-    return false;
+    enum mhc_metric metric = mhc_metric_of(name);
+    return metric != MHC_METRICS
+    &&mhc_metric_info[metric].scale == MHC_LOG10;
 }
 
 static struct spread spread_of(double *values, int64_t count, bool log10_scale) {
