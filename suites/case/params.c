@@ -31,79 +31,97 @@ static const char study_help[] =
     ;
 
 const struct param params_table[] = {
-    {"study", "", "propagate", PARAM_WORD, AT(study), 0, 0, study_words + 1, STUDY_ANY, study_help + 2},
+    {"study", "", "propagate", PARAM_WORD, AT(study), 0, 0, study_words + 1, STUDY_ANY, .help = study_help + 2,
+     .role = ROLE_TITLE | ROLE_WORD | ROLE_HEADS},
     {"block", "", "mhc", PARAM_WORD, AT(block), 0, 0, "resnet|hc|hc-static|mhc|identity", STUDY_ENSEMBLE,
-     "kind of residual connection"},
+     .help = "kind of residual connection", .role = ROLE_TITLE | ROLE_WORD},
     {"operation", "", "", PARAM_TEXT, AT(operation), 0, 0, NULL, KERNELS,
-     "what is timed: names (mhcbench list --operations), patterns like mhc.*, or all"},
+     .help = "what is timed: names (mhcbench list --operations), patterns like mhc.*, or all"},
     {"depth", "1", "60", PARAM_INT, AT(depth), 1, 65536, NULL, STUDY_ENSEMBLE | OVERHEAD,
-     "L, layers; a transformer block has two"},
-    {"streams", "1", "4", PARAM_INT, AT(streams), 1, 16, NULL, STUDY_ANY, "n; a resnet has 1"},
-    {"width", "1", "64", PARAM_INT, AT(width), 1, 1 << 20, NULL, STUDY_RUNS, "C, channels of one stream"},
-    {"tokens", "1", "64", PARAM_INT, AT(tokens), 1, 1e9, NULL, STUDY_ANY, "T; in maps, draws of the dynamic part"},
+     .help = "L, layers; a transformer block has two", .letter = "L", .role = ROLE_HEADS | ROLE_CAPTION},
+    {"streams", "1", "4", PARAM_INT, AT(streams), 1, 16, NULL, STUDY_ANY, .help = "n; a resnet has 1", .letter = "n",
+     .matters = USED_STREAMS, .role = ROLE_CAPTION},
+    {"width", "1", "64", PARAM_INT, AT(width), 1, 1 << 20, NULL, STUDY_RUNS, .help = "C, channels of one stream",
+     .letter = "C", .role = ROLE_SHAPE},
+    {"tokens", "1", "64", PARAM_INT, AT(tokens), 1, 1e9, NULL, STUDY_ANY,
+     .help = "T; in maps, draws of the dynamic part", .letter = "T"},
     {"sequence", "1", "0", PARAM_INT, AT(sequence), 0, 1e9, NULL, STUDY_RUNS,
-     "S, tokens of a sequence; 0: one sequence of T"},
-    {"t-max", "1", "20", PARAM_INT, AT(t_max), 1, 1e6, NULL, STUDY_ANY, "Sinkhorn iterations, of mHC"},
+     .help = "S, tokens of a sequence; 0: one sequence of T", .role = ROLE_SHAPE},
+    {"t-max", "1", "20", PARAM_INT, AT(t_max), 1, 1e6, NULL, STUDY_ANY, .help = "Sinkhorn iterations, of mHC",
+     .letter = "t_max", .matters = USED_PROJECTED, .role = ROLE_HEADS | ROLE_CAPTION | ROLE_QUIET | ROLE_RESETS},
     {"convention", "", "paper", PARAM_WORD, AT(convention), 0, 0, "paper|v4", STUDY_ANY,
-     "paper: mHC Eq. 7-9; v4: DeepSeek-V4's arithmetic"},
-    {"rms-eps", "1", "1e-20", PARAM_REAL, AT(rms_eps), 0, 1, NULL, STUDY_RUNS, "added to every mean square"},
+     .help = "paper: mHC Eq. 7-9; v4: DeepSeek-V4's arithmetic", .matters = USED_PROJECTED},
+    {"rms-eps", "1", "1e-20", PARAM_REAL, AT(rms_eps), 0, 1, NULL, STUDY_RUNS, .help = "added to every mean square"},
     {"sinkhorn-eps", "1", "1e-06", PARAM_REAL, AT(sinkhorn_eps), 0, 1, NULL, STUDY_ANY,
-     "of convention v4; paper has none"},
+     .help = "of convention v4; paper has none", .matters = USED_PROJECTED},
     {"init", "", "latent", PARAM_WORD, AT(init), 0, 0, "latent|mixed|near-identity|gap|diagonal|pre-norm",
      STUDY_ENSEMBLE,
-     "ensemble of the static part; latent is spanned by d, s and w, the others are starts found in the field"},
+     .help = "ensemble of the static part; latent is spanned by d, s and w, the others are starts found in the field",
+     .matters = USED_MAPS, .role = ROLE_WORD},
     {"d", "1", "0", PARAM_REAL, AT(d), -1e6, 1e6, NULL, STUDY_ENSEMBLE,
-     "latent, mHC: logits = d I + s Z_shared + w Z_layer"},
+     .help = "latent, mHC: logits = d I + s Z_shared + w Z_layer", .matters = USED_LOGITS,
+     .role = ROLE_QUIET | ROLE_RESETS},
     {"s", "1", "0", PARAM_REAL, AT(s), 0, 1e6, NULL, STUDY_ENSEMBLE,
-     "latent: weight of the draw that all layers share"},
+     .help = "latent: weight of the draw that all layers share", .matters = USED_LATENT, .role = ROLE_QUIET},
     {"w", "1", "1", PARAM_REAL, AT(w), 0, 1e6, NULL, STUDY_ENSEMBLE,
-     "latent: weight of each layer's own draw; HC maps = I + s Z_shared + w Z_layer"},
-    {"alpha", "1", "0.01", PARAM_REAL, AT(alpha), 0, 1e6, NULL, STUDY_ENSEMBLE, "scale of the dynamic part"},
+     .help = "latent: weight of each layer's own draw; HC maps = I + s Z_shared + w Z_layer", .matters = USED_LATENT,
+     .role = ROLE_QUIET},
+    {"alpha", "1", "0.01", PARAM_REAL, AT(alpha), 0, 1e6, NULL, STUDY_ENSEMBLE, .help = "scale of the dynamic part"},
     {"phi", "1", "1", PARAM_REAL, AT(phi), 0, 1e6, NULL, STUDY_ENSEMBLE,
-     "std of the dynamic product before alpha: of x.phi/r, or theta.x/r in HC"},
+     .help = "std of the dynamic product before alpha: of x.phi/r, or theta.x/r in HC"},
     {"round", "", "none", PARAM_WORD, AT(rounding), 0, 0, "none|bf16|fp16", MAPS,
-     "round coefficients to this format after every operation"},
-    {"branch", "", "linear", PARAM_WORD, AT(branch), 0, 0, "linear|mlp|attention", STUDY_STACK, "F"},
-    {"activation", "", "swiglu", PARAM_WORD, AT(activation), 0, 0, "gelu|swiglu", STUDY_RUNS, "of branch mlp"},
-    {"hidden", "1", "0", PARAM_INT, AT(hidden), 0, 1 << 20, NULL, STUDY_RUNS, "of branch mlp; 0: 4 C"},
+     .help = "round coefficients to this format after every operation"},
+    {"branch", "", "linear", PARAM_WORD, AT(branch), 0, 0, "linear|mlp|attention", STUDY_STACK, .help = "F"},
+    {"activation", "", "swiglu", PARAM_WORD, AT(activation), 0, 0, "gelu|swiglu", STUDY_RUNS, .help = "of branch mlp"},
+    {"hidden", "1", "0", PARAM_INT, AT(hidden), 0, 1 << 20, NULL, STUDY_RUNS, .help = "of branch mlp; 0: 4 C",
+     .role = ROLE_SHAPE},
     {"heads", "1", "0", PARAM_INT, AT(heads), 0, 1 << 12, NULL, STUDY_RUNS,
-     "of branch attention; 0: C / head_dim, at least 1"},
-    {"head-dim", "1", "64", PARAM_INT, AT(head_dim), 1, 1 << 12, NULL, STUDY_RUNS, "of branch attention"},
+     .help = "of branch attention; 0: C / head_dim, at least 1", .role = ROLE_SHAPE},
+    {"head-dim", "1", "64", PARAM_INT, AT(head_dim), 1, 1 << 12, NULL, STUDY_RUNS, .help = "of branch attention",
+     .role = ROLE_SHAPE},
     {"branch-gain", "1", "1", PARAM_REAL, AT(branch_gain), 0, 1e6, NULL, STUDY_STACK,
-     "g: branch weights have std g / sqrt(fan_in)"},
+     .help = "g: branch weights have std g / sqrt(fan_in)"},
     {"input", "", "", PARAM_TEXT, AT(input), 0, 0, NULL, PROPAGATE,
-     "file whose bytes are the tokens, a path from the current folder; empty: gaussian tokens"},
+     .help = "file whose bytes are the tokens, a path from the current folder; empty: gaussian tokens"},
     {"gradient", "", "random", PARAM_WORD, AT(gradient), 0, 0, "none|random", PROPAGATE,
-     "output gradient; none: forward only"},
+     .help = "output gradient; none: forward only"},
     {"recompute", "1", "auto", PARAM_INT, AT(recompute), -1, 65536, "auto=-1|keep=0", STUDY_STACK | OVERHEAD,
-     "keep x every so many layers and compute the rest again; auto: keep all that fits, else (in study recompute always) sqrt(n L / (n + 2))"},
+     .help =
+         "keep x every so many layers and compute the rest again; auto: keep all that fits, else (in study recompute always) sqrt(n L / (n + 2))",
+     .role = ROLE_KEEPS},
     {"weights", "", "hold", PARAM_WORD, AT(weights), 0, 0, "hold|regenerate", PROPAGATE,
-     "keep the weights of all layers, or draw them at every use"},
+     .help = "keep the weights of all layers, or draw them at every use", .role = ROLE_KEEPS},
     {"measure", "", "gain+spectrum+mixing+stream+logit+gradient", PARAM_FLAGS, AT(measure), 0, 0,
-     "gain|spectrum|mixing|stream|logit|gradient", STUDY_CURVES, "groups of curves, joined by +"},
+     "gain|spectrum|mixing|stream|logit|gradient", STUDY_CURVES, .help = "groups of curves, joined by +",
+     .role = ROLE_KEEPS},
     {"record", "", "curves", PARAM_WORD, AT(record), 0, 0, "curves|summary", STUDY_CURVES,
-     "curves with quantiles over tokens, or the largest token mean of each alone"},
+     .help = "curves with quantiles over tokens, or the largest token mean of each alone", .role = ROLE_KEEPS},
     {"backend", "", "cpu64", PARAM_TEXT, AT(backend), 0, 0, NULL, STUDY_RUNS,
-     "cpu64, cpu32, cuda, emu, or the path of a library"},
+     .help = "cpu64, cpu32, cuda, emu, or the path of a library"},
     {"type", "", "widest", PARAM_WORD, AT(type), 0, 0, "widest|f64|f32|bf16", STUDY_RUNS,
-     "element type of the streams"},
+     .help = "element type of the streams"},
     {"cache", "", "cold", PARAM_WORD, AT(cache), 0, 0, "cold|hot", KERNELS,
-     "cold: calls rotate over more arrays than the last-level cache holds; hot: always the same arrays"},
-    {"rounds", "1", "300", PARAM_INT, AT(rounds), 1, 10000, NULL, STUDY_TIMES, "most samples of a case"},
+     .help = "cold: calls rotate over more arrays than the last-level cache holds; hot: always the same arrays"},
+    {"rounds", "1", "300", PARAM_INT, AT(rounds), 1, 10000, NULL, STUDY_TIMES, .help = "most samples of a case"},
     {"budget", "s", "1", PARAM_REAL, AT(budget), 0.001, 3600, NULL, STUDY_TIMES,
-     "most time in the rounds of a case; set-up, check and warm-up come on top and are most of a small case"},
+     .help = "most time in the rounds of a case; set-up, check and warm-up come on top and are most of a small case"},
     {"preset", "", "none", PARAM_WORD, AT(preset), 0, 0, "none|3b|9b|27b|v4-flash|v4-pro", OVERHEAD,
-     "shapes of a model, where they are not given: width, heads, head-dim, hidden; sequence 4096 where the tokens allow"},
+     .help =
+         "shapes of a model, where they are not given: width, heads, head-dim, hidden; sequence 4096 where the tokens allow"},
     {"kind", "", "dense", PARAM_WORD, AT(kind), 0, 0, "dense|active", OVERHEAD,
-     "of a preset: a dense block of that width (12 C^2 parameters), or as many parameters as a layer of the model has active"},
+     .help =
+         "of a preset: a dense block of that width (12 C^2 parameters), or as many parameters as a layer of the model has active"},
     {"attention", "", "off", PARAM_WORD, AT(attention), 0, 0, "off|on", OVERHEAD,
-     "F with the core of attention; off: its GEMMs and elementwise work alone"},
+     .help = "F with the core of attention; off: its GEMMs and elementwise work alone"},
     {"optimizer", "", "none", PARAM_WORD, AT(optimizer), 0, 0, "none|adamw", OVERHEAD,
-     "adamw: the step ends with an update of every parameter, its master and both moments in the type of parameters, a launch an array"},
-    {"graphs", "", "off", PARAM_WORD, AT(graphs), 0, 0, "off|on", OVERHEAD, "launch a step as one graph"},
+     .help =
+         "adamw: the step ends with an update of every parameter, its master and both moments in the type of parameters, a launch an array"},
+    {"graphs", "", "off", PARAM_WORD, AT(graphs), 0, 0, "off|on", OVERHEAD, .help = "launch a step as one graph"},
     {"overlap", "", "off", PARAM_WORD, AT(overlap), 0, 0, "off|on", OVERHEAD,
-     "two micro-batches of T tokens, the connections of one on a queue of high priority beside the GEMMs of the other"},
-    {"seed", "", "1", PARAM_INT, AT(seed), 0, 9007199254740992.0, NULL, STUDY_ANY, "of every random number"},
+     .help =
+         "two micro-batches of T tokens, the connections of one on a queue of high priority beside the GEMMs of the other"},
+    {"seed", "", "1", PARAM_INT, AT(seed), 0, 9007199254740992.0, NULL, STUDY_ANY, .help = "of every random number",
+     .role = ROLE_KEEPS},
 };
 const int params_count = sizeof params_table / sizeof *params_table;
 
@@ -266,15 +284,6 @@ static bool knows(const struct params *p, const char *name) {
     return params_knows(p, params_find(name));
 }
 
-/* What a preset sets where it is not given: beside a preset the default says nothing. */
-static bool is_shape(const char *name) {
-    static const char *const shapes[] = {"width", "hidden", "heads", "head-dim", "sequence"};
-    for (size_t k = 0; k < sizeof shapes / sizeof *shapes; k++)
-        if (!strcmp(name, shapes[k]))
-            return true;
-    return false;
-}
-
 void params_key(const struct params *p, char *key, size_t size) {
     struct params standard;
     params_defaults(&standard);
@@ -287,8 +296,8 @@ void params_key(const struct params *p, char *key, size_t size) {
             continue;
         params_text(p, param, text, sizeof text);
         params_text(&standard, param, same, sizeof same);
-        /* The study and the block or the operation always, so that a key can be read without the defaults at hand. */
-        bool open = knows(p, "preset") && p->preset && is_shape(param->name);
+        /* What a preset sets says nothing by its default. The study and the block or the operation always, so that a key can be read without the defaults at hand. */
+        bool open = knows(p, "preset") && p->preset && param->role & ROLE_SHAPE;
         if ((k > 2 && !open && !strcmp(text, same)) || used >= size)
             continue;
         used += (size_t)snprintf(key + used, size - used, "%s--%s %s", used ? " " : "", param->name, text);
@@ -301,27 +310,21 @@ const char *params_word(const struct params *p, const char *name) {
     return text;
 }
 
-static bool is_one_of(const char *name, const char *const *list) {
-    while (*list && strcmp(name, *list))
-        list++;
-    return *list != NULL;
-}
-
 bool params_matters(const struct params *p, const struct param *param) {
-    static const char *const latent[] = {"s", "w", NULL}, *const sinkhorn[] = {"d", "t-max", "convention",
-                                                                               "sinkhorn-eps", NULL};
-    bool hc = p->block == BLOCK_HC || p->block == BLOCK_HC_STATIC, mhc = p->block == BLOCK_MHC;
+    bool mhc = p->block == BLOCK_MHC, maps = mhc || p->block == BLOCK_HC || p->block == BLOCK_HC_STATIC;
     if (!params_knows(p, param))
         return false;
     if (!params_has(p, STUDY_ENSEMBLE))
         return true;
-    if (!strcmp(param->name, "init"))
-        return hc || mhc;
-    if (is_one_of(param->name, latent))
-        return (hc || mhc) && p->init == INIT_LATENT;
-    if (is_one_of(param->name, sinkhorn))
-        return mhc && (strcmp(param->name, "d") || p->init == INIT_LATENT);
-    return p->block != BLOCK_RESNET || strcmp(param->name, "streams");
+    switch (param->matters) {
+    case USED: break;
+    case USED_STREAMS: return p->block != BLOCK_RESNET;
+    case USED_MAPS: return maps;
+    case USED_LATENT: return maps && p->init == INIT_LATENT;
+    case USED_PROJECTED: return mhc;
+    case USED_LOGITS: return mhc && p->init == INIT_LATENT;
+    }
+    return true;
 }
 
 bool params_check(const struct params *p, char *why, size_t why_size) {

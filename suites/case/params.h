@@ -53,6 +53,27 @@ struct params {
 
 enum param_type { PARAM_INT, PARAM_REAL, PARAM_WORD, PARAM_FLAGS, PARAM_TEXT };
 
+/* Where the ensemble gives a parameter something to do. */
+enum param_use {
+    USED,           /* by every case of its studies */
+    USED_STREAMS,   /* where there are streams: not in a resnet */
+    USED_MAPS,      /* where maps are drawn: hc, mhc */
+    USED_LATENT,    /* there, with init latent */
+    USED_PROJECTED, /* where they are projected: mhc */
+    USED_LOGITS     /* there, with init latent */
+};
+/* What else the program does with a parameter. */
+enum param_role {
+    ROLE_TITLE = 1,    /* legends and titles have a place for it */
+    ROLE_WORD = 2,     /* its value says what it is, without its name */
+    ROLE_KEEPS = 4,    /* says what is computed and kept, which does not change what a number is */
+    ROLE_SHAPE = 8,    /* of a model: --preset sets it */
+    ROLE_HEADS = 16,   /* heads of tables give it at its default too */
+    ROLE_CAPTION = 32, /* captions do */
+    ROLE_QUIET = 64,   /* labels leave it out where it does not matter */
+    ROLE_RESETS = 128  /* goes back to its default there */
+};
+
 struct param {
     const char *name, *unit, *standard; /* standard: the default, as text */
     enum param_type type;
@@ -62,6 +83,9 @@ struct param {
         *words;  /* WORD: "a|b|c" for 0, 1, 2; INT: names of special values, "auto=-1|keep=0"; FLAGS: "a|b" for 1, 2 */
     unsigned of; /* it belongs to studies with one of these traits */
     const char *help;
+    const char *letter; /* what papers call it; NULL: its name */
+    enum param_use matters;
+    unsigned role; /* of enum param_role */
 };
 
 extern const struct param params_table[];

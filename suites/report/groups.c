@@ -49,21 +49,12 @@ static struct group *find(struct groups *g, const char *label, int64_t hint) {
     return NULL;
 }
 
-/* What is computed and kept does not change what a number is. */
-static bool is_bookkeeping(const char *name) {
-    const char *const names[] = {"seed", "measure", "record", "recompute", "weights"};
-    for (size_t k = 0; k < sizeof names / sizeof *names; k++)
-        if (!strcmp(name, names[k]))
-            return true;
-    return false;
-}
-
 static void find_variation(const struct groups *g, int64_t from, int64_t to, bool *varies) {
     for (int k = 0; k < params_count; k++) {
         char first[PARAM_TEXT_SIZE], other[PARAM_TEXT_SIZE];
         const struct param *param = &params_table[k];
         varies[k] = false;
-        for (int64_t i = from; i < to && !is_bookkeeping(param->name); i++) {
+        for (int64_t i = from; i < to && !(param->role & ROLE_KEEPS); i++) {
             params_text(&g->group[from].p, param, first, sizeof first);
             params_text(&g->group[i].p, param, other, sizeof other);
             varies[k] |= strcmp(first, other) != 0;
@@ -191,11 +182,7 @@ struct spread groups_curve(struct record_reader *reader, const struct group *gro
 
 /* What tells a group apart is said even where its block does not use it: only the ensemble is left out then. */
 static bool is_idle(const struct params *p, const struct param *param) {
-    const char *const ensemble[] = {"s", "w", "d", "t-max"};
-    for (size_t k = 0; k < sizeof ensemble / sizeof *ensemble; k++)
-        if (!strcmp(param->name, ensemble[k]))
-            return !params_matters(p, param);
-    return false;
+    return param->role & ROLE_QUIET && !params_matters(p, param);
 }
 
 static void label(const struct params *p, const bool *varies, char *text, size_t size) {
@@ -207,7 +194,7 @@ static void label(const struct params *p, const bool *varies, char *text, size_t
         if (!(varies[k] || !strcmp(param->name, "block")) || !params_knows(p, param) || is_idle(p, param))
             continue;
         params_text(p, param, value, sizeof value);
-        bool plain = !strcmp(param->name, "study") || !strcmp(param->name, "block") || !strcmp(param->name, "init");
+        bool plain = param->role & ROLE_WORD;
         used += (size_t)snprintf(text + used, size - used, "%s%s%s%s", used ? " " : "", plain ? "" : param->name,
                                  plain ? "" : "=", value);
     }
@@ -233,9 +220,8 @@ void groups_constants(const struct groups *g, int64_t from, int64_t to, char *te
         const struct param *param = &params_table[k];
         char value[PARAM_TEXT_SIZE];
         params_text(p, param, value, sizeof value);
-        bool shape = !strcmp(param->name, "study") || !strcmp(param->name, "depth") || !strcmp(param->name, "t-max");
-        if (!varies[k] && !is_bookkeeping(param->name) && strcmp(param->name, "block") && params_knows(p, param) &&
-            (shape || strcmp(value, param->standard)))
+        if (!varies[k] && !(param->role & ROLE_KEEPS) && strcmp(param->name, "block") && params_knows(p, param) &&
+            (param->role & ROLE_HEADS || strcmp(value, param->standard)))
             used += (size_t)snprintf(text + used, size - used, "%s--%s %s", used ? " " : "", param->name, value);
     }
 }
