@@ -68,31 +68,25 @@ const struct group_info group_info[GROUPS] = {
     [IN_ACCURACY] = {.name = "accuracy", GIVEN(key), .counter = DATASETS, .only_listed = true},
 };
 
+#define LIST(items, count, member) \
+    offsetof(struct record_schema, items), offsetof(struct record_schema, count), offsetof(struct record_case, member)
 const struct list_info list_info[RECORD_LISTS] = {
-    [RECORD_LIST_COLUMNS] = {"column", IN_CASES, AXIS_NONE, offsetof(struct record_case, values)},
-    [RECORD_LIST_CURVES] = {"curve", IN_CURVES, AXIS_LAYER, offsetof(struct record_case, curves)},
-    [RECORD_LIST_SUMMARIES] = {"summary", IN_SUMMARY, AXIS_NONE, offsetof(struct record_case, summaries)},
-    [RECORD_LIST_TIMINGS] = {"timing", IN_TIMING, AXIS_NONE, offsetof(struct record_case, timings)},
-    [RECORD_LIST_ACCURACIES] = {"accuracy", IN_ACCURACY, AXIS_NONE, offsetof(struct record_case, accuracies)},
+    [RECORD_LIST_COLUMNS] = {"column", IN_CASES, AXIS_NONE, LIST(columns, column_count, values)},
+    [RECORD_LIST_CURVES] = {"curve", IN_CURVES, AXIS_LAYER, LIST(curves, curve_count, curves)},
+    [RECORD_LIST_SUMMARIES] = {"summary", IN_SUMMARY, AXIS_NONE, LIST(summaries, summary_count, summaries)},
+    [RECORD_LIST_TIMINGS] = {"timing", IN_TIMING, AXIS_NONE, LIST(timings, timing_count, timings)},
+    [RECORD_LIST_ACCURACIES] = {"accuracy", IN_ACCURACY, AXIS_NONE, LIST(accuracies, accuracy_count, accuracies)},
 };
 
 int schema_count(const struct record_schema *s, enum record_list list) {
-    const int count[RECORD_LISTS] = {[RECORD_LIST_COLUMNS] = s->column_count,
-                                     [RECORD_LIST_CURVES] = s->curve_count,
-                                     [RECORD_LIST_SUMMARIES] = s->summary_count,
-                                     [RECORD_LIST_TIMINGS] = s->timing_count,
-                                     [RECORD_LIST_ACCURACIES] = s->accuracy_count};
-    return count[list];
+    return *(const int *)((const char *)s + list_info[list].count);
 }
 
 struct record_column schema_item(const struct record_schema *s, enum record_list list, int index) {
-    const struct record_curve *const curves[RECORD_LISTS] = {[RECORD_LIST_CURVES] = s->curves,
-                                                             [RECORD_LIST_SUMMARIES] = s->summaries,
-                                                             [RECORD_LIST_TIMINGS] = s->timings,
-                                                             [RECORD_LIST_ACCURACIES] = s->accuracies};
+    const void *items = *(const void *const *)((const char *)s + list_info[list].items);
     if (list == RECORD_LIST_COLUMNS)
-        return s->columns[index];
-    const struct record_curve *c = &curves[list][index];
+        return ((const struct record_column *)items)[index];
+    const struct record_curve *c = (const struct record_curve *)items + index;
     return (struct record_column){c->name, c->unit, c->long_name, RECORD_REAL};
 }
 

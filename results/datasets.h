@@ -69,7 +69,8 @@ struct list_info {
     const char *what; /* one of them, for messages */
     enum layout_group group;
     enum layout_axis axis;
-    size_t values; /* in struct record_case: one value a dataset, or one pointer */
+    size_t items, count; /* in struct record_schema */
+    size_t values;       /* in struct record_case: one value a dataset, or one pointer */
 };
 extern const struct list_info list_info[RECORD_LISTS];
 int schema_count(const struct record_schema *, enum record_list);

@@ -9,8 +9,7 @@
 /* The schema of an open record, for merging; `facts` are those of all parts. */
 struct borrowed {
     struct record_schema schema;
-    struct record_column *columns;
-    struct record_curve *curves[RECORD_LISTS];
+    void *items[RECORD_LISTS];
     const char **subjects;
     struct record_fact *facts;
     char **joined; /* values of the facts */
@@ -21,9 +20,8 @@ static void borrowed_free(struct borrowed *b) {
         free(b->joined[i]);
     free(b->joined);
     free(b->facts);
-    free(b->columns);
     for (int list = 0; list < RECORD_LISTS; list++)
-        free(b->curves[list]);
+        free(b->items[list]);
     free(b->subjects);
 }
 
@@ -53,15 +51,16 @@ static char *join_fact(struct record_reader *const *parts, int count, const char
 }
 
 static bool borrow_list(struct borrowed *b, struct record_reader *r, enum record_list list) {
-    const int count = record_list_count(r, list);
+    const struct list_info *info = &list_info[list];
     const bool columns = list == RECORD_LIST_COLUMNS;
-    if (columns)
-        b->columns = calloc((size_t)count + 1, sizeof *b->columns);
-    else
-        b->curves[list] = calloc((size_t)count + 1, sizeof *b->curves[list]);
-    bool good = b->columns && (columns || b->curves[list]) ? true : record_fail("out of memory");
+    const int count = record_list_count(r, list);
+    void *items = b->items[list] = calloc((size_t)count + 1, sizeof(struct record_column));
+    *(const void **)((char *)&b->schema + info->items) = items;
+    *(int *)((char *)&b->schema + info->count) = count;
+    bool good = items || record_fail("out of memory");
     for (int i = 0; good && i < count; i++)
-        good = columns ? record_column(r, i, &b->columns[i]) : record_list_curve(r, list, i, &b->curves[list][i]);
+        good = columns ? record_column(r, i, (struct record_column *)items + i)
+                       : record_list_curve(r, list, i, (struct record_curve *)items + i);
     return good;
 }
 
@@ -81,25 +80,12 @@ static bool borrow_facts(struct borrowed *b, struct record_reader *const *parts,
 static bool borrow_schema(struct borrowed *b, struct record_reader *const *parts, int count) {
     struct record_reader *r = parts[0];
     const int subjects = record_subject_count(r);
-    for (int list = 0; list < RECORD_LISTS; list++)
-        if (!borrow_list(b, r, (enum record_list)list))
-            return false;
     b->subjects = calloc((size_t)subjects + 1, sizeof *b->subjects);
     if (!b->subjects)
         return record_fail("out of memory");
     for (int i = 0; i < subjects; i++)
         b->subjects[i] = record_subject(r, i);
     b->schema = (struct record_schema){
-        .columns = b->columns,
-        .column_count = record_list_count(r, RECORD_LIST_COLUMNS),
-        .curves = b->curves[RECORD_LIST_CURVES],
-        .curve_count = record_list_count(r, RECORD_LIST_CURVES),
-        .summaries = b->curves[RECORD_LIST_SUMMARIES],
-        .summary_count = record_list_count(r, RECORD_LIST_SUMMARIES),
-        .timings = b->curves[RECORD_LIST_TIMINGS],
-        .timing_count = record_list_count(r, RECORD_LIST_TIMINGS),
-        .accuracies = b->curves[RECORD_LIST_ACCURACIES],
-        .accuracy_count = record_list_count(r, RECORD_LIST_ACCURACIES),
         .layers = record_max_layers(r),
         .streams = record_max_streams(r),
         .program = record_attribute(r, "program"),
@@ -111,6 +97,9 @@ static bool borrow_schema(struct borrowed *b, struct record_reader *const *parts
     };
     for (int k = 0; k < count; k++)
         b->schema.cases += record_count(parts[k]);
+    for (int list = 0; list < RECORD_LISTS; list++)
+        if (!borrow_list(b, r, (enum record_list)list))
+            return false;
     return borrow_facts(b, parts, count);
 }
 

@@ -24,11 +24,6 @@ struct unit {
     double seconds;
 };
 
-static double timing(struct record_reader *r, const char *name, int64_t index) {
-    const double *values = record_timing_value(r, name);
-    return values ? values[index] : NAN;
-}
-
 /* The options that a table does not have as columns: those that matter always, others where they are not the default. */
 static void constants_of(const struct params *p, char text[CONSTANTS]) {
     static const char *const column[] = {"operation", "streams", "width", "tokens", "rounds", "budget", "seed", NULL};

@@ -8,11 +8,6 @@
 #include "suites/stack/stack.h"
 #include "suites/study/recompute.h"
 
-static double timing(struct record_reader *r, const char *name, int64_t index) {
-    const double *values = record_timing_value(r, name);
-    return values ? values[index] : NAN;
-}
-
 static bool is_case(struct record_reader *r, int64_t index, struct params *p) {
     groups_params(r, index, p);
     return p->study == STUDY_RECOMPUTE && !strcmp(record_texts(r, "status")[index], "done") &&

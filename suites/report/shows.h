@@ -2,6 +2,8 @@
 #ifndef SHOWS_H
 #define SHOWS_H
 
+#include <math.h>
+
 #include "results/record.h"
 #include "suites/case/params.h"
 
@@ -12,6 +14,12 @@ struct show {
     bool (*headline)(struct record_reader *);         /* false: there is none */
 };
 extern const struct show shows[STUDIES];
+
+/* A scalar of /timing of a case; NaN where the file lacks it. */
+static inline double timing(struct record_reader *r, const char *name, int64_t index) {
+    const double *values = record_timing_value(r, name);
+    return values ? values[index] : NAN;
+}
 
 /* A table for all timed cases of study `kernels` that differ in operation and shape alone; and Table 2 of the paper. */
 void show_kernels(struct record_reader *, bool all);

@@ -63,19 +63,11 @@ static const char *project(const struct params *p, int64_t T, double *logits, do
 
 static void measure(const struct params *p, int64_t T, const double *logits, const double *res,
                     struct study_result *r) {
-    int64_t n = p->streams, L = p->depth, cells = n * n;
-    int failed = mhc_measure_maps(res, L, T, n, &r->curves);
-    for (int64_t l = 0; l < L && logits && p->measure & MHC_GROUP_LOGIT; l++)
-        failed |= mhc_measure_logits(logits + l * T * cells, T, n, l, &r->curves);
-    if (p->record == RECORD_CURVES) {
-        r->panels = malloc(6 * (size_t)cells * sizeof *r->panels);
-        failed |= !r->panels || mhc_composite_panels(res, L, T, n, r->panels, r->panel_log10_scale);
-    }
-    if (p->record == RECORD_CURVES && p->measure & MHC_GROUP_SPECTRUM) {
-        r->qr_spectrum = malloc((size_t)(L * n) * sizeof *r->qr_spectrum);
-        failed |= !r->qr_spectrum || mhc_qr_spectrum(res, L, T, n, r->qr_spectrum);
-    }
-    if (failed)
+    int64_t cells = p->streams * p->streams;
+    bool good = study_measure_maps(p, T, res, r);
+    for (int64_t l = 0; l < p->depth && logits && p->measure & MHC_GROUP_LOGIT; l++)
+        good &= !mhc_measure_logits(logits + l * T * cells, T, p->streams, l, &r->curves);
+    if (!good)
         snprintf(r->reason, sizeof r->reason, "out of memory");
 }
 

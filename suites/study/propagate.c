@@ -203,25 +203,6 @@ static void close_probe(struct probe *probe) {
     backend_release(probe->spec->backend, probe->work);
 }
 
-/* What can be said of the maps once all are there. */
-static bool measure_maps(struct probe *probe) {
-    const struct mhc_case *c = &probe->spec->c;
-    struct study_result *r = probe->result;
-    int64_t L = probe->spec->L;
-    if (!probe->res)
-        return true;
-    int failed = mhc_measure_maps(probe->res, L, c->T, c->n, &r->curves);
-    if (probe->p->record == RECORD_CURVES) {
-        r->panels = malloc(6 * (size_t)(c->n * c->n) * sizeof *r->panels);
-        failed |= !r->panels || mhc_composite_panels(probe->res, L, c->T, c->n, r->panels, r->panel_log10_scale);
-    }
-    if (probe->p->record == RECORD_CURVES && wants(probe->p, MHC_GROUP_SPECTRUM)) {
-        r->qr_spectrum = malloc((size_t)(L * c->n) * sizeof *r->qr_spectrum);
-        failed |= !r->qr_spectrum || mhc_qr_spectrum(probe->res, L, c->T, c->n, r->qr_spectrum);
-    }
-    return !failed;
-}
-
 static void run_stack(const struct params *p, struct stack_spec *spec, struct probe *probe) {
     char *why = probe->result->reason;
     size_t why_size = sizeof probe->result->reason, edge = (size_t)(spec->c.T * spec->c.C);
@@ -236,7 +217,7 @@ static void run_stack(const struct params *p, struct stack_spec *spec, struct pr
         }
         if (!failure)
             failure = probe->failure;
-        if (!failure && !measure_maps(probe))
+        if (!failure && probe->res && !study_measure_maps(p, spec->c.T, probe->res, probe->result))
             failure = "out of memory";
     }
     if (failure)

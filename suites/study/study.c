@@ -42,6 +42,20 @@ double study_flops(const struct params *p) {
     return studies[p->study]->flops(p);
 }
 
+bool study_measure_maps(const struct params *p, int64_t T, const double *res, struct study_result *r) {
+    int64_t n = p->streams, L = p->depth;
+    int failed = mhc_measure_maps(res, L, T, n, &r->curves);
+    if (p->record != RECORD_CURVES)
+        return !failed;
+    r->panels = malloc(6 * (size_t)(n * n) * sizeof *r->panels);
+    failed |= !r->panels || mhc_composite_panels(res, L, T, n, r->panels, r->panel_log10_scale);
+    if (p->measure & MHC_GROUP_SPECTRUM) {
+        r->qr_spectrum = malloc((size_t)(L * n) * sizeof *r->qr_spectrum);
+        failed |= !r->qr_spectrum || mhc_qr_spectrum(res, L, T, n, r->qr_spectrum);
+    }
+    return !failed;
+}
+
 double study_measure_flops(const struct params *p, int64_t tokens) {
     double maps = (double)p->depth * (double)(p->streams * p->streams) * (double)tokens;
     double products = (double)p->streams * 6 + (p->block == BLOCK_MHC ? 8 * (double)p->t_max : 0);

@@ -49,7 +49,10 @@ bool study_estimate(const struct params *, double *needed, double *available, ch
 /* What `list` makes its estimate of time from: floating-point operations, and seconds beside them. */
 double study_flops(const struct params *);
 double study_seconds(const struct params *);
-/* Operations of the curves of so many tokens. */
+/* What can be said of the res of all layers, [L][T][n][n]: curves, and where a record keeps them panels and QR spectrum. false:
+ * out of memory. */
+bool study_measure_maps(const struct params *, int64_t T, const double *res, struct study_result *);
+/* Operations of that and of the other curves of so many tokens. */
 double study_measure_flops(const struct params *, int64_t tokens);
 
 /* The same through a worker. */

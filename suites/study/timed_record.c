@@ -6,24 +6,21 @@
 
 enum { MOST_SCALARS = 1024 };
 
-static int scalar_called(const struct record_curve *list, int count, const char *name) {
+/* The place of a name in a list of items that begin with one; -1: it is not there. */
+static int called(const char *name, const void *list, size_t item, int count) {
     for (int k = 0; k < count; k++)
-        if (!strcmp(list[k].name, name))
+        if (!strcmp(*(const char *const *)((const char *)list + (size_t)k * item), name))
             return k;
     return -1;
 }
 
-static int subject_called(const char *const *list, int count, const char *name) {
-    for (int k = 0; k < count; k++)
-        if (!strcmp(list[k], name))
-            return k;
-    return -1;
-}
-
-static void add_scalars(struct record_curve *list, int *count, const struct record_curve *more, int more_count) {
-    for (int k = 0; k < more_count; k++)
-        if (scalar_called(list, *count, more[k].name) < 0 && *count < MOST_SCALARS)
-            list[(*count)++] = more[k];
+/* Adds those that are not there yet, as far as there is room. */
+static void join(void *list, size_t item, int *count, int room, const void *more, int more_count) {
+    for (int k = 0; k < more_count && *count < room; k++) {
+        const char *from = (const char *)more + (size_t)k * item;
+        if (called(*(const char *const *)from, list, item, *count) < 0)
+            memcpy((char *)list + (size_t)(*count)++ * item, from, item);
+    }
 }
 
 void timed_schema(const struct suite *s, struct record_schema *schema) {
@@ -39,12 +36,9 @@ void timed_schema(const struct suite *s, struct record_schema *schema) {
         const struct timed_schema *own = there[id] && studies[id]->times ? studies[id]->times() : NULL;
         if (!own)
             continue;
-        add_scalars(timing, &schema->timing_count, own->timings, own->timing_count);
-        add_scalars(error, &schema->accuracy_count, own->errors, own->error_count);
-        for (int k = 0; k < own->subject_count; k++)
-            if (subject_called(subject, schema->subject_count, own->subjects[k]) < 0 &&
-                schema->subject_count < RECORD_MAX_SUBJECTS)
-                subject[schema->subject_count++] = own->subjects[k];
+        join(timing, sizeof *timing, &schema->timing_count, MOST_SCALARS, own->timings, own->timing_count);
+        join(error, sizeof *error, &schema->accuracy_count, MOST_SCALARS, own->errors, own->error_count);
+        join(subject, sizeof *subject, &schema->subject_count, RECORD_MAX_SUBJECTS, own->subjects, own->subject_count);
     }
     schema->timings = timing;
     schema->accuracies = error;
@@ -57,7 +51,7 @@ static void place_scalars(double *out, const struct record_curve *all, int count
     for (int k = 0; k < count; k++)
         out[k] = NAN;
     for (int k = 0; k < own_count; k++) {
-        int at = scalar_called(all, count, own[k].name);
+        int at = called(own[k].name, all, sizeof *all, count);
         if (at >= 0)
             out[at] = values[k];
     }
@@ -74,7 +68,7 @@ static bool place_samples(const struct record_schema *schema, const struct timed
     memset(batch, 0, sizeof batch);
     memset(sets, 0, sizeof sets);
     for (int k = 0; k < r->schema->subject_count; k++) {
-        int at = subject_called(schema->subjects, schema->subject_count, r->schema->subjects[k]);
+        int at = called(r->schema->subjects[k], schema->subjects, sizeof *schema->subjects, schema->subject_count);
         if (at < 0)
             continue;
         int64_t to = at * s->rounds, from = k * s->room;
