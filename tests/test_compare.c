@@ -151,9 +151,10 @@ Test(compare, some_cases) {
 Test(compare, two_builds_in_two_places) {
     static const char run[] =
         "$M run --study kernels --operation mhc.post_backward_y --width 16,24 --tokens 6 --type f32 -q";
-    GOOD("mkdir old new && cc -shared -fPIC -I$R $R/tests/fake_device.c -o old/mine.so && cp old/mine.so new/same.so &&"
-         "cc -shared -fPIC -DCOST=4e-4 -I$R $R/tests/fake_device.c -o new/slow.so &&"
-         "cc -shared -fPIC -DFACTOR=1.000002f -I$R $R/tests/fake_device.c -o new/mine.so");
+    GOOD(
+        "mkdir old new && cc -shared -fPIC -I$R $R/tests/fake_device.c $R/cpu_ref/operations.c -o old/mine.so && cp old/mine.so new/same.so &&"
+        "cc -shared -fPIC -DCOST=4e-4 -I$R $R/tests/fake_device.c $R/cpu_ref/operations.c -o new/slow.so &&"
+        "cc -shared -fPIC -DFACTOR=1.000002f -I$R $R/tests/fake_device.c $R/cpu_ref/operations.c -o new/mine.so");
     GOOD(
         "%s --backend ./old/mine.so --out a.h5 && %s --backend ./new/same.so --out b.h5 && %s --backend ./new/mine.so --out c.h5 &&"
         "%s --backend ./new/slow.so --out slow.h5",
