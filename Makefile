@@ -52,7 +52,7 @@ OBJ      := $(REAL_OBJ) $(PLAIN:%.c=$(B)/%.o)
 TESTED   := $(filter-out $(B)/suites/command/main.o,$(OBJ)) $(B)/cpu_ref/paper.o
 TESTS    := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/test_*.c))
 
-.PHONY: all reproduce test test-asan test-emu-race bench-cpu gpu-check gpu-bench bundle deps format format-check help clean
+.PHONY: all reproduce test test-asan test-emu-race bench-cpu gpu-check gpu-first gpu-bench bundle deps format format-check help clean
 .DELETE_ON_ERROR:
 
 all: deps
@@ -73,6 +73,7 @@ help:
 	@echo "make regress BASE=<revision>   this build against that revision's: accuracy and speed, as a gate"
 	@echo "make selftest-gate     whether regress tells A from A, and from a library 10 % slower, on this machine; some minutes"
 	@echo "make gpu-check   on a GPU: are the kernels right? a verdict"
+	@echo "make gpu-first   on a GPU never seen: check, kernels, overhead, why; the most wanted first, nine minutes"
 	@echo "make gpu-bench   on a GPU: every operation against a copy and a GEMM of the same run"
 	@echo "make bundle      one folder for a GPU node: program, GPU library, suites; nothing to install there"
 	@echo "make format      the sources in the form of .clang-format (clang-format 14); CI runs make format-check"
@@ -133,6 +134,11 @@ gpu-check: all
 	@$(if $(NVCC),$(MAKE) --no-print-directory $(B)/semantics)
 	@sh tests/gpu_check.sh
 
+# The first nine minutes on a GPU, the most wanted first; texts and records land in $(B)/first.
+gpu-first: all
+	@$(if $(NVCC),$(MAKE) --no-print-directory $(B)/semantics $(B)/cluster_costs)
+	@OUT=$${OUT:-$(B)/first} sh tests/gpu_first.sh
+
 gpu-bench: all
 	$(B)/mhcbench run suites/gpu-bench.suite --out $(B)/gpu-bench.h5 --overwrite
 	$(B)/mhcbench show $(B)/gpu-bench.h5
@@ -143,16 +149,16 @@ bundle: deps
 	@$(if $(NVCC),true,echo "no nvcc: the bundle would have no GPU library" >&2; exit 2)
 	@sh tests/deps.sh "$(INSTALL)" zlib1g-dev libaec-dev libgfortran-12-dev
 	@$(MAKE) --no-print-directory B=$(B)/portable ARCH=x86-64-v3 STATIC=1 $(B)/portable/mhcbench $(B)/portable/libmhc_cuda.so \
-	    $(B)/portable/semantics $(B)/portable/tests/selftest_timing
+	    $(B)/portable/semantics $(B)/portable/cluster_costs $(B)/portable/tests/selftest_timing
 	rm -rf $(BUNDLE)
 	mkdir -p $(BUNDLE)/bin $(BUNDLE)/tests/vectors $(BUNDLE)/results
-	cp $(addprefix $(B)/portable/,mhcbench libmhc_cuda.so semantics) $(BUNDLE)/bin
+	cp $(addprefix $(B)/portable/,mhcbench libmhc_cuda.so semantics cluster_costs) $(BUNDLE)/bin
 	gzip -c $(B)/portable/tests/selftest_timing >$(BUNDLE)/bin/selftest_timing.gz
 	cp -r plots README.md LICENSE $(BUNDLE)
 	mkdir $(BUNDLE)/suites && cp suites/*.suite suites/kjv-genesis-to-kings.txt $(BUNDLE)/suites
-	cp tests/gpu_check.sh $(BUNDLE)/tests && cp tests/vectors/public.h5 $(BUNDLE)/tests/vectors && cp -r results/reference $(BUNDLE)/results
+	cp tests/gpu_check.sh tests/gpu_first.sh tests/gpu_open.sh $(BUNDLE)/tests && cp tests/vectors/public.h5 $(BUNDLE)/tests/vectors && cp -r results/reference $(BUNDLE)/results
 	@du -sm $(BUNDLE) | awk '{print $$2 ": " $$1 " MB"; exit $$1 > 50}'
-	@echo "there: bin/mhcbench --help; sh tests/gpu_check.sh; bin/mhcbench run suites/gpu-bench.suite --out gpu-bench.h5"
+	@echo "there: bin/mhcbench --help; sh tests/gpu_first.sh; sh tests/gpu_check.sh; bin/mhcbench run suites/gpu-bench.suite --out gpu-bench.h5"
 
 # BASE=<revision>, and perhaps LIBS="cpu emu" or ARGS="--operation mhc.* --speed report": see tests/regress.sh.
 .PHONY: regress
@@ -199,8 +205,8 @@ $(B)/libmhc_cuda.so: $(KERNELS:%.cu=$(B)/cuda/%.o) $(B)/cpu_ref/operations.o
 	$(if $(V),,@echo "  link $@")
 	$(Q)$(NVCC) $(CUDAFLAGS) -shared -cudart static -o $@ $^ -lcublas -Xlinker -rpath=$(CUBLAS_PATH) -Xcompiler -static-libstdc++,-static-libgcc
 
-# tests/semantics.cu for a device: what its instructions mean, held to plain loops.
-$(B)/semantics: tests/semantics.cu $(wildcard kernels/*.h kernels/maps/*.h) Makefile
+# For a device: what its instructions mean, held to plain loops; what the pieces of a cluster's meeting cost.
+$(B)/semantics $(B)/cluster_costs: $(B)/%: tests/%.cu $(wildcard kernels/*.h kernels/maps/*.h) Makefile
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  nvcc $@")
 	$(Q)$(NVCC) -I. -I$(B) $(CUDAFLAGS) -cudart static -o $@ $< -Xcompiler -static-libstdc++,-static-libgcc

@@ -52,8 +52,8 @@ struct mhc_interval mhc_ratio_interval(const double *subject, const double *base
     return exponential(mhc_median_interval(work, count));
 }
 
-/* Medians of resamples of `count` >= 1 values; the same values and the same `what` always give the same medians. `work` has
- * room for `count` doubles. */
+/* Medians of resamples of `count` >= 1 values; the same values and the same `what` always give the same medians.
+ * `work` has room for `count` doubles. */
 static void resampled_medians(const double *values, int64_t count, uint32_t what, double *work, double *medians) {
     enum { SEED = 20251224 };
     for (int b = 0; b < MHC_RESAMPLES; b++) {

@@ -35,10 +35,11 @@ struct mhc_pairs {
     int64_t count; /* >= 1 */
 };
 
-/* ln of the ratio, as a median, and MHC_RESAMPLES such medians of resamples, drawn by Philox with a fixed seed. Whichever
- * subject runs second finds other caches, so that ratios of rounds of either order lie around two values, and the median
- * of all goes by how often chance chose each order. So: the mean of the medians of both orders, resampled within each. All
- * rounds together, where one order has fewer than six. `work` has room for 2 * `count` + MHC_RESAMPLES doubles. */
+/* ln of the ratio, as a median, and MHC_RESAMPLES such medians of resamples, drawn by Philox with a fixed seed. The
+ * subject that runs second finds other caches. So ratios of rounds of either order lie around two values, and the
+ * median of all goes by how often chance chose each order. Therefore: the mean of the medians of both orders, resampled
+ * within each. All rounds together, where one order has fewer than six. `work` has room for 2 * `count` +
+ * MHC_RESAMPLES doubles. */
 double mhc_ratio_medians(const struct mhc_pairs *, double *work, double *medians);
 
 /* The ratio by mhc_ratio_medians, its interval from quantiles 2.5 % and 97.5 % of the resamples; of fewer than six rounds

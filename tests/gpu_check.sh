@@ -7,36 +7,12 @@
 # ROOT holds suites/ and tests/vectors/, and the program in bin/ (a bundle) or build/; the default is the folder above this file.
 backend=${BACKEND:-cuda} large=${LARGE:-2147483648} seconds=${SANITIZER:-60}
 root=${1:-$(dirname "$0")/..}
-for bin in "$root/bin" "$root/build"; do
-    [ -x "$bin/mhcbench" ] && break
-done
-mhcbench=$bin/mhcbench
-[ -x "$mhcbench" ] || { echo "gpu_check: no mhcbench in $root/bin or $root/build" >&2; exit 2; }
+. "$(dirname "$0")/gpu_open.sh"
 out=$(mktemp -d) || exit 2
 trap 'rm -rf "$out"' EXIT
 [ -z "$LOGS" ] || mkdir -p "$LOGS" || exit 2
 
-opens() {
-    timeout 120 "$mhcbench" check $backend --trials 1 --operation bench.copy >"$out/first" 2>&1
-}
-# cuBLAS may come with Python's packages or lie in a toolkit that the loader does not know.
-find_cublas() {
-    wanted=$(sed -n 's/.*\(libcublas[A-Za-z]*\.so\.[0-9]*\): cannot open.*/\1/p' "$out/first" | head -n 1)
-    [ "$wanted" ] || return
-    for folder in /usr/local/cuda*/lib64 /usr/local/cuda*/targets/*/lib /opt/cuda*/lib64 $(python3 -c '
-import glob, nvidia
-print(*[lib for path in nvidia.__path__ for lib in glob.glob(path + "/*/lib")])' 2>/dev/null); do
-        if [ -e "$folder/$wanted" ]; then
-            export LD_LIBRARY_PATH="$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
-            echo "export LD_LIBRARY_PATH=$LD_LIBRARY_PATH    # cuBLAS: other commands need this too"
-            return
-        fi
-    done
-}
-if ! opens; then
-    find_cublas
-    opens || { cat "$out/first" >&2; exit 2; }
-fi
+open_backend "$out/first" || { cat "$out/first" >&2; exit 2; }
 head -n 1 "$out/first"
 [ $backend = emu ] || sleep 2 # the driver still counts what just ran as load
 timeout 60 "$mhcbench" doctor --backend $backend 2>&1 | grep '^  ! '

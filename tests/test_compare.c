@@ -147,7 +147,8 @@ Test(compare, some_cases) {
     cr_expect(strstr(out, "\n1 cases: 1 SAME"), "%s", out);
 }
 
-/* A path is a backend's name: two builds of a library meet where each has a record of its own. Their times do not count. */
+/* A path is a backend's name: two builds of a library meet where each has a record of its own. Their times do not
+ * count. */
 Test(compare, two_builds_in_two_places) {
     static const char run[] =
         "$M run --study kernels --operation mhc.post_backward_y --width 16,24 --tokens 6 --type f32 -q";

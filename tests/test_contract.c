@@ -125,32 +125,29 @@ struct bound {
     double *values[MHC_MAX_ARGS]; /* of inputs as drawn, of outputs as made */
 };
 
-/* Arrays that are named in `given` are bound as they are. */
-static struct bound run_bound(const struct mhc_row *row, const struct mhc_case *c, const struct array *given,
-                              int givens) {
+/* Inputs that are named in `given` are bound as they are. */
+static struct bound run_bound(const struct mhc_row *row, const struct mhc_case *c, const struct arrays *given) {
     struct bound b = {0};
-    struct array arrays[2 * MHC_MAX_ARGS];
-    int count = givens;
-    memcpy(arrays, given ? given : arrays, (size_t)givens * sizeof *arrays);
+    struct arrays inputs = {0};
     for (int a = 0; row->args[a].name; a++) {
         const struct mhc_arg *arg = &row->args[a];
         int64_t elements = mhc_elements(c, arg);
         b.values[a] = calloc((size_t)elements + 1, sizeof(double));
-        draw(c, arg, 7, b.values[a]);
-        arrays[count] = (struct array){arg->name, backend_allocate(&host, mhc_arg_bytes(c, arg))};
-        cr_assert(backend_upload(&host, arrays[count++].pointer, b.values[a], elements, mhc_arg_type(c, arg)));
+        const double *own = given ? arrays_get(given, arg->name) : NULL;
+        if (own)
+            memcpy(b.values[a], own, (size_t)elements * sizeof *own);
+        else
+            draw(c, arg, 7, b.values[a]);
+        arrays_lend(&inputs, arg->name, b.values[a], elements);
     }
-    void *save = backend_allocate(&host, row_save_bytes(row, c));
-    const char *why = bound_row_open(&b.row, &host, row, c, 1, arrays, count, save, row_save_bytes(row, c));
+    const char *why = bound_row_open(&b.row, &host, row, c, 1, &inputs, NULL);
     cr_assert(!why, "%s: %s", row->name, why);
     why = bound_row_run(&b.row, 0);
     cr_assert(!why, "%s: %s", row->name, why);
     for (int a = 0; row->args[a].name; a++)
         cr_assert(backend_download(&host, b.values[a], bound_row_argument(&b.row, 0, a), mhc_elements(c, &row->args[a]),
                                    mhc_arg_type(c, &row->args[a])));
-    for (int k = givens; k < count; k++)
-        backend_release(&host, arrays[k].pointer);
-    backend_release(&host, save);
+    arrays_clear(&inputs);
     return b;
 }
 
@@ -264,7 +261,7 @@ Test(contract, patterns_of_tokens_lie_in_the_vocabulary) {
     struct mhc_case c = a_case();
     c.T = 10000;
     struct bound_row b;
-    cr_assert(!bound_row_open(&b, &host, &embed, &c, 2, NULL, 0, NULL, 0));
+    cr_assert(!bound_row_open(&b, &host, &embed, &c, 2, NULL, NULL));
     cr_expect(!bound_row_run(&b, 0) && !bound_row_run(&b, 1));
     bound_row_close(&b);
 }
@@ -273,7 +270,7 @@ Test(contract, patterns_of_tokens_lie_in_the_vocabulary) {
 
 Test(contract, tokens_and_vocabulary) {
     struct mhc_case c = a_case();
-    struct bound b = run_bound(&embed, &c, NULL, 0);
+    struct bound b = run_bound(&embed, &c, NULL);
     double want[30], *tokens = values_of(&b, "tokens"), *table = values_of(&b, "table");
     for (int k = 0; k < 30; k++)
         want[k] = table[(int)tokens[k / 5] * 5 + k % 5];
@@ -283,7 +280,7 @@ Test(contract, tokens_and_vocabulary) {
 
 Test(contract, a_branch_of_several_inputs) {
     struct mhc_case c = a_case();
-    struct bound b = run_bound(&mixer, &c, NULL, 0);
+    struct bound b = run_bound(&mixer, &c, NULL);
     double want[30];
     for (int k = 0; k < 30; k++)
         want[k] = values_of(&b, "q")[k] * values_of(&b, "k")[k] * values_of(&b, "v")[k] + values_of(&b, "residual")[k];
@@ -295,7 +292,7 @@ Test(contract, a_branch_of_several_inputs) {
 Test(contract, an_extent_that_differs_from_call_to_call) {
     struct mhc_case c = a_case();
     for (c.sources = 1; c.sources <= 5; c.sources++) {
-        struct bound b = run_bound(&history, &c, NULL, 0);
+        struct bound b = run_bound(&history, &c, NULL);
         double want[30] = {0};
         for (int64_t k = 0; k < 30 * c.sources; k++)
             want[k % 30] += values_of(&b, "mix")[k / 30] * values_of(&b, "sources")[k];
@@ -308,8 +305,8 @@ Test(contract, an_extent_that_differs_from_call_to_call) {
 Test(contract, slices_of_a_flat_array) {
     static const int64_t start[] = {0, 7, 31, 40};
     struct mhc_case c = a_case();
-    struct bound all = run_bound(&update, &c, NULL, 0);
-    const double *rates = values_of(&all, "rates"), *w = values_of(&all, "w"), *grad = values_of(&all, "grad");
+    struct bound all = run_bound(&update, &c, NULL);
+    double *rates = values_of(&all, "rates"), *w = values_of(&all, "w"), *grad = values_of(&all, "grad");
     double want[40], square = 0, squares = 0;
     for (int k = 0; k < 40; k++) {
         want[k] = (1 - rates[1]) * w[k] - rates[0] * grad[k];
@@ -317,12 +314,13 @@ Test(contract, slices_of_a_flat_array) {
     }
     expect(&all, "w_next", want);
     expect(&all, "square", &square);
-    float flat[2][40];
-    cr_assert(backend_upload(&host, flat[0], w, 40, MHC_F32) && backend_upload(&host, flat[1], grad, 40, MHC_F32));
     for (int s = 0; s < 3; s++) {
         c.weights = start[s + 1] - start[s];
-        const struct array slice[] = {{"w", flat[0] + start[s]}, {"grad", flat[1] + start[s]}};
-        struct bound b = run_bound(&update, &c, slice, 2);
+        struct arrays slice = {0};
+        arrays_lend(&slice, "w", w + start[s], c.weights);
+        arrays_lend(&slice, "grad", grad + start[s], c.weights);
+        struct bound b = run_bound(&update, &c, &slice);
+        arrays_clear(&slice);
         expect(&b, "w_next", want + start[s]);
         squares += *values_of(&b, "square");
         close_bound(&b);
@@ -335,7 +333,7 @@ Test(contract, a_map_of_its_own_in_every_case) {
     for (int32_t m = 0; m < MHC_MAPS; m++) {
         struct mhc_case c = a_case();
         c.map = m, c.map_order = 1, c.map_constant = 0.25 * (m + 1);
-        struct bound b = run_bound(&map, &c, NULL, 0);
+        struct bound b = run_bound(&map, &c, NULL);
         int64_t K = mhc_map_logits(&c), cells = c.n * mhc_extent(&c, 'N');
         double want[6 * 16] = {0};
         for (int64_t k = 0; k < c.T * cells; k++) {

@@ -234,6 +234,18 @@ Test(emu, the_check_for_gpus_runs) {
               "%s", out);
 }
 
+/* What is left of its steps: texts, records, also of one that was cut off; and with no time none of them runs. */
+Test(emu, the_first_minutes_on_a_gpu_run) {
+    GOOD("SMALL=1 BACKEND=emu OUT=made sh $R/tests/gpu_first.sh $R && tar tf made/records.tar");
+    cr_expect(strstr(out, "--- right: every row: exit 0, ") && strstr(out, "--- two_passes_64: exit 0, ") &&
+                  strstr(out, " 0 failed, ") && strstr(out, " 0 skipped, ") && strstr(out, "\nkernels_96.h5\n"),
+              "%s", out);
+    GOOD("grep -c 'mhc.backward' made/first.txt");
+    int code = sh("SMALL=1 BACKEND=emu OUT=made SECONDS_IN_ALL=0 sh $R/tests/gpu_first.sh $R");
+    cr_expect(code == 1 && strstr(out, "gpu_first: 0 good, 0 failed, 0 cut off, 12 skipped, "), "exit %d\n%s", code,
+              out);
+}
+
 /* The sanitizer's part of it: one tool is content, one out of time (124, as `timeout` says it), one finds something. */
 Test(emu, the_check_for_gpus_reads_a_sanitizer) {
     GOOD("cat >compute-sanitizer <<'END'\n"

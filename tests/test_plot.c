@@ -136,7 +136,8 @@ static void data_is_tidy(const char *out) {
 TestSuite(plot, .init = start, .fini = finish, .timeout = 120);
 
 Test(plot, every_figure_of_a_stack) {
-    static const char *const all[] = {"single_gain", "composite_gain", "composite_maps", "depth", "streams", NULL};
+    static const char *const all[] = {
+        "single_gain", "composite_gain", "composite_maps", "composite_spectrum", "depth", "streams", NULL};
     good("@ run --block resnet,hc,hc-static,mhc,identity --depth 6,60 --width 8 --tokens 4 --seed 1:3:1 --out %/a.h5 "
          "-q");
     good("@ plot %/a.h5");
@@ -169,9 +170,23 @@ Test(plot, phase_t_max_streams_and_contours) {
     figures_whole("p", all);
     data_is_tidy("p");
     holds("p/data/phase.gp", "mHC: no 1.6", true);
-    holds("p/data/phase_contours.csv", "\n1,3000,", true);
-    holds("p/data/phase_contours.csv", "\n2,1.6,", false);
+    holds("p/data/phase.gp", "LEVELS[1] = '1.6 3000'", true);
+    holds("p/data/phase.gp", "LEVELS[2] = ''", true);
     holds("p/data/t_max.csv", "round=bf16", true);
+}
+
+/* All singular values of a product of identities are 1, and each has a row per layer. */
+Test(plot, composite_spectrum) {
+    good("@ run --study maps --block hc --w 0,0.3 --alpha 0 --depth 3 --streams 3 --out %/i.h5 -q");
+    good("@ plot %/i.h5 --out %/i --figure composite_spectrum --w 0 --format svg");
+    holds("i/data/composite_spectrum.csv",
+          "line,label,block,value,layer,log10_q10,log10_median,log10_q90,log10_overflow\n"
+          "1,\"HC\",hc,1,1,0,0,0,0\n1,\"HC\",hc,1,2,0,0,0,0\n1,\"HC\",hc,1,3,0,0,0,0\n1,\"HC\",hc,2,1,0,0,0,0\n",
+          true);
+    good("@ plot %/i.h5 --out %/j --figure composite_spectrum --w 0.3 --format svg");
+    holds("j/data/composite_spectrum.csv", "1,\"HC\",hc,3,3,-", true); /* the smallest shrinks */
+    good("@ run --study maps --block hc,mhc --depth 3 --measure gain --out %/k.h5 -q");
+    refused("@ plot %/k.h5 --out %/k --figure composite_spectrum", "no case of it has its singular values recorded");
 }
 
 /* Writes a suite of one study into the folder. */

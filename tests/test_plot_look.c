@@ -129,7 +129,7 @@ Test(plot_look, stacks) {
                           "--block mhc --d 12 --s 6 --t-max 1,5,20 --round none,bf16\n"
                           "--block hc,mhc --s 0.5 --streams 2:16:1\n");
     GOOD("$M run s.suite --out s.h5 -q && $M plot s.h5 --format svg --out f");
-    cr_expect(figures_are_apart("f") == 8, "%s", out);
+    cr_expect(figures_are_apart("f") == 9, "%s", out);
     GOOD(
         "$M plot s.h5 --format svg --out g --block mhc --depth 6 && $M plot s.h5 --format svg --out g --block hc --depth 60 --figure composite_gain");
     figures_are_apart("g");
@@ -146,7 +146,7 @@ Test(plot_look, long_names) {
         "--block resnet,hc,mhc --input folder_with_a_name_of_some_length/and_another_below/the_text_number_1.txt\n"
         "--block resnet,hc,mhc --input folder_with_a_name_of_some_length/and_another_below/the_text_number_2.txt --seed 1:2:1\n");
     GOOD("$M run l.suite --out l.h5 -q && $M plot l.h5 --format svg --out f");
-    cr_expect(figures_are_apart("f") == 4, "%s", out);
+    cr_expect(figures_are_apart("f") == 5, "%s", out);
     GOOD("cat f/streams.svg f/data/streams.csv");
     cr_expect(
         strstr(out, "number_1.txt, 1 seed<") &&
@@ -157,7 +157,7 @@ Test(plot_look, long_names) {
 /* One layer, one seed: a point on axes that count in layers. */
 Test(plot_look, a_single_layer) {
     GOOD("$M run --block hc --depth 1 --width 8 --tokens 2 --out a.h5 -q && $M plot a.h5 --format svg --out f");
-    cr_expect(figures_are_apart("f") == 4, "%s", out);
+    cr_expect(figures_are_apart("f") == 5, "%s", out);
     read_texts("f/streams.svg");
     for (int i = 0; i < count; i++)
         cr_expect(strcmp(texts[i].text, "0.5"), "half a layer");
@@ -211,6 +211,49 @@ static void redraw(const char *figure, const char *program) {
     char path[100];
     snprintf(path, sizeof path, "d/%s.svg", figure);
     texts_are_apart(path);
+}
+
+/* Points of the contours drawn, [2] each; 0 of none. */
+static int contour_points(double (*point)[2]) {
+    const char *path = strstr(svg, "<path stroke='rgb(194,  69,  45)'"), *at = path ? strstr(path, "d='") + 3 : NULL;
+    int points = 0, used;
+    for (; at && sscanf(at, " %*c%lf,%lf%n", &point[points][0], &point[points][1], &used) == 2; at += used)
+        points++;
+    return points;
+}
+
+/* Where the gain steps from 1.2 to 2 the contour 1.6 lies at 56 % of the step in its logarithm; none is drawn about a
+ * missing cell, and an overflow is above it. */
+Test(plot_look, contours_lie_where_the_gain_is) {
+    static double point[200][2];
+    double dot[2][2], low = INFINITY, high = -INFINITY;
+    int dots = 0;
+    GOOD(
+        "$M run --study maps --record summary --block mhc --d 12 --s 1,3,5,7,9 --w 1,10,100 --depth 8 --out a.h5 -q && "
+        "$M plot a.h5 --figure phase --format svg --out f && sed -i \"s/^LEVELS.1. = ''/LEVELS[1] = '1.6'/\" f/data/phase.gp");
+    redraw("phase", "$3 + 0 > 0 && $3 < 1000 { $9 = $3 < 5 ? 1.2 : 2; if ($3 == 100) { $9 = \"\"; $10 = 1 } } 1");
+    read_svg("d/phase.svg");
+    for (const char *at = svg; dots < 2 && (at = strstr(at, "<use xlink:href='#gpPt6' transform='translate(")); at++)
+        dots += sscanf(strchr(at, '('), "(%lf,%lf)", &dot[dots][0], &dot[dots][1]) == 2;
+    cr_assert(dots == 2);
+    const double wanted = dot[0][0] + log(1.6 / 1.2) / log(2 / 1.2) * (dot[1][0] - dot[0][0]);
+    int whole = contour_points(point), split = 0;
+    cr_expect(whole >= 5, "%d points", whole);
+    for (int k = 0; k < whole; k++) {
+        bool between = point[k][0] > dot[0][0] - 0.1 && point[k][0] < dot[1][0] + 0.1;
+        cr_expect(fabs(point[k][0] - wanted) < 0.1 && between, "(%g, %g), wanted at %g", point[k][0], point[k][1],
+                  wanted);
+        low = fmin(low, point[k][1]), high = fmax(high, point[k][1]);
+    }
+    cr_expect(high - low > 150, "from the first row to the last: %g", high - low);
+    redraw("phase",
+           "$3 + 0 > 0 && $3 < 1000 { $9 = $3 < 5 ? 1.2 : 2; if ($4 == 5 && $3 == 10) { $9 = \"\"; $10 = 0 } } 1");
+    read_svg("d/phase.svg");
+    split = contour_points(point);
+    for (int k = 0; k < split; k++)
+        cr_expect(fabs(point[k][1] - (low + high) / 2) > 20, "(%g, %g) is beside a cell without a value", point[k][0],
+                  point[k][1]);
+    cr_expect(split >= 4, "%d points", split);
 }
 
 Test(plot_look, operations) {

@@ -265,7 +265,7 @@ static const char *find_file(int argc, char **argv) {
 
 static int print_help(void) {
     for (int k = 0; k < figures_count; k++)
-        printf("  %-15s %s\n", figures[k].name, figures[k].help);
+        printf("  %-18s %s\n", figures[k].name, figures[k].help);
     return EXIT_GOOD;
 }
 

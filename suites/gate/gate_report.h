@@ -56,7 +56,8 @@ void gate_print(const struct gate_report *, bool strict, FILE *);
 /* 0 nothing fails, 1 something does, 2 nothing could be compared, 3 something is open and `strict`; 130 it was interrupted, whatever was found. */
 int gate_exit(const struct gate_report *, bool strict);
 
-/* Options of the gates: --strict --json FILE --junit FILE, and of speed, which `compare` refuses: --speed gate|report|none --threshold PERCENT. */
+/* Options of the gates: --strict --json FILE --junit FILE, and two of speed, which `compare` refuses: --speed
+ * gate|report|none --threshold PERCENT. */
 enum gate_speed { GATE_SPEED, GATE_SPEED_REPORTED, GATE_NO_SPEED };
 struct gate_options {
     const char *json, *junit, *speed_word, *threshold_word;

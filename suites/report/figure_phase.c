@@ -5,7 +5,7 @@
 
 #include "suites/report/figure_data.h"
 
-enum { MOST_STEPS = 512, TEXT_SIZE = 1600 };
+enum { MOST_STEPS = 512, TEXT_SIZE = 1600, LEVELS_SIZE = 40 };
 
 struct axis {
     const struct param *param;
@@ -173,76 +173,43 @@ static bool fill_grid(const struct figure_source *source, struct grid *grid) {
 
 /* ---- contours ---- */
 
-static double between(const struct axis *a, int k, double share) {
-    double low = a->value[k], high = a->value[k + (share > 0)];
-    return a->log ? low * pow(high / low, share) : low + share * (high - low);
+/* Whether a contour of a level passes between computed points: some three corners of a square lie on both sides of it,
+ * because gnuplot draws contours in triangles. */
+static bool crosses(const struct grid *g, double level) {
+    for (int j = 0; j + 1 < g->y.count; j++)
+        for (int i = 0; i + 1 < g->x.count; i++) {
+            int above = 0, below = 0;
+            for (int c = 0; c < 4; c++) {
+                double gain = g->gain[(j + c / 2) * g->x.count + i + c % 2];
+                above += gain >= level;
+                below += gain < level;
+            }
+            if (above && below && above + below >= 3)
+                return true;
+        }
+    return false;
 }
 
-struct crossing {
-    double x, y;
-};
-
-/* Where the level crosses the edges of the square whose lower left corner is (i, j): marching squares on log10 gain,
- * linear on the edges, a saddle decided by the mean of its corners. Returns 0, 1 or 2 segments. */
-static int square(const struct grid *g, int i, int j, double level, struct crossing segment[2][2]) {
-    static const int corner[4][2] = {{0, 0}, {1, 0}, {1, 1}, {0, 1}};
-    double v[4], mean = 0;
-    struct crossing at[4];
-    int edges[4], count = 0;
-    for (int c = 0; c < 4; c++) {
-        double gain = g->gain[(j + corner[c][1]) * g->x.count + i + corner[c][0]];
-        if (isnan(gain))
-            return 0;
-        v[c] = (isinf(gain) ? 309 : log10(gain)) - log10(level);
-        mean += v[c];
+/* The paper's gains that are contours of a panel, "1.6 3000"; those that are not are named in `absent`. */
+static void find_levels(int block, const struct grid *g, char levels[LEVELS_SIZE], char *absent, size_t size) {
+    static const struct {
+        int block;
+        double level;
+    } wanted[] = {{BLOCK_HC, 1.6}, {BLOCK_HC, 3000}, {BLOCK_MHC, 1.6}};
+    levels[0] = 0;
+    for (size_t k = 0; k < sizeof wanted / sizeof *wanted; k++) {
+        size_t used = strlen(absent), length = strlen(levels);
+        if (wanted[k].block == block && crosses(g, wanted[k].level))
+            snprintf(levels + length, LEVELS_SIZE - length, "%s%g", length ? " " : "", wanted[k].level);
+        else if (wanted[k].block == block)
+            snprintf(absent + used, size - used, " %s: no %g contour in this range.", block == BLOCK_MHC ? "mHC" : "HC",
+                     wanted[k].level);
     }
-    for (int e = 0; e < 4; e++) {
-        int a = e, b = (e + 1) % 4;
-        if ((v[a] >= 0) == (v[b] >= 0))
-            continue;
-        double share = v[a] / (v[a] - v[b]), x = corner[a][0] + share * (corner[b][0] - corner[a][0]);
-        double y = corner[a][1] + share * (corner[b][1] - corner[a][1]);
-        at[e] = (struct crossing){between(&g->x, i, x), between(&g->y, j, y)};
-        edges[count++] = e;
-    }
-    if (count < 2)
-        return 0;
-    /* With four crossings, corner 0 is cut off alone (edges 3 and 0) when the middle is on the other side of it. */
-    bool turned = count == 4 && (mean >= 0) != (v[0] >= 0);
-    const int order[2][4] = {{0, 1, 2, 3}, {3, 0, 1, 2}};
-    for (int k = 0; k < count; k++)
-        segment[k / 2][k % 2] = at[edges[count == 4 ? order[turned][k] : k]];
-    return count / 2;
 }
 
 static double share_of(const struct axis *a, double value) {
     double low = a->value[0], high = a->value[a->count - 1];
     return a->log ? log(value / low) / log(high / low) : (value - low) / (high - low);
-}
-
-/* Segments of a contour, the one nearest to the middle marked for its label. Returns their number. */
-static int put_contour(FILE *file, int panel, const struct grid *g, double level) {
-    struct crossing s[2][2], label = {0, 0};
-    double nearest = INFINITY;
-    int total = 0;
-    for (int pass = 0; pass < 2; pass++)
-        for (int j = 0; j + 1 < g->y.count; j++)
-            for (int i = 0; i + 1 < g->x.count; i++)
-                for (int k = 0, count = square(g, i, j, level, s); k < count; k++) {
-                    double x = share_of(&g->x, s[k][0].x) - 0.5, y = share_of(&g->y, s[k][0].y) - 0.5;
-                    bool here = pass && s[k][0].x == label.x && s[k][0].y == label.y;
-                    if (!pass && x * x + y * y < nearest) {
-                        nearest = x * x + y * y;
-                        label = s[k][0];
-                    }
-                    if (pass)
-                        fprintf(file, "%d,%g,%.9g,%.9g,%.9g,%.9g,%d\n", panel, level, s[k][0].x, s[k][0].y, s[k][1].x,
-                                s[k][1].y, here);
-                    total += pass;
-                    if (here)
-                        label.x = NAN; /* one label */
-                }
-    return total;
 }
 
 /* ---- files ---- */
@@ -256,8 +223,9 @@ static double edge(const struct axis *a, int k) {
     return a->log ? end * end / inner : 2 * end - inner;
 }
 
+/* A blank line after each row: gnuplot reads them as a grid then. */
 static void put_grid(FILE *file, int panel, const char *block, const struct grid *g) {
-    for (int j = 0; j < g->y.count; j++)
+    for (int j = 0; j < g->y.count; j++) {
         for (int i = 0; i < g->x.count; i++) {
             double gain = g->gain[j * g->x.count + i];
             fprintf(file, "%d,%s,%.9g,%.9g,%.9g,%.9g,%.9g,%.9g", panel, block, g->x.value[i], g->y.value[j],
@@ -265,6 +233,8 @@ static void put_grid(FILE *file, int panel, const char *block, const struct grid
             put_number(file, gain);
             fprintf(file, ",%d\n", isinf(gain));
         }
+        putc('\n', file);
+    }
 }
 
 /* Ticks at points that were computed, as far apart as their numbers need: X_TICKS[1] = '0, 0.5, 1'. */
@@ -283,7 +253,8 @@ static void put_ticks(FILE *file, const char *name, int panel, const struct axis
     fprintf(file, "'\n");
 }
 
-static void put_panel_settings(FILE *file, int panel, int block, const struct grid *g) {
+/* The rows of its grid in the CSV are from `row` on, counted from 0. */
+static void put_panel_settings(FILE *file, int panel, int block, const struct grid *g, const char *levels, int row) {
     double high = 0;
     for (int k = 0; k < g->x.count * g->y.count; k++)
         high = isfinite(g->gain[k]) ? fmax(high, g->gain[k]) : high;
@@ -292,6 +263,8 @@ static void put_panel_settings(FILE *file, int panel, int block, const struct gr
     fprintf(file, "X_FROM[%d] = %.9g; X_TO[%d] = %.9g; Y_FROM[%d] = %.9g; Y_TO[%d] = %.9g; HIGH[%d] = %.9g\n", panel,
             edge(&g->x, 0), panel, edge(&g->x, g->x.count), panel, edge(&g->y, 0), panel, edge(&g->y, g->y.count),
             panel, high > 1 ? high : 1.0);
+    fprintf(file, "LEVELS[%d] = '%s'; ROW_FROM[%d] = %d; ROW_TO[%d] = %d\n", panel, levels, panel, row, panel,
+            row + g->y.count - 1);
     put_ticks(file, "X_TICKS", panel, &g->x);
     put_ticks(file, "Y_TICKS", panel, &g->y);
 }
@@ -299,23 +272,8 @@ static void put_panel_settings(FILE *file, int panel, int block, const struct gr
 struct phase {
     struct grid grid[2];
     int block[2], panels;
+    char levels[2][LEVELS_SIZE];
 };
-
-/* Contours of every panel; those that do not exist are named in `absent`. */
-static void put_contours(FILE *file, const struct phase *phase, char *absent, size_t size) {
-    static const struct {
-        int block;
-        double level;
-    } wanted[] = {{BLOCK_HC, 1.6}, {BLOCK_HC, 3000}, {BLOCK_MHC, 1.6}};
-    for (int panel = 0; panel < phase->panels; panel++)
-        for (size_t k = 0; k < sizeof wanted / sizeof *wanted; k++)
-            if (wanted[k].block == phase->block[panel] &&
-                !put_contour(file, panel + 1, &phase->grid[panel], wanted[k].level)) {
-                size_t used = strlen(absent);
-                snprintf(absent + used, size - used, " %s: no %g contour in this range.",
-                         wanted[k].block == BLOCK_MHC ? "mHC" : "HC", wanted[k].level);
-            }
-}
 
 /* Whether a cell overflowed (INFINITY) or is missing (NAN). */
 static bool any_cell(const struct phase *phase, double like) {
@@ -326,7 +284,7 @@ static bool any_cell(const struct phase *phase, double like) {
     return any;
 }
 
-static bool write_phase(const struct figure_source *source, const char *name, const struct phase *phase, char *why,
+static bool write_phase(const struct figure_source *source, const char *name, struct phase *phase, char *why,
                         size_t size) {
     char text[TEXT_SIZE], shared[TEXT_SIZE / 2], absent[200] = "";
     struct lines lines = {.count = phase->panels};
@@ -334,17 +292,13 @@ static bool write_phase(const struct figure_source *source, const char *name, co
     for (int k = 0; k < phase->panels; k++) {
         if (file)
             put_grid(file, k + 1, phase->block[k] == BLOCK_MHC ? "mhc" : "hc", &phase->grid[k]);
+        find_levels(phase->block[k], &phase->grid[k], phase->levels[k], absent, sizeof absent);
         lines.line[k] = (struct line){.groups = (int64_t *)&phase->grid[k].group,
                                       .count = 1,
                                       .block = phase->block[k],
                                       .axes = {phase->grid[k].x.param, phase->grid[k].y.param}};
     }
     if (!data_close(file, source, name, why, size))
-        return false;
-    file = data_open(source, "phase_contours", "panel,level,x0,y0,x1,y1,label");
-    if (file)
-        put_contours(file, phase, absent, sizeof absent);
-    if (!data_close(file, source, "phase_contours", why, size))
         return false;
     describe_lines(source, &lines, shared, sizeof shared);
     snprintf(
@@ -358,14 +312,16 @@ static bool write_phase(const struct figure_source *source, const char *name, co
         any_cell(phase, NAN) ? " Grey without one: not in the record." : "", absent, shared);
     file = settings_open(source, name);
     put_caption(file, source, phase->panels > 1, text);
-    static const char *const arrays[] = {"BLOCK", "X_NAME", "Y_NAME", "X_LOG", "Y_LOG",   "X_FROM",
-                                         "X_TO",  "Y_FROM", "Y_TO",   "HIGH",  "X_TICKS", "Y_TICKS"};
+    static const char *const arrays[] = {"BLOCK",   "X_NAME",  "Y_NAME", "X_LOG",    "Y_LOG",
+                                         "X_FROM",  "X_TO",    "Y_FROM", "Y_TO",     "HIGH",
+                                         "X_TICKS", "Y_TICKS", "LEVELS", "ROW_FROM", "ROW_TO"};
     if (file)
         fprintf(file, "PANELS = %d\n", phase->panels);
     for (size_t k = 0; file && k < sizeof arrays / sizeof *arrays; k++)
         fprintf(file, "array %s[%d]\n", arrays[k], phase->panels);
     for (int k = 0; file && k < phase->panels; k++)
-        put_panel_settings(file, k + 1, phase->block[k], &phase->grid[k]);
+        put_panel_settings(file, k + 1, phase->block[k], &phase->grid[k], phase->levels[k],
+                           k ? phase->grid[0].y.count : 0);
     return data_close(file, source, name, why, size);
 }
 

@@ -260,6 +260,7 @@ const struct figure figures[] = {
     {"single_gain", "gain of single layers, against layer", single_gain},
     {"composite_gain", "gain of composites, against layer (the paper's Fig. 3 and 7)", composite_gain},
     {"composite_maps", "single maps and composites as matrices (the paper's Fig. 8)", figure_composite_maps},
+    {"composite_spectrum", "singular values of composites, against layer", figure_composite_spectrum},
     {"phase", "composite gain over two parameters of a grid, 3 x 3 and more", figure_phase},
     {"depth", "largest gain, streams and gradient against depth", depth},
     {"t_max", "backward gain and column error against Sinkhorn iterations", t_max},

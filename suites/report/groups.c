@@ -141,20 +141,23 @@ void groups_release(struct groups *g) {
 
 static bool is_log10(const char *name) {
     enum mhc_metric metric = mhc_metric_of(name);
-    return metric != MHC_METRICS
-    &&mhc_metric_info[metric].scale == MHC_LOG10;
+    bool known = metric != MHC_METRICS;
+    return known && mhc_metric_info[metric].scale == MHC_LOG10;
 }
 
-static struct spread spread_of(double *values, int64_t count, bool log10_scale) {
+struct spread groups_spread(double *values, int64_t count) {
     struct spread s = {NAN, NAN, NAN};
     if (!count)
         return s;
     s.q10 = mhc_quantile(values, count, 0.1);
     s.median = mhc_quantile(values, count, 0.5);
     s.q90 = mhc_quantile(values, count, 0.9);
-    if (log10_scale)
-        s = (struct spread){pow(10, s.q10), pow(10, s.median), pow(10, s.q90)};
     return s;
+}
+
+static struct spread spread_of(double *values, int64_t count, bool log10_scale) {
+    struct spread s = groups_spread(values, count);
+    return log10_scale ? (struct spread){pow(10, s.q10), pow(10, s.median), pow(10, s.q90)} : s;
 }
 
 struct spread groups_summary(struct record_reader *reader, const struct group *group, const char *summary) {

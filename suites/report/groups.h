@@ -37,6 +37,9 @@ struct spread {
     double q10, median, q90;
 };
 
+/* Quantiles of values, one per seed, which are reordered; NaN of none and where one is NaN. */
+struct spread groups_spread(double *values, int64_t count);
+
 /* Quantiles over a group's seeds of a summary, e.g. "composite_forward_sum_max"; linear where the curve is stored as log10. NaN where not recorded. */
 struct spread groups_summary(struct record_reader *, const struct group *, const char *summary);
 
