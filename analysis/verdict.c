@@ -78,8 +78,8 @@ static bool within(double base, double now, enum mhc_metric metric) {
 }
 
 enum mhc_difference mhc_value_difference(double base, double now, enum mhc_metric metric) {
-    bool resolvable = metric != MHC_METRICS
-    &&mhc_metric_info[metric].may_be_unresolved;
+    bool known = metric != MHC_METRICS
+    , resolvable = known && mhc_metric_info[metric].may_be_unresolved;
     if (!memcmp(&base, &now, sizeof base) || (isnan(base) && isnan(now)) || (isinf(base) && base == now))
         return MHC_EQUAL;
     if (isnan(base) != isnan(now) && resolvable && !isinf(base) && !isinf(now))
