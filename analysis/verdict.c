@@ -67,35 +67,19 @@ bool mhc_more_memory(double base, double now) {
 
 /* --- values --- */
 
-/* Logs of what shrinks to nothing by itself: below this they are rounding of the largest entry. */
-#define SMALLEST_MIXING (-12.0)
-
-/* What a linear metric may differ by whatever its size: those of maps are sums that cancel, where a backend in float32
- * leaves 1e-7 of what float64 has as 1e-16. Norms of streams and gradients may be small in earnest and have none. */
-static double slack_of(enum mhc_metric metric) {
-    switch (metric) {
-    case MHC_composite_log10_det: return MHC_GAIN_TOLERANCE;
-    case MHC_composite_unresolved: return 0.05;
-    case MHC_stream_similarity: return 1e-5;
-    default: return metric != MHC_METRICS &&mhc_metric_info[metric].group == MHC_GROUP_MIXING ? 1e-5 : 0;
-    }
-}
-
 static bool within(double base, double now, enum mhc_metric metric) {
-    bool known = metric != MHC_METRICS;
-    if (known && mhc_metric_info[metric].scale == MHC_LOG10) {
-        if (mhc_metric_info[metric].group == MHC_GROUP_MIXING) {
-            base = fmax(base, SMALLEST_MIXING);
-            now = fmax(now, SMALLEST_MIXING);
-        }
-        return fabs(now - base) <= MHC_GAIN_TOLERANCE * (1 + 1e-9); /* 0.51 - 0.5 is a little more than 0.01 */
-    }
+    static const struct mhc_metric_info unknown = {.scale = MHC_LINEAR};
+    const struct mhc_metric_info *info = metric == MHC_METRICS
+    ? &unknown : &mhc_metric_info[metric];
+    if (info->scale == MHC_LOG10) /* 0.51 - 0.5 is a little more than 0.01 */
+        return fabs(fmax(now, info->floor) - fmax(base, info->floor)) <= MHC_GAIN_TOLERANCE * (1 + 1e-9);
     double share = 1 - pow(10, -MHC_GAIN_TOLERANCE);
-    return fabs(now - base) <= fmax(share * fmax(fabs(base), fabs(now)), slack_of(metric));
+    return fabs(now - base) <= fmax(share * fmax(fabs(base), fabs(now)), info->slack);
 }
 
 enum mhc_difference mhc_value_difference(double base, double now, enum mhc_metric metric) {
-    bool resolvable = metric == MHC_composite_smallest_singular || metric == MHC_composite_condition;
+    bool known = metric != MHC_METRICS
+    , resolvable = known && mhc_metric_info[metric].may_be_unresolved;
     if (!memcmp(&base, &now, sizeof base) || (isnan(base) && isnan(now)) || (isinf(base) && base == now))
         return MHC_EQUAL;
     if (isnan(base) != isnan(now) && resolvable && !isinf(base) && !isinf(now))
@@ -103,15 +87,4 @@ enum mhc_difference mhc_value_difference(double base, double now, enum mhc_metri
     if (!isfinite(base) || !isfinite(now))
         return MHC_NON_FINITE;
     return within(base, now, metric) ? MHC_CLOSE : MHC_APART;
-}
-
-enum mhc_metric mhc_metric_of(const char *name) {
-    int best = MHC_METRICS;
-    for (int m = 0; m < MHC_METRICS; m++) {
-        size_t length = strlen(mhc_metric_info[m].name);
-        if (!strncmp(name, mhc_metric_info[m].name, length) && (!name[length] || name[length] == '_') &&
-            (best == MHC_METRICS || length > strlen(mhc_metric_info[best].name)))
-            best = m;
-    }
-    return (enum mhc_metric)best;
 }

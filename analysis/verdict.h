@@ -69,7 +69,4 @@ enum mhc_difference {
  * where they come close to 0 for their own reasons. `metric` MHC_METRICS: of one that is not known here. */
 enum mhc_difference mhc_value_difference(double base, double now, enum mhc_metric metric);
 
-/* The metric of a curve or summary: its name with a suffix; MHC_METRICS: none. */
-enum mhc_metric mhc_metric_of(const char *name);
-
 #endif

@@ -10,19 +10,6 @@
 
 #include "results/layout.h"
 
-/* What a field of the table of samples shows. */
-enum sample_value {
-    SAMPLE_NONE,
-    SAMPLE_SUBJECT,
-    SAMPLE_ROUND,
-    SAMPLE_TIME,
-    SAMPLE_ORDER,
-    SAMPLE_FLAGS,
-    SAMPLE_CLOCK,
-    SAMPLE_BATCH,
-    SAMPLE_SETS
-};
-
 /* One field of a table: the values of all cases, or a curve, whose row of the current case is fetched. */
 struct field {
     const char *name;
@@ -32,7 +19,8 @@ struct field {
     const char *const *texts;
     bool is_case, is_layer, is_curve;
     const char *prefix; /* of the name: the group of a scalar that is not a summary */
-    enum sample_value sample;
+    bool is_subject, is_round;
+    const struct dataset_info *sample; /* of /timing; NULL: none */
 };
 
 struct table {
@@ -56,17 +44,15 @@ static bool add_column(struct table *t, struct record_reader *r, const char *nam
     return (f->texts = record_texts(r, name)) != NULL;
 }
 
-/* The scalars of a group, each with the prefix in front of its name. */
-static bool add_scalars(struct table *t, struct record_reader *r, const char *prefix, int count,
-                        bool (*info)(struct record_reader *, int, struct record_curve *),
-                        const double *(*values)(struct record_reader *, const char *)) {
-    for (int i = 0; i < count; i++) {
-        struct record_curve scalar;
-        if (!info(r, i, &scalar))
+/* The scalars of a list, each with the prefix in front of its name. */
+static bool add_scalars(struct table *t, struct record_reader *r, const char *prefix, enum record_list list) {
+    for (int i = 0; i < record_list_count(r, list); i++) {
+        struct record_column scalar;
+        if (!record_list_item(r, list, i, &scalar))
             return false;
         struct field *f = add_field(t, scalar.name, RECORD_REAL);
         f->prefix = prefix;
-        if (!(f->reals = values(r, scalar.name)))
+        if (!(f->reals = record_list_values(r, list, scalar.name)))
             return false;
     }
     return true;
@@ -83,26 +69,22 @@ static bool table_of_cases(struct table *t, struct record_reader *r) {
         if (!record_column(r, i, &column) || !add_column(t, r, column.name, column.type))
             return false;
     }
-    return add_scalars(t, r, "", record_summary_count(r), record_summary_info, record_summary) &&
-           add_scalars(t, r, "timing_", record_timing_count(r), record_timing_info, record_timing_value) &&
-           add_scalars(t, r, "accuracy_", record_accuracy_count(r), record_accuracy_info, record_accuracy);
+    return add_scalars(t, r, "", RECORD_LIST_SUMMARIES) && add_scalars(t, r, "timing_", RECORD_LIST_TIMINGS) &&
+           add_scalars(t, r, "accuracy_", RECORD_LIST_ACCURACIES);
 }
 
+/* What there is of every sample, then of every subject. */
 static bool table_of_samples(struct table *t, struct record_reader *r) {
-    static const struct {
-        const char *name;
-        enum record_type type;
-        enum sample_value value;
-    } column[] = {{"subject", RECORD_TEXT, SAMPLE_SUBJECT}, {"round", RECORD_INT, SAMPLE_ROUND},
-                  {"seconds", RECORD_REAL, SAMPLE_TIME},    {"order", RECORD_INT, SAMPLE_ORDER},
-                  {"flags", RECORD_INT, SAMPLE_FLAGS},      {"clock", RECORD_REAL, SAMPLE_CLOCK},
-                  {"batch", RECORD_INT, SAMPLE_BATCH},      {"sets", RECORD_INT, SAMPLE_SETS}};
     t->by_sample = true;
     add_field(t, "case", RECORD_INT)->is_case = true;
     if (!add_column(t, r, "key", RECORD_TEXT))
         return false;
-    for (size_t i = 0; i < sizeof column / sizeof *column; i++)
-        add_field(t, column[i].name, column[i].type)->sample = column[i].value;
+    add_field(t, axis_info[AXIS_SUBJECT].name, RECORD_TEXT)->is_subject = true;
+    add_field(t, axis_info[AXIS_ROUND].name, RECORD_INT)->is_round = true;
+    for (int rank = 3; rank > 1; rank--)
+        for (int i = 0; i < DATASETS; i++)
+            if (dataset_info[i].group == IN_TIMING && dataset_rank(&dataset_info[i]) == rank)
+                add_field(t, dataset_info[i].name, RECORD_REAL)->sample = &dataset_info[i];
     return true;
 }
 
@@ -193,20 +175,16 @@ struct sample {
     int64_t s, k;
 };
 
-static void write_sample(FILE *out, const struct format *format, enum sample_value value, const struct sample *at) {
-    const struct record_timing *t = at->timing;
-    const int64_t place = at->s * t->rounds + at->k;
-    switch (value) {
-    case SAMPLE_NONE: break;
-    case SAMPLE_SUBJECT: format->text(out, at->subject); break;
-    case SAMPLE_ROUND: fprintf(out, "%" PRId64, at->k + 1); break;
-    case SAMPLE_TIME: format->real(out, t->seconds[place]); break;
-    case SAMPLE_ORDER: fprintf(out, "%d", t->order[place]); break;
-    case SAMPLE_FLAGS: fprintf(out, "%d", t->flags[place]); break;
-    case SAMPLE_CLOCK: format->real(out, t->clock[place]); break;
-    case SAMPLE_BATCH: fprintf(out, "%" PRId64, t->batch[at->s]); break;
-    case SAMPLE_SETS: fprintf(out, "%" PRId64, t->sets[at->s]); break;
-    }
+static void write_sample(FILE *out, const struct format *format, const struct dataset_info *d,
+                         const struct sample *at) {
+    const void *array = *(const void *const *)((const char *)at->timing + d->offset);
+    const int64_t place = d->axis[1] == AXIS_ROUND ? at->s * at->timing->rounds + at->k : at->s;
+    if (d->kind == KIND_REAL)
+        format->real(out, ((const double *)array)[place]);
+    else if (d->kind == KIND_FLAG)
+        fprintf(out, "%d", ((const int8_t *)array)[place]);
+    else
+        fprintf(out, "%" PRId64, ((const int64_t *)array)[place]);
 }
 
 /* A field's name: with the prefix of its group. */
@@ -230,6 +208,10 @@ static void write_row(FILE *out, const struct format *format, const struct table
         }
         if (f->is_case)
             fprintf(out, "%" PRId64, index);
+        else if (f->is_subject)
+            format->text(out, sample->subject);
+        else if (f->is_round)
+            fprintf(out, "%" PRId64, sample->k + 1);
         else if (f->sample)
             write_sample(out, format, f->sample, sample);
         else if (f->is_layer)
@@ -338,8 +320,9 @@ static bool export(struct record_reader *r, const struct format *format, const c
     const bool curves = !strcmp(what, "curves"), samples = !strcmp(what, "samples");
     if (!curves && !samples && strcmp(what, "cases"))
         return record_fail("export: %s: not cases, curves or samples", what);
-    const int most = record_column_count(r) + record_curve_count(r) + record_summary_count(r) + record_timing_count(r) +
-                     record_accuracy_count(r) + 16;
+    int most = 16 + DATASETS;
+    for (int list = 0; list < RECORD_LISTS; list++)
+        most += record_list_count(r, (enum record_list)list);
     struct table t = {.field = calloc((size_t)most, sizeof *t.field)};
     if (!t.field)
         return record_fail("out of memory");

@@ -5,19 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const record_own_column[OWN_COLUMNS] = {"case", "key", "status", "reason", "seconds", "layers"};
 const char *const record_status_name[3] = {"missing", "done", "failed"};
 
 enum { LINE = 1024, REASON = 256 };
 static char error_line[LINE];
 static char hdf5_reason[REASON];
-
-bool record_is_own_column(const char *name) {
-    for (int i = 0; i < OWN_COLUMNS; i++)
-        if (!strcmp(name, record_own_column[i]))
-            return true;
-    return false;
-}
 
 const char *record_error(void) {
     return error_line;

@@ -4,22 +4,17 @@
 
 #include <hdf5.h>
 
-#include "results/record.h"
+#include "results/datasets.h"
 
 #define RECORD_SCHEMA_FAMILY "mhcbench/1." /* what this program reads: any minor version */
 #define RECORD_SUFFIX ".part"
 
-enum { RECORD_PANELS = 6, RECORD_STATUS_BYTES = 16, RECORD_MAX_NAME = 255 };
+enum { RECORD_STATUS_BYTES = 16 };
 
 /* Values of the root attribute `status`. */
 #define RECORD_RUNNING "running"
 #define RECORD_COMPLETE "complete"
 #define RECORD_INTERRUPTED "interrupted"
-
-/* The datasets of /cases that every record has, in the order of creation; parameters follow. */
-enum record_own_column { OWN_CASE, OWN_KEY, OWN_STATUS, OWN_REASON, OWN_SECONDS, OWN_LAYERS, OWN_COLUMNS };
-extern const char *const record_own_column[OWN_COLUMNS];
-bool record_is_own_column(const char *name);
 
 extern const char *const record_status_name[3];
 

@@ -10,7 +10,7 @@ struct series {
     enum record_type type;
     bool is_status; /* an enum, read as an integer */
     hid_t dataset;
-    int64_t width;      /* of a curve: layers */
+    int64_t width;      /* of the dimension behind `case` */
     int64_t flag;       /* of a curve: its place in a row of /curves/computed, -1 where that says nothing */
     void *values;       /* int64_t or double [cases], once read */
     const char **texts; /* [cases], once read; they point into `arena` */
@@ -27,36 +27,17 @@ struct fact {
     char *name, *value;
 };
 
-enum timing_place {
-    SERIES_ROUNDS,
-    SERIES_STOP,
-    SERIES_BATCH,
-    SERIES_SETS,
-    SERIES_SECONDS,
-    SERIES_CLOCK,
-    SERIES_ORDER,
-    SERIES_FLAGS,
-    TIMING_SERIES
-};
-
-/* The samples of /timing. */
-struct timing_series {
-    struct series subject, series[TIMING_SERIES];
-    int64_t subjects, width; /* rounds of the datasets */
-    void *block;             /* of the case that was read last */
-};
-
 struct record_reader {
     char *path;
-    hid_t file, cases, curves, summaries, panels, spectra, timing_group, accuracy_group; /* groups, -1 where absent */
+    hid_t file, group[GROUPS]; /* -1 where absent */
     int64_t file_bytes, count;
-    struct series own[OWN_COLUMNS];
-    struct series_list column, curve, summary, timing_scalar, accuracy;
-    struct timing_series timing;                                                 /* datasets -1 where absent */
-    struct series panel_streams, panel, panel_scale, spectrum_streams, spectrum; /* dataset -1 where absent */
-    int64_t max_layers, panel_width, spectrum_width;                             /* L and n of the datasets */
-    int8_t *computed;                                                            /* [cases][flags] */
+    struct series fixed[DATASETS]; /* dataset -1 where absent; CURVE_COMPUTED stays so */
+    struct series_list list[RECORD_LISTS];
+    int64_t length[GROUPS][AXES]; /* of the dimensions of a group; 0 where absent */
+    struct series subject;
+    int8_t *computed; /* [cases][flags] */
     int64_t flags;
+    void *timing; /* the samples that were read last */
     struct fact *attribute, *fact;
     int attribute_count, fact_count;
 };
@@ -76,9 +57,11 @@ bool series_load(const struct record_reader *, const char *group_name, struct se
 bool series_read_block(const struct record_reader *, const char *group_name, const struct series *, int rank,
                        const hsize_t *start, const hsize_t *count, hid_t memory_type, void *out);
 
-/* The datasets of samples, checked; nothing where the file has no /timing. */
-bool timing_open(struct record_reader *);
-void timing_close(struct record_reader *);
+/* How many of what a group counts (streams, rounds) a case has; 0 where nothing is recorded. */
+int64_t reader_counted(struct record_reader *, enum layout_group, int64_t index);
+/* Fills the members of a struct record_case, or of a struct record_timing from /timing, with what a case has in a group; arrays
+ * and texts live in `memory` (freed before and set) and in the reader. */
+bool reader_fill(struct record_reader *, enum layout_group, int64_t index, void *members, void **memory);
 
 /* A fixed-length text attribute, new memory; NULL if absent or of another kind. */
 char *read_text_attribute(hid_t object, const char *name, int64_t largest);

@@ -48,6 +48,16 @@ struct record_fact {
     const char *name, *value;
 };
 
+/* The lists of datasets that a schema names: /cases, /curves, /summary, /timing and /accuracy. */
+enum record_list {
+    RECORD_LIST_COLUMNS,
+    RECORD_LIST_CURVES,
+    RECORD_LIST_SUMMARIES,
+    RECORD_LIST_TIMINGS,
+    RECORD_LIST_ACCURACIES,
+    RECORD_LISTS
+};
+
 struct record_schema {
     const struct record_column *columns; /* parameters; their names are not those of the record's own columns: `key`, */
     int column_count;                    /* `status`, `reason`, `seconds`, `layers`, `case` */
@@ -139,18 +149,15 @@ const int64_t *record_ints(struct record_reader *, const char *column);
 const double *record_reals(struct record_reader *, const char *column);
 const char *const *record_texts(struct record_reader *, const char *column);
 bool record_unfinished(struct record_reader *, int64_t index); /* failed, with the results of a checkpoint */
-int record_column_count(struct record_reader *);               /* parameters, in the order of the schema */
-bool record_column(struct record_reader *, int index, struct record_column *);
+/* The datasets of a list, in the order of the schema, and the values of those that are one number a case, [cases]. */
+int record_list_count(const struct record_reader *, enum record_list);
+bool record_list_item(const struct record_reader *, enum record_list, int index, struct record_column *);
+const double *record_list_values(struct record_reader *, enum record_list, const char *name);
 /* One case of a curve: `layers` doubles of that case, all NaN where not computed; NULL if the file has no such curve.
  */
 const double *record_curve_of(struct record_reader *, const char *curve, int64_t index);
 /* Was it computed for that case? */
 bool record_curve_computed(struct record_reader *, const char *curve, int64_t index);
-int record_curve_count(struct record_reader *);
-bool record_curve(struct record_reader *, int index, struct record_curve *);
-const double *record_summary(struct record_reader *, const char *name); /* [cases] */
-int record_summary_count(struct record_reader *);
-bool record_summary_info(struct record_reader *, int index, struct record_curve *);
 /* Largest L and n the file has room for; n is 0 in a file without panels. */
 int64_t record_max_layers(const struct record_reader *);
 int64_t record_max_streams(const struct record_reader *);
@@ -162,13 +169,6 @@ bool record_panels(struct record_reader *, int64_t index, int64_t n, double *pan
 int64_t record_spectrum_streams(struct record_reader *, int64_t index);
 bool record_spectrum(struct record_reader *, int64_t index, int64_t n, double *out);
 
-/* Scalars a case of /timing and /accuracy, [cases]. */
-const double *record_timing_value(struct record_reader *, const char *name);
-int record_timing_count(struct record_reader *);
-bool record_timing_info(struct record_reader *, int index, struct record_curve *);
-const double *record_accuracy(struct record_reader *, const char *name);
-int record_accuracy_count(struct record_reader *);
-bool record_accuracy_info(struct record_reader *, int index, struct record_curve *);
 /* Names of the subjects; 0 of them in a file without /timing. */
 int record_subject_count(const struct record_reader *);
 const char *record_subject(const struct record_reader *, int index);
@@ -178,6 +178,37 @@ int64_t record_max_rounds(const struct record_reader *);
 int64_t record_rounds(struct record_reader *, int64_t index);
 /* The samples of a case with such rounds; its arrays are valid until the next call. */
 bool record_timing(struct record_reader *, int64_t index, struct record_timing *);
+
+/* The same by list. */
+static inline bool record_list_curve(struct record_reader *r, enum record_list list, int index,
+                                     struct record_curve *out) {
+    struct record_column item;
+    if (!record_list_item(r, list, index, &item))
+        return false;
+    *out = (struct record_curve){item.name, item.unit, item.long_name};
+    return true;
+}
+static inline int record_column_count(struct record_reader *r) {
+    return record_list_count(r, RECORD_LIST_COLUMNS);
+}
+static inline bool record_column(struct record_reader *r, int index, struct record_column *out) {
+    return record_list_item(r, RECORD_LIST_COLUMNS, index, out);
+}
+static inline int record_curve_count(struct record_reader *r) {
+    return record_list_count(r, RECORD_LIST_CURVES);
+}
+static inline bool record_curve(struct record_reader *r, int index, struct record_curve *out) {
+    return record_list_curve(r, RECORD_LIST_CURVES, index, out);
+}
+static inline const double *record_summary(struct record_reader *r, const char *name) {
+    return record_list_values(r, RECORD_LIST_SUMMARIES, name);
+}
+static inline const double *record_timing_value(struct record_reader *r, const char *name) {
+    return record_list_values(r, RECORD_LIST_TIMINGS, name);
+}
+static inline const double *record_accuracy(struct record_reader *r, const char *name) {
+    return record_list_values(r, RECORD_LIST_ACCURACIES, name);
+}
 
 /* Exporting. `what` is "cases" (a row a case: case, key, status, reason, seconds, layers, parameters, summaries,
  * timing_<name>, accuracy_<name>), "curves" (tidy: a row a finished case and layer: case, key, layer, a column a curve)

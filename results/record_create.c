@@ -16,10 +16,17 @@
 
 #define NEW_SUFFIX ".new"
 
-static bool check_name(const char *what, const char *name) {
-    if (!name || !*name || strlen(name) > RECORD_MAX_NAME || strchr(name, '/') || !strcmp(name, ".") ||
-        record_is_own_column(name))
-        return record_fail("schema: %s %s: not a usable name", what, name ? name : "(null)");
+static bool check_name(const char *what, const char *name, bool reserved) {
+    return (name && *name && strlen(name) <= RECORD_MAX_NAME && !strchr(name, '/') && strcmp(name, ".") && !reserved) ||
+           record_fail("schema: %s %s: not a usable name", what, name ? name : "(null)");
+}
+
+static bool check_list(const struct record_schema *s, enum record_list list) {
+    for (int i = 0; i < schema_count(s, list); i++) {
+        const char *name = schema_item(s, list, i).name;
+        if (!check_name(list_info[list].what, name, name && group_reserves(list_info[list].group, name)))
+            return false;
+    }
     return true;
 }
 
@@ -41,23 +48,11 @@ static bool check_schema(const struct record_schema *s) {
     for (int i = 0; i < s->fact_count; i++)
         if (!s->facts[i].name || !*s->facts[i].name || !s->facts[i].value)
             return record_fail("schema: fact %d has no name or no value", i);
-    for (int i = 0; i < s->column_count; i++)
-        if (!check_name("column", s->columns[i].name))
-            return false;
-    for (int i = 0; i < s->curve_count; i++)
-        if (!check_name("curve", s->curves[i].name))
-            return false;
-    for (int i = 0; i < s->summary_count; i++)
-        if (!check_name("summary", s->summaries[i].name))
+    for (int list = 0; list < RECORD_LISTS; list++)
+        if (!check_list(s, (enum record_list)list))
             return false;
     for (int i = 0; i < s->subject_count; i++)
-        if (!check_name("subject", s->subjects[i]))
-            return false;
-    for (int i = 0; i < s->timing_count; i++)
-        if (!check_name("timing", s->timings[i].name))
-            return false;
-    for (int i = 0; i < s->accuracy_count; i++)
-        if (!check_name("accuracy", s->accuracies[i].name))
+        if (!check_name("subject", s->subjects[i], false))
             return false;
     return true;
 }
@@ -141,18 +136,12 @@ static struct record *allocate(const char *path, const struct record_schema *s) 
     r->file = r->descriptor = -1;
     for (int kind = 0; kind < KINDS; kind++)
         r->type_in_file[kind] = r->type[kind] = -1;
-    r->column_count = s->column_count;
-    r->curve_count = s->curve_count;
-    r->summary_count = s->summary_count;
-    r->timing_count = s->timing_count;
-    r->accuracy_count = s->accuracy_count;
-    r->layers = s->layers;
-    r->streams = s->streams;
-    r->subjects = s->subject_count;
-    r->rounds = s->rounds;
     r->cases = s->cases;
-    r->dataset_count = OWN_COLUMNS + s->column_count + s->curve_count + s->summary_count + s->timing_count +
-                       s->accuracy_count + WRITER_EXTRAS;
+    for (int axis = 0; axis < AXES; axis++)
+        r->length[axis] = schema_length(s, (enum layout_axis)axis);
+    r->dataset_count = GROUPS + DATASETS;
+    for (int list = 0; list < RECORD_LISTS; list++)
+        r->dataset_count += r->list_count[list] = schema_count(s, (enum record_list)list);
     r->path = strdup(path);
     r->part = record_format("%s" RECORD_SUFFIX, path);
     r->column_name = calloc((size_t)s->column_count + 1, sizeof *r->column_name);
@@ -167,13 +156,10 @@ static struct record *allocate(const char *path, const struct record_schema *s) 
     }
     for (int i = 0; i < r->dataset_count; i++)
         r->dataset[i].id = -1;
-    r->own = r->dataset;
-    r->columns = r->own + OWN_COLUMNS;
-    r->curves = r->columns + s->column_count;
-    r->summaries = r->curves + s->curve_count;
-    r->timings = r->summaries + s->summary_count;
-    r->accuracies = r->timings + s->timing_count;
-    r->extra = r->accuracies + s->accuracy_count;
+    r->number = r->dataset;
+    r->fixed = r->number + GROUPS;
+    for (int list = 0; list < RECORD_LISTS; list++)
+        r->list[list] = list ? r->list[list - 1] + r->list_count[list - 1] : r->fixed + DATASETS;
     return r;
 }
 

@@ -6,12 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-const struct writer_axis writer_case_axis = {"case", 0};
-
 /* Bytes of a chunk that several cases share. */
 static const hsize_t LARGEST_CHUNK = 262144;
 
-size_t writer_text_bytes(enum writer_kind kind) {
+size_t writer_text_bytes(enum layout_kind kind) {
     return kind == KIND_KEY ? RECORD_KEY_BYTES : kind == KIND_REASON ? RECORD_REASON_BYTES : RECORD_TEXT_BYTES;
 }
 
@@ -72,47 +70,72 @@ static hid_t creation_properties(const struct record *r, struct writer_dataset *
     return properties;
 }
 
-bool writer_create_dataset(const struct record *r, struct writer_dataset *d, hid_t group, const char *name,
-                           enum writer_kind kind, const char *unit, const char *long_name, int rank,
-                           const struct writer_axis *axes) {
+/* A dataset [case, axes], still without rows. The one called `case` is the scale of that dimension. */
+static bool create_dataset(const struct record *r, struct writer_dataset *d, hid_t group, enum layout_kind kind,
+                           const struct record_column *what, int rank, const enum layout_axis *axes) {
     *d = (struct writer_dataset){.id = -1, .kind = kind, .rank = rank};
     hsize_t largest[4] = {H5S_UNLIMITED};
     for (int i = 1; i < rank; i++)
-        d->extent[i] = largest[i] = axes[i].length;
+        d->extent[i] = largest[i] = (hsize_t)r->length[axes[i - 1]];
     hid_t space = H5Screate_simple(rank, d->extent, largest), properties = creation_properties(r, d);
-    d->id = H5Dcreate2(group, name, r->type_in_file[kind], space, H5P_DEFAULT, properties, H5P_DEFAULT);
+    d->id = H5Dcreate2(group, what->name, r->type_in_file[kind], space, H5P_DEFAULT, properties, H5P_DEFAULT);
     if (d->id < 0)
-        record_fail_hdf5("dataset %s", name);
+        record_fail_hdf5("dataset %s", what->name);
     H5Pclose(properties);
     H5Sclose(space);
-    if (d->id < 0 || !describe(d->id, unit, long_name))
+    if (d->id < 0 || !describe(d->id, what->unit, what->long_name))
         return false;
-    if (!strcmp(name, writer_case_axis.name))
-        return H5DSset_scale(d->id, name) >= 0 || record_fail_hdf5("dimension scale %s", name);
-    for (int i = 0; i < rank; i++)
-        if (!attach(group, d->id, (unsigned)i, axes[i].name))
-            return record_fail_hdf5("dimension %s of dataset %s", axes[i].name, name);
+    if (!strcmp(what->name, "case"))
+        return H5DSset_scale(d->id, what->name) >= 0 || record_fail_hdf5("dimension scale %s", what->name);
+    for (int i = 0; i < rank; i++) {
+        const char *scale = i ? axis_info[axes[i - 1]].name : "case";
+        if (!attach(group, d->id, (unsigned)i, scale))
+            return record_fail_hdf5("dimension %s of dataset %s", scale, what->name);
+    }
     return true;
 }
 
-bool writer_create_scale(hid_t group, struct writer_axis axis, int64_t first, const char *long_name) {
-    int64_t *number = malloc(axis.length * sizeof *number);
-    if (!number)
-        return record_fail("out of memory");
-    for (hsize_t i = 0; i < axis.length; i++)
-        number[i] = first + (int64_t)i;
-    hid_t properties = H5Pcreate(H5P_DATASET_CREATE), space = H5Screate_simple(1, &axis.length, NULL);
+/* 1, 2, ..., in the file. */
+static bool write_numbers(hid_t scale, hsize_t length) {
+    int64_t *number = malloc(length * sizeof *number);
+    for (hsize_t i = 0; number && i < length; i++)
+        number[i] = 1 + (int64_t)i;
+    const bool good = number && H5Dwrite(scale, H5T_NATIVE_INT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, number) >= 0;
+    free(number);
+    return good;
+}
+
+static const char *name_on(enum layout_axis axis, const struct record_schema *s, hsize_t index) {
+    return axis == AXIS_SUBJECT ? s->subjects[index] : s->curves[index].name;
+}
+
+static bool write_names(hid_t scale, hid_t type, enum layout_axis axis, const struct record_schema *s, hsize_t length) {
+    char *names = calloc(length, RECORD_MAX_NAME);
+    for (hsize_t i = 0; names && i < length; i++)
+        memcpy(names + i * RECORD_MAX_NAME, name_on(axis, s, i), strlen(name_on(axis, s, i)));
+    const bool good = names && H5Dwrite(scale, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, names) >= 0;
+    free(names);
+    return good;
+}
+
+/* The scale of a dimension: the names of what lies along it, or numbers. */
+static bool create_scale(const struct record *r, hid_t group, enum layout_axis axis, const struct record_schema *s) {
+    const struct axis_info *info = &axis_info[axis];
+    const hsize_t length = (hsize_t)r->length[axis];
+    hid_t properties = H5Pcreate(H5P_DATASET_CREATE), space = H5Screate_simple(1, &length, NULL);
+    hid_t type = info->named ? record_text_type(RECORD_MAX_NAME) : H5Tcopy(H5T_STD_I64LE);
     H5Pset_obj_track_times(properties, false);
-    hid_t scale = H5Dcreate2(group, axis.name, H5T_STD_I64LE, space, H5P_DEFAULT, properties, H5P_DEFAULT);
-    const bool good = scale >= 0 && H5Dwrite(scale, H5T_NATIVE_INT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, number) >= 0 &&
-                      H5DSset_scale(scale, axis.name) >= 0;
+    hid_t scale = H5Dcreate2(group, info->name, type, space, H5P_DEFAULT, properties, H5P_DEFAULT);
+    const bool good = scale >= 0 &&
+                      (info->named ? write_names(scale, type, axis, s, length) : write_numbers(scale, length)) &&
+                      H5DSset_scale(scale, info->name) >= 0;
     if (!good)
-        record_fail_hdf5("dimension scale %s", axis.name);
-    const bool described = good && describe(scale, "1", long_name);
+        record_fail_hdf5("dimension scale %s", info->name);
+    const bool described = good && describe(scale, info->named ? NULL : "1", info->long_name);
     H5Dclose(scale);
     H5Sclose(space);
+    H5Tclose(type);
     H5Pclose(properties);
-    free(number);
     return described;
 }
 
@@ -131,126 +154,58 @@ static hid_t create_group(const struct record *r, const char *name) {
     return group;
 }
 
-bool writer_create_case_scale(const struct record *r, struct writer_dataset *d, hid_t group) {
-    return writer_create_dataset(r, d, group, "case", KIND_INT, "1", "number of the case, from 0", 1,
-                                 &writer_case_axis);
+static bool create_environment(struct record *r, const struct record_schema *s) {
+    hid_t group = create_group(r, "env");
+    bool good = group >= 0;
+    for (int i = 0; good && i < s->fact_count; i++)
+        good = writer_create_attribute(group, s->facts[i].name, s->facts[i].value, 1);
+    H5Gclose(group);
+    return good;
 }
 
-static bool create_cases(struct record *r, hid_t group, const struct record_schema *s) {
-    static const struct {
-        enum writer_kind kind;
-        const char *unit, *long_name;
-    } own[OWN_COLUMNS] = {
-        [OWN_KEY] = {KIND_KEY, "", "the line that reproduces the case"},
-        [OWN_STATUS] = {KIND_STATUS, "", "missing, done or failed"},
-        [OWN_REASON] = {KIND_REASON, "", "why it failed"},
-        [OWN_SECONDS] = {KIND_REAL, "s", "wall time of the case"},
-        [OWN_LAYERS] = {KIND_INT, "1", "layers of the case"},
-    };
-    bool good = writer_create_case_scale(r, &r->own[OWN_CASE], group);
-    for (int i = OWN_CASE + 1; good && i < OWN_COLUMNS; i++)
-        good = writer_create_dataset(r, &r->own[i], group, record_own_column[i], own[i].kind, own[i].unit,
-                                     own[i].long_name, 1, &writer_case_axis);
-    for (int i = 0; good && i < s->column_count; i++) {
-        static const enum writer_kind kind[] = {
-            [RECORD_INT] = KIND_INT, [RECORD_REAL] = KIND_REAL, [RECORD_TEXT] = KIND_TEXT};
-        const struct record_column *c = &s->columns[i];
-        good = writer_create_dataset(r, &r->columns[i], group, c->name, kind[c->type], c->unit, c->long_name, 1,
-                                     &writer_case_axis);
+static bool create_list(struct record *r, hid_t group, enum record_list list, const struct record_schema *s) {
+    static const enum layout_kind kind[] = {
+        [RECORD_INT] = KIND_INT, [RECORD_REAL] = KIND_REAL, [RECORD_TEXT] = KIND_TEXT};
+    const enum layout_axis axis = list_info[list].axis;
+    bool good = true;
+    for (int i = 0; good && i < r->list_count[list]; i++) {
+        const struct record_column item = schema_item(s, list, i);
+        good = create_dataset(r, &r->list[list][i], group, kind[item.type], &item, axis == AXIS_NONE ? 1 : 2, &axis);
     }
     return good;
 }
 
-bool writer_create_names(const struct record *r, hid_t group, const char *scale_name, const char *const *name,
-                         int number, const char *long_name) {
-    const size_t bytes = RECORD_MAX_NAME;
-    const hsize_t count = (hsize_t)number;
-    char *names = calloc(count, bytes);
-    for (hsize_t i = 0; names && i < count; i++)
-        memcpy(names + i * bytes, name[i], strlen(name[i]));
-    hid_t type = record_text_type(bytes), space = H5Screate_simple(1, &count, NULL);
-    hid_t scale = H5Dcreate2(group, scale_name, type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
-    const bool good = names && scale >= 0 && H5Dwrite(scale, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, names) >= 0 &&
-                      H5DSset_scale(scale, scale_name) >= 0;
-    if (!good)
-        record_fail_hdf5("cannot write %s: names of %s", r->part, scale_name);
-    const bool described = good && describe(scale, NULL, long_name);
-    H5Dclose(scale);
-    H5Sclose(space);
-    H5Tclose(type);
-    free(names);
-    return described;
-}
-
-/* The names of the curves, a scale for what is said about each of them. */
-static bool create_curve_names(const struct record *r, hid_t group, const struct record_schema *s) {
-    const char **names = malloc((size_t)s->curve_count * sizeof *names);
-    for (int i = 0; names && i < s->curve_count; i++)
-        names[i] = s->curves[i].name;
-    const bool good = names ? writer_create_names(r, group, "curve", names, s->curve_count, "name of the curve")
-                            : record_fail("out of memory");
-    free(names);
-    return good;
-}
-
-static bool create_curves(struct record *r, hid_t group, const struct record_schema *s) {
-    const struct writer_axis axes[] = {writer_case_axis, {"layer", (hsize_t)s->layers}};
-    const struct writer_axis flags[] = {writer_case_axis, {"curve", (hsize_t)s->curve_count}};
-    bool good = writer_create_case_scale(r, &r->extra[CURVE_CASE], group) &&
-                writer_create_scale(group, axes[1], 1, "layer, from 1");
-    if (good && s->curve_count > 0)
-        good = create_curve_names(r, group, s) &&
-               writer_create_dataset(r, &r->extra[CURVE_COMPUTED], group, "computed", KIND_FLAG, "",
-                                     "1 where the curve was computed for the case", 2, flags);
-    for (int i = 0; good && i < s->curve_count; i++)
-        good = writer_create_dataset(r, &r->curves[i], group, s->curves[i].name, KIND_REAL, s->curves[i].unit,
-                                     s->curves[i].long_name, 2, axes);
-    return good;
-}
-
-static bool create_summaries(struct record *r, hid_t group, const struct record_schema *s) {
-    bool good = writer_create_case_scale(r, &r->extra[SUMMARY_CASE], group);
-    for (int i = 0; good && i < s->summary_count; i++)
-        good = writer_create_dataset(r, &r->summaries[i], group, s->summaries[i].name, KIND_REAL, s->summaries[i].unit,
-                                     s->summaries[i].long_name, 1, &writer_case_axis);
-    return good;
-}
-
-static bool create_panels(struct record *r, hid_t group, const struct record_schema *s) {
-    const hsize_t n = (hsize_t)s->streams;
-    const struct writer_axis axes[] = {writer_case_axis, {"panel", RECORD_PANELS}, {"destination", n}, {"source", n}};
-    return writer_create_case_scale(r, &r->extra[PANEL_CASE], group) &&
-           writer_create_scale(group, axes[1], 1,
-                               "H_1, H_h, H_L, H_h...H_1, H_L...H_(h+1), H_L...H_1 with h = ceil(L/2)") &&
-           writer_create_scale(group, axes[2], 1, "destination stream, from 1") &&
-           writer_create_scale(group, axes[3], 1, "source stream, from 1") &&
-           writer_create_dataset(r, &r->extra[PANEL_STREAMS], group, "streams", KIND_INT, "1",
-                                 "n of the panels of the case, 0 where not recorded", 1, axes) &&
-           writer_create_dataset(r, &r->extra[PANEL_COMPOSITE], group, "composite", KIND_REAL, "1",
-                                 "mean over tokens, to be multiplied by 10^log10_scale", 4, axes) &&
-           writer_create_dataset(r, &r->extra[PANEL_LOG10_SCALE], group, "log10_scale", KIND_REAL, "1",
-                                 "log10 of the factor of composite", 2, axes);
-}
-
-static bool create_spectra(struct record *r, hid_t group, const struct record_schema *s) {
-    const struct writer_axis axes[] = {
-        writer_case_axis, {"layer", (hsize_t)s->layers}, {"stream", (hsize_t)s->streams}};
-    return writer_create_case_scale(r, &r->extra[SPECTRUM_CASE], group) &&
-           writer_create_scale(group, axes[1], 1, "layer, from 1") &&
-           writer_create_scale(group, axes[2], 1, "place in descending order, from 1") &&
-           writer_create_dataset(r, &r->extra[SPECTRUM_STREAMS], group, "streams", KIND_INT, "1",
-                                 "n of the spectrum of the case, 0 where not recorded", 1, axes) &&
-           writer_create_dataset(r, &r->extra[SPECTRUM_QR], group, "composite_qr", KIND_REAL, "1",
-                                 "log10 of the singular values of H_l...H_1 by accumulated QR, mean over tokens", 3,
-                                 axes);
-}
-
-static bool create_environment(struct record *r, hid_t group, const struct record_schema *s) {
-    (void)r;
-    for (int i = 0; i < s->fact_count; i++)
-        if (!writer_create_attribute(group, s->facts[i].name, s->facts[i].value, 1))
+static bool has_length(const struct record *r, const enum layout_axis *axes, int count) {
+    for (int i = 0; i < count; i++)
+        if (axes[i] != AXIS_NONE && r->length[axes[i]] == 0)
             return false;
     return true;
+}
+
+static bool fill_group(struct record *r, hid_t group, enum layout_group g, const struct record_schema *s) {
+    static const struct record_column number = {"case", "1", "number of the case, from 0", RECORD_INT};
+    const struct group_info *info = &group_info[g];
+    bool good = create_dataset(r, &r->number[g], group, KIND_INT, &number, 1, NULL);
+    for (int k = 0; good && k < 3; k++)
+        if (info->scales[k] != AXIS_NONE && r->length[info->scales[k]] > 0)
+            good = create_scale(r, group, info->scales[k], s);
+    for (int i = 0; good && i < DATASETS; i++) {
+        const struct dataset_info *d = &dataset_info[i];
+        const struct record_column what = {d->name, d->unit, d->long_name, RECORD_REAL};
+        if (d->group == g && has_length(r, d->axis, 3))
+            good = create_dataset(r, &r->fixed[i], group, d->kind, &what, dataset_rank(d), d->axis);
+    }
+    for (int list = 0; good && list < RECORD_LISTS; list++)
+        if (list_info[list].group == g)
+            good = create_list(r, group, (enum record_list)list, s);
+    return good;
+}
+
+static bool is_wanted(const struct record *r, enum layout_group g) {
+    bool listed = !group_info[g].only_listed;
+    for (int list = 0; list < RECORD_LISTS; list++)
+        listed |= list_info[list].group == g && r->list_count[list] > 0;
+    return listed && has_length(r, group_info[g].needs, 2);
 }
 
 static bool create_types(struct record *r) {
@@ -273,26 +228,12 @@ static bool create_types(struct record *r) {
 }
 
 bool writer_create_layout(struct record *r, const struct record_schema *s) {
-    const struct {
-        const char *name;
-        bool (*fill)(struct record *, hid_t, const struct record_schema *);
-        bool wanted;
-    } groups[] = {
-        {"env", create_environment, true},
-        {"cases", create_cases, true},
-        {"curves", create_curves, s->layers > 0},
-        {"summary", create_summaries, true},
-        {"panels", create_panels, s->streams > 0},
-        {"spectra", create_spectra, s->streams > 0 && s->layers > 0},
-        {"timing", writer_create_timing, s->subject_count > 0},
-        {"accuracy", writer_create_accuracy, s->accuracy_count > 0},
-    };
-    bool good = create_types(r);
-    for (size_t i = 0; good && i < sizeof groups / sizeof *groups; i++) {
-        if (!groups[i].wanted)
+    bool good = create_types(r) && create_environment(r, s);
+    for (int g = 0; good && g < GROUPS; g++) {
+        if (!is_wanted(r, (enum layout_group)g))
             continue;
-        hid_t group = create_group(r, groups[i].name);
-        good = group >= 0 && groups[i].fill(r, group, s);
+        hid_t group = create_group(r, group_info[g].name);
+        good = group >= 0 && fill_group(r, group, (enum layout_group)g, s);
         H5Gclose(group);
     }
     return good;

@@ -6,8 +6,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { MOST_ITEMS = 8192 }; /* datasets of a group, facts */
-
 static char *copy_or_empty(const char *text) {
     return strdup(text ? text : "");
 }
@@ -40,9 +38,9 @@ struct names {
 };
 
 static bool add_name(struct names *names, const char *name) {
-    if (names->count == MOST_ITEMS)
+    if (names->count == RECORD_MOST_ITEMS)
         return false;
-    if (!names->item && !(names->item = malloc(MOST_ITEMS * sizeof *names->item)))
+    if (!names->item && !(names->item = malloc(RECORD_MOST_ITEMS * sizeof *names->item)))
         return false;
     if (!(names->item[names->count] = strdup(name)))
         return false;
@@ -80,7 +78,7 @@ static bool list_names(const struct record_reader *r, hid_t object, const char *
             return true;
     }
     free_names(names);
-    return record_fail("%s: %s: damaged, or more than %d items", r->path, what, MOST_ITEMS);
+    return record_fail("%s: %s: damaged, or more than %d items", r->path, what, RECORD_MOST_ITEMS);
 }
 
 /* Text attributes of an object; others are ignored. */
@@ -101,25 +99,27 @@ static bool read_facts(struct record_reader *r, hid_t object, const char *what, 
 }
 
 /* Every dataset [case] or [case, layer] of a group that has the right kind of elements. */
-static bool list_series(struct record_reader *r, hid_t group, const char *what, int rank, struct series_list *list) {
+static bool list_series(struct record_reader *r, enum record_list which) {
+    const enum layout_group g = list_info[which].group;
+    struct series_list *list = &r->list[which];
     struct names names = {0};
-    if (group < 0)
+    if (r->group[g] < 0)
         return true;
-    if (!list_names(r, group, what, false, &names))
+    if (!list_names(r, r->group[g], group_info[g].name, false, &names))
         return false;
     list->item = calloc((size_t)names.count + 1, sizeof *list->item);
     bool good = list->item || record_fail("%s: out of memory", r->path);
     for (int i = 0; good && i < names.count; i++) {
         hsize_t extent[4];
         struct series *s = &list->item[list->count];
-        if (record_is_own_column(names.item[i]) ||
-            (group == r->timing_group && (!strcmp(names.item[i], "subject") || !strcmp(names.item[i], "round"))))
-            continue; /* the scales of samples are no scalars of cases */
-        const enum verdict verdict = series_open(r, group, what, names.item[i], rank, r->count, extent, s);
+        if (group_reserves(g, names.item[i]))
+            continue;
+        const enum verdict verdict = series_open(r, r->group[g], group_info[g].name, names.item[i],
+                                                 list_info[which].axis == AXIS_NONE ? 1 : 2, r->count, extent, s);
         good = verdict != VERDICT_BAD;
         if (verdict != VERDICT_GOOD)
             continue;
-        if (s->is_status || (group != r->cases && s->type != RECORD_REAL))
+        if (s->is_status || (which != RECORD_LIST_COLUMNS && s->type != RECORD_REAL))
             series_close(s, 0);
         else
             list->count++;
@@ -163,9 +163,9 @@ static bool check_schema(struct record_reader *r) {
 
 /* The cases are the rows before the first without a status; a killed writer leaves some of those at the end. */
 static bool count_cases(struct record_reader *r) {
-    struct series *s = &r->own[OWN_STATUS];
+    struct series *s = &r->fixed[OWN_STATUS];
     hsize_t rows;
-    if (series_open(r, r->cases, "cases", "status", 1, 0, &rows, s) != VERDICT_GOOD)
+    if (series_open(r, r->group[IN_CASES], "cases", "status", 1, 0, &rows, s) != VERDICT_GOOD)
         return false;
     if (!s->is_status)
         return record_fail("%s: cases/status: wrong type", r->path);
@@ -183,94 +183,97 @@ static bool count_cases(struct record_reader *r) {
     return true;
 }
 
-static bool open_own_columns(struct record_reader *r) {
-    static const enum record_type type[OWN_COLUMNS] = {
-        [OWN_KEY] = RECORD_TEXT, [OWN_REASON] = RECORD_TEXT, [OWN_SECONDS] = RECORD_REAL, [OWN_LAYERS] = RECORD_INT};
-    for (int i = 0; i < OWN_COLUMNS; i++) {
-        hsize_t rows;
-        if (i == OWN_CASE || i == OWN_STATUS)
+/* The lengths of a group's dimensions, by their scales; the names of the curves wait for open_computed(). */
+static bool open_scales(struct record_reader *r, enum layout_group g) {
+    for (int k = 0; k < 3; k++) {
+        const enum layout_axis axis = group_info[g].scales[k];
+        const struct axis_info *info = &axis_info[axis];
+        struct series scale;
+        hsize_t length;
+        if (axis == AXIS_NONE || axis == AXIS_CURVE)
             continue;
-        if (series_open(r, r->cases, "cases", record_own_column[i], 1, r->count, &rows, &r->own[i]) != VERDICT_GOOD)
+        if (series_open(r, r->group[g], group_info[g].name, info->name, 1, 0, &length, &scale) != VERDICT_GOOD)
             return false;
-        if (r->own[i].type != type[i] || r->own[i].is_status)
-            return record_fail("%s: cases/%s: wrong type", r->path, record_own_column[i]);
+        bool good = ((scale.type == RECORD_TEXT) == info->named && (int64_t)length >= info->least &&
+                     (int64_t)length <= info->most) ||
+                    record_fail("%s: %s/%s: wrong type or extent", r->path, group_info[g].name, info->name);
+        r->length[g][axis] = (int64_t)length;
+        if (good && axis == AXIS_SUBJECT && (good = series_load(r, group_info[g].name, &scale, (int64_t)length)))
+            r->subject = scale;
+        else
+            series_close(&scale, 0);
+        if (!good)
+            return false;
     }
+    return true;
+}
+
+static bool open_fixed(struct record_reader *r, enum layout_dataset which) {
+    static const enum record_type type[KINDS] = {
+        [KIND_INT] = RECORD_INT,  [KIND_REAL] = RECORD_REAL,   [KIND_TEXT] = RECORD_TEXT,
+        [KIND_KEY] = RECORD_TEXT, [KIND_REASON] = RECORD_TEXT, [KIND_FLAG] = RECORD_INT};
+    const struct dataset_info *d = &dataset_info[which];
+    const char *group = group_info[d->group].name;
+    struct series *s = &r->fixed[which];
+    hsize_t extent[4];
+    const int rank = dataset_rank(d);
+    if (series_open(r, r->group[d->group], group, d->name, rank, r->count, extent, s) != VERDICT_GOOD)
+        return false;
+    if (s->type != type[d->kind] || s->is_status)
+        return record_fail("%s: %s/%s: wrong type", r->path, group, d->name);
+    for (int k = 1; k < rank; k++)
+        if ((int64_t)extent[k] != r->length[d->group][d->axis[k - 1]])
+            return record_fail("%s: %s/%s: the extents do not fit together", r->path, group, d->name);
+    return true;
+}
+
+static bool open_datasets(struct record_reader *r) {
+    for (int g = 0; g < GROUPS; g++)
+        if (r->group[g] >= 0 && !open_scales(r, (enum layout_group)g))
+            return false;
+    for (int i = 0; i < DATASETS; i++)
+        if (r->group[dataset_info[i].group] >= 0 && dataset_info[i].in != PLACE_OWN &&
+            !open_fixed(r, (enum layout_dataset)i))
+            return false;
+    for (int list = 0; list < RECORD_LISTS; list++)
+        if (!list_series(r, (enum record_list)list))
+            return false;
     return true;
 }
 
 /* Layers of a case index into the curves, so they are checked against the narrowest. */
 static bool check_layers(struct record_reader *r) {
-    if (!series_load(r, "cases", &r->own[OWN_LAYERS], r->count))
+    if (!series_load(r, "cases", &r->fixed[OWN_LAYERS], r->count))
         return false;
-    const int64_t *layers = r->own[OWN_LAYERS].values;
+    const int64_t *layers = r->fixed[OWN_LAYERS].values;
+    const struct series_list *curve = &r->list[RECORD_LIST_CURVES];
     for (int64_t i = 0; i < r->count; i++)
         if (layers[i] < 0 || layers[i] > RECORD_MAX_LAYERS)
             return record_fail("%s: cases/layers: case %lld has %lld layers", r->path, (long long)i,
                                (long long)layers[i]);
-    for (int k = 0; k < r->curve.count; k++)
+    for (int k = 0; k < curve->count; k++)
         for (int64_t i = 0; i < r->count; i++)
-            if (layers[i] > r->curve.item[k].width)
-                return record_fail("%s: curves/%s: %lld layers wide, case %lld has %lld", r->path,
-                                   r->curve.item[k].name, (long long)r->curve.item[k].width, (long long)i,
-                                   (long long)layers[i]);
-    return true;
-}
-
-/* A dataset of numbers in a group that may be absent. */
-static bool open_optional(struct record_reader *r, hid_t group, const char *group_name, const char *name, int rank,
-                          enum record_type type, hsize_t *extent, struct series *s) {
-    const enum verdict verdict = series_open(r, group, group_name, name, rank, r->count, extent, s);
-    if (verdict != VERDICT_GOOD)
-        return false;
-    return (s->type == type && !s->is_status) || record_fail("%s: %s/%s: wrong type", r->path, group_name, name);
-}
-
-/* What has an extent of its own: the layers of the file, panels and spectra. */
-static bool open_sized(struct record_reader *r) {
-    hsize_t rows[4], scale[4], panel[4], spectrum[4];
-    struct series layer;
-    if (r->curves >= 0) {
-        if (series_open(r, r->curves, "curves", "layer", 1, 0, rows, &layer) != VERDICT_GOOD)
-            return false;
-        series_close(&layer, 0);
-        if (rows[0] > RECORD_MAX_LAYERS)
-            return record_fail("%s: curves/layer: impossible extent", r->path);
-        r->max_layers = (int64_t)rows[0];
-    }
-    if (r->panels >= 0) {
-        if (!open_optional(r, r->panels, "panels", "streams", 1, RECORD_INT, rows, &r->panel_streams) ||
-            !open_optional(r, r->panels, "panels", "composite", 4, RECORD_REAL, panel, &r->panel) ||
-            !open_optional(r, r->panels, "panels", "log10_scale", 2, RECORD_REAL, scale, &r->panel_scale))
-            return false;
-        if (panel[1] != RECORD_PANELS || scale[1] != RECORD_PANELS || panel[2] != panel[3] ||
-            panel[2] > RECORD_MAX_STREAMS)
-            return record_fail("%s: panels: the extents do not fit together", r->path);
-        r->panel_width = (int64_t)panel[2];
-    }
-    if (r->spectra >= 0) {
-        if (!open_optional(r, r->spectra, "spectra", "streams", 1, RECORD_INT, rows, &r->spectrum_streams) ||
-            !open_optional(r, r->spectra, "spectra", "composite_qr", 3, RECORD_REAL, spectrum, &r->spectrum))
-            return false;
-        if (spectrum[2] > RECORD_MAX_STREAMS)
-            return record_fail("%s: spectra/composite_qr: impossible extent", r->path);
-        r->spectrum_width = (int64_t)spectrum[2];
-    }
+            if (layers[i] > curve->item[k].width)
+                return record_fail("%s: curves/%s: %lld layers wide, case %lld has %lld", r->path, curve->item[k].name,
+                                   (long long)curve->item[k].width, (long long)i, (long long)layers[i]);
     return true;
 }
 
 /* Which curves were computed for which case. A file that does not say has computed what it has. */
 static bool open_computed(struct record_reader *r) {
+    const hid_t curves = r->group[IN_CURVES];
+    struct series_list *curve = &r->list[RECORD_LIST_CURVES];
     struct series flag, name;
     hsize_t extent[2], names;
-    for (int i = 0; i < r->curve.count; i++)
-        r->curve.item[i].flag = -1;
-    if (r->curves < 0 || H5Lexists(r->curves, "computed", H5P_DEFAULT) <= 0)
+    for (int i = 0; i < curve->count; i++)
+        curve->item[i].flag = -1;
+    if (curves < 0 || H5Lexists(curves, "computed", H5P_DEFAULT) <= 0)
         return true;
-    if (series_open(r, r->curves, "curves", "computed", 2, r->count, extent, &flag) != VERDICT_GOOD)
+    if (series_open(r, curves, "curves", "computed", 2, r->count, extent, &flag) != VERDICT_GOOD)
         return false;
-    bool good = series_open(r, r->curves, "curves", "curve", 1, 0, &names, &name) == VERDICT_GOOD;
+    bool good = series_open(r, curves, "curves", "curve", 1, 0, &names, &name) == VERDICT_GOOD;
     if (good && (flag.type != RECORD_INT || flag.is_status || name.type != RECORD_TEXT || names != extent[1] ||
-                 names > MOST_ITEMS))
+                 names > RECORD_MOST_ITEMS))
         good = record_fail("%s: curves/computed, curves/curve: wrong type or extent", r->path);
     good = good && series_load(r, "curves", &name, (int64_t)names);
     if (good && !(r->computed = malloc((size_t)r->count * names + 1)))
@@ -278,10 +281,10 @@ static bool open_computed(struct record_reader *r) {
     if (good && r->count > 0)
         good = series_read_block(r, "curves", &flag, 2, (hsize_t[]){0, 0}, (hsize_t[]){(hsize_t)r->count, names},
                                  H5T_NATIVE_INT8, r->computed);
-    for (int i = 0; good && i < r->curve.count; i++)
+    for (int i = 0; good && i < curve->count; i++)
         for (hsize_t k = 0; k < names; k++)
-            if (!strcmp(r->curve.item[i].name, name.texts[k]))
-                r->curve.item[i].flag = (int64_t)k;
+            if (!strcmp(curve->item[i].name, name.texts[k]))
+                curve->item[i].flag = (int64_t)k;
     r->flags = good ? (int64_t)names : 0;
     series_close(&name, 0);
     series_close(&flag, 0);
@@ -289,16 +292,9 @@ static bool open_computed(struct record_reader *r) {
 }
 
 static bool open_groups(struct record_reader *r) {
-    const struct {
-        const char *name;
-        hid_t *group;
-    } optional[] = {{"curves", &r->curves},   {"summary", &r->summaries},   {"panels", &r->panels},
-                    {"spectra", &r->spectra}, {"timing", &r->timing_group}, {"accuracy", &r->accuracy_group}};
-    if ((r->cases = open_group(r, "cases")) < 0)
-        return false;
-    for (size_t i = 0; i < sizeof optional / sizeof *optional; i++)
-        if (H5Lexists(r->file, optional[i].name, H5P_DEFAULT) > 0 &&
-            (*optional[i].group = open_group(r, optional[i].name)) < 0)
+    for (int g = 0; g < GROUPS; g++)
+        if ((g == IN_CASES || H5Lexists(r->file, group_info[g].name, H5P_DEFAULT) > 0) &&
+            (r->group[g] = open_group(r, group_info[g].name)) < 0)
             return false;
     if (H5Lexists(r->file, "env", H5P_DEFAULT) <= 0)
         return true;
@@ -316,20 +312,13 @@ struct record_reader *record_open(const char *path) {
         record_fail("%s: out of memory", path);
         return NULL;
     }
-    r->file = r->cases = r->curves = r->summaries = r->panels = r->spectra = r->timing_group = r->accuracy_group = -1;
-    r->timing.subject.dataset = -1;
-    for (int i = 0; i < TIMING_SERIES; i++)
-        r->timing.series[i].dataset = -1;
-    r->panel_streams.dataset = r->panel.dataset = r->panel_scale.dataset = -1;
-    r->spectrum_streams.dataset = r->spectrum.dataset = -1;
-    for (int i = 0; i < OWN_COLUMNS; i++)
-        r->own[i].dataset = -1;
-    if (open_file(r, path) && check_schema(r) && open_groups(r) && count_cases(r) && open_own_columns(r) &&
-        list_series(r, r->cases, "cases", 1, &r->column) && list_series(r, r->curves, "curves", 2, &r->curve) &&
-        list_series(r, r->summaries, "summary", 1, &r->summary) &&
-        list_series(r, r->timing_group, "timing", 1, &r->timing_scalar) &&
-        list_series(r, r->accuracy_group, "accuracy", 1, &r->accuracy) && check_layers(r) && open_computed(r) &&
-        open_sized(r) && timing_open(r))
+    r->file = r->subject.dataset = -1;
+    for (int g = 0; g < GROUPS; g++)
+        r->group[g] = -1;
+    for (int i = 0; i < DATASETS; i++)
+        r->fixed[i].dataset = -1;
+    if (open_file(r, path) && check_schema(r) && open_groups(r) && count_cases(r) && open_datasets(r) &&
+        check_layers(r) && open_computed(r))
         return r;
     record_close(r);
     return NULL;
@@ -352,25 +341,18 @@ static void free_facts(struct fact *facts, int count) {
 void record_close(struct record_reader *r) {
     if (!r)
         return;
-    for (int i = 0; i < OWN_COLUMNS; i++)
-        series_close(&r->own[i], 0);
-    free_list(&r->column, 0);
-    free_list(&r->curve, r->count);
-    free_list(&r->summary, 0);
-    free_list(&r->timing_scalar, 0);
-    free_list(&r->accuracy, 0);
-    timing_close(r);
-    struct series *const single[] = {&r->panel_streams, &r->panel, &r->panel_scale, &r->spectrum_streams, &r->spectrum};
-    for (size_t i = 0; i < sizeof single / sizeof *single; i++)
-        series_close(single[i], 0);
-    const hid_t groups[] = {r->cases,   r->curves,       r->summaries,     r->panels,
-                            r->spectra, r->timing_group, r->accuracy_group};
-    for (size_t i = 0; i < sizeof groups / sizeof *groups; i++)
-        if (groups[i] >= 0)
-            H5Oclose(groups[i]);
+    for (int i = 0; i < DATASETS; i++)
+        series_close(&r->fixed[i], 0);
+    for (int list = 0; list < RECORD_LISTS; list++)
+        free_list(&r->list[list], r->count);
+    series_close(&r->subject, 0);
+    for (int g = 0; g < GROUPS; g++)
+        if (r->group[g] >= 0)
+            H5Oclose(r->group[g]);
     if (r->file >= 0)
         H5Fclose(r->file);
     free(r->computed);
+    free(r->timing);
     free_facts(r->attribute, r->attribute_count);
     free_facts(r->fact, r->fact_count);
     free(r->path);

@@ -34,44 +34,51 @@ bool record_fact(struct record_reader *r, int index, const char **name, const ch
 }
 
 /* The series of that name and type; NULL, and why: absent, ignored when the file was opened, or of another type. */
-static struct series *find(struct record_reader *r, struct series_list *list, hid_t group, const char *group_name,
-                           const char *name, int rank, enum record_type type) {
+static struct series *find(struct record_reader *r, enum record_list which, const char *name, enum record_type type) {
+    const struct list_info *info = &list_info[which];
+    const char *group = group_info[info->group].name;
+    struct series_list *list = &r->list[which];
     for (int i = 0; i < list->count; i++) {
         if (strcmp(list->item[i].name, name))
             continue;
         if (list->item[i].type == type)
             return &list->item[i];
-        record_fail("%s: %s/%s: wrong type", r->path, group_name, name);
+        record_fail("%s: %s/%s: wrong type", r->path, group, name);
         return NULL;
     }
     hsize_t extent[4];
     struct series ignored;
-    if (series_open(r, group, group_name, name, rank, r->count, extent, &ignored) == VERDICT_GOOD) {
+    if (series_open(r, r->group[info->group], group, name, info->axis == AXIS_NONE ? 1 : 2, r->count, extent,
+                    &ignored) == VERDICT_GOOD) {
         series_close(&ignored, 0);
-        record_fail("%s: %s/%s: wrong type", r->path, group_name, name);
+        record_fail("%s: %s/%s: wrong type", r->path, group, name);
     }
     return NULL;
 }
 
-static struct series *find_column(struct record_reader *r, const char *name, enum record_type type) {
-    for (int i = OWN_KEY; i < OWN_COLUMNS; i++)
-        if (i != OWN_STATUS && !strcmp(record_own_column[i], name) && r->own[i].type == type)
-            return &r->own[i];
-    return find(r, &r->column, r->cases, "cases", name, 1, type);
+/* A column of the parameters or of every record, loaded. */
+static struct series *column(struct record_reader *r, const char *name, enum record_type type) {
+    struct series *found = NULL;
+    for (int i = OWN_KEY; i <= OWN_LAYERS; i++)
+        if (i != OWN_STATUS && !strcmp(dataset_info[i].name, name) && r->fixed[i].type == type)
+            found = &r->fixed[i];
+    if (!found)
+        found = find(r, RECORD_LIST_COLUMNS, name, type);
+    return found && series_load(r, group_info[IN_CASES].name, found, r->count) ? found : NULL;
 }
 
-const int64_t *record_ints(struct record_reader *r, const char *column) {
-    struct series *s = find_column(r, column, RECORD_INT);
-    return s && series_load(r, "cases", s, r->count) ? s->values : NULL;
+const int64_t *record_ints(struct record_reader *r, const char *name) {
+    struct series *s = column(r, name, RECORD_INT);
+    return s ? s->values : NULL;
 }
 
-const double *record_reals(struct record_reader *r, const char *column) {
-    struct series *s = find_column(r, column, RECORD_REAL);
-    return s && series_load(r, "cases", s, r->count) ? s->values : NULL;
+const double *record_reals(struct record_reader *r, const char *name) {
+    struct series *s = column(r, name, RECORD_REAL);
+    return s ? s->values : NULL;
 }
 
 static const char *const *status_texts(struct record_reader *r) {
-    struct series *s = &r->own[OWN_STATUS];
+    struct series *s = &r->fixed[OWN_STATUS];
     if (!s->texts && !(s->texts = malloc(((size_t)r->count + 1) * sizeof *s->texts))) {
         record_fail("%s: out of memory", r->path);
         return NULL;
@@ -81,11 +88,11 @@ static const char *const *status_texts(struct record_reader *r) {
     return s->texts;
 }
 
-const char *const *record_texts(struct record_reader *r, const char *column) {
-    if (!strcmp(column, "status"))
+const char *const *record_texts(struct record_reader *r, const char *name) {
+    if (!strcmp(name, "status"))
         return status_texts(r);
-    struct series *s = find_column(r, column, RECORD_TEXT);
-    return s && series_load(r, "cases", s, r->count) ? s->texts : NULL;
+    struct series *s = column(r, name, RECORD_TEXT);
+    return s ? s->texts : NULL;
 }
 
 bool record_unfinished(struct record_reader *r, int64_t index) {
@@ -99,75 +106,21 @@ static const char *text_or_empty(const char *text) {
     return text ? text : "";
 }
 
-int record_column_count(struct record_reader *r) {
-    return r->column.count;
+int record_list_count(const struct record_reader *r, enum record_list list) {
+    return r->list[list].count;
 }
 
-bool record_column(struct record_reader *r, int index, struct record_column *out) {
-    if (index < 0 || index >= r->column.count)
-        return record_fail("%s: cases: no column %d", r->path, index);
-    const struct series *s = &r->column.item[index];
+bool record_list_item(const struct record_reader *r, enum record_list list, int index, struct record_column *out) {
+    if (index < 0 || index >= r->list[list].count)
+        return record_fail("%s: %s: no dataset %d", r->path, group_info[list_info[list].group].name, index);
+    const struct series *s = &r->list[list].item[index];
     *out = (struct record_column){s->name, text_or_empty(s->unit), text_or_empty(s->long_name), s->type};
     return true;
 }
 
-static bool describe(const struct record_reader *r, const struct series_list *list, const char *what, int index,
-                     struct record_curve *out) {
-    if (index < 0 || index >= list->count)
-        return record_fail("%s: %s: no dataset %d", r->path, what, index);
-    const struct series *s = &list->item[index];
-    *out = (struct record_curve){s->name, text_or_empty(s->unit), text_or_empty(s->long_name)};
-    return true;
-}
-
-int record_curve_count(struct record_reader *r) {
-    return r->curve.count;
-}
-
-bool record_curve(struct record_reader *r, int index, struct record_curve *out) {
-    return describe(r, &r->curve, "curves", index, out);
-}
-
-int record_summary_count(struct record_reader *r) {
-    return r->summary.count;
-}
-
-bool record_summary_info(struct record_reader *r, int index, struct record_curve *out) {
-    return describe(r, &r->summary, "summary", index, out);
-}
-
-static const double *scalar(struct record_reader *r, struct series_list *list, hid_t group, const char *group_name,
-                            const char *name) {
-    struct series *s = find(r, list, group, group_name, name, 1, RECORD_REAL);
-    return s && series_load(r, group_name, s, r->count) ? s->values : NULL;
-}
-
-const double *record_summary(struct record_reader *r, const char *name) {
-    return scalar(r, &r->summary, r->summaries, "summary", name);
-}
-
-int record_timing_count(struct record_reader *r) {
-    return r->timing_scalar.count;
-}
-
-bool record_timing_info(struct record_reader *r, int index, struct record_curve *out) {
-    return describe(r, &r->timing_scalar, "timing", index, out);
-}
-
-const double *record_timing_value(struct record_reader *r, const char *name) {
-    return scalar(r, &r->timing_scalar, r->timing_group, "timing", name);
-}
-
-int record_accuracy_count(struct record_reader *r) {
-    return r->accuracy.count;
-}
-
-bool record_accuracy_info(struct record_reader *r, int index, struct record_curve *out) {
-    return describe(r, &r->accuracy, "accuracy", index, out);
-}
-
-const double *record_accuracy(struct record_reader *r, const char *name) {
-    return scalar(r, &r->accuracy, r->accuracy_group, "accuracy", name);
+const double *record_list_values(struct record_reader *r, enum record_list list, const char *name) {
+    struct series *s = find(r, list, name, RECORD_REAL);
+    return s && series_load(r, group_info[list_info[list].group].name, s, r->count) ? s->values : NULL;
 }
 
 static bool check_index(const struct record_reader *r, int64_t index) {
@@ -175,7 +128,7 @@ static bool check_index(const struct record_reader *r, int64_t index) {
 }
 
 static int64_t layers_of(const struct record_reader *r, int64_t index) {
-    return ((const int64_t *)r->own[OWN_LAYERS].values)[index];
+    return ((const int64_t *)r->fixed[OWN_LAYERS].values)[index];
 }
 
 static bool was_computed(const struct record_reader *r, const struct series *s, int64_t index) {
@@ -183,12 +136,12 @@ static bool was_computed(const struct record_reader *r, const struct series *s, 
 }
 
 bool record_curve_computed(struct record_reader *r, const char *curve, int64_t index) {
-    const struct series *s = find(r, &r->curve, r->curves, "curves", curve, 2, RECORD_REAL);
+    const struct series *s = find(r, RECORD_LIST_CURVES, curve, RECORD_REAL);
     return s && check_index(r, index) && was_computed(r, s, index);
 }
 
 const double *record_curve_of(struct record_reader *r, const char *curve, int64_t index) {
-    struct series *s = find(r, &r->curve, r->curves, "curves", curve, 2, RECORD_REAL);
+    struct series *s = find(r, RECORD_LIST_CURVES, curve, RECORD_REAL);
     if (!s || !check_index(r, index))
         return NULL;
     if (!s->rows && !(s->rows = calloc((size_t)r->count, sizeof *s->rows))) {
@@ -212,44 +165,131 @@ const double *record_curve_of(struct record_reader *r, const char *curve, int64_
 }
 
 int64_t record_max_layers(const struct record_reader *r) {
-    return r->max_layers;
+    return r->length[IN_CURVES][AXIS_LAYER];
 }
 
 int64_t record_max_streams(const struct record_reader *r) {
-    return r->panel_width;
+    return r->length[IN_PANELS][AXIS_SOURCE];
 }
 
-/* n of what is recorded for a case in panels or spectra, checked against the width of the data. */
-static int64_t recorded_streams(struct record_reader *r, const char *group_name, struct series *s, int64_t width,
-                                int64_t index) {
-    if (s->dataset < 0 || !check_index(r, index) || !series_load(r, group_name, s, r->count))
+int64_t record_max_rounds(const struct record_reader *r) {
+    return r->length[IN_TIMING][AXIS_ROUND];
+}
+
+/* --- what the table of datasets says --- */
+
+int64_t reader_counted(struct record_reader *r, enum layout_group g, int64_t index) {
+    const struct group_info *info = &group_info[g];
+    struct series *s = info->counter == DATASETS ? NULL : &r->fixed[info->counter];
+    if (!s || s->dataset < 0 || !check_index(r, index) || !series_load(r, info->name, s, r->count))
         return 0;
-    const int64_t n = ((const int64_t *)s->values)[index];
-    if (n >= 0 && n <= width)
-        return n;
-    record_fail("%s: %s/streams: case %lld has %lld", r->path, group_name, (long long)index, (long long)n);
+    const int64_t count = ((const int64_t *)s->values)[index];
+    if (count >= 0 && count <= r->length[g][info->counted])
+        return count;
+    record_fail("%s: %s/%s: case %lld has %lld", r->path, info->name, s->name, (long long)index, (long long)count);
     return 0;
 }
 
+/* What a case has of an array; its number of elements. */
+static size_t block_of(struct record_reader *r, const struct dataset_info *d, int64_t index, hsize_t count[4]) {
+    size_t elements = count[0] = 1;
+    for (int k = 1; k < dataset_rank(d); k++) {
+        const enum layout_axis axis = d->axis[k - 1];
+        const bool counted = axis == group_info[d->group].counted || axis == AXIS_DESTINATION;
+        count[k] = (hsize_t)(axis == AXIS_LAYER ? layers_of(r, index)
+                             : counted          ? reader_counted(r, d->group, index)
+                                                : r->length[d->group][axis]);
+        elements *= count[k];
+    }
+    return elements;
+}
+
+static bool read_array(struct record_reader *r, enum layout_dataset which, int64_t index, void *out) {
+    const struct dataset_info *d = &dataset_info[which];
+    const hsize_t start[4] = {(hsize_t)index};
+    hsize_t count[4];
+    const size_t elements = block_of(r, d, index, count);
+    if (d->axis[0] == AXIS_LAYER && (int64_t)count[1] > r->length[d->group][AXIS_LAYER])
+        return record_fail("%s: %s/%s: not so many layers", r->path, group_info[d->group].name, d->name);
+    const hid_t type = d->kind == KIND_REAL  ? H5T_NATIVE_DOUBLE
+                       : d->kind == KIND_INT ? H5T_NATIVE_INT64
+                                             : H5T_NATIVE_INT8;
+    return elements == 0 ||
+           series_read_block(r, group_info[d->group].name, &r->fixed[which], dataset_rank(d), start, count, type, out);
+}
+
+bool reader_fill(struct record_reader *r, enum layout_group g, int64_t index, void *members, void **memory) {
+    size_t bytes = 8, at = 0;
+    hsize_t count[4];
+    for (int i = 0; i < DATASETS; i++)
+        if (dataset_info[i].group == g && dataset_info[i].in != PLACE_OWN)
+            bytes += 8 * block_of(r, &dataset_info[i], index, count);
+    free(*memory);
+    if (!(*memory = malloc(bytes)))
+        return record_fail("%s: out of memory", r->path);
+    for (int i = 0; i < DATASETS; i++) {
+        const struct dataset_info *d = &dataset_info[i];
+        struct series *s = &r->fixed[i];
+        void *member = (char *)members + d->offset;
+        if (d->group != g || d->in == PLACE_OWN)
+            continue;
+        if (dataset_rank(d) > 1) {
+            *(void **)member = (char *)*memory + at;
+            at += 8 * block_of(r, d, index, count);
+            if (!read_array(r, (enum layout_dataset)i, index, *(void **)member))
+                return false;
+        } else if (!series_load(r, group_info[g].name, s, r->count)) {
+            return false;
+        } else if (kind_is_text(d->kind)) {
+            *(const char **)member = s->texts[index];
+        } else {
+            memcpy(member, (const int64_t *)s->values + index, 8);
+        }
+    }
+    return true;
+}
+
 int64_t record_panel_streams(struct record_reader *r, int64_t index) {
-    return recorded_streams(r, "panels", &r->panel_streams, r->panel_width, index);
+    return reader_counted(r, IN_PANELS, index);
 }
 
 bool record_panels(struct record_reader *r, int64_t index, int64_t n, double *panel, double scale[6]) {
     if (n < 1 || record_panel_streams(r, index) != n)
         return record_fail("%s: panels: none of %lld streams for case %lld", r->path, (long long)n, (long long)index);
-    const hsize_t start[4] = {(hsize_t)index}, count[] = {1, RECORD_PANELS, (hsize_t)n, (hsize_t)n};
-    return series_read_block(r, "panels", &r->panel, 4, start, count, H5T_NATIVE_DOUBLE, panel) &&
-           series_read_block(r, "panels", &r->panel_scale, 2, start, count, H5T_NATIVE_DOUBLE, scale);
+    return read_array(r, PANEL_COMPOSITE, index, panel) && read_array(r, PANEL_LOG10_SCALE, index, scale);
 }
 
 int64_t record_spectrum_streams(struct record_reader *r, int64_t index) {
-    return recorded_streams(r, "spectra", &r->spectrum_streams, r->spectrum_width, index);
+    return reader_counted(r, IN_SPECTRA, index);
 }
 
 bool record_spectrum(struct record_reader *r, int64_t index, int64_t n, double *out) {
-    if (n < 1 || record_spectrum_streams(r, index) != n || layers_of(r, index) > r->spectrum.width)
+    if (n < 1 || record_spectrum_streams(r, index) != n)
         return record_fail("%s: spectra: none of %lld streams for case %lld", r->path, (long long)n, (long long)index);
-    const hsize_t start[3] = {(hsize_t)index}, count[] = {1, (hsize_t)layers_of(r, index), (hsize_t)n};
-    return !count[1] || series_read_block(r, "spectra", &r->spectrum, 3, start, count, H5T_NATIVE_DOUBLE, out);
+    return read_array(r, SPECTRUM_QR, index, out);
+}
+
+int record_subject_count(const struct record_reader *r) {
+    return (int)r->length[IN_TIMING][AXIS_SUBJECT];
+}
+
+const char *record_subject(const struct record_reader *r, int index) {
+    return index >= 0 && index < record_subject_count(r) ? r->subject.texts[index] : NULL;
+}
+
+int record_subject_called(const struct record_reader *r, const char *name) {
+    for (int s = 0; s < record_subject_count(r); s++)
+        if (!strcmp(record_subject(r, s), name))
+            return s;
+    return -1;
+}
+
+int64_t record_rounds(struct record_reader *r, int64_t index) {
+    return reader_counted(r, IN_TIMING, index);
+}
+
+bool record_timing(struct record_reader *r, int64_t index, struct record_timing *out) {
+    if (record_rounds(r, index) == 0)
+        return record_fail("%s: timing: no samples of case %lld", r->path, (long long)index);
+    return reader_fill(r, IN_TIMING, index, out, &r->timing);
 }

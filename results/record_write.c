@@ -22,7 +22,8 @@ bool record_has(const struct record *r, const char *key) {
     return tfind(key, &r->keys, compare_keys) != NULL;
 }
 
-bool writer_write_block(const struct record *r, const struct writer_dataset *d, int64_t row, const hsize_t *block,
+/* Writes what a row holds of a dataset; `block` is its extent in the further dimensions, NULL where all of it. */
+static bool write_block(const struct record *r, const struct writer_dataset *d, int64_t row, const hsize_t *block,
                         const void *data) {
     const hsize_t start[4] = {(hsize_t)row};
     hsize_t count[4] = {1};
@@ -40,27 +41,22 @@ bool writer_write_block(const struct record *r, const struct writer_dataset *d, 
 }
 
 static bool write_value(const struct record *r, const struct writer_dataset *d, int64_t row, const void *value) {
-    return writer_write_block(r, d, row, NULL, value);
-}
-
-bool writer_write_text(const struct record *r, const struct writer_dataset *d, int64_t row, const char *text) {
-    char padded[RECORD_KEY_BYTES] = {0};
-    memcpy(padded, text, strlen(text));
-    return writer_write_block(r, d, row, NULL, padded);
+    return write_block(r, d, row, NULL, value);
 }
 
 /* A reason may be the message of anything: shortened between characters, not refused. */
-static bool write_reason(const struct record *r, int64_t row, const char *reason) {
-    char text[RECORD_REASON_BYTES + 1];
-    size_t length = strlen(reason ? reason : "");
-    if (length <= RECORD_REASON_BYTES)
-        return writer_write_text(r, &r->own[OWN_REASON], row, reason ? reason : "");
-    length = RECORD_REASON_BYTES - 3;
-    while (length > 0 && ((unsigned char)reason[length] & 0xC0) == 0x80)
-        length--;
-    memcpy(text, reason, length);
-    memcpy(text + length, "...", 4);
-    return writer_write_text(r, &r->own[OWN_REASON], row, text);
+static bool write_text(const struct record *r, const struct writer_dataset *d, int64_t row, const char *text) {
+    char padded[RECORD_KEY_BYTES] = {0};
+    size_t length = strlen(text);
+    const bool whole = d->kind != KIND_REASON || length <= RECORD_REASON_BYTES;
+    if (!whole) {
+        length = RECORD_REASON_BYTES - 3;
+        while (length > 0 && ((unsigned char)text[length] & 0xC0) == 0x80)
+            length--;
+    }
+    memcpy(padded, text, length);
+    memcpy(padded + length, "...", whole ? 0 : 3);
+    return write_block(r, d, row, NULL, padded);
 }
 
 /* All datasets have the same number of rows at any time; they grow by blocks and are cut to the cases at the end. */
@@ -100,7 +96,7 @@ bool writer_prepare(struct record *r) {
         good = r->dataset[i].id < 0 || write_value(r, &r->dataset[i], 0, zeros);
     good = good && flush(r) && resize(r, 0) && resize(r, WRITER_BLOCK);
     for (int64_t row = 0; good && row < WRITER_BLOCK; row++)
-        good = write_value(r, &r->own[OWN_STATUS], row, zeros);
+        good = write_value(r, &r->fixed[OWN_STATUS], row, zeros);
     free(zeros);
     return good;
 }
@@ -150,21 +146,25 @@ static bool acceptable(const struct record *r, const struct record_case *c) {
         return record_fail("less than its checkpoint had: %s", c->key);
     if (c->status != RECORD_DONE && c->status != RECORD_FAILED)
         return record_fail("status %d: neither done nor failed", (int)c->status);
-    if (c->layers < 0 || c->layers > r->layers)
-        return record_fail("%lld layers: the record has room for %lld", (long long)c->layers, (long long)r->layers);
-    if ((c->panels || c->qr_spectrum) && (c->streams < 1 || c->streams > r->streams))
-        return record_fail("%lld streams: the record has room for %lld", (long long)c->streams, (long long)r->streams);
-    if (c->timing && (r->subjects < 1 || c->timing->rounds < 1 || c->timing->rounds > r->rounds))
+    const int64_t *room = r->length;
+    if (c->layers < 0 || c->layers > room[AXIS_LAYER])
+        return record_fail("%lld layers: the record has room for %lld", (long long)c->layers,
+                           (long long)room[AXIS_LAYER]);
+    if ((c->panels || c->qr_spectrum) && (c->streams < 1 || c->streams > room[AXIS_STREAM]))
+        return record_fail("%lld streams: the record has room for %lld", (long long)c->streams,
+                           (long long)room[AXIS_STREAM]);
+    if (c->timing && (room[AXIS_SUBJECT] < 1 || c->timing->rounds < 1 || c->timing->rounds > room[AXIS_ROUND]))
         return record_fail("%lld rounds: the record has room for %lld", (long long)c->timing->rounds,
-                           (long long)r->rounds);
+                           (long long)room[AXIS_ROUND]);
     if (c->timing && (!c->timing->stop || strlen(c->timing->stop) > RECORD_TEXT_BYTES))
         return record_fail("a timing that does not say why it stopped");
     if (!c->panels != !c->panel_log10_scale)
         return record_fail("panels and their scale belong together");
-    if (r->column_count > 0 && !c->values)
+    const int columns = r->list_count[RECORD_LIST_COLUMNS];
+    if (columns > 0 && !c->values)
         return record_fail("a case without parameters");
-    for (int i = 0; i < r->column_count; i++) {
-        if (r->columns[i].kind != KIND_TEXT)
+    for (int i = 0; i < columns; i++) {
+        if (r->list[RECORD_LIST_COLUMNS][i].kind != KIND_TEXT)
             continue;
         if (!c->values[i].text)
             return record_fail("%s: no text", r->column_name[i]);
@@ -175,53 +175,68 @@ static bool acceptable(const struct record *r, const struct record_case *c) {
     return true;
 }
 
-static bool write_columns(const struct record *r, const struct record_case *c, int64_t row) {
-    bool good = write_value(r, &r->own[OWN_CASE], row, &row) && writer_write_text(r, &r->own[OWN_KEY], row, c->key) &&
-                write_value(r, &r->own[OWN_SECONDS], row, &c->seconds) &&
-                write_value(r, &r->own[OWN_LAYERS], row, &c->layers);
-    for (int i = 0; good && i < r->column_count; i++) {
-        const union record_value *v = &c->values[i];
-        good = r->columns[i].kind == KIND_TEXT  ? writer_write_text(r, &r->columns[i], row, v->text)
-               : r->columns[i].kind == KIND_INT ? write_value(r, &r->columns[i], row, &v->i)
-                                                : write_value(r, &r->columns[i], row, &v->r);
+/* What a case has of a dataset: the place of its number, or of its pointer; NULL: nothing. */
+static const void *place_of(const struct record_case *c, const struct dataset_info *d) {
+    const void *given = *(const void *const *)((const char *)c + group_info[d->group].given);
+    return given ? (const char *)(d->in == PLACE_TIMING ? (const void *)c->timing : c) + d->offset : NULL;
+}
+
+static int64_t length_of(const struct record *r, const struct record_case *c, enum layout_axis axis) {
+    switch (axis) {
+    case AXIS_LAYER: return c->layers;
+    case AXIS_DESTINATION:
+    case AXIS_SOURCE:
+    case AXIS_STREAM: return c->streams;
+    case AXIS_ROUND: return c->timing->rounds;
+    default: return r->length[axis];
     }
-    return good;
+}
+
+/* Numbers and texts of every case, so that a reader of all of them finds their chunk; of arrays what the case has. */
+static bool write_fixed(const struct record *r, const struct record_case *c, const struct dataset_info *info,
+                        const struct writer_dataset *d, int64_t row) {
+    static const int64_t nothing;
+    const void *place = place_of(c, info);
+    if (kind_is_text(d->kind)) {
+        const char *text = place ? *(const char *const *)place : NULL;
+        return write_text(r, d, row, text ? text : "");
+    }
+    if (d->rank == 1)
+        return write_value(r, d, row, place ? place : &nothing);
+    const void *array = place ? *(const void *const *)place : NULL;
+    hsize_t block[3] = {1, 1, 1};
+    for (int i = 0; array && i < d->rank - 1; i++)
+        block[i] = (hsize_t)length_of(r, c, info->axis[i]);
+    return !array || block[0] * block[1] * block[2] == 0 || write_block(r, d, row, block, array);
 }
 
 static bool write_curves(const struct record *r, const struct record_case *c, int64_t row) {
     const hsize_t layers = (hsize_t)c->layers;
-    memset(r->computed, 0, (size_t)r->curve_count);
-    for (int i = 0; c->curves && i < r->curve_count; i++) {
+    const int count = r->list_count[RECORD_LIST_CURVES];
+    memset(r->computed, 0, (size_t)count);
+    for (int i = 0; c->curves && i < count; i++) {
         r->computed[i] = c->curves[i] != NULL;
-        if (c->curves[i] && layers > 0 && !writer_write_block(r, &r->curves[i], row, &layers, c->curves[i]))
+        if (c->curves[i] && layers > 0 && !write_block(r, &r->list[RECORD_LIST_CURVES][i], row, &layers, c->curves[i]))
             return false;
     }
-    return r->curve_count == 0 || write_value(r, &r->extra[CURVE_COMPUTED], row, r->computed);
+    return count == 0 || write_value(r, &r->fixed[CURVE_COMPUTED], row, r->computed);
 }
 
-static bool write_measurements(const struct record *r, const struct record_case *c, int64_t row) {
-    const struct writer_dataset *extra = r->extra;
-    const hsize_t layers = (hsize_t)c->layers, n = (hsize_t)c->streams;
-    const int64_t panel_streams = c->panels ? c->streams : 0, spectrum_streams = c->qr_spectrum ? c->streams : 0;
-    for (int i = 0; i < WRITER_EXTRAS; i++)
-        if ((i == CURVE_CASE || i == SUMMARY_CASE || i == PANEL_CASE || i == SPECTRUM_CASE) && extra[i].id >= 0 &&
-            !write_value(r, &extra[i], row, &row))
-            return false;
-    if (!write_curves(r, c, row))
-        return false;
-    for (int i = 0; i < r->summary_count; i++)
-        if (!write_value(r, &r->summaries[i], row, c->summaries ? &c->summaries[i] : &(double){NAN}))
-            return false;
-    if (panel_streams &&
-        !(write_value(r, &extra[PANEL_STREAMS], row, &panel_streams) &&
-          writer_write_block(r, &extra[PANEL_COMPOSITE], row, (hsize_t[]){RECORD_PANELS, n, n}, c->panels) &&
-          write_value(r, &extra[PANEL_LOG10_SCALE], row, c->panel_log10_scale)))
-        return false;
-    if (spectrum_streams && layers > 0 &&
-        !(write_value(r, &extra[SPECTRUM_STREAMS], row, &spectrum_streams) &&
-          writer_write_block(r, &extra[SPECTRUM_QR], row, (hsize_t[]){layers, n}, c->qr_spectrum)))
-        return false;
-    return writer_write_timing(r, c, row);
+static bool write_columns(const struct record *r, const struct record_case *c, int64_t row) {
+    bool good = true;
+    for (int i = 0; good && i < r->list_count[RECORD_LIST_COLUMNS]; i++) {
+        const struct writer_dataset *d = &r->list[RECORD_LIST_COLUMNS][i];
+        good = d->kind == KIND_TEXT ? write_text(r, d, row, c->values[i].text) : write_value(r, d, row, &c->values[i]);
+    }
+    return good;
+}
+
+static bool write_scalars(const struct record *r, const struct record_case *c, enum record_list list, int64_t row) {
+    const double nothing = NAN, *values = *(const double *const *)((const char *)c + list_info[list].values);
+    bool good = true;
+    for (int i = 0; good && i < r->list_count[list]; i++)
+        good = write_value(r, &r->list[list][i], row, values ? &values[i] : &nothing);
+    return good;
 }
 
 static bool remember_key(struct record *r, const char *key) {
@@ -232,18 +247,31 @@ static bool remember_key(struct record *r, const char *key) {
     return record_fail("out of memory");
 }
 
+static bool write_reason(const struct record *r, const struct record_case *c, int64_t row) {
+    return write_fixed(r, c, &dataset_info[OWN_REASON], &r->fixed[OWN_REASON], row);
+}
+
+/* Everything but the status and the reason, whose turn decides what a killed writer leaves. */
 static bool write_row(struct record *r, const struct record_case *c, int64_t row) {
-    return (row < r->capacity || resize(r, r->capacity + WRITER_BLOCK)) && write_columns(r, c, row) &&
-           write_measurements(r, c, row);
+    bool good = row < r->capacity || resize(r, r->capacity + WRITER_BLOCK);
+    for (int g = 0; good && g < GROUPS; g++)
+        good = r->number[g].id < 0 || write_value(r, &r->number[g], row, &row);
+    for (int i = 0; good && i < DATASETS; i++)
+        good = r->fixed[i].id < 0 || dataset_info[i].in == PLACE_OWN || i == OWN_REASON ||
+               write_fixed(r, c, &dataset_info[i], &r->fixed[i], row);
+    good = good && write_columns(r, c, row) && write_curves(r, c, row);
+    for (int list = RECORD_LIST_SUMMARIES; good && list < RECORD_LISTS; list++)
+        good = write_scalars(r, c, (enum record_list)list, row);
+    return good;
 }
 
 static bool write_status(struct record *r, const struct record_case *c, int64_t row) {
     const int8_t status = (int8_t)c->status;
-    return write_value(r, &r->own[OWN_STATUS], row, &status);
+    return write_value(r, &r->fixed[OWN_STATUS], row, &status);
 }
 
 bool record_append_unflushed(struct record *r, const struct record_case *c) {
-    if (!acceptable(r, c) || !write_row(r, c, r->rows) || !write_reason(r, r->rows, c->reason) ||
+    if (!acceptable(r, c) || !write_row(r, c, r->rows) || !write_reason(r, c, r->rows) ||
         !write_status(r, c, r->rows) || !remember_key(r, c->key))
         return false;
     r->rows++;
@@ -252,12 +280,12 @@ bool record_append_unflushed(struct record *r, const struct record_case *c) {
 
 static bool write_new(struct record *r, const struct record_case *c) {
     const int64_t row = r->rows;
-    return write_row(r, c, row) && write_reason(r, row, c->reason) && flush(r) && write_status(r, c, row) && flush(r);
+    return write_row(r, c, row) && write_reason(r, c, row) && flush(r) && write_status(r, c, row) && flush(r);
 }
 
 static bool write_again(struct record *r, const struct record_case *c) {
     const int64_t row = r->rows - 1;
-    return write_row(r, c, row) && flush(r) && write_status(r, c, row) && flush(r) && write_reason(r, row, c->reason) &&
+    return write_row(r, c, row) && flush(r) && write_status(r, c, row) && flush(r) && write_reason(r, c, row) &&
            flush(r);
 }
 
@@ -332,7 +360,7 @@ bool writer_close(struct record *r) {
 void writer_free(struct record *r) {
     if (!r)
         return;
-    for (int i = 0; r->column_name && i < r->column_count; i++)
+    for (int i = 0; r->column_name && i < r->list_count[RECORD_LIST_COLUMNS]; i++)
         free(r->column_name[i]);
     free(r->column_name);
     free(r->computed);

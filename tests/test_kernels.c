@@ -25,7 +25,8 @@ Test(kernels, times_what_is_right) {
     GOOD("$M run a.suite --out a.h5 -q");
     struct record_reader *r = open_record("a.h5");
     cr_assert(record_count(r) == 10 * 2 * 2, "%lld cases", (long long)record_count(r));
-    cr_expect(record_max_layers(r) == 0 && record_summary_count(r) == 0 && record_subject_count(r) == 3);
+    cr_expect(record_max_layers(r) == 0 && record_list_count(r, RECORD_LIST_SUMMARIES) == 0 &&
+              record_subject_count(r) == 3);
     for (int64_t i = 0; i < record_count(r); i++) {
         struct record_timing t;
         const char *key = record_texts(r, "key")[i], *operation = record_texts(r, "operation")[i];
@@ -244,8 +245,8 @@ Test(kernels, shards_resume_and_mixed_studies) {
 /* Twice as long in the 14 rounds where it ran first, half as long in the other 6: neither slower nor faster. */
 Test(kernels, the_ratio_of_a_case_knows_who_ran_first) {
     enum { ROUNDS = 20, FIRST = 14 };
-    struct kernel_result *r = kernel_result_new();
-    cr_assert(r && samples_open(&r->samples, TIMED_SUBJECTS, ROUNDS));
+    struct timed_result *r = timed_result_new(studies[STUDY_KERNELS]->times());
+    cr_assert(r && samples_open(&r->samples, KERNEL_SUBJECTS, ROUNDS));
     r->samples.rounds = ROUNDS;
     r->batch[KERNEL_COPY] = 1;
     for (int k = 0; k < ROUNDS; k++) {
@@ -255,8 +256,8 @@ Test(kernels, the_ratio_of_a_case_knows_who_ran_first) {
         r->samples.order[copy] = k < FIRST;
         r->samples.order[operation] = !(k < FIRST);
     }
-    cr_expect(kernel_result_summarise(r, KERNEL_OPERATION, KERNEL_COPY));
+    cr_expect(kernels_summarise(r, KERNEL_OPERATION, KERNEL_COPY));
     cr_expect(fabs(r->timing[KERNEL_RATIO] - 1) < 1e-12, "%g", r->timing[KERNEL_RATIO]);
     cr_expect(r->timing[KERNEL_MEDIAN] == 2);
-    kernel_result_release(r);
+    timed_result_release(r);
 }

@@ -9,8 +9,8 @@
 
 #include "results/record.h"
 #include "suites/report/show_account.h"
-#include "suites/study/overhead_study.h"
 #include "suites/stack/execute.h"
+#include "suites/study/overhead_record.h"
 
 static void enter_with_device(void) {
     char rows[PATH_MAX];

@@ -47,7 +47,7 @@ Test(record, round_trip) {
         cr_expect(!strcmp(name, facts[i].name) && !strcmp(value, facts[i].value), "fact %d: %s = %s", i, name, value);
     }
     cr_expect(record_column_count(q) == COLUMNS && record_curve_count(q) == CURVES &&
-              record_summary_count(q) == SUMMARIES);
+              record_list_count(q, RECORD_LIST_SUMMARIES) == SUMMARIES);
     for (int i = 0; i < COLUMNS; i++) {
         struct record_column c;
         cr_assert(record_column(q, i, &c));
@@ -64,7 +64,7 @@ Test(record, round_trip) {
     struct record_column column;
     struct record_curve curve;
     cr_expect(!record_fact(q, 3, &name, &value) && !record_column(q, -1, &column) && !record_curve(q, CURVES, &curve) &&
-              !record_summary_info(q, SUMMARIES, &curve));
+              !record_list_curve(q, RECORD_LIST_SUMMARIES, SUMMARIES, &curve));
     cr_expect(!record_ints(q, "gain"));
     expect_error("a.h5: cases/gain: wrong type");
     cr_expect(!record_reals(q, "nothing"));

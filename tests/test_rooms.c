@@ -1,4 +1,4 @@
-/* The rooms of suites/ in their only permitted order: read from the #include lines of the sources. */
+/* The rooms of suites/ in their only permitted order, and no circle of files: read from the #include lines of the sources. */
 #include <criterion/criterion.h>
 #include <glob.h>
 #include <stdio.h>
@@ -18,8 +18,25 @@ static const struct room *room_of(const char *path) {
     return NULL;
 }
 
+/* A module is a .c and its .h: "rows/backend". */
+enum { MODULES = 200, NAME = 64 };
+static char module[MODULES][NAME];
+static bool includes[MODULES][MODULES];
+static int modules;
+
+static int module_of(const char *path) {
+    char name[NAME];
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(path, "."), path);
+    for (int k = 0; k < modules; k++)
+        if (!strcmp(module[k], name))
+            return k;
+    cr_assert_lt(modules, MODULES);
+    strcpy(module[modules], name);
+    return modules++;
+}
+
 static void read_file(const char *path) {
-    char line[400], target[64];
+    char line[400], target[NAME];
     const struct room *own = room_of(path + strlen("suites/"));
     FILE *file = fopen(path, "r");
     cr_assert(file && own, "%s: no room of the order", path);
@@ -28,6 +45,8 @@ static void read_file(const char *path) {
             const struct room *other = room_of(target);
             cr_expect(other && (other == own || other->order < own->order),
                       "%s includes suites/%s, which lies above it", path, target);
+            int from = module_of(path + strlen("suites/")), to = module_of(target);
+            includes[from][to] |= from != to;
         }
     fclose(file);
 }
@@ -43,4 +62,24 @@ static void read_sources(void) {
 
 Test(rooms, a_file_includes_its_own_room_and_those_below) {
     read_sources();
+}
+
+/* Modules that include only what is out of the game leave it; what stays is a circle or leans on one. */
+Test(rooms, no_circle_of_files) {
+    bool out[MODULES] = {0};
+    read_sources();
+    for (bool moved = true; moved;) {
+        moved = false;
+        for (int k = 0; k < modules; k++) {
+            bool leaf = !out[k];
+            for (int other = 0; other < modules; other++)
+                leaf &= !includes[k][other] || out[other];
+            moved |= leaf;
+            out[k] |= leaf;
+        }
+    }
+    for (int k = 0; k < modules; k++)
+        for (int other = 0; other < modules && !out[k]; other++)
+            cr_expect(!includes[k][other] || out[other], "%s -> %s lies on a circle, or leads to one", module[k],
+                      module[other]);
 }

@@ -16,7 +16,8 @@ Test(schema, version_1_stays_readable) {
     cr_expect_eq(record_count(reader), 3);
     cr_expect(record_complete(reader));
     cr_expect_str_eq(record_attribute(reader, "schema"), "mhcbench/1.0");
-    cr_expect(record_subject_count(reader) == 0 && record_rounds(reader, 0) == 0 && record_accuracy_count(reader) == 0);
+    cr_expect(record_subject_count(reader) == 0 && record_rounds(reader, 0) == 0 &&
+              record_list_count(reader, RECORD_LIST_ACCURACIES) == 0);
     const char *const *keys = record_texts(reader, "key");
     cr_assert_not_null(keys);
     cr_expect_str_eq(

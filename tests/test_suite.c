@@ -262,7 +262,7 @@ Test(parser, a_key_makes_its_case_again) {
         for (int k = 0; k < params_count;
              k++) { /* a key leaves out what its study does not have, a suite what the block does not use */
             bool dropped = !strcmp(params_table[k].name, "t-max") || !strcmp(params_table[k].name, "d");
-            if (!(params_table[k].studies >> p.study & 1) || (dropped && !params_matters(&p, &params_table[k])))
+            if (!params_knows(&p, &params_table[k]) || (dropped && !params_matters(&p, &params_table[k])))
                 memcpy((char *)&want + params_table[k].offset, (char *)&standard + params_table[k].offset,
                        params_table[k].type == PARAM_TEXT ? PARAM_TEXT_SIZE : 8);
         }

@@ -11,15 +11,26 @@
 #define MAPS (1u << STUDY_MAPS)
 #define PROPAGATE (1u << STUDY_PROPAGATE)
 #define KERNELS (1u << STUDY_KERNELS)
-#define RECOMPUTE (1u << STUDY_RECOMPUTE)
 #define OVERHEAD (1u << STUDY_OVERHEAD)
-#define BOTH (MAPS | PROPAGATE)
-#define STACKS (PROPAGATE | RECOMPUTE)
-#define LAYERS (BOTH | RECOMPUTE)
-#define TIMES (KERNELS | RECOMPUTE | OVERHEAD)
-#define RUNS (PROPAGATE | TIMES)
-#define ALL (BOTH | TIMES)
 #define AT(field) offsetof(struct params, field)
+
+const unsigned study_traits[STUDIES] = {
+#define STUDY(ID, name, traits, help) [STUDY_##ID] = 1u << STUDY_##ID | STUDY_ANY | (traits),
+#include "suites/case/studies.def"
+#undef STUDY
+};
+
+/* "maps|propagate|..." and "maps: ...; propagate: ...", behind a separator. */
+static const char study_words[] =
+#define STUDY(ID, name, traits, help) "|" #name
+#include "suites/case/studies.def"
+#undef STUDY
+    ;
+static const char study_help[] =
+#define STUDY(ID, name, traits, help) "; " #name ": " help
+#include "suites/case/studies.def"
+#undef STUDY
+    ;
 
 /* "|resnet|hc|..." and "|sinkhorn|identity|...". */
 static const char connection_words[] =
@@ -39,77 +50,100 @@ static const int32_t map_ids[] = {
 };
 
 const struct param params_table[] = {
-    {"study", "", "propagate", PARAM_WORD, AT(study), 0, 0, "maps|propagate|kernels|recompute|overhead", ALL,
-     "maps: the residual maps alone, no streams; propagate: the whole stack, forward and backward; kernels: one operation, timed; "
-     "recompute: memory and time of the whole stack; overhead: a training step with each connection, timed"},
-    {"block", "", "mhc", PARAM_WORD, AT(block), 0, 0, connection_words + 1, LAYERS, "kind of residual connection"},
+    {"study", "", "propagate", PARAM_WORD, AT(study), 0, 0, study_words + 1, STUDY_ANY, .help = study_help + 2,
+     .role = ROLE_TITLE | ROLE_WORD | ROLE_HEADS},
+    {"block", "", "mhc", PARAM_WORD, AT(block), 0, 0, connection_words + 1, STUDY_ENSEMBLE,
+     .help = "kind of residual connection", .role = ROLE_TITLE | ROLE_WORD},
     {"operation", "", "", PARAM_TEXT, AT(operation), 0, 0, NULL, KERNELS,
-     "what is timed: names (mhcbench list --operations), patterns like mhc.*, or all"},
+     .help = "what is timed: names (mhcbench list --operations), patterns like mhc.*, or all"},
     {"map", "", "sinkhorn", PARAM_WORD, AT(map), 0, 0, map_words + 1, KERNELS,
-     "residual map of the operations mhc.*, mhc-micro.* and map.*"},
-    {"depth", "1", "60", PARAM_INT, AT(depth), 1, 65536, NULL, LAYERS | OVERHEAD,
-     "L, layers; a transformer block has two"},
-    {"streams", "1", "4", PARAM_INT, AT(streams), 1, 16, NULL, ALL, "n; a resnet has 1"},
-    {"width", "1", "64", PARAM_INT, AT(width), 1, 1 << 20, NULL, RUNS, "C, channels of one stream"},
-    {"tokens", "1", "64", PARAM_INT, AT(tokens), 1, 1e9, NULL, ALL, "T; in maps, draws of the dynamic part"},
-    {"sequence", "1", "0", PARAM_INT, AT(sequence), 0, 1e9, NULL, RUNS,
-     "S, tokens of a sequence; 0: one sequence of T"},
-    {"t-max", "1", "20", PARAM_INT, AT(t_max), 1, 1e6, NULL, ALL, "Sinkhorn iterations, of mHC"},
-    {"convention", "", "paper", PARAM_WORD, AT(convention), 0, 0, "paper|v4", ALL,
-     "paper: mHC Eq. 7-9; v4: DeepSeek-V4's arithmetic"},
-    {"rms-eps", "1", "1e-20", PARAM_REAL, AT(rms_eps), 0, 1, NULL, RUNS, "added to every mean square"},
-    {"sinkhorn-eps", "1", "1e-06", PARAM_REAL, AT(sinkhorn_eps), 0, 1, NULL, ALL, "of convention v4; paper has none"},
-    {"init", "", "latent", PARAM_WORD, AT(init), 0, 0, "latent|mixed|near-identity|gap|diagonal|pre-norm", LAYERS,
-     "ensemble of the static part; latent is spanned by d, s and w, the others are starts found in the field"},
-    {"d", "1", "0", PARAM_REAL, AT(d), -1e6, 1e6, NULL, LAYERS, "latent, mHC: logits = d I + s Z_shared + w Z_layer"},
-    {"s", "1", "0", PARAM_REAL, AT(s), 0, 1e6, NULL, LAYERS, "latent: weight of the draw that all layers share"},
-    {"w", "1", "1", PARAM_REAL, AT(w), 0, 1e6, NULL, LAYERS,
-     "latent: weight of each layer's own draw; HC maps = I + s Z_shared + w Z_layer"},
-    {"alpha", "1", "0.01", PARAM_REAL, AT(alpha), 0, 1e6, NULL, LAYERS, "scale of the dynamic part"},
-    {"phi", "1", "1", PARAM_REAL, AT(phi), 0, 1e6, NULL, LAYERS,
-     "std of the dynamic product before alpha: of x.phi/r, or theta.x/r in HC"},
+     .help = "residual map of the operations mhc.*, mhc-micro.* and map.*", .matters = USED_MAP},
+    {"depth", "1", "60", PARAM_INT, AT(depth), 1, 65536, NULL, STUDY_ENSEMBLE | OVERHEAD,
+     .help = "L, layers; a transformer block has two", .letter = "L", .role = ROLE_HEADS | ROLE_CAPTION},
+    {"streams", "1", "4", PARAM_INT, AT(streams), 1, 16, NULL, STUDY_ANY, .help = "n; a resnet has 1", .letter = "n",
+     .matters = USED_STREAMS, .role = ROLE_CAPTION},
+    {"width", "1", "64", PARAM_INT, AT(width), 1, 1 << 20, NULL, STUDY_RUNS, .help = "C, channels of one stream",
+     .letter = "C", .role = ROLE_SHAPE},
+    {"tokens", "1", "64", PARAM_INT, AT(tokens), 1, 1e9, NULL, STUDY_ANY,
+     .help = "T; in maps, draws of the dynamic part", .letter = "T"},
+    {"sequence", "1", "0", PARAM_INT, AT(sequence), 0, 1e9, NULL, STUDY_RUNS,
+     .help = "S, tokens of a sequence; 0: one sequence of T", .role = ROLE_SHAPE},
+    {"t-max", "1", "20", PARAM_INT, AT(t_max), 1, 1e6, NULL, STUDY_ANY, .help = "Sinkhorn iterations, of mHC",
+     .letter = "t_max", .matters = USED_PROJECTED, .role = ROLE_HEADS | ROLE_CAPTION | ROLE_QUIET | ROLE_RESETS},
+    {"convention", "", "paper", PARAM_WORD, AT(convention), 0, 0, "paper|v4", STUDY_ANY,
+     .help = "paper: mHC Eq. 7-9; v4: DeepSeek-V4's arithmetic", .matters = USED_PROJECTED},
+    {"rms-eps", "1", "1e-20", PARAM_REAL, AT(rms_eps), 0, 1, NULL, STUDY_RUNS, .help = "added to every mean square"},
+    {"sinkhorn-eps", "1", "1e-06", PARAM_REAL, AT(sinkhorn_eps), 0, 1, NULL, STUDY_ANY,
+     .help = "of convention v4; paper has none", .matters = USED_PROJECTED},
+    {"init", "", "latent", PARAM_WORD, AT(init), 0, 0, "latent|mixed|near-identity|gap|diagonal|pre-norm",
+     STUDY_ENSEMBLE,
+     .help = "ensemble of the static part; latent is spanned by d, s and w, the others are starts found in the field",
+     .matters = USED_MAPS, .role = ROLE_WORD},
+    {"d", "1", "0", PARAM_REAL, AT(d), -1e6, 1e6, NULL, STUDY_ENSEMBLE,
+     .help = "latent, mHC: logits = d I + s Z_shared + w Z_layer", .matters = USED_LOGITS,
+     .role = ROLE_QUIET | ROLE_RESETS},
+    {"s", "1", "0", PARAM_REAL, AT(s), 0, 1e6, NULL, STUDY_ENSEMBLE,
+     .help = "latent: weight of the draw that all layers share", .matters = USED_LATENT, .role = ROLE_QUIET},
+    {"w", "1", "1", PARAM_REAL, AT(w), 0, 1e6, NULL, STUDY_ENSEMBLE,
+     .help = "latent: weight of each layer's own draw; HC maps = I + s Z_shared + w Z_layer", .matters = USED_LATENT,
+     .role = ROLE_QUIET},
+    {"alpha", "1", "0.01", PARAM_REAL, AT(alpha), 0, 1e6, NULL, STUDY_ENSEMBLE, .help = "scale of the dynamic part"},
+    {"phi", "1", "1", PARAM_REAL, AT(phi), 0, 1e6, NULL, STUDY_ENSEMBLE,
+     .help = "std of the dynamic product before alpha: of x.phi/r, or theta.x/r in HC"},
     {"round", "", "none", PARAM_WORD, AT(rounding), 0, 0, "none|bf16|fp16", MAPS,
-     "round coefficients to this format after every operation"},
-    {"branch", "", "linear", PARAM_WORD, AT(branch), 0, 0, "linear|mlp|attention", STACKS, "F"},
-    {"activation", "", "swiglu", PARAM_WORD, AT(activation), 0, 0, "gelu|swiglu", RUNS, "of branch mlp"},
-    {"hidden", "1", "0", PARAM_INT, AT(hidden), 0, 1 << 20, NULL, RUNS, "of branch mlp; 0: 4 C"},
-    {"heads", "1", "0", PARAM_INT, AT(heads), 0, 1 << 12, NULL, RUNS,
-     "of branch attention; 0: C / head_dim, at least 1"},
-    {"head-dim", "1", "64", PARAM_INT, AT(head_dim), 1, 1 << 12, NULL, RUNS, "of branch attention"},
-    {"branch-gain", "1", "1", PARAM_REAL, AT(branch_gain), 0, 1e6, NULL, STACKS,
-     "g: branch weights have std g / sqrt(fan_in)"},
+     .help = "round coefficients to this format after every operation"},
+    {"branch", "", "linear", PARAM_WORD, AT(branch), 0, 0, "linear|mlp|attention", STUDY_STACK, .help = "F"},
+    {"activation", "", "swiglu", PARAM_WORD, AT(activation), 0, 0, "gelu|swiglu", STUDY_RUNS, .help = "of branch mlp"},
+    {"hidden", "1", "0", PARAM_INT, AT(hidden), 0, 1 << 20, NULL, STUDY_RUNS, .help = "of branch mlp; 0: 4 C",
+     .role = ROLE_SHAPE},
+    {"heads", "1", "0", PARAM_INT, AT(heads), 0, 1 << 12, NULL, STUDY_RUNS,
+     .help = "of branch attention; 0: C / head_dim, at least 1", .role = ROLE_SHAPE},
+    {"head-dim", "1", "64", PARAM_INT, AT(head_dim), 1, 1 << 12, NULL, STUDY_RUNS, .help = "of branch attention",
+     .role = ROLE_SHAPE},
+    {"branch-gain", "1", "1", PARAM_REAL, AT(branch_gain), 0, 1e6, NULL, STUDY_STACK,
+     .help = "g: branch weights have std g / sqrt(fan_in)"},
     {"input", "", "", PARAM_TEXT, AT(input), 0, 0, NULL, PROPAGATE,
-     "file whose bytes are the tokens, a path from the current folder; the last 5 % are held out; empty: gaussian tokens"},
+     .help =
+         "file whose bytes are the tokens, a path from the current folder; the last 5 % are held out; empty: gaussian tokens"},
     {"gradient", "", "random", PARAM_WORD, AT(gradient), 0, 0, "none|random", PROPAGATE,
-     "output gradient; none: forward only"},
-    {"recompute", "1", "auto", PARAM_INT, AT(recompute), -1, 65536, "auto=-1|keep=0", STACKS | OVERHEAD,
-     "keep x every so many layers and compute the rest again; auto: keep all that fits, else (in study recompute always) sqrt(n L / (n + 2))"},
+     .help = "output gradient; none: forward only"},
+    {"recompute", "1", "auto", PARAM_INT, AT(recompute), -1, 65536, "auto=-1|keep=0", STUDY_STACK | OVERHEAD,
+     .help =
+         "keep x every so many layers and compute the rest again; auto: keep all that fits, else (in study recompute always) sqrt(n L / (n + 2))",
+     .role = ROLE_KEEPS},
     {"weights", "", "hold", PARAM_WORD, AT(weights), 0, 0, "hold|regenerate", PROPAGATE,
-     "keep the weights of all layers, or draw them at every use"},
+     .help = "keep the weights of all layers, or draw them at every use", .role = ROLE_KEEPS},
     {"measure", "", "gain+spectrum+mixing+stream+logit+gradient", PARAM_FLAGS, AT(measure), 0, 0,
-     "gain|spectrum|mixing|stream|logit|gradient", BOTH, "groups of curves, joined by +"},
-    {"record", "", "curves", PARAM_WORD, AT(record), 0, 0, "curves|summary", BOTH,
-     "curves with quantiles over tokens, or the largest token mean of each alone"},
-    {"backend", "", "cpu64", PARAM_TEXT, AT(backend), 0, 0, NULL, RUNS,
-     "cpu64, cpu32, cuda, emu, or the path of a library"},
-    {"type", "", "widest", PARAM_WORD, AT(type), 0, 0, "widest|f64|f32|bf16", RUNS, "element type of the streams"},
+     "gain|spectrum|mixing|stream|logit|gradient", STUDY_CURVES, .help = "groups of curves, joined by +",
+     .role = ROLE_KEEPS},
+    {"record", "", "curves", PARAM_WORD, AT(record), 0, 0, "curves|summary", STUDY_CURVES,
+     .help = "curves with quantiles over tokens, or the largest token mean of each alone", .role = ROLE_KEEPS},
+    {"backend", "", "cpu64", PARAM_TEXT, AT(backend), 0, 0, NULL, STUDY_RUNS,
+     .help = "cpu64, cpu32, cuda, emu, or the path of a library"},
+    {"type", "", "widest", PARAM_WORD, AT(type), 0, 0, "widest|f64|f32|bf16", STUDY_RUNS,
+     .help = "element type of the streams"},
     {"cache", "", "cold", PARAM_WORD, AT(cache), 0, 0, "cold|hot", KERNELS,
-     "cold: calls rotate over more arrays than the last-level cache holds; hot: always the same arrays"},
-    {"rounds", "1", "300", PARAM_INT, AT(rounds), 1, 10000, NULL, TIMES, "most samples of a case"},
-    {"budget", "s", "1", PARAM_REAL, AT(budget), 0.001, 3600, NULL, TIMES,
-     "most time in the rounds of a case; set-up, check and warm-up come on top and are most of a small case"},
+     .help = "cold: calls rotate over more arrays than the last-level cache holds; hot: always the same arrays"},
+    {"rounds", "1", "300", PARAM_INT, AT(rounds), 1, 10000, NULL, STUDY_TIMES, .help = "most samples of a case"},
+    {"budget", "s", "1", PARAM_REAL, AT(budget), 0.001, 3600, NULL, STUDY_TIMES,
+     .help = "most time in the rounds of a case; set-up, check and warm-up come on top and are most of a small case"},
     {"preset", "", "none", PARAM_WORD, AT(preset), 0, 0, "none|3b|9b|27b|v4-flash|v4-pro", OVERHEAD,
-     "shapes of a model, where they are not given: width, heads, head-dim, hidden; sequence 4096 where the tokens allow"},
+     .help =
+         "shapes of a model, where they are not given: width, heads, head-dim, hidden; sequence 4096 where the tokens allow"},
     {"kind", "", "dense", PARAM_WORD, AT(kind), 0, 0, "dense|active", OVERHEAD,
-     "of a preset: a dense block of that width (12 C^2 parameters), or as many parameters as a layer of the model has active"},
+     .help =
+         "of a preset: a dense block of that width (12 C^2 parameters), or as many parameters as a layer of the model has active"},
     {"attention", "", "off", PARAM_WORD, AT(attention), 0, 0, "off|on", OVERHEAD,
-     "F with the core of attention; off: its GEMMs and elementwise work alone"},
+     .help = "F with the core of attention; off: its GEMMs and elementwise work alone"},
     {"optimizer", "", "none", PARAM_WORD, AT(optimizer), 0, 0, "none|adamw", OVERHEAD,
-     "adamw: the step ends with an update of every parameter, its master and both moments in the type of parameters, a launch an array"},
-    {"graphs", "", "off", PARAM_WORD, AT(graphs), 0, 0, "off|on", OVERHEAD, "launch a step as one graph"},
+     .help =
+         "adamw: the step ends with an update of every parameter, its master and both moments in the type of parameters, a launch an array"},
+    {"graphs", "", "off", PARAM_WORD, AT(graphs), 0, 0, "off|on", OVERHEAD, .help = "launch a step as one graph"},
     {"overlap", "", "off", PARAM_WORD, AT(overlap), 0, 0, "off|on", OVERHEAD,
-     "two micro-batches of T tokens, the connections of one on a queue of high priority beside the GEMMs of the other"},
-    {"seed", "", "1", PARAM_INT, AT(seed), 0, 9007199254740992.0, NULL, ALL, "of every random number"},
+     .help =
+         "two micro-batches of T tokens, the connections of one on a queue of high priority beside the GEMMs of the other"},
+    {"seed", "", "1", PARAM_INT, AT(seed), 0, 9007199254740992.0, NULL, STUDY_ANY, .help = "of every random number",
+     .role = ROLE_KEEPS},
 };
 const int params_count = sizeof params_table / sizeof *params_table;
 
@@ -155,6 +189,11 @@ static bool special_name(const char *words, int64_t value, char *text, size_t si
         if (strtoll(strchr(words, '=') + 1, NULL, 10) == value)
             return snprintf(text, size, "%.*s", (int)strcspn(words, "="), words), true;
     return false;
+}
+
+bool params_study_has(const char *study, enum study_trait trait) {
+    int id = word_index(study_words + 1, study, strlen(study));
+    return id >= 0 && study_traits[id] & trait;
 }
 
 static bool set_number(struct params *p, const struct param *param, const char *text, char *why, size_t why_size) {
@@ -278,13 +317,8 @@ void params_text(const struct params *p, const struct param *param, char *text, 
     }
 }
 
-/* What a preset sets where it is not given: beside a preset the default says nothing. */
-static bool is_shape(const char *name) {
-    static const char *const shapes[] = {"width", "hidden", "heads", "head-dim", "sequence"};
-    for (size_t k = 0; k < sizeof shapes / sizeof *shapes; k++)
-        if (!strcmp(name, shapes[k]))
-            return true;
-    return false;
+static bool knows(const struct params *p, const char *name) {
+    return params_knows(p, params_find(name));
 }
 
 void params_key(const struct params *p, char *key, size_t size) {
@@ -295,12 +329,12 @@ void params_key(const struct params *p, char *key, size_t size) {
     for (int k = 0; k < params_count; k++) {
         char text[PARAM_TEXT_SIZE], same[PARAM_TEXT_SIZE];
         const struct param *param = &params_table[k];
-        if (!(param->studies >> p->study & 1))
+        if (!params_knows(p, param))
             continue;
         params_text(p, param, text, sizeof text);
         params_text(&standard, param, same, sizeof same);
-        /* The study and the block or the operation always, so that a key can be read without the defaults at hand. */
-        bool open = p->study == STUDY_OVERHEAD && p->preset && is_shape(param->name);
+        /* What a preset sets says nothing by its default. The study and the block or the operation always, so that a key can be read without the defaults at hand. */
+        bool open = knows(p, "preset") && p->preset && param->role & ROLE_SHAPE;
         if ((k > 2 && !open && !strcmp(text, same)) || used >= size)
             continue;
         used += (size_t)snprintf(key + used, size - used, "%s--%s %s", used ? " " : "", param->name, text);
@@ -313,12 +347,6 @@ const char *params_word(const struct params *p, const char *name) {
     return text;
 }
 
-static bool is_one_of(const char *name, const char *const *list) {
-    while (*list && strcmp(name, *list))
-        list++;
-    return *list != NULL;
-}
-
 /* Whether an operation's arrays or costs depend on the residual map. */
 static bool reads_map(const char *operation) {
     const struct mhc_row *row = mhc_row_find(&mhc_cpu64, operation);
@@ -329,27 +357,25 @@ static bool reads_map(const char *operation) {
 }
 
 bool params_matters(const struct params *p, const struct param *param) {
-    static const char *const latent[] = {"s", "w", NULL}, *const sinkhorn[] = {"d", "t-max", "convention",
-                                                                               "sinkhorn-eps", NULL};
     const struct connection *connection = params_connection(p);
-    if (!(param->studies >> p->study & 1))
+    if (!params_knows(p, param))
         return false;
-    if (param->offset == AT(map))
+    if (param->matters == USED_MAP)
         return reads_map(p->operation);
-    if (!(LAYERS >> p->study & 1))
+    if (!params_has(p, STUDY_ENSEMBLE))
         return true;
-    if (!strcmp(param->name, "init"))
-        return connection_mixes(connection);
-    if (is_one_of(param->name, latent))
-        return connection_mixes(connection) && p->init == INIT_LATENT;
-    if (is_one_of(param->name, sinkhorn))
-        return connection_has_sinkhorn(connection) && (strcmp(param->name, "d") || p->init == INIT_LATENT);
-    return connection->generator != GENERATOR_NONE || strcmp(param->name, "streams");
+    switch (param->matters) {
+    case USED_STREAMS: return connection->generator != GENERATOR_NONE;
+    case USED_MAPS: return connection_mixes(connection);
+    case USED_LATENT: return connection_mixes(connection) && p->init == INIT_LATENT;
+    case USED_PROJECTED: return connection_has_sinkhorn(connection);
+    case USED_LOGITS: return connection_has_sinkhorn(connection) && p->init == INIT_LATENT;
+    default: return true;
+    }
 }
 
 bool params_check(const struct params *p, char *why, size_t why_size) {
-    if (p->study != STUDY_KERNELS && p->study != STUDY_OVERHEAD && params_connection(p)->generator == GENERATOR_NONE &&
-        p->streams != 1)
+    if (params_has(p, STUDY_ENSEMBLE) && params_connection(p)->generator == GENERATOR_NONE && p->streams != 1)
         return snprintf(why, why_size, "--block %s needs --streams 1", params_connection(p)->name), false;
     if (p->study == STUDY_MAPS && !connection_mixes(params_connection(p)))
         return snprintf(why, why_size, "--study maps has nothing to measure in --block %s: its map is the identity",
@@ -359,16 +385,15 @@ bool params_check(const struct params *p, char *why, size_t why_size) {
         return snprintf(why, why_size, "--operation %.40s needs --streams 1", p->operation), false;
     if (p->study == STUDY_KERNELS && !p->operation[0])
         return snprintf(why, why_size, "--study kernels needs --operation: names, patterns like mhc.*, or all"), false;
-    if (p->study != STUDY_MAPS && p->sequence && p->tokens % p->sequence)
+    if (params_has(p, STUDY_RUNS) && p->sequence && p->tokens % p->sequence)
         return snprintf(why, why_size, "--tokens %lld is not a multiple of --sequence %lld", (long long)p->tokens,
                         (long long)p->sequence),
                false;
-    if (p->study == STUDY_OVERHEAD && p->kind && !p->preset)
+    if (knows(p, "kind") && p->kind && !p->preset)
         return snprintf(why, why_size, "--kind %s is of a model: needs --preset", params_word(p, "kind")), false;
     if (p->rounding != ROUND_NONE && p->convention != 0)
         return snprintf(why, why_size, "--round rounds the paper's arithmetic only: not with --convention v4"), false;
-    if ((p->study == STUDY_PROPAGATE || p->study == STUDY_RECOMPUTE || p->study == STUDY_OVERHEAD) &&
-        p->recompute > p->depth)
+    if (knows(p, "recompute") && p->recompute > p->depth)
         return snprintf(why, why_size, "--recompute %lld is more than --depth %lld", (long long)p->recompute,
                         (long long)p->depth),
                false;

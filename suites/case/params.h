@@ -8,7 +8,23 @@
 
 #include "suites/case/connections.h"
 
-enum study { STUDY_MAPS, STUDY_PROPAGATE, STUDY_KERNELS, STUDY_RECOMPUTE, STUDY_OVERHEAD, STUDIES };
+enum study_id {
+#define STUDY(ID, name, traits, help) STUDY_##ID,
+#include "suites/case/studies.def"
+#undef STUDY
+    STUDIES
+};
+/* What studies have in common, and with it the parameters that several of them know. */
+enum study_trait {
+    STUDY_CURVES = 1 << 16,   /* computes curves over layers */
+    STUDY_ENSEMBLE = 1 << 17, /* takes its connections from the ensemble */
+    STUDY_RUNS = 1 << 18,     /* runs operations of a backend */
+    STUDY_STACK = 1 << 19,    /* with a branch F */
+    STUDY_TIMES = 1 << 20,    /* times something */
+    STUDY_ANY = 1 << 21       /* every study has it */
+};
+extern const unsigned study_traits[STUDIES]; /* and bit `1 << study`, its own */
+
 enum block { BLOCK_RESNET, BLOCK_HC, BLOCK_HC_STATIC, BLOCK_MHC, BLOCK_IDENTITY };
 enum branch { BRANCH_LINEAR, BRANCH_MLP, BRANCH_ATTENTION };
 enum init { INIT_LATENT, INIT_MIXED, INIT_NEAR_IDENTITY, INIT_GAP, INIT_DIAGONAL, INIT_PRE_NORM };
@@ -40,15 +56,40 @@ struct params {
 
 enum param_type { PARAM_INT, PARAM_REAL, PARAM_WORD, PARAM_FLAGS, PARAM_TEXT };
 
+/* Where the ensemble gives a parameter something to do. */
+enum param_use {
+    USED,           /* by every case of its studies */
+    USED_STREAMS,   /* where there are streams: not in a resnet */
+    USED_MAPS,      /* where maps are drawn: hc, mhc */
+    USED_LATENT,    /* there, with init latent */
+    USED_PROJECTED, /* where they are projected: mhc */
+    USED_LOGITS,    /* there, with init latent */
+    USED_MAP        /* where the arrays of an operation depend on the residual map */
+};
+/* What else the program does with a parameter. */
+enum param_role {
+    ROLE_TITLE = 1,    /* legends and titles have a place for it */
+    ROLE_WORD = 2,     /* its value says what it is, without its name */
+    ROLE_KEEPS = 4,    /* says what is computed and kept, which does not change what a number is */
+    ROLE_SHAPE = 8,    /* of a model: --preset sets it */
+    ROLE_HEADS = 16,   /* heads of tables give it at its default too */
+    ROLE_CAPTION = 32, /* captions do */
+    ROLE_QUIET = 64,   /* labels leave it out where it does not matter */
+    ROLE_RESETS = 128  /* goes back to its default there */
+};
+
 struct param {
     const char *name, *unit, *standard; /* standard: the default, as text */
     enum param_type type;
     size_t offset;
     double least, most; /* numbers */
     const char
-        *words; /* WORD: "a|b|c" for 0, 1, 2; INT: names of special values, "auto=-1|keep=0"; FLAGS: "a|b" for 1, 2 */
-    unsigned studies; /* bits of the studies it belongs to */
+        *words;  /* WORD: "a|b|c" for 0, 1, 2; INT: names of special values, "auto=-1|keep=0"; FLAGS: "a|b" for 1, 2 */
+    unsigned of; /* it belongs to studies with one of these traits */
     const char *help;
+    const char *letter; /* what papers call it; NULL: its name */
+    enum param_use matters;
+    unsigned role; /* of enum param_role */
 };
 
 extern const struct param params_table[];
@@ -75,9 +116,14 @@ static inline const struct connection *params_connection(const struct params *p)
 /* The residual map of a case: of its connection, or that of --map. */
 int32_t params_map(const struct params *);
 
-/* Whether a study computes curves over layers; the others time something. */
-static inline bool params_has_layers(const struct params *p) {
-    return p->study == STUDY_MAPS || p->study == STUDY_PROPAGATE;
+static inline bool params_has(const struct params *p, enum study_trait trait) {
+    return study_traits[p->study] & trait;
+}
+/* The same of a study by its name; false where there is no such study. */
+bool params_study_has(const char *study, enum study_trait);
+/* Whether a study has a parameter. */
+static inline bool params_knows(const struct params *p, const struct param *param) {
+    return study_traits[p->study] & param->of;
 }
 
 /* Whether a parameter changes anything in a case of this study, block and init. Only mHC has logits and a Sinkhorn: the starts of HC that

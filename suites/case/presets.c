@@ -49,7 +49,7 @@ static void offer(struct params *p, const struct params *standard, const char *n
 bool presets_apply(struct params *p) {
     struct params standard;
     const struct model *m = &models[p->preset];
-    if (p->study != STUDY_OVERHEAD || p->preset == PRESET_NONE)
+    if (!params_knows(p, params_find("preset")) || p->preset == PRESET_NONE)
         return false;
     params_defaults(&standard);
     bool dense = p->kind == PRESET_DENSE;

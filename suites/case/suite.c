@@ -89,13 +89,12 @@ static bool add_case(struct reader *r, const struct params *p, bool patterned) {
 
 /* What the block of a case does not use goes back to its default; a line that gave it to this block alone is told. */
 static void drop_unused(struct reader *r, struct params *p, const struct axis *axes, int count, bool several_blocks) {
-    static const char *const names[] = {"t-max", "d"};
     char why[64], init[64] = "";
     if (connection_has_logits(params_connection(p))) /* it has a Sinkhorn, but d in one start alone */
         snprintf(init, sizeof init, " --init %.40s", params_word(p, "init"));
-    for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
-        const struct param *param = params_find(names[k]);
-        if (!(param->studies >> p->study & 1) || params_matters(p, param))
+    for (int k = 0; k < params_count; k++) {
+        const struct param *param = &params_table[k];
+        if (!(param->role & ROLE_RESETS) || !params_knows(p, param) || params_matters(p, param))
             continue;
         params_set(p, param, param->standard, why, sizeof why);
         for (int a = 0; a < count && !several_blocks; a++)
@@ -134,14 +133,14 @@ static bool expand(struct reader *r, const struct axis *axes, int count, bool as
         }
         bool resnet = p.study == STUDY_KERNELS
                           ? !strncmp(p.operation, "resnet.", 7)
-                          : p.study < STUDY_KERNELS && params_connection(&p)->generator == GENERATOR_NONE;
+                          : params_has(&p, STUDY_CURVES) && params_connection(&p)->generator == GENERATOR_NONE;
         if (resnet && (several_blocks || !streams_given))
             p.streams = 1;     /* whatever the other blocks of the line have */
         if (presets_apply(&p)) /* what was given stays, even where it is the default */
             for (int a = 0; a < count; a++)
                 params_set(&p, axes[a].param, axes[a].values[position[a]], why, sizeof why);
         for (int a = 0; a < count; a++)
-            if (!(axes[a].param->studies >> p.study & 1)) {
+            if (!params_knows(&p, axes[a].param)) {
                 snprintf(why, sizeof why, "--%s has no meaning in --study %s", axes[a].param->name,
                          params_word(&p, "study"));
                 return fail(r, why);

@@ -37,14 +37,13 @@ static void list_options(void) {
             snprintf(range, sizeof range, "%.0f..%.0f%s", p->words ? 1.0 : p->least, p->most,
                      p->words ? ", auto, keep" : "");
         printf("  --%-13s default %-9s %s", p->name, *p->standard ? p->standard : "none", range);
-        for (int study = 0, named = 0; study < STUDIES && p->studies != (1u << STUDIES) - 1; study++)
-            if (p->studies >> study & 1) {
-                struct params one = {.study = study};
+        int named = 0;
+        for (int study = 0; study < STUDIES && p->of != STUDY_ANY; study++) {
+            struct params one = {.study = study};
+            if (params_knows(&one, p))
                 printf("%s%s", named++ ? ", " : "   [", params_word(&one, "study"));
-                if (!(p->studies >> (study + 1)))
-                    printf("]");
-            }
-        printf("\n      %s\n", p->help);
+        }
+        printf("%s\n      %s\n", named ? "]" : "", p->help);
     }
 }
 
@@ -89,7 +88,7 @@ static double flops_per_second(void) {
     for (size_t k = 0; k < sizeof fixed / sizeof *fixed; k++)
         params_set(&p, params_find(fixed[k][0]), fixed[k][1], why, sizeof why);
     for (int run = 0; run < RUNS; run++) {
-        study_run(&p, &r);
+        study_run(&(struct study_context){.p = &p}, &r);
         fastest = r.seconds > 0 ? fmin(fastest, r.seconds) : fastest;
         study_release(&r);
     }

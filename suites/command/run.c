@@ -17,7 +17,7 @@
 #include "suites/case/suite.h"
 #include "suites/rows/device.h"
 #include "suites/study/fits.h"
-#include "suites/study/timed.h"
+#include "suites/study/timed_record.h"
 
 enum { KEY_SIZE = 2048 };
 
@@ -121,17 +121,15 @@ static char curve_names[MHC_METRICS * MHC_STATISTICS][64], summary_names[2 * MHC
 
 static int curve_metric[MHC_METRICS * MHC_STATISTICS], curve_statistic[MHC_METRICS * MHC_STATISTICS], curve_count;
 
-/* Backward composites and the gradient have come through all layers at layer 1, the others at layer L. */
 static bool runs_backward(int metric) {
-    return !strncmp(mhc_metric_info[metric].name, "composite_backward", 18) || metric == MHC_composite_log_column_sum ||
-           metric == MHC_grad_x_rms;
+    return mhc_metric_info[metric].direction == MHC_RUNS_BACKWARD;
 }
 
 /* The groups of curves that some case of a suite records. */
 static unsigned recorded_groups(const struct suite *s) {
     unsigned groups = 0;
     for (int64_t k = 0; k < s->count; k++) {
-        bool curves_wanted = params_has_layers(&s->cases[k]) && s->cases[k].record == RECORD_CURVES;
+        bool curves_wanted = params_has(&s->cases[k], STUDY_CURVES) && s->cases[k].record == RECORD_CURVES;
         groups |= curves_wanted ? (unsigned)s->cases[k].measure : 0;
     }
     return groups;
@@ -178,7 +176,7 @@ static void size_up(struct record_schema *schema, const struct suite *s, const s
     schema->cases = (s->count + o->shards - 1) / o->shards;
     for (int64_t k = 0; k < s->count; k++) {
         const struct params *p = &s->cases[k];
-        if (!params_has_layers(p))
+        if (!params_has(p, STUDY_CURVES))
             continue;
         layers = true;
         schema->layers = p->depth > schema->layers ? p->depth : schema->layers;

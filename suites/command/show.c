@@ -9,11 +9,8 @@
 #include "suites/case/options.h"
 #include "suites/command/commands.h"
 #include "suites/report/groups.h"
-#include "suites/report/show_kernels.h"
-#include "suites/report/show_overhead.h"
-#include "suites/report/show_recompute.h"
+#include "suites/report/shows.h"
 #include "suites/rows/device.h"
-#include "suites/report/table2.h"
 
 static const char usage[] = "show FILE.h5 [--headline | --all]";
 static const char help[] =
@@ -30,35 +27,24 @@ struct result {
     int64_t seeds, unresolved;
 };
 
-static enum mhc_metric metric_of(const char *summary) {
-    int metric = 0;
-    while (metric + 1 < MHC_METRICS &&
-           (strncmp(summary, mhc_metric_info[metric].name, strlen(mhc_metric_info[metric].name)) ||
-            summary[strlen(mhc_metric_info[metric].name)] != '_'))
-        metric++;
-    return metric;
-}
-
 static int ascending(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
 }
 
 static struct result result_of(struct record_reader *reader, const struct group *group, const char *summary) {
-    enum mhc_metric metric = metric_of(summary);
+    const struct mhc_metric_info *info = &mhc_metric_info[mhc_metric_of(summary)];
     const struct params *p = &group->p;
-    struct result r = {.logarithmic = mhc_metric_info[metric].scale == MHC_LOG10, .seeds = group->count};
+    struct result r = {.logarithmic = info->scale == MHC_LOG10, .seeds = group->count};
     const double *stored = record_summary(reader, summary);
     double *values = malloc((size_t)group->count * sizeof *values);
-    bool resolvable = metric == MHC_composite_smallest_singular || metric == MHC_composite_condition;
-    r.measured = stored && values && p->measure & mhc_metric_info[metric].group &&
-                 !((metric == MHC_grad_x_rms || mhc_metric_info[metric].group == MHC_GROUP_GRADIENT) &&
-                   p->gradient == 0) &&
-                 !(p->study == STUDY_MAPS && mhc_metric_info[metric].group & (MHC_GROUP_STREAM | MHC_GROUP_GRADIENT));
+    r.measured = stored && values && p->measure & info->group &&
+                 !(info->subject == MHC_OF_GRADIENT && p->gradient == 0) &&
+                 !(info->subject >= MHC_OF_STREAMS && !params_has(p, STUDY_STACK));
     for (int64_t k = 0; k < group->count && r.measured; k++) {
         values[k] = stored[group->cases[k]];
         if (isnan(values[k])) {
-            r.unresolved += resolvable;
+            r.unresolved += info->may_be_unresolved;
             values[k] = INFINITY;
         }
     }
@@ -240,15 +226,6 @@ static bool print_headline(struct record_reader *reader, const struct groups *g)
     return true;
 }
 
-static bool has_overhead(struct record_reader *reader) {
-    const char *const *study = record_texts(reader, "study"), *const *status = record_texts(reader, "status");
-    for (int64_t k = 0; record_subject_count(reader) && k < record_count(reader); k++)
-        if (!strcmp(study[k], "overhead") && (!strcmp(status[k], "done") || record_unfinished(reader, k)) &&
-            record_rounds(reader, k))
-            return true;
-    return false;
-}
-
 static void print_head(struct record_reader *reader, const char *path) {
     const char *const *status = record_texts(reader, "status"), *const *reason = record_texts(reader, "reason");
     const char *const *keys = record_texts(reader, "key");
@@ -302,9 +279,10 @@ int show_command(int argc, char **argv) {
     print_head(reader, argv[0]);
     bool headline = print_headline(reader, &g);
     if (headline_alone) {
-        if (has_overhead(reader))
-            show_overhead_headline(reader);
-        else if (!headline)
+        bool shown = false;
+        for (int id = 0; id < STUDIES; id++)
+            shown |= shows[id].headline && shows[id].headline(reader);
+        if (!shown && !headline)
             printf(
                 "\nNo headline: it takes maps of hc and of mhc, 60 layers, n = 4, t_max = 20, alpha = 0, %d seeds each, or a case of study overhead.\n",
                 ENOUGH_SEEDS);
@@ -312,10 +290,9 @@ int show_command(int argc, char **argv) {
         record_close(reader);
         return EXIT_GOOD;
     }
-    show_kernels(reader);
-    show_table2(reader);
-    show_recompute(reader);
-    show_overhead(reader, all);
+    for (int id = 0; id < STUDIES; id++)
+        if (shows[id].tables)
+            shows[id].tables(reader, all);
     if (g.count > 0)
         printf(
             "\nBelow: median [q10, q90] over seeds of token means. sum = max |sum| of rows (forward) or columns (backward), the paper's\n"

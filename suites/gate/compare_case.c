@@ -72,8 +72,8 @@ static bool compare_curves(struct compare *c, const int64_t index[2], struct gat
 
 static bool compare_summaries(struct compare *c, const int64_t index[2], struct gate_row *r, struct values *v) {
     struct record_curve summary;
-    for (int k = 0; k < record_summary_count(c->file[COMPARE_BASE]); k++) {
-        if (!record_summary_info(c->file[COMPARE_BASE], k, &summary))
+    for (int k = 0; k < record_list_count(c->file[COMPARE_BASE], RECORD_LIST_SUMMARIES); k++) {
+        if (!record_list_curve(c->file[COMPARE_BASE], RECORD_LIST_SUMMARIES, k, &summary))
             continue;
         const double *base = record_summary(c->file[COMPARE_BASE], summary.name);
         const double *now = record_summary(c->file[COMPARE_NEW], summary.name);
@@ -141,8 +141,9 @@ static bool ends_with(const char *text, const char *end) {
 /* Errors that are stored as a share of their own tolerance: "<variant>_error_over_tolerance" of a step. */
 static bool compare_shares(struct compare *c, const int64_t index[2], struct gate_row *r, struct values *v) {
     struct record_curve share;
-    for (int k = 0; k < record_accuracy_count(c->file[COMPARE_BASE]); k++) {
-        if (!record_accuracy_info(c->file[COMPARE_BASE], k, &share) || !ends_with(share.name, "_error_over_tolerance"))
+    for (int k = 0; k < record_list_count(c->file[COMPARE_BASE], RECORD_LIST_ACCURACIES); k++) {
+        if (!record_list_curve(c->file[COMPARE_BASE], RECORD_LIST_ACCURACIES, k, &share) ||
+            !ends_with(share.name, "_error_over_tolerance"))
             continue;
         double base = scalar(c->file[COMPARE_BASE], share.name, index[COMPARE_BASE]);
         double now = scalar(c->file[COMPARE_NEW], share.name, index[COMPARE_NEW]);
@@ -179,8 +180,8 @@ static void compare_memory(struct compare *c, const int64_t index[2], struct gat
     char said[GATE_REASON], name[80] = "";
     double was = 0, is = 0;
     int grew = 0;
-    for (int k = 0; k < record_timing_count(c->file[COMPARE_BASE]); k++) {
-        if (!record_timing_info(c->file[COMPARE_BASE], k, &info) || !is_memory(&info))
+    for (int k = 0; k < record_list_count(c->file[COMPARE_BASE], RECORD_LIST_TIMINGS); k++) {
+        if (!record_list_curve(c->file[COMPARE_BASE], RECORD_LIST_TIMINGS, k, &info) || !is_memory(&info))
             continue;
         const double *before = record_timing_value(c->file[COMPARE_BASE], info.name);
         const double *after = record_timing_value(c->file[COMPARE_NEW], info.name);

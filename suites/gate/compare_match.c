@@ -18,12 +18,12 @@ static const char *backend_in(const char *key, size_t *length) {
 
 /* The backend of all cases of a file that have one: maps do not. false: there are several, or none. */
 static bool only_backend(struct record_reader *file, char backend[COMPARE_BACKEND]) {
-    const char *const *texts = record_texts(file, "key");
+    const char *const *texts = record_texts(file, "key"), *const *study = record_texts(file, "study");
     bool found = false;
     for (int64_t k = 0; k < record_count(file); k++) {
         size_t length;
         const char *own = backend_in(texts[k], &length);
-        if (!strncmp(texts[k], "--study maps", strlen("--study maps")))
+        if (study && !params_study_has(study[k], STUDY_RUNS))
             continue;
         if (length >= COMPARE_BACKEND || (found && (strlen(backend) != length || strncmp(backend, own, length))))
             return false;

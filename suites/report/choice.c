@@ -36,7 +36,7 @@ static bool read_wish(struct wish *wish, const char *text) {
 
 static bool fulfils(const struct params *p, const struct wish *wish) {
     char own[PARAM_TEXT_SIZE], wanted[PARAM_TEXT_SIZE];
-    if (!(wish->param->studies >> p->study & 1))
+    if (!params_knows(p, wish->param))
         return false;
     params_text(p, wish->param, own, sizeof own);
     for (int v = 0; v < wish->count; v++) {

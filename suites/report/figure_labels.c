@@ -63,29 +63,19 @@ __attribute__((format(printf, 3, 4))) static void append(char *text, size_t size
 
 /* What a reader of the figure does not ask about. */
 static bool untold(const struct param *param) {
-    static const char *const names[] = {"study", "block", "seed", "measure", "record", "weights", "recompute"};
-    for (size_t k = 0; k < sizeof names / sizeof *names; k++)
-        if (!strcmp(param->name, names[k]))
-            return true;
-    return false;
+    return param->role & (ROLE_KEEPS | ROLE_TITLE);
 }
 
 static void append_value(char *text, size_t size, const struct params *p, const struct param *param) {
-    static const char *const letters[][2] = {
-        {"depth", "L"}, {"streams", "n"}, {"width", "C"}, {"tokens", "T"}, {"t-max", "t_max"}};
-    const char *name = param->name;
     char value[PARAM_TEXT_SIZE];
-    for (size_t k = 0; k < sizeof letters / sizeof *letters; k++)
-        name = strcmp(name, letters[k][0]) ? name : letters[k][1];
     params_text(p, param, value, sizeof value);
-    append(text, size, "%s%s=%s", *text ? ", " : "", name, value);
+    append(text, size, "%s%s=%s", *text ? ", " : "", param->letter ? param->letter : param->name, value);
 }
 
 static bool is_standard(const struct params *p, const struct param *param) {
     char value[PARAM_TEXT_SIZE];
     params_text(p, param, value, sizeof value);
-    return !strcmp(value, param->standard) && strcmp(param->name, "depth") && strcmp(param->name, "streams") &&
-           strcmp(param->name, "t-max");
+    return !strcmp(value, param->standard) && !(param->role & ROLE_CAPTION);
 }
 
 /* The lines left out, as far as they fit. */

@@ -2,7 +2,7 @@
 #ifndef FIGURE_LINES_H
 #define FIGURE_LINES_H
 
-#include "suites/report/figures.h"
+#include "suites/report/figure.h"
 
 enum { MOST_LINES = 20, MOST_LEFT_OUT = 24, LINE_LABEL = 200, BLOCKS = BLOCK_IDENTITY + 1 };
 enum { ALL_BLOCKS = (1 << BLOCKS) - 1, HC_BLOCKS = 1 << BLOCK_HC | 1 << BLOCK_HC_STATIC, MHC_BLOCKS = 1 << BLOCK_MHC };

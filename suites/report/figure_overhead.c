@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "suites/report/figure_data.h"
-#include "suites/study/overhead_study.h"
+#include "suites/study/overhead_record.h"
 
 enum { MOST_CASES = 400, MOST_GROUPS = 10, KEY = 2048 };
 

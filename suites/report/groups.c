@@ -49,21 +49,12 @@ static struct group *find(struct groups *g, const char *label, int64_t hint) {
     return NULL;
 }
 
-/* What is computed and kept does not change what a number is. */
-static bool is_bookkeeping(const char *name) {
-    const char *const names[] = {"seed", "measure", "record", "recompute", "weights"};
-    for (size_t k = 0; k < sizeof names / sizeof *names; k++)
-        if (!strcmp(name, names[k]))
-            return true;
-    return false;
-}
-
 static void find_variation(const struct groups *g, int64_t from, int64_t to, bool *varies) {
     for (int k = 0; k < params_count; k++) {
         char first[PARAM_TEXT_SIZE], other[PARAM_TEXT_SIZE];
         const struct param *param = &params_table[k];
         varies[k] = false;
-        for (int64_t i = from; i < to && !is_bookkeeping(param->name); i++) {
+        for (int64_t i = from; i < to && !(param->role & ROLE_KEEPS); i++) {
             params_text(&g->group[from].p, param, first, sizeof first);
             params_text(&g->group[i].p, param, other, sizeof other);
             varies[k] |= strcmp(first, other) != 0;
@@ -82,11 +73,6 @@ static bool add_case(struct group *group, int64_t index) {
     return true;
 }
 
-/* A study that times something has no layers, and tables of its own. */
-static bool is_timed(const char *study) {
-    return !strcmp(study, "kernels") || !strcmp(study, "recompute") || !strcmp(study, "overhead");
-}
-
 bool groups_read(struct record_reader *reader, struct groups *g, char *why, size_t why_size) {
     const char *const *keys = record_texts(reader, "key"), *const *status = record_texts(reader, "status");
     const char *const *study = record_texts(reader, "study");
@@ -96,12 +82,12 @@ bool groups_read(struct record_reader *reader, struct groups *g, char *why, size
     if (!keys || !status || !layers || !depth || !study)
         return snprintf(why, why_size, "no column `key`, `status`, `layers`, `depth` or `study`"), false;
     for (int64_t i = 0; i < count; i++)
-        if (depth[i] != layers[i] && !is_timed(study[i]))
+        if (depth[i] != layers[i] && params_study_has(study[i], STUDY_CURVES))
             return snprintf(why, why_size, "case %lld has depth %lld and %lld layers", (long long)i,
                             (long long)depth[i], (long long)layers[i]),
                    false;
     for (int64_t i = 0; i < count; i++) {
-        if (strcmp(status[i], "done") || is_timed(study[i]))
+        if (strcmp(status[i], "done") || !params_study_has(study[i], STUDY_CURVES))
             continue;
         char *label = label_of(keys[i]);
         struct group *group = label ? find(g, label, last) : NULL;
@@ -154,11 +140,9 @@ void groups_release(struct groups *g) {
 }
 
 static bool is_log10(const char *name) {
-    for (int m = 0; m < MHC_METRICS; m++)
-        if (!strncmp(name, mhc_metric_info[m].name, strlen(mhc_metric_info[m].name)) &&
-            mhc_metric_info[m].scale == MHC_LOG10)
-            return true;
-    return false;
+    enum mhc_metric metric = mhc_metric_of(name);
+    bool known = metric != MHC_METRICS;
+    return known && mhc_metric_info[metric].scale == MHC_LOG10;
 }
 
 struct spread groups_spread(double *values, int64_t count) {
@@ -201,11 +185,7 @@ struct spread groups_curve(struct record_reader *reader, const struct group *gro
 
 /* What tells a group apart is said even where its block does not use it: only the ensemble is left out then. */
 static bool is_idle(const struct params *p, const struct param *param) {
-    const char *const ensemble[] = {"s", "w", "d", "t-max"};
-    for (size_t k = 0; k < sizeof ensemble / sizeof *ensemble; k++)
-        if (!strcmp(param->name, ensemble[k]))
-            return !params_matters(p, param);
-    return false;
+    return param->role & ROLE_QUIET && !params_matters(p, param);
 }
 
 static void label(const struct params *p, const bool *varies, char *text, size_t size) {
@@ -214,10 +194,10 @@ static void label(const struct params *p, const bool *varies, char *text, size_t
     for (int k = 0; k < params_count && used < size; k++) {
         const struct param *param = &params_table[k];
         char value[PARAM_TEXT_SIZE];
-        if (!(varies[k] || !strcmp(param->name, "block")) || !(param->studies >> p->study & 1) || is_idle(p, param))
+        if (!(varies[k] || !strcmp(param->name, "block")) || !params_knows(p, param) || is_idle(p, param))
             continue;
         params_text(p, param, value, sizeof value);
-        bool plain = !strcmp(param->name, "study") || !strcmp(param->name, "block") || !strcmp(param->name, "init");
+        bool plain = param->role & ROLE_WORD;
         used += (size_t)snprintf(text + used, size - used, "%s%s%s%s", used ? " " : "", plain ? "" : param->name,
                                  plain ? "" : "=", value);
     }
@@ -243,9 +223,8 @@ void groups_constants(const struct groups *g, int64_t from, int64_t to, char *te
         const struct param *param = &params_table[k];
         char value[PARAM_TEXT_SIZE];
         params_text(p, param, value, sizeof value);
-        bool shape = !strcmp(param->name, "study") || !strcmp(param->name, "depth") || !strcmp(param->name, "t-max");
-        if (!varies[k] && !is_bookkeeping(param->name) && strcmp(param->name, "block") &&
-            (param->studies >> p->study & 1) && (shape || strcmp(value, param->standard)))
+        if (!varies[k] && !(param->role & ROLE_KEEPS) && strcmp(param->name, "block") && params_knows(p, param) &&
+            (param->role & ROLE_HEADS || strcmp(value, param->standard)))
             used += (size_t)snprintf(text + used, size - used, "%s--%s %s", used ? " " : "", param->name, value);
     }
 }
@@ -264,7 +243,7 @@ void groups_case_constants(const struct params *p, const char *const *columns, c
         const struct param *param = &params_table[k];
         char value[PARAM_TEXT_SIZE];
         params_text(p, param, value, sizeof value);
-        if (!is_in(param->name, columns) && param->studies >> p->study & 1 &&
+        if (!is_in(param->name, columns) && params_knows(p, param) &&
             (is_in(param->name, always) || strcmp(value, param->standard)))
             used += (size_t)snprintf(text + used, size - used, "%s--%s %s", used ? " " : "", param->name, value);
     }

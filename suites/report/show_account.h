@@ -3,7 +3,7 @@
 #define SHOW_ACCOUNT_H
 
 #include "results/record.h"
-#include "suites/study/overhead_study.h"
+#include "suites/study/overhead_record.h"
 
 void show_account(struct record_reader *, int64_t index);
 /* What its columns and flags mean. */

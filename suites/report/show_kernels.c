@@ -1,11 +1,12 @@
-#include "suites/report/show_kernels.h"
-
+/* The table of study `kernels`. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "suites/report/groups.h"
+#include "suites/report/shows.h"
+#include "suites/report/table2.h"
 #include "suites/study/kernels_study.h"
 #include "suites/timing/timing.h"
 
@@ -22,11 +23,6 @@ struct unit {
     const char *name;
     double seconds;
 };
-
-static double timing(struct record_reader *r, const char *name, int64_t index) {
-    const double *values = record_timing_value(r, name);
-    return values ? values[index] : NAN;
-}
 
 /* The options that a table does not have as columns: those that matter always, others where they are not the default. */
 static void constants_of(const struct params *p, char text[CONSTANTS]) {
@@ -119,7 +115,8 @@ static void print_table(struct record_reader *r, struct line *lines, int64_t cou
         }
 }
 
-void show_kernels(struct record_reader *r) {
+void show_kernels(struct record_reader *r, bool all) {
+    (void)all;
     struct line *lines = record_subject_count(r) ? malloc((size_t)(record_count(r) + 1) * sizeof *lines) : NULL;
     int64_t count = 0;
     for (int64_t index = 0; lines && index < record_count(r); index++)
@@ -136,4 +133,5 @@ void show_kernels(struct record_reader *r) {
         if (!lines[k].printed)
             print_table(r, lines + k, count - k);
     free(lines);
+    show_table2(r);
 }

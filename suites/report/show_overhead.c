@@ -1,5 +1,4 @@
-#include "suites/report/show_overhead.h"
-
+/* The tables of study `overhead`. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,6 +6,7 @@
 
 #include "suites/report/groups.h"
 #include "suites/report/show_account.h"
+#include "suites/report/shows.h"
 #include "suites/case/presets.h"
 
 enum { CONSTANTS = 600, CELL = 21, FLAGS = 8 };
@@ -240,7 +240,7 @@ static double nearness(struct record_reader *r, const struct line *line) {
            1e-2 * log((double)p->tokens * (double)p->width * (double)p->depth) + 1e-3 * (double)p->graphs;
 }
 
-void show_overhead_headline(struct record_reader *r) {
+bool show_overhead_headline(struct record_reader *r) {
     int64_t count, best = 0;
     struct line *lines = read_lines(r, &count);
     char number[24], overhead[40], flags[FLAGS], why[200];
@@ -271,4 +271,5 @@ void show_overhead_headline(struct record_reader *r) {
                 (long long)count);
     }
     free(lines);
+    return count > 0;
 }

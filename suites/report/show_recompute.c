@@ -1,17 +1,12 @@
-#include "suites/report/show_recompute.h"
-
+/* The table of study `recompute`. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "suites/report/figure_lines.h"
+#include "suites/report/shows.h"
 #include "suites/stack/program.h"
 #include "suites/study/recompute.h"
-
-static double timing(struct record_reader *r, const char *name, int64_t index) {
-    const double *values = record_timing_value(r, name);
-    return values ? values[index] : NAN;
-}
 
 static bool is_case(struct record_reader *r, int64_t index, struct params *p) {
     groups_params(r, index, p);
@@ -70,7 +65,8 @@ static void print_table(struct record_reader *r, int64_t first, const struct par
            recompute_paper_optimum(p->depth, p->streams));
 }
 
-void show_recompute(struct record_reader *r) {
+void show_recompute(struct record_reader *r, bool all) {
+    (void)all;
     struct params p;
     bool any = false;
     for (int64_t i = 0; record_subject_count(r) && i < record_count(r); i++)

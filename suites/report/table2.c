@@ -6,6 +6,7 @@
 
 #include "cpu_ref/library.h"
 #include "suites/report/groups.h"
+#include "suites/report/shows.h"
 
 enum { ARROWS = 7 };
 static const char *const arrow_name[ARROWS] = {
@@ -36,11 +37,6 @@ void table2_declared(const struct mhc_row *row, const struct mhc_case *c, double
 }
 
 /* --- the table --- */
-
-static double timing(struct record_reader *r, const char *name, int64_t index) {
-    const double *values = record_timing_value(r, name);
-    return values ? values[index] : NAN;
-}
 
 static bool is_arrow(struct record_reader *r, int64_t index, struct params *p) {
     double read, write;

@@ -35,7 +35,7 @@ void device_facts(const struct suite *s, struct worker *w, char text[DEVICE_TEXT
     for (int64_t k = 0; k < s->count; k++) {
         struct message request = {0}, reply = {0};
         char why[256];
-        if (s->cases[k].study == STUDY_MAPS || named_before(s, k))
+        if (!params_has(&s->cases[k], STUDY_RUNS) || named_before(s, k))
             continue;
         message_put_text(&request, "device");
         message_put_text(&request, s->cases[k].backend);

@@ -44,7 +44,7 @@ static int64_t largest(struct worker *w, struct params *p, int64_t *field, int64
 void fits_text(struct worker *w, const struct params *p, char *text, size_t size) {
     struct params fewer = *p, shallower = *p;
     int64_t tokens = largest(w, &fewer, &fewer.tokens, p->sequence > 0 ? p->sequence : 1);
-    int64_t depth = p->study == STUDY_KERNELS ? 0 : largest(w, &shallower, &shallower.depth, 1);
+    int64_t depth = !params_knows(p, params_find("depth")) ? 0 : largest(w, &shallower, &shallower.depth, 1);
     text[0] = 0;
     if (tokens && depth)
         snprintf(text, size, ": --tokens %lld or --depth %lld would fit", (long long)tokens, (long long)depth);

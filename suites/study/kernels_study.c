@@ -42,6 +42,16 @@ const struct record_curve kernel_error_info[KERNEL_ERRORS] = {
     [KERNEL_ERROR_SHARE] = {"error_over_tolerance", "1", "error over tolerance; above 1 the case has failed"},
 };
 
+static const struct timed_schema *times(void) {
+    static const struct timed_schema schema = {.subjects = kernel_subject_name,
+                                               .subject_count = KERNEL_SUBJECTS,
+                                               .timings = kernel_timing_info,
+                                               .timing_count = KERNEL_TIMINGS,
+                                               .errors = kernel_error_info,
+                                               .error_count = KERNEL_ERRORS};
+    return &schema;
+}
+
 /* The group of a case: the copy, the operation, the GEMM; a yardstick that the backend lacks is not bound. */
 struct group {
     struct bound_row row[KERNEL_SUBJECTS];
@@ -78,12 +88,30 @@ static const char *check(struct group *g, const struct examination *e, int64_t s
     return why;
 }
 
-static double share_flagged(const struct kernel_result *r, int flag) {
+bool kernels_summarise(struct timed_result *r, int subject, int baseline) {
+    const struct samples *all = &r->samples;
+    double *work = malloc((2 * (size_t)all->rounds + 2 * MHC_RESAMPLES) * sizeof *work), *v = r->timing;
+    if (!work)
+        return false;
+    const double *samples = all->seconds + subject * all->room;
+    memcpy(work, samples, (size_t)all->rounds * sizeof *work);
+    struct mhc_interval time = mhc_median_interval(work, all->rounds), ratio = {NAN, NAN, NAN};
+    if (r->batch[baseline]) {
+        const struct mhc_pairs pairs = samples_pairs(all, subject, baseline, all->rounds);
+        ratio = mhc_ratio_bootstrap(&pairs, work);
+    }
+    v[KERNEL_MEDIAN] = time.median, v[KERNEL_LOW] = time.low, v[KERNEL_HIGH] = time.high;
+    v[KERNEL_RATIO] = ratio.median, v[KERNEL_RATIO_LOW] = ratio.low, v[KERNEL_RATIO_HIGH] = ratio.high;
+    free(work);
+    return true;
+}
+
+static double share_flagged(const struct timed_result *r, int flag) {
     return timing_flagged(r->samples.flags + KERNEL_OPERATION * r->samples.room, r->samples.rounds, flag);
 }
 
 /* The operation's rate as a share of a yardstick's, given what each does a call. */
-static double share_of(const struct kernel_result *r, enum kernel_subject yardstick, double own, double its,
+static double share_of(const struct timed_result *r, enum kernel_subject yardstick, double own, double its,
                        double *work) {
     if (!r->batch[yardstick])
         return NAN;
@@ -92,9 +120,9 @@ static double share_of(const struct kernel_result *r, enum kernel_subject yardst
     return own / its / mhc_ratio_interval(operation, s->seconds + yardstick * s->room, s->rounds, work).median;
 }
 
-static bool summarise(struct kernel_result *r, const struct group *g, bool switches_known) {
+static bool summarise(struct timed_result *r, const struct group *g, bool switches_known) {
     double *work = malloc((size_t)r->samples.rounds * sizeof *work), *v = r->timing;
-    bool good = work && kernel_result_summarise(r, KERNEL_OPERATION, KERNEL_COPY);
+    bool good = work && kernels_summarise(r, KERNEL_OPERATION, KERNEL_COPY);
     if (good) {
         v[KERNEL_BYTES] = g->bytes, v[KERNEL_FLOPS] = g->flops;
         v[KERNEL_BANDWIDTH] = g->bytes / v[KERNEL_MEDIAN], v[KERNEL_FLOP_RATE] = g->flops / v[KERNEL_MEDIAN];
@@ -110,7 +138,7 @@ static bool summarise(struct kernel_result *r, const struct group *g, bool switc
 }
 
 static const char *time_group(const struct params *p, const struct backend *b, struct group *g,
-                              struct kernel_result *out) {
+                              struct timed_result *out) {
     static char message[200];
     struct timing_subject subjects[KERNEL_SUBJECTS];
     struct timing_rules rules = timing_rules_for(b, p->rounds, p->budget);
@@ -128,14 +156,14 @@ static const char *time_group(const struct params *p, const struct backend *b, s
     if (!timing_clock_open(&clock, b, message, sizeof message))
         return message;
     const char *why = timing_run(&t, subjects, count, &rules, &clock);
-    if (!why && !(kernel_result_keep(out, &t, subject, sets) && summarise(out, g, clock.preemptions != NULL)))
+    if (!why && !(timed_result_keep(out, &t, subject, sets) && summarise(out, g, clock.preemptions != NULL)))
         why = "out of memory";
     timing_release(&t);
     timing_clock_close(&clock);
     return why;
 }
 
-static const char *run(const struct params *p, struct examination *e, struct group *g, struct kernel_result *out) {
+static const char *run(const struct params *p, struct examination *e, struct group *g, struct timed_result *out) {
     static char message[256];
     double again[KERNEL_ERRORS];
     const struct backend *b;
@@ -153,15 +181,16 @@ static const char *run(const struct params *p, struct examination *e, struct gro
     return why;
 }
 
-void kernels_run(const struct params *p, struct study_result *r) {
+static void run_case(const struct study_context *context, struct study_result *r) {
+    const struct params *p = context->p;
     struct examination e = {0};
     struct group g = {0};
-    r->kernel = kernel_result_new();
-    if (!r->kernel) {
+    r->timed = timed_result_new(times());
+    if (!r->timed) {
         snprintf(r->reason, sizeof r->reason, "out of memory");
         return;
     }
-    const char *why = run(p, &e, &g, r->kernel);
+    const char *why = run(p, &e, &g, r->timed);
     if (why)
         snprintf(r->reason, sizeof r->reason, "%s", why);
     for (int s = 0; s < KERNEL_SUBJECTS; s++)
@@ -169,7 +198,7 @@ void kernels_run(const struct params *p, struct study_result *r) {
     examine_close(&e);
 }
 
-bool kernels_estimate(const struct params *p, double *needed, double *available, char *why, size_t why_size) {
+static bool estimate(const struct params *p, double *needed, double *available, char *why, size_t why_size) {
     const struct backend *b;
     struct examination e;
     double on_host;
@@ -201,3 +230,6 @@ double kernels_flops(const struct params *p) {
     backend_close(&cpu64);
     return flops;
 }
+
+const struct study study_kernels = {
+    .run = run_case, .estimate = estimate, .flops = kernels_flops, .budgets = 1, .warm_ups = 1, .times = times};

@@ -1,4 +1,5 @@
-#include "suites/study/maps.h"
+/* Study `maps`: the residual maps of an ensemble and their composites, without streams. */
+#include "suites/study/study.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -9,14 +10,15 @@
 #include "suites/stack/ensemble.h"
 #include "suites/stack/rounding.h"
 
-int64_t maps_token_count(const struct params *p) {
+/* Tokens that are drawn: without a dynamic part all are the same, and one stands for them. */
+static int64_t token_count(const struct params *p) {
     return ensemble_dynamic(p) ? p->tokens : 1;
 }
 
-double maps_bytes(const struct params *p) {
-    double cells = (double)p->depth * (double)maps_token_count(p) * (double)(p->streams * p->streams);
+static double bytes(const struct params *p) {
+    double cells = (double)p->depth * (double)token_count(p) * (double)(p->streams * p->streams);
     return 8 * cells * (connection_has_logits(params_connection(p)) ? 2 : 1) +
-           mhc_measure_bytes(p->depth, maps_token_count(p), p->streams);
+           mhc_measure_bytes(p->depth, token_count(p), p->streams);
 }
 
 /* Logits (mHC) or maps (HC) of all layers, [L][T][n][n]: the static part, and alpha times the dynamic one. */
@@ -62,24 +64,17 @@ static const char *project(const struct params *p, int64_t T, double *logits, do
 
 static void measure(const struct params *p, int64_t T, const double *logits, const double *res,
                     struct study_result *r) {
-    int64_t n = p->streams, L = p->depth, cells = n * n;
-    int failed = mhc_measure_maps(res, L, T, n, &r->curves);
-    for (int64_t l = 0; l < L && logits && p->measure & MHC_GROUP_LOGIT; l++)
-        failed |= mhc_measure_logits(logits + l * T * cells, T, n, l, &r->curves);
-    if (p->record == RECORD_CURVES) {
-        r->panels = malloc(6 * (size_t)cells * sizeof *r->panels);
-        failed |= !r->panels || mhc_composite_panels(res, L, T, n, r->panels, r->panel_log10_scale);
-    }
-    if (p->record == RECORD_CURVES && p->measure & MHC_GROUP_SPECTRUM) {
-        r->qr_spectrum = malloc((size_t)(L * n) * sizeof *r->qr_spectrum);
-        failed |= !r->qr_spectrum || mhc_qr_spectrum(res, L, T, n, r->qr_spectrum);
-    }
-    if (failed)
+    int64_t cells = p->streams * p->streams;
+    bool good = study_measure_maps(p, T, res, r);
+    for (int64_t l = 0; l < p->depth && logits && p->measure & MHC_GROUP_LOGIT; l++)
+        good &= !mhc_measure_logits(logits + l * T * cells, T, p->streams, l, &r->curves);
+    if (!good)
         snprintf(r->reason, sizeof r->reason, "out of memory");
 }
 
-void maps_run(const struct params *p, struct study_result *r) {
-    int64_t T = maps_token_count(p), cells = p->streams * p->streams;
+static void run(const struct study_context *context, struct study_result *r) {
+    const struct params *p = context->p;
+    int64_t T = token_count(p), cells = p->streams * p->streams;
     size_t size = (size_t)(p->depth * T * cells) * sizeof(double);
     bool mhc = connection_has_logits(params_connection(p));
     double *drawn = aligned_alloc(64, (size + 63) / 64 * 64),
@@ -105,3 +100,19 @@ void maps_run(const struct params *p, struct study_result *r) {
         free(res);
     free(drawn);
 }
+
+static bool estimate(const struct params *p, double *needed, double *available, char *why, size_t why_size) {
+    struct backend cpu;
+    if (!backend_open(&cpu, "cpu64", why, why_size))
+        return false;
+    *needed = bytes(p);
+    *available = (double)backend_available(&cpu);
+    backend_close(&cpu);
+    return true;
+}
+
+static double flops(const struct params *p) {
+    return study_measure_flops(p, token_count(p));
+}
+
+const struct study study_maps = {.run = run, .estimate = estimate, .flops = flops};

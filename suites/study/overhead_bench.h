@@ -3,10 +3,11 @@
 #define OVERHEAD_BENCH_H
 
 #include "suites/rows/bound_row.h"
-#include "suites/study/overhead_study.h"
 #include "suites/stack/execute.h"
 #include "suites/stack/result.h"
 #include "suites/stack/step_check.h"
+#include "suites/study/overhead_record.h"
+#include "suites/study/study.h"
 
 struct overhead_bench {
     const struct params *p;
@@ -17,7 +18,8 @@ struct overhead_bench {
     struct program_result before[STEP_VARIANTS];
     void *high;
     bool graphs; /* as they are launched, not as was asked for */
-    struct overhead_result *out;
+    struct timed_result *out;
+    const struct study_context *context;
     const struct study_result *whole; /* `out` is part of */
 };
 

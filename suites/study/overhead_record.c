@@ -1,8 +1,6 @@
-/* Study `overhead` in the record and through the pipe: names of its subjects and scalars. */
-#include "suites/study/overhead_study.h"
+#include "suites/study/overhead_record.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 const char *const *overhead_subjects(void) {
     static const char *name[OVERHEAD_SUBJECTS];
@@ -80,25 +78,13 @@ const struct record_curve *overhead_error_info(void) {
     return info;
 }
 
-void overhead_result_release(struct overhead_result *r) {
-    if (r)
-        samples_release(&r->samples);
-    free(r);
-}
-
-void overhead_result_put(struct message *m, const struct overhead_result *r) {
-    message_put(m, r, sizeof *r);
-    samples_put(m, &r->samples, OVERHEAD_SUBJECTS);
-}
-
-struct overhead_result *overhead_result_take(struct message *m) {
-    struct overhead_result *r = malloc(sizeof *r);
-    if (!r)
-        return NULL;
-    message_take(m, r, sizeof *r);
-    if (!samples_take(m, &r->samples, OVERHEAD_SUBJECTS)) {
-        overhead_result_release(r);
-        return NULL;
-    }
-    return r;
+const struct timed_schema *overhead_times(void) {
+    static struct timed_schema schema;
+    schema = (struct timed_schema){.subjects = overhead_subjects(),
+                                   .subject_count = OVERHEAD_SUBJECTS,
+                                   .timings = overhead_timing_info(),
+                                   .timing_count = OVERHEAD_TIMINGS,
+                                   .errors = overhead_error_info(),
+                                   .error_count = STEP_VARIANTS};
+    return &schema;
 }

@@ -1,5 +1,5 @@
-#include "suites/study/overhead_study.h"
-
+/* Study `overhead`: a training step with each connection, right first, then timed side by side in shuffled rounds;
+ * beside it a copy and a GEMM, and under it the account: every part of a step timed by itself. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -242,7 +242,7 @@ static const char *run(struct overhead_bench *w) {
     why = why ? why : check_again(w);
     if (!why && !w->high) { /* in overlap there is no account */
         if (overhead_summarise(w, rounds))
-            study_checkpoint(w->whole, "account not done");
+            study_checkpoint(w->context, w->whole, "account not done");
         why = overhead_time_account(w);
     }
     if (!why && !overhead_summarise(w, rounds))
@@ -251,16 +251,13 @@ static const char *run(struct overhead_bench *w) {
     return why ? (snprintf(message, sizeof message, "%s", why), message) : NULL;
 }
 
-void overhead_run(const struct params *p, struct study_result *r) {
-    struct overhead_bench w = {.p = p, .out = r->overhead = calloc(1, sizeof *r->overhead), .whole = r};
+static void run_case(const struct study_context *context, struct study_result *r) {
+    struct overhead_bench w = {
+        .p = context->p, .context = context, .out = r->timed = timed_result_new(overhead_times()), .whole = r};
     if (!w.out) {
         snprintf(r->reason, sizeof r->reason, "out of memory");
         return;
     }
-    for (int k = 0; k < OVERHEAD_TIMINGS; k++)
-        w.out->timing[k] = NAN;
-    for (int v = 0; v < STEP_VARIANTS; v++)
-        w.out->error[v] = NAN;
     const char *why = run(&w);
     if (why)
         snprintf(r->reason, sizeof r->reason, "%s", why);
@@ -275,7 +272,7 @@ void overhead_run(const struct params *p, struct study_result *r) {
     steps_release(&w.all);
 }
 
-bool overhead_estimate(const struct params *p, double *needed, double *available, char *why, size_t why_size) {
+static bool estimate(const struct params *p, double *needed, double *available, char *why, size_t why_size) {
     const struct backend *b;
     struct steps all = {0};
     const char *no = backend_use(p->backend, &b);
@@ -299,15 +296,20 @@ bool overhead_estimate(const struct params *p, double *needed, double *available
     return !no || (snprintf(why, why_size, "%s", no), false);
 }
 
-double overhead_flops(const struct params *p) {
+/* Operations of the check, by both sides; the rounds come on top. */
+static double flops(const struct params *p) {
     struct params wide = *p;
     struct steps all;
     wide.type = 0;
     struct program_spec spec = spec_of(&wide, &cpu64), small = step_check_spec(&spec);
-    double flops = 0;
+    double sum = 0;
     if (!steps_plan(&all, &small))
         for (int v = 0; v < STEP_VARIANTS; v++)
-            flops += program_flops(&all.step[v], STEP_ALL);
+            sum += program_flops(&all.step[v], STEP_ALL);
     steps_release(&all);
-    return flops;
+    return 2 * sum;
 }
+
+/* The steps, and seven groups of parts for a quarter of the budget each. */
+const struct study study_overhead = {
+    .run = run_case, .estimate = estimate, .flops = flops, .budgets = 2.75, .warm_ups = 8, .times = overhead_times};

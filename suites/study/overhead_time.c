@@ -9,7 +9,7 @@
 #include "suites/study/overhead_bench.h"
 #include "suites/timing/timing.h"
 
-static void keep_samples(struct overhead_result *out, const struct timing *t, const int *subject,
+static void keep_samples(struct timed_result *out, const struct timing *t, const int *subject,
                          const struct timing_subject *subjects) {
     for (int s = 0; s < t->subjects; s++) {
         if (out->batch[subject[s]]) /* a step beside its parts: the samples beside the other steps are kept */
@@ -147,7 +147,7 @@ static double parameters(const struct program_spec *spec) {
 }
 
 bool overhead_summarise(struct overhead_bench *w, int64_t rounds) {
-    struct overhead_result *out = w->out;
+    struct timed_result *out = w->out;
     double *work = malloc((2 * (size_t)rounds + 2 * MHC_RESAMPLES) * sizeof *work),
            *step = &out->timing[OVERHEAD_STEP_AT];
     for (int v = 0; v < STEP_VARIANTS && work; v++) {

@@ -148,7 +148,7 @@ static double decide(const struct params *p, struct program_spec *spec, char *wh
     return needed < 0 ? -1 : needed + host;
 }
 
-bool propagate_estimate(const struct params *p, double *needed, double *available, char *why, size_t why_size) {
+static bool estimate(const struct params *p, double *needed, double *available, char *why, size_t why_size) {
     struct backend b = {0};
     struct program_spec spec;
     bool good = ensemble_check_input(p, why, why_size) && describe(p, &b, &spec, why, why_size);
@@ -223,37 +223,20 @@ static void close_probe(struct probe *probe) {
     backend_release(probe->spec->backend, probe->work);
 }
 
-/* What can be said of the maps once all are there. */
-static bool measure_maps(struct probe *probe) {
-    const struct mhc_case *c = &probe->spec->c;
-    struct study_result *r = probe->result;
-    int64_t L = probe->spec->layers;
-    if (!probe->res)
-        return true;
-    int failed = mhc_measure_maps(probe->res, L, c->T, c->n, &r->curves);
-    if (probe->p->record == RECORD_CURVES) {
-        r->panels = malloc(6 * (size_t)(c->n * c->n) * sizeof *r->panels);
-        failed |= !r->panels || mhc_composite_panels(probe->res, L, c->T, c->n, r->panels, r->panel_log10_scale);
-    }
-    if (probe->p->record == RECORD_CURVES && wants(probe->p, MHC_GROUP_SPECTRUM)) {
-        r->qr_spectrum = malloc((size_t)(L * c->n) * sizeof *r->qr_spectrum);
-        failed |= !r->qr_spectrum || mhc_qr_spectrum(probe->res, L, c->T, c->n, r->qr_spectrum);
-    }
-    return !failed;
-}
-
 static const char *run_stack(struct program_spec *spec, struct probe *probe) {
     struct program stack;
     const struct program_owner owner = {probe, give, measure};
     const char *why = program_open(&stack, spec, &owner);
     probe->gradient = why ? NULL : stack.memory->host; /* between two calls nothing else is in it */
     why = why ? why : program_execute(&stack, &owner);
-    why = why || measure_maps(probe) ? why : "out of memory";
+    if (!why && probe->res && !study_measure_maps(probe->p, spec->c.T, probe->res, probe->result))
+        why = "out of memory";
     program_close(&stack);
     return why;
 }
 
-void propagate_run(const struct params *p, struct study_result *r) {
+static void run(const struct study_context *context, struct study_result *r) {
+    const struct params *p = context->p;
     struct backend b = {0};
     struct program_spec spec;
     if (describe(p, &b, &spec, r->reason, sizeof r->reason) && decide(p, &spec, r->reason, sizeof r->reason) >= 0) {
@@ -266,3 +249,9 @@ void propagate_run(const struct params *p, struct study_result *r) {
     if (b.library)
         backend_close(&b);
 }
+
+static double flops(const struct params *p) {
+    return study_measure_flops(p, p->tokens) + propagate_flops(p);
+}
+
+const struct study study_propagate = {.run = run, .estimate = estimate, .flops = flops};

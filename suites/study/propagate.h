@@ -4,8 +4,7 @@
 
 #include "suites/study/study.h"
 
-void propagate_run(const struct params *, struct study_result *);
-bool propagate_estimate(const struct params *, double *needed, double *available, char *why, size_t why_size);
+/* Floating-point operations of the stack, forward and backward, without what is measured. */
 double propagate_flops(const struct params *);
 
 #endif

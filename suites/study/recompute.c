@@ -8,6 +8,7 @@
 #include "suites/stack/ensemble.h"
 #include "suites/stack/execute.h"
 #include "suites/study/kernels_study.h"
+#include "suites/study/propagate.h"
 #include "suites/timing/timing.h"
 
 double recompute_paper_bytes(int64_t T, int64_t n, int64_t C, int64_t L, int64_t every, int64_t element_bytes) {
@@ -17,6 +18,17 @@ double recompute_paper_bytes(int64_t T, int64_t n, int64_t C, int64_t L, int64_t
 
 double recompute_paper_optimum(int64_t L, int64_t n) {
     return sqrt((double)(n * L) / (double)(n + 2));
+}
+
+/* Behind what study kernels has, which a record of either study holds. */
+static const struct timed_schema *times(void) {
+    static const struct timed_schema schema = {.subjects = kernel_subject_name,
+                                               .subject_count = TIMED_SUBJECTS,
+                                               .timings = kernel_timing_info,
+                                               .timing_count = TIMED_VALUES,
+                                               .errors = kernel_error_info,
+                                               .error_count = KERNEL_ERRORS};
+    return &schema;
 }
 
 /* --- memory that counts --- */
@@ -130,7 +142,7 @@ static struct program_spec describe(const struct params *p, const struct backend
     return spec;
 }
 
-bool recompute_estimate(const struct params *p, double *needed, double *available, char *why, size_t why_size) {
+static bool estimate(const struct params *p, double *needed, double *available, char *why, size_t why_size) {
     struct backend b;
     if (!backend_open(&b, p->backend, why, why_size))
         return false;
@@ -146,7 +158,7 @@ bool recompute_estimate(const struct params *p, double *needed, double *availabl
 /* --- the case --- */
 
 static const char *time_steps(const struct params *p, const struct backend *b, struct stack *rule, struct stack *step,
-                              struct kernel_result *out) {
+                              struct timed_result *out) {
     static char message[200];
     const struct timing_subject subjects[2] = {{run_step, rule, 1, 0}, {run_step, step, 1, 0}};
     const int places[2] = {RECOMPUTE_RULE, RECOMPUTE_STEP};
@@ -158,8 +170,7 @@ static const char *time_steps(const struct params *p, const struct backend *b, s
     if (!timing_clock_open(&clock, b, message, sizeof message))
         return message;
     const char *why = timing_run(&t, subjects, 2, &rules, &clock);
-    if (!why &&
-        !(kernel_result_keep(out, &t, places, sets) && kernel_result_summarise(out, RECOMPUTE_STEP, RECOMPUTE_RULE)))
+    if (!why && !(timed_result_keep(out, &t, places, sets) && kernels_summarise(out, RECOMPUTE_STEP, RECOMPUTE_RULE)))
         why = "out of memory";
     timing_release(&t);
     timing_clock_close(&clock);
@@ -167,7 +178,7 @@ static const char *time_steps(const struct params *p, const struct backend *b, s
 }
 
 /* The peak is that of a step of its own, which warms up besides. */
-static const char *measure_peak(struct program_spec spec, struct inputs *in, struct kernel_result *out) {
+static const char *measure_peak(struct program_spec spec, struct inputs *in, struct timed_result *out) {
     struct mhc_library library;
     struct mhc_memory memory;
     struct backend counting;
@@ -182,7 +193,7 @@ static const char *measure_peak(struct program_spec spec, struct inputs *in, str
 }
 
 static const char *run(const struct params *p, const struct backend *b, double *x0, double *grad_out,
-                       struct kernel_result *out) {
+                       struct timed_result *out) {
     static char message[200];
     struct program_spec spec = describe(p, b), rule_spec = spec;
     struct inputs in = {p, x0, grad_out};
@@ -205,14 +216,15 @@ static const char *run(const struct params *p, const struct backend *b, double *
     return why;
 }
 
-void recompute_run(const struct params *p, struct study_result *r) {
+static void run_case(const struct study_context *context, struct study_result *r) {
+    const struct params *p = context->p;
     struct backend b = {0};
     size_t edge = (size_t)(p->tokens * p->width);
     double *x0 = malloc(edge * sizeof *x0), *grad_out = malloc(edge * sizeof *grad_out);
-    r->kernel = kernel_result_new();
-    const char *why = x0 && grad_out && r->kernel ? NULL : "out of memory";
+    r->timed = timed_result_new(times());
+    const char *why = x0 && grad_out && r->timed ? NULL : "out of memory";
     if (!why && backend_open(&b, p->backend, r->reason, sizeof r->reason))
-        why = run(p, &b, x0, grad_out, r->kernel);
+        why = run(p, &b, x0, grad_out, r->timed);
     if (why)
         snprintf(r->reason, sizeof r->reason, "%s", why);
     if (b.library)
@@ -220,3 +232,11 @@ void recompute_run(const struct params *p, struct study_result *r) {
     free(x0);
     free(grad_out);
 }
+
+/* Two stacks, each at least three times. */
+static double flops(const struct params *p) {
+    return 6 * propagate_flops(p);
+}
+
+const struct study study_recompute = {
+    .run = run_case, .estimate = estimate, .flops = flops, .budgets = 1, .warm_ups = 1, .times = times};

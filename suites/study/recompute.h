@@ -6,9 +6,6 @@
 
 #include "suites/study/study.h"
 
-void recompute_run(const struct params *, struct study_result *);
-bool recompute_estimate(const struct params *, double *needed, double *available, char *why, size_t why_size);
-
 /* Eq. 20 of the paper: bytes of what it counts, nC ceil(L / L_r) + (n + 2) C L_r elements a token; of L_r = 0, where all x are
  * kept, nC L. */
 double recompute_paper_bytes(int64_t T, int64_t n, int64_t C, int64_t L, int64_t every, int64_t element_bytes);

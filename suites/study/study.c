@@ -6,14 +6,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "results/record.h"
-#include "suites/rows/backend.h"
-#include "suites/study/maps.h"
-#include "suites/study/propagate.h"
-#include "suites/study/overhead_study.h"
-#include "suites/study/recompute.h"
-#include "suites/study/kernels_study.h"
-
 static double now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -21,73 +13,67 @@ static double now(void) {
 }
 
 static struct study_result nothing(const struct params *p) {
-    bool layers = params_has_layers(p);
+    bool layers = params_has(p, STUDY_CURVES);
     return (struct study_result){.L = layers ? p->depth : 0, .n = layers ? p->streams : 0};
 }
 
-void study_run(const struct params *p, struct study_result *r) {
-    static void (*const run[STUDIES])(const struct params *,
-                                      struct study_result *) = {[STUDY_MAPS] = maps_run,
-                                                                [STUDY_PROPAGATE] = propagate_run,
-                                                                [STUDY_KERNELS] = kernels_run,
-                                                                [STUDY_RECOMPUTE] = recompute_run,
-                                                                [STUDY_OVERHEAD] = overhead_run};
+void study_run(const struct study_context *context, struct study_result *r) {
+    const struct params *p = context->p;
     *r = nothing(p);
-    r->began = now();
-    run[p->study](p, r);
-    r->seconds = now() - r->began;
+    double start = now();
+    studies[p->study]->run(context, r);
+    r->seconds = now() - start;
+}
+
+void study_checkpoint(const struct study_context *context, const struct study_result *so_far, const char *missing) {
+    if (context->partial)
+        context->partial(context->user, so_far, missing);
 }
 
 void study_release(struct study_result *r) {
     mhc_curves_release(&r->curves);
     free(r->panels);
     free(r->qr_spectrum);
-    kernel_result_release(r->kernel);
-    overhead_result_release(r->overhead);
-    r->kernel = NULL;
-    r->overhead = NULL;
+    timed_result_release(r->timed);
+    r->timed = NULL;
     r->panels = r->qr_spectrum = NULL;
 }
 
 bool study_estimate(const struct params *p, double *needed, double *available, char *why, size_t why_size) {
-    if (p->study == STUDY_PROPAGATE)
-        return propagate_estimate(p, needed, available, why, why_size);
-    if (p->study == STUDY_KERNELS)
-        return kernels_estimate(p, needed, available, why, why_size);
-    if (p->study == STUDY_RECOMPUTE)
-        return recompute_estimate(p, needed, available, why, why_size);
-    if (p->study == STUDY_OVERHEAD)
-        return overhead_estimate(p, needed, available, why, why_size);
-    struct backend cpu;
-    if (!backend_open(&cpu, "cpu64", why, why_size))
-        return false;
-    *needed = maps_bytes(p);
-    *available = (double)backend_available(&cpu);
-    backend_close(&cpu);
-    return true;
+    return studies[p->study]->estimate(p, needed, available, why, why_size);
 }
 
 double study_flops(const struct params *p) {
-    if (p->study == STUDY_KERNELS)
-        return kernels_flops(p);
-    if (p->study == STUDY_RECOMPUTE)
-        return 6 * propagate_flops(p); /* two stacks, each at least three times */
-    if (p->study == STUDY_OVERHEAD)
-        return 2 * overhead_flops(p); /* by both sides */
-    int64_t tokens = p->study == STUDY_MAPS ? maps_token_count(p) : p->tokens;
+    return studies[p->study]->flops(p);
+}
+
+bool study_measure_maps(const struct params *p, int64_t T, const double *res, struct study_result *r) {
+    int64_t n = p->streams, L = p->depth;
+    int failed = mhc_measure_maps(res, L, T, n, &r->curves);
+    if (p->record != RECORD_CURVES)
+        return !failed;
+    r->panels = malloc(6 * (size_t)(n * n) * sizeof *r->panels);
+    failed |= !r->panels || mhc_composite_panels(res, L, T, n, r->panels, r->panel_log10_scale);
+    if (p->measure & MHC_GROUP_SPECTRUM) {
+        r->qr_spectrum = malloc((size_t)(L * n) * sizeof *r->qr_spectrum);
+        failed |= !r->qr_spectrum || mhc_qr_spectrum(res, L, T, n, r->qr_spectrum);
+    }
+    return !failed;
+}
+
+double study_measure_flops(const struct params *p, int64_t tokens) {
     double maps = (double)p->depth * (double)(p->streams * p->streams) * (double)tokens;
     double products = (double)p->streams * 6 +
                       (connection_has_sinkhorn(params_connection(p)) ? 8 * (double)p->t_max : 0);
     double spectra = p->measure & (MHC_GROUP_SPECTRUM | MHC_GROUP_MIXING) ? 2000 * (double)p->streams : 0;
-    return maps * (products + spectra) + (p->study == STUDY_PROPAGATE ? propagate_flops(p) : 0);
+    return maps * (products + spectra);
 }
 
 double study_seconds(const struct params *p) {
     /* A warm-up waits for calls that agree, for a second at most on a CPU, and for a clock that has settled on a device, two: about half of that. */
     const double drawing_pipe_and_file = 4e-3, warm_up_and_arrays = 0.45;
-    if (p->study == STUDY_OVERHEAD) /* the steps, and seven groups of parts for a quarter of the budget each */
-        return drawing_pipe_and_file + 2.75 * p->budget + 8 * warm_up_and_arrays;
-    return drawing_pipe_and_file + (params_has_layers(p) ? 0 : p->budget + warm_up_and_arrays);
+    const struct study *s = studies[p->study];
+    return drawing_pipe_and_file + s->budgets * p->budget + s->warm_ups * warm_up_and_arrays;
 }
 
 static void put_optional(struct message *m, const double *values, int64_t count) {
@@ -107,7 +93,7 @@ static double *take_optional(struct message *m, int64_t count) {
 }
 
 static void put_result(struct message *m, const struct study_result *r, const char *reason, double seconds) {
-    unsigned char kernel = r->kernel != NULL, overhead = r->overhead != NULL;
+    unsigned char timed = r->timed != NULL;
     message_put_text(m, reason);
     message_put(m, &seconds, sizeof seconds);
     for (int metric = 0; metric < MHC_METRICS; metric++)
@@ -116,17 +102,14 @@ static void put_result(struct message *m, const struct study_result *r, const ch
     put_optional(m, r->panels, 6 * r->n * r->n);
     message_put(m, r->panel_log10_scale, sizeof r->panel_log10_scale);
     put_optional(m, r->qr_spectrum, r->L * r->n);
-    message_put(m, &kernel, 1);
-    if (kernel)
-        kernel_result_put(m, r->kernel);
-    message_put(m, &overhead, 1);
-    if (overhead)
-        overhead_result_put(m, r->overhead);
+    message_put(m, &timed, 1);
+    if (timed)
+        timed_result_put(m, r->timed);
 }
 
-/* Into a result that has nothing yet but its sizes. */
-static void take_result(struct message *m, struct study_result *r) {
-    unsigned char present = 0;
+/* Into a result that has its sizes alone. */
+static void take_result(struct message *m, const struct params *p, struct study_result *r) {
+    unsigned char timed = 0;
     snprintf(r->reason, sizeof r->reason, "%s", message_take_text(m));
     message_take(m, &r->seconds, sizeof r->seconds);
     r->curves.L = r->L;
@@ -136,19 +119,19 @@ static void take_result(struct message *m, struct study_result *r) {
     r->panels = take_optional(m, 6 * r->n * r->n);
     message_take(m, r->panel_log10_scale, sizeof r->panel_log10_scale);
     r->qr_spectrum = take_optional(m, r->L * r->n);
-    message_take(m, &present, 1);
-    r->kernel = present ? kernel_result_take(m) : NULL;
-    message_take(m, &present, 1);
-    r->overhead = present ? overhead_result_take(m) : NULL;
+    message_take(m, &timed, 1);
+    r->timed = timed ? timed_result_take(m, studies[p->study]->times()) : NULL;
     if (m->bad)
         snprintf(r->reason, sizeof r->reason, "the worker's answer is incomplete");
 }
 
-void study_checkpoint(const struct study_result *r, const char *missing) {
+/* A checkpoint goes to the parent at once; `user` is when the case began. */
+static void send_partial(void *user, const struct study_result *so_far, const char *missing) {
+    const double *began = user;
     struct message m = {0};
-    char reason[sizeof r->reason];
+    char reason[sizeof so_far->reason];
     snprintf(reason, sizeof reason, RECORD_UNFINISHED "%s", missing);
-    put_result(&m, r, reason, now() - r->began);
+    put_result(&m, so_far, reason, now() - *began);
     worker_send_partial(&m);
     message_clear(&m);
 }
@@ -157,7 +140,8 @@ void study_answer(struct message *request, struct message *reply) {
     struct params p;
     struct study_result r;
     message_take(request, &p, sizeof p);
-    study_run(&p, &r);
+    double began = now();
+    study_run(&(struct study_context){.p = &p, .partial = send_partial, .user = &began}, &r);
     put_result(reply, &r, r.reason, r.seconds);
     study_release(&r);
 }
@@ -173,7 +157,7 @@ struct last {
 static bool keep(void *user, struct message *m) {
     struct last *last = user;
     struct study_result now_there = nothing(last->p);
-    take_result(m, &now_there);
+    take_result(m, last->p, &now_there);
     if (m->bad) {
         study_release(&now_there);
         return false;
@@ -202,7 +186,7 @@ bool study_request(struct worker *w, const struct params *p, double seconds, con
     message_put(&request, p, sizeof *p);
     const struct worker_listener heard = {keep, &last};
     if (worker_call_listening(w, &request, &heard, &reply, seconds, r->reason, sizeof r->reason))
-        take_result(&reply, r);
+        take_result(&reply, p, r);
     if (r->reason[0] && last.there)
         fall_back(r, &last);
     if (last.there)

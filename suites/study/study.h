@@ -1,35 +1,61 @@
-/* The experiments: what a case computes and sends back. Runs in the worker; the parent sees results only. */
+/* The experiments: what a case computes and sends back. Runs in the worker; the parent sees results only.
+ *
+ * A study is one file, which defines `const struct study study_<name>`, and one line in case/studies.def. How a result goes
+ * through the pipe and into the record follows from what it holds; how its tables look is said in report/, from records
+ * (shows.h). */
 #ifndef STUDY_H
 #define STUDY_H
 
 #include "analysis/analysis.h"
 #include "suites/case/params.h"
+#include "suites/study/timed.h"
 #include "suites/worker/worker.h"
 
 struct study_result {
-    char reason[256];      /* empty: good */
-    double seconds, began; /* of computing; on the monotonic clock */
-    int64_t L, n;
+    char reason[256]; /* empty: good */
+    double seconds;
+    int64_t L, n; /* 0 without curves */
     struct mhc_curves curves;
     double *panels, panel_log10_scale[6]; /* [6][n][n], or NULL */
     double *qr_spectrum;                  /* [L][n], or NULL */
-    struct kernel_result *kernel;         /* of study kernels, which has no layers; or NULL */
-    struct overhead_result *overhead;     /* of study overhead; or NULL */
+    struct timed_result *timed;           /* or NULL */
 };
 
+/* What a case is run with. */
+struct study_context {
+    const struct params *p;
+    /* Takes the checkpoints, see study_checkpoint(); NULL: only the whole result is wanted. */
+    void (*partial)(void *user, const struct study_result *so_far, const char *missing);
+    void *user;
+};
+
+struct study {
+    void (*run)(const struct study_context *, struct study_result *);
+    /* Bytes a case needs and that are there; false: it cannot run at all, one line in `why`. */
+    bool (*estimate)(const struct params *, double *needed, double *available, char *why, size_t why_size);
+    double (*flops)(const struct params *);    /* of a case, roughly */
+    double budgets, warm_ups;                  /* beside them: parts of --budget, and groups that are warmed up */
+    const struct timed_schema *(*times)(void); /* NULL: it times nothing */
+};
+extern const struct study *const studies[STUDIES]; /* studies.c, from studies.def */
+
 /* Computes a case in this process. */
-void study_run(const struct params *, struct study_result *);
-/* A study may have checkpoints. It calls this wherever what it has so far stands, whatever comes later. A worker sends
- * that to the parent at once, which writes it. `missing` says what is still to come: "account not done". */
-void study_checkpoint(const struct study_result *, const char *missing);
+void study_run(const struct study_context *, struct study_result *);
+/* A study may have checkpoints. It calls this wherever what it has so far stands, whatever comes later. `missing` says what
+ * is still to come: "account not done". A worker sends that to the parent at once, which writes it. */
+void study_checkpoint(const struct study_context *, const struct study_result *so_far, const char *missing);
 void study_release(struct study_result *);
 
-/* Bytes a case needs and that are there; false: it cannot run at all, one line in `why`. */
 bool study_estimate(const struct params *, double *needed, double *available, char *why, size_t why_size);
 
-/* Floating-point operations of a case, roughly: what `list` makes its estimate of time from; and what it takes beside them. */
+/* What `list` makes its estimate of time from: floating-point operations, and seconds beside them. */
 double study_flops(const struct params *);
 double study_seconds(const struct params *);
+/* What can be said of the res of all layers, [L][T][n][n]: curves, and where a record keeps them panels and QR spectrum. false:
+ * out of memory. */
+bool study_measure_maps(const struct params *, int64_t T, const double *res, struct study_result *);
+/* Operations of that and of the other curves of so many tokens. */
+double study_measure_flops(const struct params *, int64_t tokens);
 
 /* The same through a worker. The listener hears of every checkpoint, and ends the case by false. A case that fails
  * after a checkpoint, in whatever way, leaves what it had there. Its `reason` then begins with RECORD_UNFINISHED, and

@@ -3,94 +3,68 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "suites/study/overhead_study.h"
-#include "suites/study/kernels_study.h"
-
-enum { MOST_TIMINGS = TIMED_VALUES + OVERHEAD_TIMINGS, MOST_ERRORS = KERNEL_ERRORS + STEP_VARIANTS };
-
-void timed_schema(const struct suite *s, struct record_schema *schema) {
-    static struct record_curve timing[MOST_TIMINGS], error[MOST_ERRORS];
-    bool kernels = false, recompute = false, overhead = false;
-    for (int64_t k = 0; k < s->count; k++) {
-        const struct params *p = &s->cases[k];
-        kernels |= p->study == STUDY_KERNELS;
-        recompute |= p->study == STUDY_RECOMPUTE;
-        overhead |= p->study == STUDY_OVERHEAD;
-        schema->rounds = !params_has_layers(p) && p->rounds > schema->rounds ? p->rounds : schema->rounds;
-    }
-    if (kernels || recompute) {
-        schema->timing_count = recompute ? TIMED_VALUES : KERNEL_TIMINGS;
-        schema->accuracy_count = KERNEL_ERRORS;
-        memcpy(timing, kernel_timing_info, (size_t)schema->timing_count * sizeof *timing);
-        memcpy(error, kernel_error_info, sizeof kernel_error_info);
-    }
-    if (overhead) {
-        memcpy(timing + schema->timing_count, overhead_timing_info(), OVERHEAD_TIMINGS * sizeof *timing);
-        memcpy(error + schema->accuracy_count, overhead_error_info(), STEP_VARIANTS * sizeof *error);
-        schema->timing_count += OVERHEAD_TIMINGS;
-        schema->accuracy_count += STEP_VARIANTS;
-    }
-    schema->timings = timing;
-    schema->accuracies = error;
-    schema->subjects = overhead ? overhead_subjects() : kernel_subject_name; /* those of kernels come first in both */
-    schema->subject_count = overhead ? OVERHEAD_SUBJECTS : recompute ? TIMED_SUBJECTS : kernels ? KERNEL_SUBJECTS : 0;
+struct timed_result *timed_result_new(const struct timed_schema *schema) {
+    size_t subjects = (size_t)schema->subject_count, values = (size_t)(schema->timing_count + schema->error_count);
+    struct timed_result *r = calloc(1, sizeof *r + 2 * subjects * sizeof(int64_t) + values * sizeof(double));
+    if (!r)
+        return NULL;
+    r->schema = schema;
+    r->batch = (int64_t *)(r + 1);
+    r->sets = r->batch + subjects;
+    r->timing = (double *)(r->sets + subjects);
+    r->error = r->timing + schema->timing_count;
+    for (size_t v = 0; v < values; v++)
+        r->timing[v] = NAN;
+    return r;
 }
 
-/* The samples of studies kernels and recompute for `subjects` of a record: fewer where it has none of the second, more where it has the
- * third. */
-static bool widen(const struct kernel_result *k, int subjects, struct record_timing *out) {
-    static struct samples wide;
-    static int64_t batch[OVERHEAD_SUBJECTS], sets[OVERHEAD_SUBJECTS];
-    const struct samples *s = &k->samples;
-    size_t held = (size_t)((subjects < TIMED_SUBJECTS ? subjects : TIMED_SUBJECTS) * s->rounds);
-    samples_release(&wide);
-    if (!samples_open(&wide, subjects, s->rounds))
+void timed_result_release(struct timed_result *r) {
+    if (r)
+        samples_release(&r->samples);
+    free(r);
+}
+
+bool timed_result_keep(struct timed_result *out, const struct timing *t, const int *subject, const int64_t *sets) {
+    if (!samples_open(&out->samples, out->schema->subject_count, t->rounds))
         return false;
-    memcpy(wide.seconds, s->seconds, held * sizeof *s->seconds);
-    memcpy(wide.clock, s->clock, held * sizeof *s->clock);
-    memcpy(wide.order, s->order, held);
-    memcpy(wide.flags, s->flags, held);
-    memcpy(batch, k->batch, sizeof k->batch);
-    memcpy(sets, k->sets, sizeof k->sets);
-    *out = (struct record_timing){s->rounds, wide.seconds, wide.clock, wide.order, wide.flags, batch, sets, k->stop};
+    for (int s = 0; s < t->subjects; s++) {
+        samples_keep(&out->samples, subject[s], t, s);
+        out->batch[subject[s]] = t->batch[s];
+        out->sets[subject[s]] = sets[s];
+    }
+    snprintf(out->stop, sizeof out->stop, "%s", timing_stop_name[t->stop]);
     return true;
 }
 
-bool timed_case(const struct record_schema *schema, const struct study_result *r, struct record_case *c) {
-    static double timing[MOST_TIMINGS], error[MOST_ERRORS];
-    static struct record_timing samples;
-    const struct kernel_result *k = r->kernel;
-    const struct overhead_result *o = r->overhead;
-    if (!k && !o)
-        return true;
-    for (int at = 0; at < MOST_TIMINGS; at++)
-        timing[at] = NAN;
-    for (int at = 0; at < MOST_ERRORS; at++)
-        error[at] = NAN;
-    int shared = schema->timing_count - (schema->subject_count == OVERHEAD_SUBJECTS ? OVERHEAD_TIMINGS : 0);
-    if (k) {
-        memcpy(timing, k->timing, (size_t)shared * sizeof *timing);
-        memcpy(error, k->error, sizeof k->error);
-    } else { /* behind those of the others, where there are such */
-        memcpy(timing + schema->timing_count - OVERHEAD_TIMINGS, o->timing, sizeof o->timing);
-        memcpy(error + schema->accuracy_count - STEP_VARIANTS, o->error, sizeof o->error);
+/* --- through the pipe --- */
+
+/* Everything but the samples, one piece after the other. */
+static void each(struct message *m, struct timed_result *r, void (*piece)(struct message *, void *, size_t)) {
+    const struct timed_schema *s = r->schema;
+    piece(m, r->stop, sizeof r->stop);
+    piece(m, r->note, sizeof r->note);
+    piece(m, r->batch, 2 * (size_t)s->subject_count * sizeof *r->batch);
+    piece(m, r->timing, (size_t)(s->timing_count + s->error_count) * sizeof *r->timing);
+}
+
+static void put(struct message *m, void *data, size_t size) {
+    message_put(m, data, size);
+}
+
+void timed_result_put(struct message *m, const struct timed_result *r) {
+    each(m, (struct timed_result *)r, put);
+    samples_put(m, &r->samples, r->schema->subject_count);
+}
+
+struct timed_result *timed_result_take(struct message *m, const struct timed_schema *schema) {
+    struct timed_result *r = timed_result_new(schema);
+    if (!r)
+        return NULL;
+    each(m, r, message_take);
+    if (!samples_take(m, &r->samples, schema->subject_count)) {
+        timed_result_release(r);
+        return NULL;
     }
-    if (k && k->samples.rounds && !widen(k, schema->subject_count, &samples))
-        return false;
-    if (o)
-        samples = (struct record_timing){o->samples.rounds, o->samples.seconds, o->samples.clock, o->samples.order,
-                                         o->samples.flags,  o->batch,           o->sets,          o->stop};
-    static char both[RECORD_REASON_BYTES + 1];
-    if (o && !*c->reason)
-        c->reason = o->note;
-    else if (o && *o->note && !strncmp(c->reason, RECORD_UNFINISHED, strlen(RECORD_UNFINISHED))) {
-        snprintf(both, sizeof both, "%s; %s", c->reason, o->note);
-        c->reason = both;
-    }
-    c->timing = (k ? k->samples.rounds : o->samples.rounds) ? &samples : NULL;
-    c->timings = timing;
-    c->accuracies = error;
-    return true;
+    return r;
 }

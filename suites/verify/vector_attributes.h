@@ -5,7 +5,7 @@
 
 #include <hdf5.h>
 
-#include "suites/verify/vectors.h"
+#include "suites/verify/vector_case.h"
 
 /* Room for a reason of one line. */
 struct text {

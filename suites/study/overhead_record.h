@@ -1,9 +1,7 @@
-/* Study `overhead`: a training step with each connection, right first, then timed side by side in shuffled rounds;
- * beside it a copy and a GEMM, and under it the account: every part of a step timed by itself. */
-#ifndef OVERHEAD_STUDY_H
-#define OVERHEAD_STUDY_H
+/* Study `overhead` in the record: its subjects and scalars, by number and by name. */
+#ifndef OVERHEAD_RECORD_H
+#define OVERHEAD_RECORD_H
 
-#include "results/record.h"
 #include "suites/stack/step.h"
 #include "suites/study/kernels_study.h"
 
@@ -80,21 +78,7 @@ const struct record_curve *overhead_error_info(void); /* [STEP_VARIANTS] */
 #define OVERHEAD_NO_GRAPHS "without graphs: "
 #define OVERHEAD_NOT_COLD "not cold: all arrays fit into the cache"
 
-/* What a case leaves beside its reason. */
-struct overhead_result {
-    struct samples samples; /* of OVERHEAD_SUBJECTS; rounds 0: not timed */
-    int64_t batch[OVERHEAD_SUBJECTS], sets[OVERHEAD_SUBJECTS];
-    char stop[16], note[400]; /* note: variants that could not be run, and why */
-    double timing[OVERHEAD_TIMINGS], error[STEP_VARIANTS];
-};
-
-void overhead_run(const struct params *, struct study_result *);
-bool overhead_estimate(const struct params *, double *needed, double *available, char *why, size_t why_size);
-/* Operations of the check by cpu64; the rounds come on top. */
-double overhead_flops(const struct params *);
-
-void overhead_result_release(struct overhead_result *);
-void overhead_result_put(struct message *, const struct overhead_result *);
-struct overhead_result *overhead_result_take(struct message *); /* NULL: out of memory */
+/* All of them, which is what a case leaves. */
+const struct timed_schema *overhead_times(void);
 
 #endif

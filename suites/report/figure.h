@@ -1,0 +1,40 @@
+/* What the figures are drawn from. Each figure is a row here, which writes tidy CSV files and a file of settings
+ * <name>.gp (line labels, caption), and a script plots/<name>.gp, which knows how it looks. */
+#ifndef FIGURE_H
+#define FIGURE_H
+
+#include "suites/report/groups.h"
+
+struct figure_source {
+    struct record_reader *reader;
+    const struct groups *groups;
+    const bool *chosen;     /* [cases]: which the user asked for */
+    int lines;              /* lines of a block in one figure; 0: as many as the figure thinks legible */
+    const char *folder;     /* exists; CSV files and settings are written there */
+    const char *provenance; /* one line for the caption: program, revision, machine, file */
+};
+
+/* SKIPPED: the record has not what the figure shows; FAILED: a file could not be written. Both leave one line in `why`;
+ * WRITTEN does where the figure leaves something out. */
+enum figure_outcome { FIGURE_WRITTEN, FIGURE_SKIPPED, FIGURE_FAILED };
+
+struct figure {
+    const char *name, *help;
+    enum figure_outcome (*write)(const struct figure_source *, const struct figure *, char *why, size_t why_size);
+};
+
+enum figure_outcome figure_composite_maps(const struct figure_source *, const struct figure *, char *why,
+                                          size_t why_size);
+enum figure_outcome figure_composite_spectrum(const struct figure_source *, const struct figure *, char *why,
+                                              size_t why_size);
+enum figure_outcome figure_phase(const struct figure_source *, const struct figure *, char *why, size_t why_size);
+enum figure_outcome figure_roofline(const struct figure_source *, const struct figure *, char *why, size_t why_size);
+enum figure_outcome figure_bandwidth(const struct figure_source *, const struct figure *, char *why, size_t why_size);
+enum figure_outcome figure_recompute(const struct figure_source *, const struct figure *, char *why, size_t why_size);
+enum figure_outcome figure_overhead(const struct figure_source *, const struct figure *, char *why, size_t why_size);
+enum figure_outcome figure_overhead_step(const struct figure_source *, const struct figure *, char *why,
+                                         size_t why_size);
+enum figure_outcome figure_overhead_sweep(const struct figure_source *, const struct figure *, char *why,
+                                          size_t why_size);
+
+#endif

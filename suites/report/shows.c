@@ -1,0 +1,7 @@
+#include "suites/report/shows.h"
+
+const struct show shows[STUDIES] = {
+    [STUDY_KERNELS] = {.tables = show_kernels},
+    [STUDY_RECOMPUTE] = {.tables = show_recompute},
+    [STUDY_OVERHEAD] = {.tables = show_overhead, .headline = show_overhead_headline},
+};
