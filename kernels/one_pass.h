@@ -1,7 +1,6 @@
-/* What the one-pass kernels of mHC, identity HC and HC share (gpu.md, scheme A): how a problem is laid over clusters, and the fragments in
- * which streams wait in registers.
+/* What the one-pass kernels of mHC and HC share: how a problem is laid over clusters, and the fragments in which streams wait in registers.
  *
- * A cluster of S blocks owns TILE tokens at a time; block s owns the channels [s slice, (s+1) slice) of all n streams, and a warp of it 32 of
+ * A cluster of blocks owns TILE tokens at a time; block k of it owns the channels [k slice, (k+1) slice) of all n streams, and a warp 32 of
  * these. A lane (g = lane/4, q = lane%4) holds 8 neighbouring channels, 32 w + 8 q .. +7, of the tokens g and g+8, of every stream: 16-byte
  * loads, and just what mma wants as the left operand, because a sum over channels may take them in any order. The weights' slice stays in
  * shared memory, in the order of the right operand, while the blocks walk over the tokens. So x passes through once, and waits in
@@ -101,7 +100,9 @@ static __device__ __forceinline__ void load_weights_at(const struct one_pass_wei
         float4 four = *(const float4 *)(w->phi + (i * C + c) * S::COLUMNS + m);
         to[0] = four.x, to[1] = four.y, to[2] = four.z, to[3] = four.w;
     } else if (G::HC) {
-        to[0] = m == 0 ? w->theta_pre[c] : m == 1 ? w->theta_post[c] : w->theta_res[(m - 2) * C + c];
+        const float *theta = m == 0 ? w->theta_pre : m == 1 ? w->theta_post : w->theta_res;
+        to[0] =
+            theta[(m < 2 ? 0 : m - 2) * C + c]; /* with (m - 2) C behind the last colon g++ 12 reads row 0 for all */
     } else {
         to[0] = w->phi[(i * C + c) * S::COLUMNS + m];
     }
@@ -127,13 +128,13 @@ struct needs {
 /* The smallest cluster, from `smallest` on, whose blocks hold their part. */
 static inline bool one_pass_layout(const struct mhc_case *c, const struct needs *need, int64_t shared_limit,
                                    int most_warps, int smallest, struct layout *layout) {
-    for (int S = smallest; S <= LARGEST_CLUSTER; S *= 2) {
-        int64_t slice = blocks_of(blocks_of(c->C, OCTET), S) * OCTET, warps = blocks_of(slice, GROUP);
-        int64_t shared = need->bytes + warps * need->bytes_a_warp + S * need->bytes_a_member +
-                         TILE / S * need->bytes_a_token;
+    for (int cluster = smallest; cluster <= LARGEST_CLUSTER; cluster *= 2) {
+        int64_t slice = blocks_of(blocks_of(c->C, OCTET), cluster) * OCTET, warps = blocks_of(slice, GROUP);
+        int64_t shared = need->bytes + warps * need->bytes_a_warp + cluster * need->bytes_a_member +
+                         TILE / cluster * need->bytes_a_token;
         if (warps > most_warps || shared > shared_limit)
             continue;
-        *layout = (struct layout){S, (int)warps, (int)slice, (size_t)shared};
+        *layout = (struct layout){cluster, (int)warps, (int)slice, (size_t)shared};
         return true;
     }
     return false;
@@ -144,11 +145,11 @@ static inline bool one_pass_layout(const struct mhc_case *c, const struct needs 
  * 1 us, and a launch more costs that much. Depends on the case and the device alone. */
 static inline int one_pass_smallest_cluster(const struct device *d, const struct mhc_case *c) {
     int64_t tiles = blocks_of(c->T, TILE);
-    int S = 1;
-    while (2 * S <= LARGEST_CLUSTER && 2 * S <= d->largest_cluster && 2 * S * tiles <= d->processors &&
-           2 * S * GROUP <= c->C)
-        S *= 2;
-    return S;
+    int cluster = 1;
+    while (2 * cluster <= LARGEST_CLUSTER && 2 * cluster <= d->largest_cluster &&
+           2 * cluster * tiles <= d->processors && 2 * cluster * GROUP <= c->C)
+        cluster *= 2;
+    return cluster;
 }
 
 static inline bool one_pass_shape(const struct mhc_case *c, const char **why) {

@@ -353,8 +353,8 @@ static int start_backward(struct device *d, void *queue, const struct mhc_case *
     struct layout layout;
     if (d->largest_cluster == 1) /* not even one block alone: what a cluster writes with is missing */
         return -1;
-    for (int S = one_pass_smallest_cluster(d, c);; S = 1) {
-        int blocks = backward_layout(c, &need, d->shared_bytes, S, &layout);
+    for (int smallest = one_pass_smallest_cluster(d, c);; smallest = 1) {
+        int blocks = backward_layout(c, &need, d->shared_bytes, smallest, &layout);
         if (!blocks || layout.cluster > d->largest_cluster)
             return -1;
         /* A warp for a slow map alone, where there is room for its registers. */
@@ -363,7 +363,7 @@ static int start_backward(struct device *d, void *queue, const struct mhc_case *
                          ? start_backward_layout<N, G, FEW>(d, queue, c, &layout, (unsigned)warps * WARP, *f)
                          : start_backward_layout<N, G, BACKWARD_MAX_WARPS>(d, queue, c, &layout, (unsigned)warps * WARP,
                                                                            *f);
-        if (failed >= 0 || S == 1)
+        if (failed >= 0 || smallest == 1)
             return failed;
     }
 }

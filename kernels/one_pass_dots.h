@@ -23,9 +23,9 @@ template <int N, typename G> struct backward_shared {
     float *coefficients; /* [TILE][USED] */
     float *below;        /* [TILE][N]: post of the layer below */
     float *alpha;        /* [ALPHAS], loaded once; b would not fit at C = 4096, and few wait for it */
-    float *received;     /* [block][TILE / S][DOTS], written by the whole cluster */
+    float *received;     /* [block][TILE / cluster size][DOTS], written by the whole cluster */
     float *q;            /* [TILE][SENT], written by the owners */
-    float *own;          /* [TILE / S][DOTS, SENT, KEPT]: see own_token */
+    float *own;          /* [TILE / cluster size][DOTS, SENT, KEPT]: see own_token */
     float *partial;      /* [warp][TILE][DOTS] */
     uint2 *weights;      /* [stream][warp][STEPS][4][lane] */
 

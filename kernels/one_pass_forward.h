@@ -287,14 +287,14 @@ static int start_forward(struct device *d, void *queue, const struct mhc_case *c
     struct layout layout;
     if (d->largest_cluster == 1) /* not even one block alone: what a cluster writes with is missing */
         return -1;
-    for (int S = one_pass_smallest_cluster(d, c);; S = 1) {
-        if (!one_pass_layout(c, &need, d->shared_bytes, FORWARD_MAX_WARPS, S, &layout) ||
+    for (int smallest = one_pass_smallest_cluster(d, c);; smallest = 1) {
+        if (!one_pass_layout(c, &need, d->shared_bytes, FORWARD_MAX_WARPS, smallest, &layout) ||
             layout.cluster > d->largest_cluster)
             return -1;
         int failed = layout.warps <= FEW
                          ? start_forward_layout<N, G, POST, FEW>(d, queue, c, &layout, *f)
                          : start_forward_layout<N, G, POST, FORWARD_MAX_WARPS>(d, queue, c, &layout, *f);
-        if (failed >= 0 || S == 1)
+        if (failed >= 0 || smallest == 1)
             return failed;
     }
 }

@@ -13,7 +13,7 @@ template <int N, typename G> struct forward_shared {
     uint4 *weights; /* [stream][warp][TILES][hi, lo][lane] */
     float *partial; /* [warp][TILE][VALUES] */
     float *for_pre; /* [2][block][TILE][FOR_PRE], written by the whole cluster */
-    float *owned;   /* [2][block][TILE / S][VALUES], likewise */
+    float *owned;   /* [2][block][TILE / cluster size][VALUES], likewise */
     float *pre;     /* [TILE][N] */
     float *scale;   /* [2][TILE][SETS] of the squares */
     float *lost;    /* [TILE][SETS]: not 0 where squares were lost in any tile */

@@ -21,7 +21,7 @@
 
 #include "kernels/coefficients.h"
 
-#define MAPS(MAP) MAP(sinkhorn) MAP(identity) MAP(free)
+#define MAPS(MAP) MAP(sinkhorn) MAP(identity) MAP(free) MAP(kronecker)
 
 struct chain;            /* kernels/two_pass_coefficients.h */
 struct one_pass_kernels; /* kernels/one_pass.h */
