@@ -7,4 +7,7 @@
 extern const struct mhc_library mhc_cpu64; /* the oracle: float64 */
 extern const struct mhc_library mhc_cpu32; /* the path people time: float32 */
 
+/* The biases [K] that the publication of the residual map of a case starts at; cpu_ref/maps. The map has to exist. */
+void map_start_f64(const struct mhc_case *, double *b);
+
 #endif

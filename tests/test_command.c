@@ -24,7 +24,7 @@ Test(command, bad_options) {
         {"$M run --bogus 3", "mhcbench: unknown option --bogus"},
         {"$M run $R/suites/quick.suite --bogus 3", "mhcbench: unknown option --bogus"},
         {"$M run $R/suites/quick.suite extra", "mhcbench: extra: not an option"},
-        {"$M run --block foo", "--block foo: one of resnet|hc"},
+        {"$M run --block foo", "--connection foo: one of resnet|hc"},
         {"$M run --streams 0", "--streams 0: a whole number from 1 to 16"},
         {"$M run --streams 17", "from 1 to 16"},
         {"$M run --t-max 0", "--t-max 0: a whole number from 1"},
@@ -255,7 +255,7 @@ Test(command, missing_backends) {
 
 Test(command, an_option_without_effect) {
     GOOD("$M run --study maps --block hc --t-max 5 --depth 3 --out a.h5");
-    cr_expect(strstr(err, "note: --t-max has no effect in --block hc"), "%s", err);
+    cr_expect(strstr(err, "note: --t-max has no effect in --connection hc"), "%s", err);
     GOOD("$M run --study maps --block hc --t-max 5 --depth 3 --out b.h5 -q");
     cr_expect(!err[0], "%s", err);
     GOOD("$M run --study maps --block mhc --t-max 5 --depth 3 --out c.h5");

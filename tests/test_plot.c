@@ -217,7 +217,7 @@ Test(plot, lines_that_are_left_out) {
     good("@ plot --w=0.3 %/l.h5 --out %/m --figure composite_gain");
     holds("m/data/composite_gain.csv", "HC\"", true);
     refused("@ plot %/l.h5 --w 0.7", "no case of it has --w 0.7");
-    refused("@ plot %/l.h5 --block bogus", "--block bogus: one of");
+    refused("@ plot %/l.h5 --block bogus", "--connection bogus: one of");
     refused("@ plot %/l.h5 --w 0.1:0.3:0.1", "a range is not known");
     refused("@ plot %/l.h5 --lines 5", "1 to 4");
 }

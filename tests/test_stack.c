@@ -130,11 +130,11 @@ static struct trial make(const struct kind *kind, const char *backend, int64_t L
     struct trial t = {0};
     params_defaults(&t.p);
     cr_assert(params_set(&t.p, params_find("block"), kind->block, why, sizeof why), "%s", why);
-    t.p.streams = t.p.block == BLOCK_RESNET ? 1 : 3;
+    t.p.streams = params_connection(&t.p)->generator == GENERATOR_NONE ? 1 : 3;
     t.p.width = 8, t.p.tokens = 6, t.p.sequence = 3, t.p.heads = 2, t.p.head_dim = 3, t.p.hidden = 5, t.p.t_max = 4;
     t.p.d = 1, t.p.s = 0.5, t.p.w = 0.3, t.p.alpha = 0.4, t.p.rms_eps = 1e-6, t.p.init = INIT_LATENT;
     t.p.convention = kind->convention, t.p.activation = kind->activation;
-    if (t.p.block == BLOCK_MHC || t.p.block == BLOCK_IDENTITY)
+    if (params_connection(&t.p)->generator == GENERATOR_MHC)
         t.p.init = INIT_DIAGONAL; /* latent saturates pre and post */
     cr_assert(backend_open(&t.backend, backend, why, sizeof why), "%s", why);
     omp_set_num_threads(1); /* arrays of a few dozen numbers */
@@ -367,7 +367,7 @@ Test(stack, memory_is_what_it_says) {
                 if (t.spec.backward)
                     expect_same_bits(&host, &t);
                 if (mode == 3 && every) /* a ResNet's own backward needs neither x nor y, but computing again needs y */
-                    cr_expect(t.p.block == BLOCK_RESNET ? said <= keep : said < keep,
+                    cr_expect(params_connection(&t.p)->generator == GENERATOR_NONE ? said <= keep : said < keep,
                               "%s: %.0f bytes, keeping all %.0f", what, said, keep);
                 keep = mode == 3 && !every ? said : keep;
             }

@@ -120,7 +120,8 @@ Test(parser, what_a_block_does_not_use) {
     cr_expect(s.repeated == 1 && !s.ignored[0], "%s", s.ignored);
     suite_release(&s);
     s = read_line("--study maps --block hc --t-max 5");
-    cr_expect(!strcmp(s.text, "--study maps --block hc\n") && strstr(s.ignored, "--t-max has no effect in --block hc"),
+    cr_expect(!strcmp(s.text, "--study maps --block hc\n") &&
+                  strstr(s.ignored, "--t-max has no effect in --connection hc"),
               "%s%s", s.text, s.ignored);
     suite_release(&s);
 }
@@ -138,6 +139,20 @@ static void expect_refused(const char *text, const char *reason) {
 }
 
 /* `all` is every operation of the reference, but for what others are measured against. */
+/* --connection is stored as block; identity HC was operations of its own. */
+Test(parser, names_of_old) {
+    struct suite s = read_line("--study maps --connection hc,mhc"), old = read_line("--study maps --block hc,mhc");
+    cr_expect_str_eq(s.text, old.text);
+    suite_release(&s);
+    suite_release(&old);
+    s = read_line("--study kernels --operation identity.post_pre --map identity");
+    cr_expect_str_eq(s.text, "--study kernels --operation mhc.post_pre --map identity\n");
+    suite_release(&s);
+    s = read_line("--study kernels --operation identity.p*");
+    cr_expect(s.count == 4 && strstr(s.text, "--operation mhc.pre --map identity\n"), "%s", s.text);
+    suite_release(&s);
+}
+
 Test(parser, all_operations) {
     struct suite s = read_line("--study kernels --operation all");
     int64_t want = 0;
@@ -254,7 +269,8 @@ Test(parser, a_key_makes_its_case_again) {
             draw_value(&params_table[k], (uint32_t)k, draw, text, sizeof text);
             cr_assert(params_set(&p, &params_table[k], text, why, sizeof why), "%s", why);
         }
-        if (p.study == STUDY_KERNELS ? !strncmp(p.operation, "resnet.", 7) : p.block == BLOCK_RESNET)
+        if (p.study == STUDY_KERNELS ? !strncmp(p.operation, "resnet.", 7)
+                                     : params_connection(&p)->generator == GENERATOR_NONE)
             p.streams = 1;
         p.sequence = draw % 2 ? 0 : p.tokens;
         struct params standard, want = p;
@@ -314,14 +330,14 @@ Test(ensemble, draws_are_reproducible_and_shared_between_hc_and_mhc) {
             ensemble_static(&q, layer, other);
             for (int64_t k = 0; k < n * n; k++)
                 cr_expect(mhc[k] != other[k], "seeds 3 and 4 share element %lld", (long long)k);
-            p.block = BLOCK_HC;
+            p.block = connection_find("hc") - connections;
             ensemble_static(&p, layer, hc);
             for (int64_t k = 0; k < n * n; k++) {
                 double one = k % (n + 1) == 0, error = fabs((mhc[k] - 12 * one) - (hc[k] - one));
                 cr_expect(error <= 1e-14, "n = %lld, element %lld: logits - d I is %.17g, map - I is %.17g",
                           (long long)n, (long long)k, mhc[k] - 12 * one, hc[k] - one);
             }
-            p.block = BLOCK_MHC;
+            p.block = connection_find("mhc") - connections;
             p.convention = MHC_V4; /* [source][destination] */
             ensemble_static(&p, layer, other);
             for (int64_t k = 0; k < n * n; k++)

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-const struct connection connections[] = {
+const struct connection connections[CONNECTIONS] = {
 #define CONNECTION(id, words, paper, source, kind, residual_map, number, sums, sign) \
     {.name = #id,                                                                    \
      .label = words,                                                                 \
@@ -16,11 +16,17 @@ const struct connection connections[] = {
 #include "suites/case/connections.def"
 #undef CONNECTION
 };
-const int connections_count = sizeof connections / sizeof *connections;
 
 const struct connection *connection_find(const char *name) {
-    for (int k = 0; k < connections_count; k++)
+    for (int k = 0; k < CONNECTIONS; k++)
         if (!strcmp(connections[k].name, name))
             return &connections[k];
     return NULL;
+}
+
+unsigned connections_where(bool (*holds)(const struct connection *)) {
+    unsigned bits = 0;
+    for (int k = 0; k < CONNECTIONS; k++)
+        bits |= (unsigned)(!holds || holds(&connections[k])) << k;
+    return bits;
 }

@@ -19,8 +19,13 @@ struct connection {
     bool exact, negative;
 };
 
-extern const struct connection connections[];
-extern const int connections_count;
+enum {
+    CONNECTIONS = 0 /* how many */
+#define CONNECTION(...) +1
+#include "suites/case/connections.def"
+#undef CONNECTION
+};
+extern const struct connection connections[CONNECTIONS];
 
 /* NULL: there is none of that name. */
 const struct connection *connection_find(const char *name);
@@ -40,5 +45,8 @@ static inline bool connection_has_logits(const struct connection *c) {
 static inline bool connection_has_sinkhorn(const struct connection *c) {
     return c->generator == GENERATOR_MHC && c->map == MHC_SINKHORN;
 }
+
+/* A bit for each connection of which that holds; for every one where `holds` is NULL. */
+unsigned connections_where(bool (*holds)(const struct connection *));
 
 #endif

@@ -53,7 +53,8 @@ const struct param params_table[] = {
     {"study", "", "propagate", PARAM_WORD, AT(study), 0, 0, study_words + 1, STUDY_ANY, .help = study_help + 2,
      .role = ROLE_TITLE | ROLE_WORD | ROLE_HEADS},
     {"block", "", "mhc", PARAM_WORD, AT(block), 0, 0, connection_words + 1, STUDY_ENSEMBLE,
-     .help = "kind of residual connection", .role = ROLE_TITLE | ROLE_WORD},
+     .help = "the residual connection; --block is its old name, which records and keys keep",
+     .role = ROLE_TITLE | ROLE_WORD},
     {"operation", "", "", PARAM_TEXT, AT(operation), 0, 0, NULL, KERNELS,
      .help = "what is timed: names (mhcbench list --operations), patterns like mhc.*, or all"},
     {"map", "", "sinkhorn", PARAM_WORD, AT(map), 0, 0, map_words + 1, KERNELS,
@@ -147,7 +148,15 @@ const struct param params_table[] = {
 };
 const int params_count = sizeof params_table / sizeof *params_table;
 
+/* Records, keys and old suites call the connection `block`. */
+static const char stored[] = "block", option[] = "connection";
+
+const char *params_option(const struct param *param) {
+    return strcmp(param->name, stored) ? param->name : option;
+}
+
 const struct param *params_find(const char *name) {
+    name = strcmp(name, option) ? name : stored;
     for (int k = 0; k < params_count; k++)
         if (!strcmp(params_table[k].name, name))
             return &params_table[k];
@@ -267,7 +276,7 @@ bool params_set(struct params *p, const struct param *param, const char *text, c
     case PARAM_WORD: {
         int index = word_index(param->words, text, strlen(text));
         if (index < 0)
-            return snprintf(why, why_size, "--%s %s: one of %s", param->name, text, param->words), false;
+            return snprintf(why, why_size, "--%s %s: one of %s", params_option(param), text, param->words), false;
         *(int64_t *)((char *)p + param->offset) = index;
         return true;
     }
@@ -376,9 +385,10 @@ bool params_matters(const struct params *p, const struct param *param) {
 
 bool params_check(const struct params *p, char *why, size_t why_size) {
     if (params_has(p, STUDY_ENSEMBLE) && params_connection(p)->generator == GENERATOR_NONE && p->streams != 1)
-        return snprintf(why, why_size, "--block %s needs --streams 1", params_connection(p)->name), false;
+        return snprintf(why, why_size, "--connection %s needs --streams 1", params_connection(p)->name), false;
     if (p->study == STUDY_MAPS && !connection_mixes(params_connection(p)))
-        return snprintf(why, why_size, "--study maps has nothing to measure in --block %s: its map is the identity",
+        return snprintf(why, why_size,
+                        "--study maps has nothing to measure in --connection %s: its map is the identity",
                         params_word(p, "block")),
                false;
     if (p->study == STUDY_KERNELS && !strncmp(p->operation, "resnet.", 7) && p->streams != 1)
@@ -391,6 +401,17 @@ bool params_check(const struct params *p, char *why, size_t why_size) {
                false;
     if (knows(p, "kind") && p->kind && !p->preset)
         return snprintf(why, why_size, "--kind %s is of a model: needs --preset", params_word(p, "kind")), false;
+    if (p->study != STUDY_KERNELS && connection_has_logits(params_connection(p))) {
+        const struct mhc_case c = {.n = p->streams, .map = params_map(p)};
+        if (mhc_map_logits(&c) < 0)
+            return snprintf(why, why_size, "--connection %s does not exist for --streams %lld",
+                            params_connection(p)->name, (long long)p->streams),
+                   false;
+        if (p->rounding != ROUND_NONE && !connection_has_sinkhorn(params_connection(p)))
+            return snprintf(why, why_size, "--round rounds Sinkhorn's arithmetic: not that of --connection %s",
+                            params_connection(p)->name),
+                   false;
+    }
     if (p->rounding != ROUND_NONE && p->convention != 0)
         return snprintf(why, why_size, "--round rounds the paper's arithmetic only: not with --convention v4"), false;
     if (knows(p, "recompute") && p->recompute > p->depth)

@@ -25,7 +25,6 @@ enum study_trait {
 };
 extern const unsigned study_traits[STUDIES]; /* and bit `1 << study`, its own */
 
-enum block { BLOCK_RESNET, BLOCK_HC, BLOCK_HC_STATIC, BLOCK_MHC, BLOCK_IDENTITY };
 enum branch { BRANCH_LINEAR, BRANCH_MLP, BRANCH_ATTENTION };
 enum init { INIT_LATENT, INIT_MIXED, INIT_NEAR_IDENTITY, INIT_GAP, INIT_DIAGONAL, INIT_PRE_NORM };
 enum rounding { ROUND_NONE, ROUND_BF16, ROUND_FP16 };
@@ -95,7 +94,10 @@ struct param {
 extern const struct param params_table[];
 extern const int params_count;
 
+/* By its name, or by the one that --connection has in records and keys: block. */
 const struct param *params_find(const char *name);
+/* What its option is called. */
+const char *params_option(const struct param *);
 void params_defaults(struct params *);
 
 /* Sets one parameter from text. false: one line in `why`, with what is accepted. */

@@ -100,7 +100,7 @@ static void drop_unused(struct reader *r, struct params *p, const struct axis *a
         for (int a = 0; a < count && !several_blocks; a++)
             if (axes[a].param == param)
                 snprintf(r->suite->ignored, sizeof r->suite->ignored,
-                         "%s--%s has no effect in --block %.40s%s and is left out", r->place, param->name,
+                         "%s--%s has no effect in --connection %.40s%s and is left out", r->place, param->name,
                          params_word(p, "block"), init);
     }
 }

@@ -1,7 +1,7 @@
 /* A suite: cases spelled as lines of options, `#` starts a comment.
  *
  *   set --streams 4 --t-max 20                 holds for the lines below
- *   --study maps --block hc,mhc --depth 8:512:x2 --seed 1:32:1
+ *   --study maps --connection hc,mhc --depth 8:512:x2 --seed 1:32:1
  *   --d 0,12 --s 0,6 --zip d,s                 pairs instead of the product
  *
  * A value is a list a,b,c whose items may be ranges low:high:step or low:high:xFACTOR, or patterns of operations. A line is the product of its lists, the last one

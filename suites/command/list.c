@@ -36,7 +36,7 @@ static void list_options(void) {
         else if (p->type == PARAM_INT)
             snprintf(range, sizeof range, "%.0f..%.0f%s", p->words ? 1.0 : p->least, p->most,
                      p->words ? ", auto, keep" : "");
-        printf("  --%-13s default %-9s %s", p->name, *p->standard ? p->standard : "none", range);
+        printf("  --%-13s default %-9s %s", params_option(p), *p->standard ? p->standard : "none", range);
         int named = 0;
         for (int study = 0; study < STUDIES && p->of != STUDY_ANY; study++) {
             struct params one = {.study = study};

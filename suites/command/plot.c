@@ -20,7 +20,7 @@ static const char usage[] =
 static const char help[] =
     "Draws every figure that the record has the cases for, with its data as CSV beside it.\n\n"
     "  --figure NAME   this one alone\n"
-    "  --block mhc, --t-max 20,100, --operation 'mhc.*', ...\n"
+    "  --connection mhc, --t-max 20,100, --operation 'mhc.*', ...\n"
     "                  only cases that have this option of a case, as in `run`: one value, or several joined by commas. Among other\n"
     "                  things this says which lines are shown where there is no room for all, and which shape roofline and\n"
     "                  bandwidth take: --tokens 512 --width 256\n"

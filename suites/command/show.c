@@ -159,7 +159,7 @@ static void print_table(struct record_reader *reader, const struct groups *g, in
 
 /* The ensemble of a block that stands beside the paper: its shape, and of those with the most seeds, if there are several, the one whose
  * median is nearest. That choice is the calibration, and `candidates` says how many it was made from. -1: none. */
-static int64_t headline_group(struct record_reader *reader, const struct groups *g, enum block block,
+static int64_t headline_group(struct record_reader *reader, const struct groups *g, const char *connection,
                               const char *summary, double paper, int *candidates) {
     int64_t best = -1;
     double distance = INFINITY;
@@ -167,9 +167,9 @@ static int64_t headline_group(struct record_reader *reader, const struct groups 
     for (int64_t k = 0; k < g->count; k++) {
         const struct group *group = &g->group[k];
         const struct params *p = &group->p;
-        bool shape = p->block == (int64_t)block && p->depth == 60 && p->streams == 4 && p->rounding == ROUND_NONE &&
-                     p->study == STUDY_MAPS && p->init == INIT_LATENT && p->convention == 0 && p->alpha == 0 &&
-                     (block == BLOCK_HC || p->t_max == 20);
+        bool shape = !strcmp(params_connection(p)->name, connection) && p->depth == 60 && p->streams == 4 &&
+                     p->rounding == ROUND_NONE && p->study == STUDY_MAPS && p->init == INIT_LATENT &&
+                     p->convention == 0 && p->alpha == 0 && (connection_is_hc(params_connection(p)) || p->t_max == 20);
         double off = shape ? fabs(log(groups_summary(reader, group, summary).median / paper)) : NAN;
         if (isnan(off) || (best >= 0 && group->count < g->group[best].count))
             continue;
@@ -186,8 +186,8 @@ static int64_t headline_group(struct record_reader *reader, const struct groups 
 /* false: it has nothing to put beside the paper. */
 static bool print_headline(struct record_reader *reader, const struct groups *g) {
     int hc_of, mhc_of;
-    int64_t hc = headline_group(reader, g, BLOCK_HC, "composite_forward_sum_max", 3000, &hc_of);
-    int64_t mhc = headline_group(reader, g, BLOCK_MHC, "composite_backward_sum_max", 1.6, &mhc_of);
+    int64_t hc = headline_group(reader, g, "hc", "composite_forward_sum_max", 3000, &hc_of);
+    int64_t mhc = headline_group(reader, g, "mhc", "composite_backward_sum_max", 1.6, &mhc_of);
     if (hc < 0 || mhc < 0 || g->group[hc].count < ENOUGH_SEEDS || g->group[mhc].count < ENOUGH_SEEDS)
         return false;
     const struct {

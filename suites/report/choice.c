@@ -73,6 +73,10 @@ bool choice_take(struct record_reader *reader, const char *path, int *argc, char
         wish->param = &params_table[k];
         snprintf(name, sizeof name, "--%s", params_table[k].name);
         good = take_option(argc, argv, name, &value);
+        if (good && !value && strcmp(params_option(&params_table[k]), params_table[k].name)) {
+            snprintf(name, sizeof name, "--%s", params_option(&params_table[k]));
+            good = take_option(argc, argv, name, &value);
+        }
         if (good && value)
             good = read_wish(wish, value) &&
                    (narrow(reader, wish, *chosen) ||

@@ -1,4 +1,4 @@
-/* Cases of a record that a user names by their options: `--block mhc --t-max 20,100`. */
+/* Cases of a record that a user names by their options: `--connection mhc --t-max 20,100`. */
 #ifndef CHOICE_H
 #define CHOICE_H
 

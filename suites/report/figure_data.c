@@ -123,8 +123,8 @@ void put_lines(FILE *file, const struct figure_source *source, const struct line
         char text[LINE_LABEL + 40];
         line_legend(source, lines, k, text, sizeof text);
         longest = strlen(text) > longest ? strlen(text) : longest;
-        fprintf(file, "BLOCK[%d] = %d; RANK[%d] = %d; LABEL[%d] = ", k + 1, lines->line[k].block, k + 1,
-                lines->line[k].rank, k + 1);
+        fprintf(file, "BLOCK[%d] = %d; RANK[%d] = %d; LABEL[%d] = ", k + 1, connections[lines->line[k].block].colour,
+                k + 1, lines->line[k].rank, k + 1);
         put_enhanced(file, text);
         fprintf(file, "\n");
     }

@@ -7,11 +7,6 @@
 
 /* ---- labels ---- */
 
-static const char *block_name(int block) {
-    static const char *const names[BLOCKS] = {"ResNet", "HC", "static HC", "mHC", "identity HC"};
-    return names[block];
-}
-
 static const struct params *params_of_line(const struct figure_source *source, const struct line *line) {
     return &source->groups->group[line->groups[0]].p;
 }
@@ -24,7 +19,8 @@ static bool varies(const struct figure_source *source, const struct lines *lines
         const struct params *p = params_of_line(source, k < lines->count ? &lines->line[k]
                                                                          : &lines->left_out[k - lines->count]);
         if (block >= 0 ? p->block != block
-                       : p->block == BLOCK_RESNET && lines->count > 1 && !strcmp(param->name, "streams"))
+                       : params_connection(p)->generator == GENERATOR_NONE && lines->count > 1 &&
+                             !strcmp(param->name, "streams"))
             continue;
         if (first && params_differ(first, p, param))
             return true;
@@ -46,8 +42,8 @@ void label_lines(const struct figure_source *source, struct lines *lines, const 
         groups_label(&alone, 0, text, sizeof text);
         const char *word = params_word(&group.p, "block"), *at = strstr(text, word);
         int before = at > text ? (int)(at - text) - 1 : 0; /* the study, where it differs, goes behind the name */
-        snprintf(line->label, sizeof line->label, "%s%s%.*s%s", block_name(line->block), before ? " " : "", before,
-                 text, at ? at + strlen(word) : "");
+        snprintf(line->label, sizeof line->label, "%s%s%.*s%s", connections[line->block].label, before ? " " : "",
+                 before, text, at ? at + strlen(word) : "");
     }
 }
 
@@ -89,9 +85,9 @@ static void append_left_out(const struct lines *lines, char *text, size_t size) 
 
 /* "HC, mHC at another L or n only". */
 static void append_absent(const struct lines *lines, char *text, size_t size) {
-    for (int b = 0, told = 0; b < BLOCKS; b++)
+    for (int b = 0, told = 0; b < CONNECTIONS; b++)
         if (lines->absent >> b & 1)
-            append(text, size, "%s%s", told++ ? ", " : "", block_name(b));
+            append(text, size, "%s%s", told++ ? ", " : "", connections[b].label);
     append(text, size, " at another L or n only");
 }
 
@@ -165,7 +161,7 @@ static bool is_axis(const struct line *line, const struct param *param) {
 }
 
 void describe_lines(const struct figure_source *source, const struct lines *lines, char *text, size_t size) {
-    char all[400] = "", own[BLOCKS][400] = {""};
+    char all[400] = "", own[CONNECTIONS][400] = {""};
     int64_t least = INT64_MAX, most = 0;
     for (int p = 0; p < params_count; p++) {
         const struct param *param = &params_table[p];
@@ -190,9 +186,9 @@ void describe_lines(const struct figure_source *source, const struct lines *line
         most = own[1] > most ? own[1] : most;
     }
     snprintf(text, size, "%s", all);
-    for (int b = 0; b < BLOCKS; b++)
+    for (int b = 0; b < CONNECTIONS; b++)
         if (*own[b])
-            append(text, size, "; %s: %s", block_name(b), own[b]);
+            append(text, size, "; %s: %s", connections[b].label, own[b]);
     append(text, size, "; ");
     append_seeds(text, size, least, most);
     if (lines->candidates > lines->count) {

@@ -47,7 +47,7 @@ int64_t likeness(const struct params *p, const struct param *a, const struct par
 
 /* The lines that could be shown, the preferred ones [0] and the others [1] of every block: how many, and how many were seen. */
 struct room {
-    int most, count[2][BLOCKS], seen[2][BLOCKS];
+    int most, count[2][CONNECTIONS], seen[2][CONNECTIONS];
 };
 
 /* Whether the next line is shown. Where not all can be, lines in even steps from the first to the last, so that both ends are there. */
@@ -89,16 +89,17 @@ static bool summary_recorded(const struct figure_source *source, const struct gr
     return !isnan(groups_summary(source->reader, group, summary).median) || group_broken(source, group);
 }
 
-void lines_by_layer(const struct figure_source *source, const char *curve, unsigned blocks, int most,
+void lines_by_layer(const struct figure_source *source, const char *curve, unsigned connections, int most,
                     struct lines *lines) {
     const struct groups *g = source->groups;
     const struct group *best = NULL;
-    int64_t most_seeds[BLOCKS] = {0};
+    int64_t most_seeds[CONNECTIONS] = {0};
     *lines = (struct lines){.count = 0};
     bool *recorded = calloc((size_t)g->count + 1, sizeof *recorded);
     for (int64_t k = 0; recorded && k < g->count; k++) {
         const struct group *group = &g->group[k];
-        recorded[k] = (blocks >> group->p.block & 1) && record_curve_computed(source->reader, curve, group->cases[0]);
+        recorded[k] = (connections >> group->p.block & 1) &&
+                      record_curve_computed(source->reader, curve, group->cases[0]);
         if (!recorded[k])
             continue;
         if (group->count > most_seeds[group->p.block])
@@ -120,7 +121,7 @@ void lines_by_layer(const struct figure_source *source, const char *curve, unsig
             if (recorded[k])
                 lines->absent |= 1u << p->block;
             if (!recorded[k] || few || p->depth != best->p.depth || (pass >= 0 && other != pass) ||
-                (p->streams != best->p.streams && p->block != BLOCK_RESNET))
+                (p->streams != best->p.streams && params_connection(p)->generator != GENERATOR_NONE))
                 continue;
             shown |= 1u << p->block;
             if (pass < 0) {
@@ -157,13 +158,13 @@ static void insert(const struct groups *g, struct candidate *c, int64_t group, c
 }
 
 static int64_t collect(const struct figure_source *source, const struct param *along, const char *summary,
-                       unsigned blocks, struct candidate **out) {
+                       unsigned connections, struct candidate **out) {
     const struct groups *g = source->groups;
     struct candidate *c = NULL;
     int64_t count = 0, k;
     for (int64_t i = 0; i < g->count; i++) {
         const struct params *p = &g->group[i].p;
-        if (!(blocks >> p->block & 1) || !summary_recorded(source, &g->group[i], summary))
+        if (!(connections >> p->block & 1) || !summary_recorded(source, &g->group[i], summary))
             continue;
         for (k = 0; k < count; k++)
             if (same_but(p, &g->group[c[k].groups[0]].p, along, NULL))
@@ -205,11 +206,11 @@ static const struct candidate *choose(const struct groups *g, struct candidate *
 }
 
 void lines_along(const struct figure_source *source, const struct param *along, const struct param *beside,
-                 const char *summary, unsigned blocks, int most, struct lines *lines) {
+                 const char *summary, unsigned connections, int most, struct lines *lines) {
     const struct groups *g = source->groups;
     struct candidate *c;
     *lines = (struct lines){.count = 0};
-    int64_t count = collect(source, along, summary, blocks, &c);
+    int64_t count = collect(source, along, summary, connections, &c);
     const struct candidate *best = choose(g, c, count, along, beside);
     int64_t score = best ? best->score : 0;
     struct room room = {.most = source->lines ? source->lines : most};

@@ -4,8 +4,7 @@
 
 #include "suites/report/figure.h"
 
-enum { MOST_LINES = 20, MOST_LEFT_OUT = 24, LINE_LABEL = 200, BLOCKS = BLOCK_IDENTITY + 1 };
-enum { ALL_BLOCKS = (1 << BLOCKS) - 1, HC_BLOCKS = 1 << BLOCK_HC | 1 << BLOCK_HC_STATIC, MHC_BLOCKS = 1 << BLOCK_MHC };
+enum { MOST_LINES = 20, MOST_LEFT_OUT = 24, LINE_LABEL = 200 };
 
 /* The groups of a line, ordered by the parameter it runs along; against layer: one group. */
 struct line {
@@ -20,7 +19,7 @@ struct lines {
     struct line left_out[MOST_LEFT_OUT]; /* the first of those that there was no room for */
     int count, left_out_count;
     int64_t candidates; /* lines that could have been shown */
-    unsigned absent;    /* blocks, a bit each, that have what is shown, but not at the depth and n that are shown */
+    unsigned absent; /* connections, a bit each, that have what is shown, but not at the depth and n that are shown */
 };
 
 /* A parameter of a group as a number; NaN for texts. */
@@ -40,12 +39,12 @@ bool group_broken(const struct figure_source *, const struct group *);
 
 /* Groups that have `curve` recorded, of one depth and one n (a ResNet has its own), at most `most` of a block, or as many as the
  * source asks for: the nearest to the paper's stack, from the first to the last of them in even steps. */
-void lines_by_layer(const struct figure_source *, const char *curve, unsigned blocks, int most, struct lines *);
+void lines_by_layer(const struct figure_source *, const char *curve, unsigned connections, int most, struct lines *);
 
 /* Groups that have `summary` recorded and differ in `along` alone make a line, if they are two or more. With `beside`,
  * all lines are like the best one but for that parameter, if it varies there. At most `most` of a block, chosen as above. */
 void lines_along(const struct figure_source *, const struct param *along, const struct param *beside,
-                 const char *summary, unsigned blocks, int most, struct lines *);
+                 const char *summary, unsigned connections, int most, struct lines *);
 void lines_release(struct lines *);
 
 /* Gives every line its label: "mHC s=6", what differs between the lines of a block, behind its name as papers write it; `along` (may be

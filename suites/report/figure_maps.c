@@ -10,11 +10,11 @@ enum { PANELS = 6, TEXT_SIZE = 1600 };
 
 /* What the paper reports, and whose composite it is of. */
 static double paper_gain(int block) {
-    return block == BLOCK_MHC ? 1.6 : 3000;
+    return connection_is_hc(&connections[block]) ? 3000 : 1.6;
 }
 
 static const char *paper_summary(int block) {
-    return block == BLOCK_MHC ? "composite_backward_sum_max" : "composite_forward_sum_max";
+    return connection_is_hc(&connections[block]) ? "composite_forward_sum_max" : "composite_backward_sum_max";
 }
 
 /* ---- composite_maps ---- */
@@ -141,8 +141,9 @@ static void put_titles(FILE *file, int model, const struct params *p, const stru
 
 enum figure_outcome figure_composite_maps(const struct figure_source *source, const struct figure *figure, char *why,
                                           size_t why_size) {
-    const struct group *const hc = panel_group(source, HC_BLOCKS, NULL), *const found[] = {
-                                                                             hc, panel_group(source, MHC_BLOCKS, hc)};
+    const struct group *const hc = panel_group(source, connections_where(connection_is_hc), NULL),
+                              *const found[] = {hc,
+                                                panel_group(source, connections_where(connection_has_sinkhorn), hc)};
     struct map_panel said[2][PANELS] = {{{0, 0}}};
     struct lines lines = {.count = 0};
     char text[TEXT_SIZE], shared[TEXT_SIZE / 2];
@@ -179,7 +180,8 @@ enum figure_outcome figure_composite_maps(const struct figure_source *source, co
                 models, models * PANELS, models * PANELS);
     for (int k = 0; file && k < models; k++) {
         const struct params *p = &source->groups->group[indices[k]].p;
-        fprintf(file, "N[%d] = %lld; BLOCK[%d] = %d\n", k + 1, (long long)p->streams, k + 1, (int)p->block);
+        fprintf(file, "N[%d] = %lld; BLOCK[%d] = %d\n", k + 1, (long long)p->streams, k + 1,
+                params_connection(p)->colour);
         put_titles(file, k + 1, p, said[k]);
     }
     return data_close(file, source, figure->name, why, why_size) ? FIGURE_WRITTEN : FIGURE_FAILED;

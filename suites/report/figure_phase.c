@@ -21,7 +21,7 @@ struct grid {
 };
 
 static const char *phase_summary(int block) {
-    return block == BLOCK_MHC ? "composite_backward_sum_max" : "composite_forward_sum_max";
+    return connection_is_hc(&connections[block]) ? "composite_forward_sum_max" : "composite_backward_sum_max";
 }
 
 /* ---- finding the grid ---- */
@@ -192,18 +192,16 @@ static bool crosses(const struct grid *g, double level) {
 
 /* The paper's gains that are contours of a panel, "1.6 3000"; those that are not are named in `absent`. */
 static void find_levels(int block, const struct grid *g, char levels[LEVELS_SIZE], char *absent, size_t size) {
-    static const struct {
-        int block;
-        double level;
-    } wanted[] = {{BLOCK_HC, 1.6}, {BLOCK_HC, 3000}, {BLOCK_MHC, 1.6}};
+    static const double paper[] = {1.6, 3000}; /* the second is HC's */
+    const int wanted = connection_is_hc(&connections[block]) ? 2 : 1;
     levels[0] = 0;
-    for (size_t k = 0; k < sizeof wanted / sizeof *wanted; k++) {
+    for (int k = 0; k < wanted; k++) {
         size_t used = strlen(absent), length = strlen(levels);
-        if (wanted[k].block == block && crosses(g, wanted[k].level))
-            snprintf(levels + length, LEVELS_SIZE - length, "%s%g", length ? " " : "", wanted[k].level);
-        else if (wanted[k].block == block)
-            snprintf(absent + used, size - used, " %s: no %g contour in this range.", block == BLOCK_MHC ? "mHC" : "HC",
-                     wanted[k].level);
+        if (crosses(g, paper[k]))
+            snprintf(levels + length, LEVELS_SIZE - length, "%s%g", length ? " " : "", paper[k]);
+        else
+            snprintf(absent + used, size - used, " %s: no %g contour in this range.", connections[block].label,
+                     paper[k]);
     }
 }
 
@@ -259,7 +257,8 @@ static void put_panel_settings(FILE *file, int panel, int block, const struct gr
     for (int k = 0; k < g->x.count * g->y.count; k++)
         high = isfinite(g->gain[k]) ? fmax(high, g->gain[k]) : high;
     fprintf(file, "BLOCK[%d] = %d; X_NAME[%d] = '%s'; Y_NAME[%d] = '%s'; X_LOG[%d] = %d; Y_LOG[%d] = %d\n", panel,
-            block, panel, g->x.param->name, panel, g->y.param->name, panel, g->x.log, panel, g->y.log);
+            connections[block].colour, panel, g->x.param->name, panel, g->y.param->name, panel, g->x.log, panel,
+            g->y.log);
     fprintf(file, "X_FROM[%d] = %.9g; X_TO[%d] = %.9g; Y_FROM[%d] = %.9g; Y_TO[%d] = %.9g; HIGH[%d] = %.9g\n", panel,
             edge(&g->x, 0), panel, edge(&g->x, g->x.count), panel, edge(&g->y, 0), panel, edge(&g->y, g->y.count),
             panel, high > 1 ? high : 1.0);
@@ -291,7 +290,7 @@ static bool write_phase(const struct figure_source *source, const char *name, st
     FILE *file = data_open(source, name, "panel,block,x,y,x_low,x_high,y_low,y_high,median,overflow");
     for (int k = 0; k < phase->panels; k++) {
         if (file)
-            put_grid(file, k + 1, phase->block[k] == BLOCK_MHC ? "mhc" : "hc", &phase->grid[k]);
+            put_grid(file, k + 1, connections[phase->block[k]].name, &phase->grid[k]);
         find_levels(phase->block[k], &phase->grid[k], phase->levels[k], absent, sizeof absent);
         lines.line[k] = (struct line){.groups = (int64_t *)&phase->grid[k].group,
                                       .count = 1,
@@ -305,9 +304,9 @@ static bool write_phase(const struct figure_source *source, const char *name, st
         text, sizeof text,
         "Largest gain of composites (max |sum|%s) over layers of the token mean, median over seeds. Dots: the points computed, "
         "whose colour reaches half way to the next; contours (the paper's gains) are interpolated between them.%s%s%s %s.",
-        phase->panels > 1              ? " of rows in HC, of columns in mHC"
-        : phase->block[0] == BLOCK_MHC ? " of columns"
-                                       : " of rows",
+        phase->panels > 1                                  ? " of rows in HC, of columns in mHC"
+        : !connection_is_hc(&connections[phase->block[0]]) ? " of columns"
+                                                           : " of rows",
         any_cell(phase, INFINITY) ? " Triangles: overflow." : "",
         any_cell(phase, NAN) ? " Grey without one: not in the record." : "", absent, shared);
     file = settings_open(source, name);
@@ -327,7 +326,7 @@ static bool write_phase(const struct figure_source *source, const char *name, st
 
 enum figure_outcome figure_phase(const struct figure_source *source, const struct figure *figure, char *why,
                                  size_t why_size) {
-    static const int blocks[] = {BLOCK_HC, BLOCK_MHC};
+    const int blocks[] = {(int)(connection_find("hc") - connections), (int)(connection_find("mhc") - connections)};
     struct phase phase = {.panels = 0};
     for (int k = 0; k < 2; k++) {
         struct grid *grid = &phase.grid[phase.panels];

@@ -109,7 +109,7 @@ enum figure_outcome figure_recompute(const struct figure_source *source, const s
     }
     FILE *file = settings_open(source, figure->name);
     if (file) {
-        fprintf(file, "BLOCK = %d\nOPTIMUM = %.9g\nBEST = %lld\nKEEP_MEMORY = ", (int)p.block,
+        fprintf(file, "BLOCK = %d\nOPTIMUM = %.9g\nBEST = %lld\nKEEP_MEMORY = ", params_connection(&p)->colour,
                 recompute_paper_optimum(p.depth, p.streams), (long long)best);
         fprintf(file, isfinite(keep[0]) ? "%.9g\n" : "NaN\n", keep[0]);
         fprintf(file, isfinite(keep[1]) ? "KEEP_TIME = %.9g\n" : "KEEP_TIME = NaN\n", keep[1]);

@@ -58,7 +58,8 @@ static bool write_settings(const struct figure_source *source, const char *name,
                            bool overflow, char *why, size_t size) {
     char text[TEXT_SIZE], shared[TEXT_SIZE / 2];
     const struct params *last = &source->groups->group[lines->line[lines->count - 1].groups[0]].p;
-    const bool both = HC_BLOCKS >> lines->line[0].block & 1 && MHC_BLOCKS >> last->block & 1;
+    const bool both = connection_is_hc(&connections[lines->line[0].block]) &&
+                      !connection_is_hc(&connections[last->block]);
     describe_lines(source, lines, shared, sizeof shared);
     snprintf(
         text, sizeof text,
@@ -78,7 +79,7 @@ enum figure_outcome figure_composite_spectrum(const struct figure_source *source
     static const char curve[] = "composite_spectral_norm"; /* recorded beside the spectrum */
     struct lines lines;
     bool overflow = false;
-    lines_by_layer(source, curve, HC_BLOCKS | MHC_BLOCKS, 1, &lines);
+    lines_by_layer(source, curve, connections_where(connection_mixes), 1, &lines);
     if (!lines.count)
         return snprintf(why, why_size, "no case of it has its singular values recorded"), FIGURE_SKIPPED;
     bool good = write_spectra(source, figure->name, &lines, &overflow, why, why_size) &&

@@ -41,8 +41,8 @@ static bool of_paper(const struct figure_source *source, const struct lines *lin
 static bool both_families(const struct lines *lines) {
     bool hc = false, mhc = false;
     for (int k = 0; k < lines->count; k++) {
-        hc |= HC_BLOCKS >> lines->line[k].block & 1;
-        mhc |= MHC_BLOCKS >> lines->line[k].block & 1;
+        hc |= connection_is_hc(&connections[lines->line[k].block]);
+        mhc |= connection_has_logits(&connections[lines->line[k].block]);
     }
     return hc && mhc;
 }
@@ -74,7 +74,7 @@ static bool layers_data(const struct figure_source *source, const char *name, co
             fprintf(file, ",%lld", (long long)l + 1);
             for (int m = 0; m < count; m++) {
                 struct spread s = groups_curve(source->reader, group, measures[m].recorded, l);
-                if (HC_BLOCKS >> group->p.block & 1)
+                if (connection_is_hc(params_connection(&group->p)))
                     widen(&span[m], s);
                 bool computed = record_curve_computed(source->reader, measures[m].recorded, group->cases[0]);
                 *overflow |= put_spread(file, s, computed && isnan(s.median));
@@ -85,7 +85,7 @@ static bool layers_data(const struct figure_source *source, const char *name, co
     return data_close(file, source, name, why, why_size);
 }
 
-static enum figure_outcome layers_figure(const struct figure_source *source, const char *name, unsigned blocks,
+static enum figure_outcome layers_figure(const struct figure_source *source, const char *name, unsigned wanted,
                                          int most, const struct measure *measures, int count, const char *statement,
                                          char *why, size_t why_size) {
     struct lines lines;
@@ -94,7 +94,7 @@ static enum figure_outcome layers_figure(const struct figure_source *source, con
     char text[TEXT_SIZE], shared[TEXT_SIZE / 2];
     for (int m = 0; m < count; m++)
         span[m] = (struct span){NAN, NAN};
-    lines_by_layer(source, measures[0].recorded, blocks, most, &lines);
+    lines_by_layer(source, measures[0].recorded, wanted, most, &lines);
     if (!lines.count)
         return snprintf(why, why_size, "no case of it has the curve %s", measures[0].recorded), FIGURE_SKIPPED;
     describe_lines(source, &lines, shared, sizeof shared);
@@ -105,7 +105,7 @@ static enum figure_outcome layers_figure(const struct figure_source *source, con
         const struct params *last = &source->groups->group[lines.line[lines.count - 1].groups[0]].p;
         FILE *file = settings_open(source, name);
         put_lines(file, source, &lines);
-        put_caption(file, source, blocks == ALL_BLOCKS || both_families(&lines), text);
+        put_caption(file, source, wanted == connections_where(NULL) || both_families(&lines), text);
         if (file)
             fprintf(file, "PAPER = %d\nLAYERS = %lld\nSTREAMS = %lld\n", of_paper(source, &lines),
                     (long long)last->depth, (long long)last->streams);
@@ -125,7 +125,7 @@ static enum figure_outcome single_gain(const struct figure_source *source, const
                                               {"backward_sum", "single_backward_sum"},
                                               {"backward_abs", "single_backward_abs"}};
     return layers_figure(
-        source, figure->name, HC_BLOCKS | MHC_BLOCKS, 4, measures, 4,
+        source, figure->name, connections_where(connection_mixes), 4, measures, 4,
         "Gain of single layers, token mean: median and band q10–q90 over seeds of max |sum| of rows, backward of columns (solid); "
         "median of max sum of |entries| (dashed).",
         why, size);
@@ -138,7 +138,7 @@ static enum figure_outcome composite_gain(const struct figure_source *source, co
                                               {"backward_sum", "composite_backward_sum"},
                                               {"backward_abs", "composite_backward_abs"}};
     return layers_figure(
-        source, figure->name, HC_BLOCKS | MHC_BLOCKS, 4, measures, 4,
+        source, figure->name, connections_where(connection_mixes), 4, measures, 4,
         "Gain of composites, token mean: median and band q10–q90 over seeds of max |sum| of rows, backward of columns (solid); "
         "median of max sum of |entries| (dashed).",
         why, size);
@@ -151,7 +151,7 @@ static enum figure_outcome streams(const struct figure_source *source, const str
                                               {"similarity", "stream_similarity"},
                                               {"rank", "effective_rank"}};
     return layers_figure(
-        source, figure->name, ALL_BLOCKS, 2, measures, 4,
+        source, figure->name, connections_where(NULL), 2, measures, 4,
         "Streams x_l at the input of layer l, token mean: median and band q10–q90 over seeds. Effective rank: exp of the "
         "entropy of their singular values.",
         why, size);
@@ -194,14 +194,14 @@ static bool parameter_data(const struct figure_source *source, const char *name,
 
 /* `streams`: what is said when there is more than gains in the record. */
 static enum figure_outcome parameter_figure(const struct figure_source *source, const char *name, const char *parameter,
-                                            const char *beside, unsigned blocks, int most,
+                                            const char *beside, unsigned wanted, int most,
                                             const struct measure *measures, int count, const char *statement,
                                             const char *streams, char *why, size_t why_size) {
     const struct param *along = params_find(parameter);
     struct lines lines;
     bool recorded[8] = {false}, overflow = false, more = false;
     char text[TEXT_SIZE], shared[TEXT_SIZE / 2];
-    lines_along(source, along, beside ? params_find(beside) : NULL, measures[0].recorded, blocks, most, &lines);
+    lines_along(source, along, beside ? params_find(beside) : NULL, measures[0].recorded, wanted, most, &lines);
     if (!lines.count)
         return snprintf(why, why_size, "no two groups of it differ in %s alone", parameter), FIGURE_SKIPPED;
     describe_lines(source, &lines, shared, sizeof shared);
@@ -214,7 +214,7 @@ static enum figure_outcome parameter_figure(const struct figure_source *source, 
         describe_left_out(&lines, why, why_size);
         FILE *file = settings_open(source, name);
         put_lines(file, source, &lines);
-        put_caption(file, source, blocks == ALL_BLOCKS || both_families(&lines), text);
+        put_caption(file, source, wanted == connections_where(NULL) || both_families(&lines), text);
         if (file)
             fprintf(file, "PAPER = %d\n", of_paper(source, &lines));
         for (int m = 0; file && m < count; m++)
@@ -232,7 +232,7 @@ static enum figure_outcome depth(const struct figure_source *source, const struc
                                               {"x_rms", "x_rms_last"},
                                               {"grad_rms", "grad_x_rms_first"},
                                               {"grad_rms_max", "grad_x_rms_max"}};
-    return parameter_figure(source, figure->name, "depth", NULL, ALL_BLOCKS, 2, measures, 5,
+    return parameter_figure(source, figure->name, "depth", NULL, connections_where(NULL), 2, measures, 5,
                             "Largest gain of composites (max |sum| of rows, backward of columns) over layers l",
                             ", RMS of the streams at layer L and of the gradient", why, size);
 }
@@ -242,7 +242,7 @@ static enum figure_outcome t_max(const struct figure_source *source, const struc
     static const struct measure measures[] = {{"backward", "composite_backward_sum_max"},
                                               {"column_error", "single_column_error_max"}};
     return parameter_figure(
-        source, figure->name, "t-max", "round", MHC_BLOCKS, 4, measures, 2,
+        source, figure->name, "t-max", "round", connections_where(connection_has_sinkhorn), 4, measures, 2,
         "Largest gain of composites (max |sum| of columns) and column error of single layers, over layers l", "", why,
         size);
 }
@@ -251,7 +251,7 @@ static enum figure_outcome streams_n(const struct figure_source *source, const s
                                      size_t size) {
     static const struct measure measures[] = {{"forward", "composite_forward_sum_max"},
                                               {"backward", "composite_backward_sum_max"}};
-    return parameter_figure(source, figure->name, "streams", NULL, HC_BLOCKS | MHC_BLOCKS, 4, measures, 2,
+    return parameter_figure(source, figure->name, "streams", NULL, connections_where(connection_mixes), 4, measures, 2,
                             "Largest gain of composites (max |sum| of rows, backward of columns) over layers l", "",
                             why, size);
 }

@@ -49,7 +49,7 @@ static void print_table(struct record_reader *r, int64_t first, const struct par
     snprintf(block, sizeof block, "%s", params_word(p, "block"));
     snprintf(branch, sizeof branch, "%s", params_word(p, "branch"));
     printf(
-        "\n--study recompute --block %s --branch %s --depth %lld --streams %lld --width %lld --tokens %lld --backend %s\n\n"
+        "\n--study recompute --connection %s --branch %s --depth %lld --streams %lld --width %lld --tokens %lld --backend %s\n\n"
         "%6s  %10s  %10s  %8s  %10s  %8s  %s\n",
         block, branch, (long long)p->depth, (long long)p->streams, (long long)p->width, (long long)p->tokens,
         p->backend, "L_r", "predicted", "peak", "Eq. 20", "step/ms", "+-", "time / that of auto");

@@ -94,7 +94,26 @@ static void project(const struct params *p, double *matrix) {
     backend_run(&cpu, backend_row(&cpu, "sinkhorn", "forward", &c, &why), &c, arrays, 2, NULL, NULL);
 }
 
+/* Of a map whose logits are no matrix. */
+static void static_logits(const struct params *p, int64_t layer, double *out) {
+    const struct mhc_case c = ensemble_case(p);
+    int64_t K = mhc_map_logits(&c);
+    double shared[MAP_LOGITS], own[MAP_LOGITS];
+    if (p->init != INIT_LATENT && p->init != INIT_MIXED) {
+        map_start_f64(&c, out);
+        return;
+    }
+    fill_normal(p, "Z_shared", 0, p->init == INIT_LATENT ? p->s : 0, K, shared);
+    fill_normal(p, "Z_layer", layer, p->init == INIT_LATENT ? p->w : 0, K, own);
+    for (int64_t k = 0; k < K; k++)
+        out[k] = shared[k] + own[k];
+}
+
 void ensemble_static(const struct params *p, int64_t layer, double *out) {
+    if (connection_has_logits(params_connection(p)) && !connection_has_sinkhorn(params_connection(p))) {
+        static_logits(p, layer, out);
+        return;
+    }
     int64_t n = p->streams;
     const struct start *start = &starts[p->init];
     double shared[MHC_MAX_STREAMS * MHC_MAX_STREAMS], own[MHC_MAX_STREAMS * MHC_MAX_STREAMS];

@@ -10,7 +10,8 @@
  *     near-identity  pre, post +1 at stream l mod n, -1 elsewhere; res 0 on the diagonal, -8 off it; phi 0 (mHC-lite)
  *     gap            pre +-8 at stream l mod n, post 0; res 0 / -160; static: alpha 0 (nanoGPT port with temperature 0.05)
  *     diagonal       pre, post +1 at stream 0, -1 elsewhere; res 2 I (HC: the map I)
- *     pre-norm       pre +-20 at stream l mod n, post 0, res 0 / -40; phi 0: a pre-norm residual */
+ *     pre-norm       pre +-20 at stream l mod n, post 0, res 0 / -40; phi 0: a pre-norm residual
+ * Maps whose logits are no matrix have logits s Z_shared + w Z_l in `latent`, 0 in `mixed`, else what the map's publication starts at. */
 #ifndef ENSEMBLE_H
 #define ENSEMBLE_H
 
@@ -27,13 +28,15 @@ struct program_spec ensemble_stack(const struct params *, const struct backend *
 /* Values of one parameter of a layer by the name its row gives it. */
 void ensemble_parameter(const struct params *, int64_t layer, const char *name, int64_t count, double *values);
 
-/* Static part of a layer's residual map: logits in the layout of the convention (mHC) or the map itself (HC), [n][n]. */
+enum { MAP_LOGITS = 512 }; /* of a token, at most */
+
+/* Static part of a layer's residual map: logits [K], of Sinkhorn in the layout of the convention, or the map itself (HC), [n][n]. */
 void ensemble_static(const struct params *, int64_t layer, double *out);
 
 /* Whether a dynamic part exists, so that tokens differ. */
 bool ensemble_dynamic(const struct params *);
 
-/* What the maps study takes for x.phi / r: N(0, 1), [T][n][n] of a layer. */
+/* What the maps study takes for x.phi / r: N(0, 1), [T][K] of a layer. */
 void ensemble_dynamic_draw(const struct params *, int64_t layer, int64_t count, double *out);
 
 /* The first bytes of an --input of `bytes` bytes: all that a study may read. The rest, the last 5 %, is held out: a study that

@@ -15,17 +15,23 @@ static int64_t token_count(const struct params *p) {
     return ensemble_dynamic(p) ? p->tokens : 1;
 }
 
-static double bytes(const struct params *p) {
-    double cells = (double)p->depth * (double)token_count(p) * (double)(p->streams * p->streams);
-    return 8 * cells * (connection_has_logits(params_connection(p)) ? 2 : 1) +
-           mhc_measure_bytes(p->depth, token_count(p), p->streams);
+/* Numbers that a map of a token is made of: its logits, or its own cells. */
+static int64_t drawn_count(const struct params *p) {
+    const struct mhc_case c = ensemble_case(p);
+    return connection_has_logits(params_connection(p)) ? mhc_map_logits(&c) : p->streams * p->streams;
 }
 
-/* Logits (mHC) or maps (HC) of all layers, [L][T][n][n]: the static part, and alpha times the dynamic one. */
+static double bytes(const struct params *p) {
+    double maps = (double)p->depth * (double)token_count(p), cells = (double)(p->streams * p->streams);
+    double logits = connection_has_logits(params_connection(p)) ? (double)drawn_count(p) : 0;
+    return 8 * maps * (cells + logits) + mhc_measure_bytes(p->depth, token_count(p), p->streams);
+}
+
+/* Logits [L][T][K] (mHC) or maps [L][T][n][n] (HC) of all layers: the static part, and alpha times the dynamic one. */
 static void draw(const struct params *p, int64_t T, double *out) {
-    int64_t cells = p->streams * p->streams;
+    int64_t cells = drawn_count(p);
     bool dynamic = ensemble_dynamic(p), hc = connection_is_hc(params_connection(p));
-    double fixed[MHC_MAX_STREAMS * MHC_MAX_STREAMS];
+    double fixed[MAP_LOGITS];
     for (int64_t l = 0; l < p->depth; l++) {
         double *layer = out + l * T * cells;
         ensemble_static(p, l, fixed);
@@ -55,7 +61,7 @@ static const char *project(const struct params *p, int64_t T, double *logits, do
     struct mhc_case c = ensemble_case(p);
     c.T = count;
     backend_types(&cpu, -1, &c);
-    const struct mhc_row *row = backend_row(&cpu, "sinkhorn", "forward", &c, &reason);
+    const struct mhc_row *row = backend_row(&cpu, "map", "forward", &c, &reason);
     struct array arrays[] = {{"logits", logits}, {"res", res}};
     reason = row ? backend_run(&cpu, row, &c, arrays, 2, NULL, NULL) : reason;
     backend_close(&cpu);
@@ -65,8 +71,8 @@ static const char *project(const struct params *p, int64_t T, double *logits, do
 static void measure(const struct params *p, int64_t T, const double *logits, const double *res,
                     struct study_result *r) {
     int64_t cells = p->streams * p->streams;
-    bool good = study_measure_maps(p, T, res, r);
-    for (int64_t l = 0; l < p->depth && logits && p->measure & MHC_GROUP_LOGIT; l++)
+    bool good = study_measure_maps(p, T, res, r), matrices = logits && connection_has_sinkhorn(params_connection(p));
+    for (int64_t l = 0; l < p->depth && matrices && p->measure & MHC_GROUP_LOGIT; l++)
         good &= !mhc_measure_logits(logits + l * T * cells, T, p->streams, l, &r->curves);
     if (!good)
         snprintf(r->reason, sizeof r->reason, "out of memory");
@@ -75,12 +81,14 @@ static void measure(const struct params *p, int64_t T, const double *logits, con
 static void run(const struct study_context *context, struct study_result *r) {
     const struct params *p = context->p;
     int64_t T = token_count(p), cells = p->streams * p->streams;
-    size_t size = (size_t)(p->depth * T * cells) * sizeof(double);
     bool mhc = connection_has_logits(params_connection(p));
-    double *drawn = aligned_alloc(64, (size + 63) / 64 * 64),
+    size_t size = (size_t)(p->depth * T * cells) * sizeof(double),
+           drawn_size = (size_t)(p->depth * T * drawn_count(p)) * sizeof(double);
+    double *drawn = aligned_alloc(64, (drawn_size + 64) / 64 * 64),
            *res = mhc ? aligned_alloc(64, (size + 63) / 64 * 64) : drawn;
     unsigned groups = (unsigned)p->measure &
-                      (MHC_GROUP_GAIN | MHC_GROUP_SPECTRUM | MHC_GROUP_MIXING | (mhc ? (unsigned)MHC_GROUP_LOGIT : 0u));
+                      (MHC_GROUP_GAIN | MHC_GROUP_SPECTRUM | MHC_GROUP_MIXING |
+                       (connection_has_sinkhorn(params_connection(p)) ? (unsigned)MHC_GROUP_LOGIT : 0u));
     if (!drawn || !res || !mhc_curves_allocate(&r->curves, p->depth, groups, p->record == RECORD_CURVES)) {
         snprintf(r->reason, sizeof r->reason, "out of memory");
     } else {

@@ -198,7 +198,7 @@ static bool open_probe(struct probe *probe, struct program_spec *spec) {
     size_t cells = (size_t)(c->T * c->n * c->n);
     probe->x = malloc((size_t)(c->T * c->n * c->C) * sizeof(double));
     probe->res = wants(p, OF_MAPS) ? malloc((size_t)spec->layers * cells * sizeof(double)) : NULL;
-    if (connection_has_logits(params_connection(p)) && wants(p, MHC_GROUP_LOGIT))
+    if (connection_has_sinkhorn(params_connection(p)) && wants(p, MHC_GROUP_LOGIT))
         probe->logits_row = backend_row(spec->backend, "mhc", "logits", c, &why);
     if (probe->logits_row) {
         probe->logits = backend_allocate(spec->backend, (int64_t)cells * mhc_type_bytes(c->coef));

@@ -1,0 +1,148 @@
+/* Every residual map of cpu_ref/maps, and every connection of suites/case/connections.def, is what it is said to be. */
+#include "suites/case/connections.h"
+#include "tests/check.h"
+
+static const int32_t maps[] = {
+#define MAP(id, name) id,
+#include "cpu_ref/maps/maps.def"
+#undef MAP
+};
+static const char *const names[] = {
+#define MAP(id, name) #name,
+#include "cpu_ref/maps/maps.def"
+#undef MAP
+};
+enum { MAPS = sizeof maps / sizeof *maps, MOST = 512 };
+
+static const double spreads[] = {0.1, 3, 30, 300};
+enum { SPREADS = sizeof spreads / sizeof *spreads };
+
+static struct mhc_case case_of(int library, int32_t map, int64_t n) {
+    struct mhc_case c = make_case(library, 131, n, 1, 20, MHC_PAPER, 0);
+    c.map = map;
+    return c;
+}
+
+static bool exists(const struct mhc_case *c) {
+    const char *why;
+    return mhc_row_find(c->coef == MHC_F64 ? &mhc_cpu64 : &mhc_cpu32, "map.forward")->supports(c, &why);
+}
+
+static void draw_logits(const struct mhc_case *c, struct dictionary *d, double spread) {
+    int64_t count = c->T * mhc_map_logits(c);
+    double *logits = put(d, "logits", count);
+    for (int64_t k = 0; k < count; k++)
+        logits[k] = (float)(spread * mhc_normal(1, mhc_what("logits"), 0, (uint64_t)k));
+}
+
+static double loss(const struct mhc_case *c, struct dictionary *d) {
+    double sum = 0;
+    run_named(&mhc_cpu64, "map.forward", c, d, NULL);
+    for (int64_t k = 0; k < c->T * c->n * c->n; k++)
+        sum += lookup(d, "res")[k] * lookup(d, "grad_res")[k];
+    return sum;
+}
+
+/* The gradient of every logit of a token against differences of the fourth order. */
+Test(maps, gradients) {
+    for (int m = 0; m < MAPS; m++)
+        for (int64_t n = 1; n <= 8; n++) {
+            struct mhc_case c = case_of(0, maps[m], n);
+            struct dictionary d = {0};
+            c.T = 1;
+            if (!exists(&c) || !mhc_extent(&c, 'N'))
+                continue;
+            draw_logits(&c, &d, 1);
+            run_named(&mhc_cpu64, "map.backward", &c, &d, NULL);
+            double *logits = lookup(&d, "logits"), *grad = lookup(&d, "grad_logits"), got[MOST], want[MOST], h = 1e-3;
+            int64_t K = mhc_map_logits(&c);
+            for (int64_t k = 0; k < K; k++) {
+                got[k] = grad[k];
+                double value[5], kept = logits[k];
+                for (int step = -2; step <= 2; step++) {
+                    logits[k] = kept + step * h;
+                    value[step + 2] = loss(&c, &d);
+                }
+                logits[k] = kept;
+                want[k] = (8 * (value[3] - value[1]) - (value[4] - value[0])) / (12 * h);
+            }
+            check_close(got, want, K, 1e-9, names[m], "grad_logits");
+            forget(&d);
+        }
+}
+
+/* What float32 makes of logits of any size is what float64 does, and both are finite. */
+Test(maps, single_precision) {
+    for (int m = 0; m < MAPS; m++)
+        for (int64_t n = 1; n <= MHC_MAX_STREAMS; n++)
+            for (int s = 0; s < SPREADS; s++) {
+                struct mhc_case c[2] = {case_of(0, maps[m], n), case_of(1, maps[m], n)};
+                struct dictionary d[2] = {{.count = 0}, {.count = 0}};
+                if (!exists(&c[0]))
+                    continue;
+                for (int l = 0; l < 2; l++) {
+                    draw_logits(&c[l], &d[l], spreads[s]);
+                    run_named(libraries[l], "map.forward", &c[l], &d[l], NULL);
+                    run_named(libraries[l], "map.backward", &c[l], &d[l], NULL);
+                }
+                int64_t cells = c[0].T * n * mhc_extent(&c[0], 'N'), K = c[0].T * mhc_map_logits(&c[0]);
+                const double *res = lookup(&d[0], "res"), *grad = lookup(&d[0], "grad_logits");
+                for (int64_t k = 0; k < cells; k++)
+                    cr_assert(isfinite(res[k]), "%s at %g: res[%lld] is %g", names[m], spreads[s], (long long)k,
+                              res[k]);
+                check_close(lookup(&d[1], "res"), res, cells, 2e-5 * fmax(1, largest_of(res, cells)), names[m], "res");
+                check_close(lookup(&d[1], "grad_logits"), grad, K, 2e-4 * fmax(1, largest_of(grad, K)), names[m],
+                            "grad_logits");
+                for (int l = 0; l < 2; l++)
+                    forget(&d[l]);
+            }
+}
+
+/* --- the table of connections --- */
+
+/* Sums of rows and columns of the maps that the table calls exact, and the signs of all. */
+Test(maps, connections_are_what_the_table_says) {
+    for (int k = 0; k < CONNECTIONS; k++) {
+        const struct connection *connection = &connections[k];
+        cr_expect(connection_find(connection->name) == connection);
+        cr_expect(mhc_row_find(&mhc_cpu64, "mhc.pre") && *connection->label &&
+                  !strncmp(connection->reference, "arXiv ", 6));
+        if (!connection_has_logits(connection))
+            continue;
+        for (int64_t n = 2; n <= 8; n *= 2)
+            for (int s = 0; s < 3; s++) { /* past 30 a softmax has exact zeros */
+                struct mhc_case c = case_of(0, connection->map, n);
+                struct dictionary d = {0};
+                draw_logits(&c, &d, spreads[s]);
+                run_named(&mhc_cpu64, "map.forward", &c, &d, NULL);
+                const double *res = lookup(&d, "res");
+                double worst = 0, least = INFINITY;
+                for (int64_t t = 0; t < c.T; t++)
+                    for (int64_t i = 0; i < n; i++) {
+                        double row = 0, column = 0;
+                        for (int64_t j = 0; j < n; j++) {
+                            row += res[(t * n + i) * n + j];
+                            column += res[(t * n + j) * n + i];
+                            least = fmin(least, res[(t * n + i) * n + j]);
+                        }
+                        worst = fmax(worst, fmax(fabs(row - 1), fabs(column - 1)));
+                    }
+                cr_expect(!connection->exact || worst < 1e-14, "%s: a sum is off by %g", connection->name, worst);
+                cr_expect(connection->negative ? least < 0 : least >= 0, "%s: an entry is %g", connection->name, least);
+                forget(&d);
+            }
+    }
+}
+
+/* A row refuses what does not exist. */
+Test(maps, unknown_ones_are_refused) {
+    static const char *const rows[] = {"map.forward",  "map.backward", "mhc.pre",
+                                       "mhc.backward", "mhc.post_pre", "mhc.logits"};
+    for (int l = 0; l < LIBRARIES; l++)
+        for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
+            struct mhc_case c = case_of(l, MHC_MAPS, 4);
+            const char *why = NULL;
+            cr_expect(!mhc_row_find(libraries[l], rows[r])->supports(&c, &why) && why && strstr(why, "residual map"),
+                      "%s", rows[r]);
+        }
+}
