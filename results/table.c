@@ -183,7 +183,8 @@ static void print_groups(const struct tables *t, const int *width) {
     for (int k = 0, next; k < t->columns; k = next) {
         const char *group = t->column[k].group;
         int span = in_line(&t->column[k]) ? abs(width[k]) : -2;
-        for (next = k + 1; group && next < t->columns && t->column[next].group && !strcmp(t->column[next].group, group); next++)
+        for (next = k + 1; group && next < t->columns && t->column[next].group && !strcmp(t->column[next].group, group);
+             next++)
             span += in_line(&t->column[next]) ? abs(width[next]) + 2 : 0;
         if (span >= 0)
             put_cell(t->out, &blanks, group ? group : "", -span);
@@ -207,7 +208,9 @@ static void print_line(const struct tables *t, const int *width, char *const *ce
 static void print_text(struct tables *t) {
     int *width = calloc((size_t)t->columns + 1, sizeof *width);
     t->failed |= !width;
-    if (!t->failed) {
+    if (t->failed)
+        fputs("no table: out of memory\n", t->out);
+    else {
         find_widths(t, width);
         print_groups(t, width);
         print_line(t, width, NULL);

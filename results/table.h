@@ -68,14 +68,14 @@ void tables_say(struct tables *, const char *format, ...) __attribute__((format(
 bool tables_end(struct tables *);
 
 /* `columns` must stay until table_end(). The title is for CSV (a comment) and JSON; NULL: the only table. */
-#define table_begin(tables, title, columns)                                                                            \
+#define table_begin(tables, title, columns) \
     table_begin_of(tables, title, columns, (int)(sizeof(columns) / sizeof *(columns)))
 void table_begin_of(struct tables *, const char *title, const struct column *, int count);
 void table_end(struct tables *);
 
 /* A row: as many values as columns, or fewer: the others are unknown then, and the line of text ends behind the last. */
-#define table_row(tables, ...)                                                                                         \
-    table_row_of(tables, (const struct value[]){__VA_ARGS__},                                                          \
+#define table_row(tables, ...)                                \
+    table_row_of(tables, (const struct value[]){__VA_ARGS__}, \
                  (int)(sizeof(struct value[]){__VA_ARGS__} / sizeof(struct value)))
 void table_row_of(struct tables *, const struct value *, int count);
 

@@ -68,15 +68,16 @@ Test(table, csv_has_every_number) {
 }
 
 Test(table, json_is_a_list_of_tables) {
-    expect_tables(TABLE_JSON,
-                  "[\n{\"table\": \"first \\\"one\\\"\", \"rows\": [\n"
-                  "{\"name\": \"a\", \"seconds\": 0.012500000000000001, \"seconds_low\": 0.01, \"seconds_high\": 0.02, "
-                  "\"share\": 0.5, \"good\": true, \"count\": -7, \"again\": \"do it, again\"},\n"
-                  "{\"name\": \"longer name\", \"seconds\": 0.012, \"seconds_low\": null, \"seconds_high\": \"Infinity\", "
-                  "\"share\": null, \"good\": false, \"count\": -9223372036854775808, \"again\": \"\"}\n]},\n"
-                  "{\"table\": \"second\", \"rows\": [\n"
-                  "{\"name\": \"b\", \"seconds\": null, \"seconds_low\": null, \"seconds_high\": null, \"share\": null, "
-                  "\"good\": null, \"count\": null, \"again\": null}\n]}\n]\n");
+    expect_tables(
+        TABLE_JSON,
+        "[\n{\"table\": \"first \\\"one\\\"\", \"rows\": [\n"
+        "{\"name\": \"a\", \"seconds\": 0.012500000000000001, \"seconds_low\": 0.01, \"seconds_high\": 0.02, "
+        "\"share\": 0.5, \"good\": true, \"count\": -7, \"again\": \"do it, again\"},\n"
+        "{\"name\": \"longer name\", \"seconds\": 0.012, \"seconds_low\": null, \"seconds_high\": \"Infinity\", "
+        "\"share\": null, \"good\": false, \"count\": -9223372036854775808, \"again\": \"\"}\n]},\n"
+        "{\"table\": \"second\", \"rows\": [\n"
+        "{\"name\": \"b\", \"seconds\": null, \"seconds_low\": null, \"seconds_high\": null, \"share\": null, "
+        "\"good\": null, \"count\": null, \"again\": null}\n]}\n]\n");
 }
 
 Test(table, digits) {
@@ -84,10 +85,10 @@ Test(table, digits) {
         double x;
         int digits;
         const char *text;
-    } want[] = {{0, 3, "0"},           {0.9994, 3, "0.999"}, {1, 3, "1.00"},         {9.994, 3, "9.99"},
-                {9.996, 3, "10.0"},    {99.94, 3, "99.9"},   {99.96, 3, "100"},      {123456, 3, "123456"},
-                {1e6, 3, "1e+06"},     {1234.5, 4, "1234"},  {999.96, 4, "1000"},    {-12.34, 3, "-12.3"},
-                {1e-5, 4, "1e-05"},    {NAN, 3, "-"}};
+    } want[] = {{0, 3, "0"},        {0.9994, 3, "0.999"}, {1, 3, "1.00"},      {9.994, 3, "9.99"},
+                {9.996, 3, "10.0"}, {99.94, 3, "99.9"},   {99.96, 3, "100"},   {123456, 3, "123456"},
+                {1e6, 3, "1e+06"},  {1234.5, 4, "1234"},  {999.96, 4, "1000"}, {-12.34, 3, "-12.3"},
+                {1e-5, 4, "1e-05"}, {NAN, 3, "-"}};
     for (size_t k = 0; k < sizeof want / sizeof *want; k++) {
         char text[32];
         cr_expect_str_eq(table_digits(want[k].x, want[k].digits, text), want[k].text);

@@ -126,7 +126,7 @@ void show_account(struct record_reader *r, int64_t index, struct tables *t) {
         {"flags", "flags", .width = -1},
     };
     struct record_timing samples;
-    char cell[4][32], *title;
+    char cell[4][32], title[2200];
     const char *key = record_texts(r, "key")[index], *note = record_texts(r, "reason")[index];
     double shared = 0, step = overhead_variant_value(r, index, STEP_RESIDUAL, OVERHEAD_MEDIAN),
            every = overhead_value(r, OVERHEAD_STEP_AT + OVERHEAD_RECOMPUTE, index);
@@ -134,8 +134,9 @@ void show_account(struct record_reader *r, int64_t index, struct tables *t) {
         return;
     struct attainable a = overhead_attainable(r, &samples, index);
     tables_say(t, "\nAccount of %s\n%s%s", key, note, *note ? "\n" : "");
-    if (record_unfinished(r, index) || asprintf(&title, "account of %s", key) < 0)
+    if (record_unfinished(r, index))
         return;
+    snprintf(title, sizeof title, "account of %s", key);
     tables_say(t, "copy %s GB/s, GEMM %s GFLOP/s, cache %s MB, %s parameters in F's products, ",
                table_digits(a.copy * 1e-9, 3, cell[0]), table_digits(a.gemm * 1e-9, 3, cell[1]),
                table_digits(a.cache * 1e-6, 3, cell[2]),
@@ -149,5 +150,4 @@ void show_account(struct record_reader *r, int64_t index, struct tables *t) {
         if (!isnan(overhead_variant_value(r, index, v, OVERHEAD_RATIO)))
             add_variant(r, index, &samples, v, shared, a, t);
     table_end(t);
-    free(title);
 }

@@ -127,7 +127,7 @@ static void add_pair(struct record_reader *r, const struct line *lines, int64_t 
                      const struct line *on, struct tables *t) {
     const struct line *one = off ? off : on, *const both[2] = {off, on};
     const struct line *alone = one->p.overlap ? partner(lines, count, one, "overlap", 0) : NULL;
-    char shape[2 * PARAM_TEXT_SIZE] = "-", way[40], why[200], overhead[2][64], flags[2][FLAGS] = {"", ""};
+    char shape[2 * PARAM_TEXT_SIZE] = "-", way[40], why[200], overhead[2][64], flags[2][FLAGS];
     size_t used = one->p.preset ? (size_t)snprintf(shape, sizeof shape, "%s ", params_word(&one->p, "preset")) : 0;
     if (one->p.preset)
         snprintf(shape + used, sizeof shape - used, "%s", params_word(&one->p, "kind"));
@@ -141,10 +141,10 @@ static void add_pair(struct record_reader *r, const struct line *lines, int64_t 
                               in_words(step_variant_name[v]),
                               in_reals(NAN),
                               in_reals(NAN),
-                              in_words(flags[0]),
+                              in_words(""),
                               in_reals(NAN),
                               in_reals(NAN),
-                              in_words(flags[1]),
+                              in_words(""),
                               in_reals(v == STEP_RESIDUAL ? NAN : hidden_share(r, one, alone, v)),
                               in_reals(of_paper(v))};
         for (int k = 0; k < 4; k++)
@@ -153,7 +153,7 @@ static void add_pair(struct record_reader *r, const struct line *lines, int64_t 
         for (int k = 0; k < 2 && both[k]; k++) {
             row[5 + 3 * k] = in_reals(of_variant(r, both[k], v, OVERHEAD_MEDIAN));
             row[6 + 3 * k] = overhead_value_of(r, both[k], v, overhead[k]);
-            flags_of(r, both[k], v, flags[k]);
+            row[7 + 3 * k] = in_words(flags_of(r, both[k], v, flags[k]));
         }
         if (no_result(r, one, v, why)) {
             row[5].text = why;
