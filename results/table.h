@@ -1,4 +1,4 @@
-/* Tables: columns, and rows that come one by one. Aligned text, CSV and JSON are made from the same columns and rows. */
+/* Tables: columns, and rows that come one by one. Text, CSV and JSON are made from the same columns and rows. */
 #ifndef TABLE_H
 #define TABLE_H
 
@@ -73,7 +73,7 @@ bool tables_end(struct tables *);
 void table_begin_of(struct tables *, const char *title, const struct column *, int count);
 void table_end(struct tables *);
 
-/* A row: as many values as columns, or fewer: the others are unknown then, and the line of text ends behind the last. */
+/* A row: as many values as columns, or fewer: then the others are unknown, and text ends the line early. */
 #define table_row(tables, ...)                                \
     table_row_of(tables, (const struct value[]){__VA_ARGS__}, \
                  (int)(sizeof(struct value[]){__VA_ARGS__} / sizeof(struct value)))
