@@ -1,14 +1,14 @@
-/* A record as CSV or JSON. Both walk the same fields; a format is how a field is written. */
+/* A record as a table: its columns are fields of a case, of a layer or of a sample. */
 #include "results/record.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "results/layout.h"
+#include "results/table.h"
 
 /* One field of a table: the values of all cases, or a curve, whose row of the current case is fetched. */
 struct field {
@@ -23,20 +23,24 @@ struct field {
     const struct dataset_info *sample; /* of /timing; NULL: none */
 };
 
-struct table {
+struct export {
     struct field *field;
+    struct column *column; /* of each field: its name */
+    struct value *value;   /* of each field in the row at hand */
+    const double **curve;  /* of each field that is a curve: the layers of the case at hand */
     int count;
     bool by_layer, by_sample;
+    struct tables out;
 };
 
-static struct field *add_field(struct table *t, const char *name, enum record_type type) {
-    struct field *f = &t->field[t->count++];
+static struct field *add_field(struct export *e, const char *name, enum record_type type) {
+    struct field *f = &e->field[e->count++];
     *f = (struct field){.name = name, .type = type, .prefix = ""};
     return f;
 }
 
-static bool add_column(struct table *t, struct record_reader *r, const char *name, enum record_type type) {
-    struct field *f = add_field(t, name, type);
+static bool add_column(struct export *e, struct record_reader *r, const char *name, enum record_type type) {
+    struct field *f = add_field(e, name, type);
     if (type == RECORD_INT)
         return (f->ints = record_ints(r, name)) != NULL;
     if (type == RECORD_REAL)
@@ -45,12 +49,12 @@ static bool add_column(struct table *t, struct record_reader *r, const char *nam
 }
 
 /* The scalars of a list, each with the prefix in front of its name. */
-static bool add_scalars(struct table *t, struct record_reader *r, const char *prefix, enum record_list list) {
+static bool add_scalars(struct export *e, struct record_reader *r, const char *prefix, enum record_list list) {
     for (int i = 0; i < record_list_count(r, list); i++) {
         struct record_column scalar;
         if (!record_list_item(r, list, i, &scalar))
             return false;
-        struct field *f = add_field(t, scalar.name, RECORD_REAL);
+        struct field *f = add_field(e, scalar.name, RECORD_REAL);
         f->prefix = prefix;
         if (!(f->reals = record_list_values(r, list, scalar.name)))
             return false;
@@ -58,115 +62,50 @@ static bool add_scalars(struct table *t, struct record_reader *r, const char *pr
     return true;
 }
 
-static bool table_of_cases(struct table *t, struct record_reader *r) {
-    add_field(t, "case", RECORD_INT)->is_case = true;
-    if (!add_column(t, r, "key", RECORD_TEXT) || !add_column(t, r, "status", RECORD_TEXT) ||
-        !add_column(t, r, "reason", RECORD_TEXT) || !add_column(t, r, "seconds", RECORD_REAL) ||
-        !add_column(t, r, "layers", RECORD_INT))
+static bool fields_of_cases(struct export *e, struct record_reader *r) {
+    add_field(e, "case", RECORD_INT)->is_case = true;
+    if (!add_column(e, r, "key", RECORD_TEXT) || !add_column(e, r, "status", RECORD_TEXT) ||
+        !add_column(e, r, "reason", RECORD_TEXT) || !add_column(e, r, "seconds", RECORD_REAL) ||
+        !add_column(e, r, "layers", RECORD_INT))
         return false;
     for (int i = 0; i < record_column_count(r); i++) {
         struct record_column column;
-        if (!record_column(r, i, &column) || !add_column(t, r, column.name, column.type))
+        if (!record_column(r, i, &column) || !add_column(e, r, column.name, column.type))
             return false;
     }
-    return add_scalars(t, r, "", RECORD_LIST_SUMMARIES) && add_scalars(t, r, "timing_", RECORD_LIST_TIMINGS) &&
-           add_scalars(t, r, "accuracy_", RECORD_LIST_ACCURACIES);
+    return add_scalars(e, r, "", RECORD_LIST_SUMMARIES) && add_scalars(e, r, "timing_", RECORD_LIST_TIMINGS) &&
+           add_scalars(e, r, "accuracy_", RECORD_LIST_ACCURACIES);
 }
 
 /* What there is of every sample, then of every subject. */
-static bool table_of_samples(struct table *t, struct record_reader *r) {
-    t->by_sample = true;
-    add_field(t, "case", RECORD_INT)->is_case = true;
-    if (!add_column(t, r, "key", RECORD_TEXT))
+static bool fields_of_samples(struct export *e, struct record_reader *r) {
+    e->by_sample = true;
+    add_field(e, "case", RECORD_INT)->is_case = true;
+    if (!add_column(e, r, "key", RECORD_TEXT))
         return false;
-    add_field(t, axis_info[AXIS_SUBJECT].name, RECORD_TEXT)->is_subject = true;
-    add_field(t, axis_info[AXIS_ROUND].name, RECORD_INT)->is_round = true;
+    add_field(e, axis_info[AXIS_SUBJECT].name, RECORD_TEXT)->is_subject = true;
+    add_field(e, axis_info[AXIS_ROUND].name, RECORD_INT)->is_round = true;
     for (int rank = 3; rank > 1; rank--)
         for (int i = 0; i < DATASETS; i++)
             if (dataset_info[i].group == IN_TIMING && dataset_rank(&dataset_info[i]) == rank)
-                add_field(t, dataset_info[i].name, RECORD_REAL)->sample = &dataset_info[i];
+                add_field(e, dataset_info[i].name, RECORD_REAL)->sample = &dataset_info[i];
     return true;
 }
 
-static bool table_of_curves(struct table *t, struct record_reader *r) {
-    t->by_layer = true;
-    add_field(t, "case", RECORD_INT)->is_case = true;
-    if (!add_column(t, r, "key", RECORD_TEXT))
+static bool fields_of_curves(struct export *e, struct record_reader *r) {
+    e->by_layer = true;
+    add_field(e, "case", RECORD_INT)->is_case = true;
+    if (!add_column(e, r, "key", RECORD_TEXT))
         return false;
-    add_field(t, "layer", RECORD_INT)->is_layer = true;
+    add_field(e, "layer", RECORD_INT)->is_layer = true;
     for (int i = 0; i < record_curve_count(r); i++) {
         struct record_curve curve;
         if (!record_curve(r, i, &curve))
             return false;
-        add_field(t, curve.name, RECORD_REAL)->is_curve = true;
+        add_field(e, curve.name, RECORD_REAL)->is_curve = true;
     }
     return true;
 }
-
-static void csv_text(FILE *out, const char *text) {
-    if (!text[strcspn(text, ",\"\r\n")]) {
-        fputs(text, out);
-        return;
-    }
-    putc('"', out);
-    for (; *text; text++) {
-        if (*text == '"')
-            putc('"', out);
-        putc(*text, out);
-    }
-    putc('"', out);
-}
-
-/* Bytes of the UTF-8 character at `c`; 0 if it is none. */
-static int utf8_length(const unsigned char *c) {
-    const int length = c[0] < 0x80 ? 1 : c[0] < 0xC2 ? 0 : c[0] < 0xE0 ? 2 : c[0] < 0xF0 ? 3 : c[0] < 0xF5 ? 4 : 0;
-    for (int i = 1; i < length; i++)
-        if ((c[i] & 0xC0) != 0x80)
-            return 0;
-    if ((c[0] == 0xE0 && c[1] < 0xA0) || (c[0] == 0xED && c[1] > 0x9F) || (c[0] == 0xF0 && c[1] < 0x90) ||
-        (c[0] == 0xF4 && c[1] > 0x8F))
-        return 0;
-    return length;
-}
-
-static void json_text(FILE *out, const char *text) {
-    putc('"', out);
-    for (const unsigned char *c = (const unsigned char *)text; *c;) {
-        const int length = utf8_length(c);
-        if (length == 0)
-            fputs("\\ufffd", out);
-        else if (*c == '"' || *c == '\\')
-            fprintf(out, "\\%c", *c);
-        else if (*c < ' ')
-            fprintf(out, "\\u%04x", *c);
-        else
-            fwrite(c, 1, (size_t)length, out);
-        c += length ? length : 1;
-    }
-    putc('"', out);
-}
-
-static void csv_real(FILE *out, double value) {
-    if (isfinite(value))
-        fprintf(out, "%.17g", value);
-}
-
-static void json_real(FILE *out, double value) {
-    if (isfinite(value))
-        fprintf(out, "%.17g", value);
-    else
-        fputs(isnan(value) ? "null" : value > 0 ? "\"Infinity\"" : "\"-Infinity\"", out);
-}
-
-struct format {
-    void (*text)(FILE *, const char *);
-    void (*real)(FILE *, double);
-    const char *begin, *row, *next_row, *row_end, *end; /* of the table; next_row stands between rows */
-    bool names;                                         /* each field carries its name */
-};
-
-static const struct format csv = {csv_text, csv_real, "", "", "", "\n", "", false};
-static const struct format json = {json_text, json_real, "[", "\n{", ",", "}", "\n]\n", true};
 
 /* A sample: subject s, round k. */
 struct sample {
@@ -175,98 +114,61 @@ struct sample {
     int64_t s, k;
 };
 
-static void write_sample(FILE *out, const struct format *format, const struct dataset_info *d,
-                         const struct sample *at) {
+static struct value value_of_sample(const struct dataset_info *d, const struct sample *at) {
     const void *array = *(const void *const *)((const char *)at->timing + d->offset);
     const int64_t place = d->axis[1] == AXIS_ROUND ? at->s * at->timing->rounds + at->k : at->s;
-    if (d->kind == KIND_REAL)
-        format->real(out, ((const double *)array)[place]);
-    else if (d->kind == KIND_FLAG)
-        fprintf(out, "%d", ((const int8_t *)array)[place]);
-    else
-        fprintf(out, "%" PRId64, ((const int64_t *)array)[place]);
+    return d->kind == KIND_REAL   ? in_reals(((const double *)array)[place])
+           : d->kind == KIND_FLAG ? in_wholes(((const int8_t *)array)[place])
+                                  : in_wholes(((const int64_t *)array)[place]);
 }
 
-/* A field's name: with the prefix of its group. */
-static void write_name(FILE *out, const struct format *format, const struct field *f) {
-    char *name = record_format("%s%s", f->prefix, f->name);
-    format->text(out, name ? name : f->name);
-    free(name);
+/* `curve`: the current case's row of a curve's field. */
+static struct value value_of(const struct field *f, int64_t index, int64_t layer, const double *curve,
+                             const struct sample *sample) {
+    return f->is_case               ? in_wholes(index)
+           : f->is_subject          ? in_words(sample->subject)
+           : f->is_round            ? in_wholes(sample->k + 1)
+           : f->sample              ? value_of_sample(f->sample, sample)
+           : f->is_layer            ? in_wholes(layer + 1)
+           : f->is_curve            ? in_reals(curve[layer])
+           : f->type == RECORD_INT  ? in_wholes(f->ints[index])
+           : f->type == RECORD_REAL ? in_reals(f->reals[index])
+                                    : in_words(f->texts[index]);
 }
 
-/* Writes one row; `curve` has the current case's row of each curve field. */
-static void write_row(FILE *out, const struct format *format, const struct table *t, int64_t index, int64_t layer,
-                      const double *const *curve, const struct sample *sample) {
-    fputs(format->row, out);
-    for (int i = 0; i < t->count; i++) {
-        const struct field *f = &t->field[i];
-        if (i)
-            putc(',', out);
-        if (format->names) {
-            write_name(out, format, f);
-            putc(':', out);
-        }
-        if (f->is_case)
-            fprintf(out, "%" PRId64, index);
-        else if (f->is_subject)
-            format->text(out, sample->subject);
-        else if (f->is_round)
-            fprintf(out, "%" PRId64, sample->k + 1);
-        else if (f->sample)
-            write_sample(out, format, f->sample, sample);
-        else if (f->is_layer)
-            fprintf(out, "%" PRId64, layer + 1);
-        else if (f->is_curve)
-            format->real(out, curve[i][layer]);
-        else if (f->type == RECORD_INT)
-            fprintf(out, "%" PRId64, f->ints[index]);
-        else if (f->type == RECORD_REAL)
-            format->real(out, f->reals[index]);
-        else
-            format->text(out, f->texts[index]);
-    }
-    fputs(format->row_end, out);
-}
-
-static void part_rows(FILE *out, const struct format *format, bool *first) {
-    if (!*first)
-        fputs(format->next_row, out);
-    *first = false;
+/* One row; `curve` has the current case's row of each curve field. */
+static void write_row(struct export *e, int64_t index, int64_t layer, const struct sample *sample) {
+    for (int i = 0; i < e->count; i++)
+        e->value[i] = value_of(&e->field[i], index, layer, e->curve[i], sample);
+    table_row_of(&e->out, e->value, e->count);
 }
 
 /* A row a sample of every subject that was timed; a subject of fewer rounds than others has none behind them. */
-static bool write_samples(FILE *out, const struct format *format, const struct table *t, struct record_reader *r,
-                          int64_t index, bool *first) {
+static bool write_samples(struct export *e, struct record_reader *r, int64_t index) {
     struct record_timing timing;
     if (record_rounds(r, index) == 0)
         return true;
     if (!record_timing(r, index, &timing))
         return false;
     for (int64_t s = 0; s < record_subject_count(r); s++)
-        for (int64_t k = 0; k < timing.rounds && timing.batch[s] > 0; k++) {
-            if (isnan(timing.seconds[s * timing.rounds + k]))
-                continue;
-            part_rows(out, format, first);
-            write_row(out, format, t, index, 0, NULL, &(struct sample){record_subject(r, (int)s), &timing, s, k});
-        }
+        for (int64_t k = 0; k < timing.rounds && timing.batch[s] > 0; k++)
+            if (!isnan(timing.seconds[s * timing.rounds + k]))
+                write_row(e, index, 0, &(struct sample){record_subject(r, (int)s), &timing, s, k});
     return true;
 }
 
 /* The rows of one case: itself, its layers or its samples. */
-static bool write_case(FILE *out, const struct format *format, const struct table *t, struct record_reader *r,
-                       int64_t index, const double **curve, bool *first) {
-    if (t->by_sample)
-        return write_samples(out, format, t, r, index, first);
-    const int64_t rows = t->by_layer ? record_ints(r, "layers")[index] : 1;
-    if (t->by_layer && strcmp(record_texts(r, "status")[index], "done"))
+static bool write_case(struct export *e, struct record_reader *r, int64_t index) {
+    if (e->by_sample)
+        return write_samples(e, r, index);
+    const int64_t rows = e->by_layer ? record_ints(r, "layers")[index] : 1;
+    if (e->by_layer && strcmp(record_texts(r, "status")[index], "done"))
         return true;
-    for (int i = 0; i < t->count; i++)
-        if (t->field[i].is_curve && !(curve[i] = record_curve_of(r, t->field[i].name, index)))
+    for (int i = 0; i < e->count; i++)
+        if (e->field[i].is_curve && !(e->curve[i] = record_curve_of(r, e->field[i].name, index)))
             return false;
-    for (int64_t row = 0; row < rows; row++) {
-        part_rows(out, format, first);
-        write_row(out, format, t, index, row, curve, NULL);
-    }
+    for (int64_t row = 0; row < rows; row++)
+        write_row(e, index, row, NULL);
     return true;
 }
 
@@ -282,7 +184,7 @@ static void comment(FILE *out, const char *name, const char *value) {
         putc('\n', out);
 }
 
-static void csv_header(FILE *out, const struct table *t, struct record_reader *r) {
+static void write_origin(FILE *out, struct record_reader *r) {
     static const char *const attribute[] = {"schema",  "status",  "created_utc", "run_uuid",
                                             "program", "command", "suite"};
     for (size_t i = 0; i < sizeof attribute / sizeof *attribute; i++) {
@@ -295,59 +197,65 @@ static void csv_header(FILE *out, const struct table *t, struct record_reader *r
         if (record_fact(r, i, &name, &value))
             comment(out, name, value);
     }
-    for (int i = 0; i < t->count; i++) {
-        if (i)
-            putc(',', out);
-        write_name(out, &csv, &t->field[i]);
-    }
-    putc('\n', out);
 }
 
-static bool write_table(FILE *out, const struct format *format, const struct table *t, struct record_reader *r) {
-    const double **curve = calloc((size_t)t->count, sizeof *curve);
-    bool good = curve || record_fail("out of memory"), first = true;
-    if (good && format == &csv)
-        csv_header(out, t, r);
-    fputs(format->begin, out);
+static bool write_table(struct export *e, struct record_reader *r) {
+    bool good = true;
+    for (int i = 0; good && i < e->count; i++)
+        good = (e->column[i].name = record_format("%s%s", e->field[i].prefix, e->field[i].name)) != NULL;
+    if (!good)
+        return record_fail("out of memory");
+    if (e->out.format == TABLE_CSV)
+        write_origin(e->out.out, r);
+    table_begin_of(&e->out, NULL, e->column, e->count);
     for (int64_t i = 0; good && i < record_count(r); i++)
-        good = write_case(out, format, t, r, i, curve, &first);
-    fputs(format->end, out);
-    free(curve);
+        good = write_case(e, r, i);
+    table_end(&e->out);
     return good;
 }
 
-static bool export(struct record_reader *r, const struct format *format, const char *what, const char *path) {
+static bool write_file(struct export *e, struct record_reader *r, const char *path) {
+    const bool to_stdout = !strcmp(path, "-");
+    FILE *out = e->out.out = to_stdout ? stdout : fopen(path, "w");
+    if (!out)
+        return record_fail("cannot write %s: %s", path, strerror(errno));
+    bool good = write_table(e, r);
+    errno = 0;
+    const bool written = fflush(out) == 0 && !ferror(out);
+    const bool closed = to_stdout || fclose(out) == 0;
+    if (good && !(written && closed))
+        good = record_fail("cannot write %s: %s", to_stdout ? "standard output" : path, strerror(errno ? errno : EIO));
+    return good;
+}
+
+static bool export(struct record_reader *r, enum table_format format, const char *what, const char *path) {
     const bool curves = !strcmp(what, "curves"), samples = !strcmp(what, "samples");
     if (!curves && !samples && strcmp(what, "cases"))
         return record_fail("export: %s: not cases, curves or samples", what);
-    int most = 16 + DATASETS;
+    size_t most = 16 + DATASETS;
     for (int list = 0; list < RECORD_LISTS; list++)
-        most += record_list_count(r, (enum record_list)list);
-    struct table t = {.field = calloc((size_t)most, sizeof *t.field)};
-    if (!t.field)
-        return record_fail("out of memory");
-    bool good = curves ? table_of_curves(&t, r) : samples ? table_of_samples(&t, r) : table_of_cases(&t, r);
-    const bool to_stdout = !strcmp(path, "-");
-    FILE *out = !good ? NULL : to_stdout ? stdout : fopen(path, "w");
-    if (good && !out)
-        good = record_fail("cannot write %s: %s", path, strerror(errno));
-    if (out) {
-        good = write_table(out, format, &t, r);
-        errno = 0;
-        const bool written = fflush(out) == 0 && !ferror(out);
-        const bool closed = to_stdout || fclose(out) == 0;
-        if (good && !(written && closed))
-            good = record_fail("cannot write %s: %s", to_stdout ? "standard output" : path,
-                               strerror(errno ? errno : EIO));
-    }
-    free(t.field);
+        most += (size_t)record_list_count(r, (enum record_list)list);
+    struct export e = {calloc(most, sizeof *e.field), calloc(most, sizeof *e.column), calloc(most, sizeof *e.value),
+                       calloc(most, sizeof *e.curve), .out = {.format = format}};
+    bool good = (e.field && e.column && e.value && e.curve) || record_fail("out of memory");
+    good = good &&
+           (curves    ? fields_of_curves(&e, r)
+            : samples ? fields_of_samples(&e, r)
+                      : fields_of_cases(&e, r)) &&
+           write_file(&e, r, path);
+    for (int i = 0; i < e.count; i++)
+        free((char *)e.column[i].name);
+    free(e.field);
+    free(e.column);
+    free(e.value);
+    free(e.curve);
     return good;
 }
 
 bool record_export_csv(struct record_reader *r, const char *what, const char *path) {
-    return export(r, &csv, what, path);
+    return export(r, TABLE_CSV, what, path);
 }
 
 bool record_export_json(struct record_reader *r, const char *what, const char *path) {
-    return export(r, &json, what, path);
+    return export(r, TABLE_JSON, what, path);
 }

@@ -85,6 +85,7 @@ Test(command, bad_options) {
         {"$M show", "usage: mhcbench show"},
         {"$M show a b", "usage: mhcbench show"},
         {"$M show --bogus kept.h5", "unknown option --bogus"},
+        {"$M show kept.h5 --format xml", "--format xml: text, csv or json"},
         {"$M export kept.h5 --what bogus", "cases, curves or samples"},
         {"$M export kept.h5 --format xml", "csv or json"},
         {"$M export kept.h5 --out kept.h5", "is the file to be read"},
@@ -345,6 +346,13 @@ Test(command, golden_output) {
          "s/; revision.*//; s/^made by:.*/made by: .../'");
     expect_golden("show.txt");
     cr_expect(!strstr(out, "No headline"));
+    GOOD("$M show tiny.h5 --format csv");
+    cr_expect(strstr(out, "# --study maps --depth 6 --t-max 20 --w 0.4 --alpha 0: H_L...H_1\n"
+                          "case,seeds,composite_spectral_norm_last,composite_spectral_norm_last_q10,") &&
+                  strstr(out, "\nmhc,3,") && !strstr(out, "overflow"),
+              "%s", out);
+    GOOD("$M show tiny.h5 --format=json | grep -c '^{\"table\": \"--study maps .*: [cH]'");
+    cr_expect_str_eq(out, "2\n");
     GOOD("$M show tiny.h5 --headline");
     cr_expect(strstr(out, "\n\nNo headline: it takes maps of hc and of mhc, 60 layers") &&
                   !strstr(out, "composite gain"),

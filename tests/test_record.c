@@ -313,27 +313,28 @@ Test(record, export) {
                               "0,--n -7,3,,\n");
     expect_text(
         "cases.json",
-        "[\n{\"case\":0,\"key\":\"--n -7\",\"status\":\"done\",\"reason\":\"\",\"seconds\":0.5,\"layers\":3,\"n\":-7,"
-        "\"std\":1.0000000000000001e+300,\"note\":\"say \\\"a, b\\\"\",\"peak\":\"Infinity\",\"timing_median\":0.375,"
-        "\"accuracy_error\":0.5},\n"
-        "{\"case\":1,\"key\":\"--n 1,2\",\"status\":\"failed\",\"reason\":\"signal 9\",\"seconds\":2,\"layers\":2,"
-        "\"n\":-9223372036854775808,\"std\":null,\"note\":\"tab\\u0009new\\u000aline \\\\ \\ufffd "
-        "é\",\"peak\":null,\"timing_median\":null,\"accuracy_error\":null}\n]\n");
+        "[\n{\"case\": 0, \"key\": \"--n -7\", \"status\": \"done\", \"reason\": \"\", \"seconds\": 0.5, \"layers\": 3, \"n\": -7, "
+        "\"std\": 1.0000000000000001e+300, \"note\": \"say \\\"a, b\\\"\", \"peak\": \"Infinity\", \"timing_median\": 0.375, "
+        "\"accuracy_error\": 0.5},\n"
+        "{\"case\": 1, \"key\": \"--n 1,2\", \"status\": \"failed\", \"reason\": \"signal 9\", \"seconds\": 2, \"layers\": 2, "
+        "\"n\": -9223372036854775808, \"std\": null, \"note\": \"tab\\u0009new\\u000aline \\\\ \\ufffd "
+        "é\", \"peak\": null, \"timing_median\": null, \"accuracy_error\": null}\n]\n");
     expect_text("curves.json",
-                "[\n{\"case\":0,\"key\":\"--n -7\",\"layer\":1,\"gain\":0.10000000000000001,\"loss\":null},\n"
-                "{\"case\":0,\"key\":\"--n -7\",\"layer\":2,\"gain\":null,\"loss\":null},\n"
-                "{\"case\":0,\"key\":\"--n -7\",\"layer\":3,\"gain\":\"-Infinity\",\"loss\":null}\n]\n");
+                "[\n{\"case\": 0, \"key\": \"--n -7\", \"layer\": 1, \"gain\": 0.10000000000000001, \"loss\": null},\n"
+                "{\"case\": 0, \"key\": \"--n -7\", \"layer\": 2, \"gain\": null, \"loss\": null},\n"
+                "{\"case\": 0, \"key\": \"--n -7\", \"layer\": 3, \"gain\": \"-Infinity\", \"loss\": null}\n]\n");
     expect_text("samples.csv", "case,key,subject,round,seconds,order,flags,clock,batch,sets\n"
                                "0,--n -7,baseline,1,0.5,1,0,,3,9\n"
                                "0,--n -7,baseline,2,0.25,0,3,1,3,9\n"
                                "0,--n -7,subject,1,2,0,0,,1,2\n");
-    expect_text("samples.json",
-                "[\n{\"case\":0,\"key\":\"--n -7\",\"subject\":\"baseline\",\"round\":1,\"seconds\":0.5,\"order\":1,"
-                "\"flags\":0,\"clock\":null,\"batch\":3,\"sets\":9},\n"
-                "{\"case\":0,\"key\":\"--n -7\",\"subject\":\"baseline\",\"round\":2,\"seconds\":0.25,\"order\":0,"
-                "\"flags\":3,\"clock\":1,\"batch\":3,\"sets\":9},\n"
-                "{\"case\":0,\"key\":\"--n -7\",\"subject\":\"subject\",\"round\":1,\"seconds\":2,\"order\":0,"
-                "\"flags\":0,\"clock\":null,\"batch\":1,\"sets\":2}\n]\n");
+    expect_text(
+        "samples.json",
+        "[\n{\"case\": 0, \"key\": \"--n -7\", \"subject\": \"baseline\", \"round\": 1, \"seconds\": 0.5, \"order\": 1, "
+        "\"flags\": 0, \"clock\": null, \"batch\": 3, \"sets\": 9},\n"
+        "{\"case\": 0, \"key\": \"--n -7\", \"subject\": \"baseline\", \"round\": 2, \"seconds\": 0.25, \"order\": 0, "
+        "\"flags\": 3, \"clock\": 1, \"batch\": 3, \"sets\": 9},\n"
+        "{\"case\": 0, \"key\": \"--n -7\", \"subject\": \"subject\", \"round\": 1, \"seconds\": 2, \"order\": 0, "
+        "\"flags\": 0, \"clock\": null, \"batch\": 1, \"sets\": 2}\n]\n");
     size_t size;
     char *csv = slurp("cases.csv", &size);
     cr_expect(!strncmp(csv, "# schema: mhcbench/1.1\n# status: complete\n", 42) &&

@@ -24,35 +24,15 @@ bool gate_files_open(struct gate_files *f, const struct gate_options *o, const c
     return open_one(o->json, &f->json, input) && open_one(o->junit, &f->junit, input);
 }
 
-/* Bytes that are no UTF-8 become '?': neither format may hold them. */
-static int length_of_character(const unsigned char *c) {
-    int length = *c < 0x80                 ? 1
-                 : *c >= 0xC2 && *c < 0xE0 ? 2
-                 : *c >= 0xE0 && *c < 0xF0 ? 3
-                 : *c >= 0xF0 && *c < 0xF5 ? 4
-                                           : 0;
-    for (int k = 1; k < length; k++)
-        if ((c[k] & 0xC0) != 0x80)
-            return 0;
-    if (length == 3 &&
-        ((*c == 0xE0 && c[1] < 0xA0) || (*c == 0xED && c[1] > 0x9F) || (*c == 0xEF && c[1] == 0xBF && c[2] > 0xBD)))
-        return 0;
-    if (length == 4 && ((*c == 0xF0 && c[1] < 0x90) || (*c == 0xF4 && c[1] > 0x8F)))
-        return 0;
-    return length;
-}
-
-static void put_escaped(FILE *out, const char *text, bool xml) {
+/* Bytes that are no character of XML become '?'. */
+static void put_xml(FILE *out, const char *text) {
     for (const unsigned char *c = (const unsigned char *)text; *c;) {
-        int length = length_of_character(c);
-        if (!xml && *c == '\n')
-            fputs("\\n", out);
-        else if (!length || *c < ' ' || *c == 127)
+        int length = table_utf8_length(c);
+        bool banned = !length || *c < ' ' || *c == 127 || (length == 3 && *c == 0xEF && c[1] == 0xBF && c[2] > 0xBD);
+        if (banned)
             fputc('?', out);
-        else if (xml && strchr("&<>\"'", *c))
+        else if (strchr("&<>\"'", *c))
             fprintf(out, "&#%d;", *c);
-        else if (!xml && (*c == '"' || *c == '\\'))
-            fprintf(out, "\\%c", *c);
         else
             fwrite(c, 1, (size_t)length, out);
         c += length ? length : 1;
@@ -60,16 +40,9 @@ static void put_escaped(FILE *out, const char *text, bool xml) {
 }
 
 static void put_text(FILE *out, const char *name, const char *text) {
-    fprintf(out, "\"%s\": \"", name);
-    put_escaped(out, text, false);
-    fputs("\", ", out);
-}
-
-static void put_number(FILE *out, const char *name, double x, const char *end) {
-    if (isfinite(x))
-        fprintf(out, "\"%s\": %.9g%s", name, x, end);
-    else
-        fprintf(out, "\"%s\": %s%s", name, isnan(x) ? "null" : x > 0 ? "\"Infinity\"" : "\"-Infinity\"", end);
+    fprintf(out, "\"%s\": ", name);
+    table_json_text(out, text);
+    fputs(", ", out);
 }
 
 static void write_json(FILE *out, const struct gate_report *g, int code) {
@@ -87,25 +60,9 @@ static void write_json(FILE *out, const struct gate_report *g, int code) {
     fprintf(out, "\"exit\": %d, \"cases\": %lld, \"verdicts\": {", code, (long long)g->count);
     for (int v = 0; v < MHC_VERDICTS; v++)
         fprintf(out, "%s\"%s\": %lld", v ? ", " : "", mhc_verdict_name[v], (long long)verdicts[v]);
-    fputs("},\n\"rows\": [", out);
-    for (int64_t k = 0; k < g->count; k++) {
-        const struct gate_row *r = &g->row[k];
-        fputs(k ? ",\n{" : "\n{", out);
-        put_text(out, "verdict", mhc_verdict_name[r->verdict]);
-        fprintf(out, "\"fails\": %s, \"open\": %s, ", r->fails ? "true" : "false", r->open ? "true" : "false");
-        put_text(out, "case", r->name);
-        put_text(out, "why", r->reason);
-        put_text(out, "command", r->command);
-        put_text(out, "bits", r->bits);
-        put_number(out, "time", r->change.median, ", ");
-        put_number(out, "time_low", r->change.low, ", ");
-        put_number(out, "time_high", r->change.high, ", ");
-        put_number(out, "base_in_copies", r->copies, ", ");
-        put_number(out, "base_error", r->base_error, ", ");
-        put_number(out, "new_error", r->now_error, ", ");
-        put_number(out, "tolerance", r->tolerance, "}");
-    }
-    fputs("]}\n", out);
+    fputs("},\n\"rows\": ", out);
+    gate_table(g, &(struct tables){.out = out, .format = TABLE_JSON});
+    fputs("}\n", out);
 }
 
 /* A failure is what fails the gate; what is open is skipped, so that it is seen. */
@@ -125,18 +82,18 @@ static void write_junit(FILE *out, const struct gate_report *g) {
     for (int64_t k = 0; k < g->count; k++) {
         const struct gate_row *r = &g->row[k];
         fprintf(out, "<testcase classname=\"mhcbench.%s\" name=\"", g->gate);
-        put_escaped(out, r->name, true);
+        put_xml(out, r->name);
         fputs("\">", out);
         const char *element = r->fails ? "failure" : r->open ? "skipped" : "system-out";
         fprintf(out, "<%s%s", element, strcmp(element, "system-out") ? " message=\"" : ">");
         fprintf(out, "%s: ", mhc_verdict_name[r->verdict]);
-        put_escaped(out, r->reason, true);
+        put_xml(out, r->reason);
         if (strcmp(element, "system-out"))
             fputs("\">", out);
         else
             fputs("\n", out);
         if (r->verdict != MHC_SAME)
-            put_escaped(out, r->command, true);
+            put_xml(out, r->command);
         fprintf(out, "</%s></testcase>\n", element);
     }
     fputs("</testsuite>\n</testsuites>\n", out);

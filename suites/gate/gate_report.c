@@ -136,39 +136,50 @@ void gate_sort(struct gate_report *g) {
 
 /* --- the table --- */
 
-static const char *ratio_text(double ratio, char text[24]) {
-    if (!isfinite(ratio))
-        return "-";
-    snprintf(text, 24, ratio < 100 ? "%.3f" : "%.3g", ratio);
-    return text;
+static bool any_time(const struct gate_report *g) {
+    bool any = false;
+    for (int64_t k = 0; k < g->count; k++)
+        any |= isfinite(g->row[k].change.median);
+    return any;
 }
 
-static const char *interval_text(struct mhc_interval change, char text[56]) {
-    char low[24], high[24];
-    if (!isfinite(change.median))
-        return "-";
-    snprintf(text, 56, "[%s, %s]", ratio_text(change.low, low), ratio_text(change.high, high));
-    return text;
-}
-
-static const char *error_text(double error, char text[24]) {
-    if (isnan(error))
-        return "-";
-    snprintf(text, 24, "%.1e", error);
-    return text;
-}
-
-enum { MOST_NAME = 72 };
-
-static void print_row(const struct gate_row *r, bool timed, int width, int bits, FILE *out) {
-    char ratio[24], interval[56], base[24], now[24];
-    fprintf(out, "%-9s  ", mhc_verdict_name[r->verdict]);
-    if (timed)
-        fprintf(out, "%7s  %-16s  ", ratio_text(r->change.median, ratio), interval_text(r->change, interval));
-    fprintf(out, "%8s  %8s  %-*s  %-*s  %s\n", error_text(r->base_error, base), error_text(r->now_error, now), bits,
-            r->bits[0] ? r->bits : "-", width, label_of(r), r->reason);
-    if (r->verdict != MHC_SAME || r->fails || r->open)
-        fprintf(out, "           %s\n", r->command);
+/* One table for text and JSON; text shows what tells a row apart for its name, and no times where none is known. */
+void gate_table(const struct gate_report *g, struct tables *t) {
+    struct column columns[] = {
+        {"verdict", "verdict", .width = -9},
+        {"fails", .width = 0},
+        {"open", .width = 0},
+        {"time", "time", .width = 7, .format = "%.3f", COLUMN_INTERVAL},
+        {NULL, "99 % interval", .width = -16},
+        {"base_in_copies", .width = 0},
+        {"base_error", "base err", .width = 8, .format = "%.1e"},
+        {"new_error", "new err", .width = 8, .format = "%.1e"},
+        {"tolerance", .width = 0},
+        {"bits", "bits", .width = -4},
+        {NULL, "case", .width = -4},
+        {"case", .width = 0},
+        {"why", "why", .width = -1},
+        {"command", "command", .below = true},
+    };
+    if (!any_time(g))
+        columns[3].head = columns[4].head = NULL;
+    table_begin(t, NULL, columns);
+    for (int64_t k = 0; k < g->count; k++) {
+        const struct gate_row *r = &g->row[k];
+        const struct mhc_interval change = isfinite(r->change.median) ? r->change
+                                                                      : (struct mhc_interval){NAN, NAN, NAN};
+        char interval[64] = "-";
+        if (isfinite(change.median))
+            snprintf(interval, sizeof interval, "[%.3f, %.3f]", change.low, change.high);
+        struct value command = in_words(r->command);
+        command.hidden = r->verdict == MHC_SAME && !r->fails && !r->open;
+        table_row(t, in_words(mhc_verdict_name[r->verdict]), in_truth(r->fails), in_truth(r->open),
+                  in_interval(NULL, change.median, change.low, change.high), in_words(interval), in_reals(r->copies),
+                  in_reals(r->base_error), in_reals(r->now_error), in_reals(r->tolerance),
+                  r->bits[0] ? in_words(r->bits) : in_reals(NAN), in_words(label_of(r)), in_words(r->name),
+                  in_words(r->reason), command);
+    }
+    table_end(t);
 }
 
 const char *gate_interruption(const struct gate_report *g) {
@@ -204,13 +215,6 @@ static void print_verdict(const struct gate_report *g, bool strict, FILE *out) {
     }
 }
 
-static bool any_time(const struct gate_report *g) {
-    bool any = false;
-    for (int64_t k = 0; k < g->count; k++)
-        any |= isfinite(g->row[k].change.median);
-    return any;
-}
-
 /* What the columns mean, of those that hold something. */
 static void print_legend(const struct gate_report *g, bool timed, FILE *out) {
     bool errors = false, bits = false, vary = false, forms = false;
@@ -235,21 +239,10 @@ static void print_legend(const struct gate_report *g, bool timed, FILE *out) {
 }
 
 void gate_print(const struct gate_report *g, bool strict, FILE *out) {
-    const bool timed = any_time(g);
-    int width = 4, bits = 4;
-    for (int64_t k = 0; k < g->count; k++) {
-        int length = (int)strlen(label_of(&g->row[k])), digits = (int)strlen(g->row[k].bits);
-        width = length > width && length <= MOST_NAME ? length : width;
-        bits = digits > bits ? digits : bits;
-    }
     fprintf(out, "%s: base %s, new %s\n%s", g->gate, g->base, g->now, g->note);
-    print_legend(g, timed, out);
-    fprintf(out, "\n%-9s  ", "verdict");
-    if (timed)
-        fprintf(out, "%7s  %-16s  ", "time", "99 % interval");
-    fprintf(out, "%8s  %8s  %-*s  %-*s  %s\n", "base err", "new err", bits, "bits", width, "case", "why");
-    for (int64_t k = 0; k < g->count; k++)
-        print_row(&g->row[k], timed, width, bits, out);
+    print_legend(g, any_time(g), out);
+    fputs("\n", out);
+    gate_table(g, &(struct tables){.out = out});
     print_verdict(g, strict, out);
 }
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "analysis/verdict.h"
+#include "results/table.h"
 
 enum { GATE_REASON = 500 };
 
@@ -49,6 +50,9 @@ const char *gate_interruption(const struct gate_report *);
 
 /* Worst first: what fails, then what is open, then by verdict, then the largest change; else as they came. */
 void gate_sort(struct gate_report *);
+
+/* The rows as a table. */
+void gate_table(const struct gate_report *, struct tables *);
 
 /* The table, with a second line that finds it again under every row that is not SAME, and the verdict. */
 void gate_print(const struct gate_report *, bool strict, FILE *);

@@ -16,20 +16,6 @@ static double of_part(struct record_reader *r, int64_t index, int subject, enum 
     return overhead_value(r, overhead_of_part(subject, what), index);
 }
 
-const char *overhead_percent(double share, char text[24]) {
-    if (!isfinite(share))
-        return "-";
-    snprintf(text, 24, "%.1f %%", 100 * share);
-    return text;
-}
-
-const char *overhead_number(double x, char text[24]) {
-    if (!isfinite(x))
-        return "-";
-    snprintf(text, 24, x >= 1e6 ? "%.3g" : x >= 99.95 ? "%.0f" : x >= 9.995 ? "%.1f" : x >= 1 ? "%.2f" : "%.3g", x);
-    return text;
-}
-
 void overhead_sample_flags(const struct record_timing *t, int subject, char flags[SAMPLE_FLAGS]) {
     int64_t samples = 0, preempted = 0, throttled = 0, gaps = 0;
     for (int64_t k = subject * t->rounds; subject >= 0 && k < (subject + 1) * t->rounds && t->batch[subject]; k++) {
@@ -72,8 +58,9 @@ double overhead_part_rate(struct record_reader *r, int64_t index, int subject, d
                                : of_part(r, index, subject, OVERHEAD_PART_BYTES) / seconds / a.copy;
 }
 
-void show_account_legend(void) {
-    printf(
+void show_account_legend(struct tables *t) {
+    tables_say(
+        t,
         "\nAccounts: every part of a step timed by itself; of step: its share of a whole step of the same rounds; ms: that share of the\n"
         "step's median above. ms, MB (1e6 bytes) and operations are of all its calls in one step; MB, GB/s: bytes that it must move by its\n"
         "own model. copy, gemm: its rate as a share of what a copy or GEMM, out of the cache, reached in the rounds of the steps. Parts run\n"
@@ -84,10 +71,10 @@ void show_account_legend(void) {
 }
 
 /* One part: its share of the step it belongs to, and its rates beside the attainable ones. Returns its time. */
-static double print_part(struct record_reader *r, int64_t index, const struct record_timing *t, int subject,
-                         double step, struct attainable a) {
+static double add_part(struct record_reader *r, int64_t index, const struct record_timing *samples, const char *variant,
+                       int subject, double step, struct attainable a, struct tables *t) {
     const char *name = overhead_subjects()[subject]; /* other versions may have other parts, at other places */
-    char cell[7][24], flags[SAMPLE_FLAGS];
+    char flags[SAMPLE_FLAGS + 2];
     double share = of_part(r, index, subject, OVERHEAD_PART_SHARE), seconds = step * share,
            bytes = of_part(r, index, subject, OVERHEAD_PART_BYTES),
            flops = of_part(r, index, subject, OVERHEAD_PART_FLOPS),
@@ -95,57 +82,72 @@ static double print_part(struct record_reader *r, int64_t index, const struct re
     bool product = is_product(subject), warm = of_part(r, index, subject, OVERHEAD_PART_FOOTPRINT) < a.cache;
     if (isnan(seconds))
         return 0;
-    overhead_sample_flags(t, record_subject_called(r, name), flags);
-    printf("  %-28s  %6.0f  %9s  %7s  %9s  %9s  %7s  %9s  %7s  %s%s%s\n", name,
-           of_part(r, index, subject, OVERHEAD_PART_CALLS), overhead_number(1e3 * seconds, cell[0]),
-           overhead_percent(share, cell[1]), overhead_number(bytes * 1e-6, cell[2]),
-           overhead_number(bytes / seconds * 1e-9, cell[3]), product ? "-" : overhead_percent(rate, cell[4]),
-           overhead_number(flops / seconds * 1e-9, cell[5]), product ? overhead_percent(rate, cell[6]) : "-", flags,
-           warm ? "w" : "", rate < OVERHEAD_SLOW ? "s" : "");
+    overhead_sample_flags(samples, record_subject_called(r, name), flags);
+    strcat(strcat(flags, warm ? "w" : ""), rate < OVERHEAD_SLOW ? "s" : "");
+    table_row(t, in_words(""), in_words(variant), in_words(name),
+              in_reals(of_part(r, index, subject, OVERHEAD_PART_CALLS)), in_reals(seconds), in_reals(share),
+              in_reals(bytes), in_reals(bytes / seconds), in_reals(product ? NAN : rate), in_reals(flops / seconds),
+              in_reals(product ? rate : NAN), in_words(flags));
     return seconds;
 }
 
-static void print_variant(struct record_reader *r, int64_t index, const struct record_timing *t, int v, double shared,
-                          struct attainable a) {
-    char cell[4][24];
+static void add_variant(struct record_reader *r, int64_t index, const struct record_timing *samples, int v,
+                        double shared, struct attainable a, struct tables *t) {
+    char cell[4][32];
     double step = overhead_variant_value(r, index, v, OVERHEAD_MEDIAN), own = 0;
-    printf(
+    tables_say(
+        t,
         "\n%s: %s ms a step, %.0f operations, %s MB by their models, %s B a token kept for backward, %s MB of workspace\n",
-        step_variant_name[v], overhead_number(1e3 * step, cell[0]), overhead_variant_value(r, index, v, OVERHEAD_CALLS),
-        overhead_number(overhead_variant_value(r, index, v, OVERHEAD_BYTES) * 1e-6, cell[1]),
-        overhead_number(overhead_variant_value(r, index, v, OVERHEAD_ACTIVATION), cell[2]),
-        overhead_number(overhead_variant_value(r, index, v, OVERHEAD_WORKSPACE) * 1e-6, cell[3]));
+        step_variant_name[v], table_digits(1e3 * step, 3, cell[0]), overhead_variant_value(r, index, v, OVERHEAD_CALLS),
+        table_digits(overhead_variant_value(r, index, v, OVERHEAD_BYTES) * 1e-6, 3, cell[1]),
+        table_digits(overhead_variant_value(r, index, v, OVERHEAD_ACTIVATION), 3, cell[2]),
+        table_digits(overhead_variant_value(r, index, v, OVERHEAD_WORKSPACE) * 1e-6, 3, cell[3]));
     for (int part = STEP_SHARED_PARTS; part < STEP_PARTS; part++)
-        own += print_part(r, index, t, overhead_subject((enum step_variant)v, (enum step_part)part), step, a);
+        own += add_part(r, index, samples, step_variant_name[v],
+                        overhead_subject((enum step_variant)v, (enum step_part)part), step, a, t);
     if (own > 0)
-        printf("  %-28s  %6s  %9s  %7s\n", "with F's, one by one", "", overhead_number(1e3 * (shared + own), cell[0]),
-               overhead_percent((shared + own) / step, cell[1]));
+        table_row(t, in_words(""), in_words(step_variant_name[v]), in_words("with F's, one by one"), in_words(""),
+                  in_reals(shared + own), in_reals((shared + own) / step));
 }
 
-void show_account(struct record_reader *r, int64_t index) {
-    struct record_timing t;
-    char cell[4][24];
-    const char *note = record_texts(r, "reason")[index];
+void show_account(struct record_reader *r, int64_t index, struct tables *t) {
+    static const struct column columns[] = {
+        {NULL, "", .width = 0}, /* rows stand in from what is said of a variant */
+        {"connection", .width = 0},
+        {"operation", "operation", .width = -28},
+        {"calls", "calls", .width = 6, .format = "%.0f"},
+        {"seconds", "ms", .width = 9, .digits = 3, .scale = 1e3},
+        {"step_share", "of step", .width = 7, COLUMN_PERCENT},
+        {"bytes", "MB", .width = 9, .digits = 3, .scale = 1e-6},
+        {"bytes_per_second", "GB/s", .width = 9, .digits = 3, .scale = 1e-9},
+        {"copy_share", "copy", .width = 7, COLUMN_PERCENT},
+        {"flops_per_second", "GFLOP/s", .width = 9, .digits = 3, .scale = 1e-9},
+        {"gemm_share", "gemm", .width = 7, COLUMN_PERCENT},
+        {"flags", "flags", .width = -1},
+    };
+    struct record_timing samples;
+    char cell[4][32], title[2200];
+    const char *key = record_texts(r, "key")[index], *note = record_texts(r, "reason")[index];
     double shared = 0, step = overhead_variant_value(r, index, STEP_RESIDUAL, OVERHEAD_MEDIAN),
            every = overhead_value(r, OVERHEAD_STEP_AT + OVERHEAD_RECOMPUTE, index);
-    if (!record_timing(r, index, &t))
+    if (!record_timing(r, index, &samples))
         return;
-    struct attainable a = overhead_attainable(r, &t, index);
-    printf("\nAccount of %s\n", record_texts(r, "key")[index]);
-    if (*note)
-        printf("%s\n", note);
+    struct attainable a = overhead_attainable(r, &samples, index);
+    tables_say(t, "\nAccount of %s\n%s%s", key, note, *note ? "\n" : "");
     if (record_unfinished(r, index))
         return;
-    printf("copy %s GB/s, GEMM %s GFLOP/s, cache %s MB, %s parameters in F's products, ",
-           overhead_number(a.copy * 1e-9, cell[0]), overhead_number(a.gemm * 1e-9, cell[1]),
-           overhead_number(a.cache * 1e-6, cell[2]),
-           overhead_number(overhead_value(r, OVERHEAD_STEP_AT + OVERHEAD_PARAMETERS, index), cell[3]));
-    printf(every > 0 ? "x kept every %.0f layers\n\n" : "nothing computed again\n\n", every);
-    printf("  %-28s  %6s  %9s  %7s  %9s  %9s  %7s  %9s  %7s  flags\nF, the same in every variant\n", "operation",
-           "calls", "ms", "of step", "MB", "GB/s", "copy", "GFLOP/s", "gemm");
+    snprintf(title, sizeof title, "account of %s", key);
+    tables_say(t, "copy %s GB/s, GEMM %s GFLOP/s, cache %s MB, %s parameters in F's products, ",
+               table_digits(a.copy * 1e-9, 3, cell[0]), table_digits(a.gemm * 1e-9, 3, cell[1]),
+               table_digits(a.cache * 1e-6, 3, cell[2]),
+               table_digits(overhead_value(r, OVERHEAD_STEP_AT + OVERHEAD_PARAMETERS, index), 3, cell[3]));
+    tables_say(t, every > 0 ? "x kept every %.0f layers\n\n" : "nothing computed again\n\n", every);
+    table_begin(t, title, columns);
+    tables_say(t, "F, the same in every variant\n");
     for (int part = 0; part < STEP_SHARED_PARTS; part++)
-        shared += print_part(r, index, &t, overhead_subject(STEP_RESIDUAL, (enum step_part)part), step, a);
+        shared += add_part(r, index, &samples, "", overhead_subject(STEP_RESIDUAL, (enum step_part)part), step, a, t);
     for (int v = 0; v < STEP_VARIANTS; v++)
         if (!isnan(overhead_variant_value(r, index, v, OVERHEAD_RATIO)))
-            print_variant(r, index, &t, v, shared, a);
+            add_variant(r, index, &samples, v, shared, a, t);
+    table_end(t);
 }

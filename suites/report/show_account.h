@@ -3,11 +3,12 @@
 #define SHOW_ACCOUNT_H
 
 #include "results/record.h"
+#include "results/table.h"
 #include "suites/study/overhead_record.h"
 
-void show_account(struct record_reader *, int64_t index);
+void show_account(struct record_reader *, int64_t index, struct tables *);
 /* What its columns and flags mean. */
-void show_account_legend(void);
+void show_account_legend(struct tables *);
 
 /* A scalar under /timing by its number (overhead_of_variant(), ...); NaN where the file lacks it. */
 double overhead_value(struct record_reader *, int scalar, int64_t index);
@@ -27,9 +28,5 @@ double overhead_part_rate(struct record_reader *, int64_t index, int subject, do
 /* "p", "t", "g" where more than so many percent of a subject's samples were preempted, throttled, or launched one by one: the queue was not held. */
 enum { FLAGGED_PERCENT = 10, SAMPLE_FLAGS = 4 };
 void overhead_sample_flags(const struct record_timing *, int subject, char flags[SAMPLE_FLAGS]);
-
-/* Cells: "12.3 %"; three digits; "-" for what is not known. */
-const char *overhead_percent(double share, char text[24]);
-const char *overhead_number(double x, char text[24]);
 
 #endif

@@ -19,11 +19,6 @@ struct line {
     bool warm, wide, gaps, here, printed; /* here: in the table at hand */
 };
 
-struct unit {
-    const char *name;
-    double seconds;
-};
-
 /* The options that a table does not have as columns: those that matter always, others where they are not the default. */
 static void constants_of(const struct params *p, char text[CONSTANTS]) {
     static const char *const column[] = {"operation", "streams", "width", "tokens", "rounds", "budget", "seed", NULL};
@@ -47,82 +42,74 @@ static bool read_line(struct record_reader *r, int64_t index, struct line *line)
     return true;
 }
 
-/* Four digits without an exponent; "-" for what is not known. */
-static const char *number(double x, char text[24]) {
-    int digits = x >= 1000 ? 0 : x >= 100 ? 1 : x >= 10 ? 2 : 3;
-    if (isnan(x))
-        return "-";
-    if (x < 1e-3 || x >= 1e9)
-        snprintf(text, 24, "%.3g", x);
-    else
-        snprintf(text, 24, "%.*f", digits, x);
-    return text;
-}
-
-static const char *percent(double share, char text[24]) {
-    if (!isfinite(share))
-        return "-";
-    snprintf(text, 24, "%.1f %%", 100 * share);
-    return text;
-}
-
-static void print_line(struct record_reader *r, const struct line *line, int width, struct unit unit) {
-    char cell[7][24], flags[8] = "";
+static void add_row(struct record_reader *r, const struct line *line, struct tables *t) {
+    char flags[8] = "";
     int64_t at = line->index;
     const double *share = record_accuracy(r, "error_over_tolerance");
-    double median = timing(r, "median", at), half = (timing(r, "high", at) - timing(r, "low", at)) / 2 / median;
+    double median = timing(r, "median", at), low = timing(r, "low", at), high = timing(r, "high", at);
     snprintf(flags, sizeof flags, "%s%s%s%s%s", 100 * timing(r, "preempted", at) > MANY ? "p" : "",
              100 * timing(r, "throttled", at) > MANY ? "t" : "", line->gaps ? "g" : "", line->warm ? "w" : "",
              line->wide ? "c" : "");
-    printf("%-*s  %7lld  %6lld  %3lld  %10s  %7s  %9s  %7s  %9s  %7s  %9s  %s\n", width, line->p.operation,
-           (long long)line->p.tokens, (long long)line->p.width, (long long)line->p.streams,
-           number(median / unit.seconds, cell[0]), percent(half, cell[1]),
-           number(timing(r, "bandwidth", at) * 1e-9, cell[2]), percent(timing(r, "copy_share", at), cell[3]),
-           number(timing(r, "flop_rate", at) * 1e-9, cell[4]), percent(timing(r, "gemm_share", at), cell[5]),
-           number(share ? share[at] : NAN, cell[6]), *flags ? flags : "-");
-}
-
-/* One unit a column, which leaves the fastest its digits. */
-static struct unit unit_of(double fastest) {
-    return fastest < 1e-4  ? (struct unit){"us", 1e-6}
-           : fastest < 0.1 ? (struct unit){"ms", 1e-3}
-                           : (struct unit){"s", 1};
+    table_row(t, in_words(line->p.operation), in_wholes(line->p.tokens), in_wholes(line->p.width),
+              in_wholes(line->p.streams), in_interval(NULL, median, low, high), in_reals(timing_half(r, at)),
+              in_reals(timing(r, "bandwidth", at)), in_reals(timing(r, "copy_share", at)),
+              in_reals(timing(r, "flop_rate", at)), in_reals(timing(r, "gemm_share", at)),
+              in_reals(share ? share[at] : NAN), in_words(*flags ? flags : "-"));
 }
 
 /* The lines that have the constants of the first, which then count as printed. */
-static void print_table(struct record_reader *r, struct line *lines, int64_t count) {
-    char constants[CONSTANTS], other[CONSTANTS], time[16];
-    int width = 9;
+static void add_table(struct record_reader *r, struct line *lines, int64_t count, struct tables *t) {
+    char constants[CONSTANTS], other[CONSTANTS];
     double fastest = INFINITY;
     constants_of(&lines->p, constants);
     for (int64_t k = 0; k < count; k++) {
         constants_of(&lines[k].p, other);
         lines[k].here = !lines[k].printed && !strcmp(constants, other);
-        if (!lines[k].here)
-            continue;
-        int length = (int)strlen(lines[k].p.operation);
-        width = length > width ? length : width;
-        fastest = fmin(fastest, timing(r, "median", lines[k].index));
+        if (lines[k].here)
+            fastest = fmin(fastest, timing(r, "median", lines[k].index));
     }
-    struct unit unit = unit_of(fastest);
-    snprintf(time, sizeof time, "time/%s", unit.name);
-    printf("\n%s\n\n%-*s  %7s  %6s  %3s  %10s  %7s  %9s  %7s  %9s  %7s  %9s  flags\n", constants, width, "operation",
-           "T", "C", "n", time, "+-", "GB/s", "copy", "GFLOP/s", "gemm", "error/tol");
+    const struct column columns[] = {
+        {"operation", "operation", .width = -9},
+        {"tokens", "T", .width = 7},
+        {"width", "C", .width = 6},
+        {"streams", "n", .width = 3},
+        /* one unit, which leaves the fastest its digits */
+        {"seconds",
+         fastest < 1e-4  ? "time/us"
+         : fastest < 0.1 ? "time/ms"
+                         : "time/s",
+         10, .digits = 4,
+         .scale = fastest < 1e-4  ? 1e6
+                  : fastest < 0.1 ? 1e3
+                                  : 1,
+         COLUMN_INTERVAL},
+        {NULL, "+-", .width = 7, COLUMN_PERCENT},
+        {"bytes_per_second", "GB/s", .width = 9, .digits = 4, .scale = 1e-9},
+        {"copy_share", "copy", .width = 7, COLUMN_PERCENT},
+        {"flops_per_second", "GFLOP/s", .width = 9, .digits = 4, .scale = 1e-9},
+        {"gemm_share", "gemm", .width = 7, COLUMN_PERCENT},
+        {"error_over_tolerance", "error/tol", .width = 9, .digits = 3},
+        {"flags", "flags", .width = -1},
+    };
+    tables_say(t, "\n%s\n\n", constants);
+    table_begin(t, constants, columns);
     for (int64_t k = 0; k < count; k++)
         if (lines[k].here) {
-            print_line(r, &lines[k], width, unit);
+            add_row(r, &lines[k], t);
             lines[k].printed = true;
         }
+    table_end(t);
 }
 
-void show_kernels(struct record_reader *r, bool all) {
+void show_kernels(struct record_reader *r, struct tables *t, bool all) {
     (void)all;
     struct line *lines = record_subject_count(r) ? malloc((size_t)(record_count(r) + 1) * sizeof *lines) : NULL;
     int64_t count = 0;
     for (int64_t index = 0; lines && index < record_count(r); index++)
         count += read_line(r, index, &lines[count]);
     if (count > 0)
-        printf(
+        tables_say(
+            t,
             "\nTime: median of one call and half its 95 %% interval. copy, gemm: share of the rate of a copy of as many\n"
             "bytes and of a GEMM, timed in the same rounds; -: none was, a GEMM only beside %d operations a byte and more.\n"
             "error/tol: worst difference to cpu64 over what is allowed. GB = 1e9 bytes. flags: p preempted, t throttled,\n"
@@ -131,7 +118,7 @@ void show_kernels(struct record_reader *r, bool all) {
             KERNEL_GEMM_INTENSITY, MANY);
     for (int64_t k = 0; k < count; k++)
         if (!lines[k].printed)
-            print_table(r, lines + k, count - k);
+            add_table(r, lines + k, count - k, t);
     free(lines);
-    show_table2(r);
+    show_table2(r, t);
 }

@@ -23,6 +23,8 @@ static double of_variant(struct record_reader *r, const struct line *line, int v
     return overhead_variant_value(r, line->index, v, what);
 }
 
+#define ON_CPU "\nOn the CPU: it shows that everything runs and says nothing about a GPU."
+
 static bool on_cpu(const struct params *p) {
     return !strncmp(p->backend, "cpu", 3) || !strcmp(p->backend, "emu");
 }
@@ -38,16 +40,19 @@ static void constants_of(const struct params *p, char text[CONSTANTS]) {
 
 /* ---- one row a connection ---- */
 
+/* What the paper gives for a connection; NaN: nothing. */
+static double of_paper(int v) {
+    return v == STEP_MHC || v == STEP_MHC_LAYERS ? 0.067 : NAN;
+}
+
 /* "7.8 % [6.4, 10.9]"; "7.8 % [?]" of too few rounds */
-static const char *overhead_cell(struct record_reader *r, const struct line *line, int v, char text[40]) {
-    double x = of_variant(r, line, v, OVERHEAD_RATIO), low = of_variant(r, line, v, OVERHEAD_LOW);
+static struct value overhead_value_of(struct record_reader *r, const struct line *line, int v, char text[64]) {
+    double x = of_variant(r, line, v, OVERHEAD_RATIO), low = of_variant(r, line, v, OVERHEAD_LOW),
+           high = of_variant(r, line, v, OVERHEAD_HIGH);
     if (isnan(x) || v == STEP_RESIDUAL)
-        return "-";
-    if (isnan(low))
-        snprintf(text, 40, "%.1f %% [?]", 100 * x);
-    else
-        snprintf(text, 40, "%.1f %% [%.1f, %.1f]", 100 * x, 100 * low, 100 * of_variant(r, line, v, OVERHEAD_HIGH));
-    return text;
+        return in_reals(NAN);
+    snprintf(text, 64, isnan(low) ? "%.1f %% [?]" : "%.1f %% [%.1f, %.1f]", 100 * x, 100 * low, 100 * high);
+    return in_interval(text, x, low, high);
 }
 
 /* Whether a part of F that takes a twentieth of the step is slow, which makes every overhead look small. */
@@ -94,11 +99,10 @@ static const struct line *partner(const struct line *lines, int64_t count, const
     return NULL;
 }
 
-/* How much of an overhead two micro-batches side by side hide, where the same case was run without. */
-static const char *hidden_cell(struct record_reader *r, const struct line *on, const struct line *off, int v,
-                               char text[24]) {
+/* How much of an overhead two micro-batches side by side hide, where the same case was run without; NaN: it was not. */
+static double hidden_share(struct record_reader *r, const struct line *on, const struct line *off, int v) {
     double alone = off ? of_variant(r, off, v, OVERHEAD_RATIO) : NAN;
-    return alone > 0 ? overhead_percent(1 - of_variant(r, on, v, OVERHEAD_RATIO) / alone, text) : "-";
+    return alone > 0 ? 1 - of_variant(r, on, v, OVERHEAD_RATIO) / alone : NAN;
 }
 
 /* What a note says of a variant: "<variant>: why; <variant>: why". */
@@ -112,68 +116,95 @@ static bool reason_of(const char *note, const char *variant, char *why, size_t s
     return false;
 }
 
-/* The three cells of a case: the step's time, its overhead, its flags. */
-static void print_cells(struct record_reader *r, const struct line *line, int v) {
-    char milliseconds[24], overhead[40], flags[FLAGS];
-    printf("  %8s  %*s  %-5s",
-           line ? overhead_number(1e3 * of_variant(r, line, v, OVERHEAD_MEDIAN), milliseconds) : "-", CELL,
-           line ? overhead_cell(r, line, v, overhead) : "-", line ? flags_of(r, line, v, flags) : "");
+/* "- why": a connection that was not timed; false: it was, or the case does not say. */
+static bool no_result(struct record_reader *r, const struct line *line, int v, char why[200]) {
+    return isnan(of_variant(r, line, v, OVERHEAD_RATIO)) &&
+           reason_of(line->note, step_variant_name[v], strcpy(why, "- ") + 2, 200 - 2);
 }
 
 /* A case without attention's core and the same with it, a row a connection. Either may be missing. */
-static void print_pair(struct record_reader *r, const struct line *lines, int64_t count, const struct line *off,
-                       const struct line *on) {
-    const struct line *one = off ? off : on;
+static void add_pair(struct record_reader *r, const struct line *lines, int64_t count, const struct line *off,
+                     const struct line *on, struct tables *t) {
+    const struct line *one = off ? off : on, *const both[2] = {off, on};
     const struct line *alone = one->p.overlap ? partner(lines, count, one, "overlap", 0) : NULL;
-    char shape[PARAM_TEXT_SIZE] = "-", way[40], hidden[24], why[200];
+    char shape[2 * PARAM_TEXT_SIZE] = "-", way[40], why[200], overhead[2][64], flags[2][FLAGS];
+    size_t used = one->p.preset ? (size_t)snprintf(shape, sizeof shape, "%s ", params_word(&one->p, "preset")) : 0;
     if (one->p.preset)
-        snprintf(shape, sizeof shape, "%s", params_word(&one->p, "preset"));
-    if (one->p.preset)
-        snprintf(shape + strlen(shape), sizeof shape - strlen(shape), " %s", params_word(&one->p, "kind"));
+        snprintf(shape + used, sizeof shape - used, "%s", params_word(&one->p, "kind"));
     bool graphs = one->p.graphs && !strstr(one->note, OVERHEAD_NO_GRAPHS);
     snprintf(way, sizeof way, "%s%s", graphs ? "graph" : "calls", one->p.overlap ? ", overlap" : "");
-    printf("%-15s  %6lld  %6lld  %-14s", shape, (long long)one->p.tokens, (long long)one->p.width, way);
     for (int v = STEP_RESIDUAL; v < STEP_VARIANTS; v++) {
-        printf("%*s  %-11s", v == STEP_RESIDUAL ? 0 : 47, "", step_variant_name[v]);
-        if (isnan(of_variant(r, one, v, OVERHEAD_RATIO)) &&
-            reason_of(one->note, step_variant_name[v], why, sizeof why)) {
-            printf("  - %s\n", why);
-            continue;
+        struct value row[] = {in_words(shape),
+                              in_wholes(one->p.tokens),
+                              in_wholes(one->p.width),
+                              in_words(way),
+                              in_words(step_variant_name[v]),
+                              in_reals(NAN),
+                              in_reals(NAN),
+                              in_words(""),
+                              in_reals(NAN),
+                              in_reals(NAN),
+                              in_words(""),
+                              in_reals(v == STEP_RESIDUAL ? NAN : hidden_share(r, one, alone, v)),
+                              in_reals(of_paper(v))};
+        for (int k = 0; k < 4; k++)
+            row[k].hidden = v != STEP_RESIDUAL;
+        int cells = sizeof row / sizeof *row;
+        for (int k = 0; k < 2 && both[k]; k++) {
+            row[5 + 3 * k] = in_reals(of_variant(r, both[k], v, OVERHEAD_MEDIAN));
+            row[6 + 3 * k] = overhead_value_of(r, both[k], v, overhead[k]);
+            row[7 + 3 * k] = in_words(flags_of(r, both[k], v, flags[k]));
         }
-        print_cells(r, off, v);
-        print_cells(r, on, v);
-        printf("  %7s  %s\n", v == STEP_RESIDUAL ? "-" : hidden_cell(r, one, alone, v, hidden),
-               v == STEP_MHC || v == STEP_MHC_LAYERS ? "6.7 %" : "-");
+        if (no_result(r, one, v, why)) {
+            row[5].text = why;
+            cells = 6;
+        }
+        table_row_of(t, row, cells);
     }
 }
 
+#define OFF "  without attention's core"
+#define ON "  with attention's core"
+
 /* The lines that have the constants of the first, which then count as printed. */
-static void print_overheads(struct record_reader *r, struct line *lines, int64_t count, int64_t first) {
+static void add_overheads(struct record_reader *r, struct line *lines, int64_t count, int64_t first, struct tables *t) {
+    static const struct column columns[] = {
+        {"shape", "shape", .width = -15},
+        {"tokens", "T", .width = 6},
+        {"width", "C", .width = 6},
+        {"launched", "launched as", .width = -14},
+        {"connection", "connection", .width = -11},
+        {"seconds", "step/ms", .width = 8, .digits = 3, .scale = 1e3, .group = OFF},
+        {"overhead", "overhead [95 %]", .width = CELL, COLUMN_INTERVAL, .group = OFF},
+        {"flags", "flags", .width = -5, .group = OFF},
+        {"core_seconds", "step/ms", .width = 8, .digits = 3, .scale = 1e3, .group = ON},
+        {"core_overhead", "overhead [95 %]", .width = CELL, COLUMN_INTERVAL, .group = ON},
+        {"core_flags", "flags", .width = -5, .group = ON},
+        {"hidden", "hidden", .width = 7, COLUMN_PERCENT},
+        {"paper", "paper", .width = -1, COLUMN_PERCENT},
+    };
     char constants[CONSTANTS], other[CONSTANTS];
     constants_of(&lines[first].p, constants);
-    printf("\n%s%s\n\n%47s  %-11s  %-38s  %s\n%-15s  %6s  %6s  %-14s  %-11s", constants,
-           on_cpu(&lines[first].p) ? "\nOn the CPU: it shows that everything runs and says nothing about a GPU." : "",
-           "", "", "  without attention's core", "  with attention's core", "shape", "T", "C", "launched as",
-           "connection");
-    for (int k = 0; k < 2; k++)
-        printf("  %8s  %*s  %-5s", "step/ms", CELL, "overhead [95 %]", "flags");
-    printf("  %7s  paper\n", "hidden");
+    tables_say(t, "\n%s%s\n\n", constants, on_cpu(&lines[first].p) ? ON_CPU : "");
+    table_begin(t, constants, columns);
     for (int64_t k = first; k < count; k++) {
         constants_of(&lines[k].p, other);
         if (lines[k].printed || strcmp(constants, other))
             continue;
         struct line *with = (struct line *)partner(lines, count, &lines[k], "attention", 1);
         struct line *without = (struct line *)partner(lines, count, &lines[k], "attention", 0);
-        print_pair(r, lines, count, without, with);
+        add_pair(r, lines, count, without, with, t);
         if (with)
             with->printed = true;
         if (without)
             without->printed = true;
     }
+    table_end(t);
 }
 
-static void print_legend(void) {
-    printf(
+static void say_legend(struct tables *t) {
+    tables_say(
+        t,
         "\nOverhead of the connection in a training step, forward and backward: t(variant) / t(residual) - 1 with its 95 %% interval, from\n"
         "samples of the same round: the mean of two medians, of the rounds in which the one and in which the other ran first. The interval\n"
         "is that of this run; on a machine that others use another run may lie outside. step/ms is a median by itself. The paper's 6.7 %% is\n"
@@ -210,21 +241,21 @@ static struct line *read_lines(struct record_reader *r, int64_t *count) {
     return lines;
 }
 
-void show_overhead(struct record_reader *r, bool all) {
+void show_overhead(struct record_reader *r, struct tables *t, bool all) {
     int64_t count;
     struct line *lines = read_lines(r, &count);
     if (count > 0)
-        print_legend();
+        say_legend(t);
     for (int64_t k = 0; k < count; k++)
         if (!lines[k].printed)
-            print_overheads(r, lines, count, k);
+            add_overheads(r, lines, count, k, t);
     int64_t accounts = all || count < 1 ? count : 1;
     if (accounts > 0)
-        show_account_legend();
+        show_account_legend(t);
     for (int64_t k = 0; k < accounts; k++)
-        show_account(r, lines[k].index);
+        show_account(r, lines[k].index, t);
     if (accounts < count)
-        printf("\n... accounts of %lld more cases: --all\n", (long long)(count - accounts));
+        tables_say(t, "\n... accounts of %lld more cases: --all\n", (long long)(count - accounts));
     free(lines);
 }
 
@@ -240,33 +271,46 @@ static double nearness(struct record_reader *r, const struct line *line) {
            1e-2 * log((double)p->tokens * (double)p->width * (double)p->depth) + 1e-3 * (double)p->graphs;
 }
 
-bool show_overhead_headline(struct record_reader *r) {
+static void add_headline(struct record_reader *r, const struct line *line, struct tables *t) {
+    static const struct column columns[] = {
+        {"connection", "connection", .width = -11},
+        {"seconds", "step/ms", .width = 8, .digits = 3, .scale = 1e3},
+        {"overhead", "overhead [95 %]", .width = CELL, COLUMN_INTERVAL},
+        {"paper", "paper", .width = 5, COLUMN_PERCENT},
+        {"flags", "flags", .width = -1},
+    };
+    char overhead[64], flags[FLAGS], why[200];
+    table_begin(t, record_texts(r, "key")[line->index], columns);
+    for (int v = 0; v < STEP_VARIANTS; v++) {
+        struct value row[] = {in_words(step_variant_name[v]), in_reals(of_variant(r, line, v, OVERHEAD_MEDIAN)),
+                              overhead_value_of(r, line, v, overhead), in_reals(of_paper(v)),
+                              in_words(flags_of(r, line, v, flags))};
+        bool none = no_result(r, line, v, why);
+        row[1].text = none ? why : NULL;
+        table_row_of(t, row, none ? 2 : 5);
+    }
+    table_end(t);
+}
+
+bool show_overhead_headline(struct record_reader *r, struct tables *t) {
     int64_t count, best = 0;
     struct line *lines = read_lines(r, &count);
-    char number[24], overhead[40], flags[FLAGS], why[200];
     for (int64_t k = 1; k < count; k++)
         best = nearness(r, &lines[k]) > nearness(r, &lines[best]) ? k : best;
     if (count > 0) {
         const struct line *line = &lines[best];
-        printf(
+        tables_say(
+            t,
             "\nOverhead of the connection in a training step, %s attention's core, beside the 6.7 %% that the paper gives for fused mHC in a\n"
             "whole training on a cluster, with overlap: t(variant) / t(residual) - 1 with its 95 %% interval ([?]: too few rounds for one).\n%s%s\n\n",
             line->p.attention ? "with" : "without", record_texts(r, "key")[line->index],
-            on_cpu(&line->p) ? "\nOn the CPU: it shows that everything runs and says nothing about a GPU." : "");
+            on_cpu(&line->p) ? ON_CPU : "");
         if (line->unfinished)
-            printf("This case is unfinished: its overheads stand, its account is not done (flag u).\n\n");
-        printf("%-11s  %8s  %*s  %5s  flags\n", "connection", "step/ms", CELL, "overhead [95 %]", "paper");
-        for (int v = 0; v < STEP_VARIANTS; v++)
-            if (isnan(of_variant(r, line, v, OVERHEAD_RATIO)) &&
-                reason_of(line->note, step_variant_name[v], why, sizeof why))
-                printf("%-11s  - %s\n", step_variant_name[v], why);
-            else
-                printf("%-11s  %8s  %*s  %5s  %s\n", step_variant_name[v],
-                       overhead_number(1e3 * of_variant(r, line, v, OVERHEAD_MEDIAN), number), CELL,
-                       overhead_cell(r, line, v, overhead), v == STEP_MHC || v == STEP_MHC_LAYERS ? "6.7 %" : "-",
-                       flags_of(r, line, v, flags));
+            tables_say(t, "This case is unfinished: its overheads stand, its account is not done (flag u).\n\n");
+        add_headline(r, line, t);
         if (count > 1)
-            printf(
+            tables_say(
+                t,
                 "The case of %lld in this file that is nearest to the paper's. All of them, and what flags mean: show without --headline.\n",
                 (long long)count);
     }

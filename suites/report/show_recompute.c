@@ -27,56 +27,70 @@ static bool has_table(struct record_reader *r, int64_t index, const struct param
     return false;
 }
 
-static void print_line(struct record_reader *r, int64_t i, double automatic) {
-    char every[24] = "keep", half[24] = "-", interval[48] = "-";
-    double median = timing(r, "median", i), width = timing(r, "high", i) - timing(r, "low", i),
-           high = timing(r, "ratio_high", i);
-    if (isfinite(width)) /* from six rounds on */
-        snprintf(half, sizeof half, "%.1f %%", 50 * width / median);
-    if (isfinite(high))
-        snprintf(interval, sizeof interval, "[%.4f, %.4f]", timing(r, "ratio_low", i), high);
-    if (timing(r, "every", i) >= 1)
-        snprintf(every, sizeof every, "%.0f", timing(r, "every", i));
-    printf("%6s  %10.3f  %10.3f  %8.3f  %10.4g  %8s  %.4f %s%s\n", every, timing(r, "memory_predicted", i) * 1e-6,
-           timing(r, "memory_peak", i) * 1e-6, timing(r, "memory_paper", i) * 1e-6, median * 1e3, half,
-           timing(r, "ratio", i), interval, timing(r, "every", i) == automatic ? "  auto" : "");
+static void add_row(struct record_reader *r, int64_t i, double automatic, struct tables *t) {
+    char interval[64];
+    double median = timing(r, "median", i), low = timing(r, "low", i), high = timing(r, "high", i),
+           ratio = timing(r, "ratio", i), ratio_low = timing(r, "ratio_low", i),
+           ratio_high = timing(r, "ratio_high", i), every = timing(r, "every", i);
+    snprintf(interval, sizeof interval, isfinite(ratio_high) ? "%.4f [%.4f, %.4f]" : "%.4f -", ratio, ratio_low,
+             ratio_high); /* from six rounds on */
+    table_row(
+        t, (struct value){.kind = VALUE_WHOLE, .text = every >= 1 ? NULL : "keep", .whole = (int64_t)every},
+        in_reals(timing(r, "memory_predicted", i)), in_reals(timing(r, "memory_peak", i)),
+        in_reals(timing(r, "memory_paper", i)), in_interval(NULL, median, low, high), in_reals(timing_half(r, i)),
+        in_interval(interval, ratio, ratio_low, ratio_high),
+        (struct value){.kind = VALUE_TRUTH, .text = every == automatic ? "auto" : "", .whole = every == automatic});
 }
 
-static void print_table(struct record_reader *r, int64_t first, const struct params *p) {
+static void add_table(struct record_reader *r, int64_t first, const struct params *p, struct tables *t) {
+    static const struct column columns[] = {
+        {"recompute", "L_r", .width = 6},
+        {"bytes_predicted", "predicted", .width = 10, .format = "%.3f", .scale = 1e-6},
+        {"bytes_peak", "peak", .width = 10, .format = "%.3f", .scale = 1e-6},
+        {"bytes_paper", "Eq. 20", .width = 8, .format = "%.3f", .scale = 1e-6},
+        {"seconds", "step/ms", .width = 10, .digits = 4, .scale = 1e3, COLUMN_INTERVAL},
+        {NULL, "+-", .width = 8, COLUMN_PERCENT},
+        {"ratio", "time / that of auto", .width = -1, COLUMN_INTERVAL},
+        {"auto", "", .width = -1},
+    };
     double least = INFINITY, best = 0;
-    char block[32], branch[32];
+    char title[500], block[32], branch[32];
     struct params q;
     snprintf(block, sizeof block, "%s", params_word(p, "block"));
     snprintf(branch, sizeof branch, "%s", params_word(p, "branch"));
-    printf(
-        "\n--study recompute --connection %s --branch %s --depth %lld --streams %lld --width %lld --tokens %lld --backend %s\n\n"
-        "%6s  %10s  %10s  %8s  %10s  %8s  %s\n",
+    snprintf(
+        title, sizeof title,
+        "--study recompute --connection %s --branch %s --depth %lld --streams %lld --width %lld --tokens %lld --backend %s",
         block, branch, (long long)p->depth, (long long)p->streams, (long long)p->width, (long long)p->tokens,
-        p->backend, "L_r", "predicted", "peak", "Eq. 20", "step/ms", "+-", "time / that of auto");
+        p->backend);
+    tables_say(t, "\n%s\n\n", title);
+    table_begin(t, title, columns);
     for (int64_t i = first; i < record_count(r); i++)
         if (is_case(r, i, &q) && alike(p, &q)) {
-            print_line(r, i, (double)program_recompute_rule(p->depth, p->streams));
+            add_row(r, i, (double)program_recompute_rule(p->depth, p->streams), t);
             if (timing(r, "memory_peak", i) < least) {
                 least = timing(r, "memory_peak", i);
                 best = timing(r, "every", i);
             }
         }
-    printf("\nLeast memory at L_r = %.0f; by the paper's formula at sqrt(n L / (n + 2)) = %.1f.\n", best,
-           recompute_paper_optimum(p->depth, p->streams));
+    table_end(t);
+    tables_say(t, "\nLeast memory at L_r = %.0f; by the paper's formula at sqrt(n L / (n + 2)) = %.1f.\n", best,
+               recompute_paper_optimum(p->depth, p->streams));
 }
 
-void show_recompute(struct record_reader *r, bool all) {
+void show_recompute(struct record_reader *r, struct tables *t, bool all) {
     (void)all;
     struct params p;
     bool any = false;
     for (int64_t i = 0; record_subject_count(r) && i < record_count(r); i++)
         if (is_case(r, i, &p) && !has_table(r, i, &p)) {
             if (!any)
-                printf(
+                tables_say(
+                    t,
                     "\nMemory in MB (1e6 bytes): what the stack predicts, the most it had allocated, and what Eq. 20 of the paper counts, which leaves\n"
                     "out what does not depend on L_r. Time of a step, forward and backward, and its ratio to --recompute auto in the same rounds;\n"
                     "auto marks the L_r that this stands for, the paper's rule. +- -: too few rounds for an interval.\n");
             any = true;
-            print_table(r, i, &p);
+            add_table(r, i, &p, t);
         }
 }

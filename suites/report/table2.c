@@ -67,7 +67,7 @@ static int64_t largest(struct record_reader *r, struct params *best) {
     return found;
 }
 
-static void print_arrow(struct record_reader *r, int64_t index, const struct params *shape) {
+static void add_arrow(struct record_reader *r, int64_t index, const struct params *shape, struct tables *t) {
     struct params p;
     double read, write, paper_read, paper_write;
     groups_params(r, index, &p);
@@ -79,27 +79,39 @@ static void print_arrow(struct record_reader *r, int64_t index, const struct par
     table2_paper(p.operation, c.n, c.C, &paper_read, &paper_write);
     double copy = timing(r, "bandwidth", index) / timing(r, "copy_share", index), T = (double)c.T;
     double bytes = timing(r, "bytes", index) / T, moved = timing(r, "median", index) * copy / T;
-    printf("%-24s %9.0f %9.0f  %9.0f %9.0f  %12.0f ", p.operation, read, write, paper_read, paper_write, bytes);
-    if (isfinite(moved))
-        printf("%12.0f %7.2f\n", moved, moved / bytes);
-    else
-        printf("%12s %7s\n", "-", "-");
+    table_row(t, in_words(p.operation), in_reals(read), in_reals(write), in_reals(paper_read), in_reals(paper_write),
+              in_reals(bytes), in_reals(moved), in_reals(moved / bytes));
 }
 
-void show_table2(struct record_reader *r) {
+void show_table2(struct record_reader *r, struct tables *t) {
+    static const struct column columns[] = {
+        {"operation", "arrow", .width = -24},
+        {"read", "read", .width = 8, .format = "%.0f"},
+        {"write", "write", .width = 8, .format = "%.0f"},
+        {"paper_read", "paper's", .width = 9, .format = "%.0f"},
+        {"paper_write", "paper's", .width = 8, .format = "%.0f"},
+        {"bytes", "bytes", .width = 12, .format = "%.0f"},
+        {"measured_bytes", "measured", .width = 11, .format = "%.0f"},
+        {"ratio", "ratio", .width = 6, .format = "%.2f"},
+    };
     struct params shape, p;
+    char title[320];
     if (!record_subject_count(r) || largest(r, &shape) < 0)
         return;
-    printf(
+    snprintf(title, sizeof title, "--tokens %lld --width %lld --streams %lld --backend %s", (long long)shape.tokens,
+             (long long)shape.width, (long long)shape.streams, shape.backend);
+    tables_say(
+        t,
         "\nTable 2 of the paper: what an unfused connection reads and writes, elements a token, without parameters; by what our operations\n"
         "declare, and by the paper's formulas. Bytes a token: by the declared model; and measured: what a copy of the same rounds would have\n"
-        "moved in the time, - without one. --tokens %lld --width %lld --streams %lld --backend %s\n\n%-24s %9s %9s  %9s %9s  %12s %12s %7s\n",
-        (long long)shape.tokens, (long long)shape.width, (long long)shape.streams, shape.backend, "arrow", "read",
-        "write", "paper's", "paper's", "bytes", "measured", "ratio");
+        "moved in the time, - without one. %s\n\n",
+        title);
+    table_begin(t, title, columns);
     for (int a = 0; a < ARROWS; a++)
         for (int64_t i = 0; i < record_count(r); i++)
             if (is_arrow(r, i, &p) && alike(&p, &shape) && !strcmp(p.operation, arrow_name[a])) {
-                print_arrow(r, i, &shape);
+                add_arrow(r, i, &shape, t);
                 break;
             }
+    table_end(t);
 }

@@ -4,6 +4,7 @@
 
 #include "cpu_ref/operation.h"
 #include "results/record.h"
+#include "results/table.h"
 
 /* By the paper's formulas, of row `micro.<arrow>`; false: the table has no such arrow. */
 bool table2_paper(const char *name, int64_t n, int64_t C, double *read, double *write);
@@ -12,6 +13,6 @@ bool table2_paper(const char *name, int64_t n, int64_t C, double *read, double *
 void table2_declared(const struct mhc_row *, const struct mhc_case *, double *read, double *write);
 
 /* Prints the table for the largest shape for which the record has such cases, what was measured beside it; nothing where there are none. */
-void show_table2(struct record_reader *);
+void show_table2(struct record_reader *, struct tables *);
 
 #endif
