@@ -146,3 +146,40 @@ Test(maps, unknown_ones_are_refused) {
                       "%s", rows[r]);
         }
 }
+
+/* --- KromHC --- */
+
+/* The composite of L layers has the eigenvalues that the products of 2 p - 1 over layers say, on the Hadamard vectors; and the start. */
+Test(maps, kronecker_composites) {
+    enum { LAYERS = 7, n = 8, FACTORS = 3 };
+    struct mhc_case c = case_of(0, MHC_KRONECKER, n);
+    struct dictionary d = {0};
+    double factor[FACTORS] = {1, 1, 1}, vector[n], next[n], b[2 * FACTORS];
+    c.T = LAYERS;
+    draw_logits(&c, &d, 1);
+    run_named(&mhc_cpu64, "map.forward", &c, &d, NULL);
+    const double *logits = lookup(&d, "logits"), *res = lookup(&d, "res");
+    for (int k = 0; k < LAYERS * FACTORS; k++) /* 2 p - 1 of a softmax of two */
+        factor[k % FACTORS] *= tanh((logits[2 * k] - logits[2 * k + 1]) / 2);
+    for (int set = 0; set < n; set++) {
+        double eigenvalue = 1;
+        for (int f = 0; f < FACTORS; f++)
+            eigenvalue *= set >> (FACTORS - 1 - f) & 1 ? factor[f] : 1;
+        for (int i = 0; i < n; i++)
+            vector[i] = __builtin_parity((unsigned)(set & i)) ? -1 : 1;
+        for (int l = 0; l < LAYERS; l++) {
+            for (int i = 0; i < n; i++) {
+                next[i] = 0;
+                for (int j = 0; j < n; j++)
+                    next[i] += res[(l * n + i) * n + j] * vector[j];
+            }
+            memcpy(vector, next, sizeof vector);
+        }
+        for (int i = 0; i < n; i++)
+            cr_expect(fabs(vector[i] - (__builtin_parity((unsigned)(set & i)) ? -1 : 1) * eigenvalue) < 1e-14,
+                      "eigenvalue %d", set);
+    }
+    map_start_f64(&c, b);
+    cr_expect(fabs(1 / (1 + exp(b[1] - b[0])) - 0.99966464987) < 1e-10);
+    forget(&d);
+}
