@@ -127,9 +127,7 @@ template <int N, typename MAP>
 static __device__ __forceinline__ void res_logit_gradient(struct coefficients s, const float *product, const float *b,
                                                           const float *alpha, const float *grad_res, float *z) {
     float logits[map_room<N, MAP>()];
-    alignas(16) unsigned char history[MAP::HISTORY];
     typename MAP::template trace<N> trace;
-    trace.history = history;
     res_logits<N, MAP>(s, product, b, alpha, logits);
     MAP::template record<N>(s, logits, &trace);
     MAP::template backward<N>(s, &trace, grad_res, z + 2 * STREAMS(N, s.n));

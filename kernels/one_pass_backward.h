@@ -256,14 +256,11 @@ static __device__ __forceinline__ void store_below(const struct one_pass_backwar
 
 template <int N, typename G, int WARPS>
 static __global__ void __launch_bounds__(WARPS *WARP, 1) backward_kernel(struct one_pass_backward f) {
-    const struct member block = member_of(f.cluster_bits);
     int last = (int)blockDim.x / WARP - 1;
-    int64_t cluster = blockIdx.x >> block.bits, clusters = gridDim.x >> block.bits;
-    struct backward_shared<N, G> s(f.warps, &block);
+    int64_t cluster = blockIdx.x >> f.cluster_bits, clusters = gridDim.x >> f.cluster_bits;
+    struct backward_shared<N, G> s(f.warps, f.cluster_bits);
     struct lane_place p = lane_place_of(f.C, f.slice);
-    alignas(16) unsigned char history[G::map::HISTORY];
     typename G::map::template trace<N> trace;
-    trace.history = history;
     bool works = p.warp < f.warps, makes = p.warp == last;
     load_backward_weights<N, G>(&f, s.weights);
     for (int k = (int)threadIdx.x; k < sums<N, G>::ALPHAS; k += (int)blockDim.x)
@@ -294,16 +291,16 @@ static __global__ void __launch_bounds__(WARPS *WARP, 1) backward_kernel(struct 
         if (works)
             multiply_backward<N, G>(x, g, &y, &du, &p, s.partial + p.warp * TILE * backward_sums<N, G>::DOTS);
         else
-            prepare<N, G>(&f, &s, &block, first, &trace); /* a warp without channels: it is ahead of the others */
+            prepare<N, G>(&f, &s, first, &trace); /* a warp without channels: it is ahead of the others */
         __syncthreads();
         load_coefficients<N, G>(&f, &s, first); /* nobody reads the old ones: all are past grad_x of the tile before */
-        send_dots<N, G>(&s, &block, f.warps);
+        send_dots<N, G>(&f, &s);
         cluster_arrive();
         if (works && makes)
-            prepare<N, G>(&f, &s, &block, first, &trace);
+            prepare<N, G>(&f, &s, first, &trace);
         cluster_wait();
         if (makes)
-            make_q<N, G>(&f, &s, &block, first, &trace);
+            make_q<N, G>(&f, &s, first, &trace);
         copy_wait<0>(); /* the coefficients are here; the meeting shows them to the other threads */
         cluster_arrive();
         cluster_wait();

@@ -34,14 +34,14 @@ template <int N, typename G> struct backward_shared {
     static constexpr int ALPHA_ROOM = 4; /* as OWN a multiple of 4: the weights behind are written 16 bytes at a time */
     static constexpr int64_t BYTES = (TILE * (B::USED + N + B::DOTS + B::SENT) + ALPHA_ROOM) * 4;
     static constexpr int64_t TOKEN_BYTES = OWN * 4;
-    __device__ backward_shared(int warps, const struct member *block) {
+    __device__ backward_shared(int warps, int cluster_bits) {
         coefficients = (float *)shared_memory();
         below = coefficients + TILE * B::USED;
         alpha = below + TILE * N;
         received = alpha + ALPHA_ROOM;
         q = received + TILE * B::DOTS;
         own = q + TILE * B::SENT;
-        partial = own + block->owned * OWN;
+        partial = own + (TILE >> cluster_bits) * OWN;
         weights = (uint2 *)(partial + warps * TILE * B::DOTS);
     }
 };
@@ -59,16 +59,17 @@ template <int N, typename G> struct own_token {
 
 /* Adds up the warps and sends each token's sums to the block that owns it. */
 template <int N, typename G>
-static __device__ __forceinline__ void send_dots(const struct backward_shared<N, G> *s, const struct member *block,
-                                                 int warps) {
+static __device__ __forceinline__ void send_dots(const struct one_pass_backward *f,
+                                                 const struct backward_shared<N, G> *s) {
     using B = backward_sums<N, G>;
+    const struct member block = member_of(f->cluster_bits);
     for (int k = (int)threadIdx.x; k < TILE * B::DOTS; k += (int)blockDim.x) {
         int token = k / B::DOTS;
         float sum = 0;
-        for (int w = 0; w < warps; w++)
+        for (int w = 0; w < f->warps; w++)
             sum += s->partial[w * TILE * B::DOTS + k];
-        float *own = s->received + (block->rank * block->owned + own_of(block, token)) * B::DOTS;
-        cluster_store(own + k % B::DOTS, owner_of(block, token), sum);
+        float *own = s->received + (block.rank * block.owned + own_of(&block, token)) * B::DOTS;
+        cluster_store(own + k % B::DOTS, owner_of(&block, token), sum);
     }
 }
 
@@ -85,14 +86,14 @@ static __device__ __forceinline__ void record_token(struct coefficients how, con
 /* What does not depend on the dots. */
 template <int N, typename G>
 static __device__ __forceinline__ void prepare(const struct one_pass_backward *f, const struct backward_shared<N, G> *s,
-                                               const struct member *block, int64_t first_token,
-                                               typename G::map::template trace<N> *trace) {
+                                               int64_t first_token, typename G::map::template trace<N> *trace) {
     using S = sums<N, G>;
     using B = backward_sums<N, G>;
-    int lane = (int)threadIdx.x % WARP, owned = block->owned;
+    const struct member block = member_of(f->cluster_bits);
+    int lane = (int)threadIdx.x % WARP, owned = block.owned;
     for (int k = lane; k < owned * B::KEPT; k += WARP) {
         int m = k % B::KEPT, v = m - 2 * N;
-        int64_t t = first_token + token_of(block, k / B::KEPT);
+        int64_t t = first_token + token_of(&block, k / B::KEPT);
         own_token<N, G>(s, k / B::KEPT).kept[m] = t >= f->T         ? 0
                                                   : m < N           ? f->pre[t * N + m]
                                                   : v < 0           ? f->post[t * N + m - N]
@@ -156,24 +157,24 @@ static __device__ __forceinline__ void make_set(const struct one_pass_backward *
 /* Dots that have arrived, added up over the blocks in order; z and q; what was made, to every block. */
 template <int N, typename G>
 static __device__ __forceinline__ void make_q(const struct one_pass_backward *f, const struct backward_shared<N, G> *s,
-                                              const struct member *block, int64_t first_token,
-                                              typename G::map::template trace<N> *trace) {
+                                              int64_t first_token, typename G::map::template trace<N> *trace) {
     using S = sums<N, G>;
     using B = backward_sums<N, G>;
-    int lane = (int)threadIdx.x % WARP, owned = block->owned;
+    const struct member block = member_of(f->cluster_bits);
+    int lane = (int)threadIdx.x % WARP, owned = block.owned;
     for (int k = lane; k < owned * B::DOTS; k += WARP) {
         float sum = 0;
-        for (int from = 0; from < block->size; from++)
+        for (int from = 0; from < block.size; from++)
             sum += s->received[from * owned * B::DOTS + k];
         own_token<N, G>(s, k / B::DOTS).dots[k % B::DOTS] = sum;
     }
     __syncwarp();
     for (int k = lane; k < owned * S::SETS; k += WARP)
-        make_set<N, G>(f, s, k / S::SETS, k % S::SETS, first_token + token_of(block, k / S::SETS), trace);
+        make_set<N, G>(f, s, k / S::SETS, k % S::SETS, first_token + token_of(&block, k / S::SETS), trace);
     __syncwarp();
-    for (int k = lane; k < owned * B::SENT << block->bits; k += WARP) {
-        int to = k & (block->size - 1), own = (k >> block->bits) / B::SENT, m = (k >> block->bits) % B::SENT;
-        cluster_store(s->q + token_of(block, own) * B::SENT + m, to, own_token<N, G>(s, own).made[m]);
+    for (int k = lane; k < owned * B::SENT << block.bits; k += WARP) {
+        int to = k & (block.size - 1), own = (k >> block.bits) / B::SENT, m = (k >> block.bits) % B::SENT;
+        cluster_store(s->q + token_of(&block, own) * B::SENT + m, to, own_token<N, G>(s, own).made[m]);
     }
 }
 

@@ -178,9 +178,9 @@ static __device__ __forceinline__ void map_owned(const struct one_pass_forward *
 template <int N, typename G, bool POST>
 static __device__ __forceinline__ void walk(const struct one_pass_forward *f, const struct forward_shared<N, G> *s,
                                             const struct lane_place *p, bool scaled) {
-    const struct member block = member_of(f->cluster_bits);
     int warps = (int)blockDim.x / WARP, buffer = 0;
-    int64_t first = (int64_t)(blockIdx.x >> block.bits) * TILE, step = (int64_t)(gridDim.x >> block.bits) * TILE;
+    int64_t first = (int64_t)(blockIdx.x >> f->cluster_bits) * TILE;
+    int64_t step = (int64_t)(gridDim.x >> f->cluster_bits) * TILE;
     struct piece before[N], x[N], next[N], y;
     for (int i = 0; i < N; i++)
         next[i] = load_piece(f->x, N, i, f->T, f->C, first, p);
@@ -222,10 +222,10 @@ static __device__ __forceinline__ void walk(const struct one_pass_forward *f, co
         __syncthreads();
         if (tile > first) {
             cluster_wait();
-            finish<N, G>(f, s, &block, tile - step, buffer ^ 1, scaled);
+            finish<N, G>(f, s, tile - step, buffer ^ 1, scaled);
         }
         if (more) {
-            send<N, G>(s, &block, warps, buffer);
+            send<N, G>(f, s, warps, buffer);
             cluster_arrive();
         }
         __syncthreads();

@@ -63,18 +63,19 @@ template <int N, typename G> static __device__ __forceinline__ int place_for_pre
 
 /* Adds up the warps and sends the sums to the blocks that need them. */
 template <int N, typename G>
-static __device__ __forceinline__ void send(const struct forward_shared<N, G> *s, const struct member *block, int warps,
-                                            int buffer) {
+static __device__ __forceinline__ void send(const struct one_pass_forward *f, const struct forward_shared<N, G> *s,
+                                            int warps, int buffer) {
     using S = sums<N, G>;
-    int from = buffer * block->size + block->rank;
+    const struct member block = member_of(f->cluster_bits);
+    int from = buffer * block.size + block.rank;
     for (int k = (int)threadIdx.x; k < TILE * S::VALUES; k += (int)blockDim.x) {
         int token = k / S::VALUES, value = k % S::VALUES, place = place_for_pre<N, G>(value);
         float sum = 0;
         for (int w = 0; w < warps; w++)
             sum += s->partial[w * TILE * S::VALUES + k];
-        float *mine = s->owned + (from * block->owned + own_of(block, token)) * S::VALUES + value;
-        cluster_store(mine, owner_of(block, token), sum);
-        for (int to = 0; place >= 0 && to < block->size; to++)
+        float *mine = s->owned + (from * block.owned + own_of(&block, token)) * S::VALUES + value;
+        cluster_store(mine, owner_of(&block, token), sum);
+        for (int to = 0; place >= 0 && to < block.size; to++)
             cluster_store(s->for_pre + (from * TILE + token) * S::FOR_PRE + place, to, sum);
     }
 }
@@ -131,14 +132,14 @@ static __device__ __forceinline__ void store_coefficient(const struct one_pass_f
  * to send. */
 template <int N, typename G>
 static __device__ __forceinline__ void finish(const struct one_pass_forward *f, const struct forward_shared<N, G> *s,
-                                              const struct member *block, int64_t first_token, int buffer,
-                                              bool scaled) {
+                                              int64_t first_token, int buffer, bool scaled) {
     using S = sums<N, G>;
-    int size = block->size, owned = block->owned;
+    const struct member block = member_of(f->cluster_bits);
+    int size = block.size, owned = block.owned;
     for (int k = (int)(blockDim.x - 1 - threadIdx.x); k < TILE * N + owned * S::PRODUCTS; k += (int)blockDim.x) {
         bool for_all = k < TILE * N;
         int own = (k - TILE * N) / S::PRODUCTS, value = (k - TILE * N) % S::PRODUCTS;
-        int token = for_all ? k / N : token_of(block, own), i = k % N;
+        int token = for_all ? k / N : token_of(&block, own), i = k % N;
         int set = for_all ? (G::HC ? i : 0) : value / S::COLUMNS, column = value % S::COLUMNS;
         const float *from = for_all ? s->for_pre + (buffer * size * TILE + token) * S::FOR_PRE
                                     : s->owned + (buffer * size * owned + own) * S::VALUES;

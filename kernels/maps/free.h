@@ -6,7 +6,6 @@
 
 struct free_map {
     static constexpr bool RES = true, RECORDS = false, SLOW = false;
-    static constexpr int HISTORY = 1;
     static __host__ __device__ constexpr int logits(int n) {
         return n * n;
     }

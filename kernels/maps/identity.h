@@ -6,7 +6,6 @@
 
 struct identity_map {
     static constexpr bool RES = false, RECORDS = false, SLOW = false;
-    static constexpr int HISTORY = 1;
     static __host__ __device__ constexpr int logits(int) {
         return 0;
     }

@@ -9,7 +9,6 @@
 
 struct kronecker_map {
     static constexpr bool RES = true, RECORDS = true, SLOW = false;
-    static constexpr int HISTORY = 1;
     static __host__ __device__ constexpr int factors(int n) {
         return n >= 16 ? 4 : n >= 8 ? 3 : n >= 4 ? 2 : n >= 2 ? 1 : 0;
     }
@@ -21,10 +20,7 @@ struct kronecker_map {
     }
 
     /* p and 1 - p of each factor, neither from the other: both keep their digits near 0. */
-    template <int N> struct trace {
-        float p[factors(ROOM(N)) + 1], rest[factors(ROOM(N)) + 1];
-        void *history;
-    };
+    template <int N> struct trace { float p[factors(ROOM(N)) + 1], rest[factors(ROOM(N)) + 1]; };
 
     template <int N>
     static __device__ __forceinline__ void record(struct coefficients s, const float *logits, trace<N> *trace) {

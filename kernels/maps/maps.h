@@ -9,10 +9,9 @@
  *   RES             res is an array. Without it res is the identity, K is 0, and the functions are absent
  *   RECORDS         backward needs something that can be worked out before grad_res is there
  *   SLOW            and that takes so long that the one-pass backward gives it a warp of its own
- *   HISTORY         bytes of local memory that it takes; at least 1
  *   logits(n)       K, as mhc_map_logits()
  *   supports()      what the case must be, besides an n that the map exists for
- *   trace<N>        what record() leaves for backward(); `history` is set by the caller
+ *   trace<N>        what record() leaves for backward(); a large one lies in local memory, and the steps copy from it
  *   forward<N>(s, m)                                   logits [K] in m become res [n][n]
  *   record<N>(s, logits, trace)
  *   backward<N>(s, trace, grad_res, grad_logits)       may be called once a trace */
@@ -52,8 +51,6 @@ static inline const struct gpu_map *gpu_map_of(const struct mhc_case *c) {
 }
 
 /* The trace of a map that needs none. */
-struct no_trace {
-    void *history;
-};
+struct no_trace {};
 
 #endif

@@ -295,30 +295,41 @@ static inline __device__ __attribute__((noinline)) void iterate_backward_in_doub
     iterate_backward<double, 0>(n, logits, m, e, t_max, eps, history);
 }
 
-/* Backward in two steps, for a caller that has the logits before the gradient: most of the time goes into the first. The caller gives the
- * history, HISTORY_BYTES of its own local memory. It is indexed at run time, so as a part of the struct it would keep the whole of it in local
- * memory, and each step of Sinkhorn would load and store the matrix. */
+/* Backward in two steps, for a caller that has the logits before the gradient: most of the time goes into the first. The
+ * history is indexed at run time, so the struct lies in local memory. Both steps work on copies in registers, or each
+ * iteration would load and store the matrix; between the two steps a trace takes no registers. */
 template <int N> struct sinkhorn_trace {
-    float logits[MATRIX(N)], m[MATRIX(N)]; /* [destination][source] */
+    alignas(16) unsigned char history[HISTORY_BYTES]; /* divisors of the iterations */
+    float logits[MATRIX(N)], m[MATRIX(N)];            /* [destination][source] */
     bool in_float;
-    void *history; /* divisors of the iterations */
 };
+
+/* Elements of such a copy; with N = 0 there is none, for a matrix of any size fits no registers. */
+#define COPY(N) ((N) ? MATRIX(N) : 1)
 
 /* Logits [n][n], laid out as the convention says. */
 template <int N>
 static __device__ __forceinline__ void sinkhorn_record(int n_any, const float *logits, int64_t t_max, bool v4,
                                                        float eps, struct sinkhorn_trace<N> *trace) {
     const int n = STREAMS(N, n_any);
+    float own[COPY(N)], result[COPY(N)], *from = N ? own : trace->logits, *m = N ? result : trace->m;
 #pragma unroll
     for (int i = 0; i < n; i++) {
 #pragma unroll
         for (int j = 0; j < n; j++)
-            trace->logits[i * n + j] = v4 ? logits[j * n + i] : logits[i * n + j];
+            from[i * n + j] = v4 ? logits[j * n + i] : logits[i * n + j];
     }
     eps = v4 ? eps : 0;
-    trace->in_float = !exceeds_float<N>(n, trace->logits, eps);
-    if (trace->in_float)
-        record<float, N>(n, trace->logits, trace->m, t_max, eps, (float *)trace->history);
+    trace->in_float = !exceeds_float<N>(n, from, eps);
+#pragma unroll
+    for (int k = 0; N && k < n * n; k++)
+        trace->logits[k] = own[k];
+    if (!trace->in_float)
+        return;
+    record<float, N>(n, from, m, t_max, eps, (float *)trace->history);
+#pragma unroll
+    for (int k = 0; N && k < n * n; k++)
+        trace->m[k] = result[k];
 }
 
 /* Gradient of these logits, laid out as they were, from grad_res [destination][source]. The trace is used up. */
@@ -333,18 +344,17 @@ static __device__ __forceinline__ void sinkhorn_backward_recorded(int n_any, str
         e[k] = grad_res[k];
     eps = v4 ? eps : 0;
     if (trace->in_float) {
-        iterate_backward<float, N>(n, trace->logits, trace->m, e, t_max, eps, (float *)trace->history);
+        float result[COPY(N)], *m = N ? result : trace->m;
+#pragma unroll
+        for (int k = 0; N && k < n * n; k++)
+            result[k] = trace->m[k];
+        iterate_backward<float, N>(n, trace->logits, m, e, t_max, eps, (float *)trace->history);
     } else {
         double m[MATRIX(N)], wide[MATRIX(N)];
-        float kept[N ? MATRIX(N) : 1],
-            *logits = N ? kept : trace->logits; /* a copy, so that the others can stay in registers, where they are */
 #pragma unroll
-        for (int k = 0; k < n * n; k++) {
-            if (N)
-                kept[k] = trace->logits[k];
+        for (int k = 0; k < n * n; k++)
             wide[k] = e[k];
-        }
-        iterate_backward_in_double(n, logits, m, wide, t_max, eps, (double *)trace->history);
+        iterate_backward_in_double(n, trace->logits, m, wide, t_max, eps, (double *)trace->history);
 #pragma unroll
         for (int k = 0; k < n * n; k++)
             e[k] = (float)wide[k];
@@ -361,9 +371,7 @@ static __device__ __forceinline__ void sinkhorn_backward_recorded(int n_any, str
 template <int N>
 static __device__ __forceinline__ void sinkhorn_backward(int n_any, const float *logits, const float *grad_res,
                                                          float *grad_logits, int64_t t_max, bool v4, float eps) {
-    alignas(16) unsigned char history[HISTORY_BYTES];
     struct sinkhorn_trace<N> trace;
-    trace.history = history;
     sinkhorn_record<N>(n_any, logits, t_max, v4, eps, &trace);
     sinkhorn_backward_recorded<N>(n_any, &trace, grad_res, grad_logits, t_max, v4, eps);
 }
@@ -372,7 +380,6 @@ static __device__ __forceinline__ void sinkhorn_backward(int n_any, const float 
 
 struct sinkhorn_map {
     static constexpr bool RES = true, RECORDS = true, SLOW = true;
-    static constexpr int HISTORY = HISTORY_BYTES;
     static __host__ __device__ constexpr int logits(int n) {
         return n * n;
     }
