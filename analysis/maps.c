@@ -162,8 +162,8 @@ static int pass(struct maps *w, struct mhc_curves *curves, bool up) {
 
 /* ---- means of gains alone: what thousands of points of a phase diagram ask for ----
  *
- * A block of tokens goes through all layers, up and down, while its maps are in the cache, and only sums leave it. Blocks do not depend on
- * the number of threads, and are added in their order. */
+ * A block of tokens goes through all layers, up and down, while its maps are in the cache, and only sums leave it.
+ * Blocks do not depend on the number of threads, and are added in their order. */
 enum { GAINS = 8 };
 static const enum mhc_metric gains[GAINS] = {
     MHC_single_forward_sum,    MHC_single_forward_abs,    MHC_single_backward_sum,    MHC_single_backward_abs,
@@ -237,9 +237,9 @@ static int mean_gains(struct maps *w, struct mhc_curves *curves) {
 }
 
 double mhc_measure_bytes(int64_t L, int64_t T, int64_t n) {
-    /* A token: value and exponent of every metric, a composite and its exponent, a copy for quantiles; panels and QR need 8 matrices. */
-    double token = 16.0 * MHC_METRICS
-    +16 + 8.0 * (double)(9 * n * n + 2 * n);
+    /* A token: value and exponent of every metric, a composite and its exponent, a copy for quantiles; panels and QR
+     * need 8 matrices. */
+    double token = 16.0 * (1 + MHC_METRICS) + 8.0 * (double)(9 * n * n + 2 * n);
     return (double)T * token + 8.0 * (double)L * (MHC_METRICS * MHC_STATISTICS + (double)n);
 }
 

@@ -5,8 +5,8 @@
 #include "analysis/lapack.h"
 #include "analysis/maps.h"
 
-/* What rounding alone leaves of a difference between the entries of a map: a smaller result is noise, and raised to that, so that it
- * says "at most this". An exact zero is one: the entries are the same. */
+/* What rounding alone leaves of a difference between the entries of a map: a smaller result is noise, and raised to
+ * that, so that it says "at most this". An exact zero is one: the entries are the same. */
 static double above_rounding(const struct map *map, double value) {
     double largest = 0;
     for (int64_t e = 0; e < map->n * map->n; e++)

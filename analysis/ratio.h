@@ -42,8 +42,8 @@ struct mhc_pairs {
  * MHC_RESAMPLES doubles. */
 double mhc_ratio_medians(const struct mhc_pairs *, double *work, double *medians);
 
-/* The ratio by mhc_ratio_medians, its interval from quantiles 2.5 % and 97.5 % of the resamples; of fewer than six rounds
- * [0, Inf]. `work` has room for 2 * `count` + 2 * MHC_RESAMPLES doubles. */
+/* The ratio by mhc_ratio_medians, its interval from quantiles 2.5 % and 97.5 % of the resamples; of fewer than six
+ * rounds [0, Inf]. `work` has room for 2 * `count` + 2 * MHC_RESAMPLES doubles. */
 struct mhc_interval mhc_ratio_bootstrap(const struct mhc_pairs *, double *work);
 
 #endif

@@ -18,8 +18,8 @@ extern const char *const mhc_verdict_name[MHC_VERDICTS];
 enum { MHC_LEAST_ROUNDS = 20 }; /* with fewer samples nothing is claimed */
 #define MHC_MOST_THROTTLED 0.1  /* nor with a larger share of samples at a low clock, or of a queue that was not held */
 
-/* Time new (the subject) / time base of the same rounds, by mhc_ratio_medians, with its 99 % interval; NaN of no rounds.
- * `work` has room for 2 * `count` + 2 * MHC_RESAMPLES doubles. */
+/* Time new (the subject) / time base of the same rounds, by mhc_ratio_medians, with its 99 % interval; NaN of no
+ * rounds. `work` has room for 2 * `count` + 2 * MHC_RESAMPLES doubles. */
 struct mhc_interval mhc_paired_change(const struct mhc_pairs *, double *work);
 
 /* SLOWER: the whole interval lies above 1 + threshold; FASTER: below 1 / (1 + threshold); SAME: within; else, and
@@ -51,7 +51,8 @@ enum mhc_accuracy mhc_accuracy_of(double base_error, double now_error, double to
 /* --- memory --- */
 
 #define MHC_MOST_GROWTH 0.01
-/* Whether `now` bytes are more than `base` bytes: by more than 1 %, or not known. Memory is planned, not measured in noise. */
+/* Whether `now` bytes are more than `base` bytes: by more than 1 %, or not known. Memory is planned, not measured in
+ * noise. */
 bool mhc_more_memory(double base, double now);
 
 /* --- values of curves and summaries --- */
@@ -65,8 +66,8 @@ enum mhc_difference {
 };
 #define MHC_GAIN_TOLERANCE 0.01 /* of log10 */
 
-/* One value of a metric as it is stored: gains as log10, |difference| <= 0.01; others within the same ratio, and a slack
- * where they come close to 0 for their own reasons. `metric` MHC_METRICS: of one that is not known here. */
+/* One value of a metric as it is stored: gains as log10, |difference| <= 0.01; others within the same ratio, and a
+ * slack where they come close to 0 for their own reasons. `metric` MHC_METRICS: of one that is not known here. */
 enum mhc_difference mhc_value_difference(double base, double now, enum mhc_metric metric);
 
 #endif

@@ -4,10 +4,10 @@
  *   rms'      = sqrt(b2 rms^2 + (1 - b2) grad^2)
  *   master'   = master - rate (momentum' / (rms' + epsilon) + decay master)
  *
- * rms is the root of the second moment, kept as a root: as many bytes and operations, and no draw of inputs makes it negative. New values
- * go to arrays of their own and not in place, so that a step can be run again with the same outcome: as many bytes by the model; where a cache
- * fetches what it is going to overwrite, as CPUs do, it costs more. `update_rounded` writes besides what the products read, the weight in
- * the type of the streams. */
+ * rms is the root of the second moment, kept as a root: as many bytes and operations, and no draw of inputs makes it
+ * negative. New values go to arrays of their own and not in place, so that a step can be run again with the same
+ * outcome: as many bytes by the model; where a cache fetches what it is going to overwrite, as CPUs do, it costs
+ * more. `update_rounded` writes besides what the products read, the weight in the type of the streams. */
 #include "cpu_ref/adamw.h"
 #include "cpu_ref/real.h"
 

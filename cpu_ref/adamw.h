@@ -1,6 +1,6 @@
-/* What both forms of `adamw` share, and its constants. A step costs the same with any; these are the mHC paper's (Table 5) but for rate and
- * decay, which are so large that a comparison sees the whole update, and epsilon, which is the usual one. The step is a late one: no bias
- * corrections. */
+/* What both forms of `adamw` share, and its constants. A step costs the same with any; these are the mHC paper's
+ * (Table 5) but for rate and decay, which are so large that a comparison sees the whole update, and epsilon, which is
+ * the usual one. The step is a late one: no bias corrections. */
 #ifndef ADAMW_H
 #define ADAMW_H
 

@@ -3,7 +3,8 @@
 
 #include <omp.h>
 
-/* Below so many bytes, read and written, other threads take longer to wake than the copy does: what is attainable is a copy by one. */
+/* Below so many bytes, read and written, other threads take longer to wake than the copy does: what is attainable is
+ * a copy by one. */
 enum { WORTH_WAKING = 2 << 20 };
 
 RUN(bench_copy) {

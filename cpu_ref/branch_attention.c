@@ -1,11 +1,10 @@
-/* Branch `attention`: v = RMSNorm(u); q, k, w = v.(w_q, w_k, w_v), in heads of head_dim; causal softmax(q.k^T / sqrt(head_dim)).w
- * within sequences of S tokens; y = heads.w_o. No positions, no biases.
+/* Branch `attention`: v = RMSNorm(u); q, k, w = v.(w_q, w_k, w_v), in heads of head_dim; causal softmax(q.k^T /
+ * sqrt(head_dim)).w within sequences of S tokens; y = heads.w_o. No positions, no biases.
  *
  * A task is one head of one sequence; it takes QUERIES rows of scores at a time, so the S x S matrix is never whole.
- * q, k, w lie side by side in one array qkv [T][3][A], and so do their gradients. Keeps qkv, the head outputs o [T][A] and the
- * log-sum-exp of every row of scores [T][heads].
- * Backward, P = exp(scores - lse), D = <grad_o, o>: grad_w = P^T.grad_o; dS = P o (grad_o.w^T - D); grad_q = dS.k;
- * grad_k = dS^T.q, both over sqrt(head_dim). */
+ * q, k, w lie side by side in one array qkv [T][3][A], and so do their gradients. Keeps qkv, the head outputs o
+ * [T][A] and the log-sum-exp of every row of scores [T][heads]. Backward, P = exp(scores - lse), D = <grad_o, o>:
+ * grad_w = P^T.grad_o; dS = P o (grad_o.w^T - D); grad_q = dS.k; grad_k = dS^T.q, both over sqrt(head_dim). */
 #include "cpu_ref/branch.h"
 
 #include <omp.h>
@@ -58,7 +57,8 @@ static int64_t place(const struct attention *a, int64_t sequence, int64_t head, 
     return (sequence * a->S + s) * ld + head * a->d;
 }
 
-/* Rows [from, to) and columns [0, to) of q.k^T / sqrt(head_dim) of a head; at = its place in q at the first token of its sequence. */
+/* Rows [from, to) and columns [0, to) of q.k^T / sqrt(head_dim) of a head; at = its place in q at the first token of
+ * its sequence. */
 static void scores(const struct attention *a, int64_t at, int64_t from, int64_t to, real *P) {
     gemm(NO_TRANSPOSE, TRANSPOSE, to - from, to, a->d, a->scale, a->q + at + from * a->ld, a->ld, a->k + at, a->ld, 0,
          P, a->S);
@@ -210,8 +210,8 @@ static int64_t core_forward_work(const struct mhc_case *c) {
 static int64_t core_backward_work(const struct mhc_case *c) {
     return 2 * core_forward_work(c);
 }
-/* A product with the scores: a multiply-add for each of T (S + 1) / 2 pairs of a query and a key that it sees, and each of A channels. The forward
- * has two of them, the backward, which makes the scores again, five. */
+/* A product with the scores: a multiply-add for each of T (S + 1) / 2 pairs of a query and a key that it sees, and
+ * each of A channels. The forward has two of them, the backward, which makes the scores again, five. */
 
 const struct mhc_row NAME(attention_core_forward) = {
     MHC_OPERATION(attention_core_forward), .supports = supports,         .save_bytes = core_save_bytes,

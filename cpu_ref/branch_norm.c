@@ -1,4 +1,5 @@
-/* The RMSNorm of all branches, and as rows of their own: `norm`, and `addnorm`, the residual addition and the norm behind it. */
+/* The RMSNorm of all branches, and as rows of their own: `norm`, and `addnorm`, the residual addition and the norm
+ * behind it. */
 #include "cpu_ref/branch.h"
 
 static void normalise_token(const struct mhc_case *c, const real *u, const real *gain, real *r, real *v) {

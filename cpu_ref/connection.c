@@ -1,7 +1,9 @@
-/* x_next = res.x + post^T.y and its relatives: streaming over channels with the n x n coefficients of the token at hand. */
+/* x_next = res.x + post^T.y and its relatives: streaming over channels with the n x n coefficients of the token at
+ * hand. */
 #include "cpu_ref/connection.h"
 
-/* out_i = sum_j M(i,j) a_j + v_i b, channel by channel. M is [n][n], read transposed on request; NULL: the identity. b may be NULL. */
+/* out_i = sum_j M(i,j) a_j + v_i b, channel by channel. M is [n][n], read transposed on request; NULL: the identity.
+ * b may be NULL. */
 SPECIALISED void mix_channels(const int n, int64_t C, int64_t from, int64_t to, const real *a, const real *M,
                               bool transpose, const real *b, const real *v, real *out) {
     for (int64_t c = from; c < to; c++) {

@@ -1,6 +1,6 @@
-/* The streaming half of a connection, one token at a time in the calling thread: what every block kind shares once its
- * coefficients are known (mHC Eq. 3). Pointers are those of the token: x, x_next, g (= grad_x_next) [n][C]; u, y, du, dy [C];
- * pre, post [n]; res [n][n]. */
+/* The streaming half of a connection, one token at a time in the calling thread: what every block kind shares once
+ * its coefficients are known (mHC Eq. 3). Pointers are those of the token: x, x_next, g (= grad_x_next) [n][C]; u, y,
+ * du, dy [C]; pre, post [n]; res [n][n]. */
 #ifndef CONNECTION_H
 #define CONNECTION_H
 

@@ -1,6 +1,7 @@
-/* What lies between two layers in one operation: `post_pre` is post of the layer below with pre of this one, `backward_y` is backward
- * with post_backward_y of the layer below. Here they are composed of the rows that mean the same, with every array where it can be looked
- * at; other libraries keep x_next or grad_x in registers. Arrays of the layer below are called <name>_below. */
+/* What lies between two layers in one operation: `post_pre` is post of the layer below with pre of this one,
+ * `backward_y` is backward with post_backward_y of the layer below. Here they are composed of the rows that mean the
+ * same, with every array where it can be looked at; other libraries keep x_next or grad_x in registers. Arrays of the
+ * layer below are called <name>_below. */
 #include "cpu_ref/connection.h"
 
 #define DECLARE(kind)                                                                              \

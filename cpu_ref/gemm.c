@@ -50,7 +50,8 @@ real NAME(dot)(const real *a, const real *b, int64_t count) {
 
 real NAME(rms)(const real *x, int64_t count, double eps) {
     double mean = (double)NAME(dot)(x, x, count) / (double)count;
-    /* Squares that left the range of `real`: again, scaled by the largest element. NaN and Inf in x stay what they are. */
+    /* Squares that left the range of `real`: again, scaled by the largest element. NaN and Inf in x stay
+     * what they are. */
     if (!(mean > REAL_SMALL && mean < REAL_LARGE)) {
         double largest = 0, sum = 0;
         for (int64_t c = 0; c < count; c++)

@@ -21,8 +21,8 @@ static const struct mhc_row *const rows32[] = {
 #undef ROW
     NULL};
 
-/* Threads are OpenMP's here: operations split their work themselves and call BLAS from inside the pieces. The kernels of
- * OpenBLAS are those that the process began with (cpu_ref/blas_core.h). */
+/* Threads are OpenMP's here: operations split their work themselves and call BLAS from inside the pieces. The kernels
+ * of OpenBLAS are those that the process began with (cpu_ref/blas_core.h). */
 static int open_cpu(void **context, char *why, size_t why_size) {
     (void)why, (void)why_size;
     openblas_set_num_threads(1);

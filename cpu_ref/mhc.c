@@ -5,7 +5,8 @@
  *
  * Backward, z = dL/dlogits: grad_b = sum_t z; grad_alpha = sum z * product; with q = alpha * z / r,
  *   grad_phi = sum_t x^T q;  grad_x gains q.phi^T - x * (sum_k alpha z product) / (nC r^2).
- * Kept from forward to backward: product [T][columns] and r [T]. Tokens go in blocks of BLOCK, each a task of a thread. */
+ * Kept from forward to backward: product [T][columns] and r [T]. Tokens go in blocks of BLOCK, each a task
+ * of a thread. */
 #include "cpu_ref/connection.h"
 #include "cpu_ref/maps/map.h"
 

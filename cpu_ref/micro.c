@@ -1,5 +1,5 @@
-/* The arrows of the paper's Table 2, one operation each, as the oracle of the kind `micro`: what the fused operations do in one go,
- * with every intermediate array where it can be looked at.
+/* The arrows of the paper's Table 2, one operation each, as the oracle of the kind `micro`: what the fused operations
+ * do in one go, with every intermediate array where it can be looked at.
  *
  *   coefficients   x, params -> pre, post, res        apply_pre   u = pre.x             apply_post   mixed_i = post_i y
  *   apply_res      mixed_res = res.x                  merge       x_next = mixed + mixed_res
@@ -16,8 +16,8 @@ static int64_t bytes_of(int64_t (*bytes)(const struct mhc_case *), const struct 
     return bytes ? rounded(bytes(c)) : 0;
 }
 
-/* `pre` of a kind without its u, which goes to scratch behind work. What it keeps is kept here too, so that the kind's own backward can
- * follow. */
+/* `pre` of a kind without its u, which goes to scratch behind work. What it keeps is kept here too, so that the
+ * kind's own backward can follow. */
 static int64_t coefficients_work(const struct mhc_row *pre, const struct mhc_case *c) {
     return bytes_of(pre->work_bytes, c) + c->T * c->C * (int64_t)sizeof(real);
 }

@@ -6,8 +6,9 @@
  *   T  tokens = batch * S     n  streams (expansion)     C  width of one stream     S  sequence length
  *   L  layers, one connection each; a transformer block has two        t_max  Sinkhorn iterations
  *
- * Arrays are row-major: x, x_next [T][n][C]; pre, post [T][n]; res [T][n][n] (row = destination, column = source);
- * u, y [T][C]; phi [nC][2n+K] with the columns pre, post and the K logits of the residual map. Gradients are called grad_<name>.
+ * Arrays are row-major: x, x_next [T][n][C]; pre, post [T][n]; res [T][n][n] (row = destination, column = source); u,
+ * y [T][C]; phi [nC][2n+K] with the columns pre, post and the K logits of the residual map. Gradients are called
+ * grad_<name>.
  *
  * An operation is data: one `struct mhc_row` says what it reads and writes, what it costs and how wrong it may be.
  * A backend is one `struct mhc_library` of rows. Verify, tests and benchmarks are loops over rows; nobody keeps a
@@ -36,7 +37,8 @@ enum mhc_convention { MHC_PAPER, MHC_V4 };
 
 enum mhc_activation { MHC_GELU, MHC_SWIGLU };
 
-/* The residual map of generator mhc: what turns K logits of a token into res [n][n]. A library need not have all of them. */
+/* The residual map of generator mhc: what turns K logits of a token into res [n][n]. A library need not have all of
+ * them. */
 enum mhc_map {
     MHC_SINKHORN, /* mHC: t_max iterations, in the convention of the case; the map of a case that does not say */
     MHC_IDENTITY, /* identity HC: res is I and stands nowhere */
@@ -50,8 +52,8 @@ enum mhc_map {
     MHC_MAPS
 };
 
-/* One problem: shapes, constants and the element type of each role. Unused fields are 0. The extents of an argument may differ from call
- * to call of a program, because each call has its own case. */
+/* One problem: shapes, constants and the element type of each role. Unused fields are 0. The extents of an argument
+ * may differ from call to call of a program, because each call has its own case. */
 struct mhc_case {
     int64_t T, n, C, S;              /* S = 0 means one sequence of T tokens */
     int64_t hidden, heads, head_dim; /* branches mlp and attention */
@@ -65,16 +67,18 @@ struct mhc_case {
     int32_t stream, coef, param;    /* enum mhc_type of each role */
 };
 
-/* Streams and activations | coefficients of the connection | parameters and their gradients | tokens and targets, int32 | numbers that a
- * program fills at each step (rate, decay, betas, epsilon, clip, step), float64 in every library. */
+/* Streams and activations | coefficients of the connection | parameters and their gradients | tokens and targets,
+ * int32 | numbers that a program fills at each step (rate, decay, betas, epsilon, clip, step), float64 in every
+ * library. */
 enum mhc_role { MHC_STREAM, MHC_COEF, MHC_PARAM, MHC_INDEX, MHC_SCALAR };
 enum mhc_direction { MHC_IN, MHC_OUT };
 
-/* One array argument. `extents` has one letter per dimension, see mhc_extent(). Names are those of vector files. A digit or an M behind
- * another letter says that so many arrays lie side by side, q, k, v in "T3A": each of them is judged on its own.
+/* One array argument. `extents` has one letter per dimension, see mhc_extent(). Names are those of vector files. A
+ * digit or an M behind another letter says that so many arrays lie side by side, q, k, v in "T3A": each of them is
+ * judged on its own.
  *
- * What a natural random input looks like: around + size normal / sqrt(extent of fan_in), or of an index below the extent of fan_in; see
- * mhc_natural(). */
+ * What a natural random input looks like: around + size normal / sqrt(extent of fan_in), or of an index below the
+ * extent of fan_in; see mhc_natural(). */
 struct mhc_arg {
     const char *name, *extents;
     enum mhc_role role;
@@ -98,11 +102,11 @@ struct mhc_arg {
  * inputs. `save` (save_bytes) is written by pre or forward and read by the matching backward; `work` (work_bytes) is
  * scratch. run() returns 0, or nonzero when the device failed.
  *
- * A library may have several rows of one name, the preferred first: a caller takes the first that supports its case. `variant` says in
- * a few words how a row does it, where that is worth saying.
+ * A library may have several rows of one name, the preferred first: a caller takes the first that supports its case.
+ * `variant` says in a few words how a row does it, where that is worth saying.
  *
- * MHC_OPERATION(id) of operations.h fills in the contract: name, args, flops, traffic. Behind `args` the arguments of a call lie as pointers
- * in that order, struct id_args; an argument of no elements may be NULL. */
+ * MHC_OPERATION(id) of operations.h fills in the contract: name, args, flops, traffic. Behind `args` the arguments of
+ * a call lie as pointers in that order, struct id_args; an argument of no elements may be NULL. */
 struct mhc_row {
     const char *name;
     const struct mhc_arg *args; /* ends with an empty name */
@@ -116,8 +120,8 @@ struct mhc_row {
     int (*run)(void *context, void *queue, const struct mhc_case *, void *const arg[], void *save, void *work);
 };
 
-/* What a device library adds, each of them or NULL; a library without `memory` and `queues` works on host memory, synchronously. Functions
- * return 0, or nonzero when the device failed. */
+/* What a device library adds, each of them or NULL; a library without `memory` and `queues` works on host memory,
+ * synchronously. Functions return 0, or nonzero when the device failed. */
 struct mhc_memory {
     int (*allocate)(void *context, void **pointer, int64_t bytes);
     void (*release)(void *context, void *pointer);
@@ -138,23 +142,26 @@ struct mhc_events {
     int (*elapsed)(void *context, void *start, void *stop, double *seconds);
 };
 
-/* What a queue is given between capture and finish is not run but kept as a graph, which launch() runs as often as wanted. */
+/* What a queue is given between capture and finish is not run but kept as a graph, which launch() runs as often as
+ * wanted. */
 struct mhc_graphs {
     int (*capture)(void *context, void *queue);
     int (*finish)(void *context, void *queue, void **graph);
     int (*launch)(void *context, void *queue, void *graph);
     void (*destroy)(void *context, void *graph);
 };
-/* For whoever measures. hold() keeps a queue from running what follows until release(), or for a second at most, so that the host is ahead of
- * the device; where that never comes about, it may stop trying; stamp() notes the device's clocks at `place` 0 or 1; frequency() is what a multiprocessor ran at between the two, known once
- * both have passed. */
+/* For whoever measures. hold() keeps a queue from running what follows until release(), or for a second at most, so
+ * that the host is ahead of the device; where that never comes about, it may stop trying; stamp() notes the device's
+ * clocks at `place` 0 or 1; frequency() is what a multiprocessor ran at between the two, known once both
+ * have passed. */
 struct mhc_probe {
     int (*hold)(void *context, void *queue);
     int (*release)(void *context);
     int (*stamp)(void *context, void *queue, int place);
     int (*frequency)(void *context, double *hertz);
     int64_t (*cache_bytes)(void *context); /* last-level cache */
-    /* The device, its driver and runtime, "name; driver 1.2; ..."; a part that begins with "! " would spoil a measurement. */
+    /* The device, its driver and runtime, "name; driver 1.2; ..."; a part that begins with "! " would spoil a
+     * measurement. */
     int (*describe)(void *context, char *text, size_t size);
 };
 

@@ -5,7 +5,8 @@
  *   }
  *   const struct mhc_row row = {MHC_OPERATION(mhc_pre), .supports = supports, .tolerance = tolerance, .run = pre};
  *
- * A library links operations.c with its rows. One with operations of its own defines MHC_OPERATIONS as the name of its own list of them. */
+ * A library links operations.c with its rows. One with operations of its own defines MHC_OPERATIONS as the name of
+ * its own list of them. */
 #ifndef OPERATIONS_H
 #define OPERATIONS_H
 

@@ -83,8 +83,8 @@ void paper_eq14_product(int64_t n, int64_t C, const double x[n * C], const doubl
 /* Eq. 15: r = |vec(x)| / sqrt(nC), with eps under the root. */
 double paper_eq15_norm(int64_t n, int64_t C, const double x[n * C], double eps);
 
-/* Eq. 16: logits = alpha product / r + b, each part with its own alpha; b (Eq. 13) and logits [n^2 + 2n] in the order of
- * phi. */
+/* Eq. 16: logits = alpha product / r + b, each part with its own alpha; b (Eq. 13) and logits [n^2 + 2n] in the order
+ * of phi. */
 void paper_eq16_logits(int64_t n, const double product[n * n + 2 * n], double r, double alpha_pre, double alpha_post,
                        double alpha_res, const double b[n * n + 2 * n], double logits[n * n + 2 * n]);
 

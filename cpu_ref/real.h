@@ -1,6 +1,6 @@
-/* Every .c file of this room but library.c and paper.c is compiled twice, with REAL_BITS=64 (the oracle, cpu64) and 32 (cpu32), and
- * every external name carries the suffix: NAME(rms) is rms_f64 or rms_f32. Functions with long argument lists are defined to their name of
- * a precision. */
+/* Every .c file of this room but library.c and paper.c is compiled twice, with REAL_BITS=64 (the oracle, cpu64) and
+ * 32 (cpu32), and every external name carries the suffix: NAME(rms) is rms_f64 or rms_f32. Functions with long
+ * argument lists are defined to their name of a precision. */
 #ifndef REAL_H
 #define REAL_H
 
@@ -71,7 +71,8 @@ static inline real vec_sum(vec v) {
     return sum;
 }
 
-/* CALL(n) with n a constant for the sizes people use, so that loops over streams unroll; any other n goes the general way. */
+/* CALL(n) with n a constant for the sizes people use, so that loops over streams unroll; any other n goes the general
+ * way. */
 #define FOR_STREAMS(n, CALL)   \
     switch (n) {               \
     case 1: CALL(1); break;    \
@@ -83,8 +84,9 @@ static inline real vec_sum(vec v) {
 
 #define SPECIALISED static inline __attribute__((always_inline))
 
-/* C[m][n] = alpha op(A) op(B) + beta C, row-major, op = transpose where said. gemm runs in the calling thread; gemm_parallel splits
- * the rows or columns of C over the OpenMP threads, never the sum, so bits depend on the split alone. */
+/* C[m][n] = alpha op(A) op(B) + beta C, row-major, op = transpose where said. gemm runs in the calling thread;
+ * gemm_parallel splits the rows or columns of C over the OpenMP threads, never the sum, so bits depend on the split
+ * alone. */
 enum transpose { NO_TRANSPOSE, TRANSPOSE };
 #define gemm NAME(gemm)
 #define gemm_parallel NAME(gemm_parallel)
@@ -99,8 +101,9 @@ real NAME(rms)(const real *x, int64_t count, double eps);
 /* Sum of a[c]*b[c]. */
 real NAME(dot)(const real *a, const real *b, int64_t count);
 
-/* RUN(mhc_pre) { ... } defines mhc_pre_run, the run() of a row. Its body sees the case c, the arguments under their names, a->x, and save and
- * work; threads are OpenMP's, so context and queue stay unused. RUN_ROW calls another row with such a struct of arguments. */
+/* RUN(mhc_pre) { ... } defines mhc_pre_run, the run() of a row. Its body sees the case c, the arguments under their
+ * names, a->x, and save and work; threads are OpenMP's, so context and queue stay unused. RUN_ROW calls another row
+ * with such a struct of arguments. */
 #define RUN(id)                                                                                                   \
     static int id##_body(const struct mhc_case *, const struct id##_args *, void *, void *);                      \
     static int id##_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save,      \

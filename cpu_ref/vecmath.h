@@ -1,5 +1,6 @@
-/* exp of a vector of reals that are not positive, to 1 ulp, from arithmetic alone: the compiler's own vector exp needs -ffast-math, which this suite cannot
- * use. exp(x) = 2^k exp(r), |r| <= ln2/2, exp(r) by its Taylor series. Results below the smallest normal number are 0. */
+/* exp of a vector of reals that are not positive, to 1 ulp, from arithmetic alone: the compiler's own vector exp
+ * needs -ffast-math, which this suite cannot use. exp(x) = 2^k exp(r), |r| <= ln2/2, exp(r) by its Taylor series.
+ * Results below the smallest normal number are 0. */
 #ifndef VECMATH_H
 #define VECMATH_H
 

@@ -1,5 +1,5 @@
-/* AdamW, as cpu_ref/adamw.c says: a stream of seven floats an element, 28 bytes, and 30 with the weight in bf16 beside it. A thread takes four
- * neighbours, 16 bytes of every array. */
+/* AdamW, as cpu_ref/adamw.c says: a stream of seven floats an element, 28 bytes, and 30 with the weight in bf16
+ * beside it. A thread takes four neighbours, 16 bytes of every array. */
 #include "cpu_ref/adamw.h"
 #include "kernels/connection.h"
 

@@ -1,12 +1,13 @@
-/* What lies between the projections of attention: o = causal softmax(q.k^T / sqrt(head_dim)).v, in heads, within sequences of S tokens,
- * without the S x S matrix: scores of a tile of queries and a tile of keys at a time, the softmax carried on from tile to tile, exactly. Two
- * ways, the same arguments:
+/* What lies between the projections of attention: o = causal softmax(q.k^T / sqrt(head_dim)).v, in heads, within
+ * sequences of S tokens, without the S x S matrix: scores of a tile of queries and a tile of keys at a time, the
+ * softmax carried on from tile to tile, exactly. Two ways, the same arguments:
  *   attention_forward.cu, attention_backward.cu   bf16 on tensor cores, head_dim a multiple of 8 to 128
  *   attention_plain.cu                            any type, any head_dim to WIDEST_HEAD, in float throughout
  *
- * Scores are kept in powers of two, score = q.k log2(e) / sqrt(head_dim), and so is the log-sum-exp of a row: P = 2^(score - lse).
- * Backward, D = <grad_o, o>: grad_v = P^T.grad_o; dS = P o (grad_o.v^T - D); grad_q = dS.k, grad_k = dS^T.q, both over sqrt(head_dim).
- * Blocks of queries make grad_q and D, then blocks of keys make grad_k and grad_v: each sum belongs to one block, so no atomics. */
+ * Scores are kept in powers of two, score = q.k log2(e) / sqrt(head_dim), and so is the log-sum-exp of a row: P =
+ * 2^(score - lse). Backward, D = <grad_o, o>: grad_v = P^T.grad_o; dS = P o (grad_o.v^T - D); grad_q = dS.k, grad_k =
+ * dS^T.q, both over sqrt(head_dim). Blocks of queries make grad_q and D, then blocks of keys make grad_k and grad_v:
+ * each sum belongs to one block, so no atomics. */
 #ifndef KERNELS_ATTENTION_H
 #define KERNELS_ATTENTION_H
 
@@ -14,7 +15,8 @@
 
 enum { WIDEST_HEAD = 1024 };
 
-/* Rows of q, k, v and of their gradients lie `ld` apart, those of o and grad_o heads * head_dim. lse and D: see attention_sums(). */
+/* Rows of q, k, v and of their gradients lie `ld` apart, those of o and grad_o heads * head_dim. lse and D: see
+ * attention_sums(). */
 struct attention {
     int64_t sequences, ld;
     int S, heads, head_dim;

@@ -1,7 +1,8 @@
-/* Attention backward on tensor cores. Blocks of 128 queries, a warp 16 of them, walk over the keys they see and make grad_q, and D on the way; then
- * blocks of 128 keys, a warp 16 of them, walk over the queries that see them and make grad_k and grad_v. That takes the scores twice, seven products
- * for the five there are, and no sum is shared. As forward, what a warp makes of its scores stays in registers; blocks of keys work on the
- * transposed scores for that, so that P and dS come out as the left operands they are needed as. */
+/* Attention backward on tensor cores. Blocks of 128 queries, a warp 16 of them, walk over the keys they see and make
+ * grad_q, and D on the way; then blocks of 128 keys, a warp 16 of them, walk over the queries that see them and make
+ * grad_k and grad_v. That takes the scores twice, seven products for the five there are, and no sum is shared. As
+ * forward, what a warp makes of its scores stays in registers; blocks of keys work on the transposed scores for that,
+ * so that P and dS come out as the left operands they are needed as. */
 #include "kernels/attention_tiles.h"
 
 enum {
@@ -11,7 +12,8 @@ enum {
     WARPS = 8
 }; /* a block's rows, rows of a tile that it walks over, columns of scores at a time */
 
-/* d = left.right^T for PART rows of `right` from `row` on. `left` is in registers or, NULL, in shared memory at left_at. */
+/* d = left.right^T for PART rows of `right` from `row` on. `left` is in registers or, NULL, in shared memory at
+ * left_at. */
 template <int D>
 static __device__ __forceinline__ void product_by_rows(float d[PART / 8][4], const uint32_t (*left)[4], int left_at,
                                                        int right_at, int row) {
@@ -190,7 +192,8 @@ static __device__ __forceinline__ void copy_stage(int to, const struct attention
     copy_commit();
 }
 
-/* Shared memory: a tile of k, one of v, two stages. Where there are registers for it, a warp holds its rows of k and v. */
+/* Shared memory: a tile of k, one of v, two stages. Where there are registers for it, a warp holds its rows
+ * of k and v. */
 template <int D> static __global__ void __launch_bounds__(WARPS *WARP, 1) attention_key_kernel(struct attention a) {
     uint32_t pairs = (uint32_t)a.sequences * (uint32_t)a.heads, block = blockIdx.x;
     struct place at = place_of(&a, block % pairs);

@@ -1,6 +1,7 @@
-/* Attention forward on tensor cores: a block takes 128 queries of a head, a warp 32 of them, and walks over the keys they see, 64 at a time.
- * The scores of a warp and what it makes of them stay in registers: the layout in which a product leaves them is that of the next one's left
- * operand. The next tile of k and v is on its way while this one is worked on. */
+/* Attention forward on tensor cores: a block takes 128 queries of a head, a warp 32 of them, and walks over the keys
+ * they see, 64 at a time. The scores of a warp and what it makes of them stay in registers: the layout in which a
+ * product leaves them is that of the next one's left operand. The next tile of k and v is on its way while this one
+ * is worked on. */
 #include "kernels/attention_tiles.h"
 
 enum { QUERIES = 128, KEYS = 64, WARPS = 4, HALVES = QUERIES / WARPS / 16 }; /* a warp has HALVES times sixteen rows */

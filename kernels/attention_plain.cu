@@ -1,6 +1,6 @@
-/* Attention in float throughout, for any type of stream and any head_dim: what the tensor cores leave over, and what float streams need. A
- * block takes a tile of `rows` queries, or of keys, of a head, in shared memory with the tile it meets; a thread works on one pair of a query and
- * a key, or one channel of one row, at a time. */
+/* Attention in float throughout, for any type of stream and any head_dim: what the tensor cores leave over, and what
+ * float streams need. A block takes a tile of `rows` queries, or of keys, of a head, in shared memory with the tile
+ * it meets; a thread works on one pair of a query and a key, or one channel of one row, at a time. */
 #include "kernels/attention.h"
 
 enum { THREADS = 128 };
@@ -38,8 +38,8 @@ static __device__ __forceinline__ float dot(int head_dim, const float *a, const 
     return sum;
 }
 
-/* sum[row][c] = factor[row] sum[row][c] + <weights of the row, column c of `tile`>; factor NULL: 1. The weight of row i of the tile is at
- * row * step_row + i * step. */
+/* sum[row][c] = factor[row] sum[row][c] + <weights of the row, column c of `tile`>; factor NULL: 1. The weight of row
+ * i of the tile is at row * step_row + i * step. */
 static __device__ __forceinline__ void add_product(float *sum, int rows, int head_dim, const float *factor,
                                                    const float *weight, int step_row, int step, const float *tile) {
     for (int k = (int)threadIdx.x; k < rows * head_dim; k += THREADS) {

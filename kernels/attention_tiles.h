@@ -1,10 +1,12 @@
-/* Tiles of bf16 in shared memory for attention on tensor cores: rows of D channels, their 16-byte chunks exchanged so that eight rows of one
- * column of chunks lie in different banks. Rows behind the end of the sequence and channels behind head_dim are zeros. A tile is named by its
- * first element, counted from the start of the block's shared memory, a multiple of D.
+/* Tiles of bf16 in shared memory for attention on tensor cores: rows of D channels, their 16-byte chunks exchanged so
+ * that eight rows of one column of chunks lie in different banks. Rows behind the end of the sequence and channels
+ * behind head_dim are zeros. A tile is named by its first element, counted from the start of the block's shared
+ * memory, a multiple of D.
  *
- * Fragments of mma_bf16 with lane = 4g + q: of a tile as the left operand (its rows are the product's rows), as the right one by rows (its rows
- * are the product's columns), or as the right one by columns (its rows are summed over). Where a lane's row of a fragment lies is worked out
- * once a tile; to go 16 channels on is an exclusive or, because of the exchange, to go 16 rows on an addition. */
+ * Fragments of mma_bf16 with lane = 4g + q: of a tile as the left operand (its rows are the product's rows), as the
+ * right one by rows (its rows are the product's columns), or as the right one by columns (its rows are summed over).
+ * Where a lane's row of a fragment lies is worked out once a tile; to go 16 channels on is an exclusive or, because
+ * of the exchange, to go 16 rows on an addition. */
 #ifndef KERNELS_ATTENTION_TILES_H
 #define KERNELS_ATTENTION_TILES_H
 
@@ -24,7 +26,8 @@ template <int D> static __device__ __forceinline__ int chunk_place(int tile, int
     return tile + row * D + (chunk ^ row % 8) * CHUNK;
 }
 
-/* Starts copying `rows` rows; `from` is the first element of the head in the first row, of which `left` are in the sequence. */
+/* Starts copying `rows` rows; `from` is the first element of the head in the first row, of which `left` are in the
+ * sequence. */
 template <int D>
 static __device__ __forceinline__ void copy_tile(int tile, int rows, const struct bf16 *from, int64_t ld, int left,
                                                  int head_dim) {
@@ -63,7 +66,8 @@ template <int D>
 static __device__ __forceinline__ void left_fragment(uint32_t a[4], int left_place, int row, int step) {
     load_matrices(a, element((left_place ^ 16 * step) + row * D));
 }
-/* Rows row.. +15 as sixteen columns, channels 16 step.. +15 summed over: b[0], b[1] of the first eight columns, b[2], b[3] of the others. */
+/* Rows row.. +15 as sixteen columns, channels 16 step.. +15 summed over: b[0], b[1] of the first eight columns, b[2],
+ * b[3] of the others. */
 template <int D>
 static __device__ __forceinline__ void right_by_rows(uint32_t b[4], int right_place, int row, int step) {
     load_matrices(b, element((right_place ^ 16 * step) + row * D));

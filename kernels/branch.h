@@ -1,16 +1,17 @@
-/* What the branches F share: each starts with an RMSNorm of its own, and does its products by gemm(), on activations in the type of the
- * streams and weights rounded to it. */
+/* What the branches F share: each starts with an RMSNorm of its own, and does its products by gemm(), on activations
+ * in the type of the streams and weights rounded to it. */
 #ifndef KERNELS_BRANCH_H
 #define KERNELS_BRANCH_H
 
 #include "kernels/connection.h"
 
-/* v = gain u / r, r = sqrt(mean_C(u^2) + rms_eps), 0 where r is 0; u, v [T][C], r [T] floats. 0, or 1 with device.error set. */
+/* v = gain u / r, r = sqrt(mean_C(u^2) + rms_eps), 0 where r is 0; u, v [T][C], r [T] floats. 0, or 1 with
+ * device.error set. */
 int gpu_normalise(struct device *, void *queue, const struct mhc_case *, const void *u, const float *gain, float *r,
                   void *v);
 
-/* From grad_v [T][C]: grad_u = (gain grad_v - (u/r) mean_C(gain grad_v u/r)) / r, plus grad_sum where it is not NULL, rounded once;
- * grad_gain = sum_t grad_v u / r, in a fixed order. `partial`: room for normalise_partials() floats. */
+/* From grad_v [T][C]: grad_u = (gain grad_v - (u/r) mean_C(gain grad_v u/r)) / r, plus grad_sum where it is not NULL,
+ * rounded once; grad_gain = sum_t grad_v u / r, in a fixed order. `partial`: room for normalise_partials() floats. */
 int gpu_normalise_backward(struct device *, void *queue, const struct mhc_case *, const void *u, const float *gain,
                            const float *r, const void *grad_v, const void *grad_sum, void *grad_u, float *grad_gain,
                            float *partial);

@@ -1,8 +1,9 @@
-/* Branch `attention`: v = RMSNorm(u); q, k, w = v.(w_q, w_k, w_v), in heads of head_dim; o = causal softmax(q.k^T / sqrt(head_dim)).w within
- * sequences of S tokens; y = o.w_o. What lies between the projections, attention.h, is a row of its own too.
+/* Branch `attention`: v = RMSNorm(u); q, k, w = v.(w_q, w_k, w_v), in heads of head_dim; o = causal softmax(q.k^T /
+ * sqrt(head_dim)).w within sequences of S tokens; y = o.w_o. What lies between the projections, attention.h, is a row
+ * of its own too.
  *
- * w_q, w_k and w_v lie side by side in one matrix, so that v is read once and its gradient is summed in float and rounded once. Keeps v times that
- * matrix, [T][3A], o [T][A] and the log-sum-exp of every row of scores. */
+ * w_q, w_k and w_v lie side by side in one matrix, so that v is read once and its gradient is summed in float and
+ * rounded once. Keeps v times that matrix, [T][3A], o [T][A] and the log-sum-exp of every row of scores. */
 #include "kernels/attention.h"
 
 static bool supports(const struct mhc_case *c, const char **why) {

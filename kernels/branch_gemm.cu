@@ -1,4 +1,5 @@
-/* The products of a branch as rows of their own: a weight w [C][hidden], here in the type of the streams, and its two gradients. */
+/* The products of a branch as rows of their own: a weight w [C][hidden], here in the type of the streams, and its two
+ * gradients. */
 #include "kernels/branch.h"
 
 static bool supports(const struct mhc_case *c, const char **why) {

@@ -1,4 +1,5 @@
-/* Branch `linear`: y = RMSNorm(u).w, and the rounding of weights of all branches. Keeps nothing: the backward normalises again. */
+/* Branch `linear`: y = RMSNorm(u).w, and the rounding of weights of all branches. Keeps nothing: the backward
+ * normalises again. */
 #include "kernels/branch.h"
 
 /* --- weights in the type of the streams --- */

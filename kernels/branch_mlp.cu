@@ -1,8 +1,8 @@
-/* Branch `mlp`: v = RMSNorm(u); GELU (exact, by erf) h = gelu(v.w_up), or SwiGLU h = silu(v.w_gate) (v.w_up); y = h.w_down.
- * The activation is a row of its own too.
+/* Branch `mlp`: v = RMSNorm(u); GELU (exact, by erf) h = gelu(v.w_up), or SwiGLU h = silu(v.w_gate) (v.w_up); y =
+ * h.w_down. The activation is a row of its own too.
  *
- * w_up and w_gate lie side by side in one matrix, so that v is read once and its gradient is summed in float and rounded once. Keeps v times
- * that matrix, [T][inner]: up, and behind it, for SwiGLU, gate. */
+ * w_up and w_gate lie side by side in one matrix, so that v is read once and its gradient is summed in float and
+ * rounded once. Keeps v times that matrix, [T][inner]: up, and behind it, for SwiGLU, gate. */
 #include "kernels/branch.h"
 
 static bool supports(const struct mhc_case *c, const char **why) {

@@ -1,4 +1,5 @@
-/* The RMSNorm of all branches, and as rows of their own: `norm`, and `addnorm`, the residual addition and the norm behind it. */
+/* The RMSNorm of all branches, and as rows of their own: `norm`, and `addnorm`, the residual addition and the norm
+ * behind it. */
 #include "kernels/branch.h"
 
 /* u / r without overflow or underflow on the way: (u scale) inverse, scale a power of two. */
@@ -87,7 +88,8 @@ static __global__ void normalise_kernel(int C, float eps, const T *u, const floa
     }
 }
 
-/* sum = x + y, rounded once, and the norm of it. A row of sums waits for its norm in shared memory, or, where it is too long for it, in `sum`. */
+/* sum = x + y, rounded once, and the norm of it. A row of sums waits for its norm in shared memory, or, where it is
+ * too long for it, in `sum`. */
 template <typename T, int W>
 static __global__ void add_normalise_kernel(int C, bool in_shared, float eps, const T *x, const T *y, const float *gain,
                                             T *sum, T *v, float *r) {
@@ -118,8 +120,8 @@ static __global__ void add_normalise_kernel(int C, bool in_shared, float eps, co
     }
 }
 
-/* A block takes consecutive tokens and keeps their sums of grad_gain, each thread those of its own channels: in shared memory, or, where a row
- * is too long for it, in `partial` [blocks][C] at once. */
+/* A block takes consecutive tokens and keeps their sums of grad_gain, each thread those of its own channels: in
+ * shared memory, or, where a row is too long for it, in `partial` [blocks][C] at once. */
 template <typename T, int W>
 static __global__ void normalise_backward_kernel(int64_t tokens, int C, bool in_shared, const T *u, const float *gain,
                                                  const float *r, const T *grad_v, const T *grad_sum, T *grad_u,

@@ -1,6 +1,7 @@
-/* The coefficients of one token and their gradients, in one thread; what cpu_ref/mhc.c and cpu_ref/hc.c do between the products over
- * channels. Arrays are those of the token, parts behind one another: [n] of pre, [n] of post and, where MAP::RES, [n][n] of res; of logits and
- * products [n], [n] and [K]. MAP is a residual map, see kernels/maps/maps.h.
+/* The coefficients of one token and their gradients, in one thread; what cpu_ref/mhc.c and cpu_ref/hc.c do between
+ * the products over channels. Arrays are those of the token, parts behind one another: [n] of pre, [n] of post and,
+ * where MAP::RES, [n][n] of res; of logits and products [n], [n] and [K]. MAP is a residual map, see
+ * kernels/maps/maps.h.
  *
  *   mHC   logit = alpha_part product + b    pre = sigmoid (+ eps in v4)    post = 2 sigmoid    res = MAP
  *   HC    pre_i = alpha_pre tanh(product_i,0) + b_pre_i    post_i likewise from product_i,1    res_ai from product_i,2+a
@@ -133,7 +134,8 @@ static __device__ __forceinline__ void res_logit_gradient(struct coefficients s,
     MAP::template backward<N>(s, &trace, grad_res, z + 2 * STREAMS(N, s.n));
 }
 
-/* q_k = alpha z_k / r, the gradient of x.phi_k, 0 for a token of zeros; returns through_norm = sum q product, in the order of k.
+/* q_k = alpha z_k / r, the gradient of x.phi_k, 0 for a token of zeros; returns through_norm = sum q product, in the
+ * order of k.
  *   grad_x gains q.phi^T - (through_norm / nC) (x / r) */
 template <int N, typename MAP>
 static __device__ __forceinline__ float mhc_through_norm(struct coefficients s, const float *z, const float *product,
@@ -148,7 +150,8 @@ static __device__ __forceinline__ float mhc_through_norm(struct coefficients s, 
     return through_norm;
 }
 
-/* All of it: gradients of the coefficients, one behind the other in grad_coef, give z and q [columns]; returns through_norm. */
+/* All of it: gradients of the coefficients, one behind the other in grad_coef, give z and q [columns]; returns
+ * through_norm. */
 template <int N, typename MAP>
 static __device__ __forceinline__ float mhc_coefficients_backward(struct coefficients s, const float *grad_coef,
                                                                   const float *pre, const float *post,
@@ -184,12 +187,14 @@ static __device__ __forceinline__ void hc_coefficients(int n, int i, const float
         *hc_coefficient_at(n, i, m, pre, post, res) = hc_coefficient(n, i, m, product[m], b_pre, b_post, b_res, alpha);
 }
 
-/* Gradient of coefficient m of stream i: where it lies among grad_pre [n], grad_post [n], grad_res [n][n], one behind the other. */
+/* Gradient of coefficient m of stream i: where it lies among grad_pre [n], grad_post [n], grad_res [n][n], one behind
+ * the other. */
 static __device__ __forceinline__ int hc_place(int n, int i, int m) {
     return m < 2 ? m * n + i : 2 * n + (m - 2) * n + i;
 }
 
-/* q_m = alpha (1 - tanh^2) grad / r, the gradient of <theta_m, x_i>; returns through_norm = sum q product of the stream. */
+/* q_m = alpha (1 - tanh^2) grad / r, the gradient of <theta_m, x_i>; returns through_norm = sum q product of the
+ * stream. */
 static __device__ __forceinline__ float hc_coefficients_backward(int n, int i, const float *grad_coef,
                                                                  const float *product, float r, const float *alpha,
                                                                  float *q) {

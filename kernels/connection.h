@@ -1,5 +1,5 @@
-/* The streaming half of a connection in device code, shared by every kernel that does it, so that all give the same bits: explicit
- * fmaf in one order. Arrays are those of one token; W neighbouring channels at a time. */
+/* The streaming half of a connection in device code, shared by every kernel that does it, so that all give the same
+ * bits: explicit fmaf in one order. Arrays are those of one token; W neighbouring channels at a time. */
 #ifndef KERNELS_CONNECTION_H
 #define KERNELS_CONNECTION_H
 

@@ -54,9 +54,10 @@ static __device__ __forceinline__ void prefetch(const void *address) {
     asm volatile("prefetch.global.L2 [%0];" ::"l"(address));
 }
 
-/* d += a.b on tensor cores: a [16][16] and b [16][8] of bf16, d [16][8] of float, in the fragments of PTX mma.m16n8k16. With g = lane/4,
- * q = lane%4: a[0] row g, columns 2q, 2q+1; a[1] row g+8; a[2], a[3] the same rows, columns 2q+8, +9; b[0] column g, rows 2q, 2q+1; b[1] rows 2q+8, +9;
- * d[0], d[1] row g, columns 2q, 2q+1; d[2], d[3] row g+8. */
+/* d += a.b on tensor cores: a [16][16] and b [16][8] of bf16, d [16][8] of float, in the fragments of PTX
+ * mma.m16n8k16. With g = lane/4, q = lane%4: a[0] row g, columns 2q, 2q+1; a[1] row g+8; a[2], a[3] the same rows,
+ * columns 2q+8, +9; b[0] column g, rows 2q, 2q+1; b[1] rows 2q+8, +9; d[0], d[1] row g, columns 2q, 2q+1; d[2], d[3]
+ * row g+8. */
 static __device__ __forceinline__ void mma_bf16(float d[4], const uint32_t a[4], const uint32_t b[2]) {
     asm volatile(
         "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
@@ -64,15 +65,17 @@ static __device__ __forceinline__ void mma_bf16(float d[4], const uint32_t a[4],
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
-/* An 8 x 8 matrix of 16-bit elements, transposed across the warp: lane holds row lane/4, columns 2(lane%4) and the next, before and after. */
+/* An 8 x 8 matrix of 16-bit elements, transposed across the warp: lane holds row lane/4, columns 2(lane%4) and the
+ * next, before and after. */
 static __device__ __forceinline__ uint32_t transpose_8x8(uint32_t word) {
     uint32_t turned;
     asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(turned) : "r"(word));
     return turned;
 }
 
-/* Four 8 x 8 matrices of 16-bit elements from shared memory: lane 8m + i gives the address of row i of matrix m, eight elements, 16-byte
- * aligned; word m is, of matrix m, row lane/4, columns 2(lane%4) and the next: fragments of mma_bf16. */
+/* Four 8 x 8 matrices of 16-bit elements from shared memory: lane 8m + i gives the address of row i of matrix m,
+ * eight elements, 16-byte aligned; word m is, of matrix m, row lane/4, columns 2(lane%4) and the next: fragments of
+ * mma_bf16. */
 static __device__ __forceinline__ void load_matrices(uint32_t words[4], const void *row) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
                  : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
@@ -87,7 +90,8 @@ static __device__ __forceinline__ void load_matrices_transposed(uint32_t words[4
                  : "memory");
 }
 
-/* 1 / x to one unit in its last place, where x and 1 / x are normal. Division has a branch for the others, and what follows waits for it. */
+/* 1 / x to one unit in its last place, where x and 1 / x are normal. Division has a branch for the others, and what
+ * follows waits for it. */
 static __device__ __forceinline__ float reciprocal(float x) {
     float guess;
     asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(guess) : "f"(x));
@@ -101,8 +105,8 @@ static __device__ __forceinline__ float power_of_two(float x) {
     return power;
 }
 
-/* 16 bytes from global to shared memory behind the thread's back; valid after copy_wait<N>() left at most N younger groups under way,
- * for other threads after a barrier besides. */
+/* 16 bytes from global to shared memory behind the thread's back; valid after copy_wait<N>() left at most N younger
+ * groups under way, for other threads after a barrier besides. */
 static __device__ __forceinline__ void copy16_async(void *shared, const void *global) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"((uint32_t)__cvta_generic_to_shared(shared)),
                  "l"(global)
@@ -143,8 +147,8 @@ static __device__ __forceinline__ int cluster_size(void) {
 #endif
     return (int)size;
 }
-/* What a thread wrote before its arrive is seen by every thread of the cluster after its wait. The aligned form wants a warp that has come
- * together again after whatever branch it took. */
+/* What a thread wrote before its arrive is seen by every thread of the cluster after its wait. The aligned form wants
+ * a warp that has come together again after whatever branch it took. */
 static __device__ __forceinline__ void cluster_arrive(void) {
 #if CLUSTER_CODE
     __syncwarp();

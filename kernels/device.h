@@ -1,10 +1,10 @@
-/* What kernels are written in. Under nvcc this is CUDA; under a host compiler kernels/host/executor.h gives the same names a
- * meaning on the CPU. Every instruction that is not plain C stands here once, behind a named wrapper, so a kernel file compiles unchanged
- * for both.
+/* What kernels are written in. Under nvcc this is CUDA; under a host compiler kernels/host/executor.h gives the same
+ * names a meaning on the CPU. Every instruction that is not plain C stands here once, behind a named wrapper, so a
+ * kernel file compiles unchanged for both.
  *
- * Rules for kernels, which the executor enforces: shared memory is dynamic (shared_memory()); no thread returns before a
- * barrier the others wait at; a warp operation names all 32 lanes; sums are ordered, so no atomics on floats; every multiply-add that must
- * give the same bits in two kernels is an explicit fmaf. */
+ * Rules for kernels, which the executor enforces: shared memory is dynamic (shared_memory()); no thread returns
+ * before a barrier the others wait at; a warp operation names all 32 lanes; sums are ordered, so no atomics on
+ * floats; every multiply-add that must give the same bits in two kernels is an explicit fmaf. */
 #ifndef DEVICE_H
 #define DEVICE_H
 

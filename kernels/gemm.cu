@@ -1,4 +1,5 @@
-/* GEMM: cuBLAS on the GPU, OpenBLAS under the host executor. Row-major C = op(A) op(B) is column-major C^T = op(B)^T op(A)^T. */
+/* GEMM: cuBLAS on the GPU, OpenBLAS under the host executor. Row-major C = op(A) op(B) is column-major C^T = op(B)^T
+ * op(A)^T. */
 #include "kernels/library.h"
 
 #include <stdio.h>

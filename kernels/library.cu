@@ -73,7 +73,8 @@ static void close_device(void *context) {
 #define TEXT_OF(x) #x
 #define TEXT(x) TEXT_OF(x)
 
-/* MHC_CLUSTER=N: as on a device whose clusters have N blocks at most, 1 one without clusters. To compare forms, and to do without them. */
+/* MHC_CLUSTER=N: as on a device whose clusters have N blocks at most, 1 one without clusters. To compare forms, and
+ * to do without them. */
 static int largest_cluster(int of_device) {
     const char *text = getenv("MHC_CLUSTER");
     int most = text ? atoi(text) : 0;
@@ -173,8 +174,8 @@ static int to_device(void *context, void *destination, const void *source, int64
 static int to_host(void *context, void *destination, const void *source, int64_t bytes) {
     return CHECKED(device_of(context), cudaMemcpy(destination, source, (size_t)bytes, cudaMemcpyDeviceToHost));
 }
-/* Less what the driver takes for local memory when the kernel with the largest stack, the backward of Sinkhorn of any n, is first launched: ptxas -v
- * says how large it is. */
+/* Less what the driver takes for local memory when the kernel with the largest stack, the backward of Sinkhorn of any
+ * n, is first launched: ptxas -v says how large it is. */
 static int64_t available(void *context) {
     enum { THREADS_A_PROCESSOR = 2048, LARGEST_STACK = 10 * 1024 };
     size_t unused = 0, total = 0;
@@ -225,7 +226,8 @@ static const struct mhc_events events = {create_event, destroy_event, record_eve
 static int capture(void *context, void *queue) {
     return CHECKED(device_of(context), cudaStreamBeginCapture((cudaStream_t)queue, cudaStreamCaptureModeThreadLocal));
 }
-/* Kernels keep the priority of the queue they were captured from; else all would have that of the queue the graph is launched into. */
+/* Kernels keep the priority of the queue they were captured from; else all would have that of the queue the graph is
+ * launched into. */
 static int finish_capture(void *context, void *queue, void **graph) {
     cudaGraph_t captured = NULL;
     int failed = CHECKED(device_of(context), cudaStreamEndCapture((cudaStream_t)queue, &captured));

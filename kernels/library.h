@@ -32,9 +32,9 @@ static inline struct device *device_of(void *context) {
 int device_check(struct device *, int error, const char *what);
 #define CHECKED(device, call) device_check(device, call, #call)
 
-/* gemm.cu: C[m][n] = alpha op(A) op(B) + beta C, row-major, products accumulated in float. `type` of A and B, `out` of C: MHC_F32 or
- * MHC_BF16; float operands give float results. Fixed order: the same call gives the same bits. GEMMs of one context go into one queue at a
- * time. 0, or 1 with device.error set. */
+/* gemm.cu: C[m][n] = alpha op(A) op(B) + beta C, row-major, products accumulated in float. `type` of A and B, `out`
+ * of C: MHC_F32 or MHC_BF16; float operands give float results. Fixed order: the same call gives the same bits. GEMMs
+ * of one context go into one queue at a time. 0, or 1 with device.error set. */
 int gemm(struct device *, void *queue, bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, float alpha,
          const void *a, int64_t lda, const void *b, int64_t ldb, int32_t type, float beta, void *c, int64_t ldc,
          int32_t out);
@@ -55,8 +55,8 @@ bool gpu_supports_res(const struct mhc_case *, const char **why);      /* that r
 /* Share of an array's largest element: rounding to bf16 where the streams are bf16. */
 double gpu_tolerance(const struct mhc_case *);
 
-/* extern "C" const struct mhc_row NAME = {MHC_OPERATION(id), ...}: rows are found through kernels/rows.def. What an operation is, its arguments,
- * its costs, is in cpu_ref/operations.def; run() sees the arguments as struct id_args. */
+/* extern "C" const struct mhc_row NAME = {MHC_OPERATION(id), ...}: rows are found through kernels/rows.def. What an
+ * operation is, its arguments, its costs, is in cpu_ref/operations.def; run() sees the arguments as struct id_args. */
 #define GPU_ROW(id)                     \
     extern "C" const struct mhc_row id; \
     const struct mhc_row id

@@ -1,6 +1,6 @@
-/* HC and mHC as the paper's Table 2 counts them: one kernel an arrow, every intermediate array through memory. Plain loops, to be
- * read, to check the fused kernels against, and to be what "naive" means in a benchmark. Kinds mhc-micro and hc-micro; the arrows alone
- * are rows of kind micro.
+/* HC and mHC as the paper's Table 2 counts them: one kernel an arrow, every intermediate array through memory. Plain
+ * loops, to be read, to check the fused kernels against, and to be what "naive" means in a benchmark. Kinds mhc-micro
+ * and hc-micro; the arrows alone are rows of kind micro.
  *
  *   x -> r (norm) -> product -> pre, post, logits of res -> res (Sinkhorn)       micro_coefficients.cu
  *   x, pre -> u (apply_pre)      y, post -> mixed (apply_post)                   micro_connection.cu
@@ -17,8 +17,8 @@
 
 enum { MICRO_THREADS = 256, MICRO_WARPS = MICRO_THREADS / WARP, MICRO_ROWS = MICRO_WARPS };
 
-/* How x is cut into rows, each with a norm and products of its own. mHC: a token, K = nC, n^2+2n columns. HC: a stream of a
- * token, K = C, n+2 columns. */
+/* How x is cut into rows, each with a norm and products of its own. mHC: a token, K = nC, n^2+2n columns. HC: a
+ * stream of a token, K = C, n+2 columns. */
 struct micro {
     const struct mhc_case *c;
     bool hc;

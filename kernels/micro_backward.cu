@@ -9,7 +9,8 @@
 #include "kernels/connection_backward.h"
 #include "kernels/micro.h"
 
-/* out[t][i m + j] = <a_i, b_j>, `pitch` floats from token to token: a block a token, a warp an inner product at a time. */
+/* out[t][i m + j] = <a_i, b_j>, `pitch` floats from token to token: a block a token, a warp an inner product
+ * at a time. */
 template <typename T>
 static __global__ void inner_kernel(int n, int m, int C, int pitch, const T *a, const T *b, float *out) {
     int64_t t = blockIdx.x;
@@ -81,8 +82,8 @@ static __global__ void apply_pre_backward_kernel(int n, int C, const T *du, cons
         }
 }
 
-/* dx = mixed + sum_m q_m W_m - factor (x inverse), norm = (factor, inverse): a block MICRO_ROWS rows, a thread a channel of all. Two
- * factors, because through_norm / r^2 would overflow for small x, and x / r does not. */
+/* dx = mixed + sum_m q_m W_m - factor (x inverse), norm = (factor, inverse): a block MICRO_ROWS rows, a thread a
+ * channel of all. Two factors, because through_norm / r^2 would overflow for small x, and x / r does not. */
 template <typename T>
 static __global__ void product_backward_kernel(int64_t rows, int64_t K, struct weights weights, const float *mixed,
                                                const T *x, const float *q, const float2 *norm, T *dx) {
@@ -111,8 +112,8 @@ static __global__ void product_backward_kernel(int64_t rows, int64_t K, struct w
     }
 }
 
-/* grad_W: a block 32 channels and as many columns as warps; each warp walks over a share of the rows in order, then sums the shares of
- * one column in order. */
+/* grad_W: a block 32 channels and as many columns as warps; each warp walks over a share of the rows in order, then
+ * sums the shares of one column in order. */
 template <typename T>
 static __global__ void weights_backward_kernel(int64_t rows, int64_t K, struct weights weights, const T *x,
                                                const float *q) {
@@ -149,7 +150,8 @@ struct call {
     void *dx;
     struct weights weights, grad_weights;
     float *db[3], *dalpha;
-    /* [T][2n] of mHC or [T][n(n+2)] of HC; of mHC alone [T][n][n] twice; [rows][columns] of mHC alone and of both; [rows]; [T][n][C] */
+    /* [T][2n] of mHC or [T][n(n+2)] of HC; of mHC alone [T][n][n] twice; [rows][columns] of mHC alone and of both;
+     * [rows]; [T][n][C] */
     float *grad_coef, *grad_res, *logits, *z, *q;
     float2 *norm;
     float *mixed;

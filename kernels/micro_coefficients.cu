@@ -2,7 +2,8 @@
  *
  *   r = sqrt(mean(x^2) + rms_eps)     product = x.weights / r     then kernels/coefficients.h
  *
- *   traffic a token, n = 4, bf16     norm 8C bytes     product 8C and the weights, from L2, for every MICRO_ROWS rows */
+ *   traffic a token, n = 4, bf16     norm 8C bytes     product 8C and the weights, from L2, for every
+ * MICRO_ROWS rows */
 #include "kernels/micro.h"
 
 /* A warp a row. The largest element is taken out first: no square over- or underflows. */
@@ -29,7 +30,8 @@ template <typename T> static __global__ void norm_kernel(int64_t rows, int64_t K
         r[row] = hypotf(largest * sqrtf(sum / (float)K), sqrtf(eps));
 }
 
-/* A block MICRO_ROWS rows and 32 columns: lane = column, each warp a share of the channels, the shares summed in order. */
+/* A block MICRO_ROWS rows and 32 columns: lane = column, each warp a share of the channels, the shares
+ * summed in order. */
 template <typename T>
 static __global__ void product_kernel(int64_t rows, int64_t K, struct weights weights, const T *x, const float *r,
                                       float *product) {

@@ -1,4 +1,5 @@
-/* What the driver's management library says of the device, where it can be opened; the program neither needs nor links it. */
+/* What the driver's management library says of the device, where it can be opened; the program neither needs nor
+ * links it. */
 #ifndef KERNELS_NVML_H
 #define KERNELS_NVML_H
 
@@ -47,7 +48,8 @@ static void nvml_ask(void *library, void *device, char *text, size_t size) {
         nvml_append(text, size, "; ! it is throttled (reasons 0x%llx)", why & NVML_SLOWED);
 }
 
-/* Appends "; driver 1.2; power limit 700 W; ..." of the device at a PCI address; nothing where the library is not there. */
+/* Appends "; driver 1.2; power limit 700 W; ..." of the device at a PCI address; nothing where the library is not
+ * there. */
 static void nvml_describe(const char *bus, char *text, size_t size) {
     void *library = dlopen("libnvidia-ml.so.1", RTLD_NOW | RTLD_LOCAL), *device = NULL;
     if (!library)

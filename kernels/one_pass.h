@@ -1,10 +1,12 @@
-/* What the one-pass kernels of mHC and HC share: how a problem is laid over clusters, and the fragments in which streams wait in registers.
+/* What the one-pass kernels of mHC and HC share: how a problem is laid over clusters, and the fragments in which
+ * streams wait in registers.
  *
- * A cluster of blocks owns TILE tokens at a time; block k of it owns the channels [k slice, (k+1) slice) of all n streams, and a warp 32 of
- * these. A lane (g = lane/4, q = lane%4) holds 8 neighbouring channels, 32 w + 8 q .. +7, of the tokens g and g+8, of every stream: 16-byte
- * loads, and just what mma wants as the left operand, because a sum over channels may take them in any order. The weights' slice stays in
- * shared memory, in the order of the right operand, while the blocks walk over the tokens. So x passes through once, and waits in
- * registers while the 24 sums a token needs are reduced over the cluster. */
+ * A cluster of blocks owns TILE tokens at a time; block k of it owns the channels [k slice, (k+1) slice) of all n
+ * streams, and a warp 32 of these. A lane (g = lane/4, q = lane%4) holds 8 neighbouring channels, 32 w + 8 q .. +7,
+ * of the tokens g and g+8, of every stream: 16-byte loads, and just what mma wants as the left operand, because a sum
+ * over channels may take them in any order. The weights' slice stays in shared memory, in the order of the right
+ * operand, while the blocks walk over the tokens. So x passes through once, and waits in registers while the 24 sums
+ * a token needs are reduced over the cluster. */
 #ifndef ONE_PASS_H
 #define ONE_PASS_H
 
@@ -24,8 +26,8 @@ struct hc_generator {
 
 enum { TILE = 16, GROUP = 32, LARGEST_CLUSTER = 16 };
 
-/* The sums over channels of one token. mHC: all streams together, one set of 2n+K columns. HC: a set of n+2 columns for each stream. A sum
- * of squares goes with every set. */
+/* The sums over channels of one token. mHC: all streams together, one set of 2n+K columns. HC: a set of n+2 columns
+ * for each stream. A sum of squares goes with every set. */
 template <int N, typename G> struct sums {
     static constexpr int SETS = G::HC ? N : 1;
     static constexpr int COLUMNS = G::HC ? N + 2 : column_count<typename G::map>(N);
@@ -73,8 +75,8 @@ struct one_pass_backward {
     float *z, *q; /* [T][products]: of the logits, and of the products over channels */
 };
 
-/* The kernels of a generator with a map. Whether a case fits the largest device there is; and its launch: 0; 1 with device.error set; -1 where
- * this device cannot, and then nothing was launched. */
+/* The kernels of a generator with a map. Whether a case fits the largest device there is; and its launch: 0; 1 with
+ * device.error set; -1 where this device cannot, and then nothing was launched. */
 struct one_pass_kernels {
     bool (*forward_fits)(const struct mhc_case *, const char **why);
     int (*forward)(struct device *, void *queue, const struct mhc_case *, const struct one_pass_forward *);
@@ -115,13 +117,14 @@ struct layout {
     size_t shared;             /* bytes a block */
 };
 
-/* Shared memory of a block: so much besides, for every warp, for every block of the cluster, for every token it owns. */
+/* Shared memory of a block: so much besides, for every warp, for every block of the cluster, for every token
+ * it owns. */
 struct needs {
     int64_t bytes, bytes_a_warp, bytes_a_member, bytes_a_token;
 };
 
-/* Shared memory of the devices these kernels are for (compute capability 9.0): a block may have 227 kB, a multiprocessor has 228 and keeps
- * back 1 for every block. */
+/* Shared memory of the devices these kernels are for (compute capability 9.0): a block may have 227 kB, a
+ * multiprocessor has 228 and keeps back 1 for every block. */
 #define ONE_PASS_SHARED (227 * 1024)
 #define ONE_PASS_SHARED_OF_TWO (113 * 1024)
 
@@ -140,9 +143,10 @@ static inline bool one_pass_layout(const struct mhc_case *c, const struct needs 
     return false;
 }
 
-/* Few tokens: as many blocks to a tile as there are multiprocessors for, as long as a warp of each has work. One launch with 16 of them
- * beats the two passes with split K on all: what a block loads first, its slice of the weights, is 61 kB at C = 2560 and passes in about
- * 1 us, and a launch more costs that much. Depends on the case and the device alone. */
+/* Few tokens: as many blocks to a tile as there are multiprocessors for, as long as a warp of each has work. One
+ * launch with 16 of them beats the two passes with split K on all: what a block loads first, its slice of the
+ * weights, is 61 kB at C = 2560 and passes in about 1 us, and a launch more costs that much. Depends on the case and
+ * the device alone. */
 static inline int one_pass_smallest_cluster(const struct device *d, const struct mhc_case *c) {
     int64_t tiles = blocks_of(c->T, TILE);
     int cluster = 1;
@@ -216,7 +220,8 @@ static __device__ __forceinline__ struct lane_place lane_place_of(int64_t C, int
     return p;
 }
 
-/* Where a lane's row of stream i lies within its tile of [TILE][streams][C]: 32 bits hold it, whatever T n C is, and take few registers. */
+/* Where a lane's row of stream i lies within its tile of [TILE][streams][C]: 32 bits hold it, whatever T n C is, and
+ * take few registers. */
 static __device__ __forceinline__ uint32_t place_in_tile(int streams, int i, int C, int half,
                                                          const struct lane_place *p) {
     return (uint32_t)(((p->g + 8 * half) * streams + i) * C + p->channel);

@@ -1,22 +1,26 @@
-/* mhc.backward and hc.backward with one pass over x, g = grad_x_next, y and grad_u, and the same that also writes grad_y of
- * the layer below (backward_y): grad_x leaves the registers once, rounded once, and res^T g is never stored.
+/* mhc.backward and hc.backward with one pass over x, g = grad_x_next, y and grad_u, and the same that also writes
+ * grad_y of the layer below (backward_y): grad_x leaves the registers once, rounded once, and res^T g is never
+ * stored.
  *
  *   traffic a token, n = 4, bf16     x 8C + g 8C + y 2C + grad_u 2C + grad_x 8C = 28C bytes, grad_y_below 2C; grad_phi reads x again (8C)
  *
- * A turn of the loop: the tile comes into registers, the next one's lines are asked for | the dot products over channels that the
- * coefficients' gradients are, lane, warp, block, cluster, always in order | the last warp of the block makes z = dL/dlogits of the tokens
- * that the block owns, a thread a token, and sends q = alpha z / r to all; how the residual map went it has worked out before, from what forward
- * saved | grad_x = res^T g + pre grad_u + q.W^T - x (...)/r, the product on tensor cores. z and q stay in `work` for the parameters'
- * gradients, which sum over tokens in kernels of their own.
+ * A turn of the loop: the tile comes into registers, the next one's lines are asked for | the dot products over
+ * channels that the coefficients' gradients are, lane, warp, block, cluster, always in order | the last warp of the
+ * block makes z = dL/dlogits of the tokens that the block owns, a thread a token, and sends q = alpha z / r to all;
+ * how the residual map went it has worked out before, from what forward saved | grad_x = res^T g + pre grad_u + q.W^T
+ * - x (...)/r, the product on tensor cores. z and q stay in `work` for the parameters' gradients, which sum over
+ * tokens in kernels of their own.
  *
- * The cluster meets twice a turn, and nobody has other work meanwhile. So two blocks share a multiprocessor where they fit. */
+ * The cluster meets twice a turn, and nobody has other work meanwhile. So two blocks share a multiprocessor where
+ * they fit. */
 #ifndef ONE_PASS_BACKWARD_H
 #define ONE_PASS_BACKWARD_H
 
 #include "kernels/one_pass_dots.h"
 
-/* Warps on a multiprocessor. A tile of four streams is 80 registers: with up to 12 warps, three to a quarter of the multiprocessor, a thread
- * may have 168 and almost needs no more; with 16 it may have 128, and some of the tile waits in local memory. */
+/* Warps on a multiprocessor. A tile of four streams is 80 registers: with up to 12 warps, three to a quarter of the
+ * multiprocessor, a thread may have 168 and almost needs no more; with 16 it may have 128, and some of the tile waits
+ * in local memory. */
 enum { BACKWARD_FEW_WARPS = 12, BACKWARD_MAX_WARPS = 16 };
 
 /* The block's slice of the weights as the right operand of q.W^T: rows are columns of the weights, high parts then low
@@ -81,7 +85,8 @@ static __device__ __forceinline__ void prefetch_rows(const float *from, int widt
             prefetch(from + first_token * width + k);
 }
 
-/* The dot products of the lane's two tokens over the warp's channels: dpre_i = <x_i, du>, dpost_i = <y, g_i>, dres_ij = <g_i, x_j>. */
+/* The dot products of the lane's two tokens over the warp's channels: dpre_i = <x_i, du>, dpost_i = <y, g_i>, dres_ij
+ * = <g_i, x_j>. */
 template <int N, typename G>
 static __device__ __forceinline__ void multiply_backward(const struct piece x[N], const struct piece g[N],
                                                          const struct piece *y, const struct piece *du,
@@ -133,7 +138,8 @@ static __device__ __forceinline__ void multiply_backward(const struct piece x[N]
 
 /* --- grad_x --- */
 
-/* The left operand of q.W^T for a set: q's high parts against both parts of the weights, its low parts against the high ones. */
+/* The left operand of q.W^T for a set: q's high parts against both parts of the weights, its low parts against the
+ * high ones. */
 template <int N, typename G>
 static __device__ __forceinline__ void q_fragments(const float *q, int set, const struct lane_place *p,
                                                    uint32_t high[][4], uint32_t low[][4]) {
@@ -155,8 +161,9 @@ static __device__ __forceinline__ void q_fragments(const float *q, int set, cons
         }
 }
 
-/* Two neighbouring channels of a stream's grad_x for a token: res^T g + pre grad_u + what the product gave - x (...)/r, rounded. `c`: pre, then
- * res; volatile, so that it is read anew for every word and not kept in 40 registers. */
+/* Two neighbouring channels of a stream's grad_x for a token: res^T g + pre grad_u + what the product gave - x
+ * (...)/r, rounded. `c`: pre, then res; volatile, so that it is read anew for every word and not kept in 40
+ * registers. */
 template <int N, typename G>
 static __device__ __forceinline__ uint32_t gradient_word(const volatile float *c, int i, float factor, float inverse,
                                                          const float product[2], uint32_t x, uint32_t du,

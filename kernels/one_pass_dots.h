@@ -1,4 +1,5 @@
-/* What crosses the cluster in the one-pass backward: dot products over channels, to the blocks that own the tokens, and q, from them to all. */
+/* What crosses the cluster in the one-pass backward: dot products over channels, to the blocks that own the tokens,
+ * and q, from them to all. */
 #ifndef ONE_PASS_DOTS_H
 #define ONE_PASS_DOTS_H
 

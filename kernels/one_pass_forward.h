@@ -1,22 +1,25 @@
-/* mhc.pre and hc.pre in one pass over x, and post of the layer below with pre of this one (post_pre), where x_next is formed in
- * registers, rounded once, stored, and takes the place of x.
+/* mhc.pre and hc.pre in one pass over x, and post of the layer below with pre of this one (post_pre), where x_next is
+ * formed in registers, rounded once, stored, and takes the place of x.
  *
  *   traffic a token, n = 4, bf16     pre: x 8C + u 2C bytes     post_pre: x 8C + y 2C + x_next 8C + u 2C
  *
- * Three tiles are under way, so that neither memory nor the cluster is waited for. A turn of the loop: the next tile's loads start | products of
- * this tile on tensor cores (weights hi + lo, so nearly float accuracy) | what the cluster sent of the tile before has arrived: sums over its
- * blocks, in order; coefficients | sums over the block's warps, in order, go to the blocks that need them | u of the tile before, from registers.
- * A token's whole coefficients are made by the block that owns it, its residual map at the end, a thread per token, when there are many. */
+ * Three tiles are under way, so that neither memory nor the cluster is waited for. A turn of the loop: the next
+ * tile's loads start | products of this tile on tensor cores (weights hi + lo, so nearly float accuracy) | what the
+ * cluster sent of the tile before has arrived: sums over its blocks, in order; coefficients | sums over the block's
+ * warps, in order, go to the blocks that need them | u of the tile before, from registers. A token's whole
+ * coefficients are made by the block that owns it, its residual map at the end, a thread per token, when there are
+ * many. */
 #ifndef ONE_PASS_FORWARD_H
 #define ONE_PASS_FORWARD_H
 
 #include "kernels/one_pass_sums.h"
 
-/* Three tiles of four streams are 96 registers, so with up to 12 warps, three to a quarter of the multiprocessor, a thread may have 168 of them
- * and needs no more; with 14 it may have 128 and keeps a few words in local memory. */
+/* Three tiles of four streams are 96 registers, so with up to 12 warps, three to a quarter of the multiprocessor, a
+ * thread may have 168 of them and needs no more; with 14 it may have 128 and keeps a few words in local memory. */
 enum { FORWARD_FEW_WARPS = 12, FORWARD_MAX_WARPS = 14 };
 
-/* The block's slice of the weights, split and in fragment order: eight channels of WIDTH columns a thread, loaded together. */
+/* The block's slice of the weights, split and in fragment order: eight channels of WIDTH columns a thread, loaded
+ * together. */
 template <int N, typename G>
 static __device__ __forceinline__ void load_forward_weights(const struct one_pass_forward *f, uint4 *to, int warps) {
     using S = sums<N, G>;
@@ -44,7 +47,8 @@ static __device__ __forceinline__ void load_forward_weights(const struct one_pas
     }
 }
 
-/* Products and squares of the tile, added up over the warp's channels: partial[token][value]. `scaled`: squares of scale times x. */
+/* Products and squares of the tile, added up over the warp's channels: partial[token][value]. `scaled`: squares of
+ * scale times x. */
 template <int N, typename G>
 static __device__ __forceinline__ void multiply_forward(const struct piece x[N], const uint4 *weights, int warps,
                                                         const struct lane_place *p, const float *scale, bool scaled,
@@ -174,7 +178,8 @@ static __device__ __forceinline__ void map_owned(const struct one_pass_forward *
     }
 }
 
-/* All tiles of the cluster, and a turn more for the last. Every block of a cluster has the same tiles, and so meets the others as often. */
+/* All tiles of the cluster, and a turn more for the last. Every block of a cluster has the same tiles, and so meets
+ * the others as often. */
 template <int N, typename G, bool POST>
 static __device__ __forceinline__ void walk(const struct one_pass_forward *f, const struct forward_shared<N, G> *s,
                                             const struct lane_place *p, bool scaled) {

@@ -1,6 +1,6 @@
-/* mHC and HC in one pass over x each way, as rows: pre, post of the layer below with pre (post_pre), backward, and backward that also writes
- * grad_y of the layer below (backward_y). Where a device has no clusters, or too little shared memory for them, the two-pass rows do it, from
- * the same arguments and with the same `save`. */
+/* mHC and HC in one pass over x each way, as rows: pre, post of the layer below with pre (post_pre), backward, and
+ * backward that also writes grad_y of the layer below (backward_y). Where a device has no clusters, or too little
+ * shared memory for them, the two-pass rows do it, from the same arguments and with the same `save`. */
 #include "kernels/two_pass.h"
 
 #include "kernels/connection_backward.h"

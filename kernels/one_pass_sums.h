@@ -1,5 +1,5 @@
-/* What crosses the cluster in the one-pass forward: the sums over channels that a token's coefficients depend on, and what is made of them
- * when they have arrived. */
+/* What crosses the cluster in the one-pass forward: the sums over channels that a token's coefficients depend on, and
+ * what is made of them when they have arrived. */
 #ifndef ONE_PASS_SUMS_H
 #define ONE_PASS_SUMS_H
 
@@ -95,8 +95,8 @@ static __device__ __forceinline__ float root(const struct one_pass_forward *f, f
                       : (float)sqrt((double)mean / ((double)scale * (double)scale) + f->rms_eps);
 }
 
-/* Squares that over- or underflowed say nothing. Then r is a mark that says which, for a second walk with a scale; what else is written of
- * the token is written again. */
+/* Squares that over- or underflowed say nothing. Then r is a mark that says which, for a second walk with a scale;
+ * what else is written of the token is written again. */
 #define TOO_SMALL (-1.0f)
 #define TOO_LARGE (-2.0f)
 static __device__ __forceinline__ bool squares_lost(const struct one_pass_forward *f, float squares) {
@@ -127,9 +127,9 @@ static __device__ __forceinline__ void store_coefficient(const struct one_pass_f
         f->post[t * N + m - N] = mhc_post_of(f->how, m - N, product, s->b, s->alpha);
 }
 
-/* What has arrived: pre of every token into shared memory; the products and coefficients of the block's own tokens to where they are kept.
- * Every block adds up the same sums in the same order, so all know alike which squares were lost. The last threads do it: the first have most
- * to send. */
+/* What has arrived: pre of every token into shared memory; the products and coefficients of the block's own tokens to
+ * where they are kept. Every block adds up the same sums in the same order, so all know alike which squares were
+ * lost. The last threads do it: the first have most to send. */
 template <int N, typename G>
 static __device__ __forceinline__ void finish(const struct one_pass_forward *f, const struct forward_shared<N, G> *s,
                                               int64_t first_token, int buffer, bool scaled) {

@@ -1,5 +1,6 @@
-/* What a measurement needs of the device beside events (mhc_probe in cpu_ref/operation.h): a queue that waits for the host, the clock that
- * multiprocessors really ran at, and what the device is. The special registers it reads have no meaning on a host, so emu has no probe. */
+/* What a measurement needs of the device beside events (mhc_probe in cpu_ref/operation.h): a queue that waits for the
+ * host, the clock that multiprocessors really ran at, and what the device is. The special registers it reads have no
+ * meaning on a host, so emu has no probe. */
 #include "kernels/library.h"
 
 #include <stdio.h>
@@ -97,8 +98,8 @@ static struct probe *probe_of(struct device *d) {
     return p;
 }
 
-/* Where launches wait for the device, under CUDA_LAUNCH_BLOCKING or a tool, the host never comes to release(), and every hold would last until its
- * time is over: after a few of them there are no more. */
+/* Where launches wait for the device, under CUDA_LAUNCH_BLOCKING or a tool, the host never comes to release(), and
+ * every hold would last until its time is over: after a few of them there are no more. */
 static int hold(void *context, void *queue) {
     struct device *d = device_of(context);
     struct probe *p = probe_of(d);
@@ -115,8 +116,8 @@ static int release(void *context) {
     return !p;
 }
 
-/* Two blocks of so many threads fill a multiprocessor, so that all get a stamp; shared memory would do too, but the next kernel would
- * pay for its being shared out anew. */
+/* Two blocks of so many threads fill a multiprocessor, so that all get a stamp; shared memory would do too, but the
+ * next kernel would pay for its being shared out anew. */
 static int stamp(void *context, void *queue, int place) {
     struct device *d = device_of(context);
     struct probe *p = probe_of(d);

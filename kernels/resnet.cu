@@ -1,7 +1,8 @@
 /* ResNet: n = 1, res = pre = post = 1, so u = x and x_next = x + y; and the ends of any stack: x0 copied to n streams
  * at the entry, the streams summed at the exit. A block a token, 16 bytes a load where rows are aligned to that.
  *
- *   traffic a token, n = 4, bf16     pre, post_backward_y 4C bytes (n = 1)     post, backward 6C (n = 1)     entry, exit 10C */
+ *   traffic a token, n = 4, bf16     pre, post_backward_y 4C bytes (n = 1)     post, backward 6C (n = 1)    
+ * entry, exit 10C */
 #include "kernels/connection.h"
 
 static bool one_stream(const struct mhc_case *c, const char **why) {

@@ -1,5 +1,5 @@
-/* Sinkhorn forward and backward (mHC Eq. 9), a thread a token; the arithmetic is kernels/maps/sinkhorn.h. Both read and write each matrix
- * once and are bound by their chain of divisions. */
+/* Sinkhorn forward and backward (mHC Eq. 9), a thread a token; the arithmetic is kernels/maps/sinkhorn.h. Both read
+ * and write each matrix once and are bound by their chain of divisions. */
 #include "kernels/maps/sinkhorn.h"
 
 enum { THREADS = 64 };

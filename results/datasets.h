@@ -1,5 +1,5 @@
-/* What a record consists of, in tables: groups, dimensions, datasets, and lists of datasets that a schema names. Private to
- * results/. */
+/* What a record consists of, in tables: groups, dimensions, datasets, and lists of datasets that a schema names.
+ * Private to results/. */
 #ifndef DATASETS_H
 #define DATASETS_H
 

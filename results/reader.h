@@ -59,8 +59,8 @@ bool series_read_block(const struct record_reader *, const char *group_name, con
 
 /* How many of what a group counts (streams, rounds) a case has; 0 where nothing is recorded. */
 int64_t reader_counted(struct record_reader *, enum layout_group, int64_t index);
-/* Fills the members of a struct record_case, or of a struct record_timing from /timing, with what a case has in a group; arrays
- * and texts live in `memory` (freed before and set) and in the reader. */
+/* Fills the members of a struct record_case, or of a struct record_timing from /timing, with what a case has in a
+ * group; arrays and texts live in `memory` (freed before and set) and in the reader. */
 bool reader_fill(struct record_reader *, enum layout_group, int64_t index, void *members, void **memory);
 
 /* A fixed-length text attribute, new memory; NULL if absent or of another kind. */

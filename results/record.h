@@ -220,8 +220,8 @@ bool record_export_csv(struct record_reader *, const char *what, const char *pat
 bool record_export_json(struct record_reader *, const char *what, const char *path);
 
 /* Joins shards: every case of every part into a new file OUT; schema, columns, curves and suite text must agree, keys
- * must not repeat. Facts that differ are joined with "; ". With an unfinished part among them, or cases of the suite that no
- * part has, OUT is written and marked interrupted; `gaps` (may be NULL) says which. */
+ * must not repeat. Facts that differ are joined with "; ". With an unfinished part among them, or cases of the suite
+ * that no part has, OUT is written and marked interrupted; `gaps` (may be NULL) says which. */
 struct record_gaps {
     int64_t lines, missing; /* of the suite text; lines that are no case's key */
     bool *is_missing;       /* [lines], new memory */

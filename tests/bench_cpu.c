@@ -1,5 +1,5 @@
-/* `make bench-cpu`: the CPU reference against a copy and a GEMM of the same run, as shares. Rounds are interleaved, so that a slow
- * spell of the machine hits all alike; medians are printed. Reports only: no test depends on it. */
+/* `make bench-cpu`: the CPU reference against a copy and a GEMM of the same run, as shares. Rounds are interleaved,
+ * so that a slow spell of the machine hits all alike; medians are printed. Reports only: no test depends on it. */
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>

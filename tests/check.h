@@ -69,8 +69,8 @@ static inline struct mhc_case make_case(int library, int64_t T, int64_t n, int64
     return c;
 }
 
-/* Runs a row in poisoned memory: inputs from the arrays (drawn where absent), outputs into them. What a row keeps goes to `save`, whose bytes
- * are the caller's to free, where the other rows find it; NULL: nothing is kept. */
+/* Runs a row in poisoned memory: inputs from the arrays (drawn where absent), outputs into them. What a row keeps
+ * goes to `save`, whose bytes are the caller's to free, where the other rows find it; NULL: nothing is kept. */
 static inline void run_poisoned(const struct mhc_row *row, const struct mhc_case *c, struct arrays *d, uint64_t seed,
                                 struct save *save, const struct poison *poison) {
     struct outcome o = {.save = save ? *save : (struct save){0}};

@@ -1,5 +1,6 @@
-/* What the pieces of a cluster's meeting cost on this GPU, in cycles. It takes a second and serves the design of the one-pass
- * kernels: should they meet by barriers or send with st.async? Does a barrier wait for loads, does it empty L1 of local memory?
+/* What the pieces of a cluster's meeting cost on this GPU, in cycles. It takes a second and serves the design of the
+ * one-pass kernels: should they meet by barriers or send with st.async? Does a barrier wait for loads, does it empty
+ * L1 of local memory?
  *
  * A figure is the median over turns of the median over blocks, in the slowest warp of each. All blocks run at once. */
 #include <algorithm>

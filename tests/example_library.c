@@ -4,7 +4,8 @@
  *     cc -O3 -march=native -shared -fPIC -fvisibility=hidden -I. tests/example_library.c cpu_ref/operations.c -o mine.so
  *     build/mhcbench regress --against cpu32 ./mine.so --operation mhc.post,mhc.post_backward_y --type f32
  *
- * cpu_ref/operations.def says what each operation reads and writes, and in what order; operation.h what the shapes mean. */
+ * cpu_ref/operations.def says what each operation reads and writes, and in what order; operation.h what the shapes
+ * mean. */
 #include "cpu_ref/operations.h"
 
 /* --- the operations --- */
@@ -56,7 +57,8 @@ static bool supports(const struct mhc_case *c, const char **why) {
     return false;
 }
 
-/* The largest error that is let pass, as a share of the array's largest element: sums of n + 1 terms, 8 roundings each. */
+/* The largest error that is let pass, as a share of the array's largest element: sums of n + 1 terms, 8
+ * roundings each. */
 static double tolerance(const struct mhc_case *c) {
     return 8 * (double)(c->n + 1) * 6e-8;
 }

@@ -1,7 +1,8 @@
-/* A device that does not exist, for tests: its pointers cannot be followed by the host, and its clock is a counter that
- * every call advances by a fixed time, COST for the operation; the first after a rest comes late, unless the queue was held. Width 7 computes a
- * wrong number, width 8 fails, width 9 crashes, width 10 goes wrong once it has run more than a hundred times, width 12 slows the clock
- * down for good after forty calls, width 13 is short, width 14 slows it down in every fiftieth call, width 15 fails from the sixth call on. */
+/* A device that does not exist, for tests: its pointers cannot be followed by the host, and its clock is a counter
+ * that every call advances by a fixed time, COST for the operation; the first after a rest comes late, unless the
+ * queue was held. Width 7 computes a wrong number, width 8 fails, width 9 crashes, width 10 goes wrong once it has
+ * run more than a hundred times, width 12 slows the clock down for good after forty calls, width 13 is short, width
+ * 14 slows it down in every fiftieth call, width 15 fails from the sixth call on. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -5,7 +5,8 @@
  * Nothing runs before somebody waits. Then whatever does not have to wait for an event runs as early as it can on one
  * of the two queues: on that of high priority, or with an odd number of tokens on the other. So an order that the
  * program forgot to ask for is one that it does not get. Width 24 computes a wrong number in mhc.post, width 40 once
- * twenty times have been taken, width 48 with more tokens than are checked, width 80 in graphs alone; width 56 cannot capture mhc.post.
+ * twenty times have been taken, width 48 with more tokens than are checked, width 80 in graphs alone; width 56 cannot
+ * capture mhc.post.
  *
  * Two mhc.pre in a row are never in a step, but in its account. There the device does what FAKE_STOP in the environment
  * says: hang, crash or fail. */

@@ -1,5 +1,5 @@
-/* A library of a few right rows and, where BUG says so, one wrong in one way: tests/test_emu.c builds it once for every bug, which `mhcbench check` must
- * find. Without BUG it must find nothing. */
+/* A library of a few right rows and, where BUG says so, one wrong in one way: tests/test_emu.c builds it once for
+ * every bug, which `mhcbench check` must find. Without BUG it must find nothing. */
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -1,10 +1,11 @@
-/* `make selftest-timing`: does this machine, with this loop, tell A from A? 200 runs of two subjects that are the same
- * call on the same memory, as long as a study would time them; alternately a GEMM and a pass over memory, on the GPU where there is one.
- * The 95 % interval of the ratio may exclude 1 in at most 18 of them (about one honest run in 170 exceeds that), and half of it must
- * be at most 0.5 % wide in the median on a GPU, 3 % on a CPU that others use too. Exit 1 if not.
+/* `make selftest-timing`: does this machine, with this loop, tell A from A? 200 runs of two subjects that are the
+ * same call on the same memory, as long as a study would time them; alternately a GEMM and a pass over memory, on the
+ * GPU where there is one. The 95 % interval of the ratio may exclude 1 in at most 18 of them (about one honest run in
+ * 170 exceeds that), and half of it must be at most 0.5 % wide in the median on a GPU, 3 % on a CPU that others use
+ * too. Exit 1 if not.
  *
- * On a CPU one thread, unless OMP_NUM_THREADS says otherwise: a call of many threads waits for each of them, so that on a machine whose
- * cores others use it is seldom undisturbed. That is a property of such calls, not of the loop. */
+ * On a CPU one thread, unless OMP_NUM_THREADS says otherwise: a call of many threads waits for each of them, so that
+ * on a machine whose cores others use it is seldom undisturbed. That is a property of such calls, not of the loop. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,6 @@
-/* What the wrappers of kernels/device.h mean, against plain loops: `semantics` prints one line a check and exits 1 when one fails. The host compiler
- * builds it for the executor; nvcc builds it too, and then the GPU itself is held to the same loops (first step of tests/gpu_check.sh). */
+/* What the wrappers of kernels/device.h mean, against plain loops: `semantics` prints one line a check and exits 1
+ * when one fails. The host compiler builds it for the executor; nvcc builds it too, and then the GPU itself is held
+ * to the same loops (first step of tests/gpu_check.sh). */
 #include "kernels/device.h"
 
 #include <stdio.h>

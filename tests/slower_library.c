@@ -1,5 +1,6 @@
-/* A library that is PERCENT slower than another one, INNER: every operation does the other's work, then spins for that share
- * of the time it took. For tests of the gate, which has to find it. Where LOG names a file, every load adds the path it was loaded by. */
+/* A library that is PERCENT slower than another one, INNER: every operation does the other's work, then spins for
+ * that share of the time it took. For tests of the gate, which has to find it. Where LOG names a file, every load
+ * adds the path it was loaded by. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdio.h>

@@ -269,7 +269,8 @@ Test(command, a_hard_life) { /* whatever the caller did to the process */
     cr_expect(strstr(out, "3 cases"), "%s", out);
     GOOD("sh -c 'trap \"\" CHLD; exec timeout 20 $M show a.h5'");
     GOOD("sh -c 'trap \"\" CHLD; exec timeout 20 $M run --study maps --depth 3 --out b.h5 -q'");
-    /* a reader that has enough ends it quietly, by the signal that ends any filter, however its parent takes that signal */
+    /* a reader that has enough ends it quietly, by the signal that ends any filter, however its parent takes that
+     * signal */
     const char *const cut[] = {"export a.h5",
                                "show a.h5",
                                "list --options",

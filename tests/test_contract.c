@@ -1,5 +1,6 @@
-/* The contract (cpu_ref/operation.h, operations.def) holds more than today's operations use: tokens, numbers of a step, a vocabulary, earlier
- * outputs, flat arrays of parameters, residual maps. Rows of this file use each of them and are planned, drawn, bound and run like any. */
+/* The contract (cpu_ref/operation.h, operations.def) holds more than today's operations use: tokens, numbers of a
+ * step, a vocabulary, earlier outputs, flat arrays of parameters, residual maps. Rows of this file use each of them
+ * and are planned, drawn, bound and run like any. */
 #define MHC_OPERATIONS "tests/contract.def"
 #include "cpu_ref/operations.c"
 
@@ -296,7 +297,8 @@ Test(contract, an_extent_that_differs_from_call_to_call) {
     }
 }
 
-/* Three parameters lie one behind the other in a flat array: one call updates all, and three calls on slices do the same. */
+/* Three parameters lie one behind the other in a flat array: one call updates all, and three calls on slices do the
+ * same. */
 Test(contract, slices_of_a_flat_array) {
     static const int64_t start[] = {0, 7, 31, 40};
     struct mhc_case c = a_case();

@@ -1,5 +1,6 @@
-/* The kernels under the host executor: every row of libmhc_emu.so against cpu64 on random cases, the checker itself against planted bugs, the vectors, and a
- * whole study. TRIALS (default 500) and SEED (default 1) from the environment. */
+/* The kernels under the host executor: every row of libmhc_emu.so against cpu64 on random cases, the checker itself
+ * against planted bugs, the vectors, and a whole study. TRIALS (default 500) and SEED (default 1) from the
+ * environment. */
 #include "tests/command.h"
 
 #include <math.h>
@@ -40,7 +41,8 @@ Test(emu, with_smaller_clusters_and_without) {
         }
 }
 
-/* A last bit of x_next moves the coefficients behind it by more than they may be off: a crossing is judged from what it rounded itself. */
+/* A last bit of x_next moves the coefficients behind it by more than they may be off: a crossing is judged from what
+ * it rounded itself. */
 Test(emu, crossings_of_wide_layers_are_right) {
     GOOD(
         "$M run --study kernels --operation hc.post_pre,mhc.backward_y --width 512 --tokens 32 --backend emu --type bf16 --seed 1:3:1 "
@@ -125,7 +127,8 @@ Test(emu, the_checker_is_interrupted_or_killed) {
               "exit %d\n%s%s", code, out, err);
 }
 
-/* After a crash the library has to be opened again: where that fails, the rows that are left are not checked, and it is said once. */
+/* After a crash the library has to be opened again: where that fails, the rows that are left are not checked, and it
+ * is said once. */
 Test(emu, the_checker_stops_when_nothing_opens) {
     GOOD(
         "cc -O1 -shared -fPIC -w -I$R -DBUG=OPENS_ONCE $R/tests/planted_library.c $R/cpu_ref/operations.c -o once.so && "
@@ -191,8 +194,9 @@ static double largest_difference(struct record_reader *a, struct record_reader *
     return largest;
 }
 
-/* Both forms of the deep stack, all kept and recomputed, all blocks and branches: the same study as the reference's. Without the epsilon a branch divides by a
- * u that HC may make nearly 0, and nothing but float64 says what comes of it. */
+/* Both forms of the deep stack, all kept and recomputed, all blocks and branches: the same study as the reference's.
+ * Without the epsilon a branch divides by a u that HC may make nearly 0, and nothing but float64 says what comes of
+ * it. */
 Test(emu, a_study_is_the_same_study) {
     write_text(
         "a.suite",

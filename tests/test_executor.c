@@ -1,11 +1,13 @@
-/* The executor of kernels/host catches what would go wrong on a GPU. tests/planted.cu has kernels with bugs beside the same kernels without; it is built
- * here plainly, with the address sanitizer and with the thread sanitizer, and each bug must be caught by who is named below, in any order of fibres.
- * Without its bug each kernel is right and silent everywhere. tests/semantics.cu holds the wrappers to plain loops. */
+/* The executor of kernels/host catches what would go wrong on a GPU. tests/planted.cu has kernels with bugs beside
+ * the same kernels without; it is built here plainly, with the address sanitizer and with the thread sanitizer, and
+ * each bug must be caught by who is named below, in any order of fibres. Without its bug each kernel is right and
+ * silent everywhere. tests/semantics.cu holds the wrappers to plain loops. */
 #include "tests/command.h"
 
 TestSuite(executor, .init = enter, .fini = leave, .timeout = 300);
 
-/* How a build shows a bug: the executor's own line, a report of a sanitizer, numbers that are wrong, a launch refused. */
+/* How a build shows a bug: the executor's own line, a report of a sanitizer, numbers that are wrong, a
+ * launch refused. */
 enum shown { NOT, LINE, REPORT, WRONG, REFUSED };
 
 static const struct plant {

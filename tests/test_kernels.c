@@ -86,7 +86,8 @@ Test(kernels, one_bad_case_is_one_failed_case) {
     record_close(r);
 }
 
-/* Left out are those that a pattern means and the backend lacks, the same by every command; what is named stays, and fails. */
+/* Left out are those that a pattern means and the backend lacks, the same by every command; what is named stays, and
+ * fails. */
 Test(kernels, a_pattern_means_what_the_backend_has) {
     GOOD("cc -shared -fPIC -I$R $R/tests/fake_device.c $R/cpu_ref/operations.c -o fake.so");
     write_text("a.suite",

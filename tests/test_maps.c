@@ -149,7 +149,8 @@ Test(maps, unknown_ones_are_refused) {
 
 /* --- KromHC --- */
 
-/* The composite of L layers has the eigenvalues that the products of 2 p - 1 over layers say, on the Hadamard vectors; and the start. */
+/* The composite of L layers has the eigenvalues that the products of 2 p - 1 over layers say, on the Hadamard
+ * vectors; and the start. */
 Test(maps, kronecker_composites) {
     enum { LAYERS = 7, n = 8, FACTORS = 3 };
     struct mhc_case c = case_of(0, MHC_KRONECKER, n);

@@ -79,7 +79,8 @@ static bool same_kind(const char *a, const char *b) {
 
 /* --- memory, order, overwriting --- */
 
-/* 0xFF is NaN in every type; the second pattern is an ordinary number, so that anything read before it was written shows. */
+/* 0xFF is NaN in every type; the second pattern is an ordinary number, so that anything read before it was written
+ * shows. */
 static const struct poison poisons[2] = {{.pattern = 0xffff, .shift = 64}, {.pattern = 0x3c3c, .shift = 128}};
 
 static void check_row(const struct mhc_library *library, const struct mhc_row *row, const struct mhc_case *c,

@@ -127,8 +127,9 @@ Test(overhead, account_sums_up) {
     cr_expect(strstr(out, "with F's, one by one") && strstr(out, "6.7 %") && strstr(out, "mhc-layers"), "%s", out);
 }
 
-/* One layer of attention, in ms. A chain is: pre and norm on the queue of high priority, 2 products on the other, post
- * and post_backward_y, 4 products, norm and backward. Of two chains the products follow one another, 12 in all; what runs before the first and after the last of them stays: 0.1 + 0.1 of the residual, 0.2 + 0.2 of mHC. */
+/* One layer of attention, in ms. A chain is: pre and norm on the queue of high priority, 2 products on the other,
+ * post and post_backward_y, 4 products, norm and backward. Of two chains the products follow one another, 12 in all;
+ * what runs before the first and after the last of them stays: 0.1 + 0.1 of the residual, 0.2 + 0.2 of mHC. */
 Test(overhead, overlap_hides_what_it_can) {
     for (int tokens = 6; tokens <= 7; tokens++) { /* either queue first */
         GOOD("$M run --study overhead --backend ./fake.so --type f32 --depth 1 --width 16 --head-dim 8 --tokens %d "
@@ -167,7 +168,8 @@ Test(overhead, flags_stand_where_they_belong) {
         overhead_sample_flags(&t, s, flags);
         cr_expect_str_eq(flags, want[s]);
     }
-    /* three rounds leave every ratio open, with the core and without; no ratio is the residual's. Products of a millisecond are slow. */
+    /* three rounds leave every ratio open, with the core and without; no ratio is the residual's. Products of a
+     * millisecond are slow. */
     GOOD(
         "$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16 --hidden 16 --head-dim 8 --tokens 6 --attention off,on "
         "--rounds 3 --out a.h5 -q && $M show a.h5 >show.txt && grep -E '^ *(- .* residual|mhc|identity) ' show.txt");
@@ -265,7 +267,8 @@ Test(overhead, failing_in_the_account_keeps_the_headline) {
     cr_expect(sh("$M compare a.h5 b.h5") != 0 && strstr(out, "unfinished: account not done"), "%s%s", out, err);
 }
 
-/* mhc.post is wrong: everywhere, once it has run for a while, with many tokens alone, in a last bit and in graphs alone. */
+/* mhc.post is wrong: everywhere, once it has run for a while, with many tokens alone, in a last bit and in graphs
+ * alone. */
 Test(overhead, wrong_is_not_timed) {
     int code = sh("$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16,24,40,48,80 --hidden 16 "
                   "--head-dim 8 --tokens 30 --graphs on --rounds 40 --out a.h5 -q");
@@ -357,7 +360,8 @@ Test(overhead, refuses_what_cannot_be) {
          "-q");
 }
 
-/* A record that has other parts of a step, as another version may: shown and drawn, and compare does not take its step for ours. */
+/* A record that has other parts of a step, as another version may: shown and drawn, and compare does not take its
+ * step for ours. */
 Test(overhead, of_another_version_is_shown) {
     static const char *const dataset[] = {"batch", "sets", "seconds", "order", "flags", "clock"};
     hsize_t extent[3];

@@ -1,4 +1,5 @@
-/* The parts of F as rows of their own make up the branches: whoever composes a training step of them computes the same thing. */
+/* The parts of F as rows of their own make up the branches: whoever composes a training step of them computes the
+ * same thing. */
 #include "tests/check.h"
 
 static const struct mhc_case cases[] = {

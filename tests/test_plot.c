@@ -264,7 +264,8 @@ Test(plot, text_is_not_markup) {
     holds("t/data/streams.gp", "Streams x_{l} at", true);
 }
 
-/* Kinds are compared at one shape; F has all its parts; what is above the roof is marked by the numbers that are drawn. */
+/* Kinds are compared at one shape; F has all its parts; what is above the roof is marked by the numbers that
+ * are drawn. */
 Test(plot, operations_at_one_shape) {
     write_suite(
         "k.suite",

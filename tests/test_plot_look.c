@@ -1,5 +1,6 @@
-/* What can be seen of a figure without eyes: in its SVG no text touches another or leaves the page, axes have ticks, cells lie about
- * their dots, and the paper's line lies over the bars. Data that no run would give are made of a run's by hand. */
+/* What can be seen of a figure without eyes: in its SVG no text touches another or leaves the page, axes have ticks,
+ * cells lie about their dots, and the paper's line lies over the bars. Data that no run would give are made of a
+ * run's by hand. */
 #include <ctype.h>
 #include <dirent.h>
 #include <math.h>
@@ -163,7 +164,8 @@ Test(plot_look, a_single_layer) {
         cr_expect(strcmp(texts[i].text, "0.5"), "half a layer");
 }
 
-/* The paper's numbers are far from the lines' range, or hardly are there any: two ticks and more, whatever the range. */
+/* The paper's numbers are far from the lines' range, or hardly are there any: two ticks and more, whatever
+ * the range. */
 Test(plot_look, narrow_ranges_have_ticks) {
     GOOD("$M run --study maps --block hc --w 0.001:0.003:0.001 --depth 60,70 --tokens 2 --alpha 0 --out a.h5 -q && "
          "$M plot a.h5 --format svg --out f");

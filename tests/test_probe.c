@@ -1,4 +1,5 @@
-/* The timing loop with a device that can be held and whose clock can be read: a made-up one, so that every number is known beforehand. */
+/* The timing loop with a device that can be held and whose clock can be read: a made-up one, so that every number is
+ * known beforehand. */
 #include "tests/command.h"
 
 #include <dlfcn.h>
@@ -196,7 +197,8 @@ Test(probe, record_says_what_it_ran_on) {
     record_close(r);
 }
 
-/* Where launches wait for the device, a held queue would wait for ever: samples that were not held are kept, and say so. */
+/* Where launches wait for the device, a held queue would wait for ever: samples that were not held are kept, and say
+ * so. */
 Test(probe, samples_that_were_not_held_are_flagged) {
     GOOD("cc -shared -fPIC -I$R $R/tests/fake_device.c $R/cpu_ref/operations.c -o fake.so");
     static const char run[] =

@@ -1,4 +1,5 @@
-/* Study `recompute`: what memory a stack takes against what it says and what the paper counts. Times are only asked to be there. */
+/* Study `recompute`: what memory a stack takes against what it says and what the paper counts. Times are only asked
+ * to be there. */
 #include "tests/command.h"
 
 #include <math.h>

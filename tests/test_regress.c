@@ -1,5 +1,5 @@
-/* `regress` on libraries with planted bugs: each is one INVALID row, and the rest of the run goes on. What is said of speed comes from a
- * device whose clock is a counter; of real times only such are asked for as are many times apart. */
+/* `regress` on libraries with planted bugs: each is one INVALID row, and the rest of the run goes on. What is said of
+ * speed comes from a device whose clock is a counter; of real times only such are asked for as are many times apart. */
 #include "tests/command.h"
 
 TestSuite(regress, .init = enter, .fini = leave, .timeout = 300);
@@ -173,7 +173,8 @@ Test(regress, speed) {
     cr_expect(strstr(out, "\"exit\": 1, \"cases\": 5") && strstr(out, "tests=\"5\" failures=\"4\""), "%s", out);
 }
 
-/* What is found on the host is looked for again in copies of both files, which lie elsewhere. Five times as slow is no matter of chance. */
+/* What is found on the host is looked for again in copies of both files, which lie elsewhere. Five times as slow is
+ * no matter of chance. */
 Test(regress, finds_it_again_in_copies) {
     GOOD("cp ${M%%/*}/libmhc_cpu.so inner.so && " CC
          "-DPERCENT=400 '-DINNER=\"./inner.so\"' '-DLOG=\"loads\"' $R/tests/slower_library.c -o slow.so");
@@ -287,7 +288,8 @@ Test(regress, interrupted) {
               "%s", out);
 }
 
-/* What fails only after some calls is seen while both are timed: the library that was running has failed, even if it took the process along. */
+/* What fails only after some calls is seen while both are timed: the library that was running has failed, even if it
+ * took the process along. */
 Test(regress, failing_while_timed) {
     static const struct {
         const char *bug, *why;

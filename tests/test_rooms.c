@@ -1,4 +1,5 @@
-/* The rooms of suites/ in their only permitted order, and no circle of files: read from the #include lines of the sources. */
+/* The rooms of suites/ in their only permitted order, and no circle of files: read from the #include lines of the
+ * sources. */
 #include <criterion/criterion.h>
 #include <glob.h>
 #include <stdio.h>

@@ -1,4 +1,5 @@
-/* A record of schema mhcbench/1.0 that is kept for ever: whatever the writer becomes, this file stays readable and says the same. */
+/* A record of schema mhcbench/1.0 that is kept for ever: whatever the writer becomes, this file stays readable and
+ * says the same. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <string.h>

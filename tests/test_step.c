@@ -250,7 +250,8 @@ Test(step, traffic_and_calls_are_the_papers) {
     steps_release(&all);
 }
 
-/* Each update has the state and the gradient of one parameter, each gradient one update, and nothing comes behind them. */
+/* Each update has the state and the gradient of one parameter, each gradient one update, and nothing comes
+ * behind them. */
 static void expect_updates(const struct program *s) {
     int64_t gradients = 0, updates = 0;
     for (int64_t k = 0; k < s->calls; k++) {
@@ -282,7 +283,8 @@ static void expect_updates(const struct program *s) {
               (long long)updates);
 }
 
-/* Every parameter is updated once, behind everything else: its gradient read, master and both moments read and written. */
+/* Every parameter is updated once, behind everything else: its gradient read, master and both moments read
+ * and written. */
 Test(step, ends_with_the_optimizer) {
     struct steps all;
     struct program_spec spec = spec_of(&cpu32, 6, 2);

@@ -75,7 +75,8 @@ static const struct backend *plant(const struct backend *b, const struct mhc_row
     return &planted.b;
 }
 
-/* Every array that a row of a step writes, those that lie side by side one by one, 5 % too large, is found, and the message names it. */
+/* Every array that a row of a step writes, those that lie side by side one by one, 5 % too large, is found, and the
+ * message names it. */
 static int expect_plants_found(struct program_spec spec) {
     enum { MOST = 128 };
     const struct backend *b = spec.backend;
@@ -153,8 +154,8 @@ static double largest_in(const struct program_result *r, const char *name) {
     return most;
 }
 
-/* 512 layers: every gradient is finite, streams have grown like a sum and not like a product; two ways of mHC agree, and no longer where
- * one is wrong. */
+/* 512 layers: every gradient is finite, streams have grown like a sum and not like a product; two ways of mHC agree,
+ * and no longer where one is wrong. */
 Test(step_check, steps_stay_bounded_in_512_layers) {
     struct program_spec spec = spec_of(&cpu32, 512);
     spec.c.T = 4, spec.c.S = 0, spec.c.C = spec.c.hidden = 8, spec.c.head_dim = 4;

@@ -106,8 +106,8 @@ Test(ratio, bootstrap_repeats_itself) {
               "[%g, %g] and [%g, %g]", x.low, x.high, z.low, z.high);
 }
 
-/* Whoever runs second is 5 % faster, which is twice the spread: A against A, in shuffled orders. The median of all goes by how often
- * chance chose which order; the mean of the medians of both does not. */
+/* Whoever runs second is 5 % faster, which is twice the spread: A against A, in shuffled orders. The median of all
+ * goes by how often chance chose which order; the mean of the medians of both does not. */
 Test(ratio, the_order_of_a_round_cancels, .timeout = 120) {
     enum { SESSIONS = 200, ROUNDS = 60 };
     double a[ROUNDS], b[ROUNDS], work[2 * ROUNDS + 2 * MHC_RESAMPLES], farthest[2] = {0};
@@ -346,7 +346,8 @@ Test(timing, loop_on_a_made_up_machine) {
     timing_release(&t);
 }
 
-/* A call of 10 us, of which every third loses its CPU for 4 ms: a trial that has seen one would pass for a sample of its own. */
+/* A call of 10 us, of which every third loses its CPU for 4 ms: a trial that has seen one would pass for a sample of
+ * its own. */
 static const char *run_shared(void *user, int64_t set) {
     struct machine *m = user;
     (void)set;
@@ -388,7 +389,8 @@ Test(timing, warm_up_lasts_until_the_clock_stays) {
         struct timing_clock clock = {
             .user = &riser, .start = fake_start, .stop = fake_stop, .now = fake_now, .frequency = rising};
         cr_assert(!timing_run(&t, &subject, 1, &r, &clock));
-        /* the first call takes 1 s, the others 0.02 s: 51 calls are over when two seconds are; 25 to 34 are the first ten alike */
+        /* the first call takes 1 s, the others 0.02 s: 51 calls are over when two seconds are; 25 to 34 are the first
+         * ten alike */
         int64_t warm_up = riser.machine.stops - 1 - t.rounds;
         cr_expect(warm_up == (restless ? 51 : 34), "%lld samples", (long long)warm_up);
         for (int64_t k = 0; k < t.rounds && !restless; k++)

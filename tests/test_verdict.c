@@ -1,4 +1,5 @@
-/* The rules of the gate, number by number: what is not known never passes, and nothing passes for a difference that is none. */
+/* The rules of the gate, number by number: what is not known never passes, and nothing passes for a difference that
+ * is none. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdio.h>

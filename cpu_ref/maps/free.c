@@ -1,4 +1,5 @@
-/* The logits themselves are the map, row after row: K = n^2, of any sign and size. HC (arXiv 2409.19606) starts at the identity. */
+/* The logits themselves are the map, row after row: K = n^2, of any sign and size. HC (arXiv 2409.19606) starts at
+ * the identity. */
 #include "cpu_ref/maps/map.h"
 
 static bool supports(const struct mhc_case *c, const char **why) {

@@ -1,8 +1,10 @@
-/* KromHC (arXiv 2601.21579): n = 2^k, res = U_0 kron ... kron U_(k-1), U_f = [[p_f, 1 - p_f], [1 - p_f, p_f]], and p_f is the first entry of the
- * softmax of logits 2 f and 2 f + 1. U_0 decides the most significant bit of a stream's number.
+/* KromHC (arXiv 2601.21579): n = 2^k, res = U_0 kron ... kron U_(k-1), U_f = [[p_f, 1 - p_f], [1 - p_f, p_f]], and
+ * p_f is the first entry of the softmax of logits 2 f and 2 f + 1. U_0 decides the most significant bit of a stream's
+ * number.
  *
- * Backward: dL/dp_f = sum_ij grad_res_ij res_ij with U_f replaced by [[1, -1], [-1, 1]]; both logits then get +- p_f (1 - p_f) of it.
- * The maps are symmetric and share the Hadamard vectors; the eigenvalue of a set of factors is the product of their 2 p_f - 1. */
+ * Backward: dL/dp_f = sum_ij grad_res_ij res_ij with U_f replaced by [[1, -1], [-1, 1]]; both logits then get +- p_f
+ * (1 - p_f) of it. The maps are symmetric and share the Hadamard vectors; the eigenvalue of a set of factors is the
+ * product of their 2 p_f - 1. */
 #include "cpu_ref/maps/map.h"
 
 enum { MOST_FACTORS = 4 }; /* n up to 16 */

@@ -1,5 +1,6 @@
-/* A residual map turns the K logits of a token into res [n][n] (row = destination, column = source). Each map is one file of this folder and a
- * line of maps.def; mhc.c calls it for blocks of tokens. K and P are mhc_map_logits() and mhc_map_parameters() of operation.h. */
+/* A residual map turns the K logits of a token into res [n][n] (row = destination, column = source). Each map is one
+ * file of this folder and a line of maps.def; mhc.c calls it for blocks of tokens. K and P are mhc_map_logits() and
+ * mhc_map_parameters() of operation.h. */
 #ifndef MAP_H
 #define MAP_H
 

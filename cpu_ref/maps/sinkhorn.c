@@ -1,11 +1,13 @@
-/* Sinkhorn-Knopp, the map of mHC (Eq. 9): M0 = exp(logits), then t_max times columns and rows divided by their sums, rows last.
+/* Sinkhorn-Knopp, the map of mHC (Eq. 9): M0 = exp(logits), then t_max times columns and rows divided by their sums,
+ * rows last.
  *
- * `v4` is the same on DeepSeek-V4's transposed logits with an epsilon in the first softmax and in every divisor. With epsilon 0
- * the two are one, and the first column and row step are taken on the logits, each with its own maximum, so no input
- * over- or underflows; from then on every divisor lies in [1/n^2, n].
+ * `v4` is the same on DeepSeek-V4's transposed logits with an epsilon in the first softmax and in every divisor. With
+ * epsilon 0 the two are one, and the first column and row step are taken on the logits, each with its own maximum, so
+ * no input over- or underflows; from then on every divisor lies in [1/n^2, n].
  *
  * Each later step only scales: M = diag(r) K diag(c), K fixed. So an iteration is two products with K, and what the
- * backward needs of it is r and c. After ERA iterations r and c are folded into K and start again from 1, which bounds them by n^(4 ERA).
+ * backward needs of it is r and c. After ERA iterations r and c are folded into K and start again from 1, which
+ * bounds them by n^(4 ERA).
  *
  * Backward, in terms of E = M o dL/dM (the gradient with respect to log M): a step y = x / (sum x + eps) turns E into
  * E - y o (sum of E along the same axis). No division, and E of the logits is the gradient. */
@@ -247,8 +249,9 @@ SPECIALISED void backward_tile(const int n, const struct mhc_case *p, cell *E, c
 }
 
 #if REAL_BITS == 32
-/* A float loses every entry below e^-87 of its row, and many iterations can lift such an entry back into sight. Tokens whose logits reach
- * that far below the largest of their source are computed in float64; each for itself, so that no token depends on its neighbours. */
+/* A float loses every entry below e^-87 of its row, and many iterations can lift such an entry back into sight.
+ * Tokens whose logits reach that far below the largest of their source are computed in float64; each for itself, so
+ * that no token depends on its neighbours. */
 #define FLOAT_RANGE 40.0f
 
 void sinkhorn_forward_tokens_f64(const struct mhc_case *, int64_t, const double *, double *);

@@ -8,7 +8,8 @@
 
 enum { WARP_SIZE = 32, MAX_THREADS = 1024, MAX_CLUSTER = 16, MAX_SHARED = 227 * 1024, POISON = 0xff };
 
-/* Where threads meet. Two sets of slots: nobody is a whole meeting behind, so the set of the meeting before is still read while this one fills. */
+/* Where threads meet. Two sets of slots: nobody is a whole meeting behind, so the set of the meeting before is still
+ * read while this one fills. */
 struct meeting {
     int expected = 0, arrived = 0;
     unsigned generation = 0;
@@ -110,7 +111,8 @@ static void wait_for(const unsigned *counter, unsigned seen) {
     fibre_yield();
 }
 
-/* Arrives and, unless it is the last, waits for the others. All must come from the same line. `orders`: what each did before, the others see after. */
+/* Arrives and, unless it is the last, waits for the others. All must come from the same line. `orders`: what each did
+ * before, the others see after. */
 static void meet(struct meeting *m, bool orders, const char *what, const char *file, int line) {
     if (m->arrived && (m->line != line || strcmp(m->file, file)))
         fail("%s at %s:%d while others of it wait at %s:%d", what, file, line, m->file, m->line);
@@ -137,7 +139,8 @@ void emu_warp_barrier(const char *file, int line) {
     meet(&executor.self->warp->meeting, true, "warp operation", file, line);
 }
 
-/* Lanes wait for each other, and yet a GPU promises nothing of the memory they wrote before a shuffle or a matrix instruction. */
+/* Lanes wait for each other, and yet a GPU promises nothing of the memory they wrote before a shuffle or a matrix
+ * instruction. */
 const unsigned char *emu_exchange(const void *mine, size_t bytes, const char *file, int line) {
     struct warp *warp = executor.self->warp;
     unsigned char *slots = warp->slots[warp->meeting.generation % 2];

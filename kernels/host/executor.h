@@ -1,11 +1,13 @@
-/* Runs CUDA kernels on the CPU: the names of kernels/device.h with a host meaning. Compiled by a C++ compiler without a CUDA toolkit.
+/* Runs CUDA kernels on the CPU: the names of kernels/device.h with a host meaning. Compiled by a C++ compiler without
+ * a CUDA toolkit.
  *
- * A block's threads are fibres: each runs until it waits at a barrier or a warp operation, then the next runs. Blocks run one
- * after the other, the blocks of a cluster together. EMU_SHUFFLE=seed takes fibres and blocks in random order. What CUDA leaves
- * undefined ends the process with one line that says what: a barrier that not all reach, a warp operation of different lines, a write to a block of
- * the cluster that may not have started or have ended.
- * Shared memory is allocated afresh, exactly as large as asked and filled with NaN, for every block, so the address sanitizer sees an overrun; under the
- * thread sanitizer only barriers order the threads of a block and nothing orders its blocks, so a missing barrier is a report. */
+ * A block's threads are fibres: each runs until it waits at a barrier or a warp operation, then the next runs. Blocks
+ * run one after the other, the blocks of a cluster together. EMU_SHUFFLE=seed takes fibres and blocks in random
+ * order. What CUDA leaves undefined ends the process with one line that says what: a barrier that not all reach, a
+ * warp operation of different lines, a write to a block of the cluster that may not have started or have ended.
+ * Shared memory is allocated afresh, exactly as large as asked and filled with NaN, for every block, so the address
+ * sanitizer sees an overrun; under the thread sanitizer only barriers order the threads of a block and nothing orders
+ * its blocks, so a missing barrier is a report. */
 #ifndef EXECUTOR_H
 #define EXECUTOR_H
 

@@ -1,7 +1,8 @@
 /* In which order things run, and what the thread sanitizer is told of it.
  *
- * EMU_SHUFFLE=seed: fibres and blocks in random order, another at every step; without it by number. The executor itself is compiled without the
- * sanitizer (its bookkeeping would only make noise); EXECUTOR_TSAN says that the kernels are compiled with it. */
+ * EMU_SHUFFLE=seed: fibres and blocks in random order, another at every step; without it by number. The executor
+ * itself is compiled without the sanitizer (its bookkeeping would only make noise); EXECUTOR_TSAN says that the
+ * kernels are compiled with it. */
 #ifndef ORDER_H
 #define ORDER_H
 
@@ -16,8 +17,8 @@ extern "C" void __tsan_read_range(void *, unsigned long);
 extern "C" void __tsan_write_range(void *, unsigned long);
 #endif
 
-/* Clusters of blocks take turns on this many sets of fibres: a race between two shows unless they are on the same set. The sanitizer knows 8128
- * threads at most. */
+/* Clusters of blocks take turns on this many sets of fibres: a race between two shows unless they are on the same
+ * set. The sanitizer knows 8128 threads at most. */
 static inline size_t order_sets(size_t fibres) {
 #ifdef EXECUTOR_TSAN
     size_t most = 6000 / fibres;
@@ -60,8 +61,8 @@ static inline void order_acquire(void *token) {
 #endif
 }
 
-/* Shared memory of a block: fresh, so that nothing of the last block is remembered, and exactly so large, so that the address sanitizer
- * sees the first byte too far. */
+/* Shared memory of a block: fresh, so that nothing of the last block is remembered, and exactly so large, so that the
+ * address sanitizer sees the first byte too far. */
 static inline unsigned char *order_shared_memory(size_t bytes) {
 #ifdef EXECUTOR_TSAN
     void *memory = mmap(NULL, bytes ? bytes : 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -111,7 +112,8 @@ static inline void order_shuffle(void **list, size_t count) {
     }
 }
 
-/* The k-th of `count` in the order of this launch: k, or a walk through all of them in steps that share no factor with count. */
+/* The k-th of `count` in the order of this launch: k, or a walk through all of them in steps that share no factor
+ * with count. */
 struct order_walk {
     size_t start, step;
 };

@@ -1,7 +1,9 @@
-/* KromHC (arXiv 2601.21579): n = 2^k, and res = U_1 kron ... kron U_k with U_f = [[p, 1 - p], [1 - p, p]]. The logits of factor f are the pair
- * 2 f, 2 f + 1, and p is the first entry of their softmax. U_1 decides the most significant bit of a stream's number.
+/* KromHC (arXiv 2601.21579): n = 2^k, and res = U_1 kron ... kron U_k with U_f = [[p, 1 - p], [1 - p, p]]. The logits
+ * of factor f are the pair 2 f, 2 f + 1, and p is the first entry of their softmax. U_1 decides the most significant
+ * bit of a stream's number.
  *
- *   d loss / d p_f = sum over the entries of grad_res o (res with U_f replaced by [[1, -1], [-1, 1]]),   d p_f / d logits = +- p (1 - p) */
+ *   d loss / d p_f = sum over the entries of grad_res o (res with U_f replaced by [[1, -1], [-1, 1]]),   d
+ * p_f / d logits = +- p (1 - p) */
 #ifndef KERNELS_MAPS_KRONECKER_H
 #define KERNELS_MAPS_KRONECKER_H
 

@@ -1,4 +1,5 @@
-/* The residual maps: what turns the K logits of a token into res [n][n], whose rows are destinations and whose columns are sources. One map is
+/* The residual maps: what turns the K logits of a token into res [n][n], whose rows are destinations and whose
+ * columns are sources. One map is
  *
  *   maps/NAME.h     struct NAME_map: device functions for one token in one thread
  *   maps/NAME.cu    the kernels that call it, by one macro: a file of its own, so that none compiles for minutes

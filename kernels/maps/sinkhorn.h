@@ -1,15 +1,19 @@
-/* Sinkhorn-Knopp (mHC Eq. 9) of one token by one thread, the matrix in registers where N streams are known to the compiler.
+/* Sinkhorn-Knopp (mHC Eq. 9) of one token by one thread, the matrix in registers where N streams are known to the
+ * compiler.
  *
- * An iteration divides columns, then rows, by their sums + eps; the first works on exp(logits), each column against its own maximum. With
- * eps = 0 every later divisor lies in [1/n^2, n], so entries keep their relative precision however often they are scaled.
+ * An iteration divides columns, then rows, by their sums + eps; the first works on exp(logits), each column against
+ * its own maximum. With eps = 0 every later divisor lies in [1/n^2, n], so entries keep their relative precision
+ * however often they are scaled.
  *
- * Float holds this while no logit lies more than FLOAT_RANGE below the largest of its source: then nothing underflows that later iterations
- * could lift back into sight. Other tokens go through the same code in double, each for itself, with the first row step too taken
- * on the logits. An eps above LEAST_EPS hides all that underflow could lose, so v4 stays in float.
+ * Float holds this while no logit lies more than FLOAT_RANGE below the largest of its source: then nothing underflows
+ * that later iterations could lift back into sight. Other tokens go through the same code in double, each for itself,
+ * with the first row step too taken on the logits. An eps above LEAST_EPS hides all that underflow could lose, so v4
+ * stays in float.
  *
- * Backward in terms of E = M o dL/dM, the gradient with respect to log M: a step y = x / (sum x + eps) turns E into E - y o (sum of E
- * along the same axis), and x is y times its divisor. So what is kept of an iteration is 2n divisors, for as many iterations as fit in
- * HISTORY_BYTES; earlier ones are computed again from the logits. An entry that underflowed is 0 in M and in E and stays so. */
+ * Backward in terms of E = M o dL/dM, the gradient with respect to log M: a step y = x / (sum x + eps) turns E into E
+ * - y o (sum of E along the same axis), and x is y times its divisor. So what is kept of an iteration is 2n divisors,
+ * for as many iterations as fit in HISTORY_BYTES; earlier ones are computed again from the logits. An entry that
+ * underflowed is 0 in M and in E and stays so. */
 #ifndef KERNELS_MAPS_SINKHORN_H
 #define KERNELS_MAPS_SINKHORN_H
 
@@ -47,8 +51,9 @@ template <int N> static __device__ __forceinline__ bool exceeds_float(int n_any,
     return range > FLOAT_RANGE && eps < LEAST_EPS;
 }
 
-/* Lines of m divided by their sums + eps: line i has the elements i line + k step. Rows: line n, step 1; columns: 1, n. KEEP: the
- * divisors go to divisor[]. It is a constant, for a test of the pointer would stand between the lines, which can run side by side. */
+/* Lines of m divided by their sums + eps: line i has the elements i line + k step. Rows: line n, step 1; columns: 1,
+ * n. KEEP: the divisors go to divisor[]. It is a constant, for a test of the pointer would stand between the lines,
+ * which can run side by side. */
 template <typename real, int N, bool KEEP>
 static __device__ __forceinline__ void divide(int n_any, int line, int step, real eps, real *m, real *divisor) {
     const int n = STREAMS(N, n_any);
@@ -68,8 +73,8 @@ static __device__ __forceinline__ void divide(int n_any, int line, int step, rea
     }
 }
 
-/* Softmax of every column of m. With `twice`, rows are first lifted so that each has an entry that did not underflow: what remains for a
- * softmax of the rows is to divide by their sums. */
+/* Softmax of every column of m. With `twice`, rows are first lifted so that each has an entry that did not underflow:
+ * what remains for a softmax of the rows is to divide by their sums. */
 template <typename real, int N> static __device__ __forceinline__ void column_softmax(int n_any, real *m, bool twice) {
     const int n = STREAMS(N, n_any);
     real inverse[ROOM(N)];
@@ -127,7 +132,8 @@ static inline __device__ __attribute__((noinline)) void iterate_in_double(int n,
     iterate<double, 0>(n, m, t_max, eps);
 }
 
-/* logits in m [n][n], laid out as the convention says, become res [destination][source]. t_max >= 1; eps counts in v4 alone. */
+/* logits in m [n][n], laid out as the convention says, become res [destination][source]. t_max >= 1; eps counts in v4
+ * alone. */
 template <int N>
 static __device__ __forceinline__ void sinkhorn(int n_any, float *m, int64_t t_max, bool v4, float eps) {
     const int n = STREAMS(N, n_any);
@@ -159,7 +165,8 @@ static __device__ __forceinline__ void sinkhorn(int n_any, float *m, int64_t t_m
 
 /* --- backward --- */
 
-/* m, the result of a step, and its E become the argument of the step and its E. Without RESTORE only E does: m is wanted no more. */
+/* m, the result of a step, and its E become the argument of the step and its E. Without RESTORE only E does: m is
+ * wanted no more. */
 template <typename real, int N, bool RESTORE>
 static __device__ __forceinline__ void undo(int n_any, int line, int step, real *m, real *e, const real *divisor) {
     const int n = STREAMS(N, n_any);
@@ -178,9 +185,10 @@ static __device__ __forceinline__ void undo(int n_any, int line, int step, real 
     }
 }
 
-/* The same for the last step, rows, where E starts as res o grad_res, and grad_res is in e.
- * With rows that sum to 1 a constant added to a row of grad_res changes nothing. Its value at the row's largest entry is taken off,
- * so that near a permutation, where the gradient is tiny, nothing large has to cancel. Rows in fact sum to 1 - eps / divisor. */
+/* The same for the last step, rows, where E starts as res o grad_res, and grad_res is in e. With rows that sum to 1 a
+ * constant added to a row of grad_res changes nothing. Its value at the row's largest entry is taken off, so that
+ * near a permutation, where the gradient is tiny, nothing large has to cancel. Rows in fact sum to 1 - eps /
+ * divisor. */
 template <typename real, int N>
 static __device__ __forceinline__ void undo_last(int n_any, real *m, real *e, const real *divisor, real eps) {
     const int n = STREAMS(N, n_any);
@@ -207,9 +215,9 @@ static __device__ __forceinline__ void undo_last(int n_any, real *m, real *e, co
     }
 }
 
-/* The first column step: e becomes the gradient of the logits in m. v4 adds eps behind the softmax P: E of P is E P / (P + eps).
- * A column of the gradient sums to 0. Where P is largest the step above cancels, so that entry is what the others leave of 0; e - e
- * keeps a NaN one. */
+/* The first column step: e becomes the gradient of the logits in m. v4 adds eps behind the softmax P: E of P is E P /
+ * (P + eps). A column of the gradient sums to 0. Where P is largest the step above cancels, so that entry is what the
+ * others leave of 0; e - e keeps a NaN one. */
 template <typename real, int N>
 static __device__ __forceinline__ void undo_softmax(int n_any, real *m, real *e, real eps) {
     const int n = STREAMS(N, n_any);
@@ -263,7 +271,8 @@ static __device__ __forceinline__ void record(int n_any, const float *logits, re
     }
 }
 
-/* grad_res in e becomes the gradient of the logits, [destination][source] both. m and history: what record() left of all t_max. */
+/* grad_res in e becomes the gradient of the logits, [destination][source] both. m and history: what record() left of
+ * all t_max. */
 template <typename real, int N>
 static __device__ __forceinline__ void iterate_backward(int n_any, const float *logits, real *m, real *e, int64_t t_max,
                                                         real eps, real *history) {
@@ -295,9 +304,9 @@ static inline __device__ __attribute__((noinline)) void iterate_backward_in_doub
     iterate_backward<double, 0>(n, logits, m, e, t_max, eps, history);
 }
 
-/* Backward in two steps, for a caller that has the logits before the gradient: most of the time goes into the first. The
- * history is indexed at run time, so the struct lies in local memory. Both steps work on copies in registers, or each
- * iteration would load and store the matrix; between the two steps a trace takes no registers. */
+/* Backward in two steps, for a caller that has the logits before the gradient: most of the time goes into the first.
+ * The history is indexed at run time, so the struct lies in local memory. Both steps work on copies in registers, or
+ * each iteration would load and store the matrix; between the two steps a trace takes no registers. */
 template <int N> struct sinkhorn_trace {
     alignas(16) unsigned char history[HISTORY_BYTES]; /* divisors of the iterations */
     float logits[MATRIX(N)], m[MATRIX(N)];            /* [destination][source] */

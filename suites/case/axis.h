@@ -1,4 +1,5 @@
-/* One option of a line of a suite and the values it takes: lists a,b,c of values, ranges low:high:step and low:high:xFACTOR, patterns of operations. */
+/* One option of a line of a suite and the values it takes: lists a,b,c of values, ranges low:high:step and
+ * low:high:xFACTOR, patterns of operations. */
 #ifndef AXIS_H
 #define AXIS_H
 

@@ -6,8 +6,8 @@
 
 enum { EXIT_GOOD = 0, EXIT_CHECK_FAILED = 1, EXIT_CANNOT = 2, EXIT_AMBIGUOUS = 3, EXIT_INTERRUPTED = 130 };
 
-/* Takes `--name value`, `--name=value` or a bare `--name` out of argv, and its words; what is left are positional words and options of
- * cases. false: given without its value (reported). */
+/* Takes `--name value`, `--name=value` or a bare `--name` out of argv, and its words; what is left are positional
+ * words and options of cases. false: given without its value (reported). */
 bool take_option(int *argc, char **argv, const char *name, const char **value);
 bool take_flag(int *argc, char **argv, const char *name);
 

@@ -260,7 +260,8 @@ int32_t params_map(const struct params *p) {
     return p->study == STUDY_KERNELS ? map_ids[p->map] : params_connection(p)->map;
 }
 
-/* Records and suites of old have identity HC as operations of its own, identity.pre; they are mhc.pre with another map. */
+/* Records and suites of old have identity HC as operations of its own, identity.pre; they are mhc.pre with
+ * another map. */
 static bool set_old_operation(struct params *p, const char *text, char *why, size_t why_size) {
     char name[PARAM_TEXT_SIZE];
     snprintf(name, sizeof name, "mhc.%.100s", text + strlen("identity."));
@@ -342,7 +343,8 @@ void params_key(const struct params *p, char *key, size_t size) {
             continue;
         params_text(p, param, text, sizeof text);
         params_text(&standard, param, same, sizeof same);
-        /* What a preset sets says nothing by its default. The study and the block or the operation always, so that a key can be read without the defaults at hand. */
+        /* What a preset sets says nothing by its default. The study and the block or the operation always, so that a
+         * key can be read without the defaults at hand. */
         bool open = knows(p, "preset") && p->preset && param->role & ROLE_SHAPE;
         if ((k > 2 && !open && !strcmp(text, same)) || used >= size)
             continue;

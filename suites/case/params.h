@@ -1,4 +1,5 @@
-/* The parameters of a case, in one table: it drives the options, suite lines, help, `list`, the case key and the columns of the record. */
+/* The parameters of a case, in one table: it drives the options, suite lines, help, `list`, the case key and the
+ * columns of the record. */
 #ifndef PARAMS_H
 #define PARAMS_H
 
@@ -128,8 +129,8 @@ static inline bool params_knows(const struct params *p, const struct param *para
     return study_traits[p->study] & param->of;
 }
 
-/* Whether a parameter changes anything in a case of this study, block and init. Only mHC has logits and a Sinkhorn: the starts of HC that
- * are projected are so after one iteration. */
+/* Whether a parameter changes anything in a case of this study, block and init. Only mHC has logits and a Sinkhorn:
+ * the starts of HC that are projected are so after one iteration. */
 bool params_matters(const struct params *, const struct param *);
 
 /* A word of a parameter's value, e.g. "mhc". */

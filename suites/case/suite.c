@@ -105,7 +105,8 @@ static void drop_unused(struct reader *r, struct params *p, const struct axis *a
     }
 }
 
-/* Every combination of the axes: an odometer whose last wheel turns fastest; zipped wheels turn together with their first. */
+/* Every combination of the axes: an odometer whose last wheel turns fastest; zipped wheels turn together with their
+ * first. */
 static bool expand(struct reader *r, const struct axis *axes, int count, bool as_default) {
     int64_t position[MAX_AXES] = {0};
     char why[400];

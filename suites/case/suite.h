@@ -4,9 +4,10 @@
  *   --study maps --connection hc,mhc --depth 8:512:x2 --seed 1:32:1
  *   --d 0,12 --s 0,6 --zip d,s                 pairs instead of the product
  *
- * A value is a list a,b,c whose items may be ranges low:high:step or low:high:xFACTOR, or patterns of operations. A line is the product of its lists, the last one
- * running fastest; a case that an earlier line made already is not made twice. --t-max and --d are dropped from a case whose block has
- * no Sinkhorn or no logits, so that the same numbers never stand under two names. */
+ * A value is a list a,b,c whose items may be ranges low:high:step or low:high:xFACTOR, or patterns of operations. A
+ * line is the product of its lists, the last one running fastest; a case that an earlier line made already is not
+ * made twice. --t-max and --d are dropped from a case whose block has no Sinkhorn or no logits, so that the same
+ * numbers never stand under two names. */
 #ifndef SUITE_H
 #define SUITE_H
 
@@ -22,8 +23,8 @@ struct suite {
     const char *name;
 };
 
-/* Reads a file, or one line given as options (`path` NULL). `overrides` come after the options of every line. false: one line in `why`,
- * with file and line number. */
+/* Reads a file, or one line given as options (`path` NULL). `overrides` come after the options of every line. false:
+ * one line in `why`, with file and line number. */
 bool suite_read(struct suite *, const char *path, char *const *overrides, int override_count, char *why,
                 size_t why_size);
 /* Drops the cases that are not wanted. false: out of memory. */

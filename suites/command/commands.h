@@ -1,4 +1,5 @@
-/* The sub-commands of this room: each takes the words behind its name and returns the exit code. Those of the gate are in gate/gate.h. */
+/* The sub-commands of this room: each takes the words behind its name and returns the exit code. Those of the gate
+ * are in gate/gate.h. */
 #ifndef COMMANDS_H
 #define COMMANDS_H
 

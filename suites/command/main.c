@@ -103,8 +103,8 @@ static int in_child(int (*run)(int, char **), int argc, char **argv) {
 }
 
 /* What a caller may have set up and this program must not inherit: a results file in the place of a closed standard
- * output, children that nobody can wait for, complaints about a pipe that `head` closed, death by a full disk. HDF5 must
- * not try a file it could not write once more at exit, where it crashes; it listens only before its first use. */
+ * output, children that nobody can wait for, complaints about a pipe that `head` closed, death by a full disk. HDF5
+ * must not try a file it could not write once more at exit, where it crashes; it listens only before its first use. */
 static void prepare_process(void) {
     int file;
     while ((file = open("/dev/null", O_RDWR)) >= 0 && file <= STDERR_FILENO)

@@ -23,7 +23,8 @@ static const char help[] =
     "              record stores them (log10)\n";
 enum { MOST_ROWS = 24, LABEL_SIZE = 200, CELL = 26, ENOUGH_SEEDS = 32 };
 
-/* A summary over the seeds of a group, as it is stored: log10 of gains. NaN and Inf, what an overflow leaves, sort above everything. */
+/* A summary over the seeds of a group, as it is stored: log10 of gains. NaN and Inf, what an overflow leaves, sort
+ * above everything. */
 struct result {
     bool measured, logarithmic;
     double q10, median, q90, low, high; /* [low, high]: 95 % interval of the median, from order statistics */
@@ -160,8 +161,9 @@ static void add_table(struct record_reader *reader, const struct groups *g, int6
         tables_say(t, "... %lld more rows: --all\n", (long long)(to - from - rows));
 }
 
-/* The ensemble of a block that stands beside the paper: its shape, and of those with the most seeds, if there are several, the one whose
- * median is nearest. That choice is the calibration, and `candidates` says how many it was made from. -1: none. */
+/* The ensemble of a block that stands beside the paper: its shape, and of those with the most seeds, if there are
+ * several, the one whose median is nearest. That choice is the calibration, and `candidates` says how many it was
+ * made from. -1: none. */
 static int64_t headline_group(struct record_reader *reader, const struct groups *g, const char *connection,
                               const char *summary, double paper, int *candidates) {
     int64_t best = -1;
@@ -268,7 +270,8 @@ static void say_head(struct record_reader *reader, const char *path, struct tabl
             tables_say(t, "failed: %s: %s\n", keys[k], reason ? reason[k] : "");
 }
 
-/* Groups are in the order of the suite: a stretch ends where the study, what is measured or the ensemble of depths changes. */
+/* Groups are in the order of the suite: a stretch ends where the study, what is measured or the ensemble of depths
+ * changes. */
 static bool alike(const struct params *a, const struct params *b) {
     return a->study == b->study && a->measure == b->measure && a->record == b->record && a->width == b->width &&
            a->tokens == b->tokens && !strcmp(a->input, b->input) && !strcmp(a->backend, b->backend);

@@ -1,8 +1,10 @@
-/* mhcbench check LIBRARY: is every row of a library right? Against cpu64 on random shapes and inputs: outputs, save and work poisoned beforehand, guard
- * bands around every array, inputs unchanged, two runs with equal bits (the second through a graph where there are graphs), errors within the row's
- * tolerance. One line a row, one line a failure with the command that repeats it, a verdict at the end.
+/* mhcbench check LIBRARY: is every row of a library right? Against cpu64 on random shapes and inputs: outputs, save
+ * and work poisoned beforehand, guard bands around every array, inputs unchanged, two runs with equal bits (the
+ * second through a graph where there are graphs), errors within the row's tolerance. One line a row, one line a
+ * failure with the command that repeats it, a verdict at the end.
  *
- * The library runs in a child. What ends the child is a failure of the row it was at, and a fresh child goes on behind that row. */
+ * The library runs in a child. What ends the child is a failure of the row it was at, and a fresh child goes on
+ * behind that row. */
 #include "suites/gate/check.h"
 
 #include <errno.h>
@@ -362,8 +364,8 @@ static void describe_end(const struct checker *k, int status, char how[END_SIZE]
         snprintf(how, END_SIZE, "it ended the process with status %d", WEXITSTATUS(status));
 }
 
-/* A child that ended before the last row, or while the library was closed, is a failure of what it was at. Killed from outside it says nothing of
- * the library: memory that is not there is no wrong kernel. */
+/* A child that ended before the last row, or while the library was closed, is a failure of what it was at. Killed
+ * from outside it says nothing of the library: memory that is not there is no wrong kernel. */
 static void judge_end(struct checker *k, int status) {
     char how[END_SIZE];
     bool killed = was_killed(status);
@@ -375,7 +377,8 @@ static void judge_end(struct checker *k, int status) {
            k->label[0] ? k->doing : "");
 }
 
-/* A child that did not come to have the library open: no further one would, and of the rows that are left nothing is known. */
+/* A child that did not come to have the library open: no further one would, and of the rows that are left nothing is
+ * known. */
 static void give_up(struct checker *k, int status) {
     char how[END_SIZE];
     describe_end(k, status, how);

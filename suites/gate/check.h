@@ -38,7 +38,8 @@ struct trial {
     char text[300];
 };
 
-/* A case that the row supports, at most about `size` elements of x; false: none was found, *why is the row's last reason. */
+/* A case that the row supports, at most about `size` elements of x; false: none was found, *why is the row's last
+ * reason. */
 bool trial_draw(struct trial *, const struct subject *, uint64_t seed, int64_t trial, int64_t size, const char **why);
 examine_draw trial_input; /* an input; `user` is the trial */
 
@@ -72,8 +73,8 @@ bool check(struct checker *, bool good, const struct trial *, const char *format
 
 void trial_run(struct checker *, const struct subject *, const struct trial *);
 
-/* The row of a trial with the one before it, whose outputs and save it reads, and their inputs. NULL, or why not; examine_close() in either
- * case. */
+/* The row of a trial with the one before it, whose outputs and save it reads, and their inputs. NULL, or why not;
+ * examine_close() in either case. */
 const char *trial_open(const struct checker *, const struct subject *, const struct trial *, struct examination *);
 
 /* The row on arrays of more than `elements` elements, against itself on few. false: it cannot be done, and why. */

@@ -112,11 +112,12 @@ static void draw_constants(struct randoms *r, const struct mhc_row *row, struct 
         c->map = maps[random_below(r, sizeof maps / sizeof *maps)];
 }
 
-/* The gradient of x / |x| is 0 for a vector of one element, and small for a few, so rounding would be compared, which a tiny x makes large. */
+/* The gradient of x / |x| is 0 for a vector of one element, and small for a few, so rounding would be compared, which
+ * a tiny x makes large. */
 enum { SHORT = 16 };
 
-/* Squares of x leave the range of a float, which a norm must survive; of gradients through such a norm, and of branches, no more is asked
- * than 12 powers of ten either way. */
+/* Squares of x leave the range of a float, which a norm must survive; of gradients through such a norm, and of
+ * branches, no more is asked than 12 powers of ten either way. */
 static int reach_of(const struct subject *s) {
     return !strcmp(row_operation(s->row), "pre") || !strcmp(row_operation(s->row), "post_pre") ? 32 : 12;
 }
@@ -177,12 +178,13 @@ bool trial_draw(struct trial *t, const struct subject *s, uint64_t seed, int64_t
 
 /* --- inputs --- */
 
-/* Logits of res with the standard deviation that the trial asks for, through b or through alpha; scores of attention too. The sigmoids of pre and
- * post stay where a float can tell 1 - s from 0. */
+/* Logits of res with the standard deviation that the trial asks for, through b or through alpha; scores of attention
+ * too. The sigmoids of pre and post stay where a float can tell 1 - s from 0. */
 static double steepness(const struct trial *t, const struct mhc_arg *arg, int64_t element) {
     if (!strcmp(arg->name, "logits") || !strcmp(arg->name, "b_res"))
         return t->logit_std;
-    /* In bf16 o is rounded, and in a branch q and k, which moves large scores and the differences in their gradients by as much as matters. */
+    /* In bf16 o is rounded, and in a branch q and k, which moves large scores and the differences in their gradients
+     * by as much as matters. */
     bool rounded = t->c.stream == MHC_BF16;
     if (!strcmp(arg->name, "qkv")) /* its q */
         return t->logit_std > 1 && element / mhc_extent(&t->c, 'A') % 3 == 0 ? rounded ? 4 : 8 : 1;

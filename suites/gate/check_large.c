@@ -1,6 +1,6 @@
-/* Cases too large for an oracle: arrays of more elements than 32 bits count. Random tokens at the start, across the place where the count passes the
- * limit, and at the end; zeros between them, which add nothing to any sum. What the row makes of these tokens must be what it makes of them
- * alone, and so must the gradients of parameters. */
+/* Cases too large for an oracle: arrays of more elements than 32 bits count. Random tokens at the start, across the
+ * place where the count passes the limit, and at the end; zeros between them, which add nothing to any sum. What the
+ * row makes of these tokens must be what it makes of them alone, and so must the gradients of parameters. */
 #include "suites/gate/check.h"
 
 #include <math.h>
@@ -102,7 +102,8 @@ static void clear(struct memory *m) {
     backend_release(m->b, m->save);
 }
 
-/* Runs the rows one after the other on many tokens; the outputs of the last, of the tokens in question, into `made`. NULL, or why not. */
+/* Runs the rows one after the other on many tokens; the outputs of the last, of the tokens in question, into `made`.
+ * NULL, or why not. */
 static const char *run(const struct examination *e, const struct mhc_case *c, const int64_t first[GROUPS],
                        struct arrays *made) {
     struct memory m = {.b = e->backend, .c = c, .first = {first[0], first[1], first[2]}};

@@ -52,7 +52,8 @@ static void compare(struct checker *k, const struct trial *t, const struct exami
     }
 }
 
-/* Every form of post, the crossing too, makes the same bits of x_next from the same coefficients: those of the kind's own row. */
+/* Every form of post, the crossing too, makes the same bits of x_next from the same coefficients: those of the kind's
+ * own row. */
 static void compare_forms(struct checker *k, const struct trial *t, const struct outcome *run) {
     const struct mhc_row *row = k->subject->row;
     const struct mhc_arg *x_next = mhc_arg_find(row, "x_next", MHC_OUT), *its;

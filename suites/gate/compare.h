@@ -28,8 +28,9 @@ struct compare {
     char ungated[200];                /* why memory is shown and not gated; "": it is */
 };
 
-/* Reads the keys of both. Where each file has one backend, one of them a path, and they differ, as builds of one library in two places do, cases are
- * partners whose keys are equal but for it, and the note says so. false: reported. */
+/* Reads the keys of both. Where each file has one backend, one of them a path, and they differ, as builds of one
+ * library in two places do, cases are partners whose keys are equal but for it, and the note says so. false:
+ * reported. */
 bool compare_keys_read(struct compare *);
 /* The case of that text; -1: none. */
 int64_t compare_partner(const struct compare_keys *, const char *text);

@@ -167,14 +167,14 @@ static bool compare_shares(struct compare *c, const int64_t index[2], struct gat
     return true;
 }
 
-/* Bytes that are held. Those that are moved (`bytes`) follow from the operation's model; a `footprint` is that of all sets a part rotates over,
- * and of smaller arrays there are more. */
+/* Bytes that are held. Those that are moved (`bytes`) follow from the operation's model; a `footprint` is that of all
+ * sets a part rotates over, and of smaller arrays there are more. */
 static bool is_memory(const struct record_curve *scalar) {
     return !strcmp(scalar->unit, "byte") && !ends_with(scalar->name, "bytes") && !ends_with(scalar->name, "footprint");
 }
 
-/* What the case needs more memory for, whatever else was said of it; the scalar that grew most is named. Workspace may follow the threads or the
- * device, so it is gated on the same machine alone. */
+/* What the case needs more memory for, whatever else was said of it; the scalar that grew most is named. Workspace
+ * may follow the threads or the device, so it is gated on the same machine alone. */
 static void compare_memory(struct compare *c, const int64_t index[2], struct gate_row *r) {
     struct record_curve info;
     char said[GATE_REASON], name[80] = "";
@@ -232,7 +232,8 @@ static bool compare_accuracy(struct compare *c, const int64_t index[2], struct g
     return false;
 }
 
-/* Whether both files know the same parts of a training step: a version that composes it of others runs another step under the same key. */
+/* Whether both files know the same parts of a training step: a version that composes it of others runs another step
+ * under the same key. */
 static bool same_step(struct compare *c, const int64_t index[2], struct gate_row *r) {
     struct record_reader *base = c->file[COMPARE_BASE], *now = c->file[COMPARE_NEW];
     const char *const *study = record_texts(base, "study");

@@ -1,4 +1,5 @@
-/* Which case of one record is which of the other: by key, and where each was made with one backend, without it if that is a path. */
+/* Which case of one record is which of the other: by key, and where each was made with one backend, without it if
+ * that is a path. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,6 +1,6 @@
-/* `mhcbench regress`: two libraries of operations in one process, case by case. The worker's side, which knows libraries,
- * answers one question at a time, so that whatever ends it can be laid at one library's door; the parent's side, which
- * knows verdicts, never opens one. */
+/* `mhcbench regress`: two libraries of operations in one process, case by case. The worker's side, which knows
+ * libraries, answers one question at a time, so that whatever ends it can be laid at one library's door; the parent's
+ * side, which knows verdicts, never opens one. */
 #ifndef REGRESS_H
 #define REGRESS_H
 
@@ -54,7 +54,8 @@ struct regress_answer {
     int32_t wrong;                        /* side that failed while it was timed or after; -1: none, or nobody knows */
 };
 
-/* The worker's note: who runs, so that whatever ends the worker while both are timed can be laid at one library's door. */
+/* The worker's note: who runs, so that whatever ends the worker while both are timed can be laid at one
+ * library's door. */
 struct regress_note {
     int32_t running;        /* 1 + side; 0: neither */
     double since, spent[2]; /* s of the monotonic clock; of each side before that */
@@ -73,8 +74,8 @@ struct regress_case {
     struct outcome made; /* once it was right */
 };
 
-/* Runs the last row twice in guarded memory, poisoned in two ways. NULL: it wrote all it should and nothing else, and is
- * within its tolerance; else what is wrong. `other`: whose bits to compare with, where it has some. */
+/* Runs the last row twice in guarded memory, poisoned in two ways. NULL: it wrote all it should and nothing else, and
+ * is within its tolerance; else what is wrong. `other`: whose bits to compare with, where it has some. */
 const char *regress_case_right(struct regress_case *, const struct regress_case *other, struct regress_answer *);
 /* Times both and a copy in shuffled rounds, then looks whether they are still right. */
 const char *regress_case_time(const struct regress_case side[2], const struct regress_question *,

@@ -37,8 +37,9 @@ static bool same_outputs(const struct examination *e, const struct outcome *one,
     return same;
 }
 
-/* Where two runs differ in bits: is it because of what memory held before? Some more at the second one's alignment, with its own
- * pattern and the other: then those of one pattern agree. A library whose sums are in no fixed order differs among them too. */
+/* Where two runs differ in bits: is it because of what memory held before? Some more at the second one's alignment,
+ * with its own pattern and the other: then those of one pattern agree. A library whose sums are in no fixed order
+ * differs among them too. */
 static bool depends_on_memory(const struct examination *e, const struct outcome *second) {
     const struct poison other = {.pattern = examine_poison[0].pattern, .shift = examine_poison[1].shift};
     static const bool own[] = {false, true, true, false,

@@ -164,8 +164,8 @@ static void lack_memory(struct entry *e, const char *who, const char *why) {
 
 #define MOST_OF_IT 0.75
 
-/* Whose failure it was: of the side that was running; of a time limit that of the side that took most of it. -1: of neither, and
- * `spent` says what each took. */
+/* Whose failure it was: of the side that was running; of a time limit that of the side that took most of it. -1: of
+ * neither, and `spent` says what each took. */
 static int whose(const struct regress *g, const struct regress_answer *a, const char *why, double spent[2]) {
     const struct regress_note *note = g->worker.note;
     spent[0] = spent[1] = 0;
@@ -240,8 +240,9 @@ struct told {
     bool throttled, gaps;
 };
 
-/* Where a file's code lies in memory may cost it some percent, for as long as it lies there: equal files have been seen 10 % apart, measurement
- * after measurement. So what was found on the host is looked for again in fresh copies of both files, each time. */
+/* Where a file's code lies in memory may cost it some percent, for as long as it lies there: equal files have been
+ * seen 10 % apart, measurement after measurement. So what was found on the host is looked for again in fresh copies
+ * of both files, each time. */
 static bool in_copies(const struct regress *g, int measurement, enum mhc_verdict first) {
     bool host = !g->what[REGRESS_BASE].device && !g->what[REGRESS_NEW].device;
     return host && measurement > 0 && (first == MHC_SLOWER || first == MHC_FASTER);
@@ -343,7 +344,8 @@ static void say_memory(const struct entry *e, struct gate_row *r) {
     gate_say(r, "%s; asks for %.6g bytes of save and work, was %.6g", said, new, old);
 }
 
-/* The row of a case that there is no memory for. It is open, unless the old library fits and the new one asks for more. */
+/* The row of a case that there is no memory for. It is open, unless the old library fits and the new one
+ * asks for more. */
 static void settle_memory(const struct entry *e, struct gate_row *r) {
     double old = e->needed[REGRESS_BASE], new = e->needed[REGRESS_NEW];
     bool grew = e->has[REGRESS_BASE] && !e->lacks[REGRESS_BASE] && e->lacks[REGRESS_NEW] && old > 0 &&

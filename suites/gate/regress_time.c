@@ -117,9 +117,9 @@ static const char *bind_copy(struct subject_user *s, const struct params *p, con
                           NULL, NULL);
 }
 
-/* Where arrays lie can favour a side for as long as they lie there, by 10 % and more. On the host both sides work on the
- * same ones, in turn, work included. What pre or forward keeps is written by whoever runs; where it is read and the libraries keep something
- * different, each has its own, every other measurement in the other order. */
+/* Where arrays lie can favour a side for as long as they lie there, by 10 % and more. On the host both sides work on
+ * the same ones, in turn, work included. What pre or forward keeps is written by whoever runs; where it is read and
+ * the libraries keep something different, each has its own, every other measurement in the other order. */
 static const char *bind_shared(struct subject_user *subject, const struct regress_case side[2],
                                const struct regress_question *q) {
     struct save its[2], all = {0};
@@ -212,8 +212,9 @@ static struct mhc_pairs kept_pairs(const struct kept *k, int64_t from) {
     return (struct mhc_pairs){k->new + from, k->old + from, k->new_place + from, k->old_place + from, k->count - from};
 }
 
-/* Adds the pairs that lost no CPU on the way, where there are enough of them; else all. A side that is preempted much more
- * often than the other may do that to itself, with threads that push each other aside: then nothing is left out. */
+/* Adds the pairs that lost no CPU on the way, where there are enough of them; else all. A side that is preempted much
+ * more often than the other may do that to itself, with threads that push each other aside: then nothing is
+ * left out. */
 static void keep_undisturbed(const struct timing *t, struct kept *k) {
     double more = share_flagged(t, NEW, TIMING_PREEMPTED) - share_flagged(t, OLD, TIMING_PREEMPTED);
     int64_t before = k->count;

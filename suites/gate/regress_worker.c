@@ -58,8 +58,8 @@ static bool copy_of(const char *path, char copy[64]) {
     return good && got == 0; /* the file stays open: it is the library's */
 }
 
-/* A worker serves one command: the libraries never change. One that was built with -ffast-math switches denormals off for all of its
- * process when it is loaded; the reference must not notice. */
+/* A worker serves one command: the libraries never change. One that was built with -ffast-math switches denormals off
+ * for all of its process when it is loaded; the reference must not notice. */
 static const char *use_library(int s, const char *path, bool copies) {
     static char why[400];
     char copy[64];

@@ -1,6 +1,6 @@
-/* The figures of study `kernels`: the roofline, and what share of a copy's bandwidth each operation reaches. Both show one shape, the
- * one that most operations were timed at, on the backend and in the type that most cases have; else kinds could not be compared. What
- * is attainable was measured in the same rounds. */
+/* The figures of study `kernels`: the roofline, and what share of a copy's bandwidth each operation reaches. Both
+ * show one shape, the one that most operations were timed at, on the backend and in the type that most cases have;
+ * else kinds could not be compared. What is attainable was measured in the same rounds. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +12,8 @@
 
 enum { MOST_OPERATIONS = 200, NAMES = 160 };
 
-/* What an operation was timed at. It has no say where no argument has that extent: a ResNet's n is 1, Sinkhorn has no C. */
+/* What an operation was timed at. It has no say where no argument has that extent: a ResNet's n is 1, Sinkhorn has no
+ * C. */
 struct shape {
     int64_t tokens, width, streams, t_max;
     bool any_width, any_streams;
@@ -228,7 +229,8 @@ struct roof {
     int above; /* operations that do more */
 };
 
-/* Whether an operation does more than what it is held against: than the roof allows at its FLOP per byte; than a copy. */
+/* Whether an operation does more than what it is held against: than the roof allows at its FLOP per byte;
+ * than a copy. */
 static bool is_above_roof(const struct figure_source *source, const struct roof *roof, int64_t index) {
     double flops = value(source, "flops", index), allowed = roof->copy * flops / value(source, "bytes", index);
     allowed = roof->gemm < allowed ? roof->gemm : allowed;
@@ -343,8 +345,8 @@ static void say_left_out(const struct dots *d, char *why, size_t size) {
                  d->failed > 1 ? "s" : "");
 }
 
-/* Of a figure: what it shows, what it adds where there are operations of no kind of connection, where a GEMM was timed too, and where
- * an operation does more than it should. */
+/* Of a figure: what it shows, what it adds where there are operations of no kind of connection, where a GEMM was
+ * timed too, and where an operation does more than it should. */
 struct statement {
     const char *what, *other, *gemm, *above;
 };

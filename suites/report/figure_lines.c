@@ -45,12 +45,14 @@ int64_t likeness(const struct params *p, const struct param *a, const struct par
     return score;
 }
 
-/* The lines that could be shown, the preferred ones [0] and the others [1] of every block: how many, and how many were seen. */
+/* The lines that could be shown, the preferred ones [0] and the others [1] of every block: how many, and how many
+ * were seen. */
 struct room {
     int most, count[2][CONNECTIONS], seen[2][CONNECTIONS];
 };
 
-/* Whether the next line is shown. Where not all can be, lines in even steps from the first to the last, so that both ends are there. */
+/* Whether the next line is shown. Where not all can be, lines in even steps from the first to the last, so that both
+ * ends are there. */
 static bool next_fits(struct room *r, int pass, int block) {
     int place = r->seen[pass][block]++, count = r->count[pass][block];
     int left = pass ? r->most - r->count[0][block] : r->most;

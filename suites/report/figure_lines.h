@@ -37,18 +37,19 @@ int64_t likeness(const struct params *, const struct param *a, const struct para
 /* Whether half of the group's seeds had a NaN or Inf in their streams: what their summaries then lack is overflow. */
 bool group_broken(const struct figure_source *, const struct group *);
 
-/* Groups that have `curve` recorded, of one depth and one n (a ResNet has its own), at most `most` of a block, or as many as the
- * source asks for: the nearest to the paper's stack, from the first to the last of them in even steps. */
+/* Groups that have `curve` recorded, of one depth and one n (a ResNet has its own), at most `most` of a block, or as
+ * many as the source asks for: the nearest to the paper's stack, from the first to the last of them in even steps. */
 void lines_by_layer(const struct figure_source *, const char *curve, unsigned connections, int most, struct lines *);
 
-/* Groups that have `summary` recorded and differ in `along` alone make a line, if they are two or more. With `beside`,
- * all lines are like the best one but for that parameter, if it varies there. At most `most` of a block, chosen as above. */
+/* Groups that have `summary` recorded and differ in `along` alone make a line, if they are two or more. With
+ * `beside`, all lines are like the best one but for that parameter, if it varies there. At most `most` of a block,
+ * chosen as above. */
 void lines_along(const struct figure_source *, const struct param *along, const struct param *beside,
                  const char *summary, unsigned connections, int most, struct lines *);
 void lines_release(struct lines *);
 
-/* Gives every line its label: "mHC s=6", what differs between the lines of a block, behind its name as papers write it; `along` (may be
- * NULL), what they run along, is not in it. */
+/* Gives every line its label: "mHC s=6", what differs between the lines of a block, behind its name as papers write
+ * it; `along` (may be NULL), what they run along, is not in it. */
 void label_lines(const struct figure_source *, struct lines *, const struct param *along);
 
 /* What the lines share and is not the default, but for their axes, e.g. "L=60, n=4, d=12;

@@ -336,7 +336,8 @@ static int64_t next_along(const struct timed *cases, int count, int base, int op
     return next;
 }
 
-/* Ticks where the cases are, as far as there is room: XTICS[panel] = '64, 128'; GAP[panel]: log2 of the smallest ratio of neighbours. */
+/* Ticks where the cases are, as far as there is room: XTICS[panel] = '64, 128'; GAP[panel]: log2 of the smallest
+ * ratio of neighbours. */
 static void put_ticks(FILE *settings, int panel, const struct timed *cases, int count, int base, int open) {
     int at;
     int64_t first = next_along(cases, count, base, open, 0, &at), largest = first;

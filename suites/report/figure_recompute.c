@@ -53,7 +53,8 @@ static int64_t next_case(const struct figure_source *source, const struct params
     return next;
 }
 
-/* Rows of the cases; what keeping everything costs goes to `keep` [memory, ratio], the L_r of least memory to `best`. */
+/* Rows of the cases; what keeping everything costs goes to `keep` [memory, ratio], the L_r of least memory
+ * to `best`. */
 static bool write_data(const struct figure_source *source, const char *name, const struct params *like, double keep[2],
                        int64_t *best, char *why, size_t why_size) {
     static const char *const columns[] = {"memory_peak", "memory_predicted", "memory_paper", "median", "low", "high",

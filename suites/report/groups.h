@@ -22,14 +22,15 @@ struct groups {
 bool groups_read(struct record_reader *, struct groups *, char *why, size_t why_size);
 void groups_release(struct groups *);
 
-/* Drops the cases that are not wanted, and the groups that have none then; `wanted` has an entry a case of the record. */
+/* Drops the cases that are not wanted, and the groups that have none then; `wanted` has an entry a case of
+ * the record. */
 void groups_keep(struct groups *, const bool *wanted);
 
 /* Parameters of a case from the columns; one that an older file lacks keeps its default. */
 void groups_params(struct record_reader *, int64_t index, struct params *);
 
-/* "--study overhead --depth 8 ...": what a table says above it, of a case: the options of its study but those that are columns, if their
- * value is not the default or they are shown always. Lists end with NULL. */
+/* "--study overhead --depth 8 ...": what a table says above it, of a case: the options of its study but those that
+ * are columns, if their value is not the default or they are shown always. Lists end with NULL. */
 void groups_case_constants(const struct params *, const char *const *columns, const char *const *always, char *text,
                            size_t size);
 
@@ -40,7 +41,8 @@ struct spread {
 /* Quantiles of values, one per seed, which are reordered; NaN of none and where one is NaN. */
 struct spread groups_spread(double *values, int64_t count);
 
-/* Quantiles over a group's seeds of a summary, e.g. "composite_forward_sum_max"; linear where the curve is stored as log10. NaN where not recorded. */
+/* Quantiles over a group's seeds of a summary, e.g. "composite_forward_sum_max"; linear where the curve is stored as
+ * log10. NaN where not recorded. */
 struct spread groups_summary(struct record_reader *, const struct group *, const char *summary);
 
 /* The same of one layer (0-based) of a curve. */
@@ -49,7 +51,8 @@ struct spread groups_curve(struct record_reader *, const struct group *, const c
 /* The parameters in which a group differs from the others, e.g. "hc w=0.35". */
 void groups_label(const struct groups *, int64_t index, char *text, size_t size);
 
-/* The same among the groups [from, to) only; and the options they have in common: study, depth, t-max and what is not the default. */
+/* The same among the groups [from, to) only; and the options they have in common: study, depth, t-max and what is not
+ * the default. */
 void groups_label_within(const struct groups *, int64_t from, int64_t to, int64_t index, char *text, size_t size);
 void groups_constants(const struct groups *, int64_t from, int64_t to, char *text, size_t size);
 

@@ -21,11 +21,13 @@ struct attainable {
     double copy, gemm, cache;
 };
 struct attainable overhead_attainable(struct record_reader *, const struct record_timing *, int64_t index);
-/* The rate of a part of a step as a share of what is attainable, of a GEMM for products and attention's core, else of a copy. */
+/* The rate of a part of a step as a share of what is attainable, of a GEMM for products and attention's core, else of
+ * a copy. */
 double overhead_part_rate(struct record_reader *, int64_t index, int subject, double step, struct attainable);
 #define OVERHEAD_SLOW 0.7 /* below this share a part is called slow */
 
-/* "p", "t", "g" where more than so many percent of a subject's samples were preempted, throttled, or launched one by one: the queue was not held. */
+/* "p", "t", "g" where more than so many percent of a subject's samples were preempted, throttled, or launched one by
+ * one: the queue was not held. */
 enum { FLAGGED_PERCENT = 10, SAMPLE_FLAGS = 4 };
 void overhead_sample_flags(const struct record_timing *, int subject, char flags[SAMPLE_FLAGS]);
 

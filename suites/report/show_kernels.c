@@ -19,7 +19,8 @@ struct line {
     bool warm, wide, gaps, here, printed; /* here: in the table at hand */
 };
 
-/* The options that a table does not have as columns: those that matter always, others where they are not the default. */
+/* The options that a table does not have as columns: those that matter always, others where they are not the
+ * default. */
 static void constants_of(const struct params *p, char text[CONSTANTS]) {
     static const char *const column[] = {"operation", "streams", "width", "tokens", "rounds", "budget", "seed", NULL};
     static const char *const always[] = {"study", "t-max", "backend", "type", "cache", NULL};

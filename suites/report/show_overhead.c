@@ -29,7 +29,8 @@ static bool on_cpu(const struct params *p) {
     return !strncmp(p->backend, "cpu", 3) || !strcmp(p->backend, "emu");
 }
 
-/* The options that a table does not have as columns: those that matter always, others where they are not the default. */
+/* The options that a table does not have as columns: those that matter always, others where they are not the
+ * default. */
 static void constants_of(const struct params *p, char text[CONSTANTS]) {
     static const char *const column[] = {"tokens",   "width",  "hidden", "heads",     "head-dim",
                                          "sequence", "preset", "kind",   "attention", "graphs",
@@ -261,8 +262,9 @@ void show_overhead(struct record_reader *r, struct tables *t, bool all) {
 
 /* ---- the headline ---- */
 
-/* How near a case is to what the paper's figure is of: its 27B shape, the GEMMs of its active parameters, without overlap for what the
- * connection costs by itself, without attention's core to be on the safe side; then one that has an interval; then the largest. */
+/* How near a case is to what the paper's figure is of: its 27B shape, the GEMMs of its active parameters, without
+ * overlap for what the connection costs by itself, without attention's core to be on the safe side; then one that has
+ * an interval; then the largest. */
 static double nearness(struct record_reader *r, const struct line *line) {
     const struct params *p = &line->p;
     bool known = isfinite(of_variant(r, line, STEP_MHC, OVERHEAD_HIGH));

@@ -1,4 +1,5 @@
-/* The tables of `mhcbench show`, by study. They are here and not in struct study because they are made from records alone. */
+/* The tables of `mhcbench show`, by study. They are here and not in struct study because they are made from records
+ * alone. */
 #ifndef SHOWS_H
 #define SHOWS_H
 
@@ -8,8 +9,8 @@
 #include "results/table.h"
 #include "suites/case/params.h"
 
-/* Either prints nothing where the record has no such case, either may be NULL: curves are tables by group, which show.c makes
- * of all studies that have them. */
+/* Either prints nothing where the record has no such case, either may be NULL: curves are tables by group, which
+ * show.c makes of all studies that have them. */
 struct show {
     void (*tables)(struct record_reader *, struct tables *,
                    bool all); /* `all`: of every case, where the first alone would do */

@@ -18,8 +18,8 @@ static void library_path(const char *name, char *path, size_t size) {
     snprintf(path, size, "%.*s/libmhc_%s.so", (int)(slash ? slash - self : 0), self, name);
 }
 
-/* Whether an argument is one that this program can make. Rows of this repository have theirs from operations.def; a library of somebody
- * else may say anything. */
+/* Whether an argument is one that this program can make. Rows of this repository have theirs from operations.def; a
+ * library of somebody else may say anything. */
 static bool is_argument(const struct mhc_arg *arg) {
     const struct mhc_case any = {.T = 1, .n = 1};
     const char *letter = arg->extents;

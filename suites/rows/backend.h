@@ -1,4 +1,5 @@
-/* A backend is an opened library of operations. Arrays are found by name, so nothing above knows the order of a row's arguments. */
+/* A backend is an opened library of operations. Arrays are found by name, so nothing above knows the order of a row's
+ * arguments. */
 #ifndef BACKEND_H
 #define BACKEND_H
 
@@ -9,15 +10,15 @@ struct backend {
     void *handle, *context, *queue; /* of dlopen; of the library */
 };
 
-/* Opens cpu64 or cpu32 (linked in), cuda or emu (libmhc_<name>.so beside the program), or the library at a path (a name with
- * a slash). false: *why is one line. */
+/* Opens cpu64 or cpu32 (linked in), cuda or emu (libmhc_<name>.so beside the program), or the library at a path (a
+ * name with a slash). false: *why is one line. */
 bool backend_open(struct backend *, const char *name, char *why, size_t why_size);
 void backend_close(struct backend *);
 /* The same, and it stays open from case to case: starting a device takes longer than a case. NULL, or why not. */
 const char *backend_use(const char *name, const struct backend **);
 
-/* Fills the element types of a case: `type` for streams (-1: the widest the backend has, of its stack, or of any row where it has none),
- * coefficients and parameters in f64 with f64 streams, else f32. */
+/* Fills the element types of a case: `type` for streams (-1: the widest the backend has, of its stack, or of any row
+ * where it has none), coefficients and parameters in f64 with f64 streams, else f32. */
 void backend_types(const struct backend *, int type, struct mhc_case *);
 
 /* The first row "<kind>.<operation>" that supports the case; NULL and the reason otherwise. */

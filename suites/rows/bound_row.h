@@ -21,13 +21,13 @@ int64_t bound_row_bytes(const struct mhc_row *, const struct mhc_case *, int64_t
 /* Bytes of save in a set: those that the row writes, or what it is given. */
 int64_t bound_row_save(const struct mhc_row *, const struct mhc_case *, const struct save *);
 
-/* Takes the memory and fills every set: inputs by name (one that is not among them: a fixed pattern of small numbers), what the row
- * reads as save (NULL: nothing), outputs with NaN. NULL, or why not; close in either case. */
+/* Takes the memory and fills every set: inputs by name (one that is not among them: a fixed pattern of small
+ * numbers), what the row reads as save (NULL: nothing), outputs with NaN. NULL, or why not; close in either case. */
 const char *bound_row_open(struct bound_row *, const struct backend *, const struct mhc_row *, const struct mhc_case *,
                            int64_t sets, const struct arrays *inputs, const struct save *);
-/* Binds the same operation of another backend in host memory to the very arrays of one that is open and stays open longer:
- * whichever runs, it finds the same memory. What the other reads as save lies at `save_offset` of a set. NULL, or why not;
- * close in either case. */
+/* Binds the same operation of another backend in host memory to the very arrays of one that is open and stays open
+ * longer: whichever runs, it finds the same memory. What the other reads as save lies at `save_offset` of a set.
+ * NULL, or why not; close in either case. */
 const char *bound_row_share(struct bound_row *, struct bound_row *first, const struct backend *, const struct mhc_row *,
                             int64_t save_offset);
 void bound_row_close(struct bound_row *);

@@ -170,7 +170,8 @@ void examine_bytes(const struct examination *e, double *backend, double *host) {
 
 /* --- findings --- */
 
-/* The same arrays as `want`, but behind a crossing those that the reference makes of what the row itself wrote; they belong to `after`. */
+/* The same arrays as `want`, but behind a crossing those that the reference makes of what the row itself wrote; they
+ * belong to `after`. */
 static const char *cross(const struct examination *e, const struct arrays *made, struct arrays *after,
                          struct arrays *want) {
     const struct mhc_row *last = e->reference[e->rows - 1];
@@ -199,9 +200,10 @@ static double largest_output(const struct examination *e) {
     return largest;
 }
 
-/* Extreme inputs leave arrays of very different units, and a gradient that cancels to nearly nothing (of a saturated softmax, of x / |x| with one
- * element) holds rounding of what cancelled. So a gradient is measured by no less than a share of what came in, in its own unit: a parameter's has
- * that of g x, the input of a branch, which starts with a norm, that of g / u, a parameter of a branch that of a sum of g over tokens. */
+/* Extreme inputs leave arrays of very different units, and a gradient that cancels to nearly nothing (of a saturated
+ * softmax, of x / |x| with one element) holds rounding of what cancelled. So a gradient is measured by no less than a
+ * share of what came in, in its own unit: a parameter's has that of g x, the input of a branch, which starts with a
+ * norm, that of g / u, a parameter of a branch that of a sum of g over tokens. */
 static double smallest_gradient(const struct examination *e, const struct mhc_arg *of) {
     const struct mhc_row *row = examined_row(e);
     double incoming = 0, unit = 1;

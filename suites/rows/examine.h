@@ -1,9 +1,10 @@
 /* Is one operation of one backend right? Check, regress, the study of kernels and tests ask it here and nowhere else.
  *
- * An examination is a case of a row with all that it leans on: the rows before it, its inputs by name, what the reference makes of them.
- * Inputs that no row computes are drawn and rounded to the backend's types, so that both sides get the same numbers; the others, and what
- * is kept for a backward, come from the rows before it, which each side runs itself. Where the backend has no such row, both sides
- * get what the reference makes of it. A row is right when
+ * An examination is a case of a row with all that it leans on: the rows before it, its inputs by name, what the
+ * reference makes of them. Inputs that no row computes are drawn and rounded to the backend's types, so that both
+ * sides get the same numbers; the others, and what is kept for a backward, come from the rows before it, which each
+ * side runs itself. Where the backend has no such row, both sides get what the reference makes of it. A row is right
+ * when
  *
  *   it writes its outputs, `save` and `work`, and nothing else              run_guarded()
  *   every element of its outputs is written                                 outcome_written()
@@ -51,7 +52,8 @@ const char *examine_give(struct examination *, examine_draw *, const void *user)
 const char *examine_reference(struct examination *, const struct arrays *made);
 bool examine_behind_crossing(const struct examination *);
 
-/* The same case of another backend: inputs and answer are those of one that is open, of the same types, and stays open longer. */
+/* The same case of another backend: inputs and answer are those of one that is open, of the same types, and stays
+ * open longer. */
 const char *examine_join(struct examination *, const struct examination *first);
 
 /* Runs the backend's rows before the last, or all of them, in guarded memory. */
@@ -77,12 +79,13 @@ struct finding {
 struct finding finding_of(const struct mhc_row *, const struct mhc_case *, const struct mhc_arg *, const double *got,
                           const double *want, double smallest); /* scale of its error at least */
 
-/* An array that is 0 in exact arithmetic holds rounding of the row's other results: its error is measured against this share of the
- * largest of them. */
+/* An array that is 0 in exact arithmetic holds rounding of the row's other results: its error is measured against
+ * this share of the largest of them. */
 #define EXAMINE_SMALLEST 1e-3
 
-/* Every output of the last row, by argument. What a crossing makes besides what it wrote first is judged from what it wrote, as it rounded
- * it itself: a last bit of that, harmless there, can move what follows by more than the row's tolerance. */
+/* Every output of the last row, by argument. What a crossing makes besides what it wrote first is judged from what it
+ * wrote, as it rounded it itself: a last bit of that, harmless there, can move what follows by more than the row's
+ * tolerance. */
 const char *examine_compare(const struct examination *, const struct arrays *made, struct finding[MHC_MAX_ARGS]);
 
 /* The worst of all outputs. NULL: all are good; else what is wrong. */
@@ -93,8 +96,8 @@ const char *examine_accuracy(const struct examination *, const struct arrays *ma
 /* The same of the outputs in a set of a row that is bound to arrays. */
 const char *examine_set(const struct examination *, const struct bound_row *, int64_t set, struct accuracy *);
 
-/* Bits of an output after runs with both patterns: whether every element was written, else `why` says which was not; whether they are the
- * same; the first element that differs, -1: none. */
+/* Bits of an output after runs with both patterns: whether every element was written, else `why` says which was not;
+ * whether they are the same; the first element that differs, -1: none. */
 bool outcome_written(const struct examination *, int argument, const struct outcome run[2], char why[MAX_FAILURE]);
 bool outcome_same(const struct examination *, int argument, const struct outcome *, const struct outcome *);
 

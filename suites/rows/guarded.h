@@ -1,5 +1,5 @@
-/* A row run in guarded memory: bands on either side of every array, a pattern in what it has to write. Whatever is written outside
- * shows, and so does what was never written. For gates and checks, not for timing. */
+/* A row run in guarded memory: bands on either side of every array, a pattern in what it has to write. Whatever is
+ * written outside shows, and so does what was never written. For gates and checks, not for timing. */
 #ifndef GUARDED_H
 #define GUARDED_H
 
@@ -59,9 +59,9 @@ struct outcome {
 };
 void outcome_clear(struct outcome *);
 
-/* Runs a row: its inputs are in `made`, its outputs come there and into `bytes`, in the place of another row's. A row that has
- * save_bytes() writes `save` anew; for another one it must stay as it is. false: `why` says what is wrong: the run failed, a band
- * or an input was written to. */
+/* Runs a row: its inputs are in `made`, its outputs come there and into `bytes`, in the place of another row's. A row
+ * that has save_bytes() writes `save` anew; for another one it must stay as it is. false: `why` says what is wrong:
+ * the run failed, a band or an input was written to. */
 bool run_guarded(const struct backend *, const struct mhc_row *, const struct mhc_case *, const struct poison *,
                  struct outcome *, char why[MAX_FAILURE]);
 

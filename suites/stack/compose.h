@@ -65,8 +65,8 @@ void compose_branch_backward(struct composer *, int64_t layer, struct place grad
 /* The optimizer, behind everything else: compose_update.c. */
 void compose_updates(struct composer *);
 
-/* Arrays of a program and their memory: plan.c. An array by name and layer; `fresh` makes one even where there is one of that name,
- * and from now on the name means the new one. -1: none, the program says why. */
+/* Arrays of a program and their memory: plan.c. An array by name and layer; `fresh` makes one even where there is one
+ * of that name, and from now on the name means the new one. -1: none, the program says why. */
 int64_t plan_array(struct program *, const struct place *, bool fresh, int64_t count, int32_t type);
 void plan_memory(struct program *);
 

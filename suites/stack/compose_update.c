@@ -1,6 +1,6 @@
-/* The optimizer: AdamW on every parameter, once all gradients are final, one call per array of parameters. State and master copy
- * of a parameter are held, new values have arrays of their own, so that a step can be run again with the same bits. Weights
- * of products, which are rounded to the type of the streams, are written in it besides. */
+/* The optimizer: AdamW on every parameter, once all gradients are final, one call per array of parameters. State and
+ * master copy of a parameter are held, new values have arrays of their own, so that a step can be run again with the
+ * same bits. Weights of products, which are rounded to the type of the streams, are written in it besides. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* How a program is run: in order on one queue, with its owner between the calls; or queued, row by row or as a graph, on
- * one queue or two.
+/* How a program is run: in order on one queue, with its owner between the calls; or queued, row by row or as a graph,
+ * on one queue or two.
  *
  * Overlap: two micro-batches run the whole program. Products, attention and activations go to the backend's queue, what
  * only streams (the connection, norms and the residual's adds) to one of high priority. A micro-batch is a chain, so
@@ -14,8 +14,8 @@
 struct program_owner {
     void *user;
     program_give *give; /* NULL: nothing is given */
-    /* A call is done: what it has read and written is there, in shared memory perhaps for the last time. NULL, or why to stop.
-     * The function itself may be NULL. */
+    /* A call is done: what it has read and written is there, in shared memory perhaps for the last time. NULL, or why
+     * to stop. The function itself may be NULL. */
     const char *(*after)(void *user, const struct program *, const struct program_call *);
 };
 

@@ -2,16 +2,16 @@
  *
  *   layer l:  u = pre.x_l,  y = F(u),  x_(l+1) = res.x_l + post^T.y;   then back, every gradient final;   then the optimizer
  *
- * Ends. With `ends`, x_0 is n copies of x0 [T][C], out is the sum of the streams of x_L, and the owner gives x0 and grad_out
- * at every run. Without, x_0 and grad_out are held arrays with streams.
- * Branch. F is one row per direction, or in parts: a norm, then attention in even layers and the MLP in odd ones. Without
- * `attention` the core's outputs are held arrays.
- * Recompute. 0 keeps what every layer's backward needs. L_r >= 1 keeps x once every L_r layers and y of every layer, and
- * computes the rest again, a block of L_r layers at a time (mHC section 4.3.2, Table 3). Both give the same bits. F runs again
- * only where it is one row that keeps more than u. The residual without copies needs none of it.
- * Memory. Arrays are known by name and layer. Without `share` each has a place of its own. With `share` an array lives from
- * the call that writes it to the last that reads it, and arrays of one size whose lives do not overlap share a place; what a
- * call makes and no other reads, like a gradient without an optimizer, can be read right behind that call alone. */
+ * Ends. With `ends`, x_0 is n copies of x0 [T][C], out is the sum of the streams of x_L, and the owner gives x0 and
+ * grad_out at every run. Without, x_0 and grad_out are held arrays with streams. Branch. F is one row per direction,
+ * or in parts: a norm, then attention in even layers and the MLP in odd ones. Without `attention` the core's outputs
+ * are held arrays. Recompute. 0 keeps what every layer's backward needs. L_r >= 1 keeps x once every L_r layers and y
+ * of every layer, and computes the rest again, a block of L_r layers at a time (mHC section 4.3.2, Table 3). Both
+ * give the same bits. F runs again only where it is one row that keeps more than u. The residual without copies needs
+ * none of it. Memory. Arrays are known by name and layer. Without `share` each has a place of its own. With `share`
+ * an array lives from the call that writes it to the last that reads it, and arrays of one size whose lives do not
+ * overlap share a place; what a call makes and no other reads, like a gradient without an optimizer, can be read
+ * right behind that call alone. */
 #ifndef PROGRAM_H
 #define PROGRAM_H
 
@@ -63,8 +63,8 @@ struct program_spec {
     int micro_batches; /* 0 or 1: one; 2 for overlap */
 };
 
-/* An array at an offset in the memory of its set: among the held ones, which programs read and none writes, or among those
- * of a micro-batch. */
+/* An array at an offset in the memory of its set: among the held ones, which programs read and none writes, or among
+ * those of a micro-batch. */
 struct program_array {
     char name[48];                             /* of a connection's parameter "mhc.phi" */
     const char *argument;                      /* what the row that met it first calls it: "phi" */
@@ -73,7 +73,8 @@ struct program_array {
     int32_t type;
     bool held, parameter; /* parameter: the gradient of one, or what the optimizer makes of it */
     bool kept, again;     /* read in the backward half before it was written there; written there */
-    /* Of a held one, how natural numbers for it look: scale times a normal one, plus the mean in every so many-th element. */
+    /* Of a held one, how natural numbers for it look: scale times a normal one, plus the mean in every so many-th
+     * element. */
     double mean, scale;
     int64_t every;
     int64_t given, next; /* in which pass the owner gave it; the next in its bucket or, dead, of its size */
@@ -116,8 +117,8 @@ struct program {
     bool failed;               /* out of memory while it was composed */
 };
 
-/* Composes a program on memory that starts as zeros and must stay where it is. NULL, or why it cannot be run. Release in
- * any case, before the memory. */
+/* Composes a program on memory that starts as zeros and must stay where it is. NULL, or why it cannot be run. Release
+ * in any case, before the memory. */
 const char *program_compose(struct program *, const struct program_spec *, struct program_memory *);
 void program_release(struct program *);
 

@@ -1,4 +1,5 @@
-/* Sinkhorn in a short format: every result of every operation is rounded to it, as a kernel that keeps its coefficients in that format would. */
+/* Sinkhorn in a short format: every result of every operation is rounded to it, as a kernel that keeps its
+ * coefficients in that format would. */
 #ifndef ROUNDING_H
 #define ROUNDING_H
 

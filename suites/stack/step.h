@@ -1,6 +1,6 @@
-/* A training step with each way of connecting, side by side: programs on the same memory that differ in the connection alone. F's
- * rows, weights and inputs are the same. The residual baseline is the best there is: u is x itself and never copied, the
- * add and the next norm are one row both ways. Embedding and head are not in it. */
+/* A training step with each way of connecting, side by side: programs on the same memory that differ in the
+ * connection alone. F's rows, weights and inputs are the same. The residual baseline is the best there is: u is x
+ * itself and never copied, the add and the next norm are one row both ways. Embedding and head are not in it. */
 #ifndef STEP_H
 #define STEP_H
 

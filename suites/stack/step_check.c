@@ -13,7 +13,8 @@
 
 enum { CHECK_TOKENS = 24, CHECK_LAYERS = 3 };
 
-/* An array that is 0 in exact arithmetic holds rounding of the call's other results: its error is measured against this share of them. */
+/* An array that is 0 in exact arithmetic holds rounding of the call's other results: its error is measured against
+ * this share of them. */
 #define SMALLEST_SCALE 1e-3
 
 static const struct backend cpu64 = {.library = &mhc_cpu64};
@@ -46,9 +47,9 @@ double step_check_bytes(const struct program_spec *spec) {
 
 /* ---- two programs side by side ---- */
 
-/* The program in question and the reference's, which calls its own rows on arrays of the same names. What a call of the first makes is
- * compared with what the second makes of the same inputs, and then takes its place there: so no rounding is carried from call to call,
- * and every call is held to the tolerance of its own row. */
+/* The program in question and the reference's, which calls its own rows on arrays of the same names. What a call of
+ * the first makes is compared with what the second makes of the same inputs, and then takes its place there: so no
+ * rounding is carried from call to call, and every call is held to the tolerance of its own row. */
 struct pair {
     const struct program *s, *exact;
     int64_t at;  /* the reference's next call */

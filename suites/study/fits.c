@@ -15,7 +15,8 @@ static bool excess(struct worker *w, const struct params *p, double *bytes) {
     return good;
 }
 
-/* The largest multiple of `unit` below *field for which p fits, found along the straight line that memory follows nearly everywhere; 0: none. */
+/* The largest multiple of `unit` below *field for which p fits, found along the straight line that memory follows
+ * nearly everywhere; 0: none. */
 static int64_t largest(struct worker *w, struct params *p, int64_t *field, int64_t unit) {
     double low_excess, high_excess, here;
     int64_t low = 1, high = *field / unit;

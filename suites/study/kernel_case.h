@@ -5,19 +5,20 @@
 #include "suites/case/params.h"
 #include "suites/rows/examine.h"
 
-/* The rows to run. `form`: another form of its kind, by the backend's rows of "mhc-micro" for mhc, and before the last its plain ones too;
- * NULL: the kind itself. NULL, or why the operation cannot be run here. */
+/* The rows to run. `form`: another form of its kind, by the backend's rows of "mhc-micro" for mhc, and before the
+ * last its plain ones too; NULL: the kind itself. NULL, or why the operation cannot be run here. */
 const char *kernel_case_plan(struct examination *, const struct backend *, const struct params *, const char *form);
 
 /* Leaves to the backend only what it must run itself before the last row, because that reads what it keeps; all other
  * inputs come from the reference. So two backends get the same. After planning, before opening. */
 void kernel_case_share_inputs(struct examination *);
 
-/* Draws natural inputs, runs the reference and the rows before the last. NULL, or why not; examine_close() in either case. */
+/* Draws natural inputs, runs the reference and the rows before the last. NULL, or why not; examine_close() in either
+ * case. */
 const char *kernel_case_open(struct examination *, uint64_t seed);
 
-/* Binds the row to as many sets of arrays as find it out of the cache, one where the cache is to be hot; `save`: what it reads, or
- * room for what it writes. */
+/* Binds the row to as many sets of arrays as find it out of the cache, one where the cache is to be hot; `save`: what
+ * it reads, or room for what it writes. */
 const char *kernel_case_bind(struct bound_row *, const struct params *, const struct examination *,
                              const struct save *);
 int64_t kernel_case_sets(const struct params *, const struct backend *, int64_t set_bytes);

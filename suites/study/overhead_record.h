@@ -5,7 +5,8 @@
 #include "suites/stack/step.h"
 #include "suites/study/kernels_study.h"
 
-/* Subjects of a record: those of studies kernels and recompute, the variants, F's parts, and for every variant its own parts. */
+/* Subjects of a record: those of studies kernels and recompute, the variants, F's parts, and for every variant its
+ * own parts. */
 enum {
     OVERHEAD_COPY = KERNEL_COPY,
     OVERHEAD_GEMM = KERNEL_GEMM,

@@ -174,8 +174,8 @@ static const char *open_runners(struct overhead_bench *w) {
     return why;
 }
 
-/* At the size that is timed: finite, the same for the three ways of doing mHC, and the same bits on the way that is timed, in both
- * micro-batches. */
+/* At the size that is timed: finite, the same for the three ways of doing mHC, and the same bits on the way that is
+ * timed, in both micro-batches. */
 static const char *check_variant(struct overhead_bench *w, int v) {
     const struct program *s = &w->all.step[v];
     char where[80];

@@ -33,7 +33,8 @@ static const struct timed_schema *times(void) {
 
 /* --- memory that counts --- */
 
-/* What a library's memory functions are called through: bytes in use and the most of them. The worker runs one case at a time. */
+/* What a library's memory functions are called through: bytes in use and the most of them. The worker runs one case
+ * at a time. */
 static struct {
     const struct mhc_memory *memory; /* of the library; NULL: the host's */
     struct counted_block {

@@ -70,7 +70,8 @@ double study_measure_flops(const struct params *p, int64_t tokens) {
 }
 
 double study_seconds(const struct params *p) {
-    /* A warm-up waits for calls that agree, for a second at most on a CPU, and for a clock that has settled on a device, two: about half of that. */
+    /* A warm-up waits for calls that agree, for a second at most on a CPU, and for a clock that has settled on a
+     * device, two: about half of that. */
     const double drawing_pipe_and_file = 4e-3, warm_up_and_arrays = 0.45;
     const struct study *s = studies[p->study];
     return drawing_pipe_and_file + s->budgets * p->budget + s->warm_ups * warm_up_and_arrays;

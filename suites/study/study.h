@@ -1,8 +1,8 @@
 /* The experiments: what a case computes and sends back. Runs in the worker; the parent sees results only.
  *
- * A study is one file, which defines `const struct study study_<name>`, and one line in case/studies.def. How a result goes
- * through the pipe and into the record follows from what it holds; how its tables look is said in report/, from records
- * (shows.h). */
+ * A study is one file, which defines `const struct study study_<name>`, and one line in case/studies.def. How a
+ * result goes through the pipe and into the record follows from what it holds; how its tables look is said in
+ * report/, from records (shows.h). */
 #ifndef STUDY_H
 #define STUDY_H
 
@@ -41,8 +41,8 @@ extern const struct study *const studies[STUDIES]; /* studies.c, from studies.de
 
 /* Computes a case in this process. */
 void study_run(const struct study_context *, struct study_result *);
-/* A study may have checkpoints. It calls this wherever what it has so far stands, whatever comes later. `missing` says what
- * is still to come: "account not done". A worker sends that to the parent at once, which writes it. */
+/* A study may have checkpoints. It calls this wherever what it has so far stands, whatever comes later. `missing`
+ * says what is still to come: "account not done". A worker sends that to the parent at once, which writes it. */
 void study_checkpoint(const struct study_context *, const struct study_result *so_far, const char *missing);
 void study_release(struct study_result *);
 
@@ -51,8 +51,8 @@ bool study_estimate(const struct params *, double *needed, double *available, ch
 /* What `list` makes its estimate of time from: floating-point operations, and seconds beside them. */
 double study_flops(const struct params *);
 double study_seconds(const struct params *);
-/* What can be said of the res of all layers, [L][T][n][n]: curves, and where a record keeps them panels and QR spectrum. false:
- * out of memory. */
+/* What can be said of the res of all layers, [L][T][n][n]: curves, and where a record keeps them panels and QR
+ * spectrum. false: out of memory. */
 bool study_measure_maps(const struct params *, int64_t T, const double *res, struct study_result *);
 /* Operations of that and of the other curves of so many tokens. */
 double study_measure_flops(const struct params *, int64_t tokens);

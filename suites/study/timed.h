@@ -5,8 +5,8 @@
 #include "results/record.h"
 #include "suites/timing/samples.h"
 
-/* What a study times, side by side, and the scalars it makes of a case under /timing and /accuracy. A record has those of all
- * studies among its cases, those of one name once. */
+/* What a study times, side by side, and the scalars it makes of a case under /timing and /accuracy. A record has
+ * those of all studies among its cases, those of one name once. */
 struct timed_schema {
     const char *const *subjects;
     const struct record_curve *timings, *errors;
@@ -25,8 +25,8 @@ struct timed_result {
 /* A result that says nothing yet; NULL: out of memory. */
 struct timed_result *timed_result_new(const struct timed_schema *);
 void timed_result_release(struct timed_result *);
-/* Takes over the samples of a group whose members are `subject[]` among all subjects, with `sets` of each; the others are NaN.
- * false: out of memory. */
+/* Takes over the samples of a group whose members are `subject[]` among all subjects, with `sets` of each; the others
+ * are NaN. false: out of memory. */
 bool timed_result_keep(struct timed_result *, const struct timing *, const int *subject, const int64_t *sets);
 
 void timed_result_put(struct message *, const struct timed_result *);

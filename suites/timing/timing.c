@@ -162,8 +162,9 @@ struct runner {
     double spent, clocks[SETTLED_SAMPLES], fastest[FASTEST], frequency;
 };
 
-/* `batch` calls between start and stop; where the queue is held, it is let go when it has enough to be ahead with. It is not in a subject's
- * first sample: a kernel that is loaded with its first launch may wait for what the queue is held by. */
+/* `batch` calls between start and stop; where the queue is held, it is let go when it has enough to be ahead with. It
+ * is not in a subject's first sample: a kernel that is loaded with its first launch may wait for what the queue is
+ * held by. */
 static const char *sample(struct runner *r, int64_t batch, const struct timing_clock *clock, double *seconds) {
     int64_t held = clock->hold && r->trials > 0 ? timing_held_calls(batch, r->subject->launches) : 0;
     const char *why = held ? clock->hold(clock->user) : NULL;
@@ -179,7 +180,8 @@ static const char *sample(struct runner *r, int64_t batch, const struct timing_c
     return why ? why : clock->stop(clock->user, seconds);
 }
 
-/* Three fastest calls of a warm-up that agree so well were undisturbed: what other work adds differs from trial to trial. */
+/* Three fastest calls of a warm-up that agree so well were undisturbed: what other work adds differs from trial to
+ * trial. */
 #define AGREE 1.05
 
 static void keep_fastest(double fastest[FASTEST], double call) {
@@ -191,8 +193,9 @@ static void keep_fastest(double fastest[FASTEST], double call) {
         }
 }
 
-/* One trial of a warm-up: finds the batch, for as long as it lasts and time and clock take to settle. The fastest trial decides it: the
- * first calls are slow, and one that lost its CPU for a while would pass for a long one, whose sample needs no batch. */
+/* One trial of a warm-up: finds the batch, for as long as it lasts and time and clock take to settle. The fastest
+ * trial decides it: the first calls are slow, and one that lost its CPU for a while would pass for a long one, whose
+ * sample needs no batch. */
 static const char *warm_up_once(struct runner *r, const struct timing_rules *rules, const struct timing_clock *clock,
                                 double begin, int64_t *batch) {
     enum { LEAST_TRIALS = 3, MANY_TRIALS = 20, MOST_TRIALS = 100000 };
@@ -235,8 +238,9 @@ static const char *warm_up(struct runner *runners, int count, const struct timin
     return why;
 }
 
-/* Where other work steals the CPU for longer than a sample lasts, a sample of many calls loses less for each of them than one of few: all
- * samples of a round last as long as the longest, and subjects that take the same time make the same number of calls. */
+/* Where other work steals the CPU for longer than a sample lasts, a sample of many calls loses less for each of them
+ * than one of few: all samples of a round last as long as the longest, and subjects that take the same time make the
+ * same number of calls. */
 void timing_even_batches(int64_t *batch, const double *call, int subjects) {
     double longest = 0;
     for (int s = 0; s < subjects; s++)

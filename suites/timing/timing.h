@@ -29,8 +29,8 @@ struct timing_clock {
     void (*pause)(void *user, double seconds); /* for a device to cool down; NULL: none */
 };
 
-/* A device's own events where it has them, else the wall clock around a synchronised queue; what its probe can do. false: no
- * memory or no events, one line in `why`. */
+/* A device's own events where it has them, else the wall clock around a synchronised queue; what its probe can do.
+ * false: no memory or no events, one line in `why`. */
 bool timing_clock_open(struct timing_clock *, const struct backend *, char *why, size_t why_size);
 void timing_clock_close(struct timing_clock *);
 
@@ -49,8 +49,8 @@ struct timing_rules {
     int alike; /* the first so many subjects get the same batch: what a sample costs beside its calls is alike then */
 };
 
-/* Samples of 200 us at least: long beside the steps of any clock, and short beside the turns other work takes on a shared CPU, so
- * that most are undisturbed. 30 rounds and 0.1 s at least, half-width 1 %. */
+/* Samples of 200 us at least: long beside the steps of any clock, and short beside the turns other work takes on a
+ * shared CPU, so that most are undisturbed. 30 rounds and 0.1 s at least, half-width 1 %. */
 struct timing_rules timing_rules_for(const struct backend *, int64_t most_rounds, double most_seconds);
 
 enum timing_stop { TIMING_GO_ON, TIMING_PRECISE, TIMING_ROUNDS, TIMING_SECONDS, TIMING_STOPS };
@@ -62,8 +62,8 @@ enum { TIMING_PREEMPTED = 1, TIMING_THROTTLED = 2, TIMING_NOT_HELD = 4 };
 double timing_flagged(const int8_t *flags, int64_t samples, int flag);
 #define TIMING_SLOW_CLOCK 0.85 /* below this share of the warm-up's clock a sample counts as throttled */
 
-/* A queue is held while so many launches are put into it at most: a device takes no endless number of them, and one that waits for
- * room in a queue that waits for it never comes back. */
+/* A queue is held while so many launches are put into it at most: a device takes no endless number of them, and one
+ * that waits for room in a queue that waits for it never comes back. */
 enum { TIMING_HELD_LAUNCHES = 30 };
 /* After so many throttled samples in a row no pause helps. */
 enum { TIMING_MOST_THROTTLED = 20 };
@@ -98,7 +98,8 @@ void timing_even_batches(int64_t *batch, const double *call, int subjects);
 /* Calls of a sample that a held queue is given before it is let go; 0: it is not held. */
 int64_t timing_held_calls(int64_t batch, int launches);
 
-/* Seconds to wait after so many throttled samples in a row: from 0.05 doubling to 0.5; 0 after none and once there were too many. */
+/* Seconds to wait after so many throttled samples in a row: from 0.05 doubling to 0.5; 0 after none and once there
+ * were too many. */
 double timing_pause(int64_t throttled_in_a_row);
 
 /* Whether the last ten of `count` clocks lie within `share` of their median; so are clocks that are unknown. */
@@ -114,8 +115,8 @@ enum timing_stop timing_decide(const struct timing *, const struct timing_rules 
  * fewer, at least 1, where `memory_bytes` hold no more. */
 int64_t timing_sets(int64_t set_bytes, int64_t cache_bytes, int64_t memory_bytes);
 
-/* Last-level cache of the machine. Of a device twice what its probe says, for a set need not leave it in the order of use; where it
- * does not say, more than any has. */
+/* Last-level cache of the machine. Of a device twice what its probe says, for a set need not leave it in the order of
+ * use; where it does not say, more than any has. */
 int64_t timing_cache_bytes(const struct backend *);
 
 #endif

@@ -14,8 +14,9 @@ struct stopwatch {
     bool held, in_vain; /* in_vain: the last sample's hold */
 };
 
-/* A probe holds a queue for a second at most, by a timer of its own that may tick coarsely, and may stop trying where that ran out a few
- * times: launches wait for the device there, under CUDA_LAUNCH_BLOCKING or a profiler, and do so for every library of the process. */
+/* A probe holds a queue for a second at most, by a timer of its own that may tick coarsely, and may stop trying where
+ * that ran out a few times: launches wait for the device there, under CUDA_LAUNCH_BLOCKING or a profiler, and do so
+ * for every library of the process. */
 #define MOST_HELD 0.99
 enum { MOST_RUN_OUT = 3 };
 static int holds_run_out;

@@ -68,8 +68,8 @@ static double *expect_values(struct execution *e, const char *name, double toler
     return result->got;
 }
 
-/* What a row reads comes from a row before it, from the vector's `in`, or, where the backend has no row that computes it, from what `out`
- * says it should be. */
+/* What a row reads comes from a row before it, from the vector's `in`, or, where the backend has no row that computes
+ * it, from what `out` says it should be. */
 static const char *supply(struct execution *e, const struct mhc_row *row) {
     static _Thread_local char why[160];
     for (const struct mhc_arg *arg = row->args; arg->name; arg++) {
@@ -269,8 +269,9 @@ static void write_element(const struct vector_case *v, const char *extents, int6
         at += (size_t)snprintf(text + at, size - at, "[%lld]", (long long)index[k]);
 }
 
-/* An array that is zero by cancellation has no scale of its own: a backend below float64 leaves rounding of its summands there, which
- * is measured by the other results of the case. An array that is merely small is held to its own scale. */
+/* An array that is zero by cancellation has no scale of its own: a backend below float64 leaves rounding of its
+ * summands there, which is measured by the other results of the case. An array that is merely small is held to its
+ * own scale. */
 static double cancelled_floor(const struct vector_case *v, double largest, double own) {
     double others = 0;
     for (int k = 0; k < v->outs; k++)

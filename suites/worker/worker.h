@@ -1,5 +1,6 @@
-/* Cases run in a worker: this very program, executed again with `--worker`, which opens the backend, computes and sends plain bytes back
- * through a pipe. A crash, a hang, a poisoned device or no memory is one failed request and a fresh worker. */
+/* Cases run in a worker: this very program, executed again with `--worker`, which opens the backend, computes and
+ * sends plain bytes back through a pipe. A crash, a hang, a poisoned device or no memory is one failed request and a
+ * fresh worker. */
 #ifndef WORKER_H
 #define WORKER_H
 
@@ -13,7 +14,8 @@ struct worker {
         note; /* of the last one: WORKER_NOTE bytes, zero at first, that can be read when it has died; NULL: there was none */
 };
 
-/* A growing or a parsed message. Writers append, readers take; a reader that runs past the end sets `bad` and gets zeros. */
+/* A growing or a parsed message. Writers append, readers take; a reader that runs past the end sets `bad` and gets
+ * zeros. */
 struct message {
     unsigned char *data;
     size_t size, at;
