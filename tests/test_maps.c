@@ -28,18 +28,18 @@ static bool exists(const struct mhc_case *c) {
     return mhc_row_find(c->coef == MHC_F64 ? &mhc_cpu64 : &mhc_cpu32, "map.forward")->supports(c, &why);
 }
 
-static void draw_logits(const struct mhc_case *c, struct dictionary *d, double spread) {
+static void draw_logits(const struct mhc_case *c, struct arrays *d, double spread) {
     int64_t count = c->T * mhc_map_logits(c);
     double *logits = put(d, "logits", count);
     for (int64_t k = 0; k < count; k++)
         logits[k] = (float)(spread * mhc_normal(1, mhc_what("logits"), 0, (uint64_t)k));
 }
 
-static double loss(const struct mhc_case *c, struct dictionary *d) {
+static double loss(const struct mhc_case *c, struct arrays *d) {
     double sum = 0;
     run_named(&mhc_cpu64, "map.forward", c, d, NULL);
     for (int64_t k = 0; k < c->T * c->n * c->n; k++)
-        sum += lookup(d, "res")[k] * lookup(d, "grad_res")[k];
+        sum += arrays_get(d, "res")[k] * arrays_get(d, "grad_res")[k];
     return sum;
 }
 
@@ -48,13 +48,14 @@ Test(maps, gradients) {
     for (int m = 0; m < MAPS; m++)
         for (int64_t n = 1; n <= 8; n++) {
             struct mhc_case c = case_of(0, maps[m], n);
-            struct dictionary d = {0};
+            struct arrays d = {0};
             c.T = 1;
             if (!exists(&c) || !mhc_extent(&c, 'N'))
                 continue;
             draw_logits(&c, &d, 1);
             run_named(&mhc_cpu64, "map.backward", &c, &d, NULL);
-            double *logits = lookup(&d, "logits"), *grad = lookup(&d, "grad_logits"), got[MOST], want[MOST], h = 1e-3;
+            double *logits = arrays_get(&d, "logits"), *grad = arrays_get(&d, "grad_logits"), got[MOST], want[MOST],
+                   h = 1e-3;
             int64_t K = mhc_map_logits(&c);
             for (int64_t k = 0; k < K; k++) {
                 got[k] = grad[k];
@@ -67,7 +68,7 @@ Test(maps, gradients) {
                 want[k] = (8 * (value[3] - value[1]) - (value[4] - value[0])) / (12 * h);
             }
             check_close(got, want, K, 1e-9, names[m], "grad_logits");
-            forget(&d);
+            arrays_clear(&d);
         }
 }
 
@@ -77,7 +78,7 @@ Test(maps, single_precision) {
         for (int64_t n = 1; n <= MHC_MAX_STREAMS; n++)
             for (int s = 0; s < SPREADS; s++) {
                 struct mhc_case c[2] = {case_of(0, maps[m], n), case_of(1, maps[m], n)};
-                struct dictionary d[2] = {{.count = 0}, {.count = 0}};
+                struct arrays d[2] = {{.count = 0}, {.count = 0}};
                 if (!exists(&c[0]))
                     continue;
                 for (int l = 0; l < 2; l++) {
@@ -86,15 +87,16 @@ Test(maps, single_precision) {
                     run_named(libraries[l], "map.backward", &c[l], &d[l], NULL);
                 }
                 int64_t cells = c[0].T * n * mhc_extent(&c[0], 'N'), K = c[0].T * mhc_map_logits(&c[0]);
-                const double *res = lookup(&d[0], "res"), *grad = lookup(&d[0], "grad_logits");
+                const double *res = arrays_get(&d[0], "res"), *grad = arrays_get(&d[0], "grad_logits");
                 for (int64_t k = 0; k < cells; k++)
                     cr_assert(isfinite(res[k]), "%s at %g: res[%lld] is %g", names[m], spreads[s], (long long)k,
                               res[k]);
-                check_close(lookup(&d[1], "res"), res, cells, 2e-5 * fmax(1, largest_of(res, cells)), names[m], "res");
-                check_close(lookup(&d[1], "grad_logits"), grad, K, 2e-4 * fmax(1, largest_of(grad, K)), names[m],
+                check_close(arrays_get(&d[1], "res"), res, cells, 2e-5 * fmax(1, array_largest(res, cells)), names[m],
+                            "res");
+                check_close(arrays_get(&d[1], "grad_logits"), grad, K, 2e-4 * fmax(1, array_largest(grad, K)), names[m],
                             "grad_logits");
                 for (int l = 0; l < 2; l++)
-                    forget(&d[l]);
+                    arrays_clear(&d[l]);
             }
 }
 
@@ -112,10 +114,10 @@ Test(maps, connections_are_what_the_table_says) {
         for (int64_t n = 2; n <= 8; n *= 2)
             for (int s = 0; s < 3; s++) { /* past 30 a softmax has exact zeros */
                 struct mhc_case c = case_of(0, connection->map, n);
-                struct dictionary d = {0};
+                struct arrays d = {0};
                 draw_logits(&c, &d, spreads[s]);
                 run_named(&mhc_cpu64, "map.forward", &c, &d, NULL);
-                const double *res = lookup(&d, "res");
+                const double *res = arrays_get(&d, "res");
                 double worst = 0, least = INFINITY;
                 for (int64_t t = 0; t < c.T; t++)
                     for (int64_t i = 0; i < n; i++) {
@@ -129,7 +131,7 @@ Test(maps, connections_are_what_the_table_says) {
                     }
                 cr_expect(!connection->exact || worst < 1e-14, "%s: a sum is off by %g", connection->name, worst);
                 cr_expect(connection->negative ? least < 0 : least >= 0, "%s: an entry is %g", connection->name, least);
-                forget(&d);
+                arrays_clear(&d);
             }
     }
 }
@@ -154,12 +156,12 @@ Test(maps, unknown_ones_are_refused) {
 Test(maps, kronecker_composites) {
     enum { LAYERS = 7, n = 8, FACTORS = 3 };
     struct mhc_case c = case_of(0, MHC_KRONECKER, n);
-    struct dictionary d = {0};
+    struct arrays d = {0};
     double factor[FACTORS] = {1, 1, 1}, vector[n], next[n], b[2 * FACTORS];
     c.T = LAYERS;
     draw_logits(&c, &d, 1);
     run_named(&mhc_cpu64, "map.forward", &c, &d, NULL);
-    const double *logits = lookup(&d, "logits"), *res = lookup(&d, "res");
+    const double *logits = arrays_get(&d, "logits"), *res = arrays_get(&d, "res");
     for (int k = 0; k < LAYERS * FACTORS; k++) /* 2 p - 1 of a softmax of two */
         factor[k % FACTORS] *= tanh((logits[2 * k] - logits[2 * k + 1]) / 2);
     for (int set = 0; set < n; set++) {
@@ -182,5 +184,5 @@ Test(maps, kronecker_composites) {
     }
     map_start_f64(&c, b);
     cr_expect(fabs(1 / (1 + exp(b[1] - b[0])) - 0.99966464987) < 1e-10);
-    forget(&d);
+    arrays_clear(&d);
 }
