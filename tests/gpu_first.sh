@@ -110,7 +110,7 @@ on_gpu && [ -x "$bin/cluster_costs" ] && take 5 20 40 "what a cluster's meeting 
 
 # 4. The headline: what a connection costs in a step.
 right 15 40 "what a step is made of" 0.4 \
-    --operation 'norm.*,addnorm.*,gemm.*,activation.*,identity.*,hc.*,mhc-micro.*,hc-micro.*'
+    --operation 'norm.*,addnorm.*,gemm.*,activation.*,hc.*,mhc-micro.*,hc-micro.*'
 study overhead active "${step_seconds:-40}" "${step_seconds:-110}" $step $active
 study overhead dense "${step_seconds:-40}" "${step_seconds:-100}" $step $dense
 
