@@ -38,6 +38,10 @@ static int64_t hc_save(const struct mhc_case *c) {
     return NAME(hc_pre).save_bytes(c);
 }
 
+static bool hc_supports(const struct mhc_case *c, const char **why) {
+    return NAME(hc_pre).supports(c, why);
+}
+
 RUN(micro_coefficients_mhc) {
     const struct mhc_pre_args pre = {
         .x = a->x,
@@ -120,7 +124,7 @@ const struct mhc_row NAME(micro_coefficients_mhc) = {
 
 const struct mhc_row NAME(micro_coefficients_hc) = {
     MHC_OPERATION(micro_coefficients_hc),
-    .supports = NAME(supports),
+    .supports = hc_supports,
     .save_bytes = hc_save,
     .work_bytes = hc_work,
     .tolerance = NAME(tolerance),

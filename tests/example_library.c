@@ -51,9 +51,9 @@ static int post_backward_y(void *context, void *queue, const struct mhc_case *c,
 /* --- what is said about them --- */
 
 static bool supports(const struct mhc_case *c, const char **why) {
-    if (c->stream == MHC_F32 && c->coef == MHC_F32 && c->param == MHC_F32)
+    if (c->stream == MHC_F32 && c->coef == MHC_F32 && c->param == MHC_F32 && c->map != MHC_IDENTITY)
         return true;
-    *why = "float32 only";
+    *why = "float32 only, and not identity HC, which has no res";
     return false;
 }
 

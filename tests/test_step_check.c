@@ -92,7 +92,7 @@ static int expect_plants_found(struct program_spec spec) {
         for (int64_t k = 0; k < all.step[v].calls; k++) {
             const struct program_call *call = &all.step[v].call[k];
             int seen = 0;
-            while (seen < rows && row[seen] != call->row)
+            while (seen < rows && (row[seen] != call->row || c[seen].map != call->c.map))
                 seen++;
             if (seen < rows || all.step[v].missing[0])
                 continue;

@@ -96,12 +96,16 @@ static void draw_shape(struct randoms *r, const struct mhc_row *row, int64_t siz
     }
 }
 
-static void draw_constants(struct randoms *r, const struct mhc_row *row, struct mhc_case *c) {
-    static const int32_t maps[] = {
-#define MAP(id, name) id,
+static const struct {
+    int32_t map;
+    const char *name;
+} maps[] = {
+#define MAP(id, name) {id, #name},
 #include "cpu_ref/maps/maps.def"
 #undef MAP
-    };
+};
+
+static void draw_constants(struct randoms *r, const struct mhc_row *row, struct mhc_case *c) {
     static const double eps[] = {0, 1e-6, 1e-5, 1e-3};
     c->t_max = chance(r, 0.6) ? ONE_OF(r, 1, 2, 3, 20, 20) : from_to(r, 1, 40);
     c->convention = chance(r, 0.5) ? MHC_V4 : MHC_PAPER;
@@ -109,7 +113,7 @@ static void draw_constants(struct randoms *r, const struct mhc_row *row, struct 
     c->rms_eps = eps[random_below(r, 3)];
     c->sinkhorn_eps = eps[random_below(r, 4)]; /* `paper` must take no notice of it */
     if (has_letter(row, "KQEN") && chance(r, 0.5))
-        c->map = maps[random_below(r, sizeof maps / sizeof *maps)];
+        c->map = maps[random_below(r, sizeof maps / sizeof *maps)].map;
 }
 
 /* The gradient of x / |x| is 0 for a vector of one element, and small for a few, so rounding would be compared, which
@@ -141,6 +145,9 @@ static void describe(struct trial *t, const struct mhc_row *row) {
     at += (size_t)snprintf(t->text, size, "%s T=%lld", type_words[c->stream], (long long)c->T);
     if (has_letter(row, STREAMS))
         at += (size_t)snprintf(t->text + at, size - at, " n=%lld", (long long)c->n);
+    for (size_t k = 0; k < sizeof maps / sizeof *maps && has_letter(row, "KQEN"); k++)
+        if (maps[k].map == c->map && c->map)
+            at += (size_t)snprintf(t->text + at, size - at, " map=%s", maps[k].name);
     if (has_letter(row, "CD"))
         at += (size_t)snprintf(t->text + at, size - at, " C=%lld", (long long)c->C);
     if (has_letter(row, "H"))
