@@ -11,6 +11,7 @@
 #include "suites/command/commands.h"
 #include "suites/report/groups.h"
 #include "suites/report/shows.h"
+#include "suites/report/paper.h"
 #include "suites/rows/device.h"
 
 static const char usage[] = "show FILE.h5 [--headline | --all] [--format text|csv|json]";
@@ -191,8 +192,8 @@ static int64_t headline_group(struct record_reader *reader, const struct groups 
 /* false: it has nothing to put beside the paper. */
 static bool add_headline(struct record_reader *reader, const struct groups *g, struct tables *t) {
     int hc_of, mhc_of;
-    int64_t hc = headline_group(reader, g, "hc", "composite_forward_sum_max", 3000, &hc_of);
-    int64_t mhc = headline_group(reader, g, "mhc", "composite_backward_sum_max", 1.6, &mhc_of);
+    int64_t hc = headline_group(reader, g, "hc", "composite_forward_sum_max", PAPER_HC_GAIN, &hc_of);
+    int64_t mhc = headline_group(reader, g, "mhc", "composite_backward_sum_max", PAPER_MHC_GAIN, &mhc_of);
     if (hc < 0 || mhc < 0 || g->group[hc].count < ENOUGH_SEEDS || g->group[mhc].count < ENOUGH_SEEDS)
         return false;
     const struct {

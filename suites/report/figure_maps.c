@@ -5,12 +5,13 @@
 #include <string.h>
 
 #include "suites/report/figure_data.h"
+#include "suites/report/paper.h"
 
 enum { PANELS = 6, TEXT_SIZE = 1600 };
 
 /* What the paper reports, and whose composite it is of. */
 static double paper_gain(int block) {
-    return connection_is_hc(&connections[block]) ? 3000 : 1.6;
+    return connection_is_hc(&connections[block]) ? PAPER_HC_GAIN : PAPER_MHC_GAIN;
 }
 
 static const char *paper_summary(int block) {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "suites/report/figure_data.h"
+#include "suites/report/paper.h"
 
 enum { MOST_STEPS = 512, TEXT_SIZE = 1600, LEVELS_SIZE = 40 };
 
@@ -192,7 +193,7 @@ static bool crosses(const struct grid *g, double level) {
 
 /* The paper's gains that are contours of a panel, "1.6 3000"; those that are not are named in `absent`. */
 static void find_levels(int block, const struct grid *g, char levels[LEVELS_SIZE], char *absent, size_t size) {
-    static const double paper[] = {1.6, 3000}; /* the second is HC's */
+    static const double paper[] = {PAPER_MHC_GAIN, PAPER_HC_GAIN}; /* the second is HC's */
     const int wanted = connection_is_hc(&connections[block]) ? 2 : 1;
     levels[0] = 0;
     for (int k = 0; k < wanted; k++) {

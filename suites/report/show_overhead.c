@@ -7,6 +7,7 @@
 #include "suites/report/groups.h"
 #include "suites/report/show_account.h"
 #include "suites/report/shows.h"
+#include "suites/report/paper.h"
 #include "suites/case/presets.h"
 
 enum { CONSTANTS = 600, CELL = 21, FLAGS = 8 };
@@ -43,7 +44,7 @@ static void constants_of(const struct params *p, char text[CONSTANTS]) {
 
 /* What the paper gives for a connection; NaN: nothing. */
 static double of_paper(int v) {
-    return v == STEP_MHC || v == STEP_MHC_LAYERS ? 0.067 : NAN;
+    return v == STEP_MHC || v == STEP_MHC_LAYERS ? PAPER_OVERHEAD : NAN;
 }
 
 /* "7.8 % [6.4, 10.9]"; "7.8 % [?]" of too few rounds */
