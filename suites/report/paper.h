@@ -3,8 +3,8 @@
 #ifndef PAPER_NUMBERS_H
 #define PAPER_NUMBERS_H
 
-#define PAPER_HC_GAIN 3000.0  /* Fig. 3(b): HC's composite Amax gain at 27B peaks at about this */
-#define PAPER_MHC_GAIN 1.6    /* Fig. 7(b): mHC's composite backward gain stays below about this */
-#define PAPER_OVERHEAD 0.067  /* section 4.3: time that fused mHC, n = 4, adds to whole training with overlap */
+#define PAPER_HC_GAIN 3000.0 /* Fig. 3(b): HC's composite Amax gain at 27B peaks at about this */
+#define PAPER_MHC_GAIN 1.6   /* Fig. 7(b): mHC's composite backward gain stays below about this */
+#define PAPER_OVERHEAD 0.067 /* section 4.3: time that fused mHC, n = 4, adds to whole training with overlap */
 
 #endif
