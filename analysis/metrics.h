@@ -7,9 +7,10 @@
  *   scale  LOG10: stored as log10, an exact zero as log10 of the smallest normal double; LINEAR: as it is
  *   subject    what it is of; STREAMS and GRADIENT need a stack, GRADIENT its backward too
  *   direction  FORWARD: its last layer is L; BACKWARD: it has come through all layers at layer 1
- *   slack      what two runs may differ in besides a share of the value: BY(x): by x, whatever the size, where sums cancel, so
- *              that a backend in float32 leaves 1e-7 of what float64 has as 1e-16; ABOVE(x): in anything below x, where logs of
- *              what shrinks to nothing are rounding of the largest entry; RESOLVED: one may be NaN, where no token is resolved;
+ *   slack      what two runs may differ in besides a share of the value.
+ *              BY(x): by x, whatever the size. Sums cancel, and float32 leaves 1e-7 where float64 has 1e-16.
+ *              ABOVE(x): in anything below x. Logs of what shrinks to nothing are rounding of the largest entry.
+ *              RESOLVED: one may be NaN, where no token is resolved.
  *              NONE: norms of streams and gradients may be small in earnest
  *
  * H_l is res of layer l, one matrix a token. single: of H_l; composite forward: of H_l...H_1; composite backward: of

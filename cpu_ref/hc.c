@@ -1,6 +1,7 @@
 /* HC as the mHC paper restates it (Eq. 5), dynamic and static.
  *
- *   r_i = sqrt(mean(x_i^2) + rms_eps) of each stream      product_im = <theta_m, x_i> / r_i, m = pre, post, res_0 .. res_(n-1)
+ *   r_i = sqrt(mean(x_i^2) + rms_eps) of each stream
+ *   product_im = <theta_m, x_i> / r_i, m = pre, post, res_0 .. res_(n-1)
  *   pre_i = alpha_pre tanh(product_i,pre) + b_pre_i       post likewise
  *   res_ai = alpha_res tanh(product_i,res_a) + b_res_ai   (column i depends on its source stream alone)
  *

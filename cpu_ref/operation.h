@@ -150,7 +150,7 @@ struct mhc_graphs {
     int (*launch)(void *context, void *queue, void *graph);
     void (*destroy)(void *context, void *graph);
 };
-/* For whoever measures. hold() keeps a queue from running what follows until release(), or for a second at most, so
+/* For a measurement. hold() keeps a queue from running what follows until release(), or for a second at most, so
  * that the host is ahead of the device; where that never comes about, it may stop trying; stamp() notes the device's
  * clocks at `place` 0 or 1; frequency() is what a multiprocessor ran at between the two, known once both
  * have passed. */
@@ -216,7 +216,8 @@ static inline int64_t mhc_map_parameters(const struct mhc_case *c) {
 
 /* Size of the dimension a letter stands for; -1 for a letter without meaning.
  *   T n C S as above | D nC | H hidden | G hidden when SwiGLU, else 0 | M 2 when SwiGLU, else 1 | A heads*head_dim
- *   K logits of the residual map | Q 2n+K, columns of phi | E parts of Q with an alpha: 3, or 2 when K = 0 | N n, or 0 when res is I
+ *   K logits of the residual map | Q 2n+K, columns of phi | E parts of Q with an alpha: 3, or 2 when K = 0
+ *   N n, or 0 when res is I
  *   P parameters of the map | V vocabulary | R sources | W weights | 1..9 */
 static inline int64_t mhc_extent(const struct mhc_case *c, char letter) {
     switch (letter) {

@@ -4,7 +4,8 @@
  * kernels/maps/maps.h.
  *
  *   mHC   logit = alpha_part product + b    pre = sigmoid (+ eps in v4)    post = 2 sigmoid    res = MAP
- *   HC    pre_i = alpha_pre tanh(product_i,0) + b_pre_i    post_i likewise from product_i,1    res_ai from product_i,2+a
+ *   HC    pre_i = alpha_pre tanh(product_i,0) + b_pre_i    post_i likewise from product_i,1
+ *         res_ai from product_i,2+a
  *
  * Each part is a function of its own, so that a kernel may publish pre before the others are ready. */
 #ifndef KERNELS_COEFFICIENTS_H

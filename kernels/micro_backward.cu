@@ -1,7 +1,8 @@
 /* Backward of the kinds mhc-micro and hc-micro, one kernel per arrow. g = grad_x_next, du = grad_u, z = dL/dlogit.
  *
  *   dpre_i = <x_i, du>    dpost_i = <y, g_i>    dres_ij = <g_i, x_j>          inner products, three times one kernel
- *   mHC: logits -> Sinkhorn backward -> z, q       HC: q                      q = gradient of the products before the norm
+ *   mHC: logits -> Sinkhorn backward -> z, q       HC: q
+ *   q = gradient of the products before the norm
  *   mixed = res^T g    mixed += pre du    dx = mixed + q.weights^T - through_norm x / (K r)
  *   grad_weights = sum over rows of x^T q          grad_b, grad_alpha         sums over tokens, in order
  *
@@ -9,7 +10,7 @@
 #include "kernels/connection_backward.h"
 #include "kernels/micro.h"
 
-/* out[t][i m + j] = <a_i, b_j>, `pitch` floats from token to token: a block a token, a warp an inner product
+/* out[t][i m + j] = <a_i, b_j>, `pitch` floats from token to token: one block per token, one warp per inner product
  * at a time. */
 template <typename T>
 static __global__ void inner_kernel(int n, int m, int C, int pitch, const T *a, const T *b, float *out) {

@@ -2,11 +2,12 @@
  * grad_y of the layer below (backward_y): grad_x leaves the registers once, rounded once, and res^T g is never
  * stored.
  *
- *   traffic a token, n = 4, bf16     x 8C + g 8C + y 2C + grad_u 2C + grad_x 8C = 28C bytes, grad_y_below 2C; grad_phi reads x again (8C)
+ *   traffic a token, n = 4, bf16     x 8C + g 8C + y 2C + grad_u 2C + grad_x 8C = 28C bytes, grad_y_below 2C;
+ *   grad_phi reads x again (8C)
  *
  * A turn of the loop: the tile comes into registers, the next one's lines are asked for | the dot products over
  * channels that the coefficients' gradients are, lane, warp, block, cluster, always in order | the last warp of the
- * block makes z = dL/dlogits of the tokens that the block owns, a thread a token, and sends q = alpha z / r to all;
+ * block makes z = dL/dlogits of the tokens that the block owns, one thread per token, and sends q = alpha z / r to all;
  * how the residual map went it has worked out before, from what forward saved | grad_x = res^T g + pre grad_u + q.W^T
  * - x (...)/r, the product on tensor cores. z and q stay in `work` for the parameters' gradients, which sum over
  * tokens in kernels of their own.

@@ -1,4 +1,4 @@
-/* Sinkhorn forward and backward (mHC Eq. 9), a thread a token; the arithmetic is kernels/maps/sinkhorn.h. Both read
+/* Sinkhorn forward and backward (mHC Eq. 9), one thread per token; the arithmetic is kernels/maps/sinkhorn.h. Both read
  * and write each matrix once and are bound by their chain of divisions. */
 #include "kernels/maps/sinkhorn.h"
 

@@ -68,7 +68,7 @@ struct entry {
     char why[2][400];
     double held[2], needed[2];             /* bytes that each asks its caller for; of the whole case */
     bool has[2], good[2], again, lacks[2]; /* lacks: needs more than there is */
-    char memory[300];                      /* whom there was no memory for, or whoever was killed for it; "" nobody */
+    char memory[300];                      /* which library had no memory, or was killed for it; "": none */
 };
 
 /* The options of the case without its study; they are the same for every form of a kind. */
