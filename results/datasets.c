@@ -14,10 +14,15 @@ const struct axis_info axis_info[AXES] = {
     [AXIS_STREAM] = {"stream", "place in descending order, from 1", 0, RECORD_MAX_STREAMS, false},
     [AXIS_SUBJECT] = {"subject", "what was timed; a value that is a ratio says to which", 1, RECORD_MAX_SUBJECTS, true},
     [AXIS_ROUND] = {"round", "round, from 1; every round visits every subject once", 0, RECORD_MAX_ROUNDS, false},
+    [AXIS_POINT] = {"point", "point of training, from 1; `step` says where it is", 1, RECORD_MAX_POINTS, false},
+    [AXIS_METRIC] = {"metric", "name of the curve", 1, RECORD_MAX_METRICS, true},
+    [AXIS_PROJECTION] = {"projection", "from 1; `t_max` says which", RECORD_PROJECTIONS, RECORD_PROJECTIONS, false},
+    [AXIS_QUARTER] = {"quarter", "quarter of the layers, from 1", RECORD_QUARTERS, RECORD_QUARTERS, false},
 };
 
 #define CASE(member) PLACE_CASE, offsetof(struct record_case, member)
 #define TIMING(member) PLACE_TIMING, offsetof(struct record_timing, member)
+#define TRAINING(member) PLACE_TRAINING, offsetof(struct record_training, member)
 #define OWN PLACE_OWN, 0
 #define DATASET_IN(id, g, n, k, a, b, c, place, offset_, u, text) \
     [id] = {.name = n,                                            \
@@ -66,6 +71,12 @@ const struct group_info group_info[GROUPS] = {
                    .counter = TIMING_ROUNDS,
                    .counted = AXIS_ROUND},
     [IN_ACCURACY] = {.name = "accuracy", GIVEN(key), .counter = DATASETS, .only_listed = true},
+    [IN_TRAINING] = {.name = "training",
+                     .scales = {AXIS_POINT, AXIS_METRIC, AXIS_LAYER, AXIS_PROJECTION, AXIS_QUARTER},
+                     .needs = {AXIS_POINT},
+                     GIVEN(training),
+                     .counter = TRAINING_POINTS,
+                     .counted = AXIS_POINT},
 };
 
 #define LIST(items, count, member) \
@@ -99,13 +110,17 @@ int64_t schema_length(const struct record_schema *s, enum layout_axis axis) {
                                   [AXIS_SOURCE] = s->streams,
                                   [AXIS_STREAM] = s->streams,
                                   [AXIS_SUBJECT] = s->subject_count,
-                                  [AXIS_ROUND] = s->rounds};
+                                  [AXIS_ROUND] = s->rounds,
+                                  [AXIS_POINT] = s->points,
+                                  [AXIS_METRIC] = s->metric_count,
+                                  [AXIS_PROJECTION] = RECORD_PROJECTIONS,
+                                  [AXIS_QUARTER] = RECORD_QUARTERS};
     return length[axis];
 }
 
 bool group_reserves(enum layout_group group, const char *name) {
     bool found = !strcmp(name, "case");
-    for (int k = 0; k < 3; k++)
+    for (int k = 0; k < GROUP_SCALES; k++)
         found |= !strcmp(name, axis_info[group_info[group].scales[k]].name);
     for (int d = 0; d < DATASETS; d++)
         found |= dataset_info[d].group == group && !strcmp(name, dataset_info[d].name);

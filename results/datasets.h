@@ -5,7 +5,12 @@
 
 #include "results/record.h"
 
-enum { RECORD_PANELS = 6, RECORD_MAX_NAME = 255, RECORD_MOST_ITEMS = 8192 /* datasets of a group, facts */ };
+enum {
+    RECORD_PANELS = 6,
+    RECORD_QUARTERS = 4,
+    RECORD_MAX_NAME = 255,
+    RECORD_MOST_ITEMS = 8192 /* datasets of a group, facts */
+};
 
 /* Dimensions behind `case`. Each has a scale in every group that has it. */
 enum layout_axis {
@@ -18,6 +23,10 @@ enum layout_axis {
     AXIS_STREAM,
     AXIS_SUBJECT,
     AXIS_ROUND,
+    AXIS_POINT,
+    AXIS_METRIC,
+    AXIS_PROJECTION,
+    AXIS_QUARTER,
     AXES
 };
 struct axis_info {
@@ -27,7 +36,17 @@ struct axis_info {
 };
 extern const struct axis_info axis_info[AXES];
 
-enum layout_group { IN_CASES, IN_CURVES, IN_SUMMARY, IN_PANELS, IN_SPECTRA, IN_TIMING, IN_ACCURACY, GROUPS };
+enum layout_group {
+    IN_CASES,
+    IN_CURVES,
+    IN_SUMMARY,
+    IN_PANELS,
+    IN_SPECTRA,
+    IN_TIMING,
+    IN_ACCURACY,
+    IN_TRAINING,
+    GROUPS
+};
 
 /* What the elements of a dataset are. */
 enum layout_kind { KIND_INT, KIND_REAL, KIND_TEXT, KIND_KEY, KIND_REASON, KIND_STATUS, KIND_FLAG, KINDS };
@@ -48,15 +67,16 @@ struct dataset_info {
     enum layout_group group;
     enum layout_kind kind;
     enum layout_axis axis[3];
-    enum { PLACE_OWN, PLACE_CASE, PLACE_TIMING } in;
+    enum { PLACE_OWN, PLACE_CASE, PLACE_TIMING, PLACE_TRAINING } in;
     size_t offset; /* there */
 };
 extern const struct dataset_info dataset_info[DATASETS];
 int dataset_rank(const struct dataset_info *); /* `case` included */
 
+enum { GROUP_SCALES = 5 };
 struct group_info {
     const char *name;
-    enum layout_axis scales[3], needs[2]; /* dimensions; a file that lacks one of `needs` lacks the group */
+    enum layout_axis scales[GROUP_SCALES], needs[2]; /* dimensions; a file that lacks one of `needs` lacks the group */
     size_t given;                /* the pointer in struct record_case that is NULL where a case has nothing here */
     enum layout_dataset counter; /* 0 where nothing was recorded, else the length of the case in... (DATASETS: none) */
     enum layout_axis counted;    /* ...these */

@@ -10,7 +10,7 @@
 struct borrowed {
     struct record_schema schema;
     void *items[RECORD_LISTS];
-    const char **subjects;
+    const char **subjects, **metrics;
     struct record_fact *facts;
     char **joined; /* values of the facts */
 };
@@ -23,6 +23,7 @@ static void borrowed_free(struct borrowed *b) {
     for (int list = 0; list < RECORD_LISTS; list++)
         free(b->items[list]);
     free(b->subjects);
+    free(b->metrics);
 }
 
 /* Distinct values of one fact in all parts, joined. */
@@ -79,10 +80,13 @@ static bool borrow_facts(struct borrowed *b, struct record_reader *const *parts,
 
 static bool borrow_schema(struct borrowed *b, struct record_reader *const *parts, int count) {
     struct record_reader *r = parts[0];
-    const int subjects = record_subject_count(r);
+    const int subjects = record_subject_count(r), metrics = record_metric_count(r);
     b->subjects = calloc((size_t)subjects + 1, sizeof *b->subjects);
-    if (!b->subjects)
+    b->metrics = calloc((size_t)metrics + 1, sizeof *b->metrics);
+    if (!b->subjects || !b->metrics)
         return record_fail("out of memory");
+    for (int i = 0; i < metrics; i++)
+        b->metrics[i] = record_metric(r, i);
     for (int i = 0; i < subjects; i++)
         b->subjects[i] = record_subject(r, i);
     b->schema = (struct record_schema){
@@ -94,6 +98,9 @@ static bool borrow_schema(struct borrowed *b, struct record_reader *const *parts
         .subjects = b->subjects,
         .subject_count = subjects,
         .rounds = record_max_rounds(r),
+        .points = record_max_points(r),
+        .metrics = b->metrics,
+        .metric_count = metrics,
     };
     for (int k = 0; k < count; k++)
         b->schema.cases += record_count(parts[k]);

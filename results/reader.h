@@ -34,10 +34,10 @@ struct record_reader {
     struct series fixed[DATASETS]; /* dataset -1 where absent; CURVE_COMPUTED stays so */
     struct series_list list[RECORD_LISTS];
     int64_t length[GROUPS][AXES]; /* of the dimensions of a group; 0 where absent */
-    struct series subject;
-    int8_t *computed; /* [cases][flags] */
+    struct series names[AXES];    /* of a named axis; only of those whose names a schema gives by themselves */
+    int8_t *computed;             /* [cases][flags] */
     int64_t flags;
-    void *timing; /* the samples that were read last */
+    void *timing, *training; /* the samples, the training that were read last */
     struct fact *attribute, *fact;
     int attribute_count, fact_count;
 };

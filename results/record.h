@@ -1,4 +1,4 @@
-/* The HDF5 record of a run: schema mhcbench/1.1, described in results/SCHEMA.md. This room knows HDF5 and nothing of
+/* The HDF5 record of a run: schema mhcbench/1.2, described in results/SCHEMA.md. This room knows HDF5 and nothing of
  * experiments: columns, curves and provenance come as data.
  *
  * Writing: one file a run, written as NAME.h5.part with every dataset created in advance and extendible, flushed after
@@ -14,12 +14,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RECORD_SCHEMA "mhcbench/1.1"
+#define RECORD_SCHEMA "mhcbench/1.2"
 
 /* Texts are fixed-length UTF-8 in the file, so that no case ever depends on a heap; longer ones are refused (a reason
  * is shortened). Bytes, without a terminator. */
 enum { RECORD_KEY_BYTES = 1024, RECORD_REASON_BYTES = 512, RECORD_TEXT_BYTES = 256 };
 enum { RECORD_MAX_LAYERS = 65536, RECORD_MAX_STREAMS = 64, RECORD_MAX_SUBJECTS = 64, RECORD_MAX_ROUNDS = 65536 };
+enum { RECORD_MAX_POINTS = 65536, RECORD_MAX_METRICS = 255, RECORD_PROJECTIONS = 6 };
 
 const char *record_error(void);
 
@@ -75,6 +76,9 @@ struct record_schema {
     int64_t rounds; /* most samples of a subject in any case */
     const struct record_curve *timings, *accuracies;
     int timing_count, accuracy_count;
+    int64_t points; /* most points at which a case that trains is measured; none: the record has no /training */
+    const char *const *metrics; /* names of the curves that are kept at each */
+    int metric_count;
 };
 
 enum record_status { RECORD_MISSING, RECORD_DONE, RECORD_FAILED };
@@ -91,6 +95,20 @@ struct record_timing {
     const int8_t *order, *flags;   /* place in the round, from 0; bits 1: preempted, 2: throttled, 4: not held */
     const int64_t *batch, *sets;   /* [subjects] calls a sample, buffer sets they rotated over */
     const char *stop;              /* why the loop stopped */
+};
+
+/* What a case that trains leaves: arrays are [points], and curves [points][metrics][layers] with the case's own layers;
+ * NaN where there is nothing. */
+struct record_training {
+    int64_t points, steps, diverged; /* steps that were made; after which the loss was no number, 0: none */
+    double seconds_per_step;
+    int64_t *step;
+    double *loss, *held_out_loss, *gradient_norm, *gradient_norm_max, *rate;
+    double *alpha, *alpha_max, *logit_range, *mean_diagonal, *smallest_column_sum, *row_sum_spread;
+    double *curves;
+    int64_t *t_max;                             /* [RECORD_PROJECTIONS] the same weights at other t_max; 0: not done */
+    double *t_max_held_out_loss, *t_max_curves; /* [RECORD_PROJECTIONS], [RECORD_PROJECTIONS][metrics][layers] */
+    double *held_out_loss_without_quarter;      /* [4] */
 };
 
 /* One finished case. Unused arrays are NULL. NaN in a curve means "computed, and not a number"; layers beyond a case's
@@ -110,6 +128,7 @@ struct record_case {
     const double *qr_spectrum;        /* [layers][streams] */
     const struct record_timing *timing;
     const double *timings, *accuracies; /* one a scalar */
+    const struct record_training *training;
 };
 
 struct record;
@@ -178,6 +197,15 @@ int64_t record_max_rounds(const struct record_reader *);
 int64_t record_rounds(struct record_reader *, int64_t index);
 /* The samples of a case with such rounds; its arrays are valid until the next call. */
 bool record_timing(struct record_reader *, int64_t index, struct record_timing *);
+
+/* Names of the curves of /training; 0 of them in a file without it. */
+int record_metric_count(const struct record_reader *);
+const char *record_metric(const struct record_reader *, int index);
+int record_metric_called(const struct record_reader *, const char *name); /* its index; -1: there is none */
+/* Points of a case; 0 if it trained nothing. Then what it left; its arrays are valid until the next call. */
+int64_t record_points(struct record_reader *, int64_t index);
+int64_t record_max_points(const struct record_reader *);
+bool record_training(struct record_reader *, int64_t index, struct record_training *);
 
 /* The same by list. */
 static inline bool record_list_curve(struct record_reader *r, enum record_list list, int index,

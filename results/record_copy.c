@@ -41,6 +41,11 @@ bool record_agrees(struct record_reader *r, const struct record_schema *s, const
         same = !strcmp(record_subject(r, i), s->subjects[i]);
     if (!same)
         return record_fail("%s: times other subjects, or other numbers of rounds", path);
+    bool trained = record_metric_count(r) == (s->points ? s->metric_count : 0) && record_max_points(r) == s->points;
+    for (int i = 0; trained && i < record_metric_count(r); i++)
+        trained = !strcmp(record_metric(r, i), s->metrics[i]);
+    if (!trained)
+        return record_fail("%s: other curves of training, or other numbers of points", path);
     if (record_max_layers(r) != s->layers || record_max_streams(r) != s->streams)
         return record_fail("%s: room for %lld layers and %lld streams, not %lld and %lld", path,
                            (long long)record_max_layers(r), (long long)record_max_streams(r), (long long)s->layers,
@@ -123,6 +128,7 @@ static bool copy_scalars(struct copier *c, int64_t index, enum record_list list)
 
 static bool copy_case(struct record *out, struct copier *c, int64_t index, bool done) {
     struct record_timing timing;
+    struct record_training training;
     struct record_case row = {
         .status = done ? RECORD_DONE : RECORD_FAILED,
         .values = c->values,
@@ -141,8 +147,10 @@ static bool copy_case(struct record *out, struct copier *c, int64_t index, bool 
             continue;
         if (g == IN_TIMING)
             row.timing = &timing;
-        if (!reader_fill(c->reader, (enum layout_group)g, index, g == IN_TIMING ? (void *)&timing : &row,
-                         &c->memory[g]))
+        if (g == IN_TRAINING)
+            row.training = &training;
+        void *members = g == IN_TIMING ? (void *)&timing : g == IN_TRAINING ? (void *)&training : &row;
+        if (!reader_fill(c->reader, (enum layout_group)g, index, members, &c->memory[g]))
             return false;
     }
     return record_append_unflushed(out, &row);

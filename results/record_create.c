@@ -39,6 +39,10 @@ static bool check_schema(const struct record_schema *s) {
         (s->subject_count > 0 && (s->rounds < 1 || s->rounds > RECORD_MAX_ROUNDS)))
         return record_fail("schema: %d subjects of %lld rounds: at most %d of 1 to %d are possible", s->subject_count,
                            (long long)s->rounds, RECORD_MAX_SUBJECTS, RECORD_MAX_ROUNDS);
+    if (s->points < 0 || s->points > RECORD_MAX_POINTS ||
+        (s->points > 0 && (s->metric_count < 1 || s->metric_count > RECORD_MAX_METRICS || s->layers < 1)))
+        return record_fail("schema: %lld points of training with %d curves: at most %d of 1 to %d are possible",
+                           (long long)s->points, s->metric_count, RECORD_MAX_POINTS, RECORD_MAX_METRICS);
     if (s->timing_count > 0 && s->subject_count == 0)
         return record_fail("schema: timings without subjects");
     if (s->cases < 0)
@@ -53,6 +57,9 @@ static bool check_schema(const struct record_schema *s) {
             return false;
     for (int i = 0; i < s->subject_count; i++)
         if (!check_name("subject", s->subjects[i], false))
+            return false;
+    for (int i = 0; i < s->metric_count; i++)
+        if (!check_name("metric", s->metrics[i], false))
             return false;
     return true;
 }

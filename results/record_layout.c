@@ -106,7 +106,7 @@ static bool write_numbers(hid_t scale, hsize_t length) {
 }
 
 static const char *name_on(enum layout_axis axis, const struct record_schema *s, hsize_t index) {
-    return axis == AXIS_SUBJECT ? s->subjects[index] : s->curves[index].name;
+    return axis == AXIS_SUBJECT ? s->subjects[index] : axis == AXIS_METRIC ? s->metrics[index] : s->curves[index].name;
 }
 
 static bool write_names(hid_t scale, hid_t type, enum layout_axis axis, const struct record_schema *s, hsize_t length) {
@@ -186,7 +186,7 @@ static bool fill_group(struct record *r, hid_t group, enum layout_group g, const
     static const struct record_column number = {"case", "1", "number of the case, from 0", RECORD_INT};
     const struct group_info *info = &group_info[g];
     bool good = create_dataset(r, &r->number[g], group, KIND_INT, &number, 1, NULL);
-    for (int k = 0; good && k < 3; k++)
+    for (int k = 0; good && k < GROUP_SCALES; k++)
         if (info->scales[k] != AXIS_NONE && r->length[info->scales[k]] > 0)
             good = create_scale(r, group, info->scales[k], s);
     for (int i = 0; good && i < DATASETS; i++) {

@@ -185,7 +185,7 @@ static bool count_cases(struct record_reader *r) {
 
 /* The lengths of a group's dimensions, by their scales; the names of the curves wait for open_computed(). */
 static bool open_scales(struct record_reader *r, enum layout_group g) {
-    for (int k = 0; k < 3; k++) {
+    for (int k = 0; k < GROUP_SCALES; k++) {
         const enum layout_axis axis = group_info[g].scales[k];
         const struct axis_info *info = &axis_info[axis];
         struct series scale;
@@ -198,8 +198,8 @@ static bool open_scales(struct record_reader *r, enum layout_group g) {
                      (int64_t)length <= info->most) ||
                     record_fail("%s: %s/%s: wrong type or extent", r->path, group_info[g].name, info->name);
         r->length[g][axis] = (int64_t)length;
-        if (good && axis == AXIS_SUBJECT && (good = series_load(r, group_info[g].name, &scale, (int64_t)length)))
-            r->subject = scale;
+        if (good && info->named && (good = series_load(r, group_info[g].name, &scale, (int64_t)length)))
+            r->names[axis] = scale;
         else
             series_close(&scale, 0);
         if (!good)
@@ -312,7 +312,9 @@ struct record_reader *record_open(const char *path) {
         record_fail("%s: out of memory", path);
         return NULL;
     }
-    r->file = r->subject.dataset = -1;
+    r->file = -1;
+    for (int axis = 0; axis < AXES; axis++)
+        r->names[axis].dataset = -1;
     for (int g = 0; g < GROUPS; g++)
         r->group[g] = -1;
     for (int i = 0; i < DATASETS; i++)
@@ -345,7 +347,8 @@ void record_close(struct record_reader *r) {
         series_close(&r->fixed[i], 0);
     for (int list = 0; list < RECORD_LISTS; list++)
         free_list(&r->list[list], r->count);
-    series_close(&r->subject, 0);
+    for (int axis = 0; axis < AXES; axis++)
+        series_close(&r->names[axis], 0);
     for (int g = 0; g < GROUPS; g++)
         if (r->group[g] >= 0)
             H5Oclose(r->group[g]);
@@ -353,6 +356,7 @@ void record_close(struct record_reader *r) {
         H5Fclose(r->file);
     free(r->computed);
     free(r->timing);
+    free(r->training);
     free_facts(r->attribute, r->attribute_count);
     free_facts(r->fact, r->fact_count);
     free(r->path);

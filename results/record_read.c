@@ -209,8 +209,9 @@ static bool read_array(struct record_reader *r, enum layout_dataset which, int64
     const hsize_t start[4] = {(hsize_t)index};
     hsize_t count[4];
     const size_t elements = block_of(r, d, index, count);
-    if (d->axis[0] == AXIS_LAYER && (int64_t)count[1] > r->length[d->group][AXIS_LAYER])
-        return record_fail("%s: %s/%s: not so many layers", r->path, group_info[d->group].name, d->name);
+    for (int k = 1; k < dataset_rank(d); k++)
+        if (d->axis[k - 1] == AXIS_LAYER && (int64_t)count[k] > r->length[d->group][AXIS_LAYER])
+            return record_fail("%s: %s/%s: not so many layers", r->path, group_info[d->group].name, d->name);
     const hid_t type = d->kind == KIND_REAL  ? H5T_NATIVE_DOUBLE
                        : d->kind == KIND_INT ? H5T_NATIVE_INT64
                                              : H5T_NATIVE_INT8;
@@ -274,7 +275,7 @@ int record_subject_count(const struct record_reader *r) {
 }
 
 const char *record_subject(const struct record_reader *r, int index) {
-    return index >= 0 && index < record_subject_count(r) ? r->subject.texts[index] : NULL;
+    return index >= 0 && index < record_subject_count(r) ? r->names[AXIS_SUBJECT].texts[index] : NULL;
 }
 
 int record_subject_called(const struct record_reader *r, const char *name) {
@@ -292,4 +293,33 @@ bool record_timing(struct record_reader *r, int64_t index, struct record_timing 
     if (record_rounds(r, index) == 0)
         return record_fail("%s: timing: no samples of case %lld", r->path, (long long)index);
     return reader_fill(r, IN_TIMING, index, out, &r->timing);
+}
+
+int record_metric_count(const struct record_reader *r) {
+    return (int)r->length[IN_TRAINING][AXIS_METRIC];
+}
+
+const char *record_metric(const struct record_reader *r, int index) {
+    return index >= 0 && index < record_metric_count(r) ? r->names[AXIS_METRIC].texts[index] : NULL;
+}
+
+int record_metric_called(const struct record_reader *r, const char *name) {
+    for (int m = 0; m < record_metric_count(r); m++)
+        if (!strcmp(record_metric(r, m), name))
+            return m;
+    return -1;
+}
+
+int64_t record_max_points(const struct record_reader *r) {
+    return r->length[IN_TRAINING][AXIS_POINT];
+}
+
+int64_t record_points(struct record_reader *r, int64_t index) {
+    return reader_counted(r, IN_TRAINING, index);
+}
+
+bool record_training(struct record_reader *r, int64_t index, struct record_training *out) {
+    if (record_points(r, index) == 0)
+        return record_fail("%s: training: no points of case %lld", r->path, (long long)index);
+    return reader_fill(r, IN_TRAINING, index, out, &r->training);
 }

@@ -131,7 +131,8 @@ static bool replaces(const struct record *r, const struct record_case *c) {
 /* Whether a case has all arrays that its checkpoint left in the row. */
 static bool has_as_much(const struct record *r, const struct record_case *c) {
     return c->layers == r->checkpoint.layers && (c->timing ? c->timing->rounds : 0) >= r->checkpoint.rounds &&
-           (c->panels || !r->checkpoint.panels) && (c->qr_spectrum || !r->checkpoint.spectrum);
+           (c->training ? c->training->points : 0) >= r->checkpoint.points && (c->panels || !r->checkpoint.panels) &&
+           (c->qr_spectrum || !r->checkpoint.spectrum);
 }
 
 /* Refuses a case for what it is, before anything of it is written. */
@@ -158,6 +159,9 @@ static bool acceptable(const struct record *r, const struct record_case *c) {
                            (long long)room[AXIS_ROUND]);
     if (c->timing && (!c->timing->stop || strlen(c->timing->stop) > RECORD_TEXT_BYTES))
         return record_fail("a timing that does not say why it stopped");
+    if (c->training && (c->training->points < 1 || c->training->points > room[AXIS_POINT]))
+        return record_fail("%lld points of training: the record has room for %lld", (long long)c->training->points,
+                           (long long)room[AXIS_POINT]);
     if (!c->panels != !c->panel_log10_scale)
         return record_fail("panels and their scale belong together");
     const int columns = r->list_count[RECORD_LIST_COLUMNS];
@@ -178,7 +182,10 @@ static bool acceptable(const struct record *r, const struct record_case *c) {
 /* What a case has of a dataset: the place of its number, or of its pointer; NULL: nothing. */
 static const void *place_of(const struct record_case *c, const struct dataset_info *d) {
     const void *given = *(const void *const *)((const char *)c + group_info[d->group].given);
-    return given ? (const char *)(d->in == PLACE_TIMING ? (const void *)c->timing : c) + d->offset : NULL;
+    const void *of = d->in == PLACE_TIMING     ? (const void *)c->timing
+                     : d->in == PLACE_TRAINING ? (const void *)c->training
+                                               : c;
+    return given ? (const char *)of + d->offset : NULL;
 }
 
 static int64_t length_of(const struct record *r, const struct record_case *c, enum layout_axis axis) {
@@ -188,6 +195,7 @@ static int64_t length_of(const struct record *r, const struct record_case *c, en
     case AXIS_SOURCE:
     case AXIS_STREAM: return c->streams;
     case AXIS_ROUND: return c->timing->rounds;
+    case AXIS_POINT: return c->training->points;
     default: return r->length[axis];
     }
 }
@@ -196,13 +204,14 @@ static int64_t length_of(const struct record *r, const struct record_case *c, en
 static bool write_fixed(const struct record *r, const struct record_case *c, const struct dataset_info *info,
                         const struct writer_dataset *d, int64_t row) {
     static const int64_t nothing;
+    static const double no_number = NAN;
     const void *place = place_of(c, info);
     if (kind_is_text(d->kind)) {
         const char *text = place ? *(const char *const *)place : NULL;
         return write_text(r, d, row, text ? text : "");
     }
     if (d->rank == 1)
-        return write_value(r, d, row, place ? place : &nothing);
+        return write_value(r, d, row, place ? place : d->kind == KIND_REAL ? (const void *)&no_number : &nothing);
     const void *array = place ? *(const void *const *)place : NULL;
     hsize_t block[3] = {1, 1, 1};
     for (int i = 0; array && i < d->rank - 1; i++)
@@ -328,6 +337,7 @@ bool record_checkpoint(struct record *r, const struct record_case *c) {
     r->checkpoint.key = key;
     r->checkpoint.layers = c->layers;
     r->checkpoint.rounds = c->timing ? c->timing->rounds : 0;
+    r->checkpoint.points = c->training ? c->training->points : 0;
     r->checkpoint.panels = c->panels != NULL;
     r->checkpoint.spectrum = c->qr_spectrum != NULL;
     return true;

@@ -40,7 +40,7 @@ struct record {
     void *keys;    /* a tsearch tree */
     struct {       /* what the last row is a checkpoint of; key NULL: it is none */
         char *key;
-        int64_t layers, rounds;
+        int64_t layers, rounds, points;
         bool panels, spectrum;
     } checkpoint;
     char *broken; /* why nothing more can be written; NULL while all is well */
