@@ -120,6 +120,26 @@ static int64_t give(struct composer *m, const struct place *place, const struct 
     return at;
 }
 
+void compose_parameter_of(const char *gradient, char name[48]) {
+    const char *at = strstr(gradient, "grad_");
+    snprintf(name, 48, "%.*s%s", (int)(at - gradient), gradient, at + strlen("grad_"));
+}
+
+/* A parameter of a model, or its gradient, is a slice of a flat array. */
+static void slice(struct composer *m, const struct place *place, int64_t at) {
+    struct program *p = m->p;
+    enum parameter_group group = strchr(place->name, '.')    ? GROUP_CONNECTION
+                                 : place->argument[0] == 'w' ? GROUP_MATRICES
+                                                             : GROUP_PLAIN;
+    char parameter[48];
+    if (place->source == HELD) {
+        plan_slice(p, at, FLAT_PARAMETER, 0, group);
+        return;
+    }
+    compose_parameter_of(place->name, parameter);
+    plan_slice(p, at, FLAT_GRADIENT, program_find(&p->memory->held, parameter, place->layer), group);
+}
+
 /* The array that an argument is bound to, by its place. */
 static int64_t bind(struct composer *m, const struct mhc_case *c, const struct mhc_arg *arg, struct place place) {
     struct program *p = m->p;
@@ -128,6 +148,8 @@ static int64_t bind(struct composer *m, const struct mhc_case *c, const struct m
          given = place.source == GIVEN || (place.source == HELD && p->spec.regenerate && place.layer >= 0);
     place.argument = arg->name;
     place.source = given ? GIVEN : place.source;
+    if (place.source == FLAT)
+        return program_find(&p->arrays, place.name, place.layer);
     if (given && count > 0)
         return give(m, &place, c, count, mhc_arg_type(c, arg));
     if (p->spec.share && !made && place.source == MADE && count > 0 &&
@@ -143,6 +165,8 @@ static int64_t bind(struct composer *m, const struct mhc_case *c, const struct m
         array->parameter |= arg->role == MHC_PARAM && made;
     if (array && place.source == HELD && array->scale == 0)
         draw(c, arg, array);
+    if (array && p->spec.model && arg->role == MHC_PARAM)
+        slice(m, &place, at);
     return at;
 }
 
@@ -238,9 +262,14 @@ static void residual_backward(struct composer *m) {
 
 /* ---- connections with streams ---- */
 
+/* A transformer block is two layers. */
+static const char *branch_of(const struct composer *m, int64_t l) {
+    return !is(m->spec->branch, "transformer") ? m->spec->branch : l % 2 ? "mlp" : "attention";
+}
+
 /* F in one row, which keeps what it needs; with its norm in parts. */
 static void row_branch(struct composer *m, int64_t l) {
-    const struct mhc_row *row = compose_row(m, m->spec->branch, "forward", &m->c);
+    const struct mhc_row *row = compose_row(m, branch_of(m, l), "forward", &m->c);
     if (!row || (m->backward && !row_save_bytes(row, &m->c)))
         return;
     compose_call(m, STEP_OTHER, row, &m->c, l, NULL, 0);
@@ -248,8 +277,8 @@ static void row_branch(struct composer *m, int64_t l) {
 }
 
 static void row_branch_backward(struct composer *m, int64_t l) {
-    const struct mhc_row *row = compose_row(m, m->spec->branch, "forward", &m->c);
-    compose_run(m, STEP_OTHER, m->spec->branch, "backward", &m->c, l, NULL, 0);
+    const struct mhc_row *row = compose_row(m, branch_of(m, l), "forward", &m->c);
+    compose_run(m, STEP_OTHER, branch_of(m, l), "backward", &m->c, l, NULL, 0);
     compose_keep(m, "branch_save", compose_slot(m, l), row_save_bytes(row, &m->c));
 }
 
@@ -315,20 +344,38 @@ static void end(struct composer *m, const char *operation, int64_t layer, struct
         compose_run(m, STEP_OTHER, "stack", operation, &m->c, -1, PLACES(x, grad_x, edge));
 }
 
+/* An array that the owner reads when all calls are done. */
+static void keep_to_the_end(struct composer *m, const char *name) {
+    int64_t at = program_find(&m->p->arrays, name, -1);
+    if (at >= 0)
+        m->p->arrays.array[at].last = INT64_MAX;
+}
+
 static void compose(struct composer *m) {
     int64_t L = m->spec->layers;
-    end(m, "entry", 0, (struct place){"x0", "x0", -1, GIVEN});
+    bool model = m->spec->model;
+    if (model)
+        compose_model_enter(m);
+    end(m, "entry", 0, (struct place){"x0", "x0", -1, model ? MADE : GIVEN});
     (m->k.without_copies ? residual_forward : streams_forward)(m);
     end(m, "exit", L, (struct place){"out", "out", -1, MADE});
+    if (model)
+        compose_model_leave(m);
     m->backward = true;
     m->pass++;
     if (m->spec->backward) {
-        end(m, "exit_backward", L, (struct place){"grad_out", "grad_out", -1, GIVEN});
+        if (model)
+            compose_model_enter_backward(m);
+        end(m, "exit_backward", L, (struct place){"grad_out", "grad_out", -1, model ? MADE : GIVEN});
         (m->k.without_copies ? residual_backward : streams_backward)(m);
         end(m, "entry_backward", 0, (struct place){"grad_x0", "grad_x0", -1, MADE});
+        if (model)
+            compose_model_leave_backward(m);
     }
+    if (model)
+        keep_to_the_end(m, "loss");
     if (m->spec->adamw)
-        compose_updates(m);
+        (model ? compose_model_updates : compose_updates)(m);
 }
 
 const char *program_compose(struct program *p, const struct program_spec *spec, struct program_memory *memory) {

@@ -4,8 +4,9 @@
 
 #include "suites/stack/program.h"
 
-/* Where the values of an array come from: a call, the memory's owner once, the owner before every use. */
-enum source { MADE, HELD, GIVEN };
+/* Where the values of an array come from: a call, the memory's owner once, the owner before every use; or it is a
+ * piece of a flat array that has a name already. */
+enum source { MADE, HELD, GIVEN, FLAT };
 
 /* Where an argument of a call lies, if not where its name says. */
 struct place {
@@ -35,6 +36,9 @@ struct composer {
 struct place compose_place(const struct composer *, int64_t layer, const char *argument);
 /* Of what is computed again block by block; layers of a block and the one below it have different slots. */
 int64_t compose_slot(const struct composer *, int64_t layer);
+
+/* "grad_w_o" is the gradient of "w_o", "mhc.grad_phi" that of "mhc.phi". */
+void compose_parameter_of(const char *gradient, char name[48]);
 
 /* The row "<kind>.<operation>"; NULL: the program says what it misses. */
 const struct mhc_row *compose_row(struct composer *, const char *kind, const char *operation, const struct mhc_case *);
@@ -69,5 +73,22 @@ void compose_updates(struct composer *);
  * of that name, and from now on the name means the new one. -1: none, the program says why. */
 int64_t plan_array(struct program *, const struct place *, bool fresh, int64_t count, int32_t type);
 void plan_memory(struct program *);
+
+/* Flat arrays: flat.c. Puts an array of a program into one, as `slice` of struct program_array says. A held array is
+ * its own slice, and has a group. */
+void plan_slice(struct program *, int64_t array, enum program_flat, int64_t slice, enum parameter_group);
+/* Where slices lie, once all parameters are known; bytes of all flat arrays. */
+void plan_flat(struct program_memory *);
+double plan_flat_bytes(struct program_memory *);
+char *plan_flat_pointer(const struct program_memory *, enum program_flat, bool next, int64_t set);
+int64_t plan_slice_offset(const struct program_memory *, int64_t slice);
+const char *plan_clear_flat(const struct program_memory *, int64_t set);
+
+/* The ends of a model: compose_model.c. */
+void compose_model_enter(struct composer *);
+void compose_model_leave(struct composer *);
+void compose_model_enter_backward(struct composer *);
+void compose_model_leave_backward(struct composer *);
+void compose_model_updates(struct composer *);
 
 #endif

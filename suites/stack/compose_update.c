@@ -7,12 +7,6 @@
 
 #include "suites/stack/compose.h"
 
-/* "grad_w_o" is the gradient of "w_o", "mhc.grad_phi" that of "mhc.phi". */
-static void parameter_of(const char *gradient, char name[40]) {
-    const char *at = strstr(gradient, "grad_");
-    snprintf(name, 40, "%.*s%s", (int)(at - gradient), gradient, at + strlen("grad_"));
-}
-
 static bool is_rounded(const struct composer *m, const char *parameter, int64_t layer) {
     int64_t at = program_find(&m->p->arrays, parameter, layer);
     return at >= 0 && m->p->arrays.array[at].type != m->c.param;
@@ -22,13 +16,13 @@ static void update(struct composer *m, const struct program_array *gradient) {
     enum { STATE = 3, NEXT = 4, ALL = STATE + NEXT + 1 };
     static const char *const argument[ALL] = {"master",        "momentum", "rms",    "master_next",
                                               "momentum_next", "rms_next", "w_next", "grad"};
-    char parameter[40], name[ALL][sizeof gradient->name];
+    char parameter[48], name[ALL][sizeof gradient->name];
     struct place place[ALL];
     struct mhc_case c = m->c;
     c.n = c.T = c.hidden = 1;
     c.S = 0;
     c.C = gradient->count;
-    parameter_of(gradient->name, parameter);
+    compose_parameter_of(gradient->name, parameter);
     for (int k = 0; k < ALL; k++) {
         if (snprintf(name[k], sizeof name[k], "%s.%s", parameter, argument[k]) >= (int)sizeof name[k])
             abort(); /* a name that is cut would be another array's */

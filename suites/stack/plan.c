@@ -94,10 +94,15 @@ static void put_behind(struct program_arrays *a, struct program_array *array, in
     a->bytes += (double)bytes;
 }
 
+/* Whether an array has a place of its own, and not one in a flat array or among the held ones. */
+static bool is_placed(const struct program_array *a) {
+    return !a->held && a->flat == FLAT_NONE;
+}
+
 static void lay_out(struct program_arrays *a) {
     a->bytes = 0;
     for (int64_t k = 0; k < a->count; k++)
-        if (!a->array[k].held)
+        if (is_placed(&a->array[k]))
             put_behind(a, &a->array[k], backend_aligned(a->array[k].bytes));
 }
 
@@ -148,11 +153,11 @@ static void lay_out_shared(struct program *p) {
     for (int64_t k = 0; k < p->calls; k++) {
         const struct program_call *call = &p->call[k];
         for (; born < a->count && a->array[born].first <= k; born++)
-            if (!a->array[born].held)
+            if (is_placed(&a->array[born]))
                 settle(a, &a->array[born], &dead);
         for (int i = 0; i <= MHC_MAX_ARGS; i++) {
             int32_t at = i < MHC_MAX_ARGS ? call->argument[i] : call->save;
-            if (at >= 0 && !a->array[at].held && a->array[at].last == k)
+            if (at >= 0 && is_placed(&a->array[at]) && a->array[at].last == k)
                 bury(a, at, &dead);
         }
     }
@@ -166,6 +171,7 @@ void plan_memory(struct program *p) {
         lay_out(&p->arrays);
     m->batch_bytes = fmax(m->batch_bytes, p->arrays.bytes);
     lay_out(&m->held);
+    m->held.bytes += plan_flat_bytes(m);
     m->set_bytes = m->held.bytes + m->micro_batches * m->batch_bytes;
 }
 
@@ -203,14 +209,21 @@ bool program_memory_poison(const struct program_memory *m) {
     return poison(m->backend, m->slab, m->sets * (int64_t)m->set_bytes);
 }
 
+static char *held_pointer(const struct program_memory *m, int64_t k, int64_t set) {
+    const struct program_array *a = &m->held.array[k];
+    return a->flat ? plan_flat_pointer(m, a->flat, false, set) + a->offset
+                   : m->slab + set * (int64_t)m->set_bytes + a->offset;
+}
+
 const char *program_memory_fill(struct program_memory *m, program_give *give, void *user) {
     const char *why = NULL;
+    for (int64_t set = 0; set < m->sets && !why; set++)
+        why = plan_clear_flat(m, set);
     for (int64_t k = 0; k < m->held.count && !why; k++) {
         const struct program_array *a = &m->held.array[k];
         why = give(user, a, m->host);
         for (int64_t set = 0; set < m->sets && !why; set++)
-            if (!backend_upload(m->backend, m->slab + set * (int64_t)m->set_bytes + a->offset, m->host, a->count,
-                                a->type))
+            if (!backend_upload(m->backend, held_pointer(m, k, set), m->host, a->count, a->type))
                 why = "an array cannot be copied to the device";
     }
     return why;
@@ -229,7 +242,9 @@ char *program_pointer(const struct program *p, int64_t array, int64_t set, int m
     const struct program_memory *m = p->memory;
     const struct program_array *a = &p->arrays.array[array];
     char *base = m->slab + set * (int64_t)m->set_bytes;
-    return a->held ? base + m->held.array[a->offset].offset
+    if (a->flat)
+        return plan_flat_pointer(m, a->flat, a->next_values, set) + plan_slice_offset(m, a->slice);
+    return a->held ? held_pointer(m, a->offset, set)
                    : base + (int64_t)m->held.bytes + micro_batch * (int64_t)m->batch_bytes + a->offset;
 }
 

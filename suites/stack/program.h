@@ -11,7 +11,13 @@
  * none of it. Memory. Arrays are known by name and layer. Without `share` each has a place of its own. With `share`
  * an array lives from the call that writes it to the last that reads it, and arrays of one size whose lives do not
  * overlap share a place; what a call makes and no other reads, like a gradient without an optimizer, can be read
- * right behind that call alone. */
+ * right behind that call alone.
+ *
+ * Model. With `model`, the ends are an embedding, a head and the mean cross entropy, and the owner gives tokens and
+ * targets. Parameters then are slices of one flat array, ordered by the groups of the optimizer, and so are their
+ * gradients and both moments: the norm of the whole gradient is one call, an update one per group. What an update
+ * makes goes to a second flat array, as no output is an input; program_memory_turn() makes the new values the
+ * parameters of the next run. Programs on one memory share them. */
 #ifndef PROGRAM_H
 #define PROGRAM_H
 
@@ -49,15 +55,22 @@ static inline bool step_is_connection(enum step_part part) {
  * backward_y; or single arrows. */
 enum program_form { PROGRAM_FUSED, PROGRAM_ACROSS, PROGRAM_UNFUSED };
 
+/* What the optimizer tells apart: weights of products; embedding, positions and gains of norms; the connection's own. */
+enum parameter_group { GROUP_MATRICES, GROUP_PLAIN, GROUP_CONNECTION, PARAMETER_GROUPS };
+
+/* The flat arrays of a model. Those in pairs have a place for what an update reads and for what it makes. */
+enum program_flat { FLAT_NONE, FLAT_GRADIENT, FLAT_PARAMETER, FLAT_MOMENTUM, FLAT_RMS, FLAT_KINDS };
+
 struct program_spec {
     const char *name; /* what messages call it; NULL: nothing needs to */
     const struct backend *backend;
     struct mhc_case c;      /* types filled by backend_types() */
     const char *connection; /* compose_connection.c: "residual" without copies, or the kind of its rows */
     enum program_form form;
-    const char *branch;        /* kind of its rows, "linear"; NULL: in parts */
+    const char *branch; /* kind of its rows, "linear", or "transformer": attention and mlp by turns; NULL: in parts */
     int64_t layers, recompute; /* recompute: 0 or L_r */
     bool ends, backward, attention, adamw;
+    bool model;        /* ends, of the kind above; c.vocabulary is given */
     bool regenerate;   /* the owner gives parameters at every use: they are not held */
     bool share;        /* memory */
     int micro_batches; /* 0 or 1: one; 2 for overlap */
@@ -78,7 +91,14 @@ struct program_array {
     double mean, scale;
     int64_t every;
     int64_t given, next; /* in which pass the owner gave it; the next in its bucket or, dead, of its size */
+    /* Of a model: which flat array it is in; there, the place of its parameter among the held ones, or -1 - group for
+     * all of a group, or FLAT_ALL. Of a held parameter, the group; its offset is that in the flat array. */
+    enum program_flat flat;
+    int64_t slice;
+    bool next_values; /* what an update makes */
+    enum parameter_group group;
 };
+enum { FLAT_ALL = -1 - PARAMETER_GROUPS };
 
 struct program_arrays {
     struct program_array *array;
@@ -102,6 +122,11 @@ struct program_memory {
     struct program_arrays held;
     int micro_batches;
     double batch_bytes, set_bytes;
+    struct {
+        double bytes, begin;                 /* of one flat array, 0: there is none; where they begin in a set */
+        int64_t first[PARAMETER_GROUPS + 1]; /* bytes in front of each group */
+        int turn;                            /* which of each pair is the present one */
+    } flat;
     int64_t sets, largest; /* elements of the largest array that its owner fills or gives */
     double *host;          /* room for those */
     char *slab;
@@ -132,6 +157,17 @@ typedef const char *program_give(void *user, const struct program_array *, doubl
 const char *program_memory_open(struct program_memory *, int64_t sets);
 const char *program_memory_fill(struct program_memory *, program_give *, void *user);
 void program_memory_release(struct program_memory *);
+
+/* ---- of a model ---- */
+
+/* What the last update made becomes what the next run reads. */
+void program_memory_turn(struct program_memory *);
+/* Where a flat array begins in set 0, flat.first[PARAMETER_GROUPS] bytes, and in it the parameter of a place among the
+ * held arrays. Of a pair, the present one. */
+char *program_memory_flat(const struct program_memory *, enum program_flat);
+char *program_memory_parameter(const struct program_memory *, int64_t held);
+/* Elements of a group, with the zeros between its slices. */
+int64_t program_memory_group(const struct program_memory *, enum parameter_group, int64_t element_bytes);
 
 /* An array by name and layer, the youngest where there are several; -1: none. */
 int64_t program_find(const struct program_arrays *, const char *name, int64_t layer);
