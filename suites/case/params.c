@@ -11,7 +11,10 @@
 #define MAPS (1u << STUDY_MAPS)
 #define PROPAGATE (1u << STUDY_PROPAGATE)
 #define KERNELS (1u << STUDY_KERNELS)
+#define RECOMPUTE (1u << STUDY_RECOMPUTE)
 #define OVERHEAD (1u << STUDY_OVERHEAD)
+#define TRAIN (1u << STUDY_TRAIN)
+#define UNTRAINED (MAPS | PROPAGATE | RECOMPUTE) /* what draws its connections, and leaves them so */
 #define AT(field) offsetof(struct params, field)
 
 const unsigned study_traits[STUDIES] = {
@@ -66,7 +69,7 @@ const struct param params_table[] = {
     {"width", "1", "64", PARAM_INT, AT(width), 1, 1 << 20, NULL, STUDY_RUNS, .help = "C, channels of one stream",
      .letter = "C", .role = ROLE_SHAPE},
     {"tokens", "1", "64", PARAM_INT, AT(tokens), 1, 1e9, NULL, STUDY_ANY,
-     .help = "T; in maps, draws of the dynamic part", .letter = "T"},
+     .help = "T; in maps, draws of the dynamic part; in train, held-out tokens of the curves", .letter = "T"},
     {"sequence", "1", "0", PARAM_INT, AT(sequence), 0, 1e9, NULL, STUDY_RUNS,
      .help = "S, tokens of a sequence; 0: one sequence of T", .role = ROLE_SHAPE},
     {"t-max", "1", "20", PARAM_INT, AT(t_max), 1, 1e6, NULL, STUDY_ANY, .help = "Sinkhorn iterations, of mHC",
@@ -76,24 +79,25 @@ const struct param params_table[] = {
     {"rms-eps", "1", "1e-20", PARAM_REAL, AT(rms_eps), 0, 1, NULL, STUDY_RUNS, .help = "added to every mean square"},
     {"sinkhorn-eps", "1", "1e-06", PARAM_REAL, AT(sinkhorn_eps), 0, 1, NULL, STUDY_ANY,
      .help = "of convention v4; paper has none", .matters = USED_PROJECTED},
-    {"init", "", "latent", PARAM_WORD, AT(init), 0, 0, "latent|mixed|near-identity|gap|diagonal|pre-norm",
-     STUDY_ENSEMBLE,
+    {"init", "", "latent", PARAM_WORD, AT(init), 0, 0, "latent|mixed|near-identity|gap|diagonal|pre-norm", UNTRAINED,
      .help = "ensemble of the static part; latent is spanned by d, s and w, the others are starts found in the field",
      .matters = USED_MAPS, .role = ROLE_WORD},
-    {"d", "1", "0", PARAM_REAL, AT(d), -1e6, 1e6, NULL, STUDY_ENSEMBLE,
+    {"d", "1", "0", PARAM_REAL, AT(d), -1e6, 1e6, NULL, UNTRAINED,
      .help = "latent, mHC: logits = d I + s Z_shared + w Z_layer", .matters = USED_LOGITS,
      .role = ROLE_QUIET | ROLE_RESETS},
-    {"s", "1", "0", PARAM_REAL, AT(s), 0, 1e6, NULL, STUDY_ENSEMBLE,
+    {"s", "1", "0", PARAM_REAL, AT(s), 0, 1e6, NULL, UNTRAINED,
      .help = "latent: weight of the draw that all layers share", .matters = USED_LATENT, .role = ROLE_QUIET},
-    {"w", "1", "1", PARAM_REAL, AT(w), 0, 1e6, NULL, STUDY_ENSEMBLE,
+    {"w", "1", "1", PARAM_REAL, AT(w), 0, 1e6, NULL, UNTRAINED,
      .help = "latent: weight of each layer's own draw; HC maps = I + s Z_shared + w Z_layer", .matters = USED_LATENT,
      .role = ROLE_QUIET},
-    {"alpha", "1", "0.01", PARAM_REAL, AT(alpha), 0, 1e6, NULL, STUDY_ENSEMBLE, .help = "scale of the dynamic part"},
-    {"phi", "1", "1", PARAM_REAL, AT(phi), 0, 1e6, NULL, STUDY_ENSEMBLE,
+    {"alpha", "1", "0.01", PARAM_REAL, AT(alpha), 0, 1e6, NULL, STUDY_ENSEMBLE,
+     .help = "scale of the dynamic part; in train, where it starts"},
+    {"phi", "1", "1", PARAM_REAL, AT(phi), 0, 1e6, NULL, UNTRAINED,
      .help = "std of the dynamic product before alpha: of x.phi/r, or theta.x/r in HC"},
     {"round", "", "none", PARAM_WORD, AT(rounding), 0, 0, "none|bf16|fp16", MAPS,
      .help = "round coefficients to this format after every operation"},
-    {"branch", "", "linear", PARAM_WORD, AT(branch), 0, 0, "linear|mlp|attention", STUDY_STACK, .help = "F"},
+    {"branch", "", "linear", PARAM_WORD, AT(branch), 0, 0, "linear|mlp|attention", PROPAGATE | RECOMPUTE,
+     .help = "F; in train, attention and mlp by turns"},
     {"activation", "", "swiglu", PARAM_WORD, AT(activation), 0, 0, "gelu|swiglu", STUDY_RUNS, .help = "of branch mlp"},
     {"hidden", "1", "0", PARAM_INT, AT(hidden), 0, 1 << 20, NULL, STUDY_RUNS, .help = "of branch mlp; 0: 4 C",
      .role = ROLE_SHAPE},
@@ -103,12 +107,12 @@ const struct param params_table[] = {
      .role = ROLE_SHAPE},
     {"branch-gain", "1", "1", PARAM_REAL, AT(branch_gain), 0, 1e6, NULL, STUDY_STACK,
      .help = "g: branch weights have std g / sqrt(fan_in)"},
-    {"input", "", "", PARAM_TEXT, AT(input), 0, 0, NULL, PROPAGATE,
+    {"input", "", "", PARAM_TEXT, AT(input), 0, 0, NULL, PROPAGATE | TRAIN,
      .help =
-         "file whose bytes are the tokens, a path from the current folder; the last 5 % are held out; empty: gaussian tokens"},
+         "file whose bytes are the tokens, a path from the current folder; the last 5 % are held out; empty: gaussian tokens, of which train can learn nothing"},
     {"gradient", "", "random", PARAM_WORD, AT(gradient), 0, 0, "none|random", PROPAGATE,
      .help = "output gradient; none: forward only"},
-    {"recompute", "1", "auto", PARAM_INT, AT(recompute), -1, 65536, "auto=-1|keep=0", STUDY_STACK | OVERHEAD,
+    {"recompute", "1", "auto", PARAM_INT, AT(recompute), -1, 65536, "auto=-1|keep=0", PROPAGATE | RECOMPUTE | OVERHEAD,
      .help =
          "keep x every so many layers and compute the rest again; auto: keep all that fits, else (in study recompute always) sqrt(n L / (n + 2))",
      .role = ROLE_KEEPS},
@@ -143,10 +147,33 @@ const struct param params_table[] = {
     {"overlap", "", "off", PARAM_WORD, AT(overlap), 0, 0, "off|on", OVERHEAD,
      .help =
          "two micro-batches of T tokens, the connections of one on a queue of high priority beside the GEMMs of the other"},
+    {"steps", "1", "300", PARAM_INT, AT(steps), 0, 1e6, NULL, TRAIN, .help = "updates of the parameters"},
+    {"batch", "1", "4", PARAM_INT, AT(batch), 1, 1 << 20, NULL, TRAIN, .help = "sequences of S tokens per step"},
+    {"learning-rate", "1", "0.005", PARAM_REAL, AT(learning_rate), 0, 1e6, NULL, TRAIN,
+     .help = "of AdamW with betas 0.9 and 0.95, where the schedule is at its top"},
+    {"warm-up", "1", "40", PARAM_INT, AT(warm_up), 0, 1e6, NULL, TRAIN,
+     .help = "steps in which the rate rises from 0, linearly"},
+    {"schedule", "", "paper", PARAM_WORD, AT(schedule), 0, 0, "paper|constant", TRAIN,
+     .help = "of the rate behind the warm-up; paper: times 0.316 from 80 % of the steps on, times 0.1 from 90 % on"},
+    {"decay", "1", "0.1", PARAM_REAL, AT(decay), 0, 1e6, NULL, TRAIN,
+     .help = "weight decay of the weights of products; embedding, positions and gains have none"},
+    {"clip", "1", "1", PARAM_REAL, AT(clip), 0, 1e300, NULL, TRAIN,
+     .help = "largest norm of the whole gradient that an update sees; 0: any"},
+    {"epsilon", "1", "1e-20", PARAM_REAL, AT(epsilon), 1e-30, 1, NULL, TRAIN, .help = "of AdamW"},
+    {"connection-factor", "1", "1", PARAM_REAL, AT(connection_factor), 0, 1e6, NULL, TRAIN,
+     .help = "the rate of the connection's parameters is so many times the others'"},
+    {"connection-decay", "1", "0.1", PARAM_REAL, AT(connection_decay), 0, 1e6, NULL, TRAIN,
+     .help = "weight decay of the connection's parameters"},
+    {"start", "", "lite", PARAM_WORD, AT(start), 0, 0, "lite|one-hot|zero|pre-norm", TRAIN,
+     .help =
+         "where mHC's connection starts, all but zero near the identity: pre and post 1 for stream l mod n and -1 elsewhere (lite); pre 4 and -4, post 0 (one-hot); all 0 with phi of std 0.02 (zero); pre 20 and -20, post 0, a static pre-norm residual (pre-norm)"},
+    {"every", "1", "auto", PARAM_INT, AT(every), -1, 1e6, "auto=-1", TRAIN,
+     .help = "steps between measurements; auto: 0, 5, 10, 20, 30, 40, 60, 80, then every 20", .role = ROLE_KEEPS},
     {"seed", "", "1", PARAM_INT, AT(seed), 0, 9007199254740992.0, NULL, STUDY_ANY, .help = "of every random number",
      .role = ROLE_KEEPS},
 };
 const int params_count = sizeof params_table / sizeof *params_table;
+_Static_assert(sizeof params_table / sizeof *params_table <= PARAMS_MOST, "room for one of each");
 
 /* Records, keys and old suites call the connection `block`. */
 static const char stored[] = "block", option[] = "connection";
@@ -205,6 +232,17 @@ bool params_study_has(const char *study, enum study_trait trait) {
     return id >= 0 && study_traits[id] & trait;
 }
 
+/* ", auto or keep", for a message. */
+static void special_list(const char *words, char *text, size_t size) {
+    size_t used = 0;
+    text[0] = 0;
+    for (int k = 0; words && used < size; k++) {
+        used += (size_t)snprintf(text + used, size - used, "%s%.*s", k ? " or " : ", ", (int)strcspn(words, "="),
+                                 words);
+        words = strchr(words, '|') ? strchr(words, '|') + 1 : NULL;
+    }
+}
+
 static bool set_number(struct params *p, const struct param *param, const char *text, char *why, size_t why_size) {
     char *end;
     errno = 0;
@@ -213,9 +251,11 @@ static bool set_number(struct params *p, const struct param *param, const char *
         if (!special_value(param->words, text, &value)) {
             value = strtoll(text, &end, 10);
             double real = (double)value;
+            char names[64];
+            special_list(param->words, names, sizeof names);
             if (end == text || *end || errno || !(real >= (param->words ? 1 : param->least) && real <= param->most))
                 return snprintf(why, why_size, "--%s %s: a whole number from %.0f to %.0f%s", param->name, text,
-                                param->words ? 1 : param->least, param->most, param->words ? ", auto or keep" : ""),
+                                param->words ? 1 : param->least, param->most, names),
                        false;
         }
         *(int64_t *)((char *)p + param->offset) = value;

@@ -32,6 +32,9 @@ enum rounding { ROUND_NONE, ROUND_BF16, ROUND_FP16 };
 enum cache { CACHE_COLD, CACHE_HOT };
 enum record_what { RECORD_CURVES, RECORD_SUMMARY };
 enum { RECOMPUTE_AUTO = -1, RECOMPUTE_KEEP = 0 };
+enum schedule { SCHEDULE_PAPER, SCHEDULE_CONSTANT };
+enum train_start { START_LITE, START_ONE_HOT, START_ZERO, START_PRE_NORM };
+enum { EVERY_AUTO = -1 };
 enum { PARAM_TEXT_SIZE = 200 };
 
 /* Fields are int64_t (integers and words), double or text, as the table says. */
@@ -51,6 +54,11 @@ struct params {
     int64_t type, cache, rounds;
     double budget;
     int64_t preset, kind, attention, optimizer, graphs, overlap;
+    int64_t steps, batch;
+    double learning_rate;
+    int64_t warm_up, schedule;
+    double decay, clip, epsilon, connection_factor, connection_decay;
+    int64_t start, every;
     int64_t seed;
 };
 
@@ -94,6 +102,7 @@ struct param {
 
 extern const struct param params_table[];
 extern const int params_count;
+enum { PARAMS_MOST = 96 }; /* room for one of each */
 
 /* By its name, or by the one that --connection has in records and keys: block. */
 const struct param *params_find(const char *name);

@@ -114,7 +114,7 @@ static int check_cases(const struct suite *s, const struct options *o, struct wo
     return EXIT_GOOD;
 }
 
-static struct record_column columns[64];
+static struct record_column columns[PARAMS_MOST];
 static struct record_curve curves[MHC_METRICS * MHC_STATISTICS], summaries[2 * MHC_METRICS];
 static char curve_names[MHC_METRICS * MHC_STATISTICS][64], summary_names[2 * MHC_METRICS][64],
     summary_texts[2 * MHC_METRICS][160];
@@ -185,6 +185,7 @@ static void size_up(struct record_schema *schema, const struct suite *s, const s
     if (!layers)
         schema->summary_count = 0;
     timed_schema(s, schema);
+    trained_schema(s, schema);
 }
 
 /* Where a case is written. */
@@ -198,8 +199,8 @@ struct destination {
 static bool write_case(const struct destination *to, const struct study_result *r,
                        bool (*write)(struct record *, const struct record_case *)) {
     const struct params *p = to->p;
-    static char texts[64][PARAM_TEXT_SIZE];
-    union record_value values[64];
+    static char texts[PARAMS_MOST][PARAM_TEXT_SIZE];
+    union record_value values[PARAMS_MOST];
     const double *pointers[MHC_METRICS * MHC_STATISTICS];
     double scalars[2 * MHC_METRICS];
     for (int k = 0; k < params_count; k++) {
@@ -230,7 +231,8 @@ static bool write_case(const struct destination *to, const struct study_result *
                               .summaries = scalars,
                               .panels = r->panels,
                               .panel_log10_scale = r->panels ? r->panel_log10_scale : NULL,
-                              .qr_spectrum = r->qr_spectrum};
+                              .qr_spectrum = r->qr_spectrum,
+                              .training = r->trained && r->trained->is.points ? &r->trained->is : NULL};
     return timed_case(to->schema, r, &one) && write(to->record, &one);
 }
 

@@ -208,13 +208,13 @@ void groups_label(const struct groups *g, int64_t index, char *text, size_t size
 }
 
 void groups_label_within(const struct groups *g, int64_t from, int64_t to, int64_t index, char *text, size_t size) {
-    bool varies[64];
+    bool varies[PARAMS_MOST];
     find_variation(g, from, to, varies);
     label(&g->group[index].p, varies, text, size);
 }
 
 void groups_constants(const struct groups *g, int64_t from, int64_t to, char *text, size_t size) {
-    bool varies[64];
+    bool varies[PARAMS_MOST];
     size_t used = 0;
     const struct params *p = &g->group[from].p;
     find_variation(g, from, to, varies);

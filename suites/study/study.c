@@ -35,7 +35,9 @@ void study_release(struct study_result *r) {
     free(r->panels);
     free(r->qr_spectrum);
     timed_result_release(r->timed);
+    trained_release(r->trained);
     r->timed = NULL;
+    r->trained = NULL;
     r->panels = r->qr_spectrum = NULL;
 }
 
@@ -94,7 +96,7 @@ static double *take_optional(struct message *m, int64_t count) {
 }
 
 static void put_result(struct message *m, const struct study_result *r, const char *reason, double seconds) {
-    unsigned char timed = r->timed != NULL;
+    unsigned char timed = r->timed != NULL, trained = r->trained != NULL;
     message_put_text(m, reason);
     message_put(m, &seconds, sizeof seconds);
     for (int metric = 0; metric < MHC_METRICS; metric++)
@@ -106,11 +108,14 @@ static void put_result(struct message *m, const struct study_result *r, const ch
     message_put(m, &timed, 1);
     if (timed)
         timed_result_put(m, r->timed);
+    message_put(m, &trained, 1);
+    if (trained)
+        trained_put(m, r->trained);
 }
 
 /* Into a result that has its sizes alone. */
 static void take_result(struct message *m, const struct params *p, struct study_result *r) {
-    unsigned char timed = 0;
+    unsigned char timed = 0, trained = 0;
     snprintf(r->reason, sizeof r->reason, "%s", message_take_text(m));
     message_take(m, &r->seconds, sizeof r->seconds);
     r->curves.L = r->L;
@@ -122,6 +127,8 @@ static void take_result(struct message *m, const struct params *p, struct study_
     r->qr_spectrum = take_optional(m, r->L * r->n);
     message_take(m, &timed, 1);
     r->timed = timed ? timed_result_take(m, studies[p->study]->times()) : NULL;
+    message_take(m, &trained, 1);
+    r->trained = trained ? trained_take(m, p) : NULL;
     if (m->bad)
         snprintf(r->reason, sizeof r->reason, "the worker's answer is incomplete");
 }

@@ -9,6 +9,7 @@
 #include "analysis/analysis.h"
 #include "suites/case/params.h"
 #include "suites/study/timed.h"
+#include "suites/study/trained.h"
 #include "suites/worker/worker.h"
 
 struct study_result {
@@ -19,6 +20,7 @@ struct study_result {
     double *panels, panel_log10_scale[6]; /* [6][n][n], or NULL */
     double *qr_spectrum;                  /* [L][n], or NULL */
     struct timed_result *timed;           /* or NULL */
+    struct trained_result *trained;       /* or NULL */
 };
 
 /* What a case is run with. */
