@@ -15,6 +15,7 @@
 /* ---- The run ---------------------------------------------------------------------------------------------------- */
 
 enum { COLUMNS = 3, CURVES = 4, SUMMARIES = 2, STREAMS = 3, PANEL = 6, SUBJECTS = 2, ROUNDS = 5, TIMINGS = 2 };
+enum { POINTS = 4, METRICS = 2 };
 
 static const struct record_column columns[COLUMNS] = {
     {"width", "1", "channels of a stream", RECORD_INT},
@@ -29,6 +30,7 @@ static const struct record_curve summaries[SUMMARIES] = {{"peak", "1", "largest 
 static const char *const subjects[SUBJECTS] = {"baseline", "subject"};
 static const struct record_curve timings[TIMINGS] = {{"median", "s", "of the samples"}, {"ratio", "1", ""}},
                                  accuracies[] = {{"error", "1", "largest"}};
+static const char *const metrics[METRICS] = {"first", "second"};
 static const struct record_fact facts[] = {{"host", "here"}, {"cpu", "µ-processor"}, {"empty", ""}};
 
 static inline struct record_schema schema_of(int64_t layers, const char *suite) {
@@ -52,7 +54,10 @@ static inline struct record_schema schema_of(int64_t layers, const char *suite) 
                                   timings,
                                   accuracies,
                                   TIMINGS,
-                                  1};
+                                  1,
+                                  layers ? POINTS : 0,
+                                  metrics,
+                                  METRICS};
 }
 
 struct example {
@@ -64,6 +69,9 @@ struct example {
     int8_t order[SUBJECTS * ROUNDS], flags[SUBJECTS * ROUNDS];
     int64_t batch[SUBJECTS], sets[SUBJECTS];
     struct record_timing timing;
+    double *reals; /* of training */
+    int64_t step[POINTS], t_max[RECORD_PROJECTIONS];
+    struct record_training training;
     struct record_case c;
 };
 
@@ -78,6 +86,62 @@ static inline double number(int64_t i, int what, int64_t k) {
 
 static inline bool same(double a, double b) {
     return a == b || (isnan(a) && isnan(b));
+}
+
+/* The arrays of reals of training, and how many elements each has. */
+enum { TRAINED = 15 };
+static inline void trained_arrays(struct record_training *t, int64_t layers, double **array[TRAINED],
+                                  int64_t count[TRAINED]) {
+    double **const all[TRAINED] = {&t->loss,
+                                   &t->held_out_loss,
+                                   &t->gradient_norm,
+                                   &t->gradient_norm_max,
+                                   &t->rate,
+                                   &t->alpha,
+                                   &t->alpha_max,
+                                   &t->logit_range,
+                                   &t->mean_diagonal,
+                                   &t->smallest_column_sum,
+                                   &t->row_sum_spread,
+                                   &t->curves,
+                                   &t->t_max_held_out_loss,
+                                   &t->t_max_curves,
+                                   &t->held_out_loss_without_quarter};
+    for (int k = 0; k < TRAINED; k++) {
+        array[k] = all[k];
+        count[k] = k < 11    ? t->points
+                   : k == 11 ? t->points * METRICS * layers
+                   : k == 12 ? RECORD_PROJECTIONS
+                   : k == 13 ? RECORD_PROJECTIONS * METRICS * layers
+                             : 4;
+    }
+}
+
+static inline void example_train(struct example *e, int64_t i, int64_t layers) {
+    double **array[TRAINED];
+    int64_t count[TRAINED], used = 0;
+    struct record_training *t = &e->training;
+    *t = (struct record_training){.points = 1 + i % POINTS,
+                                  .steps = 10 * i,
+                                  .diverged = i % 3,
+                                  .seconds_per_step = number(i, 40, 0),
+                                  .step = e->step,
+                                  .t_max = e->t_max};
+    trained_arrays(t, layers, array, count);
+    for (int k = 0; k < TRAINED; k++)
+        used += count[k];
+    e->reals = malloc((size_t)used * sizeof(double));
+    used = 0;
+    for (int k = 0; k < TRAINED; k++) {
+        *array[k] = e->reals + used;
+        used += count[k];
+        for (int64_t at = 0; at < count[k]; at++)
+            (*array[k])[at] = number(i, 41 + k, at);
+    }
+    for (int k = 0; k < POINTS; k++)
+        e->step[k] = i * k;
+    for (int k = 0; k < RECORD_PROJECTIONS; k++)
+        e->t_max[k] = i + k;
 }
 
 static inline void example_init(struct example *e, int64_t i, int64_t largest) {
@@ -119,6 +183,9 @@ static inline void example_init(struct example *e, int64_t i, int64_t largest) {
     e->accuracy = number(i, 33, 0);
     e->timing = (struct record_timing){1 + i % ROUNDS, e->seconds, e->clock, e->order,
                                        e->flags,       e->batch,   e->sets,  "rounds"};
+    const bool trained = largest && i % 3 != 1;
+    if (trained)
+        example_train(e, i, layers);
     e->c = (struct record_case){e->key,
                                 failed ? RECORD_FAILED : RECORD_DONE,
                                 failed ? "killed by signal 11" : "",
@@ -133,13 +200,15 @@ static inline void example_init(struct example *e, int64_t i, int64_t largest) {
                                 matrices ? e->spectrum : NULL,
                                 timed ? &e->timing : NULL,
                                 timed ? e->timings : NULL,
-                                timed ? &e->accuracy : NULL};
+                                timed ? &e->accuracy : NULL,
+                                trained ? &e->training : NULL};
 }
 
 static inline void example_free(struct example *e) {
     for (int q = 0; q < CURVES; q++)
         free(e->curve[q]);
     free(e->spectrum);
+    free(e->reals);
 }
 
 static inline bool append(struct record *r, int64_t i, int64_t layers) {
@@ -170,6 +239,29 @@ static inline bool same_timing(struct record_reader *r, int64_t row, const struc
         good = got.batch[s] == want->batch[s] && got.sets[s] == want->sets[s] &&
                !strcmp(record_subject(r, s), subjects[s]);
     return good;
+}
+
+/* Whether what training left in a row is that of the case. */
+static inline bool same_training(struct record_reader *r, int64_t row, const struct record_case *c) {
+    struct record_training got, want;
+    double **ours[TRAINED], **theirs[TRAINED];
+    int64_t count[TRAINED];
+    if (!c->training)
+        return record_points(r, row) == 0 && !record_training(r, row, &got);
+    want = *c->training;
+    bool good = record_training(r, row, &got) && got.points == want.points && got.steps == want.steps &&
+                got.diverged == want.diverged && same(got.seconds_per_step, want.seconds_per_step);
+    if (!good)
+        return false;
+    trained_arrays(&got, c->layers, theirs, count);
+    trained_arrays(&want, c->layers, ours, count);
+    for (int k = 0; k < TRAINED; k++)
+        for (int64_t at = 0; good && at < count[k]; at++)
+            good = same((*theirs[k])[at], (*ours[k])[at]);
+    for (int k = 0; good && k < METRICS; k++)
+        good = !strcmp(record_metric(r, k), metrics[k]) && record_metric_called(r, metrics[k]) == k;
+    return good && !memcmp(got.step, want.step, (size_t)want.points * 8) &&
+           !memcmp(got.t_max, want.t_max, RECORD_PROJECTIONS * 8);
 }
 
 /* The first thing about row `row` that is not as case `i` wrote it; NULL when all is. */
@@ -217,6 +309,8 @@ static inline const char *difference(struct record_reader *r, int64_t row, int64
         snprintf(what, sizeof what, "panels or spectrum: %s", record_error());
     if (!*what && !same_timing(r, row, c))
         snprintf(what, sizeof what, "timing or accuracy: %s", record_error());
+    if (!*what && !same_training(r, row, c))
+        snprintf(what, sizeof what, "training: %s", record_error());
     for (int k = 0; !*what && c->panels && k < PANEL * n * n; k++)
         if (!same(panel[k], c->panels[k]) || !same(scale[k % PANEL], c->panel_log10_scale[k % PANEL]))
             snprintf(what, sizeof what, "panel element %d: %g", k, panel[k]);
