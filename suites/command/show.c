@@ -9,9 +9,9 @@
 #include "results/table.h"
 #include "suites/case/options.h"
 #include "suites/command/commands.h"
-#include "suites/report/groups.h"
+#include "suites/report/headline.h"
+#include "suites/report/over_seeds.h"
 #include "suites/report/shows.h"
-#include "suites/report/paper.h"
 #include "suites/rows/device.h"
 
 static const char usage[] = "show FILE.h5 [--headline | --all] [--format text|csv|json]";
@@ -22,87 +22,7 @@ static const char help[] =
     "  --all       every row, where there are more than 24\n"
     "  --format    text (default), csv or json: the same tables, with numbers in SI units or, of gains over layers, as the\n"
     "              record stores them (log10)\n";
-enum { MOST_ROWS = 24, LABEL_SIZE = 200, CELL = 26, ENOUGH_SEEDS = 32 };
-
-/* A summary over the seeds of a group, as it is stored: log10 of gains. NaN and Inf, what an overflow leaves, sort
- * above everything. */
-struct result {
-    bool measured, logarithmic;
-    double q10, median, q90, low, high; /* [low, high]: 95 % interval of the median, from order statistics */
-    int64_t seeds, unresolved;
-};
-
-static int ascending(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static struct result result_of(struct record_reader *reader, const struct group *group, const char *summary) {
-    const struct mhc_metric_info *info = &mhc_metric_info[mhc_metric_of(summary)];
-    const struct params *p = &group->p;
-    struct result r = {.logarithmic = info->scale == MHC_LOG10, .seeds = group->count};
-    const double *stored = record_summary(reader, summary);
-    double *values = malloc((size_t)group->count * sizeof *values);
-    r.measured = stored && values && p->measure & info->group &&
-                 !(info->subject == MHC_OF_GRADIENT && p->gradient == 0) &&
-                 !(info->subject >= MHC_OF_STREAMS && !params_has(p, STUDY_STACK));
-    for (int64_t k = 0; k < group->count && r.measured; k++) {
-        values[k] = stored[group->cases[k]];
-        if (isnan(values[k])) {
-            r.unresolved += info->may_be_unresolved;
-            values[k] = INFINITY;
-        }
-    }
-    if (r.measured) {
-        qsort(values, (size_t)group->count, sizeof *values, ascending);
-        r.q10 = mhc_quantile(values, group->count, 0.1);
-        r.median = mhc_quantile(values, group->count, 0.5);
-        r.q90 = mhc_quantile(values, group->count, 0.9);
-        int64_t rank = (int64_t)floor(0.5 * ((double)group->count - 1.96 * sqrt((double)group->count)));
-        rank = rank < 1 ? 1 : rank;
-        r.low = values[rank - 1];
-        r.high = values[group->count - rank];
-    }
-    free(values);
-    return r;
-}
-
-/* Three digits, without an exponent where that is readable; beyond double as a power of ten. */
-static const char *number(double stored, bool logarithmic, char *text, size_t size) {
-    double x = logarithmic ? pow(10, stored) : stored, magnitude = fabs(x);
-    if (isinf(stored))
-        snprintf(text, size, "overflow");
-    else if (logarithmic && stored < -307) /* how the record stores an exact zero */
-        snprintf(text, size, "0");
-    else if (isinf(x))
-        snprintf(text, size, "10^%.0f", stored);
-    else if (magnitude >= 100 && magnitude < 1e6) {
-        double unit = pow(10, floor(log10(magnitude)) - 2);
-        snprintf(text, size, "%.0f", round(x / unit) * unit);
-    } else
-        snprintf(text, size, "%.3g", x);
-    return text;
-}
-
-enum { TEXT = 120 };
-
-/* "1.62 [1.31, 2.04]": median [q10, q90]; the median alone when there is one seed. */
-static struct value in_quantiles(struct result r, char text[TEXT]) {
-    char a[32], b[32], c[32];
-    if (!r.measured)
-        return in_reals(NAN);
-    if (r.unresolved) {
-        snprintf(text, TEXT, "rounding in %lld of %lld", (long long)r.unresolved, (long long)r.seeds);
-        return in_interval(text, NAN, NAN, NAN);
-    }
-    number(r.median, r.logarithmic, a, sizeof a);
-    if (r.seeds == 1 || (isinf(r.q10) && isinf(r.q90)))
-        snprintf(text, TEXT, "%s", a);
-    else
-        snprintf(text, TEXT, "%s [%s, %s]", a, number(r.q10, r.logarithmic, b, sizeof b),
-                 number(r.q90, r.logarithmic, c, sizeof c));
-    return in_interval(text, r.median, r.q10, r.q90);
-}
+enum { MOST_ROWS = 24, LABEL_SIZE = 200, CELL = 26 };
 
 #define OVER_SEEDS(name, head) \
     { name, head, CELL, .low = "_q10", .high = "_q90" }
@@ -129,7 +49,7 @@ static const struct {
 static bool recorded(struct record_reader *reader, const struct groups *g, int64_t from, int64_t to,
                      const char *summary) {
     for (int64_t k = from; k < to; k++)
-        if (result_of(reader, &g->group[k], summary).measured)
+        if (over_seeds_of(reader, &g->group[k], summary).measured)
             return true;
     return false;
 }
@@ -139,7 +59,7 @@ static void add_table(struct record_reader *reader, const struct groups *g, int6
                       int which, const char *constants, struct tables *t) {
     const struct column *const summary = by_seeds[which].columns;
     struct column columns[6] = {{"case", by_seeds[which].title, .width = -1}, {"seeds", "seeds", .width = 5}};
-    char title[1200], label[LABEL_SIZE], cell[4][TEXT];
+    char title[1200], label[LABEL_SIZE], cell[4][OVER_SEEDS_TEXT];
     bool present = false;
     for (int c = 0; c < 4; c++) {
         columns[2 + c] = summary[c];
@@ -154,91 +74,12 @@ static void add_table(struct record_reader *reader, const struct groups *g, int6
         struct value row[6] = {in_words(label), in_wholes(g->group[k].count)};
         groups_label_within(g, from, to, k, label, sizeof label);
         for (int c = 0; c < 4; c++)
-            row[2 + c] = in_quantiles(result_of(reader, &g->group[k], summary[c].name), cell[c]);
+            row[2 + c] = in_quantiles(over_seeds_of(reader, &g->group[k], summary[c].name), cell[c]);
         table_row_of(t, row, 6);
     }
     table_end(t);
     if (from + rows < to)
         tables_say(t, "... %lld more rows: --all\n", (long long)(to - from - rows));
-}
-
-/* The ensemble of a block that stands beside the paper: its shape, and of those with the most seeds, if there are
- * several, the one whose median is nearest. That choice is the calibration, and `candidates` says how many it was
- * made from. -1: none. */
-static int64_t headline_group(struct record_reader *reader, const struct groups *g, const char *connection,
-                              const char *summary, double paper, int *candidates) {
-    int64_t best = -1;
-    double distance = INFINITY;
-    *candidates = 0;
-    for (int64_t k = 0; k < g->count; k++) {
-        const struct group *group = &g->group[k];
-        const struct params *p = &group->p;
-        bool shape = !strcmp(params_connection(p)->name, connection) && p->depth == 60 && p->streams == 4 &&
-                     p->rounding == ROUND_NONE && p->study == STUDY_MAPS && p->init == INIT_LATENT &&
-                     p->convention == 0 && p->alpha == 0 && (connection_is_hc(params_connection(p)) || p->t_max == 20);
-        double off = shape ? fabs(log(groups_summary(reader, group, summary).median / paper)) : NAN;
-        if (isnan(off) || (best >= 0 && group->count < g->group[best].count))
-            continue;
-        bool more = best < 0 || group->count > g->group[best].count;
-        *candidates = more ? 1 : *candidates + 1;
-        if (more || off < distance) {
-            best = k;
-            distance = off;
-        }
-    }
-    return best;
-}
-
-/* false: it has nothing to put beside the paper. */
-static bool add_headline(struct record_reader *reader, const struct groups *g, struct tables *t) {
-    int hc_of, mhc_of;
-    int64_t hc = headline_group(reader, g, "hc", "composite_forward_sum_max", PAPER_HC_GAIN, &hc_of);
-    int64_t mhc = headline_group(reader, g, "mhc", "composite_backward_sum_max", PAPER_MHC_GAIN, &mhc_of);
-    if (hc < 0 || mhc < 0 || g->group[hc].count < ENOUGH_SEEDS || g->group[mhc].count < ENOUGH_SEEDS)
-        return false;
-    const struct {
-        int64_t group;
-        const char *text, *summary, *paper;
-    } rows[] = {{hc, "HC   forward  H_l...H_1, sum", "composite_forward_sum_max", "about 3000"},
-                {hc, "HC   forward  H_l...H_1, abs", "composite_forward_abs_max", ""},
-                {mhc, "mHC  backward H_L...H_l, sum", "composite_backward_sum_max", "about 1.6"},
-                {mhc, "mHC  backward H_L...H_l, abs", "composite_backward_abs_max", ""},
-                {mhc, "mHC  forward  H_l...H_1, sum", "composite_forward_sum_max", "1 in every layer"}};
-    static const struct column columns[] = {
-        {"reading", "", .width = -30},
-        {"gain_log10", "ours: median [q10, q90]", .width = 28, .low = "_q10", .high = "_q90"},
-        {"median_log10", "95 % of the median", .width = 18, COLUMN_INTERVAL},
-        {"paper", "paper: 27B, trained", .width = -1},
-    };
-    tables_say(t, "\nComposite Amax gain, 60 layers, n = 4, t_max = 20\n\n");
-    table_begin(t, "composite Amax gain, 60 layers, n = 4, t_max = 20", columns);
-    for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
-        char low[32], high[32], interval[80], cell[TEXT];
-        struct result r = result_of(reader, &g->group[rows[k].group], rows[k].summary);
-        snprintf(interval, sizeof interval, "%s to %s", number(r.low, true, low, sizeof low),
-                 number(r.high, true, high, sizeof high));
-        table_row(t, in_words(rows[k].text), in_quantiles(r, cell), in_interval(interval, r.median, r.low, r.high),
-                  in_words(rows[k].paper));
-    }
-    char text[32];
-    double ratio = result_of(reader, &g->group[hc], "composite_forward_sum_max").median -
-                   result_of(reader, &g->group[mhc], "composite_backward_sum_max").median;
-    table_row(t, in_words("HC / mHC"), in_interval(number(ratio, true, text, sizeof text), ratio, NAN, NAN),
-              in_interval("", NAN, NAN, NAN), in_words("three orders of magnitude"));
-    table_end(t);
-    tables_say(t, "\nOurs: untrained ensembles, set beside the paper's trained maps by their median:\n");
-    const int64_t chosen[2] = {hc, mhc};
-    for (int k = 0; k < 2; k++) {
-        int of = k ? mhc_of : hc_of;
-        tables_say(t, "  %-4s %lld seeds: %s\n", k ? "mHC" : "HC", (long long)g->group[chosen[k]].count,
-                   g->group[chosen[k]].label);
-        if (of > 1)
-            tables_say(
-                t,
-                "       chosen of %d in this file for being nearest, on these same seeds: a calibration, not a result\n",
-                of);
-    }
-    return true;
 }
 
 static void say_head(struct record_reader *reader, const char *path, struct tables *t) {
@@ -280,19 +121,16 @@ static bool alike(const struct params *a, const struct params *b) {
 
 /* The headline, or a line that there is none. */
 static void add_headlines(struct record_reader *reader, const struct groups *g, struct tables *t) {
-    bool shown = add_headline(reader, g, t);
+    bool shown = headline_gains(reader, g, t);
     for (int id = 0; id < STUDIES; id++)
         shown |= shows[id].headline && shows[id].headline(reader, t);
     if (!shown)
-        tables_say(
-            t,
-            "\nNo headline: it takes maps of hc and of mhc, 60 layers, n = 4, t_max = 20, alpha = 0, %d seeds each, or a case of study overhead.\n",
-            ENOUGH_SEEDS);
+        tables_say(t, "\nNo headline: it takes %s, or a case of study overhead.\n", headline_needs);
 }
 
 static void add_tables(struct record_reader *reader, const struct groups *g, bool all, struct tables *t) {
     char constants[1000];
-    add_headline(reader, g, t);
+    headline_gains(reader, g, t);
     for (int id = 0; id < STUDIES; id++)
         if (shows[id].tables)
             shows[id].tables(reader, t, all);
