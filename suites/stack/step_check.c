@@ -8,14 +8,11 @@
 
 #include "cpu_ref/library.h"
 #include "suites/rows/array_error.h"
+#include "suites/rows/examine.h"
 #include "suites/stack/execute.h"
 #include "suites/stack/result.h"
 
 enum { CHECK_TOKENS = 24, CHECK_LAYERS = 3 };
-
-/* An array that is 0 in exact arithmetic holds rounding of the call's other results: its error is measured against
- * this share of them. */
-#define SMALLEST_SCALE 1e-3
 
 static const struct backend cpu64 = {.library = &mhc_cpu64};
 
@@ -79,21 +76,20 @@ static const char *compare(struct pair *p, const struct program_call *call, int 
     const char *why = NULL;
     if (!got || !backend_download(p->s->memory->backend, got, program_pointer(p->s, mine, 0, 0), a->count, a->type))
         why = got ? "an array cannot be copied from the device" : "out of memory";
-    double tolerance = fmin(call->row->tolerance(&call->c), PROGRAM_MOST_TOLERANCE),
-           error = why ? 0
-                   : !all_finite(want, a->count)
-                       ? INFINITY
-                       : array_error(&call->row->args[arg], &call->c, got, want, SMALLEST_SCALE * others, NULL);
-    if (!(error / tolerance <= p->accuracy->error / p->accuracy->tolerance))
-        *p->accuracy = (struct step_accuracy){error, tolerance};
-    if (!why && !(error <= tolerance)) {
-        snprintf(p->message, sizeof p->message,
-                 "%s is wrong: %s of %s, layer %lld, is %.3g of its largest element off, allowed are %.3g",
-                 p->s->spec.name, a->name, call->row->name, (long long)a->layer, error, tolerance);
-        why = p->message;
-    }
-    if (!why)
+    if (!why) {
+        struct finding f = finding_of(call->row, &call->c, &call->row->args[arg], got, want, EXAMINE_SMALLEST * others);
+        double error = all_finite(want, a->count) ? f.error : INFINITY,
+               tolerance = fmin(f.tolerance, PROGRAM_MOST_TOLERANCE);
+        if (!(error / tolerance <= p->accuracy->error / p->accuracy->tolerance))
+            *p->accuracy = (struct step_accuracy){error, tolerance};
+        if (!(error <= tolerance)) {
+            snprintf(p->message, sizeof p->message,
+                     "%s is wrong: %s of %s, layer %lld, is %.3g of its largest element off, allowed are %.3g",
+                     p->s->spec.name, a->name, call->row->name, (long long)a->layer, error, tolerance);
+            why = p->message;
+        }
         memcpy(want, got, (size_t)a->count * sizeof *got);
+    }
     p->fresh[its] = false;
     free(got);
     return why;
