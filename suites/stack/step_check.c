@@ -34,10 +34,11 @@ static struct program_spec exact_spec(const struct program_spec *spec) {
     return exact;
 }
 
-double step_check_bytes(const struct program_spec *spec) {
+double step_check_bytes(const struct program_spec *spec, int64_t timed) {
     struct steps all;
     struct program_spec exact = exact_spec(spec);
-    double bytes = steps_plan(&all, &exact) ? 0 : 2.5 * all.memory.set_bytes; /* results of both sides beside it */
+    double bytes = steps_plan(&all, &exact, timed) ? 0
+                                                   : 2.5 * all.memory.set_bytes; /* results of both sides beside it */
     steps_release(&all);
     return bytes;
 }
@@ -183,11 +184,12 @@ static const char *check_variant(const struct program *s, const struct program *
     return why ? (snprintf(message, sizeof message, "%s", why), message) : NULL;
 }
 
-const char *step_check(const struct program_spec *spec, uint64_t seed, struct step_accuracy accuracy[STEP_VARIANTS]) {
+const char *step_check(const struct program_spec *spec, int64_t timed, uint64_t seed,
+                       struct step_accuracy accuracy[STEP_VARIANTS]) {
     struct steps all = {0}, exact = {0};
     struct program_spec small = step_check_spec(spec), its = exact_spec(spec);
-    const char *why = steps_plan(&all, &small);
-    why = why ? why : steps_plan(&exact, &its);
+    const char *why = steps_plan(&all, &small, timed);
+    why = why ? why : steps_plan(&exact, &its, timed);
     why = why ? why : steps_open(&all, 1, seed);
     why = why ? why : steps_open(&exact, 1, seed);
     for (int v = 0; v < STEP_VARIANTS; v++) {
