@@ -103,7 +103,7 @@ struct mhc_arg {
  * scratch. run() returns 0, or nonzero when the device failed.
  *
  * A library may have several rows of one name, the preferred first: a caller takes the first that supports its case.
- * `variant` says in a few words how a row does it, where that is worth saying.
+ * `implementation` says in a few words how a row does it, where that is worth saying.
  *
  * MHC_OPERATION(id) of operations.h fills in the contract: name, args, flops, traffic. Behind `args` the arguments of
  * a call lie as pointers in that order, struct id_args; an argument of no elements may be NULL. */
@@ -112,7 +112,7 @@ struct mhc_row {
     const struct mhc_arg *args; /* ends with an empty name */
     double (*flops)(const struct mhc_case *);
     double (*traffic)(const struct mhc_case *); /* bytes that must move once */
-    const char *variant;                        /* the members from here on are the implementer's */
+    const char *implementation;                 /* the members from here on are the implementer's */
     bool (*supports)(const struct mhc_case *, const char **why);
     int64_t (*save_bytes)(const struct mhc_case *); /* NULL: none */
     int64_t (*work_bytes)(const struct mhc_case *); /* NULL: none */

@@ -184,15 +184,16 @@ static int64_t static_backward_work(const struct mhc_case *c) {
 /* --- rows --- */
 
 GPU_ROW(hc_pre) = {MHC_OPERATION(hc_pre),
-                   .variant = "two passes over x",
+                   .implementation = "two passes over x",
                    .supports = gpu_supports_res,
                    .save_bytes = save_bytes,
                    .work_bytes = pre_work,
                    .tolerance = gpu_tolerance,
                    .run = pre_run};
 
-GPU_ROW(hc_backward) = {MHC_OPERATION(hc_backward),  .variant = "two passes over x", .supports = gpu_supports_res,
-                        .work_bytes = backward_work, .tolerance = gpu_tolerance,     .run = backward_run};
+GPU_ROW(hc_backward) = {MHC_OPERATION(hc_backward),   .implementation = "two passes over x",
+                        .supports = gpu_supports_res, .work_bytes = backward_work,
+                        .tolerance = gpu_tolerance,   .run = backward_run};
 
 GPU_ROW(static_pre) = {MHC_OPERATION(static_pre), .supports = gpu_supports_res, .tolerance = gpu_tolerance,
                        .run = static_pre_run};

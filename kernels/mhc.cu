@@ -127,7 +127,7 @@ static bool logits_support(const struct mhc_case *c, const char **why) {
 /* --- rows --- */
 
 GPU_ROW(mhc_pre) = {MHC_OPERATION(mhc_pre),
-                    .variant = "two passes over x",
+                    .implementation = "two passes over x",
                     .supports = gpu_supports_mhc,
                     .save_bytes = save_bytes,
                     .work_bytes = pre_work,
@@ -137,5 +137,6 @@ GPU_ROW(mhc_pre) = {MHC_OPERATION(mhc_pre),
 GPU_ROW(mhc_logits) = {MHC_OPERATION(mhc_logits), .supports = logits_support, .work_bytes = logits_work,
                        .tolerance = gpu_tolerance, .run = logits_run};
 
-GPU_ROW(mhc_backward) = {MHC_OPERATION(mhc_backward), .variant = "two passes over x", .supports = gpu_supports_mhc,
-                         .work_bytes = backward_work, .tolerance = gpu_tolerance,     .run = backward_run};
+GPU_ROW(mhc_backward) = {MHC_OPERATION(mhc_backward),  .implementation = "two passes over x",
+                         .supports = gpu_supports_mhc, .work_bytes = backward_work,
+                         .tolerance = gpu_tolerance,   .run = backward_run};

@@ -283,10 +283,10 @@ static int64_t hc_work(const struct mhc_case *c) {
     return call_of(c, true, NULL).work_bytes;
 }
 
-GPU_ROW(mhc_micro_backward) = {MHC_OPERATION(mhc_micro_backward), .variant = "one kernel per arrow",
+GPU_ROW(mhc_micro_backward) = {MHC_OPERATION(mhc_micro_backward), .implementation = "one kernel per arrow",
                                .supports = micro_supports_mhc,    .work_bytes = mhc_work,
                                .tolerance = gpu_tolerance,        .run = mhc_run};
 
-GPU_ROW(hc_micro_backward) = {MHC_OPERATION(hc_micro_backward), .variant = "one kernel per arrow",
+GPU_ROW(hc_micro_backward) = {MHC_OPERATION(hc_micro_backward), .implementation = "one kernel per arrow",
                               .supports = gpu_supports_res,     .work_bytes = hc_work,
                               .tolerance = gpu_tolerance,       .run = hc_run};

@@ -155,12 +155,12 @@ static int64_t hc_work(const struct mhc_case *c) {
 }
 
 GPU_ROW(micro_coefficients_mhc) = {MHC_OPERATION(micro_coefficients_mhc),
-                                   .variant = "one kernel per arrow",
+                                   .implementation = "one kernel per arrow",
                                    .supports = micro_supports_mhc,
                                    .work_bytes = mhc_work,
                                    .tolerance = gpu_tolerance,
                                    .run = mhc_run};
 
-GPU_ROW(micro_coefficients_hc) = {MHC_OPERATION(micro_coefficients_hc), .variant = "one kernel per arrow",
+GPU_ROW(micro_coefficients_hc) = {MHC_OPERATION(micro_coefficients_hc), .implementation = "one kernel per arrow",
                                   .supports = gpu_supports_res,         .work_bytes = hc_work,
                                   .tolerance = gpu_tolerance,           .run = hc_run};

@@ -144,12 +144,13 @@ static int64_t post_work(const struct mhc_case *c) { /* mixed */
     return c->T * c->n * c->C * (int64_t)sizeof(float);
 }
 
-GPU_ROW(mhc_micro_pre) = {MHC_OPERATION(mhc_micro_pre),   .variant = "one kernel per arrow",
+GPU_ROW(mhc_micro_pre) = {MHC_OPERATION(mhc_micro_pre),   .implementation = "one kernel per arrow",
                           .supports = micro_supports_mhc, .save_bytes = mhc_save,
                           .tolerance = gpu_tolerance,     .run = mhc_pre_run};
 
-GPU_ROW(hc_micro_pre) = {MHC_OPERATION(hc_micro_pre), .variant = "one kernel per arrow", .supports = gpu_supports_res,
-                         .save_bytes = hc_save,       .tolerance = gpu_tolerance,        .run = hc_pre_run};
+GPU_ROW(hc_micro_pre) = {MHC_OPERATION(hc_micro_pre),  .implementation = "one kernel per arrow",
+                         .supports = gpu_supports_res, .save_bytes = hc_save,
+                         .tolerance = gpu_tolerance,   .run = hc_pre_run};
 
 /* What an operation does with its arguments. */
 #define ARROW(id, text, fits, work, does)                                                                \
@@ -160,8 +161,8 @@ GPU_ROW(hc_micro_pre) = {MHC_OPERATION(hc_micro_pre), .variant = "one kernel per
         (void)mixed;                                                                                     \
         return does;                                                                                     \
     }                                                                                                    \
-    GPU_ROW(id) = {MHC_OPERATION(id),          .variant = text, .supports = fits, .work_bytes = work,    \
-                   .tolerance = gpu_tolerance, .run = id##_run}
+    GPU_ROW(id) = {MHC_OPERATION(id),  .implementation = text,     .supports = fits,                     \
+                   .work_bytes = work, .tolerance = gpu_tolerance, .run = id##_run}
 
 #define MICRO_POST_ROWS(id)                                                        \
     ARROW(id##_post, "one kernel per arrow", gpu_supports_res, post_work,          \

@@ -278,15 +278,16 @@ static int hc_backward_y_run(RUN_ARGUMENTS) {
     static int64_t id##_backward_work(const struct mhc_case *c) {                    \
         return work_of((kernels) == &hc_one_pass, &id##_backward, c);                \
     }
-#define FORWARD_ROW(id, operation)                                                                              \
-    GPU_ROW(id##_##operation##_one_pass) = {MHC_OPERATION(id##_##operation),   .variant = "one pass, else two", \
-                                            .supports = id##_forward_supports, .save_bytes = id##_save,         \
-                                            .work_bytes = id##_forward_work,   .tolerance = gpu_tolerance,      \
+#define FORWARD_ROW(id, operation)                                                                                     \
+    GPU_ROW(id##_##operation##_one_pass) = {MHC_OPERATION(id##_##operation),   .implementation = "one pass, else two", \
+                                            .supports = id##_forward_supports, .save_bytes = id##_save,                \
+                                            .work_bytes = id##_forward_work,   .tolerance = gpu_tolerance,             \
                                             .run = id##_##operation##_run}
-#define BACKWARD_ROW(id, operation)                                                                               \
-    GPU_ROW(id##_##operation##_one_pass) = {MHC_OPERATION(id##_##operation),    .variant = "one pass, else two",  \
-                                            .supports = id##_backward_supports, .work_bytes = id##_backward_work, \
-                                            .tolerance = gpu_tolerance,         .run = id##_##operation##_run}
+#define BACKWARD_ROW(id, operation)                                                 \
+    GPU_ROW(id##_##operation##_one_pass) = {                                        \
+        MHC_OPERATION(id##_##operation),    .implementation = "one pass, else two", \
+        .supports = id##_backward_supports, .work_bytes = id##_backward_work,       \
+        .tolerance = gpu_tolerance,         .run = id##_##operation##_run}
 
 FUNCTIONS(mhc, mhc_one_pass(c), gpu_supports_mhc)
 FORWARD_ROW(mhc, pre);

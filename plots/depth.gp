@@ -14,11 +14,12 @@ load HERE . 'house.gp'
 array NAMES[4] = ['forward', 'backward', 'x_rms', HAS_grad_rms ? 'grad_rms' : 'grad_rms_max']
 array TEXT[4] = ['forward gain, largest over l', 'backward gain, largest over l', 'RMS of x_L', \
     HAS_grad_rms ? 'RMS of gradient at x_1' : 'largest RMS of gradient']
-# Where ResNet, mHC and identity HC coincide, or HC and static HC, the dashes of one leave room for the others.
+# Where connections coincide, as ResNet and those with exact maps do, the dashes of one leave room for the others.
 set dashtype 11 (12, 6)
 set dashtype 12 (3, 15)
 set dashtype 13 (8, 8)
-dash(block) = block == 3 ? 11 : block == 4 ? 12 : block == 2 ? 13 : 1
+set dashtype 14 (3, 6)
+dash(k) = BROKEN[k] ? 11 + (BROKEN[k] - 1) % 4 : 1
 set multiplot
 stats CSV using 'depth' nooutput name 'D'
 # A logarithmic axis from a factor of 4 on: below it there may be no tick.
@@ -33,7 +34,7 @@ do for [p = 1:2 + 2 * STREAMS] {
     eval panel(left, top, left + 6.45, top + ROWS)
     eval y_label(TEXT[p])
     unset key
-    if (p == 1) { do for [k = 1:LINES] { eval legend_at(k, 1, COLS, 1.45, dash(BLOCK[k])) } }
+    if (p == 1) { do for [k = 1:LINES] { eval legend_at(k, 1, COLS, 1.45, dash(k)) } }
     set yrange [*:*]
     set offsets 0, 0, 0, graph 0.05
     if (p < 3 && STREAMS) { set format x ''; unset xlabel } \
@@ -42,7 +43,7 @@ do for [p = 1:2 + 2 * STREAMS] {
         for [k = 1:LINES] CSV using (of_line(k, 'depth')):(column(NAMES[p] . '_q10')):(column(NAMES[p] . '_q90')) \
             with filledcurves lc rgb colour(BLOCK[k], RANK[k]) notitle, \
         for [k = 1:LINES] CSV using (of_line(k, 'depth')):(column(NAMES[p] . '_median')) \
-            with lines lc rgb colour(BLOCK[k], RANK[k]) lw 1.5 dt dash(BLOCK[k]) notitle, \
+            with lines lc rgb colour(BLOCK[k], RANK[k]) lw 1.5 dt dash(k) notitle, \
         for [k = 1:LINES] CSV using (of_line(k, 'depth')):(column(NAMES[p] . '_median')) \
             with points lc rgb colour(BLOCK[k], RANK[k]) pt point(BLOCK[k], RANK[k]) notitle, \
         for [k = 1:LINES] CSV using (of_line(k, 'depth')):(overflow(k, NAMES[p])) axes x1y2 \

@@ -30,7 +30,7 @@ do for [family = 1:2] {
         NAME = row == 1 ? 'forward' : 'backward'
         if (family == 1) {
             SPAN = row == 1 ? SPAN_forward_sum : SPAN_backward_sum
-            if (PAPER && SPAN < 3000) { SPAN = 3000 } # its line is there
+            if (PAPER && SPAN < PAPER_HC_GAIN) { SPAN = PAPER_HC_GAIN } # its line is there
             set yrange [*:*] noextend
             if (SPAN < 3) { unset logscale y; set yrange [*:*]; set format y '%g'; set ytics auto } else { set logscale y }
             if (SPAN >= 3 && SPAN < 30) { set format y '%g'; eval 'set ytics ' . FEW }
@@ -45,7 +45,7 @@ do for [family = 1:2] {
         }
         if (row == 1) { set format x ''; unset xlabel; do for [k = first:last] { eval legend_at(k, first, 1, left - 0.2, 1) } } \
         else { set format x '%g'; set xlabel 'layer l' offset 0, 0.6 textcolor rgb INK }
-        REFERENCE = !PAPER ? NaN : family == 1 ? 3000 : row == 2 ? 1.6 : NaN
+        REFERENCE = !PAPER ? NaN : family == 1 ? PAPER_HC_GAIN : row == 2 ? PAPER_MHC_GAIN : NaN
         if (REFERENCE == REFERENCE) {
             SIDE = (row == 1) == (family == 2 || SPAN < 1e8) # where the lines are far from it
             set label 1 sprintf('paper: about %g', REFERENCE) at graph (SIDE ? 0.02 : 0.98), first REFERENCE \

@@ -36,9 +36,8 @@ POINTS = "7 5 15 13 9 11"
 point(block, rank) = word(POINTS, block + 1) + 0 - rank % 2 # filled, then open
 BRANCH = '#d98ac0' # F and its parts
 # Variants of study overhead, 1 the residual: those of mHC are shades of its colour.
-variant_colour(v) = word('#606060 #e18528 #8fbfec #2666a2 #123555 #2e9d6b', v)
-legend_left(v) = word('1.45 4.35 7.4 10.2 14.0', v - 1) + 0
-variant_point(v) = word('7 5 15 13 11 9', v) + 0
+variant_colour(v) = colour(BLOCK[v], RANK[v])
+variant_point(v) = word('7 5 15 13 11 9', (v - 1) % 6 + 1) + 0
 INK = '#404040'
 PALE = '#909090'
 

@@ -2,7 +2,8 @@
 DATA = ARG1; TERM = ARG2; OUT = ARG3; COLUMNS = ARG4; HERE = ARG0[1:strlen(ARG0) - strlen('overhead.gp')]
 load DATA . '/overhead.gp'
 CSV = DATA . '/overhead.csv'
-KEY = 0.6
+load HERE . 'variants.gp'
+KEY = 0.25 + 0.35 * KEY_ROWS
 BELOW = 0.55
 do for [g = 1:GROUPS] { if (KIND[g] ne '') { BELOW = 0.9 } }
 TITLE = 0.45
@@ -11,11 +12,12 @@ HEIGHT = KEY + (TO - FROM + 1) * (TITLE + ROWS + BELOW)
 load HERE . 'house.gp'
 
 # What the paper measured, over the bars; its name beside them.
-PAPER = 6.7
+PAPER = PAPER_OVERHEAD
 of(p, v, name) = column('core') == p && column('variant') == v ? column(name) : NaN
 known(p, v) = of(p, v, 'low') <= of(p, v, 'high') ? of(p, v, 'overhead') : NaN
 unknown(p, v) = of(p, v, 'low') <= of(p, v, 'high') ? NaN : of(p, v, 'overhead')
-place(v) = column('group') + 0.15 * (v - 4)
+APART = 0.75 / (VARIANTS > 1 ? VARIANTS - 1 : 1)
+place(v) = column('group') + APART * (v - (VARIANTS + 2) / 2.0)
 set multiplot
 unset mytics
 set grid nox
@@ -30,16 +32,16 @@ do for [p = FROM:TO] {
     eval panel(1.65, top, 15.7, top + ROWS)
     eval y_label('overhead: t / t_{residual} − 1 (%)')
     unset key
-    if (p == FROM) { do for [v = 2:6] { eval legend_box(v, NAME[v], legend_left(v), 0.25, variant_colour(v), 0.85) } }
+    if (p == FROM) { do for [v = 2:VARIANTS] { eval legend_box(v, NAME[v], LEFT_OF[v], TOP_OF[v], variant_colour(v), 0.85) } }
     set label 1 (p ? 'with the core of attention' : 'GEMMs and elementwise work only') at graph 0, 1 left offset 0, 0.6 textcolor rgb INK
     set yrange [*<0:8<*]
-    set label 2 "paper:\n6.7 %" at graph 1.01, first PAPER left offset 0, 0.5 textcolor rgb INK
+    set label 2 sprintf("paper:\n%g %%", PAPER) at graph 1.01, first PAPER left offset 0, 0.5 textcolor rgb INK
     plot 0 with lines lc rgb PALE lw 1 notitle, \
-        for [v = 2:6] CSV using (place(v)):(known(p, v)):(0.13) with boxes lc rgb variant_colour(v) notitle, \
-        for [v = 2:6] CSV using (place(v)):(unknown(p, v)):(0.13) with boxes fill empty border rgb variant_colour(v) lc rgb variant_colour(v) notitle, \
-        for [v = 2:6] CSV using (place(v)):(of(p, v, 'low')):(0):(of(p, v, 'high') - of(p, v, 'low')) \
+        for [v = 2:VARIANTS] CSV using (place(v)):(known(p, v)):(APART * 13 / 15) with boxes lc rgb variant_colour(v) notitle, \
+        for [v = 2:VARIANTS] CSV using (place(v)):(unknown(p, v)):(APART * 13 / 15) with boxes fill empty border rgb variant_colour(v) lc rgb variant_colour(v) notitle, \
+        for [v = 2:VARIANTS] CSV using (place(v)):(of(p, v, 'low')):(0):(of(p, v, 'high') - of(p, v, 'low')) \
             with vectors nohead lc rgb '#ffffff' lw 2 notitle, \
-        for [v = 2:6] CSV using (place(v)):(of(p, v, 'low')):(0):(of(p, v, 'high') - of(p, v, 'low')) \
+        for [v = 2:VARIANTS] CSV using (place(v)):(of(p, v, 'low')):(0):(of(p, v, 'high') - of(p, v, 'low')) \
             with vectors nohead lc rgb INK lw 1 notitle, \
         PAPER with lines lc rgb '#ffffff' lw 1 notitle, \
         PAPER with lines lc rgb '#000000' lw 1 dt (6, 4) notitle

@@ -12,13 +12,13 @@ of(k, name) = column('part') == k ? column(name) : NaN
 eval panel(1.65, 0.3, 12.6, 0.3 + ROWS)
 eval y_label('time of a step (ms)')
 unset mytics
-set xrange [0.5:6.5]
+set xrange [0.5:VARIANTS + 0.5]
 unset xtics
 set xtics scale 0 offset 0, 0.3 ('' 0)
 set xtics textcolor rgb INK
 # Two rows: what is behind the comma below.
 above(name) = strstrt(name, ', ') ? name[1:strstrt(name, ', ')] . "\n" . name[strstrt(name, ', ') + 2:*] : name
-set for [v = 1:6] xtics add (above(NAME[v]) v)
+set for [v = 1:VARIANTS] xtics add (above(NAME[v]) v)
 set yrange [0:*]
 set style fill solid 1 noborder
 set key at screen X(12.9), Y(0.3) top left vertical invert

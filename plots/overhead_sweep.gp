@@ -2,7 +2,8 @@
 DATA = ARG1; TERM = ARG2; OUT = ARG3; COLUMNS = ARG4; HERE = ARG0[1:strlen(ARG0) - strlen('overhead_sweep.gp')]
 load DATA . '/overhead_sweep.gp'
 CSV = DATA . '/overhead_sweep.csv'
-KEY = 0.65
+load HERE . 'variants.gp'
+KEY = 0.3 + 0.35 * KEY_ROWS
 ROWS = 4.0
 HEIGHT = KEY + ROWS + 1.0
 load HERE . 'house.gp'
@@ -11,14 +12,14 @@ of(p, v, name) = column('panel') == p && column('variant') == v ? column(name) :
 known(p, v) = of(p, v, 'low') <= of(p, v, 'high') ? of(p, v, 'overhead') : NaN
 unknown(p, v) = of(p, v, 'low') <= of(p, v, 'high') ? NaN : of(p, v, 'overhead')
 # Side by side, or whiskers hide one another.
-beside(p, v) = of(p, v, 'at') * 2 ** (SPREAD[p] * (v - 4))
+beside(p, v) = of(p, v, 'at') * 2 ** (SPREAD[p] * (v - (VARIANTS + 2) / 2.0))
 array SPREAD[2]
 do for [p = 1:2] {
     SPREAD[p] = 0.05
     if (p == 1 ? HAS_C : HAS_T) {
         stats CSV using (column('panel') == p ? column('at') : NaN) nooutput name 'A'
         SPREAD[p] = 0.022 * log(A_max / A_min) / log(2)
-        SPREAD[p] = SPREAD[p] > GAP[p] / 7.0 ? GAP[p] / 7.0 : SPREAD[p] # neighbours stay apart
+        SPREAD[p] = SPREAD[p] > GAP[p] / (VARIANTS + 1.0) ? GAP[p] / (VARIANTS + 1.0) : SPREAD[p] # neighbours stay apart
     }
 }
 set multiplot
@@ -30,21 +31,21 @@ do for [p = 1:2] {
         left = (p == 2 && HAS_C ? 8.5 : 0) + 1.65
         eval panel(left, KEY, left + (HAS_C && HAS_T ? 5.9 : 14.2), KEY + ROWS)
         eval y_label('overhead: t / t_{residual} − 1 (%)')
-        set label 1 "paper:\n6.7 %" at graph 1.01, first 6.7 left offset 0, 0.5 textcolor rgb INK
+        set label 1 sprintf("paper:\n%g %%", PAPER_OVERHEAD) at graph 1.01, first PAPER_OVERHEAD left offset 0, 0.5 textcolor rgb INK
         set xlabel (p == 1 ? 'width C' : 'tokens T') offset 0, 0.6 textcolor rgb INK
         unset key
-        if (p == 1 || !HAS_C) { do for [v = 2:6] { eval legend_variant(v, legend_left(v), 0.25) } }
+        if (p == 1 || !HAS_C) { do for [v = 2:VARIANTS] { eval legend_variant(v, LEFT_OF[v], TOP_OF[v]) } }
         set xrange [*:*] noextend
         set offsets graph 0.04, graph 0.04, 0, 0
         eval 'set xtics (' . XTICS[p] . ')'
         plot 0 with lines lc rgb PALE lw 1 notitle, \
-            6.7 with lines lc rgb '#000000' lw 1 dt (6, 4) notitle, \
-            for [v = 2:6] CSV using (beside(p, v)):(of(p, v, 'overhead')):(of(p, v, 'low')):(of(p, v, 'high')) \
+            PAPER_OVERHEAD with lines lc rgb '#000000' lw 1 dt (6, 4) notitle, \
+            for [v = 2:VARIANTS] CSV using (beside(p, v)):(of(p, v, 'overhead')):(of(p, v, 'low')):(of(p, v, 'high')) \
                 with yerrorbars lc rgb variant_colour(v) lw 1 pt -1 notitle, \
-            for [v = 2:6] CSV using (beside(p, v)):(of(p, v, 'overhead')) with lines lc rgb variant_colour(v) lw 1.2 notitle, \
-            for [v = 2:6] CSV using (beside(p, v)):(known(p, v)) with points lc rgb variant_colour(v) pt variant_point(v) notitle, \
-            for [v = 2:6] CSV using (beside(p, v)):(unknown(p, v)) with points lc rgb '#ffffff' pt variant_point(v) notitle, \
-            for [v = 2:6] CSV using (beside(p, v)):(unknown(p, v)) with points lc rgb variant_colour(v) pt variant_point(v) - 1 notitle
+            for [v = 2:VARIANTS] CSV using (beside(p, v)):(of(p, v, 'overhead')) with lines lc rgb variant_colour(v) lw 1.2 notitle, \
+            for [v = 2:VARIANTS] CSV using (beside(p, v)):(known(p, v)) with points lc rgb variant_colour(v) pt variant_point(v) notitle, \
+            for [v = 2:VARIANTS] CSV using (beside(p, v)):(unknown(p, v)) with points lc rgb '#ffffff' pt variant_point(v) notitle, \
+            for [v = 2:VARIANTS] CSV using (beside(p, v)):(unknown(p, v)) with points lc rgb variant_colour(v) pt variant_point(v) - 1 notitle
         unset label
         unset arrow
     }

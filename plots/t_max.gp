@@ -32,12 +32,12 @@ do for [p = 1:1 + HAS_column_error] {
     if (p == 2) { set yrange [*:*] }
     if (p == 1 && PAPER) {
         # Under the lines of few iterations, or over those of many.
-        set label 1 'paper: about 1.6 at 20' at graph (I_min < 10 ? 0.02 : 0.98), first 1.6 offset 0, (I_min < 10 ? -0.55 : 0.5) \
+        set label 1 sprintf('paper: about %g at 20', PAPER_MHC_GAIN) at graph (I_min < 10 ? 0.02 : 0.98), first PAPER_MHC_GAIN offset 0, (I_min < 10 ? -0.55 : 0.5) \
             textcolor rgb '#606060' front
         if (I_min < 10) { set label 1 left } else { set label 1 right }
     }
     plot (p == 1 ? 1 : NaN) with lines lc rgb PALE lw 1 notitle, \
-        (p == 1 && PAPER ? 1.6 : NaN) with lines lc rgb '#606060' lw 1 dt (6, 4) notitle, \
+        (p == 1 && PAPER ? PAPER_MHC_GAIN : NaN) with lines lc rgb '#606060' lw 1 dt (6, 4) notitle, \
         for [k = 1:LINES] CSV using (of_line(k, 't-max')):(floored(NAME . '_q10')):(floored(NAME . '_q90')) \
             with filledcurves fs transparent solid (LINES > 2 ? 0.1 : 0.2) noborder lc rgb colour(BLOCK[k], RANK[k]) notitle, \
         for [k = 1:LINES] CSV using (of_line(k, 't-max')):(floored(NAME . '_median')) \

@@ -19,7 +19,7 @@
 /* Texts are fixed-length UTF-8 in the file, so that no case ever depends on a heap; longer ones are refused (a reason
  * is shortened). Bytes, without a terminator. */
 enum { RECORD_KEY_BYTES = 1024, RECORD_REASON_BYTES = 512, RECORD_TEXT_BYTES = 256 };
-enum { RECORD_MAX_LAYERS = 65536, RECORD_MAX_STREAMS = 64, RECORD_MAX_SUBJECTS = 64, RECORD_MAX_ROUNDS = 65536 };
+enum { RECORD_MAX_LAYERS = 65536, RECORD_MAX_STREAMS = 64, RECORD_MAX_SUBJECTS = 256, RECORD_MAX_ROUNDS = 65536 };
 enum { RECORD_MAX_POINTS = 65536, RECORD_MAX_METRICS = 255, RECORD_PROJECTIONS = 6 };
 
 const char *record_error(void);

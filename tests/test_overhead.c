@@ -101,7 +101,7 @@ Test(overhead, account_sums_up) {
             double seconds = 0, sum[3] = {0}, step = 0, residual = timing(r, "residual_median", i);
             const char *const whole[3] = {"calls", "bytes", "flops"};
             char name[80];
-            snprintf(name, sizeof name, "%s_median", step_variant_name[v]);
+            snprintf(name, sizeof name, "%s_median", step_name(v));
             step = timing(r, name, i);
             for (int part = 0; part < STEP_PARTS && !isnan(step); part++) {
                 const char *subject = record_subject(r, overhead_subject((enum step_variant)v, (enum step_part)part));
@@ -115,10 +115,10 @@ Test(overhead, account_sums_up) {
             }
             if (isnan(step))
                 continue;
-            cr_expect(fabs(seconds / step - 1) < 1e-9, "case %lld %s: %g s of %g", (long long)i, step_variant_name[v],
-                      seconds, step);
+            cr_expect(fabs(seconds / step - 1) < 1e-9, "case %lld %s: %g s of %g", (long long)i, step_name(v), seconds,
+                      step);
             for (int k = 0; k < 3; k++) {
-                snprintf(name, sizeof name, "%s_%s", step_variant_name[v], whole[k]);
+                snprintf(name, sizeof name, "%s_%s", step_name(v), whole[k]);
                 expect_value(r, name, i, sum[k]);
             }
         }
@@ -302,7 +302,7 @@ Test(overhead, goes_on_without_graphs) {
                                 .backward = true,
                                 .c = {.T = 6, .n = 4, .C = 56, .hidden = 8, .heads = 1, .head_dim = 8, .t_max = 3}};
     backend_types(&b, MHC_F32, &spec.c);
-    cr_assert(live && !steps_plan(&all, &spec) && !steps_open(&all, 2, 1));
+    cr_assert(live && !steps_plan(&all, &spec, STEP_EVERY) && !steps_open(&all, 2, 1));
     cr_expect(!program_runner_open(&runner, &all.step[STEP_RESIDUAL], STEP_ALL, true, NULL) && *live == 2);
     program_runner_close(&runner);
     cr_expect(!program_runner_open(&runner, &all.step[STEP_MHC], STEP_ALL, true, NULL) && *live == 0, "%ld graphs",
@@ -321,7 +321,7 @@ Test(overhead, goes_on_without_graphs) {
     struct record_reader *r = open_record("a.h5");
     for (int v = 0; v < STEP_VARIANTS; v++) {
         char name[64];
-        snprintf(name, sizeof name, "%s_median", step_variant_name[v]);
+        snprintf(name, sizeof name, "%s_median", step_name(v));
         expect_value(r, name, 1, timing(r, name, 0));
     }
     record_close(r);
@@ -397,6 +397,69 @@ Test(overhead, of_another_version_is_shown) {
     cr_expect(strstr(out, "\nmhc              13.7 "), "%s", out);
     GOOD("ln -s $R/plots plots && $M plot b.h5 --out figures && test -s figures/overhead.svg");
     cr_expect(sh("$M compare b.h5 a.h5 --strict") == 3 && strstr(out, "of different parts"), "%s%s", out, err);
+}
+
+/* Connections of the table beyond the usual ones, where they are asked for; all of them are asked for by their names. */
+Test(overhead, times_other_connections_on_request) {
+    GOOD(
+        "$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16 --hidden 16 --head-dim 8 --tokens 6 "
+        "--timed hc+mhc+identity,all,mhc+kromhc --rounds 8 --out a.h5 -q");
+    struct record_reader *r = open_record("a.h5");
+    for (int v = STEP_OTHERS; v < STEP_VARIANTS; v++) {
+        char name[64];
+        snprintf(name, sizeof name, "%s_overhead", step_name(v));
+        expect_value(r, name, 0, NAN);
+        expect_value(r, name, 1, timing(r, "mhc_overhead", 1)); /* as many calls */
+    }
+    expect_value(r, "hc-unfused_overhead", 2, NAN);
+    expect_value(r, "kromhc_overhead", 2, timing(r, "mhc_overhead", 2));
+    cr_expect(record_accuracy(r, "kromhc_error_over_tolerance")[1] < 1 &&
+              isnan(record_accuracy(r, "kromhc_error_over_tolerance")[0]));
+    cr_expect(!strstr(record_texts(r, "reason")[0], "kromhc"));
+    record_close(r);
+    GOOD("$M show a.h5 --all | grep -c '^ *kromhc  *13.7 '");
+    cr_expect_str_eq(out, "2\n");
+    GOOD("$M show a.h5 --all | grep -c '^  kromhc.backward '");
+    cr_expect_str_eq(out, "2\n");
+    GOOD("ln -s $R/plots plots && $M plot a.h5 --out figures && grep KromHC figures/data/overhead_step.gp "
+         "figures/data/overhead.gp; test -s figures/overhead.svg");
+    cr_expect(!strstr(out, "overhead_step.gp")); /* that of the first case alone */
+    GOOD(
+        "$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16 --hidden 16 --head-dim 8 --tokens 6 "
+        "--streams 3 --timed mhc+kromhc --rounds 8 --out b.h5 -q; $M show b.h5 --headline");
+    cr_expect(strstr(out, "\nkromhc       - mhc.pre: n must be a power of 2 ") &&
+                  strstr(out, "\nmhc              13.7 ") && !strstr(out, "identity"),
+              "%s", out);
+    GOOD("$M plot b.h5 --out figures && grep CAPTION figures/data/overhead.gp");
+    cr_expect(strstr(out, "layers; KromHC."), "%s", out);
+}
+
+/* A record of a version that had another connection in the place of KromHC: everything else is as it was. */
+Test(overhead, a_connection_less_is_no_other_step) {
+    GOOD(
+        "$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16 --hidden 16 --head-dim 8 --tokens 6 "
+        "--rounds 8 --out a.h5 -q; cp a.h5 b.h5");
+    hid_t file = H5Fopen("b.h5", H5F_ACC_RDWR, H5P_DEFAULT), all = H5Dopen2(file, "/timing/subject", H5P_DEFAULT),
+          type = H5Dget_type(all), space = H5Dget_space(all);
+    hsize_t count;
+    H5Sget_simple_extent_dims(space, &count, NULL);
+    size_t size = H5Tget_size(type);
+    char *names = calloc(count, size);
+    int renamed = 0;
+    cr_assert(names && H5Dread(all, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, names) >= 0);
+    for (hsize_t k = 0; k < count; k++)
+        if (!strncmp(names + k * size, "kromhc", 6)) {
+            memcpy(names + k * size, "others", 6);
+            renamed++;
+        }
+    cr_assert(renamed == 1 + OVERHEAD_OWN_PARTS && H5Dwrite(all, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, names) >= 0);
+    H5Dclose(all);
+    H5Fclose(file);
+    free(names);
+    GOOD(
+        "for f in a b; do $M show $f.h5 --all | sed -n '/^mhc: /,/^identity: /p' >$f.txt; done; test -s a.txt && diff a.txt b.txt");
+    sh("$M compare b.h5 a.h5");
+    cr_expect(!strstr(out, "of different parts"), "%s%s", out, err);
 }
 
 /* Beside other studies in one file, on the CPU, as far as the figures. */

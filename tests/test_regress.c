@@ -38,10 +38,20 @@ Test(regress, the_builds_own_libraries) {
               out);
     /* one library against quite another: bits differ, accuracy decides */
     GOOD(
-        "$M regress --against cpu emu --speed none -q --operation mhc.pre,mhc.post,mhc.post_backward_y --type f32 --tokens 5 --width 24");
+        "$M regress --against cpu emu --speed none -q --operation mhc.pre,mhc.post,mhc.post_backward_y --map sinkhorn --type f32 --tokens 5 --width 24");
     cr_expect(strstr(row_of("mhc.pre --width 24 --tokens 5 --type f32  "), " of 240") &&
                   strstr(out, " 3 SAME; no regression"),
               "%s", out);
+    /* every map that changes what an operation reads */
+    GOOD(
+        "$M regress --against emu --speed none -q --operation 'mhc.pre,mhc.post,map.backward' --type f32 --tokens 5 --width 24");
+    static const char *const cases[] = {
+        "mhc.pre --width",         "mhc.pre --map identity",  "mhc.pre --map free",
+        "mhc.pre --map kronecker", "mhc.post --width",        "mhc.post --map identity",
+        "map.backward --width",    "map.backward --map free", "map.backward --map kronecker"};
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++)
+        expect_row("maps", cases[k], "SAME", "right; ");
+    cr_expect(!*row_of("mhc.post --map free") && !*row_of("map.backward --map identity"), "%s", out);
     /* a host executor is no clock */
     GOOD("$M regress --against emu -q --operation mhc.post --type f32 --strict");
     expect_row("emu", "mhc.post", "SAME", "a host executor says nothing of a device's time");
@@ -193,7 +203,11 @@ Test(regress, a_library_of_ones_own) {
         "for b in 1 2; do " CC
         "-DBROKEN=$b $R/tests/example_library.c $R/cpu_ref/operations.c -o broken$b.so || exit 1; done");
     GOOD("$M regress --against cpu ./mine.so --operation mhc.post,mhc.post_backward_y --type f32 --speed none -q");
-    cr_expect(strstr(out, "\n2 cases: 2 SAME"), "%s", out);
+    cr_expect(strstr(out, "\n2 cases: 2 SAME") && strstr(out, "\nleft out: 1 cases of residual maps "), "%s", out);
+    cr_expect(sh("$M regress --against cpu ./mine.so --operation mhc.post --map identity --type f32 --speed none -q") ==
+                      1 &&
+                  strstr(row_of("mhc.post --map identity"), "MISSING"),
+              "%s", out);
     /* its widest type is found without the ends of a stack to tell it */
     GOOD("$M verify $R/tests/vectors/public.h5 --backend ./mine.so --case '*mhc*' | grep -c ' pass '");
     GOOD("$M run --study kernels --operation 'mhc.*' --backend ./mine.so --rounds 2 -q --out mine.h5");
@@ -271,7 +285,7 @@ Test(regress, bad_input) {
 Test(regress, interrupted) {
     GOOD(CC "-DBUG=HANGS $R/tests/planted_library.c $R/cpu_ref/operations.c -o hangs.so");
     pid_t child = start(
-        "exec $M regress --against hangs.so hangs.so --operation resnet.pre,mhc.post --speed none --json r.json --junit r.xml");
+        "exec $M regress --against hangs.so hangs.so --operation resnet.pre,mhc.post --map sinkhorn --speed none --json r.json --junit r.xml");
     sleep(2);
     kill(child, SIGINT);
     int code = result_of(child);

@@ -58,12 +58,6 @@ static void expect_array(const struct program *s, const char *name, int64_t laye
     free(got);
 }
 
-/* The variants as the reference has them: connection and branch of a layer as one row each. */
-static const struct {
-    const char *kind, *family;
-} kinds[STEP_VARIANTS] = {{"resnet", "residual"}, {"hc", "hc"},   {"mhc", "mhc"},
-                          {"mhc", "mhc"},         {"mhc", "mhc"}, {"mhc", "identity"}};
-
 /* Where the step has a weight of a branch, or its gradient: with its neighbours side by side in one matrix. */
 static const struct {
     const char *name, *joined;
@@ -130,11 +124,14 @@ static void expect_gradients(const struct arrays *d, const struct program *s, co
     }
 }
 
-/* Runs the step, and the reference's rows on the same numbers; all that a step makes must be the same. */
+/* Runs the step, and the reference's rows, connection and branch of a layer as one row each, on the same numbers; all
+ * that a step makes must be the same. */
 static void expect_step(const struct program *s, int variant, double tolerance) {
     enum { LAYERS = 8 };
     const struct program_spec *spec = &s->spec;
-    const char *kind = kinds[variant].kind, *family = kinds[variant].family, *ends = variant ? "" : "_residual";
+    const struct connection *connection = step_way(variant).connection;
+    const char *kind = connection->rows, *family = variant ? connection->name : "residual",
+               *ends = variant ? "" : "_residual";
     struct mhc_case c = spec->c;
     struct arrays d[LAYERS + 1] = {{.count = 0}};
     struct save save[LAYERS] = {0}, branch_save[LAYERS] = {0};
@@ -143,7 +140,7 @@ static void expect_step(const struct program *s, int variant, double tolerance) 
     cr_assert(L <= LAYERS && !program_execute(s, NULL));
     c.stream = c.coef = c.param = MHC_F64;
     c.n = variant == STEP_RESIDUAL ? 1 : c.n;
-    c.map = variant == STEP_IDENTITY ? MHC_IDENTITY : MHC_SINKHORN;
+    c.map = connection->map;
     snprintf(name, sizeof name, "x0%s", ends);
     double *x0 = values_of(s, name, -1, &edge);
     memcpy(put(&d[0], "x", edge), x0, (size_t)edge * sizeof *x0);
@@ -184,10 +181,9 @@ Test(step, is_the_stack_of_reference_blocks) {
             struct steps all;
             struct program_spec spec = spec_of(wide ? &cpu64 : &cpu32, 5, recompute);
             spec.c.activation = recompute % 2 ? MHC_GELU : MHC_SWIGLU;
-            cr_assert(!steps_plan(&all, &spec) && !steps_open(&all, 1, 3));
+            cr_assert(!steps_plan(&all, &spec, STEP_EVERY) && !steps_open(&all, 1, 3));
             for (int v = 0; v < STEP_VARIANTS; v++) {
-                cr_expect(v == STEP_MHC_LAYERS || !all.step[v].missing[0], "%s: %s", step_variant_name[v],
-                          all.step[v].missing);
+                cr_expect(v == STEP_MHC_LAYERS || !all.step[v].missing[0], "%s: %s", step_name(v), all.step[v].missing);
                 if (!all.step[v].missing[0])
                     expect_step(&all.step[v], v, wide ? 1e-10 : 2e-4);
             }
@@ -206,7 +202,7 @@ Test(step, traffic_and_calls_are_the_papers) {
     struct steps all;
     struct program_spec spec = spec_of(&cpu32, 6, 0);
     double C = 10, n = 4, K = n * n + 2 * n, phi = n * C * K + K + 3, theta = 2 * C + n * C + K + 3;
-    cr_assert(!steps_plan(&all, &spec));
+    cr_assert(!steps_plan(&all, &spec, STEP_EVERY));
     const struct program *residual = &all.step[STEP_RESIDUAL], *hc = &all.step[STEP_HC_UNFUSED],
                          *unfused = &all.step[STEP_MHC_UNFUSED], *mhc = &all.step[STEP_MHC],
                          *identity = &all.step[STEP_IDENTITY];
@@ -295,7 +291,7 @@ Test(step, ends_with_the_optimizer) {
     struct program_spec spec = spec_of(&cpu32, 6, 2);
     double C = 10, n = 4, K = n * n + 2 * n, H = 14, A = 12, products = 3 * (4 * C * A + 3 * C * H), gains = 6 * C;
     spec.adamw = true;
-    cr_assert(!steps_plan(&all, &spec));
+    cr_assert(!steps_plan(&all, &spec, STEP_EVERY));
     const struct program *mhc = &all.step[STEP_MHC], *residual = &all.step[STEP_RESIDUAL];
     cr_expect(program_bytes(mhc, STEP_UPDATE) == 28 * (products + gains) + 64.0 * (3 * (2 + 2) + 6));
     cr_expect(program_bytes(mhc, STEP_OWN_UPDATE) == 28 * 6 * (n * C * K + K + 3) + 64.0 * 6 * 3);
@@ -310,7 +306,7 @@ Test(step, ends_with_the_optimizer) {
 static double kept(int64_t recompute, enum step_variant variant) {
     struct steps all;
     struct program_spec spec = spec_of(&cpu64, 6, recompute);
-    cr_assert(!steps_plan(&all, &spec));
+    cr_assert(!steps_plan(&all, &spec, STEP_EVERY));
     double bytes = program_activation_bytes(&all.step[variant]);
     steps_release(&all);
     return bytes / 8 / 12;
@@ -336,11 +332,11 @@ Test(step, is_checked_against_cpu64) {
     for (int64_t recompute = 0; recompute < 4; recompute++) {
         struct program_spec spec = spec_of(&cpu32, 6, recompute);
         spec.adamw = recompute % 2;
-        const char *why = step_check(&spec, 1, a);
+        const char *why = step_check(&spec, STEP_EVERY, 1, a);
         cr_expect(!why, "%s", why);
         for (int v = 0; v < STEP_VARIANTS; v++) /* no rounding is carried on: what is left is one row's */
-            cr_expect(a[v].error > 0 && a[v].error < 1e-5 && a[v].tolerance == 1e-3, "%s: %g of %g",
-                      step_variant_name[v], a[v].error, a[v].tolerance);
+            cr_expect(a[v].error > 0 && a[v].error < 1e-5 && a[v].tolerance == 1e-3, "%s: %g of %g", step_name(v),
+                      a[v].error, a[v].tolerance);
     }
 }
 
@@ -361,13 +357,13 @@ Test(step, of_kernels_is_checked_against_cpu64) {
         spec.c.hidden = 64;
         spec.adamw = recompute;
         backend_types(&emu, MHC_BF16, &spec.c);
-        const char *why = step_check(&spec, 1, a);
+        const char *why = step_check(&spec, STEP_EVERY, 1, a);
         cr_expect(!why, "%s", why);
-        cr_assert(!steps_plan(&all, &spec));
+        cr_assert(!steps_plan(&all, &spec, STEP_EVERY));
         const struct program *fused = &all.step[STEP_MHC], *across = &all.step[STEP_MHC_LAYERS];
         for (int v = 0; v < STEP_VARIANTS; v++)
             cr_expect(v == STEP_MHC_LAYERS || (!all.step[v].missing[0] && !all.step[v].note[0]), "%s: %s%s",
-                      step_variant_name[v], all.step[v].missing, all.step[v].note);
+                      step_name(v), all.step[v].missing, all.step[v].note);
         if (spec.adamw) /* weights of products in bf16 besides; a gain is a float */
             cr_expect(program_bytes(fused, STEP_UPDATE) ==
                       30.0 * (3 * 4 * 128 * 64 * (double)spec.c.heads + 2 * 3 * 128 * 64) + 28.0 * 5 * 128 +

@@ -85,9 +85,9 @@ static int expect_plants_found(struct program_spec spec) {
     const struct mhc_row *row[MOST];
     struct mhc_case c[MOST];
     int rows = 0, plants = 0;
-    const char *why = step_check(&spec, 2, a);
+    const char *why = step_check(&spec, STEP_EVERY, 2, a);
     cr_assert(!why, "without a plant: %s", why);
-    cr_assert(!steps_plan(&all, &spec));
+    cr_assert(!steps_plan(&all, &spec, STEP_EVERY));
     for (int v = 0; v < STEP_VARIANTS; v++)
         for (int64_t k = 0; k < all.step[v].calls; k++) {
             const struct program_call *call = &all.step[v].call[k];
@@ -108,7 +108,7 @@ static int expect_plants_found(struct program_spec spec) {
             int64_t inner, sides = sides_of(&c[k], &row[k]->args[o], &inner);
             for (int side = 0; side < sides; side++, plants++) {
                 spec.backend = plant(b, row[k], o, side, 1.05);
-                why = step_check(&spec, 2, a);
+                why = step_check(&spec, STEP_EVERY, 2, a);
                 cr_expect(why && strstr(why, row[k]->name), "5 %% in %s, %d, of %s: %s", row[k]->args[o].name, side,
                           row[k]->name, why);
             }
@@ -165,17 +165,17 @@ Test(step_check, steps_stay_bounded_in_512_layers) {
         struct program_result result[STEP_VARIANTS] = {{.outputs = 0}};
         char where[80];
         spec.backend = wrong ? plant(&cpu32, post, 4, 0, 1.05) : &cpu32;
-        cr_assert(!strcmp(post->args[4].name, "x_next") && !steps_plan(&all, &spec) && !steps_open(&all, 1, 1));
+        cr_assert(!strcmp(post->args[4].name, "x_next") && !steps_plan(&all, &spec, STEP_EVERY) &&
+                  !steps_open(&all, 1, 1));
         for (int v = wrong ? STEP_MHC_UNFUSED : 0; v < (wrong ? STEP_MHC_LAYERS : STEP_VARIANTS); v++) {
             if (all.step[v].missing[0])
                 continue;
             cr_assert(!program_execute(&all.step[v], NULL) &&
                       program_result_take(&result[v], &all.step[v], 0, 0, true));
             cr_expect(program_result_error(&result[v], &result[v], where, sizeof where) == 0, "%s: %s is not finite",
-                      step_variant_name[v], where);
+                      step_name(v), where);
             cr_expect(wrong || (largest_in(&result[v], "x") < 1e4 && largest_in(&result[v], "grad_x") < 1e8),
-                      "%s: %g, %g", step_variant_name[v], largest_in(&result[v], "x"),
-                      largest_in(&result[v], "grad_x"));
+                      "%s: %g, %g", step_name(v), largest_in(&result[v], "x"), largest_in(&result[v], "grad_x"));
         }
         double error = program_result_error(&result[STEP_MHC], &result[STEP_MHC_UNFUSED], where, sizeof where);
         cr_expect((error <= program_tolerance(&all.step[STEP_MHC])) == !wrong, "%s: %g of %g", where, error,

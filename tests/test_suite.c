@@ -249,7 +249,8 @@ static void draw_value(const struct param *param, uint32_t number, uint64_t draw
     else if (param->type == PARAM_INT)
         snprintf(text, size, "%.0f", fmax(param->least, floor(bits % 2 ? value : exp(share * log(param->most)))));
     else if (param->type == PARAM_FLAGS) {
-        struct params p = {.measure = (int64_t)(1 + bits % 63)};
+        struct params p = {0};
+        *(int64_t *)((char *)&p + param->offset) = (int64_t)(1 + bits % (((uint64_t)1 << words) - 1));
         params_text(&p, param, text, size);
     } else {
         const char *at = param->words;

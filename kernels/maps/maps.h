@@ -2,7 +2,7 @@
  * columns are sources. One map is
  *
  *   maps/NAME.h     struct NAME_map: device functions for one token in one thread
- *   maps/NAME.cu    the kernels that call it, by one macro: a file of its own, so that none compiles for minutes
+ *   maps/NAME.cu    the kernels that call it, alone and within mHC, by one macro: a file of its own, so that none compiles for minutes
  *   one line of MAPS below
  *
  * and struct NAME_map has, with N streams known to the compiler or 0:
@@ -34,6 +34,10 @@ struct gpu_map {
                         const struct mhc_pre_args *);
     int (*chain)(struct device *, void *queue, const struct mhc_case *, const struct chain *);
     const struct one_pass_kernels *one_pass;
+    /* The map alone: logits [T][K], res [T][n][n]. kernels/maps/row.h. */
+    int (*forward)(struct device *, void *queue, const struct mhc_case *, const float *logits, float *res);
+    int (*backward)(struct device *, void *queue, const struct mhc_case *, const float *logits, const float *grad_res,
+                    float *grad_logits);
 };
 
 #define MAP(name) extern const struct gpu_map name##_kernels;

@@ -376,15 +376,6 @@ static __device__ __forceinline__ void sinkhorn_backward_recorded(int n_any, str
     }
 }
 
-/* Both steps. */
-template <int N>
-static __device__ __forceinline__ void sinkhorn_backward(int n_any, const float *logits, const float *grad_res,
-                                                         float *grad_logits, int64_t t_max, bool v4, float eps) {
-    struct sinkhorn_trace<N> trace;
-    sinkhorn_record<N>(n_any, logits, t_max, v4, eps, &trace);
-    sinkhorn_backward_recorded<N>(n_any, &trace, grad_res, grad_logits, t_max, v4, eps);
-}
-
 /* --- as a residual map --- */
 
 struct sinkhorn_map {
@@ -411,7 +402,7 @@ struct sinkhorn_map {
     }
 };
 
-/* --- of a whole case, in kernels of their own: kernels/sinkhorn.cu --- */
+/* --- of a whole case, in kernels of their own: kernels/map_rows.cu --- */
 
 /* [T][n][n] each; res may be logits, grad_logits may be grad_res. 0, or 1 with device.error set. */
 int gpu_sinkhorn(struct device *, void *queue, const struct mhc_case *, const float *logits, float *res);

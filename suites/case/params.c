@@ -132,6 +132,9 @@ const struct param params_table[] = {
     {"rounds", "1", "300", PARAM_INT, AT(rounds), 1, 10000, NULL, STUDY_TIMES, .help = "most samples of a case"},
     {"budget", "s", "1", PARAM_REAL, AT(budget), 0.001, 3600, NULL, STUDY_TIMES,
      .help = "most time in the rounds of a case; set-up, check and warm-up come on top and are most of a small case"},
+    {"timed", "", "hc+mhc+identity", PARAM_FLAGS, AT(timed), 0, 0, connection_words + 1, OVERHEAD,
+     .help =
+         "connections whose step is timed beside the residual's, joined by +, or all; each costs time of the budget, and the rounds get fewer"},
     {"preset", "", "none", PARAM_WORD, AT(preset), 0, 0, "none|3b|9b|27b|v4-flash|v4-pro", OVERHEAD,
      .help =
          "shapes of a model, where they are not given: width, heads, head-dim, hidden; sequence 4096 where the tokens allow"},
@@ -269,12 +272,20 @@ static bool set_number(struct params *p, const struct param *param, const char *
     return true;
 }
 
+static int64_t all_flags(const char *words) {
+    int64_t flags = 1;
+    for (const char *c = words; *c; c++)
+        flags = *c == '|' ? 2 * flags + 1 : flags;
+    return flags;
+}
+
 static bool set_flags(struct params *p, const struct param *param, const char *text, char *why, size_t why_size) {
-    int64_t flags = 0;
-    for (const char *at = text; at; at = strchr(at, '+') ? strchr(at, '+') + 1 : NULL) {
+    int64_t flags = strcmp(text, "all") ? 0 : all_flags(param->words);
+    for (const char *at = flags ? NULL : text; at; at = strchr(at, '+') ? strchr(at, '+') + 1 : NULL) {
         int index = word_index(param->words, at, strcspn(at, "+"));
         if (index < 0)
-            return snprintf(why, why_size, "--%s %s: one or more of %s, joined by +", param->name, text, param->words),
+            return snprintf(why, why_size, "--%s %s: one or more of %s, joined by +, or all", param->name, text,
+                            param->words),
                    false;
         flags |= (int64_t)1 << index;
     }
@@ -355,7 +366,7 @@ void params_text(const struct params *p, const struct param *param, char *text, 
         break;
     case PARAM_WORD: word_at(param->words, integer, text, size); break;
     case PARAM_FLAGS:
-        for (int bit = 0; bit < 8; bit++)
+        for (int bit = 0; bit < 63; bit++)
             if (integer >> bit & 1) {
                 char word[32];
                 word_at(param->words, bit, word, sizeof word);

@@ -53,6 +53,7 @@ struct params {
     char backend[PARAM_TEXT_SIZE];
     int64_t type, cache, rounds;
     double budget;
+    int64_t timed; /* a bit for each of connections[] */
     int64_t preset, kind, attention, optimizer, graphs, overlap;
     int64_t steps, batch;
     double learning_rate;

@@ -258,7 +258,7 @@ static int64_t check_large(struct checker *k, const struct subject *s) {
 static void print_row(const struct checker *k, const struct subject *s, int64_t done) {
     bool exact = !(k->worst[0] > 0 || k->worst[1] > 0 || k->worst[2] > 0);
     printf("%-4s %-28s %-20.20s %5lld cases  %s", k->failures ? "FAIL" : "ok", s->label,
-           s->row->variant ? s->row->variant : "", (long long)done,
+           s->row->implementation ? s->row->implementation : "", (long long)done,
            exact ? k->failures ? "not compared" : "exact" : "worst");
     for (int type = 0; type < 3; type++)
         if (k->worst[type] > 0)

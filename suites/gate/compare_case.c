@@ -232,14 +232,26 @@ static bool compare_accuracy(struct compare *c, const int64_t index[2], struct g
     return false;
 }
 
+/* Whether the second file knows every part of a training step that the first has. It may lack a connection: its
+ * subject NAME and those of its parts, NAME.PART. */
+static bool knows_parts(struct record_reader *a, struct record_reader *b) {
+    bool all = true;
+    for (int s = 0; s < record_subject_count(a); s++) {
+        char whole[64];
+        const char *subject = record_subject(a, s);
+        snprintf(whole, sizeof whole, "%.*s", (int)strcspn(subject, "."), subject);
+        bool lacks = record_subject_called(a, whole) >= 0 && record_subject_called(b, whole) < 0;
+        all &= lacks || record_subject_called(b, subject) >= 0;
+    }
+    return all;
+}
+
 /* Whether both files know the same parts of a training step: a version that composes it of others runs another step
  * under the same key. */
 static bool same_step(struct compare *c, const int64_t index[2], struct gate_row *r) {
     struct record_reader *base = c->file[COMPARE_BASE], *now = c->file[COMPARE_NEW];
     const char *const *study = record_texts(base, "study");
-    bool same = record_subject_count(base) == record_subject_count(now);
-    for (int s = 0; same && s < record_subject_count(base); s++)
-        same = !strcmp(record_subject(base, s), record_subject(now, s));
+    bool same = knows_parts(base, now) && knows_parts(now, base);
     if (same || !study || strcmp(study[index[COMPARE_BASE]], "overhead"))
         return true;
     r->verdict = MHC_AMBIGUOUS;

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cpu_ref/library.h"
 #include "suites/case/options.h"
 #include "suites/gate/gate.h"
 #include "suites/case/suite.h"
@@ -23,7 +24,7 @@ static const char help[] =
     "  FILE.suite         cases of study kernels, e.g. suites/kernels.suite; default: every operation at two small shapes\n"
     "                     (check tries many more, single tokens among them)\n"
     "  case options       --operation mhc.*,hc.post --tokens 64,512 --width 2560 --type bf16 ...; without --type every type\n"
-    "                     and every form of an operation (mhc-micro.post beside mhc.post)\n"
+    "                     and every form of an operation (mhc-micro.post beside mhc.post), without --map every residual map\n"
     "  --speed WORD       gate (default), report: shown and not gated, none: accuracy only\n"
     "  --threshold N      percent that count as a difference of speed (default 3)\n"
     "  --timeout SECONDS  of each step of a case (default 60), beside what the reference may need\n"
@@ -31,10 +32,17 @@ static const char help[] =
     "\n"
     "Exit: 0 no regression, 1 SLOWER, MISSING or INVALID, 2 nothing could be compared, 3 see --strict, 130 interrupted.\n";
 
+static const char every_map[] =
+#define MAP(id, name) "," #name
+#include "cpu_ref/maps/maps.def"
+#undef MAP
+    ;
+
 /* Of these the first count wherever there is no suite, all of them where there are no options either. */
-#define DEFAULT_CASES \
-    "--study", "kernels", "--operation", "all", "--tokens", "5,64", "--width", "33,256", "--zip", "tokens,width"
-enum { FIRST_WORDS = 4, MOST_WORDS = 250 };
+#define DEFAULT_CASES                                                                                          \
+    "--study", "kernels", "--operation", "all", "--map", (char *)every_map + 1, "--tokens", "5,64", "--width", \
+        "33,256", "--zip", "tokens,width"
+enum { FIRST_WORDS = 6, MOST_WORDS = 250 };
 
 volatile sig_atomic_t regress_stopped;
 
@@ -62,9 +70,11 @@ static const char *form_of(const struct regress *g, const char *operation, int i
     return NULL;
 }
 
-/* `*neither`: cases that none of the libraries has, which leave no row. */
-static int run_cases(struct regress *g, const struct suite *s, bool quiet, int64_t *neither) {
+/* Cases that none of the libraries has leave no row. `*neither` counts them, `*maps` those of a map that was not asked
+ * for. */
+static int run_cases(struct regress *g, const struct suite *s, bool quiet, int64_t *neither, int64_t *maps) {
     int code = EXIT_GOOD;
+    int64_t rows = 0;
     for (int64_t k = 0; k < s->count; k++) {
         struct params p = s->cases[k];
         int64_t first = p.type ? p.type : 1, last = p.type ? p.type : REGRESS_TYPES - 1, before = g->report.count;
@@ -79,7 +89,7 @@ static int run_cases(struct regress *g, const struct suite *s, bool quiet, int64
         }
         if (code != EXIT_GOOD)
             return code;
-        *neither += before == g->report.count;
+        ++*(before < g->report.count ? &rows : g->every_map && p.map ? maps : neither);
         for (; !quiet && before < g->report.count; before++)
             fprintf(stderr, "[%lld/%lld] %s  %s\n", (long long)k + 1, (long long)s->count, g->report.row[before].name,
                     mhc_verdict_name[g->report.row[before].verdict]);
@@ -131,14 +141,29 @@ static int open_libraries(struct regress *g) {
     return EXIT_GOOD;
 }
 
+/* Where every map is tried: an operation has another case with a map only if that changes its arrays or what it makes of
+ * them. One that reads res, and no logits, knows two: those with res, and the identity. */
+static void settle_map(struct params *p) {
+    const struct param *map = params_find("map");
+    const struct mhc_row *row = mhc_row_find(&mhc_cpu64, p->operation);
+    bool logits = false;
+    char ignored[8];
+    for (const struct mhc_arg *arg = row ? row->args : NULL; arg && arg->name; arg++)
+        logits |= strpbrk(arg->extents, "KQE") != NULL;
+    if (!params_matters(p, map) || (!logits && params_map(p) != MHC_IDENTITY))
+        params_set(p, map, map->standard, ignored, sizeof ignored);
+}
+
 /* Only the shapes and types of a suite count: the libraries are named already. Cases that differ in the backend alone
  * become one. */
-static void keep_kernels(struct suite *s) {
+static void keep_kernels(struct suite *s, bool any_map) {
     int64_t kept = 0;
     for (int64_t k = 0; k < s->count; k++) {
         struct params p = s->cases[k];
         bool wanted = p.study == STUDY_KERNELS;
         snprintf(p.backend, sizeof p.backend, "%s", params_find("backend")->standard);
+        if (any_map)
+            settle_map(&p);
         for (int64_t other = 0; other < kept && wanted; other++)
             wanted = memcmp(&s->cases[other], &p, sizeof p) != 0;
         if (wanted)
@@ -148,9 +173,10 @@ static void keep_kernels(struct suite *s) {
 }
 
 /* `argv` are a suite or options or both. Without a suite the study need not be said, nor every operation be named. */
-static bool read_suite(struct suite *s, int argc, char **argv) {
+static bool read_suite(struct suite *s, int argc, char **argv, bool *any_map) {
     char *standard[] = {DEFAULT_CASES}, *words[MOST_WORDS], why[600];
     const char *file = argc && argv[0][0] != '-' ? argv[0] : NULL;
+    *any_map = !file;
     int count = 0, from = file != NULL,
         used = file   ? 0
                : argc ? FIRST_WORDS
@@ -162,11 +188,12 @@ static bool read_suite(struct suite *s, int argc, char **argv) {
             return cannot("too many words"), false;
         if (!strcmp(argv[k], "--backend"))
             return cannot("--backend: the libraries are named by --against OLD and NEW"), false;
+        *any_map &= strncmp(argv[k], "--map", strlen("--map")) != 0;
         words[count++] = argv[k];
     }
     if (!suite_read(s, file, words, count, why, sizeof why))
         return cannot("%s", why), false;
-    keep_kernels(s);
+    keep_kernels(s, *any_map);
     if (s->count)
         return true;
     cannot("%s: no case of --study kernels in it", s->name);
@@ -244,15 +271,20 @@ static int run(struct regress *g, const struct suite *s, bool quiet) {
                  "both are the same file: whatever changed is not in it\n");
     g->report.base = g->given[REGRESS_BASE];
     g->report.now = g->given[REGRESS_NEW] ? g->given[REGRESS_NEW] : g->path[REGRESS_NEW];
-    int64_t neither = 0;
-    code = run_cases(g, s, quiet, &neither);
+    int64_t neither = 0, maps = 0;
+    code = run_cases(g, s, quiet, &neither, &maps);
     if (code == EXIT_CANNOT)
         return code;
     used = strlen(g->report.note);
     if (neither && g->report.count)
         snprintf(g->report.note + used, sizeof g->report.note - used,
                  "neither library has %lld of the %lld operations and shapes asked for\n", (long long)neither,
-                 (long long)s->count);
+                 (long long)(s->count - maps));
+    used = strlen(g->report.note);
+    if (g->one_sided)
+        snprintf(g->report.note + used, sizeof g->report.note - used,
+                 "left out: %lld cases of residual maps that one library alone has (--map asks for them)\n",
+                 (long long)g->one_sided);
     code = gate_exit(&g->report, g->options.strict);
     gate_sort(&g->report);
     if (code == EXIT_CANNOT && !g->report.count)
@@ -280,7 +312,7 @@ int regress_command(int argc, char **argv) {
         g.given[REGRESS_NEW] = *argv++;
         argc--;
     }
-    if (!read_suite(&suite, argc, argv))
+    if (!read_suite(&suite, argc, argv, &g.every_map))
         return EXIT_CANNOT;
     struct sigaction action = {.sa_handler = stop};
     sigaction(SIGINT, &action, NULL);

@@ -92,6 +92,8 @@ struct regress {
     char path[2][REGRESS_PATH];    /* for backend_open() */
     struct regress_answer what[2]; /* to the question LIBRARY */
     double timeout;                /* seconds a step of a case */
+    bool every_map;                /* not asked for: of the maps but the first those that both libraries have */
+    int64_t one_sided;             /* cases left out, as one library alone has their map */
 };
 extern volatile sig_atomic_t regress_stopped; /* by a signal */
 

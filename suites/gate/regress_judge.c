@@ -89,8 +89,10 @@ static struct gate_row *add_row(struct entry *e) {
     gate_quote(program_invocation_name, quoted[0], REGRESS_PATH);
     gate_quote(g->given[REGRESS_BASE], quoted[1], REGRESS_PATH);
     gate_quote(g->given[REGRESS_NEW] ? g->given[REGRESS_NEW] : "", quoted[2], REGRESS_PATH);
-    snprintf(command, sizeof command, "%s regress --against %s%s%s %s%s", quoted[0], quoted[1],
-             g->given[REGRESS_NEW] ? " " : "", g->given[REGRESS_NEW] ? quoted[2] : "", words, own);
+    bool first_map = g->every_map && !e->p->map && params_matters(e->p, params_find("map"));
+    snprintf(command, sizeof command, "%s regress --against %s%s%s %s%s%s%s", quoted[0], quoted[1],
+             g->given[REGRESS_NEW] ? " " : "", g->given[REGRESS_NEW] ? quoted[2] : "", words,
+             first_map ? " --map " : "", first_map ? params_find("map")->standard : "", own);
     const char operation[] = "--operation ";
     return gate_add(&g->report, name + (strncmp(name, operation, strlen(operation)) ? 0 : strlen(operation)), command);
 }
@@ -425,7 +427,10 @@ int regress_judge(struct regress *g, const struct params *p, const char *kind) {
         ask_support(&e, s);
     if (regress_stopped)
         return EXIT_INTERRUPTED;
-    if (!e.has[REGRESS_BASE] && !e.has[REGRESS_NEW])
+    bool either = e.has[REGRESS_BASE] || e.has[REGRESS_NEW], both = e.has[REGRESS_BASE] && e.has[REGRESS_NEW];
+    bool left_out = g->every_map && p->map && either && !both;
+    g->one_sided += left_out;
+    if (!either || left_out)
         return EXIT_GOOD;
     return judge(&e) ? EXIT_GOOD : regress_stopped ? EXIT_INTERRUPTED : EXIT_CANNOT;
 }

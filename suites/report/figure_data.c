@@ -5,6 +5,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "suites/report/paper.h"
+
 /* In pixels of 1/96 inch a character of the 7 pt caption is about 5.2 wide; 8.5 cm are 321 of them. */
 enum { NARROW_COLUMNS = 59, WIDE_COLUMNS = 120 };
 
@@ -70,7 +72,11 @@ void device_name(const struct figure_source *source, const char *backend, char *
 }
 
 FILE *settings_open(const struct figure_source *source, const char *name) {
-    return open_in(source->folder, name, "gp");
+    FILE *file = open_in(source->folder, name, "gp");
+    if (file)
+        fprintf(file, "PAPER_HC_GAIN = %g; PAPER_MHC_GAIN = %g; PAPER_OVERHEAD = %g # %%\n", PAPER_HC_GAIN,
+                PAPER_MHC_GAIN, 100 * PAPER_OVERHEAD);
+    return file;
 }
 
 void put_string(FILE *file, const char *text) {
@@ -113,18 +119,28 @@ static void put_enhanced(FILE *file, const char *text) {
     putc('\'', file);
 }
 
+/* Lines of two connections coincide where both are of HC, or neither is: so many of its own sort stand before one in
+ * the table, and its dashes differ from theirs. 0: solid. */
+static int broken(int block) {
+    int before = 0;
+    for (int b = 0; b < block; b++)
+        before += connection_is_hc(&connections[b]) == connection_is_hc(&connections[block]);
+    return before;
+}
+
 void put_lines(FILE *file, const struct figure_source *source, const struct lines *lines) {
     if (!file)
         return;
     size_t longest = 0;
-    fprintf(file, "LINES = %d\narray LABEL[%d]\narray BLOCK[%d]\narray RANK[%d]\n", lines->count, lines->count,
-            lines->count, lines->count);
+    fprintf(file, "LINES = %d\narray LABEL[LINES]\narray BLOCK[LINES]\narray RANK[LINES]\narray BROKEN[LINES]\n",
+            lines->count);
     for (int k = 0; k < lines->count; k++) {
         char text[LINE_LABEL + 40];
         line_legend(source, lines, k, text, sizeof text);
         longest = strlen(text) > longest ? strlen(text) : longest;
-        fprintf(file, "BLOCK[%d] = %d; RANK[%d] = %d; LABEL[%d] = ", k + 1, connections[lines->line[k].block].colour,
-                k + 1, lines->line[k].rank, k + 1);
+        fprintf(file, "BLOCK[%d] = %d; RANK[%d] = %d; BROKEN[%d] = %d; LABEL[%d] = ", k + 1,
+                connections[lines->line[k].block].colour, k + 1, lines->line[k].rank, k + 1,
+                broken(lines->line[k].block), k + 1);
         put_enhanced(file, text);
         fprintf(file, "\n");
     }

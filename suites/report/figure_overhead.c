@@ -4,13 +4,10 @@
 #include <string.h>
 
 #include "suites/report/figure_data.h"
+#include "suites/report/paper.h"
 #include "suites/study/overhead_record.h"
 
 enum { MOST_CASES = 400, MOST_GROUPS = 10, KEY = 2048 };
-
-/* Variants as figures name them. */
-static const char *const variant_label[STEP_VARIANTS] = {"residual",   "HC, unfused",        "mHC, unfused",
-                                                         "mHC, fused", "mHC, across layers", "identity HC"};
 
 /* The cases that were timed and chosen, in the order of the record. */
 struct timed {
@@ -22,9 +19,8 @@ static int read_cases(const struct figure_source *source, struct timed *out) {
     struct record_reader *r = source->reader;
     const char *const *status = record_texts(r, "status"), *const *study = record_texts(r, "study");
     int count = 0;
-    for (int64_t k = 0; k < record_count(r) && count < MOST_CASES &&
-                        record_subject_called(r, step_variant_name[0]) == OVERHEAD_VARIANT;
-         k++)
+    for (int64_t k = 0;
+         k < record_count(r) && count < MOST_CASES && record_subject_called(r, step_name(STEP_RESIDUAL)) >= 0; k++)
         if (status && study && !strcmp(status[k], "done") && !strcmp(study[k], "overhead") && source->chosen[k] &&
             record_rounds(r, k)) {
             out[count].index = k;
@@ -134,13 +130,29 @@ static void say_left_out(const struct figure_source *source, int cases, char *te
     }
 }
 
+/* The variants that some case was to time, in order: their place in the data, from 1; 0 for the others. */
+struct places {
+    int of[STEP_VARIANTS], count;
+};
+
+static struct places places_of(const struct timed *cases, int count) {
+    struct places places = {.count = 0};
+    for (int v = 0; v < STEP_VARIANTS; v++) {
+        bool timed = false;
+        for (int k = 0; k < count; k++)
+            timed |= step_is_timed(cases[k].p.timed, v);
+        places.of[v] = timed ? ++places.count : 0;
+    }
+    return places;
+}
+
 /* Variants that the backend could not run. */
 static void say_missing(const struct figure_source *source, const struct timed *t, char *text, size_t size) {
     bool some = false;
     for (int v = 0; v < STEP_VARIANTS; v++)
-        if (isnan(of_variant(source, t, v, OVERHEAD_RATIO))) {
+        if (step_is_timed(t->p.timed, v) && isnan(of_variant(source, t, v, OVERHEAD_RATIO))) {
             size_t used = strlen(text);
-            snprintf(text + used, size - used, "%s %s", some ? ";" : " Not in this backend:", variant_label[v]);
+            snprintf(text + used, size - used, "%s %s", some ? ";" : " Not in this backend:", step_way(v).label);
             some = true;
         }
     snprintf(text + strlen(text), size - strlen(text), "%s", some ? "." : "");
@@ -154,14 +166,20 @@ static void put_overhead(FILE *file, const struct figure_source *source, const s
         putc('\n', file);
 }
 
-static void put_variants(FILE *settings) {
+/* Their names and colours. */
+static void put_variants(FILE *settings, const struct places *places) {
     if (!settings)
         return;
-    fprintf(settings, "array NAME[%d]\n", STEP_VARIANTS);
+    fprintf(settings, "VARIANTS = %d\narray NAME[VARIANTS]\narray BLOCK[VARIANTS]\narray RANK[VARIANTS]\n",
+            places->count);
     for (int v = 0; v < STEP_VARIANTS; v++) {
-        fprintf(settings, "NAME[%d] = ", v + 1);
-        put_string(settings, variant_label[v]);
-        fprintf(settings, "\n");
+        const struct step_way way = step_way(v);
+        if (!places->of[v])
+            continue;
+        fprintf(settings, "NAME[%d] = ", places->of[v]);
+        put_string(settings, way.label);
+        fprintf(settings, "\nBLOCK[%d] = %d\nRANK[%d] = %d\n", places->of[v], way.connection->colour, places->of[v],
+                way.shade);
     }
 }
 
@@ -176,6 +194,7 @@ enum figure_outcome figure_overhead(const struct figure_source *source, const st
     char text[1400];
     if (!count)
         return nothing(why, size);
+    const struct places places = places_of(cases, count);
     FILE *data = data_open(source, figure->name, "group,core,variant,overhead,low,high"),
          *settings = settings_open(source, figure->name);
     for (int k = 0; k < count; k++) {
@@ -194,7 +213,9 @@ enum figure_outcome figure_overhead(const struct figure_source *source, const st
             group[groups++] = cases[k];
         core[cases[k].p.attention] = true;
         for (int v = STEP_RESIDUAL + 1; v < STEP_VARIANTS && data; v++) {
-            fprintf(data, "%d,%d,%d", g + 1, (int)cases[k].p.attention, v + 1);
+            if (!places.of[v])
+                continue;
+            fprintf(data, "%d,%d,%d", g + 1, (int)cases[k].p.attention, places.of[v]);
             put_overhead(data, source, &cases[k], v);
         }
     }
@@ -203,12 +224,13 @@ enum figure_outcome figure_overhead(const struct figure_source *source, const st
                 core[1], groups, groups);
     for (int g = 0; g < groups; g++)
         put_label(settings, group, groups, g);
-    put_variants(settings);
+    put_variants(settings, &places);
     constants_of(source, &cases[0].p, OPEN_SHAPE | OPEN_CORE, text, sizeof text);
     snprintf(
         text + strlen(text), sizeof text - strlen(text),
         ". t(variant) / t(residual) − 1 of a training step, forward and backward, median with its 95 %% interval (open bars: too few rounds for one). "
-        "Dashed: the paper's 6.7\u00a0%%.");
+        "Dashed: the paper's %g\u00a0%%.",
+        100 * PAPER_OVERHEAD);
     say_missing(source, &cases[0], text, sizeof text);
     say_left_out(source, missing, text, sizeof text, why, size);
     put_caption(settings, source, true, text);
@@ -262,6 +284,7 @@ enum figure_outcome figure_overhead_step(const struct figure_source *source, con
     char text[1400];
     if (!t)
         return nothing(why, size);
+    const struct places places = places_of(t, 1);
     FILE *data = data_open(source, figure->name, "variant,part,from,to,step"),
          *settings = settings_open(source, figure->name);
     for (int v = 0; v < STEP_VARIANTS; v++) {
@@ -272,7 +295,7 @@ enum figure_outcome figure_overhead_step(const struct figure_source *source, con
                 own += part_time(source, t, v, part);
             timed[k] |= own > 0;
             if (data)
-                fprintf(data, "%d,%d", v + 1, k + 1);
+                fprintf(data, "%d,%d", places.of[v], k + 1);
             put_number(data, at);
             put_number(data, at += own);
             put_number(data, 1e3 * of_variant(source, t, v, OVERHEAD_MEDIAN));
@@ -280,7 +303,7 @@ enum figure_outcome figure_overhead_step(const struct figure_source *source, con
                 putc('\n', data);
         }
     }
-    put_variants(settings);
+    put_variants(settings, &places);
     if (settings)
         fprintf(settings, "PARTS = %d\narray PART[%d]\n", STACKED, STACKED);
     for (int k = 0; k < STACKED && settings; k++) {
@@ -367,32 +390,37 @@ enum figure_outcome figure_overhead_sweep(const struct figure_source *source, co
         base[panel] = base_of(cases, count, open[panel], &members[panel]);
     if (base[0] < 0 && base[1] < 0)
         return snprintf(why, size, "no two cases of study overhead differ in C or T alone"), FIGURE_SKIPPED;
+    const struct places places = places_of(cases, count);
     FILE *data = data_open(source, figure->name, "panel,variant,at,overhead,low,high"),
          *settings = settings_open(source, figure->name);
     if (settings)
         fprintf(settings, "array XTICS[2]\narray GAP[2]\n");
     for (int panel = 0; panel < 2; panel++) {
-        for (int v = STEP_RESIDUAL + 1; v < STEP_VARIANTS && base[panel] >= 0; v++)
+        for (int v = STEP_RESIDUAL + 1; v < STEP_VARIANTS && base[panel] >= 0; v++) {
+            if (!places.of[v])
+                continue;
             for (int64_t last = 0, next; /* in the order of C or T */
                  (next = next_along(cases, count, base[panel], open[panel], last, &at)) < INT64_MAX; last = next) {
                 if (data)
-                    fprintf(data, "%d,%d,%lld", panel + 1, v + 1, (long long)next);
+                    fprintf(data, "%d,%d,%lld", panel + 1, places.of[v], (long long)next);
                 put_overhead(data, source, &cases[at], v);
                 shown[at] = true;
             }
+        }
         if (base[panel] < 0)
             continue;
         put_ticks(settings, panel + 1, cases, count, base[panel], open[panel]);
         constants_of(source, &cases[base[panel]].p, open[panel], constants, sizeof constants);
         snprintf(text + strlen(text), sizeof text - strlen(text), "Against %s: %s. ", panel ? "T" : "C", constants);
     }
-    put_variants(settings);
+    put_variants(settings, &places);
     if (settings)
         fprintf(settings, "HAS_C = %d\nHAS_T = %d\n", base[0] >= 0, base[1] >= 0);
     snprintf(
         text + strlen(text), sizeof text - strlen(text),
         "t(variant) / t(residual) − 1 of a training step, median with its 95 %% interval (open: too few rounds for one). "
-        "Variants stand side by side. Dashed: the paper's 6.7\u00a0%%.");
+        "Variants stand side by side. Dashed: the paper's %g\u00a0%%.",
+        100 * PAPER_OVERHEAD);
     say_missing(source, &cases[base[0] < 0 ? base[1] : base[0]], text, sizeof text);
     for (int k = 0; k < count; k++)
         missing += !shown[k];

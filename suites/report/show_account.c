@@ -32,7 +32,7 @@ void overhead_sample_flags(const struct record_timing *t, int subject, char flag
 static double median(const struct record_timing *t, int subject) {
     double *samples = malloc((size_t)(t->rounds + 1) * sizeof *samples), result = NAN;
     int64_t count = 0;
-    for (int64_t k = 0; samples && k < t->rounds && t->batch[subject]; k++)
+    for (int64_t k = 0; samples && subject >= 0 && k < t->rounds && t->batch[subject]; k++)
         if (!isnan(t->seconds[subject * t->rounds + k]))
             samples[count++] = t->seconds[subject * t->rounds + k];
     if (count)
@@ -42,10 +42,11 @@ static double median(const struct record_timing *t, int subject) {
 }
 
 struct attainable overhead_attainable(struct record_reader *r, const struct record_timing *t, int64_t index) {
-    return (struct attainable){
-        overhead_value(r, OVERHEAD_STEP_AT + OVERHEAD_COPY_BYTES, index) / median(t, OVERHEAD_COPY),
-        overhead_value(r, OVERHEAD_STEP_AT + OVERHEAD_GEMM_FLOPS, index) / median(t, OVERHEAD_GEMM),
-        overhead_value(r, OVERHEAD_STEP_AT + OVERHEAD_CACHE, index)};
+    return (struct attainable){overhead_value(r, OVERHEAD_STEP_AT + OVERHEAD_COPY_BYTES, index) /
+                                   median(t, record_subject_called(r, kernel_subject_name[OVERHEAD_COPY])),
+                               overhead_value(r, OVERHEAD_STEP_AT + OVERHEAD_GEMM_FLOPS, index) /
+                                   median(t, record_subject_called(r, kernel_subject_name[OVERHEAD_GEMM])),
+                               overhead_value(r, OVERHEAD_STEP_AT + OVERHEAD_CACHE, index)};
 }
 
 static bool is_product(int subject) {
@@ -98,15 +99,15 @@ static void add_variant(struct record_reader *r, int64_t index, const struct rec
     tables_say(
         t,
         "\n%s: %s ms a step, %.0f operations, %s MB by their models, %s B a token kept for backward, %s MB of workspace\n",
-        step_variant_name[v], table_digits(1e3 * step, 3, cell[0]), overhead_variant_value(r, index, v, OVERHEAD_CALLS),
+        step_name(v), table_digits(1e3 * step, 3, cell[0]), overhead_variant_value(r, index, v, OVERHEAD_CALLS),
         table_digits(overhead_variant_value(r, index, v, OVERHEAD_BYTES) * 1e-6, 3, cell[1]),
         table_digits(overhead_variant_value(r, index, v, OVERHEAD_ACTIVATION), 3, cell[2]),
         table_digits(overhead_variant_value(r, index, v, OVERHEAD_WORKSPACE) * 1e-6, 3, cell[3]));
     for (int part = STEP_SHARED_PARTS; part < STEP_PARTS; part++)
-        own += add_part(r, index, samples, step_variant_name[v],
-                        overhead_subject((enum step_variant)v, (enum step_part)part), step, a, t);
+        own += add_part(r, index, samples, step_name(v), overhead_subject((enum step_variant)v, (enum step_part)part),
+                        step, a, t);
     if (own > 0)
-        table_row(t, in_words(""), in_words(step_variant_name[v]), in_words("with F's, one by one"), in_words(""),
+        table_row(t, in_words(""), in_words(step_name(v)), in_words("with F's, one by one"), in_words(""),
                   in_reals(shared + own), in_reals((shared + own) / step));
 }
 

@@ -78,7 +78,7 @@ static const char *flags_of(struct record_reader *r, const struct line *line, in
            half = (of_variant(r, line, v, OVERHEAD_HIGH) - of_variant(r, line, v, OVERHEAD_LOW)) / 2 / (1 + x);
     if (isnan(x) || !record_timing(r, line->index, &t))
         return "";
-    overhead_sample_flags(&t, OVERHEAD_VARIANT + v, own);
+    overhead_sample_flags(&t, record_subject_called(r, step_name(v)), own);
     bool capped = v != STEP_RESIDUAL && strcmp(t.stop, "precise") && !(half <= 0.01);
     snprintf(flags, FLAGS, "%s%s%s%s%s", own, strstr(line->note, OVERHEAD_NOT_COLD) ? "w" : "", capped ? "c" : "",
              v == STEP_RESIDUAL && slow_branch(r, line, &t) ? "s" : "", line->unfinished ? "u" : "");
@@ -121,7 +121,7 @@ static bool reason_of(const char *note, const char *variant, char *why, size_t s
 /* "- why": a connection that was not timed; false: it was, or the case does not say. */
 static bool no_result(struct record_reader *r, const struct line *line, int v, char why[200]) {
     return isnan(of_variant(r, line, v, OVERHEAD_RATIO)) &&
-           reason_of(line->note, step_variant_name[v], strcpy(why, "- ") + 2, 200 - 2);
+           reason_of(line->note, step_name(v), strcpy(why, "- ") + 2, 200 - 2);
 }
 
 /* A case without attention's core and the same with it, a row a connection. Either may be missing. */
@@ -136,11 +136,13 @@ static void add_pair(struct record_reader *r, const struct line *lines, int64_t 
     bool graphs = one->p.graphs && !strstr(one->note, OVERHEAD_NO_GRAPHS);
     snprintf(way, sizeof way, "%s%s", graphs ? "graph" : "calls", one->p.overlap ? ", overlap" : "");
     for (int v = STEP_RESIDUAL; v < STEP_VARIANTS; v++) {
+        if (!step_is_timed(one->p.timed, v))
+            continue;
         struct value row[] = {in_words(shape),
                               in_wholes(one->p.tokens),
                               in_wholes(one->p.width),
                               in_words(way),
-                              in_words(step_variant_name[v]),
+                              in_words(step_name(v)),
                               in_reals(NAN),
                               in_reals(NAN),
                               in_words(""),
@@ -209,7 +211,7 @@ static void say_legend(struct tables *t) {
         t,
         "\nOverhead of the connection in a training step, forward and backward: t(variant) / t(residual) - 1 with its 95 %% interval, from\n"
         "samples of the same round: the mean of two medians, of the rounds in which the one and in which the other ran first. The interval\n"
-        "is that of this run; on a machine that others use another run may lie outside. step/ms is a median by itself. The paper's 6.7 %% is\n"
+        "is that of this run; on a machine that others use another run may lie outside. step/ms is a median by itself. The paper's %g %% is\n"
         "what fused mHC added to a whole training on a cluster, with overlap. First the conservative figure, with F's GEMMs and elementwise\n"
         "work alone, then with the core of attention, a case of its own that ran at another time. Not in it: embedding, head, entry and exit\n"
         "of the streams, and the optimizer unless it is named. hidden: share of the first overhead that the overlap of two micro-batches hides.\n"
@@ -217,7 +219,7 @@ static void say_legend(struct tables *t) {
         "w not cold, the whole step fits into the cache; c stopped by a cap before this ratio was known to 1 %%; s a part of F that takes 5 %%\n"
         "of the step or more reaches less than %.0f %% of a copy or GEMM, which makes every overhead look smaller; u the case ended before\n"
         "its account was done, which touches no overhead; [?] too few rounds for an interval.\n",
-        FLAGGED_PERCENT, 100 * OVERHEAD_SLOW);
+        100 * PAPER_OVERHEAD, FLAGGED_PERCENT, 100 * OVERHEAD_SLOW);
 }
 
 /* ---- */
@@ -234,7 +236,7 @@ static bool read_line(struct record_reader *r, int64_t index, struct line *line)
 }
 
 static struct line *read_lines(struct record_reader *r, int64_t *count) {
-    struct line *lines = record_subject_called(r, step_variant_name[0]) == OVERHEAD_VARIANT
+    struct line *lines = record_subject_called(r, step_name(STEP_RESIDUAL)) >= 0
                              ? malloc((size_t)(record_count(r) + 1) * sizeof *lines)
                              : NULL;
     *count = 0;
@@ -285,7 +287,9 @@ static void add_headline(struct record_reader *r, const struct line *line, struc
     char overhead[64], flags[FLAGS], why[200];
     table_begin(t, record_texts(r, "key")[line->index], columns);
     for (int v = 0; v < STEP_VARIANTS; v++) {
-        struct value row[] = {in_words(step_variant_name[v]), in_reals(of_variant(r, line, v, OVERHEAD_MEDIAN)),
+        if (!step_is_timed(line->p.timed, v))
+            continue;
+        struct value row[] = {in_words(step_name(v)), in_reals(of_variant(r, line, v, OVERHEAD_MEDIAN)),
                               overhead_value_of(r, line, v, overhead), in_reals(of_paper(v)),
                               in_words(flags_of(r, line, v, flags))};
         bool none = no_result(r, line, v, why);
@@ -304,9 +308,9 @@ bool show_overhead_headline(struct record_reader *r, struct tables *t) {
         const struct line *line = &lines[best];
         tables_say(
             t,
-            "\nOverhead of the connection in a training step, %s attention's core, beside the 6.7 %% that the paper gives for fused mHC in a\n"
+            "\nOverhead of the connection in a training step, %s attention's core, beside the %g %% that the paper gives for fused mHC in a\n"
             "whole training on a cluster, with overlap: t(variant) / t(residual) - 1 with its 95 %% interval ([?]: too few rounds for one).\n%s%s\n\n",
-            line->p.attention ? "with" : "without", record_texts(r, "key")[line->index],
+            line->p.attention ? "with" : "without", 100 * PAPER_OVERHEAD, record_texts(r, "key")[line->index],
             on_cpu(&line->p) ? ON_CPU : "");
         if (line->unfinished)
             tables_say(t, "This case is unfinished: its overheads stand, its account is not done (flag u).\n\n");

@@ -1,26 +1,56 @@
 #include "suites/stack/step.h"
 
+#include <stdio.h>
+
 #include "cpu_ref/philox.h"
 
-const char *const step_variant_name[STEP_VARIANTS] = {"residual", "hc-unfused", "mhc-unfused",
-                                                      "mhc",      "mhc-layers", "identity"};
-
 static const struct {
-    const char *connection;
+    const char *name, *connection, *label; /* label NULL: the connection's */
     enum program_form form;
-} variants[STEP_VARIANTS] = {
-    [STEP_RESIDUAL] = {"residual", PROGRAM_FUSED}, [STEP_HC_UNFUSED] = {"hc", PROGRAM_UNFUSED},
-    [STEP_MHC_UNFUSED] = {"mhc", PROGRAM_UNFUSED}, [STEP_MHC] = {"mhc", PROGRAM_FUSED},
-    [STEP_MHC_LAYERS] = {"mhc", PROGRAM_ACROSS},   [STEP_IDENTITY] = {"identity", PROGRAM_FUSED}};
+    int shade;
+} fixed[STEP_OTHERS] = {
+    [STEP_RESIDUAL] = {"residual", "resnet", "residual", PROGRAM_FUSED, 0},
+    [STEP_HC_UNFUSED] = {"hc-unfused", "hc", "HC, unfused", PROGRAM_UNFUSED, 0},
+    [STEP_MHC_UNFUSED] = {"mhc-unfused", "mhc", "mHC, unfused", PROGRAM_UNFUSED, 3},
+    [STEP_MHC] = {"mhc", "mhc", "mHC, fused", PROGRAM_FUSED, 0},
+    [STEP_MHC_LAYERS] = {"mhc-layers", "mhc", "mHC, across layers", PROGRAM_ACROSS, 2},
+    [STEP_IDENTITY] = {"identity", "identity", NULL, PROGRAM_FUSED, 0},
+};
 
-const char *steps_plan(struct steps *all, const struct program_spec *spec) {
+/* The connections that are not among the fixed ones, one behind the other. */
+static const struct connection *other(int at) {
+    for (int k = 0; k < CONNECTIONS; k++)
+        if (STEP_IS_OTHER(connections[k].generator, connections[k].map) && at-- == 0)
+            return &connections[k];
+    return NULL;
+}
+
+struct step_way step_way(int v) {
+    if (v >= STEP_OTHERS) {
+        const struct connection *c = other(v - STEP_OTHERS);
+        return (struct step_way){c->name, c->label, c, PROGRAM_FUSED, 0};
+    }
+    const struct connection *c = connection_find(fixed[v].connection);
+    return (struct step_way){fixed[v].name, fixed[v].label ? fixed[v].label : c->label, c, fixed[v].form,
+                             fixed[v].shade};
+}
+
+bool step_is_timed(int64_t timed, int v) {
+    return v == STEP_RESIDUAL || timed >> (step_way(v).connection - connections) & 1;
+}
+
+const char *steps_plan(struct steps *all, const struct program_spec *spec, int64_t timed) {
     *all = (struct steps){.spec = *spec};
     for (int v = 0; v < STEP_VARIANTS; v++) {
+        const struct step_way way = step_way(v);
         struct program_spec own = *spec;
-        own.name = step_variant_name[v];
-        own.connection = variants[v].connection;
-        own.form = variants[v].form;
-        program_compose(&all->step[v], &own, &all->memory);
+        own.name = way.name;
+        own.connection = v == STEP_RESIDUAL ? way.name : way.connection->name;
+        own.form = way.form;
+        if (step_is_timed(timed, v))
+            program_compose(&all->step[v], &own, &all->memory);
+        else
+            snprintf(all->step[v].missing, sizeof all->step[v].missing, "not timed");
         if (all->step[v].failed)
             return "out of memory";
     }

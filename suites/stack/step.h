@@ -4,8 +4,10 @@
 #ifndef STEP_H
 #define STEP_H
 
+#include "suites/case/connections.h"
 #include "suites/stack/program.h"
 
+/* The baseline, HC, mHC in three forms, identity HC; then every other connection of the table, fused, in its order. */
 enum step_variant {
     STEP_RESIDUAL,
     STEP_HC_UNFUSED,
@@ -13,9 +15,30 @@ enum step_variant {
     STEP_MHC,
     STEP_MHC_LAYERS,
     STEP_IDENTITY,
-    STEP_VARIANTS
+    STEP_OTHERS,
+#define STEP_IS_OTHER(source, map)                             \
+    ((source) != GENERATOR_NONE && (source) != GENERATOR_HC && \
+     ((source) != GENERATOR_MHC || ((map) != MHC_SINKHORN && (map) != MHC_IDENTITY)))
+    STEP_VARIANTS = STEP_OTHERS
+#define CONNECTION(id, words, paper, source, kind, map, ...) +STEP_IS_OTHER(source, map)
+#include "suites/case/connections.def"
+#undef CONNECTION
 };
-extern const char *const step_variant_name[STEP_VARIANTS];
+
+struct step_way {
+    const char *name, *label; /* in options and records; in figures */
+    const struct connection *connection;
+    enum program_form form;
+    int shade; /* of the connection's colour */
+};
+struct step_way step_way(int variant);
+static inline const char *step_name(int variant) {
+    return step_way(variant).name;
+}
+
+/* Whether a variant is among what is timed: a bit for each connection; the baseline always is. */
+bool step_is_timed(int64_t timed, int variant);
+enum { STEP_EVERY = -1 };
 
 struct steps {
     struct program_spec spec; /* name, connection and form are each variant's own */
@@ -23,9 +46,9 @@ struct steps {
     struct program step[STEP_VARIANTS];
 };
 
-/* Composes every variant; one whose rows the backend lacks gets a reason in `missing`. NULL, or why nothing can be
- * composed. Release in any case. */
-const char *steps_plan(struct steps *, const struct program_spec *);
+/* Composes every variant of `timed`; one whose rows the backend lacks gets a reason in `missing`, and so do those that
+ * are not timed. NULL, or why nothing can be composed. Release in any case. */
+const char *steps_plan(struct steps *, const struct program_spec *, int64_t timed);
 /* Takes the memory and fills what is held, the same numbers for the same spec and seed on any backend, and everything
  * else with NaN. */
 const char *steps_open(struct steps *, int64_t sets, uint64_t seed);

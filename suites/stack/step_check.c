@@ -8,14 +8,11 @@
 
 #include "cpu_ref/library.h"
 #include "suites/rows/array_error.h"
+#include "suites/rows/examine.h"
 #include "suites/stack/execute.h"
 #include "suites/stack/result.h"
 
 enum { CHECK_TOKENS = 24, CHECK_LAYERS = 3 };
-
-/* An array that is 0 in exact arithmetic holds rounding of the call's other results: its error is measured against
- * this share of them. */
-#define SMALLEST_SCALE 1e-3
 
 static const struct backend cpu64 = {.library = &mhc_cpu64};
 
@@ -37,10 +34,11 @@ static struct program_spec exact_spec(const struct program_spec *spec) {
     return exact;
 }
 
-double step_check_bytes(const struct program_spec *spec) {
+double step_check_bytes(const struct program_spec *spec, int64_t timed) {
     struct steps all;
     struct program_spec exact = exact_spec(spec);
-    double bytes = steps_plan(&all, &exact) ? 0 : 2.5 * all.memory.set_bytes; /* results of both sides beside it */
+    double bytes = steps_plan(&all, &exact, timed) ? 0
+                                                   : 2.5 * all.memory.set_bytes; /* results of both sides beside it */
     steps_release(&all);
     return bytes;
 }
@@ -79,21 +77,20 @@ static const char *compare(struct pair *p, const struct program_call *call, int 
     const char *why = NULL;
     if (!got || !backend_download(p->s->memory->backend, got, program_pointer(p->s, mine, 0, 0), a->count, a->type))
         why = got ? "an array cannot be copied from the device" : "out of memory";
-    double tolerance = fmin(call->row->tolerance(&call->c), PROGRAM_MOST_TOLERANCE),
-           error = why ? 0
-                   : !all_finite(want, a->count)
-                       ? INFINITY
-                       : array_error(&call->row->args[arg], &call->c, got, want, SMALLEST_SCALE * others, NULL);
-    if (!(error / tolerance <= p->accuracy->error / p->accuracy->tolerance))
-        *p->accuracy = (struct step_accuracy){error, tolerance};
-    if (!why && !(error <= tolerance)) {
-        snprintf(p->message, sizeof p->message,
-                 "%s is wrong: %s of %s, layer %lld, is %.3g of its largest element off, allowed are %.3g",
-                 p->s->spec.name, a->name, call->row->name, (long long)a->layer, error, tolerance);
-        why = p->message;
-    }
-    if (!why)
+    if (!why) {
+        struct finding f = finding_of(call->row, &call->c, &call->row->args[arg], got, want, EXAMINE_SMALLEST * others);
+        double error = all_finite(want, a->count) ? f.error : INFINITY,
+               tolerance = fmin(f.tolerance, PROGRAM_MOST_TOLERANCE);
+        if (!(error / tolerance <= p->accuracy->error / p->accuracy->tolerance))
+            *p->accuracy = (struct step_accuracy){error, tolerance};
+        if (!(error <= tolerance)) {
+            snprintf(p->message, sizeof p->message,
+                     "%s is wrong: %s of %s, layer %lld, is %.3g of its largest element off, allowed are %.3g",
+                     p->s->spec.name, a->name, call->row->name, (long long)a->layer, error, tolerance);
+            why = p->message;
+        }
         memcpy(want, got, (size_t)a->count * sizeof *got);
+    }
     p->fresh[its] = false;
     free(got);
     return why;
@@ -187,11 +184,12 @@ static const char *check_variant(const struct program *s, const struct program *
     return why ? (snprintf(message, sizeof message, "%s", why), message) : NULL;
 }
 
-const char *step_check(const struct program_spec *spec, uint64_t seed, struct step_accuracy accuracy[STEP_VARIANTS]) {
+const char *step_check(const struct program_spec *spec, int64_t timed, uint64_t seed,
+                       struct step_accuracy accuracy[STEP_VARIANTS]) {
     struct steps all = {0}, exact = {0};
     struct program_spec small = step_check_spec(spec), its = exact_spec(spec);
-    const char *why = steps_plan(&all, &small);
-    why = why ? why : steps_plan(&exact, &its);
+    const char *why = steps_plan(&all, &small, timed);
+    why = why ? why : steps_plan(&exact, &its, timed);
     why = why ? why : steps_open(&all, 1, seed);
     why = why ? why : steps_open(&exact, 1, seed);
     for (int v = 0; v < STEP_VARIANTS; v++) {

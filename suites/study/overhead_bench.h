@@ -8,6 +8,9 @@
 #include "suites/stack/step_check.h"
 #include "suites/study/overhead_record.h"
 #include "suites/study/study.h"
+#include "suites/timing/timing.h"
+
+_Static_assert((int)STEP_VARIANTS + 2 <= (int)TIMING_SUBJECTS, "a group has no room for the steps and yardsticks");
 
 struct overhead_bench {
     const struct params *p;

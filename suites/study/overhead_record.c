@@ -8,11 +8,11 @@ const char *const *overhead_subjects(void) {
     for (int k = 0; k < TIMED_SUBJECTS; k++)
         name[k] = kernel_subject_name[k];
     for (int v = 0; v < STEP_VARIANTS; v++)
-        name[OVERHEAD_VARIANT + v] = step_variant_name[v];
+        name[OVERHEAD_VARIANT + v] = step_name(v);
     for (int part = 0; part < STEP_SHARED_PARTS; part++)
         name[OVERHEAD_SHARED + part] = step_part_name[part];
     for (int k = 0; k < STEP_VARIANTS * OVERHEAD_OWN_PARTS; k++) {
-        snprintf(own[k], sizeof own[k], "%s.%s", step_variant_name[k / OVERHEAD_OWN_PARTS],
+        snprintf(own[k], sizeof own[k], "%s.%s", step_name(k / OVERHEAD_OWN_PARTS),
                  step_part_name[STEP_SHARED_PARTS + k % OVERHEAD_OWN_PARTS]);
         name[OVERHEAD_OWN + k] = own[k];
     }
@@ -70,7 +70,7 @@ const struct record_curve *overhead_error_info(void) {
     static struct record_curve info[STEP_VARIANTS];
     static char name[STEP_VARIANTS][48];
     for (int v = 0; v < STEP_VARIANTS; v++) {
-        snprintf(name[v], sizeof name[v], "%s_error_over_tolerance", step_variant_name[v]);
+        snprintf(name[v], sizeof name[v], "%s_error_over_tolerance", step_name(v));
         info[v] = (struct record_curve){
             name[v], "1",
             "of the worst operation of a step on a few tokens, against cpu64 on the same inputs; above 1 the case has failed"};

@@ -39,9 +39,9 @@ static double yardstick_flops(const struct program_spec *spec) {
 
 /* Bytes in the backend's memory: the check comes before the arrays and their yardsticks; on a host it also takes what
  * cpu64 needs. */
-static double needed_bytes(const struct steps *all) {
+static double needed_bytes(const struct steps *all, int64_t timed) {
     const struct program_spec *spec = &all->spec;
-    double check = step_check_bytes(spec) * (spec->backend->library->memory ? 0.5 : 1.5);
+    double check = step_check_bytes(spec, timed) * (spec->backend->library->memory ? 0.5 : 1.5);
     double yardsticks = 2 * yardstick_bytes(spec) +
                         2 * yardstick_flops(spec) / (double)spec->c.C * (double)mhc_type_bytes(spec->c.stream);
     return fmax(check, all->memory.set_bytes + yardsticks);
@@ -58,12 +58,13 @@ static bool possible(const struct params *p, const struct backend *b, char *why,
 /* Composes the variants. --recompute auto keeps everything where that fits. */
 static const char *plan(struct steps *all, const struct params *p, const struct backend *b) {
     struct program_spec spec = spec_of(p, b);
-    const char *why = steps_plan(all, &spec);
-    if (why || p->recompute != RECOMPUTE_AUTO || needed_bytes(all) <= MEMORY_SHARE * (double)backend_available(b))
+    const char *why = steps_plan(all, &spec, p->timed);
+    if (why || p->recompute != RECOMPUTE_AUTO ||
+        needed_bytes(all, p->timed) <= MEMORY_SHARE * (double)backend_available(b))
         return why;
     spec.recompute = program_recompute_rule(spec.layers, spec.c.n);
     steps_release(all);
-    return steps_plan(all, &spec);
+    return steps_plan(all, &spec, p->timed);
 }
 
 static int64_t sets_of(const struct backend *b, double set_bytes) {
@@ -93,9 +94,8 @@ static void describe(struct overhead_bench *w) {
     for (int v = 0; v < STEP_VARIANTS; v++) {
         const struct program *s = &w->all.step[v];
         const char *text = s->missing[0] ? s->missing : s->note;
-        if (*text && used < size)
-            used += (size_t)snprintf(note + used, size - used, "%s%s: %s", used ? "; " : "", step_variant_name[v],
-                                     text);
+        if (*text && step_is_timed(w->p->timed, v) && used < size)
+            used += (size_t)snprintf(note + used, size - used, "%s%s: %s", used ? "; " : "", step_name(v), text);
     }
 }
 
@@ -126,7 +126,7 @@ static const char *compare_bits(const struct overhead_bench *w, int v, int64_t s
             why = "out of memory";
         else if (!program_result_same(&got, &w->before[v], where, sizeof where))
             why = (snprintf(message, sizeof message, "%s: %s of %s has other bits than in its first run", when, where,
-                            step_variant_name[v]),
+                            step_name(v)),
                    message);
         program_result_release(&got);
     }
@@ -146,13 +146,13 @@ static const char *compare_alike(const struct overhead_bench *w, int v) {
         return NULL;
     snprintf(message, sizeof message,
              "at full size: %s of %s is %.3g of its largest element off that of %s, allowed are %.3g", where,
-             step_variant_name[v], error, step_variant_name[like], tolerance);
+             step_name(v), error, step_name(like), tolerance);
     return message;
 }
 
 static const char *not_finite(int v, const char *where) {
     static char message[160];
-    snprintf(message, sizeof message, "at full size: %s of %s is not finite", where, step_variant_name[v]);
+    snprintf(message, sizeof message, "at full size: %s of %s is not finite", where, step_name(v));
     return message;
 }
 
@@ -164,7 +164,7 @@ static const char *open_runners(struct overhead_bench *w) {
         if (overhead_runs(w, v)) {
             why = program_runner_open(&w->runner[v], &w->all.step[v], STEP_ALL, w->graphs, w->high);
             if (!why && w->runner[v].uncaptured[0]) {
-                snprintf(w->out->note, sizeof w->out->note, OVERHEAD_NO_GRAPHS "%s: %s", step_variant_name[v],
+                snprintf(w->out->note, sizeof w->out->note, OVERHEAD_NO_GRAPHS "%s: %s", step_name(v),
                          w->runner[v].uncaptured);
                 w->graphs = false;
             }
@@ -204,7 +204,7 @@ static const char *check_again(struct overhead_bench *w) {
 
 static const char *check_small(struct overhead_bench *w) {
     struct step_accuracy accuracy[STEP_VARIANTS];
-    const char *why = step_check(&w->all.spec, (uint64_t)w->p->seed, accuracy);
+    const char *why = step_check(&w->all.spec, w->p->timed, (uint64_t)w->p->seed, accuracy);
     for (int v = 0; v < STEP_VARIANTS; v++)
         w->out->error[v] = accuracy[v].error / accuracy[v].tolerance;
     return why;
@@ -281,7 +281,7 @@ static bool estimate(const struct params *p, double *needed, double *available, 
     if (!possible(p, b, why, why_size))
         return false;
     no = plan(&all, p, b);
-    double check = b->library->memory && !no ? step_check_bytes(&all.spec) : 0,
+    double check = b->library->memory && !no ? step_check_bytes(&all.spec, p->timed) : 0,
            there = (double)backend_available(&cpu64);
     if (check > MEMORY_SHARE * there) {
         steps_release(&all);
@@ -289,8 +289,9 @@ static bool estimate(const struct params *p, double *needed, double *available, 
                         there * 1e-9),
                false;
     }
-    *needed = no || all.step[STEP_RESIDUAL].missing[0] ? 0
-                                                       : needed_bytes(&all); /* an operation less is one failed case */
+    *needed = no || all.step[STEP_RESIDUAL].missing[0]
+                  ? 0
+                  : needed_bytes(&all, p->timed); /* an operation less is one failed case */
     *available = (double)backend_available(b);
     steps_release(&all);
     return !no || (snprintf(why, why_size, "%s", no), false);
@@ -303,7 +304,7 @@ static double flops(const struct params *p) {
     wide.type = 0;
     struct program_spec spec = spec_of(&wide, &cpu64), small = step_check_spec(&spec);
     double sum = 0;
-    if (!steps_plan(&all, &small))
+    if (!steps_plan(&all, &small, p->timed))
         for (int v = 0; v < STEP_VARIANTS; v++)
             sum += program_flops(&all.step[v], STEP_ALL);
     steps_release(&all);

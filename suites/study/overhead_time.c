@@ -69,15 +69,18 @@ const char *overhead_time_steps(struct overhead_bench *w) {
     return time_group(w, subjects, subject, count, w->p->budget, false, w->out->stop);
 }
 
+/* A whole step and parts of it, side by side. */
+enum { ACCOUNT_SUBJECTS = 8 };
+
 /* Parts of a variant from *part on, as many as a group takes, beside the whole step, which leaves them what they work
  * on. */
 static const char *time_parts(struct overhead_bench *w, int v, int *part) {
-    struct program_runner runner[TIMING_SUBJECTS] = {{0}};
-    struct timing_subject subjects[TIMING_SUBJECTS] = {
+    struct program_runner runner[ACCOUNT_SUBJECTS] = {{0}};
+    struct timing_subject subjects[ACCOUNT_SUBJECTS] = {
         {.run = program_runner_run, .user = &w->runner[v], .sets = w->all.memory.sets, .launches = (int)w->graphs}};
-    int subject[TIMING_SUBJECTS] = {OVERHEAD_VARIANT + v}, count = 1;
+    int subject[ACCOUNT_SUBJECTS] = {OVERHEAD_VARIANT + v}, count = 1;
     const char *why = NULL;
-    for (; *part < STEP_PARTS && count < TIMING_SUBJECTS && !why; ++*part) {
+    for (; *part < STEP_PARTS && count < ACCOUNT_SUBJECTS && !why; ++*part) {
         const struct program *s = &w->all.step[v];
         enum step_part now = (enum step_part)(*part);
         if (!program_calls(s, now) || (*part < STEP_SHARED_PARTS && v != STEP_RESIDUAL))

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_SCALARS = 1024 };
+enum { MOST_SCALARS = 4096 };
 
 /* The place of a name in a list of items that begin with one; -1: it is not there. */
 static int called(const char *name, const void *list, size_t item, int count) {

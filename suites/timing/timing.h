@@ -6,7 +6,7 @@
 
 #include "suites/rows/backend.h"
 
-enum { TIMING_SUBJECTS = 8 };
+enum { TIMING_SUBJECTS = 32 };
 
 struct timing_subject {
     const char *(*run)(void *user, int64_t set); /* queues one call on buffer set 0..sets-1; NULL, or why it failed */
