@@ -101,6 +101,8 @@ const struct param params_table[] = {
      .help = "of branch attention; 0: C / head_dim, at least 1", .role = ROLE_SHAPE},
     {"head-dim", "1", "64", PARAM_INT, AT(head_dim), 1, 1 << 12, NULL, STUDY_RUNS, .help = "of branch attention",
      .role = ROLE_SHAPE},
+    {"vocabulary", "1", "256", PARAM_INT, AT(vocabulary), 1, 1 << 20, NULL, KERNELS,
+     .help = "V, of the operations embedding.*, head.* and cross-entropy.*", .letter = "V", .matters = USED_VOCABULARY},
     {"branch-gain", "1", "1", PARAM_REAL, AT(branch_gain), 0, 1e6, NULL, STUDY_STACK,
      .help = "g: branch weights have std g / sqrt(fan_in)"},
     {"input", "", "", PARAM_TEXT, AT(input), 0, 0, NULL, PROPAGATE,
@@ -358,11 +360,11 @@ const char *params_word(const struct params *p, const char *name) {
     return text;
 }
 
-/* Whether an operation's arrays or costs depend on the residual map. */
-static bool reads_map(const char *operation) {
+/* Whether the extents of an operation have one of these letters. */
+static bool has_letter(const char *operation, const char *letters) {
     const struct mhc_row *row = mhc_row_find(&mhc_cpu64, operation);
     for (const struct mhc_arg *arg = row ? row->args : NULL; arg && arg->name; arg++)
-        if (strpbrk(arg->extents, "KQEN") && strncmp(operation, "hc", 2))
+        if (strpbrk(arg->extents, letters))
             return true;
     return false;
 }
@@ -372,7 +374,9 @@ bool params_matters(const struct params *p, const struct param *param) {
     if (!params_knows(p, param))
         return false;
     if (param->matters == USED_MAP)
-        return reads_map(p->operation);
+        return has_letter(p->operation, "KQEN") && strncmp(p->operation, "hc", 2);
+    if (param->matters == USED_VOCABULARY)
+        return has_letter(p->operation, "V");
     if (!params_has(p, STUDY_ENSEMBLE))
         return true;
     switch (param->matters) {

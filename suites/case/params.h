@@ -43,7 +43,7 @@ struct params {
     double rms_eps, sinkhorn_eps;
     int64_t init;
     double d, s, w, alpha, phi;
-    int64_t rounding, branch, activation, hidden, heads, head_dim;
+    int64_t rounding, branch, activation, hidden, heads, head_dim, vocabulary;
     double branch_gain;
     char input[PARAM_TEXT_SIZE];
     int64_t gradient, recompute, weights, measure, record;
@@ -64,7 +64,8 @@ enum param_use {
     USED_LATENT,    /* there, with init latent */
     USED_PROJECTED, /* where they are projected: mhc */
     USED_LOGITS,    /* there, with init latent */
-    USED_MAP        /* where the arrays of an operation depend on the residual map */
+    USED_MAP,       /* where the arrays of an operation depend on the residual map */
+    USED_VOCABULARY /* where they depend on the vocabulary */
 };
 /* What else the program does with a parameter. */
 enum param_role {

@@ -31,6 +31,7 @@ struct mhc_case ensemble_case(const struct params *p) {
                              .weights = p->width * hidden,
                              .heads = heads,
                              .head_dim = p->head_dim,
+                             .vocabulary = p->vocabulary,
                              .t_max = p->t_max,
                              .rms_eps = p->rms_eps,
                              .sinkhorn_eps = p->sinkhorn_eps,
