@@ -61,8 +61,8 @@ const struct param params_table[] = {
      .help = "residual map of the operations mhc.*, mhc-micro.* and map.*", .matters = USED_MAP},
     {"depth", "1", "60", PARAM_INT, AT(depth), 1, 65536, NULL, STUDY_ENSEMBLE | OVERHEAD,
      .help = "L, layers; a transformer block has two", .letter = "L", .role = ROLE_HEADS | ROLE_CAPTION},
-    {"streams", "1", "4", PARAM_INT, AT(streams), 1, 16, NULL, STUDY_ANY, .help = "n; a resnet has 1", .letter = "n",
-     .matters = USED_STREAMS, .role = ROLE_CAPTION},
+    {"streams", "1", "4", PARAM_INT, AT(streams), 1, 16, NULL, STUDY_ANY, .help = "n; a resnet and a skip have 1",
+     .letter = "n", .matters = USED_STREAMS, .role = ROLE_CAPTION},
     {"width", "1", "64", PARAM_INT, AT(width), 1, 1 << 20, NULL, STUDY_RUNS, .help = "C, channels of one stream",
      .letter = "C", .role = ROLE_SHAPE},
     {"tokens", "1", "64", PARAM_INT, AT(tokens), 1, 1e9, NULL, STUDY_ANY,
@@ -380,7 +380,7 @@ bool params_matters(const struct params *p, const struct param *param) {
     if (!params_has(p, STUDY_ENSEMBLE))
         return true;
     switch (param->matters) {
-    case USED_STREAMS: return connection->generator != GENERATOR_NONE;
+    case USED_STREAMS: return !connection_has_one_stream(connection);
     case USED_MAPS: return connection_mixes(connection);
     case USED_LATENT: return connection_mixes(connection) && p->init == INIT_LATENT;
     case USED_PROJECTED: return connection_has_sinkhorn(connection);
@@ -389,15 +389,20 @@ bool params_matters(const struct params *p, const struct param *param) {
     }
 }
 
+bool params_one_stream(const struct params *p) {
+    return p->study == STUDY_KERNELS ? connection_operation_has_one_stream(p->operation)
+                                     : params_has(p, STUDY_ENSEMBLE) && connection_has_one_stream(params_connection(p));
+}
+
 bool params_check(const struct params *p, char *why, size_t why_size) {
-    if (params_has(p, STUDY_ENSEMBLE) && params_connection(p)->generator == GENERATOR_NONE && p->streams != 1)
+    if (p->study != STUDY_KERNELS && params_one_stream(p) && p->streams != 1)
         return snprintf(why, why_size, "--connection %s needs --streams 1", params_connection(p)->name), false;
     if (p->study == STUDY_MAPS && !connection_mixes(params_connection(p)))
         return snprintf(why, why_size,
                         "--study maps has nothing to measure in --connection %s: its map is the identity",
                         params_word(p, "block")),
                false;
-    if (p->study == STUDY_KERNELS && !strncmp(p->operation, "resnet.", 7) && p->streams != 1)
+    if (p->study == STUDY_KERNELS && params_one_stream(p) && p->streams != 1)
         return snprintf(why, why_size, "--operation %.40s needs --streams 1", p->operation), false;
     if (p->study == STUDY_KERNELS && !p->operation[0])
         return snprintf(why, why_size, "--study kernels needs --operation: names, patterns like mhc.*, or all"), false;
