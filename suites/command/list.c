@@ -75,8 +75,8 @@ static void list_metrics(void) {
                mhc_metric_info[m].long_name);
 }
 
-/* Operations a second of so many threads in a fixed case, to turn counts into time on this machine; the fastest of a few
- * runs, for the first warms up and other work may take its turn in any. */
+/* Operations a second of so many threads in a fixed case, to turn counts into time on this machine; the fastest of a
+ * few runs, for the first warms up and other work may take its turn in any. */
 static double flops_per_second(int threads) {
     enum { RUNS = 4 };
     struct params p;

@@ -39,9 +39,9 @@ static const char help[] =
     "  --dry-run          print the cases, a line each that makes it again, and run none\n"
     "  -q, --quiet        no progress\n\n"
     "OMP_NUM_THREADS and OPENBLAS_NUM_THREADS are kept with --jobs 1, the first also says how many cores there are; with more jobs\n"
-    "both are 1 in every worker. Results are the same whatever N is if OMP_NUM_THREADS is 1. Without it the rows of cpu32 that\n"
-    "multiply large matrices may differ by rounding, because their threads share the columns. Cases wait while those that run\n"
-    "leave too little memory; the file has the order of the suite in any case.\n\n"
+    "both are 1 in every worker. With OMP_NUM_THREADS=1 every N gives the same bits; without it results of cpu32 may differ\n"
+    "by rounding between --jobs 1 and more. A case waits while those that run leave too little memory for it. The file has the\n"
+    "order of the suite, whichever case ends first.\n\n"
     "--budget bounds the timed rounds of a case alone. Drawing its arrays, the answer of cpu64 and the warm-up come on top, so that\n"
     "a small budget hardly shortens small cases; fewer cases do. --input is a path from the current folder.\n\n"
     "Exit: 0 good, 1 a case failed, 2 cannot do it, 130 interrupted.\n";

@@ -75,8 +75,8 @@ static void progress(const struct state *s, const char *key, double seconds, con
         snprintf(others, sizeof others, ", %d running", running_now(s));
     const int width = 70, eta = (int)seconds_left(s);
     if (terminal)
-        fprintf(stderr, "\r\033[K[%lld/%lld%s] ETA %02d:%02d  %.*s%s", done, total, others, eta / 60, eta % 60, width, key,
-                done == total ? "\n" : "");
+        fprintf(stderr, "\r\033[K[%lld/%lld%s] ETA %02d:%02d  %.*s%s", done, total, others, eta / 60, eta % 60, width,
+                key, done == total ? "\n" : "");
     else
         fprintf(stderr, "[%lld/%lld%s] %.2f s  %s\n", done, total, others, seconds, key);
 }

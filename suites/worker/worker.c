@@ -110,8 +110,8 @@ static int open_note(struct worker *w) {
     return file;
 }
 
-/* Threads that wait by spinning starve each other on a machine with other work; a user's own choice stands. Workers with
- * one thread each must not all be bound to the first place either. */
+/* Threads that wait by spinning starve each other on a machine with other work; a user's own choice stands. Where every
+ * worker has one thread, these must not all be bound to the same place. */
 static void set_threads(bool single) {
     setenv("OMP_WAIT_POLICY", "passive", 0);
     if (!single)
