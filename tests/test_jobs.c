@@ -43,7 +43,7 @@ static int workers_of(pid_t parent, pid_t worker[WORKERS]) {
     return count;
 }
 
-/* Starts a run and waits until it has so many workers at cases: those that estimate are gone by the time of the file. */
+/* Starts a run and waits until it has so many workers at cases; the one that estimates is gone before the file is. */
 static pid_t start_and_wait(const char *command, const char *part, int count, pid_t worker[WORKERS]) {
     pid_t child = start(command);
     for (int k = 0; k < 1000 && (!exists(part) || workers_of(child, worker) < count); k++)
@@ -88,8 +88,9 @@ Test(jobs, values_and_order_do_not_depend_on_them) {
         GOOD("$M run mixed.suite --out j%s.h5 --jobs %s -q", jobs[k], jobs[k]);
         expect_equal("j1.h5", k ? (const char *[]){"j2.h5", "j3.h5", "j480.h5"}[k - 1] : "j1.h5");
     }
-    GOOD("$M run mixed.suite --out s0.h5 --shard 0/2 --jobs 2 -q && $M run mixed.suite --out s1.h5 --shard 1/2 --jobs 2 -q &&"
-         "$M merge merged.h5 s0.h5 s1.h5");
+    GOOD(
+        "$M run mixed.suite --out s0.h5 --shard 0/2 --jobs 2 -q && $M run mixed.suite --out s1.h5 --shard 1/2 --jobs 2 -q &&"
+        "$M merge merged.h5 s0.h5 s1.h5");
     expect_same_results("merged.h5", "j1.h5");
     GOOD("OMP_NUM_THREADS=3 $M run mixed.suite --out default.h5 && OMP_NUM_THREADS=3 $M list mixed.suite");
     cr_expect(strstr(out, "3 cases at once"), "%s", out);
@@ -110,7 +111,8 @@ Test(jobs, a_killed_worker_costs_its_case) {
         cr_expect(atoi(out) == LONG_CASES - 1, "%s of %d cases", out, LONG_CASES);
         expect_gone(worker, WORKERS);
     }
-    GOOD("mv a.h5 a.h5.part && $M run long.suite --out a.h5 --resume --jobs 2 -q && $M run long.suite --out whole.h5 -q");
+    GOOD(
+        "mv a.h5 a.h5.part && $M run long.suite --out a.h5 --resume --jobs 2 -q && $M run long.suite --out whole.h5 -q");
     expect_equal("a.h5", "whole.h5");
 }
 

@@ -126,7 +126,7 @@ static bool start(struct worker *w, char *why, size_t why_size) {
     int down[2], up[2], shared = open_note(w);
     if (!w->note)
         return snprintf(why, why_size, "no memory to share with a worker: %s", strerror(errno)), close(shared), false;
-    /* Only this worker has its ends of the pipes: another one that inherits them would keep it from seeing their end. */
+    /* Another worker must not inherit these ends, or this one would not see that its input has ended. */
     if (pipe2(down, O_CLOEXEC))
         return snprintf(why, why_size, "no pipe to a worker: %s", strerror(errno)), close(shared), false;
     if (pipe2(up, O_CLOEXEC))

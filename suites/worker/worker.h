@@ -12,8 +12,7 @@ struct worker {
     int pid, to, from;        /* pid 0: not running */
     bool single;              /* one thread each for OpenMP and BLAS, whatever the environment says */
     double seconds, deadline; /* that its call may take, and the clock's time then; 0: for ever */
-    void *
-        note; /* of the last one: WORKER_NOTE bytes, zero at first, that can be read when it has died; NULL: there was none */
+    void *note; /* of the last one: WORKER_NOTE bytes, zero at first, that can be read when it has died; NULL: none */
 };
 
 /* A growing or a parsed message. Writers append, readers take; a reader that runs past the end sets `bad` and gets
