@@ -52,7 +52,8 @@ static inline struct record_schema schema_of(int64_t layers, const char *suite) 
                                   timings,
                                   accuracies,
                                   TIMINGS,
-                                  1};
+                                  1,
+                                  NULL};
 }
 
 struct example {

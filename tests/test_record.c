@@ -271,9 +271,9 @@ Test(record, export) {
         {"n", "1", "", RECORD_INT}, {"std", "1", "", RECORD_REAL}, {"note", "", "", RECORD_TEXT}};
     const struct record_curve curve[] = {{"gain", "1", ""}, {"loss", "1", ""}}, peak[] = {{"peak", "1", ""}};
     const struct record_curve median = {"median", "s", ""}, error = {"error", "1", ""};
-    const struct record_schema schema = {one,      3,        curve, 2,       peak,   1,   3,
-                                         0,        2,        facts, 3,       "p",    "c", "line 1\nline 2\n",
-                                         subjects, SUBJECTS, 2,     &median, &error, 1,   1};
+    const struct record_schema schema = {
+        one,      3,        curve, 2,       peak,   1, 3, 0,   2, facts, 3, "p", "c", "line 1\nline 2\n",
+        subjects, SUBJECTS, 2,     &median, &error, 1, 1, NULL};
     struct record *r = record_create("a.h5", &schema, false, false);
     cr_assert(r, "%s", record_error());
     const double gain[] = {0.1, NAN, -INFINITY}, inf = INFINITY;
