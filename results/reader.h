@@ -31,6 +31,8 @@ struct record_reader {
     char *path;
     hid_t file, group[GROUPS]; /* -1 where absent */
     int64_t file_bytes, count;
+    int64_t rows;                  /* to the last that counts; */
+    int64_t *row;                  /* [cases] of each case; NULL: its index, because all count */
     struct series fixed[DATASETS]; /* dataset -1 where absent; CURVE_COMPUTED stays so */
     struct series_list list[RECORD_LISTS];
     int64_t length[GROUPS][AXES]; /* of the dimensions of a group; 0 where absent */
@@ -53,6 +55,14 @@ void series_close(struct series *, int64_t rows);
 
 /* Reads [rows] values or texts into the series, once. */
 bool series_load(const struct record_reader *, const char *group_name, struct series *, int64_t rows);
+/* The same of a dataset whose first dimension is the case: one value a case, without the rows that do not count. */
+bool series_load_cases(const struct record_reader *, const char *group_name, struct series *);
+/* Reads so many cases from the first on, of a dataset [case] (width 0) or [case, width]. */
+bool series_read_cases(const struct record_reader *, const char *group_name, const struct series *, int64_t first,
+                       int64_t count, int64_t width, hid_t memory_type, void *out);
+static inline int64_t reader_row(const struct record_reader *r, int64_t index) {
+    return r->row ? r->row[index] : index;
+}
 /* Reads the block start[], count[] of a dataset of doubles or integers. */
 bool series_read_block(const struct record_reader *, const char *group_name, const struct series *, int rank,
                        const hsize_t *start, const hsize_t *count, hid_t memory_type, void *out);

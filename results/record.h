@@ -76,6 +76,7 @@ struct record_schema {
     int64_t rounds; /* most samples of a subject in any case */
     const struct record_curve *timings, *accuracies;
     int timing_count, accuracy_count;
+    const char *const *keys; /* [cases] in the order of their rows; NULL: rows come in the order of appending */
     int64_t points; /* most points at which a case that trains is measured; none: the record has no /training */
     const char *const *metrics; /* names of the curves that are kept at each */
     int metric_count;
@@ -146,8 +147,9 @@ bool record_has(const struct record *, const char *key); /* already in the file 
 bool record_append(struct record *, const struct record_case *);
 /* Writes what a case has so far, as a failed case whose reason begins with RECORD_UNFINISHED, and as safely as
  * record_append(). The next call with the same key, a later checkpoint or record_append(), replaces it in its row and
- * has at least its arrays and rounds. After record_append() of its key or another one the row stays as it is. A writer
- * that is killed while it replaces leaves a row that is unfinished, each value the old or the new one, or done. */
+ * has at least its arrays and rounds; other cases may be written meanwhile. After record_append() of its key the row
+ * stays as it is. A writer that is killed while it replaces leaves a row that is unfinished, each value the old or the
+ * new one, or done. */
 bool record_checkpoint(struct record *, const struct record_case *);
 /* Marks the run complete or interrupted, synchronises and closes; a complete one is renamed to PATH, an interrupted one
  * stays PATH.part. Frees, whatever it returns. */

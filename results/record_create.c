@@ -155,6 +155,8 @@ static struct record *allocate(const char *path, const struct record_schema *s) 
     r->computed = malloc((size_t)s->curve_count + 1);
     r->dataset = malloc((size_t)r->dataset_count * sizeof *r->dataset);
     bool good = r->path && r->part && r->column_name && r->computed && r->dataset;
+    for (int64_t i = 0; good && s->keys && i < s->cases; i++)
+        good = writer_expect(r, s->keys[i]) != NULL;
     for (int i = 0; good && i < s->column_count; i++)
         good = (r->column_name[i] = strdup(s->columns[i].name));
     if (!good) {

@@ -115,7 +115,7 @@ static bool list_series(struct record_reader *r, enum record_list which) {
         if (group_reserves(g, names.item[i]))
             continue;
         const enum verdict verdict = series_open(r, r->group[g], group_info[g].name, names.item[i],
-                                                 list_info[which].axis == AXIS_NONE ? 1 : 2, r->count, extent, s);
+                                                 list_info[which].axis == AXIS_NONE ? 1 : 2, r->rows, extent, s);
         good = verdict != VERDICT_BAD;
         if (verdict != VERDICT_GOOD)
             continue;
@@ -161,7 +161,22 @@ static bool check_schema(struct record_reader *r) {
     return record_attribute(r, "status") || record_fail("%s: no attribute status", r->path);
 }
 
-/* The cases are the rows before the first without a status; a killed writer leaves some of those at the end. */
+/* Where some rows do not count: the row of every case, and the statuses of those alone. */
+static bool leave_out_missing(struct record_reader *r, int64_t *status) {
+    r->row = malloc((size_t)r->count * sizeof *r->row);
+    if (!r->row)
+        return record_fail("%s: out of memory", r->path);
+    int64_t found = 0;
+    for (int64_t i = 0; i < r->rows; i++)
+        if (status[i] != RECORD_MISSING) {
+            status[found] = status[i];
+            r->row[found++] = i;
+        }
+    return true;
+}
+
+/* The cases are the rows that have a status. A writer that is not done leaves others, also between them, for it writes
+ * what is done first. */
 static bool count_cases(struct record_reader *r) {
     struct series *s = &r->fixed[OWN_STATUS];
     hsize_t rows;
@@ -174,13 +189,17 @@ static bool count_cases(struct record_reader *r) {
                            (long long)r->file_bytes);
     if (!series_load(r, "cases", s, (int64_t)rows))
         return false;
-    const int64_t *status = s->values;
-    while (r->count < (int64_t)rows && status[r->count] != RECORD_MISSING)
+    int64_t *status = s->values, missing = -1;
+    for (int64_t i = 0; i < (int64_t)rows; i++) {
+        if (status[i] == RECORD_MISSING)
+            continue;
+        missing = missing < 0 && r->rows < i ? r->rows : missing;
+        r->rows = i + 1;
         r->count++;
-    for (int64_t i = r->count; i < (int64_t)rows; i++)
-        if (status[i] != RECORD_MISSING)
-            return record_fail("%s: cases/status: case %lld is missing before the last", r->path, (long long)r->count);
-    return true;
+    }
+    if (missing >= 0 && record_complete(r))
+        return record_fail("%s: cases/status: case %lld is missing before the last", r->path, (long long)missing);
+    return missing < 0 || leave_out_missing(r, status);
 }
 
 /* The lengths of a group's dimensions, by their scales; the names of the curves wait for open_computed(). */
@@ -217,7 +236,7 @@ static bool open_fixed(struct record_reader *r, enum layout_dataset which) {
     struct series *s = &r->fixed[which];
     hsize_t extent[4];
     const int rank = dataset_rank(d);
-    if (series_open(r, r->group[d->group], group, d->name, rank, r->count, extent, s) != VERDICT_GOOD)
+    if (series_open(r, r->group[d->group], group, d->name, rank, r->rows, extent, s) != VERDICT_GOOD)
         return false;
     if (s->type != type[d->kind] || s->is_status)
         return record_fail("%s: %s/%s: wrong type", r->path, group, d->name);
@@ -243,7 +262,7 @@ static bool open_datasets(struct record_reader *r) {
 
 /* Layers of a case index into the curves, so they are checked against the narrowest. */
 static bool check_layers(struct record_reader *r) {
-    if (!series_load(r, "cases", &r->fixed[OWN_LAYERS], r->count))
+    if (!series_load_cases(r, "cases", &r->fixed[OWN_LAYERS]))
         return false;
     const int64_t *layers = r->fixed[OWN_LAYERS].values;
     const struct series_list *curve = &r->list[RECORD_LIST_CURVES];
@@ -269,7 +288,7 @@ static bool open_computed(struct record_reader *r) {
         curve->item[i].flag = -1;
     if (curves < 0 || H5Lexists(curves, "computed", H5P_DEFAULT) <= 0)
         return true;
-    if (series_open(r, curves, "curves", "computed", 2, r->count, extent, &flag) != VERDICT_GOOD)
+    if (series_open(r, curves, "curves", "computed", 2, r->rows, extent, &flag) != VERDICT_GOOD)
         return false;
     bool good = series_open(r, curves, "curves", "curve", 1, 0, &names, &name) == VERDICT_GOOD;
     if (good && (flag.type != RECORD_INT || flag.is_status || name.type != RECORD_TEXT || names != extent[1] ||
@@ -279,8 +298,7 @@ static bool open_computed(struct record_reader *r) {
     if (good && !(r->computed = malloc((size_t)r->count * names + 1)))
         good = record_fail("%s: out of memory", r->path);
     if (good && r->count > 0)
-        good = series_read_block(r, "curves", &flag, 2, (hsize_t[]){0, 0}, (hsize_t[]){(hsize_t)r->count, names},
-                                 H5T_NATIVE_INT8, r->computed);
+        good = series_read_cases(r, "curves", &flag, 0, r->count, (int64_t)names, H5T_NATIVE_INT8, r->computed);
     for (int i = 0; good && i < curve->count; i++)
         for (hsize_t k = 0; k < names; k++)
             if (!strcmp(curve->item[i].name, name.texts[k]))
@@ -354,6 +372,7 @@ void record_close(struct record_reader *r) {
             H5Oclose(r->group[g]);
     if (r->file >= 0)
         H5Fclose(r->file);
+    free(r->row);
     free(r->computed);
     free(r->timing);
     free(r->training);

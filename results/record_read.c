@@ -48,7 +48,7 @@ static struct series *find(struct record_reader *r, enum record_list which, cons
     }
     hsize_t extent[4];
     struct series ignored;
-    if (series_open(r, r->group[info->group], group, name, info->axis == AXIS_NONE ? 1 : 2, r->count, extent,
+    if (series_open(r, r->group[info->group], group, name, info->axis == AXIS_NONE ? 1 : 2, r->rows, extent,
                     &ignored) == VERDICT_GOOD) {
         series_close(&ignored, 0);
         record_fail("%s: %s/%s: wrong type", r->path, group, name);
@@ -64,7 +64,7 @@ static struct series *column(struct record_reader *r, const char *name, enum rec
             found = &r->fixed[i];
     if (!found)
         found = find(r, RECORD_LIST_COLUMNS, name, type);
-    return found && series_load(r, group_info[IN_CASES].name, found, r->count) ? found : NULL;
+    return found && series_load_cases(r, group_info[IN_CASES].name, found) ? found : NULL;
 }
 
 const int64_t *record_ints(struct record_reader *r, const char *name) {
@@ -120,7 +120,7 @@ bool record_list_item(const struct record_reader *r, enum record_list list, int 
 
 const double *record_list_values(struct record_reader *r, enum record_list list, const char *name) {
     struct series *s = find(r, list, name, RECORD_REAL);
-    return s && series_load(r, group_info[list_info[list].group].name, s, r->count) ? s->values : NULL;
+    return s && series_load_cases(r, group_info[list_info[list].group].name, s) ? s->values : NULL;
 }
 
 static bool check_index(const struct record_reader *r, int64_t index) {
@@ -152,7 +152,7 @@ const double *record_curve_of(struct record_reader *r, const char *curve, int64_
         return s->rows[index];
     const int64_t layers = layers_of(r, index);
     double *row = malloc(((size_t)layers + 1) * sizeof *row);
-    const hsize_t start[] = {(hsize_t)index, 0}, count[] = {1, (hsize_t)layers};
+    const hsize_t start[] = {(hsize_t)reader_row(r, index), 0}, count[] = {1, (hsize_t)layers};
     bool good = row || record_fail("%s: out of memory", r->path);
     for (int64_t l = 0; good && l < layers; l++)
         row[l] = NAN;
@@ -181,7 +181,7 @@ int64_t record_max_rounds(const struct record_reader *r) {
 int64_t reader_counted(struct record_reader *r, enum layout_group g, int64_t index) {
     const struct group_info *info = &group_info[g];
     struct series *s = info->counter == DATASETS ? NULL : &r->fixed[info->counter];
-    if (!s || s->dataset < 0 || !check_index(r, index) || !series_load(r, info->name, s, r->count))
+    if (!s || s->dataset < 0 || !check_index(r, index) || !series_load_cases(r, info->name, s))
         return 0;
     const int64_t count = ((const int64_t *)s->values)[index];
     if (count >= 0 && count <= r->length[g][info->counted])
@@ -206,7 +206,7 @@ static size_t block_of(struct record_reader *r, const struct dataset_info *d, in
 
 static bool read_array(struct record_reader *r, enum layout_dataset which, int64_t index, void *out) {
     const struct dataset_info *d = &dataset_info[which];
-    const hsize_t start[4] = {(hsize_t)index};
+    const hsize_t start[4] = {(hsize_t)reader_row(r, index)};
     hsize_t count[4];
     const size_t elements = block_of(r, d, index, count);
     for (int k = 1; k < dataset_rank(d); k++)
@@ -239,7 +239,7 @@ bool reader_fill(struct record_reader *r, enum layout_group g, int64_t index, vo
             at += 8 * block_of(r, d, index, count);
             if (!read_array(r, (enum layout_dataset)i, index, *(void **)member))
                 return false;
-        } else if (!series_load(r, group_info[g].name, s, r->count)) {
+        } else if (!series_load_cases(r, group_info[g].name, s)) {
             return false;
         } else if (kind_is_text(d->kind)) {
             *(const char **)member = s->texts[index];

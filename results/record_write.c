@@ -1,4 +1,4 @@
-/* Appending cases and finishing. A case is written in two flushed steps: everything of it, then its status. Until the
+/* Writing cases and finishing. A case is written in two flushed steps: everything of it, then its status. Until the
  * second step the row does not count, so a writer killed anywhere leaves the finished cases and nothing half done. A
  * checkpoint is replaced in three: everything but the reason, which says until the end that the case is unfinished;
  * the status; the reason. */
@@ -15,11 +15,35 @@
 #include <unistd.h>
 
 static int compare_keys(const void *a, const void *b) {
-    return strcmp(a, b);
+    return strcmp(((const struct known_case *)a)->key, ((const struct known_case *)b)->key);
+}
+
+static struct known_case *known(const struct record *r, const char *key) {
+    struct known_case **found = tfind(&(struct known_case){.key = (char *)key}, &r->known, compare_keys);
+    return found ? *found : NULL;
+}
+
+static void forget(void *node) {
+    struct known_case *k = node;
+    free(k->key);
+    free(k);
+}
+
+struct known_case *writer_expect(struct record *r, const char *key) {
+    struct known_case *k = calloc(1, sizeof *k);
+    if (k && (k->key = strdup(key)) && tsearch(k, &r->known, compare_keys)) {
+        k->row = r->next++;
+        return k;
+    }
+    if (k)
+        forget(k);
+    record_fail("out of memory");
+    return NULL;
 }
 
 bool record_has(const struct record *r, const char *key) {
-    return tfind(key, &r->keys, compare_keys) != NULL;
+    const struct known_case *k = known(r, key);
+    return k && k->written;
 }
 
 /* Writes what a row holds of a dataset; `block` is its extent in the further dimensions, NULL where all of it. */
@@ -123,16 +147,11 @@ static bool is_unfinished(const char *reason) {
     return reason && !strncmp(reason, RECORD_UNFINISHED, strlen(RECORD_UNFINISHED));
 }
 
-/* Is the last row a checkpoint of this case? */
-static bool replaces(const struct record *r, const struct record_case *c) {
-    return r->checkpoint.key && !strcmp(r->checkpoint.key, c->key);
-}
-
 /* Whether a case has all arrays that its checkpoint left in the row. */
-static bool has_as_much(const struct record *r, const struct record_case *c) {
-    return c->layers == r->checkpoint.layers && (c->timing ? c->timing->rounds : 0) >= r->checkpoint.rounds &&
-           (c->training ? c->training->points : 0) >= r->checkpoint.points && (c->panels || !r->checkpoint.panels) &&
-           (c->qr_spectrum || !r->checkpoint.spectrum);
+static bool has_as_much(const struct record_case *c, const struct known_case *k) {
+    return c->layers == k->layers && (c->timing ? c->timing->rounds : 0) >= k->rounds &&
+           (c->training ? c->training->points : 0) >= k->points && (c->panels || !k->panels) &&
+           (c->qr_spectrum || !k->spectrum);
 }
 
 /* Refuses a case for what it is, before anything of it is written. */
@@ -141,9 +160,10 @@ static bool acceptable(const struct record *r, const struct record_case *c) {
         return record_fail("a case without a key");
     if (strlen(c->key) > RECORD_KEY_BYTES)
         return record_fail("key of %zu bytes: at most %d fit: %.60s...", strlen(c->key), RECORD_KEY_BYTES, c->key);
-    if (record_has(r, c->key) && !replaces(r, c))
+    const struct known_case *k = known(r, c->key);
+    if (k && k->written && !k->unfinished)
         return record_fail("key repeated: %s", c->key);
-    if (replaces(r, c) && !has_as_much(r, c))
+    if (k && k->unfinished && !has_as_much(c, k))
         return record_fail("less than its checkpoint had: %s", c->key);
     if (c->status != RECORD_DONE && c->status != RECORD_FAILED)
         return record_fail("status %d: neither done nor failed", (int)c->status);
@@ -248,21 +268,13 @@ static bool write_scalars(const struct record *r, const struct record_case *c, e
     return good;
 }
 
-static bool remember_key(struct record *r, const char *key) {
-    char *copy = strdup(key);
-    if (copy && tsearch(copy, &r->keys, compare_keys))
-        return true;
-    free(copy);
-    return record_fail("out of memory");
-}
-
 static bool write_reason(const struct record *r, const struct record_case *c, int64_t row) {
     return write_fixed(r, c, &dataset_info[OWN_REASON], &r->fixed[OWN_REASON], row);
 }
 
 /* Everything but the status and the reason, whose turn decides what a killed writer leaves. */
 static bool write_row(struct record *r, const struct record_case *c, int64_t row) {
-    bool good = row < r->capacity || resize(r, r->capacity + WRITER_BLOCK);
+    bool good = row < r->capacity || resize(r, (row / WRITER_BLOCK + 1) * WRITER_BLOCK);
     for (int g = 0; good && g < GROUPS; g++)
         good = r->number[g].id < 0 || write_value(r, &r->number[g], row, &row);
     for (int i = 0; good && i < DATASETS; i++)
@@ -279,68 +291,62 @@ static bool write_status(struct record *r, const struct record_case *c, int64_t 
     return write_value(r, &r->fixed[OWN_STATUS], row, &status);
 }
 
+/* The place of an acceptable case; NULL: out of memory. */
+static struct known_case *place(struct record *r, const struct record_case *c) {
+    struct known_case *k = known(r, c->key);
+    return k ? k : writer_expect(r, c->key);
+}
+
+static void remember(struct record *r, struct known_case *k, const struct record_case *c, bool checkpoint) {
+    k->written = true;
+    k->unfinished = checkpoint;
+    k->layers = c->layers;
+    k->rounds = c->timing ? c->timing->rounds : 0;
+    k->points = c->training ? c->training->points : 0;
+    k->panels = c->panels != NULL;
+    k->spectrum = c->qr_spectrum != NULL;
+    r->rows = k->row < r->rows ? r->rows : k->row + 1;
+}
+
 bool record_append_unflushed(struct record *r, const struct record_case *c) {
-    if (!acceptable(r, c) || !write_row(r, c, r->rows) || !write_reason(r, c, r->rows) ||
-        !write_status(r, c, r->rows) || !remember_key(r, c->key))
+    struct known_case *k = acceptable(r, c) ? place(r, c) : NULL;
+    if (!k || !write_row(r, c, k->row) || !write_reason(r, c, k->row) || !write_status(r, c, k->row))
         return false;
-    r->rows++;
+    remember(r, k, c, false);
     return true;
 }
 
-static bool write_new(struct record *r, const struct record_case *c) {
-    const int64_t row = r->rows;
+static bool write_new(struct record *r, const struct record_case *c, int64_t row) {
     return write_row(r, c, row) && write_reason(r, c, row) && flush(r) && write_status(r, c, row) && flush(r);
 }
 
-static bool write_again(struct record *r, const struct record_case *c) {
-    const int64_t row = r->rows - 1;
+static bool write_again(struct record *r, const struct record_case *c, int64_t row) {
     return write_row(r, c, row) && flush(r) && write_status(r, c, row) && flush(r) && write_reason(r, c, row) &&
            flush(r);
 }
 
-static bool write_case(struct record *r, const struct record_case *c) {
+static bool write_case(struct record *r, const struct record_case *c, bool checkpoint) {
     if (r->broken)
         return record_fail("%s", r->broken);
-    if (!acceptable(r, c))
+    struct known_case *k = acceptable(r, c) ? place(r, c) : NULL;
+    if (!k)
         return false;
-    const bool again = replaces(r, c);
-    if (!reserve(r) || !(again ? write_again(r, c) : write_new(r, c))) {
+    if (!reserve(r) || !(k->unfinished ? write_again(r, c, k->row) : write_new(r, c, k->row))) {
         writer_abandon(r);
         return false;
     }
-    r->rows += !again;
-    return again || remember_key(r, c->key);
-}
-
-static void forget_checkpoint(struct record *r) {
-    free(r->checkpoint.key);
-    r->checkpoint.key = NULL;
+    remember(r, k, c, checkpoint);
+    return true;
 }
 
 bool record_append(struct record *r, const struct record_case *c) {
-    const bool good = write_case(r, c);
-    if (good)
-        forget_checkpoint(r);
-    return good;
+    return write_case(r, c, false);
 }
 
 bool record_checkpoint(struct record *r, const struct record_case *c) {
     if (c->status != RECORD_FAILED || !is_unfinished(c->reason))
         return record_fail("a checkpoint that does not say what is unfinished");
-    char *key = strdup(c->key ? c->key : "");
-    if (!key || !write_case(r, c)) {
-        const bool room = key != NULL;
-        free(key);
-        return room ? false : record_fail("out of memory");
-    }
-    forget_checkpoint(r);
-    r->checkpoint.key = key;
-    r->checkpoint.layers = c->layers;
-    r->checkpoint.rounds = c->timing ? c->timing->rounds : 0;
-    r->checkpoint.points = c->training ? c->training->points : 0;
-    r->checkpoint.panels = c->panels != NULL;
-    r->checkpoint.spectrum = c->qr_spectrum != NULL;
-    return true;
+    return write_case(r, c, true);
 }
 
 void writer_abandon(struct record *r) {
@@ -375,8 +381,7 @@ void writer_free(struct record *r) {
     free(r->column_name);
     free(r->computed);
     free(r->dataset);
-    tdestroy(r->keys, free);
-    free(r->checkpoint.key);
+    tdestroy(r->known, forget);
     free(r->broken);
     free(r->part);
     free(r->path);

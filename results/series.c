@@ -147,6 +147,22 @@ bool series_read_block(const struct record_reader *r, const char *group_name, co
     return good;
 }
 
+/* Rows that do not count may be in the middle of being written: they are not touched. */
+bool series_read_cases(const struct record_reader *r, const char *group_name, const struct series *s, int64_t first,
+                       int64_t count, int64_t width, hid_t memory_type, void *out) {
+    const size_t bytes = H5Tget_size(memory_type) * (size_t)(width ? width : 1);
+    for (int64_t i = first, run; i < first + count; i += run) {
+        run = r->row ? 1 : count;
+        while (r->row && i + run < first + count && r->row[i + run] == r->row[i] + run)
+            run++;
+        const hsize_t start[] = {(hsize_t)reader_row(r, i), 0}, extent[] = {(hsize_t)run, (hsize_t)width};
+        if (!series_read_block(r, group_name, s, width ? 2 : 1, start, extent, memory_type,
+                               (char *)out + (size_t)(i - first) * bytes))
+            return false;
+    }
+    return true;
+}
+
 /* A memory type one byte longer than the file's, so that HDF5 itself terminates every text. */
 static hid_t terminated_type(const struct series *s, size_t *size) {
     hid_t in_file = H5Dget_type(s->dataset);
@@ -160,18 +176,29 @@ static hid_t terminated_type(const struct series *s, size_t *size) {
     return type;
 }
 
+/* How the rows of a series are read: those of the dataset, or those of the cases. */
+typedef bool read_rows(const struct record_reader *, const char *group_name, const struct series *, int64_t first,
+                       int64_t count, int64_t width, hid_t memory_type, void *out);
+
+static bool read_all(const struct record_reader *r, const char *group_name, const struct series *s, int64_t first,
+                     int64_t count, int64_t width, hid_t memory_type, void *out) {
+    const hsize_t start[] = {(hsize_t)first, 0}, extent[] = {(hsize_t)count, (hsize_t)width};
+    return series_read_block(r, group_name, s, width ? 2 : 1, start, extent, memory_type, out);
+}
+
 /* Texts arrive by blocks and stay packed in one arena, which therefore grows with what is in the file and not with what
  * its dimensions claim. Offsets become pointers once it no longer moves. */
-static bool load_texts(const struct record_reader *r, const char *group_name, struct series *s, int64_t rows) {
+static bool load_texts(const struct record_reader *r, const char *group_name, struct series *s, int64_t rows,
+                       read_rows *read) {
     size_t size, used = 0, room = 0;
     hid_t type = terminated_type(s, &size);
     char *block = malloc(TEXT_BLOCK * size), *arena = NULL;
     size_t *offset = malloc(((size_t)rows + 1) * sizeof *offset);
     bool good = block && offset ? true : record_fail("%s: out of memory", r->path);
     for (int64_t first = 0; good && first < rows; first += TEXT_BLOCK) {
-        const hsize_t start = (hsize_t)first, count = (hsize_t)(rows - first < TEXT_BLOCK ? rows - first : TEXT_BLOCK);
-        good = series_read_block(r, group_name, s, 1, &start, &count, type, block);
-        for (size_t i = 0; good && i < count; i++) {
+        const int64_t count = rows - first < TEXT_BLOCK ? rows - first : TEXT_BLOCK;
+        good = read(r, group_name, s, first, count, 0, type, block);
+        for (size_t i = 0; good && i < (size_t)count; i++) {
             const size_t length = strnlen(block + i * size, size - 1);
             if (used + length + 1 > room) {
                 room = 2 * room + TEXT_BLOCK * size;
@@ -217,20 +244,20 @@ static bool load_status(const struct record_reader *r, const char *group_name, s
     return good;
 }
 
-bool series_load(const struct record_reader *r, const char *group_name, struct series *s, int64_t rows) {
+static bool load(const struct record_reader *r, const char *group_name, struct series *s, int64_t rows,
+                 read_rows *read) {
     if (s->values || s->texts)
         return true;
     bool good;
     if (s->type == RECORD_TEXT) {
-        good = load_texts(r, group_name, s, rows);
+        good = load_texts(r, group_name, s, rows, read);
     } else if (s->is_status) {
         good = load_status(r, group_name, s, rows);
     } else {
-        const hsize_t start = 0, count = (hsize_t)rows;
         hid_t type = s->type == RECORD_INT ? H5T_NATIVE_INT64 : H5T_NATIVE_DOUBLE;
         s->values = malloc(((size_t)rows + 1) * 8);
         good = s->values ? true : record_fail("%s: out of memory", r->path);
-        good = good && (!rows || series_read_block(r, group_name, s, 1, &start, &count, type, s->values));
+        good = good && (!rows || read(r, group_name, s, 0, rows, 0, type, s->values));
     }
     if (!good) {
         free(s->values);
@@ -241,6 +268,14 @@ bool series_load(const struct record_reader *r, const char *group_name, struct s
         s->arena = NULL;
     }
     return good;
+}
+
+bool series_load(const struct record_reader *r, const char *group_name, struct series *s, int64_t rows) {
+    return load(r, group_name, s, rows, read_all);
+}
+
+bool series_load_cases(const struct record_reader *r, const char *group_name, struct series *s) {
+    return load(r, group_name, s, r->count, series_read_cases);
 }
 
 char *read_text_attribute(hid_t object, const char *name, int64_t largest) {

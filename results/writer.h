@@ -21,6 +21,15 @@ struct writer_dataset {
     hsize_t extent[4], chunk[4];
 };
 
+/* What the writer knows of a key: its row, what stands there, and what a checkpoint has left in it. */
+struct known_case {
+    char *key;
+    int64_t row;
+    bool written, unfinished; /* unfinished: by a checkpoint, which the case's next call replaces */
+    bool panels, spectrum;
+    int64_t layers, rounds, points;
+};
+
 struct record {
     char *path, *part;
     hid_t file;
@@ -31,19 +40,15 @@ struct record {
     struct writer_dataset *fixed;   /* [DATASETS] those that are always there, */
     struct writer_dataset *list[RECORD_LISTS];
     int dataset_count, list_count[RECORD_LISTS];
-    char **column_name;   /* for messages */
-    int8_t *computed;     /* a row of /curves/computed */
-    int64_t length[AXES]; /* largest of any case */
-    int64_t cases;        /* expected */
-    int64_t rows, capacity;
-    off_t reserve; /* bytes that appending a case can take at most */
-    void *keys;    /* a tsearch tree */
-    struct {       /* what the last row is a checkpoint of; key NULL: it is none */
-        char *key;
-        int64_t layers, rounds, points;
-        bool panels, spectrum;
-    } checkpoint;
-    char *broken; /* why nothing more can be written; NULL while all is well */
+    char **column_name;     /* for messages */
+    int8_t *computed;       /* a row of /curves/computed */
+    int64_t length[AXES];   /* largest of any case */
+    int64_t cases;          /* expected */
+    int64_t rows, capacity; /* rows: to the last that is written */
+    int64_t next;           /* row of the next case that no key of the schema has a row for */
+    off_t reserve;          /* bytes that appending a case can take at most */
+    void *known;            /* a tsearch tree of struct known_case */
+    char *broken;           /* why nothing more can be written; NULL while all is well */
 };
 
 /* Creates groups, types and datasets of the schema in r->file, without rows. */
@@ -51,6 +56,8 @@ bool writer_create_layout(struct record *r, const struct record_schema *);
 /* A text attribute of an object, with room for `least_bytes` >= 1. */
 bool writer_create_attribute(hid_t object, const char *name, const char *value, size_t least_bytes);
 size_t writer_text_bytes(enum layout_kind);
+/* Gives a key the next row; NULL: out of memory. */
+struct known_case *writer_expect(struct record *, const char *key);
 
 /* Makes the file fit to be killed: a first block of rows, in place what otherwise comes into being with a first case,
  * and known how much room a case may need. */

@@ -55,6 +55,7 @@ static inline struct record_schema schema_of(int64_t layers, const char *suite) 
                                   accuracies,
                                   TIMINGS,
                                   1,
+                                  NULL,
                                   layers ? POINTS : 0,
                                   metrics,
                                   METRICS};

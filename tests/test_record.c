@@ -272,8 +272,8 @@ Test(record, export) {
     const struct record_curve curve[] = {{"gain", "1", ""}, {"loss", "1", ""}}, peak[] = {{"peak", "1", ""}};
     const struct record_curve median = {"median", "s", ""}, error = {"error", "1", ""};
     const struct record_schema schema = {
-        one,      3,        curve, 2,       peak,   1, 3, 0, 2,    facts, 3, "p", "c", "line 1\nline 2\n",
-        subjects, SUBJECTS, 2,     &median, &error, 1, 1, 0, NULL, 0};
+        one,      3,        curve, 2,       peak,   1, 3, 0,    2, facts, 3, "p", "c", "line 1\nline 2\n",
+        subjects, SUBJECTS, 2,     &median, &error, 1, 1, NULL, 0, NULL,  0};
     struct record *r = record_create("a.h5", &schema, false, false);
     cr_assert(r, "%s", record_error());
     const double gain[] = {0.1, NAN, -INFINITY}, inf = INFINITY;

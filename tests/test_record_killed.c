@@ -51,24 +51,41 @@ static struct shared *share(void) {
     return page;
 }
 
+/* Whether cases come some places before or behind their rows, as from many workers. */
+static bool out_of_order;
+
+static int64_t case_at(int64_t k, int64_t count) {
+    const int64_t first = k / 5 * 5, length = count - first < 5 ? count - first : 5;
+    return out_of_order ? first + length - 1 - k % 5 : k;
+}
+
 /* A whole run in the calling process, resuming if there is something to resume. */
 static bool whole_run(int64_t count, int64_t layers, struct shared *progress) {
-    const struct record_schema schema = schema_of(layers, "suite");
+    struct record_schema schema = schema_of(layers, "suite");
+    static char key[512][32];
+    static const char *keys[512];
+    for (int64_t i = 0; i < count; i++) {
+        snprintf(key[i], sizeof key[i], "--case %lld", (long long)i);
+        keys[i] = key[i];
+    }
+    if (out_of_order) {
+        schema.cases = count;
+        schema.keys = keys;
+    }
     struct record *r = record_create("k.h5", &schema, true, false);
     if (!r)
         return false;
     progress->created = disk.writes;
-    for (int64_t i = 0; i < count; i++) {
-        char key[64];
-        snprintf(key, sizeof key, "--case %lld", (long long)i);
-        if (record_has(r, key))
+    for (int64_t k = 0; k < count; k++) {
+        const int64_t i = case_at(k, count);
+        if (record_has(r, keys[i]))
             continue;
         if (!append(r, i, layers)) {
             record_finish(r, false);
             return false;
         }
-        progress->flushed = i + 1;
-        progress->at[i] = disk.writes;
+        progress->flushed = k + 1;
+        progress->at[k] = disk.writes;
     }
     const bool good = record_finish(r, true);
     progress->writes = disk.writes;
@@ -84,8 +101,9 @@ static int run_in_child(int64_t count, int64_t layers, struct shared *progress) 
     return status;
 }
 
-/* What is left of a run that ended early: every promised case, and at most the one that was being written. */
-static void check_remains(int64_t layers, const struct shared *progress, const char *how) {
+/* What is left of a run that ended early: every promised case, and at most the one that was being written; rows in the
+ * order of the cases. */
+static void check_remains(int64_t count, int64_t layers, const struct shared *progress, const char *how) {
     if (exists("k.h5") || (!exists("k.h5.part") && !progress->created))
         return; /* it ended before there was a promise, or after the last */
     struct record_reader *r = record_open("k.h5.part");
@@ -93,10 +111,17 @@ static void check_remains(int64_t layers, const struct shared *progress, const c
     const int64_t found = record_count(r);
     cr_expect(found >= progress->flushed && found <= progress->flushed + 1, "%s: %lld cases, %lld were flushed", how,
               (long long)found, (long long)progress->flushed);
-    for (int64_t i = 0; i < found; i++) {
-        const char *wrong = difference(r, i, i, layers);
+    int64_t row = 0;
+    for (int64_t i = 0; i < count; i++) {
+        int64_t k = 0;
+        while (case_at(k, count) != i)
+            k++;
+        if (k >= found)
+            continue;
+        const char *wrong = difference(r, row++, i, layers);
         cr_assert(!wrong, "%s after %lld cases: case %lld: %s", how, (long long)progress->flushed, (long long)i, wrong);
     }
+    cr_expect(row == found);
     record_close(r);
 }
 
@@ -128,7 +153,7 @@ static void end_at_every_write(int64_t first, int64_t count, int64_t layers, lon
         snprintf(how, sizeof how, "%s at write %ld of %ld", error ? strerror(error) : "killed", k, end);
         if (error)
             cr_expect(WIFEXITED(status), "%s: signal %d", how, WTERMSIG(status));
-        check_remains(layers, progress, how);
+        check_remains(count, layers, progress, how);
     }
 }
 
@@ -156,9 +181,11 @@ static bool write_checkpoint(struct record *r, int64_t i, int64_t layers) {
     return good;
 }
 
-/* Two cases, then one with a checkpoint, which is written twice or not, and one more. progress->flushed counts what was
- * promised. */
-static void run_with_checkpoint(int64_t layers, bool other_next, struct shared *progress) {
+/* Two cases, then one with a checkpoint, and one more; the checkpoint is written twice and its case appended, before the
+ * other or after it, or not at all. progress->flushed counts what was promised. */
+enum after_checkpoint { ITS_CASE, OTHER_CASE, OTHER_THEN_ITS_CASE, WAYS };
+
+static void run_with_checkpoint(int64_t layers, enum after_checkpoint way, struct shared *progress) {
     const struct record_schema schema = schema_of(layers, "suite");
     struct record *r = record_create("k.h5", &schema, false, true);
     bool good = r && append(r, 0, layers) && append(r, 1, layers);
@@ -166,10 +193,12 @@ static void run_with_checkpoint(int64_t layers, bool other_next, struct shared *
     good = good && write_checkpoint(r, 2, layers);
     progress->flushed = 3;
     progress->at[0] = disk.writes;
-    good = good && (other_next || (write_checkpoint(r, 2, layers) && append(r, 2, layers)));
-    progress->flushed += !other_next;
+    good = good && (way != ITS_CASE || (write_checkpoint(r, 2, layers) && append(r, 2, layers)));
+    progress->flushed += way == ITS_CASE;
     good = good && append(r, 4, layers);
-    good = good && !append(r, 2, layers) && strstr(record_error(), "key repeated");
+    good = good && (way != OTHER_THEN_ITS_CASE || (write_checkpoint(r, 2, layers) && append(r, 2, layers)));
+    progress->flushed += way == OTHER_THEN_ITS_CASE;
+    good = good && (way == OTHER_CASE || (!append(r, 2, layers) && strstr(record_error(), "key repeated")));
     progress->writes = disk.writes;
     _exit(good && record_finish(r, true) ? 0 : 2);
 }
@@ -205,7 +234,7 @@ static void check_checkpoint(const char *path, int64_t layers, int64_t promised,
 Test(record_killed, between_a_checkpoint_and_its_case) {
     enum { LAYERS = 20 };
     struct shared *progress = share();
-    for (int other_next = 0; other_next < 2; other_next++)
+    for (enum after_checkpoint way = ITS_CASE; way < WAYS; way++)
         for (int torn = 0; torn < 3; torn++) {
             long first = -1, last = 0;
             for (long k = -1; k <= last; k = k < 0 ? first : k + 1) {
@@ -216,10 +245,10 @@ Test(record_killed, between_a_checkpoint_and_its_case) {
                 disk.torn = torn;
                 const pid_t child = fork();
                 if (child == 0)
-                    run_with_checkpoint(LAYERS, other_next, progress);
+                    run_with_checkpoint(LAYERS, way, progress);
                 waitpid(child, &status, 0);
                 disk.last = -1;
-                snprintf(how, sizeof how, "killed at write %ld (torn %d, other %d)", k, torn, other_next);
+                snprintf(how, sizeof how, "killed at write %ld (torn %d, way %d)", k, torn, (int)way);
                 if (k < 0) { /* the whole run */
                     cr_assert(WIFEXITED(status) && !WEXITSTATUS(status), "status %d", status);
                     check_checkpoint("k.h5", LAYERS, progress->flushed, "the whole run");
@@ -231,6 +260,17 @@ Test(record_killed, between_a_checkpoint_and_its_case) {
                 }
             }
         }
+}
+
+Test(record_killed, at_every_write_of_cases_out_of_order) {
+    struct shared *progress = share();
+    out_of_order = true;
+    end_at_every_write(0, 3, 7, 1, 0, 0, progress);
+    for (int torn = 1; torn < 3; torn++)
+        end_at_every_write(30, 34, 7, 2, 0, torn, progress); /* the second block comes before the end of the first */
+    clean(progress);
+    cr_assert(run_in_child(34, 7, progress) == 0);
+    check_file("k.h5", 0, 34, 7);
 }
 
 Test(record_killed, disk_broken_at_every_write) {
@@ -246,6 +286,7 @@ Test(record_killed, at_random) {
     int early = 0;
     for (int trial = 0; trial < TRIALS; trial++) {
         clean(progress);
+        out_of_order = trial % 2;
         const pid_t child = fork();
         if (child == 0)
             _exit(!whole_run(CASES, LAYERS, progress));
@@ -253,8 +294,8 @@ Test(record_killed, at_random) {
         kill(child, SIGKILL);
         waitpid(child, NULL, 0);
         early += !exists("k.h5");
-        check_remains(LAYERS, progress, "killed at random");
-        if (trial % 4 == 0 && !exists("k.h5")) {
+        check_remains(CASES, LAYERS, progress, "killed at random");
+        if (trial % 4 < 2 && !exists("k.h5")) {
             cr_assert(run_in_child(CASES, LAYERS, progress) == 0, "no resuming");
             check_file("k.h5", 0, CASES, LAYERS);
         }

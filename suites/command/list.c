@@ -10,6 +10,7 @@
 #include "suites/case/options.h"
 #include "suites/command/commands.h"
 #include "suites/rows/operations.h"
+#include "suites/study/jobs.h"
 #include "suites/study/study.h"
 #include "suites/case/suite.h"
 #include "suites/rows/backend.h"
@@ -74,9 +75,9 @@ static void list_metrics(void) {
                mhc_metric_info[m].long_name);
 }
 
-/* Operations a second in a fixed case, to turn counts into time on this machine; the fastest of a few runs, for the
- * first warms up and other work may take its turn in any. */
-static double flops_per_second(void) {
+/* Operations a second of so many threads in a fixed case, to turn counts into time on this machine; the fastest of a
+ * few runs, for the first warms up and other work may take its turn in any. */
+static double flops_per_second(int threads) {
     enum { RUNS = 4 };
     struct params p;
     struct study_result r;
@@ -84,6 +85,7 @@ static double flops_per_second(void) {
     double fastest = INFINITY;
     const char *const fixed[][2] = {
         {"study", "propagate"}, {"depth", "4"}, {"width", "256"}, {"tokens", "128"}, {"measure", "gain"}};
+    omp_set_num_threads(threads);
     params_defaults(&p);
     for (size_t k = 0; k < sizeof fixed / sizeof *fixed; k++)
         params_set(&p, params_find(fixed[k][0]), fixed[k][1], why, sizeof why);
@@ -105,11 +107,37 @@ static void put_duration(double seconds, char text[24]) {
         snprintf(text, 24, "%.0f hours", seconds / 3600);
 }
 
-static int list_suite(const char *path, double rate) {
+/* What the cases are estimated by: operations a second of all threads and of one. */
+struct rates {
+    int threads;
+    double all, one;
+};
+
+/* Seconds of a whole suite, with as many cases at once as `run` would choose where memory suffices. */
+static double suite_seconds(const struct suite *s, const struct rates *rates, int *at_once) {
+    struct job *jobs = malloc(((size_t)s->count + 1) * sizeof *jobs);
+    double sum = 0;
+    *at_once = 1;
+    for (int64_t k = 0; k < s->count; k++) {
+        sum += jobs_seconds(&s->cases[k], rates->all);
+        if (jobs)
+            jobs[k] = (struct job){k, jobs_seconds(&s->cases[k], rates->one), 0};
+    }
+    if (jobs)
+        *at_once = jobs_at_once(s, jobs, s->count, INFINITY, rates->threads);
+    if (*at_once > 1) {
+        jobs_order(jobs, s->count, *at_once);
+        sum = jobs_end(jobs, s->count, *at_once);
+    }
+    free(jobs);
+    return sum;
+}
+
+static int list_suite(const char *path, const struct rates *rates) {
     struct suite s;
     struct worker w = {0};
     char why[600], duration[24];
-    double seconds = 0;
+    int at_once;
     if (!suite_read(&s, path, NULL, 0, why, sizeof why))
         return cannot("%s", why);
     bool any = operations_narrow(&s, &w, why, sizeof why);
@@ -118,10 +146,10 @@ static int list_suite(const char *path, double rate) {
         suite_release(&s);
         return cannot("%s: no case to run: %s", path, why);
     }
-    for (int64_t k = 0; k < s.count; k++)
-        seconds += study_flops(&s.cases[k]) / rate + study_seconds(&s.cases[k]);
-    put_duration(seconds, duration);
+    put_duration(suite_seconds(&s, rates, &at_once), duration);
     printf("  %-28s %7lld cases   about %s on this machine", path, (long long)s.count, duration);
+    if (at_once > 1)
+        printf(", %d cases at once", at_once);
     if (s.repeated)
         printf(", without %lld that an earlier line has already", (long long)s.repeated);
     printf("\n");
@@ -131,17 +159,19 @@ static int list_suite(const char *path, double rate) {
 
 static int list_suites(int argc, char **argv) {
     glob_t found = {0};
-    double rate = flops_per_second();
+    struct rates rates = {.threads = omp_get_max_threads()};
+    rates.one = flops_per_second(1);
+    rates.all = flops_per_second(rates.threads);
     int code = EXIT_GOOD;
     if (argc == 0) {
         printf("Suites (suites/*.suite below the current folder):\n\n");
         glob("suites/*.suite", 0, NULL, &found);
         for (size_t k = 0; k < found.gl_pathc; k++)
-            code |= list_suite(found.gl_pathv[k], rate);
+            code |= list_suite(found.gl_pathv[k], &rates);
         globfree(&found);
     }
     for (int k = 0; k < argc && code == EXIT_GOOD; k++)
-        code = list_suite(argv[k], rate);
+        code = list_suite(argv[k], &rates);
     return code;
 }
 

@@ -1,7 +1,6 @@
 #include "suites/command/provenance.h"
 
 #include <hdf5.h>
-#include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,7 +62,6 @@ const struct record_fact *provenance_facts(int *count) {
     }
     add_file("cpu_model", "/proc/cpuinfo", "model name");
     add_number("cpus_online", sysconf(_SC_NPROCESSORS_ONLN));
-    add_number("omp_threads", omp_get_max_threads());
     add_file("governor", "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", NULL);
     add_file("smt", "/sys/devices/system/cpu/smt/active", NULL);
     add_file("memory", "/proc/meminfo", "MemTotal");

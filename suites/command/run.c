@@ -1,10 +1,10 @@
-/* `mhcbench run`: every case of a suite, one after the other, into one file. */
+/* `mhcbench run`: every case of a suite into one file. */
 #include <math.h>
+#include <omp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "build_info.h"
@@ -13,6 +13,7 @@
 #include "suites/command/commands.h"
 #include "suites/rows/operations.h"
 #include "suites/command/provenance.h"
+#include "suites/command/run_cases.h"
 #include "suites/study/study.h"
 #include "suites/case/suite.h"
 #include "suites/rows/device.h"
@@ -22,7 +23,7 @@
 enum { KEY_SIZE = 2048 };
 
 static const char usage[] = "run [FILE.suite] [case options] [--out FILE.h5] [--overwrite | --resume] [--shard I/N] "
-                            "[--timeout SECONDS] [--dry-run] [-q]";
+                            "[--jobs N] [--timeout SECONDS] [--dry-run] [-q]";
 
 static const char help[] =
     "Runs the cases of a suite, or the one line of case options given, into one HDF5 file. Case options behind FILE.suite replace\n"
@@ -31,9 +32,16 @@ static const char help[] =
     "  --overwrite        replace FILE.h5 where there is one\n"
     "  --resume           go on with the FILE.h5.part that an interrupted run left; failed cases run again\n"
     "  --shard I/N        every N-th case from the I-th on, I from 0: mhcbench merge joins the files of all I\n"
+    "  --jobs N           N cases at once, each in a worker of its own with one thread; with 1, all threads work on one case.\n"
+    "                     The default follows the estimates: 1 where anything is timed, as many as there are cores where the\n"
+    "                     end comes earlier so and the memory suffices\n"
     "  --timeout SECONDS  a case that takes longer has failed\n"
     "  --dry-run          print the cases, a line each that makes it again, and run none\n"
     "  -q, --quiet        no progress\n\n"
+    "OMP_NUM_THREADS and OPENBLAS_NUM_THREADS are kept with --jobs 1, the first also says how many cores there are; with more jobs\n"
+    "both are 1 in every worker. With OMP_NUM_THREADS=1 every N gives the same bits; without it results of cpu32 may differ\n"
+    "by rounding between --jobs 1 and more. A case waits while those that run leave too little memory for it. The file has the\n"
+    "order of the suite, whichever case ends first.\n\n"
     "--budget bounds the timed rounds of a case alone. Drawing its arrays, the answer of cpu64 and the warm-up come on top, so that\n"
     "a small budget hardly shortens small cases; fewer cases do. --input is a path from the current folder.\n\n"
     "Exit: 0 good, 1 a case failed, 2 cannot do it, 130 interrupted.\n";
@@ -48,9 +56,9 @@ static void stop(int signal_number) {
 }
 
 struct options {
-    const char *out, *shard, *timeout;
+    const char *out, *shard, *timeout, *jobs;
     bool overwrite, resume, quiet, dry_run;
-    long index, shards;
+    long index, shards, at_once; /* at_once: 0 where the estimates decide */
     double seconds;
 };
 
@@ -62,12 +70,14 @@ static bool read_options(struct options *o, int *argc, char **argv) {
     o->quiet = take_flag(argc, argv, "--quiet") || o->quiet;
     o->dry_run = take_flag(argc, argv, "--dry-run");
     if (!take_option(argc, argv, "--out", &o->out) || !take_option(argc, argv, "--shard", &o->shard) ||
-        !take_option(argc, argv, "--timeout", &o->timeout))
+        !take_option(argc, argv, "--timeout", &o->timeout) || !take_option(argc, argv, "--jobs", &o->jobs))
         return false;
     char rest;
     if (o->shard && (sscanf(o->shard, "%ld/%ld%c", &o->index, &o->shards, &rest) != 2 || o->index < 0 ||
                      o->shards < 1 || o->index >= o->shards))
         return cannot("--shard %s: I/N with 0 <= I < N", o->shard), false;
+    if (o->jobs && (sscanf(o->jobs, "%ld%c", &o->at_once, &rest) != 1 || o->at_once < 1 || o->at_once > JOBS_MOST))
+        return cannot("--jobs %s: a whole number from 1 to %d", o->jobs, JOBS_MOST), false;
     char *end = NULL;
     if (o->timeout && ((o->seconds = strtod(o->timeout, &end)), end == o->timeout || *end || !(o->seconds > 0)))
         return cannot("--timeout %s: seconds, above 0", o->timeout), false;
@@ -87,31 +97,73 @@ static void output_path(const struct options *o, const char *suite, char *path, 
         snprintf(path, size, "%.*s.h5", (int)strcspn(base, "."), base);
 }
 
+/* The cases of this shard and what is known of them before the first one runs. */
+struct plan {
+    struct job *job; /* in the order of the suite */
+    int64_t count;
+    double bytes; /* free */
+    char **key;
+    int at_once;
+};
+
+static void release_plan(struct plan *plan) {
+    for (int64_t k = 0; plan->key && k < plan->count; k++)
+        free(plan->key[k]);
+    free(plan->key);
+    free(plan->job);
+}
+
+static int refuse_case(const struct suite *s, int64_t k, const char *why) {
+    char key[KEY_SIZE], place[400] = "";
+    params_key(&s->cases[k], key, sizeof key);
+    if (s->lines[k])
+        snprintf(place, sizeof place, "%s:%d: ", s->name, s->lines[k]);
+    return cannot("%s%s (%s)", place, why, key);
+}
+
 /* All that can be known before the first case: shapes a backend lacks, memory that is not there. */
-static int check_cases(const struct suite *s, const struct options *o, struct worker *w) {
-    for (int64_t k = 0; k < s->count && !stopped; k++) {
-        double needed = 0, available = 0;
-        char why[400], key[KEY_SIZE], place[400] = "";
-        if (k % o->shards != o->index)
-            continue;
-        bool good = study_estimate_request(w, &s->cases[k], &needed, &available, why, sizeof why);
-        if (stopped)
-            return EXIT_INTERRUPTED;
-        if (good && needed > MEMORY_SHARE * available) {
-            char fits[120];
-            fits_text(w, &s->cases[k], fits, sizeof fits);
-            snprintf(why, sizeof why, "needs %.3g GB of memory and %.3g GB are free%s", needed * 1e-9, available * 1e-9,
-                     fits);
-            good = false;
-        }
-        if (good)
-            continue;
-        params_key(&s->cases[k], key, sizeof key);
-        if (s->lines[k])
-            snprintf(place, sizeof place, "%s:%d: ", s->name, s->lines[k]);
-        return cannot("%s%s (%s)", place, why, key);
+static int plan_case(const struct suite *s, int64_t k, struct worker *w, struct plan *plan) {
+    struct job *job = &plan->job[plan->count];
+    double needed = 0, available = 0;
+    char why[400], key[KEY_SIZE];
+    bool good = study_estimate_request(w, &s->cases[k], &needed, &available, why, sizeof why);
+    if (stopped)
+        return EXIT_INTERRUPTED;
+    if (good && needed > MEMORY_SHARE * available) {
+        char fits[120];
+        fits_text(w, &s->cases[k], fits, sizeof fits);
+        snprintf(why, sizeof why, "needs %.3g GB of memory and %.3g GB are free%s", needed * 1e-9, available * 1e-9,
+                 fits);
+        good = false;
     }
+    if (!good)
+        return refuse_case(s, k, why);
+    *job = (struct job){k, jobs_seconds(&s->cases[k], JOBS_RATE), needed};
+    plan->bytes = plan->count && plan->bytes < available ? plan->bytes : available;
+    params_key(&s->cases[k], key, sizeof key);
+    if (!(plan->key[plan->count++] = strdup(key)))
+        return cannot("out of memory");
     return EXIT_GOOD;
+}
+
+static int make_plan(const struct suite *s, const struct options *o, struct worker *w, struct plan *plan) {
+    char study[PARAM_TEXT_SIZE];
+    int64_t timing = o->at_once > 1 ? jobs_timing(s) : -1;
+    *plan = (struct plan){0};
+    if (timing >= 0) {
+        params_text(&s->cases[timing], params_find("study"), study, sizeof study);
+        return cannot("--jobs %ld: study %s takes times, which are void beside another job; leave --jobs out",
+                      o->at_once, study);
+    }
+    *plan = (struct plan){.job = calloc((size_t)s->count + 1, sizeof *plan->job),
+                          .key = calloc((size_t)s->count + 1, sizeof *plan->key)};
+    int code = plan->job && plan->key ? EXIT_GOOD : cannot("out of memory");
+    for (int64_t k = o->index; k < s->count && code == EXIT_GOOD; k += o->shards)
+        code = stopped ? EXIT_INTERRUPTED : plan_case(s, k, w, plan);
+    plan->at_once = o->at_once > plan->count ? (int)plan->count
+                    : o->at_once             ? (int)o->at_once
+                                 : jobs_at_once(s, plan->job, plan->count, plan->bytes, omp_get_max_threads());
+    return code == EXIT_GOOD && stopped ? EXIT_INTERRUPTED : code;
 }
 
 static struct record_column columns[PARAMS_MOST];
@@ -171,9 +223,10 @@ static void describe(struct record_schema *schema, unsigned groups) {
 }
 
 /* Its sizes, and what only the cases of some studies have. */
-static void size_up(struct record_schema *schema, const struct suite *s, const struct options *o) {
+static void size_up(struct record_schema *schema, const struct suite *s, const struct plan *plan) {
     bool layers = false;
-    schema->cases = (s->count + o->shards - 1) / o->shards;
+    schema->cases = plan->count;
+    schema->keys = (const char *const *)plan->key;
     for (int64_t k = 0; k < s->count; k++) {
         const struct params *p = &s->cases[k];
         if (!params_has(p, STUDY_CURVES))
@@ -188,17 +241,15 @@ static void size_up(struct record_schema *schema, const struct suite *s, const s
     trained_schema(s, schema);
 }
 
-/* Where a case is written. */
+/* Where cases are written. */
 struct destination {
     struct record *record;
     const struct record_schema *schema;
-    const struct params *p;
-    const char *key;
 };
 
-static bool write_case(const struct destination *to, const struct study_result *r,
-                       bool (*write)(struct record *, const struct record_case *)) {
-    const struct params *p = to->p;
+static bool write_case(void *user, const struct params *p, const char *key, const struct study_result *r,
+                       bool checkpoint) {
+    const struct destination *to = user;
     static char texts[PARAMS_MOST][PARAM_TEXT_SIZE];
     union record_value values[PARAMS_MOST];
     const double *pointers[MHC_METRICS * MHC_STATISTICS];
@@ -220,7 +271,7 @@ static bool write_case(const struct destination *to, const struct study_result *
     }
     for (int k = 0; k < curve_count; k++)
         pointers[k] = p->record == RECORD_CURVES ? r->curves.curve[curve_metric[k]][curve_statistic[k]] : NULL;
-    struct record_case one = {.key = to->key,
+    struct record_case one = {.key = key,
                               .status = r->reason[0] ? RECORD_FAILED : RECORD_DONE,
                               .reason = r->reason,
                               .seconds = r->seconds,
@@ -233,75 +284,8 @@ static bool write_case(const struct destination *to, const struct study_result *
                               .panel_log10_scale = r->panels ? r->panel_log10_scale : NULL,
                               .qr_spectrum = r->qr_spectrum,
                               .training = r->trained && r->trained->is.points ? &r->trained->is : NULL};
-    return timed_case(to->schema, r, &one) && write(to->record, &one);
-}
-
-/* A record that could not be written says so again at the end of the case; a signal may have come while it was. */
-static bool write_checkpoint(void *user, const struct study_result *so_far) {
-    return write_case(user, so_far, record_checkpoint) && !stopped;
-}
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-struct tally {
-    int64_t done, failed, kept, planned;
-};
-
-/* One rewritten line on a terminal; elsewhere a line a finished case, at most one a second. */
-static void progress(const struct options *o, const struct tally *t, double start, double seconds, const char *key,
-                     const char *reason) {
-    static double last;
-    bool terminal = isatty(STDERR_FILENO) && !getenv("NO_COLOR") &&
-                    strcmp(getenv("TERM") ? getenv("TERM") : "dumb", "dumb");
-    int64_t done = t->done + t->kept, total = t->planned;
-    double eta = t->done ? (now() - start) / (double)t->done * (double)(total - done) : 0;
-    if (reason[0])
-        fprintf(stderr, "%s%s: failed: %s\n", terminal ? "\r\033[K" : "", key, reason);
-    if (o->quiet || (now() - last < (terminal ? 0.1 : 1.0) && done < total))
-        return;
-    last = now();
-    int width = 70;
-    if (terminal)
-        fprintf(stderr, "\r\033[K[%lld/%lld] ETA %02d:%02d  %.*s%s", (long long)done, (long long)total, (int)eta / 60,
-                (int)eta % 60, width, key, done == total ? "\n" : "");
-    else
-        fprintf(stderr, "[%lld/%lld] %.2f s  %s\n", (long long)done, (long long)total, seconds, key);
-}
-
-static bool run_cases(const struct suite *s, const struct options *o, struct worker *w, struct record *record,
-                      const struct record_schema *schema, struct tally *t) {
-    double start = now();
-    for (int64_t k = 0; k < s->count; k++)
-        t->planned += k % o->shards == o->index;
-    for (int64_t k = 0; k < s->count && !stopped; k++) {
-        char key[KEY_SIZE];
-        struct study_result result;
-        if (k % o->shards != o->index)
-            continue;
-        params_key(&s->cases[k], key, sizeof key);
-        if (record_has(record, key)) {
-            t->kept++;
-            continue;
-        }
-        struct destination to = {record, schema, &s->cases[k], key};
-        study_request(w, &s->cases[k], o->seconds, &(struct study_listener){write_checkpoint, &to}, &result);
-        bool written = stopped || write_case(&to, &result, record_append);
-        if (!stopped) {
-            t->failed += result.reason[0] != 0;
-            t->done++;
-            progress(o, t, start, result.seconds, key, result.reason);
-        }
-        if (result.reason[0])
-            worker_stop(w); /* a device that failed once may fail everything after it */
-        study_release(&result);
-        if (!written)
-            return cannot("%s", record_error()), false;
-    }
-    return true;
+    return timed_case(to->schema, r, &one) &&
+           (checkpoint ? record_checkpoint(to->record, &one) : record_append(to->record, &one));
 }
 
 /* What a device says of itself goes into the record; what would spoil its times is said at once. */
@@ -313,33 +297,68 @@ static void add_device(const struct suite *s, struct worker *w, struct record_sc
         fprintf(stderr, "mhcbench: warning: the device: %s\n", part);
 }
 
+/* Runs the cases that the record does not have. */
+static bool run_plan(const struct suite *s, const struct options *o, struct worker *w, struct plan *plan,
+                     const struct destination *to, struct case_run *run) {
+    int64_t left = 0;
+    for (int64_t k = 0; k < plan->count; k++)
+        if (!record_has(to->record, plan->key[k]))
+            plan->job[left++] = plan->job[k];
+    *run = (struct case_run){.suite = s, .job = plan->job, .count = left, .kept = plan->count - left};
+    run->at_once = plan->at_once < left ? plan->at_once : left ? (int)left : 1;
+    run->single = plan->at_once > 1;
+    run->bytes = MEMORY_SHARE * plan->bytes;
+    run->timeout = o->seconds;
+    run->quiet = o->quiet;
+    run->stopped = &stopped;
+    run->write = write_case;
+    run->user = (void *)to;
+    jobs_order(plan->job, left, run->at_once);
+    return run_cases(run, w);
+}
+
+/* How the cases run, for the record. */
+static void add_jobs(const struct plan *plan, struct record_schema *schema) {
+    char text[32];
+    snprintf(text, sizeof text, "%d", plan->at_once);
+    provenance_add("jobs", text, &schema->fact_count);
+    snprintf(text, sizeof text, "%d", plan->at_once > 1 ? 1 : omp_get_max_threads());
+    provenance_add("omp_threads", text, &schema->fact_count);
+}
+
+static int write_record(const struct suite *s, const struct options *o, struct worker *w, struct plan *plan,
+                        const char *path, const char *command) {
+    struct record_schema schema;
+    struct case_run run;
+    describe(&schema, recorded_groups(s));
+    size_up(&schema, s, plan);
+    schema.facts = provenance_facts(&schema.fact_count);
+    add_jobs(plan, &schema);
+    add_device(s, w, &schema);
+    schema.command = command;
+    schema.suite = s->text;
+    schema.program = "mhcbench " PROVENANCE_VERSION;
+    struct record *record = record_create(path, &schema, o->resume, o->overwrite);
+    if (!record)
+        return cannot("%s", record_error());
+    bool good = run_plan(s, o, w, plan, &(struct destination){record, &schema}, &run);
+    if (!record_finish(record, good && !stopped) && good)
+        good = (cannot("%s", record_error()), false);
+    int code = !good ? EXIT_CANNOT : stopped ? EXIT_INTERRUPTED : run.failed ? EXIT_CHECK_FAILED : EXIT_GOOD;
+    if (!o->quiet || code == EXIT_CHECK_FAILED || code == EXIT_INTERRUPTED)
+        fprintf(stderr, "%s%lld of %lld cases%s in %s%s\n", stopped ? "\ninterrupted: " : "",
+                (long long)(run.done + run.kept), (long long)plan->count, run.failed ? ", some of them failed," : "",
+                path, code == EXIT_INTERRUPTED || code == EXIT_CANNOT ? ".part; --resume goes on from there" : "");
+    return code;
+}
+
 static int run_suite(const struct suite *s, const struct options *o, struct worker *w, const char *path,
                      const char *command) {
-    struct tally t = {0};
-    struct record_schema schema;
-    int code = check_cases(s, o, w);
-    if (code == EXIT_GOOD && stopped)
-        code = EXIT_INTERRUPTED;
-    if (code == EXIT_GOOD) {
-        describe(&schema, recorded_groups(s));
-        size_up(&schema, s, o);
-        schema.facts = provenance_facts(&schema.fact_count);
-        add_device(s, w, &schema);
-        schema.command = command;
-        schema.suite = s->text;
-        schema.program = "mhcbench " PROVENANCE_VERSION;
-        struct record *record = record_create(path, &schema, o->resume, o->overwrite);
-        if (!record)
-            return cannot("%s", record_error());
-        bool good = run_cases(s, o, w, record, &schema, &t);
-        if (!record_finish(record, good && !stopped) && good)
-            good = (cannot("%s", record_error()), false);
-        code = !good ? EXIT_CANNOT : stopped ? EXIT_INTERRUPTED : t.failed ? EXIT_CHECK_FAILED : EXIT_GOOD;
-        if (!o->quiet || code == EXIT_CHECK_FAILED || code == EXIT_INTERRUPTED)
-            fprintf(stderr, "%s%lld of %lld cases%s in %s%s\n", stopped ? "\ninterrupted: " : "",
-                    (long long)(t.done + t.kept), (long long)t.planned, t.failed ? ", some of them failed," : "", path,
-                    code == EXIT_INTERRUPTED || code == EXIT_CANNOT ? ".part; --resume goes on from there" : "");
-    }
+    struct plan plan;
+    int code = make_plan(s, o, w, &plan);
+    if (code == EXIT_GOOD)
+        code = write_record(s, o, w, &plan, path, command);
+    release_plan(&plan);
     return code;
 }
 

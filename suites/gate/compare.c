@@ -31,8 +31,8 @@ static const char help[] =
 
 /* Facts on which the memory of a case does not depend; it may depend on any other, those of later versions too. */
 static bool is_incidental(const char *fact) {
-    static const char *const names[] = {"version", "revision",     "kernel", "libc",
-                                        "memory",  "load_average", "hdf5",   "openblas_core_choice"};
+    static const char *const names[] = {
+        "version", "revision", "kernel", "libc", "jobs", "memory", "load_average", "hdf5", "openblas_core_choice"};
     for (size_t k = 0; k < sizeof names / sizeof *names; k++)
         if (!strcmp(names[k], fact))
             return true;

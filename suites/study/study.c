@@ -154,54 +154,45 @@ void study_answer(struct message *request, struct message *reply) {
     study_release(&r);
 }
 
-/* The last checkpoint of a case on its way. */
-struct last {
-    const struct params *p;
-    const struct study_listener *listener;
-    struct study_result result;
-    bool there;
-};
+void study_call_begin(struct study_call *call, const struct params *p, struct message *request) {
+    *call = (struct study_call){.p = p};
+    message_put_text(request, "study");
+    message_put(request, p, sizeof *p);
+}
 
-static bool keep(void *user, struct message *m) {
-    struct last *last = user;
-    struct study_result now_there = nothing(last->p);
-    take_result(m, last->p, &now_there);
-    if (m->bad) {
+const struct study_result *study_call_checkpoint(struct study_call *call, struct message *partial) {
+    struct study_result now_there = nothing(call->p);
+    take_result(partial, call->p, &now_there);
+    if (partial->bad) {
         study_release(&now_there);
-        return false;
+        return NULL;
     }
-    study_release(&last->result);
-    last->result = now_there;
-    last->there = true;
-    return last->listener->checkpoint(last->listener->user, &last->result);
+    study_release(&call->last);
+    call->last = now_there;
+    call->there = true;
+    return &call->last;
 }
 
 /* The failed case leaves what it had at its last checkpoint, and why it had no more. */
-static void fall_back(struct study_result *r, struct last *last) {
-    size_t used = strlen(last->result.reason);
-    snprintf(last->result.reason + used, sizeof last->result.reason - used, ": %s", r->reason);
+static void fall_back(struct study_result *r, struct study_call *call) {
+    size_t used = strlen(call->last.reason);
+    snprintf(call->last.reason + used, sizeof call->last.reason - used, ": %s", r->reason);
     study_release(r);
-    *r = last->result;
-    last->there = false;
+    *r = call->last;
+    call->there = false;
 }
 
-bool study_request(struct worker *w, const struct params *p, double seconds, const struct study_listener *listener,
-                   struct study_result *r) {
-    struct message request = {0}, reply = {0};
-    struct last last = {.p = p, .listener = listener};
-    *r = nothing(p);
-    message_put_text(&request, "study");
-    message_put(&request, p, sizeof *p);
-    const struct worker_listener heard = {keep, &last};
-    if (worker_call_listening(w, &request, &heard, &reply, seconds, r->reason, sizeof r->reason))
-        take_result(&reply, p, r);
-    if (r->reason[0] && last.there)
-        fall_back(r, &last);
-    if (last.there)
-        study_release(&last.result);
-    message_clear(&request);
-    message_clear(&reply);
-    return !r->reason[0];
+void study_call_end(struct study_call *call, struct message *reply, const char *why, struct study_result *r) {
+    *r = nothing(call->p);
+    if (reply)
+        take_result(reply, call->p, r);
+    else
+        snprintf(r->reason, sizeof r->reason, "%s", why);
+    if (r->reason[0] && call->there)
+        fall_back(r, call);
+    if (call->there)
+        study_release(&call->last);
+    call->there = false;
 }
 
 void study_estimate_answer(struct message *request, struct message *reply) {

@@ -59,15 +59,19 @@ bool study_measure_maps(const struct params *, int64_t T, const double *res, str
 /* Operations of that and of the other curves of so many tokens. */
 double study_measure_flops(const struct params *, int64_t tokens);
 
-/* The same through a worker. The listener hears of every checkpoint, and ends the case by false. A case that fails
- * after a checkpoint, in whatever way, leaves what it had there. Its `reason` then begins with RECORD_UNFINISHED, and
- * says what is missing and why. */
-struct study_listener {
-    bool (*checkpoint)(void *user, const struct study_result *so_far); /* reason: RECORD_UNFINISHED, what is missing */
-    void *user;
+/* A case that a worker computes, in the parent: between its request and its final reply it keeps the last checkpoint. A
+ * case that fails after a checkpoint, in whatever way, leaves what it had there. Its `reason` then begins with
+ * RECORD_UNFINISHED, and says what is missing and why. */
+struct study_call {
+    const struct params *p;
+    struct study_result last;
+    bool there;
 };
-bool study_request(struct worker *, const struct params *, double seconds, const struct study_listener *,
-                   struct study_result *);
+void study_call_begin(struct study_call *, const struct params *, struct message *request);
+/* What a partial reply has, until the next one; NULL: it cannot be read. */
+const struct study_result *study_call_checkpoint(struct study_call *, struct message *partial);
+/* The result, from the final reply, or without one (NULL) because of `why`. */
+void study_call_end(struct study_call *, struct message *reply, const char *why, struct study_result *);
 bool study_estimate_request(struct worker *, const struct params *, double *needed, double *available, char *why,
                             size_t why_size);
 void study_answer(struct message *request, struct message *reply);          /* handler "study" */

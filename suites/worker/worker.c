@@ -56,13 +56,17 @@ void message_clear(struct message *m) {
     *m = (struct message){0};
 }
 
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 /* Milliseconds until a deadline, -1 for none, 0 when it has passed. */
 static int left(double deadline) {
-    struct timespec now;
     if (deadline == 0)
         return -1;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    double seconds = deadline - ((double)now.tv_sec + 1e-9 * (double)now.tv_nsec);
+    double seconds = deadline - now();
     return seconds <= 0 ? 0 : seconds > 1e6 ? 1000000000 : (int)(seconds * 1e3) + 1;
 }
 
@@ -99,19 +103,35 @@ static void *map_note(int file) {
 
 /* A new note for a new worker; its file is the worker's to inherit. */
 static int open_note(struct worker *w) {
-    int file = memfd_create("note", 0);
+    int file = memfd_create("note", MFD_CLOEXEC);
     if (w->note)
         munmap(w->note, WORKER_NOTE);
     w->note = file >= 0 && !ftruncate(file, WORKER_NOTE) ? map_note(file) : NULL;
     return file;
 }
 
+/* Threads that wait by spinning starve each other on a machine with other work; a user's own choice stands. Where every
+ * worker has one thread, these must not all be bound to the same place. */
+static void set_threads(bool single) {
+    setenv("OMP_WAIT_POLICY", "passive", 0);
+    if (!single)
+        return;
+    setenv("OMP_NUM_THREADS", "1", 1);
+    setenv("OPENBLAS_NUM_THREADS", "1", 1);
+    setenv("OMP_PROC_BIND", "false", 1);
+    unsetenv("GOMP_CPU_AFFINITY");
+}
+
 static bool start(struct worker *w, char *why, size_t why_size) {
     int down[2], up[2], shared = open_note(w);
     if (!w->note)
         return snprintf(why, why_size, "no memory to share with a worker: %s", strerror(errno)), close(shared), false;
-    if (pipe(down) || pipe(up))
-        return snprintf(why, why_size, "no pipe to a worker: %s", strerror(errno)), false;
+    /* Another worker must not inherit these ends, or this one would not see that its input has ended. */
+    if (pipe2(down, O_CLOEXEC))
+        return snprintf(why, why_size, "no pipe to a worker: %s", strerror(errno)), close(shared), false;
+    if (pipe2(up, O_CLOEXEC))
+        return snprintf(why, why_size, "no pipe to a worker: %s", strerror(errno)), close(shared), close(down[0]),
+               close(down[1]), false;
     pid_t parent = getpid();
     w->pid = fork();
     if (w->pid == 0) {
@@ -125,10 +145,8 @@ static bool start(struct worker *w, char *why, size_t why_size) {
         dup2(in, IN);
         dup2(out, OUT);
         dup2(note, NOTE);
-        for (int file = NOTE + 1; file < 64; file++)
-            close(file);
-        /* Threads that wait by spinning starve each other on a machine with other work; a user's own choice stands. */
-        setenv("OMP_WAIT_POLICY", "passive", 0);
+        close_range(NOTE + 1, ~0U, 0);
+        set_threads(w->single);
         execl("/proc/self/exe", "mhcbench", "--worker", (char *)NULL);
         _exit(127);
     }
@@ -146,7 +164,7 @@ static bool start(struct worker *w, char *why, size_t why_size) {
 }
 
 /* Ends the worker and says how it ended. */
-static void finish(struct worker *w, enum outcome outcome, double seconds, char *why, size_t why_size) {
+static void finish(struct worker *w, enum outcome outcome, char *why, size_t why_size) {
     int status = 0;
     close(w->to);
     close(w->from);
@@ -156,7 +174,7 @@ static void finish(struct worker *w, enum outcome outcome, double seconds, char 
         ;
     w->pid = 0;
     if (outcome == LATE)
-        snprintf(why, why_size, "time limit of %.4g s", seconds);
+        snprintf(why, why_size, "time limit of %.4g s", w->seconds);
     else if (outcome == INTERRUPTED)
         snprintf(why, why_size, "interrupted");
     else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
@@ -170,7 +188,7 @@ static void finish(struct worker *w, enum outcome outcome, double seconds, char 
 void worker_stop(struct worker *w) {
     char ignored[128];
     if (w->pid)
-        finish(w, DONE, 0, ignored, sizeof ignored);
+        finish(w, DONE, ignored, sizeof ignored);
 }
 
 /* A message from the worker: kind and size, then its bytes. */
@@ -196,41 +214,47 @@ static enum outcome receive(int file, struct message *m, bool *partial, double d
     return m->data ? transfer(file, false, m->data, m->size, deadline) : ENDED;
 }
 
-bool worker_call_listening(struct worker *w, const struct message *request, const struct worker_listener *listener,
-                           struct message *reply, double seconds, char *why, size_t why_size) {
-    double deadline = 0;
-    struct timespec now;
+int worker_left(const struct worker *w) {
+    return left(w->deadline);
+}
+
+bool worker_send(struct worker *w, const struct message *request, double seconds, char *why, size_t why_size) {
+    uint64_t size = request->size;
     if (!w->pid && !start(w, why, why_size))
         return false;
     signal(SIGPIPE, SIG_IGN);
-    if (seconds > 0) {
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        deadline = (double)now.tv_sec + 1e-9 * (double)now.tv_nsec + seconds;
-    }
-    uint64_t size = request->size;
-    bool partial = true;
+    w->seconds = seconds;
+    w->deadline = seconds > 0 ? now() + seconds : 0;
+    enum outcome outcome = transfer(w->to, true, &size, sizeof size, w->deadline);
+    if (outcome == DONE)
+        outcome = transfer(w->to, true, request->data, request->size, w->deadline);
+    if (outcome != DONE)
+        finish(w, outcome, why, why_size);
+    return outcome == DONE;
+}
+
+enum worker_outcome worker_receive(struct worker *w, struct message *reply, char *why, size_t why_size) {
+    bool partial = false;
     *reply = (struct message){0};
-    enum outcome outcome = transfer(w->to, true, &size, sizeof size, deadline);
+    enum outcome outcome = receive(w->from, reply, &partial, w->deadline);
     if (outcome == DONE)
-        outcome = transfer(w->to, true, request->data, request->size, deadline);
-    while (outcome == DONE && partial) {
-        outcome = receive(w->from, reply, &partial, deadline);
-        if (outcome != DONE || !partial)
-            break;
-        if (listener && !listener->partial(listener->user, reply))
-            outcome = INTERRUPTED;
-        message_clear(reply);
-    }
-    if (outcome == DONE)
-        return true;
+        return partial ? WORKER_PARTIAL : WORKER_FINAL;
     message_clear(reply);
-    finish(w, outcome, seconds, why, why_size);
-    return false;
+    finish(w, outcome, why, why_size);
+    return WORKER_GONE;
 }
 
 bool worker_call(struct worker *w, const struct message *request, struct message *reply, double seconds, char *why,
                  size_t why_size) {
-    return worker_call_listening(w, request, NULL, reply, seconds, why, why_size);
+    enum worker_outcome outcome = WORKER_PARTIAL;
+    *reply = (struct message){0};
+    if (!worker_send(w, request, seconds, why, why_size))
+        return false;
+    while (outcome == WORKER_PARTIAL) {
+        message_clear(reply);
+        outcome = worker_receive(w, reply, why, why_size);
+    }
+    return outcome == WORKER_FINAL;
 }
 
 void *worker_note(void) {

@@ -9,9 +9,10 @@
 
 enum { WORKER_NOTE = 64 };
 struct worker {
-    int pid, to, from; /* pid 0: not running */
-    void *
-        note; /* of the last one: WORKER_NOTE bytes, zero at first, that can be read when it has died; NULL: there was none */
+    int pid, to, from;        /* pid 0: not running */
+    bool single;              /* one thread each for OpenMP and BLAS, whatever the environment says */
+    double seconds, deadline; /* that its call may take, and the clock's time then; 0: for ever */
+    void *note; /* of the last one: WORKER_NOTE bytes, zero at first, that can be read when it has died; NULL: none */
 };
 
 /* A growing or a parsed message. Writers append, readers take; a reader that runs past the end sets `bad` and gets
@@ -33,19 +34,18 @@ struct worker_handler {
     void (*answer)(struct message *request, struct message *reply);
 };
 
-/* Hears the partial replies before the final one, while the worker goes on. false: the call ends as by a signal. */
-struct worker_listener {
-    bool (*partial)(void *user, struct message *);
-    void *user;
-};
-
-/* Sends a request and waits at most `seconds` (0: for ever) for the final reply. Partial ones go to the listener (NULL:
- * nowhere). false: one line in `why`, and the worker is gone; the next call starts a new one.
+/* Sends a request and waits at most `seconds` (0: for ever) for the final reply; partial ones are dropped. false: one
+ * line in `why`, and the worker is gone; the next call starts a new one.
  * Interrupted by a signal (SIGINT): the worker is stopped, `why` says interrupted. */
-bool worker_call_listening(struct worker *, const struct message *request, const struct worker_listener *,
-                           struct message *reply, double seconds, char *why, size_t why_size);
 bool worker_call(struct worker *, const struct message *request, struct message *reply, double seconds, char *why,
                  size_t why_size);
+
+/* The same in its parts, for several workers at once (pool.h): a request is sent, and replies are received until one is
+ * final, or the worker is gone and `why` says why. Receiving waits at most until the deadline. */
+enum worker_outcome { WORKER_FINAL, WORKER_PARTIAL, WORKER_GONE };
+bool worker_send(struct worker *, const struct message *request, double seconds, char *why, size_t why_size);
+enum worker_outcome worker_receive(struct worker *, struct message *reply, char *why, size_t why_size);
+int worker_left(const struct worker *); /* milliseconds to its deadline, 0 when it has passed, -1: there is none */
 void worker_stop(struct worker *);
 
 /* The worker's side. Its note; a partial reply while it answers, which goes nowhere in a process that is no worker;

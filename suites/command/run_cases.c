@@ -1,0 +1,193 @@
+#include "suites/command/run_cases.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "results/record.h"
+#include "suites/case/options.h"
+#include "suites/worker/pool.h"
+
+enum { KEY_SIZE = 2048 };
+
+/* What a worker is at. */
+struct running {
+    const struct job *job; /* NULL: nothing */
+    struct study_call call;
+    double since;
+};
+
+struct state {
+    struct case_run *run;
+    struct running *running;    /* [at_once] */
+    int64_t next;               /* of the jobs */
+    const struct job *finished; /* whose result waits to be written, while its worker is at the next case; or NULL */
+    struct study_result result;
+    double estimated, busy; /* of the cases done: seconds by the estimates, and of their workers */
+    bool broken;
+};
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int running_now(const struct state *s) {
+    int count = 0;
+    for (int k = 0; k < s->run->at_once; k++)
+        count += s->running[k].job != NULL;
+    return count;
+}
+
+/* Seconds to the end: the estimates, in the measure of the cases done, spread over the workers. */
+static double seconds_left(const struct state *s) {
+    const struct case_run *run = s->run;
+    const double scale = s->estimated > 0 ? s->busy / s->estimated : 1;
+    double sum = 0;
+    int64_t cases = running_now(s);
+    for (int k = 0; k < run->at_once; k++)
+        if (s->running[k].job) {
+            double here = scale * s->running[k].job->seconds - (now() - s->running[k].since);
+            sum += here > 0 ? here : 0;
+        }
+    for (int64_t k = s->next; k < run->count; k++, cases++)
+        sum += scale * run->job[k].seconds;
+    return cases ? sum / (double)(cases < run->at_once ? cases : run->at_once) : 0;
+}
+
+/* One rewritten line on a terminal; elsewhere a line a finished case, at most one a second. */
+static void progress(const struct state *s, const char *key, double seconds, const char *reason) {
+    static double last;
+    const struct case_run *run = s->run;
+    const char *kind = getenv("TERM");
+    bool terminal = isatty(STDERR_FILENO) && !getenv("NO_COLOR") && strcmp(kind ? kind : "dumb", "dumb");
+    long long done = (long long)(run->done + run->kept), total = (long long)(run->count + run->kept);
+    char others[40] = "";
+    if (reason[0])
+        fprintf(stderr, "%s%s: failed: %s\n", terminal ? "\r\033[K" : "", key, reason);
+    if (run->quiet || (now() - last < (terminal ? 0.1 : 1.0) && done < total))
+        return;
+    last = now();
+    if (run->at_once > 1 && done < total)
+        snprintf(others, sizeof others, ", %d running", running_now(s));
+    const int width = 70, eta = (int)seconds_left(s);
+    if (terminal)
+        fprintf(stderr, "\r\033[K[%lld/%lld%s] ETA %02d:%02d  %.*s%s", done, total, others, eta / 60, eta % 60, width,
+                key, done == total ? "\n" : "");
+    else
+        fprintf(stderr, "[%lld/%lld%s] %.2f s  %s\n", done, total, others, seconds, key);
+}
+
+static const struct params *params_of(const struct state *s, const struct job *job) {
+    return &s->run->suite->cases[job->number];
+}
+
+/* Writes the result that waits, if there is one. */
+static void settle(struct state *s) {
+    struct case_run *run = s->run;
+    char key[KEY_SIZE];
+    if (!s->finished)
+        return;
+    params_key(params_of(s, s->finished), key, sizeof key);
+    if (!s->broken && run->write(run->user, params_of(s, s->finished), key, &s->result, false)) {
+        run->done++;
+        run->failed += s->result.reason[0] != 0;
+        progress(s, key, s->result.seconds, s->result.reason);
+    } else if (!s->broken) {
+        s->broken = true;
+        cannot("%s", record_error());
+    }
+    study_release(&s->result);
+    s->finished = NULL;
+}
+
+static bool next(void *user, int worker, struct message *request) {
+    struct state *s = user;
+    struct case_run *run = s->run;
+    double needed = 0;
+    if (run->at_once == 1)
+        settle(s); /* it may be a timing that comes next */
+    if (s->next == run->count || *run->stopped || s->broken)
+        return false;
+    for (int k = 0; k < run->at_once; k++)
+        needed += s->running[k].job ? s->running[k].job->bytes : 0;
+    if (needed > 0 && needed + run->job[s->next].bytes > run->bytes)
+        return false;
+    struct running *here = &s->running[worker];
+    here->job = &run->job[s->next++];
+    here->since = now();
+    study_call_begin(&here->call, params_of(s, here->job), request);
+    return true;
+}
+
+static bool partial(void *user, int worker, struct message *m) {
+    struct state *s = user;
+    struct running *here = &s->running[worker];
+    char key[KEY_SIZE];
+    const struct study_result *so_far = study_call_checkpoint(&here->call, m);
+    params_key(params_of(s, here->job), key, sizeof key);
+    /* A record that could not be written says so again at the end of the case; a signal may have come while it was. */
+    return so_far && s->run->write(s->run->user, params_of(s, here->job), key, so_far, true) && !*s->run->stopped;
+}
+
+/* A device that failed once may fail everything after it: then the worker is done too. */
+static bool final(void *user, int worker, struct message *reply, const char *why) {
+    struct state *s = user;
+    struct running *here = &s->running[worker];
+    settle(s);
+    study_call_end(&here->call, reply, why, &s->result);
+    bool good = !s->result.reason[0];
+    s->finished = here->job;
+    s->estimated += here->job->seconds;
+    s->busy += now() - here->since;
+    here->job = NULL;
+    if (!reply && *s->run->stopped) { /* ended by the signal, not by itself */
+        study_release(&s->result);
+        s->finished = NULL;
+    }
+    return good;
+}
+
+static bool go_on(void *user) {
+    struct state *s = user;
+    settle(s);
+    return !s->broken && !*s->run->stopped;
+}
+
+/* What those that are at work have sent so far has been written. */
+static void forget(struct state *s) {
+    struct study_result unfinished;
+    for (int k = 0; k < s->run->at_once; k++)
+        if (s->running[k].job) {
+            study_call_end(&s->running[k].call, NULL, "interrupted", &unfinished);
+            study_release(&unfinished);
+        }
+}
+
+bool run_cases(struct case_run *run, struct worker *first) {
+    struct state s = {.run = run};
+    struct worker *workers = calloc((size_t)run->at_once, sizeof *workers);
+    s.running = calloc((size_t)run->at_once, sizeof *s.running);
+    bool good = workers && s.running;
+    if (good) {
+        if (run->single)
+            worker_stop(first);
+        else
+            workers[0] = *first, *first = (struct worker){0};
+        for (int k = 0; k < run->at_once; k++)
+            workers[k].single = run->single;
+        const struct pool_user user = {next, partial, final, go_on, &s};
+        good = pool_run(workers, run->at_once, run->timeout, &user);
+        forget(&s);
+    }
+    for (int k = 0; workers && k < run->at_once; k++)
+        worker_stop(&workers[k]);
+    free(workers);
+    free(s.running);
+    if (!good)
+        return cannot("out of memory"), false;
+    return !s.broken;
+}
