@@ -65,6 +65,17 @@ static const struct mhc_case cases[] = {
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
+/* A case in a library's types, with a vocabulary and a flat array of its own. */
+static struct mhc_case case_of(int k, const struct mhc_library *library) {
+    static const int64_t vocabulary[CASES] = {1, 5, 300, 2, 7, 11, 3, 40, 6, 9, 4, 13},
+                         weights[CASES] = {1, 37, 20000, 2, 3, 100, 8193, 5, 64, 7, 1000, 12};
+    struct mhc_case c = cases[k];
+    c.vocabulary = vocabulary[k];
+    c.weights = weights[k];
+    set_types(&c, library);
+    return c;
+}
+
 static const char *describe(const struct mhc_library *library, const struct mhc_row *row, const struct mhc_case *c) {
     static char text[160];
     snprintf(text, sizeof text, "%s %s T=%lld n=%lld C=%lld t_max=%lld %s", library->name, row->name, (long long)c->T,
@@ -114,8 +125,7 @@ Test(operations, overwrite_their_outputs_and_nothing_else) {
             int ran = 0;
             const char *why;
             for (int k = 0; k < CASES; k++) {
-                struct mhc_case c = cases[k];
-                set_types(&c, libraries[l]);
+                struct mhc_case c = case_of(k, libraries[l]);
                 if (!(*row)->supports(&c, &why))
                     continue;
                 /* The rows of its kind before it make the arrays and the save it reads. */
@@ -138,9 +148,7 @@ Test(operations, overwrite_their_outputs_and_nothing_else) {
 Test(operations, agree_between_float_and_double) {
     const char *why;
     for (int k = 0; k < CASES; k++) {
-        struct mhc_case c64 = cases[k], c32 = cases[k];
-        set_types(&c64, &mhc_cpu64);
-        set_types(&c32, &mhc_cpu32);
+        struct mhc_case c64 = case_of(k, &mhc_cpu64), c32 = case_of(k, &mhc_cpu32);
         struct arrays d64 = {0}, d32 = {0};
         struct save save64 = {0}, save32 = {0};
         const char *kind = "";
@@ -316,8 +324,7 @@ Test(operations, gradients_match_finite_differences, .timeout = 300) {
         cr_assert(has_backward, "%s has no backward", (*row)->name);
         int checked = 0;
         for (int k = 0; k < CASES; k++) {
-            struct mhc_case c = cases[k];
-            set_types(&c, &mhc_cpu64);
+            struct mhc_case c = case_of(k, &mhc_cpu64);
             if ((*row)->supports(&c, &why) && !(c.T == 1 && c.C == 1))
                 checked += check_gradients((*row)->name, &c);
         }
@@ -337,12 +344,11 @@ Test(operations, arrows_make_up_the_connections) {
     static const char *const kinds[] = {"mhc", "hc"};
     const char *why;
     for (int k = 0; k < 2 * CASES; k++) {
-        struct mhc_case c = cases[k / 2];
+        struct mhc_case c = case_of(k / 2, &mhc_cpu64);
         const char *kind = kinds[k % 2];
         char name[64];
         struct arrays whole = {0}, parts = {0};
         struct save save = {0};
-        set_types(&c, &mhc_cpu64);
         snprintf(name, sizeof name, "%s.pre", kind);
         if (!mhc_row_find(&mhc_cpu64, name)->supports(&c, &why))
             continue;

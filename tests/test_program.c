@@ -23,7 +23,8 @@ static const char *give(void *user, const struct program_array *a, double *value
     if (a->layer >= 0)
         ensemble_parameter(t->p, a->layer, a->argument, a->count, values);
     for (int64_t k = 0; k < a->count && a->layer < 0; k++)
-        values[k] = t->x0_scale * mhc_normal(3, mhc_what(a->argument), 0, (uint64_t)k);
+        values[k] = !strncmp(a->name, "adamw.", 6) ? 0.5 /* a norm, and rates and decays that a step can have */
+                                                   : t->x0_scale * mhc_normal(3, mhc_what(a->argument), 0, (uint64_t)k);
     return NULL;
 }
 

@@ -250,8 +250,8 @@ Test(step, traffic_and_calls_are_the_papers) {
     steps_release(&all);
 }
 
-/* Each update has the state and the gradient of one parameter, each gradient one update, and nothing comes
- * behind them. */
+/* Each update has the state and the gradient of one parameter and the program's norm and numbers of the step, each
+ * gradient one update, and nothing comes behind them. */
 static void expect_updates(const struct program *s) {
     int64_t gradients = 0, updates = 0;
     for (int64_t k = 0; k < s->calls; k++) {
@@ -266,6 +266,11 @@ static void expect_updates(const struct program *s) {
             gradients += !update && array->parameter;
             if (!update || a == 3)
                 continue;
+            if (a == 4 || a == 5) {
+                snprintf(want, sizeof want, "adamw.%s", a == 4 ? "norm" : "hyper");
+                cr_expect(!strcmp(array->name, want) && array->layer == -1 && array->held, "%s", array->name);
+                continue;
+            }
             const char *at = strstr(grad->name, "grad_");
             cr_assert(at && !strcmp(call->row->args[3].name, "grad"));
             snprintf(parameter, sizeof parameter, "%.*s%s", (int)(at - grad->name), grad->name, at + 5);
@@ -284,7 +289,7 @@ static void expect_updates(const struct program *s) {
 }
 
 /* Every parameter is updated once, behind everything else: its gradient read, master and both moments read
- * and written. */
+ * and written; each call reads the norm and seven numbers of the step. */
 Test(step, ends_with_the_optimizer) {
     struct steps all;
     struct program_spec spec = spec_of(&cpu32, 6, 2);
@@ -292,8 +297,8 @@ Test(step, ends_with_the_optimizer) {
     spec.adamw = true;
     cr_assert(!steps_plan(&all, &spec));
     const struct program *mhc = &all.step[STEP_MHC], *residual = &all.step[STEP_RESIDUAL];
-    cr_expect(fabs(program_bytes(mhc, STEP_UPDATE) / 28 - products - gains) < 1e-9);
-    cr_expect(fabs(program_bytes(mhc, STEP_OWN_UPDATE) / 28 - 6 * (n * C * K + K + 3)) < 1e-9);
+    cr_expect(program_bytes(mhc, STEP_UPDATE) == 28 * (products + gains) + 64.0 * (3 * (2 + 2) + 6));
+    cr_expect(program_bytes(mhc, STEP_OWN_UPDATE) == 28 * 6 * (n * C * K + K + 3) + 64.0 * 6 * 3);
     cr_expect(program_calls(residual, STEP_UPDATE) == 3 * (2 + 2) + 6 && program_calls(residual, STEP_OWN_UPDATE) == 0);
     cr_expect(program_bytes(residual, STEP_UPDATE) == program_bytes(mhc, STEP_UPDATE));
     expect_updates(residual);
@@ -365,7 +370,8 @@ Test(step, of_kernels_is_checked_against_cpu64) {
                       step_variant_name[v], all.step[v].missing, all.step[v].note);
         if (spec.adamw) /* weights of products in bf16 besides; a gain is a float */
             cr_expect(program_bytes(fused, STEP_UPDATE) ==
-                      30.0 * (3 * 4 * 128 * 64 * (double)spec.c.heads + 2 * 3 * 128 * 64) + 28.0 * 5 * 128);
+                      30.0 * (3 * 4 * 128 * 64 * (double)spec.c.heads + 2 * 3 * 128 * 64) + 28.0 * 5 * 128 +
+                          64.0 * (3 * 2 + 2 * 2 + 5));
         if (!across->missing[0]) { /* one row enters a layer, but for the first of each block; one leaves it */
             int64_t blocks = recompute ? 3 : 1, entered = recompute ? 10 : 5;
             cr_expect(program_calls(across, STEP_PRE) == (recompute ? 1 + blocks : 1) &&

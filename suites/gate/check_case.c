@@ -52,6 +52,10 @@ static int64_t draw_width(struct randoms *r) {
     return ONE_OF(r, 600, 640, 1200, 1280, 2400, 2560, 4800); /* clusters of 2, 4, 8, 16 blocks */
 }
 
+static int64_t draw_vocabulary(struct randoms *r) {
+    return chance(r, 0.5) ? from_to(r, 1, 40) : chance(r, 0.7) ? from_to(r, 41, 600) : ONE_OF(r, 1, 2, 256, 1024, 4099);
+}
+
 static int64_t draw_tokens(struct randoms *r, int64_t most) {
     int64_t T = chance(r, 0.6)   ? from_to(r, 1, 12)
                 : chance(r, 0.6) ? from_to(r, 13, 70)
@@ -85,10 +89,13 @@ static void draw_shape(struct randoms *r, const struct mhc_row *row, int64_t siz
         c->heads = from_to(r, 1, 5);
         c->head_dim = chance(r, 0.6) ? ONE_OF(r, 8, 16, 32, 64, 128) : from_to(r, 1, 80);
     }
+    c->vocabulary = has_letter(row, "V") ? draw_vocabulary(r) : 0;
     while (largest_parameter(row, c) > 10 * size && c->C > 1)
         c->C = (c->C + 1) / 2;
-    c->T = draw_tokens(r, size / (c->n * (c->C > c->n ? c->C : c->n)));
-    if (has_letter(row, "A")) {
+    int64_t wide = c->C > c->n ? c->C : c->n;
+    c->T = draw_tokens(r, size / (c->n * (wide > c->vocabulary ? wide : c->vocabulary)));
+    c->weights = has_letter(row, "W") ? from_to(r, 1, chance(r, 0.5) ? 40 : 10 * size) : 0;
+    if (has_letter(row, "AS")) {
         c->S = chance(r, 0.4)   ? from_to(r, 1, 20)
                : chance(r, 0.7) ? from_to(r, 1, 140)
                                 : ONE_OF(r, 16, 32, 64, 128, 192, 257);
@@ -153,9 +160,15 @@ static void describe(struct trial *t, const struct mhc_row *row) {
     if (has_letter(row, "H"))
         at += (size_t)snprintf(t->text + at, size - at, " hidden=%lld %s", (long long)c->hidden,
                                c->activation == MHC_SWIGLU ? "swiglu" : "gelu");
+    if (has_letter(row, "S"))
+        at += (size_t)snprintf(t->text + at, size - at, " S=%lld", (long long)c->S);
     if (has_letter(row, "A"))
         at += (size_t)snprintf(t->text + at, size - at, " S=%lld heads=%lld head_dim=%lld", (long long)c->S,
                                (long long)c->heads, (long long)c->head_dim);
+    if (has_letter(row, "V"))
+        at += (size_t)snprintf(t->text + at, size - at, " V=%lld", (long long)c->vocabulary);
+    if (has_letter(row, "W"))
+        at += (size_t)snprintf(t->text + at, size - at, " W=%lld", (long long)c->weights);
     snprintf(t->text + at, size - at, " t_max=%lld %s eps=%g,%g logits=%.3g x=%.2g grad=%.2g%s", (long long)c->t_max,
              c->convention == MHC_V4 ? "v4" : "paper", c->rms_eps, c->sinkhorn_eps, t->logit_std, t->x_scale,
              t->grad_scale, t->zero_token >= 0 ? " zero-token" : "");
@@ -209,8 +222,8 @@ void trial_input(const void *user, const struct mhc_case *c, const struct mhc_ar
     int64_t count = mhc_elements(c, arg);
     bool x = arg->role == MHC_STREAM && (!strcmp(arg->name, "x") || !strcmp(arg->name, "u"));
     double scale = x ? t->x_scale : !strncmp(arg->name, "grad", 4) ? t->grad_scale : 1;
-    struct mhc_arg wide = *arg; /* half the trials leave the neighbourhood that a natural input keeps to */
-    if (t->seed % 2 && arg->size < 0.4f)
+    struct mhc_arg wide = *arg; /* half the trials leave the neighbourhood that a natural input keeps to, but a beta */
+    if (t->seed % 2 && arg->size < 0.4f && arg->role != MHC_SCALAR)
         wide.size = 0.4f;
     uint32_t what = mhc_what(arg->name);
     for (int64_t k = 0; k < count; k++) {

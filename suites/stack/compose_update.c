@@ -19,22 +19,21 @@ static bool is_rounded(const struct composer *m, const char *parameter, int64_t 
 }
 
 static void update(struct composer *m, const struct program_array *gradient) {
-    enum { STATE = 3, NEXT = 4, ALL = STATE + NEXT + 1 };
-    static const char *const argument[ALL] = {"master",        "momentum", "rms",    "master_next",
-                                              "momentum_next", "rms_next", "w_next", "grad"};
-    char parameter[40], name[ALL][sizeof gradient->name];
+    enum { STATE = 3, NEXT = 4, OWN = STATE + NEXT, ALL = OWN + 3 };
+    static const char *const argument[OWN] = {"master",        "momentum", "rms",   "master_next",
+                                              "momentum_next", "rms_next", "w_next"};
+    char parameter[40], name[OWN][sizeof gradient->name];
     struct place place[ALL];
-    struct mhc_case c = m->c;
-    c.n = c.T = c.hidden = 1;
-    c.S = 0;
-    c.C = gradient->count;
+    struct mhc_case c = {.weights = gradient->count, .stream = m->c.stream, .coef = m->c.coef, .param = m->c.param};
     parameter_of(gradient->name, parameter);
-    for (int k = 0; k < ALL; k++) {
+    for (int k = 0; k < OWN; k++) {
         if (snprintf(name[k], sizeof name[k], "%s.%s", parameter, argument[k]) >= (int)sizeof name[k])
             abort(); /* a name that is cut would be another array's */
         place[k] = (struct place){argument[k], name[k], gradient->layer, k < STATE ? HELD : MADE};
     }
-    place[ALL - 1].name = gradient->name;
+    place[OWN] = (struct place){"grad", gradient->name, gradient->layer, MADE};
+    place[OWN + 1] = (struct place){"norm", "adamw.norm", -1, HELD};
+    place[OWN + 2] = (struct place){"hyper", "adamw.hyper", -1, HELD};
     compose_run(m, strchr(parameter, '.') ? STEP_OWN_UPDATE : STEP_UPDATE, "adamw",
                 is_rounded(m, parameter, gradient->layer) ? "update_rounded" : "update", &c, gradient->layer, place,
                 ALL);

@@ -22,11 +22,13 @@ static void fill_normal(const struct params *p, const char *name, int64_t layer,
 
 struct mhc_case ensemble_case(const struct params *p) {
     int64_t heads = p->heads ? p->heads : p->width / p->head_dim > 0 ? p->width / p->head_dim : 1;
+    int64_t hidden = p->hidden ? p->hidden : 4 * p->width;
     return (struct mhc_case){.T = p->tokens,
                              .n = p->streams,
                              .C = p->width,
                              .S = p->sequence,
-                             .hidden = p->hidden ? p->hidden : 4 * p->width,
+                             .hidden = hidden,
+                             .weights = p->width * hidden,
                              .heads = heads,
                              .head_dim = p->head_dim,
                              .t_max = p->t_max,
