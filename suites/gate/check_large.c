@@ -172,6 +172,7 @@ bool large_run(struct checker *k, const struct subject *s, double elements, char
                             .hidden = C,
                             .heads = C / 16,
                             .head_dim = 16,
+                            .vocabulary = C,
                             .t_max = 20,
                             .rms_eps = 1e-6,
                             .activation = MHC_SWIGLU,

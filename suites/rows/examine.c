@@ -52,9 +52,18 @@ const char *examine_give(struct examination *e, examine_draw *draw, const void *
 
 /* --- the reference --- */
 
+/* Indices, which are no doubles in any backend, in a copy of their own; NULL: out of memory. */
+static void *integers_of(const struct mhc_case *c, const struct mhc_arg *arg, const double *values) {
+    void *copy = backend_allocate(&cpu64, mhc_arg_bytes(c, arg));
+    if (copy && backend_upload(&cpu64, copy, values, mhc_elements(c, arg), MHC_I32))
+        return copy;
+    backend_release(&cpu64, copy);
+    return NULL;
+}
+
 /* A row of cpu64 over arrays by name. */
-static const char *run_reference(const struct mhc_row *row, const struct mhc_case *c, struct arrays *a,
-                                 struct save *save) {
+static const char *run_bound(const struct mhc_row *row, const struct mhc_case *c, struct arrays *a, struct save *save,
+                             void *integers[MHC_MAX_ARGS]) {
     struct array arrays[MHC_MAX_ARGS];
     int count = 0;
     for (const struct mhc_arg *arg = row->args; arg->name; arg++) {
@@ -62,7 +71,11 @@ static const char *run_reference(const struct mhc_row *row, const struct mhc_cas
                                                    : arrays_get(a, arg->name);
         if (!values)
             return arg->direction == MHC_OUT ? "out of memory" : "an array is missing";
-        arrays[count++] = (struct array){arg->name, values};
+        bool is_index = arg->role == MHC_INDEX;
+        if (is_index && !(integers[count] = integers_of(c, arg, values)))
+            return "out of memory";
+        arrays[count] = (struct array){arg->name, is_index ? integers[count] : values};
+        count++;
     }
     if (row->save_bytes) {
         backend_release(&cpu64, save->bytes);
@@ -73,6 +86,15 @@ static const char *run_reference(const struct mhc_row *row, const struct mhc_cas
                           ? backend_run(&cpu64, row, c, arrays, count, save->bytes, work)
                           : "out of memory";
     backend_release(&cpu64, work);
+    return why;
+}
+
+static const char *run_reference(const struct mhc_row *row, const struct mhc_case *c, struct arrays *a,
+                                 struct save *save) {
+    void *integers[MHC_MAX_ARGS] = {0};
+    const char *why = run_bound(row, c, a, save, integers);
+    for (int k = 0; k < MHC_MAX_ARGS; k++)
+        backend_release(&cpu64, integers[k]);
     return why;
 }
 
