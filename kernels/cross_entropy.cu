@@ -69,9 +69,7 @@ static __device__ __forceinline__ int edge_of(const struct row *r) {
     return k < r->head ? k : k < r->V - inner ? k + inner : -1;
 }
 
-template <typename T> struct words {
-    uint4 w[sizeof(T) * OCTET / 16];
-};
+template <typename T> struct words { uint4 w[sizeof(T) * OCTET / 16]; };
 
 /* Reads an octet past L1; what is to be kept goes to shared memory as it is, to be read by the same thread. */
 template <typename T>
@@ -163,7 +161,8 @@ template <typename T>
 static int start(struct device *d, void *queue, const struct mhc_case *c, const struct cross_entropy_forward_args *a,
                  double *losses) {
     int64_t octet = (int64_t)sizeof(struct words<T>), room = WARP * (int64_t)sizeof(float),
-            octets = c->vocabulary / OCTET, fits = (d->shared_bytes - room) / octet, kept = octets < fits ? octets : fits;
+            octets = c->vocabulary / OCTET, fits = (d->shared_bytes - room) / octet,
+            kept = octets < fits ? octets : fits;
     /* Several blocks on a multiprocessor, or one. */
     int64_t most = 2 * octets < fits ? FEW_THREADS : MOST_THREADS, threads = blocks_of(octets + 1, WARP) * WARP;
     return CHECKED(d, LAUNCH(cross_entropy_kernel<T>, (unsigned)c->T, (unsigned)(threads < most ? threads : most),

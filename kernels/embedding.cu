@@ -37,11 +37,9 @@ static __device__ __forceinline__ bool is_known(int32_t token, int V) {
 /* --- forward --- */
 
 template <typename T, int W>
-static __global__ void forward_kernel(int64_t tokens, unsigned S, unsigned sequences, int V, int C,
-                                      const int32_t *index, const float *table, const float *positions, T *x0) {
+static __global__ void forward_kernel(unsigned S, unsigned sequences, int V, int C, const int32_t *index,
+                                      const float *table, const float *positions, T *x0) {
     int64_t p = blockIdx.x / sequences, t = (int64_t)(blockIdx.x % sequences) * S + p;
-    if (t >= tokens)
-        return;
     int32_t token = index[t];
     bool known = is_known(token, V);
     for (int c = (int)threadIdx.x * W; c < C; c += (int)blockDim.x * W) {
@@ -56,23 +54,18 @@ static __global__ void forward_kernel(int64_t tokens, unsigned S, unsigned seque
     }
 }
 
-static unsigned sequences_of(const struct mhc_case *c) {
-    return (unsigned)blocks_of(c->T, mhc_sequence(c));
-}
-
 template <typename T, int W>
 static int start_forward(struct device *d, void *queue, const struct mhc_case *c,
                          const struct embedding_forward_args *a) {
-    int64_t S = mhc_sequence(c), positions = S < c->T ? S : c->T;
-    return CHECKED(d, LAUNCH((forward_kernel<T, W>), (unsigned)positions * sequences_of(c), token_threads(c->C, W), 0,
-                             queue, c->T, (unsigned)S, sequences_of(c), (int)c->vocabulary, (int)c->C,
-                             (const int32_t *)a->tokens, (const float *)a->table, (const float *)a->positions,
-                             (T *)a->x0));
+    int64_t S = mhc_sequence(c);
+    return CHECKED(d, LAUNCH((forward_kernel<T, W>), (unsigned)c->T, token_threads(c->C, W), 0, queue, (unsigned)S,
+                             (unsigned)(c->T / S), (int)c->vocabulary, (int)c->C, (const int32_t *)a->tokens,
+                             (const float *)a->table, (const float *)a->positions, (T *)a->x0));
 }
 
 /* --- backward: the positions --- */
 
-/* Position p of the sequences in their order; 0 where there is none. */
+/* Position p of the sequences, in their order. */
 template <typename T, int W>
 static __global__ void positions_kernel(int64_t tokens, int64_t S, int V, int C, int slices, const int32_t *index,
                                         const T *grad_x0, float *grad_positions) {
@@ -294,8 +287,10 @@ static bool supports(const struct mhc_case *c, const char **why) {
         return false;
     if (c->vocabulary < 1 || c->vocabulary > (INT64_C(1) << 40) / c->C || c->vocabulary > INT32_MAX / 2)
         return *why = "the vocabulary must be at least 1, and V C below 2^40", false;
-    if (mhc_sequence(c) < 1 || c->T > INT32_MAX - mhc_sequence(c) || mhc_sequence(c) * blocks_of(c->C, WARP) > INT32_MAX)
-        return *why = "T + S and S C / 32 must be below 2^31", false;
+    if (c->S < 0 || c->T % mhc_sequence(c))
+        return *why = "T must be a multiple of S", false;
+    if (mhc_sequence(c) * blocks_of(c->C, WARP) > INT32_MAX)
+        return *why = "S C / 32 must be below 2^31", false;
     return true;
 }
 
