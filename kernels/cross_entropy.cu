@@ -71,16 +71,25 @@ static __device__ __forceinline__ int edge_of(const struct row *r) {
 
 template <typename T> struct words { uint4 w[sizeof(T) * OCTET / 16]; };
 
-/* Reads an octet past L1; what is to be kept goes to shared memory as it is, to be read by the same thread. */
-template <typename T>
-static __device__ __forceinline__ struct words<T> read(const T *from, int octet, int kept, struct words<T> *waiting) {
-    struct words<T> octets;
+/* An octet, past L1. */
+template <typename T> static __device__ __forceinline__ struct words<T> read(const T *from) {
+    struct words<T> octet;
 #pragma unroll
     for (size_t k = 0; k < sizeof(T) * OCTET / 16; k++)
-        octets.w[k] = load_kept((const uint4 *)from + k);
-    if (octet < kept)
-        waiting[octet] = octets;
-    return octets;
+        octet.w[k] = load_kept((const uint4 *)from + k);
+    return octet;
+}
+
+/* Octet o of a row, whose first element is `first`: it waits if there is room, and is added but for the target. */
+template <typename T>
+static __device__ __forceinline__ void take(struct exponentials *e, const struct words<T> *octet, int o, int first,
+                                            int kept, int target, struct words<T> *waiting) {
+    float x[OCTET];
+    if (o < kept)
+        waiting[o] = *octet; /* for this thread itself */
+    load_octet((const T *)octet->w, x);
+    replace(x, first, target, -INFINITY);
+    add<OCTET>(e, x);
 }
 
 /* All logits of the row but the target's; those of this thread. */
@@ -94,20 +103,15 @@ static __device__ __forceinline__ struct exponentials sum_rest(const struct row 
         float x = to_float(logits[edge]);
         add<1>(&e, &x);
     }
-    for (int o = (int)threadIdx.x; o < r->octets; o += 2 * step) { /* two loads in flight */
-        bool two = o + step < r->octets;
-        struct words<T> a = read(inner + (int64_t)o * OCTET, o, kept, waiting), b = a;
+    for (int o = (int)threadIdx.x; o < r->octets; o += 2 * step) {
+        int next = o + step;
+        bool two = next < r->octets;
+        struct words<T> a = read(inner + (int64_t)o * OCTET), b = a;
+        if (two) /* both are under way before either is waited for */
+            b = read(inner + (int64_t)next * OCTET);
+        take(&e, &a, o, r->head + o * OCTET, kept, target, waiting);
         if (two)
-            b = read(inner + (int64_t)(o + step) * OCTET, o + step, kept, waiting);
-        float x[OCTET];
-        load_octet((const T *)a.w, x);
-        replace(x, r->head + o * OCTET, target, -INFINITY);
-        add<OCTET>(&e, x);
-        if (two) {
-            load_octet((const T *)b.w, x);
-            replace(x, r->head + (o + step) * OCTET, target, -INFINITY);
-            add<OCTET>(&e, x);
-        }
+            take(&e, &b, next, r->head + next * OCTET, kept, target, waiting);
     }
     return e;
 }

@@ -26,7 +26,7 @@ enum {
     LIST = 2 * STEP, /* tokens of a block that wait to be added */
     LANES = 8,       /* that take a token's slice: 8 of its octets, 128 bytes of bf16 */
     AT_ONCE = WARP / LANES,
-    AHEAD = 4,       /* loads in flight */
+    AHEAD = 4,       /* loads a turn */
     QUEUE = 2 * WARP /* tokens of a row, in a warp */
 };
 
@@ -186,16 +186,17 @@ static __device__ __forceinline__ void add_queue(const int32_t *queue, int lengt
                                                  float sum[W]) {
     int part = (int)threadIdx.x % WARP / LANES;
     for (int k = part; k < length && c < C; k += AT_ONCE * AHEAD) {
-        float x[AHEAD][W] = {};
+        float x[AHEAD][W];
 #pragma unroll
-        for (int i = 0; i < AHEAD; i++)
-            if (k + i * AT_ONCE < length)
-                load_channels<W>(grad_x0 + (int64_t)queue[k + i * AT_ONCE] * C + c, x[i]);
+        for (int i = 0; i < AHEAD; i++) { /* no branch, so that all loads are under way at once */
+            int at = k + i * AT_ONCE < length ? k + i * AT_ONCE : k;
+            load_channels<W>(grad_x0 + (int64_t)queue[at] * C + c, x[i]);
+        }
 #pragma unroll
         for (int i = 0; i < AHEAD; i++)
 #pragma unroll
             for (int w = 0; w < W; w++)
-                sum[w] += x[i][w];
+                sum[w] += k + i * AT_ONCE < length ? x[i][w] : 0;
     }
 }
 

@@ -8,9 +8,10 @@
 
 enum {
     THREADS = 256,
-    MOST_BLOCKS = 1024, /* all at once on an H200, eight on a multiprocessor */
+    BLOCKS_AT_ONCE = 8, /* on a multiprocessor */
+    MOST_BLOCKS = 1024, /* all at once on an H200 */
     QUAD = 4,           /* floats a load */
-    AHEAD = 4           /* loads in flight in a thread */
+    AHEAD = 2           /* loads in flight in a thread, 64 kB on a multiprocessor */
 };
 
 static __device__ __forceinline__ double add_squares(double sum, float4 x) {
@@ -21,7 +22,8 @@ static __device__ __forceinline__ double add_squares(double sum, float4 x) {
 }
 
 /* Thread k of all takes quads k, k + threads, ...; the last elements, fewer than a quad, go to the first threads. */
-static __global__ void squares_kernel(int64_t count, const float *grad, double *partial) {
+static __global__ void __launch_bounds__(THREADS, BLOCKS_AT_ONCE)
+    squares_kernel(int64_t count, const float *grad, double *partial) {
     const float4 *quad = (const float4 *)grad;
     int64_t quads = count / QUAD, threads = (int64_t)gridDim.x * THREADS,
             first = (int64_t)blockIdx.x * THREADS + threadIdx.x, k = first;
@@ -41,7 +43,7 @@ static __global__ void squares_kernel(int64_t count, const float *grad, double *
         double x = grad[quads * QUAD + first];
         sum[0] = fma(x, x, sum[0]);
     }
-    double all = block_sum((sum[0] + sum[1]) + (sum[2] + sum[3]), (double *)shared_memory());
+    double all = block_sum(sum[0] + sum[1], (double *)shared_memory());
     if (threadIdx.x == 0)
         partial[blockIdx.x] = all;
 }
