@@ -1,5 +1,5 @@
-/* The norm and one product behind it: branch `linear`, y = RMSNorm(u).w, and the `head` of a stack, whose w leads to the
- * vocabulary instead. They keep nothing: the backward normalises again. */
+/* The norm and one product behind it: branch `linear`, y = RMSNorm(u).w, and the `head` of a stack, whose w leads to
+ * the vocabulary instead. They keep nothing: the backward normalises again. */
 #include "cpu_ref/branch.h"
 
 /* `outer`: columns of w, channels of what comes out. */

@@ -40,7 +40,7 @@ RUN(embedding_forward) {
     return 0;
 }
 
-/* out = the sum of those rows of [..][C] that order[0], order[1], ... name; rows 0, step, 2 step, ... without an order. */
+/* out = the sum of `count` rows of [..][C]: those that `order` names; without it 0, step, 2 step, ... */
 static void sum_rows(int64_t C, const real *rows, const int64_t *order, int64_t count, int64_t step, real *out) {
     enum { BLOCK = 64 };
     for (int64_t from = 0; from < C; from += BLOCK) {
@@ -56,7 +56,7 @@ static void sum_rows(int64_t C, const real *rows, const int64_t *order, int64_t 
     }
 }
 
-/* Where the tokens of each index start, and behind the last; the tokens in that order, those of one index as they come. */
+/* start[v]: where the tokens of index v begin in `order`, which keeps those of one index as they come; [V + 1]. */
 static void sort_tokens(const int32_t *tokens, int64_t T, int64_t V, int64_t *start, int64_t *order) {
     memset(start, 0, (size_t)(V + 1) * sizeof *start);
     for (int64_t t = 0; t < T; t++)

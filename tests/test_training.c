@@ -1,4 +1,4 @@
-/* The operations of training against their formulas in plain double: embedding, head, loss, norm of a gradient, skip. */
+/* The operations of training against their formulas in plain double: embedding, head, loss, gradient norm, skip. */
 #include <omp.h>
 
 #include "tests/check.h"
