@@ -1,4 +1,4 @@
-# Singular values of composites against layer, as log10: HC left, mHC right. Data: composite_spectrum.csv.
+# Singular values of composites against layer, as log10: HC left, mHC and a skip right. Data: composite_spectrum.csv.
 DATA = ARG1; TERM = ARG2; OUT = ARG3; COLUMNS = ARG4; HERE = ARG0[1:strlen(ARG0) - strlen('composite_spectrum.gp')]
 load DATA . '/composite_spectrum.gp'
 CSV = DATA . '/composite_spectrum.csv'

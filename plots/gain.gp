@@ -1,4 +1,4 @@
-# Gains against layer: forward above, backward below; HC left on a logarithmic axis, mHC right on a linear one.
+# Gains against layer: forward above, backward below; HC left on a logarithmic axis, mHC and a skip right on a linear one.
 # Loaded by single_gain.gp and composite_gain.gp, which set CSV, FORWARD, BACKWARD, PAPER and LINEAR, the linear range.
 HC = sum [k = 1:LINES] BLOCK[k] < 3
 MHC = LINES - HC

@@ -120,3 +120,44 @@ Test(adamw, needs_a_weight) {
     set_types(&c, &mhc_cpu64);
     cr_expect(!mhc_row_find(&mhc_cpu64, "adamw.update")->supports(&c, &why) && strstr(why, "weights"), "%s", why);
 }
+
+/* The kernel, on the CPU, at the sizes of gradients that a float has: relative to each element, not to the largest. */
+Test(adamw, kernel_takes_an_epsilon_of_1e_20) {
+    static const double sizes[] = {1, 1e-10, 1e-19, 1e-28, 1e-37, 1e15, 0};
+    static const char *const outputs[] = {"master_next", "momentum_next", "rms_next"};
+    struct backend emu;
+    const char *build = getenv("BUILD");
+    char path[4096], why[MAX_FAILURE];
+    snprintf(path, sizeof path, "%s/libmhc_emu.so", build ? build : "build");
+    cr_assert(backend_open(&emu, path, why, sizeof why), "%s", why);
+    for (int k = 0; k < 7 * 2; k++) {
+        struct mhc_case c = {.weights = COUNT}, exact = c;
+        struct arrays d = {0};
+        struct outcome o = {.save = {0}};
+        const double clip = k % 2 ? 0.5 * sizes[k / 2] : 0;
+        const double hyper[ADAMW_HYPERS] = {0.01, 0.9, 0.95, 1e-20, 0.1, clip, 2};
+        set_types(&c, &mhc_cpu32);
+        set_types(&exact, &mhc_cpu64);
+        memcpy(put(&d, "hyper", ADAMW_HYPERS), hyper, sizeof hyper);
+        *put(&d, "norm", 1) = sizes[k / 2];
+        for (int e = 0; e < COUNT; e++) {
+            put(&d, "grad", COUNT)[e] = (float)(sizes[k / 2] * mhc_normal(9, 1, 0, (uint64_t)e));
+            put(&d, "momentum", COUNT)[e] = (float)(e % 3 * sizes[k / 2]);
+            put(&d, "rms", COUNT)[e] = (float)(e % 3 * sizes[k / 2]);
+        }
+        run_named(&mhc_cpu64, "adamw.update", &exact, &d, NULL);
+        arrays_alias_all(&o.made, &d);
+        bool good = run_guarded(&emu, mhc_row_find(emu.library, "adamw.update"), &c,
+                                &(struct poison){.pattern = 0xffff, .shift = 64}, &o, why);
+        cr_assert(good, "%s", why);
+        for (int out = 0; out < 3; out++)
+            for (int e = 0; e < COUNT; e++) {
+                double got = arrays_get(&o.made, outputs[out])[e], want = arrays_get(&d, outputs[out])[e];
+                cr_expect(fabs(got - want) <= 1e-5 * fabs(want) + 1e-43, "%g: %s[%d] is %g, wanted %g", sizes[k / 2],
+                          outputs[out], e, got, want);
+            }
+        outcome_clear(&o);
+        arrays_clear(&d);
+    }
+    backend_close(&emu);
+}

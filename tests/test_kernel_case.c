@@ -23,7 +23,7 @@ static struct params operation(const char *name, int64_t tokens, int64_t streams
 /* Opens, runs on every set and checks; then `spoil` what set 1 holds, and has to be told. */
 static void check_operation(const struct mhc_library *library, const char *name) {
     struct backend b = {.library = library};
-    struct params p = operation(name, 9, strncmp(name, "resnet.", 7) ? 4 : 1, 13);
+    struct params p = operation(name, 9, connection_operation_has_one_stream(name) ? 1 : 4, 13);
     struct examination e;
     struct bound_row bound;
     struct accuracy a;

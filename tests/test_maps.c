@@ -1,5 +1,5 @@
 /* Every residual map of cpu_ref/maps, and every connection of suites/case/connections.def, is what it is said to be. */
-#include "suites/case/connections.h"
+#include "suites/stack/ensemble.h"
 #include "tests/check.h"
 
 static const int32_t maps[] = {
@@ -185,4 +185,40 @@ Test(maps, kronecker_composites) {
     map_start_f64(&c, b);
     cr_expect(fabs(1 / (1 + exp(b[1] - b[0])) - 0.99966464987) < 1e-10);
     arrays_clear(&d);
+}
+
+/* --- a scaled skip --- */
+
+/* Its map is one number a layer, HC's of one stream: 1 + s Z_shared + w Z_layer. Every stack that starts otherwise
+ * begins as a ResNet. What the rows make of it is that number. */
+Test(maps, a_skip_is_one_number) {
+    struct params p;
+    char why[200];
+    double sum = 0, squares = 0, last = 0;
+    params_defaults(&p);
+    cr_assert(params_set(&p, params_find("block"), "skip", why, sizeof why));
+    p.streams = 1, p.w = 0.25, p.width = 3, p.tokens = 2;
+    cr_assert(params_check(&p, why, sizeof why), "%s", why);
+    for (int64_t layer = 0; layer < 2000; layer++) {
+        double scale, map;
+        ensemble_parameter(&p, layer, "scale", 1, &scale);
+        ensemble_static(&p, layer, &map);
+        cr_expect(scale == map && scale != last);
+        last = scale;
+        sum += scale - 1;
+        squares += (scale - 1) * (scale - 1);
+    }
+    cr_expect(fabs(sum / 2000) < 0.03 && fabs(sqrt(squares / 2000) - 0.25) < 0.02, "%g, %g", sum / 2000,
+              sqrt(squares / 2000));
+    cr_expect(!ensemble_dynamic(&p));
+    p.s = 1, p.w = 0;
+    double first, second;
+    ensemble_static(&p, 0, &first), ensemble_static(&p, 7, &second);
+    cr_expect(first == second && first != 1);
+    for (p.init = INIT_MIXED; p.init <= INIT_PRE_NORM; p.init++) {
+        ensemble_static(&p, 3, &first);
+        cr_expect(first == 1, "init %lld: %g", (long long)p.init, first);
+    }
+    p.streams = 4;
+    cr_expect(!params_check(&p, why, sizeof why) && strstr(why, "--streams 1"), "%s", why);
 }

@@ -118,11 +118,11 @@ struct kind {
     int32_t convention, activation;
 };
 static const struct kind kinds[] = {
-    {"resnet", "linear", 0, 0},         {"hc", "linear", 0, 0},          {"hc-static", "linear", 0, 0},
-    {"mhc", "linear", MHC_PAPER, 0},    {"mhc", "linear", MHC_V4, 0},    {"identity", "linear", MHC_PAPER, 0},
-    {"resnet", "mlp", 0, MHC_GELU},     {"hc", "mlp", 0, MHC_SWIGLU},    {"mhc", "mlp", MHC_PAPER, MHC_GELU},
-    {"mhc", "mlp", MHC_V4, MHC_SWIGLU}, {"resnet", "attention", 0, 0},   {"mhc", "attention", MHC_PAPER, 0},
-    {"hc-static", "attention", 0, 0},   {"identity", "mlp", 0, MHC_GELU}};
+    {"resnet", "linear", 0, 0},         {"hc", "linear", 0, 0},           {"hc-static", "linear", 0, 0},
+    {"mhc", "linear", MHC_PAPER, 0},    {"mhc", "linear", MHC_V4, 0},     {"identity", "linear", MHC_PAPER, 0},
+    {"resnet", "mlp", 0, MHC_GELU},     {"hc", "mlp", 0, MHC_SWIGLU},     {"mhc", "mlp", MHC_PAPER, MHC_GELU},
+    {"mhc", "mlp", MHC_V4, MHC_SWIGLU}, {"resnet", "attention", 0, 0},    {"mhc", "attention", MHC_PAPER, 0},
+    {"hc-static", "attention", 0, 0},   {"identity", "mlp", 0, MHC_GELU}, {"skip", "linear", 0, 0}};
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
 static struct trial make(const struct kind *kind, const char *backend, int64_t L) {
@@ -130,7 +130,7 @@ static struct trial make(const struct kind *kind, const char *backend, int64_t L
     struct trial t = {0};
     params_defaults(&t.p);
     cr_assert(params_set(&t.p, params_find("block"), kind->block, why, sizeof why), "%s", why);
-    t.p.streams = params_connection(&t.p)->generator == GENERATOR_NONE ? 1 : 3;
+    t.p.streams = connection_has_one_stream(params_connection(&t.p)) ? 1 : 3;
     t.p.width = 8, t.p.tokens = 6, t.p.sequence = 3, t.p.heads = 2, t.p.head_dim = 3, t.p.hidden = 5, t.p.t_max = 4;
     t.p.d = 1, t.p.s = 0.5, t.p.w = 0.3, t.p.alpha = 0.4, t.p.rms_eps = 1e-6, t.p.init = INIT_LATENT;
     t.p.convention = kind->convention, t.p.activation = kind->activation;

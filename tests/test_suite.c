@@ -269,8 +269,7 @@ Test(parser, a_key_makes_its_case_again) {
             draw_value(&params_table[k], (uint32_t)k, draw, text, sizeof text);
             cr_assert(params_set(&p, &params_table[k], text, why, sizeof why), "%s", why);
         }
-        if (p.study == STUDY_KERNELS ? !strncmp(p.operation, "resnet.", 7)
-                                     : params_connection(&p)->generator == GENERATOR_NONE)
+        if (params_one_stream(&p))
             p.streams = 1;
         p.sequence = draw % 2 ? 0 : p.tokens;
         struct params standard, want = p;

@@ -24,6 +24,14 @@ const struct connection *connection_find(const char *name) {
     return NULL;
 }
 
+bool connection_operation_has_one_stream(const char *operation) {
+    size_t kind = strcspn(operation, ".");
+    for (int k = 0; k < CONNECTIONS; k++)
+        if (strlen(connections[k].rows) == kind && !strncmp(connections[k].rows, operation, kind))
+            return connection_has_one_stream(&connections[k]);
+    return false;
+}
+
 unsigned connections_where(bool (*holds)(const struct connection *)) {
     unsigned bits = 0;
     for (int k = 0; k < CONNECTIONS; k++)

@@ -7,8 +7,9 @@
 
 #include "cpu_ref/operation.h"
 
-/* Where pre, post and res come from: there are none; parameters alone; HC's Eq. 5; mHC's Eq. 7 and a residual map. */
-enum generator { GENERATOR_NONE, GENERATOR_STATIC, GENERATOR_HC, GENERATOR_MHC };
+/* Where pre, post and res come from: there are none; parameters alone; HC's Eq. 5; mHC's Eq. 7 and a residual map; res
+ * is one parameter, without pre and post. */
+enum generator { GENERATOR_NONE, GENERATOR_STATIC, GENERATOR_HC, GENERATOR_MHC, GENERATOR_SKIP };
 
 struct connection {
     const char *name, *label, *reference;
@@ -29,6 +30,13 @@ extern const struct connection connections[CONNECTIONS];
 
 /* NULL: there is none of that name. */
 const struct connection *connection_find(const char *name);
+
+/* n is 1: a ResNet, and a scaled skip. */
+static inline bool connection_has_one_stream(const struct connection *c) {
+    return c->generator == GENERATOR_NONE || c->generator == GENERATOR_SKIP;
+}
+/* The same by the name of one of its operations. */
+bool connection_operation_has_one_stream(const char *operation);
 
 /* Maps [n][n] that differ from layer to layer: all but ResNet and identity HC have them. */
 static inline bool connection_mixes(const struct connection *c) {

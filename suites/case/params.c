@@ -64,7 +64,7 @@ const struct param params_table[] = {
      .help = "residual map of the operations mhc.*, mhc-micro.* and map.*", .matters = USED_MAP},
     {"depth", "1", "60", PARAM_INT, AT(depth), 1, 65536, NULL, STUDY_ENSEMBLE | OVERHEAD,
      .help = "L, layers; a transformer block has two", .letter = "L", .role = ROLE_HEADS | ROLE_CAPTION},
-    {"streams", "1", "4", PARAM_INT, AT(streams), 1, 16, NULL, STUDY_ANY, .help = "n; a resnet has 1",
+    {"streams", "1", "4", PARAM_INT, AT(streams), 1, 16, NULL, STUDY_ANY, .help = "n; a resnet and a skip have 1",
      .letter = "n", .matters = USED_STREAMS, .role = ROLE_CAPTION},
     {"width", "1", "64", PARAM_INT, AT(width), 1, 1 << 20, NULL, STUDY_RUNS, .help = "C, channels of one stream",
      .letter = "C", .role = ROLE_SHAPE},
@@ -105,6 +105,8 @@ const struct param params_table[] = {
      .help = "of branch attention; 0: C / head_dim, at least 1", .role = ROLE_SHAPE},
     {"head-dim", "1", "64", PARAM_INT, AT(head_dim), 1, 1 << 12, NULL, STUDY_RUNS, .help = "of branch attention",
      .role = ROLE_SHAPE},
+    {"vocabulary", "1", "256", PARAM_INT, AT(vocabulary), 1, 1 << 20, NULL, KERNELS,
+     .help = "V, of the operations embedding.*, head.* and cross-entropy.*", .letter = "V", .matters = USED_VOCABULARY},
     {"branch-gain", "1", "1", PARAM_REAL, AT(branch_gain), 0, 1e6, NULL, STUDY_STACK,
      .help = "g: branch weights have std g / sqrt(fan_in)"},
     {"input", "", "", PARAM_TEXT, AT(input), 0, 0, NULL, PROPAGATE | TRAIN,
@@ -395,11 +397,11 @@ const char *params_word(const struct params *p, const char *name) {
     return text;
 }
 
-/* Whether an operation's arrays or costs depend on the residual map. */
-static bool reads_map(const char *operation) {
+/* Whether the extents of an operation have one of these letters. */
+static bool has_letter(const char *operation, const char *letters) {
     const struct mhc_row *row = mhc_row_find(&mhc_cpu64, operation);
     for (const struct mhc_arg *arg = row ? row->args : NULL; arg && arg->name; arg++)
-        if (strpbrk(arg->extents, "KQEN") && strncmp(operation, "hc", 2))
+        if (strpbrk(arg->extents, letters))
             return true;
     return false;
 }
@@ -409,11 +411,13 @@ bool params_matters(const struct params *p, const struct param *param) {
     if (!params_knows(p, param))
         return false;
     if (param->matters == USED_MAP)
-        return reads_map(p->operation);
+        return has_letter(p->operation, "KQEN") && strncmp(p->operation, "hc", 2);
+    if (param->matters == USED_VOCABULARY)
+        return has_letter(p->operation, "V");
     if (!params_has(p, STUDY_ENSEMBLE))
         return true;
     switch (param->matters) {
-    case USED_STREAMS: return connection->generator != GENERATOR_NONE;
+    case USED_STREAMS: return !connection_has_one_stream(connection);
     case USED_MAPS: return connection_mixes(connection);
     case USED_LATENT: return connection_mixes(connection) && p->init == INIT_LATENT;
     case USED_PROJECTED: return connection_has_sinkhorn(connection);
@@ -422,15 +426,20 @@ bool params_matters(const struct params *p, const struct param *param) {
     }
 }
 
+bool params_one_stream(const struct params *p) {
+    return p->study == STUDY_KERNELS ? connection_operation_has_one_stream(p->operation)
+                                     : params_has(p, STUDY_ENSEMBLE) && connection_has_one_stream(params_connection(p));
+}
+
 bool params_check(const struct params *p, char *why, size_t why_size) {
-    if (params_has(p, STUDY_ENSEMBLE) && params_connection(p)->generator == GENERATOR_NONE && p->streams != 1)
+    if (p->study != STUDY_KERNELS && params_one_stream(p) && p->streams != 1)
         return snprintf(why, why_size, "--connection %s needs --streams 1", params_connection(p)->name), false;
     if (p->study == STUDY_MAPS && !connection_mixes(params_connection(p)))
         return snprintf(why, why_size,
                         "--study maps has nothing to measure in --connection %s: its map is the identity",
                         params_word(p, "block")),
                false;
-    if (p->study == STUDY_KERNELS && !strncmp(p->operation, "resnet.", 7) && p->streams != 1)
+    if (p->study == STUDY_KERNELS && params_one_stream(p) && p->streams != 1)
         return snprintf(why, why_size, "--operation %.40s needs --streams 1", p->operation), false;
     if (p->study == STUDY_KERNELS && !p->operation[0])
         return snprintf(why, why_size, "--study kernels needs --operation: names, patterns like mhc.*, or all"), false;

@@ -46,7 +46,7 @@ struct params {
     double rms_eps, sinkhorn_eps;
     int64_t init;
     double d, s, w, alpha, phi;
-    int64_t rounding, branch, activation, hidden, heads, head_dim;
+    int64_t rounding, branch, activation, hidden, heads, head_dim, vocabulary;
     double branch_gain;
     char input[PARAM_TEXT_SIZE];
     int64_t gradient, recompute, weights, measure, record;
@@ -67,12 +67,13 @@ enum param_type { PARAM_INT, PARAM_REAL, PARAM_WORD, PARAM_FLAGS, PARAM_TEXT };
 /* Where the ensemble gives a parameter something to do. */
 enum param_use {
     USED,           /* by every case of its studies */
-    USED_STREAMS,   /* where there are streams: not in a resnet */
+    USED_STREAMS,   /* where there are several streams: not in a resnet */
     USED_MAPS,      /* where maps are drawn: hc, mhc */
     USED_LATENT,    /* there, with init latent */
     USED_PROJECTED, /* where they are projected: mhc */
     USED_LOGITS,    /* there, with init latent */
-    USED_MAP        /* where the arrays of an operation depend on the residual map */
+    USED_MAP,       /* where the arrays of an operation depend on the residual map */
+    USED_VOCABULARY /* where they depend on the vocabulary */
 };
 /* What else the program does with a parameter. */
 enum param_role {
@@ -127,6 +128,8 @@ bool params_check(const struct params *, char *why, size_t why_size);
 static inline const struct connection *params_connection(const struct params *p) {
     return &connections[p->block];
 }
+/* Whether the connection of a case, or what its operation belongs to, has one stream. */
+bool params_one_stream(const struct params *);
 /* The residual map of a case: of its connection, or that of --map. */
 int32_t params_map(const struct params *);
 

@@ -132,10 +132,7 @@ static bool expand(struct reader *r, const struct axis *axes, int count, bool as
             r->standard = p;
             return true;
         }
-        bool resnet = p.study == STUDY_KERNELS
-                          ? !strncmp(p.operation, "resnet.", 7)
-                          : params_has(&p, STUDY_CURVES) && params_connection(&p)->generator == GENERATOR_NONE;
-        if (resnet && (several_blocks || !streams_given))
+        if (params_one_stream(&p) && (several_blocks || !streams_given))
             p.streams = 1;     /* whatever the other blocks of the line have */
         if (presets_apply(&p)) /* what was given stays, even where it is the default */
             for (int a = 0; a < count; a++)

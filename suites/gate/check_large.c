@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "suites/case/connections.h"
+
 enum { GROUP = 16, GROUPS = 3, FEW = GROUP * GROUPS }; /* tokens */
 
 /* The arrays of a case in the library's memory, by name. */
@@ -166,7 +168,7 @@ bool large_run(struct checker *k, const struct subject *s, double elements, char
     bool on_host = !k->backend.library->memory;
     int64_t C = on_host ? 16 : 2048;
     struct trial t = {.c = {.T = FEW,
-                            .n = strcmp(s->base, "resnet") ? 4 : 1,
+                            .n = connection_operation_has_one_stream(s->row->name) ? 1 : 4,
                             .C = C,
                             .S = GROUP,
                             .hidden = C,
@@ -190,6 +192,9 @@ bool large_run(struct checker *k, const struct subject *s, double elements, char
     int64_t most, T = tokens_beyond(s->row, &t.c, elements, &most);
     struct mhc_case many = t.c;
     many.T = T;
+    for (const struct mhc_arg *arg = s->row->args; arg->name; arg++)
+        if (arg->role == MHC_SCALAR && T)
+            return snprintf(why, MAX_FAILURE, "%s is a mean over all tokens", arg->name), false;
     if (!T || !s->row->supports(&t.c, &reason) || !s->row->supports(&many, &reason))
         return snprintf(why, MAX_FAILURE, "%s", T ? reason : "it has no tokens"), false;
     snprintf(t.text, sizeof t.text, "%s T=%lld n=%lld C=%lld: arrays to %.3g elements", type_words[t.c.stream],

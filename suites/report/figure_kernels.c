@@ -107,7 +107,6 @@ static struct dots read_dots(const struct figure_source *source) {
         if (strcmp(study[i], "kernels") || strcmp(status[i], "done") || !(value(source, "median", i) > 0) ||
             !source->chosen[i])
             continue;
-        bool resnet = !strncmp(operation[i], "resnet.", 7);
         struct dot dot = {i,
                           -1,
                           "",
@@ -115,7 +114,7 @@ static struct dots read_dots(const struct figure_source *source) {
                           type[i],
                           cache[i],
                           {tokens[i], width[i], streams[i], t_max[i], !has_extent(operation[i], 'C'),
-                           resnet || !has_extent(operation[i], 'n')}};
+                           connection_operation_has_one_stream(operation[i]) || !has_extent(operation[i], 'n')}};
         bool own = map && strcmp(map[i], "sinkhorn");
         snprintf(dot.operation, sizeof dot.operation, own ? "%.40s (%.20s)" : "%.40s", operation[i], own ? map[i] : "");
         for (int64_t j = 0; j < d.count && dot.id < 0; j++)

@@ -19,7 +19,7 @@ static bool varies(const struct figure_source *source, const struct lines *lines
         const struct params *p = params_of_line(source, k < lines->count ? &lines->line[k]
                                                                          : &lines->left_out[k - lines->count]);
         if (block >= 0 ? p->block != block
-                       : params_connection(p)->generator == GENERATOR_NONE && lines->count > 1 &&
+                       : connection_has_one_stream(params_connection(p)) && lines->count > 1 &&
                              !strcmp(param->name, "streams"))
             continue;
         if (first && params_differ(first, p, param))

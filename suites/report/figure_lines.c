@@ -123,7 +123,7 @@ void lines_by_layer(const struct figure_source *source, const char *curve, unsig
             if (recorded[k])
                 lines->absent |= 1u << p->block;
             if (!recorded[k] || few || p->depth != best->p.depth || (pass >= 0 && other != pass) ||
-                (p->streams != best->p.streams && params_connection(p)->generator != GENERATOR_NONE))
+                (p->streams != best->p.streams && !connection_has_one_stream(params_connection(p))))
                 continue;
             shown |= 1u << p->block;
             if (pass < 0) {
@@ -231,6 +231,15 @@ void lines_along(const struct figure_source *source, const struct param *along, 
     free(c);
     qsort(lines->line, (size_t)lines->count, sizeof *lines->line, by_block);
     label_lines(source, lines, along);
+}
+
+int64_t lines_streams(const struct figure_source *source, const struct lines *lines) {
+    int64_t most = 0;
+    for (int k = 0; k < lines->count; k++) {
+        int64_t n = source->groups->group[lines->line[k].groups[0]].p.streams;
+        most = n > most ? n : most;
+    }
+    return most;
 }
 
 void lines_release(struct lines *lines) {

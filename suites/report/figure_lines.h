@@ -37,7 +37,7 @@ int64_t likeness(const struct params *, const struct param *a, const struct para
 /* Whether half of the group's seeds had a NaN or Inf in their streams: what their summaries then lack is overflow. */
 bool group_broken(const struct figure_source *, const struct group *);
 
-/* Groups that have `curve` recorded, of one depth and one n (a ResNet has its own), at most `most` of a block, or as
+/* Groups that have `curve` recorded, of one depth and one n (a connection of one stream has its own), at most `most` of a block, or as
  * many as the source asks for: the nearest to the paper's stack, from the first to the last of them in even steps. */
 void lines_by_layer(const struct figure_source *, const char *curve, unsigned connections, int most, struct lines *);
 
@@ -47,6 +47,9 @@ void lines_by_layer(const struct figure_source *, const char *curve, unsigned co
 void lines_along(const struct figure_source *, const struct param *along, const struct param *beside,
                  const char *summary, unsigned connections, int most, struct lines *);
 void lines_release(struct lines *);
+
+/* The largest n of a line. */
+int64_t lines_streams(const struct figure_source *, const struct lines *);
 
 /* Gives every line its label: "mHC s=6", what differs between the lines of a block, behind its name as papers write
  * it; `along` (may be NULL), what they run along, is not in it. */

@@ -70,7 +70,8 @@ static bool write_settings(const struct figure_source *source, const char *name,
     put_lines(file, source, lines);
     put_caption(file, source, both, text);
     if (file)
-        fprintf(file, "LAYERS = %lld\nSTREAMS = %lld\n", (long long)last->depth, (long long)last->streams);
+        fprintf(file, "LAYERS = %lld\nSTREAMS = %lld\n", (long long)last->depth,
+                (long long)lines_streams(source, lines));
     return data_close(file, source, name, why, size);
 }
 

@@ -37,14 +37,15 @@ static bool of_paper(const struct figure_source *source, const struct lines *lin
     return same;
 }
 
-/* HC and mHC have panels of their own, side by side where there are both. */
+/* HC and the others have panels of their own, side by side where there are both. */
 static bool both_families(const struct lines *lines) {
-    bool hc = false, mhc = false;
+    bool hc = false, others = false;
     for (int k = 0; k < lines->count; k++) {
-        hc |= connection_is_hc(&connections[lines->line[k].block]);
-        mhc |= connection_has_logits(&connections[lines->line[k].block]);
+        bool is_hc = connection_is_hc(&connections[lines->line[k].block]);
+        hc |= is_hc;
+        others |= !is_hc;
     }
-    return hc && mhc;
+    return hc && others;
 }
 
 /* ---- against layer ---- */
@@ -108,7 +109,7 @@ static enum figure_outcome layers_figure(const struct figure_source *source, con
         put_caption(file, source, wanted == connections_where(NULL) || both_families(&lines), text);
         if (file)
             fprintf(file, "PAPER = %d\nLAYERS = %lld\nSTREAMS = %lld\n", of_paper(source, &lines),
-                    (long long)last->depth, (long long)last->streams);
+                    (long long)last->depth, (long long)lines_streams(source, &lines));
         for (int m = 0; file && m < count; m++)
             fprintf(file, span[m].high < INFINITY ? "SPAN_%s = %.9g\n" : "SPAN_%s = 1e300\n", measures[m].column,
                     span[m].high / span[m].low);

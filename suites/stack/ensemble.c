@@ -31,6 +31,7 @@ struct mhc_case ensemble_case(const struct params *p) {
                              .weights = p->width * hidden,
                              .heads = heads,
                              .head_dim = p->head_dim,
+                             .vocabulary = p->vocabulary,
                              .t_max = p->t_max,
                              .rms_eps = p->rms_eps,
                              .sinkhorn_eps = p->sinkhorn_eps,
@@ -66,8 +67,9 @@ static const struct start starts[] = {
     [INIT_NEAR_IDENTITY] = {1, -1, 1, -1, 0, -8, false}, [INIT_GAP] = {8, -8, 0, 0, 0, -160, false},
     [INIT_DIAGONAL] = {1, -1, 1, -1, 2, 0, true},        [INIT_PRE_NORM] = {20, -20, 0, 0, 0, -40, false}};
 
+/* Whether res is drawn itself, around the identity: a scaled skip is HC's map of one stream. */
 static bool is_hc(const struct params *p) {
-    return connection_is_hc(params_connection(p));
+    return connection_is_hc(params_connection(p)) || params_connection(p)->generator == GENERATOR_SKIP;
 }
 
 static void pre_post(const struct params *p, int64_t layer, double *pre, double *post) {
@@ -145,7 +147,10 @@ void ensemble_static(const struct params *p, int64_t layer, double *out) {
 /* Std of the dynamic product before alpha; the field's starts mostly have none. */
 static double dynamic_std(const struct params *p) {
     bool none = p->init == INIT_NEAR_IDENTITY || p->init == INIT_GAP || p->init == INIT_PRE_NORM;
-    return none || params_connection(p)->generator == GENERATOR_STATIC ? 0 : p->phi;
+    return none || params_connection(p)->generator == GENERATOR_STATIC ||
+                   params_connection(p)->generator == GENERATOR_SKIP
+               ? 0
+               : p->phi;
 }
 
 bool ensemble_dynamic(const struct params *p) {
@@ -185,7 +190,7 @@ void ensemble_parameter(const struct params *p, int64_t layer, const char *name,
         memcpy(values, pre, (size_t)n * sizeof *values);
     else if (!strcmp(name, "b_post"))
         memcpy(values, post, (size_t)n * sizeof *values);
-    else if (!strcmp(name, "b_res"))
+    else if (!strcmp(name, "b_res") || !strcmp(name, "scale"))
         ensemble_static(p, layer, values);
     else if (!strcmp(name, "b")) {
         memcpy(values, pre, (size_t)n * sizeof *values);
