@@ -1,6 +1,7 @@
 /* The RMSNorm of all branches, and as rows of their own: `norm`, and `addnorm`, the residual addition and the norm
  * behind it. */
 #include "kernels/branch.h"
+#include "kernels/sums.h"
 
 /* u / r without overflow or underflow on the way: (u scale) inverse, scale a power of two. */
 struct reciprocal {
@@ -13,30 +14,6 @@ static __device__ __forceinline__ struct reciprocal reciprocal_of(float r) {
 }
 static __device__ __forceinline__ float over(float u, struct reciprocal r) {
     return u * r.scale * r.inverse;
-}
-
-/* Over the block, the same bits in every thread; `room` for WARP floats in shared memory. */
-static __device__ __forceinline__ float block_sum(float x, float *room) {
-    x = warp_sum(x);
-    __syncthreads(); /* what was in `room` has been read */
-    if (threadIdx.x % WARP == 0)
-        room[threadIdx.x / WARP] = x;
-    __syncthreads();
-    float sum = room[0];
-    for (unsigned w = 1; w < blockDim.x / WARP; w++)
-        sum += room[w];
-    return sum;
-}
-static __device__ __forceinline__ float block_max(float x, float *room) {
-    x = warp_max(x);
-    __syncthreads();
-    if (threadIdx.x % WARP == 0)
-        room[threadIdx.x / WARP] = x;
-    __syncthreads();
-    float largest = room[0];
-    for (unsigned w = 1; w < blockDim.x / WARP; w++)
-        largest = fmaxf(largest, room[w]);
-    return largest;
 }
 
 /* sum_c (u_c / by)^2 over the row of a block. */

@@ -28,6 +28,17 @@ static __device__ __forceinline__ uint32_t shuffle(uint32_t x, int lane) {
 static __device__ __forceinline__ float shuffle_xor(float x, int mask) {
     return __shfl_xor_sync(ALL_LANES, x, mask);
 }
+static __device__ __forceinline__ double shuffle_xor(double x, int mask) {
+    return __shfl_xor_sync(ALL_LANES, x, mask);
+}
+
+/* Bit k is set where lane k says so. */
+static __device__ __forceinline__ uint32_t lanes_where(bool mine) {
+    return __ballot_sync(ALL_LANES, mine);
+}
+static __device__ __forceinline__ int set_bits(uint32_t word) {
+    return __popc(word);
+}
 
 /* 16 bytes that this kernel reads once: past L1, first to leave L2. */
 static __device__ __forceinline__ uint4 load_once(const void *from) {

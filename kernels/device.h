@@ -93,8 +93,8 @@ static __device__ __forceinline__ void store_octet(float *to, const float from[O
 
 /* --- sums in a fixed order --- */
 
-/* Sum over the lanes of a warp, the same bits in each. */
-static __device__ __forceinline__ float warp_sum(float x) {
+/* Sum over the lanes of a warp, the same bits in each; float or double. */
+template <typename R> static __device__ __forceinline__ R warp_sum(R x) {
     for (int step = WARP / 2; step; step /= 2)
         x += shuffle_xor(x, step);
     return x;

@@ -1,13 +1,15 @@
-/* ResNet: n = 1, res = pre = post = 1, so u = x and x_next = x + y; and the ends of any stack: x0 copied to n streams
- * at the entry, the streams summed at the exit. A block a token, 16 bytes a load where rows are aligned to that.
+/* ResNet: n = 1, res = pre = post = 1, so u = x and x_next = x + y; `skip`, the same with a learned number s for res,
+ * x_next = s x + y; and the ends of any stack: x0 copied to n streams at the entry, the streams summed at the exit. A
+ * block a token, 16 bytes a load where rows are aligned to that.
  *
- *   traffic a token, n = 4, bf16     pre, post_backward_y 4C bytes (n = 1)     post, backward 6C (n = 1)    
- * entry, exit 10C */
-#include "kernels/connection.h"
+ *   traffic a token, bf16     pre, post_backward_y 4C bytes     post, resnet.backward 6C     skip.backward 8C
+ *   n = 4                     entry, exit 10C */
+#include "kernels/branch.h"
+#include "kernels/sums.h"
 
 static bool one_stream(const struct mhc_case *c, const char **why) {
     if (c->n != 1)
-        return *why = "a ResNet has one stream: n must be 1", false;
+        return *why = "a ResNet and a skip have one stream: n must be 1", false;
     return gpu_supports(c, why);
 }
 
@@ -50,6 +52,39 @@ template <typename T, int W> static __global__ void add_kernel(int C, const T *a
             left[w] += right[w];
         store_channels<W>(out + t * C + c, left);
     }
+}
+
+/* out = res a + b, res a number for each token. With x: what the dot product of a and x is, too, in `dot` [T]; a thread
+ * sums in float, the block in double. */
+template <typename T, int W>
+static __global__ void scale_add_kernel(int C, const float *res, const T *a, const T *b, const T *x, T *out,
+                                        double *dot) {
+    int64_t t = blockIdx.x;
+    float scale = res[t], sum = 0;
+    for (int c = (int)threadIdx.x * W; c < C; c += (int)blockDim.x * W) {
+        float left[W], right[W], other[W];
+        load_channels<W>(a + t * C + c, left);
+        load_channels<W>(b + t * C + c, right);
+        if (x)
+            load_channels<W>(x + t * C + c, other);
+        for (int w = 0; w < W; w++) {
+            right[w] = fmaf(scale, left[w], right[w]);
+            sum = x ? fmaf(left[w], other[w], sum) : 0;
+        }
+        store_channels<W>(out + t * C + c, right);
+    }
+    if (!x)
+        return;
+    double all = block_sum((double)sum, (double *)shared_memory());
+    if (threadIdx.x == 0)
+        dot[t] = all;
+}
+
+/* res of every token is one number. */
+static __global__ void spread_kernel(int64_t tokens, const float *scale, float *res) {
+    int64_t t = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+    if (t < tokens)
+        res[t] = *scale;
 }
 
 template <typename WORD>
@@ -99,6 +134,35 @@ static int add(struct device *d, void *queue, const struct mhc_case *c, const vo
                                  : start_add<float>(d, queue, c, a, b, sum);
 }
 
+template <typename T, int W>
+static int start_scale_add(struct device *d, void *queue, const struct mhc_case *c, const void *res, const void *a,
+                           const void *b, const void *x, void *out, double *dot) {
+    return CHECKED(d, LAUNCH((scale_add_kernel<T, W>), (unsigned)c->T, token_threads(c->C, W),
+                             x ? WARP * sizeof(double) : 0, queue, (int)c->C, (const float *)res, (const T *)a,
+                             (const T *)b, (const T *)x, (T *)out, dot));
+}
+
+/* x_next = res x + y */
+static int scale_add(struct device *d, void *queue, const struct mhc_case *c, const void *res, const void *x,
+                     const void *y, void *x_next) {
+#define CALL(T, W) start_scale_add<T, W>(d, queue, c, res, x, y, NULL, x_next, NULL)
+    return FOR_ROWS(c, c->C, CALL);
+#undef CALL
+}
+
+/* grad_x = res grad_x_next + grad_u and grad_scale = sum_t <grad_x_next_t, x_t>. */
+static int skip_backward_of(struct device *d, void *queue, const struct mhc_case *c, const struct skip_backward_args *a,
+                            double *dot) {
+#define CALL(T, W) start_scale_add<T, W>(d, queue, c, a->res, a->grad_x_next, a->grad_u, a->x, a->grad_x, dot)
+    return FOR_ROWS(c, c->C, CALL) || gpu_finish_sum(d, queue, c->T, dot, AS_GRADIENT, a->grad_scale);
+#undef CALL
+}
+
+static int spread(struct device *d, void *queue, const struct mhc_case *c, const void *scale, void *res) {
+    return CHECKED(d, LAUNCH(spread_kernel, (unsigned)blocks_of(c->T, 256), 256, 0, queue, c->T, (const float *)scale,
+                             (float *)res));
+}
+
 /* --- rows: what an operation does with its arguments --- */
 
 #define STREAM_ROW(id, fits, does)                                                                                 \
@@ -117,3 +181,16 @@ STREAM_ROW(stack_entry, gpu_supports, copy_streams(d, queue, c, a->x0, a->x));
 STREAM_ROW(stack_entry_backward, gpu_supports, sum_streams(d, queue, c, a->grad_x, a->grad_x0));
 STREAM_ROW(stack_exit, gpu_supports, sum_streams(d, queue, c, a->x, a->out));
 STREAM_ROW(stack_exit_backward, gpu_supports, copy_streams(d, queue, c, a->grad_out, a->grad_x));
+STREAM_ROW(skip_pre, one_stream, copy_streams(d, queue, c, a->x, a->u) || spread(d, queue, c, a->scale, a->res));
+STREAM_ROW(skip_post, one_stream, scale_add(d, queue, c, a->res, a->x, a->y, a->x_next));
+STREAM_ROW(skip_post_backward_y, one_stream, copy_streams(d, queue, c, a->grad_x_next, a->grad_y));
+
+static int skip_backward_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *,
+                             void *work) {
+    return skip_backward_of(device_of(context), queue, c, (const struct skip_backward_args *)arg, (double *)work);
+}
+static int64_t skip_backward_work(const struct mhc_case *c) {
+    return c->T * (int64_t)sizeof(double);
+}
+GPU_ROW(skip_backward) = {MHC_OPERATION(skip_backward), .supports = one_stream, .work_bytes = skip_backward_work,
+                          .tolerance = gpu_tolerance, .run = skip_backward_run};

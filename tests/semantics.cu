@@ -100,6 +100,32 @@ static void check_shuffles(void) {
     report("shuffle, shuffle_xor, warp_sum, warp_max", good);
 }
 
+static __global__ void votes(const uint32_t *w, uint32_t *where, int *count, double *sum) {
+    int k = (int)threadIdx.x;
+    where[k] = lanes_where(w[k] % 3 == 0);
+    count[k] = set_bits(w[k]);
+    sum[k] = warp_sum((double)w[k]);
+}
+static void check_votes(void) {
+    enum { ALL = 96 };
+    uint32_t *w = room<uint32_t>(), *where = room<uint32_t>();
+    int *count = room<int>();
+    double *sum = room<double>();
+    for (int k = 0; k < ALL; k++)
+        w[k] = random_word();
+    bool good = finished(LAUNCH(votes, 1, ALL, 0, NULL, (const uint32_t *)w, where, count, sum));
+    for (int k = 0; k < ALL; k++) {
+        uint32_t expected = 0;
+        double total = 0; /* of whole numbers below 2^37: exact */
+        for (int i = 0; i < WARP; i++) {
+            expected |= (uint32_t)(w[k / WARP * WARP + i] % 3 == 0) << i;
+            total += w[k / WARP * WARP + i];
+        }
+        good = good && where[k] == expected && count[k] == __builtin_popcount(w[k]) && sum[k] == total;
+    }
+    report("lanes_where, set_bits, warp_sum of doubles", good);
+}
+
 /* --- matrices --- */
 
 static __host__ __device__ uint16_t half_of(uint32_t word, int k) {
@@ -424,6 +450,7 @@ int main(void) {
     print_clusters();
 #endif
     check_shuffles();
+    check_votes();
     check_multiply();
     check_transpose();
     check_fetch();

@@ -110,6 +110,18 @@ template <typename T> static inline T emu_lane(T x, int lane, const char *file, 
 #define shuffle(value, lane) emu_lane(value, lane, __FILE__, __LINE__)
 #define shuffle_xor(value, mask) emu_lane(value, (int)(threadIdx.x % 32 ^ (unsigned)(mask)), __FILE__, __LINE__)
 
+static inline uint32_t emu_ballot(bool mine, const char *file, int line) {
+    const unsigned char *all = emu_exchange(&mine, sizeof mine, file, line);
+    uint32_t word = 0;
+    for (int lane = 0; lane < 32; lane++)
+        word |= (uint32_t)(all[lane * EMU_SLOT] != 0) << lane;
+    return word;
+}
+#define lanes_where(mine) emu_ballot(mine, __FILE__, __LINE__)
+static inline int set_bits(uint32_t word) {
+    return __builtin_popcount(word);
+}
+
 static inline uint4 load_once(const void *from) {
     return *(const uint4 *)from;
 }
