@@ -154,7 +154,7 @@ const struct param params_table[] = {
          "two micro-batches of T tokens, the connections of one on a queue of high priority beside the GEMMs of the other"},
     {"steps", "1", "300", PARAM_INT, AT(steps), 0, 1e6, NULL, TRAIN, .help = "updates of the parameters"},
     {"batch", "1", "4", PARAM_INT, AT(batch), 1, 1 << 20, NULL, TRAIN, .help = "sequences of S tokens per step"},
-    {"learning-rate", "1", "0.005", PARAM_REAL, AT(learning_rate), 0, 1e6, NULL, TRAIN,
+    {"learning-rate", "1", "0.005", PARAM_REAL, AT(learning_rate), 0, 1e300, NULL, TRAIN,
      .help = "of AdamW with betas 0.9 and 0.95, where the schedule is at its top"},
     {"warm-up", "1", "40", PARAM_INT, AT(warm_up), 0, 1e6, NULL, TRAIN,
      .help = "steps in which the rate rises from 0, linearly"},
@@ -232,20 +232,17 @@ static bool special_name(const char *words, int64_t value, char *text, size_t si
     return false;
 }
 
+void params_special(const struct param *param, const char *between, char *text, size_t size) {
+    size_t used = 0;
+    text[0] = 0;
+    for (const char *word = param->words; word && used < size; word = strchr(word, '|') ? strchr(word, '|') + 1 : NULL)
+        used += (size_t)snprintf(text + used, size - used, "%s%.*s", used ? between : ", ", (int)strcspn(word, "="),
+                                 word);
+}
+
 bool params_study_has(const char *study, enum study_trait trait) {
     int id = word_index(study_words + 1, study, strlen(study));
     return id >= 0 && study_traits[id] & trait;
-}
-
-/* ", auto or keep", for a message. */
-static void special_list(const char *words, char *text, size_t size) {
-    size_t used = 0;
-    text[0] = 0;
-    for (int k = 0; words && used < size; k++) {
-        used += (size_t)snprintf(text + used, size - used, "%s%.*s", k ? " or " : ", ", (int)strcspn(words, "="),
-                                 words);
-        words = strchr(words, '|') ? strchr(words, '|') + 1 : NULL;
-    }
 }
 
 static bool set_number(struct params *p, const struct param *param, const char *text, char *why, size_t why_size) {
@@ -257,7 +254,7 @@ static bool set_number(struct params *p, const struct param *param, const char *
             value = strtoll(text, &end, 10);
             double real = (double)value;
             char names[64];
-            special_list(param->words, names, sizeof names);
+            params_special(param, " or ", names, sizeof names);
             if (end == text || *end || errno || !(real >= (param->words ? 1 : param->least) && real <= param->most))
                 return snprintf(why, why_size, "--%s %s: a whole number from %.0f to %.0f%s", param->name, text,
                                 param->words ? 1 : param->least, param->most, names),
