@@ -42,6 +42,8 @@ real NAME(dot)(const real *a, const real *b, int64_t count) {
     for (; c + 4 * LANES <= count; c += 4 * LANES)
         for (int64_t k = 0; k < 4; k++)
             sum[k] += vec_load(a + c + k * LANES) * vec_load(b + c + k * LANES);
+    for (; c + LANES <= count; c += LANES)
+        sum[0] += vec_load(a + c) * vec_load(b + c);
     real total = vec_sum((sum[0] + sum[1]) + (sum[2] + sum[3]));
     for (; c < count; c++)
         total += a[c] * b[c];
