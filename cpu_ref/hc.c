@@ -9,10 +9,12 @@
  *   grad_theta_m = sum q_im x_i;  grad_x_i gains sum_m q_im theta_m - x_i (sum_m q_im product_im) / (C r_i).
  * Kept from forward to backward: product [T][n][n+2] and r [T][n]. */
 #include "cpu_ref/connection.h"
+#include "cpu_ref/vecmath.h"
 
 #include <omp.h>
 
 #define BLOCK 64
+#define MOST_PRODUCTS (MHC_MAX_STREAMS * (MHC_MAX_STREAMS + 2)) /* of a token */
 
 struct hc {
     const struct mhc_case *c;
@@ -20,6 +22,7 @@ struct hc {
     const real *x, *g, *y, *du, *b_pre, *b_post, *b_res, *alpha, *pre_in, *res_in; /* g = grad_x_next, du = grad_u */
     real *theta;                                                                   /* [maps][C] */
     real *u, *pre, *post, *res, *product, *r, *q, *dx;
+    real *bounded; /* tanh(product), of the backward */
 };
 
 static struct hc problem(const struct mhc_case *c, void *save, void *work) {
@@ -52,16 +55,19 @@ static void pre_block(const struct hc *h, int64_t from, int64_t to) {
     gemm(NO_TRANSPOSE, TRANSPOSE, (to - from) * n, maps, C, 1, h->x + from * h->D, C, h->theta, C, 0,
          h->product + from * n * maps, maps);
     for (int64_t t = from; t < to; t++) {
+        real *product = h->product + t * n * maps, bounded[MOST_PRODUCTS];
         for (int64_t i = 0; i < n; i++) {
-            real r = NAME(rms)(h->x + t * h->D + i * C, C, h->c->rms_eps), *product = h->product + (t * n + i) * maps;
+            real r = NAME(rms)(h->x + t * h->D + i * C, C, h->c->rms_eps);
             h->r[t * n + i] = r;
-            for (int64_t m = 0; m < maps; m++) {
-                product[m] = r == 0 ? 0 : product[m] / r;
-                real b = m == 0 ? h->b_pre[i] : m == 1 ? h->b_post[i] : h->b_res[(m - 2) * n + i];
-                *coefficient(h, t, i, m, h->pre, h->post, h->res) = h->alpha[m < 2 ? m : 2] * (real)tanh(product[m]) +
-                                                                    b;
-            }
+            for (int64_t m = 0; m < maps; m++)
+                product[i * maps + m] = r == 0 ? 0 : product[i * maps + m] / r;
         }
+        vec_apply(vec_tanh, n * maps, product, bounded);
+        for (int64_t i = 0; i < n; i++)
+            for (int64_t m = 0; m < maps; m++) {
+                real b = m == 0 ? h->b_pre[i] : m == 1 ? h->b_post[i] : h->b_res[(m - 2) * n + i];
+                *coefficient(h, t, i, m, h->pre, h->post, h->res) = h->alpha[m < 2 ? m : 2] * bounded[i * maps + m] + b;
+            }
         NAME(aggregate)(n, C, h->x + t * h->D, h->pre + t * n, h->u + t * C);
     }
 }
@@ -77,14 +83,15 @@ static void backward_block(const struct hc *h, int64_t from, int64_t to, real *d
     int64_t n = h->n, C = h->C, maps = h->maps;
     for (int64_t t = from; t < to; t++) {
         real *d = dcoef + t * n * maps;
+        vec_apply(vec_tanh, n * maps, h->product + t * n * maps, h->bounded + t * n * maps);
         token_gradients(h, t, d, d + n, d + 2 * n);
         stream_gradient(n, C, h->g + t * h->D, h->du + t * C, h->pre_in + t * n, h->res_in + t * n * n,
                         h->dx + t * h->D);
         for (int64_t i = 0; i < n; i++) {
             real r = h->r[t * n + i], through_norm = 0, *q = h->q + (t * n + i) * maps;
-            const real *product = h->product + (t * n + i) * maps;
+            const real *product = h->product + (t * n + i) * maps, *bounded = h->bounded + (t * n + i) * maps;
             for (int64_t m = 0; m < maps; m++) {
-                real s = (real)tanh(product[m]);
+                real s = bounded[m];
                 q[m] = r == 0
                            ? 0
                            : h->alpha[m < 2 ? m : 2] * *coefficient(h, 0, i, m, d, d + n, d + 2 * n) * (1 - s * s) / r;
@@ -105,7 +112,7 @@ static void backward_block(const struct hc *h, int64_t from, int64_t to, real *d
 static void small_gradients(const struct hc *h, const real *dcoef, real *db_pre, real *db_post, real *db_res,
                             real *dalpha) {
     int64_t n = h->n, maps = h->maps;
-    double sum[MHC_MAX_STREAMS * (MHC_MAX_STREAMS + 2)] = {0}, sum_alpha[3] = {0};
+    double sum[MOST_PRODUCTS] = {0}, sum_alpha[3] = {0};
     for (int64_t t = 0; t < h->c->T; t++) {
         const real *d = dcoef + t * n * maps;
         for (int64_t k = 0; k < n * maps; k++)
@@ -113,7 +120,7 @@ static void small_gradients(const struct hc *h, const real *dcoef, real *db_pre,
         for (int64_t i = 0; i < n && dalpha; i++)
             for (int64_t m = 0; m < maps; m++) {
                 double slope = d[m < 2 ? m * n + i : 2 * n + (m - 2) * n + i];
-                sum_alpha[m < 2 ? m : 2] += slope * tanh((double)h->product[(t * n + i) * maps + m]);
+                sum_alpha[m < 2 ? m : 2] += slope * (double)h->bounded[(t * n + i) * maps + m];
             }
     }
     for (int64_t k = 0; k < n; k++) {
@@ -143,6 +150,7 @@ RUN(hc_backward) {
     h.pre_in = a->pre, h.res_in = a->res;
     h.q = h.theta + h.maps * h.C;
     real *dcoef = h.q + c->T * h.n * h.maps, *dtheta = dcoef + c->T * h.n * h.maps;
+    h.bounded = dtheta + h.maps * h.C;
     gather_theta(&h, a->theta_pre, a->theta_post, a->theta_res);
 #pragma omp parallel for schedule(dynamic) if (c->T > BLOCK)
     for (int64_t from = 0; from < c->T; from += BLOCK)
@@ -199,7 +207,7 @@ static int64_t hc_pre_work(const struct mhc_case *c) {
     return (int64_t)sizeof(real) * (c->n + 2) * c->C;
 }
 static int64_t hc_backward_work(const struct mhc_case *c) {
-    return (int64_t)sizeof(real) * 2 * (c->n + 2) * (c->C + c->T * c->n);
+    return (int64_t)sizeof(real) * (c->n + 2) * (2 * c->C + 3 * c->T * c->n);
 }
 static int64_t static_backward_work(const struct mhc_case *c) {
     return (int64_t)sizeof(real) * c->T * c->n * (c->n + 2);
