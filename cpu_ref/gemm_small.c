@@ -59,8 +59,8 @@ void gemm_small(enum transpose ta, enum transpose tb, int64_t m, int64_t n, int6
     real copy[MOST_B];
     if (tb || n % LANES) {
         o.b = copy, o.ldb = whole(n);
-        for (int64_t s = 0; s < k; s++)
-            for (int64_t j = 0; j < o.ldb; j++)
+        for (int64_t j = 0; j < o.ldb; j++)
+            for (int64_t s = 0; s < k; s++)
                 copy[s * o.ldb + j] = j >= n ? 0 : b[tb ? j * ldb + s : s * ldb + j];
     }
     int64_t i = 0;

@@ -44,12 +44,6 @@ static void gather_theta(const struct hc *h, const real *pre, const real *post, 
     memcpy(h->theta + 2 * h->C, res, (size_t)(h->n * h->C) * sizeof(real));
 }
 
-/* The coefficient that map m has of stream i, where `field` holds token t's pre, post and res. */
-static real *coefficient(const struct hc *h, int64_t t, int64_t i, int64_t m, real *pre, real *post, real *res) {
-    int64_t n = h->n;
-    return m == 0 ? pre + t * n + i : m == 1 ? post + t * n + i : res + t * n * n + (m - 2) * n + i;
-}
-
 static void pre_block(const struct hc *h, int64_t from, int64_t to) {
     int64_t n = h->n, C = h->C, maps = h->maps;
     gemm(NO_TRANSPOSE, TRANSPOSE, (to - from) * n, maps, C, 1, h->x + from * h->D, C, h->theta, C, 0,
@@ -63,11 +57,13 @@ static void pre_block(const struct hc *h, int64_t from, int64_t to) {
                 product[i * maps + m] = r == 0 ? 0 : product[i * maps + m] / r;
         }
         vec_apply(vec_tanh, n * maps, product, bounded);
-        for (int64_t i = 0; i < n; i++)
-            for (int64_t m = 0; m < maps; m++) {
-                real b = m == 0 ? h->b_pre[i] : m == 1 ? h->b_post[i] : h->b_res[(m - 2) * n + i];
-                *coefficient(h, t, i, m, h->pre, h->post, h->res) = h->alpha[m < 2 ? m : 2] * bounded[i * maps + m] + b;
-            }
+        for (int64_t i = 0; i < n; i++) {
+            const real *own = bounded + i * maps;
+            h->pre[t * n + i] = h->alpha[0] * own[0] + h->b_pre[i];
+            h->post[t * n + i] = h->alpha[1] * own[1] + h->b_post[i];
+            for (int64_t a = 0; a < n; a++)
+                h->res[(t * n + a) * n + i] = h->alpha[2] * own[2 + a] + h->b_res[a * n + i];
+        }
         NAME(aggregate)(n, C, h->x + t * h->D, h->pre + t * n, h->u + t * C);
     }
 }
@@ -91,10 +87,9 @@ static void backward_block(const struct hc *h, int64_t from, int64_t to, real *d
             real r = h->r[t * n + i], through_norm = 0, *q = h->q + (t * n + i) * maps;
             const real *product = h->product + (t * n + i) * maps, *bounded = h->bounded + (t * n + i) * maps;
             for (int64_t m = 0; m < maps; m++) {
+                /* The gradient of the coefficient that map m has of stream i lies at d[m n + i]. */
                 real s = bounded[m];
-                q[m] = r == 0
-                           ? 0
-                           : h->alpha[m < 2 ? m : 2] * *coefficient(h, 0, i, m, d, d + n, d + 2 * n) * (1 - s * s) / r;
+                q[m] = r == 0 ? 0 : h->alpha[m < 2 ? m : 2] * d[m * n + i] * (1 - s * s) / r;
                 through_norm += q[m] * product[m];
             }
             /* Not one factor: through_norm / r^2 would overflow for small x, and x / r does not. */
@@ -117,11 +112,13 @@ static void small_gradients(const struct hc *h, const real *dcoef, real *db_pre,
         const real *d = dcoef + t * n * maps;
         for (int64_t k = 0; k < n * maps; k++)
             sum[k] += d[k];
-        for (int64_t i = 0; i < n && dalpha; i++)
-            for (int64_t m = 0; m < maps; m++) {
-                double slope = d[m < 2 ? m * n + i : 2 * n + (m - 2) * n + i];
-                sum_alpha[m < 2 ? m : 2] += slope * (double)h->bounded[(t * n + i) * maps + m];
-            }
+        for (int64_t i = 0; i < n && dalpha; i++) {
+            const real *bounded = h->bounded + (t * n + i) * maps;
+            sum_alpha[0] += (double)d[i] * (double)bounded[0];
+            sum_alpha[1] += (double)d[n + i] * (double)bounded[1];
+            for (int64_t m = 2; m < maps; m++)
+                sum_alpha[2] += (double)d[m * n + i] * (double)bounded[m];
+        }
     }
     for (int64_t k = 0; k < n; k++) {
         db_pre[k] = (real)sum[k];
