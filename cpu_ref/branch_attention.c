@@ -6,6 +6,7 @@
  * [T][A] and the log-sum-exp of every row of scores [T][heads]. Backward, P = exp(scores - lse), D = <grad_o, o>:
  * grad_w = P^T.grad_o; dS = P o (grad_o.w^T - D); grad_q = dS.k; grad_k = dS^T.q, both over sqrt(head_dim). */
 #include "cpu_ref/branch.h"
+#include "cpu_ref/vecmath.h"
 
 #include <omp.h>
 
@@ -14,11 +15,17 @@
 struct attention {
     const struct mhc_case *c;
     int64_t T, C, A, S, d;
-    int64_t ld; /* from a token to the next in q, k, w and their gradients; in o and grad_o it is A */
+    int64_t ld;  /* from a token to the next in q, k, w and their gradients; in o and grad_o it is A */
+    int64_t row; /* from a row of scores to the next: S in whole vectors */
     real scale;
     const real *q, *k, *w;
     real *o, *lse;
 };
+
+/* Elements of the vectors that hold `count` elements. */
+static int64_t whole(int64_t count) {
+    return (count + LANES - 1) / LANES * LANES;
+}
 
 static struct attention problem(const struct mhc_case *c, const real *qkv, real *o, real *lse) {
     int64_t A = c->heads * c->head_dim;
@@ -29,6 +36,7 @@ static struct attention problem(const struct mhc_case *c, const real *qkv, real 
                               .S = mhc_sequence(c),
                               .d = c->head_dim,
                               .ld = 3 * A,
+                              .row = whole(mhc_sequence(c)),
                               .scale = (real)(1 / sqrt((double)c->head_dim)),
                               .q = qkv,
                               .k = qkv + A,
@@ -61,7 +69,30 @@ static int64_t place(const struct attention *a, int64_t sequence, int64_t head, 
  * its sequence. */
 static void scores(const struct attention *a, int64_t at, int64_t from, int64_t to, real *P) {
     gemm(NO_TRANSPOSE, TRANSPOSE, to - from, to, a->d, a->scale, a->q + at + from * a->ld, a->ld, a->k + at, a->ld, 0,
-         P, a->S);
+         P, a->row);
+}
+
+/* A row of scores becomes its softmax over the first `seen` columns, and 0 from there to `width`. Returns the
+ * log-sum-exp. Vectors may reach beyond what is seen: there stands a score that is seen, until all is summed. */
+static real softmax(int64_t seen, int64_t width, real *row) {
+    for (int64_t j = seen; j < whole(seen); j++)
+        row[j] = row[0];
+    vec most = vec_load(row), total = {0};
+    for (int64_t j = LANES; j < seen; j += LANES)
+        most = vec_max(vec_load(row + j), most);
+    real largest = most[0];
+    for (int64_t w = 1; w < LANES; w++)
+        largest = most[w] > largest ? most[w] : largest;
+    for (int64_t j = 0; j < seen; j += LANES)
+        vec_store(row + j, vec_exp(vec_load(row + j) - largest));
+    for (int64_t j = seen; j < width; j++)
+        row[j] = 0;
+    for (int64_t j = 0; j < seen; j += LANES)
+        total += vec_load(row + j);
+    real sum = vec_sum(total), inverse = 1 / sum;
+    for (int64_t j = 0; j < seen; j += LANES)
+        vec_store(row + j, vec_load(row + j) * inverse);
+    return largest + (real)log(sum);
 }
 
 static void forward_head(const struct attention *a, int64_t sequence, int64_t head, real *P) {
@@ -69,29 +100,19 @@ static void forward_head(const struct attention *a, int64_t sequence, int64_t he
     for (int64_t from = 0; from < a->S; from += QUERIES) {
         int64_t to = from + QUERIES < a->S ? from + QUERIES : a->S;
         scores(a, at, from, to, P);
-        for (int64_t s = from; s < to; s++) {
-            real *row = P + (s - from) * a->S, largest = row[0], sum = 0;
-            for (int64_t j = 1; j <= s; j++)
-                largest = row[j] > largest ? row[j] : largest;
-            for (int64_t j = 0; j < to; j++) {
-                row[j] = j <= s ? (real)exp(row[j] - largest) : 0;
-                sum += row[j];
-            }
-            for (int64_t j = 0; j <= s; j++)
-                row[j] /= sum;
-            a->lse[(sequence * a->S + s) * a->c->heads + head] = largest + (real)log(sum);
-        }
-        gemm(NO_TRANSPOSE, NO_TRANSPOSE, to - from, a->d, to, 1, P, a->S, a->w + at, a->ld, 0,
+        for (int64_t s = from; s < to; s++)
+            a->lse[(sequence * a->S + s) * a->c->heads + head] = softmax(s + 1, whole(to), P + (s - from) * a->row);
+        gemm(NO_TRANSPOSE, NO_TRANSPOSE, to - from, a->d, to, 1, P, a->row, a->w + at, a->ld, 0,
              a->o + place(a, sequence, head, from, a->A), a->A);
     }
 }
 
-/* All heads of all sequences; `blocks` has a block of QUERIES x S a thread. */
+/* All heads of all sequences; `blocks` has a block of QUERIES rows a thread. */
 static void attend(const struct attention *a, real *blocks) {
     int64_t heads = a->c->heads;
 #pragma omp parallel for schedule(dynamic)
     for (int64_t task = 0; task < a->T / a->S * heads; task++)
-        forward_head(a, task / heads, task % heads, blocks + omp_get_thread_num() * QUERIES * a->S);
+        forward_head(a, task / heads, task % heads, blocks + omp_get_thread_num() * QUERIES * a->row);
 }
 
 RUN(attention_forward) {
@@ -106,7 +127,7 @@ RUN(attention_forward) {
     return 0;
 }
 
-/* Gradients of q, k, w of one head, where they lie in grad_qkv, from grad_o. P and dS: [QUERIES][S] each. */
+/* Gradients of q, k, w of one head, where they lie in grad_qkv, from grad_o. P and dS: QUERIES rows each. */
 static void backward_head(const struct attention *a, int64_t sequence, int64_t head, const real *grad_o, real *grad_qkv,
                           real *P, real *dS) {
     int64_t at = place(a, sequence, head, 0, a->ld), ld = a->ld, A = a->A, d = a->d;
@@ -116,29 +137,32 @@ static void backward_head(const struct attention *a, int64_t sequence, int64_t h
         const real *own_grad_o = grad_o + place(a, sequence, head, from, A),
                    *own_o = a->o + place(a, sequence, head, from, A);
         scores(a, at, from, to, P);
-        gemm(NO_TRANSPOSE, TRANSPOSE, rows, to, d, 1, own_grad_o, A, a->w + at, ld, 0, dS, a->S);
+        gemm(NO_TRANSPOSE, TRANSPOSE, rows, to, d, 1, own_grad_o, A, a->w + at, ld, 0, dS, a->row);
         for (int64_t s = from; s < to; s++) {
-            real *p = P + (s - from) * a->S, *ds = dS + (s - from) * a->S;
+            real *p = P + (s - from) * a->row, *ds = dS + (s - from) * a->row;
             real lse = a->lse[(sequence * a->S + s) * a->c->heads + head];
             real D = NAME(dot)(own_grad_o + (s - from) * A, own_o + (s - from) * A, d);
-            for (int64_t j = 0; j < to; j++) {
-                p[j] = j <= s ? (real)exp(p[j] - lse) : 0;
-                ds[j] = j <= s ? p[j] * (ds[j] - D) * a->scale : 0;
+            for (int64_t j = 0; j <= s; j += LANES) {
+                vec share = vec_exp(vec_load(p + j) - lse);
+                vec_store(p + j, share);
+                vec_store(ds + j, share * (vec_load(ds + j) - D) * a->scale);
             }
+            for (int64_t j = s + 1; j < whole(to); j++)
+                p[j] = ds[j] = 0;
         }
         /* Columns from `from` on are touched for the first time by this block of queries. */
         for (int64_t s = from; s < to; s++)
             for (int64_t j = 0; j < d; j++)
                 grad_k[s * ld + j] = grad_w[s * ld + j] = 0;
-        gemm(TRANSPOSE, NO_TRANSPOSE, to, d, rows, 1, P, a->S, own_grad_o, A, 1, grad_w, ld);
-        gemm(TRANSPOSE, NO_TRANSPOSE, to, d, rows, 1, dS, a->S, a->q + at + from * ld, ld, 1, grad_k, ld);
-        gemm(NO_TRANSPOSE, NO_TRANSPOSE, rows, d, to, 1, dS, a->S, a->k + at, ld, 0, grad_q + from * ld, ld);
+        gemm(TRANSPOSE, NO_TRANSPOSE, to, d, rows, 1, P, a->row, own_grad_o, A, 1, grad_w, ld);
+        gemm(TRANSPOSE, NO_TRANSPOSE, to, d, rows, 1, dS, a->row, a->q + at + from * ld, ld, 1, grad_k, ld);
+        gemm(NO_TRANSPOSE, NO_TRANSPOSE, rows, d, to, 1, dS, a->row, a->k + at, ld, 0, grad_q + from * ld, ld);
     }
 }
 
-/* All heads of all sequences; `blocks` has two blocks of QUERIES x S a thread. */
+/* All heads of all sequences; `blocks` has two blocks of QUERIES rows a thread. */
 static void attend_backward(const struct attention *a, const real *grad_o, real *grad_qkv, real *blocks) {
-    int64_t heads = a->c->heads, block = QUERIES * a->S;
+    int64_t heads = a->c->heads, block = QUERIES * a->row;
 #pragma omp parallel for schedule(dynamic)
     for (int64_t task = 0; task < a->T / a->S * heads; task++) {
         real *P = blocks + omp_get_thread_num() * 2 * block;
@@ -170,11 +194,11 @@ static int64_t save_bytes(const struct mhc_case *c) {
     return (int64_t)sizeof(real) * c->T * (4 * c->heads * c->head_dim + c->heads);
 }
 static int64_t forward_work(const struct mhc_case *c) {
-    return (int64_t)sizeof(real) * (c->T * (c->C + 1) + omp_get_max_threads() * QUERIES * mhc_sequence(c));
+    return (int64_t)sizeof(real) * (c->T * (c->C + 1) + omp_get_max_threads() * QUERIES * whole(mhc_sequence(c)));
 }
 static int64_t backward_work(const struct mhc_case *c) {
-    return (int64_t)sizeof(real) *
-           (c->T * (2 * c->C + 1 + 4 * c->heads * c->head_dim) + omp_get_max_threads() * 2 * QUERIES * mhc_sequence(c));
+    return (int64_t)sizeof(real) * (c->T * (2 * c->C + 1 + 4 * c->heads * c->head_dim) +
+                                    omp_get_max_threads() * 2 * QUERIES * whole(mhc_sequence(c)));
 }
 
 const struct mhc_row NAME(attention_forward) = {
@@ -205,7 +229,7 @@ static int64_t core_save_bytes(const struct mhc_case *c) {
     return (int64_t)sizeof(real) * c->T * c->heads;
 }
 static int64_t core_forward_work(const struct mhc_case *c) {
-    return (int64_t)sizeof(real) * omp_get_max_threads() * QUERIES * mhc_sequence(c);
+    return (int64_t)sizeof(real) * omp_get_max_threads() * QUERIES * whole(mhc_sequence(c));
 }
 static int64_t core_backward_work(const struct mhc_case *c) {
     return 2 * core_forward_work(c);

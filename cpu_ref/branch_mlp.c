@@ -1,6 +1,7 @@
 /* Branch `mlp`: v = RMSNorm(u), y = f(v).w_down, with f(v) = gelu(v.w_up) (exact, by erf) or silu(v.w_gate) * (v.w_up).
  * Keeps the pre-activations `inner`, rows of up and, for SwiGLU, gate, each [hidden]: [T][hidden] or [T][2 hidden]. */
 #include "cpu_ref/branch.h"
+#include "cpu_ref/vecmath.h"
 
 static bool supports(const struct mhc_case *c, const char **why) {
     if (c->hidden < 1)
@@ -8,18 +9,18 @@ static bool supports(const struct mhc_case *c, const char **why) {
     return NAME(supports)(c, why);
 }
 
-/* activation and its derivatives with respect to up and gate. */
-static real activate(int swiglu, real up, real gate, real *by_up, real *by_gate) {
+/* The activation and its derivatives with respect to up and gate. */
+struct activated {
+    vec h, by_up, by_gate;
+};
+
+SPECIALISED struct activated activate(int swiglu, vec up, vec gate) {
     if (swiglu) {
-        real s = 1 / (1 + (real)exp(-gate)), silu = gate * s;
-        *by_up = silu;
-        *by_gate = up * s * (1 + gate * (1 - s));
-        return silu * up;
+        vec s = vec_sigmoid(gate), silu = gate * s;
+        return (struct activated){silu * up, silu, up * s * (1 + gate * (1 - s))};
     }
-    real cdf = (real)(0.5 * erfc(-up * 0.70710678118654752)), pdf = (real)(0.39894228040143268 * exp(-0.5 * up * up));
-    *by_up = cdf + up * pdf;
-    *by_gate = 0;
-    return up * cdf;
+    vec density, cdf = vec_normal_cdf(up, &density);
+    return (struct activated){up * cdf, cdf + up * density, vec_set(0)};
 }
 
 static int64_t matrices(const struct mhc_case *c) {
@@ -30,37 +31,68 @@ static int64_t width(const struct mhc_case *c) {
     return c->hidden * (matrices(c) - 1);
 }
 
+/* h of the first `left` channels of a vector; a gate that the activation has not is not read. */
+SPECIALISED void activate_vector(int swiglu, int64_t left, const real *up, const real *gate, real *h) {
+    vec in = vec_load_part(up, left), in_gate = swiglu ? vec_load_part(gate, left) : vec_set(0);
+    vec_store_part(h, activate(swiglu, in, in_gate).h, left);
+}
+
+SPECIALISED void activate_token(int swiglu, int64_t H, const real *inner, real *h) {
+    const real *gate = inner + swiglu * H;
+    int64_t k = 0;
+    for (; k + LANES <= H; k += LANES)
+        activate_vector(swiglu, LANES, inner + k, gate + k, h + k);
+    if (k < H)
+        activate_vector(swiglu, H - k, inner + k, gate + k, h + k);
+}
+
 /* h [T][hidden] = activation(inner). */
 static void activate_forward(const struct mhc_case *c, const real *inner, real *h) {
-    int swiglu = c->activation == MHC_SWIGLU;
 #pragma omp parallel for schedule(static)
-    for (int64_t t = 0; t < c->T; t++) {
-        const real *up = inner + t * width(c), *gate = up + c->hidden;
-        for (int64_t k = 0; k < c->hidden; k++) {
-            real by_up, by_gate;
-            h[t * c->hidden + k] = activate(swiglu, up[k], swiglu ? gate[k] : 0, &by_up, &by_gate);
-        }
-    }
+    for (int64_t t = 0; t < c->T; t++)
+        if (c->activation == MHC_SWIGLU)
+            activate_token(1, c->hidden, inner + t * width(c), h + t * c->hidden);
+        else
+            activate_token(0, c->hidden, inner + t * width(c), h + t * c->hidden);
+}
+
+/* The gradients of up and gate from grad_h, of the first `left` channels of a vector; h again where it is not NULL. */
+SPECIALISED void activate_vector_backward(int swiglu, int64_t left, const real *up, const real *gate,
+                                          const real *grad_h, real *h, real *grad_up, real *grad_gate) {
+    vec in = vec_load_part(up, left), in_gate = swiglu ? vec_load_part(gate, left) : vec_set(0);
+    vec g = vec_load_part(grad_h, left);
+    struct activated a = activate(swiglu, in, in_gate);
+    if (h)
+        vec_store_part(h, a.h, left);
+    vec_store_part(grad_up, g * a.by_up, left);
+    if (swiglu)
+        vec_store_part(grad_gate, g * a.by_gate, left);
+}
+
+SPECIALISED void activate_token_backward(int swiglu, int64_t H, const real *inner, const real *grad_h, real *h,
+                                         real *grad_inner) {
+    const real *gate = inner + swiglu * H;
+    real *grad_gate = grad_inner + swiglu * H;
+    int64_t k = 0;
+    for (; k + LANES <= H; k += LANES)
+        activate_vector_backward(swiglu, LANES, inner + k, gate + k, grad_h + k, h ? h + k : NULL, grad_inner + k,
+                                 grad_gate + k);
+    if (k < H)
+        activate_vector_backward(swiglu, H - k, inner + k, gate + k, grad_h + k, h ? h + k : NULL, grad_inner + k,
+                                 grad_gate + k);
 }
 
 /* grad_inner from grad_h; h again where it is not NULL, and it may be grad_h. */
 static void activate_backward(const struct mhc_case *c, const real *inner, const real *grad_h, real *h,
                               real *grad_inner) {
-    int64_t H = c->hidden;
-    int swiglu = c->activation == MHC_SWIGLU;
+    int64_t H = c->hidden, I = width(c);
 #pragma omp parallel for schedule(static)
     for (int64_t t = 0; t < c->T; t++) {
-        const real *up = inner + t * width(c), *gate = up + H;
-        real *grad_up = grad_inner + t * width(c), *grad_gate = grad_up + H;
-        for (int64_t k = 0; k < H; k++) {
-            real by_up, by_gate, g = grad_h[t * H + k],
-                                 value = activate(swiglu, up[k], swiglu ? gate[k] : 0, &by_up, &by_gate);
-            if (h)
-                h[t * H + k] = value;
-            grad_up[k] = g * by_up;
-            if (swiglu)
-                grad_gate[k] = g * by_gate;
-        }
+        real *own_h = h ? h + t * H : NULL;
+        if (c->activation == MHC_SWIGLU)
+            activate_token_backward(1, H, inner + t * I, grad_h + t * H, own_h, grad_inner + t * I);
+        else
+            activate_token_backward(0, H, inner + t * I, grad_h + t * H, own_h, grad_inner + t * I);
     }
 }
 

@@ -1,11 +1,14 @@
-/* What every operation leans on: GEMM by OpenBLAS, sums over channels, the common answers of a row. */
-#include "cpu_ref/real.h"
+/* What every operation leans on: GEMM, by OpenBLAS unless it is small, sums over channels, the common answers of a row. */
+#include "cpu_ref/gemm_small.h"
 
 #include <cblas.h>
 #include <omp.h>
 
-void gemm(enum transpose ta, enum transpose tb, int64_t m, int64_t n, int64_t k, real alpha, const real *a, int64_t lda,
-          const real *b, int64_t ldb, real beta, real *c, int64_t ldc) {
+typedef void product(enum transpose ta, enum transpose tb, int64_t m, int64_t n, int64_t k, real alpha, const real *a,
+                     int64_t lda, const real *b, int64_t ldb, real beta, real *c, int64_t ldc);
+
+static void gemm_blas(enum transpose ta, enum transpose tb, int64_t m, int64_t n, int64_t k, real alpha, const real *a,
+                      int64_t lda, const real *b, int64_t ldb, real beta, real *c, int64_t ldc) {
     if (m == 0 || n == 0)
         return;
     CBLAS_TRANSPOSE opa = ta ? CblasTrans : CblasNoTrans, opb = tb ? CblasTrans : CblasNoTrans;
@@ -14,6 +17,12 @@ void gemm(enum transpose ta, enum transpose tb, int64_t m, int64_t n, int64_t k,
 #else
     cblas_sgemm(CblasRowMajor, opa, opb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 #endif
+}
+
+void gemm(enum transpose ta, enum transpose tb, int64_t m, int64_t n, int64_t k, real alpha, const real *a, int64_t lda,
+          const real *b, int64_t ldb, real beta, real *c, int64_t ldc) {
+    product *multiply = gemm_is_small(m, n, k) ? gemm_small : gemm_blas;
+    multiply(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 }
 
 /* Piece `index` of `pieces` of a range, in multiples of 16. */
@@ -25,14 +34,15 @@ static int64_t split(int64_t count, int64_t index, int64_t pieces) {
 void gemm_parallel(enum transpose ta, enum transpose tb, int64_t m, int64_t n, int64_t k, real alpha, const real *a,
                    int64_t lda, const real *b, int64_t ldb, real beta, real *c, int64_t ldc) {
     bool by_rows = m >= n;
+    product *multiply = gemm_is_small(m, n, k) ? gemm_small : gemm_blas; /* all pieces alike, however many */
 #pragma omp parallel
     {
         int64_t index = omp_get_thread_num(), pieces = omp_get_num_threads(), extent = by_rows ? m : n;
         int64_t from = split(extent, index, pieces), count = split(extent, index + 1, pieces) - from;
         if (by_rows)
-            gemm(ta, tb, count, n, k, alpha, a + from * (ta ? 1 : lda), lda, b, ldb, beta, c + from * ldc, ldc);
+            multiply(ta, tb, count, n, k, alpha, a + from * (ta ? 1 : lda), lda, b, ldb, beta, c + from * ldc, ldc);
         else
-            gemm(ta, tb, m, count, k, alpha, a, lda, b + from * (tb ? ldb : 1), ldb, beta, c + from, ldc);
+            multiply(ta, tb, m, count, k, alpha, a, lda, b + from * (tb ? ldb : 1), ldb, beta, c + from, ldc);
     }
 }
 
@@ -42,6 +52,8 @@ real NAME(dot)(const real *a, const real *b, int64_t count) {
     for (; c + 4 * LANES <= count; c += 4 * LANES)
         for (int64_t k = 0; k < 4; k++)
             sum[k] += vec_load(a + c + k * LANES) * vec_load(b + c + k * LANES);
+    for (; c + LANES <= count; c += LANES)
+        sum[0] += vec_load(a + c) * vec_load(b + c);
     real total = vec_sum((sum[0] + sum[1]) + (sum[2] + sum[3]));
     for (; c < count; c++)
         total += a[c] * b[c];

@@ -9,10 +9,12 @@
  *   grad_theta_m = sum q_im x_i;  grad_x_i gains sum_m q_im theta_m - x_i (sum_m q_im product_im) / (C r_i).
  * Kept from forward to backward: product [T][n][n+2] and r [T][n]. */
 #include "cpu_ref/connection.h"
+#include "cpu_ref/vecmath.h"
 
 #include <omp.h>
 
 #define BLOCK 64
+#define MOST_PRODUCTS (MHC_MAX_STREAMS * (MHC_MAX_STREAMS + 2)) /* of a token */
 
 struct hc {
     const struct mhc_case *c;
@@ -20,6 +22,7 @@ struct hc {
     const real *x, *g, *y, *du, *b_pre, *b_post, *b_res, *alpha, *pre_in, *res_in; /* g = grad_x_next, du = grad_u */
     real *theta;                                                                   /* [maps][C] */
     real *u, *pre, *post, *res, *product, *r, *q, *dx;
+    real *bounded; /* tanh(product), of the backward */
 };
 
 static struct hc problem(const struct mhc_case *c, void *save, void *work) {
@@ -41,26 +44,25 @@ static void gather_theta(const struct hc *h, const real *pre, const real *post, 
     memcpy(h->theta + 2 * h->C, res, (size_t)(h->n * h->C) * sizeof(real));
 }
 
-/* The coefficient that map m has of stream i, where `field` holds token t's pre, post and res. */
-static real *coefficient(const struct hc *h, int64_t t, int64_t i, int64_t m, real *pre, real *post, real *res) {
-    int64_t n = h->n;
-    return m == 0 ? pre + t * n + i : m == 1 ? post + t * n + i : res + t * n * n + (m - 2) * n + i;
-}
-
 static void pre_block(const struct hc *h, int64_t from, int64_t to) {
     int64_t n = h->n, C = h->C, maps = h->maps;
     gemm(NO_TRANSPOSE, TRANSPOSE, (to - from) * n, maps, C, 1, h->x + from * h->D, C, h->theta, C, 0,
          h->product + from * n * maps, maps);
     for (int64_t t = from; t < to; t++) {
+        real *product = h->product + t * n * maps, bounded[MOST_PRODUCTS];
         for (int64_t i = 0; i < n; i++) {
-            real r = NAME(rms)(h->x + t * h->D + i * C, C, h->c->rms_eps), *product = h->product + (t * n + i) * maps;
+            real r = NAME(rms)(h->x + t * h->D + i * C, C, h->c->rms_eps);
             h->r[t * n + i] = r;
-            for (int64_t m = 0; m < maps; m++) {
-                product[m] = r == 0 ? 0 : product[m] / r;
-                real b = m == 0 ? h->b_pre[i] : m == 1 ? h->b_post[i] : h->b_res[(m - 2) * n + i];
-                *coefficient(h, t, i, m, h->pre, h->post, h->res) = h->alpha[m < 2 ? m : 2] * (real)tanh(product[m]) +
-                                                                    b;
-            }
+            for (int64_t m = 0; m < maps; m++)
+                product[i * maps + m] = r == 0 ? 0 : product[i * maps + m] / r;
+        }
+        vec_apply(vec_tanh, n * maps, product, bounded);
+        for (int64_t i = 0; i < n; i++) {
+            const real *own = bounded + i * maps;
+            h->pre[t * n + i] = h->alpha[0] * own[0] + h->b_pre[i];
+            h->post[t * n + i] = h->alpha[1] * own[1] + h->b_post[i];
+            for (int64_t a = 0; a < n; a++)
+                h->res[(t * n + a) * n + i] = h->alpha[2] * own[2 + a] + h->b_res[a * n + i];
         }
         NAME(aggregate)(n, C, h->x + t * h->D, h->pre + t * n, h->u + t * C);
     }
@@ -77,17 +79,17 @@ static void backward_block(const struct hc *h, int64_t from, int64_t to, real *d
     int64_t n = h->n, C = h->C, maps = h->maps;
     for (int64_t t = from; t < to; t++) {
         real *d = dcoef + t * n * maps;
+        vec_apply(vec_tanh, n * maps, h->product + t * n * maps, h->bounded + t * n * maps);
         token_gradients(h, t, d, d + n, d + 2 * n);
         stream_gradient(n, C, h->g + t * h->D, h->du + t * C, h->pre_in + t * n, h->res_in + t * n * n,
                         h->dx + t * h->D);
         for (int64_t i = 0; i < n; i++) {
             real r = h->r[t * n + i], through_norm = 0, *q = h->q + (t * n + i) * maps;
-            const real *product = h->product + (t * n + i) * maps;
+            const real *product = h->product + (t * n + i) * maps, *bounded = h->bounded + (t * n + i) * maps;
             for (int64_t m = 0; m < maps; m++) {
-                real s = (real)tanh(product[m]);
-                q[m] = r == 0
-                           ? 0
-                           : h->alpha[m < 2 ? m : 2] * *coefficient(h, 0, i, m, d, d + n, d + 2 * n) * (1 - s * s) / r;
+                /* The gradient of the coefficient that map m has of stream i lies at d[m n + i]. */
+                real s = bounded[m];
+                q[m] = r == 0 ? 0 : h->alpha[m < 2 ? m : 2] * d[m * n + i] * (1 - s * s) / r;
                 through_norm += q[m] * product[m];
             }
             /* Not one factor: through_norm / r^2 would overflow for small x, and x / r does not. */
@@ -105,16 +107,18 @@ static void backward_block(const struct hc *h, int64_t from, int64_t to, real *d
 static void small_gradients(const struct hc *h, const real *dcoef, real *db_pre, real *db_post, real *db_res,
                             real *dalpha) {
     int64_t n = h->n, maps = h->maps;
-    double sum[MHC_MAX_STREAMS * (MHC_MAX_STREAMS + 2)] = {0}, sum_alpha[3] = {0};
+    double sum[MOST_PRODUCTS] = {0}, sum_alpha[3] = {0};
     for (int64_t t = 0; t < h->c->T; t++) {
         const real *d = dcoef + t * n * maps;
         for (int64_t k = 0; k < n * maps; k++)
             sum[k] += d[k];
-        for (int64_t i = 0; i < n && dalpha; i++)
-            for (int64_t m = 0; m < maps; m++) {
-                double slope = d[m < 2 ? m * n + i : 2 * n + (m - 2) * n + i];
-                sum_alpha[m < 2 ? m : 2] += slope * tanh((double)h->product[(t * n + i) * maps + m]);
-            }
+        for (int64_t i = 0; i < n && dalpha; i++) {
+            const real *bounded = h->bounded + (t * n + i) * maps;
+            sum_alpha[0] += (double)d[i] * (double)bounded[0];
+            sum_alpha[1] += (double)d[n + i] * (double)bounded[1];
+            for (int64_t m = 2; m < maps; m++)
+                sum_alpha[2] += (double)d[m * n + i] * (double)bounded[m];
+        }
     }
     for (int64_t k = 0; k < n; k++) {
         db_pre[k] = (real)sum[k];
@@ -143,6 +147,7 @@ RUN(hc_backward) {
     h.pre_in = a->pre, h.res_in = a->res;
     h.q = h.theta + h.maps * h.C;
     real *dcoef = h.q + c->T * h.n * h.maps, *dtheta = dcoef + c->T * h.n * h.maps;
+    h.bounded = dtheta + h.maps * h.C;
     gather_theta(&h, a->theta_pre, a->theta_post, a->theta_res);
 #pragma omp parallel for schedule(dynamic) if (c->T > BLOCK)
     for (int64_t from = 0; from < c->T; from += BLOCK)
@@ -199,7 +204,7 @@ static int64_t hc_pre_work(const struct mhc_case *c) {
     return (int64_t)sizeof(real) * (c->n + 2) * c->C;
 }
 static int64_t hc_backward_work(const struct mhc_case *c) {
-    return (int64_t)sizeof(real) * 2 * (c->n + 2) * (c->C + c->T * c->n);
+    return (int64_t)sizeof(real) * (c->n + 2) * (2 * c->C + 3 * c->T * c->n);
 }
 static int64_t static_backward_work(const struct mhc_case *c) {
     return (int64_t)sizeof(real) * c->T * c->n * (c->n + 2);

@@ -9,6 +9,7 @@
  * of a thread. */
 #include "cpu_ref/connection.h"
 #include "cpu_ref/maps/map.h"
+#include "cpu_ref/vecmath.h"
 
 #include <omp.h>
 
@@ -39,10 +40,6 @@ static struct mhc problem(const struct mhc_case *c, void *save) {
                         .pre_eps = c->convention == MHC_V4 ? (real)c->sinkhorn_eps : 0,
                         .product = save,
                         .r = (real *)save + c->T * columns};
-}
-
-static real sigmoid(real x) {
-    return 1 / (1 + (real)exp(-x));
 }
 
 /* Part of column k: 0 pre, 1 post, 2 res. */
@@ -76,9 +73,13 @@ static void pre_block(const struct mhc *m, int64_t from, int64_t to) {
     int64_t n = m->n;
     normalised_product(m, from, to);
     for (int64_t t = from; t < to; t++) {
+        real gates[2 * MHC_MAX_STREAMS];
+        for (int64_t k = 0; k < 2 * n; k++)
+            gates[k] = logit(m, t, k);
+        vec_apply(vec_sigmoid, 2 * n, gates, gates);
         for (int64_t i = 0; i < n; i++) {
-            m->pre[t * n + i] = sigmoid(logit(m, t, i)) + m->pre_eps;
-            m->post[t * n + i] = 2 * sigmoid(logit(m, t, n + i));
+            m->pre[t * n + i] = gates[i] + m->pre_eps;
+            m->post[t * n + i] = 2 * gates[n + i];
         }
         NAME(aggregate)(n, m->C, m->x + t * m->D, m->pre + t * n, m->u + t * m->C);
     }

@@ -82,7 +82,7 @@ SPECIALISED void first_iteration(const int n, real eps, cell *M, cell *first) {
                 largest = vec_max(largest, M[i * n + j].part[h]);
             for (int i = 0; i < n; i++) {
                 M[i * n + j].part[h] -= largest;
-                power[i * n + j].part[h] = vec_exp_nonpositive(M[i * n + j].part[h]);
+                power[i * n + j].part[h] = vec_exp(M[i * n + j].part[h]);
                 sum += power[i * n + j].part[h];
             }
             inverse[j].part[h] = (real)1 / sum;
@@ -102,8 +102,8 @@ SPECIALISED void first_iteration(const int n, real eps, cell *M, cell *first) {
     if (eps == 0 && any_lane(unsafe))
         for (int i = 0; i < n; i++)
             for (int j = 0; j < n; j++)
-                EACH_PART power[i * n + j].part[h] =
-                    vec_exp_nonpositive(M[i * n + j].part[h] - row_largest[i].part[h]) * inverse[j].part[h];
+                EACH_PART power[i * n + j].part[h] = vec_exp(M[i * n + j].part[h] - row_largest[i].part[h]) *
+                                                     inverse[j].part[h];
     for (int i = 0; i < n; i++)
         EACH_PART {
             vec sum = vec_set(eps);
