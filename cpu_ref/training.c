@@ -109,11 +109,8 @@ static real largest_of(const real *x, int64_t count) {
 static void exponentials(const real *x, int64_t count, real shift, real *e) {
     int64_t k = 0;
     for (; k + LANES <= count; k += LANES)
-        vec_store(e + k, vec_exp_nonpositive(vec_load(x + k) - shift));
-    vec rest = vec_set(0);
-    memcpy(&rest, x + k, (size_t)(count - k) * sizeof *x);
-    rest = vec_exp_nonpositive(rest - shift);
-    memcpy(e + k, &rest, (size_t)(count - k) * sizeof *e);
+        vec_store(e + k, vec_exp(vec_load(x + k) - shift));
+    vec_store_part(e + k, vec_exp(vec_load_part(x + k, count - k) - shift), count - k);
 }
 
 static double sum_of(const real *x, int64_t count) {
