@@ -55,7 +55,7 @@ static inline bool step_is_connection(enum step_part part) {
  * backward_y; or single arrows. */
 enum program_form { PROGRAM_FUSED, PROGRAM_ACROSS, PROGRAM_UNFUSED };
 
-/* What the optimizer tells apart: weights of products; embedding, positions and gains of norms; the connection's own. */
+/* What the optimizer tells apart: weights of products; embedding, positions and gains; the connection's own. */
 enum parameter_group { GROUP_MATRICES, GROUP_PLAIN, GROUP_CONNECTION, PARAMETER_GROUPS };
 
 /* The flat arrays of a model. Those in pairs have a place for what an update reads and for what it makes. */

@@ -23,7 +23,7 @@ void train_text_release(struct train_text *);
 int64_t train_window(const struct train_text *, const struct params *, int64_t step, int64_t row);
 /* Where held-out window k of `count` begins: evenly spaced, the same for every case on that text. */
 int64_t train_held_out_window(const struct train_text *, const struct params *, int64_t k, int64_t count);
-/* Held-out windows on which a loss is measured: of HELD_OUT_TOKENS, and at least those of --tokens, which come first. */
+/* Held-out windows on which a loss is measured: HELD_OUT_TOKENS, and at least those of --tokens, which come first. */
 enum { HELD_OUT_TOKENS = 1024 };
 int64_t train_held_out_windows(const struct params *);
 
