@@ -14,7 +14,7 @@
 
 /* --- parser --- */
 
-enum { WORDS = 64 };
+enum { WORDS = 128 };
 
 /* The words of a line, parted by blanks. */
 static int split(char *line, char **words) {
@@ -245,7 +245,7 @@ static void draw_value(const struct param *param, uint32_t number, uint64_t draw
     else if (param->type == PARAM_REAL)
         snprintf(text, size, "%.17g", fmax(param->least, bits % 4 ? value : ldexp(value, -(int)(bits % 900))));
     else if (param->type == PARAM_INT && param->words)
-        snprintf(text, size, "%s", bits % 3 ? bits % 3 == 1 ? "auto" : "keep" : "1");
+        snprintf(text, size, "%s", bits % 3 ? bits % 3 == 1 || words == 1 ? "auto" : "keep" : "1");
     else if (param->type == PARAM_INT)
         snprintf(text, size, "%.0f", fmax(param->least, floor(bits % 2 ? value : exp(share * log(param->most)))));
     else if (param->type == PARAM_FLAGS) {

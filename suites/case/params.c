@@ -64,7 +64,7 @@ const struct param params_table[] = {
      .help = "residual map of the operations mhc.*, mhc-micro.* and map.*", .matters = USED_MAP},
     {"depth", "1", "60", PARAM_INT, AT(depth), 1, 65536, NULL, STUDY_ENSEMBLE | OVERHEAD,
      .help = "L, layers; a transformer block has two", .letter = "L", .role = ROLE_HEADS | ROLE_CAPTION},
-    {"streams", "1", "4", PARAM_INT, AT(streams), 1, 16, NULL, STUDY_ANY, .help = "n; a resnet and a skip have 1",
+    {"streams", "1", "4", PARAM_INT, AT(streams), 1, 16, NULL, STUDY_ANY, .help = "n; resnet and skip have 1",
      .letter = "n", .matters = USED_STREAMS, .role = ROLE_CAPTION},
     {"width", "1", "64", PARAM_INT, AT(width), 1, 1 << 20, NULL, STUDY_RUNS, .help = "C, channels of one stream",
      .letter = "C", .role = ROLE_SHAPE},
@@ -232,20 +232,17 @@ static bool special_name(const char *words, int64_t value, char *text, size_t si
     return false;
 }
 
+void params_special(const struct param *param, const char *between, char *text, size_t size) {
+    size_t used = 0;
+    text[0] = 0;
+    for (const char *word = param->words; word && used < size; word = strchr(word, '|') ? strchr(word, '|') + 1 : NULL)
+        used += (size_t)snprintf(text + used, size - used, "%s%.*s", used ? between : ", ", (int)strcspn(word, "="),
+                                 word);
+}
+
 bool params_study_has(const char *study, enum study_trait trait) {
     int id = word_index(study_words + 1, study, strlen(study));
     return id >= 0 && study_traits[id] & trait;
-}
-
-/* ", auto or keep", for a message. */
-static void special_list(const char *words, char *text, size_t size) {
-    size_t used = 0;
-    text[0] = 0;
-    for (int k = 0; words && used < size; k++) {
-        used += (size_t)snprintf(text + used, size - used, "%s%.*s", k ? " or " : ", ", (int)strcspn(words, "="),
-                                 words);
-        words = strchr(words, '|') ? strchr(words, '|') + 1 : NULL;
-    }
 }
 
 static bool set_number(struct params *p, const struct param *param, const char *text, char *why, size_t why_size) {
@@ -257,7 +254,7 @@ static bool set_number(struct params *p, const struct param *param, const char *
             value = strtoll(text, &end, 10);
             double real = (double)value;
             char names[64];
-            special_list(param->words, names, sizeof names);
+            params_special(param, " or ", names, sizeof names);
             if (end == text || *end || errno || !(real >= (param->words ? 1 : param->least) && real <= param->most))
                 return snprintf(why, why_size, "--%s %s: a whole number from %.0f to %.0f%s", param->name, text,
                                 param->words ? 1 : param->least, param->most, names),

@@ -110,6 +110,8 @@ enum { PARAMS_MOST = 96 }; /* room for one of each */
 const struct param *params_find(const char *name);
 /* What its option is called. */
 const char *params_option(const struct param *);
+/* ", auto or keep": the names of special values of a whole number, with what stands between two of them. */
+void params_special(const struct param *, const char *between, char *text, size_t size);
 void params_defaults(struct params *);
 
 /* Sets one parameter from text. false: one line in `why`, with what is accepted. */

@@ -28,14 +28,14 @@ static void list_options(void) {
     printf("Options of a case (suite lines take lists a,b,c and ranges low:high:step, low:high:xFACTOR):\n\n");
     for (int k = 0; k < params_count; k++) {
         const struct param *p = &params_table[k];
-        char range[160] = "text";
+        char range[160] = "text", special[64];
         if (p->type == PARAM_WORD || p->type == PARAM_FLAGS)
             snprintf(range, sizeof range, "%s", p->words);
         else if (p->type == PARAM_REAL)
             snprintf(range, sizeof range, "%g..%g", p->least, p->most);
         else if (p->type == PARAM_INT)
             snprintf(range, sizeof range, "%.0f..%.0f%s", p->words ? 1.0 : p->least, p->most,
-                     p->words ? ", auto, keep" : "");
+                     (params_special(p, ", ", special, sizeof special), special));
         printf("  --%-13s default %-9s %s", params_option(p), *p->standard ? p->standard : "none", range);
         int named = 0;
         for (int study = 0; study < STUDIES && p->of != STUDY_ANY; study++) {

@@ -3,5 +3,6 @@
 const struct show shows[STUDIES] = {
     [STUDY_KERNELS] = {.tables = show_kernels},
     [STUDY_RECOMPUTE] = {.tables = show_recompute},
+    [STUDY_TRAIN] = {.tables = show_train},
     [STUDY_OVERHEAD] = {.tables = show_overhead, .headline = show_overhead_headline},
 };

@@ -34,6 +34,8 @@ static inline double timing_half(struct record_reader *r, int64_t index) {
 void show_kernels(struct record_reader *, struct tables *, bool all);
 /* A line for every L_r of study `recompute`. */
 void show_recompute(struct record_reader *, struct tables *, bool all);
+/* Where each case of study `train` ended, then the course of the first, or with `all` of each. */
+void show_train(struct record_reader *, struct tables *, bool all);
 /* Overheads of all timed cases of study `overhead`, then the account of the first, or with `all` of each. */
 void show_overhead(struct record_reader *, struct tables *, bool all);
 /* The overheads of the case that is nearest to the paper's. */
