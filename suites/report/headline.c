@@ -8,8 +8,9 @@
 #include "suites/report/paper.h"
 
 enum { ENOUGH_SEEDS = 32, MOST_RATES = 16 };
-const char headline_needs[] = "stacks of hc and of mhc, 60 layers, n = 4, t_max = 20: trained in the setting of suites/train.suite, or "
-                              "maps with alpha = 0 and 32 seeds of each";
+const char headline_needs[] =
+    "stacks of hc and of mhc, 60 layers, n = 4, t_max = 20: trained in the setting of suites/train.suite, or "
+    "maps with alpha = 0 and 32 seeds of each";
 
 /* What stands in the table: of which connection, how, and the paper's. */
 static const struct reading {
@@ -117,7 +118,9 @@ static void add_rates(struct record_reader *reader, const struct groups *g, stru
     int count = rates_of(g, rates);
     if (count < 2)
         return;
-    tables_say(t, "\nThe gain depends on the rate and on the number of steps. The same at other rates, median [smallest, largest]:\n\n");
+    tables_say(
+        t,
+        "\nThe gain depends on the rate and on the number of steps. The same at other rates, median [smallest, largest]:\n\n");
     table_begin(t, "composite Amax gain of trained stacks at other learning rates", columns);
     for (int k = 0; k < count; k++) {
         char rate[32], cell[2][OVER_SEEDS_TEXT];
@@ -133,12 +136,12 @@ static void add_rates(struct record_reader *reader, const struct groups *g, stru
 
 static void say_trained(const struct groups *g, int64_t hc, int64_t mhc, struct tables *t) {
     const struct params *p = &g->group[hc].p;
-    tables_say(t,
-               "\nTrained: byte-level language models of %lld blocks, C = %lld, %lld x %lld bytes a step, %lld steps of AdamW, rate %g;\n"
-               "  %lld seeds of HC, %lld of mHC; text %s\n",
-               (long long)p->depth / 2, (long long)p->width, (long long)p->batch, (long long)p->sequence,
-               (long long)p->steps, p->learning_rate, (long long)g->group[hc].count, (long long)g->group[mhc].count,
-               p->input);
+    tables_say(
+        t,
+        "\nTrained: byte-level language models of %lld blocks, C = %lld, %lld x %lld bytes a step, %lld steps of AdamW, rate %g;\n"
+        "  %lld seeds of HC, %lld of mHC; text %s\n",
+        (long long)p->depth / 2, (long long)p->width, (long long)p->batch, (long long)p->sequence, (long long)p->steps,
+        p->learning_rate, (long long)g->group[hc].count, (long long)g->group[mhc].count, p->input);
 }
 
 /* ---- both beside the paper ---- */
@@ -157,9 +160,11 @@ bool headline_gains(struct record_reader *reader, const struct groups *g, struct
     struct column columns[5] = {{"reading", "", .width = -29}};
     int count = 1;
     if (trained)
-        columns[count++] = (struct column){"trained_log10", "trained: median [least, most]", .width = 29, .low = "_least", .high = "_most"};
+        columns[count++] = (struct column){"trained_log10", "trained: median [least, most]", .width = 29,
+                                           .low = "_least", .high = "_most"};
     if (random) {
-        columns[count++] = (struct column){"gain_log10", "random: median [q10, q90]", .width = 25, .low = "_q10", .high = "_q90"};
+        columns[count++] = (struct column){"gain_log10", "random: median [q10, q90]", .width = 25, .low = "_q10",
+                                           .high = "_q90"};
         columns[count++] = (struct column){"median_log10", NULL, COLUMN_INTERVAL};
     }
     columns[count++] = (struct column){"paper", "paper: 27B", .width = -1};
