@@ -152,10 +152,11 @@ const struct param params_table[] = {
     {"overlap", "", "off", PARAM_WORD, AT(overlap), 0, 0, "off|on", OVERHEAD,
      .help =
          "two micro-batches of T tokens, the connections of one on a queue of high priority beside the GEMMs of the other"},
-    {"steps", "1", "300", PARAM_INT, AT(steps), 0, 1e6, NULL, TRAIN, .help = "updates of the parameters"},
+    {"steps", "1", "300", PARAM_INT, AT(steps), 0, 1e6, NULL, TRAIN, .help = "updates of the parameters",
+     .role = ROLE_CAPTION},
     {"batch", "1", "4", PARAM_INT, AT(batch), 1, 1 << 20, NULL, TRAIN, .help = "sequences of S tokens per step"},
     {"learning-rate", "1", "0.005", PARAM_REAL, AT(learning_rate), 0, 1e6, NULL, TRAIN,
-     .help = "of AdamW with betas 0.9 and 0.95, where the schedule is at its top"},
+     .help = "of AdamW with betas 0.9 and 0.95, where the schedule is at its top", .role = ROLE_CAPTION},
     {"warm-up", "1", "40", PARAM_INT, AT(warm_up), 0, 1e6, NULL, TRAIN,
      .help = "steps in which the rate rises from 0, linearly"},
     {"schedule", "", "paper", PARAM_WORD, AT(schedule), 0, 0, "paper|constant", TRAIN,
