@@ -4,7 +4,7 @@
 #include "results/record.h"
 #include "tests/command.h"
 
-#define SETTING                                                                                                        \
+#define SETTING                                                                                                         \
     "set --study train --backend cpu32 --width 8 --heads 2 --head-dim 4 --sequence 16 --batch 2 --tokens 16 --steps 6 " \
     "--warm-up 2 --every 2 --input text\n"
 enum { SEEDS = 3, QUARTERS = 4 };
@@ -122,8 +122,9 @@ static void check_ends(struct record_reader *r) {
 
 Test(plot_training, figures_show_the_record) {
     static const char *const figures[] = {"gain", "layers", "loss", "sweep", "quarters"};
-    write_text("s.suite", SETTING "--connection resnet,skip,hc,mhc,identity --depth 6 --learning-rate 0.005,0.05 --seed 1:3:1\n"
-                                  "--connection hc,mhc --depth 3 --seed 1:3:1\n");
+    write_text("s.suite",
+               SETTING "--connection resnet,skip,hc,mhc,identity --depth 6 --learning-rate 0.005,0.05 --seed 1:3:1\n"
+                       "--connection hc,mhc --depth 3 --seed 1:3:1\n");
     GOOD("$M run s.suite --out s.h5 -q && $M plot s.h5 --format svg --out f");
     for (size_t k = 0; k < sizeof figures / sizeof *figures; k++) {
         char path[60];
@@ -147,8 +148,10 @@ Test(plot_training, figures_show_the_record) {
 /* A run whose loss becomes no number ends; its curve does, and the caption says that it did. */
 Test(plot_training, a_run_that_diverges) {
     double row[13];
-    write_text("d.suite", SETTING "--connection resnet,hc --depth 2 --learning-rate 0.005,1000000 --clip 0 --seed 1:2:1\n");
-    GOOD("$M run d.suite --out d.h5 -q && $M plot d.h5 --format svg --out f --figure training_loss && cat f/data/training_loss.gp");
+    write_text("d.suite",
+               SETTING "--connection resnet,hc --depth 2 --learning-rate 0.005,1000000 --clip 0 --seed 1:2:1\n");
+    GOOD(
+        "$M run d.suite --out d.h5 -q && $M plot d.h5 --format svg --out f --figure training_loss && cat f/data/training_loss.gp");
     cr_expect(strstr(out, "became NaN or Inf"), "%s", out);
     GOOD("! grep -E ',-?(nan|inf)' f/data/training_loss.csv");
     row_of("f/data/training_loss.csv", "1,\"ResNet\",resnet,6,", row, 13);
@@ -157,12 +160,16 @@ Test(plot_training, a_run_that_diverges) {
 
 Test(plot_training, a_record_without_what_is_shown) {
     GOOD("$M run --study maps --connection hc,mhc --depth 3 --tokens 2 --out m.h5 -q");
-    expect_refusal("$M plot m.h5 --figure training_gain", "no figure training_gain: no case of it trained (--study train)");
+    expect_refusal("$M plot m.h5 --figure training_gain",
+                   "no figure training_gain: no case of it trained (--study train)");
     expect_refusal("$M plot m.h5 --figure training_loss", "no case of it trained");
     write_text("r.suite", SETTING "--connection resnet --depth 2\n--connection hc --depth 2 --measure stream\n");
     GOOD("$M run r.suite --out r.h5 -q");
     expect_refusal("$M plot r.h5 --figure training_gain", "no case of it trained with the curve composite_forward_sum");
-    expect_refusal("$M plot r.h5 --figure training_layers", "no case of it trained a connection with Sinkhorn iterations");
-    expect_refusal("$M plot r.h5 --figure training_sweep", "no two of its trained stacks differ in learning-rate or in depth");
-    GOOD("$M plot r.h5 --figure training_loss --format svg --out f && $M plot r.h5 --figure training_quarters --format svg --out f");
+    expect_refusal("$M plot r.h5 --figure training_layers",
+                   "no case of it trained a connection with Sinkhorn iterations");
+    expect_refusal("$M plot r.h5 --figure training_sweep",
+                   "no two of its trained stacks differ in learning-rate or in depth");
+    GOOD(
+        "$M plot r.h5 --figure training_loss --format svg --out f && $M plot r.h5 --figure training_quarters --format svg --out f");
 }
