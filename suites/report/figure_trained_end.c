@@ -5,21 +5,8 @@
 #include <string.h>
 
 #include "suites/report/figure_trained.h"
-#include "suites/report/over_seeds.h"
 
 enum { TEXT_SIZE = 1800, MOST_T_MAX = 3 };
-
-/* The range over a group's seeds of a number of a case. */
-typedef double reading(struct record_reader *, int64_t index, const struct params *, const void *what);
-static struct range range_of(const struct figure_source *source, const struct group *group, reading *read,
-                             const void *what) {
-    double *values = malloc((size_t)group->count * sizeof *values);
-    for (int64_t k = 0; values && k < group->count; k++)
-        values[k] = read(source->reader, group->cases[k], &group->p, what);
-    struct range r = values ? trained_range(values, group->count) : (struct range){NAN, NAN, NAN};
-    free(values);
-    return r;
-}
 
 /* ---- training_layers ---- */
 
@@ -77,7 +64,7 @@ static bool layers_data(const struct figure_source *source, const char *name, co
     for (int k = 0; file && k < count; k++)
         for (int64_t l = 0; l < group->p.depth; l++) {
             struct at_layer at = {t_max[k], l};
-            struct range r = range_of(source, group, projected_gain, &at);
+            struct range r = trained_over_seeds(source->reader, group, projected_gain, &at);
             r = (struct range){pow(10, r.least), pow(10, r.median), pow(10, r.most)};
             *highest = isfinite(r.most) ? fmax(*highest, r.most) : *highest;
             fprintf(file, "gain,%d,%lld,%lld", k + 1, (long long)t_max[k], (long long)l + 1);
@@ -86,7 +73,7 @@ static bool layers_data(const struct figure_source *source, const char *name, co
         }
     for (int k = 0; file && k < 2; k++) {
         const bool largest = k == 1;
-        struct range r = range_of(source, group, column_sum, &largest);
+        struct range r = trained_over_seeds(source->reader, group, column_sum, &largest);
         *highest = isfinite(r.most) ? fmax(*highest, r.most) : *highest;
         fprintf(file, "%s,0,%lld,%lld", columns[k], (long long)group->p.t_max, (long long)(group->p.depth + 1) / 2 + 1);
         put_range(file, r);
@@ -154,14 +141,14 @@ enum figure_outcome figure_training_layers(const struct figure_source *all, cons
 enum { PANELS = 2 };
 static const char *const sweeps[PANELS] = {"learning-rate", "depth"};
 
-static const char *summary_of(int block) {
-    return figure_unbounded() >> block & 1 ? "composite_forward_sum_max" : "composite_backward_sum_max";
+static const char *curve_of(int block) {
+    return figure_unbounded() >> block & 1 ? "composite_forward_sum" : "composite_backward_sum";
 }
 
 /* Lines along a parameter of either sort of connection, each by its own gain. */
 static void sweep_lines(const struct figure_source *source, const char *parameter, struct lines *lines) {
     const unsigned shown = figure_unbounded() | figure_bounded();
-    lines_along(source, params_find(parameter), NULL, summary_of(0), shown, 2, lines);
+    lines_along(source, params_find(parameter), NULL, "composite_forward_sum_max", shown, 2, lines);
 }
 
 static void sweep_data(FILE *file, const struct figure_source *source, int panel, const struct lines *lines) {
@@ -169,12 +156,12 @@ static void sweep_data(FILE *file, const struct figure_source *source, int panel
     for (int k = 0; file && k < lines->count; k++)
         for (int64_t j = 0; j < lines->line[k].count; j++) {
             const struct group *group = &source->groups->group[lines->line[k].groups[j]];
-            struct over_seeds r = over_seeds_of(source->reader, group, summary_of(lines->line[k].block));
+            const char *curve = curve_of(lines->line[k].block);
+            struct range r = trained_over_seeds(source->reader, group, trained_end, curve);
             fprintf(file, "%d,%d,\"%s\",%s", panel + 1, k + 1, lines->line[k].label, params_word(&group->p, "block"));
             put_number(file, parameter_value(&group->p, along));
-            put_range(file, r.measured ? (struct range){pow(10, r.least), pow(10, r.median), pow(10, r.most)}
-                                       : (struct range){NAN, NAN, NAN});
-            fprintf(file, ",%lld\n", (long long)r.seeds);
+            put_range(file, (struct range){pow(10, r.least), pow(10, r.median), pow(10, r.most)});
+            fprintf(file, ",%lld\n", (long long)group->count);
         }
 }
 
@@ -272,14 +259,6 @@ enum figure_outcome figure_training_sweep(const struct figure_source *all, const
 
 /* ---- training_quarters ---- */
 
-static double added_without(struct record_reader *reader, int64_t index, const struct params *p, const void *what) {
-    struct record_training is;
-    (void)p;
-    return record_training(reader, index, &is)
-               ? is.held_out_loss_without_quarter[*(const int *)what] - is.held_out_loss[is.points - 1]
-               : NAN;
-}
-
 static bool write_quarters(const struct figure_source *source, const char *name, const struct lines *lines, char *why,
                            size_t why_size) {
     char text[TEXT_SIZE], shared[TEXT_SIZE / 2];
@@ -289,7 +268,7 @@ static bool write_quarters(const struct figure_source *source, const char *name,
             const struct group *group = &source->groups->group[lines->line[k].groups[0]];
             fprintf(file, "%d,\"%s\",%s,%d,%lld,%lld", k + 1, lines->line[k].label, params_word(&group->p, "block"),
                     q + 1, (long long)(q * group->p.depth / 4 + 1), (long long)((q + 1) * group->p.depth / 4));
-            put_range(file, range_of(source, group, added_without, &q));
+            put_range(file, trained_over_seeds(source->reader, group, trained_without_quarter, &q));
             putc('\n', file);
         }
     if (!data_close(file, source, name, why, why_size))
@@ -320,7 +299,9 @@ enum figure_outcome figure_training_quarters(const struct figure_source *all, co
     lines_by_layer(&source, NULL, connections_where(NULL), 2, &lines);
     bool any = false;
     for (int k = 0; k < lines.count; k++)
-        any |= !isnan(range_of(&source, &groups.group[lines.line[k].groups[0]], added_without, &first).median);
+        any |= !isnan(
+            trained_over_seeds(source.reader, &groups.group[lines.line[k].groups[0]], trained_without_quarter, &first)
+                .median);
     enum figure_outcome outcome = FIGURE_SKIPPED;
     if (!any)
         snprintf(why, size, "no case of it has losses with a quarter of its branches switched off");

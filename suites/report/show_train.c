@@ -139,6 +139,8 @@ void show_train(struct record_reader *r, struct tables *t, bool all) {
                 "text. Gains: token mean, largest over\nlayers. Norms: of the whole gradient, before it is "
                 "clipped. The course of the first case%s\n\n",
                 all ? " and of each other." : "; --all: of each.");
+            show_train_over_seeds(r, t);
+            tables_say(t, "\nEach case:\n\n");
             add_ends(r, t);
             take_case(r, i, &c); /* a reader has one case at a time */
         }

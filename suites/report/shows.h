@@ -36,6 +36,8 @@ void show_kernels(struct record_reader *, struct tables *, bool all);
 void show_recompute(struct record_reader *, struct tables *, bool all);
 /* Where each case of study `train` ended, then the course of the first, or with `all` of each. */
 void show_train(struct record_reader *, struct tables *, bool all);
+/* The same over seeds: loss, gain, other t_max and quarters switched off, a row a group. */
+void show_train_over_seeds(struct record_reader *, struct tables *);
 /* Overheads of all timed cases of study `overhead`, then the account of the first, or with `all` of each. */
 void show_overhead(struct record_reader *, struct tables *, bool all);
 /* The overheads of the case that is nearest to the paper's. */

@@ -28,6 +28,41 @@ struct range trained_range(double *values, int64_t count) {
                           mhc_quantile(values, count, 1)};
 }
 
+static double value_at(struct record_reader *reader, const struct record_training *is, const struct quantity *q,
+                       int64_t layers, int64_t point) {
+    if (!q->curve)
+        return (*(double *const *)((const char *)is + q->field))[point];
+    int metric = record_metric_called(reader, q->curve);
+    return metric < 0 ? NAN
+                      : mhc_curve_max(is->curves + (point * record_metric_count(reader) + metric) * layers, layers);
+}
+
+struct range trained_over_seeds(struct record_reader *reader, const struct group *group, trained_number *number,
+                                const void *what) {
+    double *values = malloc((size_t)group->count * sizeof *values);
+    for (int64_t k = 0; values && k < group->count; k++)
+        values[k] = number(reader, group->cases[k], &group->p, what);
+    struct range r = values ? trained_range(values, group->count) : (struct range){NAN, NAN, NAN};
+    free(values);
+    return r;
+}
+
+double trained_end(struct record_reader *reader, int64_t index, const struct params *p, const void *what) {
+    const struct quantity q = {"", what, 0};
+    struct record_training is;
+    if (!record_training(reader, index, &is) || is.diverged)
+        return NAN;
+    return value_at(reader, &is, &q, p->depth, is.points - 1);
+}
+
+double trained_without_quarter(struct record_reader *reader, int64_t index, const struct params *p, const void *what) {
+    struct record_training is;
+    (void)p;
+    if (!record_training(reader, index, &is))
+        return NAN;
+    return is.held_out_loss_without_quarter[*(const int *)what] - is.held_out_loss[is.points - 1];
+}
+
 /* The case with the most points says at which steps they are; the others have the first of them. */
 static bool lay_out(struct record_reader *reader, const struct group *group, int quantities, struct course *c) {
     struct record_training is;
@@ -47,15 +82,6 @@ static bool lay_out(struct record_reader *reader, const struct group *group, int
     for (size_t k = 0; k < count; k++)
         c->value[k] = NAN;
     return true;
-}
-
-static double value_at(struct record_reader *reader, const struct record_training *is, const struct quantity *q,
-                       int64_t layers, int64_t point) {
-    if (!q->curve)
-        return (*(double *const *)((const char *)is + q->field))[point];
-    int metric = record_metric_called(reader, q->curve);
-    return metric < 0 ? NAN
-                      : mhc_curve_max(is->curves + (point * record_metric_count(reader) + metric) * layers, layers);
 }
 
 bool course_read(struct record_reader *reader, const struct group *group, const struct quantity *quantity,

@@ -16,6 +16,15 @@ struct range {
 };
 struct range trained_range(double *values, int64_t count); /* reorders them */
 
+/* A number of a case, NaN where it has none, and its range over the seeds of a group. */
+typedef double trained_number(struct record_reader *, int64_t index, const struct params *, const void *what);
+struct range trained_over_seeds(struct record_reader *, const struct group *, trained_number *, const void *what);
+
+/* The largest value over layers of a curve (`what`: its name) at the end, as it is stored; of a run that ended early none. */
+trained_number trained_end;
+/* Held-out loss without the branches of a quarter (`what`: an int, from 0) minus the loss with all. */
+trained_number trained_without_quarter;
+
 /* What is followed: a curve, of which the largest over layers is taken, or else a field of struct record_training. */
 struct quantity {
     const char *column, *curve;

@@ -1,4 +1,4 @@
-/* The figures of trained stacks: their data are the record's, and a record that lacks what they need is told so. */
+/* Figures and tables of trained stacks: they say what the record says, and what a record lacks. */
 #include <math.h>
 
 #include "results/record.h"
@@ -14,7 +14,7 @@ static void enter_with_plots(void) {
     GOOD("ln -s $R/plots plots && head -c 20000 $R/suites/kjv-genesis-to-kings.txt >text");
 }
 
-TestSuite(plot_training, .init = enter_with_plots, .fini = leave, .timeout = 300);
+TestSuite(training_report, .init = enter_with_plots, .fini = leave, .timeout = 300);
 
 /* The fields behind the row of a CSV that begins with `start`. */
 static int row_of(const char *path, const char *start, double *fields, int most) {
@@ -120,7 +120,7 @@ static void check_ends(struct record_reader *r) {
         expect_range(values[2 + q], quarters[q], "loss without a quarter");
 }
 
-Test(plot_training, figures_show_the_record) {
+Test(training_report, figures_show_the_record) {
     static const char *const figures[] = {"gain", "layers", "loss", "sweep", "quarters"};
     write_text("s.suite",
                SETTING "--connection resnet,skip,hc,mhc,identity --depth 6 --learning-rate 0.005,0.05 --seed 1:3:1\n"
@@ -145,8 +145,62 @@ Test(plot_training, figures_show_the_record) {
     record_close(r);
 }
 
+static void expect_close(double got, double want, const char *what) {
+    cr_expect(fabs(got - want) <= 1e-9 * fabs(want) + 1e-13, "%s: %.15g instead of %.15g", what, got, want);
+}
+
+/* Mean and standard error of three, as a CSV has them. */
+static void expect_mean(const double x[SEEDS], const double *row, const char *what) {
+    double mean = (x[0] + x[1] + x[2]) / 3, square = 0;
+    for (int k = 0; k < SEEDS; k++)
+        square += (x[k] - mean) * (x[k] - mean);
+    const double error = sqrt(square / 2 / 3);
+    expect_close(row[0], mean, what);
+    expect_close(row[1], mean - error, what);
+    expect_close(row[2], mean + error, what);
+}
+
+/* Differences are between runs of one seed, whatever the order in which the record has them. */
+Test(training_report, tables_over_seeds) {
+    static const char row[] = "hc,lite,6,0.050000000000000003,3,";
+    double loss[9], gain[6], quarters[12], differences[SEEDS], added[SEEDS], gains[SEEDS], most = 0;
+    int64_t hc[SEEDS], resnet[SEEDS];
+    write_text("s.suite", SETTING "--connection hc --depth 6 --learning-rate 0.005,0.05 --seed 3,1,2\n"
+                                  "--connection resnet --depth 6 --learning-rate 0.05,0.005 --seed 2,3,1\n");
+    GOOD("$M run s.suite --out s.h5 -q && $M show s.h5 --format csv >all.csv");
+    GOOD("for t in 'loss over' 'composite gain over' 'loss added'; do"
+         " sed -n \"/^# --study train: $t/,\\$ p\" all.csv >\"$t.csv\"; done");
+    row_of("loss over.csv", row, loss, 9);
+    row_of("composite gain over.csv", row, gain, 6);
+    row_of("loss added.csv", row, quarters, 12);
+    struct record_reader *r = record_open("s.h5");
+    cr_assert(r, "%s", record_error());
+    cases_of(r, "hc", 0.05, 6, hc);
+    cases_of(r, "resnet", 0.05, 6, resnet);
+    for (int k = 0; k < SEEDS; k++) {
+        const int64_t *seed = record_ints(r, "seed");
+        struct record_training is = trained(r, hc[k]);
+        differences[k] = is.held_out_loss[3];
+        added[k] = is.held_out_loss_without_quarter[3] - is.held_out_loss[3];
+        gains[k] = log10(largest_gain(r, is.curves, 3, "composite_forward_sum", 6));
+        for (int point = 2; point < 4; point++) /* behind 2 steps of warm-up */
+            most = fmax(most, is.gradient_norm_max[point]);
+        for (int j = 0; j < SEEDS; j++)
+            if (seed[resnet[j]] == seed[hc[k]])
+                differences[k] -= trained(r, resnet[j]).held_out_loss[3];
+    }
+    record_close(r);
+    expect_mean(differences, loss + 4, "difference to ResNet");
+    expect_close(loss[7], most, "norm behind the warm-up");
+    expect_mean(added, quarters + 9, "loss without the last quarter");
+    qsort(gains, SEEDS, sizeof *gains, ascending);
+    expect_close(gain[0], gains[1], "median gain");
+    expect_close(gain[1], gains[0], "smallest gain");
+    expect_close(gain[2], gains[2], "largest gain");
+}
+
 /* A run whose loss becomes no number ends; its curve does, and the caption says that it did. */
-Test(plot_training, a_run_that_diverges) {
+Test(training_report, a_run_that_diverges) {
     double row[13];
     write_text("d.suite",
                SETTING "--connection resnet,hc --depth 2 --learning-rate 0.005,1000000 --clip 0 --seed 1:2:1\n");
@@ -158,7 +212,7 @@ Test(plot_training, a_run_that_diverges) {
     cr_expect(row[12] == 2 && isfinite(row[0]), "%g runs at the end, loss %g", row[12], row[0]);
 }
 
-Test(plot_training, a_record_without_what_is_shown) {
+Test(training_report, a_record_without_what_is_shown) {
     GOOD("$M run --study maps --connection hc,mhc --depth 3 --tokens 2 --out m.h5 -q");
     expect_refusal("$M plot m.h5 --figure training_gain",
                    "no figure training_gain: no case of it trained (--study train)");
