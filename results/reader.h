@@ -29,6 +29,7 @@ struct fact {
 
 struct record_reader {
     char *path;
+    bool raw;                  /* texts as they are; else text_clean() */
     hid_t file, group[GROUPS]; /* -1 where absent */
     int64_t file_bytes, count;
     struct series fixed[DATASETS]; /* dataset -1 where absent; CURVE_COMPUTED stays so */
@@ -63,7 +64,7 @@ int64_t reader_counted(struct record_reader *, enum layout_group, int64_t index)
  * group; arrays and texts live in `memory` (freed before and set) and in the reader. */
 bool reader_fill(struct record_reader *, enum layout_group, int64_t index, void *members, void **memory);
 
-/* A fixed-length text attribute, new memory; NULL if absent or of another kind. */
+/* A fixed-length text attribute as it is, new memory; NULL if absent or of another kind. */
 char *read_text_attribute(hid_t object, const char *name, int64_t largest);
 
 #endif

@@ -58,6 +58,7 @@ enum record_list {
     RECORD_LISTS
 };
 
+struct record_reader;
 struct record_schema {
     const struct record_column *columns; /* parameters; their names are not those of the record's own columns: `key`, */
     int column_count;                    /* `status`, `reason`, `seconds`, `layers`, `case` */
@@ -75,6 +76,9 @@ struct record_schema {
     int64_t rounds; /* most samples of a subject in any case */
     const struct record_curve *timings, *accuracies;
     int timing_count, accuracy_count;
+    /* Whether cases of an earlier record may stand beside new ones; false: one line in `why`. NULL: they may. */
+    bool (*agrees)(void *user, struct record_reader *earlier, char *why, size_t why_size);
+    void *user;
 };
 
 enum record_status { RECORD_MISSING, RECORD_DONE, RECORD_FAILED };
@@ -115,9 +119,10 @@ struct record_case {
 struct record;
 
 /* Starts PATH.part, having checked that it can be written. `overwrite` replaces an existing PATH and PATH.part; without
- * it, an existing one is refused. `resume` continues a PATH.part left by an interrupted run, if there is one: columns,
- * curves, summaries, sizes and suite text must be the same; cases done are kept, failed ones are dropped so that they
- * run again. */
+ * it, an existing one is refused. `resume` continues a PATH.part left by an interrupted run, or a PATH that lacks cases or
+ * of which some failed: columns, curves, summaries, sizes and suite text must be the same, and the schema's agrees() must
+ * say so; cases done are kept, failed ones are dropped so that they run again. A child reads the earlier file first. Of
+ * two processes that start on one PATH at once one is refused, or told later that its file was replaced. */
 struct record *record_create(const char *path, const struct record_schema *, bool resume, bool overwrite);
 bool record_has(const struct record *, const char *key); /* already in the file */
 /* Flushed when it returns. After a failure (a full disk) the file is not touched again: its finished cases stay
@@ -130,8 +135,9 @@ bool record_append(struct record *, const struct record_case *);
  * has at least its arrays and rounds. After record_append() of its key or another one the row stays as it is. A writer
  * that is killed while it replaces leaves a row that is unfinished, each value the old or the new one, or done. */
 bool record_checkpoint(struct record *, const struct record_case *);
-/* Marks the run complete or interrupted, synchronises and closes; a complete one is renamed to PATH, an interrupted one
- * stays PATH.part. Frees, whatever it returns. */
+/* Marks the run complete or interrupted, synchronises and closes. An interrupted one stays PATH.part. A complete one is
+ * copied into a file with checksums, which is read back and compared before it takes the name PATH; PATH.part goes. Where
+ * PATH or PATH.part was replaced by others meanwhile, they keep it, and it fails. Frees, whatever it returns. */
 bool record_finish(struct record *, bool complete);
 
 /* Reading. Strings and arrays belong to the reader and live until it is closed. */
