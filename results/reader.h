@@ -52,6 +52,9 @@ enum verdict series_open(const struct record_reader *, hid_t group, const char *
                          int64_t rows, hsize_t *extent, struct series *);
 void series_close(struct series *, int64_t rows);
 
+/* Tells whom it concerns that this file is being read, see record_tell_reading(). */
+void reader_begins(const char *path);
+
 /* Reads [rows] values or texts into the series, once. */
 bool series_load(const struct record_reader *, const char *group_name, struct series *, int64_t rows);
 /* Reads the block start[], count[] of a dataset of doubles or integers. */

@@ -144,6 +144,9 @@ bool record_finish(struct record *, bool complete);
 struct record_reader;
 struct record_reader *record_open(const char *path);
 void record_close(struct record_reader *);
+/* From now on the name of the record that is being read is kept there, for a parent process that shares the memory and
+ * asks when the reader has crashed. NULL: nowhere. */
+void record_tell_reading(char *place, size_t size);
 int64_t record_count(const struct record_reader *);                     /* cases: rows whose status is set */
 bool record_complete(const struct record_reader *);                     /* false: an interrupted or running .part */
 const char *record_attribute(struct record_reader *, const char *name); /* root, e.g. "suite"; NULL if absent */

@@ -2,6 +2,7 @@
 #include "results/reader.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -310,7 +311,21 @@ static bool open_groups(struct record_reader *r) {
     return good;
 }
 
+static char *reading;
+static size_t reading_size;
+
+void record_tell_reading(char *place, size_t size) {
+    reading = place;
+    reading_size = size;
+}
+
+void reader_begins(const char *path) {
+    if (reading)
+        snprintf(reading, reading_size, "%s", path);
+}
+
 static struct record_reader *open_record(const char *path, bool raw) {
+    reader_begins(path);
     record_quiet_hdf5();
     struct record_reader *r = calloc(1, sizeof *r);
     if (!r || !(r->path = copy_or_empty(path))) {

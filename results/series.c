@@ -142,6 +142,7 @@ void series_close(struct series *s, int64_t rows) {
 
 bool series_read_block(const struct record_reader *r, const char *group_name, const struct series *s, int rank,
                        const hsize_t *start, const hsize_t *count, hid_t memory_type, void *out) {
+    reader_begins(r->path);
     hid_t memory = H5Screate_simple(rank, count, NULL), file = H5Dget_space(s->dataset);
     const bool good = memory >= 0 && file >= 0 &&
                       H5Sselect_hyperslab(file, H5S_SELECT_SET, start, NULL, count, NULL) >= 0 &&
