@@ -26,7 +26,8 @@ static bool twin_open(struct twin *t, hid_t from, const char *name) {
     hid_t space = H5Dget_space(t->from), creation = H5Dget_create_plist(t->from);
     t->type = H5Dget_type(t->from);
     t->rank = H5Sget_simple_extent_ndims(space);
-    bool good = t->type >= 0 && t->rank >= 1 && t->rank <= 4 && H5Sget_simple_extent_dims(space, t->extent, NULL) >= 0 &&
+    bool good = t->type >= 0 && t->rank >= 1 && t->rank <= 4 &&
+                H5Sget_simple_extent_dims(space, t->extent, NULL) >= 0 &&
                 H5Pget_chunk(creation, t->rank, t->chunk) == t->rank;
     H5Pclose(creation);
     H5Sclose(space);
@@ -147,7 +148,8 @@ static bool write_copy(const struct record *was, struct record_reader *old, cons
     struct record *r = good ? writer_allocate(was->path, &b.schema) : NULL;
     if (r) {
         r->sealed = true;
-        good = writer_create_file(r, name) && writer_lay_out(r, &b.schema, old, status) && copy_datasets(r, old->file) &&
+        good = writer_create_file(r, name) && writer_lay_out(r, &b.schema, old, status) &&
+               copy_datasets(r, old->file) &&
                (H5Fflush(r->file, H5F_SCOPE_GLOBAL) >= 0 || record_fail_hdf5("cannot write %s", was->path)) &&
                synchronise(r->descriptor);
         if (!good)

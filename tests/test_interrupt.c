@@ -173,6 +173,37 @@ Test(interrupt, failed_cases_of_a_finished_run) {
     GOOD("cp right.so l.so; $M run fail.suite -q --resume && $M show fail.h5 | grep '2 cases, 0 failed'");
 }
 
+/* A small or odd machine gets a run, or a sentence; never a hang. */
+Test(interrupt, small_machines, .timeout = 200) {
+    static const char run[] = "timeout -s KILL 30 $M run --study maps --depth 3 --out m.h5 --overwrite -q";
+    char command[900];
+    for (int mebibytes = 150; mebibytes <= 350; mebibytes += 100) { /* what OpenBLAS waits for has no room there */
+        int code = sh("ulimit -v %d; OMP_NUM_THREADS=2 %s", mebibytes << 10, run);
+        cr_expect(code == 0 || (code == 2 && strstr(err, "(ulimit -v) is too low")), "%d MiB: exit %d\n%s", mebibytes,
+                  code, err);
+    }
+    snprintf(command, sizeof command, "OMP_NUM_THREADS=100000 %s", run);
+    expect_refusal(command, "OMP_NUM_THREADS asks for 100000 threads");
+    for (int files = 7; files <= 12; files++) {
+        int code = sh("ulimit -n %d; %s", files, run);
+        cr_expect(code == 0 || (code == 2 && strstr(err, "Too many open files")), "%d files: exit %d\n%s", files, code,
+                  err);
+    }
+    write_text("late.c",
+               "#define _GNU_SOURCE\n#include <time.h>\ntime_t time(time_t *t) { return t ? *t = AT : AT; }\n");
+    static const char *const clocks[][2] = {{"4000000000", "2096-10-02T07:06:40Z"},
+                                            {"253402300801", "10000-01-01T00:00:01Z"},
+                                            {"99999999999999999", "unknown"}};
+    for (size_t k = 0; k < 3 && !strstr(getenv("BUILD") ? getenv("BUILD") : "", "asan"); k++) {
+        GOOD(
+            "cc -shared -fPIC -DAT=%s late.c -o late.so && LD_PRELOAD=$PWD/late.so %s && $M export m.h5 | grep created_utc",
+            clocks[k][0], run);
+        cr_expect(strstr(out, clocks[k][1]), "%s", out);
+    }
+    if (!geteuid() && !sh("unshare -m mount -t tmpfs none /proc"))
+        GOOD("unshare -m sh -c 'mount -t tmpfs none /proc && %s'", run);
+}
+
 /* A limit on the size of files stands for a full disk; as root a small file system is tried as well. */
 Test(interrupt, a_full_disk) {
     const char suite[] = "--study maps --alpha 0 --block hc --depth 200 --streams 6 --seed 1:60:1\n";

@@ -8,13 +8,12 @@
 #include <unistd.h>
 
 #include "cpu_ref/library.h"
+#include "suites/worker/worker.h"
 
 /* libmhc_<name>.so lies beside the program. */
 static void library_path(const char *name, char *path, size_t size) {
-    char self[PATH_MAX];
-    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
-    self[length > 0 ? length : 0] = 0;
-    char *slash = strrchr(self, '/');
+    const char *self = worker_program();
+    const char *slash = strrchr(self, '/');
     snprintf(path, size, "%.*s/libmhc_%s.so", (int)(slash ? slash - self : 0), self, name);
 }
 
