@@ -190,8 +190,8 @@ static void finish(struct worker *w, enum outcome outcome, double seconds, char 
     else if (WEXITSTATUS(status) == NOT_BEGUN && w->note && *(char *)w->note)
         snprintf(why, why_size, "the program cannot run itself as a worker (%.*s)", WORKER_NOTE - 1, (char *)w->note);
     else
-        snprintf(why, why_size, "the worker gave up with status %d (too little memory, or too few files or threads?)",
-                 WEXITSTATUS(status));
+        snprintf(why, why_size, "the worker ended with status %d%s", WEXITSTATUS(status),
+                 WEXITSTATUS(status) ? " (too little memory, or too few files or threads?)" : "");
 }
 
 void worker_stop(struct worker *w) {
