@@ -40,6 +40,15 @@ EMUFLAGS := -std=c++20 -g -fPIC -fvisibility=hidden -fno-gnu-unique -fno-strict-
 COMPRESS := $(if $(and $(STATIC),$(NVCC)),$(shell $(NVCC) --help | grep -q compress-mode && echo --compress-mode=size))
 CUDAFLAGS = -std=c++20 -O3 $(if $(STATIC),$(COMPRESS),-lineinfo) -fmad=false -gencode=arch=compute_$(CUDA_ARCH),code=sm_$(CUDA_ARCH) -Xcompiler -fPIC,-fvisibility=hidden,-fno-gnu-unique
 
+# What every kind of object is made with. A stamp in $(B)/flags holds it, and what is made with it depends on the stamp, which is
+# written anew where it differs: flags that a build states are those of all its objects.
+FLAGS_host = $(CC) $(CPPFLAGS) $(CFLAGS)
+FLAGS_emu  = $(CXX) $(CPPFLAGS) $(EMUFLAGS) $(SANITIZE) $(EXECUTOR_TSAN)
+FLAGS_cuda = $(if $(NVCC),$(NVCC) $(CUDAFLAGS))
+FLAGS_link = $(CC) $(LINK) $(if $(STATIC),$(STATIC_LIBS),$(LDLIBS))
+FLAGS_KEPT = $(shell cat $(B)/flags/$1 2>/dev/null)
+STAMP      = $(if $(findstring <$(strip $(FLAGS_$1))>,<$(strip $(FLAGS_KEPT))>),,FORCE)
+
 # `make V=1` shows the commands.
 Q        := $(if $(V),,@)
 # All of cpu_ref/ is compiled for two precisions, except ONCE and paper.c. The tests need paper.c, the program does not.
@@ -163,7 +172,9 @@ bundle: deps
 # BASE=<revision>, and perhaps LIBS="cpu emu" or ARGS="--operation mhc.* --speed report": see tests/tools/regress.sh.
 .PHONY: regress
 regress: all
-	+@sh tests/tools/regress.sh $(B) "$(BASE)" "$(LIBS)" $(ARGS)
+	+@sh tests/tools/regress.sh $(B) "$(BASE)" "$(LIBS)" $(ARGS) || { code=$$?; \
+	echo "regress: exit $$code, of which make makes 2; a script that wants the code calls:" >&2; \
+	echo '    sh tests/tools/regress.sh $(B) "$(BASE)" "$(LIBS)" $(subst ','\'',$(ARGS))' >&2; exit $$code; }
 
 .PHONY: selftest-gate
 selftest-gate: all
@@ -177,13 +188,13 @@ deps:
 run-tests: build $(TESTS)
 	@sh tests/tools/run.sh $(B) $(TESTS)
 
-$(B)/mhcbench: $(OBJ)
+$(B)/mhcbench: $(OBJ) $(B)/flags/link
 	$(if $(V),,@echo "  link $@")
 	$(Q)$(CC) $(LINK) -o $@ $(OBJ) $(if $(STATIC),$(STATIC_LIBS),$(LDLIBS))
 
-$(B)/libmhc_cpu.so: $(REAL_OBJ) $(B)/cpu_ref/operations.o $(B)/cpu_ref/library.shared.o
+$(B)/libmhc_cpu.so: $(REAL_OBJ) $(B)/cpu_ref/operations.o $(B)/cpu_ref/library.shared.o $(B)/flags/link
 	$(if $(V),,@echo "  link $@")
-	$(Q)$(CC) $(CFLAGS) -shared -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) $(CFLAGS) -shared -o $@ $(filter %.o,$^) $(LDLIBS)
 
 # --- kernels ---
 
@@ -191,12 +202,12 @@ $(B)/libmhc_emu.so: $(KERNELS:%.cu=$(B)/emu/%.o) $(B)/emu/kernels/host/executor.
 	$(if $(V),,@echo "  link $@")
 	$(Q)$(CXX) $(EMUFLAGS) $(SANITIZE) -shared -o $@ $^ $(shell pkg-config --libs openblas 2>/dev/null) -lm
 
-$(B)/emu/%.o: %.cu Makefile | $(B)/build_info.h
+$(B)/emu/%.o: %.cu Makefile $(B)/flags/emu | $(B)/build_info.h
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  compile $@")
 	$(Q)$(CXX) $(CPPFLAGS) $(EMUFLAGS) $(SANITIZE) -MMD -MP -c -o $@ -x c++ $<
 
-$(B)/emu/%.o: %.cc Makefile
+$(B)/emu/%.o: %.cc Makefile $(B)/flags/emu
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  compile $@")
 	$(Q)$(CXX) $(CPPFLAGS) $(EMUFLAGS) $(if $(EXECUTOR_TSAN),-DEXECUTOR_TSAN,$(SANITIZE)) -MMD -MP -c -o $@ $<
@@ -206,37 +217,37 @@ $(B)/libmhc_cuda.so: $(KERNELS:%.cu=$(B)/cuda/%.o) $(B)/cpu_ref/operations.o
 	$(Q)$(NVCC) $(CUDAFLAGS) -shared -cudart static -o $@ $^ -lcublas -Xlinker -rpath=$(CUBLAS_PATH) -Xcompiler -static-libstdc++,-static-libgcc
 
 # For a device: what its instructions mean, held to plain loops; what the pieces of a cluster's meeting cost.
-$(B)/semantics $(B)/cluster_costs: $(B)/%: tests/%.cu $(wildcard kernels/*.h kernels/maps/*.h) Makefile
+$(B)/semantics $(B)/cluster_costs: $(B)/%: tests/%.cu $(wildcard kernels/*.h kernels/maps/*.h) Makefile $(B)/flags/cuda
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  nvcc $@")
 	$(Q)$(NVCC) -I. -I$(B) $(CUDAFLAGS) -cudart static -o $@ $< -Xcompiler -static-libstdc++,-static-libgcc
 
-$(B)/cuda/%.o: %.cu Makefile | $(B)/build_info.h
+$(B)/cuda/%.o: %.cu Makefile $(B)/flags/cuda | $(B)/build_info.h
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  nvcc $@")
 	$(Q)$(NVCC) -I. -I$(B) $(CUDAFLAGS) -DPROVENANCE_CUDA='"$(CUDAFLAGS)"' -MMD -MP -c -o $@ $<
 
-$(B)/tests/%: tests/%.c $(TESTED) Makefile
+$(B)/tests/%: tests/%.c $(TESTED) Makefile $(B)/flags/host $(B)/flags/link
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  compile $@")
 	$(Q)$(CC) $(CPPFLAGS) $(filter-out -Wpedantic,$(CFLAGS)) -MMD -MP -o $@ $< $(TESTED) $(if $(filter test_%,$(*F)),-lcriterion) $(if $(STATIC),-s -static-libgcc $(STATIC_LIBS),$(LDLIBS))
 
-$(B)/%.f64.o: %.c Makefile
+$(B)/%.f64.o: %.c Makefile $(B)/flags/host
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  compile $@")
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -DREAL_BITS=64 -MMD -MP -c -o $@ $<
 
-$(B)/%.f32.o: %.c Makefile
+$(B)/%.f32.o: %.c Makefile $(B)/flags/host
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  compile $@")
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -DREAL_BITS=32 -MMD -MP -c -o $@ $<
 
-$(B)/%.shared.o: %.c Makefile | $(B)/build_info.h
+$(B)/%.shared.o: %.c Makefile $(B)/flags/host | $(B)/build_info.h
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  compile $@")
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -DMHC_SHARED_LIBRARY -MMD -MP -c -o $@ $<
 
-$(B)/%.o: %.c Makefile | $(B)/build_info.h
+$(B)/%.o: %.c Makefile $(B)/flags/host | $(B)/build_info.h
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  compile $@")
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
@@ -246,6 +257,11 @@ $(B)/build_info.h: FORCE
 	@mkdir -p $(@D)
 	@sh tests/tools/build_info.sh "$(CC)" "$(OPTIMISE) $(SANITIZE)" > $@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+$(foreach kind,host emu cuda link,$(eval $(B)/flags/$(kind): $(call STAMP,$(kind))))
+$(B)/flags/%:
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(subst ','\'',$(FLAGS_$*))' >$@
 
 .PHONY: FORCE
 FORCE:

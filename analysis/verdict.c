@@ -67,14 +67,35 @@ bool mhc_more_memory(double base, double now) {
 
 /* --- values --- */
 
-static bool within(double base, double now, enum mhc_metric metric) {
+static const struct mhc_metric_info *info_of(enum mhc_metric metric) {
     static const struct mhc_metric_info unknown = {.scale = MHC_LINEAR};
-    const struct mhc_metric_info *info = metric == MHC_METRICS
+    return metric == MHC_METRICS
     ? &unknown : &mhc_metric_info[metric];
+}
+
+/* The share that a gain changes by within MHC_GAIN_TOLERANCE: for what is no gain. */
+static double share(void) {
+    return 1 - pow(10, -MHC_GAIN_TOLERANCE);
+}
+
+static double steps(double base, double now, const struct mhc_metric_info *info) {
+    return fabs(fmax(now, info->floor) - fmax(base, info->floor));
+}
+
+static bool within(double base, double now, enum mhc_metric metric) {
+    const struct mhc_metric_info *info = info_of(metric);
     if (info->scale == MHC_LOG10) /* 0.51 - 0.5 is a little more than 0.01 */
-        return fabs(fmax(now, info->floor) - fmax(base, info->floor)) <= MHC_GAIN_TOLERANCE * (1 + 1e-9);
-    double share = 1 - pow(10, -MHC_GAIN_TOLERANCE);
-    return fabs(now - base) <= fmax(share * fmax(fabs(base), fabs(now)), info->slack);
+        return steps(base, now, info) <= MHC_GAIN_TOLERANCE * (1 + 1e-9);
+    return fabs(now - base) <= fmax(share() * fmax(fabs(base), fabs(now)), info->slack);
+}
+
+double mhc_value_change(double base, double now, enum mhc_metric metric) {
+    const struct mhc_metric_info *info = info_of(metric);
+    if (base == now)
+        return 0;
+    if (info->scale == MHC_LOG10)
+        return -expm1(-log(10) * steps(base, now, info));
+    return fabs(now - base) / fmax(fmax(fabs(base), fabs(now)), info->slack / share());
 }
 
 enum mhc_difference mhc_value_difference(double base, double now, enum mhc_metric metric) {

@@ -70,4 +70,8 @@ enum mhc_difference {
  * slack where they come close to 0 for their own reasons. `metric` MHC_METRICS: of one that is not known here. */
 enum mhc_difference mhc_value_difference(double base, double now, enum mhc_metric metric);
 
+/* How far two finite values of a metric are apart, as a share of the larger; gains, stored as log10, of the gain. Near
+ * 0 of the metric's slack, so that MHC_APART is the same share everywhere. */
+double mhc_value_change(double base, double now, enum mhc_metric metric);
+
 #endif

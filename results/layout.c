@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "results/text.h"
+
 const char *const record_status_name[3] = {"missing", "done", "failed"};
 
 enum { LINE = 1024, REASON = 256 };
@@ -17,9 +19,7 @@ const char *record_error(void) {
 
 static void set_error_line(const char *text, const char *separator, const char *reason) {
     snprintf(error_line, LINE, "%s%s%s", text, separator, reason);
-    for (char *c = error_line; *c; c++)
-        if ((unsigned char)*c < ' ' || *c == 127)
-            *c = '?';
+    text_clean(error_line);
 }
 
 bool record_fail(const char *format, ...) {

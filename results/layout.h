@@ -18,7 +18,7 @@ enum { RECORD_STATUS_BYTES = 16 };
 
 extern const char *const record_status_name[3];
 
-/* Sets the error line; control characters become '?', so it stays one line. Always false. */
+/* Sets the error line, which text_clean() keeps one line. Always false. */
 bool record_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* The same, followed by the reason HDF5 gave for the call that just failed, the operating system's if there is one. */
 bool record_fail_hdf5(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -33,11 +33,26 @@ hid_t record_status_type(hid_t base);
 /* printf into new memory; NULL when there is none. */
 char *record_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* record_open() for copying: texts are as they are in the file. */
+struct record_reader *record_open_raw(const char *path);
+
 /* Does an earlier file have the columns, curves, summaries, sizes and suite text of the schema? `path` is for the error
  * line. */
 bool record_agrees(struct record_reader *, const struct record_schema *, const char *path);
 /* Appends the cases of an earlier file, failed ones only if asked. */
 bool record_copy_cases(struct record *, struct record_reader *, bool failed_too, const char *path);
+
+/* The schema that open records share, the facts of all of them joined; it lives in the first until borrowed_free().
+ * false: out of memory; to be freed all the same. */
+struct borrowed {
+    struct record_schema schema;
+    void *items[RECORD_LISTS];
+    const char **subjects, **metrics;
+    struct record_fact *facts;
+    char **joined; /* values of the facts */
+};
+bool borrow_schema(struct borrowed *, struct record_reader *const *parts, int count);
+void borrowed_free(struct borrowed *);
 
 /* record_append() without the flush, for a file that nobody relies on yet. */
 bool record_append_unflushed(struct record *, const struct record_case *);

@@ -6,16 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* The schema of an open record, for merging; `facts` are those of all parts. */
-struct borrowed {
-    struct record_schema schema;
-    void *items[RECORD_LISTS];
-    const char **subjects, **metrics;
-    struct record_fact *facts;
-    char **joined; /* values of the facts */
-};
-
-static void borrowed_free(struct borrowed *b) {
+void borrowed_free(struct borrowed *b) {
     for (int i = 0; b->joined && i < b->schema.fact_count; i++)
         free(b->joined[i]);
     free(b->joined);
@@ -78,7 +69,7 @@ static bool borrow_facts(struct borrowed *b, struct record_reader *const *parts,
     return good;
 }
 
-static bool borrow_schema(struct borrowed *b, struct record_reader *const *parts, int count) {
+bool borrow_schema(struct borrowed *b, struct record_reader *const *parts, int count) {
     struct record_reader *r = parts[0];
     const int subjects = record_subject_count(r), metrics = record_metric_count(r);
     b->subjects = calloc((size_t)subjects + 1, sizeof *b->subjects);

@@ -29,6 +29,7 @@ struct fact {
 
 struct record_reader {
     char *path;
+    bool raw;                  /* texts as they are; else text_clean() */
     hid_t file, group[GROUPS]; /* -1 where absent */
     int64_t file_bytes, count;
     int64_t rows;                  /* to the last that counts; */
@@ -53,6 +54,9 @@ enum verdict series_open(const struct record_reader *, hid_t group, const char *
                          int64_t rows, hsize_t *extent, struct series *);
 void series_close(struct series *, int64_t rows);
 
+/* Tells whom it concerns that this file is being read, see record_tell_reading(). */
+void reader_begins(const char *path);
+
 /* Reads [rows] values or texts into the series, once. */
 bool series_load(const struct record_reader *, const char *group_name, struct series *, int64_t rows);
 /* The same of a dataset whose first dimension is the case: one value a case, without the rows that do not count. */
@@ -73,7 +77,7 @@ int64_t reader_counted(struct record_reader *, enum layout_group, int64_t index)
  * group; arrays and texts live in `memory` (freed before and set) and in the reader. */
 bool reader_fill(struct record_reader *, enum layout_group, int64_t index, void *members, void **memory);
 
-/* A fixed-length text attribute, new memory; NULL if absent or of another kind. */
+/* A fixed-length text attribute as it is, new memory; NULL if absent or of another kind. */
 char *read_text_attribute(hid_t object, const char *name, int64_t largest);
 
 #endif

@@ -59,6 +59,7 @@ enum record_list {
     RECORD_LISTS
 };
 
+struct record_reader;
 struct record_schema {
     const struct record_column *columns; /* parameters; their names are not those of the record's own columns: `key`, */
     int column_count;                    /* `status`, `reason`, `seconds`, `layers`, `case` */
@@ -80,6 +81,9 @@ struct record_schema {
     int64_t points; /* most points at which a case that trains is measured; none: the record has no /training */
     const char *const *metrics; /* names of the curves that are kept at each */
     int metric_count;
+    /* Whether cases of an earlier record may stand beside new ones; false: one line in `why`. NULL: they may. */
+    bool (*agrees)(void *user, struct record_reader *earlier, char *why, size_t why_size);
+    void *user;
 };
 
 enum record_status { RECORD_MISSING, RECORD_DONE, RECORD_FAILED };
@@ -135,9 +139,10 @@ struct record_case {
 struct record;
 
 /* Starts PATH.part, having checked that it can be written. `overwrite` replaces an existing PATH and PATH.part; without
- * it, an existing one is refused. `resume` continues a PATH.part left by an interrupted run, if there is one: columns,
- * curves, summaries, sizes and suite text must be the same; cases done are kept, failed ones are dropped so that they
- * run again. */
+ * it, an existing one is refused. `resume` continues a PATH.part left by an interrupted run, or a PATH that lacks cases
+ * or of which some failed: columns, curves, summaries, sizes and suite text must be the same, and the schema's agrees()
+ * must say so; cases done are kept, failed ones are dropped so that they run again. A child reads the earlier file
+ * first. Of two processes that start on one PATH at once one is refused, or told later that its file was replaced. */
 struct record *record_create(const char *path, const struct record_schema *, bool resume, bool overwrite);
 bool record_has(const struct record *, const char *key); /* already in the file */
 /* Flushed when it returns. After a failure (a full disk) the file is not touched again: its finished cases stay
@@ -151,14 +156,18 @@ bool record_append(struct record *, const struct record_case *);
  * stays as it is. A writer that is killed while it replaces leaves a row that is unfinished, each value the old or the
  * new one, or done. */
 bool record_checkpoint(struct record *, const struct record_case *);
-/* Marks the run complete or interrupted, synchronises and closes; a complete one is renamed to PATH, an interrupted one
- * stays PATH.part. Frees, whatever it returns. */
+/* Marks the run complete or interrupted, synchronises and closes. An interrupted one stays PATH.part. A complete one is
+ * copied into a file with checksums, which is read back and compared before it takes the name PATH; PATH.part goes.
+ * Where PATH or PATH.part was replaced by others meanwhile, they keep it, and it fails. Frees, whatever it returns. */
 bool record_finish(struct record *, bool complete);
 
 /* Reading. Strings and arrays belong to the reader and live until it is closed. */
 struct record_reader;
 struct record_reader *record_open(const char *path);
 void record_close(struct record_reader *);
+/* From now on the name of the record that is being read is kept there, for a parent process that shares the memory and
+ * asks when the reader has crashed. NULL: nowhere. */
+void record_tell_reading(char *place, size_t size);
 int64_t record_count(const struct record_reader *);                     /* cases: rows whose status is set */
 bool record_complete(const struct record_reader *);                     /* false: an interrupted or running .part */
 const char *record_attribute(struct record_reader *, const char *name); /* root, e.g. "suite"; NULL if absent */

@@ -1,6 +1,6 @@
-/* Starting and resuming a record. The new file is laid out beside PATH.part and renamed to it once it is whole, so that
- * a PATH.part can always be read; an earlier one is copied, not continued in place, because the free space of a file
- * whose writer was killed is not to be trusted. */
+/* Starting and resuming a record. The new file is laid out beside PATH.part and takes that name once it is whole, so
+ * that a PATH.part can always be read; an earlier one is copied, not continued in place, because the free space of a
+ * file whose writer was killed is not to be trusted. Who made it is not known, so a child reads it first. */
 #include "results/writer.h"
 
 #include <errno.h>
@@ -8,13 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
+#include <signal.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-
-#define NEW_SUFFIX ".new"
 
 static bool check_name(const char *what, const char *name, bool reserved) {
     return (name && *name && strlen(name) <= RECORD_MAX_NAME && !strchr(name, '/') && strcmp(name, ".") && !reserved) ||
@@ -64,33 +63,19 @@ static bool check_schema(const struct record_schema *s) {
     return true;
 }
 
-/* Is there such a file, and may it be replaced? */
-static bool check_target(const char *path, bool replace, const char *remedy, bool *there) {
-    struct stat status;
-    *there = !stat(path, &status);
-    if (!*there)
-        return errno == ENOENT || record_fail("%s: %s", path, strerror(errno));
-    if (!S_ISREG(status.st_mode))
+/* Is there such a file, and may it be replaced? A link is replaced, not followed; what runs leave is none. */
+static bool check_target(const char *path, const struct place *place, bool replace, bool link_too, const char *remedy) {
+    if (place->there && !S_ISREG(place->mode) && !(link_too && S_ISLNK(place->mode)))
         return record_fail("%s: is there and is no regular file", path);
-    return replace || record_fail("%s: %s", path, remedy);
+    return !place->there || replace || record_fail("%s: %s", path, remedy);
 }
 
-/* HDF5 locks what it writes; two writers would destroy each other's file. */
-static bool check_unlocked(const char *path) {
-    const int descriptor = open(path, O_RDONLY | O_CLOEXEC);
-    if (descriptor < 0)
-        return record_fail("%s: %s", path, strerror(errno));
-    const bool locked = flock(descriptor, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK;
-    close(descriptor);
-    return !locked || record_fail("%s: another process is writing it", path);
-}
-
-static bool set_provenance(const struct record *r, const struct record_schema *s) {
-    char created[32], uuid[37];
+static bool make_identity(const struct record *r, char created[32], char uuid[37]) {
     unsigned char b[16];
     const time_t now = time(NULL);
     struct tm utc;
-    strftime(created, sizeof created, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+    if (!gmtime_r(&now, &utc) || !strftime(created, 32, "%Y-%m-%dT%H:%M:%SZ", &utc))
+        snprintf(created, 32, "unknown"); /* a clock that is off by more years than fit */
     if (getrandom(b, sizeof b, 0) != sizeof b)
         return record_fail("%s: no random numbers for run_uuid", r->path);
     b[6] = (b[6] & 0x0f) | 0x40; /* RFC 4122: version 4, variant 1 */
@@ -98,49 +83,61 @@ static bool set_provenance(const struct record *r, const struct record_schema *s
     char *out = uuid;
     for (int i = 0; i < 16; i++)
         out += sprintf(out, i == 4 || i == 6 || i == 8 || i == 10 ? "-%02x" : "%02x", b[i]);
+    return true;
+}
+
+static bool set_provenance(const struct record *r, const struct record_schema *s, struct record_reader *of,
+                           const char *status) {
+    char created[32], uuid[37];
+    if (!of && !make_identity(r, created, uuid))
+        return false;
     const char *const attribute[][2] = {
-        {"schema", RECORD_SCHEMA}, {"created_utc", created}, {"run_uuid", uuid},
-        {"program", s->program},   {"command", s->command},  {"suite", s->suite},
+        {"schema", RECORD_SCHEMA},
+        {"created_utc", of ? record_attribute(of, "created_utc") : created},
+        {"run_uuid", of ? record_attribute(of, "run_uuid") : uuid},
+        {"program", s->program},
+        {"command", s->command},
+        {"suite", s->suite},
     };
     for (size_t i = 0; i < sizeof attribute / sizeof *attribute; i++)
         if (!writer_create_attribute(r->file, attribute[i][0], attribute[i][1] ? attribute[i][1] : "", 1))
             return false;
-    return writer_create_attribute(r->file, "status", RECORD_RUNNING, RECORD_STATUS_BYTES);
+    return writer_create_attribute(r->file, "status", status, RECORD_STATUS_BYTES);
 }
 
-static bool create_file(struct record *r, const char *name) {
-    /* Tried by hand first: the operating system says why not better than HDF5 does. */
-    const int descriptor = open(name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (descriptor < 0)
-        return record_fail("cannot write %s: %s", name, strerror(errno));
-    close(descriptor);
+bool writer_lay_out(struct record *r, const struct record_schema *s, struct record_reader *of, const char *status) {
+    return set_provenance(r, s, of, status) && writer_create_layout(r, s);
+}
+
+bool writer_create_file(struct record *r, const char *name) {
     hid_t access = H5Pcreate(H5P_FILE_ACCESS), creation = H5Pcreate(H5P_FILE_CREATE);
     H5Pset_fapl_sec2(access);
-    H5Pset_file_locking(access, true, true); /* but go on where the file system has no locks */
+    H5Pset_file_locking(access, false, true); /* HDF5 would fail where the file system has none */
     H5Pset_alignment(access, WRITER_NODE_BYTES, WRITER_PAGE);
     H5Pset_istore_k(creation, WRITER_NODE_CHUNKS / 2);
     /* Tracking attributes lets them exceed 64 KiB, as the text of a suite may. */
     H5Pset_attr_creation_order(creation, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED);
     H5Pset_link_creation_order(creation, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED);
-    r->file = H5Fcreate(name, H5F_ACC_TRUNC, creation, access);
+    r->file = H5Fcreate(name, H5F_ACC_EXCL, creation, access); /* which follows no link */
     int *handle = NULL;
     const bool good = r->file >= 0 && H5Fget_vfd_handle(r->file, H5P_DEFAULT, (void **)&handle) >= 0;
     if (good) {
         r->descriptor = *handle;
         fcntl(r->descriptor, F_SETFD, FD_CLOEXEC); /* a worker must not keep the lock of a killed parent */
+        r->lock = place_lock(r->descriptor);
     } else {
-        record_fail_hdf5("cannot write %s", name);
+        record_fail_hdf5("cannot write %s", r->part);
     }
     H5Pclose(creation);
     H5Pclose(access);
-    return good;
+    return good && place_opened(r->descriptor, r->part, &r->own);
 }
 
-static struct record *allocate(const char *path, const struct record_schema *s) {
+struct record *writer_allocate(const char *path, const struct record_schema *s) {
     struct record *r = calloc(1, sizeof *r);
     if (!r)
         return NULL;
-    r->file = r->descriptor = -1;
+    r->file = r->descriptor = r->lock = -1;
     for (int kind = 0; kind < KINDS; kind++)
         r->type_in_file[kind] = r->type[kind] = -1;
     r->cases = s->cases;
@@ -172,53 +169,124 @@ static struct record *allocate(const char *path, const struct record_schema *s) 
     return r;
 }
 
-/* Lays the file out under a name of its own, with the cases of `earlier` (NULL: none), and puts it in place of
- * PATH.part. */
-static struct record *start(const char *path, const struct record_schema *s, struct record_reader *earlier) {
-    struct record *r = allocate(path, s);
-    char *name = r ? record_format("%s" NEW_SUFFIX, r->part) : NULL;
-    if (!name) {
+/* What a run is begun from. */
+struct start {
+    const char *path, *part;
+    const struct record_schema *schema;
+    const char *earlier; /* the record whose finished cases it keeps; NULL: none */
+    struct place target, left;
+};
+
+/* Has the earlier record what it takes to go on with it? */
+static bool check_earlier(const struct start *s, struct record_reader *earlier) {
+    char why[600];
+    const char *const *status = record_texts(earlier, "status");
+    bool undone = !record_complete(earlier) || s->earlier == s->part;
+    for (int64_t k = 0; status && !undone && k < record_count(earlier); k++)
+        undone = !strcmp(status[k], "failed");
+    if (!status)
+        return false;
+    if (!undone)
+        return record_fail("%s: exists already, and no case of it failed; --overwrite replaces it", s->earlier);
+    return record_agrees(earlier, s->schema, s->earlier) &&
+           (!s->schema->agrees || s->schema->agrees(s->schema->user, earlier, why, sizeof why) ||
+            record_fail("%s: %s", s->earlier, why));
+}
+
+/* Lays the file out under a name of its own, in new memory, with the cases of the earlier one. */
+static struct record *lay_out(const struct start *s, char **name) {
+    struct record_reader *earlier = s->earlier ? record_open_raw(s->earlier) : NULL;
+    bool good = !s->earlier || (earlier && check_earlier(s, earlier));
+    struct record *r = good ? writer_allocate(s->path, s->schema) : NULL;
+    if (good && !r)
         record_fail("out of memory");
-        writer_free(r);
-        return NULL;
+    *name = r ? place_beside(r->part) : NULL;
+    good = *name && writer_create_file(r, *name);
+    if (good && !(writer_lay_out(r, s->schema, NULL, RECORD_RUNNING) && writer_prepare(r) &&
+                  (!earlier || record_copy_cases(r, earlier, false, s->earlier)) &&
+                  (H5Fflush(r->file, H5F_SCOPE_GLOBAL) >= 0 || record_fail_hdf5("cannot write %s", r->part)))) {
+        good = false;
+        unlink(*name);
     }
-    bool good = create_file(r, name);
-    if (good) {
-        good = set_provenance(r, s) && writer_create_layout(r, s) && writer_prepare(r) &&
-               (!earlier || record_copy_cases(r, earlier, false, r->part));
-        if (good && H5Fflush(r->file, H5F_SCOPE_GLOBAL) < 0)
-            good = record_fail_hdf5("cannot write %s", name);
-        if (good && rename(name, r->part))
-            good = record_fail("cannot rename %s to %s: %s", name, r->part, strerror(errno));
-        if (!good)
-            unlink(name);
-    }
-    free(name);
-    if (!good) {
+    record_close(earlier);
+    if (good)
+        return r;
+    if (r)
+        writer_close(r);
+    writer_free(r);
+    free(*name);
+    *name = NULL;
+    return NULL;
+}
+
+/* The same in a child, which leaves nothing but its error line: a file may crash the library that reads it. */
+static void rehearse_in_child(const struct start *s, int out) {
+    char *name;
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
+    struct record *r = lay_out(s, &name);
+    if (r)
+        unlink(name);
+    else
+        (void)!write(out, record_error(), strlen(record_error()));
+    _exit(r ? 0 : 1);
+}
+
+static bool rehearse(const struct start *s) {
+    char line[1024];
+    size_t used = 0;
+    ssize_t got = 0;
+    int pipe[2], status = 0;
+    if (pipe2(pipe, O_CLOEXEC))
+        return record_fail("%s: %s", s->earlier, strerror(errno));
+    const pid_t child = fork();
+    if (child == 0)
+        rehearse_in_child(s, pipe[1]);
+    close(pipe[1]);
+    while (child > 0 && used < sizeof line - 1 &&
+           ((got = read(pipe[0], line + used, sizeof line - 1 - used)) > 0 || (got < 0 && errno == EINTR)))
+        used += got > 0 ? (size_t)got : 0;
+    close(pipe[0]);
+    line[used] = 0;
+    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
+        ;
+    if (child < 0)
+        return record_fail("%s: no process to read it in: %s", s->earlier, strerror(errno));
+    if (WIFSIGNALED(status))
+        return record_fail("%s: reading it crashed (%s); it is not a file this program wrote", s->earlier,
+                           strsignal(WTERMSIG(status)));
+    return WEXITSTATUS(status) == 0 || record_fail("%s", line);
+}
+
+static struct record *begin(struct start *s) {
+    char *name = NULL;
+    struct record *r = !s->earlier || rehearse(s) ? lay_out(s, &name) : NULL;
+    if (r && !place_take(name, r->part, &s->left)) {
+        place_remove(name, &r->own);
         writer_close(r);
         writer_free(r);
-        return NULL;
+        r = NULL;
     }
+    if (r)
+        r->target = s->target;
+    free(name);
     return r;
 }
 
 struct record *record_create(const char *path, const struct record_schema *schema, bool resume, bool overwrite) {
     record_quiet_hdf5();
     char *part = record_format("%s" RECORD_SUFFIX, path);
-    bool there = false;
-    bool good = part || record_fail("out of memory");
-    good = good && check_schema(schema) &&
-           check_target(path, overwrite, "exists already; --overwrite replaces it", &there) &&
-           check_target(part, overwrite || resume,
-                        "was left by an unfinished run; --resume goes on, --overwrite starts again", &there) &&
-           (!there || check_unlocked(part));
-    struct record_reader *earlier = NULL;
-    if (good && there && resume) {
-        earlier = record_open(part);
-        good = earlier && record_agrees(earlier, schema, part);
-    }
-    struct record *r = good ? start(path, schema, earlier) : NULL;
-    record_close(earlier);
+    struct start s = {.path = path, .part = part, .schema = schema};
+    const bool good = (part || record_fail("out of memory")) && check_schema(schema) && place_look(path, &s.target) &&
+                      place_look(part, &s.left) &&
+                      check_target(path, &s.target, overwrite || resume, true,
+                                   "exists already; --overwrite replaces it") &&
+                      check_target(part, &s.left, overwrite || resume, false,
+                                   "was left by an unfinished run; --resume goes on, --overwrite starts again") &&
+                      (!s.left.there || !place_locked(part) || record_fail("%s: another process is writing it", part));
+    if (resume)
+        s.earlier = s.left.there ? part : s.target.there ? path : NULL;
+    struct record *r = good ? begin(&s) : NULL;
     free(part);
     return r;
 }

@@ -63,6 +63,7 @@ static hid_t creation_properties(const struct record *r, struct writer_dataset *
     hid_t properties = H5Pcreate(H5P_DATASET_CREATE);
     const double nan_fill = NAN;
     if (H5Pset_chunk(properties, d->rank, d->chunk) < 0 || H5Pset_obj_track_times(properties, false) < 0 ||
+        (r->sealed && H5Pset_fletcher32(properties) < 0) ||
         (d->kind == KIND_REAL && H5Pset_fill_value(properties, H5T_NATIVE_DOUBLE, &nan_fill) < 0)) {
         H5Pclose(properties);
         return -1;

@@ -2,9 +2,12 @@
 #include "results/reader.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+
+#include "results/text.h"
 
 static char *copy_or_empty(const char *text) {
     return strdup(text ? text : "");
@@ -91,6 +94,10 @@ static bool read_facts(struct record_reader *r, hid_t object, const char *what, 
         char *value = read_text_attribute(object, names.item[i], r->file_bytes);
         if (!value)
             continue;
+        if (!r->raw) { /* a suite has lines */
+            text_clean(names.item[i]);
+            (object == r->file && !strcmp(names.item[i], "suite") ? text_clean_lines : text_clean)(value);
+        }
         (*facts)[(*count)++] = (struct fact){names.item[i], value};
         names.item[i] = NULL;
     }
@@ -322,7 +329,21 @@ static bool open_groups(struct record_reader *r) {
     return good;
 }
 
-struct record_reader *record_open(const char *path) {
+static char *reading;
+static size_t reading_size;
+
+void record_tell_reading(char *place, size_t size) {
+    reading = place;
+    reading_size = size;
+}
+
+void reader_begins(const char *path) {
+    if (reading)
+        snprintf(reading, reading_size, "%s", path);
+}
+
+static struct record_reader *open_record(const char *path, bool raw) {
+    reader_begins(path);
     record_quiet_hdf5();
     struct record_reader *r = calloc(1, sizeof *r);
     if (!r || !(r->path = copy_or_empty(path))) {
@@ -330,6 +351,7 @@ struct record_reader *record_open(const char *path) {
         record_fail("%s: out of memory", path);
         return NULL;
     }
+    r->raw = raw;
     r->file = -1;
     for (int axis = 0; axis < AXES; axis++)
         r->names[axis].dataset = -1;
@@ -342,6 +364,14 @@ struct record_reader *record_open(const char *path) {
         return r;
     record_close(r);
     return NULL;
+}
+
+struct record_reader *record_open(const char *path) {
+    return open_record(path, false);
+}
+
+struct record_reader *record_open_raw(const char *path) {
+    return open_record(path, true);
 }
 
 static void free_list(struct series_list *list, int64_t rows) {

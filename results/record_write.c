@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <math.h>
 #include <search.h>
 #include <stdio.h>
@@ -331,6 +330,11 @@ static bool write_case(struct record *r, const struct record_case *c, bool check
     struct known_case *k = acceptable(r, c) ? place(r, c) : NULL;
     if (!k)
         return false;
+    if (!place_is(r->part, &r->own)) { /* rather now than after hours */
+        record_fail("%s: another process has replaced it", r->part);
+        writer_abandon(r);
+        return false;
+    }
     if (!reserve(r) || !(k->unfinished ? write_again(r, c, k->row) : write_new(r, c, k->row))) {
         writer_abandon(r);
         return false;
@@ -378,6 +382,8 @@ void writer_free(struct record *r) {
         return;
     for (int i = 0; r->column_name && i < r->list_count[RECORD_LIST_COLUMNS]; i++)
         free(r->column_name[i]);
+    if (r->lock >= 0)
+        close(r->lock);
     free(r->column_name);
     free(r->computed);
     free(r->dataset);
@@ -398,19 +404,26 @@ static bool synchronise(const char *path) {
     return good;
 }
 
-/* Puts PATH.part in the place of PATH, and that on the disk. Some file systems cannot synchronise a folder: no error.
- */
-static bool move_into_place(const struct record *r) {
-    if (rename(r->part, r->path))
-        return record_fail("cannot rename %s to %s: %s", r->part, r->path, strerror(errno));
-    char *copy = strdup(r->path);
-    const int folder = copy ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    if (folder >= 0) {
-        fsync(folder);
-        close(folder);
+/* The file with checksums takes the name PATH, and PATH.part goes. Others may have done the same with either name: what
+ * is theirs stays, and nothing is said to be complete. */
+static bool move_into_place(const struct record *r, const char *status) {
+    if (!place_is(r->part, &r->own))
+        return record_fail("%s: another process has replaced it; what this run wrote is lost", r->part);
+    char *sealed = writer_seal(r, status);
+    bool good = sealed != NULL;
+    if (good && !place_is(r->part, &r->own))
+        good = record_fail("%s: another process has replaced it; what this run wrote is lost", r->part);
+    if (good && !place_take(sealed, r->path, &r->target)) {
+        char *why = strdup(record_error());
+        good = record_fail("%s; the results are in %s", why ? why : r->path, r->part);
+        free(why);
     }
-    free(copy);
-    return true;
+    if (good)
+        place_remove(r->part, &r->own);
+    else if (sealed)
+        unlink(sealed);
+    free(sealed);
+    return good;
 }
 
 /* In place: the attribute was made with room for every status. */
@@ -437,7 +450,7 @@ bool record_finish_as(struct record *r, const char *status, bool rename_it) {
     const bool closed = writer_close(r);
     if (good && !closed)
         good = record_fail_hdf5("cannot close %s", r->part);
-    good = good && synchronise(r->part) && (!rename_it || move_into_place(r));
+    good = good && synchronise(r->part) && (!rename_it || move_into_place(r, status));
     writer_free(r);
     return good;
 }
@@ -449,6 +462,6 @@ bool record_finish(struct record *r, bool complete) {
 void record_discard(struct record *r) {
     writer_abandon(r);
     writer_close(r);
-    unlink(r->part);
+    place_remove(r->part, &r->own);
     writer_free(r);
 }

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "results/text.h"
+
 /* Bounds on what a file can make the reader allocate. */
 enum { LARGEST_TEXT = 4096, TEXT_BLOCK = 64 };
 static const hsize_t LARGEST_CHUNK = (hsize_t)64 << 20;
@@ -113,6 +115,10 @@ enum verdict series_open(const struct record_reader *r, hid_t group, const char 
         s->width = rank > 1 ? (int64_t)extent[1] : 1;
         s->unit = read_text_attribute(s->dataset, "units", LARGEST_TEXT);
         s->long_name = read_text_attribute(s->dataset, "long_name", LARGEST_TEXT);
+        char *const own[] = {s->name, s->unit, s->long_name};
+        for (int k = 0; k < 3 && !r->raw; k++)
+            if (own[k])
+                text_clean(own[k]);
     } else {
         series_close(s, 0);
     }
@@ -136,6 +142,7 @@ void series_close(struct series *s, int64_t rows) {
 
 bool series_read_block(const struct record_reader *r, const char *group_name, const struct series *s, int rank,
                        const hsize_t *start, const hsize_t *count, hid_t memory_type, void *out) {
+    reader_begins(r->path);
     hid_t memory = H5Screate_simple(rank, count, NULL), file = H5Dget_space(s->dataset);
     const bool good = memory >= 0 && file >= 0 &&
                       H5Sselect_hyperslab(file, H5S_SELECT_SET, start, NULL, count, NULL) >= 0 &&
@@ -211,6 +218,8 @@ static bool load_texts(const struct record_reader *r, const char *group_name, st
             }
             memcpy(arena + used, block + i * size, length);
             arena[used + length] = 0;
+            if (!r->raw)
+                text_clean(arena + used);
             offset[first + (int64_t)i] = used;
             used += length + 1;
         }

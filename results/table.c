@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "results/text.h"
+
 enum { MOST_WIDTH = 72 }; /* what is longer does not widen its column */
 
 /* ---- how values are written ---- */
@@ -39,21 +41,10 @@ static void csv_text(FILE *out, const char *text) {
     putc('"', out);
 }
 
-int table_utf8_length(const unsigned char *c) {
-    const int length = c[0] < 0x80 ? 1 : c[0] < 0xC2 ? 0 : c[0] < 0xE0 ? 2 : c[0] < 0xF0 ? 3 : c[0] < 0xF5 ? 4 : 0;
-    for (int i = 1; i < length; i++)
-        if ((c[i] & 0xC0) != 0x80)
-            return 0;
-    if ((c[0] == 0xE0 && c[1] < 0xA0) || (c[0] == 0xED && c[1] > 0x9F) || (c[0] == 0xF0 && c[1] < 0x90) ||
-        (c[0] == 0xF4 && c[1] > 0x8F))
-        return 0;
-    return length;
-}
-
 void table_json_text(FILE *out, const char *text) {
     putc('"', out);
     for (const unsigned char *c = (const unsigned char *)text; *c;) {
-        const int length = table_utf8_length(c);
+        const int length = text_utf8_length(c);
         if (length == 0)
             fputs("\\ufffd", out);
         else if (*c == '"' || *c == '\\')

@@ -84,7 +84,5 @@ const char *table_digits(double x, int digits, char text[32]);
 
 /* A text as a string of JSON, in quotes; bytes that are no UTF-8 become U+FFFD. */
 void table_json_text(FILE *, const char *);
-/* Bytes of the UTF-8 character at `c`; 0: it is none. */
-int table_utf8_length(const unsigned char *c);
 
 #endif

@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include "results/layout.h"
+#include "results/place.h"
 
 /* Rows the datasets are extended by at once: appending within a block changes no header. */
 enum { WRITER_BLOCK = 32 };
@@ -34,22 +35,35 @@ struct record {
     char *path, *part;
     hid_t file;
     int descriptor; /* under `file` */
+    int lock;       /* keeps others away until the record is freed; -1: there are no locks */
     hid_t type_in_file[KINDS], type[KINDS];
     struct writer_dataset *dataset; /* all of them: */
     struct writer_dataset *number;  /* [GROUPS] the scale `case` of each group, */
     struct writer_dataset *fixed;   /* [DATASETS] those that are always there, */
     struct writer_dataset *list[RECORD_LISTS];
     int dataset_count, list_count[RECORD_LISTS];
-    char **column_name;     /* for messages */
-    int8_t *computed;       /* a row of /curves/computed */
-    int64_t length[AXES];   /* largest of any case */
-    int64_t cases;          /* expected */
-    int64_t rows, capacity; /* rows: to the last that is written */
-    int64_t next;           /* row of the next case that no key of the schema has a row for */
-    off_t reserve;          /* bytes that appending a case can take at most */
-    void *known;            /* a tsearch tree of struct known_case */
-    char *broken;           /* why nothing more can be written; NULL while all is well */
+    char **column_name;       /* for messages */
+    int8_t *computed;         /* a row of /curves/computed */
+    int64_t length[AXES];     /* largest of any case */
+    int64_t cases;            /* expected */
+    int64_t rows, capacity;   /* rows: to the last that is written */
+    int64_t next;             /* row of the next case that no key of the schema has a row for */
+    off_t reserve;            /* bytes that appending a case can take at most */
+    void *known;              /* a tsearch tree of struct known_case */
+    char *broken;             /* why nothing more can be written; NULL while all is well */
+    struct place own, target; /* the file under `part`; what PATH led to when it was begun */
+    bool sealed;              /* chunks with checksums: for a file that nobody writes to again */
 };
+
+/* A record without a file; NULL: out of memory. */
+struct record *writer_allocate(const char *path, const struct record_schema *);
+/* A new file under that name, and in it the attributes of a record and its datasets, without rows. `of`: the record
+ * whose run this is; NULL: a new one. */
+bool writer_create_file(struct record *r, const char *name);
+bool writer_lay_out(struct record *r, const struct record_schema *, struct record_reader *of, const char *status);
+/* Copies PATH.part, closed and whole, into a new file with checksums, and reads that back. Its name in new memory;
+ * NULL: failed. */
+char *writer_seal(const struct record *was, const char *status);
 
 /* Creates groups, types and datasets of the schema in r->file, without rows. */
 bool writer_create_layout(struct record *r, const struct record_schema *);

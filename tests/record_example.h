@@ -58,7 +58,9 @@ static inline struct record_schema schema_of(int64_t layers, const char *suite) 
                                   NULL,
                                   layers ? POINTS : 0,
                                   metrics,
-                                  METRICS};
+                                  METRICS,
+                                  NULL,
+                                  NULL};
 }
 
 struct example {
@@ -277,6 +279,7 @@ static inline const char *difference(struct record_reader *r, int64_t row, int64
     const char *const *key = record_texts(r, "key"), *const *status = record_texts(r, "status"),
                       *const *reason = record_texts(r, "reason");
     const char *const *input = record_texts(r, "input");
+    *strchr(e.text, '\n') = '?'; /* read, a text is one line */
     const int64_t *width = record_ints(r, "width"), *own_layers = record_ints(r, "layers");
     const double *gain = record_reals(r, "gain"), *seconds = record_reals(r, "seconds");
     *what = 0;

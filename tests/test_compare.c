@@ -101,6 +101,46 @@ Test(compare, planted_changes) {
     }
 }
 
+/* Float64 of one machine and build is the same but for the order of its sums. */
+Test(compare, float64_on_one_machine) {
+    static const struct {
+        double add;
+        const char *cpu, *options, *verdict, *why, *last;
+    } cases[] = {
+        {1e-10, NULL, "", "SAME", "values agree", ": 4 SAME; no regression\n"},
+        {1e-8, NULL, "", "SAME", "values agree", ": 4 SAME; no regression; 1 values differ by more than 1e-09\n"},
+        {1e-6, NULL, "", "INVALID", " at layer 8 is 15.500071, was 15.50007: apart by 2.3e-06, in float64",
+         "1 values differ"},
+        {1e-3, NULL, "", "INVALID", "apart by 0.0023, in float64 on one machine (allowed: 1e-06)",
+         "REGRESSION in 1; 1 values"},
+        {1e-3, NULL, "--tolerance 0.01", "SAME", "values agree", "no regression; 1 values differ by more than 1e-09\n"},
+        {1e-3, NULL, "--tolerance=0.001", "INVALID", "(allowed: 0.001)", "REGRESSION"},
+        {1e-3, "that one", "", "SAME", "values agree", ": 4 SAME; no regression\n"},
+        {0.02, "that one", "", "INVALID", " is 15.5201, was 15.5001", "REGRESSION in 1\n"},
+    };
+    gate_write("a.h5", &nothing);
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        gate_write("b.h5", &(struct gate_plant){.at = GATE_MAP, .add = cases[k].add, .cpu = cases[k].cpu});
+        int code = sh("$M compare a.h5 b.h5 %s", cases[k].options);
+        expect_verdict(cases[k].options, code, gate_key[GATE_MAP], cases[k].verdict, cases[k].why);
+        cr_expect(strstr(out, cases[k].last), "wanted `%s` in\n%s", cases[k].last, out);
+    }
+    expect_refusal("$M compare a.h5 b.h5 --tolerance much", "--tolerance much: a share");
+}
+
+/* Two numbers of which one says that it is not the other do not print alike. */
+Test(compare, differences_that_show) {
+    gate_write("a.h5", &(struct gate_plant){.at = GATE_POST, .error = 1e-3});
+    gate_write("b.h5", &(struct gate_plant){.at = GATE_POST, .error = 1.0000001e-3});
+    cr_expect(sh("$M compare a.h5 b.h5") == 1);
+    cr_expect(strstr(row_of(gate_key[GATE_POST]), "error 0.0010000001 is not within the tolerance of 0.001"), "%s",
+              out);
+    gate_write("a.h5", &(struct gate_plant){.at = GATE_MLP, .share = 1});
+    gate_write("b.h5", &(struct gate_plant){.at = GATE_MLP, .share = 1.00001});
+    cr_expect(sh("$M compare a.h5 b.h5") == 1);
+    cr_expect(strstr(row_of(gate_key[GATE_MLP]), "mhc_error_over_tolerance is 1.00001, above 1"), "%s", out);
+}
+
 /* What was wrong in the base is no regression, and no proof that all is well. */
 Test(compare, what_the_base_lacks) {
     const struct gate_plant fails = {.at = GATE_POST, .failed = true}, lacks = {.at = GATE_MAP, .left_out = true};

@@ -121,6 +121,89 @@ Test(interrupt, shards_make_the_whole) {
     cr_expect(!exists("x.h5") && !exists("x.h5.part"));
 }
 
+/* A record is gone on with by what made it, and every case says what that was. */
+Test(interrupt, resumed_by_another_build_or_machine) {
+    static const char on[] = "$M run two.suite --out a.h5 -q --resume";
+    GOOD(
+        "for f in 1.0 1.000001; do cc -shared -fPIC -DFACTOR=${f}f -I$R $R/tests/fake_device.c $R/cpu_ref/operations.c -o "
+        "$f.so || exit 1; done; cp 1.0.so mine.so");
+    write_text("two.suite", "set --study kernels --tokens 6 --type f32 --rounds 20 --budget 0.05\n"
+                            "--operation mhc.post_backward_y --width 16 --backend ./mine.so\n"
+                            "--operation mhc.post_backward_y --width 16,24 --backend cpu32\n");
+    GOOD(
+        "$M run two.suite --out whole.h5 -q && $M export whole.h5 --format json >rows && sha256sum mine.so | cut -c1-64 >sum");
+    GOOD("grep -c \"\\\"origin_library\\\": \\\"$(cat sum)\\\"\" rows");
+    cr_expect_str_eq(out, "1\n");
+    GOOD(
+        "grep '\"origin_revision\": \"[^\"]' rows | grep '\"origin_build\": \"[^\"]*-O' | grep -c '\"origin_threads\": 1,'");
+    cr_expect_str_eq(out, "3\n");
+    GOOD("cp 1.0.so mine.so; $M run two.suite --out a.h5 -q; cp a.h5 good.h5");
+    expect_refusal("$M run two.suite --out a.h5 --resume", "a.h5: exists already, and no case of it failed");
+    const char *const changed[][3] = {
+        {"cp 1.000001.so mine.so", "library", ""},
+        {"true", "number of threads", "OMP_NUM_THREADS=2 "},
+    };
+    for (size_t k = 0; k < 2; k++) {
+        char command[600];
+        GOOD("cp 1.0.so mine.so; rm -f a.h5 a.h5.part; cp good.h5 a.h5.part; %s", changed[k][0]);
+        snprintf(command, sizeof command, "%s%s", changed[k][2], on);
+        expect_refusal(command, changed[k][1]);
+        cr_expect(strstr(err, "--resume=anyway"), "%s", err);
+        GOOD("cmp good.h5 a.h5.part");
+        GOOD("%s%s=anyway", changed[k][2], on);
+        GOOD("$M export a.h5 | grep -c ,done,");
+        cr_expect_str_eq(out, "3\n");
+    }
+    /* another file behind --input */
+    write_text("tokens", "0123456789abcdef0123456789abcdef0123456789abcdef");
+    write_text("in.suite", "--study propagate --depth 3 --width 8 --tokens 8 --input tokens\n");
+    GOOD("$M run in.suite --out in.h5 -q && mv in.h5 in.h5.part && echo more >>tokens");
+    expect_refusal("$M run in.suite --out in.h5 -q --resume", "another input: ");
+}
+
+/* Failed cases of a finished run run again. */
+Test(interrupt, failed_cases_of_a_finished_run) {
+    write_text("fail.suite",
+               "--study maps --depth 3\n--study kernels --operation mhc.post --width 16 --tokens 6 --backend ./l.so "
+               "--type f32 --rounds 20 --budget 0.05\n");
+    GOOD("cc -shared -fPIC -DFACTOR=2.0f -I$R $R/tests/fake_device.c $R/cpu_ref/operations.c -o wrong.so;"
+         "cc -shared -fPIC -I$R $R/tests/fake_device.c $R/cpu_ref/operations.c -o right.so");
+    GOOD("sed -i 's/mhc.post /mhc.post_backward_y /' fail.suite; cp wrong.so l.so");
+    cr_expect(sh("$M run fail.suite -q") == 1, "%s%s", out, err);
+    GOOD("cp right.so l.so; $M run fail.suite -q --resume && $M show fail.h5 | grep '2 cases, 0 failed'");
+}
+
+/* A small or odd machine gets a run, or a sentence; never a hang. */
+Test(interrupt, small_machines, .timeout = 200) {
+    static const char run[] = "timeout -s KILL 30 $M run --study maps --depth 3 --out m.h5 --overwrite -q";
+    char command[900];
+    for (int mebibytes = 150; mebibytes <= 350; mebibytes += 100) { /* what OpenBLAS waits for has no room there */
+        int code = sh("ulimit -v %d; OMP_NUM_THREADS=2 %s", mebibytes << 10, run);
+        cr_expect(code == 0 || (code == 2 && strstr(err, "(ulimit -v) is too low")), "%d MiB: exit %d\n%s", mebibytes,
+                  code, err);
+    }
+    snprintf(command, sizeof command, "OMP_NUM_THREADS=100000 %s", run);
+    expect_refusal(command, "OMP_NUM_THREADS asks for 100000 threads");
+    for (int files = 7; files <= 12; files++) {
+        int code = sh("ulimit -n %d; %s", files, run);
+        cr_expect(code == 0 || (code == 2 && strstr(err, "Too many open files")), "%d files: exit %d\n%s", files, code,
+                  err);
+    }
+    write_text("late.c",
+               "#define _GNU_SOURCE\n#include <time.h>\ntime_t time(time_t *t) { return t ? *t = AT : AT; }\n");
+    static const char *const clocks[][2] = {{"4000000000", "2096-10-02T07:06:40Z"},
+                                            {"253402300801", "10000-01-01T00:00:01Z"},
+                                            {"99999999999999999", "unknown"}};
+    for (size_t k = 0; k < 3 && !strstr(getenv("BUILD") ? getenv("BUILD") : "", "asan"); k++) {
+        GOOD(
+            "cc -shared -fPIC -DAT=%s late.c -o late.so && LD_PRELOAD=$PWD/late.so %s && $M export m.h5 | grep created_utc",
+            clocks[k][0], run);
+        cr_expect(strstr(out, clocks[k][1]), "%s", out);
+    }
+    if (!geteuid() && !sh("unshare -m mount -t tmpfs none /proc"))
+        GOOD("unshare -m sh -c 'mount -t tmpfs none /proc && %s'", run);
+}
+
 /* A limit on the size of files stands for a full disk; as root a small file system is tried as well. */
 Test(interrupt, a_full_disk) {
     const char suite[] = "--study maps --alpha 0 --block hc --depth 200 --streams 6 --seed 1:60:1\n";

@@ -42,3 +42,56 @@ Test(make, builds_without_an_nvcc_that_cannot) {
                   "wanted `%s` in\n%.2000s", cannot[k][1], out);
     }
 }
+
+/* A real make of this repository into a folder of its own. */
+#define MAKE "env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -C $R B=$PWD/own NVCC=$PWD/nvcc CUDA_ARCH=80 "
+
+/* What a build states of its flags is true of every object: another flag makes them again, the same ones do not. */
+Test(make, another_flag_makes_objects_again) {
+    stand_in("nvcc", "#!/bin/sh\ncase $* in *--version*) " RELEASE
+                     "13.0, V13.0.1';; *-o*) while [ \"$1\" != -o ]; do shift; done; echo >\"$2\";; esac\n");
+    static const char *const objects[][3] = {
+        {"cpu_ref/operations.o", "LEVEL=-O0", "compile"},    {"cpu_ref/operations.o", "ARCH=x86-64", "compile"},
+        {"cpu_ref/resnet.f32.o", "SANITIZE=-g3", "compile"}, {"emu/kernels/host/fibre.o", "EMULEVEL=-O0", "compile"},
+        {"cuda/kernels/adamw.o", "CUDA_ARCH=90", "nvcc "},   {"cpu_ref/library.shared.o", "CC='gcc -g3'", "compile"}};
+    for (size_t k = 0; k < sizeof objects / sizeof *objects; k++) {
+        const char *object = objects[k][0], *flag = objects[k][1], *made = objects[k][2];
+        GOOD(MAKE "$PWD/own/%s", object);
+        GOOD(MAKE "$PWD/own/%s", object);
+        cr_expect(!strstr(out, made), "made again for nothing:\n%s", out);
+        GOOD(MAKE "%s $PWD/own/%s", flag, object);
+        cr_expect(strstr(out, made), "%s did not make %s again:\n%s", flag, object, out);
+        GOOD(MAKE "%s $PWD/own/%s", flag, object);
+        cr_expect(!strstr(out, made), "made again for nothing:\n%s", out);
+    }
+}
+
+/* make has one exit code for all that failed: the gate's own is said, and the script that keeps it. */
+Test(make, regress_says_its_own_exit_code) {
+    GOOD("mkdir -p own/base/abc && touch own/base/abc/libmhc_cpu.so");
+    stand_in("git", "#!/bin/sh\necho abc\n");
+    stand_in("own/mhcbench", "#!/bin/sh\nexit 3\n");
+    int code = sh("PATH=$PWD:$PATH; env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -n -C $R NVCC= B=$PWD/own regress "
+                  "BASE=old LIBS=cpu ARGS=\"--operation 'mhc.*'\"");
+    cr_expect(code == 2 && strstr(err, "regress: exit 3, of which make makes 2") &&
+                  strstr(err, "/own \"old\" \"cpu\" --operation 'mhc.*'\n"),
+              "exit %d\n%s", code, err);
+    cr_expect(sh("cd $R && PATH=$OLDPWD:$PATH sh tests/tools/regress.sh $OLDPWD/own old cpu") == 3, "%s%s", out, err);
+}
+
+/* What failed somewhere in pages of output is named again where one looks. */
+Test(make, failed_tests_are_named_at_the_end) {
+    static const char text[] =
+        "#!/bin/sh\ncat >$0.json <<'END'\n{\n  \"passed\": 1,\n  \"failed\": 2,\n  \"errored\": 1,\n  \"skipped\": 0,\n"
+        "  \"test_suites\": [\n    {\n      \"name\": \"room\",\n      \"tests\": [\n        {\n"
+        "          \"name\": \"good\",\n          \"status\": \"PASSED\"\n        },\n        {\n"
+        "          \"name\": \"wrong\",\n          \"status\": \"FAILED\",\n        },\n        {\n"
+        "          \"name\": \"slow\",\n          \"status\": \"ERRORED\",\n        }\n      ]\n    }\n  ]\n}\nEND\nexit 1\n";
+    stand_in("fails", text);
+    stand_in("none", "#!/bin/sh\nexit 0\n");
+    int code = sh("sh $R/tests/tools/run.sh build ./fails ./none");
+    cr_expect(code == 1 &&
+                  strstr(out, "failed:\n  ./fails: room::wrong\n  ./fails: room::slow\n  ./none: no test ran\n1 "
+                              "passed, 3 failed, 0 skipped\n"),
+              "exit %d\n%s%s", code, out, err);
+}

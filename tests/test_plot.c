@@ -1,6 +1,7 @@
 /* The command `plot`: the program draws small records of its own; files are looked at, pictures are for people. */
 #include <criterion/criterion.h>
 #include <dirent.h>
+#include <hdf5.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -306,6 +307,77 @@ Test(plot, overflow_is_flagged) {
     figures_whole("o", all);
     data_is_tidy("o");
     holds("o/data/composite_gain.csv", ",,,,1,", true);
+}
+
+/* The names that everybody can foresee may be links that somebody laid: they are replaced, and lead nowhere. */
+Test(plot, links_are_not_followed) {
+    good("@ run --study maps --block hc --depth 3 --tokens 2 --out %/r.h5 -q");
+    good(
+        "mkdir -p %/r/data && echo mine >%/victim && for f in composite_gain.svg data/composite_gain.csv data/composite_gain.gp; "
+        "do ln -s %/victim %/r/$f; done");
+    good("@ plot %/r.h5 --figure composite_gain --format svg --out %/r");
+    good("test \"$(cat %/victim)\" = mine && ! find %/r -type l | grep . && test -z \"$(find %/r -name '.?*')\"");
+    holds("r/composite_gain.svg", "</svg>", true);
+    good("rm -r %/r/data && mkdir %/elsewhere && ln -s %/elsewhere %/r/data");
+    refused("@ plot %/r.h5 --figure composite_gain --format svg --out %/r", "/data: ");
+    good("ln -s %/elsewhere %/figures");
+    refused("@ plot %/r.h5 --figure composite_gain --format svg", "figures: ");
+    good("test -z \"$(ls %/elsewhere)\"");
+    good(
+        "rm %/figures; mkdir %/tmp && TMPDIR=%/tmp @ plot %/r.h5 --figure composite_gain && test -z \"$(ls -A %/tmp)\"");
+}
+
+/* The model of the CPU, which captions and tables quote, in the words of whoever made the record. */
+static void set_cpu(const char *path, const char *words) {
+    hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT), type = H5Tcopy(H5T_C_S1), space = H5Screate(H5S_SCALAR);
+    H5Tset_size(type, strlen(words));
+    H5Adelete_by_name(file, "env", "cpu_model", H5P_DEFAULT);
+    hid_t fact = H5Acreate_by_name(file, "env", "cpu_model", type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    cr_assert(fact >= 0 && H5Awrite(fact, type, words) >= 0);
+    H5Aclose(fact), H5Sclose(space), H5Tclose(type), H5Fclose(file);
+}
+
+/* Quotes of every kind are text, wherever they stand; what is no text at all does not reach a figure or a table. */
+Test(plot, quotes_do_not_leave_a_text) {
+    static const char *const names[] = {
+        "''.system(\"touch pwned\").''", "'.system('touch pwned').'", "\"`touch pwned`\"", "'''", "x'@y \\'",
+        "\xff\xc2\x9b[2J\x1b[2J"};
+    char command[2000], path[4096];
+    good("@ run --depth 4 --tokens 4 --width 8 --block mhc,hc --out %/q.h5 -q");
+    snprintf(path, sizeof path, "%s/name", folder);
+    for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
+        FILE *file = fopen(path, "w");
+        cr_assert(file && fputs(names[k], file) >= 0 && !fclose(file));
+        char record[4096], figure[64];
+        snprintf(record, sizeof record, "%s/q.h5", folder);
+        set_cpu(record, names[k]);
+        snprintf(
+            command, sizeof command,
+            "cd %% && name=$(cat name) && cp q.h5 \"q$name.h5\" && @ plot \"q$name.h5\" --format svg --out q%zu && "
+            "! find . -name pwned | grep .",
+            k);
+        good(command);
+        snprintf(figure, sizeof figure, "q%zu/composite_gain.svg", k);
+        holds(figure, "</svg>", true);
+        snprintf(
+            command, sizeof command,
+            "cd %% && @ show q.h5 >q%zu/shown && @ export q.h5 >q%zu/out.csv && for f in q%zu/*.* q%zu/shown q%zu/data/*; "
+            "do iconv -f utf-8 -t utf-8 $f >/dev/null && "
+            "! LC_ALL=C grep -lP '[\\x01-\\x08\\x0b-\\x1f\\x7f]|\\xc2\\x9b' $f || exit 1; done",
+            k, k, k, k, k);
+        good(command);
+    }
+}
+
+/* A record without a column that a caption quotes is drawn without it. */
+Test(plot, record_without_seeds) {
+    char path[4096];
+    good("@ run --study maps --block hc,mhc --depth 3 --tokens 2 --out %/n.h5 -q");
+    snprintf(path, sizeof path, "%s/n.h5", folder);
+    hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
+    cr_assert(file >= 0 && H5Ldelete(file, "cases/seed", H5P_DEFAULT) >= 0 && H5Fclose(file) >= 0);
+    good("@ plot %/n.h5 --out %/n --format svg");
+    holds("n/data/composite_maps.gp", "seed unknown", true);
 }
 
 Test(plot, errors_are_one_line) {

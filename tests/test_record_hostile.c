@@ -278,3 +278,18 @@ Test(record_hostile, tampered) {
         check_file("packed.h5", 0, 9, 7);
     }
 }
+
+/* Of two records that are read in turns the one that is read at the moment is named. */
+Test(record_hostile, tells_which_file_is_read) {
+    char reading[64] = "";
+    write_file("a.h5", 0, 3, 7, "suite");
+    write_file("b.h5", 3, 3, 7, "suite");
+    record_tell_reading(reading, sizeof reading);
+    struct record_reader *a = record_open("a.h5"), *b = record_open("b.h5");
+    cr_assert(a && b && !strcmp(reading, "b.h5"), "%s", reading);
+    cr_expect(record_texts(a, "input") && !strcmp(reading, "a.h5"), "%s", reading);
+    cr_expect(record_curve_of(b, "zeta", 0) && !strcmp(reading, "b.h5"), "%s", reading);
+    record_close(a);
+    record_close(b);
+    record_tell_reading(NULL, 0);
+}

@@ -135,6 +135,15 @@ static void clean(struct shared *progress) {
     disk.error = 0;
 }
 
+/* The write that is next tried after one: `step` apart while somebody relies on the file, from just before it takes its
+ * name until it is being sealed; in files that nobody relies on some writes do. */
+static long next_write(long now, long step, long named, long sealing) {
+    const long far = 37 * step;
+    if (now >= sealing)
+        return now + far;
+    return now < named ? (now + far < named ? now + far : named) : now + step;
+}
+
 /* Ends a run of `count` cases at every write from that of case `first` on, `step` apart. */
 static void end_at_every_write(int64_t first, int64_t count, int64_t layers, long step, int error, int torn,
                                struct shared *progress) {
@@ -142,7 +151,8 @@ static void end_at_every_write(int64_t first, int64_t count, int64_t layers, lon
     cr_assert(run_in_child(count, layers, progress) == 0, "%s", record_error());
     const long begin = first ? progress->at[first - 1] : 0, end = progress->writes;
     cr_expect(end - begin > 50, "HDF5 does not write through the test's pwrite");
-    for (long k = begin; k <= end; k += step) {
+    const long named = progress->created - 10, sealing = progress->at[count - 1] + 60;
+    for (long k = begin; k <= end; k = next_write(k, step, named, sealing)) {
         char how[100];
         clean(progress);
         disk.last = k;
@@ -181,8 +191,8 @@ static bool write_checkpoint(struct record *r, int64_t i, int64_t layers) {
     return good;
 }
 
-/* Two cases, then one with a checkpoint, and one more; the checkpoint is written twice and its case appended, before the
- * other or after it, or not at all. progress->flushed counts what was promised. */
+/* Two cases, then one with a checkpoint, and one more; the checkpoint is written twice and its case appended, before
+ * the other or after it, or not at all. progress->flushed counts what was promised. */
 enum after_checkpoint { ITS_CASE, OTHER_CASE, OTHER_THEN_ITS_CASE, WAYS };
 
 static void run_with_checkpoint(int64_t layers, enum after_checkpoint way, struct shared *progress) {
@@ -308,12 +318,12 @@ Test(record_killed, disk_full) {
     enum { LAYERS = 50 };
     struct shared *progress = share();
     signal(SIGXFSZ, SIG_IGN);
-    const bool mounted = !mkdir("small", 0777) && !system("mount -t tmpfs -o size=2m tmpfs small 2>/dev/null");
+    const bool mounted = !mkdir("small", 0777) && !system("mount -t tmpfs -o size=4m tmpfs small 2>/dev/null");
     for (int way = 0; way < 1 + mounted; way++) {
         const char *path = way ? "small/a.h5" : "a.h5", *part = way ? "small/a.h5.part" : "a.h5.part";
         const pid_t child = fork();
         if (child == 0) {
-            const struct rlimit limit = {1000000, RLIM_INFINITY};
+            const struct rlimit limit = {2000000, RLIM_INFINITY};
             const struct record_schema schema = schema_of(LAYERS, "suite");
             if (!way)
                 setrlimit(RLIMIT_FSIZE, &limit);

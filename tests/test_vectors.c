@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -22,7 +23,7 @@ static void verify_file(const char *path, const char *backend_name, int type, in
     char why[256] = "";
     memset(tally, 0, VERDICTS * sizeof *tally);
     cr_assert(backend_open(&backend, backend_name, why, sizeof why), "%s", why);
-    struct vectors *file = vectors_open(path, why, sizeof why);
+    struct vectors *file = vectors_open(path, true, why, sizeof why);
     cr_assert(file, "%s: %s", path, why);
     for (int64_t k = 0; k < vectors_count(file); k++) {
         struct vector_case v;
@@ -259,6 +260,20 @@ static void extra_added(hid_t file, const struct spoiling *s) {
 #define SINKHORN "cases/sinkhorn_n4_t20_s1"
 #define MHC "cases/mhc_v4_n4_C32_T12_t20"
 #define STACK "cases/stack_mhc_paper_L4_n4_C12_T6"
+/* The same data, by a way that leads through a name, or through another file. */
+static void link_made_soft(hid_t file, const struct spoiling *s) {
+    H5Lmove(file, s->object, file, "aside", H5P_DEFAULT, H5P_DEFAULT);
+    cr_assert(H5Lcreate_soft("/aside", file, s->object, H5P_DEFAULT, H5P_DEFAULT) >= 0);
+}
+
+static void link_made_external(hid_t file, const struct spoiling *s) {
+    char path[4096], target[128];
+    cr_assert(realpath(public_file, path));
+    snprintf(target, sizeof target, "/%s", s->object);
+    H5Ldelete(file, s->object, H5P_DEFAULT);
+    cr_assert(H5Lcreate_external(path, target, file, s->object, H5P_DEFAULT, H5P_DEFAULT) >= 0);
+}
+
 static const struct spoiling spoilings[] = {
     {element_added, SINKHORN "/out/res", NULL, 1e-3, 1, "FAIL"},
     {element_added, SINKHORN "/out/res", NULL, NAN, 1, "FAIL"},
@@ -278,6 +293,9 @@ static const struct spoiling spoilings[] = {
     {link_removed, SINKHORN "/out/res", NULL, 0, 2, "out/res is missing"},
     {link_removed, SINKHORN "/in", NULL, 0, 2, "in/logits is missing"},
     {link_removed, "cases", NULL, 0, 2, "/cases"},
+    {link_made_soft, "cases", NULL, 0, 2, "/cases"},
+    {link_made_soft, SINKHORN "/in/logits", NULL, 0, 2, "in/logits is a link"},
+    {link_made_external, SINKHORN "/in/logits", NULL, 0, 2, "in/logits is a link"},
     {dataset_rewritten, SINKHORN "/in/grad_res", NULL, 0, 2, "in/grad_res does not have the shape [24][4][4]"},
     {dataset_rewritten, STACK "/in/phi", NULL, 0, 2, "in/phi does not have the shape [4][48][24]"},
     {dataset_rewritten, SINKHORN "/out/res", NULL, 1, 2, "out/res is not float64"},
@@ -361,8 +379,8 @@ Test(vectors, bad_usage_gets_one_line) {
                  {"tests/vectors/public.h5 other.h5", "usage: mhcbench verify FILE.h5"},
                  {"nowhere.h5", "No such file"},
                  {"Makefile", "not an HDF5 file"},
-                 {"tests", "not an HDF5 file"},
-                 {"/dev/null", "not an HDF5 file"},
+                 {"tests", "no regular file"},
+                 {"/dev/null", "no regular file"},
                  {"tests/vectors/public.h5 --backnd cpu64", "unknown option --backnd"},
                  {"tests/vectors/public.h5 --backend", "--backend needs a value"},
                  {"tests/vectors/public.h5 --backend abacus", "backend abacus"},
@@ -372,6 +390,14 @@ Test(vectors, bad_usage_gets_one_line) {
                  {"tests/vectors/public.h5 --timeout -1", "not a number of seconds"},
                  {"tests/vectors/public.h5 --case 'zz*'", "no case matches zz*"}};
     char output[8192];
+    char pipe[] = "/tmp/test_vectors.pipe.XXXXXX";
+    cr_assert(mkdtemp(pipe));
+    char in_pipe[64];
+    snprintf(in_pipe, sizeof in_pipe, "%s/p", pipe);
+    cr_assert(!mkfifo(in_pipe, 0600));
+    cr_expect(run_verify(in_pipe, output, sizeof output) == 2 && strstr(output, "no regular file"), "%s", output);
+    unlink(in_pipe);
+    rmdir(pipe);
     for (size_t k = 0; k < sizeof usage / sizeof *usage; k++) {
         int code = run_verify(usage[k].arguments, output, sizeof output);
         cr_expect(code == 2 && strstr(output, usage[k].says) && lines_of(output) == 1,

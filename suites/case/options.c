@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "results/text.h"
 #include "suites/case/options.h"
 
 /* One line whatever it quotes: a file's name or bytes may hold a line end or move a terminal's cursor. */
@@ -11,10 +12,7 @@ int cannot(const char *format, ...) {
     va_start(arguments, format);
     vsnprintf(line, sizeof line, format, arguments);
     va_end(arguments);
-    for (char *c = line; *c; c++)
-        if ((unsigned char)*c < ' ' || *c == 127)
-            *c = '?';
-    fprintf(stderr, "mhcbench: %s\n", line);
+    fprintf(stderr, "mhcbench: %s\n", text_clean(line));
     return EXIT_CANNOT;
 }
 

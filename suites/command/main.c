@@ -3,16 +3,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <hdf5.h>
+#include <omp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "build_info.h"
 #include "suites/case/options.h"
 #include "cpu_ref/blas_core.h"
+#include "results/record.h"
 #include "suites/command/commands.h"
 #include "suites/rows/operations.h"
 #include "suites/study/study.h"
@@ -25,8 +29,7 @@
 static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
-    bool
-        reads; /* opens files from elsewhere: runs in a child, so that a file that crashes a library is one line and exit 2 */
+    bool reads; /* files from elsewhere: runs in a child, so that one that crashes a library is one line and exit 2 */
     const char *help;
 } commands[] = {
     {"run", run_command, false, "run FILE.suite, or one case given as options, into an HDF5 file"},
@@ -82,7 +85,12 @@ static int finish(int code) {
 }
 
 static int in_child(int (*run)(int, char **), int argc, char **argv) {
+    enum { PATH_ROOM = 4096 };
     int status;
+    char *reading = mmap(NULL, PATH_ROOM, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (reading == MAP_FAILED)
+        reading = NULL;
+    record_tell_reading(reading, PATH_ROOM); /* of several files the one that crashes its reader is meant */
     fflush(NULL);
     pid_t child = fork();
     if (child == 0)
@@ -98,8 +106,8 @@ static int in_child(int (*run)(int, char **), int argc, char **argv) {
         return EXIT_INTERRUPTED;
     if (WTERMSIG(status) == SIGPIPE)
         end_with_the_pipe();
-    return cannot("%s: reading it crashed (%s); it is not a file this program wrote", argc ? argv[0] : "file",
-                  strsignal(WTERMSIG(status)));
+    return cannot("%s: reading it crashed (%s); it is not a file this program wrote",
+                  reading && *reading ? reading : "file", strsignal(WTERMSIG(status)));
 }
 
 /* What a caller may have set up and this program must not inherit: a results file in the place of a closed standard
@@ -117,7 +125,47 @@ static void prepare_process(void) {
     H5dont_atexit();
 }
 
+/* OpenBLAS waits for ever where it gets no memory: in threads of its own, which it starts before main() and joins at
+ * every fork(), and for a buffer of 128 MiB in each of ours. So under a limit on memory it is started without
+ * threads. */
+static void prepare_blas(char **argv) {
+    struct rlimit limit;
+    const char *threads = getenv("OPENBLAS_NUM_THREADS");
+    if (getrlimit(RLIMIT_AS, &limit) || limit.rlim_cur == RLIM_INFINITY || (threads && !strcmp(threads, "1")))
+        return;
+    setenv("OPENBLAS_NUM_THREADS", "1", 1);
+    execv(worker_program(), argv); /* or goes on as it is */
+}
+
+/* Whether there is room for those buffers, and use for the threads. false: reported. */
+static bool can_compute(void) {
+    enum { BUFFER_MB = 129, OTHERS_MB = 64, MOST_THREADS = 1024 };
+    struct rlimit limit;
+    const long processors = sysconf(_SC_NPROCESSORS_ONLN), threads = omp_get_max_threads();
+    if (threads > MOST_THREADS && threads > 4 * processors)
+        return cannot("OMP_NUM_THREADS asks for %ld threads, and %ld processors are here", threads, processors), false;
+    if (getrlimit(RLIMIT_AS, &limit) || limit.rlim_cur == RLIM_INFINITY)
+        return true;
+    const size_t needed = ((size_t)threads * BUFFER_MB + OTHERS_MB) << 20;
+    void *room = mmap(NULL, needed, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (room != MAP_FAILED)
+        return !munmap(room, needed);
+    return cannot(
+               "the limit of %lld MiB on memory (ulimit -v) is too low: OpenBLAS takes %d MiB for each of %ld threads; "
+               "OMP_NUM_THREADS=1 takes least",
+               (long long)(limit.rlim_cur >> 20), BUFFER_MB, threads),
+           false;
+}
+
+static int run_here(int (*run)(int, char **), int argc, char **argv) {
+    bool computes = run != list_command && run != doctor_command;
+    for (int k = 0; k < argc; k++)
+        computes &= strcmp(argv[k], "--help") && strcmp(argv[k], "-h");
+    return computes && !can_compute() ? EXIT_CANNOT : finish(run(argc, argv));
+}
+
 int main(int argc, char **argv) {
+    prepare_blas(argv);
     blas_core_mend(argv);
     openblas_set_num_threads(
         1); /* the rooms split their work by OpenMP and call BLAS and LAPACK from inside the pieces */
@@ -139,6 +187,6 @@ int main(int argc, char **argv) {
     for (int k = 0; k < COMMANDS; k++)
         if (!strcmp(argv[1], commands[k].name))
             return commands[k].reads ? in_child(commands[k].run, argc - 2, argv + 2)
-                                     : finish(commands[k].run(argc - 2, argv + 2));
+                                     : run_here(commands[k].run, argc - 2, argv + 2);
     return cannot("unknown command %s (mhcbench --help lists them)", argv[1]);
 }

@@ -1,18 +1,23 @@
 /* `mhcbench plot`: writes the data of each figure and has gnuplot draw it. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "results/text.h"
 #include "suites/report/choice.h"
 #include "suites/case/options.h"
 #include "suites/command/commands.h"
 #include "suites/report/figures.h"
+#include "suites/worker/worker.h"
 
 enum { PATH_SIZE = 4096, MOST_FORMATS = 4, NO_GNUPLOT = 127 };
 static const char usage[] =
@@ -33,18 +38,27 @@ static const char help[] =
 struct plot {
     const char *file, *only;
     int lines;
-    char scripts[PATH_SIZE], out[PATH_SIZE], data[PATH_SIZE + 8];
+    char scripts[PATH_SIZE], out[PATH_SIZE];   /* out: where the figures go in the end */
+    char work[PATH_SIZE], data[PATH_SIZE + 8]; /* where they are made */
+    int figures_at, data_at;
     const char *format[MOST_FORMATS];
     int formats;
 };
 
 /* ---- where things are ---- */
 
+/* Whose scripts are executed: the user's own or root's, in a folder that nobody else writes to. */
+static bool is_trusted(const char *folder) {
+    struct stat status;
+    return !stat(folder, &status) && (status.st_uid == geteuid() || status.st_uid == 0) &&
+           !(status.st_mode & (S_IWGRP | S_IWOTH));
+}
+
 /* The scripts lie beside the folder of the program (build/mhcbench and plots/), or where the command is given. */
 static bool find_scripts(struct plot *plot) {
     char program[PATH_SIZE];
-    ssize_t length = readlink("/proc/self/exe", program, sizeof program - 32);
-    char *slash = length > 0 ? memrchr(program, '/', (size_t)length) : NULL;
+    snprintf(program, sizeof program - 32, "%s", worker_program());
+    char *slash = strrchr(program, '/');
     if (slash) {
         strcpy(slash, "/../plots/house.gp");
         if (!access(program, R_OK)) {
@@ -52,12 +66,24 @@ static bool find_scripts(struct plot *plot) {
             return realpath(program, plot->scripts) != NULL;
         }
     }
-    return !access("plots/house.gp", R_OK) && realpath("plots", plot->scripts) != NULL;
+    return !access("plots/house.gp", R_OK) && is_trusted("plots") && is_trusted(".") &&
+           realpath("plots", plot->scripts) != NULL;
 }
 
-/* Makes the folder and those above it. gnuplot is given the absolute path, in which no leading | or < can mean a pipe.
- */
-static bool make_folders(struct plot *plot, const char *out) {
+/* Makes the folder and those above it. */
+static void make_folder(char *path) {
+    for (char *at = path + 1; *path && *at; at++)
+        if (*at == '/') {
+            *at = 0;
+            mkdir(path, 0777);
+            *at = '/';
+        }
+    mkdir(path, 0777);
+}
+
+/* Opens the folder of the figures and its data/, so that whatever their names become, the files go there. Only --out is
+ * a user's word: the names that everybody knows may be links that somebody else laid. */
+static bool open_folders(struct plot *plot, const char *out) {
     char path[PATH_SIZE];
     if (out)
         snprintf(path, sizeof path - 16, "%s", out);
@@ -65,19 +91,88 @@ static bool make_folders(struct plot *plot, const char *out) {
         const char *slash = strrchr(plot->file, '/');
         snprintf(path, sizeof path - 16, "%.*sfigures", slash ? (int)(slash + 1 - plot->file) : 0, plot->file);
     }
-    for (char *at = path + 1; *path && *at; at++)
-        if (*at == '/') {
-            *at = 0;
-            mkdir(path, 0777);
-            *at = '/';
-        }
-    if ((mkdir(path, 0777) && errno != EEXIST) || !realpath(path, plot->out))
+    make_folder(path);
+    plot->figures_at = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | (out ? 0 : O_NOFOLLOW));
+    if (plot->figures_at < 0 || !realpath(path, plot->out))
         return cannot("%s: %s", path, strerror(errno)), false;
-    snprintf(plot->data, sizeof plot->data, "%s/data", plot->out);
-    if ((mkdir(plot->data, 0777) && errno != EEXIST) || access(plot->data, W_OK | X_OK) ||
-        access(plot->out, W_OK | X_OK))
+    if (mkdirat(plot->figures_at, "data", 0777) && errno != EEXIST)
+        return cannot("%s: cannot write there: %s", path, strerror(errno)), false;
+    plot->data_at = openat(plot->figures_at, "data", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (plot->data_at < 0)
+        return cannot("%s/data: %s", path, strerror(errno)), false;
+    if (faccessat(plot->data_at, ".", W_OK | X_OK, 0) || faccessat(plot->figures_at, ".", W_OK | X_OK, 0))
         return cannot("%s: cannot write there: %s", path, strerror(errno)), false;
     return true;
+}
+
+/* A folder that nobody else can write to: gnuplot executes what stands in settings. It is given the absolute path, in
+ * which no leading | or < can mean a pipe. */
+static bool open_private(struct plot *plot) {
+    const char *parent = getenv("TMPDIR");
+    char path[PATH_SIZE / 2];
+    snprintf(path, sizeof path, "%s/mhcbench-plot-XXXXXX", parent && *parent ? parent : "/tmp");
+    if (!mkdtemp(path) || !realpath(path, plot->work))
+        return cannot("%s: %s", path, strerror(errno)), false;
+    snprintf(plot->data, sizeof plot->data, "%s/data", plot->work);
+    return !mkdir(plot->data, 0700) || (cannot("%s: %s", plot->data, strerror(errno)), false);
+}
+
+static bool copy_bytes(int from, int to) {
+    char some[65536];
+    ssize_t got;
+    while ((got = read(from, some, sizeof some)) > 0)
+        for (ssize_t done = 0, put; done < got; done += put)
+            if ((put = write(to, some + done, (size_t)(got - done))) < 0)
+                return false;
+    return got == 0;
+}
+
+/* Moves a finished file to its name in a folder: what had the name, a link say, is replaced and not followed. */
+static bool move(const char *from, int folder, const char *name) {
+    char own[NAME_MAX + 1];
+    const int in = open(from, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int out = -1;
+    for (int k = 0; in >= 0 && out < 0 && k < 100; k++) {
+        struct timespec now;
+        clock_gettime(CLOCK_REALTIME, &now);
+        snprintf(own, sizeof own, ".%.100s.%d-%ld", name, (int)getpid(), now.tv_nsec);
+        out = openat(folder, own, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+        if (out < 0 && errno != EEXIST)
+            break;
+    }
+    bool good = out >= 0 && copy_bytes(in, out);
+    good = (out < 0 || !close(out)) && good && !renameat(folder, own, folder, name);
+    const int error = errno;
+    if (!good && out >= 0)
+        unlinkat(folder, own, 0);
+    if (in >= 0)
+        close(in);
+    errno = error;
+    return good;
+}
+
+/* Every file of the private data/ to its place, or away with it. */
+static bool empty_data(const struct plot *plot, bool keep) {
+    DIR *data = opendir(plot->data);
+    bool good = true;
+    for (struct dirent *entry; data && (entry = readdir(data));) {
+        char path[2 * PATH_SIZE];
+        snprintf(path, sizeof path, "%s/%s", plot->data, entry->d_name);
+        if (entry->d_name[0] == '.')
+            continue;
+        if (keep && good && !move(path, plot->data_at, entry->d_name))
+            good = (cannot("%s/data/%s: cannot be written: %s", plot->out, entry->d_name, strerror(errno)), false);
+        unlink(path);
+    }
+    if (data)
+        closedir(data);
+    return good;
+}
+
+static void close_private(const struct plot *plot) {
+    empty_data(plot, false);
+    rmdir(plot->data);
+    rmdir(plot->work);
 }
 
 static bool read_formats(struct plot *plot, char *list) {
@@ -147,7 +242,7 @@ static bool draw(const struct plot *plot, const char *figure, const char *format
     char out[PATH_SIZE + 64], said[300] = "";
     bool dumb = !strcmp(format, "dumb");
     int pipe[2], status = 0;
-    snprintf(out, sizeof out, "%s/%s.%s", plot->out, figure, format);
+    snprintf(out, sizeof out, "%s/%s.%s", plot->work, figure, format);
     fflush(NULL);
     if (pipe2(pipe, O_CLOEXEC))
         return cannot("%s", strerror(errno)), false;
@@ -164,7 +259,17 @@ static bool draw(const struct plot *plot, const char *figure, const char *format
         return cannot("gnuplot is not there: install gnuplot-nox"), false;
     if (!WIFEXITED(status) || WEXITSTATUS(status))
         return cannot("gnuplot %s: %s", figure, said), false;
-    return dumb || is_whole(out, format) || (cannot("%s: could not be written whole", out), false);
+    if (dumb)
+        return true;
+    char name[80];
+    snprintf(name, sizeof name, "%s.%s", figure, format);
+    bool whole = is_whole(out, format);
+    if (!whole)
+        cannot("%s/%s: could not be written whole", plot->out, name);
+    else if (!(whole = move(out, plot->figures_at, name)))
+        cannot("%s/%s: cannot be written: %s", plot->out, name, strerror(errno));
+    unlink(out);
+    return whole;
 }
 
 /* ---- the command ---- */
@@ -219,9 +324,7 @@ static void provenance_line(struct record_reader *reader, const char *path, char
         }
     snprintf(text, size, "mhcbench %s (%s), %s, %s%s", version, revision, machine, slash ? slash + 1 : path,
              record_complete(reader) ? "" : " (NOT COMPLETE)");
-    for (char *at = text; *at; at++)
-        if ((unsigned char)*at < ' ')
-            *at = ' ';
+    text_clean(text);
 }
 
 /* Case options are still in argv: they choose among the cases of the record. */
@@ -244,8 +347,12 @@ static int plot_record(struct plot *plot, const char *out, int argc, char **argv
                                        .lines = plot->lines,
                                        .folder = plot->data,
                                        .provenance = provenance};
-        if (make_folders(plot, out))
+        if (open_folders(plot, out) && open_private(plot)) {
             code = draw_all(plot, &source);
+            if (!empty_data(plot, code == EXIT_GOOD))
+                code = EXIT_CANNOT;
+            close_private(plot);
+        }
     }
     free(chosen);
     groups_release(&groups);

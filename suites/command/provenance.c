@@ -83,6 +83,16 @@ const struct record_fact *provenance_facts(int *count) {
     return facts;
 }
 
+const char *provenance_fact(const char *name) {
+    int count = fact_count;
+    if (!count)
+        provenance_facts(&count);
+    for (int k = 0; k < count; k++)
+        if (!strcmp(facts[k].name, name))
+            return facts[k].value;
+    return "";
+}
+
 void provenance_add(const char *name, const char *value, int *count) {
     if (*value)
         add(name, value);

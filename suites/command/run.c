@@ -11,6 +11,7 @@
 #include "results/record.h"
 #include "suites/case/options.h"
 #include "suites/command/commands.h"
+#include "suites/command/origin.h"
 #include "suites/rows/operations.h"
 #include "suites/command/provenance.h"
 #include "suites/command/run_cases.h"
@@ -22,15 +23,18 @@
 
 enum { KEY_SIZE = 2048 };
 
-static const char usage[] = "run [FILE.suite] [case options] [--out FILE.h5] [--overwrite | --resume] [--shard I/N] "
-                            "[--jobs N] [--timeout SECONDS] [--dry-run] [-q]";
+static const char usage[] =
+    "run [FILE.suite] [case options] [--out FILE.h5] [--overwrite | --resume[=anyway]] [--shard I/N] "
+    "[--jobs N] [--timeout SECONDS] [--dry-run] [-q]";
 
 static const char help[] =
     "Runs the cases of a suite, or the one line of case options given, into one HDF5 file. Case options behind FILE.suite replace\n"
     "those of its lines; mhcbench list --options explains them all.\n\n"
     "  --out FILE.h5      default: NAME.h5 of NAME.suite, or case.h5, in the current folder\n"
     "  --overwrite        replace FILE.h5 where there is one\n"
-    "  --resume           go on with the FILE.h5.part that an interrupted run left; failed cases run again\n"
+    "  --resume           go on with the FILE.h5.part that an interrupted run left, or with a FILE.h5 of which cases failed: those\n"
+    "                     run again. Refused where cases are of another revision, build, CPU, number of threads, library or input;\n"
+    "                     --resume=anyway goes on, as in a job on nodes of several kinds: every case says where it comes from\n"
     "  --shard I/N        every N-th case from the I-th on, I from 0: mhcbench merge joins the files of all I\n"
     "  --jobs N           N cases at once, each in a worker of its own with one thread; with 1, all threads work on one case.\n"
     "                     The default follows the estimates: 1 where anything is timed, as many as there are cores where the\n"
@@ -57,7 +61,8 @@ static void stop(int signal_number) {
 
 struct options {
     const char *out, *shard, *timeout, *jobs;
-    bool overwrite, resume, quiet, dry_run;
+    bool overwrite, quiet, dry_run;
+    struct resume resume;
     long index, shards, at_once; /* at_once: 0 where the estimates decide */
     double seconds;
 };
@@ -65,7 +70,7 @@ struct options {
 static bool read_options(struct options *o, int *argc, char **argv) {
     *o = (struct options){.index = 0, .shards = 1};
     o->overwrite = take_flag(argc, argv, "--overwrite");
-    o->resume = take_flag(argc, argv, "--resume");
+    o->resume = origin_take_resume(argc, argv);
     o->quiet = take_flag(argc, argv, "-q");
     o->quiet = take_flag(argc, argv, "--quiet") || o->quiet;
     o->dry_run = take_flag(argc, argv, "--dry-run");
@@ -83,7 +88,7 @@ static bool read_options(struct options *o, int *argc, char **argv) {
         return cannot("--timeout %s: seconds, above 0", o->timeout), false;
     if (o->out && !*o->out)
         return cannot("--out needs a file"), false;
-    if (o->overwrite && o->resume)
+    if (o->overwrite && o->resume.wanted)
         return cannot("--overwrite and --resume exclude each other"), false;
     return true;
 }
@@ -166,7 +171,7 @@ static int make_plan(const struct suite *s, const struct options *o, struct work
     return code == EXIT_GOOD && stopped ? EXIT_INTERRUPTED : code;
 }
 
-static struct record_column columns[PARAMS_MOST];
+static struct record_column columns[PARAMS_MOST + ORIGINS];
 static struct record_curve curves[MHC_METRICS * MHC_STATISTICS], summaries[2 * MHC_METRICS];
 static char curve_names[MHC_METRICS * MHC_STATISTICS][64], summary_names[2 * MHC_METRICS][64],
     summary_texts[2 * MHC_METRICS][160];
@@ -197,6 +202,7 @@ static void describe(struct record_schema *schema, unsigned groups) {
                                             : p->type == PARAM_REAL ? RECORD_REAL
                                                                     : RECORD_TEXT};
     }
+    origin_columns(columns + params_count);
     for (int m = 0; m < MHC_METRICS; m++) {
         const struct mhc_metric_info *info = &mhc_metric_info[m];
         const char *unit = info->scale == MHC_LOG10 ? units[1] : info->unit;
@@ -217,7 +223,7 @@ static void describe(struct record_schema *schema, unsigned groups) {
         }
     }
     *schema = (struct record_schema) {
-        .columns = columns, .column_count = params_count, .curves = curves, .curve_count = curve_count,
+        .columns = columns, .column_count = params_count + ORIGINS, .curves = curves, .curve_count = curve_count,
         .summaries = summaries, .summary_count = 2 * MHC_METRICS
     };
 }
@@ -251,7 +257,7 @@ static bool write_case(void *user, const struct params *p, const char *key, cons
                        bool checkpoint) {
     const struct destination *to = user;
     static char texts[PARAMS_MOST][PARAM_TEXT_SIZE];
-    union record_value values[PARAMS_MOST];
+    union record_value values[PARAMS_MOST + ORIGINS];
     const double *pointers[MHC_METRICS * MHC_STATISTICS];
     double scalars[2 * MHC_METRICS];
     for (int k = 0; k < params_count; k++) {
@@ -264,6 +270,7 @@ static bool write_case(void *user, const struct params *p, const char *key, cons
         else
             values[k].text = texts[k];
     }
+    origin_values(p, values + params_count);
     for (int m = 0; m < MHC_METRICS; m++) {
         const double *mean = r->curves.curve[m][MHC_MEAN];
         scalars[2 * m] = mean ? mhc_curve_max(mean, r->L) : NAN;
@@ -338,7 +345,8 @@ static int write_record(const struct suite *s, const struct options *o, struct w
     schema.command = command;
     schema.suite = s->text;
     schema.program = "mhcbench " PROVENANCE_VERSION;
-    struct record *record = record_create(path, &schema, o->resume, o->overwrite);
+    schema.agrees = o->resume.anyway ? NULL : origin_agrees;
+    struct record *record = record_create(path, &schema, o->resume.wanted, o->overwrite);
     if (!record)
         return cannot("%s", record_error());
     bool good = run_plan(s, o, w, plan, &(struct destination){record, &schema}, &run);

@@ -12,15 +12,18 @@
 enum { WORDS = 8192 };
 
 static const char usage[] =
-    "compare BASE.h5 NEW.h5 [--case GLOB] [--common] [--strict] [--allow-cross-machine] [--json FILE] [--junit FILE]";
+    "compare BASE.h5 NEW.h5 [--case GLOB] [--common] [--tolerance X] [--strict] [--allow-cross-machine] [--json FILE] "
+    "[--junit FILE]";
 static const char help[] =
     "What changed between two records, as a gate. Cases meet by their key; the backend does not count where each file has one alone and\n"
     "one of them is a path, as records of two builds of a library have. Values first: errors against cpu64, where NaN and Inf are, gains\n"
     "as log10 within 0.01; then memory, which may grow by 1 %. Times of two runs are not compared: they differ by what else the machine\n"
-    "did. `regress` times two libraries in one process.\n"
+    "did. `regress` times two libraries in one process. Values of float64 from one machine, with the same compiler and flags, are counted\n"
+    "where they differ by more than 1e-9 of themselves, and wrong beyond --tolerance.\n"
     "\n"
     "  --case GLOB            only cases whose key matches\n"
     "  --common               only cases that both files have\n"
+    "  --tolerance X          that share (default 1e-6); 0.023 is what else is allowed\n"
     "  --allow-cross-machine  gate memory although machine, toolkit or flags differ\n"
     "  --strict               exit 3 when something stays AMBIGUOUS, or failed in both files\n"
     "\n"
@@ -200,6 +203,30 @@ static bool judge_all(struct compare *c, const char *glob, bool common) {
                     false);
 }
 
+/* The report, and in its last line, the verdict, how many values are not quite what they were. */
+static bool print(const struct compare *c) {
+    char *text = NULL;
+    size_t size = 0;
+    FILE *memory = open_memstream(&text, &size);
+    if (!memory)
+        return cannot("out of memory"), false;
+    gate_print(&c->report, c->options.strict, memory);
+    bool good = !fclose(memory) || (cannot("out of memory"), false);
+    if (good && c->noted && size && text[size - 1] == '\n')
+        printf("%.*s; %lld values differ by more than %g\n", (int)size - 1, text, (long long)c->noted, COMPARE_NOTED);
+    else if (good)
+        fputs(text, stdout);
+    free(text);
+    return good;
+}
+
+static bool read_tolerance(const char *text, double *tolerance) {
+    char *end = NULL;
+    *tolerance = text ? strtod(text, &end) : COMPARE_TOLERANCE;
+    return !text || (end != text && !*end && *tolerance >= 0 && *tolerance < 1) ||
+           (cannot("--tolerance %s: a share, from 0 to 1", text), false);
+}
+
 static int compare_files(struct compare *c, const char *glob, bool common, bool cross) {
     struct gate_files files;
     for (int f = 0; f < 2; f++) {
@@ -216,6 +243,7 @@ static int compare_files(struct compare *c, const char *glob, bool common, bool 
     if (!compare_keys_read(c))
         return EXIT_CANNOT;
     find_differences(c);
+    c->same_machine = !c->ungated[0];
     if (cross)
         c->ungated[0] = 0;
     if (!gate_files_open(&files, &c->options, c->path) || !judge_all(c, glob, common))
@@ -223,17 +251,19 @@ static int compare_files(struct compare *c, const char *glob, bool common, bool 
     gate_shorten(&c->report);
     int code = gate_exit(&c->report, c->options.strict);
     gate_sort(&c->report);
-    gate_print(&c->report, c->options.strict, stdout);
+    if (!print(c))
+        return EXIT_CANNOT;
     return gate_files_write(&files, &c->options, &c->report, code) ? code : EXIT_CANNOT;
 }
 
 int compare_command(int argc, char **argv) {
     struct compare c = {.report = {.gate = "compare"}};
-    const char *glob = NULL;
+    const char *glob = NULL, *tolerance = NULL;
     if (help_asked(&argc, argv, usage, help))
         return EXIT_GOOD;
     bool cross = take_flag(&argc, argv, "--allow-cross-machine"), common = take_flag(&argc, argv, "--common");
     if (!gate_options_take(&argc, argv, &c.options) || !take_option(&argc, argv, "--case", &glob) ||
+        !take_option(&argc, argv, "--tolerance", &tolerance) || !read_tolerance(tolerance, &c.tolerance) ||
         !only_positional(argc, argv, 2, 2, usage))
         return EXIT_CANNOT;
     if (c.options.speed_word || c.options.threshold_word)

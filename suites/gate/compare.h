@@ -8,6 +8,11 @@
 enum { COMPARE_BASE, COMPARE_NEW };
 enum { COMPARE_BACKEND = 200 };
 
+/* Float64 on one machine, with one compiler and one set of flags, differs by the order of its sums alone: what is apart
+ * by more than this share is counted, and by more than COMPARE_TOLERANCE, the default of --tolerance, wrong. */
+#define COMPARE_NOTED 1e-9
+#define COMPARE_TOLERANCE 1e-6
+
 struct compare_key {
     const char *text;
     int64_t index;
@@ -26,6 +31,9 @@ struct compare {
     struct compare_keys keys[2];
     char backend[2][COMPARE_BACKEND]; /* of all cases of each file, where the cases meet without it; else "" */
     char ungated[200];                /* why memory is shown and not gated; "": it is */
+    bool same_machine;                /* nor do flags or libraries differ */
+    double tolerance;                 /* of values that such two files have in float64, a share */
+    int64_t noted;                    /* such values beyond COMPARE_NOTED */
 };
 
 /* Reads the keys of both. Where each file has one backend, one of them a path, and they differ, as builds of one

@@ -3,38 +3,76 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "suites/case/params.h"
 #include "suites/gate/compare.h"
 #include "suites/rows/array_error.h"
 
-/* What was found so far; of several differences of one gravity the first is told. */
+/* What was found so far; of several differences of one gravity the first is told, of changes the largest. */
 struct values {
-    int64_t elements, different;
+    int64_t elements, different, noted;
     enum mhc_difference worst;
-    char told[GATE_REASON];
+    bool exact; /* made in float64 on one machine with the same flags */
+    double change;
+    char told[GATE_REASON], changed[GATE_REASON];
 };
 
-static const char *value_text(double x, char text[32]) {
+static const char *value_text(double x, int digits, char text[32]) {
     if (isnan(x))
         return "NaN";
     if (isinf(x))
         return x > 0 ? "Inf" : "-Inf";
-    snprintf(text, 32, "%.6g", x);
+    snprintf(text, 32, "%.*g", digits, x);
     return text;
 }
 
-static void note(struct values *v, enum mhc_difference d, const char *name, int64_t layer, double base, double now) {
-    char was[32], is[32], place[48] = "";
+/* Two numbers that differ do not print alike: with so many digits, or as many as show it. */
+struct pair {
+    char text[2][32];
+    const char *base, *now;
+};
+static const struct pair *pair_of(double base, double now, int digits) {
+    static struct pair p;
+    for (bool alike = true; alike && digits <= 17; digits++) {
+        p.base = value_text(base, digits, p.text[0]);
+        p.now = value_text(now, digits, p.text[1]);
+        alike = base != now && !strcmp(p.base, p.now);
+    }
+    return &p;
+}
+
+static void tell(char *text, const char *name, int64_t layer, double base, double now, const char *more) {
+    const struct pair *p = pair_of(base, now, 6);
+    char place[48] = "";
+    if (layer > 0)
+        snprintf(place, sizeof place, " at layer %lld", (long long)layer);
+    snprintf(text, GATE_REASON, "%s%s is %s, was %s%s", name, place, p->now, p->base, more);
+}
+
+/* `change`: how far they are apart, as a share. */
+static void note(struct values *v, enum mhc_difference d, double change, const char *name, int64_t layer, double base,
+                 double now) {
     v->elements++;
     v->different += d != MHC_EQUAL;
+    if (v->exact && (d == MHC_CLOSE || d == MHC_APART)) {
+        v->noted += change > COMPARE_NOTED;
+        if (change > v->change) {
+            v->change = change;
+            tell(v->changed, name, layer, base, now, "");
+        }
+    }
     if (d <= v->worst)
         return;
     v->worst = d;
-    if (layer > 0)
-        snprintf(place, sizeof place, " at layer %lld", (long long)layer);
-    snprintf(v->told, sizeof v->told, "%s%s is %s, was %s%s", name, place, value_text(now, is), value_text(base, was),
-             d == MHC_NON_FINITE   ? ": overflow is not where it was"
-             : d == MHC_UNRESOLVED ? ": below rounding in one file only"
-                                   : "");
+    tell(v->told, name, layer, base, now,
+         d == MHC_NON_FINITE   ? ": overflow is not where it was"
+         : d == MHC_UNRESOLVED ? ": below rounding in one file only"
+                               : "");
+}
+
+static void note_value(struct values *v, enum mhc_metric metric, const char *name, int64_t layer, double base,
+                       double now) {
+    const enum mhc_difference d = mhc_value_difference(base, now, metric);
+    note(v, d, d == MHC_EQUAL ? 0 : mhc_value_change(base, now, metric), name, layer, base, now);
 }
 
 /* Something that BASE has and NEW has not. */
@@ -65,7 +103,7 @@ static bool compare_curves(struct compare *c, const int64_t index[2], struct gat
             return gone(r, "curve", curve.name);
         enum mhc_metric metric = mhc_metric_of(curve.name);
         for (int64_t l = 0; l < layers; l++)
-            note(v, mhc_value_difference(base[l], now[l], metric), curve.name, l + 1, base[l], now[l]);
+            note_value(v, metric, curve.name, l + 1, base[l], now[l]);
     }
     return true;
 }
@@ -80,7 +118,7 @@ static bool compare_summaries(struct compare *c, const int64_t index[2], struct 
         if (!base || !now)
             return gone(r, "summary", summary.name);
         double was = base[index[COMPARE_BASE]], is = now[index[COMPARE_NEW]];
-        note(v, mhc_value_difference(was, is, mhc_metric_of(summary.name)), summary.name, 0, was, is);
+        note_value(v, mhc_metric_of(summary.name), summary.name, 0, was, is);
     }
     return true;
 }
@@ -99,8 +137,7 @@ static bool compare_spectrum(struct compare *c, const int64_t index[2], struct g
     if (!good)
         gone(r, "the QR", "spectrum");
     for (int64_t k = 0; k < count && good; k++)
-        note(v, mhc_value_difference(values[0][k], values[1][k], MHC_composite_spectral_norm), "QR spectrum", k / n + 1,
-             values[0][k], values[1][k]);
+        note_value(v, MHC_composite_spectral_norm, "QR spectrum", k / n + 1, values[0][k], values[1][k]);
     free(values[0]);
     free(values[1]);
     return good;
@@ -119,9 +156,10 @@ static bool compare_panels(struct compare *c, const int64_t index[2], struct gat
         gone(r, "one of", "its panels");
     for (int64_t k = 0; k < 6 * size && good; k++) {
         double base = panel[0][k], now = panel[1][k] * pow(10, scale[1][k / size] - scale[0][k / size]);
-        double slack = MHC_GAIN_TOLERANCE * array_largest(panel[0] + k / size * size, size);
+        double largest = array_largest(panel[0] + k / size * size, size), off = fabs(now - base);
         enum mhc_difference d = mhc_value_difference(base, now, MHC_METRICS);
-        note(v, d == MHC_APART && fabs(now - base) <= slack ? MHC_CLOSE : d, "a composite matrix", 0, base, now);
+        note(v, d == MHC_APART && off <= MHC_GAIN_TOLERANCE * largest ? MHC_CLOSE : d, off / largest,
+             "a composite matrix", 0, base, now);
     }
     free(panel[0]);
     free(panel[1]);
@@ -152,16 +190,16 @@ static bool compare_shares(struct compare *c, const int64_t index[2], struct gat
         if (isnan(now))
             return gone(r, "the accuracy", share.name);
         enum mhc_accuracy a = mhc_accuracy_of(base, now, 1);
-        note(v, base == now ? MHC_EQUAL : MHC_CLOSE, share.name, 0, base, now);
+        note(v, base == now ? MHC_EQUAL : MHC_CLOSE, 0, share.name, 0, base, now);
         if (a == MHC_ACCURATE)
             continue;
         r->verdict = MHC_INVALID;
         r->fails = true;
         if (a == MHC_WRONG)
-            gate_say(r, "%s is %.3g, above 1", share.name, now);
+            gate_say(r, "%s is %s, above 1", share.name, pair_of(1, now, 3)->now);
         else
-            gate_say(r, "less accurate: %s is %.2g, was %.2g (allowed: twice that, or %.2g)", share.name, now, base,
-                     MHC_ERROR_FLOOR);
+            gate_say(r, "less accurate: %s is %s, was %s (allowed: twice that, or %.2g)", share.name,
+                     pair_of(base, now, 2)->now, pair_of(base, now, 2)->base, MHC_ERROR_FLOOR);
         return false;
     }
     return true;
@@ -225,10 +263,11 @@ static bool compare_accuracy(struct compare *c, const int64_t index[2], struct g
     r->verdict = MHC_INVALID;
     r->fails = true;
     if (a == MHC_WRONG)
-        gate_say(r, "error %.2g is not within the tolerance of %.2g", now, tolerance);
+        gate_say(r, "error %s is not within the tolerance of %s", pair_of(tolerance, now, 2)->now,
+                 pair_of(tolerance, now, 2)->base);
     else
-        gate_say(r, "less accurate: error %.2g, was %.2g (allowed: twice that, or %.2g)", now, base,
-                 MHC_ERROR_FLOOR * tolerance);
+        gate_say(r, "less accurate: error %s, was %s (allowed: twice that, or %.2g)", pair_of(base, now, 2)->now,
+                 pair_of(base, now, 2)->base, MHC_ERROR_FLOOR * tolerance);
     return false;
 }
 
@@ -260,8 +299,24 @@ static bool same_step(struct compare *c, const int64_t index[2], struct gate_row
            false;
 }
 
+static const char *text_in(struct record_reader *file, const char *column, int64_t index) {
+    const char *const *texts = record_texts(file, column);
+    return texts ? texts[index] : "";
+}
+
+/* Whether a case is made in float64: maps are, but for those that round on the way; else it is the type of the
+ * streams. */
+static bool is_float64(struct record_reader *file, int64_t index) {
+    const char *type = text_in(file, "type", index), *rounded = text_in(file, "round", index);
+    if (!params_study_has(text_in(file, "study", index), STUDY_RUNS))
+        return !*rounded || !strcmp(rounded, "none");
+    return !strcmp(type, "f64") || (!strcmp(type, "widest") && !strcmp(text_in(file, "backend", index), "cpu64"));
+}
+
 void compare_case(struct compare *c, const int64_t index[2], struct gate_row *r) {
-    struct values v = {.worst = MHC_EQUAL};
+    struct values v = {.worst = MHC_EQUAL,
+                       .exact = c->same_machine && is_float64(c->file[COMPARE_BASE], index[COMPARE_BASE]) &&
+                                is_float64(c->file[COMPARE_NEW], index[COMPARE_NEW])};
     if (!same_step(c, index, r))
         return;
     if (!compare_accuracy(c, index, r) || !compare_shares(c, index, r, &v) || !compare_curves(c, index, r, &v) ||
@@ -275,10 +330,15 @@ void compare_case(struct compare *c, const int64_t index[2], struct gate_row *r)
         snprintf(r->bits, sizeof r->bits, "%lld of %lld", (long long)v.different, (long long)v.elements);
     else
         snprintf(r->bits, sizeof r->bits, "equal");
-    if (v.worst == MHC_APART || v.worst == MHC_NON_FINITE) {
+    c->noted += v.noted;
+    if (v.worst == MHC_NON_FINITE || (v.worst == MHC_APART && !v.exact)) {
         r->verdict = MHC_INVALID;
         r->fails = true;
         gate_say(r, "%s", v.told);
+    } else if (v.change > c->tolerance) {
+        r->verdict = MHC_INVALID;
+        r->fails = true;
+        gate_say(r, "%s: apart by %.2g, in float64 on one machine (allowed: %.2g)", v.changed, v.change, c->tolerance);
     } else if (v.worst == MHC_UNRESOLVED) {
         r->verdict = MHC_AMBIGUOUS;
         r->open = true;

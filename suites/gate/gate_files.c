@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "build_info.h"
+#include "results/text.h"
 #include "suites/case/options.h"
 #include "suites/gate/gate_report.h"
 
@@ -24,19 +25,20 @@ bool gate_files_open(struct gate_files *f, const struct gate_options *o, const c
     return open_one(o->json, &f->json, input) && open_one(o->junit, &f->junit, input);
 }
 
-/* Bytes that are no character of XML become '?'. */
 static void put_xml(FILE *out, const char *text) {
-    for (const unsigned char *c = (const unsigned char *)text; *c;) {
-        int length = table_utf8_length(c);
-        bool banned = !length || *c < ' ' || *c == 127 || (length == 3 && *c == 0xEF && c[1] == 0xBF && c[2] > 0xBD);
-        if (banned)
-            fputc('?', out);
-        else if (strchr("&<>\"'", *c))
+    char *clean = strdup(text);
+    if (!clean)
+        return;
+    text_clean(clean);
+    for (const unsigned char *c = (const unsigned char *)clean; *c;) {
+        int length = text_utf8_length(c);
+        if (strchr("&<>\"'", *c))
             fprintf(out, "&#%d;", *c);
         else
             fwrite(c, 1, (size_t)length, out);
-        c += length ? length : 1;
+        c += length;
     }
+    free(clean);
 }
 
 static void put_text(FILE *out, const char *name, const char *text) {

@@ -3,8 +3,10 @@
 #include <ctype.h>
 #include <errno.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "results/text.h"
 #include "suites/report/paper.h"
 
 /* In pixels of 1/96 inch a character of the 7 pt caption is about 5.2 wide; 8.5 cm are 321 of them. */
@@ -83,16 +85,34 @@ FILE *settings_open(const struct figure_source *source, const char *name) {
     return file;
 }
 
+/* In gnuplot's single quotes nothing means anything but a quote: so there is none, its look-alike stands for it. */
+static void put_literal(FILE *file, char c) {
+    if (c == '\'')
+        fputs("’", file);
+    else
+        putc(c, file);
+}
+
 void put_string(FILE *file, const char *text) {
+    char *clean = file ? strdup(text) : NULL;
     if (!file)
         return;
     putc('\'', file);
-    for (; *text; text++) {
-        if (*text == '\'')
-            putc('\'', file);
-        putc(iscntrl((unsigned char)*text) ? ' ' : *text, file);
-    }
+    for (const char *c = clean ? text_clean(clean) : ""; *c; c++)
+        put_literal(file, *c);
     putc('\'', file);
+    free(clean);
+}
+
+void put_field(FILE *file, const char *text) {
+    char *clean = file ? strdup(text) : NULL;
+    if (!file)
+        return;
+    fputs(",\"", file);
+    for (const char *c = clean ? text_clean(clean) : ""; *c; c++)
+        putc(*c == '"' ? '\'' : *c, file);
+    putc('"', file);
+    free(clean);
 }
 
 /* Names of the paper as it prints them. */
@@ -100,8 +120,10 @@ static const char *const typeset[][2] = {
     {"t-max", "t_{max}"}, {"t_max", "t_{max}"}, {"L_r", "L_{r}"}, {"x_l", "x_{l}"}};
 
 /* Enhanced text of gnuplot: what it takes for markup is escaped. */
-static void put_enhanced(FILE *file, const char *text) {
+static void put_enhanced(FILE *file, const char *words) {
     bool start = true; /* of a word */
+    char *clean = strdup(words);
+    const char *text = clean ? text_clean(clean) : "";
     putc('\'', file);
     for (size_t step; *text; text += step) {
         const char *set = NULL;
@@ -118,9 +140,10 @@ static void put_enhanced(FILE *file, const char *text) {
         else if (strchr("_^@&~{}\\", *text))
             fprintf(file, "\\%c", *text);
         else
-            fprintf(file, *text == '\'' ? "''" : "%c", iscntrl((unsigned char)*text) ? ' ' : *text);
+            put_literal(file, *text);
     }
     putc('\'', file);
+    free(clean);
 }
 
 /* Lines of two connections coincide where both are of HC, or neither is: so many of its own sort stand before one in

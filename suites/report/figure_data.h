@@ -23,7 +23,11 @@ int64_t failed_cases(const struct figure_source *, const char *study);
 /* "cuda (NVIDIA H100 80GB HBM3)": a backend and, where the record says it, its device. */
 void device_name(const struct figure_source *, const char *backend, char *text, size_t size);
 
-/* Settings <name>.gp, with the numbers of paper.h; closed by data_close(). Strings are quoted so that nothing in a text can leave them; put_lines()
+/* ,"text": a field of CSV that gnuplot reads as it is. */
+void put_field(FILE *, const char *text);
+
+/* Settings <name>.gp, with the numbers of paper.h; closed by data_close(). Strings are quoted, and have no quote that
+ * could end them; put_lines()
  * and put_caption() write enhanced text, in which t_max, L_r and x_l are set with subscripts and all else is
  * literal. */
 FILE *settings_open(const struct figure_source *, const char *name);

@@ -256,9 +256,10 @@ static bool write_data(const struct figure_source *source, const char *name, con
         roof->above += above;
         if (!file)
             continue;
-        fprintf(file, "%lld,%s,%d,%d,%lld,%lld,%lld", (long long)k, dot->operation, kind_of(dot->operation),
-                strstr(dot->operation, "backward") != NULL, (long long)dot->shape.tokens, (long long)dot->shape.width,
-                (long long)dot->shape.streams);
+        fprintf(file, "%lld", (long long)k);
+        put_field(file, dot->operation);
+        fprintf(file, ",%d,%d,%lld,%lld,%lld", kind_of(dot->operation), strstr(dot->operation, "backward") != NULL,
+                (long long)dot->shape.tokens, (long long)dot->shape.width, (long long)dot->shape.streams);
         for (size_t c = 0; c < sizeof columns / sizeof *columns; c++)
             put_number(file, value(source, columns[c], dot->index));
         fprintf(file, ",%d\n", above);

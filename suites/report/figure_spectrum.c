@@ -30,8 +30,9 @@ static bool put_line(FILE *file, const struct figure_source *source, int index, 
         for (int64_t k = 0; k < group->count; k++)
             some[k] = spectra[(k * L + layer) * n + value];
         const struct spread s = groups_spread(some, group->count);
-        fprintf(file, "%d,\"%s\",%s,%lld,%lld", index + 1, line->label, params_word(&group->p, "block"),
-                (long long)value + 1, (long long)layer + 1);
+        fprintf(file, "%d", index + 1);
+        put_field(file, line->label);
+        fprintf(file, ",%s,%lld,%lld", params_word(&group->p, "block"), (long long)value + 1, (long long)layer + 1);
         *overflow |= put_spread(file, s, isnan(s.median));
         putc('\n', file);
     }

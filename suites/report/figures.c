@@ -23,9 +23,11 @@ static void columns_of(const char *first, const struct measure *measures, int co
     }
 }
 
-/* line,label,block of a row; no parameter has a quote in it. */
+/* line,label,block of a row. */
 static void put_head(FILE *file, int index, const struct line *line, const struct params *p) {
-    fprintf(file, "%d,\"%s\",%s", index + 1, line->label, params_word(p, "block"));
+    fprintf(file, "%d", index + 1);
+    put_field(file, line->label);
+    fprintf(file, ",%s", params_word(p, "block"));
 }
 
 /* HC and the others have panels of their own, side by side where there are both. */

@@ -8,13 +8,12 @@
 #include <unistd.h>
 
 #include "cpu_ref/library.h"
+#include "suites/worker/worker.h"
 
 /* libmhc_<name>.so lies beside the program. */
 static void library_path(const char *name, char *path, size_t size) {
-    char self[PATH_MAX];
-    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
-    self[length > 0 ? length : 0] = 0;
-    char *slash = strrchr(self, '/');
+    const char *self = worker_program();
+    const char *slash = strrchr(self, '/');
     snprintf(path, size, "%.*s/libmhc_%s.so", (int)(slash ? slash - self : 0), self, name);
 }
 
@@ -54,12 +53,21 @@ static const char *lacking(const struct mhc_library *l) {
     return NULL;
 }
 
+bool backend_path(const char *name, char *path, size_t size) {
+    if (strchr(name, '/'))
+        snprintf(path, size, "%s", name);
+    else if (!strcmp(name, "cuda") || !strcmp(name, "emu"))
+        library_path(name, path, size);
+    else if (strcmp(name, "cpu64") && strcmp(name, "cpu32")) /* a file here */
+        snprintf(path, size, "./%s", name);
+    else
+        return false;
+    return true;
+}
+
 static bool open_shared(struct backend *b, const char *name, char *why, size_t why_size) {
     char path[PATH_MAX + 32];
-    if (strchr(name, '/'))
-        snprintf(path, sizeof path, "%s", name);
-    else
-        library_path(name, path, sizeof path);
+    backend_path(name, path, sizeof path);
     if (access(path, R_OK))
         return snprintf(why, why_size,
                         strchr(name, '/') ? "backend %s: no such library"

@@ -12,6 +12,8 @@ struct backend {
 
 /* Opens cpu64 or cpu32 (linked in), cuda or emu (libmhc_<name>.so beside the program), or the library at a path (a
  * name with a slash). false: *why is one line. */
+/* The library behind a name; false: the backend is part of the program, or there is none of that name. */
+bool backend_path(const char *name, char *path, size_t size);
 bool backend_open(struct backend *, const char *name, char *why, size_t why_size);
 void backend_close(struct backend *);
 /* The same, and it stays open from case to case: starting a device takes longer than a case. NULL, or why not. */

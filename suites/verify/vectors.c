@@ -5,12 +5,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "analysis/metrics.h"
 #include "cpu_ref/library.h"
 #include "suites/rows/backend.h"
 #include "suites/verify/vector_attributes.h"
+
+enum { MOST_CASES = 65536 };
 
 struct vectors {
     hid_t file;
@@ -29,6 +32,25 @@ struct vector_array *vector_find(struct vector_array *list, int count, const cha
         if (!strcmp(list[k].name, name))
             return &list[k];
     return NULL;
+}
+
+/* Links of other kinds lead to other files, or to themselves. */
+static bool is_hard(hid_t group, const char *name) {
+    H5L_info_t link;
+    return H5Lexists(group, name, H5P_DEFAULT) > 0 && H5Lget_info(group, name, &link, H5P_DEFAULT) >= 0 &&
+           link.type == H5L_TYPE_HARD;
+}
+
+static hid_t open_group(hid_t group, const char *name) {
+    return is_hard(group, name) ? H5Gopen2(group, name, H5P_DEFAULT) : -1;
+}
+
+/* Data inside this file. */
+static bool is_inside(hid_t dataset) {
+    hid_t creation = H5Dget_create_plist(dataset);
+    const bool inside = H5Pget_external_count(creation) == 0 && H5Pget_layout(creation) != H5D_VIRTUAL;
+    H5Pclose(creation);
+    return inside;
 }
 
 /* Adds an array once; one without elements (w_gate of a GELU) is not in the file. */
@@ -91,9 +113,13 @@ static hid_t open_dataset(hid_t group, const char *folder, const struct vector_c
     snprintf(path, sizeof path, "%s/%s", folder, array->name);
     if (H5Lexists(group, folder, H5P_DEFAULT) <= 0 || H5Lexists(group, path, H5P_DEFAULT) <= 0)
         return refuse(why, "%s is missing", path), -1;
+    if (!is_hard(group, folder) || !is_hard(group, path))
+        return refuse(why, "%s is a link", path), -1;
     hid_t dataset = H5Dopen2(group, path, H5P_DEFAULT);
     if (dataset < 0)
         return refuse(why, "%s is not a dataset that can be opened", path), -1;
+    if (!is_inside(dataset))
+        return H5Dclose(dataset), refuse(why, "%s has its data in another file", path), -1;
     hid_t type = H5Dget_type(dataset), space = H5Dget_space(dataset);
     hsize_t extent[H5S_MAX_RANK] = {0};
     int rank = (int)strlen(array->extents);
@@ -161,7 +187,7 @@ static bool read_case(hid_t group, struct vector_case *v, struct text why) {
     expect_all(v);
     if (!read_arrays(group, v, why))
         return false;
-    hid_t out = H5Gopen2(group, "out", H5P_DEFAULT);
+    hid_t out = open_group(group, "out");
     if (out >= 0) {
         H5Literate(out, H5_INDEX_NAME, H5_ITER_INC, NULL, note_extra, v);
         H5Gclose(out);
@@ -172,9 +198,9 @@ static bool read_case(hid_t group, struct vector_case *v, struct text why) {
 bool vectors_read(struct vectors *file, const char *name, struct vector_case *v, char *why, size_t why_size) {
     struct text text = {why, why_size};
     *v = (struct vector_case){.c = {.n = 1, .t_max = 1}};
-    hid_t cases = H5Gopen2(file->file, "cases", H5P_DEFAULT);
-    hid_t group = cases >= 0 ? H5Gopen2(cases, name, H5P_DEFAULT) : -1;
-    bool good = group >= 0 ? read_case(group, v, text) : refuse(text, "not a group");
+    hid_t cases = open_group(file->file, "cases");
+    hid_t group = cases >= 0 ? open_group(cases, name) : -1;
+    bool good = group >= 0 ? read_case(group, v, text) : refuse(text, "not a group, or a link to one");
     if (group >= 0)
         H5Gclose(group);
     if (cases >= 0)
@@ -195,6 +221,8 @@ void vector_case_release(struct vector_case *v) {
 static herr_t note_name(hid_t group, const char *name, const H5L_info_t *info, void *user) {
     (void)group, (void)info;
     struct vectors *file = user;
+    if (file->count == MOST_CASES)
+        return -1;
     char **names = realloc(file->names, (size_t)(file->count + 1) * sizeof *names), *copy = strdup(name);
     file->names = names ? names : file->names;
     if (!names || !copy) {
@@ -209,7 +237,7 @@ static int by_name(const void *a, const void *b) {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static bool read_root(struct vectors *file, struct text why) {
+static bool read_root(struct vectors *file, bool list, struct text why) {
     char format[64] = "";
     int64_t version = 0;
     vector_attribute(file->file, "format", H5T_STRING, format, sizeof format);
@@ -217,7 +245,9 @@ static bool read_root(struct vectors *file, struct text why) {
         return refuse(why, "not a vector file: its attribute `format` is not mhcbench-vectors");
     if (vector_attribute(file->file, "version", H5T_INTEGER, &version, sizeof version) != READ || version != 1)
         return refuse(why, "a vector file whose version is not 1");
-    hid_t cases = H5Gopen2(file->file, "cases", H5P_DEFAULT);
+    if (!list)
+        return true;
+    hid_t cases = open_group(file->file, "cases");
     bool good = cases >= 0 && H5Literate(cases, H5_INDEX_NAME, H5_ITER_INC, NULL, note_name, file) >= 0;
     if (cases >= 0)
         H5Gclose(cases);
@@ -227,17 +257,19 @@ static bool read_root(struct vectors *file, struct text why) {
     return true;
 }
 
-struct vectors *vectors_open(const char *path, char *why, size_t why_size) {
+struct vectors *vectors_open(const char *path, bool list, char *why, size_t why_size) {
     struct text text = {why, why_size};
+    struct stat status;
     struct vectors *file = calloc(1, sizeof *file);
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL); /* the library's own messages say nothing to a user */
-    if (!file || access(path, R_OK)) {
-        refuse(text, "%s", strerror(errno));
+    const bool there = file && !access(path, R_OK) && !stat(path, &status);
+    if (!there || !S_ISREG(status.st_mode)) { /* a pipe would be waited for */
+        refuse(text, "%s", there ? "no regular file" : strerror(errno));
         free(file);
         return NULL;
     }
     file->file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
-    bool good = file->file >= 0 ? read_root(file, text) : refuse(text, "not an HDF5 file, or a damaged one");
+    bool good = file->file >= 0 ? read_root(file, list, text) : refuse(text, "not an HDF5 file, or a damaged one");
     if (good)
         return file;
     vectors_close(file);

@@ -8,8 +8,9 @@
 
 struct vectors;
 
-/* NULL: `why` is one line. */
-struct vectors *vectors_open(const char *path, char *why, size_t why_size);
+/* A regular file, of which nothing but hard links is followed; `list`: with the names of its cases. NULL: `why` is one
+ * line. */
+struct vectors *vectors_open(const char *path, bool list, char *why, size_t why_size);
 void vectors_close(struct vectors *);
 int64_t vectors_count(const struct vectors *);
 const char *vectors_name(const struct vectors *, int64_t index); /* sorted */

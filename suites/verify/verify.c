@@ -2,13 +2,13 @@
  * so a damaged file or a crashing kernel is one line. */
 #include "suites/verify/verify.h"
 
-#include <ctype.h>
 #include <fnmatch.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "results/text.h"
 #include "suites/case/options.h"
 
 struct options {
@@ -22,7 +22,7 @@ struct tally {
     int64_t asked, met; /* of the backend, not of the analysis: lines, and those of them that passed */
 };
 
-enum { TYPES = 3 };
+enum { TYPES = 3, LISTING_SECONDS = 10 };
 static const char *const type_names[TYPES] = {"f64", "f32", "bf16"};
 
 /* --- the worker's side --- */
@@ -53,7 +53,7 @@ void verify_answer(struct message *request, struct message *reply) {
     int32_t type = -1;
     message_take(request, &type, sizeof type);
     bool good = use_backend(backend_name, &backend, why, sizeof why);
-    struct vectors *file = good ? vectors_open(path, why, sizeof why) : NULL;
+    struct vectors *file = good ? vectors_open(path, !name[0], why, sizeof why) : NULL;
     if (!file) {
         char line[4400];
         snprintf(line, sizeof line, "%s%s%s", good ? path : "", good ? ": " : "", why);
@@ -90,18 +90,17 @@ static bool ask(struct worker *worker, const struct options *o, const char *name
     message_put_text(&request, name);
     message_put_text(&request, o->backend);
     message_put(&request, &type, sizeof type);
-    bool good = worker_call(worker, &request, reply, o->timeout, why, why_size);
+    /* A list of names takes milliseconds; a damaged index may have no end. */
+    const double seconds = name[0] ? o->timeout : LISTING_SECONDS;
+    bool good = worker_call(worker, &request, reply, seconds, why, why_size);
     message_clear(&request);
     return good;
 }
 
 /* Names come from a file that anybody may have written: nothing of them may steer a terminal. */
 static const char *printable(const char *text, char *buffer, size_t size) {
-    size_t k = 0;
-    for (; text[k] && k + 1 < size; k++)
-        buffer[k] = iscntrl((unsigned char)text[k]) ? '?' : text[k];
-    buffer[k] = 0;
-    return buffer;
+    snprintf(buffer, size, "%s", text);
+    return text_clean(buffer);
 }
 
 static void print_line(const char *name, int width, const struct verify_line *line) {

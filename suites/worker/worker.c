@@ -2,12 +2,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -101,6 +103,23 @@ static void *map_note(int file) {
     return note == MAP_FAILED ? NULL : note;
 }
 
+const char *worker_program(void) {
+    static char path[PATH_MAX];
+    const ssize_t length = path[0] ? 0 : readlink("/proc/self/exe", path, sizeof path - 1);
+    if (length > 0)
+        path[length] = 0;
+    if (!path[0] && !realpath((const char *)getauxval(AT_EXECFN), path))
+        snprintf(path, sizeof path, "mhcbench");
+    return path;
+}
+
+/* What a worker that could not begin leaves in its note, and its exit status. */
+enum { NOT_BEGUN = 127 };
+static void leave_reason(struct worker *w, const char *what) {
+    snprintf(w->note, WORKER_NOTE, "%.20s: %.40s", what, strerror(errno));
+    _exit(NOT_BEGUN);
+}
+
 /* A new note for a new worker; its file is the worker's to inherit. */
 static int open_note(struct worker *w) {
     int file = memfd_create("note", MFD_CLOEXEC);
@@ -141,14 +160,15 @@ static bool start(struct worker *w, char *why, size_t why_size) {
         if (getppid() != parent)
             _exit(2);
         /* Out of the way first: with 0-2 closed, they may sit on 3 to 5 themselves. */
-        int in = fcntl(down[0], F_DUPFD, 16), out = fcntl(up[1], F_DUPFD, 16), note = fcntl(shared, F_DUPFD, 16);
-        dup2(in, IN);
-        dup2(out, OUT);
-        dup2(note, NOTE);
+        int in = fcntl(down[0], F_DUPFD, NOTE + 1), out = fcntl(up[1], F_DUPFD, NOTE + 1);
+        int note = fcntl(shared, F_DUPFD, NOTE + 1);
+        if (in < 0 || out < 0 || note < 0 || dup2(in, IN) < 0 || dup2(out, OUT) < 0 || dup2(note, NOTE) < 0)
+            leave_reason(w, "descriptors");
         close_range(NOTE + 1, ~0U, 0);
         set_threads(w->single);
         execl("/proc/self/exe", "mhcbench", "--worker", (char *)NULL);
-        _exit(127);
+        execl(worker_program(), "mhcbench", "--worker", (char *)NULL);
+        leave_reason(w, "it cannot run");
     }
     close(down[0]);
     close(up[1]);
@@ -181,8 +201,11 @@ static void finish(struct worker *w, enum outcome outcome, char *why, size_t why
         snprintf(why, why_size, "the worker was killed (out of memory?)");
     else if (WIFSIGNALED(status))
         snprintf(why, why_size, "the worker crashed: %s", strsignal(WTERMSIG(status)));
+    else if (WEXITSTATUS(status) == NOT_BEGUN && w->note && *(char *)w->note)
+        snprintf(why, why_size, "the program cannot run itself as a worker (%.*s)", WORKER_NOTE - 1, (char *)w->note);
     else
-        snprintf(why, why_size, "the worker ended with status %d", WEXITSTATUS(status));
+        snprintf(why, why_size, "the worker ended with status %d%s", WEXITSTATUS(status),
+                 WEXITSTATUS(status) ? " (too little memory, or too few files or threads?)" : "");
 }
 
 void worker_stop(struct worker *w) {

@@ -34,6 +34,9 @@ struct worker_handler {
     void (*answer)(struct message *request, struct message *reply);
 };
 
+/* The file of this program, absolute; where there is no /proc, what it was started as. */
+const char *worker_program(void);
+
 /* Sends a request and waits at most `seconds` (0: for ever) for the final reply; partial ones are dropped. false: one
  * line in `why`, and the worker is gone; the next call starts a new one.
  * Interrupted by a signal (SIGINT): the worker is stopped, `why` says interrupted. */

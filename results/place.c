@@ -1,0 +1,160 @@
+#include "results/place.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "results/layout.h"
+
+static struct place place_from(const struct stat *status) {
+    return (struct place){true, status->st_mode, status->st_dev, status->st_ino};
+}
+
+bool place_look(const char *path, struct place *place) {
+    struct stat status;
+    *place = (struct place){0};
+    if (lstat(path, &status))
+        return errno == ENOENT || record_fail("%s: %s", path, strerror(errno));
+    *place = place_from(&status);
+    return true;
+}
+
+bool place_opened(int descriptor, const char *path, struct place *place) {
+    struct stat status;
+    *place = (struct place){0};
+    if (fstat(descriptor, &status))
+        return record_fail("%s: %s", path, strerror(errno));
+    *place = place_from(&status);
+    return true;
+}
+
+bool place_is(const char *path, const struct place *place) {
+    struct stat status;
+    return !lstat(path, &status) && place->there && status.st_dev == place->device && status.st_ino == place->inode;
+}
+
+/* Tried by hand: the operating system says why not better than HDF5 does. */
+static int try_name(const char *name) {
+    const int descriptor = open(name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+    const int error = descriptor < 0 ? errno : 0;
+    if (!error) {
+        close(descriptor);
+        unlink(name);
+    }
+    return error;
+}
+
+char *place_beside(const char *path) {
+    unsigned char b[6];
+    for (int k = 0; k < 100; k++) {
+        if (getrandom(b, sizeof b, 0) != sizeof b)
+            return record_fail("%s: no random numbers for a name", path), NULL;
+        char *name = record_format("%s.%02x%02x%02x%02x%02x%02x", path, b[0], b[1], b[2], b[3], b[4], b[5]);
+        if (!name)
+            return record_fail("out of memory"), NULL;
+        const int error = try_name(name);
+        if (!error)
+            return name;
+        free(name);
+        if (error != EEXIST)
+            return record_fail("cannot write %s: %s", path, strerror(error)), NULL;
+    }
+    return record_fail("cannot write %s: no name is free", path), NULL;
+}
+
+int place_lock(int descriptor) {
+    const char *wanted = getenv("HDF5_USE_FILE_LOCKING");
+    if ((wanted && (!strcmp(wanted, "FALSE") || !strcmp(wanted, "0"))) || flock(descriptor, LOCK_EX | LOCK_NB))
+        return -1;
+    return fcntl(descriptor, F_DUPFD_CLOEXEC, 3);
+}
+
+bool place_locked(const char *path) {
+    const int descriptor = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    const bool locked = descriptor >= 0 && flock(descriptor, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK;
+    if (descriptor >= 0)
+        close(descriptor);
+    return locked;
+}
+
+/* The folder of a file is never replaced by those who write the file: its lock orders them. -1: there are no locks, or
+ * it is held for too long by somebody else; the steps below are safe without it. */
+static int lock_folder(const char *path) {
+    char *copy = strdup(path);
+    const int folder = copy ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    free(copy);
+    for (int k = 0; folder >= 0 && k < 200; k++) {
+        if (!flock(folder, LOCK_EX | LOCK_NB) || errno != EWOULDBLOCK)
+            break;
+        nanosleep(&(struct timespec){0, 10000000}, NULL);
+    }
+    return folder;
+}
+
+static bool rename_with(const char *from, const char *to, unsigned how) {
+    return !renameat2(AT_FDCWD, from, AT_FDCWD, to, how);
+}
+
+/* What the file system does not know. */
+static bool is_unknown(int error) {
+    return error == EINVAL || error == ENOSYS || error == EOPNOTSUPP || error == EPERM || error == EMLINK;
+}
+
+/* A name that nothing has, by one of three steps that each succeed for one process alone. */
+static bool take_free(const char *from, const char *to) {
+    bool good = rename_with(from, to, RENAME_NOREPLACE);
+    if (!good && is_unknown(errno)) {
+        good = !link(from, to);
+        if (good)
+            unlink(from);
+    }
+    if (!good && is_unknown(errno)) {
+        const int own = open(to, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+        good = own >= 0 && !rename(from, to);
+        if (own >= 0)
+            close(own);
+    }
+    return good || (errno == EEXIST ? record_fail("%s: another process has begun it meanwhile", to)
+                                    : record_fail("cannot rename %s to %s: %s", from, to, strerror(errno)));
+}
+
+/* Both names change hands at once; whose file it was is looked at afterwards, and given back if it is not the one that
+ * was seen. */
+static bool take_over(const char *from, const char *to, const struct place *seen) {
+    if (!place_is(to, seen))
+        return record_fail("%s: another process has replaced it meanwhile", to);
+    if (place_locked(to))
+        return record_fail("%s: another process is writing it", to);
+    if (rename_with(from, to, RENAME_EXCHANGE)) {
+        if (place_is(from, seen)) {
+            unlink(from);
+            return true;
+        }
+        rename_with(from, to, RENAME_EXCHANGE);
+        return record_fail("%s: another process has replaced it meanwhile", to);
+    }
+    return (is_unknown(errno) && !rename(from, to)) ||
+           record_fail("cannot rename %s to %s: %s", from, to, strerror(errno));
+}
+
+bool place_take(const char *from, const char *to, const struct place *seen) {
+    const int folder = lock_folder(to);
+    const bool good = seen->there ? take_over(from, to, seen) : take_free(from, to);
+    if (good && folder >= 0)
+        fsync(folder); /* some file systems cannot: no error */
+    if (folder >= 0)
+        close(folder);
+    return good;
+}
+
+void place_remove(const char *path, const struct place *place) {
+    if (place_is(path, place))
+        unlink(path);
+}

@@ -1,0 +1,40 @@
+/* Names of files, which other processes may want at the same time: how a new file is made beside one, and how it takes
+ * a name. Nothing here follows a link. Private to results/. */
+#ifndef PLACE_H
+#define PLACE_H
+
+#include <stdbool.h>
+#include <sys/stat.h>
+
+/* What a name led to when it was looked at. */
+struct place {
+    bool there;
+    mode_t mode;
+    dev_t device;
+    ino_t inode;
+};
+
+/* Both set the error line where they are false. */
+bool place_look(const char *path, struct place *);
+bool place_opened(int descriptor, const char *path, struct place *);
+/* Does the name lead to that file? */
+bool place_is(const char *path, const struct place *);
+
+/* PATH and a random end, in new memory: a name that is not taken. NULL: no memory, or nothing can be written there. */
+char *place_beside(const char *path);
+
+/* Gives the file FROM the name TO, where TO leads to what was seen: where that was nothing, no file is replaced; else
+ * it is replaced, by one step, and only if no process holds a lock on it. Two processes that saw the same cannot both
+ * succeed, with file locks or without. false: the error line says what TO became. */
+bool place_take(const char *from, const char *to, const struct place *seen);
+
+/* Locks an open file for as long as the descriptor that it returns is open, whatever becomes of the other; -1: there
+ * are no locks, or HDF5_USE_FILE_LOCKING says that there shall be none. */
+int place_lock(int descriptor);
+/* Is another process writing it? A file system without locks says no. */
+bool place_locked(const char *path);
+
+/* Removes the name if it leads to that file. */
+void place_remove(const char *path, const struct place *);
+
+#endif
