@@ -94,6 +94,10 @@ const struct param params_table[] = {
      .help = "scale of the dynamic part; in train, where it starts"},
     {"phi", "1", "1", PARAM_REAL, AT(phi), 0, 1e6, NULL, UNTRAINED,
      .help = "std of the dynamic product before alpha: of x.phi/r, or theta.x/r in HC"},
+    {"pre-post", "", "lite", PARAM_WORD, AT(pre_post), 0, 0, "lite|one-hot|equal", PROPAGATE | RECOMPUTE,
+     .help =
+         "latent: logits of pre and post, for stream l mod n and for the others: 1 and -1, so that streams differ (lite); 4 and -4, so that they hardly meet (one-hot); pre 20 and -20, all post 0, so that streams stay equal whatever the maps (equal)",
+     .matters = USED_GATES, .role = ROLE_QUIET},
     {"round", "", "none", PARAM_WORD, AT(rounding), 0, 0, "none|bf16|fp16", MAPS,
      .help = "round coefficients to this format after every operation"},
     {"branch", "", "linear", PARAM_WORD, AT(branch), 0, 0, "linear|mlp|attention", PROPAGATE | RECOMPUTE,
@@ -433,6 +437,7 @@ bool params_matters(const struct params *p, const struct param *param) {
     case USED_MAPS: return connection_mixes(connection);
     case USED_LATENT: return connection_mixes(connection) && p->init == INIT_LATENT;
     case USED_PROJECTED: return connection_has_sinkhorn(connection);
+    case USED_GATES: return connection->generator == GENERATOR_MHC && p->init == INIT_LATENT;
     case USED_LOGITS: return connection_has_sinkhorn(connection) && p->init == INIT_LATENT;
     default: return true;
     }

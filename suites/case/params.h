@@ -28,6 +28,7 @@ extern const unsigned study_traits[STUDIES]; /* and bit `1 << study`, its own */
 
 enum branch { BRANCH_LINEAR, BRANCH_MLP, BRANCH_ATTENTION };
 enum init { INIT_LATENT, INIT_MIXED, INIT_NEAR_IDENTITY, INIT_GAP, INIT_DIAGONAL, INIT_PRE_NORM };
+enum pre_post { PRE_POST_LITE, PRE_POST_ONE_HOT, PRE_POST_EQUAL };
 enum rounding { ROUND_NONE, ROUND_BF16, ROUND_FP16 };
 enum cache { CACHE_COLD, CACHE_HOT };
 enum record_what { RECORD_CURVES, RECORD_SUMMARY };
@@ -46,6 +47,7 @@ struct params {
     double rms_eps, sinkhorn_eps;
     int64_t init;
     double d, s, w, alpha, phi;
+    int64_t pre_post;
     int64_t rounding, branch, activation, hidden, heads, head_dim, vocabulary;
     double branch_gain;
     char input[PARAM_TEXT_SIZE];
@@ -73,6 +75,7 @@ enum param_use {
     USED_LATENT,    /* there, with init latent */
     USED_PROJECTED, /* where they are projected: mhc */
     USED_LOGITS,    /* there, with init latent */
+    USED_GATES,     /* where pre and post have logits, with init latent: generator mhc */
     USED_MAP,       /* where the arrays of an operation depend on the residual map */
     USED_VOCABULARY /* where they depend on the vocabulary */
 };

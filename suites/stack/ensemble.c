@@ -56,16 +56,21 @@ struct program_spec ensemble_stack(const struct params *p, const struct backend 
     return spec;
 }
 
-/* Where a start puts its logits: `at` for the favoured stream or the diagonal, `off` elsewhere. */
+/* Where a start puts its logits: `at` for the favoured stream or the diagonal, `off` elsewhere. Those of pre and post
+ * with init latent are --pre-post's. */
 struct start {
     double pre_at, pre_off, post_at, post_off, res_at, res_off;
     bool stream0; /* the favoured stream is 0, not l mod n */
 };
 
 static const struct start starts[] = {
-    [INIT_LATENT] = {20, -20, 0, 0, 0, 0, false},        [INIT_MIXED] = {0, 0, 0, 0, 0, 0, false},
+    [INIT_LATENT] = {0, 0, 0, 0, 0, 0, false},           [INIT_MIXED] = {0, 0, 0, 0, 0, 0, false},
     [INIT_NEAR_IDENTITY] = {1, -1, 1, -1, 0, -8, false}, [INIT_GAP] = {8, -8, 0, 0, 0, -160, false},
     [INIT_DIAGONAL] = {1, -1, 1, -1, 2, 0, true},        [INIT_PRE_NORM] = {20, -20, 0, 0, 0, -40, false}};
+
+static const struct start gates[] = {[PRE_POST_LITE] = {1, -1, 1, -1, 0, 0, false},
+                                     [PRE_POST_ONE_HOT] = {4, -4, 4, -4, 0, 0, false},
+                                     [PRE_POST_EQUAL] = {20, -20, 0, 0, 0, 0, false}};
 
 /* Whether res is drawn itself, around the identity: a scaled skip is HC's map of one stream. */
 static bool is_hc(const struct params *p) {
@@ -73,7 +78,7 @@ static bool is_hc(const struct params *p) {
 }
 
 static void pre_post(const struct params *p, int64_t layer, double *pre, double *post) {
-    const struct start *s = &starts[p->init];
+    const struct start *s = p->init == INIT_LATENT ? &gates[p->pre_post] : &starts[p->init];
     int64_t favoured = s->stream0 ? 0 : layer % p->streams;
     for (int64_t i = 0; i < p->streams; i++) {
         double a = i == favoured ? s->pre_at : s->pre_off, b = i == favoured ? s->post_at : s->post_off;
