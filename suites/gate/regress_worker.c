@@ -113,7 +113,7 @@ static const char *plan(int s, const struct regress_question *q, struct examinat
 static const char *check_arguments(const struct examination *e) {
     static char why[200];
     for (int r = 0; r < e->rows; r++) {
-        const char *other = e->row[r] ? rows_differ(e->row[r], e->reference[r], false) : NULL;
+        const char *other = e->row[r] ? rows_differ(e->row[r], e->reference[r]) : NULL;
         if (other) {
             snprintf(why, sizeof why, "%s: its arguments are not those of cpu64, see `%s`", e->reference[r]->name,
                      other);
