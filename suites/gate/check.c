@@ -36,12 +36,12 @@ struct options {
     uint64_t seed;
     double minutes, large; /* large: elements, 0: not these */
     double timeout;        /* seconds a case, 0: no limit */
-    bool tight;
+    bool tight, trusting;
 };
 
 static const char usage[] =
     "check LIBRARY [--operation NAMES] [--trials N | --minutes M | --trial K | --large N] [--seed S] [--size N] "
-    "[--timeout SECONDS] [--tight]";
+    "[--timeout SECONDS] [--trust-tolerance] [--tight]";
 static const char help[] =
     "Is every operation of a library right? Each row of it against cpu64, on random shapes and inputs, in poisoned and guarded\n"
     "memory, twice with equal bits. One line a row with its largest error, as a share of what it allows itself, one line a\n"
@@ -50,14 +50,15 @@ static const char help[] =
     "  LIBRARY            cpu64, cpu32, cuda, emu, or the path of a library\n"
     "  --operation NAMES  names or patterns, with commas: mhc.post,'mhc*.pre'; mhc.post#2 is the second row of that name. Names are\n"
     "                     the library's own (list --operations --backend LIBRARY): mhc.* leaves mhc-micro.* out\n"
-    "  --trials N         cases, shared out over the rows, two each at least (default 600)\n"
+    "  --trials N         random cases beside the fixed ones, shared out over the rows, two each at least (default 600)\n"
     "  --minutes M        instead: until they have passed, every row having had its share\n"
-    "  --trial K          instead: case K of every row and no other\n"
+    "  --trial K          instead: case K of every row and no other; the first ones are the fixed cases\n"
     "  --large N          instead: arrays of more than N elements (2147483648: more than an int counts), among many tokens and alone\n"
     "  --seed S           other cases (default 1)\n"
     "  --size N           about the largest number of elements of x (default 20000, on a device 2000000)\n"
     "  --timeout SECONDS  a case that takes longer has failed, and so has opening or closing the library (default 60, of --large and\n"
     "                     --tight none; 0: no limit)\n"
+    "  --trust-tolerance  a row's own tolerance counts, up to 0.1, also where it is wider than the contract's for its types\n"
     "  --tight            no guard bands: for tools that watch every access\n"
     "\n"
     "Exit: 0 all right, 1 something is wrong, 2 nothing could be checked, or not all of it.\n";
@@ -85,6 +86,7 @@ static bool take_number(int *argc, char **argv, const char *name, double least, 
 static bool parse(int *argc, char **argv, struct options *o) {
     double trials = 0, trial = -1, seed = 1, size = 0;
     *o = (struct options){.operations = "*", .timeout = -1, .tight = take_flag(argc, argv, "--tight")};
+    o->trusting = take_flag(argc, argv, "--trust-tolerance");
     if (!take_option(argc, argv, "--operation", &o->operations) ||
         !take_number(argc, argv, "--timeout", 0, false, &o->timeout) ||
         !take_number(argc, argv, "--trials", 1, true, &trials) ||
@@ -184,13 +186,17 @@ bool check(struct checker *k, bool good, const struct trial *t, const char *form
     if (good)
         return true;
     k->failed++;
-    if (++k->failures > SHOWN_FAILURES)
+    if (++k->failures > SHOWN_FAILURES || (k->silent && k->failures > 1))
         return false;
     char text[600], command[COMMAND_SIZE];
     va_list list;
     va_start(list, format);
     vsnprintf(text, sizeof text, format, list);
     va_end(list);
+    if (k->silent) {
+        snprintf(k->first, sizeof k->first, "%.400s [%s]", text, t ? t->text : "");
+        return false;
+    }
     write_command(k, command, sizeof command);
     if (t)
         printf("FAIL %s: %s [%s]: %s\n", k->label, text, t->text, command);
@@ -211,33 +217,56 @@ static void start_timer(const struct checker *k) {
 /* What the parent says if the library ends the process now, and when it has waited long enough. */
 static void begin_case(struct checker *k, const char *what) {
     char command[COMMAND_SIZE];
+    if (k->silent)
+        return;
     write_command(k, command, sizeof command);
     snprintf(k->doing, sizeof k->doing, " [%s]: %s", what, command);
     start_timer(k);
 }
 
+/* One case; false: the row has none of that number. */
+static bool check_case(struct checker *k, const struct subject *s, int64_t number) {
+    struct trial t;
+    const char *why = "";
+    k->trial = number;
+    begin_case(k, "drawing a case"); /* asks the library's supports() */
+    if (!trial_draw(&t, s, k->seed, number, k->size, &why)) {
+        snprintf(k->skipped_why, sizeof k->skipped_why, "%s", why);
+        k->skipped += number < cover_count(s->row);
+        return false;
+    }
+    begin_case(k, t.text);
+    trial_run(k, s, &t);
+    return true;
+}
+
+int64_t check_fixed(struct checker *k, const struct subject *s) {
+    int64_t done = 0;
+    for (int64_t number = 0; number < cover_count(s->row); number++)
+        done += check_case(k, s, number);
+    return done;
+}
+
 /* Checks one row; returns how many cases it saw. */
 static int64_t check_row(struct checker *k, const struct subject *s, const struct options *o, int64_t trials,
                          double deadline) {
-    struct trial t;
-    const char *why = "";
-    int64_t done = 0;
+    int64_t fixed = cover_count(s->row), done = 0;
     if (!check(k, s->oracle, NULL, "no oracle: cpu64 does not know what it means"))
         return 0;
     const char *other = rows_differ(s->row, s->oracle);
-    check(k, !other, NULL, "its arguments are not those of cpu64's row %s, see `%s`", s->oracle->name, other);
-    for (int64_t trial = o->trial < 0 ? 0 : o->trial; done < trials; trial++) {
-        if (done >= 2 && deadline > 0 && seconds() > deadline)
+    if (!check(k, !other, NULL, "its arguments are not those of cpu64's row %s, see `%s`", s->oracle->name, other))
+        return 0;
+    if (o->trial >= 0)
+        return check_case(k, s, o->trial);
+    done = check_fixed(k, s);
+    for (int64_t number = fixed; number - fixed < trials; number++) {
+        if (number - fixed >= 2 && deadline > 0 && seconds() > deadline)
             break;
-        k->trial = trial;
-        begin_case(k, "drawing a case"); /* asks the library's supports() */
-        if (!trial_draw(&t, s, o->seed, trial, k->size, &why))
+        if (!check_case(k, s, number))
             break;
-        begin_case(k, t.text);
-        trial_run(k, s, &t);
         done++;
     }
-    check(k, done > 0, NULL, "not one case that it supports was found: %s", why);
+    check(k, done > 0, NULL, "not one case that it supports was found: %s", k->skipped_why);
     return done;
 }
 
@@ -261,11 +290,16 @@ static void print_row(const struct checker *k, const struct subject *s, int64_t 
            exact ? k->failures ? "not compared" : "exact" : "worst");
     for (int type = 0; type < 3; type++)
         if (k->worst[type] > 0)
-            printf(" %s %.2g", type_words[type], k->worst[type]);
+            printf(" %s %.2g of %.2g", type_words[type], k->worst[type], k->tolerance[type]);
     printf(" %s", k->worst_text);
     if (k->failures > SHOWN_FAILURES)
         printf("  (%d failures)", k->failures);
+    if (k->skipped)
+        printf("  (%d cases skipped: %s)", k->skipped, k->skipped_why);
     printf("\n");
+    if (k->widest > 0)
+        printf("%-4s %-28s it allows itself %g, more than its types need: judged by %s\n", k->trusting ? "note" : "warn",
+               s->label, k->widest, k->trusting ? "that, as --trust-tolerance says" : "the contract's own tolerance");
     fflush(stdout);
 }
 
@@ -294,15 +328,18 @@ static int check_rows(struct checker *k, const struct options *o) {
         const struct subject *s = &subjects[k->next++];
         double deadline = o->minutes > 0 ? k->start + 60 * o->minutes * k->next / rows : 0;
         k->subject = s;
-        k->failures = 0;
+        k->failures = k->skipped = 0;
         memset(k->worst, 0, sizeof k->worst);
+        memset(k->tolerance, 0, sizeof k->tolerance);
         k->worst_text[0] = k->doing[0] = 0;
+        k->widest = 0;
         snprintf(k->label, sizeof k->label, "%s", s->label);
         int64_t done = k->large > 0 ? check_large(k, s) : check_row(k, s, o, trials, deadline);
         setitimer(ITIMER_REAL, &(struct itimerval){0}, NULL);
         if (done)
             print_row(k, s, done);
         k->cases += done;
+        k->all_skipped += k->skipped;
         k->label[0] = 0;
     }
     start_timer(k); /* until the process has ended: what a library does at exit is part of its closing */
@@ -428,6 +465,7 @@ int check_command(int argc, char **argv) {
     *k = (struct checker){.name = o.library,
                           .seed = o.seed,
                           .tight = o.tight,
+                          .trusting = o.trusting,
                           .large = o.large,
                           .timeout = o.timeout,
                           .start = seconds()};

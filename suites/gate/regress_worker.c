@@ -1,6 +1,5 @@
 /* The worker's side of `regress`: keeps both libraries and the case at hand open from question to question. */
 #include <fcntl.h>
-#include <fenv.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,20 +57,16 @@ static bool copy_of(const char *path, char copy[64]) {
     return good && got == 0; /* the file stays open: it is the library's */
 }
 
-/* A worker serves one command: the libraries never change. One that was built with -ffast-math switches denormals off
- * for all of its process when it is loaded; the reference must not notice. */
+/* A worker serves one command: the libraries never change. */
 static const char *use_library(int s, const char *path, bool copies) {
     static char why[400];
     char copy[64];
-    fenv_t before;
     if (library[s].library)
         return NULL;
-    fegetenv(&before);
     bool linked_in = !strcmp(path, "cpu32") || !strcmp(path, "cpu64");
     bool good = copies && !linked_in && copy_of(path, copy) && backend_open(&library[s], copy, why, sizeof why);
     good = good ||
            backend_open(&library[s], path, why, sizeof why); /* a copy does not find what lies beside the library */
-    fesetenv(&before);
     return good ? NULL : why;
 }
 
