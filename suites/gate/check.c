@@ -135,18 +135,23 @@ static bool matches(const char *patterns, const struct subject *s) {
     return false;
 }
 
+struct subject check_subject(const struct backend *b, const struct mhc_row *row) {
+    struct subject s = {.row = row};
+    const char *dot = strrchr(row->name, '.');
+    int nth = 1;
+    for (const struct mhc_row *const *other = b->library->rows; *other != row; other++)
+        nth += !strcmp((*other)->name, row->name);
+    snprintf(s.kind, sizeof s.kind, "%.*s", (int)(dot ? dot - row->name : 0), row->name);
+    snprintf(s.label, sizeof s.label, nth > 1 ? "%s#%d" : "%s", row->name, nth);
+    find_base(s.kind, s.base);
+    s.oracle = reference_row(s.base, row_operation(row));
+    return s;
+}
+
 static int list_subjects(const struct backend *b, const char *patterns, struct subject *list) {
     int count = 0;
     for (const struct mhc_row *const *row = b->library->rows; *row; row++) {
-        struct subject s = {.row = *row};
-        int nth = 1;
-        for (const struct mhc_row *const *other = b->library->rows; other != row; other++)
-            nth += !strcmp((*other)->name, (*row)->name);
-        const char *dot = strrchr((*row)->name, '.');
-        snprintf(s.kind, sizeof s.kind, "%.*s", (int)(dot ? dot - (*row)->name : 0), (*row)->name);
-        snprintf(s.label, sizeof s.label, nth > 1 ? "%s#%d" : "%s", (*row)->name, nth);
-        find_base(s.kind, s.base);
-        s.oracle = reference_row(s.base, row_operation(*row));
+        struct subject s = check_subject(b, *row);
         if (count < MAX_ROWS && matches(patterns, &s))
             list[count++] = s;
     }
@@ -298,8 +303,9 @@ static void print_row(const struct checker *k, const struct subject *s, int64_t 
         printf("  (%d cases skipped: %s)", k->skipped, k->skipped_why);
     printf("\n");
     if (k->widest > 0)
-        printf("%-4s %-28s it allows itself %g, more than its types need: judged by %s\n", k->trusting ? "note" : "warn",
-               s->label, k->widest, k->trusting ? "that, as --trust-tolerance says" : "the contract's own tolerance");
+        printf("%-4s %-28s it allows itself %g, more than its types need: judged by %s\n",
+               k->trusting ? "note" : "warn", s->label, k->widest,
+               k->trusting ? "that, as --trust-tolerance says" : "the contract's own tolerance");
     fflush(stdout);
 }
 

@@ -33,7 +33,7 @@ struct trial {
     struct mhc_case c;
     uint64_t seed;
     double logit_std, x_scale, grad_scale;
-    bool steep_b;       /* large logits come from b, not alpha */
+    bool steep_b;                    /* large logits come from b, not alpha */
     int64_t zero_token, large_token; /* tokens of x that are 0, and a thousand times larger; -1: none */
     bool ties;                       /* among the logits, at their maximum too */
     bool state;                      /* two cases in turn; see state_examine() */
@@ -64,12 +64,12 @@ struct checker {
     const char *name; /* of the library, as given */
     uint64_t seed;
     int64_t size;
-    bool tight, trusting; /* trusting: --trust-tolerance */
-    bool silent;          /* nothing is printed: `first` gets the first failure */
-    double large, timeout, start;  /* elements, 0: random cases; seconds a case; when all began */
-    int rows, next;                /* rows in all, 0: not yet known; the row after the one at hand */
-    int lost;                      /* rows that nothing is known of */
-    bool opened, closed;           /* the library, by the child at hand; after the last row */
+    bool tight, trusting;                       /* trusting: --trust-tolerance */
+    bool silent;                                /* nothing is printed: `first` gets the first failure */
+    double large, timeout, start;               /* elements, 0: random cases; seconds a case; when all began */
+    int rows, next;                             /* rows in all, 0: not yet known; the row after the one at hand */
+    int lost;                                   /* rows that nothing is known of */
+    bool opened, closed;                        /* the library, by the child at hand; after the last row */
     int64_t cases, checks, failed, all_skipped; /* of all rows */
     /* of the row at hand */
     char label[96];   /* "": between rows */
@@ -78,7 +78,7 @@ struct checker {
     int64_t trial;
     int failures, skipped; /* skipped: fixed cases that it does not support, and why */
     char skipped_why[120], first[720];
-    double widest; /* tolerance that the row allows itself beyond the contract's; 0: none */
+    double widest;                 /* tolerance that the row allows itself beyond the contract's; 0: none */
     double worst[3], tolerance[3]; /* by type of the streams; the widest that counted */
     char worst_text[500];
 };
@@ -86,6 +86,9 @@ struct checker {
 /* Counts a check; a failed one is printed with the command that repeats it. Returns `good`. */
 bool check(struct checker *, bool good, const struct trial *, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+
+/* A row of a library and what it means. */
+struct subject check_subject(const struct backend *, const struct mhc_row *);
 
 /* All fixed cases of a row; how many it supports. */
 int64_t check_fixed(struct checker *, const struct subject *);

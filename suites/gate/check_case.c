@@ -74,8 +74,9 @@ static int64_t largest_parameter(const struct mhc_row *row, const struct mhc_cas
 }
 
 static void draw_shape(struct randoms *r, const struct mhc_row *row, int64_t size, struct mhc_case *c) {
-    c->n = has_letter(row, CHECK_STREAMS) ? chance(r, 0.75) ? ONE_OF(r, 1, 2, 4, 4, 4, 8) : from_to(r, 1, MHC_MAX_STREAMS)
-                                    : 1;
+    c->n = has_letter(row, CHECK_STREAMS)
+               ? chance(r, 0.75) ? ONE_OF(r, 1, 2, 4, 4, 4, 8) : from_to(r, 1, MHC_MAX_STREAMS)
+               : 1;
     c->C = has_letter(row, "CD") ? draw_width(r) : 1;
     c->hidden = has_letter(row, "HG") ? chance(r, 0.5) ? 8 * from_to(r, 1, 30) : from_to(r, 1, 200) : 0;
     if (has_letter(row, "A")) {
@@ -159,10 +160,11 @@ static void describe(struct trial *t, const struct mhc_row *row) {
                                (long long)c->heads, (long long)c->head_dim);
     snprintf(t->text + at, size - at, " t_max=%lld %s eps=%g,%g logits=%.3g x=%.2g grad=%.2g%s", (long long)c->t_max,
              c->convention == MHC_V4 ? "v4" : "paper", c->rms_eps, c->sinkhorn_eps, t->logit_std, t->x_scale,
-             t->grad_scale, t->zero_token >= 0   ? " zero-token"
-                            : t->large_token >= 0 ? " large-token"
-                            : t->ties             ? " ties"
-                                                  : "");
+             t->grad_scale,
+             t->zero_token >= 0    ? " zero-token"
+             : t->large_token >= 0 ? " large-token"
+             : t->ties             ? " ties"
+                                   : "");
 }
 
 /* In the case's type or another one that the row supports. */

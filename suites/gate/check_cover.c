@@ -9,7 +9,7 @@ static const int64_t tokens[] = {1, 21, 96, 112, 127, 2, 257, 5}; /* 257: one pa
 static const int64_t iterations[] = {1, 3, 20};
 static const double epsilon[] = {1e-6, 1e-5, 1e-3};
 enum { STREAMS = sizeof streams / sizeof *streams, RESIDUES = 8, TOKENS = sizeof tokens / sizeof *tokens };
-enum { FEW = 16, MANY_TOKENS = 4096, MOST_WORK = 1000000 };
+enum { FEW = 16, MANY_TOKENS = 4096, MOST_WORK = 200000 };
 
 static bool has(const struct mhc_row *row, const char *letters) {
     for (const struct mhc_arg *arg = row->args; arg->name; arg++)
@@ -70,8 +70,16 @@ void cover_case(struct trial *t, const struct mhc_row *row, int64_t index) {
     c->activation = index % 2 ? MHC_SWIGLU : MHC_GELU;
     c->rms_eps = epsilon[index % 2];
     c->sinkhorn_eps = epsilon[(index + 2) % 3];
-    *t = (struct trial){.c = *c, .seed = t->seed, .logit_std = 1, .x_scale = 1, .grad_scale = 1, .large_token = -1,
-                        .zero_token = -1, .steep_b = index % 2, .fixed = true, .mild = many};
+    *t = (struct trial){.c = *c,
+                        .seed = t->seed,
+                        .logit_std = 1,
+                        .x_scale = 1,
+                        .grad_scale = 1,
+                        .large_token = -1,
+                        .zero_token = -1,
+                        .steep_b = index % 2,
+                        .fixed = true,
+                        .mild = many};
     if (many) {
         c->C = has(row, "CD") ? FEW + 1 : 1;
         c->stream = MHC_F32;

@@ -11,8 +11,12 @@
 
 const char *trial_open(const struct checker *k, const struct subject *s, const struct trial *t, struct examination *e) {
     const char *why;
-    *e = (struct examination){.backend = &k->backend, .c = t->c, .exact = t->c, .x_scale = t->x_scale,
-                               .share = t->mild ? MILD_SHARE : 0, .trusting = k->trusting};
+    *e = (struct examination){.backend = &k->backend,
+                              .c = t->c,
+                              .exact = t->c,
+                              .x_scale = t->x_scale,
+                              .share = t->mild ? MILD_SHARE : 0,
+                              .trusting = k->trusting};
     e->exact.stream = e->exact.coef = e->exact.param = MHC_F64;
     e->rows = chain_of(s->oracle, false, e->reference);
     if (e->rows > 1 && t->through_post_pre)

@@ -67,7 +67,8 @@ static const char *in_turn(struct pair *p) {
 
 /* Other contents at the same pointers: a library that knows its arguments by where they are. */
 static const char *in_its_place(struct pair *p) {
-    const char *why = refill(p, 0, 1);
+    const char *why = bound_row_finish(&p->at[0], 0);
+    why = why ? why : refill(p, 0, 1);
     why = why ? why : bound_row_finish(&p->at[0], 0);
     return why ? why : judge(p, 0, 1, "with other contents at the same pointers");
 }
