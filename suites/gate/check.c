@@ -8,6 +8,7 @@
 #include "suites/gate/check.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <fnmatch.h>
 #include <math.h>
 #include <signal.h>
@@ -173,6 +174,8 @@ static bool name_unknown(const struct backend *b, const char *patterns, char unk
 
 /* --- reporting --- */
 
+static FILE *report;
+
 static void write_command(const struct checker *k, char *text, size_t size) {
     char program[PATH_SIZE], library[PATH_SIZE], label[120], large[40] = "";
     gate_quote(program_invocation_name, program, sizeof program);
@@ -204,9 +207,9 @@ bool check(struct checker *k, bool good, const struct trial *t, const char *form
     }
     write_command(k, command, sizeof command);
     if (t)
-        printf("FAIL %s: %s [%s]: %s\n", k->label, text, t->text, command);
+        fprintf(report, "FAIL %s: %s [%s]: %s\n", k->label, text, t->text, command);
     else
-        printf("FAIL %s: %s\n", k->label, text);
+        fprintf(report, "FAIL %s: %s\n", k->label, text);
     return false;
 }
 
@@ -283,30 +286,50 @@ static int64_t check_large(struct checker *k, const struct subject *s) {
     begin_case(k, why);
     if (large_run(k, s, k->large, why))
         return 1;
-    printf("skip %-28s %s\n", s->label, why);
+    fprintf(report, "skip %-28s %s\n", s->label, why);
     return 0;
 }
 
 /* Worst errors as a share of the tolerance, by type of the streams; exact: the oracle's own numbers. */
 static void print_row(const struct checker *k, const struct subject *s, int64_t done) {
     bool exact = !(k->worst[0] > 0 || k->worst[1] > 0 || k->worst[2] > 0);
-    printf("%-4s %-28s %-20.20s %5lld cases  %s", k->failures ? "FAIL" : "ok", s->label,
-           s->row->variant ? s->row->variant : "", (long long)done,
-           exact ? k->failures ? "not compared" : "exact" : "worst");
+    fprintf(report, "%-4s %-28s %-20.20s %5lld cases  %s", k->failures ? "FAIL" : "ok", s->label,
+            s->row->variant ? s->row->variant : "", (long long)done,
+            exact ? k->failures ? "not compared" : "exact" : "worst");
     for (int type = 0; type < 3; type++)
         if (k->worst[type] > 0)
-            printf(" %s %.2g of %.2g", type_words[type], k->worst[type], k->tolerance[type]);
-    printf(" %s", k->worst_text);
+            fprintf(report, " %s %.2g of %.2g", type_words[type], k->worst[type], k->tolerance[type]);
+    fprintf(report, " %s", k->worst_text);
     if (k->failures > SHOWN_FAILURES)
-        printf("  (%d failures)", k->failures);
+        fprintf(report, "  (%d failures)", k->failures);
     if (k->skipped)
-        printf("  (%d cases skipped: %s)", k->skipped, k->skipped_why);
-    printf("\n");
+        fprintf(report, "  (%d cases skipped: %s)", k->skipped, k->skipped_why);
+    fprintf(report, "\n");
     if (k->widest > 0)
-        printf("%-4s %-28s it allows itself %g, more than its types need: judged by %s\n",
-               k->trusting ? "note" : "warn", s->label, k->widest,
-               k->trusting ? "that, as --trust-tolerance says" : "the contract's own tolerance");
-    fflush(stdout);
+        fprintf(report, "%-4s %-28s it allows itself %g, more than its types need: judged by %s\n",
+                k->trusting ? "note" : "warn", s->label, k->widest,
+                k->trusting ? "that, as --trust-tolerance says" : "the contract's own tolerance");
+    fflush(report);
+}
+
+/* A forward without its backward trains nothing, and no row of the table would say so. */
+static void name_missing(struct checker *k) {
+    static const char *const needs[][2] = {{"pre", "post"},
+                                           {"pre", "post_backward_y"},
+                                           {"pre", "backward"},
+                                           {"post", "post_backward_y"},
+                                           {"forward", "backward"}};
+    for (const struct mhc_row *const *row = k->backend.library->rows; *row; row++)
+        for (size_t need = 0; need < sizeof needs / sizeof *needs; need++) {
+            struct subject s = check_subject(&k->backend, *row);
+            char name[128];
+            snprintf(name, sizeof name, "%s.%s", s.kind, needs[need][1]);
+            if (strcmp(row_operation(*row), needs[need][0]) || strchr(s.label, '#') ||
+                !reference_row(s.base, needs[need][1]) || mhc_row_find(k->backend.library, name))
+                continue;
+            fprintf(report, "lacks %-27s it has %s\n", name, s.label);
+            k->missing++;
+        }
 }
 
 /* Rows from k->next on. */
@@ -328,8 +351,10 @@ static int check_rows(struct checker *k, const struct options *o) {
     k->rows = rows;
     k->opened = true; /* before a word is said, which may find that nobody reads */
     if (first)
-        printf("%s %s: %d rows against cpu64, seed %llu\n", k->backend.library->name, k->backend.library->build, rows,
-               (unsigned long long)o->seed);
+        fprintf(report, "%s %s: %d rows against cpu64, seed %llu\n", k->backend.library->name,
+                k->backend.library->build, rows, (unsigned long long)o->seed);
+    if (first && !strcmp(o->operations, "*"))
+        name_missing(k);
     while (k->next < rows) {
         const struct subject *s = &subjects[k->next++];
         double deadline = o->minutes > 0 ? k->start + 60 * o->minutes * k->next / rows : 0;
@@ -366,6 +391,14 @@ static void stop(int signal_number) {
         kill(child, SIGKILL);
 }
 
+/* What a library prints goes to stderr: a verdict of its own must not stand among ours. The report goes on in a file
+ * that a library does not know. */
+static bool keep_report(void) {
+    int copy = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 100);
+    report = copy < 0 ? NULL : fdopen(copy, "w");
+    return report && !setvbuf(report, NULL, _IOLBF, 0) && dup2(STDERR_FILENO, STDOUT_FILENO) >= 0;
+}
+
 static int run_child(struct checker *k, const struct options *o) {
     int status = 0;
     pid_t parent = getpid();
@@ -376,7 +409,7 @@ static int run_child(struct checker *k, const struct options *o) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         signal(SIGINT, SIG_IGN); /* the parent decides */
         signal(SIGTERM, SIG_IGN);
-        if (getppid() != parent)
+        if (getppid() != parent || !keep_report())
             _exit(EXIT_CANNOT);
         exit(check_rows(k, o));
     }
@@ -415,8 +448,8 @@ static void judge_end(struct checker *k, int status) {
     k->checks += !killed;
     k->failed += !killed;
     k->lost += killed;
-    printf("%s %s: %s%s\n", killed ? "lost" : "FAIL", k->label[0] ? k->label : "after the last row", how,
-           k->label[0] ? k->doing : "");
+    fprintf(report, "%s %s: %s%s\n", killed ? "lost" : "FAIL", k->label[0] ? k->label : "after the last row", how,
+            k->label[0] ? k->doing : "");
 }
 
 /* A child that did not come to have the library open: no further one would, and of the rows that are left nothing is
@@ -428,7 +461,7 @@ static void give_up(struct checker *k, int status) {
         cannot("%s: opening it: %s", k->name, how);
     k->lost += k->rows - k->next;
     if (k->rows)
-        printf("lost %d rows: %s cannot be opened any more\n", k->rows - k->next, k->name);
+        fprintf(report, "lost %d rows: %s cannot be opened any more\n", k->rows - k->next, k->name);
 }
 
 static int check_all(struct checker *k, const struct options *o) {
@@ -445,12 +478,15 @@ static int check_all(struct checker *k, const struct options *o) {
         judge_end(k, status);
         k->closed |= k->next == k->rows;
     }
-    char lost[40] = "";
+    char lost[40] = "", counted[80] = "";
+    if (k->all_skipped || k->missing)
+        snprintf(counted, sizeof counted, "%lld skipped, %d operations missing, ", (long long)k->all_skipped,
+                 k->missing);
     if (k->lost)
         snprintf(lost, sizeof lost, ", %d rows not checked", k->lost);
-    printf("verdict: %s%d rows, %lld cases, %lld checks, %lld failed%s\n", stopped ? "interrupted: " : "",
-           stopped && k->next ? k->next - 1 : k->rows, (long long)k->cases, (long long)k->checks, (long long)k->failed,
-           lost);
+    fprintf(report, "verdict: %s%d rows, %lld cases, %s%lld checks, %lld failed%s\n", stopped ? "interrupted: " : "",
+            stopped && k->next ? k->next - 1 : k->rows, (long long)k->cases, counted, (long long)k->checks,
+            (long long)k->failed, lost);
     return stopped     ? EXIT_INTERRUPTED
            : k->failed ? EXIT_CHECK_FAILED
            : k->lost   ? EXIT_CANNOT
@@ -463,6 +499,7 @@ int check_command(int argc, char **argv) {
     if (help_asked(&argc, argv, usage, help))
         return EXIT_GOOD;
     setvbuf(stdout, NULL, _IOLBF, 0);
+    report = stdout;
     if (!parse(&argc, argv, &o))
         return EXIT_CANNOT;
     struct checker *k = mmap(NULL, sizeof *k, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

@@ -68,7 +68,7 @@ struct checker {
     bool silent;                                /* nothing is printed: `first` gets the first failure */
     double large, timeout, start;               /* elements, 0: random cases; seconds a case; when all began */
     int rows, next;                             /* rows in all, 0: not yet known; the row after the one at hand */
-    int lost;                                   /* rows that nothing is known of */
+    int lost, missing;                          /* rows that nothing is known of; operations that the library lacks */
     bool opened, closed;                        /* the library, by the child at hand; after the last row */
     int64_t cases, checks, failed, all_skipped; /* of all rows */
     /* of the row at hand */

@@ -124,6 +124,7 @@ static bool start(struct worker *w, char *why, size_t why_size) {
         int in = fcntl(down[0], F_DUPFD, 16), out = fcntl(up[1], F_DUPFD, 16), note = fcntl(shared, F_DUPFD, 16);
         dup2(in, IN);
         dup2(out, OUT);
+        dup2(STDERR_FILENO, STDOUT_FILENO); /* what a library prints must not stand in a report */
         dup2(note, NOTE);
         for (int file = NOTE + 1; file < 64; file++)
             close(file);

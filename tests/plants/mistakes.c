@@ -117,8 +117,9 @@ static int pollutes(const struct call *call) {
     const void *grad = plant_array(call, "grad_x_next", &nothing), *x = plant_array(call, "x", &nothing);
     int failed = plant_inner(call);
     for (int64_t k = 0; k < count; k++)
-        plant_put(call, out, k, plant_get(call, out, k) + 1e-2 * (double)missing * plant_get(call, grad, k % nothing) *
-                                                            plant_get(call, x, k % nothing));
+        plant_put(call, out, k,
+                  plant_get(call, out, k) +
+                      1e-2 * (double)missing * plant_get(call, grad, k % nothing) * plant_get(call, x, k % nothing));
     return failed;
 }
 
@@ -130,9 +131,9 @@ static int with_case(const struct call *call) {
         c.t_max -= c.t_max > 1;
     if (plant_is("epsilons_exchanged"))
         c.rms_eps = call->c->sinkhorn_eps, c.sinkhorn_eps = call->c->rms_eps;
-    if (plant_is("rms_epsilon_1e-6"))
+    if (plant_is("rms_epsilon_fixed"))
         c.rms_eps = 1e-6;
-    if (plant_is("sinkhorn_epsilon_1e-6"))
+    if (plant_is("sinkhorn_epsilon_fixed"))
         c.sinkhorn_eps = 1e-6;
     if (plant_is("no_epsilon"))
         c.rms_eps = 0;

@@ -74,8 +74,13 @@ void *plant_output(const struct call *call, int64_t *count, int64_t *bytes) {
 
 static int planted(int which, void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save,
                    void *work) {
-    struct call call = {.row = inner_rows[which], .c = c, .arg = arg, .save = save, .work = work,
-                        .number = ++calls[which], .index = which};
+    struct call call = {.row = inner_rows[which],
+                        .c = c,
+                        .arg = arg,
+                        .save = save,
+                        .work = work,
+                        .number = ++calls[which],
+                        .index = which};
     now_context = context, now_queue = queue;
     return plant_call(&call);
 }

@@ -32,7 +32,7 @@ int plant_inner_case(const struct call *, const struct mhc_case *);
 /* A row of INNER by its name, of the types of a case. */
 const struct mhc_row *plant_row(const char *name, const struct mhc_case *);
 
-bool plant_is(const char *name);            /* PLANT */
+bool plant_is(const char *name);                           /* PLANT */
 bool plant_on(const struct call *, const char *operation); /* "mhc.post" */
 
 /* An output or input by name; NULL: the row has none. */
