@@ -4,12 +4,12 @@
 
 TestSuite(plants, .init = enter, .fini = leave, .timeout = 600);
 
-struct plant {
+struct planted {
     const char *name, *family, *operation, *text;
     int check, regress;
 };
 
-static void set_up(const struct plant *p) {
+static void set_up(const struct planted *p) {
     const char *build = getenv("BUILD");
     char path[2 * PATH_MAX];
     snprintf(path, sizeof path, "%s/%s", root, build ? build : "build");
@@ -19,7 +19,7 @@ static void set_up(const struct plant *p) {
     setenv("PLANT", p->name, 1);
 }
 
-static void find(const struct plant *p) {
+static void find(const struct planted *p) {
     bool all = !strcmp(p->operation, "*"), said = false;
     set_up(p);
     int code = sh("$M check $B/plants/%s.so --operation '%s' --trials 1", p->family, p->operation);
@@ -33,19 +33,20 @@ static void find(const struct plant *p) {
     cr_expect(!strstr(out, "\n2 cases: 2 SAME; no regression"), "%s", out);
 }
 
-#define PLANT(plant, source, where, by_check, by_regress, what)                                              \
-    Test(plants, plant) {                                                                                    \
-        find(&(struct plant){#plant, #source, where, what, by_check, by_regress});                           \
+#define PLANT(plant, source, where, by_check, by_regress, what)                      \
+    Test(plants, plant) {                                                            \
+        find(&(struct planted){#plant, #source, where, what, by_check, by_regress}); \
     }
 #include "tests/plants/plants.def"
 
 Test(plants, none) {
     static const char *const families[] = {"cheats", "mistakes", "manners"};
     for (int k = 0; k < 3; k++) {
-        set_up(&(struct plant){.name = "none"});
+        set_up(&(struct planted){.name = "none"});
         GOOD("$M check $B/plants/%s.so --operation 'mhc.*,sinkhorn.*' --trials 20", families[k]);
-        GOOD("$M regress --against $INNER $B/plants/%s.so --operation 'mhc.*' --type f32 --speed report --budget 0.05 -q",
-             families[k]);
+        GOOD(
+            "$M regress --against $INNER $B/plants/%s.so --operation 'mhc.*' --type f32 --speed report --budget 0.05 -q",
+            families[k]);
         cr_expect(!strstr(out, "INVALID"), "%s", out);
     }
 }

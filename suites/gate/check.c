@@ -51,7 +51,7 @@ static const char help[] =
     "  LIBRARY            cpu64, cpu32, cuda, emu, or the path of a library\n"
     "  --operation NAMES  names or patterns, with commas: mhc.post,'mhc*.pre'; mhc.post#2 is the second row of that name. Names are\n"
     "                     the library's own (list --operations --backend LIBRARY): mhc.* leaves mhc-micro.* out\n"
-    "  --trials N         random cases beside the fixed ones, shared out over the rows, two each at least (default 600)\n"
+    "  --trials N         random cases beside the fixed ones, shared out over the rows, two each at least (default 300)\n"
     "  --minutes M        instead: until they have passed, every row having had its share\n"
     "  --trial K          instead: case K of every row and no other; the first ones are the fixed cases\n"
     "  --large N          instead: arrays of more than N elements (2147483648: more than an int counts), among many tokens and alone\n"
@@ -102,7 +102,7 @@ static bool parse(int *argc, char **argv, struct options *o) {
     o->timeout = o->timeout >= 0            ? o->timeout
                  : o->large > 0 || o->tight ? 0
                                             : CASE_SECONDS; /* tools that watch take their time */
-    o->trials = trials > 0 ? (int64_t)trials : 600, o->trial = (int64_t)trial, o->seed = (uint64_t)seed,
+    o->trials = trials > 0 ? (int64_t)trials : 300, o->trial = (int64_t)trial, o->seed = (uint64_t)seed,
     o->size = (int64_t)size;
     return true;
 }

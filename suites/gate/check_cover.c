@@ -9,7 +9,7 @@ static const int64_t tokens[] = {1, 21, 96, 112, 127, 2, 257, 5}; /* 257: one pa
 static const int64_t iterations[] = {1, 3, 20};
 static const double epsilon[] = {1e-6, 1e-5, 1e-3};
 enum { STREAMS = sizeof streams / sizeof *streams, RESIDUES = 8, TOKENS = sizeof tokens / sizeof *tokens };
-enum { FEW = 16, MANY_TOKENS = 4096, MOST_WORK = 200000 };
+enum { FEW = 16, MANY_TOKENS = 4096, MOST_WORK = 110000 };
 
 static bool has(const struct mhc_row *row, const char *letters) {
     for (const struct mhc_arg *arg = row->args; arg->name; arg++)
@@ -38,7 +38,7 @@ static void sharpen(struct trial *t, int64_t kind) {
 }
 
 static int64_t work_of(const struct mhc_case *c) {
-    return c->n * c->C * (2 * c->n + c->n * c->n + c->hidden + c->C / 4);
+    return c->n * c->C * (2 * c->n + c->n * c->n + c->hidden + c->C / 4) + c->heads * c->head_dim * (c->C + c->T);
 }
 
 bool cover_state(struct trial *t, int attempt) {
@@ -80,8 +80,12 @@ void cover_case(struct trial *t, const struct mhc_row *row, int64_t index) {
                         .steep_b = index % 2,
                         .fixed = true,
                         .mild = many};
+    if (has(row, "A")) {
+        c->heads = 1 + index % 2;
+        c->head_dim = (const int64_t[]){8, 16, 13, 64}[index % 4];
+    }
     if (many) {
-        c->C = has(row, "CD") ? FEW + 1 : 1;
+        c->C = has(row, "CD") ? RESIDUES + 1 : 1;
         c->stream = MHC_F32;
         c->hidden = c->hidden ? FEW : 0;
         c->t_max = 3;
@@ -89,15 +93,15 @@ void cover_case(struct trial *t, const struct mhc_row *row, int64_t index) {
         while (c->T > 5 && c->T * work_of(c) > MOST_WORK)
             c->T = c->T > 21 ? 21 : 5;
     if (has(row, "A")) {
-        c->heads = 1 + index % 2;
-        c->head_dim = (const int64_t[]){8, 16, 13, 64}[index % 4];
         c->S = many ? 2 * FEW + 1 : c->T;
         c->T = many ? 8 * c->S : c->T;
     }
     c->coef = c->param = MHC_F32;
-    if (!many)
+    if (!many && index != last - 1)
         sharpen(t, index % SHARP_KINDS);
     t->state = index == last - 1;
-    if (t->state)
+    if (t->state) {
+        c->n = has(row, CHECK_STREAMS) ? 4 : 1;
         cover_state(t, 0);
+    }
 }

@@ -52,10 +52,8 @@ static void compare(struct checker *k, const struct trial *t, const struct exami
     const char *why = examine_compare(e, made, list);
     if (why)
         check(k, false, t, "%s", why);
-    double contract = 0;
-    for (const struct finding *f = list; f < list + MHC_MAX_ARGS; f++)
-        if (f->argument)
-            contract = fmax(contract, examine_contract(e->reference[e->rows - 1], &t->c, f->argument));
+    static const struct mhc_arg stream = {.role = MHC_STREAM};
+    double contract = examine_contract(e->reference[e->rows - 1], &t->c, &stream);
     for (const struct finding *f = list; f < list + MHC_MAX_ARGS; f++) {
         double worst = f->error / f->tolerance, own = k->subject->row->tolerance(&t->c);
         if (!f->argument)
