@@ -9,7 +9,7 @@ static const int64_t tokens[] = {1, 21, 96, 112, 127, 2, 257, 5}; /* 257: one pa
 static const int64_t iterations[] = {1, 3, 20};
 static const double epsilon[] = {1e-6, 1e-5, 1e-3};
 enum { STREAMS = sizeof streams / sizeof *streams, RESIDUES = 8, TOKENS = sizeof tokens / sizeof *tokens };
-enum { FEW = 16, MANY_TOKENS = 4096, MOST_WORK = 110000 };
+enum { FEW = 12, MANY_TOKENS = 4096, MOST_WORK = 110000 };
 
 static bool has(const struct mhc_row *row, const char *letters) {
     for (const struct mhc_arg *arg = row->args; arg->name; arg++)
