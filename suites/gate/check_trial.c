@@ -132,7 +132,7 @@ void trial_run(struct checker *k, const struct subject *s, const struct trial *t
         why = examine_behind_crossing(&e) ? examine_reference(&e, &last->made) : NULL;
         if (check(k, !why, t, "%s", why ? why : ""))
             compare(k, t, &e, &last->made);
-        if (runs == 2 && (!strcmp(row_operation(s->row), "post") || crossing_of(s->row)))
+        if (runs == 2 && !k->silent && (!strcmp(row_operation(s->row), "post") || crossing_of(s->row)))
             compare_forms(k, t, last);
     }
     if (runs && t->state && !k->tight)

@@ -339,19 +339,17 @@ static void settle_speed(struct entry *e, struct gate_row *r) {
     r->open = r->verdict == MHC_AMBIGUOUS && g->options.speed == GATE_SPEED;
 }
 
-/* The fixed cases of `check` first: what their inputs show, those of a benchmark do not. */
+/* The case at hand, then the fixed cases of `check`: what their inputs show, those of a benchmark do not. */
 static void ask_right(struct entry *e, int s) {
     struct regress_question q = e->question;
-    q.step = REGRESS_SHARP;
+    struct regress_answer sharp = {0};
+    q.step = REGRESS_RIGHT;
     q.side = s;
     e->good[s] = ask_twice(e->gate, &q, e->seconds, &e->right[s], e->why[s], sizeof e->why[s], &e->again);
-    if (!e->good[s] && !e->right[s].no_memory) {
-        worker_stop(&e->gate->worker);
-        return;
-    }
-    q.step = REGRESS_RIGHT;
-    e->good[s] = ask_twice(e->gate, &q, e->seconds, &e->right[s], e->why[s], sizeof e->why[s], &e->again);
-    if (e->right[s].no_memory)
+    q.step = REGRESS_SHARP;
+    if (e->good[s])
+        e->good[s] = ask_twice(e->gate, &q, e->seconds, &sharp, e->why[s], sizeof e->why[s], &e->again);
+    if (e->right[s].no_memory || sharp.no_memory)
         lack_memory(e, regress_side_name[s], e->why[s]);
     if (!e->good[s])
         worker_stop(&e->gate->worker); /* a device that failed once may fail everything after it */

@@ -238,7 +238,7 @@ double examine_contract(const struct mhc_row *row, const struct mhc_case *c, con
 double examine_tolerance(const struct examination *e, const struct mhc_arg *arg) {
     const struct mhc_row *row = examined_row(e);
     double own = row->tolerance(&e->c), contract = examine_contract(e->reference[e->rows - 1], &e->c, arg);
-    return (e->share > 0 ? e->share : 1) * (e->trusting ? own : fmin(own, contract));
+    return e->trusting ? own : fmin(own, contract * (e->share > 0 ? e->share : 1));
 }
 
 /* Nine digits, or as many as show that the numbers differ. */

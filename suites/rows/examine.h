@@ -26,7 +26,7 @@ struct examination {
     const struct mhc_row *row[CHAIN_ROWS], *reference[CHAIN_ROWS];
     int rows;
     double x_scale;        /* of x and u where inputs may be extreme; 0: they are natural */
-    double share;          /* of the tolerance that counts, where inputs are mild; 0: all of it */
+    double share;          /* of the contract's tolerance that counts, where inputs are mild; 0: all of it */
     bool trusting;         /* a row's own tolerance counts also where it is wider than the contract's */
     struct arrays given;   /* to all rows */
     struct arrays want;    /* what the reference makes, beside it */
