@@ -44,6 +44,7 @@ enum bug {
     LATER_HANGS,
     LATER_ENDS,
     SLEEPS,         /* for a second, every call, after some */
+    NAPS,           /* once, for half of the time limit that a test gives it */
     SPOILS,         /* what a library with SPOILED needs, after some calls */
     SPOILED,        /* fails then */
     MORE_WORK,      /* asks for twice the memory */
@@ -144,6 +145,8 @@ static int post(void *context, void *queue, const struct mhc_case *c, void *cons
         kill(getpid(), SIGKILL);
     if (BUG == SLEEPS && runs > SOME_CALLS)
         sleep(1);
+    if (BUG == NAPS && runs == SOME_CALLS)
+        usleep(2200000);
     if (runs == SOME_CALLS && BUG == PLACES)
         say_places("work", (int64_t)work);
     if (runs > SOME_CALLS && BUG == SPOILS)
