@@ -227,6 +227,13 @@ $(B)/cuda/%.o: %.cu Makefile $(B)/flags/cuda | $(B)/build_info.h
 	$(if $(V),,@echo "  nvcc $@")
 	$(Q)$(NVCC) -I. -I$(B) $(CUDAFLAGS) -DPROVENANCE_CUDA='"$(CUDAFLAGS)"' -MMD -MP -c -o $@ $<
 
+# Libraries that are wrong on purpose; INNER and PLANT of the environment say what they wrap and how they are wrong.
+$(B)/plants/%.so: tests/plants/%.c tests/plants/plant.c tests/plants/plant.h cpu_ref/operation.h Makefile
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  link $@")
+	$(Q)$(CC) -std=gnu17 -O1 $(WARNINGS) -fopenmp -shared -fPIC -I. -o $@ tests/plants/plant.c $< -ldl -lpthread -lm
+$(B)/tests/test_plants: | $(patsubst %,$(B)/plants/%.so,cheats mistakes manners)
+
 $(B)/tests/%: tests/%.c $(TESTED) Makefile $(B)/flags/host $(B)/flags/link
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  compile $@")

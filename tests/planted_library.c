@@ -43,7 +43,8 @@ enum bug {
     LATER_CRASHES,
     LATER_HANGS,
     LATER_ENDS,
-    SLEEPS,         /* for a second, every call */
+    SLEEPS,         /* for a second, every call, after some */
+    NAPS,           /* once, for half of the time limit that a test gives it */
     SPOILS,         /* what a library with SPOILED needs, after some calls */
     SPOILED,        /* fails then */
     MORE_WORK,      /* asks for twice the memory */
@@ -59,7 +60,7 @@ enum bug {
 #define BUG NO_BUG
 #endif
 
-enum { SOME_CALLS = 40 };
+enum { SOME_CALLS = 1000 }; /* more than are made before a row is timed */
 static int runs;
 
 /* The graph of one call of mhc.post; other rows run at once. */
@@ -142,8 +143,10 @@ static int post(void *context, void *queue, const struct mhc_case *c, void *cons
         exit(0);
     if (BUG == KILLED)
         kill(getpid(), SIGKILL);
-    if (BUG == SLEEPS)
+    if (BUG == SLEEPS && runs > SOME_CALLS)
         sleep(1);
+    if (BUG == NAPS && runs == SOME_CALLS)
+        usleep(2200000);
     if (runs == SOME_CALLS && BUG == PLACES)
         say_places("work", (int64_t)work);
     if (runs > SOME_CALLS && BUG == SPOILS)

@@ -1,5 +1,6 @@
 /* mhcbench check: any library of the ABI against cpu64, row by row, on random shapes. Parts:
  *   check.c         options, the loop over rows, the report
+ *   check_cover.c   the fixed cases of a row
  *   check_case.c    random cases and inputs
  *   check_trial.c   one case of one row
  *   check_large.c   arrays of more elements than 32 bits count */
@@ -32,14 +33,26 @@ struct trial {
     struct mhc_case c;
     uint64_t seed;
     double logit_std, x_scale, grad_scale;
-    bool steep_b;       /* large logits come from b, not alpha */
-    int64_t zero_token; /* a token of x that is 0; -1: none */
+    bool steep_b;                    /* large logits come from b, not alpha */
+    int64_t zero_token, large_token; /* tokens of x that are 0, and a thousand times larger; -1: none */
+    bool ties;                       /* among the logits, at their maximum too */
+    bool state;                      /* two cases in turn; see state_examine() */
+    bool fixed, mild;                /* no random case; inputs from which errors far below the tolerance are asked */
     bool through_post_pre;
+    const struct examination *beside; /* that its inputs are to have the ends of; NULL: none */
     char text[300];
 };
 
-/* A case that the row supports, at most about `size` elements of x; false: none was found, *why is the row's last
- * reason. */
+/* Letters whose extents depend on n. */
+#define CHECK_STREAMS "nNDKQEP"
+
+/* Trial 0, 1, ... of a row are its fixed cases, so many, then come random ones. */
+int64_t cover_count(const struct mhc_row *);
+void cover_case(struct trial *, const struct mhc_row *, int64_t index);
+bool cover_state(struct trial *, int attempt); /* other shapes for the case of state; false: there are no more */
+
+/* A case that the row supports, a random one of at most about `size` elements of x; false: it is a fixed one that the
+ * row does not support, or none was found: *why is the row's last reason. */
 bool trial_draw(struct trial *, const struct subject *, uint64_t seed, int64_t trial, int64_t size, const char **why);
 examine_draw trial_input; /* an input; `user` is the trial */
 
@@ -51,19 +64,22 @@ struct checker {
     const char *name; /* of the library, as given */
     uint64_t seed;
     int64_t size;
-    bool tight;
-    double large, timeout, start;  /* elements, 0: random cases; seconds a case; when all began */
-    int rows, next;                /* rows in all, 0: not yet known; the row after the one at hand */
-    int lost;                      /* rows that nothing is known of */
-    bool opened, closed;           /* the library, by the child at hand; after the last row */
-    int64_t cases, checks, failed; /* of all rows */
+    bool tight, trusting;                       /* trusting: --trust-tolerance */
+    bool silent;                                /* nothing is printed: `first` gets the first failure */
+    double large, timeout, start;               /* elements, 0: random cases; seconds a case; when all began */
+    int rows, next;                             /* rows in all, 0: not yet known; the row after the one at hand */
+    int lost, missing;                          /* rows that nothing is known of; operations that the library lacks */
+    bool opened, closed;                        /* the library, by the child at hand; after the last row */
+    int64_t cases, checks, failed, all_skipped; /* of all rows */
     /* of the row at hand */
     char label[96];   /* "": between rows */
     char doing[3000]; /* the case at hand and the command that repeats it */
     const struct subject *subject;
     int64_t trial;
-    int failures;
-    double worst[3]; /* by type of the streams */
+    int failures, skipped; /* skipped: fixed cases that it does not support, and why */
+    char skipped_why[120], first[720];
+    double widest;                 /* tolerance that the row allows itself beyond the contract's; 0: none */
+    double worst[3], tolerance[3]; /* by type of the streams; the widest that counted */
     char worst_text[500];
 };
 
@@ -71,6 +87,11 @@ struct checker {
 bool check(struct checker *, bool good, const struct trial *, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* A row of a library and what it means. */
+struct subject check_subject(const struct backend *, const struct mhc_row *);
+
+/* All fixed cases of a row; how many it supports. */
+int64_t check_fixed(struct checker *, const struct subject *);
 void trial_run(struct checker *, const struct subject *, const struct trial *);
 
 /* The row of a trial with the one before it, whose outputs and save it reads, and their inputs. NULL, or why not;

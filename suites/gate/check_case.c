@@ -34,9 +34,6 @@ static bool has_letter(const struct mhc_row *row, const char *letters) {
     return false;
 }
 
-/* Letters whose extents depend on n. */
-#define STREAMS "nNDKQEP"
-
 /* --- shapes --- */
 
 static int64_t draw_width(struct randoms *r) {
@@ -81,8 +78,9 @@ static int64_t largest_parameter(const struct mhc_row *row, const struct mhc_cas
 }
 
 static void draw_shape(struct randoms *r, const struct mhc_row *row, int64_t size, struct mhc_case *c) {
-    c->n = has_letter(row, STREAMS) ? chance(r, 0.75) ? ONE_OF(r, 1, 2, 4, 4, 4, 8) : from_to(r, 1, MHC_MAX_STREAMS)
-                                    : 1;
+    c->n = has_letter(row, CHECK_STREAMS)
+               ? chance(r, 0.75) ? ONE_OF(r, 1, 2, 4, 4, 4, 8) : from_to(r, 1, MHC_MAX_STREAMS)
+               : 1;
     c->C = has_letter(row, "CD") ? draw_width(r) : 1;
     c->hidden = has_letter(row, "HG") ? chance(r, 0.5) ? 8 * from_to(r, 1, 30) : from_to(r, 1, 200) : 0;
     if (has_letter(row, "A")) {
@@ -90,6 +88,7 @@ static void draw_shape(struct randoms *r, const struct mhc_row *row, int64_t siz
         c->head_dim = chance(r, 0.6) ? ONE_OF(r, 8, 16, 32, 64, 128) : from_to(r, 1, 80);
     }
     c->vocabulary = has_letter(row, "V") ? draw_vocabulary(r) : 0;
+    c->sources = has_letter(row, "R") ? from_to(r, 1, 12) : 0;
     while (largest_parameter(row, c) > 10 * size && c->C > 1)
         c->C = (c->C + 1) / 2;
     int64_t wide = c->C > c->n ? c->C : c->n;
@@ -141,6 +140,7 @@ static void draw_extremes(struct randoms *r, const struct subject *s, struct tri
     if (t->c.C < SHORT)
         t->x_scale = 1;
     t->zero_token = chance(r, 0.1) ? random_below(r, t->c.T) : -1;
+    t->large_token = -1;
     t->through_post_pre = chance(r, 0.4);
 }
 
@@ -150,7 +150,7 @@ static void describe(struct trial *t, const struct mhc_row *row) {
     const struct mhc_case *c = &t->c;
     size_t at = 0, size = sizeof t->text;
     at += (size_t)snprintf(t->text, size, "%s T=%lld", type_words[c->stream], (long long)c->T);
-    if (has_letter(row, STREAMS))
+    if (has_letter(row, CHECK_STREAMS))
         at += (size_t)snprintf(t->text + at, size - at, " n=%lld", (long long)c->n);
     for (size_t k = 0; k < sizeof maps / sizeof *maps && has_letter(row, "KQEN"); k++)
         if (maps[k].map == c->map && c->map)
@@ -171,7 +171,32 @@ static void describe(struct trial *t, const struct mhc_row *row) {
         at += (size_t)snprintf(t->text + at, size - at, " W=%lld", (long long)c->weights);
     snprintf(t->text + at, size - at, " t_max=%lld %s eps=%g,%g logits=%.3g x=%.2g grad=%.2g%s", (long long)c->t_max,
              c->convention == MHC_V4 ? "v4" : "paper", c->rms_eps, c->sinkhorn_eps, t->logit_std, t->x_scale,
-             t->grad_scale, t->zero_token >= 0 ? " zero-token" : "");
+             t->grad_scale,
+             t->zero_token >= 0    ? " zero-token"
+             : t->large_token >= 0 ? " large-token"
+             : t->ties             ? " ties"
+                                   : "");
+}
+
+/* In the case's type or another one that the row supports. */
+static bool takes(struct trial *t, const struct subject *s, const char **why) {
+    const int32_t types[] = {t->c.stream, MHC_F32, MHC_BF16, MHC_F64};
+    for (int k = 0; k < 4; k++) {
+        t->c.stream = types[k];
+        t->c.coef = t->c.param = types[k] == MHC_F64 ? MHC_F64 : MHC_F32;
+        if (s->row->supports(&t->c, why))
+            return true;
+    }
+    return false;
+}
+
+static bool draw_fixed(struct trial *t, const struct subject *s, int64_t trial, const char **why) {
+    cover_case(t, s->row, trial);
+    bool good = takes(t, s, why);
+    for (int attempt = 1; !good && t->state && cover_state(t, attempt); attempt++)
+        good = takes(t, s, why);
+    describe(t, s->row);
+    return good;
 }
 
 bool trial_draw(struct trial *t, const struct subject *s, uint64_t seed, int64_t trial, int64_t size,
@@ -180,6 +205,9 @@ bool trial_draw(struct trial *t, const struct subject *s, uint64_t seed, int64_t
     *t = (struct trial){.seed = mhc_bits(seed, label, 1, (uint64_t)trial)};
     struct randoms r = {t->seed, label, 0};
     *why = "it supports no case";
+    if (trial < cover_count(s->row))
+        return draw_fixed(t, s, trial, why);
+    trial -= cover_count(s->row);
     for (int attempt = 0; attempt < 400; attempt++) {
         t->c = (struct mhc_case){0};
         draw_types(&r, &t->c, attempt, trial);
@@ -220,18 +248,25 @@ static double steepness(const struct trial *t, const struct mhc_arg *arg, int64_
 void trial_input(const void *user, const struct mhc_case *c, const struct mhc_arg *arg, double *values) {
     const struct trial *t = user;
     int64_t count = mhc_elements(c, arg);
+    bool drawn = arg->role != MHC_INDEX && arg->role != MHC_SCALAR; /* else as the contract says */
     bool x = arg->role == MHC_STREAM && (!strcmp(arg->name, "x") || !strcmp(arg->name, "u"));
     double scale = x ? t->x_scale : !strncmp(arg->name, "grad", 4) ? t->grad_scale : 1;
     struct mhc_arg wide = *arg; /* half the trials leave the neighbourhood that a natural input keeps to, but a beta */
-    if (t->seed % 2 && arg->size < 0.4f && arg->role != MHC_SCALAR)
+    if (t->seed % 2 && arg->size < 0.4f && drawn && !t->mild)
         wide.size = 0.4f;
     uint32_t what = mhc_what(arg->name);
     for (int64_t k = 0; k < count; k++) {
         double normal = mhc_normal(t->seed, what, 2, (uint64_t)k);
         if (x && c->C < SHORT) /* not near 0, where 1 / |x| is */
             normal += copysign(0.3, normal);
-        values[k] = steepness(t, arg, k) * scale * mhc_natural(c, &wide, k, normal);
+        double steep = drawn ? steepness(t, arg, k) : 1;
+        values[k] = steep * (drawn ? scale : 1) * mhc_natural(c, &wide, k, normal);
+        if (t->ties && steep > 1) /* few values: of so many some are the largest */
+            values[k] = steep * round(values[k] / steep);
     }
+    if (x && t->large_token >= 0)
+        for (int64_t k = 0; k < count / c->T; k++)
+            values[t->large_token * (count / c->T) + k] *= 1000;
     if (x && t->zero_token >= 0) {
         int64_t token = count / c->T;
         memset(values + t->zero_token * token, 0, (size_t)token * sizeof *values);

@@ -157,7 +157,8 @@ static void compare(struct checker *k, const struct trial *t, const struct mhc_r
     for (const struct mhc_arg *arg = row->args; arg->name; arg++) {
         if (arg->direction == MHC_IN)
             continue;
-        struct finding f = finding_of(row, &t->c, arg, arrays_get(among, arg->name), arrays_get(alone, arg->name), 0);
+        struct finding f = finding_of(row, &t->c, arg, arrays_get(among, arg->name), arrays_get(alone, arg->name), 0,
+                                      row->tolerance(&t->c));
         check(k, f.good, t, "`%s` element %lld of the tokens in question is %.9g among many tokens and %.9g alone",
               arg->name, (long long)f.element, f.got, f.want);
         k->worst[t->c.stream] = fmax(k->worst[t->c.stream], f.error / f.tolerance);

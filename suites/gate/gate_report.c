@@ -154,7 +154,7 @@ void gate_table(const struct gate_report *g, struct tables *t) {
         {"base_in_copies", .width = 0},
         {"base_error", "base err", .width = 8, .format = "%.1e"},
         {"new_error", "new err", .width = 8, .format = "%.1e"},
-        {"tolerance", .width = 0},
+        {"tolerance", "tol", .width = 7, .format = "%.0e"},
         {"bits", "bits", .width = -4},
         {NULL, "case", .width = -4},
         {"case", .width = 0},
@@ -210,7 +210,10 @@ static void print_verdict(const struct gate_report *g, bool strict, FILE *out) {
             fprintf(out, "; REGRESSION in %lld", (long long)fails);
         fprintf(out, "; interrupted: %s\n", gate_interruption(g));
         break;
-    case EXIT_AMBIGUOUS: fprintf(out, "; something is not settled, and --strict asks that nothing be\n"); break;
+    case EXIT_AMBIGUOUS:
+        fprintf(out, strict ? "; something is not settled, and --strict asks that nothing be\n"
+                            : "; a library failed while it was timed, nothing is known of its speed\n");
+        break;
     default: fprintf(out, "; nothing was compared\n");
     }
 }
@@ -228,9 +231,11 @@ static void print_legend(const struct gate_report *g, bool timed, FILE *out) {
     if (timed)
         fprintf(out, "time: of new, as a share of base's\n");
     if (errors)
-        fprintf(out, "base err, new err: largest error against cpu64, as a share of the array's largest element\n");
+        fprintf(
+            out,
+            "base err, new err: largest error against cpu64, as a share of the array's largest element; tol: what is allowed\n");
     if (bits)
-        fprintf(out, "bits: values of new that are not base's to the last bit%s\n",
+        fprintf(out, "bits: values of new that are not base's to the last bit, at the shapes of that row%s\n",
                 vary ? "; vary: new differs from run to run" : "");
     if (forms)
         fprintf(out,
@@ -247,16 +252,17 @@ void gate_print(const struct gate_report *g, bool strict, FILE *out) {
 }
 
 int gate_exit(const struct gate_report *g, bool strict) {
-    bool open = false, compared = false;
+    bool open = false, compared = false, crashed = false;
     if (g->wanted)
         return EXIT_INTERRUPTED;
     for (int64_t k = 0; k < g->count; k++) {
         if (g->row[k].fails)
             return EXIT_CHECK_FAILED;
         open |= g->row[k].open;
+        crashed |= g->row[k].crashed;
         compared |= !g->row[k].alone;
     }
-    return !compared ? EXIT_CANNOT : open && strict ? EXIT_AMBIGUOUS : EXIT_GOOD;
+    return !compared ? EXIT_CANNOT : crashed || (open && strict) ? EXIT_AMBIGUOUS : EXIT_GOOD;
 }
 
 /* --- options --- */

@@ -13,6 +13,7 @@ struct gate_row {
     enum mhc_verdict verdict;
     bool fails;           /* a regression: exit 1 */
     bool open;            /* nothing is settled: exit 3 under --strict */
+    bool crashed;         /* something failed while it was timed: never exit 0 */
     bool alone;           /* one side only: nothing was compared */
     char *name, *command; /* the case; the line that finds this again. The report's to free */
     char *label;          /* what of the name tells it from other rows; NULL: all of it */
@@ -57,7 +58,7 @@ void gate_table(const struct gate_report *, struct tables *);
 /* The table, with a second line that finds it again under every row that is not SAME, and the verdict. */
 void gate_print(const struct gate_report *, bool strict, FILE *);
 
-/* 0 nothing fails, 1 something does, 2 nothing could be compared, 3 something is open and `strict`; 130 it was
+/* 0 nothing fails, 1 something does, 2 nothing could be compared, 3 something is open and `strict`, or crashed; 130 it was
  * interrupted, whatever was found. */
 int gate_exit(const struct gate_report *, bool strict);
 

@@ -14,7 +14,7 @@
 
 static const char usage[] =
     "regress --against OLD [NEW] [FILE.suite] [case options] [--strict] [--speed gate|report|none] "
-    "[--threshold PERCENT] [--timeout SECONDS] [--json FILE] [--junit FILE] [-q]";
+    "[--threshold PERCENT] [--timeout SECONDS] [--trust-tolerance] [--json FILE] [--junit FILE] [-q]";
 static const char help[] =
     "Is a changed kernel still right, and still fast? Loads two libraries of operations into one process and compares them\n"
     "case by case: both against cpu64, bits of one against the other, then time, side by side in shuffled rounds.\n"
@@ -28,6 +28,7 @@ static const char help[] =
     "  --speed WORD       gate (default), report: shown and not gated, none: accuracy only\n"
     "  --threshold N      percent that count as a difference of speed (default 3)\n"
     "  --timeout SECONDS  of each step of a case (default 60), beside what the reference may need\n"
+    "  --trust-tolerance  a row's own tolerance counts, up to 0.1, also where it is wider than the contract's for its types\n"
     "  --strict           exit 3 when something stays AMBIGUOUS\n"
     "\n"
     "Exit: 0 no regression, 1 SLOWER, MISSING or INVALID, 2 nothing could be compared, 3 see --strict, 130 interrupted.\n";
@@ -205,6 +206,7 @@ static bool parse(struct regress *g, int *argc, char **argv) {
     const char *timeout = NULL;
     char *end = NULL;
     g->timeout = 60;
+    g->trusting = take_flag(argc, argv, "--trust-tolerance");
     if (!gate_options_take(argc, argv, &g->options) || !take_option(argc, argv, "--against", &g->given[REGRESS_BASE]) ||
         !take_option(argc, argv, "--timeout", &timeout))
         return false;

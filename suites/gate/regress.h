@@ -16,6 +16,7 @@ extern const char *const regress_side_name[2]; /* "the old library", "the new li
 enum regress_step {
     REGRESS_LIBRARY, /* what it is */
     REGRESS_SUPPORT, /* whether it has the operation for the case, and the memory */
+    REGRESS_SHARP,   /* whether its row is right in the fixed cases of `check`, once a row */
     REGRESS_RIGHT,   /* whether it is right, and has the bits of the other, if that was asked before */
     REGRESS_TIME     /* both, side by side */
 };
@@ -23,6 +24,7 @@ enum regress_step {
 struct regress_question {
     int32_t step, side, measurement;
     bool alone;    /* TIME: the old library against itself */
+    bool trusting; /* a row's own tolerance counts, however wide */
     bool copies;   /* libraries are opened from fresh copies of their files; the worker must be a fresh one too */
     char kind[64]; /* another form of the operation's kind, "mhc-micro"; "" the kind itself */
     struct params p;
@@ -50,6 +52,8 @@ struct regress_answer {
     double copies;                        /* time of the old in copies of as many bytes; NaN: there is none */
     double throttled, not_held;           /* shares of the samples */
     int64_t rounds;                       /* that count */
+    bool vary;                            /* the new one's bits varied while it was timed, the old one's did not */
+    double too_fast;                      /* how often faster than 1.5 times a copy the new one is; <= 1: it is not */
     bool after;                           /* it was timed, and then it was no longer right */
     int32_t wrong;                        /* side that failed while it was timed or after; -1: none, or nobody knows */
 };
@@ -69,9 +73,9 @@ void regress_answer(struct message *request, struct message *reply); /* handler 
 /* --- one case of one library, in the worker --- */
 
 struct regress_case {
-    struct examination e;
-    bool open, joined;   /* joined: inputs and answer are the other's */
-    struct outcome made; /* once it was right */
+    struct examination e, twin; /* twin: other inputs with the same ends */
+    bool open, joined;          /* joined: inputs and answer are the other's */
+    struct outcome made;        /* once it was right */
 };
 
 /* Runs the last row twice in guarded memory, poisoned in two ways. NULL: it wrote all it should and nothing else, and
@@ -94,6 +98,7 @@ struct regress {
     double timeout;                /* seconds a step of a case */
     bool every_map;                /* not asked for: of the maps but the first those that both libraries have */
     int64_t one_sided;             /* cases left out, as one library alone has their map */
+    bool trusting;                 /* --trust-tolerance */
 };
 extern volatile sig_atomic_t regress_stopped; /* by a signal */
 

@@ -65,7 +65,7 @@ struct entry {
     struct regress_question question;
     double seconds; /* time limit of a step */
     struct regress_answer right[2];
-    char why[2][400];
+    char why[2][MAX_FAILURE + 320];
     double held[2], needed[2];             /* bytes that each asks its caller for; of the whole case */
     bool has[2], good[2], again, lacks[2]; /* lacks: needs more than there is */
     char memory[300];                      /* which library had no memory, or was killed for it; "": none */
@@ -139,9 +139,14 @@ static bool settle_right(struct entry *e, struct gate_row *r) {
     }
     if (!e->good[REGRESS_BASE]) {
         r->verdict = MHC_NEW;
+        r->open = true; /* it has it, and nothing was compared */
         return gate_say(r, "right, and the old library was not: %s", e->why[REGRESS_BASE]), true;
     }
     describe_bits(r, new);
+    if (new->unstable && !old->unstable) {
+        fail_row(r, MHC_INVALID);
+        return gate_say(r, "its bits vary from run to run, and those of the old library do not"), true;
+    }
     r->tolerance = mhc_common_tolerance(old->accuracy.tolerance, new->accuracy.tolerance);
     enum mhc_accuracy accuracy = mhc_accuracy_of(old->accuracy.error, new->accuracy.error, r->tolerance);
     if (accuracy == MHC_ACCURATE)
@@ -219,14 +224,17 @@ static void settle_failure(struct entry *e, struct gate_row *r, const struct reg
                 r,
                 "right; not timed: %s, of which the old library took %.2g s and the new one %.2g s: a larger --timeout",
                 why, spent[0], spent[1]);
-        else
+        else {
+            r->crashed = true;
             gate_say(r, "right; not timed: %s", why);
+        }
     } else if (side == REGRESS_BASE && fails_alone(e, q, seconds, alone, sizeof alone)) {
         r->verdict = MHC_NEW;
+        r->open = r->crashed = true;
         gate_say(r, "right; the old library failed %s: %s", when, why);
     } else if (side == REGRESS_BASE && !fails_again(e, q, seconds)) {
         r->verdict = MHC_AMBIGUOUS;
-        r->open = true;
+        r->open = r->crashed = true;
         gate_say(r, "right; not timed: the old library failed once %s, and not again: %s", when, why);
     } else {
         fail_row(r, MHC_INVALID);
@@ -271,6 +279,14 @@ static bool measure(struct entry *e, struct gate_row *r, int measurement, double
     bool enough = a.rounds >= MHC_LEAST_ROUNDS && !(a.throttled > MHC_MOST_THROTTLED);
     r->change = a.together;
     r->copies = a.copies;
+    if (a.vary || a.too_fast > 1) {
+        fail_row(r, MHC_INVALID);
+        if (a.vary)
+            gate_say(r, "its bits vary from call to call while it is timed, and those of the old library do not");
+        else
+            gate_say(r, "too fast to be true: %.3g times the rate of a copy", a.too_fast * KERNEL_TOO_FAST);
+        return false;
+    }
     told->rounds += a.rounds;
     told->throttled |= a.throttled > MHC_MOST_THROTTLED;
     told->gaps |= a.not_held > MHC_MOST_THROTTLED;
@@ -325,12 +341,17 @@ static void settle_speed(struct entry *e, struct gate_row *r) {
     r->open = r->verdict == MHC_AMBIGUOUS && g->options.speed == GATE_SPEED;
 }
 
+/* The case at hand, then the fixed cases of `check`: what their inputs show, those of a benchmark do not. */
 static void ask_right(struct entry *e, int s) {
     struct regress_question q = e->question;
+    struct regress_answer sharp = {0};
     q.step = REGRESS_RIGHT;
     q.side = s;
     e->good[s] = ask_twice(e->gate, &q, e->seconds, &e->right[s], e->why[s], sizeof e->why[s], &e->again);
-    if (e->right[s].no_memory)
+    q.step = REGRESS_SHARP;
+    if (e->good[s])
+        e->good[s] = ask_twice(e->gate, &q, e->seconds, &sharp, e->why[s], sizeof e->why[s], &e->again);
+    if (e->right[s].no_memory || sharp.no_memory)
         lack_memory(e, regress_side_name[s], e->why[s]);
     if (!e->good[s])
         worker_stop(&e->gate->worker); /* a device that failed once may fail everything after it */
@@ -420,7 +441,7 @@ static void ask_support(struct entry *e, int s) {
 }
 
 int regress_judge(struct regress *g, const struct params *p, const char *kind) {
-    struct entry e = {.gate = g, .p = p, .kind = kind, .question = {.p = *p}};
+    struct entry e = {.gate = g, .p = p, .kind = kind, .question = {.p = *p, .trusting = g->trusting}};
     e.seconds = g->timeout + kernels_flops(p) / REFERENCE_FLOPS;
     snprintf(e.question.kind, sizeof e.question.kind, "%s", kind);
     for (int s = REGRESS_BASE; s <= REGRESS_NEW && !regress_stopped; s++)

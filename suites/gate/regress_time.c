@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "suites/gate/regress.h"
 #include "suites/rows/yardstick.h"
@@ -13,13 +14,119 @@ enum subject { OLD, NEW, COPY, SUBJECTS };
 #define HOST_SAMPLE 3e-4 /* s; short, because on a busy machine most of the longer ones lose the CPU on the way */
 #define ALIKE 0.2        /* shares of preempted samples that differ by less are alike */
 
+/* --- looks at timed calls --- */
+
+/* Some calls of a sample, which no library knows beforehand, get other inputs at the same pointers and outputs that
+ * hold numbers but no answer, and are looked at after the sample. Bits are compared with those of a call that was
+ * judged by the reference; where they differ, the reference judges again. So a library is found that returns at once,
+ * returns what it made before, or is wrong in one of a thousand calls. */
+enum { DRAWS = 2, LOOK_BYTES = 1 << 20 };
+struct looks {
+    const struct examination *draw[DRAWS];
+    char *image[DRAWS];                 /* of a set: the inputs of a draw, spoilt outputs */
+    char *answer[DRAWS];                /* of a set after a call on that; NULL: not yet known */
+    int64_t start, first, count;        /* the sample's first set; of its calls those that are looked at */
+    int64_t calls, last_calls, samples; /* calls of the sample, and of the last one */
+    int turn;
+    bool vary; /* bits differed and were right */
+};
+
+static uint64_t draw_random(uint64_t *state) {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return *state;
+}
+
+/* How many sets of a sample: a megabyte of them, and of larger sets one in a while, the same for all. */
+static int64_t looks_at(struct looks *l, int64_t set_bytes) {
+    int64_t every = 8 * (set_bytes / LOOK_BYTES) + 1, some = LOOK_BYTES / set_bytes;
+    return l->samples++ % every ? 0 : some > 0 ? some : 1;
+}
+
+/* Before a sample whose next call is on set `next`, counted on. */
+static const char *looks_spoil(struct looks *l, const struct bound_row *b, int64_t next, uint64_t *random) {
+    int64_t most = l->last_calls < b->sets ? l->last_calls : b->sets, count = looks_at(l, b->set_bytes);
+    l->count = count < most ? count : most;
+    l->start = next;
+    l->first = most > l->count ? (int64_t)(draw_random(random) % (uint64_t)(most - l->count + 1)) : 0;
+    l->turn = (int)(draw_random(random) % DRAWS);
+    l->calls = 0;
+    for (int64_t k = 0; k < l->count; k++)
+        if (!backend_write(b->backend, b->slab + (next + l->first + k) % b->sets * b->set_bytes, l->image[l->turn],
+                           b->set_bytes))
+            return "its arrays cannot be filled";
+    return NULL;
+}
+
+static bool same_answer(const struct bound_row *b, const char *seen, const char *answer) {
+    for (int a = 0; b->row->args[a].name; a++)
+        if (b->row->args[a].direction == MHC_OUT &&
+            memcmp(seen + b->offset[a], answer + b->offset[a], (size_t)mhc_arg_bytes(&b->c, &b->row->args[a])))
+            return false;
+    return true;
+}
+
+/* One set that was called once since it was spoilt. */
+static const char *look(struct looks *l, const struct bound_row *b, int64_t set) {
+    static char *copy;
+    static int64_t room;
+    const char *seen = b->slab + set * b->set_bytes;
+    struct accuracy a;
+    if (b->backend->library->memory) {
+        if (room < b->set_bytes)
+            free(copy), copy = malloc((size_t)(room = b->set_bytes));
+        if (!copy || !backend_read(b->backend, copy, seen, b->set_bytes))
+            return "an array cannot be copied from the device";
+        seen = copy;
+    }
+    if (l->answer[l->turn] && same_answer(b, seen, l->answer[l->turn]))
+        return NULL;
+    const char *why = examine_set(l->draw[l->turn], b, set, &a);
+    l->vary |= !why && l->answer[l->turn];
+    if (!why && !l->answer[l->turn] && (l->answer[l->turn] = malloc((size_t)b->set_bytes)))
+        memcpy(l->answer[l->turn], seen, (size_t)b->set_bytes);
+    return why;
+}
+
+static const char *looks_judge(struct looks *l, const struct bound_row *b) {
+    const char *why = NULL;
+    for (int64_t k = 0; k < l->count && !why; k++)
+        if (l->first + k < l->calls)
+            why = look(l, b, (l->start + l->first + k) % b->sets);
+    l->last_calls = l->calls;
+    return why;
+}
+
+/* `inputs` and `save` by draw. */
+static const char *looks_open(struct looks *l, const struct bound_row *b, const struct regress_case *c,
+                              const struct regress_case *inputs, const struct save save[DRAWS]) {
+    *l = (struct looks){.draw = {&c->e, &c->twin}, .last_calls = 1};
+    for (int d = 0; d < DRAWS; d++) {
+        const struct examination *e = d ? &inputs->twin : &inputs->e;
+        l->image[d] = malloc((size_t)b->set_bytes);
+        if (!l->image[d] || !bound_row_image(b, &e->before.made, &save[d], BOUND_ROW_SPOILT, l->image[d]))
+            return "out of memory";
+    }
+    return NULL;
+}
+
+static void looks_close(struct looks *l) {
+    for (int d = 0; d < DRAWS; d++) {
+        free(l->image[d]);
+        free(l->answer[d]);
+    }
+}
+
 /* The timing loop knows one clock, and each library has its own: a sample starts that of the subject it turns out to be
  * of, at its first call. Queues of the others are idle then. */
 struct relay {
     struct timing_clock clock[2];
     const struct timing_clock *running;
-    bool hold;     /* its queue before it starts */
-    int64_t calls; /* of the subjects that share their memory */
+    struct subject_user *subject; /* of the sample */
+    bool hold;                    /* its queue before it starts */
+    int64_t calls;                /* of the subjects that share their memory */
+    uint64_t random;              /* no library knows */
 };
 struct subject_user {
     int side; /* whose library it is */
@@ -27,6 +134,7 @@ struct subject_user {
     const struct timing_clock *clock;
     struct bound_row row;
     bool shared;
+    struct looks *looks; /* at its calls; NULL: none */
 };
 
 static const char *relay_run(void *user, int64_t set) {
@@ -34,11 +142,15 @@ static const char *relay_run(void *user, int64_t set) {
     const char *why = NULL;
     if (!s->relay->running) {
         regress_mark(s->side);
+        s->relay->subject = s;
+        why = s->looks ? looks_spoil(s->looks, &s->row, s->shared ? s->relay->calls : set, &s->relay->random) : NULL;
         s->relay->running = s->clock;
-        why = s->relay->hold ? s->clock->hold(s->clock->user) : NULL;
+        why = why ? why : s->relay->hold ? s->clock->hold(s->clock->user) : NULL;
         why = why ? why : s->clock->start(s->clock->user);
         s->relay->hold = false;
     }
+    if (s->looks)
+        s->looks->calls++;
     if (s->shared) /* whoever runs takes the next set of all: it is the coldest */
         set = s->relay->calls++ % s->row.sets;
     return why ? why : bound_row_run(&s->row, set);
@@ -48,8 +160,9 @@ static const char *relay_start(void *user) {
     return NULL;
 }
 static const char *relay_stop(void *user, double *seconds) {
-    const struct timing_clock *running = ((struct relay *)user)->running;
-    return running->stop(running->user, seconds);
+    const struct relay *r = user;
+    const char *why = r->running->stop(r->running->user, seconds);
+    return why || !r->subject->looks ? why : looks_judge(r->subject->looks, &r->subject->row);
 }
 static const char *relay_hold(void *user) {
     ((struct relay *)user)->hold = true;
@@ -84,6 +197,8 @@ static bool relay_held_in_vain(void *user) {
 static bool open_relay(struct relay *r, const struct regress_case side[2], struct timing_clock *clock, char *why,
                        size_t size) {
     *r = (struct relay){0};
+    if (getrandom(&r->random, sizeof r->random, GRND_NONBLOCK) != sizeof r->random || !r->random)
+        r->random = (uint64_t)(1e9 * regress_now());
     for (int s = 0; s < 2; s++)
         if (!timing_clock_open(&r->clock[s], side[s].e.backend, why, size))
             return false;
@@ -120,10 +235,10 @@ static const char *bind_copy(struct subject_user *s, const struct params *p, con
 /* Where arrays lie can favour a side for as long as they lie there, by 10 % and more. On the host both sides work on
  * the same ones, in turn, work included. What pre or forward keeps is written by whoever runs; where it is read and
  * the libraries keep something different, each has its own, every other measurement in the other order. */
-static const char *bind_shared(struct subject_user *subject, const struct regress_case side[2],
+static const char *bind_shared(struct subject_user *subject, const struct regress_case side[2], struct looks looks[2],
                                const struct regress_question *q) {
-    struct save its[2], all = {0};
-    int64_t at[2];
+    struct save its[2], all[DRAWS] = {{0}};
+    int64_t at[2], most = 0;
     for (int s = 0; s < 2; s++) {
         const struct examination *e = &side[s].e;
         its[s] = e->before.save;
@@ -137,14 +252,20 @@ static const char *bind_shared(struct subject_user *subject, const struct regres
     at[first] = 0;
     at[!first] = same ? 0 : backend_aligned(its[first].count);
     for (int s = 0; s < 2; s++)
-        all.count = at[s] + its[s].count > all.count ? at[s] + its[s].count : all.count;
-    if (!(all.bytes = calloc(1, (size_t)all.count + 1)))
-        return "out of memory";
-    for (int s = 0; s < 2; s++)
-        if (its[s].bytes)
-            memcpy(all.bytes + at[s], its[s].bytes, (size_t)its[s].count);
-    const char *why = kernel_case_bind(&subject[OLD].row, &q->p, &side[REGRESS_BASE].e, &all);
-    free(all.bytes);
+        most = at[s] + its[s].count > most ? at[s] + its[s].count : most;
+    const char *why = NULL;
+    for (int d = 0; d < DRAWS && !why; d++) {
+        all[d] = (struct save){calloc(1, (size_t)most + 1), most};
+        why = all[d].bytes ? NULL : "out of memory";
+        for (int s = 0; s < 2 && !why; s++)
+            if (its[s].bytes)
+                memcpy(all[d].bytes + at[s], (d ? &side[s].twin : &side[s].e)->before.save.bytes, (size_t)its[s].count);
+    }
+    why = why ? why : kernel_case_bind(&subject[OLD].row, &q->p, &side[REGRESS_BASE].e, &all[0]);
+    for (int s = 0; s < 2 && !why; s++)
+        why = looks_open(&looks[s], &subject[OLD].row, &side[s], &side[REGRESS_BASE], all);
+    for (int d = 0; d < DRAWS; d++)
+        free(all[d].bytes);
     int64_t saves = subject[OLD].row.save_offset;
     subject[OLD].row.save_offset = saves + at[OLD];
     subject[OLD].shared = subject[NEW].shared = true;
@@ -154,29 +275,42 @@ static const char *bind_shared(struct subject_user *subject, const struct regres
                                  examined_row(&side[REGRESS_NEW].e), saves + at[NEW]);
 }
 
+static const char *bind_own(struct subject_user *s, const struct regress_case *c, struct looks *l,
+                            const struct params *p) {
+    const struct save save[DRAWS] = {c->e.before.save, c->twin.before.save};
+    const char *why = bind(s, p, &c->e);
+    return why ? why : looks_open(l, &s->row, c, c, save);
+}
+
 /* On devices, whose memory need not be shared, each has its own, every other measurement in the other order. */
-static const char *bind_all(struct subject_user *subject, const struct regress_case side[2],
+static const char *bind_all(struct subject_user *subject, const struct regress_case side[2], struct looks looks[2],
                             const struct regress_question *q) {
     int first = q->measurement % 2;
     const char *why;
     if (!side[0].e.backend->library->memory && !side[1].e.backend->library->memory)
-        why = bind_shared(subject, side, q);
+        why = bind_shared(subject, side, looks, q);
     else {
-        why = bind(&subject[first], &q->p, &side[first].e);
-        why = why ? why : bind(&subject[!first], &q->p, &side[!first].e);
+        why = bind_own(&subject[first], &side[first], &looks[first], &q->p);
+        why = why ? why : bind_own(&subject[!first], &side[!first], &looks[!first], &q->p);
     }
+    for (int s = 0; s < 2 && !why; s++)
+        subject[s].looks = &looks[s];
     return why ? why : bind_copy(&subject[COPY], &q->p, &side[REGRESS_BASE].e);
 }
 
-/* Neither may have drifted off while it was timed; the new one is asked first. */
-static const char *still_right(struct subject_user *subject, const struct regress_case side[2],
-                               struct regress_answer *answer) {
+/* Neither may have drifted off while it was timed, on inputs that it did not have last; the new one is asked first. */
+static const char *still_right(struct subject_user *subject, struct regress_answer *answer) {
     for (int s = REGRESS_NEW; s >= REGRESS_BASE; s--) {
+        const struct bound_row *b = &subject[s].row;
+        struct looks *l = subject[s].looks;
+        const char *why = NULL;
         struct accuracy a;
-        int64_t last = subject[s].row.sets - 1;
         regress_mark(s);
-        const char *why = bound_row_finish(&subject[s].row, last);
-        why = why ? why : examine_set(&side[s].e, &subject[s].row, last, &a);
+        for (int d = 0; d < DRAWS && !why; d++) {
+            why = backend_write(b->backend, b->slab, l->image[d], b->set_bytes) ? NULL : "its arrays cannot be filled";
+            why = why ? why : bound_row_finish(&subject[s].row, 0);
+            why = why ? why : examine_set(l->draw[d], b, 0, &a);
+        }
         if (why) {
             answer->after = true;
             return why;
@@ -255,12 +389,24 @@ static bool summarise(const struct timing *t, int measurement, struct regress_an
     return true;
 }
 
+/* Seconds of the new one's median call. */
+static double median_call(const struct timing *t) {
+    double *work = malloc((size_t)t->rounds * sizeof *work), median = NAN;
+    if (work && t->rounds) {
+        memcpy(work, t->seconds + NEW * t->room, (size_t)t->rounds * sizeof *work);
+        median = mhc_median_interval(work, t->rounds).median;
+    }
+    free(work);
+    return median;
+}
+
 const char *regress_case_time(const struct regress_case side[2], const struct regress_question *q,
                               struct regress_answer *answer) {
     static char message[200];
     struct relay relay;
     struct timing_clock clock;
     struct timing t = {0};
+    struct looks looks[2] = {{.draw = {NULL}}};
     struct subject_user subject[SUBJECTS] = {{REGRESS_BASE, .relay = &relay, .clock = &relay.clock[REGRESS_BASE]},
                                              {REGRESS_NEW, .relay = &relay, .clock = &relay.clock[REGRESS_NEW]},
                                              {REGRESS_BASE, .relay = &relay, .clock = &relay.clock[REGRESS_BASE]}};
@@ -274,18 +420,24 @@ const char *regress_case_time(const struct regress_case side[2], const struct re
     rules.alike = COPY;
     rules.seed = (uint64_t)q->p.seed * 1000 + (uint64_t)q->measurement;
     const char *why = open_relay(&relay, side, &clock, message, sizeof message) ? NULL : message;
-    why = why ? why : bind_all(subject, side, q);
+    why = why ? why : bind_all(subject, side, looks, q);
     for (int s = 0; s < SUBJECTS; s++)
         subjects[s] = (struct timing_subject){
             .run = relay_run, .user = &subject[s], .sets = subject[s].row.sets, .launches = BOUND_ROW_LAUNCHES};
     why = why ? why : timing_run(&t, subjects, subject[COPY].row.row ? SUBJECTS : COPY, &rules, &clock);
     if (!why && !summarise(&t, q->measurement, answer))
         why = "out of memory";
-    why = why ? why : still_right(subject, side, answer);
+    why = why ? why : still_right(subject, answer);
+    answer->vary = looks[NEW].vary && !looks[OLD].vary;
+    if (!why && subject[COPY].row.row)
+        why = kernel_case_too_fast(&side[REGRESS_NEW].e, median_call(&t), &subject[COPY].row, subject[COPY].clock,
+                                   &answer->too_fast);
     timing_release(&t);
     for (int s = SUBJECTS - 1; s >= 0; s--)
         bound_row_close(&subject[s].row);
-    for (int s = 0; s < 2; s++)
+    for (int s = 0; s < 2; s++) {
+        looks_close(&looks[s]);
         timing_clock_close(&relay.clock[s]);
+    }
     return why;
 }

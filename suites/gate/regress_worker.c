@@ -1,6 +1,5 @@
 /* The worker's side of `regress`: keeps both libraries and the case at hand open from question to question. */
 #include <fcntl.h>
-#include <fenv.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +8,11 @@
 #include <unistd.h>
 
 #include "cpu_ref/library.h"
+#include "suites/gate/check.h"
 #include "suites/gate/regress.h"
+#include "suites/rows/state.h"
+
+enum { REGRESS_ROWS = 400 };
 
 const char *const regress_side_name[2] = {"the old library", "the new library"};
 
@@ -34,6 +37,7 @@ void regress_mark(int s) {
 
 static void close_side(int s) {
     outcome_clear(&side[s].made);
+    examine_close(&side[s].twin);
     examine_close(&side[s].e);
     side[s] = (struct regress_case){0};
 }
@@ -58,20 +62,16 @@ static bool copy_of(const char *path, char copy[64]) {
     return good && got == 0; /* the file stays open: it is the library's */
 }
 
-/* A worker serves one command: the libraries never change. One that was built with -ffast-math switches denormals off
- * for all of its process when it is loaded; the reference must not notice. */
+/* A worker serves one command: the libraries never change. */
 static const char *use_library(int s, const char *path, bool copies) {
     static char why[400];
     char copy[64];
-    fenv_t before;
     if (library[s].library)
         return NULL;
-    fegetenv(&before);
     bool linked_in = !strcmp(path, "cpu32") || !strcmp(path, "cpu64");
     bool good = copies && !linked_in && copy_of(path, copy) && backend_open(&library[s], copy, why, sizeof why);
     good = good ||
            backend_open(&library[s], path, why, sizeof why); /* a copy does not find what lies beside the library */
-    fesetenv(&before);
     return good ? NULL : why;
 }
 
@@ -106,6 +106,7 @@ static const char *plan(int s, const struct regress_question *q, struct examinat
     const char *why = kernel_case_plan(e, &library[s], &q->p, q->kind[0] ? q->kind : NULL);
     if (!why)
         kernel_case_share_inputs(e);
+    e->trusting = q->trusting;
     return why;
 }
 
@@ -113,7 +114,7 @@ static const char *plan(int s, const struct regress_question *q, struct examinat
 static const char *check_arguments(const struct examination *e) {
     static char why[200];
     for (int r = 0; r < e->rows; r++) {
-        const char *other = e->row[r] ? rows_differ(e->row[r], e->reference[r], false) : NULL;
+        const char *other = e->row[r] ? rows_differ(e->row[r], e->reference[r]) : NULL;
         if (other) {
             snprintf(why, sizeof why, "%s: its arguments are not those of cpu64, see `%s`", e->reference[r]->name,
                      other);
@@ -138,12 +139,26 @@ static const char *support(int s, const struct regress_question *q, struct regre
     answer->held = (double)(row_save_bytes(examined_row(&e), &e.c) + row_work_bytes(examined_row(&e), &e.c));
     answer->available = (double)backend_available(&library[s]);
     answer->needed *= 3; /* the case, two guarded runs with their images, or what is timed */
-    answer->needed += library[s].library->memory ? 0 : host;
+    answer->needed += library[s].library->memory ? 0 : 2 * host; /* and its twin */
     return NULL;
 }
 
 static bool same_case(const struct regress_question *a, const struct regress_question *b) {
     return !memcmp(&a->p, &b->p, sizeof a->p) && !strcmp(a->kind, b->kind);
+}
+
+/* The same case with other inputs, for calls that must not know the answer. */
+static const char *open_twin(int s, const struct regress_question *q) {
+    uint64_t seed = (uint64_t)q->p.seed + 1000003;
+    struct examination *twin = &side[s].twin;
+    const char *why = plan(s, q, twin);
+    if (!why && side[s].joined)
+        return examine_join(twin, &side[!s].twin);
+    why = why ? why : examine_give(twin, examine_natural, &seed);
+    if (!why)
+        state_same_ends(twin, &side[s].e);
+    why = why ? why : examine_reference(twin, NULL);
+    return why ? why : examine_before(twin);
 }
 
 /* Inputs and the reference's answer, made once for both sides. */
@@ -157,10 +172,33 @@ static const char *open_side(int s, const struct regress_question *q) {
     const char *why = plan(s, q, &me->e);
     me->joined = other->open;
     why = why ? why : me->joined ? examine_join(&me->e, &other->e) : kernel_case_open(&me->e, (uint64_t)q->p.seed);
+    why = why ? why : open_twin(s, q);
     me->open = !why;
     if (why)
         close_side(s);
     return why;
+}
+
+/* The fixed cases of `check` for the row of a case, once for all cases of the row; the worker remembers. */
+static const char *sharp(int s, const struct regress_question *q) {
+    static const struct mhc_row *done[2][REGRESS_ROWS];
+    static int count[2];
+    static struct checker k;
+    struct examination e;
+    const char *why = plan(s, q, &e);
+    if (why)
+        return why;
+    for (int row = 0; row < count[s]; row++)
+        if (done[s][row] == examined_row(&e))
+            return NULL;
+    k = (struct checker){.backend = library[s], .seed = 1, .silent = true, .trusting = q->trusting};
+    struct subject subject = check_subject(&library[s], examined_row(&e));
+    snprintf(k.label, sizeof k.label, "%s", subject.label);
+    k.subject = &subject;
+    check_fixed(&k, &subject);
+    if (!k.failures && count[s] < REGRESS_ROWS)
+        done[s][count[s]++] = examined_row(&e);
+    return k.failures ? k.first : NULL;
 }
 
 static const char *time_both(const struct regress_question *q, struct regress_answer *answer) {
@@ -184,6 +222,7 @@ static const char *answer_question(const struct regress_question *q, struct regr
     switch (q->step) {
     case REGRESS_LIBRARY: describe(q->side, answer); break;
     case REGRESS_SUPPORT: why = support(q->side, q, answer); break;
+    case REGRESS_SHARP: why = sharp(q->side, q); break;
     case REGRESS_RIGHT:
         why = open_side(q->side, q);
         why = why ? why : regress_case_right(&side[q->side], &side[!q->side], answer);

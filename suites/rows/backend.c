@@ -1,6 +1,8 @@
 #include "suites/rows/backend.h"
 
 #include <dlfcn.h>
+#include <fenv.h>
+#include <float.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -106,7 +108,7 @@ static bool abandon(struct backend *b) {
     return false;
 }
 
-bool backend_open(struct backend *b, const char *name, char *why, size_t why_size) {
+static bool open_named(struct backend *b, const char *name, char *why, size_t why_size) {
     *b = (struct backend){0};
     if (!strcmp(name, "cpu64"))
         b->library = &mhc_cpu64;
@@ -118,7 +120,7 @@ bool backend_open(struct backend *b, const char *name, char *why, size_t why_siz
     } else if (!access(name, F_OK)) { /* a file here; a path has a slash */
         char path[PATH_MAX];
         snprintf(path, sizeof path, "./%s", name);
-        return backend_open(b, path, why, why_size);
+        return open_named(b, path, why, why_size);
     } else
         return snprintf(
                    why, why_size,
@@ -142,6 +144,16 @@ bool backend_open(struct backend *b, const char *name, char *why, size_t why_siz
         return abandon(b);
     }
     return true;
+}
+
+/* A library that was built with -ffast-math turns small numbers to 0 in all of its process when it is loaded; the
+ * reference must not notice. */
+bool backend_open(struct backend *b, const char *name, char *why, size_t why_size) {
+    fenv_t before;
+    fegetenv(&before);
+    bool good = open_named(b, name, why, why_size);
+    fesetenv(&before);
+    return good;
 }
 
 void backend_close(struct backend *b) {
@@ -349,6 +361,27 @@ const char *backend_failure(const struct backend *b) {
     return message;
 }
 
+int backend_modes(void) {
+    volatile double smallest = DBL_MIN, half = smallest / 2;
+    volatile float least = FLT_MIN, its_half = least / 2;
+    return (fegetround() != FE_TONEAREST) + 2 * !(half > 0 && its_half > 0);
+}
+
+/* The reference must not compute in what a library left. */
+static const char *run_in_modes(const struct backend *b, const struct mhc_row *row, const struct mhc_case *c,
+                                void *const bound[], void *save, void *work) {
+    fenv_t before;
+    int modes = backend_modes();
+    fegetenv(&before);
+    if (row->run(b->context, b->queue, c, bound, save, work) ||
+        (b->library->queues && b->library->queues->synchronize(b->context, b->queue)))
+        return backend_failure(b);
+    if (backend_modes() == modes)
+        return NULL;
+    fesetenv(&before);
+    return BACKEND_MODES;
+}
+
 const char *backend_run(const struct backend *b, const struct mhc_row *row, const struct mhc_case *c,
                         const struct array *arrays, int count, void *save, void *work) {
     static _Thread_local char message[240];
@@ -364,10 +397,8 @@ const char *backend_run(const struct backend *b, const struct mhc_row *row, cons
             return message;
         }
     }
-    if (row->run(b->context, b->queue, c, bound, save, work) ||
-        (b->library->queues && b->library->queues->synchronize(b->context, b->queue))) {
-        snprintf(message, sizeof message, "%s: %s", row->name, backend_failure(b));
-        return message;
-    }
-    return NULL;
+    const char *why = run_in_modes(b, row, c, bound, save, work);
+    if (why)
+        snprintf(message, sizeof message, "%s: %s", row->name, why);
+    return why ? message : NULL;
 }

@@ -57,6 +57,11 @@ struct array {
     void *pointer;
 };
 
+/* How this thread does its arithmetic, by what it does: 0 as a program starts, else it rounds to other than nearest or
+ * turns small numbers to 0. Every call of backend_run() must leave it as it was. */
+int backend_modes(void);
+#define BACKEND_MODES "it leaves another rounding mode, or small numbers that become 0"
+
 /* Why the last call failed, in the library's words, else "the device failed"; good until the next question. */
 const char *backend_failure(const struct backend *);
 

@@ -36,10 +36,10 @@ static bool fill_pattern(const struct bound_row *b, const struct mhc_arg *arg, c
     return true;
 }
 
-/* One set as bytes on the host. false: out of memory. */
-static bool make_set(const struct bound_row *b, const struct arrays *inputs, const struct save *save, char *set) {
+bool bound_row_image(const struct bound_row *b, const struct arrays *inputs, const struct save *save, int spoilt,
+                     char *set) {
     bool good = true;
-    memset(set, 0xFF, (size_t)b->set_bytes); /* NaN in every type */
+    memset(set, spoilt, (size_t)b->set_bytes);
     for (int a = 0; b->row->args[a].name && good; a++) {
         const struct mhc_arg *arg = &b->row->args[a];
         const double *values = inputs ? arrays_get(inputs, arg->name) : NULL;
@@ -77,7 +77,7 @@ const char *bound_row_open(struct bound_row *b, const struct backend *backend, c
     char *set = malloc((size_t)b->set_bytes);
     b->slab = backend_allocate(backend, sets * b->set_bytes);
     b->work = backend_allocate(backend, row_work_bytes(row, c));
-    const char *why = set && b->slab && b->work && make_set(b, inputs, save, set) ? NULL : "out of memory";
+    const char *why = set && b->slab && b->work && bound_row_image(b, inputs, save, 0xFF, set) ? NULL : "out of memory";
     why = why ? why : fill(b, set);
     free(set);
     return why;
@@ -110,6 +110,15 @@ void bound_row_close(struct bound_row *b) {
         backend_release(b->backend, b->shares ? NULL : b->work);
     }
     *b = (struct bound_row){0};
+}
+
+const char *bound_row_refill(const struct bound_row *b, int64_t set, const struct arrays *inputs,
+                             const struct save *save, int spoilt) {
+    char *image = malloc((size_t)b->set_bytes);
+    bool good = image && bound_row_image(b, inputs, save, spoilt, image) &&
+                backend_write(b->backend, b->slab + set * b->set_bytes, image, b->set_bytes);
+    free(image);
+    return good ? NULL : "its arrays cannot be filled";
 }
 
 const char *bound_row_run(void *user, int64_t set) {

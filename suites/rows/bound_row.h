@@ -32,6 +32,15 @@ const char *bound_row_share(struct bound_row *, struct bound_row *first, const s
                             int64_t save_offset);
 void bound_row_close(struct bound_row *);
 
+/* A set as bytes on the host: inputs and save as above, every byte of the outputs `spoilt`. false: out of memory. */
+bool bound_row_image(const struct bound_row *, const struct arrays *inputs, const struct save *, int spoilt,
+                     char *image);
+/* The next call on a set finds other contents at the same pointers, and no answer in its outputs. NULL, or why not. */
+const char *bound_row_refill(const struct bound_row *, int64_t set, const struct arrays *inputs, const struct save *,
+                             int spoilt);
+/* Bytes of outputs that are neither NaN nor the answer: about 0.0115 in every type. */
+enum { BOUND_ROW_SPOILT = 0x3c };
+
 /* More launches than a row of this repository queues; one that queues more is held a second at most (mhc_probe). */
 enum { BOUND_ROW_LAUNCHES = 10 };
 

@@ -16,23 +16,15 @@ const struct mhc_row *reference_row(const char *kind, const char *operation) {
 }
 
 static bool same_argument(const struct mhc_arg *a, const struct mhc_arg *b) {
-    return a->name && b->name && !strcmp(a->name, b->name) && !strcmp(a->extents, b->extents) && a->role == b->role &&
+    return b->name && !strcmp(a->name, b->name) && !strcmp(a->extents, b->extents) && a->role == b->role &&
            a->direction == b->direction;
 }
 
-static const char *lacks(const struct mhc_row *row, const struct mhc_row *other, bool ordered) {
-    for (int k = 0; row->args[k].name; k++) {
-        const struct mhc_arg *arg = &row->args[k];
-        const struct mhc_arg *its = ordered ? &other->args[k] : mhc_arg_find(other, arg->name, arg->direction);
-        if (!its || !same_argument(arg, its))
-            return arg->name;
-    }
-    return NULL;
-}
-
-const char *rows_differ(const struct mhc_row *a, const struct mhc_row *b, bool ordered) {
-    const char *name = lacks(a, b, ordered);
-    return name ? name : lacks(b, a, ordered);
+const char *rows_differ(const struct mhc_row *a, const struct mhc_row *b) {
+    int k = 0;
+    while (a->args[k].name && same_argument(&a->args[k], &b->args[k]))
+        k++;
+    return a->args[k].name ? a->args[k].name : b->args[k].name;
 }
 
 bool row_reads_save(const struct mhc_row *row) {

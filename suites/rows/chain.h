@@ -18,9 +18,8 @@ int chain_of(const struct mhc_row *row, bool inputs, const struct mhc_row *chain
 const struct mhc_row *chain_row(const struct backend *, const char *form, const struct mhc_row *reference,
                                 const struct mhc_case *, const char **why);
 
-/* Rows of one name have the same arguments, in one order where that is asked: the name of one that differs; NULL:
- * they have. */
-const char *rows_differ(const struct mhc_row *, const struct mhc_row *, bool ordered);
+/* Rows of one name have the same arguments in one order: the name of one that differs; NULL: they have. */
+const char *rows_differ(const struct mhc_row *, const struct mhc_row *);
 
 /* "pre" of "mhc.pre"; whether an operation reads what a row of its kind before it kept. */
 const char *row_operation(const struct mhc_row *);

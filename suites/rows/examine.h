@@ -26,6 +26,8 @@ struct examination {
     const struct mhc_row *row[CHAIN_ROWS], *reference[CHAIN_ROWS];
     int rows;
     double x_scale;        /* of x and u where inputs may be extreme; 0: they are natural */
+    double share;          /* of the contract's tolerance that counts, where inputs are mild; 0: all of it */
+    bool trusting;         /* a row's own tolerance counts also where it is wider than the contract's */
     struct arrays given;   /* to all rows */
     struct arrays want;    /* what the reference makes, beside it */
     struct outcome before; /* of the backend's rows before the last, after examine_before() */
@@ -35,7 +37,8 @@ static inline const struct mhc_row *examined_row(const struct examination *e) {
     return e->row[e->rows - 1];
 }
 
-/* The patterns of two runs that are to leave the same bits. */
+/* The patterns of two runs that are to leave the same bits: NaN, and a number in every type, because a library may
+ * take an output that holds a number for its own answer. */
 extern const struct poison examine_poison[2];
 
 /* All that follow return NULL, or why not. Close in either case. */
@@ -76,8 +79,14 @@ struct finding {
     double got, want;
     char text[MAX_FAILURE]; /* of one that is not good */
 };
+/* `smallest`: the scale of its error at least. */
 struct finding finding_of(const struct mhc_row *, const struct mhc_case *, const struct mhc_arg *, const double *got,
-                          const double *want, double smallest); /* scale of its error at least */
+                          const double *want, double smallest, double tolerance);
+
+/* What the types of an output need, the contract's own value: 1e-9 in f64, 1e-3 in f32, 2e-2 where streams are bf16;
+ * coefficients are judged by their own type. A row may ask for less. */
+double examine_contract(const struct mhc_row *, const struct mhc_case *, const struct mhc_arg *);
+double examine_tolerance(const struct examination *, const struct mhc_arg *);
 
 /* An array that is 0 in exact arithmetic holds rounding of the row's other results: its error is measured against
  * this share of the largest of them. */

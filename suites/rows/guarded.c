@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/asan_interface.h>
@@ -15,16 +17,34 @@
 
 enum { BAND = 16384, ALIGNMENT = 128 };
 
+/* Doubling what is there, because most of a check's time would go into single bytes. */
 static void fill(unsigned char *bytes, int64_t count, uint16_t pattern) {
-    for (int64_t k = 0; k < count; k++)
+    for (int64_t k = 0; k < count && k < 64; k++)
         bytes[k] = (unsigned char)(k % 2 ? pattern >> 8 : pattern);
+    for (int64_t done = 64; done < count; done *= 2)
+        memcpy(bytes + done, bytes, (size_t)(done < count - done ? done : count - done));
+}
+
+/* Whole pages and one that is forbidden; the data ends less than an alignment before it. */
+static void *map_pages(struct buffer *m) {
+    int64_t page = sysconf(_SC_PAGESIZE), room = (m->bytes + 63) / 64 * 64;
+    m->paged = true;
+    m->size = (room / page + 2) * page;
+    m->offset = m->size - room;
+    char *block = mmap(NULL, (size_t)(m->size + page), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (block == MAP_FAILED)
+        return NULL;
+    mprotect(block + m->size, (size_t)page, PROT_NONE);
+    return block;
 }
 
 bool buffer_open(const struct backend *b, struct buffer *m, int64_t bytes, const struct poison *p) {
     int64_t band = p->tight ? 0 : BAND;
     *m = (struct buffer){.bytes = bytes, .offset = band + (p->tight ? 0 : p->shift)};
     m->size = m->offset + bytes + band;
-    if (b->library->memory) {
+    if (p->paged && !p->tight && !b->library->memory) {
+        m->block = map_pages(m);
+    } else if (b->library->memory) {
         m->block = backend_allocate(b, m->size);
     } else if (posix_memalign(&m->block, ALIGNMENT, (size_t)(m->size ? m->size : 1))) {
         m->block = NULL;
@@ -43,7 +63,10 @@ void buffer_close(const struct backend *b, struct buffer *m) {
     } else {
         if (m->block)
             ALLOW(m->block, (size_t)m->size); /* whatever came of the run */
-        free(m->block);
+        if (m->paged && m->block)
+            munmap(m->block, (size_t)(m->size + sysconf(_SC_PAGESIZE)));
+        else
+            free(m->block);
     }
     free(m->image);
     free(m->seen);
@@ -59,6 +82,11 @@ bool buffer_send(const struct backend *b, const struct buffer *m) {
     return true;
 }
 
+void buffer_protect(const struct buffer *m) {
+    if (m->paged)
+        mprotect(m->block, (size_t)m->size, PROT_READ);
+}
+
 bool buffer_fetch(const struct backend *b, const struct buffer *m) {
     if (b->library->memory)
         return !m->size || !b->library->memory->to_host(b->context, m->seen, m->block, m->size);
@@ -69,7 +97,9 @@ bool buffer_fetch(const struct backend *b, const struct buffer *m) {
 
 bool buffer_untouched(const struct buffer *m, bool data_too, const char *name, const char *what,
                       char why[MAX_FAILURE]) {
-    if (data_too && !memcmp(m->seen, m->image, (size_t)m->size))
+    int64_t behind = m->offset + m->bytes;
+    if (!memcmp(m->seen, m->image, (size_t)(data_too ? m->size : m->offset)) &&
+        (data_too || !memcmp(m->seen + behind, m->image + behind, (size_t)(m->size - behind))))
         return true;
     for (int64_t k = 0; k < m->size; k++) {
         bool inside = k >= m->offset && k < m->offset + m->bytes;

@@ -8,12 +8,13 @@
 
 enum { MAX_FAILURE = 400 };
 
-/* How memory looks before a run, a pattern of NaN in every type at an alignment, and how the row is run. */
+/* How memory looks before a run, a pattern at an alignment, and how the row is run. */
 struct poison {
     uint16_t pattern;
     int64_t shift; /* bytes, a multiple of 64 */
     bool tight;    /* no bands, and what the row has to write is left as it was allocated: compute-sanitizer watches */
     bool graph;    /* captured first and launched as a graph, where the library has graphs */
+    bool paged;    /* on the host: arrays end at a page that cannot be touched, and inputs cannot be written to */
 };
 
 /* --- buffers in a library's memory --- */
@@ -23,6 +24,7 @@ struct buffer {
     unsigned char *image, *seen;
     void *block;
     int64_t bytes, offset, size; /* of the data; where it starts in the block; of the block */
+    bool paged;                  /* one more page lies behind it */
 };
 
 bool buffer_open(const struct backend *, struct buffer *, int64_t bytes, const struct poison *);
@@ -34,6 +36,8 @@ static inline void *buffer_data(const struct buffer *m) {
 
 /* The whole block, bands and all, to and from the library's memory. Between the two the bands belong to nobody. */
 bool buffer_send(const struct backend *, const struct buffer *);
+/* Of a paged one: who writes to it from here on crashes. Finds the library that restores what it has written. */
+void buffer_protect(const struct buffer *);
 bool buffer_fetch(const struct backend *, const struct buffer *);
 
 /* Compares what was fetched with the image: the bands, and the data too where nobody may write. */

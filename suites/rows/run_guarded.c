@@ -43,7 +43,11 @@ static bool prepare(struct run *r, const struct outcome *o, char why[MAX_FAILURE
                (!input || backend_upload(&backend_host, r->arg[a].image + r->arg[a].offset,
                                          arrays_get(&o->made, arg->name), count, type)) &&
                ((r->p->tight && !input) || buffer_send(r->b, &r->arg[a]));
+        if (good && input)
+            buffer_protect(&r->arg[a]);
     }
+    if (good && !r->row->save_bytes)
+        buffer_protect(&r->save);
     if (!good)
         snprintf(why, MAX_FAILURE, "no memory for its arrays");
     return good;
@@ -85,12 +89,13 @@ static const char *run_once(const struct run *r) {
                : backend_run(r->b, r->row, r->c, arrays, count, buffer_data(&r->save), buffer_data(&r->work));
 }
 
-/* Memory is allowed again whatever came of the run. */
+/* Outputs first, at once and from behind, so that work which a thread does after the call has returned comes too
+ * late. Memory is allowed again whatever came of the run. */
 static bool fetch(const struct run *r) {
-    bool good = buffer_fetch(r->b, &r->save) && buffer_fetch(r->b, &r->work);
-    for (int a = 0; r->row->args[a].name; a++)
-        good = buffer_fetch(r->b, &r->arg[a]) && good;
-    return good;
+    bool good = true;
+    for (int a = MHC_MAX_ARGS - 1; a >= 0; a--)
+        good = (!r->arg[a].block || buffer_fetch(r->b, &r->arg[a])) && good;
+    return buffer_fetch(r->b, &r->save) && buffer_fetch(r->b, &r->work) && good;
 }
 
 /* The bands of everything, and what may only be read. */

@@ -78,7 +78,9 @@ static const char *compare(struct pair *p, const struct program_call *call, int 
     if (!got || !backend_download(p->s->memory->backend, got, program_pointer(p->s, mine, 0, 0), a->count, a->type))
         why = got ? "an array cannot be copied from the device" : "out of memory";
     if (!why) {
-        struct finding f = finding_of(call->row, &call->c, &call->row->args[arg], got, want, EXAMINE_SMALLEST * others);
+        const struct mhc_arg *which = &call->row->args[arg];
+        double allowed = fmin(call->row->tolerance(&call->c), examine_contract(call->row, &call->c, which));
+        struct finding f = finding_of(call->row, &call->c, which, got, want, EXAMINE_SMALLEST * others, allowed);
         double error = all_finite(want, a->count) ? f.error : INFINITY,
                tolerance = fmin(f.tolerance, PROGRAM_MOST_TOLERANCE);
         if (!(error / tolerance <= p->accuracy->error / p->accuracy->tolerance))

@@ -1,11 +1,12 @@
 #include "suites/study/kernel_case.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "cpu_ref/library.h"
 #include "suites/stack/ensemble.h"
-#include "suites/timing/timing.h"
+#include "suites/rows/yardstick.h"
 
 const char *kernel_case_plan(struct examination *e, const struct backend *b, const struct params *p, const char *form) {
     static _Thread_local char message[200];
@@ -53,4 +54,44 @@ const char *kernel_case_bind(struct bound_row *b, const struct params *p, const 
 
 int64_t kernel_case_sets(const struct params *p, const struct backend *b, int64_t set_bytes) {
     return p->cache == CACHE_HOT ? 1 : timing_sets(set_bytes, timing_cache_bytes(b), backend_available(b) / 4);
+}
+
+/* The fastest of a few samples of calls on one set. */
+static const char *fastest_call(struct bound_row *b, bool hot, const struct timing_clock *clock, double *fastest) {
+    enum { SAMPLES = 12, MOST_CALLS = 1 << 20 };
+    const char *why = NULL;
+    int64_t calls = 1;
+    double seconds = 0;
+    *fastest = INFINITY;
+    for (int sample = 0; sample < SAMPLES && !why;) {
+        why = clock->start(clock->user);
+        for (int64_t k = 0; k < calls && !why; k++)
+            why = bound_row_run(b, hot ? 0 : k % b->sets);
+        why = why ? why : clock->stop(clock->user, &seconds);
+        *fastest = fmin(*fastest, seconds / (double)calls);
+        if (seconds < 1e-4 && calls < MOST_CALLS)
+            calls *= 2;
+        else
+            sample++;
+    }
+    return why;
+}
+
+/* Bytes of the arguments that are written. */
+static double written(const struct examination *e) {
+    double bytes = 0;
+    for (const struct mhc_arg *arg = examined_row(e)->args; arg->name; arg++)
+        bytes += arg->direction == MHC_OUT ? (double)mhc_arg_bytes(&e->c, arg) : 0;
+    return bytes;
+}
+
+const char *kernel_case_too_fast(const struct examination *e, double seconds, struct bound_row *copy,
+                                 const struct timing_clock *clock, double *share) {
+    double bytes = e->reference[e->rows - 1]->traffic(&e->c), copied = yardstick_copy_bytes(&copy->c), call;
+    double out = fmin(written(e), bytes),
+           cost = fmin(1, (bytes + out) / (1.5 * bytes)); /* a copy's write counts twice */
+    bool hot = bytes < 4 * (double)timing_cache_bytes(e->backend);
+    const char *why = fastest_call(copy, hot, clock, &call);
+    *share = bytes / seconds * cost / (KERNEL_TOO_FAST * copied / call);
+    return why;
 }

@@ -77,10 +77,13 @@ static const char *bind_group(struct group *g, const struct params *p, const str
     return why;
 }
 
-/* One call on a set, finished, and its outputs against the reference. */
+/* One call on a set, finished, and its outputs against the reference. They hold no answer before, but numbers: a
+ * library may look whether it has been there. */
 static const char *check(struct group *g, const struct examination *e, int64_t set, double error[KERNEL_ERRORS]) {
     struct accuracy a = {NAN, NAN};
-    const char *why = bound_row_finish(&g->row[KERNEL_OPERATION], set);
+    const char *why = bound_row_refill(&g->row[KERNEL_OPERATION], set, &e->before.made, &e->before.save,
+                                       BOUND_ROW_SPOILT);
+    why = why ? why : bound_row_finish(&g->row[KERNEL_OPERATION], set);
     why = why ? why : examine_set(e, &g->row[KERNEL_OPERATION], set, &a);
     error[KERNEL_ERROR] = a.error;
     error[KERNEL_TOLERANCE] = a.tolerance;
@@ -137,8 +140,10 @@ static bool summarise(struct timed_result *r, const struct group *g, bool switch
     return good;
 }
 
-static const char *time_group(const struct params *p, const struct backend *b, struct group *g,
+static const char *time_group(const struct params *p, const struct examination *e, struct group *g,
                               struct timed_result *out) {
+    const struct backend *b = e->backend;
+    double too_fast = 0;
     static char message[200];
     struct timing_subject subjects[KERNEL_SUBJECTS];
     struct timing_rules rules = timing_rules_for(b, p->rounds, p->budget);
@@ -158,6 +163,13 @@ static const char *time_group(const struct params *p, const struct backend *b, s
     const char *why = timing_run(&t, subjects, count, &rules, &clock);
     if (!why && !(timed_result_keep(out, &t, subject, sets) && summarise(out, g, clock.preemptions != NULL)))
         why = "out of memory";
+    if (!why && g->row[KERNEL_COPY].row)
+        why = kernel_case_too_fast(e, out->timing[KERNEL_MEDIAN], &g->row[KERNEL_COPY], &clock, &too_fast);
+    if (!why && too_fast > 1) {
+        snprintf(message, sizeof message, "too fast to be true: %.3g times the rate of a copy",
+                 KERNEL_TOO_FAST * too_fast);
+        why = message;
+    }
     timing_release(&t);
     timing_clock_close(&clock);
     return why;
@@ -172,7 +184,7 @@ static const char *run(const struct params *p, struct examination *e, struct gro
     why = why ? why : kernel_case_open(e, (uint64_t)p->seed);
     why = why ? why : bind_group(g, p, e);
     why = why ? why : check(g, e, 0, out->error);
-    why = why ? why : time_group(p, b, g, out);
+    why = why ? why : time_group(p, e, g, out);
     if (!why && (why = check(g, e, g->row[KERNEL_OPERATION].sets - 1, again))) {
         snprintf(message, sizeof message, "after the timing: %.200s", why);
         why = message;

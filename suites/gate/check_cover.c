@@ -1,0 +1,107 @@
+/* The fixed cases of a row, before the random ones: every value of the lists at least once, and every pair of n with
+ * C mod 8, with T, and of C mod 8 with T. Each case is also one of a few kinds of sharp inputs. */
+#include "suites/gate/check.h"
+
+#include <string.h>
+
+static const int64_t streams[] = {1, 2, 3, 4, 5, 6, 7, 8, 12, 16};
+static const int64_t tokens[] = {1, 21, 96, 112, 127, 2, 257, 5}; /* 257: one past several tiles */
+static const int64_t iterations[] = {1, 3, 20};
+static const double epsilon[] = {1e-6, 1e-5, 1e-3};
+enum { STREAMS = sizeof streams / sizeof *streams, RESIDUES = 8, TOKENS = sizeof tokens / sizeof *tokens };
+enum { FEW = 12, MANY_TOKENS = 4096, MOST_WORK = 110000 };
+
+static bool has(const struct mhc_row *row, const char *letters) {
+    for (const struct mhc_arg *arg = row->args; arg->name; arg++)
+        if (strpbrk(arg->extents, letters))
+            return true;
+    return false;
+}
+
+/* The last but one is for state, the last one has many tokens. */
+int64_t cover_count(const struct mhc_row *row) {
+    return 2 + (has(row, CHECK_STREAMS) && has(row, "CD") ? STREAMS * RESIDUES : has(row, "A") ? FEW : 2 * FEW);
+}
+
+/* Sharp inputs: what a mild one cannot show. C is long enough for the gradient of x / |x| where x is small. */
+enum { MILD, SPREAD, WIDE_SPREAD, NEAR_EPSILON, LARGE_TOKEN, ZERO_TOKEN, TIES, SHARP_KINDS };
+
+static void sharpen(struct trial *t, int64_t kind) {
+    t->logit_std = kind == SPREAD ? 10 : kind == WIDE_SPREAD || kind == TIES ? 100 : 1;
+    t->ties = kind == TIES;
+    t->zero_token = kind == ZERO_TOKEN ? t->c.T / 2 : -1;
+    t->large_token = kind == LARGE_TOKEN ? 0 : -1;
+    if (kind != NEAR_EPSILON)
+        return;
+    t->x_scale = 2e-3;
+    t->c.C += 16;
+}
+
+static int64_t work_of(const struct mhc_case *c) {
+    return c->n * c->C * (2 * c->n + c->n * c->n + c->hidden + c->C / 4) + c->heads * c->head_dim * (c->C + c->T);
+}
+
+bool cover_state(struct trial *t, int attempt) {
+    static const int64_t n[] = {4, 1, 4, 1, 4, 1}, C[] = {24, 24, 256, 256, 2560, 2560};
+    if (attempt >= (int)(sizeof n / sizeof *n))
+        return false;
+    sharpen(t, MILD);
+    t->c.n = t->c.n > 1 || attempt ? n[attempt] : 1;
+    t->c.C = t->c.C > 1 ? C[attempt] : 1;
+    t->c.T = t->c.S = 3;
+    return true;
+}
+
+void cover_case(struct trial *t, const struct mhc_row *row, int64_t index) {
+    struct mhc_case *c = &t->c;
+    int64_t a = index % STREAMS, q = index / STREAMS, last = cover_count(row) - 1;
+    bool many = index == last;
+    c->stream = (a + q) % 2 ? MHC_BF16 : MHC_F32;
+    c->n = has(row, CHECK_STREAMS) ? many ? 2 : streams[a] : 1;
+    int64_t residue = has(row, CHECK_STREAMS) ? (q + a) % RESIDUES : index % RESIDUES;
+    c->C = !has(row, "CD") ? 1 : c->n > RESIDUES && residue ? residue : residue + RESIDUES * (1 + c->n % 2);
+    c->T = many ? MANY_TOKENS + 1 : tokens[(3 * q + 2 * a) % TOKENS];
+    c->hidden = has(row, "HG") ? 8 + index % 17 : 0;
+    c->vocabulary = has(row, "V") ? 5 + 13 * (index % 7) : 0;
+    c->sources = has(row, "R") ? 1 + index % 5 : 0;
+    c->weights = has(row, "W") ? many ? MANY_TOKENS : 1 + 37 * index : 0;
+    c->t_max = iterations[(index + q) % 3];
+    c->convention = (a + 2 * q) % 3 ? MHC_V4 : MHC_PAPER;
+    c->activation = index % 2 ? MHC_SWIGLU : MHC_GELU;
+    c->rms_eps = epsilon[index % 2];
+    c->sinkhorn_eps = epsilon[(index + 2) % 3];
+    *t = (struct trial){.c = *c,
+                        .seed = t->seed,
+                        .logit_std = 1,
+                        .x_scale = 1,
+                        .grad_scale = 1,
+                        .large_token = -1,
+                        .zero_token = -1,
+                        .steep_b = index % 2,
+                        .fixed = true,
+                        .mild = many};
+    if (has(row, "A")) {
+        c->heads = 1 + index % 2;
+        c->head_dim = (const int64_t[]){8, 16, 13, 64}[index % 4];
+    }
+    if (many) {
+        c->C = has(row, "CD") ? RESIDUES + 1 : 1;
+        c->stream = MHC_F32;
+        c->hidden = c->hidden ? FEW : 0;
+        c->t_max = 3;
+    } else
+        while (c->T > 5 && c->T * work_of(c) > MOST_WORK)
+            c->T = c->T > 21 ? 21 : 5;
+    if (has(row, "A")) {
+        c->S = many ? 2 * FEW + 1 : c->T;
+        c->T = many ? 8 * c->S : c->T;
+    }
+    c->coef = c->param = MHC_F32;
+    if (!many && index != last - 1)
+        sharpen(t, index % SHARP_KINDS);
+    t->state = index == last - 1;
+    if (t->state) {
+        c->n = has(row, CHECK_STREAMS) ? 4 : 1;
+        cover_state(t, 0);
+    }
+}

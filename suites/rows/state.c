@@ -1,0 +1,129 @@
+#include "suites/rows/state.h"
+
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+void state_same_ends(struct examination *other, const struct examination *first) {
+    for (int k = 0; k < other->given.count; k++) {
+        const struct arrays_entry *a = &other->given.entry[k];
+        const double *its = arrays_get(&first->given, a->name);
+        if (!its || !a->owned || a->count < 3 || arrays_count(&first->given, a->name) != a->count)
+            continue;
+        a->values[0] = its[0];
+        a->values[a->count - 1] = its[a->count - 1];
+    }
+}
+
+/* Of all threads, which the reference shares with a library on the host. */
+static int threads_modes(void) {
+    int modes = 0;
+#pragma omp parallel reduction(| : modes)
+    modes |= backend_modes();
+    return modes;
+}
+
+enum { TWO = 2, MANY_CALLS = 48, KEPT = 16, LATER = 1000 }; /* KEPT: bytes a call; LATER: microseconds */
+
+struct pair {
+    const struct examination *of[TWO];
+    struct bound_row at[TWO];
+};
+
+static const char *open_pair(struct pair *p) {
+    const char *why = NULL;
+    for (int k = 0; k < TWO && !why; k++)
+        why = bound_row_open(&p->at[k], p->of[k]->backend, examined_row(p->of[k]), &p->of[k]->c, 1,
+                             &p->of[k]->before.made, &p->of[k]->before.save);
+    return why;
+}
+
+/* The arrays of `at` hold the inputs of `of`, and numbers where the answer belongs. */
+static const char *refill(const struct pair *p, int at, int of) {
+    return bound_row_refill(&p->at[at], 0, &p->of[of]->before.made, &p->of[of]->before.save, BOUND_ROW_SPOILT);
+}
+
+static const char *judge(const struct pair *p, int at, int of, const char *when) {
+    static _Thread_local char text[MAX_FAILURE + 100];
+    struct accuracy a;
+    const char *why = examine_set(p->of[of], &p->at[at], 0, &a);
+    if (why)
+        snprintf(text, sizeof text, "%s: %s", when, why);
+    return why ? text : NULL;
+}
+
+/* A, B, A without a pause: a library that keeps an answer, what pre gave it, or the time of its last call. */
+static const char *in_turn(struct pair *p) {
+    const char *why = refill(p, 0, 0);
+    why = why ? why : refill(p, 1, 1);
+    for (int k = 0; k < 3 && !why; k++)
+        why = bound_row_run(&p->at[k % TWO], 0);
+    why = why ? why : bound_row_finish(&p->at[1], 0);
+    why = why ? why : judge(p, 0, 0, "called in turn with another case");
+    return why ? why : judge(p, 1, 1, "called in turn with another case");
+}
+
+/* Other contents at the same pointers: a library that knows its arguments by where they are. */
+static const char *in_its_place(struct pair *p) {
+    const char *why = bound_row_finish(&p->at[0], 0);
+    why = why ? why : refill(p, 0, 1);
+    why = why ? why : bound_row_finish(&p->at[0], 0);
+    return why ? why : judge(p, 0, 1, "with other contents at the same pointers");
+}
+
+static int64_t held(void) {
+#ifdef __GLIBC__
+    struct mallinfo2 info = mallinfo2();
+    return (int64_t)(info.uordblks + info.hblkhd);
+#else
+    return 0;
+#endif
+}
+
+/* Many calls, the last of them on spoilt outputs: a library that stops working after some, or that leaks. */
+static const char *many_times(struct pair *p) {
+    static _Thread_local char text[120];
+    const char *why = NULL;
+    int64_t before = held();
+    for (int k = 0; k < MANY_CALLS && !why; k++)
+        why = bound_row_finish(&p->at[1], 0);
+    int64_t kept = (held() - before) / MANY_CALLS;
+    why = why ? why : refill(p, 1, 1);
+    why = why ? why : bound_row_finish(&p->at[1], 0);
+    why = why ? why : judge(p, 1, 1, "after many calls");
+    if (!why && kept >= KEPT)
+        snprintf(text, sizeof text, "it leaks: %lld bytes a call", (long long)kept);
+    return why || kept < KEPT ? why : text;
+}
+
+/* Memory that changes after the call: a library whose threads go on. On a device queues say when a call is done. */
+static const char *settled(const struct pair *p) {
+    const struct bound_row *b = &p->at[1];
+    if (b->backend->library->memory)
+        return NULL;
+    char *seen = malloc((size_t)b->set_bytes);
+    if (!seen)
+        return "out of memory";
+    memcpy(seen, b->slab, (size_t)b->set_bytes);
+    usleep(LATER);
+    bool same = !memcmp(seen, b->slab, (size_t)b->set_bytes);
+    free(seen);
+    return same ? NULL : "it writes after the call has returned";
+}
+
+const char *state_examine(const struct examination *first, const struct examination *other) {
+    struct pair p = {.of = {first, other}};
+    int modes = threads_modes();
+    const char *why = open_pair(&p);
+    why = why ? why : in_turn(&p);
+    why = why ? why : in_its_place(&p);
+    why = why ? why : many_times(&p);
+    why = why ? why : settled(&p);
+    if (!why && threads_modes() != modes)
+        why = BACKEND_MODES;
+    for (int k = 0; k < TWO; k++)
+        bound_row_close(&p.at[k]);
+    return why;
+}
