@@ -166,10 +166,12 @@ static const char *step(struct train *t, double *seconds, double *loss) {
 /* Until all steps are done or a loss is no number. */
 static const char *run_steps(struct train *t) {
     struct record_training *is = &t->out->is;
-    double seconds = 0, loss = 0, last = now();
+    double seconds = is->steps ? is->seconds_per_step * (double)is->steps : 0, loss = 0, last = now();
     for (;;) {
-        const char *why = trained_is_point(t->p, is->steps) ? train_measure(t, &loss) : NULL;
-        if (why || !isfinite(loss) || is->steps == t->p->steps) {
+        bool measures = trained_is_point(t->p, is->steps) && is->steps != t->kept.step, ends = is->steps == t->p->steps;
+        const char *why = measures ? train_measure(t, &loss) : NULL;
+        why = why || !isfinite(loss) ? why : train_keep(t, ends);
+        if (why || !isfinite(loss) || ends) {
             is->diverged = isfinite(loss) ? 0 : is->steps + 1;
             return why;
         }
@@ -202,7 +204,7 @@ static const char *open_case(struct train *t, const struct study_context *contex
     t->result = r;
     t->out = r->trained = trained_new(context->p);
     t->probe = (struct probe){.p = t->p, .spec = &t->program[LOOK].spec, .result = r, .gradient = t->memory.host};
-    return t->out && probe_open(&t->probe) ? NULL : "out of memory";
+    return t->out && probe_open(&t->probe) ? train_keep_open(t) : "out of memory";
 }
 
 static void run(const struct study_context *context, struct study_result *r) {
@@ -252,4 +254,4 @@ static double flops(const struct params *p) {
     return sum;
 }
 
-const struct study study_train = {.run = run, .estimate = estimate, .flops = flops};
+const struct study study_train = {.run = run, .estimate = estimate, .flops = flops, .resumes = train_keep_check};
