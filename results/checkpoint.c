@@ -108,8 +108,8 @@ static void *image_of(const struct checkpoint *c, size_t *size) {
     hid_t file = H5Fcreate("checkpoint", H5F_ACC_TRUNC, H5P_DEFAULT, access);
     ssize_t bytes = -1;
     void *image = NULL;
-    if (file < 0 || (fill_file(file, c) && (H5Fflush(file, H5F_SCOPE_GLOBAL) < 0 ||
-                                            (bytes = H5Fget_file_image(file, NULL, 0)) < 0)))
+    if (file < 0 || (fill_file(file, c) &&
+                     (H5Fflush(file, H5F_SCOPE_GLOBAL) < 0 || (bytes = H5Fget_file_image(file, NULL, 0)) < 0)))
         record_fail_hdf5("a checkpoint cannot be laid out");
     if (bytes > 0 && (!(image = malloc((size_t)bytes)) || H5Fget_file_image(file, image, (size_t)bytes) != bytes)) {
         record_fail("out of memory");

@@ -1,12 +1,10 @@
 /* `mhcbench run`: every case of a suite into one file. */
-#include <errno.h>
 #include <math.h>
 #include <omp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "build_info.h"
@@ -15,6 +13,7 @@
 #include "suites/command/commands.h"
 #include "suites/rows/operations.h"
 #include "suites/command/provenance.h"
+#include "suites/command/run_keeping.h"
 #include "suites/command/run_cases.h"
 #include "suites/study/study.h"
 #include "suites/case/suite.h"
@@ -70,29 +69,6 @@ struct options {
     struct study_keeping keeping;
 };
 
-/* The folder comes into being where it can. */
-static bool read_keeping(struct options *o) {
-    struct stat about;
-    char rest;
-    long every = EVERY_AUTO;
-    if (o->every && !o->checkpoints)
-        return cannot("--checkpoint-every needs --checkpoints FOLDER"), false;
-    if (o->every && strcmp(o->every, "auto") && (sscanf(o->every, "%ld%c", &every, &rest) != 1 || every < 1))
-        return cannot("--checkpoint-every %s: a whole number of steps from 1 on, or auto", o->every), false;
-    if (!o->checkpoints)
-        return true;
-    if (!*o->checkpoints || strlen(o->checkpoints) >= sizeof o->keeping.folder - 32)
-        return cannot("--checkpoints needs a folder, its name not longer than %zu", sizeof o->keeping.folder - 33),
-               false;
-    if (!o->dry_run && mkdir(o->checkpoints, 0777) && errno != EEXIST)
-        return cannot("--checkpoints %s: %s", o->checkpoints, strerror(errno)), false;
-    if (!o->dry_run && (stat(o->checkpoints, &about) || !S_ISDIR(about.st_mode) || access(o->checkpoints, W_OK | X_OK)))
-        return cannot("--checkpoints %s: not a folder that can be written to", o->checkpoints), false;
-    snprintf(o->keeping.folder, sizeof o->keeping.folder, "%s", o->checkpoints);
-    o->keeping.every = every;
-    return true;
-}
-
 static bool read_options(struct options *o, int *argc, char **argv) {
     *o = (struct options){.index = 0, .shards = 1};
     o->overwrite = take_flag(argc, argv, "--overwrite");
@@ -103,7 +79,8 @@ static bool read_options(struct options *o, int *argc, char **argv) {
     if (!take_option(argc, argv, "--out", &o->out) || !take_option(argc, argv, "--shard", &o->shard) ||
         !take_option(argc, argv, "--timeout", &o->timeout) || !take_option(argc, argv, "--jobs", &o->jobs) ||
         !take_option(argc, argv, "--checkpoints", &o->checkpoints) ||
-        !take_option(argc, argv, "--checkpoint-every", &o->every) || !read_keeping(o))
+        !take_option(argc, argv, "--checkpoint-every", &o->every) ||
+        !keeping_read(&o->keeping, o->checkpoints, o->every, o->dry_run))
         return false;
     char rest;
     if (o->shard && (sscanf(o->shard, "%ld/%ld%c", &o->index, &o->shards, &rest) != 2 || o->index < 0 ||
@@ -188,11 +165,8 @@ static int make_plan(const struct suite *s, const struct options *o, struct work
         return cannot("--jobs %ld: study %s takes times, which are void beside another job; leave --jobs out",
                       o->at_once, study);
     }
-    for (int64_t k = 0; o->keeping.folder[0] && k <= s->count; k++)
-        if (k == s->count)
-            return cannot("--checkpoints: there is no case of study train");
-        else if (studies[s->cases[k].study]->resumes)
-            break;
+    if (o->keeping.folder[0] && !keeping_serves(s))
+        return cannot("--checkpoints: there is no case of study train");
     *plan = (struct plan){.job = calloc((size_t)s->count + 1, sizeof *plan->job),
                           .key = calloc((size_t)s->count + 1, sizeof *plan->key)};
     int code = plan->job && plan->key ? EXIT_GOOD : cannot("out of memory");

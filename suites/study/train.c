@@ -29,7 +29,7 @@ static struct program_spec spec_of(const struct train *t, int program) {
     int64_t tokens = program == STEP ? p->batch * S : program == LOOK ? p->tokens : S * train_held_out_windows(p);
     struct program_spec spec = model_spec(p, t->backend, tokens);
     spec.adamw = program == STEP;
-    spec.backward = program <= LOOK;
+    spec.backward = program == STEP || (program == LOOK && p->gradient != 0);
     if (program == STEP && fuses(&spec, p))
         spec.form = PROGRAM_ACROSS;
     if (program >= PROJECTED)
@@ -42,16 +42,24 @@ static int programs(const struct params *p) {
     return connection_has_sinkhorn(params_connection(p)) ? PROGRAMS : PROJECTED;
 }
 
-const char *train_compose(struct train *t, const struct params *p, const struct backend *b) {
+static const char *compose(struct train *t, const struct params *p, const struct backend *b, int from, int to) {
     static _Thread_local char message[240];
     *t = (struct train){.p = p, .backend = b};
-    for (int k = 0; k < programs(p); k++) {
+    for (int k = from; k < to; k++) {
         const struct program_spec spec = spec_of(t, k);
         const char *why = program_compose(&t->program[k], &spec, &t->memory);
         if (why)
             return snprintf(message, sizeof message, "%s", why), message;
     }
     return NULL;
+}
+
+const char *train_compose(struct train *t, const struct params *p, const struct backend *b) {
+    return compose(t, p, b, 0, programs(p));
+}
+
+const char *train_compose_look(struct train *t, const struct params *p, const struct backend *b) {
+    return compose(t, p, b, LOOK, LOOK + 1);
 }
 
 void train_release(struct train *t) {

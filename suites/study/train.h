@@ -63,6 +63,8 @@ struct train {
 /* Composes the programs. NULL, or why they cannot be run; release in any case. */
 const char *train_compose(struct train *, const struct params *, const struct backend *);
 void train_release(struct train *);
+/* The same with LOOK alone. */
+const char *train_compose_look(struct train *, const struct params *, const struct backend *);
 /* Takes the memory, reads the text and fills the parameters. NULL, or why not. */
 const char *train_open(struct train *);
 /* Makes an update; the loss and the gradient's norm in front of it. NULL, or why it failed. */
@@ -75,8 +77,16 @@ const char *train_run_held_out(struct train *, int program, train_after *, doubl
 
 /* Adds a point to t->out, behind step - 1 updates, unless the held-out loss is no number. NULL, or why it failed. */
 const char *train_measure(struct train *, double *held_out);
+/* Has t->probe look at a program: behind every call of LOOK. */
+const char *train_look(void *user, const struct program *, const struct program_call *);
 /* At the end: other t_max, quarters switched off. */
 const char *train_measure_end(struct train *);
+
+/* ---- train_replay.c: a trained model as an ensemble, for studies maps and propagate with --from ---- */
+
+void train_replay(const struct params *, struct study_result *);
+bool train_replay_estimate(const struct params *, double *needed, double *available, char *why, size_t why_size);
+double train_replay_flops(const struct params *);
 
 /* ---- train_keep.c: checkpoints on the disk ---- */
 

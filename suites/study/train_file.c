@@ -11,9 +11,10 @@ _Static_assert(sizeof((struct program_array *)0)->name == CHECKPOINT_NAME, "name
 static const struct {
     enum program_flat flat;
     const char *name, *long_name;
-} flats[] = {{FLAT_PARAMETER, "parameters", "parameters in a row: parameter_name, _layer, _first and _length say which"},
-             {FLAT_MOMENTUM, "momentum", "first moment of AdamW, at the places of the parameters"},
-             {FLAT_RMS, "rms", "second moment of AdamW, at the places of the parameters"}};
+} flats[] = {
+    {FLAT_PARAMETER, "parameters", "parameters in a row: parameter_name, _layer, _first and _length say which"},
+    {FLAT_MOMENTUM, "momentum", "first moment of AdamW, at the places of the parameters"},
+    {FLAT_RMS, "rms", "second moment of AdamW, at the places of the parameters"}};
 enum { FLATS = sizeof flats / sizeof *flats };
 
 static enum checkpoint_type type_of(int32_t type) {
@@ -154,8 +155,7 @@ static const char *find_parameter(const struct source *s, const struct program_a
             strncmp((const char *)s->name->data + k * CHECKPOINT_NAME, want->name, CHECKPOINT_NAME))
             continue;
         bool within = first >= 0 && length >= 0 && first <= s->values->count && length <= s->values->count - first;
-        return within && length == want->count ? (const char *)s->values->data + first * mhc_type_bytes(s->type)
-                                               : NULL;
+        return within && length == want->count ? (const char *)s->values->data + first * mhc_type_bytes(s->type) : NULL;
     }
     return NULL;
 }

@@ -22,11 +22,13 @@ static double now(void) {
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
+/* Its connection and seed, for the eye, and the digest of its key. */
 static void path_of(const struct params *p, const struct study_keeping *keeping, char *path, size_t size) {
     char key[KEY_SIZE], digest[DIGEST_SIZE];
     params_key(p, key, sizeof key);
     digest_bytes(key, strlen(key), digest);
-    snprintf(path, size, "%s/%.16s.h5", keeping->folder, digest);
+    snprintf(path, size, "%s/%s-%lld-%.16s.h5", keeping->folder, params_connection(p)->name, (long long)p->seed,
+             digest);
 }
 
 /* ---- writing ---- */
@@ -48,7 +50,8 @@ static const char *write_file(const struct train *t, const struct train_parts *p
     c.array[c.arrays++] = (struct checkpoint_array){
         "state", "updates that were made, and how many of them since the last point", CHECKPOINT_INTEGERS, 2, state};
     c.array[c.arrays++] = (struct checkpoint_array){
-        "sums", "since the last point: losses, norms of the gradient, the largest of them", CHECKPOINT_DOUBLES, 3, sums};
+        "sums", "since the last point: losses, norms of the gradient, the largest of them", CHECKPOINT_DOUBLES, 3,
+        sums};
     c.array[c.arrays++] = (struct checkpoint_array){"result", "what was measured so far, as this build has it",
                                                     CHECKPOINT_BYTES, (int64_t)result.size, result.data};
     bool good = !result.bad && checkpoint_write(t->kept.path, &c);
@@ -103,8 +106,7 @@ static bool same_case(const struct checkpoint *c, const char *path, const struct
 
 static bool is_ours(const struct checkpoint *c, const char *path, const struct params *p, const struct backend *b,
                     const char *text, char *why, size_t size) {
-    return same_case(c, path, p, why, size) &&
-           same_fact(c, path, "build", "build", mhc_cpu64.build, why, size) &&
+    return same_case(c, path, p, why, size) && same_fact(c, path, "build", "build", mhc_cpu64.build, why, size) &&
            same_fact(c, path, "library", "build of the backend", b->library->build ? b->library->build : "", why,
                      size) &&
            same_fact(c, path, "text", "text", text, why, size);
