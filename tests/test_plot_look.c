@@ -136,6 +136,21 @@ Test(plot_look, stacks) {
     figures_are_apart("g");
 }
 
+/* Trained stacks at several rates and depths, some of them as deep as the paper's. */
+Test(plot_look, training) {
+    GOOD("head -c 20000 $R/suites/kjv-genesis-to-kings.txt >text");
+    write_text("t.suite",
+               "set --study train --backend cpu32 --width 8 --heads 2 --head-dim 4 --sequence 16 --batch 2 --tokens 16 "
+               "--input text --steps 6 --warm-up 2 --every 2\n"
+               "--connection resnet,skip,hc,mhc,identity --depth 60 --learning-rate 0.01,0.1\n"
+               "--connection hc,mhc --depth 4,12 --learning-rate 0.01,0.02,0.05,0.1\n");
+    GOOD("$M run t.suite --out t.h5 -q && $M plot t.h5 --format svg --out f");
+    cr_expect(figures_are_apart("f") == 12, "%s", out);
+    GOOD("$M plot t.h5 --format svg --out g --depth 12 && $M plot t.h5 --format svg --out h --connection mhc");
+    figures_are_apart("g");
+    figures_are_apart("h");
+}
+
 /* Long names are cut in the legend, so that it stays legible, and in the data they are whole. */
 Test(plot_look, long_names) {
     GOOD(

@@ -131,7 +131,7 @@ static void expect_step(const struct program *s, int variant, double tolerance) 
     const struct program_spec *spec = &s->spec;
     const struct connection *connection = step_way(variant).connection;
     const char *kind = connection->rows, *family = variant ? connection->name : "residual",
-               *ends = variant ? "" : "_residual";
+               *ends = connection_has_one_stream(connection) ? "_residual" : "";
     struct mhc_case c = spec->c;
     struct arrays d[LAYERS + 1] = {{.count = 0}};
     struct save save[LAYERS] = {0}, branch_save[LAYERS] = {0};
@@ -139,7 +139,7 @@ static void expect_step(const struct program *s, int variant, double tolerance) 
     int64_t L = spec->layers, edge;
     cr_assert(L <= LAYERS && !program_execute(s, NULL));
     c.stream = c.coef = c.param = MHC_F64;
-    c.n = variant == STEP_RESIDUAL ? 1 : c.n;
+    c.n = connection_has_one_stream(connection) ? 1 : c.n;
     c.map = connection->map;
     snprintf(name, sizeof name, "x0%s", ends);
     double *x0 = values_of(s, name, -1, &edge);

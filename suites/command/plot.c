@@ -180,7 +180,7 @@ static bool draw_formats(const struct plot *plot, const char *figure) {
 }
 
 static int draw_all(const struct plot *plot, const struct figure_source *source) {
-    char why[PATH_SIZE + 400], skipped[300] = "";
+    char why[PATH_SIZE + 400], skipped[600] = "";
     int drawn = 0;
     for (int k = 0; k < figures_count; k++) {
         if (plot->only && strcmp(plot->only, figures[k].name))
@@ -290,7 +290,7 @@ int plot_command(int argc, char **argv) {
     for (int k = 0; k < figures_count; k++)
         known |= plot.only && !strcmp(plot.only, figures[k].name);
     if (!known) {
-        char names[200] = "";
+        char names[600] = "";
         for (int k = 0; k < figures_count; k++)
             snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", k ? ", " : "", figures[k].name);
         return cannot("--figure %s: one of %s", plot.only, names);

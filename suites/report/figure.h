@@ -36,5 +36,15 @@ enum figure_outcome figure_overhead_step(const struct figure_source *, const str
                                          size_t why_size);
 enum figure_outcome figure_overhead_sweep(const struct figure_source *, const struct figure *, char *why,
                                           size_t why_size);
+enum figure_outcome figure_training_gain(const struct figure_source *, const struct figure *, char *why,
+                                         size_t why_size);
+enum figure_outcome figure_training_loss(const struct figure_source *, const struct figure *, char *why,
+                                         size_t why_size);
+enum figure_outcome figure_training_layers(const struct figure_source *, const struct figure *, char *why,
+                                           size_t why_size);
+enum figure_outcome figure_training_sweep(const struct figure_source *, const struct figure *, char *why,
+                                          size_t why_size);
+enum figure_outcome figure_training_quarters(const struct figure_source *, const struct figure *, char *why,
+                                             size_t why_size);
 
 #endif

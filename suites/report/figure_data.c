@@ -74,8 +74,12 @@ void device_name(const struct figure_source *source, const char *backend, char *
 FILE *settings_open(const struct figure_source *source, const char *name) {
     FILE *file = open_in(source->folder, name, "gp");
     if (file)
-        fprintf(file, "PAPER_HC_GAIN = %g; PAPER_MHC_GAIN = %g; PAPER_OVERHEAD = %g # %%\n", PAPER_HC_GAIN,
-                PAPER_MHC_GAIN, 100 * PAPER_OVERHEAD);
+        fprintf(file,
+                "PAPER_HC_GAIN = %g; PAPER_MHC_GAIN = %g; PAPER_OVERHEAD = %g # %%\n"
+                "PAPER_MHC_PEAK_FROM = %d; PAPER_MHC_PEAK_TO = %d; PAPER_MHC_COLUMN_LEAST = %g; "
+                "PAPER_MHC_COLUMN_MOST = %g\n",
+                PAPER_HC_GAIN, PAPER_MHC_GAIN, 100 * PAPER_OVERHEAD, PAPER_MHC_PEAK_FROM, PAPER_MHC_PEAK_TO,
+                PAPER_MHC_COLUMN_LEAST, PAPER_MHC_COLUMN_MOST);
     return file;
 }
 

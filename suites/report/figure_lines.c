@@ -29,6 +29,8 @@ bool same_but(const struct params *p, const struct params *q, const struct param
 }
 
 int64_t likeness(const struct params *p, const struct param *a, const struct param *b) {
+    struct params standard;
+    params_defaults(&standard);
     const struct {
         const char *name;
         bool like;
@@ -36,7 +38,10 @@ int64_t likeness(const struct params *p, const struct param *a, const struct par
                  {"streams", p->streams == 4},
                  {"t-max", p->t_max == 20},
                  {"round", p->rounding == ROUND_NONE},
-                 {"init", p->init == INIT_LATENT}};
+                 {"init", p->init == INIT_LATENT},
+                 {"start", p->start == standard.start},
+                 {"steps", p->steps == standard.steps},
+                 {"learning-rate", p->learning_rate == standard.learning_rate}};
     int64_t score = 0;
     for (size_t k = 0; k < sizeof marks / sizeof *marks; k++) {
         const struct param *param = params_find(marks[k].name);
@@ -101,7 +106,7 @@ void lines_by_layer(const struct figure_source *source, const char *curve, unsig
     for (int64_t k = 0; recorded && k < g->count; k++) {
         const struct group *group = &g->group[k];
         recorded[k] = (connections >> group->p.block & 1) &&
-                      record_curve_computed(source->reader, curve, group->cases[0]);
+                      (!curve || record_curve_computed(source->reader, curve, group->cases[0]));
         if (!recorded[k])
             continue;
         if (group->count > most_seeds[group->p.block])
@@ -240,6 +245,15 @@ int64_t lines_streams(const struct figure_source *source, const struct lines *li
         most = n > most ? n : most;
     }
     return most;
+}
+
+bool lines_like_paper(const struct figure_source *source, const struct lines *lines) {
+    bool like = lines->count > 0;
+    for (int k = 0; k < lines->count; k++) {
+        const struct params *p = &source->groups->group[lines->line[k].groups[0]].p;
+        like &= p->depth == 60 && (p->streams == 4 || connection_has_one_stream(params_connection(p)));
+    }
+    return like;
 }
 
 void lines_release(struct lines *lines) {

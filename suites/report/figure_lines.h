@@ -30,14 +30,15 @@ bool params_differ(const struct params *, const struct params *, const struct pa
 /* Whether two groups differ in nothing but the parameters a and b (either may be NULL). */
 bool same_but(const struct params *, const struct params *, const struct param *a, const struct param *b);
 
-/* How near a group is to the paper's stack (L = 60, n = 4, t_max = 20, exact coefficients): decides what is shown when
+/* How near a group is to the paper's stack (L = 60, n = 4, t_max = 20, exact coefficients), and where it trained, to
+ * the setting of the options' defaults: decides what is shown when
  * not all can be. Parameters a and b (either may be NULL) do not count. */
 int64_t likeness(const struct params *, const struct param *a, const struct param *b);
 
 /* Whether half of the group's seeds had a NaN or Inf in their streams: what their summaries then lack is overflow. */
 bool group_broken(const struct figure_source *, const struct group *);
 
-/* Groups that have `curve` recorded, of one depth and one n (a connection of one stream has its own), at most `most` of a block, or as
+/* Groups that have `curve` recorded (NULL: all), of one depth and one n (a connection of one stream has its own), at most `most` of a block, or as
  * many as the source asks for: the nearest to the paper's stack, from the first to the last of them in even steps. */
 void lines_by_layer(const struct figure_source *, const char *curve, unsigned connections, int most, struct lines *);
 
@@ -50,6 +51,9 @@ void lines_release(struct lines *);
 
 /* The largest n of a line. */
 int64_t lines_streams(const struct figure_source *, const struct lines *);
+
+/* Whether all lines are as deep as the paper's stack and, where they have more than one, have as many streams. */
+bool lines_like_paper(const struct figure_source *, const struct lines *);
 
 /* Gives every line its label: "mHC s=6", what differs between the lines of a block, behind its name as papers write
  * it; `along` (may be NULL), what they run along, is not in it. */

@@ -20,8 +20,13 @@ static const char *paper_summary(int block) {
 
 /* ---- composite_maps ---- */
 
-/* The group with panels that is most like the paper's stack, and among equals the one whose gain is nearest to the
- * paper's. `beside`: if there is one of that depth and n, one of those; NULL: any. */
+static bool is_trained(const struct group *group) {
+    return group->p.study == STUDY_TRAIN;
+}
+
+/* The group with panels that is most like the paper's stack, trained ones first, and among equals the one whose gain is
+ * nearest to the paper's. `beside`: if there is one of that depth and n, trained or not like it, one of those; NULL:
+ * any. */
 static const struct group *panel_group(const struct figure_source *source, unsigned blocks,
                                        const struct group *beside) {
     const struct groups *g = source->groups;
@@ -31,11 +36,15 @@ static const struct group *panel_group(const struct figure_source *source, unsig
         const struct group *group = &g->group[k];
         if (!(blocks >> group->p.block & 1) ||
             record_panel_streams(source->reader, group->cases[0]) != group->p.streams ||
-            (beside && (beside->p.depth != group->p.depth || beside->p.streams != group->p.streams)))
+            (beside && (beside->p.depth != group->p.depth || beside->p.streams != group->p.streams ||
+                        is_trained(beside) != is_trained(group))))
             continue;
         double gain = groups_summary(source->reader, group, paper_summary((int)group->p.block)).median;
         double distance = fabs(log(gain / paper_gain((int)group->p.block)));
-        int64_t better = best ? likeness(&group->p, NULL, NULL) - likeness(&best->p, NULL, NULL) : 1;
+        int64_t better = !best ? 1
+                         : is_trained(group) != is_trained(best)
+                             ? is_trained(group) - is_trained(best)
+                             : likeness(&group->p, NULL, NULL) - likeness(&best->p, NULL, NULL);
         if (better > 0 || (better == 0 && distance < nearest)) {
             best = group;
             nearest = distance;
@@ -170,8 +179,11 @@ enum figure_outcome figure_composite_maps(const struct figure_source *source, co
     char *seeds = strrchr(shared, ';'); /* one seed is shown: which */
     snprintf(
         text, sizeof text,
-        "Token mean of single maps and composites (rows: streams written, columns: streams read), row sums at the right, column sums "
+        "%s of single maps and composites (rows: streams written, columns: streams read), row sums at the right, column sums "
         "below%s. %.*s; seed %lld.",
+        !is_trained(found[!found[0]])          ? "Token mean"
+        : models == 2 && !is_trained(found[1]) ? "Trained HC and drawn mHC: token mean"
+                                               : "Trained stacks: token mean",
         wide ? " (their colours end at those of the entries)" : "", seeds ? (int)(seeds - shared) : 0, shared,
         (long long)record_ints(source->reader, "seed")[found[!found[0]]->cases[0]]);
     file = settings_open(source, figure->name);

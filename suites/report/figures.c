@@ -28,15 +28,6 @@ static void put_head(FILE *file, int index, const struct line *line, const struc
     fprintf(file, "%d,\"%s\",%s", index + 1, line->label, params_word(p, "block"));
 }
 
-static bool of_paper(const struct figure_source *source, const struct lines *lines) {
-    bool same = lines->count > 0;
-    for (int k = 0; k < lines->count; k++) {
-        const struct params *p = &source->groups->group[lines->line[k].groups[0]].p;
-        same &= p->depth == 60 && p->streams == 4;
-    }
-    return same;
-}
-
 /* HC and the others have panels of their own, side by side where there are both. */
 static bool both_families(const struct lines *lines) {
     bool hc = false, others = false;
@@ -108,7 +99,7 @@ static enum figure_outcome layers_figure(const struct figure_source *source, con
         put_lines(file, source, &lines);
         put_caption(file, source, wanted == connections_where(NULL) || both_families(&lines), text);
         if (file)
-            fprintf(file, "PAPER = %d\nLAYERS = %lld\nSTREAMS = %lld\n", of_paper(source, &lines),
+            fprintf(file, "PAPER = %d\nLAYERS = %lld\nSTREAMS = %lld\n", lines_like_paper(source, &lines),
                     (long long)last->depth, (long long)lines_streams(source, &lines));
         for (int m = 0; file && m < count; m++)
             fprintf(file, span[m].high < INFINITY ? "SPAN_%s = %.9g\n" : "SPAN_%s = 1e300\n", measures[m].column,
@@ -217,7 +208,7 @@ static enum figure_outcome parameter_figure(const struct figure_source *source, 
         put_lines(file, source, &lines);
         put_caption(file, source, wanted == connections_where(NULL) || both_families(&lines), text);
         if (file)
-            fprintf(file, "PAPER = %d\n", of_paper(source, &lines));
+            fprintf(file, "PAPER = %d\n", lines_like_paper(source, &lines));
         for (int m = 0; file && m < count; m++)
             fprintf(file, "HAS_%s = %d\n", measures[m].column, recorded[m]);
         good = data_close(file, source, name, why, why_size);
@@ -267,6 +258,11 @@ const struct figure figures[] = {
     {"t_max", "backward gain and column error against Sinkhorn iterations", t_max},
     {"streams", "RMS, similarity and rank of the streams, against layer", streams},
     {"streams_n", "composite gain against the number of streams", streams_n},
+    {"training_gain", "trained stacks: largest gain against step", figure_training_gain},
+    {"training_layers", "trained mHC: backward gain against layer, at other t_max too", figure_training_layers},
+    {"training_loss", "training: loss and gradient norm against step (the paper's Fig. 2)", figure_training_loss},
+    {"training_sweep", "trained stacks: largest gain against learning rate and depth", figure_training_sweep},
+    {"training_quarters", "trained stacks: loss added without a quarter of the branches", figure_training_quarters},
     {"roofline", "operations: GFLOP/s against FLOP per byte, at one shape", figure_roofline},
     {"bandwidth", "operations: share of a copy's bandwidth, at one shape", figure_bandwidth},
     {"recompute", "memory and time of a step against the recomputation block", figure_recompute},

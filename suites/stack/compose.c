@@ -25,10 +25,15 @@ int64_t compose_slot(const struct composer *m, int64_t l) {
     return recompute(m) ? l % (recompute(m) + 1) : l;
 }
 
+/* Whether the ends have one stream, while those of the other connections on the same memory may have more. */
+static bool has_one_stream(const struct composer *m) {
+    return m->k.without_copies || m->c.n != m->spec->c.n;
+}
+
 static struct place x_place(const struct composer *m, int64_t l) {
     int64_t every = recompute(m);
     if (l == 0 && !m->spec->ends)
-        return (struct place){"x", m->k.without_copies ? "x0_residual" : "x0", -1, HELD};
+        return (struct place){"x", has_one_stream(m) ? "x0_residual" : "x0", -1, HELD};
     if (every && l < m->spec->layers && l % every)
         return (struct place){"x", "x_again", compose_slot(m, l), MADE};
     return (struct place){"x", "x", l, MADE};
@@ -36,7 +41,7 @@ static struct place x_place(const struct composer *m, int64_t l) {
 
 static struct place grad_x_place(const struct composer *m, int64_t l) {
     if (l == m->spec->layers && !m->spec->ends)
-        return (struct place){"grad_x", m->k.without_copies ? "grad_out_residual" : "grad_out", -1, HELD};
+        return (struct place){"grad_x", has_one_stream(m) ? "grad_out_residual" : "grad_out", -1, HELD};
     return (struct place){"grad_x", "grad_x", l % 2, MADE};
 }
 

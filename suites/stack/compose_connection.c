@@ -87,6 +87,8 @@ static const char *kind_of(struct composer *m) {
         return NULL;
     }
     const struct connection *known = connection_find(connection);
+    if (known && connection_has_one_stream(known))
+        m->c.n = 1;
     if (known && known->generator == GENERATOR_MHC)
         m->c.map = known->map;
     return known ? known->rows : connection;

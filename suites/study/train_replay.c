@@ -84,8 +84,7 @@ static const char *run(struct replay *o, struct study_result *r) {
     if (why)
         return why;
     t->result = r;
-    t->probe =
-        (struct probe){.p = &o->model, .spec = &t->program[LOOK].spec, .result = r, .gradient = t->memory.host};
+    t->probe = (struct probe){.p = &o->model, .spec = &t->program[LOOK].spec, .result = r, .gradient = t->memory.host};
     why = probe_open(&t->probe) ? train_run_held_out(t, LOOK, train_look, &loss) : "out of memory";
     if (!why && t->probe.res && !study_measure_maps(&o->model, o->model.tokens, t->probe.res, r))
         why = "out of memory";

@@ -1,0 +1,52 @@
+# Gain of stacks in training against step: what nothing bounds left on a logarithmic axis, forward; what is bounded right, backward.
+# Data: training_gain.csv.
+DATA = ARG1; TERM = ARG2; OUT = ARG3; COLUMNS = ARG4; HERE = ARG0[1:strlen(ARG0) - strlen('training_gain.gp')]
+load DATA . '/training_gain.gp'
+CSV = DATA . '/training_gain.csv'
+ROWS = 4.6
+KINDS = 0.35 # cm that the kinds of lines take in the legend
+KEY = KINDS + 0.35 * (LEFT_LINES > RIGHT_LINES ? LEFT_LINES : RIGHT_LINES) + 0.3
+HEIGHT = KEY + ROWS + 1.05
+load HERE . 'house.gp'
+
+only(p, k) = PANEL[k] == p ? k : 0
+set multiplot
+unset key
+unset mytics
+stats CSV using 'step' nooutput name 'S'
+set xrange [0:S_max > 0 ? S_max : 1]
+set xlabel 'step' offset 0, 0.6 textcolor rgb INK
+do for [p = 1:2] {
+    if (p == 1 ? LEFT_LINES : RIGHT_LINES) {
+        left = (p == 2 && LEFT_LINES ? 8.5 : 0) + 1.65
+        NAME = p == 1 ? 'forward' : 'backward'
+        eval panel(left, KEY, left + 6.45, KEY + ROWS)
+        eval y_label((p == 1 ? 'forward gain of H_l…H_1, largest over l' : 'backward gain of H_L…H_l, largest over l'))
+        REFERENCE = !PAPER ? NaN : p == 1 ? PAPER_HC_GAIN : PAPER_MHC_GAIN
+        if (p == 1) {
+            TOP = PAPER && PAPER_HC_GAIN > HIGH_LEFT ? PAPER_HC_GAIN : HIGH_LEFT
+            set logscale y
+            set yrange [*<0.9:1.5 * TOP] noextend
+            set format y (TOP < 100 ? '%g' : '10^{%L}')
+            if (TOP < 100) { set ytics (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100) }
+        } else { unset logscale y; set format y '%g'; set ytics auto; set yrange [0:HIGH_RIGHT] }
+        if (p == 1 || !LEFT_LINES) { eval legend_box(33, 'smallest to largest seed', left - 0.2, 0.25, INK, 0.2) }
+        do for [k = 1:LINES] { if (PANEL[k] == p) { eval legend_entry(k, left - 0.2, 0.25 + KINDS + 0.35 * SLOT[k], 1) } }
+        if (REFERENCE == REFERENCE) {
+            set label 1 sprintf('paper: about %g', REFERENCE) at graph (p == 1 ? 0.02 : 0.98), first REFERENCE \
+                offset 0, 0.5 textcolor rgb '#606060' front
+            if (p == 1) { set label 1 left } else { set label 1 right }
+        }
+        set style fill transparent solid ((p == 1 ? LEFT_LINES : RIGHT_LINES) > 2 ? 0.1 : 0.2) noborder # many bands are mud
+        plot 1 with lines lc rgb PALE lw 1, \
+            REFERENCE with lines lc rgb '#606060' lw 1 dt (6, 4), \
+            for [k = 1:LINES] CSV using (of_line(only(p, k), 'step')):(column(NAME . '_least')):(column(NAME . '_most')) \
+                with filledcurves lc rgb colour(BLOCK[k], RANK[k]), \
+            for [k = 1:LINES] CSV using (of_line(only(p, k), 'step')):(column(NAME . '_median')) \
+                with linespoints lc rgb colour(BLOCK[k], RANK[k]) lw 1.5 pt point(BLOCK[k], RANK[k])
+        unset label
+        unset arrow
+        unset object
+    }
+}
+unset multiplot
