@@ -239,6 +239,28 @@ Test(checkpoint, the_last_one_survives_a_full_disk) {
     remove_text();
 }
 
+/* The same through the program, on a disk that has room for one checkpoint and a half: the case ends, and goes on elsewhere. */
+Test(checkpoint, a_full_disk_ends_the_case) {
+    enter_with_text(3000);
+    GOOD("$M run " SMALL " --steps 40 --out whole.h5 --checkpoints whole -q");
+    if (sh("mkdir c d && unshare -m mount -t tmpfs none c") != 0) {
+        leave();
+        cr_skip_test("no small disk can be mounted");
+    }
+    GOOD("stat -c %%s whole/*.h5");
+    int code = sh("unshare -m sh -c 'mount -t tmpfs -o size=%ldk none c && "
+                  "{ $M run " SMALL " --steps 40 --out a.h5 --checkpoints c --checkpoint-every 10 -q; code=$?; "
+                  "ls c; mv c/*.h5 d; exit $code; }'",
+                  atol(out) * 3 / 2 / 1024);
+    cr_expect(code == 1 && strstr(err, "no checkpoint behind step 10, the last one stays") &&
+                  strstr(err, "No space left"),
+              "exit %d: %s", code, err);
+    cr_expect(!strstr(out, ".part") && updates_in("d") == 0, "%s", out);
+    GOOD("$M run " SMALL " --steps 40 --out a.h5 --overwrite --checkpoints d -q");
+    expect_same_results("a.h5", "whole.h5");
+    leave();
+}
+
 /* ---- refused ---- */
 
 static void write_changed(const char *file, const char *fact, const char *value, const char *array) {
