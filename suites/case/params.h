@@ -50,7 +50,7 @@ struct params {
     int64_t pre_post;
     int64_t rounding, branch, activation, hidden, heads, head_dim, vocabulary;
     double branch_gain;
-    char input[PARAM_TEXT_SIZE];
+    char input[PARAM_TEXT_SIZE], from[PARAM_TEXT_SIZE];
     int64_t gradient, recompute, weights, measure, record;
     char backend[PARAM_TEXT_SIZE];
     int64_t type, cache, rounds;
@@ -88,7 +88,10 @@ enum param_role {
     ROLE_HEADS = 16,   /* heads of tables give it at its default too */
     ROLE_CAPTION = 32, /* captions do */
     ROLE_QUIET = 64,   /* labels leave it out where it does not matter */
-    ROLE_RESETS = 128  /* goes back to its default there */
+    ROLE_RESETS = 128, /* goes back to its default there */
+    ROLE_MODEL = 256,  /* of a trained model: --from sets it */
+    ROLE_MODELS = 512, /* --from sets it where it is not given */
+    ROLE_DRAWN = 1024  /* of what is not trained: not with --from */
 };
 
 struct param {

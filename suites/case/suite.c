@@ -8,6 +8,7 @@
 
 #include "results/record.h"
 #include "suites/case/axis.h"
+#include "suites/case/from.h"
 #include "suites/case/presets.h"
 
 enum { MAX_WORDS = 256, MAX_AXES = 64, KEY_SIZE = 2048 };
@@ -137,6 +138,11 @@ static bool expand(struct reader *r, const struct axis *axes, int count, bool as
         if (presets_apply(&p)) /* what was given stays, even where it is the default */
             for (int a = 0; a < count; a++)
                 params_set(&p, axes[a].param, axes[a].values[position[a]], why, sizeof why);
+        const struct param *given[MAX_AXES];
+        for (int a = 0; a < count; a++)
+            given[a] = axes[a].param;
+        if (p.from[0] && params_knows(&p, params_find("from")) && !from_apply(&p, given, count, why, sizeof why))
+            return fail(r, why);
         for (int a = 0; a < count; a++)
             if (!params_knows(&p, axes[a].param)) {
                 snprintf(why, sizeof why, "--%s has no meaning in --study %s", axes[a].param->name,

@@ -6,7 +6,7 @@
 
 #include "build_info.h"
 #include "suites/case/options.h"
-#include "suites/command/digest.h"
+#include "results/digest.h"
 #include "suites/command/provenance.h"
 #include "suites/rows/backend.h"
 

@@ -14,6 +14,7 @@
 #include "suites/command/origin.h"
 #include "suites/rows/operations.h"
 #include "suites/command/provenance.h"
+#include "suites/command/run_keeping.h"
 #include "suites/command/run_cases.h"
 #include "suites/study/study.h"
 #include "suites/case/suite.h"
@@ -25,7 +26,7 @@ enum { KEY_SIZE = 2048 };
 
 static const char usage[] =
     "run [FILE.suite] [case options] [--out FILE.h5] [--overwrite | --resume[=anyway]] [--shard I/N] "
-    "[--jobs N] [--timeout SECONDS] [--dry-run] [-q]";
+    "[--jobs N] [--timeout SECONDS] [--checkpoints FOLDER] [--checkpoint-every STEPS] [--dry-run] [-q]";
 
 static const char help[] =
     "Runs the cases of a suite, or the one line of case options given, into one HDF5 file. Case options behind FILE.suite replace\n"
@@ -40,6 +41,10 @@ static const char help[] =
     "                     The default follows the estimates: 1 where anything is timed, as many as there are cores where the\n"
     "                     end comes earlier so and the memory suffices\n"
     "  --timeout SECONDS  a case that takes longer has failed\n"
+    "  --checkpoints FOLDER  a file for each case of study train, from which a later run with the same FOLDER goes on: to the same\n"
+    "                     bits, with as many threads. What is of another build, text or case is refused. At the end of a case\n"
+    "                     the file is the trained model, for --from of studies maps and propagate\n"
+    "  --checkpoint-every STEPS  or auto, the default: about once in 30 seconds; always at the end of a case\n"
     "  --dry-run          print the cases, a line each that makes it again, and run none\n"
     "  -q, --quiet        no progress\n\n"
     "OMP_NUM_THREADS and OPENBLAS_NUM_THREADS are kept with --jobs 1, the first also says how many cores there are; with more jobs\n"
@@ -60,11 +65,12 @@ static void stop(int signal_number) {
 }
 
 struct options {
-    const char *out, *shard, *timeout, *jobs;
+    const char *out, *shard, *timeout, *jobs, *checkpoints, *every;
     bool overwrite, quiet, dry_run;
     struct resume resume;
     long index, shards, at_once; /* at_once: 0 where the estimates decide */
     double seconds;
+    struct study_keeping keeping;
 };
 
 static bool read_options(struct options *o, int *argc, char **argv) {
@@ -75,7 +81,10 @@ static bool read_options(struct options *o, int *argc, char **argv) {
     o->quiet = take_flag(argc, argv, "--quiet") || o->quiet;
     o->dry_run = take_flag(argc, argv, "--dry-run");
     if (!take_option(argc, argv, "--out", &o->out) || !take_option(argc, argv, "--shard", &o->shard) ||
-        !take_option(argc, argv, "--timeout", &o->timeout) || !take_option(argc, argv, "--jobs", &o->jobs))
+        !take_option(argc, argv, "--timeout", &o->timeout) || !take_option(argc, argv, "--jobs", &o->jobs) ||
+        !take_option(argc, argv, "--checkpoints", &o->checkpoints) ||
+        !take_option(argc, argv, "--checkpoint-every", &o->every) ||
+        !keeping_read(&o->keeping, o->checkpoints, o->every, o->dry_run))
         return false;
     char rest;
     if (o->shard && (sscanf(o->shard, "%ld/%ld%c", &o->index, &o->shards, &rest) != 2 || o->index < 0 ||
@@ -127,11 +136,11 @@ static int refuse_case(const struct suite *s, int64_t k, const char *why) {
 }
 
 /* All that can be known before the first case: shapes a backend lacks, memory that is not there. */
-static int plan_case(const struct suite *s, int64_t k, struct worker *w, struct plan *plan) {
+static int plan_case(const struct suite *s, int64_t k, const struct options *o, struct worker *w, struct plan *plan) {
     struct job *job = &plan->job[plan->count];
     double needed = 0, available = 0;
-    char why[400], key[KEY_SIZE];
-    bool good = study_estimate_request(w, &s->cases[k], &needed, &available, why, sizeof why);
+    char why[600], key[KEY_SIZE];
+    bool good = study_estimate_request(w, &s->cases[k], &o->keeping, &needed, &available, why, sizeof why);
     if (stopped)
         return EXIT_INTERRUPTED;
     if (good && needed > MEMORY_SHARE * available) {
@@ -160,11 +169,13 @@ static int make_plan(const struct suite *s, const struct options *o, struct work
         return cannot("--jobs %ld: study %s takes times, which are void beside another job; leave --jobs out",
                       o->at_once, study);
     }
+    if (o->keeping.folder[0] && !keeping_serves(s))
+        return cannot("--checkpoints: there is no case of study train");
     *plan = (struct plan){.job = calloc((size_t)s->count + 1, sizeof *plan->job),
                           .key = calloc((size_t)s->count + 1, sizeof *plan->key)};
     int code = plan->job && plan->key ? EXIT_GOOD : cannot("out of memory");
     for (int64_t k = o->index; k < s->count && code == EXIT_GOOD; k += o->shards)
-        code = stopped ? EXIT_INTERRUPTED : plan_case(s, k, w, plan);
+        code = stopped ? EXIT_INTERRUPTED : plan_case(s, k, o, w, plan);
     plan->at_once = o->at_once > plan->count ? (int)plan->count
                     : o->at_once             ? (int)o->at_once
                                  : jobs_at_once(s, plan->job, plan->count, plan->bytes, omp_get_max_threads());
@@ -317,6 +328,7 @@ static bool run_plan(const struct suite *s, const struct options *o, struct work
     run->bytes = MEMORY_SHARE * plan->bytes;
     run->timeout = o->seconds;
     run->quiet = o->quiet;
+    run->keeping = &o->keeping;
     run->stopped = &stopped;
     run->write = write_case;
     run->user = (void *)to;
@@ -353,10 +365,14 @@ static int write_record(const struct suite *s, const struct options *o, struct w
     if (!record_finish(record, good && !stopped) && good)
         good = (cannot("%s", record_error()), false);
     int code = !good ? EXIT_CANNOT : stopped ? EXIT_INTERRUPTED : run.failed ? EXIT_CHECK_FAILED : EXIT_GOOD;
+    char diverged[80] = "";
+    if (run.diverged)
+        snprintf(diverged, sizeof diverged, ", %lld of them diverged,", (long long)run.diverged);
     if (!o->quiet || code == EXIT_CHECK_FAILED || code == EXIT_INTERRUPTED)
-        fprintf(stderr, "%s%lld of %lld cases%s in %s%s\n", stopped ? "\ninterrupted: " : "",
+        fprintf(stderr, "%s%lld of %lld cases%s%s in %s%s\n", stopped ? "\ninterrupted: " : "",
                 (long long)(run.done + run.kept), (long long)plan->count, run.failed ? ", some of them failed," : "",
-                path, code == EXIT_INTERRUPTED || code == EXIT_CANNOT ? ".part; --resume goes on from there" : "");
+                diverged, path,
+                code == EXIT_INTERRUPTED || code == EXIT_CANNOT ? ".part; --resume goes on from there" : "");
     return code;
 }
 

@@ -95,6 +95,7 @@ static void settle(struct state *s) {
     if (!s->broken && run->write(run->user, params_of(s, s->finished), key, &s->result, false)) {
         run->done++;
         run->failed += s->result.reason[0] != 0;
+        run->diverged += s->result.trained && s->result.trained->is.diverged;
         progress(s, key, s->result.seconds, s->result.reason);
     } else if (!s->broken) {
         s->broken = true;
@@ -119,7 +120,7 @@ static bool next(void *user, int worker, struct message *request) {
     struct running *here = &s->running[worker];
     here->job = &run->job[s->next++];
     here->since = now();
-    study_call_begin(&here->call, params_of(s, here->job), request);
+    study_call_begin(&here->call, params_of(s, here->job), run->keeping, request);
     return true;
 }
 

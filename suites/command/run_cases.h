@@ -19,8 +19,10 @@ struct case_run {
     /* Writes a case, or the checkpoint of one. false: no further case can be written, one line in record_error(). */
     bool (*write)(void *user, const struct params *, const char *key, const struct study_result *, bool checkpoint);
     void *user;
-    int64_t kept;         /* cases of the run that need not run again */
-    int64_t done, failed; /* come out of it; done: the failed ones too */
+    const struct study_keeping *keeping;
+    int64_t kept; /* cases of the run that need not run again */
+    /* Come out of it. done: the failed ones too; diverged: trained until a loss was no number. */
+    int64_t done, failed, diverged;
 };
 
 /* Uses `first`, whether it runs or not, as the one worker of a run with one case at once. false: the end came early

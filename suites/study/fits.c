@@ -10,7 +10,8 @@ enum { ESTIMATES = 10 }; /* each opens the backend */
 static bool excess(struct worker *w, const struct params *p, double *bytes) {
     char why[400];
     double needed = 0, available = 0;
-    bool good = params_check(p, why, sizeof why) && study_estimate_request(w, p, &needed, &available, why, sizeof why);
+    bool good = params_check(p, why, sizeof why) &&
+                study_estimate_request(w, p, NULL, &needed, &available, why, sizeof why);
     *bytes = needed - MEMORY_SHARE * available;
     return good;
 }

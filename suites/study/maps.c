@@ -9,6 +9,7 @@
 #include "suites/rows/backend.h"
 #include "suites/stack/ensemble.h"
 #include "suites/stack/rounding.h"
+#include "suites/study/train.h"
 
 /* Tokens that are drawn: without a dynamic part all are the same, and one stands for them. */
 static int64_t token_count(const struct params *p) {
@@ -80,6 +81,10 @@ static void measure(const struct params *p, int64_t T, const double *logits, con
 
 static void run(const struct study_context *context, struct study_result *r) {
     const struct params *p = context->p;
+    if (p->from[0]) {
+        train_replay(p, r);
+        return;
+    }
     int64_t T = token_count(p), cells = p->streams * p->streams;
     bool mhc = connection_has_logits(params_connection(p));
     size_t size = (size_t)(p->depth * T * cells) * sizeof(double),
@@ -111,6 +116,8 @@ static void run(const struct study_context *context, struct study_result *r) {
 
 static bool estimate(const struct params *p, double *needed, double *available, char *why, size_t why_size) {
     struct backend cpu;
+    if (p->from[0])
+        return train_replay_estimate(p, needed, available, why, why_size);
     if (!backend_open(&cpu, "cpu64", why, why_size))
         return false;
     *needed = bytes(p);
@@ -120,7 +127,7 @@ static bool estimate(const struct params *p, double *needed, double *available, 
 }
 
 static double flops(const struct params *p) {
-    return study_measure_flops(p, token_count(p));
+    return p->from[0] ? train_replay_flops(p) : study_measure_flops(p, token_count(p));
 }
 
 const struct study study_maps = {.run = run, .estimate = estimate, .flops = flops};

@@ -7,6 +7,7 @@
 
 #include "suites/stack/ensemble.h"
 #include "suites/study/probe.h"
+#include "suites/study/train.h"
 
 static const char *give(void *user, const struct program_array *a, double *values) {
     static _Thread_local char why[256];
@@ -52,6 +53,8 @@ static double decide(const struct params *p, struct program_spec *spec, char *wh
 static bool estimate(const struct params *p, double *needed, double *available, char *why, size_t why_size) {
     struct backend b = {0};
     struct program_spec spec;
+    if (p->from[0])
+        return train_replay_estimate(p, needed, available, why, why_size);
     bool good = ensemble_check_input(p, why, why_size) && describe(p, &b, &spec, why, why_size);
     if (good) {
         *available = (double)backend_available(&b);
@@ -97,6 +100,10 @@ static void run(const struct study_context *context, struct study_result *r) {
     const struct params *p = context->p;
     struct backend b = {0};
     struct program_spec spec;
+    if (p->from[0]) {
+        train_replay(p, r);
+        return;
+    }
     if (describe(p, &b, &spec, r->reason, sizeof r->reason) && decide(p, &spec, r->reason, sizeof r->reason) >= 0) {
         struct probe probe = {.p = p, .spec = &spec, .result = r};
         const char *why = probe_open(&probe) ? run_stack(&spec, &probe) : "out of memory";
@@ -109,7 +116,7 @@ static void run(const struct study_context *context, struct study_result *r) {
 }
 
 static double flops(const struct params *p) {
-    return study_measure_flops(p, p->tokens) + propagate_flops(p);
+    return p->from[0] ? train_replay_flops(p) : study_measure_flops(p, p->tokens) + propagate_flops(p);
 }
 
 const struct study study_propagate = {.run = run, .estimate = estimate, .flops = flops};

@@ -95,7 +95,7 @@ static double *take_optional(struct message *m, int64_t count) {
     return values;
 }
 
-static void put_result(struct message *m, const struct study_result *r, const char *reason, double seconds) {
+void study_put_result(struct message *m, const struct study_result *r, const char *reason, double seconds) {
     unsigned char timed = r->timed != NULL, trained = r->trained != NULL;
     message_put_text(m, reason);
     message_put(m, &seconds, sizeof seconds);
@@ -113,8 +113,8 @@ static void put_result(struct message *m, const struct study_result *r, const ch
         trained_put(m, r->trained);
 }
 
-/* Into a result that has its sizes alone. */
-static void take_result(struct message *m, const struct params *p, struct study_result *r) {
+void study_take_result(struct message *m, const struct params *p, struct study_result *r) {
+    *r = nothing(p);
     unsigned char timed = 0, trained = 0;
     snprintf(r->reason, sizeof r->reason, "%s", message_take_text(m));
     message_take(m, &r->seconds, sizeof r->seconds);
@@ -139,7 +139,7 @@ static void send_partial(void *user, const struct study_result *so_far, const ch
     struct message m = {0};
     char reason[sizeof so_far->reason];
     snprintf(reason, sizeof reason, RECORD_UNFINISHED "%s", missing);
-    put_result(&m, so_far, reason, now() - *began);
+    study_put_result(&m, so_far, reason, now() - *began);
     worker_send_partial(&m);
     message_clear(&m);
 }
@@ -147,22 +147,32 @@ static void send_partial(void *user, const struct study_result *so_far, const ch
 void study_answer(struct message *request, struct message *reply) {
     struct params p;
     struct study_result r;
+    struct study_keeping keeping;
     message_take(request, &p, sizeof p);
+    message_take(request, &keeping, sizeof keeping);
     double began = now();
-    study_run(&(struct study_context){.p = &p, .partial = send_partial, .user = &began}, &r);
-    put_result(reply, &r, r.reason, r.seconds);
+    study_run(&(struct study_context){.p = &p, .keeping = &keeping, .partial = send_partial, .user = &began}, &r);
+    study_put_result(reply, &r, r.reason, r.seconds);
     study_release(&r);
 }
 
-void study_call_begin(struct study_call *call, const struct params *p, struct message *request) {
-    *call = (struct study_call){.p = p};
-    message_put_text(request, "study");
+static void put_case(struct message *request, const char *handler, const struct params *p,
+                     const struct study_keeping *keeping) {
+    static const struct study_keeping nowhere;
+    message_put_text(request, handler);
     message_put(request, p, sizeof *p);
+    message_put(request, keeping ? keeping : &nowhere, sizeof nowhere);
+}
+
+void study_call_begin(struct study_call *call, const struct params *p, const struct study_keeping *keeping,
+                      struct message *request) {
+    *call = (struct study_call){.p = p};
+    put_case(request, "study", p, keeping);
 }
 
 const struct study_result *study_call_checkpoint(struct study_call *call, struct message *partial) {
-    struct study_result now_there = nothing(call->p);
-    take_result(partial, call->p, &now_there);
+    struct study_result now_there;
+    study_take_result(partial, call->p, &now_there);
     if (partial->bad) {
         study_release(&now_there);
         return NULL;
@@ -185,7 +195,7 @@ static void fall_back(struct study_result *r, struct study_call *call) {
 void study_call_end(struct study_call *call, struct message *reply, const char *why, struct study_result *r) {
     *r = nothing(call->p);
     if (reply)
-        take_result(reply, call->p, r);
+        study_take_result(reply, call->p, r);
     else
         snprintf(r->reason, sizeof r->reason, "%s", why);
     if (r->reason[0] && call->there)
@@ -197,21 +207,25 @@ void study_call_end(struct study_call *call, struct message *reply, const char *
 
 void study_estimate_answer(struct message *request, struct message *reply) {
     struct params p;
-    char why[256] = "";
+    struct study_keeping keeping;
+    char why[512] = "";
     double needed = 0, available = 0;
     message_take(request, &p, sizeof p);
-    if (!study_estimate(&p, &needed, &available, why, sizeof why) && !why[0])
+    message_take(request, &keeping, sizeof keeping);
+    bool good = study_estimate(&p, &needed, &available, why, sizeof why);
+    if (good && keeping.folder[0] && studies[p.study]->resumes)
+        good = studies[p.study]->resumes(&p, &keeping, why, sizeof why);
+    if (!good && !why[0])
         snprintf(why, sizeof why, "it cannot run");
     message_put_text(reply, why);
     message_put(reply, &needed, sizeof needed);
     message_put(reply, &available, sizeof available);
 }
 
-bool study_estimate_request(struct worker *w, const struct params *p, double *needed, double *available, char *why,
-                            size_t why_size) {
+bool study_estimate_request(struct worker *w, const struct params *p, const struct study_keeping *keeping,
+                            double *needed, double *available, char *why, size_t why_size) {
     struct message request = {0}, reply = {0};
-    message_put_text(&request, "estimate");
-    message_put(&request, p, sizeof *p);
+    put_case(&request, "estimate", p, keeping);
     bool good = worker_call(w, &request, &reply, 60, why, why_size);
     if (good) {
         snprintf(why, why_size, "%s", message_take_text(&reply));

@@ -23,9 +23,16 @@ struct study_result {
     struct trained_result *trained;       /* or NULL */
 };
 
+/* Where cases keep checkpoints on the disk, to go on from there; folder "": nowhere. */
+struct study_keeping {
+    char folder[1024];
+    int64_t every; /* steps, or EVERY_AUTO */
+};
+
 /* What a case is run with. */
 struct study_context {
     const struct params *p;
+    const struct study_keeping *keeping; /* NULL: nowhere */
     /* Takes the checkpoints, see study_checkpoint(); NULL: only the whole result is wanted. */
     void (*partial)(void *user, const struct study_result *so_far, const char *missing);
     void *user;
@@ -35,7 +42,9 @@ struct study {
     void (*run)(const struct study_context *, struct study_result *);
     /* Bytes a case needs and that are there; false: it cannot run at all, one line in `why`. */
     bool (*estimate)(const struct params *, double *needed, double *available, char *why, size_t why_size);
-    double (*flops)(const struct params *);    /* of a case, roughly */
+    double (*flops)(const struct params *); /* of a case, roughly */
+    /* Whether a case can go on from what is kept of it, if anything is; false: one line in `why`. NULL: it keeps none. */
+    bool (*resumes)(const struct params *, const struct study_keeping *, char *why, size_t why_size);
     double budgets, warm_ups;                  /* beside them: parts of --budget, and groups that are warmed up */
     const struct timed_schema *(*times)(void); /* NULL: it times nothing */
 };
@@ -47,6 +56,9 @@ void study_run(const struct study_context *, struct study_result *);
  * says what is still to come: "account not done". A worker sends that to the parent at once, which writes it. */
 void study_checkpoint(const struct study_context *, const struct study_result *so_far, const char *missing);
 void study_release(struct study_result *);
+/* A result as bytes, and back, for this build: what `p` does not say. A message that is too short becomes bad. */
+void study_put_result(struct message *, const struct study_result *, const char *reason, double seconds);
+void study_take_result(struct message *, const struct params *, struct study_result *);
 
 bool study_estimate(const struct params *, double *needed, double *available, char *why, size_t why_size);
 
@@ -67,13 +79,15 @@ struct study_call {
     struct study_result last;
     bool there;
 };
-void study_call_begin(struct study_call *, const struct params *, struct message *request);
+void study_call_begin(struct study_call *, const struct params *, const struct study_keeping *,
+                      struct message *request);
 /* What a partial reply has, until the next one; NULL: it cannot be read. */
 const struct study_result *study_call_checkpoint(struct study_call *, struct message *partial);
 /* The result, from the final reply, or without one (NULL) because of `why`. */
 void study_call_end(struct study_call *, struct message *reply, const char *why, struct study_result *);
-bool study_estimate_request(struct worker *, const struct params *, double *needed, double *available, char *why,
-                            size_t why_size);
+/* With what is kept, whether it can be gone on from; NULL: nothing is. */
+bool study_estimate_request(struct worker *, const struct params *, const struct study_keeping *, double *needed,
+                            double *available, char *why, size_t why_size);
 void study_answer(struct message *request, struct message *reply);          /* handler "study" */
 void study_estimate_answer(struct message *request, struct message *reply); /* handler "estimate" */
 

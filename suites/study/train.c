@@ -29,7 +29,7 @@ static struct program_spec spec_of(const struct train *t, int program) {
     int64_t tokens = program == STEP ? p->batch * S : program == LOOK ? p->tokens : S * train_held_out_windows(p);
     struct program_spec spec = model_spec(p, t->backend, tokens);
     spec.adamw = program == STEP;
-    spec.backward = program <= LOOK;
+    spec.backward = program == STEP || (program == LOOK && p->gradient != 0);
     if (program == STEP && fuses(&spec, p))
         spec.form = PROGRAM_ACROSS;
     if (program >= PROJECTED)
@@ -42,16 +42,24 @@ static int programs(const struct params *p) {
     return connection_has_sinkhorn(params_connection(p)) ? PROGRAMS : PROJECTED;
 }
 
-const char *train_compose(struct train *t, const struct params *p, const struct backend *b) {
+static const char *compose(struct train *t, const struct params *p, const struct backend *b, int from, int to) {
     static _Thread_local char message[240];
     *t = (struct train){.p = p, .backend = b};
-    for (int k = 0; k < programs(p); k++) {
+    for (int k = from; k < to; k++) {
         const struct program_spec spec = spec_of(t, k);
         const char *why = program_compose(&t->program[k], &spec, &t->memory);
         if (why)
             return snprintf(message, sizeof message, "%s", why), message;
     }
     return NULL;
+}
+
+const char *train_compose(struct train *t, const struct params *p, const struct backend *b) {
+    return compose(t, p, b, 0, programs(p));
+}
+
+const char *train_compose_look(struct train *t, const struct params *p, const struct backend *b) {
+    return compose(t, p, b, LOOK, LOOK + 1);
 }
 
 void train_release(struct train *t) {
@@ -166,10 +174,12 @@ static const char *step(struct train *t, double *seconds, double *loss) {
 /* Until all steps are done or a loss is no number. */
 static const char *run_steps(struct train *t) {
     struct record_training *is = &t->out->is;
-    double seconds = 0, loss = 0, last = now();
+    double seconds = is->steps ? is->seconds_per_step * (double)is->steps : 0, loss = 0, last = now();
     for (;;) {
-        const char *why = trained_is_point(t->p, is->steps) ? train_measure(t, &loss) : NULL;
-        if (why || !isfinite(loss) || is->steps == t->p->steps) {
+        bool measures = trained_is_point(t->p, is->steps) && is->steps != t->kept.step, ends = is->steps == t->p->steps;
+        const char *why = measures ? train_measure(t, &loss) : NULL;
+        why = why || !isfinite(loss) ? why : train_keep(t, ends);
+        if (why || !isfinite(loss) || ends) {
             is->diverged = isfinite(loss) ? 0 : is->steps + 1;
             return why;
         }
@@ -202,7 +212,7 @@ static const char *open_case(struct train *t, const struct study_context *contex
     t->result = r;
     t->out = r->trained = trained_new(context->p);
     t->probe = (struct probe){.p = t->p, .spec = &t->program[LOOK].spec, .result = r, .gradient = t->memory.host};
-    return t->out && probe_open(&t->probe) ? NULL : "out of memory";
+    return t->out && probe_open(&t->probe) ? train_keep_open(t) : "out of memory";
 }
 
 static void run(const struct study_context *context, struct study_result *r) {
@@ -252,4 +262,4 @@ static double flops(const struct params *p) {
     return sum;
 }
 
-const struct study study_train = {.run = run, .estimate = estimate, .flops = flops};
+const struct study study_train = {.run = run, .estimate = estimate, .flops = flops, .resumes = train_keep_check};

@@ -2,6 +2,7 @@
 #ifndef TRAIN_H
 #define TRAIN_H
 
+#include "results/digest.h"
 #include "suites/stack/model.h"
 #include "suites/study/probe.h"
 
@@ -51,11 +52,19 @@ struct train {
     struct probe probe;
     double loss_sum, norm_sum, norm_most; /* of the steps since the last point */
     int64_t summed;
+    struct {
+        char path[1200]; /* of the checkpoint, "": none is kept */
+        char text[DIGEST_SIZE];
+        int64_t step; /* updates in front of the last one that was written or read; -1: there is none */
+        double time;  /* when it was */
+    } kept;
 };
 
 /* Composes the programs. NULL, or why they cannot be run; release in any case. */
 const char *train_compose(struct train *, const struct params *, const struct backend *);
 void train_release(struct train *);
+/* The same with LOOK alone. */
+const char *train_compose_look(struct train *, const struct params *, const struct backend *);
 /* Takes the memory, reads the text and fills the parameters. NULL, or why not. */
 const char *train_open(struct train *);
 /* Makes an update; the loss and the gradient's norm in front of it. NULL, or why it failed. */
@@ -68,7 +77,24 @@ const char *train_run_held_out(struct train *, int program, train_after *, doubl
 
 /* Adds a point to t->out, behind step - 1 updates, unless the held-out loss is no number. NULL, or why it failed. */
 const char *train_measure(struct train *, double *held_out);
+/* Has t->probe look at a program: behind every call of LOOK. */
+const char *train_look(void *user, const struct program *, const struct program_call *);
 /* At the end: other t_max, quarters switched off. */
 const char *train_measure_end(struct train *);
+
+/* ---- train_replay.c: a trained model as an ensemble, for studies maps and propagate with --from ---- */
+
+void train_replay(const struct params *, struct study_result *);
+bool train_replay_estimate(const struct params *, double *needed, double *available, char *why, size_t why_size);
+double train_replay_flops(const struct params *);
+
+/* ---- train_keep.c: checkpoints on the disk ---- */
+
+/* Whether a case has none, or one to go on from. */
+bool train_keep_check(const struct params *, const struct study_keeping *, char *why, size_t why_size);
+/* Goes on from the checkpoint of the case, if there is one: t->kept.step says from where. NULL, or why it is refused. */
+const char *train_keep_open(struct train *);
+/* Writes one where it is time to, or at the end. NULL, or why it cannot be written; the last one stays. */
+const char *train_keep(struct train *, bool at_end);
 
 #endif

@@ -7,7 +7,7 @@
 
 /* ---- a point ---- */
 
-static const char *look(void *user, const struct program *program, const struct program_call *call) {
+const char *train_look(void *user, const struct program *program, const struct program_call *call) {
     struct train *t = user;
     return probe_measure(&t->probe, program, call);
 }
@@ -137,7 +137,7 @@ const char *train_measure(struct train *t, double *held_out) {
     const char *why = train_run_held_out(t, JUDGE, NULL, held_out);
     if (why || !isfinite(*held_out))
         return why;
-    why = train_run_held_out(t, LOOK, look, &ignored);
+    why = train_run_held_out(t, LOOK, train_look, &ignored);
     why = why ? why : measure_maps(t, point);
     why = why ? why : measure_alpha(t, &is->alpha[point], &is->alpha_max[point]);
     if (why)

@@ -1,4 +1,4 @@
-#include "suites/command/digest.h"
+#include "results/digest.h"
 
 #include <fcntl.h>
 #include <math.h>
