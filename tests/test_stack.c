@@ -411,8 +411,5 @@ Test(stack, failures_are_told) {
     failure = run(&t);
     cr_expect(failure && strstr(failure, "no-such-block.pre"), "no rows, and the stack said `%s`",
               failure ? failure : "");
-    t.spec.connection = "resnet";
-    failure = run(&t);
-    cr_expect(failure && strstr(failure, "resnet.pre"), "n = 3, and the stack said `%s`", failure ? failure : "");
     release(&t);
 }

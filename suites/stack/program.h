@@ -65,7 +65,8 @@ struct program_spec {
     const char *name; /* what messages call it; NULL: nothing needs to */
     const struct backend *backend;
     struct mhc_case c;      /* types filled by backend_types() */
-    const char *connection; /* compose_connection.c: "residual" without copies, or the kind of its rows */
+    const char *connection; /* compose_connection.c: "residual" without copies, a connection, which has one stream
+                              * where it cannot have more, or the kind of its rows */
     enum program_form form;
     const char *branch; /* kind of its rows, "linear", or "transformer": attention and mlp by turns; NULL: in parts */
     int64_t layers, recompute; /* recompute: 0 or L_r */
