@@ -49,8 +49,8 @@ static double held_out_at_end(struct record_reader *reader, int64_t index) {
 
 /* What belongs to a connection's own parameters does not tell a residual's run apart. */
 static bool is_of_connection(const struct param *param) {
-    static const char *const names[] = {"block",             "streams",          "alpha", "start",
-                                        "connection-factor", "connection-decay", "seed"};
+    static const char *const names[] = {"block", "streams", "alpha", "start", "connection-factor", "connection-decay",
+                                        "seed"};
     bool is = param->role & ROLE_KEEPS;
     for (size_t k = 0; k < sizeof names / sizeof *names; k++)
         is |= !strcmp(param->name, names[k]);
@@ -84,8 +84,7 @@ static struct mean against_residual(struct record_reader *reader, const struct g
     for (int64_t i = 0; residual && residual != group && i < group->count; i++)
         for (int64_t j = 0; j < residual->count; j++)
             if (seed[group->cases[i]] == seed[residual->cases[j]])
-                mean_add(&m,
-                         held_out_at_end(reader, group->cases[i]) - held_out_at_end(reader, residual->cases[j]));
+                mean_add(&m, held_out_at_end(reader, group->cases[i]) - held_out_at_end(reader, residual->cases[j]));
     return m;
 }
 
@@ -114,10 +113,10 @@ static struct end end_of(struct record_reader *reader, const struct group *group
     return e;
 }
 
-#define GROUP_COLUMNS                                                                                \
+#define GROUP_COLUMNS                                                                                      \
     {"connection", "connection", .width = -11}, {"start", NULL, .width = -8}, {"layers", "L", .width = 3}, \
-        {"learning_rate", "rate", .width = 6, .format = "%.3g"}, {                                   \
-        "seeds", "seeds", .width = 5                                                                 \
+        {"learning_rate", "rate", .width = 6, .format = "%.3g"}, {                                         \
+        "seeds", "seeds", .width = 5                                                                       \
     }
 
 /* Its name, with the start where groups differ in that. */
@@ -132,19 +131,20 @@ static const char *name_of(const struct groups *g, const struct group *group, ch
     return text;
 }
 
-#define GROUP_VALUES                                                                                                 \
-    in_words(name_of(g, group, name)), in_words(params_word(&group->p, "start")), in_wholes(group->p.depth),         \
+#define GROUP_VALUES                                                                                         \
+    in_words(name_of(g, group, name)), in_words(params_word(&group->p, "start")), in_wholes(group->p.depth), \
         in_reals(group->p.learning_rate), in_wholes(group->count)
 
 static void add_losses(struct record_reader *reader, const struct groups *g, struct tables *t) {
-    static const struct column columns[] = {GROUP_COLUMNS,
-                                            {"steps", "steps", .width = 5},
-                                            {"ended", "ended", .width = 5},
-                                            {"loss", "loss", .width = 6, .format = "%.3f"},
-                                            {"held_out_loss", "held out", .width = 8, .format = "%.3f"},
-                                            {"against_resnet", "minus resnet", .width = 16, COLUMN_INTERVAL},
-                                            {"gradient_norm_max", "norm", .width = 6, .format = "%.3g"},
-                                            {"seconds_per_step", "ms/step", .width = 7, .format = "%.1f", .scale = 1e3}};
+    static const struct column columns[] = {
+        GROUP_COLUMNS,
+        {"steps", "steps", .width = 5},
+        {"ended", "ended", .width = 5},
+        {"loss", "loss", .width = 6, .format = "%.3f"},
+        {"held_out_loss", "held out", .width = 8, .format = "%.3f"},
+        {"against_resnet", "minus resnet", .width = 16, COLUMN_INTERVAL},
+        {"gradient_norm_max", "norm", .width = 6, .format = "%.3g"},
+        {"seconds_per_step", "ms/step", .width = 7, .format = "%.1f", .scale = 1e3}};
     char name[NAME], difference[MEAN_TEXT];
     tables_say(t,
                "Over seeds, at the end: mean loss of the last steps and on held-out text; difference to the ResNet\n"
@@ -187,10 +187,9 @@ static void add_gains(struct record_reader *reader, const struct groups *g, stru
     table_begin(t, "--study train: composite gain over seeds", columns);
     for (int64_t k = 0; k < g->count; k++) {
         const struct group *group = &g->group[k];
-        table_row(
-            t, GROUP_VALUES,
-            in_gains(trained_over_seeds(reader, group, trained_end, "composite_forward_sum"), group, text[0]),
-            in_gains(trained_over_seeds(reader, group, trained_end, "composite_backward_sum"), group, text[1]));
+        table_row(t, GROUP_VALUES,
+                  in_gains(trained_over_seeds(reader, group, trained_end, "composite_forward_sum"), group, text[0]),
+                  in_gains(trained_over_seeds(reader, group, trained_end, "composite_backward_sum"), group, text[1]));
     }
     table_end(t);
 }
@@ -259,7 +258,8 @@ static void add_quarters(struct record_reader *reader, const struct groups *g, s
         {"added_without_quarter_3", "third", .width = 14, COLUMN_INTERVAL, .group = "quarter switched off"},
         {"added_without_quarter_4", "last", .width = 14, COLUMN_INTERVAL, .group = "quarter switched off"}};
     char name[NAME], text[4][MEAN_TEXT];
-    tables_say(t, "\nHeld-out loss added by switching off the branches of a quarter of the layers, mean and error:\n\n");
+    tables_say(t,
+               "\nHeld-out loss added by switching off the branches of a quarter of the layers, mean and error:\n\n");
     table_begin(t, "--study train: loss added without a quarter of the branches, over seeds", columns);
     for (int64_t k = 0; k < g->count; k++) {
         const struct group *group = &g->group[k];
