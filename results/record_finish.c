@@ -102,7 +102,8 @@ static bool set_status(const struct record *r, const char *status) {
 
 bool record_finish_as(struct record *r, const char *status, bool rename_it) {
     bool good = !r->broken || record_fail("%s", r->broken);
-    if (good && !(writer_reserve(r) && writer_resize(r, r->rows) && writer_flush(r) && set_status(r, status) && writer_flush(r))) {
+    if (good && !(writer_reserve(r) && writer_resize(r, r->rows) && writer_flush(r) && set_status(r, status) &&
+                  writer_flush(r))) {
         good = false;
         writer_abandon(r);
     }
