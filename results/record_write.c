@@ -1,7 +1,7 @@
-/* Writing cases and finishing. A case is written in two flushed steps: everything of it, then its status. Until the
- * second step the row does not count, so a writer killed anywhere leaves the finished cases and nothing half done. A
- * checkpoint is replaced in three: everything but the reason, which says until the end that the case is unfinished;
- * the status; the reason. */
+/* Writing cases. A case is written in two flushed steps: everything of it, then its status. Until the second step the
+ * row does not count, so a writer killed anywhere leaves the finished cases and nothing half done. A checkpoint is
+ * replaced in three: everything but the reason, which says until the end that the case is unfinished; the status; the
+ * reason. */
 #include "results/writer.h"
 
 #include <errno.h>
@@ -26,6 +26,11 @@ static void forget(void *node) {
     struct known_case *k = node;
     free(k->key);
     free(k);
+}
+
+void writer_forget(struct record *r) {
+    tdestroy(r->known, forget);
+    r->known = NULL;
 }
 
 struct known_case *writer_expect(struct record *r, const char *key) {
@@ -82,8 +87,7 @@ static bool write_text(const struct record *r, const struct writer_dataset *d, i
     return write_block(r, d, row, NULL, padded);
 }
 
-/* All datasets have the same number of rows at any time; they grow by blocks and are cut to the cases at the end. */
-static bool resize(struct record *r, int64_t rows) {
+bool writer_resize(struct record *r, int64_t rows) {
     for (int i = 0; i < r->dataset_count; i++) {
         struct writer_dataset *d = &r->dataset[i];
         d->extent[0] = (hsize_t)rows;
@@ -94,7 +98,7 @@ static bool resize(struct record *r, int64_t rows) {
     return true;
 }
 
-static bool flush(const struct record *r) {
+bool writer_flush(const struct record *r) {
     return H5Fflush(r->file, H5F_SCOPE_GLOBAL) >= 0 || record_fail_hdf5("cannot write %s", r->part);
 }
 
@@ -114,32 +118,23 @@ bool writer_prepare(struct record *r) {
         r->reserve += (off_t)(row * d->chunk[0] + 3 * WRITER_PAGE);
     }
     char *zeros = calloc(1, largest);
-    bool good = zeros ? resize(r, 1) : record_fail("out of memory");
+    bool good = zeros ? writer_resize(r, 1) : record_fail("out of memory");
     for (int i = 0; good && i < r->dataset_count; i++)
         good = r->dataset[i].id < 0 || write_value(r, &r->dataset[i], 0, zeros);
-    good = good && flush(r) && resize(r, 0) && resize(r, WRITER_BLOCK);
+    good = good && writer_flush(r) && writer_resize(r, 0) && writer_resize(r, WRITER_BLOCK);
     for (int64_t row = 0; good && row < WRITER_BLOCK; row++)
         good = write_value(r, &r->fixed[OWN_STATUS], row, zeros);
     free(zeros);
     return good;
 }
 
-/* After a failed write HDF5 goes on with the others, and one of those may be what makes the file unreadable. So the
- * room is taken beforehand, and a full disk is found while nothing of the case has been written. */
-static bool reserve(const struct record *r) {
+bool writer_reserve(const struct record *r) {
     hsize_t size;
     if (H5Fget_filesize(r->file, &size) < 0)
         return record_fail_hdf5("cannot write %s", r->part);
     const int error = posix_fallocate(r->descriptor, (off_t)size, r->reserve);
     return !error || error == EOPNOTSUPP || error == EINVAL ||
            record_fail("cannot write %s: %s", r->part, strerror(error));
-}
-
-/* Gives back what was reserved and not needed. */
-static void trim(const struct record *r) {
-    hsize_t size;
-    if (H5Fget_filesize(r->file, &size) >= 0)
-        (void)!ftruncate(r->descriptor, (off_t)size);
 }
 
 static bool is_unfinished(const char *reason) {
@@ -273,7 +268,7 @@ static bool write_reason(const struct record *r, const struct record_case *c, in
 
 /* Everything but the status and the reason, whose turn decides what a killed writer leaves. */
 static bool write_row(struct record *r, const struct record_case *c, int64_t row) {
-    bool good = row < r->capacity || resize(r, (row / WRITER_BLOCK + 1) * WRITER_BLOCK);
+    bool good = row < r->capacity || writer_resize(r, (row / WRITER_BLOCK + 1) * WRITER_BLOCK);
     for (int g = 0; good && g < GROUPS; g++)
         good = r->number[g].id < 0 || write_value(r, &r->number[g], row, &row);
     for (int i = 0; good && i < DATASETS; i++)
@@ -316,12 +311,13 @@ bool record_append_unflushed(struct record *r, const struct record_case *c) {
 }
 
 static bool write_new(struct record *r, const struct record_case *c, int64_t row) {
-    return write_row(r, c, row) && write_reason(r, c, row) && flush(r) && write_status(r, c, row) && flush(r);
+    return write_row(r, c, row) && write_reason(r, c, row) && writer_flush(r) && write_status(r, c, row) &&
+           writer_flush(r);
 }
 
 static bool write_again(struct record *r, const struct record_case *c, int64_t row) {
-    return write_row(r, c, row) && flush(r) && write_status(r, c, row) && flush(r) && write_reason(r, c, row) &&
-           flush(r);
+    return write_row(r, c, row) && writer_flush(r) && write_status(r, c, row) && writer_flush(r) &&
+           write_reason(r, c, row) && writer_flush(r);
 }
 
 static bool write_case(struct record *r, const struct record_case *c, bool checkpoint) {
@@ -335,7 +331,7 @@ static bool write_case(struct record *r, const struct record_case *c, bool check
         writer_abandon(r);
         return false;
     }
-    if (!reserve(r) || !(k->unfinished ? write_again(r, c, k->row) : write_new(r, c, k->row))) {
+    if (!writer_reserve(r) || !(k->unfinished ? write_again(r, c, k->row) : write_new(r, c, k->row))) {
         writer_abandon(r);
         return false;
     }
@@ -351,117 +347,4 @@ bool record_checkpoint(struct record *r, const struct record_case *c) {
     if (c->status != RECORD_FAILED || !is_unfinished(c->reason))
         return record_fail("a checkpoint that does not say what is unfinished");
     return write_case(r, c, true);
-}
-
-void writer_abandon(struct record *r) {
-    if (!r->broken)
-        r->broken = strdup(record_error());
-    const int nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (nowhere >= 0 && r->descriptor >= 0)
-        dup3(nowhere, r->descriptor, O_CLOEXEC);
-    if (nowhere >= 0)
-        close(nowhere);
-}
-
-bool writer_close(struct record *r) {
-    bool good = true;
-    for (int i = 0; i < r->dataset_count; i++)
-        if (r->dataset[i].id >= 0)
-            good = H5Dclose(r->dataset[i].id) >= 0 && good;
-    for (int kind = 0; kind < KINDS; kind++) {
-        H5Tclose(r->type_in_file[kind]);
-        H5Tclose(r->type[kind]);
-    }
-    if (r->file >= 0)
-        good = H5Fclose(r->file) >= 0 && good;
-    return good;
-}
-
-void writer_free(struct record *r) {
-    if (!r)
-        return;
-    for (int i = 0; r->column_name && i < r->list_count[RECORD_LIST_COLUMNS]; i++)
-        free(r->column_name[i]);
-    if (r->lock >= 0)
-        close(r->lock);
-    free(r->column_name);
-    free(r->computed);
-    free(r->dataset);
-    tdestroy(r->known, forget);
-    free(r->broken);
-    free(r->part);
-    free(r->path);
-    free(r);
-}
-
-static bool synchronise(const char *path) {
-    const int descriptor = open(path, O_RDONLY | O_CLOEXEC);
-    const bool good = descriptor >= 0 && !fsync(descriptor);
-    if (!good)
-        record_fail("cannot synchronise %s: %s", path, strerror(errno));
-    if (descriptor >= 0)
-        close(descriptor);
-    return good;
-}
-
-/* The file with checksums takes the name PATH, and PATH.part goes. Others may have done the same with either name: what
- * is theirs stays, and nothing is said to be complete. */
-static bool move_into_place(const struct record *r, const char *status) {
-    if (!place_is(r->part, &r->own))
-        return record_fail("%s: another process has replaced it; what this run wrote is lost", r->part);
-    char *sealed = writer_seal(r, status);
-    bool good = sealed != NULL;
-    if (good && !place_is(r->part, &r->own))
-        good = record_fail("%s: another process has replaced it; what this run wrote is lost", r->part);
-    if (good && !place_take(sealed, r->path, &r->target)) {
-        char *why = strdup(record_error());
-        good = record_fail("%s; the results are in %s", why ? why : r->path, r->part);
-        free(why);
-    }
-    if (good)
-        place_remove(r->part, &r->own);
-    else if (sealed)
-        unlink(sealed);
-    free(sealed);
-    return good;
-}
-
-/* In place: the attribute was made with room for every status. */
-static bool set_status(const struct record *r, const char *status) {
-    char padded[RECORD_STATUS_BYTES] = {0};
-    memcpy(padded, status, strlen(status));
-    hid_t attribute = H5Aopen(r->file, "status", H5P_DEFAULT), type = record_text_type(sizeof padded);
-    const bool good = attribute >= 0 && H5Awrite(attribute, type, padded) >= 0;
-    if (!good)
-        record_fail_hdf5("cannot write %s", r->part);
-    H5Tclose(type);
-    H5Aclose(attribute);
-    return good;
-}
-
-bool record_finish_as(struct record *r, const char *status, bool rename_it) {
-    bool good = !r->broken || record_fail("%s", r->broken);
-    if (good && !(reserve(r) && resize(r, r->rows) && flush(r) && set_status(r, status) && flush(r))) {
-        good = false;
-        writer_abandon(r);
-    }
-    if (good)
-        trim(r);
-    const bool closed = writer_close(r);
-    if (good && !closed)
-        good = record_fail_hdf5("cannot close %s", r->part);
-    good = good && synchronise(r->part) && (!rename_it || move_into_place(r, status));
-    writer_free(r);
-    return good;
-}
-
-bool record_finish(struct record *r, bool complete) {
-    return record_finish_as(r, complete ? RECORD_COMPLETE : RECORD_INTERRUPTED, complete);
-}
-
-void record_discard(struct record *r) {
-    writer_abandon(r);
-    writer_close(r);
-    place_remove(r->part, &r->own);
-    writer_free(r);
 }

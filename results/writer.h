@@ -72,10 +72,17 @@ bool writer_create_attribute(hid_t object, const char *name, const char *value, 
 size_t writer_text_bytes(enum layout_kind);
 /* Gives a key the next row; NULL: out of memory. */
 struct known_case *writer_expect(struct record *, const char *key);
+void writer_forget(struct record *); /* all of them */
 
 /* Makes the file fit to be killed: a first block of rows, in place what otherwise comes into being with a first case,
  * and known how much room a case may need. */
 bool writer_prepare(struct record *r);
+/* All datasets have the same number of rows at any time; they grow by blocks and are cut to the cases at the end. */
+bool writer_resize(struct record *, int64_t rows);
+bool writer_flush(const struct record *);
+/* Takes the room for a case. After a failed write HDF5 goes on with the others, and one of those may be what makes the
+ * file unreadable; so a full disk is found while nothing of the case has been written. */
+bool writer_reserve(const struct record *);
 /* Makes whatever HDF5 still wants to write go nowhere, so that the file stays as its last complete flush left it. */
 void writer_abandon(struct record *r);
 /* Closes every HDF5 object of the record, abandoned or not. false: the file could not be written to its end. */

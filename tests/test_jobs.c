@@ -6,6 +6,7 @@
 #include <math.h>
 #include <time.h>
 
+#include "results/record.h"
 #include "suites/study/jobs.h"
 
 TestSuite(jobs, .init = enter, .fini = leave, .timeout = 300);
@@ -155,6 +156,77 @@ Test(jobs, interrupted) {
     cr_expect(code == 1 && strstr(err, "time limit of 1 s") && strstr(err, "10 of 10 cases"), "exit %d\n%s", code, err);
     GOOD("$M export a.h5 | grep -v '^#' | grep -c ,done,");
     cr_expect(atoi(out) == MOMENTS);
+}
+
+/* ---- with training ---- */
+
+/* Cases of a moment, and one of some seconds that the others do not outlast. */
+static const char training_suite[] =
+    "set --study train --depth 4 --width 8 --sequence 6 --tokens 12 --heads 2 --head-dim 4 --hidden 10 --activation gelu\n"
+    "set --batch 2 --warm-up 2 --alpha 0.1 --input text\n"
+    "--connection mhc,hc --steps 4 --seed 1:2:1\n"
+    "--connection resnet,kromhc --steps 1000 --every 400\n"
+    "--connection mhc --steps 5000 --every 1000\n"
+    "--connection hc --steps 4 --seed 9\n";
+enum { TRAINED = 8 };
+
+static void write_training(void) {
+    char text[3001];
+    for (size_t k = 0; k < sizeof text - 1; k++)
+        text[k] = "the quick brown fox jumps over it. "[(k + k / 700) % 35];
+    text[sizeof text - 1] = 0;
+    write_text("text", text);
+    write_text("train.suite", training_suite);
+}
+
+static void expect_doubles(const double *a, const double *b, int64_t count, const char *what, int64_t row) {
+    cr_expect(!memcmp(a, b, (size_t)count * sizeof *a), "%s of case %lld differs", what, (long long)row);
+}
+
+/* A record that is sealed, in the order of the suite, with the bits of another one's training. */
+static void expect_same_training(const char *name, const char *other) {
+    struct record_reader *a = record_open(name), *b = record_open(other);
+    cr_assert(a && b && record_count(a) == TRAINED && record_count(b) == TRAINED, "%s", record_error());
+    const int64_t metrics = record_metric_count(a);
+    cr_assert(metrics > 0 && metrics == record_metric_count(b));
+    for (int k = 0; k < (int)metrics; k++)
+        cr_expect_str_eq(record_metric(a, k), record_metric(b, k));
+    for (int64_t row = 0; row < TRAINED; row++) {
+        struct record_training x, y;
+        cr_expect_str_eq(record_texts(a, "key")[row], record_texts(b, "key")[row]);
+        const int64_t layers = record_ints(a, "layers")[row];
+        cr_assert(record_training(a, row, &x) && record_training(b, row, &y) && layers == 4, "%s", record_error());
+        cr_assert(x.points == y.points && x.points > 1 && x.steps == y.steps);
+        expect_doubles(x.held_out_loss, y.held_out_loss, x.points, "held-out loss", row);
+        expect_doubles(x.gradient_norm, y.gradient_norm, x.points, "gradient norm", row);
+        expect_doubles(x.curves, y.curves, x.points * metrics * layers, "a curve", row);
+        expect_doubles(x.t_max_curves, y.t_max_curves, RECORD_PROJECTIONS * metrics * layers, "a curve at t_max", row);
+    }
+    record_close(a);
+    record_close(b);
+    GOOD("for d in cases/status training/held_out_loss training/curves; do"
+         "  h5dump -p -H -d /$d %s | grep -q 'CHECKSUM FLETCHER32' || exit 1; done",
+         name);
+}
+
+Test(jobs, training_is_sealed_and_resumed) {
+    write_training();
+    GOOD("$M run train.suite --out one.h5 --jobs 1 -q && $M run train.suite --out three.h5 --jobs 3 -q");
+    cr_expect(!exists("one.h5.part") && !exists("three.h5.part"));
+    expect_same_training("three.h5", "one.h5");
+    pid_t worker[WORKERS];
+    pid_t child = start_and_wait("exec $M run train.suite --out a.h5 --jobs 3 -q", "a.h5.part", 3, worker);
+    for (int k = 0; k < 500 && exists("a.h5.part") && done_meanwhile("a.h5.part") < 3; k++)
+        pause_for(0.02);
+    kill(child, SIGKILL);
+    cr_expect(result_of(child) == 128 + SIGKILL && !exists("a.h5"), "it was not killed before its end");
+    expect_gone(worker, WORKERS);
+    int code = sh("OMP_NUM_THREADS=2 $M run train.suite --out a.h5 --jobs 1 -q --resume");
+    cr_expect(code == 2 && strstr(err, "another number of threads: 1, here it is 2; --jobs decides it"), "exit %d\n%s",
+              code, err);
+    GOOD("OMP_NUM_THREADS=2 $M run train.suite --out a.h5 --jobs 2 -q --resume");
+    cr_expect(!exists("a.h5.part"));
+    expect_same_training("a.h5", "one.h5");
 }
 
 /* What the environment of a worker says; "": nothing. */
