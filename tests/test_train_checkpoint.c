@@ -3,6 +3,7 @@
 #include "tests/train_example.h"
 
 #include <glob.h>
+#include <hdf5.h>
 #include <math.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -539,5 +540,63 @@ Test(checkpoint, what_a_model_has_decided_is_refused) {
     expect_refusal("$M run --study maps --input text --out b.h5", "with --from alone");
     GOOD("cp kept model && echo more >>text");
     cr_expect(sh("%s -q", run) == 1 && strstr(err, "is not the text that the model was trained on"), "%s", err);
+    leave();
+}
+
+/* ---- files of maps ---- */
+
+/* A dataset of a file of maps whose extents are those. */
+static double *dataset(const char *file, const char *name, int rank, const hsize_t *want) {
+    hsize_t extent[4], count = 1;
+    hid_t h5 = H5Fopen(file, H5F_ACC_RDONLY, H5P_DEFAULT), data = H5Dopen2(h5, name, H5P_DEFAULT);
+    hid_t space = H5Dget_space(data);
+    cr_assert(h5 >= 0 && data >= 0 && H5Sget_simple_extent_ndims(space) == rank, "%s of %s", name, file);
+    H5Sget_simple_extent_dims(space, extent, NULL);
+    for (int k = 0; k < rank; k++) {
+        cr_assert(extent[k] == want[k], "%s: extent %d is %lld", name, k, (long long)extent[k]);
+        count *= extent[k];
+    }
+    double *values = malloc(count * sizeof *values);
+    cr_assert(H5Dread(data, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0);
+    H5Sclose(space);
+    H5Dclose(data);
+    H5Fclose(h5);
+    return values;
+}
+
+/* What is measured of the file's maps is what the record has. */
+static void expect_maps(const char *file, const char *record, int64_t T) {
+    struct mhc_curves curves = {0};
+    double *res = dataset(file, "res", 4, (hsize_t[]){4, (hsize_t)T, 4, 4});
+    cr_assert(mhc_curves_allocate(&curves, 4, MHC_GROUP_GAIN, true) && !mhc_measure_maps(res, 4, T, 4, &curves));
+    struct record_reader *r = record_open(record);
+    const double *want = r ? record_curve_of(r, "composite_backward_sum", 0) : NULL;
+    cr_expect(want && !memcmp(want, curves.curve[MHC_composite_backward_sum][MHC_MEAN], 4 * sizeof *want), "%s", file);
+    record_close(r);
+    mhc_curves_release(&curves);
+    free(res);
+}
+
+Test(checkpoint, maps_can_be_kept) {
+    static const char *const connections[] = {"hc", "mhc"};
+    enter_with_text(3000);
+    for (int k = 0; k < 2; k++) {
+        GOOD("rm -rf maps c && $M run " SMALL " --connection %s --steps 20 --out a.h5 --overwrite --checkpoints c -q",
+             connections[k]);
+        const char *model = file_of("c", connections[k]);
+        GOOD("$M run --study maps --from %s --tokens 12 --maps maps --out m.h5 --overwrite -q", model);
+        const char *file = file_of("maps", connections[k]);
+        expect_maps(file, "m.h5", 12);
+        double *pre = dataset(file, "pre", 3, (hsize_t[]){4, 12, 4}),
+               *post = dataset(file, "post", 3, (hsize_t[]){4, 12, 4});
+        for (int i = 0; i < 4 * 12; i++) /* each layer starts at a stream of its own */
+            cr_expect(pre[4 * i + i / 12] > 0.5 && post[4 * i + i / 12] > 0.5, "%s %d: %g %g", connections[k], i,
+                      pre[4 * i + i / 12], post[4 * i + i / 12]);
+        free(pre);
+        free(post);
+    }
+    GOOD("rm -rf maps && $M run --study maps --depth 4 --alpha 0 --maps maps --out d.h5 -q");
+    expect_maps(file_of("maps", "mhc"), "d.h5", 1);
+    expect_refusal("$M run " SMALL " --out b.h5 --maps maps", "no case of study maps");
     leave();
 }

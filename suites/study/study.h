@@ -23,11 +23,15 @@ struct study_result {
     struct trained_result *trained;       /* or NULL */
 };
 
-/* Where cases keep checkpoints on the disk, to go on from there; folder "": nowhere. */
+/* Where cases keep files beside the record; "": nowhere. */
 struct study_keeping {
-    char folder[1024];
-    int64_t every; /* steps, or EVERY_AUTO */
+    char folder[1024]; /* checkpoints, to go on from there */
+    int64_t every;     /* steps between them, or EVERY_AUTO */
+    char maps[1024];   /* maps of study maps */
 };
+enum { STUDY_PATH = 1200 };
+/* The file of a case in such a folder: its connection and seed, for the eye, and the digest of its key. */
+void study_path(const struct params *, const char *folder, char path[STUDY_PATH]);
 
 /* What a case is run with. */
 struct study_context {
