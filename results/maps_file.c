@@ -9,8 +9,8 @@ static bool write_array(hid_t file, const char *name, const char *long_name, con
     hid_t space = H5Screate_simple(rank, extent, NULL), properties = H5Pcreate(H5P_DATASET_CREATE);
     H5Pset_obj_track_times(properties, false);
     hid_t dataset = H5Dcreate2(file, name, H5T_IEEE_F64LE, space, H5P_DEFAULT, properties, H5P_DEFAULT);
-    const bool written =
-        dataset >= 0 && H5Dwrite(dataset, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0;
+    const bool written = dataset >= 0 &&
+                         H5Dwrite(dataset, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0;
     if (!written)
         record_fail_hdf5("dataset %s", name);
     const bool good = written && writer_create_attribute(dataset, "long_name", long_name, 1);

@@ -47,7 +47,7 @@ struct study {
     /* Bytes a case needs and that are there; false: it cannot run at all, one line in `why`. */
     bool (*estimate)(const struct params *, double *needed, double *available, char *why, size_t why_size);
     double (*flops)(const struct params *); /* of a case, roughly */
-    /* Whether a case can go on from what is kept of it, if anything is; false: one line in `why`. NULL: it keeps none. */
+    /* Whether a case can go on from its checkpoint, if there is one; false: one line in `why`. NULL: it keeps none. */
     bool (*resumes)(const struct params *, const struct study_keeping *, char *why, size_t why_size);
     double budgets, warm_ups;                  /* beside them: parts of --budget, and groups that are warmed up */
     const struct timed_schema *(*times)(void); /* NULL: it times nothing */

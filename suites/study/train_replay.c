@@ -1,6 +1,6 @@
-/* A trained model as the ensemble of another study: its parameters are those of a checkpoint, its tokens the held-out ones
- * that training is measured on. Study maps takes the maps alone, on cpu64; propagate the whole stack, there and back from
- * the gradient of the loss. */
+/* A trained model as the ensemble of another study: its parameters are those of a checkpoint, its tokens the held-out
+ * ones that training is measured on. Study maps takes the maps alone, on cpu64; propagate the whole stack, there and
+ * back from the gradient of the loss. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
