@@ -89,7 +89,8 @@ static bool write_array(hid_t file, const struct checkpoint_array *a, char diges
     return whole;
 }
 
-static bool fill_file(hid_t file, const struct checkpoint *c) {
+static bool fill_file(hid_t file, const void *what) {
+    const struct checkpoint *c = what;
     char of_array[CHECKPOINT_MOST][DIGEST_SIZE], all[DIGEST_SIZE];
     bool good = writer_create_attribute(file, schema, CHECKPOINT_SCHEMA, 1);
     for (int k = 0; k < c->facts && good; k++)
@@ -101,34 +102,8 @@ static bool fill_file(hid_t file, const struct checkpoint *c) {
     return good && writer_create_attribute(file, sha256, all, 1);
 }
 
-/* The file as it would lie on a disk; NULL: the error line says why not. */
-static void *image_of(const struct checkpoint *c, size_t *size) {
-    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-    H5Pset_fapl_core(access, 1 << 20, false);
-    hid_t file = H5Fcreate("checkpoint", H5F_ACC_TRUNC, H5P_DEFAULT, access);
-    ssize_t bytes = -1;
-    void *image = NULL;
-    if (file < 0 || (fill_file(file, c) &&
-                     (H5Fflush(file, H5F_SCOPE_GLOBAL) < 0 || (bytes = H5Fget_file_image(file, NULL, 0)) < 0)))
-        record_fail_hdf5("a checkpoint cannot be laid out");
-    if (bytes > 0 && (!(image = malloc((size_t)bytes)) || H5Fget_file_image(file, image, (size_t)bytes) != bytes)) {
-        record_fail("out of memory");
-        free(image);
-        image = NULL;
-    }
-    H5Fclose(file);
-    H5Pclose(access);
-    *size = bytes > 0 ? (size_t)bytes : 0;
-    return image;
-}
-
 bool checkpoint_write(const char *path, const struct checkpoint *c) {
-    size_t size;
-    record_quiet_hdf5();
-    void *image = image_of(c, &size);
-    const bool good = image && checkpoint_file_write(path, image, size);
-    free(image);
-    return good;
+    return checkpoint_file_make(path, fill_file, c);
 }
 
 /* ---- reading ---- */

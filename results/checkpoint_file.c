@@ -1,4 +1,4 @@
-/* How a checkpoint takes its name. The bytes go to PATH.part, which is locked, and reach the disk before the name
+/* How such a file takes its name. The bytes go to PATH.part, which is locked, and reach the disk before the name
  * changes. What a killed process has left in PATH.part is overwritten by the next one. */
 #include "results/checkpoint_file.h"
 
@@ -60,7 +60,7 @@ static void synchronise_folder(const char *path) {
     free(folder);
 }
 
-bool checkpoint_file_write(const char *path, const void *bytes, size_t size) {
+static bool write_file(const char *path, const void *bytes, size_t size) {
     char *part = record_format("%s" RECORD_SUFFIX, path);
     if (!part)
         return record_fail("out of memory");
@@ -76,6 +76,36 @@ bool checkpoint_file_write(const char *path, const void *bytes, size_t size) {
     free(part);
     if (good)
         synchronise_folder(path);
+    return good;
+}
+
+/* The file as it would lie on a disk; NULL: the error line says why not. */
+static void *image_of(bool (*fill)(hid_t file, const void *what), const void *what, size_t *size) {
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    H5Pset_fapl_core(access, 1 << 20, false);
+    hid_t file = H5Fcreate("image", H5F_ACC_TRUNC, H5P_DEFAULT, access);
+    ssize_t bytes = -1;
+    void *image = NULL;
+    if (file < 0 ||
+        (fill(file, what) && (H5Fflush(file, H5F_SCOPE_GLOBAL) < 0 || (bytes = H5Fget_file_image(file, NULL, 0)) < 0)))
+        record_fail_hdf5("a file cannot be laid out");
+    if (bytes > 0 && (!(image = malloc((size_t)bytes)) || H5Fget_file_image(file, image, (size_t)bytes) != bytes)) {
+        record_fail("out of memory");
+        free(image);
+        image = NULL;
+    }
+    H5Fclose(file);
+    H5Pclose(access);
+    *size = bytes > 0 ? (size_t)bytes : 0;
+    return image;
+}
+
+bool checkpoint_file_make(const char *path, bool (*fill)(hid_t file, const void *what), const void *what) {
+    size_t size;
+    record_quiet_hdf5();
+    void *image = image_of(fill, what, &size);
+    const bool good = image && write_file(path, image, size);
+    free(image);
     return good;
 }
 

@@ -1,12 +1,14 @@
-/* Bytes of a checkpoint's file, as a whole. Private to results/. */
+/* A file as a whole: a checkpoint, the maps of a case. Private to results/. */
 #ifndef CHECKPOINT_FILE_H
 #define CHECKPOINT_FILE_H
 
+#include <hdf5.h>
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Both set the error line where they fail. */
-bool checkpoint_file_write(const char *path, const void *bytes, size_t size);
+/* All set the error line where they fail. */
+/* Writes an HDF5 file: laid out in memory, where `fill` fills it. false: PATH is as before. */
+bool checkpoint_file_make(const char *path, bool (*fill)(hid_t file, const void *what), const void *what);
 void *checkpoint_file_read(const char *path, size_t *size); /* new memory */
 
 #endif

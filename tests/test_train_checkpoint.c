@@ -1,31 +1,18 @@
 /* Checkpoints of study train: a run that was killed goes on to the same bits, and what is not this run's is refused. */
-#include "tests/command.h"
-#include "tests/train_example.h"
+#include "tests/checkpoint_example.h"
 
-#include <glob.h>
 #include <math.h>
 #include <sys/resource.h>
 #include <time.h>
 
-#include "results/checkpoint.h"
-#include "results/digest.h"
 #include "cpu_ref/philox.h"
+#include "results/digest.h"
 
 TestSuite(checkpoint, .timeout = 300);
-
-#define SMALL                                                                                                          \
-    "--study train --depth 4 --width 8 --sequence 6 --tokens 12 --heads 2 --head-dim 4 --hidden 10 --activation gelu " \
-    "--batch 2 --warm-up 2 --alpha 0.1 --input text"
 
 static void pause_for(double seconds) {
     struct timespec t = {(time_t)seconds, (long)(1e9 * (seconds - (double)(time_t)seconds))};
     nanosleep(&t, NULL);
-}
-
-static void enter_with_text(int64_t size) {
-    make_text(size);
-    enter();
-    GOOD("mv %s text", path);
 }
 
 /* Parameters and moments are the same bits. */
@@ -98,8 +85,8 @@ static int64_t updates_in(const char *folder) {
     return found;
 }
 
-/* Kills the run, or one of its workers, whose case then has failed, at moments that do not fall on a checkpoint but by chance. The first one as
- * soon as there is a checkpoint to go on from. */
+/* Kills the run, or one of its workers, whose case then has failed, at moments that fall on a checkpoint by
+ * chance alone; the first one as soon as there is a checkpoint to go on from. */
 static void run_with_kills(const char *command, int kills, int64_t last) {
     int killed = 0;
     for (int k = 0; k < kills; k++) {
@@ -117,7 +104,7 @@ static void run_with_kills(const char *command, int kills, int64_t last) {
         cr_expect(k || (updates_in("parts") >= 0 && updates_in("parts") < last), "%lld updates",
                   (long long)updates_in("parts"));
     }
-    cr_expect(killed > kills / 2, "%d of %d killed", killed, kills);
+    cr_expect(killed >= kills / 2, "%d of %d killed", killed, kills);
     GOOD("%s", command);
 }
 
@@ -239,7 +226,8 @@ Test(checkpoint, the_last_one_survives_a_full_disk) {
     remove_text();
 }
 
-/* The same through the program, on a disk that has room for one checkpoint and a half: the case ends, and goes on elsewhere. */
+/* The same through the program, on a disk that has room for one checkpoint and a half: the case ends, and goes on
+ * elsewhere. */
 Test(checkpoint, a_full_disk_ends_the_case) {
     enter_with_text(3000);
     GOOD("$M run " SMALL " --steps 40 --out whole.h5 --checkpoints whole -q");
@@ -394,150 +382,4 @@ Test(checkpoint, damage_is_never_believed) {
     end(&h);
     leave();
     remove_text();
-}
-
-/* ---- bad input ---- */
-
-Test(checkpoint, a_rate_too_high_is_a_result) {
-    enter_with_text(3000);
-    GOOD("$M run " SMALL " --connection hc,mhc --steps 40 --every 1 --warm-up 0 --learning-rate 1e300,0.001 "
-         "--clip 0 --out a.h5 --checkpoints c --checkpoint-every 1");
-    cr_expect(strstr(err, "4 of 4 cases, 2 of them diverged, in a.h5"), "%s", err);
-    struct record_reader *r = record_open("a.h5");
-    cr_assert(r && record_count(r) == 4, "%s", record_error());
-    const double *rate = record_reals(r, "learning-rate");
-    for (int64_t k = 0; k < 4; k++) {
-        struct record_training is;
-        cr_assert(record_training(r, k, &is) && !strcmp(record_texts(r, "status")[k], "done"), "%s", record_error());
-        cr_expect(rate[k] > 1 ? is.diverged >= 1 && is.points >= 1 && isfinite(is.held_out_loss[is.points - 1])
-                              : !is.diverged && is.steps == 40);
-    }
-    record_close(r);
-    GOOD("cp a.h5 first.h5 && $M run " SMALL " --connection hc,mhc --steps 40 --every 1 --warm-up 0 "
-         "--learning-rate 1e300,0.001 --clip 0 --out a.h5 --overwrite --checkpoints c --checkpoint-every 1");
-    expect_same_results("a.h5", "first.h5");
-    leave();
-}
-
-Test(checkpoint, texts_and_steps_at_their_limits) {
-    enter_with_text(100);
-    expect_refusal("$M run " SMALL " --out a.h5 --checkpoints c", "a window of --sequence takes 7");
-    leave();
-}
-
-/* ---- a trained model as an ensemble ---- */
-
-static const char *file_of(const char *folder, const char *connection) {
-    static char name[160];
-    char pattern[80];
-    glob_t files;
-    snprintf(pattern, sizeof pattern, "%s/%s-1-*.h5", folder, connection);
-    cr_assert(!glob(pattern, 0, NULL, &files) && files.gl_pathc == 1, "%s", pattern);
-    snprintf(name, sizeof name, "%s", files.gl_pathv[0]);
-    globfree(&files);
-    return name;
-}
-
-/* The curves of a case that stands first in both files. */
-static void expect_same_curves(const char *a, const char *b, const char *const *names) {
-    struct record_reader *one = record_open(a), *other = record_open(b);
-    cr_assert(one && other, "%s", record_error());
-    for (; *names; names++) {
-        const double *x = record_curve_of(one, *names, 0), *y = record_curve_of(other, *names, 0);
-        cr_expect(x && y && isfinite(x[0]) && !memcmp(x, y, 4 * sizeof *x), "%s and %s: %s", a, b, *names);
-    }
-    record_close(one);
-    record_close(other);
-}
-
-/* On the tokens of training's last point, what is measured is what was measured there. */
-static void expect_replayed(const char *connection, const char *backend) {
-    static const char *const of_maps[] = {"single_forward_abs", "composite_backward_sum", "composite_forward_abs_q10",
-                                          NULL};
-    static const char *const of_stack[] = {
-        "composite_backward_sum", "stream_similarity", "grad_x_rms", "grad_branch_norm", "x_rms", NULL};
-    GOOD("rm -rf c && $M run " SMALL
-         " --connection %s --backend %s --steps 40 --learning-rate 0.02 --out a.h5 --overwrite "
-         "--checkpoints c -q",
-         connection, backend);
-    const char *file = file_of("c", connection);
-    GOOD("$M run --study propagate --from %s --tokens 12 --backend %s --out p.h5 --overwrite -q", file, backend);
-    expect_same_curves("a.h5", "p.h5", of_stack);
-    if (strcmp(backend, "cpu64"))
-        return;
-    GOOD("$M run --study maps --from %s --tokens 12 --out m.h5 --overwrite -q && $M show m.h5", file);
-    expect_same_curves("a.h5", "m.h5", of_maps);
-}
-
-Test(checkpoint, a_trained_model_is_an_ensemble) {
-    enter_with_text(3000);
-    expect_replayed("hc", "cpu64");
-    expect_replayed("kromhc", "cpu64");
-    expect_replayed("hc", "cpu32");
-    expect_replayed("mhc", "cpu32");
-    expect_replayed("mhc", "cpu64");
-    const char *file = file_of("c", "mhc");
-    GOOD("$M run --study maps --from %s --tokens 12 --t-max 5,1000 --out t.h5 -q", file);
-    struct record_reader *trained = record_open("a.h5"), *projected = record_open("t.h5");
-    struct record_training is;
-    cr_assert(trained && projected && record_training(trained, 0, &is), "%s", record_error());
-    for (int k = 0; k < 2; k++) { /* the first and the last t_max that training ends with */
-        const double *want = is.t_max_curves +
-                             ((k ? RECORD_PROJECTIONS - 1 : 0) * MHC_METRICS + MHC_composite_backward_sum) * 4;
-        cr_expect(!memcmp(record_curve_of(projected, "composite_backward_sum", k), want, 4 * sizeof *want));
-    }
-    record_close(trained);
-    record_close(projected);
-    GOOD("$M run --study propagate --from %s --tokens 12 --gradient none --measure gain --out n.h5 -q && "
-         "$M plot m.h5 --out figures && test -s figures/composite_maps.svg && $M export m.h5 | grep -c mhc",
-         file);
-    leave();
-}
-
-/* Without a step it is the start. */
-Test(checkpoint, no_steps_leave_a_checkpoint_of_the_start) {
-    enter_with_text(3000);
-    GOOD("$M run " SMALL " --steps 0 --out a.h5 --checkpoints c -q && $M run " SMALL
-         " --steps 0 --out b.h5 --checkpoints c -q");
-    expect_same_results("a.h5", "b.h5");
-    static const char *const names[] = {"single_forward_abs", "composite_backward_sum", NULL};
-    GOOD("$M run --study maps --from %s --tokens 12 --out m.h5 -q", file_of("c", "mhc"));
-    expect_same_curves("a.h5", "m.h5", names);
-    leave();
-}
-
-Test(checkpoint, what_a_model_has_decided_is_refused) {
-    static const struct {
-        const char *options, *want;
-    } cases[] = {{"--study maps --depth 6", "--depth 6: the model of --from"},
-                 {"--study maps --connection hc", "--connection hc: the model of --from"},
-                 {"--study maps --streams 2", "--streams 2: the model of --from"},
-                 {"--study propagate --width 64", "--width 64: the model of --from"},
-                 {"--study maps --seed 2", "--seed 2: the model of --from"},
-                 {"--study maps --w 1", "--w says how an ensemble is drawn"},
-                 {"--study maps --round bf16", "--round says how an ensemble is drawn"},
-                 {"--study propagate --branch linear", "--branch says how an ensemble is drawn"},
-                 {"--study maps --tokens 13", "not a multiple of the model's --sequence 6"},
-                 {"--study maps --tokens 12 --input other", "--input other: No such file"},
-                 {"--study kernels --operation mhc.pre", "--from has no meaning in --study kernels"}};
-    char command[400];
-    enter_with_text(3000);
-    GOOD("$M run " SMALL " --steps 2 --out a.h5 --checkpoints c -q && mv c/*.h5 model");
-    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
-        snprintf(command, sizeof command, "$M run %s --from model --out b.h5", cases[k].options);
-        expect_refusal(command, cases[k].want);
-    }
-    const char *run = "$M run --study maps --tokens 12 --from model --out b.h5";
-    GOOD("cp model kept && cp text all && head -c 30000 model >cut && mv cut model");
-    expect_refusal(run, "model is damaged");
-    GOOD("cp a.h5 model");
-    expect_refusal(run, "no checkpoint of this version");
-    GOOD("cp text model");
-    expect_refusal(run, "damaged, or no HDF5 file");
-    GOOD("rm model");
-    expect_refusal(run, "model: No such file");
-    expect_refusal("$M run --study maps --input text --out b.h5", "with --from alone");
-    GOOD("cp kept model && echo more >>text");
-    cr_expect(sh("%s -q", run) == 1 && strstr(err, "is not the text that the model was trained on"), "%s", err);
-    leave();
 }

@@ -7,9 +7,9 @@
 /* The case of a key, as params_key() writes it. false: one line in `why`. */
 bool from_read_key(struct params *, const char *key, char *why, size_t why_size);
 
-/* Gives a case with --from what its model has decided (ROLE_MODEL), and where it is not given otherwise what its model was
- * trained with (ROLE_MODELS). `given` are the parameters that a line names. false: it has been given something else, or
- * the file cannot serve. */
+/* Gives a case with --from what its model has decided (ROLE_MODEL), and where it is not given otherwise what its model
+ * was trained with (ROLE_MODELS). `given` are the parameters that a line names. false: it has been given something
+ * else, or the file cannot serve. */
 bool from_apply(struct params *, const struct param *const *given, int count, char *why, size_t why_size);
 
 #endif

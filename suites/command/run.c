@@ -26,7 +26,7 @@ enum { KEY_SIZE = 2048 };
 
 static const char usage[] =
     "run [FILE.suite] [case options] [--out FILE.h5] [--overwrite | --resume[=anyway]] [--shard I/N] "
-    "[--jobs N] [--timeout SECONDS] [--checkpoints FOLDER] [--checkpoint-every STEPS] [--dry-run] [-q]";
+    "[--jobs N] [--timeout SECONDS] [--checkpoints FOLDER] [--checkpoint-every STEPS] [--maps FOLDER] [--dry-run] [-q]";
 
 static const char help[] =
     "Runs the cases of a suite, or the one line of case options given, into one HDF5 file. Case options behind FILE.suite replace\n"
@@ -45,6 +45,7 @@ static const char help[] =
     "                     bits, with as many threads. What is of another build, text or case is refused. At the end of a case\n"
     "                     the file is the trained model, for --from of studies maps and propagate\n"
     "  --checkpoint-every STEPS  or auto, the default: about once in 30 seconds; always at the end of a case\n"
+    "  --maps FOLDER      a file for each case of study maps, with its residual maps [L][T][n][n]\n"
     "  --dry-run          print the cases, a line each that makes it again, and run none\n"
     "  -q, --quiet        no progress\n\n"
     "OMP_NUM_THREADS and OPENBLAS_NUM_THREADS are kept with --jobs 1, the first also says how many cores there are; with more jobs\n"
@@ -65,9 +66,10 @@ static void stop(int signal_number) {
 }
 
 struct options {
-    const char *out, *shard, *timeout, *jobs, *checkpoints, *every;
-    bool overwrite, quiet, dry_run;
+    const char *out, *shard, *timeout, *jobs;
+    struct keeping_options kept;
     struct resume resume;
+    bool overwrite, quiet, dry_run;
     long index, shards, at_once; /* at_once: 0 where the estimates decide */
     double seconds;
     struct study_keeping keeping;
@@ -82,9 +84,9 @@ static bool read_options(struct options *o, int *argc, char **argv) {
     o->dry_run = take_flag(argc, argv, "--dry-run");
     if (!take_option(argc, argv, "--out", &o->out) || !take_option(argc, argv, "--shard", &o->shard) ||
         !take_option(argc, argv, "--timeout", &o->timeout) || !take_option(argc, argv, "--jobs", &o->jobs) ||
-        !take_option(argc, argv, "--checkpoints", &o->checkpoints) ||
-        !take_option(argc, argv, "--checkpoint-every", &o->every) ||
-        !keeping_read(&o->keeping, o->checkpoints, o->every, o->dry_run))
+        !take_option(argc, argv, "--checkpoints", &o->kept.checkpoints) ||
+        !take_option(argc, argv, "--checkpoint-every", &o->kept.every) ||
+        !take_option(argc, argv, "--maps", &o->kept.maps) || !keeping_read(&o->keeping, &o->kept, o->dry_run))
         return false;
     char rest;
     if (o->shard && (sscanf(o->shard, "%ld/%ld%c", &o->index, &o->shards, &rest) != 2 || o->index < 0 ||
@@ -169,8 +171,8 @@ static int make_plan(const struct suite *s, const struct options *o, struct work
         return cannot("--jobs %ld: study %s takes times, which are void beside another job; leave --jobs out",
                       o->at_once, study);
     }
-    if (o->keeping.folder[0] && !keeping_serves(s))
-        return cannot("--checkpoints: there is no case of study train");
+    if (!keeping_serves(&o->keeping, s))
+        return EXIT_CANNOT;
     *plan = (struct plan){.job = calloc((size_t)s->count + 1, sizeof *plan->job),
                           .key = calloc((size_t)s->count + 1, sizeof *plan->key)};
     int code = plan->job && plan->key ? EXIT_GOOD : cannot("out of memory");

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "results/maps_file.h"
 #include "suites/rows/backend.h"
 #include "suites/stack/ensemble.h"
 #include "suites/stack/rounding.h"
@@ -79,10 +80,24 @@ static void measure(const struct params *p, int64_t T, const double *logits, con
         snprintf(r->reason, sizeof r->reason, "out of memory");
 }
 
+const char *maps_keep(const struct study_context *context, int64_t T, const double *res, const double *pre,
+                      const double *post) {
+    static _Thread_local char why[250];
+    const struct params *p = context->p;
+    char path[STUDY_PATH], key[2048];
+    if (p->study != STUDY_MAPS || !context->keeping || !context->keeping->maps[0])
+        return NULL;
+    study_path(p, context->keeping->maps, path);
+    params_key(p, key, sizeof key);
+    const struct maps_file file = {key, p->depth, T, p->streams, res, pre, post};
+    return maps_file_write(path, &file) ? NULL
+                                        : (snprintf(why, sizeof why, "no file of maps: %.220s", record_error()), why);
+}
+
 static void run(const struct study_context *context, struct study_result *r) {
     const struct params *p = context->p;
     if (p->from[0]) {
-        train_replay(p, r);
+        train_replay(context, r);
         return;
     }
     int64_t T = token_count(p), cells = p->streams * p->streams;
@@ -108,6 +123,9 @@ static void run(const struct study_context *context, struct study_result *r) {
             snprintf(r->reason, sizeof r->reason, "%s", failure);
         else
             measure(p, T, mhc ? drawn : NULL, res, r);
+        failure = r->reason[0] ? NULL : maps_keep(context, T, res, NULL, NULL);
+        if (failure)
+            snprintf(r->reason, sizeof r->reason, "%s", failure);
     }
     if (res != drawn)
         free(res);

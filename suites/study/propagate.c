@@ -101,7 +101,7 @@ static void run(const struct study_context *context, struct study_result *r) {
     struct backend b = {0};
     struct program_spec spec;
     if (p->from[0]) {
-        train_replay(p, r);
+        train_replay(context, r);
         return;
     }
     if (describe(p, &b, &spec, r->reason, sizeof r->reason) && decide(p, &spec, r->reason, sizeof r->reason) >= 0) {

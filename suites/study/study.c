@@ -6,10 +6,19 @@
 #include <string.h>
 #include <time.h>
 
+#include "results/digest.h"
+
 static double now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+void study_path(const struct params *p, const char *folder, char path[STUDY_PATH]) {
+    char key[2048], digest[DIGEST_SIZE];
+    params_key(p, key, sizeof key);
+    digest_bytes(key, strlen(key), digest);
+    snprintf(path, STUDY_PATH, "%s/%s-%lld-%.16s.h5", folder, params_connection(p)->name, (long long)p->seed, digest);
 }
 
 static struct study_result nothing(const struct params *p) {

@@ -23,11 +23,15 @@ struct study_result {
     struct trained_result *trained;       /* or NULL */
 };
 
-/* Where cases keep checkpoints on the disk, to go on from there; folder "": nowhere. */
+/* Where cases keep files beside the record; "": nowhere. */
 struct study_keeping {
-    char folder[1024];
-    int64_t every; /* steps, or EVERY_AUTO */
+    char folder[1024]; /* checkpoints, to go on from there */
+    int64_t every;     /* steps between them, or EVERY_AUTO */
+    char maps[1024];   /* maps of study maps */
 };
+enum { STUDY_PATH = 1200 };
+/* The file of a case in such a folder: its connection and seed, for the eye, and the digest of its key. */
+void study_path(const struct params *, const char *folder, char path[STUDY_PATH]);
 
 /* What a case is run with. */
 struct study_context {
@@ -43,7 +47,7 @@ struct study {
     /* Bytes a case needs and that are there; false: it cannot run at all, one line in `why`. */
     bool (*estimate)(const struct params *, double *needed, double *available, char *why, size_t why_size);
     double (*flops)(const struct params *); /* of a case, roughly */
-    /* Whether a case can go on from what is kept of it, if anything is; false: one line in `why`. NULL: it keeps none. */
+    /* Whether a case can go on from its checkpoint, if there is one; false: one line in `why`. NULL: it keeps none. */
     bool (*resumes)(const struct params *, const struct study_keeping *, char *why, size_t why_size);
     double budgets, warm_ups;                  /* beside them: parts of --budget, and groups that are warmed up */
     const struct timed_schema *(*times)(void); /* NULL: it times nothing */

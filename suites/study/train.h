@@ -53,7 +53,7 @@ struct train {
     double loss_sum, norm_sum, norm_most; /* of the steps since the last point */
     int64_t summed;
     struct {
-        char path[1200]; /* of the checkpoint, "": none is kept */
+        char path[STUDY_PATH]; /* of the checkpoint, "": none is kept */
         char text[DIGEST_SIZE];
         int64_t step; /* updates in front of the last one that was written or read; -1: there is none */
         double time;  /* when it was */
@@ -82,9 +82,15 @@ const char *train_look(void *user, const struct program *, const struct program_
 /* At the end: other t_max, quarters switched off. */
 const char *train_measure_end(struct train *);
 
+/* ---- maps.c ---- */
+
+/* Keeps the maps of a case, where that is asked for; pre and post may be NULL. NULL, or why they cannot be written. */
+const char *maps_keep(const struct study_context *, int64_t T, const double *res, const double *pre,
+                      const double *post);
+
 /* ---- train_replay.c: a trained model as an ensemble, for studies maps and propagate with --from ---- */
 
-void train_replay(const struct params *, struct study_result *);
+void train_replay(const struct study_context *, struct study_result *);
 bool train_replay_estimate(const struct params *, double *needed, double *available, char *why, size_t why_size);
 double train_replay_flops(const struct params *);
 

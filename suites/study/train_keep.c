@@ -22,15 +22,6 @@ static double now(void) {
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
-/* Its connection and seed, for the eye, and the digest of its key. */
-static void path_of(const struct params *p, const struct study_keeping *keeping, char *path, size_t size) {
-    char key[KEY_SIZE], digest[DIGEST_SIZE];
-    params_key(p, key, sizeof key);
-    digest_bytes(key, strlen(key), digest);
-    snprintf(path, size, "%s/%s-%lld-%.16s.h5", keeping->folder, params_connection(p)->name, (long long)p->seed,
-             digest);
-}
-
 /* ---- writing ---- */
 
 static const char *write_file(const struct train *t, const struct train_parts *parts) {
@@ -159,7 +150,7 @@ const char *train_keep_open(struct train *t) {
     t->kept.time = now();
     if (!keeping || !keeping->folder[0])
         return NULL;
-    path_of(t->p, keeping, t->kept.path, sizeof t->kept.path);
+    study_path(t->p, keeping->folder, t->kept.path);
     digest_bytes(t->text.bytes, (size_t)t->text.size, t->kept.text);
     if (access(t->kept.path, F_OK))
         return NULL;
@@ -170,9 +161,9 @@ const char *train_keep_open(struct train *t) {
 }
 
 bool train_keep_check(const struct params *p, const struct study_keeping *keeping, char *why, size_t why_size) {
-    char path[1200], text[DIGEST_SIZE];
+    char path[STUDY_PATH], text[DIGEST_SIZE];
     const struct backend *b;
-    path_of(p, keeping, path, sizeof path);
+    study_path(p, keeping->folder, path);
     if (access(path, F_OK))
         return true;
     struct checkpoint *c = checkpoint_read(path);

@@ -1,7 +1,8 @@
-/* A trained model as the ensemble of another study: its parameters are those of a checkpoint, its tokens the held-out ones
- * that training is measured on. Study maps takes the maps alone, on cpu64; propagate the whole stack, there and back from
- * the gradient of the loss. */
+/* A trained model as the ensemble of another study: its parameters are those of a checkpoint, its tokens the held-out
+ * ones that training is measured on. Study maps takes the maps alone, on cpu64; propagate the whole stack, there and
+ * back from the gradient of the loss. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "results/checkpoint.h"
@@ -47,6 +48,7 @@ struct replay {
     struct checkpoint *c;
     struct params model;
     struct train t;
+    double *pre, *post; /* [L][T][n] where maps are kept, else NULL */
 };
 
 static const char *compose(struct replay *o, const struct params *p) {
@@ -58,6 +60,8 @@ static const char *compose(struct replay *o, const struct params *p) {
 }
 
 static void release(struct replay *o) {
+    free(o->pre);
+    free(o->post);
     train_release(&o->t);
     checkpoint_release(o->c);
 }
@@ -77,7 +81,36 @@ static const char *open_model(struct replay *o) {
     return why ? snprintf(line, sizeof line, "--from is no checkpoint of this model: %s", why), line : NULL;
 }
 
-static const char *run(struct replay *o, struct study_result *r) {
+/* pre and post of a layer, which every row that makes res makes too. */
+static const char *take(struct replay *o, const struct program *program, const struct program_call *call) {
+    const int64_t count = call->c.T * call->c.n;
+    const void *pre = program_argument(program, call, "pre"), *post = program_argument(program, call, "post");
+    if (!o->pre || call->part != STEP_PRE || call->backward || !pre || !post)
+        return NULL;
+    return backend_download(o->t.backend, o->pre + call->layer * count, pre, count, call->c.coef) &&
+                   backend_download(o->t.backend, o->post + call->layer * count, post, count, call->c.coef)
+               ? NULL
+               : "pre and post cannot be copied from the device";
+}
+
+static const char *look(void *user, const struct program *program, const struct program_call *call) {
+    struct train *t = user;
+    struct replay *o = (struct replay *)((char *)t - offsetof(struct replay, t));
+    const char *why = train_look(t, program, call);
+    return why ? why : take(o, program, call);
+}
+
+/* Room for what study maps keeps. */
+static bool open_kept(struct replay *o, const struct study_context *context) {
+    const size_t count = (size_t)(o->model.depth * o->model.tokens * o->model.streams);
+    if (context->p->study != STUDY_MAPS || !context->keeping || !context->keeping->maps[0])
+        return true;
+    o->pre = calloc(count, sizeof *o->pre);
+    o->post = calloc(count, sizeof *o->post);
+    return o->pre && o->post;
+}
+
+static const char *run(struct replay *o, const struct study_context *context, struct study_result *r) {
     struct train *t = &o->t;
     double loss;
     const char *why = open_model(o);
@@ -85,17 +118,19 @@ static const char *run(struct replay *o, struct study_result *r) {
         return why;
     t->result = r;
     t->probe = (struct probe){.p = &o->model, .spec = &t->program[LOOK].spec, .result = r, .gradient = t->memory.host};
-    why = probe_open(&t->probe) ? train_run_held_out(t, LOOK, train_look, &loss) : "out of memory";
+    why = probe_open(&t->probe) && open_kept(o, context) ? train_run_held_out(t, LOOK, look, &loss) : "out of memory";
     if (!why && t->probe.res && !study_measure_maps(&o->model, o->model.tokens, t->probe.res, r))
         why = "out of memory";
+    if (!why && t->probe.res)
+        why = maps_keep(context, o->model.tokens, t->probe.res, o->pre, o->post);
     probe_close(&t->probe);
     return why;
 }
 
-void train_replay(const struct params *p, struct study_result *r) {
+void train_replay(const struct study_context *context, struct study_result *r) {
     struct replay o;
-    const char *why = compose(&o, p);
-    why = why ? why : run(&o, r);
+    const char *why = compose(&o, context->p);
+    why = why ? why : run(&o, context, r);
     if (why)
         snprintf(r->reason, sizeof r->reason, "%s", why);
     release(&o);
