@@ -3,8 +3,8 @@
  * included: exp 1.25, sigmoid 2, tanh 3; in float32 the normal density 2.5 and its cdf 5 (tests/vecmath_ulp.h). NaN
  * stays NaN, and an infinity gives the limit.
  *
- * Lanes do not meet: a value has the same bits in every lane, at any VEC_BYTES, among any neighbours. Loops send what is
- * left of an array through vec_load_part, so that it meets the same arithmetic as the rest.
+ * Lanes do not meet: a value has the same bits in every lane, at any VEC_BYTES, among any neighbours. Loops send what
+ * is left of an array through vec_load_part, so that it meets the same arithmetic as the rest.
  *
  * exp(x) = 2^k exp(r), |r| <= ln2/2, exp(r) by its Taylor series. 2^k comes in two halves, because neither 2^-149 nor
  * 2^128 is a normal float. */

@@ -1,5 +1,5 @@
-/* Every plant of tests/plants/ is found, by `check`, by `regress` or by both, at their defaults: the fixed cases are the
- * same whatever else is asked for, so the operation in question is enough. A good library is never found. */
+/* Every plant of tests/plants/ is found, by `check`, by `regress` or by both, at their defaults: the fixed cases are
+ * the same whatever else is asked for, so the operation in question is enough. A good library is never found. */
 #include "tests/command.h"
 
 TestSuite(plants, .init = enter, .fini = leave, .timeout = 600);

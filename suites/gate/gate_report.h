@@ -58,8 +58,8 @@ void gate_table(const struct gate_report *, struct tables *);
 /* The table, with a second line that finds it again under every row that is not SAME, and the verdict. */
 void gate_print(const struct gate_report *, bool strict, FILE *);
 
-/* 0 nothing fails, 1 something does, 2 nothing could be compared, 3 something is open and `strict`, or crashed; 130 it was
- * interrupted, whatever was found. */
+/* 0 nothing fails, 1 something does, 2 nothing could be compared, 3 something is open and `strict`, or crashed; 130
+ * it was interrupted, whatever was found. */
 int gate_exit(const struct gate_report *, bool strict);
 
 /* Options of the gates: --strict --json FILE --junit FILE, and two of speed, which `compare` refuses: --speed

@@ -142,8 +142,8 @@ static int open_libraries(struct regress *g) {
     return EXIT_GOOD;
 }
 
-/* Where every map is tried: an operation has another case with a map only if that changes its arrays or what it makes of
- * them. One that reads res, and no logits, knows two: those with res, and the identity. */
+/* Where every map is tried: an operation has another case with a map only if that changes its arrays or what it makes
+ * of them. One that reads res, and no logits, knows two: those with res, and the identity. */
 static void settle_map(struct params *p) {
     const struct param *map = params_find("map");
     const struct mhc_row *row = mhc_row_find(&mhc_cpu64, p->operation);

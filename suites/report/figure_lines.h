@@ -38,8 +38,9 @@ int64_t likeness(const struct params *, const struct param *a, const struct para
 /* Whether half of the group's seeds had a NaN or Inf in their streams: what their summaries then lack is overflow. */
 bool group_broken(const struct figure_source *, const struct group *);
 
-/* Groups that have `curve` recorded (NULL: all), of one depth and one n (a connection of one stream has its own), at most `most` of a block, or as
- * many as the source asks for: the nearest to the paper's stack, from the first to the last of them in even steps. */
+/* Groups that have `curve` recorded (NULL: all), of one depth and one n (a connection of one stream has its own), at
+ * most `most` of a block, or as many as the source asks for: the nearest to the paper's stack, from the first to the
+ * last of them in even steps. */
 void lines_by_layer(const struct figure_source *, const char *curve, unsigned connections, int most, struct lines *);
 
 /* Groups that have `summary` recorded and differ in `along` alone make a line, if they are two or more. With

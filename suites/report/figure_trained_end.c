@@ -165,8 +165,8 @@ static void sweep_data(FILE *file, const struct figure_source *source, int panel
         }
 }
 
-/* XTICS_1 = '0.003, 0.01': what was computed, as far apart as its numbers need; from the smallest to the largest, A_FROM
- * and A_TO. */
+/* XTICS_1 = '0.003, 0.01': what was computed, as far apart as its numbers need; from the smallest to the largest,
+ * A_FROM and A_TO. */
 static void sweep_ticks(FILE *file, const struct figure_source *source, int panel, const struct lines *lines) {
     const struct param *along = params_find(sweeps[panel]);
     double least = INFINITY, most = 0, last = 0, next = 0;

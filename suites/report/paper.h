@@ -1,5 +1,5 @@
-/* The numbers of the mHC paper (arXiv 2512.24880) that tables and figures set ours beside, each with its place. Shapes of its models
- * (Table 5) are in case/presets.c, its traffic (Table 2) in table2.c. */
+/* The numbers of the mHC paper (arXiv 2512.24880) that tables and figures set ours beside, each with its place.
+ * Shapes of its models (Table 5) are in case/presets.c, its traffic (Table 2) in table2.c. */
 #ifndef PAPER_NUMBERS_H
 #define PAPER_NUMBERS_H
 

@@ -6,7 +6,8 @@
 
 #include "suites/report/groups.h"
 
-/* The groups that trained and were measured, in memory of their own; their cases and labels stay those of `all`. Release with free(). */
+/* The groups that trained and were measured, in memory of their own; their cases and labels stay those of `all`.
+ * Release with free(). */
 bool trained_groups(struct record_reader *, const struct groups *all, struct groups *trained);
 
 /* Over seeds: the smallest, the median and the largest. A seed that has no number, because its loss or its streams
@@ -20,7 +21,8 @@ struct range trained_range(double *values, int64_t count); /* reorders them */
 typedef double trained_number(struct record_reader *, int64_t index, const struct params *, const void *what);
 struct range trained_over_seeds(struct record_reader *, const struct group *, trained_number *, const void *what);
 
-/* The largest value over layers of a curve (`what`: its name) at the end, as it is stored; of a run that ended early none. */
+/* The largest value over layers of a curve (`what`: its name) at the end, as it is stored; of a run that ended early
+ * none. */
 trained_number trained_end;
 /* Held-out loss without the branches of a quarter (`what`: an int, from 0) minus the loss with all. */
 trained_number trained_without_quarter;

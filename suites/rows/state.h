@@ -1,5 +1,5 @@
-/* What a call leaves must follow from its arguments alone: not from the calls before it, their number, their pointers or
- * their time. For gates, beside the examination of one call. */
+/* What a call leaves must follow from its arguments alone: not from the calls before it, their number, their pointers
+ * or their time. For gates, beside the examination of one call. */
 #ifndef STATE_H
 #define STATE_H
 

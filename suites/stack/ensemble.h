@@ -8,8 +8,8 @@
  * found in public code; HC then has the maps that mHC has there:
  *     mixed          pre 0, post 0, res 0; phi uniform (Megatron; its Xavier scale is --phi 1.41 where nC is large)
  *     near-identity  pre, post +1 at stream l mod n, -1 elsewhere; res 0 on the diagonal, -8 off it; phi 0 (mHC-lite)
- *     gap            pre +-8 at stream l mod n, post 0; res 0 / -160; static: alpha 0 (nanoGPT port with temperature 0.05)
- *     diagonal       pre, post +1 at stream 0, -1 elsewhere; res 2 I (HC: the map I)
+ *     gap            pre +-8 at stream l mod n, post 0; res 0 / -160; static: alpha 0 (nanoGPT port with temperature
+ *     0.05) diagonal       pre, post +1 at stream 0, -1 elsewhere; res 2 I (HC: the map I)
  *     pre-norm       pre +-20 at stream l mod n, post 0, res 0 / -40; phi 0: a pre-norm residual
  * Maps whose logits are no matrix have logits s Z_shared + w Z_l in `latent`, 0 in `mixed`, else what the map's
  * publication starts at. */

@@ -8,9 +8,9 @@ struct step_accuracy {
     double error, tolerance; /* of the call that comes nearest to its tolerance; NaN: the variant cannot be run */
 };
 
-/* Runs every variant of `timed` on a few tokens and layers of the spec, call by call; each against cpu64 on the very numbers
- * that it got, within the tolerance of its row. Then all calls at once, which must leave the same bits. NULL, or what
- * is wrong; how wrong in either case. */
+/* Runs every variant of `timed` on a few tokens and layers of the spec, call by call; each against cpu64 on the very
+ * numbers that it got, within the tolerance of its row. Then all calls at once, which must leave the same bits. NULL,
+ * or what is wrong; how wrong in either case. */
 const char *step_check(const struct program_spec *, int64_t timed, uint64_t seed,
                        struct step_accuracy accuracy[STEP_VARIANTS]);
 /* The spec that is checked, and bytes that it takes on the host for cpu64. */

@@ -98,7 +98,7 @@ double train_replay_flops(const struct params *);
 
 /* Whether a case has none, or one to go on from. */
 bool train_keep_check(const struct params *, const struct study_keeping *, char *why, size_t why_size);
-/* Goes on from the checkpoint of the case, if there is one: t->kept.step says from where. NULL, or why it is refused. */
+/* Goes on from the checkpoint of the case, if there is one: t->kept.step says from where. NULL, or why not. */
 const char *train_keep_open(struct train *);
 /* Writes one where it is time to, or at the end. NULL, or why it cannot be written; the last one stays. */
 const char *train_keep(struct train *, bool at_end);
