@@ -399,8 +399,7 @@ Test(overhead, of_another_version_is_shown) {
     cr_expect(sh("$M compare b.h5 a.h5 --strict") == 3 && strstr(out, "of different parts"), "%s%s", out, err);
 }
 
-/* Connections of the table beyond the usual ones, where they are asked for; all of them are asked for by their names.
- * */
+/* Connections of the table beyond the usual ones, where they are asked for; all of them are asked for by their names. */
 Test(overhead, times_other_connections_on_request) {
     GOOD(
         "$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16 --hidden 16 --head-dim 8 --tokens 6 "

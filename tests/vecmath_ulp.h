@@ -1,5 +1,4 @@
-/* cpu_ref/vecmath.h against long double, of the precision that REAL_BITS says: test_vecmath32.c and test_vecmath64.c.
- * */
+/* cpu_ref/vecmath.h against long double, of the precision that REAL_BITS says: test_vecmath32.c and test_vecmath64.c. */
 #include "cpu_ref/vecmath.h"
 #include "tests/check.h"
 

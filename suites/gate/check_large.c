@@ -186,7 +186,8 @@ bool large_run(struct checker *k, const struct subject *s, double elements, char
                       .logit_std = 1,
                       .x_scale = 1,
                       .grad_scale = 1,
-                      .zero_token = -1};
+                      .zero_token = -1,
+                      .large_token = -1};
     const char *reason = "";
     if (!s->row->supports(&t.c, &reason))
         t.c.stream = MHC_F32;
