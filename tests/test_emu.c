@@ -242,7 +242,8 @@ Test(emu, the_check_for_gpus_runs) {
 Test(emu, the_first_minutes_on_a_gpu_run) {
     GOOD("SMALL=1 BACKEND=emu OUT=made sh $R/tests/gpu_first.sh $R && tar tf made/records.tar");
     cr_expect(strstr(out, "--- right: every row: exit 0, ") && strstr(out, "--- two_passes_64: exit 0, ") &&
-                  strstr(out, " 0 failed, ") && strstr(out, " 0 operations missing, ") && strstr(out, "\nkernels_96.h5\n"),
+                  strstr(out, " 0 failed, ") && strstr(out, " 0 operations missing, ") &&
+                  strstr(out, "\nkernels_96.h5\n"),
               "%s", out);
     GOOD("grep -c 'mhc.backward' made/first.txt");
     int code = sh("SMALL=1 BACKEND=emu OUT=made SECONDS_IN_ALL=0 sh $R/tests/gpu_first.sh $R");
