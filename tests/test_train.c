@@ -214,3 +214,11 @@ Test(train, a_record_holds_what_the_run_left) {
     leave();
     remove_text();
 }
+
+/* The smallest suite of training, on cpu32 and in the emulator; its outcomes mean nothing. */
+Test(train, the_smoke_suite_runs) {
+    enter();
+    cr_expect(sh("here=$PWD && cd $R && $M run suites/train-smoke.suite -q --out $here/smoke.h5") == 0, "%s", err);
+    cr_expect(sh("$M show smoke.h5") == 0 && strstr(out, "6 cases, 0 failed") && strstr(out, "\nidentity "), "%s", out);
+    leave();
+}
