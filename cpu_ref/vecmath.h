@@ -1,7 +1,6 @@
 /* exp and its relatives for a vector of reals, from arithmetic alone: the compiler's own vector functions need
  * -ffast-math, which this suite cannot use. Errors in units in the last place, results below the smallest normal number
- * included: exp 1.25, sigmoid 2, tanh 3; in float32 the normal density 2.5 and its cdf 5 (tests/vecmath_ulp.h). NaN
- * stays NaN, and an infinity gives the limit.
+ * included: exp 1.25, all others 2 (tests/vecmath_ulp.h). NaN stays NaN, and an infinity gives the limit.
  *
  * Lanes do not meet: a value has the same bits in every lane, at any VEC_BYTES, among any neighbours. Loops send what
  * is left of an array through vec_load_part, so that it meets the same arithmetic as the rest.
@@ -58,8 +57,9 @@ static inline vec vec_power_of_two(vec_int k) {
     return (vec)((k + EXP_BIAS) << EXP_MANTISSA);
 }
 
-/* exp(r) - 1 and k of exp(x + low) = 2^k exp(r); |low| below 0.1. */
-static inline vec vec_exp_reduced(vec x, vec low, vec_int *k) {
+/* exp(r) - 1 and k of exp(x + low) = 2^k exp(r); |low| below 0.1. What the rounding of both leaves goes to `rest`, which
+ * may be NULL: exp(r) is 1 + (exp(r) - 1) + rest, in this order of their sizes. */
+static inline vec vec_exp_reduced(vec x, vec low, vec_int *k, vec *rest) {
     static const real inverse_factorial[] = {(real)1.0,
                                              (real)1.0,
                                              (real)(1.0 / 2),
@@ -76,70 +76,144 @@ static inline vec vec_exp_reduced(vec x, vec low, vec_int *k) {
                                              (real)(1.0 / 6227020800)};
     vec shifted = x * (real)1.4426950408889634 + (real)EXP_SHIFT;
     vec whole = shifted - (real)EXP_SHIFT;
-    vec r = (x - whole * (real)EXP_LN2_HIGH) - whole * (real)EXP_LN2_LOW + low;
+    vec exact = x - whole * (real)EXP_LN2_HIGH, r = exact - whole * (real)EXP_LN2_LOW + low;
     vec value = vec_set(inverse_factorial[EXP_TERMS]);
     for (int term = EXP_TERMS - 1; term >= 2; term--)
         value = value * r + inverse_factorial[term];
     *k = (vec_int)shifted - (vec_int)vec_set((real)EXP_SHIFT);
-    return value * r * r + r;
+    vec curved = value * r * r, reduced = curved + r;
+    if (rest)
+        *rest = ((exact - r) - whole * (real)EXP_LN2_LOW + low) + (curved - (reduced - r));
+    return reduced;
 }
 
-/* exp(x + low); x from 1.5 EXP_LOW to EXP_HIGH, |low| below 0.1. */
-static inline vec vec_exp_within(vec x, vec low) {
+/* exp(x); x from 1.5 EXP_LOW to EXP_HIGH. */
+static inline vec vec_exp_within(vec x) {
     vec_int k;
-    vec value = vec_exp_reduced(x, low, &k) + 1;
+    vec value = vec_exp_reduced(x, vec_set(0), &k, NULL) + 1;
     vec_int half = k >> 1;
     return value * vec_power_of_two(half) * vec_power_of_two(k - half);
 }
 
 static inline vec vec_exp(vec x) {
-    return vec_exp_within(vec_at_most(vec_at_least(x, EXP_LOW), EXP_HIGH), vec_set(0));
+    return vec_exp_within(vec_at_most(vec_at_least(x, EXP_LOW), EXP_HIGH));
 }
 
 /* 1 / (1 + exp(-x)): with e = exp(-|x|), which does not overflow, e / (1 + e) = e - e (e / (1 + e)) is the lesser
  * half, and 1 less that the greater. */
 static inline vec vec_sigmoid(vec x) {
-    vec e = vec_exp_within(-vec_at_most(vec_abs(x), -EXP_LOW), vec_set(0)), lesser = e - e * (e / (1 + e));
+    vec e = vec_exp_within(-vec_at_most(vec_abs(x), -EXP_LOW)), lesser = e - e * (e / (1 + e));
     return vec_select(x < 0, lesser, 1 - lesser);
 }
 
-/* With e = exp(-2|x|): near 0, (1 - e) / (1 + e) from 1 - e, which keeps its digits there; else 1 - 2 e / (1 + e). */
+/* Below 0.55 an odd polynomial, through tanh at Chebyshev nodes in x^2; above, 1 - 2 e / (1 + e), e = exp(-2|x|). */
 static inline vec vec_tanh(vec x) {
+#if REAL_BITS == 64
+    static const real odd[] = {-0.33333333333333332,    0.13333333333332466,     -0.05396825396714515,
+                               0.021869488480722564,    -0.0088632341048022294,  0.0035921065864719788,
+                               -0.0014556320709328041,  0.00058879202447558296,  -0.00023421481867115479,
+                               0.000084437195671030714, -0.000020141494563083882};
+#else
+    static const real odd[] = {-0.333333318f, 0.133330823f, -0.0539033477f, 0.0212727483f, -0.00654254198f};
+#endif
+    vec a = vec_at_most(vec_abs(x), TANH_HIGH), square = a * a;
+    vec near = vec_set(odd[sizeof odd / sizeof *odd - 1]);
+    for (int term = (int)(sizeof odd / sizeof *odd) - 2; term >= 0; term--)
+        near = near * square + odd[term];
     vec_int k;
-    vec a = vec_at_most(vec_abs(x), TANH_HIGH), reduced = vec_exp_reduced(-2 * a, vec_set(0), &k),
-        scale = vec_power_of_two(k), less_one = scale * reduced + (scale - 1);
-    vec_int near = a < (real)0.55;
-    vec quotient = vec_select(near, -less_one, 2 + 2 * less_one) / (2 + less_one);
-    return vec_with_sign(vec_select(near, quotient, 1 - quotient), x);
+    vec reduced = vec_exp_reduced(-2 * a, vec_set(0), &k, NULL), scale = vec_power_of_two(k),
+        e = scale * reduced + scale, far = 1 - 2 * e / (1 + e);
+    return vec_with_sign(vec_select(a < (real)0.55, a * square * near + a, far), x);
 }
 
-/* The standard normal distribution, cdf = erfc(-x / sqrt 2) / 2, and its density. */
-static inline vec vec_normal_cdf(vec x, vec *density) {
-#if REAL_BITS == 64
-    vec cdf;
-    for (int64_t w = 0; w < LANES; w++) {
-        cdf[w] = 0.5 * erfc(-x[w] * 0.70710678118654752);
-        (*density)[w] = 0.39894228040143268 * exp(-0.5 * x[w] * x[w]);
-    }
-    return cdf;
-#else
-    /* With a = |x|, (1 + 0.8 a) (1 - cdf(a)) / density(a) is nearly constant, and smooth in q = (a - 3.5) / (a + 3.5):
-     * a polynomial through its values at ten Chebyshev nodes in q of [0, 14.6] is off by 1.4e-8. */
-    static const real tail_factor[] = {1.01295751f,     -0.28976128f,   0.0646729988f,    0.0453974073f,
-                                       -0.0511240756f,  0.0200181456f,  -0.000119170828f, -0.00260587638f,
-                                       0.000273306513f, 0.000298056492f};
-    vec a = vec_at_most(vec_abs(x), 15), q = (a - 3.5f) / (a + 3.5f);
-    vec factor = vec_set(tail_factor[9]);
-    for (int term = 8; term >= 0; term--)
+/* The standard normal distribution, cdf = erfc(-x / sqrt 2) / 2, and its density exp(-x^2 / 2) / sqrt(2 pi).
+ *
+ * With a = |x|, t = 1 / (a + 4) and q = (a - 4) / (a + 4) = 1 - 8 t, the factor (1 - cdf(a)) / (t exp(-a^2 / 2)) is
+ * smooth in q: a polynomial through its values at Chebyshev nodes between a = 0 and where cdf(-a) is 0 is off by 2e-8
+ * with 10 nodes, for float32, and by 3e-18 with 25, for float64. */
+#if REAL_BITS == 32
+/* In double, half of the lanes at a time: no rounding on the way is worth a thought. exp(-a^2 / 2) = 2^k 2^r, 2^r by a
+ * polynomial that is off by 2e-9; a is at most 15. */
+typedef float vec_half __attribute__((vector_size(VEC_BYTES / 2)));
+typedef double vec_wide __attribute__((vector_size(VEC_BYTES)));
+typedef int64_t vec_wide_int __attribute__((vector_size(VEC_BYTES)));
+
+/* Without the root of 2 pi, the density is this function's *e. */
+static inline vec_half vec_normal_tail(vec_half of, vec_half *e) {
+    static const double tail_factor[] = {0.755285138596,   -0.607896594145,   0.38713668307,     -0.186523306758,
+                                         0.0604061855143,  -0.00752540241821, -0.00352097282399, 0.00156688168778,
+                                         0.00018899651942, -0.000125558385602};
+    static const double power[] = {
+        1.0, 0.693147206703, 0.240226509223, 0.0555032722667, 0.00961805667852, 0.00134004281776, 0.000154614446986};
+    const double shift = 0x1.8p52 + 1023; /* leaves the exponent bits of 2^k at the end of a sum */
+    vec_wide a = __builtin_convertvector(of, vec_wide), square = a * a;
+    vec_wide t = 1 / (a + 4), q = 1 - 8 * t, factor = tail_factor[9] * q + tail_factor[8];
+    for (int term = 7; term >= 0; term--)
         factor = factor * q + tail_factor[term];
-    /* a^2 in two parts, the first exact: an error of 1e-7 in 100 would be one of 1e-5 in exp. */
-    vec high = (vec)((vec_int)a & ~0xfff);
-    vec e = vec_exp_within(-0.5f * (high * high), -0.5f * ((a - high) * (a + high)));
-    vec tail = e * (factor / (2.50662827f + 2.00530262f * a));
-    *density = e * 0.39894228f;
-    return vec_select(x < 0, tail, 1 - tail);
-#endif
+    vec_wide shifted = square * (-0.5 * 0x1.71547652b82fep0) + shift,
+             r = square * (-0.5 * 0x1.71547652b82fep0) - (shifted - shift), exponential = power[6] * r + power[5];
+    for (int term = 4; term >= 0; term--)
+        exponential = exponential * r + power[term];
+    exponential *= (vec_wide)((vec_wide_int)shifted << 52);
+    *e = __builtin_convertvector(exponential, vec_half);
+    return __builtin_convertvector(exponential * t * factor, vec_half);
 }
+
+static inline vec vec_normal_cdf(vec x, vec *density) {
+    vec a = vec_at_most(vec_abs(x), 15), tail;
+    vec_half half[2], tails[2], e[2];
+    memcpy(half, &a, sizeof a);
+    for (int k = 0; k < 2; k++)
+        tails[k] = vec_normal_tail(half[k], &e[k]);
+    memcpy(&tail, tails, sizeof tail);
+    memcpy(density, e, sizeof *density);
+    *density *= 0.39894228f;
+    return vec_select(x < 0, tail, 1 - tail);
+}
+#else
+/* What quotient = dividend inverse, inverse = 1 / divisor, all rounded, lacks of dividend / (divisor + divisor_rest). */
+static inline vec vec_quotient_rest(vec dividend, vec divisor, vec divisor_rest, vec quotient, vec inverse) {
+    return ((dividend - quotient * divisor) - quotient * divisor_rest) * inverse;
+}
+
+/* What rounding takes from a + 4, the factor and the quotients is carried along, and exp is split into exp - 1 and 1,
+ * the last to be added. */
+static inline vec vec_normal_cdf(vec x, vec *density) {
+    static const real tail_factor[] = {
+        0.75528513041575149,         -0.60789664197189209,         0.38713740074221466,
+        -0.18652185795965937,        0.060396574890930216,         -0.0075401889666598928,
+        -0.0034796923672520808,      0.0016308184566235733,        0.0001333443107426556,
+        -0.00023109492751462497,     -0.0000019082467362071697,    0.000035144649514290318,
+        0.00000071661365315223444,   -0.0000059200637891099434,    -0.00000062954189374551879,
+        0.0000010213461276683074,    0.00000027150648766883063,    -0.0000001547220083448872,
+        -0.000000085040534591566548, 0.000000013120878268311951,   0.000000019346558330767473,
+        0.0000000019643276806219771, -0.0000000024165480803189246, -7.268553477210609e-10,
+        -1.4280763756154861e-11};
+    static const real tail_rest[] = {-2.26270928e-17, -5.61367527e-18};
+    const real last = 39;
+    const real_int low_half = (1 << 27) - 1;
+    const real density_at_0 = 0x1.9884533d43651p-2, density_rest = -0x1.cbc0d30ebfd15p-56;
+    vec a = vec_at_most(vec_abs(x), last), sum = a + 4, sum_rest = a - (sum - 4);
+    vec t = 1 / sum, q = (1 - 8 * t) - 8 * vec_quotient_rest(vec_set(1), sum, sum_rest, t, t);
+    vec factor = vec_set(tail_factor[sizeof tail_factor / sizeof *tail_factor - 1]);
+    for (int term = (int)(sizeof tail_factor / sizeof *tail_factor) - 2; term > 0; term--)
+        factor = factor * q + tail_factor[term];
+    vec above_0 = factor * q, factor_rest;
+    factor = above_0 + tail_factor[0];
+    factor_rest = above_0 - (factor - tail_factor[0]) + (tail_rest[1] * q + tail_rest[0]);
+    /* a^2 in two parts, the first exact: an error of 1e-7 in 100 would be one of 1e-5 in exp. */
+    vec high = (vec)((vec_int)a & ~low_half);
+    vec_int k;
+    vec rest, reduced = vec_exp_reduced(-0.5 * (high * high), -0.5 * ((a - high) * (a + high)), &k, &rest);
+    vec_int half = k >> 1;
+    vec scale = vec_power_of_two(half), scale_rest = vec_power_of_two(k - half);
+    vec share = factor * t, share_rest = vec_quotient_rest(factor, sum, sum_rest, share, t) + factor_rest * t;
+    share_rest += share_rest * reduced + share * rest;
+    vec tail = (share + (share * reduced + share_rest)) * scale * scale_rest;
+    *density = (density_at_0 + (density_at_0 * reduced + density_rest)) * scale * scale_rest;
+    return vec_select(x < 0, tail, 1 - tail);
+}
+#endif
 
 /* The first `left` elements at p and 0 behind them, or LANES elements where there are as many. */
 static inline vec vec_load_part(const real *p, int64_t left) {
