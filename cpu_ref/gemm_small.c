@@ -45,6 +45,23 @@ SPECIALISED void tile(const int rows, const int parts, const struct operands *o,
         }
 }
 
+/* op(B) in rows of whole vectors, 0 behind column n; from a column to the next of op(B) it is `next` elements of b. */
+static void copy_b(const struct operands *o, const real *b, int64_t ldb, bool transposed, real *copy) {
+    int64_t next = transposed ? ldb : 1, down = transposed ? 1 : ldb;
+    for (int64_t s = 0; s < o->k; s++)
+        for (int64_t j = 0; j < o->n; j += LANES) {
+            const real *from = b + s * down + j * next;
+            vec v = {0};
+            if (j + LANES <= o->n)
+                for (int64_t w = 0; w < LANES; w++)
+                    v[w] = from[w * next];
+            else
+                for (int64_t w = 0; w < o->n - j; w++)
+                    v[w] = from[w * next];
+            vec_store(copy + s * whole(o->n) + j, v);
+        }
+}
+
 SPECIALISED void all_columns(const int rows, const struct operands *o, int64_t i) {
     int64_t j = 0;
     for (; j + PARTS * LANES <= o->n; j += PARTS * LANES)
@@ -58,19 +75,17 @@ void gemm_small(enum transpose ta, enum transpose tb, int64_t m, int64_t n, int6
     struct operands o = {n, k, alpha, beta, a, ta ? 1 : lda, ta ? lda : 1, b, ldb, c, ldc};
     real copy[MOST_B];
     if (tb || n % LANES) {
+        copy_b(&o, b, ldb, tb, copy);
         o.b = copy, o.ldb = whole(n);
-        for (int64_t j = 0; j < o.ldb; j++)
-            for (int64_t s = 0; s < k; s++)
-                copy[s * o.ldb + j] = j >= n ? 0 : b[tb ? j * ldb + s : s * ldb + j];
     }
-    int64_t i = 0;
-    for (; i + ROWS <= m; i += ROWS)
-        all_columns(ROWS, &o, i);
-    switch (m - i) {
-    case 1: all_columns(1, &o, i); break;
-    case 2: all_columns(2, &o, i); break;
-    case 3: all_columns(3, &o, i); break;
-    case 4: all_columns(4, &o, i); break;
-    case 5: all_columns(5, &o, i); break;
-    }
+    /* Tiles of nearly the same height: one of two rows would wait for its sums. */
+    for (int64_t i = 0, tiles = (m + ROWS - 1) / ROWS, rows; tiles > 0; i += rows, tiles--)
+        switch (rows = (m - i + tiles - 1) / tiles) {
+        case 1: all_columns(1, &o, i); break;
+        case 2: all_columns(2, &o, i); break;
+        case 3: all_columns(3, &o, i); break;
+        case 4: all_columns(4, &o, i); break;
+        case 5: all_columns(5, &o, i); break;
+        default: all_columns(ROWS, &o, i); break;
+        }
 }
