@@ -10,13 +10,14 @@
 
 #include <omp.h>
 
-#define QUERIES 64
+#define QUERIES 64 /* at most */
 
 struct attention {
     const struct mhc_case *c;
     int64_t T, C, A, S, d;
-    int64_t ld;  /* from a token to the next in q, k, w and their gradients; in o and grad_o it is A */
-    int64_t row; /* from a row of scores to the next: S in whole vectors */
+    int64_t ld;      /* from a token to the next in q, k, w and their gradients; in o and grad_o it is A */
+    int64_t row;     /* from a row of scores to the next: S in whole vectors */
+    int64_t queries; /* rows of scores at a time; few where they are short, as half of them lies behind the diagonal */
     real scale;
     const real *q, *k, *w;
     real *o, *lse;
@@ -37,6 +38,7 @@ static struct attention problem(const struct mhc_case *c, const real *qkv, real 
                               .d = c->head_dim,
                               .ld = 3 * A,
                               .row = whole(mhc_sequence(c)),
+                              .queries = mhc_sequence(c) > 2 * QUERIES ? QUERIES : QUERIES / 2,
                               .scale = (real)(1 / sqrt((double)c->head_dim)),
                               .q = qkv,
                               .k = qkv + A,
@@ -97,8 +99,8 @@ static real softmax(int64_t seen, int64_t width, real *row) {
 
 static void forward_head(const struct attention *a, int64_t sequence, int64_t head, real *P) {
     int64_t at = place(a, sequence, head, 0, a->ld);
-    for (int64_t from = 0; from < a->S; from += QUERIES) {
-        int64_t to = from + QUERIES < a->S ? from + QUERIES : a->S;
+    for (int64_t from = 0; from < a->S; from += a->queries) {
+        int64_t to = from + a->queries < a->S ? from + a->queries : a->S;
         scores(a, at, from, to, P);
         for (int64_t s = from; s < to; s++)
             a->lse[(sequence * a->S + s) * a->c->heads + head] = softmax(s + 1, whole(to), P + (s - from) * a->row);
@@ -132,8 +134,8 @@ static void backward_head(const struct attention *a, int64_t sequence, int64_t h
                           real *P, real *dS) {
     int64_t at = place(a, sequence, head, 0, a->ld), ld = a->ld, A = a->A, d = a->d;
     real *grad_q = grad_qkv + at, *grad_k = grad_q + A, *grad_w = grad_k + A;
-    for (int64_t from = 0; from < a->S; from += QUERIES) {
-        int64_t to = from + QUERIES < a->S ? from + QUERIES : a->S, rows = to - from;
+    for (int64_t from = 0; from < a->S; from += a->queries) {
+        int64_t to = from + a->queries < a->S ? from + a->queries : a->S, rows = to - from;
         const real *own_grad_o = grad_o + place(a, sequence, head, from, A),
                    *own_o = a->o + place(a, sequence, head, from, A);
         scores(a, at, from, to, P);

@@ -37,9 +37,11 @@ void NAME(normalise_backward)(const struct mhc_case *c, const real *u, const rea
         for (int64_t from = 0; from < C; from += 64) {
             double sum[64] = {0};
             int64_t count = C - from < 64 ? C - from : 64;
-            for (int64_t t = 0; t < c->T; t++)
+            for (int64_t t = 0; t < c->T; t++) {
+                real inverse = r[t] == 0 ? 0 : 1 / r[t];
                 for (int64_t k = 0; k < count; k++)
-                    sum[k] += r[t] == 0 ? 0 : (double)grad_v[t * C + from + k] * (u[t * C + from + k] / r[t]);
+                    sum[k] += (double)grad_v[t * C + from + k] * (u[t * C + from + k] * inverse);
+            }
             for (int64_t k = 0; k < count; k++)
                 grad_gain[from + k] = (real)sum[k];
         }

@@ -84,16 +84,16 @@ static void backward_block(const struct hc *h, int64_t from, int64_t to, real *d
         stream_gradient(n, C, h->g + t * h->D, h->du + t * C, h->pre_in + t * n, h->res_in + t * n * n,
                         h->dx + t * h->D);
         for (int64_t i = 0; i < n; i++) {
-            real r = h->r[t * n + i], through_norm = 0, *q = h->q + (t * n + i) * maps;
+            real r = h->r[t * n + i], inverse = r == 0 ? 0 : 1 / r, through_norm = 0, *q = h->q + (t * n + i) * maps;
             const real *product = h->product + (t * n + i) * maps, *bounded = h->bounded + (t * n + i) * maps;
             for (int64_t m = 0; m < maps; m++) {
                 /* The gradient of the coefficient that map m has of stream i lies at d[m n + i]. */
                 real s = bounded[m];
-                q[m] = r == 0 ? 0 : h->alpha[m < 2 ? m : 2] * d[m * n + i] * (1 - s * s) / r;
+                q[m] = h->alpha[m < 2 ? m : 2] * d[m * n + i] * (1 - s * s) * inverse;
                 through_norm += q[m] * product[m];
             }
             /* Not one factor: through_norm / r^2 would overflow for small x, and x / r does not. */
-            real factor = through_norm / (real)C, inverse = r == 0 ? 0 : 1 / r, *dx = h->dx + t * h->D + i * C;
+            real factor = through_norm / (real)C, *dx = h->dx + t * h->D + i * C;
             const real *x = h->x + t * h->D + i * C;
             for (int64_t k = 0; k < C; k++)
                 dx[k] -= factor * (x[k] * inverse);

@@ -14,6 +14,7 @@
 #include <omp.h>
 
 #define BLOCK 64
+#define MOST_COLUMNS (2 * MHC_MAX_STREAMS + MAP_MOST_LOGITS)
 
 /* The arrays of one call, under the names of the header. */
 struct mhc {
@@ -22,7 +23,8 @@ struct mhc {
     int64_t n, C, D, columns, K; /* D = nC; columns of phi: pre, post and the K logits of the map */
     bool mixes;                  /* res is not the identity, which stands nowhere */
     real pre_eps;
-    const real *x, *phi, *b, *alpha, *y, *g, *du; /* g = grad_x_next, du = grad_u */
+    const real *x, *phi, *b, *y, *g, *du;  /* g = grad_x_next, du = grad_u */
+    real alpha[MOST_COLUMNS];              /* of the part that a column belongs to */
     const real *pre_in, *post_in, *res_in; /* of the backward; pre, post and res are those that the forward makes */
     real *u, *pre, *post, *res, *product, *r, *z, *q, *dx;
 };
@@ -47,8 +49,13 @@ static int part(const struct mhc *m, int64_t k) {
     return k < m->n ? 0 : k < 2 * m->n ? 1 : 2;
 }
 
+static void spread_alpha(struct mhc *m, const real *alpha) {
+    for (int64_t k = 0; k < m->columns; k++)
+        m->alpha[k] = alpha[part(m, k)];
+}
+
 static real logit(const struct mhc *m, int64_t t, int64_t k) {
-    return m->alpha[part(m, k)] * m->product[t * m->columns + k] + m->b[k];
+    return m->alpha[k] * m->product[t * m->columns + k] + m->b[k];
 }
 
 /* product and r of tokens [from, to). */
@@ -125,9 +132,11 @@ static void backward_block(const struct mhc *m, int64_t from, int64_t to, void *
     logit_gradients(m, from, to, history);
     for (int64_t t = from; t < to; t++) {
         real through_norm = 0, r = m->r[t], *q = m->q + t * m->columns;
+        const real *z = m->z + t * m->columns, *product = m->product + t * m->columns;
+#pragma omp simd reduction(+ : through_norm)
         for (int64_t k = 0; k < m->columns; k++) {
-            q[k] = r == 0 ? 0 : m->alpha[part(m, k)] * m->z[t * m->columns + k] / r;
-            through_norm += q[k] * m->product[t * m->columns + k];
+            q[k] = r == 0 ? 0 : m->alpha[k] * z[k] / r;
+            through_norm += q[k] * product[k];
         }
         stream_gradient(n, m->C, m->g + t * D, m->du + t * m->C, m->pre_in + t * n,
                         m->mixes ? m->res_in + t * n * n : NULL, m->dx + t * D);
@@ -142,15 +151,17 @@ static void backward_block(const struct mhc *m, int64_t from, int64_t to, void *
 
 /* grad_b and grad_alpha: sums over tokens, in their order. */
 static void small_gradients(const struct mhc *m, real *db, real *dalpha) {
-    double sum_b[2 * MHC_MAX_STREAMS + MAP_MOST_LOGITS] = {0}, sum_alpha[3] = {0};
+    double sum_b[MOST_COLUMNS] = {0}, sum_column[MOST_COLUMNS] = {0}, sum_alpha[3] = {0};
     for (int64_t t = 0; t < m->c->T; t++)
         for (int64_t k = 0; k < m->columns; k++) {
             double z = m->z[t * m->columns + k];
             sum_b[k] += z;
-            sum_alpha[part(m, k)] += z * (double)m->product[t * m->columns + k];
+            sum_column[k] += z * (double)m->product[t * m->columns + k];
         }
-    for (int64_t k = 0; k < m->columns; k++)
+    for (int64_t k = 0; k < m->columns; k++) {
         db[k] = (real)sum_b[k];
+        sum_alpha[part(m, k)] += sum_column[k];
+    }
     for (int p = 0; p < mhc_extent(m->c, 'E'); p++)
         dalpha[p] = (real)sum_alpha[p];
 }
@@ -172,8 +183,8 @@ static void backward_all(struct mhc *m, real *dphi, real *db, real *dalpha, void
 
 RUN(mhc_pre) {
     struct mhc m = problem(c, save);
-    m.x = a->x, m.phi = a->phi, m.b = a->b, m.alpha = a->alpha, m.u = a->u, m.pre = a->pre, m.post = a->post,
-    m.res = a->res;
+    m.x = a->x, m.phi = a->phi, m.b = a->b, m.u = a->u, m.pre = a->pre, m.post = a->post, m.res = a->res;
+    spread_alpha(&m, a->alpha);
     pre_all(&m);
     return 0;
 }
@@ -181,8 +192,9 @@ RUN(mhc_pre) {
 /* The logits of res alone, for those who study them; nothing in a stack needs them. */
 RUN(mhc_logits) {
     struct mhc m = problem(c, work);
-    m.x = a->x, m.phi = a->phi, m.b = a->b, m.alpha = a->alpha;
+    m.x = a->x, m.phi = a->phi, m.b = a->b;
     real *logits = a->logits;
+    spread_alpha(&m, a->alpha);
 #pragma omp parallel for schedule(dynamic) if (c->T > BLOCK)
     for (int64_t from = 0; from < c->T; from += BLOCK) {
         int64_t to = from + BLOCK < c->T ? from + BLOCK : c->T;
@@ -194,8 +206,9 @@ RUN(mhc_logits) {
 
 RUN(mhc_backward) {
     struct mhc m = problem(c, save);
-    m.x = a->x, m.y = a->y, m.g = a->grad_x_next, m.du = a->grad_u, m.phi = a->phi, m.b = a->b, m.alpha = a->alpha;
+    m.x = a->x, m.y = a->y, m.g = a->grad_x_next, m.du = a->grad_u, m.phi = a->phi, m.b = a->b;
     m.pre_in = a->pre, m.post_in = a->post, m.res_in = a->res, m.dx = a->grad_x;
+    spread_alpha(&m, a->alpha);
     backward_all(&m, a->grad_phi, a->grad_b, a->grad_alpha, work);
     return 0;
 }

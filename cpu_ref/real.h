@@ -63,12 +63,12 @@ static inline vec vec_max(vec a, vec b) {
     return vec_select(a > b, a, b);
 }
 
-/* Sum of the lanes, in a fixed order. */
+/* Sum of the lanes, in a fixed order: the halves, their halves, and so on. */
 static inline real vec_sum(vec v) {
-    real sum = 0;
-    for (int64_t w = 0; w < LANES; w++)
-        sum += v[w];
-    return sum;
+    for (int64_t half = LANES / 2; half > 0; half /= 2)
+        for (int64_t w = 0; w < half; w++)
+            v[w] += v[w + half];
+    return v[0];
 }
 
 /* CALL(n) with n a constant for the sizes people use, so that loops over streams unroll; any other n goes the general
