@@ -132,42 +132,31 @@ static inline vec vec_tanh(vec x) {
  * smooth in q: a polynomial through its values at Chebyshev nodes between a = 0 and where cdf(-a) is 0 is off by 2e-8
  * with 10 nodes, for float32, and by 3e-18 with 25, for float64. */
 #if REAL_BITS == 32
-/* In double, half of the lanes at a time: no rounding on the way is worth a thought. exp(-a^2 / 2) = 2^k 2^r, 2^r by a
- * polynomial that is off by 2e-9; a is at most 15. */
-typedef float vec_half __attribute__((vector_size(VEC_BYTES / 2)));
-typedef double vec_wide __attribute__((vector_size(VEC_BYTES)));
-typedef int64_t vec_wide_int __attribute__((vector_size(VEC_BYTES)));
+/* In double: no rounding on the way is worth a thought. exp(-a^2 / 2) = 2^k 2^r, 2^r by a polynomial that is off by
+ * 2e-9. */
+typedef double vec_wide __attribute__((vector_size(2 * VEC_BYTES)));
+typedef int64_t vec_wide_int __attribute__((vector_size(2 * VEC_BYTES)));
 
-/* Without the root of 2 pi, the density is this function's *e. */
-static inline vec_half vec_normal_tail(vec_half of, vec_half *e) {
+/* Inlined always: between functions such wide vectors would go through memory. */
+SPECIALISED vec vec_normal_cdf(vec x, vec *density) {
     static const double tail_factor[] = {0.755285138596,   -0.607896594145,   0.38713668307,     -0.186523306758,
                                          0.0604061855143,  -0.00752540241821, -0.00352097282399, 0.00156688168778,
                                          0.00018899651942, -0.000125558385602};
     static const double power[] = {
         1.0, 0.693147206703, 0.240226509223, 0.0555032722667, 0.00961805667852, 0.00134004281776, 0.000154614446986};
     const double shift = 0x1.8p52 + 1023; /* leaves the exponent bits of 2^k at the end of a sum */
-    vec_wide a = __builtin_convertvector(of, vec_wide), square = a * a;
+    vec at = vec_at_most(vec_abs(x), 15);
+    vec_wide a = __builtin_convertvector(at, vec_wide), square = a * a;
     vec_wide t = 1 / (a + 4), q = 1 - 8 * t, factor = tail_factor[9] * q + tail_factor[8];
-    for (int term = 7; term >= 0; term--)
-        factor = factor * q + tail_factor[term];
     vec_wide shifted = square * (-0.5 * 0x1.71547652b82fep0) + shift,
              r = square * (-0.5 * 0x1.71547652b82fep0) - (shifted - shift), exponential = power[6] * r + power[5];
     for (int term = 4; term >= 0; term--)
         exponential = exponential * r + power[term];
+    for (int term = 7; term >= 0; term--)
+        factor = factor * q + tail_factor[term];
     exponential *= (vec_wide)((vec_wide_int)shifted << 52);
-    *e = __builtin_convertvector(exponential, vec_half);
-    return __builtin_convertvector(exponential * t * factor, vec_half);
-}
-
-static inline vec vec_normal_cdf(vec x, vec *density) {
-    vec a = vec_at_most(vec_abs(x), 15), tail;
-    vec_half half[2], tails[2], e[2];
-    memcpy(half, &a, sizeof a);
-    for (int k = 0; k < 2; k++)
-        tails[k] = vec_normal_tail(half[k], &e[k]);
-    memcpy(&tail, tails, sizeof tail);
-    memcpy(density, e, sizeof *density);
-    *density *= 0.39894228f;
+    *density = __builtin_convertvector(exponential, vec) * 0.39894228f;
+    vec tail = __builtin_convertvector(exponential * t * factor, vec);
     return vec_select(x < 0, tail, 1 - tail);
 }
 #else
