@@ -14,7 +14,7 @@
 
 static const char usage[] =
     "regress --against OLD [NEW] [FILE.suite] [case options] [--strict] [--speed gate|report|none] "
-    "[--threshold PERCENT] [--timeout SECONDS] [--trust-tolerance] [--json FILE] [--junit FILE] [-q]";
+    "[--threshold PERCENT] [--timeout SECONDS] [--trust-tolerance] [--reference OLD] [--json FILE] [--junit FILE] [-q]";
 static const char help[] =
     "Is a changed kernel still right, and still fast? Loads two libraries of operations into one process and compares them\n"
     "case by case: both against cpu64, bits of one against the other, then time, side by side in shuffled rounds.\n"
@@ -29,6 +29,9 @@ static const char help[] =
     "  --threshold N      percent that count as a difference of speed (default 3)\n"
     "  --timeout SECONDS  of each step of a case (default 60), beside what the reference may need\n"
     "  --trust-tolerance  a row's own tolerance counts, up to 0.1, also where it is wider than the contract's for its types\n"
+    "  --reference OLD    the CPU library of the old build; where its float64 rows contradict this program's reference, that is the\n"
+    "                     first line and a failure, until vectors and paper.c's tests say that this one is right (default: OLD\n"
+    "                     itself, where that is a libmhc_cpu.so)\n"
     "  --strict           exit 3 when something stays AMBIGUOUS\n"
     "\n"
     "Exit: 0 no regression, 1 SLOWER, MISSING or INVALID, 2 nothing could be compared, 3 see --strict, 130 interrupted.\n";
@@ -208,7 +211,7 @@ static bool parse(struct regress *g, int *argc, char **argv) {
     g->timeout = 60;
     g->trusting = take_flag(argc, argv, "--trust-tolerance");
     if (!gate_options_take(argc, argv, &g->options) || !take_option(argc, argv, "--against", &g->given[REGRESS_BASE]) ||
-        !take_option(argc, argv, "--timeout", &timeout))
+        !take_option(argc, argv, "--timeout", &timeout) || !take_option(argc, argv, "--reference", &g->reference))
         return false;
     if (timeout &&
         ((g->timeout = strtod(timeout, &end)), end == timeout || *end || !(g->timeout > 0 && g->timeout < 1e6)))
@@ -274,6 +277,10 @@ static int run(struct regress *g, const struct suite *s, bool quiet) {
     g->report.base = g->given[REGRESS_BASE];
     g->report.now = g->given[REGRESS_NEW] ? g->given[REGRESS_NEW] : g->path[REGRESS_NEW];
     int64_t neither = 0, maps = 0;
+    if (!g->reference && !strcmp(g->what[REGRESS_BASE].name, "cpu"))
+        g->reference = g->path[REGRESS_BASE];
+    if (g->reference)
+        regress_compare_references(g, s);
     code = run_cases(g, s, quiet, &neither, &maps);
     if (code == EXIT_CANNOT)
         return code;
