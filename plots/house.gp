@@ -69,6 +69,8 @@ y_label(text) = sprintf(TERM eq 'dumb' ? 'set label 99 "%s" at graph 0.03, 0.93'
 
 # The value of a column in the rows of one line; lines are blocks of rows.
 of_line(k, name) = column('line') == k ? column(name) : NaN
+# The same for points that no line joins to a neighbour: they have whiskers where others have a band. Blank lines in the CSV part them.
+alone(k, name) = column('line') == k && column('apart') == 1 ? column(name) : NaN
 # Every STEP layers a mark, those of the lines beside one another so that lines that coincide can be told apart.
 marked(k, name) = column('line') == k && int(column('layer') - 1 + k * STEP / LINES) % STEP == 0 ? column(name) : NaN
 # Overflow: open triangles at the upper edge, on an axis of their own.

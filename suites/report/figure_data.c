@@ -54,6 +54,10 @@ bool put_spread(FILE *file, struct spread s, bool broken) {
     return overflow;
 }
 
+bool figure_joined(const struct param *param, double from, double to) {
+    return to <= 1.5 * from || (param->type == PARAM_INT && to - from <= 1);
+}
+
 int64_t failed_cases(const struct figure_source *source, const char *study) {
     const char *const *status = record_texts(source->reader, "status"), *const *studies = record_texts(source->reader,
                                                                                                        "study");
