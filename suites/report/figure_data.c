@@ -178,6 +178,12 @@ void put_lines(FILE *file, const struct figure_source *source, const struct line
     fprintf(file, "LONGEST = %zu\n", longest);
 }
 
+void put_paper(FILE *file, const struct figure_source *source, const struct lines *lines) {
+    if (file)
+        fprintf(file, "PAPER = %d\nSEEDS = %lld\n", lines_like_paper(source, lines),
+                (long long)lines_most_seeds(source, lines));
+}
+
 /* Bytes of `text` that fit a row, cut at a blank where there is one. */
 static size_t row_of(const char *text, size_t columns) {
     size_t length = strlen(text), cut = columns;

@@ -103,9 +103,10 @@ static enum figure_outcome layers_figure(const struct figure_source *source, con
         FILE *file = settings_open(source, name);
         put_lines(file, source, &lines);
         put_caption(file, source, wanted == connections_where(NULL) || both_families(&lines), text);
+        put_paper(file, source, &lines);
         if (file)
-            fprintf(file, "PAPER = %d\nLAYERS = %lld\nSTREAMS = %lld\n", lines_like_paper(source, &lines),
-                    (long long)last->depth, (long long)lines_streams(source, &lines));
+            fprintf(file, "LAYERS = %lld\nSTREAMS = %lld\n", (long long)last->depth,
+                    (long long)lines_streams(source, &lines));
         for (int m = 0; file && m < count; m++)
             fprintf(file, span[m].high < INFINITY ? "SPAN_%s = %.9g\n" : "SPAN_%s = 1e300\n", measures[m].column,
                     span[m].high / span[m].low);
@@ -230,8 +231,7 @@ static enum figure_outcome parameter_figure(const struct figure_source *source, 
         FILE *file = settings_open(source, name);
         put_lines(file, source, &lines);
         put_caption(file, source, wanted == connections_where(NULL) || both_families(&lines), text);
-        if (file)
-            fprintf(file, "PAPER = %d\n", lines_like_paper(source, &lines));
+        put_paper(file, source, &lines);
         for (int m = 0; file && m < count; m++)
             fprintf(file, "HAS_%s = %d\n", measures[m].column, recorded[m]);
         good = data_close(file, source, name, why, why_size);
