@@ -29,7 +29,7 @@ set for [g = 1:GROUPS] xtics add (LABEL[g] . (KIND[g] eq '' ? '' : "\n" . KIND[g
 set style fill solid 0.85 noborder
 do for [p = FROM:TO] {
     top = KEY + TITLE + (p - FROM) * (TITLE + ROWS + BELOW)
-    eval panel(1.65, top, 15.7, top + ROWS)
+    eval panel(1.65, top, RIGHT - 0.9, top + ROWS)
     eval y_label('overhead: t / t_{residual} − 1 (%)')
     unset key
     if (p == FROM) { do for [v = 2:VARIANTS] { eval legend_box(v, NAME[v], LEFT_OF[v], TOP_OF[v], variant_colour(v), 0.85) } }

@@ -5,7 +5,8 @@ CSV = DATA . '/overhead_sweep.csv'
 load HERE . 'variants.gp'
 KEY = 0.3 + 0.35 * KEY_ROWS
 ROWS = 4.0
-HEIGHT = KEY + ROWS + 1.0
+BESIDE = WIDE && HAS_C && HAS_T
+HEIGHT = KEY + (HAS_C && HAS_T && !WIDE ? 2 : 1) * (ROWS + 1.0)
 load HERE . 'house.gp'
 
 of(p, v, name) = column('panel') == p && column('variant') == v ? column(name) : NaN
@@ -28,8 +29,9 @@ set logscale x 2
 set yrange [*<0:8<*]
 do for [p = 1:2] {
     if (p == 1 ? HAS_C : HAS_T) {
-        left = (p == 2 && HAS_C ? 8.5 : 0) + 1.65
-        eval panel(left, KEY, left + (HAS_C && HAS_T ? 5.9 : 14.2), KEY + ROWS)
+        left = (p == 2 && BESIDE ? 8.5 : 0) + 1.65
+        top = KEY + (p == 2 && HAS_C && !WIDE) * (ROWS + 1.0)
+        eval panel(left, top, (BESIDE && p == 1 ? 8.1 : RIGHT) - 0.6, top + ROWS)
         eval y_label('overhead: t / t_{residual} − 1 (%)')
         set label 1 sprintf("paper:\n%g %%", PAPER_OVERHEAD) at graph 1.01, first PAPER_OVERHEAD left offset 0, 0.5 textcolor rgb INK
         set xlabel (p == 1 ? 'width C' : 'tokens T') offset 0, 0.6 textcolor rgb INK
