@@ -30,10 +30,11 @@ do for [p = 1:2] {
         REFERENCE = !PAPER ? NaN : p == 1 ? PAPER_HC_GAIN : PAPER_MHC_GAIN
         if (p == 1) {
             TOP = PAPER && PAPER_HC_GAIN > HIGH_LEFT ? PAPER_HC_GAIN : HIGH_LEFT
-            set logscale y
-            set yrange [*<0.9:1.5 * TOP] noextend
+            # Below a factor of 3 powers of ten and their halves are too few ticks.
+            if (TOP >= 3) { set logscale y }
+            set yrange [*<0.9:(TOP < 3 ? 1.1 : 1.5) * TOP] noextend
             set format y (TOP < 100 ? '%g' : '10^{%L}')
-            if (TOP < 100) { set ytics (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100) }
+            if (TOP >= 3 && TOP < 100) { set ytics (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100) }
         } else { unset logscale y; set format y '%g'; set ytics auto; set yrange [0:HIGH_RIGHT] }
         if (p == 1 || !LEFT_LINES) { eval legend_box(33, 'smallest to largest seed', left - 0.2, 0.25, INK, 0.2) }
         do for [k = 1:LINES] { if (PANEL[k] == p) { eval legend_entry(k, left - 0.2, (lower ? BELOW : KINDS) + 0.25 + 0.35 * SLOT[k], dash(k)) } }
