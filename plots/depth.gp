@@ -36,12 +36,14 @@ do for [p = 1:2 + 2 * STREAMS] {
     unset key
     if (p == 1) { do for [k = 1:LINES] { eval legend_at(k, 1, COLS, 1.45, dash(k)) } }
     set yrange [*:*]
-    set offsets 0, 0, 0, graph 0.05
+    set offsets graph 0.02, graph 0.02, 0, graph 0.05
     if (p < 3 && STREAMS) { set format x ''; unset xlabel } \
     else { set format x '%g'; set xlabel 'depth L (layers)' offset 0, 0.6 textcolor rgb INK }
     plot (p < 3 ? 1 : NaN) with lines lc rgb PALE lw 1 notitle, \
         for [k = 1:LINES] CSV using (of_line(k, 'depth')):(column(NAMES[p] . '_q10')):(column(NAMES[p] . '_q90')) \
             with filledcurves lc rgb colour(BLOCK[k], RANK[k]) notitle, \
+        for [k = 1:LINES] CSV using (alone(k, 'depth')):(column(NAMES[p] . '_median')):(column(NAMES[p] . '_q10')): \
+            (column(NAMES[p] . '_q90')) with yerrorbars lc rgb colour(BLOCK[k], RANK[k]) lw 0.75 pt -1 notitle, \
         for [k = 1:LINES] CSV using (of_line(k, 'depth')):(column(NAMES[p] . '_median')) \
             with lines lc rgb colour(BLOCK[k], RANK[k]) lw 1.5 dt dash(k) notitle, \
         for [k = 1:LINES] CSV using (of_line(k, 'depth')):(column(NAMES[p] . '_median')) \

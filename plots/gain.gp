@@ -48,7 +48,7 @@ do for [family = 1:2] {
         REFERENCE = !PAPER ? NaN : family == 1 ? PAPER_HC_GAIN : row == 2 ? PAPER_MHC_GAIN : NaN
         if (REFERENCE == REFERENCE) {
             SIDE = (row == 1) == (family == 2 || SPAN < 1e8) # where the lines are far from it
-            set label 1 sprintf('paper: about %g', REFERENCE) at graph (SIDE ? 0.02 : 0.98), first REFERENCE \
+            set label 1 paper_text(REFERENCE) at graph (SIDE ? 0.02 : 0.98), first REFERENCE \
                 offset 0, (family == 1 && SPAN < 1e5 ? -0.6 : 0.5) textcolor rgb '#606060' front # below what may be the upper edge
             if (SIDE) { set label 1 left } else { set label 1 right }
         }

@@ -63,12 +63,17 @@ MISSING = '#d8d8d8'
 panel(left, top, right, bottom) = sprintf("LEFT = %f; set lmargin at screen %f; set tmargin at screen %f; \
 set rmargin at screen %f; set bmargin at screen %f", left, X(left), Y(top), X(right), Y(bottom))
 
+# The name of a line that is the paper's number; beside a single seed of ours it says so.
+paper_text(value) = sprintf('paper: about %g%s', value, SEEDS < 2 ? '; ours: one seed' : '')
+
 # Beside a panel, however wide its numbers are. A terminal cannot turn text: there the label lies in the plot.
 y_label(text) = sprintf(TERM eq 'dumb' ? 'set label 99 "%s" at graph 0.03, 0.93' : \
     sprintf('set label 99 "%%s" at screen %f, graph 0.5 center rotate by 90 textcolor rgb INK', X(LEFT - 1.25)), text)
 
 # The value of a column in the rows of one line; lines are blocks of rows.
 of_line(k, name) = column('line') == k ? column(name) : NaN
+# The same for points that no line joins to a neighbour: they have whiskers where others have a band. Blank lines in the CSV part them.
+alone(k, name) = column('line') == k && column('apart') == 1 ? column(name) : NaN
 # Every STEP layers a mark, those of the lines beside one another so that lines that coincide can be told apart.
 marked(k, name) = column('line') == k && int(column('layer') - 1 + k * STEP / LINES) % STEP == 0 ? column(name) : NaN
 # Overflow: open triangles at the upper edge, on an axis of their own.

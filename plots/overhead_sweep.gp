@@ -42,7 +42,6 @@ do for [p = 1:2] {
             PAPER_OVERHEAD with lines lc rgb '#000000' lw 1 dt (6, 4) notitle, \
             for [v = 2:VARIANTS] CSV using (beside(p, v)):(of(p, v, 'overhead')):(of(p, v, 'low')):(of(p, v, 'high')) \
                 with yerrorbars lc rgb variant_colour(v) lw 1 pt -1 notitle, \
-            for [v = 2:VARIANTS] CSV using (beside(p, v)):(of(p, v, 'overhead')) with lines lc rgb variant_colour(v) lw 1.2 notitle, \
             for [v = 2:VARIANTS] CSV using (beside(p, v)):(known(p, v)) with points lc rgb variant_colour(v) pt variant_point(v) notitle, \
             for [v = 2:VARIANTS] CSV using (beside(p, v)):(unknown(p, v)) with points lc rgb '#ffffff' pt variant_point(v) notitle, \
             for [v = 2:VARIANTS] CSV using (beside(p, v)):(unknown(p, v)) with points lc rgb variant_colour(v) pt variant_point(v) - 1 notitle

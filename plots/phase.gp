@@ -84,8 +84,8 @@ do for [p = 1:PANELS] {
         CSV using (here(p, 'x')):(here(p, 'y')):(here(p, 'x_low')):(here(p, 'x_high')):\
                 (here(p, 'y_low')):(here(p, 'y_high')):(here(p, 'median')) \
             with boxxyerror fc palette, \
-        CSV using (column('median') == column('median') ? here(p, 'x') : NaN):(here(p, 'y')) with points pt 7 ps 0.28 lc rgb '#ffffff', \
-        CSV using (column('median') == column('median') ? here(p, 'x') : NaN):(here(p, 'y')) with points pt 7 ps 0.16 lc rgb '#000000', \
+        CSV using (DOTS[p] && column('median') == column('median') ? here(p, 'x') : NaN):(here(p, 'y')) with points pt 7 ps 0.28 lc rgb '#ffffff', \
+        CSV using (DOTS[p] && column('median') == column('median') ? here(p, 'x') : NaN):(here(p, 'y')) with points pt 7 ps 0.16 lc rgb '#000000', \
         CSV using (column('overflow') == 1 ? here(p, 'x') : NaN):(here(p, 'y')) with points pt 8 ps 0.8 lc rgb INK, \
         for [under = 1:0:-1] $CONTOURS using 'x':'y' \
             with lines lw (under ? 3 : 1.3) lc rgb (under ? '#ffffff' : '#c2452d')

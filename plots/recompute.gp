@@ -35,7 +35,7 @@ do for [p = 1:2] {
         plot CSV using 'every':(column('memory_predicted') / UNIT) with lines lc rgb MINE lw 1.2 notitle, \
             CSV using 'every':(column('memory_paper') / UNIT) with lines lc rgb INK lw 1 dt (6, 4) notitle, \
             CSV using 'every':(column('memory_peak') / UNIT) with points lc rgb MINE pt 7 notitle, \
-            CSV using 'every':(KEEP_MEMORY / UNIT) with lines lc rgb INK lw 1.2 dt (2, 2) notitle
+            (KEEP_MEMORY / UNIT) with lines lc rgb INK lw 1.2 dt (2, 2) notitle
     } else {
         eval y_label('time / that at √(nL/(n+2))')
         set format x '%g'
@@ -47,7 +47,7 @@ do for [p = 1:2] {
             CSV using 'every':(@known ? NaN : column('ratio')) with points lc rgb '#ffffff' pt 7 notitle, \
             CSV using 'every':(@known ? NaN : column('ratio')) with points lc rgb MINE pt 6 notitle, \
             CSV using 'every':(@known ? column('ratio') : NaN) with points lc rgb MINE pt 7 notitle, \
-            CSV using 'every':(KEEP_TIME) with lines lc rgb INK lw 1.2 dt (2, 2) notitle
+            KEEP_TIME with lines lc rgb INK lw 1.2 dt (2, 2) notitle
     }
     unset label
     unset arrow

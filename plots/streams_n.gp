@@ -30,6 +30,8 @@ do for [family = 1:2] {
     plot 1 with lines lc rgb PALE lw 1 notitle, \
         for [k = first:last] CSV using (of_line(k, 'streams')):(column(NAME . '_q10')):(column(NAME . '_q90')) \
             with filledcurves lc rgb colour(BLOCK[k], RANK[k]) notitle, \
+        for [k = first:last] CSV using (alone(k, 'streams')):(column(NAME . '_median')):(column(NAME . '_q10')): \
+            (column(NAME . '_q90')) with yerrorbars lc rgb colour(BLOCK[k], RANK[k]) lw 0.75 pt -1 notitle, \
         for [k = first:last] CSV using (of_line(k, 'streams')):(column(NAME . '_median')) \
             with linespoints lc rgb colour(BLOCK[k], RANK[k]) lw 1.5 pt point(BLOCK[k], RANK[k]) notitle, \
         for [k = first:last] CSV using (of_line(k, 'streams')):(overflow(k, NAME)) axes x1y2 \

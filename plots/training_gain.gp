@@ -33,9 +33,8 @@ do for [p = 1:2] {
         if (p == 1 || !LEFT_LINES) { eval legend_box(33, 'smallest to largest seed', left - 0.2, 0.25, INK, 0.2) }
         do for [k = 1:LINES] { if (PANEL[k] == p) { eval legend_entry(k, left - 0.2, 0.25 + KINDS + 0.35 * SLOT[k], 1) } }
         if (REFERENCE == REFERENCE) {
-            set label 1 sprintf('paper: about %g', REFERENCE) at graph (p == 1 ? 0.02 : 0.98), first REFERENCE \
-                offset 0, 0.5 textcolor rgb '#606060' front
-            if (p == 1) { set label 1 left } else { set label 1 right }
+            # At the left, where the gains still are near 1.
+            set label 1 paper_text(REFERENCE) at graph 0.02, first REFERENCE left offset 0, 0.5 textcolor rgb '#606060' front
         }
         set style fill transparent solid ((p == 1 ? LEFT_LINES : RIGHT_LINES) > 2 ? 0.1 : 0.2) noborder # many bands are mud
         plot 1 with lines lc rgb PALE lw 1, \

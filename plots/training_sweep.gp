@@ -1,4 +1,4 @@
-# Gain of trained stacks against learning rate, and against depth. Data: training_sweep.csv.
+# Gain of trained stacks against learning rate, and against depth: points alone, for what lies between them was not trained. Data: training_sweep.csv.
 DATA = ARG1; TERM = ARG2; OUT = ARG3; COLUMNS = ARG4; HERE = ARG0[1:strlen(ARG0) - strlen('training_sweep.gp')]
 load DATA . '/training_sweep.gp'
 CSV = DATA . '/training_sweep.csv'
@@ -39,7 +39,6 @@ do for [p = 1:2] {
             eval legend_point(k, text_of(p, k), left - 0.2, 0.25 + 0.35 * (k - 1), point_of(p, k), colour_of(p, k))
         }
         plot 1 with lines lc rgb PALE lw 1, \
-            for [k = 1:lines] CSV using (at(k)):(column('median')) with lines lc rgb colour_of(p, k) lw 1.2, \
             for [k = 1:lines] CSV using (at(k)):(column('median')):(column('least')):(column('most')) \
                 with yerrorbars lc rgb colour_of(p, k) lw 1 pt -1, \
             for [k = 1:lines] CSV using (at(k)):(column('median')) with points lc rgb colour_of(p, k) pt point_of(p, k)

@@ -54,6 +54,10 @@ bool put_spread(FILE *file, struct spread s, bool broken) {
     return overflow;
 }
 
+bool figure_joined(const struct param *param, double from, double to) {
+    return to <= 1.5 * from || (param->type == PARAM_INT && to - from <= 1);
+}
+
 int64_t failed_cases(const struct figure_source *source, const char *study) {
     const char *const *status = record_texts(source->reader, "status"), *const *studies = record_texts(source->reader,
                                                                                                        "study");
@@ -172,6 +176,12 @@ void put_lines(FILE *file, const struct figure_source *source, const struct line
         fprintf(file, "\n");
     }
     fprintf(file, "LONGEST = %zu\n", longest);
+}
+
+void put_paper(FILE *file, const struct figure_source *source, const struct lines *lines) {
+    if (file)
+        fprintf(file, "PAPER = %d\nSEEDS = %lld\n", lines_like_paper(source, lines),
+                (long long)lines_most_seeds(source, lines));
 }
 
 /* Bytes of `text` that fit a row, cut at a blank where there is one. */

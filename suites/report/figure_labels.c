@@ -115,6 +115,15 @@ static void seeds_of(const struct figure_source *source, const struct line *line
     }
 }
 
+int64_t lines_most_seeds(const struct figure_source *source, const struct lines *lines) {
+    int64_t least, most, found = 0;
+    for (int k = 0; k < lines->count; k++) {
+        seeds_of(source, &lines->line[k], &least, &most);
+        found = most > found ? most : found;
+    }
+    return found;
+}
+
 static void append_seeds(char *text, size_t size, int64_t least, int64_t most) {
     append(text, size, "%lld", (long long)least);
     if (most > least)
@@ -191,6 +200,8 @@ void describe_lines(const struct figure_source *source, const struct lines *line
             append(text, size, "; %s: %s", connections[b].label, own[b]);
     append(text, size, "; ");
     append_seeds(text, size, least, most);
+    if (least == 1)
+        append(text, size, " (one seed is one draw, not a median)");
     if (lines->candidates > lines->count) {
         char names[120] = "";
         append_left_out(lines, names, sizeof names);

@@ -50,6 +50,9 @@ void lines_along(const struct figure_source *, const struct param *along, const 
                  const char *summary, unsigned connections, int most, struct lines *);
 void lines_release(struct lines *);
 
+/* The seeds of the point that has most of them. */
+int64_t lines_most_seeds(const struct figure_source *, const struct lines *);
+
 /* The largest n of a line. */
 int64_t lines_streams(const struct figure_source *, const struct lines *);
 

@@ -102,8 +102,9 @@ static bool write_layers(const struct figure_source *source, const char *name, c
         shared);
     FILE *file = settings_open(source, name);
     put_caption(file, source, false, text);
+    put_paper(file, source, lines);
     if (file) {
-        fprintf(file, "PAPER = %d\nLAYERS = %lld\nBLOCK = %d\nHIGH = %.9g\nT_MAXES = %d\narray T_MAX[T_MAXES]\n", like,
+        fprintf(file, "LAYERS = %lld\nBLOCK = %d\nHIGH = %.9g\nT_MAXES = %d\narray T_MAX[T_MAXES]\n",
                 (long long)group->p.depth, connections[lines->line[0].block].colour, highest, count);
         for (int k = 0; k < count; k++)
             fprintf(file, "T_MAX[%d] = %lld\n", k + 1, (long long)t_max[k]);

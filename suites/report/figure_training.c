@@ -85,9 +85,10 @@ static bool write_gain(const struct figure_source *source, const char *name, str
     put_lines(file, source, lines);
     put_places(file, lines, panel, slot);
     put_caption(file, source, taken[1] && taken[2], text);
+    put_paper(file, source, lines);
     if (file)
-        fprintf(file, "PAPER = %d\nLEFT_LINES = %d\nRIGHT_LINES = %d\nHIGH_LEFT = %.9g\nHIGH_RIGHT = %.9g\n",
-                lines_like_paper(source, lines), taken[1], taken[2], unbounded_to, bounded_to);
+        fprintf(file, "LEFT_LINES = %d\nRIGHT_LINES = %d\nHIGH_LEFT = %.9g\nHIGH_RIGHT = %.9g\n", taken[1], taken[2],
+                unbounded_to, bounded_to);
     return data_close(file, source, name, why, why_size);
 }
 

@@ -8,6 +8,9 @@
 #include "suites/report/figure_data.h"
 
 static const char triangles[] = " Triangles at the top: overflow.";
+static const char not_joined[] =
+    " A point more than 1.5 times as far as its neighbour is not joined to it; its whiskers "
+    "are q10–q90.";
 enum { TEXT_SIZE = 1600, COLUMNS_SIZE = 800 };
 
 struct measure {
@@ -100,9 +103,10 @@ static enum figure_outcome layers_figure(const struct figure_source *source, con
         FILE *file = settings_open(source, name);
         put_lines(file, source, &lines);
         put_caption(file, source, wanted == connections_where(NULL) || both_families(&lines), text);
+        put_paper(file, source, &lines);
         if (file)
-            fprintf(file, "PAPER = %d\nLAYERS = %lld\nSTREAMS = %lld\n", lines_like_paper(source, &lines),
-                    (long long)last->depth, (long long)lines_streams(source, &lines));
+            fprintf(file, "LAYERS = %lld\nSTREAMS = %lld\n", (long long)last->depth,
+                    (long long)lines_streams(source, &lines));
         for (int m = 0; file && m < count; m++)
             fprintf(file, span[m].high < INFINITY ? "SPAN_%s = %.9g\n" : "SPAN_%s = 1e300\n", measures[m].column,
                     span[m].high / span[m].low);
@@ -164,17 +168,34 @@ static struct spread first_layer(const struct figure_source *source, const struc
     return groups_curve(source->reader, group, curve, 0);
 }
 
+/* Whether a line may join points j - 1 and j of a line: both are there, and near one another. */
+static bool is_joined(const struct figure_source *source, const struct line *line, int64_t j,
+                      const struct param *along) {
+    const struct group *group = source->groups->group;
+    return j > 0 && j < line->count &&
+           figure_joined(along, parameter_value(&group[line->groups[j - 1]].p, along),
+                         parameter_value(&group[line->groups[j]].p, along));
+}
+
+/* A blank line parts points that no line may join; `apart` is 1 where a point is joined to neither neighbour. */
 static bool parameter_data(const struct figure_source *source, const char *name, const struct param *along,
                            const struct lines *lines, const struct measure *measures, int count, bool *recorded,
-                           bool *overflow, char *why, size_t why_size) {
-    char columns[COLUMNS_SIZE];
-    columns_of(along->name, measures, count, columns);
+                           bool *overflow, bool *some_apart, char *why, size_t why_size) {
+    char columns[COLUMNS_SIZE], first[64];
+    snprintf(first, sizeof first, "%s,apart", along->name);
+    columns_of(first, measures, count, columns);
     FILE *file = data_open(source, name, columns);
     for (int k = 0; file && k < lines->count; k++)
         for (int64_t j = 0; j < lines->line[k].count; j++) {
             const struct group *group = &source->groups->group[lines->line[k].groups[j]];
+            const bool joined = is_joined(source, &lines->line[k], j, along);
+            if (j > 0 && !joined)
+                putc('\n', file);
             put_head(file, k, &lines->line[k], &group->p);
             put_number(file, parameter_value(&group->p, along));
+            const bool apart = !joined && !is_joined(source, &lines->line[k], j + 1, along);
+            *some_apart |= apart;
+            fprintf(file, ",%d", apart);
             for (int m = 0; m < count; m++) {
                 struct spread s = first_layer(source, group, measures[m].recorded);
                 bool broken = isnan(s.median) && group_broken(source, group);
@@ -193,24 +214,24 @@ static enum figure_outcome parameter_figure(const struct figure_source *source, 
                                             const char *streams, char *why, size_t why_size) {
     const struct param *along = params_find(parameter);
     struct lines lines;
-    bool recorded[8] = {false}, overflow = false, more = false;
+    bool recorded[8] = {false}, overflow = false, apart = false, more = false;
     char text[TEXT_SIZE], shared[TEXT_SIZE / 2];
     lines_along(source, along, beside ? params_find(beside) : NULL, measures[0].recorded, wanted, most, &lines);
     if (!lines.count)
         return snprintf(why, why_size, "no two groups of it differ in %s alone", parameter), FIGURE_SKIPPED;
     describe_lines(source, &lines, shared, sizeof shared);
-    bool good = parameter_data(source, name, along, &lines, measures, count, recorded, &overflow, why, why_size);
+    bool good = parameter_data(source, name, along, &lines, measures, count, recorded, &overflow, &apart, why,
+                               why_size);
     for (int m = 2; m < count; m++)
         more |= recorded[m];
-    snprintf(text, sizeof text, "%s%s, token mean: median and band q10–q90 over seeds.%s %s.", statement,
-             more ? streams : "", overflow ? triangles : "", shared);
+    snprintf(text, sizeof text, "%s%s, token mean: median and band q10–q90 over seeds.%s%s %s.", statement,
+             more ? streams : "", apart ? not_joined : "", overflow ? triangles : "", shared);
     if (good) {
         describe_left_out(&lines, why, why_size);
         FILE *file = settings_open(source, name);
         put_lines(file, source, &lines);
         put_caption(file, source, wanted == connections_where(NULL) || both_families(&lines), text);
-        if (file)
-            fprintf(file, "PAPER = %d\n", lines_like_paper(source, &lines));
+        put_paper(file, source, &lines);
         for (int m = 0; file && m < count; m++)
             fprintf(file, "HAS_%s = %d\n", measures[m].column, recorded[m]);
         good = data_close(file, source, name, why, why_size);
