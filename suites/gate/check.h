@@ -1,11 +1,14 @@
 /* mhcbench check: any library of the ABI against cpu64, row by row, on random shapes. Parts:
- *   check.c         options, the loop over rows, the report
+ *   check.c         options, the parent, the verdict
+ *   check_rows.c    the loop over rows, what is said of them
  *   check_cover.c   the fixed cases of a row
  *   check_case.c    random cases and inputs
  *   check_trial.c   one case of one row
  *   check_large.c   arrays of more elements than 32 bits count */
 #ifndef CHECK_H
 #define CHECK_H
+
+#include <stdio.h>
 
 #include "suites/rows/examine.h"
 
@@ -58,6 +61,17 @@ examine_draw trial_input; /* an input; `user` is the trial */
 
 /* --- trials --- */
 
+/* --- rows --- */
+
+struct check_options {
+    const char *library, *operations;
+    int64_t trials, trial, size; /* trial < 0: all */
+    uint64_t seed;
+    double minutes, large; /* large: elements, 0: not these */
+    double timeout;        /* seconds a case, 0: no limit */
+    bool tight, trusting;
+};
+
 /* In memory that parent and child share: what was found outlives a crash. */
 struct checker {
     struct backend backend;
@@ -82,6 +96,12 @@ struct checker {
     double worst[3], tolerance[3]; /* by type of the streams; the widest that counted */
     char worst_text[500];
 };
+
+/* Where everything that is said goes. */
+extern FILE *check_report;
+
+/* Opens the library and checks its rows from k->next on; an exit code. */
+int check_rows(struct checker *, const struct check_options *);
 
 /* Counts a check; a failed one is printed with the command that repeats it. Returns `good`. */
 bool check(struct checker *, bool good, const struct trial *, const char *format, ...)

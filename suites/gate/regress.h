@@ -65,7 +65,6 @@ struct regress_note {
     double since, spent[2]; /* s of the monotonic clock; of each side before that */
 };
 _Static_assert(sizeof(struct regress_note) <= WORKER_NOTE, "a note has no room for it");
-double regress_now(void);
 void regress_mark(int side); /* from here on that side runs */
 
 void regress_answer(struct message *request, struct message *reply); /* handler "regress" */

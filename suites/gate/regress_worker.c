@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cpu_ref/library.h"
@@ -20,15 +19,9 @@ static struct backend library[2];
 static struct regress_case side[2];
 static struct regress_question current; /* what `side` is of */
 
-double regress_now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 void regress_mark(int s) {
     volatile struct regress_note *note = worker_note();
-    double now = regress_now();
+    double now = worker_now();
     if (note->running)
         note->spent[note->running - 1] += now - note->since;
     note->running = 1 + s;

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "results/attribute.h"
+
 /* No size of a vector is larger, so that products of two fit 64 bits; what fits in memory is decided with all shapes
  * known. */
 #define LARGEST_SIZE ((int64_t)1 << 24)
@@ -73,29 +75,6 @@ bool refuse(struct text why, const char *format, ...) {
     return false;
 }
 
-/* One string or number of an attribute. */
-static bool read_string(hid_t attribute, char *value, size_t size) {
-    hid_t type = H5Aget_type(attribute);
-    bool good = type >= 0 && H5Tget_class(type) == H5T_STRING;
-    hid_t memory = good ? H5Tcopy(H5T_C_S1) : -1;
-    good = good && H5Tset_cset(memory, H5Tget_cset(type)) >= 0; /* HDF5 does not convert character sets */
-    if (good && H5Tis_variable_str(type) > 0) {
-        char *text = NULL;
-        good = H5Tset_size(memory, H5T_VARIABLE) >= 0 && H5Aread(attribute, memory, &text) >= 0 && text &&
-               strlen(text) < size;
-        if (good)
-            memcpy(value, text, strlen(text) + 1);
-        if (text)
-            H5free_memory(text);
-    } else if (good)
-        good = H5Tget_size(type) < size && H5Tset_size(memory, size) >= 0 && H5Aread(attribute, memory, value) >= 0;
-    if (memory >= 0)
-        H5Tclose(memory);
-    if (type >= 0)
-        H5Tclose(type);
-    return good;
-}
-
 static bool read_number(hid_t attribute, H5T_class_t wanted, hid_t memory, void *value) {
     hid_t type = H5Aget_type(attribute);
     H5T_class_t class = type >= 0 ? H5Tget_class(type) : H5T_NO_CLASS;
@@ -115,7 +94,7 @@ enum found vector_attribute(hid_t object, const char *name, H5T_class_t class, v
     hid_t space = H5Aget_space(attribute);
     bool good = space >= 0 && H5Sget_simple_extent_npoints(space) == 1;
     if (good && class == H5T_STRING)
-        good = read_string(attribute, value, size);
+        good = attribute_text(attribute, value, size);
     else if (good)
         good = read_number(attribute, class, class == H5T_INTEGER ? H5T_NATIVE_INT64 : H5T_NATIVE_DOUBLE, value);
     if (space >= 0)

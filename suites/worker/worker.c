@@ -58,7 +58,7 @@ void message_clear(struct message *m) {
     *m = (struct message){0};
 }
 
-static double now(void) {
+double worker_now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
@@ -68,7 +68,7 @@ static double now(void) {
 static int left(double deadline) {
     if (deadline == 0)
         return -1;
-    double seconds = deadline - now();
+    double seconds = deadline - worker_now();
     return seconds <= 0 ? 0 : seconds > 1e6 ? 1000000000 : (int)(seconds * 1e3) + 1;
 }
 
@@ -248,7 +248,7 @@ bool worker_send(struct worker *w, const struct message *request, double seconds
         return false;
     signal(SIGPIPE, SIG_IGN);
     w->seconds = seconds;
-    w->deadline = seconds > 0 ? now() + seconds : 0;
+    w->deadline = seconds > 0 ? worker_now() + seconds : 0;
     enum outcome outcome = transfer(w->to, true, &size, sizeof size, w->deadline);
     if (outcome == DONE)
         outcome = transfer(w->to, true, request->data, request->size, w->deadline);

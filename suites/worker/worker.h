@@ -34,6 +34,9 @@ struct worker_handler {
     void (*answer)(struct message *request, struct message *reply);
 };
 
+/* Seconds of the monotonic clock, which all processes share. */
+double worker_now(void);
+
 /* The file of this program, absolute; where there is no /proc, what it was started as. */
 const char *worker_program(void);
 
