@@ -91,11 +91,11 @@ static void append(struct record *r, int s, int seed, const struct plant *p) {
 
 static void write_record(const char *path, const struct plant *p) {
     static const struct record_column columns[] = {
-        {"study", "", "", RECORD_TEXT},          {"block", "", "", RECORD_TEXT},
-        {"backend", "", "", RECORD_TEXT},        {"seed", "", "", RECORD_INT},
+        {"study", "", "", RECORD_TEXT},           {"block", "", "", RECORD_TEXT},
+        {"backend", "", "", RECORD_TEXT},         {"seed", "", "", RECORD_INT},
         {"origin_revision", "", "", RECORD_TEXT}, {"origin_build", "", "", RECORD_TEXT},
-        {"origin_cpu", "", "", RECORD_TEXT},     {"origin_threads", "", "", RECORD_INT},
-        {"origin_library", "", "", RECORD_TEXT}, {"origin_input", "", "", RECORD_TEXT}};
+        {"origin_cpu", "", "", RECORD_TEXT},      {"origin_threads", "", "", RECORD_INT},
+        {"origin_library", "", "", RECORD_TEXT},  {"origin_input", "", "", RECORD_TEXT}};
     static const struct record_curve curves[CURVES] = {{"composite_forward_sum", "1", ""},
                                                        {"composite_backward_sum", "1", ""}},
                                      summaries[] = {{"composite_forward_sum_max", "1", ""}},
@@ -172,8 +172,10 @@ Test(compare_trained, other_arithmetic_is_compared_by_statements) {
     static const struct {
         const char *why;
         struct plant plant;
-    } cases[] = {{"another revision", {.revision = "def"}}, {"another build", {.build = "gcc -O2"}},
-                 {"another type of CPU", {.cpu = "that one"}}, {"another number of threads", {.threads = 2}},
+    } cases[] = {{"another revision", {.revision = "def"}},
+                 {"another build", {.build = "gcc -O2"}},
+                 {"another type of CPU", {.cpu = "that one"}},
+                 {"another number of threads", {.threads = 2}},
                  {"another BLAS core", {.core = "Haswell"}}};
     write_record("a.h5", &nothing);
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
@@ -204,7 +206,9 @@ Test(compare_trained, statements_that_fail) {
         {"forward gain", "forward gain, log10 over seeds, is 1.65 [1.5, 1.8], was 1.25", 1, {.at = HC, .forward = 0.4}},
         {"backward gain", "backward gain, log10 over seeds, is 0.05", 1, {.at = MHC, .backward = -0.4}},
         {"an overflow", "forward gain, log10 over seeds, is inf", 1, {.at = HC, .forward = INFINITY}},
-        {"mHC's forward gain", "whose rows sum to 1 is not 1: log10 is off by 0.002", 1,
+        {"mHC's forward gain",
+         "whose rows sum to 1 is not 1: log10 is off by 0.002",
+         1,
          {.at = MHC, .forward_of_one = 0.002}},
         {"mHC's forward gain within rounding", "", 0, {.at = MHC, .forward_of_one = 1e-5}},
         {"a run that ended", "1 runs ended with a loss that is no number, were 0", 3, {.at = HC, .diverged = 70}},
@@ -217,8 +221,8 @@ Test(compare_trained, statements_that_fail) {
         p.cpu = "that one";
         write_record("b.h5", &p);
         int code = sh("$M compare a.h5 b.h5 --strict --published");
-        cr_expect(code == cases[k].code && strstr(out, cases[k].why) && ends_with(code ? no : yes),
-                  "%s: exit %d\n%s%s", cases[k].what, code, out, err);
+        cr_expect(code == cases[k].code && strstr(out, cases[k].why) && ends_with(code ? no : yes), "%s: exit %d\n%s%s",
+                  cases[k].what, code, out, err);
         cr_expect(cases[k].code || !rows_with("\nINVALID"), "%s:\n%s", cases[k].what, out);
     }
 }

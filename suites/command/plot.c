@@ -12,10 +12,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "build_info.h"
+#include "results/history.h"
 #include "results/text.h"
 #include "suites/report/choice.h"
 #include "suites/case/options.h"
 #include "suites/command/commands.h"
+#include "suites/report/figure_history.h"
 #include "suites/report/figures.h"
 #include "suites/worker/worker.h"
 
@@ -360,6 +363,36 @@ static int plot_record(struct plot *plot, const char *out, int argc, char **argv
     return code;
 }
 
+/* A file that `regress --record` made has one figure. */
+static int plot_history(struct plot *plot, const char *out, int argc, char **argv) {
+    char why[PATH_SIZE + 400] = "", provenance[PATH_SIZE + 80];
+    const char *slash = strrchr(plot->file, '/');
+    int code = EXIT_CANNOT;
+    if (!only_positional(argc, argv, 1, 1, usage))
+        return code;
+    if (plot->only && strcmp(plot->only, FIGURE_HISTORY))
+        return cannot("%s: a history of regress has the figure " FIGURE_HISTORY " alone", plot->file);
+    struct history *h = history_read(plot->file);
+    if (!h)
+        return cannot("%s", record_error());
+    snprintf(provenance, sizeof provenance, "mhcbench %s, %s, %s", PROVENANCE_VERSION,
+             h->entries ? h->machine[h->entries - 1] : "", slash ? slash + 1 : plot->file);
+    text_clean(provenance);
+    const struct figure_source source = {.folder = plot->data, .provenance = provenance};
+    if (open_folders(plot, out) && open_private(plot)) {
+        const enum figure_outcome outcome = figure_history(h, &source, why, sizeof why);
+        if (outcome != FIGURE_WRITTEN)
+            cannot("%s: %s", plot->file, why);
+        else if (draw_formats(plot, FIGURE_HISTORY))
+            code = EXIT_GOOD;
+        if (!empty_data(plot, code == EXIT_GOOD))
+            code = EXIT_CANNOT;
+        close_private(plot);
+    }
+    history_release(h);
+    return code;
+}
+
 /* The word that is no option and no option's value: case options are checked when the record is open. */
 static const char *find_file(int argc, char **argv) {
     for (int k = 0; k < argc; k++)
@@ -373,6 +406,7 @@ static const char *find_file(int argc, char **argv) {
 static int print_help(void) {
     for (int k = 0; k < figures_count; k++)
         printf("  %-18s %s\n", figures[k].name, figures[k].help);
+    printf("  %-18s %s\n", FIGURE_HISTORY, "of a file of `regress --record`: time of operations over commits");
     return EXIT_GOOD;
 }
 
@@ -393,7 +427,8 @@ int plot_command(int argc, char **argv) {
     snprintf(list, sizeof list, "%s", formats);
     if (!read_formats(&plot, list))
         return EXIT_CANNOT;
-    bool known = !plot.only;
+    const bool history = history_is(plot.file);
+    bool known = !plot.only || history;
     for (int k = 0; k < figures_count; k++)
         known |= plot.only && !strcmp(plot.only, figures[k].name);
     if (!known) {
@@ -404,5 +439,5 @@ int plot_command(int argc, char **argv) {
     }
     if (!find_scripts(&plot))
         return cannot("the folder plots/ is neither beside the program's folder nor here");
-    return plot_record(&plot, out, argc, argv);
+    return history ? plot_history(&plot, out, argc, argv) : plot_record(&plot, out, argc, argv);
 }

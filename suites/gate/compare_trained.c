@@ -16,8 +16,7 @@ static const char seed_option[] = " --seed ";
 
 static bool trained(struct record_reader *file, int64_t index) {
     const char *const *study = record_texts(file, "study"), *const *status = record_texts(file, "status");
-    return study && !strcmp(study[index], "train") && !strcmp(status[index], "done") &&
-           record_points(file, index) > 0;
+    return study && !strcmp(study[index], "train") && !strcmp(status[index], "done") && record_points(file, index) > 0;
 }
 
 static bool both_trained(const struct compare *c, const int64_t index[2]) {
@@ -87,9 +86,10 @@ static const struct {
     const char *name;
     size_t place;
 } series[] = {
-#define SERIES(member) {#member, offsetof(struct record_training, member)}
-    SERIES(loss),          SERIES(held_out_loss), SERIES(gradient_norm),       SERIES(gradient_norm_max),
-    SERIES(rate),          SERIES(alpha),         SERIES(alpha_max),           SERIES(logit_range),
+#define SERIES(member) \
+    { #member, offsetof(struct record_training, member) }
+    SERIES(loss),          SERIES(held_out_loss),  SERIES(gradient_norm),      SERIES(gradient_norm_max),
+    SERIES(rate),          SERIES(alpha),          SERIES(alpha_max),          SERIES(logit_range),
     SERIES(mean_diagonal), SERIES(row_sum_spread), SERIES(smallest_column_sum)};
 
 static const double *series_of(const struct record_training *t, int k) {
@@ -212,8 +212,7 @@ static double gain_of(struct record_reader *file, const struct record_training *
 }
 
 /* false: out of memory. */
-static bool stand_of(const struct compare *c, int f, const struct compare_pair *pair, int64_t count,
-                     struct stand *s) {
+static bool stand_of(const struct compare *c, int f, const struct compare_pair *pair, int64_t count, struct stand *s) {
     double *forward = malloc((size_t)(2 * count) * sizeof *forward), *backward = forward + count;
     *s = (struct stand){.off_one = 0};
     for (int64_t k = 0; forward && k < count; k++) {
@@ -262,7 +261,8 @@ static bool loss_stands(struct gate_row *r, const char *name, const struct mhc_m
 static bool gain_stands(struct gate_row *r, const char *name, struct mhc_range base, struct mhc_range now) {
     if (mhc_ranges_agree(base, now))
         return true;
-    gate_say(r, "%s gain, log10 over seeds, is %.3g [%.3g, %.3g], was %.3g [%.3g, %.3g]: a median outside the other range",
+    gate_say(r,
+             "%s gain, log10 over seeds, is %.3g [%.3g, %.3g], was %.3g [%.3g, %.3g]: a median outside the other range",
              name, now.median, now.least, now.most, base.median, base.least, base.most);
     return fail(r);
 }
@@ -293,7 +293,8 @@ static void judge_group(struct compare *c, const struct compare_pair *pair, cons
         fail(r);
         return;
     }
-    if (forward_is_one(c->file[COMPARE_NEW], pair->index[COMPARE_NEW]) && !(s[COMPARE_NEW].off_one <= ROUNDING_OF_ONE)) {
+    if (forward_is_one(c->file[COMPARE_NEW], pair->index[COMPARE_NEW]) &&
+        !(s[COMPARE_NEW].off_one <= ROUNDING_OF_ONE)) {
         gate_say(r, "the forward gain of maps whose rows sum to 1 is not 1: log10 is off by %.2g",
                  s[COMPARE_NEW].off_one);
         fail(r);

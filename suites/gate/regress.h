@@ -98,6 +98,7 @@ struct regress {
     bool every_map;                /* not asked for: of the maps but the first those that both libraries have */
     int64_t one_sided;             /* cases left out, as one library alone has their map */
     bool trusting;                 /* --trust-tolerance */
+    const char *record;            /* --record FILE.h5: where its findings are added; NULL: nowhere */
 };
 extern volatile sig_atomic_t regress_stopped; /* by a signal */
 
