@@ -2,7 +2,8 @@
 #     gnuplot -d -c plots/phase.gp figures/data png phase.png
 # DATA holds the CSV files and settings; TERM is svg, png, pdf or dumb (the default, a look in the terminal). A script
 # sets DATA, TERM, OUT and COLUMNS from its arguments, loads the settings, sets HEIGHT (cm, without the caption) and
-# loads this. Positions are in cm from the upper left corner. Fonts are 7 pt at the printed width of 8.5 or 17 cm.
+# loads this. WIDE, of the settings, says whether the figure is 17 or 8.5 cm wide: panels that stand side by side in a
+# wide one stand below one another in a narrow one. Positions are in cm from the upper left corner. Fonts are 7 pt at the printed width of 8.5 or 17 cm.
 
 set encoding utf8
 set minussign
@@ -10,6 +11,7 @@ set datafile separator comma
 set datafile columnheaders
 
 WIDTH = WIDE ? 17.0 : 8.5
+RIGHT = WIDTH - 0.4 # edge of the rightmost panel
 ROW = 0.33
 PLOT_HEIGHT = HEIGHT
 HEIGHT = PLOT_HEIGHT + ROW * CAPTION_ROWS + 0.2
@@ -80,6 +82,14 @@ marked(k, name) = column('line') == k && int(column('layer') - 1 + k * STEP / LI
 overflow(k, name) = column('line') == k && column(name . '_overflow') == 1 ? 0.985 : NaN
 overflow_layer(k, name) = int(column('layer')) % ceil(LAYERS / 40.0) == 0 ? overflow(k, name) : NaN
 set y2range [0:1]
+
+# Where connections coincide, as ResNet and those with exact maps do, the dashes of one leave room for the others;
+# in grey print they tell lines apart.
+set dashtype 11 (12, 6)
+set dashtype 12 (3, 15)
+set dashtype 13 (8, 8)
+set dashtype 14 (3, 6)
+dash(k) = BROKEN[k] ? 11 + (BROKEN[k] - 1) % 4 : 1
 
 # Legend of the lines of a figure from line `first` on, in `columns` columns, its left edge at `left` cm: a key of gnuplot knows the width
 # of one panel only. Drawn with a panel, then taken away by `unset label`, `unset arrow` and `unset object`.

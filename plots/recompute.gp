@@ -20,7 +20,7 @@ set xrange [*:*] noextend
 set offsets graph 0.02, graph 0.02, 0, 0
 do for [p = 1:2] {
     top = KEY + (p > 1) * (ROWS + 0.3)
-    eval panel(1.65, top, 8.1, top + ROWS)
+    eval panel(1.65, top, RIGHT, top + ROWS)
     set arrow 1 from OPTIMUM, graph 0 to OPTIMUM, graph 1 nohead lc rgb PALE lw 1 dt (2, 3) back
     if (p == 1) {
         eval y_label('memory (' . UNIT_TEXT . ')')

@@ -9,6 +9,7 @@ load HERE . 'house.gp'
 
 FLOOR = 1e-17 # half of the smallest error a float64 sum near 1 can have: where 0 is drawn
 floored(name) = column(name) < FLOOR ? FLOOR : column(name)
+floored_alone(k, end) = alone(k, NAME . end) < FLOOR ? FLOOR : alone(k, NAME . end)
 # Roundings that coincide: the dashes of one leave room for the others.
 set dashtype 11 (8, 8)
 set dashtype 12 (3, 13)
@@ -23,7 +24,7 @@ set offsets graph 0.02, graph 0.02, 0, 0
 do for [p = 1:1 + HAS_column_error] {
     NAME = p == 1 ? 'backward' : 'column_error'
     top = KEY + (p > 1) * (ROWS + 0.3)
-    eval panel(1.65, top, 8.1, top + ROWS)
+    eval panel(1.65, top, RIGHT, top + ROWS)
     eval y_label((p == 1 ? 'backward gain, largest over l' : 'max |column sum − 1|'))
     unset key
     if (p == 1) { do for [k = 1:LINES] { eval legend_at(k, 1, 1, 1.45, dash(RANK[k])) } }
@@ -41,8 +42,8 @@ do for [p = 1:1 + HAS_column_error] {
         (p == 1 && PAPER ? PAPER_MHC_GAIN : NaN) with lines lc rgb '#606060' lw 1 dt (6, 4) notitle, \
         for [k = 1:LINES] CSV using (of_line(k, 't-max')):(floored(NAME . '_q10')):(floored(NAME . '_q90')) \
             with filledcurves fs transparent solid (LINES > 2 ? 0.1 : 0.2) noborder lc rgb colour(BLOCK[k], RANK[k]) notitle, \
-        for [k = 1:LINES] CSV using (alone(k, 't-max')):(floored(NAME . '_median')):(floored(NAME . '_q10')): \
-            (floored(NAME . '_q90')) with yerrorbars lc rgb colour(BLOCK[k], RANK[k]) lw 0.75 pt -1 notitle, \
+        for [k = 1:LINES] CSV using (alone(k, 't-max')):(floored_alone(k, '_median')): \
+            (floored_alone(k, '_q10')):(floored_alone(k, '_q90')) with yerrorbars lc rgb colour(BLOCK[k], RANK[k]) lw 0.75 pt -1 notitle, \
         for [k = 1:LINES] CSV using (of_line(k, 't-max')):(floored(NAME . '_median')) \
             with linespoints lc rgb colour(BLOCK[k], RANK[k]) lw 1.5 dt dash(RANK[k]) \
             pt point(BLOCK[k], RANK[k]) notitle

@@ -18,7 +18,7 @@ unset mytics
 set xrange [0:LAYERS > 1 ? LAYERS : 2]
 if (LAYERS < 10) { set xtics 1 }
 set yrange [0:1.1 * HIGH]
-eval panel(1.65, KEY, 8.1, KEY + ROWS)
+eval panel(1.65, KEY, RIGHT, KEY + ROWS)
 eval y_label('backward gain of H_L…H_l')
 set xlabel 'layer l' offset 0, 0.6 textcolor rgb INK
 do for [k = 1:T_MAXES] {

@@ -417,6 +417,8 @@ Test(plot, errors_are_one_line) {
     refused("@ plot %/s.h5 --format gif", "svg");
     refused("@ plot %/s.h5 --format svg,svg", "twice");
     refused("@ plot %/s.h5 --wrong", "--wrong");
+    refused("@ plot %/s.h5 --columns 3", "--columns 3: 1 or 2");
+    refused("@ plot %/s.h5 --caption short", "--caption short: full or none");
     good("touch %/file");
     refused("@ plot %/s.h5 --out %/file", "file");
     refused("@ plot %/s.h5 --out /proc/none", "/proc/none");

@@ -200,6 +200,7 @@ static size_t row_of(const char *text, size_t columns) {
 void put_caption(FILE *file, const struct figure_source *source, bool wide, const char *text) {
     const char *const parts[] = {text, source->provenance};
     int rows = 0;
+    wide = source->columns ? source->columns == 2 : wide;
     for (int part = 0; file && part < 2; part++)
         for (const char *at = parts[part]; *at;) {
             char row[WIDE_COLUMNS + 1];
@@ -211,5 +212,5 @@ void put_caption(FILE *file, const struct figure_source *source, bool wide, cons
             at += length + strspn(at + length, " ");
         }
     if (file)
-        fprintf(file, "CAPTION_ROWS = %d\nWIDE = %d\n", rows, wide);
+        fprintf(file, "CAPTION_ROWS = %d\nWIDE = %d\n", source->no_caption ? 0 : rows, wide);
 }

@@ -39,7 +39,8 @@ void put_string(FILE *, const char *text);
 void put_lines(FILE *, const struct figure_source *, const struct lines *);
 /* PAPER: whether the lines can stand beside the paper's numbers; SEEDS: the most that a point has. */
 void put_paper(FILE *, const struct figure_source *, const struct lines *);
-/* The caption, wrapped for 8.5 or 17 cm, the provenance below it. */
+/* The caption, wrapped for 8.5 or 17 cm, the provenance below it. `wide`: what the panels need; the source may say
+ * otherwise. */
 void put_caption(FILE *, const struct figure_source *, bool wide, const char *text);
 
 #endif

@@ -212,3 +212,29 @@ void describe_lines(const struct figure_source *source, const struct lines *line
         append_absent(lines, text, size);
     }
 }
+
+void describe_start(const struct figure_source *source, const struct lines *lines, char *text, size_t size) {
+    static const struct {
+        const char *word, *says;
+    } starts[] = {
+        {"lite", "each layer reads and writes one stream more than the others, so that streams differ"},
+        {"one-hot", "each layer reads and writes hardly more than one stream, so that streams hardly meet"},
+        {"equal",
+         "every layer reads and writes all streams alike, so that maps whose rows sum to 1 leave streams equal"}};
+    const struct param *param = params_find("pre-post");
+    const struct params *first = params_of_line(source, &lines->line[0]);
+    bool hc = false;
+    text[0] = 0;
+    for (int k = 0; k < lines->count; k++) {
+        if (params_of_line(source, &lines->line[k])->study != STUDY_PROPAGATE)
+            return;
+        hc |= connection_is_hc(&connections[lines->line[k].block]);
+    }
+    if (varies(source, lines, false, -1, param) || varies(source, lines, false, -1, params_find("init")) ||
+        first->init != INIT_LATENT)
+        return;
+    for (size_t k = 0; k < sizeof starts / sizeof *starts; k++)
+        if (!strcmp(params_word(first, "pre-post"), starts[k].word))
+            snprintf(text, size, " Start %s: %s%s.", starts[k].word, starts[k].says,
+                     hc ? "; HC's layers read one stream and write all alike at every start" : "");
+}

@@ -67,6 +67,9 @@ void label_lines(const struct figure_source *, struct lines *, const struct para
  * HC: w=0.35; 16 seeds; 4 of 5 lines shown, not mHC w=3". */
 void describe_lines(const struct figure_source *, const struct lines *, char *text, size_t size);
 
+/* How the streams of propagated stacks start, " Start lite: ...", where all lines have the same; else empty. */
+void describe_start(const struct figure_source *, const struct lines *, char *text, size_t size);
+
 /* "HC w=0.35", with ", 8 seeds" behind it where not all lines have as many; the middle of a long label is left out. */
 void line_legend(const struct figure_source *, const struct lines *, int k, char *text, size_t size);
 

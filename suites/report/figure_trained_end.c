@@ -216,9 +216,9 @@ static bool write_sweep(const struct figure_source *source, const char *name, co
         return false;
     snprintf(
         text, sizeof text,
-        "Trained stacks at their last point: gain of composites, largest over layers l, mean over held-out tokens; forward where "
-        "nothing bounds the maps, backward where their rows sum to 1; median over seeds, and whiskers from the smallest to the "
-        "largest.");
+        "Trained stacks at their last point. Gain of the composite maps, averaged over held-out tokens, the largest over layers: "
+        "forward where nothing bounds the maps, backward where their rows sum to 1. Median over seeds, and whiskers from the smallest "
+        "to the largest.");
     for (int p = 0; p < PANELS; p++) {
         if (!lines[p].count)
             continue;

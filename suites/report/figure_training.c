@@ -78,8 +78,9 @@ static bool write_gain(const struct figure_source *source, const char *name, str
     describe_ended(source, lines, ended, sizeof ended);
     snprintf(
         text, sizeof text,
-        "Stacks in training, measured at the points: gain of composites (max |sum| of rows forward, of columns backward), mean over "
-        "held-out tokens, largest over layers l; median over seeds, and band from the smallest to the largest.%s %s.",
+        "Stacks in training, measured at the points. Gain of the composite maps: the largest |sum| of a row (forward) or of a column "
+        "(backward), averaged over held-out tokens, the largest over layers; median over seeds, and band from the smallest to the "
+        "largest.%s %s.",
         ended, shared);
     FILE *file = settings_open(source, name);
     put_lines(file, source, lines);

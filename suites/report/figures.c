@@ -9,8 +9,8 @@
 
 static const char triangles[] = " Triangles at the top: overflow.";
 static const char not_joined[] =
-    " A point more than 1.5 times as far as its neighbour is not joined to it; its whiskers "
-    "are q10–q90.";
+    " Neighbours more than 1.5 times apart are not joined: nothing between them was computed; whiskers reach from 10 % to "
+    "90 % of the seeds.";
 enum { TEXT_SIZE = 1600, COLUMNS_SIZE = 800 };
 
 struct measure {
@@ -88,7 +88,7 @@ static enum figure_outcome layers_figure(const struct figure_source *source, con
     struct lines lines;
     bool overflow = false;
     struct span span[8];
-    char text[TEXT_SIZE], shared[TEXT_SIZE / 2];
+    char text[TEXT_SIZE], shared[TEXT_SIZE / 2], start[240] = "";
     for (int m = 0; m < count; m++)
         span[m] = (struct span){NAN, NAN};
     lines_by_layer(source, measures[0].recorded, wanted, most, &lines);
@@ -96,7 +96,9 @@ static enum figure_outcome layers_figure(const struct figure_source *source, con
         return snprintf(why, why_size, "no case of it has the curve %s", measures[0].recorded), FIGURE_SKIPPED;
     describe_lines(source, &lines, shared, sizeof shared);
     bool good = layers_data(source, name, &lines, measures, count, span, &overflow, why, why_size);
-    snprintf(text, sizeof text, "%s%s %s.", statement, overflow ? triangles : "", shared);
+    if (wanted == connections_where(NULL)) /* a figure of streams */
+        describe_start(source, &lines, start, sizeof start);
+    snprintf(text, sizeof text, "%s%s%s %s.", statement, start, overflow ? triangles : "", shared);
     if (good) {
         describe_left_out(&lines, why, why_size);
         const struct params *last = &source->groups->group[lines.line[lines.count - 1].groups[0]].p;
@@ -124,8 +126,8 @@ static enum figure_outcome single_gain(const struct figure_source *source, const
                                               {"backward_abs", "single_backward_abs"}};
     return layers_figure(
         source, figure->name, connections_where(connection_mixes), 4, measures, 4,
-        "Gain of single layers, token mean: median and band q10–q90 over seeds of max |sum| of rows, backward of columns (solid); "
-        "median of max sum of |entries| (dashed).",
+        "Gain of each layer's own map H_l, averaged over tokens. Solid: the largest |sum| of a row (forward) or of a column "
+        "(backward), median over seeds; band: from 10 % to 90 % of the seeds. Dashed: the largest sum of |entries|, median.",
         why, size);
 }
 
@@ -137,8 +139,9 @@ static enum figure_outcome composite_gain(const struct figure_source *source, co
                                               {"backward_abs", "composite_backward_abs"}};
     return layers_figure(
         source, figure->name, connections_where(connection_mixes), 4, measures, 4,
-        "Gain of composites, token mean: median and band q10–q90 over seeds of max |sum| of rows, backward of columns (solid); "
-        "median of max sum of |entries| (dashed).",
+        "Gain of the composite maps of layers 1 to l (forward) and l to L (backward), averaged over tokens. Solid: the largest "
+        "|sum| of a row (forward) or of a column (backward), median over seeds; band: from 10 % to 90 % of the seeds. Dashed: the "
+        "largest sum of |entries|, median.",
         why, size);
 }
 
@@ -150,8 +153,8 @@ static enum figure_outcome streams(const struct figure_source *source, const str
                                               {"rank", "effective_rank"}};
     return layers_figure(
         source, figure->name, connections_where(NULL), 2, measures, 4,
-        "Streams x_l at the input of layer l, token mean: median and band q10–q90 over seeds. Effective rank: exp of the "
-        "entropy of their singular values.",
+        "Streams x_l at the input of layer l, averaged over tokens: median over seeds, and band from 10 % to 90 % of the seeds. "
+        "Effective rank: exp of the entropy of their singular values; it says how many streams differ.",
         why, size);
 }
 
@@ -224,8 +227,9 @@ static enum figure_outcome parameter_figure(const struct figure_source *source, 
                                why_size);
     for (int m = 2; m < count; m++)
         more |= recorded[m];
-    snprintf(text, sizeof text, "%s%s, token mean: median and band q10–q90 over seeds.%s%s %s.", statement,
-             more ? streams : "", apart ? not_joined : "", overflow ? triangles : "", shared);
+    snprintf(text, sizeof text,
+             "%s%s, averaged over tokens: median over seeds, and band from 10 %% to 90 %% of the seeds.%s%s %s.",
+             statement, more ? streams : "", apart ? not_joined : "", overflow ? triangles : "", shared);
     if (good) {
         describe_left_out(&lines, why, why_size);
         FILE *file = settings_open(source, name);
@@ -247,9 +251,10 @@ static enum figure_outcome depth(const struct figure_source *source, const struc
                                               {"x_rms", "x_rms_last"},
                                               {"grad_rms", "grad_x_rms_first"},
                                               {"grad_rms_max", "grad_x_rms_max"}};
-    return parameter_figure(source, figure->name, "depth", NULL, connections_where(NULL), 2, measures, 5,
-                            "Largest gain of composites (max |sum| of rows, backward of columns) over layers l",
-                            ", RMS of the streams at layer L and of the gradient", why, size);
+    return parameter_figure(
+        source, figure->name, "depth", NULL, connections_where(NULL), 2, measures, 5,
+        "Gain of the composite maps (largest |sum| of a row forward, of a column backward), the largest over layers",
+        "; RMS of the streams at layer L and of the gradient", why, size);
 }
 
 static enum figure_outcome t_max(const struct figure_source *source, const struct figure *figure, char *why,
@@ -258,17 +263,19 @@ static enum figure_outcome t_max(const struct figure_source *source, const struc
                                               {"column_error", "single_column_error_max"}};
     return parameter_figure(
         source, figure->name, "t-max", "round", connections_where(connection_has_sinkhorn), 4, measures, 2,
-        "Largest gain of composites (max |sum| of columns) and column error of single layers, over layers l", "", why,
-        size);
+        "Backward gain of the composite maps (largest |sum| of a column) and what a layer's column sums lack to 1, the largest over "
+        "layers",
+        "", why, size);
 }
 
 static enum figure_outcome streams_n(const struct figure_source *source, const struct figure *figure, char *why,
                                      size_t size) {
     static const struct measure measures[] = {{"forward", "composite_forward_sum_max"},
                                               {"backward", "composite_backward_sum_max"}};
-    return parameter_figure(source, figure->name, "streams", NULL, connections_where(connection_mixes), 4, measures, 2,
-                            "Largest gain of composites (max |sum| of rows, backward of columns) over layers l", "",
-                            why, size);
+    return parameter_figure(
+        source, figure->name, "streams", NULL, connections_where(connection_mixes), 4, measures, 2,
+        "Gain of the composite maps (largest |sum| of a row forward, of a column backward), the largest over layers",
+        "", why, size);
 }
 
 const struct figure figures[] = {
