@@ -146,7 +146,9 @@ static bool estimate(const struct params *p, double *needed, double *available, 
 }
 
 static double flops(const struct params *p) {
-    return params_has_maps(p) ? given_flops(p) : p->from[0] ? train_replay_flops(p) : study_measure_flops(p, token_count(p));
+    return params_has_maps(p) ? given_flops(p)
+           : p->from[0]       ? train_replay_flops(p)
+                              : study_measure_flops(p, token_count(p));
 }
 
 const struct study study_maps = {.run = run, .estimate = estimate, .flops = flops};

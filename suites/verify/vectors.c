@@ -92,6 +92,23 @@ static void expect_all(struct vector_case *v) {
             expect_row(v, v->op->name, v->op->operations[k], false);
 }
 
+static struct vector_array *array_of(struct vector_case *v, int k) {
+    return k < v->ins ? &v->in[k] : &v->out[k - v->ins];
+}
+
+bool vector_case_allocate(struct vector_case *v) {
+    bool good = true;
+    expect_all(v);
+    for (int k = 0; k < v->ins + v->outs; k++) {
+        struct vector_array *array = array_of(v, k);
+        array->count = 1;
+        for (const char *letter = array->extents; *letter; letter++)
+            array->count *= vector_extent(v, *letter);
+        good = (array->values = calloc((size_t)array->count, sizeof(double))) && good;
+    }
+    return good;
+}
+
 /* Opens a dataset whose type and shape are as they must be; -1 and the reason otherwise. */
 static hid_t open_dataset(hid_t group, const char *folder, const struct vector_case *v,
                           const struct vector_array *array, struct text why) {
@@ -132,7 +149,7 @@ static bool read_arrays(hid_t group, struct vector_case *v, struct text why) {
     double bytes = 0;
     for (int pass = 0; pass < 2; pass++) {
         for (int k = 0; k < v->ins + v->outs; k++) {
-            struct vector_array *array = k < v->ins ? &v->in[k] : &v->out[k - v->ins];
+            struct vector_array *array = array_of(v, k);
             const char *folder = k < v->ins ? "in" : "out";
             hid_t dataset = open_dataset(group, folder, v, array, why);
             if (dataset < 0)
