@@ -238,7 +238,8 @@ $(B)/plants/%.so: tests/plants/%.c tests/plants/plant.c tests/plants/plant.h cpu
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  link $@")
 	$(Q)$(CC) -std=gnu17 -O1 $(WARNINGS) -fopenmp -shared -fPIC -I. -o $@ tests/plants/plant.c $< -ldl -lpthread -lm
-$(B)/tests/test_plants: | $(patsubst %,$(B)/plants/%.so,cheats mistakes manners)
+$(B)/tests/test_vectors: | $(B)/plants/mistakes.so
+$(B)/tests/test_plants: | $(patsubst %,$(B)/plants/%.so,cheats mistakes manners intruders)
 
 $(B)/tests/%: tests/%.c $(TESTED) Makefile $(B)/flags/host $(B)/flags/link
 	@mkdir -p $(@D)
