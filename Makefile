@@ -6,17 +6,17 @@
 CC       := $(if $(filter default,$(origin CC)),gcc,$(CC))
 ARCH     ?= native
 B        ?= build
-PACKAGES := gcc g++ libc6-dev libopenblas-dev libhdf5-dev hdf5-tools gnuplot-nox libcriterion-dev pkg-config
+PACKAGES := gcc g++ libc6-dev libopenblas-dev libhdf5-dev hdf5-tools libjansson-dev gnuplot-nox libcriterion-dev pkg-config
 
 # No -ffast-math, ever: the suite studies overflow. Contraction is allowed; philox.h is written so that it cannot matter there.
 LEVEL    ?= -O3
 OPTIMISE := $(LEVEL) -march=$(ARCH) -fno-math-errno -fno-trapping-math -ffp-contract=fast
 WARNINGS := -Wall -Wextra -Wpedantic $(if $(WERROR),-Werror)
 CFLAGS   := -std=c17 -D_GNU_SOURCE -g -fPIC -fvisibility=hidden $(OPTIMISE) $(WARNINGS) -fopenmp $(SANITIZE)
-CPPFLAGS := -I. -I$(B) $(shell pkg-config --cflags openblas hdf5 2>/dev/null)
-LDLIBS   := $(shell pkg-config --libs openblas hdf5 2>/dev/null) -lhdf5_hl -lm -ldl
+CPPFLAGS := -I. -I$(B) $(shell pkg-config --cflags openblas hdf5 jansson 2>/dev/null)
+LDLIBS   := $(shell pkg-config --libs openblas hdf5 jansson 2>/dev/null) -lhdf5_hl -lm -ldl
 # STATIC=1: nothing from this machine but glibc. HDF5's and LAPACK's own needs follow them.
-STATIC_LIBS := $(patsubst %,-l:lib%.a,hdf5_serial_hl hdf5_serial sz aec z openblas gfortran quadmath gomp) -lpthread -lm -ldl
+STATIC_LIBS := $(patsubst %,-l:lib%.a,hdf5_serial_hl hdf5_serial sz aec z openblas gfortran quadmath gomp jansson) -lpthread -lm -ldl
 LINK     = $(if $(STATIC),$(filter-out -fopenmp,$(CFLAGS)) -s -static-libgcc,$(CFLAGS))
 
 # Kernels: with nvcc, where there is one, for the GPU; with the host compiler, always, for the executor of kernels/host. Nothing is

@@ -95,9 +95,10 @@ Test(vectors_made, bad_usage_gets_one_line) {
 
 /* Runs the pytest file of tests/python on an implementation with a fault; "": none. */
 static int gate(const char *fault, const char *vectors) {
-    return sh("cd $R/tests/python && WRONG=%s VECTORS=%s PYTHONDONTWRITEBYTECODE=1 $PYTHON -m pytest -q -p no:cacheprovider "
-              "test_vectors.py",
-              fault, vectors);
+    return sh(
+        "cd $R/tests/python && WRONG=%s VECTORS=%s PYTHONDONTWRITEBYTECODE=1 $PYTHON -m pytest -q -p no:cacheprovider "
+        "test_vectors.py",
+        fault, vectors);
 }
 
 /* The fixtures skip in one line where there is no Python with these modules. */

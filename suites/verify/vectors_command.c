@@ -16,7 +16,8 @@
 #include "suites/verify/vector_draw.h"
 #include "suites/verify/verify.h"
 
-static const char usage[] = "vectors [case options] [--logits LIST] [--hard] [--rtol R] [--atol A] --out FILE.h5 [--overwrite]";
+static const char usage[] =
+    "vectors [case options] [--logits LIST] [--hard] [--rtol R] [--atol A] --out FILE.h5 [--overwrite]";
 static const char help[] =
     "Draws inputs of operations, has cpu64 compute what they should give, and writes both with tolerances into a vector file: an\n"
     "implementation in any language can be held to it, and mhcbench verify reads it. results/VECTORS.md has the format, suites/README.md a\n"
@@ -58,7 +59,7 @@ struct list {
         struct vector_case v;
         struct vector_inputs inputs;
         char name[160];
-    } *item;
+    } * item;
     int64_t count, room;
 };
 
