@@ -12,8 +12,7 @@ static int compare(const char *plant, const char *options) {
     snprintf(path, sizeof path, "%s/libmhc_cpu.so", getenv("B"));
     setenv("INNER", path, 1);
     setenv("PLANT", plant, 1);
-    return sh("$M regress %s --operation mhc.post --map sinkhorn --speed none -q --json r.json --junit r.xml",
-              options);
+    return sh("$M regress %s --operation mhc.post --map sinkhorn --speed none -q --json r.json --junit r.xml", options);
 }
 
 static bool says(const char *text) {

@@ -100,6 +100,7 @@ struct regress {
     int64_t one_sided;             /* cases left out, as one library alone has their map */
     bool trusting;                 /* --trust-tolerance */
     const char *reference;         /* a library of the old build with float64 rows; NULL: none is at hand */
+    const char *record;            /* --record FILE.h5: where its findings are added; NULL: nowhere */
 };
 extern volatile sig_atomic_t regress_stopped; /* by a signal */
 

@@ -79,16 +79,17 @@ static void rule(struct gate_report *report, const char *library, int count, con
                        : old == 0             ? "the vectors agree with OLD"
                                               : "the vectors agree with neither";
     report->first_fails = !(now == 0 && old == 1 && paper != 1);
-    snprintf(report->first, sizeof report->first,
-             "REFERENCE: cpu64 of the old build (OLD) and of this one (NEW) disagree in %d operations; %s; the tests of "
-             "cpu_ref/paper.c %s; %s. %s",
-             count, said,
-             paper < 0    ? "are not built"
-             : paper == 0 ? "agree with NEW"
-                          : "contradict NEW",
-             report->first_fails ? "until they say that NEW is right, this fails"
-                                 : "NEW is right, and what differs from it below is OLD's",
-             example);
+    snprintf(
+        report->first, sizeof report->first,
+        "REFERENCE: cpu64 of the old build (OLD) and of this one (NEW) disagree in %d operations; %s; the tests of "
+        "cpu_ref/paper.c %s; %s. %s",
+        count, said,
+        paper < 0    ? "are not built"
+        : paper == 0 ? "agree with NEW"
+                     : "contradict NEW",
+        report->first_fails ? "until they say that NEW is right, this fails"
+                            : "NEW is right, and what differs from it below is OLD's",
+        example);
 }
 
 void regress_compare_references(struct regress *g, const struct suite *s) {

@@ -39,10 +39,15 @@ void verify_compare(const struct vector_case *, const struct vector_array *want,
 int verify_case(const struct backend *, int type, bool trusting, struct vector_case *,
                 struct verify_line lines[VERIFY_LINES]);
 
+/* Fills `out` with what cpu64 makes of `in`. NULL, or why not. */
+const char *vector_answer(struct vector_case *);
+
 /* The sub-command, and its side in the worker under the handler name "verify". Exit codes: 0 something was checked and
  * nothing failed, 1 something failed, 2 not a vector file, data missing or misshapen, or nothing of the backend checked
  * though something was asked of it, 130 interrupted. */
 int verify_command(int argc, char **argv);
+/* `mhcbench vectors`: writes such files, of inputs that it draws. */
+int vectors_command(int argc, char **argv);
 void verify_answer(struct message *request, struct message *reply);
 
 #endif

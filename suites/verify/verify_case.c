@@ -230,26 +230,31 @@ static void release_results(struct execution *e) {
         free(e->result[k].got);
 }
 
+const char *vector_answer(struct vector_case *v) {
+    struct backend cpu64 = {.library = &mhc_cpu64};
+    struct execution e = {.backend = &cpu64, .v = v, .c = v->c};
+    static _Thread_local char why[200];
+    bool good = true;
+    backend_types(&cpu64, MHC_F64, &e.c);
+    run_case(&e);
+    for (int k = 0; k < v->outs; k++)
+        if (e.result[k].got)
+            memcpy(v->out[k].values, e.result[k].got, (size_t)v->out[k].count * sizeof(double));
+        else if (good)
+            good = (snprintf(why, sizeof why, "cpu64 has no %s: %s", v->out[k].name, e.result[k].text), false);
+    release_results(&e);
+    return good ? NULL : why;
+}
+
 /* Inputs become what a bf16 case gives the backend, outputs what cpu64 makes of them. */
 static const char *round_case(struct vector_case *v, const struct mhc_case *types) {
-    struct backend cpu64 = {.library = &mhc_cpu64};
     for (int k = 0; k < v->ins; k++) {
         struct vector_array *array = &v->in[k];
         int32_t type = mhc_arg_type(types, &(struct mhc_arg){.role = array->role});
         if (!backend_round(array->values, array->count, type))
             return "out of memory";
     }
-    struct execution e = {.backend = &cpu64, .v = v, .c = v->c};
-    backend_types(&cpu64, MHC_F64, &e.c);
-    run_case(&e);
-    const char *why = NULL;
-    for (int k = 0; k < v->outs; k++)
-        if (e.result[k].got)
-            memcpy(v->out[k].values, e.result[k].got, (size_t)v->out[k].count * sizeof(double));
-        else
-            why = "cpu64 has no answer for the rounded inputs";
-    release_results(&e);
-    return why;
+    return vector_answer(v);
 }
 
 /* The scale of an element's tolerance; negative: not compared. */
