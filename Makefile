@@ -64,8 +64,11 @@ TESTS    := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/test_*.c))
 .PHONY: all reproduce test test-asan test-emu-race bench-cpu gpu-check gpu-first gpu-bench bundle deps format format-check help clean
 .DELETE_ON_ERROR:
 
+# As many compilers as cores, unless make was called with a number of its own.
+JOBS = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
+
 all: deps
-	@$(MAKE) --no-print-directory build
+	@$(MAKE) --no-print-directory $(JOBS) build
 
 .PHONY: build
 build: $(B)/mhcbench $(B)/libmhc_cpu.so $(B)/libmhc_emu.so $(if $(NVCC),$(B)/libmhc_cuda.so)
@@ -99,7 +102,7 @@ reproduce: all
 	@echo "All tables: $(B)/mhcbench show $(B)/train.h5 (or $(B)/quick.h5)     Figures: $(B)/figures"
 
 test: all
-	@$(MAKE) --no-print-directory run-tests
+	@$(MAKE) --no-print-directory $(JOBS) run-tests
 
 # Sources in the form of .clang-format. format-check changes nothing and names the files that differ.
 SOURCES = $(shell git ls-files '*.c' '*.h' '*.cu' '*.cc')
@@ -111,12 +114,12 @@ format-check:
 	@clang-format-14 --dry-run --Werror $(SOURCES)
 
 test-asan: deps
-	@$(MAKE) --no-print-directory run-tests B=$(B)/asan ARCH=$(ARCH) LEVEL=-O1 NVCC= \
+	@$(MAKE) --no-print-directory $(JOBS) run-tests B=$(B)/asan ARCH=$(ARCH) LEVEL=-O1 NVCC= \
 	    SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer"
 
 # A missing barrier is a report here: only barriers order the threads of a block, and nothing orders its blocks.
 test-emu-race: deps
-	@$(MAKE) --no-print-directory B=$(B)/race ARCH=$(ARCH) LEVEL=-O1 EMULEVEL=-O1 EXECUTOR_TSAN=1 SANITIZE=-fsanitize=thread \
+	@$(MAKE) --no-print-directory $(JOBS) B=$(B)/race ARCH=$(ARCH) LEVEL=-O1 EMULEVEL=-O1 EXECUTOR_TSAN=1 SANITIZE=-fsanitize=thread \
 	    $(B)/race/libmhc_emu.so $(B)/race/mhcbench
 	OMP_NUM_THREADS=1 TSAN_OPTIONS=halt_on_error=1 $(B)/race/mhcbench check emu --timeout 0 --trials $(or $(TRIALS),100)
 
@@ -235,7 +238,8 @@ $(B)/plants/%.so: tests/plants/%.c tests/plants/plant.c tests/plants/plant.h cpu
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  link $@")
 	$(Q)$(CC) -std=gnu17 -O1 $(WARNINGS) -fopenmp -shared -fPIC -I. -o $@ tests/plants/plant.c $< -ldl -lpthread -lm
-$(B)/tests/test_plants: | $(patsubst %,$(B)/plants/%.so,cheats mistakes manners)
+$(B)/tests/test_vectors: | $(B)/plants/mistakes.so
+$(B)/tests/test_plants: | $(patsubst %,$(B)/plants/%.so,cheats mistakes manners intruders)
 
 $(B)/tests/%: tests/%.c $(TESTED) Makefile $(B)/flags/host $(B)/flags/link
 	@mkdir -p $(@D)

@@ -1,4 +1,4 @@
-/* A file as a whole: a checkpoint, the maps of a case. Private to results/. */
+/* A file as a whole: a checkpoint, the maps of a case, vectors. */
 #ifndef CHECKPOINT_FILE_H
 #define CHECKPOINT_FILE_H
 

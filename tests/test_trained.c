@@ -207,7 +207,7 @@ Test(trained, another_checkpoint_is_no_resumption) {
     GOOD("rm -r c; $M run " SMALL
          " --connection mhc --steps 5 --out e.h5 --checkpoints c -q && cp c/mhc-1-*.h5 model.h5");
     expect_refusal("$M run --study maps --from model.h5 --tokens 12 --t-max 5,10 --out m.h5 --resume -q",
-                   "has cases of another checkpoint behind --from");
+                   "has cases of another file behind --from");
     GOOD("$M run --study maps --from model.h5 --tokens 12 --t-max 5,10 --out m.h5 --resume=anyway -q");
     leave();
 }

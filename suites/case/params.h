@@ -51,6 +51,7 @@ struct params {
     int64_t rounding, branch, activation, hidden, heads, head_dim, vocabulary;
     double branch_gain;
     char input[PARAM_TEXT_SIZE], from[PARAM_TEXT_SIZE];
+    int64_t order; /* enum maps_order */
     int64_t gradient, recompute, weights, measure, record;
     char backend[PARAM_TEXT_SIZE];
     int64_t type, cache, rounds;
@@ -134,6 +135,10 @@ bool params_check(const struct params *, char *why, size_t why_size);
 
 static inline const struct connection *params_connection(const struct params *p) {
     return &connections[p->block];
+}
+/* Whether the maps of a case are those of a file, and not made here. */
+static inline bool params_has_maps(const struct params *p) {
+    return p->study == STUDY_MAPS && p->from[0] && p->order;
 }
 /* Whether the connection of a case, or what its operation belongs to, has one stream. */
 bool params_one_stream(const struct params *);

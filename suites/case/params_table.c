@@ -110,7 +110,10 @@ const struct param params_table[] = {
      .role = ROLE_MODELS},
     {"from", "", "", PARAM_TEXT, AT(from), 0, 0, NULL, MAPS | PROPAGATE,
      .help =
-         "checkpoint of study train (run --checkpoints): its model is the ensemble, on --tokens held-out tokens of the text that it was trained on, with the gradient of their loss; connection, shape and seed come from the file, --input and --t-max too where they are not given"},
+         "checkpoint of study train (run --checkpoints): its model is the ensemble, on --tokens held-out tokens of the text that it was trained on, with the gradient of their loss; connection, shape and seed come from the file, --input and --t-max too where they are not given; in study maps also an HDF5 file with residual maps `res` [L][T][n][n] or [seed][L][T][n][n]"},
+    {"order", "", "auto", PARAM_WORD, AT(order), 0, 0, "auto|destination-source|source-destination", MAPS,
+     .help =
+         "which stream comes first in the maps of a --from file; auto: what its attribute `order` says, else destination-source"},
     {"gradient", "", "random", PARAM_WORD, AT(gradient), 0, 0, "none|random", PROPAGATE,
      .help = "output gradient; none: forward only"},
     {"recompute", "1", "auto", PARAM_INT, AT(recompute), -1, 65536, "auto=-1|keep=0", PROPAGATE | RECOMPUTE | OVERHEAD,

@@ -141,7 +141,9 @@ static bool expand(struct reader *r, const struct axis *axes, int count, bool as
         const struct param *given[MAX_AXES];
         for (int a = 0; a < count; a++)
             given[a] = axes[a].param;
-        if (p.from[0] && params_knows(&p, params_find("from")) && !from_apply(&p, given, count, why, sizeof why))
+        const bool from = p.from[0] && params_knows(&p, params_find("from"));
+        const int64_t seeds = from ? from_seeds(&p, given, count) : 1;
+        if (from && !from_apply(&p, given, count, why, sizeof why))
             return fail(r, why);
         for (int a = 0; a < count; a++)
             if (!params_knows(&p, axes[a].param)) {
@@ -150,8 +152,11 @@ static bool expand(struct reader *r, const struct axis *axes, int count, bool as
                 return fail(r, why);
             }
         drop_unused(r, &p, axes, count, several_blocks);
-        if (!add_case(r, &p, operations && !axis_names(operations, p.operation)))
-            return false;
+        for (int64_t seed = 1; seed <= seeds; seed++) {
+            p.seed = seeds > 1 ? seed : p.seed;
+            if (!add_case(r, &p, operations && !axis_names(operations, p.operation)))
+                return false;
+        }
         int wheel = count - 1;
         for (; wheel >= 0; wheel--) {
             if (axis_follows(axes, wheel))

@@ -38,6 +38,7 @@ static const struct {
     {"plot", plot_command, true, "the figures of FILE.h5 as SVG and PNG"},
     {"export", export_command, true, "FILE.h5 as CSV or JSON"},
     {"verify", verify_command, false, "operations of a backend against the vectors of FILE.h5"},
+    {"vectors", vectors_command, false, "inputs and what cpu64 makes of them into FILE.h5, to hold any framework to"},
     {"check", check_command, false,
      "operations of a backend against cpu64 on random cases, with guard bands and poison"},
     {"doctor", doctor_command, false, "what on this machine would spoil a measurement, and the remedy"},

@@ -21,7 +21,7 @@ static const struct {
     [THREADS] = {{"origin_threads", "1", "threads of OpenMP in its worker", RECORD_INT}, "number of threads"},
     [LIBRARY] = {{"origin_library", "", "SHA-256 of the library behind the backend", RECORD_TEXT}, "library"},
     [INPUT] = {{"origin_input", "", "SHA-256 of the file behind --input", RECORD_TEXT}, "input"},
-    [FROM] = {{"origin_from", "", "SHA-256 of the checkpoint behind --from", RECORD_TEXT}, "checkpoint behind --from"},
+    [FROM] = {{"origin_from", "", "SHA-256 of the file behind --from", RECORD_TEXT}, "file behind --from"},
 };
 
 void origin_columns(struct record_column columns[ORIGINS]) {
@@ -70,7 +70,7 @@ void origin_values(const struct params *p, union record_value values[ORIGINS]) {
 
 /* The parameters of a row that say which files are behind it. */
 static void read_params(struct record_reader *r, int64_t row, struct params *p) {
-    static const char *const names[] = {"study", "backend", "input", "from"};
+    static const char *const names[] = {"study", "backend", "input", "from", "order"};
     char unused[8];
     params_defaults(p);
     for (size_t k = 0; k < sizeof names / sizeof *names; k++) {

@@ -24,7 +24,8 @@
 
 enum { PATH_SIZE = 4096, MOST_FORMATS = 4, NO_GNUPLOT = 127 };
 static const char usage[] =
-    "plot FILE.h5 [--figure NAME] [case options] [--lines N] [--format svg,png|svg|png|pdf|dumb] [--out DIR]";
+    "plot FILE.h5 [--figure NAME] [case options] [--lines N] [--columns 1|2] [--caption full|none] [--format svg,png|svg|png|pdf|dumb] "
+    "[--out DIR]";
 static const char help[] =
     "Draws every figure that the record has the cases for, with its data as CSV beside it.\n\n"
     "  --figure NAME   this one alone\n"
@@ -34,13 +35,17 @@ static const char help[] =
     "                  bandwidth take: --tokens 512 --width 256\n"
     "  --lines N       at most N lines of a block in one figure, 1 to 4; default: what stays legible, and the figure names those\n"
     "                  it leaves out\n"
+    "  --columns 1     as wide as one column of a page, 8.5 cm: panels below one another; 2: 17 cm, panels side by side;\n"
+    "                  default: what the panels need. Letters have 7 pt at either width\n"
+    "  --caption none  no caption in the figure, for a paper that sets its own; the text is in data/NAME.gp. Default: full\n"
     "  --format LIST   of svg, png, pdf and dumb, the terminal; default svg,png\n"
     "  --out DIR       default: figures, beside the record\n\n"
     "Figures:\n";
 
 struct plot {
     const char *file, *only;
-    int lines;
+    int lines, columns;
+    bool no_caption;
     char scripts[PATH_SIZE], out[PATH_SIZE];   /* out: where the figures go in the end */
     char work[PATH_SIZE], data[PATH_SIZE + 8]; /* where they are made */
     int figures_at, data_at;
@@ -348,6 +353,8 @@ static int plot_record(struct plot *plot, const char *out, int argc, char **argv
                                        .groups = &groups,
                                        .chosen = chosen,
                                        .lines = plot->lines,
+                                       .columns = plot->columns,
+                                       .no_caption = plot->no_caption,
                                        .folder = plot->data,
                                        .provenance = provenance};
         if (open_folders(plot, out) && open_private(plot)) {
@@ -412,18 +419,24 @@ static int print_help(void) {
 
 int plot_command(int argc, char **argv) {
     struct plot plot = {0};
-    const char *out = NULL, *formats = "svg,png", *lines = NULL;
+    const char *out = NULL, *formats = "svg,png", *lines = NULL, *columns = NULL, *caption = "full";
     char list[64], rest;
     if (help_asked(&argc, argv, usage, help))
         return print_help();
     if (!take_option(&argc, argv, "--out", &out) || !take_option(&argc, argv, "--figure", &plot.only) ||
-        !take_option(&argc, argv, "--format", &formats) || !take_option(&argc, argv, "--lines", &lines))
+        !take_option(&argc, argv, "--format", &formats) || !take_option(&argc, argv, "--lines", &lines) ||
+        !take_option(&argc, argv, "--columns", &columns) || !take_option(&argc, argv, "--caption", &caption))
         return EXIT_CANNOT;
     plot.file = find_file(argc, argv);
     if (!plot.file)
         return cannot("usage: mhcbench %s", usage);
     if (lines && (sscanf(lines, "%d%c", &plot.lines, &rest) != 1 || plot.lines < 1 || plot.lines > 4))
         return cannot("--lines %s: a whole number from 1 to 4", lines);
+    if (columns && (sscanf(columns, "%d%c", &plot.columns, &rest) != 1 || plot.columns < 1 || plot.columns > 2))
+        return cannot("--columns %s: 1 or 2", columns);
+    plot.no_caption = !strcmp(caption, "none");
+    if (!plot.no_caption && strcmp(caption, "full"))
+        return cannot("--caption %s: full or none", caption);
     snprintf(list, sizeof list, "%s", formats);
     if (!read_formats(&plot, list))
         return EXIT_CANNOT;

@@ -11,6 +11,7 @@
 #include "suites/case/options.h"
 #include "suites/gate/check.h"
 #include "suites/gate/gate_report.h"
+#include "suites/rows/judge.h"
 #include "suites/worker/worker.h"
 
 enum { MAX_ROWS = 400, SHOWN_FAILURES = 3, HOST_SIZE = 20000, DEVICE_SIZE = 2000000 };
@@ -241,6 +242,38 @@ static void name_missing(struct checker *k) {
         }
 }
 
+/* A row that failed behind others, once more in a process of its own: is it wrong itself, or what one of them left? */
+static void look_again(struct checker *k, const struct subject *s, const struct check_options *o, int64_t trials) {
+    static struct checker alone;
+    alone = (struct checker){.backend = k->backend,
+                             .seed = k->seed,
+                             .size = k->size,
+                             .tight = k->tight,
+                             .trusting = k->trusting,
+                             .silent = true,
+                             .subject = s};
+    snprintf(k->label, sizeof k->label, "%s", s->label);
+    snprintf(k->doing, sizeof k->doing, " once more, by itself");
+    start_timer(k);
+    check_row(&alone, s, o, trials, 0);
+    judge_settle(s->label, 0, 1);
+    setitimer(ITIMER_REAL, &(struct itimerval){0}, NULL);
+    k->label[0] = 0;
+    if (!alone.failures)
+        fprintf(check_report,
+                "note %s: by itself, in a fresh process, it is right: a row before it left something behind\n",
+                s->label);
+}
+
+/* The parent starts a fresh child where a row has failed: what that row left behind must not fail another one. */
+static bool wants_fresh(struct checker *k, bool first, int rows) {
+    if (!k->failures)
+        return false;
+    k->again = first || k->large > 0 ? 0 : k->next;
+    k->fresh = k->next < rows || k->again;
+    return k->fresh;
+}
+
 /* Rows from k->next on. */
 int check_rows(struct checker *k, const struct check_options *o) {
     static struct subject subjects[MAX_ROWS];
@@ -264,6 +297,10 @@ int check_rows(struct checker *k, const struct check_options *o) {
                 k->backend.library->build, rows, (unsigned long long)o->seed);
     if (first && !strcmp(o->operations, "*"))
         name_missing(k);
+    int again = k->again, began = k->next;
+    k->again = 0;
+    if (again)
+        look_again(k, &subjects[again - 1], o, trials);
     while (k->next < rows) {
         const struct subject *s = &subjects[k->next++];
         double deadline = o->minutes > 0 ? k->start + 60 * o->minutes * k->next / rows : 0;
@@ -275,15 +312,18 @@ int check_rows(struct checker *k, const struct check_options *o) {
         k->widest = 0;
         snprintf(k->label, sizeof k->label, "%s", s->label);
         int64_t done = k->large > 0 ? check_large(k, s) : check_row(k, s, o, trials, deadline);
+        judge_settle(s->label, k->large > 0 ? 0 : done, k->failures);
         setitimer(ITIMER_REAL, &(struct itimerval){0}, NULL);
         if (done)
             print_row(k, s, done);
         k->cases += done;
         k->all_skipped += k->skipped;
         k->label[0] = 0;
+        if (wants_fresh(k, !again && k->next == began + 1, rows))
+            break;
     }
     start_timer(k); /* until the process has ended: what a library does at exit is part of its closing */
     backend_close(&k->backend);
-    k->closed = true;
+    k->closed = !k->fresh;
     return EXIT_GOOD;
 }

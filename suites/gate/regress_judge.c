@@ -6,6 +6,7 @@
 
 #include "suites/case/options.h"
 #include "suites/gate/regress_entry.h"
+#include "suites/rows/judge.h"
 #include "suites/study/fits.h"
 #include "suites/study/kernels_study.h"
 
@@ -25,12 +26,18 @@ bool regress_ask(struct regress *g, const struct regress_question *q, double sec
     message_put_text(&request, g->path[REGRESS_BASE]);
     message_put_text(&request, g->path[REGRESS_NEW]);
     message_put(&request, q, sizeof *q);
+    struct ruling *ruling = g->worker.pid ? g->worker.ruling : NULL;
+    if (ruling)
+        *ruling = (struct ruling){0};
     bool good = worker_call(&g->worker, &request, &reply, seconds, why, why_size);
     if (good) {
         snprintf(why, why_size, "%s", message_take_text(&reply));
         message_take(&reply, answer, sizeof *answer);
         if (reply.bad)
             snprintf(why, why_size, "the worker's answer is incomplete");
+        ruling = g->worker.ruling;
+        if (!why[0] && ruling && ruling->wrong)
+            snprintf(why, why_size, "its process said nothing of what the reference found: %s", ruling->first);
         good = !why[0];
     }
     message_clear(&request);

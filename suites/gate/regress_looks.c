@@ -73,7 +73,7 @@ const char *looks_judge(struct looks *l, const struct bound_row *b) {
 }
 
 const char *looks_open(struct looks *l, const struct bound_row *b, const struct regress_case *c,
-                              const struct regress_case *inputs, const struct save save[DRAWS]) {
+                       const struct regress_case *inputs, const struct save save[DRAWS]) {
     *l = (struct looks){.draw = {&c->e, &c->twin}, .last_calls = 1};
     for (int d = 0; d < DRAWS; d++) {
         const struct examination *e = d ? &inputs->twin : &inputs->e;

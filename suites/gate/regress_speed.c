@@ -43,8 +43,8 @@ static bool fails_again(struct regress_entry *e, const struct regress_question *
 }
 
 /* The row of a measurement that failed. */
-static void settle_failure(struct regress_entry *e, struct gate_row *r, const struct regress_question *q, double seconds,
-                           const struct regress_answer *a, const char *why) {
+static void settle_failure(struct regress_entry *e, struct gate_row *r, const struct regress_question *q,
+                           double seconds, const struct regress_answer *a, const char *why) {
     double spent[2];
     char alone[400] = "";
     const char *when = a->after ? "after the timing" : "while it was timed";

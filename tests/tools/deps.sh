@@ -18,6 +18,7 @@ found() {
     zlib1g-dev) test -e "$(${CC:-gcc} -print-file-name=libz.a)" ;;
     libaec-dev) test -e "$(${CC:-gcc} -print-file-name=libsz.a)" ;;
     pkg-config) command -v pkg-config ;;
+    python3-*) sh "$(dirname "$0")/python.sh" "${1#python3-}" ;;
     clang-format-14) command -v clang-format-14 ;;
     esac >/dev/null 2>&1
 }
