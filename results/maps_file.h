@@ -40,4 +40,12 @@ bool maps_file_look(const char *path, struct maps_shape *);
 bool maps_file_read(const char *path, const struct maps_shape *, int64_t seed, enum maps_order, double *res,
                     double *pre, double *post);
 
+/* Streams that maps are made under: dataset `x` [L][T][n][C] of any floating-point type, before each of L sites. */
+struct states_shape {
+    int64_t L, T, n, C;
+};
+bool states_file_look(const char *path, struct states_shape *);
+/* Those of a site, x [T][n][C]. The file must still have that shape. Both: false: one line in record_error(). */
+bool states_file_read(const char *path, const struct states_shape *, int64_t layer, double *x);
+
 #endif

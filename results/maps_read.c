@@ -208,3 +208,60 @@ bool maps_file_read(const char *path, const struct maps_shape *s, int64_t seed, 
         transpose(res, s->L * s->T, s->n);
     return good;
 }
+
+/* ---- states ---- */
+
+static bool look_states(hid_t file, const char *path, struct states_shape *s) {
+    hsize_t extent[MOST_RANK] = {0};
+    int rank;
+    hid_t data = open_dataset(file, path, "x", &rank, extent);
+    if (data < 0)
+        return false;
+    H5Dclose(data);
+    if (rank != RANK)
+        return record_fail("%s: x has %d dimensions, and not [L][T][n][C]", path, rank);
+    for (int k = 0; k < RANK; k++)
+        if (extent[k] < 1 || extent[k] > 1000000000)
+            return record_fail("%s: x has %llu elements along dimension %d", path, (unsigned long long)extent[k], k);
+    *s = (struct states_shape){(int64_t)extent[0], (int64_t)extent[1], (int64_t)extent[2], (int64_t)extent[3]};
+    return true;
+}
+
+bool states_file_look(const char *path, struct states_shape *s) {
+    hid_t file = open_file(path);
+    if (file < 0)
+        return record_fail_hdf5("%s", path);
+    const bool good = look_states(file, path, s);
+    H5Fclose(file);
+    return good;
+}
+
+static bool read_states(hid_t file, const char *path, const struct states_shape *s, int64_t layer, double *x) {
+    hsize_t extent[MOST_RANK] = {0};
+    const hsize_t start[RANK] = {(hsize_t)layer}, elements = (hsize_t)(s->T * s->n * s->C),
+                  count[RANK] = {1, (hsize_t)s->T, (hsize_t)s->n, (hsize_t)s->C};
+    int rank;
+    hid_t data = open_dataset(file, path, "x", &rank, extent);
+    if (data < 0)
+        return false;
+    hid_t space = H5Dget_space(data), memory = H5Screate_simple(1, &elements, NULL);
+    const bool good = rank == RANK && H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL) >= 0 &&
+                      H5Dread(data, H5T_NATIVE_DOUBLE, memory, space, H5P_DEFAULT, x) >= 0;
+    H5Sclose(memory);
+    H5Sclose(space);
+    H5Dclose(data);
+    return good || record_fail_hdf5("%s: x cannot be read", path);
+}
+
+bool states_file_read(const char *path, const struct states_shape *s, int64_t layer, double *x) {
+    struct states_shape now;
+    hid_t file = open_file(path);
+    if (file < 0)
+        return record_fail_hdf5("%s", path);
+    bool good = look_states(file, path, &now);
+    if (good && memcmp(&now, s, sizeof now))
+        good = record_fail("%s: it has another shape than when the run began", path);
+    good = good && read_states(file, path, s, layer, x);
+    H5Fclose(file);
+    return good;
+}

@@ -9,6 +9,8 @@
 
 #include "results/checkpoint.h"
 #include "results/maps_file.h"
+#include "results/safetensors.h"
+#include "suites/case/sites.h"
 
 bool from_read_key(struct params *p, const char *key, char *why, size_t why_size) {
     char *words = strdup(key), *rest = words;
@@ -30,8 +32,8 @@ bool from_read_key(struct params *p, const char *key, char *why, size_t why_size
 
 enum { ANSWER = 4096 };
 
-/* What a file holds, of a child that reads it: '+' and the key of a checkpoint; '=' and the shape of maps; '-' and why it
- * cannot serve. */
+/* What a file holds, of a child that reads it: '+' and the key of a checkpoint; '=' and the shape of maps; '*' and the sites of
+ * weights; '-' and why it cannot serve. */
 static int answer_maps(const char *path, char text[ANSWER]) {
     struct maps_shape s;
     if (!maps_file_look(path, &s))
@@ -49,9 +51,19 @@ static int answer_checkpoint(const char *path, char text[ANSWER]) {
                         : record_error());
 }
 
+static int answer_weights(const char *path, char text[ANSWER]) {
+    struct sites *s = sites_open(path);
+    if (!s)
+        return snprintf(text, ANSWER, "-%s", record_error());
+    return snprintf(text, ANSWER, "*%lld %lld %lld %d", (long long)s->count, (long long)s->site[0].n,
+                    (long long)(s->dynamic ? s->site[0].C : 0), s->v4);
+}
+
 static void answer(const char *path, int to) {
     char text[ANSWER];
-    int length = maps_file_is(path) ? answer_maps(path, text) : answer_checkpoint(path, text);
+    int length = maps_file_is(path)     ? answer_maps(path, text)
+                 : safetensors_is(path) ? answer_weights(path, text)
+                                        : answer_checkpoint(path, text);
     length = length < ANSWER ? length : ANSWER - 1;
     _exit(write(to, text, (size_t)length) != length);
 }
@@ -197,9 +209,63 @@ static bool apply_maps(struct params *p, const char *text, const struct param *c
            decide(p, "tokens", told.T, given, count, why, why_size);
 }
 
+/* ---- weights ---- */
+
+/* Tokens of the streams that the maps are made under: of the static map one stands for all. */
+static bool apply_states(struct params *p, int64_t C, const struct param *const *given, int count, char *why,
+                         size_t why_size) {
+    struct states_shape x;
+    if (params_states(p) == STATES_STATIC)
+        return decide(p, "tokens", 1, given, count, why, why_size);
+    if (!C)
+        return snprintf(why, why_size, "--states %s: not all sites of --from %s have fn and scale of one width",
+                        p->states, p->from),
+               false;
+    if (params_states(p) == STATES_RANDOM)
+        return true;
+    if (!states_file_look(p->states, &x))
+        return snprintf(why, why_size, "--states: %.300s", record_error()), false;
+    if (x.L != p->depth || x.n != p->streams || x.C != C)
+        return snprintf(why, why_size,
+                        "--states %s: x is [%lld][%lld][%lld][%lld], and --from %s needs [%lld][T][%lld][%lld]",
+                        p->states, (long long)x.L, (long long)x.T, (long long)x.n, (long long)x.C, p->from,
+                        (long long)p->depth, (long long)p->streams, (long long)C),
+               false;
+    return decide(p, "tokens", x.T, given, count, why, why_size);
+}
+
+static bool apply_weights(struct params *p, const char *text, const struct param *const *given, int count, char *why,
+                          size_t why_size) {
+    long long L, n, C;
+    int v4;
+    sscanf(text, "*%lld %lld %lld %d", &L, &n, &C, &v4);
+    if (p->study != STUDY_MAPS)
+        return snprintf(why, why_size, "--from %s has weights: --study maps can take them", p->from), false;
+    for (int k = 0; k < params_count; k++)
+        if (params_knows(p, &params_table[k]) && params_table[k].role & ROLE_DRAWN &&
+            is_given(p, &params_table[k], given, count))
+            return refuse_idle(&params_table[k], "an ensemble is drawn, and --from has a trained one", why, why_size);
+    if (p->order)
+        return snprintf(why, why_size, "--order is of a file of maps, and --from has weights"), false;
+    if (strcmp(params_connection(p)->name, "mhc"))
+        return snprintf(why, why_size, "--connection %s: the weights of --from %s are those of mhc",
+                        params_connection(p)->name, p->from),
+               false;
+    if (v4 && !is_given(p, params_find("convention"), given, count))
+        p->convention = MHC_V4;
+    return decide(p, "depth", L, given, count, why, why_size) && decide(p, "streams", n, given, count, why, why_size) &&
+           apply_states(p, C, given, count, why, why_size);
+}
+
 bool from_apply(struct params *p, const struct param *const *given, int count, char *why, size_t why_size) {
     const char *text = look(p->from, why, why_size);
-    return text && (text[0] == '=' ? apply_maps : apply_model)(p, text + (text[0] != '='), given, count, why, why_size);
+    if (!text)
+        return false;
+    if (text[0] != '*' && params_knows(p, params_find("states")) && params_states(p) != STATES_STATIC)
+        return snprintf(why, why_size, "--states is of weights, and --from %s has none", p->from), false;
+    return text[0] == '='   ? apply_maps(p, text, given, count, why, why_size)
+           : text[0] == '*' ? apply_weights(p, text, given, count, why, why_size)
+                            : apply_model(p, text + 1, given, count, why, why_size);
 }
 
 int64_t from_seeds(const struct params *p, const struct param *const *given, int count) {

@@ -36,6 +36,7 @@ static const struct {
     {"list", list_command, false, "suites, operations, backends, parameters; cases and time of a suite"},
     {"show", show_command, true, "the result table of FILE.h5 beside the paper's numbers"},
     {"plot", plot_command, true, "the figures of FILE.h5 as SVG and PNG"},
+    {"report", report_command, true, "one page of HTML of FILE.h5: figures, tables, where it comes from, commands"},
     {"export", export_command, true, "FILE.h5 as CSV or JSON"},
     {"verify", verify_command, false, "operations of a backend against the vectors of FILE.h5"},
     {"vectors", vectors_command, false, "inputs and what cpu64 makes of them into FILE.h5, to hold any framework to"},

@@ -12,6 +12,7 @@ found() {
     libopenblas-dev) pkg-config --exists openblas ;;
     libhdf5-dev) pkg-config --exists hdf5 ;;
     hdf5-tools) command -v h5dump ;;
+    libjansson-dev) pkg-config --exists jansson ;;
     gnuplot-nox) command -v gnuplot ;;
     libcriterion-dev) pkg-config --exists criterion ;;
     libgfortran-*-dev) test -e "$(${CC:-gcc} -print-file-name=libgfortran.a)" ;;
