@@ -14,7 +14,7 @@
 
 static const char usage[] =
     "regress --against OLD [NEW] [FILE.suite] [case options] [--strict] [--speed gate|report|none] "
-    "[--threshold PERCENT] [--timeout SECONDS] [--trust-tolerance] [--json FILE] [--junit FILE] [-q]";
+    "[--threshold PERCENT] [--timeout SECONDS] [--trust-tolerance] [--counters] [--json FILE] [--junit FILE] [-q]";
 static const char help[] =
     "Is a changed kernel still right, and still fast? Loads two libraries of operations into one process and compares them\n"
     "case by case: both against cpu64, bits of one against the other, then time, side by side in shuffled rounds.\n"
@@ -29,6 +29,9 @@ static const char help[] =
     "  --threshold N      percent that count as a difference of speed (default 3)\n"
     "  --timeout SECONDS  of each step of a case (default 60), beside what the reference may need\n"
     "  --trust-tolerance  a row's own tolerance counts, up to 0.1, also where it is wider than the contract's for its types\n"
+    "  --counters         instead of all that: what the kernels of both ask of memory, counted on the CPU, exactly; libraries as\n"
+    "                     `make emu-counts` builds them. More bytes, worse coalescing or more bank conflicts, by 1 % or\n"
+    "                     --threshold, is SLOWER\n"
     "  --strict           exit 3 when something stays AMBIGUOUS\n"
     "\n"
     "Exit: 0 no regression, 1 SLOWER, MISSING or INVALID, 2 nothing could be compared, 3 see --strict, 130 interrupted.\n";
@@ -82,7 +85,7 @@ static int run_cases(struct regress *g, const struct suite *s, bool quiet, int64
         for (p.type = first; p.type <= last; p.type++) {
             const char *form = "";
             for (int index = 0; form && code == EXIT_GOOD; form = form_of(g, p.operation, index++))
-                code = regress_judge(g, &p, form);
+                code = (g->counters ? regress_counters : regress_judge)(g, &p, form);
         }
         if (code == EXIT_INTERRUPTED) {
             g->report.wanted = s->count;
@@ -207,6 +210,7 @@ static bool parse(struct regress *g, int *argc, char **argv) {
     char *end = NULL;
     g->timeout = 60;
     g->trusting = take_flag(argc, argv, "--trust-tolerance");
+    g->counters = take_flag(argc, argv, "--counters");
     if (!gate_options_take(argc, argv, &g->options) || !take_option(argc, argv, "--against", &g->given[REGRESS_BASE]) ||
         !take_option(argc, argv, "--timeout", &timeout))
         return false;
