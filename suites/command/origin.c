@@ -20,7 +20,8 @@ static const struct {
     [CPU] = {{"origin_cpu", "", "model of the CPU", RECORD_TEXT}, "model of CPU"},
     [THREADS] = {{"origin_threads", "1", "threads of OpenMP in its worker", RECORD_INT}, "number of threads"},
     [LIBRARY] = {{"origin_library", "", "SHA-256 of the library behind the backend", RECORD_TEXT}, "library"},
-    [INPUT] = {{"origin_input", "", "SHA-256 of the file behind --input", RECORD_TEXT}, "input"},
+    [INPUT] = {{"origin_input", "", "SHA-256 of the file behind --input, or of a --from that has maps", RECORD_TEXT},
+               "input"},
 };
 
 void origin_columns(struct record_column columns[ORIGINS]) {
@@ -63,12 +64,14 @@ void origin_values(const struct params *p, union record_value values[ORIGINS]) {
     values[LIBRARY].text = params_has(p, STUDY_RUNS) && backend_path(p->backend, path, sizeof path)
                                ? digest_of(path, &library)
                                : "";
-    values[INPUT].text = p->input[0] ? digest_of(p->input, &input) : "";
+    values[INPUT].text = params_has_maps(p) ? digest_of(p->from, &input)
+                         : p->input[0]      ? digest_of(p->input, &input)
+                                            : "";
 }
 
 /* The parameters of a row that say which files are behind it. */
 static void read_params(struct record_reader *r, int64_t row, struct params *p) {
-    static const char *const names[] = {"study", "backend", "input"};
+    static const char *const names[] = {"study", "backend", "input", "from", "order"};
     char unused[8];
     params_defaults(p);
     for (size_t k = 0; k < sizeof names / sizeof *names; k++) {

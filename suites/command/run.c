@@ -17,6 +17,7 @@
 #include "suites/command/run_keeping.h"
 #include "suites/command/run_cases.h"
 #include "suites/study/study.h"
+#include "suites/case/sites.h"
 #include "suites/case/suite.h"
 #include "suites/rows/device.h"
 #include "suites/study/fits.h"
@@ -396,6 +397,24 @@ static void print_cases(const struct suite *s, const struct options *o) {
     }
 }
 
+/* Of weights, what was found and what was left out, once for each file. */
+static int print_sites(const struct suite *s) {
+    const char *last = "";
+    for (int64_t k = 0; k < s->count; k++) {
+        const struct params *p = &s->cases[k];
+        if (p->study != STUDY_MAPS || !p->from[0] || !strcmp(last, p->from) || params_has_maps(p) ||
+            !safetensors_is(p->from))
+            continue;
+        last = p->from;
+        struct sites *sites = sites_open(p->from);
+        if (!sites)
+            return cannot("%s", record_error());
+        sites_describe(sites, stdout);
+        sites_close(sites);
+    }
+    return EXIT_GOOD;
+}
+
 int run_command(int argc, char **argv) {
     struct options o;
     struct suite suite;
@@ -424,7 +443,7 @@ int run_command(int argc, char **argv) {
     else if (why[0] && !o.quiet)
         fprintf(stderr, "mhcbench: note: %s\n", why);
     if (code == EXIT_GOOD && o.dry_run)
-        print_cases(&suite, &o);
+        code = (print_cases(&suite, &o), print_sites(&suite));
     else if (code == EXIT_GOOD)
         code = run_suite(&suite, &o, &worker, path, command);
     worker_stop(&worker);

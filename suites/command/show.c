@@ -9,6 +9,7 @@
 #include "results/table.h"
 #include "suites/case/options.h"
 #include "suites/command/commands.h"
+#include "suites/command/show.h"
 #include "suites/report/headline.h"
 #include "suites/report/over_seeds.h"
 #include "suites/report/shows.h"
@@ -149,6 +150,11 @@ static void add_tables(struct record_reader *reader, const struct groups *g, boo
     }
 }
 
+void show_write(struct record_reader *reader, const struct groups *g, const char *path, bool all, struct tables *t) {
+    say_head(reader, path, t);
+    add_tables(reader, g, all, t);
+}
+
 int show_command(int argc, char **argv) {
     static const char *const formats[] = {"text", "csv", "json"};
     struct groups g;
@@ -169,11 +175,11 @@ int show_command(int argc, char **argv) {
         return cannot("%s", record_error());
     bool good = groups_read(reader, &g, why, sizeof why);
     if (good) {
-        say_head(reader, argv[0], &t);
-        if (headline_alone)
+        if (headline_alone) {
+            say_head(reader, argv[0], &t);
             add_headlines(reader, &g, &t);
-        else
-            add_tables(reader, &g, all, &t);
+        } else
+            show_write(reader, &g, argv[0], all, &t);
         groups_release(&g);
     }
     record_close(reader);

@@ -59,6 +59,10 @@ static void write_json(FILE *out, const struct gate_report *g, int code) {
         verdicts[g->row[k].verdict]++;
     if (g->wanted)
         put_text(out, "interrupted", gate_interruption(g));
+    if (g->small_share > 0)
+        fprintf(out, "\"small_differences\": %lld, \"small_share\": %g, ", (long long)g->small, g->small_share);
+    if (g->last)
+        put_text(out, "last", g->last);
     fprintf(out, "\"exit\": %d, \"cases\": %lld, \"verdicts\": {", code, (long long)g->count);
     for (int v = 0; v < MHC_VERDICTS; v++)
         fprintf(out, "%s\"%s\": %lld", v ? ", " : "", mhc_verdict_name[v], (long long)verdicts[v]);

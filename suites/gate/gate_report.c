@@ -202,20 +202,25 @@ static void print_verdict(const struct gate_report *g, bool strict, FILE *out) {
             fprintf(out, " %lld %s", (long long)verdicts[v], mhc_verdict_name[v]);
     switch (gate_exit(g, strict)) {
     case EXIT_GOOD:
-        fprintf(out, open ? "; no regression found, %lld not settled\n" : "; no regression\n", (long long)open);
+        fprintf(out, open ? "; no regression found, %lld not settled" : "; no regression", (long long)open);
         break;
-    case EXIT_CHECK_FAILED: fprintf(out, "; REGRESSION in %lld\n", (long long)fails); break;
+    case EXIT_CHECK_FAILED: fprintf(out, "; REGRESSION in %lld", (long long)fails); break;
     case EXIT_INTERRUPTED:
         if (fails)
             fprintf(out, "; REGRESSION in %lld", (long long)fails);
-        fprintf(out, "; interrupted: %s\n", gate_interruption(g));
+        fprintf(out, "; interrupted: %s", gate_interruption(g));
         break;
     case EXIT_AMBIGUOUS:
-        fprintf(out, strict ? "; something is not settled, and --strict asks that nothing be\n"
-                            : "; a library failed while it was timed, nothing is known of its speed\n");
+        fprintf(out, strict ? "; something is not settled, and --strict asks that nothing be"
+                            : "; a library failed while it was timed, nothing is known of its speed");
         break;
-    default: fprintf(out, "; nothing was compared\n");
+    default: fprintf(out, "; nothing was compared");
     }
+    if (g->small)
+        fprintf(out, "; %lld values differ by more than %g", (long long)g->small, g->small_share);
+    fputs("\n", out);
+    if (g->last)
+        fprintf(out, "%s\n", g->last);
 }
 
 /* What the columns mean, of those that hold something. */

@@ -8,13 +8,15 @@
 #include "cpu_ref/library.h"
 #include "suites/case/options.h"
 #include "suites/gate/gate.h"
+#include "suites/gate/regress_record.h"
 #include "suites/case/suite.h"
 #include "suites/study/fits.h"
 #include "suites/study/kernels_study.h"
 
 static const char usage[] =
     "regress --against OLD [NEW] [FILE.suite] [case options] [--strict] [--speed gate|report|none] "
-    "[--threshold PERCENT] [--timeout SECONDS] [--trust-tolerance] [--counters] [--json FILE] [--junit FILE] [-q]";
+    "[--threshold PERCENT] [--timeout SECONDS] [--trust-tolerance] [--counters] [--json FILE] [--junit FILE] "
+    "[--record FILE.h5] [-q]";
 static const char help[] =
     "Is a changed kernel still right, and still fast? Loads two libraries of operations into one process and compares them\n"
     "case by case: both against cpu64, bits of one against the other, then time, side by side in shuffled rounds.\n"
@@ -32,6 +34,7 @@ static const char help[] =
     "  --counters         instead of all that: what the kernels of both ask of memory, counted on the CPU, exactly; libraries as\n"
     "                     `make emu-counts` builds them. More bytes, worse coalescing or more bank conflicts, by 1 % or\n"
     "                     --threshold, is SLOWER\n"
+    "  --record FILE.h5   adds ratio and interval of every row to a history, which `plot FILE.h5` draws: speed over commits\n"
     "  --strict           exit 3 when something stays AMBIGUOUS\n"
     "\n"
     "Exit: 0 no regression, 1 SLOWER, MISSING or INVALID, 2 nothing could be compared, 3 see --strict, 130 interrupted.\n";
@@ -212,7 +215,8 @@ static bool parse(struct regress *g, int *argc, char **argv) {
     g->trusting = take_flag(argc, argv, "--trust-tolerance");
     g->counters = take_flag(argc, argv, "--counters");
     if (!gate_options_take(argc, argv, &g->options) || !take_option(argc, argv, "--against", &g->given[REGRESS_BASE]) ||
-        !take_option(argc, argv, "--timeout", &timeout))
+        !take_option(argc, argv, "--timeout", &timeout) || !take_option(argc, argv, "--record", &g->record) ||
+        (g->record && !regress_record_begin(g->record)))
         return false;
     if (timeout &&
         ((g->timeout = strtod(timeout, &end)), end == timeout || *end || !(g->timeout > 0 && g->timeout < 1e6)))
@@ -297,7 +301,9 @@ static int run(struct regress *g, const struct suite *s, bool quiet) {
         explain_nothing(g, s);
     else
         gate_print(&g->report, g->options.strict, stdout);
-    return gate_files_write(&files, &g->options, &g->report, code) ? code : EXIT_CANNOT;
+    const struct regress_found found = {&g->report, g->what[REGRESS_BASE].build, g->what[REGRESS_NEW].build};
+    bool kept = !g->record || code == EXIT_CANNOT || code == EXIT_INTERRUPTED || regress_record_add(g->record, &found);
+    return gate_files_write(&files, &g->options, &g->report, code) && (kept || code != EXIT_GOOD) ? code : EXIT_CANNOT;
 }
 
 static bool is_suite(const char *word) {

@@ -65,7 +65,6 @@ struct regress_note {
     double since, spent[2]; /* s of the monotonic clock; of each side before that */
 };
 _Static_assert(sizeof(struct regress_note) <= WORKER_NOTE, "a note has no room for it");
-double regress_now(void);
 void regress_mark(int side); /* from here on that side runs */
 
 void regress_answer(struct message *request, struct message *reply); /* handler "regress" */
@@ -100,6 +99,7 @@ struct regress {
     int64_t one_sided;             /* cases left out, as one library alone has their map */
     bool trusting;                 /* --trust-tolerance */
     bool counters;                 /* --counters */
+    const char *record;            /* --record FILE.h5: where its findings are added; NULL: nowhere */
 };
 extern volatile sig_atomic_t regress_stopped; /* by a signal */
 

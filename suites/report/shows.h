@@ -30,6 +30,8 @@ static inline double timing_half(struct record_reader *r, int64_t index) {
     return isfinite(half) ? half : NAN;
 }
 
+/* A row for each case of study `maps` whose maps are those of a file. */
+void show_given(struct record_reader *, struct tables *, bool all);
 /* A table for all timed cases of study `kernels` that differ in operation and shape alone; and Table 2 of the paper. */
 void show_kernels(struct record_reader *, struct tables *, bool all);
 /* A line for every L_r of study `recompute`. */
