@@ -55,7 +55,8 @@ static bool draw_figures(const char *file, const char *folder, char *why, size_t
         _exit(plot_command(5, argv));
     }
     close(ends[1]);
-    while (child > 0 && ((some = read(ends[0], said + used, sizeof said - 1 - used)) > 0 || (some < 0 && errno == EINTR)))
+    while (child > 0 &&
+           ((some = read(ends[0], said + used, sizeof said - 1 - used)) > 0 || (some < 0 && errno == EINTR)))
         used = used + (size_t)(some > 0 ? some : 0) < sizeof said - 1 ? used + (size_t)(some > 0 ? some : 0) : 0;
     close(ends[0]);
     if (child < 0 || waitpid(child, &status, 0) != child)
@@ -178,9 +179,10 @@ static void put_commands(FILE *out, struct record_reader *reader) {
 static bool put_page(FILE *out, struct record_reader *reader, const struct groups *g, const char *file, bool all) {
     const char *slash = strrchr(file, '/'), *name = slash ? slash + 1 : file;
     struct tables t = {.out = out, .format = TABLE_HTML};
-    fputs("<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\">\n"
-          "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n<title>",
-          out);
+    fputs(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\">\n"
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n<title>",
+        out);
     html_text(out, name);
     fprintf(out, "</title>\n<style>%s</style></head>\n<body>\n<h1>", style);
     html_text(out, name);
