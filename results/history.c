@@ -19,7 +19,8 @@ static const struct {
     enum extent extent;
     size_t place;
 } fields[] = {
-#define FIELD(name, member, type, extent, text) {name, text, type, extent, offsetof(struct history, member)}
+#define FIELD(name, member, type, extent, text) \
+    { name, text, type, extent, offsetof(struct history, member) }
     FIELD("entry_revision", revision, CHECKPOINT_NAMES, ENTRIES, "of the new library"),
     FIELD("entry_base", base, CHECKPOINT_NAMES, ENTRIES, "of the old library"),
     FIELD("entry_machine", machine, CHECKPOINT_NAMES, ENTRIES, "type of CPU"),

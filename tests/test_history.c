@@ -40,8 +40,8 @@ Test(history, regress_adds_an_entry) {
          "--type f32 --record h.h5 -q || exit 1; done");
     struct history *h = history_read("h.h5");
     cr_assert(h, "%s", record_error());
-    cr_expect(h->entries == 2 && h->cases > 1 && h->rows == 2 * h->cases, "%ld entries, %ld cases, %ld rows", (long)h->entries,
-              (long)h->cases, (long)h->rows);
+    cr_expect(h->entries == 2 && h->cases > 1 && h->rows == 2 * h->cases, "%ld entries, %ld cases, %ld rows",
+              (long)h->entries, (long)h->cases, (long)h->rows);
     cr_expect(!strcmp(h->revision[0], h->base[1]) && strlen(h->revision[0]) >= 7 && strlen(h->time[1]) == 20);
     cr_expect(h->entry[h->cases] == 1 && h->of[h->cases] == h->of[0] && isnan(h->ratio[0]), "not timed");
     const int64_t rows = h->rows;
@@ -65,10 +65,11 @@ Test(history, other_files_are_refused) {
                                            {"nosuch/h.h5", "nosuch"}};
     for (size_t k = 0; k < sizeof files / sizeof *files; k++) {
         char command[300];
-        snprintf(command, sizeof command,
-                 "$M regress --against cpu32 --operation hc.pre --tokens 5 --width 33 --type f32 --speed none --record %s -q "
-                 ">/dev/null",
-                 files[k][0]);
+        snprintf(
+            command, sizeof command,
+            "$M regress --against cpu32 --operation hc.pre --tokens 5 --width 33 --type f32 --speed none --record %s -q "
+            ">/dev/null",
+            files[k][0]);
         expect_refusal(command, files[k][1]);
     }
     GOOD("cmp r.h5 was.h5");

@@ -11,7 +11,8 @@
 #include "suites/case/options.h"
 
 /* In a child: nothing is known of who wrote the file that is read. */
-static bool in_child(bool (*act)(const char *file, const struct regress_found *), const char *file, const struct regress_found *g) {
+static bool in_child(bool (*act)(const char *file, const struct regress_found *), const char *file,
+                     const struct regress_found *g) {
     int status = 0;
     fflush(NULL);
     pid_t child = fork();

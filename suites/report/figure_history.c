@@ -61,7 +61,8 @@ struct ranked {
 
 static int by_change(const void *a, const void *b) {
     const struct ranked *x = a, *y = b;
-    return x->change != y->change ? (x->change < y->change) - (x->change > y->change) : (x->of > y->of) - (x->of < y->of);
+    return x->change != y->change ? (x->change < y->change) - (x->change > y->change)
+                                  : (x->of > y->of) - (x->of < y->of);
 }
 
 /* Those that changed most come first. Returns how many were timed at all; -1: out of memory. */
@@ -184,17 +185,19 @@ static bool put_settings(const struct history *h, const struct figure_source *so
             putc('\n', file);
         }
     }
-    snprintf(text, sizeof text,
-             "Time of operations over commits, as a share of that with the first base, from %lld runs of regress. "
-             "A point is the level of its base times the ratio that one run found; whiskers: its 99 %% interval; "
-             "filled: a difference that was found twice. Thick: geometric mean of %lld cases; band: from their 10th to their 90th percentile. "
-             "Lines: the cases that changed most. A base that no earlier run on this type of CPU had begins anew at 1.",
-             (long long)h->entries, (long long)timed);
+    snprintf(
+        text, sizeof text,
+        "Time of operations over commits, as a share of that with the first base, from %lld runs of regress. "
+        "A point is the level of its base times the ratio that one run found; whiskers: its 99 %% interval; "
+        "filled: a difference that was found twice. Thick: geometric mean of %lld cases; band: from their 10th to their 90th percentile. "
+        "Lines: the cases that changed most. A base that no earlier run on this type of CPU had begins anew at 1.",
+        (long long)h->entries, (long long)timed);
     put_caption(file, source, true, text);
     return data_close(file, source, FIGURE_HISTORY, why, why_size);
 }
 
-enum figure_outcome figure_history(const struct history *h, const struct figure_source *source, char *why, size_t size) {
+enum figure_outcome figure_history(const struct history *h, const struct figure_source *source, char *why,
+                                   size_t size) {
     struct point *all = follow(h);
     struct ranked *ranked = NULL;
     const int64_t timed = all ? rank(h, all, &ranked) : -1;

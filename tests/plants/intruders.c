@@ -73,7 +73,7 @@ static void wrong_gemm(int order, int ta, int tb, int m, int n, int k, double al
 }
 
 /* The places through which one file of the process calls it. */
-static void replace(const struct dl_phdr_info *object, const ElfW(Rela) *rela, size_t bytes, const ElfW(Sym) *symbols,
+static void replace(const struct dl_phdr_info *object, const ElfW(Rela) * rela, size_t bytes, const ElfW(Sym) * symbols,
                     const char *strings) {
     __typeof__(&wrong_gemm) const wrong = wrong_gemm;
     long page = sysconf(_SC_PAGESIZE);
