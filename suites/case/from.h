@@ -1,5 +1,4 @@
-/* A trained model as the ensemble of a case, or maps that were made elsewhere: what their file says of their shape.
- * */
+/* A trained model as the ensemble of a case, or maps that were made elsewhere: what a file says of their shape. */
 #ifndef FROM_H
 #define FROM_H
 
