@@ -76,6 +76,7 @@ build: $(B)/mhcbench $(B)/libmhc_cpu.so $(B)/libmhc_emu.so $(if $(NVCC),$(B)/lib
 help:
 	@echo "make             build $(B)/mhcbench and $(B)/libmhc_cpu.so"
 	@echo "make reproduce   install what is missing, build, train small stacks, run suites/quick.suite, print the tables, draw the figures"
+	@echo "make reference-record, reference-figures   results/reference/ anew, for a release"
 	@echo "make test        install what is missing, build, run every test"
 	@echo "make test-asan   the same tests under the address and undefined-behaviour sanitizers"
 	@echo "make test-emu-race   every kernel on the CPU under the thread sanitizer: a missing barrier is a report"
@@ -100,6 +101,34 @@ reproduce: all
 	$(B)/mhcbench show $(B)/quick.h5 --headline
 	$(B)/mhcbench show $(B)/train.h5 --headline
 	@echo "All tables: $(B)/mhcbench show $(B)/train.h5 (or $(B)/quick.h5)     Figures: $(B)/figures"
+	@$(MAKE) --no-print-directory published
+
+# Whether what `reproduce` computed is the published result: the calibrated ensembles value by value, the trained stacks value by value
+# or, where another machine or build gives other last bits, by statements over seeds. Fails where it is not.
+REFERENCE := results/reference/headline.h5
+.PHONY: published reference-record
+published:
+	@if [ ! -e $(REFERENCE) ]; then echo "no $(REFERENCE) to compare with: make reference-record makes it"; exit 0; fi; \
+	answer=yes; for record in quick train; do said=$(B)/published-$$record.txt; \
+	$(B)/mhcbench compare $(REFERENCE) $(B)/$$record.h5 --common --published >$$said 2>&1; \
+	case "$$(tail -n 1 $$said)" in *": yes") echo "$$record: $$(tail -n 2 $$said | head -n 1)";; *) cat $$said; answer=no;; esac; done; \
+	echo "your machine reproduces the published result: $$answer"; [ $$answer = yes ]
+
+# The figures of plots/README.md, from records that are made where they are not there yet.
+GALLERY := train/training_gain train/training_layers train/training_loss train/training_quarters quick/composite_gain \
+           quick/composite_maps quick/streams phase/phase phase/t_max depth/depth
+.PHONY: reference-figures
+reference-figures: all
+	@set -e; for f in $(GALLERY); do record=$(B)/$${f%/*}.h5; figure=$${f#*/}; \
+	[ -e $$record ] || $(B)/mhcbench run suites/$${f%/*}.suite --out $$record; \
+	$(B)/mhcbench plot $$record --figure $$figure --format svg --out $(B)/gallery; \
+	cp $(B)/gallery/$$figure.svg results/reference/; done
+
+# The record that `published` compares with, made with the build that a release is made of; compressed, which every reader reads.
+reference-record: all
+	$(B)/mhcbench run suites/headline.suite --out $(B)/headline.h5 --overwrite
+	rm -f $(REFERENCE) && h5repack -L -f SHUF -f GZIP=9 $(B)/headline.h5 $(REFERENCE)
+	$(B)/mhcbench show $(REFERENCE) --headline
 
 test: all
 	@$(MAKE) --no-print-directory $(JOBS) run-tests
@@ -238,7 +267,7 @@ $(B)/plants/%.so: tests/plants/%.c tests/plants/plant.c tests/plants/plant.h cpu
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  link $@")
 	$(Q)$(CC) -std=gnu17 -O1 $(WARNINGS) -fopenmp -shared -fPIC -I. -o $@ tests/plants/plant.c $< -ldl -lpthread -lm
-$(B)/tests/test_vectors: | $(B)/plants/mistakes.so
+$(B)/tests/test_vectors $(B)/tests/test_reference: | $(B)/plants/mistakes.so
 $(B)/tests/test_plants: | $(patsubst %,$(B)/plants/%.so,cheats mistakes manners intruders)
 
 $(B)/tests/%: tests/%.c $(TESTED) Makefile $(B)/flags/host $(B)/flags/link

@@ -15,7 +15,7 @@ mine(k) = colour(1 + (k - 1) % 6, 0)
 at(k) = column('at') + 0.05 * (k - (LINES + 1) / 2.0)
 set multiplot
 unset key
-eval panel(1.65, KEY, 16.1, KEY + ROWS)
+eval panel(1.65, KEY, RIGHT - 0.5, KEY + ROWS)
 eval y_label('time / time with the first base')
 eval legend_box(20, 'eight of ten cases', 1.45, 0.25, PALE, 0.3)
 eval legend_line(21, 'geometric mean of all', 1.45, 0.6, INK, 2.5, 'solid')

@@ -34,7 +34,8 @@ do for [p = 1:1 + HAS_column_error] {
     if (p == 2) { set yrange [*:*] }
     if (p == 1 && PAPER) {
         # Under the lines of few iterations, or over those of many.
-        set label 1 sprintf('paper: about %g at 20%s', PAPER_MHC_GAIN, SEEDS < 2 ? '; ours: one seed' : '') at graph (I_min < 10 ? 0.02 : 0.98), first PAPER_MHC_GAIN offset 0, (I_min < 10 ? -0.55 : 0.5) \
+        set label 1 sprintf('paper: about %g at 20%s', PAPER_MHC_GAIN, SEEDS < 2 ? '; ours: one seed' : '') \
+            at graph (I_min < 10 ? 0.02 : 0.98), first PAPER_MHC_GAIN offset 0, (I_min < 10 ? -0.55 : 0.5) \
             textcolor rgb '#606060' front
         if (I_min < 10) { set label 1 left } else { set label 1 right }
     }

@@ -10,7 +10,7 @@
 #include "suites/command/provenance.h"
 #include "suites/rows/backend.h"
 
-enum { REVISION, BUILD, CPU, THREADS, LIBRARY, INPUT };
+enum { REVISION, BUILD, CPU, THREADS, LIBRARY, INPUT, FROM };
 static const struct {
     struct record_column column;
     const char *what; /* in a message */
@@ -20,8 +20,8 @@ static const struct {
     [CPU] = {{"origin_cpu", "", "model of the CPU", RECORD_TEXT}, "model of CPU"},
     [THREADS] = {{"origin_threads", "1", "threads of OpenMP in its worker", RECORD_INT}, "number of threads"},
     [LIBRARY] = {{"origin_library", "", "SHA-256 of the library behind the backend", RECORD_TEXT}, "library"},
-    [INPUT] = {{"origin_input", "", "SHA-256 of the file behind --input, or of a --from that has maps", RECORD_TEXT},
-               "input"},
+    [INPUT] = {{"origin_input", "", "SHA-256 of the file behind --input", RECORD_TEXT}, "input"},
+    [FROM] = {{"origin_from", "", "SHA-256 of the file behind --from", RECORD_TEXT}, "file behind --from"},
 };
 
 void origin_columns(struct record_column columns[ORIGINS]) {
@@ -50,7 +50,7 @@ static const char *digest_of(const char *path, struct remembered *r) {
 }
 
 void origin_values(const struct params *p, union record_value values[ORIGINS]) {
-    static struct remembered library, input;
+    static struct remembered library, input, from;
     static char build[RECORD_TEXT_BYTES + 1], cpu[RECORD_TEXT_BYTES + 1];
     char path[4096];
     long threads = 0;
@@ -64,9 +64,8 @@ void origin_values(const struct params *p, union record_value values[ORIGINS]) {
     values[LIBRARY].text = params_has(p, STUDY_RUNS) && backend_path(p->backend, path, sizeof path)
                                ? digest_of(path, &library)
                                : "";
-    values[INPUT].text = params_has_maps(p) ? digest_of(p->from, &input)
-                         : p->input[0]      ? digest_of(p->input, &input)
-                                            : "";
+    values[INPUT].text = p->input[0] ? digest_of(p->input, &input) : "";
+    values[FROM].text = p->from[0] ? digest_of(p->from, &from) : "";
 }
 
 /* The parameters of a row that say which files are behind it. */

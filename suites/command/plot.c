@@ -321,7 +321,7 @@ static int draw_all(const struct plot *plot, const struct figure_source *source)
     return drawn ? EXIT_GOOD : cannot("%s: nothing in it that a figure shows", plot->file);
 }
 
-/* "mhcbench 0.1.0, revision, machine, file". */
+/* "mhcbench 0.2.0, revision, machine, file". */
 static void provenance_line(struct record_reader *reader, const char *path, char *text, size_t size) {
     const char *version = "?", *revision = "?", *machine = "?", *name, *value, *slash = strrchr(path, '/');
     for (int k = 0; k < record_fact_count(reader); k++)

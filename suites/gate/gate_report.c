@@ -190,7 +190,7 @@ const char *gate_interruption(const struct gate_report *g) {
 }
 
 static void print_verdict(const struct gate_report *g, bool strict, FILE *out) {
-    int64_t verdicts[MHC_VERDICTS] = {0}, fails = 0, open = 0;
+    int64_t verdicts[MHC_VERDICTS] = {0}, fails = g->first_fails, open = 0;
     for (int64_t k = 0; k < g->count; k++) {
         verdicts[g->row[k].verdict]++;
         fails += g->row[k].fails;
@@ -249,6 +249,8 @@ static void print_legend(const struct gate_report *g, bool timed, FILE *out) {
 }
 
 void gate_print(const struct gate_report *g, bool strict, FILE *out) {
+    if (g->first[0])
+        fprintf(out, "%s\n", g->first);
     fprintf(out, "%s: base %s, new %s\n%s", g->gate, g->base, g->now, g->note);
     print_legend(g, any_time(g), out);
     fputs("\n", out);
@@ -260,6 +262,8 @@ int gate_exit(const struct gate_report *g, bool strict) {
     bool open = false, compared = false, crashed = false;
     if (g->wanted)
         return EXIT_INTERRUPTED;
+    if (g->first_fails)
+        return EXIT_CHECK_FAILED;
     for (int64_t k = 0; k < g->count; k++) {
         if (g->row[k].fails)
             return EXIT_CHECK_FAILED;
