@@ -12,9 +12,10 @@
 /* Either prints nothing where the record has no such case, either may be NULL: curves are tables by group, which
  * show.c makes of all studies that have them. */
 struct show {
-    void (*tables)(struct record_reader *, struct tables *,
-                   bool all); /* `all`: of every case, where the first alone would do */
-    bool (*headline)(struct record_reader *, struct tables *); /* false: there is none */
+    void (*tables)(struct record_reader *, struct tables *, bool account); /* `account`: with what explains each case */
+    /* A few sentences that answer the study's question, and at most one table; `gains`: what headline_gains() has shown
+     * already. false: there are none. */
+    bool (*headline)(struct record_reader *, struct tables *, unsigned gains);
 };
 extern const struct show shows[STUDIES];
 
@@ -31,16 +32,24 @@ static inline double timing_half(struct record_reader *r, int64_t index) {
 }
 
 /* A table for all timed cases of study `kernels` that differ in operation and shape alone; and Table 2 of the paper. */
-void show_kernels(struct record_reader *, struct tables *, bool all);
-/* A line for every L_r of study `recompute`. */
-void show_recompute(struct record_reader *, struct tables *, bool all);
-/* Where each case of study `train` ended, then the course of the first, or with `all` of each. */
-void show_train(struct record_reader *, struct tables *, bool all);
-/* The same over seeds: loss, gain, other t_max and quarters switched off, a row a group. */
+void show_kernels(struct record_reader *, struct tables *, bool account);
+/* One line per L_r of study `recompute`. */
+void show_recompute(struct record_reader *, struct tables *, bool account);
+/* Study `train` over seeds and where each case ended; with `account` the course of each. */
+void show_train(struct record_reader *, struct tables *, bool account);
+/* The same over seeds: loss, gain, other t_max and quarters switched off, one row per group. */
 void show_train_over_seeds(struct record_reader *, struct tables *);
-/* Overheads of all timed cases of study `overhead`, then the account of the first, or with `all` of each. */
-void show_overhead(struct record_reader *, struct tables *, bool all);
+/* One sentence: held-out losses against the residual. */
+void show_train_losses(struct record_reader *, struct tables *);
+/* Overheads of all timed cases of study `overhead`; with `account` the time of every part of a step. */
+void show_overhead(struct record_reader *, struct tables *, bool account);
+
+bool show_maps_headline(struct record_reader *, struct tables *, unsigned gains);
+bool show_propagate_headline(struct record_reader *, struct tables *, unsigned gains);
+bool show_kernels_headline(struct record_reader *, struct tables *, unsigned gains);
+bool show_recompute_headline(struct record_reader *, struct tables *, unsigned gains);
 /* The overheads of the case that is nearest to the paper's. */
-bool show_overhead_headline(struct record_reader *, struct tables *);
+bool show_overhead_headline(struct record_reader *, struct tables *, unsigned gains);
+bool show_train_headline(struct record_reader *, struct tables *, unsigned gains);
 
 #endif
