@@ -62,7 +62,7 @@ double overhead_part_rate(struct record_reader *r, int64_t index, int subject, d
 void show_account_legend(struct tables *t) {
     tables_say(
         t,
-        "\nAccounts: every part of a step timed by itself. of step: its share of a whole step of the same rounds. ms: that share "
+        "\nAccounts: every part of a step timed by itself. share: of a whole step of the same rounds. ms: that share "
         "of the step's median above. ms, MB (1e6 bytes) and operations count all its calls in one step. MB, GB/s: bytes that it "
         "must move by its own model. reached: its rate as a share of what a copy or GEMM, out of the cache, reached in the "
         "rounds of the steps. Parts run on the arrays of a step, over as many sets of them as the steps rotate over.\n"
@@ -117,10 +117,10 @@ void show_account(struct record_reader *r, int64_t index, struct tables *t) {
         {"connection", .width = 0},
         {"operation", "operation", .width = -27, .stays = true},
         {"calls", "calls", .width = 5, .format = "%.0f"},
-        {"seconds", "ms", .width = 7, .digits = 3, .scale = 1e3},
-        {"step_share", "of step", .width = 7, COLUMN_PERCENT},
-        {"bytes", "MB", .width = 6, .digits = 3, .scale = 1e-6},
-        {"bytes_per_second", "GB/s", .width = 6, .digits = 3, .scale = 1e-9},
+        {"seconds", "ms", .width = 6, .digits = 3, .scale = 1e3},
+        {"step_share", "share", .width = 6, COLUMN_PERCENT},
+        {"bytes", "MB", .width = 6, .digits = 2, .scale = 1e-6},
+        {"bytes_per_second", "GB/s", .width = 6, .digits = 2, .scale = 1e-9},
         {"copy_share", .width = 0},
         {"flops_per_second", "GFLOP/s", .width = 7, .digits = 3, .scale = 1e-9},
         {"gemm_share", .width = 0},
