@@ -6,17 +6,17 @@
 CC       := $(if $(filter default,$(origin CC)),gcc,$(CC))
 ARCH     ?= native
 B        ?= build
-PACKAGES := gcc g++ libc6-dev libopenblas-dev libhdf5-dev hdf5-tools gnuplot-nox libcriterion-dev pkg-config
+PACKAGES := gcc g++ libc6-dev libopenblas-dev libhdf5-dev hdf5-tools libjansson-dev gnuplot-nox libcriterion-dev pkg-config
 
 # No -ffast-math, ever: the suite studies overflow. Contraction is allowed; philox.h is written so that it cannot matter there.
 LEVEL    ?= -O3
 OPTIMISE := $(LEVEL) -march=$(ARCH) -fno-math-errno -fno-trapping-math -ffp-contract=fast
 WARNINGS := -Wall -Wextra -Wpedantic $(if $(WERROR),-Werror)
 CFLAGS   := -std=c17 -D_GNU_SOURCE -g -fPIC -fvisibility=hidden $(OPTIMISE) $(WARNINGS) -fopenmp $(SANITIZE)
-CPPFLAGS := -I. -I$(B) $(shell pkg-config --cflags openblas hdf5 2>/dev/null)
-LDLIBS   := $(shell pkg-config --libs openblas hdf5 2>/dev/null) -lhdf5_hl -lm -ldl
+CPPFLAGS := -I. -I$(B) $(shell pkg-config --cflags openblas hdf5 jansson 2>/dev/null)
+LDLIBS   := $(shell pkg-config --libs openblas hdf5 jansson 2>/dev/null) -lhdf5_hl -lm -ldl
 # STATIC=1: nothing from this machine but glibc. HDF5's and LAPACK's own needs follow them.
-STATIC_LIBS := $(patsubst %,-l:lib%.a,hdf5_serial_hl hdf5_serial sz aec z openblas gfortran quadmath gomp) -lpthread -lm -ldl
+STATIC_LIBS := $(patsubst %,-l:lib%.a,hdf5_serial_hl hdf5_serial sz aec z openblas gfortran quadmath gomp jansson) -lpthread -lm -ldl
 LINK     = $(if $(STATIC),$(filter-out -fopenmp,$(CFLAGS)) -s -static-libgcc,$(CFLAGS))
 
 # Kernels: with nvcc, where there is one, for the GPU; with the host compiler, always, for the executor of kernels/host. Nothing is
@@ -64,8 +64,11 @@ TESTS    := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard tests/test_*.c))
 .PHONY: all reproduce test test-asan test-emu-race bench-cpu gpu-check gpu-first gpu-bench bundle deps format format-check help clean
 .DELETE_ON_ERROR:
 
+# As many compilers as cores, unless make was called with a number of its own.
+JOBS = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
+
 all: deps
-	@$(MAKE) --no-print-directory build
+	@$(MAKE) --no-print-directory $(JOBS) build
 
 .PHONY: build
 build: $(B)/mhcbench $(B)/libmhc_cpu.so $(B)/libmhc_emu.so $(if $(NVCC),$(B)/libmhc_cuda.so)
@@ -73,6 +76,7 @@ build: $(B)/mhcbench $(B)/libmhc_cpu.so $(B)/libmhc_emu.so $(if $(NVCC),$(B)/lib
 help:
 	@echo "make             build $(B)/mhcbench and $(B)/libmhc_cpu.so"
 	@echo "make reproduce   install what is missing, build, train small stacks, run suites/quick.suite, print the tables, draw the figures"
+	@echo "make reference-record, reference-figures   results/reference/ anew, for a release"
 	@echo "make test        install what is missing, build, run every test"
 	@echo "make test-asan   the same tests under the address and undefined-behaviour sanitizers"
 	@echo "make test-emu-race   every kernel on the CPU under the thread sanitizer: a missing barrier is a report"
@@ -97,9 +101,37 @@ reproduce: all
 	$(B)/mhcbench show $(B)/quick.h5 --headline
 	$(B)/mhcbench show $(B)/train.h5 --headline
 	@echo "All tables: $(B)/mhcbench show $(B)/train.h5 (or $(B)/quick.h5)     Figures: $(B)/figures"
+	@$(MAKE) --no-print-directory published
+
+# Whether what `reproduce` computed is the published result: the calibrated ensembles value by value, the trained stacks value by value
+# or, where another machine or build gives other last bits, by statements over seeds. Fails where it is not.
+REFERENCE := results/reference/headline.h5
+.PHONY: published reference-record
+published:
+	@if [ ! -e $(REFERENCE) ]; then echo "no $(REFERENCE) to compare with: make reference-record makes it"; exit 0; fi; \
+	answer=yes; for record in quick train; do said=$(B)/published-$$record.txt; \
+	$(B)/mhcbench compare $(REFERENCE) $(B)/$$record.h5 --common --published >$$said 2>&1; \
+	case "$$(tail -n 1 $$said)" in *": yes") echo "$$record: $$(tail -n 2 $$said | head -n 1)";; *) cat $$said; answer=no;; esac; done; \
+	echo "your machine reproduces the published result: $$answer"; [ $$answer = yes ]
+
+# The figures of plots/README.md, from records that are made where they are not there yet.
+GALLERY := train/training_gain train/training_layers train/training_loss train/training_quarters quick/composite_gain \
+           quick/composite_maps quick/streams phase/phase phase/t_max depth/depth
+.PHONY: reference-figures
+reference-figures: all
+	@set -e; for f in $(GALLERY); do record=$(B)/$${f%/*}.h5; figure=$${f#*/}; \
+	[ -e $$record ] || $(B)/mhcbench run suites/$${f%/*}.suite --out $$record; \
+	$(B)/mhcbench plot $$record --figure $$figure --format svg --out $(B)/gallery; \
+	cp $(B)/gallery/$$figure.svg results/reference/; done
+
+# The record that `published` compares with, made with the build that a release is made of; compressed, which every reader reads.
+reference-record: all
+	$(B)/mhcbench run suites/headline.suite --out $(B)/headline.h5 --overwrite
+	rm -f $(REFERENCE) && h5repack -L -f SHUF -f GZIP=9 $(B)/headline.h5 $(REFERENCE)
+	$(B)/mhcbench show $(REFERENCE) --headline
 
 test: all
-	@$(MAKE) --no-print-directory run-tests
+	@$(MAKE) --no-print-directory $(JOBS) run-tests
 
 # Sources in the form of .clang-format. format-check changes nothing and names the files that differ.
 SOURCES = $(shell git ls-files '*.c' '*.h' '*.cu' '*.cc')
@@ -111,12 +143,12 @@ format-check:
 	@clang-format-14 --dry-run --Werror $(SOURCES)
 
 test-asan: deps
-	@$(MAKE) --no-print-directory run-tests B=$(B)/asan ARCH=$(ARCH) LEVEL=-O1 NVCC= \
+	@$(MAKE) --no-print-directory $(JOBS) run-tests B=$(B)/asan ARCH=$(ARCH) LEVEL=-O1 NVCC= \
 	    SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer"
 
 # A missing barrier is a report here: only barriers order the threads of a block, and nothing orders its blocks.
 test-emu-race: deps
-	@$(MAKE) --no-print-directory B=$(B)/race ARCH=$(ARCH) LEVEL=-O1 EMULEVEL=-O1 EXECUTOR_TSAN=1 SANITIZE=-fsanitize=thread \
+	@$(MAKE) --no-print-directory $(JOBS) B=$(B)/race ARCH=$(ARCH) LEVEL=-O1 EMULEVEL=-O1 EXECUTOR_TSAN=1 SANITIZE=-fsanitize=thread \
 	    $(B)/race/libmhc_emu.so $(B)/race/mhcbench
 	OMP_NUM_THREADS=1 TSAN_OPTIONS=halt_on_error=1 $(B)/race/mhcbench check emu --timeout 0 --trials $(or $(TRIALS),100)
 
@@ -235,7 +267,8 @@ $(B)/plants/%.so: tests/plants/%.c tests/plants/plant.c tests/plants/plant.h cpu
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  link $@")
 	$(Q)$(CC) -std=gnu17 -O1 $(WARNINGS) -fopenmp -shared -fPIC -I. -o $@ tests/plants/plant.c $< -ldl -lpthread -lm
-$(B)/tests/test_plants: | $(patsubst %,$(B)/plants/%.so,cheats mistakes manners)
+$(B)/tests/test_vectors $(B)/tests/test_reference: | $(B)/plants/mistakes.so
+$(B)/tests/test_plants: | $(patsubst %,$(B)/plants/%.so,cheats mistakes manners intruders)
 
 $(B)/tests/%: tests/%.c $(TESTED) Makefile $(B)/flags/host $(B)/flags/link
 	@mkdir -p $(@D)

@@ -56,6 +56,8 @@
     METRIC(single_log_column_sum, MIXING, LINEAR, SINGLE, FORWARD, BY(1e-5), "1", "max |ln |column sum|| of H_l")     \
     METRIC(composite_log_column_sum, MIXING, LINEAR, COMPOSITE, BACKWARD, BY(1e-5), "1",                              \
            "max |ln |column sum|| of H_L...H_l")                                                                      \
+    METRIC(single_negative, MIXING, LINEAR, SINGLE, FORWARD, BY(0.05), "1", "share of entries of H_l below 0")        \
+    METRIC(single_nonfinite, MIXING, LINEAR, SINGLE, FORWARD, BY(0.05), "1", "share of entries of H_l NaN or Inf")    \
     METRIC(logit_range, LOGIT, LINEAR, LOGITS, FORWARD, NONE, "1", "max - min of the res logits of layer l")          \
     METRIC(x_rms, STREAM, LINEAR, STREAMS, FORWARD, NONE, "1",                                                        \
            "RMS of x_l over streams and channels, the input of layer l")                                              \

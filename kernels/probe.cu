@@ -210,16 +210,15 @@ static int describe(void *context, char *text, size_t size) {
     const char *blocking = getenv("CUDA_LAUNCH_BLOCKING"), *cluster = getenv("MHC_CLUSTER");
     if (clock > 0 && clock < 0.85 * promised)
         snprintf(slow, sizeof slow, "; ! its clock stays far below that");
-    snprintf(
-        text, size,
-        "%s; driver for CUDA %d.%d, runtime %d.%d; compute capability %d.%d, %d multiprocessors; L2 %.0f MB; clock %.0f of "
-        "%.0f MHz%s%s%s%s%s%s",
-        properties.name, driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10, properties.major,
-        properties.minor, d->processors, 1e-6 * (double)cache_bytes(d), 1e-6 * clock, 1e-6 * promised, slow,
-        cluster ? "; MHC_CLUSTER=" : "", cluster ? cluster : "", memory, nvml,
-        blocking && strcmp(blocking, "0")
-            ? "; ! CUDA_LAUNCH_BLOCKING is set, so the gaps between launches are measured too"
-            : "");
+    snprintf(text, size,
+             "%s; driver for CUDA %d.%d, runtime %d.%d; compute capability %d.%d, %d multiprocessors; L2 %.0f MB; "
+             "clock %.0f of %.0f MHz%s%s%s%s%s%s",
+             properties.name, driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10, properties.major,
+             properties.minor, d->processors, 1e-6 * (double)cache_bytes(d), 1e-6 * clock, 1e-6 * promised, slow,
+             cluster ? "; MHC_CLUSTER=" : "", cluster ? cluster : "", memory, nvml,
+             blocking && strcmp(blocking, "0")
+                 ? "; ! CUDA_LAUNCH_BLOCKING is set, so the gaps between launches are measured too"
+                 : "");
     return 0;
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "results/html.h"
 #include "results/table_text.h"
 #include "results/text.h"
 
@@ -104,13 +105,58 @@ static void write_fields(const struct tables *t, const struct value *values, int
     }
 }
 
+/* ---- HTML: of the same cells ---- */
+
+static void end_saying(struct tables *t) {
+    if (t->saying)
+        fputs("</pre>\n", t->out);
+    t->saying = false;
+}
+
+static void print_cell(const struct tables *t, const char *element, const struct column *c, const char *text) {
+    fprintf(t->out, "<%s%s>", element, c->width < 0 ? " class=\"l\"" : "");
+    html_text(t->out, text);
+    fprintf(t->out, "</%s>", element);
+}
+
+static void print_row(const struct tables *t, const char *element, char *const *cell) {
+    fputs("<tr>", t->out);
+    for (int k = 0; k < t->columns && (!cell || cell[k]); k++)
+        if (t->column[k].head)
+            print_cell(t, element, &t->column[k], cell ? cell[k] : t->column[k].head);
+    fputs("</tr>\n", t->out);
+}
+
+/* A line between rows, and what ends one early, is one cell. */
+static void print_html(struct tables *t) {
+    fputs("<table>\n<thead>", t->out);
+    print_row(t, "th", NULL);
+    fputs("</thead>\n<tbody>\n", t->out);
+    for (int64_t r = 0; r < t->rows; r++) {
+        char *const *cell = t->cell + r * t->columns;
+        const bool alone = t->columns > 1 && cell[0] && !cell[1];
+        if (!alone) {
+            print_row(t, "td", cell);
+            continue;
+        }
+        fprintf(t->out, "<tr><td class=\"l\" colspan=\"%d\">", t->columns);
+        html_text(t->out, cell[0]);
+        fputs("</td></tr>\n", t->out);
+    }
+    fputs("</tbody>\n</table>\n", t->out);
+}
+
+static bool keeps_rows(const struct tables *t) {
+    return t->format == TABLE_TEXT || t->format == TABLE_HTML;
+}
+
 /* ---- tables ---- */
 
 void tables_say(struct tables *t, const char *format, ...) {
     char *text;
     va_list arguments;
     va_start(arguments, format);
-    int length = t->format == TABLE_TEXT ? vasprintf(&text, format, arguments) : 0;
+    int length = keeps_rows(t) ? vasprintf(&text, format, arguments) : 0;
     va_end(arguments);
     t->failed |= length < 0;
     if (length <= 0)
@@ -119,18 +165,27 @@ void tables_say(struct tables *t, const char *format, ...) {
         text[length - (text[length - 1] == '\n')] = 0; /* its row ends the line */
     if (t->column)
         table_text_row(t, &(struct value){.text = text}, 1);
-    else
+    else if (t->format == TABLE_TEXT)
         table_text_put(t, text);
+    else {
+        const bool blank = !t->saying && !text[strspn(text, "\n")];
+        if (!t->saying && !blank)
+            fputs("<pre>", t->out);
+        html_text(t->out, blank ? "" : t->saying ? text : text + strspn(text, "\n"));
+        t->saying |= !blank;
+    }
     free(text);
 }
 
 bool tables_end(struct tables *t) {
+    end_saying(t);
     if (t->format == TABLE_JSON)
         fputs(t->count ? "\n]\n" : "[\n]\n", t->out);
     return !t->failed;
 }
 
 void table_begin_of(struct tables *t, const char *title, const struct column *columns, int count) {
+    end_saying(t);
     *t = (struct tables){.out = t->out,
                          .format = t->format,
                          .most = t->most,
@@ -158,7 +213,7 @@ void table_begin_of(struct tables *t, const char *title, const struct column *co
 }
 
 void table_row_of(struct tables *t, const struct value *values, int count) {
-    if (t->format == TABLE_TEXT) {
+    if (keeps_rows(t)) {
         table_text_row(t, values, count);
         return;
     }
@@ -171,8 +226,12 @@ void table_row_of(struct tables *t, const struct value *values, int count) {
 
 void table_end(struct tables *t) {
     if (t->format == TABLE_TEXT)
-        table_text_end(t);
+        table_text_print(t);
+    else if (t->format == TABLE_HTML)
+        print_html(t);
     else if (t->format == TABLE_JSON)
         fputs(t->titled ? "\n]}" : "\n]\n", t->out);
+    if (keeps_rows(t))
+        table_text_forget(t);
     t->column = NULL;
 }

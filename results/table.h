@@ -1,4 +1,4 @@
-/* Tables: columns, and rows that come one by one. Text, CSV and JSON are made from the same columns and rows. */
+/* Tables: columns, and rows that come one by one. Text, HTML, CSV and JSON are made from the same columns and rows. */
 #ifndef TABLE_H
 #define TABLE_H
 
@@ -7,7 +7,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum table_format { TABLE_TEXT, TABLE_CSV, TABLE_JSON };
+/* HTML shows what text shows, as elements of a page. */
+enum table_format { TABLE_TEXT, TABLE_CSV, TABLE_JSON, TABLE_HTML };
 
 struct column {
     const char *name;       /* in CSV and JSON, whose numbers are in SI units; NULL: text alone has this column */
@@ -63,10 +64,11 @@ struct tables {
     int columns;
     bool titled, failed;
     int64_t rows, room;
-    char **cell; /* of text: rows x columns, NULL where a row has ended; kept until the widths are known */
+    char **cell; /* of text and HTML: rows x columns, NULL where a row has ended; kept until the table ends */
+    bool saying; /* HTML: within what stands between tables */
 };
 
-/* What stands between tables or, whole lines, between rows: text alone has it. */
+/* What stands between tables or, whole lines, between rows: text and HTML have it. */
 void tables_say(struct tables *, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Ends what has several tables. false: out of memory. */
 bool tables_end(struct tables *);

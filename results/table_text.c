@@ -243,7 +243,7 @@ static void print(const struct tables *t, struct layout *l) {
     }
 }
 
-void table_text_end(struct tables *t) {
+void table_text_print(struct tables *t) {
     struct layout l = {calloc((size_t)t->columns + 1, sizeof *l.width), calloc((size_t)t->columns + 1, sizeof *l.shown),
                        false};
     t->failed |= !l.width || !l.shown;
@@ -251,9 +251,13 @@ void table_text_end(struct tables *t) {
         fputs("no table: out of memory\n", t->out);
     else
         print(t, &l);
+    free(l.width);
+    free(l.shown);
+}
+
+void table_text_forget(struct tables *t) {
     for (int64_t k = 0; k < t->rows * t->columns; k++)
         free(t->cell[k]);
     free(t->cell);
-    free(l.width);
-    free(l.shown);
+    t->cell = NULL;
 }

@@ -15,10 +15,9 @@ struct meeting {
     unsigned generation = 0;
     const char *file = "";
     int line = 0;
-    char sync[2] = {
-        0,
-        0}; /* their addresses stand for the order that meetings make; two, for who is first at the next must not order it before who is
-                              last to leave this one */
+    /* Their addresses stand for the order that meetings make. There are two, because the first thread at the next
+     * meeting must not order it before the last thread that leaves this one. */
+    char sync[2] = {0, 0};
 };
 static struct meeting meeting_of(int expected) {
     struct meeting m;
@@ -56,9 +55,9 @@ struct block {
     struct warp *warps;
     struct meeting barrier;
     unsigned char *shared;
-    int ended; /* threads */
-    unsigned met,
-        needs; /* meetings that its ended threads have seen; that it must see, so that stores from other blocks find it alive */
+    int ended;      /* threads */
+    unsigned met;   /* meetings that its ended threads have seen */
+    unsigned needs; /* meetings that it must see, so that stores from other blocks find it alive */
 };
 
 /* One launch at a time in a thread of the process. */

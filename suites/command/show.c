@@ -9,6 +9,7 @@
 #include "results/table.h"
 #include "suites/case/options.h"
 #include "suites/command/commands.h"
+#include "suites/command/show.h"
 #include "suites/report/headline.h"
 #include "suites/report/over_seeds.h"
 #include "suites/report/shows.h"
@@ -163,12 +164,13 @@ static void print_headline(struct record_reader *reader, const struct groups *g,
     free(text);
 }
 
-static void add_tables(struct record_reader *reader, const struct groups *g, bool all, bool account, struct tables *t) {
+static void add_tables(struct record_reader *reader, const struct groups *g, unsigned how, struct tables *t) {
     char constants[1000];
+    bool all = how & SHOW_ALL;
     headline_gains(reader, g, false, t);
     for (int id = 0; id < STUDIES; id++)
         if (shows[id].tables)
-            shows[id].tables(reader, t, account);
+            shows[id].tables(reader, t, how);
     if (g->count > 0)
         tables_say(
             t,
@@ -185,6 +187,12 @@ static void add_tables(struct record_reader *reader, const struct groups *g, boo
     }
 }
 
+void show_write(struct record_reader *reader, const struct groups *g, const char *path, unsigned how,
+                struct tables *t) {
+    say_head(reader, path, false, t);
+    add_tables(reader, g, how, t);
+}
+
 int show_command(int argc, char **argv) {
     static const char *const formats[] = {"text", "csv", "json"};
     struct groups g;
@@ -193,8 +201,9 @@ int show_command(int argc, char **argv) {
     const char *word = "text";
     if (help_asked(&argc, argv, usage, help))
         return EXIT_GOOD;
-    bool all = take_flag(&argc, argv, "--all"), headline_alone = take_flag(&argc, argv, "--headline"),
-         account = take_flag(&argc, argv, "--account");
+    bool headline_alone = take_flag(&argc, argv, "--headline");
+    unsigned how = (take_flag(&argc, argv, "--all") ? SHOW_ALL : 0) |
+                   (take_flag(&argc, argv, "--account") ? SHOW_ACCOUNT : 0);
     if (!take_option(&argc, argv, "--format", &word) || !only_positional(argc, argv, 1, 1, usage))
         return EXIT_CANNOT;
     while (t.format <= TABLE_JSON && strcmp(formats[t.format], word))
@@ -208,10 +217,8 @@ int show_command(int argc, char **argv) {
     if (good) {
         if (headline_alone)
             print_headline(reader, &g, argv[0], &t);
-        else {
-            say_head(reader, argv[0], false, &t);
-            add_tables(reader, &g, all, account, &t);
-        }
+        else
+            show_write(reader, &g, argv[0], how, &t);
         groups_release(&g);
     }
     record_close(reader);

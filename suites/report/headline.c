@@ -40,8 +40,8 @@ static struct chosen choose_random(struct record_reader *reader, const struct gr
     for (int64_t k = 0; k < g->count; k++) {
         const struct group *group = &g->group[k];
         const struct params *p = &group->p;
-        bool shape = is_shape(p, STUDY_MAPS, connection) && p->rounding == ROUND_NONE && p->init == INIT_LATENT &&
-                     p->alpha == 0 && group->count >= ENOUGH_SEEDS;
+        bool shape = is_shape(p, STUDY_MAPS, connection) && !p->from[0] && p->rounding == ROUND_NONE &&
+                     p->init == INIT_LATENT && p->alpha == 0 && group->count >= ENOUGH_SEEDS;
         double off = shape ? fabs(log(groups_summary(reader, group, summary).median / paper)) : NAN;
         if (isnan(off) || (best.group >= 0 && group->count < g->group[best.group].count))
             continue;

@@ -102,8 +102,8 @@ static void add_table(struct record_reader *r, struct line *lines, int64_t count
     table_end(t);
 }
 
-void show_kernels(struct record_reader *r, struct tables *t, bool account) {
-    (void)account;
+void show_kernels(struct record_reader *r, struct tables *t, unsigned how) {
+    (void)how;
     struct line *lines = record_subject_count(r) ? malloc((size_t)(record_count(r) + 1) * sizeof *lines) : NULL;
     int64_t count = 0;
     for (int64_t index = 0; lines && index < record_count(r); index++)

@@ -169,7 +169,8 @@ static void say_legend(const struct overhead_line *lines, int64_t count, struct 
         FLAGGED_PERCENT, 100 * OVERHEAD_SLOW);
 }
 
-void show_overhead(struct record_reader *r, struct tables *t, bool account) {
+void show_overhead(struct record_reader *r, struct tables *t, unsigned how) {
+    bool account = how & SHOW_ACCOUNT;
     int64_t count;
     struct overhead_line *lines = overhead_lines(r, &count);
     if (count > 0)

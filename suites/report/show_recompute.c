@@ -78,8 +78,8 @@ static void add_table(struct record_reader *r, int64_t first, const struct param
                recompute_paper_optimum(p->depth, p->streams));
 }
 
-void show_recompute(struct record_reader *r, struct tables *t, bool account) {
-    (void)account;
+void show_recompute(struct record_reader *r, struct tables *t, unsigned how) {
+    (void)how;
     struct params p;
     bool any = false;
     for (int64_t i = 0; record_subject_count(r) && i < record_count(r); i++)

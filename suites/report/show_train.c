@@ -132,7 +132,8 @@ static void add_end_of(struct record_reader *r, const struct trained_case *c, st
     table_end(t);
 }
 
-void show_train(struct record_reader *r, struct tables *t, bool account) {
+void show_train(struct record_reader *r, struct tables *t, unsigned how) {
+    bool account = how & SHOW_ACCOUNT;
     struct trained_case c;
     bool any = false;
     for (int64_t i = 0; record_max_points(r) && i < record_count(r); i++) {
