@@ -20,6 +20,7 @@ struct column {
     const char *low, *high; /* an interval: CSV and JSON have NAME, NAME<low> and NAME<high>; NULL: none */
     const char *group;      /* text: stands once above neighbours that share it; NULL: nothing does */
     bool below;             /* text: on a line of its own under the row, without a head */
+    bool stays;             /* text: where a table is folded each part repeats this column; none: the first */
 };
 
 #define COLUMN_PERCENT .format = "%.1f %%", .scale = 100
@@ -51,10 +52,13 @@ static inline struct value in_interval(const char *text, double middle, double l
     return (struct value){.kind = VALUE_REAL, .text = text, .real = middle, .low = low, .high = high};
 }
 
-/* Where tables go, and the one at hand. Zero but for `out` and `format` to begin with. */
+/* Where tables go, and the one at hand. Zero but for `out`, `format` and `most` to begin with. */
 struct tables {
     FILE *out;
     enum table_format format;
+    /* Columns of a line of text: wider tables are folded, longer lines broken, columns without a value left out;
+     * 0: no limit. */
+    int most;
     int count; /* of tables so far that have a title */
     const struct column *column;
     int columns;

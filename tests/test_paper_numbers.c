@@ -131,3 +131,18 @@ Test(paper_numbers, contributing_names_files_that_exist) {
     int found = files_named_in(".github/CONTRIBUTING.md", "What to touch");
     cr_assert(found >= 25, "only %d files were found", found);
 }
+
+/* A README that is read in five minutes. */
+Test(paper_numbers, readme_is_short) {
+    FILE *file = fopen("README.md", "r");
+    cr_assert(file, "no README.md in this folder");
+    int lines = 0, words = 0, inside = 0;
+    for (int c = getc(file); c != EOF; c = getc(file)) {
+        bool blank = c == ' ' || c == '\n';
+        lines += c == '\n';
+        words += !blank && !inside;
+        inside = !blank;
+    }
+    fclose(file);
+    cr_expect(lines <= 200 && words <= 1800, "%d lines and %d words, at most 200 and 1800", lines, words);
+}

@@ -193,7 +193,7 @@ static bool put_page(FILE *out, struct record_reader *reader, const struct group
     fprintf(out, "</title>\n<style>%s</style></head>\n<body>\n<h1>", style);
     html_text(out, name);
     fputs("</h1>\n<div class=\"wide\">\n<h2>Tables</h2>\n", out);
-    show_write(reader, g, name, all, &t);
+    show_write(reader, g, name, all ? SHOW_ALL : 0, &t);
     const bool good = tables_end(&t);
     fputs("</div>\n", out);
     put_figures(out, file);

@@ -5,8 +5,9 @@
 #include "results/record.h"
 #include "results/table.h"
 #include "suites/report/groups.h"
+#include "suites/report/shows.h"
 
-/* The head of a record and its tables; `all`: every row. */
-void show_write(struct record_reader *, const struct groups *, const char *path, bool all, struct tables *);
+/* The head of a record and its tables; `how`: SHOW_ALL, SHOW_ACCOUNT. */
+void show_write(struct record_reader *, const struct groups *, const char *path, unsigned how, struct tables *);
 
 #endif

@@ -67,7 +67,7 @@ static void add_row(struct record_reader *r, int64_t index, const struct params 
               in_reals(entries(r, index, p, "single_nonfinite")));
 }
 
-void show_given(struct record_reader *r, struct tables *t, bool all) {
+void show_given(struct record_reader *r, struct tables *t, unsigned how) {
     static const struct column columns[] = {
         {"file", "file", .width = -8},
         {"connection", "shown as", .width = -8},
@@ -80,6 +80,7 @@ void show_given(struct record_reader *r, struct tables *t, bool all) {
         {"nonfinite", "NaN or Inf", .width = 10, .format = "%.0f"},
     };
     enum { MOST_ROWS = 24 };
+    bool all = how & SHOW_ALL;
     struct params p;
     int64_t count = 0;
     for (int64_t k = 0; k < record_count(r); k++) {
@@ -87,10 +88,9 @@ void show_given(struct record_reader *r, struct tables *t, bool all) {
             continue;
         if (!count++) {
             tables_say(
-                t, "\nMaps of a file. In the other order, rows and columns change places, and so do the forward and "
-                   "the backward gain:\n"
-                   "rows sum to 1 after a Sinkhorn, which ends with them. H_1 is a mean over tokens; entries are "
-                   "counted over all maps.\n\n");
+                t, "\nMaps of a file. In the other order rows and columns change places, and so do the forward and the "
+                   "backward gain: rows sum to 1 after a Sinkhorn, which ends with them. H_1 is a mean over tokens; "
+                   "entries are counted over all maps.\n\n");
             table_begin(t, "maps of a file", columns);
         }
         if (all || count <= MOST_ROWS)

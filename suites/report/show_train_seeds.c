@@ -126,10 +126,11 @@ static void add_losses(struct record_reader *reader, const struct groups *g, str
         {"gradient_norm_max", "norm", .width = 6, .format = "%.3g"},
         {"seconds_per_step", "ms/step", .width = 7, .format = "%.1f", .scale = 1e3}};
     char name[NAME], difference[MEAN_TEXT];
-    tables_say(t,
-               "Over seeds, at the end: mean loss of the last steps and on held-out text; difference to the ResNet\n"
-               "of the same seed, mean and standard error; norm: the largest of the gradient behind the warm-up, in\n"
-               "any seed. Runs that ended with NaN or Inf are in no mean.\n\n");
+    tables_say(
+        t,
+        "Over seeds, at the end: mean loss of the last steps and on held-out text; difference to the ResNet of the same "
+        "seed, mean and standard error; norm: the largest of the gradient behind the warm-up, in any seed. Runs that ended "
+        "with NaN or Inf are in no mean.\n\n");
     table_begin(t, "--study train: loss over seeds", columns);
     for (int64_t k = 0; k < g->count; k++) {
         const struct group *group = &g->group[k];
@@ -159,11 +160,13 @@ static struct value in_gains(struct range r, const struct group *group, char tex
 
 static void add_gains(struct record_reader *reader, const struct groups *g, struct tables *t) {
     static const struct column columns[] = {GROUP_COLUMNS,
-                                            {"gain_forward_log10", "forward", .width = 28, RANGE},
-                                            {"gain_backward_log10", "backward", .width = 28, RANGE}};
+                                            {"gain_forward_log10", "forward", .width = 18, RANGE},
+                                            {"gain_backward_log10", "backward", .width = 18, RANGE}};
     char name[NAME], text[2][OVER_SEEDS_TEXT];
-    tables_say(t, "\nGain of composites at the end, sum, largest over layers: median over seeds [smallest, largest].\n"
-                  "A run that ended counts as overflow.\n\n");
+    tables_say(
+        t,
+        "\nGain of composites at the end, sum, largest over layers: median over seeds [smallest, largest]. A run that "
+        "ended early counts as overflow.\n\n");
     table_begin(t, "--study train: composite gain over seeds", columns);
     for (int64_t k = 0; k < g->count; k++) {
         const struct group *group = &g->group[k];
@@ -233,10 +236,10 @@ static void add_t_max(struct record_reader *reader, const struct groups *g, stru
 static void add_quarters(struct record_reader *reader, const struct groups *g, struct tables *t) {
     static const struct column columns[] = {
         GROUP_COLUMNS,
-        {"added_without_quarter_1", "first", .width = 14, COLUMN_INTERVAL, .group = "quarter switched off"},
-        {"added_without_quarter_2", "second", .width = 14, COLUMN_INTERVAL, .group = "quarter switched off"},
-        {"added_without_quarter_3", "third", .width = 14, COLUMN_INTERVAL, .group = "quarter switched off"},
-        {"added_without_quarter_4", "last", .width = 14, COLUMN_INTERVAL, .group = "quarter switched off"}};
+        {"added_without_quarter_1", "first", .width = 12, COLUMN_INTERVAL, .group = "quarter switched off"},
+        {"added_without_quarter_2", "second", .width = 12, COLUMN_INTERVAL, .group = "quarter switched off"},
+        {"added_without_quarter_3", "third", .width = 12, COLUMN_INTERVAL, .group = "quarter switched off"},
+        {"added_without_quarter_4", "last", .width = 12, COLUMN_INTERVAL, .group = "quarter switched off"}};
     char name[NAME], text[4][MEAN_TEXT];
     tables_say(t,
                "\nHeld-out loss added by switching off the branches of a quarter of the layers, mean and error:\n\n");
@@ -251,6 +254,29 @@ static void add_quarters(struct record_reader *reader, const struct groups *g, s
                   in_mean(&m[3], 3, text[3]));
     }
     table_end(t);
+}
+
+void show_train_losses(struct record_reader *reader, struct tables *t) {
+    struct groups all, trained = {0};
+    char why[200], text[600] = "", name[NAME], difference[MEAN_TEXT];
+    size_t used = 0;
+    if (!groups_read(reader, &all, why, sizeof why))
+        return;
+    bool one_setting = trained_groups(reader, &all, &trained);
+    for (int64_t k = 0; k < trained.count; k++) {
+        struct mhc_mean against = against_residual(reader, &trained, &trained.group[k]);
+        for (int64_t other = 0; other < k; other++)
+            one_setting &= trained.group[other].p.block != trained.group[k].p.block;
+        if (isnan(mhc_mean_error(&against)) || used >= sizeof text)
+            continue;
+        in_mean(&against, 3, difference);
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s %s", used ? ", " : "",
+                                 name_of(&trained, &trained.group[k], name), difference);
+    }
+    if (one_setting && used)
+        tables_say(t, "Held-out loss minus the residual's of the same seed, mean and standard error: %s.\n", text);
+    free(trained.group);
+    groups_release(&all);
 }
 
 void show_train_over_seeds(struct record_reader *reader, struct tables *t) {
