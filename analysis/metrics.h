@@ -1,4 +1,4 @@
-/* Every curve the suite can record: one line each, the single place that names them. A curve has one value a layer.
+/* Every curve the suite can record: one line each, the single place that names them. A curve has one value per layer.
  *
  *   METRIC(id, group, scale, subject, direction, slack, unit, long name)
  *   group  what has to be computed for it: GAIN, SPECTRUM, MIXING (from res), STREAM (from x and its gradient),
@@ -13,7 +13,7 @@
  *              RESOLVED: one may be NaN, where no token is resolved.
  *              NONE: norms of streams and gradients may be small in earnest
  *
- * H_l is res of layer l, one matrix a token. single: of H_l; composite forward: of H_l...H_1; composite backward: of
+ * H_l is res of layer l, one matrix per token. single: of H_l; composite forward: of H_l...H_1; composite backward: of
  * H_L...H_l. Spectrum and mixing of composites are of the forward composite, composite_log_column_sum of the backward
  * one. sum: max |sum| (the paper's words); abs: max sum of |entries| (the induced norm). forward: rows; backward:
  * columns. */

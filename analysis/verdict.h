@@ -42,7 +42,7 @@ enum { MHC_MEASUREMENTS = 3 }; /* at most */
 #define MHC_MOST_TOLERANCE 0.1
 
 enum mhc_accuracy { MHC_ACCURATE, MHC_LESS_ACCURATE, MHC_WRONG };
-/* The tolerance that counts: of both sides' the smaller, so that nobody widens it for itself; NaN: not known. */
+/* The tolerance that counts: the smaller of both sides', so that neither side widens it for itself; NaN: not known. */
 double mhc_common_tolerance(double base, double now);
 
 /* Errors against the oracle. WRONG: above the tolerance; LESS_ACCURATE: above the floor and twice the base's (base NaN:

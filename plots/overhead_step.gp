@@ -1,4 +1,4 @@
-# A training step in parts, a bar a connection. Data: overhead_step.csv.
+# A training step in parts, one bar per connection. Data: overhead_step.csv.
 DATA = ARG1; TERM = ARG2; OUT = ARG3; COLUMNS = ARG4; HERE = ARG0[1:strlen(ARG0) - strlen('overhead_step.gp')]
 load DATA . '/overhead_step.gp'
 CSV = DATA . '/overhead_step.csv'

@@ -1,5 +1,5 @@
 /* A checkpoint: named texts and arrays in an HDF5 file of their own, described in SCHEMA.md. What they mean is said by
- * those who write them.
+ * their writers.
  *
  * A file is whole or it is not believed: every array has its digest, and the root one of all texts and digests. A file
  * takes its name when all of it is on the disk. A kill or a full disk at any moment leaves the file of before.

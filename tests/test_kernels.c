@@ -126,7 +126,7 @@ Test(kernels, a_pattern_means_what_the_backend_has) {
         GOOD("$M run b.suite --dry-run");
         cr_expect(strstr(out, " mhc.post_pre ") && strstr(err, "lacks them: mhc.post\n"), "%s%s", out, err);
     }
-    /* whoever is not there lacks nothing yet */
+    /* a library that is not there lacks nothing yet */
     GOOD("$M run --study kernels --operation 'mlp.*' --backend ./nowhere.so --dry-run");
     cr_expect(strstr(out, "mlp.backward") && !err[0], "%s%s", out, err);
     expect_refusal("$M run --study kernels --operation 'mlp.*' --backend ./nowhere.so", "no such library");

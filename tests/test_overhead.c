@@ -44,7 +44,7 @@ static void expect_value(struct record_reader *r, const char *name, int64_t inde
               "%s of case %lld is %.12g, wanted %.12g", name, (long long)index, got, want);
 }
 
-/* Milliseconds of a chain of `layers` layers: products take 1, everything else 0.1, and 0.01 a call outside a graph. */
+/* Milliseconds of a chain of `layers` layers: products take 1, everything else 0.1, and 0.01 per call outside a graph. */
 static double chain(int layers, int streams, bool arrows, bool graph, double *calls) {
     int products = 6 * layers, rest = layers / 2 * 2 + 2 * layers; /* activations, norms */
     rest += !streams ? 1 : layers * (2 + (arrows ? 5 : 2)); /* its last add; or two backward and two or five forward */
@@ -128,7 +128,7 @@ Test(overhead, account_sums_up) {
 }
 
 /* One layer of attention, in ms. A chain is: pre and norm on the queue of high priority, 2 products on the other,
- * post and post_backward_y, 4 products, norm and backward. Of two chains the products follow one another, 12 in all;
+ * post and post_backward_y, 4 products, norm and backward. The products of two chains follow one another, 12 in all;
  * what runs before the first and after the last of them stays: 0.1 + 0.1 of the residual, 0.2 + 0.2 of mHC. */
 Test(overhead, overlap_hides_what_it_can) {
     for (int tokens = 6; tokens <= 7; tokens++) { /* either queue first */

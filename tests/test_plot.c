@@ -355,7 +355,7 @@ Test(plot, links_are_not_followed) {
         "rm %/figures; mkdir %/tmp && TMPDIR=%/tmp @ plot %/r.h5 --figure composite_gain && test -z \"$(ls -A %/tmp)\"");
 }
 
-/* The model of the CPU, which captions and tables quote, in the words of whoever made the record. */
+/* The model of the CPU, which captions and tables quote, in the words of the machine that made the record. */
 static void set_cpu(const char *path, const char *words) {
     hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT), type = H5Tcopy(H5T_C_S1), space = H5Screate(H5S_SCALAR);
     H5Tset_size(type, strlen(words));

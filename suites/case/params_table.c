@@ -152,7 +152,7 @@ const struct param params_table[] = {
      .help = "F with the core of attention; off: its GEMMs and elementwise work alone"},
     {"optimizer", "", "none", PARAM_WORD, AT(optimizer), 0, 0, "none|adamw", OVERHEAD,
      .help =
-         "adamw: the step ends with an update of every parameter, its master and both moments in the type of parameters, a launch an array"},
+         "adamw: the step ends with an update of every parameter, its master and both moments in the type of parameters, one launch per array"},
     {"graphs", "", "off", PARAM_WORD, AT(graphs), 0, 0, "off|on", OVERHEAD, .help = "launch a step as one graph"},
     {"overlap", "", "off", PARAM_WORD, AT(overlap), 0, 0, "off|on", OVERHEAD,
      .help =

@@ -71,7 +71,7 @@ static int list_operations(const char *name) {
 }
 
 static void list_metrics(void) {
-    printf("Curves, one value a layer, with quantiles over tokens:\n\n");
+    printf("Curves, one value per layer, with quantiles over tokens:\n\n");
     for (int m = 0; m < MHC_METRICS; m++)
         printf("  %-28s %-6s %s\n", mhc_metric_info[m].name, mhc_metric_info[m].scale == MHC_LOG10 ? "log10" : "",
                mhc_metric_info[m].long_name);

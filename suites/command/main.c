@@ -71,7 +71,7 @@ static void help(FILE *out) {
         "0 good, 1 failed check or regression, 2 cannot do it, 3 ambiguous under --strict, 130 interrupted.\n");
 }
 
-/* `mhcbench show FILE | head`: who read has enough. Ends quietly, as a filter does, and not as one that failed. */
+/* `mhcbench show FILE | head`: the reader has enough. Ends quietly, as a filter does, and not as one that failed. */
 static void end_with_the_pipe(void) {
     signal(SIGPIPE, SIG_DFL);
     raise(SIGPIPE);
@@ -114,7 +114,7 @@ static int in_child(int (*run)(int, char **), int argc, char **argv) {
 }
 
 /* What a caller may have set up and this program must not inherit: a results file in the place of a closed standard
- * output, children that nobody can wait for, complaints about a pipe that `head` closed, death by a full disk. HDF5
+ * output, children that cannot be waited for, complaints about a pipe that `head` closed, death by a full disk. HDF5
  * must not try a file it could not write once more at exit, where it crashes; it listens only before its first use. */
 static void prepare_process(void) {
     int file;

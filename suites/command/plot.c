@@ -55,7 +55,7 @@ struct plot {
 
 /* ---- where things are ---- */
 
-/* Whose scripts are executed: the user's own or root's, in a folder that nobody else writes to. */
+/* Whose scripts are executed: the user's own or root's, in a folder that no other user writes to. */
 static bool is_trusted(const char *folder) {
     struct stat status;
     return !stat(folder, &status) && (status.st_uid == geteuid() || status.st_uid == 0) &&
@@ -113,7 +113,7 @@ static bool open_folders(struct plot *plot, const char *out) {
     return true;
 }
 
-/* A folder that nobody else can write to: gnuplot executes what stands in settings. It is given the absolute path, in
+/* A folder that no other user can write to: gnuplot executes what stands in settings. It is given the absolute path, in
  * which no leading | or < can mean a pipe. */
 static bool open_private(struct plot *plot) {
     const char *parent = getenv("TMPDIR");

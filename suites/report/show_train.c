@@ -41,7 +41,7 @@ static double largest(const double *values, int64_t count) {
         "gain_backward", "backward", .width = 9, .digits = 4, .group = "composite gain, sum" \
     }
 
-/* A row a case: where it ended. */
+/* One row per case: where it ended. */
 static void add_ends(struct record_reader *r, struct tables *t) {
     static const struct column columns[] = {{"connection", NULL, .width = 0},
                                             {NULL, "connection", .width = -10, .stays = true},
@@ -83,7 +83,7 @@ static void add_ends(struct record_reader *r, struct tables *t) {
     table_end(t);
 }
 
-/* A row a point of one case. */
+/* One row per point of one case. */
 static void add_course(struct record_reader *r, const struct trained_case *c, const char *title, struct tables *t) {
     static const struct column columns[] = {
         {"step", "step", .width = 6},

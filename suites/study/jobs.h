@@ -29,7 +29,7 @@ int64_t jobs_timing(const struct suite *);
  * are free for all. */
 int jobs_at_once(const struct suite *, const struct job *, int64_t count, double bytes, int cores);
 
-/* When the last one ends if whoever is free takes the next. */
+/* When the last one ends if each worker takes the next as soon as it is free. */
 double jobs_end(const struct job *, int64_t count, int at_once);
 /* Puts the longest first where that makes the end come earlier, and leaves the order otherwise. */
 void jobs_order(struct job *, int64_t count, int at_once);
