@@ -1,4 +1,4 @@
-/* Curves: one value a layer for every metric and statistic that is wanted. */
+/* Curves: one value per layer for every metric and statistic that is wanted. */
 #include <math.h>
 #include <stdlib.h>
 

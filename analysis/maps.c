@@ -37,6 +37,8 @@ static const struct {
     [MHC_single_column_error] = {SINGLE, map_column_error},
     [MHC_single_log_column_sum] = {SINGLE, map_log_column_sum},
     [MHC_composite_log_column_sum] = {BACKWARD, map_log_column_sum},
+    [MHC_single_negative] = {SINGLE, NULL},
+    [MHC_single_nonfinite] = {SINGLE, NULL},
 };
 
 bool map_of_lane(struct map *map, int64_t n, const lanes *m, const lanes_int *exponent, int k) {
@@ -85,9 +87,22 @@ static void score_map(struct maps *w, const struct mhc_curves *curves, enum subj
             maps_store(w, metric, t, finite ? plan[metric].score(map) : (struct scaled){NAN, 0});
 }
 
+/* Shares of entries that a doubly stochastic map does not have, of the map as it was given. */
+static void count_entries(struct maps *w, int64_t layer, int64_t t) {
+    const int64_t cells = w->n * w->n;
+    const double *map = w->res + (layer * w->T + t) * cells;
+    int64_t negative = 0, nonfinite = 0;
+    for (int64_t e = 0; e < cells; e++) {
+        negative += map[e] < 0;
+        nonfinite += !isfinite(map[e]);
+    }
+    maps_store(w, MHC_single_negative, t, (struct scaled){(double)negative / (double)cells, 0});
+    maps_store(w, MHC_single_nonfinite, t, (struct scaled){(double)nonfinite / (double)cells, 0});
+}
+
 /* The scores that need a token's map as a whole, for the tokens of one tile. */
-static void score_tokens(struct maps *w, const struct mhc_curves *curves, bool up, int64_t tile, const lanes *single,
-                         const lanes_int *single_exponent) {
+static void score_tokens(struct maps *w, const struct mhc_curves *curves, bool up, int64_t layer, int64_t tile,
+                         const lanes *single, const lanes_int *single_exponent) {
     bool spectrum = wanted_of(curves, FORWARD, MHC_GROUP_SPECTRUM);
     for (int k = 0; k < LANES && tile * LANES + k < w->T; k++) {
         int64_t t = tile * LANES + k;
@@ -95,6 +110,7 @@ static void score_tokens(struct maps *w, const struct mhc_curves *curves, bool u
         bool finite = map_of_lane(&map, w->n, single, single_exponent, k);
         bool composite_finite = map_of_lane(&composite, w->n, w->composite + tile * w->n * w->n, &w->exponent[tile], k);
         if (up) {
+            count_entries(w, layer, t);
             score_map(w, curves, SINGLE, t, &map, finite);
             score_map(w, curves, FORWARD, t, &composite, composite_finite);
             if (spectrum)
@@ -145,7 +161,7 @@ static int pass(struct maps *w, struct mhc_curves *curves, bool up) {
             lanes_int single_exponent;
             (up ? gains_forward : gains_backward)(w, layer, tile, single, &single_exponent);
             if (tokens)
-                score_tokens(w, curves, up, tile, single, &single_exponent);
+                score_tokens(w, curves, up, layer, tile, single, &single_exponent);
         }
 #pragma omp for schedule(dynamic, 1)
         for (int metric = 0; metric < MHC_METRICS; metric++) {

@@ -1,4 +1,4 @@
-/* Every curve the suite can record: one line each, the single place that names them. A curve has one value a layer.
+/* Every curve the suite can record: one line each, the single place that names them. A curve has one value per layer.
  *
  *   METRIC(id, group, scale, subject, direction, slack, unit, long name)
  *   group  what has to be computed for it: GAIN, SPECTRUM, MIXING (from res), STREAM (from x and its gradient),
@@ -13,7 +13,7 @@
  *              RESOLVED: one may be NaN, where no token is resolved.
  *              NONE: norms of streams and gradients may be small in earnest
  *
- * H_l is res of layer l, one matrix a token. single: of H_l; composite forward: of H_l...H_1; composite backward: of
+ * H_l is res of layer l, one matrix per token. single: of H_l; composite forward: of H_l...H_1; composite backward: of
  * H_L...H_l. Spectrum and mixing of composites are of the forward composite, composite_log_column_sum of the backward
  * one. sum: max |sum| (the paper's words); abs: max sum of |entries| (the induced norm). forward: rows; backward:
  * columns. */
@@ -56,6 +56,8 @@
     METRIC(single_log_column_sum, MIXING, LINEAR, SINGLE, FORWARD, BY(1e-5), "1", "max |ln |column sum|| of H_l")     \
     METRIC(composite_log_column_sum, MIXING, LINEAR, COMPOSITE, BACKWARD, BY(1e-5), "1",                              \
            "max |ln |column sum|| of H_L...H_l")                                                                      \
+    METRIC(single_negative, MIXING, LINEAR, SINGLE, FORWARD, BY(0.05), "1", "share of entries of H_l below 0")        \
+    METRIC(single_nonfinite, MIXING, LINEAR, SINGLE, FORWARD, BY(0.05), "1", "share of entries of H_l NaN or Inf")    \
     METRIC(logit_range, LOGIT, LINEAR, LOGITS, FORWARD, NONE, "1", "max - min of the res logits of layer l")          \
     METRIC(x_rms, STREAM, LINEAR, STREAMS, FORWARD, NONE, "1",                                                        \
            "RMS of x_l over streams and channels, the input of layer l")                                              \

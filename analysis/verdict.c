@@ -109,3 +109,25 @@ enum mhc_difference mhc_value_difference(double base, double now, enum mhc_metri
         return MHC_NON_FINITE;
     return within(base, now, metric) ? MHC_CLOSE : MHC_APART;
 }
+
+/* --- statements --- */
+
+double mhc_errors_apart(const struct mhc_mean *base, const struct mhc_mean *now) {
+    double off = fabs(mhc_mean_of(now) - mhc_mean_of(base)), error = hypot(mhc_mean_error(base), mhc_mean_error(now));
+    return off == 0 && !isnan(error) ? 0 : off / error;
+}
+
+struct mhc_range mhc_range_of(double *values, int64_t count) {
+    for (int64_t k = 0; k < count; k++)
+        values[k] = isnan(values[k]) ? INFINITY : values[k];
+    return (struct mhc_range){mhc_quantile(values, count, 0), mhc_quantile(values, count, 0.5),
+                              mhc_quantile(values, count, 1)};
+}
+
+static bool inside(double x, struct mhc_range r) {
+    return x >= r.least - MHC_GAIN_TOLERANCE && x <= r.most + MHC_GAIN_TOLERANCE;
+}
+
+bool mhc_ranges_agree(struct mhc_range base, struct mhc_range now) {
+    return inside(now.median, base) && inside(base.median, now);
+}

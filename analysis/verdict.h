@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 
+#include "analysis/mean.h"
 #include "analysis/metrics.h"
 #include "analysis/ratio.h"
 
@@ -41,7 +42,7 @@ enum { MHC_MEASUREMENTS = 3 }; /* at most */
 #define MHC_MOST_TOLERANCE 0.1
 
 enum mhc_accuracy { MHC_ACCURATE, MHC_LESS_ACCURATE, MHC_WRONG };
-/* The tolerance that counts: of both sides' the smaller, so that nobody widens it for itself; NaN: not known. */
+/* The tolerance that counts: the smaller of both sides', so that neither side widens it for itself; NaN: not known. */
 double mhc_common_tolerance(double base, double now);
 
 /* Errors against the oracle. WRONG: above the tolerance; LESS_ACCURATE: above the floor and twice the base's (base NaN:
@@ -73,5 +74,23 @@ enum mhc_difference mhc_value_difference(double base, double now, enum mhc_metri
 /* How far two finite values of a metric are apart, as a share of the larger; gains, stored as log10, of the gain. Near
  * 0 of the metric's slack, so that MHC_APART is the same share everywhere. */
 double mhc_value_change(double base, double now, enum mhc_metric metric);
+
+/* --- statements about trained stacks, over seeds --- */
+
+/* A last bit grows while a stack is trained, so that values of two machines cannot be compared; statements can. */
+
+#define MHC_MOST_ERRORS 3
+/* How far two means over seeds are apart, in standard errors of their difference; 0 where they are equal, NaN where
+ * one side has fewer than two seeds. */
+double mhc_errors_apart(const struct mhc_mean *base, const struct mhc_mean *now);
+
+/* A gain over seeds as log10; Inf of a seed whose loss was no number at the end. */
+struct mhc_range {
+    double least, median, most;
+};
+/* Reorders `values`; count >= 1. NaN counts as Inf. */
+struct mhc_range mhc_range_of(double *values, int64_t count);
+/* Each median lies inside the other's range, but for MHC_GAIN_TOLERANCE. */
+bool mhc_ranges_agree(struct mhc_range base, struct mhc_range now);
 
 #endif

@@ -189,7 +189,7 @@ RUN(mhc_pre) {
     return 0;
 }
 
-/* The logits of res alone, for those who study them; nothing in a stack needs them. */
+/* The logits of res alone, for studies of them; nothing in a stack needs them. */
 RUN(mhc_logits) {
     struct mhc m = problem(c, work);
     m.x = a->x, m.phi = a->phi, m.b = a->b;

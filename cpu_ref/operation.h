@@ -11,7 +11,7 @@
  * grad_<name>.
  *
  * An operation is data: one `struct mhc_row` says what it reads and writes, what it costs and how wrong it may be.
- * A backend is one `struct mhc_library` of rows. Verify, tests and benchmarks are loops over rows; nobody keeps a
+ * A backend is one `struct mhc_library` of rows. Verify, tests and benchmarks are loops over rows; there is no
  * second list. Plain C, no dependency: also included by CUDA sources. */
 #ifndef OPERATION_H
 #define OPERATION_H

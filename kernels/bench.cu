@@ -5,7 +5,7 @@ enum {
     COPY_THREADS = 512,
     COPY_BLOCKS = 4,
     IN_FLIGHT = 4
-}; /* threads a block, blocks a processor, loads of 16 bytes a thread */
+}; /* threads per block, blocks per multiprocessor, loads of 16 bytes per thread */
 
 /* Whole blocks of IN_FLIGHT words a thread, the rest word by word, the last bytes one by one. */
 static __global__ void copy_kernel(int64_t bytes, const unsigned char *from, unsigned char *to) {

@@ -33,7 +33,7 @@ template <int GATED> static __device__ __forceinline__ struct activated activate
     return a;
 }
 
-/* A block a token; a row of `inner` is up and, GATED, gate behind it. */
+/* One block per token; a row of `inner` is up and, GATED, gate behind it. */
 template <typename T, int W, int GATED> static __global__ void activate_kernel(int H, const T *inner, T *h) {
     int64_t t = blockIdx.x;
     const T *up = inner + t * (1 + GATED) * H, *gate = up + H;

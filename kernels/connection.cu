@@ -1,6 +1,7 @@
-/* x_next = res.x + post^T.y and grad_y = post.grad_x_next: streams pass through once, a block a token, 16 bytes a load.
+/* x_next = res.x + post^T.y and grad_y = post.grad_x_next: streams pass through once.
+ * One block handles one token, and a load takes 16 bytes.
  *
- *   traffic a token, n = 4, bf16     post 18C bytes     aggregate, post_backward_y 10C */
+ *   traffic per token, n = 4, bf16     post 18C bytes     aggregate, post_backward_y 10C */
 #include "kernels/connection.h"
 
 template <typename T, int N, int W, bool IDENTITY>

@@ -3,7 +3,7 @@
  *   traffic a token, n = 4, bf16     gradients of the coefficients 20C bytes     gradient of the streams 26C;
  *   weights from L2 for every block of tokens
  *
- * Coefficients: a block a token, all its sums in registers, or a few rows of res at a time where they are many.
+ * Coefficients: one block per token, all its sums in registers, or a few rows of res at a time where they are many.
  * Streams: a warp sixteen tokens, in the layout of mma's result, so that q.W^T is just where the rest of the sum is
  * made. */
 #include "kernels/connection_backward.h"
@@ -24,7 +24,7 @@ template <int W> static __device__ __forceinline__ float add_dot(const float *a,
     return sum;
 }
 
-/* Of two values a lane gives one to the lane STEP away, and adds what it gets to the other: half as many values, each
+/* A lane gives one of two values to the lane STEP away, and adds what it gets to the other: half as many values, each
  * of twice as many lanes. */
 template <int STEP> static __device__ __forceinline__ void halve(float value[WARP]) {
     bool upper = threadIdx.x & STEP;

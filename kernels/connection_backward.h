@@ -12,7 +12,7 @@ int gpu_coefficient_gradients(struct device *, void *queue, const struct mhc_cas
                               const void *x, const void *y, const void *du, float *grad_coef);
 
 /* dx_i = sum_j res_ji g_j + pre_i du + sum_m q_m W_im - factor x_i inverse, rounded once.
- * mHC has one q a token and W_i the rows of phi that belong to stream i; HC a q for every stream and the same W for
+ * mHC has one q per token and W_i the rows of phi that belong to stream i; HC a q for every stream and the same W for
  * all: rows_a_token is 1 or n. Static HC has neither q nor norm: 0. Two factors, because through_norm / r^2 would
  * overflow for small x, and x / r does not. */
 struct stream_gradient {

@@ -1,7 +1,7 @@
 /* Tokens to streams, x0[t] = table[tokens[t]] + positions[t mod S], and back.
  *
- * Forward: a block a token, 16 bytes a load. Blocks that follow each other take the same position of all sequences, so
- * that memory brings `positions` once.
+ * Forward: one block handles one token, and a load takes 16 bytes. Blocks that follow each other take the same position of
+ * all sequences, so that memory brings `positions` once.
  *
  * Backward: grad_table is mostly zeros, so it is first filled, at the speed of a copy, and only rows that occur are
  * touched again. Their sums over tokens have one order, that of the tokens, without atomics and without a sort: a block
@@ -26,7 +26,7 @@ enum {
     LIST = 2 * STEP, /* tokens of a block that wait to be added */
     LANES = 8,       /* that take a token's slice: 8 of its octets, 128 bytes of bf16 */
     AT_ONCE = WARP / LANES,
-    AHEAD = 4,       /* loads a turn */
+    AHEAD = 4,       /* loads per turn */
     QUEUE = 2 * WARP /* tokens of a row, in a warp */
 };
 

@@ -14,7 +14,7 @@
 
 enum { ROWS_A_BLOCK = 64 };
 
-/* --- coefficients: a thread a stream of a token --- */
+/* --- coefficients: one thread per stream of a token --- */
 
 struct forward {
     const float *product, *b_pre, *b_post, *b_res, *alpha;

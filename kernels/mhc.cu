@@ -100,7 +100,7 @@ static int backward_run(void *context, void *queue, const struct mhc_case *c, vo
            weight_gradient(d, queue, &gradient, s.q, s.rest);
 }
 
-/* The logits of res alone, for those who study them; nothing in a stack needs them. */
+/* The logits of res alone, for studies of them; nothing in a stack needs them. */
 static int logits_run(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *, void *work) {
     struct device *d = device_of(context);
     const struct mhc_logits_args *a = (const struct mhc_logits_args *)arg;

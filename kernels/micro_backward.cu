@@ -46,7 +46,7 @@ static __global__ void mhc_chain_kernel(struct coefficients s, int64_t T, float 
     norm[t] = make_float2(through_norm * inverse_K, r == 0 ? 0 : 1 / r);
 }
 
-/* A thread a stream of a token. */
+/* One thread per stream of a token. */
 static __global__ void hc_chain_kernel(int n, int64_t rows, float inverse_K, const float *grad_coef,
                                        const float *product, const float *norms, const float *alpha, float *q,
                                        float2 *norm) {

@@ -6,7 +6,7 @@
  * MICRO_ROWS rows */
 #include "kernels/micro.h"
 
-/* A warp a row. The largest element is taken out first: no square over- or underflows. */
+/* One warp per row. The largest element is taken out first: no square over- or underflows. */
 template <typename T> static __global__ void norm_kernel(int64_t rows, int64_t K, float eps, const T *x, float *r) {
     int64_t row = (int64_t)blockIdx.x * MICRO_WARPS + threadIdx.x / WARP;
     if (row >= rows)
@@ -84,7 +84,7 @@ static __global__ void logits_kernel(struct coefficients s, int64_t count, const
                                    alpha);
 }
 
-/* A thread a stream of a token. */
+/* One thread per stream of a token. */
 static __global__ void hc_kernel(int n, int64_t rows, const float *product, const float *b_pre, const float *b_post,
                                  const float *b_res, const float *alpha, float *pre, float *post, float *res) {
     int64_t row = (int64_t)blockIdx.x * MICRO_THREADS + threadIdx.x, t = row / n;

@@ -1,4 +1,4 @@
-/* The streaming arrows, a block a token, and the forward half of the kinds made of them.
+/* The streaming arrows, one block per token, and the forward half of the kinds made of them.
  *
  * In the kinds an intermediate stays float, and apply_res continues the sum that apply_post began, so that x_next is
  * rounded once and has the bits of the fused post. The rows of kind micro stand alone: each rounds its result to the

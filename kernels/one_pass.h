@@ -114,7 +114,7 @@ static __device__ __forceinline__ void load_weights_at(const struct one_pass_wei
 
 struct layout {
     int cluster, warps, slice; /* blocks a cluster; warps a block, of channels; channels a block */
-    size_t shared;             /* bytes a block */
+    size_t shared;             /* bytes per block */
 };
 
 /* Shared memory of a block: so much besides, for every warp, for every block of the cluster, for every token

@@ -12,7 +12,7 @@
  * - x (...)/r, the product on tensor cores. z and q stay in `work` for the parameters' gradients, which sum over
  * tokens in kernels of their own.
  *
- * The cluster meets twice a turn, and nobody has other work meanwhile. So two blocks share a multiprocessor where
+ * The cluster meets twice a turn, and no warp has other work meanwhile. So two blocks share a multiprocessor where
  * they fit. */
 #ifndef ONE_PASS_BACKWARD_H
 #define ONE_PASS_BACKWARD_H
@@ -273,7 +273,7 @@ static __global__ void __launch_bounds__(WARPS *WARP, 1) backward_kernel(struct 
     load_backward_weights<N, G>(&f, s.weights);
     for (int k = (int)threadIdx.x; k < sums<N, G>::ALPHAS; k += (int)blockDim.x)
         s.alpha[k] = f.alpha[k];
-    /* Nobody may write into a block's memory before the block has begun. */
+    /* No block may write into a block's memory before the block has begun. */
     cluster_arrive();
     cluster_wait();
     for (int64_t first = cluster * TILE; first < f.T; first += clusters * TILE) {
@@ -301,7 +301,7 @@ static __global__ void __launch_bounds__(WARPS *WARP, 1) backward_kernel(struct 
         else
             prepare<N, G>(&f, &s, first, &trace); /* a warp without channels: it is ahead of the others */
         __syncthreads();
-        load_coefficients<N, G>(&f, &s, first); /* nobody reads the old ones: all are past grad_x of the tile before */
+        load_coefficients<N, G>(&f, &s, first); /* the old ones are read: all are past grad_x of the tile before */
         send_dots<N, G>(&f, &s);
         cluster_arrive();
         if (works && makes)

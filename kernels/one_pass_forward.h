@@ -197,14 +197,14 @@ static __device__ __forceinline__ void walk(const struct one_pass_forward *f, co
         load_forward_weights<N, G>(f, s->weights, warps);
         load_offsets<N, G>(f, s);
     }
-    /* Nobody may write into a block's memory before the block has begun, nor read marks before they are written. */
+    /* No block may write into another's memory before that has begun, nor read marks before they are written. */
     cluster_arrive();
     cluster_wait();
     for (int64_t tile = first;; tile += step, buffer ^= 1) {
         bool more = tile < f->T;
         if (more) {
             struct piece branch = y;
-            if (POST) /* into the half that nobody reads: post_tile of the turn before is barriers ago */
+            if (POST) /* into the half that no thread reads: post_tile of the turn before is barriers ago */
                 load_below<N, G>(f, s->below + (buffer ^ 1) * TILE * forward_shared<N, G>::BELOW, tile + step);
             for (int i = 0; i < N; i++) {
                 x[i] = next[i];

@@ -79,7 +79,7 @@ static __global__ void spin_kernel(uint64_t ns) {
         ;
 }
 
-/* Made with the first use: who does not measure does not pay for it. */
+/* Made with the first use: a run that does not measure does not pay for it. */
 static struct probe *probe_of(struct device *d) {
     struct probe *p = (struct probe *)d->probe;
     if (p)
@@ -130,7 +130,7 @@ static int ascending(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* Of every multiprocessor that has both stamps; the median, for a timer that ticks coarsely cuts some short. */
+/* Over the multiprocessors that have both stamps; the median, for a timer that ticks coarsely cuts some short. */
 static int frequency(void *context, double *hertz) {
     struct device *d = device_of(context);
     struct probe *p = probe_of(d);

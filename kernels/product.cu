@@ -213,7 +213,7 @@ template <typename T> static __device__ float scaled_norm(const T *x, int64_t K,
     return (float)hypot((double)largest * sqrt((double)warp_sum(sum) / (double)K), sqrt(eps));
 }
 
-/* A warp a row. */
+/* One warp per row. */
 template <typename T>
 static __global__ void __launch_bounds__(WARPS *WARP)
     finish_kernel(struct product_plan p, const T *x, const float *partial, double eps, float *product, float *norm) {

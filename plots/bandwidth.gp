@@ -5,7 +5,7 @@ CSV = DATA . '/bandwidth.csv'
 STEP = 0.3
 TOP = 0.55
 LEFT = 0.35 + 0.14 * LONGEST # of the names; half of the figure is for bars
-LEFT = LEFT < 1.6 ? 1.6 : LEFT > 4.5 ? 4.5 : LEFT
+LEFT = LEFT < 1.6 ? 1.6 : LEFT > (WIDE ? 7.0 : 4.5) ? (WIDE ? 7.0 : 4.5) : LEFT
 HEIGHT = TOP + STEP * ROWS + 1.1 + 0.33 * HAS_GEMM
 load HERE . 'house.gp'
 
@@ -19,10 +19,10 @@ end(name) = 100 * column('copy_share') * (column('low') <= column('high') ? colu
 stats CSV using (column('gemm_share') * 100 > end('low') ? column('gemm_share') * 100 : end('low')) nooutput name 'S'
 TO = S_max > 107 ? 1.03 * S_max : 110
 # A tick each 1, 2 or 5 times a power of ten, and at least 0.9 cm.
-LEAST = TO * 0.9 / (8.1 - LEFT)
+LEAST = TO * 0.9 / (RIGHT - LEFT)
 POWER = 10.0 ** floor(log10(LEAST))
 TICK = LEAST <= POWER ? POWER : LEAST <= 2 * POWER ? 2 * POWER : LEAST <= 5 * POWER ? 5 * POWER : 10 * POWER
-eval panel(LEFT, TOP, 8.1, TOP + STEP * ROWS)
+eval panel(LEFT, TOP, RIGHT, TOP + STEP * ROWS)
 set label 3 SHAPE at graph 0, 1 left offset 0, 0.6 textcolor rgb INK
 set yrange [ROWS - 0.5:-0.5]
 set xrange [0:TO] noextend

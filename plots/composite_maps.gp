@@ -6,7 +6,10 @@ CSV = DATA . '/composite_maps.csv'
 TOP = 0.6
 TALL = 2.7
 STEP_Y = TALL + 0.75
-HEIGHT = MODELS * (TOP + 2 * STEP_Y)
+ACROSS = WIDE ? 3 : 2 # panels in a row
+STEP_X = WIDE ? 5.65 : 4.25
+MODEL = TOP + 6 / ACROSS * STEP_Y # height of one
+HEIGHT = MODELS * MODEL
 load HERE . 'house.gp'
 
 SIZE = TERM eq 'svg' ? '9.4' : '7.05'
@@ -28,9 +31,9 @@ do for [m = 1:MODELS] {
     if (hc) { eval SIGNED } else { set palette defined @EVEN }
     do for [p = 1:6] {
         q = 6 * (m - 1) + p
-        left = 0.15 + 5.65 * ((p - 1) % 3)
-        top = (m - 1) * (TOP + 2 * STEP_Y) + TOP + (p > 3) * STEP_Y + 0.35
-        eval panel(left, top, left + 5.5, top + TALL)
+        left = 0.15 + STEP_X * ((p - 1) % ACROSS)
+        top = (m - 1) * MODEL + TOP + ((p - 1) / ACROSS) * STEP_Y + 0.35
+        eval panel(left, top, left + STEP_X - 0.15, top + TALL)
         if (p == 1) {
             set label 1 (!hc ? 'mHC: colours from 0 to 1' : \
                 (BLOCK[m] == 1 ? 'HC' : 'static HC') . ': colours from −max to +max |entry| of each matrix') \

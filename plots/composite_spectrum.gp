@@ -6,10 +6,12 @@ HC = sum [k = 1:LINES] BLOCK[k] < 3
 MHC = LINES - HC
 ROWS = 4.6
 KINDS = 0.35 # cm that the kinds of lines take in the legend
-KEY = KINDS + 0.35 * (HC > MHC ? HC : MHC) + 0.2
-HEIGHT = KEY + ROWS + 1.05
+BESIDE = WIDE && HC && MHC
+LEGEND = BESIDE && MHC > HC ? MHC : HC ? HC : MHC # rows, of the first family or of both
+KEY = KINDS + 0.35 * LEGEND + 0.2
+BELOW = KEY + ROWS + 1.05 # where a second family begins that stands below
+HEIGHT = BELOW + (HC && MHC && !BESIDE ? 0.35 * MHC + 0.2 + ROWS + 1.05 : 0)
 load HERE . 'house.gp'
-LEGEND_TOP = LEGEND_TOP + KINDS
 
 of_value(k, i, name) = column('value') == i ? of_line(k, name) : NaN
 marked_value(k, i, name) = column('value') == i ? marked(k, name) : NaN
@@ -26,8 +28,11 @@ do for [family = 1:2] {
     first = family == 1 ? 1 : HC + 1
     last = family == 1 ? HC : LINES
     if (first > last) { continue }
-    left = (family == 2 && HC ? 8.5 : 0) + 1.65
-    eval panel(left, KEY, left + 6.45, KEY + ROWS)
+    left = (family == 2 && BESIDE ? 8.5 : 0) + 1.65
+    lower = family == 2 && HC && !BESIDE
+    LEGEND_TOP = lower ? BELOW + 0.25 : 0.25 + KINDS
+    top = lower ? BELOW + 0.35 * MHC + 0.2 : KEY
+    eval panel(left, top, BESIDE && family == 1 ? 8.1 : RIGHT, top + ROWS)
     eval y_label('log_{10} of singular values of H_l…H_1')
     if (first == 1) { eval legend_box(33, 'q10–q90 over seeds', left - 0.2, 0.25, INK, 0.2) }
     do for [k = first:last] { eval legend_at(k, first, 1, left - 0.2, 1) }

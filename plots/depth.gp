@@ -4,22 +4,17 @@ load DATA . '/depth.gp'
 CSV = DATA . '/depth.csv'
 STREAMS = HAS_x_rms || HAS_grad_rms || HAS_grad_rms_max
 ROWS = 3.4
-FIT = int(15.4 / (1.2 + 0.14 * LONGEST)) # entries of the legend in a row
+FIT = int((WIDE ? 15.4 : 7.0) / (1.2 + 0.14 * LONGEST)) # entries of the legend in a row
 KEY_ROWS = (LINES + (FIT > 1 ? FIT : 1) - 1) / (FIT > 1 ? FIT : 1)
 COLS = (LINES + KEY_ROWS - 1) / KEY_ROWS
 KEY = 0.35 * KEY_ROWS + 0.2
-HEIGHT = KEY + (1 + STREAMS) * (ROWS + 0.3) + 0.85
+PANELS = 2 + 2 * STREAMS
+HEIGHT = KEY + (WIDE ? PANELS / 2 : PANELS) * (ROWS + 0.3) + 0.85
 load HERE . 'house.gp'
 
 array NAMES[4] = ['forward', 'backward', 'x_rms', HAS_grad_rms ? 'grad_rms' : 'grad_rms_max']
 array TEXT[4] = ['forward gain, largest over l', 'backward gain, largest over l', 'RMS of x_L', \
     HAS_grad_rms ? 'RMS of gradient at x_1' : 'largest RMS of gradient']
-# Where connections coincide, as ResNet and those with exact maps do, the dashes of one leave room for the others.
-set dashtype 11 (12, 6)
-set dashtype 12 (3, 15)
-set dashtype 13 (8, 8)
-set dashtype 14 (3, 6)
-dash(k) = BROKEN[k] ? 11 + (BROKEN[k] - 1) % 4 : 1
 set multiplot
 stats CSV using 'depth' nooutput name 'D'
 # A logarithmic axis from a factor of 4 on: below it there may be no tick.
@@ -28,20 +23,22 @@ set xrange [*:*] noextend
 set logscale y
 unset mytics
 set format y '10^{%L}'
-do for [p = 1:2 + 2 * STREAMS] {
-    left = (p % 2 ? 0 : 8.5) + 1.65
-    top = KEY + (p > 2) * (ROWS + 0.3)
+do for [p = 1:PANELS] {
+    left = (p % 2 || !WIDE ? 0 : 8.5) + 1.65
+    top = KEY + (WIDE ? p > 2 : p - 1) * (ROWS + 0.3)
     eval panel(left, top, left + 6.45, top + ROWS)
     eval y_label(TEXT[p])
     unset key
     if (p == 1) { do for [k = 1:LINES] { eval legend_at(k, 1, COLS, 1.45, dash(k)) } }
     set yrange [*:*]
-    set offsets 0, 0, 0, graph 0.05
-    if (p < 3 && STREAMS) { set format x ''; unset xlabel } \
+    set offsets graph 0.02, graph 0.02, 0, graph 0.05
+    if (p <= PANELS - (WIDE ? 2 : 1)) { set format x ''; unset xlabel } \
     else { set format x '%g'; set xlabel 'depth L (layers)' offset 0, 0.6 textcolor rgb INK }
     plot (p < 3 ? 1 : NaN) with lines lc rgb PALE lw 1 notitle, \
         for [k = 1:LINES] CSV using (of_line(k, 'depth')):(column(NAMES[p] . '_q10')):(column(NAMES[p] . '_q90')) \
             with filledcurves lc rgb colour(BLOCK[k], RANK[k]) notitle, \
+        for [k = 1:LINES] CSV using (alone(k, 'depth')):(alone(k, NAMES[p] . '_median')):(alone(k, NAMES[p] . '_q10')): \
+            (alone(k, NAMES[p] . '_q90')) with yerrorbars lc rgb colour(BLOCK[k], RANK[k]) lw 0.75 pt -1 notitle, \
         for [k = 1:LINES] CSV using (of_line(k, 'depth')):(column(NAMES[p] . '_median')) \
             with lines lc rgb colour(BLOCK[k], RANK[k]) lw 1.5 dt dash(k) notitle, \
         for [k = 1:LINES] CSV using (of_line(k, 'depth')):(column(NAMES[p] . '_median')) \

@@ -4,10 +4,12 @@ HC = sum [k = 1:LINES] BLOCK[k] < 3
 MHC = LINES - HC
 ROWS = 3.4
 KINDS = WIDE ? 0.35 : 0.7 # cm that the kinds of lines take in the legend
-KEY = KINDS + 0.35 * (HC > MHC ? HC : MHC) + 0.2
-HEIGHT = KEY + 2 * ROWS + 1.35
+BESIDE = WIDE && HC && MHC
+LEGEND = BESIDE && MHC > HC ? MHC : HC ? HC : MHC # rows, of the first family or of both
+KEY = KINDS + 0.35 * LEGEND + 0.2
+BELOW = KEY + 2 * ROWS + 1.35 # where a second family begins that stands below
+HEIGHT = BELOW + (HC && MHC && !BESIDE ? 0.35 * MHC + 0.2 + 2 * ROWS + 1.35 : 0)
 load HERE . 'house.gp'
-LEGEND_TOP = LEGEND_TOP + KINDS
 
 # Where HC spans less than two decades powers of ten alone are too few ticks, and below a factor of 3 the axis is linear.
 FEW = '(0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10, 20, 30, 50, 70, 100)'
@@ -21,12 +23,15 @@ do for [family = 1:2] {
     first = family == 1 ? 1 : HC + 1
     last = family == 1 ? HC : LINES
     if (first > last) { continue }
-    left = (family == 2 && HC ? 8.5 : 0) + 1.65
+    left = (family == 2 && BESIDE ? 8.5 : 0) + 1.65
+    right = BESIDE && family == 1 ? 8.1 : RIGHT
+    lower = family == 2 && HC && !BESIDE
+    LEGEND_TOP = lower ? BELOW + 0.25 : 0.25 + KINDS
     set style fill transparent solid (last - first > 1 ? 0.1 : 0.2) noborder # many bands are mud
     if (family == 2) { unset logscale y; set format y '%g'; set ytics auto; eval 'set yrange ' . LINEAR }
     do for [row = 1:2] {
-        top = KEY + (row - 1) * (ROWS + 0.3)
-        eval panel(left, top, left + 6.45, top + ROWS)
+        top = (lower ? BELOW + 0.35 * MHC + 0.2 : KEY) + (row - 1) * (ROWS + 0.3)
+        eval panel(left, top, right, top + ROWS)
         NAME = row == 1 ? 'forward' : 'backward'
         if (family == 1) {
             SPAN = row == 1 ? SPAN_forward_sum : SPAN_backward_sum
@@ -48,7 +53,7 @@ do for [family = 1:2] {
         REFERENCE = !PAPER ? NaN : family == 1 ? PAPER_HC_GAIN : row == 2 ? PAPER_MHC_GAIN : NaN
         if (REFERENCE == REFERENCE) {
             SIDE = (row == 1) == (family == 2 || SPAN < 1e8) # where the lines are far from it
-            set label 1 sprintf('paper: about %g', REFERENCE) at graph (SIDE ? 0.02 : 0.98), first REFERENCE \
+            set label 1 paper_text(REFERENCE) at graph (SIDE ? 0.02 : 0.98), first REFERENCE \
                 offset 0, (family == 1 && SPAN < 1e5 ? -0.6 : 0.5) textcolor rgb '#606060' front # below what may be the upper edge
             if (SIDE) { set label 1 left } else { set label 1 right }
         }

@@ -2,7 +2,8 @@
 #     gnuplot -d -c plots/phase.gp figures/data png phase.png
 # DATA holds the CSV files and settings; TERM is svg, png, pdf or dumb (the default, a look in the terminal). A script
 # sets DATA, TERM, OUT and COLUMNS from its arguments, loads the settings, sets HEIGHT (cm, without the caption) and
-# loads this. Positions are in cm from the upper left corner. Fonts are 7 pt at the printed width of 8.5 or 17 cm.
+# loads this. WIDE, of the settings, says whether the figure is 17 or 8.5 cm wide: panels that stand side by side in a
+# wide one stand below one another in a narrow one. Positions are in cm from the upper left corner. Fonts are 7 pt at the printed width of 8.5 or 17 cm.
 
 set encoding utf8
 set minussign
@@ -10,6 +11,7 @@ set datafile separator comma
 set datafile columnheaders
 
 WIDTH = WIDE ? 17.0 : 8.5
+RIGHT = WIDTH - 0.4 # edge of the rightmost panel
 ROW = 0.33
 PLOT_HEIGHT = HEIGHT
 HEIGHT = PLOT_HEIGHT + ROW * CAPTION_ROWS + 0.2
@@ -63,18 +65,31 @@ MISSING = '#d8d8d8'
 panel(left, top, right, bottom) = sprintf("LEFT = %f; set lmargin at screen %f; set tmargin at screen %f; \
 set rmargin at screen %f; set bmargin at screen %f", left, X(left), Y(top), X(right), Y(bottom))
 
+# The name of a line that is the paper's number; beside a single seed of ours it says so.
+paper_text(value) = sprintf('paper: about %g%s', value, SEEDS < 2 ? '; ours: one seed' : '')
+
 # Beside a panel, however wide its numbers are. A terminal cannot turn text: there the label lies in the plot.
 y_label(text) = sprintf(TERM eq 'dumb' ? 'set label 99 "%s" at graph 0.03, 0.93' : \
     sprintf('set label 99 "%%s" at screen %f, graph 0.5 center rotate by 90 textcolor rgb INK', X(LEFT - 1.25)), text)
 
 # The value of a column in the rows of one line; lines are blocks of rows.
 of_line(k, name) = column('line') == k ? column(name) : NaN
+# The same for points that no line joins to a neighbour: they have whiskers where others have a band. Blank lines in the CSV part them.
+alone(k, name) = column('line') == k && column('apart') == 1 ? column(name) : NaN
 # Every STEP layers a mark, those of the lines beside one another so that lines that coincide can be told apart.
 marked(k, name) = column('line') == k && int(column('layer') - 1 + k * STEP / LINES) % STEP == 0 ? column(name) : NaN
 # Overflow: open triangles at the upper edge, on an axis of their own.
 overflow(k, name) = column('line') == k && column(name . '_overflow') == 1 ? 0.985 : NaN
 overflow_layer(k, name) = int(column('layer')) % ceil(LAYERS / 40.0) == 0 ? overflow(k, name) : NaN
 set y2range [0:1]
+
+# Where connections coincide, as ResNet and those with exact maps do, the dashes of one leave room for the others;
+# in grey print they tell lines apart.
+set dashtype 11 (12, 6)
+set dashtype 12 (3, 15)
+set dashtype 13 (8, 8)
+set dashtype 14 (3, 6)
+dash(k) = BROKEN[k] ? 11 + (BROKEN[k] - 1) % 4 : 1
 
 # Legend of the lines of a figure from line `first` on, in `columns` columns, its left edge at `left` cm: a key of gnuplot knows the width
 # of one panel only. Drawn with a panel, then taken away by `unset label`, `unset arrow` and `unset object`.

@@ -5,12 +5,13 @@ CSV = DATA . '/overhead_sweep.csv'
 load HERE . 'variants.gp'
 KEY = 0.3 + 0.35 * KEY_ROWS
 ROWS = 4.0
-HEIGHT = KEY + ROWS + 1.0
+BESIDE = WIDE && HAS_C && HAS_T
+HEIGHT = KEY + (HAS_C && HAS_T && !WIDE ? 2 : 1) * (ROWS + 1.0)
 load HERE . 'house.gp'
 
 of(p, v, name) = column('panel') == p && column('variant') == v ? column(name) : NaN
+# A median without an interval is no result.
 known(p, v) = of(p, v, 'low') <= of(p, v, 'high') ? of(p, v, 'overhead') : NaN
-unknown(p, v) = of(p, v, 'low') <= of(p, v, 'high') ? NaN : of(p, v, 'overhead')
 # Side by side, or whiskers hide one another.
 beside(p, v) = of(p, v, 'at') * 2 ** (SPREAD[p] * (v - (VARIANTS + 2) / 2.0))
 array SPREAD[2]
@@ -28,10 +29,11 @@ set logscale x 2
 set yrange [*<0:8<*]
 do for [p = 1:2] {
     if (p == 1 ? HAS_C : HAS_T) {
-        left = (p == 2 && HAS_C ? 8.5 : 0) + 1.65
-        eval panel(left, KEY, left + (HAS_C && HAS_T ? 5.9 : 14.2), KEY + ROWS)
+        left = (p == 2 && BESIDE ? 8.5 : 0) + 1.65
+        top = KEY + (p == 2 && HAS_C && !WIDE) * (ROWS + 1.0)
+        eval panel(left, top, (BESIDE && p == 1 ? 8.1 : RIGHT) - 0.6 * PAPER, top + ROWS)
         eval y_label('overhead: t / t_{residual} − 1 (%)')
-        set label 1 sprintf("paper:\n%g %%", PAPER_OVERHEAD) at graph 1.01, first PAPER_OVERHEAD left offset 0, 0.5 textcolor rgb INK
+        if (PAPER) { set label 1 sprintf("paper:\n%g %%", PAPER_OVERHEAD) at graph 1.01, first PAPER_OVERHEAD left offset 0, 0.5 textcolor rgb INK }
         set xlabel (p == 1 ? 'width C' : 'tokens T') offset 0, 0.6 textcolor rgb INK
         unset key
         if (p == 1 || !HAS_C) { do for [v = 2:VARIANTS] { eval legend_variant(v, LEFT_OF[v], TOP_OF[v]) } }
@@ -39,13 +41,10 @@ do for [p = 1:2] {
         set offsets graph 0.04, graph 0.04, 0, 0
         eval 'set xtics (' . XTICS[p] . ')'
         plot 0 with lines lc rgb PALE lw 1 notitle, \
-            PAPER_OVERHEAD with lines lc rgb '#000000' lw 1 dt (6, 4) notitle, \
-            for [v = 2:VARIANTS] CSV using (beside(p, v)):(of(p, v, 'overhead')):(of(p, v, 'low')):(of(p, v, 'high')) \
+            (PAPER ? PAPER_OVERHEAD : NaN) with lines lc rgb '#000000' lw 1 dt (6, 4) notitle, \
+            for [v = 2:VARIANTS] CSV using (beside(p, v)):(known(p, v)):(of(p, v, 'low')):(of(p, v, 'high')) \
                 with yerrorbars lc rgb variant_colour(v) lw 1 pt -1 notitle, \
-            for [v = 2:VARIANTS] CSV using (beside(p, v)):(of(p, v, 'overhead')) with lines lc rgb variant_colour(v) lw 1.2 notitle, \
-            for [v = 2:VARIANTS] CSV using (beside(p, v)):(known(p, v)) with points lc rgb variant_colour(v) pt variant_point(v) notitle, \
-            for [v = 2:VARIANTS] CSV using (beside(p, v)):(unknown(p, v)) with points lc rgb '#ffffff' pt variant_point(v) notitle, \
-            for [v = 2:VARIANTS] CSV using (beside(p, v)):(unknown(p, v)) with points lc rgb variant_colour(v) pt variant_point(v) - 1 notitle
+            for [v = 2:VARIANTS] CSV using (beside(p, v)):(known(p, v)) with points lc rgb variant_colour(v) pt variant_point(v) notitle
         unset label
         unset arrow
     }

@@ -4,7 +4,8 @@ DATA = ARG1; TERM = ARG2; OUT = ARG3; COLUMNS = ARG4; HERE = ARG0[1:strlen(ARG0)
 load DATA . '/phase.gp'
 CSV = DATA . '/phase.csv'
 TITLE = 0.55
-HEIGHT = TITLE + 5.2 + 1.1
+TALL = TITLE + 5.2 + 1.1
+HEIGHT = TALL * (WIDE ? 1 : PANELS)
 load HERE . 'house.gp'
 
 axis_text(name) = name eq 'w' ? "w, weight of each layer's own draw" : name eq 's' ? 's, weight of the shared draw' : \
@@ -32,9 +33,10 @@ set style textbox opaque fc rgb '#ffffff' noborder margins 0.6, 0.6
 unset grid
 set multiplot
 do for [p = 1:PANELS] {
-    left = (p - 1) * 8.5 + 1.6
+    left = (WIDE ? p - 1 : 0) * 8.5 + 1.6
+    top = TITLE + (WIDE ? 0 : p - 1) * TALL
     hc = BLOCK[p] == 1
-    eval panel(left, TITLE, left + 5.3, TITLE + 5.2)
+    eval panel(left, top, left + 5.3, top + 5.2)
     set label 1 (hc ? 'HC, forward gain' : 'mHC, backward gain') at graph 0, 1 offset 0, 0.6 textcolor rgb INK
     set xlabel axis_text(X_NAME[p]) offset 0, 0.6 textcolor rgb INK
     eval y_label(axis_text(Y_NAME[p]))
@@ -70,7 +72,7 @@ do for [p = 1:PANELS] {
     set xrange [X_FROM[p]:X_TO[p]]
     eval 'set xtics (' . X_TICKS[p] . '); set ytics (' . Y_TICKS[p] . ')'
     set yrange [Y_FROM[p]:Y_TO[p]]
-    set colorbox user origin screen X(left + 5.5), Y(TITLE + 5.2) size screen X(0.25), 1 - Y(5.2) front noborder
+    set colorbox user origin screen X(left + 5.5), Y(top + 5.2) size screen X(0.25), 1 - Y(5.2) front noborder
     set cbtics scale 0.3 offset -0.8, 0 textcolor rgb INK
     if (hc) { set logscale cb }
     if (hc && HIGH[p] < 100) { eval 'set cbtics ' . FEW } else { set cbtics auto }
@@ -84,8 +86,8 @@ do for [p = 1:PANELS] {
         CSV using (here(p, 'x')):(here(p, 'y')):(here(p, 'x_low')):(here(p, 'x_high')):\
                 (here(p, 'y_low')):(here(p, 'y_high')):(here(p, 'median')) \
             with boxxyerror fc palette, \
-        CSV using (column('median') == column('median') ? here(p, 'x') : NaN):(here(p, 'y')) with points pt 7 ps 0.28 lc rgb '#ffffff', \
-        CSV using (column('median') == column('median') ? here(p, 'x') : NaN):(here(p, 'y')) with points pt 7 ps 0.16 lc rgb '#000000', \
+        CSV using (DOTS[p] && column('median') == column('median') ? here(p, 'x') : NaN):(here(p, 'y')) with points pt 7 ps 0.28 lc rgb '#ffffff', \
+        CSV using (DOTS[p] && column('median') == column('median') ? here(p, 'x') : NaN):(here(p, 'y')) with points pt 7 ps 0.16 lc rgb '#000000', \
         CSV using (column('overflow') == 1 ? here(p, 'x') : NaN):(here(p, 'y')) with points pt 8 ps 0.8 lc rgb INK, \
         for [under = 1:0:-1] $CONTOURS using 'x':'y' \
             with lines lw (under ? 3 : 1.3) lc rgb (under ? '#ffffff' : '#c2452d')

@@ -20,7 +20,7 @@ set xrange [*:*] noextend
 set offsets graph 0.02, graph 0.02, 0, 0
 do for [p = 1:2] {
     top = KEY + (p > 1) * (ROWS + 0.3)
-    eval panel(1.65, top, 8.1, top + ROWS)
+    eval panel(1.65, top, RIGHT, top + ROWS)
     set arrow 1 from OPTIMUM, graph 0 to OPTIMUM, graph 1 nohead lc rgb PALE lw 1 dt (2, 3) back
     if (p == 1) {
         eval y_label('memory (' . UNIT_TEXT . ')')
@@ -35,7 +35,7 @@ do for [p = 1:2] {
         plot CSV using 'every':(column('memory_predicted') / UNIT) with lines lc rgb MINE lw 1.2 notitle, \
             CSV using 'every':(column('memory_paper') / UNIT) with lines lc rgb INK lw 1 dt (6, 4) notitle, \
             CSV using 'every':(column('memory_peak') / UNIT) with points lc rgb MINE pt 7 notitle, \
-            CSV using 'every':(KEEP_MEMORY / UNIT) with lines lc rgb INK lw 1.2 dt (2, 2) notitle
+            (KEEP_MEMORY / UNIT) with lines lc rgb INK lw 1.2 dt (2, 2) notitle
     } else {
         eval y_label('time / that at √(nL/(n+2))')
         set format x '%g'
@@ -47,7 +47,7 @@ do for [p = 1:2] {
             CSV using 'every':(@known ? NaN : column('ratio')) with points lc rgb '#ffffff' pt 7 notitle, \
             CSV using 'every':(@known ? NaN : column('ratio')) with points lc rgb MINE pt 6 notitle, \
             CSV using 'every':(@known ? column('ratio') : NaN) with points lc rgb MINE pt 7 notitle, \
-            CSV using 'every':(KEEP_TIME) with lines lc rgb INK lw 1.2 dt (2, 2) notitle
+            KEEP_TIME with lines lc rgb INK lw 1.2 dt (2, 2) notitle
     }
     unset label
     unset arrow

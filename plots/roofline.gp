@@ -18,7 +18,7 @@ intensity(k, back) = of(k, back, 'flops') / column('bytes')
 set logscale xy
 set format x '10^{%L}'
 set format y '10^{%L}'
-eval panel(1.65, KEY, 8.1, KEY + 6.2)
+eval panel(1.65, KEY, RIGHT, KEY + 6.2)
 eval y_label('GFLOP/s')
 set xlabel 'FLOP per byte' offset 0, 0.6 textcolor rgb INK
 unset key

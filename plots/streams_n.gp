@@ -4,8 +4,12 @@ load DATA . '/streams_n.gp'
 CSV = DATA . '/streams_n.csv'
 HC = sum [k = 1:LINES] BLOCK[k] < 3
 MHC = LINES - HC
-KEY = 0.35 * (HC > MHC ? HC : MHC) + 0.2
-HEIGHT = KEY + 4.9 + 1.1
+ROWS = 4.9
+BESIDE = WIDE && HC && MHC
+LEGEND = BESIDE && MHC > HC ? MHC : HC ? HC : MHC # rows, of the first family or of both
+KEY = 0.35 * LEGEND + 0.2
+BELOW = KEY + ROWS + 1.1 # where a second family begins that stands below
+HEIGHT = BELOW + (HC && MHC && !BESIDE ? 0.35 * MHC + 0.2 + ROWS + 1.1 : 0)
 load HERE . 'house.gp'
 
 set multiplot
@@ -19,8 +23,11 @@ do for [family = 1:2] {
     first = family == 1 ? 1 : HC + 1
     last = family == 1 ? HC : LINES
     if (first > last) { continue }
-    left = (family == 2 && HC ? 8.5 : 0) + 1.65
-    eval panel(left, KEY, left + 6.45, KEY + 4.9)
+    left = (family == 2 && BESIDE ? 8.5 : 0) + 1.65
+    lower = family == 2 && HC && !BESIDE
+    LEGEND_TOP = (lower ? BELOW : 0) + 0.25
+    top = lower ? BELOW + 0.35 * MHC + 0.2 : KEY
+    eval panel(left, top, BESIDE && family == 1 ? 8.1 : RIGHT, top + ROWS)
     unset key
     do for [k = first:last] { eval legend_at(k, first, 1, left - 0.2, 1) }
     NAME = family == 1 ? 'forward' : 'backward'
@@ -30,6 +37,8 @@ do for [family = 1:2] {
     plot 1 with lines lc rgb PALE lw 1 notitle, \
         for [k = first:last] CSV using (of_line(k, 'streams')):(column(NAME . '_q10')):(column(NAME . '_q90')) \
             with filledcurves lc rgb colour(BLOCK[k], RANK[k]) notitle, \
+        for [k = first:last] CSV using (alone(k, 'streams')):(alone(k, NAME . '_median')):(alone(k, NAME . '_q10')): \
+            (alone(k, NAME . '_q90')) with yerrorbars lc rgb colour(BLOCK[k], RANK[k]) lw 0.75 pt -1 notitle, \
         for [k = first:last] CSV using (of_line(k, 'streams')):(column(NAME . '_median')) \
             with linespoints lc rgb colour(BLOCK[k], RANK[k]) lw 1.5 pt point(BLOCK[k], RANK[k]) notitle, \
         for [k = first:last] CSV using (of_line(k, 'streams')):(overflow(k, NAME)) axes x1y2 \

@@ -4,22 +4,18 @@ DATA = ARG1; TERM = ARG2; OUT = ARG3; COLUMNS = ARG4; HERE = ARG0[1:strlen(ARG0)
 load DATA . '/training_loss.gp'
 CSV = DATA . '/training_loss.csv'
 ROWS = 3.6
-FIT = int(11.0 / (1.2 + 0.14 * LONGEST)) # entries of the legend in a row, beside that of the band
+FIT = int((WIDE ? 11.0 : 7.0) / (1.2 + 0.14 * LONGEST)) # entries of the legend in a row, beside that of the band or below it
 FIT = FIT > 1 ? FIT : 1
 SLOTS = 0
 do for [k = 1:LINES] { if (SLOT[k] >= SLOTS) { SLOTS = SLOT[k] + 1 } }
-KEY = 0.35 * ((SLOTS + FIT - 1) / FIT) + 0.6
-HEIGHT = KEY + 2 * (ROWS + 0.3) + 0.85
+BAND = WIDE ? 0 : 0.35
+KEY = BAND + 0.35 * ((SLOTS + FIT - 1) / FIT) + 0.6
+TALL = 2 * (ROWS + 0.3) + 0.85
+HEIGHT = KEY + TALL * (WIDE ? 1 : PANELS)
 load HERE . 'house.gp'
 
-APART = 15.35 / PANELS
+APART = WIDE ? 15.35 / PANELS : 6.85
 only(p, k) = PANEL[k] == p ? k : 0
-# Where connections coincide, as mHC and identity HC do early on, the dashes of one leave room for the others.
-set dashtype 11 (12, 6)
-set dashtype 12 (3, 15)
-set dashtype 13 (8, 8)
-set dashtype 14 (3, 6)
-dash(k) = BROKEN[k] ? 11 + (BROKEN[k] - 1) % 4 : 1
 set multiplot
 unset key
 unset mytics
@@ -31,16 +27,17 @@ stats CSV using 'norm_max_most' nooutput name 'G'
 set xrange [0:S_max > 0 ? S_max : 1]
 set style fill transparent solid (LINES > 2 * PANELS ? 0.1 : 0.2) noborder # many bands are mud
 do for [p = 1:PANELS] {
-    left = 1.65 + APART * (p - 1)
+    left = 1.65 + (WIDE ? APART * (p - 1) : 0)
+    below = WIDE ? 0 : TALL * (p - 1)
     do for [row = 1:2] {
-        top = KEY + (row - 1) * (ROWS + 0.3)
-        eval panel(left, top, left + APART - (PANELS > 1 ? 0.75 : 0), top + ROWS)
+        top = KEY + below + (row - 1) * (ROWS + 0.3)
+        eval panel(left, top, left + APART - (WIDE && PANELS > 1 ? 0.75 : 0.4), top + ROWS)
         NAME = row == 1 ? 'loss' : 'norm_max'
-        if (p == 1) { eval y_label((row == 1 ? 'training loss (nats per byte)' : 'largest gradient norm')) }
+        if (p == 1 || !WIDE) { eval y_label((row == 1 ? 'training loss (nats per byte)' : 'largest gradient norm')) }
         if (p == 1 && row == 1) {
-            eval legend_box(33, 'smallest to largest seed', 12.7, 0.25, INK, 0.2)
+            eval legend_box(33, 'smallest to largest seed', WIDE ? 12.7 : 1.45, 0.25, INK, 0.2)
             do for [k = 1:LINES] { if (SLOT[k] >= 0) {
-                eval legend_entry(k, 1.45 + (SLOT[k] % FIT) * (1.2 + 0.14 * LONGEST), 0.25 + 0.35 * (SLOT[k] / FIT), dash(k))
+                eval legend_entry(k, 1.45 + (SLOT[k] % FIT) * (1.2 + 0.14 * LONGEST), 0.25 + BAND + 0.35 * (SLOT[k] / FIT), dash(k))
             } }
         }
         if (row == 1) {

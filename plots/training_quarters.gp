@@ -4,11 +4,11 @@ DATA = ARG1; TERM = ARG2; OUT = ARG3; COLUMNS = ARG4; HERE = ARG0[1:strlen(ARG0)
 load DATA . '/training_quarters.gp'
 CSV = DATA . '/training_quarters.csv'
 ROWS = 4.6
-FIT = int(15.4 / (1.2 + 0.14 * LONGEST)) # entries of the legend in a row
+FIT = int((WIDE ? 15.4 : 7.0) / (1.2 + 0.14 * LONGEST)) # entries of the legend in a row
 KEY_ROWS = (LINES + (FIT > 1 ? FIT : 1) - 1) / (FIT > 1 ? FIT : 1)
 COLS = (LINES + KEY_ROWS - 1) / KEY_ROWS
 KEY = 0.35 * KEY_ROWS + 0.3
-HEIGHT = KEY + ROWS + 1.05
+HEIGHT = KEY + (WIDE ? 1 : 2) * (ROWS + 1.05)
 load HERE . 'house.gp'
 
 APART = 0.7 / (LINES > 1 ? LINES - 1 : 1)
@@ -22,8 +22,9 @@ unset xtics
 set xtics scale 0 offset 0, 0.3 textcolor rgb INK
 stats CSV using 'quarter':'first' nooutput
 do for [p = 1:2] {
-    left = (p == 2 ? 8.5 : 0) + 1.65
-    eval panel(left, KEY, left + 6.45, KEY + ROWS)
+    left = (p == 2 && WIDE ? 8.5 : 0) + 1.65
+    top = KEY + (p == 2 && !WIDE) * (ROWS + 1.05)
+    eval panel(left, top, left + 6.45, top + ROWS)
     eval y_label('loss added (nats per byte)')
     if (p == 1) { do for [k = 1:LINES] { eval legend_at(k, 1, COLS, 1.45, 1) } }
     set xrange [p - 0.5:4.5]

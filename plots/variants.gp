@@ -6,7 +6,7 @@ KEY_ROWS = 1
 AT = 1.45
 do for [v = 2:VARIANTS] {
     LONG = 1.1 + 0.155 * strlen(NAME[v]) # cm, sample and blank with it
-    if (AT + LONG > 17.2) { AT = 1.45; KEY_ROWS = KEY_ROWS + 1 }
+    if (AT + LONG > (WIDE ? 17.2 : 8.5)) { AT = 1.45; KEY_ROWS = KEY_ROWS + 1 }
     LEFT_OF[v] = AT
     TOP_OF[v] = 0.25 + 0.35 * (KEY_ROWS - 1)
     AT = AT + LONG

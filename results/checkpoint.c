@@ -10,7 +10,7 @@
 #include "results/reader.h"
 #include "results/writer.h"
 
-static const char schema[] = "schema", sha256[] = "sha256";
+static const char schema[] = "schema", sha256[] = "sha256", family[] = "mhcbench-"; /* before what a file is */
 enum { LARGEST_FACT = 16384 };
 
 static hid_t type_of(enum checkpoint_type type, bool in_file) {
@@ -21,12 +21,13 @@ static hid_t type_of(enum checkpoint_type type, bool in_file) {
     case CHECKPOINT_FLOATS: return H5Tcopy(in_file ? H5T_IEEE_F32LE : H5T_NATIVE_FLOAT);
     case CHECKPOINT_DOUBLES: return H5Tcopy(in_file ? H5T_IEEE_F64LE : H5T_NATIVE_DOUBLE);
     case CHECKPOINT_NAMES: return record_text_type(CHECKPOINT_NAME);
+    case CHECKPOINT_LINES: return record_text_type(CHECKPOINT_LINE);
     default: return -1;
     }
 }
 
 int64_t checkpoint_element(enum checkpoint_type type) {
-    static const int64_t bytes[CHECKPOINT_TYPES] = {1, 2, 8, 4, 8, CHECKPOINT_NAME};
+    static const int64_t bytes[CHECKPOINT_TYPES] = {1, 2, 8, 4, 8, CHECKPOINT_NAME, CHECKPOINT_LINE};
     return bytes[type];
 }
 
@@ -92,7 +93,7 @@ static bool write_array(hid_t file, const struct checkpoint_array *a, char diges
 static bool fill_file(hid_t file, const void *what) {
     const struct checkpoint *c = what;
     char of_array[CHECKPOINT_MOST][DIGEST_SIZE], all[DIGEST_SIZE];
-    bool good = writer_create_attribute(file, schema, CHECKPOINT_SCHEMA, 1);
+    bool good = writer_create_attribute(file, schema, c->schema ? c->schema : CHECKPOINT_SCHEMA, 1);
     for (int k = 0; k < c->facts && good; k++)
         good = writer_create_attribute(file, c->fact[k].name, c->fact[k].value, 1);
     for (int k = 0; k < c->arrays && good; k++)
@@ -106,11 +107,15 @@ bool checkpoint_write(const char *path, const struct checkpoint *c) {
     return checkpoint_file_make(path, fill_file, c);
 }
 
+bool checkpoint_replace(const char *path, const struct place *seen, const struct checkpoint *c) {
+    return checkpoint_file_replace(path, seen, fill_file, c);
+}
+
 /* ---- reading ---- */
 
 struct reading {
-    const char *path;
-    size_t bytes; /* of the file: no array has more */
+    const char *path, *wanted; /* wanted: its schema */
+    size_t bytes;              /* of the file: no array has more */
     struct checkpoint *c;
     char of_array[CHECKPOINT_MOST][DIGEST_SIZE];
     char *schema, *digest;
@@ -211,9 +216,10 @@ static bool read_all(struct reading *r, hid_t file) {
     record_fail("%s is damaged", r->path);
     if (H5Aiterate2(file, H5_INDEX_NAME, H5_ITER_INC, &at, read_fact, r) < 0)
         return false;
-    if (!r->schema || strcmp(r->schema, CHECKPOINT_SCHEMA))
-        return record_fail("%s is no checkpoint of this version: schema %.40s instead of " CHECKPOINT_SCHEMA, r->path,
-                           r->schema ? r->schema : "none");
+    if (!r->schema || strcmp(r->schema, r->wanted))
+        return record_fail("%s is no %.*s of this version: schema %.40s instead of %s", r->path,
+                           (int)strcspn(r->wanted + strlen(family), "/"), r->wanted + strlen(family),
+                           r->schema ? r->schema : "none", r->wanted);
     at = 0;
     if (H5Literate(file, H5_INDEX_NAME, H5_ITER_INC, &at, read_array, r) < 0)
         return false;
@@ -223,7 +229,11 @@ static bool read_all(struct reading *r, hid_t file) {
 }
 
 struct checkpoint *checkpoint_read(const char *path) {
-    struct reading r = {.path = path};
+    return checkpoint_read_as(path, CHECKPOINT_SCHEMA);
+}
+
+struct checkpoint *checkpoint_read_as(const char *path, const char *wanted) {
+    struct reading r = {.path = path, .wanted = wanted};
     record_quiet_hdf5();
     void *image = checkpoint_file_read(path, &r.bytes);
     if (!image)
@@ -244,6 +254,17 @@ struct checkpoint *checkpoint_read(const char *path) {
         return r.c;
     checkpoint_release(r.c);
     return NULL;
+}
+
+bool checkpoint_says(const char *path, const char *wanted) {
+    record_quiet_hdf5();
+    hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
+    char *said = file >= 0 ? read_text_attribute(file, schema, LARGEST_FACT) : NULL;
+    const bool is = said && !strcmp(said, wanted);
+    free(said);
+    if (file >= 0)
+        H5Fclose(file);
+    return is;
 }
 
 void checkpoint_release(struct checkpoint *c) {

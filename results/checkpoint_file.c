@@ -109,6 +109,27 @@ bool checkpoint_file_make(const char *path, bool (*fill)(hid_t file, const void 
     return good;
 }
 
+bool checkpoint_file_replace(const char *path, const struct place *seen, bool (*fill)(hid_t file, const void *what),
+                             const void *what) {
+    size_t size;
+    record_quiet_hdf5();
+    void *image = image_of(fill, what, &size);
+    char *own = image ? place_beside(path) : NULL;
+    const int file = own ? open(own, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666) : -1;
+    bool good = file >= 0 && write_all(file, image, size) && !fsync(file);
+    if (own && !good)
+        record_fail("%s: %s", own, strerror(errno));
+    good = good && place_take(own, path, seen);
+    if (file >= 0) {
+        if (!good)
+            unlink(own);
+        close(file);
+    }
+    free(own);
+    free(image);
+    return good;
+}
+
 void *checkpoint_file_read(const char *path, size_t *size) {
     struct stat about;
     char *bytes = NULL;

@@ -90,7 +90,7 @@ struct list_info {
     enum layout_group group;
     enum layout_axis axis;
     size_t items, count; /* in struct record_schema */
-    size_t values;       /* in struct record_case: one value a dataset, or one pointer */
+    size_t values;       /* in struct record_case: one value per dataset, or one pointer */
 };
 extern const struct list_info list_info[RECORD_LISTS];
 int schema_count(const struct record_schema *, enum record_list);

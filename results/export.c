@@ -143,7 +143,7 @@ static void write_row(struct export *e, int64_t index, int64_t layer, const stru
     table_row_of(&e->out, e->value, e->count);
 }
 
-/* A row a sample of every subject that was timed; a subject of fewer rounds than others has none behind them. */
+/* One row per sample of every subject that was timed; a subject of fewer rounds than others has none behind them. */
 static bool write_samples(struct export *e, struct record_reader *r, int64_t index) {
     struct record_timing timing;
     if (record_rounds(r, index) == 0)

@@ -54,7 +54,7 @@ struct borrowed {
 bool borrow_schema(struct borrowed *, struct record_reader *const *parts, int count);
 void borrowed_free(struct borrowed *);
 
-/* record_append() without the flush, for a file that nobody relies on yet. */
+/* record_append() without the flush, for a file that no reader relies on yet. */
 bool record_append_unflushed(struct record *, const struct record_case *);
 /* record_finish(), and a file with any status may be renamed to PATH. */
 bool record_finish_as(struct record *, const char *status, bool rename_it);

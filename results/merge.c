@@ -113,7 +113,7 @@ static bool check_parts(const char *out, const char *const *paths, int count) {
     return count > 0 || record_fail("nothing to merge");
 }
 
-/* The suite text has a line a case, which is its key; another text has no gaps. */
+/* The suite text has one line per case, which is its key; another text has no gaps. */
 static bool find_gaps(const struct record *merged, const char *suite, struct record_gaps *gaps) {
     char *copy = strdup(suite ? suite : ""), *rest = NULL;
     gaps->is_missing = copy ? calloc(strlen(copy) + 1, sizeof(bool)) : NULL;

@@ -84,7 +84,7 @@ bool place_locked(const char *path) {
     return locked;
 }
 
-/* The folder of a file is never replaced by those who write the file: its lock orders them. -1: there are no locks, or
+/* The folder of a file is never replaced by the file's writers: its lock orders them. -1: there are no locks, or
  * it is held for too long by somebody else; the steps below are safe without it. */
 static int lock_folder(const char *path) {
     char *copy = strdup(path);

@@ -59,7 +59,7 @@ void reader_begins(const char *path);
 
 /* Reads [rows] values or texts into the series, once. */
 bool series_load(const struct record_reader *, const char *group_name, struct series *, int64_t rows);
-/* The same of a dataset whose first dimension is the case: one value a case, without the rows that do not count. */
+/* The same of a dataset whose first dimension is the case: one value per case, without the rows that do not count. */
 bool series_load_cases(const struct record_reader *, const char *group_name, struct series *);
 /* Reads so many cases from the first on, of a dataset [case] (width 0) or [case, width]. */
 bool series_read_cases(const struct record_reader *, const char *group_name, const struct series *, int64_t first,

@@ -1,7 +1,7 @@
 /* The HDF5 record of a run: schema mhcbench/1.2, described in results/SCHEMA.md. This room knows HDF5 and nothing of
  * experiments: columns, curves and provenance come as data.
  *
- * Writing: one file a run, written as NAME.h5.part with every dataset created in advance and extendible, flushed after
+ * Writing: one file per run, written as NAME.h5.part with every dataset created in advance and extendible, flushed after
  * each finished case, renamed to NAME.h5 by record_finish(). A killed process loses the case it was on and nothing
  * else. Reading trusts nothing: every type, rank and extent is checked, and the HDF5 library's own messages are kept
  * quiet.
@@ -32,13 +32,13 @@ union record_value {
     const char *text;
 };
 
-/* A typed column /cases/<name>, one value a case. */
+/* A typed column /cases/<name>, one value per case. */
 struct record_column {
     const char *name, *unit, *long_name;
     enum record_type type;
 };
 
-/* A dataset [case, layer] at /curves/<name>, or a scalar a case at /summary/<name>, /timing/<name> or
+/* A dataset [case, layer] at /curves/<name>, or one scalar per case at /summary/<name>, /timing/<name> or
  * /accuracy/<name>. */
 struct record_curve {
     const char *name, *unit, *long_name;
@@ -142,7 +142,7 @@ struct record;
  * it, an existing one is refused. `resume` continues a PATH.part left by an interrupted run, or a PATH that lacks cases
  * or of which some failed: columns, curves, summaries, sizes and suite text must be the same, and the schema's agrees()
  * must say so; cases done are kept, failed ones are dropped so that they run again. A child reads the earlier file
- * first. Of two processes that start on one PATH at once one is refused, or told later that its file was replaced. */
+ * first. If two processes start on one PATH at once, one is refused, or told later that its file was replaced. */
 struct record *record_create(const char *path, const struct record_schema *, bool resume, bool overwrite);
 bool record_has(const struct record *, const char *key); /* already in the file */
 /* Flushed when it returns. After a failure (a full disk) the file is not touched again: its finished cases stay
@@ -179,7 +179,7 @@ const int64_t *record_ints(struct record_reader *, const char *column);
 const double *record_reals(struct record_reader *, const char *column);
 const char *const *record_texts(struct record_reader *, const char *column);
 bool record_unfinished(struct record_reader *, int64_t index); /* failed, with the results of a checkpoint */
-/* The datasets of a list, in the order of the schema, and the values of those that are one number a case, [cases]. */
+/* The datasets of a list, in the order of the schema, and the values of those that are one number per case, [cases]. */
 int record_list_count(const struct record_reader *, enum record_list);
 bool record_list_item(const struct record_reader *, enum record_list, int index, struct record_column *);
 const double *record_list_values(struct record_reader *, enum record_list, const char *name);
@@ -249,9 +249,9 @@ static inline const double *record_accuracy(struct record_reader *r, const char 
     return record_list_values(r, RECORD_LIST_ACCURACIES, name);
 }
 
-/* Exporting. `what` is "cases" (a row a case: case, key, status, reason, seconds, layers, parameters, summaries,
- * timing_<name>, accuracy_<name>), "curves" (tidy: a row a finished case and layer: case, key, layer, a column a curve)
- * or "samples" (tidy: a row a sample: case, key, subject, round, seconds, order, flags, clock, batch, sets). `case`
+/* Exporting. `what` is "cases" (one row per case: case, key, status, reason, seconds, layers, parameters, summaries,
+ * timing_<name>, accuracy_<name>), "curves" (tidy: one row per finished case and layer: case, key, layer, the curves)
+ * or "samples" (tidy: one row per sample: case, key, subject, round, seconds, order, flags, clock, batch, sets). `case`
  * counts from 0 and joins them. CSV: provenance in # lines first, then a header row; empty field for a non-finite
  * number; RFC 4180 quoting, lines end in LF. JSON: an array of objects; null for NaN, "Infinity" and "-Infinity" as
  * strings. */

@@ -191,7 +191,7 @@ static bool count_cases(struct record_reader *r) {
         return false;
     if (!s->is_status)
         return record_fail("%s: cases/status: wrong type", r->path);
-    if (rows > (hsize_t)r->file_bytes) /* whoever wrote a case spent more than a byte on it */
+    if (rows > (hsize_t)r->file_bytes) /* a case takes more than a byte */
         return record_fail("%s: cases/status: %llu cases in %lld bytes", r->path, (unsigned long long)rows,
                            (long long)r->file_bytes);
     if (!series_load(r, "cases", s, (int64_t)rows))

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "results/html.h"
+#include "results/table_text.h"
 #include "results/text.h"
-
-enum { MOST_WIDTH = 72 }; /* what is longer does not widen its column */
 
 /* ---- how values are written ---- */
 
@@ -105,113 +105,49 @@ static void write_fields(const struct tables *t, const struct value *values, int
     }
 }
 
-/* ---- text: rows are kept ---- */
+/* ---- HTML: of the same cells ---- */
 
-static char *text_of(const struct column *c, const struct value *v) {
-    char text[32], *copy;
-    if (v->hidden || v->text)
-        return strdup(v->hidden ? "" : v->text);
-    if (v->kind == VALUE_WHOLE)
-        snprintf(text, sizeof text, "%" PRId64, v->whole);
-    else if (v->kind == VALUE_TRUTH)
-        strcpy(text, v->whole ? "yes" : "no");
-    else if (isnan(v->real) || !c->format)
-        table_digits(v->real * (c->scale ? c->scale : 1), c->digits, text);
-    else
-        return asprintf(&copy, c->format, v->real * (c->scale ? c->scale : 1)) < 0 ? NULL : copy;
-    return strdup(text);
+static void end_saying(struct tables *t) {
+    if (t->saying)
+        fputs("</pre>\n", t->out);
+    t->saying = false;
 }
 
-static void keep_row(struct tables *t, const struct value *values, int count) {
-    if (t->rows == t->room) {
-        int64_t room = t->room ? 2 * t->room : 64;
-        char **grown = realloc(t->cell, (size_t)room * (size_t)t->columns * sizeof *grown);
-        if (!grown) {
-            t->failed = true;
-            return;
-        }
-        t->cell = grown;
-        t->room = room;
-    }
-    char **cell = t->cell + t->rows++ * t->columns;
-    for (int k = 0; k < t->columns; k++) {
-        cell[k] = k < count ? text_of(&t->column[k], &values[k]) : NULL;
-        t->failed |= k < count && !cell[k];
-    }
+static void print_cell(const struct tables *t, const char *element, const struct column *c, const char *text) {
+    fprintf(t->out, "<%s%s>", element, c->width < 0 ? " class=\"l\"" : "");
+    html_text(t->out, text);
+    fprintf(t->out, "</%s>", element);
 }
 
-/* Blanks are written when something stands behind them. */
-static void put_cell(FILE *out, int *blanks, const char *text, int width) {
-    int pad = abs(width) - (int)strlen(text);
-    pad = pad > 0 ? pad : 0;
-    if (*text)
-        fprintf(out, "%*s%s", *blanks + (width > 0 ? pad : 0), "", text);
-    *blanks = (*text ? width > 0 ? 0 : pad : *blanks + pad) + 2;
-}
-
-static bool in_line(const struct column *c) {
-    return c->head && !c->below;
-}
-
-static void find_widths(const struct tables *t, int *width) {
-    for (int k = 0; k < t->columns; k++) {
-        const struct column *c = &t->column[k];
-        int most = in_line(c) ? (int)strlen(c->head) : 0;
-        most = abs(c->width) > most ? abs(c->width) : most;
-        for (int64_t r = 0; r < t->rows; r++) {
-            char *const *cell = t->cell + r * t->columns + k;
-            bool ends = k + 1 < t->columns && !cell[1]; /* what ends a line early has room */
-            int length = cell[0] && !ends ? (int)strlen(cell[0]) : 0;
-            most = length > most && length <= MOST_WIDTH ? length : most;
-        }
-        width[k] = c->width < 0 ? -most : most;
-    }
-}
-
-/* What stands above columns that share it. */
-static void print_groups(const struct tables *t, const int *width) {
-    int blanks = 0, grouped = 0;
-    for (int k = 0, next; k < t->columns; k = next) {
-        const char *group = t->column[k].group;
-        int span = in_line(&t->column[k]) ? abs(width[k]) : -2;
-        for (next = k + 1; group && next < t->columns && t->column[next].group && !strcmp(t->column[next].group, group);
-             next++)
-            span += in_line(&t->column[next]) ? abs(width[next]) + 2 : 0;
-        if (span >= 0)
-            put_cell(t->out, &blanks, group ? group : "", -span);
-        grouped += group != NULL;
-    }
-    if (grouped)
-        putc('\n', t->out);
-}
-
-static void print_line(const struct tables *t, const int *width, char *const *cell) {
-    int blanks = 0;
+static void print_row(const struct tables *t, const char *element, char *const *cell) {
+    fputs("<tr>", t->out);
     for (int k = 0; k < t->columns && (!cell || cell[k]); k++)
-        if (in_line(&t->column[k]))
-            put_cell(t->out, &blanks, cell ? cell[k] : t->column[k].head, width[k]);
-    putc('\n', t->out);
-    for (int k = 0; k < t->columns && cell && cell[k]; k++)
-        if (t->column[k].below && *cell[k])
-            fprintf(t->out, "%*s%s\n", abs(width[0]) + 2, "", cell[k]);
+        if (t->column[k].head)
+            print_cell(t, element, &t->column[k], cell ? cell[k] : t->column[k].head);
+    fputs("</tr>\n", t->out);
 }
 
-static void print_text(struct tables *t) {
-    int *width = calloc((size_t)t->columns + 1, sizeof *width);
-    t->failed |= !width;
-    if (t->failed)
-        fputs("no table: out of memory\n", t->out);
-    else {
-        find_widths(t, width);
-        print_groups(t, width);
-        print_line(t, width, NULL);
-        for (int64_t r = 0; r < t->rows; r++)
-            print_line(t, width, t->cell + r * t->columns);
+/* A line between rows, and what ends one early, is one cell. */
+static void print_html(struct tables *t) {
+    fputs("<table>\n<thead>", t->out);
+    print_row(t, "th", NULL);
+    fputs("</thead>\n<tbody>\n", t->out);
+    for (int64_t r = 0; r < t->rows; r++) {
+        char *const *cell = t->cell + r * t->columns;
+        const bool alone = t->columns > 1 && cell[0] && !cell[1];
+        if (!alone) {
+            print_row(t, "td", cell);
+            continue;
+        }
+        fprintf(t->out, "<tr><td class=\"l\" colspan=\"%d\">", t->columns);
+        html_text(t->out, cell[0]);
+        fputs("</td></tr>\n", t->out);
     }
-    for (int64_t k = 0; k < t->rows * t->columns; k++)
-        free(t->cell[k]);
-    free(t->cell);
-    free(width);
+    fputs("</tbody>\n</table>\n", t->out);
+}
+
+static bool keeps_rows(const struct tables *t) {
+    return t->format == TABLE_TEXT || t->format == TABLE_HTML;
 }
 
 /* ---- tables ---- */
@@ -220,7 +156,7 @@ void tables_say(struct tables *t, const char *format, ...) {
     char *text;
     va_list arguments;
     va_start(arguments, format);
-    int length = t->format == TABLE_TEXT ? vasprintf(&text, format, arguments) : 0;
+    int length = keeps_rows(t) ? vasprintf(&text, format, arguments) : 0;
     va_end(arguments);
     t->failed |= length < 0;
     if (length <= 0)
@@ -228,20 +164,36 @@ void tables_say(struct tables *t, const char *format, ...) {
     if (t->column)
         text[length - (text[length - 1] == '\n')] = 0; /* its row ends the line */
     if (t->column)
-        keep_row(t, &(struct value){.text = text}, 1);
-    else
-        fputs(text, t->out);
+        table_text_row(t, &(struct value){.text = text}, 1);
+    else if (t->format == TABLE_TEXT)
+        table_text_put(t, text);
+    else {
+        const bool blank = !t->saying && !text[strspn(text, "\n")];
+        if (!t->saying && !blank)
+            fputs("<pre>", t->out);
+        html_text(t->out, blank ? "" : t->saying ? text : text + strspn(text, "\n"));
+        t->saying |= !blank;
+    }
     free(text);
 }
 
 bool tables_end(struct tables *t) {
+    end_saying(t);
     if (t->format == TABLE_JSON)
         fputs(t->count ? "\n]\n" : "[\n]\n", t->out);
     return !t->failed;
 }
 
 void table_begin_of(struct tables *t, const char *title, const struct column *columns, int count) {
-    *t = (struct tables){t->out, t->format, t->count, columns, count, title != NULL, t->failed, 0, 0, NULL};
+    end_saying(t);
+    *t = (struct tables){.out = t->out,
+                         .format = t->format,
+                         .most = t->most,
+                         .count = t->count,
+                         .column = columns,
+                         .columns = count,
+                         .titled = title != NULL,
+                         .failed = t->failed};
     if (t->format == TABLE_CSV && title) {
         fputs(t->count ? "\n# " : "# ", t->out);
         for (; *title; title++)
@@ -261,8 +213,8 @@ void table_begin_of(struct tables *t, const char *title, const struct column *co
 }
 
 void table_row_of(struct tables *t, const struct value *values, int count) {
-    if (t->format == TABLE_TEXT) {
-        keep_row(t, values, count);
+    if (keeps_rows(t)) {
+        table_text_row(t, values, count);
         return;
     }
     if (t->format == TABLE_JSON)
@@ -274,8 +226,12 @@ void table_row_of(struct tables *t, const struct value *values, int count) {
 
 void table_end(struct tables *t) {
     if (t->format == TABLE_TEXT)
-        print_text(t);
+        table_text_print(t);
+    else if (t->format == TABLE_HTML)
+        print_html(t);
     else if (t->format == TABLE_JSON)
         fputs(t->titled ? "\n]}" : "\n]\n", t->out);
+    if (keeps_rows(t))
+        table_text_forget(t);
     t->column = NULL;
 }

@@ -1,4 +1,4 @@
-/* Tables: columns, and rows that come one by one. Text, CSV and JSON are made from the same columns and rows. */
+/* Tables: columns, and rows that come one by one. Text, HTML, CSV and JSON are made from the same columns and rows. */
 #ifndef TABLE_H
 #define TABLE_H
 
@@ -7,7 +7,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum table_format { TABLE_TEXT, TABLE_CSV, TABLE_JSON };
+/* HTML shows what text shows, as elements of a page. */
+enum table_format { TABLE_TEXT, TABLE_CSV, TABLE_JSON, TABLE_HTML };
 
 struct column {
     const char *name;       /* in CSV and JSON, whose numbers are in SI units; NULL: text alone has this column */
@@ -19,6 +20,7 @@ struct column {
     const char *low, *high; /* an interval: CSV and JSON have NAME, NAME<low> and NAME<high>; NULL: none */
     const char *group;      /* text: stands once above neighbours that share it; NULL: nothing does */
     bool below;             /* text: on a line of its own under the row, without a head */
+    bool stays;             /* text: where a table is folded each part repeats this column; none: the first */
 };
 
 #define COLUMN_PERCENT .format = "%.1f %%", .scale = 100
@@ -50,19 +52,23 @@ static inline struct value in_interval(const char *text, double middle, double l
     return (struct value){.kind = VALUE_REAL, .text = text, .real = middle, .low = low, .high = high};
 }
 
-/* Where tables go, and the one at hand. Zero but for `out` and `format` to begin with. */
+/* Where tables go, and the one at hand. Zero but for `out`, `format` and `most` to begin with. */
 struct tables {
     FILE *out;
     enum table_format format;
+    /* Columns of a line of text: wider tables are folded, longer lines broken, columns without a value left out;
+     * 0: no limit. */
+    int most;
     int count; /* of tables so far that have a title */
     const struct column *column;
     int columns;
     bool titled, failed;
     int64_t rows, room;
-    char **cell; /* of text: rows x columns, NULL where a row has ended; kept until the widths are known */
+    char **cell; /* of text and HTML: rows x columns, NULL where a row has ended; kept until the table ends */
+    bool saying; /* HTML: within what stands between tables */
 };
 
-/* What stands between tables or, whole lines, between rows: text alone has it. */
+/* What stands between tables or, whole lines, between rows: text and HTML have it. */
 void tables_say(struct tables *, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Ends what has several tables. false: out of memory. */
 bool tables_end(struct tables *);

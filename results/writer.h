@@ -52,7 +52,7 @@ struct record {
     void *known;              /* a tsearch tree of struct known_case */
     char *broken;             /* why nothing more can be written; NULL while all is well */
     struct place own, target; /* the file under `part`; what PATH led to when it was begun */
-    bool sealed;              /* chunks with checksums: for a file that nobody writes to again */
+    bool sealed;              /* chunks with checksums: for a file that is not written to again */
 };
 
 /* A record without a file; NULL: out of memory. */

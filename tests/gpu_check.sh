@@ -1,6 +1,6 @@
 #!/bin/sh
 # gpu_check.sh [ROOT]: are the kernels right on this GPU? Needs the driver and cuBLAS; meant for under five minutes, fourteen at most by its limits.
-# One line a step, what failed behind it, a verdict. Exit 0 good, 1 something failed, 2 cannot.
+# One line per step, what failed behind it, a verdict. Exit 0 good, 1 something failed, 2 cannot.
 #
 # LOGS=folder keeps what every step said. MINUTES (1.5) of random cases, SEED; SANITIZER (60) seconds a tool of compute-sanitizer.
 # BACKEND=emu, a small LARGE and MINUTES try the script itself where there is no GPU.
@@ -44,7 +44,7 @@ step() {
     return $code
 }
 
-# A kernel that breaks the device fails all rows behind it in its process: a process a row says which it is.
+# A kernel that breaks the device fails all rows behind it in its process: one process per row says which it is.
 one_by_one() {
     grep -q 'illegal\|misaligned\|unspecified launch\|hardware\|crashed\|stopped' "$out/log" || return
     echo "       row by row, a process each:"

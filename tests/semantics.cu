@@ -341,7 +341,7 @@ static void check_copies(void) {
     report("asynchronous copies", good && !memcmp(from, to, ALL * sizeof(float)));
 }
 
-/* All send to all, in `turns` rounds with two inboxes, so that one meeting a round is enough. */
+/* All send to all, in `turns` rounds with two inboxes, so that one meeting per round is enough. */
 static __global__ void exchange(int turns, float *to) {
     float *inbox = (float *)shared_memory();
     int size = cluster_size(), rank = cluster_rank(), k = (int)threadIdx.x;

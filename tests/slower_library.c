@@ -37,7 +37,7 @@ static int slowed(int which, void *context, void *queue, const struct mhc_case *
 }
 
 /* clang-format off */
-/* A row's run() is not told which row it is of: one function a row. */
+/* A row's run() is not told which row it is of: one function per row. */
 #define RUN(k)                                                                                                              \
     static int run_##k(void *a, void *b, const struct mhc_case *c, void *const d[], void *e, void *f) {                    \
         return slowed(0x##k, a, b, c, d, e, f);                                                                             \

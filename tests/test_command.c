@@ -320,6 +320,15 @@ Test(command, list_says_how_long) {
     cr_expect(strstr(out, " 9 cases   about 3 minutes on this machine\n") &&
                   strstr(out, " 1 cases   about 40 s on this machine\n"),
               "%s", out);
+    write_text("d.suite",
+               "set --study kernels --operation mhc.post --width 8 --budget 20\n--backend cuda --tokens 1,2\n");
+    write_text("e.suite",
+               "set --study kernels --operation mhc.post --width 8 --budget 40\n--backend cuda,cpu64 --tokens 1\n");
+    if (sh("$M list --operations --backend cuda"))
+        GOOD(
+            "$M list d.suite e.suite && "
+            "$M list d.suite e.suite | grep -c ' 2 cases   needs a GPU, and none can be used here$\\| 2 cases   about 40 s on "
+            "this machine, without 1 that need a GPU$' | grep 2");
 }
 
 Test(command, golden_output) {
@@ -355,9 +364,10 @@ Test(command, golden_output) {
     GOOD("$M show tiny.h5 --format=json | grep -c '^{\"table\": \"--study maps .*: [cH]'");
     cr_expect_str_eq(out, "2\n");
     GOOD("$M show tiny.h5 --headline");
-    cr_expect(strstr(out, "\n\nNo headline: it takes stacks of hc and of mhc, 60 layers") &&
-                  !strstr(out, "composite gain"),
-              "%s", out);
+    cr_expect(
+        strstr(out, "\n\nHow much do the maps alone amplify?\nHC: the gradient's Amax gain over 6 layers reaches ") &&
+            !strstr(out, "composite gain"),
+        "%s", out);
     GOOD("$M export tiny.h5 | grep -v '^#' | head -n 1 | tr , '\\n'");
     expect_golden("export-cases.txt");
     GOOD("$M export tiny.h5 --what curves | grep -v '^#' | head -n 1 | tr , '\\n'");

@@ -188,6 +188,14 @@ Test(compare, some_cases) {
     cr_expect(strstr(out, "\n1 cases: 1 SAME"), "%s", out);
 }
 
+/* Cases of which one file keeps summaries alone are the same cases. */
+Test(compare, what_is_kept_is_no_other_case) {
+    GOOD(
+        "$M run --study maps --connection hc,mhc --depth 4 --seed 1:2:1 --alpha 0 --record summary --out a.h5 -q && "
+        "$M run --study maps --connection hc,mhc --depth 4 --seed 1:2:1 --alpha 0 --out b.h5 -q && $M compare a.h5 b.h5 --published");
+    cr_expect(strstr(out, "4 cases: 4 SAME") && strstr(out, "published result: yes"), "%s", out);
+}
+
 /* A path is a backend's name: two builds of a library meet where each has a record of its own. Their times do not
  * count. */
 Test(compare, two_builds_in_two_places) {

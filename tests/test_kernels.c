@@ -48,7 +48,7 @@ Test(kernels, times_what_is_right) {
     cr_expect(strstr(out, "\n--study kernels --t-max 20 --hidden 16 --backend cpu32 --type widest --cache cold\n"),
               "%s", out);
     cr_expect(strstr(out, "\nmlp.backward ") && strstr(out, "GFLOP/s"), "%s", out);
-    cr_expect(strstr(out, "-: none was, a GEMM only beside 8 operations a byte and more"),
+    cr_expect(strstr(out, "-: none was; a GEMM is timed from 8 operations"),
               "a table with - in it says what that is:\n%s", out);
     GOOD("$M export a.h5 | grep -v '^#' | head -n 1 | tr , '\\n' | grep -c '^timing_\\|^accuracy_'");
     cr_expect_str_eq(out, "17\n");
@@ -126,7 +126,7 @@ Test(kernels, a_pattern_means_what_the_backend_has) {
         GOOD("$M run b.suite --dry-run");
         cr_expect(strstr(out, " mhc.post_pre ") && strstr(err, "lacks them: mhc.post\n"), "%s%s", out, err);
     }
-    /* whoever is not there lacks nothing yet */
+    /* a library that is not there lacks nothing yet */
     GOOD("$M run --study kernels --operation 'mlp.*' --backend ./nowhere.so --dry-run");
     cr_expect(strstr(out, "mlp.backward") && !err[0], "%s%s", out, err);
     expect_refusal("$M run --study kernels --operation 'mlp.*' --backend ./nowhere.so", "no such library");

@@ -189,7 +189,7 @@ Test(maps, kronecker_composites) {
 
 /* --- a scaled skip --- */
 
-/* Its map is one number a layer, HC's of one stream: 1 + s Z_shared + w Z_layer. Every stack that starts otherwise
+/* Its map is one number per layer, HC's of one stream: 1 + s Z_shared + w Z_layer. Every stack that starts otherwise
  * begins as a ResNet. What the rows make of it is that number. */
 Test(maps, a_skip_is_one_number) {
     struct params p;

@@ -44,7 +44,7 @@ static void expect_value(struct record_reader *r, const char *name, int64_t inde
               "%s of case %lld is %.12g, wanted %.12g", name, (long long)index, got, want);
 }
 
-/* Milliseconds of a chain of `layers` layers: products take 1, everything else 0.1, and 0.01 a call outside a graph. */
+/* Milliseconds of a chain of `layers` layers: products take 1, everything else 0.1, and 0.01 per call outside a graph. */
 static double chain(int layers, int streams, bool arrows, bool graph, double *calls) {
     int products = 6 * layers, rest = layers / 2 * 2 + 2 * layers; /* activations, norms */
     rest += !streams ? 1 : layers * (2 + (arrows ? 5 : 2)); /* its last add; or two backward and two or five forward */
@@ -123,12 +123,12 @@ Test(overhead, account_sums_up) {
             }
         }
     record_close(r);
-    GOOD("$M show a.h5 --all");
+    GOOD("$M show a.h5 --account");
     cr_expect(strstr(out, "with F's, one by one") && strstr(out, "6.7 %") && strstr(out, "mhc-layers"), "%s", out);
 }
 
 /* One layer of attention, in ms. A chain is: pre and norm on the queue of high priority, 2 products on the other,
- * post and post_backward_y, 4 products, norm and backward. Of two chains the products follow one another, 12 in all;
+ * post and post_backward_y, 4 products, norm and backward. The products of two chains follow one another, 12 in all;
  * what runs before the first and after the last of them stays: 0.1 + 0.1 of the residual, 0.2 + 0.2 of mHC. */
 Test(overhead, overlap_hides_what_it_can) {
     for (int tokens = 6; tokens <= 7; tokens++) { /* either queue first */
@@ -172,24 +172,13 @@ Test(overhead, flags_stand_where_they_belong) {
      * millisecond are slow. */
     GOOD(
         "$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16 --hidden 16 --head-dim 8 --tokens 6 --attention off,on "
-        "--rounds 3 --out a.h5 -q && $M show a.h5 >show.txt && grep -E '^ *(- .* residual|mhc|identity) ' show.txt");
-    cr_expect(
-        strstr(
-            out,
-            "  residual         12.9                      -  ws         13.1                      -  ws           -  -\n"),
-        "%s", out);
-    cr_expect(
-        strstr(
-            out,
-            "\n                                                 mhc              13.7              6.0 % [?]  wc         13.9              5.9 % [?]  wc           -  6.7 %\n"),
-        "%s", out);
-    cr_expect(
-        strstr(
-            out,
-            " identity         13.7              6.0 % [?]  wc         13.9              5.9 % [?]  wc           -  -\n"),
-        "%s", out);
+        "--rounds 3 --out a.h5 -q && $M show a.h5 --account >show.txt && grep -E '^(residual|mhc|identity) ' show.txt");
+    cr_expect(strstr(out, "residual         12.9  ws         13.1  ws\n"), "%s", out);
+    cr_expect(strstr(out, "\nmhc              13.7  wc         13.9  wc\n"), "%s", out);
+    cr_expect(strstr(out, "identity         13.7  wc         13.9  wc\n"), "%s", out);
     GOOD("grep -E '^  (gemm.forward|mhc.backward) ' show.txt");
-    cr_expect(strstr(out, " %  ws\n  mhc.backward ") && strstr(strstr(out, "mhc.backward"), " -  w\n"), "%s", out);
+    cr_expect(strstr(out, " % gemm  ws\n  mhc.backward ") && strstr(strstr(out, "mhc.backward"), " % copy  w\n"), "%s",
+              out);
 }
 
 /* One table of the case nearest to the paper's, of what was measured of it. */
@@ -197,12 +186,15 @@ Test(overhead, headline_stands_beside_the_papers) {
     GOOD(
         "$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16,24 --hidden 16 --head-dim 8 --tokens 6 --attention on,off "
         "--rounds 8 --out a.h5 -q; $M show a.h5 --headline");
-    cr_expect(strstr(out, " 6.7 % that the paper gives ") && strstr(out, "without attention's core") &&
-                  !strstr(out, "--attention on\n"),
+    cr_expect(strstr(out,
+                     "\n\nmHC (fused) costs 6.0 % [6.0, 6.0] more time per step than a plain residual on this GPU.\n"
+                     "One GPU, no pipeline; the paper's 6.7 % is of a whole training on a cluster, with overlap.\n"
+                     "Kernels: ./fake.so, a device that does not say what it is.\n") &&
+                  !strstr(out, "--attention on"),
               "%s", out);
-    cr_expect(strstr(out, "\nmhc              13.7       6.0 % [6.0, 6.0]  6.7 %  w\n"), "%s", out);
+    cr_expect(strstr(out, "\nmhc              13.7     6.0 % [6.0, 6.0]  w\n"), "%s", out);
     cr_expect(strstr(out, "\nmhc-layers   - mhc.post_pre: the backend has no such operation\n"), "%s", out);
-    cr_expect(!strstr(out, "Account of ") && strstr(out, "The case of 2 in this file "), "%s", out);
+    cr_expect(!strstr(out, "Account of ") && strstr(out, ", of 2"), "%s", out);
     GOOD(
         "$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16 --hidden 16 --head-dim 8 --tokens 6 --optimizer adamw,none "
         "--rounds 8 --out b.h5 -q; $M show b.h5 --headline");
@@ -216,13 +208,13 @@ Test(overhead, headline_stands_beside_the_papers) {
 /* The headline of a file in which the account of its only case is not done. */
 static void expect_headline_alone(const char *file) {
     GOOD("$M show %s --headline", file);
-    cr_expect(strstr(out, "\nmhc              13.7       6.0 % [6.0, 6.0]  6.7 %  wu\n") &&
+    cr_expect(strstr(out, "\nmhc              13.7     6.0 % [6.0, 6.0]  wu\n") &&
                   strstr(out, "its account is not done"),
               "%s", out);
     cr_expect(strstr(out, "\nmhc-layers   - mhc.post_pre: the backend has no such operation\n"), "%s", out);
-    GOOD("$M show %s --all", file);
+    GOOD("$M show %s --account", file);
     cr_expect(strstr(out, "1 cases, 1 failed") && strstr(out, ": unfinished: account not done") &&
-                  strstr(out, "  wu  ") && !strstr(out, "one by one\n  "),
+                  strstr(out, "  wu\n") && !strstr(out, "one by one\n  "),
               "%s", out);
 }
 
@@ -315,7 +307,7 @@ Test(overhead, goes_on_without_graphs) {
 
     GOOD(
         "$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 56 --hidden 32 --head-dim 8 --tokens 6 --graphs off,on "
-        "--rounds 8 --out a.h5 -q && $M show a.h5 --all");
+        "--rounds 8 --out a.h5 -q && $M show a.h5 --account");
     cr_expect(strstr(out, "\nwithout graphs: mhc: mhc.post: the device failed; ") && !strstr(out, " graph  "), "%s",
               out);
     struct record_reader *r = open_record("a.h5");
@@ -393,7 +385,7 @@ Test(overhead, of_another_version_is_shown) {
     }
     H5Fclose(file);
     GOOD(
-        "for f in a b; do $M show $f.h5 --all | sed -n '/^mhc: /,/^identity: /p' >$f.txt; done; test -s a.txt && diff a.txt b.txt && $M show b.h5 --headline");
+        "for f in a b; do $M show $f.h5 --account | sed -n '/^mhc: /,/^identity: /p' >$f.txt; done; test -s a.txt && diff a.txt b.txt && $M show b.h5 --headline");
     cr_expect(strstr(out, "\nmhc              13.7 "), "%s", out);
     GOOD("ln -s $R/plots plots && $M plot b.h5 --out figures && test -s figures/overhead.svg");
     cr_expect(sh("$M compare b.h5 a.h5 --strict") == 3 && strstr(out, "of different parts"), "%s%s", out, err);
@@ -417,9 +409,9 @@ Test(overhead, times_other_connections_on_request) {
               isnan(record_accuracy(r, "kromhc_error_over_tolerance")[0]));
     cr_expect(!strstr(record_texts(r, "reason")[0], "kromhc"));
     record_close(r);
-    GOOD("$M show a.h5 --all | grep -c '^ *kromhc  *13.7 '");
+    GOOD("$M show a.h5 --account | grep -c '^ *kromhc  *13.7 '");
     cr_expect_str_eq(out, "2\n");
-    GOOD("$M show a.h5 --all | grep -c '^  kromhc.backward '");
+    GOOD("$M show a.h5 --account | grep -c '^  kromhc.backward '");
     cr_expect_str_eq(out, "2\n");
     GOOD("ln -s $R/plots plots && $M plot a.h5 --out figures && grep KromHC figures/data/overhead_step.gp "
          "figures/data/overhead.gp; test -s figures/overhead.svg");
@@ -457,7 +449,7 @@ Test(overhead, a_connection_less_is_no_other_step) {
     H5Fclose(file);
     free(names);
     GOOD(
-        "for f in a b; do $M show $f.h5 --all | sed -n '/^mhc: /,/^identity: /p' >$f.txt; done; test -s a.txt && diff a.txt b.txt");
+        "for f in a b; do $M show $f.h5 --account | sed -n '/^mhc: /,/^identity: /p' >$f.txt; done; test -s a.txt && diff a.txt b.txt");
     sh("$M compare b.h5 a.h5");
     cr_expect(!strstr(out, "of different parts"), "%s%s", out, err);
 }
@@ -488,7 +480,7 @@ Test(overhead, shares_a_record) {
             cr_expect(samples[k] > 0 || (k > 0 && isnan(samples[k])), "round %lld: %g", (long long)k, samples[k]);
     }
     record_close(r);
-    GOOD("$M show all.h5 --all && ln -s $R/plots plots && $M plot all.h5 --out figures");
+    GOOD("$M show all.h5 --account && ln -s $R/plots plots && $M plot all.h5 --out figures");
     cr_expect(exists("figures/overhead.svg") && exists("figures/overhead_step.png") &&
                   exists("figures/overhead_sweep.png"),
               "%s", out);

@@ -97,26 +97,52 @@ Test(paper_numbers, recompute_rule) {
         }
 }
 
-/* --- the README's map --- */
+/* --- the README's map, the checklists of CONTRIBUTING --- */
 
-/* Every file that the table "From the paper to the files" names exists: what stands between ` and ` and has a slash. */
-Test(paper_numbers, readme_names_files_that_exist) {
-    FILE *file = fopen("README.md", "r");
-    cr_assert(file, "no README.md in this folder");
+/* Every file that a section of a text names between ` and `, with a slash and without a placeholder, exists. Returns their
+ * number. */
+static int files_named_in(const char *path, const char *section) {
+    FILE *file = fopen(path, "r");
+    cr_assert(file, "no %s in this folder", path);
     char line[1000];
     bool inside = false;
     int found = 0;
     while (fgets(line, sizeof line, file)) {
-        if (line[0] == '#')
-            inside = strstr(line, "From the paper to the files") != NULL;
+        if (!strncmp(line, "## ", 3))
+            inside = strstr(line, section) != NULL;
         if (!inside)
             continue;
         for (char *word = strtok(line, "`"); word; word = strtok(NULL, "`"))
-            if (strchr(word, '/') && !strpbrk(word, " |\n")) {
-                cr_assert(access(word, F_OK) == 0, "README.md names %s, which does not exist", word);
+            if (strchr(word, '/') && !strpbrk(word, " |*\n") && !strstr(word, "NAME") && !strstr(word, "FILE")) {
+                cr_assert(access(word, F_OK) == 0, "%s names %s, which does not exist", path, word);
                 found++;
             }
     }
     fclose(file);
-    cr_assert(found >= 30, "only %d files were found in README.md", found);
+    return found;
+}
+
+Test(paper_numbers, readme_names_files_that_exist) {
+    int found = files_named_in("README.md", "From the paper to the files");
+    cr_assert(found >= 30, "only %d files were found", found);
+}
+
+Test(paper_numbers, contributing_names_files_that_exist) {
+    int found = files_named_in(".github/CONTRIBUTING.md", "What to touch");
+    cr_assert(found >= 25, "only %d files were found", found);
+}
+
+/* A README that is read in five minutes. */
+Test(paper_numbers, readme_is_short) {
+    FILE *file = fopen("README.md", "r");
+    cr_assert(file, "no README.md in this folder");
+    int lines = 0, words = 0, inside = 0;
+    for (int c = getc(file); c != EOF; c = getc(file)) {
+        bool blank = c == ' ' || c == '\n';
+        lines += c == '\n';
+        words += !blank && !inside;
+        inside = !blank;
+    }
+    fclose(file);
+    cr_expect(lines <= 200 && words <= 1800, "%d lines and %d words, at most 200 and 1800", lines, words);
 }

@@ -1,4 +1,4 @@
-/* The parts of F as rows of their own make up the branches: whoever composes a training step of them computes the
+/* The parts of F as rows of their own make up the branches: a training step that is composed of them computes the
  * same thing. */
 #include "tests/check.h"
 

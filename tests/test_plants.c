@@ -40,8 +40,8 @@ static void find(const struct planted *p) {
 #include "tests/plants/plants.def"
 
 Test(plants, none) {
-    static const char *const families[] = {"cheats", "mistakes", "manners"};
-    for (int k = 0; k < 3; k++) {
+    static const char *const families[] = {"cheats", "mistakes", "manners", "intruders"};
+    for (int k = 0; k < 4; k++) {
         set_up(&(struct planted){.name = "none"});
         GOOD("$M check $B/plants/%s.so --operation 'mhc.*,sinkhorn.*' --trials 20", families[k]);
         GOOD(

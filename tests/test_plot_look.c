@@ -131,6 +131,17 @@ Test(plot_look, stacks) {
                           "--block hc,mhc --s 0.5 --streams 2:16:1\n");
     GOOD("$M run s.suite --out s.h5 -q && $M plot s.h5 --format svg --out f");
     cr_expect(figures_are_apart("f") == 9, "%s", out);
+    for (int columns = 1; columns <= 2; columns++) { /* 8.5 cm and 17 cm, 37.795 pixels each */
+        char command[200];
+        snprintf(command, sizeof command, "$M plot s.h5 --format svg --out c%d --columns %d --caption none", columns,
+                 columns);
+        GOOD(command);
+        snprintf(command, sizeof command, "c%d", columns);
+        cr_expect(figures_are_apart(command) == 9, "%s", out);
+        snprintf(command, sizeof command, "c%d/streams.svg", columns);
+        read_texts(command);
+        cr_expect(strstr(svg, columns == 1 ? "viewBox=\"0 0 321 " : "viewBox=\"0 0 642 ") && !strstr(svg, "mhcbench"));
+    }
     GOOD(
         "$M plot s.h5 --format svg --out g --block mhc --depth 6 && $M plot s.h5 --format svg --out g --block hc --depth 60 --figure composite_gain");
     figures_are_apart("g");
@@ -146,6 +157,8 @@ Test(plot_look, training) {
                "--connection hc,mhc --depth 4,12 --learning-rate 0.01,0.02,0.05,0.1\n");
     GOOD("$M run t.suite --out t.h5 -q && $M plot t.h5 --format svg --out f");
     cr_expect(figures_are_apart("f") == 12, "%s", out);
+    GOOD("$M plot t.h5 --format svg --out n --columns 1");
+    cr_expect(figures_are_apart("n") == 12, "%s", out);
     GOOD("$M plot t.h5 --format svg --out g --depth 12 && $M plot t.h5 --format svg --out h --connection mhc");
     figures_are_apart("g");
     figures_are_apart("h");
@@ -344,7 +357,12 @@ Test(plot_look, overheads) {
     cr_expect(strstr(err, "note: overhead: 1 case of other shapes, backends or ways to run is not in it ("), "%s", err);
     cr_expect(strstr(err, "note: overhead_step: 3 cases of "), "%s", err);
     cr_expect(strstr(err, "note: overhead_sweep: 1 case of "), "of two with one C a panel has the first: %s", err);
-    read_svg("f/overhead_sweep.svg");
+    read_svg("f/overhead.svg"); /* times of a CPU: the paper's of GPUs are not beside them */
+    cr_expect(!strstr(svg, "paper") && !strstr(svg, "6.7"), "%s", svg);
+    GOOD("cat f/data/overhead.csv | awk -F, '/^[0-9]/ && $5 == \"\" { k++ } END { exit !k }' && "
+         "sed -i 's/^PAPER = 0$/PAPER = 1/' f/data/overhead.gp f/data/overhead_sweep.gp"); /* as of a GPU */
+    redraw("overhead_sweep", "/^[0-9]/ { $5 = $4 - 1; $6 = $4 + 1 } 1");                   /* with intervals: points */
+    read_svg("d/overhead_sweep.svg");
     cr_expect(places_of_points() == 5 * 2 * 2, "five variants side by side at two C and two T: %d places",
               places_of_points());
     GOOD("cat f/data/overhead.gp");
@@ -366,7 +384,7 @@ Test(plot_look, recomputation_in_order) {
     GOOD(
         "$M run --study recompute --depth 6 --width 8 --tokens 6 --recompute 6,2,keep,1,3 --backend cpu32 --rounds 8 --budget 0.01 --out r.h5 -q && "
         "$M plot r.h5 --format svg --out f && grep -v '^#' f/data/recompute.csv | cut -d, -f1 | tr '\\n' ' '");
-    cr_expect(strstr(out, "every 1 2 3 6 "), "%s", out);
+    cr_expect(strstr(out, "every 1 2 3  6 "), "a blank line where no line joins: %s", out);
     texts_are_apart("f/recompute.svg");
     GOOD("$M plot r.h5 --format svg --out f --recompute 2,3");
     read_texts("f/recompute.svg");

@@ -89,9 +89,7 @@ Test(recompute, shown_and_drawn) {
     GOOD("$M show m.h5 | grep -c '  auto$'; $M show m.h5 | grep '  auto$'");
     cr_expect(!strncmp(out, "1\n     2  ", 10), "the rule for 6 layers and 4 streams is 2: %s", out);
     GOOD("$M show m.h5");
-    cr_expect(strstr(out, "\n  keep  ") &&
-                  strstr(out, "--depth 6 --streams 4 --width 8 --tokens 6 --backend cpu32\n\n   L_r"),
-              "%s", out);
+    cr_expect(strstr(out, "\n  keep  ") && strstr(out, " --backend cpu32\n\n   L_r"), "%s", out);
     cr_expect(strstr(out, "\nmicro.merge ") && strstr(out, "\n--study kernels "), "%s", out);
     GOOD("$M plot m.h5 --out f --figure recompute && grep -v '^#' f/data/recompute.csv | cut -d, -f1 | tr '\\n' ' '");
     cr_expect(strstr(out, "every 1 2 3 4 5 6 "), "%s", out);

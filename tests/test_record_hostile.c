@@ -279,7 +279,7 @@ Test(record_hostile, tampered) {
     }
 }
 
-/* Of two records that are read in turns the one that is read at the moment is named. */
+/* Where two records are read in turns, the one that is read at the moment is named. */
 Test(record_hostile, tells_which_file_is_read) {
     char reading[64] = "";
     write_file("a.h5", 0, 3, 7, "suite");

@@ -158,7 +158,7 @@ static bool refuses(void *user, struct record_reader *earlier, char *why, size_t
     return false;
 }
 
-/* The schema has a word in it, and a file that crashes whoever reads it is one line. */
+/* The schema has a word in it, and a file that crashes its reader is one line. */
 Test(record_place, earlier_records_are_examined) {
     struct record_schema schema = schema_of(LAYERS, "suite");
     leave_unfinished();

@@ -273,8 +273,11 @@ Test(parser, a_key_makes_its_case_again) {
         if (params_one_stream(&p))
             p.streams = 1;
         p.from[0] = 0; /* of a file that there is: test_train_checkpoint.c */
-        if (p.study == STUDY_MAPS)
+        if (p.study == STUDY_MAPS) {
             p.input[0] = 0;
+            p.order = 0;
+            snprintf(p.states, sizeof p.states, "static");
+        }
         p.sequence = draw % 2 ? 0 : p.tokens;
         struct params standard, want = p;
         params_defaults(&standard);

@@ -106,7 +106,7 @@ Test(ratio, bootstrap_repeats_itself) {
               "[%g, %g] and [%g, %g]", x.low, x.high, z.low, z.high);
 }
 
-/* Whoever runs second is 5 % faster, which is twice the spread: A against A, in shuffled orders. The median of all
+/* The second is 5 % faster, which is twice the spread: A against A, in shuffled orders. The median of all
  * goes by how often chance chose which order; the mean of the medians of both does not. */
 Test(ratio, the_order_of_a_round_cancels, .timeout = 120) {
     enum { SESSIONS = 200, ROUNDS = 60 };

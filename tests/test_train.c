@@ -208,8 +208,9 @@ Test(train, a_record_holds_what_the_run_left) {
         study_release(&want);
     }
     record_close(r);
-    cr_expect(sh("$M show a.h5") == 0 && strstr(out, "quarter off") && strstr(out, "hc  "), "%s%s", out, err);
-    cr_expect(sh("$M merge b.h5 a.h5") == 0 && sh("$M show b.h5") == 0 && strstr(out, "quarter off"), "%s%s", out, err);
+    cr_expect(sh("$M show a.h5 --account") == 0 && strstr(out, "quarter off") && strstr(out, "hc  "), "%s%s", out, err);
+    cr_expect(sh("$M merge b.h5 a.h5") == 0 && sh("$M show b.h5 --account") == 0 && strstr(out, "quarter off"), "%s%s",
+              out, err);
     cr_expect(sh("$M run --study train --out c.h5") == 2 && strstr(err, "needs --input FILE"), "%s", err);
     leave();
     remove_text();

@@ -384,3 +384,16 @@ Test(checkpoint, damage_is_never_believed) {
     leave();
     remove_text();
 }
+
+/* Bits depend on the number of threads: a checkpoint says with how many it was made. */
+Test(checkpoint, another_number_of_threads_is_refused) {
+    enter_with_text(3000);
+    GOOD("$M run " SMALL " --steps 4 --out a.h5 --checkpoints c -q");
+    expect_refusal("OMP_NUM_THREADS=2 $M run " SMALL " --steps 4 --out b.h5 --checkpoints c --jobs 1 -q",
+                   "was made with another number of threads: 1, here it is 2; --jobs and OMP_NUM_THREADS decide it");
+    expect_refusal("OMP_NUM_THREADS=2 $M run " SMALL " --steps 4 --out b.h5 --checkpoints c --jobs 1 --resume -q",
+                   "--resume=anyway goes on");
+    GOOD("OMP_NUM_THREADS=2 $M run " SMALL " --steps 4 --out b.h5 --checkpoints c --jobs 1 --resume=anyway -q");
+    GOOD("OMP_NUM_THREADS=2 $M run " SMALL " --steps 4 --seed 1,2 --out d.h5 --checkpoints c --jobs 2 -q");
+    leave();
+}

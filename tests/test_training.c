@@ -290,7 +290,7 @@ Test(training, loss_of_no_numbers) {
 
 /* --- threads, refusals --- */
 
-/* Of the head, whose products BLAS makes, bits repeat for one number of threads; of all others for any. */
+/* The head's bits repeat for one number of threads, because BLAS makes its products; those of all others for any. */
 Test(training, bits_do_not_depend_on_threads) {
     static const char *const names[] = {
         "embedding.forward", "embedding.backward",   "cross-entropy.forward", "gradient.norm", "skip.pre",

@@ -29,7 +29,7 @@ static void verify_file(const char *path, const char *backend_name, int type, in
         struct vector_case v;
         struct verify_line lines[VERIFY_LINES];
         cr_assert(vectors_read(file, vectors_name(file, k), &v, why, sizeof why), "%s: %s", vectors_name(file, k), why);
-        int count = verify_case(&backend, type, &v, lines);
+        int count = verify_case(&backend, type, false, &v, lines);
         for (int line = 0; line < count; line++) {
             tally[lines[line].verdict]++;
             cr_expect(lines[line].verdict != VERIFY_FAIL, "%s %s %s%s: error %g > %g: %s", backend_name,
@@ -55,6 +55,8 @@ Test(vectors, the_public_ones_pass) {
     cr_expect(tally[VERIFY_PASS] == 30 && tally[VERIFY_SKIP] == 199);
 }
 
+static const struct verify_limits exact = {0, 1e-9};
+
 Test(vectors, comparison) {
     static const double bad[][2] = {
         {1, 1.1}, {NAN, 1}, {1, NAN}, {INFINITY, 1}, {1, INFINITY}, {INFINITY, -INFINITY}, {NAN, INFINITY}};
@@ -68,7 +70,7 @@ Test(vectors, comparison) {
         const double *pair = pass ? good[k - sizeof bad / sizeof *bad] : bad[k];
         double got[3] = {1, pair[0], -1}, values[3] = {1, pair[1], -1};
         struct vector_array want = {.name = "y", .extents = "TC", .count = 3, .values = values};
-        verify_compare(&v, &want, got, 0, &line);
+        verify_compare(&v, &want, got, exact, &line);
         cr_expect((line.verdict == VERIFY_PASS) == pass, "got %g, want %g: verdict %d", pair[0], pair[1], line.verdict);
         cr_expect(pass || !strcmp(line.element, "[0][1]"), "worst element %s", line.element);
     }
@@ -83,11 +85,11 @@ Test(vectors, comparison_of_gains) {
     double sigma[4] = {1e6, 1e-6, 1, 1e-6}, sigma_off[4] = {1e6, 1, 1, 1e-6}, sigma_bad[4] = {1e6, 1e-6, 1, 2e-6};
     struct vector_array curves = {.name = "single_forward_sum", .extents = "L", .count = 2, .values = curve};
     struct vector_array sigmas = {.name = "total_singular_values", .extents = "Tn", .count = 4, .values = sigma};
-    verify_compare(&v, &curves, curve_off, 0, &line);
+    verify_compare(&v, &curves, curve_off, exact, &line);
     cr_expect(line.verdict == VERIFY_FAIL && !strcmp(line.element, "[1]"));
-    verify_compare(&v, &sigmas, sigma_off, 0, &line);
+    verify_compare(&v, &sigmas, sigma_off, exact, &line);
     cr_expect(line.verdict == VERIFY_PASS, "%s %s", line.element, line.text);
-    verify_compare(&v, &sigmas, sigma_bad, 0, &line);
+    verify_compare(&v, &sigmas, sigma_bad, exact, &line);
     cr_expect(line.verdict == VERIFY_FAIL && !strcmp(line.element, "[1][1]"));
 }
 
@@ -323,16 +325,20 @@ static const struct spoiling spoilings[] = {
     {real_set, SINKHORN, "n", 4, 2, "`n` is missing or not one integer"},
 };
 
+static void spoil(const char *path, const struct spoiling *s) {
+    hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
+    cr_assert(file >= 0);
+    s->spoil(file, s);
+    H5Fclose(file);
+}
+
 Test(vectors, planted_errors_are_found, .timeout = 120) {
     static char output[1 << 20];
     char path[64];
     for (size_t k = 0; k < sizeof spoilings / sizeof *spoilings; k++) {
         const struct spoiling *s = &spoilings[k];
         copy_public(path, sizeof path);
-        hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
-        cr_assert(file >= 0);
-        s->spoil(file, s);
-        H5Fclose(file);
+        spoil(path, s);
         int code = run_verify(path, output, sizeof output);
         cr_expect(code == s->code && strstr(output, s->says), "%s %s %g: exit %d, wanted %d and `%s` in:\n%s",
                   s->object, s->name ? s->name : "", s->value, code, s->code, s->says, output);
@@ -345,6 +351,51 @@ Test(vectors, planted_errors_are_found, .timeout = 120) {
                   "%s: %d passed in:\n%s", s->object, passed, output);
         unlink(path);
     }
+}
+
+/* A file that allows itself everything is judged by the contract, and so is what is wrong in one type alone. */
+Test(vectors, a_tolerance_has_a_bound) {
+    static const struct spoiling widened[] = {{real_set, SINKHORN, "rtol", 0.5, 1, "0.5 of its scale were allowed"},
+                                              {real_set, SINKHORN, "atol", 1e6, 1, "more than the contract allows"}};
+    static char output[1 << 20];
+    char path[64], arguments[200];
+    for (int k = 0; k < 2; k++) {
+        copy_public(path, sizeof path);
+        spoil(path, &widened[k]);
+        snprintf(arguments, sizeof arguments, "%s --case 'sinkhorn_n4*'", path);
+        int code = run_verify(arguments, output, sizeof output);
+        cr_expect(code == 0 && strstr(output, "warn: 2 lines allow more than the contract"), "%s", output);
+        spoil(path, &(struct spoiling){element_added, SINKHORN "/out/res", .value = 1e-4});
+        code = run_verify(arguments, output, sizeof output);
+        cr_expect(code == widened[k].code && strstr(output, widened[k].says), "%d: %s", code, output);
+        strcat(arguments, " --trust-tolerance");
+        code = run_verify(arguments, output, sizeof output);
+        cr_expect(code == 0 && !strstr(output, "warn"), "%d: %s", code, output);
+        unlink(path);
+    }
+}
+
+Test(vectors, every_type_is_verified) {
+    static char output[1 << 20];
+    const char *build = getenv("BUILD");
+    char arguments[300], inner[200];
+    build = build ? build : "build";
+    snprintf(inner, sizeof inner, "%s/libmhc_cpu.so", build);
+    snprintf(arguments, sizeof arguments, "tests/vectors/public.h5 --case mhc_v4_n2* --backend %s", inner);
+    cr_expect(run_verify(arguments, output, sizeof output) == 0 && strstr(output, "  f64   x_next ") &&
+                  strstr(output, "  f32   x_next "),
+              "%s", output);
+    snprintf(arguments, sizeof arguments, "tests/vectors/public.h5 --case mhc_v4_n2* --backend %s/plants/mistakes.so",
+             build);
+    setenv("INNER", inner, 1);
+    setenv("PLANT", "half_a_percent_in_f32", 1);
+    cr_expect(run_verify(arguments, output, sizeof output) == 1 && strstr(output, "  f64   x_next ") &&
+                  strstr(output, "1 failed"),
+              "%s", output);
+    strcat(arguments, " --type f64");
+    cr_expect(run_verify(arguments, output, sizeof output) == 0, "%s", output);
+    unsetenv("INNER");
+    unsetenv("PLANT");
 }
 
 /* Fixed order of bytes changed here and there: whatever comes out is one of the exit codes, and soon. */

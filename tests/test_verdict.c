@@ -188,3 +188,46 @@ Test(verdict, memory) {
     cr_expect(mhc_more_memory(100, 101.1) && mhc_more_memory(0, 1) && mhc_more_memory(100, INFINITY));
     cr_expect(mhc_more_memory(100, NAN), "what is not known is no proof");
 }
+
+static struct mhc_mean mean_of(const double *x, int count) {
+    struct mhc_mean m = {0};
+    for (int k = 0; k < count; k++)
+        mhc_mean_add(&m, x[k]);
+    return m;
+}
+
+/* Means over seeds: three standard errors of their difference. */
+Test(verdict, means_over_seeds) {
+    const double x[] = {1, 2, 3, 4, NAN}, same[] = {7, 7, 7}, one[] = {1, INFINITY};
+    struct mhc_mean a = mean_of(x, 5), none = mean_of(one, 2), equal = mean_of(same, 3);
+    cr_expect(a.count == 4 && mhc_mean_of(&a) == 2.5 && fabs(mhc_mean_error(&a) - sqrt(5.0 / 3 / 4)) < 1e-15);
+    cr_expect(mhc_mean_error(&equal) == 0 && isnan(mhc_mean_error(&none)) && isnan(mhc_mean_of(&(struct mhc_mean){0})));
+    cr_expect(mhc_errors_apart(&a, &a) == 0 && mhc_errors_apart(&equal, &equal) == 0);
+    cr_expect(isnan(mhc_errors_apart(&a, &none)) && isnan(mhc_errors_apart(&none, &none)), "a seed has no error");
+    struct mhc_mean b = a;
+    b.mean += 2;
+    cr_expect(fabs(mhc_errors_apart(&a, &b) - 2 / sqrt(2 * 5.0 / 3 / 4)) < 1e-14);
+    b = equal;
+    b.mean += 1e-9;
+    cr_expect(mhc_errors_apart(&equal, &b) > MHC_MOST_ERRORS, "without an error nothing is close");
+}
+
+Test(verdict, ranges_over_seeds) {
+    double x[] = {3, 1, NAN, 2};
+    struct mhc_range r = mhc_range_of(x, 4);
+    cr_expect(r.least == 1 && r.median == 2.5 && r.most == INFINITY, "NaN is above all");
+    static const struct {
+        struct mhc_range base, now;
+        bool want;
+    } cases[] = {{{1, 2, 3}, {1, 3, 5}, true},
+                 {{1, 2, 3}, {1, 3.02, 5}, false},
+                 {{1, 2, 3}, {2.02, 2.5, 3}, false},
+                 {{0, 0, 0}, {0.009, 0.009, 0.009}, true},
+                 {{0, 0, 0}, {0.02, 0.02, 0.02}, false},
+                 {{1, INFINITY, INFINITY}, {1, INFINITY, INFINITY}, true},
+                 {{1, 2, 3}, {1, INFINITY, INFINITY}, false}};
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++)
+        cr_expect(mhc_ranges_agree(cases[k].base, cases[k].now) == cases[k].want &&
+                      mhc_ranges_agree(cases[k].now, cases[k].base) == cases[k].want,
+                  "case %zu", k);
+}

@@ -256,6 +256,8 @@ bool params_matters(const struct params *p, const struct param *param) {
     const struct connection *connection = params_connection(p);
     if (!params_knows(p, param) || (p->from[0] && param->role & ROLE_DRAWN))
         return false;
+    if (params_has_maps(p) && param->matters == USED_PROJECTED)
+        return false;
     if (param->matters == USED_MAP)
         return has_letter(p->operation, "KQEN") && strncmp(p->operation, "hc", 2);
     if (param->matters == USED_VOCABULARY)
@@ -273,6 +275,10 @@ bool params_matters(const struct params *p, const struct param *param) {
     }
 }
 
+enum states params_states(const struct params *p) {
+    return !strcmp(p->states, "static") ? STATES_STATIC : !strcmp(p->states, "random") ? STATES_RANDOM : STATES_FILE;
+}
+
 bool params_one_stream(const struct params *p) {
     return p->study == STUDY_KERNELS ? connection_operation_has_one_stream(p->operation)
                                      : params_has(p, STUDY_ENSEMBLE) && connection_has_one_stream(params_connection(p));
@@ -286,6 +292,10 @@ bool params_check(const struct params *p, char *why, size_t why_size) {
                         "--study maps has nothing to measure in --connection %s: its map is the identity",
                         params_word(p, "block")),
                false;
+    if (p->study == STUDY_MAPS && p->order && !p->from[0])
+        return snprintf(why, why_size, "--order is of the maps of a file: needs --from"), false;
+    if (p->study == STUDY_MAPS && params_states(p) != STATES_STATIC && !p->from[0])
+        return snprintf(why, why_size, "--states is of the weights of a model: needs --from"), false;
     if (p->study == STUDY_MAPS && p->input[0] && !p->from[0])
         return snprintf(why, why_size, "--study maps has tokens of --input with --from alone"), false;
     if (p->study == STUDY_KERNELS && params_one_stream(p) && p->streams != 1)

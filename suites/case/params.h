@@ -51,6 +51,8 @@ struct params {
     int64_t rounding, branch, activation, hidden, heads, head_dim, vocabulary;
     double branch_gain;
     char input[PARAM_TEXT_SIZE], from[PARAM_TEXT_SIZE];
+    int64_t order; /* enum maps_order */
+    char states[PARAM_TEXT_SIZE];
     int64_t gradient, recompute, weights, measure, record;
     char backend[PARAM_TEXT_SIZE];
     int64_t type, cache, rounds;
@@ -134,6 +136,13 @@ bool params_check(const struct params *, char *why, size_t why_size);
 
 static inline const struct connection *params_connection(const struct params *p) {
     return &connections[p->block];
+}
+/* The streams that maps are made under, of weights: none, drawn ones, those of a file. */
+enum states { STATES_STATIC, STATES_RANDOM, STATES_FILE };
+enum states params_states(const struct params *);
+/* Whether the maps of a case are those of a file, and not made here. */
+static inline bool params_has_maps(const struct params *p) {
+    return p->study == STUDY_MAPS && p->from[0] && p->order;
 }
 /* Whether the connection of a case, or what its operation belongs to, has one stream. */
 bool params_one_stream(const struct params *);

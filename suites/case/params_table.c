@@ -64,8 +64,8 @@ const struct param params_table[] = {
      .role = ROLE_MODELS | ROLE_HEADS | ROLE_CAPTION | ROLE_QUIET | ROLE_RESETS},
     {"convention", "", "paper", PARAM_WORD, AT(convention), 0, 0, "paper|v4", STUDY_ANY,
      .help = "paper: mHC Eq. 7-9; v4: DeepSeek-V4's arithmetic", .matters = USED_PROJECTED, .role = ROLE_MODEL},
-    {"rms-eps", "1", "1e-20", PARAM_REAL, AT(rms_eps), 0, 1, NULL, STUDY_RUNS, .help = "added to every mean square",
-     .role = ROLE_MODEL},
+    {"rms-eps", "1", "1e-20", PARAM_REAL, AT(rms_eps), 0, 1, NULL, STUDY_RUNS | MAPS,
+     .help = "added to every mean square", .role = ROLE_MODEL},
     {"sinkhorn-eps", "1", "1e-06", PARAM_REAL, AT(sinkhorn_eps), 0, 1, NULL, STUDY_ANY,
      .help = "of convention v4; paper has none", .matters = USED_PROJECTED, .role = ROLE_MODEL},
     {"init", "", "latent", PARAM_WORD, AT(init), 0, 0, "latent|mixed|near-identity|gap|diagonal|pre-norm", UNTRAINED,
@@ -110,7 +110,13 @@ const struct param params_table[] = {
      .role = ROLE_MODELS},
     {"from", "", "", PARAM_TEXT, AT(from), 0, 0, NULL, MAPS | PROPAGATE,
      .help =
-         "checkpoint of study train (run --checkpoints): its model is the ensemble, on --tokens held-out tokens of the text that it was trained on, with the gradient of their loss; connection, shape and seed come from the file, --input and --t-max too where they are not given"},
+         "checkpoint of study train (run --checkpoints): its model is the ensemble, on --tokens held-out tokens of the text that it was trained on, with the gradient of their loss; connection, shape and seed come from the file, --input and --t-max too where they are not given; in study maps also an HDF5 file with residual maps `res` [L][T][n][n] or [seed][L][T][n][n], or the weights of a model: a safetensors file, an index with shards, or their folder; --weights PATH is the same"},
+    {"order", "", "auto", PARAM_WORD, AT(order), 0, 0, "auto|destination-source|source-destination", MAPS,
+     .help =
+         "which stream comes first in the maps of a --from file; auto: what its attribute `order` says, else destination-source"},
+    {"states", "", "static", PARAM_TEXT, AT(states), 0, 0, NULL, MAPS,
+     .help =
+         "of weights, the streams that the maps are made under; static: none, one map a site; random: --tokens tokens of normal numbers; else an HDF5 file with x [L][T][n][C]"},
     {"gradient", "", "random", PARAM_WORD, AT(gradient), 0, 0, "none|random", PROPAGATE,
      .help = "output gradient; none: forward only"},
     {"recompute", "1", "auto", PARAM_INT, AT(recompute), -1, 65536, "auto=-1|keep=0", PROPAGATE | RECOMPUTE | OVERHEAD,
@@ -146,7 +152,7 @@ const struct param params_table[] = {
      .help = "F with the core of attention; off: its GEMMs and elementwise work alone"},
     {"optimizer", "", "none", PARAM_WORD, AT(optimizer), 0, 0, "none|adamw", OVERHEAD,
      .help =
-         "adamw: the step ends with an update of every parameter, its master and both moments in the type of parameters, a launch an array"},
+         "adamw: the step ends with an update of every parameter, its master and both moments in the type of parameters, one launch per array"},
     {"graphs", "", "off", PARAM_WORD, AT(graphs), 0, 0, "off|on", OVERHEAD, .help = "launch a step as one graph"},
     {"overlap", "", "off", PARAM_WORD, AT(overlap), 0, 0, "off|on", OVERHEAD,
      .help =

@@ -141,7 +141,9 @@ static bool expand(struct reader *r, const struct axis *axes, int count, bool as
         const struct param *given[MAX_AXES];
         for (int a = 0; a < count; a++)
             given[a] = axes[a].param;
-        if (p.from[0] && params_knows(&p, params_find("from")) && !from_apply(&p, given, count, why, sizeof why))
+        const bool from = p.from[0] && params_knows(&p, params_find("from"));
+        const int64_t seeds = from ? from_seeds(&p, given, count) : 1;
+        if (from && !from_apply(&p, given, count, why, sizeof why))
             return fail(r, why);
         for (int a = 0; a < count; a++)
             if (!params_knows(&p, axes[a].param)) {
@@ -150,8 +152,11 @@ static bool expand(struct reader *r, const struct axis *axes, int count, bool as
                 return fail(r, why);
             }
         drop_unused(r, &p, axes, count, several_blocks);
-        if (!add_case(r, &p, operations && !axis_names(operations, p.operation)))
-            return false;
+        for (int64_t seed = 1; seed <= seeds; seed++) {
+            p.seed = seeds > 1 ? seed : p.seed;
+            if (!add_case(r, &p, operations && !axis_names(operations, p.operation)))
+                return false;
+        }
         int wheel = count - 1;
         for (; wheel >= 0; wheel--) {
             if (axis_follows(axes, wheel))
@@ -168,6 +173,15 @@ static bool expand(struct reader *r, const struct axis *axes, int count, bool as
     }
 }
 
+/* --weights has been a word (hold, regenerate) for long; of study maps it is the file of a model, which is --from. */
+static bool names_file(const struct param *weights, const char *value) {
+    struct params unused;
+    char first[PARAM_TEXT_SIZE], why[400];
+    params_defaults(&unused);
+    snprintf(first, sizeof first, "%.*s", (int)strcspn(value, ","), value);
+    return !params_set(&unused, weights, first, why, sizeof why);
+}
+
 /* `own` words are the line's, the others overrides: what is wrong with the latter has no place in a file. */
 static bool read_options(struct reader *r, char *const *words, int count, int own, bool as_default) {
     struct axis axes[MAX_AXES] = {{0}};
@@ -182,6 +196,8 @@ static bool read_options(struct reader *r, char *const *words, int count, int ow
         snprintf(name, sizeof name, "%.*s", equal ? (int)(equal - words[k]) : 63, words[k]);
         bool option = !strncmp(name, "--", 2);
         const struct param *param = option ? params_find(name + 2) : NULL;
+        if (param && value && !strcmp(param->name, "weights") && names_file(param, value))
+            param = params_find("from");
         if (!param && strcmp(name, "--zip")) {
             snprintf(why, sizeof why,
                      option ? "unknown option %s (mhcbench list --options shows all)" : "%s: not an option", name);

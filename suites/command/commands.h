@@ -7,6 +7,7 @@ int run_command(int argc, char **argv);
 int list_command(int argc, char **argv);
 int show_command(int argc, char **argv);
 int plot_command(int argc, char **argv);
+int report_command(int argc, char **argv);
 int export_command(int argc, char **argv);
 int merge_command(int argc, char **argv);
 int doctor_command(int argc, char **argv);

@@ -82,7 +82,7 @@ static void look_at_build(void) {
     if (strstr(PROVENANCE_FLAGS, "-fsanitize"))
         advise("this is a sanitizer build: several times slower", "make");
     if (strstr(PROVENANCE_REVISION, "dirty"))
-        advise("built from a tree with uncommitted changes: nobody can build it again", "commit, then make");
+        advise("built from a tree with uncommitted changes: it cannot be built again", "commit, then make");
     if ((double)backend_available(&cpu) < 2e9)
         advise("less than 2 GB of memory are free",
                "close other programs; cases that do not fit are refused beforehand");

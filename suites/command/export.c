@@ -11,8 +11,8 @@
 int export_command(int argc, char **argv) {
     static const char usage[] = "export FILE.h5 [--what cases|curves|samples] [--format csv|json] [--out FILE]";
     static const char help[] = "Writes a record as text; lines that start with # in CSV say where it comes from.\n\n"
-                               "  --what cases    one row a case: options, status, summaries, times (default)\n"
-                               "  --what curves   one row a case and layer; gains are log10\n"
+                               "  --what cases    one row per case: options, status, summaries, times (default)\n"
+                               "  --what curves   one row per case and layer; gains are log10\n"
                                "  --what samples  one row a timed sample\n"
                                "  --format        csv (default) or json\n"
                                "  --out FILE      default: standard output\n";

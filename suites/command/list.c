@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "analysis/analysis.h"
 #include "suites/case/options.h"
@@ -19,7 +20,8 @@ static const char usage[] = "list [FILE.suite ...] [--options] [--operations] [-
 
 static const char help[] =
     "Without anything: the suites below the current folder with the number of their cases and an estimate of their time, and\n"
-    "the backends that are here. With FILE.suite: that of these suites.\n\n"
+    "the backends that are here. With FILE.suite: that of these suites. An estimate counts operations, and the time of one thread\n"
+    "in a fixed case; it assumes that nothing else runs.\n\n"
     "  --options     every option of a case: default, range, meaning, and the studies that know it\n"
     "  --operations  the operations of a backend, what they read and what they write\n"
     "  --backend B   whose operations: cpu64 (default), cpu32, cuda, emu, or the path of a library\n"
@@ -69,31 +71,41 @@ static int list_operations(const char *name) {
 }
 
 static void list_metrics(void) {
-    printf("Curves, one value a layer, with quantiles over tokens:\n\n");
+    printf("Curves, one value per layer, with quantiles over tokens:\n\n");
     for (int m = 0; m < MHC_METRICS; m++)
         printf("  %-28s %-6s %s\n", mhc_metric_info[m].name, mhc_metric_info[m].scale == MHC_LOG10 ? "log10" : "",
                mhc_metric_info[m].long_name);
 }
 
-/* Operations a second of so many threads in a fixed case, to turn counts into time on this machine; the fastest of a
- * few runs, for the first warms up and other work may take its turn in any. */
-static double flops_per_second(int threads) {
+static double cpu_seconds(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+/* Operations that one thread does in a second of its own, whatever else the machine does meanwhile, in a fixed case of
+ * a backend; the fastest of a few runs, for the first warms up. */
+static double flops_per_second(const char *backend) {
     enum { RUNS = 4 };
     struct params p;
     struct study_result r;
     char why[200];
     double fastest = INFINITY;
-    const char *const fixed[][2] = {
-        {"study", "propagate"}, {"depth", "4"}, {"width", "256"}, {"tokens", "128"}, {"measure", "gain"}};
-    omp_set_num_threads(threads);
+    const char *const fixed[][2] = {{"study", "propagate"}, {"depth", "4"},      {"width", "256"},
+                                    {"tokens", "128"},      {"measure", "gain"}, {"backend", backend}};
+    const int threads = omp_get_max_threads();
+    omp_set_num_threads(1);
     params_defaults(&p);
     for (size_t k = 0; k < sizeof fixed / sizeof *fixed; k++)
         params_set(&p, params_find(fixed[k][0]), fixed[k][1], why, sizeof why);
     for (int run = 0; run < RUNS; run++) {
+        const double from = cpu_seconds();
         study_run(&(struct study_context){.p = &p}, &r);
-        fastest = r.seconds > 0 ? fmin(fastest, r.seconds) : fastest;
+        const double spent = cpu_seconds() - from;
+        fastest = spent > 0 ? fmin(fastest, spent) : fastest;
         study_release(&r);
     }
+    omp_set_num_threads(threads);
     return isfinite(fastest) ? study_flops(&p) / fastest : 1e9;
 }
 
@@ -107,11 +119,25 @@ static void put_duration(double seconds, char text[24]) {
         snprintf(text, 24, "%.0f hours", seconds / 3600);
 }
 
-/* What the cases are estimated by: operations a second of all threads and of one. */
+/* What the cases are estimated by. */
 struct rates {
     int threads;
-    double all, one;
+    double oracle, cpu32; /* operations a second of one thread: of cpu64, and of everything else but cpu32; of cpu32 */
+    bool cuda;            /* can be opened */
 };
+
+/* Of all threads together: what is lost by sharing the work out. */
+static double of_all(double one, int threads) {
+    return threads > 1 ? JOBS_EFFICIENCY * one * threads : one;
+}
+
+static double rate_of(const struct rates *rates, const struct params *p) {
+    return params_has(p, STUDY_RUNS) && !strcmp(p->backend, "cpu32") ? rates->cpu32 : rates->oracle;
+}
+
+static bool needs_gpu(const struct params *p) {
+    return params_has(p, STUDY_RUNS) && !strcmp(p->backend, "cuda");
+}
 
 /* Seconds of a whole suite, with as many cases at once as `run` would choose where memory suffices. */
 static double suite_seconds(const struct suite *s, const struct rates *rates, int *at_once) {
@@ -119,9 +145,11 @@ static double suite_seconds(const struct suite *s, const struct rates *rates, in
     double sum = 0;
     *at_once = 1;
     for (int64_t k = 0; k < s->count; k++) {
-        sum += jobs_seconds(&s->cases[k], rates->all);
+        const double one = rate_of(rates, &s->cases[k]);
+        const bool runs = rates->cuda || !needs_gpu(&s->cases[k]);
+        sum += runs ? jobs_seconds(&s->cases[k], of_all(one, rates->threads)) : 0;
         if (jobs)
-            jobs[k] = (struct job){k, jobs_seconds(&s->cases[k], rates->one), 0};
+            jobs[k] = (struct job){k, runs ? jobs_seconds(&s->cases[k], one) : 0, 0};
     }
     if (jobs)
         *at_once = jobs_at_once(s, jobs, s->count, INFINITY, rates->threads);
@@ -146,8 +174,17 @@ static int list_suite(const char *path, const struct rates *rates) {
         suite_release(&s);
         return cannot("%s: no case to run: %s", path, why);
     }
+    int64_t idle = 0;
+    for (int64_t k = 0; k < s.count && !rates->cuda; k++)
+        idle += needs_gpu(&s.cases[k]);
     put_duration(suite_seconds(&s, rates, &at_once), duration);
-    printf("  %-28s %7lld cases   about %s on this machine", path, (long long)s.count, duration);
+    printf("  %-28s %7lld cases   ", path, (long long)s.count);
+    if (idle == s.count)
+        printf("needs a GPU, and none can be used here");
+    else
+        printf("about %s on this machine", duration);
+    if (idle && idle < s.count)
+        printf(", without %lld that need a GPU", (long long)idle);
     if (at_once > 1)
         printf(", %d cases at once", at_once);
     if (s.repeated)
@@ -159,12 +196,16 @@ static int list_suite(const char *path, const struct rates *rates) {
 
 static int list_suites(int argc, char **argv) {
     glob_t found = {0};
-    struct rates rates = {.threads = omp_get_max_threads()};
-    rates.one = flops_per_second(1);
-    rates.all = flops_per_second(rates.threads);
+    struct backend cuda;
+    char why[300];
+    struct rates rates = {.threads = omp_get_max_threads(), .cuda = backend_open(&cuda, "cuda", why, sizeof why)};
+    if (rates.cuda)
+        backend_close(&cuda);
+    rates.oracle = flops_per_second("cpu64");
+    rates.cpu32 = flops_per_second("cpu32");
     int code = EXIT_GOOD;
     if (argc == 0) {
-        printf("Suites (suites/*.suite below the current folder):\n\n");
+        printf("Suites (suites/*.suite below the current folder), and their time where nothing else runs:\n\n");
         glob("suites/*.suite", 0, NULL, &found);
         for (size_t k = 0; k < found.gl_pathc; k++)
             code |= list_suite(found.gl_pathv[k], &rates);

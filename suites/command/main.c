@@ -36,8 +36,10 @@ static const struct {
     {"list", list_command, false, "suites, operations, backends, parameters; cases and time of a suite"},
     {"show", show_command, true, "the result table of FILE.h5 beside the paper's numbers"},
     {"plot", plot_command, true, "the figures of FILE.h5 as SVG and PNG"},
+    {"report", report_command, true, "one page of HTML of FILE.h5: figures, tables, where it comes from, commands"},
     {"export", export_command, true, "FILE.h5 as CSV or JSON"},
     {"verify", verify_command, false, "operations of a backend against the vectors of FILE.h5"},
+    {"vectors", vectors_command, false, "inputs and what cpu64 makes of them into FILE.h5, to hold any framework to"},
     {"check", check_command, false,
      "operations of a backend against cpu64 on random cases, with guard bands and poison"},
     {"doctor", doctor_command, false, "what on this machine would spoil a measurement, and the remedy"},
@@ -51,6 +53,7 @@ static const struct worker_handler handlers[] = {{"study", study_answer},
                                                  {"estimate", study_estimate_answer},
                                                  {"verify", verify_answer},
                                                  {"regress", regress_answer},
+                                                 {"counters", regress_counters_answer},
                                                  {"device", device_answer},
                                                  {"operations", operations_answer},
                                                  {NULL, NULL}};
@@ -68,7 +71,7 @@ static void help(FILE *out) {
         "0 good, 1 failed check or regression, 2 cannot do it, 3 ambiguous under --strict, 130 interrupted.\n");
 }
 
-/* `mhcbench show FILE | head`: who read has enough. Ends quietly, as a filter does, and not as one that failed. */
+/* `mhcbench show FILE | head`: the reader has enough. Ends quietly, as a filter does, and not as one that failed. */
 static void end_with_the_pipe(void) {
     signal(SIGPIPE, SIG_DFL);
     raise(SIGPIPE);
@@ -111,7 +114,7 @@ static int in_child(int (*run)(int, char **), int argc, char **argv) {
 }
 
 /* What a caller may have set up and this program must not inherit: a results file in the place of a closed standard
- * output, children that nobody can wait for, complaints about a pipe that `head` closed, death by a full disk. HDF5
+ * output, children that cannot be waited for, complaints about a pipe that `head` closed, death by a full disk. HDF5
  * must not try a file it could not write once more at exit, where it crashes; it listens only before its first use. */
 static void prepare_process(void) {
     int file;

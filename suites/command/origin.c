@@ -10,7 +10,7 @@
 #include "suites/command/provenance.h"
 #include "suites/rows/backend.h"
 
-enum { REVISION, BUILD, CPU, THREADS, LIBRARY, INPUT };
+enum { REVISION, BUILD, CPU, THREADS, LIBRARY, INPUT, FROM };
 static const struct {
     struct record_column column;
     const char *what; /* in a message */
@@ -21,6 +21,7 @@ static const struct {
     [THREADS] = {{"origin_threads", "1", "threads of OpenMP in its worker", RECORD_INT}, "number of threads"},
     [LIBRARY] = {{"origin_library", "", "SHA-256 of the library behind the backend", RECORD_TEXT}, "library"},
     [INPUT] = {{"origin_input", "", "SHA-256 of the file behind --input", RECORD_TEXT}, "input"},
+    [FROM] = {{"origin_from", "", "SHA-256 of the file behind --from", RECORD_TEXT}, "file behind --from"},
 };
 
 void origin_columns(struct record_column columns[ORIGINS]) {
@@ -49,7 +50,7 @@ static const char *digest_of(const char *path, struct remembered *r) {
 }
 
 void origin_values(const struct params *p, union record_value values[ORIGINS]) {
-    static struct remembered library, input;
+    static struct remembered library, input, from;
     static char build[RECORD_TEXT_BYTES + 1], cpu[RECORD_TEXT_BYTES + 1];
     char path[4096];
     long threads = 0;
@@ -64,11 +65,12 @@ void origin_values(const struct params *p, union record_value values[ORIGINS]) {
                                ? digest_of(path, &library)
                                : "";
     values[INPUT].text = p->input[0] ? digest_of(p->input, &input) : "";
+    values[FROM].text = p->from[0] ? digest_of(p->from, &from) : "";
 }
 
 /* The parameters of a row that say which files are behind it. */
 static void read_params(struct record_reader *r, int64_t row, struct params *p) {
-    static const char *const names[] = {"study", "backend", "input"};
+    static const char *const names[] = {"study", "backend", "input", "from", "order"};
     char unused[8];
     params_defaults(p);
     for (size_t k = 0; k < sizeof names / sizeof *names; k++) {

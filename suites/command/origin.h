@@ -8,7 +8,7 @@
 #include "results/record.h"
 #include "suites/case/params.h"
 
-enum { ORIGINS = 6 };
+enum { ORIGINS = 7 };
 
 /* The columns, to be put behind those of the parameters. */
 void origin_columns(struct record_column columns[ORIGINS]);

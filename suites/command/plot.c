@@ -12,16 +12,20 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "build_info.h"
+#include "results/history.h"
 #include "results/text.h"
 #include "suites/report/choice.h"
 #include "suites/case/options.h"
 #include "suites/command/commands.h"
+#include "suites/report/figure_history.h"
 #include "suites/report/figures.h"
 #include "suites/worker/worker.h"
 
 enum { PATH_SIZE = 4096, MOST_FORMATS = 4, NO_GNUPLOT = 127 };
 static const char usage[] =
-    "plot FILE.h5 [--figure NAME] [case options] [--lines N] [--format svg,png|svg|png|pdf|dumb] [--out DIR]";
+    "plot FILE.h5 [--figure NAME] [case options] [--lines N] [--columns 1|2] [--caption full|none] [--format svg,png|svg|png|pdf|dumb] "
+    "[--out DIR]";
 static const char help[] =
     "Draws every figure that the record has the cases for, with its data as CSV beside it.\n\n"
     "  --figure NAME   this one alone\n"
@@ -31,13 +35,17 @@ static const char help[] =
     "                  bandwidth take: --tokens 512 --width 256\n"
     "  --lines N       at most N lines of a block in one figure, 1 to 4; default: what stays legible, and the figure names those\n"
     "                  it leaves out\n"
+    "  --columns 1     as wide as one column of a page, 8.5 cm: panels below one another; 2: 17 cm, panels side by side;\n"
+    "                  default: what the panels need. Letters have 7 pt at either width\n"
+    "  --caption none  no caption in the figure, for a paper that sets its own; the text is in data/NAME.gp. Default: full\n"
     "  --format LIST   of svg, png, pdf and dumb, the terminal; default svg,png\n"
     "  --out DIR       default: figures, beside the record\n\n"
     "Figures:\n";
 
 struct plot {
     const char *file, *only;
-    int lines;
+    int lines, columns;
+    bool no_caption;
     char scripts[PATH_SIZE], out[PATH_SIZE];   /* out: where the figures go in the end */
     char work[PATH_SIZE], data[PATH_SIZE + 8]; /* where they are made */
     int figures_at, data_at;
@@ -47,7 +55,7 @@ struct plot {
 
 /* ---- where things are ---- */
 
-/* Whose scripts are executed: the user's own or root's, in a folder that nobody else writes to. */
+/* Whose scripts are executed: the user's own or root's, in a folder that no other user writes to. */
 static bool is_trusted(const char *folder) {
     struct stat status;
     return !stat(folder, &status) && (status.st_uid == geteuid() || status.st_uid == 0) &&
@@ -105,7 +113,7 @@ static bool open_folders(struct plot *plot, const char *out) {
     return true;
 }
 
-/* A folder that nobody else can write to: gnuplot executes what stands in settings. It is given the absolute path, in
+/* A folder that no other user can write to: gnuplot executes what stands in settings. It is given the absolute path, in
  * which no leading | or < can mean a pipe. */
 static bool open_private(struct plot *plot) {
     const char *parent = getenv("TMPDIR");
@@ -313,7 +321,7 @@ static int draw_all(const struct plot *plot, const struct figure_source *source)
     return drawn ? EXIT_GOOD : cannot("%s: nothing in it that a figure shows", plot->file);
 }
 
-/* "mhcbench 0.1.0, revision, machine, file". */
+/* "mhcbench 0.2.0, revision, machine, file". */
 static void provenance_line(struct record_reader *reader, const char *path, char *text, size_t size) {
     const char *version = "?", *revision = "?", *machine = "?", *name, *value, *slash = strrchr(path, '/');
     for (int k = 0; k < record_fact_count(reader); k++)
@@ -345,6 +353,8 @@ static int plot_record(struct plot *plot, const char *out, int argc, char **argv
                                        .groups = &groups,
                                        .chosen = chosen,
                                        .lines = plot->lines,
+                                       .columns = plot->columns,
+                                       .no_caption = plot->no_caption,
                                        .folder = plot->data,
                                        .provenance = provenance};
         if (open_folders(plot, out) && open_private(plot)) {
@@ -357,6 +367,36 @@ static int plot_record(struct plot *plot, const char *out, int argc, char **argv
     free(chosen);
     groups_release(&groups);
     record_close(reader);
+    return code;
+}
+
+/* A file that `regress --record` made has one figure. */
+static int plot_history(struct plot *plot, const char *out, int argc, char **argv) {
+    char why[PATH_SIZE + 400] = "", provenance[PATH_SIZE + 80];
+    const char *slash = strrchr(plot->file, '/');
+    int code = EXIT_CANNOT;
+    if (!only_positional(argc, argv, 1, 1, usage))
+        return code;
+    if (plot->only && strcmp(plot->only, FIGURE_HISTORY))
+        return cannot("%s: a history of regress has the figure " FIGURE_HISTORY " alone", plot->file);
+    struct history *h = history_read(plot->file);
+    if (!h)
+        return cannot("%s", record_error());
+    snprintf(provenance, sizeof provenance, "mhcbench %s, %s, %s", PROVENANCE_VERSION,
+             h->entries ? h->machine[h->entries - 1] : "", slash ? slash + 1 : plot->file);
+    text_clean(provenance);
+    const struct figure_source source = {.folder = plot->data, .provenance = provenance};
+    if (open_folders(plot, out) && open_private(plot)) {
+        const enum figure_outcome outcome = figure_history(h, &source, why, sizeof why);
+        if (outcome != FIGURE_WRITTEN)
+            cannot("%s: %s", plot->file, why);
+        else if (draw_formats(plot, FIGURE_HISTORY))
+            code = EXIT_GOOD;
+        if (!empty_data(plot, code == EXIT_GOOD))
+            code = EXIT_CANNOT;
+        close_private(plot);
+    }
+    history_release(h);
     return code;
 }
 
@@ -373,27 +413,35 @@ static const char *find_file(int argc, char **argv) {
 static int print_help(void) {
     for (int k = 0; k < figures_count; k++)
         printf("  %-18s %s\n", figures[k].name, figures[k].help);
+    printf("  %-18s %s\n", FIGURE_HISTORY, "of a file of `regress --record`: time of operations over commits");
     return EXIT_GOOD;
 }
 
 int plot_command(int argc, char **argv) {
     struct plot plot = {0};
-    const char *out = NULL, *formats = "svg,png", *lines = NULL;
+    const char *out = NULL, *formats = "svg,png", *lines = NULL, *columns = NULL, *caption = "full";
     char list[64], rest;
     if (help_asked(&argc, argv, usage, help))
         return print_help();
     if (!take_option(&argc, argv, "--out", &out) || !take_option(&argc, argv, "--figure", &plot.only) ||
-        !take_option(&argc, argv, "--format", &formats) || !take_option(&argc, argv, "--lines", &lines))
+        !take_option(&argc, argv, "--format", &formats) || !take_option(&argc, argv, "--lines", &lines) ||
+        !take_option(&argc, argv, "--columns", &columns) || !take_option(&argc, argv, "--caption", &caption))
         return EXIT_CANNOT;
     plot.file = find_file(argc, argv);
     if (!plot.file)
         return cannot("usage: mhcbench %s", usage);
     if (lines && (sscanf(lines, "%d%c", &plot.lines, &rest) != 1 || plot.lines < 1 || plot.lines > 4))
         return cannot("--lines %s: a whole number from 1 to 4", lines);
+    if (columns && (sscanf(columns, "%d%c", &plot.columns, &rest) != 1 || plot.columns < 1 || plot.columns > 2))
+        return cannot("--columns %s: 1 or 2", columns);
+    plot.no_caption = !strcmp(caption, "none");
+    if (!plot.no_caption && strcmp(caption, "full"))
+        return cannot("--caption %s: full or none", caption);
     snprintf(list, sizeof list, "%s", formats);
     if (!read_formats(&plot, list))
         return EXIT_CANNOT;
-    bool known = !plot.only;
+    const bool history = history_is(plot.file);
+    bool known = !plot.only || history;
     for (int k = 0; k < figures_count; k++)
         known |= plot.only && !strcmp(plot.only, figures[k].name);
     if (!known) {
@@ -404,5 +452,5 @@ int plot_command(int argc, char **argv) {
     }
     if (!find_scripts(&plot))
         return cannot("the folder plots/ is neither beside the program's folder nor here");
-    return plot_record(&plot, out, argc, argv);
+    return history ? plot_history(&plot, out, argc, argv) : plot_record(&plot, out, argc, argv);
 }

@@ -17,6 +17,7 @@
 #include "suites/command/run_keeping.h"
 #include "suites/command/run_cases.h"
 #include "suites/study/study.h"
+#include "suites/case/sites.h"
 #include "suites/case/suite.h"
 #include "suites/rows/device.h"
 #include "suites/study/fits.h"
@@ -41,9 +42,9 @@ static const char help[] =
     "                     The default follows the estimates: 1 where anything is timed, as many as there are cores where the\n"
     "                     end comes earlier so and the memory suffices\n"
     "  --timeout SECONDS  a case that takes longer has failed\n"
-    "  --checkpoints FOLDER  a file for each case of study train, from which a later run with the same FOLDER goes on: to the same\n"
-    "                     bits, with as many threads. What is of another build, text or case is refused. At the end of a case\n"
-    "                     the file is the trained model, for --from of studies maps and propagate\n"
+    "  --checkpoints FOLDER  a file for each case of study train, from which a later run with the same FOLDER goes on, to the same\n"
+    "                     bits. What is of another build, text or case is refused; so is another number of threads, unless with\n"
+    "                     --resume=anyway. At the end of a case the file is the trained model, for --from of studies maps and propagate\n"
     "  --checkpoint-every STEPS  or auto, the default: about once in 30 seconds; always at the end of a case\n"
     "  --maps FOLDER      a file for each case of study maps, with its residual maps [L][T][n][n]\n"
     "  --dry-run          print the cases, a line each that makes it again, and run none\n"
@@ -88,6 +89,7 @@ static bool read_options(struct options *o, int *argc, char **argv) {
         !take_option(argc, argv, "--checkpoint-every", &o->kept.every) ||
         !take_option(argc, argv, "--maps", &o->kept.maps) || !keeping_read(&o->keeping, &o->kept, o->dry_run))
         return false;
+    o->keeping.anyway = o->resume.anyway;
     char rest;
     if (o->shard && (sscanf(o->shard, "%ld/%ld%c", &o->index, &o->shards, &rest) != 2 || o->index < 0 ||
                      o->shards < 1 || o->index >= o->shards))
@@ -137,6 +139,20 @@ static int refuse_case(const struct suite *s, int64_t k, const char *why) {
     return cannot("%s%s (%s)", place, why, key);
 }
 
+/* Checkpoints that cases would go on from, once it is known with how many threads. */
+static int check_threads(const struct suite *s, struct options *o, struct worker *w, const struct plan *plan) {
+    double needed, available;
+    char why[600];
+    o->keeping.threads = plan->at_once > 1 ? 1 : omp_get_max_threads();
+    for (int64_t k = 0; k < plan->count && o->keeping.folder[0]; k++) {
+        const int64_t number = plan->job[k].number;
+        if (studies[s->cases[number].study]->resumes &&
+            !study_estimate_request(w, &s->cases[number], &o->keeping, &needed, &available, why, sizeof why))
+            return stopped ? EXIT_INTERRUPTED : refuse_case(s, number, why);
+    }
+    return EXIT_GOOD;
+}
+
 /* All that can be known before the first case: shapes a backend lacks, memory that is not there. */
 static int plan_case(const struct suite *s, int64_t k, const struct options *o, struct worker *w, struct plan *plan) {
     struct job *job = &plan->job[plan->count];
@@ -162,7 +178,7 @@ static int plan_case(const struct suite *s, int64_t k, const struct options *o, 
     return EXIT_GOOD;
 }
 
-static int make_plan(const struct suite *s, const struct options *o, struct worker *w, struct plan *plan) {
+static int make_plan(const struct suite *s, struct options *o, struct worker *w, struct plan *plan) {
     char study[PARAM_TEXT_SIZE];
     int64_t timing = o->at_once > 1 ? jobs_timing(s) : -1;
     *plan = (struct plan){0};
@@ -181,6 +197,7 @@ static int make_plan(const struct suite *s, const struct options *o, struct work
     plan->at_once = o->at_once > plan->count ? (int)plan->count
                     : o->at_once             ? (int)o->at_once
                                  : jobs_at_once(s, plan->job, plan->count, plan->bytes, omp_get_max_threads());
+    code = code == EXIT_GOOD ? check_threads(s, o, w, plan) : code;
     return code == EXIT_GOOD && stopped ? EXIT_INTERRUPTED : code;
 }
 
@@ -378,7 +395,7 @@ static int write_record(const struct suite *s, const struct options *o, struct w
     return code;
 }
 
-static int run_suite(const struct suite *s, const struct options *o, struct worker *w, const char *path,
+static int run_suite(const struct suite *s, struct options *o, struct worker *w, const char *path,
                      const char *command) {
     struct plan plan;
     int code = make_plan(s, o, w, &plan);
@@ -394,6 +411,24 @@ static void print_cases(const struct suite *s, const struct options *o) {
         params_key(&s->cases[k], key, sizeof key);
         puts(key);
     }
+}
+
+/* Of weights, what was found and what was left out, once for each file. */
+static int print_sites(const struct suite *s) {
+    const char *last = "";
+    for (int64_t k = 0; k < s->count; k++) {
+        const struct params *p = &s->cases[k];
+        if (p->study != STUDY_MAPS || !p->from[0] || !strcmp(last, p->from) || params_has_maps(p) ||
+            !safetensors_is(p->from))
+            continue;
+        last = p->from;
+        struct sites *sites = sites_open(p->from);
+        if (!sites)
+            return cannot("%s", record_error());
+        sites_describe(sites, stdout);
+        sites_close(sites);
+    }
+    return EXIT_GOOD;
 }
 
 int run_command(int argc, char **argv) {
@@ -424,7 +459,7 @@ int run_command(int argc, char **argv) {
     else if (why[0] && !o.quiet)
         fprintf(stderr, "mhcbench: note: %s\n", why);
     if (code == EXIT_GOOD && o.dry_run)
-        print_cases(&suite, &o);
+        code = (print_cases(&suite, &o), print_sites(&suite));
     else if (code == EXIT_GOOD)
         code = run_suite(&suite, &o, &worker, path, command);
     worker_stop(&worker);

@@ -58,7 +58,7 @@ static double seconds_left(const struct state *s) {
     return cases ? sum / (double)(cases < run->at_once ? cases : run->at_once) : 0;
 }
 
-/* One rewritten line on a terminal; elsewhere a line a finished case, at most one a second. */
+/* One rewritten line on a terminal; elsewhere one line per finished case, at most one a second. */
 static void progress(const struct state *s, const char *key, double seconds, const char *reason) {
     static double last;
     const struct case_run *run = s->run;

@@ -9,20 +9,22 @@
 #include "results/table.h"
 #include "suites/case/options.h"
 #include "suites/command/commands.h"
+#include "suites/command/show.h"
 #include "suites/report/headline.h"
 #include "suites/report/over_seeds.h"
 #include "suites/report/shows.h"
 #include "suites/rows/device.h"
 
-static const char usage[] = "show FILE.h5 [--headline | --all] [--format text|csv|json]";
+static const char usage[] = "show FILE.h5 [--headline | --all | --account] [--format text|csv|json]";
 static const char help[] =
     "Prints the tables of a record: the headline beside the paper's numbers, then a table for each stretch of like cases,\n"
-    "over seeds, and the tables of timed studies.\n\n"
-    "  --headline  the head and the headline alone\n"
+    "over seeds, and the tables of timed studies. Text has at most 100 columns.\n\n"
+    "  --headline  the answer to the question of each study, in at most 15 lines\n"
     "  --all       every row, where there are more than 24\n"
+    "  --account   also what explains each case: the time of every part of a step, the course of a training\n"
     "  --format    text (default), csv or json: the same tables, with numbers in SI units or, of gains over layers, as the\n"
     "              record stores them (log10)\n";
-enum { MOST_ROWS = 24, LABEL_SIZE = 200, CELL = 26 };
+enum { MOST_ROWS = 24, LABEL_SIZE = 200, CELL = 16, COLUMNS = 100, HEADLINE_LINES = 15 };
 
 #define OVER_SEEDS(name, head) \
     { name, head, CELL, .low = "_q10", .high = "_q90" }
@@ -38,7 +40,7 @@ static const struct {
       OVER_SEEDS("composite_backward_abs_max", "backward, abs")}},
     {"H_L...H_1",
      {OVER_SEEDS("composite_spectral_norm_last", "spectral norm"),
-      OVER_SEEDS("composite_smallest_singular_last", "smallest singular value"),
+      OVER_SEEDS("composite_smallest_singular_last", "least singular value"),
       OVER_SEEDS("composite_lambda2_last", "|lambda_2|"),
       OVER_SEEDS("composite_dobrushin_last", "Dobrushin coefficient")}},
     {"streams: RMS, largest over layers; the last layer's input",
@@ -58,7 +60,7 @@ static bool recorded(struct record_reader *reader, const struct groups *g, int64
 static void add_table(struct record_reader *reader, const struct groups *g, int64_t from, int64_t to, int64_t rows,
                       int which, const char *constants, struct tables *t) {
     const struct column *const summary = by_seeds[which].columns;
-    struct column columns[6] = {{"case", by_seeds[which].title, .width = -1}, {"seeds", "seeds", .width = 5}};
+    struct column columns[6] = {{"case", "case", .width = -1}, {"seeds", "seeds", .width = 5}};
     char title[1200], label[LABEL_SIZE], cell[4][OVER_SEEDS_TEXT];
     bool present = false;
     for (int c = 0; c < 4; c++) {
@@ -68,7 +70,7 @@ static void add_table(struct record_reader *reader, const struct groups *g, int6
     if (!present)
         return;
     snprintf(title, sizeof title, "%s: %s", constants, by_seeds[which].title);
-    tables_say(t, "\n");
+    tables_say(t, "\n%s\n\n", by_seeds[which].title);
     table_begin(t, title, columns);
     for (int64_t k = from; k < from + rows; k++) {
         struct value row[6] = {in_words(label), in_wholes(g->group[k].count)};
@@ -82,7 +84,7 @@ static void add_table(struct record_reader *reader, const struct groups *g, int6
         tables_say(t, "... %lld more rows: --all\n", (long long)(to - from - rows));
 }
 
-static void say_head(struct record_reader *reader, const char *path, struct tables *t) {
+static void say_head(struct record_reader *reader, const char *path, bool brief, struct tables *t) {
     const char *const *status = record_texts(reader, "status"), *const *reason = record_texts(reader, "reason");
     const char *const *keys = record_texts(reader, "key");
     const double *seconds = record_reals(reader, "seconds");
@@ -94,15 +96,19 @@ static void say_head(struct record_reader *reader, const char *path, struct tabl
         total += seconds ? seconds[k] : 0;
         failed += !strcmp(status[k], "failed");
     }
-    tables_say(t, "%s: %lld cases, %lld failed, %.1f s of computing%s\n", path, (long long)record_count(reader),
-               (long long)failed, total,
-               record_complete(reader) ? ""
-                                       : "; NOT COMPLETE (interrupted, still running, or merged without all shards)");
-    tables_say(t, "%s", command ? command : "");
+    char made[300] = "";
     for (int k = 0; k < record_fact_count(reader); k++)
         if (record_fact(reader, k, &name, &value) && (!strcmp(name, "revision") || !strcmp(name, "cpu_model")))
-            tables_say(t, "; %s %s", name, value);
-    tables_say(t, "\n");
+            snprintf(made + strlen(made), sizeof made - strlen(made), "; %s%s",
+                     strcmp(name, "revision") ? "" : "revision ", value);
+    tables_say(t, "%s: %lld cases, %lld failed, %.1f s of computing%s\n%s", path, (long long)record_count(reader),
+               (long long)failed, total, made,
+               record_complete(reader) ? ""
+                                       : "NOT COMPLETE: interrupted, still running, or merged without all shards\n");
+    if (brief)
+        return;
+    if (command)
+        tables_say(t, "%s\n", command);
     for (int k = 0; k < record_fact_count(reader); k++)
         if (record_fact(reader, k, &name, &value) && !strcmp(name, "device"))
             for (int at = 0; device_warning(value, at, part, sizeof part); at++)
@@ -119,26 +125,58 @@ static bool alike(const struct params *a, const struct params *b) {
            a->tokens == b->tokens && !strcmp(a->input, b->input) && !strcmp(a->backend, b->backend);
 }
 
-/* The headline, or a line that there is none. */
 static void add_headlines(struct record_reader *reader, const struct groups *g, struct tables *t) {
-    bool shown = headline_gains(reader, g, t);
+    unsigned gains = headline_gains(reader, g, true, t);
+    bool shown = gains;
     for (int id = 0; id < STUDIES; id++)
-        shown |= shows[id].headline && shows[id].headline(reader, t);
+        shown |= shows[id].headline && shows[id].headline(reader, t, gains);
     if (!shown)
-        tables_say(t, "\nNo headline: it takes %s, or a case of study overhead.\n", headline_needs);
+        tables_say(t, "\nNo headline: no case that is done answers a question.\n");
 }
 
-static void add_tables(struct record_reader *reader, const struct groups *g, bool all, struct tables *t) {
+/* Prints the lines of a text up to so many, the last of which says where there are more. */
+static void print_lines(const char *text, int most, const char *path) {
+    int lines = 0;
+    for (const char *at = text; *at; at++)
+        lines += *at == '\n';
+    for (int line = 1; *text && (lines <= most || line < most); line++) {
+        const char *end = strchr(text, '\n');
+        printf("%.*s\n", (int)(end ? end - text : (long)strlen(text)), text);
+        text = end ? end + 1 : "";
+    }
+    if (lines > most)
+        printf("... more: mhcbench show %s\n", path);
+}
+
+/* As text it is kept until its length is known. */
+static void print_headline(struct record_reader *reader, const struct groups *g, const char *path, struct tables *t) {
+    char *text = NULL;
+    size_t size;
+    FILE *kept = t->format == TABLE_TEXT ? open_memstream(&text, &size) : NULL;
+    t->out = kept ? kept : stdout;
+    say_head(reader, path, true, t);
+    add_headlines(reader, g, t);
+    t->out = stdout;
+    if (kept) {
+        fclose(kept);
+        print_lines(text, HEADLINE_LINES, path);
+    }
+    free(text);
+}
+
+static void add_tables(struct record_reader *reader, const struct groups *g, unsigned how, struct tables *t) {
     char constants[1000];
-    headline_gains(reader, g, t);
+    bool all = how & SHOW_ALL;
+    headline_gains(reader, g, false, t);
     for (int id = 0; id < STUDIES; id++)
         if (shows[id].tables)
-            shows[id].tables(reader, t, all);
+            shows[id].tables(reader, t, how);
     if (g->count > 0)
         tables_say(
             t,
-            "\nBelow: median [q10, q90] over seeds of token means. sum = max |sum| of rows (forward) or columns (backward), the paper's\n"
-            "words; abs = max sum of |entries|, the induced norm. overflow: NaN or Inf came out; rounding: below what float64 resolves; -: not measured.\n");
+            "\nBelow: median [q10, q90] over seeds of token means. sum = max |sum| of rows (forward) or columns (backward), "
+            "the paper's words; abs = max sum of |entries|, the induced norm. overflow: NaN or Inf came out; rounding: "
+            "below what float64 resolves; -: not measured.\n");
     for (int64_t from = 0, to; from < g->count; from = to) {
         for (to = from + 1; to < g->count && alike(&g->group[from].p, &g->group[to].p); to++)
             ;
@@ -149,15 +187,23 @@ static void add_tables(struct record_reader *reader, const struct groups *g, boo
     }
 }
 
+void show_write(struct record_reader *reader, const struct groups *g, const char *path, unsigned how,
+                struct tables *t) {
+    say_head(reader, path, false, t);
+    add_tables(reader, g, how, t);
+}
+
 int show_command(int argc, char **argv) {
     static const char *const formats[] = {"text", "csv", "json"};
     struct groups g;
-    struct tables t = {.out = stdout};
+    struct tables t = {.out = stdout, .most = COLUMNS};
     char why[300];
     const char *word = "text";
     if (help_asked(&argc, argv, usage, help))
         return EXIT_GOOD;
-    bool all = take_flag(&argc, argv, "--all"), headline_alone = take_flag(&argc, argv, "--headline");
+    bool headline_alone = take_flag(&argc, argv, "--headline");
+    unsigned how = (take_flag(&argc, argv, "--all") ? SHOW_ALL : 0) |
+                   (take_flag(&argc, argv, "--account") ? SHOW_ACCOUNT : 0);
     if (!take_option(&argc, argv, "--format", &word) || !only_positional(argc, argv, 1, 1, usage))
         return EXIT_CANNOT;
     while (t.format <= TABLE_JSON && strcmp(formats[t.format], word))
@@ -169,11 +215,10 @@ int show_command(int argc, char **argv) {
         return cannot("%s", record_error());
     bool good = groups_read(reader, &g, why, sizeof why);
     if (good) {
-        say_head(reader, argv[0], &t);
         if (headline_alone)
-            add_headlines(reader, &g, &t);
+            print_headline(reader, &g, argv[0], &t);
         else
-            add_tables(reader, &g, all, &t);
+            show_write(reader, &g, argv[0], how, &t);
         groups_release(&g);
     }
     record_close(reader);

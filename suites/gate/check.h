@@ -1,11 +1,14 @@
 /* mhcbench check: any library of the ABI against cpu64, row by row, on random shapes. Parts:
- *   check.c         options, the loop over rows, the report
+ *   check.c         options, the parent, the verdict
+ *   check_rows.c    the loop over rows, what is said of them
  *   check_cover.c   the fixed cases of a row
  *   check_case.c    random cases and inputs
  *   check_trial.c   one case of one row
  *   check_large.c   arrays of more elements than 32 bits count */
 #ifndef CHECK_H
 #define CHECK_H
+
+#include <stdio.h>
 
 #include "suites/rows/examine.h"
 
@@ -58,6 +61,17 @@ examine_draw trial_input; /* an input; `user` is the trial */
 
 /* --- trials --- */
 
+/* --- rows --- */
+
+struct check_options {
+    const char *library, *operations;
+    int64_t trials, trial, size; /* trial < 0: all */
+    uint64_t seed;
+    double minutes, large; /* large: elements, 0: not these */
+    double timeout;        /* seconds a case, 0: no limit */
+    bool tight, trusting;
+};
+
 /* In memory that parent and child share: what was found outlives a crash. */
 struct checker {
     struct backend backend;
@@ -68,7 +82,10 @@ struct checker {
     bool silent;                                /* nothing is printed: `first` gets the first failure */
     double large, timeout, start;               /* elements, 0: random cases; seconds a case; when all began */
     int rows, next;                             /* rows in all, 0: not yet known; the row after the one at hand */
+    int ended;                                  /* rows at which the child ended */
     int lost, missing;                          /* rows that nothing is known of; operations that the library lacks */
+    int again;                                  /* row to be looked at once more, by itself, counted from 1; 0: none */
+    bool fresh;                                 /* the child ended so that the next row gets a fresh one */
     bool opened, closed;                        /* the library, by the child at hand; after the last row */
     int64_t cases, checks, failed, all_skipped; /* of all rows */
     /* of the row at hand */
@@ -82,6 +99,12 @@ struct checker {
     double worst[3], tolerance[3]; /* by type of the streams; the widest that counted */
     char worst_text[500];
 };
+
+/* Where everything that is said goes. */
+extern FILE *check_report;
+
+/* Opens the library and checks its rows from k->next on; an exit code. */
+int check_rows(struct checker *, const struct check_options *);
 
 /* Counts a check; a failed one is printed with the command that repeats it. Returns `good`. */
 bool check(struct checker *, bool good, const struct trial *, const char *format, ...)

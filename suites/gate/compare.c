@@ -12,8 +12,8 @@
 enum { WORDS = 8192 };
 
 static const char usage[] =
-    "compare BASE.h5 NEW.h5 [--case GLOB] [--common] [--tolerance X] [--strict] [--allow-cross-machine] [--json FILE] "
-    "[--junit FILE]";
+    "compare BASE.h5 NEW.h5 [--case GLOB] [--common] [--tolerance X] [--strict] [--allow-cross-machine] [--published] "
+    "[--json FILE] [--junit FILE]";
 static const char help[] =
     "What changed between two records, as a gate. Cases meet by their key; the backend does not count where each file has one alone and\n"
     "one of them is a path, as records of two builds of a library have. Values first: errors against cpu64, where NaN and Inf are, gains\n"
@@ -21,10 +21,17 @@ static const char help[] =
     "did. `regress` times two libraries in one process. Values of float64 from one machine, with the same compiler and flags, are counted\n"
     "where they differ by more than 1e-9 of themselves, and wrong beyond --tolerance.\n"
     "\n"
+    "Trained stacks are compared value by value, and as narrowly, where build, threads, type of CPU and BLAS core are equal. Elsewhere a\n"
+    "last bit grows while they train, and a row a setting compares statements over the seeds that both files have: losses within three\n"
+    "standard errors of their difference, the median of the largest gain (log10) inside the other file's range, and a forward gain of 1\n"
+    "where the rows of the maps sum to 1. A line above the table says which was done.\n"
+    "\n"
     "  --case GLOB            only cases whose key matches\n"
     "  --common               only cases that both files have\n"
     "  --tolerance X          that share (default 1e-6); 0.023 is what else is allowed\n"
     "  --allow-cross-machine  gate memory although machine, toolkit or flags differ\n"
+    "  --published            end with one sentence: does this machine reproduce the published result, BASE.h5? yes where nothing\n"
+    "                         fails and nothing is AMBIGUOUS\n"
     "  --strict               exit 3 when something stays AMBIGUOUS, or failed in both files\n"
     "\n"
     "Exit: 0 no regression, 1 MISSING or INVALID (wrong, less accurate, or in need of more memory), 2 they cannot be\n"
@@ -169,15 +176,24 @@ static void judge(struct compare *c, const int64_t index[2], struct gate_row *r)
         compare_case(c, index, r);
 }
 
-static bool add(struct compare *c, int64_t base, int64_t now) {
+struct gate_row *compare_row(struct compare *c, const char *name, const char *key) {
     static char command[3 * WORDS];
+    command_of(c, key, command, sizeof command);
+    struct gate_row *r = gate_add(&c->report, name, command);
+    if (!r)
+        cannot("out of memory");
+    return r;
+}
+
+static bool add(struct compare *c, int64_t base, int64_t now) {
     const int64_t index[2] = {base, now};
     int f = now >= 0 ? COMPARE_NEW : COMPARE_BASE; /* whose backend it is to run on again */
-    command_of(c, record_texts(c->file[f], "key")[index[f]], command, sizeof command);
-    struct gate_row *r = gate_add(&c->report, c->keys[f].text[index[f]], command);
+    if (compare_trained_leaves(c, index))
+        return compare_trained_take(c, index);
+    struct gate_row *r = compare_row(c, c->keys[f].text[index[f]], record_texts(c->file[f], "key")[index[f]]);
     if (r)
         judge(c, index, r);
-    return r || (cannot("out of memory"), false);
+    return r;
 }
 
 static bool wanted(const char *glob, const char *key) {
@@ -198,26 +214,11 @@ static bool judge_all(struct compare *c, const char *glob, bool common) {
                 return false;
         }
     }
+    if (both && !compare_trained_judge(c))
+        return false;
     return both || (cannot(glob ? "no case that both %s and %s have matches --case" : "no case of %s is in %s",
                            c->path[0], c->path[1]),
                     false);
-}
-
-/* The report, and in its last line, the verdict, how many values are not quite what they were. */
-static bool print(const struct compare *c) {
-    char *text = NULL;
-    size_t size = 0;
-    FILE *memory = open_memstream(&text, &size);
-    if (!memory)
-        return cannot("out of memory"), false;
-    gate_print(&c->report, c->options.strict, memory);
-    bool good = !fclose(memory) || (cannot("out of memory"), false);
-    if (good && c->noted && size && text[size - 1] == '\n')
-        printf("%.*s; %lld values differ by more than %g\n", (int)size - 1, text, (long long)c->noted, COMPARE_NOTED);
-    else if (good)
-        fputs(text, stdout);
-    free(text);
-    return good;
 }
 
 static bool read_tolerance(const char *text, double *tolerance) {
@@ -227,7 +228,16 @@ static bool read_tolerance(const char *text, double *tolerance) {
            (cannot("--tolerance %s: a share, from 0 to 1", text), false);
 }
 
-static int compare_files(struct compare *c, const char *glob, bool common, bool cross) {
+/* Whether everything that was compared agrees; nothing that is open agrees. */
+static const char *sentence(const struct gate_report *g, int code) {
+    int64_t open = 0;
+    for (int64_t k = 0; k < g->count; k++)
+        open += g->row[k].open;
+    return code == EXIT_GOOD && !open ? "your machine reproduces the published result: yes"
+                                      : "your machine reproduces the published result: no";
+}
+
+static int compare_files(struct compare *c, const char *glob, bool common, bool cross, bool published) {
     struct gate_files files;
     for (int f = 0; f < 2; f++) {
         c->file[f] = record_open(c->path[f]);
@@ -244,6 +254,7 @@ static int compare_files(struct compare *c, const char *glob, bool common, bool 
         return EXIT_CANNOT;
     find_differences(c);
     c->same_machine = !c->ungated[0];
+    compare_trained_decide(c);
     if (cross)
         c->ungated[0] = 0;
     if (!gate_files_open(&files, &c->options, c->path) || !judge_all(c, glob, common))
@@ -251,17 +262,18 @@ static int compare_files(struct compare *c, const char *glob, bool common, bool 
     gate_shorten(&c->report);
     int code = gate_exit(&c->report, c->options.strict);
     gate_sort(&c->report);
-    if (!print(c))
-        return EXIT_CANNOT;
+    c->report.last = published ? sentence(&c->report, code) : NULL;
+    gate_print(&c->report, c->options.strict, stdout);
     return gate_files_write(&files, &c->options, &c->report, code) ? code : EXIT_CANNOT;
 }
 
 int compare_command(int argc, char **argv) {
-    struct compare c = {.report = {.gate = "compare"}};
+    struct compare c = {.report = {.gate = "compare", .small_share = COMPARE_NOTED}};
     const char *glob = NULL, *tolerance = NULL;
     if (help_asked(&argc, argv, usage, help))
         return EXIT_GOOD;
     bool cross = take_flag(&argc, argv, "--allow-cross-machine"), common = take_flag(&argc, argv, "--common");
+    bool published = take_flag(&argc, argv, "--published");
     if (!gate_options_take(&argc, argv, &c.options) || !take_option(&argc, argv, "--case", &glob) ||
         !take_option(&argc, argv, "--tolerance", &tolerance) || !read_tolerance(tolerance, &c.tolerance) ||
         !only_positional(argc, argv, 2, 2, usage))
@@ -272,8 +284,9 @@ int compare_command(int argc, char **argv) {
         c.path[f] = argv[f];
     c.report.base = c.path[COMPARE_BASE];
     c.report.now = c.path[COMPARE_NEW];
-    int code = compare_files(&c, glob, common, cross);
+    int code = compare_files(&c, glob, common, cross, published);
     gate_release(&c.report);
+    compare_trained_release(&c.trained);
     for (int f = 0; f < 2; f++) {
         compare_keys_release(&c.keys[f]);
         if (c.file[f])

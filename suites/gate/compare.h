@@ -23,6 +23,17 @@ struct compare_keys {
     int64_t count;
 };
 
+/* Trained stacks of both files that are compared by statements over seeds; see compare_trained.c. */
+struct compare_pair {
+    char *group; /* the key without its seed */
+    int64_t index[2];
+};
+struct compare_trained {
+    char why[160]; /* they are; "": value by value */
+    struct compare_pair *pair;
+    int64_t count, room;
+};
+
 struct compare {
     struct gate_options options;
     struct gate_report report;
@@ -33,7 +44,7 @@ struct compare {
     char ungated[200];                /* why memory is shown and not gated; "": it is */
     bool same_machine;                /* nor do flags or libraries differ */
     double tolerance;                 /* of values that such two files have in float64, a share */
-    int64_t noted;                    /* such values beyond COMPARE_NOTED */
+    struct compare_trained trained;
 };
 
 /* Reads the keys of both. Where each file has one backend, one of them a path, and they differ, as builds of one
@@ -44,7 +55,28 @@ bool compare_keys_read(struct compare *);
 int64_t compare_partner(const struct compare_keys *, const char *text);
 void compare_keys_release(struct compare_keys *);
 
+/* A row of that name, with the line that runs the case of `key` again and compares it. NULL: reported. */
+struct gate_row *compare_row(struct compare *, const char *name, const char *key);
+
+/* What was found so far in the values of a case, and one more of them. */
+struct values;
+void compare_note(struct values *, enum mhc_metric, const char *name, int64_t layer, double base, double now);
+
 /* Judges a case that is done in both files, rows `index` of each: values first, then memory. */
 void compare_case(struct compare *, const int64_t index[2], struct gate_row *);
+
+/* Training grows a last bit to all digits: only one build on one type of CPU, with one number of threads and one set of
+ * BLAS kernels, gives the same bits. Decides for all cases that trained and are done in both files, and says in the
+ * note what was decided. */
+void compare_trained_decide(struct compare *);
+/* Whether such a case is left to statements, and then to take it; false from take: reported. */
+bool compare_trained_leaves(const struct compare *, const int64_t index[2]);
+bool compare_trained_take(struct compare *, const int64_t index[2]);
+/* A row a setting: its losses, its gains and, where rows of the maps sum to 1, its forward gain. false: reported. */
+bool compare_trained_judge(struct compare *);
+void compare_trained_release(struct compare_trained *);
+/* Notes what of /training belongs to the case, value by value; false: NEW was measured at other steps, and the row says
+ * so. */
+bool compare_trained_values(struct compare *, const int64_t index[2], struct gate_row *, struct values *);
 
 #endif

@@ -11,7 +11,7 @@
 struct values {
     int64_t elements, different, noted;
     enum mhc_difference worst;
-    bool exact; /* made in float64 on one machine with the same flags */
+    const char *exact; /* by what the same numbers are expected: in float64, by one build; NULL: they are not */
     double change;
     char told[GATE_REASON], changed[GATE_REASON];
 };
@@ -69,8 +69,7 @@ static void note(struct values *v, enum mhc_difference d, double change, const c
                                : "");
 }
 
-static void note_value(struct values *v, enum mhc_metric metric, const char *name, int64_t layer, double base,
-                       double now) {
+void compare_note(struct values *v, enum mhc_metric metric, const char *name, int64_t layer, double base, double now) {
     const enum mhc_difference d = mhc_value_difference(base, now, metric);
     note(v, d, d == MHC_EQUAL ? 0 : mhc_value_change(base, now, metric), name, layer, base, now);
 }
@@ -103,7 +102,7 @@ static bool compare_curves(struct compare *c, const int64_t index[2], struct gat
             return gone(r, "curve", curve.name);
         enum mhc_metric metric = mhc_metric_of(curve.name);
         for (int64_t l = 0; l < layers; l++)
-            note_value(v, metric, curve.name, l + 1, base[l], now[l]);
+            compare_note(v, metric, curve.name, l + 1, base[l], now[l]);
     }
     return true;
 }
@@ -118,7 +117,7 @@ static bool compare_summaries(struct compare *c, const int64_t index[2], struct 
         if (!base || !now)
             return gone(r, "summary", summary.name);
         double was = base[index[COMPARE_BASE]], is = now[index[COMPARE_NEW]];
-        note_value(v, mhc_metric_of(summary.name), summary.name, 0, was, is);
+        compare_note(v, mhc_metric_of(summary.name), summary.name, 0, was, is);
     }
     return true;
 }
@@ -137,7 +136,7 @@ static bool compare_spectrum(struct compare *c, const int64_t index[2], struct g
     if (!good)
         gone(r, "the QR", "spectrum");
     for (int64_t k = 0; k < count && good; k++)
-        note_value(v, MHC_composite_spectral_norm, "QR spectrum", k / n + 1, values[0][k], values[1][k]);
+        compare_note(v, MHC_composite_spectral_norm, "QR spectrum", k / n + 1, values[0][k], values[1][k]);
     free(values[0]);
     free(values[1]);
     return good;
@@ -313,14 +312,23 @@ static bool is_float64(struct record_reader *file, int64_t index) {
     return !strcmp(type, "f64") || (!strcmp(type, "widest") && !strcmp(text_in(file, "backend", index), "cpu64"));
 }
 
+/* Why the values of both are the same but for the order of sums; NULL: they need not be. */
+static const char *why_exact(const struct compare *c, const int64_t index[2]) {
+    if (!strcmp(text_in(c->file[COMPARE_NEW], "study", index[COMPARE_NEW]), "train"))
+        return "by one build";
+    return c->same_machine && is_float64(c->file[COMPARE_BASE], index[COMPARE_BASE]) &&
+                   is_float64(c->file[COMPARE_NEW], index[COMPARE_NEW])
+               ? "in float64"
+               : NULL;
+}
+
 void compare_case(struct compare *c, const int64_t index[2], struct gate_row *r) {
-    struct values v = {.worst = MHC_EQUAL,
-                       .exact = c->same_machine && is_float64(c->file[COMPARE_BASE], index[COMPARE_BASE]) &&
-                                is_float64(c->file[COMPARE_NEW], index[COMPARE_NEW])};
+    struct values v = {.worst = MHC_EQUAL, .exact = why_exact(c, index)};
     if (!same_step(c, index, r))
         return;
     if (!compare_accuracy(c, index, r) || !compare_shares(c, index, r, &v) || !compare_curves(c, index, r, &v) ||
-        !compare_summaries(c, index, r, &v) || !compare_spectrum(c, index, r, &v) || !compare_panels(c, index, r, &v))
+        !compare_summaries(c, index, r, &v) || !compare_spectrum(c, index, r, &v) || !compare_panels(c, index, r, &v) ||
+        !compare_trained_values(c, index, r, &v))
         return;
     if (!isnan(r->base_error) || !isnan(r->now_error)) {
         v.elements++;
@@ -330,7 +338,7 @@ void compare_case(struct compare *c, const int64_t index[2], struct gate_row *r)
         snprintf(r->bits, sizeof r->bits, "%lld of %lld", (long long)v.different, (long long)v.elements);
     else
         snprintf(r->bits, sizeof r->bits, "equal");
-    c->noted += v.noted;
+    c->report.small += v.noted;
     if (v.worst == MHC_NON_FINITE || (v.worst == MHC_APART && !v.exact)) {
         r->verdict = MHC_INVALID;
         r->fails = true;
@@ -338,7 +346,7 @@ void compare_case(struct compare *c, const int64_t index[2], struct gate_row *r)
     } else if (v.change > c->tolerance) {
         r->verdict = MHC_INVALID;
         r->fails = true;
-        gate_say(r, "%s: apart by %.2g, in float64 on one machine (allowed: %.2g)", v.changed, v.change, c->tolerance);
+        gate_say(r, "%s: apart by %.2g, %s on one machine (allowed: %.2g)", v.changed, v.change, v.exact, c->tolerance);
     } else if (v.worst == MHC_UNRESOLVED) {
         r->verdict = MHC_AMBIGUOUS;
         r->open = true;

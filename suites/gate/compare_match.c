@@ -34,15 +34,23 @@ static bool only_backend(struct record_reader *file, char backend[COMPARE_BACKEN
     return found;
 }
 
-/* A copy of a key, without its backend where that is another in each file. NULL: out of memory. */
+/* Takes an option that begins at `at`, " --name ", and its value out of a key; NULL: it is not there. */
+static void take_out(char *at, const char *name) {
+    if (!at)
+        return;
+    const char *rest = at + strlen(name) + strcspn(at + strlen(name), " ");
+    memmove(at, rest, strlen(rest) + 1);
+}
+
+/* A copy of a key, without its backend where that is another in each file, and without what says how much of the
+ * numbers is kept, --record: they are the same numbers. NULL: out of memory. */
 static char *plain(const char *key, bool whole) {
-    size_t length;
-    char *text = strdup(key), *at = text && !whole ? strstr(text, option) : NULL;
-    if (at) {
-        (void)backend_in(text, &length);
-        char *rest = at + strlen(option) + length;
-        memmove(at, rest, strlen(rest) + 1);
-    }
+    static const char kept[] = " --record ";
+    char *text = strdup(key);
+    if (text && !whole)
+        take_out(strstr(text, option), option);
+    if (text)
+        take_out(strstr(text, kept), kept);
     return text;
 }
 

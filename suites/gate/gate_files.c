@@ -54,11 +54,16 @@ static void write_json(FILE *out, const struct gate_report *g, int code) {
     put_text(out, "gate", g->gate);
     put_text(out, "base", g->base);
     put_text(out, "new", g->now);
+    put_text(out, "reference", g->first);
     put_text(out, "note", g->note);
     for (int64_t k = 0; k < g->count; k++)
         verdicts[g->row[k].verdict]++;
     if (g->wanted)
         put_text(out, "interrupted", gate_interruption(g));
+    if (g->small_share > 0)
+        fprintf(out, "\"small_differences\": %lld, \"small_share\": %g, ", (long long)g->small, g->small_share);
+    if (g->last)
+        put_text(out, "last", g->last);
     fprintf(out, "\"exit\": %d, \"cases\": %lld, \"verdicts\": {", code, (long long)g->count);
     for (int v = 0; v < MHC_VERDICTS; v++)
         fprintf(out, "%s\"%s\": %lld", v ? ", " : "", mhc_verdict_name[v], (long long)verdicts[v]);
@@ -69,7 +74,7 @@ static void write_json(FILE *out, const struct gate_report *g, int code) {
 
 /* A failure is what fails the gate; what is open is skipped, so that it is seen. */
 static void write_junit(FILE *out, const struct gate_report *g) {
-    int64_t fails = 0, open = 0;
+    int64_t fails = g->first_fails, open = 0;
     for (int64_t k = 0; k < g->count; k++) {
         fails += g->row[k].fails;
         open += !g->row[k].fails && g->row[k].open;
@@ -77,10 +82,16 @@ static void write_junit(FILE *out, const struct gate_report *g) {
     fprintf(out,
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n<testsuite name=\"mhcbench %s\" tests=\"%lld\" "
             "failures=\"%lld\" errors=\"%d\" skipped=\"%lld\">\n",
-            g->gate, (long long)g->count + (g->wanted > 0), (long long)fails, g->wanted > 0, (long long)open);
+            g->gate, (long long)g->count + (g->wanted > 0) + g->first_fails, (long long)fails, g->wanted > 0,
+            (long long)open);
     if (g->wanted)
         fprintf(out, "<testcase classname=\"mhcbench.%s\" name=\"interrupted\"><error message=\"%s\"/></testcase>\n",
                 g->gate, gate_interruption(g));
+    if (g->first_fails) {
+        fprintf(out, "<testcase classname=\"mhcbench.%s\" name=\"reference\"><failure message=\"", g->gate);
+        put_xml(out, g->first);
+        fputs("\"/></testcase>\n", out);
+    }
     for (int64_t k = 0; k < g->count; k++) {
         const struct gate_row *r = &g->row[k];
         fprintf(out, "<testcase classname=\"mhcbench.%s\" name=\"", g->gate);

@@ -190,7 +190,7 @@ const char *gate_interruption(const struct gate_report *g) {
 }
 
 static void print_verdict(const struct gate_report *g, bool strict, FILE *out) {
-    int64_t verdicts[MHC_VERDICTS] = {0}, fails = 0, open = 0;
+    int64_t verdicts[MHC_VERDICTS] = {0}, fails = g->first_fails, open = 0;
     for (int64_t k = 0; k < g->count; k++) {
         verdicts[g->row[k].verdict]++;
         fails += g->row[k].fails;
@@ -202,20 +202,25 @@ static void print_verdict(const struct gate_report *g, bool strict, FILE *out) {
             fprintf(out, " %lld %s", (long long)verdicts[v], mhc_verdict_name[v]);
     switch (gate_exit(g, strict)) {
     case EXIT_GOOD:
-        fprintf(out, open ? "; no regression found, %lld not settled\n" : "; no regression\n", (long long)open);
+        fprintf(out, open ? "; no regression found, %lld not settled" : "; no regression", (long long)open);
         break;
-    case EXIT_CHECK_FAILED: fprintf(out, "; REGRESSION in %lld\n", (long long)fails); break;
+    case EXIT_CHECK_FAILED: fprintf(out, "; REGRESSION in %lld", (long long)fails); break;
     case EXIT_INTERRUPTED:
         if (fails)
             fprintf(out, "; REGRESSION in %lld", (long long)fails);
-        fprintf(out, "; interrupted: %s\n", gate_interruption(g));
+        fprintf(out, "; interrupted: %s", gate_interruption(g));
         break;
     case EXIT_AMBIGUOUS:
-        fprintf(out, strict ? "; something is not settled, and --strict asks that nothing be\n"
-                            : "; a library failed while it was timed, nothing is known of its speed\n");
+        fprintf(out, strict ? "; something is not settled, and --strict asks that nothing be"
+                            : "; a library failed while it was timed, nothing is known of its speed");
         break;
-    default: fprintf(out, "; nothing was compared\n");
+    default: fprintf(out, "; nothing was compared");
     }
+    if (g->small)
+        fprintf(out, "; %lld values differ by more than %g", (long long)g->small, g->small_share);
+    fputs("\n", out);
+    if (g->last)
+        fprintf(out, "%s\n", g->last);
 }
 
 /* What the columns mean, of those that hold something. */
@@ -244,6 +249,8 @@ static void print_legend(const struct gate_report *g, bool timed, FILE *out) {
 }
 
 void gate_print(const struct gate_report *g, bool strict, FILE *out) {
+    if (g->first[0])
+        fprintf(out, "%s\n", g->first);
     fprintf(out, "%s: base %s, new %s\n%s", g->gate, g->base, g->now, g->note);
     print_legend(g, any_time(g), out);
     fputs("\n", out);
@@ -255,6 +262,8 @@ int gate_exit(const struct gate_report *g, bool strict) {
     bool open = false, compared = false, crashed = false;
     if (g->wanted)
         return EXIT_INTERRUPTED;
+    if (g->first_fails)
+        return EXIT_CHECK_FAILED;
     for (int64_t k = 0; k < g->count; k++) {
         if (g->row[k].fails)
             return EXIT_CHECK_FAILED;

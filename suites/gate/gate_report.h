@@ -30,9 +30,14 @@ struct gate_report {
     int64_t count, room;
     const char *gate;       /* "compare" or "regress" */
     const char *base, *now; /* files or libraries */
-    char note[1200];        /* lines above the table: why something is not gated */
-    int64_t wanted;         /* what was to be judged where it was interrupted: `judged` of so many; 0: it was not */
+    char first[900];  /* the first line: the references of the two sides disagree; "": they do not, or nobody knows */
+    bool first_fails; /* and it is not known that the new one is right */
+    char note[1200];  /* lines above the table: why something is not gated */
+    int64_t wanted;   /* what was to be judged where it was interrupted: `judged` of so many; 0: it was not */
     int64_t judged;
+    int64_t small;      /* values that differ by more than the share `small_share`, and are right all the same */
+    double small_share; /* 0: they are not counted */
+    const char *last;   /* a sentence below the verdict; NULL: none */
 };
 
 /* A row with everything unknown and SAME; NULL: out of memory. `name` and `command` are copied. */

@@ -8,13 +8,16 @@
 #include "cpu_ref/library.h"
 #include "suites/case/options.h"
 #include "suites/gate/gate.h"
+#include "suites/gate/regress_record.h"
 #include "suites/case/suite.h"
 #include "suites/study/fits.h"
 #include "suites/study/kernels_study.h"
 
 static const char usage[] =
     "regress --against OLD [NEW] [FILE.suite] [case options] [--strict] [--speed gate|report|none] "
-    "[--threshold PERCENT] [--timeout SECONDS] [--trust-tolerance] [--json FILE] [--junit FILE] [-q]";
+    "[--threshold PERCENT] [--timeout SECONDS] [--trust-tolerance] [--reference OLD] [--counters] [--json FILE] "
+    "[--junit FILE] "
+    "[--record FILE.h5] [-q]";
 static const char help[] =
     "Is a changed kernel still right, and still fast? Loads two libraries of operations into one process and compares them\n"
     "case by case: both against cpu64, bits of one against the other, then time, side by side in shuffled rounds.\n"
@@ -29,6 +32,13 @@ static const char help[] =
     "  --threshold N      percent that count as a difference of speed (default 3)\n"
     "  --timeout SECONDS  of each step of a case (default 60), beside what the reference may need\n"
     "  --trust-tolerance  a row's own tolerance counts, up to 0.1, also where it is wider than the contract's for its types\n"
+    "  --reference OLD    the CPU library of the old build; where its float64 rows contradict this program's reference, that is the\n"
+    "                     first line and a failure, until vectors and paper.c's tests say that this one is right (default: OLD\n"
+    "                     itself, where that is a libmhc_cpu.so)\n"
+    "  --counters         instead of all that: what the kernels of both ask of memory, counted on the CPU, exactly; libraries as\n"
+    "                     `make emu-counts` builds them. More bytes, worse coalescing or more bank conflicts, by 1 % or\n"
+    "                     --threshold, is SLOWER\n"
+    "  --record FILE.h5   adds ratio and interval of every row to a history, which `plot FILE.h5` draws: speed over commits\n"
     "  --strict           exit 3 when something stays AMBIGUOUS\n"
     "\n"
     "Exit: 0 no regression, 1 SLOWER, MISSING or INVALID, 2 nothing could be compared, 3 see --strict, 130 interrupted.\n";
@@ -82,7 +92,7 @@ static int run_cases(struct regress *g, const struct suite *s, bool quiet, int64
         for (p.type = first; p.type <= last; p.type++) {
             const char *form = "";
             for (int index = 0; form && code == EXIT_GOOD; form = form_of(g, p.operation, index++))
-                code = regress_judge(g, &p, form);
+                code = (g->counters ? regress_counters : regress_judge)(g, &p, form);
         }
         if (code == EXIT_INTERRUPTED) {
             g->report.wanted = s->count;
@@ -207,8 +217,10 @@ static bool parse(struct regress *g, int *argc, char **argv) {
     char *end = NULL;
     g->timeout = 60;
     g->trusting = take_flag(argc, argv, "--trust-tolerance");
+    g->counters = take_flag(argc, argv, "--counters");
     if (!gate_options_take(argc, argv, &g->options) || !take_option(argc, argv, "--against", &g->given[REGRESS_BASE]) ||
-        !take_option(argc, argv, "--timeout", &timeout))
+        !take_option(argc, argv, "--timeout", &timeout) || !take_option(argc, argv, "--reference", &g->reference) ||
+        !take_option(argc, argv, "--record", &g->record) || (g->record && !regress_record_begin(g->record)))
         return false;
     if (timeout &&
         ((g->timeout = strtod(timeout, &end)), end == timeout || *end || !(g->timeout > 0 && g->timeout < 1e6)))
@@ -274,6 +286,10 @@ static int run(struct regress *g, const struct suite *s, bool quiet) {
     g->report.base = g->given[REGRESS_BASE];
     g->report.now = g->given[REGRESS_NEW] ? g->given[REGRESS_NEW] : g->path[REGRESS_NEW];
     int64_t neither = 0, maps = 0;
+    if (!g->reference && !strcmp(g->what[REGRESS_BASE].name, "cpu"))
+        g->reference = g->path[REGRESS_BASE];
+    if (g->reference)
+        regress_compare_references(g, s);
     code = run_cases(g, s, quiet, &neither, &maps);
     if (code == EXIT_CANNOT)
         return code;
@@ -293,7 +309,9 @@ static int run(struct regress *g, const struct suite *s, bool quiet) {
         explain_nothing(g, s);
     else
         gate_print(&g->report, g->options.strict, stdout);
-    return gate_files_write(&files, &g->options, &g->report, code) ? code : EXIT_CANNOT;
+    const struct regress_found found = {&g->report, g->what[REGRESS_BASE].build, g->what[REGRESS_NEW].build};
+    bool kept = !g->record || code == EXIT_CANNOT || code == EXIT_INTERRUPTED || regress_record_add(g->record, &found);
+    return gate_files_write(&files, &g->options, &g->report, code) && (kept || code != EXIT_GOOD) ? code : EXIT_CANNOT;
 }
 
 static bool is_suite(const char *word) {

@@ -6,6 +6,7 @@
 
 #include <signal.h>
 
+#include "suites/case/suite.h"
 #include "suites/worker/worker.h"
 #include "suites/gate/gate_report.h"
 #include "suites/study/kernel_case.h"
@@ -65,7 +66,6 @@ struct regress_note {
     double since, spent[2]; /* s of the monotonic clock; of each side before that */
 };
 _Static_assert(sizeof(struct regress_note) <= WORKER_NOTE, "a note has no room for it");
-double regress_now(void);
 void regress_mark(int side); /* from here on that side runs */
 
 void regress_answer(struct message *request, struct message *reply); /* handler "regress" */
@@ -99,6 +99,9 @@ struct regress {
     bool every_map;                /* not asked for: of the maps but the first those that both libraries have */
     int64_t one_sided;             /* cases left out, as one library alone has their map */
     bool trusting;                 /* --trust-tolerance */
+    const char *reference;         /* a library of the old build with float64 rows; NULL: none is at hand */
+    bool counters;                 /* --counters */
+    const char *record;            /* --record FILE.h5: where its findings are added; NULL: nowhere */
 };
 extern volatile sig_atomic_t regress_stopped; /* by a signal */
 
@@ -106,10 +109,17 @@ extern volatile sig_atomic_t regress_stopped; /* by a signal */
 bool regress_ask(struct regress *, const struct regress_question *, double seconds, struct regress_answer *, char *why,
                  size_t why_size);
 
+/* Compares g->reference with this program's in the operations of a suite; where they differ, the report's first line. */
+void regress_compare_references(struct regress *, const struct suite *);
+
 enum { REGRESS_TYPES = 4 }; /* words of --type, of which the first, widest, is none */
 
 /* Judges a case whose type is given, in a form of the operation's kind ("": itself), and adds its row to the report if
  * either library has it. EXIT_GOOD, or interrupted, or it cannot be run (reported). */
 int regress_judge(struct regress *, const struct params *, const char *kind);
+
+/* The same by what both libraries count, every row of the operation: regress_counters.c. Its handler: "counters". */
+int regress_counters(struct regress *, const struct params *, const char *kind);
+void regress_counters_answer(struct message *request, struct message *reply);
 
 #endif

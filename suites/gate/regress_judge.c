@@ -5,13 +5,13 @@
 #include <string.h>
 
 #include "suites/case/options.h"
-#include "suites/gate/regress.h"
+#include "suites/gate/regress_entry.h"
+#include "suites/rows/judge.h"
 #include "suites/study/fits.h"
 #include "suites/study/kernels_study.h"
 
 enum { KEY_SIZE = 2048, NAME_SIZE = KEY_SIZE + 80 };
 
-#define DEFAULT_THRESHOLD 0.03
 /* Operations a second that the reference does at least: the time it takes is nobody's fault. */
 #define REFERENCE_FLOPS 2e8
 
@@ -26,12 +26,18 @@ bool regress_ask(struct regress *g, const struct regress_question *q, double sec
     message_put_text(&request, g->path[REGRESS_BASE]);
     message_put_text(&request, g->path[REGRESS_NEW]);
     message_put(&request, q, sizeof *q);
+    struct ruling *ruling = g->worker.pid ? g->worker.ruling : NULL;
+    if (ruling)
+        *ruling = (struct ruling){0};
     bool good = worker_call(&g->worker, &request, &reply, seconds, why, why_size);
     if (good) {
         snprintf(why, why_size, "%s", message_take_text(&reply));
         message_take(&reply, answer, sizeof *answer);
         if (reply.bad)
             snprintf(why, why_size, "the worker's answer is incomplete");
+        ruling = g->worker.ruling;
+        if (!why[0] && ruling && ruling->wrong)
+            snprintf(why, why_size, "its process said nothing of what the reference found: %s", ruling->first);
         good = !why[0];
     }
     message_clear(&request);
@@ -39,7 +45,7 @@ bool regress_ask(struct regress *g, const struct regress_question *q, double sec
     return good;
 }
 
-static bool was_killed(const char *why) {
+bool regress_was_killed(const char *why) {
     return !strncmp(why, "the worker was killed", 21);
 }
 
@@ -52,27 +58,14 @@ static bool ask_twice(struct regress *g, const struct regress_question *q, doubl
         return good;
     good = regress_ask(g, q, seconds, answer, why, why_size);
     *again |= good;
-    answer->no_memory |= !good && was_killed(why); /* from outside: systems do that which run out of it */
+    answer->no_memory |= !good && regress_was_killed(why); /* from outside: systems do that which run out of it */
     return good;
 }
 
 /* --- one case --- */
 
-struct entry {
-    struct regress *gate;
-    const struct params *p;
-    const char *kind; /* a form of the operation's kind, or "" */
-    struct regress_question question;
-    double seconds; /* time limit of a step */
-    struct regress_answer right[2];
-    char why[2][MAX_FAILURE + 320];
-    double held[2], needed[2];             /* bytes that each asks its caller for; of the whole case */
-    bool has[2], good[2], again, lacks[2]; /* lacks: needs more than there is */
-    char memory[300];                      /* which library had no memory, or was killed for it; "": none */
-};
-
 /* The options of the case without its study; they are the same for every form of a kind. */
-static void name_of(const struct entry *e, const char *kind, char name[NAME_SIZE], size_t size) {
+static void name_of(const struct regress_entry *e, const char *kind, char name[NAME_SIZE], size_t size) {
     char key[KEY_SIZE];
     const char study[] = "--study kernels ";
     params_key(e->p, key, sizeof key);
@@ -80,7 +73,7 @@ static void name_of(const struct entry *e, const char *kind, char name[NAME_SIZE
     snprintf(name, size, "%s%s%.64s", words, kind[0] ? GATE_FORM : "", kind);
 }
 
-static struct gate_row *add_row(struct entry *e) {
+static struct gate_row *add_row(struct regress_entry *e) {
     char name[NAME_SIZE], words[NAME_SIZE], own[200], quoted[3][REGRESS_PATH], command[4 * REGRESS_PATH];
     struct regress *g = e->gate;
     name_of(e, e->kind, name, sizeof name);
@@ -97,7 +90,7 @@ static struct gate_row *add_row(struct entry *e) {
     return gate_add(&g->report, name + (strncmp(name, operation, strlen(operation)) ? 0 : strlen(operation)), command);
 }
 
-static void fail_row(struct gate_row *r, enum mhc_verdict verdict) {
+void regress_fail(struct gate_row *r, enum mhc_verdict verdict) {
     r->verdict = verdict;
     r->fails = true;
 }
@@ -112,7 +105,7 @@ static void describe_bits(struct gate_row *r, const struct regress_answer *a) {
 }
 
 /* Whether the case is settled by who has it and who is right; then the row is written. */
-static bool settle_right(struct entry *e, struct gate_row *r) {
+static bool settle_right(struct regress_entry *e, struct gate_row *r) {
     const struct regress_answer *old = &e->right[REGRESS_BASE], *new = &e->right[REGRESS_NEW];
     if (e->has[REGRESS_BASE] && e->good[REGRESS_BASE])
         r->base_error = old->accuracy.error;
@@ -122,11 +115,11 @@ static bool settle_right(struct entry *e, struct gate_row *r) {
     }
     r->alone = !(e->has[REGRESS_BASE] && e->has[REGRESS_NEW]);
     if (!e->has[REGRESS_NEW]) {
-        fail_row(r, MHC_MISSING);
+        regress_fail(r, MHC_MISSING);
         return gate_say(r, "the old library has it, the new one says: %s", e->why[REGRESS_NEW]), true;
     }
     if (!e->good[REGRESS_NEW]) {
-        fail_row(r, MHC_INVALID); /* also where it was wrong before: a gate that is green must mean right */
+        regress_fail(r, MHC_INVALID); /* also where it was wrong before: a gate that is green must mean right */
         r->alone = false;
         bool both = e->has[REGRESS_BASE] && !e->good[REGRESS_BASE];
         return gate_say(r, "%s%s%s", e->why[REGRESS_NEW], both ? "; the old library: " : "",
@@ -144,14 +137,14 @@ static bool settle_right(struct entry *e, struct gate_row *r) {
     }
     describe_bits(r, new);
     if (new->unstable && !old->unstable) {
-        fail_row(r, MHC_INVALID);
+        regress_fail(r, MHC_INVALID);
         return gate_say(r, "its bits vary from run to run, and those of the old library do not"), true;
     }
     r->tolerance = mhc_common_tolerance(old->accuracy.tolerance, new->accuracy.tolerance);
     enum mhc_accuracy accuracy = mhc_accuracy_of(old->accuracy.error, new->accuracy.error, r->tolerance);
     if (accuracy == MHC_ACCURATE)
         return false;
-    fail_row(r, MHC_INVALID);
+    regress_fail(r, MHC_INVALID);
     if (accuracy == MHC_WRONG)
         return gate_say(r, "error %.2g is not within the old library's tolerance of %.2g", new->accuracy.error,
                         r->tolerance),
@@ -161,188 +154,15 @@ static bool settle_right(struct entry *e, struct gate_row *r) {
     return true;
 }
 
-/* Nobody's fault, and no comparison. */
-static void lack_memory(struct entry *e, const char *who, const char *why) {
+void regress_lack_memory(struct regress_entry *e, const char *who, const char *why) {
     if (!e->memory[0])
         snprintf(e->memory, sizeof e->memory,
-                 was_killed(why) ? "not judged, %s: %.240s" : "not enough memory on this machine, %s: %.240s", who,
-                 why);
-}
-
-#define MOST_OF_IT 0.75
-
-/* Whose failure it was: of the side that was running; of a time limit that of the side that took most of it. -1: of
- * neither, and `spent` says what each took. */
-static int whose(const struct regress *g, const struct regress_answer *a, const char *why, double spent[2]) {
-    const struct regress_note *note = g->worker.note;
-    spent[0] = spent[1] = 0;
-    if (a->wrong >= 0 || !note || !note->running)
-        return a->wrong;
-    if (strncmp(why, "time limit", 10))
-        return note->running - 1;
-    for (int s = 0; s < 2; s++)
-        spent[s] = note->spent[s] + (s == note->running - 1 ? regress_now() - note->since : 0);
-    double all = spent[0] + spent[1];
-    return spent[REGRESS_NEW] >= MOST_OF_IT * all    ? REGRESS_NEW
-           : spent[REGRESS_BASE] >= MOST_OF_IT * all ? REGRESS_BASE
-                                                     : -1;
-}
-
-/* The old library failed while both were timed. By itself too? What runs beside it may have spoilt its memory. */
-static bool fails_alone(struct entry *e, const struct regress_question *both, double seconds, char *why,
-                        size_t why_size) {
-    struct regress_question q = *both;
-    struct regress_answer a;
-    q.alone = true;
-    return !regress_ask(e->gate, &q, seconds, &a, why, why_size);
-}
-
-/* It does not. Does it beside the new one, always? Once is no verdict on either. */
-static bool fails_again(struct entry *e, const struct regress_question *q, double seconds) {
-    struct regress_answer a = {0};
-    double spent[2];
-    char why[400];
-    worker_stop(&e->gate->worker);
-    return !regress_ask(e->gate, q, seconds, &a, why, sizeof why) && whose(e->gate, &a, why, spent) == REGRESS_BASE;
-}
-
-/* The row of a measurement that failed. */
-static void settle_failure(struct entry *e, struct gate_row *r, const struct regress_question *q, double seconds,
-                           const struct regress_answer *a, const char *why) {
-    double spent[2];
-    char alone[400] = "";
-    const char *when = a->after ? "after the timing" : "while it was timed";
-    int side = whose(e->gate, a, why, spent);
-    worker_stop(&e->gate->worker);
-    if (a->no_memory || was_killed(why)) {
-        lack_memory(e, "while both were timed", why);
-    } else if (side < 0) {
-        r->verdict = MHC_AMBIGUOUS;
-        r->open = true;
-        if (spent[0] + spent[1] > 0)
-            gate_say(
-                r,
-                "right; not timed: %s, of which the old library took %.2g s and the new one %.2g s: a larger --timeout",
-                why, spent[0], spent[1]);
-        else {
-            r->crashed = true;
-            gate_say(r, "right; not timed: %s", why);
-        }
-    } else if (side == REGRESS_BASE && fails_alone(e, q, seconds, alone, sizeof alone)) {
-        r->verdict = MHC_NEW;
-        r->open = r->crashed = true;
-        gate_say(r, "right; the old library failed %s: %s", when, why);
-    } else if (side == REGRESS_BASE && !fails_again(e, q, seconds)) {
-        r->verdict = MHC_AMBIGUOUS;
-        r->open = r->crashed = true;
-        gate_say(r, "right; not timed: the old library failed once %s, and not again: %s", when, why);
-    } else {
-        fail_row(r, MHC_INVALID);
-        gate_say(r, "%s%s: %s", side == REGRESS_BASE ? "the old library failed beside it, and not by itself, " : "",
-                 when, why);
-    }
-    worker_stop(&e->gate->worker);
-}
-
-/* What all measurements of a case have told: rounds, and whether one was throttled, or one's queue not held. */
-struct told {
-    int64_t rounds;
-    bool throttled, gaps;
-};
-
-/* Where a file's code lies in memory may cost it some percent, for as long as it lies there: equal files have been
- * seen 10 % apart, measurement after measurement. So what was found on the host is looked for again in fresh copies
- * of both files, each time. */
-static bool in_copies(const struct regress *g, int measurement, enum mhc_verdict first) {
-    bool host = !g->what[REGRESS_BASE].device && !g->what[REGRESS_NEW].device;
-    return host && measurement > 0 && (first == MHC_SLOWER || first == MHC_FASTER);
-}
-
-/* One measurement. false: it failed, and the row says how. */
-static bool measure(struct entry *e, struct gate_row *r, int measurement, double threshold, struct told *told,
-                    enum mhc_verdict measured[]) {
-    enum mhc_verdict *verdict = &measured[measurement];
-    struct regress_question q = e->question;
-    struct regress_answer a;
-    char why[400];
-    q.step = REGRESS_TIME;
-    q.measurement = measurement;
-    q.copies = in_copies(e->gate, measurement, measured[0]);
-    if (q.copies)
-        worker_stop(&e->gate->worker);
-    double seconds = e->seconds + (2 << measurement) * e->p->budget;
-    r->reason[0] = 0;
-    if (!regress_ask(e->gate, &q, seconds, &a, why, sizeof why)) {
-        settle_failure(e, r, &q, seconds, &a, why);
-        return false;
-    }
-    bool enough = a.rounds >= MHC_LEAST_ROUNDS && !(a.throttled > MHC_MOST_THROTTLED);
-    r->change = a.together;
-    r->copies = a.copies;
-    if (a.vary || a.too_fast > 1) {
-        fail_row(r, MHC_INVALID);
-        if (a.vary)
-            gate_say(r, "its bits vary from call to call while it is timed, and those of the old library do not");
-        else
-            gate_say(r, "too fast to be true: %.3g times the rate of a copy", a.too_fast * KERNEL_TOO_FAST);
-        return false;
-    }
-    told->rounds += a.rounds;
-    told->throttled |= a.throttled > MHC_MOST_THROTTLED;
-    told->gaps |= a.not_held > MHC_MOST_THROTTLED;
-    *verdict = enough ? mhc_speed_verdict(a.change, threshold) : MHC_AMBIGUOUS;
-    if (!enough)
-        gate_say(r,
-                 a.rounds < MHC_LEAST_ROUNDS ? "only %lld rounds: a larger --budget"
-                                             : "%lld rounds, too many at a low clock",
-                 (long long)a.rounds);
-    return true;
-}
-
-static void say_speed(struct entry *e, struct gate_row *r, int measurements, double threshold) {
-    double percent = 100 * (r->change.median - 1);
-    const char *times = measurements == 1   ? ""
-                        : measurements == 2 ? ", found twice"
-                                            : ", found in two of three measurements";
-    const char *gated = e->gate->options.speed == GATE_SPEED ? "" : "; reported, not gated";
-    switch (r->verdict) {
-    case MHC_SAME: gate_say(r, "right; within %g %%", 100 * threshold); break;
-    case MHC_AMBIGUOUS:
-        if (!r->reason[0])
-            gate_say(r,
-                     "right; %+.1f %%, and %d measurements do not settle it: a larger --budget, or a quieter machine",
-                     percent, measurements);
-        break;
-    default: gate_say(r, "right; %.1f %% %s%s%s", fabs(percent), percent > 0 ? "slower" : "faster", times, gated);
-    }
-}
-
-static void settle_speed(struct entry *e, struct gate_row *r) {
-    struct regress *g = e->gate;
-    enum mhc_verdict measured[MHC_MEASUREMENTS];
-    double threshold = g->options.threshold > 0 ? g->options.threshold : DEFAULT_THRESHOLD;
-    struct told told = {0};
-    bool settled = false;
-    int count = 0;
-    while (!settled && !regress_stopped) {
-        if (!measure(e, r, count, threshold, &told, measured))
-            return;
-        r->verdict = mhc_repeated_verdict(measured, ++count, &settled);
-    }
-    bool enough = told.rounds >= MHC_LEAST_ROUNDS && !told.throttled;
-    if (enough && r->verdict == MHC_AMBIGUOUS && mhc_speed_verdict(r->change, threshold) == MHC_SAME)
-        r->verdict = MHC_SAME;                 /* each for itself had too few samples */
-    if (told.gaps && r->verdict == MHC_SAME) { /* they are part of both times, and hide what differs */
-        r->verdict = MHC_AMBIGUOUS;
-        gate_say(r, "right; within %g %%, but gaps between launches were timed too", 100 * threshold);
-    }
-    say_speed(e, r, count, threshold);
-    r->fails = r->verdict == MHC_SLOWER && g->options.speed == GATE_SPEED;
-    r->open = r->verdict == MHC_AMBIGUOUS && g->options.speed == GATE_SPEED;
+                 regress_was_killed(why) ? "not judged, %s: %.240s" : "not enough memory on this machine, %s: %.240s",
+                 who, why);
 }
 
 /* The case at hand, then the fixed cases of `check`: what their inputs show, those of a benchmark do not. */
-static void ask_right(struct entry *e, int s) {
+static void ask_right(struct regress_entry *e, int s) {
     struct regress_question q = e->question;
     struct regress_answer sharp = {0};
     q.step = REGRESS_RIGHT;
@@ -352,13 +172,13 @@ static void ask_right(struct entry *e, int s) {
     if (e->good[s])
         e->good[s] = ask_twice(e->gate, &q, e->seconds, &sharp, e->why[s], sizeof e->why[s], &e->again);
     if (e->right[s].no_memory || sharp.no_memory)
-        lack_memory(e, regress_side_name[s], e->why[s]);
+        regress_lack_memory(e, regress_side_name[s], e->why[s]);
     if (!e->good[s])
         worker_stop(&e->gate->worker); /* a device that failed once may fail everything after it */
 }
 
 /* Told and not gated: another library may well buy speed with it. */
-static void say_memory(const struct entry *e, struct gate_row *r) {
+static void say_memory(const struct regress_entry *e, struct gate_row *r) {
     double old = e->held[REGRESS_BASE], new = e->held[REGRESS_NEW];
     char said[GATE_REASON];
     if (!(e->has[REGRESS_BASE] && e->has[REGRESS_NEW]) || !mhc_more_memory(old, new))
@@ -369,7 +189,7 @@ static void say_memory(const struct entry *e, struct gate_row *r) {
 
 /* The row of a case that there is no memory for. It is open, unless the old library fits and the new one
  * asks for more. */
-static void settle_memory(const struct entry *e, struct gate_row *r) {
+static void settle_memory(const struct regress_entry *e, struct gate_row *r) {
     double old = e->needed[REGRESS_BASE], new = e->needed[REGRESS_NEW];
     bool grew = e->has[REGRESS_BASE] && !e->lacks[REGRESS_BASE] && e->lacks[REGRESS_NEW] && old > 0 &&
                 mhc_more_memory(old, new);
@@ -385,7 +205,7 @@ static void settle_memory(const struct entry *e, struct gate_row *r) {
 }
 
 /* false: interrupted, or out of memory for a row (reported). */
-static bool judge(struct entry *e) {
+static bool judge(struct regress_entry *e) {
     struct regress *g = e->gate;
     struct gate_row *r = add_row(e);
     if (!r)
@@ -401,7 +221,7 @@ static bool judge(struct entry *e) {
                      g->options.speed == GATE_NO_SPEED ? "speed was not asked for"
                                                        : "a host executor says nothing of a device's time");
         else
-            settle_speed(e, r);
+            regress_settle_speed(e, r);
     }
     if (e->again && r->verdict == MHC_SAME) {
         r->verdict = MHC_AMBIGUOUS;
@@ -420,7 +240,7 @@ static bool judge(struct entry *e) {
 }
 
 /* Whether a library has the case, and there is memory for it. */
-static void ask_support(struct entry *e, int s) {
+static void ask_support(struct regress_entry *e, int s) {
     struct regress *g = e->gate;
     struct regress_question q = e->question;
     struct regress_answer a;
@@ -431,17 +251,17 @@ static void ask_support(struct entry *e, int s) {
     e->has[s] = answered || a.supported || !a.opened; /* or it broke over the question */
     e->held[s] = a.held;
     if (a.no_memory)
-        lack_memory(e, regress_side_name[s], e->why[s]);
+        regress_lack_memory(e, regress_side_name[s], e->why[s]);
     e->needed[s] = answered ? a.needed : 0;
     if (!answered || a.needed <= MEMORY_SHARE * a.available)
         return;
     e->lacks[s] = true;
     snprintf(why, sizeof why, "needs %.3g GB of memory and %.3g GB are free", a.needed * 1e-9, a.available * 1e-9);
-    lack_memory(e, regress_side_name[s], why);
+    regress_lack_memory(e, regress_side_name[s], why);
 }
 
 int regress_judge(struct regress *g, const struct params *p, const char *kind) {
-    struct entry e = {.gate = g, .p = p, .kind = kind, .question = {.p = *p, .trusting = g->trusting}};
+    struct regress_entry e = {.gate = g, .p = p, .kind = kind, .question = {.p = *p, .trusting = g->trusting}};
     e.seconds = g->timeout + kernels_flops(p) / REFERENCE_FLOPS;
     snprintf(e.question.kind, sizeof e.question.kind, "%s", kind);
     for (int s = REGRESS_BASE; s <= REGRESS_NEW && !regress_stopped; s++)

@@ -4,12 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cpu_ref/library.h"
 #include "suites/gate/check.h"
 #include "suites/gate/regress.h"
+#include "suites/rows/judge.h"
 #include "suites/rows/state.h"
 
 enum { REGRESS_ROWS = 400 };
@@ -20,15 +20,9 @@ static struct backend library[2];
 static struct regress_case side[2];
 static struct regress_question current; /* what `side` is of */
 
-double regress_now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 void regress_mark(int s) {
     volatile struct regress_note *note = worker_note();
-    double now = regress_now();
+    double now = worker_now();
     if (note->running)
         note->spent[note->running - 1] += now - note->since;
     note->running = 1 + s;
@@ -217,6 +211,15 @@ static const char *time_both(const struct regress_question *q, struct regress_an
     return why;
 }
 
+/* Before the first library is opened. */
+static void start_judge(void) {
+    static bool started;
+    struct ruling *shared = started ? NULL : worker_ruling();
+    if (shared)
+        judge_start(shared, (size_t)sysconf(_SC_PAGESIZE));
+    started = true;
+}
+
 static const char *answer_question(const struct regress_question *q, struct regress_answer *answer) {
     const char *why = NULL;
     switch (q->step) {
@@ -239,6 +242,7 @@ void regress_answer(struct message *request, struct message *reply) {
     for (int s = 0; s < 2; s++)
         path[s] = message_take_text(request);
     message_take(request, &q, sizeof q);
+    start_judge();
     for (int s = 0; s < 2 && !why; s++)
         if ((q.step != REGRESS_LIBRARY || q.side == s) && !(q.alone && s == REGRESS_NEW))
             why = use_library(s, path[s], q.copies);

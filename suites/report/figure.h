@@ -10,6 +10,8 @@ struct figure_source {
     const struct groups *groups;
     const bool *chosen;     /* [cases]: which the user asked for */
     int lines;              /* lines of a block in one figure; 0: as many as the figure thinks legible */
+    int columns;            /* of a page that a figure is as wide as: 1 (8.5 cm), 2 (17 cm); 0: as its panels need */
+    bool no_caption;        /* nothing below the panels; the settings keep the text */
     const char *folder;     /* exists; CSV files and settings are written there */
     const char *provenance; /* one line for the caption: program, revision, machine, file */
 };

@@ -54,6 +54,10 @@ bool put_spread(FILE *file, struct spread s, bool broken) {
     return overflow;
 }
 
+bool figure_joined(const struct param *param, double from, double to) {
+    return to <= 1.5 * from || (param->type == PARAM_INT && to - from <= 1);
+}
+
 int64_t failed_cases(const struct figure_source *source, const char *study) {
     const char *const *status = record_texts(source->reader, "status"), *const *studies = record_texts(source->reader,
                                                                                                        "study");
@@ -174,6 +178,12 @@ void put_lines(FILE *file, const struct figure_source *source, const struct line
     fprintf(file, "LONGEST = %zu\n", longest);
 }
 
+void put_paper(FILE *file, const struct figure_source *source, const struct lines *lines) {
+    if (file)
+        fprintf(file, "PAPER = %d\nSEEDS = %lld\n", lines_like_paper(source, lines),
+                (long long)lines_most_seeds(source, lines));
+}
+
 /* Bytes of `text` that fit a row, cut at a blank where there is one. */
 static size_t row_of(const char *text, size_t columns) {
     size_t length = strlen(text), cut = columns;
@@ -190,6 +200,7 @@ static size_t row_of(const char *text, size_t columns) {
 void put_caption(FILE *file, const struct figure_source *source, bool wide, const char *text) {
     const char *const parts[] = {text, source->provenance};
     int rows = 0;
+    wide = source->columns ? source->columns == 2 : wide;
     for (int part = 0; file && part < 2; part++)
         for (const char *at = parts[part]; *at;) {
             char row[WIDE_COLUMNS + 1];
@@ -201,5 +212,5 @@ void put_caption(FILE *file, const struct figure_source *source, bool wide, cons
             at += length + strspn(at + length, " ");
         }
     if (file)
-        fprintf(file, "CAPTION_ROWS = %d\nWIDE = %d\n", rows, wide);
+        fprintf(file, "CAPTION_ROWS = %d\nWIDE = %d\n", source->no_caption ? 0 : rows, wide);
 }

@@ -17,6 +17,10 @@ void put_number(FILE *, double value);
  * is the result. */
 bool put_spread(FILE *, struct spread, bool broken);
 
+/* Whether a line may join two neighbouring points of a parameter, from < to. It may where no whole number lies between
+ * them, or where `to` is at most 1.5 times `from`: a longer line would suggest values that were not computed. */
+bool figure_joined(const struct param *, double from, double to);
+
 /* How many of the chosen cases of a study failed. */
 int64_t failed_cases(const struct figure_source *, const char *study);
 
@@ -33,7 +37,10 @@ void put_field(FILE *, const char *text);
 FILE *settings_open(const struct figure_source *, const char *name);
 void put_string(FILE *, const char *text);
 void put_lines(FILE *, const struct figure_source *, const struct lines *);
-/* The caption, wrapped for 8.5 or 17 cm, the provenance below it. */
+/* PAPER: whether the lines can stand beside the paper's numbers; SEEDS: the most that a point has. */
+void put_paper(FILE *, const struct figure_source *, const struct lines *);
+/* The caption, wrapped for 8.5 or 17 cm, the provenance below it. `wide`: what the panels need; the source may say
+ * otherwise. */
 void put_caption(FILE *, const struct figure_source *, bool wide, const char *text);
 
 #endif

@@ -115,6 +115,15 @@ static void seeds_of(const struct figure_source *source, const struct line *line
     }
 }
 
+int64_t lines_most_seeds(const struct figure_source *source, const struct lines *lines) {
+    int64_t least, most, found = 0;
+    for (int k = 0; k < lines->count; k++) {
+        seeds_of(source, &lines->line[k], &least, &most);
+        found = most > found ? most : found;
+    }
+    return found;
+}
+
 static void append_seeds(char *text, size_t size, int64_t least, int64_t most) {
     append(text, size, "%lld", (long long)least);
     if (most > least)
@@ -191,6 +200,8 @@ void describe_lines(const struct figure_source *source, const struct lines *line
             append(text, size, "; %s: %s", connections[b].label, own[b]);
     append(text, size, "; ");
     append_seeds(text, size, least, most);
+    if (least == 1)
+        append(text, size, " (one seed is one draw, not a median)");
     if (lines->candidates > lines->count) {
         char names[120] = "";
         append_left_out(lines, names, sizeof names);
@@ -200,4 +211,30 @@ void describe_lines(const struct figure_source *source, const struct lines *line
         append(text, size, "; not shown: ");
         append_absent(lines, text, size);
     }
+}
+
+void describe_start(const struct figure_source *source, const struct lines *lines, char *text, size_t size) {
+    static const struct {
+        const char *word, *says;
+    } starts[] = {
+        {"lite", "each layer reads and writes one stream more than the others, so that streams differ"},
+        {"one-hot", "each layer reads and writes hardly more than one stream, so that streams hardly meet"},
+        {"equal",
+         "every layer reads and writes all streams alike, so that maps whose rows sum to 1 leave streams equal"}};
+    const struct param *param = params_find("pre-post");
+    const struct params *first = params_of_line(source, &lines->line[0]);
+    bool hc = false;
+    text[0] = 0;
+    for (int k = 0; k < lines->count; k++) {
+        if (params_of_line(source, &lines->line[k])->study != STUDY_PROPAGATE)
+            return;
+        hc |= connection_is_hc(&connections[lines->line[k].block]);
+    }
+    if (varies(source, lines, false, -1, param) || varies(source, lines, false, -1, params_find("init")) ||
+        first->init != INIT_LATENT)
+        return;
+    for (size_t k = 0; k < sizeof starts / sizeof *starts; k++)
+        if (!strcmp(params_word(first, "pre-post"), starts[k].word))
+            snprintf(text, size, " Start %s: %s%s.", starts[k].word, starts[k].says,
+                     hc ? "; HC's layers read one stream and write all alike at every start" : "");
 }

@@ -50,6 +50,9 @@ void lines_along(const struct figure_source *, const struct param *along, const 
                  const char *summary, unsigned connections, int most, struct lines *);
 void lines_release(struct lines *);
 
+/* The seeds of the point that has most of them. */
+int64_t lines_most_seeds(const struct figure_source *, const struct lines *);
+
 /* The largest n of a line. */
 int64_t lines_streams(const struct figure_source *, const struct lines *);
 
@@ -63,6 +66,9 @@ void label_lines(const struct figure_source *, struct lines *, const struct para
 /* What the lines share and is not the default, but for their axes, e.g. "L=60, n=4, d=12;
  * HC: w=0.35; 16 seeds; 4 of 5 lines shown, not mHC w=3". */
 void describe_lines(const struct figure_source *, const struct lines *, char *text, size_t size);
+
+/* How the streams of propagated stacks start, " Start lite: ...", where all lines have the same; else empty. */
+void describe_start(const struct figure_source *, const struct lines *, char *text, size_t size);
 
 /* "HC w=0.35", with ", 8 seeds" behind it where not all lines have as many; the middle of a long label is left out. */
 void line_legend(const struct figure_source *, const struct lines *, int k, char *text, size_t size);

@@ -93,6 +93,19 @@ static void put_label(FILE *settings, const struct timed *group, int groups, int
     fprintf(settings, "\n");
 }
 
+/* A time on a CPU says nothing about the paper's, which is of GPUs: neither its number nor its line stands there. */
+static bool on_cpu(const struct params *p) {
+    return !strncmp(p->backend, "cpu", 3) || !strcmp(p->backend, "emu");
+}
+
+/* " Dashed: the paper's 6.7 %.", and the setting that draws it. */
+static void say_paper(FILE *settings, const struct params *p, char *text, size_t size) {
+    if (settings)
+        fprintf(settings, "PAPER = %d\n", !on_cpu(p));
+    if (!on_cpu(p))
+        snprintf(text + strlen(text), size - strlen(text), " Dashed: the paper's %g\u00a0%%.", 100 * PAPER_OVERHEAD);
+}
+
 /* "on cpu32, L=4, n=4, T=128": what a figure holds fixed. */
 static void constants_of(const struct figure_source *source, const struct params *p, int open, char *text,
                          size_t size) {
@@ -108,8 +121,7 @@ static void constants_of(const struct figure_source *source, const struct params
     if (!(open & OPEN_CORE))
         used += (size_t)snprintf(text + used, size - used, ", %s attention's core", p->attention ? "with" : "without");
     snprintf(text + used, size - used, "%s%s%s", p->optimizer ? ", with AdamW" : "", p->graphs ? ", as a graph" : "",
-             !strncmp(p->backend, "cpu", 3) || !strcmp(p->backend, "emu") ? ". On a CPU: says nothing about a GPU"
-                                                                          : "");
+             on_cpu(p) ? ". On a CPU: says nothing about a GPU" : "");
 }
 
 /* Cases that a figure leaves out and those that failed, behind its caption and beside it. */
@@ -158,7 +170,21 @@ static void say_missing(const struct figure_source *source, const struct timed *
     snprintf(text + strlen(text), size - strlen(text), "%s", some ? "." : "");
 }
 
-static void put_overhead(FILE *file, const struct figure_source *source, const struct timed *t, int v) {
+/* Whether a variant was timed, but in too few rounds for an interval: then its median is no result. */
+static bool lacks_interval(const struct figure_source *source, const struct timed *t, int v) {
+    return isfinite(of_variant(source, t, v, OVERHEAD_RATIO)) &&
+           !(of_variant(source, t, v, OVERHEAD_LOW) <= of_variant(source, t, v, OVERHEAD_HIGH));
+}
+
+/* " 3 medians of too few rounds for an interval are not drawn." */
+static void say_unknown(int unknown, char *text, size_t size) {
+    if (unknown)
+        snprintf(text + strlen(text), size - strlen(text), " Not drawn: %d value%s of too few rounds for an interval.",
+                 unknown, unknown > 1 ? "s" : "");
+}
+
+static void put_overhead(FILE *file, const struct figure_source *source, const struct timed *t, int v, int *unknown) {
+    *unknown += lacks_interval(source, t, v);
     put_number(file, 100 * of_variant(source, t, v, OVERHEAD_RATIO));
     put_number(file, 100 * of_variant(source, t, v, OVERHEAD_LOW));
     put_number(file, 100 * of_variant(source, t, v, OVERHEAD_HIGH));
@@ -189,7 +215,7 @@ static void put_variants(FILE *settings, const struct places *places) {
 enum figure_outcome figure_overhead(const struct figure_source *source, const struct figure *figure, char *why,
                                     size_t size) {
     static struct timed cases[MOST_CASES], group[MOST_GROUPS];
-    int count = read_cases(source, cases), groups = 0, missing = 0;
+    int count = read_cases(source, cases), groups = 0, missing = 0, unknown = 0;
     bool core[2] = {false, false};
     char text[1400];
     if (!count)
@@ -216,7 +242,7 @@ enum figure_outcome figure_overhead(const struct figure_source *source, const st
             if (!places.of[v])
                 continue;
             fprintf(data, "%d,%d,%d", g + 1, (int)cases[k].p.attention, places.of[v]);
-            put_overhead(data, source, &cases[k], v);
+            put_overhead(data, source, &cases[k], v, &unknown);
         }
     }
     if (settings)
@@ -228,9 +254,10 @@ enum figure_outcome figure_overhead(const struct figure_source *source, const st
     constants_of(source, &cases[0].p, OPEN_SHAPE | OPEN_CORE, text, sizeof text);
     snprintf(
         text + strlen(text), sizeof text - strlen(text),
-        ". t(variant) / t(residual) − 1 of a training step, forward and backward, median with its 95 %% interval (open bars: too few rounds for one). "
-        "Dashed: the paper's %g\u00a0%%.",
-        100 * PAPER_OVERHEAD);
+        ". Bars: how much longer a training step (forward and backward) takes than with the residual, t / t(residual) − 1, "
+        "median; whiskers: its 95 %% interval.");
+    say_paper(settings, &cases[0].p, text, sizeof text);
+    say_unknown(unknown, text, sizeof text);
     say_missing(source, &cases[0], text, sizeof text);
     say_left_out(source, missing, text, sizeof text, why, size);
     put_caption(settings, source, true, text);
@@ -381,7 +408,7 @@ enum figure_outcome figure_overhead_sweep(const struct figure_source *source, co
                                           size_t size) {
     static struct timed cases[MOST_CASES];
     const int open[2] = {OPEN_SHAPE, OPEN_TOKENS};
-    int count = read_cases(source, cases), missing = 0, at = 0, members[2], base[2];
+    int count = read_cases(source, cases), missing = 0, unknown = 0, at = 0, members[2], base[2];
     bool shown[MOST_CASES] = {false};
     char text[2000] = "", constants[700];
     if (!count)
@@ -403,7 +430,7 @@ enum figure_outcome figure_overhead_sweep(const struct figure_source *source, co
                  (next = next_along(cases, count, base[panel], open[panel], last, &at)) < INT64_MAX; last = next) {
                 if (data)
                     fprintf(data, "%d,%d,%lld", panel + 1, places.of[v], (long long)next);
-                put_overhead(data, source, &cases[at], v);
+                put_overhead(data, source, &cases[at], v, &unknown);
                 shown[at] = true;
             }
         }
@@ -418,9 +445,10 @@ enum figure_outcome figure_overhead_sweep(const struct figure_source *source, co
         fprintf(settings, "HAS_C = %d\nHAS_T = %d\n", base[0] >= 0, base[1] >= 0);
     snprintf(
         text + strlen(text), sizeof text - strlen(text),
-        "t(variant) / t(residual) − 1 of a training step, median with its 95 %% interval (open: too few rounds for one). "
-        "Variants stand side by side. Dashed: the paper's %g\u00a0%%.",
-        100 * PAPER_OVERHEAD);
+        "How much longer a training step takes than with the residual, t / t(residual) − 1: median with its 95 %% interval. "
+        "Connections stand side by side.");
+    say_paper(settings, &cases[base[0] < 0 ? base[1] : base[0]].p, text, sizeof text);
+    say_unknown(unknown, text, sizeof text);
     say_missing(source, &cases[base[0] < 0 ? base[1] : base[0]], text, sizeof text);
     for (int k = 0; k < count; k++)
         missing += !shown[k];

@@ -61,7 +61,7 @@ static bool write_data(const struct figure_source *source, const char *name, con
                                           "ratio",       "ratio_low",        "ratio_high"};
     FILE *file = data_open(
         source, name, "every,memory_peak,memory_predicted,memory_paper,median,low,high,ratio,ratio_low,ratio_high");
-    double least = INFINITY;
+    double least = INFINITY, before = 0;
     for (int64_t i = next_case(source, like, -1); file && i >= 0;
          i = next_case(source, like, value(source, "every", i))) {
         double every = value(source, "every", i), peak = value(source, "memory_peak", i);
@@ -74,6 +74,9 @@ static bool write_data(const struct figure_source *source, const char *name, con
             least = peak;
             *best = (int64_t)every;
         }
+        if (before > 0 && !figure_joined(params_find("recompute"), before, every))
+            putc('\n', file); /* parts points that no line may join */
+        before = every;
         fprintf(file, "%.0f", every);
         for (size_t c = 0; c < sizeof columns / sizeof *columns; c++)
             put_number(file, value(source, columns[c], i));

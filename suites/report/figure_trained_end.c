@@ -102,8 +102,9 @@ static bool write_layers(const struct figure_source *source, const char *name, c
         shared);
     FILE *file = settings_open(source, name);
     put_caption(file, source, false, text);
+    put_paper(file, source, lines);
     if (file) {
-        fprintf(file, "PAPER = %d\nLAYERS = %lld\nBLOCK = %d\nHIGH = %.9g\nT_MAXES = %d\narray T_MAX[T_MAXES]\n", like,
+        fprintf(file, "LAYERS = %lld\nBLOCK = %d\nHIGH = %.9g\nT_MAXES = %d\narray T_MAX[T_MAXES]\n",
                 (long long)group->p.depth, connections[lines->line[0].block].colour, highest, count);
         for (int k = 0; k < count; k++)
             fprintf(file, "T_MAX[%d] = %lld\n", k + 1, (long long)t_max[k]);
@@ -215,9 +216,9 @@ static bool write_sweep(const struct figure_source *source, const char *name, co
         return false;
     snprintf(
         text, sizeof text,
-        "Trained stacks at their last point: gain of composites, largest over layers l, mean over held-out tokens; forward where "
-        "nothing bounds the maps, backward where their rows sum to 1; median over seeds, and whiskers from the smallest to the "
-        "largest.");
+        "Trained stacks at their last point. Gain of the composite maps, averaged over held-out tokens, the largest over layers: "
+        "forward where nothing bounds the maps, backward where their rows sum to 1. Median over seeds, and whiskers from the smallest "
+        "to the largest.");
     for (int p = 0; p < PANELS; p++) {
         if (!lines[p].count)
             continue;

@@ -78,16 +78,18 @@ static bool write_gain(const struct figure_source *source, const char *name, str
     describe_ended(source, lines, ended, sizeof ended);
     snprintf(
         text, sizeof text,
-        "Stacks in training, measured at the points: gain of composites (max |sum| of rows forward, of columns backward), mean over "
-        "held-out tokens, largest over layers l; median over seeds, and band from the smallest to the largest.%s %s.",
+        "Stacks in training, measured at the points. Gain of the composite maps: the largest |sum| of a row (forward) or of a column "
+        "(backward), averaged over held-out tokens, the largest over layers; median over seeds, and band from the smallest to the "
+        "largest.%s %s.",
         ended, shared);
     FILE *file = settings_open(source, name);
     put_lines(file, source, lines);
     put_places(file, lines, panel, slot);
     put_caption(file, source, taken[1] && taken[2], text);
+    put_paper(file, source, lines);
     if (file)
-        fprintf(file, "PAPER = %d\nLEFT_LINES = %d\nRIGHT_LINES = %d\nHIGH_LEFT = %.9g\nHIGH_RIGHT = %.9g\n",
-                lines_like_paper(source, lines), taken[1], taken[2], unbounded_to, bounded_to);
+        fprintf(file, "LEFT_LINES = %d\nRIGHT_LINES = %d\nHIGH_LEFT = %.9g\nHIGH_RIGHT = %.9g\n", taken[1], taken[2],
+                unbounded_to, bounded_to);
     return data_close(file, source, name, why, why_size);
 }
 

@@ -8,6 +8,9 @@
 #include "suites/report/figure_data.h"
 
 static const char triangles[] = " Triangles at the top: overflow.";
+static const char not_joined[] =
+    " Neighbours more than 1.5 times apart are not joined: nothing between them was computed; whiskers reach from 10 % to "
+    "90 % of the seeds.";
 enum { TEXT_SIZE = 1600, COLUMNS_SIZE = 800 };
 
 struct measure {
@@ -85,7 +88,7 @@ static enum figure_outcome layers_figure(const struct figure_source *source, con
     struct lines lines;
     bool overflow = false;
     struct span span[8];
-    char text[TEXT_SIZE], shared[TEXT_SIZE / 2];
+    char text[TEXT_SIZE], shared[TEXT_SIZE / 2], start[240] = "";
     for (int m = 0; m < count; m++)
         span[m] = (struct span){NAN, NAN};
     lines_by_layer(source, measures[0].recorded, wanted, most, &lines);
@@ -93,16 +96,19 @@ static enum figure_outcome layers_figure(const struct figure_source *source, con
         return snprintf(why, why_size, "no case of it has the curve %s", measures[0].recorded), FIGURE_SKIPPED;
     describe_lines(source, &lines, shared, sizeof shared);
     bool good = layers_data(source, name, &lines, measures, count, span, &overflow, why, why_size);
-    snprintf(text, sizeof text, "%s%s %s.", statement, overflow ? triangles : "", shared);
+    if (wanted == connections_where(NULL)) /* a figure of streams */
+        describe_start(source, &lines, start, sizeof start);
+    snprintf(text, sizeof text, "%s%s%s %s.", statement, start, overflow ? triangles : "", shared);
     if (good) {
         describe_left_out(&lines, why, why_size);
         const struct params *last = &source->groups->group[lines.line[lines.count - 1].groups[0]].p;
         FILE *file = settings_open(source, name);
         put_lines(file, source, &lines);
         put_caption(file, source, wanted == connections_where(NULL) || both_families(&lines), text);
+        put_paper(file, source, &lines);
         if (file)
-            fprintf(file, "PAPER = %d\nLAYERS = %lld\nSTREAMS = %lld\n", lines_like_paper(source, &lines),
-                    (long long)last->depth, (long long)lines_streams(source, &lines));
+            fprintf(file, "LAYERS = %lld\nSTREAMS = %lld\n", (long long)last->depth,
+                    (long long)lines_streams(source, &lines));
         for (int m = 0; file && m < count; m++)
             fprintf(file, span[m].high < INFINITY ? "SPAN_%s = %.9g\n" : "SPAN_%s = 1e300\n", measures[m].column,
                     span[m].high / span[m].low);
@@ -120,8 +126,8 @@ static enum figure_outcome single_gain(const struct figure_source *source, const
                                               {"backward_abs", "single_backward_abs"}};
     return layers_figure(
         source, figure->name, connections_where(connection_mixes), 4, measures, 4,
-        "Gain of single layers, token mean: median and band q10–q90 over seeds of max |sum| of rows, backward of columns (solid); "
-        "median of max sum of |entries| (dashed).",
+        "Gain of each layer's own map H_l, averaged over tokens. Solid: the largest |sum| of a row (forward) or of a column "
+        "(backward), median over seeds; band: from 10 % to 90 % of the seeds. Dashed: the largest sum of |entries|, median.",
         why, size);
 }
 
@@ -133,8 +139,9 @@ static enum figure_outcome composite_gain(const struct figure_source *source, co
                                               {"backward_abs", "composite_backward_abs"}};
     return layers_figure(
         source, figure->name, connections_where(connection_mixes), 4, measures, 4,
-        "Gain of composites, token mean: median and band q10–q90 over seeds of max |sum| of rows, backward of columns (solid); "
-        "median of max sum of |entries| (dashed).",
+        "Gain of the composite maps of layers 1 to l (forward) and l to L (backward), averaged over tokens. Solid: the largest "
+        "|sum| of a row (forward) or of a column (backward), median over seeds; band: from 10 % to 90 % of the seeds. Dashed: the "
+        "largest sum of |entries|, median.",
         why, size);
 }
 
@@ -146,8 +153,8 @@ static enum figure_outcome streams(const struct figure_source *source, const str
                                               {"rank", "effective_rank"}};
     return layers_figure(
         source, figure->name, connections_where(NULL), 2, measures, 4,
-        "Streams x_l at the input of layer l, token mean: median and band q10–q90 over seeds. Effective rank: exp of the "
-        "entropy of their singular values.",
+        "Streams x_l at the input of layer l, averaged over tokens: median over seeds, and band from 10 % to 90 % of the seeds. "
+        "Effective rank: exp of the entropy of their singular values; it says how many streams differ.",
         why, size);
 }
 
@@ -164,17 +171,34 @@ static struct spread first_layer(const struct figure_source *source, const struc
     return groups_curve(source->reader, group, curve, 0);
 }
 
+/* Whether a line may join points j - 1 and j of a line: both are there, and near one another. */
+static bool is_joined(const struct figure_source *source, const struct line *line, int64_t j,
+                      const struct param *along) {
+    const struct group *group = source->groups->group;
+    return j > 0 && j < line->count &&
+           figure_joined(along, parameter_value(&group[line->groups[j - 1]].p, along),
+                         parameter_value(&group[line->groups[j]].p, along));
+}
+
+/* A blank line parts points that no line may join; `apart` is 1 where a point is joined to neither neighbour. */
 static bool parameter_data(const struct figure_source *source, const char *name, const struct param *along,
                            const struct lines *lines, const struct measure *measures, int count, bool *recorded,
-                           bool *overflow, char *why, size_t why_size) {
-    char columns[COLUMNS_SIZE];
-    columns_of(along->name, measures, count, columns);
+                           bool *overflow, bool *some_apart, char *why, size_t why_size) {
+    char columns[COLUMNS_SIZE], first[64];
+    snprintf(first, sizeof first, "%s,apart", along->name);
+    columns_of(first, measures, count, columns);
     FILE *file = data_open(source, name, columns);
     for (int k = 0; file && k < lines->count; k++)
         for (int64_t j = 0; j < lines->line[k].count; j++) {
             const struct group *group = &source->groups->group[lines->line[k].groups[j]];
+            const bool joined = is_joined(source, &lines->line[k], j, along);
+            if (j > 0 && !joined)
+                putc('\n', file);
             put_head(file, k, &lines->line[k], &group->p);
             put_number(file, parameter_value(&group->p, along));
+            const bool apart = !joined && !is_joined(source, &lines->line[k], j + 1, along);
+            *some_apart |= apart;
+            fprintf(file, ",%d", apart);
             for (int m = 0; m < count; m++) {
                 struct spread s = first_layer(source, group, measures[m].recorded);
                 bool broken = isnan(s.median) && group_broken(source, group);
@@ -193,24 +217,25 @@ static enum figure_outcome parameter_figure(const struct figure_source *source, 
                                             const char *streams, char *why, size_t why_size) {
     const struct param *along = params_find(parameter);
     struct lines lines;
-    bool recorded[8] = {false}, overflow = false, more = false;
+    bool recorded[8] = {false}, overflow = false, apart = false, more = false;
     char text[TEXT_SIZE], shared[TEXT_SIZE / 2];
     lines_along(source, along, beside ? params_find(beside) : NULL, measures[0].recorded, wanted, most, &lines);
     if (!lines.count)
         return snprintf(why, why_size, "no two groups of it differ in %s alone", parameter), FIGURE_SKIPPED;
     describe_lines(source, &lines, shared, sizeof shared);
-    bool good = parameter_data(source, name, along, &lines, measures, count, recorded, &overflow, why, why_size);
+    bool good = parameter_data(source, name, along, &lines, measures, count, recorded, &overflow, &apart, why,
+                               why_size);
     for (int m = 2; m < count; m++)
         more |= recorded[m];
-    snprintf(text, sizeof text, "%s%s, token mean: median and band q10–q90 over seeds.%s %s.", statement,
-             more ? streams : "", overflow ? triangles : "", shared);
+    snprintf(text, sizeof text,
+             "%s%s, averaged over tokens: median over seeds, and band from 10 %% to 90 %% of the seeds.%s%s %s.",
+             statement, more ? streams : "", apart ? not_joined : "", overflow ? triangles : "", shared);
     if (good) {
         describe_left_out(&lines, why, why_size);
         FILE *file = settings_open(source, name);
         put_lines(file, source, &lines);
         put_caption(file, source, wanted == connections_where(NULL) || both_families(&lines), text);
-        if (file)
-            fprintf(file, "PAPER = %d\n", lines_like_paper(source, &lines));
+        put_paper(file, source, &lines);
         for (int m = 0; file && m < count; m++)
             fprintf(file, "HAS_%s = %d\n", measures[m].column, recorded[m]);
         good = data_close(file, source, name, why, why_size);
@@ -226,9 +251,10 @@ static enum figure_outcome depth(const struct figure_source *source, const struc
                                               {"x_rms", "x_rms_last"},
                                               {"grad_rms", "grad_x_rms_first"},
                                               {"grad_rms_max", "grad_x_rms_max"}};
-    return parameter_figure(source, figure->name, "depth", NULL, connections_where(NULL), 2, measures, 5,
-                            "Largest gain of composites (max |sum| of rows, backward of columns) over layers l",
-                            ", RMS of the streams at layer L and of the gradient", why, size);
+    return parameter_figure(
+        source, figure->name, "depth", NULL, connections_where(NULL), 2, measures, 5,
+        "Gain of the composite maps (largest |sum| of a row forward, of a column backward), the largest over layers",
+        "; RMS of the streams at layer L and of the gradient", why, size);
 }
 
 static enum figure_outcome t_max(const struct figure_source *source, const struct figure *figure, char *why,
@@ -237,17 +263,19 @@ static enum figure_outcome t_max(const struct figure_source *source, const struc
                                               {"column_error", "single_column_error_max"}};
     return parameter_figure(
         source, figure->name, "t-max", "round", connections_where(connection_has_sinkhorn), 4, measures, 2,
-        "Largest gain of composites (max |sum| of columns) and column error of single layers, over layers l", "", why,
-        size);
+        "Backward gain of the composite maps (largest |sum| of a column) and what a layer's column sums lack to 1, the largest over "
+        "layers",
+        "", why, size);
 }
 
 static enum figure_outcome streams_n(const struct figure_source *source, const struct figure *figure, char *why,
                                      size_t size) {
     static const struct measure measures[] = {{"forward", "composite_forward_sum_max"},
                                               {"backward", "composite_backward_sum_max"}};
-    return parameter_figure(source, figure->name, "streams", NULL, connections_where(connection_mixes), 4, measures, 2,
-                            "Largest gain of composites (max |sum| of rows, backward of columns) over layers l", "",
-                            why, size);
+    return parameter_figure(
+        source, figure->name, "streams", NULL, connections_where(connection_mixes), 4, measures, 2,
+        "Gain of the composite maps (largest |sum| of a row forward, of a column backward), the largest over layers",
+        "", why, size);
 }
 
 const struct figure figures[] = {

@@ -223,6 +223,8 @@ void groups_constants(const struct groups *g, int64_t from, int64_t to, char *te
         const struct param *param = &params_table[k];
         char value[PARAM_TEXT_SIZE];
         params_text(p, param, value, sizeof value);
+        if (params_has_maps(p) && !params_matters(p, param))
+            continue;
         if (!varies[k] && !(param->role & ROLE_KEEPS) && strcmp(param->name, "block") && params_knows(p, param) &&
             (param->role & ROLE_HEADS || strcmp(value, param->standard)))
             used += (size_t)snprintf(text + used, size - used, "%s--%s %s", used ? " " : "", param->name, value);

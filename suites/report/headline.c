@@ -8,9 +8,6 @@
 #include "suites/report/paper.h"
 
 enum { ENOUGH_SEEDS = 32, MOST_RATES = 16 };
-const char headline_needs[] =
-    "stacks of hc and of mhc, 60 layers, n = 4, t_max = 20: trained in the setting of suites/train.suite, or "
-    "maps with alpha = 0 and 32 seeds of each";
 
 /* What stands in the table: of which connection, how, and the paper's. */
 static const struct reading {
@@ -43,8 +40,8 @@ static struct chosen choose_random(struct record_reader *reader, const struct gr
     for (int64_t k = 0; k < g->count; k++) {
         const struct group *group = &g->group[k];
         const struct params *p = &group->p;
-        bool shape = is_shape(p, STUDY_MAPS, connection) && p->rounding == ROUND_NONE && p->init == INIT_LATENT &&
-                     p->alpha == 0 && group->count >= ENOUGH_SEEDS;
+        bool shape = is_shape(p, STUDY_MAPS, connection) && !p->from[0] && p->rounding == ROUND_NONE &&
+                     p->init == INIT_LATENT && p->alpha == 0 && group->count >= ENOUGH_SEEDS;
         double off = shape ? fabs(log(groups_summary(reader, group, summary).median / paper)) : NAN;
         if (isnan(off) || (best.group >= 0 && group->count < g->group[best.group].count))
             continue;
@@ -58,18 +55,17 @@ static struct chosen choose_random(struct record_reader *reader, const struct gr
     return best;
 }
 
-static void say_random(const struct groups *g, const struct chosen *hc, const struct chosen *mhc, struct tables *t) {
+static void say_random(const struct groups *g, const struct chosen *hc, const struct chosen *mhc, bool brief,
+                       struct tables *t) {
     const struct chosen *const chosen[2] = {hc, mhc};
-    tables_say(t, "\nRandom: untrained ensembles, set beside the paper's trained maps by their median:\n");
-    for (int k = 0; k < 2; k++) {
-        const struct group *group = &g->group[chosen[k]->group];
-        tables_say(t, "  %-4s %lld seeds: %s\n", k ? "mHC" : "HC", (long long)group->count, group->label);
-        if (chosen[k]->candidates > 1)
-            tables_say(
-                t,
-                "       chosen of %d in this file for being nearest, on these same seeds: a calibration, not a result\n",
-                chosen[k]->candidates);
-    }
+    tables_say(t, "%sRandom: untrained ensembles, set beside the paper's trained maps by their median.\n",
+               brief ? "" : "\n");
+    if (hc->candidates > 1 || mhc->candidates > 1)
+        tables_say(t, "HC's was chosen of %d and mHC's of %d for being nearest: a calibration, not a result.\n",
+                   hc->candidates, mhc->candidates);
+    for (int k = 0; k < 2 && !brief; k++)
+        tables_say(t, "  %-4s %lld seeds: %s\n", k ? "mHC" : "HC", (long long)g->group[chosen[k]->group].count,
+                   g->group[chosen[k]->group].label);
 }
 
 /* ---- trained stacks ---- */
@@ -134,14 +130,20 @@ static void add_rates(struct record_reader *reader, const struct groups *g, stru
     table_end(t);
 }
 
-static void say_trained(const struct groups *g, int64_t hc, int64_t mhc, struct tables *t) {
+static void say_trained(const struct groups *g, int64_t hc, int64_t mhc, bool brief, struct tables *t) {
     const struct params *p = &g->group[hc].p;
-    tables_say(
-        t,
-        "\nTrained: byte-level language models of %lld blocks, C = %lld, %lld x %lld bytes a step, %lld steps of AdamW, rate %g;\n"
-        "  %lld seeds of HC, %lld of mHC; text %s\n",
-        (long long)p->depth / 2, (long long)p->width, (long long)p->batch, (long long)p->sequence, (long long)p->steps,
-        p->learning_rate, (long long)g->group[hc].count, (long long)g->group[mhc].count, p->input);
+    if (brief)
+        tables_say(t, "Trained: %lld blocks, C = %lld, %lld steps at rate %g; %lld seeds of HC, %lld of mHC.\n",
+                   (long long)p->depth / 2, (long long)p->width, (long long)p->steps, p->learning_rate,
+                   (long long)g->group[hc].count, (long long)g->group[mhc].count);
+    else
+        tables_say(
+            t,
+            "\nTrained: byte-level language models of %lld blocks, C = %lld, %lld x %lld bytes per step, %lld steps of "
+            "AdamW at rate %g; %lld seeds of HC, %lld of mHC; text %s\n",
+            (long long)p->depth / 2, (long long)p->width, (long long)p->batch, (long long)p->sequence,
+            (long long)p->steps, p->learning_rate, (long long)g->group[hc].count, (long long)g->group[mhc].count,
+            p->input);
 }
 
 /* ---- both beside the paper ---- */
@@ -152,25 +154,44 @@ static struct value cell_of(struct record_reader *reader, const struct groups *g
     return range ? in_range(r, text) : in_quantiles(r, text);
 }
 
-bool headline_gains(struct record_reader *reader, const struct groups *g, struct tables *t) {
+/* What the table says, in words. */
+static void say_answer(struct record_reader *reader, const struct group *hc, const struct group *mhc, bool trained,
+                       struct tables *t) {
+    char text[2][OVER_SEEDS_TEXT];
+    struct over_seeds r[2] = {over_seeds_of(reader, hc, "composite_forward_sum_max"),
+                              over_seeds_of(reader, mhc, "composite_backward_sum_max")};
+    for (int k = 0; k < 2; k++)
+        trained ? in_range(r[k], text[k]) : in_quantiles(r[k], text[k]);
+    if (r[0].measured && r[1].measured)
+        tables_say(t, "%s HC amplifies a signal by %s, %s mHC a gradient by %s.\n", trained ? "Trained" : "Random",
+                   text[0], trained ? "trained" : "random", text[1]);
+}
+
+unsigned headline_gains(struct record_reader *reader, const struct groups *g, bool brief, struct tables *t) {
     const struct chosen hc = choose_random(reader, g, "hc", "composite_forward_sum_max", PAPER_HC_GAIN),
                         mhc = choose_random(reader, g, "mhc", "composite_backward_sum_max", PAPER_MHC_GAIN);
     int64_t trained_hc = find_trained(g, "hc", 0), trained_mhc = find_trained(g, "mhc", 0);
     bool random = hc.group >= 0 && mhc.group >= 0, trained = trained_hc >= 0 && trained_mhc >= 0;
-    struct column columns[5] = {{"reading", "", .width = -29}};
+    struct column columns[5] = {{"reading", "Amax gain, 60 layers", .width = -28}};
     int count = 1;
     if (trained)
-        columns[count++] = (struct column){"trained_log10", "trained: median [least, most]", .width = 29,
-                                           .low = "_least", .high = "_most"};
+        columns[count++] = (struct column){"trained_log10", "trained [least, most]", .width = 21, .low = "_least",
+                                           .high = "_most"};
     if (random) {
-        columns[count++] = (struct column){"gain_log10", "random: median [q10, q90]", .width = 25, .low = "_q10",
+        columns[count++] = (struct column){"gain_log10", "random [q10, q90]", .width = 19, .low = "_q10",
                                            .high = "_q90"};
         columns[count++] = (struct column){"median_log10", NULL, COLUMN_INTERVAL};
     }
     columns[count++] = (struct column){"paper", "paper: 27B", .width = -1};
     if (!trained && !random)
-        return false;
-    tables_say(t, "\nComposite Amax gain, 60 layers, n = 4, t_max = 20\n\n");
+        return 0;
+    tables_say(t, brief ? "\n"
+                        : "\nComposite Amax gain, n = 4, t_max = 20: median over seeds and what it lies between.\n");
+    if (trained)
+        say_answer(reader, &g->group[trained_hc], &g->group[trained_mhc], true, t);
+    if (random)
+        say_answer(reader, &g->group[hc.group], &g->group[mhc.group], false, t);
+    tables_say(t, "\n");
     table_begin_of(t, "composite Amax gain, 60 layers, n = 4, t_max = 20", columns, count);
     for (int k = 0; k < READINGS; k++) {
         const struct reading *reading = &readings[k];
@@ -190,11 +211,11 @@ bool headline_gains(struct record_reader *reader, const struct groups *g, struct
         table_row_of(t, row, used);
     }
     table_end(t);
-    if (trained) {
-        say_trained(g, trained_hc, trained_mhc, t);
+    if (trained)
+        say_trained(g, trained_hc, trained_mhc, brief, t);
+    if (trained && !brief)
         add_rates(reader, g, t);
-    }
     if (random)
-        say_random(g, &hc, &mhc, t);
-    return true;
+        say_random(g, &hc, &mhc, brief, t);
+    return (random ? HEADLINE_RANDOM : 0) | (trained ? HEADLINE_TRAINED : 0);
 }

@@ -5,8 +5,9 @@
 #include "results/table.h"
 #include "suites/report/groups.h"
 
-/* false: the record has nothing to put beside the paper; headline_needs says what it takes. */
-bool headline_gains(struct record_reader *, const struct groups *, struct tables *);
-extern const char headline_needs[];
+enum { HEADLINE_RANDOM = 1, HEADLINE_TRAINED = 2 };
+/* Which gains the table has; 0: the record has nothing to put beside the paper. `brief`: without the ensembles' options
+ * and the gains at other rates. */
+unsigned headline_gains(struct record_reader *, const struct groups *, bool brief, struct tables *);
 
 #endif

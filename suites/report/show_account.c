@@ -62,12 +62,13 @@ double overhead_part_rate(struct record_reader *r, int64_t index, int subject, d
 void show_account_legend(struct tables *t) {
     tables_say(
         t,
-        "\nAccounts: every part of a step timed by itself; of step: its share of a whole step of the same rounds; ms: that share of the\n"
-        "step's median above. ms, MB (1e6 bytes) and operations are of all its calls in one step; MB, GB/s: bytes that it must move by its\n"
-        "own model. copy, gemm: its rate as a share of what a copy or GEMM, out of the cache, reached in the rounds of the steps. Parts run\n"
-        "on the arrays of a step, over as many sets of them as the steps rotate over: w marks a part whose arrays together fit into the\n"
-        "cache, which may so be faster than a copy, s one that reaches less than %.0f %%; p, t, g as above. One by one: the sum of all parts,\n"
-        "not 100 %% where calls of one kind in a row find other things in the cache than the step does, or the machine was busy.\n",
+        "\nAccounts: every part of a step timed by itself. share: of a whole step of the same rounds. ms: that share "
+        "of the step's median above. ms, MB (1e6 bytes) and operations count all its calls in one step. MB, GB/s: bytes that it "
+        "must move by its own model. reached: its rate as a share of what a copy or GEMM, out of the cache, reached in the "
+        "rounds of the steps. Parts run on the arrays of a step, over as many sets of them as the steps rotate over.\n"
+        "flags: w a part whose arrays together fit into the cache, so that it may be faster than a copy; s one that reaches less "
+        "than %.0f %%; p, t, g as above. one by one: the sum of all parts. It is not 100 %% where calls of one kind in a row find "
+        "other things in the cache than the step does, or where the machine was busy.\n",
         100 * OVERHEAD_SLOW);
 }
 
@@ -75,7 +76,7 @@ void show_account_legend(struct tables *t) {
 static double add_part(struct record_reader *r, int64_t index, const struct record_timing *samples, const char *variant,
                        int subject, double step, struct attainable a, struct tables *t) {
     const char *name = overhead_subjects()[subject]; /* other versions may have other parts, at other places */
-    char flags[SAMPLE_FLAGS + 2];
+    char flags[SAMPLE_FLAGS + 2], reached[32];
     double share = of_part(r, index, subject, OVERHEAD_PART_SHARE), seconds = step * share,
            bytes = of_part(r, index, subject, OVERHEAD_PART_BYTES),
            flops = of_part(r, index, subject, OVERHEAD_PART_FLOPS),
@@ -84,11 +85,12 @@ static double add_part(struct record_reader *r, int64_t index, const struct reco
     if (isnan(seconds))
         return 0;
     overhead_sample_flags(samples, record_subject_called(r, name), flags);
+    snprintf(reached, sizeof reached, "%.0f %% %s", 100 * rate, product ? "gemm" : "copy");
     strcat(strcat(flags, warm ? "w" : ""), rate < OVERHEAD_SLOW ? "s" : "");
     table_row(t, in_words(""), in_words(variant), in_words(name),
               in_reals(of_part(r, index, subject, OVERHEAD_PART_CALLS)), in_reals(seconds), in_reals(share),
               in_reals(bytes), in_reals(bytes / seconds), in_reals(product ? NAN : rate), in_reals(flops / seconds),
-              in_reals(product ? rate : NAN), in_words(flags));
+              in_reals(product ? rate : NAN), in_words(reached), in_words(flags));
     return seconds;
 }
 
@@ -96,13 +98,11 @@ static void add_variant(struct record_reader *r, int64_t index, const struct rec
                         double shared, struct attainable a, struct tables *t) {
     char cell[4][32];
     double step = overhead_variant_value(r, index, v, OVERHEAD_MEDIAN), own = 0;
-    tables_say(
-        t,
-        "\n%s: %s ms a step, %.0f operations, %s MB by their models, %s B a token kept for backward, %s MB of workspace\n",
-        step_name(v), table_digits(1e3 * step, 3, cell[0]), overhead_variant_value(r, index, v, OVERHEAD_CALLS),
-        table_digits(overhead_variant_value(r, index, v, OVERHEAD_BYTES) * 1e-6, 3, cell[1]),
-        table_digits(overhead_variant_value(r, index, v, OVERHEAD_ACTIVATION), 3, cell[2]),
-        table_digits(overhead_variant_value(r, index, v, OVERHEAD_WORKSPACE) * 1e-6, 3, cell[3]));
+    tables_say(t, "\n%s: %s ms per step, %.0f operations, %s MB by model, %s B kept per token, %s MB of workspace\n",
+               step_name(v), table_digits(1e3 * step, 3, cell[0]), overhead_variant_value(r, index, v, OVERHEAD_CALLS),
+               table_digits(overhead_variant_value(r, index, v, OVERHEAD_BYTES) * 1e-6, 3, cell[1]),
+               table_digits(overhead_variant_value(r, index, v, OVERHEAD_ACTIVATION), 3, cell[2]),
+               table_digits(overhead_variant_value(r, index, v, OVERHEAD_WORKSPACE) * 1e-6, 3, cell[3]));
     for (int part = STEP_SHARED_PARTS; part < STEP_PARTS; part++)
         own += add_part(r, index, samples, step_name(v), overhead_subject((enum step_variant)v, (enum step_part)part),
                         step, a, t);
@@ -115,19 +115,20 @@ void show_account(struct record_reader *r, int64_t index, struct tables *t) {
     static const struct column columns[] = {
         {NULL, "", .width = 0}, /* rows stand in from what is said of a variant */
         {"connection", .width = 0},
-        {"operation", "operation", .width = -28},
-        {"calls", "calls", .width = 6, .format = "%.0f"},
-        {"seconds", "ms", .width = 9, .digits = 3, .scale = 1e3},
-        {"step_share", "of step", .width = 7, COLUMN_PERCENT},
-        {"bytes", "MB", .width = 9, .digits = 3, .scale = 1e-6},
-        {"bytes_per_second", "GB/s", .width = 9, .digits = 3, .scale = 1e-9},
-        {"copy_share", "copy", .width = 7, COLUMN_PERCENT},
-        {"flops_per_second", "GFLOP/s", .width = 9, .digits = 3, .scale = 1e-9},
-        {"gemm_share", "gemm", .width = 7, COLUMN_PERCENT},
+        {"operation", "operation", .width = -27, .stays = true},
+        {"calls", "calls", .width = 5, .format = "%.0f"},
+        {"seconds", "ms", .width = 6, .digits = 3, .scale = 1e3},
+        {"step_share", "share", .width = 6, COLUMN_PERCENT},
+        {"bytes", "MB", .width = 6, .digits = 2, .scale = 1e-6},
+        {"bytes_per_second", "GB/s", .width = 6, .digits = 2, .scale = 1e-9},
+        {"copy_share", .width = 0},
+        {"flops_per_second", "GFLOP/s", .width = 7, .digits = 3, .scale = 1e-9},
+        {"gemm_share", .width = 0},
+        {NULL, "reached", .width = 10},
         {"flags", "flags", .width = -1},
     };
     struct record_timing samples;
-    char cell[4][32], title[2200];
+    char cell[4][32], title[2200], again[60];
     const char *key = record_texts(r, "key")[index], *note = record_texts(r, "reason")[index];
     double shared = 0, step = overhead_variant_value(r, index, STEP_RESIDUAL, OVERHEAD_MEDIAN),
            every = overhead_value(r, OVERHEAD_STEP_AT + OVERHEAD_RECOMPUTE, index);
@@ -138,11 +139,11 @@ void show_account(struct record_reader *r, int64_t index, struct tables *t) {
     if (record_unfinished(r, index))
         return;
     snprintf(title, sizeof title, "account of %s", key);
-    tables_say(t, "copy %s GB/s, GEMM %s GFLOP/s, cache %s MB, %s parameters in F's products, ",
+    snprintf(again, sizeof again, every > 0 ? "x kept every %.0f layers" : "nothing computed again", every);
+    tables_say(t, "copy %s GB/s, GEMM %s GFLOP/s, cache %s MB, %s parameters in F's products, %s\n\n",
                table_digits(a.copy * 1e-9, 3, cell[0]), table_digits(a.gemm * 1e-9, 3, cell[1]),
                table_digits(a.cache * 1e-6, 3, cell[2]),
-               table_digits(overhead_value(r, OVERHEAD_STEP_AT + OVERHEAD_PARAMETERS, index), 3, cell[3]));
-    tables_say(t, every > 0 ? "x kept every %.0f layers\n\n" : "nothing computed again\n\n", every);
+               table_digits(overhead_value(r, OVERHEAD_STEP_AT + OVERHEAD_PARAMETERS, index), 3, cell[3]), again);
     table_begin(t, title, columns);
     tables_say(t, "F, the same in every variant\n");
     for (int part = 0; part < STEP_SHARED_PARTS; part++)

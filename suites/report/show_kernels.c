@@ -71,25 +71,25 @@ static void add_table(struct record_reader *r, struct line *lines, int64_t count
     }
     const struct column columns[] = {
         {"operation", "operation", .width = -9},
-        {"tokens", "T", .width = 7},
-        {"width", "C", .width = 6},
-        {"streams", "n", .width = 3},
+        {"tokens", "T", .width = 5},
+        {"width", "C", .width = 5},
+        {"streams", "n", .width = 2},
         /* one unit, which leaves the fastest its digits */
         {"seconds",
          fastest < 1e-4  ? "time/us"
          : fastest < 0.1 ? "time/ms"
                          : "time/s",
-         10, .digits = 4,
+         8, .digits = 4,
          .scale = fastest < 1e-4  ? 1e6
                   : fastest < 0.1 ? 1e3
                                   : 1,
          COLUMN_INTERVAL},
-        {NULL, "+-", .width = 7, COLUMN_PERCENT},
-        {"bytes_per_second", "GB/s", .width = 9, .digits = 4, .scale = 1e-9},
+        {NULL, "+-", .width = 6, COLUMN_PERCENT},
+        {"bytes_per_second", "GB/s", .width = 6, .digits = 3, .scale = 1e-9},
         {"copy_share", "copy", .width = 7, COLUMN_PERCENT},
-        {"flops_per_second", "GFLOP/s", .width = 9, .digits = 4, .scale = 1e-9},
+        {"flops_per_second", "GFLOP/s", .width = 7, .digits = 3, .scale = 1e-9},
         {"gemm_share", "gemm", .width = 7, COLUMN_PERCENT},
-        {"error_over_tolerance", "error/tol", .width = 9, .digits = 3},
+        {"error_over_tolerance", "err/tol", .width = 7, .digits = 2},
         {"flags", "flags", .width = -1},
     };
     tables_say(t, "\n%s\n\n", constants);
@@ -102,8 +102,8 @@ static void add_table(struct record_reader *r, struct line *lines, int64_t count
     table_end(t);
 }
 
-void show_kernels(struct record_reader *r, struct tables *t, bool all) {
-    (void)all;
+void show_kernels(struct record_reader *r, struct tables *t, unsigned how) {
+    (void)how;
     struct line *lines = record_subject_count(r) ? malloc((size_t)(record_count(r) + 1) * sizeof *lines) : NULL;
     int64_t count = 0;
     for (int64_t index = 0; lines && index < record_count(r); index++)
@@ -111,11 +111,12 @@ void show_kernels(struct record_reader *r, struct tables *t, bool all) {
     if (count > 0)
         tables_say(
             t,
-            "\nTime: median of one call and half its 95 %% interval. copy, gemm: share of the rate of a copy of as many\n"
-            "bytes and of a GEMM, timed in the same rounds; -: none was, a GEMM only beside %d operations a byte and more.\n"
-            "error/tol: worst difference to cpu64 over what is allowed. GB = 1e9 bytes. flags: p preempted, t throttled,\n"
-            "g the device ran ahead of the launches, so that gaps count, in more than %d %% of the samples; w not cold: no\n"
-            "room to rotate; c stopped by a cap before the ratio was known to 1 %%; -: none.\n",
+            "\nTime: median of one call and half its 95 %% interval. copy, gemm: share of the rate of a copy of as many bytes and "
+            "of a GEMM, timed in the same rounds; -: none was; a GEMM is timed from %d operations per byte on. err/tol: worst "
+            "difference to cpu64 over what is allowed. GB = 1e9 bytes.\n"
+            "flags: p preempted, t throttled, g the device ran ahead of the launches, so that gaps count, each in more than %d "
+            "%% of the samples; w not cold, because there was no room to rotate; c stopped by a cap before the ratio was known "
+            "to 1 %%; -: none.\n",
             KERNEL_GEMM_INTENSITY, MANY);
     for (int64_t k = 0; k < count; k++)
         if (!lines[k].printed)

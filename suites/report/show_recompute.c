@@ -4,25 +4,25 @@
 #include <string.h>
 
 #include "suites/report/figure_lines.h"
+#include "suites/report/show_recompute.h"
 #include "suites/report/shows.h"
 #include "suites/stack/program.h"
 #include "suites/study/recompute.h"
 
-static bool is_case(struct record_reader *r, int64_t index, struct params *p) {
+bool recompute_is_case(struct record_reader *r, int64_t index, struct params *p) {
     groups_params(r, index, p);
     return p->study == STUDY_RECOMPUTE && !strcmp(record_texts(r, "status")[index], "done") &&
            timing(r, "memory_peak", index) > 0;
 }
 
-static bool alike(const struct params *p, const struct params *q) {
+bool recompute_alike(const struct params *p, const struct params *q) {
     return same_but(p, q, params_find("recompute"), NULL) && p->seed == q->seed;
 }
 
-/* A case that an earlier one is like is in the table of that one. */
-static bool has_table(struct record_reader *r, int64_t index, const struct params *p) {
+bool recompute_has_table(struct record_reader *r, int64_t index, const struct params *p) {
     struct params q;
     for (int64_t k = 0; k < index; k++)
-        if (is_case(r, k, &q) && alike(p, &q))
+        if (recompute_is_case(r, k, &q) && recompute_alike(p, &q))
             return true;
     return false;
 }
@@ -32,7 +32,7 @@ static void add_row(struct record_reader *r, int64_t i, double automatic, struct
     double median = timing(r, "median", i), low = timing(r, "low", i), high = timing(r, "high", i),
            ratio = timing(r, "ratio", i), ratio_low = timing(r, "ratio_low", i),
            ratio_high = timing(r, "ratio_high", i), every = timing(r, "every", i);
-    snprintf(interval, sizeof interval, isfinite(ratio_high) ? "%.4f [%.4f, %.4f]" : "%.4f -", ratio, ratio_low,
+    snprintf(interval, sizeof interval, isfinite(ratio_high) ? "%.4f [%.4f, %.4f]" : "-", ratio, ratio_low,
              ratio_high); /* from six rounds on */
     table_row(
         t, (struct value){.kind = VALUE_WHOLE, .text = every >= 1 ? NULL : "keep", .whole = (int64_t)every},
@@ -66,7 +66,7 @@ static void add_table(struct record_reader *r, int64_t first, const struct param
     tables_say(t, "\n%s\n\n", title);
     table_begin(t, title, columns);
     for (int64_t i = first; i < record_count(r); i++)
-        if (is_case(r, i, &q) && alike(p, &q)) {
+        if (recompute_is_case(r, i, &q) && recompute_alike(p, &q)) {
             add_row(r, i, (double)program_recompute_rule(p->depth, p->streams), t);
             if (timing(r, "memory_peak", i) < least) {
                 least = timing(r, "memory_peak", i);
@@ -78,18 +78,19 @@ static void add_table(struct record_reader *r, int64_t first, const struct param
                recompute_paper_optimum(p->depth, p->streams));
 }
 
-void show_recompute(struct record_reader *r, struct tables *t, bool all) {
-    (void)all;
+void show_recompute(struct record_reader *r, struct tables *t, unsigned how) {
+    (void)how;
     struct params p;
     bool any = false;
     for (int64_t i = 0; record_subject_count(r) && i < record_count(r); i++)
-        if (is_case(r, i, &p) && !has_table(r, i, &p)) {
+        if (recompute_is_case(r, i, &p) && !recompute_has_table(r, i, &p)) {
             if (!any)
                 tables_say(
                     t,
-                    "\nMemory in MB (1e6 bytes): what the stack predicts, the most it had allocated, and what Eq. 20 of the paper counts, which leaves\n"
-                    "out what does not depend on L_r. Time of a step, forward and backward, and its ratio to --recompute auto in the same rounds;\n"
-                    "auto marks the L_r that this stands for, the paper's rule. +- -: too few rounds for an interval.\n");
+                    "\nMemory in MB (1e6 bytes): what the stack predicts, the most it had allocated, and what Eq. 20 of the paper "
+                    "counts, which leaves out what does not depend on L_r. Time of a step, forward and backward, and its ratio to "
+                    "--recompute auto in the same rounds; auto marks the L_r that this stands for, the paper's rule. +- -: too few "
+                    "rounds for an interval.\n");
             any = true;
             add_table(r, i, &p, t);
         }

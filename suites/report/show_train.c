@@ -41,24 +41,27 @@ static double largest(const double *values, int64_t count) {
         "gain_backward", "backward", .width = 9, .digits = 4, .group = "composite gain, sum" \
     }
 
-/* A row a case: where it ended. */
+/* One row per case: where it ended. */
 static void add_ends(struct record_reader *r, struct tables *t) {
-    static const struct column columns[] = {{"connection", "connection", .width = -10},
-                                            {"start", "start", .width = -8},
-                                            {"layers", "L", .width = 4},
-                                            {"learning_rate", "rate", .width = 8, .format = "%.3g"},
+    static const struct column columns[] = {{"connection", NULL, .width = 0},
+                                            {NULL, "connection", .width = -10, .stays = true},
+                                            {"start", NULL, .width = -8},
+                                            {"layers", "L", .width = 3},
+                                            {"learning_rate", "rate", .width = 6, .format = "%.3g"},
                                             {"seed", "seed", .width = 4},
-                                            {"steps", "steps", .width = 6},
-                                            {"loss", "loss", .width = 7, .format = "%.3f"},
+                                            {"steps", "steps", .width = 5},
+                                            {"loss", "loss", .width = 6, .format = "%.3f"},
                                             {"held_out_loss", "held out", .width = 8, .format = "%.3f"},
                                             GAINS,
                                             {"gradient_norm_max", "norm max", .width = 9, .format = "%.3g"},
                                             {"seconds_per_step", "ms/step", .width = 8, .format = "%.1f", .scale = 1e3},
                                             {"ended", "", .width = -1}};
     struct trained_case c;
+    struct params standard;
+    params_defaults(&standard);
     table_begin(t, "--study train: where each case ended", columns);
     for (int64_t i = 0; i < record_count(r); i++) {
-        char ended[60] = "", connection[32];
+        char ended[60] = "", connection[64];
         if (!take_case(r, i, &c))
             continue;
         int64_t last = c.is.points - 1;
@@ -66,9 +69,12 @@ static void add_ends(struct record_reader *r, struct tables *t) {
             snprintf(ended, sizeof ended, "no number at step %lld", (long long)c.is.diverged);
         else if (c.unfinished)
             snprintf(ended, sizeof ended, "unfinished");
-        snprintf(connection, sizeof connection, "%s", params_connection(&c.p)->name);
-        table_row(t, in_words(connection), in_words(params_word(&c.p, "start")), in_wholes(c.layers),
-                  in_reals(c.p.learning_rate), in_wholes(c.p.seed), in_wholes(c.is.steps), in_reals(c.is.loss[last]),
+        bool plain = c.p.start == standard.start; /* text names another start beside the connection */
+        snprintf(connection, sizeof connection, "%s%s%s", params_connection(&c.p)->name, plain ? "" : " ",
+                 plain ? "" : params_word(&c.p, "start"));
+        table_row(t, in_words(params_connection(&c.p)->name), in_words(connection),
+                  in_words(params_word(&c.p, "start")), in_wholes(c.layers), in_reals(c.p.learning_rate),
+                  in_wholes(c.p.seed), in_wholes(c.is.steps), in_reals(c.is.loss[last]),
                   in_reals(c.is.held_out_loss[last]), in_reals(gain(r, &c, c.is.curves, last, "composite_forward_sum")),
                   in_reals(gain(r, &c, c.is.curves, last, "composite_backward_sum")),
                   in_reals(largest(c.is.gradient_norm_max, c.is.points)), in_reals(c.is.seconds_per_step),
@@ -77,7 +83,7 @@ static void add_ends(struct record_reader *r, struct tables *t) {
     table_end(t);
 }
 
-/* A row a point of one case. */
+/* One row per point of one case. */
 static void add_course(struct record_reader *r, const struct trained_case *c, const char *title, struct tables *t) {
     static const struct column columns[] = {
         {"step", "step", .width = 6},
@@ -126,7 +132,8 @@ static void add_end_of(struct record_reader *r, const struct trained_case *c, st
     table_end(t);
 }
 
-void show_train(struct record_reader *r, struct tables *t, bool all) {
+void show_train(struct record_reader *r, struct tables *t, unsigned how) {
+    bool account = how & SHOW_ACCOUNT;
     struct trained_case c;
     bool any = false;
     for (int64_t i = 0; record_max_points(r) && i < record_count(r); i++) {
@@ -135,16 +142,15 @@ void show_train(struct record_reader *r, struct tables *t, bool all) {
         if (!any) {
             tables_say(
                 t,
-                "\nTrained stacks. Losses in nats per byte: of the steps since the point before, and of held-out "
-                "text. Gains: token mean, largest over\nlayers. Norms: of the whole gradient, before it is "
-                "clipped. The course of the first case%s\n\n",
-                all ? " and of each other." : "; --all: of each.");
+                "\nTrained stacks. Losses in nats per byte: of the steps since the point before, and of held-out text. Gains: token "
+                "mean, largest over layers. Norms: of the whole gradient, before it is clipped.%s\n\n",
+                account ? "" : " --account adds the course of each case.");
             show_train_over_seeds(r, t);
             tables_say(t, "\nEach case:\n\n");
             add_ends(r, t);
             take_case(r, i, &c); /* a reader has one case at a time */
         }
-        if (!any || all) {
+        if (account) {
             add_course(r, &c, record_texts(r, "key")[i], t);
             add_end_of(r, &c, t);
         }

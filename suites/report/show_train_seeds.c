@@ -3,37 +3,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/mean.h"
 #include "suites/report/over_seeds.h"
 #include "suites/report/shows.h"
 #include "suites/report/trained_seeds.h"
 
-/* Mean over seeds and its standard error, NaN with fewer than two. */
-struct mean {
-    double sum, squares;
-    int64_t count;
-};
-
-static void mean_add(struct mean *m, double x) {
-    if (!isfinite(x))
-        return;
-    m->sum += x;
-    m->squares += x * x;
-    m->count++;
-}
-
-static double mean_of(const struct mean *m) {
-    return m->count ? m->sum / (double)m->count : NAN;
-}
-
-static double mean_error(const struct mean *m) {
-    double count = (double)m->count, mean = mean_of(m);
-    return m->count > 1 ? sqrt(fmax(0, m->squares / count - mean * mean) / (count - 1)) : NAN;
-}
-
 /* "-0.103 ± 0.015"; CSV and JSON have mean, and mean minus and plus the error. */
 enum { MEAN_TEXT = 48 };
-static struct value in_mean(const struct mean *m, int digits, char text[MEAN_TEXT]) {
-    double mean = mean_of(m), error = mean_error(m);
+static struct value in_mean(const struct mhc_mean *m, int digits, char text[MEAN_TEXT]) {
+    double mean = mhc_mean_of(m), error = mhc_mean_error(m);
     if (isnan(mean))
         return in_reals(NAN);
     snprintf(text, MEAN_TEXT, isnan(error) ? "%+.*f" : "%+.*f ± %.*f", digits, mean, digits, error);
@@ -77,19 +55,21 @@ static const struct group *residual_of(const struct groups *g, const struct grou
 }
 
 /* Held-out loss minus the residual's of the same seed, which saw the same text. */
-static struct mean against_residual(struct record_reader *reader, const struct groups *g, const struct group *group) {
+static struct mhc_mean against_residual(struct record_reader *reader, const struct groups *g,
+                                        const struct group *group) {
     const int64_t *seed = record_ints(reader, "seed");
     const struct group *residual = residual_of(g, group);
-    struct mean m = {0, 0, 0};
+    struct mhc_mean m = {0, 0, 0};
     for (int64_t i = 0; residual && residual != group && i < group->count; i++)
         for (int64_t j = 0; j < residual->count; j++)
             if (seed[group->cases[i]] == seed[residual->cases[j]])
-                mean_add(&m, held_out_at_end(reader, group->cases[i]) - held_out_at_end(reader, residual->cases[j]));
+                mhc_mean_add(&m,
+                             held_out_at_end(reader, group->cases[i]) - held_out_at_end(reader, residual->cases[j]));
     return m;
 }
 
 struct end {
-    struct mean loss, held_out, seconds;
+    struct mhc_mean loss, held_out, seconds;
     double norm; /* the largest behind the warm-up */
     int64_t ended;
 };
@@ -100,15 +80,15 @@ static struct end end_of(struct record_reader *reader, const struct group *group
         struct record_training is;
         if (!record_training(reader, group->cases[k], &is))
             continue;
-        mean_add(&e.seconds, is.seconds_per_step);
+        mhc_mean_add(&e.seconds, is.seconds_per_step);
         for (int64_t point = 1; point < is.points; point++)
             if (is.step[point - 1] >= group->p.warm_up)
                 e.norm = fmax(e.norm, is.gradient_norm_max[point]);
         e.ended += is.diverged > 0;
         if (is.diverged)
             continue;
-        mean_add(&e.loss, is.loss[is.points - 1]);
-        mean_add(&e.held_out, is.held_out_loss[is.points - 1]);
+        mhc_mean_add(&e.loss, is.loss[is.points - 1]);
+        mhc_mean_add(&e.held_out, is.held_out_loss[is.points - 1]);
     }
     return e;
 }
@@ -146,18 +126,19 @@ static void add_losses(struct record_reader *reader, const struct groups *g, str
         {"gradient_norm_max", "norm", .width = 6, .format = "%.3g"},
         {"seconds_per_step", "ms/step", .width = 7, .format = "%.1f", .scale = 1e3}};
     char name[NAME], difference[MEAN_TEXT];
-    tables_say(t,
-               "Over seeds, at the end: mean loss of the last steps and on held-out text; difference to the ResNet\n"
-               "of the same seed, mean and standard error; norm: the largest of the gradient behind the warm-up, in\n"
-               "any seed. Runs that ended with NaN or Inf are in no mean.\n\n");
+    tables_say(
+        t,
+        "Over seeds, at the end: mean loss of the last steps and on held-out text; difference to the ResNet of the same "
+        "seed, mean and standard error; norm: the largest of the gradient behind the warm-up, in any seed. Runs that ended "
+        "with NaN or Inf are in no mean.\n\n");
     table_begin(t, "--study train: loss over seeds", columns);
     for (int64_t k = 0; k < g->count; k++) {
         const struct group *group = &g->group[k];
         struct end e = end_of(reader, group);
-        struct mean against = against_residual(reader, g, group);
-        table_row(t, GROUP_VALUES, in_wholes(group->p.steps), in_wholes(e.ended), in_reals(mean_of(&e.loss)),
-                  in_reals(mean_of(&e.held_out)), in_mean(&against, 4, difference), in_reals(e.norm),
-                  in_reals(mean_of(&e.seconds)));
+        struct mhc_mean against = against_residual(reader, g, group);
+        table_row(t, GROUP_VALUES, in_wholes(group->p.steps), in_wholes(e.ended), in_reals(mhc_mean_of(&e.loss)),
+                  in_reals(mhc_mean_of(&e.held_out)), in_mean(&against, 4, difference), in_reals(e.norm),
+                  in_reals(mhc_mean_of(&e.seconds)));
     }
     table_end(t);
 }
@@ -179,11 +160,13 @@ static struct value in_gains(struct range r, const struct group *group, char tex
 
 static void add_gains(struct record_reader *reader, const struct groups *g, struct tables *t) {
     static const struct column columns[] = {GROUP_COLUMNS,
-                                            {"gain_forward_log10", "forward", .width = 28, RANGE},
-                                            {"gain_backward_log10", "backward", .width = 28, RANGE}};
+                                            {"gain_forward_log10", "forward", .width = 18, RANGE},
+                                            {"gain_backward_log10", "backward", .width = 18, RANGE}};
     char name[NAME], text[2][OVER_SEEDS_TEXT];
-    tables_say(t, "\nGain of composites at the end, sum, largest over layers: median over seeds [smallest, largest].\n"
-                  "A run that ended counts as overflow.\n\n");
+    tables_say(
+        t,
+        "\nGain of composites at the end, sum, largest over layers: median over seeds [smallest, largest]. A run that "
+        "ended early counts as overflow.\n\n");
     table_begin(t, "--study train: composite gain over seeds", columns);
     for (int64_t k = 0; k < g->count; k++) {
         const struct group *group = &g->group[k];
@@ -208,12 +191,12 @@ static double projected_gain(struct record_reader *reader, int64_t index, const 
     return most;
 }
 
-static struct mean projected_loss(struct record_reader *reader, const struct group *group, int k) {
-    struct mean m = {0, 0, 0};
+static struct mhc_mean projected_loss(struct record_reader *reader, const struct group *group, int k) {
+    struct mhc_mean m = {0, 0, 0};
     for (int64_t i = 0; i < group->count; i++) {
         struct record_training is;
         if (record_training(reader, group->cases[i], &is) && !is.diverged)
-            mean_add(&m, is.t_max_held_out_loss[k] - is.held_out_loss[is.points - 1]);
+            mhc_mean_add(&m, is.t_max_held_out_loss[k] - is.held_out_loss[is.points - 1]);
     }
     return m;
 }
@@ -240,7 +223,7 @@ static void add_t_max(struct record_reader *reader, const struct groups *g, stru
         for (int k = 0; has_projections(reader, &g->group[i]) && k < RECORD_PROJECTIONS; k++) {
             const struct group *group = &g->group[i];
             struct record_training is;
-            struct mean added = projected_loss(reader, group, k);
+            struct mhc_mean added = projected_loss(reader, group, k);
             struct range gains = trained_over_seeds(reader, group, projected_gain, &k);
             record_training(reader, group->cases[0], &is);
             table_row(t, GROUP_VALUES, in_wholes(is.t_max[k]), in_gains(gains, group, gain), in_mean(&added, 4, loss));
@@ -253,24 +236,47 @@ static void add_t_max(struct record_reader *reader, const struct groups *g, stru
 static void add_quarters(struct record_reader *reader, const struct groups *g, struct tables *t) {
     static const struct column columns[] = {
         GROUP_COLUMNS,
-        {"added_without_quarter_1", "first", .width = 14, COLUMN_INTERVAL, .group = "quarter switched off"},
-        {"added_without_quarter_2", "second", .width = 14, COLUMN_INTERVAL, .group = "quarter switched off"},
-        {"added_without_quarter_3", "third", .width = 14, COLUMN_INTERVAL, .group = "quarter switched off"},
-        {"added_without_quarter_4", "last", .width = 14, COLUMN_INTERVAL, .group = "quarter switched off"}};
+        {"added_without_quarter_1", "first", .width = 12, COLUMN_INTERVAL, .group = "quarter switched off"},
+        {"added_without_quarter_2", "second", .width = 12, COLUMN_INTERVAL, .group = "quarter switched off"},
+        {"added_without_quarter_3", "third", .width = 12, COLUMN_INTERVAL, .group = "quarter switched off"},
+        {"added_without_quarter_4", "last", .width = 12, COLUMN_INTERVAL, .group = "quarter switched off"}};
     char name[NAME], text[4][MEAN_TEXT];
     tables_say(t,
                "\nHeld-out loss added by switching off the branches of a quarter of the layers, mean and error:\n\n");
     table_begin(t, "--study train: loss added without a quarter of the branches, over seeds", columns);
     for (int64_t k = 0; k < g->count; k++) {
         const struct group *group = &g->group[k];
-        struct mean m[4] = {{0, 0, 0}};
+        struct mhc_mean m[4] = {{0, 0, 0}};
         for (int q = 0; q < 4; q++)
             for (int64_t i = 0; i < group->count; i++)
-                mean_add(&m[q], trained_without_quarter(reader, group->cases[i], &group->p, &q));
+                mhc_mean_add(&m[q], trained_without_quarter(reader, group->cases[i], &group->p, &q));
         table_row(t, GROUP_VALUES, in_mean(&m[0], 3, text[0]), in_mean(&m[1], 3, text[1]), in_mean(&m[2], 3, text[2]),
                   in_mean(&m[3], 3, text[3]));
     }
     table_end(t);
+}
+
+void show_train_losses(struct record_reader *reader, struct tables *t) {
+    struct groups all, trained = {0};
+    char why[200], text[600] = "", name[NAME], difference[MEAN_TEXT];
+    size_t used = 0;
+    if (!groups_read(reader, &all, why, sizeof why))
+        return;
+    bool one_setting = trained_groups(reader, &all, &trained);
+    for (int64_t k = 0; k < trained.count; k++) {
+        struct mhc_mean against = against_residual(reader, &trained, &trained.group[k]);
+        for (int64_t other = 0; other < k; other++)
+            one_setting &= trained.group[other].p.block != trained.group[k].p.block;
+        if (isnan(mhc_mean_error(&against)) || used >= sizeof text)
+            continue;
+        in_mean(&against, 3, difference);
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s %s", used ? ", " : "",
+                                 name_of(&trained, &trained.group[k], name), difference);
+    }
+    if (one_setting && used)
+        tables_say(t, "Held-out loss minus the residual's of the same seed, mean and standard error: %s.\n", text);
+    free(trained.group);
+    groups_release(&all);
 }
 
 void show_train_over_seeds(struct record_reader *reader, struct tables *t) {

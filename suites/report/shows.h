@@ -9,12 +9,16 @@
 #include "results/table.h"
 #include "suites/case/params.h"
 
+/* Ways of showing: every row of a table; with what explains each case. */
+enum { SHOW_ALL = 1, SHOW_ACCOUNT = 2 };
+
 /* Either prints nothing where the record has no such case, either may be NULL: curves are tables by group, which
  * show.c makes of all studies that have them. */
 struct show {
-    void (*tables)(struct record_reader *, struct tables *,
-                   bool all); /* `all`: of every case, where the first alone would do */
-    bool (*headline)(struct record_reader *, struct tables *); /* false: there is none */
+    void (*tables)(struct record_reader *, struct tables *, unsigned how);
+    /* A few sentences that answer the study's question, and at most one table; `gains`: what headline_gains() has shown
+     * already. false: there are none. */
+    bool (*headline)(struct record_reader *, struct tables *, unsigned gains);
 };
 extern const struct show shows[STUDIES];
 
@@ -30,17 +34,27 @@ static inline double timing_half(struct record_reader *r, int64_t index) {
     return isfinite(half) ? half : NAN;
 }
 
+/* One row per case of study `maps` whose maps are those of a file. */
+void show_given(struct record_reader *, struct tables *, unsigned how);
 /* A table for all timed cases of study `kernels` that differ in operation and shape alone; and Table 2 of the paper. */
-void show_kernels(struct record_reader *, struct tables *, bool all);
-/* A line for every L_r of study `recompute`. */
-void show_recompute(struct record_reader *, struct tables *, bool all);
-/* Where each case of study `train` ended, then the course of the first, or with `all` of each. */
-void show_train(struct record_reader *, struct tables *, bool all);
-/* The same over seeds: loss, gain, other t_max and quarters switched off, a row a group. */
+void show_kernels(struct record_reader *, struct tables *, unsigned how);
+/* One line per L_r of study `recompute`. */
+void show_recompute(struct record_reader *, struct tables *, unsigned how);
+/* Study `train` over seeds and where each case ended; with SHOW_ACCOUNT the course of each. */
+void show_train(struct record_reader *, struct tables *, unsigned how);
+/* The same over seeds: loss, gain, other t_max and quarters switched off, one row per group. */
 void show_train_over_seeds(struct record_reader *, struct tables *);
-/* Overheads of all timed cases of study `overhead`, then the account of the first, or with `all` of each. */
-void show_overhead(struct record_reader *, struct tables *, bool all);
+/* One sentence: held-out losses against the residual. */
+void show_train_losses(struct record_reader *, struct tables *);
+/* Overheads of all timed cases of study `overhead`; with SHOW_ACCOUNT the time of every part of a step. */
+void show_overhead(struct record_reader *, struct tables *, unsigned how);
+
+bool show_maps_headline(struct record_reader *, struct tables *, unsigned gains);
+bool show_propagate_headline(struct record_reader *, struct tables *, unsigned gains);
+bool show_kernels_headline(struct record_reader *, struct tables *, unsigned gains);
+bool show_recompute_headline(struct record_reader *, struct tables *, unsigned gains);
 /* The overheads of the case that is nearest to the paper's. */
-bool show_overhead_headline(struct record_reader *, struct tables *);
+bool show_overhead_headline(struct record_reader *, struct tables *, unsigned gains);
+bool show_train_headline(struct record_reader *, struct tables *, unsigned gains);
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "analysis/analysis.h"
+#include "analysis/verdict.h"
 
 bool trained_groups(struct record_reader *reader, const struct groups *all, struct groups *trained) {
     *trained = *all;
@@ -18,14 +19,12 @@ bool trained_groups(struct record_reader *reader, const struct groups *all, stru
 
 struct range trained_range(double *values, int64_t count) {
     int64_t missing = 0;
-    for (int64_t k = 0; k < count; k++) {
+    for (int64_t k = 0; k < count; k++)
         missing += isnan(values[k]);
-        values[k] = isnan(values[k]) ? INFINITY : values[k];
-    }
     if (missing == count)
         return (struct range){NAN, NAN, NAN};
-    return (struct range){mhc_quantile(values, count, 0), mhc_quantile(values, count, 0.5),
-                          mhc_quantile(values, count, 1)};
+    struct mhc_range r = mhc_range_of(values, count);
+    return (struct range){r.least, r.median, r.most};
 }
 
 static double value_at(struct record_reader *reader, const struct record_training *is, const struct quantity *q,

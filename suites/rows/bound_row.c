@@ -15,7 +15,7 @@ int64_t bound_row_bytes(const struct mhc_row *row, const struct mhc_case *c, int
     return bytes;
 }
 
-/* Of an input whose values do not matter: 0, +-1/16, ... in any type, nothing that a device could compress away. k *
+/* The values of an input where they do not matter: 0, +-1/16, ... in any type, nothing that a device could compress away. k *
  * A >> 7 modulo 33 comes again after 33 * 2^7 elements, so that arrays of many GB are copies of those. */
 enum { PATTERN = 33 << 7 };
 static bool fill_pattern(const struct bound_row *b, const struct mhc_arg *arg, char *to) {

@@ -12,6 +12,8 @@ bool device_describe(const char *backend, char text[DEVICE_TEXT]) {
         return false;
     if (b.library->probe && b.library->probe->describe(b.context, text, DEVICE_TEXT))
         snprintf(text, DEVICE_TEXT, "the device does not say what it is");
+    if (!b.library->probe && b.library->memory) /* else it works on the host */
+        snprintf(text, DEVICE_TEXT, "a device that does not say what it is");
     backend_close(&b);
     return true;
 }

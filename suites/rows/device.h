@@ -10,7 +10,7 @@
 
 enum { DEVICE_TEXT = 560 };
 
-/* "name; driver 1.2; ...", empty for a backend without a probe. false: it cannot be opened, one line in `text`. */
+/* "name; driver 1.2; ...", empty for a backend on the host. false: it cannot be opened, one line in `text`. */
 bool device_describe(const char *backend, char text[DEVICE_TEXT]);
 
 /* Through a worker, of all backends that a suite names: "cuda: NVIDIA ...; ... | ..."; empty where none has a device

@@ -29,7 +29,9 @@ struct examination {
     double share;          /* of the contract's tolerance that counts, where inputs are mild; 0: all of it */
     bool trusting;         /* a row's own tolerance counts also where it is wider than the contract's */
     struct arrays given;   /* to all rows */
-    struct arrays want;    /* what the reference makes, beside it */
+    double allowed;        /* a row's own tolerance, where the row itself is not at hand */
+    int32_t judged;        /* its number elsewhere; 0: here */
+    struct arrays want;    /* what the reference makes, beside it; elsewhere but for what the backend is given of it */
     struct outcome before; /* of the backend's rows before the last, after examine_before() */
 };
 
@@ -58,6 +60,7 @@ bool examine_behind_crossing(const struct examination *);
 /* The same case of another backend: inputs and answer are those of one that is open, of the same types, and stays
  * open longer. */
 const char *examine_join(struct examination *, const struct examination *first);
+const char *examine_same_answer(struct examination *, const struct examination *first); /* that alone */
 
 /* Runs the backend's rows before the last, or all of them, in guarded memory. */
 const char *examine_before(struct examination *);
@@ -104,6 +107,15 @@ struct accuracy {
 const char *examine_accuracy(const struct examination *, const struct arrays *made, struct accuracy *);
 /* The same of the outputs in a set of a row that is bound to arrays. */
 const char *examine_set(const struct examination *, const struct bound_row *, int64_t set, struct accuracy *);
+
+/* Who computes the reference and compares with it in the place of this process (judge.h); NULL: it does so itself. */
+struct examiner {
+    const char *(*reference)(struct examination *, const struct arrays *made);
+    const char *(*join)(struct examination *, const struct examination *first);
+    const char *(*compare)(const struct examination *, const struct arrays *made, struct finding[MHC_MAX_ARGS]);
+    void (*close)(const struct examination *);
+};
+extern const struct examiner *examine_elsewhere;
 
 /* Bits of an output after runs with both patterns: whether every element was written, else `why` says which was not;
  * whether they are the same; the first element that differs, -1: none. */

@@ -34,13 +34,13 @@ static inline void *buffer_data(const struct buffer *m) {
     return (char *)m->block + m->offset;
 }
 
-/* The whole block, bands and all, to and from the library's memory. Between the two the bands belong to nobody. */
+/* The whole block, bands and all, to and from the library's memory. Between the two the bands have no owner. */
 bool buffer_send(const struct backend *, const struct buffer *);
-/* Of a paged one: who writes to it from here on crashes. Finds the library that restores what it has written. */
+/* Of a paged one: a write to it from here on crashes. Finds the library that restores what it has written. */
 void buffer_protect(const struct buffer *);
 bool buffer_fetch(const struct backend *, const struct buffer *);
 
-/* Compares what was fetched with the image: the bands, and the data too where nobody may write. */
+/* Compares what was fetched with the image: the bands, and the data too where nothing may write. */
 bool buffer_untouched(const struct buffer *, bool data_too, const char *name, const char *what, char why[MAX_FAILURE]);
 
 /* Elements of `size` bytes that hold the pattern of both poisons after a run with each: they were never written. */

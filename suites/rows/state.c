@@ -25,7 +25,7 @@ static int threads_modes(void) {
     return modes;
 }
 
-enum { TWO = 2, MANY_CALLS = 48, KEPT = 16, LATER = 1000 }; /* KEPT: bytes a call; LATER: microseconds */
+enum { TWO = 2, MANY_CALLS = 48, KEPT = 16, LATER = 1000 }; /* KEPT: bytes per call; LATER: microseconds */
 
 struct pair {
     const struct examination *of[TWO];
@@ -94,7 +94,7 @@ static const char *many_times(struct pair *p) {
     why = why ? why : bound_row_finish(&p->at[1], 0);
     why = why ? why : judge(p, 1, 1, "after many calls");
     if (!why && kept >= KEPT)
-        snprintf(text, sizeof text, "it leaks: %lld bytes a call", (long long)kept);
+        snprintf(text, sizeof text, "it leaks: %lld bytes per call", (long long)kept);
     return why || kept < KEPT ? why : text;
 }
 

@@ -87,7 +87,7 @@ struct program_array {
     int32_t type;
     bool held, parameter; /* parameter: the gradient of one, or what the optimizer makes of it */
     bool kept, again;     /* read in the backward half before it was written there; written there */
-    /* Of a held one, how natural numbers for it look: scale times a normal one, plus the mean in every so many-th
+    /* How natural numbers for a held one look: scale times a normal one, plus the mean in every so many-th
      * element. */
     double mean, scale;
     int64_t every;

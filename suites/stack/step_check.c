@@ -98,7 +98,7 @@ static const char *compare(struct pair *p, const struct program_call *call, int 
     return why;
 }
 
-/* Of the outputs of a call those that the reference has made by now; `open` counts the others. */
+/* Those outputs of a call that the reference has made by now; `open` counts the others. */
 static const char *compare_fresh(struct pair *p, const struct program_call *call, bool *done, int *open) {
     const char *why = NULL;
     int64_t its[MHC_MAX_ARGS];

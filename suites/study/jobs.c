@@ -61,9 +61,6 @@ static int that_fit(const struct job *jobs, int64_t count, double bytes, int mos
 }
 
 int jobs_at_once(const struct suite *s, const struct job *jobs, int64_t count, double bytes, int cores) {
-    /* What threads are worth at their best in a case that is large enough for them; in small ones they are worth
-     * nothing, but those do not decide when the last one ends. */
-    const double efficiency = 0.8;
     int most = count < cores ? (int)count : cores;
     double sum = 0, end;
     if (most > JOBS_MOST)
@@ -79,7 +76,7 @@ int jobs_at_once(const struct suite *s, const struct job *jobs, int64_t count, d
         return 1;
     end = jobs_end(longest, count, most);
     free(longest);
-    return end < sum / (efficiency * cores) ? most : 1;
+    return end < sum / (JOBS_EFFICIENCY * cores) ? most : 1;
 }
 
 double jobs_end(const struct job *jobs, int64_t count, int at_once) {

@@ -17,6 +17,9 @@ struct job {
 double jobs_seconds(const struct params *, double rate);
 /* One that does for comparisons: what most cores reach in small cases. */
 #define JOBS_RATE 2e9
+/* What threads are worth at their best in a case that is large enough for them; in small ones they are worth nothing,
+ * but those do not decide when the last one ends. */
+#define JOBS_EFFICIENCY 0.8
 
 /* The case of a suite that must have the machine to itself, because a timing beside another job is void; -1: none. */
 int64_t jobs_timing(const struct suite *);
@@ -26,7 +29,7 @@ int64_t jobs_timing(const struct suite *);
  * are free for all. */
 int jobs_at_once(const struct suite *, const struct job *, int64_t count, double bytes, int cores);
 
-/* When the last one ends if whoever is free takes the next. */
+/* When the last one ends if each worker takes the next as soon as it is free. */
 double jobs_end(const struct job *, int64_t count, int at_once);
 /* Puts the longest first where that makes the end come earlier, and leaves the order otherwise. */
 void jobs_order(struct job *, int64_t count, int at_once);

@@ -10,7 +10,10 @@
 #include "suites/rows/backend.h"
 #include "suites/stack/ensemble.h"
 #include "suites/stack/rounding.h"
+#include "suites/study/given.h"
 #include "suites/study/train.h"
+#include "suites/study/weights.h"
+#include "results/safetensors.h"
 
 /* Tokens that are drawn: without a dynamic part all are the same, and one stands for them. */
 static int64_t token_count(const struct params *p) {
@@ -97,7 +100,7 @@ const char *maps_keep(const struct study_context *context, int64_t T, const doub
 static void run(const struct study_context *context, struct study_result *r) {
     const struct params *p = context->p;
     if (p->from[0]) {
-        train_replay(context, r);
+        (params_has_maps(p) ? given_run : safetensors_is(p->from) ? weights_run : train_replay)(context, r);
         return;
     }
     int64_t T = token_count(p), cells = p->streams * p->streams;
@@ -135,7 +138,9 @@ static void run(const struct study_context *context, struct study_result *r) {
 static bool estimate(const struct params *p, double *needed, double *available, char *why, size_t why_size) {
     struct backend cpu;
     if (p->from[0])
-        return train_replay_estimate(p, needed, available, why, why_size);
+        return (params_has_maps(p)        ? given_estimate
+                : safetensors_is(p->from) ? weights_estimate
+                                          : train_replay_estimate)(p, needed, available, why, why_size);
     if (!backend_open(&cpu, "cpu64", why, why_size))
         return false;
     *needed = bytes(p);
@@ -145,7 +150,9 @@ static bool estimate(const struct params *p, double *needed, double *available, 
 }
 
 static double flops(const struct params *p) {
-    return p->from[0] ? train_replay_flops(p) : study_measure_flops(p, token_count(p));
+    return params_has_maps(p) ? given_flops(p)
+           : p->from[0]       ? train_replay_flops(p)
+                              : study_measure_flops(p, token_count(p));
 }
 
 const struct study study_maps = {.run = run, .estimate = estimate, .flops = flops};

@@ -1,4 +1,4 @@
-/* A case of study overhead at work, between the files of the study; nobody else includes it. */
+/* A case of study overhead at work, between the files of the study; no other file includes it. */
 #ifndef OVERHEAD_BENCH_H
 #define OVERHEAD_BENCH_H
 

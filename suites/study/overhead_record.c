@@ -29,7 +29,7 @@ static const struct record_curve of_variant[OVERHEAD_VALUES] = {
     [OVERHEAD_CALLS] = {"calls", "1", "operations of a step"},
     [OVERHEAD_BYTES] = {"bytes", "byte", "bytes that a step must move once, by the operations' own models"},
     [OVERHEAD_FLOPS] = {"flops", "1", "floating-point operations of a step, by the operations' own models"},
-    [OVERHEAD_ACTIVATION] = {"activation", "byte", "bytes a token kept from forward to backward"},
+    [OVERHEAD_ACTIVATION] = {"activation", "byte", "bytes per token kept from forward to backward"},
     [OVERHEAD_WORKSPACE] = {"workspace", "byte",
                             "bytes of all arrays that are neither kept nor inputs, parameters or their gradients"},
 };

@@ -86,6 +86,14 @@ static const char *bind_yardsticks(struct overhead_bench *w) {
     return why;
 }
 
+/* How the row that begins a connection calls itself, where it does. */
+static const char *implementation_of(const struct program *s) {
+    for (int64_t k = 0; k < s->calls; k++)
+        if (s->call[k].part == STEP_PRE && s->call[k].row && s->call[k].row->implementation)
+            return s->call[k].row->implementation;
+    return "";
+}
+
 static void describe(struct overhead_bench *w) {
     char *note = w->out->note;
     size_t used = strlen(note), size = sizeof w->out->note;
@@ -93,7 +101,7 @@ static void describe(struct overhead_bench *w) {
         used += (size_t)snprintf(note + used, size - used, "%s" OVERHEAD_NOT_COLD, used ? "; " : "");
     for (int v = 0; v < STEP_VARIANTS; v++) {
         const struct program *s = &w->all.step[v];
-        const char *text = s->missing[0] ? s->missing : s->note;
+        const char *text = s->missing[0] ? s->missing : s->note[0] ? s->note : implementation_of(s);
         if (*text && step_is_timed(w->p->timed, v) && used < size)
             used += (size_t)snprintf(note + used, size - used, "%s%s: %s", used ? "; " : "", step_name(v), text);
     }

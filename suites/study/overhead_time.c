@@ -112,7 +112,7 @@ const char *overhead_time_account(struct overhead_bench *w) {
 
 /* ---- what it says ---- */
 
-/* Of so few rounds that even the extremes do not enclose the median with 95 %, the interval is not known. */
+/* With so few rounds that even the extremes do not enclose the median with 95 %, the interval is not known. */
 static struct mhc_interval overhead(const struct samples *s, int v, int64_t rounds, double *work) {
     const struct mhc_pairs pairs = samples_pairs(s, OVERHEAD_VARIANT + v, OVERHEAD_VARIANT + STEP_RESIDUAL, rounds);
     struct mhc_interval x = mhc_ratio_bootstrap(&pairs, work);

@@ -2,6 +2,7 @@
  *
  * A file has all that a case needs to go on to the same bits: parameters, both moments, the number of steps, what was
  * summed since the last point, and the result so far. It stands behind the measurement of its step. */
+#include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,17 +27,19 @@ static double now(void) {
 
 static const char *write_file(const struct train *t, const struct train_parts *parts) {
     static _Thread_local char why[LINE];
-    char key[KEY_SIZE];
+    char key[KEY_SIZE], threads[16];
     struct message result = {0};
     const int64_t state[] = {t->out->is.steps, t->summed};
     const double sums[] = {t->loss_sum, t->norm_sum, t->norm_most};
+    snprintf(threads, sizeof threads, "%d", omp_get_max_threads());
     params_key(t->p, key, sizeof key);
     study_put_result(&result, t->result, "", 0);
     struct checkpoint c = {.fact = {{"case", key},
                                     {"build", mhc_cpu64.build},
                                     {"library", t->backend->library->build ? t->backend->library->build : ""},
-                                    {"text", t->kept.text}},
-                           .facts = 4};
+                                    {"text", t->kept.text},
+                                    {"threads", threads}},
+                           .facts = 5};
     train_parts_put(parts, &c);
     c.array[c.arrays++] = (struct checkpoint_array){
         "state", "updates that were made, and how many of them since the last point", CHECKPOINT_INTEGERS, 2, state};
@@ -103,6 +106,19 @@ static bool is_ours(const struct checkpoint *c, const char *path, const struct p
            same_fact(c, path, "text", "text", text, why, size);
 }
 
+/* Bits depend on the number of threads, because GEMMs are cut into one piece for each. */
+static bool same_threads(const struct checkpoint *c, const char *path, int64_t here, char *why, size_t size) {
+    const char *there = checkpoint_fact(c, "threads");
+    if (there && atoll(there) == here)
+        return true;
+    snprintf(
+        why, size,
+        "%.200s was made with another number of threads: %.16s, here it is %lld; --jobs and OMP_NUM_THREADS decide it, "
+        "--resume=anyway goes on to other bits",
+        path, there ? there : "unknown", (long long)here);
+    return false;
+}
+
 /* What a program is, is said by its parameters. */
 static const char *take_state(struct train *t, const struct checkpoint *c) {
     const struct checkpoint_array *state = checkpoint_array(c, "state", CHECKPOINT_INTEGERS, 2);
@@ -136,6 +152,8 @@ static const char *take_state(struct train *t, const struct checkpoint *c) {
 static const char *resume(struct train *t, const struct checkpoint *c) {
     static _Thread_local char why[LINE];
     if (!is_ours(c, t->kept.path, t->p, t->backend, t->kept.text, why, sizeof why))
+        return why;
+    if (!t->context->keeping->anyway && !same_threads(c, t->kept.path, omp_get_max_threads(), why, sizeof why))
         return why;
     const char *wrong = train_parts_give(c, &t->memory, true);
     wrong = wrong ? wrong : take_state(t, c);
@@ -171,7 +189,8 @@ bool train_keep_check(const struct params *p, const struct study_keeping *keepin
     bool good = !no && digest_file(p->input, text);
     if (!good)
         snprintf(why, why_size, "%s", no ? no : "--input cannot be read");
-    good = good && is_ours(c, path, p, b, text, why, why_size);
+    good = good && is_ours(c, path, p, b, text, why, why_size) &&
+           (!keeping->threads || keeping->anyway || same_threads(c, path, keeping->threads, why, why_size));
     checkpoint_release(c);
     return good;
 }

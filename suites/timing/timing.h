@@ -115,7 +115,7 @@ enum timing_stop timing_decide(const struct timing *, const struct timing_rules 
  * fewer, at least 1, where `memory_bytes` hold no more. */
 int64_t timing_sets(int64_t set_bytes, int64_t cache_bytes, int64_t memory_bytes);
 
-/* Last-level cache of the machine. Of a device twice what its probe says, for a set need not leave it in the order of
+/* Last-level cache of the machine. For a device it is twice what its probe says, for a set need not leave it in the order of
  * use; where it does not say, more than any has. */
 int64_t timing_cache_bytes(const struct backend *);
 

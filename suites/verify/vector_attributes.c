@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "results/attribute.h"
+
 /* No size of a vector is larger, so that products of two fit 64 bits; what fits in memory is decided with all shapes
  * known. */
 #define LARGEST_SIZE ((int64_t)1 << 24)
@@ -73,29 +75,6 @@ bool refuse(struct text why, const char *format, ...) {
     return false;
 }
 
-/* One string or number of an attribute. */
-static bool read_string(hid_t attribute, char *value, size_t size) {
-    hid_t type = H5Aget_type(attribute);
-    bool good = type >= 0 && H5Tget_class(type) == H5T_STRING;
-    hid_t memory = good ? H5Tcopy(H5T_C_S1) : -1;
-    good = good && H5Tset_cset(memory, H5Tget_cset(type)) >= 0; /* HDF5 does not convert character sets */
-    if (good && H5Tis_variable_str(type) > 0) {
-        char *text = NULL;
-        good = H5Tset_size(memory, H5T_VARIABLE) >= 0 && H5Aread(attribute, memory, &text) >= 0 && text &&
-               strlen(text) < size;
-        if (good)
-            memcpy(value, text, strlen(text) + 1);
-        if (text)
-            H5free_memory(text);
-    } else if (good)
-        good = H5Tget_size(type) < size && H5Tset_size(memory, size) >= 0 && H5Aread(attribute, memory, value) >= 0;
-    if (memory >= 0)
-        H5Tclose(memory);
-    if (type >= 0)
-        H5Tclose(type);
-    return good;
-}
-
 static bool read_number(hid_t attribute, H5T_class_t wanted, hid_t memory, void *value) {
     hid_t type = H5Aget_type(attribute);
     H5T_class_t class = type >= 0 ? H5Tget_class(type) : H5T_NO_CLASS;
@@ -115,7 +94,7 @@ enum found vector_attribute(hid_t object, const char *name, H5T_class_t class, v
     hid_t space = H5Aget_space(attribute);
     bool good = space >= 0 && H5Sget_simple_extent_npoints(space) == 1;
     if (good && class == H5T_STRING)
-        good = read_string(attribute, value, size);
+        good = attribute_text(attribute, value, size);
     else if (good)
         good = read_number(attribute, class, class == H5T_INTEGER ? H5T_NATIVE_INT64 : H5T_NATIVE_DOUBLE, value);
     if (space >= 0)
@@ -124,11 +103,18 @@ enum found vector_attribute(hid_t object, const char *name, H5T_class_t class, v
     return good ? READ : UNREADABLE;
 }
 
-static bool requires(const struct vector_op *op, const char *name) {
+bool vector_op_requires(const struct vector_op *op, const char *name) {
     for (int k = 0; k < COUNT(op->attributes) && op->attributes[k]; k++)
         if (!strcmp(op->attributes[k], name))
             return true;
     return false;
+}
+
+const struct vector_op *vector_op_find(const char *name) {
+    for (int k = 0; k < COUNT(ops); k++)
+        if (!strcmp(ops[k].name, name))
+            return &ops[k];
+    return NULL;
 }
 
 static bool read_op(hid_t group, struct vector_case *v, struct text why) {
@@ -139,9 +125,7 @@ static bool read_op(hid_t group, struct vector_case *v, struct text why) {
     if (stack && vector_attribute(group, "block", H5T_STRING, v->block, sizeof v->block) != READ)
         return refuse(why, "attribute `block` is missing or not a string");
     snprintf(name, sizeof name, "%s%s%s", op, stack ? "." : "", v->block);
-    for (int k = 0; k < COUNT(ops); k++)
-        if (!strcmp(ops[k].name, name))
-            v->op = &ops[k];
+    v->op = vector_op_find(name);
     if (!v->op)
         return stack ? refuse(why, "block `%s` is not one of resnet, hc, mhc", v->block)
                      : refuse(why, "op `%s` is not one of sinkhorn, mhc, hc, linear, mlp, attention, stack, gain", op);
@@ -153,13 +137,13 @@ static bool read_sizes(hid_t group, struct vector_case *v, struct text why) {
         const char *name = integers[k].name;
         int64_t *value = (int64_t *)((char *)v + integers[k].offset);
         enum found found = vector_attribute(group, name, H5T_INTEGER, value, sizeof *value);
-        if (found == ABSENT ? requires(v->op, name) : found == UNREADABLE)
+        if (found == ABSENT ? vector_op_requires(v->op, name) : found == UNREADABLE)
             return refuse(why, "attribute `%s` is missing or not one integer", name);
         if (found == READ && (*value < 1 || *value > integers[k].largest))
             return refuse(why, "attribute `%s` is %lld, not in 1..%lld", name, (long long)*value,
                           (long long)integers[k].largest);
     }
-    if (requires(v->op, "S") && v->c.T % v->c.S)
+    if (vector_op_requires(v->op, "S") && v->c.T % v->c.S)
         return refuse(why, "T = %lld is not a multiple of S = %lld", (long long)v->c.T, (long long)v->c.S);
     if (!strcmp(v->block, "resnet") && v->c.n != 1)
         return refuse(why, "a resnet stack has one stream, not n = %lld", (long long)v->c.n);
@@ -183,7 +167,7 @@ static bool read_choices(hid_t group, struct vector_case *v, struct text why) {
         char text[32] = "";
         int32_t *value = (int32_t *)((char *)v + choices[k].offset);
         enum found found = vector_attribute(group, choices[k].name, H5T_STRING, text, sizeof text);
-        if (found == ABSENT && !requires(v->op, choices[k].name))
+        if (found == ABSENT && !vector_op_requires(v->op, choices[k].name))
             continue;
         for (*value = 0; *value < 2 && strcmp(text, choices[k].value[*value]);)
             ++*value;
@@ -197,4 +181,53 @@ static bool read_choices(hid_t group, struct vector_case *v, struct text why) {
 bool vector_attributes(hid_t group, struct vector_case *v, struct text why) {
     return read_op(group, v, why) && read_sizes(group, v, why) && read_reals(group, v, why) &&
            read_choices(group, v, why);
+}
+
+/* ---- writing ---- */
+
+static bool write_attribute(hid_t group, const char *name, hid_t type, const void *value) {
+    hid_t space = H5Screate(H5S_SCALAR), attribute = H5Acreate2(group, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
+    const bool good = attribute >= 0 && H5Awrite(attribute, type, value) >= 0;
+    if (attribute >= 0)
+        H5Aclose(attribute);
+    H5Sclose(space);
+    return good;
+}
+
+static bool write_text(hid_t group, const char *name, const char *text) {
+    hid_t type = H5Tcopy(H5T_C_S1);
+    H5Tset_size(type, H5T_VARIABLE);
+    H5Tset_cset(type, H5T_CSET_UTF8);
+    const bool good = write_attribute(group, name, type, &text);
+    H5Tclose(type);
+    return good;
+}
+
+bool vector_attributes_write(hid_t group, const struct vector_case *v, const char *source) {
+    bool good = write_text(group, "op", v->op->name) && write_text(group, "source", source);
+    for (int k = 0; k < COUNT(integers); k++)
+        if (vector_op_requires(v->op, integers[k].name))
+            good &= write_attribute(group, integers[k].name, H5T_NATIVE_INT64, (const char *)v + integers[k].offset);
+    for (int k = 0; k < COUNT(reals); k++)
+        good &= write_attribute(group, reals[k].name, H5T_NATIVE_DOUBLE, (const char *)v + reals[k].offset);
+    for (int k = 0; k < COUNT(choices); k++)
+        if (vector_op_requires(v->op, choices[k].name))
+            good &= write_text(group, choices[k].name,
+                               choices[k].value[*(const int32_t *)((const char *)v + choices[k].offset)]);
+    return good;
+}
+
+void vector_attributes_name(const struct vector_case *v, char *text, size_t size) {
+    size_t used = (size_t)snprintf(text, size, "%s", v->op->name);
+    for (int a = 0; a < COUNT(v->op->attributes) && v->op->attributes[a] && used < size; a++) {
+        const char *name = v->op->attributes[a];
+        for (int k = 0; k < COUNT(integers); k++)
+            if (!strcmp(integers[k].name, name))
+                used += (size_t)snprintf(text + used, size - used, "_%s%lld", name,
+                                         (long long)*(const int64_t *)((const char *)v + integers[k].offset));
+        for (int k = 0; k < COUNT(choices); k++)
+            if (!strcmp(choices[k].name, name))
+                used += (size_t)snprintf(text + used, size - used, "_%s",
+                                         choices[k].value[*(const int32_t *)((const char *)v + choices[k].offset)]);
+    }
 }

@@ -10,6 +10,7 @@
 
 #include "analysis/metrics.h"
 #include "cpu_ref/library.h"
+#include "results/attribute.h"
 #include "suites/rows/backend.h"
 #include "suites/verify/vector_attributes.h"
 
@@ -34,23 +35,8 @@ struct vector_array *vector_find(struct vector_array *list, int count, const cha
     return NULL;
 }
 
-/* Links of other kinds lead to other files, or to themselves. */
-static bool is_hard(hid_t group, const char *name) {
-    H5L_info_t link;
-    return H5Lexists(group, name, H5P_DEFAULT) > 0 && H5Lget_info(group, name, &link, H5P_DEFAULT) >= 0 &&
-           link.type == H5L_TYPE_HARD;
-}
-
 static hid_t open_group(hid_t group, const char *name) {
-    return is_hard(group, name) ? H5Gopen2(group, name, H5P_DEFAULT) : -1;
-}
-
-/* Data inside this file. */
-static bool is_inside(hid_t dataset) {
-    hid_t creation = H5Dget_create_plist(dataset);
-    const bool inside = H5Pget_external_count(creation) == 0 && H5Pget_layout(creation) != H5D_VIRTUAL;
-    H5Pclose(creation);
-    return inside;
+    return link_is_hard(group, name) ? H5Gopen2(group, name, H5P_DEFAULT) : -1;
 }
 
 /* Adds an array once; one without elements (w_gate of a GELU) is not in the file. */
@@ -106,6 +92,23 @@ static void expect_all(struct vector_case *v) {
             expect_row(v, v->op->name, v->op->operations[k], false);
 }
 
+static struct vector_array *array_of(struct vector_case *v, int k) {
+    return k < v->ins ? &v->in[k] : &v->out[k - v->ins];
+}
+
+bool vector_case_allocate(struct vector_case *v) {
+    bool good = true;
+    expect_all(v);
+    for (int k = 0; k < v->ins + v->outs; k++) {
+        struct vector_array *array = array_of(v, k);
+        array->count = 1;
+        for (const char *letter = array->extents; *letter; letter++)
+            array->count *= vector_extent(v, *letter);
+        good = (array->values = calloc((size_t)array->count, sizeof(double))) && good;
+    }
+    return good;
+}
+
 /* Opens a dataset whose type and shape are as they must be; -1 and the reason otherwise. */
 static hid_t open_dataset(hid_t group, const char *folder, const struct vector_case *v,
                           const struct vector_array *array, struct text why) {
@@ -113,12 +116,12 @@ static hid_t open_dataset(hid_t group, const char *folder, const struct vector_c
     snprintf(path, sizeof path, "%s/%s", folder, array->name);
     if (H5Lexists(group, folder, H5P_DEFAULT) <= 0 || H5Lexists(group, path, H5P_DEFAULT) <= 0)
         return refuse(why, "%s is missing", path), -1;
-    if (!is_hard(group, folder) || !is_hard(group, path))
+    if (!link_is_hard(group, folder) || !link_is_hard(group, path))
         return refuse(why, "%s is a link", path), -1;
     hid_t dataset = H5Dopen2(group, path, H5P_DEFAULT);
     if (dataset < 0)
         return refuse(why, "%s is not a dataset that can be opened", path), -1;
-    if (!is_inside(dataset))
+    if (!dataset_is_inside(dataset))
         return H5Dclose(dataset), refuse(why, "%s has its data in another file", path), -1;
     hid_t type = H5Dget_type(dataset), space = H5Dget_space(dataset);
     hsize_t extent[H5S_MAX_RANK] = {0};
@@ -146,7 +149,7 @@ static bool read_arrays(hid_t group, struct vector_case *v, struct text why) {
     double bytes = 0;
     for (int pass = 0; pass < 2; pass++) {
         for (int k = 0; k < v->ins + v->outs; k++) {
-            struct vector_array *array = k < v->ins ? &v->in[k] : &v->out[k - v->ins];
+            struct vector_array *array = array_of(v, k);
             const char *folder = k < v->ins ? "in" : "out";
             hid_t dataset = open_dataset(group, folder, v, array, why);
             if (dataset < 0)

@@ -19,6 +19,9 @@ const char *vectors_name(const struct vectors *, int64_t index); /* sorted */
 bool vectors_read(struct vectors *, const char *name, struct vector_case *, char *why, size_t why_size);
 void vector_case_release(struct vector_case *);
 
+/* Room for all arrays of a case whose op, sizes and constants are set. false: out of memory; release in either case. */
+bool vector_case_allocate(struct vector_case *);
+
 /* The array of that name, or NULL. */
 struct vector_array *vector_find(struct vector_array *, int count, const char *name);
 

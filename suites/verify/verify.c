@@ -13,13 +13,17 @@
 
 struct options {
     const char *path, *backend, *glob;
-    int type; /* enum mhc_type, or -1 */
+    int type; /* enum mhc_type, or -1: every one that the backend has */
+    bool trusting;
     double timeout;
 };
 
 struct tally {
     int64_t verdict[VERDICTS];
     int64_t asked, met; /* of the backend, not of the analysis: lines, and those of them that passed */
+    int64_t bounded;    /* lines for which file or row allow more than counts; the most of them, and its case */
+    double most;
+    char most_of[200];
 };
 
 enum { TYPES = 3, LISTING_SECONDS = 10 };
@@ -43,7 +47,20 @@ static bool use_backend(const char *name, struct backend **backend, char *why, s
     return false;
 }
 
-/* Reply: "" or the reason; then, for the case "", the names; for another, its lines. */
+/* Types that a row of the backend takes, a bit each, at a shape that suits the alignment of every kernel. */
+static uint32_t types_of(const struct backend *b) {
+    uint32_t types = 0;
+    const char *why;
+    for (int32_t type = 0; type < TYPES; type++) {
+        struct mhc_case c = {.T = 32, .n = 4, .C = 64, .S = 16, .hidden = 64, .heads = 2, .head_dim = 32, .t_max = 20};
+        backend_types(b, type, &c);
+        for (const struct mhc_row *const *row = b->library->rows; *row; row++)
+            types |= (uint32_t)(*row)->supports(&c, &why) << type;
+    }
+    return types;
+}
+
+/* Reply: "" or the reason; then, for the case "", the backend's types and the names; for another, its lines. */
 void verify_answer(struct message *request, struct message *reply) {
     struct vector_case v;
     struct backend *backend;
@@ -51,7 +68,9 @@ void verify_answer(struct message *request, struct message *reply) {
     const char *path = message_take_text(request), *name = message_take_text(request);
     const char *backend_name = message_take_text(request);
     int32_t type = -1;
+    bool trusting = false;
     message_take(request, &type, sizeof type);
+    message_take(request, &trusting, sizeof trusting);
     bool good = use_backend(backend_name, &backend, why, sizeof why);
     struct vectors *file = good ? vectors_open(path, !name[0], why, sizeof why) : NULL;
     if (!file) {
@@ -63,6 +82,8 @@ void verify_answer(struct message *request, struct message *reply) {
     message_put_text(reply, "");
     if (!name[0]) {
         int64_t count = vectors_count(file);
+        uint32_t types = types_of(backend);
+        message_put(reply, &types, sizeof types);
         message_put(reply, &count, sizeof count);
         for (int64_t k = 0; k < count; k++)
             message_put_text(reply, vectors_name(file, k));
@@ -70,7 +91,7 @@ void verify_answer(struct message *request, struct message *reply) {
         struct verify_line lines[VERIFY_LINES] = {{.verdict = VERIFY_BAD}};
         int64_t count = 1;
         if (vectors_read(file, name, &v, lines[0].text, sizeof lines[0].text)) {
-            count = verify_case(backend, type, &v, lines);
+            count = verify_case(backend, type, trusting, &v, lines);
             vector_case_release(&v);
         }
         message_put(reply, &count, sizeof count);
@@ -81,15 +102,15 @@ void verify_answer(struct message *request, struct message *reply) {
 
 /* --- the parent's side --- */
 
-static bool ask(struct worker *worker, const struct options *o, const char *name, struct message *reply, char *why,
-                size_t why_size) {
+static bool ask(struct worker *worker, const struct options *o, const char *name, int32_t type, struct message *reply,
+                char *why, size_t why_size) {
     struct message request = {0};
-    int32_t type = o->type;
     message_put_text(&request, "verify");
     message_put_text(&request, o->path);
     message_put_text(&request, name);
     message_put_text(&request, o->backend);
     message_put(&request, &type, sizeof type);
+    message_put(&request, &o->trusting, sizeof o->trusting);
     /* A list of names takes milliseconds; a damaged index may have no end. */
     const double seconds = name[0] ? o->timeout : LISTING_SECONDS;
     bool good = worker_call(worker, &request, reply, seconds, why, why_size);
@@ -103,45 +124,60 @@ static const char *printable(const char *text, char *buffer, size_t size) {
     return text_clean(buffer);
 }
 
-static void print_line(const char *name, int width, const struct verify_line *line) {
+static void print_line(const char *name, int width, int type, const struct verify_line *line) {
     static const char *const words[] = {"pass", "FAIL", "skip", "BAD"};
     char clean_name[256], clean_dataset[64];
     printable(name, clean_name, sizeof clean_name);
     printable(line->dataset[0] ? line->dataset : "-", clean_dataset, sizeof clean_dataset);
-    printf("%-*s  %-24s  %-4s  ", width, clean_name, clean_dataset, words[line->verdict]);
+    printf("%-*s  %-4s  %-24s  %-4s  ", width, clean_name, line->analysis || type < 0 ? "-" : type_names[type],
+           clean_dataset, words[line->verdict]);
     if (line->element[0])
         printf("%9.2e  %9.2e  %s", line->error, line->tolerance, line->element);
     else
         printf("%9s  %9s  -", "-", "-");
     if (line->verdict != VERIFY_PASS)
         printf("  %s", line->text);
+    if (line->verdict == VERIFY_FAIL && line->asked > 0)
+        printf("; %.3g of its scale were allowed, more than the contract allows", line->asked);
     printf("\n");
 }
 
-/* One case: its lines, counted. false: interrupted. */
-static bool verify_one(struct worker *worker, const struct options *o, const char *name, int width,
-                       struct tally *tally) {
+static void count(struct tally *tally, const char *name, const struct verify_line *line) {
+    tally->verdict[line->verdict]++;
+    tally->asked += !line->analysis;
+    tally->met += !line->analysis && line->verdict == VERIFY_PASS;
+    tally->bounded += line->asked > 0;
+    if (line->asked > tally->most) {
+        tally->most = line->asked;
+        printable(name, tally->most_of, sizeof tally->most_of);
+    }
+}
+
+/* One case at a type: its lines, counted. false: interrupted. `*analysis`: all of them are of the analysis, and the same
+ * for every type. */
+static bool verify_one(struct worker *worker, const struct options *o, const char *name, int type, int width,
+                       struct tally *tally, bool *analysis) {
     struct message reply = {0};
     struct verify_line line = {.verdict = VERIFY_FAIL};
     char clean[256];
-    int64_t count = 0;
-    bool answered = ask(worker, o, name, &reply, line.text, sizeof line.text);
+    int64_t lines = 0;
+    bool answered = ask(worker, o, name, type, &reply, line.text, sizeof line.text);
     if (!answered && !strcmp(line.text, "interrupted"))
         return false;
     const char *why = answered ? message_take_text(&reply) : "";
     if (answered && !why[0])
-        message_take(&reply, &count, sizeof count);
+        message_take(&reply, &lines, sizeof lines);
     else if (answered)
         snprintf(line.text, sizeof line.text, "%s", why);
     bool fresh = false;
-    for (int64_t k = 0; k < (count ? count : 1); k++) {
-        if (count)
+    *analysis = true;
+    for (int64_t k = 0; k < (lines ? lines : 1); k++) {
+        if (lines)
             message_take(&reply, &line, sizeof line);
-        tally->verdict[line.verdict]++;
-        tally->asked += !line.analysis;
-        tally->met += !line.analysis && line.verdict == VERIFY_PASS;
+        count(tally, name, &line);
+        *analysis &= line.analysis || line.verdict == VERIFY_BAD;
         fresh |= line.verdict == VERIFY_FAIL && !line.element[0];
-        print_line(name, width, &line);
+        print_line(name, width, type, &line);
         if (line.verdict == VERIFY_BAD)
             cannot("%s: case %s: %s", o->path, printable(name, clean, sizeof clean), line.text);
     }
@@ -154,6 +190,10 @@ static bool verify_one(struct worker *worker, const struct options *o, const cha
 
 static int verdict_of(const struct options *o, const struct tally *tally) {
     const int64_t *n = tally->verdict;
+    if (tally->bounded)
+        printf(
+            "warn: %lld lines allow more than the contract, %s %.3g of its scale: judged by the contract's tolerance\n",
+            (long long)tally->bounded, tally->most_of, tally->most);
     printf("%lld passed, %lld failed, %lld skipped\n", (long long)n[VERIFY_PASS],
            (long long)(n[VERIFY_FAIL] + n[VERIFY_BAD]), (long long)n[VERIFY_SKIP]);
     if (n[VERIFY_BAD])
@@ -168,8 +208,11 @@ static int verdict_of(const struct options *o, const struct tally *tally) {
 static int verify_all(struct worker *worker, const struct options *o, struct message *names) {
     struct tally tally = {0};
     int64_t count = 0, chosen = 0;
+    uint32_t types = 0;
     int width = 4;
+    message_take(names, &types, sizeof types);
     message_take(names, &count, sizeof count);
+    types = o->type >= 0 ? 1u << o->type : types;
     size_t first = names->at;
     for (int64_t k = 0; k < count; k++) {
         const char *name = message_take_text(names);
@@ -181,30 +224,36 @@ static int verify_all(struct worker *worker, const struct options *o, struct mes
     }
     if (!chosen)
         return cannot("%s: no case matches %s", o->path, o->glob);
-    printf("%-*s  %-24s  %-4s  %9s  %9s  %s\n", width, "case", "dataset", "", "error", "tolerance", "element");
+    printf("%-*s  %-4s  %-24s  %-4s  %9s  %9s  %s\n", width, "case", "type", "dataset", "", "error", "tolerance",
+           "element");
     names->at = first;
     for (int64_t k = 0; k < count; k++) {
         const char *name = message_take_text(names);
-        if (!fnmatch(o->glob, name, 0) && !verify_one(worker, o, name, width, &tally))
-            return EXIT_INTERRUPTED;
+        bool analysis = fnmatch(o->glob, name, 0) != 0;
+        for (int type = types ? 0 : -1; type < TYPES && !analysis; type++)
+            if ((type < 0 || types >> type & 1) && !verify_one(worker, o, name, type, width, &tally, &analysis))
+                return EXIT_INTERRUPTED;
     }
     return verdict_of(o, &tally);
 }
 
-static const char usage[] = "verify FILE.h5 [--backend B] [--case GLOB] [--type f64|f32|bf16] [--timeout SECONDS]";
+static const char usage[] =
+    "verify FILE.h5 [--backend B] [--case GLOB] [--type f64|f32|bf16] [--trust-tolerance] [--timeout SECONDS]";
 static const char help[] =
     "Checks the operations of a backend against the vector file FILE.h5, one line a case and dataset: the worst element,\n"
     "its error and the tolerance.\n\n"
     "  --backend B        cpu64 (default), cpu32, cuda, emu, or the path of a library\n"
     "  --case GLOB        only cases whose name matches\n"
-    "  --type TYPE        element type of the streams; default: the widest the backend has. bf16 rounds the inputs and\n"
+    "  --type TYPE        element type of the streams; default: every one that the backend has. bf16 rounds the inputs and\n"
     "                     compares with cpu64 on the rounded inputs\n"
+    "  --trust-tolerance  what the file and the backend's rows allow counts, also where it is more than the contract's tolerance\n"
     "  --timeout SECONDS  a case that takes longer has failed (default 600, 0: no limit)\n\n"
     "Exit: 0 something was checked and nothing failed, 1 something failed, 2 the file is not a vector file, data is\n"
     "missing or misshapen, or nothing of the backend was checked.\n";
 
 static bool parse(int argc, char **argv, struct options *o) {
     const char *type = NULL, *timeout = NULL;
+    o->trusting = take_flag(&argc, argv, "--trust-tolerance");
     if (!take_option(&argc, argv, "--backend", &o->backend) || !take_option(&argc, argv, "--case", &o->glob) ||
         !take_option(&argc, argv, "--type", &type) || !take_option(&argc, argv, "--timeout", &timeout) ||
         !only_positional(argc, argv, 1, 1, usage))
@@ -233,7 +282,7 @@ int verify_command(int argc, char **argv) {
         return EXIT_GOOD;
     if (!parse(argc, argv, &o))
         return EXIT_CANNOT;
-    if (!ask(&worker, &o, "", &names, why, sizeof why))
+    if (!ask(&worker, &o, "", -1, &names, why, sizeof why))
         return !strcmp(why, "interrupted") ? EXIT_INTERRUPTED : cannot("%s: %s", o.path, why);
     const char *refused = message_take_text(&names);
     int code = refused[0] ? cannot("%s", refused) : verify_all(&worker, &o, &names);

@@ -24,7 +24,7 @@
 /* What came of a dataset of `out`. */
 struct result {
     double *got; /* NULL: `verdict` and `text` say why */
-    double tolerance;
+    struct verify_limits limits;
     enum verdict verdict;
     char text[160];
 };
@@ -34,6 +34,7 @@ struct execution {
     const struct backend *backend;
     const struct vector_case *v;
     struct mhc_case c; /* with element types */
+    bool trusting;
     struct result result[VECTOR_ARRAYS];
     struct outcome run; /* of the rows so far */
 };
@@ -56,13 +57,18 @@ static void explain(struct execution *e, enum verdict verdict, const char *text)
         }
 }
 
-/* Room for the values of a dataset, NaN until written. */
-static double *expect_values(struct execution *e, const char *name, double tolerance) {
+/* Room for the values of a dataset, NaN until written; what of it counts as right follows from the row and argument
+ * that make it. NULL for the row: the analysis does, in f64. */
+static double *expect_values(struct execution *e, const char *name, const struct mhc_row *row,
+                             const struct mhc_arg *arg) {
+    static const struct mhc_case f64 = {.stream = MHC_F64, .coef = MHC_F64, .param = MHC_F64};
+    static const struct mhc_row analysis = {.name = "gain"};
     const struct vector_array *array = find(e->v->out, e->v->outs, name);
     struct result *result = result_of(e, name);
     if (!array || !(result->got = malloc((size_t)array->count * sizeof(double))))
         return NULL;
-    result->tolerance = e->c.stream == MHC_F64 ? 0 : tolerance;
+    result->limits.own = row && e->c.stream != MHC_F64 ? row->tolerance(&e->c) : 0;
+    result->limits.most = e->trusting ? INFINITY : examine_contract(row ? row : &analysis, row ? &e->c : &f64, arg);
     for (int64_t k = 0; k < array->count; k++)
         result->got[k] = NAN;
     return result->got;
@@ -92,7 +98,7 @@ static const char *run_row(struct execution *e, const struct mhc_row *row) {
         why = failed;
     for (const struct mhc_arg *arg = row->args; arg->name && !why; arg++)
         if (arg->direction == MHC_OUT && find(e->v->out, e->v->outs, arg->name)) {
-            double *got = expect_values(e, arg->name, row->tolerance(&e->c));
+            double *got = expect_values(e, arg->name, row, arg);
             if (got)
                 memcpy(got, arrays_get(&e->run.made, arg->name), (size_t)mhc_elements(&e->c, arg) * sizeof *got);
         }
@@ -173,10 +179,10 @@ static void run_stack(struct execution *e) {
         return;
     }
     const char *unused;
-    double tolerance = backend_row(e->backend, v->block, "backward", &e->c, &unused)->tolerance(&e->c);
+    const struct mhc_row *backward = backend_row(e->backend, v->block, "backward", &e->c, &unused);
     bool room = true;
     for (int k = 0; k < v->outs; k++)
-        room = expect_values(e, v->out[k].name, tolerance) && room;
+        room = expect_values(e, v->out[k].name, backward, &(struct mhc_arg){.role = v->out[k].role}) && room;
     const char *failed = room ? program_open(&stack, &spec, &owner) : "out of memory";
     failed = failed ? failed : program_execute(&stack, &owner);
     for (int k = 0; k < v->outs && failed; k++) {
@@ -190,18 +196,19 @@ static void run_stack(struct execution *e) {
 
 static void run_gain(struct execution *e) {
     const struct vector_case *v = e->v;
+    static const struct mhc_arg value = {.role = MHC_COEF};
     const double *res = v->in[0].values;
     struct mhc_curves curves = {0};
     bool good = mhc_curves_allocate(&curves, v->L, MHC_GROUP_GAIN | MHC_GROUP_SPECTRUM, false) &&
                 !mhc_measure_maps(res, v->L, v->c.T, v->c.n, &curves);
     for (int m = 0; m < MHC_METRICS && good; m++) {
-        double *got = curves.curve[m][MHC_MEAN] ? expect_values(e, mhc_metric_info[m].name, 0) : NULL;
+        double *got = curves.curve[m][MHC_MEAN] ? expect_values(e, mhc_metric_info[m].name, NULL, &value) : NULL;
         for (int64_t l = 0; l < v->L && got; l++) {
-            double value = curves.curve[m][MHC_MEAN][l];
-            got[l] = value == log10(DBL_MIN) ? 0 : pow(10, value); /* how a curve keeps an exact zero */
+            double gain = curves.curve[m][MHC_MEAN][l];
+            got[l] = gain == log10(DBL_MIN) ? 0 : pow(10, gain); /* how a curve keeps an exact zero */
         }
     }
-    double *sigma = good ? expect_values(e, "total_singular_values", 0) : NULL;
+    double *sigma = good ? expect_values(e, "total_singular_values", NULL, &value) : NULL;
     good = sigma && !mhc_total_singular_values(res, v->L, v->c.T, v->c.n, sigma);
     mhc_curves_release(&curves);
     if (!good)
@@ -223,26 +230,31 @@ static void release_results(struct execution *e) {
         free(e->result[k].got);
 }
 
+const char *vector_answer(struct vector_case *v) {
+    struct backend cpu64 = {.library = &mhc_cpu64};
+    struct execution e = {.backend = &cpu64, .v = v, .c = v->c};
+    static _Thread_local char why[200];
+    bool good = true;
+    backend_types(&cpu64, MHC_F64, &e.c);
+    run_case(&e);
+    for (int k = 0; k < v->outs; k++)
+        if (e.result[k].got)
+            memcpy(v->out[k].values, e.result[k].got, (size_t)v->out[k].count * sizeof(double));
+        else if (good)
+            good = (snprintf(why, sizeof why, "cpu64 has no %s: %s", v->out[k].name, e.result[k].text), false);
+    release_results(&e);
+    return good ? NULL : why;
+}
+
 /* Inputs become what a bf16 case gives the backend, outputs what cpu64 makes of them. */
 static const char *round_case(struct vector_case *v, const struct mhc_case *types) {
-    struct backend cpu64 = {.library = &mhc_cpu64};
     for (int k = 0; k < v->ins; k++) {
         struct vector_array *array = &v->in[k];
         int32_t type = mhc_arg_type(types, &(struct mhc_arg){.role = array->role});
         if (!backend_round(array->values, array->count, type))
             return "out of memory";
     }
-    struct execution e = {.backend = &cpu64, .v = v, .c = v->c};
-    backend_types(&cpu64, MHC_F64, &e.c);
-    run_case(&e);
-    const char *why = NULL;
-    for (int k = 0; k < v->outs; k++)
-        if (e.result[k].got)
-            memcpy(v->out[k].values, e.result[k].got, (size_t)v->out[k].count * sizeof(double));
-        else
-            why = "cpu64 has no answer for the rounded inputs";
-    release_results(&e);
-    return why;
+    return vector_answer(v);
 }
 
 /* The scale of an element's tolerance; negative: not compared. */
@@ -272,18 +284,21 @@ static void write_element(const struct vector_case *v, const char *extents, int6
 /* An array that is zero by cancellation has no scale of its own: a backend below float64 leaves rounding of its
  * summands there, which is measured by the other results of the case. An array that is merely small is held to its
  * own scale. */
-static double cancelled_floor(const struct vector_case *v, double largest, double own) {
-    double others = 0;
-    for (int k = 0; k < v->outs; k++)
-        others = fmax(others, array_largest(v->out[k].values, v->out[k].count));
-    return largest <= CANCELLED * others ? own * SMALLEST_SCALE * others : 0;
+static double cancelled_floor(double others, double largest, double rtol) {
+    return largest <= CANCELLED * others ? rtol * SMALLEST_SCALE * others : 0;
 }
 
-void verify_compare(const struct vector_case *v, const struct vector_array *want, const double *got, double own,
-                    struct verify_line *line) {
-    double largest = array_largest(want->values, want->count), worst = -1, rtol = fmax(v->rtol, own);
-    double atol = fmax(v->atol, cancelled_floor(v, largest, own));
-    *line = (struct verify_line){.verdict = VERIFY_PASS};
+void verify_compare(const struct vector_case *v, const struct vector_array *want, const double *got,
+                    struct verify_limits limits, struct verify_line *line) {
+    double largest = array_largest(want->values, want->count), worst = -1, others = largest;
+    double asked = fmax(v->rtol, limits.own), rtol = fmin(asked, limits.most);
+    for (int k = 0; k < v->outs; k++)
+        others = fmax(others, array_largest(v->out[k].values, v->out[k].count));
+    double atol = isinf(limits.most) ? v->atol : fmin(v->atol, limits.most * others);
+    atol = fmax(atol, cancelled_floor(others, largest, fmin(limits.own, limits.most)));
+    *line = (struct verify_line){.verdict = VERIFY_PASS, .asked = asked > rtol ? asked : 0};
+    if (v->atol > fmax(atol, asked * others))
+        line->asked = v->atol / others;
     snprintf(line->dataset, sizeof line->dataset, "%s", want->name);
     for (int64_t k = 0; k < want->count; k++) {
         double a = got[k], b = want->values[k], scale = scale_of(v, want, k, largest);
@@ -302,9 +317,9 @@ void verify_compare(const struct vector_case *v, const struct vector_array *want
     }
 }
 
-int verify_case(const struct backend *backend, int type, struct vector_case *v,
+int verify_case(const struct backend *backend, int type, bool trusting, struct vector_case *v,
                 struct verify_line lines[VERIFY_LINES]) {
-    struct execution e = {.backend = backend, .v = v, .c = v->c};
+    struct execution e = {.backend = backend, .v = v, .c = v->c, .trusting = trusting};
     bool gain = !v->block[0] && !v->op->operations[0];
     backend_types(backend, gain ? MHC_F64 : type, &e.c);
     const char *why = e.c.stream == MHC_BF16 ? round_case(v, &e.c) : NULL;
@@ -317,7 +332,7 @@ int verify_case(const struct backend *backend, int type, struct vector_case *v,
         struct verify_line *line = &lines[count++];
         const struct result *result = &e.result[k];
         if (result->got) {
-            verify_compare(v, &v->out[k], result->got, result->tolerance, line);
+            verify_compare(v, &v->out[k], result->got, result->limits, line);
             continue;
         }
         *line = (struct verify_line){.verdict = (int32_t)result->verdict};

@@ -58,7 +58,7 @@ void message_clear(struct message *m) {
     *m = (struct message){0};
 }
 
-static double now(void) {
+double worker_now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
@@ -68,7 +68,7 @@ static double now(void) {
 static int left(double deadline) {
     if (deadline == 0)
         return -1;
-    double seconds = deadline - now();
+    double seconds = deadline - worker_now();
     return seconds <= 0 ? 0 : seconds > 1e6 ? 1000000000 : (int)(seconds * 1e3) + 1;
 }
 
@@ -98,9 +98,11 @@ static enum outcome transfer(int file, bool write_it, void *bytes, size_t size, 
 /* Of the worker: what it reads from, writes to and shares. */
 enum { IN = 3, OUT = 4, NOTE = 5 };
 
-static void *map_note(int file) {
-    void *note = mmap(NULL, WORKER_NOTE, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-    return note == MAP_FAILED ? NULL : note;
+/* The note lies in the first page of its file, the ruling in the second. */
+static void *map_page(int file, int which) {
+    long page = sysconf(_SC_PAGESIZE);
+    void *mapped = mmap(NULL, (size_t)page, PROT_READ | PROT_WRITE, MAP_SHARED, file, which * page);
+    return mapped == MAP_FAILED ? NULL : mapped;
 }
 
 const char *worker_program(void) {
@@ -123,9 +125,14 @@ static void leave_reason(struct worker *w, const char *what) {
 /* A new note for a new worker; its file is the worker's to inherit. */
 static int open_note(struct worker *w) {
     int file = memfd_create("note", MFD_CLOEXEC);
+    long page = sysconf(_SC_PAGESIZE);
     if (w->note)
-        munmap(w->note, WORKER_NOTE);
-    w->note = file >= 0 && !ftruncate(file, WORKER_NOTE) ? map_note(file) : NULL;
+        munmap(w->note, (size_t)page);
+    if (w->ruling)
+        munmap(w->ruling, (size_t)page);
+    bool good = file >= 0 && !ftruncate(file, 2 * page);
+    w->note = good ? map_page(file, 0) : NULL;
+    w->ruling = good ? map_page(file, 1) : NULL;
     return file;
 }
 
@@ -248,7 +255,7 @@ bool worker_send(struct worker *w, const struct message *request, double seconds
         return false;
     signal(SIGPIPE, SIG_IGN);
     w->seconds = seconds;
-    w->deadline = seconds > 0 ? now() + seconds : 0;
+    w->deadline = seconds > 0 ? worker_now() + seconds : 0;
     enum outcome outcome = transfer(w->to, true, &size, sizeof size, w->deadline);
     if (outcome == DONE)
         outcome = transfer(w->to, true, request->data, request->size, w->deadline);
@@ -284,8 +291,15 @@ bool worker_call(struct worker *w, const struct message *request, struct message
 void *worker_note(void) {
     static unsigned char own[WORKER_NOTE]; /* where there is nothing to share */
     static void *note;
-    note = note ? note : map_note(NOTE);
+    note = note ? note : map_page(NOTE, 0);
     return note ? note : own;
+}
+
+void *worker_ruling(void) {
+    void *ruling = map_page(NOTE, 1);
+    worker_note();
+    close(NOTE); /* a library has no way to the ruling */
+    return ruling;
 }
 
 static bool answering;

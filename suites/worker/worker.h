@@ -7,12 +7,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { WORKER_NOTE = 64 };
+enum { WORKER_NOTE = 64, WORKER_RULING = 1024 };
 struct worker {
     int pid, to, from;        /* pid 0: not running */
     bool single;              /* one thread each for OpenMP and BLAS, whatever the environment says */
     double seconds, deadline; /* that its call may take, and the clock's time then; 0: for ever */
-    void *note; /* of the last one: WORKER_NOTE bytes, zero at first, that can be read when it has died; NULL: none */
+    void *note;   /* of the last one: WORKER_NOTE bytes, zero at first, that can be read when it has died; NULL: none */
+    void *ruling; /* the same of WORKER_RULING bytes, for a process that it may leave behind: split.h; NULL: none */
 };
 
 /* A growing or a parsed message. Writers append, readers take; a reader that runs past the end sets `bad` and gets
@@ -34,6 +35,9 @@ struct worker_handler {
     void (*answer)(struct message *request, struct message *reply);
 };
 
+/* Seconds of the monotonic clock, which all processes share. */
+double worker_now(void);
+
 /* The file of this program, absolute; where there is no /proc, what it was started as. */
 const char *worker_program(void);
 
@@ -54,6 +58,7 @@ void worker_stop(struct worker *);
 /* The worker's side. Its note; a partial reply while it answers, which goes nowhere in a process that is no worker;
  * serving until its input ends. */
 void *worker_note(void);
+void *worker_ruling(void); /* once; NULL: there is none */
 void worker_send_partial(const struct message *);
 int worker_main(const struct worker_handler *handlers);
 

@@ -177,6 +177,8 @@ int plant_call(struct call *call) {
         return scale(call, "x_next", 0, c->T == 112 ? x_next : 0, 1.01);
     if (plant_is("wrong_at_C_7_mod_8_and_3_streams"))
         return scale(call, "x_next", 0, c->C % 8 == 7 && c->n == 3 ? x_next : 0, 1.01);
+    if (plant_is("half_a_percent_in_f32"))
+        return scale(call, "x_next", 0, c->stream == MHC_F32 ? x_next : 0, 1.005);
     if (plant_is("half_a_percent"))
         return scale(call, "x_next", 0, x_next, 1.005);
     return plant_inner(call);

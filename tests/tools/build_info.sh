@@ -6,7 +6,7 @@ dirty=
 [ -n "$(git status --porcelain -- Makefile cpu_ref kernels analysis results suites plots 2>/dev/null)" ] && dirty=+dirty
 compiler=$($1 --version 2>/dev/null | head -n 1)
 cat <<END
-#define PROVENANCE_VERSION "0.1.0"
+#define PROVENANCE_VERSION "0.2.0"
 #define PROVENANCE_REVISION "$revision$dirty"
 #define PROVENANCE_COMPILER "$compiler"
 #define PROVENANCE_FLAGS "$2"

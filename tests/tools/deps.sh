@@ -12,12 +12,14 @@ found() {
     libopenblas-dev) pkg-config --exists openblas ;;
     libhdf5-dev) pkg-config --exists hdf5 ;;
     hdf5-tools) command -v h5dump ;;
+    libjansson-dev) pkg-config --exists jansson ;;
     gnuplot-nox) command -v gnuplot ;;
     libcriterion-dev) pkg-config --exists criterion ;;
     libgfortran-*-dev) test -e "$(${CC:-gcc} -print-file-name=libgfortran.a)" ;;
     zlib1g-dev) test -e "$(${CC:-gcc} -print-file-name=libz.a)" ;;
     libaec-dev) test -e "$(${CC:-gcc} -print-file-name=libsz.a)" ;;
     pkg-config) command -v pkg-config ;;
+    python3-*) sh "$(dirname "$0")/python.sh" "${1#python3-}" ;;
     clang-format-14) command -v clang-format-14 ;;
     esac >/dev/null 2>&1
 }

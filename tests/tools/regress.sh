@@ -41,13 +41,15 @@ case " $* " in *" --json"* | *" --junit"*)
     echo "regress: --json and --junit are make regress's own: the tables are left in $build/regress" >&2
     exit 2
 esac
-build_base $libraries || exit 2
+build_base cpu $libraries || exit 2
+# What says which of two references is right, where they disagree; it needs Criterion.
+${MAKE:-make} --no-print-directory B="$build" "$build/tests/test_paper" >/dev/null 2>&1 || :
 mkdir -p "$build/regress"
 worst=0
 for library in $libraries; do
     echo
     code=0
-    "$build/mhcbench" regress --against "$kept/libmhc_$library.so" "$library" "$@" \
+    "$build/mhcbench" regress --against "$kept/libmhc_$library.so" "$library" --reference "$kept/libmhc_cpu.so" "$@" \
         --json "$build/regress/$library.json" --junit "$build/regress/$library.xml" || code=$?
     [ $code = 130 ] && exit 130
     case $code:$worst in

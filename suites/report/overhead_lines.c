@@ -1,0 +1,103 @@
+#include "suites/report/overhead_lines.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *overhead_device(struct record_reader *r, const struct params *p, char text[80]) {
+    const char *name, *value;
+    text[0] = 0;
+    for (int k = 0; k < record_fact_count(r); k++) {
+        const char *at = record_fact(r, k, &name, &value) && !strcmp(name, "device") ? strstr(value, p->backend) : NULL;
+        if (at && !strncmp(at + strlen(p->backend), ": ", 2))
+            snprintf(text, 80, "%.*s", (int)strcspn(at + strlen(p->backend) + 2, ";|"), at + strlen(p->backend) + 2);
+    }
+    return text;
+}
+
+/* A library of one's own is on the CPU unless it has a device. */
+static bool on_cpu(struct record_reader *r, const struct params *p) {
+    char text[80];
+    return strcmp(p->backend, "cuda") && !*overhead_device(r, p, text);
+}
+
+/* A case that was timed; false: it was not. */
+static bool read_line(struct record_reader *r, int64_t index, struct overhead_line *line) {
+    bool unfinished = record_unfinished(r, index);
+    if ((strcmp(record_texts(r, "status")[index], "done") && !unfinished) ||
+        strcmp(record_texts(r, "study")[index], "overhead") || !record_rounds(r, index))
+        return false;
+    *line = (struct overhead_line){.index = index, .note = record_texts(r, "reason")[index], .unfinished = unfinished};
+    groups_params(r, index, &line->p);
+    line->cpu = on_cpu(r, &line->p);
+    return true;
+}
+
+struct overhead_line *overhead_lines(struct record_reader *r, int64_t *count) {
+    struct overhead_line *lines = record_subject_called(r, step_name(STEP_RESIDUAL)) >= 0
+                                      ? malloc((size_t)(record_count(r) + 1) * sizeof *lines)
+                                      : NULL;
+    *count = 0;
+    for (int64_t index = 0; lines && index < record_count(r); index++)
+        *count += read_line(r, index, &lines[*count]);
+    return lines;
+}
+
+struct value overhead_cell(struct record_reader *r, const struct overhead_line *line, int v, char text[64]) {
+    double x = overhead_variant_value(r, line->index, v, OVERHEAD_RATIO),
+           low = overhead_variant_value(r, line->index, v, OVERHEAD_LOW),
+           high = overhead_variant_value(r, line->index, v, OVERHEAD_HIGH);
+    if (isnan(x) || v == STEP_RESIDUAL)
+        return in_reals(NAN);
+    if (isnan(low))
+        return in_interval("-", x, low, high);
+    snprintf(text, 64, "%.1f %% [%.1f, %.1f]", 100 * x, 100 * low, 100 * high);
+    return in_interval(text, x, low, high);
+}
+
+/* Whether a part of F that takes a twentieth of the step is slow, which makes every overhead look small. */
+static bool slow_branch(struct record_reader *r, const struct overhead_line *line, const struct record_timing *t) {
+    struct attainable a = overhead_attainable(r, t, line->index);
+    double step = overhead_variant_value(r, line->index, STEP_RESIDUAL, OVERHEAD_MEDIAN);
+    bool slow = false;
+    for (int part = 0; part < STEP_SHARED_PARTS; part++) {
+        int subject = overhead_subject(STEP_RESIDUAL, (enum step_part)part);
+        slow |= overhead_value(r, overhead_of_part(subject, OVERHEAD_PART_SHARE), line->index) >= 0.05 &&
+                overhead_part_rate(r, line->index, subject, step, a) < OVERHEAD_SLOW;
+    }
+    return slow;
+}
+
+const char *overhead_flags(struct record_reader *r, const struct overhead_line *line, int v,
+                           char flags[OVERHEAD_FLAGS]) {
+    struct record_timing t;
+    char own[SAMPLE_FLAGS];
+    double x = overhead_variant_value(r, line->index, v, OVERHEAD_RATIO),
+           half = (overhead_variant_value(r, line->index, v, OVERHEAD_HIGH) -
+                   overhead_variant_value(r, line->index, v, OVERHEAD_LOW)) /
+                  2 / (1 + x);
+    if (isnan(x) || !record_timing(r, line->index, &t))
+        return "";
+    overhead_sample_flags(&t, record_subject_called(r, step_name(v)), own);
+    bool capped = v != STEP_RESIDUAL && strcmp(t.stop, "precise") && !(half <= 0.01);
+    snprintf(flags, OVERHEAD_FLAGS, "%s%s%s%s%s", own, strstr(line->note, OVERHEAD_NOT_COLD) ? "w" : "",
+             capped ? "c" : "", v == STEP_RESIDUAL && slow_branch(r, line, &t) ? "s" : "", line->unfinished ? "u" : "");
+    return flags;
+}
+
+/* What a note says of a variant: "<variant>: why; <variant>: why". */
+bool overhead_reason(const char *note, const char *variant, char *why, size_t size) {
+    for (const char *at = note; at; at = strstr(at, "; ") ? strstr(at, "; ") + 2 : NULL)
+        if (!strncmp(at, variant, strlen(variant)) && at[strlen(variant)] == ':') {
+            at += strlen(variant) + 2;
+            snprintf(why, size, "%.*s", strstr(at, "; ") ? (int)(strstr(at, "; ") - at) : (int)strlen(at), at);
+            return true;
+        }
+    return false;
+}
+
+bool overhead_missing(struct record_reader *r, const struct overhead_line *line, int v, char why[200]) {
+    return isnan(overhead_variant_value(r, line->index, v, OVERHEAD_RATIO)) &&
+           overhead_reason(line->note, step_name(v), strcpy(why, "- ") + 2, 200 - 2);
+}
