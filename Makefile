@@ -36,6 +36,9 @@ KERNELS  := $(wildcard kernels/*.cu kernels/maps/*.cu)
 # Kernels read and write memory as vectors of other types, as CUDA allows.
 EMUFLAGS := -std=c++20 -g -fPIC -fvisibility=hidden -fno-gnu-unique -fno-strict-aliasing $(or $(EMULEVEL),-O2) -march=$(ARCH) -ffp-contract=off -fno-math-errno -fno-trapping-math \
             -Wall -Wextra -Wno-unknown-pragmas -Wno-missing-field-initializers $(if $(WERROR),-Werror)
+COUNTEDFLAGS = $(patsubst -g,-DEMU_COUNTED,$(filter-out -O%,$(EMUFLAGS))) -O1
+COUNTEDHOOKS := -fsanitize=thread
+COUNTED_HOST := $(patsubst %,$(B)/counted/kernels/host/%.o,executor fibre counters)
 # From CUDA 12.8 on.
 COMPRESS := $(if $(and $(STATIC),$(NVCC)),$(shell $(NVCC) --help | grep -q compress-mode && echo --compress-mode=size))
 CUDAFLAGS = -std=c++20 -O3 $(if $(STATIC),$(COMPRESS),-lineinfo) -fmad=false -gencode=arch=compute_$(CUDA_ARCH),code=sm_$(CUDA_ARCH) -Xcompiler -fPIC,-fvisibility=hidden,-fno-gnu-unique
@@ -44,6 +47,7 @@ CUDAFLAGS = -std=c++20 -O3 $(if $(STATIC),$(COMPRESS),-lineinfo) -fmad=false -ge
 # written anew where it differs: flags that a build states are those of all its objects.
 FLAGS_host = $(CC) $(CPPFLAGS) $(CFLAGS)
 FLAGS_emu  = $(CXX) $(CPPFLAGS) $(EMUFLAGS) $(SANITIZE) $(EXECUTOR_TSAN)
+FLAGS_counted = $(CXX) $(CPPFLAGS) $(COUNTEDFLAGS) $(COUNTEDHOOKS)
 FLAGS_cuda = $(if $(NVCC),$(NVCC) $(CUDAFLAGS))
 FLAGS_link = $(CC) $(LINK) $(if $(STATIC),$(STATIC_LIBS),$(LDLIBS))
 FLAGS_KEPT = $(shell cat $(B)/flags/$1 2>/dev/null)
@@ -80,6 +84,8 @@ help:
 	@echo "make test        install what is missing, build, run every test"
 	@echo "make test-asan   the same tests under the address and undefined-behaviour sanitizers"
 	@echo "make test-emu-race   every kernel on the CPU under the thread sanitizer: a missing barrier is a report"
+	@echo "make emu-counts  what every kernel asks of memory, counted on the CPU, against kernels/counts.txt: a gate without a GPU"
+	@echo "make sass-table  registers, local memory, fences and cycles of every kernel from its machine code, against kernels/sass.txt"
 	@echo "make bench-cpu   the CPU reference against a copy and a GEMM of the same run"
 	@echo "make overhead    what a connection costs in a training step, on the GPU where there is one, else small on the CPU"
 	@echo "make selftest-timing   whether the timing loop tells A from A on this machine; one to four minutes"
@@ -151,6 +157,23 @@ test-emu-race: deps
 	@$(MAKE) --no-print-directory $(JOBS) B=$(B)/race ARCH=$(ARCH) LEVEL=-O1 EMULEVEL=-O1 EXECUTOR_TSAN=1 SANITIZE=-fsanitize=thread \
 	    $(B)/race/libmhc_emu.so $(B)/race/mhcbench
 	OMP_NUM_THREADS=1 TSAN_OPTIONS=halt_on_error=1 $(B)/race/mhcbench check emu --timeout 0 --trials $(or $(TRIALS),100)
+
+# What kernels ask of memory, counted on the CPU, beside the committed table; a wanted change of it is committed with the kernel's.
+.PHONY: emu-counts
+emu-counts: all
+	@$(MAKE) --no-print-directory $(B)/libmhc_counted.so $(B)/tests/emu_counts
+	@$(B)/tests/emu_counts $(B)/libmhc_counted.so kernels/counts.suite >$(B)/counts.txt
+	@$(B)/tests/emu_counts $(B)/libmhc_counted.so kernels/counts.suite kernels/counts.txt && echo "as kernels/counts.txt" || \
+	{ echo "what moved, from kernels/counts.txt to now; a wanted change: cp $(B)/counts.txt kernels/counts.txt" >&2; exit 1; }
+
+# What ptxas made of every kernel, by the disassembler of the toolkit or of PyPI, against the committed table.
+.PHONY: sass-table
+sass-table: $(if $(NVCC),$(B)/libmhc_cuda.so) $(B)/sass_table
+	@NVCC="$(NVCC)" sh tests/tools/sass_table.sh $(B) kernels/sass.txt
+
+$(B)/sass_table: tests/sass_table.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=c17 -D_GNU_SOURCE -O2 $(WARNINGS) -o $@ $<
 
 bench-cpu: all
 	@$(MAKE) --no-print-directory $(B)/tests/bench_cpu
@@ -247,6 +270,27 @@ $(B)/emu/%.o: %.cc Makefile $(B)/flags/emu
 	$(if $(V),,@echo "  compile $@")
 	$(Q)$(CXX) $(CPPFLAGS) $(EMUFLAGS) $(if $(EXECUTOR_TSAN),-DEXECUTOR_TSAN,$(SANITIZE)) -MMD -MP -c -o $@ $<
 
+# Built to count: kernels call kernels/host/counters.cc before every access of memory, by the thread sanitizer's hooks. No optimisation that
+# joins accesses or takes them apart. $(SANITIZE) is not for it.
+$(B)/libmhc_counted.so: $(KERNELS:%.cu=$(B)/counted/%.o) $(COUNTED_HOST) $(B)/counted/cpu_ref/operations.o
+	$(if $(V),,@echo "  link $@")
+	$(Q)$(CXX) $(COUNTEDFLAGS) -shared -o $@ $^ $(shell pkg-config --libs openblas 2>/dev/null) -lm
+
+$(B)/counted/%.o: %.cu Makefile $(B)/flags/counted | $(B)/build_info.h
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  compile $@")
+	$(Q)$(CXX) $(CPPFLAGS) $(COUNTEDFLAGS) $(COUNTEDHOOKS) -MMD -MP -c -o $@ -x c++ $<
+
+$(B)/counted/%.o: %.cc Makefile $(B)/flags/counted
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  compile $@")
+	$(Q)$(CXX) $(CPPFLAGS) $(COUNTEDFLAGS) -O2 -MMD -MP -c -o $@ $<
+
+$(B)/counted/%.o: %.c Makefile $(B)/flags/host
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  compile $@")
+	$(Q)$(CC) $(CPPFLAGS) -std=c17 -O1 -fPIC -fvisibility=hidden $(WARNINGS) -MMD -MP -c -o $@ $<
+
 $(B)/libmhc_cuda.so: $(KERNELS:%.cu=$(B)/cuda/%.o) $(B)/cpu_ref/operations.o
 	$(if $(V),,@echo "  link $@")
 	$(Q)$(NVCC) $(CUDAFLAGS) -shared -cudart static -o $@ $^ -lcublas -Xlinker -rpath=$(CUBLAS_PATH) -Xcompiler -static-libstdc++,-static-libgcc
@@ -269,6 +313,9 @@ $(B)/plants/%.so: tests/plants/%.c tests/plants/plant.c tests/plants/plant.h cpu
 	$(Q)$(CC) -std=gnu17 -O1 $(WARNINGS) -fopenmp -shared -fPIC -I. -o $@ tests/plants/plant.c $< -ldl -lpthread -lm
 $(B)/tests/test_vectors $(B)/tests/test_reference: | $(B)/plants/mistakes.so
 $(B)/tests/test_plants: | $(patsubst %,$(B)/plants/%.so,cheats mistakes manners intruders)
+
+$(B)/tests/test_sass: | $(B)/sass_table
+$(B)/tests/test_counts: | $(B)/libmhc_counted.so $(B)/tests/emu_counts
 
 $(B)/tests/%: tests/%.c $(TESTED) Makefile $(B)/flags/host $(B)/flags/link
 	@mkdir -p $(@D)
@@ -301,7 +348,7 @@ $(B)/build_info.h: FORCE
 	@sh tests/tools/build_info.sh "$(CC)" "$(OPTIMISE) $(SANITIZE)" > $@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
-$(foreach kind,host emu cuda link,$(eval $(B)/flags/$(kind): $(call STAMP,$(kind))))
+$(foreach kind,host emu counted cuda link,$(eval $(B)/flags/$(kind): $(call STAMP,$(kind))))
 $(B)/flags/%:
 	@mkdir -p $(@D)
 	@printf '%s\n' '$(subst ','\'',$(FLAGS_$*))' >$@

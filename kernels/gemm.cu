@@ -89,10 +89,25 @@ static const float *floats(const void *from, int64_t rows, int64_t columns, int6
     return *copy;
 }
 
+/* What must move at least: every operand once. */
+static void count_operands(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k, const void *a,
+                           int64_t lda, const void *b, int64_t ldb, int32_t type, float beta, const void *c,
+                           int64_t ldc, int32_t out) {
+    int64_t in = mhc_type_bytes(type), made = mhc_type_bytes(out);
+    count_call("gemm");
+    count_matrix(a, transpose_a ? k : m, (transpose_a ? m : k) * in, lda * in, false);
+    count_matrix(b, transpose_b ? n : k, (transpose_b ? k : n) * in, ldb * in, false);
+    if (beta != 0)
+        count_matrix(c, m, n * made, ldc * made, false);
+    count_matrix(c, m, n * made, ldc * made, true);
+    count_call_end();
+}
+
 int gemm(struct device *d, void *queue, bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k,
          float alpha, const void *a, int64_t lda, const void *b, int64_t ldb, int32_t type, float beta, void *c,
          int64_t ldc, int32_t out) {
     (void)queue;
+    count_operands(transpose_a, transpose_b, m, n, k, a, lda, b, ldb, type, beta, c, ldc, out);
     float *copy[3];
     int64_t ld[3];
     const float *left = transpose_a ? floats(a, k, m, lda, type, &ld[0], &copy[0])

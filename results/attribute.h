@@ -6,8 +6,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* The text of an open attribute of one element, of fixed or variable length, in either character set. false: it is none,
- * or does not fit. */
+/* The text of an open attribute of one element, of fixed or variable length, in either character set. false: it is
+ * none, or does not fit. */
 bool attribute_text(hid_t attribute, char *value, size_t size);
 
 /* Links of other kinds lead to other files, or to themselves. */

@@ -21,8 +21,8 @@ bool maps_file_write(const char *path, const struct maps_file *);
 enum maps_order { MAPS_ORDER_UNSAID, MAPS_DESTINATION_SOURCE, MAPS_SOURCE_DESTINATION };
 enum { MAPS_FILE_TEXT = 1200 };
 
-/* What a file says of its maps: dataset `res` [L][T][n][n] or [seed][L][T][n][n] of any floating-point type, and where it has
- * them `pre` and `post` [L][T][n] or [seed][L][T][n]. */
+/* What a file says of its maps: dataset `res` [L][T][n][n] or [seed][L][T][n][n] of any floating-point type, and
+ * where it has them `pre` and `post` [L][T][n] or [seed][L][T][n]. */
 struct maps_shape {
     int64_t seeds, L, T, n;
     enum maps_order order;           /* attribute `order` of res or of the file */
@@ -35,8 +35,8 @@ struct maps_shape {
 bool maps_file_is(const char *path);
 /* false: it cannot serve, and record_error() says why. */
 bool maps_file_look(const char *path, struct maps_shape *);
-/* The maps of a seed, from 0, as float64 with the destination first: res [L][T][n][n], pre and post [L][T][n] or NULL where
- * they are not wanted. The file must still have that shape. false: one line in record_error(). */
+/* The maps of a seed, from 0, as float64 with the destination first: res [L][T][n][n], pre and post [L][T][n] or
+ * NULL where they are not wanted. The file must still have that shape. false: one line in record_error(). */
 bool maps_file_read(const char *path, const struct maps_shape *, int64_t seed, enum maps_order, double *res,
                     double *pre, double *post);
 

@@ -1,5 +1,5 @@
-/* Tensors of safetensors files: an 8-byte little-endian length, a JSON header, data. One file, a folder of them, or an index with
- * shards. Nothing of a header is trusted, and only the numbers that are asked for are read. */
+/* Tensors of safetensors files: an 8-byte little-endian length, a JSON header, data. One file, a folder of them, or
+ * an index with shards. Nothing of a header is trusted, and only the numbers that are asked for are read. */
 #ifndef SAFETENSORS_H
 #define SAFETENSORS_H
 
@@ -25,8 +25,8 @@ struct safetensors {
 
 /* Whether PATH is a folder, a safetensors file or an index, by what is in it. */
 bool safetensors_is(const char *path);
-/* Reads the headers. Of an index, those of the shards that hold a tensor that is `wanted`, and a shard that is missing is named. NULL:
- * one line in record_error(). */
+/* Reads the headers. Of an index, those of the shards that hold a tensor that is `wanted`, and a shard that is
+ * missing is named. NULL: one line in record_error(). */
 struct safetensors *safetensors_open(const char *path, bool (*wanted)(const char *name));
 void safetensors_close(struct safetensors *);
 

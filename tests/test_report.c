@@ -67,13 +67,15 @@ Test(report, text_is_no_markup) {
     GOOD("$M run --study maps --from '<script>alert(1)&amp;.h5' --out \"<img src='x'>.h5\" -q && "
          "$M report \"<img src='x'>.h5\" --out r.html");
     expect_alone("r.html");
-    cr_expect(strstr(page, "&#60;script&#62;alert(1)&#38;amp;.h5") && strstr(page, "<title>&#60;img src=&#39;x&#39;&#62;"));
+    cr_expect(strstr(page, "&#60;script&#62;alert(1)&#38;amp;.h5") &&
+              strstr(page, "<title>&#60;img src=&#39;x&#39;&#62;"));
     leave();
 }
 
 Test(report, without_gnuplot_the_page_says_so) {
     enter();
-    GOOD("$M run --study maps --depth 4 --alpha 0 --out m.h5 -q && mkdir none && PATH=none $M report m.h5 --out m.html");
+    GOOD(
+        "$M run --study maps --depth 4 --alpha 0 --out m.h5 -q && mkdir none && PATH=none $M report m.h5 --out m.html");
     expect_alone("m.html");
     cr_expect(!strstr(page, "<svg") && strstr(page, "None: mhcbench: gnuplot is not there"));
     leave();

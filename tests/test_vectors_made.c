@@ -1,5 +1,5 @@
-/* `mhcbench vectors`: what it writes is what verify reads, the hard list is hard, and an implementation in another language is held
- * to it: one that is right passes, those that are wrong as public ports were fail. */
+/* `mhcbench vectors`: what it writes is what verify reads, the hard list is hard, and an implementation in another
+ * language is held to it: one that is right passes, those that are wrong as public ports were fail. */
 #include "tests/command.h"
 
 #include <hdf5.h>

@@ -202,8 +202,8 @@ Test(weights, names_and_types_of_public_models) {
                 free(res);
             }
         }
-    GOOD(
-        "$M run --study maps --weights m.safetensors --convention v4 --out v.h5 -q && $M show v.h5 && $M plot v.h5 --out f");
+    GOOD("$M run --study maps --weights m.safetensors --convention v4 --out v.h5 -q && $M show v.h5 && $M plot "
+         "v.h5 --out f");
     double *res = expected("F16", MHC_V4, 1, NULL, 20);
     expect_gains("v.h5", 0, res, 1);
     free(res);

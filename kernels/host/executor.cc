@@ -131,11 +131,23 @@ static void meet(struct meeting *m, bool orders, const char *what, const char *f
 }
 
 void emu_barrier(const char *file, int line) {
-    meet(&executor.self->block->barrier, true, "__syncthreads", file, line);
+    struct meeting *m = &executor.self->block->barrier;
+    if (m->arrived + 1 == m->expected)
+        count_block_met();
+    meet(m, true, "__syncthreads", file, line);
+}
+
+/* All lanes of the warp are here, or one of them is yet to come. */
+static struct meeting *meeting_of_warp(void) {
+    struct meeting *m = &executor.self->warp->meeting;
+    count_event(COUNT_WARP);
+    if (m->arrived + 1 == m->expected)
+        count_warp_met();
+    return m;
 }
 
 void emu_warp_barrier(const char *file, int line) {
-    meet(&executor.self->warp->meeting, true, "warp operation", file, line);
+    meet(meeting_of_warp(), true, "warp operation", file, line);
 }
 
 /* Lanes wait for each other, and yet a GPU promises nothing of the memory they wrote before a shuffle or a matrix
@@ -146,7 +158,7 @@ const unsigned char *emu_exchange(const void *mine, size_t bytes, const char *fi
     volatile unsigned char *slot = slots + executor.self->place.thread.x % WARP_SIZE * (unsigned)EMU_SLOT;
     for (size_t k = 0; k < bytes; k++) /* not memcpy, which the thread sanitizer would take for the kernel's */
         slot[k] = ((const unsigned char *)mine)[k];
-    meet(&warp->meeting, false, "warp operation", file, line);
+    meet(meeting_of_warp(), false, "warp operation", file, line);
     return slots;
 }
 
@@ -155,6 +167,7 @@ void emu_cluster_arrive(void) {
     if (executor.self->arrived)
         fail("cluster_arrive twice without cluster_wait");
     executor.self->arrived = true;
+    count_event(COUNT_ARRIVAL);
     order_release(&m->sync[executor.self->met % 2]);
     if (++m->arrived == m->expected) {
         m->arrived = 0;
@@ -206,6 +219,7 @@ void emu_copy_async(void *shared, const void *global, int bytes) {
     if (self->copy_count == MAX_COPIES)
         fail("more than %d asynchronous copies under way in a thread", (int)MAX_COPIES);
     self->copies[self->copy_count++] = copy{shared, global, bytes, self->group};
+    count_copy(shared, global, bytes, __builtin_return_address(0));
     order_written(shared, bytes);
     memset(shared, POISON, bytes);
 }
@@ -251,6 +265,7 @@ static void thread_body(void *argument) {
 
 static void run_thread(struct thread *t) {
     executor.self = t;
+    count_running(t->place.rank, t->place.thread.x, t->fibre);
     t->watch = NULL;
     if (t->started) {
         fibre_resume(t->fibre);
@@ -258,6 +273,7 @@ static void run_thread(struct thread *t) {
         t->started = true;
         fibre_start(t->fibre, thread_body, t);
     }
+    count_running(0, 0, NULL);
     executor.self = NULL;
 }
 
@@ -307,6 +323,7 @@ static void set_up_block(struct block *b, int rank, dim3 index, size_t fibre_at)
     if (!b->shared)
         fail("no memory for %zu bytes of shared memory", launch->shared);
     memset(b->shared, POISON, launch->shared);
+    count_block(rank, b->shared, launch->shared);
     b->barrier = meeting_of(executor.threads);
     b->ended = 0;
     b->met = b->needs = 0;
@@ -338,6 +355,8 @@ static bool make_room(void) {
         executor.blocks[r].threads = (struct thread *)calloc((size_t)executor.threads, sizeof(struct thread));
         executor.blocks[r].warps = (struct warp *)calloc((size_t)executor.warps, sizeof(struct warp));
         good = good && executor.blocks[r].threads && executor.blocks[r].warps;
+        count_hidden(executor.blocks[r].threads, (size_t)executor.threads * sizeof(struct thread));
+        count_hidden(executor.blocks[r].warps, (size_t)executor.warps * sizeof(struct warp));
     }
     return good && executor.order;
 }
@@ -358,6 +377,7 @@ int emu_run(const struct emu_launch *launch) {
     executor.warps = executor.threads / WARP_SIZE;
     int total = executor.cluster * executor.threads;
     size_t clusters = (size_t)launch->grid.x / launch->cluster.x * launch->grid.y * launch->grid.z;
+    count_launch(launch);
     bool room = make_room();
     struct order_walk walk = order_walk_of(clusters);
     for (size_t k = 0; k < clusters && room; k++) {
@@ -369,9 +389,12 @@ int emu_run(const struct emu_launch *launch) {
         order_release(&executor.begin);
         run_cluster_of_blocks(total);
         for (int r = 0; r < executor.cluster; r++)
+            count_block_end(r);
+        for (int r = 0; r < executor.cluster; r++)
             order_release_memory(executor.blocks[r].shared, launch->shared);
     }
     order_acquire(&executor.end);
+    count_launch_end();
     for (int r = 0; r < executor.cluster; r++) {
         free(executor.blocks[r].threads);
         free(executor.blocks[r].warps);

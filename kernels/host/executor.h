@@ -17,10 +17,16 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "kernels/host/counters.h"
+
 #define __global__
 #define __device__
 #define __host__
+#ifdef EMU_COUNTED /* an instruction of the caller is told from that of another one */
+#define __forceinline__ inline __attribute__((always_inline))
+#else
 #define __forceinline__ inline
+#endif
 #define __launch_bounds__(...)
 #define __restrict__
 
@@ -29,17 +35,47 @@ struct dim3 {
     dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {
     }
 };
+/* A GPU copies a vector in one access, which the compiler of a host may take apart: counters are told of the whole. */
+#ifdef EMU_COUNTED
+void emu_copy_whole(void *to, const void *from, size_t bytes);
+void emu_count_load(const void *from, size_t bytes, const void *site);
+#define EMU_INLINE __attribute__((always_inline)) inline
+#define EMU_VECTOR(V, R)                                          \
+    V() = default;                                                \
+    EMU_INLINE V(const V &other) {                                \
+        emu_copy_whole(this, &other, sizeof *this);               \
+    }                                                             \
+    EMU_INLINE V &operator=(const V &other) {                     \
+        return emu_copy_whole(this, &other, sizeof *this), *this; \
+    }
+#define EMU_VECTOR2(V, R)                                      \
+    EMU_VECTOR(V, R) EMU_INLINE V(R x_, R y_) : x(x_), y(y_) { \
+    }
+#define EMU_VECTOR4(V, R)                                                                \
+    EMU_VECTOR(V, R) EMU_INLINE V(R x_, R y_, R z_, R w_) : x(x_), y(y_), z(z_), w(w_) { \
+    }
+/* Of the executor and not of the kernel: nothing in it is counted. */
+#define EMU_OWN static __attribute__((noinline, unused, no_sanitize_thread))
+#else
+#define EMU_VECTOR2(V, R)
+#define EMU_VECTOR4(V, R)
+#define EMU_OWN static inline
+#endif
 struct alignas(8) uint2 {
     uint32_t x, y;
+    EMU_VECTOR2(uint2, uint32_t)
 };
 struct alignas(16) uint4 {
     uint32_t x, y, z, w;
+    EMU_VECTOR4(uint4, uint32_t)
 };
 struct alignas(8) float2 {
     float x, y;
+    EMU_VECTOR2(float2, float)
 };
 struct alignas(16) float4 {
     float x, y, z, w;
+    EMU_VECTOR4(float4, float)
 };
 static inline uint2 make_uint2(uint32_t x, uint32_t y) {
     return uint2{x, y};
@@ -102,7 +138,7 @@ static inline uint32_t pack_bf16(float low, float high) {
     return emu_bf16(low) | emu_bf16(high) << 16;
 }
 
-template <typename T> static inline T emu_lane(T x, int lane, const char *file, int line) {
+template <typename T> EMU_OWN T emu_lane(T x, int lane, const char *file, int line) {
     T value;
     memcpy(&value, emu_exchange(&x, sizeof x, file, line) + (lane & 31) * EMU_SLOT, sizeof value);
     return value;
@@ -110,7 +146,7 @@ template <typename T> static inline T emu_lane(T x, int lane, const char *file, 
 #define shuffle(value, lane) emu_lane(value, lane, __FILE__, __LINE__)
 #define shuffle_xor(value, mask) emu_lane(value, (int)(threadIdx.x % 32 ^ (unsigned)(mask)), __FILE__, __LINE__)
 
-static inline uint32_t emu_ballot(bool mine, const char *file, int line) {
+EMU_OWN uint32_t emu_ballot(bool mine, const char *file, int line) {
     const unsigned char *all = emu_exchange(&mine, sizeof mine, file, line);
     uint32_t word = 0;
     for (int lane = 0; lane < 32; lane++)
@@ -141,8 +177,9 @@ static inline float emu_half(uint32_t word, int k) {
     return value;
 }
 
-static inline void emu_mma(float d[4], const uint32_t a[4], const uint32_t b[2], const char *file, int line) {
+EMU_OWN void emu_mma(float d[4], const uint32_t a[4], const uint32_t b[2], const char *file, int line) {
     uint32_t mine[6] = {a[0], a[1], a[2], a[3], b[0], b[1]};
+    count_event(COUNT_MMA);
     const unsigned char *all = emu_exchange(mine, sizeof mine, file, line);
     int lane = (int)(threadIdx.x % 32), g = lane / 4, q = lane % 4;
     for (int e = 0; e < 4; e++) {
@@ -159,7 +196,7 @@ static inline void emu_mma(float d[4], const uint32_t a[4], const uint32_t b[2],
 }
 #define mma_bf16(d, a, b) emu_mma(d, a, b, __FILE__, __LINE__)
 
-static inline uint32_t emu_transpose(uint32_t word, const char *file, int line) {
+EMU_OWN uint32_t emu_transpose(uint32_t word, const char *file, int line) {
     const unsigned char *all = emu_exchange(&word, sizeof word, file, line);
     int row = (int)(threadIdx.x % 32) / 4, column = 2 * (int)(threadIdx.x % 4);
     uint16_t half[2];
@@ -170,15 +207,18 @@ static inline uint32_t emu_transpose(uint32_t word, const char *file, int line) 
 #define transpose_8x8(word) emu_transpose(word, __FILE__, __LINE__)
 
 /* Element `column` of the row that lane `lane` gave. */
-static inline uint32_t emu_element(const unsigned char *all, int lane, int column) {
+EMU_OWN uint32_t emu_element(const unsigned char *all, int lane, int column) {
     const unsigned char *row;
     uint16_t element;
     memcpy(&row, all + lane * EMU_SLOT, sizeof row);
     memcpy(&element, row + 2 * column, sizeof element);
     return element;
 }
-static inline void emu_load_matrices(uint32_t words[4], const void *row, bool transposed, const char *file, int line) {
+EMU_OWN void emu_load_matrices(uint32_t words[4], const void *row, bool transposed, const char *file, int line) {
     emu_check_aligned(row);
+#ifdef EMU_COUNTED
+    emu_count_load(row, 16, __builtin_return_address(0)); /* a matrix is a quarter of the warp's rows */
+#endif
     const unsigned char *all = emu_exchange(&row, sizeof row, file, line);
     int g = (int)(threadIdx.x % 32) / 4, pair = 2 * (int)(threadIdx.x % 4);
     for (int m = 0; m < 4; m++)
@@ -233,6 +273,7 @@ struct emu_launch {
     size_t shared;
     void (*run)(const void *arguments); /* the kernel, in the thread that calls it */
     const void *arguments;
+    size_t arguments_size;
 };
 /* Runs every block; 0, or 1 when a size is out of a GPU's range. */
 int emu_run(const struct emu_launch *);
@@ -241,8 +282,9 @@ template <typename... P, typename... A>
 static inline int emu_start(const char *name, void (*kernel)(P...), dim3 cluster, dim3 grid, dim3 block, size_t shared,
                             A... arguments) {
     auto call = [=] { kernel((P)arguments...); };
-    struct emu_launch launch = {
-        name, cluster, grid, block, shared, [](const void *body) { (*(const decltype(call) *)body)(); }, &call};
+    struct emu_launch launch = {name,  cluster,    grid,
+                                block, shared,     [](const void *body) { (*(const decltype(call) *)body)(); },
+                                &call, sizeof call};
     return emu_run(&launch);
 }
 /* Clusters that would run at once on a device of `processors`. */

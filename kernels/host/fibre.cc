@@ -69,6 +69,11 @@ void fibre_destroy(struct fibre *f) {
     free(f);
 }
 
+const void *fibre_stack(const struct fibre *f, size_t *bytes) {
+    *bytes = STACK_BYTES;
+    return f->stack;
+}
+
 #ifdef FIBRE_ASSEMBLY
 /* Saves what a function must preserve, swaps stacks, restores, returns there. */
 extern "C" void fibre_swap(void **save, void *go);

@@ -11,6 +11,8 @@ struct fibre;
  * nothing running on it may be. */
 struct fibre *fibre_create(void);
 void fibre_destroy(struct fibre *);
+/* Its stack. */
+const void *fibre_stack(const struct fibre *, size_t *bytes);
 
 /* Runs body(argument) on the fibre from its start, until it yields or returns; fibre_resume goes on where it yielded.
  * Both are called by the thread's own stack only. */

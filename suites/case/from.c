@@ -32,8 +32,8 @@ bool from_read_key(struct params *p, const char *key, char *why, size_t why_size
 
 enum { ANSWER = 4096 };
 
-/* What a file holds, of a child that reads it: '+' and the key of a checkpoint; '=' and the shape of maps; '*' and the sites of
- * weights; '-' and why it cannot serve. */
+/* What a file holds, of a child that reads it: '+' and the key of a checkpoint; '=' and the shape of maps; '*' and
+ * the sites of weights; '-' and why it cannot serve. */
 static int answer_maps(const char *path, char text[ANSWER]) {
     struct maps_shape s;
     if (!maps_file_look(path, &s))
@@ -152,7 +152,8 @@ static bool apply_model(struct params *p, const char *key, const struct param *c
 
 /* ---- maps ---- */
 
-/* What an answer about maps says, and of which connection they are: of the file's `connection`, else of its `case`. */
+/* What an answer about maps says, and of which connection they are: of the file's `connection`, else of its `case`.
+ * */
 struct told {
     long long seeds, L, T, n;
     int order;

@@ -35,8 +35,8 @@ static const struct naming {
       {"alpha_res", SCALE_RES}}},
 };
 enum { NAMINGS = sizeof namings / sizeof *namings };
-static const char looked_for[] =
-    "layers.N.hc_attn_base (DeepSeek-V4), layers.N.attn_hc.base (Hugging Face) or layers.N.*.mapping_proj.bias (Megatron)";
+static const char looked_for[] = "layers.N.hc_attn_base (DeepSeek-V4), layers.N.attn_hc.base (Hugging Face) or "
+                                 "layers.N.*.mapping_proj.bias (Megatron)";
 
 /* What a name says. */
 struct meaning {

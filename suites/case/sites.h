@@ -1,5 +1,5 @@
-/* The connections of a model in the weights of safetensors files: what belongs to which site. Names are those of DeepSeek-V4, of its
- * ports on Hugging Face and of Megatron; see sites.c. */
+/* The connections of a model in the weights of safetensors files: what belongs to which site. Names are those of
+ * DeepSeek-V4, of its ports on Hugging Face and of Megatron; see sites.c. */
 #ifndef SITES_H
 #define SITES_H
 

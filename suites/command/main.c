@@ -53,6 +53,7 @@ static const struct worker_handler handlers[] = {{"study", study_answer},
                                                  {"estimate", study_estimate_answer},
                                                  {"verify", verify_answer},
                                                  {"regress", regress_answer},
+                                                 {"counters", regress_counters_answer},
                                                  {"device", device_answer},
                                                  {"operations", operations_answer},
                                                  {NULL, NULL}};

@@ -1,5 +1,5 @@
-/* `mhcbench report`: a record as one page that needs nothing else: no script, nothing from outside. Figures are those of `plot`, tables
- * those of `show`. */
+/* `mhcbench report`: a record as one page that needs nothing else: no script, nothing from outside. Figures are
+ * those of `plot`, tables those of `show`. */
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
@@ -21,17 +21,22 @@ enum { PATH_SIZE = 4096, MOST_COMMANDS = 200 };
 
 static const char usage[] = "report FILE.h5 --out FILE.html [--overwrite] [--all]";
 static const char help[] =
-    "Writes a record as one self-contained page of HTML: figures as SVG within it, tables, where the numbers come from, and the commands\n"
-    "that make them again. It has no script and loads nothing: attach it to a pull request or to a paper's supplement.\n\n"
+    "Writes a record as one self-contained page of HTML: figures as SVG within it, tables, where the numbers "
+    "come from, and the commands\n"
+    "that make them again. It has no script and loads nothing: attach it to a pull request or to a paper's "
+    "supplement.\n\n"
     "  --out FILE.html  the page\n"
     "  --overwrite      replace FILE.html where there is one\n"
     "  --all            every row of a table, where there are more than 24\n";
 
 static const char style[] =
     "body{font:15px/1.45 sans-serif;max-width:75em;margin:2em auto;padding:0 1em;color:#222;background:#fff}"
-    "pre{white-space:pre-wrap;font:13px/1.4 monospace;color:#444}table{border-collapse:collapse;margin:.5em 0 1.5em;font-size:13px}"
-    "th,td{padding:.2em .7em;text-align:right;border-bottom:1px solid #ddd;vertical-align:top}th{border-bottom:2px solid #888}"
-    ".l{text-align:left}figure{margin:1em 0}figcaption{color:#444}svg{max-width:100%;height:auto}code{font:13px monospace}"
+    "pre{white-space:pre-wrap;font:13px/1.4 monospace;color:#444}table{border-collapse:collapse;margin:.5em 0 "
+    "1.5em;font-size:13px}"
+    "th,td{padding:.2em .7em;text-align:right;border-bottom:1px solid "
+    "#ddd;vertical-align:top}th{border-bottom:2px solid #888}"
+    ".l{text-align:left}figure{margin:1em 0}figcaption{color:#444}svg{max-width:100%;height:auto}code{font:13px "
+    "monospace}"
     ".wide{overflow-x:auto}";
 
 /* ---- figures ---- */
@@ -80,7 +85,8 @@ static char *read_file(const char *path) {
     return text;
 }
 
-/* The drawing alone, from <svg on; names within it get the number of the figure, as those of several would meet on one page. */
+/* The drawing alone, from <svg on; names within it get the number of the figure, as those of several would meet on
+ * one page. */
 static void put_svg(FILE *out, const char *text, int number) {
     static const char *const before[] = {" id='", " id=\"", "url(#", "xlink:href='#", "xlink:href=\"#"};
     const char *at = strstr(text, "<svg");
@@ -179,10 +185,10 @@ static void put_commands(FILE *out, struct record_reader *reader) {
 static bool put_page(FILE *out, struct record_reader *reader, const struct groups *g, const char *file, bool all) {
     const char *slash = strrchr(file, '/'), *name = slash ? slash + 1 : file;
     struct tables t = {.out = out, .format = TABLE_HTML};
-    fputs(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\">\n"
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n<title>",
-        out);
+    fputs("<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\">\n"
+          "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
+          "'unsafe-inline'\">\n<title>",
+          out);
     html_text(out, name);
     fprintf(out, "</title>\n<style>%s</style></head>\n<body>\n<h1>", style);
     html_text(out, name);

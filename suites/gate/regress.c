@@ -15,7 +15,8 @@
 
 static const char usage[] =
     "regress --against OLD [NEW] [FILE.suite] [case options] [--strict] [--speed gate|report|none] "
-    "[--threshold PERCENT] [--timeout SECONDS] [--trust-tolerance] [--reference OLD] [--json FILE] [--junit FILE] "
+    "[--threshold PERCENT] [--timeout SECONDS] [--trust-tolerance] [--reference OLD] [--counters] [--json FILE] "
+    "[--junit FILE] "
     "[--record FILE.h5] [-q]";
 static const char help[] =
     "Is a changed kernel still right, and still fast? Loads two libraries of operations into one process and compares them\n"
@@ -34,6 +35,9 @@ static const char help[] =
     "  --reference OLD    the CPU library of the old build; where its float64 rows contradict this program's reference, that is the\n"
     "                     first line and a failure, until vectors and paper.c's tests say that this one is right (default: OLD\n"
     "                     itself, where that is a libmhc_cpu.so)\n"
+    "  --counters         instead of all that: what the kernels of both ask of memory, counted on the CPU, exactly; libraries as\n"
+    "                     `make emu-counts` builds them. More bytes, worse coalescing or more bank conflicts, by 1 % or\n"
+    "                     --threshold, is SLOWER\n"
     "  --record FILE.h5   adds ratio and interval of every row to a history, which `plot FILE.h5` draws: speed over commits\n"
     "  --strict           exit 3 when something stays AMBIGUOUS\n"
     "\n"
@@ -88,7 +92,7 @@ static int run_cases(struct regress *g, const struct suite *s, bool quiet, int64
         for (p.type = first; p.type <= last; p.type++) {
             const char *form = "";
             for (int index = 0; form && code == EXIT_GOOD; form = form_of(g, p.operation, index++))
-                code = regress_judge(g, &p, form);
+                code = (g->counters ? regress_counters : regress_judge)(g, &p, form);
         }
         if (code == EXIT_INTERRUPTED) {
             g->report.wanted = s->count;
@@ -213,6 +217,7 @@ static bool parse(struct regress *g, int *argc, char **argv) {
     char *end = NULL;
     g->timeout = 60;
     g->trusting = take_flag(argc, argv, "--trust-tolerance");
+    g->counters = take_flag(argc, argv, "--counters");
     if (!gate_options_take(argc, argv, &g->options) || !take_option(argc, argv, "--against", &g->given[REGRESS_BASE]) ||
         !take_option(argc, argv, "--timeout", &timeout) || !take_option(argc, argv, "--reference", &g->reference) ||
         !take_option(argc, argv, "--record", &g->record) || (g->record && !regress_record_begin(g->record)))

@@ -100,6 +100,7 @@ struct regress {
     int64_t one_sided;             /* cases left out, as one library alone has their map */
     bool trusting;                 /* --trust-tolerance */
     const char *reference;         /* a library of the old build with float64 rows; NULL: none is at hand */
+    bool counters;                 /* --counters */
     const char *record;            /* --record FILE.h5: where its findings are added; NULL: nowhere */
 };
 extern volatile sig_atomic_t regress_stopped; /* by a signal */
@@ -116,5 +117,9 @@ enum { REGRESS_TYPES = 4 }; /* words of --type, of which the first, widest, is n
 /* Judges a case whose type is given, in a form of the operation's kind ("": itself), and adds its row to the report if
  * either library has it. EXIT_GOOD, or interrupted, or it cannot be run (reported). */
 int regress_judge(struct regress *, const struct params *, const char *kind);
+
+/* The same by what both libraries count, every row of the operation: regress_counters.c. Its handler: "counters". */
+int regress_counters(struct regress *, const struct params *, const char *kind);
+void regress_counters_answer(struct message *request, struct message *reply);
 
 #endif

@@ -1,4 +1,5 @@
-/* The table of maps that come from a file: in which order they were read, and what shows whether it was the right one. */
+/* The table of maps that come from a file: in which order they were read, and what shows whether it was the right
+ * one. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,9 +88,10 @@ void show_given(struct record_reader *r, struct tables *t, unsigned how) {
             continue;
         if (!count++) {
             tables_say(
-                t,
-                "\nMaps of a file. In the other order rows and columns change places, and so do the forward and the backward gain: "
-                "rows sum to 1 after a Sinkhorn, which ends with them. H_1 is a mean over tokens; entries are counted over all maps.\n\n");
+                t, "\nMaps of a file. In the other order rows and columns change places, and so do the forward and the "
+                   "backward gain: rows sum to 1 after a Sinkhorn, which ends with them. H_1 is a mean over tokens; "
+                   "entries "
+                   "are counted over all maps.\n\n");
             table_begin(t, "maps of a file", columns);
         }
         if (all || count <= MOST_ROWS)

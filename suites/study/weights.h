@@ -1,4 +1,5 @@
-/* Study `maps` on the weights of a model (suites/case/sites.h): the static map of each site, or maps under streams. */
+/* Study `maps` on the weights of a model (suites/case/sites.h): the static map of each site, or maps under streams.
+ * */
 #ifndef WEIGHTS_H
 #define WEIGHTS_H
 
