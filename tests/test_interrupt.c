@@ -219,7 +219,7 @@ Test(interrupt, a_full_disk) {
     cr_expect(strstr(out, "NOT COMPLETE"), "%s", out);
     GOOD("$M run disk.suite --out a.h5 --resume -q");
     expect_same_results("a.h5", "whole.h5");
-    snprintf(command, sizeof command, "ulimit -f 8; exec $M run disk.suite --out b.h5 -q");
+    snprintf(command, sizeof command, "ulimit -f 16; exec $M run disk.suite --out b.h5 -q");
     expect_refusal(command, "cannot write");
     cr_expect(!exists("b.h5"));
     if (geteuid() || sh("mkdir small && mount -t tmpfs -o size=%ldk none small", blocks / 2))
