@@ -1,8 +1,8 @@
 /* The HDF5 record of a run: schema mhcbench/1.2, described in results/SCHEMA.md. This room knows HDF5 and nothing of
  * experiments: columns, curves and provenance come as data.
  *
- * Writing: one file per run, written as NAME.h5.part with every dataset created in advance and extendible, flushed after
- * each finished case, renamed to NAME.h5 by record_finish(). A killed process loses the case it was on and nothing
+ * Writing: one file per run, written as NAME.h5.part with every dataset created in advance and extendible, flushed
+ * after each finished case, renamed to NAME.h5 by record_finish(). A killed process loses the case it was on and nothing
  * else. Reading trusts nothing: every type, rank and extent is checked, and the HDF5 library's own messages are kept
  * quiet.
  *

@@ -278,7 +278,8 @@ Test(command, a_hard_life) { /* whatever the caller did to the process */
                                "check cpu32 --operation mhc.post --trials 2",
                                "regress --against cpu32 cpu32 --operation resnet.post --type f32 --speed none -q"};
     for (size_t k = 0; k < 2 * sizeof cut / sizeof *cut; k++) {
-        sh("rm -f closed; %s (until test -e closed; do sleep 0.01; done; $M %s; echo $? >code) | (exec <&-; : >closed);"
+        sh("rm -f closed; %s (until test -e closed; do sleep 0.01; done; $M %s; echo $? >code) | (exec <&-; : "
+           ">closed);"
            "test $(cat code) = 141 || cat code >&2",
            k % 2 ? "trap '' PIPE;" : "", cut[k / 2]);
         cr_expect(!err[0], "%s: %s", cut[k / 2], err);
@@ -311,7 +312,8 @@ static void expect_golden(const char *name) {
 Test(command, list_says_how_long) {
     write_text(
         "a.suite",
-        "set --study kernels --operation mhc.post --width 8\n--budget 3600 --tokens 1:3:1\n--budget 3600 --tokens 2,3\n");
+        "set --study kernels --operation mhc.post --width 8\n--budget 3600 --tokens 1:3:1\n--budget 3600 --tokens "
+        "2,3\n");
     write_text("b.suite", "--study kernels --operation mhc.post --width 8 --budget 20 --tokens 1:9:1\n");
     write_text("c.suite", "--study kernels --operation mhc.post --width 8 --budget 40 --tokens 1\n");
     GOOD("$M list a.suite b.suite c.suite");
@@ -325,10 +327,10 @@ Test(command, list_says_how_long) {
     write_text("e.suite",
                "set --study kernels --operation mhc.post --width 8 --budget 40\n--backend cuda,cpu64 --tokens 1\n");
     if (sh("$M list --operations --backend cuda"))
-        GOOD(
-            "$M list d.suite e.suite && "
-            "$M list d.suite e.suite | grep -c ' 2 cases   needs a GPU, and none can be used here$\\| 2 cases   about 40 s on "
-            "this machine, without 1 that need a GPU$' | grep 2");
+        GOOD("$M list d.suite e.suite && "
+             "$M list d.suite e.suite | grep -c ' 2 cases   needs a GPU, and none can be used here$\\| 2 cases   "
+             "about 40 s on "
+             "this machine, without 1 that need a GPU$' | grep 2");
 }
 
 Test(command, golden_output) {
@@ -376,8 +378,8 @@ Test(command, golden_output) {
 
 /* In a clean clone: what is named and not committed is not there. */
 Test(command, suites_name_files_that_are_there) {
-    GOOD(
-        "cd $R && for f in $(sed -n 's/^[^#]*--input \\([^ ]*\\).*/\\1/p' suites/*.suite | sort -u); do echo $f; test -s $f || exit 1; done");
+    GOOD("cd $R && for f in $(sed -n 's/^[^#]*--input \\([^ ]*\\).*/\\1/p' suites/*.suite | sort -u); do echo $f; "
+         "test -s $f || exit 1; done");
     cr_expect(out[0], "no suite has an input");
     GOOD("cd $R && $M run suites/quick.suite --depth 3 --seed 1 --dry-run | grep -m 1 -e --input");
     GOOD("cd $R && $M run --study propagate --depth 2 --input suites/kjv-genesis-to-kings.txt --out %s/input.h5 -q",

@@ -44,7 +44,7 @@ static void expect_value(struct record_reader *r, const char *name, int64_t inde
               "%s of case %lld is %.12g, wanted %.12g", name, (long long)index, got, want);
 }
 
-/* Milliseconds of a chain of `layers` layers: products take 1, everything else 0.1, and 0.01 per call outside a graph. */
+/* Milliseconds of a chain of `layers` layers: products take 1, everything else 0.1, and 0.01 per call without graphs. */
 static double chain(int layers, int streams, bool arrows, bool graph, double *calls) {
     int products = 6 * layers, rest = layers / 2 * 2 + 2 * layers; /* activations, norms */
     rest += !streams ? 1 : layers * (2 + (arrows ? 5 : 2)); /* its last add; or two backward and two or five forward */
@@ -148,7 +148,8 @@ Test(overhead, overlap_hides_what_it_can) {
     GOOD("$M run --study overhead --backend ./fake.so --type f32 --depth 5 --width 16 --head-dim 8 --tokens 6,7 "
          "--graphs off,on --overlap on "
          "--attention on --recompute 2 --rounds 3 --out a.h5 --overwrite -q"); /* right in any order that is allowed */
-    GOOD("$M run --study overhead --backend ./fake.so --type f32 --depth 1 --width 16 --head-dim 8 --tokens 6 --graphs "
+    GOOD("$M run --study overhead --backend ./fake.so --type f32 --depth 1 --width 16 --head-dim 8 --tokens 6 "
+         "--graphs "
          "on "
          "--overlap off,on --rounds 8 --out a.h5 --overwrite -q; $M show a.h5");
     cr_expect(strstr(out, "graph, overlap") && strstr(out, " 65.6 %") &&
@@ -170,9 +171,10 @@ Test(overhead, flags_stand_where_they_belong) {
     }
     /* three rounds leave every ratio open, with the core and without; no ratio is the residual's. Products of a
      * millisecond are slow. */
-    GOOD(
-        "$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16 --hidden 16 --head-dim 8 --tokens 6 --attention off,on "
-        "--rounds 3 --out a.h5 -q && $M show a.h5 --account >show.txt && grep -E '^(residual|mhc|identity) ' show.txt");
+    GOOD("$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16 --hidden 16 --head-dim 8 "
+         "--tokens 6 --attention off,on "
+         "--rounds 3 --out a.h5 -q && $M show a.h5 --account >show.txt && grep -E '^(residual|mhc|identity) ' "
+         "show.txt");
     cr_expect(strstr(out, "residual         12.9  ws         13.1  ws\n"), "%s", out);
     cr_expect(strstr(out, "\nmhc              13.7  wc         13.9  wc\n"), "%s", out);
     cr_expect(strstr(out, "identity         13.7  wc         13.9  wc\n"), "%s", out);
@@ -183,9 +185,9 @@ Test(overhead, flags_stand_where_they_belong) {
 
 /* One table of the case nearest to the paper's, of what was measured of it. */
 Test(overhead, headline_stands_beside_the_papers) {
-    GOOD(
-        "$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16,24 --hidden 16 --head-dim 8 --tokens 6 --attention on,off "
-        "--rounds 8 --out a.h5 -q; $M show a.h5 --headline");
+    GOOD("$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16,24 --hidden 16 --head-dim 8 "
+         "--tokens 6 --attention on,off "
+         "--rounds 8 --out a.h5 -q; $M show a.h5 --headline");
     cr_expect(strstr(out,
                      "\n\nmHC (fused) costs 6.0 % [6.0, 6.0] more time per step than a plain residual on this GPU.\n"
                      "One GPU, no pipeline; the paper's 6.7 % is of a whole training on a cluster, with overlap.\n"
@@ -195,9 +197,9 @@ Test(overhead, headline_stands_beside_the_papers) {
     cr_expect(strstr(out, "\nmhc              13.7     6.0 % [6.0, 6.0]  w\n"), "%s", out);
     cr_expect(strstr(out, "\nmhc-layers   - mhc.post_pre: the backend has no such operation\n"), "%s", out);
     cr_expect(!strstr(out, "Account of ") && strstr(out, ", of 2"), "%s", out);
-    GOOD(
-        "$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16 --hidden 16 --head-dim 8 --tokens 6 --optimizer adamw,none "
-        "--rounds 8 --out b.h5 -q; $M show b.h5 --headline");
+    GOOD("$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16 --hidden 16 --head-dim 8 "
+         "--tokens 6 --optimizer adamw,none "
+         "--rounds 8 --out b.h5 -q; $M show b.h5 --headline");
     cr_expect(!strstr(out, "--optimizer adamw\n") && strstr(out, "\nmhc              13.7 "), "%s", out);
 }
 
@@ -225,7 +227,8 @@ Test(overhead, headline_survives_its_account) {
     static const int signals[] = {SIGKILL, SIGINT};
     for (int k = 0; k < 2; k++) {
         pid_t child = start("FAKE_STOP=hang exec $M run " STOPPED " -q");
-        static const char ask[] = "test -e a.h5.part && $M show a.h5.part --headline 2>/dev/null | grep -q 'not done'";
+        static const char ask[] = "test -e a.h5.part && $M show a.h5.part --headline 2>/dev/null | grep -q 'not "
+                                  "done'";
         for (int wait = 0; wait < 600 && system(ask); wait++)
             usleep(100000);
         expect_headline_alone("a.h5.part"); /* while it runs */
@@ -262,7 +265,8 @@ Test(overhead, failing_in_the_account_keeps_the_headline) {
 /* mhc.post is wrong: everywhere, once it has run for a while, with many tokens alone, in a last bit and in graphs
  * alone. */
 Test(overhead, wrong_is_not_timed) {
-    int code = sh("$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16,24,40,48,80 --hidden 16 "
+    int code = sh("$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16,24,40,48,80 --hidden "
+                  "16 "
                   "--head-dim 8 --tokens 30 --graphs on --rounds 40 --out a.h5 -q");
     cr_assert(code == 1, "exit %d\n%s", code, err);
     struct record_reader *r = open_record("a.h5");
@@ -305,9 +309,9 @@ Test(overhead, goes_on_without_graphs) {
     steps_release(&all);
     backend_close(&b);
 
-    GOOD(
-        "$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 56 --hidden 32 --head-dim 8 --tokens 6 --graphs off,on "
-        "--rounds 8 --out a.h5 -q && $M show a.h5 --account");
+    GOOD("$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 56 --hidden 32 --head-dim 8 "
+         "--tokens 6 --graphs off,on "
+         "--rounds 8 --out a.h5 -q && $M show a.h5 --account");
     cr_expect(strstr(out, "\nwithout graphs: mhc: mhc.post: the device failed; ") && !strstr(out, " graph  "), "%s",
               out);
     struct record_reader *r = open_record("a.h5");
@@ -338,7 +342,8 @@ Test(overhead, refuses_what_cannot_be) {
     expect_refusal("$M run --study overhead --overlap on --backend cpu32",
                    "backend cpu32 has one queue only: --overlap off");
     expect_refusal(
-        "$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16 --head-dim 8 --tokens 6 --graphs on --overlap on --optimizer adamw",
+        "$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16 --head-dim 8 --tokens 6 "
+        "--graphs on --overlap on --optimizer adamw",
         "two micro-batches share one update");
     expect_refusal("$M run --study overhead --preset 5b", "--preset 5b: one of none|3b|9b|27b|v4-flash|v4-pro");
     expect_refusal("$M run --study overhead --kind active", "--kind active is of a model: needs --preset");
@@ -348,7 +353,8 @@ Test(overhead, refuses_what_cannot_be) {
     expect_refusal(
         "$M run --study overhead --backend ./fake.so --type f32 --width 256 --depth 2 --tokens 100000 --sequence 100",
         "of memory and 0.268 GB are free: --tokens ");
-    GOOD("$M run --study overhead --backend ./fake.so --type f32 --width 16 --depth 2 --tokens 6 --rounds 3 --out a.h5 "
+    GOOD("$M run --study overhead --backend ./fake.so --type f32 --width 16 --depth 2 --tokens 6 --rounds 3 --out "
+         "a.h5 "
          "-q");
 }
 
@@ -357,8 +363,8 @@ Test(overhead, refuses_what_cannot_be) {
 Test(overhead, of_another_version_is_shown) {
     static const char *const dataset[] = {"batch", "sets", "seconds", "order", "flags", "clock"};
     hsize_t extent[3];
-    GOOD(
-        "$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16 --hidden 16 --head-dim 8 --tokens 6 --rounds 8 --out a.h5 -q; cp a.h5 b.h5");
+    GOOD("$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16 --hidden 16 --head-dim 8 "
+         "--tokens 6 --rounds 8 --out a.h5 -q; cp a.h5 b.h5");
     hid_t file = H5Fopen("b.h5", H5F_ACC_RDWR, H5P_DEFAULT);
     hid_t all = H5Dopen2(file, "/timing/subject", H5P_DEFAULT), type = H5Dget_type(all), space = H5Dget_space(all);
     H5Sget_simple_extent_dims(space, extent, NULL);
@@ -384,18 +390,18 @@ Test(overhead, of_another_version_is_shown) {
         H5Dclose(data);
     }
     H5Fclose(file);
-    GOOD(
-        "for f in a b; do $M show $f.h5 --account | sed -n '/^mhc: /,/^identity: /p' >$f.txt; done; test -s a.txt && diff a.txt b.txt && $M show b.h5 --headline");
+    GOOD("for f in a b; do $M show $f.h5 --account | sed -n '/^mhc: /,/^identity: /p' >$f.txt; done; test -s a.txt "
+         "&& diff a.txt b.txt && $M show b.h5 --headline");
     cr_expect(strstr(out, "\nmhc              13.7 "), "%s", out);
     GOOD("ln -s $R/plots plots && $M plot b.h5 --out figures && test -s figures/overhead.svg");
     cr_expect(sh("$M compare b.h5 a.h5 --strict") == 3 && strstr(out, "of different parts"), "%s%s", out, err);
 }
 
-/* Connections of the table beyond the usual ones, where they are asked for; all of them are asked for by their names. */
+/* Connections of the table beyond the usual ones, where they are asked for; all of them are asked for by name. */
 Test(overhead, times_other_connections_on_request) {
-    GOOD(
-        "$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16 --hidden 16 --head-dim 8 --tokens 6 "
-        "--timed hc+mhc+identity,all,mhc+kromhc --rounds 8 --out a.h5 -q");
+    GOOD("$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16 --hidden 16 --head-dim 8 "
+         "--tokens 6 "
+         "--timed hc+mhc+identity,all,mhc+kromhc --rounds 8 --out a.h5 -q");
     struct record_reader *r = open_record("a.h5");
     for (int v = STEP_OTHERS; v < STEP_VARIANTS; v++) {
         char name[64];
@@ -416,9 +422,9 @@ Test(overhead, times_other_connections_on_request) {
     GOOD("ln -s $R/plots plots && $M plot a.h5 --out figures && grep KromHC figures/data/overhead_step.gp "
          "figures/data/overhead.gp; test -s figures/overhead.svg");
     cr_expect(!strstr(out, "overhead_step.gp")); /* that of the first case alone */
-    GOOD(
-        "$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16 --hidden 16 --head-dim 8 --tokens 6 "
-        "--streams 3 --timed mhc+kromhc --rounds 8 --out b.h5 -q; $M show b.h5 --headline");
+    GOOD("$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16 --hidden 16 --head-dim 8 "
+         "--tokens 6 "
+         "--streams 3 --timed mhc+kromhc --rounds 8 --out b.h5 -q; $M show b.h5 --headline");
     cr_expect(strstr(out, "\nkromhc       - mhc.pre: n must be a power of 2 ") &&
                   strstr(out, "\nmhc              13.7 ") && !strstr(out, "identity"),
               "%s", out);
@@ -428,9 +434,9 @@ Test(overhead, times_other_connections_on_request) {
 
 /* A record of a version that had another connection in the place of KromHC: everything else is as it was. */
 Test(overhead, a_connection_less_is_no_other_step) {
-    GOOD(
-        "$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16 --hidden 16 --head-dim 8 --tokens 6 "
-        "--rounds 8 --out a.h5 -q; cp a.h5 b.h5");
+    GOOD("$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16 --hidden 16 --head-dim 8 "
+         "--tokens 6 "
+         "--rounds 8 --out a.h5 -q; cp a.h5 b.h5");
     hid_t file = H5Fopen("b.h5", H5F_ACC_RDWR, H5P_DEFAULT), all = H5Dopen2(file, "/timing/subject", H5P_DEFAULT),
           type = H5Dget_type(all), space = H5Dget_space(all);
     hsize_t count;
@@ -448,8 +454,8 @@ Test(overhead, a_connection_less_is_no_other_step) {
     H5Dclose(all);
     H5Fclose(file);
     free(names);
-    GOOD(
-        "for f in a b; do $M show $f.h5 --account | sed -n '/^mhc: /,/^identity: /p' >$f.txt; done; test -s a.txt && diff a.txt b.txt");
+    GOOD("for f in a b; do $M show $f.h5 --account | sed -n '/^mhc: /,/^identity: /p' >$f.txt; done; test -s a.txt "
+         "&& diff a.txt b.txt");
     sh("$M compare b.h5 a.h5");
     cr_expect(!strstr(out, "of different parts"), "%s%s", out, err);
 }
@@ -461,7 +467,8 @@ Test(overhead, shares_a_record) {
                "--study kernels --backend cpu32 --operation mhc.post --tokens 4 --width 4 --budget 0.01 --rounds 7\n"
                "--study overhead --backend cpu32 --depth 2 --width 16,32 --head-dim 8 --tokens 8,16 --budget 0.02 "
                "--rounds 4\n");
-    GOOD("for i in 0 1; do $M run mixed.suite --shard $i/2 --out $i.h5 -q || exit 1; done; $M merge all.h5 1.h5 0.h5");
+    GOOD("for i in 0 1; do $M run mixed.suite --shard $i/2 --out $i.h5 -q || exit 1; done; $M merge all.h5 1.h5 "
+         "0.h5");
     struct record_reader *r = open_record("all.h5");
     cr_assert(record_count(r) == 6);
     for (int64_t i = 0; i < 6; i++) {

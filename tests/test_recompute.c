@@ -70,19 +70,19 @@ Test(recompute, peak_is_what_was_said) {
 
 Test(recompute, on_a_device_library) {
     /* any library with the ABI: here the reference's own, from its file */
-    GOOD(
-        "$M run --study recompute --depth 4 --width 8 --tokens 6 --recompute 2 --backend $R/build/libmhc_cpu.so --rounds 6 --budget 0.01 "
-        "--out a.h5 -q");
+    GOOD("$M run --study recompute --depth 4 --width 8 --tokens 6 --recompute 2 --backend $R/build/libmhc_cpu.so "
+         "--rounds 6 --budget 0.01 "
+         "--out a.h5 -q");
     GOOD("$M export a.h5 | grep -c ',done,'");
     cr_expect_str_eq(out, "1\n");
 }
 
 Test(recompute, shown_and_drawn) {
-    write_text(
-        "m.suite",
-        "--study recompute --depth 6 --width 8 --tokens 6 --recompute 1:6:1,keep --backend cpu32 --rounds 8 --budget 0.02\n"
-        "--study kernels --operation micro.* --tokens 6 --width 8 --budget 0.01 --rounds 7\n"
-        "--study maps --block hc --depth 3 --alpha 0\n");
+    write_text("m.suite",
+               "--study recompute --depth 6 --width 8 --tokens 6 --recompute 1:6:1,keep --backend cpu32 --rounds 8 "
+               "--budget 0.02\n"
+               "--study kernels --operation micro.* --tokens 6 --width 8 --budget 0.01 --rounds 7\n"
+               "--study maps --block hc --depth 3 --alpha 0\n");
     GOOD("$M run m.suite --out m.h5 -q && ln -s $R/plots plots && $M show m.h5");
     cr_expect(strstr(out, "\nLeast memory at L_r = 2; by the paper's formula at sqrt(n L / (n + 2)) = 2.0.\n"), "%s",
               out);
@@ -96,8 +96,8 @@ Test(recompute, shown_and_drawn) {
     cr_expect(exists("f/recompute.svg") && exists("f/recompute.png"));
     GOOD("$M export m.h5 --what samples | grep -c ',step,'");
     cr_expect(atoi(out) >= 7, "%s", out);
-    GOOD(
-        "$M run m.suite --out n.h5 --shard 0/2 -q && $M run m.suite --out o.h5 --shard 1/2 -q && $M merge p.h5 n.h5 o.h5");
+    GOOD("$M run m.suite --out n.h5 --shard 0/2 -q && $M run m.suite --out o.h5 --shard 1/2 -q && $M merge p.h5 n.h5 "
+         "o.h5");
     expect_refusal("$M plot m.h5 --out f --figure depth", "no figure depth");
 }
 

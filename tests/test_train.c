@@ -187,7 +187,8 @@ Test(train, a_record_holds_what_the_run_left) {
     make_text(3000);
     enter();
     int code = sh(
-        "$M run --study train --connection hc,mhc --depth 4 --width 8 --sequence 6 --tokens 12 --heads 2 --head-dim 4 "
+        "$M run --study train --connection hc,mhc --depth 4 --width 8 --sequence 6 --tokens 12 --heads 2 --head-dim "
+        "4 "
         "--hidden 10 --activation gelu --batch 2 --steps 4 --warm-up 2 --alpha 0.1 --input %s --out a.h5",
         path);
     cr_assert(code == 0, "exit %d: %s", code, err);

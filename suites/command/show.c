@@ -17,12 +17,14 @@
 
 static const char usage[] = "show FILE.h5 [--headline | --all | --account] [--format text|csv|json]";
 static const char help[] =
-    "Prints the tables of a record: the headline beside the paper's numbers, then a table for each stretch of like cases,\n"
+    "Prints the tables of a record: the headline beside the paper's numbers, then a table for each stretch of like "
+    "cases,\n"
     "over seeds, and the tables of timed studies. Text has at most 100 columns.\n\n"
     "  --headline  the answer to the question of each study, in at most 15 lines\n"
     "  --all       every row, where there are more than 24\n"
     "  --account   also what explains each case: the time of every part of a step, the course of a training\n"
-    "  --format    text (default), csv or json: the same tables, with numbers in SI units or, of gains over layers, as the\n"
+    "  --format    text (default), csv or json: the same tables, with numbers in SI units or, of gains over layers, "
+    "as the\n"
     "              record stores them (log10)\n";
 enum { MOST_ROWS = 24, LABEL_SIZE = 200, CELL = 16, COLUMNS = 100, HEADLINE_LINES = 15 };
 
@@ -172,11 +174,12 @@ static void add_tables(struct record_reader *reader, const struct groups *g, uns
         if (shows[id].tables)
             shows[id].tables(reader, t, how);
     if (g->count > 0)
-        tables_say(
-            t,
-            "\nBelow: median [q10, q90] over seeds of token means. sum = max |sum| of rows (forward) or columns (backward), "
-            "the paper's words; abs = max sum of |entries|, the induced norm. overflow: NaN or Inf came out; rounding: "
-            "below what float64 resolves; -: not measured.\n");
+        tables_say(t,
+                   "\nBelow: median [q10, q90] over seeds of token means. sum = max |sum| of rows (forward) or columns "
+                   "(backward), "
+                   "the paper's words; abs = max sum of |entries|, the induced norm. overflow: NaN or Inf came out; "
+                   "rounding: "
+                   "below what float64 resolves; -: not measured.\n");
     for (int64_t from = 0, to; from < g->count; from = to) {
         for (to = from + 1; to < g->count && alike(&g->group[from].p, &g->group[to].p); to++)
             ;

@@ -114,9 +114,9 @@ static void add_rates(struct record_reader *reader, const struct groups *g, stru
     int count = rates_of(g, rates);
     if (count < 2)
         return;
-    tables_say(
-        t,
-        "\nThe gain depends on the rate and on the number of steps. The same at other rates, median [smallest, largest]:\n\n");
+    tables_say(t,
+               "\nThe gain depends on the rate and on the number of steps. The same at other rates, median [smallest, "
+               "largest]:\n\n");
     table_begin(t, "composite Amax gain of trained stacks at other learning rates", columns);
     for (int k = 0; k < count; k++) {
         char rate[32], cell[2][OVER_SEEDS_TEXT];
@@ -139,7 +139,8 @@ static void say_trained(const struct groups *g, int64_t hc, int64_t mhc, bool br
     else
         tables_say(
             t,
-            "\nTrained: byte-level language models of %lld blocks, C = %lld, %lld x %lld bytes per step, %lld steps of "
+            "\nTrained: byte-level language models of %lld blocks, C = %lld, %lld x %lld bytes per step, %lld steps "
+            "of "
             "AdamW at rate %g; %lld seeds of HC, %lld of mHC; text %s\n",
             (long long)p->depth / 2, (long long)p->width, (long long)p->batch, (long long)p->sequence,
             (long long)p->steps, p->learning_rate, (long long)g->group[hc].count, (long long)g->group[mhc].count,

@@ -50,9 +50,10 @@ static void say_cost(struct record_reader *r, const struct overhead_line *line, 
     if (v == STEP_RESIDUAL)
         tables_say(t, "\nToo few rounds for an interval: there is no result.\n");
     else if (low <= 0 && high >= 0)
-        tables_say(
-            t, "\nThe cost of %s on %s is not told from zero: %.1f %% [%.1f, %.1f] of a step with a plain residual.\n",
-            label_of(v, name), where, x, low, high);
+        tables_say(t,
+                   "\nThe cost of %s on %s is not told from zero: %.1f %% [%.1f, %.1f] of a step with a plain "
+                   "residual.\n",
+                   label_of(v, name), where, x, low, high);
     else
         tables_say(t, "\n%s costs %.1f %% [%.1f, %.1f] %s time per step than a plain residual on %s.\n",
                    label_of(v, name), fabs(x), low < 0 ? -high : low, low < 0 ? -low : high, low < 0 ? "less" : "more",

@@ -58,11 +58,11 @@ static void add_table(struct record_reader *r, int64_t first, const struct param
     struct params q;
     snprintf(block, sizeof block, "%s", params_word(p, "block"));
     snprintf(branch, sizeof branch, "%s", params_word(p, "branch"));
-    snprintf(
-        title, sizeof title,
-        "--study recompute --connection %s --branch %s --depth %lld --streams %lld --width %lld --tokens %lld --backend %s",
-        block, branch, (long long)p->depth, (long long)p->streams, (long long)p->width, (long long)p->tokens,
-        p->backend);
+    snprintf(title, sizeof title,
+             "--study recompute --connection %s --branch %s --depth %lld --streams %lld --width %lld --tokens %lld "
+             "--backend %s",
+             block, branch, (long long)p->depth, (long long)p->streams, (long long)p->width, (long long)p->tokens,
+             p->backend);
     tables_say(t, "\n%s\n\n", title);
     table_begin(t, title, columns);
     for (int64_t i = first; i < record_count(r); i++)
@@ -86,11 +86,13 @@ void show_recompute(struct record_reader *r, struct tables *t, unsigned how) {
         if (recompute_is_case(r, i, &p) && !recompute_has_table(r, i, &p)) {
             if (!any)
                 tables_say(
-                    t,
-                    "\nMemory in MB (1e6 bytes): what the stack predicts, the most it had allocated, and what Eq. 20 of the paper "
-                    "counts, which leaves out what does not depend on L_r. Time of a step, forward and backward, and its ratio to "
-                    "--recompute auto in the same rounds; auto marks the L_r that this stands for, the paper's rule. +- -: too few "
-                    "rounds for an interval.\n");
+                    t, "\nMemory in MB (1e6 bytes): what the stack predicts, the most it had allocated, and what Eq. "
+                       "20 of the paper "
+                       "counts, which leaves out what does not depend on L_r. Time of a step, forward and backward, "
+                       "and its ratio to "
+                       "--recompute auto in the same rounds; auto marks the L_r that this stands for, the paper's "
+                       "rule. +- -: too few "
+                       "rounds for an interval.\n");
             any = true;
             add_table(r, i, &p, t);
         }
