@@ -18,6 +18,10 @@ Test(vectors_made, verify_reads_what_was_written) {
     GOOD("$M vectors --hard --out hard.h5 && $M verify hard.h5 && $M verify hard.h5 --backend cpu32 && "
          "$M verify hard.h5 --backend emu --case 'mhc_n4*' && cp hard.h5 again && $M vectors --hard --out hard.h5 "
          "--overwrite && cmp hard.h5 again");
+    GOOD("$M vectors --operation mhc.pre,mhc.post --tokens 3 --width 8 --rms-eps 1e-6,1e-5 --out twins.h5");
+    cr_expect(!strcmp(out, "2 cases in twins.h5\n"), "a case once, whatever names it: %s", out);
+    GOOD("$M vectors --operation sinkhorn.* --tokens 3 --width 8,16 --out widths.h5");
+    cr_expect(!strcmp(out, "1 cases in widths.h5\n"), "sinkhorn has no width: %s", out);
     cr_expect(sh("$M vectors --hard --seed 2 --out other.h5 && h5diff -q hard.h5 other.h5") != 0);
     leave();
 }

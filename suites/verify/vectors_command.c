@@ -1,5 +1,4 @@
 /* `mhcbench vectors`: draws inputs, has cpu64 answer, and writes both in the format that `verify` reads. */
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,6 +65,7 @@ struct list {
         struct vector_case v;
         struct vector_inputs inputs;
         char name[160];
+        size_t length; /* of the name without what tells twins apart */
     } * item;
     int64_t count, room;
 };
@@ -80,13 +80,18 @@ static bool add(struct list *l, const char *op, const struct mhc_case *c, const 
         used += (size_t)snprintf(new.name + used, sizeof new.name - used, "_logits%g", inputs->logits);
     snprintf(new.name + used, sizeof new.name - used, "%s_seed%llu", inputs->hard ? "_hard" : "",
              (unsigned long long)inputs->seed);
-    for (int64_t k = 0; k < l->count; k++)
-        if (!strcmp(l->item[k].name, new.name)) {
-            if (!memcmp(&l->item[k].v.c, c, sizeof *c))
-                return true;
-            used = strlen(new.name); /* they differ in what names do not say: an epsilon */
-            snprintf(new.name + used, sizeof new.name - used, "_%lld", (long long)l->count);
-        }
+    new.length = strlen(new.name);
+    int twins = 0;
+    for (int64_t k = 0; k < l->count; k++) {
+        const struct wanted *other = &l->item[k];
+        if (other->length != new.length || strncmp(other->name, new.name, new.length))
+            continue;
+        if (other->v.c.rms_eps == c->rms_eps && other->v.c.sinkhorn_eps == c->sinkhorn_eps)
+            return true;
+        twins++; /* they differ in what names do not say: an epsilon */
+    }
+    if (twins)
+        snprintf(new.name + new.length, sizeof new.name - new.length, "_%d", twins);
     if (l->count == MOST_VECTORS)
         return cannot("more than %d cases in a file", MOST_VECTORS), false;
     if (l->count == l->room) {
