@@ -29,6 +29,23 @@ static void enter(void) {
     cr_assert(mkdtemp(folder) && !chdir(folder));
 }
 
+/* $B: the folder of this build, absolute. */
+static inline void find_build(void) {
+    const char *build = getenv("BUILD");
+    char path[2 * PATH_MAX];
+    snprintf(path, sizeof path, "%s/%s", root, build ? build : "build");
+    setenv("B", build && build[0] == '/' ? build : path, 1);
+}
+
+/* From here on a library of $B/plants has that plant, and is otherwise $INNER, the one of the CPU. */
+static inline void set_plant(const char *name) {
+    char inner[2 * PATH_MAX];
+    find_build();
+    snprintf(inner, sizeof inner, "%s/libmhc_cpu.so", getenv("B"));
+    setenv("INNER", inner, 1);
+    setenv("PLANT", name, 1);
+}
+
 static void leave(void) {
     char command[PATH_MAX];
     snprintf(command, sizeof command, "rm -rf %s", folder);

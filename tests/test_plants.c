@@ -9,19 +9,9 @@ struct planted {
     int check, regress;
 };
 
-static void set_up(const struct planted *p) {
-    const char *build = getenv("BUILD");
-    char path[2 * PATH_MAX];
-    snprintf(path, sizeof path, "%s/%s", root, build ? build : "build");
-    setenv("B", build && build[0] == '/' ? build : path, 1);
-    snprintf(path, sizeof path, "%s/libmhc_cpu.so", getenv("B"));
-    setenv("INNER", path, 1);
-    setenv("PLANT", p->name, 1);
-}
-
 static void find(const struct planted *p) {
     bool all = !strcmp(p->operation, "*"), said = false;
-    set_up(p);
+    set_plant(p->name);
     int code = sh("$M check $B/plants/%s.so --operation '%s' --trials 1", p->family, p->operation);
     cr_expect(code == p->check, "check: exit %d instead of %d\n%.6000s%.600s", code, p->check, out, err);
     said |= strstr(out, p->text) != NULL;
@@ -29,7 +19,7 @@ static void find(const struct planted *p) {
               p->family, all ? "mhc.post,mhc.backward" : p->operation, all ? "none" : "report");
     cr_expect(code == p->regress, "regress: exit %d instead of %d\n%.6000s%.600s", code, p->regress, out, err);
     said |= strstr(out, p->text) != NULL;
-    cr_expect(said, "nobody says `%s`\n%.6000s", p->text, out);
+    cr_expect(said, "none of them says `%s`\n%.6000s", p->text, out);
     cr_expect(!strstr(out, "\n2 cases: 2 SAME; no regression"), "%s", out);
 }
 
@@ -41,12 +31,20 @@ static void find(const struct planted *p) {
 
 Test(plants, none) {
     static const char *const families[] = {"cheats", "mistakes", "manners", "intruders"};
-    for (int k = 0; k < 4; k++) {
-        set_up(&(struct planted){.name = "none"});
+    set_plant("none");
+    for (size_t k = 0; k < sizeof families / sizeof *families; k++) {
         GOOD("$M check $B/plants/%s.so --operation 'mhc.*,sinkhorn.*' --trials 20", families[k]);
-        GOOD(
-            "$M regress --against $INNER $B/plants/%s.so --operation 'mhc.*' --type f32 --speed report --budget 0.05 -q",
-            families[k]);
+        GOOD("$M regress --against $INNER $B/plants/%s.so --operation 'mhc.*' --type f32 --speed report --budget 0.05 "
+             "-q",
+             families[k]);
         cr_expect(!strstr(out, "INVALID"), "%s", out);
     }
+}
+
+/* A row that failed is looked at once more: with --minutes for as long as one row may take, and no longer. */
+Test(plants, a_second_look_ends) {
+    set_plant("leaves_a_mark");
+    int code = sh("$M check $B/plants/intruders.so --operation hc.pre,mhc.post --minutes 0.03 --timeout 10");
+    cr_expect(code == 1 && strstr(out, "a row before it left something behind") && !strstr(out, "time limit"),
+              "exit %d\n%.6000s", code, out);
 }

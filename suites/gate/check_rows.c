@@ -135,11 +135,12 @@ static void start_timer(const struct checker *k) {
 /* What the parent says if the library ends the process now, and when it has waited long enough. */
 static void begin_case(struct checker *k, const char *what) {
     char command[COMMAND_SIZE];
-    if (k->silent)
-        return;
-    write_command(k, command, sizeof command);
-    snprintf(k->doing, sizeof k->doing, " [%s]: %s", what, command);
-    start_timer(k);
+    if (!k->silent) {
+        write_command(k, command, sizeof command);
+        snprintf(k->doing, sizeof k->doing, " [%s]: %s", what, command);
+    }
+    if (k->timeout > 0)
+        start_timer(k);
 }
 
 /* One case; false: the row has none of that number. */
@@ -243,7 +244,8 @@ static void name_missing(struct checker *k) {
 }
 
 /* A row that failed behind others, once more in a process of its own: is it wrong itself, or what one of them left? */
-static void look_again(struct checker *k, const struct subject *s, const struct check_options *o, int64_t trials) {
+static void look_again(struct checker *k, const struct subject *s, const struct check_options *o, int64_t trials,
+                       double deadline) {
     static struct checker alone;
     alone = (struct checker){.backend = k->backend,
                              .seed = k->seed,
@@ -251,11 +253,11 @@ static void look_again(struct checker *k, const struct subject *s, const struct 
                              .tight = k->tight,
                              .trusting = k->trusting,
                              .silent = true,
+                             .timeout = k->timeout,
                              .subject = s};
     snprintf(k->label, sizeof k->label, "%s", s->label);
     snprintf(k->doing, sizeof k->doing, " once more, by itself");
-    start_timer(k);
-    check_row(&alone, s, o, trials, 0);
+    check_row(&alone, s, o, trials, deadline);
     judge_settle(s->label, 0, 1);
     setitimer(ITIMER_REAL, &(struct itimerval){0}, NULL);
     k->label[0] = 0;
@@ -300,7 +302,7 @@ int check_rows(struct checker *k, const struct check_options *o) {
     int again = k->again, began = k->next;
     k->again = 0;
     if (again)
-        look_again(k, &subjects[again - 1], o, trials);
+        look_again(k, &subjects[again - 1], o, trials, o->minutes > 0 ? worker_now() + 60 * o->minutes / rows : 0);
     while (k->next < rows) {
         const struct subject *s = &subjects[k->next++];
         double deadline = o->minutes > 0 ? k->start + 60 * o->minutes * k->next / rows : 0;
