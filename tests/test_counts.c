@@ -4,14 +4,6 @@
 
 TestSuite(counts, .init = enter, .fini = leave, .timeout = 600);
 
-/* $B: the folder of this build, absolute. */
-static void find_build(void) {
-    const char *build = getenv("BUILD");
-    char path[2 * PATH_MAX];
-    snprintf(path, sizeof path, "%s/%s", root, build ? build : "build");
-    setenv("B", build && build[0] == '/' ? build : path, 1);
-}
-
 #define COUNTS "$B/tests/emu_counts $B/libmhc_counted.so "
 
 Test(counts, are_those_of_the_table) {

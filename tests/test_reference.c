@@ -1,17 +1,11 @@
-/* `regress` where the float64 references of its two sides disagree: one of them was edited, and the vectors say which is
- * wrong, or do not see it. */
+/* `regress` where the float64 references of its two sides disagree: one of them was edited, and the vectors say which
+ * is wrong, or do not see it. */
 #include "tests/command.h"
 
 TestSuite(reference, .init = enter, .fini = leave, .timeout = 300);
 
 static int compare(const char *plant, const char *options) {
-    const char *build = getenv("BUILD");
-    char path[2 * PATH_MAX];
-    snprintf(path, sizeof path, "%s/%s", root, build ? build : "build");
-    setenv("B", build && build[0] == '/' ? build : path, 1);
-    snprintf(path, sizeof path, "%s/libmhc_cpu.so", getenv("B"));
-    setenv("INNER", path, 1);
-    setenv("PLANT", plant, 1);
+    set_plant(plant);
     return sh("$M regress %s --operation mhc.post --map sinkhorn --speed none -q --json r.json --junit r.xml", options);
 }
 
@@ -19,7 +13,7 @@ static bool says(const char *text) {
     return !strncmp(out, "REFERENCE: ", strlen("REFERENCE: ")) && strstr(out, text);
 }
 
-/* Of the old side, seen by the vectors. */
+/* An edit of the old side that the vectors see. */
 Test(reference, vectors_agree_with_the_new_one) {
     int code = compare("half_a_percent", "--against $B/plants/mistakes.so cpu");
     cr_expect(code == 0 && says("the vectors agree with NEW"), "exit %d\n%s", code, out);

@@ -3,16 +3,8 @@
 
 TestSuite(sass, .init = enter, .fini = leave, .timeout = 600);
 
-static const char *build_folder(void) {
-    static char path[2 * PATH_MAX];
-    const char *build = getenv("BUILD");
-    snprintf(path, sizeof path, "%s/%s", build && build[0] == '/' ? "" : root, build ? build : "build");
-    setenv("B", path, 1);
-    return path;
-}
-
 Test(sass, is_that_of_the_table) {
-    build_folder();
+    find_build();
     int code = sh("PATH=$PATH:/usr/local/cuda/bin sh $R/tests/tools/sass_table.sh $B $R/kernels/sass.txt");
     if (code == 77)
         cr_skip("%s", out);
@@ -44,7 +36,7 @@ static void write_listing(const char *path, int moves) {
 }
 
 Test(sass, figures_of_a_listing_and_what_moved) {
-    build_folder();
+    find_build();
     write_listing("one", 11);
     GOOD("$B/sass_table <one >one.txt && grep -v '^#' one.txt");
     /* 18 instructions, 12 of them moves; a turn waits 300 cycles for the load, then 5 + 22 + 1 + 5 */
