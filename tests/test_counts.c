@@ -54,11 +54,11 @@ Test(counts, cost_the_plain_library_nothing) {
 
 /* A small library with something planted; its shapes. */
 static void build_counted(const char *plant, const char *library) {
-    GOOD(
-        "g++ -std=c++20 -O1 -w -fPIC -fvisibility=hidden -fno-strict-aliasing -DEMU_COUNTED -fsanitize=thread -DPLANT=%s -I$R -c "
-        "-x c++ $R/tests/counted.cu -o one.o && g++ -shared -o %s one.o $B/counted/kernels/host/*.o "
-        "$B/counted/cpu_ref/operations.o",
-        plant, library);
+    GOOD("g++ -std=c++20 -O1 -w -fPIC -fvisibility=hidden -fno-strict-aliasing -DEMU_COUNTED -fsanitize=thread "
+         "-DPLANT=%s -I$R -c "
+         "-x c++ $R/tests/counted.cu -o one.o && g++ -shared -o %s one.o $B/counted/kernels/host/*.o "
+         "$B/counted/cpu_ref/operations.o",
+         plant, library);
 }
 #define REGRESS \
     "$M regress --counters --against good.so %s --operation mhc.post_backward_y --type f32 --tokens 16 --width 256 %s"
@@ -81,7 +81,8 @@ Test(counts, regress_finds_what_is_planted) {
                   "%s: exit %d\n%s%s", plants[k].plant, code, out, err);
         GOOD("grep -q SLOWER bad.json");
         code = sh(
-            "$M regress --counters --against bad.so good.so --operation mhc.post_backward_y --type f32 --tokens 16 --width 256");
+            "$M regress --counters --against bad.so good.so --operation mhc.post_backward_y --type f32 --tokens 16 "
+            "--width 256");
         cr_expect(code == 0 && strstr(out, "FASTER"), "%s: exit %d\n%s%s", plants[k].plant, code, out, err);
         cr_expect(sh(REGRESS, "bad.so", "--threshold 1000") == 0, "%s%s", out, err);
     }

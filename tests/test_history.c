@@ -65,11 +65,10 @@ Test(history, other_files_are_refused) {
                                            {"nosuch/h.h5", "nosuch"}};
     for (size_t k = 0; k < sizeof files / sizeof *files; k++) {
         char command[300];
-        snprintf(
-            command, sizeof command,
-            "$M regress --against cpu32 --operation hc.pre --tokens 5 --width 33 --type f32 --speed none --record %s -q "
-            ">/dev/null",
-            files[k][0]);
+        snprintf(command, sizeof command,
+                 "$M regress --against cpu32 --operation hc.pre --tokens 5 --width 33 --type f32 --speed none "
+                 "--record %s -q >/dev/null",
+                 files[k][0]);
         expect_refusal(command, files[k][1]);
     }
     GOOD("cmp r.h5 was.h5");

@@ -1,10 +1,10 @@
 /* mhcbench check LIBRARY: is every row of a library right? Against cpu64 on random shapes and inputs: outputs, save
  * and work poisoned beforehand, guard bands around every array, inputs unchanged, two runs with equal bits (the
- * second through a graph where there are graphs), errors within the row's tolerance. One line a row, one line a
- * failure with the command that repeats it, a verdict at the end.
+ * second through a graph where there are graphs), errors within the row's tolerance. One line per row,
+ * one line per failure with the command that repeats it, a verdict at the end.
  *
- * The library runs in a child, and cpu64 in another, which judges (judge.h). What ends the child is a failure of the row it was at, and a fresh child goes on
- * behind that row. */
+ * The library runs in a child, and cpu64 in another, which judges (judge.h). What ends the library's child is a failure
+ * of the row it was at, and a fresh child goes on behind that row. */
 #include "suites/gate/check.h"
 
 #include <errno.h>
@@ -30,22 +30,27 @@ static const char usage[] =
     "check LIBRARY [--operation NAMES] [--trials N | --minutes M | --trial K | --large N] [--seed S] [--size N] "
     "[--timeout SECONDS] [--trust-tolerance] [--tight]";
 static const char help[] =
-    "Is every operation of a library right? Each row of it against cpu64, on random shapes and inputs, in poisoned and guarded\n"
-    "memory, twice with equal bits. One line a row with its largest error, as a share of what it allows itself, one line a\n"
-    "failure with the command that repeats it.\n"
+    "Is every operation of a library right? Each row of it against cpu64, on random shapes and inputs, in poisoned\n"
+    "and guarded memory, twice with equal bits. One line per row with its largest error, as a share of what it allows\n"
+    "itself, one line per failure with the command that repeats it.\n"
     "\n"
     "  LIBRARY            cpu64, cpu32, cuda, emu, or the path of a library\n"
-    "  --operation NAMES  names or patterns, with commas: mhc.post,'mhc*.pre'; mhc.post#2 is the second row of that name. Names are\n"
+    "  --operation NAMES  names or patterns, with commas: mhc.post,'mhc*.pre'; mhc.post#2 is the second row of that "
+    "name. Names are\n"
     "                     the library's own (list --operations --backend LIBRARY): mhc.* leaves mhc-micro.* out\n"
-    "  --trials N         random cases beside the fixed ones, shared out over the rows, two each at least (default 300)\n"
+    "  --trials N         random cases beside the fixed ones, shared out over the rows, two each at least (default "
+    "300)\n"
     "  --minutes M        instead: until they have passed, every row having had its share\n"
     "  --trial K          instead: case K of every row and no other; the first ones are the fixed cases\n"
-    "  --large N          instead: arrays of more than N elements (2147483648: more than an int counts), among many tokens and alone\n"
+    "  --large N          instead: arrays of more than N elements (2147483648: more than an int counts), among many "
+    "tokens and alone\n"
     "  --seed S           other cases (default 1)\n"
     "  --size N           about the largest number of elements of x (default 20000, on a device 2000000)\n"
-    "  --timeout SECONDS  a case that takes longer has failed, and so has opening or closing the library (default 60, of --large and\n"
+    "  --timeout SECONDS  a case that takes longer has failed, and so has opening or closing the library (default 60, "
+    "of --large and\n"
     "                     --tight none; 0: no limit)\n"
-    "  --trust-tolerance  a row's own tolerance counts, up to 0.1, also where it is wider than the contract's for its types\n"
+    "  --trust-tolerance  a row's own tolerance counts, up to 0.1, also where it is wider than the contract's for its "
+    "types\n"
     "  --tight            no guard bands: for tools that watch every access\n"
     "\n"
     "Exit: 0 all right, 1 something is wrong, 2 nothing could be checked, or not all of it.\n";
@@ -100,7 +105,7 @@ static void stop(int signal_number) {
         kill(child, SIGKILL);
 }
 
-/* What a library prints goes to stderr: a verdict of its own must not stand among ours. The check_report goes on in a file
+/* What a library prints goes to stderr: a verdict of its own must not stand among ours. The report goes on in a file
  * that a library does not know. */
 static bool keep_report(void) {
     int copy = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 100);
@@ -175,7 +180,7 @@ static void give_up(struct checker *k, int status) {
         fprintf(check_report, "lost %d rows: %s cannot be opened any more\n", k->rows - k->next, k->name);
 }
 
-/* What the library's process did not tell, whoever kept it from that. */
+/* What the library's process kept quiet about, for whatever reason. */
 static void judge_hidden(struct checker *k) {
     int64_t rows = k->next - k->lost, unsettled = k->closed && !k->lost ? rows - k->ended - ruling->settled : 0;
     if (!ruling->hidden && unsettled <= 0)

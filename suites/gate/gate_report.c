@@ -238,7 +238,8 @@ static void print_legend(const struct gate_report *g, bool timed, FILE *out) {
     if (errors)
         fprintf(
             out,
-            "base err, new err: largest error against cpu64, as a share of the array's largest element; tol: what is allowed\n");
+            "base err, new err: largest error against cpu64, as a share of the array's largest element; tol: what is "
+            "allowed\n");
     if (bits)
         fprintf(out, "bits: values of new that are not base's to the last bit, at the shapes of that row%s\n",
                 vary ? "; vary: new differs from run to run" : "");

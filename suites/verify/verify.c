@@ -153,8 +153,8 @@ static void count(struct tally *tally, const char *name, const struct verify_lin
     }
 }
 
-/* One case at a type: its lines, counted. false: interrupted. `*analysis`: all of them are of the analysis, and the same
- * for every type. */
+/* Prints and counts the lines of a case at a type. false: interrupted. `*analysis`: all of them are of the analysis,
+ * and the same for every type. */
 static bool verify_one(struct worker *worker, const struct options *o, const char *name, int type, int width,
                        struct tally *tally, bool *analysis) {
     struct message reply = {0};
@@ -240,13 +240,14 @@ static int verify_all(struct worker *worker, const struct options *o, struct mes
 static const char usage[] =
     "verify FILE.h5 [--backend B] [--case GLOB] [--type f64|f32|bf16] [--trust-tolerance] [--timeout SECONDS]";
 static const char help[] =
-    "Checks the operations of a backend against the vector file FILE.h5, one line a case and dataset: the worst element,\n"
-    "its error and the tolerance.\n\n"
+    "Checks the operations of a backend against the vector file FILE.h5, one line per case, type and dataset: the\n"
+    "worst element, its error and the tolerance.\n\n"
     "  --backend B        cpu64 (default), cpu32, cuda, emu, or the path of a library\n"
     "  --case GLOB        only cases whose name matches\n"
-    "  --type TYPE        element type of the streams; default: every one that the backend has. bf16 rounds the inputs and\n"
-    "                     compares with cpu64 on the rounded inputs\n"
-    "  --trust-tolerance  what the file and the backend's rows allow counts, also where it is more than the contract's tolerance\n"
+    "  --type TYPE        element type of the streams; default: every one that the backend has. bf16 rounds the\n"
+    "                     inputs and compares with cpu64 on the rounded inputs\n"
+    "  --trust-tolerance  what the file and the backend's rows allow counts, also where it is more than the\n"
+    "                     contract's tolerance\n"
     "  --timeout SECONDS  a case that takes longer has failed (default 600, 0: no limit)\n\n"
     "Exit: 0 something was checked and nothing failed, 1 something failed, 2 the file is not a vector file, data is\n"
     "missing or misshapen, or nothing of the backend was checked.\n";
