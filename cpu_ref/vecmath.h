@@ -57,8 +57,8 @@ static inline vec vec_power_of_two(vec_int k) {
     return (vec)((k + EXP_BIAS) << EXP_MANTISSA);
 }
 
-/* exp(r) - 1 and k of exp(x + low) = 2^k exp(r); |low| below 0.1. What the rounding of both leaves goes to `rest`, which
- * may be NULL: exp(r) is 1 + (exp(r) - 1) + rest, in this order of their sizes. */
+/* exp(r) - 1 and k of exp(x + low) = 2^k exp(r); |low| below 0.1. What rounding takes from r and from the result goes
+ * to `rest`, which may be NULL: exp(r) is 1 + result + rest, the largest first. */
 static inline vec vec_exp_reduced(vec x, vec low, vec_int *k, vec *rest) {
     static const real inverse_factorial[] = {(real)1.0,
                                              (real)1.0,
@@ -160,7 +160,7 @@ SPECIALISED vec vec_normal_cdf(vec x, vec *density) {
     return vec_select(x < 0, tail, 1 - tail);
 }
 #else
-/* What quotient = dividend inverse, inverse = 1 / divisor, all rounded, lacks of dividend / (divisor + divisor_rest). */
+/* dividend / (divisor + divisor_rest) less its rounded value `quotient`, dividend times inverse = 1 / divisor. */
 static inline vec vec_quotient_rest(vec dividend, vec divisor, vec divisor_rest, vec quotient, vec inverse) {
     return ((dividend - quotient * divisor) - quotient * divisor_rest) * inverse;
 }

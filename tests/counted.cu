@@ -5,7 +5,7 @@
 
 enum { THREADS = 128, NOTHING, UNCOALESCED, CONFLICT, TWICE, AGAIN };
 
-/* grad_y = sum over n of post grad_x_next, a block a token, by way of shared memory. */
+/* grad_y = sum over n of post grad_x_next, one block per token, by way of shared memory. */
 static __global__ void gather_kernel(const float *grad_x_next, const float *post, float *grad_y, int n, int C) {
     float *slot = (float *)shared_memory();
     int64_t t = blockIdx.x;

@@ -49,8 +49,8 @@ Test(compare, a_file_against_itself) {
          "$M compare maps.h5 maps.h5 --strict && $M compare stack.h5 stack.h5 --strict");
     GOOD("$M compare $R/tests/golden/v1.h5 $R/tests/golden/v1.h5 --strict");
     /* a record that was made again has the same bits */
-    GOOD(
-        "$M run --study maps --block hc,mhc --depth 5 --out again.h5 -q && $M compare maps.h5 again.h5 | grep -c '  equal  '");
+    GOOD("$M run --study maps --block hc,mhc --depth 5 --out again.h5 -q && $M compare maps.h5 again.h5 | grep -c '  "
+         "equal  '");
     cr_expect_str_eq(out, "2\n");
 }
 
@@ -190,9 +190,9 @@ Test(compare, some_cases) {
 
 /* Cases of which one file keeps summaries alone are the same cases. */
 Test(compare, what_is_kept_is_no_other_case) {
-    GOOD(
-        "$M run --study maps --connection hc,mhc --depth 4 --seed 1:2:1 --alpha 0 --record summary --out a.h5 -q && "
-        "$M run --study maps --connection hc,mhc --depth 4 --seed 1:2:1 --alpha 0 --out b.h5 -q && $M compare a.h5 b.h5 --published");
+    GOOD("$M run --study maps --connection hc,mhc --depth 4 --seed 1:2:1 --alpha 0 --record summary --out a.h5 -q && "
+         "$M run --study maps --connection hc,mhc --depth 4 --seed 1:2:1 --alpha 0 --out b.h5 -q && $M compare a.h5 "
+         "b.h5 --published");
     cr_expect(strstr(out, "4 cases: 4 SAME") && strstr(out, "published result: yes"), "%s", out);
 }
 
@@ -201,14 +201,14 @@ Test(compare, what_is_kept_is_no_other_case) {
 Test(compare, two_builds_in_two_places) {
     static const char run[] =
         "$M run --study kernels --operation mhc.post_backward_y --width 16,24 --tokens 6 --type f32 -q";
-    GOOD(
-        "mkdir old new && cc -shared -fPIC -I$R $R/tests/fake_device.c $R/cpu_ref/operations.c -o old/mine.so && cp old/mine.so new/same.so &&"
-        "cc -shared -fPIC -DCOST=4e-4 -I$R $R/tests/fake_device.c $R/cpu_ref/operations.c -o new/slow.so &&"
-        "cc -shared -fPIC -DFACTOR=1.000002f -I$R $R/tests/fake_device.c $R/cpu_ref/operations.c -o new/mine.so");
-    GOOD(
-        "%s --backend ./old/mine.so --out a.h5 && %s --backend ./new/same.so --out b.h5 && %s --backend ./new/mine.so --out c.h5 &&"
-        "%s --backend ./new/slow.so --out slow.h5",
-        run, run, run, run);
+    GOOD("mkdir old new && cc -shared -fPIC -I$R $R/tests/fake_device.c $R/cpu_ref/operations.c -o old/mine.so && cp "
+         "old/mine.so new/same.so &&"
+         "cc -shared -fPIC -DCOST=4e-4 -I$R $R/tests/fake_device.c $R/cpu_ref/operations.c -o new/slow.so &&"
+         "cc -shared -fPIC -DFACTOR=1.000002f -I$R $R/tests/fake_device.c $R/cpu_ref/operations.c -o new/mine.so");
+    GOOD("%s --backend ./old/mine.so --out a.h5 && %s --backend ./new/same.so --out b.h5 && %s --backend ./new/mine.so "
+         "--out c.h5 &&"
+         "%s --backend ./new/slow.so --out slow.h5",
+         run, run, run, run);
     GOOD("$M compare a.h5 b.h5 --strict");
     cr_expect(rows_of("SAME") == 2 &&
                   strstr(out, "\nbackend: ./new/same.so, was ./old/mine.so; cases meet that differ in nothing else\n"),
@@ -219,11 +219,12 @@ Test(compare, two_builds_in_two_places) {
     cr_expect(sh("$M compare a.h5 c.h5") == 1 && rows_of("INVALID") == 2, "gated:\n%s", out);
     /* what is made again is made with the new one, and meets */
     GOOD(
-        "$M compare a.h5 c.h5 | grep 'again.h5' | head -n 1 >line && grep ' --backend ./new/mine.so ' line && ! grep ' ./old' line");
+        "$M compare a.h5 c.h5 | grep 'again.h5' | head -n 1 >line && grep ' --backend ./new/mine.so ' line && ! grep ' "
+        "./old' line");
     cr_expect(sh("sh line") == 1 && rows_of("INVALID") == 1 && strstr(out, "\n1 cases: "), "%s%s", out, err);
     /* names are backends that differ, though each file has one alone */
-    GOOD(
-        "for b in cpu32 cpu64; do $M run --study kernels --operation mhc.post_backward_y --width 16 --tokens 6 --rounds 3 --backend $b --out $b.h5 -q; done");
+    GOOD("for b in cpu32 cpu64; do $M run --study kernels --operation mhc.post_backward_y --width 16 --tokens 6 "
+         "--rounds 3 --backend $b --out $b.h5 -q; done");
     cr_expect(sh("$M compare cpu64.h5 cpu32.h5") == 2 && strstr(err, "no case of cpu64.h5 is in cpu32.h5"), "%s%s", out,
               err);
     /* maps have no backend; of two in one file neither is the other's */
@@ -350,8 +351,8 @@ Test(compare, golden_and_files) {
             strstr(out, "<failure message=\"INVALID: ") && strstr(out, "&#60;&#38;"),
         "%s", out);
     /* the line under a row is one that a shell runs: this one makes the record again */
-    GOOD(
-        "$M run --study maps --block hc --depth 5 --out base.h5 -q && $M run --study maps --block hc,mhc --depth 5 --out both.h5 -q");
+    GOOD("$M run --study maps --block hc --depth 5 --out base.h5 -q && $M run --study maps --block hc,mhc --depth 5 "
+         "--out both.h5 -q");
     cr_expect(sh("$M compare both.h5 base.h5") == 1 && rows_of("MISSING") == 1);
     GOOD("$M compare both.h5 base.h5 | grep 'again.h5' >line; test $(wc -l <line) = 1 && sh line");
     cr_expect(strstr(out, "\n1 cases: 1 SAME; no regression"), "%s", out);

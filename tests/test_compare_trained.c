@@ -1,5 +1,5 @@
 /* `compare` on records of trained stacks that were made up: value by value where both ran the same arithmetic, else by
- * statements over seeds. What is planted, one thing a record, must be found, and nothing else. */
+ * statements over seeds. Each record has one planted difference, which must be found, and nothing else. */
 #include "tests/command.h"
 
 #include <math.h>

@@ -1,4 +1,4 @@
-/* cpu_ref/vecmath.h against long double, of the precision that REAL_BITS says: test_vecmath32.c and test_vecmath64.c. */
+/* cpu_ref/vecmath.h against long double, of the precision that REAL_BITS says: test_vecmath32.c, test_vecmath64.c. */
 #include "cpu_ref/vecmath.h"
 #include "tests/check.h"
 
@@ -25,8 +25,8 @@ static vec density(vec x) {
     vec_normal_cdf(x, &density);
     return density;
 }
-/* erfc and exp of where x / sqrt 2 and x^2 / 2 are as long doubles, and first order for what rounding takes from those: in
- * the tails it is multiplied by up to 1400, which would be an ulp of a double. */
+/* erfc and exp of x / sqrt 2 and x^2 / 2 as long doubles, and to first order of what rounding takes from those: in the
+ * tails it is multiplied by up to 1400, which would be an ulp of a double. */
 static long double exact_cdf(long double x) {
     const long double root = 0.70710678118654752440L, root_rest = 1.895e-20L;
     long double z = -x * root, rest = fmal(-x, root, -z) - x * root_rest;

@@ -12,7 +12,7 @@
 #include "kernels/host/requests.h"
 
 enum { MAX_CLUSTER = 16, MAX_WARPS = 32, PAGE = 4096, PAGE_SECTORS = PAGE / SECTOR };
-enum space { GLOBAL, SHARED, REMOTE, SPACES };
+enum space { GLOBAL, SHARED, REMOTE };
 
 /* What happened to the sectors of a page: bytes since start, and the launch that was there last. */
 struct page {
@@ -21,7 +21,7 @@ struct page {
 
 /* An instruction that lanes of a warp are at. */
 struct site {
-    std::vector<struct request> open; /* by the how-manieth time since the warp last met */
+    std::vector<struct request> open; /* [k]: of the (k + 1)-th time since the warp last met */
     uint32_t times[LANES] = {};
     bool listed = false;
 };

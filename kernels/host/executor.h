@@ -54,7 +54,7 @@ void emu_count_load(const void *from, size_t bytes, const void *site);
 #define EMU_VECTOR4(V, R)                                                                \
     EMU_VECTOR(V, R) EMU_INLINE V(R x_, R y_, R z_, R w_) : x(x_), y(y_), z(z_), w(w_) { \
     }
-/* Of the executor and not of the kernel: nothing in it is counted. */
+/* A function of the executor and not of the kernel: nothing in it is counted. */
 #define EMU_OWN static __attribute__((noinline, unused, no_sanitize_thread))
 #else
 #define EMU_VECTOR2(V, R)

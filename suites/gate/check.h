@@ -59,8 +59,6 @@ bool cover_state(struct trial *, int attempt); /* other shapes for the case of s
 bool trial_draw(struct trial *, const struct subject *, uint64_t seed, int64_t trial, int64_t size, const char **why);
 examine_draw trial_input; /* an input; `user` is the trial */
 
-/* --- trials --- */
-
 /* --- rows --- */
 
 struct check_options {

@@ -293,7 +293,7 @@ int check_rows(struct checker *k, const struct check_options *o) {
     int64_t trials = o->trial >= 0 ? 1 : o->minutes > 0 ? INT64_MAX : o->trials / rows > 2 ? o->trials / rows : 2;
     bool first = !k->rows;
     k->rows = rows;
-    k->opened = true; /* before a word is said, which may find that nobody reads */
+    k->opened = true; /* before a word is said, which may find the pipe closed */
     if (first)
         fprintf(check_report, "%s %s: %d rows against cpu64, seed %llu\n", k->backend.library->name,
                 k->backend.library->build, rows, (unsigned long long)o->seed);

@@ -69,10 +69,12 @@ void compare_case(struct compare *, const int64_t index[2], struct gate_row *);
  * BLAS kernels, gives the same bits. Decides for all cases that trained and are done in both files, and says in the
  * note what was decided. */
 void compare_trained_decide(struct compare *);
-/* Whether such a case is left to statements, and then to take it; false from take: reported. */
+/* Whether such a case is left to statements. */
 bool compare_trained_leaves(const struct compare *, const int64_t index[2]);
+/* Keeps it for them. false: reported. */
 bool compare_trained_take(struct compare *, const int64_t index[2]);
-/* A row a setting: its losses, its gains and, where rows of the maps sum to 1, its forward gain. false: reported. */
+/* Adds one row per setting: its losses, its gains and, where rows of the maps sum to 1, its forward gain. false:
+ * reported. */
 bool compare_trained_judge(struct compare *);
 void compare_trained_release(struct compare_trained *);
 /* Notes what of /training belongs to the case, value by value; false: NEW was measured at other steps, and the row says

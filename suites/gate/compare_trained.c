@@ -24,7 +24,7 @@ static bool both_trained(const struct compare *c, const int64_t index[2]) {
            trained(c->file[COMPARE_NEW], index[COMPARE_NEW]);
 }
 
-/* What the bits of training depend on, but for the BLAS kernels: a column a case. */
+/* Columns that say what the bits of training depend on, but for the BLAS kernels. */
 static const char *const origins[][2] = {{"origin_revision", "revision"},
                                          {"origin_build", "build"},
                                          {"origin_library", "library"},
@@ -81,7 +81,7 @@ void compare_trained_decide(struct compare *c) {
 
 /* --- value by value --- */
 
-/* The members of struct record_training that have a value a point. */
+/* The members of struct record_training with one value per point. */
 static const struct {
     const char *name;
     size_t place;

@@ -30,7 +30,7 @@ struct gate_report {
     int64_t count, room;
     const char *gate;       /* "compare" or "regress" */
     const char *base, *now; /* files or libraries */
-    char first[900];  /* the first line: the references of the two sides disagree; "": they do not, or nobody knows */
+    char first[900];  /* the first line: the references of the two sides disagree; "": they do not, or it is unknown */
     bool first_fails; /* and it is not known that the new one is right */
     char note[1200];  /* lines above the table: why something is not gated */
     int64_t wanted;   /* what was to be judged where it was interrupted: `judged` of so many; 0: it was not */

@@ -38,7 +38,7 @@ struct regress_answer {
     bool device, timed;                                  /* host executors are no device and say nothing of its time */
     /* all others */
     bool opened;    /* both libraries */
-    bool no_memory; /* which is nobody's fault */
+    bool no_memory; /* which is no fault of the library */
     /* SUPPORT */
     bool supported;
     double needed, available; /* bytes */
@@ -56,7 +56,7 @@ struct regress_answer {
     bool vary;                            /* the new one's bits varied while it was timed, the old one's did not */
     double too_fast;                      /* how often faster than 1.5 times a copy the new one is; <= 1: it is not */
     bool after;                           /* it was timed, and then it was no longer right */
-    int32_t wrong;                        /* side that failed while it was timed or after; -1: none, or nobody knows */
+    int32_t wrong;                        /* side that failed while it was timed or after; -1: none, or unknown */
 };
 
 /* The worker's note: who runs, so that whatever ends the worker while both are timed can be laid at one
@@ -109,7 +109,8 @@ extern volatile sig_atomic_t regress_stopped; /* by a signal */
 bool regress_ask(struct regress *, const struct regress_question *, double seconds, struct regress_answer *, char *why,
                  size_t why_size);
 
-/* Compares g->reference with this program's in the operations of a suite; where they differ, the report's first line. */
+/* Compares g->reference with this program's in the operations of a suite; where they differ, the report's first line
+ * says so. */
 void regress_compare_references(struct regress *, const struct suite *);
 
 enum { REGRESS_TYPES = 4 }; /* words of --type, of which the first, widest, is none */

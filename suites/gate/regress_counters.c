@@ -1,7 +1,6 @@
 /* `regress --counters`: two libraries that count, case by case. Counts are exact, so there is nothing to repeat and no
  * GPU to wait for: more is slower. */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "suites/case/options.h"

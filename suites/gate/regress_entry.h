@@ -19,7 +19,7 @@ struct regress_entry {
 
 void regress_fail(struct gate_row *, enum mhc_verdict);
 
-/* Nobody's fault, and no comparison; `why` is what the library said or how the worker ended. */
+/* Neither library is to blame, and there is no comparison; `why` is what the library said or how the worker ended. */
 void regress_lack_memory(struct regress_entry *, const char *who, const char *why);
 bool regress_was_killed(const char *why);
 

@@ -12,7 +12,7 @@
 
 enum { KEY_SIZE = 2048, NAME_SIZE = KEY_SIZE + 80 };
 
-/* Operations a second that the reference does at least: the time it takes is nobody's fault. */
+/* Operations per second that the reference does at least: the time it takes is no fault of a library. */
 #define REFERENCE_FLOPS 2e8
 
 /* --- questions --- */

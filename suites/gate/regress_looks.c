@@ -13,7 +13,7 @@ static uint64_t draw_random(uint64_t *state) {
     return *state;
 }
 
-/* How many sets of a sample: a megabyte of them, and of larger sets one in a while, the same for all. */
+/* How many sets of a sample: a megabyte of them, and of larger sets one every few samples, the same for all. */
 static int64_t looks_at(struct looks *l, int64_t set_bytes) {
     int64_t every = 8 * (set_bytes / LOOK_BYTES) + 1, some = LOOK_BYTES / set_bytes;
     return l->samples++ % every ? 0 : some > 0 ? some : 1;

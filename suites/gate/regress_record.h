@@ -6,12 +6,11 @@
 
 /* Whether it can be added to FILE: nothing is there, or a history. false: reported. */
 bool regress_record_begin(const char *file);
-/* Adds an entry with a row a case. What BASE and NEW say of their builds begins with their revisions. false: reported,
- * and the file is as it was. */
 struct regress_found {
     const struct gate_report *report;
-    const char *base, *now;
+    const char *base, *now; /* what the libraries say of their builds, which begins with a revision */
 };
+/* Adds an entry with one row per case. false: reported, and the file is as it was. */
 bool regress_record_add(const char *file, const struct regress_found *);
 
 #endif

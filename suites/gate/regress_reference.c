@@ -1,5 +1,5 @@
-/* An edited oracle: does the float64 reference of the old build say the same as this program's? Where it does not, no row
- * below says which library is right, so that the vectors and cpu_ref/paper.c's tests are asked. */
+/* An edited oracle: does the float64 reference of the old build say the same as this program's? Where it does not, no
+ * row below says which library is right, so that the vectors and cpu_ref/paper.c's tests are asked. */
 #include <glob.h>
 #include <fcntl.h>
 #include <spawn.h>

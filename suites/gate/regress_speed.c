@@ -1,4 +1,4 @@
-/* Who of two libraries that are right is faster; whose fault it is where timing them fails. */
+/* Which of two libraries that are right is faster, and which is to blame where timing them fails. */
 #include <math.h>
 #include <string.h>
 

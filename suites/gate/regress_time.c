@@ -1,6 +1,5 @@
 /* How long do two libraries take, side by side in one process? */
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -47,7 +46,7 @@ static const char *relay_run(void *user, int64_t set) {
     }
     if (s->looks)
         s->looks->calls++;
-    if (s->shared) /* whoever runs takes the next set of all: it is the coldest */
+    if (s->shared) /* a call takes the next set of all, whichever side it is of: the coldest */
         set = s->relay->calls++ % s->row.sets;
     return why ? why : bound_row_run(&s->row, set);
 }
@@ -129,8 +128,8 @@ static const char *bind_copy(struct subject_user *s, const struct params *p, con
 }
 
 /* Where arrays lie can favour a side for as long as they lie there, by 10 % and more. On the host both sides work on
- * the same ones, in turn, work included. What pre or forward keeps is written by whoever runs; where it is read and
- * the libraries keep something different, each has its own, every other measurement in the other order. */
+ * the same ones, in turn, work included. What pre or forward keeps is written by the side that runs; where it is read
+ * and the libraries keep something different, each has its own, every other measurement in the other order. */
 static const char *bind_shared(struct subject_user *subject, const struct regress_case side[2], struct looks looks[2],
                                const struct regress_question *q) {
     struct save its[2], all[DRAWS] = {{0}};

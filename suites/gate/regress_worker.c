@@ -1,7 +1,6 @@
 /* The worker's side of `regress`: keeps both libraries and the case at hand open from question to question. */
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>

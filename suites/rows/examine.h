@@ -108,7 +108,7 @@ const char *examine_accuracy(const struct examination *, const struct arrays *ma
 /* The same of the outputs in a set of a row that is bound to arrays. */
 const char *examine_set(const struct examination *, const struct bound_row *, int64_t set, struct accuracy *);
 
-/* Who computes the reference and compares with it in the place of this process (judge.h); NULL: it does so itself. */
+/* Computes the reference and compares with it in the place of this process (judge.h); NULL: this process does. */
 struct examiner {
     const char *(*reference)(struct examination *, const struct arrays *made);
     const char *(*join)(struct examination *, const struct examination *first);

@@ -36,7 +36,7 @@ static inline void *buffer_data(const struct buffer *m) {
 
 /* The whole block, bands and all, to and from the library's memory. Between the two the bands have no owner. */
 bool buffer_send(const struct backend *, const struct buffer *);
-/* Of a paged one: a write to it from here on crashes. Finds the library that restores what it has written. */
+/* From here on a write to a paged buffer crashes. Finds the library that restores what it has written. */
 void buffer_protect(const struct buffer *);
 bool buffer_fetch(const struct backend *, const struct buffer *);
 

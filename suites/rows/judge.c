@@ -9,7 +9,7 @@
 #include "suites/worker/split.h"
 
 enum { REFERENCE, JOIN, COMPARE, CLOSE, SETTLE };
-enum { MOST_OPEN = 64, MOST_NAMES = 512, NAME = 96, SMALL = 1 << 18 /* elements that one thread is best for */ };
+enum { MOST_OPEN = 64, MOST_NAMES = 512, SMALL = 1 << 18 /* elements that one thread is best for */ };
 
 /* --- both sides: arrays and examinations as bytes --- */
 
@@ -49,7 +49,7 @@ static bool take_arrays(struct message *m, struct arrays *to) {
     return good && !m->bad;
 }
 
-/* What of an examination follows from no array. */
+/* The part of an examination that is no array. */
 struct plain {
     int32_t what, id, rows;
     struct mhc_case c, exact;
@@ -250,7 +250,7 @@ static struct open *open_one(struct message *m, const struct plain *p) {
     return opened[k] = o;
 }
 
-/* The reply to one that waits. */
+/* The reply to a request that waits: what the reference made of rows that the backend has not. */
 static void put_given(struct message *reply, const struct open *o) {
     int count = 0;
     message_put_text(reply, o ? o->why : "out of memory");

@@ -1,7 +1,6 @@
 #include "suites/verify/vector_draw.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "cpu_ref/philox.h"
 #include "suites/verify/vectors.h"

@@ -21,10 +21,10 @@ struct verify_line {
 
 enum { VERIFY_LINES = VECTOR_ARRAYS + VECTOR_EXTRAS };
 
-/* Shares of scale: the backend's own tolerance, which counts where it is larger than the file's, 0 in f64; the most that
- * either may allow, the contract's tolerance. */
+/* Shares of scale. */
 struct verify_limits {
-    double own, most;
+    double own;  /* the backend's tolerance, which counts where it is larger than the file's; 0 in f64 */
+    double most; /* that either may allow: the contract's tolerance; Inf: no bound */
 };
 
 /* Compares one dataset: |got - want| <= max(atol, rtol scale), scale = the largest finite |want|; of `gain` the

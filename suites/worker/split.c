@@ -45,7 +45,7 @@ static bool send(int file, bool waits, const struct message *m) {
     return !m->bad && move(file, true, &head, sizeof head) && move(file, true, m->data, m->size);
 }
 
-/* Whoever watches this process sees how the child ended. */
+/* Ends as the child ended, for the parent that waits for this process. */
 static void end_as(int status) {
     const struct rlimit none = {0};
     if (WIFSIGNALED(status)) {
@@ -56,11 +56,12 @@ static void end_as(int status) {
     _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 2);
 }
 
-/* A request is at hand; or the child has ended, whoever else may hold its end of the pipe: its end is this one's. */
+/* Returns when a request is at hand. Ends the process when the child has ended, even if another process still holds
+ * the child's side of the pipe. */
 static void wait_for_request(pid_t child) {
     struct pollfd p = {.fd = IN, .events = POLLIN};
-    int status = 0, ready;
-    while ((ready = poll(&p, 1, LOOK)) <= 0)
+    int status = 0;
+    while (poll(&p, 1, LOOK) <= 0)
         if (waitpid(child, &status, WNOHANG) == child)
             end_as(status);
 }

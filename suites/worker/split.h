@@ -13,7 +13,8 @@ typedef void split_answer(struct message *request, struct message *reply);
 bool split(split_answer *, void *hidden, size_t hidden_size);
 bool split_is(void); /* whether this is such a child */
 
-/* From the child. A request without `reply` is worked at while the child goes on. false: the other process has ended. */
+/* From the child. The other process works at a request without `reply` while the child goes on. false: the other
+ * process has ended. */
 bool split_ask(const struct message *request, struct message *reply);
 
 #endif
