@@ -84,15 +84,15 @@ static struct page *page_of(uintptr_t number) {
 static void touch(uintptr_t from, uintptr_t to, bool written) {
     struct counters *c = counting;
     while (from < to) {
-        uintptr_t next = (from / SECTOR + 1) * SECTOR < to ? (from / SECTOR + 1) * SECTOR : to;
         struct page *page = page_of(from / PAGE);
         size_t k = from % PAGE / SECTOR;
-        page->bytes[written][k] |= (uint32_t)(((uint64_t)1 << (next - from)) - 1) << from % SECTOR;
+        uint32_t mask;
+        from = sector_part(from, to, &mask);
+        page->bytes[written][k] |= mask;
         if (page->launch[written][k] != c->launch) {
             page->launch[written][k] = c->launch;
             c->kernel->count[written ? MHC_COUNT_dram_written : MHC_COUNT_dram_read]++;
         }
-        from = next;
     }
 }
 
@@ -357,12 +357,12 @@ static int64_t touched(const void *memory, int64_t bytes, int written) {
     int64_t sum = 0;
     uintptr_t from = (uintptr_t)memory, to = from + (uintptr_t)bytes;
     for (uintptr_t at = from; at < to && counting;) {
-        uintptr_t next = (at / SECTOR + 1) * SECTOR < to ? (at / SECTOR + 1) * SECTOR : to;
         auto found = counting->pages.find(at / PAGE);
-        uint32_t mask = (uint32_t)(((uint64_t)1 << (next - at)) - 1) << at % SECTOR;
+        size_t k = at % PAGE / SECTOR;
+        uint32_t mask;
+        at = sector_part(at, to, &mask);
         if (found != counting->pages.end())
-            sum += __builtin_popcount(found->second.bytes[written != 0][at % PAGE / SECTOR] & mask);
-        at = next;
+            sum += __builtin_popcount(found->second.bytes[written != 0][k] & mask);
     }
     return sum;
 }

@@ -40,7 +40,7 @@ struct dim3 {
 void emu_copy_whole(void *to, const void *from, size_t bytes);
 void emu_count_load(const void *from, size_t bytes, const void *site);
 #define EMU_INLINE __attribute__((always_inline)) inline
-#define EMU_VECTOR(V, R)                                          \
+#define EMU_VECTOR(V)                                             \
     V() = default;                                                \
     EMU_INLINE V(const V &other) {                                \
         emu_copy_whole(this, &other, sizeof *this);               \
@@ -48,11 +48,11 @@ void emu_count_load(const void *from, size_t bytes, const void *site);
     EMU_INLINE V &operator=(const V &other) {                     \
         return emu_copy_whole(this, &other, sizeof *this), *this; \
     }
-#define EMU_VECTOR2(V, R)                                      \
-    EMU_VECTOR(V, R) EMU_INLINE V(R x_, R y_) : x(x_), y(y_) { \
+#define EMU_VECTOR2(V, R)                                   \
+    EMU_VECTOR(V) EMU_INLINE V(R x_, R y_) : x(x_), y(y_) { \
     }
-#define EMU_VECTOR4(V, R)                                                                \
-    EMU_VECTOR(V, R) EMU_INLINE V(R x_, R y_, R z_, R w_) : x(x_), y(y_), z(z_), w(w_) { \
+#define EMU_VECTOR4(V, R)                                                             \
+    EMU_VECTOR(V) EMU_INLINE V(R x_, R y_, R z_, R w_) : x(x_), y(y_), z(z_), w(w_) { \
     }
 /* A function of the executor and not of the kernel: nothing in it is counted. */
 #define EMU_OWN static __attribute__((noinline, unused, no_sanitize_thread))

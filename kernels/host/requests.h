@@ -12,6 +12,13 @@ struct request {
     int lanes;
 };
 
+/* Where the part of [from, to) in the first sector ends; `*mask`: its bytes in that sector, one bit each. */
+static inline uintptr_t sector_part(uintptr_t from, uintptr_t to, uint32_t *mask) {
+    uintptr_t next = (from / SECTOR + 1) * SECTOR < to ? (from / SECTOR + 1) * SECTOR : to;
+    *mask = (uint32_t)(((uint64_t)1 << (next - from)) - 1) << from % SECTOR;
+    return next;
+}
+
 /* Different sectors of a request, and the least number that could hold its different bytes. */
 static inline void request_sectors(const struct request *r, int64_t *sectors, int64_t *least) {
     uintptr_t sector[2 * LANES];
@@ -19,7 +26,8 @@ static inline void request_sectors(const struct request *r, int64_t *sectors, in
     int count = 0, bytes = 0;
     for (int lane = 0; lane < LANES; lane++)
         for (uintptr_t byte = r->at[lane], end = byte + r->bytes[lane]; byte < end;) {
-            uintptr_t number = byte / SECTOR, next = (number + 1) * SECTOR < end ? (number + 1) * SECTOR : end;
+            uintptr_t number = byte / SECTOR;
+            uint32_t part;
             int k = count - 1;
             while (k >= 0 && sector[k] != number)
                 k--;
@@ -28,8 +36,8 @@ static inline void request_sectors(const struct request *r, int64_t *sectors, in
                 sector[k] = number;
                 mask[k] = 0;
             }
-            mask[k] |= (uint32_t)(((uint64_t)1 << (next - byte)) - 1) << byte % SECTOR;
-            byte = next;
+            byte = sector_part(byte, end, &part);
+            mask[k] |= part;
         }
     for (int k = 0; k < count; k++)
         bytes += __builtin_popcount(mask[k]);
