@@ -60,8 +60,11 @@ static void add_counted(struct lines *all, const char *words, const struct count
 static const char *words_of(const struct params *p) {
     static char key[2048];
     params_key(p, key, sizeof key);
-    const char *operation = strstr(key, "--operation "), *words = operation + strlen("--operation ");
-    return operation ? words + strcspn(words, " ") + 1 : key;
+    const char *words = strstr(key, "--operation ");
+    if (!words)
+        return key;
+    words += strlen("--operation ");
+    return words + strcspn(words, " ") + 1;
 }
 
 /* Kinds of the library that are forms of the operation's: "mhc-micro" of mhc.pre. */

@@ -40,26 +40,20 @@ static void append(struct record *r, int s, int seed, const struct plant *p) {
                                    (seed == 3 ? here->forward_of_one : 0);
         curves[k][1][0] = 0.1 * k + 0.1 * seed + here->backward;
     }
-    const struct record_training training = {.points = POINTS,
-                                             .steps = 100,
-                                             .diverged = seed == 1 ? here->diverged : 0,
-                                             .step = step,
-                                             .loss = loss,
-                                             .held_out_loss = held_out,
-                                             .gradient_norm = other,
-                                             .gradient_norm_max = other,
-                                             .rate = other,
-                                             .alpha = other,
-                                             .alpha_max = other,
-                                             .logit_range = other,
-                                             .mean_diagonal = other,
-                                             .smallest_column_sum = other,
-                                             .row_sum_spread = other,
-                                             .curves = curves[0][0],
-                                             .t_max = t_max,
-                                             .t_max_held_out_loss = t_max_loss,
-                                             .t_max_curves = t_max_curves[0][0],
-                                             .held_out_loss_without_quarter = without};
+    struct record_training training = {.points = POINTS,
+                                       .steps = 100,
+                                       .diverged = seed == 1 ? here->diverged : 0,
+                                       .step = step,
+                                       .loss = loss,
+                                       .held_out_loss = held_out,
+                                       .curves = curves[0][0],
+                                       .t_max = t_max,
+                                       .t_max_held_out_loss = t_max_loss,
+                                       .t_max_curves = t_max_curves[0][0],
+                                       .held_out_loss_without_quarter = without};
+    training.gradient_norm = training.gradient_norm_max = training.rate = other;
+    training.alpha = training.alpha_max = training.logit_range = other;
+    training.mean_diagonal = training.smallest_column_sum = training.row_sum_spread = other;
     char key[200];
     snprintf(key, sizeof key, "--study %s --block %s%s%d", s == MAPS ? "maps" : "train", s == MAPS ? "hc" : setting[s],
              seed == 1 ? "" : " --seed ", seed);

@@ -125,7 +125,8 @@ static int run_child(struct checker *k, const struct check_options *o) {
         signal(SIGTERM, SIG_IGN);
         if (getppid() != parent || !keep_report())
             _exit(EXIT_CANNOT);
-        judge_start(ruling, sizeof *ruling);
+        if (!judge_start(ruling, sizeof *ruling))
+            _exit(cannot("no process for the reference: %s", strerror(errno)));
         exit(check_rows(k, o));
     }
     if (child < 0)
@@ -164,7 +165,8 @@ static void judge_end(struct checker *k, int status) {
     k->failed += !killed;
     k->lost += killed;
     k->ended += k->label[0] != 0;
-    fprintf(check_report, "%s %s: %s%s\n", killed ? "lost" : "FAIL", k->label[0] ? k->label : "after the last row", how,
+    const char *between = k->next == k->rows ? "after the last row" : "between two rows";
+    fprintf(check_report, "%s %s: %s%s\n", killed ? "lost" : "FAIL", k->label[0] ? k->label : between, how,
             k->label[0] ? k->doing : "");
 }
 

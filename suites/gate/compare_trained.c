@@ -43,23 +43,25 @@ static const char *core_of(struct record_reader *file) {
     return NULL;
 }
 
-/* What of it differs, or is not known, in a pair of cases: "another build". false: nothing. */
-static bool differs(const struct compare *c, const int64_t index[2], char *why, size_t size) {
+/* What of it differs, or is not known, in a pair of cases: "another build"; `why` stays as it is where nothing does. */
+static void say_difference(const struct compare *c, const int64_t index[2], char *why, size_t size) {
     const char *text[2];
     for (size_t k = 0; k < sizeof origins / sizeof *origins; k++) {
         for (int f = 0; f < 2; f++)
             text[f] = text_of(c->file[f], origins[k][0], index[f]);
-        if (!text[0] || !text[1] || strcmp(text[0], text[1]))
-            return snprintf(why, size, "%s %s", text[0] && text[1] ? "another" : "an unknown", origins[k][1]), true;
+        if (!text[0] || !text[1] || strcmp(text[0], text[1])) {
+            snprintf(why, size, "%s %s", text[0] && text[1] ? "another" : "an unknown", origins[k][1]);
+            return;
+        }
     }
     const int64_t *base = record_ints(c->file[COMPARE_BASE], "origin_threads");
     const int64_t *now = record_ints(c->file[COMPARE_NEW], "origin_threads");
-    if (!base || !now || base[index[COMPARE_BASE]] != now[index[COMPARE_NEW]])
-        return snprintf(why, size, "%s number of threads", base && now ? "another" : "an unknown"), true;
     for (int f = 0; f < 2; f++)
         text[f] = core_of(c->file[f]);
-    return (!text[0] || !text[1] || strcmp(text[0], text[1])) &&
-           snprintf(why, size, "%s BLAS core", text[0] && text[1] ? "another" : "an unknown") > 0;
+    if (!base || !now || base[index[COMPARE_BASE]] != now[index[COMPARE_NEW]])
+        snprintf(why, size, "%s number of threads", base && now ? "another" : "an unknown");
+    else if (!text[0] || !text[1] || strcmp(text[0], text[1]))
+        snprintf(why, size, "%s BLAS core", text[0] && text[1] ? "another" : "an unknown");
 }
 
 void compare_trained_decide(struct compare *c) {
@@ -67,9 +69,10 @@ void compare_trained_decide(struct compare *c) {
     char *why = c->trained.why;
     for (int64_t k = 0; k < c->keys[COMPARE_BASE].count && !*why; k++) {
         const int64_t index[2] = {k, compare_partner(&c->keys[COMPARE_NEW], c->keys[COMPARE_BASE].text[k])};
-        pairs += both_trained(c, index);
-        if (both_trained(c, index) && !differs(c, index, why, sizeof c->trained.why))
-            *why = 0;
+        if (!both_trained(c, index))
+            continue;
+        pairs++;
+        say_difference(c, index, why, sizeof c->trained.why);
     }
     size_t used = strlen(c->report.note), room = sizeof c->report.note - used;
     if (*why)

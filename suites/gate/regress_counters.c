@@ -27,13 +27,14 @@ void regress_counters_answer(struct message *request, struct message *reply) {
     struct counters_question q = {0};
     struct counted made = {0};
     char why[600] = "";
-    bool none = false, counts = true;
+    bool none = false;
     const char *path = message_take_text(request), *reason = NULL;
     message_take(request, &q, sizeof q);
     const struct backend *b = library_of(q.side != 0, path, why, sizeof why);
-    if (b && !(counts = counted_counters(b, &reason) != NULL))
-        snprintf(why, sizeof why, "%s", reason);
-    else if (b && (reason = counted_run(b, &q.p, q.form, q.which, &made, &none)))
+    bool counts = b && counted_counters(b, &reason);
+    if (counts)
+        reason = counted_run(b, &q.p, q.form, q.which, &made, &none);
+    if (reason)
         snprintf(why, sizeof why, "%s", reason);
     message_put_text(reply, why);
     message_put(reply, &none, sizeof none);
@@ -104,7 +105,7 @@ static void judge(struct gate_row *r, const struct counted *was, const struct co
 struct side {
     struct counted counted;
     char why[MAX_FAILURE];
-    bool none, counts, answered;
+    bool none, counts, answered; /* none: no such row; counts: it was opened, and built to count */
 };
 
 static void ask(struct regress *g, const struct counters_question *q, struct side *to) {

@@ -34,8 +34,10 @@ static bool in_child(bool (*act)(const char *file, const struct regress_found *)
 
 static bool look(const char *file, const struct regress_found *unused) {
     (void)unused;
-    struct history *h = access(file, F_OK) ? NULL : history_read(file);
-    bool good = h || access(file, F_OK);
+    if (access(file, F_OK))
+        return true;
+    struct history *h = history_read(file);
+    bool good = h;
     history_release(h);
     return good;
 }
