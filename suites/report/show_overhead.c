@@ -7,7 +7,6 @@
 #include "suites/report/overhead_lines.h"
 #include "suites/report/paper.h"
 #include "suites/report/shows.h"
-#include "suites/case/presets.h"
 
 enum { CONSTANTS = 600, CELL = 19 };
 
@@ -22,11 +21,6 @@ static void constants_of(const struct params *p, char text[CONSTANTS]) {
 }
 
 /* ---- one row per connection ---- */
-
-/* What the paper gives for a connection; NaN: nothing, and nothing beside a CPU. */
-static double of_paper(const struct overhead_line *line, int v) {
-    return !line->cpu && (v == STEP_MHC || v == STEP_MHC_LAYERS) ? PAPER_OVERHEAD : NAN;
-}
 
 /* The case that differs from another in nothing but one option, which has this value; NULL: there is none. */
 static const struct overhead_line *partner(const struct overhead_line *lines, int64_t count,
@@ -84,7 +78,7 @@ static void add_pair(struct record_reader *r, const struct overhead_line *lines,
                               in_reals(NAN),
                               in_words(""),
                               in_reals(v == STEP_RESIDUAL ? NAN : hidden_share(r, one, alone, v)),
-                              in_reals(of_paper(one, v))};
+                              in_reals(overhead_of_paper(one, v))};
         int cells = sizeof row / sizeof *row;
         for (int k = 0; k < 2 && both[k]; k++) {
             row[5 + 3 * k] = in_reals(overhead_variant_value(r, both[k]->index, v, OVERHEAD_MEDIAN));
