@@ -187,10 +187,11 @@ static bool put_settings(const struct history *h, const struct figure_source *so
     }
     snprintf(
         text, sizeof text,
-        "Time of operations over commits, as a share of that with the first base, from %lld runs of regress. "
-        "A point is the level of its base times the ratio that one run found; whiskers: its 99 %% interval; "
-        "filled: a difference that was found twice. Thick: geometric mean of %lld cases; band: from their 10th to their 90th percentile. "
-        "Lines: the cases that changed most. A base that no earlier run on this type of CPU had begins anew at 1.",
+        "Time of operations over commits, as a share of that with the first base, from %lld runs of regress. A point "
+        "is the level of its base times the ratio that one run found; whiskers: its 99 %% interval; filled: a "
+        "difference that was found twice. Thick: geometric mean of %lld cases; band: from their 10th to their 90th "
+        "percentile. Lines: the cases that changed most. A base that no earlier run on this type of CPU had begins "
+        "anew at 1.",
         (long long)h->entries, (long long)timed);
     put_caption(file, source, true, text);
     return data_close(file, source, FIGURE_HISTORY, why, why_size);

@@ -90,8 +90,7 @@ void show_given(struct record_reader *r, struct tables *t, unsigned how) {
             tables_say(
                 t, "\nMaps of a file. In the other order rows and columns change places, and so do the forward and the "
                    "backward gain: rows sum to 1 after a Sinkhorn, which ends with them. H_1 is a mean over tokens; "
-                   "entries "
-                   "are counted over all maps.\n\n");
+                   "entries are counted over all maps.\n\n");
             table_begin(t, "maps of a file", columns);
         }
         if (all || count <= MOST_ROWS)

@@ -87,12 +87,9 @@ void show_recompute(struct record_reader *r, struct tables *t, unsigned how) {
             if (!any)
                 tables_say(
                     t, "\nMemory in MB (1e6 bytes): what the stack predicts, the most it had allocated, and what Eq. "
-                       "20 of the paper "
-                       "counts, which leaves out what does not depend on L_r. Time of a step, forward and backward, "
-                       "and its ratio to "
-                       "--recompute auto in the same rounds; auto marks the L_r that this stands for, the paper's "
-                       "rule. +- -: too few "
-                       "rounds for an interval.\n");
+                       "20 of the paper counts, which leaves out what does not depend on L_r. Time of a step, forward "
+                       "and backward, and its ratio to --recompute auto in the same rounds; auto marks the L_r that "
+                       "this stands for, the paper's rule. +- -: too few rounds for an interval.\n");
             any = true;
             add_table(r, i, &p, t);
         }
