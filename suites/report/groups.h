@@ -22,8 +22,8 @@ struct groups {
 bool groups_read(struct record_reader *, struct groups *, char *why, size_t why_size);
 void groups_release(struct groups *);
 
-/* Drops the cases that are not wanted, and the groups that have none then; `wanted` has an entry a case of
- * the record. */
+/* Drops the cases that are not wanted, and the groups that have none then; `wanted` has one entry per case
+ * of the record. */
 void groups_keep(struct groups *, const bool *wanted);
 
 /* Parameters of a case from the columns; one that an older file lacks keeps its default. */
