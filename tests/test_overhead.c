@@ -388,6 +388,21 @@ Test(overhead, of_another_version_is_shown) {
     cr_expect(sh("$M compare b.h5 a.h5 --strict") == 3 && strstr(out, "of different parts"), "%s%s", out, err);
 }
 
+/* A library by its path runs on the CPU unless it says that it has a device: then the paper's number, which is of GPUs,
+ * stands neither in a table nor in a figure. */
+Test(overhead, the_papers_number_is_beside_devices_alone) {
+    static const char *const backends[] = {"$FAKE_ROWS", "./fake.so"};
+    GOOD("ln -s $R/plots plots");
+    for (int device = 0; device < 2; device++) {
+        GOOD("$M run --study overhead --backend %s --type f32 --depth 1 --width 16 --head-dim 8 --tokens 6 --timed mhc "
+             "--rounds 3 --out a.h5 --overwrite -q && $M show a.h5 --headline",
+             backends[device]);
+        cr_expect((strstr(out, "the paper's 6.7 %") != NULL) == device, "%s", out);
+        GOOD("$M plot a.h5 --figure overhead --format svg --out f%d && grep -x 'PAPER = %d' f%d/data/overhead.gp",
+             device, device, device);
+    }
+}
+
 /* Connections of the table beyond the usual ones, where they are asked for; all of them are asked for by name. */
 Test(overhead, times_other_connections_on_request) {
     GOOD("$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16 --hidden 16 --head-dim 8 "
