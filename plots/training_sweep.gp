@@ -1,4 +1,5 @@
-# Gain of trained stacks against learning rate, and against depth: points alone, for what lies between them was not trained. Data: training_sweep.csv.
+# Gain of trained stacks against learning rate, and against depth: points alone, for what lies between them was not
+# trained. Data: training_sweep.csv.
 DATA = ARG1; TERM = ARG2; OUT = ARG3; COLUMNS = ARG4; HERE = ARG0[1:strlen(ARG0) - strlen('training_sweep.gp')]
 load DATA . '/training_sweep.gp'
 CSV = DATA . '/training_sweep.csv'
