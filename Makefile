@@ -6,9 +6,11 @@
 CC       := $(if $(filter default,$(origin CC)),gcc,$(CC))
 ARCH     ?= native
 B        ?= build
-PACKAGES := gcc g++ libc6-dev libopenblas-dev libhdf5-dev hdf5-tools libjansson-dev gnuplot-nox libcriterion-dev pkg-config
+PACKAGES := gcc g++ libc6-dev libopenblas-dev libhdf5-dev hdf5-tools libjansson-dev gnuplot-nox libcriterion-dev \
+            pkg-config
 
-# No -ffast-math, ever: the suite studies overflow. Contraction is allowed; philox.h is written so that it cannot matter there.
+# No -ffast-math, ever: the suite studies overflow. Contraction is allowed; philox.h is written so that it cannot
+# matter there.
 LEVEL    ?= -O3
 OPTIMISE := $(LEVEL) -march=$(ARCH) -fno-math-errno -fno-trapping-math -ffp-contract=fast
 WARNINGS := -Wall -Wextra -Wpedantic $(if $(WERROR),-Werror)
@@ -16,11 +18,13 @@ CFLAGS   := -std=c17 -D_GNU_SOURCE -g -fPIC -fvisibility=hidden $(OPTIMISE) $(WA
 CPPFLAGS := -I. -I$(B) $(shell pkg-config --cflags openblas hdf5 jansson 2>/dev/null)
 LDLIBS   := $(shell pkg-config --libs openblas hdf5 jansson 2>/dev/null) -lhdf5_hl -lm -ldl
 # STATIC=1: nothing from this machine but glibc. HDF5's and LAPACK's own needs follow them.
-STATIC_LIBS := $(patsubst %,-l:lib%.a,hdf5_serial_hl hdf5_serial sz aec z openblas gfortran quadmath gomp jansson) -lpthread -lm -ldl
+STATIC_LIBS := $(patsubst %,-l:lib%.a,hdf5_serial_hl hdf5_serial sz aec z openblas gfortran quadmath gomp jansson) \
+               -lpthread -lm -ldl
 LINK     = $(if $(STATIC),$(filter-out -fopenmp,$(CFLAGS)) -s -static-libgcc,$(CFLAGS))
 
-# Kernels: with nvcc, where there is one, for the GPU; with the host compiler, always, for the executor of kernels/host. Nothing is
-# contracted behind the author's back: kernels say fmaf where they mean it, so both compilers do the same arithmetic.
+# Kernels: with nvcc, where there is one, for the GPU; with the host compiler, always, for the executor of kernels/host.
+# Nothing is contracted behind the author's back: kernels say fmaf where they mean it, so both compilers do the same
+# arithmetic.
 CXX      := $(if $(filter default,$(origin CXX)),g++,$(CXX))
 NVCC     ?= $(or $(shell command -v nvcc 2>/dev/null),$(wildcard /usr/local/cuda/bin/nvcc))
 NVCC_LACKS := $(if $(NVCC),$(shell sh tests/tools/nvcc_lacks.sh "$(NVCC)"))
@@ -43,8 +47,8 @@ COUNTED_HOST := $(patsubst %,$(B)/counted/kernels/host/%.o,executor fibre counte
 COMPRESS := $(if $(and $(STATIC),$(NVCC)),$(shell $(NVCC) --help | grep -q compress-mode && echo --compress-mode=size))
 CUDAFLAGS = -std=c++20 -O3 $(if $(STATIC),$(COMPRESS),-lineinfo) -fmad=false -gencode=arch=compute_$(CUDA_ARCH),code=sm_$(CUDA_ARCH) -Xcompiler -fPIC,-fvisibility=hidden,-fno-gnu-unique
 
-# What every kind of object is made with. A stamp in $(B)/flags holds it, and what is made with it depends on the stamp, which is
-# written anew where it differs: flags that a build states are those of all its objects.
+# What every kind of object is made with. A stamp in $(B)/flags holds it, and what is made with it depends on the stamp,
+# which is written anew where it differs: flags that a build states are those of all its objects.
 FLAGS_host = $(CC) $(CPPFLAGS) $(CFLAGS)
 FLAGS_emu  = $(CXX) $(CPPFLAGS) $(EMUFLAGS) $(SANITIZE) $(EXECUTOR_TSAN)
 FLAGS_counted = $(CXX) $(CPPFLAGS) $(COUNTEDFLAGS) $(COUNTEDHOOKS)
@@ -109,15 +113,18 @@ reproduce: all
 	@echo "All tables: $(B)/mhcbench show $(B)/train.h5 (or $(B)/quick.h5)     Figures: $(B)/figures"
 	@$(MAKE) --no-print-directory published
 
-# Whether what `reproduce` computed is the published result: the calibrated ensembles value by value, the trained stacks value by value
-# or, where another machine or build gives other last bits, by statements over seeds. Fails where it is not.
+# Whether what `reproduce` computed is the published result: the calibrated ensembles value by value, the trained stacks
+# value by value or, where another machine or build gives other last bits, by statements over seeds. Fails where it is
+# not.
 REFERENCE := results/reference/headline.h5
 .PHONY: published reference-record
 published:
 	@if [ ! -e $(REFERENCE) ]; then echo "no $(REFERENCE) to compare with: make reference-record makes it"; exit 0; fi; \
 	answer=yes; for record in quick train; do said=$(B)/published-$$record.txt; \
 	$(B)/mhcbench compare $(REFERENCE) $(B)/$$record.h5 --common --published >$$said 2>&1; \
-	case "$$(tail -n 1 $$said)" in *": yes") echo "$$record: $$(tail -n 2 $$said | head -n 1)";; *) cat $$said; answer=no;; esac; done; \
+	case "$$(tail -n 1 $$said)" in \
+	*": yes") echo "$$record: $$(tail -n 2 $$said | head -n 1)";; \
+	*) cat $$said; answer=no;; esac; done; \
 	echo "your machine reproduces the published result: $$answer"; [ $$answer = yes ]
 
 # The figures of plots/README.md, from records that are made where they are not there yet.
@@ -130,7 +137,8 @@ reference-figures: all
 	$(B)/mhcbench plot $$record --figure $$figure --format svg --out $(B)/gallery; \
 	cp $(B)/gallery/$$figure.svg results/reference/; done
 
-# The record that `published` compares with, made with the build that a release is made of; compressed, which every reader reads.
+# The record that `published` compares with, made with the build that a release is made of; compressed, which every
+# reader reads.
 reference-record: all
 	$(B)/mhcbench run suites/headline.suite --out $(B)/headline.h5 --overwrite
 	rm -f $(REFERENCE) && h5repack -L -f SHUF -f GZIP=9 $(B)/headline.h5 $(REFERENCE)
@@ -158,13 +166,15 @@ test-emu-race: deps
 	    $(B)/race/libmhc_emu.so $(B)/race/mhcbench
 	OMP_NUM_THREADS=1 TSAN_OPTIONS=halt_on_error=1 $(B)/race/mhcbench check emu --timeout 0 --trials $(or $(TRIALS),100)
 
-# What kernels ask of memory, counted on the CPU, beside the committed table; a wanted change of it is committed with the kernel's.
+# What kernels ask of memory, counted on the CPU, against the committed table; commit a wanted change of the table with
+# the kernel.
 .PHONY: emu-counts
 emu-counts: all
 	@$(MAKE) --no-print-directory $(B)/libmhc_counted.so $(B)/tests/emu_counts
 	@$(B)/tests/emu_counts $(B)/libmhc_counted.so kernels/counts.suite >$(B)/counts.txt
-	@$(B)/tests/emu_counts $(B)/libmhc_counted.so kernels/counts.suite kernels/counts.txt && echo "as kernels/counts.txt" || \
-	{ echo "what moved, from kernels/counts.txt to now; a wanted change: cp $(B)/counts.txt kernels/counts.txt" >&2; exit 1; }
+	@$(B)/tests/emu_counts $(B)/libmhc_counted.so kernels/counts.suite kernels/counts.txt && \
+	echo "as kernels/counts.txt" || { \
+	echo "what moved, from kernels/counts.txt to now; a wanted change: cp $(B)/counts.txt kernels/counts.txt" >&2; exit 1; }
 
 # What ptxas made of every kernel, by the disassembler of the toolkit or of PyPI, against the committed table.
 .PHONY: sass-table
@@ -179,7 +189,8 @@ bench-cpu: all
 	@$(MAKE) --no-print-directory $(B)/tests/bench_cpu
 	@OMP_PROC_BIND=true $(B)/tests/bench_cpu
 
-# On the GPU where the backend opens, else at reduced sizes on the CPU. Fewer cases: make overhead OVERHEAD="--preset 27b --tokens 4096"
+# On the GPU where the backend opens, else at reduced sizes on the CPU. Fewer cases:
+# make overhead OVERHEAD="--preset 27b --tokens 4096"
 .PHONY: overhead
 overhead: all
 	@suite=suites/overhead-cpu.suite; \
@@ -210,7 +221,7 @@ gpu-bench: all
 	$(B)/mhcbench run suites/gpu-bench.suite --out $(B)/gpu-bench.h5 --overwrite
 	$(B)/mhcbench show $(B)/gpu-bench.h5
 
-# One folder for a GPU node that has a driver and cuBLAS and need have nothing else: bin/, suites/, plots/ and the checks.
+# One folder for a GPU node that has a driver and cuBLAS and needs nothing else: bin/, suites/, plots/ and the checks.
 BUNDLE := $(B)/bundle/mhcbench
 bundle: deps
 	@$(if $(NVCC),true,echo "no nvcc: the bundle would have no GPU library" >&2; exit 2)
@@ -254,6 +265,13 @@ $(B)/libmhc_cpu.so: $(REAL_OBJ) $(B)/cpu_ref/operations.o $(B)/cpu_ref/library.s
 	$(if $(V),,@echo "  link $@")
 	$(Q)$(CC) $(CFLAGS) -shared -o $@ $(filter %.o,$^) $(LDLIBS)
 
+# An object: $(call COMPILE,word for the log,compiler and flags,source if it needs a word before it)
+define COMPILE
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  $1 $@")
+	$(Q)$2 -MMD -MP -c -o $@ $(or $3,$<)
+endef
+
 # --- kernels ---
 
 $(B)/libmhc_emu.so: $(KERNELS:%.cu=$(B)/emu/%.o) $(B)/emu/kernels/host/executor.o $(B)/emu/kernels/host/fibre.o $(B)/cpu_ref/operations.o
@@ -261,35 +279,25 @@ $(B)/libmhc_emu.so: $(KERNELS:%.cu=$(B)/emu/%.o) $(B)/emu/kernels/host/executor.
 	$(Q)$(CXX) $(EMUFLAGS) $(SANITIZE) -shared -o $@ $^ $(shell pkg-config --libs openblas 2>/dev/null) -lm
 
 $(B)/emu/%.o: %.cu Makefile $(B)/flags/emu | $(B)/build_info.h
-	@mkdir -p $(@D)
-	$(if $(V),,@echo "  compile $@")
-	$(Q)$(CXX) $(CPPFLAGS) $(EMUFLAGS) $(SANITIZE) -MMD -MP -c -o $@ -x c++ $<
+	$(call COMPILE,compile,$(CXX) $(CPPFLAGS) $(EMUFLAGS) $(SANITIZE),-x c++ $<)
 
 $(B)/emu/%.o: %.cc Makefile $(B)/flags/emu
-	@mkdir -p $(@D)
-	$(if $(V),,@echo "  compile $@")
-	$(Q)$(CXX) $(CPPFLAGS) $(EMUFLAGS) $(if $(EXECUTOR_TSAN),-DEXECUTOR_TSAN,$(SANITIZE)) -MMD -MP -c -o $@ $<
+	$(call COMPILE,compile,$(CXX) $(CPPFLAGS) $(EMUFLAGS) $(if $(EXECUTOR_TSAN),-DEXECUTOR_TSAN,$(SANITIZE)))
 
-# Built to count: kernels call kernels/host/counters.cc before every access of memory, by the thread sanitizer's hooks. No optimisation that
-# joins accesses or takes them apart. $(SANITIZE) is not for it.
+# Built to count: kernels call kernels/host/counters.cc before every access of memory, by the thread sanitizer's hooks.
+# So no optimisation may join accesses or take them apart, and $(SANITIZE) is left out.
 $(B)/libmhc_counted.so: $(KERNELS:%.cu=$(B)/counted/%.o) $(COUNTED_HOST) $(B)/counted/cpu_ref/operations.o
 	$(if $(V),,@echo "  link $@")
 	$(Q)$(CXX) $(COUNTEDFLAGS) -shared -o $@ $^ $(shell pkg-config --libs openblas 2>/dev/null) -lm
 
 $(B)/counted/%.o: %.cu Makefile $(B)/flags/counted | $(B)/build_info.h
-	@mkdir -p $(@D)
-	$(if $(V),,@echo "  compile $@")
-	$(Q)$(CXX) $(CPPFLAGS) $(COUNTEDFLAGS) $(COUNTEDHOOKS) -MMD -MP -c -o $@ -x c++ $<
+	$(call COMPILE,compile,$(CXX) $(CPPFLAGS) $(COUNTEDFLAGS) $(COUNTEDHOOKS),-x c++ $<)
 
 $(B)/counted/%.o: %.cc Makefile $(B)/flags/counted
-	@mkdir -p $(@D)
-	$(if $(V),,@echo "  compile $@")
-	$(Q)$(CXX) $(CPPFLAGS) $(COUNTEDFLAGS) -O2 -MMD -MP -c -o $@ $<
+	$(call COMPILE,compile,$(CXX) $(CPPFLAGS) $(COUNTEDFLAGS) -O2)
 
 $(B)/counted/%.o: %.c Makefile $(B)/flags/host
-	@mkdir -p $(@D)
-	$(if $(V),,@echo "  compile $@")
-	$(Q)$(CC) $(CPPFLAGS) -std=c17 -O1 -fPIC -fvisibility=hidden $(WARNINGS) -MMD -MP -c -o $@ $<
+	$(call COMPILE,compile,$(CC) $(CPPFLAGS) -std=c17 -O1 -fPIC -fvisibility=hidden $(WARNINGS))
 
 $(B)/libmhc_cuda.so: $(KERNELS:%.cu=$(B)/cuda/%.o) $(B)/cpu_ref/operations.o
 	$(if $(V),,@echo "  link $@")
@@ -302,9 +310,7 @@ $(B)/semantics $(B)/cluster_costs: $(B)/%: tests/%.cu $(wildcard kernels/*.h ker
 	$(Q)$(NVCC) -I. -I$(B) $(CUDAFLAGS) -cudart static -o $@ $< -Xcompiler -static-libstdc++,-static-libgcc
 
 $(B)/cuda/%.o: %.cu Makefile $(B)/flags/cuda | $(B)/build_info.h
-	@mkdir -p $(@D)
-	$(if $(V),,@echo "  nvcc $@")
-	$(Q)$(NVCC) -I. -I$(B) $(CUDAFLAGS) -DPROVENANCE_CUDA='"$(CUDAFLAGS)"' -MMD -MP -c -o $@ $<
+	$(call COMPILE,nvcc,$(NVCC) -I. -I$(B) $(CUDAFLAGS) -DPROVENANCE_CUDA='"$(CUDAFLAGS)"')
 
 # Libraries that are wrong on purpose; INNER and PLANT of the environment say what they wrap and how they are wrong.
 $(B)/plants/%.so: tests/plants/%.c tests/plants/plant.c tests/plants/plant.h cpu_ref/operation.h Makefile
@@ -323,24 +329,16 @@ $(B)/tests/%: tests/%.c $(TESTED) Makefile $(B)/flags/host $(B)/flags/link
 	$(Q)$(CC) $(CPPFLAGS) $(filter-out -Wpedantic,$(CFLAGS)) -MMD -MP -o $@ $< $(TESTED) $(if $(filter test_%,$(*F)),-lcriterion) $(if $(STATIC),-s -static-libgcc $(STATIC_LIBS),$(LDLIBS))
 
 $(B)/%.f64.o: %.c Makefile $(B)/flags/host
-	@mkdir -p $(@D)
-	$(if $(V),,@echo "  compile $@")
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -DREAL_BITS=64 -MMD -MP -c -o $@ $<
+	$(call COMPILE,compile,$(CC) $(CPPFLAGS) $(CFLAGS) -DREAL_BITS=64)
 
 $(B)/%.f32.o: %.c Makefile $(B)/flags/host
-	@mkdir -p $(@D)
-	$(if $(V),,@echo "  compile $@")
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -DREAL_BITS=32 -MMD -MP -c -o $@ $<
+	$(call COMPILE,compile,$(CC) $(CPPFLAGS) $(CFLAGS) -DREAL_BITS=32)
 
 $(B)/%.shared.o: %.c Makefile $(B)/flags/host | $(B)/build_info.h
-	@mkdir -p $(@D)
-	$(if $(V),,@echo "  compile $@")
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -DMHC_SHARED_LIBRARY -MMD -MP -c -o $@ $<
+	$(call COMPILE,compile,$(CC) $(CPPFLAGS) $(CFLAGS) -DMHC_SHARED_LIBRARY)
 
 $(B)/%.o: %.c Makefile $(B)/flags/host | $(B)/build_info.h
-	@mkdir -p $(@D)
-	$(if $(V),,@echo "  compile $@")
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(call COMPILE,compile,$(CC) $(CPPFLAGS) $(CFLAGS))
 
 # What this build is made of, for /env of every result; touched only when it changes.
 $(B)/build_info.h: FORCE

@@ -7,7 +7,7 @@ enum {
     IN_FLIGHT = 4
 }; /* threads per block, blocks per multiprocessor, loads of 16 bytes per thread */
 
-/* Whole blocks of IN_FLIGHT words a thread, the rest word by word, the last bytes one by one. */
+/* Whole blocks of IN_FLIGHT words per thread, the rest word by word, the last bytes one by one. */
 static __global__ void copy_kernel(int64_t bytes, const unsigned char *from, unsigned char *to) {
     const uint4 *source = (const uint4 *)from;
     uint4 *target = (uint4 *)to;

@@ -1,6 +1,6 @@
 /* Backward of x_next = res.x + post^T.y and u = pre.x.
  *
- *   traffic a token, n = 4, bf16     gradients of the coefficients 20C bytes     gradient of the streams 26C;
+ *   traffic per token, n = 4, bf16     gradients of the coefficients 20C bytes     gradient of the streams 26C;
  *   weights from L2 for every block of tokens
  *
  * Coefficients: one block per token, all its sums in registers, or a few rows of res at a time where they are many.

@@ -6,14 +6,14 @@
  * correcting its sum when it meets a larger logit; the gradient takes a second walk. Memory brings the logits once:
  * between the walks the row waits in shared memory, to 227 kB of it. What does not fit is read again; by then
  * every multiprocessor holds one block, so 132 rows are under way, and what they read again stays in the L2 (50 MB) up
- * to 600 kB a row, 300000 logits in bf16.
+ * to 600 kB per row, 300000 logits in bf16.
  *
  * The target is kept out of both, as a softmax of two: itself and the rest. So 1 - p does not cancel where p is
  * nearly 1, and a loss far below an eps of float is right. A target outside the vocabulary makes its token's gradient
  * NaN, and the loss. A row need not start at 16 bytes: the elements before the first and behind the last whole octet
  * go one by one.
  *
- *   traffic a token, bf16      4V bytes, 2V read and 2V written      exponentials  2V
+ *   traffic per token, bf16      4V bytes, 2V read and 2V written      exponentials  2V
  */
 #include "kernels/sums.h"
 

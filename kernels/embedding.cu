@@ -1,7 +1,7 @@
 /* Tokens to streams, x0[t] = table[tokens[t]] + positions[t mod S], and back.
  *
- * Forward: one block handles one token, and a load takes 16 bytes. Blocks that follow each other take the same position of
- * all sequences, so that memory brings `positions` once.
+ * Forward: one block handles one token, and a load takes 16 bytes. Blocks that follow each other take the same position
+ * of all sequences, so that memory brings `positions` once.
  *
  * Backward: grad_table is mostly zeros, so it is first filled, at the speed of a copy, and only rows that occur are
  * touched again. Their sums over tokens have one order, that of the tokens, without atomics and without a sort: a block
@@ -13,15 +13,15 @@
  *
  * A token outside the vocabulary makes NaN: in the forward its x0, in the backward the gradient of its position.
  *
- *   traffic a token, bf16, S = T      forward 4 + 10C bytes      backward 4 + 8C (2C more from L2), and 4VC in all
+ *   traffic per token, bf16, S = T      forward 4 + 10C bytes      backward 4 + 8C (2C more from L2), and 4VC in all
  */
 #include "kernels/branch.h"
 
 enum {
     FILL_THREADS = 256,
-    FILLS = 4, /* of 16 bytes, a thread */
+    FILLS = 4, /* of 16 bytes, per thread */
     THREADS = 256,
-    QUAD = 4, /* tokens a load */
+    QUAD = 4, /* tokens per load */
     STEP = THREADS * QUAD,
     LIST = 2 * STEP, /* tokens of a block that wait to be added */
     LANES = 8,       /* that take a token's slice: 8 of its octets, 128 bytes of bf16 */

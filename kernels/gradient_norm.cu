@@ -10,7 +10,7 @@ enum {
     THREADS = 256,
     BLOCKS_AT_ONCE = 8, /* on a multiprocessor */
     MOST_BLOCKS = 1024, /* all at once on an H200 */
-    QUAD = 4,           /* floats a load */
+    QUAD = 4,           /* floats per load */
     AHEAD = 2           /* loads in flight in a thread, 64 kB on a multiprocessor */
 };
 

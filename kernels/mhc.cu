@@ -5,7 +5,7 @@
  *
  * Backward, z = dL/dlogits, q = alpha z / r: grad_b, grad_alpha, grad_phi = sum_t x^T q, and q.phi^T within grad_x.
  *
- *   traffic a token, n = 4, bf16     pre 18C bytes
+ *   traffic per token, n = 4, bf16     pre 18C bytes
  *                                    backward 54C: gradients of the coefficients 20C, grad_x 26C, grad_phi 8C */
 #include "kernels/two_pass.h"
 

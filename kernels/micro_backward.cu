@@ -6,7 +6,7 @@
  *   mixed = res^T g    mixed += pre du    dx = mixed + q.weights^T - through_norm x / (K r)
  *   grad_weights = sum over rows of x^T q          grad_b, grad_alpha         sums over tokens, in order
  *
- *   traffic a token, n = 4, bf16     10C + 10C + 16C bytes, then 24C + 34C + 32C, then 8C */
+ *   traffic per token, n = 4, bf16     10C + 10C + 16C bytes, then 24C + 34C + 32C, then 8C */
 #include "kernels/connection_backward.h"
 #include "kernels/micro.h"
 

@@ -2,7 +2,7 @@
  *
  *   r = sqrt(mean(x^2) + rms_eps)     product = x.weights / r     then kernels/coefficients.h
  *
- *   traffic a token, n = 4, bf16     norm 8C bytes     product 8C and the weights, from L2, for every
+ *   traffic per token, n = 4, bf16     norm 8C bytes     product 8C and the weights, from L2, for every
  * MICRO_ROWS rows */
 #include "kernels/micro.h"
 

@@ -4,7 +4,7 @@
  * rounded once and has the bits of the fused post. The rows of kind micro stand alone: each rounds its result to the
  * type of the streams.
  *
- *   traffic a token, n = 4, bf16     apply_pre 10C bytes     apply_post 10C     apply_res 16C     merge 24C
+ *   traffic per token, n = 4, bf16     apply_pre 10C bytes     apply_post 10C     apply_res 16C     merge 24C
  *   residual_merge 6C
  *   within a kind: apply_post 18C     apply_res and merge 32C */
 #include "kernels/micro.h"

@@ -326,7 +326,7 @@ template <int N, typename G> static struct needs backward_needs(void) {
     return (struct needs){F::BYTES, F::WARP_BYTES, 0, F::TOKEN_BYTES};
 }
 
-/* Two blocks a multiprocessor where they fit, else one; returns how many, 0 if not even one does. */
+/* Two blocks per multiprocessor where they fit, else one; returns how many, 0 if not even one does. */
 static int backward_layout(const struct mhc_case *c, const struct needs *need, int64_t shared, int smallest,
                            struct layout *layout) {
     int64_t of_two = shared / 2 < ONE_PASS_SHARED_OF_TWO ? shared / 2 : ONE_PASS_SHARED_OF_TWO;

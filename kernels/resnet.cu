@@ -1,8 +1,8 @@
 /* ResNet: n = 1, res = pre = post = 1, so u = x and x_next = x + y; `skip`, the same with a learned number s for res,
- * x_next = s x + y; and the ends of any stack: x0 copied to n streams at the entry, the streams summed at the exit. A
- * block per token, 16 bytes per load where rows are aligned to that.
+ * x_next = s x + y; and the ends of any stack: x0 copied to n streams at the entry, the streams summed at the exit.
+ * One block handles one token, and a load takes 16 bytes where rows are aligned to that.
  *
- *   traffic a token, bf16     pre, post_backward_y 4C bytes     post, resnet.backward 6C     skip.backward 8C
+ *   traffic per token, bf16     pre, post_backward_y 4C bytes     post, resnet.backward 6C     skip.backward 8C
  *   n = 4                     entry, exit 10C */
 #include "kernels/branch.h"
 #include "kernels/sums.h"

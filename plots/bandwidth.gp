@@ -1,4 +1,5 @@
-# Bandwidth of each operation as a share of a copy's, from top to bottom in the order of the record. Data: bandwidth.csv.
+# Bandwidth of each operation as a share of a copy's, from top to bottom in the order of the record. Data:
+# bandwidth.csv.
 DATA = ARG1; TERM = ARG2; OUT = ARG3; COLUMNS = ARG4; HERE = ARG0[1:strlen(ARG0) - strlen('bandwidth.gp')]
 load DATA . '/bandwidth.gp'
 CSV = DATA . '/bandwidth.csv'

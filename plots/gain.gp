@@ -1,5 +1,6 @@
-# Gains against layer: forward above, backward below; HC left on a logarithmic axis, mHC and a skip right on a linear one.
-# Loaded by single_gain.gp and composite_gain.gp, which set CSV, FORWARD, BACKWARD, PAPER and LINEAR, the linear range.
+# Gains against layer: forward above, backward below; HC left on a logarithmic axis, mHC and a skip right on a linear
+# one. Loaded by single_gain.gp and composite_gain.gp, which set CSV, FORWARD, BACKWARD, PAPER and LINEAR, the linear
+# range.
 HC = sum [k = 1:LINES] BLOCK[k] < 3
 MHC = LINES - HC
 ROWS = 3.4
@@ -11,7 +12,8 @@ BELOW = KEY + 2 * ROWS + 1.35 # where a second family begins that stands below
 HEIGHT = BELOW + (HC && MHC && !BESIDE ? 0.35 * MHC + 0.2 + 2 * ROWS + 1.35 : 0)
 load HERE . 'house.gp'
 
-# Where HC spans less than two decades powers of ten alone are too few ticks, and below a factor of 3 the axis is linear.
+# Where HC spans less than two decades powers of ten alone are too few ticks, and below a factor of 3 the axis is
+# linear.
 FEW = '(0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10, 20, 30, 50, 70, 100)'
 THICK = LAYERS > 150 ? 0.8 : 1.5
 

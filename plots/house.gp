@@ -3,7 +3,8 @@
 # DATA holds the CSV files and settings; TERM is svg, png, pdf or dumb (the default, a look in the terminal). A script
 # sets DATA, TERM, OUT and COLUMNS from its arguments, loads the settings, sets HEIGHT (cm, without the caption) and
 # loads this. WIDE, of the settings, says whether the figure is 17 or 8.5 cm wide: panels that stand side by side in a
-# wide one stand below one another in a narrow one. Positions are in cm from the upper left corner. Fonts are 7 pt at the printed width of 8.5 or 17 cm.
+# wide one stand below one another in a narrow one. Positions are in cm from the upper left corner. Fonts are 7 pt at
+# the printed width.
 
 set encoding utf8
 set minussign
@@ -29,8 +30,9 @@ if (TERM ne 'dumb') set output OUT
 X(cm) = cm / WIDTH
 Y(cm) = 1 - cm / HEIGHT
 
-# Blocks are 0 ResNet, 1 HC, 2 static HC, 3 mHC, 4 identity HC, 5 KromHC, 6 a skip; further lines of a block are other shades of its colour.
-# Eyes that lack a kind of cone tell them apart, by lightness where not by hue; kinds of points differ too.
+# Blocks are 0 ResNet, 1 HC, 2 static HC, 3 mHC, 4 identity HC, 5 KromHC, 6 a skip; further lines of a block are other
+# shades of its colour. Eyes that lack a kind of cone tell them apart, by lightness where not by hue; kinds of points
+# differ too.
 SHADES = "#606060 #303030 #a0a0a0 #808080 #e18528 #7a4205 #f4b581 #b5651d #c2452d #7c2415 #e5937f #99331f \
 #2666a2 #4ba3f7 #123555 #8fbfec #2e9d6b #14573a #84cfae #207550 #7b4fa3 #432a5c #b89ad6 #5c3a7d #9c8a1e #4d440b #cfc274 #746615"
 colour(block, rank) = word(SHADES, 4 * block + rank % 4 + 1)
@@ -74,7 +76,8 @@ y_label(text) = sprintf(TERM eq 'dumb' ? 'set label 99 "%s" at graph 0.03, 0.93'
 
 # The value of a column in the rows of one line; lines are blocks of rows.
 of_line(k, name) = column('line') == k ? column(name) : NaN
-# The same for points that no line joins to a neighbour: they have whiskers where others have a band. Blank lines in the CSV part them.
+# The same for points that no line joins to a neighbour: they have whiskers where others have a band. Blank lines in the
+# CSV part them.
 alone(k, name) = column('line') == k && column('apart') == 1 ? column(name) : NaN
 # Every STEP layers a mark, those of the lines beside one another so that lines that coincide can be told apart.
 marked(k, name) = column('line') == k && int(column('layer') - 1 + k * STEP / LINES) % STEP == 0 ? column(name) : NaN
@@ -91,8 +94,9 @@ set dashtype 13 (8, 8)
 set dashtype 14 (3, 6)
 dash(k) = BROKEN[k] ? 11 + (BROKEN[k] - 1) % 4 : 1
 
-# Legend of the lines of a figure from line `first` on, in `columns` columns, its left edge at `left` cm: a key of gnuplot knows the width
-# of one panel only. Drawn with a panel, then taken away by `unset label`, `unset arrow` and `unset object`.
+# Legend of the lines of a figure from line `first` on, in `columns` columns, its left edge at `left` cm: a key of
+# gnuplot knows the width of one panel only. Drawn with a panel, then taken away by `unset label`, `unset arrow` and
+# `unset object`.
 LEGEND_ROW = 0.35
 LEGEND_TOP = 0.25
 SAMPLE = TERM eq 'dumb' ? 0 : 0.7 # of line; a letter has to do in the terminal

@@ -1,5 +1,5 @@
-# Gain of stacks in training against step: what nothing bounds left on a logarithmic axis, forward; what is bounded right, backward.
-# Data: training_gain.csv.
+# Gain of stacks in training against step: what nothing bounds left on a logarithmic axis, forward; what is bounded
+# right, backward. Data: training_gain.csv.
 DATA = ARG1; TERM = ARG2; OUT = ARG3; COLUMNS = ARG4; HERE = ARG0[1:strlen(ARG0) - strlen('training_gain.gp')]
 load DATA . '/training_gain.gp'
 CSV = DATA . '/training_gain.csv'

@@ -1,4 +1,5 @@
-# Backward gain of trained mHC along the layers, as trained and with more Sinkhorn iterations. Data: training_layers.csv.
+# Backward gain of trained mHC along the layers, as trained and with more Sinkhorn iterations. Data:
+# training_layers.csv.
 DATA = ARG1; TERM = ARG2; OUT = ARG3; COLUMNS = ARG4; HERE = ARG0[1:strlen(ARG0) - strlen('training_layers.gp')]
 load DATA . '/training_layers.gp'
 CSV = DATA . '/training_layers.csv'

@@ -1,4 +1,5 @@
-# Gain of trained stacks against learning rate, and against depth: points alone, for what lies between them was not trained. Data: training_sweep.csv.
+# Gain of trained stacks against learning rate, and against depth: points alone, for what lies between them was not
+# trained. Data: training_sweep.csv.
 DATA = ARG1; TERM = ARG2; OUT = ARG3; COLUMNS = ARG4; HERE = ARG0[1:strlen(ARG0) - strlen('training_sweep.gp')]
 load DATA . '/training_sweep.gp'
 CSV = DATA . '/training_sweep.csv'
@@ -29,7 +30,7 @@ do for [p = 1:2] {
         FROM = value(sprintf('FROM_%d', p)); TO = value(sprintf('TO_%d', p))
         stats CSV using (column('panel') == p ? column('most') : NaN) nooutput name 'M'
         stats CSV using (column('panel') == p ? column('least') : NaN) nooutput name 'N'
-        # A whisker a line: side by side, or they hide one another.
+        # One whisker per line: side by side, or they hide one another.
         APART = 0.012 * log(1.0 * TO / FROM)
         at(k) = of(p, k, 'at') * exp(APART * (k - (lines + 1) / 2.0))
         set xlabel (p == 1 ? 'learning rate' : 'depth L (layers)') offset 0, 0.6 textcolor rgb INK

@@ -1,5 +1,5 @@
-# Where the legend of the variants of study overhead stands: LEFT_OF, TOP_OF in cm, KEY_ROWS. Loaded before house.gp, for the
-# height of a figure depends on it.
+# Where the legend of the variants of study overhead stands: LEFT_OF, TOP_OF in cm, KEY_ROWS. Loaded before house.gp,
+# for the height of a figure depends on it.
 array LEFT_OF[VARIANTS]
 array TOP_OF[VARIANTS]
 KEY_ROWS = 1

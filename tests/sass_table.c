@@ -1,5 +1,5 @@
 /* What ptxas made of every kernel, without a GPU: reads `cuobjdump -res-usage` and then `cuobjdump -sass` of a library
- * from its input and prints a line a kernel; `sass_table NOW TABLE` holds a table to another one, names every figure
+ * from its input and prints one line per kernel; `sass_table NOW TABLE` holds a table to another one, names every figure
  * that moved, and exits 1 if one did.
  *
  * A turn's cycles are a lower bound for a warp that is alone: instructions issue in order, each after the stall count
@@ -68,7 +68,7 @@ static struct kernel *kernel_of(struct kernel *all, int *count, const char *name
 struct instruction {
     char text[120];
     int stall, writes, reads; /* cycles to the next; scoreboards that it sets, 7: none */
-    unsigned waits;           /* a bit a scoreboard */
+    unsigned waits;           /* one bit per scoreboard */
     bool loop, innermost;
 };
 static struct instruction code[MOST_CODE]; /* by address / STEP */

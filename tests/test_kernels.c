@@ -135,8 +135,7 @@ Test(kernels, a_pattern_means_what_the_backend_has) {
 
 Test(kernels, device_time_is_the_devices) {
     GOOD("cc -shared -fPIC -I$R $R/tests/fake_device.c $R/cpu_ref/operations.c -o fake.so");
-    GOOD("$M run --study kernels --operation mhc.post_backward_y --backend ./fake.so --type f32 --tokens 64 --width "
-         "32 "
+    GOOD("$M run --study kernels --operation mhc.post_backward_y --backend ./fake.so --type f32 --tokens 64 --width 32 "
          "--cache cold,hot --out a.h5 -q");
     struct record_reader *r = open_record("a.h5");
     struct record_timing t;
@@ -200,9 +199,8 @@ Test(kernels, table_2) {
 }
 
 Test(kernels, measured_beside_table_2) {
-    GOOD("$M run --study kernels --operation micro.*,mhc.p*,linear.* --backend cpu32 --tokens 4,16 --width 8 "
-         "--budget 0.01 --rounds 7 "
-         "--out a.h5 -q && ln -s $R/plots plots && $M show a.h5");
+    GOOD("$M run --study kernels --operation micro.*,mhc.p*,linear.* --backend cpu32 --tokens 4,16 --width 8 --budget "
+         "0.01 --rounds 7 --out a.h5 -q && ln -s $R/plots plots && $M show a.h5");
     cr_expect(strstr(out, "--tokens 16 --width 8 --streams 4 --backend cpu32\n"), "%s", out);
     cr_expect(strstr(out, "\nmicro.apply_res                 48        32         48        32  "), "%s", out);
     cr_expect(strstr(out, "\nmicro.residual_merge            16         8         16         8  "), "%s", out);
@@ -215,8 +213,7 @@ Test(kernels, measured_beside_table_2) {
 Test(kernels, shards_resume_and_mixed_studies) {
     write_text("mixed.suite", "--study maps --block hc --depth 3 --alpha 0\n"
                               "--study kernels --operation mhc.p* --tokens 4 --width 4 --budget 0.01 --rounds 7\n");
-    GOOD("for i in 0 1; do $M run mixed.suite --shard $i/2 --out $i.h5 -q || exit 1; done; $M merge all.h5 1.h5 "
-         "0.h5");
+    GOOD("for i in 0 1; do $M run mixed.suite --shard $i/2 --out $i.h5 -q || exit 1; done; $M merge all.h5 1.h5 0.h5");
     struct record_reader *r = open_record("all.h5");
     cr_assert(record_count(r) == 5);
     int timed = 0;

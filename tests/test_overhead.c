@@ -44,7 +44,8 @@ static void expect_value(struct record_reader *r, const char *name, int64_t inde
               "%s of case %lld is %.12g, wanted %.12g", name, (long long)index, got, want);
 }
 
-/* Milliseconds of a chain of `layers` layers: products take 1, everything else 0.1, and 0.01 per call without graphs. */
+/* Milliseconds of a chain of `layers` layers: products take 1, everything else 0.1, and 0.01 per call outside a
+ * graph. */
 static double chain(int layers, int streams, bool arrows, bool graph, double *calls) {
     int products = 6 * layers, rest = layers / 2 * 2 + 2 * layers; /* activations, norms */
     rest += !streams ? 1 : layers * (2 + (arrows ? 5 : 2)); /* its last add; or two backward and two or five forward */
@@ -54,8 +55,7 @@ static double chain(int layers, int streams, bool arrows, bool graph, double *ca
 
 Test(overhead, is_what_the_clock_says) {
     GOOD("$M run --study overhead --backend ./fake.so --type f32 --depth 1,4 --width 16 --hidden 32 --head-dim 8 "
-         "--tokens 6 "
-         "--graphs off,on --rounds 8 --out a.h5 -q");
+         "--tokens 6 --graphs off,on --rounds 8 --out a.h5 -q");
     struct record_reader *r = open_record("a.h5");
     static const struct {
         const char *name;
@@ -133,8 +133,7 @@ Test(overhead, account_sums_up) {
 Test(overhead, overlap_hides_what_it_can) {
     for (int tokens = 6; tokens <= 7; tokens++) { /* either queue first */
         GOOD("$M run --study overhead --backend ./fake.so --type f32 --depth 1 --width 16 --head-dim 8 --tokens %d "
-             "--graphs on "
-             "--overlap off,on --rounds 8 --out a.h5 --overwrite -q",
+             "--graphs on --overlap off,on --rounds 8 --out a.h5 --overwrite -q",
              tokens);
         struct record_reader *r = open_record("a.h5");
         expect_value(r, "residual_median", 0, 6.3e-3);
@@ -146,12 +145,10 @@ Test(overhead, overlap_hides_what_it_can) {
         record_close(r);
     }
     GOOD("$M run --study overhead --backend ./fake.so --type f32 --depth 5 --width 16 --head-dim 8 --tokens 6,7 "
-         "--graphs off,on --overlap on "
-         "--attention on --recompute 2 --rounds 3 --out a.h5 --overwrite -q"); /* right in any order that is allowed */
-    GOOD("$M run --study overhead --backend ./fake.so --type f32 --depth 1 --width 16 --head-dim 8 --tokens 6 "
-         "--graphs "
-         "on "
-         "--overlap off,on --rounds 8 --out a.h5 --overwrite -q; $M show a.h5");
+         "--graphs off,on --overlap on --attention on --recompute 2 --rounds 3 --out a.h5 --overwrite "
+         "-q"); /* right in any order that is allowed */
+    GOOD("$M run --study overhead --backend ./fake.so --type f32 --depth 1 --width 16 --head-dim 8 --tokens 6 --graphs "
+         "on --overlap off,on --rounds 8 --out a.h5 --overwrite -q; $M show a.h5");
     cr_expect(strstr(out, "graph, overlap") && strstr(out, " 65.6 %") &&
                   strstr(out, "mhc-layers   - mhc.post_pre: the backend has no such operation\n"),
               "%s", out);
@@ -227,8 +224,7 @@ Test(overhead, headline_survives_its_account) {
     static const int signals[] = {SIGKILL, SIGINT};
     for (int k = 0; k < 2; k++) {
         pid_t child = start("FAKE_STOP=hang exec $M run " STOPPED " -q");
-        static const char ask[] = "test -e a.h5.part && $M show a.h5.part --headline 2>/dev/null | grep -q 'not "
-                                  "done'";
+        static const char ask[] = "test -e a.h5.part && $M show a.h5.part --headline 2>/dev/null | grep -q 'not done'";
         for (int wait = 0; wait < 600 && system(ask); wait++)
             usleep(100000);
         expect_headline_alone("a.h5.part"); /* while it runs */
@@ -265,8 +261,7 @@ Test(overhead, failing_in_the_account_keeps_the_headline) {
 /* mhc.post is wrong: everywhere, once it has run for a while, with many tokens alone, in a last bit and in graphs
  * alone. */
 Test(overhead, wrong_is_not_timed) {
-    int code = sh("$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16,24,40,48,80 --hidden "
-                  "16 "
+    int code = sh("$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16,24,40,48,80 --hidden 16 "
                   "--head-dim 8 --tokens 30 --graphs on --rounds 40 --out a.h5 -q");
     cr_assert(code == 1, "exit %d\n%s", code, err);
     struct record_reader *r = open_record("a.h5");
@@ -310,8 +305,7 @@ Test(overhead, goes_on_without_graphs) {
     backend_close(&b);
 
     GOOD("$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 56 --hidden 32 --head-dim 8 "
-         "--tokens 6 --graphs off,on "
-         "--rounds 8 --out a.h5 -q && $M show a.h5 --account");
+         "--tokens 6 --graphs off,on --rounds 8 --out a.h5 -q && $M show a.h5 --account");
     cr_expect(strstr(out, "\nwithout graphs: mhc: mhc.post: the device failed; ") && !strstr(out, " graph  "), "%s",
               out);
     struct record_reader *r = open_record("a.h5");
@@ -325,13 +319,11 @@ Test(overhead, goes_on_without_graphs) {
 
 Test(overhead, lines_come_back) {
     GOOD("$M run --study overhead --preset 3b,27b,v4-pro --kind dense,active --tokens 4096,100 --depth 8 --graphs "
-         "off,on --overlap off,on "
-         "--attention off,on --recompute keep,2,auto --dry-run >a.suite");
+         "off,on --overlap off,on --attention off,on --recompute keep,2,auto --dry-run >a.suite");
     GOOD("test $(wc -l <a.suite) -eq $((3 * 2 * 2 * 8 * 3)) && $M run a.suite --dry-run | diff a.suite -");
     GOOD("$M run --study overhead --preset 27b --kind active --tokens 4096 --dry-run");
     cr_expect_str_eq(out, "--study overhead --width 2560 --tokens 4096 --sequence 4096 --hidden 11008 --heads 32 "
-                          "--head-dim 128 --preset 27b "
-                          "--kind active\n");
+                          "--head-dim 128 --preset 27b --kind active\n");
     GOOD("$M run --study overhead --preset 27b --hidden 512 --tokens 64 --dry-run");
     cr_expect(strstr(out, "--hidden 512 ") && strstr(out, "--sequence 0"), "%s", out);
     GOOD("cd $R && for f in overhead overhead-cpu; do $M run suites/$f.suite --dry-run | grep -c .; done");
@@ -353,8 +345,7 @@ Test(overhead, refuses_what_cannot_be) {
     expect_refusal(
         "$M run --study overhead --backend ./fake.so --type f32 --width 256 --depth 2 --tokens 100000 --sequence 100",
         "of memory and 0.268 GB are free: --tokens ");
-    GOOD("$M run --study overhead --backend ./fake.so --type f32 --width 16 --depth 2 --tokens 6 --rounds 3 --out "
-         "a.h5 "
+    GOOD("$M run --study overhead --backend ./fake.so --type f32 --width 16 --depth 2 --tokens 6 --rounds 3 --out a.h5 "
          "-q");
 }
 
@@ -397,11 +388,25 @@ Test(overhead, of_another_version_is_shown) {
     cr_expect(sh("$M compare b.h5 a.h5 --strict") == 3 && strstr(out, "of different parts"), "%s%s", out, err);
 }
 
+/* A library by its path runs on the CPU unless it says that it has a device: then the paper's number, which is of GPUs,
+ * stands neither in a table nor in a figure. */
+Test(overhead, the_papers_number_is_beside_devices_alone) {
+    static const char *const backends[] = {"$FAKE_ROWS", "./fake.so"};
+    GOOD("ln -s $R/plots plots");
+    for (int device = 0; device < 2; device++) {
+        GOOD("$M run --study overhead --backend %s --type f32 --depth 1 --width 16 --head-dim 8 --tokens 6 --timed mhc "
+             "--rounds 3 --out a.h5 --overwrite -q && $M show a.h5 --headline",
+             backends[device]);
+        cr_expect((strstr(out, "the paper's 6.7 %") != NULL) == device, "%s", out);
+        GOOD("$M plot a.h5 --figure overhead --format svg --out f%d && grep -x 'PAPER = %d' f%d/data/overhead.gp",
+             device, device, device);
+    }
+}
+
 /* Connections of the table beyond the usual ones, where they are asked for; all of them are asked for by name. */
 Test(overhead, times_other_connections_on_request) {
     GOOD("$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16 --hidden 16 --head-dim 8 "
-         "--tokens 6 "
-         "--timed hc+mhc+identity,all,mhc+kromhc --rounds 8 --out a.h5 -q");
+         "--tokens 6 --timed hc+mhc+identity,all,mhc+kromhc --rounds 8 --out a.h5 -q");
     struct record_reader *r = open_record("a.h5");
     for (int v = STEP_OTHERS; v < STEP_VARIANTS; v++) {
         char name[64];
@@ -423,8 +428,7 @@ Test(overhead, times_other_connections_on_request) {
          "figures/data/overhead.gp; test -s figures/overhead.svg");
     cr_expect(!strstr(out, "overhead_step.gp")); /* that of the first case alone */
     GOOD("$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16 --hidden 16 --head-dim 8 "
-         "--tokens 6 "
-         "--streams 3 --timed mhc+kromhc --rounds 8 --out b.h5 -q; $M show b.h5 --headline");
+         "--tokens 6 --streams 3 --timed mhc+kromhc --rounds 8 --out b.h5 -q; $M show b.h5 --headline");
     cr_expect(strstr(out, "\nkromhc       - mhc.pre: n must be a power of 2 ") &&
                   strstr(out, "\nmhc              13.7 ") && !strstr(out, "identity"),
               "%s", out);
@@ -435,8 +439,7 @@ Test(overhead, times_other_connections_on_request) {
 /* A record of a version that had another connection in the place of KromHC: everything else is as it was. */
 Test(overhead, a_connection_less_is_no_other_step) {
     GOOD("$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16 --hidden 16 --head-dim 8 "
-         "--tokens 6 "
-         "--rounds 8 --out a.h5 -q; cp a.h5 b.h5");
+         "--tokens 6 --rounds 8 --out a.h5 -q; cp a.h5 b.h5");
     hid_t file = H5Fopen("b.h5", H5F_ACC_RDWR, H5P_DEFAULT), all = H5Dopen2(file, "/timing/subject", H5P_DEFAULT),
           type = H5Dget_type(all), space = H5Dget_space(all);
     hsize_t count;
@@ -467,8 +470,7 @@ Test(overhead, shares_a_record) {
                "--study kernels --backend cpu32 --operation mhc.post --tokens 4 --width 4 --budget 0.01 --rounds 7\n"
                "--study overhead --backend cpu32 --depth 2 --width 16,32 --head-dim 8 --tokens 8,16 --budget 0.02 "
                "--rounds 4\n");
-    GOOD("for i in 0 1; do $M run mixed.suite --shard $i/2 --out $i.h5 -q || exit 1; done; $M merge all.h5 1.h5 "
-         "0.h5");
+    GOOD("for i in 0 1; do $M run mixed.suite --shard $i/2 --out $i.h5 -q || exit 1; done; $M merge all.h5 1.h5 0.h5");
     struct record_reader *r = open_record("all.h5");
     cr_assert(record_count(r) == 6);
     for (int64_t i = 0; i < 6; i++) {

@@ -99,8 +99,8 @@ Test(paper_numbers, recompute_rule) {
 
 /* --- the README's map, the checklists of CONTRIBUTING --- */
 
-/* Every file that a section of a text names between ` and `, with a slash and without a placeholder, exists. Returns
- * their number. */
+/* Every file that a section of a text names between ` and ` exists. A name counts if it has a slash and neither a
+ * wildcard nor the words NAME and FILE, which stand for any name. Returns their number. */
 static int files_named_in(const char *path, const char *section) {
     FILE *file = fopen(path, "r");
     cr_assert(file, "no %s in this folder", path);

@@ -299,7 +299,8 @@ Test(plot, operations_at_one_shape) {
     write_suite(
         "k.suite",
         "set --study kernels --backend cpu32 --budget 0.01 --rounds 12\n"
-        "--operation resnet.post,hc.post,norm.*,activation.forward,attention-core.forward,gemm.forward --tokens 8 --width 16\n"
+        "--operation resnet.post,hc.post,norm.*,activation.forward,attention-core.forward,gemm.forward --tokens 8 "
+        "--width 16\n"
         "--operation mhc.post,sinkhorn.forward --tokens 8,32 --width 16\n"
         "--operation stack.entry,adamw.update --tokens 64 --width 16\n");
     good("OMP_NUM_THREADS=1 @ run %/k.suite --out %/k.h5 -q");
@@ -307,19 +308,20 @@ Test(plot, operations_at_one_shape) {
     cr_expect(
         strstr(
             said,
-            "note: roofline: 2 operations are not in it, timed at other shapes only: stack.entry, adamw.update (plot --help"),
+            "note: roofline: 2 operations are not in it, timed at other shapes only: stack.entry, adamw.update (plot "
+            "--help"),
         "%s", said);
     data_is_tidy("k");
     holds("k/data/roofline.gp", "SHAPE = 'T = 8, C = 16, n = 4'", true);
     holds("k/data/bandwidth.csv", "stack.entry", false);
     /* row, operation, kind, backward, tokens, width, ... bytes 11, flops 12, flop_rate 14, above 17 */
     good("grep -v '^[#r]' %/k/data/roofline.csv | awk -F, '$5 != 8 { exit 1 } END { exit NR != 9 }'");
-    good(
-        "grep -E '(norm|activation|attention-core|gemm)[.]' %/k/data/roofline.csv | awk -F, '$3 != 5 { exit 1 } END { exit NR != 5 }'");
-    good(
-        "copy=$(sed -n 's/^COPY = //p' %/k/data/roofline.gp); gemm=$(sed -n 's/^GEMM = //p' %/k/data/roofline.gp);"
-        "grep -v '^[#r]' %/k/data/roofline.csv | awk -F, -v copy=$copy -v gemm=$gemm '{ roof = copy * $12 / $11;"
-        "if (gemm != \"NaN\" && gemm < roof) roof = gemm; if (($12 > 0 && $14 > roof * 1.00001) > $17 || ($17 && $14 < roof * 0.99999)) exit 1 }'");
+    good("grep -E '(norm|activation|attention-core|gemm)[.]' %/k/data/roofline.csv | awk -F, '$3 != 5 { exit 1 } END { "
+         "exit NR != 5 }'");
+    good("copy=$(sed -n 's/^COPY = //p' %/k/data/roofline.gp); gemm=$(sed -n 's/^GEMM = //p' %/k/data/roofline.gp);"
+         "grep -v '^[#r]' %/k/data/roofline.csv | awk -F, -v copy=$copy -v gemm=$gemm '{ roof = copy * $12 / $11;"
+         "if (gemm != \"NaN\" && gemm < roof) roof = gemm; "
+         "if (($12 > 0 && $14 > roof * 1.00001) > $17 || ($17 && $14 < roof * 0.99999)) exit 1 }'");
     good("@ plot %/k.h5 --out %/k --figure roofline --tokens 32");
     holds("k/data/roofline.gp", "SHAPE = 'T = 32, C = 16, n = 4'", true);
     caption_says("k/data/roofline.gp", "Other: ", false);
@@ -340,9 +342,8 @@ Test(plot, overflow_is_flagged) {
 /* The names that everybody can foresee may be links that somebody laid: they are replaced, and lead nowhere. */
 Test(plot, links_are_not_followed) {
     good("@ run --study maps --block hc --depth 3 --tokens 2 --out %/r.h5 -q");
-    good(
-        "mkdir -p %/r/data && echo mine >%/victim && for f in composite_gain.svg data/composite_gain.csv data/composite_gain.gp; "
-        "do ln -s %/victim %/r/$f; done");
+    good("mkdir -p %/r/data && echo mine >%/victim && for f in composite_gain.svg data/composite_gain.csv "
+         "data/composite_gain.gp; do ln -s %/victim %/r/$f; done");
     good("@ plot %/r.h5 --figure composite_gain --format svg --out %/r");
     good("test \"$(cat %/victim)\" = mine && ! find %/r -type l | grep . && test -z \"$(find %/r -name '.?*')\"");
     holds("r/composite_gain.svg", "</svg>", true);
@@ -351,8 +352,8 @@ Test(plot, links_are_not_followed) {
     good("ln -s %/elsewhere %/figures");
     refused("@ plot %/r.h5 --figure composite_gain --format svg", "figures: ");
     good("test -z \"$(ls %/elsewhere)\"");
-    good(
-        "rm %/figures; mkdir %/tmp && TMPDIR=%/tmp @ plot %/r.h5 --figure composite_gain && test -z \"$(ls -A %/tmp)\"");
+    good("rm %/figures; mkdir %/tmp && TMPDIR=%/tmp @ plot %/r.h5 --figure composite_gain && test -z \"$(ls -A "
+         "%/tmp)\"");
 }
 
 /* The model of the CPU, which captions and tables quote, in the words of the machine that made the record. */
@@ -387,12 +388,12 @@ Test(plot, quotes_do_not_leave_a_text) {
         good(command);
         snprintf(figure, sizeof figure, "q%zu/composite_gain.svg", k);
         holds(figure, "</svg>", true);
-        snprintf(
-            command, sizeof command,
-            "cd %% && @ show q.h5 >q%zu/shown && @ export q.h5 >q%zu/out.csv && for f in q%zu/*.* q%zu/shown q%zu/data/*; "
-            "do iconv -f utf-8 -t utf-8 $f >/dev/null && "
-            "! LC_ALL=C grep -lP '[\\x01-\\x08\\x0b-\\x1f\\x7f]|\\xc2\\x9b' $f || exit 1; done",
-            k, k, k, k, k);
+        snprintf(command, sizeof command,
+                 "cd %% && @ show q.h5 >q%zu/shown && @ export q.h5 >q%zu/out.csv && "
+                 "for f in q%zu/*.* q%zu/shown q%zu/data/*; "
+                 "do iconv -f utf-8 -t utf-8 $f >/dev/null && "
+                 "! LC_ALL=C grep -lP '[\\x01-\\x08\\x0b-\\x1f\\x7f]|\\xc2\\x9b' $f || exit 1; done",
+                 k, k, k, k, k);
         good(command);
     }
 }

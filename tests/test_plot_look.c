@@ -142,8 +142,8 @@ Test(plot_look, stacks) {
         read_texts(command);
         cr_expect(strstr(svg, columns == 1 ? "viewBox=\"0 0 321 " : "viewBox=\"0 0 642 ") && !strstr(svg, "mhcbench"));
     }
-    GOOD(
-        "$M plot s.h5 --format svg --out g --block mhc --depth 6 && $M plot s.h5 --format svg --out g --block hc --depth 60 --figure composite_gain");
+    GOOD("$M plot s.h5 --format svg --out g --block mhc --depth 6 && $M plot s.h5 --format svg --out g --block hc "
+         "--depth 60 --figure composite_gain");
     figures_are_apart("g");
 }
 
@@ -166,14 +166,15 @@ Test(plot_look, training) {
 
 /* Long names are cut in the legend, so that it stays legible, and in the data they are whole. */
 Test(plot_look, long_names) {
-    GOOD(
-        "mkdir -p folder_with_a_name_of_some_length/and_another_below && for k in 1 2; do "
-        "head -c 300 $R/suites/kjv-genesis-to-kings.txt >folder_with_a_name_of_some_length/and_another_below/the_text_number_$k.txt; done");
+    GOOD("mkdir -p folder_with_a_name_of_some_length/and_another_below && for k in 1 2; do head -c 300 "
+         "$R/suites/kjv-genesis-to-kings.txt "
+         ">folder_with_a_name_of_some_length/and_another_below/the_text_number_$k.txt; done");
     write_text(
         "l.suite",
         "set --study propagate --width 8 --tokens 2 --depth 6\n"
         "--block resnet,hc,mhc --input folder_with_a_name_of_some_length/and_another_below/the_text_number_1.txt\n"
-        "--block resnet,hc,mhc --input folder_with_a_name_of_some_length/and_another_below/the_text_number_2.txt --seed 1:2:1\n");
+        "--block resnet,hc,mhc --input folder_with_a_name_of_some_length/and_another_below/the_text_number_2.txt "
+        "--seed 1:2:1\n");
     GOOD("$M run l.suite --out l.h5 -q && $M plot l.h5 --format svg --out f");
     cr_expect(figures_are_apart("f") == 5, "%s", out);
     GOOD("cat f/streams.svg f/data/streams.csv");
@@ -234,10 +235,9 @@ Test(plot_look, cells_lie_about_their_dots) {
 
 /* A copy of the data of a figure, its CSV changed by an awk program, drawn anew. */
 static void redraw(const char *figure, const char *program) {
-    GOOD(
-        "rm -rf d && cp -r f/data d && awk -F, -v OFS=, '%s' f/data/%s.csv >d/%s.csv && ! cmp -s f/data/%s.csv d/%s.csv &&"
-        " gnuplot -d -c $R/plots/%s.gp d svg d/%s.svg",
-        program, figure, figure, figure, figure, figure, figure);
+    GOOD("rm -rf d && cp -r f/data d && awk -F, -v OFS=, '%s' f/data/%s.csv >d/%s.csv && ! cmp -s f/data/%s.csv "
+         "d/%s.csv && gnuplot -d -c $R/plots/%s.gp d svg d/%s.svg",
+         program, figure, figure, figure, figure, figure, figure);
     char path[100];
     snprintf(path, sizeof path, "d/%s.svg", figure);
     texts_are_apart(path);
@@ -260,7 +260,8 @@ Test(plot_look, contours_lie_where_the_gain_is) {
     int dots = 0;
     GOOD(
         "$M run --study maps --record summary --block mhc --d 12 --s 1,3,5,7,9 --w 1,10,100 --depth 8 --out a.h5 -q && "
-        "$M plot a.h5 --figure phase --format svg --out f && sed -i \"s/^LEVELS.1. = ''/LEVELS[1] = '1.6'/\" f/data/phase.gp");
+        "$M plot a.h5 --figure phase --format svg --out f && sed -i \"s/^LEVELS.1. = ''/LEVELS[1] = '1.6'/\" "
+        "f/data/phase.gp");
     redraw("phase", "$3 + 0 > 0 && $3 < 1000 { $9 = $3 < 5 ? 1.2 : 2; if ($3 == 100) { $9 = \"\"; $10 = 1 } } 1");
     read_svg("d/phase.svg");
     for (const char *at = svg; dots < 2 && (at = strstr(at, "<use xlink:href='#gpPt6' transform='translate(")); at++)
@@ -311,7 +312,8 @@ Test(plot_look, operations) {
 Test(plot_look, a_failed_case_is_named) {
     GOOD("cc -shared -fPIC -I$R $R/tests/fake_device.c $R/cpu_ref/operations.c -o fake.so");
     int code = sh(
-        "$M run --study kernels --operation mhc.post_backward_y --backend ./fake.so --tokens 6 --type f32 --width 6,7,8 --out a.h5 -q");
+        "$M run --study kernels --operation mhc.post_backward_y --backend ./fake.so --tokens 6 --type f32 --width "
+        "6,7,8 --out a.h5 -q");
     cr_assert(code == 1, "exit %d: %s", code, err);
     GOOD("$M plot a.h5 --format svg --out f --figure bandwidth");
     cr_expect(strstr(err, " failed (plot --help"), "%s", err);
@@ -381,9 +383,9 @@ Test(plot_look, overheads) {
 
 /* Ticks of many C or T have room; the record is in no order, the figure is. */
 Test(plot_look, recomputation_in_order) {
-    GOOD(
-        "$M run --study recompute --depth 6 --width 8 --tokens 6 --recompute 6,2,keep,1,3 --backend cpu32 --rounds 8 --budget 0.01 --out r.h5 -q && "
-        "$M plot r.h5 --format svg --out f && grep -v '^#' f/data/recompute.csv | cut -d, -f1 | tr '\\n' ' '");
+    GOOD("$M run --study recompute --depth 6 --width 8 --tokens 6 --recompute 6,2,keep,1,3 --backend cpu32 --rounds 8 "
+         "--budget 0.01 --out r.h5 -q && $M plot r.h5 --format svg --out f && grep -v '^#' f/data/recompute.csv | cut "
+         "-d, -f1 | tr '\\n' ' '");
     cr_expect(strstr(out, "every 1 2 3  6 "), "a blank line where no line joins: %s", out);
     texts_are_apart("f/recompute.svg");
     GOOD("$M plot r.h5 --format svg --out f --recompute 2,3");

@@ -71,8 +71,7 @@ Test(recompute, peak_is_what_was_said) {
 Test(recompute, on_a_device_library) {
     /* any library with the ABI: here the reference's own, from its file */
     GOOD("$M run --study recompute --depth 4 --width 8 --tokens 6 --recompute 2 --backend $R/build/libmhc_cpu.so "
-         "--rounds 6 --budget 0.01 "
-         "--out a.h5 -q");
+         "--rounds 6 --budget 0.01 --out a.h5 -q");
     GOOD("$M export a.h5 | grep -c ',done,'");
     cr_expect_str_eq(out, "1\n");
 }

@@ -40,8 +40,7 @@ static void expect_legible(const char *record, const char *answer) {
 
 Test(show, maps_fit) {
     GOOD("$M run --study maps --connection hc,mhc --d 12 --w 0.123456,0.3 --s 0.5,7 --alpha 0 --depth 40,60 --t-max "
-         "5,20 "
-         "--seed 1:3:1 --out a.h5 -q");
+         "5,20 --seed 1:3:1 --out a.h5 -q");
     expect_legible("a.h5", "mHC: the Amax gain goes from ");
     GOOD("$M run --study maps --connection hc --w 0.4 --alpha 0 --depth 60 --seed 1:3:1 --out b.h5 -q");
     expect_legible("b.h5", "HC: the gradient's Amax gain over 60 layers reaches ");
@@ -62,8 +61,7 @@ Test(show, stacks_fit) {
 
 Test(show, operations_fit) {
     GOOD("$M run --study kernels --operation mhc.*,micro.*,gemm.forward --backend cpu32 --tokens 8,16 --width 32 "
-         "--rounds 8 "
-         "--out a.h5 -q");
+         "--rounds 8 --out a.h5 -q");
     expect_legible("a.h5", "Farthest: ");
     GOOD("$M run --study kernels --operation mhc.pre --backend cpu32 --tokens 8 --width 32 --rounds 3 --out b.h5 -q");
     expect_legible("b.h5", "Too few rounds for an interval: there is no result.");
@@ -71,8 +69,7 @@ Test(show, operations_fit) {
 
 Test(show, recomputing_fits) {
     GOOD("$M run --study recompute --connection mhc --depth 8 --width 16 --tokens 8 --recompute 1,2,4,keep --backend "
-         "cpu32 "
-         "--rounds 8 --out a.h5 -q");
+         "cpu32 --rounds 8 --out a.h5 -q");
     expect_legible("a.h5", "The paper's rule, every ");
     cr_expect(strstr(out, " of the rule's time."), "%s", out);
 }
@@ -80,8 +77,7 @@ Test(show, recomputing_fits) {
 /* On a CPU neither the paper's figure nor a value without an interval is shown as a result. */
 Test(show, overheads_fit_and_do_not_mislead) {
     GOOD("$M run --study overhead --backend cpu32 --depth 2 --width 16 --head-dim 8 --tokens 8 --attention off,on "
-         "--timed all "
-         "--rounds 8 --out a.h5 -q");
+         "--timed all --rounds 8 --out a.h5 -q");
     expect_legible("a.h5", "On the CPU it shows that everything runs");
     cr_expect(strstr(out, " time per step than a plain residual ") || strstr(out, " is not told from zero: "), "%s",
               out);
@@ -98,16 +94,14 @@ Test(show, training_fits) {
     GOOD("ln -s $R/suites suites && $M run suites/train-smoke.suite --out a.h5 -q");
     expect_legible("a.h5", "How much do trained stacks amplify?");
     GOOD("$M run suites/train-smoke.suite --learning-rate 0.001,0.01 --connection resnet,hc,mhc --seed 1,2 --backend "
-         "cpu32 "
-         "--out b.h5 -q");
+         "cpu32 --out b.h5 -q");
     expect_legible("b.h5", "HC: the Amax gain ");
 }
 
 /* A command, a failure and names of files that are longer than a line. */
 Test(show, heads_and_failures_fit) {
-    GOOD("mkdir a-folder-whose-name-is-long && $M run --study propagate --connection mhc --depth 4 --width 8 "
-         "--tokens 4 "
-         "--backend cpu64 --seed 1:3:1 --measure gain+stream --record summary --timeout 600 --out "
+    GOOD("mkdir a-folder-whose-name-is-long && $M run --study propagate --connection mhc --depth 4 --width 8 --tokens "
+         "4 --backend cpu64 --seed 1:3:1 --measure gain+stream --record summary --timeout 600 --out "
          "a-folder-whose-name-is-long/a.h5 -q");
     expect_legible("a-folder-whose-name-is-long/a.h5", "mHC: the ");
 }

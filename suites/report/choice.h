@@ -5,7 +5,7 @@
 #include "results/record.h"
 
 /* Takes case options out of argv, each with one value or several joined by commas, texts as patterns; a case is
- * chosen when every option has one of the values. chosen[]: an entry a case, new memory. false: reported, also when
+ * chosen when every option has one of the values. chosen[]: one entry per case, new memory. false: reported, also when
  * no case is chosen. */
 bool choice_take(struct record_reader *, const char *path, int *argc, char **argv, bool **chosen);
 

@@ -68,13 +68,11 @@ int64_t failed_cases(const struct figure_source *source, const char *study) {
 }
 
 void device_name(const struct figure_source *source, const char *backend, char *text, size_t size) {
-    const char *name, *value;
-    char mark[256];
-    snprintf(text, size, "%s", backend);
-    snprintf(mark, sizeof mark, "%s: ", backend);
-    for (int k = 0; k < record_fact_count(source->reader); k++)
-        if (record_fact(source->reader, k, &name, &value) && !strcmp(name, "device") && (value = strstr(value, mark)))
-            snprintf(text, size, "%s (%.*s)", backend, (int)strcspn(value + strlen(mark), ";|"), value + strlen(mark));
+    char device[256];
+    if (groups_device(source->reader, backend, device, sizeof device))
+        snprintf(text, size, "%s (%s)", backend, device);
+    else
+        snprintf(text, size, "%s", backend);
 }
 
 FILE *settings_open(const struct figure_source *source, const char *name) {

@@ -36,15 +36,20 @@ static struct point point_after(const struct history *h, const struct point *lin
     return p;
 }
 
-/* [cases][entries] in new memory; NULL: there is none. */
+/* [cases][entries] in new memory; NULL: out of memory. */
 static struct point *follow(const struct history *h) {
     struct point *all = malloc((size_t)(h->cases * h->entries + 1) * sizeof *all);
     int64_t *row = malloc((size_t)(h->cases * h->entries + 1) * sizeof *row);
-    for (int64_t k = 0; row && k < h->cases * h->entries; k++)
+    if (!all || !row) {
+        free(all);
+        free(row);
+        return NULL;
+    }
+    for (int64_t k = 0; k < h->cases * h->entries; k++)
         row[k] = -1;
-    for (int64_t k = 0; row && k < h->rows; k++)
+    for (int64_t k = 0; k < h->rows; k++)
         row[h->of[k] * h->entries + h->entry[k]] = k;
-    for (int64_t k = 0; all && row && k < h->cases * h->entries; k++) {
+    for (int64_t k = 0; k < h->cases * h->entries; k++) {
         const int64_t e = k % h->entries;
         all[k] = row[k] < 0 ? (struct point){1, NAN, NAN, NAN, e} : point_after(h, all + (k - e), e, row[k]);
     }
@@ -187,10 +192,11 @@ static bool put_settings(const struct history *h, const struct figure_source *so
     }
     snprintf(
         text, sizeof text,
-        "Time of operations over commits, as a share of that with the first base, from %lld runs of regress. "
-        "A point is the level of its base times the ratio that one run found; whiskers: its 99 %% interval; "
-        "filled: a difference that was found twice. Thick: geometric mean of %lld cases; band: from their 10th to their 90th percentile. "
-        "Lines: the cases that changed most. A base that no earlier run on this type of CPU had begins anew at 1.",
+        "Time of operations over commits, as a share of that with the first base, from %lld runs of regress. A point "
+        "is the level of its base times the ratio that one run found; whiskers: its 99 %% interval; filled: a "
+        "difference that was found twice. Thick: geometric mean of %lld cases; band: from their 10th to their 90th "
+        "percentile. Lines: the cases that changed most. A base that no earlier run on this type of CPU had begins "
+        "anew at 1.",
         (long long)h->entries, (long long)timed);
     put_caption(file, source, true, text);
     return data_close(file, source, FIGURE_HISTORY, why, why_size);

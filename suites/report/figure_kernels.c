@@ -386,20 +386,21 @@ static enum figure_outcome draw(const struct figure_source *source, const struct
 enum figure_outcome figure_roofline(const struct figure_source *source, const struct figure *figure, char *why,
                                     size_t size) {
     static const struct statement s = {
-        "Rate against FLOP per byte, both by the operations' own models; what computes nothing is not shown. Line: timed in "
-        "the same rounds, medians over the operations.",
+        "Rate against FLOP per byte, both by the operations' own models; what computes nothing is not shown. Line: "
+        "timed in the same rounds, medians over the operations.",
         " Other: arrows of Table 2 (micro), ends of the stack, the optimizer.", "",
-        " Ringed: above it, which can be where arrays stay in a cache, where more is read than written, or where the clock changed between "
-        "cases."};
+        " Ringed: above it, which can be where arrays stay in a cache, where more is read than written, or where the "
+        "clock changed between cases."};
     return draw(source, figure, is_above_roof, s, why, size);
 }
 
 enum figure_outcome figure_bandwidth(const struct figure_source *source, const struct figure *figure, char *why,
                                      size_t size) {
     static const struct statement s = {
-        "Bytes an operation must move once over its time, as a share of a copy of as many bytes timed in the same rounds; whiskers: "
-        "95 % interval of the median time (open bars: too few rounds for one).",
+        "Bytes an operation must move once over its time, as a share of a copy of as many bytes timed in the same "
+        "rounds; whiskers: 95 % interval of the median time (open bars: too few rounds for one).",
         "", " Circles: its FLOP rate as a share of a GEMM's.",
-        " Above 100 %: less than a copy takes, which can be where arrays stay in a cache or where more is read than written."};
+        " Above 100 %: less than a copy takes, which can be where arrays stay in a cache or where more is read than "
+        "written."};
     return draw(source, figure, is_above_copy, s, why, size);
 }

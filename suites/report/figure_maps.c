@@ -180,14 +180,14 @@ enum figure_outcome figure_composite_maps(const struct figure_source *source, co
     const int64_t *all_seeds = record_ints(source->reader, "seed");
     if (all_seeds)
         snprintf(seed, sizeof seed, "%lld", (long long)all_seeds[found[!found[0]]->cases[0]]);
-    snprintf(
-        text, sizeof text,
-        "%s of single maps and composites (rows: streams written, columns: streams read), row sums at the right, column sums "
-        "below%s. %.*s; seed %s.",
-        !is_trained(found[!found[0]])          ? "Token mean"
-        : models == 2 && !is_trained(found[1]) ? "Trained HC and drawn mHC: token mean"
-                                               : "Trained stacks: token mean",
-        wide ? " (their colours end at those of the entries)" : "", seeds ? (int)(seeds - shared) : 0, shared, seed);
+    snprintf(text, sizeof text,
+             "%s of single maps and composites (rows: streams written, columns: streams read), row sums at the right, "
+             "column sums below%s. %.*s; seed %s.",
+             !is_trained(found[!found[0]])          ? "Token mean"
+             : models == 2 && !is_trained(found[1]) ? "Trained HC and drawn mHC: token mean"
+                                                    : "Trained stacks: token mean",
+             wide ? " (their colours end at those of the entries)" : "", seeds ? (int)(seeds - shared) : 0, shared,
+             seed);
     file = settings_open(source, figure->name);
     put_caption(file, source, true, text);
     if (file)

@@ -157,9 +157,9 @@ static bool write_phase(const struct figure_source *source, const char *name, st
                  ". Planes of the record that are not drawn: %s", planes);
     snprintf(
         text, sizeof text,
-        "Gain of the composite maps, the largest over layers, averaged over tokens, median over seeds: %s. Each cell is a "
-        "point that was computed%s; its colour reaches half way to the next. The paper's gains are drawn as contours, interpolated "
-        "between the points.%s%s%s %s.",
+        "Gain of the composite maps, the largest over layers, averaged over tokens, median over seeds: %s. Each cell "
+        "is a point that was computed%s; its colour reaches half way to the next. The paper's gains are drawn as "
+        "contours, interpolated between the points.%s%s%s %s.",
         phase->panels > 1 ? "the largest |sum| of a row in HC (forward), of a column in mHC (backward)"
         : !connection_is_hc(&connections[phase->block[0]]) ? "the largest |sum| of a column (backward)"
                                                            : "the largest |sum| of a row (forward)",

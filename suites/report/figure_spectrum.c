@@ -64,8 +64,9 @@ static bool write_settings(const struct figure_source *source, const char *name,
     describe_lines(source, lines, shared, sizeof shared);
     snprintf(
         text, sizeof text,
-        "Singular values of the composite maps of layers 1 to l, from the largest to the smallest, estimated by accumulated QR: log10, "
-        "averaged over tokens, median over seeds, and band from 10 %% to 90 %% of the seeds.%s %s.",
+        "Singular values of the composite maps of layers 1 to l, from the largest to the smallest, estimated by "
+        "accumulated QR: log10, averaged over tokens, median over seeds, and band from 10 %% to 90 %% of the seeds.%s "
+        "%s.",
         overflow ? " Triangles at the top: overflow." : "", shared);
     FILE *file = settings_open(source, name);
     put_lines(file, source, lines);

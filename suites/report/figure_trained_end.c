@@ -93,9 +93,10 @@ static bool write_layers(const struct figure_source *source, const char *name, c
     describe_lines(source, lines, shared, sizeof shared);
     snprintf(
         text, sizeof text,
-        "Trained weights of %s with %lld Sinkhorn iterations, as in training, and with more: backward gain of the composite of layers l "
-        "to %lld, mean over held-out tokens; median over seeds, and band from the smallest to the largest. Circles: smallest and "
-        "largest column sum of the composite of layers %lld to %lld, of its token mean, median and range over seeds.%s %s.",
+        "Trained weights of %s with %lld Sinkhorn iterations, as in training, and with more: backward gain of the "
+        "composite of layers l to %lld, mean over held-out tokens; median over seeds, and band from the smallest to "
+        "the largest. Circles: smallest and largest column sum of the composite of layers %lld to %lld, of its token "
+        "mean, median and range over seeds.%s %s.",
         connections[lines->line[0].block].label, (long long)t_max[0], (long long)group->p.depth,
         (long long)(group->p.depth + 1) / 2 + 1, (long long)group->p.depth,
         like ? " Crosses: the paper's (Fig. 8); grey: where its curve is at its largest (Fig. 7b, read off)." : "",
@@ -216,9 +217,9 @@ static bool write_sweep(const struct figure_source *source, const char *name, co
         return false;
     snprintf(
         text, sizeof text,
-        "Trained stacks at their last point. Gain of the composite maps, averaged over held-out tokens, the largest over layers: "
-        "forward where nothing bounds the maps, backward where their rows sum to 1. Median over seeds, and whiskers from the smallest "
-        "to the largest.");
+        "Trained stacks at their last point. Gain of the composite maps, averaged over held-out tokens, the largest "
+        "over layers: forward where nothing bounds the maps, backward where their rows sum to 1. Median over seeds, "
+        "and whiskers from the smallest to the largest.");
     for (int p = 0; p < PANELS; p++) {
         if (!lines[p].count)
             continue;
@@ -277,9 +278,9 @@ static bool write_quarters(const struct figure_source *source, const char *name,
     describe_lines(source, lines, shared, sizeof shared);
     snprintf(
         text, sizeof text,
-        "What the branches of a quarter of the layers are worth: held-out loss of the trained stack with these branches set to "
-        "zero, minus that with all; median over seeds, and whiskers from the smallest to the largest. Right: the same without the "
-        "first quarter. %s.",
+        "What the branches of a quarter of the layers are worth: held-out loss of the trained stack with these "
+        "branches set to zero, minus that with all; median over seeds, and whiskers from the smallest to the largest. "
+        "Right: the same without the first quarter. %s.",
         shared);
     file = settings_open(source, name);
     put_lines(file, source, lines);

@@ -78,9 +78,9 @@ static bool write_gain(const struct figure_source *source, const char *name, str
     describe_ended(source, lines, ended, sizeof ended);
     snprintf(
         text, sizeof text,
-        "Stacks in training, measured at the points. Gain of the composite maps: the largest |sum| of a row (forward) or of a column "
-        "(backward), averaged over held-out tokens, the largest over layers; median over seeds, and band from the smallest to the "
-        "largest.%s %s.",
+        "Stacks in training, measured at the points. Gain of the composite maps: the largest |sum| of a row (forward) "
+        "or of a column (backward), averaged over held-out tokens, the largest over layers; median over seeds, and "
+        "band from the smallest to the largest.%s %s.",
         ended, shared);
     FILE *file = settings_open(source, name);
     put_lines(file, source, lines);
@@ -200,8 +200,8 @@ static bool write_loss(const struct figure_source *source, const char *name, con
         snprintf(others, sizeof others, " Not shown: %d other rates.", r->all - r->count);
     snprintf(
         text, sizeof text,
-        "Training loss (mean) and norm of the whole gradient before it is clipped (largest) of the steps since the point "
-        "before; median over seeds, and band from the smallest to the largest.%s%s %s.",
+        "Training loss (mean) and norm of the whole gradient before it is clipped (largest) of the steps since the "
+        "point before; median over seeds, and band from the smallest to the largest.%s%s %s.",
         ended, others, shared);
     FILE *file = settings_open(source, name);
     put_lines(file, source, lines);

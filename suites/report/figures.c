@@ -9,8 +9,8 @@
 
 static const char triangles[] = " Triangles at the top: overflow.";
 static const char not_joined[] =
-    " Neighbours more than 1.5 times apart are not joined: nothing between them was computed; whiskers reach from 10 % to "
-    "90 % of the seeds.";
+    " Neighbours more than 1.5 times apart are not joined: nothing between them was computed; whiskers reach from 10 % "
+    "to 90 % of the seeds.";
 enum { TEXT_SIZE = 1600, COLUMNS_SIZE = 800 };
 
 struct measure {
@@ -126,8 +126,9 @@ static enum figure_outcome single_gain(const struct figure_source *source, const
                                               {"backward_abs", "single_backward_abs"}};
     return layers_figure(
         source, figure->name, connections_where(connection_mixes), 4, measures, 4,
-        "Gain of each layer's own map H_l, averaged over tokens. Solid: the largest |sum| of a row (forward) or of a column "
-        "(backward), median over seeds; band: from 10 % to 90 % of the seeds. Dashed: the largest sum of |entries|, median.",
+        "Gain of each layer's own map H_l, averaged over tokens. Solid: the largest |sum| of a row (forward) or of a "
+        "column (backward), median over seeds; band: from 10 % to 90 % of the seeds. Dashed: the largest sum of "
+        "|entries|, median.",
         why, size);
 }
 
@@ -139,9 +140,9 @@ static enum figure_outcome composite_gain(const struct figure_source *source, co
                                               {"backward_abs", "composite_backward_abs"}};
     return layers_figure(
         source, figure->name, connections_where(connection_mixes), 4, measures, 4,
-        "Gain of the composite maps of layers 1 to l (forward) and l to L (backward), averaged over tokens. Solid: the largest "
-        "|sum| of a row (forward) or of a column (backward), median over seeds; band: from 10 % to 90 % of the seeds. Dashed: the "
-        "largest sum of |entries|, median.",
+        "Gain of the composite maps of layers 1 to l (forward) and l to L (backward), averaged over tokens. Solid: the "
+        "largest |sum| of a row (forward) or of a column (backward), median over seeds; band: from 10 % to 90 % of the "
+        "seeds. Dashed: the largest sum of |entries|, median.",
         why, size);
 }
 
@@ -153,8 +154,8 @@ static enum figure_outcome streams(const struct figure_source *source, const str
                                               {"rank", "effective_rank"}};
     return layers_figure(
         source, figure->name, connections_where(NULL), 2, measures, 4,
-        "Streams x_l at the input of layer l, averaged over tokens: median over seeds, and band from 10 % to 90 % of the seeds. "
-        "Effective rank: exp of the entropy of their singular values; it says how many streams differ.",
+        "Streams x_l at the input of layer l, averaged over tokens: median over seeds, and band from 10 % to 90 % of "
+        "the seeds. Effective rank: exp of the entropy of their singular values; it says how many streams differ.",
         why, size);
 }
 
@@ -263,8 +264,8 @@ static enum figure_outcome t_max(const struct figure_source *source, const struc
                                               {"column_error", "single_column_error_max"}};
     return parameter_figure(
         source, figure->name, "t-max", "round", connections_where(connection_has_sinkhorn), 4, measures, 2,
-        "Backward gain of the composite maps (largest |sum| of a column) and what a layer's column sums lack to 1, the largest over "
-        "layers",
+        "Backward gain of the composite maps (largest |sum| of a column) and what a layer's column sums lack to 1, the "
+        "largest over layers",
         "", why, size);
 }
 

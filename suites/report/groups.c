@@ -40,6 +40,17 @@ void groups_params(struct record_reader *reader, int64_t index, struct params *p
     }
 }
 
+bool groups_device(struct record_reader *reader, const char *backend, char *text, size_t size) {
+    const char *name, *value;
+    char mark[PARAM_TEXT_SIZE + 2];
+    text[0] = 0;
+    snprintf(mark, sizeof mark, "%s: ", backend);
+    for (int k = 0; k < record_fact_count(reader); k++)
+        if (record_fact(reader, k, &name, &value) && !strcmp(name, "device") && (value = strstr(value, mark)))
+            snprintf(text, size, "%.*s", (int)strcspn(value + strlen(mark), ";|"), value + strlen(mark));
+    return *text;
+}
+
 static struct group *find(struct groups *g, const char *label, int64_t hint) {
     if (hint < g->count && !strcmp(g->group[hint].label, label))
         return &g->group[hint];

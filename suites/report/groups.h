@@ -22,12 +22,15 @@ struct groups {
 bool groups_read(struct record_reader *, struct groups *, char *why, size_t why_size);
 void groups_release(struct groups *);
 
-/* Drops the cases that are not wanted, and the groups that have none then; `wanted` has an entry a case of
- * the record. */
+/* Drops the cases that are not wanted, and the groups that have none then; `wanted` has one entry per case
+ * of the record. */
 void groups_keep(struct groups *, const bool *wanted);
 
 /* Parameters of a case from the columns; one that an older file lacks keeps its default. */
 void groups_params(struct record_reader *, int64_t index, struct params *);
+
+/* What the device of a backend says it is, by the record; false, and "": the backend ran on the host. */
+bool groups_device(struct record_reader *, const char *backend, char *text, size_t size);
 
 /* "--study overhead --depth 8 ...": what a table says above it, of a case: the options of its study but those that
  * are columns, if their value is not the default or they are shown always. Lists end with NULL. */

@@ -139,8 +139,7 @@ static void say_trained(const struct groups *g, int64_t hc, int64_t mhc, bool br
     else
         tables_say(
             t,
-            "\nTrained: byte-level language models of %lld blocks, C = %lld, %lld x %lld bytes per step, %lld steps "
-            "of "
+            "\nTrained: byte-level language models of %lld blocks, C = %lld, %lld x %lld bytes per step, %lld steps of "
             "AdamW at rate %g; %lld seeds of HC, %lld of mHC; text %s\n",
             (long long)p->depth / 2, (long long)p->width, (long long)p->batch, (long long)p->sequence,
             (long long)p->steps, p->learning_rate, (long long)g->group[hc].count, (long long)g->group[mhc].count,

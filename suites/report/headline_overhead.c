@@ -81,7 +81,7 @@ static void say_case(struct record_reader *r, const struct overhead_line *line, 
     char device[80], rows[200], options[600], among[80] = "";
     static const char *const left_out[] = {"study", "timed", "seed", "rounds", "budget", NULL}, *const none[] = {NULL};
     bool named = overhead_reason(line->note, step_name(subject_of(r, line)), rows, sizeof rows);
-    overhead_device(r, &line->p, device);
+    groups_device(r, line->p.backend, device, sizeof device);
     groups_case_constants(&line->p, left_out, none, options, sizeof options);
     if (count > 1)
         snprintf(among, sizeof among, ", of %lld cases the nearest to the paper's", (long long)count);
@@ -102,10 +102,9 @@ static void add_table(struct record_reader *r, const struct overhead_line *line,
     for (int v = 0; v < STEP_VARIANTS; v++) {
         if (!step_is_timed(line->p.timed, v))
             continue;
-        bool fused = v == STEP_MHC || v == STEP_MHC_LAYERS;
         struct value row[] = {in_words(step_name(v)),
                               in_reals(overhead_variant_value(r, line->index, v, OVERHEAD_MEDIAN)),
-                              overhead_cell(r, line, v, overhead), in_reals(fused && !line->cpu ? PAPER_OVERHEAD : NAN),
+                              overhead_cell(r, line, v, overhead), in_reals(overhead_of_paper(line, v)),
                               in_words(overhead_flags(r, line, v, flags))};
         bool none = overhead_missing(r, line, v, why);
         row[1].text = none ? why : NULL;

@@ -114,12 +114,10 @@ bool show_recompute_headline(struct record_reader *r, struct tables *t, unsigned
     (void)gains;
     struct params p;
     bool any = false;
-    for (int64_t i = 0; record_subject_count(r) && i < record_count(r); i++)
-        if (recompute_is_case(r, i, &p) && !recompute_has_table(r, i, &p)) {
-            if (!any)
-                tables_say(t, "\nWhat does computing again save, and what does it cost?\n");
-            any = true;
-            say_stack(r, &p, choose(r, i, &p), t);
-        }
+    for (int64_t i = -1; (i = recompute_next(r, i, &p)) >= 0; any = true) {
+        if (!any)
+            tables_say(t, "\nWhat does computing again save, and what does it cost?\n");
+        say_stack(r, &p, choose(r, i, &p), t);
+    }
     return any;
 }

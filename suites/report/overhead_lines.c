@@ -5,21 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *overhead_device(struct record_reader *r, const struct params *p, char text[80]) {
-    const char *name, *value;
-    text[0] = 0;
-    for (int k = 0; k < record_fact_count(r); k++) {
-        const char *at = record_fact(r, k, &name, &value) && !strcmp(name, "device") ? strstr(value, p->backend) : NULL;
-        if (at && !strncmp(at + strlen(p->backend), ": ", 2))
-            snprintf(text, 80, "%.*s", (int)strcspn(at + strlen(p->backend) + 2, ";|"), at + strlen(p->backend) + 2);
-    }
-    return text;
-}
+#include "suites/report/paper.h"
 
 /* A library of one's own is on the CPU unless it has a device. */
 static bool on_cpu(struct record_reader *r, const struct params *p) {
     char text[80];
-    return strcmp(p->backend, "cuda") && !*overhead_device(r, p, text);
+    return strcmp(p->backend, "cuda") && !groups_device(r, p->backend, text, sizeof text);
 }
 
 /* A case that was timed; false: it was not. */
@@ -42,6 +33,10 @@ struct overhead_line *overhead_lines(struct record_reader *r, int64_t *count) {
     for (int64_t index = 0; lines && index < record_count(r); index++)
         *count += read_line(r, index, &lines[*count]);
     return lines;
+}
+
+double overhead_of_paper(const struct overhead_line *line, int v) {
+    return !line->cpu && (v == STEP_MHC || v == STEP_MHC_LAYERS) ? PAPER_OVERHEAD : NAN;
 }
 
 struct value overhead_cell(struct record_reader *r, const struct overhead_line *line, int v, char text[64]) {

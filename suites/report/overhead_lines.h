@@ -1,4 +1,4 @@
-/* The cases of study `overhead` in a record, as its tables and its headline read them. */
+/* The cases of study `overhead` in a record, as its tables, figures and headline read them. */
 #ifndef OVERHEAD_LINES_H
 #define OVERHEAD_LINES_H
 
@@ -13,11 +13,12 @@ struct overhead_line {
     bool cpu;                 /* it ran on the CPU, which says nothing about a GPU */
     bool unfinished, printed; /* unfinished: its overheads are there, its account is not */
 };
-/* What the device of a case says it is; "": it ran on the host. */
-const char *overhead_device(struct record_reader *, const struct params *, char text[80]);
 
-/* Release with free(). */
+/* All of them, in the order of the record; release with free(). NULL only where *count is 0. */
 struct overhead_line *overhead_lines(struct record_reader *, int64_t *count);
+
+/* What the paper gives for a connection; NaN: nothing, and nothing beside a CPU. */
+double overhead_of_paper(const struct overhead_line *, int variant);
 
 /* "7.8 % [6.4, 10.9]"; a value that has no interval is no result: "-". */
 struct value overhead_cell(struct record_reader *, const struct overhead_line *, int variant, char text[64]);

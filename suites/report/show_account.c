@@ -64,16 +64,12 @@ void show_account_legend(struct tables *t) {
         t,
         "\nAccounts: every part of a step timed by itself. share: of a whole step of the same rounds. ms: that share "
         "of the step's median above. ms, MB (1e6 bytes) and operations count all its calls in one step. MB, GB/s: "
-        "bytes that it "
-        "must move by its own model. reached: its rate as a share of what a copy or GEMM, out of the cache, reached "
-        "in the "
-        "rounds of the steps. Parts run on the arrays of a step, over as many sets of them as the steps rotate "
-        "over.\n"
+        "bytes that it must move by its own model. reached: its rate as a share of what a copy or GEMM, out of the "
+        "cache, reached in the rounds of the steps. Parts run on the arrays of a step, over as many sets of them as "
+        "the steps rotate over.\n"
         "flags: w a part whose arrays together fit into the cache, so that it may be faster than a copy; s one that "
-        "reaches less "
-        "than %.0f %%; p, t, g as above. one by one: the sum of all parts. It is not 100 %% where calls of one kind "
-        "in a row find "
-        "other things in the cache than the step does, or where the machine was busy.\n",
+        "reaches less than %.0f %%; p, t, g as above. one by one: the sum of all parts. It is not 100 %% where calls "
+        "of one kind in a row find other things in the cache than the step does, or where the machine was busy.\n",
         100 * OVERHEAD_SLOW);
 }
 

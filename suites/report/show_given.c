@@ -8,7 +8,7 @@
 #include "suites/report/groups.h"
 #include "suites/report/shows.h"
 
-enum { MOST_STREAMS = 16, SUMS_TEXT = 8 * MOST_STREAMS + 8 };
+enum { SUMS_TEXT = 8 * MHC_MAX_STREAMS + 8 };
 
 static bool is_case(struct record_reader *r, int64_t index, struct params *p) {
     groups_params(r, index, p);
@@ -33,10 +33,11 @@ static void write_sums(const double *sums, int64_t n, char text[SUMS_TEXT]) {
 /* Row and column sums of the token mean of H_1, the first panel; "-": it was not recorded. */
 static void first_sums(struct record_reader *r, int64_t index, char rows[SUMS_TEXT], char columns[SUMS_TEXT]) {
     const int64_t n = record_panel_streams(r, index);
-    double panel[6 * MOST_STREAMS * MOST_STREAMS], scale[6], row[MOST_STREAMS] = {0}, column[MOST_STREAMS] = {0};
+    double panel[6 * MHC_MAX_STREAMS * MHC_MAX_STREAMS], scale[6], row[MHC_MAX_STREAMS] = {0},
+                                                                   column[MHC_MAX_STREAMS] = {0};
     snprintf(rows, SUMS_TEXT, "-");
     snprintf(columns, SUMS_TEXT, "-");
-    if (n < 1 || n > MOST_STREAMS || !record_panels(r, index, n, panel, scale))
+    if (n < 1 || n > MHC_MAX_STREAMS || !record_panels(r, index, n, panel, scale))
         return;
     for (int64_t e = 0; e < n * n; e++) {
         const double value = panel[e] * pow(10, scale[0]);
@@ -90,8 +91,7 @@ void show_given(struct record_reader *r, struct tables *t, unsigned how) {
             tables_say(
                 t, "\nMaps of a file. In the other order rows and columns change places, and so do the forward and the "
                    "backward gain: rows sum to 1 after a Sinkhorn, which ends with them. H_1 is a mean over tokens; "
-                   "entries "
-                   "are counted over all maps.\n\n");
+                   "entries are counted over all maps.\n\n");
             table_begin(t, "maps of a file", columns);
         }
         if (all || count <= MOST_ROWS)

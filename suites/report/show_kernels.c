@@ -112,15 +112,11 @@ void show_kernels(struct record_reader *r, struct tables *t, unsigned how) {
         tables_say(
             t,
             "\nTime: median of one call and half its 95 %% interval. copy, gemm: share of the rate of a copy of as "
-            "many bytes and "
-            "of a GEMM, timed in the same rounds; -: none was; a GEMM is timed from %d operations per byte on. "
-            "err/tol: worst "
-            "difference to cpu64 over what is allowed. GB = 1e9 bytes.\n"
-            "flags: p preempted, t throttled, g the device ran ahead of the launches, so that gaps count, each in "
-            "more than %d "
-            "%% of the samples; w not cold, because there was no room to rotate; c stopped by a cap before the "
-            "ratio was known "
-            "to 1 %%; -: none.\n",
+            "many bytes and of a GEMM, timed in the same rounds; -: none was; a GEMM is timed from %d operations per "
+            "byte on. err/tol: worst difference to cpu64 over what is allowed. GB = 1e9 bytes.\n"
+            "flags: p preempted, t throttled, g the device ran ahead of the launches, so that gaps count, each in more "
+            "than %d %% of the samples; w not cold, because there was no room to rotate; c stopped by a cap before the "
+            "ratio was known to 1 %%; -: none.\n",
             KERNEL_GEMM_INTENSITY, MANY);
     for (int64_t k = 0; k < count; k++)
         if (!lines[k].printed)

@@ -7,7 +7,6 @@
 #include "suites/report/overhead_lines.h"
 #include "suites/report/paper.h"
 #include "suites/report/shows.h"
-#include "suites/case/presets.h"
 
 enum { CONSTANTS = 600, CELL = 19 };
 
@@ -22,11 +21,6 @@ static void constants_of(const struct params *p, char text[CONSTANTS]) {
 }
 
 /* ---- one row per connection ---- */
-
-/* What the paper gives for a connection; NaN: nothing, and nothing beside a CPU. */
-static double of_paper(const struct overhead_line *line, int v) {
-    return !line->cpu && (v == STEP_MHC || v == STEP_MHC_LAYERS) ? PAPER_OVERHEAD : NAN;
-}
 
 /* The case that differs from another in nothing but one option, which has this value; NULL: there is none. */
 static const struct overhead_line *partner(const struct overhead_line *lines, int64_t count,
@@ -84,7 +78,7 @@ static void add_pair(struct record_reader *r, const struct overhead_line *lines,
                               in_reals(NAN),
                               in_words(""),
                               in_reals(v == STEP_RESIDUAL ? NAN : hidden_share(r, one, alone, v)),
-                              in_reals(of_paper(one, v))};
+                              in_reals(overhead_of_paper(one, v))};
         int cells = sizeof row / sizeof *row;
         for (int k = 0; k < 2 && both[k]; k++) {
             row[5 + 3 * k] = in_reals(overhead_variant_value(r, both[k]->index, v, OVERHEAD_MEDIAN));
@@ -146,33 +140,25 @@ static void say_legend(const struct overhead_line *lines, int64_t count, struct 
         gpu |= !lines[k].cpu;
     tables_say(
         t, "\nOverhead of the connection in a training step, forward and backward: t(variant) / t(residual) - 1 with "
-           "its "
-           "95 %% interval; -: too few rounds for an interval. It is made from samples of the same round, as the mean "
-           "of "
-           "two medians: of the rounds in which the one and in which the other ran first. The interval is that of this "
-           "run; on a machine that others use another run may lie outside. step/ms is a median by itself.\n");
+           "its 95 %% interval; -: too few rounds for an interval. It is made from samples of the same round, as the "
+           "mean of two medians: of the rounds in which the one and in which the other ran first. The interval is that "
+           "of this run; on a machine that others use another run may lie outside. step/ms is a median by itself.\n");
     if (gpu)
         tables_say(t,
                    "These are of one GPU, without a pipeline. The paper's %g %% is what fused mHC added to a whole "
-                   "training on "
-                   "a cluster, with overlap.\n",
+                   "training on a cluster, with overlap.\n",
                    100 * PAPER_OVERHEAD);
     tables_say(
         t,
-        "First the conservative figure, with F's GEMMs and elementwise work alone, then with the core of attention, "
-        "a "
-        "case of its own that ran at another time. Not in it: embedding, head, entry and exit of the streams, and "
-        "the "
+        "First the conservative figure, with F's GEMMs and elementwise work alone, then with the core of attention, a "
+        "case of its own that ran at another time. Not in it: embedding, head, entry and exit of the streams, and the "
         "optimizer unless it is named. hidden: share of the first overhead that the overlap of two micro-batches "
         "hides.\n"
         "flags: p preempted, t throttled, g the device ran ahead of the launches, so that gaps count, each in more "
-        "than "
-        "%d %% of the row's samples; w not cold, the whole step fits into the cache; c stopped by a cap before this "
-        "ratio "
-        "was known to 1 %%; s a part of F that takes 5 %% of the step or more reaches less than %.0f %% of a copy "
-        "or GEMM, "
-        "which makes every overhead look smaller; u the case ended before its account was done, which touches no "
-        "overhead.\n",
+        "than %d %% of the row's samples; w not cold, the whole step fits into the cache; c stopped by a cap before "
+        "this ratio was known to 1 %%; s a part of F that takes 5 %% of the step or more reaches less than %.0f %% of "
+        "a copy or GEMM, which makes every overhead look smaller; u the case ended before its account was done, which "
+        "touches no overhead.\n",
         FLAGGED_PERCENT, 100 * OVERHEAD_SLOW);
 }
 

@@ -19,12 +19,19 @@ bool recompute_alike(const struct params *p, const struct params *q) {
     return same_but(p, q, params_find("recompute"), NULL) && p->seed == q->seed;
 }
 
-bool recompute_has_table(struct record_reader *r, int64_t index, const struct params *p) {
+static bool has_earlier(struct record_reader *r, int64_t index, const struct params *p) {
     struct params q;
     for (int64_t k = 0; k < index; k++)
         if (recompute_is_case(r, k, &q) && recompute_alike(p, &q))
             return true;
     return false;
+}
+
+int64_t recompute_next(struct record_reader *r, int64_t index, struct params *p) {
+    while (++index < record_count(r) && record_subject_count(r))
+        if (recompute_is_case(r, index, p) && !has_earlier(r, index, p))
+            return index;
+    return -1;
 }
 
 static void add_row(struct record_reader *r, int64_t i, double automatic, struct tables *t) {
@@ -82,18 +89,13 @@ void show_recompute(struct record_reader *r, struct tables *t, unsigned how) {
     (void)how;
     struct params p;
     bool any = false;
-    for (int64_t i = 0; record_subject_count(r) && i < record_count(r); i++)
-        if (recompute_is_case(r, i, &p) && !recompute_has_table(r, i, &p)) {
-            if (!any)
-                tables_say(
-                    t, "\nMemory in MB (1e6 bytes): what the stack predicts, the most it had allocated, and what Eq. "
-                       "20 of the paper "
-                       "counts, which leaves out what does not depend on L_r. Time of a step, forward and backward, "
-                       "and its ratio to "
-                       "--recompute auto in the same rounds; auto marks the L_r that this stands for, the paper's "
-                       "rule. +- -: too few "
-                       "rounds for an interval.\n");
-            any = true;
-            add_table(r, i, &p, t);
-        }
+    for (int64_t i = -1; (i = recompute_next(r, i, &p)) >= 0; any = true) {
+        if (!any)
+            tables_say(t,
+                       "\nMemory in MB (1e6 bytes): what the stack predicts, the most it had allocated, and what Eq. "
+                       "20 of the paper counts, which leaves out what does not depend on L_r. Time of a step, forward "
+                       "and backward, and its ratio to --recompute auto in the same rounds; auto marks the L_r that "
+                       "this stands for, the paper's rule. +- -: too few rounds for an interval.\n");
+        add_table(r, i, &p, t);
+    }
 }

@@ -9,7 +9,7 @@
 bool recompute_is_case(struct record_reader *, int64_t index, struct params *p);
 /* They differ in L_r alone. */
 bool recompute_alike(const struct params *, const struct params *);
-/* Whether an earlier case is like this one, which is then in its table. */
-bool recompute_has_table(struct record_reader *, int64_t index, const struct params *);
+/* The first case after `index` of a stack that no earlier case is of; -1: there is none. A walk begins with -1. */
+int64_t recompute_next(struct record_reader *, int64_t index, struct params *);
 
 #endif

@@ -142,9 +142,8 @@ void show_train(struct record_reader *r, struct tables *t, unsigned how) {
         if (!any) {
             tables_say(
                 t,
-                "\nTrained stacks. Losses in nats per byte: of the steps since the point before, and of held-out "
-                "text. Gains: token "
-                "mean, largest over layers. Norms: of the whole gradient, before it is clipped.%s\n\n",
+                "\nTrained stacks. Losses in nats per byte: of the steps since the point before, and of held-out text. "
+                "Gains: token mean, largest over layers. Norms: of the whole gradient, before it is clipped.%s\n\n",
                 account ? "" : " --account adds the course of each case.");
             show_train_over_seeds(r, t);
             tables_say(t, "\nEach case:\n\n");

@@ -128,10 +128,8 @@ static void add_losses(struct record_reader *reader, const struct groups *g, str
     char name[NAME], difference[MEAN_TEXT];
     tables_say(
         t, "Over seeds, at the end: mean loss of the last steps and on held-out text; difference to the ResNet of the "
-           "same "
-           "seed, mean and standard error; norm: the largest of the gradient behind the warm-up, in any seed. Runs "
-           "that ended "
-           "with NaN or Inf are in no mean.\n\n");
+           "same seed, mean and standard error; norm: the largest of the gradient behind the warm-up, in any seed. "
+           "Runs that ended with NaN or Inf are in no mean.\n\n");
     table_begin(t, "--study train: loss over seeds", columns);
     for (int64_t k = 0; k < g->count; k++) {
         const struct group *group = &g->group[k];
@@ -166,8 +164,7 @@ static void add_gains(struct record_reader *reader, const struct groups *g, stru
     char name[NAME], text[2][OVER_SEEDS_TEXT];
     tables_say(
         t, "\nGain of composites at the end, sum, largest over layers: median over seeds [smallest, largest]. A run "
-           "that "
-           "ended early counts as overflow.\n\n");
+           "that ended early counts as overflow.\n\n");
     table_begin(t, "--study train: composite gain over seeds", columns);
     for (int64_t k = 0; k < g->count; k++) {
         const struct group *group = &g->group[k];

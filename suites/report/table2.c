@@ -102,11 +102,9 @@ void show_table2(struct record_reader *r, struct tables *t) {
              (long long)shape.width, (long long)shape.streams, shape.backend);
     tables_say(
         t,
-        "\nTable 2 of the paper: elements per token that an unfused connection reads and writes, without "
-        "parameters. First what "
-        "our operations declare, then the paper's formulas. bytes: per token, by the declared model. measured: what "
-        "a copy of "
-        "the same rounds would have moved in the time; -: there was no copy.\n%s\n\n",
+        "\nTable 2 of the paper: elements per token that an unfused connection reads and writes, without parameters. "
+        "First what our operations declare, then the paper's formulas. bytes: per token, by the declared model. "
+        "measured: what a copy of the same rounds would have moved in the time; -: there was no copy.\n%s\n\n",
         title);
     table_begin(t, title, columns);
     for (int a = 0; a < ARROWS; a++)

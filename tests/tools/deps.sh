@@ -1,6 +1,6 @@
 #!/bin/sh
-# deps.sh INSTALL PACKAGE...: see that the packages are there. On Debian, install what is missing as root or, with INSTALL=1,
-# through sudo; otherwise name it and stop. Elsewhere look for what the packages bring.
+# deps.sh INSTALL PACKAGE...: see that the packages are there. On Debian, install what is missing as root or, with
+# INSTALL=1, through sudo; otherwise name it and stop. Elsewhere look for what the packages bring.
 install=$1
 shift
 

@@ -1,7 +1,8 @@
 #!/bin/sh
-# regress.sh BUILD REVISION LIBRARIES [OPTION...]: builds the libraries of another revision aside, in a worktree of its own, and gates
-# this build's against them: cpu for accuracy and speed, emu for accuracy, cuda where there is a GPU. What is built is kept in BUILD/base
-# for the next time; tables as JSON and JUnit are left in BUILD/regress. Exit: 1 a regression, 2 not compared, 3 ambiguous, 0 none of these.
+# regress.sh BUILD REVISION LIBRARIES [OPTION...]: builds the libraries of another revision aside, in a worktree of its
+# own, and gates this build's against them: cpu for accuracy and speed, emu for accuracy, cuda where there is a GPU.
+# What is built is kept in BUILD/base for the next time; tables as JSON and JUnit are left in BUILD/regress. Exit: 1 a
+# regression, 2 not compared, 3 ambiguous, 0 none of these.
 build=$1 base=$2 libraries=$3
 [ $# -ge 3 ] && shift 3
 if [ -z "$base" ]; then

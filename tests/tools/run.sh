@@ -1,6 +1,6 @@
 #!/bin/sh
-# run.sh BUILD TEST...: run Criterion binaries one after the other, name again what failed and add up. A run in which no test ran has failed: Criterion itself
-# exits 0 when a filter matches nothing or everything was skipped.
+# run.sh BUILD TEST...: run Criterion binaries one after the other, name again what failed and add up. A run in which no
+# test ran has failed: Criterion itself exits 0 when a filter matches nothing or everything was skipped.
 build=$1
 shift
 # Threads that wait by spinning starve each other; Criterion's own leaks are not ours.

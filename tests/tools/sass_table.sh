@@ -1,6 +1,7 @@
 #!/bin/sh
-# sass_table.sh BUILD TABLE: the figures of BUILD/libmhc_cuda.so into BUILD/sass.txt, and what moved from TABLE. Exit 0: nothing; 1: something;
-# 77: there is nothing to read it with, in one line. cuobjdump and nvdisasm are looked for in PATH, in the folder CUDA_TOOLS and beside nvcc.
+# sass_table.sh BUILD TABLE: the figures of BUILD/libmhc_cuda.so into BUILD/sass.txt, and what moved from TABLE. Exit 0:
+# nothing moved; 1: something did; 77: there is nothing to compare, or nothing to read it with, as one line says.
+# cuobjdump and nvdisasm are looked for in PATH, in the folder CUDA_TOOLS and beside nvcc.
 build=$1 table=$2
 PATH=$PATH${CUDA_TOOLS:+:$CUDA_TOOLS}${NVCC:+:$(dirname "$NVCC")}
 export PATH
