@@ -46,6 +46,9 @@ static const char *open_work(struct work *w, const struct params *p) {
         return "the weights of --from have another shape than when the run began";
     if (params_states(p) == STATES_FILE && !states_file_look(p->states, &w->states))
         return record_error();
+    const struct states_shape *x = &w->states;
+    if (params_states(p) == STATES_FILE && (x->L != L || x->T != T || x->n != n || x->C != w->sites->site[0].C))
+        return "the streams of --states have another shape than when the run began";
     if (!backend_open(&w->cpu, "cpu64", why, sizeof why))
         return why;
     w->c = (struct mhc_case){.T = T,
