@@ -67,7 +67,8 @@ Test(history, other_files_are_refused) {
         char command[300];
         snprintf(
             command, sizeof command,
-            "$M regress --against cpu32 --operation hc.pre --tokens 5 --width 33 --type f32 --speed none --record %s -q "
+            "$M regress --against cpu32 --operation hc.pre --tokens 5 --width 33 --type f32 --speed none --record %s "
+            "-q "
             ">/dev/null",
             files[k][0]);
         expect_refusal(command, files[k][1]);

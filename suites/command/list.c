@@ -19,8 +19,10 @@
 static const char usage[] = "list [FILE.suite ...] [--options] [--operations] [--metrics] [--backend B]";
 
 static const char help[] =
-    "Without anything: the suites below the current folder with the number of their cases and an estimate of their time, and\n"
-    "the backends that are here. With FILE.suite: that of these suites. An estimate counts operations, and the time of one thread\n"
+    "Without anything: the suites below the current folder with the number of their cases and an estimate of their "
+    "time, and\n"
+    "the backends that are here. With FILE.suite: that of these suites. An estimate counts operations, and the time of "
+    "one thread\n"
     "in a fixed case; it assumes that nothing else runs.\n\n"
     "  --options     every option of a case: default, range, meaning, and the studies that know it\n"
     "  --operations  the operations of a backend, what they read and what they write\n"

@@ -23,20 +23,25 @@
 
 enum { PATH_SIZE = 4096, MOST_FORMATS = 4 };
 static const char usage[] =
-    "plot FILE.h5 [--figure NAME] [case options] [--lines N] [--columns 1|2] [--caption full|none] [--format svg,png|svg|png|pdf|dumb] "
-    "[--out DIR]";
+    "plot FILE.h5 [--figure NAME] [case options] [--lines N] [--columns 1|2] [--caption full|none] "
+    "[--format svg,png|svg|png|pdf|dumb] [--out DIR]";
 static const char help[] =
     "Draws every figure that the record has the cases for, with its data as CSV beside it.\n\n"
     "  --figure NAME   this one alone\n"
     "  --connection mhc, --t-max 20,100, --operation 'mhc.*', ...\n"
-    "                  only cases that have this option of a case, as in `run`: one value, or several joined by commas. Among other\n"
-    "                  things this says which lines are shown where there is no room for all, and which shape roofline and\n"
+    "                  only cases that have this option of a case, as in `run`: one value, or several joined by "
+    "commas. Among other\n"
+    "                  things this says which lines are shown where there is no room for all, and which shape roofline "
+    "and\n"
     "                  bandwidth take: --tokens 512 --width 256\n"
-    "  --lines N       at most N lines of a block in one figure, 1 to 4; default: what stays legible, and the figure names those\n"
+    "  --lines N       at most N lines of a block in one figure, 1 to 4; default: what stays legible, and the figure "
+    "names those\n"
     "                  it leaves out\n"
-    "  --columns 1     as wide as one column of a page, 8.5 cm: panels below one another; 2: 17 cm, panels side by side;\n"
+    "  --columns 1     as wide as one column of a page, 8.5 cm: panels below one another; 2: 17 cm, panels side by "
+    "side;\n"
     "                  default: what the panels need. Letters have 7 pt at either width\n"
-    "  --caption none  no caption in the figure, for a paper that sets its own; the text is in data/NAME.gp. Default: full\n"
+    "  --caption none  no caption in the figure, for a paper that sets its own; the text is in data/NAME.gp. Default: "
+    "full\n"
     "  --format LIST   of svg, png, pdf and dumb, the terminal; default svg,png\n"
     "  --out DIR       default: figures, beside the record\n\n"
     "Figures:\n";
@@ -112,8 +117,8 @@ static bool open_folders(struct plot *plot, const char *out) {
     return true;
 }
 
-/* gnuplot executes what stands in settings, so its folder is private. It is given the absolute path, in which no leading
- * | or < can mean a pipe. */
+/* gnuplot executes what stands in settings, so its folder is private. It is given the absolute path, in which no
+ * leading | or < can mean a pipe. */
 static bool open_private(struct plot *plot) {
     if (!drawing_folder(plot->work, sizeof plot->work))
         return cannot("no private folder: %s", strerror(errno)), false;
