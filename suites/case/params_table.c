@@ -123,7 +123,7 @@ const struct param params_table[] = {
              "destination-source"},
     {"states", "", "static", PARAM_TEXT, AT(states), 0, 0, NULL, MAPS,
      .help =
-         "of weights, the streams that the maps are made under; static: none, one map a site; random: --tokens tokens "
+         "of weights, the streams that the maps are made under; static: none, one map per site; random: --tokens tokens "
          "of normal numbers; else an HDF5 file with x [L][T][n][C]"},
     {"gradient", "", "random", PARAM_WORD, AT(gradient), 0, 0, "none|random", PROPAGATE,
      .help = "output gradient; none: forward only"},

@@ -13,7 +13,7 @@ int export_command(int argc, char **argv) {
     static const char help[] = "Writes a record as text; lines that start with # in CSV say where it comes from.\n\n"
                                "  --what cases    one row per case: options, status, summaries, times (default)\n"
                                "  --what curves   one row per case and layer; gains are log10\n"
-                               "  --what samples  one row a timed sample\n"
+                               "  --what samples  one row per timed sample\n"
                                "  --format        csv (default) or json\n"
                                "  --out FILE      default: standard output\n";
     const char *what = "cases", *format = "csv", *out = "-";

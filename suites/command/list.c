@@ -124,11 +124,11 @@ static void put_duration(double seconds, char text[24]) {
 /* What the cases are estimated by. */
 struct rates {
     int threads;
-    double oracle, cpu32; /* operations a second of one thread: of cpu64, and of everything else but cpu32; of cpu32 */
+    double oracle, cpu32; /* operations per second of one thread; oracle: of cpu64, which stands for all but cpu32 */
     bool cuda;            /* can be opened */
 };
 
-/* Of all threads together: what is lost by sharing the work out. */
+/* What all threads do together, less what is lost by sharing the work out. */
 static double of_all(double one, int threads) {
     return threads > 1 ? JOBS_EFFICIENCY * one * threads : one;
 }

@@ -37,7 +37,8 @@ static const char help[] =
     "  --resume           go on with the FILE.h5.part that an interrupted run left, or with a FILE.h5 of which cases "
     "failed: those\n"
     "                     run again. Refused where cases are of another revision, build, CPU, number of threads, "
-    "library or input;\n"
+    "library,\n"
+    "                     input or file behind --from;\n"
     "                     --resume=anyway goes on, as in a job on nodes of several kinds: every case says where it "
     "comes from\n"
     "  --shard I/N        every N-th case from the I-th on, I from 0: mhcbench merge joins the files of all I\n"
@@ -55,7 +56,7 @@ static const char help[] =
     "maps and propagate\n"
     "  --checkpoint-every STEPS  or auto, the default: about once in 30 seconds; always at the end of a case\n"
     "  --maps FOLDER      a file for each case of study maps, with its residual maps [L][T][n][n]\n"
-    "  --dry-run          print the cases, a line each that makes it again, and run none\n"
+    "  --dry-run          print one line per case, which makes it again, and run none\n"
     "  -q, --quiet        no progress\n\n"
     "OMP_NUM_THREADS and OPENBLAS_NUM_THREADS are kept with --jobs 1, the first also says how many cores there are; "
     "with more jobs\n"
@@ -302,7 +303,7 @@ static void print_cases(const struct suite *s, const struct options *o) {
     }
 }
 
-/* Of weights, what was found and what was left out, once for each file. */
+/* What was found in files of weights and what was left out, once for each file. */
 static int print_sites(const struct suite *s) {
     const char *last = "";
     for (int64_t k = 0; k < s->count; k++) {

@@ -88,7 +88,7 @@ static void close_work(struct work *w) {
     sites_close(w->sites);
 }
 
-/* Streams in front of a site: RMS 1, as the norm makes them of any. */
+/* Streams in front of a site. Their RMS is about 1; it does not matter, because the norm divides by it. */
 static void draw(struct work *w, int64_t layer) {
     const int64_t count = w->c.T * w->c.n * w->c.C;
     for (int64_t k = 0; k < count; k++)
