@@ -12,6 +12,7 @@
 
 #include "results/layout.h"
 #include "results/regular.h"
+#include "results/text.h"
 
 enum { LENGTH_BYTES = 8, MOST_SHARDS = 4096, MOST_TENSORS = 4000000 };
 #define LARGEST_HEADER ((uint64_t)100 << 20) /* the limit of the format's own reader */
@@ -33,11 +34,6 @@ static int type_bytes(const char *type) {
 
 bool tensor_is_real(const struct tensor *t) {
     return !strcmp(t->type, "F32") || !strcmp(t->type, "BF16") || !strcmp(t->type, "F16");
-}
-
-static bool ends_with(const char *text, const char *end) {
-    const size_t length = strlen(text), own = strlen(end);
-    return length >= own && !strcmp(text + length - own, end);
 }
 
 static uint64_t little_endian(const unsigned char bytes[LENGTH_BYTES]) {
@@ -171,17 +167,23 @@ static bool read_shard(struct safetensors *s, int shard) {
 
 /* ---- which files ---- */
 
-/* The place of a path among the shards, where it is added; -1: the error line says why not. */
-static int add_shard(struct safetensors *s, const char *path) {
+static bool has_shard(const struct safetensors *s, const char *path) {
     for (int k = 0; k < s->shards; k++)
         if (!strcmp(s->shard[k], path))
-            return k;
+            return true;
+    return false;
+}
+
+static bool add_shard(struct safetensors *s, const char *path) {
+    if (has_shard(s, path))
+        return true;
     char **grown = s->shards < MOST_SHARDS ? realloc(s->shard, (size_t)(s->shards + 1) * sizeof *grown) : NULL;
     if (grown)
         s->shard = grown;
     if (!grown || !(grown[s->shards] = strdup(path)))
-        return record_fail("%s: more than %d shards, or out of memory", path, MOST_SHARDS), -1;
-    return s->shards++;
+        return record_fail("%s: more than %d shards, or out of memory", path, MOST_SHARDS);
+    s->shards++;
+    return true;
 }
 
 /* Beside a file, with another name. */
@@ -215,14 +217,17 @@ static bool add_wanted(struct safetensors *s, const char *path, const json_t *ma
     json_object_foreach((json_t *)map, name, entry) {
         char full[4096];
         const char *file = json_string_value(entry);
-        if (!wanted(name)) {
-            s->unread++;
+        if (!wanted(name))
             continue;
-        }
         if (!file || !*file || strchr(file, '/') || file[0] == '.' || !beside(path, file, full, sizeof full))
             return record_fail("%s: the shard of %.200s is no file name", path, name);
-        if (add_shard(s, full) < 0)
+        if (!add_shard(s, full))
             return false;
+    }
+    json_object_foreach((json_t *)map, name, entry) {
+        char full[4096];
+        const char *file = json_string_value(entry);
+        s->unread += !wanted(name) && !(file && beside(path, file, full, sizeof full) && has_shard(s, full));
     }
     return true;
 }
@@ -256,10 +261,10 @@ static bool list_folder(struct safetensors *s, const char *path, bool (*wanted)(
     for (struct dirent *entry; good && (entry = readdir(folder));) {
         if (snprintf(full, sizeof full, "%s/%s", path, entry->d_name) >= (int)sizeof full)
             continue;
-        if (ends_with(entry->d_name, index_end) && (!index[0] || strcmp(full, index) < 0))
+        if (text_ends_with(entry->d_name, index_end) && (!index[0] || strcmp(full, index) < 0))
             snprintf(index, sizeof index, "%s", full);
-        else if (ends_with(entry->d_name, file_end))
-            good = add_shard(s, full) >= 0;
+        else if (text_ends_with(entry->d_name, file_end))
+            good = add_shard(s, full);
     }
     if (folder)
         closedir(folder);
@@ -281,7 +286,7 @@ bool safetensors_is(const char *path) {
     int64_t size = 0;
     if (!stat(path, &about) && S_ISDIR(about.st_mode))
         return true;
-    if (ends_with(path, file_end) || ends_with(path, index_end))
+    if (text_ends_with(path, file_end) || text_ends_with(path, index_end))
         return true;
     const int file = regular_open(path, &size);
     const bool there = file >= 0 && regular_read(file, path, head, sizeof head, 0);
@@ -305,10 +310,10 @@ static bool list_files(struct safetensors *s, const char *path, bool (*wanted)(c
     const int file = regular_open(path, &size);
     if (file < 0)
         return false;
-    const bool is_index = ends_with(path, index_end) ||
-                          (regular_read(file, path, &first, 1, 0) && first == '{' && !ends_with(path, file_end));
+    const bool is_index = text_ends_with(path, index_end) ||
+                          (regular_read(file, path, &first, 1, 0) && first == '{' && !text_ends_with(path, file_end));
     close(file);
-    return is_index ? list_index(s, path, wanted) : add_shard(s, path) >= 0;
+    return is_index ? list_index(s, path, wanted) : add_shard(s, path);
 }
 
 static bool are_unique(const struct safetensors *s) {

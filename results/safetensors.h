@@ -20,7 +20,7 @@ struct safetensors {
     int64_t count;
     char **shard; /* paths */
     int shards;
-    int64_t unread; /* tensors of an index that are not wanted: they were not looked at */
+    int64_t unread; /* tensors that an index has in shards that are not needed and were not opened */
 };
 
 /* Whether PATH is a folder, a safetensors file or an index, by what is in it. */

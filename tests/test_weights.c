@@ -256,6 +256,7 @@ static void write_shards(void) {
         add_site(f, DEEPSEEK, 2 * l + 1, "F32");
         add(f, other, "F32", 2, of_head, zeros);
         finish(f, path);
+        fprintf(index, ",\"%s\":\"%s\"", other, path + 2);
         for (int b = 0; b < 6; b++)
             fprintf(index, ",\"layers.%d.hc_%s_%s\":\"%s\"", l, b % 2 ? "ffn" : "attn",
                     b / 2 == 0   ? "fn"
@@ -280,7 +281,7 @@ Test(weights, an_index_reads_the_shards_that_it_needs) {
     GOOD("$M run --study maps --weights m --dry-run");
     cr_expect(strstr(out, "# 6 sites, names of DeepSeek-V4") && strstr(out, "--convention v4") &&
                   strstr(out, "# layers.2.hc_ffn: n 4, C 10, fn F32 [24][40], base F32 [24], scale F32 [3]") &&
-                  strstr(out, "and 1 in shards that were not opened"),
+                  strstr(out, "# ignored: 3 other tensors, and 1 in shards that were not opened"),
               "%s", out);
     GOOD("mv m/model-00003-of-00009.safetensors kept");
     expect_refusal("$M run --study maps --weights m --out c.h5",
