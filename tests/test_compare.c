@@ -188,12 +188,13 @@ Test(compare, some_cases) {
     cr_expect(strstr(out, "\n1 cases: 1 SAME"), "%s", out);
 }
 
-/* Cases of which one file keeps summaries alone are the same cases. */
+/* Cases of which one file keeps summaries or gains alone are the same cases. What NEW lacks is missed. */
 Test(compare, what_is_kept_is_no_other_case) {
-    GOOD(
-        "$M run --study maps --connection hc,mhc --depth 4 --seed 1:2:1 --alpha 0 --record summary --out a.h5 -q && "
-        "$M run --study maps --connection hc,mhc --depth 4 --seed 1:2:1 --alpha 0 --out b.h5 -q && $M compare a.h5 b.h5 --published");
+    setenv("SUITE", "--study maps --connection hc,mhc --depth 4 --seed 1:2:1 --alpha 0", 1);
+    GOOD("$M run $SUITE --record summary --measure gain --out a.h5 -q && $M run $SUITE --out b.h5 -q");
+    GOOD("$M compare a.h5 b.h5 --published");
     cr_expect(strstr(out, "4 cases: 4 SAME") && strstr(out, "published result: yes"), "%s", out);
+    cr_expect(sh("$M compare b.h5 a.h5 --published") == 1 && strstr(out, "is in the base alone"), "%s", out);
 }
 
 /* A path is a backend's name: two builds of a library meet where each has a record of its own. Their times do not

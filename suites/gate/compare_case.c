@@ -10,6 +10,7 @@
 
 /* What was found so far; of several differences of one gravity the first is told, of changes the largest. */
 struct values {
+    int measured; /* groups of curves that BASE has, of enum mhc_metric_group: no others count */
     int64_t elements, different, noted;
     enum mhc_difference worst;
     const char *exact; /* by what the same numbers are expected: in float64, by one build; NULL: they are not */
@@ -71,6 +72,8 @@ static void note(struct values *v, enum mhc_difference d, double change, const c
 }
 
 void compare_note(struct values *v, enum mhc_metric metric, const char *name, int64_t layer, double base, double now) {
+    if (metric != MHC_METRICS && !(mhc_metric_info[metric].group & v->measured))
+        return;
     const enum mhc_difference d = mhc_value_difference(base, now, metric);
     note(v, d, d == MHC_EQUAL ? 0 : mhc_value_change(base, now, metric), name, layer, base, now);
 }
@@ -309,6 +312,15 @@ static bool is_float64(struct record_reader *file, int64_t index) {
     return !strcmp(type, "f64") || (!strcmp(type, "widest") && !strcmp(text_in(file, "backend", index), "cpu64"));
 }
 
+/* Groups of curves, of enum mhc_metric_group, that a case has: BASE may have fewer. */
+static int measured_in(struct record_reader *file, int64_t index) {
+    struct params p;
+    char unused[8];
+    const char *groups = text_in(file, "measure", index);
+    const bool known = *groups && params_set(&p, params_find("measure"), groups, unused, sizeof unused);
+    return known ? (int)p.measure : ~0;
+}
+
 /* Why the values of both are the same but for the order of sums; NULL: they need not be. */
 static const char *why_exact(const struct compare *c, const int64_t index[2]) {
     if (!strcmp(text_in(c->file[COMPARE_NEW], "study", index[COMPARE_NEW]), "train"))
@@ -320,7 +332,9 @@ static const char *why_exact(const struct compare *c, const int64_t index[2]) {
 }
 
 void compare_case(struct compare *c, const int64_t index[2], struct gate_row *r) {
-    struct values v = {.worst = MHC_EQUAL, .exact = why_exact(c, index)};
+    struct values v = {.worst = MHC_EQUAL,
+                       .measured = measured_in(c->file[COMPARE_BASE], index[COMPARE_BASE]),
+                       .exact = why_exact(c, index)};
     if (!same_step(c, index, r))
         return;
     if (!compare_accuracy(c, index, r) || !compare_shares(c, index, r, &v) || !compare_curves(c, index, r, &v) ||

@@ -43,14 +43,14 @@ static void take_out(char *at, const char *name) {
 }
 
 /* A copy of a key, without its backend where that is another in each file, and without what says how much of the
- * numbers is kept, --record: they are the same numbers. NULL: out of memory. */
+ * numbers is kept: they are the same numbers. NULL: out of memory. */
 static char *plain(const char *key, bool whole) {
-    static const char kept[] = " --record ";
+    static const char *const kept[] = {" --record ", " --measure "};
     char *text = strdup(key);
     if (text && !whole)
         take_out(strstr(text, option), option);
-    if (text)
-        take_out(strstr(text, kept), kept);
+    for (size_t k = 0; text && k < sizeof kept / sizeof *kept; k++)
+        take_out(strstr(text, kept[k]), kept[k]);
     return text;
 }
 
