@@ -1,4 +1,4 @@
-/* Texts of HDF5 attributes that others have written. */
+/* What is asked of an HDF5 file that others have written, before it is believed. */
 #ifndef ATTRIBUTE_H
 #define ATTRIBUTE_H
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "results/layout.h"
+#include "results/regular.h"
 
 static bool leads_to(const char *path, int file) {
     struct stat named, opened;
@@ -131,29 +132,17 @@ bool checkpoint_file_replace(const char *path, const struct place *seen, bool (*
 }
 
 void *checkpoint_file_read(const char *path, size_t *size) {
-    struct stat about;
-    char *bytes = NULL;
-    const int file = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* a pipe would wait for its writer */
-    size_t done = 0;
-    ssize_t some = -1;
-    if (file < 0 || fstat(file, &about))
-        record_fail("%s: %s", path, strerror(errno));
-    else if (!S_ISREG(about.st_mode))
-        record_fail("%s: not a regular file", path);
-    else if (!(bytes = malloc((size_t)about.st_size + 1)))
+    int64_t length = 0;
+    const int file = regular_open(path, &length);
+    char *bytes = file >= 0 ? malloc((size_t)length + 1) : NULL;
+    if (file >= 0 && !bytes)
         record_fail("%s: out of memory", path);
-    else {
-        while (done < (size_t)about.st_size &&
-               ((some = read(file, bytes + done, (size_t)about.st_size - done)) > 0 || (some < 0 && errno == EINTR)))
-            done += some > 0 ? (size_t)some : 0;
-        if (done < (size_t)about.st_size) {
-            record_fail("%s: %s", path, some < 0 ? strerror(errno) : "it became shorter");
-            free(bytes);
-            bytes = NULL;
-        }
+    if (bytes && !regular_read(file, path, bytes, (size_t)length, 0)) {
+        free(bytes);
+        bytes = NULL;
     }
     if (file >= 0)
         close(file);
-    *size = done;
+    *size = (size_t)length;
     return bytes;
 }

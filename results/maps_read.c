@@ -149,22 +149,9 @@ bool maps_file_look(const char *path, struct maps_shape *s) {
 
 /* ---- its numbers ---- */
 
-/* One seed of a dataset that was looked at, `width` numbers behind [L][T]. */
-static bool read_seed(hid_t file, const char *path, const char *name, const struct maps_shape *s, int64_t seed,
-                      int width, double *values) {
-    hsize_t extent[MOST_RANK] = {0}, start[MOST_RANK] = {0}, count[MOST_RANK];
-    int rank;
-    hid_t data = open_dataset(file, path, name, &rank, extent);
-    if (data < 0)
-        return false;
-    memcpy(count, extent, sizeof count);
-    if (rank == 3 + width) { /* [seed] in front */
-        start[0] = (hsize_t)seed;
-        count[0] = 1;
-    }
-    hsize_t elements = (hsize_t)(s->L * s->T);
-    for (int k = 0; k < width; k++)
-        elements *= (hsize_t)s->n;
+/* What a start and counts select of an open dataset, which is closed, as `elements` numbers. */
+static bool read_selection(hid_t data, const char *path, const char *name, const hsize_t *start, const hsize_t *count,
+                           hsize_t elements, double *values) {
     hid_t space = H5Dget_space(data), memory = H5Screate_simple(1, &elements, NULL);
     const bool good = H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL) >= 0 &&
                       H5Sget_select_npoints(space) == (hssize_t)elements &&
@@ -173,6 +160,23 @@ static bool read_seed(hid_t file, const char *path, const char *name, const stru
     H5Sclose(space);
     H5Dclose(data);
     return good || record_fail_hdf5("%s: %s cannot be read", path, name);
+}
+
+/* One seed of a dataset that was looked at, `width` extents n behind [L][T]. */
+static bool read_seed(hid_t file, const char *path, const char *name, const struct maps_shape *s, int64_t seed,
+                      int width, double *values) {
+    hsize_t count[MOST_RANK] = {0}, start[MOST_RANK] = {0}, elements = (hsize_t)(s->L * s->T);
+    int rank;
+    hid_t data = open_dataset(file, path, name, &rank, count);
+    if (data < 0)
+        return false;
+    if (rank == 3 + width) { /* [seed] in front */
+        start[0] = (hsize_t)seed;
+        count[0] = 1;
+    }
+    for (int k = 0; k < width; k++)
+        elements *= (hsize_t)s->n;
+    return read_selection(data, path, name, start, count, elements, values);
 }
 
 static void transpose(double *maps, int64_t count, int64_t n) {
@@ -237,20 +241,14 @@ bool states_file_look(const char *path, struct states_shape *s) {
 }
 
 static bool read_states(hid_t file, const char *path, const struct states_shape *s, int64_t layer, double *x) {
-    hsize_t extent[MOST_RANK] = {0};
-    const hsize_t start[RANK] = {(hsize_t)layer}, elements = (hsize_t)(s->T * s->n * s->C),
-                  count[RANK] = {1, (hsize_t)s->T, (hsize_t)s->n, (hsize_t)s->C};
+    hsize_t count[MOST_RANK] = {0};
+    const hsize_t start[MOST_RANK] = {(hsize_t)layer};
     int rank;
-    hid_t data = open_dataset(file, path, "x", &rank, extent);
+    hid_t data = open_dataset(file, path, "x", &rank, count);
     if (data < 0)
         return false;
-    hid_t space = H5Dget_space(data), memory = H5Screate_simple(1, &elements, NULL);
-    const bool good = rank == RANK && H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL) >= 0 &&
-                      H5Dread(data, H5T_NATIVE_DOUBLE, memory, space, H5P_DEFAULT, x) >= 0;
-    H5Sclose(memory);
-    H5Sclose(space);
-    H5Dclose(data);
-    return good || record_fail_hdf5("%s: x cannot be read", path);
+    count[0] = 1;
+    return read_selection(data, path, "x", start, count, (hsize_t)(s->T * s->n * s->C), x);
 }
 
 bool states_file_read(const char *path, const struct states_shape *s, int64_t layer, double *x) {

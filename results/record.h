@@ -2,9 +2,9 @@
  * experiments: columns, curves and provenance come as data.
  *
  * Writing: one file per run, written as NAME.h5.part with every dataset created in advance and extendible, flushed
- * after each finished case, renamed to NAME.h5 by record_finish(). A killed process loses the case it was on and nothing
- * else. Reading trusts nothing: every type, rank and extent is checked, and the HDF5 library's own messages are kept
- * quiet.
+ * after each finished case, renamed to NAME.h5 by record_finish(). A killed process loses the case it was on and
+ * nothing else. Reading trusts nothing: every type, rank and extent is checked, and the HDF5 library's own messages are
+ * kept quiet.
  *
  * Every function that can fail returns false (or NULL) and leaves one line, without a newline, in record_error(). */
 #ifndef RECORD_H

@@ -1,9 +1,7 @@
 #include "results/safetensors.h"
 
-#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
@@ -13,6 +11,8 @@
 #include <unistd.h>
 
 #include "results/layout.h"
+#include "results/regular.h"
+#include "results/text.h"
 
 enum { LENGTH_BYTES = 8, MOST_SHARDS = 4096, MOST_TENSORS = 4000000 };
 #define LARGEST_HEADER ((uint64_t)100 << 20) /* the limit of the format's own reader */
@@ -34,38 +34,6 @@ static int type_bytes(const char *type) {
 
 bool tensor_is_real(const struct tensor *t) {
     return !strcmp(t->type, "F32") || !strcmp(t->type, "BF16") || !strcmp(t->type, "F16");
-}
-
-static bool ends_with(const char *text, const char *end) {
-    const size_t length = strlen(text), own = strlen(end);
-    return length >= own && !strcmp(text + length - own, end);
-}
-
-/* ---- bytes ---- */
-
-static bool read_at(int file, void *to, size_t size, int64_t at) {
-    for (size_t done = 0; done < size;) {
-        const ssize_t some = pread(file, (char *)to + done, size - done, at + (int64_t)done);
-        if (some == 0 || (some < 0 && errno != EINTR))
-            return false;
-        done += some > 0 ? (size_t)some : 0;
-    }
-    return true;
-}
-
-/* An open regular file and its size; -1: the error line says why not. */
-static int open_regular(const char *path, int64_t *size) {
-    struct stat about;
-    const int file = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-    if (file < 0 || fstat(file, &about))
-        record_fail("%s: %s", path, strerror(errno));
-    else if (!S_ISREG(about.st_mode))
-        record_fail("%s: not a regular file", path);
-    else
-        return *size = (int64_t)about.st_size, file;
-    if (file >= 0)
-        close(file);
-    return -1;
 }
 
 static uint64_t little_endian(const unsigned char bytes[LENGTH_BYTES]) {
@@ -169,7 +137,7 @@ static json_t *parse(const char *path, const char *text, size_t size) {
 static bool read_header(struct safetensors *s, int shard, int file, int64_t size) {
     unsigned char length_bytes[LENGTH_BYTES];
     const char *path = s->shard[shard];
-    if (size < LENGTH_BYTES || !read_at(file, length_bytes, sizeof length_bytes, 0))
+    if (size < LENGTH_BYTES || !regular_read(file, path, length_bytes, sizeof length_bytes, 0))
         return record_fail("%s: too short for a safetensors file", path);
     const uint64_t length = little_endian(length_bytes);
     if (length > LARGEST_HEADER || (int64_t)length > size - LENGTH_BYTES)
@@ -177,7 +145,7 @@ static bool read_header(struct safetensors *s, int shard, int file, int64_t size
                            (unsigned long long)length, (long long)size);
     char *text = malloc((size_t)length + 1);
     json_t *json = NULL;
-    if (!text || !read_at(file, text, (size_t)length, LENGTH_BYTES))
+    if (!text || !regular_read(file, path, text, (size_t)length, LENGTH_BYTES))
         record_fail("%s: its header cannot be read", path);
     else
         json = parse(path, text, (size_t)length);
@@ -189,7 +157,7 @@ static bool read_header(struct safetensors *s, int shard, int file, int64_t size
 
 static bool read_shard(struct safetensors *s, int shard) {
     int64_t size;
-    const int file = open_regular(s->shard[shard], &size);
+    const int file = regular_open(s->shard[shard], &size);
     if (file < 0)
         return false;
     const bool good = read_header(s, shard, file, size);
@@ -199,17 +167,23 @@ static bool read_shard(struct safetensors *s, int shard) {
 
 /* ---- which files ---- */
 
-/* The place of a path among the shards, where it is added; -1: the error line says why not. */
-static int add_shard(struct safetensors *s, const char *path) {
+static bool has_shard(const struct safetensors *s, const char *path) {
     for (int k = 0; k < s->shards; k++)
         if (!strcmp(s->shard[k], path))
-            return k;
+            return true;
+    return false;
+}
+
+static bool add_shard(struct safetensors *s, const char *path) {
+    if (has_shard(s, path))
+        return true;
     char **grown = s->shards < MOST_SHARDS ? realloc(s->shard, (size_t)(s->shards + 1) * sizeof *grown) : NULL;
     if (grown)
         s->shard = grown;
     if (!grown || !(grown[s->shards] = strdup(path)))
-        return record_fail("%s: more than %d shards, or out of memory", path, MOST_SHARDS), -1;
-    return s->shards++;
+        return record_fail("%s: more than %d shards, or out of memory", path, MOST_SHARDS);
+    s->shards++;
+    return true;
 }
 
 /* Beside a file, with another name. */
@@ -243,24 +217,27 @@ static bool add_wanted(struct safetensors *s, const char *path, const json_t *ma
     json_object_foreach((json_t *)map, name, entry) {
         char full[4096];
         const char *file = json_string_value(entry);
-        if (!wanted(name)) {
-            s->unread++;
+        if (!wanted(name))
             continue;
-        }
         if (!file || !*file || strchr(file, '/') || file[0] == '.' || !beside(path, file, full, sizeof full))
             return record_fail("%s: the shard of %.200s is no file name", path, name);
-        if (add_shard(s, full) < 0)
+        if (!add_shard(s, full))
             return false;
+    }
+    json_object_foreach((json_t *)map, name, entry) {
+        char full[4096];
+        const char *file = json_string_value(entry);
+        s->unread += !wanted(name) && !(file && beside(path, file, full, sizeof full) && has_shard(s, full));
     }
     return true;
 }
 
 static bool list_index(struct safetensors *s, const char *path, bool (*wanted)(const char *)) {
     int64_t size;
-    const int file = open_regular(path, &size);
+    const int file = regular_open(path, &size);
     char *text = file >= 0 && size <= (int64_t)LARGEST_HEADER ? malloc((size_t)size + 1) : NULL;
     json_t *json = NULL;
-    if (text && read_at(file, text, (size_t)size, 0))
+    if (text && regular_read(file, path, text, (size_t)size, 0))
         json = parse(path, text, (size_t)size);
     else if (file >= 0)
         record_fail("%s: the index cannot be read", path);
@@ -284,10 +261,10 @@ static bool list_folder(struct safetensors *s, const char *path, bool (*wanted)(
     for (struct dirent *entry; good && (entry = readdir(folder));) {
         if (snprintf(full, sizeof full, "%s/%s", path, entry->d_name) >= (int)sizeof full)
             continue;
-        if (ends_with(entry->d_name, index_end) && (!index[0] || strcmp(full, index) < 0))
+        if (text_ends_with(entry->d_name, index_end) && (!index[0] || strcmp(full, index) < 0))
             snprintf(index, sizeof index, "%s", full);
-        else if (ends_with(entry->d_name, file_end))
-            good = add_shard(s, full) >= 0;
+        else if (text_ends_with(entry->d_name, file_end))
+            good = add_shard(s, full);
     }
     if (folder)
         closedir(folder);
@@ -309,10 +286,10 @@ bool safetensors_is(const char *path) {
     int64_t size = 0;
     if (!stat(path, &about) && S_ISDIR(about.st_mode))
         return true;
-    if (ends_with(path, file_end) || ends_with(path, index_end))
+    if (text_ends_with(path, file_end) || text_ends_with(path, index_end))
         return true;
-    const int file = open_regular(path, &size);
-    const bool there = file >= 0 && read_at(file, head, sizeof head, 0);
+    const int file = regular_open(path, &size);
+    const bool there = file >= 0 && regular_read(file, path, head, sizeof head, 0);
     if (file >= 0)
         close(file);
     return there && (head[0] == '{' || (head[LENGTH_BYTES] == '{' && little_endian(head) <= LARGEST_HEADER));
@@ -330,13 +307,13 @@ static bool list_files(struct safetensors *s, const char *path, bool (*wanted)(c
     char first = 0;
     if (!stat(path, &about) && S_ISDIR(about.st_mode))
         return list_folder(s, path, wanted);
-    const int file = open_regular(path, &size);
+    const int file = regular_open(path, &size);
     if (file < 0)
         return false;
-    const bool is_index = ends_with(path, index_end) ||
-                          (read_at(file, &first, 1, 0) && first == '{' && !ends_with(path, file_end));
+    const bool is_index = text_ends_with(path, index_end) ||
+                          (regular_read(file, path, &first, 1, 0) && first == '{' && !text_ends_with(path, file_end));
     close(file);
-    return is_index ? list_index(s, path, wanted) : add_shard(s, path) >= 0;
+    return is_index ? list_index(s, path, wanted) : add_shard(s, path);
 }
 
 static bool are_unique(const struct safetensors *s) {
@@ -407,9 +384,9 @@ static double element(const struct tensor *t, const unsigned char *bytes, int64_
 bool tensor_read(const struct safetensors *s, const struct tensor *t, double *values) {
     const char *path = s->shard[t->shard];
     int64_t size;
-    const int file = open_regular(path, &size);
+    const int file = regular_open(path, &size);
     unsigned char *bytes = file >= 0 ? malloc((size_t)t->bytes + 1) : NULL;
-    const bool good = bytes && tensor_is_real(t) && read_at(file, bytes, (size_t)t->bytes, t->at);
+    const bool good = bytes && tensor_is_real(t) && regular_read(file, path, bytes, (size_t)t->bytes, t->at);
     if (file >= 0) {
         close(file);
         if (!good)

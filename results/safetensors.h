@@ -20,13 +20,13 @@ struct safetensors {
     int64_t count;
     char **shard; /* paths */
     int shards;
-    int64_t unread; /* tensors of an index that nobody asked for: their shards were not opened */
+    int64_t unread; /* tensors that an index has in shards that are not needed and were not opened */
 };
 
 /* Whether PATH is a folder, a safetensors file or an index, by what is in it. */
 bool safetensors_is(const char *path);
-/* Reads the headers. Of an index, those of the shards that hold a tensor that is `wanted`, and a shard that is
- * missing is named. NULL: one line in record_error(). */
+/* Reads the headers; with an index, those of the shards that hold a `wanted` tensor. NULL: one line in record_error(),
+ * which names the shards that are missing. */
 struct safetensors *safetensors_open(const char *path, bool (*wanted)(const char *name));
 void safetensors_close(struct safetensors *);
 

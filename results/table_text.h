@@ -1,4 +1,4 @@
-/* Rows that are kept until a table ends, and the table as text, whose widths are known then. Of table.c alone. */
+/* Rows that are kept until a table ends, and the table as text, whose widths are known then. Private to table.c. */
 #ifndef TABLE_TEXT_H
 #define TABLE_TEXT_H
 

@@ -1,6 +1,5 @@
 #include "results/text.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 int text_utf8_length(const unsigned char *c) {
@@ -42,4 +41,9 @@ char *text_clean(char *text) {
 
 char *text_clean_lines(char *text) {
     return clean(text, true);
+}
+
+bool text_ends_with(const char *text, const char *end) {
+    const size_t length = strlen(text), own = strlen(end);
+    return length >= own && !strcmp(text + length - own, end);
 }

@@ -196,6 +196,7 @@ Test(given, files_that_cannot_serve_get_one_line) {
     static const struct {
         const char *options, *says;
     } asked[] = {{"--study maps --from good.h5 --t-max 5", "--t-max says how maps are made"},
+                 {"--study maps --from good.h5 --rms-eps 1e-6", "--rms-eps says how maps are made"},
                  {"--study maps --from good.h5 --w 1", "--w says how an ensemble is drawn"},
                  {"--study maps --from good.h5 --depth 3", "--depth 3: the maps of --from good.h5 have 2"},
                  {"--study maps --from good.h5 --streams 3", "--streams 3: the maps of"},

@@ -1,4 +1,4 @@
-/* `mhcbench report`: one page that needs nothing else, and in which nobody's text is markup. */
+/* `mhcbench report`: one page that needs nothing else, in which no text from outside is markup. */
 #include "tests/command.h"
 
 #include <hdf5.h>

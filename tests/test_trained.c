@@ -202,8 +202,8 @@ Test(trained, another_checkpoint_is_no_resumption) {
     enter_with_text(3000);
     GOOD("$M run " SMALL " --connection mhc --steps 4 --out a.h5 --checkpoints c -q && cp c/mhc-1-*.h5 model.h5");
     GOOD("$M run --study maps --from model.h5 --tokens 12 --t-max 5,10 --out m.h5 -q && mv m.h5 m.h5.part");
-    GOOD(
-        "$M export m.h5.part --format json >rows; grep -c \"\\\"origin_from\\\": \\\"$(sha256sum model.h5 | cut -d' ' -f1)\\\"\" rows");
+    GOOD("$M export m.h5.part --format json >rows; grep -c \"\\\"origin_from\\\": \\\"$(sha256sum model.h5 | cut -d' ' "
+         "-f1)\\\"\" rows");
     GOOD("rm -r c; $M run " SMALL
          " --connection mhc --steps 5 --out e.h5 --checkpoints c -q && cp c/mhc-1-*.h5 model.h5");
     expect_refusal("$M run --study maps --from model.h5 --tokens 12 --t-max 5,10 --out m.h5 --resume -q",

@@ -1,5 +1,6 @@
 /* Study maps on the weights of a model: files with the names, shapes and types of public models, and hostile ones. */
 #include "tests/command.h"
+#include "tests/safetensors_example.h"
 
 #include <hdf5.h>
 #include <math.h>
@@ -13,80 +14,6 @@
 TestSuite(weights, .timeout = 300);
 
 enum { N = 4, C = 10, K = N * (N + 2), LAYERS = 3, SITES = 2 * LAYERS, T = 5, CELLS = N * N };
-
-/* ---- writing safetensors ---- */
-
-struct file {
-    char *header, *data;
-    size_t header_size, data_size;
-    FILE *head, *body;
-    int64_t at;
-};
-
-static struct file *begin(void) {
-    static struct file f;
-    f = (struct file){.at = 0};
-    f.head = open_memstream(&f.header, &f.header_size);
-    f.body = open_memstream(&f.data, &f.data_size);
-    fputs("{\"__metadata__\":{\"format\":\"pt\"}", f.head);
-    return &f;
-}
-
-static uint16_t half_of(float value) { /* normal numbers alone, cut off */
-    uint32_t bits;
-    memcpy(&bits, &value, 4);
-    const int exponent = (int)(bits >> 23 & 255) - 112;
-    return (uint16_t)(bits >> 16 & 0x8000) | (uint16_t)(exponent > 0 ? exponent << 10 | (bits >> 13 & 1023) : 0);
-}
-
-/* What a reader makes of a value stored so. */
-static double stored(double value, const char *type) {
-    float single = (float)value;
-    uint32_t bits;
-    memcpy(&bits, &single, 4);
-    if (!strcmp(type, "BF16"))
-        bits &= 0xffff0000u;
-    memcpy(&single, &bits, 4);
-    if (!strcmp(type, "F16")) {
-        const uint16_t half = half_of(single);
-        return half & 0x7fff ? (half >> 15 ? -1 : 1) * ldexp(1024 + (half & 1023), (half >> 10 & 31) - 25) : 0;
-    }
-    return single;
-}
-
-static void add(struct file *f, const char *name, const char *type, int rank, const int64_t *extent,
-                const double *values) {
-    int64_t elements = 1, bytes = strcmp(type, "F32") ? 2 : 4;
-    fprintf(f->head, ",\"%s\":{\"dtype\":\"%s\",\"shape\":[", name, type);
-    for (int k = 0; k < rank; k++) {
-        elements *= extent[k];
-        fprintf(f->head, "%s%lld", k ? "," : "", (long long)extent[k]);
-    }
-    fprintf(f->head, "],\"data_offsets\":[%lld,%lld]}", (long long)f->at, (long long)(f->at + elements * bytes));
-    f->at += elements * bytes;
-    for (int64_t k = 0; k < elements; k++) {
-        const float single = (float)values[k];
-        uint16_t half;
-        memcpy(&half, (const char *)&single + 2, 2);
-        if (!strcmp(type, "F16"))
-            half = half_of(single);
-        fwrite(bytes == 4 ? (const void *)&single : &half, (size_t)bytes, 1, f->body);
-    }
-}
-
-static void finish(struct file *f, const char *path) {
-    unsigned char length[8];
-    fputc('}', f->head);
-    fclose(f->head);
-    fclose(f->body);
-    for (int k = 0; k < 8; k++)
-        length[k] = (unsigned char)(f->header_size >> 8 * k);
-    FILE *out = fopen(path, "wb");
-    cr_assert(out && fwrite(length, 1, 8, out) == 8 && fwrite(f->header, 1, f->header_size, out) == f->header_size &&
-              fwrite(f->data, 1, f->data_size, out) == f->data_size && !fclose(out));
-    free(f->header);
-    free(f->data);
-}
 
 /* ---- a model ---- */
 
@@ -256,6 +183,7 @@ static void write_shards(void) {
         add_site(f, DEEPSEEK, 2 * l + 1, "F32");
         add(f, other, "F32", 2, of_head, zeros);
         finish(f, path);
+        fprintf(index, ",\"%s\":\"%s\"", other, path + 2);
         for (int b = 0; b < 6; b++)
             fprintf(index, ",\"layers.%d.hc_%s_%s\":\"%s\"", l, b % 2 ? "ffn" : "attn",
                     b / 2 == 0   ? "fn"
@@ -280,7 +208,7 @@ Test(weights, an_index_reads_the_shards_that_it_needs) {
     GOOD("$M run --study maps --weights m --dry-run");
     cr_expect(strstr(out, "# 6 sites, names of DeepSeek-V4") && strstr(out, "--convention v4") &&
                   strstr(out, "# layers.2.hc_ffn: n 4, C 10, fn F32 [24][40], base F32 [24], scale F32 [3]") &&
-                  strstr(out, "and 1 in shards that were not opened"),
+                  strstr(out, "# ignored: 3 other tensors, and 1 in shards that were not opened"),
               "%s", out);
     GOOD("mv m/model-00003-of-00009.safetensors kept");
     expect_refusal("$M run --study maps --weights m --out c.h5",

@@ -77,10 +77,10 @@ static bool add_operations(struct axis *axis, const char *text, size_t length, c
             return false;
     }
     if (axis->count == before)
-        return snprintf(
-                   why, why_size,
-                   "--operation %s: no such operation of cpu64, which answers for all (mhcbench list --operations shows them)",
-                   pattern),
+        return snprintf(why, why_size,
+                        "--operation %s: no such operation of cpu64, which answers for all (mhcbench list --operations "
+                        "shows them)",
+                        pattern),
                false;
     return true;
 }

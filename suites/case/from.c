@@ -32,8 +32,8 @@ bool from_read_key(struct params *p, const char *key, char *why, size_t why_size
 
 enum { ANSWER = 4096 };
 
-/* What a file holds, of a child that reads it: '+' and the key of a checkpoint; '=' and the shape of maps; '*' and
- * the sites of weights; '-' and why it cannot serve. */
+/* What a child that reads the file answers: '+' and the key of a checkpoint; '=' and the shape of maps; '*' and the
+ * sites of weights; '-' and why it cannot serve. */
 static int answer_maps(const char *path, char text[ANSWER]) {
     struct maps_shape s;
     if (!maps_file_look(path, &s))
@@ -120,6 +120,16 @@ static bool refuse_idle(const struct param *param, const char *what, char *why, 
     return snprintf(why, why_size, "--%s says how %s", params_option(param), what), false;
 }
 
+/* The same of all that draws an ensemble. */
+static bool refuse_drawn(const struct params *p, const char *what, const struct param *const *given, int count,
+                         char *why, size_t why_size) {
+    for (int k = 0; k < params_count; k++)
+        if (params_knows(p, &params_table[k]) && params_table[k].role & ROLE_DRAWN &&
+            is_given(p, &params_table[k], given, count))
+            return refuse_idle(&params_table[k], what, why, why_size);
+    return true;
+}
+
 /* ---- a model ---- */
 
 static bool apply_model(struct params *p, const char *key, const struct param *const *given, int count, char *why,
@@ -152,8 +162,7 @@ static bool apply_model(struct params *p, const char *key, const struct param *c
 
 /* ---- maps ---- */
 
-/* What an answer about maps says, and of which connection they are: of the file's `connection`, else of its `case`.
- * */
+/* What an answer about maps says; their connection is the file's `connection`, else that of its `case`. */
 struct told {
     long long seeds, L, T, n;
     int order;
@@ -185,15 +194,13 @@ static bool decide(struct params *p, const char *name, int64_t value, const stru
 
 static bool apply_maps(struct params *p, const char *text, const struct param *const *given, int count, char *why,
                        size_t why_size) {
-    static const char *const idle[] = {"t-max", "convention", "sinkhorn-eps", "input"};
+    static const char *const idle[] = {"t-max", "convention", "rms-eps", "sinkhorn-eps", "input"};
     struct told told;
     read_told(text, &told);
     if (p->study != STUDY_MAPS)
         return snprintf(why, why_size, "--from %s has maps alone: --study maps can take them", p->from), false;
-    for (int k = 0; k < params_count; k++)
-        if (params_knows(p, &params_table[k]) && params_table[k].role & ROLE_DRAWN &&
-            is_given(p, &params_table[k], given, count))
-            return refuse_idle(&params_table[k], "an ensemble is drawn, and --from has its maps", why, why_size);
+    if (!refuse_drawn(p, "an ensemble is drawn, and --from has its maps", given, count, why, why_size))
+        return false;
     for (size_t k = 0; k < sizeof idle / sizeof *idle; k++)
         if (is_given(p, params_find(idle[k]), given, count))
             return refuse_idle(params_find(idle[k]), "maps are made, and --from has them made", why, why_size);
@@ -212,7 +219,7 @@ static bool apply_maps(struct params *p, const char *text, const struct param *c
 
 /* ---- weights ---- */
 
-/* Tokens of the streams that the maps are made under: of the static map one stands for all. */
+/* Tokens of the streams that the maps are made under; one stands for all where the map is static. */
 static bool apply_states(struct params *p, int64_t C, const struct param *const *given, int count, char *why,
                          size_t why_size) {
     struct states_shape x;
@@ -242,10 +249,8 @@ static bool apply_weights(struct params *p, const char *text, const struct param
     sscanf(text, "*%lld %lld %lld %d", &L, &n, &C, &v4);
     if (p->study != STUDY_MAPS)
         return snprintf(why, why_size, "--from %s has weights: --study maps can take them", p->from), false;
-    for (int k = 0; k < params_count; k++)
-        if (params_knows(p, &params_table[k]) && params_table[k].role & ROLE_DRAWN &&
-            is_given(p, &params_table[k], given, count))
-            return refuse_idle(&params_table[k], "an ensemble is drawn, and --from has a trained one", why, why_size);
+    if (!refuse_drawn(p, "an ensemble is drawn, and --from has a trained one", given, count, why, why_size))
+        return false;
     if (p->order)
         return snprintf(why, why_size, "--order is of a file of maps, and --from has weights"), false;
     if (strcmp(params_connection(p)->name, "mhc"))

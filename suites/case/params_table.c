@@ -86,7 +86,9 @@ const struct param params_table[] = {
      .help = "std of the dynamic product before alpha: of x.phi/r, or theta.x/r in HC", .role = ROLE_DRAWN},
     {"pre-post", "", "lite", PARAM_WORD, AT(pre_post), 0, 0, "lite|one-hot|equal", PROPAGATE | RECOMPUTE,
      .help =
-         "latent: logits of pre and post, for stream l mod n and for the others: 1 and -1, so that streams differ (lite); 4 and -4, so that they hardly meet (one-hot); pre 20 and -20, all post 0, so that streams stay equal whatever the maps (equal)",
+         "latent: logits of pre and post, for stream l mod n and for the others: 1 and -1, so that streams differ "
+         "(lite); 4 and -4, so that they hardly meet (one-hot); pre 20 and -20, all post 0, so that streams stay equal "
+         "whatever the maps (equal)",
      .matters = USED_GATES, .role = ROLE_DRAWN | ROLE_QUIET},
     {"round", "", "none", PARAM_WORD, AT(rounding), 0, 0, "none|bf16|fp16", MAPS,
      .help = "round coefficients to this format after every operation", .role = ROLE_DRAWN},
@@ -106,22 +108,29 @@ const struct param params_table[] = {
      .help = "g: branch weights have std g / sqrt(fan_in)", .role = ROLE_DRAWN},
     {"input", "", "", PARAM_TEXT, AT(input), 0, 0, NULL, MAPS | PROPAGATE | TRAIN,
      .help =
-         "file whose bytes are the tokens, a path from the current folder; the last 5 % are held out; empty: gaussian tokens, of which train can learn nothing",
+         "file whose bytes are the tokens, a path from the current folder; the last 5 % are held out; empty: gaussian "
+         "tokens, of which train can learn nothing",
      .role = ROLE_MODELS},
     {"from", "", "", PARAM_TEXT, AT(from), 0, 0, NULL, MAPS | PROPAGATE,
      .help =
-         "checkpoint of study train (run --checkpoints): its model is the ensemble, on --tokens held-out tokens of the text that it was trained on, with the gradient of their loss; connection, shape and seed come from the file, --input and --t-max too where they are not given; in study maps also an HDF5 file with residual maps `res` [L][T][n][n] or [seed][L][T][n][n], or the weights of a model: a safetensors file, an index with shards, or their folder; --weights PATH is the same"},
+         "checkpoint of study train (run --checkpoints): its model is the ensemble, on --tokens held-out tokens of the "
+         "text that it was trained on, with the gradient of their loss; connection, shape and seed come from the file, "
+         "--input and --t-max too where they are not given; in study maps also an HDF5 file with residual maps `res` "
+         "[L][T][n][n] or [seed][L][T][n][n], or the weights of a model: a safetensors file, an index with shards, or "
+         "their folder; --weights PATH is the same"},
     {"order", "", "auto", PARAM_WORD, AT(order), 0, 0, "auto|destination-source|source-destination", MAPS,
-     .help =
-         "which stream comes first in the maps of a --from file; auto: what its attribute `order` says, else destination-source"},
+     .help = "which stream comes first in the maps of a --from file; auto: what its attribute `order` says, else "
+             "destination-source"},
     {"states", "", "static", PARAM_TEXT, AT(states), 0, 0, NULL, MAPS,
      .help =
-         "of weights, the streams that the maps are made under; static: none, one map a site; random: --tokens tokens of normal numbers; else an HDF5 file with x [L][T][n][C]"},
+         "of weights, the streams that the maps are made under; static: none, one map per site; random: --tokens tokens "
+         "of normal numbers; else an HDF5 file with x [L][T][n][C]"},
     {"gradient", "", "random", PARAM_WORD, AT(gradient), 0, 0, "none|random", PROPAGATE,
      .help = "output gradient; none: forward only"},
     {"recompute", "1", "auto", PARAM_INT, AT(recompute), -1, 65536, "auto=-1|keep=0", PROPAGATE | RECOMPUTE | OVERHEAD,
      .help =
-         "keep x every so many layers and compute the rest again; auto: keep all that fits, else (in study recompute always) sqrt(n L / (n + 2))",
+         "keep x every so many layers and compute the rest again; auto: keep all that fits, else (in study recompute "
+         "always) sqrt(n L / (n + 2))",
      .role = ROLE_DRAWN | ROLE_KEEPS},
     {"weights", "", "hold", PARAM_WORD, AT(weights), 0, 0, "hold|regenerate", PROPAGATE,
      .help = "keep the weights of all layers, or draw them at every use", .role = ROLE_DRAWN | ROLE_KEEPS},
@@ -141,22 +150,26 @@ const struct param params_table[] = {
      .help = "most time in the rounds of a case; set-up, check and warm-up come on top and are most of a small case"},
     {"timed", "", "hc+mhc+identity", PARAM_FLAGS, AT(timed), 0, 0, connection_words + 1, OVERHEAD,
      .help =
-         "connections whose step is timed beside the residual's, joined by +, or all; each costs time of the budget, and the rounds get fewer"},
+         "connections whose step is timed beside the residual's, joined by +, or all; each costs time of the budget, "
+         "and the rounds get fewer"},
     {"preset", "", "none", PARAM_WORD, AT(preset), 0, 0, "none|3b|9b|27b|v4-flash|v4-pro", OVERHEAD,
      .help =
-         "shapes of a model, where they are not given: width, heads, head-dim, hidden; sequence 4096 where the tokens allow"},
+         "shapes of a model, where they are not given: width, heads, head-dim, hidden; sequence 4096 where the tokens "
+         "allow"},
     {"kind", "", "dense", PARAM_WORD, AT(kind), 0, 0, "dense|active", OVERHEAD,
      .help =
-         "of a preset: a dense block of that width (12 C^2 parameters), or as many parameters as a layer of the model has active"},
+         "of a preset: a dense block of that width (12 C^2 parameters), or as many parameters as a layer of the model "
+         "has active"},
     {"attention", "", "off", PARAM_WORD, AT(attention), 0, 0, "off|on", OVERHEAD,
      .help = "F with the core of attention; off: its GEMMs and elementwise work alone"},
     {"optimizer", "", "none", PARAM_WORD, AT(optimizer), 0, 0, "none|adamw", OVERHEAD,
-     .help =
-         "adamw: the step ends with an update of every parameter, its master and both moments in the type of parameters, one launch per array"},
+     .help = "adamw: the step ends with an update of every parameter, its master and both moments in the type of "
+             "parameters, one launch per array"},
     {"graphs", "", "off", PARAM_WORD, AT(graphs), 0, 0, "off|on", OVERHEAD, .help = "launch a step as one graph"},
     {"overlap", "", "off", PARAM_WORD, AT(overlap), 0, 0, "off|on", OVERHEAD,
      .help =
-         "two micro-batches of T tokens, the connections of one on a queue of high priority beside the GEMMs of the other"},
+         "two micro-batches of T tokens, the connections of one on a queue of high priority beside the GEMMs of the "
+         "other"},
     {"steps", "1", "300", PARAM_INT, AT(steps), 0, 1e6, NULL, TRAIN, .help = "updates of the parameters",
      .role = ROLE_CAPTION},
     {"batch", "1", "4", PARAM_INT, AT(batch), 1, 1 << 20, NULL, TRAIN, .help = "sequences of S tokens per step"},
@@ -177,7 +190,9 @@ const struct param params_table[] = {
      .help = "weight decay of the connection's parameters"},
     {"start", "", "lite", PARAM_WORD, AT(start), 0, 0, "lite|one-hot|zero|pre-norm", TRAIN,
      .help =
-         "where mHC's connection starts, all but zero near the identity: pre and post 1 for stream l mod n and -1 elsewhere (lite); pre 4 and -4, post 0 (one-hot); all 0 with phi of std 0.02 (zero); pre 20 and -20, post 0, a static pre-norm residual (pre-norm)"},
+         "where mHC's connection starts, all but zero near the identity: pre and post 1 for stream l mod n and -1 "
+         "elsewhere (lite); pre 4 and -4, post 0 (one-hot); all 0 with phi of std 0.02 (zero); pre 20 and -20, post 0, "
+         "a static pre-norm residual (pre-norm)"},
     {"every", "1", "auto", PARAM_INT, AT(every), -1, 1e6, "auto=-1", TRAIN,
      .help = "steps between measurements; auto: 0, 5, 10, 20, 30, 40, 60, 80, then every 20", .role = ROLE_KEEPS},
     {"seed", "", "1", PARAM_INT, AT(seed), 0, 9007199254740992.0, NULL, STUDY_ANY, .help = "of every random number",

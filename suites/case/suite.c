@@ -173,7 +173,7 @@ static bool expand(struct reader *r, const struct axis *axes, int count, bool as
     }
 }
 
-/* --weights has been a word (hold, regenerate) for long; of study maps it is the file of a model, which is --from. */
+/* --weights has long been a word (hold, regenerate); any other value is the file of a model, which is --from. */
 static bool names_file(const struct param *weights, const char *value) {
     struct params unused;
     char first[PARAM_TEXT_SIZE], why[400];

@@ -13,7 +13,7 @@ int export_command(int argc, char **argv) {
     static const char help[] = "Writes a record as text; lines that start with # in CSV say where it comes from.\n\n"
                                "  --what cases    one row per case: options, status, summaries, times (default)\n"
                                "  --what curves   one row per case and layer; gains are log10\n"
-                               "  --what samples  one row a timed sample\n"
+                               "  --what samples  one row per timed sample\n"
                                "  --format        csv (default) or json\n"
                                "  --out FILE      default: standard output\n";
     const char *what = "cases", *format = "csv", *out = "-";
@@ -69,8 +69,10 @@ static void name_shards(const struct record_gaps *gaps, long shards, char *text,
 int merge_command(int argc, char **argv) {
     static const char usage[] = "merge OUT.h5 PART.h5... [--overwrite]";
     static const char help[] =
-        "Joins the files that --shard I/N made of one suite, or what is left of interrupted runs of it, into a new file. When cases of\n"
-        "the suite are in no part, OUT.h5 is written all the same and marked not complete, the missing shards are named, and the exit\n"
+        "Joins the files that --shard I/N made of one suite, or what is left of interrupted runs of it, into a new "
+        "file. When cases of\n"
+        "the suite are in no part, OUT.h5 is written all the same and marked not complete, the missing shards are "
+        "named, and the exit\n"
         "code is 1.\n\n"
         "  --overwrite  replace OUT.h5 where there is one\n";
     if (help_asked(&argc, argv, usage, help))

@@ -19,8 +19,10 @@
 static const char usage[] = "list [FILE.suite ...] [--options] [--operations] [--metrics] [--backend B]";
 
 static const char help[] =
-    "Without anything: the suites below the current folder with the number of their cases and an estimate of their time, and\n"
-    "the backends that are here. With FILE.suite: that of these suites. An estimate counts operations, and the time of one thread\n"
+    "Without anything: the suites below the current folder with the number of their cases and an estimate of their "
+    "time, and\n"
+    "the backends that are here. With FILE.suite: that of these suites. An estimate counts operations, and the time of "
+    "one thread\n"
     "in a fixed case; it assumes that nothing else runs.\n\n"
     "  --options     every option of a case: default, range, meaning, and the studies that know it\n"
     "  --operations  the operations of a backend, what they read and what they write\n"
@@ -122,11 +124,11 @@ static void put_duration(double seconds, char text[24]) {
 /* What the cases are estimated by. */
 struct rates {
     int threads;
-    double oracle, cpu32; /* operations a second of one thread: of cpu64, and of everything else but cpu32; of cpu32 */
+    double oracle, cpu32; /* operations per second of one thread; oracle: of cpu64, which stands for all but cpu32 */
     bool cuda;            /* can be opened */
 };
 
-/* Of all threads together: what is lost by sharing the work out. */
+/* What all threads do together, less what is lost by sharing the work out. */
 static double of_all(double one, int threads) {
     return threads > 1 ? JOBS_EFFICIENCY * one * threads : one;
 }

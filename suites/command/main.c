@@ -65,10 +65,10 @@ static void help(FILE *out) {
             PROVENANCE_VERSION);
     for (int k = 0; k < COMMANDS; k++)
         fprintf(out, "  %-8s %s\n", commands[k].name, commands[k].help);
-    fprintf(
-        out,
-        "\nmhcbench COMMAND --help says what a command takes, mhcbench list --options every option of a case. Exit codes:\n"
-        "0 good, 1 failed check or regression, 2 cannot do it, 3 ambiguous under --strict, 130 interrupted.\n");
+    fprintf(out,
+            "\nmhcbench COMMAND --help says what a command takes, mhcbench list --options every option of a case. Exit "
+            "codes:\n"
+            "0 good, 1 failed check or regression, 2 cannot do it, 3 ambiguous under --strict, 130 interrupted.\n");
 }
 
 /* `mhcbench show FILE | head`: the reader has enough. Ends quietly, as a filter does, and not as one that failed. */

@@ -6,9 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -18,26 +16,32 @@
 #include "suites/report/choice.h"
 #include "suites/case/options.h"
 #include "suites/command/commands.h"
+#include "suites/command/drawing.h"
 #include "suites/report/figure_history.h"
 #include "suites/report/figures.h"
 #include "suites/worker/worker.h"
 
-enum { PATH_SIZE = 4096, MOST_FORMATS = 4, NO_GNUPLOT = 127 };
+enum { PATH_SIZE = 4096, MOST_FORMATS = 4 };
 static const char usage[] =
-    "plot FILE.h5 [--figure NAME] [case options] [--lines N] [--columns 1|2] [--caption full|none] [--format svg,png|svg|png|pdf|dumb] "
-    "[--out DIR]";
+    "plot FILE.h5 [--figure NAME] [case options] [--lines N] [--columns 1|2] [--caption full|none] "
+    "[--format svg,png|svg|png|pdf|dumb] [--out DIR]";
 static const char help[] =
     "Draws every figure that the record has the cases for, with its data as CSV beside it.\n\n"
     "  --figure NAME   this one alone\n"
     "  --connection mhc, --t-max 20,100, --operation 'mhc.*', ...\n"
-    "                  only cases that have this option of a case, as in `run`: one value, or several joined by commas. Among other\n"
-    "                  things this says which lines are shown where there is no room for all, and which shape roofline and\n"
+    "                  only cases that have this option of a case, as in `run`: one value, or several joined by "
+    "commas. Among other\n"
+    "                  things this says which lines are shown where there is no room for all, and which shape roofline "
+    "and\n"
     "                  bandwidth take: --tokens 512 --width 256\n"
-    "  --lines N       at most N lines of a block in one figure, 1 to 4; default: what stays legible, and the figure names those\n"
+    "  --lines N       at most N lines of a block in one figure, 1 to 4; default: what stays legible, and the figure "
+    "names those\n"
     "                  it leaves out\n"
-    "  --columns 1     as wide as one column of a page, 8.5 cm: panels below one another; 2: 17 cm, panels side by side;\n"
+    "  --columns 1     as wide as one column of a page, 8.5 cm: panels below one another; 2: 17 cm, panels side by "
+    "side;\n"
     "                  default: what the panels need. Letters have 7 pt at either width\n"
-    "  --caption none  no caption in the figure, for a paper that sets its own; the text is in data/NAME.gp. Default: full\n"
+    "  --caption none  no caption in the figure, for a paper that sets its own; the text is in data/NAME.gp. Default: "
+    "full\n"
     "  --format LIST   of svg, png, pdf and dumb, the terminal; default svg,png\n"
     "  --out DIR       default: figures, beside the record\n\n"
     "Figures:\n";
@@ -113,14 +117,11 @@ static bool open_folders(struct plot *plot, const char *out) {
     return true;
 }
 
-/* A folder that no other user can write to: gnuplot executes what stands in settings. It is given the absolute path, in
- * which no leading | or < can mean a pipe. */
+/* gnuplot executes what stands in settings, so its folder is private. It is given the absolute path, in which no
+ * leading | or < can mean a pipe. */
 static bool open_private(struct plot *plot) {
-    const char *parent = getenv("TMPDIR");
-    char path[PATH_SIZE / 2];
-    snprintf(path, sizeof path, "%s/mhcbench-plot-XXXXXX", parent && *parent ? parent : "/tmp");
-    if (!mkdtemp(path) || !realpath(path, plot->work))
-        return cannot("%s: %s", path, strerror(errno)), false;
+    if (!drawing_folder(plot->work, sizeof plot->work))
+        return cannot("no private folder: %s", strerror(errno)), false;
     snprintf(plot->data, sizeof plot->data, "%s/data", plot->work);
     return !mkdir(plot->data, 0700) || (cannot("%s: %s", plot->data, strerror(errno)), false);
 }
@@ -203,75 +204,17 @@ static bool read_formats(struct plot *plot, char *list) {
 
 /* ---- gnuplot ---- */
 
-/* The last line of what gnuplot said is the one that names the error. */
-static void last_line(int pipe, char *text, size_t size) {
-    char all[4096];
-    size_t used = 0;
-    ssize_t got;
-    while ((got = read(pipe, all + used, sizeof all - 1 - used)) > 0) {
-        used += (size_t)got;
-        if (used == sizeof all - 1)
-            used = 0;
-    }
-    while (used && (all[used - 1] == '\n' || all[used - 1] == ' '))
-        used--;
-    all[used] = 0;
-    const char *start = strrchr(all, '\n');
-    snprintf(text, size, "%.*s", (int)size - 1, start ? start + 1 : all);
-}
-
-static void become_gnuplot(const struct plot *plot, const char *figure, const char *format, const char *out,
-                           int errors) {
-    char script[PATH_SIZE + 64], width[16];
-    struct winsize window = {0};
-    ioctl(STDOUT_FILENO, TIOCGWINSZ, &window);
-    snprintf(script, sizeof script, "%s/%s.gp", plot->scripts, figure);
-    snprintf(width, sizeof width, "%d", window.ws_col >= 60 ? window.ws_col - 1 : 100);
-    dup2(errors, STDERR_FILENO);
-    setenv("LC_ALL", "C.UTF-8", 1);
-    execlp("gnuplot", "gnuplot", "-d", "-c", script, plot->data, format, out, width, (char *)NULL);
-    _exit(NO_GNUPLOT);
-}
-
-/* gnuplot does not notice a full disk: a whole file ends as its format does. */
-static bool is_whole(const char *path, const char *format) {
-    const char *end = !strcmp(format, "svg") ? "</svg>" : !strcmp(format, "png") ? "IEND" : "%%EOF";
-    char tail[17] = "";
-    FILE *file = fopen(path, "rb");
-    size_t got = 0;
-    if (file && !fseek(file, -16, SEEK_END))
-        got = fread(tail, 1, 16, file);
-    if (file)
-        fclose(file);
-    return got && memmem(tail, got, end, strlen(end));
-}
-
 static bool draw(const struct plot *plot, const char *figure, const char *format) {
-    char out[PATH_SIZE + 64], said[300] = "";
-    bool dumb = !strcmp(format, "dumb");
-    int pipe[2], status = 0;
+    char out[PATH_SIZE + 64];
+    const bool dumb = !strcmp(format, "dumb");
     snprintf(out, sizeof out, "%s/%s.%s", plot->work, figure, format);
-    fflush(NULL);
-    if (pipe2(pipe, O_CLOEXEC))
-        return cannot("%s", strerror(errno)), false;
-    pid_t child = fork();
-    if (child == 0)
-        become_gnuplot(plot, figure, format, dumb ? "-" : out, pipe[1]);
-    close(pipe[1]);
-    if (child > 0)
-        last_line(pipe[0], said, sizeof said);
-    close(pipe[0]);
-    if (child < 0 || waitpid(child, &status, 0) != child)
-        return cannot("gnuplot: %s", strerror(errno)), false;
-    if (WIFEXITED(status) && WEXITSTATUS(status) == NO_GNUPLOT)
-        return cannot("gnuplot is not there: install gnuplot-nox"), false;
-    if (!WIFEXITED(status) || WEXITSTATUS(status))
-        return cannot("gnuplot %s: %s", figure, said), false;
+    if (!drawing_by_gnuplot(plot->scripts, plot->data, figure, format, dumb ? "-" : out))
+        return false;
     if (dumb)
         return true;
     char name[80];
     snprintf(name, sizeof name, "%s.%s", figure, format);
-    bool whole = is_whole(out, format);
+    bool whole = drawing_is_whole(out, format);
     if (!whole)
         cannot("%s/%s: could not be written whole", plot->out, name);
     else if (!(whole = move(out, plot->figures_at, name)))

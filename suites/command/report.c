@@ -1,6 +1,5 @@
 /* `mhcbench report`: a record as one page that needs nothing else: no script, nothing from outside. Figures are
  * those of `plot`, tables those of `show`. */
-#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -14,6 +13,7 @@
 #include "results/html.h"
 #include "suites/case/options.h"
 #include "suites/command/commands.h"
+#include "suites/command/drawing.h"
 #include "suites/command/show.h"
 #include "suites/report/figures.h"
 
@@ -43,31 +43,23 @@ static const char style[] =
 
 /* Draws them into a folder, in a process of its own whose output is not ours. false: `why` is its last line. */
 static bool draw_figures(const char *file, const char *folder, char *why, size_t why_size) {
-    char said[4096] = "";
     int ends[2], status = 0;
-    size_t used = 0;
-    ssize_t some;
-    if (pipe(ends))
+    if (pipe2(ends, O_CLOEXEC))
         return snprintf(why, why_size, "%s", strerror(errno)), false;
     fflush(NULL);
     const pid_t child = fork();
     if (child == 0) {
-        char *const words[] = {(char *)file, "--format", "svg", "--out", (char *)folder, NULL};
-        char *argv[6];
-        memcpy(argv, words, sizeof argv);
+        char *argv[] = {(char *)file, "--format", "svg", "--out", (char *)folder, NULL};
         dup2(open("/dev/null", O_WRONLY), STDOUT_FILENO);
         dup2(ends[1], STDERR_FILENO);
         _exit(plot_command(5, argv));
     }
     close(ends[1]);
-    while (child > 0 &&
-           ((some = read(ends[0], said + used, sizeof said - 1 - used)) > 0 || (some < 0 && errno == EINTR)))
-        used = used + (size_t)(some > 0 ? some : 0) < sizeof said - 1 ? used + (size_t)(some > 0 ? some : 0) : 0;
+    if (child > 0)
+        drawing_last_line(ends[0], why, why_size);
     close(ends[0]);
     if (child < 0 || waitpid(child, &status, 0) != child)
         return snprintf(why, why_size, "%s", strerror(errno)), false;
-    said[strcspn(said, "\n")] = 0;
-    snprintf(why, why_size, "%s", said);
     return WIFEXITED(status) && WEXITSTATUS(status) == EXIT_GOOD;
 }
 
@@ -104,7 +96,7 @@ static void put_svg(FILE *out, const char *text, int number) {
 
 static void add_figures(FILE *out, const char *folder) {
     for (int k = 0; k < figures_count; k++) {
-        char path[PATH_SIZE];
+        char path[PATH_SIZE + 64];
         snprintf(path, sizeof path, "%s/%s.svg", folder, figures[k].name);
         char *svg = read_file(path);
         if (!svg)
@@ -136,9 +128,9 @@ static void empty_folder(const char *path) {
 }
 
 static void put_figures(FILE *out, const char *file) {
-    char folder[] = "/tmp/mhcbench-report-XXXXXX", why[1000] = "no folder for them";
+    char folder[PATH_SIZE], why[1000] = "no folder for them";
     fputs("<h2>Figures</h2>\n", out);
-    const bool there = mkdtemp(folder) != NULL;
+    const bool there = drawing_folder(folder, sizeof folder);
     if (there && draw_figures(file, folder, why, sizeof why))
         add_figures(out, folder);
     else {

@@ -1,5 +1,4 @@
 /* `mhcbench run`: every case of a suite into one file. */
-#include <math.h>
 #include <omp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,12 +15,12 @@
 #include "suites/command/provenance.h"
 #include "suites/command/run_keeping.h"
 #include "suites/command/run_cases.h"
+#include "suites/command/run_schema.h"
 #include "suites/study/study.h"
 #include "suites/case/sites.h"
 #include "suites/case/suite.h"
 #include "suites/rows/device.h"
 #include "suites/study/fits.h"
-#include "suites/study/timed_record.h"
 
 enum { KEY_SIZE = 2048 };
 
@@ -30,30 +29,44 @@ static const char usage[] =
     "[--jobs N] [--timeout SECONDS] [--checkpoints FOLDER] [--checkpoint-every STEPS] [--maps FOLDER] [--dry-run] [-q]";
 
 static const char help[] =
-    "Runs the cases of a suite, or the one line of case options given, into one HDF5 file. Case options behind FILE.suite replace\n"
+    "Runs the cases of a suite, or the one line of case options given, into one HDF5 file. Case options behind "
+    "FILE.suite replace\n"
     "those of its lines; mhcbench list --options explains them all.\n\n"
     "  --out FILE.h5      default: NAME.h5 of NAME.suite, or case.h5, in the current folder\n"
     "  --overwrite        replace FILE.h5 where there is one\n"
-    "  --resume           go on with the FILE.h5.part that an interrupted run left, or with a FILE.h5 of which cases failed: those\n"
-    "                     run again. Refused where cases are of another revision, build, CPU, number of threads, library or input;\n"
-    "                     --resume=anyway goes on, as in a job on nodes of several kinds: every case says where it comes from\n"
+    "  --resume           go on with the FILE.h5.part that an interrupted run left, or with a FILE.h5 of which cases "
+    "failed: those\n"
+    "                     run again. Refused where cases are of another revision, build, CPU, number of threads, "
+    "library,\n"
+    "                     input or file behind --from;\n"
+    "                     --resume=anyway goes on, as in a job on nodes of several kinds: every case says where it "
+    "comes from\n"
     "  --shard I/N        every N-th case from the I-th on, I from 0: mhcbench merge joins the files of all I\n"
-    "  --jobs N           N cases at once, each in a worker of its own with one thread; with 1, all threads work on one case.\n"
-    "                     The default follows the estimates: 1 where anything is timed, as many as there are cores where the\n"
+    "  --jobs N           N cases at once, each in a worker of its own with one thread; with 1, all threads work on "
+    "one case.\n"
+    "                     The default follows the estimates: 1 where anything is timed, as many as there are cores "
+    "where the\n"
     "                     end comes earlier so and the memory suffices\n"
     "  --timeout SECONDS  a case that takes longer has failed\n"
-    "  --checkpoints FOLDER  a file for each case of study train, from which a later run with the same FOLDER goes on, to the same\n"
-    "                     bits. What is of another build, text or case is refused; so is another number of threads, unless with\n"
-    "                     --resume=anyway. At the end of a case the file is the trained model, for --from of studies maps and propagate\n"
+    "  --checkpoints FOLDER  a file for each case of study train, from which a later run with the same FOLDER goes on, "
+    "to the same\n"
+    "                     bits. What is of another build, text or case is refused; so is another number of threads, "
+    "unless with\n"
+    "                     --resume=anyway. At the end of a case the file is the trained model, for --from of studies "
+    "maps and propagate\n"
     "  --checkpoint-every STEPS  or auto, the default: about once in 30 seconds; always at the end of a case\n"
     "  --maps FOLDER      a file for each case of study maps, with its residual maps [L][T][n][n]\n"
-    "  --dry-run          print the cases, a line each that makes it again, and run none\n"
+    "  --dry-run          print one line per case, which makes it again, and run none\n"
     "  -q, --quiet        no progress\n\n"
-    "OMP_NUM_THREADS and OPENBLAS_NUM_THREADS are kept with --jobs 1, the first also says how many cores there are; with more jobs\n"
-    "both are 1 in every worker. With OMP_NUM_THREADS=1 every N gives the same bits; without it results of cpu32 may differ\n"
-    "by rounding between --jobs 1 and more. A case waits while those that run leave too little memory for it. The file has the\n"
+    "OMP_NUM_THREADS and OPENBLAS_NUM_THREADS are kept with --jobs 1, the first also says how many cores there are; "
+    "with more jobs\n"
+    "both are 1 in every worker. With OMP_NUM_THREADS=1 every N gives the same bits; without it results of cpu32 may "
+    "differ\n"
+    "by rounding between --jobs 1 and more. A case waits while those that run leave too little memory for it. The file "
+    "has the\n"
     "order of the suite, whichever case ends first.\n\n"
-    "--budget bounds the timed rounds of a case alone. Drawing its arrays, the answer of cpu64 and the warm-up come on top, so that\n"
+    "--budget bounds the timed rounds of a case alone. Drawing its arrays, the answer of cpu64 and the warm-up come on "
+    "top, so that\n"
     "a small budget hardly shortens small cases; fewer cases do. --input is a path from the current folder.\n\n"
     "Exit: 0 good, 1 a case failed, 2 cannot do it, 130 interrupted.\n";
 
@@ -201,130 +214,6 @@ static int make_plan(const struct suite *s, struct options *o, struct worker *w,
     return code == EXIT_GOOD && stopped ? EXIT_INTERRUPTED : code;
 }
 
-static struct record_column columns[PARAMS_MOST + ORIGINS];
-static struct record_curve curves[MHC_METRICS * MHC_STATISTICS], summaries[2 * MHC_METRICS];
-static char curve_names[MHC_METRICS * MHC_STATISTICS][64], summary_names[2 * MHC_METRICS][64],
-    summary_texts[2 * MHC_METRICS][160];
-
-static int curve_metric[MHC_METRICS * MHC_STATISTICS], curve_statistic[MHC_METRICS * MHC_STATISTICS], curve_count;
-
-static bool runs_backward(int metric) {
-    return mhc_metric_info[metric].direction == MHC_RUNS_BACKWARD;
-}
-
-/* The groups of curves that some case of a suite records. */
-static unsigned recorded_groups(const struct suite *s) {
-    unsigned groups = 0;
-    for (int64_t k = 0; k < s->count; k++) {
-        bool curves_wanted = params_has(&s->cases[k], STUDY_CURVES) && s->cases[k].record == RECORD_CURVES;
-        groups |= curves_wanted ? (unsigned)s->cases[k].measure : 0;
-    }
-    return groups;
-}
-
-/* The datasets of a record, from the tables of parameters and metrics; curves that no case will have are left out. */
-static void describe(struct record_schema *schema, unsigned groups) {
-    static const char *const units[2] = {"1", "log10(1)"};
-    for (int k = 0; k < params_count; k++) {
-        const struct param *p = &params_table[k];
-        columns[k] = (struct record_column){p->name, p->unit, p->help,
-                                            p->type == PARAM_INT    ? RECORD_INT
-                                            : p->type == PARAM_REAL ? RECORD_REAL
-                                                                    : RECORD_TEXT};
-    }
-    origin_columns(columns + params_count);
-    for (int m = 0; m < MHC_METRICS; m++) {
-        const struct mhc_metric_info *info = &mhc_metric_info[m];
-        const char *unit = info->scale == MHC_LOG10 ? units[1] : info->unit;
-        for (int s = 0; s < MHC_STATISTICS && groups & (unsigned)info->group; s++) {
-            int k = curve_count++;
-            curve_metric[k] = m;
-            curve_statistic[k] = s;
-            snprintf(curve_names[k], sizeof curve_names[k], "%s%s", info->name, mhc_statistic_suffix[s]);
-            curves[k] = (struct record_curve){curve_names[k], unit, info->long_name};
-        }
-        for (int s = 0; s < 2; s++) {
-            int k = 2 * m + s;
-            const char *end = runs_backward(m) ? "first" : "last";
-            snprintf(summary_names[k], sizeof summary_names[k], "%s_%s", info->name, s ? end : "max");
-            snprintf(summary_texts[k], sizeof summary_texts[k], "%s; %s%s of the token mean", info->long_name,
-                     s ? end : "largest over layers", s ? " layer" : "");
-            summaries[k] = (struct record_curve){summary_names[k], unit, summary_texts[k]};
-        }
-    }
-    *schema = (struct record_schema) {
-        .columns = columns, .column_count = params_count + ORIGINS, .curves = curves, .curve_count = curve_count,
-        .summaries = summaries, .summary_count = 2 * MHC_METRICS
-    };
-}
-
-/* Its sizes, and what only the cases of some studies have. */
-static void size_up(struct record_schema *schema, const struct suite *s, const struct plan *plan) {
-    bool layers = false;
-    schema->cases = plan->count;
-    schema->keys = (const char *const *)plan->key;
-    for (int64_t k = 0; k < s->count; k++) {
-        const struct params *p = &s->cases[k];
-        if (!params_has(p, STUDY_CURVES))
-            continue;
-        layers = true;
-        schema->layers = p->depth > schema->layers ? p->depth : schema->layers;
-        schema->streams = p->streams > schema->streams ? p->streams : schema->streams;
-    }
-    if (!layers)
-        schema->summary_count = 0;
-    timed_schema(s, schema);
-    trained_schema(s, schema);
-}
-
-/* Where cases are written. */
-struct destination {
-    struct record *record;
-    const struct record_schema *schema;
-};
-
-static bool write_case(void *user, const struct params *p, const char *key, const struct study_result *r,
-                       bool checkpoint) {
-    const struct destination *to = user;
-    static char texts[PARAMS_MOST][PARAM_TEXT_SIZE];
-    union record_value values[PARAMS_MOST + ORIGINS];
-    const double *pointers[MHC_METRICS * MHC_STATISTICS];
-    double scalars[2 * MHC_METRICS];
-    for (int k = 0; k < params_count; k++) {
-        const void *field = (const char *)p + params_table[k].offset;
-        params_text(p, &params_table[k], texts[k], sizeof texts[k]);
-        if (columns[k].type == RECORD_INT)
-            values[k].i = *(const int64_t *)field;
-        else if (columns[k].type == RECORD_REAL)
-            values[k].r = *(const double *)field;
-        else
-            values[k].text = texts[k];
-    }
-    origin_values(p, values + params_count);
-    for (int m = 0; m < MHC_METRICS; m++) {
-        const double *mean = r->curves.curve[m][MHC_MEAN];
-        scalars[2 * m] = mean ? mhc_curve_max(mean, r->L) : NAN;
-        scalars[2 * m + 1] = mean ? mean[runs_backward(m) ? 0 : r->L - 1] : NAN;
-    }
-    for (int k = 0; k < curve_count; k++)
-        pointers[k] = p->record == RECORD_CURVES ? r->curves.curve[curve_metric[k]][curve_statistic[k]] : NULL;
-    struct record_case one = {.key = key,
-                              .status = r->reason[0] ? RECORD_FAILED : RECORD_DONE,
-                              .reason = r->reason,
-                              .seconds = r->seconds,
-                              .layers = r->L,
-                              .streams = r->n,
-                              .values = values,
-                              .curves = pointers,
-                              .summaries = scalars,
-                              .panels = r->panels,
-                              .panel_log10_scale = r->panels ? r->panel_log10_scale : NULL,
-                              .qr_spectrum = r->qr_spectrum,
-                              .training = r->trained && r->trained->is.points ? &r->trained->is : NULL};
-    return timed_case(to->schema, r, &one) &&
-           (checkpoint ? record_checkpoint(to->record, &one) : record_append(to->record, &one));
-}
-
 /* What a device says of itself goes into the record; what would spoil its times is said at once. */
 static void add_device(const struct suite *s, struct worker *w, struct record_schema *schema) {
     char text[DEVICE_TEXT], part[DEVICE_TEXT];
@@ -336,7 +225,7 @@ static void add_device(const struct suite *s, struct worker *w, struct record_sc
 
 /* Runs the cases that the record does not have. */
 static bool run_plan(const struct suite *s, const struct options *o, struct worker *w, struct plan *plan,
-                     const struct destination *to, struct case_run *run) {
+                     const struct run_destination *to, struct case_run *run) {
     int64_t left = 0;
     for (int64_t k = 0; k < plan->count; k++)
         if (!record_has(to->record, plan->key[k]))
@@ -349,7 +238,7 @@ static bool run_plan(const struct suite *s, const struct options *o, struct work
     run->quiet = o->quiet;
     run->keeping = &o->keeping;
     run->stopped = &stopped;
-    run->write = write_case;
+    run->write = run_write_case;
     run->user = (void *)to;
     jobs_order(plan->job, left, run->at_once);
     return run_cases(run, w);
@@ -368,8 +257,9 @@ static int write_record(const struct suite *s, const struct options *o, struct w
                         const char *path, const char *command) {
     struct record_schema schema;
     struct case_run run;
-    describe(&schema, recorded_groups(s));
-    size_up(&schema, s, plan);
+    run_schema(&schema, s);
+    schema.cases = plan->count;
+    schema.keys = (const char *const *)plan->key;
     schema.facts = provenance_facts(&schema.fact_count);
     add_jobs(plan, &schema);
     add_device(s, w, &schema);
@@ -380,7 +270,7 @@ static int write_record(const struct suite *s, const struct options *o, struct w
     struct record *record = record_create(path, &schema, o->resume.wanted, o->overwrite);
     if (!record)
         return cannot("%s", record_error());
-    bool good = run_plan(s, o, w, plan, &(struct destination){record, &schema}, &run);
+    bool good = run_plan(s, o, w, plan, &(struct run_destination){record, &schema}, &run);
     if (!record_finish(record, good && !stopped) && good)
         good = (cannot("%s", record_error()), false);
     int code = !good ? EXIT_CANNOT : stopped ? EXIT_INTERRUPTED : run.failed ? EXIT_CHECK_FAILED : EXIT_GOOD;
@@ -413,7 +303,7 @@ static void print_cases(const struct suite *s, const struct options *o) {
     }
 }
 
-/* Of weights, what was found and what was left out, once for each file. */
+/* What was found in files of weights and what was left out, once for each file. */
 static int print_sites(const struct suite *s) {
     const char *last = "";
     for (int64_t k = 0; k < s->count; k++) {

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "results/text.h"
 #include "suites/case/params.h"
 #include "suites/gate/compare.h"
 #include "suites/rows/array_error.h"
@@ -173,17 +174,12 @@ static double scalar(struct record_reader *file, const char *name, int64_t index
     return values ? values[index] : NAN;
 }
 
-static bool ends_with(const char *text, const char *end) {
-    size_t length = strlen(text), own = strlen(end);
-    return length >= own && !strcmp(text + length - own, end);
-}
-
 /* Errors that are stored as a share of their own tolerance: "<variant>_error_over_tolerance" of a step. */
 static bool compare_shares(struct compare *c, const int64_t index[2], struct gate_row *r, struct values *v) {
     struct record_curve share;
     for (int k = 0; k < record_list_count(c->file[COMPARE_BASE], RECORD_LIST_ACCURACIES); k++) {
         if (!record_list_curve(c->file[COMPARE_BASE], RECORD_LIST_ACCURACIES, k, &share) ||
-            !ends_with(share.name, "_error_over_tolerance"))
+            !text_ends_with(share.name, "_error_over_tolerance"))
             continue;
         double base = scalar(c->file[COMPARE_BASE], share.name, index[COMPARE_BASE]);
         double now = scalar(c->file[COMPARE_NEW], share.name, index[COMPARE_NEW]);
@@ -210,7 +206,8 @@ static bool compare_shares(struct compare *c, const int64_t index[2], struct gat
 /* Bytes that are held. Those that are moved (`bytes`) follow from the operation's model; a `footprint` is that of all
  * sets a part rotates over, and of smaller arrays there are more. */
 static bool is_memory(const struct record_curve *scalar) {
-    return !strcmp(scalar->unit, "byte") && !ends_with(scalar->name, "bytes") && !ends_with(scalar->name, "footprint");
+    return !strcmp(scalar->unit, "byte") && !text_ends_with(scalar->name, "bytes") &&
+           !text_ends_with(scalar->name, "footprint");
 }
 
 /* What the case needs more memory for, whatever else was said of it; the scalar that grew most is named. Workspace

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "build_info.h"
+#include "results/html.h"
 #include "results/text.h"
 #include "suites/case/options.h"
 #include "suites/gate/gate_report.h"
@@ -27,17 +28,8 @@ bool gate_files_open(struct gate_files *f, const struct gate_options *o, const c
 
 static void put_xml(FILE *out, const char *text) {
     char *clean = strdup(text);
-    if (!clean)
-        return;
-    text_clean(clean);
-    for (const unsigned char *c = (const unsigned char *)clean; *c;) {
-        int length = text_utf8_length(c);
-        if (strchr("&<>\"'", *c))
-            fprintf(out, "&#%d;", *c);
-        else
-            fwrite(c, 1, (size_t)length, out);
-        c += length;
-    }
+    if (clean)
+        html_text(out, text_clean(clean));
     free(clean);
 }
 

@@ -18,13 +18,9 @@ static const char *look(const struct params *p, struct maps_shape *shape) {
 static const char *measure(const struct study_context *context, const struct maps_shape *shape, double *res,
                            double *pre, double *post, struct study_result *r) {
     const struct params *p = context->p;
-    const unsigned groups = (unsigned)p->measure & (MHC_GROUP_GAIN | MHC_GROUP_SPECTRUM | MHC_GROUP_MIXING);
     if (!maps_file_read(p->from, shape, p->seed - 1, (enum maps_order)p->order, res, pre, post))
         return record_error();
-    if (!mhc_curves_allocate(&r->curves, p->depth, groups, p->record == RECORD_CURVES) ||
-        !study_measure_maps(p, p->tokens, res, r))
-        return "out of memory";
-    return maps_keep(context, p->tokens, res, pre, post);
+    return maps_result(context, res, pre, post, r);
 }
 
 void given_run(const struct study_context *context, struct study_result *r) {

@@ -18,7 +18,8 @@ const struct record_curve kernel_timing_info[TIMED_VALUES] = {
     [KERNEL_HIGH] = {"high", "s", "upper end of that interval"},
     [KERNEL_RATIO] =
         {"ratio", "1",
-         "ratio to the copy of the same round, mean of its medians (of logs) over either order of the two; of study recompute: to the step with auto's L_r"},
+         "ratio to the copy of the same round, mean of its medians (of logs) over either order of the two; of study "
+         "recompute: to the step with auto's L_r"},
     [KERNEL_RATIO_LOW] = {"ratio_low", "1", "lower end of its 95 % interval, by bootstrap"},
     [KERNEL_RATIO_HIGH] = {"ratio_high", "1", "upper end of that interval"},
     [KERNEL_BYTES] = {"bytes", "byte", "bytes that must move once, by the operation's own model"},

@@ -7,13 +7,13 @@
 #include <string.h>
 
 #include "results/maps_file.h"
+#include "results/safetensors.h"
 #include "suites/rows/backend.h"
 #include "suites/stack/ensemble.h"
 #include "suites/stack/rounding.h"
 #include "suites/study/given.h"
 #include "suites/study/train.h"
 #include "suites/study/weights.h"
-#include "results/safetensors.h"
 
 /* Tokens that are drawn: without a dynamic part all are the same, and one stands for them. */
 static int64_t token_count(const struct params *p) {
@@ -97,10 +97,29 @@ const char *maps_keep(const struct study_context *context, int64_t T, const doub
                                         : (snprintf(why, sizeof why, "no file of maps: %.220s", record_error()), why);
 }
 
+const char *maps_result(const struct study_context *context, const double *res, const double *pre, const double *post,
+                        struct study_result *r) {
+    const struct params *p = context->p;
+    const unsigned groups = (unsigned)p->measure & (MHC_GROUP_GAIN | MHC_GROUP_SPECTRUM | MHC_GROUP_MIXING);
+    if (!mhc_curves_allocate(&r->curves, p->depth, groups, p->record == RECORD_CURVES) ||
+        !study_measure_maps(p, p->tokens, res, r))
+        return "out of memory";
+    return maps_keep(context, p->tokens, res, pre, post);
+}
+
+/* What makes the maps of a case with --from: maps of a file, weights of a model, or a trained model. */
+static const struct study *source_of(const struct params *p) {
+    static const struct study given = {.run = given_run, .estimate = given_estimate, .flops = given_flops},
+                              weights = {.run = weights_run, .estimate = weights_estimate, .flops = weights_flops},
+                              model = {
+                                  .run = train_replay, .estimate = train_replay_estimate, .flops = train_replay_flops};
+    return params_has_maps(p) ? &given : safetensors_is(p->from) ? &weights : &model;
+}
+
 static void run(const struct study_context *context, struct study_result *r) {
     const struct params *p = context->p;
     if (p->from[0]) {
-        (params_has_maps(p) ? given_run : safetensors_is(p->from) ? weights_run : train_replay)(context, r);
+        source_of(p)->run(context, r);
         return;
     }
     int64_t T = token_count(p), cells = p->streams * p->streams;
@@ -138,9 +157,7 @@ static void run(const struct study_context *context, struct study_result *r) {
 static bool estimate(const struct params *p, double *needed, double *available, char *why, size_t why_size) {
     struct backend cpu;
     if (p->from[0])
-        return (params_has_maps(p)        ? given_estimate
-                : safetensors_is(p->from) ? weights_estimate
-                                          : train_replay_estimate)(p, needed, available, why, why_size);
+        return source_of(p)->estimate(p, needed, available, why, why_size);
     if (!backend_open(&cpu, "cpu64", why, why_size))
         return false;
     *needed = bytes(p);
@@ -150,9 +167,7 @@ static bool estimate(const struct params *p, double *needed, double *available, 
 }
 
 static double flops(const struct params *p) {
-    return params_has_maps(p) ? given_flops(p)
-           : p->from[0]       ? train_replay_flops(p)
-                              : study_measure_flops(p, token_count(p));
+    return p->from[0] ? source_of(p)->flops(p) : study_measure_flops(p, token_count(p));
 }
 
 const struct study study_maps = {.run = run, .estimate = estimate, .flops = flops};

@@ -22,7 +22,8 @@ const char *const *overhead_subjects(void) {
 static const struct record_curve of_variant[OVERHEAD_VALUES] = {
     [OVERHEAD_RATIO] =
         {"overhead", "1",
-         "t(variant) / t(residual) - 1, by the ratio of the same round: mean of its medians (of logs) over either order of the two"},
+         "t(variant) / t(residual) - 1, by the ratio of the same round: mean of its medians (of logs) over either "
+         "order of the two"},
     [OVERHEAD_LOW] = {"overhead_low", "1", "lower end of its 95 % interval, by bootstrap"},
     [OVERHEAD_HIGH] = {"overhead_high", "1", "upper end of that interval"},
     [OVERHEAD_MEDIAN] = {"median", "s", "median time of a step"},
@@ -73,7 +74,8 @@ const struct record_curve *overhead_error_info(void) {
         snprintf(name[v], sizeof name[v], "%s_error_over_tolerance", step_name(v));
         info[v] = (struct record_curve){
             name[v], "1",
-            "of the worst operation of a step on a few tokens, against cpu64 on the same inputs; above 1 the case has failed"};
+            "of the worst operation of a step on a few tokens, against cpu64 on the same inputs; above 1 the case has "
+            "failed"};
     }
     return info;
 }

@@ -28,7 +28,7 @@ struct study_keeping {
     char folder[1024]; /* checkpoints, to go on from there */
     int64_t every;     /* steps between them, or EVERY_AUTO */
     int64_t threads;   /* that a case will have; 0: not known yet */
-    int64_t anyway;    /* whether one of another number of threads is gone on with */
+    int64_t anyway;    /* whether to go on from one of another number of threads */
     char maps[1024];   /* maps of study maps */
 };
 enum { STUDY_PATH = 1200 };

@@ -87,6 +87,9 @@ const char *train_measure_end(struct train *);
 /* Keeps the maps of a case, where that is asked for; pre and post may be NULL. NULL, or why they cannot be written. */
 const char *maps_keep(const struct study_context *, int64_t T, const double *res, const double *pre,
                       const double *post);
+/* Measures the maps of a case with --from, res [L][T][n][n], and keeps them. NULL, or why not. */
+const char *maps_result(const struct study_context *, const double *res, const double *pre, const double *post,
+                        struct study_result *);
 
 /* ---- train_replay.c: a trained model as an ensemble, for studies maps and propagate with --from ---- */
 

@@ -66,7 +66,7 @@ static void multiply(int64_t n, const double *map, double *product, double *log2
     *log2_scale += exponent;
 }
 
-/* Of one token's H_L...H_1. */
+/* What the sums of one token's H_L...H_1 say. */
 static void measure_sums(int64_t n, const double *product, double *smallest_column, double *row_spread) {
     double mean = 0, square = 0;
     *smallest_column = INFINITY;

@@ -46,6 +46,9 @@ static const char *open_work(struct work *w, const struct params *p) {
         return "the weights of --from have another shape than when the run began";
     if (params_states(p) == STATES_FILE && !states_file_look(p->states, &w->states))
         return record_error();
+    const struct states_shape *x = &w->states;
+    if (params_states(p) == STATES_FILE && (x->L != L || x->T != T || x->n != n || x->C != w->sites->site[0].C))
+        return "the streams of --states have another shape than when the run began";
     if (!backend_open(&w->cpu, "cpu64", why, sizeof why))
         return why;
     w->c = (struct mhc_case){.T = T,
@@ -85,7 +88,7 @@ static void close_work(struct work *w) {
     sites_close(w->sites);
 }
 
-/* Streams in front of a site: RMS 1, as the norm makes them of any. */
+/* Streams in front of a site. Their RMS is about 1; it does not matter, because the norm divides by it. */
 static void draw(struct work *w, int64_t layer) {
     const int64_t count = w->c.T * w->c.n * w->c.C;
     for (int64_t k = 0; k < count; k++)
@@ -129,16 +132,10 @@ static const char *run_site(struct work *w, int64_t layer) {
 
 static const char *run(struct work *w, const struct study_context *context, struct study_result *r) {
     const struct params *p = context->p;
-    const unsigned groups = (unsigned)p->measure & (MHC_GROUP_GAIN | MHC_GROUP_SPECTRUM | MHC_GROUP_MIXING);
     const char *why = open_work(w, p);
     for (int64_t layer = 0; layer < p->depth && !why; layer++)
         why = run_site(w, layer);
-    if (why)
-        return why;
-    if (!mhc_curves_allocate(&r->curves, p->depth, groups, p->record == RECORD_CURVES) ||
-        !study_measure_maps(p, p->tokens, w->res, r))
-        return "out of memory";
-    return maps_keep(context, p->tokens, w->res, w->pre, w->post);
+    return why ? why : maps_result(context, w->res, w->pre, w->post, r);
 }
 
 void weights_run(const struct study_context *context, struct study_result *r) {
@@ -149,14 +146,20 @@ void weights_run(const struct study_context *context, struct study_result *r) {
     close_work(&w);
 }
 
+/* nC of the streams that each site is computed with; false: the error line says why there are none. */
+static bool stream_size(const struct params *p, double *nC) {
+    struct sites *sites = sites_open(p->from);
+    *nC = sites ? (double)(p->streams * (params_states(p) == STATES_STATIC ? 1 : sites->site[0].C)) : 0;
+    sites_close(sites);
+    return sites != NULL;
+}
+
 bool weights_estimate(const struct params *p, double *needed, double *available, char *why, size_t why_size) {
     struct backend cpu;
-    struct sites *sites = sites_open(p->from);
-    if (!sites)
+    const double n = (double)p->streams, T = (double)p->tokens;
+    double D;
+    if (!stream_size(p, &D))
         return snprintf(why, why_size, "%s", record_error()), false;
-    const double n = (double)p->streams, T = (double)p->tokens,
-                 D = params_states(p) == STATES_STATIC ? n : n * (double)sites->site[0].C;
-    sites_close(sites);
     if (!backend_open(&cpu, "cpu64", why, why_size))
         return false;
     *needed = 8 * ((double)p->depth * T * (n * n + 2 * n) + D * (2 * T + 3 * n * (n + 2)) + 2 * T * n * (n + 2)) +
@@ -164,4 +167,11 @@ bool weights_estimate(const struct params *p, double *needed, double *available,
     *available = (double)backend_available(&cpu);
     backend_close(&cpu);
     return true;
+}
+
+double weights_flops(const struct params *p) {
+    const double n = (double)p->streams;
+    double D;
+    stream_size(p, &D);
+    return 2 * (double)p->depth * (double)p->tokens * D * n * (n + 2) + study_measure_flops(p, p->tokens);
 }

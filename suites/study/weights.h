@@ -1,5 +1,4 @@
-/* Study `maps` on the weights of a model (suites/case/sites.h): the static map of each site, or maps under streams.
- * */
+/* Study `maps` on the weights of a model (suites/case/sites.h): each site's static map, or its maps under streams. */
 #ifndef WEIGHTS_H
 #define WEIGHTS_H
 
@@ -7,5 +6,6 @@
 
 void weights_run(const struct study_context *, struct study_result *);
 bool weights_estimate(const struct params *, double *needed, double *available, char *why, size_t why_size);
+double weights_flops(const struct params *);
 
 #endif

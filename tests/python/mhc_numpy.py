@@ -1,7 +1,7 @@
-"""mHC in NumPy, forward and backward, for test_vectors.py; right, or with WRONG=<one of FAULTS> as public ports were wrong.
+"""mHC in NumPy, forward and backward, for test_vectors.py; with WRONG=<one of FAULTS> wrong as public ports were.
 
-Arrays and their meaning: results/VECTORS.md. One site, T tokens: u = pre x, x_next = res x + post y, where pre, post and res are
-made of logits = alpha (x phi) / r + b.
+Arrays and their meaning: results/VECTORS.md. One site, T tokens: u = pre x, x_next = res x + post y. Here pre, post
+and res are made of logits = alpha (x phi) / r + b.
 """
 import os
 
@@ -19,7 +19,7 @@ def sigmoid(z):
 
 
 def sinkhorn(logits, t_max, eps):
-    """Maps of logits [T][n][n], destination first, and what the backward needs: one (axis, result, divisor) a step."""
+    """Maps of logits [T][n][n], destination first, and what the backward needs: one (axis, result, divisor) per step."""
     first, second = (SOURCE, DESTINATION) if WRONG == "rows_first" else (DESTINATION, SOURCE)
     shift_over = SOURCE if WRONG == "max_constant" else first  # each source's largest goes away in its own softmax
     power = np.exp(logits - logits.max(shift_over, keepdims=True))
@@ -81,5 +81,6 @@ def mhc(about, x, phi, b, alpha, y, grad_x_next, grad_u):
     out["grad_phi"] = flat.T @ q
     through_norm = flat * (alpha[part] * grad_logits * product).sum(1, keepdims=True) / (n * C * r**2)
     grad_flat = q @ phi.T - through_norm
-    out["grad_x"] = np.einsum(mix_back, res, grad_x_next) + pre[:, :, None] * grad_u[:, None, :] + grad_flat.reshape(x.shape)
+    grad_direct = np.einsum(mix_back, res, grad_x_next) + pre[:, :, None] * grad_u[:, None, :]
+    out["grad_x"] = grad_direct + grad_flat.reshape(x.shape)
     return out
