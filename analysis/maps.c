@@ -196,17 +196,6 @@ static bool only_mean_gains(const struct mhc_curves *curves) {
     return true;
 }
 
-static struct scaled scaled_add(struct scaled a, struct scaled b) {
-    if (a.exponent == b.exponent)
-        return (struct scaled){a.value + b.value, a.exponent};
-    if (a.value == 0 || b.value == 0)
-        return a.value == 0 ? b : a;
-    struct scaled large = a.exponent > b.exponent ? a : b, small = a.exponent > b.exponent ? b : a;
-    int64_t shift = large.exponent - small.exponent;
-    large.value += ldexp(small.value, shift > 3000 ? -3000 : -(int)shift);
-    return large;
-}
-
 /* Adds the scores of a tile's tokens, left in w->value by gains_forward() or gains_backward(). */
 static void add_scores(const struct maps *w, int64_t tile, int from, int to, struct scaled *sums) {
     int64_t tokens = w->T - tile * LANES < LANES ? w->T - tile * LANES : LANES;
