@@ -35,9 +35,9 @@ static int64_t take_reader(const struct mhc_depth *d, int64_t l, int64_t t, doub
 /* ---- scores ---- */
 
 enum { FORWARD_MAX, FORWARD_MEAN, BACKWARD, SOURCES, EMBEDDING, NEWEST, RANK, SCORES };
-static const enum mhc_metric metrics[SCORES] = {
-    MHC_reach_forward_max, MHC_reach_forward_mean, MHC_reach_backward, MHC_reach_sources,
-    MHC_reach_embedding,   MHC_reach_newest,       MHC_reach_rank};
+static const enum mhc_metric metrics[SCORES] = {MHC_reach_forward_max, MHC_reach_forward_mean, MHC_reach_backward,
+                                                MHC_reach_sources,     MHC_reach_embedding,    MHC_reach_newest,
+                                                MHC_reach_rank};
 enum { SCALED = SOURCES }; /* the first have an exponent */
 
 /* The streams of one token. Source k is the embedding (0) or branch k - 1; its column of w is to be multiplied with
@@ -52,7 +52,7 @@ struct contents {
 
 struct reach {
     const struct mhc_depth *d;
-    double *score[SCORES];    /* [L][T] */
+    double *score[SCORES];     /* [L][T] */
     int64_t *exponent[SCALED]; /* [L][T] */
     bool rank;
 };

@@ -380,10 +380,12 @@ Test(reach, nonfinite_maps_reach_what_they_reach) {
     for (int64_t l = 0; l < LAYERS; l++) {
         for (int metric = MHC_reach_forward_max; metric <= MHC_reach_rank; metric++) {
             bool reached = metric == MHC_reach_backward ? l < AT : l >= AT;
-            cr_expect(isnan(mean_of(&c, metric, l)) == reached, "%s of layer %ld", mhc_metric_info[metric].name, (long)l);
+            cr_expect(isnan(mean_of(&c, metric, l)) == reached, "%s of layer %ld", mhc_metric_info[metric].name,
+                      (long)l);
         }
         for (int64_t i = -1; i <= l; i++)
-            cr_expect(isnan(m[(l + 1) * (LAYERS + 1) + i + 1]) == (i < AT && l >= AT), "entry %ld %ld", (long)l, (long)i);
+            cr_expect(isnan(m[(l + 1) * (LAYERS + 1) + i + 1]) == (i < AT && l >= AT), "entry %ld %ld", (long)l,
+                      (long)i);
     }
     free(m);
     mhc_curves_release(&c);
