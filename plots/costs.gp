@@ -2,7 +2,8 @@
 DATA = ARG1; TERM = ARG2; OUT = ARG3; COLUMNS = ARG4; HERE = ARG0[1:strlen(ARG0) - strlen('costs.gp')]
 load DATA . '/costs.gp'
 CSV = DATA . '/costs.csv'
-array NAMES[8] = ['bytes', 'parameters', 'gain_forward', 'gain_backward', 'reach_forward', 'reach_backward', 'rank', 'loss']
+array NAMES[8] = ['bytes', 'parameters', 'gain_forward', 'gain_backward', 'reach_forward', 'reach_backward', \
+    'rank', 'loss']
 array HEAD[8] = ["traffic,\nkB per token", "parameters\nof a site", "gain,\nforward", "gain,\nbackward", \
     "reach,\nforward", "reach,\nbackward", "rank,\nat the exit", "loss,\nheld out"]
 SHOWN = TRAINED ? 8 : 7
@@ -17,6 +18,7 @@ load HERE . 'house.gp'
 
 SIZE = TERM eq 'svg' ? '9.4' : '7.05'
 STEP_X = (WIDTH - NAMES_WIDE - 0.2) / ACROSS
+PALER = "#eeeeee"
 unset key
 unset ytics
 set grid nox noy
@@ -24,8 +26,8 @@ set border 1 lc rgb PALE lw 0.75
 median(name) = name eq 'bytes' ? column('bytes') / 1000 : name eq 'parameters' ? column(name) : column(name . '_median')
 bound(name, end) = name eq 'bytes' || name eq 'parameters' ? median(name) : column(name . '_' . end)
 at(k, name) = column('line') == k ? median(name) : NaN
-short(x) = x != x ? '' : x == 0 ? 'none' : x >= 1e6 ? sprintf('%.2gM', x / 1e6) : x >= 9950 ? sprintf('%.0fk', x / 1e3) : \
-    x >= 99.5 ? sprintf('%.0f', x) : sprintf('%.3g', x)
+short(x) = x != x ? '' : x == 0 ? 'none' : x >= 1e6 ? sprintf('%.2gM', x / 1e6) : \
+    x >= 9950 ? sprintf('%.0fk', x / 1e3) : x >= 99.5 ? sprintf('%.0f', x) : sprintf('%.3g', x)
 set multiplot
 do for [q = 1:SHOWN] {
     name = NAMES[q]
@@ -35,9 +37,10 @@ do for [q = 1:SHOWN] {
     set label 1 HEAD[q] at graph 0.5, 1 center offset 0, 1.6 textcolor rgb INK font ',' . SIZE
     if ((q - 1) % ACROSS == 0) {
         do for [k = 1:LINES] {
-            set label 10 + k LABEL[k] . (EXACT[k] ? ', exact' : '') at screen X(0.2), first k left textcolor rgb INK font ',' . SIZE
-            eval sprintf("set arrow %d from screen %f, first %d to screen %f, first %d nohead lc rgb '#eeeeee' lw 0.75 back", \
-                10 + k, X(NAMES_WIDE), k, X(WIDTH - 0.2), k)
+            set label 10 + k LABEL[k] . (EXACT[k] ? ', exact' : '') at screen X(0.2), first k left \
+                textcolor rgb INK font ',' . SIZE
+            eval sprintf('set arrow %d from screen %f, first %d to screen %f, first %d ' . \
+                'nohead back lc rgb PALER lw 0.75', 10 + k, X(NAMES_WIDE), k, X(WIDTH - 0.2), k)
         }
     }
     set autoscale xy # statistics are of what the ranges hold
@@ -53,7 +56,8 @@ do for [q = 1:SHOWN] {
     unset xtics
     plot for [k = 1:LINES] CSV using (at(k, name)):(k):(bound(name, 'least')):(bound(name, 'most')) \
             with xerrorbars lc rgb colour(BLOCK[k], RANK[k]) lw 1 pt point(BLOCK[k], RANK[k]) ps 0.6, \
-        CSV using (median(name) > 0 ? median(name) : LOW_min):'line':(short(median(name))) with labels center offset 0, 0.62 font ',' . SIZE textcolor rgb INK
+        CSV using (median(name) > 0 ? median(name) : LOW_min):'line':(short(median(name))) \
+            with labels center offset 0, 0.62 font ',' . SIZE textcolor rgb INK
     unset label
     unset arrow
 }

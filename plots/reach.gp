@@ -11,7 +11,8 @@ HEIGHT = KEY + (WIDE ? 2 : 4) * (ROWS + 0.3) + 0.75
 load HERE . 'house.gp'
 
 array NAMES[4] = ['forward', 'backward', 'sources', 'rank']
-array TEXT[4] = ['forward reach', 'backward reach of layer l', 'effective sources, share of all', 'effective rank, 1 to n']
+array TEXT[4] = ['forward reach', 'backward reach of layer l', 'effective sources, share of all', \
+    'effective rank, 1 to n']
 share(p) = p == 3 ? column('layer') + 1 : 1
 set multiplot
 if (LAYERS < 10) { set xtics 1 }
@@ -29,8 +30,10 @@ do for [p = 1:4] {
         set logscale y
         stats CSV using NAMES[p] . '_q90' nooutput name 'HIGH'
         stats CSV using NAMES[p] . '_q10' nooutput name 'LOW'
-        if (HIGH_max < 100 * LOW_min) { eval "set ytics (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10, 20, 50, 100)"; set format y '%g' } \
-        else { set ytics auto; set format y '10^{%L}' }
+        if (HIGH_max < 100 * LOW_min) {
+            eval 'set ytics (0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10, 20, 50, 100)'
+            set format y '%g'
+        } else { set ytics auto; set format y '10^{%L}' }
         low = LOW_min < 1 ? LOW_min : 1.0
         high = HIGH_max > 1 ? HIGH_max : 1.0
         set yrange [low / 1.15:high * 1.15] noextend
@@ -40,7 +43,8 @@ do for [p = 1:4] {
     else { set format x '%g'; set xlabel 'layer l' offset 0, 0.6 textcolor rgb INK }
     set xrange [0:LAYERS > 1 ? LAYERS : 2]
     plot (p < 3 ? 1 : NaN) with lines lc rgb PALE lw 1 notitle, \
-        for [k = 1:LINES] CSV using (of_line(k, 'layer')):(column(NAMES[p] . '_q10') / share(p)):(column(NAMES[p] . '_q90') / share(p)) \
+        for [k = 1:LINES] CSV using (of_line(k, 'layer')):(column(NAMES[p] . '_q10') / share(p)): \
+            (column(NAMES[p] . '_q90') / share(p)) \
             with filledcurves lc rgb colour(BLOCK[k], RANK[k]) notitle, \
         for [k = 1:LINES] CSV using (of_line(k, 'layer')):(column(NAMES[p] . '_median') / share(p)) \
             with lines lc rgb colour(BLOCK[k], RANK[k]) lw THICK dt dash(k) notitle, \

@@ -92,8 +92,8 @@ static bool mixing_settings(const struct figure_source *source, const char *name
     snprintf(text, sizeof text,
              "Depth mixing matrix: how much of each source (column: 0 the embedding, then the branch of each layer) is "
              "in the input of each layer's branch (row; the last row is the exit, the mean of the streams). Token mean "
-             "of |M|, norms in front of branches left out. White: as in a ResNet. Colours end at the ends of the "
-             "scale. %.*s; seed %s.",
+             "of |M|, norms in front of branches left out. White: as in a ResNet; steps of colour are "
+             "finer near it and end at the ends of the scale. %.*s; seed %s.",
              end ? (int)(end - shared) : 0, shared, seed);
     FILE *file = settings_open(source, name);
     put_lines(file, source, lines);
@@ -101,16 +101,21 @@ static bool mixing_settings(const struct figure_source *source, const char *name
     if (file)
         fprintf(file, "LAYERS = %lld\nSTRIDE = %lld\nSPAN = %.4g\narray LARGEST[LINES]\n", (long long)first->p.depth,
                 (long long)stride, span);
-    for (int k = 0; file && k < lines->count; k++)
-        fprintf(file, "LARGEST[%d] = %.4g\n", k + 1, isfinite(largest[k]) ? largest[k] : 0.0);
+    for (int k = 0; file && k < lines->count; k++) { /* the legend's labels may say how many seeds: one is shown */
+        fprintf(file, "LARGEST[%d] = %.4g; LABEL[%d] = ", k + 1, isfinite(largest[k]) ? largest[k] : 0.0, k + 1);
+        put_string(file, connections[lines->line[k].block].label);
+        putc('\n', file);
+    }
     return data_close(file, source, name, why, why_size);
 }
 
-enum figure_outcome figure_mixing(const struct figure_source *source, const struct figure *figure, char *why,
+enum figure_outcome figure_mixing(const struct figure_source *all, const struct figure *figure, char *why,
                                   size_t size) {
+    struct figure_source one = *all, *const source = &one;
     struct lines lines;
     double largest[MOST_LINES];
     int64_t stride;
+    one.lines = 1; /* a panel for each connection */
     lines_by_layer(source, recorded_with, connections_where(NULL), 1, &lines);
     if (!lines.count || !record_max_mixing_rows(source->reader)) {
         lines_release(&lines);
