@@ -245,8 +245,8 @@ double mhc_measure_bytes(int64_t L, int64_t T, int64_t n) {
     /* A token: value and exponent of every metric, a composite and its exponent, a copy for quantiles; panels and QR
      * need 8 matrices. */
     double token = 16.0 * (1 + MHC_METRICS) + 8.0 * (double)(9 * n * n + 2 * n);
-    /* Reach keeps seven scores of every token and layer, three of them with an exponent, and of each thread's token what
-     * its streams hold. */
+    /* Reach keeps seven scores of every token and layer, three of them with an exponent, and what the streams of each
+     * thread's token hold. */
     const double reach = 8.0 * (double)L * (10 * (double)T + 64 * (4 * (double)n + 5));
     return (double)T * token + 8.0 * (double)L * (MHC_METRICS * MHC_STATISTICS + (double)n) + reach;
 }

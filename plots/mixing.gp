@@ -46,7 +46,8 @@ do for [k = 1:LINES] {
         eval sprintf('set colorbox horizontal user origin screen %f, %f size screen %f, %f front noborder', \
             X(1.15), Y(PLOT_HEIGHT - 0.42), X(WIDE ? 6.5 : 4.5), 1 - Y(0.2))
         set cbtics ('1' 0) scale 0.3 offset 0, 0.6 textcolor rgb INK
-        do for [word in SPAN < 1 ? '0.5 0.8 1.25 2' : SPAN < 2.5 ? '0.01 0.1 0.5 2 10 100' : '0.001 0.1 0.5 2 10 1000'] {
+        do for [word in SPAN < 1 ? '0.5 0.8 1.25 2' : \
+            SPAN < 2.5 ? '0.01 0.1 0.5 2 10 100' : '0.001 0.1 0.5 2 10 1000'] {
             at = log10(word + 0)
             if (abs(at) <= SPAN) { eval sprintf("set cbtics add ('%s' %f)", word, shade(at)) }
         }

@@ -293,8 +293,8 @@ Test(reach, sinkhorn_lies_between_its_column_sums) {
     release(&x);
 }
 
-/* H = lambda I + (1 - lambda) J/n forgets at the rate of its second eigenvalue: reading stream 0, writing stream s gives
- * 1/n + lambda^(l - 1 - i) ((s == 0) - 1/n). */
+/* H = lambda I + (1 - lambda) J/n forgets at the rate of its second eigenvalue: reading stream 0, writing stream s
+ * gives 1/n + lambda^(l - 1 - i) ((s == 0) - 1/n). */
 Test(reach, second_eigenvalue_is_the_rate_of_forgetting) {
     enum { L = 40, N = 4 };
     const double lambda = 0.9;

@@ -169,7 +169,8 @@ static enum figure_outcome reach(const struct figure_source *source, const struc
         source, figure->name, connections_where(NULL), 1, measures, 4,
         "Depth mixing, averaged over tokens. Forward: the largest weight of a source in what is read behind layer l. "
         "Backward: the mean weight of the branch of layer l in all later inputs. Both are 1 in a ResNet. Sources: exp "
-        "of the entropy of the weights behind layer l, divided by l + 1. Rank: effective number of streams that hold different mixtures "
+        "of the entropy of the weights behind layer l, divided by l + 1. Rank: effective number of streams that hold "
+        "different mixtures "
         "there. Median over seeds, and band from 10 % to 90 % of the seeds.",
         why, size);
 }

@@ -72,8 +72,8 @@ bool study_estimate(const struct params *, double *needed, double *available, ch
 /* What `list` makes its estimate of time from: floating-point operations, and seconds beside them. */
 double study_flops(const struct params *);
 double study_seconds(const struct params *);
-/* What can be said of the maps of all layers: curves, and where a record keeps them panels, QR spectrum and depth mixing
- * matrix. pre and post are NULL where they are not known: then nothing of depth mixing. false: out of memory. */
+/* What can be said of the maps of all layers: curves, and where a record keeps them panels, QR spectrum and depth
+ * mixing matrix. pre and post are NULL where they are not known: then nothing of depth mixing. false: out of memory. */
 bool study_measure_maps(const struct params *, const struct mhc_depth *, struct study_result *);
 /* Operations of that and of the other curves of so many tokens. */
 double study_measure_flops(const struct params *, int64_t tokens);
