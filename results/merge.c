@@ -21,18 +21,12 @@ void borrowed_free(struct borrowed *b) {
 static char *join_fact(struct record_reader *const *parts, int count, const char *wanted) {
     char *all = strdup("");
     for (int k = 0; all && k < count; k++) {
-        const char *value = NULL;
-        for (int i = 0; i < record_fact_count(parts[k]) && !value; i++) {
-            const char *name, *candidate;
-            if (record_fact(parts[k], i, &name, &candidate) && !strcmp(name, wanted))
-                value = candidate;
-        }
+        const char *value = record_fact_called(parts[k], wanted);
         bool known = !value;
-        for (int j = 0; j < k && !known; j++)
-            for (int i = 0; i < record_fact_count(parts[j]) && !known; i++) {
-                const char *name, *earlier;
-                known = record_fact(parts[j], i, &name, &earlier) && !strcmp(name, wanted) && !strcmp(earlier, value);
-            }
+        for (int j = 0; j < k && !known; j++) {
+            const char *earlier = record_fact_called(parts[j], wanted);
+            known = earlier && !strcmp(earlier, value);
+        }
         if (known)
             continue;
         char *longer = *all ? record_format("%s; %s", all, value) : strdup(value);

@@ -173,6 +173,7 @@ bool record_complete(const struct record_reader *);                     /* false
 const char *record_attribute(struct record_reader *, const char *name); /* root, e.g. "suite"; NULL if absent */
 int record_fact_count(struct record_reader *);
 bool record_fact(struct record_reader *, int index, const char **name, const char **value);
+const char *record_fact_called(struct record_reader *, const char *name); /* NULL: the record does not say */
 /* Columns by name: `key`, `status` (text), `reason`, `seconds`, `layers` and every parameter. NULL if absent or of
  * another type. */
 const int64_t *record_ints(struct record_reader *, const char *column);

@@ -54,6 +54,8 @@ bool compare_keys_read(struct compare *);
 /* The case of that text; -1: none. */
 int64_t compare_partner(const struct compare_keys *, const char *text);
 void compare_keys_release(struct compare_keys *);
+/* Takes an option, " --name ", and its value out of a key, which may be NULL or without it. */
+void compare_take_out(char *key, const char *name);
 
 /* A row of that name, with the line that runs the case of `key` again and compares it. NULL: reported. */
 struct gate_row *compare_row(struct compare *, const char *name, const char *key);
