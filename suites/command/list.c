@@ -55,7 +55,7 @@ static void list_options(void) {
 static int list_operations(const char *name) {
     struct backend b;
     char why[300];
-    if (!backend_open(&b, name, why, sizeof why))
+    if (!backend_open_timed(&b, name, why, sizeof why))
         return cannot("%s", why);
     printf("Operations of backend %s (%s):\n\n", name, b.library->build);
     for (const struct mhc_row *const *row = b.library->rows; *row; row++) {

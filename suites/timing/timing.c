@@ -14,6 +14,8 @@ const char *const timing_stop_name[TIMING_STOPS] = {"", "precise", "rounds", "se
 
 struct timing_rules timing_rules_for(const struct backend *b, int64_t most_rounds, double most_seconds) {
     bool device = b->library->queues != NULL;
+    if (b->model) /* every sample would be the same */
+        return (struct timing_rules){.most_rounds = 1, .most_seconds = most_seconds, .half_width = INFINITY, .seed = 1};
     return (struct timing_rules){.sample_seconds = 2e-4,
                                  .warm_up_seconds = device ? 0.1 : 0.01,
                                  .even = !device,
