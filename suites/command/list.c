@@ -231,6 +231,8 @@ static void list_backends(void) {
         if (good)
             backend_close(&b);
     }
+    printf(
+        "  model:GPU  times by data sheet, nothing runs: h200, h100, a100, b200, 4090 (doctor --backend model:h200)\n");
     printf("  PATH   any library with `mhc_library` of ABI %d\n", MHC_ABI);
 }
 

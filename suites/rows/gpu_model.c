@@ -68,6 +68,8 @@ static const struct way {
     {"bench.copy", false, NULL, GPU_COPY, 0, 0, 1},
     {"attention-core.forward", false, NULL, GPU_ATTENTION, 0, 0, 1},
     {"attention-core.backward", false, NULL, GPU_ATTENTION, 0, 0, 3},
+    {"micro.coefficients_mhc", false, "one kernel per arrow", GPU_STREAM, 1, 0, 4},
+    {"micro.coefficients_hc", false, "one kernel per arrow", GPU_STREAM, 1, 0, 4},
     {"norm.backward", false, NULL, GPU_STREAM, 0, 0, 2},
     {"addnorm.backward", false, NULL, GPU_STREAM, 0, 0, 2},
 };
@@ -336,7 +338,7 @@ const struct mhc_library *gpu_model_library(const char *name, char *why, size_t 
     }
     snprintf(m->name, sizeof m->name, BACKEND_MODEL "%s", gpu->name);
     snprintf(m->build, sizeof m->build,
-             "MODEL of a %s by its data sheet, %.3g TB/s, %.3g TFLOP/s in bf16, %.3g GB, nothing is measured",
+             DEVICE_MODEL "%s by its data sheet; %.3g TB/s; %.3g TFLOP/s in bf16; %.3g GB; nothing is measured",
              gpu->product, gpu->bandwidth * 1e-12, gpu->tensor_flops * 1e-12, gpu->memory * 1e-9);
     m->library = (struct mhc_library){.abi = MHC_ABI,
                                       .size = sizeof m->library,

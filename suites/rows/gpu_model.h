@@ -12,6 +12,9 @@
 
 #include "cpu_ref/operation.h"
 
+/* How such a device begins to say what it is. */
+#define DEVICE_MODEL "MODEL of "
+
 /* What a data sheet says of a GPU, in SI units. */
 struct gpu {
     const char *name, *product, *source;
