@@ -137,7 +137,7 @@ static bool open_named(struct backend *b, const char *name, char *why, size_t wh
     } else
         return snprintf(
                    why, why_size,
-                   "backend %s: not one of cpu64, cpu32, cuda, emu, model:GPU or the path of a library, which has a slash: ./%s",
+                   "backend %s: not one of cpu64, cpu32, cuda, emu or the path of a library, which has a slash: ./%s",
                    name, name),
                false;
     if (b->library->open && b->library->open(&b->context, why, why_size)) {

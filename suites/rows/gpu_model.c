@@ -36,7 +36,7 @@ const struct gpu_share_of gpu_shares[GPU_SHARES] = {
 };
 
 /* How our kernels do an operation, where it is not one kernel that moves the bytes of the contract. A row of clusters
- * stands for GPUs that have them, with bf16 and n = 4; the next one for the others. */
+ * stands for GPUs that have them and cases that the one-pass kernels take; the next one for the others. */
 static const struct way {
     const char *name;
     bool clusters;
@@ -99,7 +99,7 @@ static const struct way *way_of(const char *name, bool clusters) {
 
 /* The cases that the one-pass kernels are made for. */
 static bool is_one_pass(const struct gpu *gpu, const struct mhc_case *c) {
-    return gpu->clusters && c->n == 4 && c->stream == MHC_BF16 && c->C % 8 == 0;
+    return gpu->clusters && (c->n == 1 || c->n == 2 || c->n == 4) && c->stream == MHC_BF16 && c->C % 8 == 0;
 }
 
 bool gpu_model_cost(const struct gpu *gpu, const struct mhc_row *row, const struct mhc_case *c, struct gpu_cost *cost) {
@@ -143,7 +143,7 @@ static bool supports(const struct mhc_case *c, const char **why) {
 static bool supports_one_pass(const struct mhc_case *c, const char **why) {
     const struct gpu any = {.clusters = true};
     return supports(c, why) &&
-           (is_one_pass(&any, c) || (*why = "the one-pass kernels are made for bf16, n = 4 and C of eights", false));
+           (is_one_pass(&any, c) || (*why = "the one-pass kernels are made for bf16, n of 1, 2 or 4 and C of eights", false));
 }
 static double tolerance(const struct mhc_case *c) {
     (void)c;
