@@ -285,6 +285,12 @@ bool params_one_stream(const struct params *p) {
 }
 
 bool params_check(const struct params *p, char *why, size_t why_size) {
+    if (params_has(p, STUDY_RUNS) && !params_has(p, STUDY_TIMES) && params_is_model(p))
+        return snprintf(why, why_size,
+                        "--study %s needs a backend that computes: a model of a GPU has times alone, for studies "
+                        "kernels, recompute and overhead",
+                        params_word(p, "study")),
+               false;
     if (p->study != STUDY_KERNELS && params_one_stream(p) && p->streams != 1)
         return snprintf(why, why_size, "--connection %s needs --streams 1", params_connection(p)->name), false;
     if (p->study == STUDY_MAPS && !connection_mixes(params_connection(p)))

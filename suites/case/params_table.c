@@ -140,7 +140,8 @@ const struct param params_table[] = {
     {"record", "", "curves", PARAM_WORD, AT(record), 0, 0, "curves|summary", STUDY_CURVES,
      .help = "curves with quantiles over tokens, or the largest token mean of each alone", .role = ROLE_KEEPS},
     {"backend", "", "cpu64", PARAM_TEXT, AT(backend), 0, 0, NULL, STUDY_RUNS,
-     .help = "cpu64, cpu32, cuda, emu, or the path of a library"},
+     .help = "cpu64, cpu32, cuda, emu, or the path of a library; for times alone model:h200, h100, a100, b200 or 4090, "
+             "computed by data sheet and marked MODEL"},
     {"type", "", "widest", PARAM_WORD, AT(type), 0, 0, "widest|f64|f32|bf16", STUDY_RUNS,
      .help = "element type of the streams"},
     {"cache", "", "cold", PARAM_WORD, AT(cache), 0, 0, "cold|hot", KERNELS,
