@@ -186,10 +186,11 @@ static bool check_earlier(const struct start *s, struct record_reader *earlier) 
         undone = !strcmp(status[k], "failed");
     if (!status)
         return false;
+    if (!record_agrees(earlier, s->schema, s->earlier))
+        return false;
     if (!undone)
-        return record_fail("%s: exists already, and no case of it failed; --overwrite replaces it", s->earlier);
-    return record_agrees(earlier, s->schema, s->earlier) &&
-           (!s->schema->agrees || s->schema->agrees(s->schema->user, earlier, why, sizeof why) ||
+        return record_fail("%s: " RECORD_NOTHING_LEFT "; --overwrite replaces it", s->earlier);
+    return (!s->schema->agrees || s->schema->agrees(s->schema->user, earlier, why, sizeof why) ||
             record_fail("%s: %s", s->earlier, why));
 }
 
@@ -203,7 +204,7 @@ static struct record *lay_out(const struct start *s, char **name) {
     *name = r ? place_beside(r->part) : NULL;
     good = *name && writer_create_file(r, *name);
     if (good && !(writer_lay_out(r, s->schema, NULL, RECORD_RUNNING) && writer_prepare(r) &&
-                  (!earlier || record_copy_cases(r, earlier, false, s->earlier)) &&
+                  (!earlier || record_copy_cases(r, earlier, NULL, s->earlier)) &&
                   (H5Fflush(r->file, H5F_SCOPE_GLOBAL) >= 0 || record_fail_hdf5("cannot write %s", r->part)))) {
         good = false;
         unlink(*name);

@@ -1,10 +1,11 @@
 /* Shares of a suite: who takes which is read from a launcher's environment, here a faked one. */
 #include "tests/command.h"
 
+#include "results/record.h"
 #include "suites/study/shares.h"
 
 static void enter_alone(void) {
-    static const char *const known[] = {"OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID",
+    static const char *const known[] = {"OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK", "PMI_RANK",    "SLURM_PROCID",
                                         "SLURM_ARRAY_TASK_ID",  "PBS_ARRAY_INDEX",     "PBS_ARRAYID", "LSB_JOBINDEX",
                                         "SGE_TASK_ID",          "SLURM_JOB_ID"};
     for (size_t k = 0; k < sizeof known / sizeof *known; k++)
@@ -16,7 +17,7 @@ TestSuite(share, .init = enter_alone, .fini = leave, .timeout = 300);
 
 static const char suite_text[] = "set --study maps --alpha 0 --measure gain\n"
                                  "--block hc,mhc --depth 3:6:1 --seed 1:3:1\n"
-                                 "--block mhc --depth 40 --t-max 20,2000 --seed 1:4:1\n";
+                                 "--block mhc --depth 40 --tokens 8 --t-max 20,20000 --seed 1:4:1\n";
 enum { CASES = 32 };
 
 /* What launchers say, and which shard it is. */
@@ -147,4 +148,53 @@ Test(share, cut_by_cost) {
     cr_expect(llabs(load[0] - load[1]) * 100 < sum, "two shares: %lld and %lld", (long long)load[0],
               (long long)load[1]);
     suite_release(&s);
+}
+
+/* Every case, in the order of the suite, with the values of the single process. */
+static void expect_equal(const char *name, const char *other) {
+    struct record_reader *a = record_open(name), *b = record_open(other);
+    cr_assert(a && b && record_complete(a) && record_count(a) == CASES && record_count(b) == CASES, "%s",
+              record_error());
+    for (int64_t k = 0; k < CASES; k++) {
+        char what[300] = "key";
+        cr_expect(!strcmp(record_texts(a, "key")[k], record_texts(b, "key")[k]) &&
+                      !strcmp(record_texts(a, "status")[k], "done") &&
+                      record_same_values(a, k, b, k, what, sizeof what),
+                  "case %lld: %s", (long long)k, what);
+    }
+    record_close(a);
+    record_close(b);
+}
+
+/* Four processes, of which one is killed and started again. */
+static void killed_and_rerun(const char *launcher) {
+    write_text("s.suite", suite_text);
+    write_text("rank.sh", "$M run s.suite --resume -q & echo $! >pid.$OMPI_COMM_WORLD_RANK; wait $! || true\n");
+    GOOD("$M run s.suite --out whole.h5 -q --jobs 1");
+    pid_t all = start(launcher);
+    for (int k = 0; k < 3000 && !exists("s.2-of-4.h5.part"); k++)
+        usleep(5000);
+    cr_assert(exists("s.2-of-4.h5.part"), "shard 2 has not begun");
+    GOOD("kill -9 $(cat pid.2)");
+    cr_assert_eq(result_of(all), 0, "%s", err);
+    cr_assert(exists("s.0-of-4.h5") && exists("s.1-of-4.h5") && exists("s.3-of-4.h5") && !exists("s.2-of-4.h5"));
+    int code = sh("$M merge all.h5 s.*-of-4.h5*");
+    cr_expect(code == 1 && strstr(err, "shard 2/4; the first: "), "exit %d: %s", code, err);
+    cr_assert_eq(result_of(start(launcher)), 0, "%s", err);
+    GOOD("$M merge all.h5 s.?-of-4.h5 --overwrite");
+    expect_equal("all.h5", "whole.h5");
+    GOOD("$M run s.suite --resume --shard 3/4");
+    cr_expect(strstr(err, "s.3-of-4.h5: nothing is left of shard 3/4"), "%s", err);
+}
+
+Test(share, killed_and_rerun_by_faked_launcher) {
+    killed_and_rerun("for r in 0 1 2 3; do OMPI_COMM_WORLD_RANK=$r OMPI_COMM_WORLD_SIZE=4 sh rank.sh & done; wait");
+}
+
+Test(share, killed_and_rerun_by_open_mpi) {
+    if (sh("mpirun --version") || !strstr(out, "Open MPI"))
+        cr_skip_test("no mpirun of Open MPI: only faked variables are tried");
+    setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
+    setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
+    killed_and_rerun("mpirun --oversubscribe -np 4 sh rank.sh");
 }

@@ -287,6 +287,11 @@ static int write_record(const struct suite *s, const struct options *o, struct w
     schema.agrees = agrees;
     schema.user = (void *)o;
     struct record *record = record_create(path, &schema, o->resume.wanted, o->overwrite);
+    if (!record && o->share.count > 1 && strstr(record_error(), RECORD_NOTHING_LEFT)) {
+        if (!o->quiet)
+            fprintf(stderr, "%s: nothing is left of shard %s\n", path, o->share.text);
+        return EXIT_GOOD; /* all processes of a launcher are told to resume */
+    }
     if (!record)
         return cannot("%s", record_error());
     bool good = run_plan(s, o, w, plan, &(struct run_destination){record, &schema}, &run);

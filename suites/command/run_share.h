@@ -11,9 +11,9 @@ struct share {
     char text[48];        /* "3/10"; "": every case */
     bool own_name;        /* the launcher decides, so that each process needs a file name of its own */
     struct launch launch;
-    bool *has;            /* [cases of the suite] */
-    int64_t cases;        /* of it */
-    double part;          /* of the suite's estimated time */
+    bool *has;     /* [cases of the suite] */
+    int64_t cases; /* of it */
+    double part;   /* of the suite's estimated time */
 };
 
 /* From the value of --shard: I/N, auto/N, none, or NULL: a launcher's environment, if there is one. false: reported. */
