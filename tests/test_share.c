@@ -198,3 +198,22 @@ Test(share, killed_and_rerun_by_open_mpi) {
     setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
     killed_and_rerun("mpirun --oversubscribe -np 4 sh rank.sh");
 }
+
+/* The committed scripts, with a launcher of this test's own. */
+Test(share, job_scripts) {
+    write_text("s.suite", suite_text);
+    setenv("MHCBENCH", getenv("M"), 1);
+    for (int k = 0; k < 2; k++)
+        GOOD("SLURM_ARRAY_TASK_ID=%d SLURM_ARRAY_TASK_MIN=0 SLURM_ARRAY_TASK_MAX=1 SLURM_ARRAY_TASK_COUNT=2 "
+             "sh $R/suites/sweep.slurm s.suite",
+             k);
+    GOOD("$M merge all.h5 s.*-of-2.h5 && $M run s.suite --out whole.h5 -q");
+    expect_equal("all.h5", "whole.h5");
+    GOOD("rm s.1-of-2.h5; SHARDS=2 SLURM_ARRAY_TASK_ID=1 SLURM_ARRAY_TASK_MIN=1 SLURM_ARRAY_TASK_MAX=1 "
+         "SLURM_ARRAY_TASK_COUNT=1 sh $R/suites/sweep.slurm s.suite && test -s s.1-of-2.h5");
+    write_text("mpirun", "for r in 0 1 2; do OMPI_COMM_WORLD_RANK=$r OMPI_COMM_WORLD_SIZE=$2; export "
+                         "OMPI_COMM_WORLD_RANK OMPI_COMM_WORLD_SIZE; (shift 2; exec \"$@\"); done\n");
+    GOOD("chmod +x mpirun && sed -i '1i#!/bin/sh' mpirun && PATH=$PWD:$PATH sh $R/suites/sweep.mpirun s.suite -np 3 && "
+         "$M merge three.h5 s.*-of-3.h5");
+    expect_equal("three.h5", "whole.h5");
+}
