@@ -146,6 +146,8 @@ struct record;
  * must say so; cases done are kept, failed ones are dropped so that they run again. A child reads the earlier file
  * first. If two processes start on one PATH at once, one is refused, or told later that its file was replaced. */
 struct record *record_create(const char *path, const struct record_schema *, bool resume, bool overwrite);
+/* Why there is no lock that would tell two processes apart that write it; "": there is, or the user wants none. */
+const char *record_unlocked(const struct record *);
 bool record_has(const struct record *, const char *key); /* already in the file */
 /* Flushed when it returns. After a failure (a full disk) the file is not touched again: its finished cases stay
  * readable in PATH.part, and every later call fails with the same line. A case refused for its own sake (key repeated,

@@ -109,6 +109,18 @@ bool writer_lay_out(struct record *r, const struct record_schema *s, struct reco
     return set_provenance(r, s, of, status) && writer_create_layout(r, s);
 }
 
+/* HDF5 leaves an empty file where its own lock fails. */
+static void fail_create(const struct record *r, const char *name) {
+    const int refused = place_hdf5_refused(name);
+    if (refused)
+        record_fail("cannot write %s: HDF5_USE_FILE_LOCKING=%s, and HDF5 gets no lock here (%s); FALSE or BEST_EFFORT "
+                    "goes on without",
+                    r->part, getenv("HDF5_USE_FILE_LOCKING"), strerror(refused));
+    else
+        record_fail_hdf5("cannot write %s", r->part);
+    unlink(name);
+}
+
 bool writer_create_file(struct record *r, const char *name) {
     hid_t access = H5Pcreate(H5P_FILE_ACCESS), creation = H5Pcreate(H5P_FILE_CREATE);
     H5Pset_fapl_sec2(access);
@@ -124,13 +136,22 @@ bool writer_create_file(struct record *r, const char *name) {
     if (good) {
         r->descriptor = *handle;
         fcntl(r->descriptor, F_SETFD, FD_CLOEXEC); /* a worker must not keep the lock of a killed parent */
-        r->lock = place_lock(r->descriptor);
+        r->lock = place_lock(r->descriptor, &r->no_lock);
     } else {
-        record_fail_hdf5("cannot write %s", r->part);
+        fail_create(r, name);
     }
     H5Pclose(creation);
     H5Pclose(access);
+    if (good && r->no_lock && r->no_lock != EWOULDBLOCK && !place_has_no_locks(r->no_lock)) {
+        unlink(name);
+        return record_fail("cannot lock %s: %s; HDF5_USE_FILE_LOCKING=FALSE goes on without locks", r->part,
+                           strerror(r->no_lock));
+    }
     return good && place_opened(r->descriptor, r->part, &r->own);
+}
+
+const char *record_unlocked(const struct record *r) {
+    return r->no_lock == EWOULDBLOCK ? "new files are refused a lock" : r->no_lock ? strerror(r->no_lock) : "";
 }
 
 struct record *writer_allocate(const char *path, const struct record_schema *s) {

@@ -125,6 +125,11 @@ static void prepare_process(void) {
     signal(SIGCHLD, SIG_DFL);
     signal(SIGPIPE, SIG_DFL);
     signal(SIGXFSZ, SIG_IGN);
+    /* HDF5's best effort knows of one errno; without a word of the user the record takes its own lock, and knows more.
+     */
+    const char *locking = getenv("HDF5_USE_FILE_LOCKING");
+    if (locking && !strcmp(locking, "BEST_EFFORT"))
+        unsetenv("HDF5_USE_FILE_LOCKING");
     H5dont_atexit();
 }
 

@@ -294,6 +294,11 @@ static int write_record(const struct suite *s, const struct options *o, struct w
     }
     if (!record)
         return cannot("%s", record_error());
+    if (*record_unlocked(record))
+        fprintf(stderr,
+                "mhcbench: note: %s: the file system has no locks (%s): two processes that write it are not told "
+                "apart\n",
+                path, record_unlocked(record));
     bool good = run_plan(s, o, w, plan, &(struct run_destination){record, &schema}, &run);
     if (!record_finish(record, good && !stopped) && good)
         good = (cannot("%s", record_error()), false);
