@@ -107,11 +107,13 @@ Test(filesystem, without_rename_flags) {
 
 /* Checkpoints lock their file too. */
 Test(filesystem, checkpoints) {
-    GOOD("echo 'the quick brown fox jumps over the lazy dog. the quick brown fox.' >text; for k in 1 2 3 4; do cat text "
-         "text >t; mv t text; done");
+    GOOD(
+        "echo 'the quick brown fox jumps over the lazy dog. the quick brown fox.' >text; for k in 1 2 3 4; do cat text "
+        "text >t; mv t text; done");
     for (size_t k = 0; k < sizeof goes_on / sizeof *goes_on; k++)
-        GOOD("FLOCK=%d RENAMEAT2=22 %s run --study train --connection mhc --depth 4 --width 8 --sequence 6 "
-             "--tokens 12 --heads 2 --head-dim 4 --hidden 10 --batch 2 --warm-up 2 --input text --steps 3 --checkpoints "
-             "kept%zu --out d/a.h5 -q --overwrite && test -s kept%zu/*.h5",
-             goes_on[k], with, k, k);
+        GOOD(
+            "FLOCK=%d RENAMEAT2=22 %s run --study train --connection mhc --depth 4 --width 8 --sequence 6 "
+            "--tokens 12 --heads 2 --head-dim 4 --hidden 10 --batch 2 --warm-up 2 --input text --steps 3 --checkpoints "
+            "kept%zu --out d/a.h5 -q --overwrite && test -s kept%zu/*.h5",
+            goes_on[k], with, k, k);
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "build_info.h"
@@ -15,10 +16,10 @@
 #include "suites/command/provenance.h"
 #include "suites/command/run_keeping.h"
 #include "suites/command/run_cases.h"
+#include "suites/command/run_dry.h"
 #include "suites/command/run_schema.h"
 #include "suites/command/run_share.h"
 #include "suites/study/study.h"
-#include "suites/case/sites.h"
 #include "suites/case/suite.h"
 #include "suites/rows/device.h"
 #include "suites/study/fits.h"
@@ -202,6 +203,7 @@ static int plan_case(const struct suite *s, int64_t k, const struct options *o, 
 static int make_plan(const struct suite *s, struct options *o, struct worker *w, struct plan *plan) {
     char study[PARAM_TEXT_SIZE];
     int64_t timing = o->at_once > 1 ? jobs_timing(s) : -1;
+    time_t told = time(NULL);
     *plan = (struct plan){0};
     if (timing >= 0) {
         params_text(&s->cases[timing], params_find("study"), study, sizeof study);
@@ -213,9 +215,15 @@ static int make_plan(const struct suite *s, struct options *o, struct worker *w,
     *plan = (struct plan){.job = calloc((size_t)s->count + 1, sizeof *plan->job),
                           .key = calloc((size_t)s->count + 1, sizeof *plan->key)};
     int code = plan->job && plan->key ? EXIT_GOOD : cannot("out of memory");
-    for (int64_t k = 0; k < s->count && code == EXIT_GOOD; k++)
-        if (o->share.has[k])
-            code = stopped ? EXIT_INTERRUPTED : plan_case(s, k, o, w, plan);
+    for (int64_t k = 0; k < s->count && code == EXIT_GOOD; k++) {
+        if (!o->share.has[k])
+            continue;
+        if (!o->quiet && time(NULL) >= told + 2) {
+            fprintf(stderr, "estimating: %lld of %lld cases\n", (long long)plan->count, (long long)o->share.cases);
+            told = time(NULL);
+        }
+        code = stopped ? EXIT_INTERRUPTED : plan_case(s, k, o, w, plan);
+    }
     plan->bytes /= (double)o->share.launch.local_size; /* the others have theirs */
     plan->at_once = o->at_once > plan->count ? (int)plan->count
                     : o->at_once             ? (int)o->at_once
@@ -324,34 +332,6 @@ static int run_suite(const struct suite *s, struct options *o, struct worker *w,
     return code;
 }
 
-static void print_cases(const struct suite *s, const struct options *o) {
-    for (int64_t k = 0; k < s->count; k++) {
-        char key[KEY_SIZE];
-        if (!o->share.has[k])
-            continue;
-        params_key(&s->cases[k], key, sizeof key);
-        puts(key);
-    }
-}
-
-/* What was found in files of weights and what was left out, once for each file. */
-static int print_sites(const struct suite *s) {
-    const char *last = "";
-    for (int64_t k = 0; k < s->count; k++) {
-        const struct params *p = &s->cases[k];
-        if (p->study != STUDY_MAPS || !p->from[0] || !strcmp(last, p->from) || params_has_maps(p) ||
-            !safetensors_is(p->from))
-            continue;
-        last = p->from;
-        struct sites *sites = sites_open(p->from);
-        if (!sites)
-            return cannot("%s", record_error());
-        sites_describe(sites, stdout);
-        sites_close(sites);
-    }
-    return EXIT_GOOD;
-}
-
 int run_command(int argc, char **argv) {
     struct options o;
     struct suite suite;
@@ -385,7 +365,7 @@ int run_command(int argc, char **argv) {
     if (code == EXIT_GOOD && !o.quiet)
         share_tell(&o.share, &suite, path);
     if (code == EXIT_GOOD && o.dry_run)
-        code = (print_cases(&suite, &o), print_sites(&suite));
+        code = run_dry(&suite, o.share.has);
     else if (code == EXIT_GOOD)
         code = run_suite(&suite, &o, &worker, path, command);
     worker_stop(&worker);
