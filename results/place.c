@@ -106,10 +106,12 @@ static bool refuses_all(const char *path) {
 
 bool place_locked(const char *path) {
     const int descriptor = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    const bool locked = descriptor >= 0 && flock(descriptor, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK;
+    int error = descriptor < 0 || flock(descriptor, LOCK_SH | LOCK_NB) ? errno : 0;
     if (descriptor >= 0)
         close(descriptor);
-    return locked && !refuses_all(path);
+    const bool locked = error == EWOULDBLOCK && !refuses_all(path);
+    errno = error;
+    return locked;
 }
 
 int place_hdf5_refused(const char *path) {

@@ -35,7 +35,7 @@ bool place_has_no_locks(int error);
  * locks here, for no other process knows the file. */
 int place_lock(int descriptor, int *error);
 /* Is another process writing it? A file system without locks says no, and so does one that refuses to lock a new file
- * beside it as well. */
+ * beside it as well: then errno says so, 0: there are locks, and it is free. */
 bool place_locked(const char *path);
 /* Does HDF5_USE_FILE_LOCKING have HDF5 take a lock of its own, which the file system refuses? Its errno, else 0. */
 int place_hdf5_refused(const char *path);

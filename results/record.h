@@ -172,7 +172,10 @@ void record_close(struct record_reader *);
 /* From now on the name of the record that is being read is kept there, for a parent process that shares the memory and
  * asks when the reader has crashed. NULL: nowhere. */
 void record_tell_reading(char *place, size_t size);
-int64_t record_count(const struct record_reader *);                     /* cases: rows whose status is set */
+int64_t record_count(const struct record_reader *); /* cases: rows whose status is set */
+/* Does a process hold the lock of a file that it writes? */
+enum record_holding { RECORD_FREE, RECORD_HELD, RECORD_NO_LOCKS };
+enum record_holding record_holding(const char *path);
 bool record_complete(const struct record_reader *);                     /* false: an interrupted or running .part */
 const char *record_attribute(struct record_reader *, const char *name); /* root, e.g. "suite"; NULL if absent */
 int record_fact_count(struct record_reader *);

@@ -162,6 +162,10 @@ static bool open_file(struct record_reader *r, const char *path) {
     return r->file >= 0 || record_fail_hdf5("%s: truncated or damaged", path);
 }
 
+enum record_holding record_holding(const char *path) {
+    return place_locked(path) ? RECORD_HELD : errno ? RECORD_NO_LOCKS : RECORD_FREE;
+}
+
 static bool check_schema(struct record_reader *r) {
     if (!read_facts(r, r->file, "attributes", &r->attribute, &r->attribute_count))
         return false;

@@ -46,6 +46,7 @@ static const struct {
     {"compare", compare_command, true, "what changed from BASE.h5 to NEW.h5, as a gate: accuracy, values, memory"},
     {"regress", regress_command, false, "an old library of operations against a new one, in one process, as a gate"},
     {"merge", merge_command, true, "join shards: OUT.h5 PART.h5..."},
+    {"status", status_command, true, "how far a sweep is, by its files, also while they are written"},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 

@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "suites/worker/worker.h"
-
 /* On memory of its own, which program_close() frees. */
 static const char *compose_alone(struct program *p, const struct program_spec *spec) {
     static _Thread_local char message[240];
@@ -76,7 +74,6 @@ const char *program_execute(const struct program *p, const struct program_owner 
     const char *why = NULL;
     for (int64_t k = 0; k < p->calls && !why; k++) {
         const struct program_call *call = &p->call[k];
-        worker_at("call", k + 1, p->calls);
         why = call->row ? program_queue_call(p, call, 0, 0, b->queue) : ask(p, call, owner);
         if (why || !owner || !owner->after || !call->row)
             continue;
