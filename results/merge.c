@@ -79,6 +79,7 @@ bool borrow_schema(struct borrowed *b, struct record_reader *const *parts, int c
     b->schema = (struct record_schema){
         .layers = record_max_layers(r),
         .streams = record_max_streams(r),
+        .mixing_rows = record_max_mixing_rows(r),
         .program = record_attribute(r, "program"),
         .command = record_attribute(r, "command"),
         .suite = record_attribute(r, "suite"),

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/metrics.h"
 #include "cpu_ref/library.h"
 
 /* Records, keys and old suites call the connection `block`. */
@@ -293,9 +294,11 @@ bool params_check(const struct params *p, char *why, size_t why_size) {
                false;
     if (p->study != STUDY_KERNELS && params_one_stream(p) && p->streams != 1)
         return snprintf(why, why_size, "--connection %s needs --streams 1", params_connection(p)->name), false;
-    if (p->study == STUDY_MAPS && !connection_mixes(params_connection(p)))
+    if (p->study == STUDY_MAPS && !connection_mixes(params_connection(p)) &&
+        (params_has_maps(p) || !(p->measure & MHC_GROUP_REACH)))
         return snprintf(why, why_size,
-                        "--study maps has nothing to measure in --connection %s: its map is the identity",
+                        "--study maps has nothing to measure in --connection %s but drawn reach: its map is the "
+                        "identity",
                         params_word(p, "block")),
                false;
     if (p->study == STUDY_MAPS && p->order && !p->from[0])

@@ -40,6 +40,9 @@ static const struct {
      {OVER_SEEDS("composite_forward_sum_max", "forward, sum"), OVER_SEEDS("composite_forward_abs_max", "forward, abs"),
       OVER_SEEDS("composite_backward_sum_max", "backward, sum"),
       OVER_SEEDS("composite_backward_abs_max", "backward, abs")}},
+    {"reach over depth: |M| of sources in later inputs; M's last row is the exit",
+     {OVER_SEEDS("reach_forward_max_max", "forward, largest"), OVER_SEEDS("reach_backward_max", "backward, largest"),
+      OVER_SEEDS("reach_sources_last", "sources at exit"), OVER_SEEDS("reach_rank_last", "rank at exit")}},
     {"H_L...H_1",
      {OVER_SEEDS("composite_spectral_norm_last", "spectral norm"),
       OVER_SEEDS("composite_smallest_singular_last", "least singular value"),
@@ -184,6 +187,7 @@ static void add_tables(struct record_reader *reader, const struct groups *g, uns
             ;
         groups_constants(g, from, to, constants, sizeof constants);
         tables_say(t, "\n%s\n", constants);
+        show_costs(reader, g, from, to, all || to - from <= MOST_ROWS ? to - from : MOST_ROWS, t);
         for (int which = 0; which < (int)(sizeof by_seeds / sizeof *by_seeds); which++)
             add_table(reader, g, from, to, all || to - from <= MOST_ROWS ? to - from : MOST_ROWS, which, constants, t);
     }
