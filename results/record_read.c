@@ -33,6 +33,14 @@ bool record_fact(struct record_reader *r, int index, const char **name, const ch
     return true;
 }
 
+const char *record_fact_called(struct record_reader *r, const char *wanted) {
+    const char *name, *value;
+    for (int k = 0; k < record_fact_count(r); k++)
+        if (record_fact(r, k, &name, &value) && !strcmp(name, wanted))
+            return value;
+    return NULL;
+}
+
 /* The series of that name and type; NULL, and why: absent, ignored when the file was opened, or of another type. */
 static struct series *find(struct record_reader *r, enum record_list which, const char *name, enum record_type type) {
     const struct list_info *info = &list_info[which];

@@ -114,10 +114,9 @@ static void say_head(struct record_reader *reader, const char *path, bool brief,
         return;
     if (command)
         tables_say(t, "%s\n", command);
-    for (int k = 0; k < record_fact_count(reader); k++)
-        if (record_fact(reader, k, &name, &value) && !strcmp(name, "device"))
-            for (int at = 0; device_warning(value, at, part, sizeof part); at++)
-                tables_say(t, "warning: when it began, the device: %s\n", part);
+    const char *device = record_fact_called(reader, "device");
+    for (int at = 0; device && device_warning(device, at, part, sizeof part); at++)
+        tables_say(t, "warning: when it began, the device: %s\n", part);
     for (int64_t k = 0, shown = 0; k < record_count(reader) && shown < 5; k++)
         if (!strcmp(status[k], "failed") && ++shown)
             tables_say(t, "failed: %s: %s\n", keys[k], reason ? reason[k] : "");

@@ -23,6 +23,11 @@ struct show {
 };
 extern const struct show shows[STUDIES];
 
+/* What stands above a table that has computed times. */
+#define SHOW_MODEL                                                                                             \
+    "MODEL: these times are computed from the bytes and flops of every operation and the data sheet of a GPU " \
+    "(mhcbench doctor --backend model:GPU). Nothing was run, measured or checked, so there is no interval.\n"
+
 /* A scalar of /timing of a case; NaN where the file lacks it. */
 static inline double timing(struct record_reader *r, const char *name, int64_t index) {
     const double *values = record_timing_value(r, name);

@@ -23,21 +23,23 @@ static void fill_normal(const struct params *p, const char *name, int64_t layer,
 struct mhc_case ensemble_case(const struct params *p) {
     int64_t heads = p->heads ? p->heads : p->width / p->head_dim > 0 ? p->width / p->head_dim : 1;
     int64_t hidden = p->hidden ? p->hidden : 4 * p->width;
-    return (struct mhc_case){.T = p->tokens,
-                             .n = p->streams,
-                             .C = p->width,
-                             .S = p->sequence,
-                             .hidden = hidden,
-                             .weights = p->width * hidden,
-                             .heads = heads,
-                             .head_dim = p->head_dim,
-                             .vocabulary = p->vocabulary,
-                             .t_max = p->t_max,
-                             .rms_eps = p->rms_eps,
-                             .sinkhorn_eps = p->sinkhorn_eps,
-                             .map = params_map(p),
-                             .convention = (int32_t)p->convention,
-                             .activation = (int32_t)p->activation};
+    struct mhc_case c = {.T = p->tokens,
+                         .n = p->streams,
+                         .C = p->width,
+                         .S = p->sequence,
+                         .hidden = hidden,
+                         .weights = p->width * hidden,
+                         .heads = heads,
+                         .head_dim = p->head_dim,
+                         .vocabulary = p->vocabulary,
+                         .t_max = p->t_max,
+                         .rms_eps = p->rms_eps,
+                         .sinkhorn_eps = p->sinkhorn_eps,
+                         .map = params_map(p),
+                         .convention = (int32_t)p->convention,
+                         .activation = (int32_t)p->activation};
+    params_map_constants(p, &c);
+    return c;
 }
 
 struct program_spec ensemble_stack(const struct params *p, const struct backend *b) {
@@ -113,7 +115,7 @@ static void static_logits(const struct params *p, int64_t layer, double *out) {
     int64_t K = mhc_map_logits(&c);
     double shared[MAP_LOGITS], own[MAP_LOGITS];
     if (p->init != INIT_LATENT && p->init != INIT_MIXED) {
-        map_start_f64(&c, out);
+        map_start_f64(&c, (uint64_t)p->seed, layer, out);
         return;
     }
     fill_normal(p, "Z_shared", 0, p->init == INIT_LATENT ? p->s : 0, K, shared);

@@ -40,6 +40,7 @@ static void draw(const struct params *p, int64_t T, double *out) {
     double fixed[MAP_LOGITS];
     for (int64_t l = 0; l < p->depth; l++) {
         double *layer = out + l * T * cells;
+        worker_at("drawing layer", l + 1, p->depth);
         if (!connection_mixes(params_connection(p))) {
             for (int64_t k = 0; k < T * cells; k++)
                 layer[k] = k % cells % (p->streams + 1) == 0;
@@ -81,6 +82,7 @@ static const char *project(const struct params *p, int64_t T, double *logits, do
 
 static void measure(const struct params *p, const double *logits, const struct mhc_depth *d, struct study_result *r) {
     const int64_t cells = p->streams * p->streams, T = d->T;
+    worker_at("measuring", 0, 0);
     bool good = study_measure_maps(p, d, r), matrices = logits && connection_has_sinkhorn(params_connection(p));
     for (int64_t l = 0; l < p->depth && matrices && p->measure & MHC_GROUP_LOGIT; l++)
         good &= !mhc_measure_logits(logits + l * T * cells, T, p->streams, l, &r->curves);
@@ -119,6 +121,7 @@ static const char *draw_case(struct drawn *d, const struct params *p) {
     const enum rounding rounding = (enum rounding)p->rounding;
     const char *failure = NULL;
     draw(p, T, d->logits ? d->logits : d->res);
+    worker_at("projecting", 0, 0);
     if (d->logits)
         failure = project(p, T, d->logits, d->res);
     else
