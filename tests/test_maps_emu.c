@@ -70,9 +70,8 @@ static void compare_at(const struct backend *emu, double spread) {
                 int64_t each = r ? K : n * n;
                 double scale = array_largest(right, TOKENS * each);
                 for (int64_t k = 0; k < TOKENS * each; k++)
-                    cr_assert(isinf(spread)
-                                  ? isnan(made[k]) == isnan(right[k]) && !isinf(made[k])
-                                  : fabs(made[k] - right[k]) <= tolerance(m, r, n, spread) * fmax(1, scale),
+                    cr_assert(isinf(spread) ? isnan(made[k]) == isnan(right[k]) && !isinf(made[k])
+                                            : fabs(made[k] - right[k]) <= tolerance(m, r, n, spread) * fmax(1, scale),
                               "%s, n = %lld at %g: %s[%lld] of token %lld is %g, wanted %g", maps[m].name, (long long)n,
                               spread, outputs[r], (long long)(k % each), (long long)(k / each), made[k], right[k]);
             }
