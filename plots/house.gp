@@ -123,5 +123,6 @@ set label %d NAME[%d] at screen %f, %f left offset screen %f, 0 textcolor rgb IN
     200 + v, v, X(x + 0.35), Y(y), X(TERM eq 'dumb' ? 0.9 : 0.42), variant_point(v), variant_colour(v))
 
 # Drawn with the first panel of a figure, then taken away by `unset label`.
+if (MODEL) { set label 98 'MODEL' at graph 1, 1 right offset 0, 0.6 textcolor rgb '#c2452d' }
 set for [k = 1:CAPTION_ROWS] label 100 + k value(sprintf('CAPTION_%d', k)) \
     at screen X(0.15), Y(PLOT_HEIGHT + ROW * k - 0.12) left textcolor rgb '#707070'

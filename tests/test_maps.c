@@ -1,5 +1,6 @@
 /* Every residual map of cpu_ref/maps, and every connection of suites/case/connections.def, is what it is said to be. */
 #include "suites/stack/ensemble.h"
+#include "suites/study/study.h"
 #include "tests/check.h"
 
 /* Every map with s = 2 and, where s counts, with 1. */
@@ -283,4 +284,69 @@ Test(maps, a_skip_is_one_number) {
     }
     p.streams = 4;
     cr_expect(!params_check(&p, why, sizeof why) && strstr(why, "--streams 1"), "%s", why);
+}
+
+static double last_of(const struct study_result *r, enum mhc_metric metric) {
+    return r->curves.curve[metric][MHC_MEAN][r->L - 1];
+}
+
+static void study(struct params *p, int64_t which, struct study_result *r) {
+    p->study = which;
+    study_run(&(struct study_context){.p = p}, r);
+    cr_assert(!r->reason[0] && r->mixing, "%s: %s", params_connection(p)->name, r->reason);
+}
+
+static struct params reach_case(int block) {
+    struct params p;
+    params_defaults(&p);
+    p.block = block;
+    p.streams = connection_has_one_stream(&connections[block]) ? 1 : 4;
+    p.depth = 6;
+    p.width = 8;
+    p.tokens = 3;
+    p.alpha = 0;
+    p.w = 0.3;
+    return p;
+}
+
+/* Without a dynamic part the coefficients that study maps draws are those that a stack computes: so is the reach. */
+Test(maps, reach_is_that_of_the_stack) {
+    for (int block = 0; block < CONNECTIONS; block++)
+        for (int init = INIT_LATENT; init <= INIT_PRE_NORM; init++) {
+            struct params p = reach_case(block);
+            struct study_result alone, stack;
+            p.init = init;
+            study(&p, STUDY_MAPS, &alone);
+            study(&p, STUDY_PROPAGATE, &stack);
+            for (int m = MHC_reach_forward_max; m <= MHC_reach_rank; m++)
+                for (int64_t l = 0; l < p.depth; l++) {
+                    const double a = alone.curves.curve[m][MHC_MEAN][l], b = stack.curves.curve[m][MHC_MEAN][l];
+                    cr_expect(fabs(a - b) <= 1e-7 * fmax(1, fabs(b)), "%s, start %d: %s of layer %ld: %.17g and %.17g",
+                              connections[block].name, init, mhc_metric_info[m].name, (long)l, a, b);
+                }
+            for (int64_t k = 0; k < 49; k++)
+                cr_expect((isnan(alone.mixing[k]) && isnan(stack.mixing[k])) ||
+                              fabs(alone.mixing[k] - stack.mixing[k]) <= 1e-9,
+                          "%s, start %d: entry %ld", connections[block].name, init, (long)k);
+            study_release(&alone);
+            study_release(&stack);
+        }
+}
+
+/* Equal writes and rows that sum to 1: whatever the map, every source is read as by a ResNet, and no streams differ. */
+Test(maps, equal_writes_are_a_resnet) {
+    for (int block = 0; block < CONNECTIONS; block++) {
+        struct params p = reach_case(block);
+        struct study_result r;
+        if (connections[block].generator != GENERATOR_MHC)
+            continue;
+        p.pre_post = PRE_POST_EQUAL;
+        study(&p, STUDY_MAPS, &r);
+        for (int64_t k = 0; k < 49; k++)
+            cr_expect(isnan(r.mixing[k]) || fabs(r.mixing[k]) < 1e-8, "%s: entry %ld: %g", connections[block].name,
+                      (long)k, r.mixing[k]);
+        cr_expect(fabs(last_of(&r, MHC_reach_rank) - 1) < 1e-6, "%s", connections[block].name);
+        cr_expect(fabs(last_of(&r, MHC_reach_sources) - 7) < 1e-6, "%s", connections[block].name);
+        study_release(&r);
+    }
 }

@@ -214,7 +214,7 @@ Test(parser, refusals) {
                                   {"--input=--x", "no --"},
                                   {"--backend=", "an empty value"},
                                   {"--input a\x01", "no blanks"},
-                                  {"--block resnet --study maps", "nothing to measure"},
+                                  {"--block resnet --study maps --measure gain", "nothing to measure"},
                                   {"--tokens 5 --sequence 2", "not a multiple"},
                                   {"--recompute 61", "more than --depth"},
                                   {"--recompute 0", "auto or keep"},

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/metrics.h"
 #include "cpu_ref/library.h"
 
 /* Records, keys and old suites call the connection `block`. */
@@ -299,11 +300,19 @@ bool params_one_stream(const struct params *p) {
 }
 
 bool params_check(const struct params *p, char *why, size_t why_size) {
+    if (params_has(p, STUDY_RUNS) && !params_has(p, STUDY_TIMES) && params_is_model(p))
+        return snprintf(why, why_size,
+                        "--study %s needs a backend that computes: a model of a GPU has times alone, for studies "
+                        "kernels, recompute and overhead",
+                        params_word(p, "study")),
+               false;
     if (p->study != STUDY_KERNELS && params_one_stream(p) && p->streams != 1)
         return snprintf(why, why_size, "--connection %s needs --streams 1", params_connection(p)->name), false;
-    if (p->study == STUDY_MAPS && !connection_mixes(params_connection(p)))
+    if (p->study == STUDY_MAPS && !connection_mixes(params_connection(p)) &&
+        (params_has_maps(p) || !(p->measure & MHC_GROUP_REACH)))
         return snprintf(why, why_size,
-                        "--study maps has nothing to measure in --connection %s: its map is the identity",
+                        "--study maps has nothing to measure in --connection %s but drawn reach: its map is the "
+                        "identity",
                         params_word(p, "block")),
                false;
     if (p->study == STUDY_MAPS && p->order && !p->from[0])

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "suites/case/connections.h"
 
@@ -154,6 +155,12 @@ bool params_one_stream(const struct params *);
 int32_t params_map(const struct params *);
 /* What maps have for constants, map_order and map_constant of a case. */
 void params_map_constants(const struct params *, struct mhc_case *);
+
+/* How the name of a backend begins that is a model of a GPU and computes nothing; rows/gpu_model.h. */
+#define BACKEND_MODEL "model:"
+static inline bool params_is_model(const struct params *p) {
+    return !strncmp(p->backend, BACKEND_MODEL, strlen(BACKEND_MODEL));
+}
 
 static inline bool params_has(const struct params *p, enum study_trait trait) {
     return study_traits[p->study] & trait;

@@ -89,7 +89,7 @@ const struct param params_table[] = {
      .help = "scale of the dynamic part; in train, where it starts", .role = ROLE_DRAWN},
     {"phi", "1", "1", PARAM_REAL, AT(phi), 0, 1e6, NULL, UNTRAINED,
      .help = "std of the dynamic product before alpha: of x.phi/r, or theta.x/r in HC", .role = ROLE_DRAWN},
-    {"pre-post", "", "lite", PARAM_WORD, AT(pre_post), 0, 0, "lite|one-hot|equal", PROPAGATE | RECOMPUTE,
+    {"pre-post", "", "lite", PARAM_WORD, AT(pre_post), 0, 0, "lite|one-hot|equal", UNTRAINED,
      .help =
          "latent: logits of pre and post, for stream l mod n and for the others: 1 and -1, so that streams differ "
          "(lite); 4 and -4, so that they hardly meet (one-hot); pre 20 and -20, all post 0, so that streams stay equal "
@@ -139,13 +139,14 @@ const struct param params_table[] = {
      .role = ROLE_DRAWN | ROLE_KEEPS},
     {"weights", "", "hold", PARAM_WORD, AT(weights), 0, 0, "hold|regenerate", PROPAGATE,
      .help = "keep the weights of all layers, or draw them at every use", .role = ROLE_DRAWN | ROLE_KEEPS},
-    {"measure", "", "gain+spectrum+mixing+stream+logit+gradient", PARAM_FLAGS, AT(measure), 0, 0,
-     "gain|spectrum|mixing|stream|logit|gradient", STUDY_CURVES, .help = "groups of curves, joined by +",
+    {"measure", "", "gain+spectrum+mixing+stream+logit+gradient+reach", PARAM_FLAGS, AT(measure), 0, 0,
+     "gain|spectrum|mixing|stream|logit|gradient|reach", STUDY_CURVES, .help = "groups of curves, joined by +",
      .role = ROLE_KEEPS},
     {"record", "", "curves", PARAM_WORD, AT(record), 0, 0, "curves|summary", STUDY_CURVES,
      .help = "curves with quantiles over tokens, or the largest token mean of each alone", .role = ROLE_KEEPS},
     {"backend", "", "cpu64", PARAM_TEXT, AT(backend), 0, 0, NULL, STUDY_RUNS,
-     .help = "cpu64, cpu32, cuda, emu, or the path of a library"},
+     .help = "cpu64, cpu32, cuda, emu, or the path of a library; for times alone model:h200, h100, a100, b200 or 4090, "
+             "computed by data sheet and marked MODEL"},
     {"type", "", "widest", PARAM_WORD, AT(type), 0, 0, "widest|f64|f32|bf16", STUDY_RUNS,
      .help = "element type of the streams"},
     {"cache", "", "cold", PARAM_WORD, AT(cache), 0, 0, "cold|hot", KERNELS,

@@ -79,6 +79,10 @@ static bool is_hc(const struct params *p) {
     return connection_is_hc(params_connection(p)) || params_connection(p)->generator == GENERATOR_SKIP;
 }
 
+static double sigmoid(double x) {
+    return 1 / (1 + exp(-x));
+}
+
 static void pre_post(const struct params *p, int64_t layer, double *pre, double *post) {
     const struct start *s = p->init == INIT_LATENT ? &gates[p->pre_post] : &starts[p->init];
     int64_t favoured = s->stream0 ? 0 : layer % p->streams;
@@ -88,8 +92,8 @@ static void pre_post(const struct params *p, int64_t layer, double *pre, double 
             pre[i] = i == favoured;
             post[i] = 1;
         } else {
-            pre[i] = is_hc(p) ? 1 / (1 + exp(-a)) : a;
-            post[i] = is_hc(p) ? 2 / (1 + exp(-b)) : b;
+            pre[i] = is_hc(p) ? sigmoid(a) : a;
+            post[i] = is_hc(p) ? 2 * sigmoid(b) : b;
         }
     }
 }
@@ -155,7 +159,7 @@ void ensemble_static(const struct params *p, int64_t layer, double *out) {
 static double dynamic_std(const struct params *p) {
     bool none = p->init == INIT_NEAR_IDENTITY || p->init == INIT_GAP || p->init == INIT_PRE_NORM;
     return none || params_connection(p)->generator == GENERATOR_STATIC ||
-                   params_connection(p)->generator == GENERATOR_SKIP
+                   connection_has_one_stream(params_connection(p))
                ? 0
                : p->phi;
 }
@@ -166,6 +170,23 @@ bool ensemble_dynamic(const struct params *p) {
 
 void ensemble_dynamic_draw(const struct params *p, int64_t layer, int64_t count, double *out) {
     fill_normal(p, "dynamic", layer, dynamic_std(p), count, out);
+}
+
+void ensemble_gates(const struct params *p, int64_t layer, int64_t T, double *pre, double *post) {
+    const int64_t n = p->streams;
+    const bool hc = connection_is_hc(params_connection(p)), one = connection_has_one_stream(params_connection(p));
+    const double std = ensemble_dynamic(p) ? dynamic_std(p) : 0;
+    const double added = p->convention == MHC_V4 ? p->sinkhorn_eps : 0;
+    double fixed_pre[MHC_MAX_STREAMS], fixed_post[MHC_MAX_STREAMS];
+    pre_post(p, layer, fixed_pre, fixed_post);
+    fill_normal(p, "dynamic_pre", layer, std, T * n, pre);
+    fill_normal(p, "dynamic_post", layer, std, T * n, post);
+    for (int64_t k = 0; k < T * n; k++) {
+        const double a = fixed_pre[k % n] + p->alpha * (hc ? tanh(pre[k]) : pre[k]);
+        const double b = fixed_post[k % n] + p->alpha * (hc ? tanh(post[k]) : post[k]);
+        pre[k] = one ? 1 : hc ? a : sigmoid(a) + added;
+        post[k] = one ? 1 : hc ? b : 2 * sigmoid(b);
+    }
 }
 
 static void fill_phi(const struct params *p, int64_t layer, int64_t count, double *values) {

@@ -187,6 +187,8 @@ static const char *open_runners(struct overhead_bench *w) {
 static const char *check_variant(struct overhead_bench *w, int v) {
     const struct program *s = &w->all.step[v];
     char where[80];
+    if (w->backend->model) /* there are no numbers to check */
+        return NULL;
     const char *why = program_execute(s, NULL);
     if (!why && !program_result_take(&w->before[v], s, 0, 0, false))
         why = "out of memory";
@@ -200,7 +202,7 @@ static const char *check_variant(struct overhead_bench *w, int v) {
 static const char *check_again(struct overhead_bench *w) {
     const char *why = NULL;
     for (int v = 0; v < STEP_VARIANTS && !why; v++)
-        if (overhead_runs(w, v)) {
+        if (overhead_runs(w, v) && !w->backend->model) {
             int64_t last = w->all.memory.sets - 1;
             why = run_again(w, v, last);
             why = why ? why : compare_bits(w, v, last, "after the timing");
@@ -212,6 +214,7 @@ static const char *check_again(struct overhead_bench *w) {
 
 static const char *check_small(struct overhead_bench *w) {
     struct step_accuracy accuracy[STEP_VARIANTS];
+    worker_at("check", 0, 0);
     const char *why = step_check(&w->all.spec, w->p->timed, (uint64_t)w->p->seed, accuracy);
     for (int v = 0; v < STEP_VARIANTS; v++)
         w->out->error[v] = accuracy[v].error / accuracy[v].tolerance;
@@ -247,6 +250,7 @@ static const char *run(struct overhead_bench *w) {
     describe(w);
     why = overhead_time_steps(w);
     int64_t rounds = w->out->samples.rounds;
+    worker_at("check again", 0, 0);
     why = why ? why : check_again(w);
     if (!why && !w->high) { /* in overlap there is no account */
         if (overhead_summarise(w, rounds))

@@ -9,11 +9,14 @@
 #include "analysis/analysis.h"
 #include "analysis/ratio.h"
 #include "cpu_ref/philox.h"
+#include "suites/worker/worker.h"
 
-const char *const timing_stop_name[TIMING_STOPS] = {"", "precise", "rounds", "seconds"};
+const char *const timing_stop_name[TIMING_STOPS] = {"", "precise", "rounds", "seconds", "MODEL"};
 
 struct timing_rules timing_rules_for(const struct backend *b, int64_t most_rounds, double most_seconds) {
     bool device = b->library->queues != NULL;
+    if (b->model) /* every sample would be the same */
+        return (struct timing_rules){.model = true, .most_rounds = 1, .seed = 1};
     return (struct timing_rules){.sample_seconds = 2e-4,
                                  .warm_up_seconds = device ? 0.1 : 0.01,
                                  .even = !device,
@@ -100,6 +103,8 @@ static double half_width(const struct timing *t, int subject, double *work) {
 }
 
 enum timing_stop timing_decide(const struct timing *t, const struct timing_rules *rules, double elapsed) {
+    if (rules->model)
+        return TIMING_MODEL;
     if (t->rounds >= rules->most_rounds)
         return TIMING_ROUNDS;
     if (t->rounds > 0 && elapsed >= rules->most_seconds)
@@ -311,6 +316,7 @@ const char *timing_run(struct timing *t, const struct timing_subject *subjects, 
         runners[s] = (struct runner){.subject = &subjects[s], .fastest = {INFINITY, INFINITY, INFINITY}};
         t->batch[s] = 1;
     }
+    worker_at("warm-up", 0, 0);
     why = warm_up(runners, count, rules, clock, t->batch);
     for (int s = 0; s < count; s++)
         call[s] = runners[s].fastest[0];
@@ -323,6 +329,7 @@ const char *timing_run(struct timing *t, const struct timing_subject *subjects, 
         why = run_round(t, runners, rules, clock, 0, -1);
     double begin = clock->now(clock->user);
     for (int64_t round = 1; !why && t->stop == TIMING_GO_ON; round++) {
+        worker_at("round", round, rules->most_rounds);
         why = run_round(t, runners, rules, clock, round, t->rounds);
         t->rounds += !why;
         t->stop = why ? TIMING_GO_ON : timing_decide(t, rules, clock->now(clock->user) - begin);
