@@ -47,10 +47,20 @@ Test(regress, the_builds_own_libraries) {
     /* every map that changes what an operation reads */
     GOOD(
         "$M regress --against emu --speed none -q --operation 'mhc.pre,mhc.post,map.backward' --type f32 --tokens 5 --width 24");
-    static const char *const cases[] = {
-        "mhc.pre --width",         "mhc.pre --map identity",  "mhc.pre --map free",
-        "mhc.pre --map kronecker", "mhc.post --width",        "mhc.post --map identity",
-        "map.backward --width",    "map.backward --map free", "map.backward --map kronecker"};
+    static const char *const cases[] = {"mhc.pre --width",
+                                        "mhc.pre --map identity",
+                                        "mhc.pre --map free",
+                                        "mhc.pre --map kronecker",
+                                        "mhc.post --width",
+                                        "mhc.post --map identity",
+                                        "map.backward --width",
+                                        "map.backward --map free",
+                                        "map.backward --map kronecker",
+                                        "mhc.pre --map permutations",
+                                        "mhc.pre --map orthostochastic",
+                                        "map.backward --map transport",
+                                        "map.backward --map spectral",
+                                        "map.backward --map circulant"};
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++)
         expect_row("maps", cases[k], "SAME", "right; ");
     cr_expect(!*row_of("mhc.post --map free") && !*row_of("map.backward --map identity"), "%s", out);
