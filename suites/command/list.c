@@ -60,7 +60,7 @@ static void list_options(void) {
 static int list_operations(const char *name) {
     struct backend b;
     char why[300];
-    if (!backend_open(&b, name, why, sizeof why))
+    if (!backend_open_timed(&b, name, why, sizeof why))
         return cannot("%s", why);
     printf("Operations of backend %s (%s):\n\n", name, b.library->build);
     for (const struct mhc_row *const *row = b.library->rows; *row; row++) {
@@ -239,6 +239,8 @@ static void list_backends(void) {
         if (good)
             backend_close(&b);
     }
+    printf(
+        "  model:GPU  times by data sheet, nothing runs: h200, h100, a100, b200, 4090 (doctor --backend model:h200)\n");
     printf("  PATH   any library with `mhc_library` of ABI %d\n", MHC_ABI);
 }
 

@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include "cpu_ref/library.h"
+#include "suites/case/params.h"
+#include "suites/rows/gpu_model.h"
 #include "suites/worker/worker.h"
 
 /* libmhc_<name>.so lies beside the program. */
@@ -108,6 +110,17 @@ static bool abandon(struct backend *b) {
     return false;
 }
 
+static bool is_model(const char *name) {
+    return !strncmp(name, BACKEND_MODEL, strlen(BACKEND_MODEL));
+}
+
+/* What its library is, is also its context. */
+static bool open_model(struct backend *b, const char *name, char *why, size_t why_size) {
+    *b = (struct backend){.library = gpu_model_library(name, why, why_size), .model = true};
+    b->context = b->queue = (void *)b->library;
+    return b->library;
+}
+
 static bool open_named(struct backend *b, const char *name, char *why, size_t why_size) {
     *b = (struct backend){0};
     if (!strcmp(name, "cpu64"))
@@ -150,10 +163,23 @@ static bool open_named(struct backend *b, const char *name, char *why, size_t wh
  * reference must not notice. */
 bool backend_open(struct backend *b, const char *name, char *why, size_t why_size) {
     fenv_t before;
+    if (is_model(name)) {
+        *b = (struct backend){0};
+        return snprintf(
+                   why, why_size,
+                   "backend %s: a model of a GPU computes no numbers, only times: for run --study overhead, kernels "
+                   "or recompute",
+                   name),
+               false;
+    }
     fegetenv(&before);
     bool good = open_named(b, name, why, why_size);
     fesetenv(&before);
     return good;
+}
+
+bool backend_open_timed(struct backend *b, const char *name, char *why, size_t why_size) {
+    return (is_model(name) ? open_model : backend_open)(b, name, why, why_size);
 }
 
 void backend_close(struct backend *b) {
@@ -175,7 +201,7 @@ const char *backend_use(const char *name, const struct backend **backend) {
     if (open.library)
         backend_close(&open);
     snprintf(open_name, sizeof open_name, "%s", name);
-    return backend_open(&open, name, why, sizeof why) ? NULL : why;
+    return backend_open_timed(&open, name, why, sizeof why) ? NULL : why;
 }
 
 static void set_types(struct mhc_case *c, int32_t stream) {
