@@ -277,6 +277,8 @@ static bool rehearse(const struct start *s) {
         ;
     if (child < 0)
         return record_fail("%s: no process to read it in: %s", s->earlier, strerror(errno));
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
+        return record_fail("%s: the process that reads it was killed (out of memory?)", s->earlier);
     if (WIFSIGNALED(status))
         return record_fail("%s: reading it crashed (%s); it is not a file this program wrote", s->earlier,
                            strsignal(WTERMSIG(status)));

@@ -14,6 +14,10 @@ enum { WRITER_BLOCK = 32 };
  * that is killed stops writing between pages. See "Killed at any moment" in SCHEMA.md. */
 enum { WRITER_NODE_CHUNKS = 64, WRITER_NODE_BYTES = 2048, WRITER_PAGE = 4096 };
 
+/* A machine that loses its power loses the cases of so many seconds: between them a finished case is with the operating
+ * system, and survives the death of every process. */
+enum { WRITER_SYNC_SECONDS = 5 };
+
 /* A dataset [case, ...]. */
 struct writer_dataset {
     hid_t id;
@@ -49,6 +53,7 @@ struct record {
     int64_t cases;            /* expected */
     int64_t rows, capacity;   /* rows: to the last that is written */
     int64_t next;             /* row of the next case that no key of the schema has a row for */
+    double synchronised;      /* when, by the clock that only goes on */
     off_t reserve;            /* bytes that appending a case can take at most */
     void *known;              /* a tsearch tree of struct known_case */
     char *broken;             /* why nothing more can be written; NULL while all is well */
