@@ -47,7 +47,7 @@ bool gpu_supports_mhc(const struct mhc_case *c, const char **why) {
         return *why = "this residual map has no kernels here", false;
     if (!gpu_supports(c, why) || !map->supports(c, why))
         return false;
-    return mhc_map_logits(c) >= 0 || (*why = "this residual map does not exist for this n", false);
+    return mhc_map_logits(c) >= 0 || (*why = mhc_map_needs(c), false);
 }
 
 bool gpu_supports_res(const struct mhc_case *c, const char **why) {

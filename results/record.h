@@ -1,4 +1,4 @@
-/* The HDF5 record of a run: schema mhcbench/1.2, described in results/SCHEMA.md. This room knows HDF5 and nothing of
+/* The HDF5 record of a run: schema mhcbench/1.3, described in results/SCHEMA.md. This room knows HDF5 and nothing of
  * experiments: columns, curves and provenance come as data.
  *
  * Writing: one file per run, written as NAME.h5.part with every dataset created in advance and extendible, flushed
@@ -14,13 +14,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RECORD_SCHEMA "mhcbench/1.2"
+#define RECORD_SCHEMA "mhcbench/1.3"
 
 /* Texts are fixed-length UTF-8 in the file, so that no case ever depends on a heap; longer ones are refused (a reason
  * is shortened). Bytes, without a terminator. */
 enum { RECORD_KEY_BYTES = 1024, RECORD_REASON_BYTES = 512, RECORD_TEXT_BYTES = 256 };
 enum { RECORD_MAX_LAYERS = 65536, RECORD_MAX_STREAMS = 64, RECORD_MAX_SUBJECTS = 256, RECORD_MAX_ROUNDS = 65536 };
-enum { RECORD_MAX_POINTS = 65536, RECORD_MAX_METRICS = 255, RECORD_PROJECTIONS = 6 };
+enum { RECORD_MAX_POINTS = 65536, RECORD_MAX_METRICS = 255, RECORD_PROJECTIONS = 6, RECORD_MAX_MIXING = 1024 };
 
 const char *record_error(void);
 
@@ -84,6 +84,7 @@ struct record_schema {
     /* Whether cases of an earlier record may stand beside new ones; false: one line in `why`. NULL: they may. */
     bool (*agrees)(void *user, struct record_reader *earlier, char *why, size_t why_size);
     void *user;
+    int64_t mixing_rows; /* most rows of a depth mixing matrix; none: the record has no /mixing */
 };
 
 enum record_status { RECORD_MISSING, RECORD_DONE, RECORD_FAILED };
@@ -134,16 +135,22 @@ struct record_case {
     const struct record_timing *timing;
     const double *timings, *accuracies; /* one a scalar */
     const struct record_training *training;
+    const double *mixing; /* [mixing_rows][mixing_rows], log10, see mhc_depth_matrix() */
+    int64_t mixing_rows, mixing_stride;
 };
 
 struct record;
 
+/* In the error line where a run is gone on with of which nothing is left to do. */
+#define RECORD_NOTHING_LEFT "exists already, and no case of it failed"
 /* Starts PATH.part, having checked that it can be written. `overwrite` replaces an existing PATH and PATH.part; without
  * it, an existing one is refused. `resume` continues a PATH.part left by an interrupted run, or a PATH that lacks cases
  * or of which some failed: columns, curves, summaries, sizes and suite text must be the same, and the schema's agrees()
  * must say so; cases done are kept, failed ones are dropped so that they run again. A child reads the earlier file
  * first. If two processes start on one PATH at once, one is refused, or told later that its file was replaced. */
 struct record *record_create(const char *path, const struct record_schema *, bool resume, bool overwrite);
+/* Why there is no lock that would tell two processes apart that write it; "": there is, or the user wants none. */
+const char *record_unlocked(const struct record *);
 bool record_has(const struct record *, const char *key); /* already in the file */
 /* Flushed when it returns. After a failure (a full disk) the file is not touched again: its finished cases stay
  * readable in PATH.part, and every later call fails with the same line. A case refused for its own sake (key repeated,
@@ -168,11 +175,15 @@ void record_close(struct record_reader *);
 /* From now on the name of the record that is being read is kept there, for a parent process that shares the memory and
  * asks when the reader has crashed. NULL: nowhere. */
 void record_tell_reading(char *place, size_t size);
-int64_t record_count(const struct record_reader *);                     /* cases: rows whose status is set */
+int64_t record_count(const struct record_reader *); /* cases: rows whose status is set */
+/* Does a process hold the lock of a file that it writes? */
+enum record_holding { RECORD_FREE, RECORD_HELD, RECORD_NO_LOCKS };
+enum record_holding record_holding(const char *path);
 bool record_complete(const struct record_reader *);                     /* false: an interrupted or running .part */
 const char *record_attribute(struct record_reader *, const char *name); /* root, e.g. "suite"; NULL if absent */
 int record_fact_count(struct record_reader *);
 bool record_fact(struct record_reader *, int index, const char **name, const char **value);
+const char *record_fact_called(struct record_reader *, const char *name); /* NULL: the record does not say */
 /* Columns by name: `key`, `status` (text), `reason`, `seconds`, `layers` and every parameter. NULL if absent or of
  * another type. */
 const int64_t *record_ints(struct record_reader *, const char *column);
@@ -198,6 +209,10 @@ bool record_panels(struct record_reader *, int64_t index, int64_t n, double *pan
 /* As above for the QR spectrum, out [layers][n] with the case's own number of layers. */
 int64_t record_spectrum_streams(struct record_reader *, int64_t index);
 bool record_spectrum(struct record_reader *, int64_t index, int64_t n, double *out);
+/* As above for the depth mixing matrix, out [rows][rows]; how many layers two rows are apart. */
+int64_t record_max_mixing_rows(const struct record_reader *);
+int64_t record_mixing_rows(struct record_reader *, int64_t index);
+bool record_mixing(struct record_reader *, int64_t index, int64_t rows, double *out, int64_t *stride);
 
 /* Names of the subjects; 0 of them in a file without /timing. */
 int record_subject_count(const struct record_reader *);
@@ -258,13 +273,20 @@ static inline const double *record_accuracy(struct record_reader *r, const char 
 bool record_export_csv(struct record_reader *, const char *what, const char *path); /* path "-": stdout */
 bool record_export_json(struct record_reader *, const char *what, const char *path);
 
-/* Joins shards: every case of every part into a new file OUT; schema, columns, curves and suite text must agree, keys
- * must not repeat. Facts that differ are joined with "; ". With an unfinished part among them, or cases of the suite
- * that no part has, OUT is written and marked interrupted; `gaps` (may be NULL) says which. */
+/* Whether a case that is done has the same values in two records: curves, summaries, accuracies, panels, spectrum and
+ * training, NaN where the other has NaN; times are not compared. false: `what` names the dataset. */
+bool record_same_values(struct record_reader *a, int64_t i, struct record_reader *b, int64_t j, char *what,
+                        size_t size);
+
+/* Joins shards: every case of every part into a new file OUT, in the order of the suite; schema, columns, curves and
+ * suite text must agree. Of a case that several parts have, one that is done is taken, and all that are done must have
+ * the same values. Facts that differ are joined with "; ". With cases of the suite that no part has, or that failed in
+ * an unfinished part, OUT is written and marked interrupted; `gaps` (may be NULL) says which. */
 struct record_gaps {
     int64_t lines, missing; /* of the suite text; lines that are no case's key */
     bool *is_missing;       /* [lines], new memory */
     char first[RECORD_KEY_BYTES + 1];
+    int64_t repeated; /* rows that another part has too */
 };
 bool record_merge(const char *out, const char *const *parts, int count, bool overwrite, struct record_gaps *gaps);
 

@@ -27,7 +27,7 @@ struct known_case {
     char *key;
     int64_t row;
     bool written, unfinished; /* unfinished: by a checkpoint, which the case's next call replaces */
-    bool panels, spectrum;
+    bool panels, spectrum, mixing;
     int64_t layers, rounds, points;
 };
 
@@ -35,7 +35,8 @@ struct record {
     char *path, *part;
     hid_t file;
     int descriptor; /* under `file` */
-    int lock;       /* keeps others away until the record is freed; -1: there are no locks */
+    int lock;       /* keeps others away until the record is freed; -1: there are no locks, */
+    int no_lock;    /* by this errno; 0: the user wants none */
     hid_t type_in_file[KINDS], type[KINDS];
     struct writer_dataset *dataset; /* all of them: */
     struct writer_dataset *number;  /* [GROUPS] the scale `case` of each group, */

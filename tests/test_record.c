@@ -92,11 +92,11 @@ Test(record, other_readers) {
         "assert f['cases/key'].asstr()[3] == '--case 3' and f['cases/width'][1] == 2**40 - 5\n"
         "assert h5py.check_enum_dtype(f['cases/status'].dtype) == {'missing': 0, 'done': 1, 'failed': 2}\n"
         "assert f['cases/status'][:].min() == 1 and len(set(d.shape[0] for d in f['cases'].values())) == 1\n"
-        "assert f.attrs['schema'].decode() == 'mhcbench/1.2' and f['cases/seconds'].attrs['units'] == b's'\n"
+        "assert f.attrs['schema'].decode() == 'mhcbench/1.3' and f['cases/seconds'].attrs['units'] == b's'\n"
         "try: import xarray, h5netcdf\n"
         "except ImportError: sys.exit(0)\n"
         "assert [d.label for d in f['timing/seconds'].dims] == ['case', 'subject', 'round'], f['timing/seconds'].dims\n"
-        "for g in ('cases', 'curves', 'summary', 'panels', 'spectra', 'timing', 'accuracy'):\n"
+        "for g in ('cases', 'curves', 'summary', 'panels', 'spectra', 'mixing', 'timing', 'accuracy'):\n"
         "    d = xarray.open_dataset('a.h5', group=g, engine='h5netcdf').load()\n"
         "    assert d.sizes['case'] == 40 and 'phony' not in str(d.sizes), d\n",
         f);
@@ -293,8 +293,8 @@ Test(record, export) {
     const struct record_curve curve[] = {{"gain", "1", ""}, {"loss", "1", ""}}, peak[] = {{"peak", "1", ""}};
     const struct record_curve median = {"median", "s", ""}, error = {"error", "1", ""};
     const struct record_schema schema = {
-        one,      3,        curve, 2,       peak,   1, 3, 0,    2, facts, 3, "p",  "c", "line 1\nline 2\n",
-        subjects, SUBJECTS, 2,     &median, &error, 1, 1, NULL, 0, NULL,  0, NULL, NULL};
+        one,      3,        curve, 2,       peak,   1, 3, 0,    2, facts, 3, "p",  "c",  "line 1\nline 2\n",
+        subjects, SUBJECTS, 2,     &median, &error, 1, 1, NULL, 0, NULL,  0, NULL, NULL, 0};
     struct record *r = record_create("a.h5", &schema, false, false);
     cr_assert(r, "%s", record_error());
     const double gain[] = {0.1, NAN, -INFINITY}, inf = INFINITY;
@@ -356,7 +356,7 @@ Test(record, export) {
         "\"flags\": 0, \"clock\": null, \"batch\": 1, \"sets\": 2}\n]\n");
     size_t size;
     char *csv = slurp("cases.csv", &size);
-    cr_expect(!strncmp(csv, "# schema: mhcbench/1.2\n# status: complete\n", 42) &&
+    cr_expect(!strncmp(csv, "# schema: mhcbench/1.3\n# status: complete\n", 42) &&
                   strstr(csv, "\n# suite: line 1\n#   line 2\n# host: here\n"),
               "provenance is\n%s", csv);
     free(csv);
@@ -369,6 +369,60 @@ Test(record, export) {
         expect_error("cannot write /dev/full: No space left on device");
     }
     record_close(q);
+}
+
+/* Case 4 with another value in one place. */
+static void write_other(const char *path, void (*change)(struct example *)) {
+    const struct record_schema schema = schema_of(7, "suite");
+    struct record *w = record_create(path, &schema, false, true);
+    struct example e;
+    example_init(&e, 4, 7);
+    change(&e);
+    cr_assert(w && record_append(w, &e.c) && record_finish(w, true), "%s", record_error());
+    example_free(&e);
+}
+
+static void nothing(struct example *e) {
+    (void)e;
+}
+static void a_curve(struct example *e) {
+    e->curve[1][2] += 1e-9;
+}
+static void a_summary(struct example *e) {
+    e->summaries[0] = isnan(e->summaries[0]) ? 1 : NAN;
+}
+static void a_panel(struct example *e) {
+    e->panels[3] *= 2;
+}
+static void a_time(struct example *e) {
+    e->seconds[1] *= 2;
+}
+
+Test(record, merge_holds_duplicates_to_each_other) {
+    static const struct {
+        void (*change)(struct example *);
+        const char *where; /* "": not a value */
+    } one[] = {{nothing, ""},
+               {a_curve, "a.h5 and b.h5 have other values of one case, in curves/"},
+               {a_summary, "in summary/"},
+               {a_panel, "in panels"},
+               {a_time, ""}};
+    const char *const parts[] = {"a.h5", "b.h5"}, *const turned[] = {"b.h5", "a.h5"};
+    write_file("a.h5", 0, 6, 7, "suite");
+    for (size_t k = 0; k < sizeof one / sizeof *one; k++) {
+        struct record_gaps gaps;
+        write_other("b.h5", one[k].change);
+        const bool good = record_merge("all.h5", parts, 2, true, &gaps);
+        cr_expect(good == !*one[k].where && (good || strstr(record_error(), one[k].where)), "change %zu: %s", k,
+                  record_error());
+        cr_expect(record_merge("turned.h5", turned, 2, true, NULL) == good);
+        if (good) {
+            cr_expect_eq(gaps.repeated, 1);
+            free(gaps.is_missing);
+        }
+        unlink("b.h5");
+    }
+    check_file("all.h5", 0, 6, 7);
 }
 
 Test(record, merge) {
@@ -388,8 +442,8 @@ Test(record, merge) {
     cr_expect(!record_merge("all.h5", good, 2, false, NULL));
     expect_error("all.h5: exists already");
     cr_assert(record_merge("all.h5", good, 2, true, NULL), "%s", record_error());
-    cr_expect(!record_merge("x.h5", repeated, 3, false, NULL));
-    expect_error("a.h5: key repeated: --case 0");
+    cr_assert(record_merge("all.h5", repeated, 3, true, NULL), "%s", record_error());
+    check_file("all.h5", 0, 40, 7);
     cr_expect(!record_merge("x.h5", mixed, 2, false, NULL));
     expect_error("other.h5: is of another suite");
     cr_expect(!record_merge("x.h5", absent, 2, false, NULL));

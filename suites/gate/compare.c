@@ -97,14 +97,6 @@ static bool same_device(const char *a, const char *b) {
     }
 }
 
-static const char *fact_of(struct record_reader *file, const char *wanted) {
-    const char *name, *value;
-    for (int k = 0; k < record_fact_count(file); k++)
-        if (record_fact(file, k, &name, &value) && !strcmp(name, wanted))
-            return value;
-    return NULL;
-}
-
 /* Names the facts in which the files differ, in the note and, the first of them, as the reason. */
 static void find_differences(struct compare *c) {
     char *note = c->report.note;
@@ -114,7 +106,7 @@ static void find_differences(struct compare *c) {
             const char *name, *value, *other;
             if (!record_fact(c->file[f], k, &name, &value) || is_incidental(name))
                 continue;
-            other = fact_of(c->file[!f], name);
+            other = record_fact_called(c->file[!f], name);
             if ((f && other) || (other && (!strcmp(value, other) ||
                                            (!strcmp(name, "device") && same_device(said_by(value, c->backend[f]),
                                                                                    said_by(other, c->backend[!f]))))))

@@ -55,6 +55,8 @@ bool compare_keys_read(struct compare *);
 /* The case of that text; -1: none. */
 int64_t compare_partner(const struct compare_keys *, const char *text);
 void compare_keys_release(struct compare_keys *);
+/* Takes an option, " --name ", and its value out of a key, which may be NULL or without it. */
+void compare_take_out(char *key, const char *name);
 
 /* Whether a case is asked for; `glob` NULL: all are. */
 bool compare_wanted(const char *glob, const char *key);

@@ -34,8 +34,8 @@ static bool only_backend(struct record_reader *file, char backend[COMPARE_BACKEN
     return found;
 }
 
-/* Takes an option that begins at `at`, " --name ", and its value out of a key; NULL: it is not there. */
-static void take_out(char *at, const char *name) {
+void compare_take_out(char *key, const char *name) {
+    char *at = key ? strstr(key, name) : NULL;
     if (!at)
         return;
     const char *rest = at + strlen(name) + strcspn(at + strlen(name), " ");
@@ -49,12 +49,12 @@ static char *plain(const char *key, bool whole, bool model) {
     static const char *const kept[] = {" --record ", " --measure "}, *const timed[] = {" --rounds ", " --budget ",
                                                                                        " --seed "};
     char *text = strdup(key);
-    if (text && !whole)
-        take_out(strstr(text, option), option);
-    for (size_t k = 0; text && k < sizeof kept / sizeof *kept; k++)
-        take_out(strstr(text, kept[k]), kept[k]);
-    for (size_t k = 0; text && model && k < sizeof timed / sizeof *timed; k++)
-        take_out(strstr(text, timed[k]), timed[k]);
+    if (!whole)
+        compare_take_out(text, option);
+    for (size_t k = 0; k < sizeof kept / sizeof *kept; k++)
+        compare_take_out(text, kept[k]);
+    for (size_t k = 0; model && k < sizeof timed / sizeof *timed; k++)
+        compare_take_out(text, timed[k]);
     return text;
 }
 

@@ -74,26 +74,18 @@ static void say_cost(struct record_reader *r, const struct overhead_line *line, 
         tables_say(t, "This case is unfinished: its overheads stand, its account is not done (flag u).\n");
 }
 
-/* The kernels that OpenBLAS ran; "": the record does not say. */
-static const char *blas_core(struct record_reader *r) {
-    const char *name, *value;
-    for (int k = 0; k < record_fact_count(r); k++)
-        if (record_fact(r, k, &name, &value) && !strcmp(name, "openblas_core"))
-            return value;
-    return "";
-}
-
 /* Which kernels ran, and the case among `count`. */
 static void say_case(struct record_reader *r, const struct overhead_line *line, int64_t count, struct tables *t) {
     char device[80], rows[200], options[600], among[80] = "";
     static const char *const left_out[] = {"study", "timed", "seed", "rounds", "budget", NULL}, *const none[] = {NULL};
+    const char *core = record_fact_called(r, "openblas_core");
     bool named = overhead_reason(line->note, step_name(subject_of(r, line)), rows, sizeof rows);
     groups_device(r, line->p.backend, device, sizeof device);
     groups_case_constants(&line->p, left_out, none, options, sizeof options);
     if (count > 1)
         snprintf(among, sizeof among, ", of %lld cases the nearest to the paper's", (long long)count);
     tables_say(t, "Kernels: %s%s%s%s%s.\nCase: %s%s.\n", line->p.backend, line->cpu ? ", GEMM of OpenBLAS " : ", ",
-               line->cpu ? blas_core(r) : device, named ? ", " : "", named ? rows : "", options, among);
+               line->cpu ? core ? core : "" : device, named ? ", " : "", named ? rows : "", options, among);
 }
 
 static void add_table(struct record_reader *r, const struct overhead_line *line, struct tables *t) {
