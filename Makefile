@@ -32,8 +32,8 @@ ifneq ($(NVCC_LACKS),)
 $(if $(filter 0,$(MAKELEVEL)),$(info $(NVCC): $(NVCC_LACKS); built without the GPU library))
 override NVCC :=
 endif
-# What GPUs the kernels are built for: a list, CUDA_ARCH=80,90,90-ptx, where -ptx is for whatever comes later. By default
-# the first GPU's, where there is one: without a driver nvidia-smi prints its complaint where the answer would stand.
+# What GPUs the kernels are built for: a list, CUDA_ARCH=80,90,90-ptx, where -ptx is for whatever comes later. By
+# default the first GPU's, where there is one: without a driver nvidia-smi prints its complaint where the answer would stand.
 CUDA_ARCH ?= $(or $(shell nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | sed -n 's/^\([0-9]*\)\.\([0-9]\)$$/\1\2/p' | head -n 1),90)
 CUDA_ARCHS = $(subst $(COMMA), ,$(CUDA_ARCH))
 # Blocks in clusters need 90.

@@ -18,7 +18,7 @@ static double of_part(struct record_reader *r, int64_t index, int subject, enum 
 }
 
 bool samples_are_model(const struct record_timing *t) {
-    return !strcmp(t->stop, timing_stop_name[TIMING_MODEL]);
+    return t->stop && !strcmp(t->stop, timing_stop_name[TIMING_MODEL]);
 }
 
 void overhead_sample_flags(const struct record_timing *t, int subject, char flags[SAMPLE_FLAGS]) {

@@ -46,8 +46,9 @@ extern const struct gpu_share_of {
 /* Seconds between two kernels of a queue, and of a graph. */
 #define GPU_GAP 0.9e-6
 #define GPU_GRAPH_GAP 0.5e-6
-#define GPU_GAP_SOURCE \
-    "NVIDIA developer blog, Getting Started with CUDA Graphs, 2019, on a V100: 3.8 us per kernel of 2.9 us, 3.4 in a graph"
+#define GPU_GAP_SOURCE                                                                                                 \
+    "NVIDIA developer blog, Getting Started with CUDA Graphs, 2019, on a V100: 3.8 us per kernel of 2.9 us, 3.4 in a " \
+    "graph"
 
 /* The library of a GPU with its context, which open() of it hands out; NULL: no such GPU, one line in `why`. `name` is
  * "model:h200". */

@@ -66,8 +66,9 @@ static int64_t like(const struct program *exact, const struct program_array *a) 
 
 static bool all_finite(const double *values, int64_t count) {
     bool all = true;
+#pragma omp parallel for reduction(&& : all) schedule(static) if (count > 65536)
     for (int64_t k = 0; k < count; k++)
-        all &= isfinite(values[k]) != 0;
+        all = all && isfinite(values[k]) != 0;
     return all;
 }
 
