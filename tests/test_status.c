@@ -40,7 +40,8 @@ static void expect_lines(const char *command, const char *stage) {
     }
     kill(run, SIGINT);
     int code = result_of(run);
-    cr_expect(code == 130 && strstr(err, "[0/2") && strstr(err, "] ETA ") && strstr(err, stage), "exit %d: %s", code, err);
+    cr_expect(code == 130 && strstr(err, "[0/2") && strstr(err, "] ETA ") && strstr(err, stage), "exit %d: %s", code,
+              err);
     cr_expect(last > 0 && (last - first) / (WANTED - 1) < 2.5 && longest < 6, "%.1f s for %d lines, one after %.1f s",
               last - first, WANTED, longest);
 }
@@ -50,9 +51,10 @@ Test(status, progress_within_cases) {
     snprintf(command, sizeof command, "exec $M run %s --seed 1:2:1 --out a.h5 --jobs 2", endless);
     expect_lines(command, " s, projecting  --study maps");
     GOOD("for k in $(seq 100); do echo 'the quick brown fox jumps over the lazy dog.'; done >text");
-    expect_lines("exec $M run --study train --depth 4 --width 8 --sequence 6 --tokens 12 --heads 2 --head-dim 4 --hidden 10 "
-                 "--batch 2 --warm-up 2 --input text --steps 60000 --every 60000 --seed 1:2:1 --jobs 1 --out c.h5",
-                 " s, step ");
+    expect_lines(
+        "exec $M run --study train --depth 4 --width 8 --sequence 6 --tokens 12 --heads 2 --head-dim 4 --hidden 10 "
+        "--batch 2 --warm-up 2 --input text --steps 60000 --every 60000 --seed 1:2:1 --jobs 1 --out c.h5",
+        " s, step ");
 }
 
 Test(status, of_files_that_are_written) {
@@ -81,5 +83,6 @@ Test(status, of_files_that_are_written) {
     GOOD("$M status l.h5.part"); /* it ended since a shell saw that name */
     cr_expect(strstr(out, "\ncomplete                        20       1        21 "), "%s", out);
     code = sh("$M status l.h5 none.h5");
-    cr_expect(code == 2 && strstr(err, "none.h5.part: No such file") && strstr(out, "complete "), "exit %d: %s", code, err);
+    cr_expect(code == 2 && strstr(err, "none.h5.part: No such file") && strstr(out, "complete "), "exit %d: %s", code,
+              err);
 }

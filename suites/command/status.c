@@ -240,7 +240,8 @@ int status_command(int argc, char **argv) {
     struct cut cut = {0};
     struct sum sum = {0};
     int code = EXIT_GOOD;
-    printf("%-12s %-11s %9s %7s %9s %9s %10s  %s\n", "state", "shard", "done", "failed", "of", "cases/s", "ETA", "file");
+    printf("%-12s %-11s %9s %7s %9s %9s %10s  %s\n", "state", "shard", "done", "failed", "of", "cases/s", "ETA",
+           "file");
     for (int k = 0; k < argc; k++) {
         char path[4096], why[600], left[40], shard[48] = "";
         struct state s;

@@ -25,8 +25,8 @@ struct matrix {
 static bool read_matrix(const struct figure_source *source, const struct group *group, struct matrix *m) {
     *m = (struct matrix){.rows = record_mixing_rows(source->reader, group->cases[0])};
     m->value = malloc((size_t)(m->rows * m->rows + 1) * sizeof *m->value);
-    return m->rows > 0 && m->value &&
-           record_mixing(source->reader, group->cases[0], m->rows, m->value, &m->stride) && m->stride > 0;
+    return m->rows > 0 && m->value && record_mixing(source->reader, group->cases[0], m->rows, m->value, &m->stride) &&
+           m->stride > 0;
 }
 
 /* One row of CSV per stretch of sources that have about the same weight. */
@@ -190,14 +190,15 @@ static bool write_costs(const struct figure_source *source, const char *name, co
     if (!data_close(file, source, name, why, why_size))
         return false;
     describe_lines(source, lines, shared, sizeof shared);
-    snprintf(text, sizeof text,
-             "What each connection costs and does. Bytes that a site must move per token there and back, fused, float32, "
-             "C = %d; its parameters. Gain: induced norm of the composite maps, the largest over layers. Reach: the "
-             "largest |M| of a source forward, the mean |M| of a branch over later inputs backward, the largest over "
-             "layers; 1 in a ResNet. Rank: effective number of different streams at the exit. Exact: rows and columns "
-             "of the maps sum to 1 by construction. Median over seeds, and whiskers from the smallest to the "
-             "largest.%s %s.",
-             COSTS_WIDTH, trained ? " Trained stacks; loss: held-out nats per byte at the end." : "", shared);
+    snprintf(
+        text, sizeof text,
+        "What each connection costs and does. Bytes that a site must move per token there and back, fused, float32, "
+        "C = %d; its parameters. Gain: induced norm of the composite maps, the largest over layers. Reach: the "
+        "largest |M| of a source forward, the mean |M| of a branch over later inputs backward, the largest over "
+        "layers; 1 in a ResNet. Rank: effective number of different streams at the exit. Exact: rows and columns "
+        "of the maps sum to 1 by construction. Median over seeds, and whiskers from the smallest to the "
+        "largest.%s %s.",
+        COSTS_WIDTH, trained ? " Trained stacks; loss: held-out nats per byte at the end." : "", shared);
     file = settings_open(source, name);
     put_lines(file, source, lines);
     put_caption(file, source, true, text);

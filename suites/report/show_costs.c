@@ -50,15 +50,14 @@ void show_costs(struct record_reader *r, const struct groups *g, int64_t from, i
         const struct costs costs = costs_of(&group->p);
         char label[200];
         groups_label_within(g, from, to, k, label, sizeof label);
-        table_row(t, in_words(label), in_words(params_connection(&group->p)->exact ? "yes" : "no"),
-                  in_reals(costs.bytes), in_reals(costs.flops), in_reals(costs.parameters),
-                  in_reals(median_of(r, group, "composite_forward_abs_max")),
-                  in_reals(median_of(r, group, "composite_backward_abs_max")),
-                  in_reals(median_of(r, group, "reach_forward_max_max")),
-                  in_reals(median_of(r, group, "reach_backward_max")),
-                  in_reals(median_of(r, group, "single_lambda2_max")),
-                  in_reals(median_of(r, group, "single_column_error_max")),
-                  in_reals(median_of(r, group, "reach_rank_last")));
+        table_row(
+            t, in_words(label), in_words(params_connection(&group->p)->exact ? "yes" : "no"), in_reals(costs.bytes),
+            in_reals(costs.flops), in_reals(costs.parameters),
+            in_reals(median_of(r, group, "composite_forward_abs_max")),
+            in_reals(median_of(r, group, "composite_backward_abs_max")),
+            in_reals(median_of(r, group, "reach_forward_max_max")), in_reals(median_of(r, group, "reach_backward_max")),
+            in_reals(median_of(r, group, "single_lambda2_max")),
+            in_reals(median_of(r, group, "single_column_error_max")), in_reals(median_of(r, group, "reach_rank_last")));
     }
     table_end(t);
 }

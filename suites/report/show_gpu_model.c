@@ -93,8 +93,9 @@ static void say_made_of(const struct gpu *gpu, struct tables *t) {
                "kernels move besides. %s.\nGap between kernels: %s. No data sheet has one.\n\n",
                gpu->product, gpu->bandwidth * 1e-12, gpu->tensor_flops * 1e-12, gpu->plain_flops * 1e-12,
                gpu->memory * 1e-9, gpu->cache * 1e-6, gpu->source, 1e6 * GPU_GAP, 1e6 * GPU_GRAPH_GAP,
-               gpu->clusters ? "mHC and HC in one pass, in clusters, where n is 1, 2 or 4 and streams are bf16; else in two"
-                             : "It has no clusters: mHC and HC take two passes, and there is no form across layers",
+               gpu->clusters
+                   ? "mHC and HC in one pass, in clusters, where n is 1, 2 or 4 and streams are bf16; else in two"
+                   : "It has no clusters: mHC and HC take two passes, and there is no form across layers",
                GPU_GAP_SOURCE);
     static const struct column columns[] = {{"share", "share", .width = 6, .format = "%.1f %%", .scale = 100},
                                             {"of", "of", .width = -36},

@@ -143,7 +143,8 @@ static bool supports(const struct mhc_case *c, const char **why) {
 static bool supports_one_pass(const struct mhc_case *c, const char **why) {
     const struct gpu any = {.clusters = true};
     return supports(c, why) &&
-           (is_one_pass(&any, c) || (*why = "the one-pass kernels are made for bf16, n of 1, 2 or 4 and C of eights", false));
+           (is_one_pass(&any, c) ||
+            (*why = "the one-pass kernels are made for bf16, n of 1, 2 or 4 and C of eights", false));
 }
 static double tolerance(const struct mhc_case *c) {
     (void)c;
