@@ -20,24 +20,25 @@ struct transport_map {
         return true;
     }
 
-    /* Sigmoids, high - low, and the shares of the gradients; NaN in `lost` where a logit is NaN, else 0. */
-    template <int N> struct trace { float share[MATRIX(N)], width[MATRIX(N)], row[MATRIX(N)], low[MATRIX(N)], lost; };
+    /* Sigmoids, all NaN where a logit is; high - low, and the shares of the gradients. */
+    template <int N> struct trace { float share[MATRIX(N)], width[MATRIX(N)], row[MATRIX(N)], low[MATRIX(N)]; };
 
     /* 1 where a < b, 1/2 at a tie. */
     static __device__ __forceinline__ float less(float a, float b) {
         return a < b ? 1.0f : a == b ? 0.5f : 0.0f;
     }
 
-    /* The plan, X [n][n] or NULL, and its trace, whose shares are the logits before. */
-    template <int N, bool KEEP> static __device__ __forceinline__ void fill(int n_any, trace<N> *trace, float *X) {
+    /* The plan, X [n][n] or NULL, and its trace, whose shares are the logits before. Returns 0, or NaN where a logit is,
+     * which a minimum can hide from X. */
+    template <int N, bool KEEP> static __device__ __forceinline__ float fill(int n_any, trace<N> *trace, float *X) {
         const int n = STREAMS(N, n_any), K = logits(n);
-        float c[ROOM(N)];
-        trace->lost = 0;
+        float c[ROOM(N)], lost = 0;
 #pragma unroll
-        for (int k = 0; k < K; k++) {
-            trace->lost += trace->share[k] == trace->share[k] ? 0 : trace->share[k];
-            trace->share[k] = sigmoid(trace->share[k]);
-        }
+        for (int k = 0; k < K; k++)
+            lost += trace->share[k] == trace->share[k] ? 0 : trace->share[k];
+#pragma unroll
+        for (int k = 0; k < K; k++)
+            trace->share[k] = sigmoid(trace->share[k]) + lost;
 #pragma unroll
         for (int j = 0; j < n; j++)
             c[j] = 1;
@@ -69,6 +70,7 @@ struct transport_map {
         for (int j = 0; j < n; j++)
             if (KEEP)
                 X[(n - 1) * n + j] = c[j];
+        return lost;
     }
 
     template <int N>
@@ -86,12 +88,12 @@ struct transport_map {
 #pragma unroll
         for (int k = 0; k < logits(n); k++)
             trace.share[k] = m[k];
-        fill<N, true>(s.n, &trace, X);
+        const float lost = fill<N, true>(s.n, &trace, X);
 #pragma unroll
         for (int i = 0; i < n; i++) {
 #pragma unroll
             for (int j = 0; j < n; j++)
-                m[j * n + i] = fmaf(1 - DELTA, X[i * n + j], DELTA / (float)n) + trace.lost;
+                m[j * n + i] = fmaf(1 - DELTA, X[i * n + j], DELTA / (float)n) + lost;
         }
     }
 
@@ -102,7 +104,7 @@ struct transport_map {
         float grad_c[ROOM(N)]; /* of the columns behind row i */
 #pragma unroll
         for (int j = 0; j < n; j++)
-            grad_c[j] = fmaf(1 - DELTA, grad_res[j * n + n - 1], trace->lost);
+            grad_c[j] = (1 - DELTA) * grad_res[j * n + n - 1];
 #pragma unroll
         for (int i = n - 2; i >= 0; i--) {
             float grad_r = (1 - DELTA) * grad_res[(n - 1) * n + i] - grad_c[n - 1], grad_low[ROOM(N)], sum = 0;
