@@ -1,4 +1,4 @@
-/* The HDF5 record of a run: schema mhcbench/1.2, described in results/SCHEMA.md. This room knows HDF5 and nothing of
+/* The HDF5 record of a run: schema mhcbench/1.3, described in results/SCHEMA.md. This room knows HDF5 and nothing of
  * experiments: columns, curves and provenance come as data.
  *
  * Writing: one file per run, written as NAME.h5.part with every dataset created in advance and extendible, flushed
@@ -14,10 +14,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RECORD_SCHEMA "mhcbench/1.2"
+#define RECORD_SCHEMA "mhcbench/1.3"
 
 /* Texts are fixed-length UTF-8 in the file, so that no case ever depends on a heap; longer ones are refused (a reason
- * is shortened). Bytes, without a terminator. */
+ * is shortened). Bytes, without a terminator, at most; a schema may say that fewer are enough. */
 enum { RECORD_KEY_BYTES = 1024, RECORD_REASON_BYTES = 512, RECORD_TEXT_BYTES = 256 };
 enum { RECORD_MAX_LAYERS = 65536, RECORD_MAX_STREAMS = 64, RECORD_MAX_SUBJECTS = 256, RECORD_MAX_ROUNDS = 65536 };
 enum { RECORD_MAX_POINTS = 65536, RECORD_MAX_METRICS = 255, RECORD_PROJECTIONS = 6 };
@@ -84,6 +84,8 @@ struct record_schema {
     /* Whether cases of an earlier record may stand beside new ones; false: one line in `why`. NULL: they may. */
     bool (*agrees)(void *user, struct record_reader *earlier, char *why, size_t why_size);
     void *user;
+    const int *column_bytes; /* [columns] of the longest text of each, from 1 on; NULL: RECORD_TEXT_BYTES */
+    int key_bytes;           /* of the longest key; 0: that of `keys`, or RECORD_KEY_BYTES without them */
 };
 
 enum record_status { RECORD_MISSING, RECORD_DONE, RECORD_FAILED };

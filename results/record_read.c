@@ -123,6 +123,18 @@ const double *record_list_values(struct record_reader *r, enum record_list list,
     return s && series_load_cases(r, group_info[list_info[list].group].name, s) ? s->values : NULL;
 }
 
+int record_text_bytes(const struct record_reader *r, int column) {
+    const struct series_list *list = &r->list[RECORD_LIST_COLUMNS];
+    const struct series *s = column < 0 ? &r->fixed[OWN_KEY] : column < list->count ? &list->item[column] : NULL;
+    if (!s || s->type != RECORD_TEXT || s->dataset < 0)
+        return 0;
+    hid_t type = H5Dget_type(s->dataset);
+    const size_t bytes = H5Tget_size(type);
+    H5Tclose(type);
+    const size_t most = column < 0 ? RECORD_KEY_BYTES : RECORD_TEXT_BYTES;
+    return (int)(bytes < most ? bytes : most);
+}
+
 static bool check_index(const struct record_reader *r, int64_t index) {
     return (index >= 0 && index < r->count) || record_fail("%s: no case %lld", r->path, (long long)index);
 }

@@ -60,7 +60,9 @@ static inline struct record_schema schema_of(int64_t layers, const char *suite) 
                                   metrics,
                                   METRICS,
                                   NULL,
-                                  NULL};
+                                  NULL,
+                                  NULL,
+                                  0};
 }
 
 struct example {
