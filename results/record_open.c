@@ -127,7 +127,7 @@ static bool list_series(struct record_reader *r, enum record_list which) {
         if (verdict != VERDICT_GOOD)
             continue;
         if (s->is_status || (which != RECORD_LIST_COLUMNS && s->type != RECORD_REAL))
-            series_close(s, 0);
+            series_close(s);
         else
             list->count++;
     }
@@ -227,7 +227,7 @@ static bool open_scales(struct record_reader *r, enum layout_group g) {
         if (good && info->named && (good = series_load(r, group_info[g].name, &scale, (int64_t)length)))
             r->names[axis] = scale;
         else
-            series_close(&scale, 0);
+            series_close(&scale);
         if (!good)
             return false;
     }
@@ -311,8 +311,8 @@ static bool open_computed(struct record_reader *r) {
             if (!strcmp(curve->item[i].name, name.texts[k]))
                 curve->item[i].flag = (int64_t)k;
     r->flags = good ? (int64_t)names : 0;
-    series_close(&name, 0);
-    series_close(&flag, 0);
+    series_close(&name);
+    series_close(&flag);
     return good;
 }
 
@@ -374,9 +374,9 @@ struct record_reader *record_open_raw(const char *path) {
     return open_record(path, true);
 }
 
-static void free_list(struct series_list *list, int64_t rows) {
+static void free_list(struct series_list *list) {
     for (int i = 0; i < list->count; i++)
-        series_close(&list->item[i], rows);
+        series_close(&list->item[i]);
     free(list->item);
 }
 
@@ -392,17 +392,18 @@ void record_close(struct record_reader *r) {
     if (!r)
         return;
     for (int i = 0; i < DATASETS; i++)
-        series_close(&r->fixed[i], 0);
+        series_close(&r->fixed[i]);
     for (int list = 0; list < RECORD_LISTS; list++)
-        free_list(&r->list[list], r->count);
+        free_list(&r->list[list]);
     for (int axis = 0; axis < AXES; axis++)
-        series_close(&r->names[axis], 0);
+        series_close(&r->names[axis]);
     for (int g = 0; g < GROUPS; g++)
         if (r->group[g] >= 0)
             H5Oclose(r->group[g]);
     if (r->file >= 0)
         H5Fclose(r->file);
     free(r->row);
+    free(r->number);
     free(r->computed);
     free(r->timing);
     free(r->training);

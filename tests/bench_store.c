@@ -44,11 +44,13 @@ static double megabytes(const char *path) {
 static void make_suite(struct suite *suite, int64_t points, bool curves) {
     char seeds[40], why[600];
     snprintf(seeds, sizeof seeds, "1:%lld:1", 1 + (long long)((points - 1) / (curves ? KINDS_OF_CURVES : GRID)));
-    char *summary[] = {"--study", "maps", "--measure", "gain", "--record", "summary", "--alpha", "0", "--connection",
-                       "mhc", "--d", "12", "--w", "0:3:0.25", "--s", "0:10:0.5", "--seed", seeds};
-    char *curve[] = {"--study", "maps", "--measure", "gain", "--alpha", "0", "--d", "12", "--depth", "8,16,32,256",
-                     "--streams", "2,4,8,16", "--seed", seeds};
-    if (!suite_read(suite, NULL, curves ? curve : summary, curves ? sizeof curve / sizeof *curve : sizeof summary / sizeof *summary, why, sizeof why))
+    char *summary[] = {"--study", "maps",     "--measure",    "gain",     "--record", "summary",
+                       "--alpha", "0",        "--connection", "mhc",      "--d",      "12",
+                       "--w",     "0:3:0.25", "--s",          "0:10:0.5", "--seed",   seeds};
+    char *curve[] = {"--study", "maps",    "--measure",   "gain",      "--alpha",  "0",      "--d",
+                     "12",      "--depth", "8,16,32,256", "--streams", "2,4,8,16", "--seed", seeds};
+    if (!suite_read(suite, NULL, curves ? curve : summary,
+                    curves ? sizeof curve / sizeof *curve : sizeof summary / sizeof *summary, why, sizeof why))
         stop(why);
 }
 
