@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "results/layout.h"
+#include "results/place.h"
 #include "results/regular.h"
 
 static bool leads_to(const char *path, int file) {
@@ -23,7 +24,7 @@ static bool leads_to(const char *path, int file) {
 
 /* A file system without locks has one writer, or none is to be trusted. */
 static bool lock(int file) {
-    return !flock(file, LOCK_EX) || errno == ENOLCK || errno == ENOTSUP || errno == ENOSYS;
+    return !flock(file, LOCK_EX) || place_has_no_locks(errno) || errno == EWOULDBLOCK; /* it did not wait */
 }
 
 /* An open PATH.part that no other process has; -1: see errno. */

@@ -1,9 +1,10 @@
 /* Joining shards. */
-#include "results/layout.h"
+#include "results/merge_rows.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 void borrowed_free(struct borrowed *b) {
@@ -18,28 +19,31 @@ void borrowed_free(struct borrowed *b) {
     free(b->column_bytes);
 }
 
-/* Distinct values of one fact in all parts, joined. */
+static const char *fact_of(struct record_reader *r, const char *wanted) {
+    const char *name, *value;
+    for (int i = 0; i < record_fact_count(r); i++)
+        if (record_fact(r, i, &name, &value) && !strcmp(name, wanted))
+            return value;
+    return NULL;
+}
+
+/* Distinct values of one fact in all parts, joined; NULL: out of memory. */
 static char *join_fact(struct record_reader *const *parts, int count, const char *wanted) {
-    char *all = strdup("");
-    for (int k = 0; all && k < count; k++) {
-        const char *value = NULL;
-        for (int i = 0; i < record_fact_count(parts[k]) && !value; i++) {
-            const char *name, *candidate;
-            if (record_fact(parts[k], i, &name, &candidate) && !strcmp(name, wanted))
-                value = candidate;
-        }
-        bool known = !value;
-        for (int j = 0; j < k && !known; j++)
-            for (int i = 0; i < record_fact_count(parts[j]) && !known; i++) {
-                const char *name, *earlier;
-                known = record_fact(parts[j], i, &name, &earlier) && !strcmp(name, wanted) && !strcmp(earlier, value);
-            }
-        if (known)
+    const char **seen = malloc((size_t)count * sizeof *seen);
+    char *all = seen ? strdup("") : NULL;
+    for (int k = 0, known = 0; all && k < count; k++) {
+        const char *value = fact_of(parts[k], wanted);
+        int j = 0;
+        while (value && j < known && strcmp(seen[j], value))
+            j++;
+        if (!value || j < known)
             continue;
+        seen[known++] = value;
         char *longer = *all ? record_format("%s; %s", all, value) : strdup(value);
         free(all);
         all = longer;
     }
+    free(seen);
     return all;
 }
 
@@ -149,30 +153,63 @@ static bool find_gaps(const struct record *merged, const char *suite, struct rec
     return good || record_fail("out of memory");
 }
 
-static bool merge_open(const char *out, const char *const *paths, struct record_reader *const *parts, int count,
+/* Copies what is taken of each part, and closes all but the first, in which the schema lives. */
+static bool copy_parts(struct record *merged, const struct merge_rows *rows, const char *const *paths,
+                       struct record_reader **parts, int count) {
+    bool good = true;
+    for (int k = 0; good && k < count; k++) {
+        bool *wanted = calloc((size_t)record_count(parts[k]) + 1, sizeof *wanted);
+        if (wanted)
+            merge_rows_of(rows, k, wanted);
+        good = (wanted || record_fail("out of memory")) && record_copy_cases(merged, parts[k], wanted, paths[k]);
+        free(wanted);
+        if (k > 0)
+            record_close(parts[k]), parts[k] = NULL;
+    }
+    return good;
+}
+
+static bool merge_open(const char *out, const char *const *paths, struct record_reader **parts, int count,
                        bool overwrite, struct record_gaps *gaps) {
     struct borrowed b = {0};
-    bool good = borrow_schema(&b, parts, count), complete = true;
+    struct merge_rows rows = {0};
+    bool good = borrow_schema(&b, parts, count), done = true, ended = true;
     for (int i = 0; good && i < count; i++) {
-        complete = complete && record_complete(parts[i]);
         good = record_agrees(parts[i], &b.schema, paths[i]);
+        ended = ended && record_complete(parts[i]);
     }
+    good = good && merge_rows_find(&rows, parts, paths, count, b.schema.suite);
+    for (int64_t k = 0; good && k < rows.count; k++)
+        done = done && (!rows.row[k].taken || rows.row[k].done || record_complete(parts[rows.row[k].part]));
+    b.schema.cases = rows.cases;
+    b.schema.keys = rows.keys;
     struct record *merged = good ? record_create(out, &b.schema, false, overwrite) : NULL;
-    for (int i = 0; merged && good && i < count; i++)
-        good = record_copy_cases(merged, parts[i], true, paths[i]);
-    good = good && merged && find_gaps(merged, b.schema.suite, gaps);
+    good = merged && copy_parts(merged, &rows, paths, parts, count) && find_gaps(merged, b.schema.suite, gaps);
+    gaps->repeated = rows.repeated;
     if (merged && !good)
         record_discard(merged);
     else if (merged)
-        good = record_finish_as(merged, complete && !gaps->missing ? RECORD_COMPLETE : RECORD_INTERRUPTED, true);
+        good = record_finish_as(
+            merged, (gaps->lines ? done && !gaps->missing : ended) ? RECORD_COMPLETE : RECORD_INTERRUPTED, true);
+    merge_rows_free(&rows);
     borrowed_free(&b);
-    return good && merged;
+    return good;
+}
+
+/* Every part is an open file. */
+static void allow_files(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit))
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 bool record_merge(const char *out, const char *const *paths, int count, bool overwrite, struct record_gaps *gaps) {
     struct record_gaps found = {0};
     if (!check_parts(out, paths, count))
         return false;
+    allow_files();
     struct record_reader **parts = calloc((unsigned)count, sizeof *parts);
     bool good = parts || record_fail("out of memory");
     for (int i = 0; good && i < count; i++)

@@ -69,19 +69,59 @@ char *place_beside(const char *path) {
     return record_fail("cannot write %s: no name is free", path), NULL;
 }
 
-int place_lock(int descriptor) {
-    const char *wanted = getenv("HDF5_USE_FILE_LOCKING");
-    if ((wanted && (!strcmp(wanted, "FALSE") || !strcmp(wanted, "0"))) || flock(descriptor, LOCK_EX | LOCK_NB))
+enum { NO_SUCH_LOCKS = 524 }; /* ENOTSUPP of the kernel, which no header of the C library has */
+
+bool place_has_no_locks(int error) {
+    return error == ENOLCK || error == ENOSYS || error == EOPNOTSUPP || error == NO_SUCH_LOCKS;
+}
+
+/* What the user says of locks: none, some. */
+static bool is_said(const char *none, const char *other) {
+    const char *said = getenv("HDF5_USE_FILE_LOCKING");
+    return said && (!strcmp(said, none) || !strcmp(said, other));
+}
+
+int place_lock(int descriptor, int *error) {
+    *error = 0;
+    if (is_said("FALSE", "0"))
         return -1;
-    return fcntl(descriptor, F_DUPFD_CLOEXEC, 3);
+    if (!flock(descriptor, LOCK_EX | LOCK_NB))
+        return fcntl(descriptor, F_DUPFD_CLOEXEC, 3);
+    *error = errno;
+    return -1;
+}
+
+/* Does a new file beside it get no lock either? */
+static bool refuses_all(const char *path) {
+    char *name = place_beside(path);
+    const int own = name ? open(name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666) : -1;
+    const bool refuses = own >= 0 && flock(own, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK;
+    if (own >= 0) {
+        close(own);
+        unlink(name);
+    }
+    free(name);
+    return refuses;
 }
 
 bool place_locked(const char *path) {
     const int descriptor = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    const bool locked = descriptor >= 0 && flock(descriptor, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK;
+    int error = descriptor < 0 || flock(descriptor, LOCK_SH | LOCK_NB) ? errno : 0;
     if (descriptor >= 0)
         close(descriptor);
+    const bool locked = error == EWOULDBLOCK && !refuses_all(path);
+    errno = error;
     return locked;
+}
+
+int place_hdf5_refused(const char *path) {
+    if (!is_said("TRUE", "1"))
+        return 0;
+    const int descriptor = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    const int error = descriptor >= 0 && flock(descriptor, LOCK_SH | LOCK_NB) ? errno : 0;
+    if (descriptor >= 0)
+        close(descriptor);
+    return error;
 }
 
 /* The folder of a file is never replaced by the file's writers: its lock orders them. -1: there are no locks, or
@@ -104,7 +144,8 @@ static bool rename_with(const char *from, const char *to, unsigned how) {
 
 /* What the file system does not know. */
 static bool is_unknown(int error) {
-    return error == EINVAL || error == ENOSYS || error == EOPNOTSUPP || error == EPERM || error == EMLINK;
+    return error == EINVAL || error == ENOSYS || error == EOPNOTSUPP || error == EPERM || error == EMLINK ||
+           error == NO_SUCH_LOCKS;
 }
 
 /* A name that nothing has, by one of three steps that each succeed for one process alone. */

@@ -28,11 +28,17 @@ char *place_beside(const char *path);
  * succeed, with file locks or without. false: the error line says what TO became. */
 bool place_take(const char *from, const char *to, const struct place *seen);
 
-/* Locks an open file for as long as the descriptor that it returns is open, whatever becomes of the other; -1: there
- * are no locks, or HDF5_USE_FILE_LOCKING says that there shall be none. */
-int place_lock(int descriptor);
-/* Is another process writing it? A file system without locks says no. */
+/* Is this the errno of a lock that the file system does not have (NFS, Lustre, DVS, FUSE)? */
+bool place_has_no_locks(int error);
+/* Locks an open file, new and the caller's own, for as long as the descriptor that it returns is open, whatever becomes
+ * of the other. -1: `error` says why; 0: HDF5_USE_FILE_LOCKING says that there shall be none. EWOULDBLOCK means no
+ * locks here, for no other process knows the file. */
+int place_lock(int descriptor, int *error);
+/* Is another process writing it? A file system without locks says no, and so does one that refuses to lock a new file
+ * beside it as well: then errno says so, 0: there are locks, and it is free. */
 bool place_locked(const char *path);
+/* Does HDF5_USE_FILE_LOCKING have HDF5 take a lock of its own, which the file system refuses? Its errno, else 0. */
+int place_hdf5_refused(const char *path);
 
 /* Removes the name if it leads to that file. */
 void place_remove(const char *path, const struct place *);

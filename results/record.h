@@ -140,12 +140,16 @@ struct record_case {
 
 struct record;
 
+/* In the error line where a run is gone on with of which nothing is left to do. */
+#define RECORD_NOTHING_LEFT "exists already, and no case of it failed"
 /* Starts PATH.part, having checked that it can be written. `overwrite` replaces an existing PATH and PATH.part; without
  * it, an existing one is refused. `resume` continues a PATH.part left by an interrupted run, or a PATH that lacks cases
  * or of which some failed: columns, curves, summaries, sizes and suite text must be the same, and the schema's agrees()
  * must say so; cases done are kept, failed ones are dropped so that they run again. A child reads the earlier file
  * first. If two processes start on one PATH at once, one is refused, or told later that its file was replaced. */
 struct record *record_create(const char *path, const struct record_schema *, bool resume, bool overwrite);
+/* Why there is no lock that would tell two processes apart that write it; "": there is, or the user wants none. */
+const char *record_unlocked(const struct record *);
 bool record_has(const struct record *, const char *key); /* already in the file */
 /* Flushed when it returns. After a failure (a full disk) the file is not touched again: its finished cases stay
  * readable in PATH.part, and every later call fails with the same line. A case refused for its own sake (key repeated,
@@ -170,7 +174,10 @@ void record_close(struct record_reader *);
 /* From now on the name of the record that is being read is kept there, for a parent process that shares the memory and
  * asks when the reader has crashed. NULL: nowhere. */
 void record_tell_reading(char *place, size_t size);
-int64_t record_count(const struct record_reader *);                     /* cases: rows whose status is set */
+int64_t record_count(const struct record_reader *); /* cases: rows whose status is set */
+/* Does a process hold the lock of a file that it writes? */
+enum record_holding { RECORD_FREE, RECORD_HELD, RECORD_NO_LOCKS };
+enum record_holding record_holding(const char *path);
 bool record_complete(const struct record_reader *);                     /* false: an interrupted or running .part */
 const char *record_attribute(struct record_reader *, const char *name); /* root, e.g. "suite"; NULL if absent */
 int record_fact_count(struct record_reader *);
@@ -265,13 +272,20 @@ static inline const double *record_accuracy(struct record_reader *r, const char 
 bool record_export_csv(struct record_reader *, const char *what, const char *path); /* path "-": stdout */
 bool record_export_json(struct record_reader *, const char *what, const char *path);
 
-/* Joins shards: every case of every part into a new file OUT; schema, columns, curves and suite text must agree, keys
- * must not repeat. Facts that differ are joined with "; ". With an unfinished part among them, or cases of the suite
- * that no part has, OUT is written and marked interrupted; `gaps` (may be NULL) says which. */
+/* Whether a case that is done has the same values in two records: curves, summaries, accuracies, panels, spectrum and
+ * training, NaN where the other has NaN; times are not compared. false: `what` names the dataset. */
+bool record_same_values(struct record_reader *a, int64_t i, struct record_reader *b, int64_t j, char *what,
+                        size_t size);
+
+/* Joins shards: every case of every part into a new file OUT, in the order of the suite; schema, columns, curves and
+ * suite text must agree. Of a case that several parts have, one that is done is taken, and all that are done must have
+ * the same values. Facts that differ are joined with "; ". With cases of the suite that no part has, or that failed in
+ * an unfinished part, OUT is written and marked interrupted; `gaps` (may be NULL) says which. */
 struct record_gaps {
     int64_t lines, missing; /* of the suite text; lines that are no case's key */
     bool *is_missing;       /* [lines], new memory */
     char first[RECORD_KEY_BYTES + 1];
+    int64_t repeated; /* rows that another part has too */
 };
 bool record_merge(const char *out, const char *const *parts, int count, bool overwrite, struct record_gaps *gaps);
 

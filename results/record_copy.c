@@ -156,13 +156,13 @@ static bool copy_case(struct record *out, struct copier *c, int64_t index, bool 
     return record_append_unflushed(out, &row);
 }
 
-bool record_copy_cases(struct record *out, struct record_reader *from, bool failed_too, const char *path) {
+bool record_copy_cases(struct record *out, struct record_reader *from, const bool *wanted, const char *path) {
     struct copier c;
     const char *const *status = record_texts(from, "status");
     bool good = copier_init(&c, from) && status;
     for (int64_t i = 0; good && i < record_count(from); i++) {
         const bool done = !strcmp(status[i], "done");
-        if (failed_too || done)
+        if (wanted ? wanted[i] : done)
             good = copy_case(out, &c, i, done);
     }
     copier_free(&c);

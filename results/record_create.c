@@ -115,6 +115,18 @@ bool writer_lay_out(struct record *r, const struct record_schema *s, struct reco
     return set_provenance(r, s, of, status) && writer_create_layout(r, s);
 }
 
+/* HDF5 leaves an empty file where its own lock fails. */
+static void fail_create(const struct record *r, const char *name) {
+    const int refused = place_hdf5_refused(name);
+    if (refused)
+        record_fail("cannot write %s: HDF5_USE_FILE_LOCKING=%s, and HDF5 gets no lock here (%s); FALSE or BEST_EFFORT "
+                    "goes on without",
+                    r->part, getenv("HDF5_USE_FILE_LOCKING"), strerror(refused));
+    else
+        record_fail_hdf5("cannot write %s", r->part);
+    unlink(name);
+}
+
 bool writer_create_file(struct record *r, const char *name) {
     hid_t access = H5Pcreate(H5P_FILE_ACCESS), creation = H5Pcreate(H5P_FILE_CREATE);
     H5Pset_fapl_sec2(access);
@@ -131,12 +143,17 @@ bool writer_create_file(struct record *r, const char *name) {
     if (good) {
         r->descriptor = *handle;
         fcntl(r->descriptor, F_SETFD, FD_CLOEXEC); /* a worker must not keep the lock of a killed parent */
-        r->lock = place_lock(r->descriptor);
+        r->lock = place_lock(r->descriptor, &r->no_lock);
     } else {
-        record_fail_hdf5("cannot write %s", r->part);
+        fail_create(r, name);
     }
     H5Pclose(creation);
     H5Pclose(access);
+    if (good && r->no_lock && r->no_lock != EWOULDBLOCK && !place_has_no_locks(r->no_lock)) {
+        unlink(name);
+        return record_fail("cannot lock %s: %s; HDF5_USE_FILE_LOCKING=FALSE goes on without locks", r->part,
+                           strerror(r->no_lock));
+    }
     return good && place_opened(r->descriptor, r->part, &r->own);
 }
 
@@ -165,6 +182,10 @@ static void make_room(struct record *r, struct record_reader *earlier) {
         const int bytes = record_text_bytes(earlier, i);
         r->column_bytes[i] = bytes > r->column_bytes[i] ? bytes : r->column_bytes[i];
     }
+}
+
+const char *record_unlocked(const struct record *r) {
+    return r->no_lock == EWOULDBLOCK ? "new files are refused a lock" : r->no_lock ? strerror(r->no_lock) : "";
 }
 
 struct record *writer_allocate(const char *path, const struct record_schema *s) {
@@ -224,10 +245,11 @@ static bool check_earlier(const struct start *s, struct record_reader *earlier) 
         undone = !strcmp(status[k], "failed");
     if (!status)
         return false;
+    if (!record_agrees(earlier, s->schema, s->earlier))
+        return false;
     if (!undone)
-        return record_fail("%s: exists already, and no case of it failed; --overwrite replaces it", s->earlier);
-    return record_agrees(earlier, s->schema, s->earlier) &&
-           (!s->schema->agrees || s->schema->agrees(s->schema->user, earlier, why, sizeof why) ||
+        return record_fail("%s: " RECORD_NOTHING_LEFT "; --overwrite replaces it", s->earlier);
+    return (!s->schema->agrees || s->schema->agrees(s->schema->user, earlier, why, sizeof why) ||
             record_fail("%s: %s", s->earlier, why));
 }
 
@@ -243,7 +265,7 @@ static struct record *lay_out(const struct start *s, char **name) {
     *name = r ? place_beside(r->part) : NULL;
     good = *name && writer_create_file(r, *name);
     if (good && !(writer_lay_out(r, s->schema, NULL, RECORD_RUNNING) && writer_prepare(r) &&
-                  (!earlier || record_copy_cases(r, earlier, false, s->earlier)) &&
+                  (!earlier || record_copy_cases(r, earlier, NULL, s->earlier)) &&
                   (H5Fflush(r->file, H5F_SCOPE_GLOBAL) >= 0 || record_fail_hdf5("cannot write %s", r->part)))) {
         good = false;
         unlink(*name);
@@ -292,6 +314,8 @@ static bool rehearse(const struct start *s) {
         ;
     if (child < 0)
         return record_fail("%s: no process to read it in: %s", s->earlier, strerror(errno));
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
+        return record_fail("%s: the process that reads it was killed (out of memory?)", s->earlier);
     if (WIFSIGNALED(status))
         return record_fail("%s: reading it crashed (%s); it is not a file this program wrote", s->earlier,
                            strsignal(WTERMSIG(status)));

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "results/place.h"
 #include "results/text.h"
 
 static char *copy_or_empty(const char *text) {
@@ -154,7 +155,15 @@ static bool open_file(struct record_reader *r, const char *path) {
     H5Pclose(access);
     if (is_hdf5 == 0)
         return record_fail("%s: no HDF5 file", path);
+    const int refused = r->file < 0 ? place_hdf5_refused(path) : 0;
+    if (refused)
+        return record_fail("%s: HDF5_USE_FILE_LOCKING=%s, and HDF5 gets no lock on it (%s); FALSE reads without", path,
+                           getenv("HDF5_USE_FILE_LOCKING"), strerror(refused));
     return r->file >= 0 || record_fail_hdf5("%s: truncated or damaged", path);
+}
+
+enum record_holding record_holding(const char *path) {
+    return place_locked(path) ? RECORD_HELD : errno ? RECORD_NO_LOCKS : RECORD_FREE;
 }
 
 static bool check_schema(struct record_reader *r) {

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 static int compare_keys(const void *a, const void *b) {
@@ -324,6 +325,20 @@ static bool write_again(struct record *r, const struct record_case *c, int64_t r
            write_reason(r, c, row) && writer_flush(r);
 }
 
+/* Onto the disk, every few seconds. */
+static bool synchronise(struct record *r) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    const double now = (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+    if (r->synchronised == 0)
+        r->synchronised = now;
+    if (now - r->synchronised < WRITER_SYNC_SECONDS)
+        return true;
+    r->synchronised = now;
+    return !fsync(r->descriptor) || errno == EINVAL || errno == ENOSYS ||
+           record_fail("cannot synchronise %s: %s", r->part, strerror(errno));
+}
+
 static bool write_case(struct record *r, const struct record_case *c, bool checkpoint) {
     if (r->broken)
         return record_fail("%s", r->broken);
@@ -340,6 +355,10 @@ static bool write_case(struct record *r, const struct record_case *c, bool check
         return false;
     }
     remember(r, k, c, checkpoint);
+    if (!synchronise(r)) {
+        writer_abandon(r);
+        return false;
+    }
     return true;
 }
 

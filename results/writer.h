@@ -16,6 +16,10 @@ enum { WRITER_NODE_CHUNKS = 64, WRITER_NODE_BYTES = 2048, WRITER_PAGE = 4096 };
 /* A finished file may have nodes over nodes, and most datasets have one chunk: so few. */
 enum { WRITER_SEALED_CHUNKS = 8 };
 
+/* A machine that loses its power loses the cases of so many seconds: between them a finished case is with the operating
+ * system, and survives the death of every process. */
+enum { WRITER_SYNC_SECONDS = 5 };
+
 /* A dataset [case, ...]. */
 struct writer_dataset {
     hid_t id;
@@ -40,7 +44,8 @@ struct record {
     char *path, *part;
     hid_t file;
     int descriptor; /* under `file` */
-    int lock;       /* keeps others away until the record is freed; -1: there are no locks */
+    int lock;       /* keeps others away until the record is freed; -1: there are no locks, */
+    int no_lock;    /* by this errno; 0: the user wants none */
     hid_t type_in_file[KINDS], type[KINDS];
     struct writer_dataset *dataset; /* all of them: */
     struct writer_dataset *number;  /* [GROUPS] the scale `case` of each group, */
@@ -55,6 +60,7 @@ struct record {
     int64_t cases;            /* expected */
     int64_t rows, capacity;   /* rows: to the last that is written */
     int64_t next;             /* row of the next case that no key of the schema has a row for */
+    double synchronised;      /* when, by the clock that only goes on */
     off_t reserve;            /* bytes that appending a case can take at most */
     void *known;              /* a tsearch tree of struct known_case */
     char *broken;             /* why nothing more can be written; NULL while all is well */

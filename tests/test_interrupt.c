@@ -110,12 +110,22 @@ Test(interrupt, shards_make_the_whole) {
     expect_same_results("merged.h5", "whole.h5");
     GOOD("$M show merged.h5");
     cr_expect(strstr(out, "26 cases, 0 failed") && !strstr(out, "NOT COMPLETE"), "%s", out);
+    GOOD(
+        "for f in merged whole; do $M export $f.h5 | grep -v '^#' | cut -d, -f1-3 >$f.keys; done; cmp merged.keys whole.keys");
+    GOOD("$M run cut.suite --dry-run --shard 1/3 | wc -l");
+    const int missing = atoi(out);
+    char wanted[80], there[80];
+    snprintf(wanted, sizeof wanted, "%d of the 26 cases of its suite are in no part: shard 1/3; the first: --study",
+             missing);
+    snprintf(there, sizeof there, "%d cases, 0 failed", 26 - missing);
+    cr_expect(missing > 5, "%d", missing);
     int code = sh("$M merge two.h5 part2.h5 part0.h5");
-    cr_expect(code == 1 && strstr(err, "9 of the 26 cases") && strstr(err, ": shard 1/3; the first: --study maps") &&
-                  exists("two.h5"),
-              "exit %d\n%s", code, err);
+    cr_expect(code == 1 && strstr(err, wanted) && exists("two.h5"), "exit %d\n%s", code, err);
     GOOD("$M show two.h5");
-    cr_expect(strstr(out, "17 cases, 0 failed") && strstr(out, "NOT COMPLETE"), "%s", out);
+    cr_expect(strstr(out, there) && strstr(out, "NOT COMPLETE"), "%s", out);
+    GOOD("$M merge three.h5 two.h5 part1.h5 whole.h5");
+    cr_expect(strstr(err, "26 cases are in more than one part"), "%s", err);
+    expect_same_results("three.h5", "whole.h5");
     GOOD("$M run --study maps --depth 3 --out other.h5 -q");
     expect_refusal("$M merge x.h5 part0.h5 other.h5", "suite");
     cr_expect(!exists("x.h5") && !exists("x.h5.part"));

@@ -371,6 +371,60 @@ Test(record, export) {
     record_close(q);
 }
 
+/* Case 4 with another value in one place. */
+static void write_other(const char *path, void (*change)(struct example *)) {
+    const struct record_schema schema = schema_of(7, "suite");
+    struct record *w = record_create(path, &schema, false, true);
+    struct example e;
+    example_init(&e, 4, 7);
+    change(&e);
+    cr_assert(w && record_append(w, &e.c) && record_finish(w, true), "%s", record_error());
+    example_free(&e);
+}
+
+static void nothing(struct example *e) {
+    (void)e;
+}
+static void a_curve(struct example *e) {
+    e->curve[1][2] += 1e-9;
+}
+static void a_summary(struct example *e) {
+    e->summaries[0] = isnan(e->summaries[0]) ? 1 : NAN;
+}
+static void a_panel(struct example *e) {
+    e->panels[3] *= 2;
+}
+static void a_time(struct example *e) {
+    e->seconds[1] *= 2;
+}
+
+Test(record, merge_holds_duplicates_to_each_other) {
+    static const struct {
+        void (*change)(struct example *);
+        const char *where; /* "": not a value */
+    } one[] = {{nothing, ""},
+               {a_curve, "a.h5 and b.h5 have other values of one case, in curves/"},
+               {a_summary, "in summary/"},
+               {a_panel, "in panels"},
+               {a_time, ""}};
+    const char *const parts[] = {"a.h5", "b.h5"}, *const turned[] = {"b.h5", "a.h5"};
+    write_file("a.h5", 0, 6, 7, "suite");
+    for (size_t k = 0; k < sizeof one / sizeof *one; k++) {
+        struct record_gaps gaps;
+        write_other("b.h5", one[k].change);
+        const bool good = record_merge("all.h5", parts, 2, true, &gaps);
+        cr_expect(good == !*one[k].where && (good || strstr(record_error(), one[k].where)), "change %zu: %s", k,
+                  record_error());
+        cr_expect(record_merge("turned.h5", turned, 2, true, NULL) == good);
+        if (good) {
+            cr_expect_eq(gaps.repeated, 1);
+            free(gaps.is_missing);
+        }
+        unlink("b.h5");
+    }
+    check_file("all.h5", 0, 6, 7);
+}
+
 Test(record, merge) {
     write_file("a.h5", 0, 20, 7, "suite");
     write_file("b.h5", 20, 20, 7, "suite");
@@ -388,8 +442,8 @@ Test(record, merge) {
     cr_expect(!record_merge("all.h5", good, 2, false, NULL));
     expect_error("all.h5: exists already");
     cr_assert(record_merge("all.h5", good, 2, true, NULL), "%s", record_error());
-    cr_expect(!record_merge("x.h5", repeated, 3, false, NULL));
-    expect_error("a.h5: key repeated: --case 0");
+    cr_assert(record_merge("all.h5", repeated, 3, true, NULL), "%s", record_error());
+    check_file("all.h5", 0, 40, 7);
     cr_expect(!record_merge("x.h5", mixed, 2, false, NULL));
     expect_error("other.h5: is of another suite");
     cr_expect(!record_merge("x.h5", absent, 2, false, NULL));

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 
 TestSuite(record_place, .init = enter, .fini = leave, .timeout = 300);
 
@@ -17,6 +18,21 @@ int flock(int descriptor, int how) {
         return (int)syscall(SYS_flock, descriptor, how);
     errno = ENOLCK;
     return -1;
+}
+
+/* A clock that a test may turn on, and how often the disk was asked to have everything. */
+static time_t later;
+static int synchronised;
+__attribute__((visibility("default"))) int clock_gettime(clockid_t clock, struct timespec *t);
+int clock_gettime(clockid_t clock, struct timespec *t) {
+    const int failed = (int)syscall(SYS_clock_gettime, clock, t);
+    t->tv_sec += later;
+    return failed;
+}
+__attribute__((visibility("default"))) int fsync(int descriptor);
+int fsync(int descriptor) {
+    synchronised++;
+    return (int)syscall(SYS_fsync, descriptor);
 }
 
 static void without_locks(void) {
@@ -108,6 +124,21 @@ Test(record_place, replaced_without_locks) {
     cr_expect(!record_finish(first, true));
     cr_assert(record_finish(second, true), "%s", record_error());
     check_file("a.h5", 1, 1, LAYERS);
+}
+
+Test(record_place, on_the_disk_every_few_seconds_and_at_the_end) {
+    const struct record_schema schema = schema_of(LAYERS, "suite");
+    struct record *r = record_create("a.h5", &schema, false, false);
+    cr_assert(r, "%s", record_error());
+    synchronised = 0;
+    for (int64_t i = 0; i < 12; i++) {
+        cr_assert(append(r, i, LAYERS), "%s", record_error());
+        later += 2;
+    }
+    cr_expect(synchronised >= 3 && synchronised <= 4, "%d times in 22 s", synchronised);
+    synchronised = 0;
+    cr_assert(record_finish(r, true), "%s", record_error());
+    cr_expect(synchronised >= 3, "the grown file, the sealed one and the folder: %d", synchronised);
 }
 
 /* What comes to stand at PATH during a run stays; the run's own file, too. */

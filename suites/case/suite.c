@@ -267,20 +267,17 @@ static bool next_line(struct reader *r, FILE *file, char *line, size_t size, boo
     return true;
 }
 
-static bool read_file(struct reader *r, const char *path, char *const *overrides, int override_count) {
-    FILE *file = fopen(path, "r");
+static bool read_lines(struct reader *r, FILE *file, char *const *overrides, int override_count) {
     char line[8192];
     bool good = true;
-    if (!file)
-        return snprintf(r->why, r->why_size, "%s: %s", path, strerror(errno)), false;
     while (good && next_line(r, file, line, sizeof line, &good))
         good = read_line(r, line, overrides, override_count);
     if (good && ferror(file))
-        good = (snprintf(r->why, r->why_size, "%s: %s", path, strerror(errno)), false);
+        good = (snprintf(r->why, r->why_size, "%s: %s", r->suite->name, strerror(errno)), false);
     fclose(file);
     r->place[0] = 0;
     if (good && !r->suite->count)
-        return snprintf(r->why, r->why_size, "%s: no cases in it", path), false;
+        return snprintf(r->why, r->why_size, "%s: no cases in it", r->suite->name), false;
     return good;
 }
 
@@ -297,19 +294,35 @@ static bool write_text(struct suite *s) {
     return fclose(out) == 0;
 }
 
+static bool end_reading(struct reader *r, bool good) {
+    tdestroy(r->made, free);
+    if (good && !write_text(r->suite))
+        good = fail(r, "out of memory");
+    if (!good)
+        suite_release(r->suite);
+    return good;
+}
+
 bool suite_read(struct suite *s, const char *path, char *const *overrides, int override_count, char *why,
                 size_t why_size) {
     struct reader r = {.suite = s, .why = why, .why_size = why_size};
     *s = (struct suite){.name = path ? path : "command line"};
     params_defaults(&r.standard);
-    bool good = path ? read_file(&r, path, overrides, override_count)
-                     : read_options(&r, overrides, override_count, 0, false);
-    tdestroy(r.made, free);
-    if (good && !write_text(s))
-        good = fail(&r, "out of memory");
-    if (!good)
-        suite_release(s);
-    return good;
+    FILE *file = path ? fopen(path, "r") : NULL;
+    if (path && !file)
+        return snprintf(why, why_size, "%s: %s", path, strerror(errno)), false;
+    return end_reading(&r, path ? read_lines(&r, file, overrides, override_count)
+                                : read_options(&r, overrides, override_count, 0, false));
+}
+
+bool suite_read_text(struct suite *s, const char *text, char *why, size_t why_size) {
+    struct reader r = {.suite = s, .why = why, .why_size = why_size};
+    *s = (struct suite){.name = "suite"};
+    params_defaults(&r.standard);
+    FILE *file = text && *text ? fmemopen((void *)text, strlen(text), "r") : NULL;
+    if (!file)
+        return snprintf(why, why_size, "suite: no text"), false;
+    return end_reading(&r, read_lines(&r, file, NULL, 0));
 }
 
 bool suite_keep(struct suite *s, const bool *wanted) {

@@ -27,6 +27,8 @@ struct suite {
  * one line in `why`, with file and line number. */
 bool suite_read(struct suite *, const char *path, char *const *overrides, int override_count, char *why,
                 size_t why_size);
+/* Reads lines, as the text of a suite has them. false: as above. */
+bool suite_read_text(struct suite *, const char *text, char *why, size_t why_size);
 /* Drops the cases that are not wanted. false: out of memory. */
 bool suite_keep(struct suite *, const bool *wanted);
 void suite_release(struct suite *);

@@ -10,6 +10,7 @@ int plot_command(int argc, char **argv);
 int report_command(int argc, char **argv);
 int export_command(int argc, char **argv);
 int merge_command(int argc, char **argv);
+int status_command(int argc, char **argv);
 int doctor_command(int argc, char **argv);
 
 #endif

@@ -5,9 +5,11 @@
 #include <sys/stat.h>
 
 #include "results/record.h"
+#include "suites/case/choice.h"
 #include "suites/case/options.h"
 #include "suites/command/commands.h"
-#include "suites/case/choice.h"
+#include "suites/command/run_share.h"
+#include "suites/study/shares.h"
 
 int export_command(int argc, char **argv) {
     static const char usage[] =
@@ -46,34 +48,56 @@ int export_command(int argc, char **argv) {
     return good ? EXIT_GOOD : cannot("%s", record_error());
 }
 
-/* N of the --shard I/N that made the parts; 0: they differ in it, or were made without. */
-static long shards_of(char **paths, int count) {
-    long shards = 0, index, of;
+/* N of the fact "0/4; 3/4", as parts have it that were joined before; 0: it has several, or none. */
+static int64_t shards_in(const char *fact) {
+    long long first = 0, of = 0;
+    for (const char *at = *fact ? fact : NULL; at; at = strchr(at, ' '), at += at != NULL) {
+        if (sscanf(at, "%*d/%lld", &of) != 1 || of < 2 || of > SHARES_MOST || (first && of != first))
+            return 0;
+        first = of;
+    }
+    return first;
+}
+
+/* N of the shards that made the parts; 0: they differ in it, or one is of none. */
+static int64_t shards_of(char **paths, int count) {
+    int64_t shards = 0;
     for (int k = 0; k < count; k++) {
         struct record_reader *part = record_open(paths[k]);
-        const char *command = part ? record_attribute(part, "command") : NULL,
-                   *at = command ? strstr(command, "--shard") : NULL;
-        bool known = at && sscanf(at, "--shard%*1[ =]%ld/%ld", &index, &of) == 2 && of > 1 && (!k || of == shards);
-        shards = known ? of : 0;
+        const int64_t here = part ? shards_in(share_fact(part)) : 0;
         record_close(part);
-        if (!known)
-            break;
+        if (!here || (shards && here != shards))
+            return 0;
+        shards = here;
     }
     return shards;
 }
 
-/* "shard 1/3, part of shard 2/3", as far as it fits. */
-static void name_shards(const struct record_gaps *gaps, long shards, char *text, size_t size) {
+/* "shard 1/3, part of shard 2/3", as far as it fits; "": they cannot be told. */
+static void name_shards(const char *out, const struct record_gaps *gaps, int64_t shards, char *text, size_t size) {
+    struct record_reader *merged = shards ? record_open(out) : NULL;
+    struct suite suite = {0};
+    int32_t *of = calloc((size_t)gaps->lines + 1, sizeof *of);
+    int64_t *missing = calloc((size_t)shards + 1, sizeof *missing), *all = calloc((size_t)shards + 1, sizeof *all);
+    char why[300];
     size_t used = 0;
     text[0] = 0;
-    for (long s = 0; s < shards && used < size; s++) {
-        int64_t missing = 0, all = 0;
-        for (int64_t k = s; k < gaps->lines; k += shards, all++)
-            missing += gaps->is_missing[k];
-        if (missing)
-            used += (size_t)snprintf(text + used, size - used, "%s%sshard %ld/%ld", used ? ", " : "",
-                                     missing < all ? "part of " : "", s, shards);
+    const bool known = merged && of && missing && all &&
+                       suite_read_text(&suite, record_attribute(merged, "suite"), why, sizeof why) &&
+                       suite.count == gaps->lines && shares_cut(&suite, shards, of, NULL);
+    for (int64_t k = 0; known && k < suite.count; k++) {
+        all[of[k]]++;
+        missing[of[k]] += gaps->is_missing[k];
     }
+    for (int64_t s = 0; known && s < shards && used < size; s++)
+        if (missing[s])
+            used += (size_t)snprintf(text + used, size - used, "%s%sshard %lld/%lld", used ? ", " : "",
+                                     missing[s] < all[s] ? "part of " : "", (long long)s, (long long)shards);
+    free(all);
+    free(missing);
+    free(of);
+    suite_release(&suite);
+    record_close(merged);
 }
 
 int merge_command(int argc, char **argv) {
@@ -83,7 +107,7 @@ int merge_command(int argc, char **argv) {
         "file. When cases of\n"
         "the suite are in no part, OUT.h5 is written all the same and marked not complete, the missing shards are "
         "named, and the exit\n"
-        "code is 1.\n\n"
+        "code is 1. A case that several parts have must have the same values in all of them.\n\n"
         "  --overwrite  replace OUT.h5 where there is one\n";
     if (help_asked(&argc, argv, usage, help))
         return EXIT_GOOD;
@@ -95,11 +119,15 @@ int merge_command(int argc, char **argv) {
     if (!record_merge(argv[0], (const char *const *)argv + 1, argc - 1, overwrite, &gaps))
         return cannot("%s", record_error());
     if (gaps.missing) {
-        name_shards(&gaps, shards_of(argv + 1, argc - 1), which, sizeof which);
+        name_shards(argv[0], &gaps, shards_of(argv + 1, argc - 1), which, sizeof which);
         fprintf(stderr,
                 "mhcbench: %s is incomplete: %lld of the %lld cases of its suite are in no part%s%s; the first: %s\n",
                 argv[0], (long long)gaps.missing, (long long)gaps.lines, *which ? ": " : "", which, gaps.first);
     }
+    if (gaps.repeated)
+        fprintf(stderr,
+                "mhcbench: note: %lld cases are in more than one part; those that are done have the same values\n",
+                (long long)gaps.repeated);
     free(gaps.is_missing);
     return gaps.missing ? EXIT_CHECK_FAILED : EXIT_GOOD;
 }

@@ -46,6 +46,7 @@ static const struct {
     {"compare", compare_command, true, "what changed from BASE.h5 to NEW.h5, as a gate: accuracy, values, memory"},
     {"regress", regress_command, false, "an old library of operations against a new one, in one process, as a gate"},
     {"merge", merge_command, true, "join shards: OUT.h5 PART.h5..."},
+    {"status", status_command, true, "how far a sweep is, by its files, also while they are written"},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
@@ -125,6 +126,11 @@ static void prepare_process(void) {
     signal(SIGCHLD, SIG_DFL);
     signal(SIGPIPE, SIG_DFL);
     signal(SIGXFSZ, SIG_IGN);
+    /* HDF5's best effort knows of one errno; without a word of the user the record takes its own lock, and knows more.
+     */
+    const char *locking = getenv("HDF5_USE_FILE_LOCKING");
+    if (locking && !strcmp(locking, "BEST_EFFORT"))
+        unsetenv("HDF5_USE_FILE_LOCKING");
     H5dont_atexit();
 }
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "build_info.h"
@@ -15,9 +16,10 @@
 #include "suites/command/provenance.h"
 #include "suites/command/run_keeping.h"
 #include "suites/command/run_cases.h"
+#include "suites/command/run_dry.h"
 #include "suites/command/run_schema.h"
+#include "suites/command/run_share.h"
 #include "suites/study/study.h"
-#include "suites/case/sites.h"
 #include "suites/case/suite.h"
 #include "suites/rows/device.h"
 #include "suites/study/fits.h"
@@ -25,7 +27,7 @@
 enum { KEY_SIZE = 2048 };
 
 static const char usage[] =
-    "run [FILE.suite] [case options] [--out FILE.h5] [--overwrite | --resume[=anyway]] [--shard I/N] "
+    "run [FILE.suite] [case options] [--out FILE.h5] [--overwrite | --resume[=anyway]] [--shard WHICH] "
     "[--jobs N] [--timeout SECONDS] [--checkpoints FOLDER] [--checkpoint-every STEPS] [--maps FOLDER] [--dry-run] [-q]";
 
 static const char help[] =
@@ -41,7 +43,13 @@ static const char help[] =
     "                     input or file behind --from;\n"
     "                     --resume=anyway goes on, as in a job on nodes of several kinds: every case says where it "
     "comes from\n"
-    "  --shard I/N        every N-th case from the I-th on, I from 0: mhcbench merge joins the files of all I\n"
+    "  --shard I/N        share I of N, I from 0, cut by the estimates of time: mhcbench merge joins the files of all "
+    "I. Without\n"
+    "                     it mpirun, srun and the job arrays of Slurm, LSF and Grid Engine say I and N; auto/N takes "
+    "I from them,\n"
+    "                     as for PBS, which does not say N; none takes every case. Each process then writes "
+    "NAME.I-of-N.h5 and\n"
+    "                     takes a GPU by its local rank\n"
     "  --jobs N           N cases at once, each in a worker of its own with one thread; with 1, all threads work on "
     "one case.\n"
     "                     The default follows the estimates: 1 where anything is timed, as many as there are cores "
@@ -84,13 +92,14 @@ struct options {
     struct keeping_options kept;
     struct resume resume;
     bool overwrite, quiet, dry_run;
-    long index, shards, at_once; /* at_once: 0 where the estimates decide */
+    struct share share;
+    long at_once; /* 0 where the estimates decide */
     double seconds;
     struct study_keeping keeping;
 };
 
 static bool read_options(struct options *o, int *argc, char **argv) {
-    *o = (struct options){.index = 0, .shards = 1};
+    *o = (struct options){0};
     o->overwrite = take_flag(argc, argv, "--overwrite");
     o->resume = origin_take_resume(argc, argv);
     o->quiet = take_flag(argc, argv, "-q");
@@ -104,9 +113,8 @@ static bool read_options(struct options *o, int *argc, char **argv) {
         return false;
     o->keeping.anyway = o->resume.anyway;
     char rest;
-    if (o->shard && (sscanf(o->shard, "%ld/%ld%c", &o->index, &o->shards, &rest) != 2 || o->index < 0 ||
-                     o->shards < 1 || o->index >= o->shards))
-        return cannot("--shard %s: I/N with 0 <= I < N", o->shard), false;
+    if (!share_read(&o->share, o->shard))
+        return false;
     if (o->jobs && (sscanf(o->jobs, "%ld%c", &o->at_once, &rest) != 1 || o->at_once < 1 || o->at_once > JOBS_MOST))
         return cannot("--jobs %s: a whole number from 1 to %d", o->jobs, JOBS_MOST), false;
     char *end = NULL;
@@ -126,6 +134,7 @@ static void output_path(const struct options *o, const char *suite, char *path, 
         snprintf(path, size, "%s", o->out);
     else
         snprintf(path, size, "%.*s.h5", (int)strcspn(base, "."), base);
+    share_path(&o->share, o->out, path, size);
 }
 
 /* The cases of this shard and what is known of them before the first one runs. */
@@ -194,6 +203,7 @@ static int plan_case(const struct suite *s, int64_t k, const struct options *o, 
 static int make_plan(const struct suite *s, struct options *o, struct worker *w, struct plan *plan) {
     char study[PARAM_TEXT_SIZE];
     int64_t timing = o->at_once > 1 ? jobs_timing(s) : -1;
+    time_t told = time(NULL);
     *plan = (struct plan){0};
     if (timing >= 0) {
         params_text(&s->cases[timing], params_find("study"), study, sizeof study);
@@ -205,8 +215,16 @@ static int make_plan(const struct suite *s, struct options *o, struct worker *w,
     *plan = (struct plan){.job = calloc((size_t)s->count + 1, sizeof *plan->job),
                           .key = calloc((size_t)s->count + 1, sizeof *plan->key)};
     int code = plan->job && plan->key ? EXIT_GOOD : cannot("out of memory");
-    for (int64_t k = o->index; k < s->count && code == EXIT_GOOD; k += o->shards)
+    for (int64_t k = 0; k < s->count && code == EXIT_GOOD; k++) {
+        if (!o->share.has[k])
+            continue;
+        if (!o->quiet && time(NULL) >= told + 2) {
+            fprintf(stderr, "estimating: %lld of %lld cases\n", (long long)plan->count, (long long)o->share.cases);
+            told = time(NULL);
+        }
         code = stopped ? EXIT_INTERRUPTED : plan_case(s, k, o, w, plan);
+    }
+    plan->bytes /= (double)o->share.launch.local_size; /* the others have theirs */
     plan->at_once = o->at_once > plan->count ? (int)plan->count
                     : o->at_once             ? (int)o->at_once
                                  : jobs_at_once(s, plan->job, plan->count, plan->bytes, omp_get_max_threads());
@@ -253,6 +271,13 @@ static void add_jobs(const struct plan *plan, struct record_schema *schema) {
     provenance_add("omp_threads", text, &schema->fact_count);
 }
 
+/* Whether an earlier record may be gone on with; `user`: the options. */
+static bool agrees(void *user, struct record_reader *earlier, char *why, size_t why_size) {
+    const struct options *o = user;
+    return share_agrees(&o->share, earlier, why, why_size) &&
+           (o->resume.anyway || origin_agrees(NULL, earlier, why, why_size));
+}
+
 static int write_record(const struct suite *s, const struct options *o, struct worker *w, struct plan *plan,
                         const char *path, const char *command) {
     struct record_schema schema;
@@ -262,14 +287,26 @@ static int write_record(const struct suite *s, const struct options *o, struct w
     schema.keys = (const char *const *)plan->key;
     schema.facts = provenance_facts(&schema.fact_count);
     add_jobs(plan, &schema);
+    provenance_add(SHARE_FACT, o->share.text, &schema.fact_count);
     add_device(s, w, &schema);
     schema.command = command;
     schema.suite = s->text;
     schema.program = "mhcbench " PROVENANCE_VERSION;
-    schema.agrees = o->resume.anyway ? NULL : origin_agrees;
+    schema.agrees = agrees;
+    schema.user = (void *)o;
     struct record *record = record_create(path, &schema, o->resume.wanted, o->overwrite);
+    if (!record && o->share.count > 1 && strstr(record_error(), RECORD_NOTHING_LEFT)) {
+        if (!o->quiet)
+            fprintf(stderr, "%s: nothing is left of shard %s\n", path, o->share.text);
+        return EXIT_GOOD; /* all processes of a launcher are told to resume */
+    }
     if (!record)
         return cannot("%s", record_error());
+    if (*record_unlocked(record))
+        fprintf(stderr,
+                "mhcbench: note: %s: the file system has no locks (%s): two processes that write it are not told "
+                "apart\n",
+                path, record_unlocked(record));
     bool good = run_plan(s, o, w, plan, &(struct run_destination){record, &schema}, &run);
     if (!record_finish(record, good && !stopped) && good)
         good = (cannot("%s", record_error()), false);
@@ -295,32 +332,6 @@ static int run_suite(const struct suite *s, struct options *o, struct worker *w,
     return code;
 }
 
-static void print_cases(const struct suite *s, const struct options *o) {
-    for (int64_t k = o->index; k < s->count; k += o->shards) {
-        char key[KEY_SIZE];
-        params_key(&s->cases[k], key, sizeof key);
-        puts(key);
-    }
-}
-
-/* What was found in files of weights and what was left out, once for each file. */
-static int print_sites(const struct suite *s) {
-    const char *last = "";
-    for (int64_t k = 0; k < s->count; k++) {
-        const struct params *p = &s->cases[k];
-        if (p->study != STUDY_MAPS || !p->from[0] || !strcmp(last, p->from) || params_has_maps(p) ||
-            !safetensors_is(p->from))
-            continue;
-        last = p->from;
-        struct sites *sites = sites_open(p->from);
-        if (!sites)
-            return cannot("%s", record_error());
-        sites_describe(sites, stdout);
-        sites_close(sites);
-    }
-    return EXIT_GOOD;
-}
-
 int run_command(int argc, char **argv) {
     struct options o;
     struct suite suite;
@@ -344,15 +355,21 @@ int run_command(int argc, char **argv) {
     sigaction(SIGTERM, &action, NULL);
     int code = EXIT_GOOD;
     output_path(&o, file, path, sizeof path);
+    launch_take_device(&o.share.launch);
     if (!operations_narrow(&suite, &worker, why, sizeof why))
         code = cannot("no case to run: %s", why);
     else if (why[0] && !o.quiet)
         fprintf(stderr, "mhcbench: note: %s\n", why);
+    if (code == EXIT_GOOD && !share_cut(&o.share, &suite))
+        code = EXIT_CANNOT;
+    if (code == EXIT_GOOD && !o.quiet)
+        share_tell(&o.share, &suite, path);
     if (code == EXIT_GOOD && o.dry_run)
-        code = (print_cases(&suite, &o), print_sites(&suite));
+        code = run_dry(&suite, o.share.has);
     else if (code == EXIT_GOOD)
         code = run_suite(&suite, &o, &worker, path, command);
     worker_stop(&worker);
     suite_release(&suite);
+    share_release(&o.share);
     return code;
 }

@@ -27,6 +27,8 @@ struct state {
     struct study_result result;
     double estimated, busy; /* of the cases done: seconds by the estimates, and of their workers */
     bool broken;
+    const struct worker *workers; /* [at_once] */
+    double begin, told;           /* when the first case began, and when a line was last written */
 };
 
 static double now(void) {
@@ -58,31 +60,76 @@ static double seconds_left(const struct state *s) {
     return cases ? sum / (double)(cases < run->at_once ? cases : run->at_once) : 0;
 }
 
-/* One rewritten line on a terminal; elsewhere one line per finished case, at most one a second. */
-static void progress(const struct state *s, const char *key, double seconds, const char *reason) {
-    static double last;
-    const struct case_run *run = s->run;
-    const char *kind = getenv("TERM");
-    bool terminal = isatty(STDERR_FILENO) && !getenv("NO_COLOR") && strcmp(kind ? kind : "dumb", "dumb");
-    long long done = (long long)(run->done + run->kept), total = (long long)(run->count + run->kept);
-    char others[40] = "";
-    if (reason[0])
-        fprintf(stderr, "%s%s: failed: %s\n", terminal ? "\r\033[K" : "", key, reason);
-    if (run->quiet || (now() - last < (terminal ? 0.1 : 1.0) && done < total))
-        return;
-    last = now();
-    if (run->at_once > 1 && done < total)
-        snprintf(others, sizeof others, ", %d running", running_now(s));
-    const int width = 70, eta = (int)seconds_left(s);
-    if (terminal)
-        fprintf(stderr, "\r\033[K[%lld/%lld%s] ETA %02d:%02d  %.*s%s", done, total, others, eta / 60, eta % 60, width,
-                key, done == total ? "\n" : "");
-    else
-        fprintf(stderr, "[%lld/%lld%s] %.2f s  %s\n", done, total, others, seconds, key);
-}
-
 static const struct params *params_of(const struct state *s, const struct job *job) {
     return &s->run->suite->cases[job->number];
+}
+
+/* "[12/400, 1 failed, 2 running] 3.4/s, ETA 01:23": points, and how they go. */
+static void put_state(const struct state *s, char *text, size_t size) {
+    const struct case_run *run = s->run;
+    const double elapsed = now() - s->begin;
+    const long long done = (long long)(run->done + run->kept), total = (long long)(run->count + run->kept);
+    const long eta = (long)seconds_left(s);
+    size_t used = (size_t)snprintf(text, size, "[%lld/%lld", done, total);
+    if (run->failed)
+        used += (size_t)snprintf(text + used, size - used, ", %lld failed", (long long)run->failed);
+    if (run->at_once > 1 && done < total)
+        used += (size_t)snprintf(text + used, size - used, ", %d running", running_now(s));
+    used += (size_t)snprintf(text + used, size - used, "]");
+    if (run->done && elapsed > 0)
+        used += (size_t)snprintf(text + used, size - used, " %.3g/s", (double)run->done / elapsed);
+    if (done < total && eta >= 3600)
+        snprintf(text + used, size - used, " ETA %ld:%02ld:%02ld", eta / 3600, eta / 60 % 60, eta % 60);
+    else if (done < total)
+        snprintf(text + used, size - used, " ETA %02ld:%02ld", eta / 60, eta % 60);
+}
+
+static bool on_terminal(void) {
+    const char *kind = getenv("TERM");
+    return isatty(STDERR_FILENO) && !getenv("NO_COLOR") && strcmp(kind ? kind : "dumb", "dumb");
+}
+
+/* One rewritten line on a terminal. */
+static void put_line(struct state *s, const char *behind, const char *key, bool last) {
+    enum { WIDTH = 60 };
+    char text[160];
+    put_state(s, text, sizeof text);
+    if (on_terminal())
+        fprintf(stderr, "\r\033[K%s  %s  %.*s%s", text, behind, WIDTH, key, last ? "\n" : "");
+    else
+        fprintf(stderr, "%s  %s  %s\n", text, behind, key);
+    s->told = now();
+}
+
+/* A case has ended: a line at most once a second, and for the last one. */
+static void tell_end(struct state *s, const char *key, double seconds, const char *reason) {
+    const struct case_run *run = s->run;
+    char behind[40];
+    if (reason[0])
+        fprintf(stderr, "%s%s: failed: %s\n", on_terminal() ? "\r\033[K" : "", key, reason);
+    const bool last = run->done == run->count;
+    if (run->quiet || (!last && now() - s->told < (on_terminal() ? 0.1 : 1.0)))
+        return;
+    snprintf(behind, sizeof behind, "%.2f s", seconds);
+    put_line(s, behind, key, last);
+}
+
+/* No case has ended for a while: what the one that runs longest is at. */
+static void tell_stage(struct state *s) {
+    const double silence = 1.4; /* asked twice a second, it makes a line every two */
+    const struct running *longest = NULL;
+    char stage[WORKER_STAGE], behind[40 + WORKER_STAGE], key[KEY_SIZE];
+    if (s->run->quiet || now() - s->told < silence)
+        return;
+    for (int k = 0; k < s->run->at_once; k++)
+        if (s->running[k].job && (!longest || s->running[k].since < longest->since))
+            longest = &s->running[k];
+    if (!longest)
+        return;
+    worker_stage(&s->workers[longest - s->running], stage);
+    snprintf(behind, sizeof behind, "%.0f s, %s", now() - longest->since, *stage ? stage : "begins");
+    params_key(params_of(s, longest->job), key, sizeof key);
+    put_line(s, behind, key, false);
 }
 
 /* Writes the result that waits, if there is one. */
@@ -96,7 +143,7 @@ static void settle(struct state *s) {
         run->done++;
         run->failed += s->result.reason[0] != 0;
         run->diverged += s->result.trained && s->result.trained->is.diverged;
-        progress(s, key, s->result.seconds, s->result.reason);
+        tell_end(s, key, s->result.seconds, s->result.reason);
     } else if (!s->broken) {
         s->broken = true;
         cannot("%s", record_error());
@@ -155,6 +202,7 @@ static bool final(void *user, int worker, struct message *reply, const char *why
 static bool go_on(void *user) {
     struct state *s = user;
     settle(s);
+    tell_stage(s);
     return !s->broken && !*s->run->stopped;
 }
 
@@ -169,7 +217,7 @@ static void forget(struct state *s) {
 }
 
 bool run_cases(struct case_run *run, struct worker *first) {
-    struct state s = {.run = run};
+    struct state s = {.run = run, .begin = now(), .told = now()};
     struct worker *workers = calloc((size_t)run->at_once, sizeof *workers);
     s.running = calloc((size_t)run->at_once, sizeof *s.running);
     bool good = workers && s.running;
@@ -180,6 +228,7 @@ bool run_cases(struct case_run *run, struct worker *first) {
             workers[0] = *first, *first = (struct worker){0};
         for (int k = 0; k < run->at_once; k++)
             workers[k].single = run->single;
+        s.workers = workers;
         const struct pool_user user = {next, partial, final, go_on, &s};
         good = pool_run(workers, run->at_once, run->timeout, &user);
         forget(&s);

@@ -184,6 +184,7 @@ static const char *run(const struct params *p, struct examination *e, struct gro
     why = why ? why : kernel_case_plan(e, b, p, NULL);
     why = why ? why : kernel_case_open(e, (uint64_t)p->seed);
     why = why ? why : bind_group(g, p, e);
+    worker_at("check", 0, 0);
     why = why ? why : check(g, e, 0, out->error);
     why = why ? why : time_group(p, e, g, out);
     if (!why && (why = check(g, e, g->row[KERNEL_OPERATION].sets - 1, again))) {

@@ -39,6 +39,7 @@ static void draw(const struct params *p, int64_t T, double *out) {
     double fixed[MAP_LOGITS];
     for (int64_t l = 0; l < p->depth; l++) {
         double *layer = out + l * T * cells;
+        worker_at("drawing layer", l + 1, p->depth);
         ensemble_static(p, l, fixed);
         if (dynamic)
             ensemble_dynamic_draw(p, l, T * cells, layer);
@@ -76,6 +77,7 @@ static const char *project(const struct params *p, int64_t T, double *logits, do
 static void measure(const struct params *p, int64_t T, const double *logits, const double *res,
                     struct study_result *r) {
     int64_t cells = p->streams * p->streams;
+    worker_at("measuring", 0, 0);
     bool good = study_measure_maps(p, T, res, r), matrices = logits && connection_has_sinkhorn(params_connection(p));
     for (int64_t l = 0; l < p->depth && matrices && p->measure & MHC_GROUP_LOGIT; l++)
         good &= !mhc_measure_logits(logits + l * T * cells, T, p->streams, l, &r->curves);
@@ -136,6 +138,7 @@ static void run(const struct study_context *context, struct study_result *r) {
     } else {
         draw(p, T, drawn);
         const char *failure = NULL;
+        worker_at("projecting", 0, 0);
         if (mhc)
             failure = project(p, T, drawn, res);
         else

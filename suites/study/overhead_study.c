@@ -212,6 +212,7 @@ static const char *check_again(struct overhead_bench *w) {
 
 static const char *check_small(struct overhead_bench *w) {
     struct step_accuracy accuracy[STEP_VARIANTS];
+    worker_at("check", 0, 0);
     const char *why = step_check(&w->all.spec, w->p->timed, (uint64_t)w->p->seed, accuracy);
     for (int v = 0; v < STEP_VARIANTS; v++)
         w->out->error[v] = accuracy[v].error / accuracy[v].tolerance;
@@ -247,6 +248,7 @@ static const char *run(struct overhead_bench *w) {
     describe(w);
     why = overhead_time_steps(w);
     int64_t rounds = w->out->samples.rounds;
+    worker_at("check again", 0, 0);
     why = why ? why : check_again(w);
     if (!why && !w->high) { /* in overlap there is no account */
         if (overhead_summarise(w, rounds))

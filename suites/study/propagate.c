@@ -89,6 +89,7 @@ static const char *run_stack(struct program_spec *spec, struct probe *probe) {
     const struct program_owner owner = {probe, give, probe_measure};
     const char *why = program_open(&stack, spec, &owner);
     probe->gradient = why ? NULL : stack.memory->host; /* between two calls nothing else is in it */
+    worker_at("forward and backward", 0, 0);
     why = why ? why : program_execute(&stack, &owner);
     if (!why && probe->res && !study_measure_maps(probe->p, spec->c.T, probe->res, probe->result))
         why = "out of memory";

@@ -30,6 +30,7 @@ void study_run(const struct study_context *context, struct study_result *r) {
     const struct params *p = context->p;
     *r = nothing(p);
     double start = now();
+    worker_at("set-up", 0, 0);
     studies[p->study]->run(context, r);
     r->seconds = now() - start;
 }

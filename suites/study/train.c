@@ -184,6 +184,7 @@ static const char *run_steps(struct train *t) {
             return why;
         }
         tell(t, &last);
+        worker_at("step", is->steps + 1, t->p->steps);
         if ((why = step(t, &seconds, &loss)) != NULL)
             return why;
         if (!isfinite(loss)) {

@@ -9,6 +9,7 @@
 #include "analysis/analysis.h"
 #include "analysis/ratio.h"
 #include "cpu_ref/philox.h"
+#include "suites/worker/worker.h"
 
 const char *const timing_stop_name[TIMING_STOPS] = {"", "precise", "rounds", "seconds"};
 
@@ -311,6 +312,7 @@ const char *timing_run(struct timing *t, const struct timing_subject *subjects, 
         runners[s] = (struct runner){.subject = &subjects[s], .fastest = {INFINITY, INFINITY, INFINITY}};
         t->batch[s] = 1;
     }
+    worker_at("warm-up", 0, 0);
     why = warm_up(runners, count, rules, clock, t->batch);
     for (int s = 0; s < count; s++)
         call[s] = runners[s].fastest[0];
@@ -323,6 +325,7 @@ const char *timing_run(struct timing *t, const struct timing_subject *subjects, 
         why = run_round(t, runners, rules, clock, 0, -1);
     double begin = clock->now(clock->user);
     for (int64_t round = 1; !why && t->stop == TIMING_GO_ON; round++) {
+        worker_at("round", round, rules->most_rounds);
         why = run_round(t, runners, rules, clock, round, t->rounds);
         t->rounds += !why;
         t->stop = why ? TIMING_GO_ON : timing_decide(t, rules, clock->now(clock->user) - begin);

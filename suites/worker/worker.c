@@ -289,7 +289,7 @@ bool worker_call(struct worker *w, const struct message *request, struct message
 }
 
 void *worker_note(void) {
-    static unsigned char own[WORKER_NOTE]; /* where there is nothing to share */
+    static unsigned char own[WORKER_NOTE + WORKER_STAGE]; /* where there is nothing to share */
     static void *note;
     note = note ? note : map_page(NOTE, 0);
     return note ? note : own;
@@ -303,6 +303,24 @@ void *worker_ruling(void) {
 }
 
 static bool answering;
+
+void worker_stage(const struct worker *w, char text[WORKER_STAGE]) {
+    text[0] = 0;
+    if (w->note)
+        memcpy(text, (const char *)w->note + WORKER_NOTE, WORKER_STAGE);
+    text[WORKER_STAGE - 1] = 0;
+}
+
+void worker_at(const char *stage, int64_t done, int64_t of) {
+    char text[WORKER_STAGE] = "";
+    if (!answering)
+        return;
+    if (of)
+        snprintf(text, sizeof text, "%.24s %lld of %lld", stage, (long long)done, (long long)of);
+    else
+        snprintf(text, sizeof text, done ? "%.24s %lld" : "%.24s", stage, (long long)done);
+    memcpy((char *)worker_note() + WORKER_NOTE, text, sizeof text);
+}
 
 void worker_send_partial(const struct message *m) {
     if (answering && !send(m, PARTIAL))
@@ -322,6 +340,7 @@ int worker_main(const struct worker_handler *handlers) {
         if (!h->name)
             return 2;
         answering = true;
+        worker_at("", 0, 0);
         h->answer(&request, &reply);
         answering = false;
         if (!send(&reply, FINAL))

@@ -6,13 +6,15 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
-enum { WORKER_NOTE = 64, WORKER_RULING = 1024 };
+enum { WORKER_NOTE = 64, WORKER_STAGE = 64, WORKER_RULING = 1024 };
 struct worker {
     int pid, to, from;        /* pid 0: not running */
     bool single;              /* one thread each for OpenMP and BLAS, whatever the environment says */
     double seconds, deadline; /* that its call may take, and the clock's time then; 0: for ever */
-    void *note;   /* of the last one: WORKER_NOTE bytes, zero at first, that can be read when it has died; NULL: none */
+    void *note; /* of the last one: WORKER_NOTE bytes, zero at first, that can be read when it has died; NULL: none. */
+                /* Behind it lie WORKER_STAGE bytes, see worker_stage(). */
     void *ruling; /* the same of WORKER_RULING bytes, for a process that it may leave behind: split.h; NULL: none */
 };
 
@@ -55,8 +57,14 @@ enum worker_outcome worker_receive(struct worker *, struct message *reply, char 
 int worker_left(const struct worker *); /* milliseconds to its deadline, 0 when it has passed, -1: there is none */
 void worker_stop(struct worker *);
 
-/* The worker's side. Its note; a partial reply while it answers, which goes nowhere in a process that is no worker;
+/* What a worker is at in its call, as it last said so by worker_at(); "": it has not. For a line of progress: the text
+ * may be half one and half the next. */
+void worker_stage(const struct worker *, char text[WORKER_STAGE]);
+
+/* The worker's side. What it is at, "round 12 of 500": a count of 0 is left out. It costs less than a microsecond, and
+ * nothing in a process that is no worker. Its note; a partial reply while it answers, which goes nowhere in a process that is no worker;
  * serving until its input ends. */
+void worker_at(const char *stage, int64_t done, int64_t of);
 void *worker_note(void);
 void *worker_ruling(void); /* once; NULL: there is none */
 void worker_send_partial(const struct message *);

@@ -1,0 +1,23 @@
+/* What a launcher says of this process in its environment: mpirun, srun, and job arrays. */
+#ifndef LAUNCH_H
+#define LAUNCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Of how many processes, in all, this is which. Where tasks of an array start several processes each, both count. */
+struct launch {
+    int64_t rank, size;             /* size 1: alone, or there is no launcher */
+    int64_t local_rank, local_size; /* of those on this machine; local_size 1 where it is not said */
+    char by[80];                    /* "Open MPI", "Slurm array and srun"; "": no launcher */
+};
+
+/* `shards`: the size, where the user states it and the launcher says the rank alone; 0: the launcher says both. false:
+ * reported, because what is said does not suffice or contradicts itself. */
+bool launch_read(struct launch *, int64_t shards);
+
+/* Cores and GPU of a process that has others beside it on its machine: its part of the threads where the launcher did
+ * not bind it, and one of the GPUs that CUDA_VISIBLE_DEVICES lists, or that are there, by its local rank. */
+void launch_take_device(const struct launch *);
+
+#endif
