@@ -227,6 +227,8 @@ static bool load_texts(const struct record_reader *r, const char *group_name, st
     char *block = malloc(TEXT_BLOCK * size), *arena = NULL;
     size_t *offset = malloc(((size_t)rows + 1) * sizeof *offset);
     bool good = block && offset ? true : record_fail("%s: out of memory", r->path);
+    if (good && type < 0)
+        good = record_fail("%s: %s/%s: damaged type", r->path, group_name, s->name);
     for (int64_t first = 0; good && first < rows; first += TEXT_BLOCK) {
         const int64_t count = rows - first < TEXT_BLOCK ? rows - first : TEXT_BLOCK;
         good = read(r, group_name, s, from + first, count, 0, type, block);
