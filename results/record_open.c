@@ -39,17 +39,18 @@ static hid_t open_group(const struct record_reader *r, const char *name) {
 struct names {
     char **item;
     int count;
+    bool too_many, no_memory;
 };
 
 static bool add_name(struct names *names, const char *name) {
-    if (names->count == RECORD_MOST_ITEMS)
+    names->too_many = names->count == RECORD_MOST_ITEMS;
+    if (names->too_many)
         return false;
-    if (!names->item && !(names->item = malloc(RECORD_MOST_ITEMS * sizeof *names->item)))
-        return false;
-    if (!(names->item[names->count] = strdup(name)))
-        return false;
-    names->count++;
-    return true;
+    if (!names->item)
+        names->item = malloc(RECORD_MOST_ITEMS * sizeof *names->item);
+    names->no_memory = !names->item || !(names->item[names->count] = strdup(name));
+    names->count += !names->no_memory;
+    return !names->no_memory;
 }
 
 static herr_t add_link(hid_t group, const char *name, const H5L_info_t *info, void *names) {
@@ -80,6 +81,10 @@ static bool list_names(const struct record_reader *r, hid_t object, const char *
                                          : H5Literate(object, index, H5_ITER_INC, NULL, add_link, names);
         if (status >= 0)
             return true;
+        if (names->no_memory) { /* the other order would be another answer */
+            free_names(names);
+            return record_fail("%s: out of memory", r->path);
+        }
     }
     free_names(names);
     return record_fail("%s: %s: damaged, or more than %d items", r->path, what, RECORD_MOST_ITEMS);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "results/text.h"
 #include "suites/case/choice.h"
 #include "suites/case/options.h"
 #include "suites/gate/gate.h"
@@ -199,9 +200,10 @@ static bool add(struct compare *c, int64_t base, int64_t now) {
     if (compare_trained_leaves(c, index))
         return compare_trained_take(c, index);
     struct gate_row *r = compare_row(c, c->keys[f].text[index[f]], record_texts(c->file[f], "key")[index[f]]);
-    if (r)
-        judge(c, index, r);
-    return r;
+    if (!r)
+        return false;
+    judge(c, index, r);
+    return !(c->no_memory || text_ends_with(record_error(), "out of memory")) || (cannot("out of memory"), false);
 }
 
 static bool wanted(const char *glob, const char *key) {

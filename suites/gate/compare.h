@@ -42,6 +42,7 @@ struct compare {
     struct compare_keys keys[2];
     char backend[2][COMPARE_BACKEND]; /* of all cases of each file, where the cases meet without it; else "" */
     char ungated[200];                /* why memory is shown and not gated; "": it is */
+    bool no_memory;                   /* for what a case has: nothing can be said of it */
     bool same_machine;                /* nor do flags or libraries differ */
     double tolerance;                 /* of values that such two files have in float64, a share */
     struct compare_trained trained;
