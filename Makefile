@@ -98,6 +98,7 @@ help:
 	@echo "make emu-counts  what every kernel asks of memory, counted on the CPU, against kernels/counts.txt: a gate without a GPU"
 	@echo "make sass-table  registers, local memory, fences and cycles of every kernel from its machine code, against kernels/sass.txt"
 	@echo "make bench-cpu   the CPU reference against a copy and a GEMM of the same run"
+	@echo "make bench-store   size, rate, times and peak memory of a record of POINTS=10000 points; minutes"
 	@echo "make overhead    what a connection costs in a training step, on the GPU where there is one, else small on the CPU"
 	@echo "make selftest-timing   whether the timing loop tells A from A on this machine; one to four minutes"
 	@echo "make regress BASE=<revision>   this build against that revision's: accuracy and speed, as a gate"
@@ -192,6 +193,13 @@ sass-table: $(if $(NVCC),$(B)/libmhc_cuda.so) $(B)/sass_table
 $(B)/sass_table: tests/sass_table.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=c17 -D_GNU_SOURCE -O2 $(WARNINGS) -o $@ $<
+
+# A record of many points: sizes, rates, times and peak memory. POINTS=100000 takes some minutes.
+.PHONY: bench-store
+bench-store: all
+	@$(MAKE) --no-print-directory $(B)/tests/bench_store
+	@$(B)/tests/bench_store $(B)/mhcbench $(or $(POINTS),10000) summary
+	@$(B)/tests/bench_store $(B)/mhcbench $(or $(CURVES),1000) curves
 
 bench-cpu: all
 	@$(MAKE) --no-print-directory $(B)/tests/bench_cpu

@@ -7,16 +7,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "results/layout.h"
+#include "results/reader.h"
 #include "results/table.h"
 
-/* One field of a table: the values of all cases, or a curve, whose row of the current case is fetched. */
+/* Cases whose columns are read at once. */
+enum { PIECE = 1024 };
+
+/* One field of a table: a column, of which some cases at a time are read, or a curve, whose row of the current case is
+ * fetched. */
 struct field {
     const char *name;
     enum record_type type;
-    const int64_t *ints;
-    const double *reals;
-    const char *const *texts;
+    enum layout_group group;
+    const struct series *series; /* of a column; NULL: none */
+    struct series piece;         /* some cases of it */
+    const char *const *statuses; /* of all cases, where it is the status */
     bool is_case, is_layer, is_curve;
     const char *prefix; /* of the name: the group of a scalar that is not a summary */
     bool is_subject, is_round;
@@ -30,22 +35,34 @@ struct export {
     const double **curve;  /* of each field that is a curve: the layers of the case at hand */
     int count;
     bool by_layer, by_sample;
+    int64_t first; /* case of the pieces */
     struct tables out;
 };
 
 static struct field *add_field(struct export *e, const char *name, enum record_type type) {
     struct field *f = &e->field[e->count++];
-    *f = (struct field){.name = name, .type = type, .prefix = ""};
+    *f = (struct field){.name = name, .type = type, .prefix = "", .group = IN_CASES};
     return f;
 }
 
 static bool add_column(struct export *e, struct record_reader *r, const char *name, enum record_type type) {
     struct field *f = add_field(e, name, type);
-    if (type == RECORD_INT)
-        return (f->ints = record_ints(r, name)) != NULL;
-    if (type == RECORD_REAL)
-        return (f->reals = record_reals(r, name)) != NULL;
-    return (f->texts = record_texts(r, name)) != NULL;
+    if (!strcmp(name, "status"))
+        return (f->statuses = record_texts(r, name)) != NULL;
+    return (f->series = reader_column(r, name, type)) != NULL;
+}
+
+/* Reads the piece that begins with a case. */
+static bool read_pieces(struct export *e, struct record_reader *r, int64_t first) {
+    const int64_t left = record_count(r) - first, count = left < PIECE ? left : PIECE;
+    bool good = true;
+    e->first = first;
+    for (int i = 0; good && i < e->count; i++) {
+        struct field *f = &e->field[i];
+        series_forget(&f->piece);
+        good = !f->series || series_load_some(r, group_info[f->group].name, f->series, first, count, &f->piece);
+    }
+    return good;
 }
 
 /* The scalars of a list, each with the prefix in front of its name. */
@@ -56,7 +73,8 @@ static bool add_scalars(struct export *e, struct record_reader *r, const char *p
             return false;
         struct field *f = add_field(e, scalar.name, RECORD_REAL);
         f->prefix = prefix;
-        if (!(f->reals = record_list_values(r, list, scalar.name)))
+        f->group = list_info[list].group;
+        if (!(f->series = reader_scalar(r, list, scalar.name)))
             return false;
     }
     return true;
@@ -122,24 +140,32 @@ static struct value value_of_sample(const struct dataset_info *d, const struct s
                                   : in_wholes(((const int64_t *)array)[place]);
 }
 
+/* Of case `index`, by its place in the piece. */
+static struct value value_of_column(const struct field *f, int64_t index, int64_t place) {
+    return f->statuses              ? in_words(f->statuses[index])
+           : f->type == RECORD_INT  ? in_wholes(((const int64_t *)f->piece.values)[place])
+           : f->type == RECORD_REAL ? in_reals(((const double *)f->piece.values)[place])
+                                    : in_words(f->piece.texts[place]);
+}
+
 /* `curve`: the current case's row of a curve's field. */
-static struct value value_of(const struct field *f, int64_t index, int64_t layer, const double *curve,
-                             const struct sample *sample) {
-    return f->is_case               ? in_wholes(index)
-           : f->is_subject          ? in_words(sample->subject)
-           : f->is_round            ? in_wholes(sample->k + 1)
-           : f->sample              ? value_of_sample(f->sample, sample)
-           : f->is_layer            ? in_wholes(layer + 1)
-           : f->is_curve            ? in_reals(curve[layer])
-           : f->type == RECORD_INT  ? in_wholes(f->ints[index])
-           : f->type == RECORD_REAL ? in_reals(f->reals[index])
-                                    : in_words(f->texts[index]);
+static struct value value_of(const struct field *f, int64_t number, int64_t index, int64_t place, int64_t layer,
+                             const double *curve, const struct sample *sample) {
+    return f->is_case      ? in_wholes(number)
+           : f->is_subject ? in_words(sample->subject)
+           : f->is_round   ? in_wholes(sample->k + 1)
+           : f->sample     ? value_of_sample(f->sample, sample)
+           : f->is_layer   ? in_wholes(layer + 1)
+           : f->is_curve   ? in_reals(curve[layer])
+                           : value_of_column(f, index, place);
 }
 
 /* One row; `curve` has the current case's row of each curve field. */
-static void write_row(struct export *e, int64_t index, int64_t layer, const struct sample *sample) {
+static void write_row(struct export *e, const struct record_reader *r, int64_t index, int64_t layer,
+                      const struct sample *sample) {
     for (int i = 0; i < e->count; i++)
-        e->value[i] = value_of(&e->field[i], index, layer, e->curve[i], sample);
+        e->value[i] = value_of(&e->field[i], record_number(r, index), index, index - e->first, layer, e->curve[i],
+                               sample);
     table_row_of(&e->out, e->value, e->count);
 }
 
@@ -153,7 +179,7 @@ static bool write_samples(struct export *e, struct record_reader *r, int64_t ind
     for (int64_t s = 0; s < record_subject_count(r); s++)
         for (int64_t k = 0; k < timing.rounds && timing.batch[s] > 0; k++)
             if (!isnan(timing.seconds[s * timing.rounds + k]))
-                write_row(e, index, 0, &(struct sample){record_subject(r, (int)s), &timing, s, k});
+                write_row(e, r, index, 0, &(struct sample){record_subject(r, (int)s), &timing, s, k});
     return true;
 }
 
@@ -168,7 +194,7 @@ static bool write_case(struct export *e, struct record_reader *r, int64_t index)
         if (e->field[i].is_curve && !(e->curve[i] = record_curve_of(r, e->field[i].name, index)))
             return false;
     for (int64_t row = 0; row < rows; row++)
-        write_row(e, index, row, NULL);
+        write_row(e, r, index, row, NULL);
     return true;
 }
 
@@ -209,7 +235,7 @@ static bool write_table(struct export *e, struct record_reader *r) {
         write_origin(e->out.out, r);
     table_begin_of(&e->out, NULL, e->column, e->count);
     for (int64_t i = 0; good && i < record_count(r); i++)
-        good = write_case(e, r, i);
+        good = (i % PIECE || read_pieces(e, r, i)) && write_case(e, r, i);
     table_end(&e->out);
     return good;
 }
@@ -243,8 +269,10 @@ static bool export(struct record_reader *r, enum table_format format, const char
             : samples ? fields_of_samples(&e, r)
                       : fields_of_cases(&e, r)) &&
            write_file(&e, r, path);
-    for (int i = 0; i < e.count; i++)
+    for (int i = 0; i < e.count; i++) {
         free((char *)e.column[i].name);
+        series_forget(&e.field[i].piece);
+    }
     free(e.field);
     free(e.column);
     free(e.value);

@@ -48,12 +48,15 @@ struct borrowed {
     struct record_schema schema;
     void *items[RECORD_LISTS];
     const char **subjects, **metrics;
+    int *column_bytes;
     struct record_fact *facts;
     char **joined; /* values of the facts */
 };
 bool borrow_schema(struct borrowed *, struct record_reader *const *parts, int count);
 void borrowed_free(struct borrowed *);
 
+/* Bytes that a file has for each text of a column, by its place; -1: for each key. 0: no text, or none such. */
+int record_text_bytes(const struct record_reader *, int column);
 /* record_append() without the flush, for a file that no reader relies on yet. */
 bool record_append_unflushed(struct record *, const struct record_case *);
 /* record_finish(), and a file with any status may be renamed to PATH. */

@@ -16,6 +16,7 @@ void borrowed_free(struct borrowed *b) {
         free(b->items[list]);
     free(b->subjects);
     free(b->metrics);
+    free(b->column_bytes);
 }
 
 /* Distinct values of one fact in all parts, joined; NULL: out of memory. */
@@ -50,6 +51,24 @@ static bool borrow_list(struct borrowed *b, struct record_reader *r, enum record
         good = columns ? record_column(r, i, (struct record_column *)items + i)
                        : record_list_curve(r, list, i, (struct record_curve *)items + i);
     return good;
+}
+
+/* Room for the longest text that any part has room for. */
+static bool borrow_bytes(struct borrowed *b, struct record_reader *const *parts, int count) {
+    b->schema.column_bytes = b->column_bytes = calloc((size_t)b->schema.column_count + 1, sizeof *b->column_bytes);
+    if (!b->column_bytes)
+        return record_fail("out of memory");
+    for (int k = 0; k < count; k++) {
+        const int key = record_text_bytes(parts[k], -1);
+        b->schema.key_bytes = key > b->schema.key_bytes ? key : b->schema.key_bytes;
+        for (int i = 0; i < b->schema.column_count; i++) {
+            const int bytes = record_text_bytes(parts[k], i);
+            b->column_bytes[i] = bytes > b->column_bytes[i] ? bytes : b->column_bytes[i];
+        }
+    }
+    for (int i = 0; i < b->schema.column_count; i++)
+        b->column_bytes[i] = b->column_bytes[i] ? b->column_bytes[i] : 1;
+    return true;
 }
 
 static bool borrow_facts(struct borrowed *b, struct record_reader *const *parts, int count) {
@@ -95,7 +114,7 @@ bool borrow_schema(struct borrowed *b, struct record_reader *const *parts, int c
     for (int list = 0; list < RECORD_LISTS; list++)
         if (!borrow_list(b, r, (enum record_list)list))
             return false;
-    return borrow_facts(b, parts, count);
+    return borrow_bytes(b, parts, count) && borrow_facts(b, parts, count);
 }
 
 /* OUT.part will be replaced; a shard of that name would be lost with it. */

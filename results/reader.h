@@ -15,7 +15,8 @@ struct series {
     void *values;       /* int64_t or double [cases], once read */
     const char **texts; /* [cases], once read; they point into `arena` */
     char *arena;
-    double **rows; /* curve rows [cases], each once read */
+    double *window; /* of a curve: `width` values of each of so many cases, those read last */
+    int64_t window_first, window_count;
 };
 
 struct series_list {
@@ -34,6 +35,7 @@ struct record_reader {
     int64_t file_bytes, count;
     int64_t rows;                  /* to the last that counts; */
     int64_t *row;                  /* [cases] of each case; NULL: its index, because all count */
+    int64_t *number;               /* [cases] of each case in the file; NULL: its index, because all are chosen */
     struct series fixed[DATASETS]; /* dataset -1 where absent; CURVE_COMPUTED stays so */
     struct series_list list[RECORD_LISTS];
     int64_t length[GROUPS][AXES]; /* of the dimensions of a group; 0 where absent */
@@ -52,7 +54,7 @@ enum verdict { VERDICT_GOOD, VERDICT_UNKNOWN, VERDICT_BAD };
  * everything that reading relies on. Sets the error line unless VERDICT_GOOD. `extent` receives the rank's extents. */
 enum verdict series_open(const struct record_reader *, hid_t group, const char *group_name, const char *name, int rank,
                          int64_t rows, hsize_t *extent, struct series *);
-void series_close(struct series *, int64_t rows);
+void series_close(struct series *);
 
 /* Tells whom it concerns that this file is being read, see record_tell_reading(). */
 void reader_begins(const char *path);
@@ -61,6 +63,15 @@ void reader_begins(const char *path);
 bool series_load(const struct record_reader *, const char *group_name, struct series *, int64_t rows);
 /* The same of a dataset whose first dimension is the case: one value per case, without the rows that do not count. */
 bool series_load_cases(const struct record_reader *, const char *group_name, struct series *);
+/* So many cases from the first on, as series_load_cases() has all of them, in a series that shares the dataset of the
+ * other, which is to be open longer; to be forgotten. */
+bool series_load_some(const struct record_reader *, const char *group_name, const struct series *, int64_t first,
+                      int64_t count, struct series *some);
+/* Frees what was read. */
+void series_forget(struct series *);
+/* The series behind a column, or behind the values of a list, not read; NULL: absent or of another type. */
+struct series *reader_column(struct record_reader *, const char *name, enum record_type);
+struct series *reader_scalar(struct record_reader *, enum record_list, const char *name);
 /* Reads so many cases from the first on, of a dataset [case] (width 0) or [case, width]. */
 bool series_read_cases(const struct record_reader *, const char *group_name, const struct series *, int64_t first,
                        int64_t count, int64_t width, hid_t memory_type, void *out);

@@ -17,7 +17,7 @@
 #define RECORD_SCHEMA "mhcbench/1.3"
 
 /* Texts are fixed-length UTF-8 in the file, so that no case ever depends on a heap; longer ones are refused (a reason
- * is shortened). Bytes, without a terminator. */
+ * is shortened). Bytes, without a terminator, at most; a schema may say that fewer are enough. */
 enum { RECORD_KEY_BYTES = 1024, RECORD_REASON_BYTES = 512, RECORD_TEXT_BYTES = 256 };
 enum { RECORD_MAX_LAYERS = 65536, RECORD_MAX_STREAMS = 64, RECORD_MAX_SUBJECTS = 256, RECORD_MAX_ROUNDS = 65536 };
 enum { RECORD_MAX_POINTS = 65536, RECORD_MAX_METRICS = 255, RECORD_PROJECTIONS = 6, RECORD_MAX_MIXING = 1024 };
@@ -84,7 +84,9 @@ struct record_schema {
     /* Whether cases of an earlier record may stand beside new ones; false: one line in `why`. NULL: they may. */
     bool (*agrees)(void *user, struct record_reader *earlier, char *why, size_t why_size);
     void *user;
-    int64_t mixing_rows; /* most rows of a depth mixing matrix; none: the record has no /mixing */
+    int64_t mixing_rows;     /* most rows of a depth mixing matrix; none: the record has no /mixing */
+    const int *column_bytes; /* [columns] of the longest text of each, from 1 on; NULL: RECORD_TEXT_BYTES */
+    int key_bytes;           /* of the longest key; 0: that of `keys`, or RECORD_KEY_BYTES without them */
 };
 
 enum record_status { RECORD_MISSING, RECORD_DONE, RECORD_FAILED };
@@ -194,8 +196,13 @@ bool record_unfinished(struct record_reader *, int64_t index); /* failed, with t
 int record_list_count(const struct record_reader *, enum record_list);
 bool record_list_item(const struct record_reader *, enum record_list, int index, struct record_column *);
 const double *record_list_values(struct record_reader *, enum record_list, const char *name);
+/* Leaves the cases that are not chosen (one entry per case) out of everything that follows: the others are counted from
+ * 0. What was read before is gone. */
+bool record_select(struct record_reader *, const bool *chosen);
+/* Place of a case among all of the file, chosen or not. */
+int64_t record_number(const struct record_reader *, int64_t index);
 /* One case of a curve: `layers` doubles of that case, all NaN where not computed; NULL if the file has no such curve.
- */
+ * Valid until the same curve of another case is asked for. */
 const double *record_curve_of(struct record_reader *, const char *curve, int64_t index);
 /* Was it computed for that case? */
 bool record_curve_computed(struct record_reader *, const char *curve, int64_t index);
@@ -267,7 +274,7 @@ static inline const double *record_accuracy(struct record_reader *r, const char 
 /* Exporting. `what` is "cases" (one row per case: case, key, status, reason, seconds, layers, parameters, summaries,
  * timing_<name>, accuracy_<name>), "curves" (tidy: one row per finished case and layer: case, key, layer, the curves)
  * or "samples" (tidy: one row per sample: case, key, subject, round, seconds, order, flags, clock, batch, sets). `case`
- * counts from 0 and joins them. CSV: provenance in # lines first, then a header row; empty field for a non-finite
+ * counts all cases of the file from 0 and joins them. CSV: provenance in # lines first, then a header row; empty field for a non-finite
  * number; RFC 4180 quoting, lines end in LF. JSON: an array of objects; null for NaN, "Infinity" and "-Infinity" as
  * strings. */
 bool record_export_csv(struct record_reader *, const char *what, const char *path); /* path "-": stdout */

@@ -49,6 +49,12 @@ static bool check_schema(const struct record_schema *s) {
         return record_fail("schema: timings without subjects");
     if (s->cases < 0)
         return record_fail("schema: %lld cases", (long long)s->cases);
+    if (s->key_bytes < 0 || s->key_bytes > RECORD_KEY_BYTES)
+        return record_fail("schema: keys of %d bytes: 1 to %d are possible", s->key_bytes, RECORD_KEY_BYTES);
+    for (int i = 0; s->column_bytes && i < s->column_count; i++)
+        if (s->column_bytes[i] < 1 || s->column_bytes[i] > RECORD_TEXT_BYTES)
+            return record_fail("schema: %s: texts of %d bytes: 1 to %d are possible", s->columns[i].name,
+                               s->column_bytes[i], RECORD_TEXT_BYTES);
     if (s->curve_count > 0 && s->layers == 0)
         return record_fail("schema: curves without layers");
     for (int i = 0; i < s->fact_count; i++)
@@ -128,8 +134,9 @@ bool writer_create_file(struct record *r, const char *name) {
     hid_t access = H5Pcreate(H5P_FILE_ACCESS), creation = H5Pcreate(H5P_FILE_CREATE);
     H5Pset_fapl_sec2(access);
     H5Pset_file_locking(access, false, true); /* HDF5 would fail where the file system has none */
-    H5Pset_alignment(access, WRITER_NODE_BYTES, WRITER_PAGE);
-    H5Pset_istore_k(creation, WRITER_NODE_CHUNKS / 2);
+    if (!r->sealed)
+        H5Pset_alignment(access, WRITER_NODE_BYTES, WRITER_PAGE);
+    H5Pset_istore_k(creation, r->sealed ? WRITER_SEALED_CHUNKS / 2 : WRITER_NODE_CHUNKS / 2);
     /* Tracking attributes lets them exceed 64 KiB, as the text of a suite may. */
     H5Pset_attr_creation_order(creation, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED);
     H5Pset_link_creation_order(creation, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED);
@@ -153,6 +160,33 @@ bool writer_create_file(struct record *r, const char *name) {
     return good && place_opened(r->descriptor, r->part, &r->own);
 }
 
+/* The longest key of the schema, at most what is possible; a longer one is refused when it comes. */
+static int bytes_of_keys(const struct record_schema *s) {
+    size_t longest = 1;
+    if (s->key_bytes || !s->keys)
+        return s->key_bytes ? s->key_bytes : RECORD_KEY_BYTES;
+    for (int64_t i = 0; i < s->cases; i++)
+        longest = strlen(s->keys[i]) > longest ? strlen(s->keys[i]) : longest;
+    return longest < RECORD_KEY_BYTES ? (int)longest : RECORD_KEY_BYTES;
+}
+
+int writer_text_bytes(const struct record *r, enum layout_kind kind, int column) {
+    return kind == KIND_KEY      ? r->key_bytes
+           : kind == KIND_REASON ? RECORD_REASON_BYTES
+           : column >= 0         ? r->column_bytes[column]
+                                 : RECORD_TEXT_BYTES;
+}
+
+/* Texts of an earlier record need their room too. */
+static void make_room(struct record *r, struct record_reader *earlier) {
+    const int key = record_text_bytes(earlier, -1);
+    r->key_bytes = key > r->key_bytes ? key : r->key_bytes;
+    for (int i = 0; i < r->list_count[RECORD_LIST_COLUMNS]; i++) {
+        const int bytes = record_text_bytes(earlier, i);
+        r->column_bytes[i] = bytes > r->column_bytes[i] ? bytes : r->column_bytes[i];
+    }
+}
+
 const char *record_unlocked(const struct record *r) {
     return r->no_lock == EWOULDBLOCK ? "new files are refused a lock" : r->no_lock ? strerror(r->no_lock) : "";
 }
@@ -173,13 +207,17 @@ struct record *writer_allocate(const char *path, const struct record_schema *s) 
     r->path = strdup(path);
     r->part = record_format("%s" RECORD_SUFFIX, path);
     r->column_name = calloc((size_t)s->column_count + 1, sizeof *r->column_name);
+    r->column_bytes = calloc((size_t)s->column_count + 1, sizeof *r->column_bytes);
+    r->key_bytes = bytes_of_keys(s);
     r->computed = malloc((size_t)s->curve_count + 1);
     r->dataset = malloc((size_t)r->dataset_count * sizeof *r->dataset);
-    bool good = r->path && r->part && r->column_name && r->computed && r->dataset;
+    bool good = r->path && r->part && r->column_name && r->column_bytes && r->computed && r->dataset;
     for (int64_t i = 0; good && s->keys && i < s->cases; i++)
         good = writer_expect(r, s->keys[i]) != NULL;
-    for (int i = 0; good && i < s->column_count; i++)
+    for (int i = 0; good && i < s->column_count; i++) {
         good = (r->column_name[i] = strdup(s->columns[i].name));
+        r->column_bytes[i] = s->column_bytes ? s->column_bytes[i] : RECORD_TEXT_BYTES;
+    }
     if (!good) {
         writer_free(r);
         return NULL;
@@ -225,6 +263,8 @@ static struct record *lay_out(const struct start *s, char **name) {
     struct record *r = good ? writer_allocate(s->path, s->schema) : NULL;
     if (good && !r)
         record_fail("out of memory");
+    if (r && earlier)
+        make_room(r, earlier);
     *name = r ? place_beside(r->part) : NULL;
     good = *name && writer_create_file(r, *name);
     if (good && !(writer_lay_out(r, s->schema, NULL, RECORD_RUNNING) && writer_prepare(r) &&

@@ -26,17 +26,25 @@ static bool differ(const struct pair *p, const char *group, const char *name) {
     return false;
 }
 
+/* A reader keeps one stretch of a curve, and both cases may be of one reader: the first is copied. */
+static bool same_curve(const struct pair *p, const char *curve, double *kept) {
+    const double *x = record_curve_of(p->a, curve, p->i), *y = NULL;
+    if (x) {
+        memcpy(kept, x, (size_t)p->layers * sizeof *kept);
+        y = record_curve_of(p->b, curve, p->j);
+    }
+    return y && record_curve_computed(p->a, curve, p->i) == record_curve_computed(p->b, curve, p->j) &&
+           same(kept, y, p->layers);
+}
+
 static bool same_curves(const struct pair *p) {
     struct record_curve c = {"", "", ""};
-    for (int k = 0; k < record_curve_count(p->a); k++) {
-        const double *x, *y;
-        if (!record_curve(p->a, k, &c) || !(x = record_curve_of(p->a, c.name, p->i)) ||
-            !(y = record_curve_of(p->b, c.name, p->j)) ||
-            record_curve_computed(p->a, c.name, p->i) != record_curve_computed(p->b, c.name, p->j) ||
-            !same(x, y, p->layers))
-            return differ(p, "curves", c.name);
-    }
-    return true;
+    double *kept = malloc(((size_t)p->layers + 1) * sizeof *kept);
+    bool good = kept != NULL;
+    for (int k = 0; good && k < record_curve_count(p->a); k++)
+        good = record_curve(p->a, k, &c) && same_curve(p, c.name, kept);
+    free(kept);
+    return good || differ(p, "curves", c.name);
 }
 
 static bool same_scalars(const struct pair *p, enum record_list list, const char *group) {

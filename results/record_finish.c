@@ -19,9 +19,16 @@ void writer_abandon(struct record *r) {
 
 bool writer_close(struct record *r) {
     bool good = true;
-    for (int i = 0; i < r->dataset_count; i++)
-        if (r->dataset[i].id >= 0)
-            good = H5Dclose(r->dataset[i].id) >= 0 && good;
+    for (int i = 0; i < r->dataset_count; i++) {
+        const struct writer_dataset *d = &r->dataset[i];
+        if (d->id < 0)
+            continue;
+        H5Sclose(d->memory);
+        H5Sclose(d->file);
+        if (kind_is_text(d->kind))
+            H5Tclose(d->type);
+        good = H5Dclose(d->id) >= 0 && good;
+    }
     for (int kind = 0; kind < KINDS; kind++) {
         H5Tclose(r->type_in_file[kind]);
         H5Tclose(r->type[kind]);
@@ -39,6 +46,7 @@ void writer_free(struct record *r) {
     if (r->lock >= 0)
         close(r->lock);
     free(r->column_name);
+    free(r->column_bytes);
     free(r->computed);
     free(r->dataset);
     writer_forget(r);

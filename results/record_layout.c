@@ -8,10 +8,8 @@
 
 /* Bytes of a chunk that several cases share. */
 static const hsize_t LARGEST_CHUNK = 262144;
-
-size_t writer_text_bytes(enum layout_kind kind) {
-    return kind == KIND_KEY ? RECORD_KEY_BYTES : kind == KIND_REASON ? RECORD_REASON_BYTES : RECORD_TEXT_BYTES;
-}
+/* Of a finished file: more than this level wins 1 % of the size. */
+enum { DEFLATE_LEVEL = 4 };
 
 bool writer_create_attribute(hid_t object, const char *name, const char *value, size_t least_bytes) {
     const size_t length = strlen(value), bytes = length > least_bytes ? length : least_bytes;
@@ -44,26 +42,38 @@ static bool attach(hid_t group, hid_t dataset, unsigned dimension, const char *s
     return good;
 }
 
-/* Rows of a chunk: as few as keep the chunks of all expected cases in one node. Where they are 1, what is not computed
- * takes no room. All statuses together, because the rest is trusted by them. */
-static hsize_t chunk_rows(bool status, int rank, hsize_t row_bytes, int64_t cases) {
+/* Rows of a chunk in a file that grows: as few as keep the chunks of all expected cases in one node. Where they are 1,
+ * what is not computed takes no room. All statuses together, because the rest is trusted by them. */
+static hsize_t growing_rows(bool status, int rank, hsize_t room, int64_t cases) {
     if (status)
         return (hsize_t)(cases < 1024 ? 1024 : cases > 65536 ? 65536 : cases);
     const hsize_t wanted = (hsize_t)cases / WRITER_NODE_CHUNKS + 1, least = rank == 1 ? WRITER_BLOCK : 1;
-    const hsize_t room = row_bytes < LARGEST_CHUNK ? LARGEST_CHUNK / row_bytes : 1;
     const hsize_t rows = wanted < room ? wanted : room;
     return rows < least ? least : rows;
 }
 
-static hid_t creation_properties(const struct record *r, struct writer_dataset *d) {
-    hsize_t row_bytes = H5Tget_size(r->type_in_file[d->kind]);
+/* In a finished file chunks are as large as a reader likes them. */
+static hsize_t sealed_rows(hsize_t room, int64_t cases) {
+    return cases < 1 ? 1 : (hsize_t)cases < room ? (hsize_t)cases : room;
+}
+
+/* What a checksum protects is what is stored, so it comes behind the compression. */
+static bool add_filters(hid_t properties) {
+    return H5Pset_shuffle(properties) >= 0 && H5Pset_deflate(properties, DEFLATE_LEVEL) >= 0 &&
+           H5Pset_fletcher32(properties) >= 0;
+}
+
+static hid_t creation_properties(const struct record *r, struct writer_dataset *d, hid_t type_in_file) {
+    hsize_t row_bytes = H5Tget_size(type_in_file);
     for (int i = 1; i < d->rank; i++)
         row_bytes *= d->chunk[i] = d->extent[i];
-    d->chunk[0] = chunk_rows(d->kind == KIND_STATUS, d->rank, row_bytes, r->cases);
+    const hsize_t room = row_bytes < LARGEST_CHUNK ? LARGEST_CHUNK / row_bytes : 1;
+    d->chunk[0] = r->sealed ? sealed_rows(room, r->cases)
+                            : growing_rows(d->kind == KIND_STATUS, d->rank, room, r->cases);
     hid_t properties = H5Pcreate(H5P_DATASET_CREATE);
     const double nan_fill = NAN;
     if (H5Pset_chunk(properties, d->rank, d->chunk) < 0 || H5Pset_obj_track_times(properties, false) < 0 ||
-        (r->sealed && H5Pset_fletcher32(properties) < 0) ||
+        (r->sealed && !add_filters(properties)) ||
         (d->kind == KIND_REAL && H5Pset_fill_value(properties, H5T_NATIVE_DOUBLE, &nan_fill) < 0)) {
         H5Pclose(properties);
         return -1;
@@ -71,20 +81,29 @@ static hid_t creation_properties(const struct record *r, struct writer_dataset *
     return properties;
 }
 
-/* A dataset [case, axes], still without rows. The one called `case` is the scale of that dimension. */
+/* A dataset [case, axes], still without rows. The one called `case` is the scale of that dimension. `column`: its place
+ * among the columns, where it is one. */
 static bool create_dataset(const struct record *r, struct writer_dataset *d, hid_t group, enum layout_kind kind,
-                           const struct record_column *what, int rank, const enum layout_axis *axes) {
-    *d = (struct writer_dataset){.id = -1, .kind = kind, .rank = rank};
-    hsize_t largest[4] = {H5S_UNLIMITED};
+                           const struct record_column *what, int rank, const enum layout_axis *axes, int column) {
+    *d = (struct writer_dataset){.id = -1, .memory = -1, .file = -1, .kind = kind, .rank = rank};
+    hsize_t largest[4] = {H5S_UNLIMITED}, row[4] = {1};
     for (int i = 1; i < rank; i++)
-        d->extent[i] = largest[i] = (hsize_t)r->length[axes[i - 1]];
-    hid_t space = H5Screate_simple(rank, d->extent, largest), properties = creation_properties(r, d);
-    d->id = H5Dcreate2(group, what->name, r->type_in_file[kind], space, H5P_DEFAULT, properties, H5P_DEFAULT);
+        row[i] = d->extent[i] = largest[i] = (hsize_t)r->length[axes[i - 1]];
+    const bool text = kind_is_text(kind);
+    hid_t in_file = text ? record_text_type((size_t)writer_text_bytes(r, kind, column)) : r->type_in_file[kind];
+    hid_t space = H5Screate_simple(rank, d->extent, largest), properties = creation_properties(r, d, in_file);
+    d->type = text ? in_file : r->type[kind];
+    d->memory = H5Screate_simple(rank, row, NULL);
+    hid_t access = H5Pcreate(H5P_DATASET_ACCESS);
+    if (!r->sealed) /* every flush would write whole chunks, which grow with the number of cases */
+        H5Pset_chunk_cache(access, 0, 0, 1);
+    d->id = H5Dcreate2(group, what->name, in_file, space, H5P_DEFAULT, properties, access);
     if (d->id < 0)
         record_fail_hdf5("dataset %s", what->name);
+    H5Pclose(access);
     H5Pclose(properties);
     H5Sclose(space);
-    if (d->id < 0 || !describe(d->id, what->unit, what->long_name))
+    if (d->id < 0 || d->memory < 0 || !describe(d->id, what->unit, what->long_name))
         return false;
     if (!strcmp(what->name, "case"))
         return H5DSset_scale(d->id, what->name) >= 0 || record_fail_hdf5("dimension scale %s", what->name);
@@ -171,7 +190,7 @@ static bool create_list(struct record *r, hid_t group, enum record_list list, co
     bool good = true;
     for (int i = 0; good && i < r->list_count[list]; i++) {
         const struct record_column item = schema_item(s, list, i);
-        good = create_dataset(r, &r->list[list][i], group, kind[item.type], &item, axis == AXIS_NONE ? 1 : 2, &axis);
+        good = create_dataset(r, &r->list[list][i], group, kind[item.type], &item, axis == AXIS_NONE ? 1 : 2, &axis, i);
     }
     return good;
 }
@@ -186,7 +205,7 @@ static bool has_length(const struct record *r, const enum layout_axis *axes, int
 static bool fill_group(struct record *r, hid_t group, enum layout_group g, const struct record_schema *s) {
     static const struct record_column number = {"case", "1", "number of the case, from 0", RECORD_INT};
     const struct group_info *info = &group_info[g];
-    bool good = create_dataset(r, &r->number[g], group, KIND_INT, &number, 1, NULL);
+    bool good = create_dataset(r, &r->number[g], group, KIND_INT, &number, 1, NULL, -1);
     for (int k = 0; good && k < GROUP_SCALES; k++)
         if (info->scales[k] != AXIS_NONE && r->length[info->scales[k]] > 0)
             good = create_scale(r, group, info->scales[k], s);
@@ -194,7 +213,7 @@ static bool fill_group(struct record *r, hid_t group, enum layout_group g, const
         const struct dataset_info *d = &dataset_info[i];
         const struct record_column what = {d->name, d->unit, d->long_name, RECORD_REAL};
         if (d->group == g && has_length(r, d->axis, 3))
-            good = create_dataset(r, &r->fixed[i], group, d->kind, &what, dataset_rank(d), d->axis);
+            good = create_dataset(r, &r->fixed[i], group, d->kind, &what, dataset_rank(d), d->axis, -1);
     }
     for (int list = 0; good && list < RECORD_LISTS; list++)
         if (list_info[list].group == g)
@@ -218,12 +237,8 @@ static bool create_types(struct record *r) {
     r->type[KIND_INT] = H5Tcopy(H5T_NATIVE_INT64);
     r->type[KIND_REAL] = H5Tcopy(H5T_NATIVE_DOUBLE);
     r->type[KIND_STATUS] = record_status_type(H5T_NATIVE_INT8);
-    for (int kind = KIND_TEXT; kind <= KIND_REASON; kind++) {
-        r->type_in_file[kind] = record_text_type(writer_text_bytes(kind));
-        r->type[kind] = record_text_type(writer_text_bytes(kind));
-    }
-    for (int kind = 0; kind < KINDS; kind++)
-        if (r->type_in_file[kind] < 0 || r->type[kind] < 0)
+    for (int kind = 0; kind < KINDS; kind++) /* every text dataset has a type of its own */
+        if (!kind_is_text((enum layout_kind)kind) && (r->type_in_file[kind] < 0 || r->type[kind] < 0))
             return record_fail_hdf5("data types");
     return true;
 }

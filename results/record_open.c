@@ -39,17 +39,18 @@ static hid_t open_group(const struct record_reader *r, const char *name) {
 struct names {
     char **item;
     int count;
+    bool too_many, no_memory;
 };
 
 static bool add_name(struct names *names, const char *name) {
-    if (names->count == RECORD_MOST_ITEMS)
+    names->too_many = names->count == RECORD_MOST_ITEMS;
+    if (names->too_many)
         return false;
-    if (!names->item && !(names->item = malloc(RECORD_MOST_ITEMS * sizeof *names->item)))
-        return false;
-    if (!(names->item[names->count] = strdup(name)))
-        return false;
-    names->count++;
-    return true;
+    if (!names->item)
+        names->item = malloc(RECORD_MOST_ITEMS * sizeof *names->item);
+    names->no_memory = !names->item || !(names->item[names->count] = strdup(name));
+    names->count += !names->no_memory;
+    return !names->no_memory;
 }
 
 static herr_t add_link(hid_t group, const char *name, const H5L_info_t *info, void *names) {
@@ -80,6 +81,10 @@ static bool list_names(const struct record_reader *r, hid_t object, const char *
                                          : H5Literate(object, index, H5_ITER_INC, NULL, add_link, names);
         if (status >= 0)
             return true;
+        if (names->no_memory) { /* the other order would be another answer */
+            free_names(names);
+            return record_fail("%s: out of memory", r->path);
+        }
     }
     free_names(names);
     return record_fail("%s: %s: damaged, or more than %d items", r->path, what, RECORD_MOST_ITEMS);
@@ -128,7 +133,7 @@ static bool list_series(struct record_reader *r, enum record_list which) {
         if (verdict != VERDICT_GOOD)
             continue;
         if (s->is_status || (which != RECORD_LIST_COLUMNS && s->type != RECORD_REAL))
-            series_close(s, 0);
+            series_close(s);
         else
             list->count++;
     }
@@ -236,7 +241,7 @@ static bool open_scales(struct record_reader *r, enum layout_group g) {
         if (good && info->named && (good = series_load(r, group_info[g].name, &scale, (int64_t)length)))
             r->names[axis] = scale;
         else
-            series_close(&scale, 0);
+            series_close(&scale);
         if (!good)
             return false;
     }
@@ -320,8 +325,8 @@ static bool open_computed(struct record_reader *r) {
             if (!strcmp(curve->item[i].name, name.texts[k]))
                 curve->item[i].flag = (int64_t)k;
     r->flags = good ? (int64_t)names : 0;
-    series_close(&name, 0);
-    series_close(&flag, 0);
+    series_close(&name);
+    series_close(&flag);
     return good;
 }
 
@@ -383,9 +388,9 @@ struct record_reader *record_open_raw(const char *path) {
     return open_record(path, true);
 }
 
-static void free_list(struct series_list *list, int64_t rows) {
+static void free_list(struct series_list *list) {
     for (int i = 0; i < list->count; i++)
-        series_close(&list->item[i], rows);
+        series_close(&list->item[i]);
     free(list->item);
 }
 
@@ -401,17 +406,18 @@ void record_close(struct record_reader *r) {
     if (!r)
         return;
     for (int i = 0; i < DATASETS; i++)
-        series_close(&r->fixed[i], 0);
+        series_close(&r->fixed[i]);
     for (int list = 0; list < RECORD_LISTS; list++)
-        free_list(&r->list[list], r->count);
+        free_list(&r->list[list]);
     for (int axis = 0; axis < AXES; axis++)
-        series_close(&r->names[axis], 0);
+        series_close(&r->names[axis]);
     for (int g = 0; g < GROUPS; g++)
         if (r->group[g] >= 0)
             H5Oclose(r->group[g]);
     if (r->file >= 0)
         H5Fclose(r->file);
     free(r->row);
+    free(r->number);
     free(r->computed);
     free(r->timing);
     free(r->training);

@@ -58,20 +58,26 @@ static struct series *find(struct record_reader *r, enum record_list which, cons
     struct series ignored;
     if (series_open(r, r->group[info->group], group, name, info->axis == AXIS_NONE ? 1 : 2, r->rows, extent,
                     &ignored) == VERDICT_GOOD) {
-        series_close(&ignored, 0);
+        series_close(&ignored);
         record_fail("%s: %s/%s: wrong type", r->path, group, name);
     }
     return NULL;
 }
 
-/* A column of the parameters or of every record, loaded. */
-static struct series *column(struct record_reader *r, const char *name, enum record_type type) {
-    struct series *found = NULL;
+struct series *reader_column(struct record_reader *r, const char *name, enum record_type type) {
     for (int i = OWN_KEY; i <= OWN_LAYERS; i++)
         if (i != OWN_STATUS && !strcmp(dataset_info[i].name, name) && r->fixed[i].type == type)
-            found = &r->fixed[i];
-    if (!found)
-        found = find(r, RECORD_LIST_COLUMNS, name, type);
+            return &r->fixed[i];
+    return find(r, RECORD_LIST_COLUMNS, name, type);
+}
+
+struct series *reader_scalar(struct record_reader *r, enum record_list list, const char *name) {
+    return find(r, list, name, RECORD_REAL);
+}
+
+/* A column of the parameters or of every record, loaded. */
+static struct series *column(struct record_reader *r, const char *name, enum record_type type) {
+    struct series *found = reader_column(r, name, type);
     return found && series_load_cases(r, group_info[IN_CASES].name, found) ? found : NULL;
 }
 
@@ -131,6 +137,18 @@ const double *record_list_values(struct record_reader *r, enum record_list list,
     return s && series_load_cases(r, group_info[list_info[list].group].name, s) ? s->values : NULL;
 }
 
+int record_text_bytes(const struct record_reader *r, int column) {
+    const struct series_list *list = &r->list[RECORD_LIST_COLUMNS];
+    const struct series *s = column < 0 ? &r->fixed[OWN_KEY] : column < list->count ? &list->item[column] : NULL;
+    if (!s || s->type != RECORD_TEXT || s->dataset < 0)
+        return 0;
+    hid_t type = H5Dget_type(s->dataset);
+    const size_t bytes = H5Tget_size(type);
+    H5Tclose(type);
+    const size_t most = column < 0 ? RECORD_KEY_BYTES : RECORD_TEXT_BYTES;
+    return (int)(bytes < most ? bytes : most);
+}
+
 static bool check_index(const struct record_reader *r, int64_t index) {
     return (index >= 0 && index < r->count) || record_fail("%s: no case %lld", r->path, (long long)index);
 }
@@ -148,28 +166,40 @@ bool record_curve_computed(struct record_reader *r, const char *curve, int64_t i
     return s && check_index(r, index) && was_computed(r, s, index);
 }
 
+/* Cases that are read at once of a curve: together the curves keep at most this many bytes, or a case each. Of a file
+ * that may be being written, one: rows between those that count are not touched. */
+static const int64_t WINDOW_BYTES = 32 << 20;
+
+static int64_t window_of(const struct record_reader *r, const struct series *s, int64_t index) {
+    const int64_t fit = WINDOW_BYTES / 8 / r->list[RECORD_LIST_CURVES].count / (s->width ? s->width : 1);
+    const int64_t left = r->count - index, most = fit < 1 || !record_complete(r) ? 1 : fit;
+    return left < most ? left : most;
+}
+
+static bool read_window(struct record_reader *r, struct series *s, int64_t index) {
+    const int64_t count = window_of(r, s, index);
+    series_forget(s);
+    s->window = malloc(((size_t)(count * s->width) + 1) * sizeof *s->window);
+    if (!s->window)
+        return record_fail("%s: out of memory", r->path);
+    const bool asked = count > 1 || was_computed(r, s, index);
+    if (asked && s->width > 0 &&
+        !series_read_cases(r, "curves", s, index, count, s->width, H5T_NATIVE_DOUBLE, s->window))
+        return false;
+    for (int64_t i = 0; i < count; i++)
+        for (int64_t l = 0; l < s->width && !was_computed(r, s, index + i); l++)
+            s->window[i * s->width + l] = NAN;
+    s->window_first = index;
+    s->window_count = count;
+    return true;
+}
+
 const double *record_curve_of(struct record_reader *r, const char *curve, int64_t index) {
     struct series *s = find(r, RECORD_LIST_CURVES, curve, RECORD_REAL);
     if (!s || !check_index(r, index))
         return NULL;
-    if (!s->rows && !(s->rows = calloc((size_t)r->count, sizeof *s->rows))) {
-        record_fail("%s: out of memory", r->path);
-        return NULL;
-    }
-    if (s->rows[index])
-        return s->rows[index];
-    const int64_t layers = layers_of(r, index);
-    double *row = malloc(((size_t)layers + 1) * sizeof *row);
-    const hsize_t start[] = {(hsize_t)reader_row(r, index), 0}, count[] = {1, (hsize_t)layers};
-    bool good = row || record_fail("%s: out of memory", r->path);
-    for (int64_t l = 0; good && l < layers; l++)
-        row[l] = NAN;
-    if (good && layers > 0 && was_computed(r, s, index))
-        good = series_read_block(r, "curves", s, 2, start, count, H5T_NATIVE_DOUBLE, row);
-    if (good)
-        return s->rows[index] = row;
-    free(row);
-    return NULL;
+    const bool there = index >= s->window_first && index < s->window_first + s->window_count;
+    return there || read_window(r, s, index) ? s->window + (index - s->window_first) * s->width : NULL;
 }
 
 int64_t record_max_layers(const struct record_reader *r) {

@@ -1,6 +1,6 @@
 /* What a finished record becomes. While a record grows, a checksum of a chunk would be wrong whenever its writer is
- * killed between two pages of it; so the growing file has none, and is copied into one that has. The copy is read back
- * and compared before anybody relies on it. */
+ * killed between two pages of it, and a compressed chunk would be lost whole; so the growing file has neither, and is
+ * copied into one that has both. The copy is read back and compared before anybody relies on it. */
 #include "results/writer.h"
 
 #include <errno.h>
@@ -165,7 +165,6 @@ char *writer_seal(const struct record *was, const char *status) {
     struct record_reader *old = record_open_raw(was->part);
     const bool known = old && borrow_schema(&b, &old, 1);
     char *name = known ? place_beside(was->path) : NULL;
-    b.schema.cases = was->cases; /* and with it the chunks */
     if (name && !(write_copy(was, old, &b.schema, status, name) && read_back(name, was, old, &b.schema, status))) {
         unlink(name);
         free(name);

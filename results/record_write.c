@@ -58,14 +58,14 @@ static bool write_block(const struct record *r, const struct writer_dataset *d, 
     hsize_t count[4] = {1};
     for (int i = 1; i < d->rank; i++)
         count[i] = block ? block[i - 1] : d->extent[i];
-    hid_t memory = H5Screate_simple(d->rank, count, NULL), file = H5Dget_space(d->id);
-    const bool good = memory >= 0 && file >= 0 &&
-                      H5Sselect_hyperslab(file, H5S_SELECT_SET, start, NULL, count, NULL) >= 0 &&
-                      H5Dwrite(d->id, r->type[d->kind], memory, file, H5P_DEFAULT, data) >= 0;
+    hid_t memory = block ? H5Screate_simple(d->rank, count, NULL) : d->memory;
+    const bool good = memory >= 0 && d->file >= 0 &&
+                      H5Sselect_hyperslab(d->file, H5S_SELECT_SET, start, NULL, count, NULL) >= 0 &&
+                      H5Dwrite(d->id, d->type, memory, d->file, H5P_DEFAULT, data) >= 0;
     if (!good)
         record_fail_hdf5("cannot write %s", r->part);
-    H5Sclose(file);
-    H5Sclose(memory);
+    if (block)
+        H5Sclose(memory);
     return good;
 }
 
@@ -92,7 +92,11 @@ bool writer_resize(struct record *r, int64_t rows) {
     for (int i = 0; i < r->dataset_count; i++) {
         struct writer_dataset *d = &r->dataset[i];
         d->extent[0] = (hsize_t)rows;
-        if (d->id >= 0 && H5Dset_extent(d->id, d->extent) < 0)
+        if (d->id < 0)
+            continue;
+        H5Sclose(d->file);
+        d->file = -1;
+        if (H5Dset_extent(d->id, d->extent) < 0 || (d->file = H5Dget_space(d->id)) < 0)
             return record_fail_hdf5("cannot write %s", r->part);
     }
     r->capacity = rows;
@@ -112,7 +116,7 @@ bool writer_prepare(struct record *r) {
         const struct writer_dataset *d = &r->dataset[i];
         if (d->id < 0)
             continue;
-        size_t row = H5Tget_size(r->type[d->kind]);
+        size_t row = H5Tget_size(d->type);
         for (int k = 1; k < d->rank; k++)
             row *= d->chunk[k];
         largest = row > largest ? row : largest;
@@ -153,8 +157,8 @@ static bool has_as_much(const struct record_case *c, const struct known_case *k)
 static bool acceptable(const struct record *r, const struct record_case *c) {
     if (!c->key || !*c->key)
         return record_fail("a case without a key");
-    if (strlen(c->key) > RECORD_KEY_BYTES)
-        return record_fail("key of %zu bytes: at most %d fit: %.60s...", strlen(c->key), RECORD_KEY_BYTES, c->key);
+    if (strlen(c->key) > (size_t)r->key_bytes)
+        return record_fail("key of %zu bytes: at most %d fit: %.60s...", strlen(c->key), r->key_bytes, c->key);
     const struct known_case *k = known(r, c->key);
     if (k && k->written && !k->unfinished)
         return record_fail("key repeated: %s", c->key);
@@ -190,9 +194,9 @@ static bool acceptable(const struct record *r, const struct record_case *c) {
             continue;
         if (!c->values[i].text)
             return record_fail("%s: no text", r->column_name[i]);
-        if (strlen(c->values[i].text) > RECORD_TEXT_BYTES)
+        if (strlen(c->values[i].text) > (size_t)r->column_bytes[i])
             return record_fail("%s: text of %zu bytes, at most %d fit: %.60s...", r->column_name[i],
-                               strlen(c->values[i].text), RECORD_TEXT_BYTES, c->values[i].text);
+                               strlen(c->values[i].text), r->column_bytes[i], c->values[i].text);
     }
     return true;
 }

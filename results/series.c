@@ -8,6 +8,7 @@
 
 /* Bounds on what a file can make the reader allocate. */
 enum { LARGEST_TEXT = 4096, TEXT_BLOCK = 64 };
+static const size_t LARGEST_SPAN = (size_t)1 << 20; /* bytes that are read to get at some of them */
 static const hsize_t LARGEST_CHUNK = (hsize_t)64 << 20;
 static const size_t LARGEST_ARENA = (size_t)1 << 30;
 
@@ -120,18 +121,25 @@ enum verdict series_open(const struct record_reader *r, hid_t group, const char 
             if (own[k])
                 text_clean(own[k]);
     } else {
-        series_close(s, 0);
+        series_close(s);
     }
     return verdict;
 }
 
-void series_close(struct series *s, int64_t rows) {
-    for (int64_t i = 0; s->rows && i < rows; i++)
-        free(s->rows[i]);
-    free(s->rows);
+void series_forget(struct series *s) {
+    free(s->window);
     free(s->arena);
     free(s->texts);
     free(s->values);
+    s->window = NULL;
+    s->window_count = 0;
+    s->arena = NULL;
+    s->texts = NULL;
+    s->values = NULL;
+}
+
+void series_close(struct series *s) {
+    series_forget(s);
     free(s->long_name);
     free(s->unit);
     free(s->name);
@@ -154,17 +162,40 @@ bool series_read_block(const struct record_reader *r, const char *group_name, co
     return good;
 }
 
-/* Rows that do not count may be in the middle of being written: they are not touched. */
+static bool read_all(const struct record_reader *r, const char *group_name, const struct series *s, int64_t first,
+                     int64_t count, int64_t width, hid_t memory_type, void *out) {
+    const hsize_t start[] = {(hsize_t)first, 0}, extent[] = {(hsize_t)count, (hsize_t)width};
+    return series_read_block(r, group_name, s, width ? 2 : 1, start, extent, memory_type, out);
+}
+
+/* Cases [i, i + run) whose rows lie scattered among `rows` rows: those are read, and the others left out. */
+static bool read_scattered(const struct record_reader *r, const char *group_name, const struct series *s, int64_t i,
+                           int64_t run, int64_t rows, int64_t width, hid_t memory_type, char *out) {
+    const size_t bytes = H5Tget_size(memory_type) * (size_t)(width ? width : 1);
+    char *some = malloc((size_t)rows * bytes);
+    const bool good = some ? read_all(r, group_name, s, r->row[i], rows, width, memory_type, some)
+                           : record_fail("%s: out of memory", r->path);
+    for (int64_t k = 0; good && k < run; k++)
+        memcpy(out + (size_t)k * bytes, some + (size_t)(r->row[i + k] - r->row[i]) * bytes, bytes);
+    free(some);
+    return good;
+}
+
+/* Rows that do not count may be in the middle of being written: they are not touched. In a complete file all count. */
 bool series_read_cases(const struct record_reader *r, const char *group_name, const struct series *s, int64_t first,
                        int64_t count, int64_t width, hid_t memory_type, void *out) {
     const size_t bytes = H5Tget_size(memory_type) * (size_t)(width ? width : 1);
+    const int64_t most = record_complete(r) ? 1 + (int64_t)(LARGEST_SPAN / bytes) : 0;
+    if (!r->row)
+        return read_all(r, group_name, s, first, count, width, memory_type, out);
     for (int64_t i = first, run; i < first + count; i += run) {
-        run = r->row ? 1 : count;
-        while (r->row && i + run < first + count && r->row[i + run] == r->row[i] + run)
+        run = 1;
+        while (i + run < first + count && (r->row[i + run] == r->row[i] + run || r->row[i + run] - r->row[i] < most))
             run++;
-        const hsize_t start[] = {(hsize_t)reader_row(r, i), 0}, extent[] = {(hsize_t)run, (hsize_t)width};
-        if (!series_read_block(r, group_name, s, width ? 2 : 1, start, extent, memory_type,
-                               (char *)out + (size_t)(i - first) * bytes))
+        char *at = (char *)out + (size_t)(i - first) * bytes;
+        const int64_t rows = r->row[i + run - 1] - r->row[i] + 1;
+        if (!(rows == run ? read_all(r, group_name, s, r->row[i], run, width, memory_type, at)
+                          : read_scattered(r, group_name, s, i, run, rows, width, memory_type, at)))
             return false;
     }
     return true;
@@ -187,26 +218,28 @@ static hid_t terminated_type(const struct series *s, size_t *size) {
 typedef bool read_rows(const struct record_reader *, const char *group_name, const struct series *, int64_t first,
                        int64_t count, int64_t width, hid_t memory_type, void *out);
 
-static bool read_all(const struct record_reader *r, const char *group_name, const struct series *s, int64_t first,
-                     int64_t count, int64_t width, hid_t memory_type, void *out) {
-    const hsize_t start[] = {(hsize_t)first, 0}, extent[] = {(hsize_t)count, (hsize_t)width};
-    return series_read_block(r, group_name, s, width ? 2 : 1, start, extent, memory_type, out);
-}
-
 /* Texts arrive by blocks and stay packed in one arena, which therefore grows with what is in the file and not with what
- * its dimensions claim. Offsets become pointers once it no longer moves. */
-static bool load_texts(const struct record_reader *r, const char *group_name, struct series *s, int64_t rows,
-                       read_rows *read) {
-    size_t size, used = 0, room = 0;
+ * its dimensions claim; one that repeats the last is there once. Offsets become pointers once it no longer moves. */
+static bool load_texts(const struct record_reader *r, const char *group_name, struct series *s, int64_t from,
+                       int64_t rows, read_rows *read) {
+    size_t size, used = 0, room = 0, last = 0;
     hid_t type = terminated_type(s, &size);
     char *block = malloc(TEXT_BLOCK * size), *arena = NULL;
     size_t *offset = malloc(((size_t)rows + 1) * sizeof *offset);
     bool good = block && offset ? true : record_fail("%s: out of memory", r->path);
+    if (good && type < 0)
+        good = record_fail("%s: %s/%s: damaged type", r->path, group_name, s->name);
     for (int64_t first = 0; good && first < rows; first += TEXT_BLOCK) {
         const int64_t count = rows - first < TEXT_BLOCK ? rows - first : TEXT_BLOCK;
-        good = read(r, group_name, s, first, count, 0, type, block);
+        good = read(r, group_name, s, from + first, count, 0, type, block);
         for (size_t i = 0; good && i < (size_t)count; i++) {
             const size_t length = strnlen(block + i * size, size - 1);
+            if (!r->raw)
+                text_clean(block + i * size);
+            if (used && !strcmp(arena + last, block + i * size)) {
+                offset[first + (int64_t)i] = last;
+                continue;
+            }
             if (used + length + 1 > room) {
                 room = 2 * room + TEXT_BLOCK * size;
                 char *larger = room <= LARGEST_ARENA ? realloc(arena, room) : NULL;
@@ -218,9 +251,7 @@ static bool load_texts(const struct record_reader *r, const char *group_name, st
             }
             memcpy(arena + used, block + i * size, length);
             arena[used + length] = 0;
-            if (!r->raw)
-                text_clean(arena + used);
-            offset[first + (int64_t)i] = used;
+            offset[first + (int64_t)i] = last = used;
             used += length + 1;
         }
     }
@@ -253,38 +284,42 @@ static bool load_status(const struct record_reader *r, const char *group_name, s
     return good;
 }
 
-static bool load(const struct record_reader *r, const char *group_name, struct series *s, int64_t rows,
+static bool load(const struct record_reader *r, const char *group_name, struct series *s, int64_t from, int64_t rows,
                  read_rows *read) {
     if (s->values || s->texts)
         return true;
     bool good;
     if (s->type == RECORD_TEXT) {
-        good = load_texts(r, group_name, s, rows, read);
+        good = load_texts(r, group_name, s, from, rows, read);
     } else if (s->is_status) {
         good = load_status(r, group_name, s, rows);
     } else {
         hid_t type = s->type == RECORD_INT ? H5T_NATIVE_INT64 : H5T_NATIVE_DOUBLE;
         s->values = malloc(((size_t)rows + 1) * 8);
         good = s->values ? true : record_fail("%s: out of memory", r->path);
-        good = good && (!rows || read(r, group_name, s, 0, rows, 0, type, s->values));
+        good = good && (!rows || read(r, group_name, s, from, rows, 0, type, s->values));
     }
-    if (!good) {
-        free(s->values);
-        free(s->texts);
-        free(s->arena);
-        s->values = NULL;
-        s->texts = NULL;
-        s->arena = NULL;
-    }
+    if (!good)
+        series_forget(s);
     return good;
 }
 
 bool series_load(const struct record_reader *r, const char *group_name, struct series *s, int64_t rows) {
-    return load(r, group_name, s, rows, read_all);
+    return load(r, group_name, s, 0, rows, read_all);
 }
 
 bool series_load_cases(const struct record_reader *r, const char *group_name, struct series *s) {
-    return load(r, group_name, s, r->count, series_read_cases);
+    return load(r, group_name, s, 0, r->count, series_read_cases);
+}
+
+bool series_load_some(const struct record_reader *r, const char *group_name, const struct series *s, int64_t first,
+                      int64_t count, struct series *some) {
+    *some = *s;
+    some->window = NULL;
+    some->values = NULL;
+    some->texts = NULL;
+    some->arena = NULL;
+    return load(r, group_name, some, first, count, series_read_cases);
 }
 
 char *read_text_attribute(hid_t object, const char *name, int64_t largest) {

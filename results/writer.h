@@ -13,6 +13,8 @@ enum { WRITER_BLOCK = 32 };
 /* HDF5 indexes up to this many chunks in one node, and a node is smaller than a page, on which it is aligned: a process
  * that is killed stops writing between pages. See "Killed at any moment" in SCHEMA.md. */
 enum { WRITER_NODE_CHUNKS = 64, WRITER_NODE_BYTES = 2048, WRITER_PAGE = 4096 };
+/* A finished file may have nodes over nodes, and most datasets have one chunk: so few. */
+enum { WRITER_SEALED_CHUNKS = 8 };
 
 /* A machine that loses its power loses the cases of so many seconds: between them a finished case is with the operating
  * system, and survives the death of every process. */
@@ -21,6 +23,9 @@ enum { WRITER_SYNC_SECONDS = 5 };
 /* A dataset [case, ...]. */
 struct writer_dataset {
     hid_t id;
+    hid_t type;   /* of a value in memory; a text's belongs to the dataset, the others to the record */
+    hid_t memory; /* the dataspace of a whole row */
+    hid_t file;   /* that of the dataset as it is now */
     enum layout_kind kind;
     int rank;
     hsize_t extent[4], chunk[4];
@@ -47,7 +52,9 @@ struct record {
     struct writer_dataset *fixed;   /* [DATASETS] those that are always there, */
     struct writer_dataset *list[RECORD_LISTS];
     int dataset_count, list_count[RECORD_LISTS];
-    char **column_name;       /* for messages */
+    char **column_name; /* for messages */
+    int *column_bytes;  /* of texts, at most */
+    int key_bytes;
     int8_t *computed;         /* a row of /curves/computed */
     int64_t length[AXES];     /* largest of any case */
     int64_t cases;            /* expected */
@@ -61,6 +68,8 @@ struct record {
     bool sealed;              /* chunks with checksums: for a file that is not written to again */
 };
 
+/* Bytes of a text of that kind, at most: in a column, that column's. */
+int writer_text_bytes(const struct record *, enum layout_kind, int column);
 /* A record without a file; NULL: out of memory. */
 struct record *writer_allocate(const char *path, const struct record_schema *);
 /* A new file under that name, and in it the attributes of a record and its datasets, without rows. `of`: the record
@@ -75,7 +84,6 @@ char *writer_seal(const struct record *was, const char *status);
 bool writer_create_layout(struct record *r, const struct record_schema *);
 /* A text attribute of an object, with room for `least_bytes` >= 1. */
 bool writer_create_attribute(hid_t object, const char *name, const char *value, size_t least_bytes);
-size_t writer_text_bytes(enum layout_kind);
 /* Gives a key the next row; NULL: out of memory. */
 struct known_case *writer_expect(struct record *, const char *key);
 void writer_forget(struct record *); /* all of them */

@@ -61,7 +61,9 @@ static inline struct record_schema schema_of(int64_t layers, const char *suite) 
                                   METRICS,
                                   NULL,
                                   NULL,
-                                  MIXING};
+                                  MIXING,
+                                  NULL,
+                                  0};
 }
 
 struct example {

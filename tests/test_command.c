@@ -377,6 +377,21 @@ Test(command, golden_output) {
 }
 
 /* In a clean clone: what is named and not committed is not there. */
+/* What is left of a record for the commands that read one; `case` of an export counts all cases. */
+Test(command, case_options_choose) {
+    GOOD("$M run --study maps --depth 4,8 --connection hc,mhc --seed 1,2 --out f.h5 -q");
+    GOOD("$M export f.h5 --depth=8 --connection mhc | grep -v '^#' | cut -d, -f1 | tr '\n' ' '");
+    cr_expect_str_eq(out, "case 6 7 ");
+    GOOD("$M export f.h5 --what curves --depth 4 --seed 1 | grep -vc '^#'");
+    cr_expect_str_eq(out, "9\n"); /* a head, two cases of four layers */
+    GOOD("$M show f.h5 --connection hc --seed 2 | head -n 1");
+    cr_expect(strstr(out, "f.h5: 2 cases, 0 failed"), "%s", out);
+    GOOD("$M compare f.h5 f.h5 --depth 8 | tail -n 1");
+    cr_expect_str_eq(out, "4 cases: 4 SAME; no regression\n");
+    expect_refusal("$M compare f.h5 f.h5 --depth 9", "no case of it has --depth 9");
+    expect_refusal("$M export f.h5 --bogus 1", "unknown option --bogus");
+}
+
 Test(command, suites_name_files_that_are_there) {
     GOOD("cd $R && for f in $(sed -n 's/^[^#]*--input \\([^ ]*\\).*/\\1/p' suites/*.suite | sort -u); do echo $f; "
          "test -s $f || exit 1; done");

@@ -294,7 +294,8 @@ Test(record, export) {
     const struct record_curve median = {"median", "s", ""}, error = {"error", "1", ""};
     const struct record_schema schema = {
         one,      3,        curve, 2,       peak,   1, 3, 0,    2, facts, 3, "p",  "c",  "line 1\nline 2\n",
-        subjects, SUBJECTS, 2,     &median, &error, 1, 1, NULL, 0, NULL,  0, NULL, NULL, 0};
+        subjects, SUBJECTS, 2,     &median, &error, 1, 1, NULL, 0, NULL,  0, NULL, NULL, 0,
+        NULL,     0};
     struct record *r = record_create("a.h5", &schema, false, false);
     cr_assert(r, "%s", record_error());
     const double gain[] = {0.1, NAN, -INFINITY}, inf = INFINITY;
@@ -491,4 +492,32 @@ Test(record, checkpoints_are_replaced_by_no_less) {
     cr_expect(!difference(got, 0, 4, 5) && !difference(got, 1, 1, 5));
     record_close(got);
     example_free(&e);
+}
+
+/* Every second case of a file, complete and as it grows: what is read of them is theirs. */
+Test(record, selected) {
+    enum { CASES = 70, LAYERS = 9 };
+    for (int complete = 0; complete < 2; complete++) {
+        const struct record_schema schema = schema_of(LAYERS, "suite");
+        struct record *w = record_create("s.h5", &schema, false, true);
+        for (int64_t i = 0; i < CASES; i++)
+            cr_assert(w && append(w, i, LAYERS), "%s", record_error());
+        cr_assert(record_finish(w, complete));
+        struct record_reader *r = record_open(complete ? "s.h5" : "s.h5.part");
+        bool chosen[CASES] = {false};
+        for (int64_t i = 1; i < CASES; i += 2)
+            chosen[i] = true;
+        cr_assert(r && record_texts(r, "key") && record_curve_of(r, "zeta", 3) && record_select(r, chosen));
+        cr_assert_eq(record_count(r), CASES / 2);
+        for (int64_t i = 0; i < CASES / 2; i++) {
+            const char *wrong = difference(r, i, 2 * i + 1, LAYERS);
+            cr_expect(!wrong, "case %lld: %s", (long long)i, wrong);
+            cr_expect_eq(record_number(r, i), 2 * i + 1);
+        }
+        memset(chosen, 0, sizeof chosen);
+        chosen[4] = true; /* of the chosen */
+        cr_assert(record_select(r, chosen) && record_count(r) == 1 && record_number(r, 0) == 9);
+        cr_expect(!difference(r, 0, 9, LAYERS));
+        record_close(r);
+    }
 }

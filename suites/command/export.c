@@ -5,33 +5,43 @@
 #include <sys/stat.h>
 
 #include "results/record.h"
+#include "suites/case/choice.h"
 #include "suites/case/options.h"
 #include "suites/command/commands.h"
 #include "suites/command/run_share.h"
 #include "suites/study/shares.h"
 
 int export_command(int argc, char **argv) {
-    static const char usage[] = "export FILE.h5 [--what cases|curves|samples] [--format csv|json] [--out FILE]";
+    static const char usage[] =
+        "export FILE.h5 [case options] [--what cases|curves|samples] [--format csv|json] [--out FILE]";
     static const char help[] = "Writes a record as text; lines that start with # in CSV say where it comes from.\n\n"
+                               "  --connection mhc, --t-max 20,100, ...\n"
+                               "                  only cases that have this option of a case, as in `plot`\n"
                                "  --what cases    one row per case: options, status, summaries, times (default)\n"
                                "  --what curves   one row per case and layer; gains are log10\n"
                                "  --what samples  one row per timed sample\n"
                                "  --format        csv (default) or json\n"
                                "  --out FILE      default: standard output\n";
-    const char *what = "cases", *format = "csv", *out = "-";
+    const char *what = "cases", *format = "csv", *out = "-", *file = NULL;
     if (help_asked(&argc, argv, usage, help))
         return EXIT_GOOD;
     if (!take_option(&argc, argv, "--what", &what) || !take_option(&argc, argv, "--format", &format) ||
-        !take_option(&argc, argv, "--out", &out) || !only_positional(argc, argv, 1, 1, usage))
+        !take_option(&argc, argv, "--out", &out))
+        return EXIT_CANNOT;
+    if (!choice_files(argc, argv, &file, 1, usage))
         return EXIT_CANNOT;
     if (strcmp(what, "cases") && strcmp(what, "curves") && strcmp(what, "samples"))
         return cannot("--what %s: cases, curves or samples", what);
     if (strcmp(format, "csv") && strcmp(format, "json"))
         return cannot("--format %s: csv or json", format);
     struct stat from, to;
-    if (!stat(argv[0], &from) && !stat(out, &to) && from.st_dev == to.st_dev && from.st_ino == to.st_ino)
+    if (!stat(file, &from) && !stat(out, &to) && from.st_dev == to.st_dev && from.st_ino == to.st_ino)
         return cannot("--out %s: is the file to be read", out);
-    struct record_reader *reader = record_open(argv[0]);
+    struct record_reader *reader = record_open(file);
+    if (reader && (!choice_select(reader, file, &argc, argv))) {
+        record_close(reader);
+        return EXIT_CANNOT;
+    }
     bool good = reader &&
                 (strcmp(format, "csv") ? record_export_json(reader, what, out) : record_export_csv(reader, what, out));
     record_close(reader);

@@ -29,6 +29,31 @@ void origin_columns(struct record_column columns[ORIGINS]) {
         columns[k] = origins[k].column;
 }
 
+/* Compiler and flags, as far as a column holds them. */
+static const char *build_of(void) {
+    static char build[RECORD_TEXT_BYTES + 1];
+    snprintf(build, sizeof build, "%s; %s", PROVENANCE_COMPILER, PROVENANCE_FLAGS);
+    return build;
+}
+
+static const char *cpu_of(void) {
+    static char cpu[RECORD_TEXT_BYTES + 1];
+    snprintf(cpu, sizeof cpu, "%s", provenance_fact("cpu_model"));
+    return cpu;
+}
+
+static int at_least_one(size_t bytes) {
+    return bytes ? (int)bytes : 1;
+}
+
+void origin_bytes(int bytes[ORIGINS]) {
+    for (int k = 0; k < ORIGINS; k++)
+        bytes[k] = DIGEST_SIZE - 1;
+    bytes[REVISION] = at_least_one(strlen(PROVENANCE_REVISION));
+    bytes[BUILD] = at_least_one(strlen(build_of()));
+    bytes[CPU] = at_least_one(strlen(cpu_of()));
+}
+
 /* The digest of a file, taken again when it is another file. One of each kind is remembered. */
 struct remembered {
     char path[4096], digest[DIGEST_SIZE];
@@ -51,15 +76,12 @@ static const char *digest_of(const char *path, struct remembered *r) {
 
 void origin_values(const struct params *p, union record_value values[ORIGINS]) {
     static struct remembered library, input, from;
-    static char build[RECORD_TEXT_BYTES + 1], cpu[RECORD_TEXT_BYTES + 1];
     char path[4096];
     long threads = 0;
-    snprintf(build, sizeof build, "%s; %s", PROVENANCE_COMPILER, PROVENANCE_FLAGS);
-    snprintf(cpu, sizeof cpu, "%s", provenance_fact("cpu_model"));
     sscanf(provenance_fact("omp_threads"), "%ld", &threads);
     values[REVISION].text = PROVENANCE_REVISION;
-    values[BUILD].text = build;
-    values[CPU].text = cpu;
+    values[BUILD].text = build_of();
+    values[CPU].text = cpu_of();
     values[THREADS].i = threads;
     values[LIBRARY].text = params_has(p, STUDY_RUNS) && backend_path(p->backend, path, sizeof path)
                                ? digest_of(path, &library)

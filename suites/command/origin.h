@@ -14,6 +14,8 @@ enum { ORIGINS = 7 };
 void origin_columns(struct record_column columns[ORIGINS]);
 /* What they say of a case of this process; texts are valid until the next call. Files are read again when they
  * changed. */
+/* Bytes of the longest text of each. */
+void origin_bytes(int bytes[ORIGINS]);
 void origin_values(const struct params *, union record_value values[ORIGINS]);
 
 /* An agrees() of a record_schema: would the cases that are done come out of this process as well? */

@@ -13,7 +13,7 @@
 #include "build_info.h"
 #include "results/history.h"
 #include "results/text.h"
-#include "suites/report/choice.h"
+#include "suites/case/choice.h"
 #include "suites/case/options.h"
 #include "suites/command/commands.h"
 #include "suites/command/drawing.h"
@@ -342,16 +342,6 @@ static int plot_history(struct plot *plot, const char *out, int argc, char **arg
     return code;
 }
 
-/* The word that is no option and no option's value: case options are checked when the record is open. */
-static const char *find_file(int argc, char **argv) {
-    for (int k = 0; k < argc; k++)
-        if (argv[k][0] != '-')
-            return argv[k];
-        else if (!strncmp(argv[k], "--", 2) && params_find(argv[k] + 2)) /* not --name=value */
-            k++;
-    return NULL;
-}
-
 static int print_help(void) {
     for (int k = 0; k < figures_count; k++)
         printf("  %-18s %s\n", figures[k].name, figures[k].help);
@@ -369,9 +359,8 @@ int plot_command(int argc, char **argv) {
         !take_option(&argc, argv, "--format", &formats) || !take_option(&argc, argv, "--lines", &lines) ||
         !take_option(&argc, argv, "--columns", &columns) || !take_option(&argc, argv, "--caption", &caption))
         return EXIT_CANNOT;
-    plot.file = find_file(argc, argv);
-    if (!plot.file)
-        return cannot("usage: mhcbench %s", usage);
+    if (!choice_files(argc, argv, &plot.file, 1, usage))
+        return EXIT_CANNOT;
     if (lines && (sscanf(lines, "%d%c", &plot.lines, &rest) != 1 || plot.lines < 1 || plot.lines > 4))
         return cannot("--lines %s: a whole number from 1 to 4", lines);
     if (columns && (sscanf(columns, "%d%c", &plot.columns, &rest) != 1 || plot.columns < 1 || plot.columns > 2))

@@ -2,12 +2,14 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "suites/command/origin.h"
 #include "suites/study/timed_record.h"
 #include "suites/study/trained.h"
 
 static struct record_column columns[PARAMS_MOST + ORIGINS];
+static int column_bytes[PARAMS_MOST + ORIGINS];
 static struct record_curve curves[MHC_METRICS * MHC_STATISTICS], summaries[2 * MHC_METRICS];
 static char curve_names[MHC_METRICS * MHC_STATISTICS][64], summary_names[2 * MHC_METRICS][64],
     summary_texts[2 * MHC_METRICS][160];
@@ -64,6 +66,21 @@ static void describe(struct record_schema *schema, unsigned groups) {
     };
 }
 
+/* How long the texts of the columns get. */
+static void size_texts(struct record_schema *schema, const struct suite *s) {
+    char text[PARAM_TEXT_SIZE];
+    for (int k = 0; k < params_count; k++) {
+        column_bytes[k] = 1;
+        for (int64_t i = 0; i < s->count && columns[k].type == RECORD_TEXT; i++) {
+            params_text(&s->cases[i], &params_table[k], text, sizeof text);
+            const int bytes = (int)strlen(text);
+            column_bytes[k] = bytes > column_bytes[k] ? bytes : column_bytes[k];
+        }
+    }
+    origin_bytes(column_bytes + params_count);
+    schema->column_bytes = column_bytes;
+}
+
 /* Its sizes, and what only the cases of some studies have. */
 static void size_up(struct record_schema *schema, const struct suite *s) {
     bool layers = false;
@@ -87,6 +104,7 @@ static void size_up(struct record_schema *schema, const struct suite *s) {
 void run_schema(struct record_schema *schema, const struct suite *s) {
     describe(schema, recorded_groups(s));
     size_up(schema, s);
+    size_texts(schema, s);
 }
 
 bool run_write_case(void *user, const struct params *p, const char *key, const struct study_result *r,

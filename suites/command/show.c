@@ -10,16 +10,19 @@
 #include "suites/case/options.h"
 #include "suites/command/commands.h"
 #include "suites/command/show.h"
+#include "suites/case/choice.h"
 #include "suites/report/headline.h"
 #include "suites/report/over_seeds.h"
 #include "suites/report/shows.h"
 #include "suites/rows/device.h"
 
-static const char usage[] = "show FILE.h5 [--headline | --all | --account] [--format text|csv|json]";
+static const char usage[] = "show FILE.h5 [case options] [--headline | --all | --account] [--format text|csv|json]";
 static const char help[] =
     "Prints the tables of a record: the headline beside the paper's numbers, then a table for each stretch of like "
     "cases,\n"
     "over seeds, and the tables of timed studies. Text has at most 100 columns.\n\n"
+    "  --connection mhc, --t-max 20,100, ...\n"
+    "              only cases that have this option of a case, as in `plot`\n"
     "  --headline  the answer to the question of each study, in at most 15 lines\n"
     "  --all       every row, where there are more than 24\n"
     "  --account   also what explains each case: the time of every part of a step, the course of a training\n"
@@ -67,7 +70,7 @@ static void add_table(struct record_reader *reader, const struct groups *g, int6
     const struct column *const summary = by_seeds[which].columns;
     struct column columns[6] = {{"case", "case", .width = -1}, {"seeds", "seeds", .width = 5}};
     char title[1200], label[LABEL_SIZE], cell[4][OVER_SEEDS_TEXT];
-    bool present = false;
+    bool present = false, varies[PARAMS_MOST];
     for (int c = 0; c < 4; c++) {
         columns[2 + c] = summary[c];
         present |= recorded(reader, g, from, to, summary[c].name);
@@ -77,9 +80,10 @@ static void add_table(struct record_reader *reader, const struct groups *g, int6
     snprintf(title, sizeof title, "%s: %s", constants, by_seeds[which].title);
     tables_say(t, "\n%s\n\n", by_seeds[which].title);
     table_begin(t, title, columns);
+    groups_variation(g, from, to, varies);
     for (int64_t k = from; k < from + rows; k++) {
         struct value row[6] = {in_words(label), in_wholes(g->group[k].count)};
-        groups_label_within(g, from, to, k, label, sizeof label);
+        groups_label_within(g, varies, k, label, sizeof label);
         for (int c = 0; c < 4; c++)
             row[2 + c] = in_quantiles(over_seeds_of(reader, &g->group[k], summary[c].name), cell[c]);
         table_row_of(t, row, 6);
@@ -204,29 +208,35 @@ int show_command(int argc, char **argv) {
     struct groups g;
     struct tables t = {.out = stdout, .most = COLUMNS};
     char why[300];
-    const char *word = "text";
+    const char *word = "text", *file = NULL;
     if (help_asked(&argc, argv, usage, help))
         return EXIT_GOOD;
     bool headline_alone = take_flag(&argc, argv, "--headline");
     unsigned how = (take_flag(&argc, argv, "--all") ? SHOW_ALL : 0) |
                    (take_flag(&argc, argv, "--account") ? SHOW_ACCOUNT : 0);
-    if (!take_option(&argc, argv, "--format", &word) || !only_positional(argc, argv, 1, 1, usage))
+    if (!take_option(&argc, argv, "--format", &word))
+        return EXIT_CANNOT;
+    if (!choice_files(argc, argv, &file, 1, usage))
         return EXIT_CANNOT;
     while (t.format <= TABLE_JSON && strcmp(formats[t.format], word))
         t.format++;
     if (t.format > TABLE_JSON)
         return cannot("--format %s: text, csv or json", word);
-    struct record_reader *reader = record_open(argv[0]);
+    struct record_reader *reader = record_open(file);
     if (!reader)
         return cannot("%s", record_error());
+    if (!choice_select(reader, file, &argc, argv)) {
+        record_close(reader);
+        return EXIT_CANNOT;
+    }
     bool good = groups_read(reader, &g, why, sizeof why);
     if (good) {
         if (headline_alone)
-            print_headline(reader, &g, argv[0], &t);
+            print_headline(reader, &g, file, &t);
         else
-            show_write(reader, &g, argv[0], how, &t);
+            show_write(reader, &g, file, how, &t);
         groups_release(&g);
     }
     record_close(reader);
-    return !good ? cannot("%s: %s", argv[0], why) : tables_end(&t) ? EXIT_GOOD : cannot("out of memory");
+    return !good ? cannot("%s: %s", file, why) : tables_end(&t) ? EXIT_GOOD : cannot("out of memory");
 }

@@ -6,13 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "results/text.h"
+#include "suites/case/choice.h"
 #include "suites/case/options.h"
 #include "suites/gate/gate.h"
 
 enum { WORDS = 8192 };
 
 static const char usage[] =
-    "compare BASE.h5 NEW.h5 [--case GLOB] [--common] [--tolerance X] [--strict] [--allow-cross-machine] [--published] "
+    "compare BASE.h5 NEW.h5 [case options] [--case GLOB] [--common] [--tolerance X] [--strict] [--allow-cross-machine] [--published] "
     "[--json FILE] [--junit FILE]";
 static const char help[] =
     "What changed between two records, as a gate. Cases meet by their key; the backend does not count where each file "
@@ -34,6 +36,8 @@ static const char help[] =
     "(log10) inside the other file's range, and a forward gain of 1 where the rows of the maps sum to 1. A line above\n"
     "the table says which was done.\n"
     "\n"
+    "  --connection mhc, --t-max 20,100, ...\n"
+    "                         only cases that have this option of a case, as in `plot`\n"
     "  --case GLOB            only cases whose key matches\n"
     "  --common               only cases that both files have\n"
     "  --tolerance X          that share (default 1e-6); 0.023 is what else is allowed\n"
@@ -191,9 +195,10 @@ static bool add(struct compare *c, int64_t base, int64_t now) {
     if (compare_trained_leaves(c, index))
         return compare_trained_take(c, index);
     struct gate_row *r = compare_row(c, c->keys[f].text[index[f]], record_texts(c->file[f], "key")[index[f]]);
-    if (r)
-        judge(c, index, r);
-    return r;
+    if (!r)
+        return false;
+    judge(c, index, r);
+    return !(c->no_memory || text_ends_with(record_error(), "out of memory")) || (cannot("out of memory"), false);
 }
 
 bool compare_wanted(const char *glob, const char *key) {
@@ -237,12 +242,26 @@ static const char *sentence(const struct gate_report *g, int code) {
                                       : "your machine reproduces the published result: no";
 }
 
-static int compare_files(struct compare *c, const char *glob, bool common, bool cross, bool published) {
+/* Leaves the cases that no case option names out of a file; the options stay for the other one. */
+static bool select_cases(struct compare *c, int f, int argc, char **argv) {
+    char **words = malloc(((size_t)argc + 1) * sizeof *words);
+    if (!words)
+        return cannot("out of memory"), false;
+    memcpy(words, argv, (size_t)argc * sizeof *words);
+    const bool good = choice_select(c->file[f], c->path[f], &argc, words);
+    free(words);
+    return good;
+}
+
+static int compare_files(struct compare *c, int argc, char **argv, const char *glob, bool common, bool cross,
+                         bool published) {
     struct gate_files files;
     for (int f = 0; f < 2; f++) {
         c->file[f] = record_open(c->path[f]);
         if (!c->file[f])
             return cannot("%s", record_error());
+        if (!select_cases(c, f, argc, argv))
+            return EXIT_CANNOT;
         if (!record_texts(c->file[f], "status") || !record_ints(c->file[f], "layers"))
             return cannot("%s: no column `status` or `layers`", c->path[f]);
         size_t used = strlen(c->report.note);
@@ -277,16 +296,15 @@ int compare_command(int argc, char **argv) {
     bool cross = take_flag(&argc, argv, "--allow-cross-machine"), common = take_flag(&argc, argv, "--common");
     bool published = take_flag(&argc, argv, "--published");
     if (!gate_options_take(&argc, argv, &c.options) || !take_option(&argc, argv, "--case", &glob) ||
-        !take_option(&argc, argv, "--tolerance", &tolerance) || !read_tolerance(tolerance, &c.tolerance) ||
-        !only_positional(argc, argv, 2, 2, usage))
+        !take_option(&argc, argv, "--tolerance", &tolerance) || !read_tolerance(tolerance, &c.tolerance))
+        return EXIT_CANNOT;
+    if (!choice_files(argc, argv, c.path, 2, usage))
         return EXIT_CANNOT;
     if (c.options.speed_word || c.options.threshold_word)
         return cannot("compare judges no speed: times of two runs say too little, use `mhcbench regress`");
-    for (int f = 0; f < 2; f++)
-        c.path[f] = argv[f];
     c.report.base = c.path[COMPARE_BASE];
     c.report.now = c.path[COMPARE_NEW];
-    int code = compare_files(&c, glob, common, cross, published);
+    int code = compare_files(&c, argc, argv, glob, common, cross, published);
     gate_release(&c.report);
     compare_trained_release(&c.trained);
     for (int f = 0; f < 2; f++) {

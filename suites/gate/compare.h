@@ -43,6 +43,7 @@ struct compare {
     char backend[2][COMPARE_BACKEND]; /* of all cases of each file, where the cases meet without it; else "" */
     bool model;                       /* one of those is a model of a GPU, which ran nothing */
     char ungated[200];                /* why memory is shown and not gated; "": it is */
+    bool no_memory;                   /* for what a case has: nothing can be said of it */
     bool same_machine;                /* nor do flags or libraries differ */
     double tolerance;                 /* of values that such two files have in float64, a share */
     struct compare_trained trained;

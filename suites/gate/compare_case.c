@@ -135,6 +135,7 @@ static bool compare_spectrum(struct compare *c, const int64_t index[2], struct g
     bool good = true;
     for (int s = 0; s < 2 && n > 0 && good; s++) {
         values[s] = malloc((size_t)count * sizeof(double));
+        c->no_memory |= !values[s];
         good = values[s] && record_spectrum(c->file[s], index[s], n, values[s]);
     }
     if (!good)
@@ -153,6 +154,7 @@ static bool compare_panels(struct compare *c, const int64_t index[2], struct gat
     bool good = true;
     for (int s = 0; s < 2 && n > 0 && good; s++) {
         panel[s] = malloc((size_t)(6 * size) * sizeof(double));
+        c->no_memory |= !panel[s];
         good = panel[s] && record_panels(c->file[s], index[s], n, panel[s], scale[s]);
     }
     if (!good)

@@ -1,11 +1,13 @@
 #include "suites/report/groups.h"
 
 #include <math.h>
+#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "analysis/analysis.h"
+#include "suites/case/choice.h"
 
 /* The key without " --seed N"; the seed is its last word pair, or absent when it is the default. */
 static char *label_of(const char *key) {
@@ -20,24 +22,8 @@ static char *label_of(const char *key) {
 
 void groups_params(struct record_reader *reader, int64_t index, struct params *p) {
     params_defaults(p);
-    for (int k = 0; k < params_count; k++) {
-        const struct param *param = &params_table[k];
-        void *field = (char *)p + param->offset;
-        char why[8];
-        if (param->type == PARAM_INT) {
-            const int64_t *values = record_ints(reader, param->name);
-            if (values)
-                *(int64_t *)field = values[index];
-        } else if (param->type == PARAM_REAL) {
-            const double *values = record_reals(reader, param->name);
-            if (values)
-                *(double *)field = values[index];
-        } else {
-            const char *const *values = record_texts(reader, param->name);
-            if (values)
-                params_set(p, param, values[index], why, sizeof why);
-        }
-    }
+    for (int k = 0; k < params_count; k++)
+        choice_param(reader, index, &params_table[k], p);
 }
 
 bool groups_device(struct record_reader *reader, const char *backend, char *text, size_t size) {
@@ -50,24 +36,26 @@ bool groups_device(struct record_reader *reader, const char *backend, char *text
     return *text;
 }
 
-static struct group *find(struct groups *g, const char *label, int64_t hint) {
-    if (hint < g->count && !strcmp(g->group[hint].label, label))
-        return &g->group[hint];
-    for (int64_t k = g->count; k-- > 0;)
-        if (!strcmp(g->group[k].label, label))
-            return &g->group[k];
-    return NULL;
+/* Where the group of a label is; the labels are a tree while groups are read. */
+struct labelled {
+    const char *label;
+    int64_t place;
+};
+
+static int by_label(const void *a, const void *b) {
+    return strcmp(((const struct labelled *)a)->label, ((const struct labelled *)b)->label);
 }
 
-static void find_variation(const struct groups *g, int64_t from, int64_t to, bool *varies) {
+void groups_variation(const struct groups *g, int64_t from, int64_t to, bool varies[PARAMS_MOST]) {
     for (int k = 0; k < params_count; k++) {
         char first[PARAM_TEXT_SIZE], other[PARAM_TEXT_SIZE];
         const struct param *param = &params_table[k];
         varies[k] = false;
-        for (int64_t i = from; i < to && !(param->role & ROLE_KEEPS); i++) {
+        if (from < to)
             params_text(&g->group[from].p, param, first, sizeof first);
+        for (int64_t i = from + 1; i < to && !varies[k] && !(param->role & ROLE_KEEPS); i++) {
             params_text(&g->group[i].p, param, other, sizeof other);
-            varies[k] |= strcmp(first, other) != 0;
+            varies[k] = strcmp(first, other) != 0;
         }
     }
 }
@@ -83,10 +71,49 @@ static bool add_case(struct group *group, int64_t index) {
     return true;
 }
 
+static struct group *add_group(struct groups *g, char *label) {
+    if ((g->count & (g->count - 1)) == 0) {
+        struct group *grown = realloc(g->group, (size_t)(g->count ? 2 * g->count : 1) * sizeof *grown);
+        if (!grown)
+            return NULL;
+        g->group = grown;
+    }
+    g->group[g->count] = (struct group){.label = label};
+    return &g->group[g->count++];
+}
+
+/* The group of the case of that key, a new one where it is the first. NULL: out of memory. */
+static struct group *place_of(struct record_reader *reader, struct groups *g, const char *key, int64_t index,
+                              void **labels) {
+    struct labelled *own = malloc(sizeof *own), **found;
+    char *label = label_of(key);
+    if (own && label) {
+        *own = (struct labelled){label, g->count};
+        found = tsearch(own, labels, by_label);
+        if (found && *found != own) {
+            const int64_t place = (*found)->place;
+            free(own);
+            free(label);
+            return &g->group[place];
+        }
+        struct group *group = found ? add_group(g, label) : NULL;
+        if (group) {
+            groups_params(reader, index, &group->p);
+            return group;
+        }
+        if (found)
+            return free(label), NULL; /* `own` is of the tree */
+    }
+    free(own);
+    free(label);
+    return NULL;
+}
+
 bool groups_read(struct record_reader *reader, struct groups *g, char *why, size_t why_size) {
     const char *const *keys = record_texts(reader, "key"), *const *status = record_texts(reader, "status");
     const char *const *study = record_texts(reader, "study");
-    int64_t count = record_count(reader), last = 0;
+    int64_t count = record_count(reader);
+    void *labels = NULL;
     *g = (struct groups){0};
     const int64_t *layers = record_ints(reader, "layers"), *depth = record_ints(reader, "depth");
     if (!keys || !status || !layers || !depth || !study)
@@ -96,26 +123,17 @@ bool groups_read(struct record_reader *reader, struct groups *g, char *why, size
             return snprintf(why, why_size, "case %lld has depth %lld and %lld layers", (long long)i,
                             (long long)depth[i], (long long)layers[i]),
                    false;
-    for (int64_t i = 0; i < count; i++) {
+    bool good = true;
+    for (int64_t i = 0; i < count && good; i++) {
         if (strcmp(status[i], "done") || !params_study_has(study[i], STUDY_CURVES))
             continue;
-        char *label = label_of(keys[i]);
-        struct group *group = label ? find(g, label, last) : NULL;
-        if (label && !group) {
-            struct group *grown = realloc(g->group, (size_t)(g->count + 1) * sizeof *grown);
-            if (grown) {
-                g->group = grown;
-                group = &grown[g->count++];
-                *group = (struct group){.label = strdup(label)};
-                groups_params(reader, i, &group->p);
-            }
-        }
-        free(label);
-        if (!group || !group->label || !add_case(group, i))
-            return snprintf(why, why_size, "out of memory"), false;
-        last = group - g->group;
+        struct group *group = place_of(reader, g, keys[i], i, &labels);
+        good = group && add_case(group, i);
     }
-    find_variation(g, 0, g->count, g->varies);
+    tdestroy(labels, free);
+    if (!good)
+        return snprintf(why, why_size, "out of memory"), false;
+    groups_variation(g, 0, g->count, g->varies);
     return true;
 }
 
@@ -139,7 +157,7 @@ void groups_keep(struct groups *g, const bool *wanted) {
             release(group);
     }
     g->count = kept;
-    find_variation(g, 0, g->count, g->varies);
+    groups_variation(g, 0, g->count, g->varies);
 }
 
 void groups_release(struct groups *g) {
@@ -217,17 +235,16 @@ void groups_label(const struct groups *g, int64_t index, char *text, size_t size
     label(&g->group[index].p, g->varies, text, size);
 }
 
-void groups_label_within(const struct groups *g, int64_t from, int64_t to, int64_t index, char *text, size_t size) {
-    bool varies[PARAMS_MOST];
-    find_variation(g, from, to, varies);
+void groups_label_within(const struct groups *g, const bool varies[PARAMS_MOST], int64_t index, char *text,
+                         size_t size) {
     label(&g->group[index].p, varies, text, size);
 }
 
 void groups_constants(const struct groups *g, int64_t from, int64_t to, char *text, size_t size) {
     bool varies[PARAMS_MOST];
+    groups_variation(g, from, to, varies);
     size_t used = 0;
     const struct params *p = &g->group[from].p;
-    find_variation(g, from, to, varies);
     text[0] = 0;
     for (int k = 0; k < params_count && used < size; k++) {
         const struct param *param = &params_table[k];

@@ -15,7 +15,7 @@ struct group {
 struct groups {
     struct group *group;
     int64_t count;
-    bool varies[64]; /* by position in params_table: the groups differ in it */
+    bool varies[PARAMS_MOST]; /* by position in params_table: the groups differ in it */
 };
 
 /* Groups in the order of their first case. false: one line in `why`. */
@@ -54,9 +54,10 @@ struct spread groups_curve(struct record_reader *, const struct group *, const c
 /* The parameters in which a group differs from the others, e.g. "hc w=0.35". */
 void groups_label(const struct groups *, int64_t index, char *text, size_t size);
 
-/* The same among the groups [from, to) only; and the options they have in common: study, depth, t-max and what is not
- * the default. */
-void groups_label_within(const struct groups *, int64_t from, int64_t to, int64_t index, char *text, size_t size);
+/* The same among the groups [from, to) only, which differ in what `varies`; and the options they have in common: study,
+ * depth, t-max and what is not the default. */
+void groups_variation(const struct groups *, int64_t from, int64_t to, bool varies[PARAMS_MOST]);
+void groups_label_within(const struct groups *, const bool varies[PARAMS_MOST], int64_t index, char *text, size_t size);
 void groups_constants(const struct groups *, int64_t from, int64_t to, char *text, size_t size);
 
 #endif

@@ -39,7 +39,9 @@ static void say_one(struct record_reader *r, const struct group *group, const ch
 /* What tells a group from the others of its connection: "t-max=100". */
 static void label_of(const struct groups *own, const struct group *group, char label[LABEL]) {
     char text[LABEL];
-    groups_label_within(own, 0, own->count, group - own->group, text, sizeof text);
+    bool varies[PARAMS_MOST];
+    groups_variation(own, 0, own->count, varies);
+    groups_label_within(own, varies, group - own->group, text, sizeof text);
     const char *behind = strchr(text, ' '); /* the connection's name */
     snprintf(label, LABEL, "%s", behind ? behind + 1 : "");
 }

@@ -121,8 +121,12 @@ static double *take_optional(struct message *m, int64_t count) {
     unsigned char present;
     message_take(m, &present, 1);
     double *values = present ? malloc((size_t)count * sizeof *values + 1) : NULL;
-    if (values)
+    if (values) {
         message_take(m, values, (size_t)count * sizeof *values);
+    } else if (present) { /* what follows is not where it is looked for */
+        m->bad = true;
+        m->at = m->size;
+    }
     return values;
 }
 

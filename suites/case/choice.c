@@ -1,4 +1,4 @@
-#include "suites/report/choice.h"
+#include "suites/case/choice.h"
 
 #include <fnmatch.h>
 #include <stdio.h>
@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "suites/case/options.h"
-#include "suites/report/groups.h"
 
 enum { MOST_VALUES = 64 };
 
@@ -47,13 +46,33 @@ static bool fulfils(const struct params *p, const struct wish *wish) {
     return false;
 }
 
+void choice_param(struct record_reader *reader, int64_t index, const struct param *param, struct params *p) {
+    void *field = (char *)p + param->offset;
+    char why[8];
+    if (param->type == PARAM_INT) {
+        const int64_t *values = record_ints(reader, param->name);
+        if (values)
+            *(int64_t *)field = values[index];
+    } else if (param->type == PARAM_REAL) {
+        const double *values = record_reals(reader, param->name);
+        if (values)
+            *(double *)field = values[index];
+    } else {
+        const char *const *values = record_texts(reader, param->name);
+        if (values)
+            params_set(p, param, values[index], why, sizeof why);
+    }
+}
+
 static bool narrow(struct record_reader *reader, const struct wish *wish, bool *chosen) {
     bool any = false;
     for (int64_t k = 0; k < record_count(reader); k++) {
         struct params p;
         if (!chosen[k])
             continue;
-        groups_params(reader, k, &p);
+        params_defaults(&p);
+        choice_param(reader, k, params_find("study"), &p);
+        choice_param(reader, k, wish->param, &p);
         chosen[k] = fulfils(&p, wish);
         any |= chosen[k];
     }
@@ -84,4 +103,37 @@ bool choice_take(struct record_reader *reader, const char *path, int *argc, char
     }
     free(wish);
     return good;
+}
+
+bool choice_select(struct record_reader *reader, const char *path, int *argc, char **argv) {
+    bool *chosen = NULL;
+    const int given = *argc;
+    const bool good = choice_take(reader, path, argc, argv, &chosen) &&
+                      (*argc == given || record_select(reader, chosen) || (cannot("%s", record_error()), false));
+    free(chosen);
+    return good;
+}
+
+/* How many words the option of a case takes that begins with this one; 0: it is none. */
+static int words_of_option(const char *word) {
+    char name[40];
+    const size_t length = strcspn(word, "=");
+    if (strncmp(word, "--", 2) || length - 2 >= sizeof name)
+        return 0;
+    snprintf(name, sizeof name, "%.*s", (int)length - 2, word + 2);
+    return params_find(name) ? word[length] ? 1 : 2 : 0;
+}
+
+bool choice_files(int argc, char **argv, const char **file, int count, const char *usage) {
+    int found = 0;
+    for (int k = 0; k < argc; k++) {
+        const int words = argv[k][0] == '-' && argv[k][1] ? words_of_option(argv[k]) : 0;
+        if (words)
+            k += words - 1;
+        else if (argv[k][0] == '-' && argv[k][1])
+            return cannot("unknown option %s; usage: mhcbench %s", argv[k], usage), false;
+        else if (found++ < count)
+            file[found - 1] = argv[k];
+    }
+    return found == count || (cannot("usage: mhcbench %s", usage), false);
 }
