@@ -45,11 +45,13 @@ void show_costs(struct record_reader *r, const struct groups *g, int64_t from, i
                "error: the largest H_l; rank: of what the streams hold at the exit. Medians over seeds.\n\n",
                COSTS_WIDTH);
     table_begin(t, "what each connection costs and does", columns);
+    bool varies[PARAMS_MOST];
+    groups_variation(g, from, to, varies);
     for (int64_t k = from; k < from + rows; k++) {
         const struct group *group = &g->group[k];
         const struct costs costs = costs_of(&group->p);
         char label[200];
-        groups_label_within(g, from, to, k, label, sizeof label);
+        groups_label_within(g, varies, k, label, sizeof label);
         table_row(
             t, in_words(label), in_words(params_connection(&group->p)->exact ? "yes" : "no"), in_reals(costs.bytes),
             in_reals(costs.flops), in_reals(costs.parameters),
