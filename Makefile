@@ -1,13 +1,18 @@
 # mhcbench: `make reproduce` shows the result, `make test` checks everything, `make help` lists the rest.
 #
 # Nothing is configured: the Makefile says what it found and builds what it can. Variables worth setting:
-#   CC=clang  ARCH=x86-64-v3 (default: this machine)  INSTALL=1 (let make call apt through sudo)  WERROR=1
+#   CC=clang  ARCH=x86-64-v3 (default: this machine)  INSTALL=1 (let make call apt through sudo) or 0 (never)  WERROR=1
+#   OPENBLAS_DIR=  HDF5_DIR=  JANSSON_DIR=  CUDA_HOME= (prefixes of libraries that are not in their usual places)
 
 CC       := $(if $(filter default,$(origin CC)),gcc,$(CC))
 ARCH     ?= native
 B        ?= build
-PACKAGES := gcc g++ libc6-dev libopenblas-dev libhdf5-dev hdf5-tools libjansson-dev gnuplot-nox libcriterion-dev \
-            pkg-config
+NEEDED   := gcc g++ libc6-dev libopenblas-dev libhdf5-dev libjansson-dev
+# Figures, tests and what the tests look at files with.
+OPTIONAL := gnuplot-nox libcriterion-dev hdf5-tools pkg-config
+PACKAGES := $(NEEDED) $(OPTIONAL)
+export OPENBLAS_DIR HDF5_DIR JANSSON_DIR
+LIBRARIES = $(shell OPENBLAS_DIR="$(OPENBLAS_DIR)" HDF5_DIR="$(HDF5_DIR)" JANSSON_DIR="$(JANSSON_DIR)" sh tests/tools/libraries.sh $1)
 
 # No -ffast-math, ever: the suite studies overflow. Contraction is allowed; philox.h is written so that it cannot
 # matter there.
@@ -15,8 +20,8 @@ LEVEL    ?= -O3
 OPTIMISE := $(LEVEL) -march=$(ARCH) -fno-math-errno -fno-trapping-math -ffp-contract=fast
 WARNINGS := -Wall -Wextra -Wpedantic $(if $(WERROR),-Werror)
 CFLAGS   := -std=c17 -D_GNU_SOURCE -g -fPIC -fvisibility=hidden $(OPTIMISE) $(WARNINGS) -fopenmp $(SANITIZE)
-CPPFLAGS := -I. -I$(B) $(shell pkg-config --cflags openblas hdf5 jansson 2>/dev/null)
-LDLIBS   := $(shell pkg-config --libs openblas hdf5 jansson 2>/dev/null) -lhdf5_hl -lm -ldl
+CPPFLAGS := -I. -I$(B) $(call LIBRARIES,cflags openblas hdf5 jansson)
+LDLIBS   := $(call LIBRARIES,libs openblas hdf5 jansson) -lhdf5_hl -lm -ldl
 # STATIC=1: nothing from this machine but glibc. HDF5's and LAPACK's own needs follow them.
 STATIC_LIBS := $(patsubst %,-l:lib%.a,hdf5_serial_hl hdf5_serial sz aec z openblas gfortran quadmath gomp jansson) \
                -lpthread -lm -ldl
@@ -26,7 +31,7 @@ LINK     = $(if $(STATIC),$(filter-out -fopenmp,$(CFLAGS)) -s -static-libgcc,$(C
 # Nothing is contracted behind the author's back: kernels say fmaf where they mean it, so both compilers do the same
 # arithmetic.
 CXX      := $(if $(filter default,$(origin CXX)),g++,$(CXX))
-NVCC     ?= $(or $(shell command -v nvcc 2>/dev/null),$(wildcard /usr/local/cuda/bin/nvcc))
+NVCC     ?= $(or $(and $(CUDA_HOME),$(wildcard $(CUDA_HOME)/bin/nvcc)),$(shell command -v nvcc 2>/dev/null),$(wildcard /usr/local/cuda/bin/nvcc))
 NVCC_LACKS := $(if $(NVCC),$(shell sh tests/tools/nvcc_lacks.sh "$(NVCC)"))
 ifneq ($(NVCC_LACKS),)
 $(if $(filter 0,$(MAKELEVEL)),$(info $(NVCC): $(NVCC_LACKS); built without the GPU library))
@@ -41,7 +46,7 @@ CLUSTER_ARCHS = $(or $(filter-out 5% 6% 7% 8%,$(CUDA_ARCHS)),90)
 GENCODE    = $(foreach arch,$1,-gencode=arch=compute_$(arch:%-ptx=%),code=$(if $(filter %-ptx,$(arch)),compute,sm)_$(arch:%-ptx=%))
 COMMA     := ,
 # Where a toolkit has it, after LD_LIBRARY_PATH; or it may lie beside the library.
-CUBLAS_PATH := '$$ORIGIN:/usr/local/cuda/lib64'
+CUBLAS_PATH := '$$ORIGIN:$(if $(CUDA_HOME),$(CUDA_HOME)/lib64:)/usr/local/cuda/lib64'
 KERNELS  := $(wildcard kernels/*.cu kernels/maps/*.cu)
 # Kernels read and write memory as vectors of other types, as CUDA allows.
 EMUFLAGS := -std=c++20 -g -fPIC -fvisibility=hidden -fno-gnu-unique -fno-strict-aliasing $(or $(EMULEVEL),-O2) -march=$(ARCH) -ffp-contract=off -fno-math-errno -fno-trapping-math \
@@ -154,6 +159,7 @@ reference-record: all
 	$(B)/mhcbench show $(REFERENCE) --headline
 
 test: all
+	@CXX="$(CXX)" NVCC="$(NVCC)" sh tests/tools/deps.sh "$(INSTALL)" $(PACKAGES) >/dev/null
 	@$(MAKE) --no-print-directory $(JOBS) run-tests
 
 # Sources in the form of .clang-format. format-check changes nothing and names the files that differ.
@@ -166,6 +172,7 @@ format-check:
 	@clang-format-14 --dry-run --Werror $(SOURCES)
 
 test-asan: deps
+	@CXX="$(CXX)" NVCC="$(NVCC)" sh tests/tools/deps.sh "$(INSTALL)" $(PACKAGES) >/dev/null
 	@$(MAKE) --no-print-directory $(JOBS) run-tests B=$(B)/asan ARCH=$(ARCH) LEVEL=-O1 NVCC= \
 	    SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer"
 
@@ -266,9 +273,9 @@ regress: all
 selftest-gate: all
 	@CC="$(CC)" sh tests/tools/selftest_gate.sh $(B)
 
-# Installs what is missing as root or with INSTALL=1; otherwise names it and stops.
+# Installs what is missing as root or with INSTALL=1; otherwise names it and stops, if the build needs it.
 deps:
-	@CXX="$(CXX)" NVCC="$(NVCC)" sh tests/tools/deps.sh "$(INSTALL)" $(PACKAGES)
+	@CXX="$(CXX)" NVCC="$(NVCC)" sh tests/tools/deps.sh "$(INSTALL)" $(NEEDED) -- $(OPTIONAL)
 
 .PHONY: run-tests
 run-tests: build $(TESTS)
@@ -293,7 +300,7 @@ endef
 
 $(B)/libmhc_emu.so: $(KERNELS:%.cu=$(B)/emu/%.o) $(B)/emu/kernels/host/executor.o $(B)/emu/kernels/host/fibre.o $(B)/cpu_ref/operations.o
 	$(if $(V),,@echo "  link $@")
-	$(Q)$(CXX) $(EMUFLAGS) $(SANITIZE) -shared -o $@ $^ $(shell pkg-config --libs openblas 2>/dev/null) -lm
+	$(Q)$(CXX) $(EMUFLAGS) $(SANITIZE) -shared -o $@ $^ $(call LIBRARIES,libs openblas) -lm
 
 $(B)/emu/%.o: %.cu Makefile $(B)/flags/emu | $(B)/build_info.h
 	$(call COMPILE,compile,$(CXX) $(CPPFLAGS) $(EMUFLAGS) $(SANITIZE),-x c++ $<)
@@ -305,7 +312,7 @@ $(B)/emu/%.o: %.cc Makefile $(B)/flags/emu
 # So no optimisation may join accesses or take them apart, and $(SANITIZE) is left out.
 $(B)/libmhc_counted.so: $(KERNELS:%.cu=$(B)/counted/%.o) $(COUNTED_HOST) $(B)/counted/cpu_ref/operations.o
 	$(if $(V),,@echo "  link $@")
-	$(Q)$(CXX) $(COUNTEDFLAGS) -shared -o $@ $^ $(shell pkg-config --libs openblas 2>/dev/null) -lm
+	$(Q)$(CXX) $(COUNTEDFLAGS) -shared -o $@ $^ $(call LIBRARIES,libs openblas) -lm
 
 $(B)/counted/%.o: %.cu Makefile $(B)/flags/counted | $(B)/build_info.h
 	$(call COMPILE,compile,$(CXX) $(CPPFLAGS) $(COUNTEDFLAGS) $(COUNTEDHOOKS),-x c++ $<)
