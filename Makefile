@@ -37,8 +37,14 @@ ifneq ($(NVCC_LACKS),)
 $(if $(filter 0,$(MAKELEVEL)),$(info $(NVCC): $(NVCC_LACKS); built without the GPU library))
 override NVCC :=
 endif
-# The first GPU's, where there is one: without a driver nvidia-smi prints its complaint where the answer would stand.
+# What GPUs the kernels are built for: a list, CUDA_ARCH=80,90,90-ptx, where -ptx is for whatever comes later. By
+# default the first GPU's, where there is one: without a driver nvidia-smi prints its complaint where the answer would stand.
 CUDA_ARCH ?= $(or $(shell nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | sed -n 's/^\([0-9]*\)\.\([0-9]\)$$/\1\2/p' | head -n 1),90)
+CUDA_ARCHS = $(subst $(COMMA), ,$(CUDA_ARCH))
+# Blocks in clusters need 90.
+CLUSTER_ARCHS = $(or $(filter-out 5% 6% 7% 8%,$(CUDA_ARCHS)),90)
+GENCODE    = $(foreach arch,$1,-gencode=arch=compute_$(arch:%-ptx=%),code=$(if $(filter %-ptx,$(arch)),compute,sm)_$(arch:%-ptx=%))
+COMMA     := ,
 # Where a toolkit has it, after LD_LIBRARY_PATH; or it may lie beside the library.
 CUBLAS_PATH := '$$ORIGIN:$(if $(CUDA_HOME),$(CUDA_HOME)/lib64:)/usr/local/cuda/lib64'
 KERNELS  := $(wildcard kernels/*.cu kernels/maps/*.cu)
@@ -50,7 +56,8 @@ COUNTEDHOOKS := -fsanitize=thread
 COUNTED_HOST := $(patsubst %,$(B)/counted/kernels/host/%.o,executor fibre counters)
 # From CUDA 12.8 on.
 COMPRESS := $(if $(and $(STATIC),$(NVCC)),$(shell $(NVCC) --help | grep -q compress-mode && echo --compress-mode=size))
-CUDAFLAGS = -std=c++20 -O3 $(if $(STATIC),$(COMPRESS),-lineinfo) -fmad=false -gencode=arch=compute_$(CUDA_ARCH),code=sm_$(CUDA_ARCH) -Xcompiler -fPIC,-fvisibility=hidden,-fno-gnu-unique
+CUDAFLAGS_FOR = -std=c++20 -O3 $(if $(STATIC),$(COMPRESS),-lineinfo) -fmad=false $(call GENCODE,$1) -Xcompiler -fPIC,-fvisibility=hidden,-fno-gnu-unique
+CUDAFLAGS = $(call CUDAFLAGS_FOR,$(CUDA_ARCHS))
 
 # What every kind of object is made with. A stamp in $(B)/flags holds it, and what is made with it depends on the stamp,
 # which is written anew where it differs: flags that a build states are those of all its objects.
@@ -135,7 +142,8 @@ published:
 
 # The figures of plots/README.md, from records that are made where they are not there yet.
 GALLERY := train/training_gain train/training_layers train/training_loss train/training_quarters quick/composite_gain \
-           quick/composite_maps quick/streams phase/phase phase/t_max depth/depth
+           quick/composite_maps quick/streams phase/phase phase/t_max depth/depth variants/mixing variants/reach \
+           variants/costs
 .PHONY: reference-figures
 reference-figures: all
 	@set -e; for f in $(GALLERY); do record=$(B)/$${f%/*}.h5; figure=$${f#*/}; \
@@ -238,10 +246,11 @@ gpu-bench: all
 
 # One folder for a GPU node that has a driver and cuBLAS and needs nothing else: bin/, suites/, plots/ and the checks.
 BUNDLE := $(B)/bundle/mhcbench
+BUNDLE_ARCH = $(if $(filter file,$(origin CUDA_ARCH)),80$(COMMA)90$(COMMA)90-ptx,$(CUDA_ARCH))
 bundle: deps
 	@$(if $(NVCC),true,echo "no nvcc: the bundle would have no GPU library" >&2; exit 2)
 	@sh tests/tools/deps.sh "$(INSTALL)" zlib1g-dev libaec-dev libgfortran-12-dev
-	@$(MAKE) --no-print-directory B=$(B)/portable ARCH=x86-64-v3 STATIC=1 $(B)/portable/mhcbench $(B)/portable/libmhc_cuda.so \
+	@$(MAKE) --no-print-directory B=$(B)/portable ARCH=x86-64-v3 STATIC=1 CUDA_ARCH=$(BUNDLE_ARCH) $(B)/portable/mhcbench $(B)/portable/libmhc_cuda.so \
 	    $(B)/portable/semantics $(B)/portable/cluster_costs $(B)/portable/tests/selftest_timing
 	rm -rf $(BUNDLE)
 	mkdir -p $(BUNDLE)/bin $(BUNDLE)/tests/vectors $(BUNDLE)/results
@@ -322,7 +331,7 @@ $(B)/libmhc_cuda.so: $(KERNELS:%.cu=$(B)/cuda/%.o) $(B)/cpu_ref/operations.o
 $(B)/semantics $(B)/cluster_costs: $(B)/%: tests/%.cu $(wildcard kernels/*.h kernels/maps/*.h) Makefile $(B)/flags/cuda
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  nvcc $@")
-	$(Q)$(NVCC) -I. -I$(B) $(CUDAFLAGS) -cudart static -o $@ $< -Xcompiler -static-libstdc++,-static-libgcc
+	$(Q)$(NVCC) -I. -I$(B) $(call CUDAFLAGS_FOR,$(if $(filter %/cluster_costs,$@),$(CLUSTER_ARCHS),$(CUDA_ARCHS))) -cudart static -o $@ $< -Xcompiler -static-libstdc++,-static-libgcc
 
 $(B)/cuda/%.o: %.cu Makefile $(B)/flags/cuda | $(B)/build_info.h
 	$(call COMPILE,nvcc,$(NVCC) -I. -I$(B) $(CUDAFLAGS) -DPROVENANCE_CUDA='"$(CUDAFLAGS)"')

@@ -47,6 +47,24 @@ int mhc_summarise(struct mhc_curves *, enum mhc_metric, int64_t layer, const dou
  * is a sum over layers and right for the others too. */
 int mhc_measure_maps(const double *res, int64_t L, int64_t T, int64_t n, struct mhc_curves *);
 
+/* Group REACH: scores of the depth mixing matrix M (metrics.h) of pre and post [L][T][n] and res [L][T][n][n]. The
+ * entry copies the embedding into every stream. Entries of M are kept with a power of two per source, so that nothing
+ * overflows at any depth. A row of zeros has no sources and no shares: 0. 0, or -1 when out of memory. */
+struct mhc_depth {
+    int64_t L, T, n;
+    const double *res, *pre, *post;
+};
+int mhc_measure_reach(const struct mhc_depth *, struct mhc_curves *);
+
+/* Rows of M that are kept of L layers, at most MHC_DEPTH_MOST: rows L, L - stride, L - 2 stride ... of L + 1, the last
+ * one the exit, and as many sources: -1, stride - 1, 2 stride - 1 ... */
+enum { MHC_DEPTH_MOST = 128 };
+int64_t mhc_depth_stride(int64_t L);
+int64_t mhc_depth_rows(int64_t L);
+/* log10 of the token mean of |M|, out [rows][rows]: row q is the input of branch L - (rows - 1 - q) stride, column k
+ * the source k stride - 1. NaN where the source comes later than the input. */
+void mhc_depth_matrix(const struct mhc_depth *, double *out);
+
 /* Bytes that the functions on maps take beside their arguments, at most. */
 double mhc_measure_bytes(int64_t L, int64_t T, int64_t n);
 

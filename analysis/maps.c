@@ -196,17 +196,6 @@ static bool only_mean_gains(const struct mhc_curves *curves) {
     return true;
 }
 
-static struct scaled scaled_add(struct scaled a, struct scaled b) {
-    if (a.exponent == b.exponent)
-        return (struct scaled){a.value + b.value, a.exponent};
-    if (a.value == 0 || b.value == 0)
-        return a.value == 0 ? b : a;
-    struct scaled large = a.exponent > b.exponent ? a : b, small = a.exponent > b.exponent ? b : a;
-    int64_t shift = large.exponent - small.exponent;
-    large.value += ldexp(small.value, shift > 3000 ? -3000 : -(int)shift);
-    return large;
-}
-
 /* Adds the scores of a tile's tokens, left in w->value by gains_forward() or gains_backward(). */
 static void add_scores(const struct maps *w, int64_t tile, int from, int to, struct scaled *sums) {
     int64_t tokens = w->T - tile * LANES < LANES ? w->T - tile * LANES : LANES;
@@ -256,7 +245,10 @@ double mhc_measure_bytes(int64_t L, int64_t T, int64_t n) {
     /* A token: value and exponent of every metric, a composite and its exponent, a copy for quantiles; panels and QR
      * need 8 matrices. */
     double token = 16.0 * (1 + MHC_METRICS) + 8.0 * (double)(9 * n * n + 2 * n);
-    return (double)T * token + 8.0 * (double)L * (MHC_METRICS * MHC_STATISTICS + (double)n);
+    /* Reach keeps seven scores of every token and layer, three of them with an exponent, and what the streams of each
+     * thread's token hold. */
+    const double reach = 8.0 * (double)L * (10 * (double)T + 64 * (4 * (double)n + 5));
+    return (double)T * token + 8.0 * (double)L * (MHC_METRICS * MHC_STATISTICS + (double)n) + reach;
 }
 
 int mhc_measure_maps(const double *res, int64_t L, int64_t T, int64_t n, struct mhc_curves *curves) {

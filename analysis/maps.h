@@ -63,8 +63,13 @@ struct scaled map_row_error(const struct map *);
 struct scaled map_column_error(const struct map *);
 struct scaled map_log_column_sum(const struct map *);
 
+/* streams.c. Effective rank of x [n][C]: exp(entropy of the normalised singular values), NaN where x is not finite;
+ * scratch [n][C]. */
+double streams_rank(const double *x, int64_t n, int64_t C, double *scratch);
+
 /* summary.c. Mean of value[t] * 2^exponent[t]; exponent may be NULL. */
 struct scaled scaled_mean(const double *value, const int64_t *exponent, int64_t T);
+struct scaled scaled_add(struct scaled, struct scaled); /* of what is not negative */
 /* As a double: 0 or Inf where it is beyond their range. */
 double scaled_linear(struct scaled);
 /* log10; an exact zero gives log10 of the smallest normal double. */

@@ -2,7 +2,7 @@
  *
  *   METRIC(id, group, scale, subject, direction, slack, unit, long name)
  *   group  what has to be computed for it: GAIN, SPECTRUM, MIXING (from res), STREAM (from x and its gradient),
- *          LOGIT (from the logits of res), GRADIENT (from parameter gradients)
+ *          LOGIT (from the logits of res), GRADIENT (from parameter gradients), REACH (from pre, post and res)
  *          lambda2 and Dobrushin below n * DBL_EPSILON * the largest entry are rounding and raised to that; 0 stays 0
  *   scale  LOG10: stored as log10, an exact zero as log10 of the smallest normal double; LINEAR: as it is
  *   subject    what it is of; STREAMS and GRADIENT need a stack, GRADIENT its backward too
@@ -16,7 +16,12 @@
  * H_l is res of layer l, one matrix per token. single: of H_l; composite forward: of H_l...H_1; composite backward: of
  * H_L...H_l. Spectrum and mixing of composites are of the forward composite, composite_log_column_sum of the backward
  * one. sum: max |sum| (the paper's words); abs: max sum of |entries| (the induced norm). forward: rows; backward:
- * columns. */
+ * columns.
+ *
+ * M[l][i], the depth mixing matrix: how much of the output of branch i is in the input of branch l, i < l, both from 0;
+ * i = -1 is the embedding, l = L the exit, the mean of the streams. Reach at layer l, from 1, is of row l of M, the
+ * state behind that layer; backward reach of the output of that layer's branch, column l - 1. Norms in front of the
+ * branch are left out. */
 #ifndef METRICS_H
 #define METRICS_H
 
@@ -70,7 +75,21 @@
     METRIC(grad_branch_norm, GRADIENT, LINEAR, GRADIENT, FORWARD, NONE, "1",                                          \
            "Frobenius norm of the gradients of the branch's weights")                                                 \
     METRIC(grad_connection_norm, GRADIENT, LINEAR, GRADIENT, FORWARD, NONE, "1",                                      \
-           "Frobenius norm of the gradients of the connection")
+           "Frobenius norm of the gradients of the connection")                                                       \
+    METRIC(reach_forward_max, REACH, LOG10, DEPTH, FORWARD, NONE, "1",                                                \
+           "largest |M| of a source of what is read behind layer l")                                                  \
+    METRIC(reach_forward_mean, REACH, LOG10, DEPTH, FORWARD, NONE, "1",                                               \
+           "mean |M| over the l + 1 sources of what is read behind layer l")                                          \
+    METRIC(reach_backward, REACH, LOG10, DEPTH, BACKWARD, NONE, "1",                                                  \
+           "mean |M| of the branch of layer l over all later inputs and the exit")                                    \
+    METRIC(reach_sources, REACH, LINEAR, DEPTH, FORWARD, NONE, "1",                                                   \
+           "effective sources behind layer l: exp(entropy of the shares of |M|)")                                     \
+    METRIC(reach_embedding, REACH, LINEAR, DEPTH, FORWARD, BY(1e-5), "1",                                             \
+           "share of the embedding in |M| behind layer l")                                                            \
+    METRIC(reach_newest, REACH, LINEAR, DEPTH, FORWARD, BY(1e-5), "1",                                                \
+           "share of the branch of layer l in |M| behind it")                                                         \
+    METRIC(reach_rank, REACH, LINEAR, DEPTH, FORWARD, NONE, "1",                                                      \
+           "effective rank of what the streams hold behind layer l, sources taken as orthonormal")
 
 enum mhc_metric {
 #define METRIC(id, ...) MHC_##id,
@@ -85,10 +104,18 @@ enum mhc_metric_group {
     MHC_GROUP_MIXING = 4,
     MHC_GROUP_STREAM = 8,
     MHC_GROUP_LOGIT = 16,
-    MHC_GROUP_GRADIENT = 32
+    MHC_GROUP_GRADIENT = 32,
+    MHC_GROUP_REACH = 64
 };
 enum mhc_metric_scale { MHC_LINEAR, MHC_LOG10 };
-enum mhc_metric_subject { MHC_OF_SINGLE, MHC_OF_COMPOSITE, MHC_OF_LOGITS, MHC_OF_STREAMS, MHC_OF_GRADIENT };
+enum mhc_metric_subject {
+    MHC_OF_SINGLE,
+    MHC_OF_COMPOSITE,
+    MHC_OF_LOGITS,
+    MHC_OF_DEPTH,
+    MHC_OF_STREAMS,
+    MHC_OF_GRADIENT
+};
 enum mhc_metric_direction { MHC_RUNS_FORWARD, MHC_RUNS_BACKWARD };
 
 struct mhc_metric_info {

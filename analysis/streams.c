@@ -97,15 +97,26 @@ static double effective_rank(const struct gram *g) {
     return exp(entropy);
 }
 
+static bool gram_is_finite(const struct gram *g) {
+    bool finite = true;
+    for (int64_t i = 0; i < g->n; i++)
+        finite = finite && isfinite(g->dot[i][i]);
+    return finite;
+}
+
+double streams_rank(const double *x, int64_t n, int64_t C, double *scratch) {
+    struct gram g;
+    gram_of_token(&g, x, n, C, scratch);
+    return gram_is_finite(&g) ? effective_rank(&g) : NAN;
+}
+
 enum { RMS, NONFINITE, SIMILARITY, RANK, SCORES };
 
 /* score[s * stride]; scratch [n][C] */
 static void score_token(const double *x, int64_t n, int64_t C, double *scratch, double *score, int64_t stride) {
     struct gram g;
     gram_of_token(&g, x, n, C, scratch);
-    bool finite = true;
-    for (int64_t i = 0; i < n; i++)
-        finite = finite && isfinite(g.dot[i][i]);
+    const bool finite = gram_is_finite(&g);
     score[RMS * stride] = mhc_norm(x, n * C) / sqrt((double)(n * C));
     score[NONFINITE * stride] = !finite;
     score[SIMILARITY * stride] = finite ? similarity(&g) : NAN;

@@ -37,8 +37,8 @@ enum mhc_convention { MHC_PAPER, MHC_V4 };
 
 enum mhc_activation { MHC_GELU, MHC_SWIGLU };
 
-/* The residual map of generator mhc: what turns K logits of a token into res [n][n]. A library need not have all of
- * them. */
+/* The residual map of generator mhc: what turns K logits of a token into res [n][n]; cpu_ref/maps has the formulas. A
+ * map has constants but no learned parameters beside its logits. A library need not have all of them. */
 enum mhc_map {
     MHC_SINKHORN, /* mHC: t_max iterations, in the convention of the case; the map of a case that does not say */
     MHC_IDENTITY, /* identity HC: res is I and stands nowhere */
@@ -47,8 +47,8 @@ enum mhc_map {
     MHC_KRONECKER,
     MHC_ORTHOSTOCHASTIC, /* map_order: s, 1 or 2 */
     MHC_TRANSPORT,
-    MHC_SPECTRAL, /* map_order: 1 when the singular values are parameters, 0 when they are logits */
-    MHC_CIRCULANT,
+    MHC_SPECTRAL,
+    MHC_CIRCULANT, /* map_constant: the share that it mixes, above 0 and at most 1 */
     MHC_MAPS
 };
 
@@ -62,8 +62,8 @@ struct mhc_case {
     int64_t t_max;                   /* >= 1 */
     double rms_eps, sinkhorn_eps;
     int32_t convention, activation; /* enum mhc_convention, enum mhc_activation */
-    int32_t map, map_order;         /* enum mhc_map; an integer constant of the map */
-    double map_constant;            /* a real constant of the map */
+    int32_t map, map_order;         /* enum mhc_map; an integer constant that one map has */
+    double map_constant;            /* a real constant that one map has; other maps take no notice of either */
     int32_t stream, coef, param;    /* enum mhc_type of each role */
 };
 
@@ -201,24 +201,27 @@ static inline int64_t mhc_map_logits(const struct mhc_case *c) {
         while ((int64_t)1 << bits < n)
             bits++;
         return (int64_t)1 << bits == n ? 2 * bits : -1;
-    case MHC_ORTHOSTOCHASTIC: return c->map_order * n * (c->map_order * n - 1) / 2;
-    case MHC_TRANSPORT: return (n - 1) * (n - 1);
-    case MHC_SPECTRAL: return (n - 1) * (n - 2) + (c->map_order ? 0 : n - 1);
+    case MHC_ORTHOSTOCHASTIC:
+        return c->map_order < 1 || c->map_order > 2 ? -1 : c->map_order * n * (c->map_order * n - 1) / 2;
+    case MHC_TRANSPORT:
+    case MHC_SPECTRAL: return (n - 1) * (n - 1);
     case MHC_CIRCULANT: return n;
     default: return n * n;
     }
 }
 
-/* P: learned parameters of the map itself, beside its logits. */
-static inline int64_t mhc_map_parameters(const struct mhc_case *c) {
-    return c->map == MHC_TRANSPORT ? 1 : c->map == MHC_SPECTRAL ? 1 + (c->map_order ? c->n - 1 : 0) : 0;
+/* What a case must have where that is -1. */
+static inline const char *mhc_map_needs(const struct mhc_case *c) {
+    return c->map == MHC_PERMUTATIONS ? "this residual map, of n! logits, needs n from 1 to 5"
+           : c->map == MHC_KRONECKER  ? "this residual map needs n of 1, 2, 4, 8 or 16"
+                                      : "this residual map needs map_order 1 or 2";
 }
 
 /* Size of the dimension a letter stands for; -1 for a letter without meaning.
  *   T n C S as above | D nC | H hidden | G hidden when SwiGLU, else 0 | M 2 when SwiGLU, else 1 | A heads*head_dim
  *   K logits of the residual map | Q 2n+K, columns of phi | E parts of Q with an alpha: 3, or 2 when K = 0
  *   N n, or 0 when res is I
- *   P parameters of the map | V vocabulary | R sources | W weights | 1..9 */
+ *   V vocabulary | R sources | W weights | 1..9 */
 static inline int64_t mhc_extent(const struct mhc_case *c, char letter) {
     switch (letter) {
     case 'T': return c->T;
@@ -230,7 +233,6 @@ static inline int64_t mhc_extent(const struct mhc_case *c, char letter) {
     case 'Q': return 2 * c->n + mhc_map_logits(c);
     case 'E': return mhc_map_logits(c) ? 3 : 2;
     case 'N': return c->map == MHC_IDENTITY ? 0 : c->n;
-    case 'P': return mhc_map_parameters(c);
     case 'H': return c->hidden;
     case 'G': return c->activation == MHC_SWIGLU ? c->hidden : 0;
     case 'M': return c->activation == MHC_SWIGLU ? 2 : 1;

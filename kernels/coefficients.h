@@ -18,12 +18,13 @@ struct coefficients {
     int n;
     int v4; /* convention */
     int64_t t_max;
-    float eps; /* of v4; 0 in paper */
+    float eps;      /* of v4; 0 in paper */
+    float constant; /* map_constant */
 };
 
 static inline struct coefficients coefficients_of(const struct mhc_case *c) {
     bool v4 = c->convention == MHC_V4;
-    struct coefficients k = {(int)c->n, v4, c->t_max, v4 ? (float)c->sinkhorn_eps : 0.0f};
+    struct coefficients k = {(int)c->n, v4, c->t_max, v4 ? (float)c->sinkhorn_eps : 0.0f, (float)c->map_constant};
     return k;
 }
 
@@ -37,7 +38,7 @@ template <typename MAP> static __host__ __device__ constexpr int coefficient_cou
 
 /* Room for the logits of a token or for its res, which takes their place; at least 1. */
 template <int N, typename MAP> static __host__ __device__ constexpr int map_room(void) {
-    return MAP::RES ? MATRIX(N) : MAP::logits(ROOM(N)) ? MAP::logits(ROOM(N)) : 1;
+    return MAP::RES && MATRIX(N) > MAP::logits(ROOM(N)) ? MATRIX(N) : MAP::logits(ROOM(N)) ? MAP::logits(ROOM(N)) : 1;
 }
 
 /* Part of column k: 0 pre, 1 post, 2 res. */

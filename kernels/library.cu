@@ -47,7 +47,7 @@ bool gpu_supports_mhc(const struct mhc_case *c, const char **why) {
         return *why = "this residual map has no kernels here", false;
     if (!gpu_supports(c, why) || !map->supports(c, why))
         return false;
-    return mhc_map_logits(c) >= 0 || (*why = "this residual map does not exist for this n", false);
+    return mhc_map_logits(c) >= 0 || (*why = mhc_map_needs(c), false);
 }
 
 bool gpu_supports_res(const struct mhc_case *c, const char **why) {
@@ -70,8 +70,9 @@ static void close_device(void *context) {
     free(context);
 }
 
-#define TEXT_OF(x) #x
-#define TEXT(x) TEXT_OF(x)
+/* Of a list too, 800,900. */
+#define TEXT_OF(...) #__VA_ARGS__
+#define TEXT(...) TEXT_OF(__VA_ARGS__)
 
 /* MHC_CLUSTER=N: as on a device whose clusters have N blocks at most, 1 one without clusters. To compare forms, and
  * to do without them. */
@@ -97,6 +98,7 @@ static __global__ void nothing_kernel(void) {
 
 static int open_device(void **context, char *why, size_t why_size) {
     int count = 0, shared = 0, major = 0, minor = 0, driver = 0;
+    const char *visible = getenv("CUDA_VISIBLE_DEVICES"); /* --device sets it */
     struct cudaFuncAttributes code;
     cudaError_t error = cudaGetDeviceCount(&count);
     if (error == cudaErrorInsufficientDriver && !cudaDriverGetVersion(&driver) && driver)
@@ -104,7 +106,9 @@ static int open_device(void **context, char *why, size_t why_size) {
                         driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10),
                1;
     if (error == cudaErrorInsufficientDriver || error == cudaErrorNoDevice || (!error && !count))
-        return snprintf(why, why_size, "backend cuda: this machine has no CUDA device or no driver for it"), 1;
+        return snprintf(why, why_size, "backend cuda: this machine has no CUDA device or no driver for it%s%.80s",
+                        visible ? ", where CUDA_VISIBLE_DEVICES is " : "", visible ? visible : ""),
+               1;
     struct device *d = (struct device *)calloc(1, sizeof *d);
     if (error || !d || (error = cudaSetDevice(0)) ||
         (error = cudaDeviceGetAttribute(&d->processors, cudaDevAttrMultiProcessorCount, 0)) ||

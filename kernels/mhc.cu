@@ -121,7 +121,7 @@ static int64_t logits_work(const struct mhc_case *c) {
 }
 
 static bool logits_support(const struct mhc_case *c, const char **why) {
-    return gpu_supports(c, why) && (mhc_map_logits(c) >= 0 || (*why = "the map does not exist for this n", false));
+    return gpu_supports(c, why) && (mhc_map_logits(c) >= 0 || (*why = mhc_map_needs(c), false));
 }
 
 /* --- rows --- */

@@ -13,8 +13,8 @@ load HERE . 'house.gp'
 kind_colour(k) = k < 5 ? colour(k, 0) : k == 5 ? BRANCH : '#606060'
 of(k, name) = column('kind') == k ? column(name) : NaN
 share(k) = 100 * of(k, 'copy_share')
-known(k) = column('low') <= column('high') ? share(k) : NaN
-unknown(k) = column('low') <= column('high') ? NaN : share(k)
+known(k) = MODEL || column('low') <= column('high') ? share(k) : NaN
+unknown(k) = MODEL || column('low') <= column('high') ? NaN : share(k)
 # The upper end of the interval of the time is the lower one of the share.
 end(name) = 100 * column('copy_share') * (column('low') <= column('high') ? column('median') / column(name) : 1)
 stats CSV using (column('gemm_share') * 100 > end('low') ? column('gemm_share') * 100 : end('low')) nooutput name 'S'

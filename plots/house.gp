@@ -30,13 +30,15 @@ if (TERM ne 'dumb') set output OUT
 X(cm) = cm / WIDTH
 Y(cm) = 1 - cm / HEIGHT
 
-# Blocks are 0 ResNet, 1 HC, 2 static HC, 3 mHC, 4 identity HC, 5 KromHC, 6 a skip; further lines of a block are other
-# shades of its colour. Eyes that lack a kind of cone tell them apart, by lightness where not by hue; kinds of points
+# Blocks are 0 ResNet, 1 HC, 2 static HC, 3 mHC, 4 identity HC, 5 KromHC, 6 a skip, 7 mHC-lite, 8 go-mHC, 9 TBP-mHC,
+# 10 sHC, 11 C-mHC; further lines of a block are other shades of its colour. Eyes that lack a kind of cone tell them apart, by lightness where not by hue; kinds of points
 # differ too.
 SHADES = "#606060 #303030 #a0a0a0 #808080 #e18528 #7a4205 #f4b581 #b5651d #c2452d #7c2415 #e5937f #99331f \
-#2666a2 #4ba3f7 #123555 #8fbfec #2e9d6b #14573a #84cfae #207550 #7b4fa3 #432a5c #b89ad6 #5c3a7d #9c8a1e #4d440b #cfc274 #746615"
+#2666a2 #4ba3f7 #123555 #8fbfec #2e9d6b #14573a #84cfae #207550 #7b4fa3 #432a5c #b89ad6 #5c3a7d #9c8a1e #4d440b #cfc274 #746615 \
+#1f9ea8 #0d4d52 #86ced4 #177680 #c23b7e #6b1d44 #e39abf #952c60 #7d5a3c #44301f #bfa28a #5e432c \
+#6f8f1f #3a4b0f #b6cc7e #536b17 #5a6fd6 #2c3a80 #aab5ee #4455a8"
 colour(block, rank) = word(SHADES, 4 * block + rank % 4 + 1)
-POINTS = "7 5 15 13 9 11 3"
+POINTS = "7 5 15 13 9 11 3 5 7 15 9 11"
 point(block, rank) = word(POINTS, block + 1) + 0 - rank % 2 # filled, then open
 BRANCH = '#d98ac0' # F and its parts
 # Variants of study overhead, 1 the residual: those of mHC are shades of its colour.
@@ -121,5 +123,6 @@ set label %d NAME[%d] at screen %f, %f left offset screen %f, 0 textcolor rgb IN
     200 + v, v, X(x + 0.35), Y(y), X(TERM eq 'dumb' ? 0.9 : 0.42), variant_point(v), variant_colour(v))
 
 # Drawn with the first panel of a figure, then taken away by `unset label`.
+if (MODEL) { set label 98 'MODEL' at graph 1, 1 right offset 0, 0.6 textcolor rgb '#c2452d' }
 set for [k = 1:CAPTION_ROWS] label 100 + k value(sprintf('CAPTION_%d', k)) \
     at screen X(0.15), Y(PLOT_HEIGHT + ROW * k - 0.12) left textcolor rgb '#707070'

@@ -14,8 +14,8 @@ load HERE . 'house.gp'
 # What the paper measured on GPUs, over the bars; its name beside them. Not in a figure of CPU times.
 MEASURED = PAPER ? PAPER_OVERHEAD : NaN
 of(p, v, name) = column('core') == p && column('variant') == v ? column(name) : NaN
-# A median without an interval is no result.
-known(p, v) = of(p, v, 'low') <= of(p, v, 'high') ? of(p, v, 'overhead') : NaN
+# A measured median without an interval is no result.
+known(p, v) = MODEL || of(p, v, 'low') <= of(p, v, 'high') ? of(p, v, 'overhead') : NaN
 APART = 0.75 / (VARIANTS > 1 ? VARIANTS - 1 : 1)
 place(v) = column('group') + APART * (v - (VARIANTS + 2) / 2.0)
 set multiplot

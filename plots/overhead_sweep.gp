@@ -10,8 +10,8 @@ HEIGHT = KEY + (HAS_C && HAS_T && !WIDE ? 2 : 1) * (ROWS + 1.0)
 load HERE . 'house.gp'
 
 of(p, v, name) = column('panel') == p && column('variant') == v ? column(name) : NaN
-# A median without an interval is no result.
-known(p, v) = of(p, v, 'low') <= of(p, v, 'high') ? of(p, v, 'overhead') : NaN
+# A measured median without an interval is no result.
+known(p, v) = MODEL || of(p, v, 'low') <= of(p, v, 'high') ? of(p, v, 'overhead') : NaN
 # Side by side, or whiskers hide one another.
 beside(p, v) = of(p, v, 'at') * 2 ** (SPREAD[p] * (v - (VARIANTS + 2) / 2.0))
 array SPREAD[2]

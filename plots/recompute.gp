@@ -11,7 +11,7 @@ stats CSV using (column('memory_peak')) nooutput name 'M'
 UNIT = M_max > 1e9 ? 1e9 : M_max > 1e6 ? 1e6 : 1e3
 UNIT_TEXT = M_max > 1e9 ? 'GB' : M_max > 1e6 ? 'MB' : 'kB'
 MINE = colour(BLOCK, 0)
-known = "column('ratio_low') <= column('ratio_high')"
+known = "MODEL || column('ratio_low') <= column('ratio_high')"
 set multiplot
 stats CSV using 'every' nooutput name 'E'
 # A logarithmic axis from a factor of 4 on: below it there may be no tick.
@@ -26,7 +26,7 @@ do for [p = 1:2] {
         eval y_label('memory (' . UNIT_TEXT . ')')
         unset key
         eval legend_line(1, 'predicted', 1.45, 0.25, MINE, 1.2, 'solid')
-        eval legend_point(2, 'measured peak', 5.05, 0.25, 7, MINE)
+        eval legend_point(2, (MODEL ? 'counted' : 'measured') . ' peak', 5.05, 0.25, 7, MINE)
         eval legend_line(3, 'Eq. 20', 1.45, 0.6, INK, 1, '(6, 4)')
         if (KEEP_MEMORY == KEEP_MEMORY) { eval legend_line(4, 'all kept', 5.05, 0.6, INK, 1.2, '(2, 2)') }
         set format x ''

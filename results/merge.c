@@ -19,20 +19,12 @@ void borrowed_free(struct borrowed *b) {
     free(b->column_bytes);
 }
 
-static const char *fact_of(struct record_reader *r, const char *wanted) {
-    const char *name, *value;
-    for (int i = 0; i < record_fact_count(r); i++)
-        if (record_fact(r, i, &name, &value) && !strcmp(name, wanted))
-            return value;
-    return NULL;
-}
-
 /* Distinct values of one fact in all parts, joined; NULL: out of memory. */
 static char *join_fact(struct record_reader *const *parts, int count, const char *wanted) {
     const char **seen = malloc((size_t)count * sizeof *seen);
     char *all = seen ? strdup("") : NULL;
     for (int k = 0, known = 0; all && k < count; k++) {
-        const char *value = fact_of(parts[k], wanted);
+        const char *value = record_fact_called(parts[k], wanted);
         int j = 0;
         while (value && j < known && strcmp(seen[j], value))
             j++;
@@ -106,6 +98,7 @@ bool borrow_schema(struct borrowed *b, struct record_reader *const *parts, int c
     b->schema = (struct record_schema){
         .layers = record_max_layers(r),
         .streams = record_max_streams(r),
+        .mixing_rows = record_max_mixing_rows(r),
         .program = record_attribute(r, "program"),
         .command = record_attribute(r, "command"),
         .suite = record_attribute(r, "suite"),

@@ -1,4 +1,4 @@
-/* The HDF5 record of a run: schema mhcbench/1.3, described in results/SCHEMA.md. This room knows HDF5 and nothing of
+/* The HDF5 record of a run: schema mhcbench/1.4, described in results/SCHEMA.md. This room knows HDF5 and nothing of
  * experiments: columns, curves and provenance come as data.
  *
  * Writing: one file per run, written as NAME.h5.part with every dataset created in advance and extendible, flushed
@@ -14,13 +14,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RECORD_SCHEMA "mhcbench/1.3"
+#define RECORD_SCHEMA "mhcbench/1.4"
 
 /* Texts are fixed-length UTF-8 in the file, so that no case ever depends on a heap; longer ones are refused (a reason
  * is shortened). Bytes, without a terminator, at most; a schema may say that fewer are enough. */
 enum { RECORD_KEY_BYTES = 1024, RECORD_REASON_BYTES = 512, RECORD_TEXT_BYTES = 256 };
 enum { RECORD_MAX_LAYERS = 65536, RECORD_MAX_STREAMS = 64, RECORD_MAX_SUBJECTS = 256, RECORD_MAX_ROUNDS = 65536 };
-enum { RECORD_MAX_POINTS = 65536, RECORD_MAX_METRICS = 255, RECORD_PROJECTIONS = 6 };
+enum { RECORD_MAX_POINTS = 65536, RECORD_MAX_METRICS = 255, RECORD_PROJECTIONS = 6, RECORD_MAX_MIXING = 1024 };
 
 const char *record_error(void);
 
@@ -84,6 +84,7 @@ struct record_schema {
     /* Whether cases of an earlier record may stand beside new ones; false: one line in `why`. NULL: they may. */
     bool (*agrees)(void *user, struct record_reader *earlier, char *why, size_t why_size);
     void *user;
+    int64_t mixing_rows;     /* most rows of a depth mixing matrix; none: the record has no /mixing */
     const int *column_bytes; /* [columns] of the longest text of each, from 1 on; NULL: RECORD_TEXT_BYTES */
     int key_bytes;           /* of the longest key; 0: that of `keys`, or RECORD_KEY_BYTES without them */
 };
@@ -136,6 +137,8 @@ struct record_case {
     const struct record_timing *timing;
     const double *timings, *accuracies; /* one a scalar */
     const struct record_training *training;
+    const double *mixing; /* [mixing_rows][mixing_rows], log10, see mhc_depth_matrix() */
+    int64_t mixing_rows, mixing_stride;
 };
 
 struct record;
@@ -182,6 +185,7 @@ bool record_complete(const struct record_reader *);                     /* false
 const char *record_attribute(struct record_reader *, const char *name); /* root, e.g. "suite"; NULL if absent */
 int record_fact_count(struct record_reader *);
 bool record_fact(struct record_reader *, int index, const char **name, const char **value);
+const char *record_fact_called(struct record_reader *, const char *name); /* NULL: the record does not say */
 /* Columns by name: `key`, `status` (text), `reason`, `seconds`, `layers` and every parameter. NULL if absent or of
  * another type. */
 const int64_t *record_ints(struct record_reader *, const char *column);
@@ -212,6 +216,10 @@ bool record_panels(struct record_reader *, int64_t index, int64_t n, double *pan
 /* As above for the QR spectrum, out [layers][n] with the case's own number of layers. */
 int64_t record_spectrum_streams(struct record_reader *, int64_t index);
 bool record_spectrum(struct record_reader *, int64_t index, int64_t n, double *out);
+/* As above for the depth mixing matrix, out [rows][rows]; how many layers two rows are apart. */
+int64_t record_max_mixing_rows(const struct record_reader *);
+int64_t record_mixing_rows(struct record_reader *, int64_t index);
+bool record_mixing(struct record_reader *, int64_t index, int64_t rows, double *out, int64_t *stride);
 
 /* Names of the subjects; 0 of them in a file without /timing. */
 int record_subject_count(const struct record_reader *);

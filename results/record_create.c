@@ -34,6 +34,9 @@ static bool check_schema(const struct record_schema *s) {
         return record_fail("schema: %lld layers: 0 to %d are possible", (long long)s->layers, RECORD_MAX_LAYERS);
     if (s->streams < 0 || s->streams > RECORD_MAX_STREAMS)
         return record_fail("schema: %lld streams: 0 to %d are possible", (long long)s->streams, RECORD_MAX_STREAMS);
+    if (s->mixing_rows < 0 || s->mixing_rows > RECORD_MAX_MIXING)
+        return record_fail("schema: %lld rows of mixing: 0 to %d are possible", (long long)s->mixing_rows,
+                           RECORD_MAX_MIXING);
     if (s->subject_count < 0 || s->subject_count > RECORD_MAX_SUBJECTS ||
         (s->subject_count > 0 && (s->rounds < 1 || s->rounds > RECORD_MAX_ROUNDS)))
         return record_fail("schema: %d subjects of %lld rounds: at most %d of 1 to %d are possible", s->subject_count,

@@ -33,6 +33,14 @@ bool record_fact(struct record_reader *r, int index, const char **name, const ch
     return true;
 }
 
+const char *record_fact_called(struct record_reader *r, const char *wanted) {
+    const char *name, *value;
+    for (int k = 0; k < record_fact_count(r); k++)
+        if (record_fact(r, k, &name, &value) && !strcmp(name, wanted))
+            return value;
+    return NULL;
+}
+
 /* The series of that name and type; NULL, and why: absent, ignored when the file was opened, or of another type. */
 static struct series *find(struct record_reader *r, enum record_list which, const char *name, enum record_type type) {
     const struct list_info *info = &list_info[which];
@@ -225,7 +233,7 @@ static size_t block_of(struct record_reader *r, const struct dataset_info *d, in
     size_t elements = count[0] = 1;
     for (int k = 1; k < dataset_rank(d); k++) {
         const enum layout_axis axis = d->axis[k - 1];
-        const bool counted = axis == group_info[d->group].counted || axis == AXIS_DESTINATION;
+        const bool counted = axis == group_info[d->group].counted || axis == AXIS_DESTINATION || axis == AXIS_COLUMN;
         count[k] = (hsize_t)(axis == AXIS_LAYER ? layers_of(r, index)
                              : counted          ? reader_counted(r, d->group, index)
                                                 : r->length[d->group][axis]);
@@ -298,6 +306,24 @@ bool record_spectrum(struct record_reader *r, int64_t index, int64_t n, double *
     if (n < 1 || record_spectrum_streams(r, index) != n)
         return record_fail("%s: spectra: none of %lld streams for case %lld", r->path, (long long)n, (long long)index);
     return read_array(r, SPECTRUM_QR, index, out);
+}
+
+int64_t record_max_mixing_rows(const struct record_reader *r) {
+    return r->length[IN_MIXING][AXIS_ROW];
+}
+
+int64_t record_mixing_rows(struct record_reader *r, int64_t index) {
+    return reader_counted(r, IN_MIXING, index);
+}
+
+bool record_mixing(struct record_reader *r, int64_t index, int64_t rows, double *out, int64_t *stride) {
+    struct series *s = &r->fixed[MIXING_STRIDE];
+    if (rows < 1 || record_mixing_rows(r, index) != rows)
+        return record_fail("%s: mixing: none of %lld rows for case %lld", r->path, (long long)rows, (long long)index);
+    if (s->dataset < 0 || !series_load_cases(r, group_info[IN_MIXING].name, s))
+        return record_fail("%s: mixing/stride: missing", r->path);
+    *stride = ((const int64_t *)s->values)[index];
+    return read_array(r, MIXING_MATRIX, index, out);
 }
 
 int record_subject_count(const struct record_reader *r) {

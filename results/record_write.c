@@ -150,7 +150,7 @@ static bool is_unfinished(const char *reason) {
 static bool has_as_much(const struct record_case *c, const struct known_case *k) {
     return c->layers == k->layers && (c->timing ? c->timing->rounds : 0) >= k->rounds &&
            (c->training ? c->training->points : 0) >= k->points && (c->panels || !k->panels) &&
-           (c->qr_spectrum || !k->spectrum);
+           (c->qr_spectrum || !k->spectrum) && (c->mixing || !k->mixing);
 }
 
 /* Refuses a case for what it is, before anything of it is written. */
@@ -173,6 +173,9 @@ static bool acceptable(const struct record *r, const struct record_case *c) {
     if ((c->panels || c->qr_spectrum) && (c->streams < 1 || c->streams > room[AXIS_STREAM]))
         return record_fail("%lld streams: the record has room for %lld", (long long)c->streams,
                            (long long)room[AXIS_STREAM]);
+    if (c->mixing && (c->mixing_rows < 1 || c->mixing_rows > room[AXIS_ROW]))
+        return record_fail("%lld rows of mixing: the record has room for %lld", (long long)c->mixing_rows,
+                           (long long)room[AXIS_ROW]);
     if (c->timing && (room[AXIS_SUBJECT] < 1 || c->timing->rounds < 1 || c->timing->rounds > room[AXIS_ROUND]))
         return record_fail("%lld rounds: the record has room for %lld", (long long)c->timing->rounds,
                            (long long)room[AXIS_ROUND]);
@@ -213,6 +216,8 @@ static int64_t length_of(const struct record *r, const struct record_case *c, en
     case AXIS_DESTINATION:
     case AXIS_SOURCE:
     case AXIS_STREAM: return c->streams;
+    case AXIS_ROW:
+    case AXIS_COLUMN: return c->mixing_rows;
     case AXIS_ROUND: return c->timing->rounds;
     case AXIS_POINT: return c->training->points;
     default: return r->length[axis];
@@ -304,6 +309,7 @@ static void remember(struct record *r, struct known_case *k, const struct record
     k->points = c->training ? c->training->points : 0;
     k->panels = c->panels != NULL;
     k->spectrum = c->qr_spectrum != NULL;
+    k->mixing = c->mixing != NULL;
     r->rows = k->row < r->rows ? r->rows : k->row + 1;
 }
 

@@ -36,7 +36,7 @@ struct known_case {
     char *key;
     int64_t row;
     bool written, unfinished; /* unfinished: by a checkpoint, which the case's next call replaces */
-    bool panels, spectrum;
+    bool panels, spectrum, mixing;
     int64_t layers, rounds, points;
 };
 

@@ -1,24 +1,25 @@
 #!/bin/sh
 # gpu_first.sh [ROOT]: what the first nine minutes on a GPU must bring, the most wanted first. Each step has a limit, adds
 # what it says to $OUT/first.txt when it ends, and is skipped when too little time is left. So a run that is cut off at
-# any moment leaves what it had. Exit 0 good, 1 a step failed, 2 cannot.
+# any moment leaves what it had: $OUT/work, which goes when the script ends, has the log and the records of the step at
+# hand. Exit 0 good, 1 a step failed, 2 cannot.
 #
 #   OUT=folder SECONDS_IN_ALL=530 sh tests/gpu_first.sh     on a GPU, in the bundle's folder or a built tree
-#   SMALL=1 BACKEND=emu sh tests/gpu_first.sh               tries the script where there is no GPU
+#   SMALL=1 BACKEND=emu sh tests/gpu_first.sh               tries the script where there is no GPU (TYPE=bf16 of streams)
 #
 # $OUT/records.tar holds the records, and is made anew after each study. ROOT is as in gpu_check.sh.
 backend=${BACKEND:-cuda} all=${SECONDS_IN_ALL:-530} out=${OUT:-first}
 root=${1:-$(dirname "$0")/..}
 . "$(dirname "$0")/gpu_open.sh"
-mkdir -p "$out" || exit 2
-text=$out/first.txt work=$(mktemp -d) || exit 2
-trap 'rm -rf "$work"' EXIT
-: >"$text"
+mkdir -p "$out" && out=$(cd "$out" && pwd) || exit 2
+text=$out/first.txt work=$out/work type=${TYPE:-bf16}
+rm -rf "$work" && mkdir "$work" && : >"$text" || exit 2
 begin=$(date +%s)
 good=0 failed=0 skipped=0 cut=0
 
 say() { echo "$@" | tee -a "$text"; }
 on_gpu() { [ "$backend" = cuda ]; }
+has_clusters() { ! nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | grep -q '^[5-8]\.'; }
 
 # take LEAST MOST SHOWN NAME COMMAND...: COMMAND within MOST seconds, if LEAST are left. Its last SHOWN lines are printed,
 # and all of them are kept.
@@ -59,7 +60,7 @@ right() {
 study() {
     which=$1 file=$2 least=$3 most=$4
     shift 4
-    take "$least" "$most" 14 "$file" env $with "$mhcbench" run --study "$which" --backend "$backend" --type bf16 "$@" \
+    take "$least" "$most" 14 "$file" env $with "$mhcbench" run --study "$which" --backend "$backend" --type "$type" "$@" \
         --out "$work/$file.h5" --overwrite -q
     for made in "$work/$file.h5" "$work/$file.h5.part"; do
         [ -e "$made" ] && "$mhcbench" show "$made" >"$work/log" 2>&1 && tee -a "$text" <"$work/log" && break
@@ -75,7 +76,7 @@ if [ "$SMALL" ]; then
     few_minutes=0.001
     ops=mhc.pre,mhc.backward tokens=16 narrow=64 wide=96 few=1,8
     step="--tokens 2 --depth 1 --width 8 --heads 1 --head-dim 8 --hidden 8 --budget 0.1 --rounds 2 --graphs off"
-    active= dense= step_seconds=2 # which the emulator does not finish: it tries what is left of a run that is cut off
+    active= dense= step_seconds=${STEP_SECONDS:-2} # which the emulator does not finish: it tries what is left of a run that is cut off
 fi
 with=
 
@@ -106,7 +107,7 @@ study kernels kernels_$narrow 15 60 --operation $ops --tokens $tokens --width $n
 with=MHC_CLUSTER=1
 study kernels two_passes_$narrow 15 40 --operation mhc.pre,mhc.backward --tokens $tokens --width $narrow
 with=
-on_gpu && [ -x "$bin/cluster_costs" ] && take 5 20 40 "what a cluster's meeting costs" "$bin/cluster_costs"
+on_gpu && has_clusters && [ -x "$bin/cluster_costs" ] && take 5 20 40 "what a cluster's meeting costs" "$bin/cluster_costs"
 
 # 4. The headline: what a connection costs in a step.
 right 15 40 "what a step is made of" 0.4 \
@@ -127,7 +128,7 @@ with=
 if on_gpu; then
     [ -e "$bin/selftest_timing.gz" ] && gunzip -f "$bin/selftest_timing.gz" && chmod +x "$bin/selftest_timing"
     for selftest in "$bin/selftest_timing" "$bin/tests/selftest_timing"; do
-        [ -x "$selftest" ] && take 20 60 14 "selftest of timing" "$selftest" "$backend" && break
+        [ -x "$selftest" ] && take 20 60 14 "selftest of timing" "$selftest" "$backend" 40 && break
     done
 fi
 take 15 40 3 vectors "$mhcbench" verify "$root/tests/vectors/public.h5" --backend "$backend"
@@ -149,5 +150,6 @@ for tool in racecheck memcheck; do # racecheck does not follow stores to other b
         "$sanitizer" --tool $tool --target-processes all --error-exitcode 1 --print-limit 20 \
         "$mhcbench" check "$backend" --tight --trials 1 --size 600 --operation 'mhc.pre,mhc.backward'
 done
+rm -rf "$work"
 say "gpu_first: $good good, $failed failed, $cut cut off, $skipped skipped, $(($(date +%s) - begin)) s"
 [ "$failed" = 0 ] && [ "$good" -gt 0 ]

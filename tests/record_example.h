@@ -15,7 +15,7 @@
 /* ---- The run ---------------------------------------------------------------------------------------------------- */
 
 enum { COLUMNS = 3, CURVES = 4, SUMMARIES = 2, STREAMS = 3, PANEL = 6, SUBJECTS = 2, ROUNDS = 5, TIMINGS = 2 };
-enum { POINTS = 4, METRICS = 2 };
+enum { POINTS = 4, METRICS = 2, MIXING = 4 };
 
 static const struct record_column columns[COLUMNS] = {
     {"width", "1", "channels of a stream", RECORD_INT},
@@ -61,6 +61,7 @@ static inline struct record_schema schema_of(int64_t layers, const char *suite) 
                                   METRICS,
                                   NULL,
                                   NULL,
+                                  MIXING,
                                   NULL,
                                   0};
 }
@@ -68,7 +69,7 @@ static inline struct record_schema schema_of(int64_t layers, const char *suite) 
 struct example {
     char key[64], text[64];
     union record_value values[COLUMNS];
-    double summaries[SUMMARIES], panels[PANEL * STREAMS * STREAMS], scale[PANEL];
+    double summaries[SUMMARIES], panels[PANEL * STREAMS * STREAMS], scale[PANEL], mixing[MIXING * MIXING];
     double *curve[CURVES], *spectrum;
     double seconds[SUBJECTS * ROUNDS], clock[SUBJECTS * ROUNDS], timings[TIMINGS], accuracy;
     int8_t order[SUBJECTS * ROUNDS], flags[SUBJECTS * ROUNDS];
@@ -163,6 +164,8 @@ static inline void example_init(struct example *e, int64_t i, int64_t largest) {
         e->panels[k] = number(i, 3, k);
     for (int k = 0; k < PANEL; k++)
         e->scale[k] = number(i, 4, k);
+    for (int k = 0; k < MIXING * MIXING; k++)
+        e->mixing[k] = number(i, 5, k);
     for (int q = 0; q < 3; q++) { /* the curve `never` stays NULL */
         if (q == 2 && i % 5)
             continue;
@@ -206,7 +209,10 @@ static inline void example_init(struct example *e, int64_t i, int64_t largest) {
                                 timed ? &e->timing : NULL,
                                 timed ? e->timings : NULL,
                                 timed ? &e->accuracy : NULL,
-                                trained ? &e->training : NULL};
+                                trained ? &e->training : NULL,
+                                i % 3 ? e->mixing : NULL,
+                                1 + i % MIXING,
+                                1 + i % 7};
 }
 
 static inline void example_free(struct example *e) {
@@ -269,6 +275,18 @@ static inline bool same_training(struct record_reader *r, int64_t row, const str
            !memcmp(got.t_max, want.t_max, RECORD_PROJECTIONS * 8);
 }
 
+/* Whether the depth mixing matrix of a row is that of the case. */
+static inline bool same_mixing(struct record_reader *r, int64_t row, const struct record_case *c) {
+    double got[MIXING * MIXING];
+    int64_t stride = 0;
+    if (!c->mixing)
+        return record_mixing_rows(r, row) == 0 && !record_mixing(r, row, c->mixing_rows, got, &stride);
+    bool good = record_mixing(r, row, c->mixing_rows, got, &stride) && stride == c->mixing_stride;
+    for (int64_t k = 0; good && k < c->mixing_rows * c->mixing_rows; k++)
+        good = same(got[k], c->mixing[k]);
+    return good;
+}
+
 /* The first thing about row `row` that is not as case `i` wrote it; NULL when all is. */
 static inline const char *difference(struct record_reader *r, int64_t row, int64_t i, int64_t layers) {
     static char what[300];
@@ -315,6 +333,8 @@ static inline const char *difference(struct record_reader *r, int64_t row, int64
         snprintf(what, sizeof what, "panels or spectrum: %s", record_error());
     if (!*what && !same_timing(r, row, c))
         snprintf(what, sizeof what, "timing or accuracy: %s", record_error());
+    if (!*what && !same_mixing(r, row, c))
+        snprintf(what, sizeof what, "mixing: %s", record_error());
     if (!*what && !same_training(r, row, c))
         snprintf(what, sizeof what, "training: %s", record_error());
     for (int k = 0; !*what && c->panels && k < PANEL * n * n; k++)

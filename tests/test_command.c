@@ -117,7 +117,7 @@ Test(command, bad_suites) {
     write_text("word.suite", "# first\n--study maps\nset --depth 3\n--study maps foo\n");
     write_text("option.suite", "--study maps\n--study maps --bogus 3\n");
     write_text("value.suite", "\n\n--streams 99\n");
-    write_text("later.suite", "--study maps\n--study maps\n--block resnet --study maps\n");
+    write_text("later.suite", "--study maps\n--study maps\n--block resnet --study maps --measure gain\n");
     write_text("list.suite", "set --depth 1,2\n");
     write_text("setrange.suite", "set --depth 1:2:1\n");
     write_text("empty.suite", "# nothing\n\n");

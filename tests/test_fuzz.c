@@ -137,9 +137,11 @@ static size_t below(size_t count) { /* MMIX's generator */
 }
 
 /* Bytes that mean something to the readers of texts. */
-static const char *const words[] = {"--",   "set ", ",",   ":",    "x10", "1e308", "-1",  "nan", "inf",    "*",   "!",   "'",
-                                    "\"",   "\\",   "#",   "\n",   "=",   "0x7f",  "all", "9223372036854775807", "1:9:0",
-                                    "--zip", "d,s", "+",   "auto", " ",   "\t",    "\r",  "--seed ", "--connection ", "0:1:1e-9"};
+static const char *const words[] = {
+    "--",      "set ",  ",",   ":",  "x10",  "1e308", "-1", "nan",  "inf",     "*",
+    "!",       "'",     "\"",  "\\", "#",    "\n",    "=",  "0x7f", "all",     "9223372036854775807",
+    "1:9:0",   "--zip", "d,s", "+",  "auto", " ",     "\t", "\r",   "--seed ", "--connection ",
+    "0:1:1e-9"};
 
 static size_t change_text(char *bytes, size_t size) {
     for (size_t k = 1 + below(6); k > 0; k--) {
@@ -191,7 +193,7 @@ static struct {
     size_t size;
     int64_t number;
     char bytes[LARGEST];
-} *last; /* the input at hand, in memory that the parent sees */
+} * last; /* the input at hand, in memory that the parent sees */
 
 /* Whose code was the first above libc? */
 static void end(int number) {

@@ -27,6 +27,24 @@ Test(make, complaint_is_no_architecture) {
     cr_expect(strstr(out, "arch=compute_120,code=sm_120 ") && !strstr(out, "compute_89"), "%s", out);
 }
 
+/* A list of GPUs; clusters are for those that have them. */
+Test(make, builds_for_a_list_of_architectures) {
+    stand_in("nvcc", "#!/bin/sh\n" RELEASE "12.4, V12.4.131'\n");
+    GOOD("env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL PATH=$PWD:$PATH make -n -C $R $PWD/none/cluster_costs "
+         "$PWD/none/cuda/kernels/adamw.o B=$PWD/none NVCC=$PWD/nvcc CUDA_ARCH=80,90,90-ptx V=1");
+    cr_expect(strstr(out, "-gencode=arch=compute_80,code=sm_80 -gencode=arch=compute_90,code=sm_90 "
+                          "-gencode=arch=compute_90,code=compute_90 "),
+              "%s", out);
+    char *probe = strstr(out, "/none/cluster_costs");
+    cr_assert(probe, "%s", out);
+    GOOD("env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL PATH=$PWD:$PATH make -n -C $R $PWD/none/cluster_costs "
+         "B=$PWD/none NVCC=$PWD/nvcc CUDA_ARCH=80,90,90-ptx V=1 | grep 'cluster_costs.cu'");
+    cr_expect(!strstr(out, "sm_80") && strstr(out, "sm_90"), "%s", out);
+    GOOD("env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u CUDA_ARCH PATH=$PWD:$PATH make -n -C $R bundle B=$PWD/none "
+         "NVCC=$PWD/nvcc INSTALL=");
+    cr_expect(strstr(out, "CUDA_ARCH=80,90,90-ptx"), "%s", out);
+}
+
 Test(make, builds_without_an_nvcc_that_cannot) {
     const char *const cannot[][2] = {
         {"#!/bin/sh\n" RELEASE "11.8, V11.8.89'\n",

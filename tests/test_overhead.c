@@ -429,7 +429,7 @@ Test(overhead, times_other_connections_on_request) {
     cr_expect(!strstr(out, "overhead_step.gp")); /* that of the first case alone */
     GOOD("$M run --study overhead --backend ./fake.so --type f32 --depth 2 --width 16 --hidden 16 --head-dim 8 "
          "--tokens 6 --streams 3 --timed mhc+kromhc --rounds 8 --out b.h5 -q; $M show b.h5 --headline");
-    cr_expect(strstr(out, "\nkromhc       - mhc.pre: n must be a power of 2 ") &&
+    cr_expect(strstr(out, "\nkromhc       - mhc.pre: this residual map needs n of 1, 2") &&
                   strstr(out, "\nmhc              13.7 ") && !strstr(out, "identity"),
               "%s", out);
     GOOD("$M plot b.h5 --out figures && grep CAPTION figures/data/overhead.gp");

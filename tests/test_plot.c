@@ -153,8 +153,11 @@ static void data_is_tidy(const char *out) {
 TestSuite(plot, .init = start, .fini = finish, .timeout = 120);
 
 Test(plot, every_figure_of_a_stack) {
-    static const char *const all[] = {
-        "single_gain", "composite_gain", "composite_maps", "composite_spectrum", "depth", "streams", NULL};
+    static const char *const all[] = {"single_gain",    "composite_gain",
+                                      "composite_maps", "composite_spectrum",
+                                      "mixing",         "reach",
+                                      "costs",          "depth",
+                                      "streams",        NULL};
     good("@ run --block resnet,hc,hc-static,mhc,identity --depth 6,60 --width 8 --tokens 4 --seed 1:3:1 --out %/a.h5 "
          "-q");
     good("@ plot %/a.h5");
@@ -162,6 +165,12 @@ Test(plot, every_figure_of_a_stack) {
     figures_whole("figures", all);
     data_is_tidy("figures");
     holds("figures/data/composite_gain.gp", "PAPER = 1", true);
+    holds("figures/data/costs.gp", "TRAINED = 0", true);
+    /* A ResNet's matrix is all ones: one box in each of 61 rows, of every source so far. */
+    good("awk -F, '$3 == \"resnet\" && $5 == 0 && $6 == $4 - 1 && $7 < 1e-12 && $7 > -1e-12 { n++ } "
+         "END { exit n != 61 }' %/figures/data/mixing.csv");
+    good("awk -F, '$3 == \"resnet\" { n += $4 == 1 && $7 == 0 && $9 == 1 && $15 == 1 } END { exit n != 1 }' "
+         "%/figures/data/costs.csv");
     holds("figures/single_gain.svg", ">static HC<", true);
     good("@ plot %/a.h5 --out %/again --format svg");
     good("for f in %/figures/*.svg; do cmp $f %/again/$(basename $f) || exit 1; done");

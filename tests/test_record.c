@@ -92,11 +92,11 @@ Test(record, other_readers) {
         "assert f['cases/key'].asstr()[3] == '--case 3' and f['cases/width'][1] == 2**40 - 5\n"
         "assert h5py.check_enum_dtype(f['cases/status'].dtype) == {'missing': 0, 'done': 1, 'failed': 2}\n"
         "assert f['cases/status'][:].min() == 1 and len(set(d.shape[0] for d in f['cases'].values())) == 1\n"
-        "assert f.attrs['schema'].decode() == 'mhcbench/1.3' and f['cases/seconds'].attrs['units'] == b's'\n"
+        "assert f.attrs['schema'].decode() == 'mhcbench/1.4' and f['cases/seconds'].attrs['units'] == b's'\n"
         "try: import xarray, h5netcdf\n"
         "except ImportError: sys.exit(0)\n"
         "assert [d.label for d in f['timing/seconds'].dims] == ['case', 'subject', 'round'], f['timing/seconds'].dims\n"
-        "for g in ('cases', 'curves', 'summary', 'panels', 'spectra', 'timing', 'accuracy'):\n"
+        "for g in ('cases', 'curves', 'summary', 'panels', 'spectra', 'mixing', 'timing', 'accuracy'):\n"
         "    d = xarray.open_dataset('a.h5', group=g, engine='h5netcdf').load()\n"
         "    assert d.sizes['case'] == 40 and 'phony' not in str(d.sizes), d\n",
         f);
@@ -293,8 +293,9 @@ Test(record, export) {
     const struct record_curve curve[] = {{"gain", "1", ""}, {"loss", "1", ""}}, peak[] = {{"peak", "1", ""}};
     const struct record_curve median = {"median", "s", ""}, error = {"error", "1", ""};
     const struct record_schema schema = {
-        one, 3,       curve,  2, peak, 1,    3, 0,    2, facts, 3,    "p",  "c", "line 1\nline 2\n", subjects, SUBJECTS,
-        2,   &median, &error, 1, 1,    NULL, 0, NULL, 0, NULL,  NULL, NULL, 0};
+        one,      3,        curve, 2,       peak,   1, 3, 0,    2, facts, 3, "p",  "c",  "line 1\nline 2\n",
+        subjects, SUBJECTS, 2,     &median, &error, 1, 1, NULL, 0, NULL,  0, NULL, NULL, 0,
+        NULL,     0};
     struct record *r = record_create("a.h5", &schema, false, false);
     cr_assert(r, "%s", record_error());
     const double gain[] = {0.1, NAN, -INFINITY}, inf = INFINITY;
@@ -356,7 +357,7 @@ Test(record, export) {
         "\"flags\": 0, \"clock\": null, \"batch\": 1, \"sets\": 2}\n]\n");
     size_t size;
     char *csv = slurp("cases.csv", &size);
-    cr_expect(!strncmp(csv, "# schema: mhcbench/1.3\n# status: complete\n", 42) &&
+    cr_expect(!strncmp(csv, "# schema: mhcbench/1.4\n# status: complete\n", 42) &&
                   strstr(csv, "\n# suite: line 1\n#   line 2\n# host: here\n"),
               "provenance is\n%s", csv);
     free(csv);

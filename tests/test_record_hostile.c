@@ -31,6 +31,11 @@ static void read_everything(const char *path) {
         double *spectrum = malloc(sizeof(double) * (size_t)((layers ? layers[i] : 0) * n + 1));
         record_spectrum(r, i, n, spectrum);
         free(spectrum);
+        const int64_t rows = record_mixing_rows(r, i);
+        double *mixing = malloc(sizeof(double) * (size_t)(rows * rows + 1));
+        int64_t stride;
+        record_mixing(r, i, rows, mixing, &stride);
+        free(mixing);
     }
     free(panel);
     static const char *const what[] = {"cases", "curves", "samples"};

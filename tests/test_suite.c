@@ -214,7 +214,7 @@ Test(parser, refusals) {
                                   {"--input=--x", "no --"},
                                   {"--backend=", "an empty value"},
                                   {"--input a\x01", "no blanks"},
-                                  {"--block resnet --study maps", "nothing to measure"},
+                                  {"--block resnet --study maps --measure gain", "nothing to measure"},
                                   {"--tokens 5 --sequence 2", "not a multiple"},
                                   {"--recompute 61", "more than --depth"},
                                   {"--recompute 0", "auto or keep"},
@@ -262,7 +262,7 @@ static void draw_value(const struct param *param, uint32_t number, uint64_t draw
 
 Test(parser, a_key_makes_its_case_again) {
     int tried = 0;
-    for (uint64_t draw = 0; draw < 4000; draw++) {
+    for (uint64_t draw = 0; draw < 4500; draw++) {
         struct params p;
         char text[PARAM_TEXT_SIZE], key[2048], why[400];
         params_defaults(&p);

@@ -73,24 +73,64 @@ Test(vectors_made, the_hard_list_is_hard) {
 Test(vectors_made, bad_usage_gets_one_line) {
     static const struct {
         const char *options, *says;
-    } bad[] = {{"", "--out FILE.h5 is missing"},
-               {"--out there.h5 --hard", "there.h5 exists"},
-               {"--out v.h5 --logits 1,x", "--logits 1,x: up to"},
-               {"--out v.h5 --logits -1", "--logits -1: up to"},
-               {"--out v.h5 --rtol none", "--rtol none: a number from 0"},
-               {"--out v.h5 --hard --logits 3", "--hard has its own"},
-               {"--out v.h5 --hard --tokens 3", "unknown option --tokens"},
-               {"--out v.h5 --operation resnet.pre", "no vectors of resnet.pre"},
-               {"--out v.h5 --operation mhc.pre --backend cpu32", "--backend has no meaning"},
-               {"--out v.h5 --operation mhc.pre --depth 3", "--depth has no meaning"},
-               {"--out v.h5 --streams 17", "--streams 17: a whole number"},
-               {"--out nowhere/v.h5 --hard", "nowhere/v.h5.part: No such file"}};
+    } bad[] = {
+        {"", "--out FILE.h5 is missing"},
+        {"--out there.h5 --hard", "there.h5 exists"},
+        {"--out v.h5 --logits 1,x", "--logits 1,x: up to"},
+        {"--out v.h5 --logits -1", "--logits -1: up to"},
+        {"--out v.h5 --rtol none", "--rtol none: a number from 0"},
+        {"--out v.h5 --hard --logits 3", "--hard has its own"},
+        {"--out v.h5 --hard --tokens 3", "unknown option --tokens"},
+        {"--out v.h5 --operation resnet.pre", "no vectors of resnet.pre"},
+        {"--out v.h5 --operation mhc.pre --backend cpu32", "--backend has no meaning"},
+        {"--out v.h5 --operation mhc.pre --depth 3", "--depth has no meaning"},
+        {"--out v.h5 --map permutations --streams 6", "--streams 6: this residual map, of n! logits, needs n from 1"},
+        {"--out v.h5 --streams 17", "--streams 17: a whole number"},
+        {"--out nowhere/v.h5 --hard", "nowhere/v.h5.part: No such file"}};
     char command[200];
     enter();
     GOOD("touch there.h5");
     for (size_t k = 0; k < sizeof bad / sizeof *bad; k++) {
         snprintf(command, sizeof command, "$M vectors %s", bad[k].options);
         expect_refusal(command, bad[k].says);
+    }
+    leave();
+}
+
+/* ---- residual maps ---- */
+
+/* Columns of phi in the only case of a file; -1: there is none. */
+static int64_t columns_of(const char *path) {
+    char name[200], phi[300];
+    hsize_t extents[2] = {0};
+    hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
+    cr_assert(file >= 0 &&
+              H5Lget_name_by_idx(file, "cases", H5_INDEX_NAME, H5_ITER_INC, 0, name, sizeof name, H5P_DEFAULT) > 0);
+    snprintf(phi, sizeof phi, "cases/%s/in/phi", name);
+    hid_t data = H5Dopen2(file, phi, H5P_DEFAULT), space = H5Dget_space(data);
+    int rank = H5Sget_simple_extent_dims(space, extents, NULL);
+    H5Sclose(space);
+    H5Dclose(data);
+    H5Fclose(file);
+    return rank == 2 ? (int64_t)extents[1] : -1;
+}
+
+/* A file of each map's numbers, which every backend meets; what the file says of its map is what was asked for. */
+Test(vectors_made, of_every_map) {
+    static const char *const options[] = {"identity",          "free",
+                                          "kronecker",         "permutations",
+                                          "orthostochastic",   "orthostochastic --map-order 1",
+                                          "transport",         "spectral",
+                                          "circulant --beta 9"};
+    static const int64_t K[] = {0, 16, 4, 24, 28, 6, 9, 9, 4};
+    enter();
+    for (size_t k = 0; k < sizeof options / sizeof *options; k++) {
+        GOOD("$M vectors --operation 'mhc.*' --tokens 5 --width 6 --map %s --out v.h5 --overwrite", options[k]);
+        cr_expect(columns_of("v.h5") == 8 + K[k], "%s: %lld", options[k], (long long)columns_of("v.h5"));
+        for (int b = 0; b < 3; b++) {
+            GOOD("$M verify v.h5 --backend %s", ((const char *[]){"cpu64", "cpu32", "emu"})[b]);
+            cr_expect(strstr(out, " 0 failed, 0 skipped"), "%s: %s", options[k], out);
+        }
     }
     leave();
 }

@@ -9,7 +9,8 @@
 
 #include "suites/study/train.h"
 
-static const char *const names[] = {"resnet", "skip", "hc", "hc-static", "mhc", "identity", "kromhc"};
+static const char *const names[] = {"resnet", "skip",     "hc",     "hc-static", "mhc", "identity",
+                                    "kromhc", "mhc-lite", "go-mhc", "tbp-mhc",   "shc", "c-mhc"};
 enum { NAMES = sizeof names / sizeof *names };
 
 static char path[64];

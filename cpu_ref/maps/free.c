@@ -17,7 +17,8 @@ static void backward(const struct mhc_case *c, int64_t count, const real *logits
     memcpy(grad_logits, grad_res, (size_t)(count * c->n * c->n) * sizeof(real));
 }
 
-static void start(const struct mhc_case *c, double *b) {
+static void start(const struct mhc_case *c, uint64_t seed, int64_t layer, double *b) {
+    (void)seed, (void)layer;
     for (int64_t k = 0; k < c->n * c->n; k++)
         b[k] = k % (c->n + 1) == 0;
 }

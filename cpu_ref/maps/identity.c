@@ -15,8 +15,8 @@ static void backward(const struct mhc_case *c, int64_t count, const real *logits
     (void)c, (void)count, (void)logits, (void)grad_res, (void)grad_logits, (void)history;
 }
 
-static void start(const struct mhc_case *c, double *b) {
-    (void)c, (void)b;
+static void start(const struct mhc_case *c, uint64_t seed, int64_t layer, double *b) {
+    (void)c, (void)seed, (void)layer, (void)b;
 }
 
 const struct residual_map NAME(map_identity) = {

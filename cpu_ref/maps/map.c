@@ -18,6 +18,8 @@ bool NAME(map_supports)(const struct mhc_case *c, const char **why) {
     const struct residual_map *map = NAME(map_of)(c);
     if (!map)
         return *why = "it has no such residual map", false;
+    if (mhc_map_logits(c) < 0)
+        return *why = mhc_map_needs(c), false;
     return map->supports(c, why) && NAME(supports)(c, why);
 }
 
@@ -26,8 +28,8 @@ int64_t NAME(map_history_bytes)(const struct mhc_case *c) {
     return map && map->history_bytes ? map->history_bytes(c) : 0;
 }
 
-void NAME(map_start)(const struct mhc_case *c, double *b) {
-    NAME(map_of)(c)->start(c, b);
+void NAME(map_start)(const struct mhc_case *c, uint64_t seed, int64_t layer, double *b) {
+    NAME(map_of)(c)->start(c, seed, layer, b);
 }
 
 enum { BLOCK = 64 }; /* tokens of a task */

@@ -345,7 +345,8 @@ static bool map_supports(const struct mhc_case *c, const char **why) {
 }
 
 /* Logits 0 on the diagonal and -8 elsewhere (mHC-lite's start of mHC); of either layout, as it is symmetric. */
-static void start(const struct mhc_case *c, double *b) {
+static void start(const struct mhc_case *c, uint64_t seed, int64_t layer, double *b) {
+    (void)seed, (void)layer;
     for (int64_t k = 0; k < c->n * c->n; k++)
         b[k] = k % (c->n + 1) ? -8 : 0;
 }

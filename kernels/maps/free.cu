@@ -3,4 +3,4 @@
 
 #include "kernels/maps/kernels.h"
 
-MAP_KERNELS(free, MHC_FREE);
+MAP_KERNELS(free, MHC_FREE, 0);

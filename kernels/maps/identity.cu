@@ -3,4 +3,4 @@
 
 #include "kernels/maps/kernels.h"
 
-MAP_KERNELS(identity, MHC_IDENTITY);
+MAP_KERNELS(identity, MHC_IDENTITY, 0);

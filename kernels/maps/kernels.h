@@ -1,4 +1,4 @@
-/* The kernels of mHC with one residual map: MAP_KERNELS(name, id) makes them, in a file of its own for each map. */
+/* The kernels of mHC with one residual map: MAP_KERNELS(name, id, order) makes them, in a file of its own for each map. */
 #ifndef KERNELS_MAPS_KERNELS_H
 #define KERNELS_MAPS_KERNELS_H
 
@@ -8,9 +8,10 @@
 #include "kernels/one_pass_forward.h"
 #include "kernels/two_pass_coefficients.h"
 
-#define MAP_KERNELS(name, id)                                                                           \
+#define MAP_KERNELS(name, id, order)                                                                    \
     static const struct one_pass_kernels name##_one_pass = ONE_PASS_KERNELS(mhc_generator<name##_map>); \
     const struct gpu_map name##_kernels = {id,                                                          \
+                                           order,                                                       \
                                            name##_map::supports,                                        \
                                            two_pass_coefficients<name##_map>,                           \
                                            two_pass_chain<name##_map>,                                  \

@@ -3,4 +3,4 @@
 
 #include "kernels/maps/kernels.h"
 
-MAP_KERNELS(kronecker, MHC_KRONECKER);
+MAP_KERNELS(kronecker, MHC_KRONECKER, 0);

@@ -21,14 +21,24 @@
 
 #include "kernels/coefficients.h"
 
-#define MAPS(MAP) MAP(sinkhorn) MAP(identity) MAP(free) MAP(kronecker)
+#define MAPS(MAP)          \
+    MAP(sinkhorn)          \
+    MAP(identity)          \
+    MAP(free)              \
+    MAP(kronecker)         \
+    MAP(permutations)      \
+    MAP(orthostochastic_1) \
+    MAP(orthostochastic_2) \
+    MAP(transport)         \
+    MAP(spectral)          \
+    MAP(circulant)
 
 struct chain;            /* kernels/two_pass_coefficients.h */
 struct one_pass_kernels; /* kernels/one_pass.h */
 
 /* The kernels of mHC with a map. */
 struct gpu_map {
-    int32_t map; /* enum mhc_map */
+    int32_t map, order; /* enum mhc_map; map_order of the cases that it is for, 0: of any */
     bool (*supports)(const struct mhc_case *, const char **why);
     int (*coefficients)(struct device *, void *queue, const struct mhc_case *, const float *product,
                         const struct mhc_pre_args *);
@@ -50,12 +60,29 @@ static inline const struct gpu_map *gpu_map_of(const struct mhc_case *c) {
     static const struct gpu_map *const maps[] = {MAPS(MAP) NULL};
 #undef MAP
     const struct gpu_map *const *map = maps;
-    while (*map && (*map)->map != c->map)
+    while (*map && ((*map)->map != c->map || ((*map)->order && (*map)->order != c->map_order)))
         map++;
     return *map;
 }
 
 /* The trace of a map that needs none. */
 struct no_trace {};
+
+/* x [count] becomes its softmax. A NaN makes all NaN. */
+static __device__ __forceinline__ void softmax(int count, float *x) {
+    float largest = -INFINITY, sum = 0;
+#pragma unroll
+    for (int k = 0; k < count; k++)
+        largest = fmaxf(largest, x[k]);
+#pragma unroll
+    for (int k = 0; k < count; k++) {
+        x[k] = expf(x[k] - largest);
+        sum += x[k];
+    }
+    sum = 1 / sum;
+#pragma unroll
+    for (int k = 0; k < count; k++)
+        x[k] *= sum;
+}
 
 #endif

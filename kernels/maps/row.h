@@ -34,7 +34,18 @@ static __global__ void __launch_bounds__(MAP_THREADS)
         return;
     typename MAP::template trace<N> trace;
     MAP::template record<N>(s, logits + t * K, &trace);
-    MAP::template backward<N>(s, &trace, grad_res + t * n * n, grad_logits + t * K);
+    if constexpr (N == 0) { /* too many for registers */
+        MAP::template backward<N>(s, &trace, grad_res + t * n * n, grad_logits + t * K);
+    } else {
+        float grad[MATRIX(N)], z[MAP::logits(N) + 1];
+#pragma unroll
+        for (int k = 0; k < n * n; k++)
+            grad[k] = grad_res[t * n * n + k];
+        MAP::template backward<N>(s, &trace, grad, z);
+#pragma unroll
+        for (int k = 0; k < K; k++)
+            grad_logits[t * K + k] = z[k];
+    }
 }
 
 /* --- host --- */

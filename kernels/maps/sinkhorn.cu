@@ -3,4 +3,4 @@
 
 #include "kernels/maps/kernels.h"
 
-MAP_KERNELS(sinkhorn, MHC_SINKHORN);
+MAP_KERNELS(sinkhorn, MHC_SINKHORN, 0);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/metrics.h"
 #include "cpu_ref/library.h"
 
 /* Records, keys and old suites call the connection `block`. */
@@ -145,6 +146,11 @@ int32_t params_map(const struct params *p) {
     return p->study == STUDY_KERNELS ? map_ids[p->map] : params_connection(p)->map;
 }
 
+void params_map_constants(const struct params *p, struct mhc_case *c) {
+    c->map_order = (int32_t)p->map_order;
+    c->map_constant = p->beta < 2.0 * (double)p->depth ? p->beta / (2.0 * (double)p->depth) : 1;
+}
+
 /* Records and suites of old have identity HC as operations of its own, identity.pre; they are mhc.pre with
  * another map. */
 static bool set_old_operation(struct params *p, const char *text, char *why, size_t why_size) {
@@ -252,6 +258,13 @@ static bool has_letter(const char *operation, const char *letters) {
     return false;
 }
 
+/* Whether a case has the map; a step of study overhead has every one. */
+static bool has_map(const struct params *p, int32_t map) {
+    if (p->study == STUDY_KERNELS)
+        return has_letter(p->operation, "KQEN") && params_map(p) == map;
+    return !params_has(p, STUDY_ENSEMBLE) || (connection_has_logits(params_connection(p)) && params_map(p) == map);
+}
+
 bool params_matters(const struct params *p, const struct param *param) {
     const struct connection *connection = params_connection(p);
     if (!params_knows(p, param) || (p->from[0] && param->role & ROLE_DRAWN))
@@ -260,6 +273,8 @@ bool params_matters(const struct params *p, const struct param *param) {
         return false;
     if (param->matters == USED_MAP)
         return has_letter(p->operation, "KQEN") && strncmp(p->operation, "hc", 2);
+    if (param->matters == USED_ORDER || param->matters == USED_BETA)
+        return has_map(p, param->matters == USED_ORDER ? MHC_ORTHOSTOCHASTIC : MHC_CIRCULANT);
     if (param->matters == USED_VOCABULARY)
         return has_letter(p->operation, "V");
     if (!params_has(p, STUDY_ENSEMBLE))
@@ -285,11 +300,19 @@ bool params_one_stream(const struct params *p) {
 }
 
 bool params_check(const struct params *p, char *why, size_t why_size) {
+    if (params_has(p, STUDY_RUNS) && !params_has(p, STUDY_TIMES) && params_is_model(p))
+        return snprintf(why, why_size,
+                        "--study %s needs a backend that computes: a model of a GPU has times alone, for studies "
+                        "kernels, recompute and overhead",
+                        params_word(p, "study")),
+               false;
     if (p->study != STUDY_KERNELS && params_one_stream(p) && p->streams != 1)
         return snprintf(why, why_size, "--connection %s needs --streams 1", params_connection(p)->name), false;
-    if (p->study == STUDY_MAPS && !connection_mixes(params_connection(p)))
+    if (p->study == STUDY_MAPS && !connection_mixes(params_connection(p)) &&
+        (params_has_maps(p) || !(p->measure & MHC_GROUP_REACH)))
         return snprintf(why, why_size,
-                        "--study maps has nothing to measure in --connection %s: its map is the identity",
+                        "--study maps has nothing to measure in --connection %s but drawn reach: its map is the "
+                        "identity",
                         params_word(p, "block")),
                false;
     if (p->study == STUDY_MAPS && p->order && !p->from[0])
@@ -309,10 +332,11 @@ bool params_check(const struct params *p, char *why, size_t why_size) {
     if (knows(p, "kind") && p->kind && !p->preset)
         return snprintf(why, why_size, "--kind %s is of a model: needs --preset", params_word(p, "kind")), false;
     if (p->study != STUDY_KERNELS && connection_has_logits(params_connection(p))) {
-        const struct mhc_case c = {.n = p->streams, .map = params_map(p)};
+        struct mhc_case c = {.n = p->streams, .map = params_map(p)};
+        params_map_constants(p, &c);
         if (mhc_map_logits(&c) < 0)
-            return snprintf(why, why_size, "--connection %s does not exist for --streams %lld",
-                            params_connection(p)->name, (long long)p->streams),
+            return snprintf(why, why_size, "--connection %s does not exist for --streams %lld: %s",
+                            params_connection(p)->name, (long long)p->streams, mhc_map_needs(&c)),
                    false;
         if (p->rounding != ROUND_NONE && !connection_has_sinkhorn(params_connection(p)))
             return snprintf(why, why_size, "--round rounds Sinkhorn's arithmetic: not that of --connection %s",

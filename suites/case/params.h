@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "suites/case/connections.h"
 
@@ -45,6 +46,8 @@ struct params {
     int64_t map; /* of an operation, its place in maps.def */
     int64_t depth, streams, width, tokens, sequence, t_max, convention;
     double rms_eps, sinkhorn_eps;
+    int64_t map_order;
+    double beta;
     int64_t init;
     double d, s, w, alpha, phi;
     int64_t pre_post;
@@ -79,6 +82,8 @@ enum param_use {
     USED_LOGITS,    /* there, with init latent */
     USED_GATES,     /* where pre and post have logits, with init latent: generator mhc */
     USED_MAP,       /* where the arrays of an operation depend on the residual map */
+    USED_ORDER,     /* by go-mHC's map */
+    USED_BETA,      /* by C-mHC's map */
     USED_VOCABULARY /* where they depend on the vocabulary */
 };
 /* What else the program does with a parameter. */
@@ -148,6 +153,14 @@ static inline bool params_has_maps(const struct params *p) {
 bool params_one_stream(const struct params *);
 /* The residual map of a case: of its connection, or that of --map. */
 int32_t params_map(const struct params *);
+/* What maps have for constants, map_order and map_constant of a case. */
+void params_map_constants(const struct params *, struct mhc_case *);
+
+/* How the name of a backend begins that is a model of a GPU and computes nothing; rows/gpu_model.h. */
+#define BACKEND_MODEL "model:"
+static inline bool params_is_model(const struct params *p) {
+    return !strncmp(p->backend, BACKEND_MODEL, strlen(BACKEND_MODEL));
+}
 
 static inline bool params_has(const struct params *p, enum study_trait trait) {
     return study_traits[p->study] & trait;

@@ -68,6 +68,11 @@ const struct param params_table[] = {
      .help = "added to every mean square", .role = ROLE_MODEL},
     {"sinkhorn-eps", "1", "1e-06", PARAM_REAL, AT(sinkhorn_eps), 0, 1, NULL, STUDY_ANY,
      .help = "of convention v4; paper has none", .matters = USED_PROJECTED, .role = ROLE_MODEL},
+    {"map-order", "1", "2", PARAM_INT, AT(map_order), 1, 2, NULL, STUDY_ANY,
+     .help = "s of go-mHC: its orthogonal matrix has s n rows", .matters = USED_ORDER, .role = ROLE_MODEL},
+    {"beta", "1", "4", PARAM_REAL, AT(beta), 1e-6, 1e6, NULL, STUDY_ANY,
+     .help = "of C-mHC, which mixes a share of beta / (2 L), at most 1; study kernels takes 60 for L",
+     .matters = USED_BETA, .role = ROLE_MODEL},
     {"init", "", "latent", PARAM_WORD, AT(init), 0, 0, "latent|mixed|near-identity|gap|diagonal|pre-norm", UNTRAINED,
      .help = "ensemble of the static part; latent is spanned by d, s and w, the others are starts found in the field",
      .matters = USED_MAPS, .role = ROLE_DRAWN | ROLE_WORD},
@@ -84,7 +89,7 @@ const struct param params_table[] = {
      .help = "scale of the dynamic part; in train, where it starts", .role = ROLE_DRAWN},
     {"phi", "1", "1", PARAM_REAL, AT(phi), 0, 1e6, NULL, UNTRAINED,
      .help = "std of the dynamic product before alpha: of x.phi/r, or theta.x/r in HC", .role = ROLE_DRAWN},
-    {"pre-post", "", "lite", PARAM_WORD, AT(pre_post), 0, 0, "lite|one-hot|equal", PROPAGATE | RECOMPUTE,
+    {"pre-post", "", "lite", PARAM_WORD, AT(pre_post), 0, 0, "lite|one-hot|equal", UNTRAINED,
      .help =
          "latent: logits of pre and post, for stream l mod n and for the others: 1 and -1, so that streams differ "
          "(lite); 4 and -4, so that they hardly meet (one-hot); pre 20 and -20, all post 0, so that streams stay equal "
@@ -134,13 +139,14 @@ const struct param params_table[] = {
      .role = ROLE_DRAWN | ROLE_KEEPS},
     {"weights", "", "hold", PARAM_WORD, AT(weights), 0, 0, "hold|regenerate", PROPAGATE,
      .help = "keep the weights of all layers, or draw them at every use", .role = ROLE_DRAWN | ROLE_KEEPS},
-    {"measure", "", "gain+spectrum+mixing+stream+logit+gradient", PARAM_FLAGS, AT(measure), 0, 0,
-     "gain|spectrum|mixing|stream|logit|gradient", STUDY_CURVES, .help = "groups of curves, joined by +",
+    {"measure", "", "gain+spectrum+mixing+stream+logit+gradient+reach", PARAM_FLAGS, AT(measure), 0, 0,
+     "gain|spectrum|mixing|stream|logit|gradient|reach", STUDY_CURVES, .help = "groups of curves, joined by +",
      .role = ROLE_KEEPS},
     {"record", "", "curves", PARAM_WORD, AT(record), 0, 0, "curves|summary", STUDY_CURVES,
      .help = "curves with quantiles over tokens, or the largest token mean of each alone", .role = ROLE_KEEPS},
     {"backend", "", "cpu64", PARAM_TEXT, AT(backend), 0, 0, NULL, STUDY_RUNS,
-     .help = "cpu64, cpu32, cuda, emu, or the path of a library"},
+     .help = "cpu64, cpu32, cuda, emu, or the path of a library; for times alone model:h200, h100, a100, b200 or 4090, "
+             "computed by data sheet and marked MODEL"},
     {"type", "", "widest", PARAM_WORD, AT(type), 0, 0, "widest|f64|f32|bf16", STUDY_RUNS,
      .help = "element type of the streams"},
     {"cache", "", "cold", PARAM_WORD, AT(cache), 0, 0, "cold|hot", KERNELS,

@@ -9,7 +9,9 @@
 #include "cpu_ref/blas_core.h"
 #include "cpu_ref/library.h"
 #include "suites/case/options.h"
+#include "suites/case/params.h"
 #include "suites/command/commands.h"
+#include "suites/report/show_gpu_model.h"
 #include "suites/rows/backend.h"
 #include "suites/rows/device.h"
 
@@ -95,11 +97,21 @@ static void look_at_device(const char *text) {
         advise(part, "stop what else runs on the device, or let it cool down; nvidia-smi shows both");
 }
 
+/* A model is measured by nothing: what it is made of, and its error. */
+static int print_model(const char *backend) {
+    struct tables t = {.out = stdout, .most = 160};
+    char why[200];
+    return !show_gpu_model(backend, &t, why, sizeof why) ? cannot("%s", why)
+           : tables_end(&t)                              ? EXIT_GOOD
+                                                         : cannot("out of memory");
+}
+
 int doctor_command(int argc, char **argv) {
     static const char usage[] = "doctor [--backend NAME]";
     static const char help[] =
         "Says what on this machine would spoil a measurement, and the remedy.\n\n"
-        "  --backend NAME  whose device is looked at: cuda (default), or the path of a library\n\n"
+        "  --backend NAME  whose device is looked at: cuda (default), or the path of a library; of model:h200 what it is\n"
+        "                  made of, and its error against published figures\n\n"
         "Exit: 0 whatever is found, for all of it is advice; 2 a backend that was named cannot be opened.\n";
     const char *backend = NULL;
     char device[DEVICE_TEXT];
@@ -107,6 +119,8 @@ int doctor_command(int argc, char **argv) {
         return EXIT_GOOD;
     if (!take_option(&argc, argv, "--backend", &backend) || !only_positional(argc, argv, 0, 0, usage))
         return EXIT_CANNOT;
+    if (backend && !strncmp(backend, BACKEND_MODEL, strlen(BACKEND_MODEL)))
+        return print_model(backend);
     bool opened = device_describe(backend ? backend : "cuda", device);
     if (!opened && backend)
         return cannot("%s", device);

@@ -10,13 +10,16 @@
 #include "analysis/analysis.h"
 #include "suites/case/options.h"
 #include "suites/command/commands.h"
+#include "suites/command/list_shards.h"
 #include "suites/rows/operations.h"
 #include "suites/study/jobs.h"
+#include "suites/study/shares.h"
 #include "suites/study/study.h"
 #include "suites/case/suite.h"
 #include "suites/rows/backend.h"
 
-static const char usage[] = "list [FILE.suite ...] [--options] [--operations] [--metrics] [--backend B]";
+static const char usage[] = "list [FILE.suite ...] [--options] [--operations] [--metrics] [--backend B] "
+                            "[--shards N]";
 
 static const char help[] =
     "Without anything: the suites below the current folder with the number of their cases and an estimate of their "
@@ -24,6 +27,8 @@ static const char help[] =
     "the backends that are here. With FILE.suite: that of these suites. An estimate counts operations, and the time of "
     "one thread\n"
     "in a fixed case; it assumes that nothing else runs.\n\n"
+    "  --shards N    of FILE.suite: what a sweep on N processes would be, by a model: time, files, merging, what breaks "
+    "first\n"
     "  --options     every option of a case: default, range, meaning, and the studies that know it\n"
     "  --operations  the operations of a backend, what they read and what they write\n"
     "  --backend B   whose operations: cpu64 (default), cpu32, cuda, emu, or the path of a library\n"
@@ -55,7 +60,7 @@ static void list_options(void) {
 static int list_operations(const char *name) {
     struct backend b;
     char why[300];
-    if (!backend_open(&b, name, why, sizeof why))
+    if (!backend_open_timed(&b, name, why, sizeof why))
         return cannot("%s", why);
     printf("Operations of backend %s (%s):\n\n", name, b.library->build);
     for (const struct mhc_row *const *row = b.library->rows; *row; row++) {
@@ -163,13 +168,15 @@ static double suite_seconds(const struct suite *s, const struct rates *rates, in
     return sum;
 }
 
-static int list_suite(const char *path, const struct rates *rates) {
+static int list_suite(const char *path, const struct rates *rates, int64_t shards) {
     struct suite s;
     struct worker w = {0};
     char why[600], duration[24];
     int at_once;
+    const double begin = worker_now();
     if (!suite_read(&s, path, NULL, 0, why, sizeof why))
         return cannot("%s", why);
+    const double reading = worker_now() - begin;
     bool any = operations_narrow(&s, &w, why, sizeof why);
     worker_stop(&w);
     if (!any) {
@@ -192,11 +199,12 @@ static int list_suite(const char *path, const struct rates *rates) {
     if (s.repeated)
         printf(", without %lld that an earlier line has already", (long long)s.repeated);
     printf("\n");
+    const bool good = !shards || list_shards(&s, shards, reading);
     suite_release(&s);
-    return EXIT_GOOD;
+    return good ? EXIT_GOOD : cannot("out of memory");
 }
 
-static int list_suites(int argc, char **argv) {
+static int list_suites(int argc, char **argv, int64_t shards) {
     glob_t found = {0};
     struct backend cuda;
     char why[300];
@@ -210,11 +218,11 @@ static int list_suites(int argc, char **argv) {
         printf("Suites (suites/*.suite below the current folder), and their time where nothing else runs:\n\n");
         glob("suites/*.suite", 0, NULL, &found);
         for (size_t k = 0; k < found.gl_pathc; k++)
-            code |= list_suite(found.gl_pathv[k], &rates);
+            code |= list_suite(found.gl_pathv[k], &rates, 0);
         globfree(&found);
     }
     for (int k = 0; k < argc && code == EXIT_GOOD; k++)
-        code = list_suite(argv[k], &rates);
+        code = list_suite(argv[k], &rates, shards);
     return code;
 }
 
@@ -231,18 +239,25 @@ static void list_backends(void) {
         if (good)
             backend_close(&b);
     }
+    printf(
+        "  model:GPU  times by data sheet, nothing runs: h200, h100, a100, b200, 4090 (doctor --backend model:h200)\n");
     printf("  PATH   any library with `mhc_library` of ABI %d\n", MHC_ABI);
 }
 
 int list_command(int argc, char **argv) {
-    const char *backend = "cpu64";
+    const char *backend = "cpu64", *processes = NULL;
+    long long shards = 0;
+    char rest;
     if (help_asked(&argc, argv, usage, help))
         return EXIT_GOOD;
     bool options = take_flag(&argc, argv, "--options"), operations = take_flag(&argc, argv, "--operations");
     bool metrics = take_flag(&argc, argv, "--metrics");
     int code = EXIT_GOOD;
-    if (!take_option(&argc, argv, "--backend", &backend) || !only_positional(argc, argv, 0, 1000, usage))
+    if (!take_option(&argc, argv, "--backend", &backend) || !take_option(&argc, argv, "--shards", &processes) ||
+        !only_positional(argc, argv, 0, 1000, usage))
         return EXIT_CANNOT;
+    if (processes && (sscanf(processes, "%lld%c", &shards, &rest) != 1 || shards < 1 || shards > SHARES_MOST || !argc))
+        return cannot("--shards %s: a whole number from 1 to %d, and a suite", processes, SHARES_MOST);
     if (options)
         list_options();
     if (operations)
@@ -251,7 +266,7 @@ int list_command(int argc, char **argv) {
         list_metrics();
     if (options || operations || metrics)
         return code;
-    code = list_suites(argc, argv);
+    code = list_suites(argc, argv, shards);
     if (argc == 0) {
         list_backends();
         printf("\nMore: list --options, list --operations [--backend B], list --metrics\n");

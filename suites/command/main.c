@@ -67,7 +67,8 @@ static void help(FILE *out) {
     for (int k = 0; k < COMMANDS; k++)
         fprintf(out, "  %-8s %s\n", commands[k].name, commands[k].help);
     fprintf(out,
-            "\nmhcbench COMMAND --help says what a command takes, mhcbench list --options every option of a case. Exit "
+            "\n--device N makes any command use the N-th visible GPU, from 0.\n"
+            "mhcbench COMMAND --help says what a command takes, mhcbench list --options every option of a case. Exit "
             "codes:\n"
             "0 good, 1 failed check or regression, 2 cannot do it, 3 ambiguous under --strict, 130 interrupted.\n");
 }
@@ -166,6 +167,33 @@ static bool can_compute(void) {
            false;
 }
 
+/* --device N, of every command: the N-th of the GPUs that are visible, from 0. Processes that this one starts see that
+ * one alone, and backend cuda takes the first it sees. false: reported. */
+static bool choose_device(int *argc, char **argv) {
+    const char *word = NULL, *visible = getenv("CUDA_VISIBLE_DEVICES");
+    char *end = NULL, only[80];
+    if (!take_option(argc, argv, "--device", &word))
+        return false;
+    if (!word)
+        return true;
+    long number = strtol(word, &end, 10);
+    if (!*word || *end || number < 0 || number > 1023)
+        return cannot("--device %s: the number of a GPU, from 0", word), false;
+    const char *at = visible;
+    for (long k = 0; k <= number && at; k++) {
+        at = k ? strchr(at, ',') : at;
+        if (!at || !*at)
+            return cannot("--device %ld: CUDA_VISIBLE_DEVICES is %s", number, visible), false;
+        at += k > 0;
+    }
+    if (at)
+        snprintf(only, sizeof only, "%.*s", (int)strcspn(at, ","), at);
+    else
+        snprintf(only, sizeof only, "%ld", number);
+    setenv("CUDA_VISIBLE_DEVICES", only, 1);
+    return true;
+}
+
 static int run_here(int (*run)(int, char **), int argc, char **argv) {
     bool computes = run != list_command && run != doctor_command;
     for (int k = 0; k < argc; k++)
@@ -193,6 +221,10 @@ int main(int argc, char **argv) {
         printf("mhcbench %s (%s)\n", PROVENANCE_VERSION, PROVENANCE_BUILD);
         return finish(EXIT_GOOD);
     }
+    int words = argc - 2;
+    if (!choose_device(&words, argv + 2))
+        return EXIT_CANNOT;
+    argc = words + 2;
     for (int k = 0; k < COMMANDS; k++)
         if (!strcmp(argv[1], commands[k].name))
             return commands[k].reads ? in_child(commands[k].run, argc - 2, argv + 2)

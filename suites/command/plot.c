@@ -266,14 +266,13 @@ static int draw_all(const struct plot *plot, const struct figure_source *source)
 
 /* "mhcbench 0.2.0, revision, machine, file". */
 static void provenance_line(struct record_reader *reader, const char *path, char *text, size_t size) {
-    const char *version = "?", *revision = "?", *machine = "?", *name, *value, *slash = strrchr(path, '/');
-    for (int k = 0; k < record_fact_count(reader); k++)
-        if (record_fact(reader, k, &name, &value)) {
-            version = strcmp(name, "version") ? version : value;
-            revision = strcmp(name, "revision") ? revision : value;
-            machine = strcmp(name, "cpu_model") ? machine : value;
-        }
-    snprintf(text, size, "mhcbench %s (%s), %s, %s%s", version, revision, machine, slash ? slash + 1 : path,
+    static const char *const names[3] = {"version", "revision", "cpu_model"};
+    const char *fact[3], *slash = strrchr(path, '/');
+    for (int k = 0; k < 3; k++) {
+        fact[k] = record_fact_called(reader, names[k]);
+        fact[k] = fact[k] ? fact[k] : "?";
+    }
+    snprintf(text, size, "mhcbench %s (%s), %s, %s%s", fact[0], fact[1], fact[2], slash ? slash + 1 : path,
              record_complete(reader) ? "" : " (NOT COMPLETE)");
     text_clean(text);
 }

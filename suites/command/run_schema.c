@@ -90,6 +90,9 @@ static void size_up(struct record_schema *schema, const struct suite *s) {
             continue;
         layers = true;
         schema->layers = p->depth > schema->layers ? p->depth : schema->layers;
+        if (p->record == RECORD_CURVES && p->measure & MHC_GROUP_REACH &&
+            mhc_depth_rows(p->depth) > schema->mixing_rows)
+            schema->mixing_rows = mhc_depth_rows(p->depth);
         schema->streams = p->streams > schema->streams ? p->streams : schema->streams;
     }
     if (!layers)
@@ -141,6 +144,9 @@ bool run_write_case(void *user, const struct params *p, const char *key, const s
                               .panels = r->panels,
                               .panel_log10_scale = r->panels ? r->panel_log10_scale : NULL,
                               .qr_spectrum = r->qr_spectrum,
+                              .mixing = r->mixing,
+                              .mixing_rows = r->mixing ? mhc_depth_rows(r->L) : 0,
+                              .mixing_stride = r->mixing ? mhc_depth_stride(r->L) : 0,
                               .training = r->trained && r->trained->is.points ? &r->trained->is : NULL};
     return timed_case(to->schema, r, &one) &&
            (checkpoint ? record_checkpoint(to->record, &one) : record_append(to->record, &one));

@@ -43,6 +43,9 @@ static const struct {
      {OVER_SEEDS("composite_forward_sum_max", "forward, sum"), OVER_SEEDS("composite_forward_abs_max", "forward, abs"),
       OVER_SEEDS("composite_backward_sum_max", "backward, sum"),
       OVER_SEEDS("composite_backward_abs_max", "backward, abs")}},
+    {"reach over depth: |M| of sources in later inputs; M's last row is the exit",
+     {OVER_SEEDS("reach_forward_max_max", "forward, largest"), OVER_SEEDS("reach_backward_max", "backward, largest"),
+      OVER_SEEDS("reach_sources_last", "sources at exit"), OVER_SEEDS("reach_rank_last", "rank at exit")}},
     {"H_L...H_1",
      {OVER_SEEDS("composite_spectral_norm_last", "spectral norm"),
       OVER_SEEDS("composite_smallest_singular_last", "least singular value"),
@@ -115,10 +118,9 @@ static void say_head(struct record_reader *reader, const char *path, bool brief,
         return;
     if (command)
         tables_say(t, "%s\n", command);
-    for (int k = 0; k < record_fact_count(reader); k++)
-        if (record_fact(reader, k, &name, &value) && !strcmp(name, "device"))
-            for (int at = 0; device_warning(value, at, part, sizeof part); at++)
-                tables_say(t, "warning: when it began, the device: %s\n", part);
+    const char *device = record_fact_called(reader, "device");
+    for (int at = 0; device && device_warning(device, at, part, sizeof part); at++)
+        tables_say(t, "warning: when it began, the device: %s\n", part);
     for (int64_t k = 0, shown = 0; k < record_count(reader) && shown < 5; k++)
         if (!strcmp(status[k], "failed") && ++shown)
             tables_say(t, "failed: %s: %s\n", keys[k], reason ? reason[k] : "");
@@ -189,6 +191,7 @@ static void add_tables(struct record_reader *reader, const struct groups *g, uns
             ;
         groups_constants(g, from, to, constants, sizeof constants);
         tables_say(t, "\n%s\n", constants);
+        show_costs(reader, g, from, to, all || to - from <= MOST_ROWS ? to - from : MOST_ROWS, t);
         for (int which = 0; which < (int)(sizeof by_seeds / sizeof *by_seeds); which++)
             add_table(reader, g, from, to, all || to - from <= MOST_ROWS ? to - from : MOST_ROWS, which, constants, t);
     }

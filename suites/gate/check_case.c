@@ -120,6 +120,8 @@ static void draw_constants(struct randoms *r, const struct mhc_row *row, struct 
     c->sinkhorn_eps = eps[random_below(r, 4)]; /* `paper` must take no notice of it */
     if (has_letter(row, "KQEN") && chance(r, 0.5))
         c->map = maps[random_below(r, sizeof maps / sizeof *maps)].map;
+    c->map_order = (int32_t)from_to(r, 1, 2);
+    c->map_constant = chance(r, 0.5) ? 1.0 / 32 : 1 - random_uniform(r);
 }
 
 /* The gradient of x / |x| is 0 for a vector of one element, and small for a few, so rounding would be compared, which
@@ -154,7 +156,8 @@ static void describe(struct trial *t, const struct mhc_row *row) {
         at += (size_t)snprintf(t->text + at, size - at, " n=%lld", (long long)c->n);
     for (size_t k = 0; k < sizeof maps / sizeof *maps && has_letter(row, "KQEN"); k++)
         if (maps[k].map == c->map && c->map)
-            at += (size_t)snprintf(t->text + at, size - at, " map=%s", maps[k].name);
+            at += (size_t)snprintf(t->text + at, size - at, " map=%s,%d,%.3g", maps[k].name, c->map_order,
+                                   c->map_constant);
     if (has_letter(row, "CD"))
         at += (size_t)snprintf(t->text + at, size - at, " C=%lld", (long long)c->C);
     if (has_letter(row, "H"))

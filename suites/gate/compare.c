@@ -27,6 +27,9 @@ static const char help[] =
     "flags, are counted\n"
     "where they differ by more than 1e-9 of themselves, and wrong beyond --tolerance.\n"
     "\n"
+    "A record of --backend model:GPU stands beside a measured one, or beside another model: times side by side, which\n"
+    "says which is which and judges nothing.\n"
+    "\n"
     "Trained stacks are compared value by value, and as narrowly, where build, threads, type of CPU and BLAS core are\n"
     "equal. Elsewhere a last bit grows while they train, and one row per setting compares statements over the seeds\n"
     "that both files have: losses within three standard errors of their difference, the median of the largest gain\n"
@@ -98,14 +101,6 @@ static bool same_device(const char *a, const char *b) {
     }
 }
 
-static const char *fact_of(struct record_reader *file, const char *wanted) {
-    const char *name, *value;
-    for (int k = 0; k < record_fact_count(file); k++)
-        if (record_fact(file, k, &name, &value) && !strcmp(name, wanted))
-            return value;
-    return NULL;
-}
-
 /* Names the facts in which the files differ, in the note and, the first of them, as the reason. */
 static void find_differences(struct compare *c) {
     char *note = c->report.note;
@@ -115,7 +110,7 @@ static void find_differences(struct compare *c) {
             const char *name, *value, *other;
             if (!record_fact(c->file[f], k, &name, &value) || is_incidental(name))
                 continue;
-            other = fact_of(c->file[!f], name);
+            other = record_fact_called(c->file[!f], name);
             if ((f && other) || (other && (!strcmp(value, other) ||
                                            (!strcmp(name, "device") && same_device(said_by(value, c->backend[f]),
                                                                                    said_by(other, c->backend[!f]))))))
@@ -206,7 +201,7 @@ static bool add(struct compare *c, int64_t base, int64_t now) {
     return !(c->no_memory || text_ends_with(record_error(), "out of memory")) || (cannot("out of memory"), false);
 }
 
-static bool wanted(const char *glob, const char *key) {
+bool compare_wanted(const char *glob, const char *key) {
     return !glob || !strcmp(glob, key) || !fnmatch(glob, key, 0);
 }
 
@@ -217,7 +212,7 @@ static bool judge_all(struct compare *c, const char *glob, bool common) {
         const char *const *texts = record_texts(c->file[f], "key");
         for (int64_t k = 0; k < c->keys[f].count; k++) {
             int64_t other = compare_partner(&c->keys[!f], c->keys[f].text[k]);
-            if (!wanted(glob, texts[k]) || (f && other >= 0) || (common && other < 0))
+            if (!compare_wanted(glob, texts[k]) || (f && other >= 0) || (common && other < 0))
                 continue;
             both += other >= 0;
             if (!add(c, f ? -1 : k, f ? k : other))
@@ -276,6 +271,8 @@ static int compare_files(struct compare *c, int argc, char **argv, const char *g
     }
     if (!compare_keys_read(c))
         return EXIT_CANNOT;
+    if (c->model)
+        return compare_models(c, glob);
     find_differences(c);
     c->same_machine = !c->ungated[0];
     compare_trained_decide(c);

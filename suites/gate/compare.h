@@ -41,6 +41,7 @@ struct compare {
     const char *path[2];
     struct compare_keys keys[2];
     char backend[2][COMPARE_BACKEND]; /* of all cases of each file, where the cases meet without it; else "" */
+    bool model;                       /* one of those is a model of a GPU, which ran nothing */
     char ungated[200];                /* why memory is shown and not gated; "": it is */
     bool no_memory;                   /* for what a case has: nothing can be said of it */
     bool same_machine;                /* nor do flags or libraries differ */
@@ -48,13 +49,21 @@ struct compare {
     struct compare_trained trained;
 };
 
-/* Reads the keys of both. Where each file has one backend, one of them a path, and they differ, as builds of one
- * library in two places do, cases are partners whose keys are equal but for it, and the note says so. false:
- * reported. */
+/* Reads the keys of both. Where each file has one backend, one of them a path or a model, and they differ, as builds of
+ * one library in two places do, cases are partners whose keys are equal but for it, and the note says so. Beside a model
+ * rounds, budget and seed do not count either. false: reported. */
 bool compare_keys_read(struct compare *);
 /* The case of that text; -1: none. */
 int64_t compare_partner(const struct compare_keys *, const char *text);
 void compare_keys_release(struct compare_keys *);
+/* Takes an option, " --name ", and its value out of a key, which may be NULL or without it. */
+void compare_take_out(char *key, const char *name);
+
+/* Whether a case is asked for; `glob` NULL: all are. */
+bool compare_wanted(const char *glob, const char *key);
+
+/* Where one of the files is of a model: prints the times of both side by side. Returns the exit code. */
+int compare_models(struct compare *, const char *glob);
 
 /* A row of that name, with the line that runs the case of `key` again and compares it. NULL: reported. */
 struct gate_row *compare_row(struct compare *, const char *name, const char *key);

@@ -171,6 +171,34 @@ static bool compare_panels(struct compare *c, const int64_t index[2], struct gat
     return good;
 }
 
+/* Entries of a row of the depth mixing matrix are as exact as the largest of the row is. */
+static bool compare_mixing(struct compare *c, const int64_t index[2], struct gate_row *r, struct values *v) {
+    const int64_t rows = record_mixing_rows(c->file[COMPARE_BASE], index[COMPARE_BASE]);
+    double *matrix[2] = {NULL, NULL};
+    int64_t stride;
+    bool good = true;
+    for (int s = 0; s < 2 && rows > 0 && good; s++) {
+        matrix[s] = malloc((size_t)(rows * rows) * sizeof(double));
+        good = matrix[s] && record_mixing(c->file[s], index[s], rows, matrix[s], &stride);
+    }
+    if (!good)
+        gone(r, "the depth mixing", "matrix");
+    for (int64_t q = 0; q < rows && good; q++) {
+        double largest = -INFINITY;
+        for (int64_t k = 0; k < rows; k++)
+            largest = fmax(largest, matrix[0][q * rows + k]);
+        for (int64_t k = 0; k < rows; k++) {
+            const double base = matrix[0][q * rows + k], now = matrix[1][q * rows + k];
+            const double off = fabs(pow(10, now - largest) - pow(10, base - largest));
+            enum mhc_difference d = mhc_value_difference(base, now, MHC_reach_forward_max);
+            note(v, d == MHC_APART && off <= MHC_GAIN_TOLERANCE ? MHC_CLOSE : d, off, "depth mixing", q + 1, base, now);
+        }
+    }
+    free(matrix[0]);
+    free(matrix[1]);
+    return good;
+}
+
 static double scalar(struct record_reader *file, const char *name, int64_t index) {
     const double *values = record_accuracy(file, name);
     return values ? values[index] : NAN;
@@ -341,7 +369,7 @@ void compare_case(struct compare *c, const int64_t index[2], struct gate_row *r)
         return;
     if (!compare_accuracy(c, index, r) || !compare_shares(c, index, r, &v) || !compare_curves(c, index, r, &v) ||
         !compare_summaries(c, index, r, &v) || !compare_spectrum(c, index, r, &v) || !compare_panels(c, index, r, &v) ||
-        !compare_trained_values(c, index, r, &v))
+        !compare_mixing(c, index, r, &v) || !compare_trained_values(c, index, r, &v))
         return;
     if (!isnan(r->base_error) || !isnan(r->now_error)) {
         v.elements++;

@@ -1,5 +1,5 @@
 /* Which case of one record is which of the other: by key, and where each was made with one backend, without it if
- * that is a path. */
+ * that is a path or a model of a GPU. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,8 +34,8 @@ static bool only_backend(struct record_reader *file, char backend[COMPARE_BACKEN
     return found;
 }
 
-/* Takes an option that begins at `at`, " --name ", and its value out of a key; NULL: it is not there. */
-static void take_out(char *at, const char *name) {
+void compare_take_out(char *key, const char *name) {
+    char *at = key ? strstr(key, name) : NULL;
     if (!at)
         return;
     const char *rest = at + strlen(name) + strcspn(at + strlen(name), " ");
@@ -43,14 +43,18 @@ static void take_out(char *at, const char *name) {
 }
 
 /* A copy of a key, without its backend where that is another in each file, and without what says how much of the
- * numbers is kept: they are the same numbers. NULL: out of memory. */
-static char *plain(const char *key, bool whole) {
-    static const char *const kept[] = {" --record ", " --measure "};
+ * numbers is kept: they are the same numbers. Beside a model without what says how long was measured. NULL: out of
+ * memory. */
+static char *plain(const char *key, bool whole, bool model) {
+    static const char *const kept[] = {" --record ", " --measure "}, *const timed[] = {" --rounds ", " --budget ",
+                                                                                       " --seed "};
     char *text = strdup(key);
-    if (text && !whole)
-        take_out(strstr(text, option), option);
-    for (size_t k = 0; text && k < sizeof kept / sizeof *kept; k++)
-        take_out(strstr(text, kept[k]), kept[k]);
+    if (!whole)
+        compare_take_out(text, option);
+    for (size_t k = 0; k < sizeof kept / sizeof *kept; k++)
+        compare_take_out(text, kept[k]);
+    for (size_t k = 0; model && k < sizeof timed / sizeof *timed; k++)
+        compare_take_out(text, timed[k]);
     return text;
 }
 
@@ -58,13 +62,13 @@ static int by_text(const void *a, const void *b) {
     return strcmp(((const struct compare_key *)a)->text, ((const struct compare_key *)b)->text);
 }
 
-static bool read_keys(struct record_reader *file, bool whole, struct compare_keys *keys) {
+static bool read_keys(struct record_reader *file, bool whole, bool model, struct compare_keys *keys) {
     const char *const *texts = record_texts(file, "key");
     int64_t count = record_count(file);
     keys->text = calloc((size_t)count + 1, sizeof *keys->text);
     keys->sorted = malloc((size_t)(count + 1) * sizeof *keys->sorted);
     for (; keys->text && keys->sorted && keys->count < count; keys->count++) {
-        char *text = plain(texts[keys->count], whole);
+        char *text = plain(texts[keys->count], whole, model);
         if (!text)
             return false;
         keys->text[keys->count] = text;
@@ -86,11 +90,14 @@ bool compare_keys_read(struct compare *c) {
                only_backend(c->file[COMPARE_NEW], backend[COMPARE_NEW]);
     bool path = strchr(backend[COMPARE_BASE], '/') ||
                 strchr(backend[COMPARE_NEW], '/'); /* cuda is no later build of cpu32 */
-    bool differ = one && path && strcmp(backend[COMPARE_BASE], backend[COMPARE_NEW]);
+    bool model = !strncmp(backend[COMPARE_BASE], BACKEND_MODEL, strlen(BACKEND_MODEL)) ||
+                 !strncmp(backend[COMPARE_NEW], BACKEND_MODEL, strlen(BACKEND_MODEL));
+    bool differ = one && (path || model) && strcmp(backend[COMPARE_BASE], backend[COMPARE_NEW]);
+    c->model = differ && model;
     for (int f = 0; f < 2; f++) {
         if (differ)
             memcpy(c->backend[f], backend[f], COMPARE_BACKEND);
-        if (!read_keys(c->file[f], !differ, &c->keys[f]))
+        if (!read_keys(c->file[f], !differ, c->model, &c->keys[f]))
             return cannot("out of memory"), false;
     }
     size_t used = strlen(c->report.note);

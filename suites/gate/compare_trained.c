@@ -35,14 +35,6 @@ static const char *text_of(struct record_reader *file, const char *column, int64
     return texts ? texts[index] : NULL;
 }
 
-static const char *core_of(struct record_reader *file) {
-    const char *name, *value;
-    for (int k = 0; k < record_fact_count(file); k++)
-        if (record_fact(file, k, &name, &value) && !strcmp(name, "openblas_core"))
-            return value;
-    return NULL;
-}
-
 /* What of it differs, or is not known, in a pair of cases: "another build"; `why` stays as it is where nothing does. */
 static void say_difference(const struct compare *c, const int64_t index[2], char *why, size_t size) {
     const char *text[2];
@@ -57,7 +49,7 @@ static void say_difference(const struct compare *c, const int64_t index[2], char
     const int64_t *base = record_ints(c->file[COMPARE_BASE], "origin_threads");
     const int64_t *now = record_ints(c->file[COMPARE_NEW], "origin_threads");
     for (int f = 0; f < 2; f++)
-        text[f] = core_of(c->file[f]);
+        text[f] = record_fact_called(c->file[f], "openblas_core");
     if (!base || !now || base[index[COMPARE_BASE]] != now[index[COMPARE_NEW]])
         snprintf(why, size, "%s number of threads", base && now ? "another" : "an unknown");
     else if (!text[0] || !text[1] || strcmp(text[0], text[1]))
@@ -160,12 +152,8 @@ bool compare_trained_leaves(const struct compare *c, const int64_t index[2]) {
 
 /* A copy of a key without its seed. NULL: out of memory. */
 static char *without_seed(const char *key) {
-    char *text = strdup(key), *at = text ? strstr(text, seed_option) : NULL;
-    if (at) {
-        const char *rest = at + strlen(seed_option);
-        rest += strcspn(rest, " ");
-        memmove(at, rest, strlen(rest) + 1);
-    }
+    char *text = strdup(key);
+    compare_take_out(text, seed_option);
     return text;
 }
 

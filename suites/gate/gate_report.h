@@ -1,4 +1,4 @@
-/* What a gate found, a row a case: the table, worst first, the files for CI, and the exit code. */
+/* What a gate found, one row per case: the table, worst first, the files for CI, and the exit code. */
 #ifndef GATE_REPORT_H
 #define GATE_REPORT_H
 

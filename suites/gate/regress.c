@@ -272,6 +272,27 @@ static void explain_nothing(struct regress *g, const struct suite *s) {
                why[REGRESS_NEW]);
 }
 
+/* The answer to what `regress` was asked, in words; the verdict line above holds the counts. */
+static const char *conclusion(const struct regress *g, int code) {
+    static char text[GATE_REASON];
+    const struct gate_report *r = &g->report;
+    if (code == EXIT_GOOD && g->counters)
+        return "The kernels of the new library ask no more of memory than the old one's.";
+    if (code == EXIT_GOOD)
+        snprintf(text, sizeof text, "The new library is at least as right as the old one%s.",
+                 g->options.speed == GATE_SPEED            ? ", and was found slower in none of these cases"
+                 : g->options.speed == GATE_SPEED_REPORTED ? "; its speed is reported and not judged"
+                                                           : "; its speed was not measured");
+    else if (code == EXIT_CHECK_FAILED && r->count && r->row[0].fails)
+        snprintf(text, sizeof text, "The new library must not replace the old one: %s is %s.", r->row[0].name,
+                 mhc_verdict_name[r->row[0].verdict]);
+    else if (code == EXIT_AMBIGUOUS)
+        return "Whether the new library may replace the old one is open.";
+    else
+        return NULL;
+    return text;
+}
+
 /* All cases, the report, the exit code. */
 static int run(struct regress *g, const struct suite *s, bool quiet) {
     struct gate_files files;
@@ -309,6 +330,7 @@ static int run(struct regress *g, const struct suite *s, bool quiet) {
                  (long long)g->one_sided);
     code = gate_exit(&g->report, g->options.strict);
     gate_sort(&g->report);
+    g->report.last = conclusion(g, code);
     if (code == EXIT_CANNOT && !g->report.count)
         explain_nothing(g, s);
     else

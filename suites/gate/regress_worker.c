@@ -210,13 +210,13 @@ static const char *time_both(const struct regress_question *q, struct regress_an
     return why;
 }
 
-/* Before the first library is opened. */
-static void start_judge(void) {
-    static bool started;
-    struct ruling *shared = started ? NULL : worker_ruling();
-    if (shared)
-        judge_start(shared, (size_t)sysconf(_SC_PAGESIZE));
-    started = true;
+/* Before the first library is opened. NULL, or why answers cannot be judged where no library reaches. */
+static const char *start_judge(void) {
+    static bool tried, started;
+    struct ruling *shared = tried ? NULL : worker_ruling();
+    tried = true;
+    started = started || (shared && judge_start(shared, (size_t)sysconf(_SC_PAGESIZE)));
+    return started ? NULL : "no process for the reference";
 }
 
 static const char *answer_question(const struct regress_question *q, struct regress_answer *answer) {
@@ -241,7 +241,7 @@ void regress_answer(struct message *request, struct message *reply) {
     for (int s = 0; s < 2; s++)
         path[s] = message_take_text(request);
     message_take(request, &q, sizeof q);
-    start_judge();
+    why = start_judge();
     for (int s = 0; s < 2 && !why; s++)
         if ((q.step != REGRESS_LIBRARY || q.side == s) && !(q.alone && s == REGRESS_NEW))
             why = use_library(s, path[s], q.copies);

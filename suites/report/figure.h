@@ -29,6 +29,8 @@ enum figure_outcome figure_composite_maps(const struct figure_source *, const st
                                           size_t why_size);
 enum figure_outcome figure_composite_spectrum(const struct figure_source *, const struct figure *, char *why,
                                               size_t why_size);
+enum figure_outcome figure_mixing(const struct figure_source *, const struct figure *, char *why, size_t why_size);
+enum figure_outcome figure_costs(const struct figure_source *, const struct figure *, char *why, size_t why_size);
 enum figure_outcome figure_phase(const struct figure_source *, const struct figure *, char *why, size_t why_size);
 enum figure_outcome figure_roofline(const struct figure_source *, const struct figure *, char *why, size_t why_size);
 enum figure_outcome figure_bandwidth(const struct figure_source *, const struct figure *, char *why, size_t why_size);

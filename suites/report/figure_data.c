@@ -8,6 +8,7 @@
 
 #include "results/text.h"
 #include "suites/report/paper.h"
+#include "suites/rows/gpu_model.h"
 
 /* In pixels of 1/96 inch a character of the 7 pt caption is about 5.2 wide; 8.5 cm are 321 of them. */
 enum { NARROW_COLUMNS = 59, WIDE_COLUMNS = 120 };
@@ -196,10 +197,15 @@ static size_t row_of(const char *text, size_t columns) {
 }
 
 void put_caption(FILE *file, const struct figure_source *source, bool wide, const char *text) {
-    const char *const parts[] = {text, source->provenance};
+    bool model = strstr(text, "(" DEVICE_MODEL); /* what the device says of itself */
+    const char *const parts[] = {
+        model ? "MODEL: every time here is computed from bytes, flops and a data sheet; nothing was "
+                "run or measured, and there are no intervals."
+              : "",
+        text, source->provenance};
     int rows = 0;
     wide = source->columns ? source->columns == 2 : wide;
-    for (int part = 0; file && part < 2; part++)
+    for (int part = 0; file && part < 3; part++)
         for (const char *at = parts[part]; *at;) {
             char row[WIDE_COLUMNS + 1];
             size_t length = row_of(at, wide ? WIDE_COLUMNS : NARROW_COLUMNS);
@@ -210,5 +216,5 @@ void put_caption(FILE *file, const struct figure_source *source, bool wide, cons
             at += length + strspn(at + length, " ");
         }
     if (file)
-        fprintf(file, "CAPTION_ROWS = %d\nWIDE = %d\n", source->no_caption ? 0 : rows, wide);
+        fprintf(file, "CAPTION_ROWS = %d\nWIDE = %d\nMODEL = %d\n", source->no_caption ? 0 : rows, wide, model);
 }

@@ -109,7 +109,7 @@ void overhead_say_missing(const struct figure_source *source, const struct overh
 
 /* Whether a variant was timed, but in too few rounds for an interval: then its median is no result. */
 static bool lacks_interval(const struct figure_source *source, const struct overhead_line *t, int v) {
-    return isfinite(overhead_variant_value(source->reader, t->index, v, OVERHEAD_RATIO)) &&
+    return !t->model && isfinite(overhead_variant_value(source->reader, t->index, v, OVERHEAD_RATIO)) &&
            !(overhead_variant_value(source->reader, t->index, v, OVERHEAD_LOW) <=
              overhead_variant_value(source->reader, t->index, v, OVERHEAD_HIGH));
 }

@@ -100,12 +100,13 @@ enum figure_outcome figure_recompute(const struct figure_source *source, const s
     snprintf(
         text, sizeof text,
         "A step (forward and backward) that keeps x once every L_r layers, the recomputation block, and computes the "
-        "rest again. Memory: measured peak (points), what the stack predicts (line), Eq. 20 of the paper, which leaves "
-        "out what does not depend on L_r (dashed; least at %.1f); measured least at %lld. Time: median of the ratio to "
+        "rest again. Memory: %s peak (points), what the stack predicts (line), Eq. 20 of the paper, which leaves "
+        "out what does not depend on L_r (dashed; least at %.1f); its least at %lld. Time: median of the ratio to "
         "that of √(nL/(n+2)), rounded (auto), and its 95 %% interval (open: too few rounds for one). Block %s, branch "
         "%s, L=%lld, n=%lld, C=%lld, T=%lld, backend %s.",
-        recompute_paper_optimum(p.depth, p.streams), (long long)best, block, params_word(&p, "branch"),
-        (long long)p.depth, (long long)p.streams, (long long)p.width, (long long)p.tokens, backend);
+        params_is_model(&p) ? "counted" : "measured", recompute_paper_optimum(p.depth, p.streams), (long long)best,
+        block, params_word(&p, "branch"), (long long)p.depth, (long long)p.streams, (long long)p.width,
+        (long long)p.tokens, backend);
     if (others) {
         snprintf(text + strlen(text), sizeof text - strlen(text), " Not shown: %lld case%s of another stack.",
                  (long long)others, others > 1 ? "s" : "");

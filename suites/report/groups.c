@@ -27,13 +27,12 @@ void groups_params(struct record_reader *reader, int64_t index, struct params *p
 }
 
 bool groups_device(struct record_reader *reader, const char *backend, char *text, size_t size) {
-    const char *name, *value;
+    const char *value = record_fact_called(reader, "device");
     char mark[PARAM_TEXT_SIZE + 2];
     text[0] = 0;
     snprintf(mark, sizeof mark, "%s: ", backend);
-    for (int k = 0; k < record_fact_count(reader); k++)
-        if (record_fact(reader, k, &name, &value) && !strcmp(name, "device") && (value = strstr(value, mark)))
-            snprintf(text, size, "%.*s", (int)strcspn(value + strlen(mark), ";|"), value + strlen(mark));
+    if (value && (value = strstr(value, mark)))
+        snprintf(text, size, "%.*s", (int)strcspn(value + strlen(mark), ";|"), value + strlen(mark));
     return *text;
 }
 

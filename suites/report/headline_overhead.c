@@ -11,23 +11,24 @@
 
 /* How near a case is to what the paper's figure is of: its 27B shape, the GEMMs of its active parameters, without
  * overlap for what the connection costs by itself, without attention's core to be on the safe side; then one that has
- * an interval; then the largest. */
+ * an interval; then the largest. A measured case comes before every computed one. */
 static double nearness(struct record_reader *r, const struct overhead_line *line) {
     const struct params *p = &line->p;
     bool known = isfinite(overhead_variant_value(r, line->index, STEP_MHC, OVERHEAD_HIGH));
-    return 1e3 * (p->preset == PRESET_27B) + 1e2 * (p->kind == PRESET_ACTIVE && p->preset) + 10 * !p->overlap +
-           10 * !p->attention + 10 * !p->optimizer + known +
+    return -1e4 * line->model + 1e3 * (p->preset == PRESET_27B) + 1e2 * (p->kind == PRESET_ACTIVE && p->preset) +
+           10 * !p->overlap + 10 * !p->attention + 10 * !p->optimizer + known +
            1e-2 * log((double)p->tokens * (double)p->width * (double)p->depth) + 1e-3 * (double)p->graphs;
 }
 
 /* The connection that the sentence is about: mHC in the faster of its fused forms, else the first that was timed. */
 static int subject_of(struct record_reader *r, const struct overhead_line *line) {
-    double fused = overhead_variant_value(r, line->index, STEP_MHC, OVERHEAD_HIGH),
-           layers = overhead_variant_value(r, line->index, STEP_MHC_LAYERS, OVERHEAD_HIGH);
+    enum overhead_value known = line->model ? OVERHEAD_RATIO : OVERHEAD_HIGH; /* a result has an interval */
+    double fused = overhead_variant_value(r, line->index, STEP_MHC, known),
+           layers = overhead_variant_value(r, line->index, STEP_MHC_LAYERS, known);
     if (isfinite(fused) || isfinite(layers))
         return isfinite(layers) && !(fused <= layers) ? STEP_MHC_LAYERS : STEP_MHC;
     for (int v = STEP_RESIDUAL + 1; v < STEP_VARIANTS; v++)
-        if (isfinite(overhead_variant_value(r, line->index, v, OVERHEAD_HIGH)))
+        if (isfinite(overhead_variant_value(r, line->index, v, known)))
             return v;
     return STEP_RESIDUAL;
 }
@@ -47,7 +48,13 @@ static void say_cost(struct record_reader *r, const struct overhead_line *line, 
     double x = 100 * overhead_variant_value(r, line->index, v, OVERHEAD_RATIO),
            low = 100 * overhead_variant_value(r, line->index, v, OVERHEAD_LOW),
            high = 100 * overhead_variant_value(r, line->index, v, OVERHEAD_HIGH);
-    if (v == STEP_RESIDUAL)
+    if (line->model && v != STEP_RESIDUAL)
+        tables_say(
+            t,
+            "\nMODEL: by bytes, flops and a data sheet %s would cost %.1f %% more time per step than a plain residual "
+            "on %s. Nothing was run or measured.\n",
+            label_of(v, name), x, line->p.backend + strlen(BACKEND_MODEL));
+    else if (v == STEP_RESIDUAL)
         tables_say(t, "\nToo few rounds for an interval: there is no result.\n");
     else if (low <= 0 && high >= 0)
         tables_say(t,
@@ -67,26 +74,18 @@ static void say_cost(struct record_reader *r, const struct overhead_line *line, 
         tables_say(t, "This case is unfinished: its overheads stand, its account is not done (flag u).\n");
 }
 
-/* The kernels that OpenBLAS ran; "": the record does not say. */
-static const char *blas_core(struct record_reader *r) {
-    const char *name, *value;
-    for (int k = 0; k < record_fact_count(r); k++)
-        if (record_fact(r, k, &name, &value) && !strcmp(name, "openblas_core"))
-            return value;
-    return "";
-}
-
 /* Which kernels ran, and the case among `count`. */
 static void say_case(struct record_reader *r, const struct overhead_line *line, int64_t count, struct tables *t) {
     char device[80], rows[200], options[600], among[80] = "";
     static const char *const left_out[] = {"study", "timed", "seed", "rounds", "budget", NULL}, *const none[] = {NULL};
+    const char *core = record_fact_called(r, "openblas_core");
     bool named = overhead_reason(line->note, step_name(subject_of(r, line)), rows, sizeof rows);
     groups_device(r, line->p.backend, device, sizeof device);
     groups_case_constants(&line->p, left_out, none, options, sizeof options);
     if (count > 1)
         snprintf(among, sizeof among, ", of %lld cases the nearest to the paper's", (long long)count);
     tables_say(t, "Kernels: %s%s%s%s%s.\nCase: %s%s.\n", line->p.backend, line->cpu ? ", GEMM of OpenBLAS " : ", ",
-               line->cpu ? blas_core(r) : device, named ? ", " : "", named ? rows : "", options, among);
+               line->cpu ? core ? core : "" : device, named ? ", " : "", named ? rows : "", options, among);
 }
 
 static void add_table(struct record_reader *r, const struct overhead_line *line, struct tables *t) {

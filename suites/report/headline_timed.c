@@ -1,4 +1,5 @@
-/* Headlines of the studies kernels and recompute. A value without an interval is no result and is not in them. */
+/* Headlines of the studies kernels and recompute. A measured value without an interval is no result and is not in
+ * them; a computed one has none and is marked MODEL. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@ struct share {
     int64_t index;
     double is, low, high;
     const char *of;
+    bool model;
 };
 
 /* false: it was not timed, or too few rounds leave its share open. */
@@ -24,11 +26,14 @@ static bool share_of(struct record_reader *r, int64_t index, struct share *s) {
            middle = timing(r, "ratio", index), low = timing(r, "ratio_low", index),
            high = timing(r, "ratio_high", index);
     bool product = gemm > copy || isnan(copy);
-    *s = (struct share){.index = index, .is = product ? gemm : copy, .of = product ? "a GEMM" : "a copy"};
+    struct params p;
+    groups_params(r, index, &p);
+    *s = (struct share){
+        .index = index, .is = product ? gemm : copy, .of = product ? "a GEMM" : "a copy", .model = params_is_model(&p)};
     s->low = s->is * middle / high;
     s->high = s->is * middle / low;
-    return isfinite(s->low) && isfinite(s->high) && !strcmp(record_texts(r, "study")[index], "kernels") &&
-           !strcmp(record_texts(r, "status")[index], "done");
+    return (s->model ? isfinite(s->is) : isfinite(s->low) && isfinite(s->high)) &&
+           !strcmp(record_texts(r, "study")[index], "kernels") && !strcmp(record_texts(r, "status")[index], "done");
 }
 
 static int by_share(const void *a, const void *b) {
@@ -39,6 +44,12 @@ static int by_share(const void *a, const void *b) {
 static void say_share(struct record_reader *r, const char *word, const struct share *s, struct tables *t) {
     struct params p;
     groups_params(r, s->index, &p);
+    if (s->model) {
+        tables_say(t, "%s, MODEL of %s: %s at T = %lld, C = %lld, with %.0f %% of %s.\n", word,
+                   p.backend + strlen(BACKEND_MODEL), p.operation, (long long)p.tokens, (long long)p.width, 100 * s->is,
+                   s->of);
+        return;
+    }
     tables_say(t, "%s: %s at T = %lld, C = %lld, with %.0f %% [%.0f, %.0f] of %s.\n", word, p.operation,
                (long long)p.tokens, (long long)p.width, 100 * s->is, 100 * s->low, 100 * s->high, s->of);
 }
@@ -46,19 +57,24 @@ static void say_share(struct record_reader *r, const char *word, const struct sh
 bool show_kernels_headline(struct record_reader *r, struct tables *t, unsigned gains) {
     (void)gains;
     struct share *share = record_subject_count(r) ? malloc((size_t)(record_count(r) + 1) * sizeof *share) : NULL;
-    int64_t known = 0, timed = 0;
+    int64_t known = 0, timed = 0, models = 0;
     for (int64_t k = 0; share && k < record_count(r); k++) {
         timed += !strcmp(record_texts(r, "study")[k], "kernels") && timing(r, "median", k) > 0;
         known += share_of(r, k, &share[known]);
     }
+    for (int64_t k = 0; k < known; k++)
+        models += share[k].model;
+    if (models)
+        tables_say(t, "\n%s", SHOW_MODEL);
     if (timed > 0)
         tables_say(t, "\nHow near do single operations come to a copy or a GEMM of the same rounds?\n");
     if (timed > 0 && !known)
         tables_say(t, "Too few rounds for an interval: there is no result.\n");
     if (known > 0) {
         qsort(share, (size_t)known, sizeof *share, by_share);
-        tables_say(t, "%lld operations and shapes, %lld of them with an interval: the median reaches %.0f %%.\n",
-                   (long long)timed, (long long)known, 100 * share[known / 2].is);
+        tables_say(t, "%lld operations and shapes, %lld of them with an interval%s: the median reaches %.0f %%.\n",
+                   (long long)timed, (long long)(known - models), models ? ", the others MODEL" : "",
+                   100 * share[known / 2].is);
         say_share(r, "Farthest", &share[0], t);
         if (known > 1)
             say_share(r, "Nearest", &share[known - 1], t);
@@ -104,7 +120,9 @@ static void say_stack(struct record_reader *r, const struct params *p, struct ch
                    megabyte * timing(r, "memory_peak", c.rule));
     if (c.keep < 0)
         return;
-    if (isfinite(timing(r, "ratio_high", c.keep)))
+    if (params_is_model(p))
+        snprintf(time, sizeof time, " and by MODEL %.3g of the rule's time", timing(r, "ratio", c.keep));
+    else if (isfinite(timing(r, "ratio_high", c.keep)))
         snprintf(time, sizeof time, " and %.3g [%.3g, %.3g] of the rule's time", timing(r, "ratio", c.keep),
                  timing(r, "ratio_low", c.keep), timing(r, "ratio_high", c.keep));
     tables_say(t, "Keeping everything needs %.3g MB%s.\n", megabyte * timing(r, "memory_peak", c.keep), time);

@@ -22,6 +22,8 @@ struct over_seeds over_seeds_of(struct record_reader *reader, const struct group
     const double *stored = record_summary(reader, summary);
     double *values = malloc((size_t)group->count * sizeof *values);
     r.measured = stored && values && is_measured(&group->p, info);
+    if (r.measured && info->subject == MHC_OF_DEPTH && params_has_maps(&group->p)) /* the file may lack pre and post */
+        r.measured = !isnan(stored[group->cases[0]]);
     for (int64_t k = 0; k < group->count && r.measured; k++) {
         values[k] = stored[group->cases[k]];
         if (isnan(values[k])) {

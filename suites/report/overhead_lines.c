@@ -21,7 +21,8 @@ static bool read_line(struct record_reader *r, int64_t index, struct overhead_li
         return false;
     *line = (struct overhead_line){.index = index, .note = record_texts(r, "reason")[index], .unfinished = unfinished};
     groups_params(r, index, &line->p);
-    line->cpu = on_cpu(r, &line->p);
+    line->model = params_is_model(&line->p);
+    line->cpu = !line->model && on_cpu(r, &line->p);
     return true;
 }
 
@@ -45,6 +46,8 @@ struct value overhead_cell(struct record_reader *r, const struct overhead_line *
            high = overhead_variant_value(r, line->index, v, OVERHEAD_HIGH);
     if (isnan(x) || v == STEP_RESIDUAL)
         return in_reals(NAN);
+    if (line->model)
+        return snprintf(text, 64, "%.1f %% MODEL", 100 * x), in_interval(text, x, NAN, NAN);
     if (isnan(low))
         return in_interval("-", x, low, high);
     snprintf(text, 64, "%.1f %% [%.1f, %.1f]", 100 * x, 100 * low, 100 * high);
@@ -75,6 +78,8 @@ const char *overhead_flags(struct record_reader *r, const struct overhead_line *
     if (isnan(x) || !record_timing(r, line->index, &t))
         return "";
     overhead_sample_flags(&t, record_subject_called(r, step_name(v)), own);
+    if (line->model)
+        return snprintf(flags, OVERHEAD_FLAGS, "%s", own), flags;
     bool capped = v != STEP_RESIDUAL && strcmp(t.stop, "precise") && !(half <= 0.01);
     snprintf(flags, OVERHEAD_FLAGS, "%s%s%s%s%s", own, strstr(line->note, OVERHEAD_NOT_COLD) ? "w" : "",
              capped ? "c" : "", v == STEP_RESIDUAL && slow_branch(r, line, &t) ? "s" : "", line->unfinished ? "u" : "");

@@ -11,6 +11,7 @@ struct overhead_line {
     struct params p;
     const char *note;
     bool cpu;                 /* it ran on the CPU, which says nothing about a GPU */
+    bool model;               /* it is computed, and ran nowhere */
     bool unfinished, printed; /* unfinished: its overheads are there, its account is not */
 };
 
@@ -20,11 +21,11 @@ struct overhead_line *overhead_lines(struct record_reader *, int64_t *count);
 /* What the paper gives for a connection; NaN: nothing, and nothing beside a CPU. */
 double overhead_of_paper(const struct overhead_line *, int variant);
 
-/* "7.8 % [6.4, 10.9]"; a value that has no interval is no result: "-". */
+/* "7.8 % [6.4, 10.9]"; "7.8 % MODEL"; a measured value that has no interval is no result: "-". */
 struct value overhead_cell(struct record_reader *, const struct overhead_line *, int variant, char text[64]);
 
 /* The variant's own flags and those that hold for the whole case. */
-enum { OVERHEAD_FLAGS = 8 };
+enum { OVERHEAD_FLAGS = 12 };
 const char *overhead_flags(struct record_reader *, const struct overhead_line *, int variant,
                            char flags[OVERHEAD_FLAGS]);
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "analysis/ratio.h"
+#include "suites/timing/timing.h"
 
 double overhead_value(struct record_reader *r, int scalar, int64_t index) {
     const double *values = record_timing_value(r, overhead_timing_info()[scalar].name);
@@ -16,6 +17,10 @@ static double of_part(struct record_reader *r, int64_t index, int subject, enum 
     return overhead_value(r, overhead_of_part(subject, what), index);
 }
 
+bool samples_are_model(const struct record_timing *t) {
+    return t->stop && !strcmp(t->stop, timing_stop_name[TIMING_MODEL]);
+}
+
 void overhead_sample_flags(const struct record_timing *t, int subject, char flags[SAMPLE_FLAGS]) {
     int64_t samples = 0, preempted = 0, throttled = 0, gaps = 0;
     for (int64_t k = subject * t->rounds; subject >= 0 && k < (subject + 1) * t->rounds && t->batch[subject]; k++) {
@@ -23,6 +28,10 @@ void overhead_sample_flags(const struct record_timing *t, int subject, char flag
         preempted += t->flags[k] & 1;
         throttled += t->flags[k] >> 1 & 1;
         gaps += t->flags[k] >> 2 & 1;
+    }
+    if (samples_are_model(t)) {
+        snprintf(flags, SAMPLE_FLAGS, "MODEL");
+        return;
     }
     snprintf(flags, SAMPLE_FLAGS, "%s%s%s", 100 * preempted > FLAGGED_PERCENT * samples ? "p" : "",
              100 * throttled > FLAGGED_PERCENT * samples ? "t" : "", 100 * gaps > FLAGGED_PERCENT * samples ? "g" : "");
@@ -68,7 +77,7 @@ void show_account_legend(struct tables *t) {
         "cache, reached in the rounds of the steps. Parts run on the arrays of a step, over as many sets of them as "
         "the steps rotate over.\n"
         "flags: w a part whose arrays together fit into the cache, so that it may be faster than a copy; s one that "
-        "reaches less than %.0f %%; p, t, g as above. one by one: the sum of all parts. It is not 100 %% where calls "
+        "reaches less than %.0f %%; p, t, g, MODEL as above. one by one: the sum of all parts. It is not 100 %% where calls "
         "of one kind in a row find other things in the cache than the step does, or where the machine was busy.\n",
         100 * OVERHEAD_SLOW);
 }
@@ -87,7 +96,8 @@ static double add_part(struct record_reader *r, int64_t index, const struct reco
         return 0;
     overhead_sample_flags(samples, record_subject_called(r, name), flags);
     snprintf(reached, sizeof reached, "%.0f %% %s", 100 * rate, product ? "gemm" : "copy");
-    strcat(strcat(flags, warm ? "w" : ""), rate < OVERHEAD_SLOW ? "s" : "");
+    if (!samples_are_model(samples))
+        strcat(strcat(flags, warm ? "w" : ""), rate < OVERHEAD_SLOW ? "s" : "");
     table_row(t, in_words(""), in_words(variant), in_words(name),
               in_reals(of_part(r, index, subject, OVERHEAD_PART_CALLS)), in_reals(seconds), in_reals(share),
               in_reals(bytes), in_reals(bytes / seconds), in_reals(product ? NAN : rate), in_reals(flops / seconds),

@@ -6,6 +6,9 @@
 #include "results/table.h"
 #include "suites/study/overhead_record.h"
 
+/* Whether the samples of a case are computed, by a model of a GPU. */
+bool samples_are_model(const struct record_timing *);
+
 void show_account(struct record_reader *, int64_t index, struct tables *);
 /* What its columns and flags mean. */
 void show_account_legend(struct tables *);
@@ -27,8 +30,8 @@ double overhead_part_rate(struct record_reader *, int64_t index, int subject, do
 #define OVERHEAD_SLOW 0.7 /* below this share a part is called slow */
 
 /* "p", "t", "g" where more than so many percent of a subject's samples were preempted, throttled, or launched one by
- * one: the queue was not held. */
-enum { FLAGGED_PERCENT = 10, SAMPLE_FLAGS = 4 };
+ * one: the queue was not held. "MODEL": they are computed. */
+enum { FLAGGED_PERCENT = 10, SAMPLE_FLAGS = 8 };
 void overhead_sample_flags(const struct record_timing *, int subject, char flags[SAMPLE_FLAGS]);
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "suites/report/groups.h"
+#include "suites/report/show_account.h"
 #include "suites/report/shows.h"
 #include "suites/report/table2.h"
 #include "suites/study/kernels_study.h"
@@ -16,7 +17,7 @@ enum { CONSTANTS = 600, MANY = 10 }; /* MANY: percent of the samples from which 
 struct line {
     int64_t index;
     struct params p;
-    bool warm, wide, gaps, here, printed; /* here: in the table at hand */
+    bool warm, wide, gaps, model, here, printed; /* here: in the table at hand */
 };
 
 /* The options that a table does not have as columns: those that matter always, others where they are not the
@@ -34,7 +35,9 @@ static bool read_line(struct record_reader *r, int64_t index, struct line *line)
     if (!study || strcmp(study[index], "kernels") || strcmp(record_texts(r, "status")[index], "done") ||
         !record_rounds(r, index) || !record_timing(r, index, &samples))
         return false;
-    *line = (struct line){.index = index, .wide = strcmp(samples.stop, "precise") != 0};
+    *line = (struct line){.index = index,
+                          .model = samples_are_model(&samples),
+                          .wide = strcmp(samples.stop, timing_stop_name[TIMING_PRECISE]) != 0};
     groups_params(r, index, &line->p);
     line->gaps =
         100 * timing_flagged(samples.flags + KERNEL_OPERATION * samples.rounds, samples.rounds, TIMING_NOT_HELD) > MANY;
@@ -51,6 +54,8 @@ static void add_row(struct record_reader *r, const struct line *line, struct tab
     snprintf(flags, sizeof flags, "%s%s%s%s%s", 100 * timing(r, "preempted", at) > MANY ? "p" : "",
              100 * timing(r, "throttled", at) > MANY ? "t" : "", line->gaps ? "g" : "", line->warm ? "w" : "",
              line->wide ? "c" : "");
+    if (line->model)
+        snprintf(flags, sizeof flags, "MODEL");
     table_row(t, in_words(line->p.operation), in_wholes(line->p.tokens), in_wholes(line->p.width),
               in_wholes(line->p.streams), in_interval(NULL, median, low, high), in_reals(timing_half(r, at)),
               in_reals(timing(r, "bandwidth", at)), in_reals(timing(r, "copy_share", at)),
@@ -106,8 +111,13 @@ void show_kernels(struct record_reader *r, struct tables *t, unsigned how) {
     (void)how;
     struct line *lines = record_subject_count(r) ? malloc((size_t)(record_count(r) + 1) * sizeof *lines) : NULL;
     int64_t count = 0;
+    bool model = false;
     for (int64_t index = 0; lines && index < record_count(r); index++)
         count += read_line(r, index, &lines[count]);
+    for (int64_t k = 0; k < count; k++)
+        model |= lines[k].model;
+    if (model)
+        tables_say(t, "\n%s", SHOW_MODEL);
     if (count > 0)
         tables_say(
             t,
@@ -116,7 +126,7 @@ void show_kernels(struct record_reader *r, struct tables *t, unsigned how) {
             "byte on. err/tol: worst difference to cpu64 over what is allowed. GB = 1e9 bytes.\n"
             "flags: p preempted, t throttled, g the device ran ahead of the launches, so that gaps count, each in more "
             "than %d %% of the samples; w not cold, because there was no room to rotate; c stopped by a cap before the "
-            "ratio was known to 1 %%; -: none.\n",
+            "ratio was known to 1 %%; MODEL computed; -: none.\n",
             KERNEL_GEMM_INTENSITY, MANY);
     for (int64_t k = 0; k < count; k++)
         if (!lines[k].printed)

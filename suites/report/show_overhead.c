@@ -135,14 +135,18 @@ static void add_overheads(struct record_reader *r, struct overhead_line *lines, 
 }
 
 static void say_legend(const struct overhead_line *lines, int64_t count, struct tables *t) {
-    bool gpu = false;
-    for (int64_t k = 0; k < count; k++)
+    bool gpu = false, model = false;
+    for (int64_t k = 0; k < count; k++) {
         gpu |= !lines[k].cpu;
+        model |= lines[k].model;
+    }
     tables_say(
         t, "\nOverhead of the connection in a training step, forward and backward: t(variant) / t(residual) - 1 with "
            "its 95 %% interval; -: too few rounds for an interval. It is made from samples of the same round, as the "
            "mean of two medians: of the rounds in which the one and in which the other ran first. The interval is that "
            "of this run; on a machine that others use another run may lie outside. step/ms is a median by itself.\n");
+    if (model)
+        tables_say(t, "%s", SHOW_MODEL);
     if (gpu)
         tables_say(t,
                    "These are of one GPU, without a pipeline. The paper's %g %% is what fused mHC added to a whole "
@@ -158,7 +162,7 @@ static void say_legend(const struct overhead_line *lines, int64_t count, struct 
         "than %d %% of the row's samples; w not cold, the whole step fits into the cache; c stopped by a cap before "
         "this ratio was known to 1 %%; s a part of F that takes 5 %% of the step or more reaches less than %.0f %% of "
         "a copy or GEMM, which makes every overhead look smaller; u the case ended before its account was done, which "
-        "touches no overhead.\n",
+        "touches no overhead; MODEL computed.\n",
         FLAGGED_PERCENT, 100 * OVERHEAD_SLOW);
 }
 

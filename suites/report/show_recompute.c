@@ -39,14 +39,19 @@ static void add_row(struct record_reader *r, int64_t i, double automatic, struct
     double median = timing(r, "median", i), low = timing(r, "low", i), high = timing(r, "high", i),
            ratio = timing(r, "ratio", i), ratio_low = timing(r, "ratio_low", i),
            ratio_high = timing(r, "ratio_high", i), every = timing(r, "every", i);
-    snprintf(interval, sizeof interval, isfinite(ratio_high) ? "%.4f [%.4f, %.4f]" : "-", ratio, ratio_low,
-             ratio_high); /* from six rounds on */
-    table_row(
-        t, (struct value){.kind = VALUE_WHOLE, .text = every >= 1 ? NULL : "keep", .whole = (int64_t)every},
-        in_reals(timing(r, "memory_predicted", i)), in_reals(timing(r, "memory_peak", i)),
-        in_reals(timing(r, "memory_paper", i)), in_interval(NULL, median, low, high), in_reals(timing_half(r, i)),
-        in_interval(interval, ratio, ratio_low, ratio_high),
-        (struct value){.kind = VALUE_TRUTH, .text = every == automatic ? "auto" : "", .whole = every == automatic});
+    struct params p;
+    groups_params(r, i, &p);
+    bool rule = every == automatic, model = params_is_model(&p);
+    snprintf(interval, sizeof interval,
+             model                  ? "%.4f MODEL"
+             : isfinite(ratio_high) ? "%.4f [%.4f, %.4f]"
+                                    : "-",
+             ratio, ratio_low, ratio_high); /* from six rounds on */
+    table_row(t, (struct value){.kind = VALUE_WHOLE, .text = every >= 1 ? NULL : "keep", .whole = (int64_t)every},
+              in_reals(timing(r, "memory_predicted", i)), in_reals(timing(r, "memory_peak", i)),
+              in_reals(timing(r, "memory_paper", i)), in_interval(NULL, median, low, high), in_reals(timing_half(r, i)),
+              in_interval(interval, ratio, ratio_low, ratio_high),
+              (struct value){.kind = VALUE_TRUTH, .text = rule ? "auto" : "", .whole = rule});
 }
 
 static void add_table(struct record_reader *r, int64_t first, const struct params *p, struct tables *t) {
@@ -90,6 +95,8 @@ void show_recompute(struct record_reader *r, struct tables *t, unsigned how) {
     struct params p;
     bool any = false;
     for (int64_t i = -1; (i = recompute_next(r, i, &p)) >= 0; any = true) {
+        if (params_is_model(&p))
+            tables_say(t, "\n%s", SHOW_MODEL);
         if (!any)
             tables_say(t,
                        "\nMemory in MB (1e6 bytes): what the stack predicts, the most it had allocated, and what Eq. "

@@ -8,6 +8,7 @@
 #include "results/record.h"
 #include "results/table.h"
 #include "suites/case/params.h"
+#include "suites/report/groups.h"
 
 /* Ways of showing: every row of a table; with what explains each case. */
 enum { SHOW_ALL = 1, SHOW_ACCOUNT = 2 };
@@ -21,6 +22,11 @@ struct show {
     bool (*headline)(struct record_reader *, struct tables *, unsigned gains);
 };
 extern const struct show shows[STUDIES];
+
+/* What stands above a table that has computed times. */
+#define SHOW_MODEL                                                                                             \
+    "MODEL: these times are computed from the bytes and flops of every operation and the data sheet of a GPU " \
+    "(mhcbench doctor --backend model:GPU). Nothing was run, measured or checked, so there is no interval.\n"
 
 /* A scalar of /timing of a case; NaN where the file lacks it. */
 static inline double timing(struct record_reader *r, const char *name, int64_t index) {
@@ -48,6 +54,10 @@ void show_train_over_seeds(struct record_reader *, struct tables *);
 void show_train_losses(struct record_reader *, struct tables *);
 /* Overheads of all timed cases of study `overhead`; with SHOW_ACCOUNT the time of every part of a step. */
 void show_overhead(struct record_reader *, struct tables *, unsigned how);
+
+/* What each connection of the groups [from, to) costs and does, `rows` of them; nothing where they have one connection
+ * or no reach. */
+void show_costs(struct record_reader *, const struct groups *, int64_t from, int64_t to, int64_t rows, struct tables *);
 
 bool show_maps_headline(struct record_reader *, struct tables *, unsigned gains);
 bool show_propagate_headline(struct record_reader *, struct tables *, unsigned gains);

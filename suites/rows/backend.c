@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include "cpu_ref/library.h"
+#include "suites/case/params.h"
+#include "suites/rows/gpu_model.h"
 #include "suites/worker/worker.h"
 
 /* libmhc_<name>.so lies beside the program. */
@@ -108,6 +110,17 @@ static bool abandon(struct backend *b) {
     return false;
 }
 
+static bool is_model(const char *name) {
+    return !strncmp(name, BACKEND_MODEL, strlen(BACKEND_MODEL));
+}
+
+/* What its library is, is also its context. */
+static bool open_model(struct backend *b, const char *name, char *why, size_t why_size) {
+    *b = (struct backend){.library = gpu_model_library(name, why, why_size), .model = true};
+    b->context = b->queue = (void *)b->library;
+    return b->library;
+}
+
 static bool open_named(struct backend *b, const char *name, char *why, size_t why_size) {
     *b = (struct backend){0};
     if (!strcmp(name, "cpu64"))
@@ -150,10 +163,23 @@ static bool open_named(struct backend *b, const char *name, char *why, size_t wh
  * reference must not notice. */
 bool backend_open(struct backend *b, const char *name, char *why, size_t why_size) {
     fenv_t before;
+    if (is_model(name)) {
+        *b = (struct backend){0};
+        return snprintf(
+                   why, why_size,
+                   "backend %s: a model of a GPU computes no numbers, only times: for run --study overhead, kernels "
+                   "or recompute",
+                   name),
+               false;
+    }
     fegetenv(&before);
     bool good = open_named(b, name, why, why_size);
     fesetenv(&before);
     return good;
+}
+
+bool backend_open_timed(struct backend *b, const char *name, char *why, size_t why_size) {
+    return (is_model(name) ? open_model : backend_open)(b, name, why, why_size);
 }
 
 void backend_close(struct backend *b) {
@@ -175,7 +201,7 @@ const char *backend_use(const char *name, const struct backend **backend) {
     if (open.library)
         backend_close(&open);
     snprintf(open_name, sizeof open_name, "%s", name);
-    return backend_open(&open, name, why, sizeof why) ? NULL : why;
+    return backend_open_timed(&open, name, why, sizeof why) ? NULL : why;
 }
 
 static void set_types(struct mhc_case *c, int32_t stream) {
@@ -296,25 +322,39 @@ static float float_of_bf16(uint16_t x) {
     return value;
 }
 
-/* Through a block on the host, so that any count works. */
-enum { STAGE = 1 << 16 };
+/* Through a block on the host, so that any count works; on all threads where that is worth it. */
+enum { STAGE = 1 << 20, WORTH_THREADS = 1 << 16 };
+
+static void to_type(void *to, const double *from, int64_t count, int32_t type) {
+#pragma omp parallel for schedule(static) if (count > WORTH_THREADS)
+    for (int64_t k = 0; k < count; k++)
+        if (type == MHC_F64)
+            ((double *)to)[k] = from[k];
+        else if (type == MHC_F32)
+            ((float *)to)[k] = (float)from[k];
+        else if (type == MHC_I32)
+            ((int32_t *)to)[k] = (int32_t)from[k];
+        else
+            ((uint16_t *)to)[k] = bf16_of_float((float)from[k]);
+}
+
+static void of_type(double *to, const void *from, int64_t count, int32_t type) {
+#pragma omp parallel for schedule(static) if (count > WORTH_THREADS)
+    for (int64_t k = 0; k < count; k++)
+        to[k] = type == MHC_F64   ? ((const double *)from)[k]
+                : type == MHC_F32 ? (double)((const float *)from)[k]
+                : type == MHC_I32 ? (double)((const int32_t *)from)[k]
+                                  : (double)float_of_bf16(((const uint16_t *)from)[k]);
+}
 
 bool backend_upload(const struct backend *b, void *to, const double *from, int64_t count, int32_t type) {
     bool good = true;
     int64_t bytes = mhc_type_bytes(type);
-    void *stage = malloc(STAGE * sizeof(double));
+    void *stage = malloc((size_t)(count < STAGE ? count + 1 : STAGE) * sizeof(double));
     for (int64_t at = 0; good && stage && at < count; at += STAGE) {
         int64_t some = count - at < STAGE ? count - at : STAGE;
         void *block = b->library->memory ? stage : (char *)to + at * bytes;
-        for (int64_t k = 0; k < some; k++)
-            if (type == MHC_F64)
-                ((double *)block)[k] = from[at + k];
-            else if (type == MHC_F32)
-                ((float *)block)[k] = (float)from[at + k];
-            else if (type == MHC_I32)
-                ((int32_t *)block)[k] = (int32_t)from[at + k];
-            else
-                ((uint16_t *)block)[k] = bf16_of_float((float)from[at + k]);
+        to_type(block, from + at, some, type);
         if (b->library->memory)
             good = !b->library->memory->to_device(b->context, (char *)to + at * bytes, stage, some * bytes);
     }
@@ -325,7 +365,7 @@ bool backend_upload(const struct backend *b, void *to, const double *from, int64
 bool backend_download(const struct backend *b, double *to, const void *from, int64_t count, int32_t type) {
     bool good = true;
     int64_t bytes = mhc_type_bytes(type);
-    void *stage = malloc(STAGE * sizeof(double));
+    void *stage = malloc((size_t)(count < STAGE ? count + 1 : STAGE) * sizeof(double));
     for (int64_t at = 0; good && stage && at < count; at += STAGE) {
         int64_t some = count - at < STAGE ? count - at : STAGE;
         const void *block = (const char *)from + at * bytes;
@@ -333,11 +373,7 @@ bool backend_download(const struct backend *b, double *to, const void *from, int
             good = !b->library->memory->to_host(b->context, stage, block, some * bytes);
             block = stage;
         }
-        for (int64_t k = 0; k < some; k++)
-            to[at + k] = type == MHC_F64   ? ((const double *)block)[k]
-                         : type == MHC_F32 ? (double)((const float *)block)[k]
-                         : type == MHC_I32 ? (double)((const int32_t *)block)[k]
-                                           : (double)float_of_bf16(((const uint16_t *)block)[k]);
+        of_type(to + at, block, some, type);
     }
     free(stage);
     return good && stage;

@@ -8,15 +8,19 @@
 struct backend {
     const struct mhc_library *library;
     void *handle, *context, *queue; /* of dlopen; of the library */
+    bool model; /* of a GPU that is not here (gpu_model.h): its calls take time and compute nothing */
 };
 
-/* Opens cpu64 or cpu32 (linked in), cuda or emu (libmhc_<name>.so beside the program), or the library at a path (a
- * name with a slash). false: *why is one line. */
 /* The library behind a name; false: the backend is part of the program, or there is none of that name. */
 bool backend_path(const char *name, char *path, size_t size);
+/* Opens cpu64 or cpu32 (linked in), cuda or emu (libmhc_<name>.so beside the program), or the library at a path (a
+ * name with a slash). false: *why is one line. A model of a GPU, "model:h200", is opened by backend_open_timed() alone,
+ * for those that ask for times and not for numbers. */
+bool backend_open_timed(struct backend *, const char *name, char *why, size_t why_size);
 bool backend_open(struct backend *, const char *name, char *why, size_t why_size);
 void backend_close(struct backend *);
-/* The same, and it stays open from case to case: starting a device takes longer than a case. NULL, or why not. */
+/* As backend_open_timed(), and it stays open from case to case: starting a device takes longer than a case. NULL, or
+ * why not. */
 const char *backend_use(const char *name, const struct backend **);
 
 /* Fills the element types of a case: `type` for streams (-1: the widest the backend has, of its stack, or of any row

@@ -55,6 +55,8 @@ bool bound_row_image(const struct bound_row *b, const struct arrays *inputs, con
 
 static const char *fill(struct bound_row *b, const char *set) {
     bool good = true;
+    if (b->backend->model)
+        return NULL;
     if (!b->backend->library->memory) {
 #pragma omp parallel for schedule(static)
         for (int64_t s = 0; s < b->sets; s++)
@@ -74,10 +76,11 @@ const char *bound_row_open(struct bound_row *b, const struct backend *backend, c
     for (int a = 0; row->args[a].name; a++)
         b->offset[a + 1] = b->save_offset = b->offset[a] + backend_aligned(mhc_arg_bytes(c, &row->args[a]));
     b->set_bytes = bound_row_bytes(row, c, save_bytes);
-    char *set = malloc((size_t)b->set_bytes);
+    char *set = malloc(backend->model ? 1 : (size_t)b->set_bytes);
     b->slab = backend_allocate(backend, sets * b->set_bytes);
     b->work = backend_allocate(backend, row_work_bytes(row, c));
-    const char *why = set && b->slab && b->work && bound_row_image(b, inputs, save, 0xFF, set) ? NULL : "out of memory";
+    bool good = set && b->slab && b->work && (backend->model || bound_row_image(b, inputs, save, 0xFF, set));
+    const char *why = good ? NULL : "out of memory";
     why = why ? why : fill(b, set);
     free(set);
     return why;
@@ -114,6 +117,8 @@ void bound_row_close(struct bound_row *b) {
 
 const char *bound_row_refill(const struct bound_row *b, int64_t set, const struct arrays *inputs,
                              const struct save *save, int spoilt) {
+    if (b->backend->model)
+        return NULL;
     char *image = malloc((size_t)b->set_bytes);
     bool good = image && bound_row_image(b, inputs, save, spoilt, image) &&
                 backend_write(b->backend, b->slab + set * b->set_bytes, image, b->set_bytes);

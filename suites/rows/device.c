@@ -8,7 +8,7 @@
 bool device_describe(const char *backend, char text[DEVICE_TEXT]) {
     struct backend b;
     text[0] = 0;
-    if (!backend_open(&b, backend, text, DEVICE_TEXT))
+    if (!backend_open_timed(&b, backend, text, DEVICE_TEXT))
         return false;
     if (b.library->probe && b.library->probe->describe(b.context, text, DEVICE_TEXT))
         snprintf(text, DEVICE_TEXT, "the device does not say what it is");

@@ -15,6 +15,11 @@ const struct examiner *examine_elsewhere;
 
 const struct poison examine_poison[2] = {{.pattern = 0xffff, .shift = 64}, {.pattern = 0x3c3d, .shift = 128}};
 
+/* A backend may be elsewhere, in the process that the judge serves; a model is not. */
+static bool computes_nothing(const struct examination *e) {
+    return e->backend && e->backend->model;
+}
+
 /* --- inputs --- */
 
 void examine_natural(const void *user, const struct mhc_case *c, const struct mhc_arg *arg, double *values) {
@@ -35,6 +40,8 @@ static bool made_before(const struct examination *e, int k, const char *name) {
 }
 
 const char *examine_give(struct examination *e, examine_draw *draw, const void *user) {
+    if (computes_nothing(e))
+        return NULL;
     for (int k = 0; k < e->rows; k++)
         for (int side = e->row[k] ? 0 : 1; side < 2; side++) /* the backend's own may have another one */
             for (const struct mhc_arg *arg = (side ? e->reference[k] : e->row[k])->args; arg->name; arg++) {
@@ -118,6 +125,8 @@ bool examine_behind_crossing(const struct examination *e) {
 const char *examine_reference(struct examination *e, const struct arrays *made) {
     struct save save = {0};
     const char *why = NULL;
+    if (computes_nothing(e))
+        return NULL;
     if (examine_elsewhere)
         return examine_elsewhere->reference(e, made);
     arrays_alias_all(&e->want, &e->given);
@@ -162,6 +171,8 @@ static bool run_rows(const struct examination *e, int first, int last, const str
 
 const char *examine_before(struct examination *e) {
     static _Thread_local char why[MAX_FAILURE];
+    if (computes_nothing(e))
+        return NULL;
     arrays_alias_all(&e->before.made, &e->given);
     return run_rows(e, 0, e->rows - 1, &examine_poison[0], &e->before, why) ? NULL : why;
 }
@@ -348,6 +359,8 @@ const char *examine_set(const struct examination *e, const struct bound_row *b, 
     struct arrays made = {0};
     bool good = true;
     *a = (struct accuracy){NAN, NAN};
+    if (b->backend->model)
+        return NULL;
     arrays_alias_all(&made, &e->before.made);
     for (int k = 0; b->row->args[k].name && good; k++) {
         const struct mhc_arg *arg = &b->row->args[k];

@@ -11,7 +11,9 @@
  *   two runs leave the same bits, whatever was in memory before             outcome_same()
  *   no output is farther from the reference's than the row's tolerance      examine_compare()
  *
- * The measure of the last is array_error(): the largest difference as a share of the array's largest element. */
+ * The measure of the last is array_error(): the largest difference as a share of the array's largest element.
+ *
+ * A model of a GPU (backend.h) computes nothing: of it nothing is drawn and nothing judged, and its error is NaN. */
 #ifndef EXAMINE_H
 #define EXAMINE_H
 

@@ -23,21 +23,23 @@ static void fill_normal(const struct params *p, const char *name, int64_t layer,
 struct mhc_case ensemble_case(const struct params *p) {
     int64_t heads = p->heads ? p->heads : p->width / p->head_dim > 0 ? p->width / p->head_dim : 1;
     int64_t hidden = p->hidden ? p->hidden : 4 * p->width;
-    return (struct mhc_case){.T = p->tokens,
-                             .n = p->streams,
-                             .C = p->width,
-                             .S = p->sequence,
-                             .hidden = hidden,
-                             .weights = p->width * hidden,
-                             .heads = heads,
-                             .head_dim = p->head_dim,
-                             .vocabulary = p->vocabulary,
-                             .t_max = p->t_max,
-                             .rms_eps = p->rms_eps,
-                             .sinkhorn_eps = p->sinkhorn_eps,
-                             .map = params_map(p),
-                             .convention = (int32_t)p->convention,
-                             .activation = (int32_t)p->activation};
+    struct mhc_case c = {.T = p->tokens,
+                         .n = p->streams,
+                         .C = p->width,
+                         .S = p->sequence,
+                         .hidden = hidden,
+                         .weights = p->width * hidden,
+                         .heads = heads,
+                         .head_dim = p->head_dim,
+                         .vocabulary = p->vocabulary,
+                         .t_max = p->t_max,
+                         .rms_eps = p->rms_eps,
+                         .sinkhorn_eps = p->sinkhorn_eps,
+                         .map = params_map(p),
+                         .convention = (int32_t)p->convention,
+                         .activation = (int32_t)p->activation};
+    params_map_constants(p, &c);
+    return c;
 }
 
 struct program_spec ensemble_stack(const struct params *p, const struct backend *b) {
@@ -77,6 +79,10 @@ static bool is_hc(const struct params *p) {
     return connection_is_hc(params_connection(p)) || params_connection(p)->generator == GENERATOR_SKIP;
 }
 
+static double sigmoid(double x) {
+    return 1 / (1 + exp(-x));
+}
+
 static void pre_post(const struct params *p, int64_t layer, double *pre, double *post) {
     const struct start *s = p->init == INIT_LATENT ? &gates[p->pre_post] : &starts[p->init];
     int64_t favoured = s->stream0 ? 0 : layer % p->streams;
@@ -86,8 +92,8 @@ static void pre_post(const struct params *p, int64_t layer, double *pre, double 
             pre[i] = i == favoured;
             post[i] = 1;
         } else {
-            pre[i] = is_hc(p) ? 1 / (1 + exp(-a)) : a;
-            post[i] = is_hc(p) ? 2 / (1 + exp(-b)) : b;
+            pre[i] = is_hc(p) ? sigmoid(a) : a;
+            post[i] = is_hc(p) ? 2 * sigmoid(b) : b;
         }
     }
 }
@@ -109,7 +115,7 @@ static void static_logits(const struct params *p, int64_t layer, double *out) {
     int64_t K = mhc_map_logits(&c);
     double shared[MAP_LOGITS], own[MAP_LOGITS];
     if (p->init != INIT_LATENT && p->init != INIT_MIXED) {
-        map_start_f64(&c, out);
+        map_start_f64(&c, (uint64_t)p->seed, layer, out);
         return;
     }
     fill_normal(p, "Z_shared", 0, p->init == INIT_LATENT ? p->s : 0, K, shared);
@@ -153,7 +159,7 @@ void ensemble_static(const struct params *p, int64_t layer, double *out) {
 static double dynamic_std(const struct params *p) {
     bool none = p->init == INIT_NEAR_IDENTITY || p->init == INIT_GAP || p->init == INIT_PRE_NORM;
     return none || params_connection(p)->generator == GENERATOR_STATIC ||
-                   params_connection(p)->generator == GENERATOR_SKIP
+                   connection_has_one_stream(params_connection(p))
                ? 0
                : p->phi;
 }
@@ -164,6 +170,23 @@ bool ensemble_dynamic(const struct params *p) {
 
 void ensemble_dynamic_draw(const struct params *p, int64_t layer, int64_t count, double *out) {
     fill_normal(p, "dynamic", layer, dynamic_std(p), count, out);
+}
+
+void ensemble_gates(const struct params *p, int64_t layer, int64_t T, double *pre, double *post) {
+    const int64_t n = p->streams;
+    const bool hc = connection_is_hc(params_connection(p)), one = connection_has_one_stream(params_connection(p));
+    const double std = ensemble_dynamic(p) ? dynamic_std(p) : 0;
+    const double added = p->convention == MHC_V4 ? p->sinkhorn_eps : 0;
+    double fixed_pre[MHC_MAX_STREAMS], fixed_post[MHC_MAX_STREAMS];
+    pre_post(p, layer, fixed_pre, fixed_post);
+    fill_normal(p, "dynamic_pre", layer, std, T * n, pre);
+    fill_normal(p, "dynamic_post", layer, std, T * n, post);
+    for (int64_t k = 0; k < T * n; k++) {
+        const double a = fixed_pre[k % n] + p->alpha * (hc ? tanh(pre[k]) : pre[k]);
+        const double b = fixed_post[k % n] + p->alpha * (hc ? tanh(post[k]) : post[k]);
+        pre[k] = one ? 1 : hc ? a : sigmoid(a) + added;
+        post[k] = one ? 1 : hc ? b : 2 * sigmoid(b);
+    }
 }
 
 static void fill_phi(const struct params *p, int64_t layer, int64_t count, double *values) {

@@ -38,6 +38,10 @@ void ensemble_static(const struct params *, int64_t layer, double *out);
 /* Whether a dynamic part exists, so that tokens differ. */
 bool ensemble_dynamic(const struct params *);
 
+/* pre and post of a layer, [T][n], as the maps study takes them: static part and, of generators that have one, alpha
+ * times the dynamic one. Of ResNet and a scaled skip they are 1. */
+void ensemble_gates(const struct params *, int64_t layer, int64_t T, double *pre, double *post);
+
 /* What the maps study takes for x.phi / r: N(0, 1), [T][K] of a layer. */
 void ensemble_dynamic_draw(const struct params *, int64_t layer, int64_t count, double *out);
 

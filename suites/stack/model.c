@@ -46,12 +46,12 @@ static void fill_streams(const struct params *p, int64_t layer, double at, doubl
 }
 
 /* The biases of res: HC's map itself, or the logits of a map. */
-static void fill_res(const struct params *p, const struct start *start, int64_t count, double *values) {
+static void fill_res(const struct params *p, const struct start *start, int64_t layer, int64_t count, double *values) {
     const struct mhc_case c = ensemble_case(p);
     bool matrix = connection_is_hc(params_connection(p)) || connection_has_sinkhorn(params_connection(p));
     fill(values, count, 0);
     if (!matrix && p->start != START_ZERO)
-        map_start_f64(&c, values);
+        map_start_f64(&c, (uint64_t)p->seed, layer, values);
     for (int64_t i = 0; i < p->streams && matrix; i++)
         values[i * (p->streams + 1)] = start->diagonal;
 }
@@ -71,12 +71,12 @@ static void fill_connection(const struct params *p, const struct program_array *
     else if (!strcmp(a->argument, "b_post"))
         fill_streams(p, a->layer, start->post_at, start->post_off, values);
     else if (!strcmp(a->argument, "b_res"))
-        fill_res(p, start, a->count, values);
+        fill_res(p, start, a->layer, a->count, values);
     else if (!strcmp(a->argument, "b")) {
         fill_streams(p, a->layer, start->pre_at, start->pre_off, values);
         fill_streams(p, a->layer, start->post_at, start->post_off, values + n);
         if (a->count > 2 * n)
-            fill_res(p, start, a->count - 2 * n, values + 2 * n);
+            fill_res(p, start, a->layer, a->count - 2 * n, values + 2 * n);
     } else
         fill(values, a->count, 0);
 }

@@ -206,7 +206,7 @@ const char *program_memory_open(struct program_memory *m, int64_t sets) {
 }
 
 bool program_memory_poison(const struct program_memory *m) {
-    return poison(m->backend, m->slab, m->sets * (int64_t)m->set_bytes);
+    return m->backend->model || poison(m->backend, m->slab, m->sets * (int64_t)m->set_bytes);
 }
 
 static char *held_pointer(const struct program_memory *m, int64_t k, int64_t set) {
@@ -217,6 +217,8 @@ static char *held_pointer(const struct program_memory *m, int64_t k, int64_t set
 
 const char *program_memory_fill(struct program_memory *m, program_give *give, void *user) {
     const char *why = NULL;
+    if (m->backend->model)
+        return NULL;
     for (int64_t set = 0; set < m->sets && !why; set++)
         why = plan_clear_flat(m, set);
     for (int64_t k = 0; k < m->held.count && !why; k++) {

@@ -29,7 +29,8 @@ static int64_t drawn_count(const struct params *p) {
 static double bytes(const struct params *p) {
     double maps = (double)p->depth * (double)token_count(p), cells = (double)(p->streams * p->streams);
     double logits = connection_has_logits(params_connection(p)) ? (double)drawn_count(p) : 0;
-    return 8 * maps * (cells + logits) + mhc_measure_bytes(p->depth, token_count(p), p->streams);
+    return 8 * maps * (cells + logits + 2 * (double)p->streams) +
+           mhc_measure_bytes(p->depth, token_count(p), p->streams);
 }
 
 /* Logits [L][T][K] (mHC) or maps [L][T][n][n] (HC) of all layers: the static part, and alpha times the dynamic one. */
@@ -40,6 +41,11 @@ static void draw(const struct params *p, int64_t T, double *out) {
     for (int64_t l = 0; l < p->depth; l++) {
         double *layer = out + l * T * cells;
         worker_at("drawing layer", l + 1, p->depth);
+        if (!connection_mixes(params_connection(p))) {
+            for (int64_t k = 0; k < T * cells; k++)
+                layer[k] = k % cells % (p->streams + 1) == 0;
+            continue;
+        }
         ensemble_static(p, l, fixed);
         if (dynamic)
             ensemble_dynamic_draw(p, l, T * cells, layer);
@@ -74,15 +80,60 @@ static const char *project(const struct params *p, int64_t T, double *logits, do
     return reason;
 }
 
-static void measure(const struct params *p, int64_t T, const double *logits, const double *res,
-                    struct study_result *r) {
-    int64_t cells = p->streams * p->streams;
+static void measure(const struct params *p, const double *logits, const struct mhc_depth *d, struct study_result *r) {
+    const int64_t cells = p->streams * p->streams, T = d->T;
     worker_at("measuring", 0, 0);
-    bool good = study_measure_maps(p, T, res, r), matrices = logits && connection_has_sinkhorn(params_connection(p));
+    bool good = study_measure_maps(p, d, r), matrices = logits && connection_has_sinkhorn(params_connection(p));
     for (int64_t l = 0; l < p->depth && matrices && p->measure & MHC_GROUP_LOGIT; l++)
         good &= !mhc_measure_logits(logits + l * T * cells, T, p->streams, l, &r->curves);
     if (!good)
         snprintf(r->reason, sizeof r->reason, "out of memory");
+}
+
+/* What a case is made of: logits [L][T][K] or NULL, and what belongs to a layer. */
+struct drawn {
+    int64_t T;
+    double *logits, *res, *pre, *post;
+};
+
+static double *room(int64_t count) {
+    return aligned_alloc(64, ((size_t)count * sizeof(double) + 64) / 64 * 64);
+}
+
+static bool open_drawn(struct drawn *d, const struct params *p) {
+    const int64_t T = token_count(p), maps = p->depth * T;
+    const bool logits = connection_has_logits(params_connection(p));
+    *d = (struct drawn){T, logits ? room(maps * drawn_count(p)) : NULL, room(maps * p->streams * p->streams),
+                        room(maps * p->streams), room(maps * p->streams)};
+    return d->res && d->pre && d->post && (d->logits || !logits);
+}
+
+static void close_drawn(struct drawn *d) {
+    free(d->logits);
+    free(d->res);
+    free(d->pre);
+    free(d->post);
+}
+
+/* NULL, or why the maps cannot be made. */
+static const char *draw_case(struct drawn *d, const struct params *p) {
+    const int64_t T = d->T, n = p->streams;
+    const enum rounding rounding = (enum rounding)p->rounding;
+    const char *failure = NULL;
+    draw(p, T, d->logits ? d->logits : d->res);
+    worker_at("projecting", 0, 0);
+    if (d->logits)
+        failure = project(p, T, d->logits, d->res);
+    else
+        for (int64_t k = 0; k < p->depth * T * n * n; k++)
+            d->res[k] = round_to(rounding, d->res[k]);
+    for (int64_t l = 0; l < p->depth; l++)
+        ensemble_gates(p, l, T, d->pre + l * T * n, d->post + l * T * n);
+    for (int64_t k = 0; k < p->depth * T * n; k++) {
+        d->pre[k] = round_to(rounding, d->pre[k]);
+        d->post[k] = round_to(rounding, d->post[k]);
+    }
+    return failure;
 }
 
 const char *maps_keep(const struct study_context *context, int64_t T, const double *res, const double *pre,
@@ -102,9 +153,9 @@ const char *maps_keep(const struct study_context *context, int64_t T, const doub
 const char *maps_result(const struct study_context *context, const double *res, const double *pre, const double *post,
                         struct study_result *r) {
     const struct params *p = context->p;
-    const unsigned groups = (unsigned)p->measure & (MHC_GROUP_GAIN | MHC_GROUP_SPECTRUM | MHC_GROUP_MIXING);
-    if (!mhc_curves_allocate(&r->curves, p->depth, groups, p->record == RECORD_CURVES) ||
-        !study_measure_maps(p, p->tokens, res, r))
+    const struct mhc_depth d = {p->depth, p->tokens, p->streams, res, pre, post};
+    const unsigned groups = (unsigned)p->measure & (pre && post ? PROBE_OF_MAPS : PROBE_OF_MAPS & ~MHC_GROUP_REACH);
+    if (!mhc_curves_allocate(&r->curves, p->depth, groups, p->record == RECORD_CURVES) || !study_measure_maps(p, &d, r))
         return "out of memory";
     return maps_keep(context, p->tokens, res, pre, post);
 }
@@ -124,37 +175,23 @@ static void run(const struct study_context *context, struct study_result *r) {
         source_of(p)->run(context, r);
         return;
     }
-    int64_t T = token_count(p), cells = p->streams * p->streams;
-    bool mhc = connection_has_logits(params_connection(p));
-    size_t size = (size_t)(p->depth * T * cells) * sizeof(double),
-           drawn_size = (size_t)(p->depth * T * drawn_count(p)) * sizeof(double);
-    double *drawn = aligned_alloc(64, (drawn_size + 64) / 64 * 64),
-           *res = mhc ? aligned_alloc(64, (size + 63) / 64 * 64) : drawn;
-    unsigned groups = (unsigned)p->measure &
-                      (MHC_GROUP_GAIN | MHC_GROUP_SPECTRUM | MHC_GROUP_MIXING |
-                       (connection_has_sinkhorn(params_connection(p)) ? (unsigned)MHC_GROUP_LOGIT : 0u));
-    if (!drawn || !res || !mhc_curves_allocate(&r->curves, p->depth, groups, p->record == RECORD_CURVES)) {
-        snprintf(r->reason, sizeof r->reason, "out of memory");
-    } else {
-        draw(p, T, drawn);
-        const char *failure = NULL;
-        worker_at("projecting", 0, 0);
-        if (mhc)
-            failure = project(p, T, drawn, res);
-        else
-            for (int64_t k = 0; k < p->depth * T * cells; k++)
-                res[k] = round_to((enum rounding)p->rounding, res[k]);
-        if (failure)
-            snprintf(r->reason, sizeof r->reason, "%s", failure);
-        else
-            measure(p, T, mhc ? drawn : NULL, res, r);
-        failure = r->reason[0] ? NULL : maps_keep(context, T, res, NULL, NULL);
-        if (failure)
-            snprintf(r->reason, sizeof r->reason, "%s", failure);
+    struct drawn d;
+    const unsigned of_maps = (unsigned)p->measure & PROBE_OF_MAPS;
+    const unsigned of_logits = connection_has_sinkhorn(params_connection(p)) ? (unsigned)MHC_GROUP_LOGIT : 0;
+    const char *failure = "out of memory";
+    if (open_drawn(&d, p) && mhc_curves_allocate(&r->curves, p->depth, of_maps | ((unsigned)p->measure & of_logits),
+                                                 p->record == RECORD_CURVES)) {
+        failure = draw_case(&d, p);
+        if (!failure) {
+            const struct mhc_depth depth = {p->depth, d.T, p->streams, d.res, d.pre, d.post};
+            measure(p, d.logits, &depth, r);
+        }
+        if (!failure && !r->reason[0])
+            failure = maps_keep(context, d.T, d.res, d.pre, d.post);
     }
-    if (res != drawn)
-        free(res);
-    free(drawn);
+    if (failure)
+        snprintf(r->reason, sizeof r->reason, "%s", failure);
+    close_drawn(&d);
 }
 
 static bool estimate(const struct params *p, double *needed, double *available, char *why, size_t why_size) {

@@ -20,10 +20,9 @@ static void keep_samples(struct timed_result *out, const struct timing *t, const
     }
 }
 
-/* Times a group. Which share of the first the others take is kept if `share`, why the rounds ended if there is `stop`.
- */
+/* Times a group. Which share of the first the others take is kept if it is one of parts, else why the rounds ended. */
 static const char *time_group(struct overhead_bench *w, const struct timing_subject *subjects, const int *subject,
-                              int count, double seconds, bool share, char *stop) {
+                              int count, double seconds, bool parts) {
     static char message[200];
     struct timing_rules rules = timing_rules_for(w->backend, w->p->rounds, seconds);
     struct timing_clock clock;
@@ -35,11 +34,11 @@ static const char *time_group(struct overhead_bench *w, const struct timing_subj
     double *work = why ? NULL : malloc((size_t)t.rounds * sizeof *work);
     if (work)
         keep_samples(w->out, &t, subject, subjects);
-    for (int s = 1; s < count && share && work; s++)
+    for (int s = 1; s < count && parts && work; s++)
         w->out->timing[overhead_of_part(subject[s], OVERHEAD_PART_SHARE)] =
             mhc_ratio_interval(t.seconds + s * t.room, t.seconds, t.rounds, work).median;
-    if (stop)
-        snprintf(stop, sizeof w->out->stop, "%s", timing_stop_name[t.stop]);
+    if (!parts)
+        timed_result_stop(w->out, t.stop);
     why = why || work ? why : "out of memory";
     free(work);
     timing_release(&t);
@@ -66,7 +65,7 @@ const char *overhead_time_steps(struct overhead_bench *w) {
                                                       .launches = BOUND_ROW_LAUNCHES};
             subject[count++] = k ? OVERHEAD_GEMM : OVERHEAD_COPY;
         }
-    return time_group(w, subjects, subject, count, w->p->budget, false, w->out->stop);
+    return time_group(w, subjects, subject, count, w->p->budget, false);
 }
 
 /* A whole step and parts of it, side by side. */
@@ -92,7 +91,7 @@ static const char *time_parts(struct overhead_bench *w, int v, int *part) {
         subject[count++] = overhead_subject((enum step_variant)v, now);
     }
     if (!why && count > 1)
-        why = time_group(w, subjects, subject, count, w->p->budget / 4, true, NULL);
+        why = time_group(w, subjects, subject, count, w->p->budget / 4, true);
     for (int k = 1; k < count; k++)
         program_runner_close(&runner[k]);
     return why;

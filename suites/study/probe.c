@@ -23,6 +23,20 @@ static const char *measure_logits(struct probe *probe, const struct program *sta
     return failure;
 }
 
+/* pre and post, which stay 1 where the connection has none. */
+static const char *take_gates(struct probe *probe, const struct program *stack, const struct program_call *call) {
+    const struct mhc_case *c = &probe->spec->c;
+    const struct backend *b = probe->spec->backend;
+    const void *pre = program_argument(stack, call, "pre"), *post = program_argument(stack, call, "post");
+    const int64_t count = c->T * c->n, at = call->layer * count;
+    if (!probe->pre || !pre || !post)
+        return NULL;
+    return backend_download(b, probe->pre + at, pre, count, c->coef) &&
+                   backend_download(b, probe->post + at, post, count, c->coef)
+               ? NULL
+               : "pre and post cannot be copied from the device";
+}
+
 /* A layer of the forward pass has its coefficients. */
 static const char *measure_layer(struct probe *probe, const struct program *stack, const struct program_call *pre) {
     const struct mhc_case *c = &probe->spec->c;
@@ -40,7 +54,8 @@ static const char *measure_layer(struct probe *probe, const struct program *stac
         return "res cannot be copied from the device";
     for (int64_t k = 0; k < c->T * cells && own && !res; k++) /* ResNet and identity HC */
         own[k] = k % cells % (c->n + 1) == 0;
-    return probe->logits_row ? measure_logits(probe, stack, pre) : NULL;
+    const char *why = take_gates(probe, stack, pre);
+    return !why && probe->logits_row ? measure_logits(probe, stack, pre) : why;
 }
 
 /* Norms of a layer's gradients, of F's and of the connection's. */
@@ -106,6 +121,13 @@ bool probe_open(struct probe *probe) {
     size_t cells = (size_t)(c->T * c->n * c->n);
     probe->x = malloc((size_t)(c->T * c->n * c->C) * sizeof(double));
     probe->res = probe_wants(p, PROBE_OF_MAPS) ? malloc((size_t)spec->layers * cells * sizeof(double)) : NULL;
+    if (probe->res) {
+        const size_t gates = (size_t)(spec->layers * c->T * c->n);
+        probe->pre = malloc(gates * sizeof(double));
+        probe->post = malloc(gates * sizeof(double));
+        for (size_t k = 0; k < gates && probe->pre && probe->post; k++)
+            probe->pre[k] = probe->post[k] = 1;
+    }
     if (connection_has_sinkhorn(params_connection(p)) && probe_wants(p, MHC_GROUP_LOGIT))
         probe->logits_row = backend_row(spec->backend, "mhc", "logits", c, &why);
     if (probe->logits_row) {
@@ -118,14 +140,21 @@ bool probe_open(struct probe *probe) {
         groups &= ~(unsigned)MHC_GROUP_LOGIT;
     if (p->gradient == 0)
         groups &= ~(unsigned)MHC_GROUP_GRADIENT;
-    return probe->x && (probe->res || !probe_wants(p, PROBE_OF_MAPS)) &&
+    return probe->x && ((probe->res && probe->pre && probe->post) || !probe_wants(p, PROBE_OF_MAPS)) &&
            (!probe->logits_row || (probe->logits && probe->work && probe->logits_host)) &&
            allocate_curves(&probe->result->curves, spec->layers, groups, p);
+}
+
+struct mhc_depth probe_depth(const struct probe *probe) {
+    const struct mhc_case *c = &probe->spec->c;
+    return (struct mhc_depth){probe->spec->layers, c->T, c->n, probe->res, probe->pre, probe->post};
 }
 
 void probe_close(struct probe *probe) {
     free(probe->x);
     free(probe->res);
+    free(probe->pre);
+    free(probe->post);
     free(probe->logits_host);
     backend_release(probe->spec->backend, probe->logits);
     backend_release(probe->spec->backend, probe->work);

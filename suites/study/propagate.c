@@ -25,7 +25,8 @@ static const char *give(void *user, const struct program_array *a, double *value
 static double host_bytes(const struct params *p) {
     double T = (double)p->tokens, n = (double)p->streams, C = (double)p->width, L = (double)p->depth;
     double largest_parameter = n * C * (n * n + 2 * n) > 4 * C * C ? n * C * (n * n + 2 * n) : 4 * C * C;
-    return 8 * (T * C * (2 + n) + (probe_wants(p, PROBE_OF_MAPS) ? L * T * n * n : 0) + T * n * n + largest_parameter) +
+    return 8 * (T * C * (2 + n) + (probe_wants(p, PROBE_OF_MAPS) ? L * T * n * (n + 2) : 0) + T * n * n +
+                largest_parameter) +
            (probe_wants(p, PROBE_OF_MAPS) ? mhc_measure_bytes(p->depth, p->tokens, p->streams) : 0);
 }
 
@@ -91,7 +92,8 @@ static const char *run_stack(struct program_spec *spec, struct probe *probe) {
     probe->gradient = why ? NULL : stack.memory->host; /* between two calls nothing else is in it */
     worker_at("forward and backward", 0, 0);
     why = why ? why : program_execute(&stack, &owner);
-    if (!why && probe->res && !study_measure_maps(probe->p, spec->c.T, probe->res, probe->result))
+    const struct mhc_depth depth = probe_depth(probe);
+    if (!why && probe->res && !study_measure_maps(probe->p, &depth, probe->result))
         why = "out of memory";
     program_close(&stack);
     return why;

@@ -145,7 +145,7 @@ static struct program_spec describe(const struct params *p, const struct backend
 
 static bool estimate(const struct params *p, double *needed, double *available, char *why, size_t why_size) {
     struct backend b;
-    if (!backend_open(&b, p->backend, why, why_size))
+    if (!backend_open_timed(&b, p->backend, why, why_size))
         return false;
     struct program_spec spec = describe(p, &b), rule = spec;
     rule.recompute = program_recompute_rule(p->depth, p->streams);
@@ -224,7 +224,7 @@ static void run_case(const struct study_context *context, struct study_result *r
     double *x0 = malloc(edge * sizeof *x0), *grad_out = malloc(edge * sizeof *grad_out);
     r->timed = timed_result_new(times());
     const char *why = x0 && grad_out && r->timed ? NULL : "out of memory";
-    if (!why && backend_open(&b, p->backend, r->reason, sizeof r->reason))
+    if (!why && backend_open_timed(&b, p->backend, r->reason, sizeof r->reason))
         why = run(p, &b, x0, grad_out, r->timed);
     if (why)
         snprintf(r->reason, sizeof r->reason, "%s", why);

@@ -44,11 +44,12 @@ void study_release(struct study_result *r) {
     mhc_curves_release(&r->curves);
     free(r->panels);
     free(r->qr_spectrum);
+    free(r->mixing);
     timed_result_release(r->timed);
     trained_release(r->trained);
     r->timed = NULL;
     r->trained = NULL;
-    r->panels = r->qr_spectrum = NULL;
+    r->panels = r->qr_spectrum = r->mixing = NULL;
 }
 
 bool study_estimate(const struct params *p, double *needed, double *available, char *why, size_t why_size) {
@@ -59,9 +60,28 @@ double study_flops(const struct params *p) {
     return studies[p->study]->flops(p);
 }
 
-bool study_measure_maps(const struct params *p, int64_t T, const double *res, struct study_result *r) {
-    int64_t n = p->streams, L = p->depth;
-    int failed = mhc_measure_maps(res, L, T, n, &r->curves);
+/* Whether a case has a depth mixing matrix in a result, and how many numbers that is. */
+static int64_t mixing_count(int64_t L) {
+    return L ? mhc_depth_rows(L) * mhc_depth_rows(L) : 0;
+}
+
+static bool measure_depth(const struct params *p, const struct mhc_depth *d, struct study_result *r) {
+    if (!d->pre || !d->post || !(p->measure & MHC_GROUP_REACH))
+        return true;
+    if (mhc_measure_reach(d, &r->curves))
+        return false;
+    if (p->record != RECORD_CURVES)
+        return true;
+    r->mixing = malloc((size_t)mixing_count(d->L) * sizeof *r->mixing);
+    if (r->mixing)
+        mhc_depth_matrix(d, r->mixing);
+    return r->mixing;
+}
+
+bool study_measure_maps(const struct params *p, const struct mhc_depth *d, struct study_result *r) {
+    const int64_t n = d->n, L = d->L, T = d->T;
+    const double *res = d->res;
+    int failed = mhc_measure_maps(res, L, T, n, &r->curves) || !measure_depth(p, d, r);
     if (p->record != RECORD_CURVES)
         return !failed;
     r->panels = malloc(6 * (size_t)(n * n) * sizeof *r->panels);
@@ -78,7 +98,8 @@ double study_measure_flops(const struct params *p, int64_t tokens) {
     double products = (double)p->streams * 6 +
                       (connection_has_sinkhorn(params_connection(p)) ? 8 * (double)p->t_max : 0);
     double spectra = p->measure & (MHC_GROUP_SPECTRUM | MHC_GROUP_MIXING) ? 2000 * (double)p->streams : 0;
-    return maps * (products + spectra);
+    double depth = p->measure & MHC_GROUP_REACH ? 2 * (double)p->depth + 500 : 0;
+    return maps * (products + spectra + depth);
 }
 
 double study_seconds(const struct params *p) {
@@ -119,6 +140,7 @@ void study_put_result(struct message *m, const struct study_result *r, const cha
     put_optional(m, r->panels, 6 * r->n * r->n);
     message_put(m, r->panel_log10_scale, sizeof r->panel_log10_scale);
     put_optional(m, r->qr_spectrum, r->L * r->n);
+    put_optional(m, r->mixing, mixing_count(r->L));
     message_put(m, &timed, 1);
     if (timed)
         timed_result_put(m, r->timed);
@@ -139,6 +161,7 @@ void study_take_result(struct message *m, const struct params *p, struct study_r
     r->panels = take_optional(m, 6 * r->n * r->n);
     message_take(m, r->panel_log10_scale, sizeof r->panel_log10_scale);
     r->qr_spectrum = take_optional(m, r->L * r->n);
+    r->mixing = take_optional(m, mixing_count(r->L));
     message_take(m, &timed, 1);
     r->timed = timed ? timed_result_take(m, studies[p->study]->times()) : NULL;
     message_take(m, &trained, 1);

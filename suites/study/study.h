@@ -19,6 +19,7 @@ struct study_result {
     struct mhc_curves curves;
     double *panels, panel_log10_scale[6]; /* [6][n][n], or NULL */
     double *qr_spectrum;                  /* [L][n], or NULL */
+    double *mixing;                       /* log10, see mhc_depth_matrix(), or NULL */
     struct timed_result *timed;           /* or NULL */
     struct trained_result *trained;       /* or NULL */
 };
@@ -71,9 +72,9 @@ bool study_estimate(const struct params *, double *needed, double *available, ch
 /* What `list` makes its estimate of time from: floating-point operations, and seconds beside them. */
 double study_flops(const struct params *);
 double study_seconds(const struct params *);
-/* What can be said of the res of all layers, [L][T][n][n]: curves, and where a record keeps them panels and QR
- * spectrum. false: out of memory. */
-bool study_measure_maps(const struct params *, int64_t T, const double *res, struct study_result *);
+/* What can be said of the maps of all layers: curves, and where a record keeps them panels, QR spectrum and depth
+ * mixing matrix. pre and post are NULL where they are not known: then nothing of depth mixing. false: out of memory. */
+bool study_measure_maps(const struct params *, const struct mhc_depth *, struct study_result *);
 /* Operations of that and of the other curves of so many tokens. */
 double study_measure_flops(const struct params *, int64_t tokens);
 

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct timed_result *timed_result_new(const struct timed_schema *schema) {
     size_t subjects = (size_t)schema->subject_count, values = (size_t)(schema->timing_count + schema->error_count);
@@ -33,8 +34,15 @@ bool timed_result_keep(struct timed_result *out, const struct timing *t, const i
         out->batch[subject[s]] = t->batch[s];
         out->sets[subject[s]] = sets[s];
     }
-    snprintf(out->stop, sizeof out->stop, "%s", timing_stop_name[t->stop]);
+    timed_result_stop(out, t->stop);
     return true;
+}
+
+void timed_result_stop(struct timed_result *r, enum timing_stop stop) {
+    size_t used = strlen(r->note);
+    snprintf(r->stop, sizeof r->stop, "%s", timing_stop_name[stop]);
+    if (stop == TIMING_MODEL)
+        snprintf(r->note + used, sizeof r->note - used, "%s" TIMED_MODEL, used ? "; " : "");
 }
 
 /* --- through the pipe --- */

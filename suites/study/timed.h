@@ -22,6 +22,12 @@ struct timed_result {
     double *timing, *error; /* [timings], [errors]; NaN: not known */
 };
 
+/* What a case says whose times are computed. */
+#define TIMED_MODEL "MODEL: its times are computed from bytes and flops, nothing was run, measured or checked"
+
+/* Says why the rounds ended. */
+void timed_result_stop(struct timed_result *, enum timing_stop);
+
 /* A result that says nothing yet; NULL: out of memory. */
 struct timed_result *timed_result_new(const struct timed_schema *);
 void timed_result_release(struct timed_result *);

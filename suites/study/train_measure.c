@@ -111,9 +111,11 @@ static const char *measure_maps(struct train *t, int64_t point) {
         return NULL;
     free(r->panels); /* of the point before */
     free(r->qr_spectrum);
-    r->panels = r->qr_spectrum = NULL;
+    free(r->mixing);
+    r->panels = r->qr_spectrum = r->mixing = NULL;
     measure_composites(t, &is->smallest_column_sum[point], &is->row_sum_spread[point], &is->mean_diagonal[point]);
-    return study_measure_maps(t->p, t->p->tokens, t->probe.res, r) ? NULL : "out of memory";
+    const struct mhc_depth depth = probe_depth(&t->probe);
+    return study_measure_maps(t->p, &depth, r) ? NULL : "out of memory";
 }
 
 /* What the steps since the last point were. */
@@ -170,7 +172,7 @@ static const char *measure_t_max(struct train *t) {
     const struct params *p = t->p;
     struct mhc_curves curves = {0};
     const char *why = NULL;
-    if (!mhc_curves_allocate(&curves, p->depth, (unsigned)p->measure & PROBE_OF_MAPS, false))
+    if (!mhc_curves_allocate(&curves, p->depth, (unsigned)p->measure & PROBE_OF_MAPS & ~MHC_GROUP_REACH, false))
         why = "out of memory";
     for (int k = 0; k < RECORD_PROJECTIONS && !why; k++) {
         why = train_run_held_out(t, PROJECTED + k, take_maps, &t->out->is.t_max_held_out_loss[k]);

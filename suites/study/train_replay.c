@@ -48,7 +48,6 @@ struct replay {
     struct checkpoint *c;
     struct params model;
     struct train t;
-    double *pre, *post; /* [L][T][n] where maps are kept, else NULL */
 };
 
 static const char *compose(struct replay *o, const struct params *p) {
@@ -60,8 +59,6 @@ static const char *compose(struct replay *o, const struct params *p) {
 }
 
 static void release(struct replay *o) {
-    free(o->pre);
-    free(o->post);
     train_release(&o->t);
     checkpoint_release(o->c);
 }
@@ -81,35 +78,6 @@ static const char *open_model(struct replay *o) {
     return why ? snprintf(line, sizeof line, "--from is no checkpoint of this model: %s", why), line : NULL;
 }
 
-/* pre and post of a layer, which every row that makes res makes too. */
-static const char *take(struct replay *o, const struct program *program, const struct program_call *call) {
-    const int64_t count = call->c.T * call->c.n;
-    const void *pre = program_argument(program, call, "pre"), *post = program_argument(program, call, "post");
-    if (!o->pre || call->part != STEP_PRE || call->backward || !pre || !post)
-        return NULL;
-    return backend_download(o->t.backend, o->pre + call->layer * count, pre, count, call->c.coef) &&
-                   backend_download(o->t.backend, o->post + call->layer * count, post, count, call->c.coef)
-               ? NULL
-               : "pre and post cannot be copied from the device";
-}
-
-static const char *look(void *user, const struct program *program, const struct program_call *call) {
-    struct train *t = user;
-    struct replay *o = (struct replay *)((char *)t - offsetof(struct replay, t));
-    const char *why = train_look(t, program, call);
-    return why ? why : take(o, program, call);
-}
-
-/* Room for what study maps keeps. */
-static bool open_kept(struct replay *o, const struct study_context *context) {
-    const size_t count = (size_t)(o->model.depth * o->model.tokens * o->model.streams);
-    if (context->p->study != STUDY_MAPS || !context->keeping || !context->keeping->maps[0])
-        return true;
-    o->pre = calloc(count, sizeof *o->pre);
-    o->post = calloc(count, sizeof *o->post);
-    return o->pre && o->post;
-}
-
 static const char *run(struct replay *o, const struct study_context *context, struct study_result *r) {
     struct train *t = &o->t;
     double loss;
@@ -118,11 +86,12 @@ static const char *run(struct replay *o, const struct study_context *context, st
         return why;
     t->result = r;
     t->probe = (struct probe){.p = &o->model, .spec = &t->program[LOOK].spec, .result = r, .gradient = t->memory.host};
-    why = probe_open(&t->probe) && open_kept(o, context) ? train_run_held_out(t, LOOK, look, &loss) : "out of memory";
-    if (!why && t->probe.res && !study_measure_maps(&o->model, o->model.tokens, t->probe.res, r))
+    why = probe_open(&t->probe) ? train_run_held_out(t, LOOK, train_look, &loss) : "out of memory";
+    const struct mhc_depth depth = probe_depth(&t->probe);
+    if (!why && t->probe.res && !study_measure_maps(&o->model, &depth, r))
         why = "out of memory";
     if (!why && t->probe.res)
-        why = maps_keep(context, o->model.tokens, t->probe.res, o->pre, o->post);
+        why = maps_keep(context, o->model.tokens, t->probe.res, t->probe.pre, t->probe.post);
     probe_close(&t->probe);
     return why;
 }
@@ -141,7 +110,7 @@ bool train_replay_estimate(const struct params *p, double *needed, double *avail
     const char *no = compose(&o, p);
     no = no || train_text_check(&o.model, why, why_size) ? no : why;
     if (!no) {
-        double T = (double)p->tokens, maps = (double)(p->depth * p->streams * p->streams);
+        double T = (double)p->tokens, maps = (double)(p->depth * p->streams * (p->streams + 2));
         *needed = o.t.memory.set_bytes + 8 * T * (maps + 3 * (double)(p->streams * o.model.width)) +
                   mhc_measure_bytes(p->depth, p->tokens, p->streams);
         *available = (double)backend_available(o.t.backend);

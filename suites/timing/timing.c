@@ -11,10 +11,12 @@
 #include "cpu_ref/philox.h"
 #include "suites/worker/worker.h"
 
-const char *const timing_stop_name[TIMING_STOPS] = {"", "precise", "rounds", "seconds"};
+const char *const timing_stop_name[TIMING_STOPS] = {"", "precise", "rounds", "seconds", "MODEL"};
 
 struct timing_rules timing_rules_for(const struct backend *b, int64_t most_rounds, double most_seconds) {
     bool device = b->library->queues != NULL;
+    if (b->model) /* every sample would be the same */
+        return (struct timing_rules){.model = true, .most_rounds = 1, .seed = 1};
     return (struct timing_rules){.sample_seconds = 2e-4,
                                  .warm_up_seconds = device ? 0.1 : 0.01,
                                  .even = !device,
@@ -101,6 +103,8 @@ static double half_width(const struct timing *t, int subject, double *work) {
 }
 
 enum timing_stop timing_decide(const struct timing *t, const struct timing_rules *rules, double elapsed) {
+    if (rules->model)
+        return TIMING_MODEL;
     if (t->rounds >= rules->most_rounds)
         return TIMING_ROUNDS;
     if (t->rounds > 0 && elapsed >= rules->most_seconds)

@@ -44,6 +44,7 @@ struct timing_rules {
     int64_t least_rounds, most_rounds;
     double least_seconds; /* of every subject, summed over its samples */
     double most_seconds;  /* wall time of the rounds; wins over the minima */
+    bool model;           /* times are computed: one sample says all, and there is no interval */
     double half_width;    /* wanted of the 95 % interval of every median ratio, as a share of it */
     uint64_t seed;        /* of the shuffling */
     int alike; /* the first so many subjects get the same batch: what a sample costs beside its calls is alike then */
@@ -53,8 +54,8 @@ struct timing_rules {
  * shared CPU, so that most are undisturbed. 30 rounds and 0.1 s at least, half-width 1 %. */
 struct timing_rules timing_rules_for(const struct backend *, int64_t most_rounds, double most_seconds);
 
-enum timing_stop { TIMING_GO_ON, TIMING_PRECISE, TIMING_ROUNDS, TIMING_SECONDS, TIMING_STOPS };
-extern const char *const timing_stop_name[TIMING_STOPS]; /* "", "precise", "rounds", "seconds" */
+enum timing_stop { TIMING_GO_ON, TIMING_PRECISE, TIMING_ROUNDS, TIMING_SECONDS, TIMING_MODEL, TIMING_STOPS };
+extern const char *const timing_stop_name[TIMING_STOPS]; /* "", "precise", "rounds", "seconds", "MODEL" */
 
 /* NOT_HELD: though it should have been, so that gaps between launches were timed too. */
 enum { TIMING_PREEMPTED = 1, TIMING_THROTTLED = 2, TIMING_NOT_HELD = 4 };

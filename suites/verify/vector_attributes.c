@@ -65,6 +65,13 @@ static const struct {
     {"activation", offsetof(struct vector_case, c.activation), {"gelu", "swiglu"}},
 };
 
+/* Names of the residual maps, by their number. */
+static const char *const maps[MHC_MAPS] = {
+#define MAP(id, name) [id] = #name,
+#include "cpu_ref/maps/maps.def"
+#undef MAP
+};
+
 #define COUNT(array) (int)(sizeof(array) / sizeof *(array))
 
 bool refuse(struct text why, const char *format, ...) {
@@ -178,9 +185,31 @@ static bool read_choices(hid_t group, struct vector_case *v, struct text why) {
     return true;
 }
 
+/* The residual map of op mhc, which need not be said, and the constant that it has. */
+static bool read_map(hid_t group, struct vector_case *v, struct text why) {
+    char text[32] = "";
+    int64_t order = 0;
+    enum found found = vector_attribute(group, "map", H5T_STRING, text, sizeof text);
+    v->c.map = MHC_SINKHORN;
+    if (found == ABSENT || strcmp(v->op->name, "mhc"))
+        return true;
+    while (v->c.map < MHC_MAPS && strcmp(text, maps[v->c.map]))
+        v->c.map++;
+    if (found != READ || v->c.map == MHC_MAPS)
+        return refuse(why, "attribute `map` is not the name of a residual map");
+    if (v->c.map == MHC_ORTHOSTOCHASTIC &&
+        vector_attribute(group, "map_order", H5T_INTEGER, &order, sizeof order) != READ)
+        return refuse(why, "attribute `map_order` is missing or not one integer");
+    if (v->c.map == MHC_CIRCULANT &&
+        vector_attribute(group, "map_constant", H5T_FLOAT, &v->c.map_constant, sizeof v->c.map_constant) != READ)
+        return refuse(why, "attribute `map_constant` is missing or not one number");
+    v->c.map_order = order == 1 || order == 2 ? (int32_t)order : 0;
+    return mhc_map_logits(&v->c) >= 0 || refuse(why, "n = %lld: %s", (long long)v->c.n, mhc_map_needs(&v->c));
+}
+
 bool vector_attributes(hid_t group, struct vector_case *v, struct text why) {
     return read_op(group, v, why) && read_sizes(group, v, why) && read_reals(group, v, why) &&
-           read_choices(group, v, why);
+           read_choices(group, v, why) && read_map(group, v, why);
 }
 
 /* ---- writing ---- */
@@ -203,8 +232,17 @@ static bool write_text(hid_t group, const char *name, const char *text) {
     return good;
 }
 
+/* Nothing of Sinkhorn: files without other maps stay what they were. */
+static bool write_map(hid_t group, const struct mhc_case *c) {
+    const int64_t order = c->map_order;
+    return c->map == MHC_SINKHORN ||
+           (write_text(group, "map", maps[c->map]) &&
+            (c->map != MHC_ORTHOSTOCHASTIC || write_attribute(group, "map_order", H5T_NATIVE_INT64, &order)) &&
+            (c->map != MHC_CIRCULANT || write_attribute(group, "map_constant", H5T_NATIVE_DOUBLE, &c->map_constant)));
+}
+
 bool vector_attributes_write(hid_t group, const struct vector_case *v, const char *source) {
-    bool good = write_text(group, "op", v->op->name) && write_text(group, "source", source);
+    bool good = write_text(group, "op", v->op->name) && write_text(group, "source", source) && write_map(group, &v->c);
     for (int k = 0; k < COUNT(integers); k++)
         if (vector_op_requires(v->op, integers[k].name))
             good &= write_attribute(group, integers[k].name, H5T_NATIVE_INT64, (const char *)v + integers[k].offset);
@@ -230,4 +268,10 @@ void vector_attributes_name(const struct vector_case *v, char *text, size_t size
                 used += (size_t)snprintf(text + used, size - used, "_%s",
                                          choices[k].value[*(const int32_t *)((const char *)v + choices[k].offset)]);
     }
+    if (v->c.map != MHC_SINKHORN && used < size)
+        used += (size_t)snprintf(text + used, size - used, "_%s", maps[v->c.map]);
+    if (v->c.map == MHC_ORTHOSTOCHASTIC && used < size)
+        snprintf(text + used, size - used, "%d", v->c.map_order);
+    if (v->c.map == MHC_CIRCULANT && used < size)
+        snprintf(text + used, size - used, "%g", v->c.map_constant);
 }

@@ -116,7 +116,11 @@ static bool add_case(struct list *l, const struct params *p, bool patterned) {
         return cannot("no vectors of %s: sinkhorn, mhc, hc, linear, mlp and attention have them", p->operation), false;
     struct mhc_case c = ensemble_case(p);
     c.S = c.S ? c.S : c.T;
-    c.map = MHC_SINKHORN;
+    if (strcmp(op, "mhc"))
+        c.map = MHC_SINKHORN;
+    else if (mhc_map_logits(&c) < 0)
+        return cannot("--map %s, --streams %lld: %s", params_word(p, "map"), (long long)p->streams, mhc_map_needs(&c)),
+               false;
     for (int k = 0; k < l->o->spreads; k++)
         if (!add(l, op, &c, &(struct vector_inputs){(uint64_t)p->seed, l->o->logits[k], false}))
             return false;
@@ -125,7 +129,7 @@ static bool add_case(struct list *l, const struct params *p, bool patterned) {
 
 /* What shapes no case. */
 static bool has_idle(const struct params *p) {
-    static const char *const idle[] = {"map", "backend", "type", "cache", "rounds", "budget", "vocabulary"};
+    static const char *const idle[] = {"backend", "type", "cache", "rounds", "budget", "vocabulary"};
     char text[PARAM_TEXT_SIZE];
     for (size_t k = 0; k < sizeof idle / sizeof *idle; k++) {
         const struct param *param = params_find(idle[k]);

@@ -1,0 +1,119 @@
+#include "suites/command/list_shards.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "suites/study/shares.h"
+
+/* What the model takes for granted. Seen on one machine with small files; a parallel file system has its own. */
+static const struct {
+    double file_bytes, case_bytes; /* of a record, beside the text of its suite */
+    double writes;                 /* flushes of a finished case */
+    double merge_case, merge_file; /* seconds of merging */
+    double open_bytes;             /* of memory for each part that is being merged */
+    double start;                  /* seconds until a process computes, beside reading the suite */
+} assumed = {2e6, 8.2e3, 2, 1e-3, 0.05, 6e6, 1};
+
+struct outcome {
+    int64_t shards;
+    double longest, mean, wall; /* seconds */
+    double bytes, merge_seconds, merge_bytes, writes;
+};
+
+static bool simulate(const struct suite *s, int64_t shards, double reading, struct outcome *o) {
+    int32_t *of = malloc(((size_t)s->count + 1) * sizeof *of);
+    int64_t *load = malloc((size_t)shards * sizeof *load);
+    const bool good = of && load && shares_cut(s, shards, of, load);
+    const double cases = (double)s->count, files = (double)shards;
+    *o = (struct outcome){.shards = shards};
+    for (int64_t k = 0; good && k < shards; k++) {
+        o->longest = fmax(o->longest, 1e-6 * (double)load[k]);
+        o->mean += 1e-6 * (double)load[k] / files;
+    }
+    free(of);
+    free(load);
+    o->wall = assumed.start + reading + o->longest;
+    o->bytes = files * (assumed.file_bytes + (double)strlen(s->text)) + cases * assumed.case_bytes;
+    o->merge_seconds = files * assumed.merge_file + cases * assumed.merge_case;
+    o->merge_bytes = files * assumed.open_bytes;
+    o->writes = o->wall > 0 ? assumed.writes * cases / o->wall : 0;
+    return good;
+}
+
+static void put_seconds(double seconds, char text[24]) {
+    if (seconds < 120)
+        snprintf(text, 24, "%.3g s", seconds);
+    else if (seconds < 7200)
+        snprintf(text, 24, "%.3g min", seconds / 60);
+    else
+        snprintf(text, 24, "%.3g h", seconds / 3600);
+}
+
+static void print_row(const struct outcome *o) {
+    char wall[24], longest[24], merge[24];
+    put_seconds(o->wall, wall);
+    put_seconds(o->longest, longest);
+    put_seconds(o->merge_seconds, merge);
+    printf("%8lld  %9s  %9s  %8.1f %%  %9.3g GB  %9.3g/s  %9s  %8.3g GB\n", (long long)o->shards, wall, longest,
+           o->wall > 0 ? 100 * o->mean / o->wall : 0, 1e-9 * o->bytes, o->writes, merge, 1e-9 * o->merge_bytes);
+}
+
+/* The limits that a sweep of that many meets, the nearest first. */
+static void print_limits(const struct suite *s, const struct outcome *o, double reading) {
+    const double files = (double)o->shards, text = files * (double)strlen(s->text);
+    double longest_case = 0;
+    struct rlimit open_files = {0};
+    getrlimit(RLIMIT_NOFILE, &open_files);
+    struct outcome alone; /* every case a share of its own */
+    if (simulate(s, s->count, 0, &alone))
+        longest_case = alone.longest;
+    const struct {
+        double load; /* 1: the limit is reached */
+        const char *what;
+    } limit[] = {
+        {longest_case / fmax(o->mean, 1e-9), "the longest case is longer than a mean share: fewer processes"},
+        {(assumed.start + reading) / fmax(o->mean, 1e-9),
+         "starting and reading the suite take as long as a share: fewer processes"},
+        {o->merge_bytes / 16e9, "merging all files at once needs more than 16 GB: merge groups, then their results"},
+        {files / fmax((double)open_files.rlim_max, 1),
+         "merging opens more files than this machine allows: merge groups, then their results"},
+        {text / fmax(o->bytes - text, 1), "the suite's text, once in every file, is most of the bytes"},
+        {o->writes / 2e4, "20,000 flushes a second: one metadata server may do no more"},
+        {files / 1e4, "10,000 files in one folder, made in the same second: a folder for each thousand"},
+    };
+    enum { LIMITS = sizeof limit / sizeof *limit };
+    bool said[LIMITS] = {false};
+    printf("\nWhat breaks first with %lld processes (share of each limit that is used):\n", (long long)o->shards);
+    for (int turn = 0; turn < LIMITS; turn++) {
+        int next = -1;
+        for (int k = 0; k < LIMITS; k++)
+            if (!said[k] && (next < 0 || limit[k].load > limit[next].load))
+                next = k;
+        said[next] = true;
+        printf("  %7.3g %%  %s\n", 100 * limit[next].load, limit[next].what);
+    }
+}
+
+bool list_shards(const struct suite *s, int64_t shards, double reading) {
+    struct outcome o;
+    printf(
+        "\nMODEL, not measured: each process has one thread of 2e9 operations a second, or a GPU where cases are "
+        "bounded by\n--budget; %.3g MB a file, %.3g kB a case, %.3g s to start; merging takes %.3g ms a case and %.3g "
+        "ms a file.\nReading the suite took %.3g s here, and every process does it.\n\n",
+        1e-6 * assumed.file_bytes, 1e-3 * assumed.case_bytes, assumed.start, 1e3 * assumed.merge_case,
+        1e3 * assumed.merge_file, reading);
+    printf("%8s  %9s  %9s  %10s  %12s  %11s  %9s  %11s\n", "shards", "end", "longest", "busy", "all files", "flushes",
+           "merge", "its memory");
+    for (int64_t n = 1;; n = n * 10 < shards ? n * 10 : shards) {
+        if (!simulate(s, n, reading, &o))
+            return false;
+        print_row(&o);
+        if (n == shards)
+            break;
+    }
+    print_limits(s, &o, reading);
+    return true;
+}
