@@ -19,6 +19,7 @@
 #include "suites/command/drawing.h"
 #include "suites/report/figure_history.h"
 #include "suites/report/figures.h"
+#include "suites/worker/progress.h"
 #include "suites/worker/worker.h"
 
 enum { PATH_SIZE = 4096, MOST_FORMATS = 4 };
@@ -237,8 +238,10 @@ static bool draw_formats(const struct plot *plot, const char *figure) {
 
 static int draw_all(const struct plot *plot, const struct figure_source *source) {
     char why[PATH_SIZE + 400], skipped[600] = "";
+    struct progress progress = {0};
     int drawn = 0;
     for (int k = 0; k < figures_count; k++) {
+        progress_tell(&progress, k, figures_count, figures[k].name);
         if (plot->only && strcmp(plot->only, figures[k].name))
             continue;
         why[0] = 0;

@@ -4,11 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "results/record.h"
 #include "suites/case/options.h"
 #include "suites/worker/pool.h"
+#include "suites/worker/progress.h"
 
 enum { KEY_SIZE = 2048 };
 
@@ -67,26 +67,14 @@ static const struct params *params_of(const struct state *s, const struct job *j
 /* "[12/400, 1 failed, 2 running] 3.4/s, ETA 01:23": points, and how they go. */
 static void put_state(const struct state *s, char *text, size_t size) {
     const struct case_run *run = s->run;
-    const double elapsed = now() - s->begin;
     const long long done = (long long)(run->done + run->kept), total = (long long)(run->count + run->kept);
-    const long eta = (long)seconds_left(s);
     size_t used = (size_t)snprintf(text, size, "[%lld/%lld", done, total);
     if (run->failed)
         used += (size_t)snprintf(text + used, size - used, ", %lld failed", (long long)run->failed);
     if (run->at_once > 1 && done < total)
         used += (size_t)snprintf(text + used, size - used, ", %d running", running_now(s));
-    used += (size_t)snprintf(text + used, size - used, "]");
-    if (run->done && elapsed > 0)
-        used += (size_t)snprintf(text + used, size - used, " %.3g/s", (double)run->done / elapsed);
-    if (done < total && eta >= 3600)
-        snprintf(text + used, size - used, " ETA %ld:%02ld:%02ld", eta / 3600, eta / 60 % 60, eta % 60);
-    else if (done < total)
-        snprintf(text + used, size - used, " ETA %02ld:%02ld", eta / 60, eta % 60);
-}
-
-static bool on_terminal(void) {
-    const char *kind = getenv("TERM");
-    return isatty(STDERR_FILENO) && !getenv("NO_COLOR") && strcmp(kind ? kind : "dumb", "dumb");
+    snprintf(text + used, size - used, "]");
+    progress_append_rate(text, size, run->done, now() - s->begin, done < total ? seconds_left(s) : -1);
 }
 
 /* One rewritten line on a terminal. */
@@ -94,7 +82,7 @@ static void put_line(struct state *s, const char *behind, const char *key, bool 
     enum { WIDTH = 60 };
     char text[160];
     put_state(s, text, sizeof text);
-    if (on_terminal())
+    if (progress_on_terminal())
         fprintf(stderr, "\r\033[K%s  %s  %.*s%s", text, behind, WIDTH, key, last ? "\n" : "");
     else
         fprintf(stderr, "%s  %s  %s\n", text, behind, key);
@@ -106,9 +94,9 @@ static void tell_end(struct state *s, const char *key, double seconds, const cha
     const struct case_run *run = s->run;
     char behind[40];
     if (reason[0])
-        fprintf(stderr, "%s%s: failed: %s\n", on_terminal() ? "\r\033[K" : "", key, reason);
+        fprintf(stderr, "%s%s: failed: %s\n", progress_on_terminal() ? "\r\033[K" : "", key, reason);
     const bool last = run->done == run->count;
-    if (run->quiet || (!last && now() - s->told < (on_terminal() ? 0.1 : 1.0)))
+    if (run->quiet || (!last && now() - s->told < (progress_on_terminal() ? 0.1 : 1.0)))
         return;
     snprintf(behind, sizeof behind, "%.2f s", seconds);
     put_line(s, behind, key, last);

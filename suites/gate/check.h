@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "suites/rows/examine.h"
+#include "suites/worker/progress.h"
 
 /* --- cases --- */
 
@@ -76,14 +77,15 @@ struct checker {
     const char *name; /* of the library, as given */
     uint64_t seed;
     int64_t size;
-    bool tight, trusting;                       /* trusting: --trust-tolerance */
-    bool silent;                                /* nothing is printed: `first` gets the first failure */
-    double large, timeout, start;               /* elements, 0: random cases; seconds a case; when all began */
-    int rows, next;                             /* rows in all, 0: not yet known; the row after the one at hand */
-    int ended;                                  /* rows at which the child ended */
-    int lost, missing;                          /* rows that nothing is known of; operations that the library lacks */
-    int again;                                  /* row to be looked at once more, by itself, counted from 1; 0: none */
-    bool fresh;                                 /* the child ended so that the next row gets a fresh one */
+    bool tight, trusting;         /* trusting: --trust-tolerance */
+    bool silent;                  /* nothing is printed: `first` gets the first failure */
+    double large, timeout, start; /* elements, 0: random cases; seconds a case; when all began */
+    int rows, next;               /* rows in all, 0: not yet known; the row after the one at hand */
+    int ended;                    /* rows at which the child ended */
+    int lost, missing;            /* rows that nothing is known of; operations that the library lacks */
+    int again;                    /* row to be looked at once more, by itself, counted from 1; 0: none */
+    bool fresh;                   /* the child ended so that the next row gets a fresh one */
+    struct progress progress;
     bool opened, closed;                        /* the library, by the child at hand; after the last row */
     int64_t cases, checks, failed, all_skipped; /* of all rows */
     /* of the row at hand */

@@ -305,6 +305,7 @@ int check_rows(struct checker *k, const struct check_options *o) {
         look_again(k, &subjects[again - 1], o, trials, o->minutes > 0 ? worker_now() + 60 * o->minutes / rows : 0);
     while (k->next < rows) {
         const struct subject *s = &subjects[k->next++];
+        progress_tell(&k->progress, k->next - 1, rows, s->label);
         double deadline = o->minutes > 0 ? k->start + 60 * o->minutes * k->next / rows : 0;
         k->subject = s;
         k->failures = k->skipped = 0;

@@ -12,6 +12,7 @@
 #include "suites/case/suite.h"
 #include "suites/study/fits.h"
 #include "suites/study/kernels_study.h"
+#include "suites/worker/progress.h"
 
 static const char usage[] =
     "regress --against OLD [NEW] [FILE.suite] [case options] [--strict] [--speed gate|report|none] "
@@ -89,6 +90,7 @@ static const char *form_of(const struct regress *g, const char *operation, int i
  * for. */
 static int run_cases(struct regress *g, const struct suite *s, bool quiet, int64_t *neither, int64_t *maps) {
     int code = EXIT_GOOD;
+    const double begin = worker_now();
     int64_t rows = 0;
     for (int64_t k = 0; k < s->count; k++) {
         struct params p = s->cases[k];
@@ -104,9 +106,14 @@ static int run_cases(struct regress *g, const struct suite *s, bool quiet, int64
         }
         if (code != EXIT_GOOD)
             return code;
+        char state[80];
+        const double elapsed = worker_now() - begin;
+        snprintf(state, sizeof state, "[%lld/%lld]", (long long)k + 1, (long long)s->count);
+        progress_append_rate(state, sizeof state, k + 1, elapsed,
+                             elapsed * (double)(s->count - k - 1) / (double)(k + 1));
         ++*(before < g->report.count ? &rows : g->every_map && p.map ? maps : neither);
         for (; !quiet && before < g->report.count; before++)
-            fprintf(stderr, "[%lld/%lld] %s  %s\n", (long long)k + 1, (long long)s->count, g->report.row[before].name,
+            fprintf(stderr, "%s  %s  %s\n", state, g->report.row[before].name,
                     mhc_verdict_name[g->report.row[before].verdict]);
     }
     return EXIT_GOOD;

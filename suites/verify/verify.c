@@ -10,6 +10,7 @@
 
 #include "results/text.h"
 #include "suites/case/options.h"
+#include "suites/worker/progress.h"
 
 struct options {
     const char *path, *backend, *glob;
@@ -207,7 +208,8 @@ static int verdict_of(const struct options *o, const struct tally *tally) {
 
 static int verify_all(struct worker *worker, const struct options *o, struct message *names) {
     struct tally tally = {0};
-    int64_t count = 0, chosen = 0;
+    struct progress progress = {0};
+    int64_t count = 0, chosen = 0, begun = 0;
     uint32_t types = 0;
     int width = 4;
     message_take(names, &types, sizeof types);
@@ -230,6 +232,8 @@ static int verify_all(struct worker *worker, const struct options *o, struct mes
     for (int64_t k = 0; k < count; k++) {
         const char *name = message_take_text(names);
         bool analysis = fnmatch(o->glob, name, 0) != 0;
+        if (!analysis)
+            progress_tell(&progress, begun++, chosen, name);
         for (int type = types ? 0 : -1; type < TYPES && !analysis; type++)
             if ((type < 0 || types >> type & 1) && !verify_one(worker, o, name, type, width, &tally, &analysis))
                 return EXIT_INTERRUPTED;
