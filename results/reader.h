@@ -84,8 +84,10 @@ bool series_read_block(const struct record_reader *, const char *group_name, con
 
 /* How many of what a group counts (streams, rounds) a case has; 0 where nothing is recorded. */
 int64_t reader_counted(struct record_reader *, enum layout_group, int64_t index);
-/* Fills the members of a struct record_case, or of a struct record_timing from /timing, with what a case has in a
- * group; arrays and texts live in `memory` (freed before and set) and in the reader. */
+/* Elements that a case has of a dataset; 1 where it is a number or a text. */
+size_t reader_elements(struct record_reader *, enum layout_dataset, int64_t index);
+/* Fills the members of a struct record_case, or of a struct record_timing or record_training from those groups, with
+ * what a case has in a group; arrays and texts live in `memory` (freed before and set) and in the reader. */
 bool reader_fill(struct record_reader *, enum layout_group, int64_t index, void *members, void **memory);
 
 /* A fixed-length text attribute as it is, new memory; NULL if absent or of another kind. */

@@ -274,14 +274,14 @@ static inline const double *record_accuracy(struct record_reader *r, const char 
 /* Exporting. `what` is "cases" (one row per case: case, key, status, reason, seconds, layers, parameters, summaries,
  * timing_<name>, accuracy_<name>), "curves" (tidy: one row per finished case and layer: case, key, layer, the curves)
  * or "samples" (tidy: one row per sample: case, key, subject, round, seconds, order, flags, clock, batch, sets). `case`
- * counts all cases of the file from 0 and joins them. CSV: provenance in # lines first, then a header row; empty field for a non-finite
- * number; RFC 4180 quoting, lines end in LF. JSON: an array of objects; null for NaN, "Infinity" and "-Infinity" as
- * strings. */
+ * counts all cases of the file from 0 and joins them. CSV: provenance in # lines first, then a header row; empty field
+ * for a non-finite number; RFC 4180 quoting, lines end in LF. JSON: an array of objects; null for NaN, "Infinity" and
+ * "-Infinity" as strings. */
 bool record_export_csv(struct record_reader *, const char *what, const char *path); /* path "-": stdout */
 bool record_export_json(struct record_reader *, const char *what, const char *path);
 
-/* Whether a case that is done has the same values in two records: curves, summaries, accuracies, panels, spectrum and
- * training, NaN where the other has NaN; times are not compared. false: `what` names the dataset. */
+/* Whether a case that is done has the same values in two records: curves, summaries, accuracies and every array, NaN
+ * where the other has NaN; times are not compared. false: `what` names the dataset. */
 bool record_same_values(struct record_reader *a, int64_t i, struct record_reader *b, int64_t j, char *what,
                         size_t size);
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "results/record.h"
+#include "results/reader.h"
 
 /* Both NaN, or the same. */
 static bool same(const double *a, const double *b, int64_t count) {
@@ -58,56 +58,48 @@ static bool same_scalars(const struct pair *p, enum record_list list, const char
     return true;
 }
 
-static bool same_arrays(const struct pair *p) {
-    const int64_t n = record_panel_streams(p->a, p->i), q = record_spectrum_streams(p->a, p->i);
-    if (n != record_panel_streams(p->b, p->j))
-        return differ(p, "panels", "");
-    if (q != record_spectrum_streams(p->b, p->j))
-        return differ(p, "spectra", "");
-    const int64_t panel = 6 * n * n, spectrum = p->layers * q, room = panel > spectrum ? panel : spectrum;
-    double *x = malloc((size_t)(2 * room + 1) * sizeof *x), *y = x + room, scale[12] = {0};
-    bool good = x || differ(p, "out of memory", "");
-    if (good && n > 0)
-        good = (record_panels(p->a, p->i, n, x, scale) && record_panels(p->b, p->j, n, y, scale + 6) &&
-                same(x, y, panel) && same(scale, scale + 6, 6)) ||
-               differ(p, "panels", "");
-    if (good && q > 0)
-        good = (record_spectrum(p->a, p->i, q, x) && record_spectrum(p->b, p->j, q, y) && same(x, y, spectrum)) ||
-               differ(p, "spectra", "");
-    free(x);
+/* Of both cases, as reader_fill() left them. */
+static bool same_dataset(const struct pair *p, enum layout_dataset which, const void *in_a, const void *in_b) {
+    const struct dataset_info *d = &dataset_info[which];
+    const bool array = dataset_rank(d) > 1;
+    const void *x = (const char *)in_a + d->offset, *y = (const char *)in_b + d->offset;
+    const size_t count = reader_elements(p->a, which, p->i);
+    x = array ? *(const void *const *)x : x;
+    y = array ? *(const void *const *)y : y;
+    return count == reader_elements(p->b, which, p->j) &&
+           (d->kind == KIND_REAL ? same(x, y, (int64_t)count) : !memcmp(x, y, count * (d->kind == KIND_FLAG ? 1 : 8)));
+}
+
+/* All that the table of datasets has of a group, but for times. */
+static bool same_group(const struct pair *p, enum layout_group g) {
+    const struct group_info *info = &group_info[g];
+    const int64_t count = reader_counted(p->a, g, p->i);
+    union {
+        struct record_case row;
+        struct record_training training;
+    } x, y;
+    void *memory[2] = {NULL, NULL};
+    if (count != reader_counted(p->b, g, p->j))
+        return differ(p, info->name, dataset_info[info->counter].name);
+    if (count == 0)
+        return true;
+    bool good = (reader_fill(p->a, g, p->i, &x, &memory[0]) && reader_fill(p->b, g, p->j, &y, &memory[1])) ||
+                differ(p, info->name, "");
+    for (int i = 0; good && i < DATASETS; i++) {
+        const struct dataset_info *d = &dataset_info[i];
+        if (d->group == g && d->in != PLACE_OWN && strcmp(d->unit, "s") != 0)
+            good = same_dataset(p, (enum layout_dataset)i, &x, &y) || differ(p, info->name, d->name);
+    }
+    free(memory[0]);
+    free(memory[1]);
     return good;
 }
 
-static bool same_training(const struct pair *p) {
-    const int64_t points = record_points(p->a, p->i), metrics = record_metric_count(p->a);
-    struct record_training x, y;
-    if (points != record_points(p->b, p->j) || metrics != record_metric_count(p->b))
-        return differ(p, "training", "points");
-    if (!points)
-        return true;
-    if (!record_training(p->a, p->i, &x) || !record_training(p->b, p->j, &y))
-        return differ(p, "training", "");
-    const double *const arrays[][2] = {
-        {x.loss, y.loss},
-        {x.held_out_loss, y.held_out_loss},
-        {x.gradient_norm, y.gradient_norm},
-        {x.gradient_norm_max, y.gradient_norm_max},
-        {x.rate, y.rate},
-        {x.alpha, y.alpha},
-        {x.alpha_max, y.alpha_max},
-        {x.logit_range, y.logit_range},
-        {x.mean_diagonal, y.mean_diagonal},
-        {x.smallest_column_sum, y.smallest_column_sum},
-        {x.row_sum_spread, y.row_sum_spread},
-    };
-    bool good = x.steps == y.steps && x.diverged == y.diverged;
-    for (size_t k = 0; good && k < sizeof arrays / sizeof *arrays; k++)
-        good = same(arrays[k][0], arrays[k][1], points);
-    good = good && same(x.curves, y.curves, points * metrics * p->layers) &&
-           same(x.t_max_held_out_loss, y.t_max_held_out_loss, RECORD_PROJECTIONS) &&
-           same(x.t_max_curves, y.t_max_curves, RECORD_PROJECTIONS * metrics * p->layers) &&
-           same(x.held_out_loss_without_quarter, y.held_out_loss_without_quarter, 4);
-    return good || differ(p, "training", "");
+static bool same_groups(const struct pair *p) {
+    bool good = true;
+    for (int g = 0; good && g < GROUPS; g++)
+        good = g == IN_TIMING || group_info[g].counter == DATASETS || same_group(p, (enum layout_group)g);
+    return good;
 }
 
 bool record_same_values(struct record_reader *a, int64_t i, struct record_reader *b, int64_t j, char *what,
@@ -117,5 +109,5 @@ bool record_same_values(struct record_reader *a, int64_t i, struct record_reader
     if (!x || !y || x[i] != y[j])
         return differ(&p, "cases", "layers");
     return same_curves(&p) && same_scalars(&p, RECORD_LIST_SUMMARIES, "summary") &&
-           same_scalars(&p, RECORD_LIST_ACCURACIES, "accuracy") && same_arrays(&p) && same_training(&p);
+           same_scalars(&p, RECORD_LIST_ACCURACIES, "accuracy") && same_groups(&p);
 }

@@ -242,6 +242,11 @@ static size_t block_of(struct record_reader *r, const struct dataset_info *d, in
     return elements;
 }
 
+size_t reader_elements(struct record_reader *r, enum layout_dataset which, int64_t index) {
+    hsize_t count[4];
+    return block_of(r, &dataset_info[which], index, count);
+}
+
 static bool read_array(struct record_reader *r, enum layout_dataset which, int64_t index, void *out) {
     const struct dataset_info *d = &dataset_info[which];
     const hsize_t start[4] = {(hsize_t)reader_row(r, index)};

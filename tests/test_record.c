@@ -395,6 +395,9 @@ static void a_summary(struct example *e) {
 static void a_panel(struct example *e) {
     e->panels[3] *= 2;
 }
+static void an_entry_of_mixing(struct example *e) {
+    e->mixing[0] = isnan(e->mixing[0]) ? 1 : NAN;
+}
 static void a_time(struct example *e) {
     e->seconds[1] *= 2;
 }
@@ -406,7 +409,8 @@ Test(record, merge_holds_duplicates_to_each_other) {
     } one[] = {{nothing, ""},
                {a_curve, "a.h5 and b.h5 have other values of one case, in curves/"},
                {a_summary, "in summary/"},
-               {a_panel, "in panels"},
+               {a_panel, "in panels/composite"},
+               {an_entry_of_mixing, "in mixing/matrix"},
                {a_time, ""}};
     const char *const parts[] = {"a.h5", "b.h5"}, *const turned[] = {"b.h5", "a.h5"};
     write_file("a.h5", 0, 6, 7, "suite");

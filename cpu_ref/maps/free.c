@@ -2,11 +2,6 @@
  * the identity. */
 #include "cpu_ref/maps/map.h"
 
-static bool supports(const struct mhc_case *c, const char **why) {
-    (void)c, (void)why;
-    return true;
-}
-
 static void forward(const struct mhc_case *c, int64_t count, const real *logits, real *res) {
     memcpy(res, logits, (size_t)(count * c->n * c->n) * sizeof(real));
 }
@@ -23,5 +18,4 @@ static void start(const struct mhc_case *c, uint64_t seed, int64_t layer, double
         b[k] = k % (c->n + 1) == 0;
 }
 
-const struct residual_map NAME(map_free) = {
-    .supports = supports, .forward = forward, .backward = backward, .start = start};
+const struct residual_map NAME(map_free) = {.forward = forward, .backward = backward, .start = start};

@@ -1,11 +1,6 @@
 /* Identity HC: res is I, has no logits and stands nowhere (the extent N is 0). */
 #include "cpu_ref/maps/map.h"
 
-static bool supports(const struct mhc_case *c, const char **why) {
-    (void)c, (void)why;
-    return true;
-}
-
 static void forward(const struct mhc_case *c, int64_t count, const real *logits, real *res) {
     (void)c, (void)count, (void)logits, (void)res;
 }
@@ -19,5 +14,4 @@ static void start(const struct mhc_case *c, uint64_t seed, int64_t layer, double
     (void)c, (void)seed, (void)layer, (void)b;
 }
 
-const struct residual_map NAME(map_identity) = {
-    .supports = supports, .forward = forward, .backward = backward, .start = start};
+const struct residual_map NAME(map_identity) = {.forward = forward, .backward = backward, .start = start};

@@ -41,11 +41,6 @@ static real entry(const struct factors *f, int64_t i, int64_t j, int64_t without
     return product;
 }
 
-static bool supports(const struct mhc_case *c, const char **why) {
-    (void)c, (void)why;
-    return true;
-}
-
 static void forward(const struct mhc_case *c, int64_t count, const real *logits, real *res) {
     for (int64_t t = 0; t < count; t++) {
         const struct factors f = factors_of(c, logits + t * mhc_map_logits(c));
@@ -79,5 +74,4 @@ static void start(const struct mhc_case *c, uint64_t seed, int64_t layer, double
         b[k] = k % 2 ? -8 : 0;
 }
 
-const struct residual_map NAME(map_kronecker) = {
-    .supports = supports, .forward = forward, .backward = backward, .start = start};
+const struct residual_map NAME(map_kronecker) = {.forward = forward, .backward = backward, .start = start};

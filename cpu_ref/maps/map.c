@@ -20,7 +20,7 @@ bool NAME(map_supports)(const struct mhc_case *c, const char **why) {
         return *why = "it has no such residual map", false;
     if (mhc_map_logits(c) < 0)
         return *why = mhc_map_needs(c), false;
-    return map->supports(c, why) && NAME(supports)(c, why);
+    return (!map->supports || map->supports(c, why)) && NAME(supports)(c, why);
 }
 
 int64_t NAME(map_history_bytes)(const struct mhc_case *c) {

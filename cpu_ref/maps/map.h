@@ -10,7 +10,8 @@
 
 #define residual_map NAME(residual_map)
 struct residual_map {
-    /* Whether the map has what it needs of a case beside an n that it exists for; false: one line in *why. */
+    /* Whether the map has what it needs of a case, beside its logits (mhc_map_logits()); false: one line in *why. NULL:
+     * it needs no more. */
     bool (*supports)(const struct mhc_case *, const char **why);
     /* logits [count][K] -> res [count][n][n], in the calling thread. Both arrays lie token after token. */
     void (*forward)(const struct mhc_case *, int64_t count, const real *logits, real *res);

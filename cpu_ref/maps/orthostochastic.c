@@ -1,6 +1,6 @@
-/* go-mHC (arXiv 2604.02309): res_ij = (1/s) sum over k, l < s of Q[(i, k)][(j, l)]^2, where Q of s n rows comes by Cayley
- * from a skew matrix A, whose upper triangle the logits are (the paper's Theta, of which only Theta - Theta' counts). s
- * is map_order, 1 or 2.
+/* go-mHC (arXiv 2604.02309): res_ij = (1/s) sum over k, l < s of Q[(i, k)][(j, l)]^2, where Q of s n rows comes by
+ * Cayley from a skew matrix A, whose upper triangle the logits are (the paper's Theta, of which only Theta - Theta'
+ * counts). s is map_order, 1 or 2.
  *
  * Backward: dL/dQ = (2/s) grad_res o Q, then Cayley's. W is off by roundings of A's size, so float32 is computed in
  * float64, and a logit beyond +-1e4 counts as 1e4: all is finite for finite logits. A NaN makes all NaN. */
@@ -11,11 +11,6 @@
 
 void orthostochastic_forward_f64(const struct mhc_case *, int64_t, const double *, double *);
 void orthostochastic_backward_f64(const struct mhc_case *, int64_t, const double *, const double *, double *);
-
-static bool supports(const struct mhc_case *c, const char **why) {
-    (void)c, (void)why;
-    return true;
-}
 
 #if REAL_BITS == 64
 static const real largest = 1e4;
@@ -130,11 +125,10 @@ static void backward(const struct mhc_case *c, int64_t count, const real *logits
 }
 #endif
 
-/* None is published, and at A = 0 the gradient is 0: entries of A are normal numbers of size 0.1. */
+/* None is published, and at A = 0 the gradient is 0: entries of A are normal, with standard deviation 0.1. */
 static void start(const struct mhc_case *c, uint64_t seed, int64_t layer, double *b) {
     for (int64_t k = 0; k < mhc_map_logits(c); k++)
         b[k] = 0.1 * mhc_normal(seed, mhc_what("A"), (uint32_t)layer, (uint64_t)k);
 }
 
-const struct residual_map NAME(map_orthostochastic) = {
-    .supports = supports, .forward = forward, .backward = backward, .start = start};
+const struct residual_map NAME(map_orthostochastic) = {.forward = forward, .backward = backward, .start = start};

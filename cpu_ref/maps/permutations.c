@@ -41,11 +41,6 @@ static void list(const struct mhc_case *c, struct permutations *p) {
             p->cells[k][i] = (uint8_t)(perm[i] * c->n + i);
 }
 
-static bool supports(const struct mhc_case *c, const char **why) {
-    (void)c, (void)why;
-    return true;
-}
-
 static void forward(const struct mhc_case *c, int64_t count, const real *logits, real *res) {
     struct permutations p;
     vec a[MOST_PERMUTATIONS], sum[MOST_STREAMS * MOST_STREAMS];
@@ -88,5 +83,4 @@ static void start(const struct mhc_case *c, uint64_t seed, int64_t layer, double
         b[k] = k ? -8 : 0;
 }
 
-const struct residual_map NAME(map_permutations) = {
-    .supports = supports, .forward = forward, .backward = backward, .start = start};
+const struct residual_map NAME(map_permutations) = {.forward = forward, .backward = backward, .start = start};

@@ -1,8 +1,8 @@
-/* sHC (arXiv 2603.20896): res = J/n + Z V S U' Z', where Z [n][n-1] is the Helmert basis of the complement of 1, U and V
- * come by Cayley from skew matrices A = tanh(logits), and S is diagonal, tanh of the last n - 1 logits. Rows and columns
- * sum to 1, singular values are 1 and |S|, entries may be negative. Logits: the triangle of U, that of V, S. The
- * published code forms Z U S V' Z' and contracts it over the first index. Its factor gamma on A, which it learns from 1
- * on, is 1 here.
+/* sHC (arXiv 2603.20896): res = J/n + Z V S U' Z', where Z [n][n-1] is the Helmert basis of the complement of 1, U and
+ * V come by Cayley from skew matrices A = tanh(logits), and S is diagonal, tanh of the last n - 1 logits. Rows and
+ * columns sum to 1, singular values are 1 and |S|, entries may be negative. Logits: the triangle of U, that of V, S.
+ * The published code forms Z U S V' Z' and contracts it over the first index. Its factor gamma on A, which it learns
+ * from 1 on, is 1 here.
  *
  * Backward, with P = Z U, R = Z V, and E_k = grad_res' R_k:
  *   dL/dP_k = S_k E_k, dL/dR_k = S_k grad_res P_k, dL/dS_k = P_k . E_k, dL/dU = Z' dL/dP.   A NaN makes all NaN. */
@@ -86,11 +86,6 @@ SPECIALISED void chain(const int64_t n, const real *Z, const struct spectral *s,
         grad[k] *= (1 - s->A[k]) * (1 + s->A[k]);
 }
 
-static bool supports(const struct mhc_case *c, const char **why) {
-    (void)c, (void)why;
-    return true;
-}
-
 SPECIALISED void forward_tokens(const int64_t n, int64_t count, const real *logits, real *res) {
     real Z[MOST * MOST];
     basis(n, Z);
@@ -142,5 +137,4 @@ static void start(const struct mhc_case *c, uint64_t seed, int64_t layer, double
         b[k] = k < K - (c->n - 1) ? 0 : 4;
 }
 
-const struct residual_map NAME(map_spectral) = {
-    .supports = supports, .forward = forward, .backward = backward, .start = start};
+const struct residual_map NAME(map_spectral) = {.forward = forward, .backward = backward, .start = start};

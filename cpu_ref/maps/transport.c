@@ -89,11 +89,6 @@ SPECIALISED void empty_row(const int64_t n, int64_t i, const struct plan *p, con
     }
 }
 
-static bool supports(const struct mhc_case *c, const char **why) {
-    (void)c, (void)why;
-    return true;
-}
-
 SPECIALISED void forward_tokens(const int64_t n, int64_t count, const real *logits, real *res) {
     const int64_t K = (n - 1) * (n - 1);
     const real keep = (real)(1 - delta()), spread = (real)(delta() / (double)n);
@@ -150,5 +145,4 @@ static void start(const struct mhc_case *c, uint64_t seed, int64_t layer, double
         b[k] = 0;
 }
 
-const struct residual_map NAME(map_transport) = {
-    .supports = supports, .forward = forward, .backward = backward, .start = start};
+const struct residual_map NAME(map_transport) = {.forward = forward, .backward = backward, .start = start};

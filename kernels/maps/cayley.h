@@ -62,7 +62,7 @@ template <int M, int MOST> static __device__ __forceinline__ void cayley(int m_a
     }
 }
 
-/* Row i of dL/dA, -2 W' (dL/dQ) W', goes to the triangle: rows are called in their order. row_in [m]: row i of W' (dL/dQ). */
+/* Row i of dL/dA, -2 W' (dL/dQ) W', goes to the triangle; rows come in order. row_in [m]: row i of W' (dL/dQ). */
 template <int M>
 static __device__ __forceinline__ void cayley_backward_row(int m_any, int i, const float *W, const float *row_in,
                                                            float *grad_A) {

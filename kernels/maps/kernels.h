@@ -1,4 +1,4 @@
-/* The kernels of mHC with one residual map: MAP_KERNELS(name, id, order) makes them, in a file of its own for each map. */
+/* The kernels of mHC with one residual map: MAP_KERNELS(name, id, order) makes them, one file per map and order. */
 #ifndef KERNELS_MAPS_KERNELS_H
 #define KERNELS_MAPS_KERNELS_H
 

@@ -2,8 +2,8 @@
  * columns are sources. One map is
  *
  *   maps/NAME.h     struct NAME_map: device functions for one token in one thread
- *   maps/NAME.cu    the kernels that call it, alone and within mHC, by one macro: a file of its own, so that none
- *   compiles for minutes one line of MAPS below
+ *   maps/NAME.cu    the kernels that call it, alone and within mHC, by one macro; one file compiles for minutes
+ *   MAPS below      one line
  *
  * and struct NAME_map has, with N streams known to the compiler or 0:
  *

@@ -1,5 +1,5 @@
-/* sHC (arXiv 2603.20896): res = J/n + Z V S U' Z', where Z [n][n-1] is the Helmert basis of the complement of 1, U and V
- * come by Cayley from skew matrices A = tanh(logits), and S is diagonal, tanh of the last n - 1 logits. Logits: the
+/* sHC (arXiv 2603.20896): res = J/n + Z V S U' Z', where Z [n][n-1] is the Helmert basis of the complement of 1, U and
+ * V come by Cayley from skew matrices A = tanh(logits), and S is diagonal, tanh of the last n - 1 logits. Logits: the
  * triangle of U, that of V, S.
  *
  *   P = Z U, R = Z V, E = grad_res' R:   d loss / d P_k = S_k E_k,  / d R_k = S_k grad_res P_k,  / d S_k = P_k . E_k,

@@ -1,4 +1,4 @@
-/* TBP-mHC (arXiv 2605.21724): a transport plan between equal margins, filled cell by cell, see cpu_ref/maps/transport.c.
+/* TBP-mHC (arXiv 2605.21724), see cpu_ref/maps/transport.c: a transport plan between equal margins, cell by cell.
  * With r and c what is left of row i and column j, and behind the rest of the columns behind j, for i and j < n - 1
  *
  *   X = low + (high - low) sigmoid(logit),   low = max(0, r - behind),   high = min(r, c);
@@ -28,8 +28,8 @@ struct transport_map {
         return a < b ? 1.0f : a == b ? 0.5f : 0.0f;
     }
 
-    /* The plan, X [n][n] or NULL, and its trace, whose shares are the logits before. Returns 0, or NaN where a logit is,
-     * which a minimum can hide from X. */
+    /* The plan, X [n][n] or NULL, and its trace, whose shares are the logits before. Returns 0, or NaN where a logit
+     * is, which a minimum can hide from X. */
     template <int N, bool KEEP> static __device__ __forceinline__ float fill(int n_any, trace<N> *trace, float *X) {
         const int n = STREAMS(N, n_any), K = logits(n);
         float c[ROOM(N)], lost = 0;

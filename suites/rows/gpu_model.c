@@ -138,7 +138,7 @@ static bool supports(const struct mhc_case *c, const char **why) {
         return *why = "a model of a GPU knows f32 and bf16", false;
     if (c->n > MHC_MAX_STREAMS)
         return *why = "n is at most 16", false;
-    return mhc_map_logits(c) >= 0 || (*why = "this residual map does not exist for this n", false);
+    return mhc_map_logits(c) >= 0 || (*why = mhc_map_needs(c), false);
 }
 static bool supports_one_pass(const struct mhc_case *c, const char **why) {
     const struct gpu any = {.clusters = true};

@@ -54,7 +54,7 @@ extern const struct gpu_share_of {
  * "model:h200". */
 const struct mhc_library *gpu_model_library(const char *name, char *why, size_t why_size);
 
-/* What one call of an operation moves on a GPU, its kernels, and how long it takes. false: this GPU does not have it. */
+/* What one call of an operation moves on a GPU, its kernels, and its time. false: this GPU does not have it. */
 struct gpu_cost {
     double bytes, flops, seconds; /* seconds: launched one by one */
     int kernels;

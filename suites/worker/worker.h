@@ -61,10 +61,10 @@ void worker_stop(struct worker *);
  * may be half one and half the next. */
 void worker_stage(const struct worker *, char text[WORKER_STAGE]);
 
-/* The worker's side. What it is at, "round 12 of 500": a count of 0 is left out. It costs less than a microsecond, and
- * nothing in a process that is no worker. Its note; a partial reply while it answers, which goes nowhere in a process that is no worker;
- * serving until its input ends. */
+/* The worker's side. What it is at, "round 12 of 500", a count of 0 left out; no effect where there is no worker. */
 void worker_at(const char *stage, int64_t done, int64_t of);
+/* Its note; a partial reply while it answers, which goes nowhere in a process that is no worker; serving until its
+ * input ends. */
 void *worker_note(void);
 void *worker_ruling(void); /* once; NULL: there is none */
 void worker_send_partial(const struct message *);

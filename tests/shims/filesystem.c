@@ -1,5 +1,5 @@
 /* A file system of a cluster, for a process that this is preloaded into: locks that fail, renameat2 that knows no
- * flags. FLOCK: errno of flock and of fcntl's locks. RENAMEAT2: errno of a renameat2 with flags. LINK: errno of link. */
+ * flags. FLOCK: errno of flock and of fcntl's locks. RENAMEAT2: that of a renameat2 with flags. LINK: that of link. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
