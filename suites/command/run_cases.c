@@ -69,7 +69,7 @@ static void put_state(const struct state *s, char *text, size_t size) {
     const struct case_run *run = s->run;
     const double elapsed = now() - s->begin;
     const long long done = (long long)(run->done + run->kept), total = (long long)(run->count + run->kept);
-    const long eta = (long)seconds_left(s);
+    char eta[CLOCK_SIZE];
     size_t used = (size_t)snprintf(text, size, "[%lld/%lld", done, total);
     if (run->failed)
         used += (size_t)snprintf(text + used, size - used, ", %lld failed", (long long)run->failed);
@@ -78,10 +78,9 @@ static void put_state(const struct state *s, char *text, size_t size) {
     used += (size_t)snprintf(text + used, size - used, "]");
     if (run->done && elapsed > 0)
         used += (size_t)snprintf(text + used, size - used, " %.3g/s", (double)run->done / elapsed);
-    if (done < total && eta >= 3600)
-        snprintf(text + used, size - used, " ETA %ld:%02ld:%02ld", eta / 3600, eta / 60 % 60, eta % 60);
-    else if (done < total)
-        snprintf(text + used, size - used, " ETA %02ld:%02ld", eta / 60, eta % 60);
+    clock_text(seconds_left(s), eta);
+    if (done < total)
+        snprintf(text + used, size - used, " ETA %s", eta);
 }
 
 static bool on_terminal(void) {
