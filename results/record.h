@@ -1,4 +1,4 @@
-/* The HDF5 record of a run: schema mhcbench/1.3, described in results/SCHEMA.md. This room knows HDF5 and nothing of
+/* The HDF5 record of a run: schema mhcbench/1.4, described in results/SCHEMA.md. This room knows HDF5 and nothing of
  * experiments: columns, curves and provenance come as data.
  *
  * Writing: one file per run, written as NAME.h5.part with every dataset created in advance and extendible, flushed
@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RECORD_SCHEMA "mhcbench/1.3"
+#define RECORD_SCHEMA "mhcbench/1.4"
 
 /* Texts are fixed-length UTF-8 in the file, so that no case ever depends on a heap; longer ones are refused (a reason
  * is shortened). Bytes, without a terminator, at most; a schema may say that fewer are enough. */

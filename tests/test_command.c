@@ -96,7 +96,6 @@ Test(command, bad_options) {
         {"$M list --options >/dev/full", "standard output"},
         {"$M merge kept.h5", "usage: mhcbench merge"},
         {"$M merge kept.h5 copy", "exists already"},
-        {"$M merge x.h5 kept.h5 copy", "key"},
         {"$M plot", "usage: mhcbench plot"},
         {"$M plot kept.h5 --figure bogus", "--figure bogus: one of"},
         {"$M plot kept.h5 --format bogus", "--format bogus"},

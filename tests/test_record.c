@@ -92,7 +92,7 @@ Test(record, other_readers) {
         "assert f['cases/key'].asstr()[3] == '--case 3' and f['cases/width'][1] == 2**40 - 5\n"
         "assert h5py.check_enum_dtype(f['cases/status'].dtype) == {'missing': 0, 'done': 1, 'failed': 2}\n"
         "assert f['cases/status'][:].min() == 1 and len(set(d.shape[0] for d in f['cases'].values())) == 1\n"
-        "assert f.attrs['schema'].decode() == 'mhcbench/1.3' and f['cases/seconds'].attrs['units'] == b's'\n"
+        "assert f.attrs['schema'].decode() == 'mhcbench/1.4' and f['cases/seconds'].attrs['units'] == b's'\n"
         "try: import xarray, h5netcdf\n"
         "except ImportError: sys.exit(0)\n"
         "assert [d.label for d in f['timing/seconds'].dims] == ['case', 'subject', 'round'], f['timing/seconds'].dims\n"
@@ -357,7 +357,7 @@ Test(record, export) {
         "\"flags\": 0, \"clock\": null, \"batch\": 1, \"sets\": 2}\n]\n");
     size_t size;
     char *csv = slurp("cases.csv", &size);
-    cr_expect(!strncmp(csv, "# schema: mhcbench/1.3\n# status: complete\n", 42) &&
+    cr_expect(!strncmp(csv, "# schema: mhcbench/1.4\n# status: complete\n", 42) &&
                   strstr(csv, "\n# suite: line 1\n#   line 2\n# host: here\n"),
               "provenance is\n%s", csv);
     free(csv);
