@@ -31,8 +31,8 @@ X(cm) = cm / WIDTH
 Y(cm) = 1 - cm / HEIGHT
 
 # Blocks are 0 ResNet, 1 HC, 2 static HC, 3 mHC, 4 identity HC, 5 KromHC, 6 a skip, 7 mHC-lite, 8 go-mHC, 9 TBP-mHC,
-# 10 sHC, 11 C-mHC; further lines of a block are other shades of its colour. Eyes that lack a kind of cone tell them apart, by lightness where not by hue; kinds of points
-# differ too.
+# 10 sHC, 11 C-mHC; further lines of a block are other shades of its colour. Eyes that lack a kind of cone tell them
+# apart, by lightness where not by hue; kinds of points differ too.
 SHADES = "#606060 #303030 #a0a0a0 #808080 #e18528 #7a4205 #f4b581 #b5651d #c2452d #7c2415 #e5937f #99331f \
 #2666a2 #4ba3f7 #123555 #8fbfec #2e9d6b #14573a #84cfae #207550 #7b4fa3 #432a5c #b89ad6 #5c3a7d #9c8a1e #4d440b #cfc274 #746615 \
 #1f9ea8 #0d4d52 #86ced4 #177680 #c23b7e #6b1d44 #e39abf #952c60 #7d5a3c #44301f #bfa28a #5e432c \

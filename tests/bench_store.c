@@ -54,7 +54,7 @@ static void make_suite(struct suite *suite, int64_t points, bool curves) {
         stop(why);
 }
 
-/* Numbers that nobody can compress much: they differ as those of other seeds do. */
+/* Numbers that compress little: they differ as those of other seeds do. */
 static void make_result(const struct params *p, int64_t number, struct study_result *r) {
     *r = (struct study_result){.L = p->depth, .n = p->streams, .seconds = 1e-3};
     const bool whole = p->record == RECORD_CURVES;

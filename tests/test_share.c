@@ -1,4 +1,4 @@
-/* Shares of a suite: who takes which is read from a launcher's environment, here a faked one. */
+/* Shares of a suite: which one a process takes is read from a launcher's environment, here a faked one. */
 #include "tests/command.h"
 
 #include "results/record.h"

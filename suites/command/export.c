@@ -38,7 +38,7 @@ int export_command(int argc, char **argv) {
     if (!stat(file, &from) && !stat(out, &to) && from.st_dev == to.st_dev && from.st_ino == to.st_ino)
         return cannot("--out %s: is the file to be read", out);
     struct record_reader *reader = record_open(file);
-    if (reader && (!choice_select(reader, file, &argc, argv))) {
+    if (reader && !choice_select(reader, file, &argc, argv)) {
         record_close(reader);
         return EXIT_CANNOT;
     }

@@ -146,30 +146,37 @@ static int64_t gpus_here(void) {
     return count;
 }
 
-static void choose_gpu(int64_t local_rank) {
-    const char *given = getenv("CUDA_VISIBLE_DEVICES");
-    char list[1024], chosen[256];
-    int64_t count = given ? 0 : gpus_here();
-    snprintf(list, sizeof list, "%s", given ? given : "");
-    for (const char *at = list; *at; at += *at == ',')
-        count++, at += strcspn(at, ",");
-    if (count < 2)
-        return;
-    if (given) {
-        const char *at = list;
-        for (int64_t k = local_rank % count; k > 0; k--)
-            at += strcspn(at, ",") + 1;
-        snprintf(chosen, sizeof chosen, "%.*s", (int)strcspn(at, ","), at);
-    } else {
-        snprintf(chosen, sizeof chosen, "%lld", (long long)(local_rank % count));
+bool launch_choose_gpu(int64_t number) {
+    const char *at = getenv("CUDA_VISIBLE_DEVICES");
+    char only[256];
+    for (int64_t k = 0; at && (k < number || !*at); k++) {
+        if (!*at)
+            return false;
+        at += strcspn(at, ",");
+        at += *at == ',';
     }
-    setenv("CUDA_VISIBLE_DEVICES", chosen, 1);
+    if (at)
+        snprintf(only, sizeof only, "%.*s", (int)strcspn(at, ","), at);
+    else
+        snprintf(only, sizeof only, "%lld", (long long)number);
+    setenv("CUDA_VISIBLE_DEVICES", only, 1);
+    return true;
+}
+
+/* One of the GPUs that are visible, or that are there, by the rank on this machine. */
+static void share_gpus(int64_t local_rank) {
+    const char *given = getenv("CUDA_VISIBLE_DEVICES");
+    int64_t count = given ? 0 : gpus_here();
+    for (const char *at = given; at && *at; at += *at == ',')
+        count++, at += strcspn(at, ",");
+    if (count > 1)
+        launch_choose_gpu(local_rank % count);
 }
 
 void launch_take_device(const struct launch *l) {
     cpu_set_t bound;
     if (*l->by)
-        choose_gpu(l->local_rank);
+        share_gpus(l->local_rank);
     const int64_t cores = sysconf(_SC_NPROCESSORS_ONLN);
     const bool free_to_run = !sched_getaffinity(0, sizeof bound, &bound) && CPU_COUNT(&bound) == cores;
     if (l->local_size < 2 || getenv("OMP_NUM_THREADS") || !free_to_run)

@@ -16,6 +16,10 @@ struct launch {
  * reported, because what is said does not suffice or contradicts itself. */
 bool launch_read(struct launch *, int64_t shards);
 
+/* Makes one GPU the only visible one, also for processes that this one starts: the `number`-th, from 0, of those that
+ * CUDA_VISIBLE_DEVICES lists. Without that variable it is set to the number. false: the list is shorter. */
+bool launch_choose_gpu(int64_t number);
+
 /* Cores and GPU of a process that has others beside it on its machine: its part of the threads where the launcher did
  * not bind it, and one of the GPUs that CUDA_VISIBLE_DEVICES lists, or that are there, by its local rank. */
 void launch_take_device(const struct launch *);

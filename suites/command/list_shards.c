@@ -8,20 +8,32 @@
 
 #include "suites/study/shares.h"
 
-/* What the model takes for granted. Seen on one machine with small files; a parallel file system has its own. */
+/* What the model takes for granted. Seen on one machine with small files; a parallel file system has its own. Bytes are
+ * of finished files: of a timed case, and of a file, by the sizes for 2 and for 7 seeds of
+ *     mhcbench run --study overhead --backend cpu32 --width 16 --tokens 8 --depth 1 --budget 2 --seed 1:2:1
+ * whose cases have all 300 rounds (27.1 kB, 0.96 MB); of one with summaries alone by 32 and 1,024 seeds of
+ *     mhcbench run --study maps --depth 60 --alpha 0 --record summary --seed 1:32:1
+ * (0.35 kB); of one with curves by variants.suite, 60 layers with mixing matrices (9.16 MB, 204 cases). */
 static const struct {
-    double file_bytes, case_bytes; /* of a record, beside the text of its suite */
-    double writes;                 /* flushes of a finished case */
-    double merge_case, merge_file; /* seconds of merging */
-    double open_bytes;             /* of memory for each part that is being merged */
-    double start;                  /* seconds until a process computes, beside reading the suite */
-} assumed = {2e6, 8.2e3, 2, 1e-3, 0.05, 6e6, 1};
+    double file_bytes;                            /* beside the text of its suite */
+    double timed_bytes, curve_bytes, other_bytes; /* of a case */
+    double writes;                                /* flushes of a finished case */
+    double merge_case, merge_file;                /* seconds of merging */
+    double open_bytes;                            /* of memory for each part that is being merged */
+    double start;                                 /* seconds until a process computes, beside reading the suite */
+} assumed = {1e6, 27e3, 42e3, 350, 2, 1e-3, 0.05, 6e6, 1};
 
 struct outcome {
     int64_t shards;
     double longest, mean, wall; /* seconds */
     double bytes, merge_seconds, merge_bytes, writes;
 };
+
+static double case_bytes(const struct params *p) {
+    return params_has(p, STUDY_TIMES)   ? assumed.timed_bytes
+           : p->record == RECORD_CURVES ? assumed.curve_bytes
+                                        : assumed.other_bytes;
+}
 
 static bool simulate(const struct suite *s, int64_t shards, double reading, struct outcome *o) {
     int32_t *of = malloc(((size_t)s->count + 1) * sizeof *of);
@@ -36,7 +48,9 @@ static bool simulate(const struct suite *s, int64_t shards, double reading, stru
     free(of);
     free(load);
     o->wall = assumed.start + reading + o->longest;
-    o->bytes = files * (assumed.file_bytes + (double)strlen(s->text)) + cases * assumed.case_bytes;
+    o->bytes = files * (assumed.file_bytes + (double)strlen(s->text));
+    for (int64_t k = 0; k < s->count; k++)
+        o->bytes += case_bytes(&s->cases[k]);
     o->merge_seconds = files * assumed.merge_file + cases * assumed.merge_case;
     o->merge_bytes = files * assumed.open_bytes;
     o->writes = o->wall > 0 ? assumed.writes * cases / o->wall : 0;
@@ -101,10 +115,10 @@ bool list_shards(const struct suite *s, int64_t shards, double reading) {
     struct outcome o;
     printf(
         "\nMODEL, not measured: each process has one thread of 2e9 operations a second, or a GPU where cases are "
-        "bounded by\n--budget; %.3g MB a file, %.3g kB a case, %.3g s to start; merging takes %.3g ms a case and %.3g "
-        "ms a file.\nReading the suite took %.3g s here, and every process does it.\n\n",
-        1e-6 * assumed.file_bytes, 1e-3 * assumed.case_bytes, assumed.start, 1e3 * assumed.merge_case,
-        1e3 * assumed.merge_file, reading);
+        "bounded by\n--budget; %.3g MB per file; per case %.3g kB if timed, %.3g with curves, else %.3g; %.3g s to start; "
+        "merging takes\n%.3g ms per case and %.3g ms per file. Reading the suite took %.3g s here, and every process does it.\n\n",
+        1e-6 * assumed.file_bytes, 1e-3 * assumed.timed_bytes, 1e-3 * assumed.curve_bytes, 1e-3 * assumed.other_bytes,
+        assumed.start, 1e3 * assumed.merge_case, 1e3 * assumed.merge_file, reading);
     printf("%8s  %9s  %9s  %10s  %12s  %11s  %9s  %11s\n", "shards", "end", "longest", "busy", "all files", "flushes",
            "merge", "its memory");
     for (int64_t n = 1;; n = n * 10 < shards ? n * 10 : shards) {

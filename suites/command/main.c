@@ -18,6 +18,7 @@
 #include "cpu_ref/blas_core.h"
 #include "results/record.h"
 #include "suites/command/commands.h"
+#include "suites/command/launch.h"
 #include "suites/rows/operations.h"
 #include "suites/study/study.h"
 #include "suites/worker/worker.h"
@@ -170,8 +171,8 @@ static bool can_compute(void) {
 /* --device N, of every command: the N-th of the GPUs that are visible, from 0. Processes that this one starts see that
  * one alone, and backend cuda takes the first it sees. false: reported. */
 static bool choose_device(int *argc, char **argv) {
-    const char *word = NULL, *visible = getenv("CUDA_VISIBLE_DEVICES");
-    char *end = NULL, only[80];
+    const char *word = NULL;
+    char *end = NULL;
     if (!take_option(argc, argv, "--device", &word))
         return false;
     if (!word)
@@ -179,19 +180,8 @@ static bool choose_device(int *argc, char **argv) {
     long number = strtol(word, &end, 10);
     if (!*word || *end || number < 0 || number > 1023)
         return cannot("--device %s: the number of a GPU, from 0", word), false;
-    const char *at = visible;
-    for (long k = 0; k <= number && at; k++) {
-        at = k ? strchr(at, ',') : at;
-        if (!at || !*at)
-            return cannot("--device %ld: CUDA_VISIBLE_DEVICES is %s", number, visible), false;
-        at += k > 0;
-    }
-    if (at)
-        snprintf(only, sizeof only, "%.*s", (int)strcspn(at, ","), at);
-    else
-        snprintf(only, sizeof only, "%ld", number);
-    setenv("CUDA_VISIBLE_DEVICES", only, 1);
-    return true;
+    return launch_choose_gpu(number) ||
+           (cannot("--device %ld: CUDA_VISIBLE_DEVICES is %s", number, getenv("CUDA_VISIBLE_DEVICES")), false);
 }
 
 static int run_here(int (*run)(int, char **), int argc, char **argv) {

@@ -74,11 +74,8 @@ void share_tell(const struct share *s, const struct suite *suite, const char *pa
 }
 
 const char *share_fact(struct record_reader *r) {
-    const char *name, *value;
-    for (int k = 0; k < record_fact_count(r); k++)
-        if (record_fact(r, k, &name, &value) && !strcmp(name, SHARE_FACT))
-            return value;
-    return "";
+    const char *share = record_fact_called(r, SHARE_FACT);
+    return share ? share : "";
 }
 
 bool share_agrees(const struct share *s, struct record_reader *earlier, char *why, size_t why_size) {

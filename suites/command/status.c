@@ -12,47 +12,46 @@
 #include "suites/command/run_share.h"
 #include "suites/study/shares.h"
 
+/* A case of a suite: its text, which is its key, and its estimate. */
+struct line {
+    const char *text;
+    int64_t cost; /* microseconds */
+};
+
 /* A suite and its cut; those of one sweep have one. */
 struct cut {
     char *text;
     struct suite suite;
     int64_t shards;
-    int32_t *of;    /* [cases] */
-    int64_t *cost;  /* [cases] */
-    char **line;    /* [cases], of `lines` */
-    int64_t *order; /* [cases], by line */
+    int32_t *of;       /* [cases] */
+    int64_t *load;     /* [shards], microseconds */
+    struct line *line; /* [cases], by text, which is in `lines` */
     char *lines;
 };
 
 /* What is said of a file. */
 struct state {
     const char *name;
-    int64_t index, shards; /* shards 1: all of a suite */
-    int64_t done, failed, cases;
-    double rate, left; /* cases per second while it ran; seconds to the end, NaN-free, 0 where it is complete */
+    int64_t index, shards;              /* shards 1: all of a suite */
+    int64_t done, failed, cases, suite; /* suite: cases of all shards */
+    double rate, left;                  /* cases per second while it ran; seconds to the end, 0 where it is complete */
 };
 
 static void cut_release(struct cut *c) {
     suite_release(&c->suite);
     free(c->text);
     free(c->of);
-    free(c->cost);
+    free(c->load);
     free(c->line);
-    free(c->order);
     free(c->lines);
     *c = (struct cut){0};
 }
 
-static struct cut *sorting;
-static int by_line(const void *a, const void *b) {
-    return strcmp(sorting->line[*(const int64_t *)a], sorting->line[*(const int64_t *)b]);
+static int by_text(const void *a, const void *b) {
+    return strcmp(((const struct line *)a)->text, ((const struct line *)b)->text);
 }
 
-/* The cut of a file's suite, kept for the next. false: one line in `why`. */
-static bool cut_for(struct cut *c, const char *text, int64_t shards, char *why, size_t why_size) {
-    if (c->text && !strcmp(c->text, text) && c->shards == shards)
-        return true;
-    cut_release(c);
+static bool cut_make(struct cut *c, const char *text, int64_t shards, char *why, size_t why_size) {
     if (!suite_read_text(&c->suite, text, why, why_size))
         return false;
     const size_t count = (size_t)c->suite.count + 1;
@@ -60,45 +59,36 @@ static bool cut_for(struct cut *c, const char *text, int64_t shards, char *why, 
     c->text = strdup(text);
     c->lines = strdup(text);
     c->of = calloc(count, sizeof *c->of);
-    c->cost = calloc(count, sizeof *c->cost);
+    c->load = calloc((size_t)shards, sizeof *c->load);
     c->line = calloc(count, sizeof *c->line);
-    c->order = calloc(count, sizeof *c->order);
-    if (!c->text || !c->lines || !c->of || !c->cost || !c->line || !c->order ||
-        !shares_cut(&c->suite, shards, c->of, NULL))
+    if (!c->text || !c->lines || !c->of || !c->load || !c->line || !shares_cut(&c->suite, shards, c->of, c->load))
         return snprintf(why, why_size, "out of memory"), false;
     char *rest = NULL;
     int64_t lines = 0;
     for (char *at = strtok_r(c->lines, "\n", &rest); at && lines < c->suite.count; at = strtok_r(NULL, "\n", &rest)) {
-        c->order[lines] = lines;
-        c->cost[lines] = shares_cost(&c->suite.cases[lines]);
-        c->line[lines++] = at;
+        c->line[lines] = (struct line){at, shares_cost(&c->suite.cases[lines])};
+        lines++;
     }
     if (lines != c->suite.count)
         return snprintf(why, why_size, "its suite is not one line per case"), false;
-    sorting = c;
-    qsort(c->order, (size_t)lines, sizeof *c->order, by_line);
+    qsort(c->line, (size_t)lines, sizeof *c->line, by_text);
     return true;
 }
 
-/* The place of a case in the suite; -1: it is not in it. */
-static int64_t find_line(const struct cut *c, const char *key) {
-    int64_t from = 0, to = c->suite.count;
-    while (from < to) {
-        const int64_t middle = from + (to - from) / 2;
-        if (strcmp(c->line[c->order[middle]], key) < 0)
-            from = middle + 1;
-        else
-            to = middle;
-    }
-    return from < c->suite.count && !strcmp(c->line[c->order[from]], key) ? c->order[from] : -1;
+/* The cut of a file's suite, kept for the next. false: one line in `why`. */
+static bool cut_for(struct cut *c, const char *text, int64_t shards, char *why, size_t why_size) {
+    if (c->text && !strcmp(c->text, text) && c->shards == shards)
+        return true;
+    cut_release(c);
+    const bool good = cut_make(c, text, shards, why, why_size);
+    if (!good)
+        cut_release(c); /* another file of that suite must not take a part of a cut for the whole */
+    return good;
 }
 
 static int64_t jobs_of(struct record_reader *r) {
-    const char *name, *value;
-    for (int k = 0; k < record_fact_count(r); k++)
-        if (record_fact(r, k, &name, &value) && !strcmp(name, "jobs") && atoll(value) > 0)
-            return atoll(value);
-    return 1;
+    const char *jobs = record_fact_called(r, "jobs");
+    return jobs && atoll(jobs) > 0 ? atoll(jobs) : 1;
 }
 
 /* "3/10", and nothing else; shards 1: all of the suite. */
@@ -129,52 +119,48 @@ static bool look(struct record_reader *r, const char *path, struct cut *c, struc
     const char *text = record_attribute(r, "suite");
     const char *const *key = record_texts(r, "key"), *const *status = record_texts(r, "status");
     const double *seconds = record_reals(r, "seconds");
-    double busy = 0, cost = 0, left = 0;
+    double busy = 0, cost = 0;
     *s = (struct state){.name = name_of(r, path)};
     read_share(share_fact(r), s);
     if (!text || !key || !status || !seconds)
         return snprintf(why, why_size, "%s", text ? record_error() : "it does not say its suite"), false;
     if (!cut_for(c, text, s->shards, why, why_size))
         return false;
+    s->suite = c->suite.count;
     for (int64_t k = 0; k < c->suite.count; k++)
-        if (c->of[k] == s->index) {
-            s->cases++;
-            left += 1e-6 * (double)c->cost[k];
-        }
+        s->cases += c->of[k] == s->index;
+    const double all = 1e-6 * (double)c->load[s->index];
     for (int64_t k = 0; k < record_count(r); k++) {
-        const int64_t at = find_line(c, key[k]);
+        const struct line *line = bsearch(&(struct line){.text = key[k]}, c->line, (size_t)c->suite.count,
+                                          sizeof *c->line, by_text);
         s->done += !strcmp(status[k], "done");
         s->failed += !strcmp(status[k], "failed");
         busy += seconds[k] > 0 ? seconds[k] : 0;
-        cost += at >= 0 ? 1e-6 * (double)c->cost[at] : 0;
+        cost += line ? 1e-6 * (double)line->cost : 0;
     }
     const double jobs = (double)jobs_of(r), scale = cost > 0 && busy > 0 ? busy / cost : 1;
-    s->left = record_complete(r) || left < cost ? 0 : scale * (left - cost) / jobs;
+    s->left = record_complete(r) || all < cost ? 0 : scale * (all - cost) / jobs;
     s->rate = busy > 0 ? jobs * (double)(s->done + s->failed) / busy : 0;
     return true;
-}
-
-static void put_left(double seconds, char text[40]) {
-    const long s = seconds < 1e8 ? (long)(seconds + 0.5) : 100000000;
-    snprintf(text, 40, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
 }
 
 /* What several files are together; `seen` [shards] of one sweep. */
 struct sum {
     int files, running;
-    int64_t done, failed, cases, shards;
+    int64_t done, failed, cases, shards, suite;
     double rate, left;
-    bool *seen, mixed;
+    bool *seen, mixed; /* mixed: they are not of one sweep */
 };
 
 static bool add_file(struct sum *sum, const struct state *s) {
     if (!sum->files) {
         sum->shards = s->shards;
+        sum->suite = s->suite;
         sum->seen = calloc((size_t)s->shards, sizeof *sum->seen);
         if (!sum->seen)
             return false;
     }
-    sum->mixed = sum->mixed || s->shards != sum->shards;
+    sum->mixed = sum->mixed || s->shards != sum->shards || s->suite != sum->suite;
     if (!sum->mixed)
         sum->seen[s->index] = true;
     sum->files++;
@@ -189,12 +175,11 @@ static bool add_file(struct sum *sum, const struct state *s) {
     return true;
 }
 
-/* `cases` of the suite, of which all files are where they have one cut. */
-static void print_sum(const struct sum *sum, int64_t cases) {
-    char left[40];
-    put_left(sum->left, left);
+static void print_sum(const struct sum *sum) {
+    char left[CLOCK_SIZE];
+    clock_text(sum->left, left);
     printf("\n%d files, %d running: %lld of %lld cases done, %lld failed", sum->files, sum->running,
-           (long long)sum->done, (long long)(sum->mixed || sum->shards < 2 ? sum->cases : cases),
+           (long long)sum->done, (long long)(sum->mixed || sum->shards < 2 ? sum->cases : sum->suite),
            (long long)sum->failed);
     if (sum->running)
         printf(", %.3g cases/s, ETA %s", sum->rate, left);
@@ -227,11 +212,11 @@ static struct record_reader *open_either(const char *path, char *found, size_t s
 int status_command(int argc, char **argv) {
     static const char usage[] = "status FILE.h5[.part]...";
     static const char help[] =
-        "The state of a sweep, also while it is being written: one line per file, and their sum. The time left "
-        "follows from the\n"
-        "estimates of the cases, in the measure of those done. stopped: its process has gone without a word; run it "
-        "again with\n"
-        "--resume. NAME.h5 stands for NAME.h5.part while that is all there is.\n\n"
+        "The state of a sweep, also while it is being written: one line per file, and their sum. The time left is the "
+        "estimate of\n"
+        "the open cases, scaled by what the finished ones took over their estimate. stopped: its process ended without "
+        "saying why;\n"
+        "run it again with --resume. NAME.h5 stands for NAME.h5.part while that is all there is.\n\n"
         "Exit: 0 all files can be read, 2 not.\n";
     if (help_asked(&argc, argv, usage, help))
         return EXIT_GOOD;
@@ -243,7 +228,7 @@ int status_command(int argc, char **argv) {
     printf("%-12s %-11s %9s %7s %9s %9s %10s  %s\n", "state", "shard", "done", "failed", "of", "cases/s", "ETA",
            "file");
     for (int k = 0; k < argc; k++) {
-        char path[4096], why[600], left[40], shard[48] = "";
+        char path[4096], why[600], left[CLOCK_SIZE], shard[48] = "";
         struct state s;
         struct record_reader *r = open_either(argv[k], path, sizeof path);
         if (!r)
@@ -253,7 +238,7 @@ int status_command(int argc, char **argv) {
             record_close(r);
             continue;
         }
-        put_left(s.left, left);
+        clock_text(s.left, left);
         if (s.shards > 1)
             snprintf(shard, sizeof shard, "%lld/%lld", (long long)s.index, (long long)s.shards);
         printf("%-12s %-11s %9lld %7lld %9lld %9.3g %10s  %s\n", s.name, shard, (long long)s.done, (long long)s.failed,
@@ -261,7 +246,7 @@ int status_command(int argc, char **argv) {
         record_close(r);
     }
     if (sum.files > 1)
-        print_sum(&sum, cut.suite.count);
+        print_sum(&sum);
     free(sum.seen);
     cut_release(&cut);
     return code;

@@ -13,9 +13,8 @@
 
 enum { WORDS = 8192 };
 
-static const char usage[] =
-    "compare BASE.h5 NEW.h5 [case options] [--case GLOB] [--common] [--tolerance X] [--strict] [--allow-cross-machine] [--published] "
-    "[--json FILE] [--junit FILE]";
+static const char usage[] = "compare BASE.h5 NEW.h5 [case options] [--case GLOB] [--common] [--tolerance X] [--strict] "
+                            "[--allow-cross-machine] [--published] [--json FILE] [--junit FILE]";
 static const char help[] =
     "What changed between two records, as a gate. Cases meet by their key; the backend does not count where each file "
     "has one alone and\n"

@@ -23,14 +23,15 @@ static void add(struct costs *sum, const char *kind, const char *operation, cons
 
 struct costs costs_of(const struct params *p) {
     const struct connection *connection = params_connection(p);
-    const struct mhc_case c = {.T = COSTS_TOKENS,
-                               .n = p->streams,
-                               .C = COSTS_WIDTH,
-                               .t_max = p->t_max,
-                               .map = params_map(p),
-                               .stream = MHC_F32,
-                               .coef = MHC_F32,
-                               .param = MHC_F32};
+    struct mhc_case c = {.T = COSTS_TOKENS,
+                         .n = p->streams,
+                         .C = COSTS_WIDTH,
+                         .t_max = p->t_max,
+                         .map = params_map(p),
+                         .stream = MHC_F32,
+                         .coef = MHC_F32,
+                         .param = MHC_F32};
+    params_map_constants(p, &c);
     struct costs sum = {0, 0, 0};
     add(&sum, connection->rows, "pre", &c, true);
     add(&sum, connection->rows, "post", &c, false);

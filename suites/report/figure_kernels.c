@@ -348,7 +348,7 @@ static void say_left_out(const struct dots *d, char *why, size_t size) {
 /* Of a figure: what it shows, what it adds where there are operations of no kind of connection, where a GEMM was
  * timed too, and where an operation does more than it should. */
 struct statement {
-    const char *what, *other, *gemm, *above;
+    const char *what, *interval, *other, *gemm, *above; /* interval: not said of a model, which has none */
 };
 
 static bool has_other(const struct dots *d) {
@@ -373,8 +373,9 @@ static enum figure_outcome draw(const struct figure_source *source, const struct
     } else if (!write_data(source, figure->name, &d, is_above, &roof, why, size)) {
         outcome = FIGURE_FAILED;
     } else {
-        snprintf(text, sizeof text, "%s%s%s%s", s.what, has_other(&d) ? s.other : "", isfinite(roof.gemm) ? s.gemm : "",
-                 roof.above ? s.above : "");
+        const bool model = !strncmp(d.dot[0].backend, BACKEND_MODEL, strlen(BACKEND_MODEL));
+        snprintf(text, sizeof text, "%s%s.%s%s%s", s.what, model ? "" : s.interval, has_other(&d) ? s.other : "",
+                 isfinite(roof.gemm) ? s.gemm : "", roof.above ? s.above : "");
         outcome = write_settings(source, figure->name, &d, &roof, text, why, size) ? FIGURE_WRITTEN : FIGURE_FAILED;
         if (outcome == FIGURE_WRITTEN)
             say_left_out(&d, why, size);
@@ -387,8 +388,8 @@ enum figure_outcome figure_roofline(const struct figure_source *source, const st
                                     size_t size) {
     static const struct statement s = {
         "Rate against FLOP per byte, both by the operations' own models; what computes nothing is not shown. Line: "
-        "timed in the same rounds, medians over the operations.",
-        " Other: arrows of Table 2 (micro), ends of the stack, the optimizer.", "",
+        "timed in the same rounds, medians over the operations",
+        "", " Other: arrows of Table 2 (micro), ends of the stack, the optimizer.", "",
         " Ringed: above it, which can be where arrays stay in a cache, where more is read than written, or where the "
         "clock changed between cases."};
     return draw(source, figure, is_above_roof, s, why, size);
@@ -398,8 +399,9 @@ enum figure_outcome figure_bandwidth(const struct figure_source *source, const s
                                      size_t size) {
     static const struct statement s = {
         "Bytes an operation must move once over its time, as a share of a copy of as many bytes timed in the same "
-        "rounds; whiskers: 95 % interval of the median time (open bars: too few rounds for one).",
-        "", " Circles: its FLOP rate as a share of a GEMM's.",
+        "rounds",
+        "; whiskers: 95 % interval of the median time (open bars: too few rounds for one)", "",
+        " Circles: its FLOP rate as a share of a GEMM's.",
         " Above 100 %: less than a copy takes, which can be where arrays stay in a cache or where more is read than "
         "written."};
     return draw(source, figure, is_above_copy, s, why, size);

@@ -86,7 +86,8 @@ enum figure_outcome figure_overhead(const struct figure_source *source, const st
     snprintf(
         text + strlen(text), sizeof text - strlen(text),
         ". Bars: how much longer a training step (forward and backward) takes than with the residual, t / t(residual) "
-        "− 1, median; whiskers: its 95 %% interval.");
+        "− 1%s.",
+        cases[0].model ? "" : ", median; whiskers: its 95 % interval");
     overhead_say_paper(settings, &cases[0], text, sizeof text);
     overhead_say_unknown(unknown, text, sizeof text);
     overhead_say_missing(source, &cases[0], text, sizeof text);

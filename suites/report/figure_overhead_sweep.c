@@ -104,8 +104,9 @@ enum figure_outcome figure_overhead_sweep(const struct figure_source *source, co
     if (settings)
         fprintf(settings, "HAS_C = %d\nHAS_T = %d\n", base[0] >= 0, base[1] >= 0);
     snprintf(text + strlen(text), sizeof text - strlen(text),
-             "How much longer a training step takes than with the residual, t / t(residual) − 1: median with its 95 %% "
-             "interval. Connections stand side by side.");
+             "How much longer a training step takes than with the residual, t / t(residual) − 1%s. Connections stand "
+             "side by side.",
+             first->model ? "" : ": median with its 95 % interval");
     overhead_say_paper(settings, first, text, sizeof text);
     overhead_say_unknown(unknown, text, sizeof text);
     overhead_say_missing(source, first, text, sizeof text);

@@ -97,16 +97,18 @@ enum figure_outcome figure_recompute(const struct figure_source *source, const s
         return FIGURE_FAILED;
     snprintf(block, sizeof block, "%s", params_word(&p, "block"));
     device_name(source, p.backend, backend, sizeof backend);
+    const bool model = params_is_model(&p);
     snprintf(
         text, sizeof text,
         "A step (forward and backward) that keeps x once every L_r layers, the recomputation block, and computes the "
         "rest again. Memory: %s peak (points), what the stack predicts (line), Eq. 20 of the paper, which leaves "
-        "out what does not depend on L_r (dashed; least at %.1f); its least at %lld. Time: median of the ratio to "
-        "that of √(nL/(n+2)), rounded (auto), and its 95 %% interval (open: too few rounds for one). Block %s, branch "
+        "out what does not depend on L_r (dashed; least at %.1f); its least at %lld. Time: %sratio to "
+        "that of √(nL/(n+2)), rounded (auto)%s. Block %s, branch "
         "%s, L=%lld, n=%lld, C=%lld, T=%lld, backend %s.",
-        params_is_model(&p) ? "counted" : "measured", recompute_paper_optimum(p.depth, p.streams), (long long)best,
-        block, params_word(&p, "branch"), (long long)p.depth, (long long)p.streams, (long long)p.width,
-        (long long)p.tokens, backend);
+        model ? "counted" : "measured", recompute_paper_optimum(p.depth, p.streams), (long long)best,
+        model ? "" : "median of the ", model ? "" : ", and its 95 % interval (open: too few rounds for one)", block,
+        params_word(&p, "branch"), (long long)p.depth, (long long)p.streams, (long long)p.width, (long long)p.tokens,
+        backend);
     if (others) {
         snprintf(text + strlen(text), sizeof text - strlen(text), " Not shown: %lld case%s of another stack.",
                  (long long)others, others > 1 ? "s" : "");

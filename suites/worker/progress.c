@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "suites/case/options.h"
 #include "suites/worker/worker.h"
 
 #define EVERY 2.0 /* seconds */
@@ -15,14 +16,13 @@ bool progress_on_terminal(void) {
 }
 
 void progress_append_rate(char *text, size_t size, int64_t done, double elapsed, double left) {
-    const long eta = (long)left;
+    char eta[CLOCK_SIZE];
     size_t used = strlen(text);
     if (done > 0 && elapsed > 0)
         used += (size_t)snprintf(text + used, size - used, " %.3g/s", (double)done / elapsed);
-    if (left >= 3600)
-        snprintf(text + used, size - used, " ETA %ld:%02ld:%02ld", eta / 3600, eta / 60 % 60, eta % 60);
-    else if (left >= 0)
-        snprintf(text + used, size - used, " ETA %02ld:%02ld", eta / 60, eta % 60);
+    clock_text(left, eta);
+    if (left >= 0)
+        snprintf(text + used, size - used, " ETA %s", eta);
 }
 
 void progress_tell(struct progress *p, int64_t done, int64_t total, const char *what) {
