@@ -65,12 +65,3 @@ bool only_positional(int argc, char **argv, int least, int most, const char *usa
         return cannot("usage: mhcbench %s", usage), false;
     return true;
 }
-
-void clock_text(double seconds, char text[CLOCK_SIZE]) {
-    const double most = 1e8;
-    const long s = seconds < most ? (long)(seconds + 0.5) : (long)most;
-    if (s >= 3600)
-        snprintf(text, CLOCK_SIZE, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
-    else
-        snprintf(text, CLOCK_SIZE, "%02ld:%02ld", s / 60, s % 60);
-}

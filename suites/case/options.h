@@ -17,10 +17,6 @@ bool help_asked(int *argc, char **argv, const char *usage, const char *help);
 /* Prints "mhcbench: ..." on stderr and returns EXIT_CANNOT. */
 int cannot(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* "01:23", "7:01:23": a time left, in seconds. */
-enum { CLOCK_SIZE = 24 };
-void clock_text(double seconds, char text[CLOCK_SIZE]);
-
 /* Whether anything but `count` positional words is left; reports it. */
 bool only_positional(int argc, char **argv, int least, int most, const char *usage);
 

@@ -11,6 +11,7 @@
 #include "suites/command/commands.h"
 #include "suites/command/run_share.h"
 #include "suites/study/shares.h"
+#include "suites/worker/progress.h"
 
 /* A case of a suite: its text, which is its key, and its estimate. */
 struct line {

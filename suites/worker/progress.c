@@ -5,7 +5,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "suites/case/options.h"
 #include "suites/worker/worker.h"
 
 #define EVERY 2.0 /* seconds */
@@ -13,6 +12,15 @@
 bool progress_on_terminal(void) {
     const char *kind = getenv("TERM");
     return isatty(STDERR_FILENO) && !getenv("NO_COLOR") && strcmp(kind ? kind : "dumb", "dumb");
+}
+
+void clock_text(double seconds, char text[CLOCK_SIZE]) {
+    const double most = 1e8;
+    const long s = seconds < most ? (long)(seconds + 0.5) : (long)most;
+    if (s >= 3600)
+        snprintf(text, CLOCK_SIZE, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
+    else
+        snprintf(text, CLOCK_SIZE, "%02ld:%02ld", s / 60, s % 60);
 }
 
 void progress_append_rate(char *text, size_t size, int64_t done, double elapsed, double left) {

@@ -9,6 +9,10 @@
 /* stderr is a terminal that rewrites lines. */
 bool progress_on_terminal(void);
 
+/* "01:23", "7:01:23": a time left, in seconds. */
+enum { CLOCK_SIZE = 24 };
+void clock_text(double seconds, char text[CLOCK_SIZE]);
+
 /* Appends " 3.4/s ETA 01:23" to a text of `size` bytes: `done` points in `elapsed` seconds, `left` seconds to the end;
  * left < 0: there is no end to tell. */
 void progress_append_rate(char *text, size_t size, int64_t done, double elapsed, double left);
