@@ -151,11 +151,10 @@ reference-figures: all
 	$(B)/mhcbench plot $$record --figure $$figure --format svg --out $(B)/gallery; \
 	cp $(B)/gallery/$$figure.svg results/reference/; done
 
-# The record that `published` compares with, made with the build that a release is made of; compressed, which every
-# reader reads.
+# The record that `published` compares with, made with the build that a release is made of.
 reference-record: all
 	$(B)/mhcbench run suites/headline.suite --out $(B)/headline.h5 --overwrite
-	rm -f $(REFERENCE) && h5repack -L -f SHUF -f GZIP=9 $(B)/headline.h5 $(REFERENCE)
+	cp $(B)/headline.h5 $(REFERENCE)
 	$(B)/mhcbench show $(REFERENCE) --headline
 
 test: all
