@@ -176,7 +176,7 @@ Test(plot_look, long_names) {
         "--block resnet,hc,mhc --input folder_with_a_name_of_some_length/and_another_below/the_text_number_2.txt "
         "--seed 1:2:1\n");
     GOOD("$M run l.suite --out l.h5 -q && $M plot l.h5 --format svg --out f");
-    cr_expect(figures_are_apart("f") == 5, "%s", out);
+    cr_expect(figures_are_apart("f") == 7, "%s", out);
     GOOD("cat f/streams.svg f/data/streams.csv");
     cr_expect(
         strstr(out, "number_1.txt, 1 seed<") &&
