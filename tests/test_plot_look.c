@@ -130,14 +130,14 @@ Test(plot_look, stacks) {
                           "--block mhc --d 12 --s 6 --t-max 1,5,20 --round none,bf16\n"
                           "--block hc,mhc --s 0.5 --streams 2:16:1\n");
     GOOD("$M run s.suite --out s.h5 -q && $M plot s.h5 --format svg --out f");
-    cr_expect(figures_are_apart("f") == 9, "%s", out);
+    cr_expect(figures_are_apart("f") == 12, "%s", out);
     for (int columns = 1; columns <= 2; columns++) { /* 8.5 cm and 17 cm, 37.795 pixels each */
         char command[200];
         snprintf(command, sizeof command, "$M plot s.h5 --format svg --out c%d --columns %d --caption none", columns,
                  columns);
         GOOD(command);
         snprintf(command, sizeof command, "c%d", columns);
-        cr_expect(figures_are_apart(command) == 9, "%s", out);
+        cr_expect(figures_are_apart(command) == 12, "%s", out);
         snprintf(command, sizeof command, "c%d/streams.svg", columns);
         read_texts(command);
         cr_expect(strstr(svg, columns == 1 ? "viewBox=\"0 0 321 " : "viewBox=\"0 0 642 ") && !strstr(svg, "mhcbench"));
@@ -156,9 +156,9 @@ Test(plot_look, training) {
                "--connection resnet,skip,hc,mhc,identity --depth 60 --learning-rate 0.01,0.1\n"
                "--connection hc,mhc --depth 4,12 --learning-rate 0.01,0.02,0.05,0.1\n");
     GOOD("$M run t.suite --out t.h5 -q && $M plot t.h5 --format svg --out f");
-    cr_expect(figures_are_apart("f") == 12, "%s", out);
+    cr_expect(figures_are_apart("f") == 15, "%s", out);
     GOOD("$M plot t.h5 --format svg --out n --columns 1");
-    cr_expect(figures_are_apart("n") == 12, "%s", out);
+    cr_expect(figures_are_apart("n") == 15, "%s", out);
     GOOD("$M plot t.h5 --format svg --out g --depth 12 && $M plot t.h5 --format svg --out h --connection mhc");
     figures_are_apart("g");
     figures_are_apart("h");
@@ -176,7 +176,7 @@ Test(plot_look, long_names) {
         "--block resnet,hc,mhc --input folder_with_a_name_of_some_length/and_another_below/the_text_number_2.txt "
         "--seed 1:2:1\n");
     GOOD("$M run l.suite --out l.h5 -q && $M plot l.h5 --format svg --out f");
-    cr_expect(figures_are_apart("f") == 7, "%s", out);
+    cr_expect(figures_are_apart("f") == 8, "%s", out);
     GOOD("cat f/streams.svg f/data/streams.csv");
     cr_expect(
         strstr(out, "number_1.txt, 1 seed<") &&
@@ -187,7 +187,7 @@ Test(plot_look, long_names) {
 /* One layer, one seed: a point on axes that count in layers. */
 Test(plot_look, a_single_layer) {
     GOOD("$M run --block hc --depth 1 --width 8 --tokens 2 --out a.h5 -q && $M plot a.h5 --format svg --out f");
-    cr_expect(figures_are_apart("f") == 5, "%s", out);
+    cr_expect(figures_are_apart("f") == 7, "%s", out);
     read_texts("f/streams.svg");
     for (int i = 0; i < count; i++)
         cr_expect(strcmp(texts[i].text, "0.5"), "half a layer");
