@@ -223,7 +223,8 @@ Test(interrupt, a_full_disk) {
     int done = 0;
     char command[300];
     for (; done <= 5; blocks = blocks * 3 / 2) {
-        snprintf(command, sizeof command, "rm -f a.h5.part; ulimit -f %ld; exec $M run disk.suite --out a.h5 -q", blocks);
+        snprintf(command, sizeof command, "rm -f a.h5.part; ulimit -f %ld; exec $M run disk.suite --out a.h5 -q",
+                 blocks);
         expect_refusal(command, "cannot write");
         done = exists("a.h5.part") ? cases_in("a.h5.part") : 0;
     }
