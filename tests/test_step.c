@@ -24,6 +24,8 @@ static struct program_spec spec_of(const struct backend *b, int64_t layers, int6
                                .heads = 2,
                                .head_dim = 6,
                                .t_max = 7,
+                               .map_order = 2,
+                               .map_constant = 0.5,
                                .rms_eps = 1e-6,
                                .activation = MHC_SWIGLU};
     backend_types(b, -1, &spec.c);
