@@ -47,4 +47,18 @@ SPECIALISED void softmax_backward_lanes(int64_t count, const vec *s, vec *grad) 
         grad[k] = s[k] * (grad[k] - mean);
 }
 
+/* forward() and backward() of a map that keeps nothing, by its forward_tokens() and backward_tokens(), with n a
+ * constant for the sizes people use. */
+#define FORWARD_CALL(n) forward_tokens(n, count, logits, res)
+#define BACKWARD_CALL(n) backward_tokens(n, count, logits, grad_res, grad_logits)
+#define MAP_BY_TOKENS                                                                                       \
+    static void forward(const struct mhc_case *c, int64_t count, const real *logits, real *res) {           \
+        FOR_STREAMS(c->n, FORWARD_CALL)                                                                     \
+    }                                                                                                       \
+    static void backward(const struct mhc_case *c, int64_t count, const real *logits, const real *grad_res, \
+                         real *grad_logits, void *history) {                                                \
+        (void)history;                                                                                      \
+        FOR_STREAMS(c->n, BACKWARD_CALL)                                                                    \
+    }
+
 #endif

@@ -115,19 +115,7 @@ SPECIALISED void backward_tokens(const int64_t n, int64_t count, const real *log
     }
 }
 
-static void forward(const struct mhc_case *c, int64_t count, const real *logits, real *res) {
-#define CALL(n) forward_tokens(n, count, logits, res)
-    FOR_STREAMS(c->n, CALL)
-#undef CALL
-}
-
-static void backward(const struct mhc_case *c, int64_t count, const real *logits, const real *grad_res,
-                     real *grad_logits, void *history) {
-    (void)history;
-#define CALL(n) backward_tokens(n, count, logits, grad_res, grad_logits)
-    FOR_STREAMS(c->n, CALL)
-#undef CALL
-}
+MAP_BY_TOKENS
 
 /* U = V = I, and every singular value tanh(4) but that of 1. */
 static void start(const struct mhc_case *c, uint64_t seed, int64_t layer, double *b) {
