@@ -127,9 +127,8 @@ const struct param params_table[] = {
      .help = "which stream comes first in the maps of a --from file; auto: what its attribute `order` says, else "
              "destination-source"},
     {"states", "", "static", PARAM_TEXT, AT(states), 0, 0, NULL, MAPS,
-     .help =
-         "of weights, the streams that the maps are made under; static: none, one map per site; random: --tokens tokens "
-         "of normal numbers; else an HDF5 file with x [L][T][n][C]"},
+     .help = "of weights, the streams that the maps are made under; static: none, one map per site; random: --tokens "
+             "tokens of normal numbers; else an HDF5 file with x [L][T][n][C]"},
     {"gradient", "", "random", PARAM_WORD, AT(gradient), 0, 0, "none|random", PROPAGATE,
      .help = "output gradient; none: forward only"},
     {"recompute", "1", "auto", PARAM_INT, AT(recompute), -1, 65536, "auto=-1|keep=0", PROPAGATE | RECOMPUTE | OVERHEAD,

@@ -110,8 +110,8 @@ int doctor_command(int argc, char **argv) {
     static const char usage[] = "doctor [--backend NAME]";
     static const char help[] =
         "Says what on this machine would spoil a measurement, and the remedy.\n\n"
-        "  --backend NAME  whose device is looked at: cuda (default), or the path of a library; of model:h200 what it is\n"
-        "                  made of, and its error against published figures\n\n"
+        "  --backend NAME  whose device is looked at: cuda (default), or the path of a library; of model:h200 what\n"
+        "                  it is made of, and its error against published figures\n\n"
         "Exit: 0 whatever is found, for all of it is advice; 2 a backend that was named cannot be opened.\n";
     const char *backend = NULL;
     char device[DEVICE_TEXT];

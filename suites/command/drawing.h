@@ -5,7 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Makes a folder that no other user can write to, below TMPDIR or /tmp, and gives its absolute path. false: see errno. */
+/* Makes a folder that no other user can write to, below TMPDIR or /tmp, and gives its absolute path. false: see
+ * errno. */
 bool drawing_folder(char *path, size_t size);
 /* Reads a pipe to its end: the last line of what a program says is the one that names the error. */
 void drawing_last_line(int pipe, char *text, size_t size);

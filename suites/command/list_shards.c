@@ -113,12 +113,12 @@ static void print_limits(const struct suite *s, const struct outcome *o, double 
 
 bool list_shards(const struct suite *s, int64_t shards, double reading) {
     struct outcome o;
-    printf(
-        "\nMODEL, not measured: each process has one thread of 2e9 operations a second, or a GPU where cases are "
-        "bounded by\n--budget; %.3g MB per file; per case %.3g kB if timed, %.3g with curves, else %.3g; %.3g s to start; "
-        "merging takes\n%.3g ms per case and %.3g ms per file. Reading the suite took %.3g s here, and every process does it.\n\n",
-        1e-6 * assumed.file_bytes, 1e-3 * assumed.timed_bytes, 1e-3 * assumed.curve_bytes, 1e-3 * assumed.other_bytes,
-        assumed.start, 1e3 * assumed.merge_case, 1e3 * assumed.merge_file, reading);
+    printf("\nMODEL, not measured: each process has one thread of 2e9 operations a second, or a GPU where cases are "
+           "bounded by\n--budget; %.3g MB per file; per case %.3g kB if timed, %.3g with curves, else %.3g; %.3g s to "
+           "start; merging takes\n%.3g ms per case and %.3g ms per file. Reading the suite took %.3g s here, and every "
+           "process does it.\n\n",
+           1e-6 * assumed.file_bytes, 1e-3 * assumed.timed_bytes, 1e-3 * assumed.curve_bytes,
+           1e-3 * assumed.other_bytes, assumed.start, 1e3 * assumed.merge_case, 1e3 * assumed.merge_file, reading);
     printf("%8s  %9s  %9s  %10s  %12s  %11s  %9s  %11s\n", "shards", "end", "longest", "busy", "all files", "flushes",
            "merge", "its memory");
     for (int64_t n = 1;; n = n * 10 < shards ? n * 10 : shards) {
