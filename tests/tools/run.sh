@@ -1,12 +1,12 @@
 #!/bin/sh
-# run.sh BUILD TEST...: run Criterion binaries one after the other, name again what failed and add up. A run in which no
-# test ran has failed: Criterion itself exits 0 when a filter matches nothing or everything was skipped.
+# run.sh BUILD TEST...: run Criterion binaries one after the other, say each one's time, name again what failed and add
+# up. A run in which no test ran has failed: Criterion itself exits 0 when a filter matches nothing or all were skipped.
 build=$1
 shift
 # Threads that wait by spinning starve each other; Criterion's own leaks are not ours.
 export OMP_WAIT_POLICY=passive LSAN_OPTIONS="suppressions=$PWD/tests/leaks.txt:print_suppressions=0"
 export OPENBLAS_NUM_THREADS=1 MHCBENCH="$build/mhcbench" BUILD="$build"
-passed=0 failed=0 skipped=0 broken=0 names=
+passed=0 failed=0 skipped=0 names=
 # failed_of REPORT TEST: the failed tests of a report, a line each, by the indentation that Criterion gives it.
 failed_of() {
     sed -n 's/^      "name": "\(.*\)",$/suite \1/p; s/^          "name": "\(.*\)",$/test \1/p
@@ -22,7 +22,9 @@ failed_of() {
 for test; do
     report=$test.json
     rm -f "$report"
-    "$test" -j2 --json="$report" $TEST_FLAGS || broken=1
+    code=0 start=$(date +%s)
+    "$test" -j2 --json="$report" $TEST_FLAGS || code=$?
+    echo "$test: $(($(date +%s) - start)) s"
     count() { sed -n "s/^ *\"$1\": *\([0-9]*\),*$/\1/p" "$report" 2>/dev/null | head -n 1; }
     p=$(count passed) f=$(count failed) s=$(count skipped) # a test that crashed counts among the failed
     if [ -z "$p" ] || [ "$((${p:-0} + ${f:-0}))" = 0 ]; then
@@ -31,11 +33,15 @@ for test; do
   $test: no test ran"
         continue
     fi
-    [ "${f:-0}" = 0 ] || names="$names
+    if [ "${f:-0}" != 0 ]; then
+        names="$names
 $(failed_of "$report" "$test")"
+    elif [ "$code" != 0 ]; then # a sanitizer of the program itself, or its end
+        f=1 names="$names
+  $test: ended with $code, though each of its tests passed"
+    fi
     passed=$((passed + p)) failed=$((failed + ${f:-0})) skipped=$((skipped + ${s:-0}))
 done
-[ "$broken" = 1 ] && [ "$failed" = 0 ] && failed=1
 [ -z "$names" ] || echo "failed:$names"
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ] && [ "$passed" -gt 0 ]
