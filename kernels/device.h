@@ -67,11 +67,31 @@ template <> __device__ __forceinline__ struct bf16 from_float<struct bf16>(float
     return rounded;
 }
 
+/* x, of which the compiler knows nothing more: what depends on it is worked out where it is needed, in every turn of a
+ * loop, and waits in no register meanwhile. */
+static __device__ __forceinline__ int
+anew(int x) {
+#ifdef __CUDA_ARCH__
+    asm volatile("" : "+r"(x));
+#endif
+    return x;
+}
+static __device__ __forceinline__ uint32_t anew(uint32_t x) {
+#ifdef __CUDA_ARCH__
+    asm volatile("" : "+r"(x));
+#endif
+    return x;
+}
+static __device__ __forceinline__ int64_t anew(int64_t x) {
+#ifdef __CUDA_ARCH__
+    asm volatile("" : "+l"(x));
+#endif
+    return x;
+}
+
 /* --- eight neighbouring elements: 16 bytes of bf16, 32 of float --- */
 
-enum {
-    OCTET = 8
-};
+enum { OCTET = 8 };
 
 static __device__ __forceinline__ void load_octet(const struct bf16 *from, float to[OCTET]) {
     uint4 w = *(const uint4 *)from;

@@ -176,6 +176,12 @@ template <typename G> static inline float one_pass_inverse_length(const struct m
     return 1 / (float)(G::HC ? c->C : c->n * c->C);
 }
 
+/* The thread of the block. What a turn derives from it would else be worked out before the loop, and the registers
+ * that hold it are those that the tile needs. */
+static __device__ __forceinline__ int thread_anew(void) {
+    return anew((int)threadIdx.x);
+}
+
 /* --- the cluster --- */
 
 /* A block among the 2^bits of its cluster. Block t % size owns token t of a tile, as its own token t / size. The bits
@@ -186,6 +192,7 @@ struct member {
 };
 
 static __device__ __forceinline__ struct member member_of(int bits) {
+    bits = anew(bits);
     struct member m = {cluster_rank(), bits, 1 << bits, TILE >> bits};
     return m;
 }
@@ -207,6 +214,15 @@ struct piece {
     uint4 row[2];
 };
 
+/* Else a kernel would keep what it made of the words, two registers each. */
+static __device__ __forceinline__ void keep_packed(struct piece *piece) {
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+        uint4 *row = &piece->row[half];
+        row->x = anew(row->x), row->y = anew(row->y), row->z = anew(row->z), row->w = anew(row->w);
+    }
+}
+
 /* Where a lane stands: its tokens, its warp, the channel of its first element. */
 struct lane_place {
     int g, q, warp, channel;
@@ -214,7 +230,7 @@ struct lane_place {
 };
 
 static __device__ __forceinline__ struct lane_place lane_place_of(int64_t C, int slice) {
-    int lane = (int)threadIdx.x % WARP, warp = (int)threadIdx.x / WARP;
+    int thread = thread_anew(), lane = thread % WARP, warp = thread / WARP;
     int first = cluster_rank() * slice, within = warp * GROUP + lane % 4 * OCTET;
     struct lane_place p = {lane / 4, lane % 4, warp, first + within, within < slice && first + within < C};
     return p;
@@ -279,15 +295,25 @@ static __device__ __forceinline__ uint4 pack(const float from[OCTET]) {
                       pack_bf16(from[6], from[7]));
 }
 
-/* sum_i a_i x_i of a token's row, rounded. */
+/* The two channels of word `w`, a constant, as floats. */
+static __device__ __forceinline__ void unpack_word(const uint4 *row, int w, float to[2]) {
+    to[0] = low_bf16(word_of(row, w)), to[1] = high_bf16(word_of(row, w));
+}
+
+/* sum_i a_i x_i of a token's row, rounded; a word at a time, or the floats would take the registers of a tile. */
 template <int N>
 static __device__ __forceinline__ uint4 aggregate_row(const struct piece x[N], int half, const float *a) {
-    float in[N][OCTET], sum[OCTET];
+    uint4 row;
 #pragma unroll
-    for (int i = 0; i < N; i++)
-        unpack(&x[i].row[half], in[i]);
-    aggregate<N, OCTET>(N, in, a, sum);
-    return pack(sum);
+    for (int w = 0; w < 4; w++) {
+        float in[N][2], sum[2];
+#pragma unroll
+        for (int i = 0; i < N; i++)
+            unpack_word(&x[i].row[half], w, in[i]);
+        aggregate<N, 2>(N, in, a, sum);
+        *word_at(&row, w) = pack_bf16(sum[0], sum[1]);
+    }
+    return row;
 }
 
 #endif

@@ -33,7 +33,7 @@ static __device__ __forceinline__ void load_backward_weights(const struct one_pa
     using B = backward_sums<N, G>;
     int channels = f->warps * GROUP;
     int64_t first = (int64_t)cluster_rank() * f->slice;
-    for (int k = (int)threadIdx.x; k < S::STREAMS_OF_WEIGHTS * channels; k += (int)blockDim.x) {
+    for (int k = thread_anew(); k < S::STREAMS_OF_WEIGHTS * channels; k += (int)blockDim.x) {
         int i = k / channels, warp = k % channels / GROUP, g = k % 8, j = k % GROUP / 8;
         int within = warp * GROUP + g / 2 * 8 + 2 * j + g % 2;
         float w[B::DEPTH] = {};
@@ -48,7 +48,7 @@ static __device__ __forceinline__ void load_backward_weights(const struct one_pa
 #pragma unroll
         for (int step = 0; step < B::STEPS; step++) {
             const uint32_t *p = pair + 8 * step;
-            uint4 *at = (uint4 *)(to + (((i * f->warps + warp) * B::STEPS + step) * 4 + j) * WARP + g * 4);
+            uint4 *at = (uint4 *)(to + (((warp * S::STREAMS_OF_WEIGHTS + i) * B::STEPS + step) * 4 + j) * WARP + g * 4);
 #pragma unroll
             for (int turn = 0; turn < 2; turn++) {
                 bool second = turn != g / 4;
@@ -63,7 +63,7 @@ template <int N, typename G>
 static __device__ __forceinline__ void load_coefficients(const struct one_pass_backward *f,
                                                          const struct backward_shared<N, G> *s, int64_t first_token) {
     using B = backward_sums<N, G>;
-    for (int k = (int)threadIdx.x; k < TILE * B::USED; k += (int)blockDim.x) {
+    for (int k = thread_anew(); k < TILE * B::USED; k += (int)blockDim.x) {
         int64_t t = first_token + k / B::USED;
         int m = k % B::USED;
         if (t < f->T)
@@ -71,7 +71,7 @@ static __device__ __forceinline__ void load_coefficients(const struct one_pass_b
         else
             s->coefficients[k] = 0;
     }
-    for (int k = (int)threadIdx.x; k < TILE * N && f->post_below; k += (int)blockDim.x)
+    for (int k = thread_anew(); k < TILE * N && f->post_below; k += (int)blockDim.x)
         if (first_token + k / N < f->T)
             copy4_async(s->below + k, f->post_below + first_token * N + k);
         else
@@ -81,7 +81,7 @@ static __device__ __forceinline__ void load_coefficients(const struct one_pass_b
 
 /* Asks for a tile's lines of an array [T][width]. */
 static __device__ __forceinline__ void prefetch_rows(const float *from, int width, int64_t T, int64_t first_token) {
-    for (int k = (int)threadIdx.x * OCTET; k < TILE * width; k += (int)blockDim.x * OCTET)
+    for (int k = thread_anew() * OCTET; k < TILE * width; k += (int)blockDim.x * OCTET)
         if (first_token + k / width < T)
             prefetch(from + first_token * width + k);
 }
@@ -189,15 +189,15 @@ static __device__ __forceinline__ uint32_t gradient_word(const volatile float *c
 
 /* q.W^T of two channels of stream i, words j: sum[0], [1] of token g, sum[2], [3] of g+8. */
 template <int N, typename G>
-static __device__ __forceinline__ void multiply_q(const uint2 *weights, const struct lane_place *p, int j,
-                                                  const uint32_t high[][4], const uint32_t low[][4], float sum[4]) {
+static __device__ __forceinline__ void multiply_q(const uint2 *weights, int j, const uint32_t high[][4],
+                                                  const uint32_t low[][4], float sum[4]) {
     using B = backward_sums<N, G>;
 #pragma unroll
     for (int e = 0; e < 4; e++)
         sum[e] = 0;
 #pragma unroll
     for (int step = 0; step < B::STEPS; step++) {
-        uint2 w = weights[(step * 4 + j) * WARP + p->g * 4 + p->q];
+        uint2 w = weights[(step * 4 + j) * WARP];
         const uint32_t b[2] = {w.x, w.y};
         mma_bf16(sum, high[step], b);
         if (step < B::LOW_STEPS)
@@ -213,6 +213,7 @@ static __device__ __forceinline__ void store_gradient(const struct one_pass_back
                                                       int64_t first_token, const struct lane_place *p) {
     using S = sums<N, G>;
     using B = backward_sums<N, G>;
+    const uint2 *weights = s->weights + p->warp * S::STREAMS_OF_WEIGHTS * B::STEPS * 4 * WARP + p->g * 4 + p->q;
     uint32_t high[S::SETS][B::STEPS][4], low[S::SETS][B::LOW_STEPS][4];
 #pragma unroll
     for (int set = 0; set < S::SETS; set++)
@@ -223,11 +224,10 @@ static __device__ __forceinline__ void store_gradient(const struct one_pass_back
 #pragma unroll
         for (int i = 0; i < N; i++) {
             int set = S::SETS == 1 ? 0 : i, of = S::STREAMS_OF_WEIGHTS == 1 ? 0 : i;
-            multiply_q<N, G>(s->weights + (of * f->warps + p->warp) * B::STEPS * 4 * WARP, p, j, high[set], low[set],
-                             sum[i]);
+            multiply_q<N, G>(weights + of * B::STEPS * 4 * WARP, j, high[set], low[set], sum[i]);
         }
 #pragma unroll
-        for (int half = 0; half < 2; half++) {
+        for (int half = 0; half < 2 && p->inside; half++) {
             const float *c = s->coefficients + (p->g + 8 * half) * B::USED;
             const float *sent = s->q + (p->g + 8 * half) * B::SENT + S::PRODUCTS;
             float grad[N][2];
@@ -245,77 +245,129 @@ static __device__ __forceinline__ void store_gradient(const struct one_pass_back
             }
         }
     }
+    const struct lane_place to = lane_place_of(f->C, f->slice);
 #pragma unroll
     for (int i = 0; i < N; i++)
-        store_piece(f->dx, N, i, f->T, f->C, first_token, p, &x[i]);
+        store_piece(f->dx, N, i, f->T, f->C, first_token, &to, &x[i]);
 }
 
 /* grad_y of the layer below, from grad_x as it was rounded. */
 template <int N>
 static __device__ __forceinline__ void store_below(const struct one_pass_backward *f, const float *below,
-                                                   const struct piece dx[N], int64_t first_token,
-                                                   const struct lane_place *p) {
+                                                   const struct piece dx[N], int64_t first_token) {
+    const struct lane_place p = lane_place_of(f->C, f->slice);
     struct piece dy;
 #pragma unroll
     for (int half = 0; half < 2; half++)
-        dy.row[half] = aggregate_row<N>(dx, half, below + (p->g + 8 * half) * N);
-    store_piece(f->dy_below, 1, 0, f->T, f->C, first_token, p, &dy);
+        dy.row[half] = aggregate_row<N>(dx, half, below + (p.g + 8 * half) * N);
+    store_piece(f->dy_below, 1, 0, f->T, f->C, first_token, &p, &dy);
 }
 
+/* What grad_x is made of besides coefficients. */
+template <int N>
+static __device__ __forceinline__ void load_tile(const struct one_pass_backward *f, int64_t first_token,
+                                                 const struct lane_place *p, struct piece x[N], struct piece g[N],
+                                                 struct piece *du) {
+    for (int i = 0; i < N; i++) {
+        x[i] = load_piece(f->x, N, i, f->T, f->C, first_token, p, true); /* grad_phi comes next */
+        g[i] = load_piece(f->g, N, i, f->T, f->C, first_token, p);
+    }
+    *du = load_piece(f->du, 1, 0, f->T, f->C, first_token, p);
+}
+
+template <int N>
+static __device__ __forceinline__ void clear_tile(struct piece x[N], struct piece g[N], struct piece *du) {
+    const struct piece none = {};
+    for (int i = 0; i < N; i++)
+        x[i] = g[i] = none;
+    *du = none;
+}
+
+/* Asks for the lines of a tile. */
+template <int N, typename G>
+static __device__ __forceinline__ void prefetch_tile(const struct one_pass_backward *f, int64_t first_token,
+                                                     const struct lane_place *p) {
+    for (int i = 0; i < N; i++) {
+        prefetch_piece(f->x, N, i, f->T, f->C, first_token, p);
+        prefetch_piece(f->g, N, i, f->T, f->C, first_token, p);
+    }
+    prefetch_rows(f->pre, N, f->T, first_token);
+    if (sums<N, G>::RES)
+        prefetch_rows(f->res, N * N, f->T, first_token);
+    if (f->post_below)
+        prefetch_rows(f->post_below, N, f->T, first_token);
+    prefetch_piece(f->y, 1, 0, f->T, f->C, first_token, p);
+    prefetch_piece(f->du, 1, 0, f->T, f->C, first_token, p);
+}
+
+/* A turn has three parts, with a meeting of the cluster between them. Each works out anew where its thread and its
+ * arrays are: over the meetings the registers hold the tile. */
 template <int N, typename G, int WARPS>
 static __global__ void __launch_bounds__(WARPS *WARP, 1) backward_kernel(struct one_pass_backward f) {
-    int last = (int)blockDim.x / WARP - 1;
-    int64_t cluster = blockIdx.x >> f.cluster_bits, clusters = gridDim.x >> f.cluster_bits;
-    struct backward_shared<N, G> s(f.warps, f.cluster_bits);
-    struct lane_place p = lane_place_of(f.C, f.slice);
-    typename G::map::template trace<N> trace;
-    bool works = p.warp < f.warps, makes = p.warp == last;
-    load_backward_weights<N, G>(&f, s.weights);
-    for (int k = (int)threadIdx.x; k < sums<N, G>::ALPHAS; k += (int)blockDim.x)
-        s.alpha[k] = f.alpha[k];
+    const int last = (int)blockDim.x / WARP - 1;
+    const int64_t clusters = gridDim.x >> f.cluster_bits;
+    {
+        struct backward_shared<N, G> s(&f);
+        load_backward_weights<N, G>(&f, s.weights);
+        for (int k = thread_anew(); k < sums<N, G>::ALPHAS; k += (int)blockDim.x)
+            s.alpha[k] = f.alpha[k];
+    }
     /* No block may write into a block's memory before the block has begun. */
     cluster_arrive();
     cluster_wait();
-    for (int64_t first = cluster * TILE; first < f.T; first += clusters * TILE) {
-        struct piece x[N], g[N], y, du;
-        int64_t next = first + clusters * TILE;
-        for (int i = 0; i < N; i++) {
-            x[i] = load_piece(f.x, N, i, f.T, f.C, first, &p, true); /* grad_phi comes next */
-            g[i] = load_piece(f.g, N, i, f.T, f.C, first, &p);
+    for (int64_t first = (int64_t)(blockIdx.x >> f.cluster_bits) * TILE; first < f.T;
+         first = anew(first) + clusters * TILE) {
+        struct piece x[N], g[N], du;
+        typename G::map::template trace<N> trace;
+        {
+            struct backward_shared<N, G> s(&f);
+            struct lane_place p = lane_place_of(f.C, f.slice);
+            load_tile<N>(&f, first, &p, x, g, &du);
+            struct piece y = load_piece(f.y, 1, 0, f.T, f.C, first, &p);
+            prefetch_tile<N, G>(&f, anew(first) + clusters * TILE, &p);
+            if (!G::map::SLOW || p.warp < f.warps) {
+                multiply_backward<N, G>(x, g, &y, &du, &p, s.partial + p.warp * TILE * backward_sums<N, G>::DOTS);
+            } else { /* a warp without channels: it is ahead of the others, and has no tile */
+                prepare<N, G>(&f, &s, first, &trace);
+                clear_tile<N>(x, g, &du);
+            }
+            __syncthreads();
+            load_coefficients<N, G>(&f, &s, first); /* the old ones are read: all are past grad_x of the tile before */
+            send_dots<N, G>(&f, &s);
+            cluster_arrive();
         }
-        y = load_piece(f.y, 1, 0, f.T, f.C, first, &p);
-        du = load_piece(f.du, 1, 0, f.T, f.C, first, &p);
-        for (int i = 0; i < N; i++) {
-            prefetch_piece(f.x, N, i, f.T, f.C, next, &p);
-            prefetch_piece(f.g, N, i, f.T, f.C, next, &p);
+        {
+            struct backward_shared<N, G> s(&f);
+            const int warp = thread_anew() / WARP;
+            if (warp != last) {
+                cluster_wait();
+            } else {
+                if constexpr (!G::map::SLOW)
+                    trace = {};
+                if (!G::map::SLOW || warp < f.warps)
+                    prepare<N, G>(&f, &s, first, &trace);
+                cluster_wait();
+                make_q<N, G>(&f, &s, first, &trace);
+                /* Again, from L2: what makes q needs the registers that the tile would wait in. */
+                struct lane_place p = lane_place_of(f.C, f.slice);
+                load_tile<N>(&f, anew(first), &p, x, g, &du);
+            }
+            copy_wait<0>(); /* the coefficients are here; the meeting shows them to the other threads */
+            cluster_arrive();
+            cluster_wait();
         }
-        prefetch_rows(f.pre, N, f.T, next);
-        if (sums<N, G>::RES)
-            prefetch_rows(f.res, N * N, f.T, next);
-        if (f.post_below)
-            prefetch_rows(f.post_below, N, f.T, next);
-        prefetch_piece(f.y, 1, 0, f.T, f.C, next, &p);
-        prefetch_piece(f.du, 1, 0, f.T, f.C, next, &p);
-        if (works)
-            multiply_backward<N, G>(x, g, &y, &du, &p, s.partial + p.warp * TILE * backward_sums<N, G>::DOTS);
-        else
-            prepare<N, G>(&f, &s, first, &trace); /* a warp without channels: it is ahead of the others */
-        __syncthreads();
-        load_coefficients<N, G>(&f, &s, first); /* the old ones are read: all are past grad_x of the tile before */
-        send_dots<N, G>(&f, &s);
-        cluster_arrive();
-        if (works && makes)
-            prepare<N, G>(&f, &s, first, &trace);
-        cluster_wait();
-        if (makes)
-            make_q<N, G>(&f, &s, first, &trace);
-        copy_wait<0>(); /* the coefficients are here; the meeting shows them to the other threads */
-        cluster_arrive();
-        cluster_wait();
-        if (works)
-            store_gradient<N, G>(&f, &s, x, g, &du, first, &p);
-        if (works && f.dy_below)
-            store_below<N>(&f, s.below, x, first, &p);
+        for (int i = 0; i < N; i++) {
+            keep_packed(&x[i]);
+            keep_packed(&g[i]);
+        }
+        keep_packed(&du);
+        struct backward_shared<N, G> s(&f);
+        struct lane_place p = lane_place_of(f.C, f.slice);
+        if (!G::map::SLOW || p.warp < f.warps) {
+            store_gradient<N, G>(&f, &s, x, g, &du, anew(first), &p);
+            if (f.dy_below)
+                store_below<N>(&f, backward_shared<N, G>(&f).below, x, anew(first));
+        }
     }
 }
 

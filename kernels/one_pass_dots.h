@@ -28,14 +28,15 @@ template <int N, typename G> struct backward_shared {
     float *q;            /* [TILE][SENT], written by the owners */
     float *own;          /* [TILE / cluster size][DOTS, SENT, KEPT]: see own_token */
     float *partial;      /* [warp][TILE][DOTS] */
-    uint2 *weights;      /* [stream][warp][STEPS][4][lane] */
+    uint2 *weights;      /* [warp][stream][STEPS][4][lane] */
 
     static constexpr int OWN = (B::DOTS + B::SENT + B::KEPT + 3) / 4 * 4;
     static constexpr int64_t WARP_BYTES = (int64_t)S::STREAMS_OF_WEIGHTS * B::STEPS * 4 * WARP * 8 + TILE * B::DOTS * 4;
     static constexpr int ALPHA_ROOM = 4; /* as OWN a multiple of 4: the weights behind are written 16 bytes at a time */
     static constexpr int64_t BYTES = (TILE * (B::USED + N + B::DOTS + B::SENT) + ALPHA_ROOM) * 4;
     static constexpr int64_t TOKEN_BYTES = OWN * 4;
-    __device__ backward_shared(int warps, int cluster_bits) {
+    __device__ backward_shared(const struct one_pass_backward *f) {
+        const int warps = anew(f->warps), cluster_bits = anew(f->cluster_bits);
         coefficients = (float *)shared_memory();
         below = coefficients + TILE * B::USED;
         alpha = below + TILE * N;
@@ -64,7 +65,7 @@ static __device__ __forceinline__ void send_dots(const struct one_pass_backward 
                                                  const struct backward_shared<N, G> *s) {
     using B = backward_sums<N, G>;
     const struct member block = member_of(f->cluster_bits);
-    for (int k = (int)threadIdx.x; k < TILE * B::DOTS; k += (int)blockDim.x) {
+    for (int k = thread_anew(); k < TILE * B::DOTS; k += (int)blockDim.x) {
         int token = k / B::DOTS;
         float sum = 0;
         for (int w = 0; w < f->warps; w++)
@@ -91,7 +92,7 @@ static __device__ __forceinline__ void prepare(const struct one_pass_backward *f
     using S = sums<N, G>;
     using B = backward_sums<N, G>;
     const struct member block = member_of(f->cluster_bits);
-    int lane = (int)threadIdx.x % WARP, owned = block.owned;
+    int lane = thread_anew() % WARP, owned = block.owned;
     for (int k = lane; k < owned * B::KEPT; k += WARP) {
         int m = k % B::KEPT, v = m - 2 * N;
         int64_t t = first_token + token_of(&block, k / B::KEPT);
@@ -162,7 +163,7 @@ static __device__ __forceinline__ void make_q(const struct one_pass_backward *f,
     using S = sums<N, G>;
     using B = backward_sums<N, G>;
     const struct member block = member_of(f->cluster_bits);
-    int lane = (int)threadIdx.x % WARP, owned = block.owned;
+    int lane = thread_anew() % WARP, owned = block.owned;
     for (int k = lane; k < owned * B::DOTS; k += WARP) {
         float sum = 0;
         for (int from = 0; from < block.size; from++)

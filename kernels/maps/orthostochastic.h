@@ -10,7 +10,7 @@
 #include "kernels/maps/cayley.h"
 
 template <int S> struct orthostochastic_map {
-    static constexpr bool RES = true, RECORDS = true, SLOW = true;
+    static constexpr bool RES = true, RECORDS = true, SLOW = false;
     enum { MOST = S * MHC_MAX_STREAMS };
     static constexpr float LARGEST = 1e4f;
     static __host__ __device__ constexpr int logits(int n) {
