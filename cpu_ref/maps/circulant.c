@@ -3,15 +3,11 @@
  * the Fourier transform of c, and the c of a product is the cyclic convolution.
  *
  * Backward: dL/dc_k = sum_i grad_res[i][(i + k) mod n], times g, and that of a softmax. A NaN makes all NaN. */
+#include "cpu_ref/maps/circulant.h"
 #include "cpu_ref/maps/lanes.h"
 
 static int64_t cell(int64_t n, int64_t i, int64_t k) {
     return i * n + (i + k < n ? i + k : i + k - n);
-}
-
-static bool supports(const struct mhc_case *c, const char **why) {
-    return (c->map_constant > 0 && c->map_constant <= 1) ||
-           (*why = "map_constant, the share that this residual map mixes, must be above 0 and at most 1", false);
 }
 
 static void forward(const struct mhc_case *c, int64_t count, const real *logits, real *res) {
@@ -56,4 +52,4 @@ static void start(const struct mhc_case *c, uint64_t seed, int64_t layer, double
 }
 
 const struct residual_map NAME(map_circulant) = {
-    .supports = supports, .forward = forward, .backward = backward, .start = start};
+    .supports = mhc_circulant_mixes, .forward = forward, .backward = backward, .start = start};

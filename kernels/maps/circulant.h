@@ -5,6 +5,7 @@
 #ifndef KERNELS_MAPS_CIRCULANT_H
 #define KERNELS_MAPS_CIRCULANT_H
 
+#include "cpu_ref/maps/circulant.h"
 #include "kernels/maps/maps.h"
 
 struct circulant_map {
@@ -13,8 +14,7 @@ struct circulant_map {
         return n;
     }
     static bool supports(const struct mhc_case *c, const char **why) {
-        return (c->map_constant > 0 && c->map_constant <= 1) ||
-               (*why = "map_constant, the share that this residual map mixes, must be above 0 and at most 1", false);
+        return mhc_circulant_mixes(c, why);
     }
 
     template <int N> struct trace { float share[ROOM(N)]; };
@@ -48,7 +48,6 @@ struct circulant_map {
     static __device__ __forceinline__ void backward(struct coefficients s, trace<N> *trace, const float *grad_res,
                                                     float *grad_logits) {
         const int n = STREAMS(N, s.n);
-        float mean = 0;
 #pragma unroll
         for (int k = 0; k < n; k++) {
             float grad = 0;
@@ -56,11 +55,8 @@ struct circulant_map {
             for (int i = 0; i < n; i++)
                 grad += grad_res[cell(n, i, k)];
             grad_logits[k] = s.constant * grad;
-            mean = fmaf(trace->share[k], s.constant * grad, mean);
         }
-#pragma unroll
-        for (int k = 0; k < n; k++)
-            grad_logits[k] = trace->share[k] * (grad_logits[k] - mean);
+        softmax_backward(n, trace->share, grad_logits);
     }
 };
 

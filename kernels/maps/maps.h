@@ -85,4 +85,15 @@ static __device__ __forceinline__ void softmax(int count, float *x) {
         x[k] *= sum;
 }
 
+/* The gradient of a softmax's arguments takes the place of that of its values: grad_k = a_k (grad_k - <a, grad>). */
+static __device__ __forceinline__ void softmax_backward(int count, const float *a, float *grad) {
+    float mean = 0;
+#pragma unroll
+    for (int k = 0; k < count; k++)
+        mean = fmaf(a[k], grad[k], mean);
+#pragma unroll
+    for (int k = 0; k < count; k++)
+        grad[k] = a[k] * (grad[k] - mean);
+}
+
 #endif

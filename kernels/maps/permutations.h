@@ -83,15 +83,9 @@ struct permutations_map {
     template <int N>
     static __device__ __forceinline__ void backward(struct coefficients s, trace<N> *trace, const float *grad_res,
                                                     float *grad_logits) {
-        const int n = STREAMS(N, s.n), K = logits(n);
-        float mean = 0;
+        const int n = STREAMS(N, s.n);
         collect<N>(n, grad_res, grad_logits);
-#pragma unroll
-        for (int k = 0; k < K; k++)
-            mean = fmaf(trace->a[k], grad_logits[k], mean);
-#pragma unroll
-        for (int k = 0; k < K; k++)
-            grad_logits[k] = trace->a[k] * (grad_logits[k] - mean);
+        softmax_backward(logits(n), trace->a, grad_logits);
     }
 };
 
