@@ -3,11 +3,52 @@
 
 TestSuite(sass, .init = enter, .fini = leave, .timeout = 600);
 
+/* Kernels with n = 4 that may use local memory; kernels/NOTES.md says why. */
+static bool may_use_local(const char *kernel) {
+    static const char *const known[] = {
+        "sinkhorn_map",                                              /* the trace of its iterations */
+        "backward_kernel<4, mhc_generator<orthostochastic_map<2> >", /* a Cayley transform of 8 rows */
+        "backward_kernel<4, mhc_generator<spectral_map>, 16>",
+        "backward_kernel<4, mhc_generator<transport_map>, 16>",
+        ", true, 12>(one_pass_forward)",
+        ", true, 14>(one_pass_forward)",
+        ", false, 14>(one_pass_forward)",
+    };
+    for (size_t k = 0; k < sizeof known / sizeof *known; k++)
+        if (strstr(kernel, known[k]))
+            return true;
+    return false;
+}
+
+/* The kernels of maps with four streams that a table gives a stack, one a line; `met`: how many there are. */
+static const char *with_stack(const char *path, int *met) {
+    static char table[1 << 17], found[1 << 14];
+    size_t used = 0;
+    read_all(path, table, sizeof table);
+    found[0] = 0, *met = 0;
+    for (char *line = strtok(table, "\n"); line; line = strtok(NULL, "\n")) {
+        const char *kernel = strstr(line, "_kernel<4, ");
+        long registers, stack;
+        if (!kernel || !strstr(kernel, "_map") || may_use_local(kernel))
+            continue;
+        ++*met;
+        cr_assert_eq(sscanf(line, "%ld %ld", &registers, &stack), 2, "%s", line);
+        if (stack && used < sizeof found - 1)
+            used += (size_t)snprintf(found + used, sizeof found - used, "%s\n", line);
+    }
+    return found;
+}
+
 Test(sass, is_that_of_the_table) {
     find_build();
     int code = sh("PATH=$PATH:/usr/local/cuda/bin sh $R/tests/tools/sass_table.sh $B $R/kernels/sass.txt");
     if (code == 77)
         cr_skip("%s", out);
+    char path[2 * PATH_MAX];
+    int met;
+    snprintf(path, sizeof path, "%s/sass.txt", getenv("B"));
+    const char *found = with_stack(path, &met);
+    cr_expect(met >= 40 && !*found, "%d kernels of maps with n = 4; with a stack frame:\n%s", met, found);
     cr_expect(code == 0, "exit %d; `make sass-table` says what to do\n%.8000s%s", code, out, err);
 }
 
@@ -49,4 +90,16 @@ Test(sass, figures_of_a_listing_and_what_moved) {
               "exit %d\n%s%s", code, out, err);
     GOOD("$B/sass_table one.txt one.txt");
     cr_expect(sh("echo nothing | $B/sass_table") == 2, "%s", out);
+}
+
+Test(sass, a_stack_frame_is_found) {
+    int met;
+    write_text("table", "168 0 9 void backward_kernel<4, mhc_generator<free_map>, 12>(one_pass_backward)\n"
+                        "168 8 9 void backward_kernel<4, mhc_generator<free_map>, 16>(one_pass_backward)\n"
+                        "168 8 9 void backward_kernel<2, mhc_generator<free_map>, 16>(one_pass_backward)\n"
+                        "168 8 9 void post_kernel<4, 1>(int)\n"
+                        "168 8 9 void chain_kernel<4, sinkhorn_map>(coefficients)\n");
+    cr_expect_str_eq(with_stack("table", &met),
+                     "168 8 9 void backward_kernel<4, mhc_generator<free_map>, 16>(one_pass_backward)\n");
+    cr_expect_eq(met, 2);
 }
