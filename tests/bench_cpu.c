@@ -13,7 +13,7 @@
 #include "cpu_ref/real.h"
 #include "suites/rows/backend.h"
 
-enum { ROUNDS = 15, COPY_BYTES = 64 << 20, GEMM = 1024, MAX_ITEMS = 16, L = 60, MAP_T = 4096 };
+enum { ROUNDS = 15, COPY_BYTES = 64 << 20, GEMM = 1024, MAX_ITEMS = 64, L = 60, MAP_T = 4096 };
 
 struct item {
     const char *name;
@@ -46,6 +46,10 @@ static void copy(void *user) {
 /* The GEMM that the operations themselves call. */
 void gemm_parallel_f64(enum transpose ta, enum transpose tb, int64_t m, int64_t n, int64_t k, double alpha,
                        const double *a, int64_t lda, const double *b, int64_t ldb, double beta, double *c, int64_t ldc);
+
+static void nothing(void *user) {
+    (void)user;
+}
 
 static void gemm32(void *user) {
     float *a = user, *b = a + GEMM * GEMM, *c = b + GEMM * GEMM;
@@ -152,12 +156,61 @@ static void measure(void) {
         }
 }
 
+/* The residual maps with four streams, three items each: their forward alone, and fused in mhc.pre and backward. */
+static const struct {
+    const char *name;
+    int32_t map, order;
+} maps[] = {{"Sinkhorn, t_max = 20", MHC_SINKHORN, 0},
+            {"identity", MHC_IDENTITY, 0},
+            {"free", MHC_FREE, 0},
+            {"permutations", MHC_PERMUTATIONS, 0},
+            {"Kronecker", MHC_KRONECKER, 0},
+            {"orthostochastic, s = 1", MHC_ORTHOSTOCHASTIC, 1},
+            {"orthostochastic, s = 2", MHC_ORTHOSTOCHASTIC, 2},
+            {"transport", MHC_TRANSPORT, 0},
+            {"spectral", MHC_SPECTRAL, 0},
+            {"circulant", MHC_CIRCULANT, 0}};
+enum { MAPS = sizeof maps / sizeof *maps, EACH = 3 };
+static int first_map;
+static struct mhc_case map_cases[MAPS][2];
+
+static void add_maps(const struct backend *b64, const struct backend *b32, const struct mhc_case *alone,
+                     const struct mhc_case *fused) {
+    first_map = item_count;
+    for (int k = 0; k < MAPS; k++) {
+        static struct call arrays[MAPS][2];
+        for (int wide = 0; wide < 2; wide++) {
+            map_cases[k][wide] = wide ? *alone : *fused;
+            map_cases[k][wide].map = maps[k].map, map_cases[k][wide].map_order = maps[k].order;
+            map_cases[k][wide].map_constant = 0.5;
+        }
+        if (maps[k].map == MHC_IDENTITY) /* nothing to compute */
+            add(maps[k].name, 0, 0, true, nothing, NULL);
+        else
+            add_row(b64, &map_cases[k][1], "map", "forward", &arrays[k][1], maps[k].name);
+        add_row(b32, &map_cases[k][0], "mhc", "pre", &arrays[k][0], "mhc.pre");
+        add_row(b32, &map_cases[k][0], "mhc", "backward", &arrays[k][0], "mhc.backward");
+    }
+}
+
+static void report_maps(void) {
+    double sinkhorn = median(&items[first_map + 1]) + median(&items[first_map + 2]);
+    printf(
+        "\nresidual maps, n = 4: 60 x 4096 maps forward, float64; mhc.pre and backward, T = 1024, C = 1280, float32\n");
+    printf("%-44s %10s %12s %12s\n", "", "ms", "fused, ms", "of Sinkhorn");
+    for (int k = 0; k < MAPS; k++) {
+        const struct item *i = &items[first_map + EACH * k];
+        double fused = median(i + 1) + median(i + 2);
+        printf("%-44s %10.3f %12.3f %12.3f\n", i->name, 1e3 * median(i), 1e3 * fused, fused / sinkhorn);
+    }
+}
+
 static void report(void) {
     double copy_rate = items[0].bytes / median(&items[0]),
            gemm_rate[2] = {items[1].flops / median(&items[1]), items[2].flops / median(&items[2])};
     printf("%d threads, medians of %d interleaved rounds\n\n", omp_get_max_threads(), ROUNDS);
     printf("%-44s %10s %9s %9s %12s %12s\n", "", "ms", "GB/s", "GFLOP/s", "% of copy", "% of GEMM");
-    for (int k = 0; k < item_count; k++) {
+    for (int k = 0; k < first_map; k++) {
         const struct item *i = &items[k];
         double seconds = median(i);
         printf("%-44s %10.3f %9.2f %9.2f %12.0f %12.0f\n", i->name, seconds * 1e3, i->bytes / seconds * 1e-9,
@@ -185,9 +238,9 @@ int main(int argc, char **argv) {
     add("GEMM 1024^3, float32", 3.0 * GEMM * GEMM * 4, cube, false, gemm32, filled(3 * GEMM * GEMM, 4, 1));
     add("GEMM 1024^3, float64", 3.0 * GEMM * GEMM * 8, cube, true, gemm64, filled(3 * GEMM * GEMM, 8, 1));
 
-    struct mhc_case maps = {.T = L * MAP_T, .n = 4, .t_max = 20};
+    struct mhc_case alone = {.T = L * MAP_T, .n = 4, .t_max = 20};
     struct call map_arrays = {0}, connection = {0};
-    add_row(&b64, &maps, "sinkhorn", "forward", &map_arrays, "Sinkhorn, 60 x 4096 maps, float64");
+    add_row(&b64, &alone, "sinkhorn", "forward", &map_arrays, "Sinkhorn, 60 x 4096 maps, float64");
     struct gains gains = {.res = map_arrays.arrays[1].pointer};
     if (!mhc_curves_allocate(&gains.curves, L, MHC_GROUP_GAIN, false))
         return 2;
@@ -206,7 +259,9 @@ int main(int argc, char **argv) {
     add_row(&b32, &c, "mhc", "post", &connection, "mhc.post");
     add_row(&b32, &c, "mhc", "post_backward_y", &connection, "mhc.post_backward_y");
     add_row(&b32, &c, "mhc", "backward", &connection, "mhc.backward");
+    add_maps(&b64, &b32, &alone, &c);
     measure();
     report();
+    report_maps();
     return 0;
 }
