@@ -196,6 +196,7 @@ struct record *writer_allocate(const char *path, const struct record_schema *s) 
     if (!r)
         return NULL;
     r->file = r->descriptor = r->lock = -1;
+    r->end = -1;
     for (int kind = 0; kind < KINDS; kind++)
         r->type_in_file[kind] = r->type[kind] = -1;
     r->cases = s->cases;

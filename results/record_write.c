@@ -5,7 +5,6 @@
 #include "results/writer.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <search.h>
 #include <stdio.h>
@@ -131,15 +130,6 @@ bool writer_prepare(struct record *r) {
         good = write_value(r, &r->fixed[OWN_STATUS], row, zeros);
     free(zeros);
     return good;
-}
-
-bool writer_reserve(const struct record *r) {
-    hsize_t size;
-    if (H5Fget_filesize(r->file, &size) < 0)
-        return record_fail_hdf5("cannot write %s", r->part);
-    const int error = posix_fallocate(r->descriptor, (off_t)size, r->reserve);
-    return !error || error == EOPNOTSUPP || error == EINVAL ||
-           record_fail("cannot write %s: %s", r->part, strerror(error));
 }
 
 static bool is_unfinished(const char *reason) {
@@ -315,10 +305,15 @@ static void remember(struct record *r, struct known_case *k, const struct record
 
 bool record_append_unflushed(struct record *r, const struct record_case *c) {
     struct known_case *k = acceptable(r, c) ? place(r, c) : NULL;
-    if (!k || !write_row(r, c, k->row) || !write_reason(r, c, k->row) || !write_status(r, c, k->row))
+    if (!k || !writer_reserve(r) || !write_row(r, c, k->row) || !write_reason(r, c, k->row))
         return false;
     remember(r, k, c, false);
     return true;
+}
+
+bool record_mark(struct record *r, const char *key, bool done) {
+    const struct known_case *k = known(r, key);
+    return k && write_status(r, &(struct record_case){.status = done ? RECORD_DONE : RECORD_FAILED}, k->row);
 }
 
 static bool write_new(struct record *r, const struct record_case *c, int64_t row) {
