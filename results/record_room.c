@@ -1,6 +1,7 @@
 /* Room for cases. HDF5 writes where the file ends after everything else of a flush, and no reader asks for what lies
  * behind that end. So an index that names a new chunk would be wrong until then. Therefore the end moves first: a
- * dataset without a name takes the room, the end is written, and the room is given back for chunks. */
+ * dataset without a name takes room at the end, which is written; it is given back for chunks when the next such
+ * dataset lies behind it, without which HDF5 would cut the file off there. */
 #include "results/writer.h"
 
 #include <errno.h>
@@ -34,23 +35,6 @@ static bool take_disk(const struct record *r) {
            record_fail("cannot write %s: %s", r->part, strerror(unknown ? errno : error));
 }
 
-/* A second dataset behind the room keeps HDF5 from cutting the file off before it. No free piece is as large as either,
- * so both lie where the file ended. */
-static bool make_room(struct record *r) {
-    const hsize_t bytes = (hsize_t)r->reserve;
-    hid_t room = take(r, 2 * bytes), end = room < 0 ? -1 : take(r, bytes);
-    const bool good = end >= 0 && take_disk(r) && writer_flush(r);
-    if (r->end >= 0 && good)
-        H5Dclose(r->end);
-    if (good)
-        r->end = end;
-    else if (end >= 0)
-        H5Dclose(end);
-    if (room >= 0)
-        H5Dclose(room);
-    return good;
-}
-
 /* Whether one free piece holds all that a case may need. */
 static bool has_room(const struct record *r) {
     const ssize_t count = H5Fget_free_sections(r->file, H5FD_MEM_DRAW, 0, NULL);
@@ -63,11 +47,26 @@ static bool has_room(const struct record *r) {
     return found;
 }
 
+/* No free piece is as large, so the new dataset lies where the file ended, behind the last one. */
+static bool move_end(struct record *r) {
+    hid_t end = take(r, (hsize_t)r->reserve);
+    if (end < 0 || !take_disk(r) || !writer_flush(r)) {
+        if (end >= 0)
+            H5Dclose(end);
+        return false;
+    }
+    if (r->end >= 0)
+        H5Dclose(r->end);
+    r->end = end;
+    return true;
+}
+
 bool writer_reserve(struct record *r) {
     if (r->end >= 0 && H5Fget_freespace(r->file) == r->room)
         return true;
-    if (!has_room(r) && !make_room(r))
-        return false;
+    while (!has_room(r))
+        if (!move_end(r))
+            return false;
     r->room = H5Fget_freespace(r->file);
     return true;
 }

@@ -62,7 +62,7 @@ struct record {
     int64_t next;             /* row of the next case that no key of the schema has a row for */
     double synchronised;      /* when, by the clock that only goes on */
     off_t reserve;            /* bytes that appending a case can take at most */
-    hid_t end;                /* what keeps the room before it in the file; -1: there is no room yet */
+    hid_t end;                /* the dataset without a name at the end of the file; -1: none yet */
     hssize_t room;            /* free bytes in the file when they were last enough */
     void *known;              /* a tsearch tree of struct known_case */
     char *broken;             /* why nothing more can be written; NULL while all is well */
