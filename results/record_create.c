@@ -354,6 +354,8 @@ struct record *record_create(const char *path, const struct record_schema *schem
                       (!s.left.there || !place_locked(part) || record_fail("%s: another process is writing it", part));
     if (resume)
         s.earlier = s.left.there ? part : s.target.there ? path : NULL;
+    if (good)
+        place_clean(path);
     struct record *r = good ? begin(&s) : NULL;
     free(part);
     return r;
