@@ -1,20 +1,12 @@
 #include "suites/study/shares.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "suites/study/jobs.h"
 
 int64_t shares_cost(const struct params *p) {
     const double most = 1e15, microseconds = 1e6 * jobs_seconds(p, JOBS_RATE);
     return microseconds > 1 ? (int64_t)(microseconds < most ? microseconds : most) : 1;
-}
-
-/* Then both take as long: an estimate of a whole step is not made again for each seed. */
-static bool differ_by_seed(const struct params *one, const struct params *other) {
-    struct params copy = *one;
-    copy.seed = other->seed;
-    return !memcmp(&copy, other, sizeof copy);
 }
 
 struct item {
@@ -50,7 +42,7 @@ static void sink(struct item *heap, int64_t count) {
 int64_t *shares_costs(const struct suite *s) {
     int64_t *cost = malloc(((size_t)s->count + 1) * sizeof *cost);
     for (int64_t k = 0; cost && k < s->count; k++)
-        cost[k] = k && differ_by_seed(&s->cases[k - 1], &s->cases[k]) ? cost[k - 1] : shares_cost(&s->cases[k]);
+        cost[k] = k && jobs_alike(&s->cases[k - 1], &s->cases[k]) ? cost[k - 1] : shares_cost(&s->cases[k]);
     return cost;
 }
 
