@@ -5,10 +5,13 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 void writer_leave(const struct record *r) {
-    const int nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int nowhere = memfd_create("left", MFD_CLOEXEC); /* HDF5 cuts it to size, which /dev/null refuses */
+    if (nowhere < 0)
+        nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (nowhere >= 0 && r->descriptor >= 0)
         dup3(nowhere, r->descriptor, O_CLOEXEC);
     if (nowhere >= 0)

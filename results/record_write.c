@@ -110,7 +110,7 @@ bool writer_flush(const struct record *r) {
  * point to a new one; the statuses of the first block are written to have their chunk. */
 bool writer_prepare(struct record *r) {
     size_t largest = 0;
-    r->reserve = 65536;
+    r->reserve = WRITER_PAGE;
     for (int i = 0; i < r->dataset_count; i++) {
         const struct writer_dataset *d = &r->dataset[i];
         if (d->id < 0)
@@ -119,7 +119,8 @@ bool writer_prepare(struct record *r) {
         for (int k = 1; k < d->rank; k++)
             row *= d->chunk[k];
         largest = row > largest ? row : largest;
-        r->reserve += (off_t)(row * d->chunk[0] + 3 * WRITER_PAGE);
+        const size_t chunk = row * d->chunk[0];
+        r->reserve += (off_t)(chunk + (chunk < WRITER_NODE_BYTES ? 0 : WRITER_PAGE)); /* which is aligned */
     }
     char *zeros = calloc(1, largest);
     bool good = zeros ? writer_resize(r, 1) : record_fail("out of memory");
