@@ -212,11 +212,27 @@ Test(command, bad_records) {
     GOOD("cmp kept.h5 copy");
 }
 
-/* Every command says itself what it takes. */
+/* The longest line of a text, in columns of a terminal: a byte that continues a character takes none. */
+static int widest_line(const char *text) {
+    int widest = 0, column = 0;
+    for (; *text; text++) {
+        column = *text == '\n' ? 0 : column + ((*text & 0xC0) != 0x80);
+        if (column > widest)
+            widest = column;
+    }
+    return widest;
+}
+
+/* Every command says itself what it takes, within 100 columns. */
 Test(command, help_of_each_command) {
-    const char *const names[] = {"run", "list", "show", "plot", "export", "verify", "doctor", "merge"};
-    const char *const option[] = {"--shard I/N", "--operations", "--headline", "--lines N",
-                                  "--what",      "--case GLOB",  "--backend",  "--overwrite"};
+    const char *const names[] = {"run",     "list",  "show",   "plot",    "report",  "export", "verify",
+                                 "vectors", "check", "doctor", "compare", "regress", "merge",  "status"};
+    const char *const option[] = {"--shard I/N",     "--operations",     "--headline",    "--lines N",
+                                  "--out FILE.html", "--what",           "--case GLOB",   "--logits LIST",
+                                  "--trials N",      "--backend",        "--tolerance X", "--against OLD",
+                                  "--overwrite",     "FILE.h5[.part]..."};
+    GOOD("$M --help");
+    cr_expect_leq(widest_line(out), 100, "%s", out);
     for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
         char want[80];
         snprintf(want, sizeof want, "usage: mhcbench %s ", names[k]);
@@ -224,6 +240,7 @@ Test(command, help_of_each_command) {
             GOOD(form == 2 ? "$M help %s" : form ? "$M %s x.h5 -h" : "$M %s --help", names[k]);
             cr_expect(!strncmp(out, want, strlen(want)) && strstr(out, option[k]) && !err[0], "%s: %s%s", names[k], out,
                       err);
+            cr_expect_leq(widest_line(out), 100, "%s: %s", names[k], out);
         }
     }
     expect_refusal("$M help bogus", "unknown command bogus");
@@ -239,7 +256,7 @@ Test(command, doctor_on_threads) {
     GOOD("OMP_NUM_THREADS=5000 $M doctor");
     cr_expect(strstr(out, "5000 OpenMP threads on") && strstr(out, "or unset it"), "%s", out);
     GOOD("$M doctor --help");
-    cr_expect(strstr(out, "\nExit: 0 whatever is found, "), "advice is no failure:\n%s", out);
+    cr_expect(strstr(out, "\nExit: 0 whatever it finds, "), "advice is no failure:\n%s", out);
     expect_refusal("$M doctor --backend ./nowhere.so", "nowhere.so");
 }
 

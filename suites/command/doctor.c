@@ -109,10 +109,10 @@ static int print_model(const char *backend) {
 int doctor_command(int argc, char **argv) {
     static const char usage[] = "doctor [--backend NAME]";
     static const char help[] =
-        "Says what on this machine would spoil a measurement, and the remedy.\n\n"
-        "  --backend NAME  whose device is looked at: cuda (default), or the path of a library; of model:h200 what\n"
-        "                  it is made of, and its error against published figures\n\n"
-        "Exit: 0 whatever is found, for all of it is advice; 2 a backend that was named cannot be opened.\n";
+        "Says what would spoil a measurement on this machine, and the remedy.\n\n"
+        "  --backend NAME  look at the device of this backend: cuda (default) or the path of a library. model:h200 "
+        "prints the data sheet and the shares that the model assumes, and its error against published figures\n\n"
+        "Exit: 0 whatever it finds, because all of it is advice; 2 if the named backend cannot be opened.\n";
     const char *backend = NULL;
     char device[DEVICE_TEXT];
     if (help_asked(&argc, argv, usage, help))

@@ -14,14 +14,13 @@
 int export_command(int argc, char **argv) {
     static const char usage[] =
         "export FILE.h5 [case options] [--what cases|curves|samples] [--format csv|json] [--out FILE]";
-    static const char help[] = "Writes a record as text; lines that start with # in CSV say where it comes from.\n\n"
-                               "  --connection mhc, --t-max 20,100, ...\n"
-                               "                  only cases that have this option of a case, as in `plot`\n"
-                               "  --what cases    one row per case: options, status, summaries, times (default)\n"
-                               "  --what curves   one row per case and layer; gains are log10\n"
-                               "  --what samples  one row per timed sample\n"
-                               "  --format        csv (default) or json\n"
-                               "  --out FILE      default: standard output\n";
+    static const char help[] =
+        "Writes a record as text. In CSV the lines that start with # say where it comes from.\n\n"
+        "  case options  select cases, as in `run`: --connection mhc, --t-max 20,100 ...\n"
+        "  --what WORD   cases (default): one row per case, with options, status, summaries and times; curves: one row "
+        "per case and layer, gains as log10; samples: one row per timed sample\n"
+        "  --format F    csv (default) or json\n"
+        "  --out FILE    the file to write; default: standard output\n";
     const char *what = "cases", *format = "csv", *out = "-", *file = NULL;
     if (help_asked(&argc, argv, usage, help))
         return EXIT_GOOD;
@@ -103,12 +102,11 @@ static void name_shards(const char *out, const struct record_gaps *gaps, int64_t
 int merge_command(int argc, char **argv) {
     static const char usage[] = "merge OUT.h5 PART.h5... [--overwrite]";
     static const char help[] =
-        "Joins the files that --shard I/N made of one suite, or what is left of interrupted runs of it, into a new "
-        "file. When cases of\n"
-        "the suite are in no part, OUT.h5 is written all the same and marked not complete, the missing shards are "
-        "named, and the exit\n"
-        "code is 1. A case that several parts have must have the same values in all of them.\n\n"
-        "  --overwrite  replace OUT.h5 where there is one\n";
+        "Joins the files that --shard I/N made of one suite, or what is left of interrupted runs, into a new file. If "
+        "cases of the suite are in no part, OUT.h5 is still written and marked not complete, the missing shards are "
+        "named, and the exit code is 1. A case that several parts have must have the same values in all of them.\n\n"
+        "  --overwrite  replace OUT.h5 if it exists\n\n"
+        "Exit: 0 every case is there, 1 cases are missing, 2 the parts cannot be joined.\n";
     if (help_asked(&argc, argv, usage, help))
         return EXIT_GOOD;
     bool overwrite = take_flag(&argc, argv, "--overwrite");

@@ -22,17 +22,14 @@ static const char usage[] = "list [FILE.suite ...] [--options] [--operations] [-
                             "[--shards N]";
 
 static const char help[] =
-    "Without anything: the suites below the current folder with the number of their cases and an estimate of their "
-    "time, and\n"
-    "the backends that are here. With FILE.suite: that of these suites. An estimate counts operations, and the time of "
-    "one thread\n"
-    "in a fixed case; it assumes that nothing else runs.\n\n"
-    "  --shards N    of FILE.suite: what a sweep on N processes would be, by a model: time, files, merging, what "
-    "breaks first\n"
+    "Without arguments: the suites below the current folder, each with its number of cases and an estimate of its time, "
+    "and the backends of this build. With FILE.suite: the estimate of these suites. An estimate counts operations and "
+    "scales them by the measured time of one thread in a fixed case. It assumes that nothing else runs.\n\n"
+    "  --shards N    a model of a sweep of FILE.suite on N processes: time, files, merging, and what breaks first\n"
     "  --options     every option of a case: default, range, meaning, and the studies that know it\n"
     "  --operations  the operations of a backend, what they read and what they write\n"
-    "  --backend B   whose operations: cpu64 (default), cpu32, cuda, emu, or the path of a library\n"
-    "  --metrics     every curve that is recorded, layer by layer\n";
+    "  --backend B   the backend of --operations: cpu64 (default), cpu32, cuda, emu, or the path of a library\n"
+    "  --metrics     every curve that is recorded, one value per layer\n";
 
 static void list_options(void) {
     printf("Options of a case (suite lines take lists a,b,c and ranges low:high:step, low:high:xFACTOR):\n\n");

@@ -33,21 +33,20 @@ static const struct {
     bool reads; /* files from elsewhere: runs in a child, so that one that crashes a library is one line and exit 2 */
     const char *help;
 } commands[] = {
-    {"run", run_command, false, "run FILE.suite, or one case given as options, into an HDF5 file"},
-    {"list", list_command, false, "suites, operations, backends, parameters; cases and time of a suite"},
-    {"show", show_command, true, "the result table of FILE.h5 beside the paper's numbers"},
-    {"plot", plot_command, true, "the figures of FILE.h5 as SVG and PNG"},
-    {"report", report_command, true, "one page of HTML of FILE.h5: figures, tables, where it comes from, commands"},
-    {"export", export_command, true, "FILE.h5 as CSV or JSON"},
-    {"verify", verify_command, false, "operations of a backend against the vectors of FILE.h5"},
-    {"vectors", vectors_command, false, "inputs and what cpu64 makes of them into FILE.h5, to hold any framework to"},
-    {"check", check_command, false,
-     "operations of a backend against cpu64 on random cases, with guard bands and poison"},
-    {"doctor", doctor_command, false, "what on this machine would spoil a measurement, and the remedy"},
-    {"compare", compare_command, true, "what changed from BASE.h5 to NEW.h5, as a gate: accuracy, values, memory"},
-    {"regress", regress_command, false, "an old library of operations against a new one, in one process, as a gate"},
-    {"merge", merge_command, true, "join shards: OUT.h5 PART.h5..."},
-    {"status", status_command, true, "how far a sweep is, by its files, also while they are written"},
+    {"run", run_command, false, "run a suite, or one case given as options, and write an HDF5 file"},
+    {"list", list_command, false, "list suites with their cases and time, backends, options, operations, metrics"},
+    {"show", show_command, true, "print the tables of FILE.h5, beside the paper's numbers"},
+    {"plot", plot_command, true, "draw the figures of FILE.h5 as SVG, PNG or PDF"},
+    {"report", report_command, true, "write one page of HTML about FILE.h5: figures, tables, provenance, commands"},
+    {"export", export_command, true, "write FILE.h5 as CSV or JSON"},
+    {"verify", verify_command, false, "check a backend against the vectors of FILE.h5"},
+    {"vectors", vectors_command, false, "write inputs and expected outputs to FILE.h5, to hold any framework to"},
+    {"check", check_command, false, "check a library of operations against cpu64 on fixed and random cases"},
+    {"doctor", doctor_command, false, "say what would spoil a measurement on this machine, and the remedy"},
+    {"compare", compare_command, true, "compare two records, as a gate: values, errors, memory"},
+    {"regress", regress_command, false, "compare two libraries of operations, as a gate: accuracy and speed"},
+    {"merge", merge_command, true, "join the files of shards into one"},
+    {"status", status_command, true, "say how far a sweep is, from its files, also while they are written"},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
@@ -62,16 +61,15 @@ static const struct worker_handler handlers[] = {{"study", study_answer},
 
 static void help(FILE *out) {
     fprintf(out,
-            "mhcbench %s: how a deep stack of ResNet, HC or mHC blocks carries a signal and its gradient\n\n"
+            "mhcbench %s: what residual connections do to a deep network, and what they cost\n\n"
             "usage: mhcbench COMMAND ...\n\n",
             PROVENANCE_VERSION);
     for (int k = 0; k < COMMANDS; k++)
         fprintf(out, "  %-8s %s\n", commands[k].name, commands[k].help);
-    fprintf(out,
-            "\n--device N makes any command use the N-th visible GPU, from 0.\n"
-            "mhcbench COMMAND --help says what a command takes, mhcbench list --options every option of a case. Exit "
-            "codes:\n"
-            "0 good, 1 failed check or regression, 2 cannot do it, 3 ambiguous under --strict, 130 interrupted.\n");
+    fprintf(out, "\n`mhcbench COMMAND --help` explains a command, `mhcbench list --options` every option of a case.\n"
+                 "With --device N any command uses the N-th visible GPU, from 0.\n"
+                 "Exit codes: 0 good, 1 failed check or regression, 2 cannot do it, 3 ambiguous under --strict,\n"
+                 "130 interrupted.\n");
 }
 
 /* `mhcbench show FILE | head`: the reader has enough. Ends quietly, as a filter does, and not as one that failed. */

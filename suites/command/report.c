@@ -21,13 +21,12 @@ enum { PATH_SIZE = 4096, MOST_COMMANDS = 200 };
 
 static const char usage[] = "report FILE.h5 --out FILE.html [--overwrite] [--all]";
 static const char help[] =
-    "Writes a record as one self-contained page of HTML: figures as SVG within it, tables, where the numbers "
-    "come from, and the commands\n"
-    "that make them again. It has no script and loads nothing: attach it to a pull request or to a paper's "
+    "Writes a record as one page of HTML: its figures as SVG, its tables, where its numbers come from, and the commands "
+    "that reproduce them. The page has no script and loads nothing: attach it to a pull request or to a paper's "
     "supplement.\n\n"
-    "  --out FILE.html  the page\n"
-    "  --overwrite      replace FILE.html where there is one\n"
-    "  --all            every row of a table, where there are more than 24\n";
+    "  --out FILE.html  the page to write\n"
+    "  --overwrite      replace FILE.html if it exists\n"
+    "  --all            every row of tables that have more than 24\n";
 
 static const char style[] =
     "body{font:15px/1.45 sans-serif;max-width:75em;margin:2em auto;padding:0 1em;color:#222;background:#fff}"

@@ -18,17 +18,14 @@
 
 static const char usage[] = "show FILE.h5 [case options] [--headline | --all | --account] [--format text|csv|json]";
 static const char help[] =
-    "Prints the tables of a record: the headline beside the paper's numbers, then a table for each stretch of like "
-    "cases,\n"
-    "over seeds, and the tables of timed studies. Text has at most 100 columns.\n\n"
-    "  --connection mhc, --t-max 20,100, ...\n"
-    "              only cases that have this option of a case, as in `plot`\n"
-    "  --headline  the answer to the question of each study, in at most 15 lines\n"
-    "  --all       every row, where there are more than 24\n"
-    "  --account   also what explains each case: the time of every part of a step, the course of a training\n"
-    "  --format    text (default), csv or json: the same tables, with numbers in SI units or, of gains over layers, "
-    "as the\n"
-    "              record stores them (log10)\n";
+    "Prints the tables of a record. The headline beside the paper's numbers comes first, then one table per group of "
+    "like cases, over seeds, then the tables of timed studies. Text has at most 100 columns.\n\n"
+    "  case options  select cases, as in `run`: --connection mhc, --t-max 20,100 ...\n"
+    "  --headline    the answer to the question of each study alone, in at most 15 lines per study\n"
+    "  --all         every row of tables that have more than 24\n"
+    "  --account     also what explains each case: the time of every part of a step, the course of a training\n"
+    "  --format F    text (default), csv or json. csv and json have the same tables in SI units; gains over layers are "
+    "log10, as in the record\n";
 enum { MOST_ROWS = 24, LABEL_SIZE = 200, CELL = 16, COLUMNS = 100, HEADLINE_LINES = 15 };
 
 #define OVER_SEEDS(name, head) \

@@ -213,12 +213,11 @@ static struct record_reader *open_either(const char *path, char *found, size_t s
 int status_command(int argc, char **argv) {
     static const char usage[] = "status FILE.h5[.part]...";
     static const char help[] =
-        "The state of a sweep, also while it is being written: one line per file, and their sum. The time left is the "
-        "estimate of\n"
-        "the open cases, scaled by what the finished ones took over their estimate. stopped: its process ended without "
-        "saying why;\n"
-        "run it again with --resume. NAME.h5 stands for NAME.h5.part while that is all there is.\n\n"
-        "Exit: 0 all files can be read, 2 not.\n";
+        "Says how far a sweep is, also while its files are written: one line per file, then the sum. ETA is the "
+        "estimate of the open cases, scaled by how long the finished ones took beside theirs. The state `stopped` means "
+        "that the process ended without saying why; run it again with --resume. NAME.h5 stands for NAME.h5.part as long "
+        "as there is no NAME.h5.\n\n"
+        "Exit: 0 all files can be read, 2 one cannot.\n";
     if (help_asked(&argc, argv, usage, help))
         return EXIT_GOOD;
     if (!only_positional(argc, argv, 1, 1 << 20, usage))

@@ -18,23 +18,21 @@
 static const char usage[] =
     "vectors [case options] [--logits LIST] [--hard] [--rtol R] [--atol A] --out FILE.h5 [--overwrite]";
 static const char help[] =
-    "Draws inputs of operations, has cpu64 compute what they should give, and writes both with tolerances into a "
-    "vector file: an\n"
-    "implementation in any language can be held to it, and mhcbench verify reads it. results/VECTORS.md has the "
-    "format, suites/README.md a\n"
-    "pytest file. A case holds an operation forward and backward: --operation mhc.pre and mhc.backward are one "
-    "case, mhc.\n\n"
-    "  case options   those of run --study kernels that shape a case, as lists: --operation (default mhc.*), "
-    "--tokens, --width,\n"
-    "                 --streams, --t-max, --convention, --rms-eps, --sinkhorn-eps, --sequence, --hidden, "
-    "--heads, --head-dim,\n"
-    "                 --activation, --seed\n"
-    "  --logits LIST  standard deviations of the logits of res (default 1)\n"
-    "  --hard         a fixed list of small shapes that exposes common mistakes: large logits, t_max 3, two "
-    "different epsilons, tokens\n"
-    "                 that are 0 or as small as the epsilon, token counts that are no multiple of a tile, ties "
-    "at the maximum\n"
-    "  --rtol, --atol tolerances of the file (default 1e-9 of the largest element, 1e-11): for float64\n";
+    "Draws inputs of operations, computes with cpu64 what they should give, and writes both with tolerances into a "
+    "vector file. An implementation in any language can be held to that file, and `mhcbench verify` reads it. "
+    "results/VECTORS.md has the format, suites/README.md a pytest file. A case holds an operation forward and backward: "
+    "--operation mhc.pre and mhc.backward are one case, mhc.\n\n"
+    "  case options   those of study kernels that shape a case, as lists: --operation (default mhc.*), --tokens, --width, "
+    "--streams, --t-max, --convention, --rms-eps, --sinkhorn-eps, --sequence, --hidden, --heads, --head-dim, "
+    "--activation, --seed\n"
+    "  --logits LIST  standard deviations of the logits of res; default: 1\n"
+    "  --hard         a fixed list of small shapes that exposes common mistakes: large logits, t_max 3, two different "
+    "epsilons, tokens that are 0 or as small as the epsilon, token counts that are no multiple of a tile, ties at the "
+    "maximum\n"
+    "  --rtol R       tolerance as a share of the largest element; default: 1e-9, for float64\n"
+    "  --atol A       absolute tolerance; default: 1e-11\n"
+    "  --out FILE.h5  the file to write\n"
+    "  --overwrite    replace FILE.h5 if it exists\n";
 
 enum { MOST_LOGITS = 64, MOST_VECTORS = 4096 };
 
