@@ -1,5 +1,6 @@
 /* The help of a command, laid out for a terminal of 100 columns. The texts in the commands are written as paragraphs
  * and entries, so that a change of words moves no line end. */
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -36,6 +37,12 @@ static void put_words(struct layout *l, const char *text, size_t length) {
             put_word(l, text, word);
         text += word;
     }
+}
+
+void help_fill(int column, int indent, const char *text) {
+    struct layout l = {column, indent};
+    put_words(&l, text, strlen(text));
+    printf("\n");
 }
 
 /* "run [FILE.suite] [--out FILE.h5]": an option and its value stay together. */
