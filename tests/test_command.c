@@ -336,7 +336,7 @@ Test(command, list_says_how_long) {
     write_text("b.suite", "--study kernels --operation mhc.post --width 8 --budget 20 --tokens 1:9:1\n");
     write_text("c.suite", "--study kernels --operation mhc.post --width 8 --budget 40 --tokens 1\n");
     GOOD("$M list a.suite b.suite c.suite");
-    cr_expect(strstr(out, " 3 cases   about 3 hours on this machine, 2 repeated ones left out\n"), "%s", out);
+    cr_expect(strstr(out, " 3 cases   about 3 hours on this machine, 2 repeated left out\n"), "%s", out);
     cr_expect(strstr(out, " 9 cases   about 3 minutes on this machine\n") &&
                   strstr(out, " 1 case    about 40 s on this machine\n"),
               "%s", out);

@@ -212,7 +212,7 @@ static int list_suite(const char *path, const struct rates *rates, int64_t shard
     if (at_once > 1)
         used += (size_t)snprintf(text + used, sizeof text - used, ", %d cases at once", at_once);
     if (s.repeated)
-        snprintf(text + used, sizeof text - used, ", %lld repeated ones left out", (long long)s.repeated);
+        snprintf(text + used, sizeof text - used, ", %lld repeated left out", (long long)s.repeated);
     help_fill(column, column + 1, text);
     const bool good = !shards || list_shards(&s, shards, reading);
     suite_release(&s);

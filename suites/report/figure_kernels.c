@@ -77,6 +77,11 @@ static bool is_above_copy(const struct figure_source *source, const struct roof 
 
 typedef bool above_function(const struct figure_source *, const struct roof *, int64_t index);
 
+/* A model has no rounds in which something could be faster than its roof; only rounding lifts it above the median. */
+static bool by_model(const struct dots *d) {
+    return !strncmp(d->dot[0].backend, BACKEND_MODEL, strlen(BACKEND_MODEL));
+}
+
 static bool write_data(const struct figure_source *source, const char *name, const struct dots *d,
                        above_function *is_above, struct roof *roof, char *why, size_t why_size) {
     static const char *const columns[] = {"median",    "low",       "high",       "bytes",     "flops",
@@ -86,7 +91,7 @@ static bool write_data(const struct figure_source *source, const char *name, con
                            "flop_rate,copy_share,gemm_share,above");
     for (int64_t k = 0; k < d->count; k++) {
         const struct dot *dot = &d->dot[k];
-        bool above = is_above(source, roof, dot->index);
+        bool above = !by_model(d) && is_above(source, roof, dot->index);
         roof->above += above;
         if (!file)
             continue;
@@ -206,7 +211,7 @@ static enum figure_outcome draw(const struct figure_source *source, const struct
     } else if (!write_data(source, figure->name, &d, is_above, &roof, why, size)) {
         outcome = FIGURE_FAILED;
     } else {
-        const bool model = !strncmp(d.dot[0].backend, BACKEND_MODEL, strlen(BACKEND_MODEL));
+        const bool model = by_model(&d);
         snprintf(text, sizeof text, "%s%s.%s%s%s", model ? s.model : s.timed, model ? "" : s.interval,
                  has_other(&d) ? s.other : "", isfinite(roof.gemm) ? s.gemm : "", roof.above && !model ? s.above : "");
         outcome = write_settings(source, figure->name, &d, &roof, text, why, size) ? FIGURE_WRITTEN : FIGURE_FAILED;
