@@ -37,7 +37,7 @@ static void expect_headline_alone(const char *file) {
               "%s", out);
     cr_expect(strstr(out, "\nmhc-layers   - mhc.post_pre: the backend has no such operation\n"), "%s", out);
     GOOD("$M show %s --account", file);
-    cr_expect(strstr(out, "1 cases, 1 failed") && strstr(out, ": unfinished: account not done") &&
+    cr_expect(strstr(out, "1 case, 1 failed") && strstr(out, ": unfinished: account not done") &&
                   strstr(out, "  wu\n") && !strstr(out, "one by one\n  "),
               "%s", out);
 }

@@ -107,8 +107,8 @@ static void say_head(struct record_reader *reader, const char *path, bool brief,
         if (record_fact(reader, k, &name, &value) && (!strcmp(name, "revision") || !strcmp(name, "cpu_model")))
             snprintf(made + strlen(made), sizeof made - strlen(made), "; %s%s",
                      strcmp(name, "revision") ? "" : "revision ", value);
-    tables_say(t, "%s: %lld cases, %lld failed, %.1f s of computing%s\n%s", path, (long long)record_count(reader),
-               (long long)failed, total, made,
+    tables_say(t, "%s: %lld case%s, %lld failed, %.1f s of computing%s\n%s", path, (long long)record_count(reader),
+               record_count(reader) == 1 ? "" : "s", (long long)failed, total, made,
                record_complete(reader) ? ""
                                        : "NOT COMPLETE: interrupted, still running, or merged without all shards\n");
     if (brief)
