@@ -1,5 +1,4 @@
-/* `compare` on records that were made up: what is planted must get its verdict and its exit code, and
- * nothing else may. */
+/* `compare` on made-up records: a planted difference must get its verdict and its exit code, and nothing else may. */
 #include "tests/command.h"
 
 #include <hdf5.h>

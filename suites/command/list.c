@@ -1,4 +1,4 @@
-/* `mhcbench list`: what there is, and what a suite would cost. */
+/* `mhcbench list`: which suites, backends, options and metrics there are, and how long a suite would take. */
 #include <glob.h>
 #include <math.h>
 #include <omp.h>
@@ -23,9 +23,10 @@ static const char usage[] = "list [FILE.suite ...] [--options] [--operations] [-
                             "[--shards N]";
 
 static const char help[] =
-    "Without arguments: the suites below the current folder, each with its number of cases and an estimate of its time, "
-    "and the backends of this build. With FILE.suite: the estimate of these suites. An estimate counts operations and "
-    "scales them by the measured time of one thread in a fixed case. It assumes that nothing else runs.\n\n"
+    "Without arguments: the suites below the current folder, each with its number of cases and an estimate of its "
+    "time, and the backends of this build. With FILE.suite: the estimate of these suites. An estimate counts "
+    "operations and scales them by the measured time of one thread in a fixed case. It assumes that nothing else "
+    "runs.\n\n"
     "  --shards N    a model of a sweep of FILE.suite on N processes: time, files, merging, and what breaks first\n"
     "  --options     every option of a case: default, range, meaning, and the studies that know it\n"
     "  --operations  the operations of a backend, what they read and what they write\n"
@@ -103,8 +104,8 @@ static double cpu_seconds(void) {
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
-/* Operations that one thread does in a second of its own, whatever else the machine does meanwhile, in a fixed case of
- * a backend; the fastest of a few runs, for the first warms up. */
+/* Operations per second of CPU time of one thread, in a fixed case of a backend. CPU time does not count what else the
+ * machine does. The fastest of a few runs counts, because the first one warms up. */
 static double flops_per_second(const char *backend) {
     enum { RUNS = 4 };
     struct params p;
@@ -139,14 +140,14 @@ static void put_duration(double seconds, char text[24]) {
         snprintf(text, 24, "%.0f hours", seconds / 3600);
 }
 
-/* What the cases are estimated by. */
+/* The rates that estimate the cases. */
 struct rates {
     int threads;
     double oracle, cpu32; /* operations per second of one thread; oracle: of cpu64, which stands for all but cpu32 */
     bool cuda;            /* can be opened */
 };
 
-/* What all threads do together, less what is lost by sharing the work out. */
+/* The rate of all threads together, less what is lost by sharing the work out. */
 static double of_all(double one, int threads) {
     return threads > 1 ? JOBS_EFFICIENCY * one * threads : one;
 }

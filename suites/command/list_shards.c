@@ -75,7 +75,7 @@ static void print_row(const struct outcome *o) {
            o->wall > 0 ? 100 * o->mean / o->wall : 0, 1e-9 * o->bytes, o->writes, merge, 1e-9 * o->merge_bytes);
 }
 
-/* The limits that a sweep of that many meets, the nearest first. */
+/* The limits that a sweep on so many processes meets, the nearest first. */
 static void print_limits(const struct suite *s, const struct outcome *o, double reading) {
     const double files = (double)o->shards, text = files * (double)strlen(s->text);
     double longest_case = 0;

@@ -30,7 +30,8 @@
 static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
-    bool reads; /* files from elsewhere: runs in a child, so that one that crashes a library is one line and exit 2 */
+    bool reads; /* reads files from elsewhere in a child, so that a file that crashes a library costs one line and exit
+                 * 2 */
     const char *help;
 } commands[] = {
     {"run", run_command, false, "run a suite, or one case given as options, and write an HDF5 file"},
@@ -72,18 +73,19 @@ static void help(FILE *out) {
                  "130 interrupted.\n");
 }
 
-/* `mhcbench show FILE | head`: the reader has enough. Ends quietly, as a filter does, and not as one that failed. */
+/* `mhcbench show FILE | head`: the reader has enough. The program ends quietly, as a filter does, and reports no
+ * failure. */
 static void end_with_the_pipe(void) {
     signal(SIGPIPE, SIG_DFL);
     raise(SIGPIPE);
 }
 
-/* Output that did not arrive is an error, even if the disk said so only now. */
+/* Output that did not arrive is an error, even if the disk reports it only now. */
 static int finish(int code) {
     errno = 0;
     if (code != EXIT_GOOD || (!fflush(stdout) && !ferror(stdout)))
         return code;
-    if (errno == EPIPE) /* a worker's pipe was listened to, so that no signal told */
+    if (errno == EPIPE) /* the worker's room ignores SIGPIPE, so no signal came */
         end_with_the_pipe();
     return cannot("standard output cannot be written");
 }
@@ -94,7 +96,7 @@ static int in_child(int (*run)(int, char **), int argc, char **argv) {
     char *reading = mmap(NULL, PATH_ROOM, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (reading == MAP_FAILED)
         reading = NULL;
-    record_tell_reading(reading, PATH_ROOM); /* of several files the one that crashes its reader is meant */
+    record_tell_reading(reading, PATH_ROOM); /* names the file, of several, that crashes its reader */
     fflush(NULL);
     pid_t child = fork();
     if (child == 0)
@@ -114,9 +116,9 @@ static int in_child(int (*run)(int, char **), int argc, char **argv) {
                   reading && *reading ? reading : "file", strsignal(WTERMSIG(status)));
 }
 
-/* What a caller may have set up and this program must not inherit: a results file in the place of a closed standard
- * output, children that cannot be waited for, complaints about a pipe that `head` closed, death by a full disk. HDF5
- * must not try a file it could not write once more at exit, where it crashes; it listens only before its first use. */
+/* Undoes what a caller may have set up: a closed standard output, whose number a results file would take; children that
+ * cannot be waited for; death by a full disk. HDF5 must not try again at exit to write a file that it could not write,
+ * because it crashes there; it must be told before its first use. */
 static void prepare_process(void) {
     int file;
     while ((file = open("/dev/null", O_RDWR)) >= 0 && file <= STDERR_FILENO)
@@ -134,9 +136,8 @@ static void prepare_process(void) {
     H5dont_atexit();
 }
 
-/* OpenBLAS waits for ever where it gets no memory: in threads of its own, which it starts before main() and joins at
- * every fork(), and for a buffer of 128 MiB in each of ours. So under a limit on memory it is started without
- * threads. */
+/* Without memory OpenBLAS waits for ever: in threads of its own, which it starts before main() and joins at every
+ * fork(), and for a buffer of 128 MiB per thread of ours. So under a limit on memory it starts without threads. */
 static void prepare_blas(char **argv) {
     struct rlimit limit;
     const char *threads = getenv("OPENBLAS_NUM_THREADS");
@@ -146,7 +147,7 @@ static void prepare_blas(char **argv) {
     execv(worker_program(), argv); /* or goes on as it is */
 }
 
-/* Whether there is room for those buffers, and use for the threads. false: reported. */
+/* Whether the number of threads is sensible and there is room for those buffers. false: reported. */
 static bool can_compute(void) {
     enum { BUFFER_MB = 129, OTHERS_MB = 64, MOST_THREADS = 1024 };
     struct rlimit limit;

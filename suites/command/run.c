@@ -31,20 +31,21 @@ static const char usage[] =
     "[--jobs N] [--timeout SECONDS] [--checkpoints FOLDER] [--checkpoint-every STEPS] [--maps FOLDER] [--dry-run] [-q]";
 
 static const char help[] =
-    "Runs the cases of a suite, or the one case that the options describe, and writes them into one HDF5 file. "
-    "Case options behind FILE.suite replace those of its lines; `mhcbench list --options` explains them all.\n\n"
-    "  --out FILE.h5      the file to write; default: NAME.h5 for NAME.suite, otherwise case.h5, in the current folder\n"
+    "Runs the cases of a suite, or the one case that the options describe, and writes them into one HDF5 file. Case "
+    "options behind FILE.suite replace those of its lines; `mhcbench list --options` explains them all.\n\n"
+    "  --out FILE.h5      the file to write; default: NAME.h5 for NAME.suite, otherwise case.h5, in the current "
+    "folder\n"
     "  --overwrite        replace FILE.h5 if it exists\n"
     "  --resume           continue an interrupted run from FILE.h5.part, or run the failed cases of FILE.h5 again. "
     "Refused if finished cases come from another revision, build, CPU, number of threads, library, input or file of "
     "--from; --resume=anyway accepts them, and every case says where it comes from\n"
-    "  --shard I/N        run share I of N, I from 0; the estimates of time decide the cut, and `mhcbench merge` joins "
-    "the files. Without this option mpirun, srun and the job arrays of Slurm, LSF and Grid Engine give I and N. "
-    "auto/N takes I alone from them (PBS does not give N); none takes every case. Each process then writes "
+    "  --shard I/N        run share I of N, I from 0; the estimates of time decide the cut, and `mhcbench merge` "
+    "joins the files. Without this option mpirun, srun and the job arrays of Slurm, LSF and Grid Engine give I and "
+    "N. auto/N takes I alone from them (PBS does not give N); none takes every case. Each process then writes "
     "NAME.I-of-N.h5 and takes a GPU by its local rank\n"
-    "  --jobs N           compute N cases at once, each in a worker of its own with one thread; with 1 all threads work "
-    "on one case. Default: 1 if anything is timed; otherwise one per core if the estimates say that this ends earlier "
-    "and the memory suffices\n"
+    "  --jobs N           compute N cases at once, each in a worker of its own with one thread; with 1 all threads "
+    "work on one case. Default: 1 if anything is timed; otherwise one per core if the estimates say that this ends "
+    "earlier and the memory suffices\n"
     "  --timeout SECONDS  end a case that takes longer, as failed; default: no limit\n"
     "  --checkpoints FOLDER\n"
     "                     keep a checkpoint of each case of study train; a later run with the same FOLDER continues "
@@ -52,8 +53,8 @@ static const char help[] =
     "number of threads, unless with --resume=anyway. The last one is the trained model: studies maps and propagate "
     "read it with --from\n"
     "  --checkpoint-every STEPS\n"
-    "                     steps between checkpoints; default: auto, about one per 30 seconds. The end of a case always "
-    "writes one\n"
+    "                     steps between checkpoints; default: auto, about one per 30 seconds. The end of a case "
+    "always writes one\n"
     "  --maps FOLDER      write the residual maps [L][T][n][n] of each case of study maps to a file in FOLDER\n"
     "  --dry-run          print one line per case, the options that reproduce it, and run none\n"
     "  -q, --quiet        no progress on the terminal\n\n"
@@ -61,9 +62,9 @@ static const char help[] =
     "cores a run may use. With more jobs every worker has one thread. With OMP_NUM_THREADS=1 every N gives the same "
     "bits; otherwise results of cpu32 may differ by rounding between --jobs 1 and more. A case waits if the running "
     "ones leave too little memory for it. The file has the order of the suite.\n\n"
-    "--budget bounds the timed rounds of a case alone. Drawing its arrays, the answer of cpu64 and the warm-up come on "
-    "top. A small budget therefore hardly shortens small cases; fewer cases do. --input is a path from the current "
-    "folder.\n\n"
+    "--budget bounds the timed rounds of a case alone. Drawing its arrays, the answer of cpu64 and the warm-up come "
+    "on top. A small budget therefore hardly shortens small cases; fewer cases do. --input is a path from the "
+    "current folder.\n\n"
     "Exit: 0 good, 1 a case failed, 2 cannot do it, 130 interrupted.\n";
 
 static volatile sig_atomic_t stopped;
@@ -125,7 +126,7 @@ static void output_path(const struct options *o, const char *suite, char *path, 
     share_path(&o->share, o->out, path, size);
 }
 
-/* The cases of this shard and what is known of them before the first one runs. */
+/* The cases of this shard, with all that is known before the first one runs. */
 struct plan {
     struct job *job; /* in the order of the suite */
     int64_t count;
@@ -149,7 +150,7 @@ static int refuse_case(const struct suite *s, int64_t k, const char *why) {
     return cannot("%s%s (%s)", place, why, key);
 }
 
-/* Checkpoints that cases would go on from, once it is known with how many threads. */
+/* Checks the checkpoints that cases would continue from, once the number of threads is known. */
 static int check_threads(const struct suite *s, struct options *o, struct worker *w, const struct plan *plan) {
     double needed, available;
     char why[600];
@@ -163,7 +164,7 @@ static int check_threads(const struct suite *s, struct options *o, struct worker
     return EXIT_GOOD;
 }
 
-/* All that can be known before the first case: shapes a backend lacks, memory that is not there. */
+/* Refuses before the first case what can be refused: shapes that a backend lacks, memory that is missing. */
 static int plan_case(const struct suite *s, int64_t k, const struct options *o, struct worker *w, struct plan *plan) {
     struct job *job = &plan->job[plan->count];
     double needed = 0, available = 0;
@@ -220,7 +221,7 @@ static int make_plan(const struct suite *s, struct options *o, struct worker *w,
     return code == EXIT_GOOD && stopped ? EXIT_INTERRUPTED : code;
 }
 
-/* What a device says of itself goes into the record; what would spoil its times is said at once. */
+/* The device's own account goes into the record; what would spoil its times is printed at once. */
 static void add_device(const struct suite *s, struct worker *w, struct record_schema *schema) {
     char text[DEVICE_TEXT], part[DEVICE_TEXT];
     device_facts(s, w, text);
@@ -259,7 +260,7 @@ static void add_jobs(const struct plan *plan, struct record_schema *schema) {
     provenance_add("omp_threads", text, &schema->fact_count);
 }
 
-/* Whether an earlier record may be gone on with; `user`: the options. */
+/* Whether this run may continue an earlier record; `user`: the options. */
 static bool agrees(void *user, struct record_reader *earlier, char *why, size_t why_size) {
     const struct options *o = user;
     return share_agrees(&o->share, earlier, why, why_size) &&

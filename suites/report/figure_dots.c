@@ -1,5 +1,5 @@
-/* Which timed operations the figures of study `kernels` show: those of one shape, on one backend and in one type. Else
- * kinds could not be compared. */
+/* Chooses which timed operations the figures of study `kernels` show: those of one shape, on one backend and in one
+ * type, because others cannot be compared. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,7 +71,7 @@ static bool fits(const struct shape *s, const struct shape *wanted) {
            (s->any_streams || s->streams == wanted->streams);
 }
 
-/* Of the most frequent backend, type and cache. */
+/* Keeps the cases of the most frequent backend, type and cache. */
 static void choose_way(struct dots *d) {
     int64_t most = 0, kept = 0;
     struct dot best = {0};
@@ -91,7 +91,7 @@ static void choose_way(struct dots *d) {
     d->count = kept;
 }
 
-/* The shape that most operations have; among those the largest. */
+/* Chooses the shape that most operations have; of several, the largest. */
 static void choose_shape(struct dots *d) {
     int most = 0;
     double largest = 0;

@@ -6,8 +6,7 @@
 
 enum { NAMES = 160 };
 
-/* What an operation was timed at. It has no say where no argument has that extent: a ResNet's n is 1, Sinkhorn has no
- * C. */
+/* The shape of a timed operation. An extent that no argument has is open: a ResNet's n is 1, Sinkhorn has no C. */
 struct shape {
     int64_t tokens, width, streams, t_max;
     bool any_width, any_streams;

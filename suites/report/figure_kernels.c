@@ -41,7 +41,7 @@ static enum kind kind_of(const char *operation) {
     return OTHER;
 }
 
-/* What a yardstick attains: the median over the cases it was timed beside; NaN where it never was. */
+/* What a yardstick attains: the median over the cases beside which it was timed; NaN: it never was. */
 static double attained(const struct figure_source *source, const struct dots *d, const char *rate, const char *share) {
     double *values = malloc((size_t)(d->count + 1) * sizeof *values);
     int64_t count = 0;
@@ -55,7 +55,7 @@ static double attained(const struct figure_source *source, const struct dots *d,
     return median;
 }
 
-/* What operations are held against, in the same rounds: NaN where there was none. */
+/* The yardsticks that operations are held against; NaN: there was none. */
 struct roof {
     double copy, gemm;
     int above; /* operations that do more */
@@ -170,7 +170,7 @@ static bool write_settings(const struct figure_source *source, const char *name,
     return data_close(file, source, name, why, why_size);
 }
 
-/* What is left out: operations of other shapes, cases of another way. */
+/* Says what is left out: operations of other shapes, cases of another backend, type or cache. */
 static void say_left_out(const struct dots *d, char *why, size_t size) {
     if (d->elsewhere)
         snprintf(why, size, "%d operation%s not in it, timed at other shapes only: %s", d->elsewhere,

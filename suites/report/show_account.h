@@ -10,7 +10,7 @@
 bool samples_are_model(const struct record_timing *);
 
 void show_account(struct record_reader *, int64_t index, struct tables *);
-/* What its columns and flags mean. */
+/* Prints what its columns and flags mean. */
 void show_account_legend(struct tables *);
 
 /* A scalar under /timing by its number (overhead_of_variant(), ...); NaN where the file lacks it. */
