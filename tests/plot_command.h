@@ -106,6 +106,7 @@ static inline void figures_whole(const char *out, const char *const *names) {
         cr_expect(!strncmp(svg, "<?xml", 5) && strstr(svg, "</svg>") && strstr(svg, "<path"), "%s: not a whole SVG",
                   path);
         cr_expect(!strstr(svg, "nan") && !strstr(svg, "inf,"), "%s: a coordinate is not finite", path);
+        cr_expect(!strstr(svg, "MODEL"), "%s: says MODEL of what was computed or measured here", path);
         free(svg);
         snprintf(path, sizeof path, "%s/%s.png", out, *names);
         char *png = contents(path, &size);
