@@ -113,7 +113,7 @@ static void print_limits(const struct suite *s, const struct outcome *o, double 
 
 bool list_shards(const struct suite *s, int64_t shards, double reading) {
     struct outcome o;
-    printf("\nMODEL, not measured: each process has one thread of 2e9 operations a second, or a GPU where cases are "
+    printf("\nMODEL, not measured: each process has one thread of 2e9 operations per second, or a GPU where cases are "
            "bounded by\n--budget; %.3g MB per file; per case %.3g kB if timed, %.3g with curves, else %.3g; %.3g s to "
            "start; merging takes\n%.3g ms per case and %.3g ms per file. Reading the suite took %.3g s here, and every "
            "process does it.\n\n",

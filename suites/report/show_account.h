@@ -19,7 +19,7 @@ static inline double overhead_variant_value(struct record_reader *r, int64_t ind
     return overhead_value(r, overhead_of_variant((enum step_variant)v, what), index);
 }
 
-/* What the rates of a case's parts are measured against: bytes and floating-point operations a second. */
+/* What the rates of a case's parts are measured against: bytes and floating-point operations per second. */
 struct attainable {
     double copy, gemm, cache;
 };

@@ -13,7 +13,7 @@ struct job {
     double seconds, bytes;
 };
 
-/* Seconds on one thread that does `rate` floating-point operations a second. */
+/* Seconds on one thread that does `rate` floating-point operations per second. */
 double jobs_seconds(const struct params *, double rate);
 /* One that does for comparisons: what most cores reach in small cases. */
 #define JOBS_RATE 2e9
