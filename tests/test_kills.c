@@ -1,5 +1,5 @@
-/* A sweep that is killed at random, again and again: its parent, a worker, or all of them. Every reader can read what
- * it leaves, and a resumed sweep ends with the same values. */
+/* A sweep that is killed at random, again and again: its parent, a worker, or all of them. What it leaves can be read by
+ * every reader, and gone on with to the same values. */
 #include "tests/command.h"
 
 #include <time.h>

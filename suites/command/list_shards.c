@@ -75,7 +75,7 @@ static void print_row(const struct outcome *o) {
            o->wall > 0 ? 100 * o->mean / o->wall : 0, 1e-9 * o->bytes, o->writes, merge, 1e-9 * o->merge_bytes);
 }
 
-/* The limits that a sweep on so many processes meets, the nearest first. */
+/* The limits that a sweep of that many meets, the nearest first. */
 static void print_limits(const struct suite *s, const struct outcome *o, double reading) {
     const double files = (double)o->shards, text = files * (double)strlen(s->text);
     double longest_case = 0;
@@ -113,7 +113,7 @@ static void print_limits(const struct suite *s, const struct outcome *o, double 
 
 bool list_shards(const struct suite *s, int64_t shards, double reading) {
     struct outcome o;
-    printf("\nMODEL, not measured: each process has one thread of 2e9 operations per second, or a GPU where cases are "
+    printf("\nMODEL, not measured: each process has one thread of 2e9 operations a second, or a GPU where cases are "
            "bounded by\n--budget; %.3g MB per file; per case %.3g kB if timed, %.3g with curves, else %.3g; %.3g s to "
            "start; merging takes\n%.3g ms per case and %.3g ms per file. Reading the suite took %.3g s here, and every "
            "process does it.\n\n",
