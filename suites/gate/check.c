@@ -38,7 +38,7 @@ static const char help[] =
     "that name. Names are the library's own (list --operations --backend LIBRARY): mhc.* leaves mhc-micro.* out\n"
     "  --trials N         random cases beside the fixed ones, shared out over the rows, at least two each; default: "
     "300\n"
-    "  --minutes M        instead: random cases for M minutes, at least one turn of every row\n"
+    "  --minutes M        instead: random cases for M minutes, shared out over the rows\n"
     "  --trial K          instead: case K of every row alone; the first ones are the fixed cases\n"
     "  --large N          instead: arrays of more than N elements, among many tokens and alone (2147483648: more "
     "than an int counts)\n"
