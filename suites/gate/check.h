@@ -98,7 +98,8 @@ struct check_options {
     bool tight, trusting;
 };
 
-/* In memory that parent and child share: what was found outlives a crash. */
+/* In memory that parent and child share: what was found outlives a crash. A library can write to it: check.c says what
+ * the verdict does not take from it. */
 struct checker {
     struct backend backend;
     const char *name; /* of the library, as given */
@@ -107,9 +108,9 @@ struct checker {
     bool tight, trusting;         /* trusting: --trust-tolerance */
     bool silent;                  /* nothing is printed: `first` gets the first failure */
     double large, timeout, start; /* elements, 0: random cases; seconds a case; when all began */
+    double began;                 /* when what is at hand began; 0: nothing that has a limit */
     int rows, next;               /* rows in all, 0: not yet known; the row after the one at hand */
-    int ended;                    /* rows at which the child ended */
-    int lost, missing;            /* rows that nothing is known of; operations that the library lacks */
+    int missing;                  /* operations that the library lacks */
     int again;                    /* row to be looked at once more, by itself, counted from 1; 0: none */
     bool fresh;                   /* the child ended so that the next row gets a fresh one */
     struct progress progress;
