@@ -57,7 +57,7 @@ bool cover_state(struct trial *t, int attempt) {
     sharpen(t, MILD);
     t->c.n = t->c.n > 1 || attempt ? n[attempt] : 1;
     t->c.C = t->c.C > 1 ? C[attempt] : 1;
-    t->c.T = t->c.S = 3;
+    t->c.T = t->c.S = 17; /* ends of 16 elements, state_same_ends(), of a coefficient for every stream too */
     return true;
 }
 

@@ -6,7 +6,6 @@
 #include "cpu_ref/philox.h"
 #include "suites/gate/check.h"
 
-
 /* Logits of res with the standard deviation that the trial asks for, through b or through alpha; scores of attention
  * too. The sigmoids of pre and post stay where a float can tell 1 - s from 0. */
 static double steepness(const struct trial *t, const struct mhc_arg *arg, int64_t element) {
