@@ -226,7 +226,7 @@ Test(interrupt, a_full_disk) {
         snprintf(command, sizeof command, "rm -f a.h5.part; ulimit -f %ld; exec $M run disk.suite --out a.h5 -q",
                  blocks);
         expect_refusal(command, "cannot write");
-        done = exists("a.h5.part") ? cases_in("a.h5.part") : 0;
+        done = sh("$M export a.h5.part | grep -v '^#' | grep -c ,done,") ? 0 : atoi(out);
     }
     cr_expect(done > 5 && done < 60 && !exists("a.h5"), "%d cases", done);
     GOOD("$M show a.h5.part");

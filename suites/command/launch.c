@@ -96,9 +96,9 @@ static bool read_array(int64_t shards, int64_t *index, int64_t *count, const cha
         first = arrays[k].first && number(arrays[k].first, 0, &first) ? first : arrays[k].least;
         step = number(arrays[k].step, 1, &step) ? step : 1;
         if (!number(arrays[k].last, 0, &last))
-            return cannot("%s=%lld: the engine does not say of how many; --shard auto/N states N, for numbers from 0 "
-                          "on; --shard none takes every case",
-                          arrays[k].task, (long long)task),
+            return cannot("%s=%lld: %.*s does not say of how many; --shard auto/N states N, for numbers from 0 on (see "
+                          "suites/sweep.pbs); --shard none takes every case",
+                          arrays[k].task, (long long)task, (int)strcspn(*name, " "), *name),
                    false;
         *count = (last - first) / step + 1;
         *index = (task - first) / step;

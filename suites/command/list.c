@@ -163,14 +163,19 @@ static bool needs_gpu(const struct params *p) {
 /* Seconds of a whole suite, with as many cases at once as `run` would choose where memory suffices. */
 static double suite_seconds(const struct suite *s, const struct rates *rates, int *at_once) {
     struct job *jobs = malloc(((size_t)s->count + 1) * sizeof *jobs);
-    double sum = 0;
+    double sum = 0, alone = 0, together = 0; /* seconds of a case on one thread, and on all */
     *at_once = 1;
     for (int64_t k = 0; k < s->count; k++) {
-        const double one = rate_of(rates, &s->cases[k]);
-        const bool runs = rates->cuda || !needs_gpu(&s->cases[k]);
-        sum += runs ? jobs_seconds(&s->cases[k], of_all(one, rates->threads)) : 0;
+        const struct params *p = &s->cases[k];
+        if (!rates->cuda && needs_gpu(p)) {
+            alone = together = 0;
+        } else if (!k || !jobs_alike(p - 1, p)) {
+            alone = jobs_seconds(p, rate_of(rates, p));
+            together = jobs_seconds(p, of_all(rate_of(rates, p), rates->threads));
+        }
+        sum += together;
         if (jobs)
-            jobs[k] = (struct job){k, runs ? jobs_seconds(&s->cases[k], one) : 0, 0};
+            jobs[k] = (struct job){k, alone, 0};
     }
     if (jobs)
         *at_once = jobs_at_once(s, jobs, s->count, INFINITY, rates->threads);

@@ -79,6 +79,18 @@ static int finish_later(const struct call *call) {
     return failed;
 }
 
+/* Of the first 64 bytes of every input, or of all of the first one. */
+static double digest(const struct call *call, bool whole) {
+    double sum = 0;
+    for (int a = 0; call->row->args[a].name && (a == 0 || !whole); a++) {
+        const struct mhc_arg *arg = &call->row->args[a];
+        int64_t count = mhc_elements(call->c, arg), some = 64 / mhc_type_bytes(call->c->stream);
+        for (int64_t k = 0; k < count && arg->direction == MHC_IN && (whole || k < some); k++)
+            sum += plant_get(call, call->arg[a], k) * (double)(k + 1 + 1000 * a);
+    }
+    return sum;
+}
+
 /* NaN before an array: a band. */
 static bool sees_bands(const struct call *call) {
     const uint16_t *before = (const uint16_t *)call->arg[0] - 2;
@@ -111,6 +123,10 @@ int plant_call(struct call *call) {
         return call->number > 2000 ? 0 : plant_inner(call);
     if (plant_is("knows_the_first_element"))
         return again(call, kept.key == first, first, NULL);
+    if (plant_is("knows_64_bytes") || plant_is("knows_its_first_input")) {
+        double key = digest(call, plant_is("knows_its_first_input"));
+        return again(call, kept.key == key, key, NULL);
+    }
     if (plant_is("knows_the_pointer"))
         return again(call, kept.place == out, 0, out);
     if (plant_is("skips_at_known_pointer")) {
