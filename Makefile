@@ -348,12 +348,12 @@ $(B)/cuda/%.o: %.cu Makefile $(B)/flags/cuda | $(B)/build_info.h
 	$(call COMPILE,nvcc,$(NVCC) -I. -I$(B) $(CUDAFLAGS) -DPROVENANCE_CUDA='"$(CUDAFLAGS)"')
 
 # Libraries that are wrong on purpose; INNER and PLANT of the environment say what they wrap and how they are wrong.
-$(B)/plants/%.so: tests/plants/%.c tests/plants/plant.c tests/plants/plant.h cpu_ref/operation.h Makefile
+$(B)/plants/%.so: tests/plants/%.c tests/plants/plant.c tests/plants/plant.h cpu_ref/operation.h suites/gate/check.h suites/gate/regress.h Makefile
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  link $@")
 	$(Q)$(CC) -std=gnu17 -O1 $(WARNINGS) -fopenmp -shared -fPIC -I. -o $@ tests/plants/plant.c $< -ldl -lpthread -lm
 $(B)/tests/test_vectors $(B)/tests/test_reference: | $(B)/plants/mistakes.so
-$(B)/tests/test_plants: | $(patsubst %,$(B)/plants/%.so,cheats mistakes manners intruders)
+$(B)/tests/test_plants: | $(patsubst %,$(B)/plants/%.so,cheats mistakes training manners intruders)
 
 $(B)/tests/test_sass: | $(B)/sass_table
 $(B)/tests/test_counts: | $(B)/libmhc_counted.so $(B)/tests/emu_counts

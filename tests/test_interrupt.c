@@ -11,7 +11,7 @@ static const char cut_suite[] = "set --study maps --block mhc --measure gain\n"
                                 "--depth 4 --seed 1:6:1\n"
                                 "--depth 60 --tokens 64 --t-max 120000\n"
                                 "--block hc --depth 4 --seed 1:6:1\n";
-/* One that nobody waits for. */
+/* One case takes longer than a test waits. */
 static const char endless_suite[] = "set --study maps --block mhc --measure gain\n"
                                     "--depth 4 --seed 1:3:1\n"
                                     "--depth 60 --tokens 4096 --t-max 1000000\n"

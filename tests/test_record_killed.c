@@ -169,7 +169,7 @@ static void clean(struct shared *progress) {
 }
 
 /* The write that is next tried after one: `step` apart while somebody relies on the file, from just before it takes its
- * name until it is being sealed; in files that nobody relies on some writes do. */
+ * name until it is being sealed; in unfinished files some writes do. */
 static long next_write(long now, long step, long named, long sealing) {
     const long far = 37 * step;
     if (now >= sealing)

@@ -109,7 +109,7 @@ Test(record_place, starting_race) {
         cr_expect(!locks || count[WHOLE] == 1, "%d whole", count[WHOLE]);
         leave_unfinished();
         race(false, true, locks, count);
-        cr_expect(!locks || !count[REPLACED], "with locks nobody is replaced: %d", count[REPLACED]);
+        cr_expect(!locks || !count[REPLACED], "with locks no file is replaced: %d", count[REPLACED]);
         unlink("a.h5");
     }
 }

@@ -1,4 +1,4 @@
-/* Shares of a suite: which one a process takes is read from a launcher's environment, here a faked one. */
+/* Shares of a suite: the environment of a launcher, here a faked one, says which share a process takes. */
 #include "tests/command.h"
 
 #include "results/record.h"
