@@ -86,14 +86,21 @@ static const char *in_its_place(struct pair *p) {
     return why ? why : judge(p, 0, 1, "with other contents at the same pointers");
 }
 
+/* Bytes that malloc has given out; 0 where it does not tell: glibc does since 2.33. */
+#if defined __GLIBC__ && __GLIBC_PREREQ(2, 33)
+extern struct mallinfo2 mallinfo2(void) __THROW __attribute__((weak));
+
 static int64_t held(void) {
-#ifdef __GLIBC__
-    struct mallinfo2 info = mallinfo2();
+    struct mallinfo2 info = {0};
+    if (mallinfo2)
+        info = mallinfo2();
     return (int64_t)(info.uordblks + info.hblkhd);
-#else
-    return 0;
-#endif
 }
+#else
+static int64_t held(void) {
+    return 0;
+}
+#endif
 
 /* Many calls, the last of them on spoilt outputs: a library that stops working after some, or that leaks. */
 static const char *many_times(struct pair *p) {

@@ -1,4 +1,4 @@
-/* Libraries that learned to please a benchmark: they do not work when they think that nobody looks. */
+/* Libraries that learned to please a benchmark: they do not work when they think that no check follows. */
 #include <pthread.h>
 #include <stdio.h>
 #include <time.h>
@@ -16,7 +16,7 @@ static double seconds(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* What was made before, to be given again. */
+/* An earlier answer, kept to be given again. */
 static struct kept {
     double key;
     const void *place;
@@ -64,7 +64,7 @@ static void *write_late(void *unused) {
     return unused;
 }
 
-/* Some of the answer, after the call has returned. */
+/* Writes a part of the answer after the call has returned. */
 static int finish_later(const struct call *call) {
     int64_t count;
     pthread_t thread;

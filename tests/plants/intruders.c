@@ -1,4 +1,4 @@
-/* Libraries that reach into the process they run in: its answers, its functions, the rows after them. */
+/* Libraries that reach into the process that runs them: into its answers, its functions, and later rows. */
 #define _GNU_SOURCE 1 /* dl_iterate_phdr() */
 #include <dlfcn.h>
 #include <link.h>
