@@ -5,7 +5,9 @@
 #include <string.h>
 
 static const int64_t streams[] = {1, 2, 3, 4, 5, 6, 7, 8, 12, 16};
-static const int64_t tokens[] = {1, 21, 96, 112, 127, 2, 257, 5}; /* 257: one past several tiles */
+static const int64_t tokens[] = {1, 21, 96, 112, 127, 2, 257, 5};
+/* Instead of 257, by place of n: one past several tiles, fewer where a token is more work. */
+static const int64_t past_tiles[] = {257, 129, 113, 65, 33, 97, 17, 17, 17, 17};
 static const int64_t iterations[] = {1, 3, 20};
 static const double epsilon[] = {1e-6, 1e-5, 1e-3};
 /* One and two words, odd, one past vectors of 2, 8, 32, 256 and of a block; and as many as a real text has. */
@@ -36,6 +38,9 @@ enum { MILD, SPREAD, WIDE_SPREAD, NEAR_EPSILON, LARGE_TOKEN, ZERO_TOKEN, TIES, S
 
 static void sharpen(struct trial *t, int64_t kind) {
     t->logit_std = kind == SPREAD ? 10 : kind == WIDE_SPREAD || kind == TIES ? 100 : 1;
+    /* Through alpha the rounding of a product would grow a hundredfold: tensor cores that take a float as two bf16 round
+     * to about 2^-17, of which 100 times is 1e-3 of a logit. */
+    t->steep_b |= t->logit_std > 10;
     t->ties = kind == TIES;
     t->zero_token = kind == ZERO_TOKEN ? t->c.T / 2 : -1;
     t->large_token = kind == LARGE_TOKEN ? 0 : -1;
@@ -95,11 +100,13 @@ void cover_case(struct trial *t, const struct mhc_row *row, int64_t index) {
     struct mhc_case *c = &t->c;
     int64_t a = index % STREAMS, q = index / STREAMS, last = cover_count(row) - 1;
     bool many = index == last;
-    c->stream = (a / 2 + q) % 2 ? MHC_BF16 : MHC_F32; /* both with every n, C mod 8 and T */
+    /* Both types with every n, C mod 8 and T. */
+    c->stream = (has(row, CHECK_STREAMS) ? q / 2 : index + index / RESIDUES) % 2 ? MHC_BF16 : MHC_F32;
     c->n = has(row, CHECK_STREAMS) ? many ? 2 : streams[a] : 1;
     int64_t residue = has(row, CHECK_STREAMS) ? (q + a) % RESIDUES : index % RESIDUES;
     c->C = !has(row, "CD") ? 1 : c->n > RESIDUES && residue ? residue : residue + RESIDUES * (1 + c->n % 2);
     c->T = many ? MANY_TOKENS + 1 : tokens[(3 * q + 2 * a) % TOKENS];
+    c->T = c->T == 257 ? past_tiles[a] : c->T;
     c->hidden = has(row, "HG") ? 8 + index % 17 : 0;
     c->sources = has(row, "R") ? 1 + index % 5 : 0;
     c->t_max = iterations[(index + q) % 3];
@@ -128,8 +135,8 @@ void cover_case(struct trial *t, const struct mhc_row *row, int64_t index) {
         c->hidden = c->hidden ? FEW : 0;
         c->t_max = 3;
     } else
-        while (c->T > 5 && c->T * work_of(c) > MOST_WORK)
-            c->T = c->T > 21 ? 21 : 5;
+        while (c->T > 5 && c->T * work_of(c) > (c->T > 17 ? MOST_WORK : 2 * MOST_WORK))
+            c->T = c->T > 33 ? 33 : c->T > 17 ? 17 : 5;
     if (has(row, "A")) {
         c->S = many ? 2 * FEW + 1 : c->T;
         c->T = many ? 8 * c->S : index % 3 == 1 ? 2 * c->S : c->S;
