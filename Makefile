@@ -25,7 +25,14 @@ LDLIBS   := $(call LIBRARIES,libs openblas hdf5 jansson) -lhdf5_hl -lm -ldl
 # STATIC=1: nothing from this machine but glibc. HDF5's and LAPACK's own needs follow them.
 STATIC_LIBS := $(patsubst %,-l:lib%.a,hdf5_serial_hl hdf5_serial sz aec z openblas gfortran quadmath gomp jansson) \
                -lpthread -lm -ldl
-LINK     = $(if $(STATIC),$(filter-out -fopenmp,$(CFLAGS)) -s -static-libgcc,$(CFLAGS))
+# With STATIC, for glibc 2.28 (RHEL and Rocky 8) if the compiler zig is here (`pip install ziglang`), else for the glibc
+# of this machine. zig brings stubs of every glibc, and its own libunwind: gcc's needs glibc 2.35.
+ZIG      ?= $(shell python3 -m ziglang version >/dev/null 2>&1 && echo python3 -m ziglang)
+OLDER    := $(if $(STATIC),$(ZIG))
+OLDER_AS := -target x86_64-linux-gnu.2.28 -s
+LINK     := $(if $(OLDER),$(OLDER) cc $(OLDER_AS) $(foreach lib,gomp z,-L$(dir $(shell $(CC) -print-file-name=lib$(lib).a))),\
+              $(CC) $(if $(STATIC),$(filter-out -fopenmp,$(CFLAGS)) -s -static-libgcc,$(CFLAGS)))
+LINKLIBS := $(if $(STATIC),$(STATIC_LIBS)$(if $(OLDER), -lunwind),$(LDLIBS))
 
 # Kernels: with nvcc, where there is one, for the GPU; with the host compiler, always, for the executor of kernels/host.
 # Nothing is contracted behind the author's back: kernels say fmaf where they mean it, so both compilers do the same
@@ -47,6 +54,8 @@ GENCODE    = $(foreach arch,$1,-gencode=arch=compute_$(arch:%-ptx=%),code=$(if $
 COMMA     := ,
 # Where a toolkit has it, after LD_LIBRARY_PATH; or it may lie beside the library.
 CUBLAS_PATH := '$$ORIGIN:$(if $(CUDA_HOME),$(CUDA_HOME)/lib64:)/usr/local/cuda/lib64'
+CUDA_LIBS = $(abspath $(dir $(NVCC))../lib64)
+CUDART    = $(CUDA_LIBS)/libcudart_static.a -lpthread -ldl -lrt
 KERNELS  := $(wildcard kernels/*.cu kernels/maps/*.cu)
 # Kernels read and write memory as vectors of other types, as CUDA allows.
 EMUFLAGS := -std=c++20 -g -fPIC -fvisibility=hidden -fno-gnu-unique -fno-strict-aliasing $(or $(EMULEVEL),-O2) -march=$(ARCH) -ffp-contract=off -fno-math-errno -fno-trapping-math \
@@ -65,7 +74,7 @@ FLAGS_host = $(CC) $(CPPFLAGS) $(CFLAGS)
 FLAGS_emu  = $(CXX) $(CPPFLAGS) $(EMUFLAGS) $(SANITIZE) $(EXECUTOR_TSAN)
 FLAGS_counted = $(CXX) $(CPPFLAGS) $(COUNTEDFLAGS) $(COUNTEDHOOKS)
 FLAGS_cuda = $(if $(NVCC),$(NVCC) $(CUDAFLAGS))
-FLAGS_link = $(CC) $(LINK) $(if $(STATIC),$(STATIC_LIBS),$(LDLIBS))
+FLAGS_link = $(LINK) $(LINKLIBS)
 FLAGS_KEPT = $(shell cat $(B)/flags/$1 2>/dev/null)
 STAMP      = $(if $(findstring <$(strip $(FLAGS_$1))>,<$(strip $(FLAGS_KEPT))>),,FORCE)
 
@@ -258,6 +267,7 @@ bundle: deps
 	cp -r plots README.md LICENSE $(BUNDLE)
 	mkdir $(BUNDLE)/suites && cp suites/*.suite suites/kjv-genesis-to-kings.txt $(BUNDLE)/suites
 	cp tests/gpu_check.sh tests/gpu_first.sh tests/gpu_open.sh $(BUNDLE)/tests && cp tests/vectors/public.h5 $(BUNDLE)/tests/vectors && cp -r results/reference $(BUNDLE)/results
+	@echo "needs $$(objdump -T $(BUNDLE)/bin/mhcbench $(BUNDLE)/bin/*.so | grep -o 'GLIBC_[0-9.]*' | sort -Vu | tail -n 1 | tr _ ' ')"
 	@du -sm $(BUNDLE) | awk '{print $$2 ": " $$1 " MB"; exit $$1 > 50}'
 	@echo "there: bin/mhcbench --help; sh tests/gpu_first.sh; sh tests/gpu_check.sh; bin/mhcbench run suites/gpu-bench.suite --out gpu-bench.h5"
 
@@ -282,7 +292,7 @@ run-tests: build $(TESTS)
 
 $(B)/mhcbench: $(OBJ) $(B)/flags/link
 	$(if $(V),,@echo "  link $@")
-	$(Q)$(CC) $(LINK) -o $@ $(OBJ) $(if $(STATIC),$(STATIC_LIBS),$(LDLIBS))
+	$(Q)$(LINK) -o $@ $(OBJ) $(LINKLIBS)
 
 $(B)/libmhc_cpu.so: $(REAL_OBJ) $(B)/cpu_ref/operations.o $(B)/cpu_ref/library.shared.o $(B)/flags/link
 	$(if $(V),,@echo "  link $@")
@@ -324,24 +334,26 @@ $(B)/counted/%.o: %.c Makefile $(B)/flags/host
 
 $(B)/libmhc_cuda.so: $(KERNELS:%.cu=$(B)/cuda/%.o) $(B)/cpu_ref/operations.o
 	$(if $(V),,@echo "  link $@")
-	$(Q)$(NVCC) $(CUDAFLAGS) -shared -cudart static -o $@ $^ -lcublas -Xlinker -rpath=$(CUBLAS_PATH) -Xcompiler -static-libstdc++,-static-libgcc
+	$(Q)$(if $(OLDER),$(OLDER) c++ $(OLDER_AS) -shared -o $@ $^ $(CUDART) -L$(CUDA_LIBS) -lcublas -Wl$(COMMA)-rpath$(COMMA)$(CUBLAS_PATH),\
+	$(NVCC) $(CUDAFLAGS) -shared -cudart static -o $@ $^ -lcublas -Xlinker -rpath=$(CUBLAS_PATH) -Xcompiler -static-libstdc++$(COMMA)-static-libgcc)
 
 # For a device: what its instructions mean, held to plain loops; what the pieces of a cluster's meeting cost.
 $(B)/semantics $(B)/cluster_costs: $(B)/%: tests/%.cu $(wildcard kernels/*.h kernels/maps/*.h) Makefile $(B)/flags/cuda
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  nvcc $@")
-	$(Q)$(NVCC) -I. -I$(B) $(call CUDAFLAGS_FOR,$(if $(filter %/cluster_costs,$@),$(CLUSTER_ARCHS),$(CUDA_ARCHS))) -cudart static -o $@ $< -Xcompiler -static-libstdc++,-static-libgcc
+	$(Q)$(NVCC) -I. -I$(B) $(call CUDAFLAGS_FOR,$(if $(filter %/cluster_costs,$@),$(CLUSTER_ARCHS),$(CUDA_ARCHS))) -cudart static -c -o $@.o $<
+	$(Q)$(if $(OLDER),$(OLDER) c++ $(OLDER_AS) -o $@ $@.o $(CUDART),$(NVCC) -cudart static -o $@ $@.o -Xcompiler -static-libstdc++$(COMMA)-static-libgcc)
 
 $(B)/cuda/%.o: %.cu Makefile $(B)/flags/cuda | $(B)/build_info.h
 	$(call COMPILE,nvcc,$(NVCC) -I. -I$(B) $(CUDAFLAGS) -DPROVENANCE_CUDA='"$(CUDAFLAGS)"')
 
 # Libraries that are wrong on purpose; INNER and PLANT of the environment say what they wrap and how they are wrong.
-$(B)/plants/%.so: tests/plants/%.c tests/plants/plant.c tests/plants/plant.h cpu_ref/operation.h Makefile
+$(B)/plants/%.so: tests/plants/%.c tests/plants/plant.c tests/plants/plant.h cpu_ref/operation.h suites/gate/check.h suites/gate/regress.h Makefile
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  link $@")
 	$(Q)$(CC) -std=gnu17 -O1 $(WARNINGS) -fopenmp -shared -fPIC -I. -o $@ tests/plants/plant.c $< -ldl -lpthread -lm
 $(B)/tests/test_vectors $(B)/tests/test_reference: | $(B)/plants/mistakes.so
-$(B)/tests/test_plants: | $(patsubst %,$(B)/plants/%.so,cheats mistakes manners intruders)
+$(B)/tests/test_plants: | $(patsubst %,$(B)/plants/%.so,cheats mistakes training manners intruders)
 
 $(B)/tests/test_sass: | $(B)/sass_table
 $(B)/tests/test_counts: | $(B)/libmhc_counted.so $(B)/tests/emu_counts
@@ -349,7 +361,8 @@ $(B)/tests/test_counts: | $(B)/libmhc_counted.so $(B)/tests/emu_counts
 $(B)/tests/%: tests/%.c $(TESTED) Makefile $(B)/flags/host $(B)/flags/link
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  compile $@")
-	$(Q)$(CC) $(CPPFLAGS) $(filter-out -Wpedantic,$(CFLAGS)) -MMD -MP -o $@ $< $(TESTED) $(if $(filter test_%,$(*F)),-lcriterion) $(if $(STATIC),-s -static-libgcc $(STATIC_LIBS),$(LDLIBS))
+	$(Q)$(CC) $(CPPFLAGS) $(filter-out -Wpedantic,$(CFLAGS)) -MMD -MP -MF $@.d -MT $@ -c -o $@.o $<
+	$(Q)$(LINK) -o $@ $@.o $(TESTED) $(if $(filter test_%,$(*F)),-lcriterion) $(LINKLIBS)
 
 $(B)/%.f64.o: %.c Makefile $(B)/flags/host
 	$(call COMPILE,compile,$(CC) $(CPPFLAGS) $(CFLAGS) -DREAL_BITS=64)

@@ -8,8 +8,8 @@ TALL = 2.7
 STEP_Y = TALL + 0.75
 ACROSS = WIDE ? 3 : 2 # panels in a row
 STEP_X = WIDE ? 5.65 : 4.25
-MODEL = TOP + 6 / ACROSS * STEP_Y # height of one
-HEIGHT = MODELS * MODEL
+EACH = TOP + 6 / ACROSS * STEP_Y # height of one
+HEIGHT = MODELS * EACH
 load HERE . 'house.gp'
 
 SIZE = TERM eq 'svg' ? '9.4' : '7.05'
@@ -32,7 +32,7 @@ do for [m = 1:MODELS] {
     do for [p = 1:6] {
         q = 6 * (m - 1) + p
         left = 0.15 + STEP_X * ((p - 1) % ACROSS)
-        top = (m - 1) * MODEL + TOP + ((p - 1) / ACROSS) * STEP_Y + 0.35
+        top = (m - 1) * EACH + TOP + ((p - 1) / ACROSS) * STEP_Y + 0.35
         eval panel(left, top, left + STEP_X - 0.15, top + TALL)
         if (p == 1) {
             set label 1 (!hc ? 'mHC: colours from 0 to 1' : \

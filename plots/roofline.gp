@@ -29,7 +29,8 @@ do for [k = 0:KINDS - 1] {
 }
 if (HAS[7]) { eval entry('other, backward', hollow(6), 6) }
 set label 4 'filled: forward, open: backward' at screen X(1.65), Y(0.25 + 0.35 * SLOTS) left textcolor rgb INK
-set label 5 sprintf('line: a copy, %.3g GB/s', COPY * 1e-9) . (GEMM == GEMM ? sprintf(', and a GEMM, %.3g GFLOP/s', GEMM * 1e-9) : '') \
+RATE(x, unit) = x < 999.5e9 ? sprintf('%.3g G%s', x * 1e-9, unit) : sprintf('%.3g T%s', x * 1e-12, unit)
+set label 5 sprintf('line: copy %s', RATE(COPY, 'B/s')) . (GEMM == GEMM ? ', GEMM ' . RATE(GEMM, 'FLOP/s') : '') \
     at screen X(1.65), Y(0.6 + 0.35 * SLOTS) left textcolor rgb INK
 stats CSV using (column('flops') > 0 ? column('flops') / column('bytes') : NaN) nooutput name 'I'
 stats CSV using (column('flops') > 0 ? column('flop_rate') * 1e-9 : NaN) nooutput name 'R'

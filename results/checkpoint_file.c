@@ -114,10 +114,13 @@ bool checkpoint_file_make(const char *path, bool (*fill)(hid_t file, const void 
 bool checkpoint_file_replace(const char *path, const struct place *seen, bool (*fill)(hid_t file, const void *what),
                              const void *what) {
     size_t size;
+    int no_lock;
     record_quiet_hdf5();
+    place_clean(path);
     void *image = image_of(fill, what, &size);
     char *own = image ? place_beside(path) : NULL;
     const int file = own ? open(own, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666) : -1;
+    const int lock = file >= 0 ? place_lock(file, &no_lock) : -1; /* not left by a killed process, says that */
     bool good = file >= 0 && write_all(file, image, size) && !fsync(file);
     if (own && !good)
         record_fail("%s: %s", own, strerror(errno));
@@ -127,6 +130,8 @@ bool checkpoint_file_replace(const char *path, const struct place *seen, bool (*
             unlink(own);
         close(file);
     }
+    if (lock >= 0)
+        close(lock);
     free(own);
     free(image);
     return good;

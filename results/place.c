@@ -1,5 +1,6 @@
 #include "results/place.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -51,12 +52,16 @@ static int try_name(const char *name) {
     return error;
 }
 
+/* What place_beside() puts behind a name: a dot, so many hexadecimal digits, and this. */
+enum { DIGITS = 12 };
+static const char last[] = ".tmp";
+
 char *place_beside(const char *path) {
     unsigned char b[6];
     for (int k = 0; k < 100; k++) {
         if (getrandom(b, sizeof b, 0) != sizeof b)
             return record_fail("%s: no random numbers for a name", path), NULL;
-        char *name = record_format("%s.%02x%02x%02x%02x%02x%02x", path, b[0], b[1], b[2], b[3], b[4], b[5]);
+        char *name = record_format("%s.%02x%02x%02x%02x%02x%02x%s", path, b[0], b[1], b[2], b[3], b[4], b[5], last);
         if (!name)
             return record_fail("out of memory"), NULL;
         const int error = try_name(name);
@@ -69,6 +74,30 @@ char *place_beside(const char *path) {
     return record_fail("cannot write %s: no name is free", path), NULL;
 }
 
+/* A name of place_beside() for a file of that name, or of its unfinished record. */
+static bool is_beside(const char *entry, const char *name) {
+    const size_t length = strlen(name);
+    if (strncmp(entry, name, length))
+        return false;
+    entry += length;
+    if (!strncmp(entry, RECORD_SUFFIX, strlen(RECORD_SUFFIX)))
+        entry += strlen(RECORD_SUFFIX);
+    return *entry == '.' && strspn(entry + 1, "0123456789abcdef") == DIGITS && !strcmp(entry + 1 + DIGITS, last);
+}
+
+/* Not locked, though there are locks: nothing writes it. */
+static void remove_left(int folder, const char *entry) {
+    struct stat opened, named;
+    const int file = openat(folder, entry, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    const bool ours = file >= 0 && !fstat(file, &opened) && S_ISREG(opened.st_mode) && opened.st_nlink == 1 &&
+                      opened.st_uid == geteuid();
+    if (ours && !flock(file, LOCK_EX | LOCK_NB) && !fstatat(folder, entry, &named, AT_SYMLINK_NOFOLLOW) &&
+        named.st_dev == opened.st_dev && named.st_ino == opened.st_ino)
+        unlinkat(folder, entry, 0);
+    if (file >= 0)
+        close(file);
+}
+
 enum { NO_SUCH_LOCKS = 524 }; /* ENOTSUPP of the kernel, which no header of the C library has */
 
 bool place_has_no_locks(int error) {
@@ -79,6 +108,22 @@ bool place_has_no_locks(int error) {
 static bool is_said(const char *none, const char *other) {
     const char *said = getenv("HDF5_USE_FILE_LOCKING");
     return said && (!strcmp(said, none) || !strcmp(said, other));
+}
+
+void place_clean(const char *path) {
+    char *copy = strdup(path), *other = strdup(path);
+    const int folder = copy && other ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    DIR *entries = folder >= 0 ? fdopendir(folder) : NULL;
+    const char *name = other ? basename(other) : "";
+    for (struct dirent *entry; entries && !is_said("FALSE", "0") && (entry = readdir(entries));)
+        if (is_beside(entry->d_name, name))
+            remove_left(folder, entry->d_name);
+    if (entries)
+        closedir(entries);
+    else if (folder >= 0)
+        close(folder);
+    free(copy);
+    free(other);
 }
 
 int place_lock(int descriptor, int *error) {

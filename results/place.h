@@ -23,6 +23,11 @@ bool place_is(const char *path, const struct place *);
 /* PATH and a random end, in new memory: a name that is not taken. NULL: no memory, or nothing can be written there. */
 char *place_beside(const char *path);
 
+/* Removes the files of such names, for PATH and PATH.part, that a killed process left: the caller's own, with one name,
+ * and unlocked where locks work. Another process that begins PATH at this moment may lose its new file between its making
+ * and its lock; then it is the one of the two that is refused. */
+void place_clean(const char *path);
+
 /* Gives the file FROM the name TO, where TO leads to what was seen: where that was nothing, no file is replaced; else
  * it is replaced, by one step, and only if no process holds a lock on it. Two processes that saw the same cannot both
  * succeed, with file locks or without. false: the error line says what TO became. */

@@ -196,6 +196,7 @@ struct record *writer_allocate(const char *path, const struct record_schema *s) 
     if (!r)
         return NULL;
     r->file = r->descriptor = r->lock = -1;
+    r->end = -1;
     for (int kind = 0; kind < KINDS; kind++)
         r->type_in_file[kind] = r->type[kind] = -1;
     r->cases = s->cases;
@@ -353,6 +354,8 @@ struct record *record_create(const char *path, const struct record_schema *schem
                       (!s.left.there || !place_locked(part) || record_fail("%s: another process is writing it", part));
     if (resume)
         s.earlier = s.left.there ? part : s.target.there ? path : NULL;
+    if (good)
+        place_clean(path);
     struct record *r = good ? begin(&s) : NULL;
     free(part);
     return r;

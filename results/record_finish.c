@@ -5,16 +5,23 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
-void writer_abandon(struct record *r) {
-    if (!r->broken)
-        r->broken = strdup(record_error());
-    const int nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
+void writer_leave(const struct record *r) {
+    int nowhere = memfd_create("left", MFD_CLOEXEC); /* HDF5 cuts it to size, which /dev/null refuses */
+    if (nowhere < 0)
+        nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (nowhere >= 0 && r->descriptor >= 0)
         dup3(nowhere, r->descriptor, O_CLOEXEC);
     if (nowhere >= 0)
         close(nowhere);
+}
+
+void writer_abandon(struct record *r) {
+    if (!r->broken)
+        r->broken = strdup(record_error());
+    writer_leave(r);
 }
 
 bool writer_close(struct record *r) {
@@ -33,6 +40,8 @@ bool writer_close(struct record *r) {
         H5Tclose(r->type_in_file[kind]);
         H5Tclose(r->type[kind]);
     }
+    if (r->end >= 0)
+        H5Dclose(r->end);
     if (r->file >= 0)
         good = H5Fclose(r->file) >= 0 && good;
     return good;
@@ -88,13 +97,6 @@ static bool move_into_place(const struct record *r, const char *status) {
     return good;
 }
 
-/* Gives back what was reserved and not needed. */
-static void trim(const struct record *r) {
-    hsize_t size;
-    if (H5Fget_filesize(r->file, &size) >= 0)
-        (void)!ftruncate(r->descriptor, (off_t)size);
-}
-
 /* In place: the attribute was made with room for every status. */
 static bool set_status(const struct record *r, const char *status) {
     char padded[RECORD_STATUS_BYTES] = {0};
@@ -116,10 +118,8 @@ bool record_finish_as(struct record *r, const char *status, bool rename_it) {
         writer_abandon(r);
     }
     if (good)
-        trim(r);
-    const bool closed = writer_close(r);
-    if (good && !closed)
-        good = record_fail_hdf5("cannot close %s", r->part);
+        writer_leave(r); /* closing would cut off the room that is left, and then say so: two steps */
+    writer_close(r);
     good = good && synchronise(r->part) && (!rename_it || move_into_place(r, status));
     writer_free(r);
     return good;

@@ -5,7 +5,6 @@
 #include "results/writer.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <search.h>
 #include <stdio.h>
@@ -111,7 +110,7 @@ bool writer_flush(const struct record *r) {
  * point to a new one; the statuses of the first block are written to have their chunk. */
 bool writer_prepare(struct record *r) {
     size_t largest = 0;
-    r->reserve = 65536;
+    r->reserve = WRITER_PAGE;
     for (int i = 0; i < r->dataset_count; i++) {
         const struct writer_dataset *d = &r->dataset[i];
         if (d->id < 0)
@@ -120,7 +119,8 @@ bool writer_prepare(struct record *r) {
         for (int k = 1; k < d->rank; k++)
             row *= d->chunk[k];
         largest = row > largest ? row : largest;
-        r->reserve += (off_t)(row * d->chunk[0] + 3 * WRITER_PAGE);
+        const size_t chunk = row * d->chunk[0];
+        r->reserve += (off_t)(chunk + (chunk < WRITER_NODE_BYTES ? 0 : WRITER_PAGE)); /* which is aligned */
     }
     char *zeros = calloc(1, largest);
     bool good = zeros ? writer_resize(r, 1) : record_fail("out of memory");
@@ -131,15 +131,6 @@ bool writer_prepare(struct record *r) {
         good = write_value(r, &r->fixed[OWN_STATUS], row, zeros);
     free(zeros);
     return good;
-}
-
-bool writer_reserve(const struct record *r) {
-    hsize_t size;
-    if (H5Fget_filesize(r->file, &size) < 0)
-        return record_fail_hdf5("cannot write %s", r->part);
-    const int error = posix_fallocate(r->descriptor, (off_t)size, r->reserve);
-    return !error || error == EOPNOTSUPP || error == EINVAL ||
-           record_fail("cannot write %s: %s", r->part, strerror(error));
 }
 
 static bool is_unfinished(const char *reason) {
@@ -315,10 +306,15 @@ static void remember(struct record *r, struct known_case *k, const struct record
 
 bool record_append_unflushed(struct record *r, const struct record_case *c) {
     struct known_case *k = acceptable(r, c) ? place(r, c) : NULL;
-    if (!k || !write_row(r, c, k->row) || !write_reason(r, c, k->row) || !write_status(r, c, k->row))
+    if (!k || !writer_reserve(r) || !write_row(r, c, k->row) || !write_reason(r, c, k->row))
         return false;
     remember(r, k, c, false);
     return true;
+}
+
+bool record_mark(struct record *r, const char *key, bool done) {
+    const struct known_case *k = known(r, key);
+    return k && write_status(r, &(struct record_case){.status = done ? RECORD_DONE : RECORD_FAILED}, k->row);
 }
 
 static bool write_new(struct record *r, const struct record_case *c, int64_t row) {

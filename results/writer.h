@@ -62,6 +62,8 @@ struct record {
     int64_t next;             /* row of the next case that no key of the schema has a row for */
     double synchronised;      /* when, by the clock that only goes on */
     off_t reserve;            /* bytes that appending a case can take at most */
+    hid_t end;                /* the dataset without a name at the end of the file; -1: none yet */
+    hssize_t room;            /* free bytes in the file when they were last enough */
     void *known;              /* a tsearch tree of struct known_case */
     char *broken;             /* why nothing more can be written; NULL while all is well */
     struct place own, target; /* the file under `part`; what PATH led to when it was begun */
@@ -94,10 +96,12 @@ bool writer_prepare(struct record *r);
 /* All datasets have the same number of rows at any time; they grow by blocks and are cut to the cases at the end. */
 bool writer_resize(struct record *, int64_t rows);
 bool writer_flush(const struct record *);
-/* Takes the room for a case. After a failed write HDF5 goes on with the others, and one of those may be what makes the
- * file unreadable; so a full disk is found while nothing of the case has been written. */
-bool writer_reserve(const struct record *);
+/* Takes the room for a case, on the disk and within the end that the file states. See "Killed at any moment" and "A full
+ * disk" in SCHEMA.md. */
+bool writer_reserve(struct record *);
 /* Makes whatever HDF5 still wants to write go nowhere, so that the file stays as its last complete flush left it. */
+void writer_leave(const struct record *r);
+/* The same after a failure: nothing more can be written. */
 void writer_abandon(struct record *r);
 /* Closes every HDF5 object of the record, abandoned or not. false: the file could not be written to its end. */
 bool writer_close(struct record *r);

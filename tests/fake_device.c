@@ -78,7 +78,7 @@ static void destroy_queue(void *context, void *queue) {
 static int synchronize(void *context, void *queue) {
     (void)context, (void)queue;
     resting = true;
-    return held; /* nobody would ever let it go */
+    return held; /* no call would ever release it */
 }
 
 static int create_event(void *context, void **event) {

@@ -117,7 +117,7 @@ static int run_now(struct queue *q, const struct op *op) {
     return failed;
 }
 
-/* Runs what is queued; -1 when everything waits for something that nobody queued. */
+/* Runs what is queued; -1 when everything waits for something that is not queued. */
 static int drain(void) {
     for (;;) {
         int ran = 0, order[QUEUES] = {low_first ? 0 : 1, low_first ? 1 : 0};

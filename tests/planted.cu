@@ -1,6 +1,6 @@
 /* Kernels with a planted bug, each beside the same kernel without it: `planted NAME good|bad`. Exit 0: the numbers
  * are right; 1: they are not; 2: the launch was refused. tests/test_executor.c builds this file plainly and with the
- * sanitizers, and says who must catch what. */
+ * sanitizers, and says which build must catch which bug. */
 #include "kernels/device.h"
 
 #include <stdio.h>

@@ -19,7 +19,7 @@ enum bug {
     CHANGES_INPUT,    /* in one element */
     CHANGES_LAST_BIT, /* in every second run */
     READS_OUTPUT,     /* adds to what was there */
-    READS_WORK,       /* which nobody has written */
+    READS_WORK,       /* which no call has written */
     WORK_OVERRUN,
     SAVE_OVERRUN,
     CHANGES_SAVE, /* in backward, which may only read it */

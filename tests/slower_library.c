@@ -15,7 +15,7 @@
 
 enum { MOST_ROWS = 128 };
 
-struct mhc_library mhc_library; /* filled before anybody can look at it */
+struct mhc_library mhc_library; /* filled before the program reads it */
 static struct mhc_row row[MOST_ROWS];
 static const struct mhc_row *rows[MOST_ROWS + 1];
 static int (*inner_run[MOST_ROWS])(void *, void *, const struct mhc_case *, void *const *, void *, void *);

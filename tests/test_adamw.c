@@ -1,4 +1,5 @@
-/* The optimizer against AdamW as its paper has it: the second moment itself, in double, from a start at zero. */
+/* The optimizer against AdamW as its paper writes it: with the second moment itself, in double, from a start at zero.
+ * */
 #include "cpu_ref/adamw.h"
 #include "tests/check.h"
 

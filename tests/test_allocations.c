@@ -1,6 +1,6 @@
-/* Out of memory, one allocation of the program's own after the other: whichever fails, a command ends with an exit code
- * of its own and, where it did not do all, with a line that says so. Nothing crashes or hangs, and no wrong record is
- * left behind as a complete one. */
+/* Out of memory: one allocation of the program after the other fails. Each time the command ends with an exit code of
+ * its own and, if something is missing, a line that says so. Nothing crashes or hangs, and no wrong record is left
+ * behind as a complete one. */
 #include "tests/command.h"
 
 static void enter_with_shim(void) {

@@ -34,7 +34,7 @@ Test(array_error, is_infinite_where_one_side_is_not_finite) {
                  tiny[3] = {0, 0, 1e-300};
     int64_t at;
     cr_expect(array_error(&alpha, &shape, want, want, 0, NULL) == 0);
-    cr_expect(array_error(&alpha, &shape, nan, nan, 0, &at) == INFINITY && at == 0, "nobody wrote it");
+    cr_expect(array_error(&alpha, &shape, nan, nan, 0, &at) == INFINITY && at == 0, "it was not written");
     cr_expect(array_error(&alpha, &shape, nan, want, 0, &at) == INFINITY && at == 0);
     cr_expect(array_error(&alpha, &shape, flipped, want, 0, &at) == INFINITY && at == 2);
     cr_expect(array_error(&alpha, &shape, tiny, zero, 0, &at) == INFINITY && at == 2);

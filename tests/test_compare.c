@@ -1,5 +1,4 @@
-/* `compare` on records that were made up: what is planted must get its verdict and its exit code, and
- * nothing else may. */
+/* `compare` on made-up records: a planted difference must get its verdict and its exit code, and nothing else may. */
 #include "tests/command.h"
 
 #include <hdf5.h>
@@ -80,7 +79,7 @@ Test(compare, planted_changes) {
         {"1.5 % more memory", "INVALID", "needs more memory: ", {.at = GATE_MLP, .memory = 1.015}},
         {"half a percent more memory", "SAME", "values agree", {.at = GATE_MLP, .memory = 1.005}},
         {"less memory", "SAME", "values agree", {.at = GATE_MLP, .memory = 0.5}},
-        {"memory that nobody can see", "INVALID", "is in the base alone", {.at = GATE_MLP, .no_memory = true}},
+        {"memory that is not recorded", "INVALID", "is in the base alone", {.at = GATE_MLP, .no_memory = true}},
         {"a wrong element in a million", "INVALID", " at layer 62500 is ", {.at = GATE_STACK, .add = 0.02}},
         {"a last bit in a million", "SAME", "1 of 1000001", {.at = GATE_STACK, .last_bit = true}},
         {"a gain off by 1e-3 of log10", "SAME", "1 of 1000001", {.at = GATE_STACK, .add = 1e-3}},
@@ -300,7 +299,7 @@ Test(compare, truncated_and_strange) {
     }
     gate_write("b.h5", &nothing);
     change("b.h5", 4);
-    cr_expect(sh("$M compare a.h5 b.h5") == 1 && rows_of("INVALID") == 2, "an error that nobody can see:\n%s%s", out,
+    cr_expect(sh("$M compare a.h5 b.h5") == 1 && rows_of("INVALID") == 2, "an error that is not recorded:\n%s%s", out,
               err);
     GOOD("head -c 10000 a.h5 >cut.h5; : >empty.h5; $M run --study maps --depth 3 --out other.h5 -q");
     const char *const bad[][2] = {

@@ -251,7 +251,7 @@ Test(contract, integers_pass_every_way) {
     cr_assert(backend_round(back, 5, MHC_I32) && !memcmp(back, values, sizeof back));
 }
 
-/* An input that nobody gives is a pattern; of tokens it is one that a table has. */
+/* An input without given values is a pattern; tokens are those that a table has. */
 Test(contract, patterns_of_tokens_lie_in_the_vocabulary) {
     struct mhc_case c = a_case();
     c.T = 10000;

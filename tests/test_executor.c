@@ -1,7 +1,7 @@
-/* The executor of kernels/host catches what would go wrong on a GPU. tests/planted.cu has kernels with bugs beside
- * the same kernels without; it is built here plainly, with the address sanitizer and with the thread sanitizer, and
- * each bug must be caught by who is named below, in any order of fibres. Without its bug each kernel is right and
- * silent everywhere. tests/semantics.cu holds the wrappers to plain loops. */
+/* The executor of kernels/host catches what would go wrong on a GPU. tests/planted.cu has kernels with bugs beside the
+ * same kernels without. This test builds it plainly, with the address sanitizer and with the thread sanitizer. A table
+ * below says which build must catch each bug, in any order of fibres. Without its bug each kernel is right and silent
+ * everywhere. tests/semantics.cu holds the wrappers to plain loops. */
 #include "tests/command.h"
 
 TestSuite(executor, .init = enter, .fini = leave, .timeout = 300);

@@ -1,5 +1,5 @@
-/* `make gpu-first` is cut off when the time with a GPU is over: whatever the moment, what it had so far is there. On a
- * device that does not exist, see fake_queues.c. */
+/* `make gpu-first` may be cut off at any moment, and what it had by then is there. The device does not exist, see
+ * fake_queues.c. */
 #include "tests/command.h"
 
 #include <time.h>

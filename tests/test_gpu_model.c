@@ -1,5 +1,5 @@
-/* Backend model:GPU: what it takes our kernels to move is what the emulator counts; every table, figure, headline and
- * record of it says MODEL; it judges and is judged by nothing. */
+/* Backend model:GPU: its bytes are those that the emulator counts; every table, figure, headline and record of it says
+ * MODEL; `compare` judges nothing by it. */
 #include "tests/command.h"
 
 #include "suites/case/suite.h"

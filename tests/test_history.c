@@ -1,4 +1,4 @@
-/* `regress --record` and its figure: entries stay whatever happens to those that add one. */
+/* `regress --record` and its figure: entries stay even if a process that adds one is killed. */
 #include "tests/command.h"
 
 #include <math.h>

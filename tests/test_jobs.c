@@ -17,12 +17,12 @@ static const char mixed_suite[] = "set --study maps --alpha 0 --depth 12 --token
                                   "set --study propagate --width 16 --tokens 12 --alpha 0.1 --depth 5\n"
                                   "--block resnet,hc,mhc,identity --branch linear,mlp --backend cpu64,cpu32\n"
                                   "--block mhc --depth 40 --width 64\n";
-/* Two that nobody waits for, the rest of a moment. */
+/* Two cases take longer than a test waits, the others a moment. */
 static const char endless_suite[] = "set --study maps --block mhc --measure gain\n"
                                     "--depth 4 --seed 1:4:1\n"
                                     "--depth 60 --tokens 4096 --t-max 1000000 --seed 1:2:1\n"
                                     "--block hc --depth 4 --seed 1:4:1\n";
-/* Five of a second or so, the rest of a moment. */
+/* Five cases take about a second each, the others a moment. */
 static const char long_suite[] = "set --study maps --block mhc --measure gain\n"
                                  "--depth 4 --seed 1:4:1\n"
                                  "--depth 60 --tokens 64 --t-max 60000 --seed 1:5:1\n"

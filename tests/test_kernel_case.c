@@ -32,7 +32,7 @@ static void check_operation(const struct mhc_library *library, const char *name)
     cr_assert(!why, "%s: %s", name, why);
     why = bound_row_open(&bound, &b, examined_row(&e), &e.c, 3, &e.before.made, &e.before.save);
     cr_assert(!why, "%s: %s", name, why);
-    cr_expect(examine_set(&e, &bound, 1, &a), "%s: outputs that nobody wrote are right", name);
+    cr_expect(examine_set(&e, &bound, 1, &a), "%s: outputs that were not written are right", name);
     for (int64_t set = 0; set < 3; set++) {
         cr_assert(!bound_row_run(&bound, set));
         why = examine_set(&e, &bound, set, &a);
@@ -94,7 +94,7 @@ Test(kernel_case, runs_what_an_operation_leans_on) {
     cr_expect(why && strstr(why, "mhc.pre: this row works in f32"), "said %s", why);
 }
 
-/* What an input holds that nobody gives: element k is a function of k alone, in arrays of any length. */
+/* An input without given values: element k is a function of k alone, in arrays of any length. */
 Test(kernel_case, a_pattern_goes_on) {
     static double x[300 * 4 * 255 + 1];
     const struct backend b = {.library = &mhc_cpu32};

@@ -59,7 +59,7 @@ static void split(struct arrays *d, const char *joined, int64_t rows, int64_t co
 static void run_part(const char *name, const struct mhc_case *c, struct arrays *d, struct save *save) {
     for (const struct mhc_arg *arg = mhc_row_find(&mhc_cpu64, name)->args; arg->name; arg++)
         cr_assert(arg->direction == MHC_OUT || mhc_elements(c, arg) == 0 || arrays_get(d, arg->name),
-                  "%s: nobody made %s", name, arg->name);
+                  "%s: no row made %s", name, arg->name);
     run_named(&mhc_cpu64, name, c, d, save);
 }
 

@@ -29,14 +29,21 @@ static void find(const struct planted *p) {
     }
 #include "tests/plants/plants.def"
 
+/* A good library in the same clothes. */
 Test(plants, none) {
-    static const char *const families[] = {"cheats", "mistakes", "manners", "intruders"};
+    static const char connection[] = "mhc.post,mhc.pre,mhc.backward --map sinkhorn";
+    static const struct {
+        const char *family, *check, *regress;
+    } each[] = {{"cheats", "mhc.*,sinkhorn.*", connection},
+                {"mistakes", "mhc.*,sinkhorn.*", connection},
+                {"training", "adamw.*,embedding.*,cross-*,gradient.*", "adamw.update,embedding.backward"},
+                {"manners", "mhc.*", connection},
+                {"intruders", "mhc.*,linear.*", connection}};
     set_plant("none");
-    for (size_t k = 0; k < sizeof families / sizeof *families; k++) {
-        GOOD("$M check $B/plants/%s.so --operation 'mhc.*,sinkhorn.*' --trials 20", families[k]);
-        GOOD("$M regress --against $INNER $B/plants/%s.so --operation 'mhc.*' --type f32 --speed report --budget 0.05 "
-             "-q",
-             families[k]);
+    for (size_t k = 0; k < sizeof each / sizeof *each; k++) {
+        GOOD("$M check $B/plants/%s.so --operation '%s' --trials 20", each[k].family, each[k].check);
+        GOOD("$M regress --against $INNER $B/plants/%s.so --operation %s --type f32 --speed report --budget 0.05 -q",
+             each[k].family, each[k].regress);
         cr_expect(!strstr(out, "INVALID"), "%s", out);
     }
 }
@@ -47,4 +54,11 @@ Test(plants, a_second_look_ends) {
     int code = sh("$M check $B/plants/intruders.so --operation hc.pre,mhc.post --minutes 0.03 --timeout 10");
     cr_expect(code == 1 && strstr(out, "a row before it left something behind") && !strstr(out, "time limit"),
               "exit %d\n%.6000s", code, out);
+}
+
+/* A library that hangs and keeps its process from looking at the clock. */
+Test(plants, ignores_the_clock) {
+    set_plant("ignores_the_clock");
+    int code = sh("$M check $B/plants/intruders.so --operation mhc.post --trials 1 --timeout 1");
+    cr_expect(code == 1 && strstr(out, "FAIL mhc.post: time limit of 1 s"), "exit %d\n%.6000s", code, out);
 }

@@ -3,6 +3,7 @@
 
 #include <hdf5.h>
 
+#include <fcntl.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -108,7 +109,7 @@ Test(record_place, starting_race) {
         cr_expect(!locks || count[WHOLE] == 1, "%d whole", count[WHOLE]);
         leave_unfinished();
         race(false, true, locks, count);
-        cr_expect(!locks || !count[REPLACED], "with locks nobody is replaced: %d", count[REPLACED]);
+        cr_expect(!locks || !count[REPLACED], "with locks no file is replaced: %d", count[REPLACED]);
         unlink("a.h5");
     }
 }
@@ -252,4 +253,37 @@ Test(record_place, flipped_bits_are_found) {
         }
     }
     free(bytes);
+}
+
+/* What a killed process left beside the name goes with the next run; what may be another's stays. */
+Test(record_place, cleans_up_what_was_left) {
+    static const char *const goes[] = {"a.h5.0123456789ab.tmp", "a.h5.part.ba9876543210.tmp"},
+                             *const stays[] = {
+                                 "a.h5.0123456789aB.tmp", "a.h5.0123456789ab",     "a.h5.0123456789a.tmp",
+                                 "a.h5.part.tmp",         "b.h5.0123456789ab.tmp", "a.h5.aaaaaaaaaaaa.tmp",
+                                 "a.h5.bbbbbbbbbbbb.tmp", "a.h5.cccccccccccc.tmp", "linked"};
+    const struct record_schema schema = schema_of(LAYERS, "suite");
+    int held = -1;
+    for (size_t k = 0; k < sizeof goes / sizeof *goes; k++)
+        close(open(goes[k], O_CREAT | O_WRONLY, 0666));
+    for (size_t k = 0; k < 6; k++) {
+        held = open(stays[k], O_CREAT | O_WRONLY, 0666);
+        if (k < 5)
+            close(held);
+    }
+    cr_assert(!flock(held, LOCK_EX | LOCK_NB) && !symlink("b.h5.0123456789ab.tmp", stays[6]));
+    close(open(stays[7], O_CREAT | O_WRONLY, 0666));
+    cr_assert(!link(stays[7], stays[8]));
+    for (int locks = 0; locks < 2; locks++) {
+        no_locks = !locks;
+        struct record *r = record_create("a.h5", &schema, false, true);
+        cr_assert(r && record_finish(r, true), "%s", record_error());
+        for (size_t k = 0; k < sizeof goes / sizeof *goes; k++)
+            cr_expect(access(goes[k], F_OK) == -locks, "%s, %s locks", goes[k], locks ? "with" : "without");
+        for (size_t k = 0; k < sizeof stays / sizeof *stays; k++) {
+            struct stat status;
+            cr_expect(!lstat(stays[k], &status), "%s is gone", stays[k]);
+        }
+    }
+    close(held);
 }

@@ -340,7 +340,7 @@ Test(regress, failing_while_timed) {
         expect_row(what, "mhc.post --width 33 --tokens 9 --type f32 --budget 0.1   ", "NEW", bugs[k].why);
         expect_row(what, "as mhc-micro", "", "right; "); /* the run went on */
     }
-    /* as slow as each other: the limit is too short, and nobody's fault */
+    /* as slow as each other: the limit is too short, which is no library's fault */
     GOOD(CC "-DBUG=NAPS $R/tests/planted_library.c $R/cpu_ref/operations.c -o bad.so && cp bad.so too.so && "
             "$M regress --against bad.so too.so %s",
          options);
@@ -402,7 +402,7 @@ Test(regress, killed_and_more_memory) {
 }
 
 #ifndef __SANITIZE_ADDRESS__ /* which needs more address space than there is */
-/* Memory that is not there is nobody's fault, and no end of the run. */
+/* Missing memory is no library's fault, and the run goes on. */
 Test(regress, too_little_memory) {
     static const char command[] =
         "ulimit -v 1500000; $M regress --against good.so good.so --operation mhc.post --tokens 64,5000 --width "

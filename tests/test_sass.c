@@ -1,4 +1,4 @@
-/* What ptxas makes of the kernels is what kernels/sass.txt says, where there is an nvcc to say it. */
+/* What ptxas makes of the kernels is what kernels/sass.txt says. The test needs nvcc. */
 #include "tests/command.h"
 
 TestSuite(sass, .init = enter, .fini = leave, .timeout = 600);

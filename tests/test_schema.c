@@ -1,5 +1,4 @@
-/* A record of schema mhcbench/1.0 that is kept for ever: whatever the writer becomes, this file stays readable and
- * says the same. */
+/* A record of schema mhcbench/1.0, kept for ever: every later reader must read the same from it. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* Shares of a suite: which one a process takes is read from a launcher's environment, here a faked one. */
+/* Shares of a suite: the environment of a launcher, here a faked one, says which share a process takes. */
 #include "tests/command.h"
 
 #include "results/record.h"
@@ -61,7 +61,8 @@ Test(share, environments) {
 
 Test(share, environments_that_do_not_suffice) {
     static const char *const bad[][2] = {
-        {"PBS_ARRAY_INDEX=2 $M run s.suite --dry-run", "PBS_ARRAY_INDEX=2: the engine does not say of how many"},
+        {"PBS_ARRAY_INDEX=2 $M run s.suite --dry-run",
+         "PBS_ARRAY_INDEX=2: PBS does not say of how many; --shard auto/N states N"},
         {"OMPI_COMM_WORLD_RANK=4 OMPI_COMM_WORLD_SIZE=4 $M run s.suite --dry-run", "not a place among processes"},
         {"PMI_RANK=x PMI_SIZE=4 $M run s.suite --dry-run", "PMI_RANK is x and PMI_SIZE is 4"},
         {"PMI_RANK=1 $M run s.suite --dry-run", "PMI_SIZE is not set"},
@@ -133,6 +134,10 @@ Test(share, cut_by_cost) {
         longest = cost > longest ? cost : longest;
         sum += cost;
     }
+    int64_t *costs = shares_costs(&s);
+    for (int64_t k = 0; k < s.count; k++) /* most are those of the seed before */
+        cr_expect(costs && costs[k] == shares_cost(&s.cases[k]));
+    free(costs);
     for (int64_t shares = 1; shares < 300; shares += 7) {
         int64_t got[1000] = {0};
         cr_assert(shares_cut(&s, shares, of, load));
@@ -211,6 +216,9 @@ Test(share, job_scripts) {
     expect_equal("all.h5", "whole.h5");
     GOOD("rm s.1-of-2.h5; SHARDS=2 SLURM_ARRAY_TASK_ID=1 SLURM_ARRAY_TASK_MIN=1 SLURM_ARRAY_TASK_MAX=1 "
          "SLURM_ARRAY_TASK_COUNT=1 sh $R/suites/sweep.slurm s.suite && test -s s.1-of-2.h5");
+    for (int k = 0; k < 2; k++)
+        GOOD("rm s.%d-of-2.h5 && %s=%d SHARDS=2 SUITE=s.suite sh $R/suites/sweep.pbs && test -s s.%d-of-2.h5", k,
+             k ? "PBS_ARRAYID" : "PBS_ARRAY_INDEX", k, k);
     write_text("mpirun", "for r in 0 1 2; do OMPI_COMM_WORLD_RANK=$r OMPI_COMM_WORLD_SIZE=$2; export "
                          "OMPI_COMM_WORLD_RANK OMPI_COMM_WORLD_SIZE; (shift 2; exec \"$@\"); done\n");
     GOOD("chmod +x mpirun && sed -i '1i#!/bin/sh' mpirun && PATH=$PWD:$PATH sh $R/suites/sweep.mpirun s.suite -np 3 && "

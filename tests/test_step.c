@@ -199,7 +199,7 @@ static double elements(const struct program *s, enum step_part part, double para
     return (program_bytes(s, part) / 4 / (double)spec->layers - parameters) / (double)spec->c.T;
 }
 
-/* Table 2 and section 4.3.1 of the paper, in elements a token and layer; parameters once a call. */
+/* Table 2 and section 4.3.1 of the paper, in elements per token and layer; parameters once per call. */
 Test(step, traffic_and_calls_are_the_papers) {
     struct steps all;
     struct program_spec spec = spec_of(&cpu32, 6, 0);
@@ -318,7 +318,7 @@ Test(step, activations_are_the_papers) {
     double C = 10, n = 4, H = 14, A = 12, K = n * n + 2 * n;
     /* F's own: q, k, v, o and what the core keeps; up, gate, h. The residual keeps x but the first, v and r. */
     double F = kept(0, STEP_RESIDUAL) - (5 * C + 6 * C + 6);
-    cr_expect(F >= 3 * 4 * A + 9 * H && F <= 3 * (4 * A + 2 * 2) + 9 * H, "F keeps %g elements a token", F);
+    cr_expect(F >= 3 * 4 * A + 9 * H && F <= 3 * (4 * A + 2 * 2) + 9 * H, "F keeps %g elements per token", F);
     /* mHC, all kept: x but the first, y, u, v, r, coefficients and what its backward needs: z and r of its own */
     cr_expect(fabs(kept(0, STEP_MHC) - (F + 5 * n * C + 6 * C + 6 * (2 * C + 1 + K + K + 1))) < 1e-9, "%g",
               kept(0, STEP_MHC) - F);

@@ -171,7 +171,7 @@ Test(timing, settled_clocks) {
     cr_expect(timing_settled(clocks, 12, 0.01) && !timing_settled(clocks, 12, 0.005));
     cr_expect(!timing_settled(clocks, 11, 0.01), "the last ten reach back to a 0");
     cr_expect(!timing_settled(clocks + 2, 9, 0.01), "nine are too few");
-    cr_expect(timing_settled(&unknown, 1, 0.01), "nobody waits for a clock that is unknown");
+    cr_expect(timing_settled(&unknown, 1, 0.01), "no round waits for a clock that is unknown");
 }
 
 Test(timing, even_batches) {

@@ -1,5 +1,5 @@
-/* Study train: runs are the same bits again, end when they must, and are kept. What training leads to is for the
- * reader of a record, not for a test. */
+/* Study train: runs repeat to the bit, end when they must, and are recorded. A test does not judge what training leads
+ * to. */
 #include "tests/command.h"
 #include "tests/train_example.h"
 

@@ -118,7 +118,7 @@ Test(verdict, values) {
               mhc_metric_of("") == MHC_METRICS);
 }
 
-Test(verdict, nobody_widens_a_tolerance_for_itself) {
+Test(verdict, no_row_widens_its_own_tolerance) {
     cr_expect(mhc_common_tolerance(1e-3, 1) == 1e-3 && mhc_common_tolerance(1, 1e-3) == 1e-3 &&
               mhc_common_tolerance(NAN, 1e-3) == 1e-3);
     cr_expect(isnan(mhc_common_tolerance(1e-3, NAN)), "one that is gone is not known");

@@ -110,7 +110,7 @@ static void close_request(int kind, const struct request *r) {
     }
 }
 
-/* What is still open when the lanes have met: requests of a part of the lanes. */
+/* Closes the requests that are still open when the lanes have met: only some lanes took part in them. */
 static void close_warp(struct counted_warp *w) {
     for (auto &[key, site] : w->listed) {
         for (const struct request &r : site->open)

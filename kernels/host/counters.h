@@ -29,7 +29,7 @@ enum counted_event {
 COUNTED(void count_hidden(const void *, size_t))
 COUNTED(void count_launch(const struct emu_launch *))
 COUNTED(void count_launch_end(void))
-/* A block of the cluster, by its rank, and its shared memory; its end. */
+/* Begin and end of a block of the cluster, with its rank and its shared memory. */
 COUNTED(void count_block(int, const void *, size_t))
 COUNTED(void count_block_end(int))
 /* From here on a thread runs: rank of its block, its number there, its fibre; NULL: none does. */
@@ -40,8 +40,8 @@ COUNTED(void count_warp_met(void))
 COUNTED(void count_block_met(void))
 /* An asynchronous copy: shared, global, bytes, the instruction. */
 COUNTED(void count_copy(const void *, const void *, int, const void *))
-/* What a library of the host does in place of a kernel: its name, and matrices: rows, bytes of a row, bytes from row
- * to row, whether it is written. */
+/* What a library of the host does in place of a kernel. Each matrix has rows, bytes per row, bytes from row to row, and
+ * whether it is written. */
 COUNTED(void count_call(const char *))
 COUNTED(void count_matrix(const void *, long, long, long, bool))
 COUNTED(void count_call_end(void))

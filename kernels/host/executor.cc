@@ -8,8 +8,8 @@
 
 enum { WARP_SIZE = 32, MAX_THREADS = 1024, MAX_CLUSTER = 16, MAX_SHARED = 227 * 1024, POISON = 0xff };
 
-/* Where threads meet. Two sets of slots: nobody is a whole meeting behind, so the set of the meeting before is still
- * read while this one fills. */
+/* Where threads meet. There are two sets of slots. No thread is a whole meeting behind, so threads read the set of the
+ * meeting before while this one fills. */
 struct meeting {
     int expected = 0, arrived = 0;
     unsigned generation = 0;
@@ -137,7 +137,7 @@ void emu_barrier(const char *file, int line) {
     meet(m, true, "__syncthreads", file, line);
 }
 
-/* All lanes of the warp are here, or one of them is yet to come. */
+/* The meeting of this lane's warp. The counters learn of the last lane that arrives. */
 static struct meeting *meeting_of_warp(void) {
     struct meeting *m = &executor.self->warp->meeting;
     count_event(COUNT_WARP);
@@ -277,7 +277,7 @@ static void run_thread(struct thread *t) {
     executor.self = NULL;
 }
 
-/* Nobody can go on: says where one of them waits. */
+/* No thread can go on: says where one of them waits. */
 static void report_standstill(int total) {
     int ended = 0;
     for (int k = 0; k < total; k++)

@@ -18,7 +18,7 @@ const void *fibre_stack(const struct fibre *, size_t *bytes);
  * Both are called by the thread's own stack only. */
 void fibre_start(struct fibre *, void (*body)(void *), void *argument);
 void fibre_resume(struct fibre *);
-/* Called on a fibre: back to who started or resumed it. */
+/* Called on a fibre: goes back to the stack that started or resumed it. */
 void fibre_yield(void);
 
 #endif

@@ -45,8 +45,8 @@ static inline void request_sectors(const struct request *r, int64_t *sectors, in
     *least += (bytes + SECTOR - 1) / SECTOR;
 }
 
-/* Turns of the banks that a request takes, and the least: different words of one bank go one after the other; words of
- * 8 and 16 bytes go by halves and quarters of the warp. */
+/* The turns of the banks that a request takes, and the least possible. Different words of one bank go one after the
+ * other. Words of 8 and 16 bytes go by halves and quarters of the warp. */
 static inline void request_wavefronts(const struct request *r, int64_t *wavefronts, int64_t *least) {
     int widest = 0;
     for (int lane = 0; lane < LANES; lane++)

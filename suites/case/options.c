@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "results/text.h"
+#include "suites/case/help.h"
 #include "suites/case/options.h"
 
 /* One line whatever it quotes: a file's name or bytes may hold a line end or move a terminal's cursor. */
@@ -36,7 +37,7 @@ bool help_asked(int *argc, char **argv, const char *usage, const char *help) {
     bool asked = take_flag(argc, argv, "--help");
     asked = take_flag(argc, argv, "-h") || asked;
     if (asked)
-        printf("usage: mhcbench %s\n\n%s", usage, help);
+        help_print(usage, help);
     return asked;
 }
 

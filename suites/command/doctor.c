@@ -1,4 +1,4 @@
-/* `mhcbench doctor`: what on this machine would spoil a measurement, why it matters, what to do. */
+/* `mhcbench doctor`: says what would spoil a measurement on this machine, why it matters, and what to do. */
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,14 +90,14 @@ static void look_at_build(void) {
                "close other programs; cases that do not fit are refused beforehand");
 }
 
-/* A GPU, or whatever a backend runs on; what is wrong with it, it says itself. */
+/* A GPU, or what else a backend runs on. The device itself says what is wrong with it. */
 static void look_at_device(const char *text) {
     char part[DEVICE_TEXT];
     for (int k = 0; device_warning(text, k, part, sizeof part); k++)
         advise(part, "stop what else runs on the device, or let it cool down; nvidia-smi shows both");
 }
 
-/* A model is measured by nothing: what it is made of, and its error. */
+/* A model measures nothing: prints what it is made of, and its error. */
 static int print_model(const char *backend) {
     struct tables t = {.out = stdout, .most = 160};
     char why[200];
@@ -109,10 +109,10 @@ static int print_model(const char *backend) {
 int doctor_command(int argc, char **argv) {
     static const char usage[] = "doctor [--backend NAME]";
     static const char help[] =
-        "Says what on this machine would spoil a measurement, and the remedy.\n\n"
-        "  --backend NAME  whose device is looked at: cuda (default), or the path of a library; of model:h200 what\n"
-        "                  it is made of, and its error against published figures\n\n"
-        "Exit: 0 whatever is found, for all of it is advice; 2 a backend that was named cannot be opened.\n";
+        "Says what would spoil a measurement on this machine, and the remedy.\n\n"
+        "  --backend NAME  look at the device of this backend: cuda (default) or the path of a library. model:h200 "
+        "prints the data sheet and the shares that the model assumes, and its error against published figures\n\n"
+        "Exit: 0 whatever it finds, because all of it is advice; 2 if the named backend cannot be opened.\n";
     const char *backend = NULL;
     char device[DEVICE_TEXT];
     if (help_asked(&argc, argv, usage, help))

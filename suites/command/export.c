@@ -14,14 +14,13 @@
 int export_command(int argc, char **argv) {
     static const char usage[] =
         "export FILE.h5 [case options] [--what cases|curves|samples] [--format csv|json] [--out FILE]";
-    static const char help[] = "Writes a record as text; lines that start with # in CSV say where it comes from.\n\n"
-                               "  --connection mhc, --t-max 20,100, ...\n"
-                               "                  only cases that have this option of a case, as in `plot`\n"
-                               "  --what cases    one row per case: options, status, summaries, times (default)\n"
-                               "  --what curves   one row per case and layer; gains are log10\n"
-                               "  --what samples  one row per timed sample\n"
-                               "  --format        csv (default) or json\n"
-                               "  --out FILE      default: standard output\n";
+    static const char help[] =
+        "Writes a record as text. In CSV the lines that start with # say where it comes from.\n\n"
+        "  case options  select cases, as in `run`: --connection mhc, --t-max 20,100 ...\n"
+        "  --what WORD   cases (default): one row per case, with options, status, summaries and times; curves: one "
+        "row per case and layer, gains as log10; samples: one row per timed sample\n"
+        "  --format F    csv (default) or json\n"
+        "  --out FILE    the file to write; default: standard output\n";
     const char *what = "cases", *format = "csv", *out = "-", *file = NULL;
     if (help_asked(&argc, argv, usage, help))
         return EXIT_GOOD;
@@ -48,7 +47,7 @@ int export_command(int argc, char **argv) {
     return good ? EXIT_GOOD : cannot("%s", record_error());
 }
 
-/* N of the fact "0/4; 3/4", as parts have it that were joined before; 0: it has several, or none. */
+/* N of the fact "0/4; 3/4", which parts have that were joined before; 0: there are several N, or none. */
 static int64_t shards_in(const char *fact) {
     long long first = 0, of = 0;
     for (const char *at = *fact ? fact : NULL; at; at = strchr(at, ' '), at += at != NULL) {
@@ -59,7 +58,7 @@ static int64_t shards_in(const char *fact) {
     return first;
 }
 
-/* N of the shards that made the parts; 0: they differ in it, or one is of none. */
+/* N of the shards that made the parts; 0: they differ in N, or one part is no shard. */
 static int64_t shards_of(char **paths, int count) {
     int64_t shards = 0;
     for (int k = 0; k < count; k++) {
@@ -103,12 +102,12 @@ static void name_shards(const char *out, const struct record_gaps *gaps, int64_t
 int merge_command(int argc, char **argv) {
     static const char usage[] = "merge OUT.h5 PART.h5... [--overwrite]";
     static const char help[] =
-        "Joins the files that --shard I/N made of one suite, or what is left of interrupted runs of it, into a new "
-        "file. When cases of\n"
-        "the suite are in no part, OUT.h5 is written all the same and marked not complete, the missing shards are "
-        "named, and the exit\n"
-        "code is 1. A case that several parts have must have the same values in all of them.\n\n"
-        "  --overwrite  replace OUT.h5 where there is one\n";
+        "Joins the files that --shard I/N made of one suite, or what is left of interrupted runs, into a new file. "
+        "If cases of the suite are in no part, OUT.h5 is still written and marked not complete, the missing shards "
+        "are named, and the exit code is 1. A case that several parts have must have the same values in all of "
+        "them.\n\n"
+        "  --overwrite  replace OUT.h5 if it exists\n\n"
+        "Exit: 0 every case is there, 1 cases are missing, 2 the parts cannot be joined.\n";
     if (help_asked(&argc, argv, usage, help))
         return EXIT_GOOD;
     bool overwrite = take_flag(&argc, argv, "--overwrite");

@@ -11,8 +11,8 @@
 
 #include "suites/case/options.h"
 
-/* Those that start several processes. The first whose rank is there counts: below mpirun, variables of srun may be
- * those of the daemon that mpirun started. */
+/* Launchers that start several processes. The first one whose rank is set counts: below mpirun, variables of srun may
+ * belong to the daemon that mpirun started. */
 static const struct {
     const char *name, *rank, *size, *other_size, *local_rank, *local_size;
 } starters[] = {
@@ -24,8 +24,8 @@ static const struct {
     {"srun", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_NTASKS", "SLURM_LOCALID", "SLURM_STEP_TASKS_PER_NODE"},
 };
 
-/* Job arrays. `count`: tasks; `last`: the largest number; NULL where the engine does not say. An engine that sets the
- * variable outside arrays too gives it a value that is no number, or 0 where numbers begin at 1. */
+/* Job arrays. `count`: tasks; `last`: the largest number; NULL if the engine does not say. Outside arrays an engine may
+ * set the variable too, to a value that is no number, or to 0 where numbers begin at 1. */
 static const struct {
     const char *name, *task, *first, *last, *step, *count;
     int64_t least; /* of a number */
@@ -80,7 +80,7 @@ static bool read_starter(struct launch *l) {
     return true;
 }
 
-/* The place of a task in its array; `count` 0: this is none. `shards`: as given to launch_read(). */
+/* The place of a task in its array; `count` 0: this is no array. `shards`: as given to launch_read(). */
 static bool read_array(int64_t shards, int64_t *index, int64_t *count, const char **name) {
     *index = *count = 0;
     for (size_t k = 0; k < sizeof arrays / sizeof *arrays && !*count; k++) {
@@ -96,9 +96,9 @@ static bool read_array(int64_t shards, int64_t *index, int64_t *count, const cha
         first = arrays[k].first && number(arrays[k].first, 0, &first) ? first : arrays[k].least;
         step = number(arrays[k].step, 1, &step) ? step : 1;
         if (!number(arrays[k].last, 0, &last))
-            return cannot("%s=%lld: the engine does not say of how many; --shard auto/N states N, for numbers from 0 "
-                          "on; --shard none takes every case",
-                          arrays[k].task, (long long)task),
+            return cannot("%s=%lld: %.*s does not say of how many; --shard auto/N states N, for numbers from 0 on (see "
+                          "suites/sweep.pbs); --shard none takes every case",
+                          arrays[k].task, (long long)task, (int)strcspn(*name, " "), *name),
                    false;
         *count = (last - first) / step + 1;
         *index = (task - first) / step;
@@ -135,7 +135,7 @@ bool launch_read(struct launch *l, int64_t shards) {
     return true;
 }
 
-/* GPUs of this machine by the driver's folder, without opening one; 0: none, or not known. */
+/* Counts the GPUs of this machine in the driver's folder, without opening one; 0: none, or not known. */
 static int64_t gpus_here(void) {
     DIR *folder = opendir("/proc/driver/nvidia/gpus");
     int64_t count = 0;
@@ -163,7 +163,7 @@ bool launch_choose_gpu(int64_t number) {
     return true;
 }
 
-/* One of the GPUs that are visible, or that are there, by the rank on this machine. */
+/* Takes one of the visible GPUs, or of all GPUs, by the rank on this machine. */
 static void share_gpus(int64_t local_rank) {
     const char *given = getenv("CUDA_VISIBLE_DEVICES");
     int64_t count = given ? 0 : gpus_here();

@@ -1,19 +1,20 @@
-/* What a launcher says of this process in its environment: mpirun, srun, and job arrays. */
+/* What a launcher (mpirun, srun, a job array) says about this process in its environment. */
 #ifndef LAUNCH_H
 #define LAUNCH_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Of how many processes, in all, this is which. Where tasks of an array start several processes each, both count. */
+/* The number of this process and how many there are in all. If tasks of an array start several processes each, both
+ * count. */
 struct launch {
     int64_t rank, size;             /* size 1: alone, or there is no launcher */
     int64_t local_rank, local_size; /* of those on this machine; local_size 1 where it is not said */
     char by[80];                    /* "Open MPI", "Slurm array and srun"; "": no launcher */
 };
 
-/* `shards`: the size, where the user states it and the launcher says the rank alone; 0: the launcher says both. false:
- * reported, because what is said does not suffice or contradicts itself. */
+/* `shards`: the size, if the user states it and the launcher gives the rank alone; 0: the launcher gives both. false:
+ * the information does not suffice or contradicts itself (reported). */
 bool launch_read(struct launch *, int64_t shards);
 
 /* Makes one GPU the only visible one, also for processes that this one starts: the `number`-th, from 0, of those that

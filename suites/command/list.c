@@ -1,4 +1,4 @@
-/* `mhcbench list`: what there is, and what a suite would cost. */
+/* `mhcbench list`: which suites, backends, options and metrics there are, and how long a suite would take. */
 #include <glob.h>
 #include <math.h>
 #include <omp.h>
@@ -15,6 +15,7 @@
 #include "suites/study/jobs.h"
 #include "suites/study/shares.h"
 #include "suites/study/study.h"
+#include "suites/case/help.h"
 #include "suites/case/suite.h"
 #include "suites/rows/backend.h"
 
@@ -22,38 +23,48 @@ static const char usage[] = "list [FILE.suite ...] [--options] [--operations] [-
                             "[--shards N]";
 
 static const char help[] =
-    "Without anything: the suites below the current folder with the number of their cases and an estimate of their "
-    "time, and\n"
-    "the backends that are here. With FILE.suite: that of these suites. An estimate counts operations, and the time of "
-    "one thread\n"
-    "in a fixed case; it assumes that nothing else runs.\n\n"
-    "  --shards N    of FILE.suite: what a sweep on N processes would be, by a model: time, files, merging, what "
-    "breaks first\n"
+    "Without arguments: the suites below the current folder, each with its number of cases and an estimate of its "
+    "time, and the backends of this build. With FILE.suite: the estimate of these suites. An estimate counts "
+    "operations and scales them by the measured time of one thread in a fixed case. It assumes that nothing else "
+    "runs.\n\n"
+    "  --shards N    a model of a sweep of FILE.suite on N processes: time, files, merging, and what breaks first\n"
     "  --options     every option of a case: default, range, meaning, and the studies that know it\n"
     "  --operations  the operations of a backend, what they read and what they write\n"
-    "  --backend B   whose operations: cpu64 (default), cpu32, cuda, emu, or the path of a library\n"
-    "  --metrics     every curve that is recorded, layer by layer\n";
+    "  --backend B   the backend of --operations: cpu64 (default), cpu32, cuda, emu, or the path of a library\n"
+    "  --metrics     every curve that is recorded, one value per layer\n";
+
+enum { VALUES_AT = 36, MEANING_AT = 6 }; /* columns of `list --options` */
+
+/* "a|b" as "a | b", so that a long list of words may break. */
+static void spaced(const char *words, char *text, size_t size) {
+    size_t used = 0;
+    for (; *words && used + 4 < size; words++)
+        used += (size_t)snprintf(text + used, size - used, *words == '|' ? " | " : "%c", *words);
+}
 
 static void list_options(void) {
     printf("Options of a case (suite lines take lists a,b,c and ranges low:high:step, low:high:xFACTOR):\n\n");
     for (int k = 0; k < params_count; k++) {
         const struct param *p = &params_table[k];
-        char range[160] = "text", special[64];
+        char range[400] = "text", special[64];
         if (p->type == PARAM_WORD || p->type == PARAM_FLAGS)
-            snprintf(range, sizeof range, "%s", p->words);
+            spaced(p->words, range, sizeof range);
         else if (p->type == PARAM_REAL)
             snprintf(range, sizeof range, "%g..%g", p->least, p->most);
         else if (p->type == PARAM_INT)
             snprintf(range, sizeof range, "%.0f..%.0f%s", p->words ? 1.0 : p->least, p->most,
                      (params_special(p, ", ", special, sizeof special), special));
-        printf("  --%-13s default %-9s %s", params_option(p), *p->standard ? p->standard : "none", range);
+        int column = printf("  --%-13s default %-9s", params_option(p), *p->standard ? p->standard : "none");
+        help_fill(column, VALUES_AT, range);
+        printf("%*s", MEANING_AT, "");
+        help_fill(MEANING_AT, MEANING_AT, p->help);
         int named = 0;
         for (int study = 0; study < STUDIES && p->of != STUDY_ANY; study++) {
             struct params one = {.study = study};
             if (params_knows(&one, p))
-                printf("%s%s", named++ ? ", " : "   [", params_word(&one, "study"));
+                printf("%s%s", named++ ? ", " : "      [", params_word(&one, "study"));
         }
-        printf("%s\n      %s\n", named ? "]" : "", p->help);
+        printf("%s", named ? "]\n" : "");
     }
 }
 
@@ -62,16 +73,19 @@ static int list_operations(const char *name) {
     char why[300];
     if (!backend_open_timed(&b, name, why, sizeof why))
         return cannot("%s", why);
-    printf("Operations of backend %s (%s):\n\n", name, b.library->build);
+    help_fill(printf("Operations of backend %s:", name), 2, b.library->build);
+    printf("\n");
     for (const struct mhc_row *const *row = b.library->rows; *row; row++) {
-        printf("  %-28s ", (*row)->name);
+        char arguments[1000] = "";
+        size_t used = 0;
         for (int direction = MHC_IN; direction <= MHC_OUT; direction++) {
-            printf("%s", direction == MHC_OUT ? " -> " : "");
-            for (const struct mhc_arg *arg = (*row)->args; arg->name; arg++)
+            used += (size_t)snprintf(arguments + used, sizeof arguments - used, direction == MHC_OUT ? "-> " : "");
+            for (const struct mhc_arg *arg = (*row)->args; arg->name && used < sizeof arguments - 100; arg++)
                 if (arg->direction == (enum mhc_direction)direction)
-                    printf("%s[%s] ", arg->name, arg->extents);
+                    used += (size_t)snprintf(arguments + used, sizeof arguments - used, "%s[%s] ", arg->name,
+                                             arg->extents);
         }
-        printf("\n");
+        help_fill(printf("  %-28s", (*row)->name), 31, arguments);
     }
     backend_close(&b);
     return EXIT_GOOD;
@@ -80,8 +94,8 @@ static int list_operations(const char *name) {
 static void list_metrics(void) {
     printf("Curves, one value per layer, with quantiles over tokens:\n\n");
     for (int m = 0; m < MHC_METRICS; m++)
-        printf("  %-28s %-6s %s\n", mhc_metric_info[m].name, mhc_metric_info[m].scale == MHC_LOG10 ? "log10" : "",
-               mhc_metric_info[m].long_name);
+        help_fill(printf("  %-28s %-6s", mhc_metric_info[m].name, mhc_metric_info[m].scale == MHC_LOG10 ? "log10" : ""),
+                  38, mhc_metric_info[m].long_name);
 }
 
 static double cpu_seconds(void) {
@@ -90,8 +104,8 @@ static double cpu_seconds(void) {
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
-/* Operations that one thread does in a second of its own, whatever else the machine does meanwhile, in a fixed case of
- * a backend; the fastest of a few runs, for the first warms up. */
+/* Operations per second of CPU time of one thread, in a fixed case of a backend. CPU time does not count what else the
+ * machine does. The fastest of a few runs counts, because the first one warms up. */
 static double flops_per_second(const char *backend) {
     enum { RUNS = 4 };
     struct params p;
@@ -126,14 +140,14 @@ static void put_duration(double seconds, char text[24]) {
         snprintf(text, 24, "%.0f hours", seconds / 3600);
 }
 
-/* What the cases are estimated by. */
+/* The rates that estimate the cases. */
 struct rates {
     int threads;
     double oracle, cpu32; /* operations per second of one thread; oracle: of cpu64, which stands for all but cpu32 */
     bool cuda;            /* can be opened */
 };
 
-/* What all threads do together, less what is lost by sharing the work out. */
+/* The rate of all threads together, less what is lost by sharing the work out. */
 static double of_all(double one, int threads) {
     return threads > 1 ? JOBS_EFFICIENCY * one * threads : one;
 }
@@ -149,14 +163,19 @@ static bool needs_gpu(const struct params *p) {
 /* Seconds of a whole suite, with as many cases at once as `run` would choose where memory suffices. */
 static double suite_seconds(const struct suite *s, const struct rates *rates, int *at_once) {
     struct job *jobs = malloc(((size_t)s->count + 1) * sizeof *jobs);
-    double sum = 0;
+    double sum = 0, alone = 0, together = 0; /* seconds of a case on one thread, and on all */
     *at_once = 1;
     for (int64_t k = 0; k < s->count; k++) {
-        const double one = rate_of(rates, &s->cases[k]);
-        const bool runs = rates->cuda || !needs_gpu(&s->cases[k]);
-        sum += runs ? jobs_seconds(&s->cases[k], of_all(one, rates->threads)) : 0;
+        const struct params *p = &s->cases[k];
+        if (!rates->cuda && needs_gpu(p)) {
+            alone = together = 0;
+        } else if (!k || !jobs_alike(p - 1, p)) {
+            alone = jobs_seconds(p, rate_of(rates, p));
+            together = jobs_seconds(p, of_all(rate_of(rates, p), rates->threads));
+        }
+        sum += together;
         if (jobs)
-            jobs[k] = (struct job){k, runs ? jobs_seconds(&s->cases[k], one) : 0, 0};
+            jobs[k] = (struct job){k, alone, 0};
     }
     if (jobs)
         *at_once = jobs_at_once(s, jobs, s->count, INFINITY, rates->threads);
@@ -187,18 +206,20 @@ static int list_suite(const char *path, const struct rates *rates, int64_t shard
     for (int64_t k = 0; k < s.count && !rates->cuda; k++)
         idle += needs_gpu(&s.cases[k]);
     put_duration(suite_seconds(&s, rates, &at_once), duration);
-    printf("  %-28s %7lld cases   ", path, (long long)s.count);
+    int column = printf("  %-28s %7lld case%s  ", path, (long long)s.count, s.count == 1 ? " " : "s");
+    char text[400];
+    size_t used = 0;
     if (idle == s.count)
-        printf("needs a GPU, and none can be used here");
+        used += (size_t)snprintf(text, sizeof text, "needs a GPU, and none can be used here");
     else
-        printf("about %s on this machine", duration);
+        used += (size_t)snprintf(text, sizeof text, "about %s on this machine", duration);
     if (idle && idle < s.count)
-        printf(", without %lld that need a GPU", (long long)idle);
+        used += (size_t)snprintf(text + used, sizeof text - used, ", %lld for a GPU left out", (long long)idle);
     if (at_once > 1)
-        printf(", %d cases at once", at_once);
+        used += (size_t)snprintf(text + used, sizeof text - used, ", %d cases at once", at_once);
     if (s.repeated)
-        printf(", without %lld that an earlier line has already", (long long)s.repeated);
-    printf("\n");
+        snprintf(text + used, sizeof text - used, ", %lld repeated left out", (long long)s.repeated);
+    help_fill(column, column + 1, text);
     const bool good = !shards || list_shards(&s, shards, reading);
     suite_release(&s);
     return good ? EXIT_GOOD : cannot("out of memory");
@@ -235,12 +256,11 @@ static void list_backends(void) {
         bool good = backend_open(&b, names[k], why, sizeof why);
         const char *said = !strncmp(why, "backend ", 8) && strchr(why, ':') ? strchr(why, ':') + 2
                                                                             : why; /* the name stands in front */
-        printf("  %-6s %s\n", names[k], good ? b.library->build : said);
+        help_fill(printf("  %-6s", names[k]), 9, good ? b.library->build : said);
         if (good)
             backend_close(&b);
     }
-    printf(
-        "  model:GPU  times by data sheet, nothing runs: h200, h100, a100, b200, 4090 (doctor --backend model:h200)\n");
+    printf("  model:GPU  times by data sheet, nothing runs: h200, h100, a100, b200 or 4090\n");
     printf("  PATH   any library with `mhc_library` of ABI %d\n", MHC_ABI);
 }
 

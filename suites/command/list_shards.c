@@ -23,6 +23,13 @@ static const struct {
     double start;                                 /* seconds until a process computes, beside reading the suite */
 } assumed = {1e6, 27e3, 42e3, 350, 2, 1e-3, 0.05, 6e6, 1};
 
+/* A suite and what its cases cost, estimated once. */
+struct sweep {
+    const struct suite *suite;
+    int64_t *cost;
+    double reading; /* seconds of the suite's reading */
+};
+
 struct outcome {
     int64_t shards;
     double longest, mean, wall; /* seconds */
@@ -35,10 +42,11 @@ static double case_bytes(const struct params *p) {
                                         : assumed.other_bytes;
 }
 
-static bool simulate(const struct suite *s, int64_t shards, double reading, struct outcome *o) {
+static bool simulate(const struct sweep *sweep, int64_t shards, struct outcome *o) {
+    const struct suite *s = sweep->suite;
     int32_t *of = malloc(((size_t)s->count + 1) * sizeof *of);
     int64_t *load = malloc((size_t)shards * sizeof *load);
-    const bool good = of && load && shares_cut(s, shards, of, load);
+    const bool good = of && load && shares_cut_costs(sweep->cost, s->count, shards, of, load);
     const double cases = (double)s->count, files = (double)shards;
     *o = (struct outcome){.shards = shards};
     for (int64_t k = 0; good && k < shards; k++) {
@@ -47,7 +55,7 @@ static bool simulate(const struct suite *s, int64_t shards, double reading, stru
     }
     free(of);
     free(load);
-    o->wall = assumed.start + reading + o->longest;
+    o->wall = assumed.start + sweep->reading + o->longest;
     o->bytes = files * (assumed.file_bytes + (double)strlen(s->text));
     for (int64_t k = 0; k < s->count; k++)
         o->bytes += case_bytes(&s->cases[k]);
@@ -76,20 +84,19 @@ static void print_row(const struct outcome *o) {
 }
 
 /* The limits that a sweep of that many meets, the nearest first. */
-static void print_limits(const struct suite *s, const struct outcome *o, double reading) {
-    const double files = (double)o->shards, text = files * (double)strlen(s->text);
+static void print_limits(const struct sweep *sweep, const struct outcome *o) {
+    const double files = (double)o->shards, text = files * (double)strlen(sweep->suite->text);
     double longest_case = 0;
     struct rlimit open_files = {0};
     getrlimit(RLIMIT_NOFILE, &open_files);
-    struct outcome alone; /* every case a share of its own */
-    if (simulate(s, s->count, 0, &alone))
-        longest_case = alone.longest;
+    for (int64_t k = 0; k < sweep->suite->count; k++)
+        longest_case = fmax(longest_case, 1e-6 * (double)sweep->cost[k]);
     const struct {
         double load; /* 1: the limit is reached */
         const char *what;
     } limit[] = {
         {longest_case / fmax(o->mean, 1e-9), "the longest case is longer than a mean share: fewer processes"},
-        {(assumed.start + reading) / fmax(o->mean, 1e-9),
+        {(assumed.start + sweep->reading) / fmax(o->mean, 1e-9),
          "starting and reading the suite take as long as a share: fewer processes"},
         {o->merge_bytes / 16e9, "merging all files at once needs more than 16 GB: merge groups, then their results"},
         {files / fmax((double)open_files.rlim_max, 1),
@@ -112,7 +119,9 @@ static void print_limits(const struct suite *s, const struct outcome *o, double 
 }
 
 bool list_shards(const struct suite *s, int64_t shards, double reading) {
+    struct sweep sweep = {s, shares_costs(s), reading};
     struct outcome o;
+    bool good = sweep.cost != NULL;
     printf("\nMODEL, not measured: each process has one thread of 2e9 operations a second, or a GPU where cases are "
            "bounded by\n--budget; %.3g MB per file; per case %.3g kB if timed, %.3g with curves, else %.3g; %.3g s to "
            "start; merging takes\n%.3g ms per case and %.3g ms per file. Reading the suite took %.3g s here, and every "
@@ -121,13 +130,15 @@ bool list_shards(const struct suite *s, int64_t shards, double reading) {
            1e-3 * assumed.other_bytes, assumed.start, 1e3 * assumed.merge_case, 1e3 * assumed.merge_file, reading);
     printf("%8s  %9s  %9s  %10s  %12s  %11s  %9s  %11s\n", "shards", "end", "longest", "busy", "all files", "flushes",
            "merge", "its memory");
-    for (int64_t n = 1;; n = n * 10 < shards ? n * 10 : shards) {
-        if (!simulate(s, n, reading, &o))
-            return false;
-        print_row(&o);
+    for (int64_t n = 1; good; n = n * 10 < shards ? n * 10 : shards) {
+        good = simulate(&sweep, n, &o);
+        if (good)
+            print_row(&o);
         if (n == shards)
             break;
     }
-    print_limits(s, &o, reading);
-    return true;
+    if (good)
+        print_limits(&sweep, &o);
+    free(sweep.cost);
+    return good;
 }

@@ -30,24 +30,24 @@
 static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
-    bool reads; /* files from elsewhere: runs in a child, so that one that crashes a library is one line and exit 2 */
+    bool reads; /* reads files from elsewhere in a child, so that a file that crashes a library costs one line and exit
+                 * 2 */
     const char *help;
 } commands[] = {
-    {"run", run_command, false, "run FILE.suite, or one case given as options, into an HDF5 file"},
-    {"list", list_command, false, "suites, operations, backends, parameters; cases and time of a suite"},
-    {"show", show_command, true, "the result table of FILE.h5 beside the paper's numbers"},
-    {"plot", plot_command, true, "the figures of FILE.h5 as SVG and PNG"},
-    {"report", report_command, true, "one page of HTML of FILE.h5: figures, tables, where it comes from, commands"},
-    {"export", export_command, true, "FILE.h5 as CSV or JSON"},
-    {"verify", verify_command, false, "operations of a backend against the vectors of FILE.h5"},
-    {"vectors", vectors_command, false, "inputs and what cpu64 makes of them into FILE.h5, to hold any framework to"},
-    {"check", check_command, false,
-     "operations of a backend against cpu64 on random cases, with guard bands and poison"},
-    {"doctor", doctor_command, false, "what on this machine would spoil a measurement, and the remedy"},
-    {"compare", compare_command, true, "what changed from BASE.h5 to NEW.h5, as a gate: accuracy, values, memory"},
-    {"regress", regress_command, false, "an old library of operations against a new one, in one process, as a gate"},
-    {"merge", merge_command, true, "join shards: OUT.h5 PART.h5..."},
-    {"status", status_command, true, "how far a sweep is, by its files, also while they are written"},
+    {"run", run_command, false, "run a suite, or one case given as options, and write an HDF5 file"},
+    {"list", list_command, false, "list suites with their cases and time, backends, options, operations, metrics"},
+    {"show", show_command, true, "print the tables of FILE.h5, beside the paper's numbers"},
+    {"plot", plot_command, true, "draw the figures of FILE.h5 as SVG, PNG or PDF"},
+    {"report", report_command, true, "write one page of HTML about FILE.h5: figures, tables, provenance, commands"},
+    {"export", export_command, true, "write FILE.h5 as CSV or JSON"},
+    {"verify", verify_command, false, "check a backend against the vectors of FILE.h5"},
+    {"vectors", vectors_command, false, "write inputs and expected outputs to FILE.h5, to hold any framework to"},
+    {"check", check_command, false, "check a library of operations against cpu64 on fixed and random cases"},
+    {"doctor", doctor_command, false, "say what would spoil a measurement on this machine, and the remedy"},
+    {"compare", compare_command, true, "compare two records, as a gate: values, errors, memory"},
+    {"regress", regress_command, false, "compare two libraries of operations, as a gate: accuracy and speed"},
+    {"merge", merge_command, true, "join the files of shards into one"},
+    {"status", status_command, true, "say how far a sweep is, from its files, also while they are written"},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
@@ -62,30 +62,30 @@ static const struct worker_handler handlers[] = {{"study", study_answer},
 
 static void help(FILE *out) {
     fprintf(out,
-            "mhcbench %s: how a deep stack of ResNet, HC or mHC blocks carries a signal and its gradient\n\n"
+            "mhcbench %s: what residual connections do to a deep network, and what they cost\n\n"
             "usage: mhcbench COMMAND ...\n\n",
             PROVENANCE_VERSION);
     for (int k = 0; k < COMMANDS; k++)
         fprintf(out, "  %-8s %s\n", commands[k].name, commands[k].help);
-    fprintf(out,
-            "\n--device N makes any command use the N-th visible GPU, from 0.\n"
-            "mhcbench COMMAND --help says what a command takes, mhcbench list --options every option of a case. Exit "
-            "codes:\n"
-            "0 good, 1 failed check or regression, 2 cannot do it, 3 ambiguous under --strict, 130 interrupted.\n");
+    fprintf(out, "\n`mhcbench COMMAND --help` explains a command, `mhcbench list --options` every option of a case.\n"
+                 "With --device N any command uses the N-th visible GPU, from 0.\n"
+                 "Exit codes: 0 good, 1 failed check or regression, 2 cannot do it, 3 ambiguous under --strict,\n"
+                 "130 interrupted.\n");
 }
 
-/* `mhcbench show FILE | head`: the reader has enough. Ends quietly, as a filter does, and not as one that failed. */
+/* `mhcbench show FILE | head`: the reader has enough. The program ends quietly, as a filter does, and reports no
+ * failure. */
 static void end_with_the_pipe(void) {
     signal(SIGPIPE, SIG_DFL);
     raise(SIGPIPE);
 }
 
-/* Output that did not arrive is an error, even if the disk said so only now. */
+/* Output that did not arrive is an error, even if the disk reports it only now. */
 static int finish(int code) {
     errno = 0;
     if (code != EXIT_GOOD || (!fflush(stdout) && !ferror(stdout)))
         return code;
-    if (errno == EPIPE) /* a worker's pipe was listened to, so that no signal told */
+    if (errno == EPIPE) /* the worker's room ignores SIGPIPE, so no signal came */
         end_with_the_pipe();
     return cannot("standard output cannot be written");
 }
@@ -96,7 +96,7 @@ static int in_child(int (*run)(int, char **), int argc, char **argv) {
     char *reading = mmap(NULL, PATH_ROOM, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (reading == MAP_FAILED)
         reading = NULL;
-    record_tell_reading(reading, PATH_ROOM); /* of several files the one that crashes its reader is meant */
+    record_tell_reading(reading, PATH_ROOM); /* names the file, of several, that crashes its reader */
     fflush(NULL);
     pid_t child = fork();
     if (child == 0)
@@ -116,9 +116,9 @@ static int in_child(int (*run)(int, char **), int argc, char **argv) {
                   reading && *reading ? reading : "file", strsignal(WTERMSIG(status)));
 }
 
-/* What a caller may have set up and this program must not inherit: a results file in the place of a closed standard
- * output, children that cannot be waited for, complaints about a pipe that `head` closed, death by a full disk. HDF5
- * must not try a file it could not write once more at exit, where it crashes; it listens only before its first use. */
+/* Undoes what a caller may have set up: a closed standard output, whose number a results file would take; children that
+ * cannot be waited for; death by a full disk. HDF5 must not try again at exit to write a file that it could not write,
+ * because it crashes there; it must be told before its first use. */
 static void prepare_process(void) {
     int file;
     while ((file = open("/dev/null", O_RDWR)) >= 0 && file <= STDERR_FILENO)
@@ -136,9 +136,8 @@ static void prepare_process(void) {
     H5dont_atexit();
 }
 
-/* OpenBLAS waits for ever where it gets no memory: in threads of its own, which it starts before main() and joins at
- * every fork(), and for a buffer of 128 MiB in each of ours. So under a limit on memory it is started without
- * threads. */
+/* Without memory OpenBLAS waits for ever: in threads of its own, which it starts before main() and joins at every
+ * fork(), and for a buffer of 128 MiB per thread of ours. So under a limit on memory it starts without threads. */
 static void prepare_blas(char **argv) {
     struct rlimit limit;
     const char *threads = getenv("OPENBLAS_NUM_THREADS");
@@ -148,7 +147,7 @@ static void prepare_blas(char **argv) {
     execv(worker_program(), argv); /* or goes on as it is */
 }
 
-/* Whether there is room for those buffers, and use for the threads. false: reported. */
+/* Whether the number of threads is sensible and there is room for those buffers. false: reported. */
 static bool can_compute(void) {
     enum { BUFFER_MB = 129, OTHERS_MB = 64, MOST_THREADS = 1024 };
     struct rlimit limit;

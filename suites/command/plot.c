@@ -28,23 +28,17 @@ static const char usage[] =
     "[--format svg,png|svg|png|pdf|dumb] [--out DIR]";
 static const char help[] =
     "Draws every figure that the record has the cases for, with its data as CSV beside it.\n\n"
-    "  --figure NAME   this one alone\n"
-    "  --connection mhc, --t-max 20,100, --operation 'mhc.*', ...\n"
-    "                  only cases that have this option of a case, as in `run`: one value, or several joined by "
-    "commas. Among other\n"
-    "                  things this says which lines are shown where there is no room for all, and which shape roofline "
-    "and\n"
-    "                  bandwidth take: --tokens 512 --width 256\n"
-    "  --lines N       at most N lines of a block in one figure, 1 to 4; default: what stays legible, and the figure "
-    "names those\n"
-    "                  it leaves out\n"
-    "  --columns 1     as wide as one column of a page, 8.5 cm: panels below one another; 2: 17 cm, panels side by "
-    "side;\n"
-    "                  default: what the panels need. Letters have 7 pt at either width\n"
-    "  --caption none  no caption in the figure, for a paper that sets its own; the text is in data/NAME.gp. Default: "
-    "full\n"
-    "  --format LIST   of svg, png, pdf and dumb, the terminal; default svg,png\n"
-    "  --out DIR       default: figures, beside the record\n\n"
+    "  --figure NAME   draw this one alone\n"
+    "  case options    select cases, as in `run`: --connection mhc, --t-max 20,100, --operation 'mhc.*' ... They "
+    "also choose the lines if there is no room for all, and the shape of roofline and bandwidth: --tokens 512 "
+    "--width 256\n"
+    "  --lines N       at most N lines per connection in a figure, 1 to 4; default: as many as stay legible. The "
+    "program names those that it leaves out\n"
+    "  --columns N     1: as wide as one column of a page, 8.5 cm, with panels below one another; 2: 17 cm, with "
+    "panels side by side; default: the width that the panels need. Letters have 7 pt at either width\n"
+    "  --caption WORD  full (default), or none for a paper that sets its own; the text is in data/NAME.gp\n"
+    "  --format LIST   of svg, png, pdf, and dumb for the terminal; default: svg,png\n"
+    "  --out DIR       the folder; default: figures, beside the record\n\n"
     "Figures:\n";
 
 struct plot {
@@ -60,7 +54,7 @@ struct plot {
 
 /* ---- where things are ---- */
 
-/* Whose scripts are executed: the user's own or root's, in a folder that no other user writes to. */
+/* Only scripts of the user or of root are executed, in a folder that no other user can write to. */
 static bool is_trusted(const char *folder) {
     struct stat status;
     return !stat(folder, &status) && (status.st_uid == geteuid() || status.st_uid == 0) &&
@@ -94,8 +88,8 @@ static void make_folder(char *path) {
     mkdir(path, 0777);
 }
 
-/* Opens the folder of the figures and its data/, so that whatever their names become, the files go there. Only --out is
- * a user's word: the names that everybody knows may be links that somebody else laid. */
+/* Opens the folder of the figures and its data/, so that the files go there even if the names change meanwhile. Only
+ * --out comes from the user: other names are known to all, and another user may have put links there. */
 static bool open_folders(struct plot *plot, const char *out) {
     char path[PATH_SIZE];
     if (out)
@@ -161,7 +155,7 @@ static bool move(const char *from, int folder, const char *name) {
     return good;
 }
 
-/* Every file of the private data/ to its place, or away with it. */
+/* Moves every file of the private data/ to its place, or removes it. */
 static bool empty_data(const struct plot *plot, bool keep) {
     DIR *data = opendir(plot->data);
     bool good = true;

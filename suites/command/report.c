@@ -1,5 +1,5 @@
-/* `mhcbench report`: a record as one page that needs nothing else: no script, nothing from outside. Figures are
- * those of `plot`, tables those of `show`. */
+/* `mhcbench report`: a record as one page without scripts, which loads nothing from outside. Figures are those of
+ * `plot`, tables those of `show`. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -21,13 +21,12 @@ enum { PATH_SIZE = 4096, MOST_COMMANDS = 200 };
 
 static const char usage[] = "report FILE.h5 --out FILE.html [--overwrite] [--all]";
 static const char help[] =
-    "Writes a record as one self-contained page of HTML: figures as SVG within it, tables, where the numbers "
-    "come from, and the commands\n"
-    "that make them again. It has no script and loads nothing: attach it to a pull request or to a paper's "
-    "supplement.\n\n"
-    "  --out FILE.html  the page\n"
-    "  --overwrite      replace FILE.html where there is one\n"
-    "  --all            every row of a table, where there are more than 24\n";
+    "Writes a record as one page of HTML: its figures as SVG, its tables, where its numbers come from, and the "
+    "commands that reproduce them. The page has no script and loads nothing: attach it to a pull request or to a "
+    "paper's supplement.\n\n"
+    "  --out FILE.html  the page to write\n"
+    "  --overwrite      replace FILE.html if it exists\n"
+    "  --all            every row of tables that have more than 24\n";
 
 static const char style[] =
     "body{font:15px/1.45 sans-serif;max-width:75em;margin:2em auto;padding:0 1em;color:#222;background:#fff}"
@@ -41,7 +40,7 @@ static const char style[] =
 
 /* ---- figures ---- */
 
-/* Draws them into a folder, in a process of its own whose output is not ours. false: `why` is its last line. */
+/* Draws the figures into a folder, in a process of its own whose output is kept. false: `why` is its last line. */
 static bool draw_figures(const char *file, const char *folder, char *why, size_t why_size) {
     int ends[2], status = 0;
     if (pipe2(ends, O_CLOEXEC))
@@ -77,8 +76,8 @@ static char *read_file(const char *path) {
     return text;
 }
 
-/* The drawing alone, from <svg on; names within it get the number of the figure, as those of several would meet on
- * one page. */
+/* The drawing alone, from <svg on. Names within it get the number of the figure, because figures of one page must not
+ * share names. */
 static void put_svg(FILE *out, const char *text, int number) {
     static const char *const before[] = {" id='", " id=\"", "url(#", "xlink:href='#", "xlink:href=\"#"};
     const char *at = strstr(text, "<svg");
@@ -195,7 +194,7 @@ static bool put_page(FILE *out, struct record_reader *reader, const struct group
     return good;
 }
 
-/* Into a file of another name first: a page is whole or not there. */
+/* Writes a file of another name first, so that a page is whole or absent. */
 static int write_page(struct record_reader *reader, const struct groups *g, const char *file, const char *path,
                       bool all) {
     char part[PATH_SIZE];

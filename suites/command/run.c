@@ -31,51 +31,40 @@ static const char usage[] =
     "[--jobs N] [--timeout SECONDS] [--checkpoints FOLDER] [--checkpoint-every STEPS] [--maps FOLDER] [--dry-run] [-q]";
 
 static const char help[] =
-    "Runs the cases of a suite, or the one line of case options given, into one HDF5 file. Case options behind "
-    "FILE.suite replace\n"
-    "those of its lines; mhcbench list --options explains them all.\n\n"
-    "  --out FILE.h5      default: NAME.h5 of NAME.suite, or case.h5, in the current folder\n"
-    "  --overwrite        replace FILE.h5 where there is one\n"
-    "  --resume           go on with the FILE.h5.part that an interrupted run left, or with a FILE.h5 of which cases "
-    "failed: those\n"
-    "                     run again. Refused where cases are of another revision, build, CPU, number of threads, "
-    "library,\n"
-    "                     input or file behind --from;\n"
-    "                     --resume=anyway goes on, as in a job on nodes of several kinds: every case says where it "
-    "comes from\n"
-    "  --shard I/N        share I of N, I from 0, cut by the estimates of time: mhcbench merge joins the files of all "
-    "I. Without\n"
-    "                     it mpirun, srun and the job arrays of Slurm, LSF and Grid Engine say I and N; auto/N takes "
-    "I from them,\n"
-    "                     as for PBS, which does not say N; none takes every case. Each process then writes "
-    "NAME.I-of-N.h5 and\n"
-    "                     takes a GPU by its local rank\n"
-    "  --jobs N           N cases at once, each in a worker of its own with one thread; with 1, all threads work on "
-    "one case.\n"
-    "                     The default follows the estimates: 1 where anything is timed, as many as there are cores "
-    "where the\n"
-    "                     end comes earlier so and the memory suffices\n"
-    "  --timeout SECONDS  a case that takes longer has failed\n"
-    "  --checkpoints FOLDER  a file for each case of study train, from which a later run with the same FOLDER goes on, "
-    "to the same\n"
-    "                     bits. What is of another build, text or case is refused; so is another number of threads, "
-    "unless with\n"
-    "                     --resume=anyway. At the end of a case the file is the trained model, for --from of studies "
-    "maps and propagate\n"
-    "  --checkpoint-every STEPS  or auto, the default: about once in 30 seconds; always at the end of a case\n"
-    "  --maps FOLDER      a file for each case of study maps, with its residual maps [L][T][n][n]\n"
-    "  --dry-run          print one line per case, which makes it again, and run none\n"
-    "  -q, --quiet        no progress\n\n"
-    "OMP_NUM_THREADS and OPENBLAS_NUM_THREADS are kept with --jobs 1, the first also says how many cores there are; "
-    "with more jobs\n"
-    "both are 1 in every worker. With OMP_NUM_THREADS=1 every N gives the same bits; without it results of cpu32 may "
-    "differ\n"
-    "by rounding between --jobs 1 and more. A case waits while those that run leave too little memory for it. The file "
-    "has the\n"
-    "order of the suite, whichever case ends first.\n\n"
-    "--budget bounds the timed rounds of a case alone. Drawing its arrays, the answer of cpu64 and the warm-up come on "
-    "top, so that\n"
-    "a small budget hardly shortens small cases; fewer cases do. --input is a path from the current folder.\n\n"
+    "Runs the cases of a suite, or the one case that the options describe, and writes them into one HDF5 file. Case "
+    "options behind FILE.suite replace those of its lines; `mhcbench list --options` explains them all.\n\n"
+    "  --out FILE.h5      the file to write; default: NAME.h5 for NAME.suite, otherwise case.h5, in the current "
+    "folder\n"
+    "  --overwrite        replace FILE.h5 if it exists\n"
+    "  --resume           continue an interrupted run from FILE.h5.part, or run the failed cases of FILE.h5 again. "
+    "Refused if finished cases come from another revision, build, CPU, number of threads, library, input or file of "
+    "--from; --resume=anyway accepts them, and every case says where it comes from\n"
+    "  --shard I/N        run share I of N, I from 0; the estimates of time decide the cut, and `mhcbench merge` "
+    "joins the files. Without this option mpirun, srun and the job arrays of Slurm, LSF and Grid Engine give I and "
+    "N. auto/N takes I alone from them (PBS does not give N); none takes every case. Each process then writes "
+    "NAME.I-of-N.h5 and takes a GPU by its local rank\n"
+    "  --jobs N           compute N cases at once, each in a worker of its own with one thread; with 1 all threads "
+    "work on one case. Default: 1 if anything is timed; otherwise one per core if the estimates say that this ends "
+    "earlier and the memory suffices\n"
+    "  --timeout SECONDS  end a case that takes longer, as failed; default: no limit\n"
+    "  --checkpoints FOLDER\n"
+    "                     keep a checkpoint of each case of study train; a later run with the same FOLDER continues "
+    "from it and ends with the same bits. A checkpoint of another build, text or case is refused, and so is another "
+    "number of threads, unless with --resume=anyway. The last one is the trained model: studies maps and propagate "
+    "read it with --from\n"
+    "  --checkpoint-every STEPS\n"
+    "                     steps between checkpoints; default: auto, about one per 30 seconds. The end of a case "
+    "always writes one\n"
+    "  --maps FOLDER      write the residual maps [L][T][n][n] of each case of study maps to a file in FOLDER\n"
+    "  --dry-run          print one line per case, the options that reproduce it, and run none\n"
+    "  -q, --quiet        no progress on the terminal\n\n"
+    "With --jobs 1 the variables OMP_NUM_THREADS and OPENBLAS_NUM_THREADS hold; OMP_NUM_THREADS also says how many "
+    "cores a run may use. With more jobs every worker has one thread. With OMP_NUM_THREADS=1 every N gives the same "
+    "bits; otherwise results of cpu32 may differ by rounding between --jobs 1 and more. A case waits if the running "
+    "ones leave too little memory for it. The file has the order of the suite.\n\n"
+    "--budget bounds the timed rounds of a case alone. Drawing its arrays, the answer of cpu64 and the warm-up come "
+    "on top. A small budget therefore hardly shortens small cases; fewer cases do. --input is a path from the "
+    "current folder.\n\n"
     "Exit: 0 good, 1 a case failed, 2 cannot do it, 130 interrupted.\n";
 
 static volatile sig_atomic_t stopped;
@@ -137,7 +126,7 @@ static void output_path(const struct options *o, const char *suite, char *path, 
     share_path(&o->share, o->out, path, size);
 }
 
-/* The cases of this shard and what is known of them before the first one runs. */
+/* The cases of this shard, with all that is known before the first one runs. */
 struct plan {
     struct job *job; /* in the order of the suite */
     int64_t count;
@@ -161,7 +150,7 @@ static int refuse_case(const struct suite *s, int64_t k, const char *why) {
     return cannot("%s%s (%s)", place, why, key);
 }
 
-/* Checkpoints that cases would go on from, once it is known with how many threads. */
+/* Checks the checkpoints that cases would continue from, once the number of threads is known. */
 static int check_threads(const struct suite *s, struct options *o, struct worker *w, const struct plan *plan) {
     double needed, available;
     char why[600];
@@ -175,7 +164,7 @@ static int check_threads(const struct suite *s, struct options *o, struct worker
     return EXIT_GOOD;
 }
 
-/* All that can be known before the first case: shapes a backend lacks, memory that is not there. */
+/* Refuses before the first case what can be refused: shapes that a backend lacks, memory that is missing. */
 static int plan_case(const struct suite *s, int64_t k, const struct options *o, struct worker *w, struct plan *plan) {
     struct job *job = &plan->job[plan->count];
     double needed = 0, available = 0;
@@ -232,7 +221,7 @@ static int make_plan(const struct suite *s, struct options *o, struct worker *w,
     return code == EXIT_GOOD && stopped ? EXIT_INTERRUPTED : code;
 }
 
-/* What a device says of itself goes into the record; what would spoil its times is said at once. */
+/* The device's own account goes into the record; what would spoil its times is printed at once. */
 static void add_device(const struct suite *s, struct worker *w, struct record_schema *schema) {
     char text[DEVICE_TEXT], part[DEVICE_TEXT];
     device_facts(s, w, text);
@@ -271,7 +260,7 @@ static void add_jobs(const struct plan *plan, struct record_schema *schema) {
     provenance_add("omp_threads", text, &schema->fact_count);
 }
 
-/* Whether an earlier record may be gone on with; `user`: the options. */
+/* Whether this run may continue an earlier record; `user`: the options. */
 static bool agrees(void *user, struct record_reader *earlier, char *why, size_t why_size) {
     const struct options *o = user;
     return share_agrees(&o->share, earlier, why, why_size) &&

@@ -12,7 +12,7 @@
 
 enum { KEY_SIZE = 2048 };
 
-/* What a worker is at. */
+/* What a worker is doing. */
 struct running {
     const struct job *job; /* NULL: nothing */
     struct study_call call;
@@ -23,7 +23,8 @@ struct state {
     struct case_run *run;
     struct running *running;    /* [at_once] */
     int64_t next;               /* of the jobs */
-    const struct job *finished; /* whose result waits to be written, while its worker is at the next case; or NULL */
+    const struct job *finished; /* the job whose result waits to be written while its worker computes the next case; or
+                                 * NULL */
     struct study_result result;
     double estimated, busy; /* of the cases done: seconds by the estimates, and of their workers */
     bool broken;
@@ -64,7 +65,7 @@ static const struct params *params_of(const struct state *s, const struct job *j
     return &s->run->suite->cases[job->number];
 }
 
-/* "[12/400, 1 failed, 2 running] 3.4/s, ETA 01:23": points, and how they go. */
+/* "[12/400, 1 failed, 2 running] 3.4/s, ETA 01:23". */
 static void put_state(const struct state *s, char *text, size_t size) {
     const struct case_run *run = s->run;
     const long long done = (long long)(run->done + run->kept), total = (long long)(run->count + run->kept);
@@ -102,7 +103,7 @@ static void tell_end(struct state *s, const char *key, double seconds, const cha
     put_line(s, behind, key, last);
 }
 
-/* No case has ended for a while: what the one that runs longest is at. */
+/* If no case has ended for a while, says what the longest-running one is doing. */
 static void tell_stage(struct state *s) {
     const double silence = 1.4; /* asked twice a second, it makes a line every two */
     const struct running *longest = NULL;
@@ -165,11 +166,11 @@ static bool partial(void *user, int worker, struct message *m) {
     char key[KEY_SIZE];
     const struct study_result *so_far = study_call_checkpoint(&here->call, m);
     params_key(params_of(s, here->job), key, sizeof key);
-    /* A record that could not be written says so again at the end of the case; a signal may have come while it was. */
+    /* A failed write is reported again at the end of the case; a signal may have come meanwhile. */
     return so_far && s->run->write(s->run->user, params_of(s, here->job), key, so_far, true) && !*s->run->stopped;
 }
 
-/* A device that failed once may fail everything after it: then the worker is done too. */
+/* A device that failed once may fail every later case: then the worker ends too. */
 static bool final(void *user, int worker, struct message *reply, const char *why) {
     struct state *s = user;
     struct running *here = &s->running[worker];
@@ -194,7 +195,7 @@ static bool go_on(void *user) {
     return !s->broken && !*s->run->stopped;
 }
 
-/* What those that are at work have sent so far has been written. */
+/* Writes what the running workers have sent so far. */
 static void forget(struct state *s) {
     struct study_result unfinished;
     for (int k = 0; k < s->run->at_once; k++)

@@ -1,4 +1,4 @@
-/* The cases of a run: handed out to workers, written as they end, told of. */
+/* The cases of a run: hands them to workers, writes them as they end, and shows progress. */
 #ifndef RUN_CASES_H
 #define RUN_CASES_H
 
@@ -21,7 +21,7 @@ struct case_run {
     void *user;
     const struct study_keeping *keeping;
     int64_t kept; /* cases of the run that need not run again */
-    /* Come out of it. done: the failed ones too; diverged: trained until a loss was no number. */
+    /* Results. done: with the failed ones; diverged: cases whose training ended with a loss that is no number. */
     int64_t done, failed, diverged;
 };
 

@@ -4,7 +4,7 @@
 
 #include "suites/case/suite.h"
 
-/* Prints a line for each case that is wanted, then what was found in files of weights. An exit code. */
+/* Prints one line per case of the share, then what was found in files of weights. Returns an exit code. */
 int run_dry(const struct suite *, const bool *wanted);
 
 #endif

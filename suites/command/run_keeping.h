@@ -10,9 +10,9 @@ struct keeping_options {
     const char *checkpoints, *every, *maps;
 };
 
-/* The folders come into being unless the run is dry. false: reported. */
+/* Makes the folders unless the run is dry. false: reported. */
 bool keeping_read(struct study_keeping *, const struct keeping_options *, bool dry_run);
-/* Whether some case keeps what is asked for. false: reported. */
+/* Whether some case has a checkpoint or maps to keep. false: reported. */
 bool keeping_serves(const struct study_keeping *, const struct suite *);
 
 #endif

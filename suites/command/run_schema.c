@@ -66,7 +66,7 @@ static void describe(struct record_schema *schema, unsigned groups) {
     };
 }
 
-/* How long the texts of the columns get. */
+/* The length of the longest text of each column. */
 static void size_texts(struct record_schema *schema, const struct suite *s) {
     char text[PARAM_TEXT_SIZE];
     for (int k = 0; k < params_count; k++) {

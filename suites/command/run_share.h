@@ -18,7 +18,7 @@ struct share {
 
 /* From the value of --shard: I/N, auto/N, none, or NULL: a launcher's environment, if there is one. false: reported. */
 bool share_read(struct share *, const char *option);
-/* Which cases are in it. false: reported. */
+/* Fills in which cases are in the share. false: reported. */
 bool share_cut(struct share *, const struct suite *);
 void share_release(struct share *);
 /* NAME.h5 becomes NAME.3-of-10.h5 where `out` was not given or processes of a launcher share it. */

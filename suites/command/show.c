@@ -18,17 +18,14 @@
 
 static const char usage[] = "show FILE.h5 [case options] [--headline | --all | --account] [--format text|csv|json]";
 static const char help[] =
-    "Prints the tables of a record: the headline beside the paper's numbers, then a table for each stretch of like "
-    "cases,\n"
-    "over seeds, and the tables of timed studies. Text has at most 100 columns.\n\n"
-    "  --connection mhc, --t-max 20,100, ...\n"
-    "              only cases that have this option of a case, as in `plot`\n"
-    "  --headline  the answer to the question of each study, in at most 15 lines\n"
-    "  --all       every row, where there are more than 24\n"
-    "  --account   also what explains each case: the time of every part of a step, the course of a training\n"
-    "  --format    text (default), csv or json: the same tables, with numbers in SI units or, of gains over layers, "
-    "as the\n"
-    "              record stores them (log10)\n";
+    "Prints the tables of a record. The headline beside the paper's numbers comes first, then one table per group of "
+    "like cases, over seeds, then the tables of timed studies. Text has at most 100 columns.\n\n"
+    "  case options  select cases, as in `run`: --connection mhc, --t-max 20,100 ...\n"
+    "  --headline    the answer to the question of each study alone, in at most 15 lines per study\n"
+    "  --all         every row of tables that have more than 24\n"
+    "  --account     also what explains each case: the time of every part of a step, the course of a training\n"
+    "  --format F    text (default), csv or json. csv and json have the same tables in SI units; gains over layers "
+    "are log10, as in the record\n";
 enum { MOST_ROWS = 24, LABEL_SIZE = 200, CELL = 16, COLUMNS = 100, HEADLINE_LINES = 15 };
 
 #define OVER_SEEDS(name, head) \
@@ -110,8 +107,8 @@ static void say_head(struct record_reader *reader, const char *path, bool brief,
         if (record_fact(reader, k, &name, &value) && (!strcmp(name, "revision") || !strcmp(name, "cpu_model")))
             snprintf(made + strlen(made), sizeof made - strlen(made), "; %s%s",
                      strcmp(name, "revision") ? "" : "revision ", value);
-    tables_say(t, "%s: %lld cases, %lld failed, %.1f s of computing%s\n%s", path, (long long)record_count(reader),
-               (long long)failed, total, made,
+    tables_say(t, "%s: %lld case%s, %lld failed, %.1f s of computing%s\n%s", path, (long long)record_count(reader),
+               record_count(reader) == 1 ? "" : "s", (long long)failed, total, made,
                record_complete(reader) ? ""
                                        : "NOT COMPLETE: interrupted, still running, or merged without all shards\n");
     if (brief)
@@ -126,8 +123,8 @@ static void say_head(struct record_reader *reader, const char *path, bool brief,
             tables_say(t, "failed: %s: %s\n", keys[k], reason ? reason[k] : "");
 }
 
-/* Groups are in the order of the suite: a stretch ends where the study, what is measured or the ensemble of depths
- * changes. */
+/* Groups are in the order of the suite. A stretch ends where the study, the measures or the ensemble of depths change.
+ * */
 static bool alike(const struct params *a, const struct params *b) {
     return a->study == b->study && a->measure == b->measure && a->record == b->record && a->width == b->width &&
            a->tokens == b->tokens && !strcmp(a->input, b->input) && !strcmp(a->backend, b->backend);
@@ -142,7 +139,7 @@ static void add_headlines(struct record_reader *reader, const struct groups *g, 
         tables_say(t, "\nNo headline: no case that is done answers a question.\n");
 }
 
-/* Prints the lines of a text up to so many, the last of which says where there are more. */
+/* Prints at most so many lines of a text; the last one says where to find more. */
 static void print_lines(const char *text, int most, const char *path) {
     int lines = 0;
     for (const char *at = text; *at; at++)
@@ -156,7 +153,7 @@ static void print_lines(const char *text, int most, const char *path) {
         printf("... more: mhcbench show %s\n", path);
 }
 
-/* As text it is kept until its length is known. */
+/* Text is kept until its length is known. */
 static void print_headline(struct record_reader *reader, const struct groups *g, const char *path, struct tables *t) {
     char *text = NULL;
     size_t size;

@@ -1,4 +1,4 @@
-/* The tables of `mhcbench show`, for whatever shows them. */
+/* The tables of `mhcbench show`, for that command and for `report`. */
 #ifndef SHOW_H
 #define SHOW_H
 

@@ -19,7 +19,7 @@ struct line {
     int64_t cost; /* microseconds */
 };
 
-/* A suite and its cut; those of one sweep have one. */
+/* A suite and its cut, shared by the files of one sweep. */
 struct cut {
     char *text;
     struct suite suite;
@@ -30,7 +30,7 @@ struct cut {
     char *lines;
 };
 
-/* What is said of a file. */
+/* The state of a file. */
 struct state {
     const char *name;
     int64_t index, shards;              /* shards 1: all of a suite */
@@ -83,7 +83,7 @@ static bool cut_for(struct cut *c, const char *text, int64_t shards, char *why, 
     cut_release(c);
     const bool good = cut_make(c, text, shards, why, why_size);
     if (!good)
-        cut_release(c); /* another file of that suite must not take a part of a cut for the whole */
+        cut_release(c); /* another file of that suite must not take an incomplete cut for the whole one */
     return good;
 }
 
@@ -145,7 +145,7 @@ static bool look(struct record_reader *r, const char *path, struct cut *c, struc
     return true;
 }
 
-/* What several files are together; `seen` [shards] of one sweep. */
+/* The sum of several files; `seen` [shards] is of one sweep. */
 struct sum {
     int files, running;
     int64_t done, failed, cases, shards, suite;
@@ -213,12 +213,11 @@ static struct record_reader *open_either(const char *path, char *found, size_t s
 int status_command(int argc, char **argv) {
     static const char usage[] = "status FILE.h5[.part]...";
     static const char help[] =
-        "The state of a sweep, also while it is being written: one line per file, and their sum. The time left is the "
-        "estimate of\n"
-        "the open cases, scaled by what the finished ones took over their estimate. stopped: its process ended without "
-        "saying why;\n"
-        "run it again with --resume. NAME.h5 stands for NAME.h5.part while that is all there is.\n\n"
-        "Exit: 0 all files can be read, 2 not.\n";
+        "Says how far a sweep is, also while its files are written: one line per file, then the sum. ETA is the "
+        "estimate of the open cases, scaled by how long the finished ones took beside theirs. The state `stopped` "
+        "means that the process ended without saying why; run it again with --resume. NAME.h5 stands for "
+        "NAME.h5.part as long as there is no NAME.h5.\n\n"
+        "Exit: 0 all files can be read, 2 one cannot.\n";
     if (help_asked(&argc, argv, usage, help))
         return EXIT_GOOD;
     if (!only_positional(argc, argv, 1, 1 << 20, usage))

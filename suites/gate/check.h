@@ -2,7 +2,8 @@
  *   check.c         options, the parent, the verdict
  *   check_rows.c    the loop over rows, what is said of them
  *   check_cover.c   the fixed cases of a row
- *   check_case.c    random cases and inputs
+ *   check_case.c    random cases
+ *   check_input.c   the inputs of a case
  *   check_trial.c   one case of one row
  *   check_large.c   arrays of more elements than 32 bits count */
 #ifndef CHECK_H
@@ -40,11 +41,33 @@ struct trial {
     bool steep_b;                    /* large logits come from b, not alpha */
     int64_t zero_token, large_token; /* tokens of x that are 0, and a thousand times larger; -1: none */
     bool ties;                       /* among the logits, at their maximum too */
+    double edge;                     /* of half the rows of logits the only values are + and - this, the others lie
+                                        above it; 0: no such logits */
+    int32_t indices, step;           /* enum check_indices, enum check_step */
     bool state;                      /* two cases in turn; see state_examine() */
     bool fixed, mild;                /* no random case; inputs from which errors far below the tolerance are asked */
     bool through_post_pre;
     const struct examination *beside; /* that its inputs are to have the ends of; NULL: none */
     char text[300];
+};
+
+/* Tokens and targets: as the contract draws them; all the last of the vocabulary; the first and the last in turn; three
+ * of a kind side by side. */
+enum check_indices { INDICES_DRAWN, INDICES_LAST, INDICES_ENDS, INDICES_RUNS, CHECK_INDICES };
+
+/* A step of the optimizer, and a gradient of which the norm is asked: as the contract draws them; the first step with
+ * an epsilon that cannot matter; the millionth without decay; clipped to a hundredth; a clip above the norm; an epsilon
+ * as large as the moments; weights that never had a gradient; gradients and moments whose squares leave a float. */
+enum check_step {
+    STEP_DRAWN,
+    STEP_FIRST,
+    STEP_MILLIONTH,
+    STEP_CLIPPED,
+    STEP_BELOW_CLIP,
+    STEP_LARGE_EPSILON,
+    STEP_NO_GRADIENT,
+    STEP_TINY,
+    CHECK_STEPS
 };
 
 /* Letters whose extents depend on n. */
@@ -54,6 +77,10 @@ struct trial {
 int64_t cover_count(const struct mhc_row *);
 void cover_case(struct trial *, const struct mhc_row *, int64_t index);
 bool cover_state(struct trial *, int attempt); /* other shapes for the case of state; false: there are no more */
+
+/* The gradient of x / |x| is 0 for a vector of one element, and small for a few, so rounding would be compared, which
+ * a tiny x makes large. */
+enum { CHECK_SHORT = 16 };
 
 /* A case that the row supports, a random one of at most about `size` elements of x; false: it is a fixed one that the
  * row does not support, or none was found: *why is the row's last reason. */
@@ -71,7 +98,8 @@ struct check_options {
     bool tight, trusting;
 };
 
-/* In memory that parent and child share: what was found outlives a crash. */
+/* In memory that parent and child share: what was found outlives a crash. A library can write to it: check.c says what
+ * the verdict does not take from it. */
 struct checker {
     struct backend backend;
     const char *name; /* of the library, as given */
@@ -80,9 +108,9 @@ struct checker {
     bool tight, trusting;         /* trusting: --trust-tolerance */
     bool silent;                  /* nothing is printed: `first` gets the first failure */
     double large, timeout, start; /* elements, 0: random cases; seconds a case; when all began */
+    double began;                 /* when what is at hand began; 0: nothing that has a limit */
     int rows, next;               /* rows in all, 0: not yet known; the row after the one at hand */
-    int ended;                    /* rows at which the child ended */
-    int lost, missing;            /* rows that nothing is known of; operations that the library lacks */
+    int missing;                  /* operations that the library lacks */
     int again;                    /* row to be looked at once more, by itself, counted from 1; 0: none */
     bool fresh;                   /* the child ended so that the next row gets a fresh one */
     struct progress progress;

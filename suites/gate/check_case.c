@@ -124,10 +124,6 @@ static void draw_constants(struct randoms *r, const struct mhc_row *row, struct 
     c->map_constant = chance(r, 0.5) ? 1.0 / 32 : 1 - random_uniform(r);
 }
 
-/* The gradient of x / |x| is 0 for a vector of one element, and small for a few, so rounding would be compared, which
- * a tiny x makes large. */
-enum { SHORT = 16 };
-
 /* Squares of x leave the range of a float, which a norm must survive; of gradients through such a norm, and of
  * branches, no more is asked than 12 powers of ten either way. */
 static int reach_of(const struct subject *s) {
@@ -139,7 +135,7 @@ static void draw_extremes(struct randoms *r, const struct subject *s, struct tri
     t->steep_b = chance(r, 0.5);
     t->grad_scale = chance(r, 0.1) ? pow(10, 8 * random_uniform(r) - 4) : 1;
     t->x_scale = chance(r, 0.15) ? pow(10, reach_of(s) * (2 * random_uniform(r) - 1)) : 1;
-    if (t->c.C < SHORT)
+    if (t->c.C < CHECK_SHORT)
         t->x_scale = 1;
     t->zero_token = chance(r, 0.1) ? random_below(r, t->c.T) : -1;
     t->large_token = -1;
@@ -147,6 +143,26 @@ static void draw_extremes(struct randoms *r, const struct subject *s, struct tri
 }
 
 const char *const type_words[] = {"f64", "f32", "bf16"};
+
+/* What only the operations of training have. */
+static void describe_training(struct trial *t, const struct mhc_row *row) {
+    static const char *const indices[] = {"", " indices=last", " indices=ends", " indices=runs"};
+    static const char *const steps[] = {"",
+                                        " first-step",
+                                        " millionth-step",
+                                        " clipped",
+                                        " below-clip",
+                                        " large-epsilon",
+                                        " no-gradient",
+                                        " tiny-gradient"};
+    size_t at = strlen(t->text), size = sizeof t->text;
+    if (has_letter(row, "V"))
+        at += (size_t)snprintf(t->text + at, size - at, "%s", indices[t->indices]);
+    if (has_letter(row, "W"))
+        at += (size_t)snprintf(t->text + at, size - at, "%s", steps[t->step]);
+    if (t->edge > 0)
+        snprintf(t->text + at, size - at, " edge=%g", t->edge);
+}
 
 static void describe(struct trial *t, const struct mhc_row *row) {
     const struct mhc_case *c = &t->c;
@@ -179,6 +195,7 @@ static void describe(struct trial *t, const struct mhc_row *row) {
              : t->large_token >= 0 ? " large-token"
              : t->ties             ? " ties"
                                    : "");
+    describe_training(t, row);
 }
 
 /* In the case's type or another one that the row supports. */
@@ -225,53 +242,4 @@ bool trial_draw(struct trial *t, const struct subject *s, uint64_t seed, int64_t
         }
     }
     return false;
-}
-
-/* --- inputs --- */
-
-/* Logits of res with the standard deviation that the trial asks for, through b or through alpha; scores of attention
- * too. The sigmoids of pre and post stay where a float can tell 1 - s from 0. */
-static double steepness(const struct trial *t, const struct mhc_arg *arg, int64_t element) {
-    if (!strcmp(arg->name, "logits") || !strcmp(arg->name, "b_res"))
-        return t->logit_std;
-    /* In bf16 o is rounded, and in a branch q and k, which moves large scores and the differences in their gradients
-     * by as much as matters. */
-    bool rounded = t->c.stream == MHC_BF16;
-    if (!strcmp(arg->name, "qkv")) /* its q */
-        return t->logit_std > 1 && element / mhc_extent(&t->c, 'A') % 3 == 0 ? rounded ? 4 : 8 : 1;
-    if (!strcmp(arg->name, "w_q"))
-        return t->logit_std > 1 && !rounded ? 8 : 1;
-    if (!strcmp(arg->name, "alpha") && element == 2)
-        return t->steep_b ? 1 : t->logit_std;
-    if (!strcmp(arg->name, "b") && element >= 2 * t->c.n)
-        return t->steep_b ? t->logit_std : 1;
-    return 1;
-}
-
-void trial_input(const void *user, const struct mhc_case *c, const struct mhc_arg *arg, double *values) {
-    const struct trial *t = user;
-    int64_t count = mhc_elements(c, arg);
-    bool drawn = arg->role != MHC_INDEX && arg->role != MHC_SCALAR; /* else as the contract says */
-    bool x = arg->role == MHC_STREAM && (!strcmp(arg->name, "x") || !strcmp(arg->name, "u"));
-    double scale = x ? t->x_scale : !strncmp(arg->name, "grad", 4) ? t->grad_scale : 1;
-    struct mhc_arg wide = *arg; /* half the trials leave the neighbourhood that a natural input keeps to, but a beta */
-    if (t->seed % 2 && arg->size < 0.4f && drawn && !t->mild)
-        wide.size = 0.4f;
-    uint32_t what = mhc_what(arg->name);
-    for (int64_t k = 0; k < count; k++) {
-        double normal = mhc_normal(t->seed, what, 2, (uint64_t)k);
-        if (x && c->C < SHORT) /* not near 0, where 1 / |x| is */
-            normal += copysign(0.3, normal);
-        double steep = drawn ? steepness(t, arg, k) : 1;
-        values[k] = steep * (drawn ? scale : 1) * mhc_natural(c, &wide, k, normal);
-        if (t->ties && steep > 1) /* few values: of so many some are the largest */
-            values[k] = steep * round(values[k] / steep);
-    }
-    if (x && t->large_token >= 0)
-        for (int64_t k = 0; k < count / c->T; k++)
-            values[t->large_token * (count / c->T) + k] *= 1000;
-    if (x && t->zero_token >= 0) {
-        int64_t token = count / c->T;
-        memset(values + t->zero_token * token, 0, (size_t)token * sizeof *values);
-    }
 }

@@ -5,11 +5,17 @@
 #include <string.h>
 
 static const int64_t streams[] = {1, 2, 3, 4, 5, 6, 7, 8, 12, 16};
-static const int64_t tokens[] = {1, 21, 96, 112, 127, 2, 257, 5}; /* 257: one past several tiles */
+static const int64_t tokens[] = {1, 21, 96, 112, 127, 2, 257, 5};
+/* Instead of 257, by place of n: one past several tiles, fewer where a token is more work. */
+static const int64_t past_tiles[] = {257, 129, 113, 65, 33, 97, 17, 17, 17, 17};
 static const int64_t iterations[] = {1, 3, 20};
 static const double epsilon[] = {1e-6, 1e-5, 1e-3};
+/* One and two words, odd, one past vectors of 2, 8, 32, 256 and of a block; and as many as a real text has. */
+static const int64_t vocabularies[] = {1, 2, 3, 8, 9, 33, 257, 4099},
+                     flats[] = {1, 2, 7, 8, 9, 31, 33, 257, 1025, 8193};
 enum { STREAMS = sizeof streams / sizeof *streams, RESIDUES = 8, TOKENS = sizeof tokens / sizeof *tokens };
-enum { FEW = 12, MANY_TOKENS = 4096, MOST_WORK = 110000 };
+enum { VOCABULARIES = sizeof vocabularies / sizeof *vocabularies, FLATS = sizeof flats / sizeof *flats };
+enum { FEW = 12, MANY_TOKENS = 4096, MOST_WORK = 110000, MANY_WORDS = 50257, MANY_WEIGHTS = 100003 };
 
 static bool has(const struct mhc_row *row, const char *letters) {
     for (const struct mhc_arg *arg = row->args; arg->name; arg++)
@@ -20,7 +26,11 @@ static bool has(const struct mhc_row *row, const char *letters) {
 
 /* The last but one is for state, the last one has many tokens. */
 int64_t cover_count(const struct mhc_row *row) {
-    return 2 + (has(row, CHECK_STREAMS) && has(row, "CD") ? STREAMS * RESIDUES : has(row, "A") ? FEW : 2 * FEW);
+    return 2 + (has(row, "V")                               ? VOCABULARIES * RESIDUES
+                : has(row, "W")                             ? FLATS * CHECK_STEPS
+                : has(row, CHECK_STREAMS) && has(row, "CD") ? STREAMS * RESIDUES
+                : has(row, "A")                             ? FEW
+                                                            : 2 * FEW);
 }
 
 /* Sharp inputs: what a mild one cannot show. C is long enough for the gradient of x / |x| where x is small. */
@@ -28,6 +38,9 @@ enum { MILD, SPREAD, WIDE_SPREAD, NEAR_EPSILON, LARGE_TOKEN, ZERO_TOKEN, TIES, S
 
 static void sharpen(struct trial *t, int64_t kind) {
     t->logit_std = kind == SPREAD ? 10 : kind == WIDE_SPREAD || kind == TIES ? 100 : 1;
+    /* Through alpha the rounding of a product would grow a hundredfold: tensor cores that take a float as two bf16 round
+     * to about 2^-17, of which 100 times is 1e-3 of a logit. */
+    t->steep_b |= t->logit_std > 10;
     t->ties = kind == TIES;
     t->zero_token = kind == ZERO_TOKEN ? t->c.T / 2 : -1;
     t->large_token = kind == LARGE_TOKEN ? 0 : -1;
@@ -38,7 +51,8 @@ static void sharpen(struct trial *t, int64_t kind) {
 }
 
 static int64_t work_of(const struct mhc_case *c) {
-    return c->n * c->C * (2 * c->n + c->n * c->n + c->hidden + c->C / 4) + c->heads * c->head_dim * (c->C + c->T);
+    return c->n * c->C * (2 * c->n + c->n * c->n + c->hidden + c->vocabulary / 4 + c->C / 4) +
+           c->heads * c->head_dim * (c->C + c->T);
 }
 
 bool cover_state(struct trial *t, int attempt) {
@@ -48,23 +62,53 @@ bool cover_state(struct trial *t, int attempt) {
     sharpen(t, MILD);
     t->c.n = t->c.n > 1 || attempt ? n[attempt] : 1;
     t->c.C = t->c.C > 1 ? C[attempt] : 1;
-    t->c.T = t->c.S = 3;
+    t->c.T = t->c.S = 17; /* ends of 16 elements, state_same_ends(), of a coefficient for every stream too */
     return true;
+}
+
+/* The longest sequences that are not all tokens. */
+static int64_t sequence_of(int64_t T) {
+    for (int64_t by = 2; by < T; by++)
+        if (T % by == 0)
+            return T / by;
+    return T;
+}
+
+/* Vocabularies with T, and with C mod 8, and with indices; flat arrays with every kind of step. */
+static void cover_training(struct trial *t, const struct mhc_row *row, int64_t index, bool many) {
+    static const double edges[SHARP_KINDS] = {[NEAR_EPSILON] = 88, [LARGE_TOKEN] = 100, [ZERO_TOKEN] = 1e4};
+    struct mhc_case *c = &t->c;
+    if (has(row, "V")) {
+        int64_t word = index % VOCABULARIES, q = index / VOCABULARIES;
+        c->vocabulary = vocabularies[many ? 2 : word];
+        c->T = many ? MANY_TOKENS + 1 : tokens[q % TOKENS];
+        c->C = has(row, "C") ? RESIDUES + (word + q) % RESIDUES : 1;
+        c->stream = (word / 2 + q) % 2 ? MHC_BF16 : MHC_F32;
+        t->indices = (int32_t)((word / 2 + q) % CHECK_INDICES);
+        if (c->T == tokens[TOKENS - 1] && c->vocabulary == vocabularies[VOCABULARIES - 1])
+            c->vocabulary = MANY_WORDS;
+        if (mhc_arg_find(row, "logits", MHC_IN))
+            t->edge = edges[index % SHARP_KINDS];
+    }
+    if (has(row, "W")) {
+        c->weights = many ? MANY_WEIGHTS : flats[index % FLATS];
+        t->step = many ? STEP_DRAWN : (int32_t)(index / FLATS % CHECK_STEPS);
+    }
 }
 
 void cover_case(struct trial *t, const struct mhc_row *row, int64_t index) {
     struct mhc_case *c = &t->c;
     int64_t a = index % STREAMS, q = index / STREAMS, last = cover_count(row) - 1;
     bool many = index == last;
-    c->stream = (a + q) % 2 ? MHC_BF16 : MHC_F32;
+    /* Both types with every n, C mod 8 and T. */
+    c->stream = (has(row, CHECK_STREAMS) ? q / 2 : index + index / RESIDUES) % 2 ? MHC_BF16 : MHC_F32;
     c->n = has(row, CHECK_STREAMS) ? many ? 2 : streams[a] : 1;
     int64_t residue = has(row, CHECK_STREAMS) ? (q + a) % RESIDUES : index % RESIDUES;
     c->C = !has(row, "CD") ? 1 : c->n > RESIDUES && residue ? residue : residue + RESIDUES * (1 + c->n % 2);
     c->T = many ? MANY_TOKENS + 1 : tokens[(3 * q + 2 * a) % TOKENS];
+    c->T = c->T == 257 ? past_tiles[a] : c->T;
     c->hidden = has(row, "HG") ? 8 + index % 17 : 0;
-    c->vocabulary = has(row, "V") ? 5 + 13 * (index % 7) : 0;
     c->sources = has(row, "R") ? 1 + index % 5 : 0;
-    c->weights = has(row, "W") ? many ? MANY_TOKENS : 1 + 37 * index : 0;
     c->t_max = iterations[(index + q) % 3];
     c->convention = (a + 2 * q) % 3 ? MHC_V4 : MHC_PAPER;
     c->activation = index % 2 ? MHC_SWIGLU : MHC_GELU;
@@ -80,6 +124,7 @@ void cover_case(struct trial *t, const struct mhc_row *row, int64_t index) {
                         .steep_b = index % 2,
                         .fixed = true,
                         .mild = many};
+    cover_training(t, row, index, many);
     if (has(row, "A")) {
         c->heads = 1 + index % 2;
         c->head_dim = (const int64_t[]){8, 16, 13, 64}[index % 4];
@@ -90,12 +135,13 @@ void cover_case(struct trial *t, const struct mhc_row *row, int64_t index) {
         c->hidden = c->hidden ? FEW : 0;
         c->t_max = 3;
     } else
-        while (c->T > 5 && c->T * work_of(c) > MOST_WORK)
-            c->T = c->T > 21 ? 21 : 5;
+        while (c->T > 5 && c->T * work_of(c) > (c->T > 17 ? MOST_WORK : 2 * MOST_WORK))
+            c->T = c->T > 33 ? 33 : c->T > 17 ? 17 : 5;
     if (has(row, "A")) {
         c->S = many ? 2 * FEW + 1 : c->T;
-        c->T = many ? 8 * c->S : c->T;
-    }
+        c->T = many ? 8 * c->S : index % 3 == 1 ? 2 * c->S : c->S;
+    } else if (has(row, "S"))
+        c->S = sequence_of(c->T);
     c->coef = c->param = MHC_F32;
     if (!many && index != last - 1)
         sharpen(t, index % SHARP_KINDS);

@@ -104,6 +104,7 @@ bool check(struct checker *k, bool good, const struct trial *t, const char *form
     if (good)
         return true;
     k->failed++;
+    judge_fault();
     if (++k->failures > SHOWN_FAILURES || (k->silent && k->failures > 1))
         return false;
     char text[600], command[COMMAND_SIZE];
@@ -126,10 +127,16 @@ bool check(struct checker *k, bool good, const struct trial *t, const char *form
 /* --- every row --- */
 
 /* What the library does next, its opening and closing too, may take as long as a case. */
-static void start_timer(const struct checker *k) {
+static void start_timer(struct checker *k) {
     struct itimerval limit = {
         .it_value = {.tv_sec = (time_t)k->timeout, .tv_usec = (suseconds_t)(1e6 * (k->timeout - floor(k->timeout)))}};
+    k->began = k->timeout > 0 ? worker_now() : 0;
     setitimer(ITIMER_REAL, &limit, NULL);
+}
+
+static void stop_timer(struct checker *k) {
+    k->began = 0;
+    setitimer(ITIMER_REAL, &(struct itimerval){0}, NULL);
 }
 
 /* What the parent says if the library ends the process now, and when it has waited long enough. */
@@ -259,7 +266,7 @@ static void look_again(struct checker *k, const struct subject *s, const struct 
     snprintf(k->doing, sizeof k->doing, " once more, by itself");
     check_row(&alone, s, o, trials, deadline);
     judge_settle(s->label, 0, 1);
-    setitimer(ITIMER_REAL, &(struct itimerval){0}, NULL);
+    stop_timer(k);
     k->label[0] = 0;
     if (!alone.failures)
         fprintf(check_report,
@@ -294,6 +301,7 @@ int check_rows(struct checker *k, const struct check_options *o) {
     bool first = !k->rows;
     k->rows = rows;
     k->opened = true; /* before a word is said, which may find the pipe closed */
+    judge_expect(rows);
     if (first)
         fprintf(check_report, "%s %s: %d rows against cpu64, seed %llu\n", k->backend.library->name,
                 k->backend.library->build, rows, (unsigned long long)o->seed);
@@ -316,7 +324,7 @@ int check_rows(struct checker *k, const struct check_options *o) {
         snprintf(k->label, sizeof k->label, "%s", s->label);
         int64_t done = k->large > 0 ? check_large(k, s) : check_row(k, s, o, trials, deadline);
         judge_settle(s->label, k->large > 0 ? 0 : done, k->failures);
-        setitimer(ITIMER_REAL, &(struct itimerval){0}, NULL);
+        stop_timer(k);
         if (done)
             print_row(k, s, done);
         k->cases += done;

@@ -88,7 +88,7 @@ FILE *settings_open(const struct figure_source *source, const char *name) {
     return file;
 }
 
-/* In gnuplot's single quotes nothing means anything but a quote: so there is none, its look-alike stands for it. */
+/* In gnuplot's single quotes only a quote has a meaning, so a look-alike replaces it. */
 static void put_literal(FILE *file, char c) {
     if (c == '\'')
         fputs("’", file);
@@ -122,7 +122,7 @@ void put_field(FILE *file, const char *text) {
 static const char *const typeset[][2] = {
     {"t-max", "t_{max}"}, {"t_max", "t_{max}"}, {"L_r", "L_{r}"}, {"x_l", "x_{l}"}};
 
-/* Enhanced text of gnuplot: what it takes for markup is escaped. */
+/* Enhanced text of gnuplot; its markup characters are escaped. */
 static void put_enhanced(FILE *file, const char *words) {
     bool start = true; /* of a word */
     char *clean = strdup(words);
@@ -149,8 +149,8 @@ static void put_enhanced(FILE *file, const char *words) {
     free(clean);
 }
 
-/* Lines of two connections coincide where both are of HC, or neither is: so many of its own sort stand before one in
- * the table, and its dashes differ from theirs. 0: solid. */
+/* Lines of two connections may coincide if both are of HC or neither is. This counts the connections of the same sort
+ * before one in the table, so that its dashes differ from theirs. 0: solid. */
 static int broken(int block) {
     int before = 0;
     for (int b = 0; b < block; b++)

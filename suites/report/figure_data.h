@@ -17,8 +17,8 @@ void put_number(FILE *, double value);
  * is the result. */
 bool put_spread(FILE *, struct spread, bool broken);
 
-/* Whether a line may join two neighbouring points of a parameter, from < to. It may where no whole number lies between
- * them, or where `to` is at most 1.5 times `from`: a longer line would suggest values that were not computed. */
+/* Whether a line may join two neighbouring points of a parameter, from < to. It may if no whole number lies between
+ * them, or if `to` is at most 1.5 times `from`. A longer line would suggest values that were not computed. */
 bool figure_joined(const struct param *, double from, double to);
 
 /* How many of the chosen cases of a study failed. */

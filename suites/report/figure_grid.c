@@ -40,7 +40,7 @@ static bool in_grid(const struct figure_source *source, const struct grid *grid,
     return *i >= 0 && *j >= 0;
 }
 
-/* Drops the steps of an axis that are less than half full: other lines of a suite may cross the grid. */
+/* Drops the steps of an axis that are less than half full, because other lines of a suite may cross the grid. */
 static bool drop_sparse(struct axis *a, const int *filled, int full) {
     int kept = 0;
     for (int k = 0; k < a->count; k++)
@@ -87,8 +87,8 @@ static int64_t with_d(const struct figure_source *source, const struct params *l
     return count;
 }
 
-/* Whether a grid is the better one to show: more like the paper's stack, larger, of the file's most frequent d, of the
- * larger d. */
+/* Whether a grid is the better one to show. It is if it is more like the paper's stack, then if it is larger, then by
+ * the file's most frequent d, then by the larger d. */
 static bool better(const struct figure_source *source, const struct grid *grid, const struct grid *than) {
     const struct params *p = &source->groups->group[grid->group].p, *q = &source->groups->group[than->group].p;
     int64_t like = likeness(p, grid->x.param, grid->y.param) - likeness(q, grid->x.param, grid->y.param);

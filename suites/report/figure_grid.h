@@ -19,8 +19,9 @@ struct grid {
     int64_t group, cells; /* one of them; how many are there */
 };
 
-/* The grid of a connection that the figure draws: w and s if they form one, else the first two parameters in the order
- * of the table that do; the nearest to the paper's stack of several. false: there is none of 3 x 3 and more. */
+/* Finds the grid of a connection that the figure draws: w and s if they form one, else the first two parameters in the
+ * order of the table. Of several grids it takes the nearest to the paper's stack. false: there is none of 3 x 3 and
+ * more. */
 bool grid_find(const struct figure_source *, int block, struct grid *);
 
 /* Reads the gains; the caller frees `gain`. false: out of memory. */

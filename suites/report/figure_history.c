@@ -168,7 +168,7 @@ static void put_ticks(FILE *file, const struct history *h) {
     fprintf(file, "ENTRIES = %lld\nXTICS = \"", (long long)h->entries);
     for (int64_t e = 0; e <= h->entries; e += step) {
         short_revision(e ? h->revision[e - 1] : h->base[0], text);
-        for (char *c = text; *c; c++) /* gnuplot executes it */
+        for (char *c = text; *c; c++) /* gnuplot executes the text */
             *c = strchr("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ+.", *c) ? *c : '?';
         fprintf(file, "%s'%s' %lld", e ? ", " : "", text, (long long)e);
     }

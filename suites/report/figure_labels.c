@@ -57,7 +57,7 @@ __attribute__((format(printf, 3, 4))) static void append(char *text, size_t size
     va_end(arguments);
 }
 
-/* What a reader of the figure does not ask about. */
+/* Parameters that do not matter to a reader of the figure. */
 static bool untold(const struct param *param) {
     return param->role & (ROLE_KEEPS | ROLE_TITLE);
 }

@@ -116,7 +116,7 @@ void lines_by_layer(const struct figure_source *source, const char *curve, unsig
                                            (group->count == best->count && group->p.depth > best->p.depth))))
             best = group;
     }
-    /* The nearest to the paper's stack first, then what is merely as deep and as wide. */
+    /* The nearest to the paper's stack come first, then those that are only as deep and as wide. */
     struct room room = {.most = source->lines ? source->lines : most};
     unsigned shown = 0;
     for (int pass = -1; best && pass < 2; pass++) /* -1: counts them */

@@ -9,7 +9,7 @@
 
 enum { PANELS = 6, TEXT_SIZE = 1600 };
 
-/* What the paper reports, and whose composite it is of. */
+/* What the paper reports, and for which composite. */
 static double paper_gain(int block) {
     return connection_is_hc(&connections[block]) ? PAPER_HC_GAIN : PAPER_MHC_GAIN;
 }

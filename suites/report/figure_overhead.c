@@ -176,11 +176,14 @@ enum figure_outcome figure_overhead_step(const struct figure_source *source, con
         fprintf(settings, "\n");
     }
     overhead_constants(source, t, 0, text, sizeof text);
-    snprintf(text + strlen(text), sizeof text - strlen(text),
-             ". Bars: the parts, each timed by itself beside the whole step, F's in that of the residual. Marks: "
-             "median of the whole step, of %lld round%s.",
-             (long long)record_rounds(source->reader, t->index),
-             record_rounds(source->reader, t->index) > 1 ? "s" : "");
+    const long long rounds = (long long)record_rounds(source->reader, t->index);
+    if (params_is_model(&t->p))
+        snprintf(text + strlen(text), sizeof text - strlen(text), ". Bars: the parts. Marks: the whole step.");
+    else
+        snprintf(text + strlen(text), sizeof text - strlen(text),
+                 ". Bars: the parts, each timed by itself beside the whole step, F's in that of the residual. Marks: "
+                 "median of the whole step, of %lld round%s.",
+                 rounds, rounds > 1 ? "s" : "");
     overhead_say_missing(source, t, text, sizeof text);
     overhead_say_left_out(source, count - 1, text, sizeof text, why, size);
     put_caption(settings, source, true, text);

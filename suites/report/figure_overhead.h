@@ -11,7 +11,7 @@
  * where *count is 0. */
 struct overhead_line *overhead_chosen(const struct figure_source *, int *count);
 
-/* SKIPPED, and why: there is no such case. */
+/* Returns SKIPPED and says why: there is no such case. */
 enum figure_outcome overhead_nothing(char *why, size_t size);
 
 /* Options that a figure may leave open, and whether two cases differ in nothing but those. */
@@ -34,11 +34,11 @@ void overhead_put(FILE *, const struct figure_source *, const struct overhead_li
 void overhead_constants(const struct figure_source *, const struct overhead_line *, int open, char *text, size_t size);
 /* " Dashed: the paper's 6.7 %.", and the setting that draws it; neither beside times of a CPU, as it is of GPUs. */
 void overhead_say_paper(FILE *settings, const struct overhead_line *, char *text, size_t size);
-/* Values of too few rounds for an interval, which are not drawn. */
+/* Names the values that have too few rounds for an interval and are not drawn. */
 void overhead_say_unknown(int unknown, char *text, size_t size);
-/* Variants that the backend could not run. */
+/* Names the variants that the backend could not run. */
 void overhead_say_missing(const struct figure_source *, const struct overhead_line *, char *text, size_t size);
-/* Cases that a figure leaves out and those that failed; `why` says it beside the figure. */
+/* Names the cases that a figure leaves out and those that failed; `why` says it beside the figure. */
 void overhead_say_left_out(const struct figure_source *, int cases, char *text, size_t text_size, char *why,
                            size_t size);
 

@@ -103,7 +103,7 @@ enum figure_outcome figure_recompute(const struct figure_source *source, const s
         "A step (forward and backward) that keeps x once every L_r layers, the recomputation block, and computes the "
         "rest again. Memory: %s peak (points), what the stack predicts (line), Eq. 20 of the paper, which leaves "
         "out what does not depend on L_r (dashed; least at %.1f); its least at %lld. Time: %sratio to "
-        "that of √(nL/(n+2)), rounded (auto)%s. Block %s, branch "
+        "that of √(nL/(n+2)), rounded (auto)%s. Connection %s, branch "
         "%s, L=%lld, n=%lld, C=%lld, T=%lld, backend %s.",
         model ? "counted" : "measured", recompute_paper_optimum(p.depth, p.streams), (long long)best,
         model ? "" : "median of the ", model ? "" : ", and its 95 % interval (open: too few rounds for one)", block,

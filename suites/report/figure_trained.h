@@ -10,8 +10,8 @@
 bool figure_of_trained(const struct figure_source *all, struct figure_source *trained, struct groups *groups, char *why,
                        size_t why_size);
 
-/* Gains that nothing bounds are shown forward, as the paper shows HC's, those of connections whose maps keep the rows'
- * sums backward. A bit for each connection of either sort; a ResNet is of neither. */
+/* Connections whose maps keep the sums of rows are shown backward, others forward, as the paper shows HC. One bit per
+ * connection of either sort; a ResNet is of neither. */
 unsigned figure_unbounded(void);
 unsigned figure_bounded(void);
 

@@ -211,7 +211,7 @@ struct spread groups_curve(struct record_reader *reader, const struct group *gro
     return s;
 }
 
-/* What tells a group apart is said even where its block does not use it: only the ensemble is left out then. */
+/* Says what tells a group apart even if its connection does not use it; only the ensemble is left out then. */
 static bool is_idle(const struct params *p, const struct param *param) {
     return param->role & ROLE_QUIET && !params_matters(p, param);
 }

@@ -1,4 +1,4 @@
-/* Cases of a record that differ in nothing but the seed: what statistics over seeds are taken of. */
+/* Groups: cases of a record that differ in the seed alone. Statistics over seeds are taken of them. */
 #ifndef GROUPS_H
 #define GROUPS_H
 
@@ -41,7 +41,7 @@ struct spread {
     double q10, median, q90;
 };
 
-/* Quantiles of values, one per seed, which are reordered; NaN of none and where one is NaN. */
+/* Quantiles of values, one per seed; reorders them. NaN if there are none or one is NaN. */
 struct spread groups_spread(double *values, int64_t count);
 
 /* Quantiles over a group's seeds of a summary, e.g. "composite_forward_sum_max"; linear where the curve is stored as

@@ -9,7 +9,7 @@
 
 enum { ENOUGH_SEEDS = 32, MOST_RATES = 16 };
 
-/* What stands in the table: of which connection, how, and the paper's. */
+/* A row of the table: connection, reading, and the paper's number. */
 static const struct reading {
     const char *connection, *text, *summary, *paper;
 } readings[] = {{"hc", "HC   forward  H_l...H_1, sum", "composite_forward_sum_max", "about 3000"},
@@ -102,7 +102,7 @@ static int rates_of(const struct groups *g, double rates[MOST_RATES]) {
     return count;
 }
 
-/* How far the gain depends on the rate. */
+/* Says how far the gain depends on the learning rate. */
 static void add_rates(struct record_reader *reader, const struct groups *g, struct tables *t) {
     static const struct column columns[] = {
         {"learning_rate", "rate", .width = -8},
@@ -154,7 +154,7 @@ static struct value cell_of(struct record_reader *reader, const struct groups *g
     return range ? in_range(r, text) : in_quantiles(r, text);
 }
 
-/* What the table says, in words. */
+/* Says in words what the table says. */
 static void say_answer(struct record_reader *reader, const struct group *hc, const struct group *mhc, bool trained,
                        struct tables *t) {
     char text[2][OVER_SEEDS_TEXT];

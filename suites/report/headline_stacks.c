@@ -99,7 +99,7 @@ static bool say_study(struct record_reader *r, int64_t study, const char *questi
     return any;
 }
 
-/* What stands in the table of gains already is not said again. */
+/* Leaves out what the table of gains says already. */
 bool show_maps_headline(struct record_reader *r, struct tables *t, unsigned gains) {
     return !(gains & HEADLINE_RANDOM) && say_study(r, STUDY_MAPS, "How much do the maps alone amplify?", true, t);
 }

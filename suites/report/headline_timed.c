@@ -67,14 +67,17 @@ bool show_kernels_headline(struct record_reader *r, struct tables *t, unsigned g
     if (models)
         tables_say(t, "\n%s", SHOW_MODEL);
     if (timed > 0)
-        tables_say(t, "\nHow near do single operations come to a copy or a GEMM of the same rounds?\n");
+        tables_say(t, "\nHow near do single operations come to a copy or a GEMM%s?\n",
+                   models && models == known ? " by the same model" : " of the same rounds");
     if (timed > 0 && !known)
         tables_say(t, "Too few rounds for an interval: there is no result.\n");
     if (known > 0) {
         qsort(share, (size_t)known, sizeof *share, by_share);
-        tables_say(t, "%lld operations and shapes, %lld of them with an interval%s: the median reaches %.0f %%.\n",
-                   (long long)timed, (long long)(known - models), models ? ", the others MODEL" : "",
-                   100 * share[known / 2].is);
+        char with[80];
+        snprintf(with, sizeof with, "%lld of them with an interval%s", (long long)(known - models),
+                 models ? ", the others MODEL" : "");
+        tables_say(t, "%lld operations and shapes, %s: the median reaches %.0f %%.\n", (long long)timed,
+                   models == known ? "all MODEL" : with, 100 * share[known / 2].is);
         say_share(r, "Farthest", &share[0], t);
         if (known > 1)
             say_share(r, "Nearest", &share[known - 1], t);

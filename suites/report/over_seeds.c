@@ -63,7 +63,7 @@ const char *over_seeds_number(double stored, bool logarithmic, char *text, size_
     return text;
 }
 
-/* The median and what it lies between. */
+/* The median with its lower and upper value. */
 static struct value between(struct over_seeds r, double low, double high, char text[OVER_SEEDS_TEXT]) {
     char a[32], b[32], c[32];
     if (!r.measured)

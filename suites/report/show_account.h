@@ -10,7 +10,7 @@
 bool samples_are_model(const struct record_timing *);
 
 void show_account(struct record_reader *, int64_t index, struct tables *);
-/* What its columns and flags mean. */
+/* Prints what its columns and flags mean. */
 void show_account_legend(struct tables *);
 
 /* A scalar under /timing by its number (overhead_of_variant(), ...); NaN where the file lacks it. */
@@ -19,7 +19,7 @@ static inline double overhead_variant_value(struct record_reader *r, int64_t ind
     return overhead_value(r, overhead_of_variant((enum step_variant)v, what), index);
 }
 
-/* What the rates of a case's parts are measured against: bytes and floating-point operations a second. */
+/* What the rates of a case's parts are measured against: bytes and floating-point operations per second. */
 struct attainable {
     double copy, gemm, cache;
 };

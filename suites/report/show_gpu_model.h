@@ -4,9 +4,9 @@
 
 #include "results/table.h"
 
-/* Of the GPU of a backend, "model:h200": its data sheet, the shares that are taken as reached, the gap between kernels;
- * then the model beside every published figure, whatever GPU that is of. false: there is no such model, one line in
- * `why`. */
+/* Prints, for the GPU of a backend ("model:h200"), its data sheet, the shares that the model takes as reached and the
+ * gap between kernels; then the model beside every published figure, of any GPU. false: there is no such model, one
+ * line in `why`. */
 bool show_gpu_model(const char *backend, struct tables *, char *why, size_t why_size);
 
 #endif

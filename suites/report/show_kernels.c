@@ -121,9 +121,9 @@ void show_kernels(struct record_reader *r, struct tables *t, unsigned how) {
     if (count > 0)
         tables_say(
             t,
-            "\nTime: median of one call and half its 95 %% interval. copy, gemm: share of the rate of a copy of as "
-            "many bytes and of a GEMM, timed in the same rounds; -: none was; a GEMM is timed from %d operations per "
-            "byte on. err/tol: worst difference to cpu64 over what is allowed. GB = 1e9 bytes.\n"
+            "\nTime: median of one call and half its 95 %% interval. copy, gemm: share of the rate that a copy of as "
+            "many bytes and a GEMM have in the same rounds, or by the same model; -: none; a GEMM is there from %d "
+            "operations per byte on. err/tol: worst difference to cpu64 over what is allowed. GB = 1e9 bytes.\n"
             "flags: p preempted, t throttled, g the device ran ahead of the launches, so that gaps count, each in more "
             "than %d %% of the samples; w not cold, because there was no room to rotate; c stopped by a cap before the "
             "ratio was known to 1 %%; MODEL computed; -: none.\n",

@@ -141,10 +141,11 @@ static void say_legend(const struct overhead_line *lines, int64_t count, struct 
         model |= lines[k].model;
     }
     tables_say(
-        t, "\nOverhead of the connection in a training step, forward and backward: t(variant) / t(residual) - 1 with "
-           "its 95 %% interval; -: too few rounds for an interval. It is made from samples of the same round, as the "
-           "mean of two medians: of the rounds in which the one and in which the other ran first. The interval is that "
-           "of this run; on a machine that others use another run may lie outside. step/ms is a median by itself.\n");
+        t,
+        "\nOverhead of the connection in a training step, forward and backward: t(connection) / t(residual) - 1 with "
+        "its 95 %% interval; -: too few rounds for an interval. It is made from samples of the same round, as the "
+        "mean of two medians: of the rounds in which the one and in which the other ran first. The interval is that "
+        "of this run; on a machine that others use another run may lie outside. step/ms is a median by itself.\n");
     if (model)
         tables_say(t, "%s", SHOW_MODEL);
     if (gpu)

@@ -7,7 +7,7 @@
 #include "suites/report/groups.h"
 #include "suites/report/shows.h"
 
-/* What the tables need of a case. */
+/* The values of a case that the tables need. */
 struct trained_case {
     struct params p;
     struct record_training is;
@@ -41,7 +41,7 @@ static double largest(const double *values, int64_t count) {
         "gain_backward", "backward", .width = 9, .digits = 4, .group = "composite gain, sum" \
     }
 
-/* One row per case: where it ended. */
+/* One row per case: its state at the end. */
 static void add_ends(struct record_reader *r, struct tables *t) {
     static const struct column columns[] = {{"connection", NULL, .width = 0},
                                             {NULL, "connection", .width = -10, .stays = true},

@@ -8,7 +8,7 @@
 #include "cpu_ref/library.h"
 #include "suites/worker/split.h"
 
-enum { REFERENCE, JOIN, COMPARE, CLOSE, SETTLE };
+enum { REFERENCE, JOIN, COMPARE, CLOSE, EXPECT, FAULT, SETTLE };
 enum { MOST_OPEN = 64, MOST_NAMES = 512, SMALL = 1 << 18 /* elements that one thread is best for */ };
 
 /* --- both sides: arrays and examinations as bytes --- */
@@ -182,6 +182,26 @@ static void tell_close(const struct examination *e) {
     message_clear(&m);
 }
 
+void judge_expect(int64_t rows) {
+    struct message m = {0};
+    if (!split_is())
+        return;
+    put_id(&m, EXPECT, 0);
+    message_put(&m, &rows, sizeof rows);
+    split_ask(&m, NULL);
+    message_clear(&m);
+}
+
+void judge_fault(void) {
+    struct message m = {0}, reply = {0};
+    if (!split_is())
+        return;
+    put_id(&m, FAULT, 0);
+    split_ask(&m, &reply); /* what comes next must not pass it by */
+    message_clear(&m);
+    message_clear(&reply);
+}
+
 void judge_settle(const char *row, int64_t cases, int64_t failures) {
     struct message m = {0};
     if (!split_is())
@@ -322,16 +342,25 @@ static void compare(struct message *m, const struct plain *p, struct message *re
     arrays_clear(&made);
 }
 
+static void expect(struct message *m) {
+    int64_t rows = 0;
+    message_take(m, &rows, sizeof rows);
+    if (!ruling->rows)
+        ruling->rows = rows;
+}
+
 static void settle(struct message *m) {
     const char *row = message_take_text(m);
     int64_t cases = 0, failures = 0;
     message_take(m, &cases, sizeof cases);
     message_take(m, &failures, sizeof failures);
-    bool wrong = ruling->wrong > row_over.wrong, seen = ruling->compared - row_over.compared >= cases;
-    if (failures == 0 && (wrong || !seen) && !ruling->hidden++)
+    bool wrong = ruling->wrong > row_over.wrong, seen = ruling->compared - row_over.compared >= cases,
+         fault = ruling->faults > row_over.faults;
+    if (failures == 0 && (wrong || fault || !seen) && !ruling->hidden++)
         snprintf(ruling->first, sizeof ruling->first, "%.60s: %s", row,
-                 wrong ? "the reference found a wrong answer, of which its own process said nothing"
-                       : "not every case was compared with the reference");
+                 wrong   ? "the reference found a wrong answer, of which its own process said nothing"
+                 : fault ? "its own process found a fault and then said nothing of it"
+                         : "not every case was compared with the reference");
     ruling->settled++;
     row_over = *ruling;
 }
@@ -347,6 +376,10 @@ static void answer(struct message *request, struct message *reply) {
         join(request, &p, reply);
     else if (p.what == CLOSE)
         close_one(p.id);
+    else if (p.what == EXPECT)
+        expect(request);
+    else if (p.what == FAULT)
+        ruling->faults++;
     else if (p.what == SETTLE)
         settle(request);
 }

@@ -10,6 +10,8 @@
 struct ruling {
     int64_t compared, wrong; /* answers; those that were not right, */
     char first[MAX_FAILURE]; /* and the first of them */
+    int64_t faults;          /* that judge_fault() told of */
+    int64_t rows;            /* that judge_expect() told of */
     int64_t settled, hidden; /* rows that judge_settle() told of; those that kept quiet about a wrong answer */
 };
 
@@ -18,8 +20,15 @@ struct ruling {
  * has changed. `ruling` is shared memory of `size` bytes. */
 bool judge_start(struct ruling *, size_t size);
 
-/* A row is over, with so many cases compared and so many failures told. One that was wrong without a failure, or was
- * not compared, is hidden. */
+/* So many rows are to come: said once, before the first of them; what is said later counts for nothing. */
+void judge_expect(int64_t rows);
+
+/* Something other than an answer is wrong, found in the process of the library: told at once, as that process may
+ * forget it. */
+void judge_fault(void);
+
+/* A row is over, with so many cases compared and so many failures told. One that was wrong or had a fault without a
+ * failure, or was not compared, is hidden. */
 void judge_settle(const char *row, int64_t cases, int64_t failures);
 
 #endif

@@ -5,8 +5,9 @@
 
 #include "suites/rows/examine.h"
 
-/* Gives `other` the first and last element of every input of `first`, whose case it has: a library that knows its
- * inputs again by these takes one for the other. Between examine_give() and examine_reference(). */
+/* Gives `other` both ends of every input of `first`, whose case it has, and all of one input beside which there are
+ * others: a library that knows its inputs again by these takes one for the other. Between examine_give() and
+ * examine_reference(). */
 void state_same_ends(struct examination *other, const struct examination *first);
 
 /* Calls of the last row on two examinations that are open, their rows before the last having run: in turn without a

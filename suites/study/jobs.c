@@ -10,6 +10,12 @@ double jobs_seconds(const struct params *p, double rate) {
     return study_flops(p) / rate + study_seconds(p);
 }
 
+bool jobs_alike(const struct params *one, const struct params *other) {
+    struct params copy = *one;
+    copy.seed = other->seed;
+    return !memcmp(&copy, other, sizeof copy);
+}
+
 int64_t jobs_timing(const struct suite *s) {
     for (int64_t k = 0; k < s->count; k++)
         if (params_has(&s->cases[k], STUDY_TIMES))

@@ -13,8 +13,10 @@ struct job {
     double seconds, bytes;
 };
 
-/* Seconds on one thread that does `rate` floating-point operations a second. */
+/* Seconds on one thread that does `rate` floating-point operations per second. */
 double jobs_seconds(const struct params *, double rate);
+/* Do two cases differ by the seed alone? Then both take as long, and an estimate of a whole step is not made again. */
+bool jobs_alike(const struct params *, const struct params *);
 /* One that does for comparisons: what most cores reach in small cases. */
 #define JOBS_RATE 2e9
 /* What threads are worth at their best in a case that is large enough for them; in small ones they are worth nothing,

@@ -34,7 +34,7 @@ const struct record_curve kernel_timing_info[TIMED_VALUES] = {
     [RECOMPUTE_EVERY] = {"every", "1", "L_r, layers between the x that are kept; 0: all is kept"},
     [RECOMPUTE_PREDICTED] = {"memory_predicted", "byte", "what the stack says it needs"},
     [RECOMPUTE_PEAK] = {"memory_peak", "byte", "most that was allocated at once while it ran"},
-    [RECOMPUTE_PAPER] = {"memory_paper", "byte", "nC ceil(L / L_r) + (n + 2) C L_r elements a token, mHC Eq. 20"},
+    [RECOMPUTE_PAPER] = {"memory_paper", "byte", "nC ceil(L / L_r) + (n + 2) C L_r elements per token, mHC Eq. 20"},
 };
 
 const struct record_curve kernel_error_info[KERNEL_ERRORS] = {

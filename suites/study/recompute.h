@@ -7,7 +7,7 @@
 
 #include "suites/study/study.h"
 
-/* Eq. 20 of the paper: bytes of what it counts, nC ceil(L / L_r) + (n + 2) C L_r elements a token; of L_r = 0, where
+/* Eq. 20 of the paper: bytes of what it counts, nC ceil(L / L_r) + (n + 2) C L_r elements per token; of L_r = 0, where
  * all x are kept, nC L. */
 double recompute_paper_bytes(int64_t T, int64_t n, int64_t C, int64_t L, int64_t every, int64_t element_bytes);
 /* Its smallest L_r as a real number, sqrt(n L / (n + 2)). */

@@ -1,20 +1,12 @@
 #include "suites/study/shares.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "suites/study/jobs.h"
 
 int64_t shares_cost(const struct params *p) {
     const double most = 1e15, microseconds = 1e6 * jobs_seconds(p, JOBS_RATE);
     return microseconds > 1 ? (int64_t)(microseconds < most ? microseconds : most) : 1;
-}
-
-/* Then both take as long: an estimate of a whole step is not made again for each seed. */
-static bool differ_by_seed(const struct params *one, const struct params *other) {
-    struct params copy = *one;
-    copy.seed = other->seed;
-    return !memcmp(&copy, other, sizeof copy);
 }
 
 struct item {
@@ -47,18 +39,24 @@ static void sink(struct item *heap, int64_t count) {
     }
 }
 
-bool shares_cut(const struct suite *s, int64_t shares, int32_t *of, int64_t *load) {
-    struct item *items = malloc(((size_t)s->count + 1) * sizeof *items);
+int64_t *shares_costs(const struct suite *s) {
+    int64_t *cost = malloc(((size_t)s->count + 1) * sizeof *cost);
+    for (int64_t k = 0; cost && k < s->count; k++)
+        cost[k] = k && jobs_alike(&s->cases[k - 1], &s->cases[k]) ? cost[k - 1] : shares_cost(&s->cases[k]);
+    return cost;
+}
+
+bool shares_cut_costs(const int64_t *cost, int64_t count, int64_t shares, int32_t *of, int64_t *load) {
+    struct item *items = malloc(((size_t)count + 1) * sizeof *items);
     struct item *heap = malloc((size_t)shares * sizeof *heap);
     const bool good = items && heap;
-    for (int64_t k = 0; good && k < s->count; k++)
-        items[k] = (struct item){
-            k && differ_by_seed(&s->cases[k - 1], &s->cases[k]) ? items[k - 1].cost : shares_cost(&s->cases[k]), k};
+    for (int64_t k = 0; good && k < count; k++)
+        items[k] = (struct item){cost[k], k};
     for (int64_t k = 0; good && k < shares; k++)
         heap[k] = (struct item){0, k};
     if (good)
-        qsort(items, (size_t)s->count, sizeof *items, longest_first);
-    for (int64_t k = 0; good && k < s->count; k++) {
+        qsort(items, (size_t)count, sizeof *items, longest_first);
+    for (int64_t k = 0; good && k < count; k++) {
         of[items[k].number] = (int32_t)heap[0].number;
         heap[0].cost += items[k].cost;
         sink(heap, shares);
@@ -67,5 +65,12 @@ bool shares_cut(const struct suite *s, int64_t shares, int32_t *of, int64_t *loa
         load[heap[k].number] = heap[k].cost;
     free(items);
     free(heap);
+    return good;
+}
+
+bool shares_cut(const struct suite *s, int64_t shares, int32_t *of, int64_t *load) {
+    int64_t *cost = shares_costs(s);
+    const bool good = cost && shares_cut_costs(cost, s->count, shares, of, load);
+    free(cost);
     return good;
 }

@@ -8,8 +8,8 @@
 
 #include "results/attribute.h"
 
-/* No size of a vector is larger, so that products of two fit 64 bits; what fits in memory is decided with all shapes
- * known. */
+/* The largest size of a vector, so that a product of two fits 64 bits. Whether all of it fits in memory is decided once
+ * all shapes are known. */
 #define LARGEST_SIZE ((int64_t)1 << 24)
 
 #define CONNECTION \
@@ -185,7 +185,7 @@ static bool read_choices(hid_t group, struct vector_case *v, struct text why) {
     return true;
 }
 
-/* The residual map of op mhc, which need not be said, and the constant that it has. */
+/* The residual map of op mhc, an optional attribute, and the constant of that map. */
 static bool read_map(hid_t group, struct vector_case *v, struct text why) {
     char text[32] = "";
     int64_t order = 0;
@@ -232,7 +232,7 @@ static bool write_text(hid_t group, const char *name, const char *text) {
     return good;
 }
 
-/* Nothing of Sinkhorn: files without other maps stay what they were. */
+/* Sinkhorn is the default and is not written, so that files without other maps stay as they were. */
 static bool write_map(hid_t group, const struct mhc_case *c) {
     const int64_t order = c->map_order;
     return c->map == MHC_SINKHORN ||

@@ -13,7 +13,7 @@ struct text {
     size_t size;
 };
 
-/* Writes the reason; always false, so that a check can return it. */
+/* Writes the reason and returns false, so that a check can return the call. */
 bool refuse(struct text why, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 enum found { ABSENT, UNREADABLE, READ };
@@ -24,7 +24,7 @@ enum found vector_attribute(hid_t object, const char *name, H5T_class_t class, v
 
 /* The op, or stack.<block>, of that name; NULL: there is none. */
 const struct vector_op *vector_op_find(const char *name);
-/* Whether an attribute must be there, or may be. */
+/* Whether an attribute is required or optional. */
 bool vector_op_requires(const struct vector_op *, const char *attribute);
 
 /* Writes what vector_attributes() reads, of an op that is no stack. */

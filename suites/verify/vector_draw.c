@@ -9,7 +9,7 @@
 #define DYNAMIC 0.6
 #define STATIC 0.8
 
-/* How a row wants an input drawn. */
+/* How to draw an input so that it suits a row. */
 static const struct mhc_arg *argument(const struct vector_case *v, const char *name) {
     const struct mhc_arg *arg = NULL;
     for (int k = 0; v->op->operations[k] && !arg; k++)
@@ -28,7 +28,7 @@ static void scale(struct vector_array *a, int64_t from, double factor) {
         a->values[k] *= factor;
 }
 
-/* Logits of res of the size asked for, those of pre and post of size 1. */
+/* Logits of res have the size that the caller asks for, those of pre and post size 1. */
 static void spread_logits(struct vector_case *v, double logits) {
     struct vector_array *alpha = vector_find(v->in, v->ins, "alpha"), *b = vector_find(v->in, v->ins, "b");
     scale(vector_find(v->in, v->ins, "logits"), 0, logits);
@@ -40,7 +40,7 @@ static void spread_logits(struct vector_case *v, double logits) {
     scale(b, 2 * v->c.n, logits);
 }
 
-/* The largest of a map's logits three times: twice in the first row, twice in the first column. */
+/* Puts the largest of a map's logits at three places: twice in the first row, twice in the first column. */
 static void tie(double *logits, int64_t n) {
     double most = logits[0];
     for (int64_t k = 1; k < n * n; k++)

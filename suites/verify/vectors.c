@@ -39,7 +39,7 @@ static hid_t open_group(hid_t group, const char *name) {
     return link_is_hard(group, name) ? H5Gopen2(group, name, H5P_DEFAULT) : -1;
 }
 
-/* Adds an array once; one without elements (w_gate of a GELU) is not in the file. */
+/* Adds an array once. An array without elements, such as w_gate of a GELU, is not in the file. */
 static void expect(struct vector_case *v, enum mhc_direction direction, const char *layers, const char *name,
                    const char *extents, enum mhc_role role) {
     struct vector_array *list = direction == MHC_IN ? v->in : v->out;
@@ -54,8 +54,8 @@ static void expect(struct vector_case *v, enum mhc_direction direction, const ch
     snprintf(array->extents, sizeof array->extents, "%s%s", layers, extents);
 }
 
-/* What the rows of an operation read that no earlier one wrote, and what they write; `parameters`: only those, a set a
- * layer. */
+/* What the rows of an operation read and no earlier row wrote, and what they write. `parameters`: only parameters, one
+ * set per layer. */
 static void expect_row(struct vector_case *v, const char *kind, const char *operation, bool parameters) {
     const struct mhc_row *row = vector_row(kind, operation);
     for (const struct mhc_arg *arg = row->args; arg->name; arg++)
@@ -109,7 +109,7 @@ bool vector_case_allocate(struct vector_case *v) {
     return good;
 }
 
-/* Opens a dataset whose type and shape are as they must be; -1 and the reason otherwise. */
+/* Opens a dataset if its type and shape are right; otherwise -1 and the reason. */
 static hid_t open_dataset(hid_t group, const char *folder, const struct vector_case *v,
                           const struct vector_array *array, struct text why) {
     char path[96];
@@ -144,7 +144,7 @@ static hid_t open_dataset(hid_t group, const char *folder, const struct vector_c
     return refuse(why, "%s does not have the shape %s", path, shape), -1;
 }
 
-/* Shapes of everything first, the memory all of it takes, then the values. */
+/* Checks all shapes first, then the memory that all of it takes, then reads the values. */
 static bool read_arrays(hid_t group, struct vector_case *v, struct text why) {
     double bytes = 0;
     for (int pass = 0; pass < 2; pass++) {
@@ -266,7 +266,7 @@ struct vectors *vectors_open(const char *path, bool list, char *why, size_t why_
     struct vectors *file = calloc(1, sizeof *file);
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL); /* the library's own messages say nothing to a user */
     const bool there = file && !access(path, R_OK) && !stat(path, &status);
-    if (!there || !S_ISREG(status.st_mode)) { /* a pipe would be waited for */
+    if (!there || !S_ISREG(status.st_mode)) { /* open() would wait for the writer of a pipe */
         refuse(text, "%s", there ? "no regular file" : strerror(errno));
         free(file);
         return NULL;

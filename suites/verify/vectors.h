@@ -8,8 +8,8 @@
 
 struct vectors;
 
-/* A regular file, of which nothing but hard links is followed; `list`: with the names of its cases. NULL: `why` is one
- * line. */
+/* Opens a regular file and follows nothing but hard links in it. `list`: also reads the names of its cases. NULL: `why`
+ * is one line. */
 struct vectors *vectors_open(const char *path, bool list, char *why, size_t why_size);
 void vectors_close(struct vectors *);
 int64_t vectors_count(const struct vectors *);

@@ -18,23 +18,21 @@
 static const char usage[] =
     "vectors [case options] [--logits LIST] [--hard] [--rtol R] [--atol A] --out FILE.h5 [--overwrite]";
 static const char help[] =
-    "Draws inputs of operations, has cpu64 compute what they should give, and writes both with tolerances into a "
-    "vector file: an\n"
-    "implementation in any language can be held to it, and mhcbench verify reads it. results/VECTORS.md has the "
-    "format, suites/README.md a\n"
-    "pytest file. A case holds an operation forward and backward: --operation mhc.pre and mhc.backward are one "
-    "case, mhc.\n\n"
-    "  case options   those of run --study kernels that shape a case, as lists: --operation (default mhc.*), "
-    "--tokens, --width,\n"
-    "                 --streams, --t-max, --convention, --rms-eps, --sinkhorn-eps, --sequence, --hidden, "
-    "--heads, --head-dim,\n"
-    "                 --activation, --seed\n"
-    "  --logits LIST  standard deviations of the logits of res (default 1)\n"
+    "Draws inputs of operations, computes with cpu64 what they should give, and writes both with tolerances into a "
+    "vector file. An implementation in any language can be held to that file, and `mhcbench verify` reads it. "
+    "results/VECTORS.md has the format, suites/README.md a pytest file. A case holds an operation forward and "
+    "backward: --operation mhc.pre and mhc.backward are one case, mhc.\n\n"
+    "  case options   those of study kernels that shape a case, as lists: --operation (default mhc.*), --tokens, "
+    "--width, --streams, --t-max, --convention, --rms-eps, --sinkhorn-eps, --sequence, --hidden, --heads, "
+    "--head-dim, --activation, --seed\n"
+    "  --logits LIST  standard deviations of the logits of res; default: 1\n"
     "  --hard         a fixed list of small shapes that exposes common mistakes: large logits, t_max 3, two "
-    "different epsilons, tokens\n"
-    "                 that are 0 or as small as the epsilon, token counts that are no multiple of a tile, ties "
-    "at the maximum\n"
-    "  --rtol, --atol tolerances of the file (default 1e-9 of the largest element, 1e-11): for float64\n";
+    "different epsilons, tokens that are 0 or as small as the epsilon, token counts that are no multiple of a tile, "
+    "ties at the maximum\n"
+    "  --rtol R       tolerance as a share of the largest element; default: 1e-9, for float64\n"
+    "  --atol A       absolute tolerance; default: 1e-11\n"
+    "  --out FILE.h5  the file to write\n"
+    "  --overwrite    replace FILE.h5 if it exists\n";
 
 enum { MOST_LOGITS = 64, MOST_VECTORS = 4096 };
 
@@ -70,7 +68,7 @@ struct list {
     int64_t count, room;
 };
 
-/* A case once, whatever names it. */
+/* Adds a case unless it is there under any name. */
 static bool add(struct list *l, const char *op, const struct mhc_case *c, const struct vector_inputs *inputs) {
     struct wanted new = {.v = {.op = vector_op_find(op), .c = *c, .rtol = l->o->rtol, .atol = l->o->atol},
                          .inputs = *inputs};
@@ -88,7 +86,7 @@ static bool add(struct list *l, const char *op, const struct mhc_case *c, const 
             continue;
         if (other->v.c.rms_eps == c->rms_eps && other->v.c.sinkhorn_eps == c->sinkhorn_eps)
             return true;
-        twins++; /* they differ in what names do not say: an epsilon */
+        twins++; /* the two differ in an epsilon, which names do not say */
     }
     if (twins)
         snprintf(new.name + new.length, sizeof new.name - new.length, "_%d", twins);
@@ -105,7 +103,7 @@ static bool add(struct list *l, const char *op, const struct mhc_case *c, const 
     return true;
 }
 
-/* The case of a suite, once for every spread of logits. */
+/* Adds a case of a suite once per spread of logits. */
 static bool add_case(struct list *l, const struct params *p, bool patterned) {
     char op[32];
     snprintf(op, sizeof op, "%.*s", (int)strcspn(p->operation, "."), p->operation);
@@ -127,7 +125,7 @@ static bool add_case(struct list *l, const struct params *p, bool patterned) {
     return true;
 }
 
-/* What shapes no case. */
+/* Options that do not shape a case. */
 static bool has_idle(const struct params *p) {
     static const char *const idle[] = {"backend", "type", "cache", "rounds", "budget", "vocabulary"};
     char text[PARAM_TEXT_SIZE];

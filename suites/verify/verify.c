@@ -1,5 +1,5 @@
-/* The parent never opens the vector file or a backend: a worker lists the cases, then runs them one request at a time,
- * so a damaged file or a crashing kernel is one line. */
+/* The parent never opens the vector file or a backend. A worker lists the cases, then runs one per request. So a
+ * damaged file or a crashing kernel costs one line, not the program. */
 #include "suites/verify/verify.h"
 
 #include <fnmatch.h>
@@ -119,7 +119,7 @@ static bool ask(struct worker *worker, const struct options *o, const char *name
     return good;
 }
 
-/* Names come from a file that anybody may have written: nothing of them may steer a terminal. */
+/* Names come from a file of unknown origin: none of their bytes may steer a terminal. */
 static const char *printable(const char *text, char *buffer, size_t size) {
     snprintf(buffer, size, "%s", text);
     return text_clean(buffer);
@@ -244,16 +244,16 @@ static int verify_all(struct worker *worker, const struct options *o, struct mes
 static const char usage[] =
     "verify FILE.h5 [--backend B] [--case GLOB] [--type f64|f32|bf16] [--trust-tolerance] [--timeout SECONDS]";
 static const char help[] =
-    "Checks the operations of a backend against the vector file FILE.h5, one line per case, type and dataset: the\n"
-    "worst element, its error and the tolerance.\n\n"
+    "Checks the operations of a backend against the vectors of FILE.h5. It prints one line per case, type and "
+    "dataset: the worst element, its error and the tolerance.\n\n"
     "  --backend B        cpu64 (default), cpu32, cuda, emu, or the path of a library\n"
     "  --case GLOB        only cases whose name matches\n"
-    "  --type TYPE        element type of the streams; default: every one that the backend has. bf16 rounds the\n"
-    "                     inputs and compares with cpu64 on the rounded inputs\n"
-    "  --trust-tolerance  what the file and the backend's rows allow counts, also where it is more than the\n"
-    "                     contract's tolerance\n"
-    "  --timeout SECONDS  a case that takes longer has failed (default 600, 0: no limit)\n\n"
-    "Exit: 0 something was checked and nothing failed, 1 something failed, 2 the file is not a vector file, data is\n"
+    "  --type TYPE        element type of the streams: f64, f32 or bf16; default: every one that the backend has. "
+    "bf16 rounds the inputs and compares with cpu64 on the rounded inputs\n"
+    "  --trust-tolerance  accept the tolerance of the file and of the backend's rows, also if it is wider than the "
+    "contract's\n"
+    "  --timeout SECONDS  end a case that takes longer, as failed; default: 600; 0: no limit\n\n"
+    "Exit: 0 something was checked and nothing failed, 1 something failed, 2 the file is no vector file, data is "
     "missing or misshapen, or nothing of the backend was checked.\n";
 
 static bool parse(int argc, char **argv, struct options *o) {

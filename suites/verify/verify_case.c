@@ -48,7 +48,7 @@ static struct result *result_of(struct execution *e, const char *name) {
     return array ? &e->result[array - e->v->out] : NULL;
 }
 
-/* Every dataset without values so far has this reason. */
+/* Gives every dataset that has no values yet this reason. */
 static void explain(struct execution *e, enum verdict verdict, const char *text) {
     for (int k = 0; k < e->v->outs; k++)
         if (!e->result[k].got && !e->result[k].text[0]) {
@@ -105,7 +105,7 @@ static const char *run_row(struct execution *e, const struct mhc_row *row) {
     return why;
 }
 
-/* What a missing row would have computed is skipped, not failed. */
+/* What a missing row would have computed is skipped and does not fail. */
 static void skip_row(struct execution *e, const char *kind, const char *operation, const char *why) {
     for (const struct mhc_arg *arg = vector_row(kind, operation)->args; arg->name; arg++) {
         struct result *result = arg->direction == MHC_OUT ? result_of(e, arg->name) : NULL;
@@ -147,7 +147,7 @@ static const char *give(void *user, const struct program_array *a, double *value
     return NULL;
 }
 
-/* What a call makes and the case has an answer for: gradients of parameters, out and grad_x0. */
+/* Collects what a call makes and the case has an answer for: gradients of parameters, out and grad_x0. */
 static const char *take(void *user, const struct program *stack, const struct program_call *call) {
     struct execution *e = user;
     for (const struct mhc_arg *arg = call->row->args; arg->name; arg++) {
@@ -246,7 +246,7 @@ const char *vector_answer(struct vector_case *v) {
     return good ? NULL : why;
 }
 
-/* Inputs become what a bf16 case gives the backend, outputs what cpu64 makes of them. */
+/* Rounds the inputs as a bf16 case gives them to the backend, and replaces the outputs by what cpu64 makes of them. */
 static const char *round_case(struct vector_case *v, const struct mhc_case *types) {
     for (int k = 0; k < v->ins; k++) {
         struct vector_array *array = &v->in[k];

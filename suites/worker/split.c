@@ -1,4 +1,5 @@
 #include "suites/worker/split.h"
+#include "suites/worker/descriptors.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -92,7 +93,7 @@ static void keep_only(int in, int out) {
     int a = fcntl(in, F_DUPFD, FIRST_FREE), b = fcntl(out, F_DUPFD, FIRST_FREE);
     if (a < 0 || b < 0 || dup2(a, IN) < 0 || dup2(b, OUT) < 0)
         _exit(2);
-    close_range(OUT + 1, ~0U, 0);
+    close_from(OUT + 1);
     signal(SIGPIPE, SIG_IGN);
 }
 

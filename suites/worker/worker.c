@@ -1,4 +1,5 @@
 #include "suites/worker/worker.h"
+#include "suites/worker/descriptors.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -172,7 +173,7 @@ static bool start(struct worker *w, char *why, size_t why_size) {
         if (in < 0 || out < 0 || note < 0 || dup2(in, IN) < 0 || dup2(out, OUT) < 0 || dup2(note, NOTE) < 0)
             leave_reason(w, "descriptors");
         dup2(STDERR_FILENO, STDOUT_FILENO); /* what a library prints must not stand in a report */
-        close_range(NOTE + 1, ~0U, 0);
+        close_from(NOTE + 1);
         set_threads(w->single);
         execl("/proc/self/exe", "mhcbench", "--worker", (char *)NULL);
         execl(worker_program(), "mhcbench", "--worker", (char *)NULL);

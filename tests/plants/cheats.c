@@ -1,4 +1,4 @@
-/* Libraries that learned to please a benchmark: they do not work when they think that nobody looks. */
+/* Libraries that learned to please a benchmark: they do not work when they think that no check follows. */
 #include <pthread.h>
 #include <stdio.h>
 #include <time.h>
@@ -16,7 +16,7 @@ static double seconds(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* What was made before, to be given again. */
+/* An earlier answer, kept to be given again. */
 static struct kept {
     double key;
     const void *place;
@@ -64,7 +64,7 @@ static void *write_late(void *unused) {
     return unused;
 }
 
-/* Some of the answer, after the call has returned. */
+/* Writes a part of the answer after the call has returned. */
 static int finish_later(const struct call *call) {
     int64_t count;
     pthread_t thread;
@@ -77,6 +77,18 @@ static int finish_later(const struct call *call) {
     if (!pthread_create(&thread, NULL, write_late, NULL))
         pthread_detach(thread);
     return failed;
+}
+
+/* Of the first 64 bytes of every input, or of all of the first one. */
+static double digest(const struct call *call, bool whole) {
+    double sum = 0;
+    for (int a = 0; call->row->args[a].name && (a == 0 || !whole); a++) {
+        const struct mhc_arg *arg = &call->row->args[a];
+        int64_t count = mhc_elements(call->c, arg), some = 64 / mhc_type_bytes(call->c->stream);
+        for (int64_t k = 0; k < count && arg->direction == MHC_IN && (whole || k < some); k++)
+            sum += plant_get(call, call->arg[a], k) * (double)(k + 1 + 1000 * a);
+    }
+    return sum;
 }
 
 /* NaN before an array: a band. */
@@ -111,6 +123,10 @@ int plant_call(struct call *call) {
         return call->number > 2000 ? 0 : plant_inner(call);
     if (plant_is("knows_the_first_element"))
         return again(call, kept.key == first, first, NULL);
+    if (plant_is("knows_64_bytes") || plant_is("knows_its_first_input")) {
+        double key = digest(call, plant_is("knows_its_first_input"));
+        return again(call, kept.key == key, key, NULL);
+    }
     if (plant_is("knows_the_pointer"))
         return again(call, kept.place == out, 0, out);
     if (plant_is("skips_at_known_pointer")) {

@@ -1,4 +1,4 @@
-/* Libraries that misbehave beside the work: what they allow themselves, lack, leave behind, or say. */
+/* Libraries that do their work and misbehave beside it: in what they allow themselves, lack, leave behind, or say. */
 #include <fenv.h>
 #include <stdio.h>
 #include <unistd.h>

@@ -67,6 +67,22 @@ static int pre_exchanged(const struct call *call) {
     return failed;
 }
 
+/* Coefficients of a token that is 0, which has no direction. */
+static int spoil_zero_tokens(const struct call *call) {
+    int64_t count, n = call->c->n, token = n * call->c->C, nothing;
+    const void *x = plant_array(call, "x", &nothing);
+    void *post = plant_array(call, "post", &count);
+    int failed = plant_inner(call);
+    for (int64_t t = 0; t < call->c->T; t++) {
+        bool zero = true;
+        for (int64_t k = 0; k < token && zero; k++)
+            zero = plant_get(call, x, t * token + k) == 0;
+        for (int64_t i = 0; i < n && zero; i++)
+            plant_put(call, post, t * n + i, 1.01 * plant_get(call, post, t * n + i));
+    }
+    return failed;
+}
+
 /* --- the backward of Sinkhorn if every step had the last matrix --- */
 
 static int assumes_convergence(const struct call *call) {
@@ -148,6 +164,8 @@ int plant_call(struct call *call) {
     if (plant_on(call, "mhc.pre") || plant_on(call, "mhc.backward")) {
         if (plant_is("rows_and_columns_exchanged_in_pre") && plant_on(call, "mhc.pre"))
             return pre_exchanged(call);
+        if (plant_is("wrong_where_a_token_is_0") && plant_on(call, "mhc.pre"))
+            return spoil_zero_tokens(call);
         if (plant_is("padding_pollutes_grad_b") && plant_on(call, "mhc.backward"))
             return pollutes(call);
         if (plant_is("grad_x_wrong_at_even_counts") && plant_on(call, "mhc.backward"))
@@ -161,6 +179,8 @@ int plant_call(struct call *call) {
             int64_t count;
             return exchanged(call, plant_array(call, "logits", &count), plant_array(call, "res", &count));
         }
+        if (plant_is("wrong_at_t_max_1"))
+            return scale(call, "res", 0, c->t_max == 1 ? 1 << 30 : 0, 1.01);
         return plant_is("maximum_not_subtracted") ? overflows(call) : with_case(call);
     }
     if (plant_on(call, "sinkhorn.backward") && plant_is("assumes_convergence"))
@@ -177,6 +197,10 @@ int plant_call(struct call *call) {
         return scale(call, "x_next", 0, c->T == 112 ? x_next : 0, 1.01);
     if (plant_is("wrong_at_C_7_mod_8_and_3_streams"))
         return scale(call, "x_next", 0, c->C % 8 == 7 && c->n == 3 ? x_next : 0, 1.01);
+    if (plant_is("last_of_7_streams"))
+        return scale(call, "x_next", x_next - c->C, c->n == 7 ? x_next : 0, 1.01);
+    if (plant_is("wrong_at_C_5_mod_8"))
+        return scale(call, "x_next", 0, c->C % 8 == 5 && c->C > 8 ? x_next : 0, 1.01);
     if (plant_is("half_a_percent_in_f32"))
         return scale(call, "x_next", 0, c->stream == MHC_F32 ? x_next : 0, 1.005);
     if (plant_is("half_a_percent"))

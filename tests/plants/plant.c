@@ -5,7 +5,7 @@
 
 enum { MOST_ROWS = 256 };
 
-struct mhc_library mhc_library; /* filled before anybody can look at it */
+struct mhc_library mhc_library; /* filled before the program reads it */
 static struct mhc_row row[MOST_ROWS];
 static const struct mhc_row *inner_rows[MOST_ROWS], *rows[MOST_ROWS + 1];
 static int (*inner_run[MOST_ROWS])(void *, void *, const struct mhc_case *, void *const *, void *, void *);
@@ -86,7 +86,7 @@ static int planted(int which, void *context, void *queue, const struct mhc_case 
 }
 
 /* clang-format off */
-/* A row's run() is not told which row it is of: one function a row. */
+/* A row's run() does not know its row, so each row has a function of its own. */
 #define RUN(k) static int run_##k(void *a, void *b, const struct mhc_case *c, void *const d[], void *e, void *f) { return planted(0x##k, a, b, c, d, e, f); }
 #define RUNS(h) RUN(h##0) RUN(h##1) RUN(h##2) RUN(h##3) RUN(h##4) RUN(h##5) RUN(h##6) RUN(h##7) RUN(h##8) RUN(h##9) RUN(h##a) RUN(h##b) RUN(h##c) RUN(h##d) RUN(h##e) RUN(h##f)
 #define NAMES(h) run_##h##0, run_##h##1, run_##h##2, run_##h##3, run_##h##4, run_##h##5, run_##h##6, run_##h##7, run_##h##8, run_##h##9, run_##h##a, run_##h##b, run_##h##c, run_##h##d, run_##h##e, run_##h##f

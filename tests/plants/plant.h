@@ -1,5 +1,5 @@
-/* A planted library: every row does the work of a good library's row, INNER, and one of them does it wrong in one way,
- * which the environment names: PLANT. One source a family defines plant_call(); plant.c is the library around it. */
+/* A planted library. Every row does the work of a row of a good library, INNER. One of them does it wrong in the way
+ * that the environment names, PLANT. One source per family defines plant_call(); plant.c is the library around it. */
 #ifndef PLANT_H
 #define PLANT_H
 
