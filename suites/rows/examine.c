@@ -1,5 +1,6 @@
 #include "suites/rows/examine.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -330,7 +331,8 @@ static void write_finding(struct finding *f, const struct mhc_row *row) {
 struct finding finding_of(const struct mhc_row *row, const struct mhc_case *c, const struct mhc_arg *arg,
                           const double *got, const double *want, double smallest, double tolerance) {
     struct finding f = {.argument = arg, .tolerance = tolerance};
-    f.error = array_error(arg, c, got, want, smallest, &f.element);
+    const double normal = c->stream == MHC_F64 ? DBL_MIN : FLT_MIN; /* what is less may become 0 on its way */
+    f.error = array_error(arg, c, got, want, fmax(smallest, normal), &f.element);
     f.good = f.error <= f.tolerance;
     if (mhc_elements(c, arg))
         f.got = got[f.element], f.want = want[f.element];
