@@ -1,5 +1,5 @@
-/* Sweeps that are killed at random, again and again: their parent, a worker, or all of them. What they leave can be read
- * to its end by every reader, and gone on with to the same values. */
+/* Sweeps that are killed at random, again and again: their parent, a worker, or all of them. Every reader can read what
+ * they leave to its end, and `run --resume` continues it to the same values. */
 #include "tests/command.h"
 
 #include <time.h>
