@@ -47,10 +47,6 @@ static void copy(void *user) {
 void gemm_parallel_f64(enum transpose ta, enum transpose tb, int64_t m, int64_t n, int64_t k, double alpha,
                        const double *a, int64_t lda, const double *b, int64_t ldb, double beta, double *c, int64_t ldc);
 
-static void nothing(void *user) {
-    (void)user;
-}
-
 static void gemm32(void *user) {
     float *a = user, *b = a + GEMM * GEMM, *c = b + GEMM * GEMM;
     gemm_parallel_f32(NO_TRANSPOSE, NO_TRANSPOSE, GEMM, GEMM, GEMM, 1, a, GEMM, b, GEMM, 0, c, GEMM);
@@ -173,6 +169,10 @@ static const struct {
 enum { MAPS = sizeof maps / sizeof *maps, EACH = 3 };
 static int first_map;
 static struct mhc_case map_cases[MAPS][2];
+
+static void nothing(void *user) {
+    (void)user;
+}
 
 static void add_maps(const struct backend *b64, const struct backend *b32, const struct mhc_case *alone,
                      const struct mhc_case *fused) {

@@ -2,10 +2,10 @@
 # gpu_check.sh [ROOT]: are the kernels right on this GPU? Needs the driver and cuBLAS; meant for under five minutes, fourteen at most by its limits.
 # One line per step, what failed behind it, a verdict. Exit 0 good, 1 something failed, 2 cannot.
 #
-# LOGS=folder keeps what every step said. MINUTES (1.5) of random cases, SEED; SANITIZER (60) seconds a tool of compute-sanitizer.
-# BACKEND=emu, a small LARGE and MINUTES try the script itself where there is no GPU.
+# LOGS=folder keeps what every step said. ROWS (all), MINUTES (1.5) of random cases, SEED; SANITIZER (60) seconds a tool of compute-sanitizer.
+# BACKEND=emu, a small LARGE and MINUTES try the script itself where there is no GPU; PATIENCE multiplies its limits, for busy machines.
 # ROOT holds suites/ and tests/vectors/, and the program in bin/ (a bundle) or build/; the default is the folder above this file.
-backend=${BACKEND:-cuda} large=${LARGE:-2147483648} seconds=${SANITIZER:-60}
+backend=${BACKEND:-cuda} large=${LARGE:-2147483648} seconds=${SANITIZER:-60} patience=${PATIENCE:-1}
 root=${1:-$(dirname "$0")/..}
 . "$(dirname "$0")/gpu_open.sh"
 out=$(mktemp -d) || exit 2
@@ -15,7 +15,7 @@ trap 'rm -rf "$out"' EXIT
 open_backend "$out/first" || { cat "$out/first" >&2; exit 2; }
 head -n 1 "$out/first"
 [ $backend = emu ] || sleep 2 # the driver still counts what just ran as load
-timeout 60 "$mhcbench" doctor --backend $backend 2>&1 | grep '^  ! '
+timeout $((60 * patience)) "$mhcbench" doctor --backend $backend 2>&1 | grep '^  ! '
 
 passed=0 failed=0 skipped=0 number=0
 keep() {
@@ -50,7 +50,7 @@ one_by_one() {
     echo "       row by row, a process each:"
     before=$failed
     for row in $("$mhcbench" list --operations --backend $backend | awk '/^  [a-z][a-z-]*[.]/ { print $1 }' | sort -u); do
-        timeout -k 5 30 "$mhcbench" check $backend --operation "$row" --trials 6 --seed "${SEED:-1}" >"$out/log" 2>&1 || {
+        timeout -k 5 $((30 * patience)) "$mhcbench" check $backend --operation "$row" --trials 6 --seed "${SEED:-1}" >"$out/log" 2>&1 || {
             echo "FAILED $row: exit $?"
             failed=$((failed + 1))
             grep -v '^ok' "$out/log" | sed -n '2,4p'
@@ -62,7 +62,7 @@ one_by_one() {
 # Largest difference of the curves of two runs of one suite, as a share of 1 + the size; more than 1e-3 fails.
 same_curves() {
     for which in cpu64 "$backend"; do
-        timeout 60 "$mhcbench" run "$1" --backend "$which" --out "$out/$which.h5" --overwrite -q || return
+        timeout $((60 * patience)) "$mhcbench" run "$1" --backend "$which" --out "$out/$which.h5" --overwrite -q || return
         "$mhcbench" export "$out/$which.h5" --what curves | grep -v '^#' | cut -d, -f1,3- >"$out/$which.csv" || return
     done
     paste -d, "$out/cpu64.csv" "$out/$backend.csv" | awk -F, '
@@ -88,14 +88,14 @@ set --study propagate --depth 12 --width 128 --tokens 64 --sequence 32 --alpha 0
 END
 
 if [ -x "$bin/semantics" ] && [ $backend = cuda ]; then
-    step "instructions mean what the emulator says" timeout 60 "$bin/semantics"
+    step "instructions mean what the emulator says" timeout $((60 * patience)) "$bin/semantics"
     grep '^clusters' "$out/log"
 fi
-step "every operation on random cases, guarded, poisoned, twice" timeout -k 5 180 "$mhcbench" check $backend --minutes "${MINUTES:-1.5}" --seed "${SEED:-1}" ||
+step "every operation on random cases, guarded, poisoned, twice" timeout -k 5 $((180 * patience)) "$mhcbench" check $backend ${ROWS:+--operation "$ROWS"} --minutes "${MINUTES:-1.5}" --seed "${SEED:-1}" ||
     one_by_one
-step "vectors" timeout -k 5 60 "$mhcbench" verify "$root/tests/vectors/public.h5" --backend $backend
-step "vectors, bf16" timeout -k 5 60 "$mhcbench" verify "$root/tests/vectors/public.h5" --backend $backend --type bf16
-step "arrays of more than $large elements" timeout -k 5 120 "$mhcbench" check $backend --operation 'mhc.*' --large "$large"
+step "vectors" timeout -k 5 $((60 * patience)) "$mhcbench" verify "$root/tests/vectors/public.h5" --backend $backend
+step "vectors, bf16" timeout -k 5 $((60 * patience)) "$mhcbench" verify "$root/tests/vectors/public.h5" --backend $backend --type bf16
+step "arrays of more than $large elements" timeout -k 5 $((120 * patience)) "$mhcbench" check $backend --operation 'mhc.*' --large "$large"
 step "the deep stack gives the same study as cpu64" same_curves "$out/study.suite"
 
 # sanitized TOOL: rows of small cases under a tool. Our kernels alone are watched, except by initcheck, which has to see all that is written, and

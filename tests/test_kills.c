@@ -1,5 +1,5 @@
 /* Sweeps that are killed at random, again and again: their parent, a worker, or all of them. Every reader can read what
- * they leave to its end, and `run --resume` continues it to the same values. */
+ * they leave to its end, and a later run ends it with the same values. */
 #include "tests/command.h"
 
 #include <time.h>
@@ -92,7 +92,7 @@ static void start_lane(struct lane *l, double life) {
     l->when = now() + life * (double)(random() % 1000) / 1000;
 }
 
-/* What the sweep left is looked at, and kept for other readers. */
+/* Checks what the sweep left, and keeps it for other readers. */
 static void end_lane(struct lane *l, struct record_reader *whole, struct count *count) {
     const int code = result_of(l->parent);
     char errors[4096], kept[32];
@@ -116,8 +116,8 @@ static void end_lane(struct lane *l, struct record_reader *whole, struct count *
     }
 }
 
-/* All lanes once: each is started, and killed at some moment of the life that a sweep has. The life of the next round:
- * a kill that comes too late says that it is shorter, for a part is done already or the machine is less busy. */
+/* Starts all lanes and kills each at some moment of `life`, the seconds that a sweep takes. Returns the life for the
+ * next round: a kill that came too late shortens it, because a part was done already or the machine is less busy. */
 static double go_round(struct lane *lane, double life, struct record_reader *whole, struct count *count) {
     static int turn;
     for (int k = 0; k < LANES; k++) {

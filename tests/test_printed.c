@@ -69,6 +69,8 @@ Test(printed, list_says_how_long) {
     cr_expect(strstr(out, " 9 cases   about 3 minutes on this machine\n") &&
                   strstr(out, " 1 case    about 40 s on this machine\n"),
               "%s", out);
+    GOOD("$M list c.suite --shards 10");
+    cr_expect(strstr(out, "\nMODEL, not measured: ") && widest_line(out) <= 100, "%s", out);
     write_text("d.suite",
                "set --study kernels --operation mhc.post --width 8 --budget 20\n--backend cuda --tokens 1,2\n");
     write_text("e.suite",

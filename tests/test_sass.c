@@ -22,7 +22,7 @@ static bool may_use_local(const char *kernel) {
     return false;
 }
 
-/* The kernels of maps with four streams that a table gives a stack, one a line; `met`: how many there are. */
+/* The kernels of maps with four streams that a table gives a stack, one per line; `met`: how many there are. */
 static const char *with_stack(const char *path, int *met) {
     static char table[1 << 17], found[1 << 14];
     size_t used = 0;

@@ -14,7 +14,7 @@ struct layout {
 };
 
 static void put_word(struct layout *l, const char *word, size_t length) {
-    bool first = l->column <= l->indent;
+    bool first = l->column < l->indent || !l->column;
     if (!first && l->column + 1 + (int)length > COLUMNS) {
         printf("\n");
         l->column = 0;
@@ -83,7 +83,7 @@ void help_print(const char *usage, const char *help) {
                 printf("\n");
             if (!length)
                 printf("\n");
-            l = (struct layout){printf("%.*s", at, line), at ? at : (int)begin};
+            l = (struct layout){printf("%.*s", at ? at - 1 : 0, line), at ? at : (int)begin};
             put_words(&l, line + at, length - (size_t)at);
         }
         line += length + (line[length] == '\n');

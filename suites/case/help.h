@@ -8,7 +8,7 @@
 void help_print(const char *usage, const char *help);
 
 /* Prints the words of `text`, one space between two, and ends the line. `column` columns of the first line are printed
- * already; further lines begin at `indent`. */
+ * already: the text begins at `indent`, or one space behind what is longer. Further lines begin at `indent`. */
 void help_fill(int column, int indent, const char *text);
 
 #endif

@@ -56,8 +56,7 @@ static void list_options(void) {
                      (params_special(p, ", ", special, sizeof special), special));
         int column = printf("  --%-13s default %-9s", params_option(p), *p->standard ? p->standard : "none");
         help_fill(column, VALUES_AT, range);
-        printf("%*s", MEANING_AT, "");
-        help_fill(MEANING_AT, MEANING_AT, p->help);
+        help_fill(0, MEANING_AT, p->help);
         int named = 0;
         for (int study = 0; study < STUDIES && p->of != STUDY_ANY; study++) {
             struct params one = {.study = study};
@@ -68,27 +67,37 @@ static void list_options(void) {
     }
 }
 
+/* Writes the names and extents of the inputs, or the outputs, of an operation. */
+static void put_arguments(FILE *out, const struct mhc_row *row, enum mhc_direction direction) {
+    for (const struct mhc_arg *arg = row->args; arg->name; arg++)
+        if (arg->direction == direction)
+            fprintf(out, "%s[%s] ", arg->name, arg->extents);
+}
+
 static int list_operations(const char *name) {
     struct backend b;
     char why[300];
+    bool good = true;
     if (!backend_open_timed(&b, name, why, sizeof why))
         return cannot("%s", why);
     help_fill(printf("Operations of backend %s:", name), 2, b.library->build);
     printf("\n");
-    for (const struct mhc_row *const *row = b.library->rows; *row; row++) {
-        char arguments[1000] = "";
-        size_t used = 0;
-        for (int direction = MHC_IN; direction <= MHC_OUT; direction++) {
-            used += (size_t)snprintf(arguments + used, sizeof arguments - used, direction == MHC_OUT ? "-> " : "");
-            for (const struct mhc_arg *arg = (*row)->args; arg->name && used < sizeof arguments - 100; arg++)
-                if (arg->direction == (enum mhc_direction)direction)
-                    used += (size_t)snprintf(arguments + used, sizeof arguments - used, "%s[%s] ", arg->name,
-                                             arg->extents);
+    for (const struct mhc_row *const *row = b.library->rows; good && *row; row++) {
+        char *arguments = NULL;
+        size_t size;
+        FILE *out = open_memstream(&arguments, &size);
+        if (out) {
+            put_arguments(out, *row, MHC_IN);
+            fprintf(out, "-> ");
+            put_arguments(out, *row, MHC_OUT);
         }
-        help_fill(printf("  %-28s", (*row)->name), 31, arguments);
+        good = out && !fclose(out);
+        if (good)
+            help_fill(printf("  %-28s", (*row)->name), 31, arguments);
+        free(arguments);
     }
     backend_close(&b);
-    return EXIT_GOOD;
+    return good ? EXIT_GOOD : cannot("out of memory");
 }
 
 static void list_metrics(void) {

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "suites/case/help.h"
+#include "suites/study/jobs.h"
 #include "suites/study/shares.h"
 
 /* What the model takes for granted. Seen on one machine with small files; a parallel file system has its own. Bytes are
@@ -102,7 +104,7 @@ static void print_limits(const struct sweep *sweep, const struct outcome *o) {
         {files / fmax((double)open_files.rlim_max, 1),
          "merging opens more files than this machine allows: merge groups, then their results"},
         {text / fmax(o->bytes - text, 1), "the suite's text, once in every file, is most of the bytes"},
-        {o->writes / 2e4, "20,000 flushes a second: one metadata server may do no more"},
+        {o->writes / 2e4, "20,000 flushes per second: one metadata server may do no more"},
         {files / 1e4, "10,000 files in one folder, made in the same second: a folder for each thousand"},
     };
     enum { LIMITS = sizeof limit / sizeof *limit };
@@ -122,13 +124,17 @@ bool list_shards(const struct suite *s, int64_t shards, double reading) {
     struct sweep sweep = {s, shares_costs(s), reading};
     struct outcome o;
     bool good = sweep.cost != NULL;
-    printf("\nMODEL, not measured: each process has one thread of 2e9 operations a second, or a GPU where cases are "
-           "bounded by\n--budget; %.3g MB per file; per case %.3g kB if timed, %.3g with curves, else %.3g; %.3g s to "
-           "start; merging takes\n%.3g ms per case and %.3g ms per file. Reading the suite took %.3g s here, and every "
-           "process does it.\n\n",
-           1e-6 * assumed.file_bytes, 1e-3 * assumed.timed_bytes, 1e-3 * assumed.curve_bytes,
-           1e-3 * assumed.other_bytes, assumed.start, 1e3 * assumed.merge_case, 1e3 * assumed.merge_file, reading);
-    printf("%8s  %9s  %9s  %10s  %12s  %11s  %9s  %11s\n", "shards", "end", "longest", "busy", "all files", "flushes",
+    char text[600];
+    snprintf(text, sizeof text,
+             "MODEL, not measured: each process has one thread of %.3g operations per second, or a GPU where cases are "
+             "bounded by --budget; %.3g MB per file; per case %.3g kB if timed, %.3g with curves, else %.3g; %.3g s to "
+             "start; merging takes %.3g ms per case and %.3g ms per file. Reading the suite took %.3g s here, and "
+             "every process does it.",
+             JOBS_RATE, 1e-6 * assumed.file_bytes, 1e-3 * assumed.timed_bytes, 1e-3 * assumed.curve_bytes,
+             1e-3 * assumed.other_bytes, assumed.start, 1e3 * assumed.merge_case, 1e3 * assumed.merge_file, reading);
+    printf("\n");
+    help_fill(0, 0, text);
+    printf("\n%8s  %9s  %9s  %10s  %12s  %11s  %9s  %11s\n", "shards", "end", "longest", "busy", "all files", "flushes",
            "merge", "its memory");
     for (int64_t n = 1; good; n = n * 10 < shards ? n * 10 : shards) {
         good = simulate(&sweep, n, &o);

@@ -11,10 +11,10 @@ enum { ORIGINS = 7 };
 
 /* The columns, which stand behind those of the parameters. */
 void origin_columns(struct record_column columns[ORIGINS]);
-/* The values of these columns for a case of this process; texts are valid until the next call. Files are read again if
- * they changed. */
 /* Bytes of the longest text of each. */
 void origin_bytes(int bytes[ORIGINS]);
+/* The values of these columns for a case of this process; texts are valid until the next call. Files are read again if
+ * they changed. */
 void origin_values(const struct params *, union record_value values[ORIGINS]);
 
 /* An agrees() of a record_schema: would this process compute the finished cases with the same result? */

@@ -21,7 +21,7 @@ static const char help[] =
     "Prints the tables of a record. The headline beside the paper's numbers comes first, then one table per group of "
     "like cases, over seeds, then the tables of timed studies. Text has at most 100 columns.\n\n"
     "  case options  select cases, as in `run`: --connection mhc, --t-max 20,100 ...\n"
-    "  --headline    the answer to the question of each study alone, in at most 15 lines per study\n"
+    "  --headline    the answer to the question of each study alone, in at most 15 lines\n"
     "  --all         every row of tables that have more than 24\n"
     "  --account     also what explains each case: the time of every part of a step, the course of a training\n"
     "  --format F    text (default), csv or json. csv and json have the same tables in SI units; gains over layers "
@@ -123,8 +123,8 @@ static void say_head(struct record_reader *reader, const char *path, bool brief,
             tables_say(t, "failed: %s: %s\n", keys[k], reason ? reason[k] : "");
 }
 
-/* Groups are in the order of the suite. A stretch ends where the study, the measures or the ensemble of depths change.
- * */
+/* Groups are in the order of the suite. A stretch ends where the study, what it measures or the size, input or backend
+ * of the stack changes. */
 static bool alike(const struct params *a, const struct params *b) {
     return a->study == b->study && a->measure == b->measure && a->record == b->record && a->width == b->width &&
            a->tokens == b->tokens && !strcmp(a->input, b->input) && !strcmp(a->backend, b->backend);

@@ -87,8 +87,8 @@ static int64_t with_d(const struct figure_source *source, const struct params *l
     return count;
 }
 
-/* Whether a grid is the better one to show. It is if it is more like the paper's stack, then if it is larger, then by
- * the file's most frequent d, then by the larger d. */
+/* Whether a grid is the better one to show: the one that is more like the paper's stack; if both are equal in that, the
+ * larger one, then the one with the d of more groups, then the one with the larger d. */
 static bool better(const struct figure_source *source, const struct grid *grid, const struct grid *than) {
     const struct params *p = &source->groups->group[grid->group].p, *q = &source->groups->group[than->group].p;
     int64_t like = likeness(p, grid->x.param, grid->y.param) - likeness(q, grid->x.param, grid->y.param);

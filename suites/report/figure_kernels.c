@@ -184,10 +184,10 @@ static void say_left_out(const struct dots *d, char *why, size_t size) {
                  d->failed > 1 ? "s" : "");
 }
 
-/* The caption of a figure: what it shows, timed or by a model; the interval, which a model does not have; then what it
- * adds if there are operations of no connection, if there is a GEMM, and if an operation does more than it should. */
+/* The caption of a figure: what it shows, and beside what, timed or by a model; then what it adds if there are
+ * operations of no connection, if there is a GEMM, and if an operation does more than it should. */
 struct statement {
-    const char *timed, *model, *interval, *other, *gemm, *above;
+    const char *what, *timed, *model, *other, *gemm, *above;
 };
 
 static bool has_other(const struct dots *d) {
@@ -211,9 +211,8 @@ static enum figure_outcome draw(const struct figure_source *source, const struct
     } else if (!write_data(source, figure->name, &d, is_above, &roof, why, size)) {
         outcome = FIGURE_FAILED;
     } else {
-        const bool model = by_model(&d);
-        snprintf(text, sizeof text, "%s%s.%s%s%s", model ? s.model : s.timed, model ? "" : s.interval,
-                 has_other(&d) ? s.other : "", isfinite(roof.gemm) ? s.gemm : "", roof.above && !model ? s.above : "");
+        snprintf(text, sizeof text, "%s%s.%s%s%s", s.what, by_model(&d) ? s.model : s.timed,
+                 has_other(&d) ? s.other : "", isfinite(roof.gemm) ? s.gemm : "", roof.above ? s.above : "");
         outcome = write_settings(source, figure->name, &d, &roof, text, why, size) ? FIGURE_WRITTEN : FIGURE_FAILED;
         if (outcome == FIGURE_WRITTEN)
             say_left_out(&d, why, size);
@@ -225,11 +224,10 @@ static enum figure_outcome draw(const struct figure_source *source, const struct
 enum figure_outcome figure_roofline(const struct figure_source *source, const struct figure *figure, char *why,
                                     size_t size) {
     static const struct statement s = {
-        "Rate against FLOP per byte, both as the operations count them; what computes nothing is not shown. Line: what "
+        "Rate against FLOP per byte, both as the operations count them; what computes nothing is not shown. Line: "
+        "what ",
         "a copy and a GEMM reached in the same rounds, medians over the operations",
-        "Rate against FLOP per byte, both as the operations count them; what computes nothing is not shown. Line: what "
         "the model gives a copy and a GEMM, medians over the operations",
-        "",
         " Other: arrows of Table 2 (micro), ends of the stack, the optimizer.",
         "",
         " Ringed: above it, which can be where arrays stay in a cache, where more is read than written, or where the "
@@ -240,11 +238,10 @@ enum figure_outcome figure_roofline(const struct figure_source *source, const st
 enum figure_outcome figure_bandwidth(const struct figure_source *source, const struct figure *figure, char *why,
                                      size_t size) {
     static const struct statement s = {
-        "Rate at which an operation moves the bytes that it must move once, as a share of a copy of as many bytes in "
-        "the same rounds",
-        "Rate at which an operation moves the bytes that it must move once, as a share of what the model gives a copy "
-        "of as many bytes",
-        "; whiskers: 95 % interval of the median time (open bars: too few rounds for one)",
+        "Rate at which an operation moves the bytes that it must move once, as a share of ",
+        "a copy of as many bytes in the same rounds; whiskers: 95 % interval of the median time (open bars: too few "
+        "rounds for one)",
+        "what the model gives a copy of as many bytes",
         "",
         " Circles: its FLOP rate as a share of a GEMM's.",
         " Above 100 %: less than a copy takes, which can be where arrays stay in a cache or where more is read than "

@@ -197,9 +197,9 @@ static bool write_costs(const struct figure_source *source, const char *name, co
     describe_lines(source, lines, shared, sizeof shared);
     snprintf(
         text, sizeof text,
-        "What each connection costs and does. Bytes that a site must move per token, forward and backward, fused, float32, "
-        "C = %d; its parameters. Gain: induced norm of the composite maps, the largest over layers. Reach: the "
-        "largest |M| of a source forward, the mean |M| of a branch over later inputs backward, the largest over "
+        "What each connection costs and does. Bytes that a site must move per token, forward and backward, fused, "
+        "float32, C = %d; its parameters. Gain: induced norm of the composite maps, the largest over layers. Reach: "
+        "the largest |M| of a source forward, the mean |M| of a branch over later inputs backward, the largest over "
         "layers; 1 in a ResNet. Rank: effective number of different streams at the exit. Exact: rows and columns "
         "of the maps sum to 1 by construction. Median over seeds, and whiskers from the smallest to the "
         "largest.%s %s.",

@@ -9,7 +9,7 @@ enum { SHARES_MOST = 1000000 };
 /* A case's estimate in whole microseconds, at least 1: sums of integers are the same on every machine, so that every
  * process makes the same shares. */
 int64_t shares_cost(const struct params *);
-/* Those of a suite, [count], in new memory; NULL: there is none. */
+/* The estimates of a suite's cases, [count]; the caller frees them. NULL: out of memory. */
 int64_t *shares_costs(const struct suite *);
 
 /* Gives every case to a share: the longest case first, each to the share that has least so far, the lowest number

@@ -79,7 +79,7 @@ static int finish_later(const struct call *call) {
     return failed;
 }
 
-/* Of the first 64 bytes of every input, or of all of the first one. */
+/* A sum over the first 64 bytes of every input or, `whole`, over all of the first one. */
 static double digest(const struct call *call, bool whole) {
     double sum = 0;
     for (int a = 0; call->row->args[a].name && (a == 0 || !whole); a++) {

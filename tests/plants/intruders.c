@@ -170,7 +170,7 @@ static int wrong(const struct call *call) {
     return failed;
 }
 
-/* As the library is closed, when all has been found. */
+/* Runs as the library is closed, after everything that is wrong was found. */
 __attribute__((destructor)) static void clear_counts(void) {
     struct checker *k = plant_is("clears_the_counts") ? shared_memory() : NULL;
     if (k)
@@ -187,7 +187,7 @@ static int ends_the_check(const struct call *call) {
     _exit(0);
 }
 
-/* The pipe through which a worker of `regress` is asked and answers: the library does both, and praises itself. */
+/* Takes the place of a worker of `regress` at its pipe: it reads the requests, and its answers praise the library. */
 static int answers_for_the_worker(const struct call *call) {
     static char request[1 << 16];
     struct {
@@ -220,7 +220,7 @@ static int closes_files(const struct call *call) {
     return wrong(call);
 }
 
-/* A process that hangs and cannot be woken by the clock of its own. */
+/* Hangs, and ignores the alarm with which the process would end itself. */
 _Noreturn static void hangs(void) {
     signal(SIGALRM, SIG_IGN);
     for (;;)

@@ -67,7 +67,7 @@ static int pre_exchanged(const struct call *call) {
     return failed;
 }
 
-/* Coefficients of a token that is 0, which has no direction. */
+/* Spoils the coefficients of tokens that are 0, which have no direction. */
 static int spoil_zero_tokens(const struct call *call) {
     int64_t count, n = call->c->n, token = n * call->c->C, nothing;
     const void *x = plant_array(call, "x", &nothing);
