@@ -12,8 +12,8 @@ Test(overhead_headline, headline_stands_beside_the_papers) {
          "--rounds 8 --out a.h5 -q; $M show a.h5 --headline");
     cr_expect(
         strstr(out,
-               "\n\nmHC (fused) costs 6.0 % [6.0, 6.0] more time per step than a plain residual on this GPU, "
-               "in\nfloat32.\n"
+               "\n\nmHC (fused) costs 6.0 % [6.0, 6.0] more time per step than a plain residual on this GPU, in "
+               "float32.\n"
                "One GPU, no pipeline; the paper's 6.7 % is of a whole training in bf16 on a cluster, with overlap.\n"
                "Kernels: ./fake.so, a device that does not say what it is.\n") &&
             !strstr(out, "--attention on"),
