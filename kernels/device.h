@@ -67,7 +67,7 @@ template <> __device__ __forceinline__ struct bf16 from_float<struct bf16>(float
     return rounded;
 }
 
-/* x, of which the compiler knows nothing more: what depends on it is worked out where it is needed, in every turn of a
+/* x, but the compiler does not know that. So what depends on it is worked out where it is needed, in every turn of a
  * loop, and waits in no register meanwhile. */
 static __device__ __forceinline__ int
 anew(int x) {

@@ -176,8 +176,8 @@ template <typename G> static inline float one_pass_inverse_length(const struct m
     return 1 / (float)(G::HC ? c->C : c->n * c->C);
 }
 
-/* The thread of the block. What a turn derives from it would else be worked out before the loop, and the registers
- * that hold it are those that the tile needs. */
+/* The thread of the block. What a turn derives from it would else be worked out before the loop, and would take
+ * registers that the backward's tile needs. The forward is better off without. */
 static __device__ __forceinline__ int thread_anew(void) {
     return anew((int)threadIdx.x);
 }
@@ -192,7 +192,6 @@ struct member {
 };
 
 static __device__ __forceinline__ struct member member_of(int bits) {
-    bits = anew(bits);
     struct member m = {cluster_rank(), bits, 1 << bits, TILE >> bits};
     return m;
 }
@@ -214,7 +213,7 @@ struct piece {
     uint4 row[2];
 };
 
-/* Else a kernel would keep what it made of the words, two registers each. */
+/* Makes a kernel keep the words. Else it would keep the floats that it made of them, two registers per word. */
 static __device__ __forceinline__ void keep_packed(struct piece *piece) {
 #pragma unroll
     for (int half = 0; half < 2; half++) {
@@ -229,8 +228,8 @@ struct lane_place {
     bool inside; /* it has channels at all */
 };
 
-static __device__ __forceinline__ struct lane_place lane_place_of(int64_t C, int slice) {
-    int thread = thread_anew(), lane = thread % WARP, warp = thread / WARP;
+static __device__ __forceinline__ struct lane_place lane_place_of(int thread, int64_t C, int slice) {
+    int lane = thread % WARP, warp = thread / WARP;
     int first = cluster_rank() * slice, within = warp * GROUP + lane % 4 * OCTET;
     struct lane_place p = {lane / 4, lane % 4, warp, first + within, within < slice && first + within < C};
     return p;

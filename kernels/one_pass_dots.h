@@ -64,7 +64,7 @@ template <int N, typename G>
 static __device__ __forceinline__ void send_dots(const struct one_pass_backward *f,
                                                  const struct backward_shared<N, G> *s) {
     using B = backward_sums<N, G>;
-    const struct member block = member_of(f->cluster_bits);
+    const struct member block = member_of(anew(f->cluster_bits));
     for (int k = thread_anew(); k < TILE * B::DOTS; k += (int)blockDim.x) {
         int token = k / B::DOTS;
         float sum = 0;
@@ -91,7 +91,7 @@ static __device__ __forceinline__ void prepare(const struct one_pass_backward *f
                                                int64_t first_token, typename G::map::template trace<N> *trace) {
     using S = sums<N, G>;
     using B = backward_sums<N, G>;
-    const struct member block = member_of(f->cluster_bits);
+    const struct member block = member_of(anew(f->cluster_bits));
     int lane = thread_anew() % WARP, owned = block.owned;
     for (int k = lane; k < owned * B::KEPT; k += WARP) {
         int m = k % B::KEPT, v = m - 2 * N;
@@ -162,7 +162,7 @@ static __device__ __forceinline__ void make_q(const struct one_pass_backward *f,
                                               int64_t first_token, typename G::map::template trace<N> *trace) {
     using S = sums<N, G>;
     using B = backward_sums<N, G>;
-    const struct member block = member_of(f->cluster_bits);
+    const struct member block = member_of(anew(f->cluster_bits));
     int lane = thread_anew() % WARP, owned = block.owned;
     for (int k = lane; k < owned * B::DOTS; k += WARP) {
         float sum = 0;

@@ -247,7 +247,7 @@ template <int N, typename G, bool POST, int WARPS>
 static __global__ void __launch_bounds__(WARPS *WARP, 1) forward_kernel(struct one_pass_forward f) {
     using S = sums<N, G>;
     struct forward_shared<N, G> s((int)blockDim.x / WARP, 1 << f.cluster_bits);
-    struct lane_place p = lane_place_of(f.C, f.slice);
+    struct lane_place p = lane_place_of((int)threadIdx.x, f.C, f.slice);
     for (int k = (int)threadIdx.x; k < TILE * S::SETS; k += (int)blockDim.x)
         s.lost[k] = 0;
     bool lost = true;

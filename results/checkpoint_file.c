@@ -111,18 +111,42 @@ bool checkpoint_file_make(const char *path, bool (*fill)(hid_t file, const void 
     return good;
 }
 
+/* A new file beside PATH, its name in `own`, locked: so place_clean() of another process leaves it alone. In the moment
+ * before the lock that may have removed it; then another name is tried. -1: the error line says why. */
+static int open_beside(const char *path, char **own, int *lock) {
+    for (int k = 0; k < 100; k++) {
+        int no_lock;
+        struct place made;
+        *own = place_beside(path);
+        const int file = *own ? open(*own, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666) : -1;
+        if (*own && file < 0)
+            record_fail("%s: %s", *own, strerror(errno));
+        if (file < 0)
+            return -1;
+        *lock = place_lock(file, &no_lock);
+        if (place_opened(file, *own, &made) && place_is(*own, &made))
+            return file;
+        close(file);
+        if (*lock >= 0)
+            close(*lock);
+        free(*own);
+        *own = NULL;
+    }
+    record_fail("cannot write %s: other processes remove the file all the time", path);
+    return -1;
+}
+
 bool checkpoint_file_replace(const char *path, const struct place *seen, bool (*fill)(hid_t file, const void *what),
                              const void *what) {
     size_t size;
-    int no_lock;
+    char *own = NULL;
+    int lock = -1;
     record_quiet_hdf5();
     place_clean(path);
     void *image = image_of(fill, what, &size);
-    char *own = image ? place_beside(path) : NULL;
-    const int file = own ? open(own, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666) : -1;
-    const int lock = file >= 0 ? place_lock(file, &no_lock) : -1; /* not left by a killed process, says that */
+    const int file = image ? open_beside(path, &own, &lock) : -1;
     bool good = file >= 0 && write_all(file, image, size) && !fsync(file);
-    if (own && !good)
+    if (file >= 0 && !good)
         record_fail("%s: %s", own, strerror(errno));
     good = good && place_take(own, path, seen);
     if (file >= 0) {

@@ -211,12 +211,22 @@ static bool take_free(const char *from, const char *to) {
                                     : record_fail("cannot rename %s to %s: %s", from, to, strerror(errno)));
 }
 
+/* A writer that has just given a file its name still holds it for a moment. */
+static bool stays_locked(const char *path) {
+    bool locked = place_locked(path);
+    for (int k = 0; k < 100 && locked; k++) {
+        nanosleep(&(struct timespec){0, 10000000}, NULL);
+        locked = place_locked(path);
+    }
+    return locked;
+}
+
 /* Both names change hands at once; whose file it was is looked at afterwards, and given back if it is not the one that
  * was seen. */
 static bool take_over(const char *from, const char *to, const struct place *seen) {
     if (!place_is(to, seen))
         return record_fail("%s: another process has replaced it meanwhile", to);
-    if (place_locked(to))
+    if (stays_locked(to))
         return record_fail("%s: another process is writing it", to);
     if (rename_with(from, to, RENAME_EXCHANGE)) {
         if (place_is(from, seen)) {

@@ -24,8 +24,8 @@ bool place_is(const char *path, const struct place *);
 char *place_beside(const char *path);
 
 /* Removes the files of such names, for PATH and PATH.part, that a killed process left: the caller's own, with one name,
- * and unlocked where locks work. Another process that begins PATH at this moment may lose its new file between its making
- * and its lock; then it is the one of the two that is refused. */
+ * and unlocked where locks work. Another process that begins PATH at this moment may lose its new file after making it
+ * and before locking it; then that process is refused. */
 void place_clean(const char *path);
 
 /* Gives the file FROM the name TO, where TO leads to what was seen: where that was nothing, no file is replaced; else

@@ -1,7 +1,7 @@
 /* Room for cases. HDF5 writes where the file ends after everything else of a flush, and no reader asks for what lies
  * behind that end. So an index that names a new chunk would be wrong until then. Therefore the end moves first: a
- * dataset without a name takes room at the end, which is written; it is given back for chunks when the next such
- * dataset lies behind it, without which HDF5 would cut the file off there. */
+ * dataset without a name takes room behind it, and HDF5 writes the new end. That room is given back for chunks once the
+ * next such dataset lies behind it; before, HDF5 would cut the file off there. */
 #include "results/writer.h"
 
 #include <errno.h>

@@ -96,8 +96,8 @@ bool writer_prepare(struct record *r);
 /* All datasets have the same number of rows at any time; they grow by blocks and are cut to the cases at the end. */
 bool writer_resize(struct record *, int64_t rows);
 bool writer_flush(const struct record *);
-/* Takes the room for a case, on the disk and within the end that the file states. See "Killed at any moment" and "A full
- * disk" in SCHEMA.md. */
+/* Takes the room for a case, on the disk and within the end that the file states. See "Killed at any moment" and
+ * "A full disk" in SCHEMA.md. */
 bool writer_reserve(struct record *);
 /* Makes whatever HDF5 still wants to write go nowhere, so that the file stays as its last complete flush left it. */
 void writer_leave(const struct record *r);

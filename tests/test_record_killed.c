@@ -168,8 +168,8 @@ static void clean(struct shared *progress) {
     disk.pages = NULL;
 }
 
-/* The write that is next tried after one: `step` apart while somebody relies on the file, from just before it takes its
- * name until it is being sealed; in unfinished files some writes do. */
+/* The write to try after the write `now`. From just before the file takes its name until it is being sealed readers rely
+ * on it, and writes `step` apart are tried; before and after that fewer are. */
 static long next_write(long now, long step, long named, long sealing) {
     const long far = 37 * step;
     if (now >= sealing)

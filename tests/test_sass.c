@@ -1,4 +1,4 @@
-/* What ptxas makes of the kernels is what kernels/sass.txt says. The test needs nvcc. */
+/* What ptxas makes of the kernels is what kernels/sass.txt says. The test needs nvcc and a disassembler. */
 #include "tests/command.h"
 
 TestSuite(sass, .init = enter, .fini = leave, .timeout = 600);
@@ -10,6 +10,8 @@ static bool may_use_local(const char *kernel) {
         "backward_kernel<4, mhc_generator<orthostochastic_map<2> >", /* a Cayley transform of 8 rows */
         "backward_kernel<4, mhc_generator<spectral_map>, 16>",
         "backward_kernel<4, mhc_generator<transport_map>, 16>",
+        "forward_kernel<4, mhc_generator<free_map>, false, 12>",
+        "forward_kernel<4, mhc_generator<permutations_map>, false, 12>",
         ", true, 12>(one_pass_forward)",
         ", true, 14>(one_pass_forward)",
         ", false, 14>(one_pass_forward)",

@@ -100,8 +100,8 @@ static struct ruling *ruling; /* the judge's: the library's process has no part 
 static struct {
     int ended, lost; /* rows at which the child ended; that nothing is known of */
     int64_t failed;
-    int children;
-    bool late; /* the child at hand was ended for a case that took too long */
+    int children; /* that asked for a fresh one: a library may say so for ever */
+    bool late;    /* the child at hand was ended for a case that took too long */
 } own;
 
 /* A library may block the signal by which its process ends itself: this one's clock looks too, a little later. */

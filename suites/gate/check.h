@@ -41,8 +41,8 @@ struct trial {
     bool steep_b;                    /* large logits come from b, not alpha */
     int64_t zero_token, large_token; /* tokens of x that are 0, and a thousand times larger; -1: none */
     bool ties;                       /* among the logits, at their maximum too */
-    double edge;                     /* of half the rows of logits the only values are + and - this, the others lie
-                                        above it; 0: no such logits */
+    double edge;                     /* half the rows of logits hold + and - this alone, the other rows lie above it;
+                                        0: no such logits */
     int32_t indices, step;           /* enum check_indices, enum check_step */
     bool state;                      /* two cases in turn; see state_examine() */
     bool fixed, mild;                /* no random case; inputs from which errors far below the tolerance are asked */
@@ -55,9 +55,10 @@ struct trial {
  * of a kind side by side. */
 enum check_indices { INDICES_DRAWN, INDICES_LAST, INDICES_ENDS, INDICES_RUNS, CHECK_INDICES };
 
-/* A step of the optimizer, and a gradient of which the norm is asked: as the contract draws them; the first step with
- * an epsilon that cannot matter; the millionth without decay; clipped to a hundredth; a clip above the norm; an epsilon
- * as large as the moments; weights that never had a gradient; gradients and moments whose squares leave a float. */
+/* A step of the optimizer, and a gradient whose norm is asked: as the contract draws them; the first step with an epsilon
+ * that cannot matter; the millionth without decay, of gradients whose squares overflow a float; clipped to a hundredth;
+ * a clip above the norm; an epsilon as large as the moments; weights that never had a gradient; gradients and moments
+ * whose squares vanish in a float. */
 enum check_step {
     STEP_DRAWN,
     STEP_FIRST,

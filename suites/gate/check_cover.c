@@ -38,8 +38,8 @@ enum { MILD, SPREAD, WIDE_SPREAD, NEAR_EPSILON, LARGE_TOKEN, ZERO_TOKEN, TIES, S
 
 static void sharpen(struct trial *t, int64_t kind) {
     t->logit_std = kind == SPREAD ? 10 : kind == WIDE_SPREAD || kind == TIES ? 100 : 1;
-    /* Through alpha the rounding of a product would grow a hundredfold: tensor cores that take a float as two bf16 round
-     * to about 2^-17, of which 100 times is 1e-3 of a logit. */
+    /* Through alpha the rounding of a product would grow a hundredfold: tensor cores that take a float as two bf16
+     * round to about 2^-17, and 100 times that is 1e-3 of a logit. */
     t->steep_b |= t->logit_std > 10;
     t->ties = kind == TIES;
     t->zero_token = kind == ZERO_TOKEN ? t->c.T / 2 : -1;

@@ -205,7 +205,7 @@ static bool judge_all(struct compare *c, const char *glob, bool common) {
     for (int f = 0; f < 2; f++) {
         const char *const *texts = record_texts(c->file[f], "key");
         for (int64_t k = 0; k < c->keys[f].count; k++) {
-            int64_t other = compare_partner(&c->keys[!f], c->keys[f].text[k]);
+            int64_t other = compare_partner(&c->keys[!f], &c->keys[f], k);
             if (!compare_wanted(glob, texts[k]) || (f && other >= 0) || (common && other < 0))
                 continue;
             both += other >= 0;

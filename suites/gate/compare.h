@@ -18,6 +18,7 @@ struct compare_key {
     int64_t index;
 };
 struct compare_keys {
+    const char *const *whole;
     char **text; /* of each case: its key, or what of it both files may have */
     struct compare_key *sorted;
     int64_t count;
@@ -53,8 +54,9 @@ struct compare {
  * one library in two places do, cases are partners whose keys are equal but for it, and the note says so. Beside a model
  * rounds, budget and seed do not count either. false: reported. */
 bool compare_keys_read(struct compare *);
-/* The case of that text; -1: none. */
-int64_t compare_partner(const struct compare_keys *, const char *text);
+/* The case of `other` that is this one of `own`: of the same key, or else equal but for what of it does not count, and
+ * of no other's key; -1: none. */
+int64_t compare_partner(const struct compare_keys *other, const struct compare_keys *own, int64_t index);
 void compare_keys_release(struct compare_keys *);
 /* Takes an option, " --name ", and its value out of a key, which may be NULL or without it. */
 void compare_take_out(char *key, const char *name);

@@ -365,6 +365,13 @@ void compare_case(struct compare *c, const int64_t index[2], struct gate_row *r)
     struct values v = {.worst = MHC_EQUAL,
                        .measured = measured_in(c->file[COMPARE_BASE], index[COMPARE_BASE]),
                        .exact = why_exact(c, index)};
+    if (v.measured & ~measured_in(c->file[COMPARE_NEW], index[COMPARE_NEW])) {
+        r->verdict = MHC_INVALID;
+        r->fails = true;
+        gate_say(r, "--measure %s: the base has more, %s", text_in(c->file[COMPARE_NEW], "measure", index[COMPARE_NEW]),
+                 text_in(c->file[COMPARE_BASE], "measure", index[COMPARE_BASE]));
+        return;
+    }
     if (!same_step(c, index, r))
         return;
     if (!compare_accuracy(c, index, r) || !compare_shares(c, index, r, &v) || !compare_curves(c, index, r, &v) ||

@@ -59,12 +59,15 @@ static char *plain(const char *key, bool whole, bool model) {
 }
 
 static int by_text(const void *a, const void *b) {
-    return strcmp(((const struct compare_key *)a)->text, ((const struct compare_key *)b)->text);
+    const struct compare_key *one = a, *other = b;
+    const int order = strcmp(one->text, other->text);
+    return order ? order : (one->index > other->index) - (one->index < other->index);
 }
 
 static bool read_keys(struct record_reader *file, bool whole, bool model, struct compare_keys *keys) {
     const char *const *texts = record_texts(file, "key");
     int64_t count = record_count(file);
+    keys->whole = texts;
     keys->text = calloc((size_t)count + 1, sizeof *keys->text);
     keys->sorted = malloc((size_t)(count + 1) * sizeof *keys->sorted);
     for (; keys->text && keys->sorted && keys->count < count; keys->count++) {
@@ -109,10 +112,36 @@ bool compare_keys_read(struct compare *c) {
     return true;
 }
 
-int64_t compare_partner(const struct compare_keys *keys, const char *text) {
-    const struct compare_key wanted = {text, 0}, *found = bsearch(&wanted, keys->sorted, (size_t)keys->count,
-                                                                  sizeof *keys->sorted, by_text);
-    return found ? found->index : -1;
+/* The first of the sorted keys that is no less than this text. */
+static int64_t first_of(const struct compare_keys *keys, const char *text) {
+    int64_t low = 0, high = keys->count;
+    while (low < high) {
+        const int64_t middle = low + (high - low) / 2;
+        if (strcmp(keys->sorted[middle].text, text) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* The case with this whole key among those whose text is this one; -1: none. */
+static int64_t whole_in(const struct compare_keys *keys, const char *text, const char *whole) {
+    for (int64_t k = first_of(keys, text); k < keys->count && !strcmp(keys->sorted[k].text, text); k++)
+        if (!strcmp(keys->whole[keys->sorted[k].index], whole))
+            return keys->sorted[k].index;
+    return -1;
+}
+
+int64_t compare_partner(const struct compare_keys *other, const struct compare_keys *own, int64_t index) {
+    const char *text = own->text[index];
+    const int64_t same = whole_in(other, text, own->whole[index]);
+    if (same >= 0)
+        return same;
+    for (int64_t k = first_of(other, text); k < other->count && !strcmp(other->sorted[k].text, text); k++)
+        if (whole_in(own, text, other->whole[other->sorted[k].index]) < 0)
+            return other->sorted[k].index;
+    return -1;
 }
 
 void compare_keys_release(struct compare_keys *keys) {

@@ -90,7 +90,7 @@ int compare_models(struct compare *c, const char *glob) {
         c->path[COMPARE_BASE], head[COMPARE_BASE], c->path[COMPARE_NEW], head[COMPARE_NEW]);
     for (int64_t k = 0; k < c->keys[COMPARE_BASE].count; k++) {
         const char *key = c->keys[COMPARE_BASE].text[k];
-        const int64_t index[2] = {k, compare_partner(&c->keys[COMPARE_NEW], key)};
+        const int64_t index[2] = {k, compare_partner(&c->keys[COMPARE_NEW], &c->keys[COMPARE_BASE], k)};
         if (index[COMPARE_NEW] < 0 || !compare_wanted(glob, key))
             continue;
         both++;

@@ -60,7 +60,7 @@ void compare_trained_decide(struct compare *c) {
     int64_t pairs = 0;
     char *why = c->trained.why;
     for (int64_t k = 0; k < c->keys[COMPARE_BASE].count && !*why; k++) {
-        const int64_t index[2] = {k, compare_partner(&c->keys[COMPARE_NEW], c->keys[COMPARE_BASE].text[k])};
+        const int64_t index[2] = {k, compare_partner(&c->keys[COMPARE_NEW], &c->keys[COMPARE_BASE], k)};
         if (!both_trained(c, index))
             continue;
         pairs++;

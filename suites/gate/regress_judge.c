@@ -41,10 +41,12 @@ static bool sharp_before(const struct regress_question *q, bool now) {
 static const char *distrust(const struct regress_question *q, const struct ruling *r) {
     static char why[MAX_FAILURE + 80];
     bool runs = q->step == REGRESS_RIGHT || q->step == REGRESS_TIME || q->step == REGRESS_SHARP;
-    if (r->wrong + r->faults) {
+    if (r->wrong) {
         snprintf(why, sizeof why, "its process said nothing of what the reference found: %s", r->first);
         return why;
     }
+    if (r->faults)
+        return "its process found a fault and then said nothing of it";
     bool asked = q->step == REGRESS_SHARP ? sharp_before(q, r->compared > 0) : r->compared > 1;
     return runs && !asked ? "its process answered without asking the reference" : NULL;
 }

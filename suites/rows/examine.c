@@ -1,5 +1,6 @@
 #include "suites/rows/examine.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -256,14 +257,14 @@ static bool is_branch(const struct mhc_row *row) {
 /* In bf16 such a row rounds on its way: v, the weights, what is between two products, the output; six times forward,
  * nine times backward. A rounding moves a term by up to 2^-9 of the term, 0.4 of that on average, whatever the sum of
  * all terms comes to: together by 0.4 sqrt(6 to 9) 2^-9, 0.2 to 0.25 %, of the root of the sum of their squares, twice
- * that where two factors are rounded that are multiplied (SwiGLU). That root is about 1 in natural units. The contract's
- * 2 % are five to ten times as much. But the largest of few elements may be far below 1 because its terms cancelled:
- * with those roundings and exact arithmetic between them, 20,000 draws each, up to 11 % of one token with hidden = 1
- * are farther off than 2 % of their largest element, 0.02 % of swiglu with C = 53 and hidden = 24. No more than 0.02 %
- * of any shape are farther off than 2 % of this, times what came in. */
+ * that where two factors are rounded that are multiplied (SwiGLU). That root is about 1 in natural units. The
+ * contract's 2 % are five to ten times as much. But the largest of few elements may be far below 1 because its terms
+ * cancelled. With those roundings and exact arithmetic between them, 20,000 draws per shape: with one token and hidden =
+ * 1 up to 11 % of the draws are farther off than 2 % of their largest element, of swiglu with C = 53 and hidden = 24
+ * 0.02 %. In no shape are more than 0.02 % farther off than 2 % of this, times what came in. */
 #define ROUNDED_INSIDE 2
 
-/* What comes out of a norm and weights has its own unit, of u and of x not. */
+/* What comes out of a norm and weights has a unit of its own, whatever that of u or x is. */
 static double smallest_forward(const struct examination *e, const struct mhc_arg *of) {
     bool sums = !strcmp(of->name, "y") || !strcmp(of->name, "logits");
     return e->c.stream == MHC_BF16 && sums && is_branch(examined_row(e)) ? ROUNDED_INSIDE : 0;
@@ -330,7 +331,8 @@ static void write_finding(struct finding *f, const struct mhc_row *row) {
 struct finding finding_of(const struct mhc_row *row, const struct mhc_case *c, const struct mhc_arg *arg,
                           const double *got, const double *want, double smallest, double tolerance) {
     struct finding f = {.argument = arg, .tolerance = tolerance};
-    f.error = array_error(arg, c, got, want, smallest, &f.element);
+    const double normal = c->stream == MHC_F64 ? DBL_MIN : FLT_MIN; /* what is less may become 0 on its way */
+    f.error = array_error(arg, c, got, want, fmax(smallest, normal), &f.element);
     f.good = f.error <= f.tolerance;
     if (mhc_elements(c, arg))
         f.got = got[f.element], f.want = want[f.element];

@@ -8,7 +8,8 @@
 
 enum { LONGEST_END = 64 };
 
-/* The first input of a row that reads no save, which might be of that input alone; NULL: it has no second one. */
+/* The first input, where a row has a second one and reads no save: a save may depend on the first input alone. NULL:
+ * there is none. */
 static const char *shared_input(const struct examination *e) {
     const struct mhc_arg *args = examined_row(e)->args;
     bool second = args[0].name && args[1].name && args[1].direction == MHC_IN;
@@ -87,7 +88,7 @@ static const char *in_its_place(struct pair *p) {
 }
 
 /* Bytes that malloc has given out; 0 where it does not tell: glibc does since 2.33. */
-#if defined __GLIBC__ && __GLIBC_PREREQ(2, 33)
+#if __GLIBC_PREREQ(2, 33)
 extern struct mallinfo2 mallinfo2(void) __THROW __attribute__((weak));
 
 static int64_t held(void) {

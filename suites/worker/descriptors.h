@@ -1,7 +1,7 @@
-#pragma once
-/*
- * Which descriptors a forked child keeps.
- */
+/* Which descriptors a forked child keeps. */
+#ifndef WORKER_DESCRIPTORS_H
+#define WORKER_DESCRIPTORS_H
+
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -18,3 +18,5 @@ static inline void close_from(int first) {
     for (int k = first; k < most; k++)
         close(k);
 }
+
+#endif
