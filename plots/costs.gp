@@ -10,7 +10,7 @@ SHOWN = TRAINED ? 8 : 7
 ACROSS = WIDE ? SHOWN : 2
 ROW_HIGH = 0.52
 TALL = ROW_HIGH * LINES + 0.2
-BLOCK_HIGH = TALL + 1.15
+BLOCK_HIGH = TALL + 1.45
 TOP = 0.95
 NAMES_WIDE = WIDE ? 3.2 : 2.5 # cm left of the first column, for names
 HEIGHT = ((SHOWN + ACROSS - 1) / ACROSS) * BLOCK_HIGH + 0.05
@@ -49,11 +49,20 @@ do for [q = 1:SHOWN] {
     set yrange [LINES + 0.6:0.4]
     wide = HIGH_max > 20 * LOW_min
     if (wide) { set logscale x } else { unset logscale x }
-    low = wide ? LOW_min / (HIGH_max / LOW_min)**0.2 : LOW_min - 0.2 * (HIGH_max - LOW_min)
-    high = wide ? HIGH_max * (HIGH_max / LOW_min)**0.2 : HIGH_max + 0.2 * (HIGH_max - LOW_min)
+    # An axis that is not logarithmic begins at 0, so that what differs little looks so; the loss, which never comes
+    # near 0, has numbers, as the logarithmic ones have.
+    cut = name eq 'loss'
+    low = wide ? LOW_min / (HIGH_max / LOW_min)**0.2 : cut ? LOW_min - 0.2 * (HIGH_max - LOW_min) : 0
+    high = wide ? HIGH_max * (HIGH_max / LOW_min)**0.2 : HIGH_max + 0.2 * (cut ? HIGH_max - LOW_min : HIGH_max)
     if (high <= low) { low = 0.5 * low; high = 1.5 * high }
     set xrange [low:high] noextend
-    unset xtics
+    set xtics out nomirror scale 0.4 offset 0, 0.4 font ',' . SIZE textcolor rgb PALE
+    if (wide) {
+        first = 10**ceil(log10(LOW_min)); last = 10**floor(log10(HIGH_max))
+        set xtics (short(first) first, short(last) last)
+    } else {
+        if (cut) { set xtics (short(LOW_min) LOW_min, short(HIGH_max) HIGH_max) } else { set xtics ('0' 0) }
+    }
     plot for [k = 1:LINES] CSV using (at(k, name)):(k):(bound(name, 'least')):(bound(name, 'most')) \
             with xerrorbars lc rgb colour(BLOCK[k], RANK[k]) lw 1 pt point(BLOCK[k], RANK[k]) ps 0.6, \
         CSV using (median(name) > 0 ? median(name) : LOW_min):'line':(short(median(name))) \

@@ -3,6 +3,7 @@
 #define MAPS_FILE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct maps_file {
@@ -33,6 +34,9 @@ struct maps_shape {
 
 /* Whether PATH is an HDF5 file that has a `res`. */
 bool maps_file_is(const char *path);
+/* "H, pre": what is in an HDF5 file that has no `res` and does not say what it is; "nothing": it is empty. false: it is
+ * no such file. */
+bool maps_file_other(const char *path, char *names, size_t size);
 /* false: it cannot serve, and record_error() says why. */
 bool maps_file_look(const char *path, struct maps_shape *);
 /* The maps of a seed, from 0, as float64 with the destination first: res [L][T][n][n], pre and post [L][T][n] or

@@ -27,6 +27,32 @@ bool maps_file_is(const char *path) {
     return has;
 }
 
+struct names {
+    char *text;
+    size_t size;
+};
+
+static herr_t add_name(hid_t group, const char *name, const H5L_info_t *info, void *context) {
+    const struct names *names = context;
+    size_t used = strlen(names->text);
+    (void)group, (void)info;
+    snprintf(names->text + used, names->size - used, "%s%.40s", used ? ", " : "", name);
+    return used + 100 > names->size; /* enough of them */
+}
+
+bool maps_file_other(const char *path, char *names, size_t size) {
+    hid_t file = open_file(path);
+    const bool other = file >= 0 && H5Lexists(file, "res", H5P_DEFAULT) <= 0 && H5Aexists(file, "schema") <= 0;
+    names[0] = 0;
+    if (other)
+        H5Literate(file, H5_INDEX_NAME, H5_ITER_INC, NULL, add_name, &(struct names){names, size});
+    if (other && !names[0])
+        snprintf(names, size, "nothing");
+    if (file >= 0)
+        H5Fclose(file);
+    return other;
+}
+
 /* ---- what it says ---- */
 
 /* "": there is no such attribute. false: it is no text. */

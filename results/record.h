@@ -192,6 +192,9 @@ const int64_t *record_ints(struct record_reader *, const char *column);
 const double *record_reals(struct record_reader *, const char *column);
 const char *const *record_texts(struct record_reader *, const char *column);
 bool record_unfinished(struct record_reader *, int64_t index); /* failed, with the results of a checkpoint */
+/* Unfinished because the run ended or goes on, and not by a failure of its own, which would stand behind what is
+ * missing: "unfinished: MISSING: WHY; NOTE". */
+bool record_cut_off(struct record_reader *, int64_t index);
 /* The datasets of a list, in the order of the schema, and the values of those that are one number per case, [cases]. */
 int record_list_count(const struct record_reader *, enum record_list);
 bool record_list_item(const struct record_reader *, enum record_list, int index, struct record_column *);

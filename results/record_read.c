@@ -116,6 +116,13 @@ bool record_unfinished(struct record_reader *r, int64_t index) {
            !strncmp(reason[index], RECORD_UNFINISHED, strlen(RECORD_UNFINISHED));
 }
 
+bool record_cut_off(struct record_reader *r, int64_t index) {
+    if (!record_unfinished(r, index))
+        return false;
+    const char *missing = record_texts(r, "reason")[index] + strlen(RECORD_UNFINISHED);
+    return missing[strcspn(missing, ":;")] != ':';
+}
+
 static const char *text_or_empty(const char *text) {
     return text ? text : "";
 }

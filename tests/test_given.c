@@ -186,6 +186,9 @@ Test(given, files_that_cannot_serve_get_one_line) {
         {{{"res", H5T_IEEE_F64LE, 4, {2, 2, 4, 4}}, {"pre", H5T_IEEE_F64LE, 3, {2, 2, 3}}},
          NULL,
          "pre does not have the shape [2][2][4]"},
+        {{{"H", H5T_IEEE_F64LE, 4, {2, 2, 4, 4}}, {"pre", H5T_IEEE_F64LE, 3, {2, 2, 4}}},
+         NULL,
+         "bad.h5 has no dataset res of maps, only H, pre, and is no checkpoint"},
     };
     for (size_t k = 0; k < sizeof bad / sizeof *bad; k++) {
         write_maps("bad.h5", bad[k].d, ones, bad[k].order, NULL);

@@ -132,6 +132,7 @@ Test(gpu_model, overhead_says_so_everywhere) {
                   strstr(out, "one pass"),
               "%s", out);
     cr_expect(strstr(out, "One GPU, no pipeline"), "%s", out);
+    cr_expect(strstr(out, ", in bf16."), "%s", out);
     GOOD("$M export o.h5");
     cr_expect(strstr(out, "MODEL: its times are computed"), "%.3000s", out);
     GOOD("$M plot o.h5 --out . --format svg --figure overhead && cat data/overhead.gp overhead.svg");
@@ -161,6 +162,16 @@ Test(gpu_model, falls_back_where_there_are_no_clusters) {
          "--hidden 64 --depth 2 --out a.h5 -q && $M show a.h5 --headline");
     cr_expect(strstr(out, "two passes over x") && strstr(out, "mhc-layers   - mhc.post_pre: the backend has no such"),
               "%s", out);
+}
+
+/* In float32 so does a GPU that has them: its headline names the kernels whose time it counts, and the type. */
+Test(gpu_model, falls_back_in_float32) {
+    GOOD("$M run --study overhead --backend model:h200 --tokens 64 --width 64 --heads 1 --head-dim 64 --hidden 64 "
+         "--depth 2 --out f.h5 -q && $M show f.h5 --headline");
+    cr_expect(strstr(out, ", two passes over x.") && !strstr(out, "one pass."), "%s", out);
+    cr_expect(strstr(out, "in float32.") && strstr(out, "training in bf16 on a"), "%s", out);
+    GOOD("$M show f.h5 --account");
+    cr_expect(strstr(out, "mhc: two passes over x") && !strstr(out, "mhc: one pass"), "%s", out);
 }
 
 Test(gpu_model, stands_beside_a_measured_record) {

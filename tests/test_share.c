@@ -224,4 +224,18 @@ Test(share, job_scripts) {
     GOOD("chmod +x mpirun && sed -i '1i#!/bin/sh' mpirun && PATH=$PWD:$PATH sh $R/suites/sweep.mpirun s.suite -np 3 && "
          "$M merge three.h5 s.*-of-3.h5");
     expect_equal("three.h5", "whole.h5");
+    /* What cannot start and what failed show in the exit code. */
+    cr_expect(sh("PATH=$PWD:$PATH MHCBENCH=./none sh $R/suites/sweep.mpirun s.suite -np 3") == 2 &&
+                  strstr(err, "no program ./none") && !strstr(out, "merge:"),
+              "%s%s", out, err);
+    static const int ends[] = {1, 2, 137};
+    for (size_t k = 0; k < sizeof ends / sizeof *ends; k++) {
+        char program[80];
+        snprintf(program, sizeof program, "#!/bin/sh\n[ $OMPI_COMM_WORLD_RANK != 1 ] || exit %d\n", ends[k]);
+        write_text("rank", program);
+        GOOD("chmod +x rank");
+        int code = sh("PATH=$PWD:$PATH MHCBENCH=./rank sh $R/suites/sweep.mpirun s.suite -np 3");
+        cr_expect(code == ends[k] && !strstr(out, "merge:") == (code > 1), "exit %d\n%s%s", code, out, err);
+    }
+    GOOD("! ls -d sweep.*");
 }

@@ -1,4 +1,4 @@
-/* What `show` prints of every study: no line of text is wider than 100 columns, a headline has at most 15 lines. */
+/* What `show` prints of every study: no line of text is wider than 100 columns, a headline has at most 18 lines. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 
 TestSuite(show, .init = enter, .fini = leave, .timeout = 300);
 
-enum { COLUMNS = 100, LINES = 15 };
+enum { COLUMNS = 100, LINES = 18 };
 
 /* The longest line of a text, in characters. */
 static int widest(const char *text) {

@@ -43,6 +43,9 @@ static int answer_maps(const char *path, char text[ANSWER]) {
 }
 
 static int answer_checkpoint(const char *path, char text[ANSWER]) {
+    char names[200];
+    if (maps_file_other(path, names, sizeof names))
+        return snprintf(text, ANSWER, "-%s has no dataset res of maps, only %s, and is no checkpoint", path, names);
     struct checkpoint *c = checkpoint_read(path);
     const char *key = c ? checkpoint_fact(c, "case") : NULL;
     return snprintf(text, ANSWER, "%c%.*s", key ? '+' : '-', ANSWER - 2,

@@ -21,12 +21,12 @@ static const char help[] =
     "Prints the tables of a record. The headline beside the paper's numbers comes first, then one table per group of "
     "like cases, over seeds, then the tables of timed studies. Text has at most 100 columns.\n\n"
     "  case options  select cases, as in `run`: --connection mhc, --t-max 20,100 ...\n"
-    "  --headline    the answer to the question of each study alone, in at most 15 lines\n"
+    "  --headline    the answer to the question of each study alone, in at most 18 lines\n"
     "  --all         every row of tables that have more than 24\n"
     "  --account     also what explains each case: the time of every part of a step, the course of a training\n"
     "  --format F    text (default), csv or json. csv and json have the same tables in SI units; gains over layers "
     "are log10, as in the record\n";
-enum { MOST_ROWS = 24, LABEL_SIZE = 200, CELL = 16, COLUMNS = 100, HEADLINE_LINES = 15 };
+enum { MOST_ROWS = 24, LABEL_SIZE = 200, CELL = 16, COLUMNS = 100, HEADLINE_LINES = 18 };
 
 #define OVER_SEEDS(name, head) \
     { name, head, CELL, .low = "_q10", .high = "_q90" }
@@ -90,6 +90,12 @@ static void add_table(struct record_reader *reader, const struct groups *g, int6
         tables_say(t, "... %lld more rows: --all\n", (long long)(to - from - rows));
 }
 
+/* What cases are that have no end yet. A run that was killed did not say so: its file still says "running". */
+static const char *cut_off_word(struct record_reader *reader) {
+    const char *status = record_attribute(reader, "status");
+    return status && !strcmp(status, "running") ? "unfinished" : "interrupted";
+}
+
 static void say_head(struct record_reader *reader, const char *path, bool brief, struct tables *t) {
     const char *const *status = record_texts(reader, "status"), *const *reason = record_texts(reader, "reason");
     const char *const *keys = record_texts(reader, "key");
@@ -97,18 +103,21 @@ static void say_head(struct record_reader *reader, const char *path, bool brief,
     const char *name, *value, *command = record_attribute(reader, "command");
     char part[DEVICE_TEXT];
     double total = 0;
-    int64_t failed = 0;
+    int64_t failed = 0, cut_off = 0;
     for (int64_t k = 0; k < record_count(reader); k++) {
         total += seconds ? seconds[k] : 0;
+        cut_off += record_cut_off(reader, k);
         failed += !strcmp(status[k], "failed");
     }
-    char made[300] = "";
+    char made[300] = "", open[60] = "";
+    if (cut_off)
+        snprintf(open, sizeof open, ", %lld %s", (long long)cut_off, cut_off_word(reader));
     for (int k = 0; k < record_fact_count(reader); k++)
         if (record_fact(reader, k, &name, &value) && (!strcmp(name, "revision") || !strcmp(name, "cpu_model")))
             snprintf(made + strlen(made), sizeof made - strlen(made), "; %s%s",
                      strcmp(name, "revision") ? "" : "revision ", value);
-    tables_say(t, "%s: %lld case%s, %lld failed, %.1f s of computing%s\n%s", path, (long long)record_count(reader),
-               record_count(reader) == 1 ? "" : "s", (long long)failed, total, made,
+    tables_say(t, "%s: %lld case%s, %lld failed%s, %.1f s of computing%s\n%s", path, (long long)record_count(reader),
+               record_count(reader) == 1 ? "" : "s", (long long)(failed - cut_off), open, total, made,
                record_complete(reader) ? ""
                                        : "NOT COMPLETE: interrupted, still running, or merged without all shards\n");
     if (brief)
@@ -120,7 +129,8 @@ static void say_head(struct record_reader *reader, const char *path, bool brief,
         tables_say(t, "warning: when it began, the device: %s\n", part);
     for (int64_t k = 0, shown = 0; k < record_count(reader) && shown < 5; k++)
         if (!strcmp(status[k], "failed") && ++shown)
-            tables_say(t, "failed: %s: %s\n", keys[k], reason ? reason[k] : "");
+            tables_say(t, "%s: %s: %s\n", record_cut_off(reader, k) ? cut_off_word(reader) : "failed", keys[k],
+                       reason ? reason[k] : "");
 }
 
 /* Groups are in the order of the suite. A stretch ends where the study, what it measures or the size, input or backend

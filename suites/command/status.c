@@ -132,6 +132,8 @@ static bool look(struct record_reader *r, const char *path, struct cut *c, struc
         s->cases += c->of[k] == s->index;
     const double all = 1e-6 * (double)c->load[s->index];
     for (int64_t k = 0; k < record_count(r); k++) {
+        if (record_cut_off(r, k))
+            continue; /* interrupted or running: open, as it was */
         const struct line *line = bsearch(&(struct line){.text = key[k]}, c->line, (size_t)c->suite.count,
                                           sizeof *c->line, by_text);
         s->done += !strcmp(status[k], "done");

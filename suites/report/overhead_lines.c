@@ -86,6 +86,34 @@ const char *overhead_flags(struct record_reader *r, const struct overhead_line *
     return flags;
 }
 
+void overhead_flags_legend(const char *which, struct tables *t) {
+    char text[1000] = "", slow[200], often[80];
+    const struct {
+        const char *is, *more;
+    } flag[] = {
+        {"p preempted", ""},
+        {"t throttled", ""},
+        {"g gaps between launches count", ": the device ran ahead of them"},
+        {"w not cold", ": the whole step fits into the cache"},
+        {"c a cap came first", ", before this ratio was known to 1 %"},
+        {"s a slow part of F", slow},
+        {"u account not done", ", which touches no overhead"},
+    };
+    snprintf(slow, sizeof slow,
+             ": it takes 5 %% of the step or more and reaches less than %.0f %% of a copy or GEMM, which makes every "
+             "overhead look smaller",
+             100 * OVERHEAD_SLOW);
+    snprintf(often, sizeof often, "; MODEL computed. p, t, g: in more than %d %% of the row's samples.",
+             FLAGGED_PERCENT);
+    for (size_t k = 0; k < sizeof flag / sizeof *flag; k++)
+        if (!which || strchr(which, flag[k].is[0])) {
+            size_t used = strlen(text);
+            snprintf(text + used, sizeof text - used, "%s%s%s", used ? "; " : "", flag[k].is,
+                     which ? "" : flag[k].more);
+        }
+    tables_say(t, "flags: %s%s\n", text, which ? "." : often);
+}
+
 /* What a note says of a variant: "<variant>: why; <variant>: why". */
 bool overhead_reason(const char *note, const char *variant, char *why, size_t size) {
     for (const char *at = note; at; at = strstr(at, "; ") ? strstr(at, "; ") + 2 : NULL)

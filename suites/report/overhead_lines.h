@@ -28,6 +28,8 @@ struct value overhead_cell(struct record_reader *, const struct overhead_line *,
 enum { OVERHEAD_FLAGS = 12 };
 const char *overhead_flags(struct record_reader *, const struct overhead_line *, int variant,
                            char flags[OVERHEAD_FLAGS]);
+/* Prints what flags mean: in short those among the letters of `which`; NULL: all, in full. */
+void overhead_flags_legend(const char *which, struct tables *);
 
 /* What the note of a case says of a variant: "<variant>: why; <variant>: why". */
 bool overhead_reason(const char *note, const char *variant, char *why, size_t size);

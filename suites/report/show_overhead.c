@@ -158,13 +158,8 @@ static void say_legend(const struct overhead_line *lines, int64_t count, struct 
         "First the conservative figure, with F's GEMMs and elementwise work alone, then with the core of attention, a "
         "case of its own that ran at another time. Not in it: embedding, head, entry and exit of the streams, and the "
         "optimizer unless it is named. hidden: share of the first overhead that the overlap of two micro-batches "
-        "hides.\n"
-        "flags: p preempted, t throttled, g the device ran ahead of the launches, so that gaps count, each in more "
-        "than %d %% of the row's samples; w not cold, the whole step fits into the cache; c stopped by a cap before "
-        "this ratio was known to 1 %%; s a part of F that takes 5 %% of the step or more reaches less than %.0f %% of "
-        "a copy or GEMM, which makes every overhead look smaller; u the case ended before its account was done, which "
-        "touches no overhead; MODEL computed.\n",
-        FLAGGED_PERCENT, 100 * OVERHEAD_SLOW);
+        "hides.\n");
+    overhead_flags_legend(NULL, t);
 }
 
 void show_overhead(struct record_reader *r, struct tables *t, unsigned how) {

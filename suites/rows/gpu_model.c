@@ -185,22 +185,26 @@ static const struct mhc_row *const operations[] = {
 #undef IN
 enum { OPERATIONS = sizeof operations / sizeof *operations };
 
-/* The rows of a GPU, each with the name of its implementation. */
+/* The rows of a GPU, each with the name of its implementation. Where a GPU has clusters a row of one pass comes first,
+ * and that of two passes behind it takes what the first does not, as in the library for GPUs. */
 static bool take_rows(struct model *m) {
     int count = 0;
-    m->row = calloc(OPERATIONS, sizeof *m->row);
-    m->rows = calloc(OPERATIONS + 1, sizeof *m->rows);
+    m->row = calloc((size_t)2 * OPERATIONS, sizeof *m->row);
+    m->rows = calloc((size_t)2 * OPERATIONS + 1, sizeof *m->rows);
     for (int k = 0; m->row && m->rows && k < OPERATIONS; k++) {
-        const struct way *way = way_of(operations[k]->name, m->gpu->clusters),
-                         *two_passes = way_of(operations[k]->name, false);
-        if (!way)
-            continue;
-        m->row[count] = *operations[k];
-        m->row[count].implementation = way->implementation;
-        if (!two_passes)
-            m->row[count].supports = supports_one_pass;
-        m->rows[count] = &m->row[count];
-        count++;
+        const struct way *fast = m->gpu->clusters ? way_of(operations[k]->name, true) : NULL,
+                         *plain = way_of(operations[k]->name, false);
+        for (int one_pass = 1; one_pass >= 0; one_pass--) {
+            const struct way *way = one_pass ? fast : plain;
+            if (!way || (one_pass && !way->clusters))
+                continue;
+            m->row[count] = *operations[k];
+            m->row[count].implementation = way->implementation;
+            if (one_pass)
+                m->row[count].supports = supports_one_pass;
+            m->rows[count] = &m->row[count];
+            count++;
+        }
     }
     return m->row && m->rows;
 }

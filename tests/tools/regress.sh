@@ -6,7 +6,7 @@
 build=$1 base=$2 libraries=$3
 [ $# -ge 3 ] && shift 3
 if [ -z "$base" ]; then
-    echo "usage: make regress BASE=<revision> [LIBS='cpu emu'] [ARGS='--operation mhc.* --speed report']" >&2
+    echo "usage: make regress BASE=<revision> [LIBS='cpu emu'] [ARGS='--operation mhc.* --budget 2']" >&2
     exit 2
 fi
 revision=$(git rev-parse --verify --quiet "$base^{commit}") ||
