@@ -21,12 +21,12 @@ static const char help[] =
     "Prints the tables of a record. The headline beside the paper's numbers comes first, then one table per group of "
     "like cases, over seeds, then the tables of timed studies. Text has at most 100 columns.\n\n"
     "  case options  select cases, as in `run`: --connection mhc, --t-max 20,100 ...\n"
-    "  --headline    the answer to the question of each study alone, in at most 18 lines\n"
+    "  --headline    the answer to the question of each study alone, in at most 15 lines under the file's\n"
     "  --all         every row of tables that have more than 24\n"
     "  --account     also what explains each case: the time of every part of a step, the course of a training\n"
     "  --format F    text (default), csv or json. csv and json have the same tables in SI units; gains over layers "
     "are log10, as in the record\n";
-enum { MOST_ROWS = 24, LABEL_SIZE = 200, CELL = 16, COLUMNS = 100, HEADLINE_LINES = 18 };
+enum { MOST_ROWS = 24, LABEL_SIZE = 200, CELL = 16, COLUMNS = 100, HEADLINE_LINES = 2 + 15 };
 
 #define OVER_SEEDS(name, head) \
     { name, head, CELL, .low = "_q10", .high = "_q90" }
