@@ -152,7 +152,7 @@ published:
 # The figures of plots/README.md, from records that are made where they are not there yet.
 GALLERY := train/training_gain train/training_layers train/training_loss train/training_quarters quick/composite_gain \
            quick/composite_maps quick/streams phase/phase phase/t_max depth/depth variants/mixing variants/reach \
-           variants/costs
+           train-variants/costs
 .PHONY: reference-figures
 reference-figures: all
 	@set -e; for f in $(GALLERY); do record=$(B)/$${f%/*}.h5; figure=$${f#*/}; \
