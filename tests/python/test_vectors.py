@@ -1,12 +1,12 @@
 """Holds an implementation of mHC to a vector file: VECTORS=FILE.h5 MHC=your_module pytest test_vectors.py"""
-import importlib
-import os
+import importlib, os, sys
 
 import h5py
 import numpy
 import pytest
 
-implementation = importlib.import_module(os.environ.get("MHC", "mhc_numpy"))
+sys.path.insert(0, os.getcwd())  # before this file's folder, which holds another mhc_numpy
+implementation = importlib.import_module(os.environ["MHC"])
 cases = h5py.File(os.environ["VECTORS"], "r")["cases"]
 
 
@@ -21,4 +21,4 @@ def test_vector(name):
         at = numpy.unravel_index(error.argmax(), error.shape)
         if not error[at] <= tolerance:
             wrong.append(f"{key}{list(map(int, at))} is {value[at]}, and not {want[at]} +- {tolerance}")
-    assert not wrong, f"{len(wrong)} arrays are wrong:\n" + "\n".join(wrong)
+    assert not wrong, f"{implementation.__file__}: {len(wrong)} arrays are wrong:\n" + "\n".join(wrong)
