@@ -20,8 +20,8 @@
 #include "kernels/one_pass_gradient.h"
 
 /* Warps on a multiprocessor. A tile of four streams is 80 registers. With up to 12 warps, three to a quarter of the
- * multiprocessor, a thread may have 168; with 16 it may have 128. NOTES.md says what of the kernels lies in local memory
- * all the same. */
+ * multiprocessor, a thread may have 168; with 16 it may have 128. NOTES.md says what lies in local memory all the
+ * same. */
 enum { BACKWARD_FEW_WARPS = 12, BACKWARD_MAX_WARPS = 16 };
 
 /* The block's slice of the weights as the right operand of q.W^T: rows are columns of the weights, high parts then low

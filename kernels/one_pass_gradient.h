@@ -1,5 +1,5 @@
-/* grad_x of a tile in the one-pass backward, and grad_y of the layer below: from the tile in registers, the coefficients
- * and q, the product with the weights on tensor cores. */
+/* grad_x of a tile in the one-pass backward, and grad_y of the layer below: from the tile in registers, the
+ * coefficients and q, the product with the weights on tensor cores. */
 #ifndef ONE_PASS_GRADIENT_H
 #define ONE_PASS_GRADIENT_H
 

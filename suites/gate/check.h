@@ -55,8 +55,8 @@ struct trial {
  * of a kind side by side. */
 enum check_indices { INDICES_DRAWN, INDICES_LAST, INDICES_ENDS, INDICES_RUNS, CHECK_INDICES };
 
-/* A step of the optimizer, and a gradient whose norm is asked: as the contract draws them; the first step with an epsilon
- * that cannot matter; the millionth without decay, of gradients whose squares overflow a float; clipped to a hundredth;
+/* A step of the optimizer, and a gradient whose norm is asked: as the contract draws them; the first step with an
+ * epsilon that cannot matter; the millionth without decay, of gradients whose squares overflow a float; clipped to a hundredth;
  * a clip above the norm; an epsilon as large as the moments; weights that never had a gradient; gradients and moments
  * whose squares vanish in a float. */
 enum check_step {

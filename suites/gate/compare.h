@@ -51,8 +51,8 @@ struct compare {
 };
 
 /* Reads the keys of both. Where each file has one backend, one of them a path or a model, and they differ, as builds of
- * one library in two places do, cases are partners whose keys are equal but for it, and the note says so. Beside a model
- * rounds, budget and seed do not count either. false: reported. */
+ * one library in two places do, cases are partners whose keys are equal but for it, and the note says so. Beside a
+ * model rounds, budget and seed do not count either. false: reported. */
 bool compare_keys_read(struct compare *);
 /* The case of `other` that is this one of `own`: of the same key, or else equal but for what of it does not count, and
  * of no other's key; -1: none. */

@@ -259,9 +259,9 @@ static bool is_branch(const struct mhc_row *row) {
  * all terms comes to: together by 0.4 sqrt(6 to 9) 2^-9, 0.2 to 0.25 %, of the root of the sum of their squares, twice
  * that where two factors are rounded that are multiplied (SwiGLU). That root is about 1 in natural units. The
  * contract's 2 % are five to ten times as much. But the largest of few elements may be far below 1 because its terms
- * cancelled. With those roundings and exact arithmetic between them, 20,000 draws per shape: with one token and hidden =
- * 1 up to 11 % of the draws are farther off than 2 % of their largest element, of swiglu with C = 53 and hidden = 24
- * 0.02 %. In no shape are more than 0.02 % farther off than 2 % of this, times what came in. */
+ * cancelled: with those roundings and exact arithmetic between them, up to 11 % of 20,000 draws of one token with
+ * hidden = 1 are farther off than 2 % of their largest element, and 0.02 % of swiglu with C = 53 and hidden = 24. In no
+ * shape are more than 0.02 % farther off than 2 % of this, times what came in. */
 #define ROUNDED_INSIDE 2
 
 /* What comes out of a norm and weights has a unit of its own, whatever that of u or x is. */
