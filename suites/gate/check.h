@@ -56,9 +56,9 @@ struct trial {
 enum check_indices { INDICES_DRAWN, INDICES_LAST, INDICES_ENDS, INDICES_RUNS, CHECK_INDICES };
 
 /* A step of the optimizer, and a gradient whose norm is asked: as the contract draws them; the first step with an
- * epsilon that cannot matter; the millionth without decay, of gradients whose squares overflow a float; clipped to a hundredth;
- * a clip above the norm; an epsilon as large as the moments; weights that never had a gradient; gradients and moments
- * whose squares vanish in a float. */
+ * epsilon that cannot matter; the millionth without decay, of gradients whose squares overflow a float; clipped to a
+ * hundredth; a clip above the norm; an epsilon as large as the moments; weights that never had a gradient; gradients
+ * and moments whose squares vanish in a float. */
 enum check_step {
     STEP_DRAWN,
     STEP_FIRST,
