@@ -2,6 +2,7 @@
 #ifndef MAPS_H
 #define MAPS_H
 
+#include <math.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -17,6 +18,18 @@ struct scaled {
     double value;
     int64_t exponent;
 };
+
+/* The sum of two that are not negative. Inline: means of gains add one number per token, layer and gain. */
+static inline struct scaled scaled_add(struct scaled a, struct scaled b) {
+    if (a.exponent == b.exponent)
+        return (struct scaled){a.value + b.value, a.exponent};
+    if (a.value == 0 || b.value == 0)
+        return a.value == 0 ? b : a;
+    struct scaled large = a.exponent > b.exponent ? a : b, small = a.exponent > b.exponent ? b : a;
+    int64_t shift = large.exponent - small.exponent;
+    large.value += ldexp(small.value, shift > 3000 ? -3000 : -(int)shift);
+    return large;
+}
 
 /* A map or composite of one token, m * 2^exponent, all entries finite. */
 struct map {
@@ -69,7 +82,6 @@ double streams_rank(const double *x, int64_t n, int64_t C, double *scratch);
 
 /* summary.c. Mean of value[t] * 2^exponent[t]; exponent may be NULL. */
 struct scaled scaled_mean(const double *value, const int64_t *exponent, int64_t T);
-struct scaled scaled_add(struct scaled, struct scaled); /* of what is not negative */
 /* As a double: 0 or Inf where it is beyond their range. */
 double scaled_linear(struct scaled);
 /* log10; an exact zero gives log10 of the smallest normal double. */

@@ -61,17 +61,6 @@ struct scaled scaled_mean(const double *value, const int64_t *exponent, int64_t 
     return mean_of_far_apart(value, exponent, T);
 }
 
-struct scaled scaled_add(struct scaled a, struct scaled b) {
-    if (a.exponent == b.exponent)
-        return (struct scaled){a.value + b.value, a.exponent};
-    if (a.value == 0 || b.value == 0)
-        return a.value == 0 ? b : a;
-    struct scaled large = a.exponent > b.exponent ? a : b, small = a.exponent > b.exponent ? b : a;
-    int64_t shift = large.exponent - small.exponent;
-    large.value += ldexp(small.value, shift > 3000 ? -3000 : -(int)shift);
-    return large;
-}
-
 double scaled_linear(struct scaled x) {
     int64_t e = x.exponent < -5000 ? -5000 : x.exponent > 5000 ? 5000 : x.exponent;
     return ldexp(x.value, (int)e);
