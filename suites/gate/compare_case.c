@@ -179,6 +179,7 @@ static bool compare_mixing(struct compare *c, const int64_t index[2], struct gat
     bool good = true;
     for (int s = 0; s < 2 && rows > 0 && good; s++) {
         matrix[s] = malloc((size_t)(rows * rows) * sizeof(double));
+        c->no_memory |= !matrix[s];
         good = matrix[s] && record_mixing(c->file[s], index[s], rows, matrix[s], &stride);
     }
     if (!good)
