@@ -23,7 +23,7 @@ static const char suite_text[] = "set --study maps --block mhc --measure gain --
 enum victim { PARENT, WORKER, GROUP, VICTIMS };
 
 struct lane {
-    char folder[4], part[32], file[32], errors[32];
+    char folder[12], part[32], file[32], errors[32];
     pid_t parent;
     double when; /* of the kill */
     enum victim victim;
