@@ -13,6 +13,14 @@
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t count, size_t size);
 void *__libc_realloc(void *old, size_t size);
+/* A program that is built with the address sanitizer takes and frees memory of the sanitizer's. */
+__attribute__((weak)) void *__interceptor_malloc(size_t size);
+__attribute__((weak)) void *__interceptor_calloc(size_t count, size_t size);
+__attribute__((weak)) void *__interceptor_realloc(void *old, size_t size);
+
+static void *take(size_t size) {
+    return __interceptor_malloc ? __interceptor_malloc(size) : __libc_malloc(size);
+}
 
 static struct {
     int known;
@@ -33,8 +41,9 @@ static int find_program(struct dl_phdr_info *info, size_t size, void *unused) {
 
 static int is_to_fail(const void *caller) {
     if (!program.known) {
-        const char *at = getenv("FAIL_AT");
         program.known = 1;
+        free(take(1)); /* which starts the sanitizer, if there is one, before the functions that it watches */
+        const char *at = getenv("FAIL_AT");
         program.fail_at = at ? atol(at) : 0;
         dl_iterate_phdr(find_program, NULL);
     }
@@ -45,20 +54,24 @@ static int is_to_fail(const void *caller) {
 }
 
 void *malloc(size_t size) {
-    return is_to_fail(__builtin_return_address(0)) ? NULL : __libc_malloc(size);
+    return is_to_fail(__builtin_return_address(0)) ? NULL : take(size);
 }
 
 void *calloc(size_t count, size_t size) {
-    return is_to_fail(__builtin_return_address(0)) ? NULL : __libc_calloc(count, size);
+    return is_to_fail(__builtin_return_address(0)) ? NULL
+           : __interceptor_calloc                  ? __interceptor_calloc(count, size)
+                                                   : __libc_calloc(count, size);
 }
 
 void *realloc(void *old, size_t size) {
-    return is_to_fail(__builtin_return_address(0)) ? NULL : __libc_realloc(old, size);
+    return is_to_fail(__builtin_return_address(0)) ? NULL
+           : __interceptor_realloc                 ? __interceptor_realloc(old, size)
+                                                   : __libc_realloc(old, size);
 }
 
 char *strndup(const char *text, size_t most) {
     const size_t length = strnlen(text, most);
-    char *copy = is_to_fail(__builtin_return_address(0)) ? NULL : __libc_malloc(length + 1);
+    char *copy = is_to_fail(__builtin_return_address(0)) ? NULL : take(length + 1);
     if (copy) {
         memcpy(copy, text, length);
         copy[length] = 0;
@@ -68,7 +81,7 @@ char *strndup(const char *text, size_t most) {
 
 char *strdup(const char *text) {
     const size_t length = strlen(text);
-    char *copy = is_to_fail(__builtin_return_address(0)) ? NULL : __libc_malloc(length + 1);
+    char *copy = is_to_fail(__builtin_return_address(0)) ? NULL : take(length + 1);
     return copy ? memcpy(copy, text, length + 1) : NULL;
 }
 
@@ -77,7 +90,7 @@ int vasprintf(char **text, const char *format, va_list arguments) {
     va_copy(again, arguments);
     const int length = vsnprintf(NULL, 0, format, again);
     va_end(again);
-    *text = length < 0 || is_to_fail(__builtin_return_address(0)) ? NULL : __libc_malloc((size_t)length + 1);
+    *text = length < 0 || is_to_fail(__builtin_return_address(0)) ? NULL : take((size_t)length + 1);
     return *text ? vsnprintf(*text, (size_t)length + 1, format, arguments) : -1;
 }
 
