@@ -15,7 +15,7 @@
 
 static inline void enter_with_text(int64_t size) {
     make_text(size);
-    enter();
+    enter_with_plots();
     GOOD("mv %s text", path);
 }
 

@@ -104,7 +104,7 @@ static void expect_curves(const char *record, int64_t index, const double *res, 
 Test(given, maps_of_a_file_are_measured) {
     const struct dataset one[] = {{"res", H5T_IEEE_F32BE, 4, {L, T, N, N}}, {NULL, 0, 0, {0}}};
     double *res = make_maps();
-    enter();
+    enter_with_plots();
     write_maps("ours.h5", one, res, NULL, NULL);
     GOOD("$M run --study maps --from ours.h5 --out ours.rec -q && $M show ours.rec");
     expect_curves("ours.rec", 0, res, 0);

@@ -117,7 +117,7 @@ static void expect_gains(const char *record, int64_t index, const double *res, i
 Test(weights, names_and_types_of_public_models) {
     static const char *const types[] = {"F32", "BF16", "F16"};
     make_model();
-    enter();
+    enter_with_plots();
     for (int style = DEEPSEEK; style <= MEGATRON; style++)
         for (int k = 0; k < 3; k++) {
             const int32_t convention = style == MEGATRON ? MHC_PAPER : MHC_V4;
