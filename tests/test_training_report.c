@@ -100,7 +100,7 @@ static void check_ends(struct record_reader *r) {
     row_of("f/data/training_layers.csv", "gain,2,50,3,", layers, 3);
     row_of("f/data/training_sweep.csv", "2,2,\"mHC\",mhc,6,", sweep, 4);
     for (int q = 0; q < QUARTERS; q++) {
-        char start[60];
+        char start[80];
         snprintf(start, sizeof start, "5,\"mHC learning-rate=0.005\",mhc,%d,%d,%d,", q + 1, q * 6 / 4 + 1,
                  (q + 1) * 6 / 4);
         row_of("f/data/training_quarters.csv", start, quarters[q], 3);
