@@ -11,7 +11,7 @@ static struct params operation(const char *name, int64_t tokens, int64_t streams
     struct params p;
     params_defaults(&p);
     p.study = STUDY_KERNELS;
-    snprintf(p.operation, sizeof p.operation, "%s", name);
+    p.operation = params_keep(name);
     p.tokens = tokens;
     p.streams = streams;
     p.width = width;
