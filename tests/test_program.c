@@ -1,4 +1,5 @@
-/* A program of any options is the same program: where arrays lie and which side keeps the weights changes no bit of it. */
+/* A program of any options is the same program: where arrays lie and which side keeps the weights changes no bit of
+ * it. */
 #include "tests/check.h"
 
 #include <omp.h>

@@ -1,5 +1,5 @@
 /* Merging records: shards into one file, and cases that several of them have. */
-#include "tests/record_example.h"
+#include "tests/record_expect.h"
 
 TestSuite(record_merge, .init = enter, .fini = leave, .timeout = 120);
 

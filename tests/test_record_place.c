@@ -1,5 +1,5 @@
 /* The HDF5 record: several processes that want one name, with file locks and without, and bits that flip later. */
-#include "tests/record_example.h"
+#include "tests/record_expect.h"
 
 #include <hdf5.h>
 

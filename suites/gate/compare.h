@@ -77,6 +77,10 @@ void compare_note(struct values *, enum mhc_metric, const char *name, int64_t la
 /* Judges a case that is done in both files, rows `index` of each: values first, then memory. */
 void compare_case(struct compare *, const int64_t index[2], struct gate_row *);
 
+/* What the case needs more memory for, whatever else was said of it; the scalar that grew most is named. Workspace may
+ * follow the threads or the device, so it is gated on the same machine alone. */
+void compare_memory(struct compare *, const int64_t index[2], struct gate_row *);
+
 /* Training grows a last bit to all digits: only one build on one type of CPU, with one number of threads and one set of
  * BLAS kernels, gives the same bits. Decides for all cases that trained and are done in both files, and says in the
  * note what was decided. */
