@@ -56,7 +56,7 @@ static void check_operation(const struct mhc_library *library, const char *name)
     examine_close(&e);
 }
 
-Test(kernel_case, every_operation, .timeout = 120) {
+Test(kernel_case, every_operation, .timeout = 1800) {
     int tried = 0;
     for (const struct mhc_row *const *row = mhc_cpu64.rows; *row; row++, tried++) {
         check_operation(&mhc_cpu64, (*row)->name);

@@ -12,7 +12,7 @@ static void enter_with_plots(void) {
     GOOD("ln -s $R/plots plots"); /* wherever the program was built */
 }
 
-TestSuite(plot_look, .init = enter_with_plots, .fini = leave, .timeout = 300);
+TestSuite(plot_look, .init = enter_with_plots, .fini = leave, .timeout = 1800);
 
 enum { MOST = 4000 };
 static char svg[1 << 24];

@@ -1,7 +1,7 @@
 /* Merging records: shards into one file, and cases that several of them have. */
 #include "tests/record_expect.h"
 
-TestSuite(record_merge, .init = enter, .fini = leave, .timeout = 120);
+TestSuite(record_merge, .init = enter, .fini = leave, .timeout = 1800);
 
 /* Case 4 with another value in one place. */
 static void write_other(const char *path, void (*change)(struct example *)) {

@@ -3,7 +3,7 @@
 #include "tests/command.h"
 #include "tests/train_example.h"
 
-TestSuite(train, .timeout = 300);
+TestSuite(train, .timeout = 1800);
 
 /* ---- a run ---- */
 
