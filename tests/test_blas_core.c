@@ -4,7 +4,7 @@
 #include "cpu_ref/blas_core.h"
 #include "results/record.h"
 
-TestSuite(blas_core, .init = enter, .fini = leave, .timeout = 120);
+TestSuite(blas_core, .init = enter, .fini = leave, .timeout = 1800);
 
 #define DYNAMIC "OpenBLAS 0.3.21 NO_LAPACKE DYNAMIC_ARCH NO_AFFINITY Prescott MAX_THREADS=64"
 #define FIXED "OpenBLAS 0.3.21 NO_LAPACKE NO_AFFINITY PRESCOTT MAX_THREADS=64"

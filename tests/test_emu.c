@@ -7,7 +7,7 @@
 
 #include "results/record.h"
 
-TestSuite(emu, .init = enter, .fini = leave, .timeout = 1200);
+TestSuite(emu, .init = enter, .fini = leave, .timeout = 1800);
 
 static const char *setting(const char *name, const char *otherwise) {
     const char *value = getenv(name);

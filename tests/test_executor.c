@@ -4,7 +4,7 @@
  * everywhere. tests/semantics.cu holds the wrappers to plain loops. */
 #include "tests/command.h"
 
-TestSuite(executor, .init = enter, .fini = leave, .timeout = 300);
+TestSuite(executor, .init = enter, .fini = leave, .timeout = 1800);
 
 /* How a build shows a bug: the executor's own line, a report of a sanitizer, numbers that are wrong, a
  * launch refused. */

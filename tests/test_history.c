@@ -6,7 +6,7 @@
 
 #include "results/history.h"
 
-TestSuite(history, .init = enter_with_plots, .fini = leave, .timeout = 300);
+TestSuite(history, .init = enter_with_plots, .fini = leave, .timeout = 1800);
 
 static const char verdicts[] = "SAME,NEW,FASTER,AMBIGUOUS,SLOWER,MISSING,INVALID";
 

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <time.h>
 
-TestSuite(interrupt, .init = enter, .fini = leave, .timeout = 300);
+TestSuite(interrupt, .init = enter, .fini = leave, .timeout = 1800);
 
 /* Cases of a moment, one of a second or two, cases of a moment. */
 static const char cut_suite[] = "set --study maps --block mhc --measure gain\n"
@@ -183,7 +183,7 @@ Test(interrupt, failed_cases_of_a_finished_run) {
 }
 
 /* A small or odd machine gets a run, or a sentence; never a hang. */
-Test(interrupt, small_machines, .timeout = 200) {
+Test(interrupt, small_machines, .timeout = 1800) {
     static const char run[] = "timeout -s KILL 30 $M run --study maps --depth 3 --out m.h5 --overwrite -q";
     char command[900];
     for (int mebibytes = 150; mebibytes <= 350; mebibytes += 100) { /* what OpenBLAS waits for has no room there */

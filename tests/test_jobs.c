@@ -9,7 +9,7 @@
 #include "results/record.h"
 #include "suites/study/jobs.h"
 
-TestSuite(jobs, .init = enter, .fini = leave, .timeout = 300);
+TestSuite(jobs, .init = enter, .fini = leave, .timeout = 1800);
 
 static const char mixed_suite[] = "set --study maps --alpha 0 --depth 12 --tokens 3\n"
                                   "--block hc --seed 1:5:1\n"

@@ -1,7 +1,7 @@
 /* What the Makefile makes of a machine: the commands that it would run, with stand-ins for NVIDIA's tools. */
 #include "tests/command.h"
 
-TestSuite(make, .init = enter, .fini = leave, .timeout = 600);
+TestSuite(make, .init = enter, .fini = leave, .timeout = 1800);
 
 /* A program of this folder. */
 static void stand_in(const char *name, const char *text) {

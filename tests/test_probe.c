@@ -11,7 +11,7 @@
 #include "suites/timing/timing.h"
 #include "tests/fake_device.h"
 
-TestSuite(probe, .init = enter, .fini = leave, .timeout = 120);
+TestSuite(probe, .init = enter, .fini = leave, .timeout = 1800);
 
 struct rig {
     struct backend backend;

@@ -7,7 +7,7 @@
 #include "suites/stack/ensemble.h"
 #include "suites/stack/execute.h"
 
-TestSuite(program, .timeout = 300);
+TestSuite(program, .timeout = 1800);
 
 static const struct backend cpu64 = {.library = &mhc_cpu64};
 

@@ -76,7 +76,7 @@ Test(ratio, too_few_rounds_have_no_interval) {
     }
 }
 
-Test(ratio, coverage, .timeout = 120) {
+Test(ratio, coverage, .timeout = 1800) {
     int claims[2];
     count_claims(1, claims);
     cr_expect(claims[0] <= 18 && claims[1] <= 18, "A against A: %d and %d of 200 claim a difference", claims[0],
@@ -104,7 +104,7 @@ Test(ratio, bootstrap_repeats_itself) {
 
 /* The second is 5 % faster, which is twice the spread: A against A, in shuffled orders. The median of all
  * goes by how often chance chose which order; the mean of the medians of both does not. */
-Test(ratio, the_order_of_a_round_cancels, .timeout = 120) {
+Test(ratio, the_order_of_a_round_cancels, .timeout = 1800) {
     enum { SESSIONS = 200, ROUNDS = 60 };
     double a[ROUNDS], b[ROUNDS], work[2 * ROUNDS + 2 * MHC_RESAMPLES], farthest[2] = {0};
     int8_t place_of_a[ROUNDS], place_of_b[ROUNDS];

@@ -5,7 +5,7 @@
 #include <dirent.h>
 #include <sys/stat.h>
 
-TestSuite(record, .init = enter, .fini = leave, .timeout = 120);
+TestSuite(record, .init = enter, .fini = leave, .timeout = 1800);
 
 /* What a file says of itself and of what is in it. */
 static void expect_description(struct record_reader *q, const char *suite) {

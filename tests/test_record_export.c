@@ -1,7 +1,7 @@
 /* The HDF5 record as text: tables of its cases, curves and samples as CSV and JSON. */
 #include "tests/record_expect.h"
 
-TestSuite(record_export, .init = enter, .fini = leave, .timeout = 120);
+TestSuite(record_export, .init = enter, .fini = leave, .timeout = 1800);
 
 static void expect_text(const char *path, const char *want) {
     size_t size;

@@ -5,7 +5,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-TestSuite(record_hostile, .init = enter, .fini = leave, .timeout = 300);
+TestSuite(record_hostile, .init = enter, .fini = leave, .timeout = 1800);
 
 #ifdef __SANITIZE_ADDRESS__
 /* What HDF5 does inside itself with a damaged file is not held against the reader, as without the sanitizer. */

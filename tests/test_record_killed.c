@@ -10,7 +10,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-TestSuite(record_killed, .init = enter, .fini = leave, .timeout = 600);
+TestSuite(record_killed, .init = enter, .fini = leave, .timeout = 1800);
 
 /* HDF5 writes through this instead of the C library's, so that a test can end a process, or fill the disk, at any
  * write. */

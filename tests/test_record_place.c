@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
-TestSuite(record_place, .init = enter, .fini = leave, .timeout = 300);
+TestSuite(record_place, .init = enter, .fini = leave, .timeout = 1800);
 
 /* A file system without locks, where a test says so. */
 static bool no_locks;

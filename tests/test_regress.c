@@ -1,7 +1,7 @@
 /* `regress` on libraries with planted bugs: each is one INVALID row, and the rest of the run goes on. */
 #include "tests/regress_command.h"
 
-TestSuite(regress, .init = enter, .fini = leave, .timeout = 300);
+TestSuite(regress, .init = enter, .fini = leave, .timeout = 1800);
 
 Test(regress, the_builds_own_libraries) {
     GOOD("$M regress --against cpu --speed none --strict -q");

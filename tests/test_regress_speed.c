@@ -2,7 +2,7 @@
  * only such are asked for as are many times apart. */
 #include "tests/regress_command.h"
 
-TestSuite(regress_speed, .init = enter, .fini = leave, .timeout = 300);
+TestSuite(regress_speed, .init = enter, .fini = leave, .timeout = 1800);
 
 /* Time of a device that does not exist is what its counter says. */
 Test(regress_speed, speed) {

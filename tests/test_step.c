@@ -8,7 +8,7 @@
 #include "suites/stack/execute.h"
 #include "suites/stack/step_check.h"
 
-TestSuite(step, .timeout = 300);
+TestSuite(step, .timeout = 1800);
 
 static const struct backend cpu64 = {.library = &mhc_cpu64}, cpu32 = {.library = &mhc_cpu32};
 

@@ -14,7 +14,7 @@ static void enter_with_text(void) {
     GOOD("head -c 20000 $R/suites/kjv-genesis-to-kings.txt >text");
 }
 
-TestSuite(training_report, .init = enter_with_text, .fini = leave, .timeout = 300);
+TestSuite(training_report, .init = enter_with_text, .fini = leave, .timeout = 1800);
 
 /* The fields behind the row of a CSV that begins with `start`. */
 static int row_of(const char *path, const char *start, double *fields, int most) {

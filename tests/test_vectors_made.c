@@ -5,7 +5,7 @@
 #include <hdf5.h>
 #include <math.h>
 
-TestSuite(vectors_made, .timeout = 300);
+TestSuite(vectors_made, .timeout = 1800);
 
 Test(vectors_made, verify_reads_what_was_written) {
     enter();
