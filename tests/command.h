@@ -29,8 +29,8 @@ static void enter(void) {
     cr_assert(mkdtemp(folder) && !chdir(folder));
 }
 
-/* As enter(), with the scripts of figures in the working folder: a sanitized build lies a folder deeper than others, and
- * its program does not find those of the repository. */
+/* As enter(), with the scripts of figures in the working folder: a sanitized build lies a folder deeper than others,
+ * and its program does not find those of the repository. */
 static inline void enter_with_plots(void) {
     char plots[PATH_MAX + 8];
     enter();
