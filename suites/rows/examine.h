@@ -92,6 +92,8 @@ struct finding finding_of(const struct mhc_row *, const struct mhc_case *, const
  * coefficients are judged by their own type. A row may ask for less. */
 double examine_contract(const struct mhc_row *, const struct mhc_case *, const struct mhc_arg *);
 double examine_tolerance(const struct examination *, const struct mhc_arg *);
+/* What is added to both where large logits come through alpha and a product. */
+double product_rounding(const struct examination *, const struct mhc_arg *);
 
 /* An array that is 0 in exact arithmetic holds rounding of the row's other results: its error is measured against
  * this share of the largest of them. */
