@@ -46,6 +46,7 @@ struct trial {
     int32_t indices, step;           /* enum check_indices, enum check_step */
     bool state;                      /* two cases in turn; see state_examine() */
     bool fixed, mild;                /* no random case; inputs from which errors far below the tolerance are asked */
+    bool shared;                     /* inputs of streams that have as many elements are one array */
     bool through_post_pre;
     const struct examination *beside; /* that its inputs are to have the ends of; NULL: none */
     char text[300];

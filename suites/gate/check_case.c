@@ -188,13 +188,14 @@ static void describe(struct trial *t, const struct mhc_row *row) {
         at += (size_t)snprintf(t->text + at, size - at, " V=%lld", (long long)c->vocabulary);
     if (has_letter(row, "W"))
         at += (size_t)snprintf(t->text + at, size - at, " W=%lld", (long long)c->weights);
-    snprintf(t->text + at, size - at, " t_max=%lld %s eps=%g,%g logits=%.3g x=%.2g grad=%.2g%s", (long long)c->t_max,
+    snprintf(t->text + at, size - at, " t_max=%lld %s eps=%g,%g logits=%.3g x=%.2g grad=%.2g%s%s", (long long)c->t_max,
              c->convention == MHC_V4 ? "v4" : "paper", c->rms_eps, c->sinkhorn_eps, t->logit_std, t->x_scale,
              t->grad_scale,
              t->zero_token >= 0    ? " zero-token"
              : t->large_token >= 0 ? " large-token"
              : t->ties             ? " ties"
-                                   : "");
+                                   : "",
+             t->shared ? " shared-inputs" : "");
     describe_training(t, row);
 }
 

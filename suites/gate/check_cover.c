@@ -38,9 +38,6 @@ enum { MILD, SPREAD, WIDE_SPREAD, NEAR_EPSILON, LARGE_TOKEN, ZERO_TOKEN, TIES, S
 
 static void sharpen(struct trial *t, int64_t kind) {
     t->logit_std = kind == SPREAD ? 10 : kind == WIDE_SPREAD || kind == TIES ? 100 : 1;
-    /* Through alpha the rounding of a product would grow a hundredfold: tensor cores that take a float as two bf16
-     * round to about 2^-17, and 100 times that is 1e-3 of a logit. */
-    t->steep_b |= t->logit_std > 10;
     t->ties = kind == TIES;
     t->zero_token = kind == ZERO_TOKEN ? t->c.T / 2 : -1;
     t->large_token = kind == LARGE_TOKEN ? 0 : -1;
@@ -96,6 +93,19 @@ static void cover_training(struct trial *t, const struct mhc_row *row, int64_t i
     }
 }
 
+static bool is_stream(const struct mhc_arg *arg) {
+    return arg->direction == MHC_IN && arg->role == MHC_STREAM;
+}
+
+/* Whether two inputs of streams have as many elements. */
+static bool can_share(const struct mhc_row *row, const struct mhc_case *c) {
+    for (const struct mhc_arg *arg = row->args; arg->name; arg++)
+        for (const struct mhc_arg *other = row->args; other < arg; other++)
+            if (is_stream(arg) && is_stream(other) && mhc_elements(c, arg) == mhc_elements(c, other))
+                return true;
+    return false;
+}
+
 void cover_case(struct trial *t, const struct mhc_row *row, int64_t index) {
     struct mhc_case *c = &t->c;
     int64_t a = index % STREAMS, q = index / STREAMS, last = cover_count(row) - 1;
@@ -146,6 +156,8 @@ void cover_case(struct trial *t, const struct mhc_row *row, int64_t index) {
     if (!many && index != last - 1)
         sharpen(t, index % SHARP_KINDS);
     t->state = index == last - 1;
+    /* At five other n, and at n = 1, where x and y of a post have as many elements. */
+    t->shared = !t->state && (index % 16 == 5 || (a == 0 && q % 2)) && can_share(row, c);
     if (t->state) {
         c->n = has(row, CHECK_STREAMS) ? 4 : 1;
         cover_state(t, 0);

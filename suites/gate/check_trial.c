@@ -9,6 +9,20 @@
 /* Of the tolerance, for inputs as mild as the contract says; what was measured is below a hundredth in float32. */
 #define MILD_SHARE 0.1
 
+/* One array for all inputs of the row that have the type of the streams and as many elements: a caller may give a row
+ * the same one twice. */
+static void share_inputs(struct examination *e) {
+    const struct mhc_arg *args = examined_row(e)->args;
+    for (int a = 1; args[a].name; a++)
+        for (int other = 0; other < a && args[a].direction == MHC_IN && args[a].role == MHC_STREAM; other++)
+            if (args[other].direction == MHC_IN && args[other].role == MHC_STREAM &&
+                mhc_elements(&e->c, &args[a]) == mhc_elements(&e->c, &args[other]) &&
+                arrays_get(&e->given, args[a].name) && arrays_get(&e->given, args[other].name)) {
+                arrays_alias(&e->given, args[a].name, &e->given, args[other].name);
+                break;
+            }
+}
+
 const char *trial_open(const struct checker *k, const struct subject *s, const struct trial *t, struct examination *e) {
     const char *why;
     *e = (struct examination){.backend = &k->backend,
@@ -25,6 +39,8 @@ const char *trial_open(const struct checker *k, const struct subject *s, const s
         e->row[0] = chain_row(&k->backend, s->kind, e->reference[0], &t->c, &why);
     e->row[e->rows - 1] = s->row;
     why = examine_give(e, trial_input, t);
+    if (!why && t->shared)
+        share_inputs(e);
     if (!why && t->beside)
         state_same_ends(e, t->beside);
     return why || examine_behind_crossing(e) ? why : examine_reference(e, NULL);

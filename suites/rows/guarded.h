@@ -63,9 +63,10 @@ struct outcome {
 };
 void outcome_clear(struct outcome *);
 
-/* Runs a row: its inputs are in `made`, its outputs come there and into `bytes`, in the place of another row's. A row
- * that has save_bytes() writes `save` anew; for another one it must stay as it is. false: `why` says what is wrong:
- * the run failed, a band or an input was written to. */
+/* Runs a row: its inputs are in `made`, its outputs come there and into `bytes`, in the place of another row's. Inputs
+ * that are one array in `made` are one array for the row too. A row that has save_bytes() writes `save` anew; for
+ * another one it must stay as it is. false: `why` says what is wrong: the run failed, a band or an input was written
+ * to. */
 bool run_guarded(const struct backend *, const struct mhc_row *, const struct mhc_case *, const struct poison *,
                  struct outcome *, char why[MAX_FAILURE]);
 
