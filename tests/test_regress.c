@@ -345,7 +345,7 @@ Test(regress, failing_while_timed) {
             "$M regress --against bad.so too.so %s",
          options);
     expect_row("both sleep", "mhc.post --width 33 --tokens 9 --type f32 --budget 0.1   ", "AMBIGUOUS",
-               "a larger --timeout");
+               "try a larger --timeout");
     /* what an old library does beside the new one and not by itself is the new one's doing */
     GOOD(CC "-DBUG=SPOILS $R/tests/planted_library.c $R/cpu_ref/operations.c -o spoils.so && " CC
             "-DBUG=SPOILED $R/tests/planted_library.c $R/cpu_ref/operations.c -o spoiled.so");

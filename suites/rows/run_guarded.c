@@ -77,7 +77,8 @@ static const char *because(const struct backend *b, const char *what) {
     return message;
 }
 
-/* Capture, launch, wait: what a row may not do while it is captured (allocate, synchronise) is an error there. */
+/* Captures, launches and waits. What a row may not do while it is captured (allocate, synchronise) is an error
+ * there. */
 static const char *run_as_graph(const struct run *r) {
     const struct mhc_library *l = r->b->library;
     void *context = r->b->context, *queue = r->b->queue, *graph = NULL, *arg[MHC_MAX_ARGS] = {0};
@@ -107,8 +108,8 @@ static const char *run_once(const struct run *r) {
                : backend_run(r->b, r->row, r->c, arrays, count, buffer_data(&r->save), buffer_data(&r->work));
 }
 
-/* Outputs first, at once and from behind, so that work which a thread does after the call has returned comes too
- * late. Memory is allowed again whatever came of the run. */
+/* Fetches the outputs first, at once and from behind, so that work that a thread does after the call has returned
+ * comes too late. All memory may be touched again afterwards, however the run ended. */
 static bool fetch(const struct run *r) {
     bool good = true;
     for (int a = MHC_MAX_ARGS - 1; a >= 0; a--)
@@ -116,7 +117,7 @@ static bool fetch(const struct run *r) {
     return buffer_fetch(r->b, &r->save) && buffer_fetch(r->b, &r->work) && good;
 }
 
-/* The bands of everything, and what may only be read. */
+/* Whether all bands are untouched, and all that may only be read. */
 static bool untouched(const struct run *r, char why[MAX_FAILURE]) {
     for (int a = 0; r->row->args[a].name; a++) {
         bool input = r->row->args[a].direction == MHC_IN;

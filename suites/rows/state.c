@@ -8,8 +8,8 @@
 
 enum { LONGEST_END = 64 };
 
-/* The first input, where a row has a second one and reads no save: a save may depend on the first input alone. NULL:
- * there is none. */
+/* The first input of a row that has a second one and reads no save, which may depend on the first input alone. NULL:
+ * the row is no such row. */
 static const char *shared_input(const struct examination *e) {
     const struct mhc_arg *args = examined_row(e)->args;
     bool second = args[0].name && args[1].name && args[1].direction == MHC_IN;
@@ -31,7 +31,7 @@ void state_same_ends(struct examination *other, const struct examination *first)
     }
 }
 
-/* Of all threads, which the reference shares with a library on the host. */
+/* Modes of all threads: the reference shares them with a library on the host. */
 static int threads_modes(void) {
     int modes = 0;
 #pragma omp parallel reduction(| : modes)
@@ -54,7 +54,7 @@ static const char *open_pair(struct pair *p) {
     return why;
 }
 
-/* The arrays of `at` hold the inputs of `of`, and numbers where the answer belongs. */
+/* Puts the inputs of `of` into the arrays of `at`, and numbers where the answer belongs. */
 static const char *refill(const struct pair *p, int at, int of) {
     return bound_row_refill(&p->at[at], 0, &p->of[of]->before.made, &p->of[of]->before.save, BOUND_ROW_SPOILT);
 }
@@ -68,7 +68,8 @@ static const char *judge(const struct pair *p, int at, int of, const char *when)
     return why ? text : NULL;
 }
 
-/* A, B, A without a pause: a library that keeps an answer, what pre gave it, or the time of its last call. */
+/* Calls A, B, A without a pause. That finds a library that keeps an answer, what pre gave it, or the time of its
+ * last call. */
 static const char *in_turn(struct pair *p) {
     const char *why = refill(p, 0, 0);
     why = why ? why : refill(p, 1, 1);
@@ -79,7 +80,7 @@ static const char *in_turn(struct pair *p) {
     return why ? why : judge(p, 1, 1, "called in turn with another case");
 }
 
-/* Other contents at the same pointers: a library that knows its arguments by where they are. */
+/* Puts other contents at the same pointers. That finds a library that knows its arguments by where they are. */
 static const char *in_its_place(struct pair *p) {
     const char *why = bound_row_finish(&p->at[0], 0);
     why = why ? why : refill(p, 0, 1);
@@ -87,7 +88,7 @@ static const char *in_its_place(struct pair *p) {
     return why ? why : judge(p, 0, 1, "with other contents at the same pointers");
 }
 
-/* Bytes that malloc has given out; 0 where it does not tell: glibc does since 2.33. */
+/* Bytes that malloc has given out. glibc tells since 2.33; before that 0. */
 #if __GLIBC_PREREQ(2, 33)
 extern struct mallinfo2 mallinfo2(void) __THROW __attribute__((weak));
 
@@ -103,7 +104,8 @@ static int64_t held(void) {
 }
 #endif
 
-/* Many calls, the last of them on spoilt outputs: a library that stops working after some, or that leaks. */
+/* Calls many times, the last time with spoilt outputs. That finds a library that stops working after some calls, or
+ * that leaks. */
 static const char *many_times(struct pair *p) {
     static _Thread_local char text[120];
     const char *why = NULL;
@@ -119,7 +121,8 @@ static const char *many_times(struct pair *p) {
     return why || kept < KEPT ? why : text;
 }
 
-/* Memory that changes after the call: a library whose threads go on. On a device queues say when a call is done. */
+/* Looks whether memory changes after the call. That finds a library whose threads go on. On a device queues say when
+ * a call is done. */
 static const char *settled(const struct pair *p) {
     const struct bound_row *b = &p->at[1];
     if (b->backend->library->memory)
