@@ -51,6 +51,18 @@ Test(plants, none) {
     }
 }
 
+/* A wrong element in one of a thousand calls, no library knows which: 95 of 100 runs are to find it, and fewer than 16
+ * of 20 do once in 400 times at that rate. */
+Test(plants, one_in_1000_at_random) {
+    enum { RUNS = 20, LEAST = 16 };
+    int found = 0;
+    set_plant("one_in_1000_at_random");
+    for (int run = 0; run < RUNS; run++)
+        found += sh("$M regress --against $INNER $B/plants/cheats.so --operation mhc.post --map sinkhorn --type f32 "
+                    "--tokens 5 --width 33 --speed report -q") == 1;
+    cr_expect(found >= LEAST, "found in %d of %d runs\n%.3000s", found, RUNS, out);
+}
+
 /* A row that failed is looked at once more: with --minutes for as long as one row may take, and no longer. */
 Test(plants, a_second_look_ends) {
     set_plant("leaves_a_mark");

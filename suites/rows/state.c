@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "suites/worker/worker.h"
+
 enum { LONGEST_END = 64 };
 
 /* The first input of a row that has a second one and reads no save, which may depend on the first input alone. NULL:
@@ -39,7 +41,8 @@ static int threads_modes(void) {
     return modes;
 }
 
-enum { TWO = 2, MANY_CALLS = 48, KEPT = 16, LATER = 1000 }; /* KEPT: bytes per call; LATER: microseconds */
+enum { TWO = 2, MANY_CALLS = 48, MANY_LOOKS = 600, KEPT = 16, LATER = 1000 }; /* KEPT: bytes a call; LATER: us */
+#define LOOKS_SECONDS 0.02                                                    /* at most, for MANY_LOOKS */
 
 struct pair {
     const struct examination *of[TWO];
@@ -121,6 +124,27 @@ static const char *many_times(struct pair *p) {
     return why || kept < KEPT ? why : text;
 }
 
+/* Calls often on spoilt outputs and compares all bits with those of the last call, which was judged. That finds a
+ * library that is wrong in a few of many calls. On a device a look takes too long. */
+static const char *look_often(struct pair *p) {
+    struct bound_row *b = &p->at[1];
+    if (b->backend->library->memory)
+        return NULL;
+    char *seen = malloc((size_t)b->set_bytes);
+    const char *why = seen ? NULL : "out of memory";
+    const double end = worker_now() + LOOKS_SECONDS;
+    if (seen)
+        memcpy(seen, b->slab, (size_t)b->set_bytes);
+    for (int k = 0; k < MANY_LOOKS && !why && worker_now() < end; k++) {
+        why = refill(p, 1, 1);
+        why = why ? why : bound_row_finish(b, 0);
+        if (!why && memcmp(seen, b->slab, (size_t)b->set_bytes))
+            why = judge(p, 1, 1, "in one of many calls");
+    }
+    free(seen);
+    return why;
+}
+
 /* Looks whether memory changes after the call. That finds a library whose threads go on. On a device queues say when
  * a call is done. */
 static const char *settled(const struct pair *p) {
@@ -144,6 +168,7 @@ const char *state_examine(const struct examination *first, const struct examinat
     why = why ? why : in_turn(&p);
     why = why ? why : in_its_place(&p);
     why = why ? why : many_times(&p);
+    why = why ? why : look_often(&p);
     why = why ? why : settled(&p);
     if (!why && threads_modes() != modes)
         why = BACKEND_MODES;
