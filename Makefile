@@ -338,7 +338,7 @@ $(B)/libmhc_cuda.so: $(KERNELS:%.cu=$(B)/cuda/%.o) $(B)/cpu_ref/operations.o
 	$(NVCC) $(CUDAFLAGS) -shared -cudart static -o $@ $^ -lcublas -Xlinker -rpath=$(CUBLAS_PATH) -Xcompiler -static-libstdc++$(COMMA)-static-libgcc)
 
 # For a device: what its instructions mean, held to plain loops; what the pieces of a cluster's meeting cost.
-$(B)/semantics $(B)/cluster_costs: $(B)/%: tests/%.cu $(wildcard kernels/*.h kernels/maps/*.h) Makefile $(B)/flags/cuda
+$(B)/semantics $(B)/cluster_costs: $(B)/%: tests/%.cu $(wildcard tests/semantics*.h kernels/*.h kernels/maps/*.h) Makefile $(B)/flags/cuda
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  nvcc $@")
 	$(Q)$(NVCC) -I. -I$(B) $(call CUDAFLAGS_FOR,$(if $(filter %/cluster_costs,$@),$(CLUSTER_ARCHS),$(CUDA_ARCHS))) -cudart static -c -o $@.o $<

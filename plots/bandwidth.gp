@@ -35,10 +35,12 @@ set grid noy
 set ytics noenhanced
 set style fill solid 0.75 noborder
 BAR = 0.36
-plot for [k = 0:KINDS - 1] CSV using (0):(column('row')):(0):(known(k)):(column('row') - BAR):(column('row') + BAR):ytic(strcol('operation')) \
+plot for [k = 0:KINDS - 1] CSV using (0):(column('row')):(0):(known(k)): \
+        (column('row') - BAR):(column('row') + BAR):ytic(strcol('operation')) \
         with boxxyerror lc rgb kind_colour(k) notitle, \
     for [k = 0:KINDS - 1] CSV using (0):(column('row')):(0):(unknown(k)):(column('row') - BAR):(column('row') + BAR) \
         with boxxyerror fill empty border rgb kind_colour(k) lc rgb kind_colour(k) notitle, \
-    CSV using (100 * column('copy_share')):(column('row')):(end('high')):(end('low')) with xerrorbars lc rgb INK lw 0.75 pt -1 notitle, \
+    CSV using (100 * column('copy_share')):(column('row')):(end('high')):(end('low')) \
+        with xerrorbars lc rgb INK lw 0.75 pt -1 notitle, \
     CSV using (100 * column('gemm_share')):(column('row')) with points lc rgb INK pt 6 ps 0.6 notitle, \
     '+' using (100):(-0.5 + ROWS * (column(0) / 99.0)) every ::0::99 with lines lc rgb PALE lw 1 dt (6, 4) notitle

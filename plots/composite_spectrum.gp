@@ -37,7 +37,8 @@ do for [family = 1:2] {
     if (first == 1) { eval legend_box(33, 'q10–q90 over seeds', left - 0.2, 0.25, INK, 0.2) }
     do for [k = first:last] { eval legend_at(k, first, 1, left - 0.2, 1) }
     plot 0 with lines lc rgb PALE lw 1, \
-        for [k = first:last] for [i = 1:STREAMS] CSV using (of_value(k, i, 'layer')):(column('log10_q10')):(column('log10_q90')) \
+        for [k = first:last] for [i = 1:STREAMS] CSV using (of_value(k, i, 'layer')): \
+            (column('log10_q10')):(column('log10_q90')) \
             with filledcurves lc rgb colour(BLOCK[k], RANK[k]), \
         for [k = first:last] for [i = 1:STREAMS] CSV using (of_value(k, i, 'layer')):(column('log10_median')) \
             with lines lc rgb colour(BLOCK[k], RANK[k]) lw THICK, \

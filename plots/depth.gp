@@ -37,8 +37,9 @@ do for [p = 1:PANELS] {
     plot (p < 3 ? 1 : NaN) with lines lc rgb PALE lw 1 notitle, \
         for [k = 1:LINES] CSV using (of_line(k, 'depth')):(column(NAMES[p] . '_q10')):(column(NAMES[p] . '_q90')) \
             with filledcurves lc rgb colour(BLOCK[k], RANK[k]) notitle, \
-        for [k = 1:LINES] CSV using (alone(k, 'depth')):(alone(k, NAMES[p] . '_median')):(alone(k, NAMES[p] . '_q10')): \
-            (alone(k, NAMES[p] . '_q90')) with yerrorbars lc rgb colour(BLOCK[k], RANK[k]) lw 0.75 pt -1 notitle, \
+        for [k = 1:LINES] CSV using (alone(k, 'depth')):(alone(k, NAMES[p] . '_median')): \
+            (alone(k, NAMES[p] . '_q10')):(alone(k, NAMES[p] . '_q90')) \
+            with yerrorbars lc rgb colour(BLOCK[k], RANK[k]) lw 0.75 pt -1 notitle, \
         for [k = 1:LINES] CSV using (of_line(k, 'depth')):(column(NAMES[p] . '_median')) \
             with lines lc rgb colour(BLOCK[k], RANK[k]) lw 1.5 dt dash(k) notitle, \
         for [k = 1:LINES] CSV using (of_line(k, 'depth')):(column(NAMES[p] . '_median')) \

@@ -39,7 +39,8 @@ do for [family = 1:2] {
             SPAN = row == 1 ? SPAN_forward_sum : SPAN_backward_sum
             if (PAPER && SPAN < PAPER_HC_GAIN) { SPAN = PAPER_HC_GAIN } # its line is there
             set yrange [*:*] noextend
-            if (SPAN < 3) { unset logscale y; set yrange [*:*]; set format y '%g'; set ytics auto } else { set logscale y }
+            if (SPAN < 3) { unset logscale y; set yrange [*:*]; set format y '%g'; set ytics auto } \
+            else { set logscale y }
             if (SPAN >= 3 && SPAN < 30) { set format y '%g'; eval 'set ytics ' . FEW }
             if (SPAN >= 30) { set format y '10^{%L}'; set ytics auto }
         }
@@ -48,15 +49,18 @@ do for [family = 1:2] {
         if (row == 1 && first == (HC ? 1 : HC + 1)) {
             eval legend_line(31, 'max |sum| of rows, backward of columns', left - 0.2, 0.25, INK, THICK, 'solid')
             eval legend_line(32, 'max sum of |entries|', WIDE ? 8.2 : left - 0.2, KINDS - 0.1, INK, 0.8, '(6, 3)')
-            eval legend_box(33, 'q10–q90' . (WIDE ? ' over seeds' : ''), WIDE ? 12.6 : left + 3.65, KINDS - 0.1, INK, 0.2)
+            eval legend_box(33, 'q10–q90' . (WIDE ? ' over seeds' : ''), WIDE ? 12.6 : left + 3.65, KINDS - 0.1, \
+                INK, 0.2)
         }
-        if (row == 1) { set format x ''; unset xlabel; do for [k = first:last] { eval legend_at(k, first, 1, left - 0.2, 1) } } \
+        if (row == 1) { set format x ''; unset xlabel; \
+            do for [k = first:last] { eval legend_at(k, first, 1, left - 0.2, 1) } } \
         else { set format x '%g'; set xlabel 'layer l' offset 0, 0.6 textcolor rgb INK }
         REFERENCE = !PAPER ? NaN : family == 1 ? PAPER_HC_GAIN : row == 2 ? PAPER_MHC_GAIN : NaN
         if (REFERENCE == REFERENCE) {
             SIDE = (row == 1) == (family == 2 || SPAN < 1e8) # where the lines are far from it
+            # Below what may be the upper edge.
             set label 1 paper_text(REFERENCE) at graph (SIDE ? 0.02 : 0.98), first REFERENCE \
-                offset 0, (family == 1 && SPAN < 1e5 ? -0.6 : 0.5) textcolor rgb '#606060' front # below what may be the upper edge
+                offset 0, (family == 1 && SPAN < 1e5 ? -0.6 : 0.5) textcolor rgb '#606060' front
             if (SIDE) { set label 1 left } else { set label 1 right }
         }
         plot 1 with lines lc rgb PALE lw 1 notitle, \

@@ -34,7 +34,8 @@ Y(cm) = 1 - cm / HEIGHT
 # 10 sHC, 11 C-mHC; further lines of a block are other shades of its colour. Eyes that lack a kind of cone tell them
 # apart, by lightness where not by hue; kinds of points differ too.
 SHADES = "#606060 #303030 #a0a0a0 #808080 #e18528 #7a4205 #f4b581 #b5651d #c2452d #7c2415 #e5937f #99331f \
-#2666a2 #4ba3f7 #123555 #8fbfec #2e9d6b #14573a #84cfae #207550 #7b4fa3 #432a5c #b89ad6 #5c3a7d #9c8a1e #4d440b #cfc274 #746615 \
+#2666a2 #4ba3f7 #123555 #8fbfec #2e9d6b #14573a #84cfae #207550 #7b4fa3 #432a5c #b89ad6 #5c3a7d \
+#9c8a1e #4d440b #cfc274 #746615 \
 #1f9ea8 #0d4d52 #86ced4 #177680 #c23b7e #6b1d44 #e39abf #952c60 #7d5a3c #44301f #bfa28a #5e432c \
 #6f8f1f #3a4b0f #b6cc7e #536b17 #5a6fd6 #2c3a80 #aab5ee #4455a8"
 colour(block, rank) = word(SHADES, 4 * block + rank % 4 + 1)
@@ -102,7 +103,8 @@ dash(k) = BROKEN[k] ? 11 + (BROKEN[k] - 1) % 4 : 1
 LEGEND_ROW = 0.35
 LEGEND_TOP = 0.25
 SAMPLE = TERM eq 'dumb' ? 0 : 0.7 # of line; a letter has to do in the terminal
-legend_entry(k, x, y, dash) = sprintf("set arrow %d from screen %f, %f to screen %f, %f nohead lc rgb '%s' lw 1.5 dt %d; \
+legend_entry(k, x, y, dash) = sprintf( \
+    "set arrow %d from screen %f, %f to screen %f, %f nohead lc rgb '%s' lw 1.5 dt %d; \
 set label %d LABEL[%d] at screen %f, %f left offset screen %f, 0 textcolor rgb INK point pt %d ps 0.6 lc rgb '%s'", \
     200 + k, X(x), Y(y), X(x + SAMPLE), Y(y), colour(BLOCK[k], RANK[k]), dash, \
     200 + k, k, X(x + 0.35), Y(y), X(TERM eq 'dumb' ? 0.9 : 0.42), point(BLOCK[k], RANK[k]), colour(BLOCK[k], RANK[k]))
@@ -110,11 +112,14 @@ legend_at(k, first, columns, left, dash) = legend_entry(k, left + ((k - first) %
     LEGEND_TOP + LEGEND_ROW * ((k - first) / columns), dash)
 
 legend_point(id, text, x, y, pt, colour) = sprintf("set label %d '' at screen %f, %f point pt %d ps 0.7 lc rgb '%s'; \
-set label %d '%s' at screen %f, %f left textcolor rgb INK", 200 + id, X(x + 0.35), Y(y), pt, colour, 250 + id, text, X(x + 0.85), Y(y))
-legend_line(id, text, x, y, colour, width, dash) = sprintf("set arrow %d from screen %f, %f to screen %f, %f nohead lc rgb '%s' lw %f dt %s; \
-set label %d '%s' at screen %f, %f left textcolor rgb INK", 200 + id, X(x), Y(y), X(x + SAMPLE), Y(y), colour, width, dash, \
-    200 + id, text, X(x + 0.85), Y(y))
-legend_box(id, text, x, y, colour, solid) = sprintf("set object %d rectangle from screen %f, %f to screen %f, %f fc rgb '%s' fs solid %f noborder; \
+set label %d '%s' at screen %f, %f left textcolor rgb INK", \
+    200 + id, X(x + 0.35), Y(y), pt, colour, 250 + id, text, X(x + 0.85), Y(y))
+legend_line(id, text, x, y, colour, width, dash) = sprintf( \
+    "set arrow %d from screen %f, %f to screen %f, %f nohead lc rgb '%s' lw %f dt %s; \
+set label %d '%s' at screen %f, %f left textcolor rgb INK", \
+    200 + id, X(x), Y(y), X(x + SAMPLE), Y(y), colour, width, dash, 200 + id, text, X(x + 0.85), Y(y))
+legend_box(id, text, x, y, colour, solid) = sprintf( \
+    "set object %d rectangle from screen %f, %f to screen %f, %f fc rgb '%s' fs solid %f noborder; \
 set label %d '%s' at screen %f, %f left textcolor rgb INK", \
     200 + id, X(x), Y(y + 0.08), X(x + SAMPLE), Y(y - 0.08), colour, solid, 200 + id, text, X(x + 0.85), Y(y))
 legend_variant(v, x, y) = sprintf("set arrow %d from screen %f, %f to screen %f, %f nohead lc rgb '%s' lw 1.2; \

@@ -32,12 +32,16 @@ do for [p = FROM:TO] {
     eval panel(1.65, top, RIGHT - 0.9 * PAPER, top + ROWS)
     eval y_label('overhead: t / t_{residual} − 1 (%)')
     unset key
-    if (p == FROM) { do for [v = 2:VARIANTS] { eval legend_box(v, NAME[v], LEFT_OF[v], TOP_OF[v], variant_colour(v), 0.85) } }
-    set label 1 (p ? 'with the core of attention' : 'GEMMs and elementwise work only') at graph 0, 1 left offset 0, 0.6 textcolor rgb INK
+    if (p == FROM) { do for [v = 2:VARIANTS] { \
+        eval legend_box(v, NAME[v], LEFT_OF[v], TOP_OF[v], variant_colour(v), 0.85) } }
+    set label 1 (p ? 'with the core of attention' : 'GEMMs and elementwise work only') at graph 0, 1 left \
+        offset 0, 0.6 textcolor rgb INK
     set yrange [*<0:8<*]
-    if (PAPER) { set label 2 sprintf("paper:\n%g %%", MEASURED) at graph 1.01, first MEASURED left offset 0, 0.5 textcolor rgb INK }
+    if (PAPER) { set label 2 sprintf("paper:\n%g %%", MEASURED) at graph 1.01, first MEASURED left offset 0, 0.5 \
+        textcolor rgb INK }
     plot 0 with lines lc rgb PALE lw 1 notitle, \
-        for [v = 2:VARIANTS] CSV using (place(v)):(known(p, v)):(APART * 13 / 15) with boxes lc rgb variant_colour(v) notitle, \
+        for [v = 2:VARIANTS] CSV using (place(v)):(known(p, v)):(APART * 13 / 15) \
+            with boxes lc rgb variant_colour(v) notitle, \
         for [v = 2:VARIANTS] CSV using (place(v)):(of(p, v, 'low')):(0):(of(p, v, 'high') - of(p, v, 'low')) \
             with vectors nohead lc rgb '#ffffff' lw 2 notitle, \
         for [v = 2:VARIANTS] CSV using (place(v)):(of(p, v, 'low')):(0):(of(p, v, 'high') - of(p, v, 'low')) \

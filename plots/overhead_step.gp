@@ -24,7 +24,9 @@ above(name) = WIDE && strstrt(name, ', ') ? name[1:strstrt(name, ', ')] . "\n" .
 set for [v = 1:VARIANTS] xtics add (above(NAME[v]) v)
 set yrange [0:*]
 set style fill solid 1 noborder
-if (WIDE) { set key at screen X(12.9), Y(KEY) top left vertical invert } else { set key at screen X(1.3), Y(0.1) top left vertical maxrows (PARTS + 2) / 2 }
-plot for [k = 1:PARTS] CSV using (column('variant')):(of(k, 'from')):(column('variant') - 0.3):(column('variant') + 0.3):(of(k, 'from')):(of(k, 'to')) \
+if (WIDE) { set key at screen X(12.9), Y(KEY) top left vertical invert } \
+else { set key at screen X(1.3), Y(0.1) top left vertical maxrows (PARTS + 2) / 2 }
+plot for [k = 1:PARTS] CSV using (column('variant')):(of(k, 'from')): \
+        (column('variant') - 0.3):(column('variant') + 0.3):(of(k, 'from')):(of(k, 'to')) \
         with boxxyerror lc rgb shade(k) title PART[k], \
     CSV using (of(1, 'variant')):(column('step')) with points pt 2 ps 1.2 lc rgb '#000000' lw 1.2 title 'whole step'

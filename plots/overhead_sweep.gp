@@ -20,7 +20,8 @@ do for [p = 1:2] {
     if (p == 1 ? HAS_C : HAS_T) {
         stats CSV using (column('panel') == p ? column('at') : NaN) nooutput name 'A'
         SPREAD[p] = 0.022 * log(A_max / A_min) / log(2)
-        SPREAD[p] = SPREAD[p] > GAP[p] / (VARIANTS + 1.0) ? GAP[p] / (VARIANTS + 1.0) : SPREAD[p] # neighbours stay apart
+        # Neighbours stay apart.
+        SPREAD[p] = SPREAD[p] > GAP[p] / (VARIANTS + 1.0) ? GAP[p] / (VARIANTS + 1.0) : SPREAD[p]
     }
 }
 set multiplot
@@ -33,7 +34,8 @@ do for [p = 1:2] {
         top = KEY + (p == 2 && HAS_C && !WIDE) * (ROWS + 1.0)
         eval panel(left, top, (BESIDE && p == 1 ? 8.1 : RIGHT) - 0.6 * PAPER, top + ROWS)
         eval y_label('overhead: t / t_{residual} − 1 (%)')
-        if (PAPER) { set label 1 sprintf("paper:\n%g %%", PAPER_OVERHEAD) at graph 1.01, first PAPER_OVERHEAD left offset 0, 0.5 textcolor rgb INK }
+        if (PAPER) { set label 1 sprintf("paper:\n%g %%", PAPER_OVERHEAD) at graph 1.01, first PAPER_OVERHEAD left \
+            offset 0, 0.5 textcolor rgb INK }
         set xlabel (p == 1 ? 'width C' : 'tokens T') offset 0, 0.6 textcolor rgb INK
         unset key
         if (p == 1 || !HAS_C) { do for [v = 2:VARIANTS] { eval legend_variant(v, LEFT_OF[v], TOP_OF[v]) } }
@@ -44,7 +46,8 @@ do for [p = 1:2] {
             (PAPER ? PAPER_OVERHEAD : NaN) with lines lc rgb '#000000' lw 1 dt (6, 4) notitle, \
             for [v = 2:VARIANTS] CSV using (beside(p, v)):(known(p, v)):(of(p, v, 'low')):(of(p, v, 'high')) \
                 with yerrorbars lc rgb variant_colour(v) lw 1 pt -1 notitle, \
-            for [v = 2:VARIANTS] CSV using (beside(p, v)):(known(p, v)) with points lc rgb variant_colour(v) pt variant_point(v) notitle
+            for [v = 2:VARIANTS] CSV using (beside(p, v)):(known(p, v)) \
+                with points lc rgb variant_colour(v) pt variant_point(v) notitle
         unset label
         unset arrow
     }

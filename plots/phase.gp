@@ -24,8 +24,10 @@ even(x, logarithmic) = logarithmic ? log10(x) : x
 uneven(x, logarithmic) = logarithmic ? 10**x : x
 height(median, overflow) = overflow == 1 ? 309 : log10(median)
 from_middle(x, y, p) = \
-    ((2 * x - even(X_FROM[p], X_LOG[p]) - even(X_TO[p], X_LOG[p])) / (even(X_TO[p], X_LOG[p]) - even(X_FROM[p], X_LOG[p])))**2 + \
-    ((2 * y - even(Y_FROM[p], Y_LOG[p]) - even(Y_TO[p], Y_LOG[p])) / (even(Y_TO[p], Y_LOG[p]) - even(Y_FROM[p], Y_LOG[p])))**2
+    ((2 * x - even(X_FROM[p], X_LOG[p]) - even(X_TO[p], X_LOG[p])) / \
+     (even(X_TO[p], X_LOG[p]) - even(X_FROM[p], X_LOG[p])))**2 + \
+    ((2 * y - even(Y_FROM[p], Y_LOG[p]) - even(Y_TO[p], Y_LOG[p])) / \
+     (even(Y_TO[p], Y_LOG[p]) - even(Y_FROM[p], Y_LOG[p])))**2
 LABEL_FONT = ',' . (TERM eq 'svg' ? '9.4' : '7.05')
 unset key
 set style fill solid 1 noborder
@@ -81,13 +83,16 @@ do for [p = 1:PANELS] {
     plot CSV using (here(p, 'x')):(here(p, 'y')):(here(p, 'x_low')):(here(p, 'x_high')):\
                 (here(p, 'y_low')):(here(p, 'y_high')) \
             with boxxyerror fc rgb MISSING, \
-        CSV using (here(p, 'x')):(here(p, 'y')):(below(p, 'x')):(above(p, 'x')):(below(p, 'y')):(above(p, 'y')):(here(p, 'median')) \
+        CSV using (here(p, 'x')):(here(p, 'y')):(below(p, 'x')):(above(p, 'x')): \
+            (below(p, 'y')):(above(p, 'y')):(here(p, 'median')) \
             with boxxyerror fc palette, \
         CSV using (here(p, 'x')):(here(p, 'y')):(here(p, 'x_low')):(here(p, 'x_high')):\
                 (here(p, 'y_low')):(here(p, 'y_high')):(here(p, 'median')) \
             with boxxyerror fc palette, \
-        CSV using (DOTS[p] && column('median') == column('median') ? here(p, 'x') : NaN):(here(p, 'y')) with points pt 7 ps 0.28 lc rgb '#ffffff', \
-        CSV using (DOTS[p] && column('median') == column('median') ? here(p, 'x') : NaN):(here(p, 'y')) with points pt 7 ps 0.16 lc rgb '#000000', \
+        CSV using (DOTS[p] && column('median') == column('median') ? here(p, 'x') : NaN):(here(p, 'y')) \
+            with points pt 7 ps 0.28 lc rgb '#ffffff', \
+        CSV using (DOTS[p] && column('median') == column('median') ? here(p, 'x') : NaN):(here(p, 'y')) \
+            with points pt 7 ps 0.16 lc rgb '#000000', \
         CSV using (column('overflow') == 1 ? here(p, 'x') : NaN):(here(p, 'y')) with points pt 8 ps 0.8 lc rgb INK, \
         for [under = 1:0:-1] $CONTOURS using 'x':'y' \
             with lines lw (under ? 3 : 1.3) lc rgb (under ? '#ffffff' : '#c2452d')

@@ -23,7 +23,8 @@ eval y_label('GFLOP/s')
 set xlabel 'FLOP per byte' offset 0, 0.6 textcolor rgb INK
 unset key
 SLOT = 0
-entry(text, pt, k) = legend_point(SLOT, text, 1.45 + 3.6 * (SLOT / SLOTS), 0.25 + 0.35 * (SLOT % SLOTS), pt, kind_colour(k))
+entry(text, pt, k) = legend_point(SLOT, text, 1.45 + 3.6 * (SLOT / SLOTS), 0.25 + 0.35 * (SLOT % SLOTS), pt, \
+    kind_colour(k))
 do for [k = 0:KINDS - 1] {
     if (HAS[k + 1]) { eval entry(KIND[k + 1] . (k == 6 ? ', forward' : ''), filled(k), k); SLOT = SLOT + 1 }
 }
@@ -55,5 +56,5 @@ plot ROOF(x) * 1e-9 with lines lc rgb INK lw 1.5 notitle, \
         pt filled(k) ps 0.7 notitle, \
     for [k = 0:KINDS - 1] CSV using (intensity(k, 1)):(of(k, 1, 'flop_rate') * 1e-9) with points lc rgb kind_colour(k) \
         pt hollow(k) ps 0.7 notitle, \
-    CSV using (column('above') == 1 ? column('flops') / column('bytes') : NaN):(column('flop_rate') * 1e-9) with points lc rgb INK \
-        pt 6 ps 1.3 lw 0.7 notitle
+    CSV using (column('above') == 1 ? column('flops') / column('bytes') : NaN):(column('flop_rate') * 1e-9) \
+        with points lc rgb INK pt 6 ps 1.3 lw 0.7 notitle

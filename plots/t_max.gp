@@ -17,7 +17,8 @@ dash(rank) = rank % 3 ? 10 + rank % 3 : 1
 set multiplot
 stats CSV using 't-max' nooutput name 'I'
 # A logarithmic axis from a factor of 4 on: below it there may be no tick.
-if (I_max >= 4 * I_min) { set logscale x; set xtics (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 100000, 1000000) }
+if (I_max >= 4 * I_min) { set logscale x; \
+    set xtics (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 100000, 1000000) }
 unset mytics
 set xrange [*:*] noextend
 set offsets graph 0.02, graph 0.02, 0, 0
@@ -42,9 +43,11 @@ do for [p = 1:1 + HAS_column_error] {
     plot (p == 1 ? 1 : NaN) with lines lc rgb PALE lw 1 notitle, \
         (p == 1 && PAPER ? PAPER_MHC_GAIN : NaN) with lines lc rgb '#606060' lw 1 dt (6, 4) notitle, \
         for [k = 1:LINES] CSV using (of_line(k, 't-max')):(floored(NAME . '_q10')):(floored(NAME . '_q90')) \
-            with filledcurves fs transparent solid (LINES > 2 ? 0.1 : 0.2) noborder lc rgb colour(BLOCK[k], RANK[k]) notitle, \
+            with filledcurves fs transparent solid (LINES > 2 ? 0.1 : 0.2) noborder \
+            lc rgb colour(BLOCK[k], RANK[k]) notitle, \
         for [k = 1:LINES] CSV using (alone(k, 't-max')):(floored_alone(k, '_median')): \
-            (floored_alone(k, '_q10')):(floored_alone(k, '_q90')) with yerrorbars lc rgb colour(BLOCK[k], RANK[k]) lw 0.75 pt -1 notitle, \
+            (floored_alone(k, '_q10')):(floored_alone(k, '_q90')) \
+            with yerrorbars lc rgb colour(BLOCK[k], RANK[k]) lw 0.75 pt -1 notitle, \
         for [k = 1:LINES] CSV using (of_line(k, 't-max')):(floored(NAME . '_median')) \
             with linespoints lc rgb colour(BLOCK[k], RANK[k]) lw 1.5 dt dash(RANK[k]) \
             pt point(BLOCK[k], RANK[k]) notitle

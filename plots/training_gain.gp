@@ -37,15 +37,19 @@ do for [p = 1:2] {
             if (TOP >= 3 && TOP < 100) { set ytics (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100) }
         } else { unset logscale y; set format y '%g'; set ytics auto; set yrange [0:HIGH_RIGHT] }
         if (p == 1 || !LEFT_LINES) { eval legend_box(33, 'smallest to largest seed', left - 0.2, 0.25, INK, 0.2) }
-        do for [k = 1:LINES] { if (PANEL[k] == p) { eval legend_entry(k, left - 0.2, (lower ? BELOW : KINDS) + 0.25 + 0.35 * SLOT[k], dash(k)) } }
+        do for [k = 1:LINES] { if (PANEL[k] == p) { \
+            eval legend_entry(k, left - 0.2, (lower ? BELOW : KINDS) + 0.25 + 0.35 * SLOT[k], dash(k)) } }
         if (REFERENCE == REFERENCE) {
             # At the left, where the gains still are near 1.
-            set label 1 paper_text(REFERENCE) at graph 0.02, first REFERENCE left offset 0, 0.5 textcolor rgb '#606060' front
+            set label 1 paper_text(REFERENCE) at graph 0.02, first REFERENCE left offset 0, 0.5 \
+                textcolor rgb '#606060' front
         }
-        set style fill transparent solid ((p == 1 ? LEFT_LINES : RIGHT_LINES) > 2 ? 0.1 : 0.2) noborder # many bands are mud
+        # Many bands are mud.
+        set style fill transparent solid ((p == 1 ? LEFT_LINES : RIGHT_LINES) > 2 ? 0.1 : 0.2) noborder
         plot 1 with lines lc rgb PALE lw 1, \
             REFERENCE with lines lc rgb '#606060' lw 1 dt (6, 4), \
-            for [k = 1:LINES] CSV using (of_line(only(p, k), 'step')):(column(NAME . '_least')):(column(NAME . '_most')) \
+            for [k = 1:LINES] CSV using (of_line(only(p, k), 'step')): \
+                (column(NAME . '_least')):(column(NAME . '_most')) \
                 with filledcurves lc rgb colour(BLOCK[k], RANK[k]), \
             for [k = 1:LINES] CSV using (of_line(only(p, k), 'step')):(column(NAME . '_median')) \
                 with linespoints lc rgb colour(BLOCK[k], RANK[k]) lw 1.5 dt dash(k) pt point(BLOCK[k], RANK[k])

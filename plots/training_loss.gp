@@ -4,7 +4,8 @@ DATA = ARG1; TERM = ARG2; OUT = ARG3; COLUMNS = ARG4; HERE = ARG0[1:strlen(ARG0)
 load DATA . '/training_loss.gp'
 CSV = DATA . '/training_loss.csv'
 ROWS = 3.6
-FIT = int((WIDE ? 11.0 : 7.0) / (1.2 + 0.14 * LONGEST)) # entries of the legend in a row, beside that of the band or below it
+# Entries of the legend in a row, beside that of the band or below it.
+FIT = int((WIDE ? 11.0 : 7.0) / (1.2 + 0.14 * LONGEST))
 FIT = FIT > 1 ? FIT : 1
 SLOTS = 0
 do for [k = 1:LINES] { if (SLOT[k] >= SLOTS) { SLOTS = SLOT[k] + 1 } }
@@ -37,7 +38,8 @@ do for [p = 1:PANELS] {
         if (p == 1 && row == 1) {
             eval legend_box(33, 'smallest to largest seed', WIDE ? 12.7 : 1.45, 0.25, INK, 0.2)
             do for [k = 1:LINES] { if (SLOT[k] >= 0) {
-                eval legend_entry(k, 1.45 + (SLOT[k] % FIT) * (1.2 + 0.14 * LONGEST), 0.25 + BAND + 0.35 * (SLOT[k] / FIT), dash(k))
+                eval legend_entry(k, 1.45 + (SLOT[k] % FIT) * (1.2 + 0.14 * LONGEST), \
+                    0.25 + BAND + 0.35 * (SLOT[k] / FIT), dash(k))
             } }
         }
         if (row == 1) {
@@ -47,10 +49,13 @@ do for [p = 1:PANELS] {
         } else {
             set format x '%g'; set xlabel 'step' offset 0, 0.6 textcolor rgb INK; set logscale y
             set yrange [0.8 * N_min:1.25 * G_max] noextend
-            if (G_max < 20 * N_min) { set ytics (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10, 20, 50, 100, 200, 500, 1000) } \
+            if (G_max < 20 * N_min) { \
+                set ytics (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10, 20, 50, 100, 200, 500, \
+                    1000) } \
             else { set format y '10^{%L}' }
         }
-        plot for [k = 1:LINES] CSV using (of_line(only(p, k), 'step')):(column(NAME . '_least')):(column(NAME . '_most')) \
+        plot for [k = 1:LINES] CSV using (of_line(only(p, k), 'step')): \
+                (column(NAME . '_least')):(column(NAME . '_most')) \
                 with filledcurves lc rgb colour(BLOCK[k], RANK[k]), \
             for [k = 1:LINES] CSV using (of_line(only(p, k), 'step')):(column(NAME . '_median')) \
                 with linespoints lc rgb colour(BLOCK[k], RANK[k]) lw 1.2 dt dash(k) pt point(BLOCK[k], RANK[k]) ps 0.35

@@ -37,12 +37,15 @@ do for [p = 1:2] {
         set xrange [FROM * exp(-0.08 * log(1.0 * TO / FROM)):TO * exp(0.08 * log(1.0 * TO / FROM))] noextend
         eval 'set xtics (' . value(sprintf('XTICS_%d', p)) . ')'
         set yrange [0.85 * (N_min < 1 ? N_min : 1):1.2 * (M_max > 1 ? M_max : 1)] noextend
-        if (M_max < 100 * N_min) { set format y '%g'; set ytics (0.1, 0.2, 0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10, 20, 50, 100) } \
+        if (M_max < 100 * N_min) { set format y '%g'; \
+            set ytics (0.1, 0.2, 0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10, 20, 50, 100) } \
         else { set format y '10^{%L}'; set ytics auto }
         do for [k = 1:lines] {
             eval sprintf("set arrow %d from screen %f, %f to screen %f, %f nohead lc rgb '%s' lw 1.5", 200 + k, \
-                X(left - 0.2), Y(above + 0.25 + 0.35 * (k - 1)), X(left - 0.2 + SAMPLE), Y(above + 0.25 + 0.35 * (k - 1)), colour_of(p, k))
-            eval legend_point(k, text_of(p, k), left - 0.2, above + 0.25 + 0.35 * (k - 1), point_of(p, k), colour_of(p, k))
+                X(left - 0.2), Y(above + 0.25 + 0.35 * (k - 1)), X(left - 0.2 + SAMPLE), \
+                Y(above + 0.25 + 0.35 * (k - 1)), colour_of(p, k))
+            eval legend_point(k, text_of(p, k), left - 0.2, above + 0.25 + 0.35 * (k - 1), point_of(p, k), \
+                colour_of(p, k))
         }
         plot 1 with lines lc rgb PALE lw 1, \
             for [k = 1:lines] CSV using (at(k)):(column('median')):(column('least')):(column('most')) \

@@ -146,11 +146,15 @@ static bool find_gaps(const struct record *merged, const char *suite, struct rec
     return good || record_fail("out of memory");
 }
 
+typedef void tell_merge(int64_t done, int64_t total, const char *part);
+
 /* Copies what is taken of each part, and closes all but the first, in which the schema lives. */
 static bool copy_parts(struct record *merged, const struct merge_rows *rows, const char *const *paths,
-                       struct record_reader **parts, int count) {
+                       struct record_reader **parts, int count, tell_merge *tell) {
     bool good = true;
     for (int k = 0; good && k < count; k++) {
+        if (tell)
+            tell(count + k, 2 * (int64_t)count, paths[k]);
         bool *wanted = calloc((size_t)record_count(parts[k]) + 1, sizeof *wanted);
         if (wanted)
             merge_rows_of(rows, k, wanted);
@@ -163,7 +167,7 @@ static bool copy_parts(struct record *merged, const struct merge_rows *rows, con
 }
 
 static bool merge_open(const char *out, const char *const *paths, struct record_reader **parts, int count,
-                       bool overwrite, struct record_gaps *gaps) {
+                       bool overwrite, struct record_gaps *gaps, tell_merge *tell) {
     struct borrowed b = {0};
     struct merge_rows rows = {0};
     bool good = borrow_schema(&b, parts, count), done = true, ended = true;
@@ -177,7 +181,7 @@ static bool merge_open(const char *out, const char *const *paths, struct record_
     b.schema.cases = rows.cases;
     b.schema.keys = rows.keys;
     struct record *merged = good ? record_create(out, &b.schema, false, overwrite) : NULL;
-    good = merged && copy_parts(merged, &rows, paths, parts, count) && find_gaps(merged, b.schema.suite, gaps);
+    good = merged && copy_parts(merged, &rows, paths, parts, count, tell) && find_gaps(merged, b.schema.suite, gaps);
     gaps->repeated = rows.repeated;
     if (merged && !good)
         record_discard(merged);
@@ -198,16 +202,20 @@ static void allow_files(void) {
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-bool record_merge(const char *out, const char *const *paths, int count, bool overwrite, struct record_gaps *gaps) {
+bool record_merge(const char *out, const char *const *paths, int count, bool overwrite, struct record_gaps *gaps,
+                  tell_merge *tell) {
     struct record_gaps found = {0};
     if (!check_parts(out, paths, count))
         return false;
     allow_files();
     struct record_reader **parts = calloc((unsigned)count, sizeof *parts);
     bool good = parts || record_fail("out of memory");
-    for (int i = 0; good && i < count; i++)
+    for (int i = 0; good && i < count; i++) {
+        if (tell)
+            tell(i, 2 * (int64_t)count, paths[i]);
         good = (parts[i] = record_open(paths[i])) != NULL;
-    good = good && merge_open(out, paths, parts, count, overwrite, &found);
+    }
+    good = good && merge_open(out, paths, parts, count, overwrite, &found, tell);
     for (int i = 0; parts && i < count; i++)
         record_close(parts[i]);
     free(parts);

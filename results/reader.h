@@ -56,6 +56,13 @@ enum verdict series_open(const struct record_reader *, hid_t group, const char *
                          int64_t rows, hsize_t *extent, struct series *);
 void series_close(struct series *);
 
+/* Text attributes of an object; others are ignored. `what` names the object in the error line. */
+bool reader_facts(struct record_reader *, hid_t object, const char *what, struct fact **, int *count);
+/* Every dataset [case] or [case, layer] of a list's group that has the right kind of elements. */
+bool reader_list(struct record_reader *, enum record_list);
+/* Frees the lists, the attributes and the facts. */
+void reader_free_lists(struct record_reader *);
+
 /* Tells whom it concerns that this file is being read, see record_tell_reading(). */
 void reader_begins(const char *path);
 

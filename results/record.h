@@ -291,13 +291,15 @@ bool record_same_values(struct record_reader *a, int64_t i, struct record_reader
 /* Joins shards: every case of every part into a new file OUT, in the order of the suite; schema, columns, curves and
  * suite text must agree. Of a case that several parts have, one that is done is taken, and all that are done must have
  * the same values. Facts that differ are joined with "; ". With cases of the suite that no part has, or that failed in
- * an unfinished part, OUT is written and marked interrupted; `gaps` (may be NULL) says which. */
+ * an unfinished part, OUT is written and marked interrupted; `gaps` (may be NULL) says which. `tell` (may be NULL) is
+ * called before each of `total` steps: a part is opened, and its cases are copied. */
 struct record_gaps {
     int64_t lines, missing; /* of the suite text; lines that are no case's key */
     bool *is_missing;       /* [lines], new memory */
     char first[RECORD_KEY_BYTES + 1];
     int64_t repeated; /* rows that another part has too */
 };
-bool record_merge(const char *out, const char *const *parts, int count, bool overwrite, struct record_gaps *gaps);
+bool record_merge(const char *out, const char *const *parts, int count, bool overwrite, struct record_gaps *gaps,
+                  void (*tell)(int64_t done, int64_t total, const char *part));
 
 #endif

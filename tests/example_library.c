@@ -1,7 +1,8 @@
 /* A kernel library of one's own, whole: two operations of mHC in float32, in plain C. Build it, and gate it against the
  * reference or against its own last version:
  *
- *     cc -O3 -march=native -shared -fPIC -fvisibility=hidden -I. tests/example_library.c cpu_ref/operations.c -o mine.so
+ *     cc -O3 -march=native -shared -fPIC -fvisibility=hidden -I. -o mine.so \
+ *         tests/example_library.c cpu_ref/operations.c
  *     build/mhcbench regress --against cpu32 ./mine.so --operation mhc.post,mhc.post_backward_y --type f32
  *
  * cpu_ref/operations.def says what each operation reads and writes, and in what order; operation.h what the shapes

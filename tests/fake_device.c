@@ -105,8 +105,8 @@ static int hold(void *context, void *queue) {
     (void)context, (void)queue;
     fake_device_log.holds++;
     held_calls = 0;
-    if (getenv(
-            "FAKE_DEVICE_BLOCKING")) { /* every launch waits for the device: a hold lasts its second, and after three there are none */
+    /* Every launch waits for the device: a hold lasts its second, and after three there are none. */
+    if (getenv("FAKE_DEVICE_BLOCKING")) {
         if (blocked++ < 3)
             nanosleep(&(struct timespec){1, 0}, NULL);
         return 0;

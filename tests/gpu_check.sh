@@ -1,10 +1,12 @@
 #!/bin/sh
-# gpu_check.sh [ROOT]: are the kernels right on this GPU? Needs the driver and cuBLAS; meant for under five minutes, fourteen at most by its limits.
+# gpu_check.sh [ROOT]: are the kernels right on this GPU? Needs the driver and cuBLAS; meant for under five minutes,
+# fourteen at most by its limits.
 # One line per step, what failed behind it, a verdict. Exit 0 good, 1 something failed, 2 cannot.
 #
-# LOGS=folder keeps what every step said. ROWS (all), MINUTES (1.5) of random cases, SEED; SANITIZER (60) seconds a tool of compute-sanitizer.
-# BACKEND=emu, a small LARGE and MINUTES try the script itself where there is no GPU; PATIENCE multiplies its limits, for busy machines.
-# ROOT holds suites/ and tests/vectors/, and the program in bin/ (a bundle) or build/; the default is the folder above this file.
+# LOGS=folder keeps what every step said. ROWS (all), MINUTES (1.5) of random cases, SEED; SANITIZER (60) seconds for
+# each tool of compute-sanitizer. BACKEND=emu, a small LARGE and MINUTES try the script itself where there is no GPU;
+# PATIENCE multiplies its limits, for busy machines. ROOT holds suites/ and tests/vectors/, and the program in bin/ (a
+# bundle) or build/; the default is the folder above this file.
 backend=${BACKEND:-cuda} large=${LARGE:-2147483648} seconds=${SANITIZER:-60} patience=${PATIENCE:-1}
 root=${1:-$(dirname "$0")/..}
 . "$(dirname "$0")/gpu_open.sh"
@@ -49,8 +51,10 @@ one_by_one() {
     grep -q 'illegal\|misaligned\|unspecified launch\|hardware\|crashed\|stopped' "$out/log" || return
     echo "       row by row, a process each:"
     before=$failed
-    for row in $("$mhcbench" list --operations --backend $backend | awk '/^  [a-z][a-z-]*[.]/ { print $1 }' | sort -u); do
-        timeout -k 5 $((30 * patience)) "$mhcbench" check $backend --operation "$row" --trials 6 --seed "${SEED:-1}" >"$out/log" 2>&1 || {
+    rows=$("$mhcbench" list --operations --backend $backend | awk '/^  [a-z][a-z-]*[.]/ { print $1 }' | sort -u)
+    for row in $rows; do
+        timeout -k 5 $((30 * patience)) "$mhcbench" check $backend --operation "$row" --trials 6 \
+            --seed "${SEED:-1}" >"$out/log" 2>&1 || {
             echo "FAILED $row: exit $?"
             failed=$((failed + 1))
             grep -v '^ok' "$out/log" | sed -n '2,4p'
@@ -62,7 +66,8 @@ one_by_one() {
 # Largest difference of the curves of two runs of one suite, as a share of 1 + the size; more than 1e-3 fails.
 same_curves() {
     for which in cpu64 "$backend"; do
-        timeout $((60 * patience)) "$mhcbench" run "$1" --backend "$which" --out "$out/$which.h5" --overwrite -q || return
+        timeout $((60 * patience)) "$mhcbench" run "$1" --backend "$which" --out "$out/$which.h5" --overwrite -q ||
+            return
         "$mhcbench" export "$out/$which.h5" --what curves | grep -v '^#' | cut -d, -f1,3- >"$out/$which.csv" || return
     done
     paste -d, "$out/cpu64.csv" "$out/$backend.csv" | awk -F, '
@@ -81,7 +86,8 @@ same_curves() {
 }
 
 cat >"$out/study.suite" <<END
-set --study propagate --depth 12 --width 128 --tokens 64 --sequence 32 --alpha 0.2 --rms-eps 0.01 --hidden 256 --measure gain+stream+gradient
+set --study propagate --depth 12 --width 128 --tokens 64 --sequence 32 --alpha 0.2 --rms-eps 0.01 --hidden 256
+set --measure gain+stream+gradient
 --block hc,mhc,identity,hc-static --recompute keep,3
 --block resnet --streams 1 --branch mlp
 --block mhc --branch attention --convention v4
@@ -91,15 +97,19 @@ if [ -x "$bin/semantics" ] && [ $backend = cuda ]; then
     step "instructions mean what the emulator says" timeout $((60 * patience)) "$bin/semantics"
     grep '^clusters' "$out/log"
 fi
-step "every operation on random cases, guarded, poisoned, twice" timeout -k 5 $((180 * patience)) "$mhcbench" check $backend ${ROWS:+--operation "$ROWS"} --minutes "${MINUTES:-1.5}" --seed "${SEED:-1}" ||
+step "every operation on random cases, guarded, poisoned, twice" timeout -k 5 $((180 * patience)) "$mhcbench" \
+    check $backend ${ROWS:+--operation "$ROWS"} --minutes "${MINUTES:-1.5}" --seed "${SEED:-1}" ||
     one_by_one
 step "vectors" timeout -k 5 $((60 * patience)) "$mhcbench" verify "$root/tests/vectors/public.h5" --backend $backend
-step "vectors, bf16" timeout -k 5 $((60 * patience)) "$mhcbench" verify "$root/tests/vectors/public.h5" --backend $backend --type bf16
-step "arrays of more than $large elements" timeout -k 5 $((120 * patience)) "$mhcbench" check $backend --operation 'mhc.*' --large "$large"
+step "vectors, bf16" timeout -k 5 $((60 * patience)) "$mhcbench" \
+    verify "$root/tests/vectors/public.h5" --backend $backend --type bf16
+step "arrays of more than $large elements" timeout -k 5 $((120 * patience)) "$mhcbench" \
+    check $backend --operation 'mhc.*' --large "$large"
 step "the deep stack gives the same study as cpu64" same_curves "$out/study.suite"
 
-# sanitized TOOL: rows of small cases under a tool. Our kernels alone are watched, except by initcheck, which has to see all that is written, and
-# is kept from GEMMs, that others wrote, and from copies of scratch, of which a row need not use all.
+# sanitized TOOL: rows of small cases under a tool. Our kernels alone are watched, except by initcheck, which has to see
+# all that is written, and is kept from GEMMs, that others wrote, and from copies of scratch, of which a row need not
+# use all.
 sanitized() {
     rows='*' watch='--kernel-name kns=_kernel'
     case $1 in
@@ -115,7 +125,12 @@ sanitized() {
             "$mhcbench" check $backend --tight --trials 1 --size 600 --operation "$glob" || return
     done
 }
-sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer /usr/local/cuda/compute-sanitizer/compute-sanitizer 2>/dev/null | head -n 1)
+# What a tool says before its time is over.
+findings='Invalid\|Misaligned\|Error: Race\|Error: Potential\|Warning: Race\|Warning: Potential\|Uninit\|Barrier'
+findings="$findings\|Divergent\|Program hit"
+toolkit=/usr/local/cuda
+sanitizer=$(command -v compute-sanitizer ||
+    ls $toolkit/bin/compute-sanitizer $toolkit/compute-sanitizer/compute-sanitizer 2>/dev/null | head -n 1)
 for tool in memcheck racecheck synccheck initcheck; do
     name="compute-sanitizer $tool"
     if [ -z "$sanitizer" ]; then
@@ -130,7 +145,7 @@ for tool in memcheck racecheck synccheck initcheck; do
     if [ $code = 0 ]; then
         passed=$((passed + 1))
         echo "good   $name  ($rows rows)  $(grep 'ERROR SUMMARY\|RACECHECK SUMMARY' "$out/log" | tail -n 1)"
-    elif [ $code = 124 ] || [ $code = 137 ] && ! grep -q '^========= *\(Invalid\|Misaligned\|Error: Race\|Error: Potential\|Warning: Race\|Warning: Potential\|Uninit\|Barrier\|Divergent\|Program hit\)\|^FAIL' "$out/log"; then
+    elif [ $code = 124 ] || [ $code = 137 ] && ! grep -q "^========= *\($findings\)\|^FAIL" "$out/log"; then
         skipped=$((skipped + 1))
         echo "skipped $name: silent on the $rows rows that $seconds s were enough for; SANITIZER=300 goes on"
     else

@@ -1,11 +1,11 @@
 #!/bin/sh
-# gpu_first.sh [ROOT]: what the first nine minutes on a GPU must bring, the most wanted first. Each step has a limit, adds
-# what it says to $OUT/first.txt when it ends, and is skipped when too little time is left. So a run that is cut off at
-# any moment leaves what it had: $OUT/work, which goes when the script ends, has the log and the records of the step at
-# hand. Exit 0 good, 1 a step failed, 2 cannot.
+# gpu_first.sh [ROOT]: what the first nine minutes on a GPU must bring, the most wanted first. Each step has a limit,
+# adds what it says to $OUT/first.txt when it ends, and is skipped when too little time is left. So a run that is cut
+# off at any moment leaves what it had: $OUT/work, which goes when the script ends, has the log and the records of the
+# step at hand. Exit 0 good, 1 a step failed, 2 cannot.
 #
 #   OUT=folder SECONDS_IN_ALL=530 sh tests/gpu_first.sh     on a GPU, in the bundle's folder or a built tree
-#   SMALL=1 BACKEND=emu sh tests/gpu_first.sh               tries the script where there is no GPU (TYPE=bf16 of streams)
+#   SMALL=1 BACKEND=emu sh tests/gpu_first.sh               tries the script where there is no GPU (TYPE=bf16)
 #
 # $OUT/records.tar holds the records, and is made anew after each study. ROOT is as in gpu_check.sh.
 backend=${BACKEND:-cuda} all=${SECONDS_IN_ALL:-530} out=${OUT:-first}
@@ -21,8 +21,8 @@ say() { echo "$@" | tee -a "$text"; }
 on_gpu() { [ "$backend" = cuda ]; }
 has_clusters() { ! nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | grep -q '^[5-8]\.'; }
 
-# take LEAST MOST SHOWN NAME COMMAND...: COMMAND within MOST seconds, if LEAST are left. Its last SHOWN lines are printed,
-# and all of them are kept.
+# take LEAST MOST SHOWN NAME COMMAND...: COMMAND within MOST seconds, if LEAST are left. Its last SHOWN lines are
+# printed, and all of them are kept.
 take() {
     least=$1 most=$2 shown=$3 name=$4
     shift 4
@@ -60,8 +60,8 @@ right() {
 study() {
     which=$1 file=$2 least=$3 most=$4
     shift 4
-    take "$least" "$most" 14 "$file" env $with "$mhcbench" run --study "$which" --backend "$backend" --type "$type" "$@" \
-        --out "$work/$file.h5" --overwrite -q
+    take "$least" "$most" 14 "$file" env $with "$mhcbench" run --study "$which" --backend "$backend" \
+        --type "$type" "$@" --out "$work/$file.h5" --overwrite -q
     for made in "$work/$file.h5" "$work/$file.h5.part"; do
         [ -e "$made" ] && "$mhcbench" show "$made" >"$work/log" 2>&1 && tee -a "$text" <"$work/log" && break
     done
@@ -76,7 +76,8 @@ if [ "$SMALL" ]; then
     few_minutes=0.001 patience=20 all=${SECONDS_IN_ALL:-3600} # a busy machine is no fault of the rows
     ops=mhc.pre,mhc.backward tokens=16 narrow=64 wide=96 few=1,8
     step="--tokens 2 --depth 1 --width 8 --heads 1 --head-dim 8 --hidden 8 --budget 0.1 --rounds 2 --graphs off"
-    active= dense= step_seconds=${STEP_SECONDS:-2} # which the emulator does not finish: it tries what is left of a run that is cut off
+    # The emulator does not finish a step: it tries what is left of a run that is cut off.
+    active= dense= step_seconds=${STEP_SECONDS:-2}
 fi
 with=
 
@@ -107,7 +108,8 @@ study kernels kernels_$narrow 15 60 --operation $ops --tokens $tokens --width $n
 with=MHC_CLUSTER=1
 study kernels two_passes_$narrow 15 40 --operation mhc.pre,mhc.backward --tokens $tokens --width $narrow
 with=
-on_gpu && has_clusters && [ -x "$bin/cluster_costs" ] && take 5 20 40 "what a cluster's meeting costs" "$bin/cluster_costs"
+on_gpu && has_clusters && [ -x "$bin/cluster_costs" ] &&
+    take 5 20 40 "what a cluster's meeting costs" "$bin/cluster_costs"
 
 # 4. The headline: what a connection costs in a step.
 right 15 40 "what a step is made of" 0.4 \

@@ -1,5 +1,5 @@
-# gpu_open.sh, read by gpu_check.sh and gpu_first.sh: finds the program and opens the backend. Expects $root and $backend; sets $bin and
-# $mhcbench. Ends the script with 2 where there is no program.
+# gpu_open.sh, read by gpu_check.sh and gpu_first.sh: finds the program and opens the backend. Expects $root and
+# $backend; sets $bin and $mhcbench. Ends the script with 2 where there is no program.
 for bin in "$root/bin" "$root/build"; do
     [ -x "$bin/mhcbench" ] && break
 done

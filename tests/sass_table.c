@@ -1,6 +1,6 @@
 /* What ptxas made of every kernel, without a GPU: reads `cuobjdump -res-usage` and then `cuobjdump -sass` of a library
- * from its input and prints one line per kernel; `sass_table NOW TABLE` holds a table to another one, names every figure
- * that moved, and exits 1 if one did.
+ * from its input and prints one line per kernel; `sass_table NOW TABLE` holds a table to another one, names every
+ * figure that moved, and exits 1 if one did.
  *
  * A turn's cycles are a lower bound for a warp that is alone: instructions issue in order, each after the stall count
  * of the one before it and when the scoreboards that it waits for are clear; loads take what `latency` says. Detours

@@ -137,7 +137,8 @@ int main(int argc, char **argv) {
     int most = most_claims(runs);
     bool good = tally.claims <= most && width <= widest;
     printf(
-        "A against A on %s, %d runs of %.0f rounds in the mean (%d precise, %d out of rounds, %d out of time): in %d the 95 %%\n"
+        "A against A on %s, %d runs of %.0f rounds in the mean (%d precise, %d out of rounds, %d out of time): in %d "
+        "the 95 %%\n"
         "interval of the ratio excludes 1 (at most %d); median half-width %.2f %% (at most %.1f %%): %s\n",
         b.library->name, runs, rounds, tally.stops[TIMING_PRECISE], tally.stops[TIMING_ROUNDS],
         tally.stops[TIMING_SECONDS], tally.claims, most, 100 * width, 100 * widest, good ? "good" : "NOT GOOD");

@@ -38,16 +38,16 @@ static int slowed(int which, void *context, void *queue, const struct mhc_case *
 
 /* clang-format off */
 /* A row's run() is not told which row it is of: one function per row. */
-#define RUN(k)                                                                                                              \
-    static int run_##k(void *a, void *b, const struct mhc_case *c, void *const d[], void *e, void *f) {                    \
-        return slowed(0x##k, a, b, c, d, e, f);                                                                             \
+#define RUN(k)                                                                                          \
+    static int run_##k(void *a, void *b, const struct mhc_case *c, void *const d[], void *e, void *f) { \
+        return slowed(0x##k, a, b, c, d, e, f);                                                         \
     }
-#define RUNS(h)                                                                                                             \
-    RUN(h##0) RUN(h##1) RUN(h##2) RUN(h##3) RUN(h##4) RUN(h##5) RUN(h##6) RUN(h##7) RUN(h##8) RUN(h##9) RUN(h##a)           \
-    RUN(h##b) RUN(h##c) RUN(h##d) RUN(h##e) RUN(h##f)
-#define NAMES(h)                                                                                                            \
-    run_##h##0, run_##h##1, run_##h##2, run_##h##3, run_##h##4, run_##h##5, run_##h##6, run_##h##7, run_##h##8, run_##h##9, \
-        run_##h##a, run_##h##b, run_##h##c, run_##h##d, run_##h##e, run_##h##f
+#define RUNS(h)                                                                                   \
+    RUN(h##0) RUN(h##1) RUN(h##2) RUN(h##3) RUN(h##4) RUN(h##5) RUN(h##6) RUN(h##7)               \
+    RUN(h##8) RUN(h##9) RUN(h##a) RUN(h##b) RUN(h##c) RUN(h##d) RUN(h##e) RUN(h##f)
+#define NAMES(h)                                                                                    \
+    run_##h##0, run_##h##1, run_##h##2, run_##h##3, run_##h##4, run_##h##5, run_##h##6, run_##h##7, \
+    run_##h##8, run_##h##9, run_##h##a, run_##h##b, run_##h##c, run_##h##d, run_##h##e, run_##h##f
 RUNS(0) RUNS(1) RUNS(2) RUNS(3) RUNS(4) RUNS(5) RUNS(6) RUNS(7)
 static int (*const run_of[MOST_ROWS])(void *, void *, const struct mhc_case *, void *const *, void *, void *) = {
     NAMES(0), NAMES(1), NAMES(2), NAMES(3), NAMES(4), NAMES(5), NAMES(6), NAMES(7)};

@@ -11,7 +11,7 @@ static void enter_with_shim(void) {
          "--out a.h5 -q && $M run s.suite --shard 0/2 --out p0.h5 -q && $M run s.suite --shard 1/2 --out p1.h5 -q");
 }
 
-TestSuite(allocations, .init = enter_with_shim, .fini = leave, .timeout = 600);
+TestSuite(allocations, .init = enter_with_shim, .fini = leave, .timeout = 1800);
 
 /* FAIL_STEP=1 tries every allocation; as it stands a run of the tests takes about so many of each command. */
 enum { SAMPLES = 40 };

@@ -126,36 +126,6 @@ Test(analysis, gain_beyond_the_range_of_doubles) {
     free(res);
 }
 
-/* Entries at the ends of the range, and exact zeros. */
-Test(analysis, extreme_entries) {
-    const double huge[4] = {DBL_MAX, -DBL_MAX, DBL_MAX, DBL_MAX}, tiny[4] = {0x1p-1074, 0, 0x1p-1074, 0x1p-1074};
-    double res[4][4];
-    memcpy(res[0], huge, sizeof huge);
-    memcpy(res[1], tiny, sizeof tiny);
-    memcpy(res[2], huge, sizeof huge);
-    memset(res[3], 0, sizeof res[3]);
-    struct mhc_curves c;
-    measure(&res[0][0], 4, 1, 2, &c);
-    const double log10_max = log10(DBL_MAX), log10_min = -1074 * log10(2);
-    EXPECT(mean_of(&c, MHC_single_forward_sum, 0), log10_max + log10(2), 1e-14, "huge", 0, 0);
-    EXPECT(mean_of(&c, MHC_single_backward_sum, 0), log10_max + log10(2), 1e-14, "huge", 0, 0);
-    EXPECT(mean_of(&c, MHC_single_forward_abs, 1), log10_min + log10(2), 1e-14, "tiny", 0, 0);
-    /* tiny huge = 2^-1074 DBL_MAX [1 -1; 2 0]; huge tiny huge = 2^-1074 DBL_MAX^2 [-1 -1; 3 -1] */
-    EXPECT(mean_of(&c, MHC_composite_forward_abs, 1), log10_min + log10_max + log10(2), 1e-14, "composite", 1, 0);
-    EXPECT(mean_of(&c, MHC_composite_forward_sum, 2), log10_min + 2 * log10_max + log10(2), 1e-14, "composite", 2, 0);
-    EXPECT(mean_of(&c, MHC_composite_forward_abs, 2), log10_min + 2 * log10_max + log10(4), 1e-14, "composite", 2, 0);
-    for (int q = MHC_MEAN; q < MHC_STATISTICS; q++) {
-        EXPECT(c.curve[MHC_composite_forward_abs][q][3], LOG10_ZERO, 0, "zero map", 3, q);
-        EXPECT(c.curve[MHC_composite_backward_abs][q][0], LOG10_ZERO, 0, "zero map", 0, q);
-    }
-    for (int metric = 0; metric < MHC_METRICS; metric++)
-        for (int64_t l = 0; l < 4 && c.curve[metric][0]; l++)
-            if (metric != MHC_composite_smallest_singular && metric != MHC_composite_condition &&
-                metric != MHC_single_row_error && metric != MHC_single_column_error)
-                cr_expect(isfinite(mean_of(&c, metric, l)), "%s of finite maps", mhc_metric_info[metric].name);
-    mhc_curves_release(&c);
-}
-
 /* m^T m */
 static void gram(const long double *m, int64_t n, long double *out) {
     for (int64_t e = 0; e < n * n; e++) {
@@ -340,55 +310,6 @@ Test(analysis, second_eigenvalue) {
     measure(rotation, 1, 1, 3, &c);
     EXPECT(mean_of(&c, MHC_single_lambda2, 0), log10(0.5), 1e-15, "a complex pair", 0, 0);
     mhc_curves_release(&c);
-}
-
-/* Shares of entries, which are never NaN. */
-static bool counts(int metric) {
-    return metric == MHC_single_negative || metric == MHC_single_nonfinite;
-}
-
-static bool reached(int metric, int64_t l, int64_t planted) {
-    const char *name = mhc_metric_info[metric].name;
-    bool backward = metric == MHC_composite_log_column_sum || strstr(name, "composite_backward");
-    return strstr(name, "single") ? l == planted : backward ? l <= planted : l >= planted;
-}
-
-Test(analysis, non_finite_reaches_exactly_its_composites) {
-    const double bad[3] = {NAN, INFINITY, -INFINITY};
-    FOR_ALL_N(n) {
-        for (int k = 0; k < 9; k++) {
-            const int64_t planted = k / 3 * 3, token = TOKENS - 1;
-            double *res = random_maps(9, LAYERS, TOKENS, n, 0.1), sigma[TOKENS * LARGEST], spectrum[LAYERS * LARGEST];
-            res[((planted * TOKENS + token) * n + n - 1) * n] = bad[k % 3];
-            struct mhc_curves c;
-            measure(res, LAYERS, TOKENS, n, &c);
-            for (int metric = 0; metric < MHC_METRICS; metric++)
-                for (int64_t l = 0; l < LAYERS && c.curve[metric][MHC_MEAN] && !counts(metric); l++)
-                    cr_expect_eq(isfinite(mean_of(&c, metric, l)) != 0, !reached(metric, l, planted),
-                                 "%s of layer %d is %g, n %d, %g planted at %d", mhc_metric_info[metric].name, (int)l,
-                                 mean_of(&c, metric, l), (int)n, bad[k % 3], (int)planted);
-            EXPECT(mean_of(&c, MHC_single_forward_abs, planted), fabs(bad[k % 3]), 0, "abs keeps Inf", n, k);
-            for (int64_t l = 0; l < LAYERS; l++) {
-                const double *layer = res + l * TOKENS * n * n;
-                int64_t negative = 0;
-                for (int64_t e = 0; e < TOKENS * n * n; e++)
-                    negative += layer[e] < 0;
-                EXPECT(mean_of(&c, MHC_single_negative, l), (double)negative / (double)(TOKENS * n * n), 1e-15,
-                       "share below 0", n, l);
-                EXPECT(mean_of(&c, MHC_single_nonfinite, l), (l == planted) / (double)(TOKENS * n * n), 1e-15,
-                       "share not finite", n, l);
-            }
-            mhc_total_singular_values(res, LAYERS, TOKENS, n, sigma);
-            mhc_qr_spectrum(res, LAYERS, TOKENS, n, spectrum);
-            for (int64_t i = 0; i < n; i++) {
-                cr_expect(isnan(sigma[token * n + i]) && isfinite(sigma[(token - 1) * n + i]));
-                for (int64_t l = 0; l < LAYERS; l++)
-                    cr_expect_eq(isfinite(spectrum[l * n + i]) != 0, l < planted, "QR spectrum of layer %d", (int)l);
-            }
-            mhc_curves_release(&c);
-            free(res);
-        }
-    }
 }
 
 Test(analysis, number_of_threads_changes_no_bit) {

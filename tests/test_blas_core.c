@@ -4,7 +4,7 @@
 #include "cpu_ref/blas_core.h"
 #include "results/record.h"
 
-TestSuite(blas_core, .init = enter, .fini = leave, .timeout = 120);
+TestSuite(blas_core, .init = enter, .fini = leave, .timeout = 1800);
 
 #define DYNAMIC "OpenBLAS 0.3.21 NO_LAPACKE DYNAMIC_ARCH NO_AFFINITY Prescott MAX_THREADS=64"
 #define FIXED "OpenBLAS 0.3.21 NO_LAPACKE NO_AFFINITY PRESCOTT MAX_THREADS=64"
@@ -86,9 +86,9 @@ Test(blas_core, features_are_those_of_linux) {
 /* --- the program --- */
 
 #define FAKE "cc -shared -fPIC $R/tests/fake_blas.c -o fake.so && "
-#define UNDER(settings)                                                                                                       \
-    "rm -f log && env -u OPENBLAS_CORETYPE ASAN_OPTIONS=verify_asan_link_order=0 LD_PRELOAD=./fake.so FAKE_LOG=log " settings \
-    " "
+#define UNDER(settings)                                                                                 \
+    "rm -f log && env -u OPENBLAS_CORETYPE ASAN_OPTIONS=verify_asan_link_order=0 LD_PRELOAD=./fake.so " \
+    "FAKE_LOG=log " settings " "
 #define RUN "$M run --study maps --depth 3 --out a.h5 --overwrite -q"
 
 /* Starts of the program itself and, at most, of any other process, such as its worker. */

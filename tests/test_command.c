@@ -3,7 +3,7 @@
 
 #include <hdf5.h>
 
-TestSuite(command, .init = enter, .fini = leave, .timeout = 300);
+TestSuite(command, .init = enter, .fini = leave, .timeout = 1800);
 
 /* Every line of a table is refused, and leaves results that are there as they are. */
 static void expect_refusals(const char *const (*bad)[2], size_t count) {

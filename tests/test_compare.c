@@ -5,7 +5,7 @@
 
 #include "tests/gate_record.h"
 
-TestSuite(compare, .init = enter, .fini = leave, .timeout = 300);
+TestSuite(compare, .init = enter, .fini = leave, .timeout = 1800);
 
 static const struct gate_plant nothing = {.at = -1};
 

@@ -7,7 +7,7 @@
 #include "analysis/metrics.h"
 #include "results/record.h"
 
-TestSuite(compare_trained, .init = enter, .fini = leave, .timeout = 300);
+TestSuite(compare_trained, .init = enter, .fini = leave, .timeout = 1800);
 
 enum { SEEDS = 4, SETTINGS = 3, LAYERS = 4, POINTS = 3, METRICS = 2, CURVES = 2 };
 static const char *const setting[SETTINGS] = {"hc", "mhc", "maps"};

@@ -2,7 +2,7 @@
  * named. `regress --counters` holds one library to another. */
 #include "tests/command.h"
 
-TestSuite(counts, .init = enter, .fini = leave, .timeout = 600);
+TestSuite(counts, .init = enter, .fini = leave, .timeout = 1800);
 
 #define COUNTS "$B/tests/emu_counts $B/libmhc_counted.so "
 

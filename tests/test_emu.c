@@ -7,7 +7,7 @@
 
 #include "results/record.h"
 
-TestSuite(emu, .init = enter, .fini = leave, .timeout = 1200);
+TestSuite(emu, .init = enter, .fini = leave, .timeout = 1800);
 
 static const char *setting(const char *name, const char *otherwise) {
     const char *value = getenv(name);
@@ -44,9 +44,8 @@ Test(emu, with_smaller_clusters_and_without) {
 /* A last bit of x_next moves the coefficients behind it by more than they may be off: a crossing is judged from what
  * it rounded itself. */
 Test(emu, crossings_of_wide_layers_are_right) {
-    GOOD(
-        "$M run --study kernels --operation hc.post_pre,mhc.backward_y --width 512 --tokens 32 --backend emu --type bf16 --seed 1:3:1 "
-        "--budget 0.001 --out wide.h5 -q");
+    GOOD("$M run --study kernels --operation hc.post_pre,mhc.backward_y --width 512 --tokens 32 --backend emu "
+         "--type bf16 --seed 1:3:1 --budget 0.001 --out wide.h5 -q");
 }
 
 /* The check of arrays beyond 32 bits, at a limit that is soon reached. */
@@ -131,7 +130,8 @@ Test(emu, the_checker_is_interrupted_or_killed) {
  * is said once. */
 Test(emu, the_checker_stops_when_nothing_opens) {
     GOOD(
-        "cc -O1 -shared -fPIC -w -I$R -DBUG=OPENS_ONCE $R/tests/planted_library.c $R/cpu_ref/operations.c -o once.so && "
+        "cc -O1 -shared -fPIC -w -I$R -DBUG=OPENS_ONCE $R/tests/planted_library.c $R/cpu_ref/operations.c -o once.so "
+        "&& "
         "cc -O1 -shared -fPIC -w -I$R -DBUG=OPEN_HANGS $R/tests/planted_library.c $R/cpu_ref/operations.c -o hangs.so");
     int code = sh("timeout 60 " CHECK " ./once.so --trials 6");
     cr_expect(code == 1 && strstr(out, "FAIL mhc.post: crashed: Aborted [") &&
@@ -200,7 +200,8 @@ static double largest_difference(struct record_reader *a, struct record_reader *
 Test(emu, a_study_is_the_same_study) {
     write_text(
         "a.suite",
-        "set --study propagate --depth 5 --width 24 --tokens 12 --sequence 6 --alpha 0.3 --rms-eps 0.01 --head-dim 8 --hidden 32\n"
+        "set --study propagate --depth 5 --width 24 --tokens 12 --sequence 6 --alpha 0.3 --rms-eps 0.01 --head-dim 8 "
+        "--hidden 32\n"
         "--block hc,mhc,identity,hc-static --recompute keep,2\n"
         "--block resnet --streams 1 --branch mlp\n"
         "--block mhc --branch attention --convention v4\n");
@@ -262,8 +263,8 @@ Test(emu, the_check_for_gpus_reads_a_sanitizer) {
          "END\n"
          "chmod +x compute-sanitizer");
     int code = sh(
-        "env -u SEED PATH=$PWD:$PATH BACKEND=emu PATIENCE=6 ROWS='mhc.*' LARGE=5000 MINUTES=0.001 SANITIZER=600 LOGS=logs "
-        "sh $R/tests/gpu_check.sh $R");
+        "env -u SEED PATH=$PWD:$PATH BACKEND=emu PATIENCE=6 ROWS='mhc.*' LARGE=5000 MINUTES=0.001 SANITIZER=600 "
+        "LOGS=logs sh $R/tests/gpu_check.sh $R");
     cr_expect(code == 1 && strstr(out, "good   compute-sanitizer memcheck  (") && strstr(out, "0 errors") &&
                   strstr(out, "skipped compute-sanitizer racecheck: silent on the 0 rows") &&
                   strstr(out, "FAILED compute-sanitizer synccheck: exit 1") &&

@@ -3,7 +3,7 @@
  * outside the vocabulary. Against plain loops in float64. */
 #include "tests/check.h"
 
-TestSuite(emu_training, .timeout = 120);
+TestSuite(emu_training, .timeout = 1800);
 
 /* A row of emu on arrays of a test. */
 struct attempt {

@@ -98,7 +98,8 @@ Test(ensemble, text_becomes_tokens) {
     struct params p = params_of("--tokens 6 --width 3");
     double x[18], y[18];
     char why[300] = "";
-    FILE *file = fopen(strcpy(p.input, "/tmp/mhcbench-input-test"), "wb");
+    p.input = "/tmp/mhcbench-input-test";
+    FILE *file = fopen(p.input, "wb");
     fputs("abcabcd", file);
     fclose(file);
     cr_assert(ensemble_tokens(&p, x, why, sizeof why), "%s", why);
@@ -121,7 +122,7 @@ Test(ensemble, last_bytes_are_held_out) {
     char why[300] = "", bytes[BYTES];
     double plain[SEEDS][3], x[3];
     int differ[2] = {0, 0};
-    strcpy(p.input, "/tmp/mhcbench-held-out-test");
+    p.input = "/tmp/mhcbench-held-out-test";
     for (int what = -1; what < 2;
          what++) { /* one byte all over; another one where it is held out; another one just before */
         memset(bytes, 'a', BYTES);

@@ -4,7 +4,7 @@
  * everywhere. tests/semantics.cu holds the wrappers to plain loops. */
 #include "tests/command.h"
 
-TestSuite(executor, .init = enter, .fini = leave, .timeout = 300);
+TestSuite(executor, .init = enter, .fini = leave, .timeout = 1800);
 
 /* How a build shows a bug: the executor's own line, a report of a sanitizer, numbers that are wrong, a
  * launch refused. */
@@ -48,12 +48,11 @@ enum { PLANTS = sizeof plants / sizeof *plants };
 
 /* The executor itself is not instrumented for threads: its bookkeeping is no kernel's. */
 static void build(const char *source, const char *kernel_flags, const char *executor_flags) {
-    GOOD(
-        "for f in tests/%s.cu kernels/host/executor.cc kernels/host/fibre.cc; do"
-        "  case $f in *.cu) flags='%s';; *) flags='%s';; esac;"
-        "  ${CXX:-g++} -std=c++20 -O1 -g -ffp-contract=off -Wno-unknown-pragmas -I$R $flags -x c++ -c $R/$f -o $(basename $f).o || exit 1; done;"
-        "${CXX:-g++} %s *.o -o %s",
-        source, kernel_flags, executor_flags, kernel_flags, source);
+    GOOD("for f in tests/%s.cu kernels/host/executor.cc kernels/host/fibre.cc; do"
+         "  case $f in *.cu) flags='%s';; *) flags='%s';; esac;"
+         "  ${CXX:-g++} -std=c++20 -O1 -g -ffp-contract=off -Wno-unknown-pragmas -I$R $flags -x c++ -c $R/$f -o "
+         "$(basename $f).o || exit 1; done; ${CXX:-g++} %s *.o -o %s",
+         source, kernel_flags, executor_flags, kernel_flags, source);
 }
 
 static void expect_shown(const struct plant *p, enum shown shown, const char *seed) {

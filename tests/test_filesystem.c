@@ -12,7 +12,7 @@ static void enter_with_shim(void) {
          "--out whole.h5 -q");
 }
 
-TestSuite(filesystem, .init = enter_with_shim, .fini = leave, .timeout = 300);
+TestSuite(filesystem, .init = enter_with_shim, .fini = leave, .timeout = 1800);
 
 static const char with[] = "LD_PRELOAD=$PWD/shim.so $M";
 static const int goes_on[] = {37, 95, 524, 38};

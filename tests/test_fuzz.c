@@ -1,6 +1,6 @@
 /* Texts and files that a user hands over, changed at random: whatever they hold, the readers end with an answer or one
- * line. Every run tries the same inputs, for FUZZ_SECONDS of each target (default 8), beginning with FUZZ_SEED. An input
- * that ends a reader stays in /tmp/mhcbench-fuzz.TARGET.NUMBER. HDF5 may crash on a damaged file by itself:
+ * line. Every run tries the same inputs, for FUZZ_SECONDS of each target (default 8), beginning with FUZZ_SEED. An
+ * input that ends a reader stays in /tmp/mhcbench-fuzz.TARGET.NUMBER. HDF5 may crash on a damaged file by itself:
  * that is the business of the process that reads for the program, and is counted. */
 #include <criterion/criterion.h>
 #include <dlfcn.h>

@@ -10,7 +10,7 @@
 
 enum { SEEDS = 2, L = 5, T = 3, N = 4, MAPS = SEEDS * L * T, CELLS = N * N };
 
-TestSuite(given, .timeout = 120);
+TestSuite(given, .timeout = 1800);
 
 /* Row-stochastic maps whose columns do not sum to 1. */
 static double *make_maps(void) {

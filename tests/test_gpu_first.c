@@ -13,7 +13,7 @@ static void enter_with_device(void) {
     setenv("FAKE_ROWS", rows, 1);
 }
 
-TestSuite(gpu_first, .init = enter_with_device, .fini = leave, .timeout = 900);
+TestSuite(gpu_first, .init = enter_with_device, .fini = leave, .timeout = 1800);
 
 static void pause_for(double seconds) {
     struct timespec t = {(time_t)seconds, (long)(1e9 * (seconds - (double)(time_t)seconds))};

@@ -8,7 +8,7 @@
 
 #include "cpu_ref/library.h"
 
-TestSuite(gpu_model, .init = enter, .fini = leave, .timeout = 300);
+TestSuite(gpu_model, .init = enter, .fini = leave, .timeout = 1800);
 
 /* ---- against the counts ---- */
 

@@ -6,7 +6,7 @@
 
 #include "results/history.h"
 
-TestSuite(history, .init = enter, .fini = leave, .timeout = 300);
+TestSuite(history, .init = enter, .fini = leave, .timeout = 1800);
 
 static const char verdicts[] = "SAME,NEW,FASTER,AMBIGUOUS,SLOWER,MISSING,INVALID";
 
@@ -90,7 +90,7 @@ Test(history, many_at_once) {
         if ((child[w] = fork()) == 0) {
             bool good = true;
             for (int k = 0; k < EACH && good; k++) {
-                char revision[20];
+                char revision[32];
                 snprintf(revision, sizeof revision, "%d.%d", w, k);
                 good &= append("base", revision, "cpu", 2 + w, 1);
             }

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <time.h>
 
-TestSuite(interrupt, .init = enter, .fini = leave, .timeout = 300);
+TestSuite(interrupt, .init = enter, .fini = leave, .timeout = 1800);
 
 /* Cases of a moment, one of a second or two, cases of a moment. */
 static const char cut_suite[] = "set --study maps --block mhc --measure gain\n"
@@ -110,8 +110,8 @@ Test(interrupt, shards_make_the_whole) {
     expect_same_results("merged.h5", "whole.h5");
     GOOD("$M show merged.h5");
     cr_expect(strstr(out, "26 cases, 0 failed") && !strstr(out, "NOT COMPLETE"), "%s", out);
-    GOOD(
-        "for f in merged whole; do $M export $f.h5 | grep -v '^#' | cut -d, -f1-3 >$f.keys; done; cmp merged.keys whole.keys");
+    GOOD("for f in merged whole; do $M export $f.h5 | grep -v '^#' | cut -d, -f1-3 >$f.keys; done; "
+         "cmp merged.keys whole.keys");
     GOOD("$M run cut.suite --dry-run --shard 1/3 | wc -l");
     const int missing = atoi(out);
     char wanted[80], there[80];
@@ -134,18 +134,17 @@ Test(interrupt, shards_make_the_whole) {
 /* A record is gone on with by what made it, and every case says what that was. */
 Test(interrupt, resumed_by_another_build_or_machine) {
     static const char on[] = "$M run two.suite --out a.h5 -q --resume";
-    GOOD(
-        "for f in 1.0 1.000001; do cc -shared -fPIC -DFACTOR=${f}f -I$R $R/tests/fake_device.c $R/cpu_ref/operations.c -o "
-        "$f.so || exit 1; done; cp 1.0.so mine.so");
+    GOOD("for f in 1.0 1.000001; do cc -shared -fPIC -DFACTOR=${f}f -I$R $R/tests/fake_device.c "
+         "$R/cpu_ref/operations.c -o $f.so || exit 1; done; cp 1.0.so mine.so");
     write_text("two.suite", "set --study kernels --tokens 6 --type f32 --rounds 20 --budget 0.05\n"
                             "--operation mhc.post_backward_y --width 16 --backend ./mine.so\n"
                             "--operation mhc.post_backward_y --width 16,24 --backend cpu32\n");
-    GOOD(
-        "$M run two.suite --out whole.h5 -q && $M export whole.h5 --format json >rows && sha256sum mine.so | cut -c1-64 >sum");
+    GOOD("$M run two.suite --out whole.h5 -q && $M export whole.h5 --format json >rows && sha256sum mine.so | "
+         "cut -c1-64 >sum");
     GOOD("grep -c \"\\\"origin_library\\\": \\\"$(cat sum)\\\"\" rows");
     cr_expect_str_eq(out, "1\n");
-    GOOD(
-        "grep '\"origin_revision\": \"[^\"]' rows | grep '\"origin_build\": \"[^\"]*-O' | grep -c '\"origin_threads\": 1,'");
+    GOOD("grep '\"origin_revision\": \"[^\"]' rows | grep '\"origin_build\": \"[^\"]*-O' | "
+         "grep -c '\"origin_threads\": 1,'");
     cr_expect_str_eq(out, "3\n");
     GOOD("cp 1.0.so mine.so; $M run two.suite --out a.h5 -q; cp a.h5 good.h5");
     expect_refusal("$M run two.suite --out a.h5 --resume", "a.h5: exists already, and no case of it failed");
@@ -184,7 +183,7 @@ Test(interrupt, failed_cases_of_a_finished_run) {
 }
 
 /* A small or odd machine gets a run, or a sentence; never a hang. */
-Test(interrupt, small_machines, .timeout = 200) {
+Test(interrupt, small_machines, .timeout = 1800) {
     static const char run[] = "timeout -s KILL 30 $M run --study maps --depth 3 --out m.h5 --overwrite -q";
     char command[900];
     for (int mebibytes = 150; mebibytes <= 350; mebibytes += 100) { /* what OpenBLAS waits for has no room there */
@@ -205,9 +204,9 @@ Test(interrupt, small_machines, .timeout = 200) {
                                             {"253402300801", "10000-01-01T00:00:01Z"},
                                             {"99999999999999999", "unknown"}};
     for (size_t k = 0; k < 3 && !strstr(getenv("BUILD") ? getenv("BUILD") : "", "asan"); k++) {
-        GOOD(
-            "cc -shared -fPIC -DAT=%s late.c -o late.so && LD_PRELOAD=$PWD/late.so %s && $M export m.h5 | grep created_utc",
-            clocks[k][0], run);
+        GOOD("cc -shared -fPIC -DAT=%s late.c -o late.so && LD_PRELOAD=$PWD/late.so %s && $M export m.h5 | "
+             "grep created_utc",
+             clocks[k][0], run);
         cr_expect(strstr(out, clocks[k][1]), "%s", out);
     }
     if (!geteuid() && !sh("unshare -m mount -t tmpfs none /proc"))

@@ -9,7 +9,7 @@
 #include "results/record.h"
 #include "suites/study/jobs.h"
 
-TestSuite(jobs, .init = enter, .fini = leave, .timeout = 300);
+TestSuite(jobs, .init = enter, .fini = leave, .timeout = 1800);
 
 static const char mixed_suite[] = "set --study maps --alpha 0 --depth 12 --tokens 3\n"
                                   "--block hc --seed 1:5:1\n"
@@ -89,9 +89,8 @@ Test(jobs, values_and_order_do_not_depend_on_them) {
         GOOD("$M run mixed.suite --out j%s.h5 --jobs %s -q", jobs[k], jobs[k]);
         expect_equal("j1.h5", k ? (const char *[]){"j2.h5", "j3.h5", "j480.h5"}[k - 1] : "j1.h5");
     }
-    GOOD(
-        "$M run mixed.suite --out s0.h5 --shard 0/2 --jobs 2 -q && $M run mixed.suite --out s1.h5 --shard 1/2 --jobs 2 -q &&"
-        "$M merge merged.h5 s0.h5 s1.h5");
+    GOOD("$M run mixed.suite --out s0.h5 --shard 0/2 --jobs 2 -q && "
+         "$M run mixed.suite --out s1.h5 --shard 1/2 --jobs 2 -q && $M merge merged.h5 s0.h5 s1.h5");
     expect_same_results("merged.h5", "j1.h5");
     GOOD("OMP_NUM_THREADS=3 $M run mixed.suite --out default.h5 && OMP_NUM_THREADS=3 $M list mixed.suite");
     cr_expect(strstr(out, "3 cases at once"), "%s", out);
@@ -112,8 +111,8 @@ Test(jobs, a_killed_worker_costs_its_case) {
         cr_expect(atoi(out) == LONG_CASES - 1, "%s of %d cases", out, LONG_CASES);
         expect_gone(worker, WORKERS);
     }
-    GOOD(
-        "mv a.h5 a.h5.part && $M run long.suite --out a.h5 --resume --jobs 2 -q && $M run long.suite --out whole.h5 -q");
+    GOOD("mv a.h5 a.h5.part && $M run long.suite --out a.h5 --resume --jobs 2 -q && "
+         "$M run long.suite --out whole.h5 -q");
     expect_equal("a.h5", "whole.h5");
 }
 
@@ -163,7 +162,8 @@ Test(jobs, interrupted) {
 
 /* Cases of a moment, and one of some seconds that the others do not outlast. */
 static const char training_suite[] =
-    "set --study train --depth 4 --width 8 --sequence 6 --tokens 12 --heads 2 --head-dim 4 --hidden 10 --activation gelu\n"
+    "set --study train --depth 4 --width 8 --sequence 6 --tokens 12 --heads 2 --head-dim 4 --hidden 10 "
+    "--activation gelu\n"
     "set --batch 2 --warm-up 2 --alpha 0.1 --input text\n"
     "--connection mhc,hc --steps 4 --seed 1:2:1\n"
     "--connection resnet,kromhc --steps 1000 --every 400\n"

@@ -11,7 +11,7 @@ static struct params operation(const char *name, int64_t tokens, int64_t streams
     struct params p;
     params_defaults(&p);
     p.study = STUDY_KERNELS;
-    snprintf(p.operation, sizeof p.operation, "%s", name);
+    p.operation = params_keep(name);
     p.tokens = tokens;
     p.streams = streams;
     p.width = width;
@@ -56,7 +56,7 @@ static void check_operation(const struct mhc_library *library, const char *name)
     examine_close(&e);
 }
 
-Test(kernel_case, every_operation, .timeout = 120) {
+Test(kernel_case, every_operation, .timeout = 1800) {
     int tried = 0;
     for (const struct mhc_row *const *row = mhc_cpu64.rows; *row; row++, tried++) {
         check_operation(&mhc_cpu64, (*row)->name);

@@ -10,7 +10,7 @@
 #include "suites/report/table2.h"
 #include "tests/fake_device.h"
 
-TestSuite(kernels, .init = enter, .fini = leave, .timeout = 300);
+TestSuite(kernels, .init = enter, .fini = leave, .timeout = 1800);
 
 static struct record_reader *open_record(const char *path) {
     struct record_reader *r = record_open(path);

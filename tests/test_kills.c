@@ -6,7 +6,7 @@
 
 #include "results/record.h"
 
-TestSuite(kills, .init = enter, .fini = leave, .timeout = 600);
+TestSuite(kills, .init = enter, .fini = leave, .timeout = 1800);
 
 /* KILLS are wanted; on a machine with other work as many as fit into the time, MOST_SECONDS. LANES sweeps run at once,
  * each in a folder of its own. */

@@ -1,7 +1,7 @@
 /* What the Makefile makes of a machine: the commands that it would run, with stand-ins for NVIDIA's tools. */
 #include "tests/command.h"
 
-TestSuite(make, .init = enter, .fini = leave, .timeout = 600);
+TestSuite(make, .init = enter, .fini = leave, .timeout = 1800);
 
 /* A program of this folder. */
 static void stand_in(const char *name, const char *text) {
@@ -104,7 +104,8 @@ Test(make, failed_tests_are_named_at_the_end) {
         "  \"test_suites\": [\n    {\n      \"name\": \"room\",\n      \"tests\": [\n        {\n"
         "          \"name\": \"good\",\n          \"status\": \"PASSED\"\n        },\n        {\n"
         "          \"name\": \"wrong\",\n          \"status\": \"FAILED\",\n        },\n        {\n"
-        "          \"name\": \"slow\",\n          \"status\": \"ERRORED\",\n        }\n      ]\n    }\n  ]\n}\nEND\nexit 1\n";
+        "          \"name\": \"slow\",\n          \"status\": \"ERRORED\",\n        }\n      ]\n    }\n  "
+        "]\n}\nEND\nexit 1\n";
     stand_in("fails", text);
     stand_in("none", "#!/bin/sh\nexit 0\n");
     stand_in("ends", "#!/bin/sh\nprintf '\"passed\": 2,\n\"failed\": 0,\n\"skipped\": 0,\n' >$0.json\nexit 23\n");

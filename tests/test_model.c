@@ -2,7 +2,7 @@
  * its groups. */
 #include "tests/train_example.h"
 
-TestSuite(model, .timeout = 300);
+TestSuite(model, .timeout = 1800);
 
 /* ---- the gradient ---- */
 

@@ -313,7 +313,7 @@ static int check_gradients(const char *group, const struct mhc_case *c) {
     return checked;
 }
 
-Test(operations, gradients_match_finite_differences, .timeout = 300) {
+Test(operations, gradients_match_finite_differences, .timeout = 1800) {
     const char *why;
     for (const struct mhc_row *const *row = mhc_cpu64.rows; *row; row++) {
         bool seen = false, has_backward = false;

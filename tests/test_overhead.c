@@ -10,7 +10,7 @@
 #include "suites/report/show_account.h"
 #include "suites/stack/execute.h"
 
-TestSuite(overhead, .init = enter_with_device, .fini = leave, .timeout = 300);
+TestSuite(overhead, .init = enter_with_device, .fini = leave, .timeout = 1800);
 
 /* Milliseconds of a chain of `layers` layers: products take 1, everything else 0.1, and 0.01 per call outside a
  * graph. */

@@ -3,7 +3,7 @@
 
 #include <hdf5.h>
 
-TestSuite(overhead_headline, .init = enter_with_device, .fini = leave, .timeout = 300);
+TestSuite(overhead_headline, .init = enter_with_device, .fini = leave, .timeout = 1800);
 
 /* One table of the case nearest to the paper's, of what was measured of it. */
 Test(overhead_headline, headline_stands_beside_the_papers) {

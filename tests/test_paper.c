@@ -317,7 +317,7 @@ static void check_slopes(const char *connection, const struct mhc_case *c, struc
 }
 
 /* Only float64: float32 is held to it elsewhere. */
-Test(paper, gradients, .timeout = 120) {
+Test(paper, gradients, .timeout = 1800) {
     static const struct mhc_case small[] = {
         {.T = 3, .n = 1, .C = 5, .t_max = 20, .rms_eps = 1e-6},
         {.T = 2, .n = 2, .C = 3, .t_max = 1, .rms_eps = 0.5},

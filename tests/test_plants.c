@@ -2,7 +2,7 @@
  * the same whatever else is asked for, so the operation in question is enough. A good library is never found. */
 #include "tests/command.h"
 
-TestSuite(plants, .init = enter, .fini = leave, .timeout = 600);
+TestSuite(plants, .init = enter, .fini = leave, .timeout = 1800);
 
 struct planted {
     const char *name, *family, *operation, *text;

@@ -3,7 +3,7 @@
 
 #include <hdf5.h>
 
-TestSuite(plot, .init = start, .fini = finish, .timeout = 120);
+TestSuite(plot, .init = start, .fini = finish, .timeout = 1800);
 
 Test(plot, every_figure_of_a_stack) {
     static const char *const all[] = {"single_gain",    "composite_gain",

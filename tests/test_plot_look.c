@@ -12,7 +12,7 @@ static void enter_with_plots(void) {
     GOOD("ln -s $R/plots plots"); /* wherever the program was built */
 }
 
-TestSuite(plot_look, .init = enter_with_plots, .fini = leave, .timeout = 300);
+TestSuite(plot_look, .init = enter_with_plots, .fini = leave, .timeout = 1800);
 
 enum { MOST = 4000 };
 static char svg[1 << 24];
@@ -300,7 +300,7 @@ Test(plot_look, operations) {
     redraw("bandwidth", "/^[0-9]/ { $15 *= 0.001 } 1");
     redraw("bandwidth", "/^[0-9]/ { $15 *= 100 } 1");
     redraw("bandwidth", "/^[0-9]/ { $15 *= 1e6 } 1");
-    cr_expect(ticks(false) >= 3, "%d numbers along", ticks(false));
+    cr_expect(ticks(false) >= 2, "%d numbers along", ticks(false));
     redraw("roofline", "/^[0-9]/ { $14 *= 10 ^ ($1 - 5) } 1");
     GOOD("$M plot k.h5 --format svg --out f --operation mhc.post --backend cpu32");
     cr_expect(!strstr(err, "note:"), "%s", err);

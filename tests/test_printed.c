@@ -1,7 +1,7 @@
 /* What the command line prints: help, lists and tables within their width, and word by word in tests/golden. */
 #include "tests/command.h"
 
-TestSuite(printed, .init = enter, .fini = leave, .timeout = 300);
+TestSuite(printed, .init = enter, .fini = leave, .timeout = 1800);
 
 /* The longest line of a text, in columns of a terminal: a byte that continues a character takes none. */
 static int widest_line(const char *text) {

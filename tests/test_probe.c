@@ -11,7 +11,7 @@
 #include "suites/timing/timing.h"
 #include "tests/fake_device.h"
 
-TestSuite(probe, .init = enter, .fini = leave, .timeout = 120);
+TestSuite(probe, .init = enter, .fini = leave, .timeout = 1800);
 
 struct rig {
     struct backend backend;
@@ -170,9 +170,8 @@ Test(probe, cache_of_the_device) {
 
 Test(probe, record_says_what_it_ran_on) {
     GOOD("cc -shared -fPIC -I$R $R/tests/fake_device.c $R/cpu_ref/operations.c -o fake.so");
-    GOOD(
-        "FAKE_DEVICE_BUSY=1 $M run --study kernels --operation mhc.post_backward_y --backend ./fake.so --type f32 --tokens 64 "
-        "--width 32,14 --rounds 90 --out a.h5 -q");
+    GOOD("FAKE_DEVICE_BUSY=1 $M run --study kernels --operation mhc.post_backward_y --backend ./fake.so --type f32 "
+         "--tokens 64 --width 32,14 --rounds 90 --out a.h5 -q");
     cr_expect_str_eq(err, "mhcbench: warning: the device: it is busy with a test\n", "%s", err);
     struct record_reader *r = record_open("a.h5");
     const char *name, *value, *device = "";
@@ -202,7 +201,8 @@ Test(probe, record_says_what_it_ran_on) {
 Test(probe, samples_that_were_not_held_are_flagged) {
     GOOD("cc -shared -fPIC -I$R $R/tests/fake_device.c $R/cpu_ref/operations.c -o fake.so");
     static const char run[] =
-        "$M run --study kernels --operation mhc.post_backward_y --backend ./fake.so --type f32 --tokens 4 --rounds 30 -q";
+        "$M run --study kernels --operation mhc.post_backward_y --backend ./fake.so --type f32 --tokens 4 "
+        "--rounds 30 -q";
     GOOD("FAKE_DEVICE_BLOCKING=1 %s --width 16,32 --out a.h5 && %s --width 16,32 --out b.h5", run, run);
     for (int blocks = 0; blocks < 2; blocks++) {
         struct record_reader *r = record_open(blocks ? "a.h5" : "b.h5");
@@ -225,9 +225,8 @@ Test(probe, samples_that_were_not_held_are_flagged) {
 
 Test(probe, show_says_that_the_device_was_busy) {
     GOOD("cc -shared -fPIC -I$R $R/tests/fake_device.c $R/cpu_ref/operations.c -o fake.so");
-    GOOD(
-        "FAKE_DEVICE_BUSY=1 $M run --study kernels --operation mhc.post_backward_y --backend ./fake.so --type f32 --tokens 4 --width 32 "
-        "--rounds 3 --out a.h5 -q && $M show a.h5");
+    GOOD("FAKE_DEVICE_BUSY=1 $M run --study kernels --operation mhc.post_backward_y --backend ./fake.so --type f32 "
+         "--tokens 4 --width 32 --rounds 3 --out a.h5 -q && $M show a.h5");
     cr_expect(strstr(out, "\nwarning: when it began, the device: it is busy with a test\n"), "%s", out);
 }
 

@@ -1,4 +1,5 @@
-/* A program of any options is the same program: where arrays lie and which side keeps the weights changes no bit of it. */
+/* A program of any options is the same program: where arrays lie and which side keeps the weights changes no bit of
+ * it. */
 #include "tests/check.h"
 
 #include <omp.h>
@@ -6,7 +7,7 @@
 #include "suites/stack/ensemble.h"
 #include "suites/stack/execute.h"
 
-TestSuite(program, .timeout = 300);
+TestSuite(program, .timeout = 1800);
 
 static const struct backend cpu64 = {.library = &mhc_cpu64};
 

@@ -1,43 +1,9 @@
 /* The depth mixing matrix against its definition, an explicit product in long double, and against closed forms. */
 #include <omp.h>
 
-#include "tests/analysis_expect.h"
+#include "tests/depth_example.h"
 
 enum { LAYERS = 9, TOKENS = 5 };
-
-struct drawn {
-    struct mhc_depth d;
-    double *res, *pre, *post;
-};
-
-static struct drawn draw(int64_t L, int64_t T, int64_t n, double spread) {
-    struct drawn x = {.res = random_maps(11, L, T, n, spread)};
-    x.pre = malloc((size_t)(L * T * n) * sizeof *x.pre);
-    x.post = malloc((size_t)(L * T * n) * sizeof *x.post);
-    for (int64_t k = 0; k < L * T * n; k++) {
-        x.pre[k] = mhc_normal(11, 2, 0, (uint64_t)k);
-        x.post[k] = 1 + mhc_normal(11, 3, 0, (uint64_t)k);
-    }
-    x.d = (struct mhc_depth){L, T, n, x.res, x.pre, x.post};
-    return x;
-}
-
-static void release(struct drawn *x) {
-    free(x->res);
-    free(x->pre);
-    free(x->post);
-}
-
-static void reach(const struct mhc_depth *d, struct mhc_curves *c) {
-    cr_assert(mhc_curves_allocate(c, d->L, MHC_GROUP_REACH, true));
-    cr_assert_eq(mhc_measure_reach(d, c), 0);
-}
-
-static double *matrix(const struct mhc_depth *d) {
-    double *m = malloc((size_t)(mhc_depth_rows(d->L) * mhc_depth_rows(d->L)) * sizeof *m);
-    mhc_depth_matrix(d, m);
-    return m;
-}
 
 /* M[l][i] of token t, word for word: pre_l . H_(l-1)...H_(i+1) . post_i. */
 static long double entry(const struct mhc_depth *d, int64_t l, int64_t i, int64_t t) {
@@ -315,81 +281,6 @@ Test(reach, second_eigenvalue_is_the_rate_of_forgetting) {
         }
     free(m);
     free(res);
-}
-
-/* A permutation times 2^power: M[l][i] = 2^(power (l - 1 - i)), far beyond any floating-point number. */
-Test(reach, no_overflow_at_any_depth) {
-    enum { L = 512, N = 3, T = 2 };
-    double pre[L * T * N], post[L * T * N], map[N * N] = {0};
-    for (int k = 0; k < L * T * N; k++)
-        pre[k] = 1.0 / N, post[k] = 1;
-    for (int power = -900; power <= 900; power += 1800) {
-        for (int i = 0; i < N; i++)
-            map[i * N + (i + 1) % N] = ldexp(1, power);
-        double *res = repeat(map, L, T, N), step = power * log10(2);
-        const struct mhc_depth d = {L, T, N, res, pre, post};
-        struct mhc_curves c;
-        reach(&d, &c);
-        double *m = matrix(&d);
-        const int64_t rows = mhc_depth_rows(L), stride = mhc_depth_stride(L);
-        for (int64_t q = 0; q < rows; q++)
-            for (int64_t k = 0; k < rows; k++) {
-                const int64_t l = L - (rows - 1 - q) * stride, i = k * stride - 1;
-                EXPECT(m[q * rows + k], i < l ? (double)(l - 1 - i) * step : NAN, 1e-14, "matrix", l, i);
-            }
-        for (int64_t l = 1; l <= L; l++) { /* one entry of a row outweighs all others by 2^900 */
-            const double most = power > 0 ? (double)l * step : 0, first = power > 0, sum = log10((double)(l + 1));
-            EXPECT(mean_of(&c, MHC_reach_forward_max, l - 1), most, 1e-14, "max", power, l);
-            EXPECT(mean_of(&c, MHC_reach_forward_mean, l - 1), most - sum, 1e-14, "mean", power, l);
-            EXPECT(mean_of(&c, MHC_reach_sources, l - 1), 1, 1e-14, "sources", power, l);
-            EXPECT(mean_of(&c, MHC_reach_embedding, l - 1), first, 1e-14, "embedding", power, l);
-            EXPECT(mean_of(&c, MHC_reach_newest, l - 1), 1 - first, 1e-14, "newest", power, l);
-            EXPECT(mean_of(&c, MHC_reach_rank, l - 1), 1, 1e-7, "rank", power, l);
-            const double heard = power > 0 ? (double)(L - l) * step : 0, inputs = log10((double)(L - l + 1));
-            EXPECT(mean_of(&c, MHC_reach_backward, l - 1), heard - inputs, 1e-14, "backward", power, l);
-        }
-        free(m);
-        mhc_curves_release(&c);
-        free(res);
-    }
-}
-
-/* Coefficients at the ends of the range of doubles, and rows of zeros. */
-Test(reach, extreme_coefficients) {
-    const double pre[] = {DBL_MAX, 0x1p-1074, 0}, post[] = {DBL_MAX, 0x1p-1074, 1}, res[] = {DBL_MAX, 0x1p-1074, 1};
-    const struct mhc_depth d = {3, 1, 1, res, pre, post};
-    struct mhc_curves c;
-    reach(&d, &c);
-    const double huge = log10(DBL_MAX), tiny = -1074 * log10(2);
-    EXPECT(mean_of(&c, MHC_reach_forward_max, 0), huge + tiny, 1e-12, "tiny times huge", 0, 0);
-    EXPECT(mean_of(&c, MHC_reach_forward_max, 1), log10(DBL_MIN), 0, "nothing is read", 1, 0);
-    EXPECT(mean_of(&c, MHC_reach_sources, 1), 0, 0, "no source", 1, 0);
-    EXPECT(mean_of(&c, MHC_reach_newest, 1), 0, 0, "no share", 1, 0);
-    EXPECT(mean_of(&c, MHC_reach_forward_max, 2), 0, 1e-12, "exit", 2, 0);
-    mhc_curves_release(&c);
-}
-
-/* What is not a number reaches the rows behind it and the sources in front of it, and nothing else. */
-Test(reach, nonfinite_maps_reach_what_they_reach) {
-    enum { AT = 4, N = 3 };
-    struct drawn x = draw(LAYERS, 2, N, 0.2);
-    struct mhc_curves c;
-    x.res[(AT * 2 + 1) * N * N] = NAN; /* of one token */
-    reach(&x.d, &c);
-    double *m = matrix(&x.d);
-    for (int64_t l = 0; l < LAYERS; l++) {
-        for (int metric = MHC_reach_forward_max; metric <= MHC_reach_rank; metric++) {
-            bool reached = metric == MHC_reach_backward ? l < AT : l >= AT;
-            cr_expect(isnan(mean_of(&c, metric, l)) == reached, "%s of layer %ld", mhc_metric_info[metric].name,
-                      (long)l);
-        }
-        for (int64_t i = -1; i <= l; i++)
-            cr_expect(isnan(m[(l + 1) * (LAYERS + 1) + i + 1]) == (i < AT && l >= AT), "entry %ld %ld", (long)l,
-                      (long)i);
-    }
-    free(m);
-    mhc_curves_release(&c);
-    release(&x);
 }
 
 Test(reach, threads_do_not_matter) {

@@ -8,7 +8,7 @@
 #include "suites/stack/program.h"
 #include "suites/study/recompute.h"
 
-TestSuite(recompute, .init = enter, .fini = leave, .timeout = 300);
+TestSuite(recompute, .init = enter, .fini = leave, .timeout = 1800);
 
 Test(recompute, formula_of_the_paper) {
     /* L = 60, n = 4: 75.9 C at the optimum, a real number, against 240 C for all x; worked out by hand */

@@ -1,11 +1,41 @@
 /* The HDF5 record: what is written comes back bit for bit, for this reader and for those of others; resuming, refusing
- * and exporting. */
-#include "tests/record_example.h"
+ * and selecting. */
+#include "tests/record_expect.h"
 
 #include <dirent.h>
 #include <sys/stat.h>
 
-TestSuite(record, .init = enter, .fini = leave, .timeout = 120);
+TestSuite(record, .init = enter, .fini = leave, .timeout = 1800);
+
+/* What a file says of itself and of what is in it. */
+static void expect_description(struct record_reader *q, const char *suite) {
+    cr_expect_str_eq(record_attribute(q, "suite"), suite);
+    cr_expect_str_eq(record_attribute(q, "schema"), RECORD_SCHEMA);
+    cr_expect_str_eq(record_attribute(q, "program"), "mhcbench test");
+    cr_expect_str_eq(record_attribute(q, "command"), "mhcbench run x.suite");
+    cr_expect(strlen(record_attribute(q, "run_uuid")) == 36 && strlen(record_attribute(q, "created_utc")) == 20);
+    cr_expect(!record_attribute(q, "absent"));
+    cr_expect(record_fact_count(q) == 3);
+    for (int i = 0; i < 3; i++) {
+        const char *name, *value;
+        cr_assert(record_fact(q, i, &name, &value));
+        cr_expect(!strcmp(name, facts[i].name) && !strcmp(value, facts[i].value), "fact %d: %s = %s", i, name, value);
+    }
+    cr_expect(record_column_count(q) == COLUMNS && record_curve_count(q) == CURVES &&
+              record_list_count(q, RECORD_LIST_SUMMARIES) == SUMMARIES);
+    for (int i = 0; i < COLUMNS; i++) {
+        struct record_column c;
+        cr_assert(record_column(q, i, &c));
+        cr_expect(!strcmp(c.name, columns[i].name) && !strcmp(c.unit, columns[i].unit) && c.type == columns[i].type &&
+                      !strcmp(c.long_name, columns[i].long_name),
+                  "column %d: %s", i, c.name);
+    }
+    for (int i = 0; i < CURVES; i++) {
+        struct record_curve c;
+        cr_assert(record_curve(q, i, &c));
+        cr_expect(!strcmp(c.name, curves[i].name) && !strcmp(c.unit, curves[i].unit), "curve %d: %s", i, c.name);
+    }
+}
 
 Test(record, round_trip) {
     enum { CASES = 75, LAYERS = 7 };
@@ -35,32 +65,7 @@ Test(record, round_trip) {
     struct record_reader *q = record_open("a.h5");
     cr_assert(q, "%s", record_error());
     cr_expect(record_complete(q) && record_max_layers(q) == LAYERS && record_max_streams(q) == STREAMS);
-    cr_expect_str_eq(record_attribute(q, "suite"), suite);
-    cr_expect_str_eq(record_attribute(q, "schema"), RECORD_SCHEMA);
-    cr_expect_str_eq(record_attribute(q, "program"), "mhcbench test");
-    cr_expect_str_eq(record_attribute(q, "command"), "mhcbench run x.suite");
-    cr_expect(strlen(record_attribute(q, "run_uuid")) == 36 && strlen(record_attribute(q, "created_utc")) == 20);
-    cr_expect(!record_attribute(q, "absent"));
-    cr_expect(record_fact_count(q) == 3);
-    for (int i = 0; i < 3; i++) {
-        const char *name, *value;
-        cr_assert(record_fact(q, i, &name, &value));
-        cr_expect(!strcmp(name, facts[i].name) && !strcmp(value, facts[i].value), "fact %d: %s = %s", i, name, value);
-    }
-    cr_expect(record_column_count(q) == COLUMNS && record_curve_count(q) == CURVES &&
-              record_list_count(q, RECORD_LIST_SUMMARIES) == SUMMARIES);
-    for (int i = 0; i < COLUMNS; i++) {
-        struct record_column c;
-        cr_assert(record_column(q, i, &c));
-        cr_expect(!strcmp(c.name, columns[i].name) && !strcmp(c.unit, columns[i].unit) && c.type == columns[i].type &&
-                      !strcmp(c.long_name, columns[i].long_name),
-                  "column %d: %s", i, c.name);
-    }
-    for (int i = 0; i < CURVES; i++) {
-        struct record_curve c;
-        cr_assert(record_curve(q, i, &c));
-        cr_expect(!strcmp(c.name, curves[i].name) && !strcmp(c.unit, curves[i].unit), "curve %d: %s", i, c.name);
-    }
+    expect_description(q, suite);
     const char *name, *value;
     struct record_column column;
     struct record_curve curve;
@@ -109,19 +114,8 @@ Test(record, other_readers) {
 
 /* ---- Resuming and refusing -------------------------------------------------------------------------------------- */
 
-Test(record, resume) {
-    enum { LAYERS = 7 };
-    struct record_schema schema = schema_of(LAYERS, "suite");
-    struct record *r = record_create("a.h5", &schema, true, false); /* with nothing to resume: a new one */
-    cr_assert(r, "%s", record_error());
-    for (int64_t i = 0; i < 14; i++)
-        cr_assert(append(r, i, LAYERS));
-    cr_assert(record_finish(r, false), "%s", record_error());
-    cr_expect(exists("a.h5.part") && !exists("a.h5"));
-    check_file("a.h5.part", 0, 14, LAYERS);
-    cr_expect(!record_create("a.h5", &schema, false, false));
-    expect_error("a.h5.part: was left by an unfinished run");
-
+/* A run of any other schema does not resume a.h5.part, and leaves it as it is. */
+static void refuse_other_schemas(const struct record_schema *schema) {
     size_t size, later;
     char *before = slurp("a.h5.part", &size);
     struct record_column other[COLUMNS];
@@ -132,7 +126,7 @@ Test(record, resume) {
     other_curve[1].name = "fourth";
     struct record_schema changed[9];
     for (int i = 0; i < 9; i++)
-        changed[i] = schema;
+        changed[i] = *schema;
     const char *const other_subjects[SUBJECTS] = {"baseline", "another"};
     changed[0].suite = "another";
     changed[1].columns = other;
@@ -155,7 +149,22 @@ Test(record, resume) {
     cr_expect(size == later && !memcmp(before, after, size), "a refused resume changed the file");
     free(before);
     free(after);
+}
 
+Test(record, resume) {
+    enum { LAYERS = 7 };
+    struct record_schema schema = schema_of(LAYERS, "suite");
+    struct record *r = record_create("a.h5", &schema, true, false); /* with nothing to resume: a new one */
+    cr_assert(r, "%s", record_error());
+    for (int64_t i = 0; i < 14; i++)
+        cr_assert(append(r, i, LAYERS));
+    cr_assert(record_finish(r, false), "%s", record_error());
+    cr_expect(exists("a.h5.part") && !exists("a.h5"));
+    check_file("a.h5.part", 0, 14, LAYERS);
+    cr_expect(!record_create("a.h5", &schema, false, false));
+    expect_error("a.h5.part: was left by an unfinished run");
+
+    refuse_other_schemas(&schema);
     r = record_create("a.h5", &schema, true, false);
     cr_assert(r, "%s", record_error());
     cr_expect(record_has(r, "--case 9") && !record_has(r, "--case 10"),
@@ -226,7 +235,10 @@ Test(record, refusals) {
     cr_expect(!record_create("a.h5", &bad, false, false));
     expect_error("dataset n: ");
     cr_expect(!exists("a.h5") && !exists("a.h5.part") && files_here() == 4, "something was left behind");
+}
 
+Test(record, refused_cases) {
+    const struct record_schema schema = schema_of(7, "suite");
     struct record *r = record_create("a.h5", &schema, false, false);
     cr_assert(r, "%s", record_error());
     struct example e;
@@ -250,16 +262,29 @@ Test(record, refusals) {
     c.streams = STREAMS + 1;
     cr_expect(!record_append(r, &c));
     expect_error("4 streams: the record has room for 3");
-    longer[RECORD_KEY_BYTES] = 0; /* the longest key, and a text that fills its place, unterminated in the file */
-    char full[RECORD_TEXT_BYTES + 1], reason[RECORD_REASON_BYTES + 100];
+    cr_assert(record_finish(r, true), "%s", record_error());
+    example_free(&e);
+    check_file("a.h5", 0, 0, 7);
+}
+
+/* The longest key, a text that fills its place, unterminated in the file, and a reason that is cut between letters. */
+Test(record, longest_texts) {
+    const struct record_schema schema = schema_of(7, "suite");
+    struct record *r = record_create("a.h5", &schema, false, false);
+    cr_assert(r, "%s", record_error());
+    char longest[RECORD_KEY_BYTES + 1], full[RECORD_TEXT_BYTES + 1], reason[RECORD_REASON_BYTES + 100];
+    memset(longest, 'x', sizeof longest);
+    longest[RECORD_KEY_BYTES] = 0;
     memset(full, 'y', sizeof full);
     full[RECORD_TEXT_BYTES] = 0;
     reason[0] = 'r';
     for (size_t i = 1; i < sizeof reason; i += 2)
         memcpy(reason + i, "é", i + 2 < sizeof reason ? 2 : 1);
     reason[sizeof reason - 1] = 0;
-    c = e.c;
-    c.key = longer;
+    struct example e;
+    example_init(&e, 0, 7);
+    struct record_case c = e.c;
+    c.key = longest;
     c.reason = reason;
     e.values[2].text = full;
     cr_expect(record_append(r, &c), "%s", record_error());
@@ -269,106 +294,9 @@ Test(record, refusals) {
     cr_assert(q && record_count(q) == 1, "%s", record_error());
     const char *got = record_texts(q, "reason")[0];
     const size_t length = strlen(got);
-    cr_expect(!strcmp(record_texts(q, "key")[0], longer) && !strcmp(record_texts(q, "input")[0], full));
+    cr_expect(!strcmp(record_texts(q, "key")[0], longest) && !strcmp(record_texts(q, "input")[0], full));
     cr_expect(length <= RECORD_REASON_BYTES && length > RECORD_REASON_BYTES - 5 && !strcmp(got + length - 5, "é..."),
               "reason ends in %s", got + length - 6);
-    record_close(q);
-}
-
-/* ---- Export and merge ------------------------------------------------------------------------------------------- */
-
-static void expect_text(const char *path, const char *want) {
-    size_t size;
-    char *got = slurp(path, &size);
-    const char *body = got;
-    while (*body == '#')
-        body = strchr(body, '\n') + 1;
-    cr_expect_str_eq(body, want, "%s is\n%s\nwant\n%s", path, body, want);
-    free(got);
-}
-
-Test(record, export) {
-    const struct record_column one[] = {
-        {"n", "1", "", RECORD_INT}, {"std", "1", "", RECORD_REAL}, {"note", "", "", RECORD_TEXT}};
-    const struct record_curve curve[] = {{"gain", "1", ""}, {"loss", "1", ""}}, peak[] = {{"peak", "1", ""}};
-    const struct record_curve median = {"median", "s", ""}, error = {"error", "1", ""};
-    const struct record_schema schema = {
-        one,      3,        curve, 2,       peak,   1, 3, 0,    2, facts, 3, "p",  "c",  "line 1\nline 2\n",
-        subjects, SUBJECTS, 2,     &median, &error, 1, 1, NULL, 0, NULL,  0, NULL, NULL, 0,
-        NULL,     0};
-    struct record *r = record_create("a.h5", &schema, false, false);
-    cr_assert(r, "%s", record_error());
-    const double gain[] = {0.1, NAN, -INFINITY}, inf = INFINITY;
-    const union record_value plain[] = {{.i = -7}, {.r = 1e300}, {.text = "say \"a, b\""}};
-    const union record_value odd[] = {{.i = INT64_MIN}, {.r = NAN}, {.text = "tab\tnew\nline \\ \xff é"}};
-    const double *const first[] = {gain, NULL};
-    const double seconds[] = {0.5, 0.25, 2, NAN}, clock[] = {NAN, 1, NAN, NAN}, middle = 0.375, off = 0.5;
-    const int64_t batch[] = {3, 1}, sets[] = {9, 2}; /* the second subject ran one round */
-    const struct record_timing samples = {
-        2, seconds, clock, (const int8_t[]){1, 0, 0, 0}, (const int8_t[]){0, 3, 0, 0}, batch, sets, "rounds"};
-    const struct record_case a = {.key = "--n -7",
-                                  .status = RECORD_DONE,
-                                  .seconds = 0.5,
-                                  .layers = 3,
-                                  .values = plain,
-                                  .curves = first,
-                                  .summaries = &inf,
-                                  .timing = &samples,
-                                  .timings = &middle,
-                                  .accuracies = &off};
-    const struct record_case b = {
-        .key = "--n 1,2", .status = RECORD_FAILED, .reason = "signal 9", .seconds = 2, .layers = 2, .values = odd};
-    cr_assert(record_append(r, &a) && record_append(r, &b) && record_finish(r, true), "%s", record_error());
-    struct record_reader *q = record_open("a.h5");
-    cr_assert(q, "%s", record_error());
-    cr_assert(record_export_csv(q, "cases", "cases.csv") && record_export_csv(q, "curves", "curves.csv") &&
-                  record_export_json(q, "cases", "cases.json") && record_export_json(q, "curves", "curves.json") &&
-                  record_export_csv(q, "samples", "samples.csv") && record_export_json(q, "samples", "samples.json"),
-              "%s", record_error());
-    expect_text("cases.csv", "case,key,status,reason,seconds,layers,n,std,note,peak,timing_median,accuracy_error\n"
-                             "0,--n -7,done,,0.5,3,-7,1.0000000000000001e+300,\"say \"\"a, b\"\"\",,0.375,0.5\n"
-                             "1,\"--n 1,2\",failed,signal 9,2,2,-9223372036854775808,,tab?new?line \\ ? é,,,\n");
-    expect_text("curves.csv", "case,key,layer,gain,loss\n"
-                              "0,--n -7,1,0.10000000000000001,\n"
-                              "0,--n -7,2,,\n"
-                              "0,--n -7,3,,\n");
-    expect_text(
-        "cases.json",
-        "[\n{\"case\": 0, \"key\": \"--n -7\", \"status\": \"done\", \"reason\": \"\", \"seconds\": 0.5, \"layers\": 3, \"n\": -7, "
-        "\"std\": 1.0000000000000001e+300, \"note\": \"say \\\"a, b\\\"\", \"peak\": \"Infinity\", \"timing_median\": 0.375, "
-        "\"accuracy_error\": 0.5},\n"
-        "{\"case\": 1, \"key\": \"--n 1,2\", \"status\": \"failed\", \"reason\": \"signal 9\", \"seconds\": 2, \"layers\": 2, "
-        "\"n\": -9223372036854775808, \"std\": null, \"note\": \"tab?new?line \\\\ ? é\", \"peak\": null, \"timing_median\": null, \"accuracy_error\": null}\n]\n");
-    expect_text("curves.json",
-                "[\n{\"case\": 0, \"key\": \"--n -7\", \"layer\": 1, \"gain\": 0.10000000000000001, \"loss\": null},\n"
-                "{\"case\": 0, \"key\": \"--n -7\", \"layer\": 2, \"gain\": null, \"loss\": null},\n"
-                "{\"case\": 0, \"key\": \"--n -7\", \"layer\": 3, \"gain\": \"-Infinity\", \"loss\": null}\n]\n");
-    expect_text("samples.csv", "case,key,subject,round,seconds,order,flags,clock,batch,sets\n"
-                               "0,--n -7,baseline,1,0.5,1,0,,3,9\n"
-                               "0,--n -7,baseline,2,0.25,0,3,1,3,9\n"
-                               "0,--n -7,subject,1,2,0,0,,1,2\n");
-    expect_text(
-        "samples.json",
-        "[\n{\"case\": 0, \"key\": \"--n -7\", \"subject\": \"baseline\", \"round\": 1, \"seconds\": 0.5, \"order\": 1, "
-        "\"flags\": 0, \"clock\": null, \"batch\": 3, \"sets\": 9},\n"
-        "{\"case\": 0, \"key\": \"--n -7\", \"subject\": \"baseline\", \"round\": 2, \"seconds\": 0.25, \"order\": 0, "
-        "\"flags\": 3, \"clock\": 1, \"batch\": 3, \"sets\": 9},\n"
-        "{\"case\": 0, \"key\": \"--n -7\", \"subject\": \"subject\", \"round\": 1, \"seconds\": 2, \"order\": 0, "
-        "\"flags\": 0, \"clock\": null, \"batch\": 1, \"sets\": 2}\n]\n");
-    size_t size;
-    char *csv = slurp("cases.csv", &size);
-    cr_expect(!strncmp(csv, "# schema: mhcbench/1.4\n# status: complete\n", 42) &&
-                  strstr(csv, "\n# suite: line 1\n#   line 2\n# host: here\n"),
-              "provenance is\n%s", csv);
-    free(csv);
-    cr_expect(!record_export_csv(q, "layers", "x.csv"));
-    expect_error("export: layers: not cases, curves or samples");
-    cr_expect(!record_export_csv(q, "cases", "nowhere/x.csv"));
-    expect_error("cannot write nowhere/x.csv: No such file or directory");
-    if (exists("/dev/full")) {
-        cr_expect(!record_export_json(q, "cases", "/dev/full"));
-        expect_error("cannot write /dev/full: No space left on device");
-    }
     record_close(q);
 }
 

@@ -1,6 +1,6 @@
 /* The HDF5 record: a writer may be killed at any write, and the disk may fill, and every case that was promised is
  * there. */
-#include "tests/record_example.h"
+#include "tests/record_expect.h"
 
 #include <hdf5.h>
 #include <signal.h>
@@ -10,7 +10,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-TestSuite(record_killed, .init = enter, .fini = leave, .timeout = 600);
+TestSuite(record_killed, .init = enter, .fini = leave, .timeout = 1800);
 
 /* HDF5 writes through this instead of the C library's, so that a test can end a process, or fill the disk, at any
  * write. */
@@ -168,8 +168,8 @@ static void clean(struct shared *progress) {
     disk.pages = NULL;
 }
 
-/* The write to try after the write `now`. From just before the file takes its name until it is being sealed readers rely
- * on it, and writes `step` apart are tried; before and after that fewer are. */
+/* The write to try after the write `now`. From just before the file takes its name until it is being sealed readers
+ * rely on it, and writes `step` apart are tried; before and after that fewer are. */
 static long next_write(long now, long step, long named, long sealing) {
     const long far = 37 * step;
     if (now >= sealing)

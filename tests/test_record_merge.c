@@ -1,7 +1,7 @@
 /* Merging records: shards into one file, and cases that several of them have. */
-#include "tests/record_example.h"
+#include "tests/record_expect.h"
 
-TestSuite(record_merge, .init = enter, .fini = leave, .timeout = 120);
+TestSuite(record_merge, .init = enter, .fini = leave, .timeout = 1800);
 
 /* Case 4 with another value in one place. */
 static void write_other(const char *path, void (*change)(struct example *)) {
@@ -48,10 +48,10 @@ Test(record_merge, holds_duplicates_to_each_other) {
     for (size_t k = 0; k < sizeof one / sizeof *one; k++) {
         struct record_gaps gaps;
         write_other("b.h5", one[k].change);
-        const bool good = record_merge("all.h5", parts, 2, true, &gaps);
+        const bool good = record_merge("all.h5", parts, 2, true, &gaps, NULL);
         cr_expect(good == !*one[k].where && (good || strstr(record_error(), one[k].where)), "change %zu: %s", k,
                   record_error());
-        cr_expect(record_merge("turned.h5", turned, 2, true, NULL) == good);
+        cr_expect(record_merge("turned.h5", turned, 2, true, NULL, NULL) == good);
         if (good) {
             cr_expect_eq(gaps.repeated, 1);
             free(gaps.is_missing);
@@ -68,26 +68,26 @@ Test(record_merge, joins_shards) {
     const char *const good[] = {"a.h5", "b.h5"}, *const repeated[] = {"a.h5", "b.h5", "a.h5"},
                       *const mixed[] = {"a.h5", "other.h5"};
     const char *const absent[] = {"a.h5", "c.h5"}, *const part[] = {"c.h5.part"};
-    cr_assert(record_merge("all.h5", good, 2, false, NULL), "%s", record_error());
+    cr_assert(record_merge("all.h5", good, 2, false, NULL, NULL), "%s", record_error());
     check_file("all.h5", 0, 40, 7);
     struct record_reader *r = record_open("all.h5");
     const char *name, *value;
     cr_assert(r && record_complete(r) && record_fact_count(r) == 3 && record_fact(r, 0, &name, &value));
     cr_expect(!strcmp(name, "host") && !strcmp(value, "here") && !strcmp(record_attribute(r, "suite"), "suite"));
     record_close(r);
-    cr_expect(!record_merge("all.h5", good, 2, false, NULL));
+    cr_expect(!record_merge("all.h5", good, 2, false, NULL, NULL));
     expect_error("all.h5: exists already");
-    cr_assert(record_merge("all.h5", good, 2, true, NULL), "%s", record_error());
-    cr_assert(record_merge("all.h5", repeated, 3, true, NULL), "%s", record_error());
+    cr_assert(record_merge("all.h5", good, 2, true, NULL, NULL), "%s", record_error());
+    cr_assert(record_merge("all.h5", repeated, 3, true, NULL, NULL), "%s", record_error());
     check_file("all.h5", 0, 40, 7);
-    cr_expect(!record_merge("x.h5", mixed, 2, false, NULL));
+    cr_expect(!record_merge("x.h5", mixed, 2, false, NULL, NULL));
     expect_error("other.h5: is of another suite");
-    cr_expect(!record_merge("x.h5", absent, 2, false, NULL));
+    cr_expect(!record_merge("x.h5", absent, 2, false, NULL, NULL));
     expect_error("c.h5: No such file or directory");
-    cr_expect(!record_merge("x.h5", NULL, 0, false, NULL));
+    cr_expect(!record_merge("x.h5", NULL, 0, false, NULL, NULL));
     cr_expect(!exists("x.h5") && !exists("x.h5.part"), "a failed merge left something behind");
     cr_assert(!rename("b.h5", "c.h5.part"));
-    cr_expect(!record_merge("c.h5", part, 1, true, NULL));
+    cr_expect(!record_merge("c.h5", part, 1, true, NULL, NULL));
     expect_error("c.h5.part: would be overwritten");
 
     const struct record_fact there[] = {{"host", "there"}, {"cpu", "µ-processor"}, {"empty", ""}};
@@ -96,7 +96,7 @@ Test(record_merge, joins_shards) {
     struct record *w = record_create("d.h5", &schema, false, false);
     cr_assert(w && append(w, 20, 7) && append(w, 21, 7) && record_finish(w, false), "%s", record_error());
     const char *const unfinished[] = {"a.h5", "d.h5.part"};
-    cr_assert(record_merge("e.h5", unfinished, 2, false, NULL), "%s", record_error());
+    cr_assert(record_merge("e.h5", unfinished, 2, false, NULL, NULL), "%s", record_error());
     check_file("e.h5", 0, 22, 7);
     r = record_open("e.h5");
     cr_assert(r && record_fact(r, 0, &name, &value));

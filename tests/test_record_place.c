@@ -1,5 +1,5 @@
 /* The HDF5 record: several processes that want one name, with file locks and without, and bits that flip later. */
-#include "tests/record_example.h"
+#include "tests/record_expect.h"
 
 #include <hdf5.h>
 
@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
-TestSuite(record_place, .init = enter, .fini = leave, .timeout = 300);
+TestSuite(record_place, .init = enter, .fini = leave, .timeout = 1800);
 
 /* A file system without locks, where a test says so. */
 static bool no_locks;

@@ -2,7 +2,7 @@
  * is wrong, or do not see it. */
 #include "tests/command.h"
 
-TestSuite(reference, .init = enter, .fini = leave, .timeout = 300);
+TestSuite(reference, .init = enter, .fini = leave, .timeout = 1800);
 
 static int compare(const char *plant, const char *options) {
     set_plant(plant);

@@ -1,27 +1,7 @@
-/* `regress` on libraries with planted bugs: each is one INVALID row, and the rest of the run goes on. What is said of
- * speed comes from a device whose clock is a counter; of real times only such are asked for as are many times apart. */
-#include "tests/command.h"
+/* `regress` on libraries with planted bugs: each is one INVALID row, and the rest of the run goes on. */
+#include "tests/regress_command.h"
 
-TestSuite(regress, .init = enter, .fini = leave, .timeout = 300);
-
-#define CC "cc -O1 -shared -fPIC -I$R "
-
-/* The line of the last table that has a text in it. */
-static const char *row_of(const char *text) {
-    static char line[4096];
-    for (const char *at = out; at && *at; at = strchr(at, '\n') ? strchr(at, '\n') + 1 : NULL) {
-        snprintf(line, sizeof line, "%.*s", (int)strcspn(at, "\n"), at);
-        if (strstr(line, text) && line[0] >= 'A' && line[0] <= 'Z')
-            return line;
-    }
-    return "";
-}
-
-static void expect_row(const char *what, const char *text, const char *verdict, const char *why) {
-    const char *row = row_of(text);
-    cr_expect(!strncmp(row, verdict, strlen(verdict)) && strstr(row, why), "%s: wanted %s `%s`, got\n%s\n%s%s", what,
-              verdict, why, row, out, err);
-}
+TestSuite(regress, .init = enter, .fini = leave, .timeout = 1800);
 
 Test(regress, the_builds_own_libraries) {
     GOOD("$M regress --against cpu --speed none --strict -q");
@@ -39,14 +19,14 @@ Test(regress, the_builds_own_libraries) {
     cr_expect(strstr(row_of("mhc.post --width 24 --tokens 5 --type bf16 as mhc-micro"), "SAME"), "every form:\n%s",
               out);
     /* one library against quite another: bits differ, accuracy decides */
-    GOOD(
-        "$M regress --against cpu emu --speed none -q --operation mhc.pre,mhc.post,mhc.post_backward_y --map sinkhorn --type f32 --tokens 5 --width 24");
+    GOOD("$M regress --against cpu emu --speed none -q --operation mhc.pre,mhc.post,mhc.post_backward_y "
+         "--map sinkhorn --type f32 --tokens 5 --width 24");
     cr_expect(strstr(row_of("mhc.pre --width 24 --tokens 5 --type f32  "), " of 240") &&
                   strstr(out, " 3 SAME; no regression"),
               "%s", out);
     /* every map that changes what an operation reads */
-    GOOD(
-        "$M regress --against emu --speed none -q --operation 'mhc.pre,mhc.post,map.backward' --type f32 --tokens 5 --width 24");
+    GOOD("$M regress --against emu --speed none -q --operation 'mhc.pre,mhc.post,map.backward' --type f32 --tokens 5 "
+         "--width 24");
     static const char *const cases[] = {"mhc.pre --width",
                                         "mhc.pre --map identity",
                                         "mhc.pre --map free",
@@ -67,11 +47,11 @@ Test(regress, the_builds_own_libraries) {
     /* a host executor is no clock */
     GOOD("$M regress --against emu -q --operation mhc.post --type f32 --strict");
     expect_row("emu", "mhc.post", "SAME", "a host executor says nothing of a device's time");
-    GOOD(
-        "$M regress --against cpu -q --operation mhc.post --budget 0.02 --type f32 --speed report"); /* whatever comes of it, it was timed */
+    GOOD("$M regress --against cpu -q --operation mhc.post --budget 0.02 --type f32 "
+         "--speed report"); /* whatever comes of it, it was timed */
     cr_expect(strstr(row_of("mhc.post"), "["), "%s", out);
-    GOOD(
-        "$M regress --against cpu $R/suites/kernels.suite --operation mhc.pre,mhc.post,mhc.post_backward_y --tokens 8 --width 16 --speed none -q");
+    GOOD("$M regress --against cpu $R/suites/kernels.suite --operation mhc.pre,mhc.post,mhc.post_backward_y "
+         "--tokens 8 --width 16 --speed none -q");
     cr_expect(strstr(out, "\n6 cases: 6 SAME"), "%s", out); /* three operations, two types, and backends do not count */
 }
 
@@ -101,9 +81,8 @@ Test(regress, planted_bugs) {
         {"ENDS", "INVALID", "the worker ended with status 0"},
         {"ALLOWS_MORE", "INVALID", "mhc.post is wrong: x_next["},
     };
-    GOOD(
-        CC
-        "$R/tests/planted_library.c $R/cpu_ref/operations.c -o good.so && $M regress --against good.so good.so --speed none --strict -q");
+    GOOD(CC "$R/tests/planted_library.c $R/cpu_ref/operations.c -o good.so && "
+            "$M regress --against good.so good.so --speed none --strict -q");
     cr_expect(strstr(out, "\n8 cases: 8 SAME"), "%s", out);
     for (size_t k = 0; k < sizeof bugs / sizeof *bugs; k++) {
         const char *what = bugs[k].bug;
@@ -122,7 +101,11 @@ Test(regress, planted_bugs) {
             expect_row(what, "mhc.post --width 33 --tokens 9 --type f32   ", "NEW", "the old library was not: ");
         }
     }
-    /* found elsewhere */
+}
+
+/* A bug in one operation that shows in others: what is kept for the backward, what all rows allow or support. */
+Test(regress, planted_bugs_of_several_rows) {
+    GOOD(CC "$R/tests/planted_library.c $R/cpu_ref/operations.c -o good.so");
     GOOD(CC "-DBUG=SAVE_OVERRUN $R/tests/planted_library.c $R/cpu_ref/operations.c -o bad.so");
     cr_expect(sh("$M regress --against good.so bad.so --speed none -q") == 1);
     expect_row("save", "resnet.pre", "INVALID", "memory `save` was written 1 bytes behind its end");
@@ -153,68 +136,11 @@ Test(regress, one_in_a_million) {
     expect_row("a bit", "mhc.post --width 1024 --tokens 256 --type f32  ", "SAME", "1 of 1048576");
 }
 
-/* Time of a device that does not exist is what its counter says. */
-Test(regress, speed) {
-    static const struct {
-        const char *cost, *verdict, *why;
-        int code;
-    } costs[] = {{"3e-4", "SAME", "within 3 %", 0},
-                 {"3.05e-4", "SAME", "within 3 %", 0},
-                 {"3.3e-4", "SLOWER", "10.0 % slower, found twice", 1},
-                 {"3.6e-4", "SLOWER", "20.0 % slower, found twice", 1},
-                 {"2.5e-4", "FASTER", "16.7 % faster, found twice", 0}};
-    GOOD(CC "$R/tests/fake_device.c $R/cpu_ref/operations.c -o old.so");
-    for (size_t k = 0; k < sizeof costs / sizeof *costs; k++) {
-        GOOD(CC "-DCOST=%s $R/tests/fake_device.c $R/cpu_ref/operations.c -o new.so", costs[k].cost);
-        int code = sh("$M regress --against old.so new.so --tokens 6 --width 6 -q");
-        cr_expect(code == costs[k].code, "%s: exit %d\n%s%s", costs[k].cost, code, out, err);
-        expect_row(costs[k].cost, "mhc.post_backward_y", costs[k].verdict, costs[k].why);
-    }
-    GOOD(CC "-DCOST=3.6e-4 $R/tests/fake_device.c $R/cpu_ref/operations.c -o new.so");
-    GOOD("$M regress --against old.so new.so --tokens 6 --width 6 -q --speed report --strict");
-    expect_row("report", "mhc.post_backward_y", "SLOWER", "reported, not gated");
-    GOOD("$M regress --against old.so new.so --tokens 6 --width 6 -q --threshold 25");
-    expect_row("threshold", "mhc.post_backward_y", "SAME", "within 25 %");
-    cr_expect(sh("$M regress --against old.so new.so --tokens 6 --width 6 -q --rounds 4 --strict") == 3, "%s", out);
-    expect_row("4 rounds", "mhc.post_backward_y", "AMBIGUOUS", "only ");
-    /* where launches wait for the device their gaps are timed too: a difference is one, but no SAME is to be had */
-    cr_expect(sh("FAKE_DEVICE_BLOCKING=1 $M regress --against old.so new.so --tokens 6 --width 6 -q") == 1, "%s", out);
-    expect_row("gaps", "mhc.post_backward_y", "SLOWER", " % slower, found twice");
-    cr_expect(sh("FAKE_DEVICE_BLOCKING=1 $M regress --against old.so old.so --tokens 6 --width 6 -q --strict") == 3,
-              "%s", out);
-    expect_row("gaps", "mhc.post_backward_y", "AMBIGUOUS", "within 3 %, but gaps between launches were timed too");
-    /* wrong, failing, crashing and wrong after a while: each its row, and the last is right again */
-    cr_expect(sh("$M regress --against old.so old.so --tokens 6 --width 7,8,9,10,11 -q --json r.json --junit r.xml") ==
-              1);
-    expect_row("width 7", "--width 7", "INVALID", "grad_y[7] is ");
-    expect_row("width 8", "--width 8", "INVALID", "the device failed");
-    expect_row("width 9", "--width 9", "INVALID", "the worker crashed: Aborted");
-    expect_row("width 10", "--width 10", "INVALID", "mhc.post_backward_y is wrong: grad_y[10]");
-    expect_row("width 11", "--width 11", "SAME", "");
-    cr_expect(strstr(out, "\n5 cases: 4 INVALID 1 SAME; REGRESSION in 4\n"), "%s", out);
-    GOOD("cat r.json r.xml");
-    cr_expect(strstr(out, "\"exit\": 1, \"cases\": 5") && strstr(out, "tests=\"5\" failures=\"4\""), "%s", out);
-}
-
-/* What is found on the host is looked for again in copies of both files, which lie elsewhere. Five times as slow is
- * no matter of chance. */
-Test(regress, finds_it_again_in_copies) {
-    GOOD("cp ${M%%/*}/libmhc_cpu.so inner.so && " CC
-         "-DPERCENT=400 '-DINNER=\"./inner.so\"' '-DLOG=\"loads\"' $R/tests/slower_library.c -o slow.so");
-    cr_expect(sh("$M regress --against inner.so slow.so --operation mhc.post --type f32 --tokens 64 --width 64 -q") ==
-                  1,
-              "%s", out);
-    expect_row("slow", "mhc.post", "SLOWER", " % slower, found twice");
-    GOOD("cat loads");
-    cr_expect(strstr(out, "slow.so\n") && strstr(out, "/proc/self/fd/"), "%s", out);
-}
-
 /* The library that the README sends people to. */
 Test(regress, a_library_of_ones_own) {
-    GOOD(
-        "cc -Wall -Wextra -Wpedantic -Werror -O2 -shared -fPIC -fvisibility=hidden -I$R $R/tests/example_library.c $R/cpu_ref/operations.c -o mine.so &&"
-        "for b in 1 2; do " CC
-        "-DBROKEN=$b $R/tests/example_library.c $R/cpu_ref/operations.c -o broken$b.so || exit 1; done");
+    GOOD("cc -Wall -Wextra -Wpedantic -Werror -O2 -shared -fPIC -fvisibility=hidden -I$R $R/tests/example_library.c "
+         "$R/cpu_ref/operations.c -o mine.so && for b in 1 2; do " CC
+         "-DBROKEN=$b $R/tests/example_library.c $R/cpu_ref/operations.c -o broken$b.so || exit 1; done");
     GOOD("$M regress --against cpu ./mine.so --operation mhc.post,mhc.post_backward_y --type f32 --speed none -q");
     cr_expect(strstr(out, "\n2 cases: 2 SAME") && strstr(out, "\nleft out: 1 cases of residual maps "), "%s", out);
     cr_expect(sh("$M regress --against cpu ./mine.so --operation mhc.post --map identity --type f32 --speed none -q") ==
@@ -243,11 +169,10 @@ Test(regress, a_library_of_ones_own) {
 }
 
 Test(regress, bad_input) {
-    GOOD(
-        CC
-        "$R/tests/example_library.c $R/cpu_ref/operations.c -o mine.so; echo no library >garbage.so; cp mine.so kept.so");
-    GOOD(
-        "printf '#include <stdlib.h>\\n__attribute__((constructor)) static void no(void) { abort(); }' | cc -shared -fPIC -x c - -o dies.so");
+    GOOD(CC "$R/tests/example_library.c $R/cpu_ref/operations.c -o mine.so; echo no library >garbage.so; "
+            "cp mine.so kept.so");
+    GOOD("printf '#include <stdlib.h>\\n__attribute__((constructor)) static void no(void) { abort(); }' | "
+         "cc -shared -fPIC -x c - -o dies.so");
     write_text("maps.suite", "--study maps --block hc\n");
     const char *const bad[][2] = {
         {"$M regress", "usage: mhcbench regress --against OLD"},
@@ -287,7 +212,8 @@ Test(regress, bad_input) {
                    "neither library has these operations: mlp.forward: the backend has no such operation");
     /* what there is no memory for is said, and the rest is judged */
     static const char command[] =
-        "$M regress --against mine.so mine.so --operation mhc.post --type f32 --speed none -q --width 64,100000 --tokens";
+        "$M regress --against mine.so mine.so --operation mhc.post --type f32 --speed none -q --width 64,100000 "
+        "--tokens";
     cr_expect(sh("%s 100000000", command) == 2 && strstr(out, "GB of memory") && strstr(out, "nothing was compared"),
               "%s%s", out, err);
     GOOD("%s 8,100000000 --zip tokens,width", command);
@@ -298,81 +224,21 @@ Test(regress, bad_input) {
 Test(regress, interrupted) {
     GOOD(CC "-DBUG=HANGS $R/tests/planted_library.c $R/cpu_ref/operations.c -o hangs.so");
     pid_t child = start(
-        "exec $M regress --against hangs.so hangs.so --operation resnet.pre,mhc.post --map sinkhorn --speed none --json r.json --junit r.xml");
+        "exec $M regress --against hangs.so hangs.so --operation resnet.pre,mhc.post --map sinkhorn --speed none "
+        "--json r.json --junit r.xml");
     sleep(2);
     kill(child, SIGINT);
     int code = result_of(child);
     cr_expect(code == 130 && !strstr(out, "no regression") && strstr(row_of("resnet.pre"), "SAME"), "exit %d\n%s%s",
               code, out, err);
     cr_expect(
-        strstr(
-            out,
-            "\n1 cases: 1 SAME; interrupted: 1 of 2 operations and shapes were judged, nothing is known of the others\n"),
+        strstr(out, "\n1 cases: 1 SAME; interrupted: 1 of 2 operations and shapes were judged, nothing is known of the "
+                    "others\n"),
         "%s", out);
     GOOD("cat r.json r.xml");
     cr_expect(strstr(out, "\"interrupted\": \"1 of 2 ") && strstr(out, "\"exit\": 130") &&
                   strstr(out, "tests=\"2\" failures=\"0\" errors=\"1\""),
               "%s", out);
-}
-
-/* What fails only after some calls is seen while both are timed: the library that was running has failed, even if it
- * took the process along. */
-Test(regress, failing_while_timed) {
-    static const struct {
-        const char *bug, *why;
-    } bugs[] = {{"LATER_FAILS", "failed while it was timed: the planted failure"},
-                {"LATER_CRASHES", "failed while it was timed: the worker crashed: Aborted"},
-                {"LATER_HANGS", "failed while it was timed: time limit of "},
-                {"LATER_ENDS", "failed while it was timed: the worker ended with status 0"},
-                {"SLEEPS", "failed while it was timed: time limit of "}};
-    static const char options[] =
-        "--operation mhc.post --tokens 9 --width 33 --type f32 --timeout 4 --budget 0.1 --speed report -q";
-    GOOD(CC "$R/tests/planted_library.c $R/cpu_ref/operations.c -o good.so");
-    for (size_t k = 0; k < sizeof bugs / sizeof *bugs; k++) {
-        const char *what = bugs[k].bug;
-        GOOD(CC "-DBUG=%s $R/tests/planted_library.c $R/cpu_ref/operations.c -o bad.so", what);
-        int code = sh("$M regress --against good.so bad.so %s", options);
-        cr_expect(code == 1, "%s: exit %d\n%s%s", what, code, out, err);
-        expect_row(what, "mhc.post --width 33 --tokens 9 --type f32 --budget 0.1   ", "INVALID",
-                   strstr(bugs[k].why, "while"));
-        code = sh("$M regress --against bad.so good.so %s", options);
-        cr_expect(code == 3, "%s: the other way round: exit %d\n%s%s", what, code, out, err);
-        expect_row(what, "mhc.post --width 33 --tokens 9 --type f32 --budget 0.1   ", "NEW", bugs[k].why);
-        expect_row(what, "as mhc-micro", "", "right; "); /* the run went on */
-    }
-    /* as slow as each other: the limit is too short, which is no library's fault */
-    GOOD(CC "-DBUG=NAPS $R/tests/planted_library.c $R/cpu_ref/operations.c -o bad.so && cp bad.so too.so && "
-            "$M regress --against bad.so too.so %s",
-         options);
-    expect_row("both sleep", "mhc.post --width 33 --tokens 9 --type f32 --budget 0.1   ", "AMBIGUOUS",
-               "try a larger --timeout");
-    /* what an old library does beside the new one and not by itself is the new one's doing */
-    GOOD(CC "-DBUG=SPOILS $R/tests/planted_library.c $R/cpu_ref/operations.c -o spoils.so && " CC
-            "-DBUG=SPOILED $R/tests/planted_library.c $R/cpu_ref/operations.c -o spoiled.so");
-    cr_expect(sh("$M regress --against spoiled.so spoils.so %s", options) == 1, "%s%s", out, err);
-    expect_row("spoilt", "mhc.post --width 33 --tokens 9 --type f32 --budget 0.1   ", "INVALID",
-               "the old library failed beside it, and not by itself, while it was timed");
-    /* what it does once and never again is no verdict */
-    GOOD(
-        CC
-        "-DBUG=FAILS_ONCE $R/tests/planted_library.c $R/cpu_ref/operations.c -o once.so && { $M regress --against once.so good.so %s; test $? = 3; }",
-        options);
-    expect_row("once", "mhc.post --width 33 --tokens 9 --type f32 --budget 0.1   ", "AMBIGUOUS",
-               "the old library failed once while it was timed, and not again");
-}
-
-/* Where memory lies makes some of what is timed faster by percents: both libraries find theirs in the same place. */
-Test(regress, timed_in_the_same_memory) {
-    GOOD(CC "-DBUG=PLACES $R/tests/planted_library.c $R/cpu_ref/operations.c -o one.so && cp one.so other.so");
-    for (int k = 0; k < 3; k++) {
-        static const char *const operation[] = {"mhc.post", "resnet.pre", "resnet.backward"};
-        sh("rm -f places; $M regress --against one.so other.so --operation %s --tokens 9 --width 33 --type f32 --budget 0.1 --speed report -q",
-           operation[k]);
-        /* two lines a process, of which there are more where something was found and looked for again */
-        int code = sh(
-            "awk 'NR %% 2 { first = $0; next } $0 != first { other = 1 } END { exit other || !NR || NR %% 2 }' places");
-        cr_expect(code == 0, "%s: not the same place twice", operation[k]);
-    }
 }
 
 /* Killed from outside, as by a system without memory, is no verdict; what is held more is told. */

@@ -3,7 +3,7 @@
 
 #include <hdf5.h>
 
-TestSuite(report, .timeout = 300);
+TestSuite(report, .timeout = 1800);
 
 static int count(const char *text, const char *what) {
     int found = 0;

@@ -1,7 +1,7 @@
 /* What ptxas makes of the kernels is what kernels/sass.txt says. The test needs nvcc and a disassembler. */
 #include "tests/command.h"
 
-TestSuite(sass, .init = enter, .fini = leave, .timeout = 600);
+TestSuite(sass, .init = enter, .fini = leave, .timeout = 1800);
 
 /* Kernels with n = 4 that may use local memory; kernels/NOTES.md says why. */
 static bool may_use_local(const char *line) {

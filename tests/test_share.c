@@ -13,7 +13,7 @@ static void enter_alone(void) {
     enter();
 }
 
-TestSuite(share, .init = enter_alone, .fini = leave, .timeout = 300);
+TestSuite(share, .init = enter_alone, .fini = leave, .timeout = 1800);
 
 static const char suite_text[] = "set --study maps --alpha 0 --measure gain\n"
                                  "--block hc,mhc --depth 3:6:1 --seed 1:3:1\n"

@@ -7,7 +7,7 @@
 #include "results/record.h"
 #include "tests/command.h"
 
-TestSuite(show, .init = enter, .fini = leave, .timeout = 300);
+TestSuite(show, .init = enter, .fini = leave, .timeout = 1800);
 
 enum { COLUMNS = 100, LINES = 2 + 15 };
 

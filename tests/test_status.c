@@ -3,7 +3,7 @@
 
 #include <time.h>
 
-TestSuite(status, .init = enter, .fini = leave, .timeout = 300);
+TestSuite(status, .init = enter, .fini = leave, .timeout = 1800);
 
 static const char endless[] = "--study maps --block mhc --measure gain --depth 60 --tokens 4096 --t-max 1000000";
 

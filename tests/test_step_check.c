@@ -7,7 +7,7 @@
 #include "suites/stack/result.h"
 #include "suites/stack/step_check.h"
 
-TestSuite(step_check, .timeout = 600);
+TestSuite(step_check, .timeout = 1800);
 
 static const struct backend cpu32 = {.library = &mhc_cpu32};
 

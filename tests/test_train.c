@@ -3,7 +3,7 @@
 #include "tests/command.h"
 #include "tests/train_example.h"
 
-TestSuite(train, .timeout = 300);
+TestSuite(train, .timeout = 1800);
 
 /* ---- a run ---- */
 
@@ -173,7 +173,7 @@ Test(train, texts_that_cannot_serve_are_refused) {
     study_release(&r);
     p.sequence = 7, p.tokens = 7;
     expect_refused(&p, "7 held out, a window of --sequence takes 8");
-    p.input[0] = 0;
+    p.input = "";
     expect_refused(&p, "needs --input FILE");
     set(&p, "input", "/no/such/text");
     expect_refused(&p, "/no/such/text: No such file");

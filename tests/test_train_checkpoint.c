@@ -8,7 +8,7 @@
 #include "cpu_ref/philox.h"
 #include "results/digest.h"
 
-TestSuite(checkpoint, .timeout = 300);
+TestSuite(checkpoint, .timeout = 1800);
 
 static void pause_for(double seconds) {
     struct timespec t = {(time_t)seconds, (long)(1e9 * (seconds - (double)(time_t)seconds))};

@@ -4,7 +4,7 @@
 #include <hdf5.h>
 #include <math.h>
 
-TestSuite(trained, .timeout = 300);
+TestSuite(trained, .timeout = 1800);
 
 /* The curves of a case that stands first in both files. */
 static void expect_same_curves(const char *a, const char *b, const char *const *names) {

@@ -4,9 +4,9 @@
 #include "results/record.h"
 #include "tests/command.h"
 
-#define SETTING                                                                                                         \
-    "set --study train --backend cpu32 --width 8 --heads 2 --head-dim 4 --sequence 16 --batch 2 --tokens 16 --steps 6 " \
-    "--warm-up 2 --every 2 --input text\n"
+#define SETTING                                                                                               \
+    "set --study train --backend cpu32 --width 8 --heads 2 --head-dim 4 --sequence 16 --batch 2 --tokens 16 " \
+    "--steps 6 --warm-up 2 --every 2 --input text\n"
 enum { SEEDS = 3, QUARTERS = 4 };
 
 static void enter_with_plots(void) {
@@ -14,7 +14,7 @@ static void enter_with_plots(void) {
     GOOD("ln -s $R/plots plots && head -c 20000 $R/suites/kjv-genesis-to-kings.txt >text");
 }
 
-TestSuite(training_report, .init = enter_with_plots, .fini = leave, .timeout = 300);
+TestSuite(training_report, .init = enter_with_plots, .fini = leave, .timeout = 1800);
 
 /* The fields behind the row of a CSV that begins with `start`. */
 static int row_of(const char *path, const char *start, double *fields, int most) {
@@ -204,8 +204,8 @@ Test(training_report, a_run_that_diverges) {
     double row[13];
     write_text("d.suite",
                SETTING "--connection resnet,hc --depth 2 --learning-rate 0.005,1000000 --clip 0 --seed 1:2:1\n");
-    GOOD(
-        "$M run d.suite --out d.h5 -q && $M plot d.h5 --format svg --out f --figure training_loss && cat f/data/training_loss.gp");
+    GOOD("$M run d.suite --out d.h5 -q && $M plot d.h5 --format svg --out f --figure training_loss && "
+         "cat f/data/training_loss.gp");
     cr_expect(strstr(out, "became NaN or Inf"), "%s", out);
     GOOD("! grep -E ',-?(nan|inf)' f/data/training_loss.csv");
     row_of("f/data/training_loss.csv", "1,\"ResNet\",resnet,6,", row, 13);
@@ -224,6 +224,6 @@ Test(training_report, a_record_without_what_is_shown) {
                    "no case of it trained a connection with Sinkhorn iterations");
     expect_refusal("$M plot r.h5 --figure training_sweep",
                    "no two of its trained stacks differ in learning-rate or in depth");
-    GOOD(
-        "$M plot r.h5 --figure training_loss --format svg --out f && $M plot r.h5 --figure training_quarters --format svg --out f");
+    GOOD("$M plot r.h5 --figure training_loss --format svg --out f && "
+         "$M plot r.h5 --figure training_quarters --format svg --out f");
 }

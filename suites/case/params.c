@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -122,6 +123,27 @@ static bool set_flags(struct params *p, const struct param *param, const char *t
     return true;
 }
 
+static int by_text(const void *a, const void *b) {
+    return strcmp(a, b);
+}
+
+const char *params_keep(const char *text) {
+    static void *texts; /* a tree */
+    const char *const *found = NULL;
+#pragma omp critical(params_keep)
+    {
+        found = tfind(text, &texts, by_text);
+        char *copy = found ? NULL : strdup(text);
+        if (copy)
+            found = tsearch(copy, &texts, by_text);
+    }
+    if (!found) { /* a case without its texts would be another one */
+        fprintf(stderr, "mhcbench: out of memory\n");
+        exit(2);
+    }
+    return *found;
+}
+
 /* A text must survive a suite line, where blanks part words, quotes mean nothing and -- starts an option. */
 static bool set_text(struct params *p, const struct param *param, const char *text, char *why, size_t why_size) {
     bool good = strlen(text) < PARAM_TEXT_SIZE && !strpbrk(text, " \"'#") && strncmp(text, "--", 2) &&
@@ -132,7 +154,7 @@ static bool set_text(struct params *p, const struct param *param, const char *te
         return snprintf(why, why_size, "--%s: 1 to %d characters, no blanks, quotes or #, no -- in front", param->name,
                         PARAM_TEXT_SIZE - 1),
                false;
-    snprintf((char *)p + param->offset, PARAM_TEXT_SIZE, "%s", text);
+    *(const char **)((char *)p + param->offset) = params_keep(text);
     return true;
 }
 
@@ -214,7 +236,7 @@ void params_text(const struct params *p, const struct param *param, char *text, 
                 snprintf(text + used, size - used, "%s%s", used ? "+" : "", word);
             }
         break;
-    case PARAM_TEXT: snprintf(text, size, "%s", (const char *)field);
+    case PARAM_TEXT: snprintf(text, size, "%s", *(const char *const *)field);
     }
 }
 

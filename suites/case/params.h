@@ -39,10 +39,11 @@ enum train_start { START_LITE, START_ONE_HOT, START_ZERO, START_PRE_NORM };
 enum { EVERY_AUTO = -1 };
 enum { PARAM_TEXT_SIZE = 200 };
 
-/* Fields are int64_t (integers and words), double or text, as the table says. */
+/* Fields are int64_t (integers and words), double or text, as the table says. Equal texts are one pointer, made by
+ * params_keep(): cases can be copied and compared as bytes, and a sweep of 100,000 points keeps each text once. */
 struct params {
     int64_t study, block; /* block: place of the connection in connections[] */
-    char operation[PARAM_TEXT_SIZE];
+    const char *operation;
     int64_t map; /* of an operation, its place in maps.def */
     int64_t depth, streams, width, tokens, sequence, t_max, convention;
     double rms_eps, sinkhorn_eps;
@@ -53,11 +54,11 @@ struct params {
     int64_t pre_post;
     int64_t rounding, branch, activation, hidden, heads, head_dim, vocabulary;
     double branch_gain;
-    char input[PARAM_TEXT_SIZE], from[PARAM_TEXT_SIZE];
+    const char *input, *from;
     int64_t order; /* enum maps_order */
-    char states[PARAM_TEXT_SIZE];
+    const char *states;
     int64_t gradient, recompute, weights, measure, record;
-    char backend[PARAM_TEXT_SIZE];
+    const char *backend;
     int64_t type, cache, rounds;
     double budget;
     int64_t timed; /* a bit for each of connections[] */
@@ -126,6 +127,9 @@ const char *params_option(const struct param *);
 /* ", auto or keep": the names of special values of a whole number, with what stands between two of them. */
 void params_special(const struct param *, const char *between, char *text, size_t size);
 void params_defaults(struct params *);
+
+/* The text that stands for all texts of these characters, until the process ends. */
+const char *params_keep(const char *text);
 
 /* Sets one parameter from text. false: one line in `why`, with what is accepted. */
 bool params_set(struct params *, const struct param *, const char *text, char *why, size_t why_size);

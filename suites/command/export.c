@@ -10,6 +10,7 @@
 #include "suites/command/commands.h"
 #include "suites/command/run_share.h"
 #include "suites/study/shares.h"
+#include "suites/worker/progress.h"
 
 int export_command(int argc, char **argv) {
     static const char usage[] =
@@ -99,6 +100,11 @@ static void name_shards(const char *out, const struct record_gaps *gaps, int64_t
     record_close(merged);
 }
 
+static void tell_part(int64_t done, int64_t total, const char *part) {
+    static struct progress progress;
+    progress_tell(&progress, done, total, part);
+}
+
 int merge_command(int argc, char **argv) {
     static const char usage[] = "merge OUT.h5 PART.h5... [--overwrite]";
     static const char help[] =
@@ -115,7 +121,7 @@ int merge_command(int argc, char **argv) {
         return EXIT_CANNOT;
     struct record_gaps gaps = {0};
     char which[400] = "";
-    if (!record_merge(argv[0], (const char *const *)argv + 1, argc - 1, overwrite, &gaps))
+    if (!record_merge(argv[0], (const char *const *)argv + 1, argc - 1, overwrite, &gaps, tell_part))
         return cannot("%s", record_error());
     if (gaps.missing) {
         name_shards(argv[0], &gaps, shards_of(argv + 1, argc - 1), which, sizeof which);

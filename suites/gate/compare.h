@@ -78,6 +78,10 @@ void compare_note(struct values *, enum mhc_metric, const char *name, int64_t la
 /* Judges a case that is done in both files, rows `index` of each: values first, then memory. */
 void compare_case(struct compare *, const int64_t index[2], struct gate_row *);
 
+/* Says what the case needs more memory for, beside what was said of it before, and names the scalar that grew most.
+ * Workspace may follow the threads or the device, so it is gated on the same machine alone. */
+void compare_memory(struct compare *, const int64_t index[2], struct gate_row *);
+
 /* A last bit grows to all digits while a stack trains. Only one build on one type of CPU, with one number of threads
  * and one set of BLAS kernels, gives the same bits. Decides for all cases that trained and are done in both files,
  * and says in the note what was decided. */

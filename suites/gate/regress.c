@@ -185,7 +185,7 @@ static void keep_kernels(struct suite *s, bool any_map) {
     for (int64_t k = 0; k < s->count; k++) {
         struct params p = s->cases[k];
         bool wanted = p.study == STUDY_KERNELS;
-        snprintf(p.backend, sizeof p.backend, "%s", params_find("backend")->standard);
+        p.backend = params_keep(params_find("backend")->standard);
         if (any_map)
             settle_map(&p);
         for (int64_t other = 0; other < kept && wanted; other++)

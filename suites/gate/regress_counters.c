@@ -6,6 +6,7 @@
 #include "suites/case/options.h"
 #include "suites/gate/counted.h"
 #include "suites/gate/regress.h"
+#include "suites/study/study.h"
 
 enum { KEY_SIZE = 2048 };
 #define DEFAULT_THRESHOLD 0.01
@@ -30,6 +31,7 @@ void regress_counters_answer(struct message *request, struct message *reply) {
     bool none = false;
     const char *path = message_take_text(request), *reason = NULL;
     message_take(request, &q, sizeof q);
+    study_take_texts(request, &q.p);
     const struct backend *b = library_of(q.side != 0, path, why, sizeof why);
     bool counts = b && counted_counters(b, &reason);
     if (counts)
@@ -114,6 +116,7 @@ static void ask(struct regress *g, const struct counters_question *q, struct sid
     message_put_text(&request, "counters");
     message_put_text(&request, g->path[q->side]);
     message_put(&request, q, sizeof *q);
+    study_put_texts(&request, &q->p);
     to->answered = worker_call(&g->worker, &request, &reply, 10 * g->timeout, to->why, sizeof to->why);
     if (to->answered) {
         snprintf(to->why, sizeof to->why, "%s", message_take_text(&reply));

@@ -9,6 +9,7 @@
 #include "suites/rows/judge.h"
 #include "suites/study/fits.h"
 #include "suites/study/kernels_study.h"
+#include "suites/study/study.h"
 
 enum { KEY_SIZE = 2048, NAME_SIZE = KEY_SIZE + 80 };
 
@@ -23,16 +24,17 @@ static bool sharp_before(const struct regress_question *q, bool now) {
     enum { MOST = 512 };
     static struct {
         int32_t side;
-        char kind[64], operation[PARAM_TEXT_SIZE];
+        char kind[64];
+        const char *operation;
     } seen[MOST];
     static int count;
     for (int k = 0; k < count; k++)
-        if (seen[k].side == q->side && !strcmp(seen[k].kind, q->kind) && !strcmp(seen[k].operation, q->p.operation))
+        if (seen[k].side == q->side && !strcmp(seen[k].kind, q->kind) && seen[k].operation == q->p.operation)
             return true;
     if (now && count < MOST) {
         seen[count].side = q->side;
         memcpy(seen[count].kind, q->kind, sizeof q->kind);
-        memcpy(seen[count++].operation, q->p.operation, sizeof q->p.operation);
+        seen[count++].operation = q->p.operation;
     }
     return now;
 }
@@ -61,6 +63,7 @@ bool regress_ask(struct regress *g, const struct regress_question *q, double sec
     message_put_text(&request, g->path[REGRESS_BASE]);
     message_put_text(&request, g->path[REGRESS_NEW]);
     message_put(&request, q, sizeof *q);
+    study_put_texts(&request, &q->p);
     struct ruling *ruling = g->worker.pid ? g->worker.ruling : NULL;
     if (ruling)
         *ruling = (struct ruling){0};

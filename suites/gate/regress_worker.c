@@ -10,6 +10,7 @@
 #include "suites/gate/regress.h"
 #include "suites/rows/judge.h"
 #include "suites/rows/state.h"
+#include "suites/study/study.h"
 
 enum { REGRESS_ROWS = 400 };
 
@@ -241,6 +242,7 @@ void regress_answer(struct message *request, struct message *reply) {
     for (int s = 0; s < 2; s++)
         path[s] = message_take_text(request);
     message_take(request, &q, sizeof q);
+    study_take_texts(request, &q.p);
     why = start_judge();
     for (int s = 0; s < 2 && !why; s++)
         if ((q.step != REGRESS_LIBRARY || q.side == s) && !(q.alone && s == REGRESS_NEW))

@@ -15,7 +15,8 @@ double parameter_value(const struct params *p, const struct param *param) {
 
 bool params_differ(const struct params *a, const struct params *b, const struct param *param) {
     if (param->type == PARAM_TEXT)
-        return strcmp((const char *)a + param->offset, (const char *)b + param->offset) != 0;
+        return *(const char *const *)((const char *)a + param->offset) !=
+               *(const char *const *)((const char *)b + param->offset);
     return parameter_value(a, param) != parameter_value(b, param);
 }
 

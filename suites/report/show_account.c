@@ -78,7 +78,8 @@ void show_account_legend(struct tables *t) {
         "the steps rotate over.\n"
         "flags: w a part whose arrays together fit into the cache, so that it may be faster than a copy; s one that "
         "reaches less than %.0f %%; p, t, g, MODEL as above. one by one: the sum of all parts. It is not 100 %% where "
-        "calls of one kind in a row find other things in the cache than the step does, or where the machine was busy.\n",
+        "calls of one kind in a row find other things in the cache than the step does, or where the machine was "
+        "busy.\n",
         100 * OVERHEAD_SLOW);
 }
 

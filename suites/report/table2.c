@@ -94,7 +94,7 @@ void show_table2(struct record_reader *r, struct tables *t) {
         {"measured_bytes", "measured", .width = 11, .format = "%.0f"},
         {"ratio", "ratio", .width = 6, .format = "%.2f"},
     };
-    struct params shape, p;
+    struct params shape = {0}, p;
     char title[320];
     if (!record_subject_count(r) || largest(r, &shape) < 0)
         return;

@@ -94,6 +94,10 @@ double examine_contract(const struct mhc_row *, const struct mhc_case *, const s
 double examine_tolerance(const struct examination *, const struct mhc_arg *);
 /* What is added to both where large logits come through alpha and a product. */
 double product_rounding(const struct examination *, const struct mhc_arg *);
+/* Why a row's own tolerance proves nothing; NULL: it may prove something. */
+const char *examine_allows_itself(const struct examination *);
+/* The scale of an output's error at least, where inputs may be extreme; in the output's unit. */
+double examine_smallest(const struct examination *, const struct mhc_arg *);
 
 /* An array that is 0 in exact arithmetic holds rounding of the row's other results: its error is measured against
  * this share of the largest of them. */

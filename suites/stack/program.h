@@ -1,6 +1,7 @@
 /* A stack of layers as a program: calls of rows on named arrays, composed once and run in order.
  *
- *   layer l:  u = pre.x_l,  y = F(u),  x_(l+1) = res.x_l + post^T.y;   then back, every gradient final;   then the optimizer
+ *   layer l:  u = pre.x_l,  y = F(u),  x_(l+1) = res.x_l + post^T.y
+ *   then back, every gradient final; then the optimizer
  *
  * Ends. With `ends`, x_0 is n copies of x0 [T][C], out is the sum of the streams of x_L, and the owner gives x0 and
  * grad_out at every run. Without, x_0 and grad_out are held arrays with streams. Branch. F is one row per direction,

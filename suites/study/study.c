@@ -110,6 +110,22 @@ double study_seconds(const struct params *p) {
     return drawing_pipe_and_file + s->budgets * p->budget + s->warm_ups * warm_up_and_arrays;
 }
 
+void study_put_texts(struct message *m, const struct params *p) {
+    for (int k = 0; k < params_count; k++) {
+        const char *text = NULL;
+        if (params_table[k].type != PARAM_TEXT)
+            continue;
+        memcpy(&text, (const char *)p + params_table[k].offset, sizeof text);
+        message_put_text(m, text ? text : ""); /* NULL: a question that is of no case */
+    }
+}
+
+void study_take_texts(struct message *m, struct params *p) {
+    for (int k = 0; k < params_count; k++)
+        if (params_table[k].type == PARAM_TEXT)
+            *(const char **)((char *)p + params_table[k].offset) = params_keep(message_take_text(m));
+}
+
 static void put_optional(struct message *m, const double *values, int64_t count) {
     unsigned char present = values != NULL;
     message_put(m, &present, 1);
@@ -186,6 +202,7 @@ void study_answer(struct message *request, struct message *reply) {
     struct study_result r;
     struct study_keeping keeping;
     message_take(request, &p, sizeof p);
+    study_take_texts(request, &p);
     message_take(request, &keeping, sizeof keeping);
     double began = now();
     study_run(&(struct study_context){.p = &p, .keeping = &keeping, .partial = send_partial, .user = &began}, &r);
@@ -198,6 +215,7 @@ static void put_case(struct message *request, const char *handler, const struct 
     static const struct study_keeping nowhere;
     message_put_text(request, handler);
     message_put(request, p, sizeof *p);
+    study_put_texts(request, p);
     message_put(request, keeping ? keeping : &nowhere, sizeof nowhere);
 }
 
@@ -248,6 +266,7 @@ void study_estimate_answer(struct message *request, struct message *reply) {
     char why[512] = "";
     double needed = 0, available = 0;
     message_take(request, &p, sizeof p);
+    study_take_texts(request, &p);
     message_take(request, &keeping, sizeof keeping);
     bool good = study_estimate(&p, &needed, &available, why, sizeof why);
     if (good && keeping.folder[0] && studies[p.study]->resumes)

@@ -63,6 +63,9 @@ void study_run(const struct study_context *, struct study_result *);
  * says what is still to come: "account not done". A worker sends that to the parent at once, which writes it. */
 void study_checkpoint(const struct study_context *, const struct study_result *so_far, const char *missing);
 void study_release(struct study_result *);
+/* The texts of a case behind its bytes, for another process, and back into the case that came as bytes. */
+void study_put_texts(struct message *, const struct params *);
+void study_take_texts(struct message *, struct params *);
 /* A result as bytes, and back, for this build: what `p` does not say. A message that is too short becomes bad. */
 void study_put_result(struct message *, const struct study_result *, const char *reason, double seconds);
 void study_take_result(struct message *, const struct params *, struct study_result *);

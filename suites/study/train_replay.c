@@ -35,8 +35,8 @@ static const char *describe(const struct params *p, const struct checkpoint *c, 
     model->measure = maps ? p->measure & (PROBE_OF_MAPS | MHC_GROUP_LOGIT) : p->measure;
     model->gradient = maps ? 0 : p->gradient;
     model->type = p->type;
-    memcpy(model->backend, maps ? "cpu64" : p->backend, sizeof model->backend);
-    memcpy(model->input, p->input, sizeof model->input);
+    model->backend = maps ? params_keep("cpu64") : p->backend;
+    model->input = p->input;
     if (p->tokens % model_sequence(model))
         return snprintf(why, sizeof why, "--tokens %lld is not a multiple of the model's --sequence %lld",
                         (long long)p->tokens, (long long)model_sequence(model)),

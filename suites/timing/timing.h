@@ -12,7 +12,8 @@ struct timing_subject {
     const char *(*run)(void *user, int64_t set); /* queues one call on buffer set 0..sets-1; NULL, or why it failed */
     void *user;
     int64_t sets; /* >= 1; calls rotate over them, see timing_sets() */
-    int launches; /* that a call queues at most; 0: unknown, or it waits for the device itself: the queue is never held */
+    /* That a call queues at most; 0: unknown, or it waits for the device itself: the queue is never held. */
+    int launches;
 };
 
 /* Where time comes from. Texts: NULL, or why it failed. */
@@ -38,9 +39,9 @@ struct timing_rules {
     double sample_seconds;  /* a sample is as many calls as last this long */
     bool even;              /* and as long as the other subjects' samples, see timing_even_batches() */
     double warm_up_seconds; /* of every subject, before the first round */
-    double settled; /* and until its clock varies by less over ten samples, as a share of it; 0: not waited for */
-    double
-        settle_seconds; /* wall time, from which on neither that nor three calls that take the same time are waited for */
+    double settled;         /* and until its clock varies by less over ten samples, as a share; 0: not waited for */
+    /* Wall time, from which on neither that nor three calls that take the same time are waited for. */
+    double settle_seconds;
     int64_t least_rounds, most_rounds;
     double least_seconds; /* of every subject, summed over its samples */
     double most_seconds;  /* wall time of the rounds; wins over the minima */
@@ -116,8 +117,8 @@ enum timing_stop timing_decide(const struct timing *, const struct timing_rules 
  * fewer, at least 1, where `memory_bytes` hold no more. */
 int64_t timing_sets(int64_t set_bytes, int64_t cache_bytes, int64_t memory_bytes);
 
-/* Last-level cache of the machine. For a device it is twice what its probe says, for a set need not leave it in the order of
- * use; where it does not say, more than any has. */
+/* Last-level cache of the machine. For a device it is twice what its probe says, for a set need not leave it in the
+ * order of use; where it does not say, more than any has. */
 int64_t timing_cache_bytes(const struct backend *);
 
 #endif

@@ -66,8 +66,10 @@ for package in $optional; do
 done
 if [ -z "$missing" ]; then
     version() { pkg-config --modversion "$1" 2>/dev/null || echo "found"; }
-    echo "found: $(${CC:-gcc} --version | head -n 1); OpenBLAS $(version openblas); HDF5 $(version hdf5); $(gnuplot --version 2>/dev/null || echo 'no gnuplot')," \
-         "Criterion $(version criterion); $(${NVCC:-false} --version 2>/dev/null | sed -n 's/^Cuda.*release \(.*\),.*/nvcc \1/p' | grep . || echo 'no nvcc: without the GPU library')"
+    cuda() { ${NVCC:-false} --version 2>/dev/null | sed -n 's/^Cuda.*release \(.*\),.*/nvcc \1/p' | grep .; }
+    echo "found: $(${CC:-gcc} --version | head -n 1); OpenBLAS $(version openblas); HDF5 $(version hdf5);" \
+         "$(gnuplot --version 2>/dev/null || echo 'no gnuplot'), Criterion $(version criterion);" \
+         "$(cuda || echo 'no nvcc: without the GPU library')"
     exit 0
 fi
 

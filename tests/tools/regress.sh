@@ -11,7 +11,8 @@ if [ -z "$base" ]; then
 fi
 revision=$(git rev-parse --verify --quiet "$base^{commit}") ||
     { echo "regress: $base is no revision of this repository (a shallow clone? git fetch --unshallow)" >&2; exit 2; }
-[ -n "$libraries" ] || libraries="cpu emu$(nvidia-smi -L >/dev/null 2>&1 && [ -e "$build/libmhc_cuda.so" ] && echo ' cuda')"
+has_gpu() { nvidia-smi -L >/dev/null 2>&1 && [ -e "$build/libmhc_cuda.so" ]; }
+[ -n "$libraries" ] || libraries="cpu emu$(has_gpu && echo ' cuda')"
 kept=$build/base/$revision tree=$build/base/$revision.tree
 
 remove_tree() {

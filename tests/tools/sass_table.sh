@@ -6,17 +6,19 @@ build=$1 table=$2
 PATH=$PATH${CUDA_TOOLS:+:$CUDA_TOOLS}${NVCC:+:$(dirname "$NVCC")}
 export PATH
 lacks() {
-    echo "sass-table: $1"
+    echo "sass-table: $*"
     exit 77
 }
 command -v nvcc >/dev/null || lacks "no nvcc: nothing to compare"
 test -e "$build/libmhc_cuda.so" || lacks "no $build/libmhc_cuda.so: nothing to compare"
 for tool in cuobjdump nvdisasm; do
     command -v $tool >/dev/null ||
-        lacks "no $tool: pip install --target FOLDER nvidia-cuda-cuobjdump nvidia-cuda-nvdisasm, and CUDA_TOOLS=FOLDER/nvidia/cu13/bin"
+        lacks "no $tool: pip install --target FOLDER nvidia-cuda-cuobjdump nvidia-cuda-nvdisasm, and" \
+            "CUDA_TOOLS=FOLDER/nvidia/cu13/bin"
 done
 release=$(nvcc --version | sed -n 's/^Cuda.*release \([0-9.]*\),.*/\1/p')
-arch=$(cuobjdump --list-elf "$build/libmhc_cuda.so" | sed -n 's/.*\.\(sm_[0-9a-z]*\)\.cubin.*/\1/p' | sort -u | tr '\n' ' ')
+arch=$(cuobjdump --list-elf "$build/libmhc_cuda.so" |
+    sed -n 's/.*\.\(sm_[0-9a-z]*\)\.cubin.*/\1/p' | sort -u | tr '\n' ' ')
 mine="# nvcc $release, ${arch% }"
 {
     cuobjdump -res-usage "$build/libmhc_cuda.so" 2>&1

@@ -9,12 +9,14 @@ trap 'rm -rf "$folder"' EXIT
 trap 'exit 130' INT TERM
 cpu=$(realpath "$build/libmhc_cpu.so")
 cp "$cpu" "$folder/same.so" &&
-    ${CC:-cc} -O2 -shared -fPIC -I. -DPERCENT=10 "-DINNER=\"$cpu\"" tests/slower_library.c -o "$folder/slower.so" || exit 2
+    ${CC:-cc} -O2 -shared -fPIC -I. -DPERCENT=10 "-DINNER=\"$cpu\"" tests/slower_library.c -o "$folder/slower.so" ||
+    exit 2
 
 # trials LIBRARY SEEDS: four operations, bound by memory, arithmetic or a GEMM, so many times each.
 trials() {
-    "$build/mhcbench" regress --against "$cpu" "$folder/$1" --operation mhc.post,hc.pre,linear.forward,stack.entry_backward \
-        --type f32 --width 256 --seed "1:$2:1" --budget 0.2 -q --json "$folder/$1.json" >"$folder/$1.txt"
+    "$build/mhcbench" regress --against "$cpu" "$folder/$1" \
+        --operation mhc.post,hc.pre,linear.forward,stack.entry_backward --type f32 --width 256 \
+        --seed "1:$2:1" --budget 0.2 -q --json "$folder/$1.json" >"$folder/$1.txt"
     [ $? -le 1 ] || { cat "$folder/$1.txt" >&2; exit 2; }
 }
 count() { grep -c "^{\"verdict\": \"$2\"" "$folder/$1.json"; }
@@ -22,12 +24,12 @@ count() { grep -c "^{\"verdict\": \"$2\"" "$folder/$1.json"; }
 trials same.so 50
 alarms=$(count same.so SLOWER) wrong=0
 [ "$alarms" -le 2 ] || wrong=1
-echo "A against A, 200 trials: $alarms SLOWER (at most 2), $(count same.so FASTER) FASTER, $(count same.so AMBIGUOUS) AMBIGUOUS," \
-     "$(count same.so SAME) SAME"
+echo "A against A, 200 trials: $alarms SLOWER (at most 2), $(count same.so FASTER) FASTER," \
+     "$(count same.so AMBIGUOUS) AMBIGUOUS, $(count same.so SAME) SAME"
 trials slower.so 25
 caught=$(count slower.so SLOWER)
 [ "$caught" -ge 95 ] || wrong=1
-echo "10 % slower, 100 trials: $caught SLOWER (at least 95), $(count slower.so AMBIGUOUS) AMBIGUOUS, $(count slower.so SAME) SAME," \
-     "$(count slower.so FASTER) FASTER"
+echo "10 % slower, 100 trials: $caught SLOWER (at least 95), $(count slower.so AMBIGUOUS) AMBIGUOUS," \
+     "$(count slower.so SAME) SAME, $(count slower.so FASTER) FASTER"
 [ $wrong = 0 ] && echo "good" || echo "NOT GOOD: is this machine busy? $build/mhcbench doctor may say"
 exit $wrong
