@@ -46,13 +46,16 @@ static inline void find_build(void) {
     setenv("B", build && build[0] == '/' ? build : path, 1);
 }
 
-/* From here on a library of $B/plants has that plant, and is otherwise $INNER, the one of the CPU. */
-static inline void set_plant(const char *name) {
+/* From here on a library of $B/plants has that plant, and is otherwise $INNER, a library of $B. */
+static inline void set_plant_in(const char *name, const char *library) {
     char inner[2 * PATH_MAX];
     find_build();
-    snprintf(inner, sizeof inner, "%s/libmhc_cpu.so", getenv("B"));
+    snprintf(inner, sizeof inner, "%s/%s", getenv("B"), library);
     setenv("INNER", inner, 1);
     setenv("PLANT", name, 1);
+}
+static inline void set_plant(const char *name) {
+    set_plant_in(name, "libmhc_cpu.so");
 }
 
 static void leave(void) {

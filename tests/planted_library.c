@@ -60,7 +60,7 @@ enum bug {
 #define BUG NO_BUG
 #endif
 
-enum { SOME_CALLS = 1000 }; /* more than are made before a row is timed */
+enum { SOME_CALLS = 2000 }; /* more than are made before a row is timed */
 static int runs;
 
 /* The graph of one call of mhc.post; other rows run at once. */

@@ -324,7 +324,7 @@ Test(compare, truncated_and_strange) {
         {"$M compare a.h5 a.h5 --speed gate", "use `mhcbench regress`"},
         {"$M compare a.h5 a.h5 --bogus", "unknown option --bogus"},
         {"$M compare a.h5 a.h5 --json nosuch/x.json", "cannot write nosuch/x.json"},
-        {"$M compare a.h5 a.h5 --json a.h5", "a.h5 is to be read"},
+        {"$M compare a.h5 a.h5 --json a.h5", "a.h5 is an input here"},
         {"$M compare a.h5 a.h5 >/dev/full", "standard output"},
     };
     for (size_t k = 0; k < sizeof bad / sizeof *bad; k++)

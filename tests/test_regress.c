@@ -196,7 +196,7 @@ Test(regress, bad_input) {
         {"$M regress --against mine.so mine.so --threshold nan", "--threshold nan: percent"},
         {"$M regress --against mine.so mine.so --speed fast", "--speed fast: one of"},
         {"$M regress --against mine.so mine.so --bogus 1", "unknown option --bogus"},
-        {"$M regress --against mine.so mine.so --json mine.so", "mine.so is to be read"},
+        {"$M regress --against mine.so mine.so --json mine.so", "mine.so is an input here"},
         {"$M regress --against mine.so mine.so --operation mhc.post --speed none -q >/dev/full", "standard output"},
     };
     for (size_t k = 0; k < sizeof bad / sizeof *bad; k++)

@@ -1,10 +1,11 @@
-/* mhcbench check LIBRARY: is every row of a library right? Against cpu64 on random shapes and inputs: outputs, save
- * and work poisoned beforehand, guard bands around every array, inputs unchanged, two runs with equal bits (the
- * second through a graph where there are graphs), errors within the row's tolerance. One line per row,
- * one line per failure with the command that repeats it, a verdict at the end.
+/* mhcbench check LIBRARY: is every row of a library right? It compares each row with cpu64 on fixed and random shapes
+ * and inputs. Outputs, save and work are poisoned beforehand, and guard bands lie around every array. Inputs must stay
+ * as they are, two runs must leave equal bits (the second runs through a graph where there are graphs), and errors must
+ * be within the row's tolerance. It prints one line per row, one line per failure with the command that repeats it, and
+ * a verdict at the end.
  *
- * The library runs in a child, and cpu64 in another, which judges (judge.h). What ends the library's child is a failure
- * of the row it was at, and a fresh child goes on behind that row. */
+ * The library runs in a child process; cpu64 runs in another one, which judges (judge.h). If the library's child
+ * ends, the row that it was at has failed, and a fresh child goes on with the next row. */
 #include "suites/gate/check.h"
 
 #include <errno.h>
@@ -25,7 +26,7 @@
 #include "suites/rows/judge.h"
 #include "suites/worker/worker.h"
 
-enum { CASE_SECONDS = 60, END_SIZE = 80 /* of a text */ };
+enum { CASE_SECONDS = 60, END_SIZE = 80 /* bytes of a text */ };
 
 static const char usage[] =
     "check LIBRARY [--operation NAMES] [--trials N | --minutes M | --trial K | --large N] [--seed S] [--size N] "
@@ -52,7 +53,7 @@ static const char help[] =
     "  --tight            no guard bands, for tools that watch every access\n\n"
     "Exit: 0 all right, 1 something is wrong, 2 nothing could be checked, or not all of it.\n";
 
-/* A number of at least `least`; absent: as it is. */
+/* Reads a number of at least `least`. Without the option `*value` stays as it is. */
 static bool take_number(int *argc, char **argv, const char *name, double least, bool whole, double *value) {
     const char *text = NULL;
     char *end;
@@ -83,7 +84,7 @@ static bool parse(int *argc, char **argv, struct check_options *o) {
     o->library = argv[0];
     o->timeout = o->timeout >= 0            ? o->timeout
                  : o->large > 0 || o->tight ? 0
-                                            : CASE_SECONDS; /* tools that watch take their time */
+                                            : CASE_SECONDS; /* a tool that watches every access is slow */
     o->trials = trials > 0 ? (int64_t)trials : 300, o->trial = (int64_t)trial, o->seed = (uint64_t)seed,
     o->size = (int64_t)size;
     return true;
@@ -93,18 +94,18 @@ static bool parse(int *argc, char **argv, struct check_options *o) {
 
 static volatile sig_atomic_t stopped;
 static volatile pid_t child;
-static struct ruling *ruling; /* the judge's: the library's process has no part in it */
+static struct ruling *ruling; /* the judge writes it; the library's process has no part in it */
 
 /* What the parent itself found. A library that clears the counts in `struct checker`, or says there that all is over,
  * changes neither this nor the ruling. */
 static struct {
-    int ended, lost; /* rows at which the child ended; that nothing is known of */
+    int ended, lost; /* rows at which the child ended; rows of which nothing is known */
     int64_t failed;
-    int children; /* that asked for a fresh one: a library may say so for ever */
-    bool late;    /* the child at hand was ended for a case that took too long */
+    int children; /* children that asked for a fresh one; counted, because a library may ask for ever */
+    bool late;    /* the present child was killed because a case took too long */
 } own;
 
-/* A library may block the signal by which its process ends itself: this one's clock looks too, a little later. */
+/* A library may block the signal that ends its own process in time. So the parent's clock looks too, a little later. */
 static void tick(int signal_number) {
     (void)signal_number;
 }
@@ -130,8 +131,8 @@ static void stop(int signal_number) {
         kill(child, SIGKILL);
 }
 
-/* What a library prints goes to stderr: a verdict of its own must not stand among ours. The report goes on in a file
- * that a library does not know. */
+/* Whatever a library prints goes to stderr, so that a verdict of its own does not stand among ours. The report goes
+ * to a file descriptor that the library does not know. */
 static bool keep_report(void) {
     int copy = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 100);
     check_report = copy < 0 ? NULL : fdopen(copy, "w");
@@ -147,7 +148,7 @@ static int run_child(struct checker *k, const struct check_options *o) {
     child = fork();
     if (child == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
-        signal(SIGINT, SIG_IGN); /* the parent decides */
+        signal(SIGINT, SIG_IGN); /* the parent decides when it ends */
         signal(SIGTERM, SIG_IGN);
         signal(SIGALRM, SIG_DFL);
         if (getppid() != parent || !keep_report())
@@ -158,7 +159,7 @@ static int run_child(struct checker *k, const struct check_options *o) {
     }
     if (child < 0)
         return W_EXITCODE(cannot("no process to check in: %s", strerror(errno)),
-                          0); /* as a child that cannot open the library */
+                          0); /* reported like a child that cannot open the library */
     if (stopped)
         kill(child, SIGKILL);
     own.late = false;
@@ -185,8 +186,8 @@ static void describe_end(const struct checker *k, int status, char how[END_SIZE]
         snprintf(how, END_SIZE, "it ended the process with status %d", WEXITSTATUS(status));
 }
 
-/* A child that ended before the last row, or while the library was closed, is a failure of what it was at. Killed
- * from outside it says nothing of the library: memory that is not there is no wrong kernel. */
+/* If a child ended before the last row, or while the library was closed, what it was doing has failed. If it was
+ * killed from outside, that says nothing of the library: missing memory is no wrong kernel. */
 static void judge_end(struct checker *k, int status) {
     char how[END_SIZE];
     bool killed = was_killed(status);
@@ -200,19 +201,19 @@ static void judge_end(struct checker *k, int status) {
             k->label[0] ? k->doing : "");
 }
 
-/* A child that did not come to have the library open: no further one would, and of the rows that are left nothing is
- * known. */
+/* The child ended before the library was open. No further child would get beyond that, so nothing is known of the
+ * rows that are left. */
 static void give_up(struct checker *k, int status) {
     char how[END_SIZE];
     describe_end(k, status, how);
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != EXIT_CANNOT) /* else it has said why */
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != EXIT_CANNOT) /* else the child has said why */
         cannot("%s: opening it: %s", k->name, how);
     own.lost += k->rows - k->next;
     if (k->rows)
         fprintf(check_report, "lost %d rows: %s cannot be opened any more\n", k->rows - k->next, k->name);
 }
 
-/* What the library's process kept quiet about, for whatever reason. */
+/* Reports what the library's process kept quiet about, for whatever reason. */
 static void judge_hidden(struct checker *k) {
     int64_t unsettled = k->closed && !own.lost ? ruling->rows - own.ended - ruling->settled : 0;
     bool forgotten = ruling->wrong + ruling->faults > 0 && !k->failed && !own.failed;

@@ -40,51 +40,53 @@ struct trial {
     double logit_std, x_scale, grad_scale;
     bool steep_b;                    /* large logits come from b, not alpha */
     int64_t zero_token, large_token; /* tokens of x that are 0, and a thousand times larger; -1: none */
-    bool ties;                       /* among the logits, at their maximum too */
-    double edge;                     /* half the rows of logits hold + and - this alone, the other rows lie above it;
-                                        0: no such logits */
-    int32_t indices, step;           /* enum check_indices, enum check_step */
-    bool state;                      /* two cases in turn; see state_examine() */
-    bool fixed, mild;                /* no random case; inputs from which errors far below the tolerance are asked */
+    bool ties;                       /* some logits are equal, the largest too */
+    double edge; /* half the rows of logits hold +edge and -edge alone, the others lie above it; 0: no such logits */
+    int32_t indices, step; /* of enum check_indices and enum check_step */
+    bool state;            /* two cases in turn; see state_examine() */
+    bool fixed, mild;      /* fixed: no random case; mild: errors must stay far below the tolerance */
+    bool shared;           /* inputs of streams that have as many elements are one array */
     bool through_post_pre;
-    const struct examination *beside; /* that its inputs are to have the ends of; NULL: none */
+    const struct examination *beside; /* the case whose arrays' ends its inputs repeat; NULL: none */
     char text[300];
 };
 
-/* Tokens and targets: as the contract draws them; all the last of the vocabulary; the first and the last in turn; three
- * of a kind side by side. */
-enum check_indices { INDICES_DRAWN, INDICES_LAST, INDICES_ENDS, INDICES_RUNS, CHECK_INDICES };
+/* How tokens and targets are chosen. */
+enum check_indices {
+    INDICES_DRAWN, /* as the contract draws them */
+    INDICES_LAST,  /* all are the last of the vocabulary */
+    INDICES_ENDS,  /* the first and the last in turn */
+    INDICES_RUNS,  /* three of a kind side by side */
+    CHECK_INDICES
+};
 
-/* A step of the optimizer, and a gradient whose norm is asked: as the contract draws them; the first step with an
- * epsilon that cannot matter; the millionth without decay, of gradients whose squares overflow a float; clipped to a
- * hundredth; a clip above the norm; an epsilon as large as the moments; weights that never had a gradient; gradients
- * and moments whose squares vanish in a float. */
+/* A step of the optimizer, or a gradient whose norm is asked for. */
 enum check_step {
-    STEP_DRAWN,
-    STEP_FIRST,
-    STEP_MILLIONTH,
-    STEP_CLIPPED,
-    STEP_BELOW_CLIP,
-    STEP_LARGE_EPSILON,
-    STEP_NO_GRADIENT,
-    STEP_TINY,
+    STEP_DRAWN,         /* as the contract draws it */
+    STEP_FIRST,         /* the first, with an epsilon that cannot matter */
+    STEP_MILLIONTH,     /* without decay; squares of the gradients overflow a float */
+    STEP_CLIPPED,       /* to a hundredth */
+    STEP_BELOW_CLIP,    /* the clip is above the norm */
+    STEP_LARGE_EPSILON, /* as large as the moments */
+    STEP_NO_GRADIENT,   /* the weights never had one */
+    STEP_TINY,          /* squares of gradients and moments vanish in a float */
     CHECK_STEPS
 };
 
 /* Letters whose extents depend on n. */
 #define CHECK_STREAMS "nNDKQEP"
 
-/* Trial 0, 1, ... of a row are its fixed cases, so many, then come random ones. */
+/* A row's first trials, cover_count() of them, are its fixed cases. Random ones follow. */
 int64_t cover_count(const struct mhc_row *);
 void cover_case(struct trial *, const struct mhc_row *, int64_t index);
-bool cover_state(struct trial *, int attempt); /* other shapes for the case of state; false: there are no more */
+bool cover_state(struct trial *, int attempt); /* gives the case of state other shapes; false: there are no more */
 
-/* The gradient of x / |x| is 0 for a vector of one element, and small for a few, so rounding would be compared, which
- * a tiny x makes large. */
+/* In exact arithmetic the gradient of x / |x| is 0 for a vector of one element and small for a few. What is left is
+ * rounding, which a tiny x enlarges. So shorter vectors than this are kept away from 0. */
 enum { CHECK_SHORT = 16 };
 
-/* A case that the row supports, a random one of at most about `size` elements of x; false: it is a fixed one that the
- * row does not support, or none was found: *why is the row's last reason. */
+/* Draws a case that the row supports. A random one has at most about `size` elements of x. false: the row does not
+ * support this fixed case, or no case was found; *why is the row's last reason. */
 bool trial_draw(struct trial *, const struct subject *, uint64_t seed, int64_t trial, int64_t size, const char **why);
 examine_draw trial_input; /* an input; `user` is the trial */
 
@@ -92,15 +94,15 @@ examine_draw trial_input; /* an input; `user` is the trial */
 
 struct check_options {
     const char *library, *operations;
-    int64_t trials, trial, size; /* trial < 0: all */
+    int64_t trials, trial, size; /* trial < 0: all cases */
     uint64_t seed;
-    double minutes, large; /* large: elements, 0: not these */
-    double timeout;        /* seconds a case, 0: no limit */
+    double minutes, large; /* large: elements; 0: no such cases */
+    double timeout;        /* seconds per case, 0: no limit */
     bool tight, trusting;
 };
 
-/* In memory that parent and child share: what was found outlives a crash. A library can write to it: check.c says what
- * the verdict does not take from it. */
+/* It lies in memory that parent and child share, so that what was found outlives a crash. A library can write to it:
+ * check.c says which numbers the verdict does not take from it. */
 struct checker {
     struct backend backend;
     const char *name; /* of the library, as given */
@@ -108,31 +110,31 @@ struct checker {
     int64_t size;
     bool tight, trusting;         /* trusting: --trust-tolerance */
     bool silent;                  /* nothing is printed: `first` gets the first failure */
-    double large, timeout, start; /* elements, 0: random cases; seconds a case; when all began */
-    double began;                 /* when what is at hand began; 0: nothing that has a limit */
-    int rows, next;               /* rows in all, 0: not yet known; the row after the one at hand */
+    double large, timeout, start; /* elements, 0: no large cases; seconds per case; when the check began */
+    double began;                 /* when the present case began; 0: nothing runs that has a limit */
+    int rows, next;               /* rows in all, 0: not yet known; the row after the present one */
     int missing;                  /* operations that the library lacks */
-    int again;                    /* row to be looked at once more, by itself, counted from 1; 0: none */
-    bool fresh;                   /* the child ended so that the next row gets a fresh one */
+    int again;                    /* row to be checked once more, by itself, counted from 1; 0: none */
+    bool fresh;                   /* the child ended on purpose: the next row gets a fresh one */
     struct progress progress;
-    bool opened, closed;                        /* the library, by the child at hand; after the last row */
+    bool opened, closed;                        /* the library: by the present child; after the last row */
     int64_t cases, checks, failed, all_skipped; /* of all rows */
-    /* of the row at hand */
+    /* of the present row */
     char label[96];   /* "": between rows */
-    char doing[3000]; /* the case at hand and the command that repeats it */
+    char doing[3000]; /* the present case and the command that repeats it */
     const struct subject *subject;
     int64_t trial;
     int failures, skipped; /* skipped: fixed cases that it does not support, and why */
     char skipped_why[120], first[720];
     double widest;                 /* tolerance that the row allows itself beyond the contract's; 0: none */
-    double worst[3], tolerance[3]; /* by type of the streams; the widest that counted */
+    double worst[3], tolerance[3]; /* by type of the streams: largest errors; the widest tolerances that counted */
     char worst_text[500];
 };
 
-/* Where everything that is said goes. */
+/* The stream of the report. */
 extern FILE *check_report;
 
-/* Opens the library and checks its rows from k->next on; an exit code. */
+/* Opens the library and checks its rows from k->next on. Returns an exit code. */
 int check_rows(struct checker *, const struct check_options *);
 
 /* Counts a check; a failed one is printed with the command that repeats it. Returns `good`. */
@@ -142,15 +144,16 @@ bool check(struct checker *, bool good, const struct trial *, const char *format
 /* A row of a library and what it means. */
 struct subject check_subject(const struct backend *, const struct mhc_row *);
 
-/* All fixed cases of a row; how many it supports. */
+/* Checks all fixed cases of a row. Returns how many of them the row supports. */
 int64_t check_fixed(struct checker *, const struct subject *);
 void trial_run(struct checker *, const struct subject *, const struct trial *);
 
-/* The row of a trial with the one before it, whose outputs and save it reads, and their inputs. NULL, or why not;
- * examine_close() in either case. */
+/* Opens the examination of a trial: its row, the row before it whose outputs and save it reads, and their inputs.
+ * NULL, or why not; examine_close() in either case. */
 const char *trial_open(const struct checker *, const struct subject *, const struct trial *, struct examination *);
 
-/* The row on arrays of more than `elements` elements, against itself on few. false: it cannot be done, and why. */
+/* Compares the row on arrays of more than `elements` elements with itself on few. false: that cannot be done, and
+ * why. */
 bool large_run(struct checker *, const struct subject *, double elements, char why[MAX_FAILURE]);
 
 #endif

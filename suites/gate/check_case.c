@@ -68,7 +68,7 @@ static void draw_types(struct randoms *r, struct mhc_case *c, int attempt, int64
     c->coef = c->param = c->stream == MHC_F64 ? MHC_F64 : MHC_F32;
 }
 
-/* Elements of phi and theta, and of the square matrices of branches, are bounded too. */
+/* Elements of the largest parameter: phi, theta and the matrices of branches are bounded too. */
 static int64_t largest_parameter(const struct mhc_row *row, const struct mhc_case *c) {
     int64_t largest = 0;
     for (const struct mhc_arg *arg = row->args; arg->name; arg++)
@@ -117,15 +117,15 @@ static void draw_constants(struct randoms *r, const struct mhc_row *row, struct 
     c->convention = chance(r, 0.5) ? MHC_V4 : MHC_PAPER;
     c->activation = chance(r, 0.5) ? MHC_GELU : MHC_SWIGLU;
     c->rms_eps = eps[random_below(r, 3)];
-    c->sinkhorn_eps = eps[random_below(r, 4)]; /* `paper` must take no notice of it */
+    c->sinkhorn_eps = eps[random_below(r, 4)]; /* convention `paper` must ignore it */
     if (has_letter(row, "KQEN") && chance(r, 0.5))
         c->map = maps[random_below(r, sizeof maps / sizeof *maps)].map;
     c->map_order = (int32_t)from_to(r, 1, 2);
     c->map_constant = chance(r, 0.5) ? 1.0 / 32 : 1 - random_uniform(r);
 }
 
-/* Squares of x leave the range of a float, which a norm must survive; of gradients through such a norm, and of
- * branches, no more is asked than 12 powers of ten either way. */
+/* Powers of ten by which x is scaled, either way. The norm of pre must survive squares of x that leave the range of
+ * a float. Gradients through that norm, and branches, need only survive 12. */
 static int reach_of(const struct subject *s) {
     return !strcmp(row_operation(s->row), "pre") || !strcmp(row_operation(s->row), "post_pre") ? 32 : 12;
 }
@@ -188,17 +188,18 @@ static void describe(struct trial *t, const struct mhc_row *row) {
         at += (size_t)snprintf(t->text + at, size - at, " V=%lld", (long long)c->vocabulary);
     if (has_letter(row, "W"))
         at += (size_t)snprintf(t->text + at, size - at, " W=%lld", (long long)c->weights);
-    snprintf(t->text + at, size - at, " t_max=%lld %s eps=%g,%g logits=%.3g x=%.2g grad=%.2g%s", (long long)c->t_max,
+    snprintf(t->text + at, size - at, " t_max=%lld %s eps=%g,%g logits=%.3g x=%.2g grad=%.2g%s%s", (long long)c->t_max,
              c->convention == MHC_V4 ? "v4" : "paper", c->rms_eps, c->sinkhorn_eps, t->logit_std, t->x_scale,
              t->grad_scale,
              t->zero_token >= 0    ? " zero-token"
              : t->large_token >= 0 ? " large-token"
              : t->ties             ? " ties"
-                                   : "");
+                                   : "",
+             t->shared ? " shared-inputs" : "");
     describe_training(t, row);
 }
 
-/* In the case's type or another one that the row supports. */
+/* Whether the row supports the case in its type, or in another one, which the case then gets. */
 static bool takes(struct trial *t, const struct subject *s, const char **why) {
     const int32_t types[] = {t->c.stream, MHC_F32, MHC_BF16, MHC_F64};
     for (int k = 0; k < 4; k++) {
@@ -232,7 +233,7 @@ bool trial_draw(struct trial *t, const struct subject *s, uint64_t seed, int64_t
         t->c = (struct mhc_case){0};
         draw_types(&r, &t->c, attempt, trial);
         draw_shape(&r, s->row, size, &t->c);
-        if (trial == 1 || trial == 2) /* of either type: the shape of decoding */
+        if (trial == 1 || trial == 2) /* the shape of decoding, once per type */
             t->c.T = 1, t->c.S = t->c.S ? 1 : 0;
         draw_constants(&r, s->row, &t->c);
         draw_extremes(&r, s, t);

@@ -1,16 +1,18 @@
-/* The fixed cases of a row, before the random ones: every value of the lists at least once, and every pair of n with
- * C mod 8, with T, and of C mod 8 with T. Each case is also one of a few kinds of sharp inputs. */
+/* The fixed cases of a row, which come before the random ones. They have every value of the lists at least once, and
+ * every pair of n and C mod 8, of n and T, and of C mod 8 and T. Each case also has one of a few kinds of sharp
+ * inputs. */
 #include "suites/gate/check.h"
 
 #include <string.h>
 
 static const int64_t streams[] = {1, 2, 3, 4, 5, 6, 7, 8, 12, 16};
 static const int64_t tokens[] = {1, 21, 96, 112, 127, 2, 257, 5};
-/* Instead of 257, by place of n: one past several tiles, fewer where a token is more work. */
+/* These replace T = 257, by place of n: one past several tiles, and fewer tokens where a token is more work. */
 static const int64_t past_tiles[] = {257, 129, 113, 65, 33, 97, 17, 17, 17, 17};
 static const int64_t iterations[] = {1, 3, 20};
 static const double epsilon[] = {1e-6, 1e-5, 1e-3};
-/* One and two words, odd, one past vectors of 2, 8, 32, 256 and of a block; and as many as a real text has. */
+/* One and two words; odd numbers; one more than vectors of 2, 8, 32 and 256 and than a block; as many as a real text
+ * has. */
 static const int64_t vocabularies[] = {1, 2, 3, 8, 9, 33, 257, 4099},
                      flats[] = {1, 2, 7, 8, 9, 31, 33, 257, 1025, 8193};
 enum { STREAMS = sizeof streams / sizeof *streams, RESIDUES = 8, TOKENS = sizeof tokens / sizeof *tokens };
@@ -24,7 +26,7 @@ static bool has(const struct mhc_row *row, const char *letters) {
     return false;
 }
 
-/* The last but one is for state, the last one has many tokens. */
+/* The last case but one is the case of state; the last one has many tokens. */
 int64_t cover_count(const struct mhc_row *row) {
     return 2 + (has(row, "V")                               ? VOCABULARIES * RESIDUES
                 : has(row, "W")                             ? FLATS * CHECK_STEPS
@@ -33,14 +35,12 @@ int64_t cover_count(const struct mhc_row *row) {
                                                             : 2 * FEW);
 }
 
-/* Sharp inputs: what a mild one cannot show. C is long enough for the gradient of x / |x| where x is small. */
+/* Kinds of sharp inputs, which show what mild ones cannot. NEAR_EPSILON makes C long enough for the gradient of x /
+ * |x| at a small x. */
 enum { MILD, SPREAD, WIDE_SPREAD, NEAR_EPSILON, LARGE_TOKEN, ZERO_TOKEN, TIES, SHARP_KINDS };
 
 static void sharpen(struct trial *t, int64_t kind) {
     t->logit_std = kind == SPREAD ? 10 : kind == WIDE_SPREAD || kind == TIES ? 100 : 1;
-    /* Through alpha the rounding of a product would grow a hundredfold: tensor cores that take a float as two bf16
-     * round to about 2^-17, and 100 times that is 1e-3 of a logit. */
-    t->steep_b |= t->logit_std > 10;
     t->ties = kind == TIES;
     t->zero_token = kind == ZERO_TOKEN ? t->c.T / 2 : -1;
     t->large_token = kind == LARGE_TOKEN ? 0 : -1;
@@ -62,11 +62,12 @@ bool cover_state(struct trial *t, int attempt) {
     sharpen(t, MILD);
     t->c.n = t->c.n > 1 || attempt ? n[attempt] : 1;
     t->c.C = t->c.C > 1 ? C[attempt] : 1;
-    t->c.T = t->c.S = 17; /* ends of 16 elements, state_same_ends(), of a coefficient for every stream too */
+    /* Long enough for ends of 16 elements, state_same_ends(), in one coefficient per stream too. */
+    t->c.T = t->c.S = 17;
     return true;
 }
 
-/* The longest sequences that are not all tokens. */
+/* The largest divisor of T below T: the longest sequences of which there are several. */
 static int64_t sequence_of(int64_t T) {
     for (int64_t by = 2; by < T; by++)
         if (T % by == 0)
@@ -74,7 +75,7 @@ static int64_t sequence_of(int64_t T) {
     return T;
 }
 
-/* Vocabularies with T, and with C mod 8, and with indices; flat arrays with every kind of step. */
+/* Pairs the vocabulary with T, with C mod 8 and with indices, and the length of flat arrays with every kind of step. */
 static void cover_training(struct trial *t, const struct mhc_row *row, int64_t index, bool many) {
     static const double edges[SHARP_KINDS] = {[NEAR_EPSILON] = 88, [LARGE_TOKEN] = 100, [ZERO_TOKEN] = 1e4};
     struct mhc_case *c = &t->c;
@@ -96,11 +97,24 @@ static void cover_training(struct trial *t, const struct mhc_row *row, int64_t i
     }
 }
 
+static bool is_stream(const struct mhc_arg *arg) {
+    return arg->direction == MHC_IN && arg->role == MHC_STREAM;
+}
+
+/* Whether two inputs of streams have as many elements. */
+static bool can_share(const struct mhc_row *row, const struct mhc_case *c) {
+    for (const struct mhc_arg *arg = row->args; arg->name; arg++)
+        for (const struct mhc_arg *other = row->args; other < arg; other++)
+            if (is_stream(arg) && is_stream(other) && mhc_elements(c, arg) == mhc_elements(c, other))
+                return true;
+    return false;
+}
+
 void cover_case(struct trial *t, const struct mhc_row *row, int64_t index) {
     struct mhc_case *c = &t->c;
     int64_t a = index % STREAMS, q = index / STREAMS, last = cover_count(row) - 1;
     bool many = index == last;
-    /* Both types with every n, C mod 8 and T. */
+    /* Every n, C mod 8 and T comes in both types. */
     c->stream = (has(row, CHECK_STREAMS) ? q / 2 : index + index / RESIDUES) % 2 ? MHC_BF16 : MHC_F32;
     c->n = has(row, CHECK_STREAMS) ? many ? 2 : streams[a] : 1;
     int64_t residue = has(row, CHECK_STREAMS) ? (q + a) % RESIDUES : index % RESIDUES;
@@ -146,6 +160,8 @@ void cover_case(struct trial *t, const struct mhc_row *row, int64_t index) {
     if (!many && index != last - 1)
         sharpen(t, index % SHARP_KINDS);
     t->state = index == last - 1;
+    /* At five other n, and at n = 1, where x and y of a post have as many elements. */
+    t->shared = !t->state && (index % 16 == 5 || (a == 0 && q % 2)) && can_share(row, c);
     if (t->state) {
         c->n = has(row, CHECK_STREAMS) ? 4 : 1;
         cover_state(t, 0);

@@ -1,4 +1,4 @@
-/* The inputs of a case of `check`: natural ones, made as large, small, steep or alike as the case says. */
+/* The inputs of a case of `check`: natural ones, which the case makes larger, smaller, steeper or alike. */
 #include <math.h>
 #include <string.h>
 
@@ -6,13 +6,13 @@
 #include "cpu_ref/philox.h"
 #include "suites/gate/check.h"
 
-/* Logits of res with the standard deviation that the trial asks for, through b or through alpha; scores of attention
- * too. The sigmoids of pre and post stay where a float can tell 1 - s from 0. */
+/* The factor of an element. Logits of res get the standard deviation that the trial asks for, through b or through
+ * alpha; scores of attention grow too. Logits of pre and post stay small, where a float can tell 1 - sigmoid from 0. */
 static double steepness(const struct trial *t, const struct mhc_arg *arg, int64_t element) {
     if (!strcmp(arg->name, "logits") || !strcmp(arg->name, "b_res"))
         return t->logit_std;
-    /* In bf16 o is rounded, and in a branch q and k, which moves large scores and the differences in their gradients
-     * by as much as matters. */
+    /* In bf16 o is rounded, and in a branch q and k too. That moves large scores, and the differences in their
+     * gradients, by as much as matters. */
     bool rounded = t->c.stream == MHC_BF16;
     if (!strcmp(arg->name, "qkv")) /* its q */
         return t->logit_std > 1 && element / mhc_extent(&t->c, 'A') % 3 == 0 ? rounded ? 4 : 8 : 1;
@@ -41,7 +41,7 @@ static const double hypers[CHECK_STEPS][ADAMW_HYPERS] = {
     [STEP_LARGE_EPSILON] = {0.5, 0.5, 0.5, 1, 0.5, 0.5, 7}, [STEP_NO_GRADIENT] = {0.5, 0.9, 0.999, 1e-8, 0.1, 1, 1},
     [STEP_TINY] = {0.5, 0.9, 0.999, 1e-30, 0, 0, 2}};
 
-/* Of arrays that the optimizer reads, and of one whose norm is asked. */
+/* The scale of an array that the optimizer reads, or whose norm is asked for. */
 static double step_scale(const struct trial *t, const struct mhc_arg *arg) {
     bool moment = !strcmp(arg->name, "momentum") || !strcmp(arg->name, "rms");
     bool grad = !strcmp(arg->name, "grad");
@@ -69,17 +69,18 @@ void trial_input(const void *user, const struct mhc_case *c, const struct mhc_ar
     bool drawn = arg->role != MHC_INDEX && arg->role != MHC_SCALAR; /* else as the contract says */
     bool x = arg->role == MHC_STREAM && (!strcmp(arg->name, "x") || !strcmp(arg->name, "u"));
     double scale = x ? t->x_scale : !strncmp(arg->name, "grad", 4) ? t->grad_scale : 1;
-    struct mhc_arg wide = *arg; /* half the trials leave the neighbourhood that a natural input keeps to, but a beta */
+    /* Half the trials leave the narrow range that natural inputs keep to; betas stay in it. */
+    struct mhc_arg wide = *arg;
     if (t->seed % 2 && arg->size < 0.4f && drawn && !t->mild)
         wide.size = 0.4f;
     uint32_t what = mhc_what(arg->name);
     for (int64_t k = 0; k < count; k++) {
         double normal = mhc_normal(t->seed, what, 2, (uint64_t)k);
-        if (x && c->C < CHECK_SHORT) /* not near 0, where 1 / |x| is */
+        if (x && c->C < CHECK_SHORT) /* away from 0, where 1 / |x| is infinite */
             normal += copysign(0.3, normal);
         double steep = drawn ? steepness(t, arg, k) : 1;
         values[k] = steep * (drawn ? scale : 1) * mhc_natural(c, &wide, k, normal);
-        if (t->ties && steep > 1) /* few values: of so many some are the largest */
+        if (t->ties && steep > 1) /* few distinct values, so that several of many are the largest */
             values[k] = steep * round(values[k] / steep);
     }
     if (x && t->large_token >= 0)

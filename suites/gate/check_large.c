@@ -1,6 +1,6 @@
-/* Cases too large for an oracle: arrays of more elements than 32 bits count. Random tokens at the start, across the
- * place where the count passes the limit, and at the end; zeros between them, which add nothing to any sum. What the
- * row makes of these tokens must be what it makes of them alone, and so must the gradients of parameters. */
+/* Cases too large for the reference: arrays of more elements than 32 bits count. Random tokens lie at the start,
+ * across the place where the count passes the limit, and at the end. Between them are zeros, which add nothing to
+ * any sum. The row must make of these tokens what it makes of them alone, and the same gradients of parameters. */
 #include "suites/gate/check.h"
 
 #include <math.h>
@@ -30,7 +30,7 @@ static int64_t per_token(const struct mhc_case *c, const struct mhc_arg *arg) {
     return mhc_elements(c, arg) / c->T;
 }
 
-/* Of one of those that lie side by side in it. */
+/* Elements per token of one of the arrays that lie side by side in an argument. */
 static int64_t of_one(const struct mhc_case *c, const struct mhc_arg *arg) {
     int64_t elements = per_token(c, arg);
     for (const char *letter = arg->extents + 1; *letter; letter++)
@@ -45,7 +45,7 @@ static void *find(const struct memory *m, const char *name) {
     return NULL;
 }
 
-/* All bytes of an array the same: 0, or NaN in every type. */
+/* Fills an array with one byte: 0, or 0xff, which is NaN in every type. */
 static bool fill(const struct memory *m, void *to, int64_t bytes, int byte) {
     enum { STEP = 64 << 20 };
     bool good = true;
@@ -61,7 +61,7 @@ static bool fill(const struct memory *m, void *to, int64_t bytes, int byte) {
     return good && stage;
 }
 
-/* The values of the tokens in question, or all of an array that has none; the direction is the function's. */
+/* Moves the values of the tokens in question, or all of an array without tokens, in the direction of `one`. */
 static bool move(const struct memory *m, const struct mhc_arg *arg, double *values,
                  bool (*one)(const struct memory *, void *, double *, int64_t, int32_t)) {
     int32_t type = mhc_arg_type(m->c, arg);
@@ -81,7 +81,7 @@ static bool down(const struct memory *m, void *at, double *values, int64_t count
     return backend_download(m->b, values, at, count, type);
 }
 
-/* Every argument of a row that is not there yet: inputs as drawn, outputs poisoned. */
+/* Brings every argument of a row that is not there yet: inputs as drawn, outputs poisoned. */
 static bool bring(struct memory *m, const struct mhc_row *row, const struct arrays *drawn) {
     for (const struct mhc_arg *arg = row->args; arg->name; arg++) {
         int64_t bytes = mhc_arg_bytes(m->c, arg);
@@ -104,8 +104,8 @@ static void clear(struct memory *m) {
     backend_release(m->b, m->save);
 }
 
-/* Runs the rows one after the other on many tokens; the outputs of the last, of the tokens in question, into `made`.
- * NULL, or why not. */
+/* Runs the rows in order on many tokens. `made` gets the outputs of the last row for the tokens in question. NULL,
+ * or why not. */
 static const char *run(const struct examination *e, const struct mhc_case *c, const int64_t first[GROUPS],
                        struct arrays *made) {
     struct memory m = {.b = e->backend, .c = c, .first = {first[0], first[1], first[2]}};
@@ -142,7 +142,7 @@ static double case_bytes(const struct examination *e, const struct mhc_case *c) 
     return bytes;
 }
 
-/* As many tokens as make the largest array pass `elements`, in whole groups. */
+/* The number of tokens, in whole groups, with which the largest array passes `elements`. */
 static int64_t tokens_beyond(const struct mhc_row *row, const struct mhc_case *few, double elements,
                              int64_t *most_per_token) {
     *most_per_token = 0;

@@ -1,4 +1,4 @@
-/* The child's side of `check`: the library, its rows, case by case. */
+/* The child's side of `check`: it opens the library and checks its rows, case by case. */
 #include <errno.h>
 #include <fnmatch.h>
 #include <math.h>
@@ -15,11 +15,11 @@
 #include "suites/worker/worker.h"
 
 enum { MAX_ROWS = 400, SHOWN_FAILURES = 3, HOST_SIZE = 20000, DEVICE_SIZE = 2000000 };
-enum { PATH_SIZE = 1000, COMMAND_SIZE = 2 * PATH_SIZE + 300 }; /* of texts */
+enum { PATH_SIZE = 1000, COMMAND_SIZE = 2 * PATH_SIZE + 300 }; /* bytes of texts */
 
 /* --- rows --- */
 
-/* The kind of cpu64 that a kind is a variant of: "mhc" of "mhc-micro"; hc-static is one itself. */
+/* The kind of cpu64 of which a kind is a variant: "mhc" of "mhc-micro". hc-static is itself a kind of cpu64. */
 static void find_base(const char *kind, char base[64]) {
     snprintf(base, 64, "%s", kind);
     for (char *dash = base; dash; dash = strrchr(base, '-')) {
@@ -69,7 +69,7 @@ static int list_subjects(const struct backend *b, const char *patterns, struct s
     return count;
 }
 
-/* A name among the patterns that no row has: a mistake that must not pass for a check. */
+/* Whether a name among the patterns fits no row: a typing error must not pass for a check. */
 static bool name_unknown(const struct backend *b, const char *patterns, char unknown[96]) {
     static struct subject subjects[MAX_ROWS];
     for (const char *at = patterns; *at; at += *at == ',') {
@@ -126,7 +126,7 @@ bool check(struct checker *k, bool good, const struct trial *t, const char *form
 
 /* --- every row --- */
 
-/* What the library does next, its opening and closing too, may take as long as a case. */
+/* The library's next step may take as long as a case, its opening and closing too. */
 static void start_timer(struct checker *k) {
     struct itimerval limit = {
         .it_value = {.tv_sec = (time_t)k->timeout, .tv_usec = (suseconds_t)(1e6 * (k->timeout - floor(k->timeout)))}};
@@ -139,7 +139,7 @@ static void stop_timer(struct checker *k) {
     setitimer(ITIMER_REAL, &(struct itimerval){0}, NULL);
 }
 
-/* What the parent says if the library ends the process now, and when it has waited long enough. */
+/* Notes what the parent is to say if the library ends the process now, and starts the time limit. */
 static void begin_case(struct checker *k, const char *what) {
     char command[COMMAND_SIZE];
     if (!k->silent) {
@@ -150,7 +150,7 @@ static void begin_case(struct checker *k, const char *what) {
         start_timer(k);
 }
 
-/* One case; false: the row has none of that number. */
+/* Checks one case; false: the row has none of that number. */
 static bool check_case(struct checker *k, const struct subject *s, int64_t number) {
     struct trial t;
     const char *why = "";
@@ -196,7 +196,7 @@ static int64_t check_row(struct checker *k, const struct subject *s, const struc
     return done;
 }
 
-/* One large case of a row; a row that cannot have it says so and is not counted. */
+/* Checks one large case of a row. A row that cannot have it says so and is not counted. */
 static int64_t check_large(struct checker *k, const struct subject *s) {
     char why[MAX_FAILURE];
     snprintf(why, sizeof why, "arrays of more than %.0f elements", k->large);
@@ -208,7 +208,8 @@ static int64_t check_large(struct checker *k, const struct subject *s) {
     return 0;
 }
 
-/* Worst errors as a share of the tolerance, by type of the streams; exact: the oracle's own numbers. */
+/* Prints the largest errors as a share of the tolerance, by type of the streams. "exact": the reference's own
+ * numbers. */
 static void print_row(const struct checker *k, const struct subject *s, int64_t done) {
     bool exact = !(k->worst[0] > 0 || k->worst[1] > 0 || k->worst[2] > 0);
     fprintf(check_report, "%-4s %-28s %-20.20s %5lld cases  %s", k->failures ? "FAIL" : "ok", s->label,
@@ -230,7 +231,8 @@ static void print_row(const struct checker *k, const struct subject *s, int64_t 
     fflush(check_report);
 }
 
-/* A forward without its backward trains nothing, and no row of the table would say so. */
+/* Names missing operations without which others are useless. A forward without its backward trains nothing, and no
+ * row of the table would say so. */
 static void name_missing(struct checker *k) {
     static const char *const needs[][2] = {{"pre", "post"},
                                            {"pre", "post_backward_y"},
@@ -250,7 +252,8 @@ static void name_missing(struct checker *k) {
         }
 }
 
-/* A row that failed behind others, once more in a process of its own: is it wrong itself, or what one of them left? */
+/* Checks a row that failed behind others once more, in a process of its own. Is it wrong itself, or did one of them
+ * leave something behind? */
 static void look_again(struct checker *k, const struct subject *s, const struct check_options *o, int64_t trials,
                        double deadline) {
     static struct checker alone;
@@ -274,7 +277,8 @@ static void look_again(struct checker *k, const struct subject *s, const struct 
                 s->label);
 }
 
-/* The parent starts a fresh child where a row has failed: what that row left behind must not fail another one. */
+/* Whether the parent is to start a fresh child because a row failed: what that row left behind must not fail another
+ * one. */
 static bool wants_fresh(struct checker *k, bool first, int rows) {
     if (!k->failures)
         return false;
@@ -333,7 +337,7 @@ int check_rows(struct checker *k, const struct check_options *o) {
         if (wants_fresh(k, !again && k->next == began + 1, rows))
             break;
     }
-    start_timer(k); /* until the process has ended: what a library does at exit is part of its closing */
+    start_timer(k); /* it runs until the process has ended: what a library does at exit is part of its closing */
     backend_close(&k->backend);
     k->closed = !k->fresh;
     return EXIT_GOOD;

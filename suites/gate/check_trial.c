@@ -6,8 +6,23 @@
 #include "suites/gate/check.h"
 #include "suites/rows/state.h"
 
-/* Of the tolerance, for inputs as mild as the contract says; what was measured is below a hundredth in float32. */
+/* The share of the tolerance that counts where inputs are as mild as the contract says. Errors in float32 were below
+ * a hundredth of the tolerance there. */
 #define MILD_SHARE 0.1
+
+/* One array for all inputs of the row that have the type of the streams and as many elements: a caller may give a row
+ * the same one twice. */
+static void share_inputs(struct examination *e) {
+    const struct mhc_arg *args = examined_row(e)->args;
+    for (int a = 1; args[a].name; a++)
+        for (int other = 0; other < a && args[a].direction == MHC_IN && args[a].role == MHC_STREAM; other++)
+            if (args[other].direction == MHC_IN && args[other].role == MHC_STREAM &&
+                mhc_elements(&e->c, &args[a]) == mhc_elements(&e->c, &args[other]) &&
+                arrays_get(&e->given, args[a].name) && arrays_get(&e->given, args[other].name)) {
+                arrays_alias(&e->given, args[a].name, &e->given, args[other].name);
+                break;
+            }
+}
 
 const char *trial_open(const struct checker *k, const struct subject *s, const struct trial *t, struct examination *e) {
     const char *why;
@@ -25,18 +40,20 @@ const char *trial_open(const struct checker *k, const struct subject *s, const s
         e->row[0] = chain_row(&k->backend, s->kind, e->reference[0], &t->c, &why);
     e->row[e->rows - 1] = s->row;
     why = examine_give(e, trial_input, t);
+    if (!why && t->shared)
+        share_inputs(e);
     if (!why && t->beside)
         state_same_ends(e, t->beside);
     return why || examine_behind_crossing(e) ? why : examine_reference(e, NULL);
 }
 
-/* `check` fails it; `regress`, which is silent, asks whether the old library's bits vary too. */
+/* `check` fails such a row. `regress`, which is silent here, asks later whether the old library's bits vary too. */
 static bool differs(const struct checker *k, const char *name, char why[MAX_FAILURE]) {
     snprintf(why, MAX_FAILURE, "`%s` differs between two runs of one call", name);
     return k->silent;
 }
 
-/* Every element written, and the same bits whatever memory held. */
+/* Whether every element was written, with the same bits whatever memory held before. */
 static bool repeats(struct checker *k, const struct trial *t, const struct examination *e,
                     const struct outcome run[2]) {
     bool all = true;
@@ -74,8 +91,8 @@ static void compare(struct checker *k, const struct trial *t, const struct exami
     }
 }
 
-/* Every form of post, the crossing too, makes the same bits of x_next from the same coefficients: those of the kind's
- * own row. */
+/* Every form of post, and the crossing, must make of the same coefficients the bits of x_next that the kind's own
+ * row makes. */
 static void compare_forms(struct checker *k, const struct trial *t, const struct outcome *run) {
     const struct mhc_row *row = k->subject->row;
     const struct mhc_arg *x_next = mhc_arg_find(row, "x_next", MHC_OUT), *its;
@@ -97,8 +114,8 @@ static void compare_forms(struct checker *k, const struct trial *t, const struct
     outcome_clear(&theirs);
 }
 
-/* The guarded runs of a case. Random ones are run twice, with other memory; most fixed ones once, in turn between
- * bands and up to forbidden pages. */
+/* Runs a case in guarded memory. Random cases run twice, in different memory. Most fixed ones run once, in turn
+ * between bands and up to forbidden pages. */
 static int run_guards(struct checker *k, const struct trial *t, const struct examination *e, struct outcome run[2]) {
     char text[MAX_FAILURE];
     int runs = t->fixed && k->trial % 8 ? 1 : 2;
@@ -113,12 +130,12 @@ static int run_guards(struct checker *k, const struct trial *t, const struct exa
     return runs == 2 && !repeats(k, t, e, run) ? 0 : runs;
 }
 
-/* The case beside another one of its shape, whose inputs have the same ends. */
+/* Runs the case in turn with another one of its shape whose inputs have the same ends. */
 static void run_beside_another(struct checker *k, const struct subject *s, const struct trial *t,
                                struct examination *e) {
     struct trial u = *t;
     struct examination other;
-    u.seed += 2; /* of one kind with the first */
+    u.seed += 2; /* the same parity, on which the size of inputs depends */
     u.beside = e;
     const char *why = trial_open(k, s, &u, &other);
     why = why ? why : examine_before(e);

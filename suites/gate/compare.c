@@ -45,7 +45,8 @@ static const char help[] =
 
 /* --- comparable at all --- */
 
-/* Facts on which the memory of a case does not depend; it may depend on any other, those of later versions too. */
+/* Facts on which the memory of a case does not depend. It may depend on any other fact, also on those of later
+ * versions. */
 static bool is_incidental(const char *fact) {
     static const char *const names[] = {
         "version", "revision", "kernel", "libc", "jobs", "memory", "load_average", "hdf5", "openblas_core_choice"};
@@ -55,7 +56,7 @@ static bool is_incidental(const char *fact) {
     return false;
 }
 
-/* Of what a device says of itself: its clock and heat of the moment, and warnings. */
+/* A part of a device's description that holds for a moment only: its clock, its heat, a warning. */
 static bool is_of_the_moment(const char *part, size_t length) {
     char text[160];
     snprintf(text, sizeof text, "%.*s", (int)length, part);
@@ -69,7 +70,7 @@ static const char *said_by(const char *device, const char *backend) {
                                                                                              : device;
 }
 
-/* Equal but for such parts; parts are separated by "; ". */
+/* Whether two descriptions are equal but for such parts. "; " separates parts. */
 static bool same_device(const char *a, const char *b) {
     const char *at[2] = {a, b};
     for (;;) {
@@ -95,7 +96,7 @@ static bool same_device(const char *a, const char *b) {
     }
 }
 
-/* Names the facts in which the files differ, in the note and, the first of them, as the reason. */
+/* Writes the facts in which the files differ into the note. The first of them is the reason why memory is not gated. */
 static void find_differences(struct compare *c) {
     char *note = c->report.note;
     size_t size = sizeof c->report.note;
@@ -108,7 +109,7 @@ static void find_differences(struct compare *c) {
             if ((f && other) || (other && (!strcmp(value, other) ||
                                            (!strcmp(name, "device") && same_device(said_by(value, c->backend[f]),
                                                                                    said_by(other, c->backend[!f]))))))
-                continue; /* told once */
+                continue; /* each difference is told once */
             const char *base = f ? "none" : value, *now = f ? value : other ? other : "none";
             size_t used = strlen(note);
             snprintf(note + used, size - used, "%.40s: %.160s, was %.160s\n", name, now, base);
@@ -122,7 +123,7 @@ static void find_differences(struct compare *c) {
 
 /* --- one case --- */
 
-/* Runs the case again and compares it, whatever the words of its key may hold. */
+/* Writes the command that runs the case again and compares it, whatever characters its key holds. */
 static void command_of(const struct compare *c, const char *key, char *text, size_t size) {
     char word[WORDS], program[WORDS], rest[WORDS];
     gate_quote(program_invocation_name, program, sizeof program);
@@ -147,7 +148,7 @@ static const char *reason_of(struct record_reader *file, int64_t index) {
     return reasons ? reasons[index] : "";
 }
 
-/* Who has the case, and where it failed; then the rest. */
+/* Judges which file has the case, and where it failed; compare_case() does the rest. */
 static void judge(struct compare *c, const int64_t index[2], struct gate_row *r) {
     bool has[2], done[2];
     for (int f = 0; f < 2; f++) {
@@ -185,7 +186,7 @@ struct gate_row *compare_row(struct compare *c, const char *name, const char *ke
 
 static bool add(struct compare *c, int64_t base, int64_t now) {
     const int64_t index[2] = {base, now};
-    int f = now >= 0 ? COMPARE_NEW : COMPARE_BASE; /* whose backend it is to run on again */
+    int f = now >= 0 ? COMPARE_NEW : COMPARE_BASE; /* the file whose backend is to run the case again */
     if (compare_trained_leaves(c, index))
         return compare_trained_take(c, index);
     struct gate_row *r = compare_row(c, c->keys[f].text[index[f]], record_texts(c->file[f], "key")[index[f]]);
@@ -199,7 +200,7 @@ bool compare_wanted(const char *glob, const char *key) {
     return !glob || !strcmp(glob, key) || !fnmatch(glob, key, 0);
 }
 
-/* Every case of either file, in the order of the base. false: reported. */
+/* Judges every case of either file, in the order of the base. false: reported. */
 static bool judge_all(struct compare *c, const char *glob, bool common) {
     int64_t both = 0;
     for (int f = 0; f < 2; f++) {
@@ -227,7 +228,7 @@ static bool read_tolerance(const char *text, double *tolerance) {
            (cannot("--tolerance %s: a share, from 0 to 1", text), false);
 }
 
-/* Whether everything that was compared agrees; nothing that is open agrees. */
+/* Says whether everything that was compared agrees. Nothing that is open agrees. */
 static const char *sentence(const struct gate_report *g, int code) {
     int64_t open = 0;
     for (int64_t k = 0; k < g->count; k++)
@@ -236,7 +237,7 @@ static const char *sentence(const struct gate_report *g, int code) {
                                       : "your machine reproduces the published result: no";
 }
 
-/* Leaves the cases that no case option names out of a file; the options stay for the other one. */
+/* Leaves out of a file the cases that the case options do not name. The options stay for the other file. */
 static bool select_cases(struct compare *c, int f, int argc, char **argv) {
     char **words = malloc(((size_t)argc + 1) * sizeof *words);
     if (!words)
@@ -295,7 +296,7 @@ int compare_command(int argc, char **argv) {
     if (!choice_files(argc, argv, c.path, 2, usage))
         return EXIT_CANNOT;
     if (c.options.speed_word || c.options.threshold_word)
-        return cannot("compare judges no speed: times of two runs say too little, use `mhcbench regress`");
+        return cannot("compare does not judge speed, because times of two runs say too little: use `mhcbench regress`");
     c.report.base = c.path[COMPARE_BASE];
     c.report.now = c.path[COMPARE_NEW];
     int code = compare_files(&c, argc, argv, glob, common, cross, published);

@@ -1,5 +1,5 @@
-/* Which case of one record is which of the other: by key, and where each was made with one backend, without it if
- * that is a path or a model of a GPU. */
+/* Which case of one record matches which of the other: by key. If each file was made with one backend, and one of
+ * these is a path or a model of a GPU, the backend does not count. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +17,7 @@ static const char *backend_in(const char *key, size_t *length) {
     return at;
 }
 
-/* The backend of all cases of a file that have one: maps do not. false: there are several, or none. */
+/* The backend that all cases of a file share; cases of maps have none. false: there are several, or none. */
 static bool only_backend(struct record_reader *file, char backend[COMPARE_BACKEND]) {
     const char *const *texts = record_texts(file, "key"), *const *study = record_texts(file, "study");
     bool found = false;
@@ -42,9 +42,9 @@ void compare_take_out(char *key, const char *name) {
     memmove(at, rest, strlen(rest) + 1);
 }
 
-/* A copy of a key, without its backend where that is another in each file, and without what says how much of the
- * numbers is kept: they are the same numbers. Beside a model without what says how long was measured. NULL: out of
- * memory. */
+/* Copies a key without what does not count: the backend where each file has its own, and what says how much of the
+ * numbers is kept, because they are the same numbers. Beside a model, what says how long was measured does not count
+ * either. NULL: out of memory. */
 static char *plain(const char *key, bool whole, bool model) {
     static const char *const kept[] = {" --record ", " --measure "}, *const timed[] = {" --rounds ", " --budget ",
                                                                                        " --seed "};
@@ -92,7 +92,7 @@ bool compare_keys_read(struct compare *c) {
     bool one = only_backend(c->file[COMPARE_BASE], backend[COMPARE_BASE]) &&
                only_backend(c->file[COMPARE_NEW], backend[COMPARE_NEW]);
     bool path = strchr(backend[COMPARE_BASE], '/') ||
-                strchr(backend[COMPARE_NEW], '/'); /* cuda is no later build of cpu32 */
+                strchr(backend[COMPARE_NEW], '/'); /* cuda is not a later build of cpu32 */
     bool model = !strncmp(backend[COMPARE_BASE], BACKEND_MODEL, strlen(BACKEND_MODEL)) ||
                  !strncmp(backend[COMPARE_NEW], BACKEND_MODEL, strlen(BACKEND_MODEL));
     bool differ = one && (path || model) && strcmp(backend[COMPARE_BASE], backend[COMPARE_NEW]);
@@ -112,7 +112,7 @@ bool compare_keys_read(struct compare *c) {
     return true;
 }
 
-/* The first of the sorted keys that is no less than this text. */
+/* The first of the sorted keys that is not less than this text. */
 static int64_t first_of(const struct compare_keys *keys, const char *text) {
     int64_t low = 0, high = keys->count;
     while (low < high) {
@@ -125,7 +125,7 @@ static int64_t first_of(const struct compare_keys *keys, const char *text) {
     return low;
 }
 
-/* The case with this whole key among those whose text is this one; -1: none. */
+/* The case with this whole key among those that share its text; -1: none. */
 static int64_t whole_in(const struct compare_keys *keys, const char *text, const char *whole) {
     for (int64_t k = first_of(keys, text); k < keys->count && !strcmp(keys->sorted[k].text, text); k++)
         if (!strcmp(keys->whole[keys->sorted[k].index], whole))

@@ -7,7 +7,7 @@
 #include "suites/case/params.h"
 #include "suites/gate/compare.h"
 
-/* How far log10 of a forward gain may be from 0 where it is 1 but for rounding. */
+/* How far log10 of a forward gain that is 1 in exact arithmetic may be from 0. */
 #define ROUNDING_OF_ONE 1e-3
 
 static const char seed_option[] = " --seed ";
@@ -24,7 +24,7 @@ static bool both_trained(const struct compare *c, const int64_t index[2]) {
            trained(c->file[COMPARE_NEW], index[COMPARE_NEW]);
 }
 
-/* Columns that say what the bits of training depend on, but for the BLAS kernels. */
+/* Columns that say what the bits of training depend on, except the BLAS kernels. */
 static const char *const origins[][2] = {{"origin_revision", "revision"},
                                          {"origin_build", "build"},
                                          {"origin_library", "library"},
@@ -35,7 +35,7 @@ static const char *text_of(struct record_reader *file, const char *column, int64
     return texts ? texts[index] : NULL;
 }
 
-/* What of it differs, or is not known, in a pair of cases: "another build"; `why` stays as it is where nothing does. */
+/* Writes what of it differs or is unknown in a pair of cases, "another build". `why` stays as it is if nothing does. */
 static void say_difference(const struct compare *c, const int64_t index[2], char *why, size_t size) {
     const char *text[2];
     for (size_t k = 0; k < sizeof origins / sizeof *origins; k++) {
@@ -175,7 +175,7 @@ bool compare_trained_take(struct compare *c, const int64_t index[2]) {
     return true;
 }
 
-/* Groups stand together, in the order of the base within each. */
+/* Sorts groups together, in the order of the base within each. */
 static int by_group(const void *left, const void *right) {
     const struct compare_pair *a = left, *b = right;
     int order = strcmp(a->group, b->group);
@@ -183,7 +183,7 @@ static int by_group(const void *left, const void *right) {
     return order ? order : (x > y) - (x < y);
 }
 
-/* What is said of the seeds of one file. */
+/* What the seeds of one file say. */
 struct stand {
     struct mhc_mean loss, held_out; /* of runs that did not end */
     struct mhc_range forward, backward;
@@ -229,7 +229,7 @@ static bool stand_of(const struct compare *c, int f, const struct compare_pair *
     return true;
 }
 
-/* Rows of its maps sum to 1 whatever was trained, so that the forward gain is 1. */
+/* Whether the rows of its maps sum to 1 whatever was trained, so that the forward gain is 1. */
 static bool forward_is_one(struct record_reader *file, int64_t index) {
     const struct connection *connection = connection_find(text_of(file, "block", index));
     return connection && (connection->generator == GENERATOR_NONE || connection->generator == GENERATOR_MHC);
@@ -258,7 +258,7 @@ static bool gain_stands(struct gate_row *r, const char *name, struct mhc_range b
     return fail(r);
 }
 
-/* Nothing can be said of one seed, nor where the runs of one file ended and those of the other did not. */
+/* Nothing can be said of one seed, nor if runs ended early in one file and not in the other. */
 static bool unsettled(struct gate_row *r, const struct stand s[2]) {
     if (s[COMPARE_BASE].ended == s[COMPARE_NEW].ended && isfinite(mhc_mean_error(&s[COMPARE_BASE].loss)) &&
         isfinite(mhc_mean_error(&s[COMPARE_NEW].loss)))
@@ -301,7 +301,7 @@ static void judge_group(struct compare *c, const struct compare_pair *pair, cons
              pow(10, s[0].forward.median), pow(10, s[1].backward.median), pow(10, s[0].backward.median));
 }
 
-/* " --seed 1,2,3" behind a key without one. */
+/* Writes a key that has no seed with " --seed 1,2,3" behind it. */
 static void with_seeds(struct record_reader *file, int f, const struct compare_pair *pair, int64_t count,
                        const char *key, char *text, size_t size) {
     const int64_t *seed = record_ints(file, "seed");

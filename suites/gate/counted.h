@@ -1,5 +1,5 @@
 /* A row of a library that counts (cpu_ref/counters.h), run once at the shapes of a case: what its kernels ask for,
- * beside what the contract says must move. Exact: two runs, on any machine, give the same. */
+ * beside what the contract says must move. Counts are exact: two runs, on any machine, give the same. */
 #ifndef COUNTED_H
 #define COUNTED_H
 

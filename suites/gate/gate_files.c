@@ -16,7 +16,7 @@ static bool open_one(const char *path, FILE **file, const char *const input[2]) 
     *file = NULL;
     for (int k = 0; k < 2 && path && !stat(path, &there); k++)
         if (!stat(input[k], &in) && there.st_dev == in.st_dev && there.st_ino == in.st_ino)
-            return cannot("%s is to be read, not written", path), false;
+            return cannot("%s is an input here and must not be overwritten", path), false;
     if (path && !(*file = fopen(path, "w")))
         return cannot("cannot write %s: %s", path, strerror(errno)), false;
     return true;
@@ -64,7 +64,7 @@ static void write_json(FILE *out, const struct gate_report *g, int code) {
     fputs("}\n", out);
 }
 
-/* A failure is what fails the gate; what is open is skipped, so that it is seen. */
+/* A row that fails the gate is a failure. A row that is open counts as skipped, so that CI shows it. */
 static void write_junit(FILE *out, const struct gate_report *g) {
     int64_t fails = g->first_fails, open = 0;
     for (int64_t k = 0; k < g->count; k++) {

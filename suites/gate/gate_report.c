@@ -9,7 +9,7 @@
 
 /* --- rows --- */
 
-/* Names and reasons may come from a file that anybody wrote: nothing of them may steer a terminal. */
+/* Names and reasons may come from a stranger's file: no character of them may control a terminal. */
 static void make_printable(char *text) {
     for (char *c = text; *c; c++)
         if ((unsigned char)*c < ' ' || *c == 127)
@@ -63,7 +63,7 @@ void gate_release(struct gate_report *g) {
     g->count = g->room = 0;
 }
 
-/* Length of "--option value" at the start of a text; 0: there is none. */
+/* The length of "--option value" at the start of a text; 0: there is none. */
 static size_t pair_at(const char *text) {
     size_t option = strcspn(text, " ");
     return strncmp(text, "--", 2) || !text[option] ? 0 : option + 1 + strcspn(text + option + 1, " ");
@@ -143,7 +143,8 @@ static bool any_time(const struct gate_report *g) {
     return any;
 }
 
-/* One table for text and JSON; text shows what tells a row apart for its name, and no times where none is known. */
+/* One table for text and JSON. In text a row's name is what tells it from the others, and columns of time are left
+ * out where no time is known. */
 void gate_table(const struct gate_report *g, struct tables *t) {
     struct column columns[] = {
         {"verdict", "verdict", .width = -9},
@@ -223,7 +224,7 @@ static void print_verdict(const struct gate_report *g, bool strict, FILE *out) {
         fprintf(out, "%s\n", g->last);
 }
 
-/* What the columns mean, of those that hold something. */
+/* Says what the columns mean that hold something. */
 static void print_legend(const struct gate_report *g, bool timed, FILE *out) {
     bool errors = false, bits = false, vary = false, forms = false;
     for (int64_t k = 0; k < g->count; k++) {

@@ -15,14 +15,14 @@ struct gate_row {
     bool open;            /* nothing is settled: exit 3 under --strict */
     bool crashed;         /* something failed while it was timed: never exit 0 */
     bool alone;           /* one side only: nothing was compared */
-    char *name, *command; /* the case; the line that finds this again. The report's to free */
-    char *label;          /* what of the name tells it from other rows; NULL: all of it */
+    char *name, *command; /* the case; the command that finds this again; the report frees both */
+    char *label;          /* the part of the name that tells it from other rows; NULL: all of it */
     char reason[GATE_REASON];
     char bits[24];                           /* "equal", "3 of 4096", "" unknown */
     double base_error, now_error, tolerance; /* NaN: unknown */
     struct mhc_interval change;              /* time new / base; NaN: unknown */
     double copies;                           /* time of the base in copies of as many bytes; NaN: unknown */
-    int64_t place;                           /* among the rows as they came, for gate_sort() */
+    int64_t place;                           /* its number among the rows as they came, for gate_sort() */
 };
 
 struct gate_report {
@@ -30,41 +30,42 @@ struct gate_report {
     int64_t count, room;
     const char *gate;       /* "compare" or "regress" */
     const char *base, *now; /* files or libraries */
-    char first[900];  /* the first line: the references of the two sides disagree; "": they do not, or it is unknown */
-    bool first_fails; /* and it is not known that the new one is right */
+    char first[900];  /* the first line: the references of the two sides disagree; "": they agree, or it is unknown */
+    bool first_fails; /* they disagree, and it is not known that the new one is right */
     char note[1200];  /* lines above the table: why something is not gated */
-    int64_t wanted;   /* what was to be judged where it was interrupted: `judged` of so many; 0: it was not */
+    int64_t wanted;   /* where it was interrupted: cases that were wanted, of which `judged` are; 0: it was not */
     int64_t judged;
     int64_t small;      /* values that differ by more than the share `small_share`, and are right all the same */
     double small_share; /* 0: they are not counted */
     const char *last;   /* a sentence below the verdict; NULL: none */
 };
 
-/* A row with everything unknown and SAME; NULL: out of memory. `name` and `command` are copied. */
+/* Adds a row with the verdict SAME and everything unknown. NULL: out of memory. `name` and `command` are copied. */
 struct gate_row *gate_add(struct gate_report *, const char *name, const char *command);
 void gate_say(struct gate_row *, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void gate_release(struct gate_report *);
 
-/* Options that all rows have in common go from the table into the note: "in every case: --backend cpu32". */
+/* Moves options that all rows share from the table into the note: "in every case: --backend cpu32". */
 void gate_shorten(struct gate_report *);
 
-/* Between the name of a row and that of the form it is about. */
+/* Stands between the name of a row and the form of the operation it is about. */
 #define GATE_FORM " as "
 
-/* How much was judged of what was to be, where it was interrupted. */
+/* How many of the wanted cases were judged, where it was interrupted. */
 const char *gate_interruption(const struct gate_report *);
 
-/* Worst first: what fails, then what is open, then by verdict, then the largest change; else as they came. */
+/* Sorts the rows, worst first: what fails, what is open, then by verdict, then by the largest change; else as they
+ * came. */
 void gate_sort(struct gate_report *);
 
-/* The rows as a table. */
+/* Prints the rows as a table. */
 void gate_table(const struct gate_report *, struct tables *);
 
-/* The table, with a second line that finds it again under every row that is not SAME, and the verdict. */
+/* Prints the table and the verdict. Under every row that is not SAME stands the command that finds it again. */
 void gate_print(const struct gate_report *, bool strict, FILE *);
 
-/* 0 nothing fails, 1 something does, 2 nothing could be compared, 3 something is open and `strict`, or crashed; 130
- * it was interrupted, whatever was found. */
+/* The exit code: 0 nothing fails, 1 something does, 2 nothing could be compared, 3 something is open and `strict`,
+ * or crashed; 130 it was interrupted, whatever was found. */
 int gate_exit(const struct gate_report *, bool strict);
 
 /* Options of the gates: --strict --json FILE --junit FILE, and two of speed, which `compare` refuses: --speed
@@ -77,15 +78,15 @@ struct gate_options {
     bool strict;
 };
 bool gate_options_take(int *argc, char **argv, struct gate_options *);
-/* The words that were given of them, but for the files: what a line that finds it again needs. */
+/* The options that were given, but for files: what a command that repeats a row needs. */
 void gate_options_text(const struct gate_options *, char *text, size_t size);
 
-/* Opens the files that were asked for, so that one that cannot be written is known before anything is done. */
+/* Opens the files that were asked for, so that a file that cannot be written is reported before any work is done. */
 struct gate_files {
     FILE *json, *junit;
 };
 bool gate_files_open(struct gate_files *, const struct gate_options *,
-                     const char *const input[2]); /* which must stay */
+                     const char *const input[2]); /* which must not be overwritten */
 /* Writes and closes them. false: reported. */
 bool gate_files_write(struct gate_files *, const struct gate_options *, const struct gate_report *, int code);
 

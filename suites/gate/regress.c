@@ -56,7 +56,7 @@ static const char every_map[] =
 #undef MAP
     ;
 
-/* Of these the first count wherever there is no suite, all of them where there are no options either. */
+/* Without a suite the first of these words count; without options all of them do. */
 #define DEFAULT_CASES                                                                                          \
     "--study", "kernels", "--operation", "all", "--map", (char *)every_map + 1, "--tokens", "5,64", "--width", \
         "33,256", "--zip", "tokens,width"
@@ -73,7 +73,7 @@ static void stop(int signal_number) {
 
 /* --- all cases --- */
 
-/* A form "mhc-micro" of kind mhc that either library has; index into both lists. NULL: there are no more. */
+/* The index-th form of an operation's kind, "mhc-micro" of mhc, that either library has. NULL: there are no more. */
 static const char *form_of(const struct regress *g, const char *operation, int index) {
     size_t length = strcspn(operation, ".");
     for (int s = 0; s < 2; s++)
@@ -88,8 +88,8 @@ static const char *form_of(const struct regress *g, const char *operation, int i
     return NULL;
 }
 
-/* Cases that none of the libraries has leave no row. `*neither` counts them, `*maps` those of a map that was not asked
- * for. */
+/* Cases that neither library has leave no row. `*neither` counts them; `*maps` counts those of a map that was not
+ * asked for. */
 static int run_cases(struct regress *g, const struct suite *s, bool quiet, int64_t *neither, int64_t *maps) {
     int code = EXIT_GOOD;
     const double begin = worker_now();
@@ -131,7 +131,7 @@ static bool is_own(const char *name) {
     return is_linked_in(name) || !strcmp(name, "cpu") || !strcmp(name, "emu") || !strcmp(name, "cuda");
 }
 
-/* This build's own libraries are linked in or lie beside the program. */
+/* Finds this build's own libraries, which are linked in or lie beside the program. */
 static void resolve(const char *name, char path[REGRESS_PATH]) {
     char self[REGRESS_PATH / 2];
     ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
@@ -140,11 +140,11 @@ static void resolve(const char *name, char path[REGRESS_PATH]) {
         snprintf(path, REGRESS_PATH, "%.*s/libmhc_%.16s.so", (int)(strrchr(self, '/') ? strrchr(self, '/') - self : 0),
                  self, name);
     if (!is_own(name) || is_linked_in(name) ||
-        (strcmp(name, "cpu") && access(path, R_OK))) /* what is not there is explained under its name */
+        (strcmp(name, "cpu") && access(path, R_OK))) /* a missing file is explained under the name that was given */
         snprintf(path, REGRESS_PATH, "%s", name);
 }
 
-/* Both can be opened, and what they are. */
+/* Opens both libraries, and notes what they are. */
 static int open_libraries(struct regress *g) {
     char why[400], *note = g->report.note;
     for (int s = REGRESS_BASE; s <= REGRESS_NEW; s++) {
@@ -165,8 +165,8 @@ static int open_libraries(struct regress *g) {
     return EXIT_GOOD;
 }
 
-/* Where every map is tried: an operation has another case with a map only if that changes its arrays or what it makes
- * of them. One that reads res, and no logits, knows two: those with res, and the identity. */
+/* Where every map is tried, an operation has a further case with a map only if the map changes its arrays or what it
+ * makes of them. One that reads res, and no logits, has two: those with res, and the identity. */
 static void settle_map(struct params *p) {
     const struct param *map = params_find("map");
     const struct mhc_row *row = mhc_row_find(&mhc_cpu64, p->operation);
@@ -178,8 +178,8 @@ static void settle_map(struct params *p) {
         params_set(p, map, map->standard, ignored, sizeof ignored);
 }
 
-/* Only the shapes and types of a suite count: the libraries are named already. Cases that differ in the backend alone
- * become one. */
+/* Keeps the shapes and types of the suite's kernel cases. The libraries are named elsewhere, so cases that differ in
+ * the backend alone become one. */
 static void keep_kernels(struct suite *s, bool any_map) {
     int64_t kept = 0;
     for (int64_t k = 0; k < s->count; k++) {
@@ -196,7 +196,7 @@ static void keep_kernels(struct suite *s, bool any_map) {
     s->count = kept;
 }
 
-/* `argv` are a suite or options or both. Without a suite the study need not be said, nor every operation be named. */
+/* `argv` holds a suite, options or both. Without a suite neither the study nor every operation need be named. */
 static bool read_suite(struct suite *s, int argc, char **argv, bool *any_map) {
     char *standard[] = {DEFAULT_CASES}, *words[MOST_WORDS], why[600];
     const char *file = argc && argv[0][0] != '-' ? argv[0] : NULL;
@@ -243,7 +243,7 @@ static bool parse(struct regress *g, int *argc, char **argv) {
     return true;
 }
 
-/* Bits of the types that a side has the case in; of the last that it has not, `why`. */
+/* Bits of the types in which a side has the case. `why` is of the last type that it lacks. */
 static unsigned types_of(struct regress *g, const struct params *p, int side, char *why, size_t why_size) {
     struct regress_question q = {.step = REGRESS_SUPPORT, .side = side, .p = *p};
     struct regress_answer a;
@@ -253,7 +253,7 @@ static unsigned types_of(struct regress *g, const struct params *p, int side, ch
     return types;
 }
 
-/* "f32, bf16", of bits of --type. */
+/* Writes bits of --type as words: "f32, bf16". */
 static void types_text(unsigned types, char text[40]) {
     size_t used = (size_t)snprintf(text, 40, "%s", types ? "" : "none");
     for (int64_t type = 1; type < REGRESS_TYPES; type++) {
@@ -263,7 +263,7 @@ static void types_text(unsigned types, char text[40]) {
     }
 }
 
-/* A table without rows would not say why. */
+/* Says why the table has no rows. */
 static void explain_nothing(struct regress *g, const struct suite *s) {
     unsigned types[2] = {0, 0};
     char has[2][40], why[2][400];
@@ -281,7 +281,7 @@ static void explain_nothing(struct regress *g, const struct suite *s) {
                why[REGRESS_NEW]);
 }
 
-/* The answer to what `regress` was asked, in words; the verdict line above holds the counts. */
+/* The answer to what `regress` was asked, in words. The verdict line above it holds the counts. */
 static const char *conclusion(const struct regress *g, int code) {
     static char text[GATE_REASON];
     const struct gate_report *r = &g->report;
@@ -302,7 +302,7 @@ static const char *conclusion(const struct regress *g, int code) {
     return text;
 }
 
-/* All cases, the report, the exit code. */
+/* Judges all cases, prints the report, returns the exit code. */
 static int run(struct regress *g, const struct suite *s, bool quiet) {
     struct gate_files files;
     int code = open_libraries(g);

@@ -1,6 +1,6 @@
-/* `mhcbench regress`: two libraries of operations in one process, case by case. The worker's side, which knows
- * libraries, answers one question at a time, so that whatever ends it can be laid at one library's door; the parent's
- * side, which knows verdicts, never opens one. */
+/* `mhcbench regress`: two libraries of operations in one process, case by case. The worker's side knows libraries.
+ * It answers one question at a time, so that a crash can be charged to one library. The parent's side knows verdicts
+ * and never opens a library. */
 #ifndef REGRESS_H
 #define REGRESS_H
 
@@ -17,8 +17,8 @@ extern const char *const regress_side_name[2]; /* "the old library", "the new li
 enum regress_step {
     REGRESS_LIBRARY, /* what it is */
     REGRESS_SUPPORT, /* whether it has the operation for the case, and the memory */
-    REGRESS_SHARP,   /* whether its row is right in the fixed cases of `check`, once a row */
-    REGRESS_RIGHT,   /* whether it is right, and has the bits of the other, if that was asked before */
+    REGRESS_SHARP,   /* whether its row is right in the fixed cases of `check`; answered once per row */
+    REGRESS_RIGHT,   /* whether it is right, and has the other's bits, if the other was asked before */
     REGRESS_TIME     /* both, side by side */
 };
 
@@ -26,8 +26,8 @@ struct regress_question {
     int32_t step, side, measurement;
     bool alone;    /* TIME: the old library against itself */
     bool trusting; /* a row's own tolerance counts, however wide */
-    bool copies;   /* libraries are opened from fresh copies of their files; the worker must be a fresh one too */
-    char kind[64]; /* another form of the operation's kind, "mhc-micro"; "" the kind itself */
+    bool copies;   /* libraries are opened from fresh copies of their files, in a fresh worker */
+    char kind[64]; /* another form of the operation's kind, "mhc-micro"; "": the kind itself */
     struct params p;
 };
 
@@ -42,25 +42,24 @@ struct regress_answer {
     /* SUPPORT */
     bool supported;
     double needed, available; /* bytes */
-    double held;              /* of these what the operation asks its caller for: save and work */
+    double held;              /* bytes of these that the operation asks its caller for: save and work */
     /* RIGHT */
     struct accuracy accuracy;
-    bool unstable, compared;     /* two runs differ in bits; the other library's bits were at hand */
-    int64_t elements, different; /* of its outputs, from the other library's */
+    bool unstable, compared;     /* two runs differ in bits; the other library's bits were known */
+    int64_t elements, different; /* elements of its outputs; those that differ from the other library's */
     char first[64];              /* the first that differs */
     /* TIME */
-    struct mhc_interval change, together; /* time new / old: of this measurement, of all of the case so far */
+    struct mhc_interval change, together; /* time new / old: of this measurement; of the case so far */
     double copies;                        /* time of the old in copies of as many bytes; NaN: there is none */
     double throttled, not_held;           /* shares of the samples */
-    int64_t rounds;                       /* that count */
+    int64_t rounds;                       /* rounds that count */
     bool vary;                            /* the new one's bits varied while it was timed, the old one's did not */
     double too_fast;                      /* how often faster than 1.5 times a copy the new one is; <= 1: it is not */
     bool after;                           /* it was timed, and then it was no longer right */
     int32_t wrong;                        /* side that failed while it was timed or after; -1: none, or unknown */
 };
 
-/* The worker's note: who runs, so that whatever ends the worker while both are timed can be laid at one
- * library's door. */
+/* The worker's note of which side runs. If the worker ends while both are timed, it tells which library to charge. */
 struct regress_note {
     int32_t running;        /* 1 + side; 0: neither */
     double since, spent[2]; /* s of the monotonic clock; of each side before that */
@@ -78,10 +77,10 @@ struct regress_case {
     struct outcome made;        /* once it was right */
 };
 
-/* Runs the last row twice in guarded memory, poisoned in two ways. NULL: it wrote all it should and nothing else, and
- * is within its tolerance; else what is wrong. `other`: whose bits to compare with, where it has some. */
+/* Runs the last row twice in guarded memory, poisoned in two ways. NULL: it wrote all it should and nothing else,
+ * within its tolerance; else what is wrong. `other` is the case whose bits to compare with, if it has some. */
 const char *regress_case_right(struct regress_case *, const struct regress_case *other, struct regress_answer *);
-/* Times both and a copy in shuffled rounds, then looks whether they are still right. */
+/* Times both libraries and a copy in shuffled rounds, then checks that both are still right. */
 const char *regress_case_time(const struct regress_case side[2], const struct regress_question *,
                               struct regress_answer *);
 
@@ -95,9 +94,9 @@ struct regress {
     const char *given[2];          /* libraries as the user named them; the new one NULL: not at all */
     char path[2][REGRESS_PATH];    /* for backend_open() */
     struct regress_answer what[2]; /* to the question LIBRARY */
-    double timeout;                /* seconds a step of a case */
-    bool every_map;                /* not asked for: of the maps but the first those that both libraries have */
-    int64_t one_sided;             /* cases left out, as one library alone has their map */
+    double timeout;                /* seconds per step of a case */
+    bool every_map;                /* no map was asked for: further maps count only where both libraries have them */
+    int64_t one_sided;             /* cases left out because one library alone has their map */
     bool trusting;                 /* --trust-tolerance */
     const char *reference;         /* a library of the old build with float64 rows; NULL: none is at hand */
     bool counters;                 /* --counters */
@@ -113,13 +112,14 @@ bool regress_ask(struct regress *, const struct regress_question *, double secon
  * says so. */
 void regress_compare_references(struct regress *, const struct suite *);
 
-enum { REGRESS_TYPES = 4 }; /* words of --type, of which the first, widest, is none */
+enum { REGRESS_TYPES = 4 }; /* words of --type; the first, widest, is no type */
 
-/* Judges a case whose type is given, in a form of the operation's kind ("": itself), and adds its row to the report if
- * either library has it. EXIT_GOOD, or interrupted, or it cannot be run (reported). */
+/* Judges a case whose type is given, in a form of the operation's kind ("": the kind itself). Adds its row to the
+ * report if either library has it. Returns EXIT_GOOD, EXIT_INTERRUPTED, or EXIT_CANNOT (reported). */
 int regress_judge(struct regress *, const struct params *, const char *kind);
 
-/* The same by what both libraries count, every row of the operation: regress_counters.c. Its handler: "counters". */
+/* The same by what both libraries count, for every row of the operation; the other function is the worker's handler
+ * "counters". See regress_counters.c. */
 int regress_counters(struct regress *, const struct params *, const char *kind);
 void regress_counters_answer(struct message *request, struct message *reply);
 

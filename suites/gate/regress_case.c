@@ -5,7 +5,7 @@
 #include "suites/gate/regress.h"
 #include "suites/rows/state.h"
 
-/* Bits of an output that differ from the other library's. false: it has none. */
+/* Counts elements of an output whose bits are not the other library's. false: the other has no such output. */
 static bool compare_outputs(const struct examination *e, int argument, const struct outcome *mine,
                             const struct regress_case *other, struct regress_answer *answer) {
     const struct mhc_arg *arg = &examined_row(e)->args[argument], *args = examined_row(&other->e)->args;
@@ -18,7 +18,7 @@ static bool compare_outputs(const struct examination *e, int argument, const str
     return theirs != NULL;
 }
 
-/* Bits of the two runs, and of the first against the other library's. */
+/* Compares the bits of the two runs, and those of the first run with the other library's. */
 static void compare_bits(const struct examination *e, const struct regress_case *other, const struct outcome run[2],
                          struct regress_answer *answer) {
     answer->compared = other->open;
@@ -38,13 +38,13 @@ static bool same_outputs(const struct examination *e, const struct outcome *one,
     return same;
 }
 
-/* Where two runs differ in bits: is it because of what memory held before? Some more at the second one's alignment,
- * with its own pattern and the other: then those of one pattern agree. A library whose sums are in no fixed order
- * differs among them too. */
+/* Two runs differ in bits: because of what memory held before? More runs at the second one's alignment, with its own
+ * pattern and the other one, tell. If memory is the cause, runs of one pattern agree. A library that sums in no
+ * fixed order differs among those too. */
 static bool depends_on_memory(const struct examination *e, const struct outcome *second) {
     const struct poison other = {.pattern = examine_poison[0].pattern, .shift = examine_poison[1].shift};
     static const bool own[] = {false, true, true, false,
-                               false, true, true, false}; /* no pattern that a counter follows */
+                               false, true, true, false}; /* no pattern that a counter of calls follows */
     enum { RUNS = sizeof own / sizeof *own };
     struct outcome first = {0}, later = {0};
     char ignored[MAX_FAILURE];
@@ -65,7 +65,7 @@ static const char *accuracy_of(const struct examination *e, const struct outcome
     return why;
 }
 
-/* Once more with inputs that cannot be written to, up to a page that cannot be touched. */
+/* Runs once more, with inputs that cannot be written to, up to a page that cannot be touched. */
 static bool up_to_a_page(const struct examination *e, char why[MAX_FAILURE]) {
     const struct poison paged = {.pattern = examine_poison[0].pattern, .paged = true};
     struct outcome run = {0};

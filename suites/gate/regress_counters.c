@@ -1,5 +1,5 @@
-/* `regress --counters`: two libraries that count, case by case. Counts are exact, so there is nothing to repeat and no
- * GPU to wait for: more is slower. */
+/* `regress --counters` compares two libraries that count, case by case. Counts are exact, so nothing is repeated and
+ * no GPU is needed: a larger count is slower. */
 #include <errno.h>
 #include <string.h>
 
@@ -46,7 +46,7 @@ void regress_counters_answer(struct message *request, struct message *reply) {
 
 /* --- what is compared --- */
 
-/* What makes a kernel slower when it grows, by a share of `of`. */
+/* A count that makes a kernel slower when it grows, by a share of `of`. */
 struct gated {
     const char *name;
     double value, of;
@@ -73,7 +73,7 @@ static void say_moved(char *text, size_t size, const char *what, double was, dou
         snprintf(text + used, size - used, " (%+.1f %%)", 100 * (is / was - 1));
 }
 
-/* Every count that differs. */
+/* Writes every count that differs. */
 static void say_counts(char *text, size_t size, const struct counted *was, const struct counted *is) {
     for (int k = 0; k < MHC_COUNT_KINDS; k++) {
         int64_t a = counted_total(was, (enum mhc_count)k), b = counted_total(is, (enum mhc_count)k);
@@ -107,7 +107,7 @@ static void judge(struct gate_row *r, const struct counted *was, const struct co
 struct side {
     struct counted counted;
     char why[MAX_FAILURE];
-    bool none, counts, answered; /* none: no such row; counts: it was opened, and built to count */
+    bool none, counts, answered; /* none: there is no such row; counts: it was opened, and was built to count */
 };
 
 static void ask(struct regress *g, const struct counters_question *q, struct side *to) {
@@ -143,7 +143,7 @@ static struct gate_row *add_row(struct regress *g, const struct params *p, const
     return gate_add(&g->report, name, command);
 }
 
-/* What cannot be counted, on one side or the other. */
+/* Writes the row of a case that one side or the other could not count. */
 static void settle_failure(struct gate_row *r, const struct side s[2]) {
     bool has[2] = {!s[0].none, !s[1].none};
     r->alone = has[0] != has[1];
@@ -185,7 +185,7 @@ int regress_counters(struct regress *g, const struct params *p, const char *form
             settle_failure(r, s);
         else
             judge(r, &s[0].counted, &s[1].counted, threshold);
-        if (!s[0].answered || !s[1].answered) /* what ended the worker would end it at the next one too */
+        if (!s[0].answered || !s[1].answered) /* what ended the worker would end it at the next row too */
             return EXIT_GOOD;
     }
 }

@@ -1,4 +1,4 @@
-/* Verdicts on one case: who has it, who is right, who is faster. */
+/* Verdicts on one case: which library has it, which is right, which is faster. */
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -13,12 +13,13 @@
 
 enum { KEY_SIZE = 2048, NAME_SIZE = KEY_SIZE + 80 };
 
-/* Operations per second that the reference does at least: the time it takes is no fault of a library. */
+/* Operations per second that the reference reaches at least. The time limit of a case grows with its time, which is
+ * no fault of a library. */
 #define REFERENCE_FLOPS 2e8
 
 /* --- questions --- */
 
-/* Whether the fixed cases of an operation were compared before: the worker asks for them once a row. */
+/* Whether the fixed cases of an operation were compared before: the worker runs them once per row. */
 static bool sharp_before(const struct regress_question *q, bool now) {
     enum { MOST = 512 };
     static struct {
@@ -38,8 +39,8 @@ static bool sharp_before(const struct regress_question *q, bool now) {
     return now;
 }
 
-/* The pipe of the answers is within a library's reach: what says that all is right counts only where the reference was
- * asked and had nothing against it. NULL, or why not. */
+/* A library can reach the pipe of the answers. So an answer that all is right counts only if the reference was asked
+ * and had nothing against it. NULL, or why it does not count. */
 static const char *distrust(const struct regress_question *q, const struct ruling *r) {
     static char why[MAX_FAILURE + 80];
     bool runs = q->step == REGRESS_RIGHT || q->step == REGRESS_TIME || q->step == REGRESS_SHARP;
@@ -53,7 +54,7 @@ static const char *distrust(const struct regress_question *q, const struct rulin
     return runs && !asked ? "its process answered without asking the reference" : NULL;
 }
 
-/* false: `why` says what the library did; interrupted, or the worker ended: that too. */
+/* false: `why` says what the library did, how the worker ended, or that it was interrupted. */
 bool regress_ask(struct regress *g, const struct regress_question *q, double seconds, struct regress_answer *answer,
                  char *why, size_t why_size) {
     struct message request = {0}, reply = {0};
@@ -87,8 +88,8 @@ bool regress_was_killed(const char *why) {
     return !strncmp(why, "the worker was killed", 21);
 }
 
-/* A worker that ended may have been brought down by what an earlier case did to its memory: a fresh one is asked again.
- * `*again` says so. A time limit is not tried twice. */
+/* Asks a fresh worker again if the first one ended, because an earlier case may have spoilt its memory. `*again`
+ * says so. A time limit is not tried twice. */
 static bool ask_twice(struct regress *g, const struct regress_question *q, double seconds,
                       struct regress_answer *answer, char *why, size_t why_size, bool *again) {
     bool good = regress_ask(g, q, seconds, answer, why, why_size);
@@ -96,13 +97,13 @@ static bool ask_twice(struct regress *g, const struct regress_question *q, doubl
         return good;
     good = regress_ask(g, q, seconds, answer, why, why_size);
     *again |= good;
-    answer->no_memory |= !good && regress_was_killed(why); /* from outside: systems do that which run out of it */
+    answer->no_memory |= !good && regress_was_killed(why); /* from outside, as systems do without memory */
     return good;
 }
 
 /* --- one case --- */
 
-/* The options of the case without its study; they are the same for every form of a kind. */
+/* Writes the options of the case without its study. They are the same for every form of a kind. */
 static void name_of(const struct regress_entry *e, const char *kind, char name[NAME_SIZE], size_t size) {
     char key[KEY_SIZE];
     const char study[] = "--study kernels ";
@@ -142,7 +143,7 @@ static void describe_bits(struct gate_row *r, const struct regress_answer *a) {
         snprintf(r->bits, sizeof r->bits, "equal");
 }
 
-/* Whether the case is settled by who has it and who is right; then the row is written. */
+/* Whether the case is settled by which library has it and is right. If so, its row is written. */
 static bool settle_right(struct regress_entry *e, struct gate_row *r) {
     const struct regress_answer *old = &e->right[REGRESS_BASE], *new = &e->right[REGRESS_NEW];
     if (e->has[REGRESS_BASE] && e->good[REGRESS_BASE])
@@ -157,7 +158,7 @@ static bool settle_right(struct regress_entry *e, struct gate_row *r) {
         return gate_say(r, "the old library has it, the new one says: %s", e->why[REGRESS_NEW]), true;
     }
     if (!e->good[REGRESS_NEW]) {
-        regress_fail(r, MHC_INVALID); /* also where it was wrong before: a gate that is green must mean right */
+        regress_fail(r, MHC_INVALID); /* also if the old library was wrong: a green gate must mean right */
         r->alone = false;
         bool both = e->has[REGRESS_BASE] && !e->good[REGRESS_BASE];
         return gate_say(r, "%s%s%s", e->why[REGRESS_NEW], both ? "; the old library: " : "",
@@ -170,7 +171,7 @@ static bool settle_right(struct regress_entry *e, struct gate_row *r) {
     }
     if (!e->good[REGRESS_BASE]) {
         r->verdict = MHC_NEW;
-        r->open = true; /* it has it, and nothing was compared */
+        r->open = true; /* the old library has it, and nothing was compared */
         return gate_say(r, "right, and the old library was not: %s", e->why[REGRESS_BASE]), true;
     }
     describe_bits(r, new);
@@ -199,7 +200,8 @@ void regress_lack_memory(struct regress_entry *e, const char *who, const char *w
                  who, why);
 }
 
-/* The case at hand, then the fixed cases of `check`: what their inputs show, those of a benchmark do not. */
+/* Asks about the case itself, then about the fixed cases of `check`, whose inputs show what those of a benchmark do
+ * not. */
 static void ask_right(struct regress_entry *e, int s) {
     struct regress_question q = e->question;
     struct regress_answer sharp = {0};
@@ -215,7 +217,7 @@ static void ask_right(struct regress_entry *e, int s) {
         worker_stop(&e->gate->worker); /* a device that failed once may fail everything after it */
 }
 
-/* Told and not gated: another library may well buy speed with it. */
+/* Reported and not gated: a library may well buy speed with memory. */
 static void say_memory(const struct regress_entry *e, struct gate_row *r) {
     double old = e->held[REGRESS_BASE], new = e->held[REGRESS_NEW];
     char said[GATE_REASON];
@@ -225,7 +227,7 @@ static void say_memory(const struct regress_entry *e, struct gate_row *r) {
     gate_say(r, "%s; asks for %.6g bytes of save and work, was %.6g", said, new, old);
 }
 
-/* The row of a case that there is no memory for. It is open, unless the old library fits and the new one
+/* Writes the row of a case that there is no memory for. The row is open, unless the old library fits and the new one
  * asks for more. */
 static void settle_memory(const struct regress_entry *e, struct gate_row *r) {
     double old = e->needed[REGRESS_BASE], new = e->needed[REGRESS_NEW];
@@ -249,7 +251,7 @@ static bool judge(struct regress_entry *e) {
     if (!r)
         return cannot("out of memory"), false;
     if (!e->has[REGRESS_NEW])
-        e->memory[0] = 0; /* missing it is, however large the case */
+        e->memory[0] = 0; /* a missing operation is MISSING, however large the case */
     for (int s = REGRESS_BASE; s <= REGRESS_NEW && !regress_stopped; s++)
         if (e->has[s] && !e->why[s][0] && !e->memory[0] && !e->lacks[s])
             ask_right(e, s);
@@ -286,7 +288,7 @@ static void ask_support(struct regress_entry *e, int s) {
     q.step = REGRESS_SUPPORT;
     q.side = s;
     bool answered = ask_twice(g, &q, g->timeout, &a, e->why[s], sizeof e->why[s], &e->again);
-    e->has[s] = answered || a.supported || !a.opened; /* or it broke over the question */
+    e->has[s] = answered || a.supported || !a.opened; /* or it crashed at the question */
     e->held[s] = a.held;
     if (a.no_memory)
         regress_lack_memory(e, regress_side_name[s], e->why[s]);

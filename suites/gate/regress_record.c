@@ -10,7 +10,7 @@
 #include "results/history.h"
 #include "suites/case/options.h"
 
-/* In a child: nothing is known of who wrote the file that is read. */
+/* Acts in a child process, because the file that is read may come from a stranger. */
 static bool in_child(bool (*act)(const char *file, const struct regress_found *), const char *file,
                      const struct regress_found *g) {
     int status = 0;
@@ -42,12 +42,12 @@ static bool look(const char *file, const struct regress_found *unused) {
     return good;
 }
 
-/* "2a1f00d31c9e+dirty" of what a library says of its build, which begins with its revision. */
+/* The revision with which a library's description of its build begins: "2a1f00d31c9e+dirty". */
 static void revision_of(const char *build, history_text text) {
     snprintf(text, sizeof(history_text), "%.*s", (int)strcspn(build, ","), build);
 }
 
-/* The machine's first "model name", as records have it. */
+/* The machine's first "model name", as records store it. */
 static void machine_name(history_text text) {
     static const char key[] = "model name";
     char line[256] = "";

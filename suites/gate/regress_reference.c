@@ -1,5 +1,5 @@
-/* An edited oracle: does the float64 reference of the old build say the same as this program's? Where it does not, no
- * row below says which library is right, so that the vectors and cpu_ref/paper.c's tests are asked. */
+/* An edited reference: does cpu64 of the old build say the same as this program's? Where they differ, no row of the
+ * report says which library is right. Then the vectors and the tests of cpu_ref/paper.c are asked. */
 #include <glob.h>
 #include <fcntl.h>
 #include <spawn.h>
@@ -15,7 +15,8 @@ extern char **environ;
 
 enum { F64 = 1 }; /* of --type */
 
-/* What a library's own fixed cases say in float64; "": the same as the reference, or it has no such row. */
+/* What is wrong with a library's float64 row in the fixed cases. "": it agrees with the reference, or there is no
+ * such row. */
 static void ask(struct regress *g, const struct params *p, char *why, size_t why_size) {
     struct regress_question q = {.step = REGRESS_SUPPORT, .side = REGRESS_BASE, .p = *p};
     struct regress_answer a;
@@ -27,7 +28,8 @@ static void ask(struct regress *g, const struct params *p, char *why, size_t why
         why[0] = 0;
 }
 
-/* Runs a program without its output. 0: it says that all is right; 1: it does not; -1: it cannot be run. */
+/* Runs a program without its output. 0: it says that all is right; 1: it says that something is not; -1: it cannot
+ * be run. */
 static int run(char *const words[]) {
     posix_spawn_file_actions_t actions;
     pid_t pid;
@@ -65,7 +67,7 @@ static int paper_says(const char *folder) {
     return access(program, X_OK) ? -1 : run((char *const[]){program, NULL});
 }
 
-/* The first line of the report, and whether the report fails because of it. */
+/* Writes the first line of the report, and whether it makes the report fail. */
 static void rule(struct gate_report *report, const char *library, int count, const char *example) {
     char folder[REGRESS_PATH];
     snprintf(folder, sizeof folder, "%s", worker_program());

@@ -1,4 +1,4 @@
-/* Which of two libraries that are right is faster, and which is to blame where timing them fails. */
+/* Which of two right libraries is faster, and which one is to blame where timing them fails? */
 #include <math.h>
 #include <string.h>
 
@@ -7,8 +7,8 @@
 #define DEFAULT_THRESHOLD 0.03
 #define MOST_OF_IT 0.75
 
-/* Whose failure it was: of the side that was running; of a time limit that of the side that took most of it. -1: of
- * neither, and `spent` says what each took. */
+/* The side to blame for a failure: the one that was running or, at a time limit, the one that took most of it. -1:
+ * neither; `spent` says what each took. */
 static int whose(const struct regress *g, const struct regress_answer *a, const char *why, double spent[2]) {
     const struct regress_note *note = g->worker.note;
     spent[0] = spent[1] = 0;
@@ -24,7 +24,8 @@ static int whose(const struct regress *g, const struct regress_answer *a, const 
                                                      : -1;
 }
 
-/* The old library failed while both were timed. By itself too? What runs beside it may have spoilt its memory. */
+/* The old library failed while both were timed. Does it fail by itself too? The library beside it may have spoilt
+ * its memory. */
 static bool fails_alone(struct regress_entry *e, const struct regress_question *both, double seconds, char *why,
                         size_t why_size) {
     struct regress_question q = *both;
@@ -33,7 +34,7 @@ static bool fails_alone(struct regress_entry *e, const struct regress_question *
     return !regress_ask(e->gate, &q, seconds, &a, why, why_size);
 }
 
-/* It does not. Does it beside the new one, always? Once is no verdict on either. */
+/* It does not. Does it always fail beside the new one? One failure is no verdict on either. */
 static bool fails_again(struct regress_entry *e, const struct regress_question *q, double seconds) {
     struct regress_answer a = {0};
     double spent[2];
@@ -42,7 +43,7 @@ static bool fails_again(struct regress_entry *e, const struct regress_question *
     return !regress_ask(e->gate, q, seconds, &a, why, sizeof why) && whose(e->gate, &a, why, spent) == REGRESS_BASE;
 }
 
-/* The row of a measurement that failed. */
+/* Writes the row of a measurement that failed. */
 static void settle_failure(struct regress_entry *e, struct gate_row *r, const struct regress_question *q,
                            double seconds, const struct regress_answer *a, const char *why) {
     double spent[2];
@@ -58,7 +59,7 @@ static void settle_failure(struct regress_entry *e, struct gate_row *r, const st
         if (spent[0] + spent[1] > 0)
             gate_say(
                 r,
-                "right; not timed: %s, of which the old library took %.2g s and the new one %.2g s: a larger --timeout",
+                "right; not timed: %s, of which the old library took %.2g s and the new one %.2g s: try a larger --timeout",
                 why, spent[0], spent[1]);
         else {
             r->crashed = true;
@@ -80,21 +81,21 @@ static void settle_failure(struct regress_entry *e, struct gate_row *r, const st
     worker_stop(&e->gate->worker);
 }
 
-/* What all measurements of a case have told: rounds, and whether one was throttled, or one's queue not held. */
+/* What all measurements of a case say: rounds, and whether the clock of one was throttled, or its queue not held. */
 struct told {
     int64_t rounds;
     bool throttled, gaps;
 };
 
-/* Where a file's code lies in memory may cost it some percent, for as long as it lies there: equal files have been
- * seen 10 % apart, measurement after measurement. So what was found on the host is looked for again in fresh copies
- * of both files, each time. */
+/* Where a file's code lies in memory may cost it some percent for as long as it lies there: equal files were seen 10
+ * % apart in every measurement. So a difference found on the host is looked for again, each time in fresh copies of
+ * both files. */
 static bool in_copies(const struct regress *g, int measurement, enum mhc_verdict first) {
     bool host = !g->what[REGRESS_BASE].device && !g->what[REGRESS_NEW].device;
     return host && measurement > 0 && (first == MHC_SLOWER || first == MHC_FASTER);
 }
 
-/* One measurement. false: it failed, and the row says how. */
+/* Measures once. false: it failed, and the row says how. */
 static bool measure(struct regress_entry *e, struct gate_row *r, int measurement, double threshold, struct told *told,
                     enum mhc_verdict measured[]) {
     enum mhc_verdict *verdict = &measured[measurement];
@@ -129,7 +130,7 @@ static bool measure(struct regress_entry *e, struct gate_row *r, int measurement
     *verdict = enough ? mhc_speed_verdict(a.change, threshold) : MHC_AMBIGUOUS;
     if (!enough)
         gate_say(r,
-                 a.rounds < MHC_LEAST_ROUNDS ? "only %lld rounds: a larger --budget"
+                 a.rounds < MHC_LEAST_ROUNDS ? "only %lld rounds: try a larger --budget"
                                              : "%lld rounds, too many at a low clock",
                  (long long)a.rounds);
     return true;
@@ -145,9 +146,8 @@ static void say_speed(struct regress_entry *e, struct gate_row *r, int measureme
     case MHC_SAME: gate_say(r, "right; within %g %%", 100 * threshold); break;
     case MHC_AMBIGUOUS:
         if (!r->reason[0])
-            gate_say(r,
-                     "right; %+.1f %%, and %d measurements do not settle it: a larger --budget, or a quieter machine",
-                     percent, measurements);
+            gate_say(r, "right; %+.1f %%, and %d measurements do not settle it: try a larger --budget", percent,
+                     measurements);
         break;
     default: gate_say(r, "right; %.1f %% %s%s%s", fabs(percent), percent > 0 ? "slower" : "faster", times, gated);
     }
@@ -167,8 +167,8 @@ void regress_settle_speed(struct regress_entry *e, struct gate_row *r) {
     }
     bool enough = told.rounds >= MHC_LEAST_ROUNDS && !told.throttled;
     if (enough && r->verdict == MHC_AMBIGUOUS && mhc_speed_verdict(r->change, threshold) == MHC_SAME)
-        r->verdict = MHC_SAME;                 /* each for itself had too few samples */
-    if (told.gaps && r->verdict == MHC_SAME) { /* they are part of both times, and hide what differs */
+        r->verdict = MHC_SAME;                 /* each measurement alone had too few samples */
+    if (told.gaps && r->verdict == MHC_SAME) { /* the gaps are part of both times and hide the difference */
         r->verdict = MHC_AMBIGUOUS;
         gate_say(r, "right; within %g %%, but gaps between launches were timed too", 100 * threshold);
     }

@@ -10,21 +10,22 @@
 
 enum subject { OLD, NEW, COPY, SUBJECTS };
 
-#define HOST_SAMPLE 3e-4 /* s; short, because on a busy machine most of the longer ones lose the CPU on the way */
-#define ALIKE 0.2        /* shares of preempted samples that differ by less are alike */
+#define HOST_SAMPLE 3e-4 /* s; short, because on a busy machine most longer samples lose the CPU on the way */
+#define MORE_LOOKS 0.5   /* of the budget, at most, for looks at further calls */
+#define ALIKE 0.2        /* shares of preempted samples that are closer than this are alike */
 
-/* The timing loop knows one clock, and each library has its own: a sample starts that of the subject it turns out to be
- * of, at its first call. Queues of the others are idle then. */
+/* The timing loop knows one clock, but each library has its own. A sample starts the clock of its subject at the
+ * first call. The queues of the others are idle then. */
 struct relay {
     struct timing_clock clock[2];
     const struct timing_clock *running;
     struct subject_user *subject; /* of the sample */
     bool hold;                    /* its queue before it starts */
     int64_t calls;                /* of the subjects that share their memory */
-    uint64_t random;              /* no library knows */
+    uint64_t random;              /* unknown to any library */
 };
 struct subject_user {
-    int side; /* whose library it is */
+    int side; /* of its library */
     struct relay *relay;
     const struct timing_clock *clock;
     struct bound_row row;
@@ -46,7 +47,7 @@ static const char *relay_run(void *user, int64_t set) {
     }
     if (s->looks)
         s->looks->calls++;
-    if (s->shared) /* a call takes the next set of all, whichever side it is of: the coldest */
+    if (s->shared) /* each call takes the next set, whichever side it is of: the coldest one */
         set = s->relay->calls++ % s->row.sets;
     return why ? why : bound_row_run(&s->row, set);
 }
@@ -127,9 +128,10 @@ static const char *bind_copy(struct subject_user *s, const struct params *p, con
                           NULL, NULL);
 }
 
-/* Where arrays lie can favour a side for as long as they lie there, by 10 % and more. On the host both sides work on
- * the same ones, in turn, work included. What pre or forward keeps is written by the side that runs; where it is read
- * and the libraries keep something different, each has its own, every other measurement in the other order. */
+/* Where arrays lie can favour a side for as long as they lie there, by 10 % and more. So on the host both sides work
+ * in turn on the same arrays, work included. If the row writes save, the side that runs writes it. If it reads save
+ * and the libraries keep something different there, each side has its own, in the other order in every other
+ * measurement. */
 static const char *bind_shared(struct subject_user *subject, const struct regress_case side[2], struct looks looks[2],
                                const struct regress_question *q) {
     struct save its[2], all[DRAWS] = {{0}};
@@ -177,7 +179,7 @@ static const char *bind_own(struct subject_user *s, const struct regress_case *c
     return why ? why : looks_open(l, &s->row, c, c, save);
 }
 
-/* On devices, whose memory need not be shared, each has its own, every other measurement in the other order. */
+/* On devices memory need not be shared: each side has its own, in the other order in every other measurement. */
 static const char *bind_all(struct subject_user *subject, const struct regress_case side[2], struct looks looks[2],
                             const struct regress_question *q) {
     int first = q->measurement % 2;
@@ -193,7 +195,8 @@ static const char *bind_all(struct subject_user *subject, const struct regress_c
     return why ? why : bind_copy(&subject[COPY], &q->p, &side[REGRESS_BASE].e);
 }
 
-/* Neither may have drifted off while it was timed, on inputs that it did not have last; the new one is asked first. */
+/* Whether both are still right after they were timed, on inputs that they did not have last. The new one is asked
+ * first. */
 static const char *still_right(struct subject_user *subject, struct regress_answer *answer) {
     for (int s = REGRESS_NEW; s >= REGRESS_BASE; s--) {
         const struct bound_row *b = &subject[s].row;
@@ -218,7 +221,7 @@ static double share_flagged(const struct timing *t, int subject, int flag) {
     return timing_flagged(t->flags + subject * t->room, t->rounds, flag);
 }
 
-/* Pairs of rounds, those of several measurements one behind the other. */
+/* Pairs of rounds; those of several measurements lie one behind the other. */
 struct kept {
     double *old, *new;
     int8_t *old_place, *new_place;
@@ -241,9 +244,8 @@ static struct mhc_pairs kept_pairs(const struct kept *k, int64_t from) {
     return (struct mhc_pairs){k->new + from, k->old + from, k->new_place + from, k->old_place + from, k->count - from};
 }
 
-/* Adds the pairs that lost no CPU on the way, where there are enough of them; else all. A side that is preempted much
- * more often than the other may do that to itself, with threads that push each other aside: then nothing is
- * left out. */
+/* Adds the pairs of rounds that lost no CPU on the way, or all if there are too few of these. If one side is
+ * preempted much more often than the other, its own threads may push each other aside; then no pair is left out. */
 static void keep_undisturbed(const struct timing *t, struct kept *k) {
     double more = share_flagged(t, NEW, TIMING_PREEMPTED) - share_flagged(t, OLD, TIMING_PREEMPTED);
     int64_t before = k->count;
@@ -261,7 +263,7 @@ static void keep_undisturbed(const struct timing *t, struct kept *k) {
     }
 }
 
-/* `answer` gets what this measurement says; a further one of the case also what all say together. */
+/* `answer` gets what this measurement says and, from the second one on, what all say together. */
 static bool summarise(const struct timing *t, int measurement, struct regress_answer *answer) {
     static struct kept kept;
     kept.count = measurement ? kept.count : 0;
@@ -284,7 +286,7 @@ static bool summarise(const struct timing *t, int measurement, struct regress_an
     return true;
 }
 
-/* Seconds of the new one's median call. */
+/* Seconds of the new library's median call. */
 static double median_call(const struct timing *t) {
     double *work = malloc((size_t)t->rounds * sizeof *work), median = NAN;
     if (work && t->rounds) {
@@ -308,7 +310,7 @@ const char *regress_case_time(const struct regress_case side[2], const struct re
     struct timing_subject subjects[SUBJECTS];
     const struct backend *paced =
         side[side[REGRESS_BASE].e.backend->library->queues ? REGRESS_BASE : REGRESS_NEW].e.backend;
-    int64_t patience = (int64_t)1 << q->measurement; /* what was not settled gets more time */
+    int64_t patience = (int64_t)1 << q->measurement; /* a case that was not settled gets more time */
     struct timing_rules rules = timing_rules_for(paced, patience * q->p.rounds, (double)patience * q->p.budget);
     if (!paced->library->queues)
         rules.sample_seconds = HOST_SAMPLE;
@@ -322,6 +324,10 @@ const char *regress_case_time(const struct regress_case side[2], const struct re
     why = why ? why : timing_run(&t, subjects, subject[COPY].row.row ? SUBJECTS : COPY, &rules, &clock);
     if (!why && !summarise(&t, q->measurement, answer))
         why = "out of memory";
+    if (!why) {
+        regress_mark(REGRESS_NEW);
+        why = looks_complete(&looks[NEW], &subject[NEW].row, MORE_LOOKS * (double)q->p.budget, &relay.random);
+    }
     why = why ? why : still_right(subject, answer);
     answer->vary = looks[NEW].vary && !looks[OLD].vary;
     if (!why && subject[COPY].row.row)

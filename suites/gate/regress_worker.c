@@ -1,4 +1,4 @@
-/* The worker's side of `regress`: keeps both libraries and the case at hand open from question to question. */
+/* The worker's side of `regress`: it keeps both libraries and the present case open from question to question. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,7 +18,7 @@ const char *const regress_side_name[2] = {"the old library", "the new library"};
 
 static struct backend library[2];
 static struct regress_case side[2];
-static struct regress_question current; /* what `side` is of */
+static struct regress_question current; /* the question that `side` was opened for */
 
 void regress_mark(int s) {
     volatile struct regress_note *note = worker_note();
@@ -37,12 +37,12 @@ static void close_side(int s) {
 }
 
 static void close_case(void) {
-    int first = side[REGRESS_NEW].joined ? REGRESS_NEW : REGRESS_BASE; /* what joined the other goes first */
+    int first = side[REGRESS_NEW].joined ? REGRESS_NEW : REGRESS_BASE; /* the joined case closes first */
     close_side(first);
     close_side(!first);
 }
 
-/* A copy of a file in memory of its own, by a path to open it with. false: there is none. */
+/* Copies a file into memory of its own and writes a path to open it with. false: there is none. */
 static bool copy_of(const char *path, char copy[64]) {
     char block[1 << 16];
     int from = open(path, O_RDONLY | O_CLOEXEC), to = from < 0 ? -1 : memfd_create("library", MFD_CLOEXEC);
@@ -64,8 +64,7 @@ static const char *use_library(int s, const char *path, bool copies) {
         return NULL;
     bool linked_in = !strcmp(path, "cpu32") || !strcmp(path, "cpu64");
     bool good = copies && !linked_in && copy_of(path, copy) && backend_open(&library[s], copy, why, sizeof why);
-    good = good ||
-           backend_open(&library[s], path, why, sizeof why); /* a copy does not find what lies beside the library */
+    good = good || backend_open(&library[s], path, why, sizeof why); /* a copy finds nothing beside it */
     return good ? NULL : why;
 }
 
@@ -141,7 +140,7 @@ static bool same_case(const struct regress_question *a, const struct regress_que
     return !memcmp(&a->p, &b->p, sizeof a->p) && !strcmp(a->kind, b->kind);
 }
 
-/* The same case with other inputs, for calls that must not know the answer. */
+/* The same case with other inputs, for calls that must not know the answer beforehand. */
 static const char *open_twin(int s, const struct regress_question *q) {
     uint64_t seed = (uint64_t)q->p.seed + 1000003;
     struct examination *twin = &side[s].twin;
@@ -155,7 +154,7 @@ static const char *open_twin(int s, const struct regress_question *q) {
     return why ? why : examine_before(twin);
 }
 
-/* Inputs and the reference's answer, made once for both sides. */
+/* Makes inputs and the reference's answer, once for both sides. */
 static const char *open_side(int s, const struct regress_question *q) {
     struct regress_case *me = &side[s], *other = &side[!s];
     if (!same_case(&current, q))
@@ -173,7 +172,8 @@ static const char *open_side(int s, const struct regress_question *q) {
     return why;
 }
 
-/* The fixed cases of `check` for the row of a case, once for all cases of the row; the worker remembers. */
+/* Runs the fixed cases of `check` for the row of a case, once for all cases of the row. The worker remembers the
+ * outcome. */
 static const char *sharp(int s, const struct regress_question *q) {
     static const struct mhc_row *done[2][REGRESS_ROWS];
     static int count[2];
@@ -211,7 +211,7 @@ static const char *time_both(const struct regress_question *q, struct regress_an
     return why;
 }
 
-/* Before the first library is opened. NULL, or why answers cannot be judged where no library reaches. */
+/* Starts the judge before the first library is opened. NULL, or why there is no process that no library reaches. */
 static const char *start_judge(void) {
     static bool tried, started;
     struct ruling *shared = tried ? NULL : worker_ruling();

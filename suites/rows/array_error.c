@@ -13,7 +13,7 @@ double array_largest(const double *values, int64_t count) {
     return largest;
 }
 
-/* Element e belongs to array e / inner % count of those that lie side by side. */
+/* Element e belongs to array number e / inner % count of those that lie side by side. */
 struct sides {
     int64_t count, inner;
     double scale[MOST_SIDES];

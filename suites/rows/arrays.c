@@ -23,7 +23,7 @@ int64_t arrays_count(const struct arrays *a, const char *name) {
 static void place(struct arrays *a, struct arrays_entry new) {
     const struct arrays_entry *old = find(a, new.name);
     if (!old && a->count == (int)(sizeof a->entry / sizeof *a->entry))
-        abort(); /* no operation and what it leans on have so many */
+        abort(); /* no operation, with the rows before it, has so many */
     if (old && old->owned)
         free(old->values);
     a->entry[old ? old - a->entry : a->count++] = new;

@@ -23,8 +23,8 @@ void backend_close(struct backend *);
  * why not. */
 const char *backend_use(const char *name, const struct backend **);
 
-/* Fills the element types of a case: `type` for streams (-1: the widest the backend has, of its stack, or of any row
- * where it has none), coefficients and parameters in f64 with f64 streams, else f32. */
+/* Fills in the element types of a case: `type` for streams; coefficients and parameters are f64 with f64 streams,
+ * else f32. A `type` of -1 takes the widest that the backend has in its stack, or in any row if it has no stack. */
 void backend_types(const struct backend *, int type, struct mhc_case *);
 
 /* The first row "<kind>.<operation>" that supports the case; NULL and the reason otherwise. */
@@ -41,7 +41,7 @@ int64_t backend_available(const struct backend *);
 bool backend_read(const struct backend *, void *to, const void *from, int64_t bytes);
 bool backend_write(const struct backend *, void *to, const void *from, int64_t bytes);
 
-/* Where the next array may start that shares a piece of memory. */
+/* Where the next array that shares a piece of memory may start. */
 static inline int64_t backend_aligned(int64_t bytes) {
     return (bytes + 255) / 256 * 256;
 }
@@ -61,7 +61,7 @@ struct array {
     void *pointer;
 };
 
-/* How this thread does its arithmetic, by what it does: 0 as a program starts, else it rounds to other than nearest or
+/* How this thread computes, found by computing. 0: as a program starts; else it rounds to other than nearest, or
  * turns small numbers to 0. Every call of backend_run() must leave it as it was. */
 int backend_modes(void);
 #define BACKEND_MODES "it leaves another rounding mode, or small numbers that become 0"

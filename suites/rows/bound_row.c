@@ -15,8 +15,8 @@ int64_t bound_row_bytes(const struct mhc_row *row, const struct mhc_case *c, int
     return bytes;
 }
 
-/* The values of an input where they do not matter: 0, +-1/16, ... in any type, nothing that a device could compress
- * away. k * A >> 7 modulo 33 comes again after 33 * 2^7 elements, so that arrays of many GB are copies of those. */
+/* A pattern for inputs whose values do not matter: 0, +-1/16, ... in any type, nothing that a device could compress.
+ * k * A >> 7 modulo 33 comes again after 33 * 2^7 elements, so that arrays of many GB are made by copying. */
 enum { PATTERN = 33 << 7 };
 static bool fill_pattern(const struct bound_row *b, const struct mhc_arg *arg, char *to) {
     const int32_t type = mhc_arg_type(&b->c, arg);

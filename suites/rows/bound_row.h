@@ -1,4 +1,4 @@
-/* A row with all it works on, in as many copies of its arrays as it takes to find them out of the cache. */
+/* A row with all its arrays, in so many copies that it finds them out of the cache. */
 #ifndef BOUND_ROW_H
 #define BOUND_ROW_H
 
@@ -35,7 +35,7 @@ void bound_row_close(struct bound_row *);
 /* A set as bytes on the host: inputs and save as above, every byte of the outputs `spoilt`. false: out of memory. */
 bool bound_row_image(const struct bound_row *, const struct arrays *inputs, const struct save *, int spoilt,
                      char *image);
-/* The next call on a set finds other contents at the same pointers, and no answer in its outputs. NULL, or why not. */
+/* Gives the next call on a set other contents at the same pointers, and no answer in its outputs. NULL, or why not. */
 const char *bound_row_refill(const struct bound_row *, int64_t set, const struct arrays *inputs, const struct save *,
                              int spoilt);
 /* Bytes of outputs that are neither NaN nor the answer: about 0.0115 in every type. */

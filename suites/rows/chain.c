@@ -31,7 +31,7 @@ bool row_reads_save(const struct mhc_row *row) {
     return !strcmp(row_operation(row), "backward") || !strcmp(row_operation(row), "backward_y");
 }
 
-/* Whether a row may keep something for the backward of its kind; whether it does is a library's own affair. */
+/* Whether a row may keep something for the backward of its kind. The library decides whether it does. */
 static bool may_save(const struct mhc_row *row) {
     return row->save_bytes || !strcmp(row_operation(row), "pre") || !strcmp(row_operation(row), "forward");
 }

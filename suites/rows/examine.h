@@ -92,6 +92,8 @@ struct finding finding_of(const struct mhc_row *, const struct mhc_case *, const
  * coefficients are judged by their own type. A row may ask for less. */
 double examine_contract(const struct mhc_row *, const struct mhc_case *, const struct mhc_arg *);
 double examine_tolerance(const struct examination *, const struct mhc_arg *);
+/* What is added to both where large logits come through alpha and a product. */
+double product_rounding(const struct examination *, const struct mhc_arg *);
 /* Why a row's own tolerance proves nothing; NULL: it may prove something. */
 const char *examine_allows_itself(const struct examination *);
 /* The scale of an output's error at least, where inputs may be extreme; in the output's unit. */

@@ -74,5 +74,5 @@ double examine_contract(const struct mhc_row *row, const struct mhc_case *c, con
 
 double examine_tolerance(const struct examination *e, const struct mhc_arg *arg) {
     double own = own_tolerance(e), contract = examine_contract(e->reference[e->rows - 1], &e->c, arg);
-    return e->trusting ? own : fmin(own, contract * (e->share > 0 ? e->share : 1));
+    return e->trusting ? own : fmin(own, contract * (e->share > 0 ? e->share : 1)) + product_rounding(e, arg);
 }

@@ -17,7 +17,7 @@
 
 enum { BAND = 16384, ALIGNMENT = 128 };
 
-/* Doubling what is there, because most of a check's time would go into single bytes. */
+/* By doubling what is there: byte by byte it would take most of a check's time. */
 static void fill(unsigned char *bytes, int64_t count, uint16_t pattern) {
     for (int64_t k = 0; k < count && k < 64; k++)
         bytes[k] = (unsigned char)(k % 2 ? pattern >> 8 : pattern);
@@ -25,7 +25,7 @@ static void fill(unsigned char *bytes, int64_t count, uint16_t pattern) {
         memcpy(bytes + done, bytes, (size_t)(done < count - done ? done : count - done));
 }
 
-/* Whole pages and one that is forbidden; the data ends less than an alignment before it. */
+/* Maps whole pages and a forbidden one; the data ends less than an alignment before it. */
 static void *map_pages(struct buffer *m) {
     int64_t page = sysconf(_SC_PAGESIZE), room = (m->bytes + 63) / 64 * 64;
     m->paged = true;
@@ -62,7 +62,7 @@ void buffer_close(const struct backend *b, struct buffer *m) {
         backend_release(b, m->block);
     } else {
         if (m->block)
-            ALLOW(m->block, (size_t)m->size); /* whatever came of the run */
+            ALLOW(m->block, (size_t)m->size); /* however the run ended */
         if (m->paged && m->block)
             munmap(m->block, (size_t)(m->size + sysconf(_SC_PAGESIZE)));
         else

@@ -1,5 +1,5 @@
-/* A row run in guarded memory: bands on either side of every array, a pattern in what it has to write. Whatever is
- * written outside shows, and so does what was never written. For gates and checks, not for timing. */
+/* A row run in guarded memory: bands on either side of every array, a pattern in what it has to write. So it shows
+ * what a row writes outside its arrays, and what it never writes. For gates and checks, not for timing. */
 #ifndef GUARDED_H
 #define GUARDED_H
 
@@ -8,7 +8,7 @@
 
 enum { MAX_FAILURE = 400 };
 
-/* How memory looks before a run, a pattern at an alignment, and how the row is run. */
+/* How memory looks before a run, which is a pattern at an alignment, and how the row is run. */
 struct poison {
     uint16_t pattern;
     int64_t shift; /* bytes, a multiple of 64 */
@@ -34,16 +34,18 @@ static inline void *buffer_data(const struct buffer *m) {
     return (char *)m->block + m->offset;
 }
 
-/* The whole block, bands and all, to and from the library's memory. Between the two the bands have no owner. */
+/* Copies the whole block, with its bands, to and from the library's memory. In between AddressSanitizer forbids the
+ * bands. */
 bool buffer_send(const struct backend *, const struct buffer *);
-/* From here on a write to a paged buffer crashes. Finds the library that restores what it has written. */
+/* From here on a write to a paged buffer crashes. That finds a library that restores what it has written. */
 void buffer_protect(const struct buffer *);
 bool buffer_fetch(const struct backend *, const struct buffer *);
 
 /* Compares what was fetched with the image: the bands, and the data too where nothing may write. */
 bool buffer_untouched(const struct buffer *, bool data_too, const char *name, const char *what, char why[MAX_FAILURE]);
 
-/* Elements of `size` bytes that hold the pattern of both poisons after a run with each: they were never written. */
+/* Counts elements of `size` bytes that hold the pattern of both poisons after a run with each: they were never
+ * written. */
 int64_t poison_left(const unsigned char *const run[2], const struct poison p[2], int64_t count, int64_t size,
                     int64_t *first);
 
@@ -55,7 +57,7 @@ struct save {
     int64_t count;
 };
 
-/* What a row, and the rows before it, left; all zero at first. */
+/* What a row and the rows before it left; all zero at first. */
 struct outcome {
     struct arrays made;                 /* float64, beside what they were given */
     unsigned char *bytes[MHC_MAX_ARGS]; /* the outputs of the last, by argument */
@@ -63,9 +65,10 @@ struct outcome {
 };
 void outcome_clear(struct outcome *);
 
-/* Runs a row: its inputs are in `made`, its outputs come there and into `bytes`, in the place of another row's. A row
- * that has save_bytes() writes `save` anew; for another one it must stay as it is. false: `why` says what is wrong:
- * the run failed, a band or an input was written to. */
+/* Runs a row: its inputs are in `made`, its outputs come there and into `bytes`, in the place of another row's. Inputs
+ * that are one array in `made` are one array for the row too. A row that has save_bytes() writes `save` anew; for
+ * another one it must stay as it is. false: `why` says what is wrong: the run failed, a band or an input was written
+ * to. */
 bool run_guarded(const struct backend *, const struct mhc_row *, const struct mhc_case *, const struct poison *,
                  struct outcome *, char why[MAX_FAILURE]);
 

@@ -9,7 +9,7 @@
 #include "suites/worker/split.h"
 
 enum { REFERENCE, JOIN, COMPARE, CLOSE, EXPECT, FAULT, SETTLE };
-enum { MOST_OPEN = 64, MOST_NAMES = 512, SMALL = 1 << 18 /* elements that one thread is best for */ };
+enum { MOST_OPEN = 64, MOST_NAMES = 512, SMALL = 1 << 18 /* elements up to which one thread is fastest */ };
 
 /* --- both sides: arrays and examinations as bytes --- */
 
@@ -19,7 +19,7 @@ static void put_array(struct message *m, const char *name, const double *values,
     message_put(m, values, (size_t)count * sizeof *values);
 }
 
-/* Names live as long as the process. */
+/* A name that lives as long as the process. */
 static const char *name_of(const char *text) {
     static char *names[MOST_NAMES];
     int k = 0;
@@ -93,7 +93,7 @@ static bool is_given(const struct examination *e) {
     return given;
 }
 
-/* What the reference made of rows that the backend has not. */
+/* Takes what the reference made of rows that the backend has not. */
 static const char *take_given(struct message *reply, struct examination *e) {
     static _Thread_local char why[MAX_FAILURE];
     struct arrays made = {0};
@@ -113,7 +113,8 @@ static const char *take_given(struct message *reply, struct examination *e) {
 
 #define GONE "the process of the reference has ended"
 
-/* Sends, and waits only for what the library's side needs: else the reference works while the library does. */
+/* Sends a request. It waits only if the library's side needs the reply, so that else the reference works while the
+ * library does. */
 static const char *ask(struct message *request, struct examination *e) {
     struct message reply = {0};
     bool waits = is_given(e), good = split_ask(request, waits ? &reply : NULL);
@@ -197,7 +198,7 @@ void judge_fault(void) {
     if (!split_is())
         return;
     put_id(&m, FAULT, 0);
-    split_ask(&m, &reply); /* what comes next must not pass it by */
+    split_ask(&m, &reply); /* what this process says next must not overtake it */
     message_clear(&m);
     message_clear(&reply);
 }
@@ -224,7 +225,7 @@ struct open {
     char why[MAX_FAILURE];
 };
 static struct open *opened[MOST_OPEN];
-static struct ruling *ruling, row_over; /* row_over: what it was when the last row was over */
+static struct ruling *ruling, row_over; /* row_over: the ruling when the last row was over */
 
 static struct open *find(int32_t id) {
     for (int k = 0; k < MOST_OPEN; k++)
@@ -242,7 +243,7 @@ static void close_one(int32_t id) {
         }
 }
 
-/* A fresh one under its number. NULL: out of memory, or of numbers. */
+/* Opens a fresh one under its number. NULL: out of memory, or of numbers. */
 static struct open *open_one(struct message *m, const struct plain *p) {
     close_one(p->id);
     int k = 0;

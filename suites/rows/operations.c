@@ -8,7 +8,7 @@
 
 enum { MOST_NAMED = 8 };
 
-/* " mhc.pre mhc.post ": all that a backend has; "": it cannot be opened. */
+/* " mhc.pre mhc.post ": the operations that a backend has; "": it cannot be opened. */
 void operations_answer(struct message *request, struct message *reply) {
     const struct backend *b;
     char *text = NULL;
@@ -25,7 +25,8 @@ void operations_answer(struct message *request, struct message *reply) {
     free(text);
 }
 
-/* That answer, "" too where the worker ended over the question. The caller's to free; NULL: out of memory. */
+/* Asks a worker for them. "" also if the worker ended over the question. The caller frees the text; NULL: out of
+ * memory. */
 static char *ask(struct worker *w, const char *backend) {
     struct message request = {0}, reply = {0};
     char why[256];
@@ -45,7 +46,7 @@ static bool is_among(const char *name, const char *names) {
     return false;
 }
 
-/* Those left out of one backend: "left out, NAME lacks them: a b and 3 more". */
+/* Names the operations left out of one backend: "left out, NAME lacks them: a b and 3 more". */
 static void name_them(const char *backend, const char *lacked, int count, char *note, size_t size) {
     size_t used = strlen(note);
     int length = 0, named = 0;
@@ -58,7 +59,7 @@ static void name_them(const char *backend, const char *lacked, int count, char *
         snprintf(note + used, size - used, " and %d more", count - named);
 }
 
-/* The cases of one backend from the `first` on. */
+/* Settles the cases of one backend, from the `first` on. */
 static void narrow(const struct suite *s, int64_t first, const char *has, bool *wanted, bool *seen, char *note,
                    size_t size) {
     char lacked[4096] = " ";

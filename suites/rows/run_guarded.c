@@ -23,7 +23,23 @@ struct run {
     const struct mhc_case *c;
     const struct poison *p;
     struct buffer arg[MHC_MAX_ARGS], save, work;
+    int holder[MHC_MAX_ARGS]; /* the argument in whose buffer one lies: its own, or an earlier input's */
 };
+
+/* Two inputs that are one array of `made`, in one type, are one array for the row too. */
+static int holder_of(const struct run *r, const struct outcome *o, int a) {
+    const struct mhc_arg *args = r->row->args;
+    const double *values = args[a].direction == MHC_IN ? arrays_get(&o->made, args[a].name) : NULL;
+    for (int other = 0; other < a && values; other++)
+        if (args[other].direction == MHC_IN && arrays_get(&o->made, args[other].name) == values &&
+            mhc_arg_type(r->c, &args[other]) == mhc_arg_type(r->c, &args[a]))
+            return other;
+    return a;
+}
+
+static void *data_of(const struct run *r, int a) {
+    return buffer_data(&r->arg[r->holder[a]]);
+}
 
 static bool prepare(struct run *r, const struct outcome *o, char why[MAX_FAILURE]) {
     int64_t save_bytes = r->row->save_bytes ? row_save_bytes(r->row, r->c) : o->save.count;
@@ -39,6 +55,8 @@ static bool prepare(struct run *r, const struct outcome *o, char why[MAX_FAILURE
         bool input = arg->direction == MHC_IN;
         if (input && count > 0 && arrays_count(&o->made, arg->name) < count)
             return snprintf(why, MAX_FAILURE, "nothing gives `%s` in that shape", arg->name), false;
+        if ((r->holder[a] = holder_of(r, o, a)) != a)
+            continue;
         good = buffer_open(r->b, &r->arg[a], count * mhc_type_bytes(type), r->p) &&
                (!input || backend_upload(&backend_host, r->arg[a].image + r->arg[a].offset,
                                          arrays_get(&o->made, arg->name), count, type)) &&
@@ -59,12 +77,13 @@ static const char *because(const struct backend *b, const char *what) {
     return message;
 }
 
-/* Capture, launch, wait: what a row may not do while it is captured (allocate, synchronise) is an error there. */
+/* Captures, launches and waits. What a row may not do while it is captured (allocate, synchronise) is an error
+ * there. */
 static const char *run_as_graph(const struct run *r) {
     const struct mhc_library *l = r->b->library;
     void *context = r->b->context, *queue = r->b->queue, *graph = NULL, *arg[MHC_MAX_ARGS] = {0};
     for (int a = 0; r->row->args[a].name; a++)
-        arg[a] = buffer_data(&r->arg[a]);
+        arg[a] = data_of(r, a);
     if (l->graphs->capture(context, queue))
         return because(r->b, "a graph cannot be begun");
     const char *why = r->row->run(context, queue, r->c, arg, buffer_data(&r->save), buffer_data(&r->work))
@@ -83,14 +102,14 @@ static const char *run_once(const struct run *r) {
     struct array arrays[MHC_MAX_ARGS];
     int count = 0;
     for (; r->row->args[count].name; count++)
-        arrays[count] = (struct array){r->row->args[count].name, buffer_data(&r->arg[count])};
+        arrays[count] = (struct array){r->row->args[count].name, data_of(r, count)};
     return r->p->graph && r->b->library->graphs
                ? run_as_graph(r)
                : backend_run(r->b, r->row, r->c, arrays, count, buffer_data(&r->save), buffer_data(&r->work));
 }
 
-/* Outputs first, at once and from behind, so that work which a thread does after the call has returned comes too
- * late. Memory is allowed again whatever came of the run. */
+/* Fetches the outputs first, at once and from behind, so that work that a thread does after the call has returned
+ * comes too late. All memory may be touched again afterwards, however the run ended. */
 static bool fetch(const struct run *r) {
     bool good = true;
     for (int a = MHC_MAX_ARGS - 1; a >= 0; a--)
@@ -98,11 +117,12 @@ static bool fetch(const struct run *r) {
     return buffer_fetch(r->b, &r->save) && buffer_fetch(r->b, &r->work) && good;
 }
 
-/* The bands of everything, and what may only be read. */
+/* Whether all bands are untouched, and all that may only be read. */
 static bool untouched(const struct run *r, char why[MAX_FAILURE]) {
     for (int a = 0; r->row->args[a].name; a++) {
         bool input = r->row->args[a].direction == MHC_IN;
-        if (!buffer_untouched(&r->arg[a], input, r->row->args[a].name, input ? "input" : "output", why))
+        if (r->holder[a] == a &&
+            !buffer_untouched(&r->arg[a], input, r->row->args[a].name, input ? "input" : "output", why))
             return false;
     }
     return buffer_untouched(&r->save, !r->row->save_bytes, "save", "memory", why) &&

@@ -6,10 +6,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "suites/worker/worker.h"
+
 enum { LONGEST_END = 64 };
 
-/* The first input, where a row has a second one and reads no save: a save may depend on the first input alone. NULL:
- * there is none. */
+/* The first input of a row that has a second one and reads no save, which may depend on the first input alone. NULL:
+ * the row is no such row. */
 static const char *shared_input(const struct examination *e) {
     const struct mhc_arg *args = examined_row(e)->args;
     bool second = args[0].name && args[1].name && args[1].direction == MHC_IN;
@@ -31,7 +33,7 @@ void state_same_ends(struct examination *other, const struct examination *first)
     }
 }
 
-/* Of all threads, which the reference shares with a library on the host. */
+/* Modes of all threads: the reference shares them with a library on the host. */
 static int threads_modes(void) {
     int modes = 0;
 #pragma omp parallel reduction(| : modes)
@@ -39,7 +41,8 @@ static int threads_modes(void) {
     return modes;
 }
 
-enum { TWO = 2, MANY_CALLS = 48, KEPT = 16, LATER = 1000 }; /* KEPT: bytes per call; LATER: microseconds */
+enum { TWO = 2, MANY_CALLS = 48, MANY_LOOKS = 600, KEPT = 16, LATER = 1000 }; /* KEPT: bytes a call; LATER: us */
+#define LOOKS_SECONDS 0.02                                                    /* at most, for MANY_LOOKS */
 
 struct pair {
     const struct examination *of[TWO];
@@ -54,7 +57,7 @@ static const char *open_pair(struct pair *p) {
     return why;
 }
 
-/* The arrays of `at` hold the inputs of `of`, and numbers where the answer belongs. */
+/* Puts the inputs of `of` into the arrays of `at`, and numbers where the answer belongs. */
 static const char *refill(const struct pair *p, int at, int of) {
     return bound_row_refill(&p->at[at], 0, &p->of[of]->before.made, &p->of[of]->before.save, BOUND_ROW_SPOILT);
 }
@@ -68,7 +71,8 @@ static const char *judge(const struct pair *p, int at, int of, const char *when)
     return why ? text : NULL;
 }
 
-/* A, B, A without a pause: a library that keeps an answer, what pre gave it, or the time of its last call. */
+/* Calls A, B, A without a pause. That finds a library that keeps an answer, what pre gave it, or the time of its
+ * last call. */
 static const char *in_turn(struct pair *p) {
     const char *why = refill(p, 0, 0);
     why = why ? why : refill(p, 1, 1);
@@ -79,7 +83,7 @@ static const char *in_turn(struct pair *p) {
     return why ? why : judge(p, 1, 1, "called in turn with another case");
 }
 
-/* Other contents at the same pointers: a library that knows its arguments by where they are. */
+/* Puts other contents at the same pointers. That finds a library that knows its arguments by where they are. */
 static const char *in_its_place(struct pair *p) {
     const char *why = bound_row_finish(&p->at[0], 0);
     why = why ? why : refill(p, 0, 1);
@@ -87,7 +91,7 @@ static const char *in_its_place(struct pair *p) {
     return why ? why : judge(p, 0, 1, "with other contents at the same pointers");
 }
 
-/* Bytes that malloc has given out; 0 where it does not tell: glibc does since 2.33. */
+/* Bytes that malloc has given out. glibc tells since 2.33; before that 0. */
 #if __GLIBC_PREREQ(2, 33)
 extern struct mallinfo2 mallinfo2(void) __THROW __attribute__((weak));
 
@@ -103,7 +107,8 @@ static int64_t held(void) {
 }
 #endif
 
-/* Many calls, the last of them on spoilt outputs: a library that stops working after some, or that leaks. */
+/* Calls many times, the last time with spoilt outputs. That finds a library that stops working after some calls, or
+ * that leaks. */
 static const char *many_times(struct pair *p) {
     static _Thread_local char text[120];
     const char *why = NULL;
@@ -119,7 +124,29 @@ static const char *many_times(struct pair *p) {
     return why || kept < KEPT ? why : text;
 }
 
-/* Memory that changes after the call: a library whose threads go on. On a device queues say when a call is done. */
+/* Calls often on spoilt outputs and compares all bits with those of the last call, which was judged. That finds a
+ * library that is wrong in a few of many calls. On a device a look takes too long. */
+static const char *look_often(struct pair *p) {
+    struct bound_row *b = &p->at[1];
+    if (b->backend->library->memory)
+        return NULL;
+    char *seen = malloc((size_t)b->set_bytes);
+    const char *why = seen ? NULL : "out of memory";
+    const double end = worker_now() + LOOKS_SECONDS;
+    if (seen)
+        memcpy(seen, b->slab, (size_t)b->set_bytes);
+    for (int k = 0; k < MANY_LOOKS && !why && worker_now() < end; k++) {
+        why = refill(p, 1, 1);
+        why = why ? why : bound_row_finish(b, 0);
+        if (!why && memcmp(seen, b->slab, (size_t)b->set_bytes))
+            why = judge(p, 1, 1, "in one of many calls");
+    }
+    free(seen);
+    return why;
+}
+
+/* Looks whether memory changes after the call. That finds a library whose threads go on. On a device queues say when
+ * a call is done. */
 static const char *settled(const struct pair *p) {
     const struct bound_row *b = &p->at[1];
     if (b->backend->library->memory)
@@ -141,6 +168,7 @@ const char *state_examine(const struct examination *first, const struct examinat
     why = why ? why : in_turn(&p);
     why = why ? why : in_its_place(&p);
     why = why ? why : many_times(&p);
+    why = why ? why : look_often(&p);
     why = why ? why : settled(&p);
     if (!why && threads_modes() != modes)
         why = BACKEND_MODES;

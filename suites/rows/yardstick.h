@@ -1,5 +1,5 @@
-/* What is attainable, measured in the same rounds as a subject: a copy and a GEMM. A library brings its own, rows
- * `bench.copy` and `bench.gemm`; on host memory those of the CPU reference stand in. */
+/* What is attainable: a copy and a GEMM, measured in the same rounds as a subject. A library brings its own rows
+ * `bench.copy` and `bench.gemm`. On host memory those of the CPU reference stand in. */
 #ifndef YARDSTICK_H
 #define YARDSTICK_H
 

@@ -105,6 +105,14 @@ static int spoil_last(const struct call *call) {
     return failed;
 }
 
+static bool chance_in_1000(void) {
+    static unsigned short state[3];
+    struct timespec t;
+    if (!state[0] && !clock_gettime(CLOCK_REALTIME, &t))
+        memcpy(state, &t.tv_nsec, sizeof state), state[0] |= 1;
+    return erand48(state) < 1e-3;
+}
+
 int plant_call(struct call *call) {
     static double last;
     int64_t count, bytes;
@@ -146,6 +154,8 @@ int plant_call(struct call *call) {
         return sees_bands(call) ? spoil_last(call) : plant_inner(call);
     if (plant_is("seventh_call"))
         return call->number == 7 ? spoil_last(call) : plant_inner(call);
+    if (plant_is("one_in_1000_at_random"))
+        return chance_in_1000() ? spoil_last(call) : plant_inner(call);
     if (plant_is("one_in_1000"))
         return call->number % 1000 == 999 ? spoil_last(call) : plant_inner(call);
     return plant_inner(call);

@@ -139,6 +139,24 @@ static int pollutes(const struct call *call) {
     return failed;
 }
 
+/* The last C mod 8 channels of every stream, which no vector of eight covers. */
+static int forgets_tail(const struct call *call) {
+    int64_t count, C = call->c->C;
+    void *out = plant_array(call, "x_next", &count);
+    int failed = plant_inner(call);
+    for (int64_t k = 0; k < count && call->c->stream == MHC_BF16; k++)
+        if (k % C >= C / 8 * 8)
+            plant_put(call, out, k, 0.9 * plant_get(call, out, k));
+    return failed;
+}
+
+/* An error that shows only where two inputs are one array. */
+static int one_array_twice(const struct call *call, const char *one, const char *other, const char *out) {
+    int64_t unused;
+    bool same = plant_array(call, one, &unused) == plant_array(call, other, &unused);
+    return scale(call, out, 0, same ? 1 << 30 : 0, 1.01);
+}
+
 static int with_case(const struct call *call) {
     struct mhc_case c = *call->c;
     if (plant_is("ignores_t_max"))
@@ -172,6 +190,8 @@ int plant_call(struct call *call) {
             return scale(call, "grad_x", 0, c->T * token % 2 ? 0 : 1 << 30, 1.01);
         if (plant_is("grad_alpha_of_zeros") && plant_on(call, "mhc.backward"))
             return scale(call, "grad_alpha", 0, 1 << 30, 0);
+        if (plant_is("wrong_where_x_is_its_gradient") && plant_on(call, "mhc.backward"))
+            return one_array_twice(call, "grad_x_next", "x", "grad_x");
         return with_case(call);
     }
     if (plant_on(call, "sinkhorn.forward")) {
@@ -195,6 +215,12 @@ int plant_call(struct call *call) {
         return scale(call, "x_next", tile * token, c->T > 64 && c->T % 16 ? x_next : 0, 1.01);
     if (plant_is("wrong_at_T_112"))
         return scale(call, "x_next", 0, c->T == 112 ? x_next : 0, 1.01);
+    if (plant_is("wrong_at_T_113"))
+        return scale(call, "x_next", 0, c->T == 113 ? x_next : 0, 1.01);
+    if (plant_is("wrong_where_x_is_y"))
+        return one_array_twice(call, "x", "y", "x_next");
+    if (plant_is("bf16_tail"))
+        return forgets_tail(call);
     if (plant_is("wrong_at_C_7_mod_8_and_3_streams"))
         return scale(call, "x_next", 0, c->C % 8 == 7 && c->n == 3 ? x_next : 0, 1.01);
     if (plant_is("last_of_7_streams"))

@@ -52,15 +52,28 @@ void *plant_array(const struct call *call, const char *name, int64_t *count) {
     return arg ? call->arg[at] : NULL;
 }
 
+static float float_of(uint32_t bits) {
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
 double plant_get(const struct call *call, const void *array, int64_t at) {
+    if (call->c->stream == MHC_BF16)
+        return (double)float_of((uint32_t)((const uint16_t *)array)[at] << 16);
     return call->c->stream == MHC_F64 ? ((const double *)array)[at] : (double)((const float *)array)[at];
 }
 
 void plant_put(const struct call *call, void *array, int64_t at, double value) {
-    if (call->c->stream == MHC_F64)
+    float single = (float)value;
+    uint32_t bits;
+    memcpy(&bits, &single, sizeof bits);
+    if (call->c->stream == MHC_BF16)
+        ((uint16_t *)array)[at] = (uint16_t)(bits >> 16);
+    else if (call->c->stream == MHC_F64)
         ((double *)array)[at] = value;
     else
-        ((float *)array)[at] = (float)value;
+        ((float *)array)[at] = single;
 }
 
 void *plant_output(const struct call *call, int64_t *count, int64_t *bytes) {

@@ -37,6 +37,7 @@ bool plant_on(const struct call *, const char *operation); /* "mhc.post" */
 
 /* An output or input by name; NULL: the row has none. */
 void *plant_array(const struct call *, const char *name, int64_t *count);
+/* Elements of an array of streams. */
 double plant_get(const struct call *, const void *array, int64_t at);
 void plant_put(const struct call *, void *array, int64_t at, double value);
 /* The first output. */
