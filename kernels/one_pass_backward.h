@@ -19,11 +19,6 @@
 
 #include "kernels/one_pass_gradient.h"
 
-/* Warps on a multiprocessor. A tile of four streams is 80 registers. With up to 12 warps, three to a quarter of the
- * multiprocessor, a thread may have 168; with 16 it may have 128. NOTES.md says what lies in local memory all the
- * same. */
-enum { BACKWARD_FEW_WARPS = 12, BACKWARD_MAX_WARPS = 16 };
-
 /* The block's slice of the weights as the right operand of q.W^T: rows are columns of the weights, high parts then low
  * parts. A thread has all columns of a channel, loaded together. Eight neighbouring threads write four lanes' words
  * each, 16 bytes at a time: the banks repeat after four of them, so the other four begin with the second half. */
@@ -240,7 +235,7 @@ static __global__ void __launch_bounds__(WARPS *WARP, 1) backward_kernel(struct 
         struct backward_shared<N, G> s(&f);
         struct lane_place p = lane_place_of(thread_anew(), f.C, f.slice);
         if (!G::map::SLOW || p.warp < f.warps) {
-            store_gradient<N, G>(&f, &s, x, g, &du, anew(first), &p);
+            store_gradient<N, G, WARPS>(&f, &s, x, g, &du, anew(first), &p);
             if (f.dy_below)
                 store_below<N>(&f, s.below, x, anew(first));
         }

@@ -171,8 +171,14 @@ static __device__ __forceinline__ void make_q(const struct one_pass_backward *f,
         own_token<N, G>(s, k / B::DOTS).dots[k % B::DOTS] = sum;
     }
     __syncwarp();
-    for (int k = lane; k < owned * S::SETS; k += WARP)
-        make_set<N, G>(f, s, k / S::SETS, k % S::SETS, first_token + token_of(&block, k / S::SETS), trace);
+    if constexpr (S::SETS == 1) { /* no loop, in which the trace would have to outlast a turn */
+        static_assert(TILE <= WARP, "a lane per token");
+        if (lane < owned)
+            make_set<N, G>(f, s, lane, 0, first_token + token_of(&block, lane), trace);
+    } else {
+        for (int k = lane; k < owned * S::SETS; k += WARP)
+            make_set<N, G>(f, s, k / S::SETS, k % S::SETS, first_token + token_of(&block, k / S::SETS), trace);
+    }
     __syncwarp();
     for (int k = lane; k < owned * B::SENT << block.bits; k += WARP) {
         int to = k & (block.size - 1), own = (k >> block.bits) / B::SENT, m = (k >> block.bits) % B::SENT;

@@ -127,16 +127,18 @@ static __device__ __forceinline__ void post_tile(const struct one_pass_forward *
                                                  const struct lane_place *p) {
 #pragma unroll
     for (int half = 0; half < 2; half++) {
-        int token = p->g + 8 * half;
-        float in[N][OCTET], branch[OCTET], next[OCTET];
-        const float *post = below + token * forward_shared<N, G>::BELOW;
-        for (int i = 0; i < N; i++)
-            unpack(&x[i].row[half], in[i]);
-        unpack(&y->row[half], branch);
+        const float *post = below + (p->g + 8 * half) * forward_shared<N, G>::BELOW;
 #pragma unroll
-        for (int i = 0; i < N; i++) {
-            combine<N, OCTET>(N, in, branch, post, sums<N, G>::RES ? post + N : NULL, i, next);
-            x[i].row[half] = pack(next);
+        for (int w = 0; w < 4; w++) { /* a word at a time: as floats a row takes the registers of a tile */
+            float in[N][2], branch[2], next[2];
+            for (int i = 0; i < N; i++)
+                unpack_word(&x[i].row[half], w, in[i]);
+            unpack_word(&y->row[half], w, branch);
+#pragma unroll
+            for (int i = 0; i < N; i++) {
+                combine<N, 2>(N, in, branch, post, sums<N, G>::RES ? post + N : NULL, i, next);
+                *word_at(&x[i].row[half], w) = pack_bf16(next[0], next[1]);
+            }
         }
     }
 #pragma unroll
@@ -204,6 +206,8 @@ static __device__ __forceinline__ void walk(const struct one_pass_forward *f, co
         bool more = tile < f->T;
         if (more) {
             struct piece branch = y;
+            const struct forward_shared<N, G> now(anew((int)blockDim.x) / WARP, 1 << anew(f->cluster_bits));
+            const struct forward_shared<N, G> *s = &now;
             if (POST) /* into the half that no thread reads: post_tile of the turn before is barriers ago */
                 load_below<N, G>(f, s->below + (buffer ^ 1) * TILE * forward_shared<N, G>::BELOW, tile + step);
             for (int i = 0; i < N; i++) {
@@ -225,17 +229,19 @@ static __device__ __forceinline__ void walk(const struct one_pass_forward *f, co
                                    s->partial + p->warp * TILE * sums<N, G>::VALUES);
         }
         __syncthreads();
+        /* Worked out anew, or the addresses would wait in registers through the products. */
+        const struct forward_shared<N, G> now(anew((int)blockDim.x) / WARP, 1 << anew(f->cluster_bits));
         if (tile > first) {
             cluster_wait();
-            finish<N, G>(f, s, tile - step, buffer ^ 1, scaled);
+            finish<N, G>(f, &now, tile - step, buffer ^ 1, scaled);
         }
         if (more) {
-            send<N, G>(f, s, warps, buffer);
+            send<N, G>(f, &now, warps, buffer);
             cluster_arrive();
         }
         __syncthreads();
         if (tile > first)
-            aggregate_tile<N>(f, before, s->pre, tile - step, p);
+            aggregate_tile<N>(f, before, now.pre, tile - step, p);
         if (!more)
             break;
         for (int i = 0; i < N; i++)
@@ -246,18 +252,23 @@ static __device__ __forceinline__ void walk(const struct one_pass_forward *f, co
 template <int N, typename G, bool POST, int WARPS>
 static __global__ void __launch_bounds__(WARPS *WARP, 1) forward_kernel(struct one_pass_forward f) {
     using S = sums<N, G>;
-    struct forward_shared<N, G> s((int)blockDim.x / WARP, 1 << f.cluster_bits);
     struct lane_place p = lane_place_of((int)threadIdx.x, f.C, f.slice);
-    for (int k = (int)threadIdx.x; k < TILE * S::SETS; k += (int)blockDim.x)
-        s.lost[k] = 0;
+    {
+        const struct forward_shared<N, G> s((int)blockDim.x / WARP, 1 << f.cluster_bits);
+        for (int k = (int)threadIdx.x; k < TILE * S::SETS; k += (int)blockDim.x)
+            s.lost[k] = 0;
+    }
     bool lost = true;
     for (int turn = 0; turn < 2 && lost; turn++) { /* one call: the code is there once */
+        const struct forward_shared<N, G> s(anew((int)blockDim.x) / WARP, 1 << anew(f.cluster_bits));
         walk<N, G, POST>(&f, &s, &p, turn > 0);
         lost = false;
+        const struct forward_shared<N, G> now(anew((int)blockDim.x) / WARP, 1 << anew(f.cluster_bits));
         for (int k = 0; k < TILE * S::SETS; k++)
-            lost |= s.lost[k] != 0;
+            lost |= now.lost[k] != 0;
     }
     __syncthreads();
+    const struct forward_shared<N, G> s(anew((int)blockDim.x) / WARP, 1 << anew(f.cluster_bits));
     if constexpr (sums<N, G>::RES && !G::HC)
         map_owned<N, G>(&f, &s, blockIdx.x >> f.cluster_bits, gridDim.x >> f.cluster_bits);
 }

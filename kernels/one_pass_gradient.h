@@ -5,6 +5,11 @@
 
 #include "kernels/one_pass_dots.h"
 
+/* Warps on a multiprocessor. A tile of four streams is 80 registers. With up to 12 warps, three to a quarter of the
+ * multiprocessor, a thread may have 168; with 16 it may have 128. NOTES.md says what lies in local memory all the
+ * same. */
+enum { BACKWARD_FEW_WARPS = 12, BACKWARD_MAX_WARPS = 16 };
+
 /* The left operand of q.W^T for a set: q's high parts against both parts of the weights, its low parts against the
  * high ones. */
 template <int N, typename G>
@@ -71,26 +76,36 @@ static __device__ __forceinline__ void multiply_q(const uint2 *weights, int j, c
     }
 }
 
+/* Streams whose products are under way together. All are quickest; where the columns are odd or many, 128 registers do
+ * not hold the sums of all beside the tile. */
+template <int N, typename G, int WARPS> static __host__ __device__ constexpr int streams_together(void) {
+    constexpr bool FEW = N == 4 && WARPS > BACKWARD_FEW_WARPS && sums<N, G>::RES &&
+                         (sums<N, G>::WIDTH == 1 || backward_sums<N, G>::STEPS > 4);
+    return FEW ? 2 : N;
+}
+
 /* grad_x of the tile takes the place of x in the registers, two channels at a time, and goes out. */
-template <int N, typename G>
+template <int N, typename G, int WARPS>
 static __device__ __forceinline__ void store_gradient(const struct one_pass_backward *f,
                                                       const struct backward_shared<N, G> *s, struct piece x[N],
                                                       const struct piece g[N], const struct piece *du,
                                                       int64_t first_token, const struct lane_place *p) {
     using S = sums<N, G>;
     using B = backward_sums<N, G>;
+    constexpr int TOGETHER = streams_together<N, G, WARPS>();
     const uint2 *weights = s->weights + p->warp * S::STREAMS_OF_WEIGHTS * B::STEPS * 4 * WARP + p->g * 4 + p->q;
     uint32_t high[S::SETS][B::STEPS][4], low[S::SETS][B::LOW_STEPS][4];
 #pragma unroll
     for (int set = 0; set < S::SETS; set++)
         q_fragments<N, G>(s->q, set, p, high[set], low[set]);
 #pragma unroll
-    for (int j = 0; j < 4; j++) {
-        float sum[N][4];
+    for (int step = 0; step < 4 * N / TOGETHER; step++) {
+        const int j = step / (N / TOGETHER), first = step % (N / TOGETHER) * TOGETHER;
+        float sum[TOGETHER][4];
 #pragma unroll
-        for (int i = 0; i < N; i++) {
-            int set = S::SETS == 1 ? 0 : i, of = S::STREAMS_OF_WEIGHTS == 1 ? 0 : i;
-            multiply_q<N, G>(weights + of * B::STEPS * 4 * WARP, j, high[set], low[set], sum[i]);
+        for (int k = 0; k < TOGETHER; k++) {
+            int i = first + k, set = S::SETS == 1 ? 0 : i, of = S::STREAMS_OF_WEIGHTS == 1 ? 0 : i;
+            multiply_q<N, G>(weights + of * B::STEPS * 4 * WARP, j, high[set], low[set], sum[k]);
         }
 #pragma unroll
         for (int half = 0; half < 2 && p->inside; half++) {
@@ -103,10 +118,10 @@ static __device__ __forceinline__ void store_gradient(const struct one_pass_back
                 grad[i][0] = low_bf16(word), grad[i][1] = high_bf16(word);
             }
 #pragma unroll
-            for (int i = 0; i < N; i++) {
-                int set = S::SETS == 1 ? 0 : i;
+            for (int k = 0; k < TOGETHER; k++) {
+                int i = first + k, set = S::SETS == 1 ? 0 : i;
                 uint32_t *word = word_at(&x[i].row[half], j);
-                *word = gradient_word<N, G>(c, i, sent[set], sent[S::SETS + set], sum[i] + 2 * half, *word,
+                *word = gradient_word<N, G>(c, i, sent[set], sent[S::SETS + set], sum[k] + 2 * half, *word,
                                             word_of(&du->row[half], j), grad);
             }
         }

@@ -6,11 +6,12 @@ TestSuite(sass, .init = enter, .fini = leave, .timeout = 1800);
 /* Kernels with n = 4 that may use local memory; kernels/NOTES.md says why. */
 static bool may_use_local(const char *line) {
     static const char *const known[] = {
-        "sinkhorn_map",                                              /* the trace of its iterations */
-        "backward_kernel<4, mhc_generator<orthostochastic_map<2> >", /* a Cayley transform of 8 rows */
-        "backward_kernel<4, mhc_generator<spectral_map>, 16>",
-        "backward_kernel<4, mhc_generator<transport_map>, 16>",
-        "forward_kernel<4, mhc_generator<free_map>, false, 12>",
+        "backward_kernel<4, mhc_generator<sinkhorn_map>", /* the trace of its iterations */
+        "chain_kernel<4, sinkhorn_map>",
+        "map_backward_kernel<4, sinkhorn_map>",
+        "map_forward_kernel<4, sinkhorn_map>", /* in the double way alone */
+        "backward_kernel<4, mhc_generator<orthostochastic_map<2> >, 16>",
+        "forward_kernel<4, mhc_generator<orthostochastic_map<2> >, false, 12>",
         "forward_kernel<4, mhc_generator<permutations_map>, false, 12>",
         ", true, 12>(one_pass_forward)",
         ", true, 14>(one_pass_forward)",

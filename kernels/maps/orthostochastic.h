@@ -82,10 +82,13 @@ template <int S> struct orthostochastic_map {
             for (int j = 0; j < rows_now; j++) {
                 row[j] = 0;
 #pragma unroll
-                for (int k = 0; k < rows_now; k++) {
-                    float grad = 2.0f / S * grad_res[k / S * n + j / S] * entry(trace->W, rows_now, k, j);
-                    row[j] = fmaf(trace->W[k * rows_now + i], grad, row[j]);
+                for (int k = 0; k < rows_now; k++) { /* Q = 2 W - I, and no product that the next row could keep */
+                    float weight = trace->W[k * rows_now + i] * grad_res[k / S * n + j / S];
+                    row[j] = fmaf(weight, trace->W[k * rows_now + j], row[j]);
+                    if (k == j)
+                        row[j] = fmaf(-0.5f, weight, row[j]);
                 }
+                row[j] *= 4.0f / S;
             }
             cayley_backward_row<rows(N)>(rows_now, i, trace->W, row, grad_logits);
         }

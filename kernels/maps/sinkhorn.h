@@ -127,7 +127,7 @@ static __device__ __forceinline__ void iterate(int n_any, real *m, int64_t t_max
     }
 }
 
-/* The rare way: out of line and in loops, so that it costs the usual way no registers. */
+/* The rare way with many streams: out of line and in loops, so that it costs the usual way no registers. */
 static inline __device__ __attribute__((noinline)) void iterate_in_double(int n, double *m, int64_t t_max, double eps) {
     iterate<double, 0>(n, m, t_max, eps);
 }
@@ -157,7 +157,10 @@ static __device__ __forceinline__ void sinkhorn(int n_any, float *m, int64_t t_m
 #pragma unroll
     for (int k = 0; k < n * n; k++)
         wide[k] = m[k];
-    iterate_in_double(n, wide, t_max, eps);
+    if constexpr (N > 0 && N <= 4) /* in registers: an address of `wide` would put it into local memory */
+        iterate<double, N>(n, wide, t_max, eps);
+    else
+        iterate_in_double(n, wide, t_max, eps);
 #pragma unroll
     for (int k = 0; k < n * n; k++)
         m[k] = (float)wide[k];
