@@ -7,11 +7,6 @@
 
 #include "tests/command.h"
 
-static void enter_with_plots(void) {
-    enter();
-    GOOD("ln -s $R/plots plots"); /* wherever the program was built */
-}
-
 TestSuite(plot_look, .init = enter_with_plots, .fini = leave, .timeout = 1800);
 
 enum { MOST = 4000 };
