@@ -53,7 +53,9 @@ static int workers_of(pid_t parent, pid_t worker[WORKERS]) {
 /* false: there was nothing to kill any more, or not yet. */
 static bool kill_one(pid_t parent, enum victim victim) {
     pid_t worker[WORKERS];
-    if (waitpid(parent, NULL, WNOHANG | WNOWAIT) > 0)
+    siginfo_t end = {0}; /* si_pid stays 0 where the parent still runs */
+    cr_assert(!waitid(P_PID, (id_t)parent, &end, WEXITED | WNOHANG | WNOWAIT));
+    if (end.si_pid)
         return false;
     const int count = workers_of(parent, worker);
     if (victim == WORKER)
