@@ -4,6 +4,7 @@
 
 TestSuite(plants, .init = enter, .fini = leave, .timeout = 1800);
 
+enum { EITHER = -1 }; /* 0 or 1: how many calls are made is a matter of time */
 struct planted {
     const char *name, *family, *operation, *text;
     int check, regress;
@@ -14,7 +15,8 @@ static void find(const struct planted *p) {
     bool all = !strcmp(p->operation, "*"), said = false;
     set_plant_in(p->name, p->inner);
     int code = sh("$M check $B/plants/%s.so --operation '%s' --trials 1", p->family, p->operation);
-    cr_expect(code == p->check, "check: exit %d instead of %d\n%.6000s%.600s", code, p->check, out, err);
+    cr_expect(code == p->check || (p->check == EITHER && (code == 0 || code == 1)),
+              "check: exit %d instead of %d\n%.6000s%.600s", code, p->check, out, err);
     said |= strstr(out, p->text) != NULL;
     code = sh("$M regress --against $INNER $B/plants/%s.so --operation %s --type %s --speed %s --budget 0.2 -q",
               p->family, all ? "mhc.post,mhc.backward" : p->operation, p->type, all ? "none" : "report");
