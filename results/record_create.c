@@ -326,11 +326,21 @@ static bool rehearse(const struct start *s) {
     return WEXITSTATUS(status) == 0 || record_fail("%s", line);
 }
 
+/* Is PATH what it was? Another process may have ended between the first look at it and the moment that PATH.part was
+ * free for this one; at the end this one would find its place taken. */
+static bool still_there(const struct start *s) {
+    struct place now;
+    return place_look(s->path, &now) &&
+           ((now.there ? s->target.there && place_is(s->path, &s->target) : !s->target.there) ||
+            record_fail("%s: another process has made it meanwhile", s->path));
+}
+
 static struct record *begin(struct start *s) {
     char *name = NULL;
     struct record *r = !s->earlier || rehearse(s) ? lay_out(s, &name) : NULL;
-    if (r && !place_take(name, r->part, &s->left)) {
+    if (r && !(place_take(name, r->part, &s->left) && still_there(s))) {
         place_remove(name, &r->own);
+        place_remove(r->part, &r->own);
         writer_close(r);
         writer_free(r);
         r = NULL;
