@@ -99,8 +99,8 @@ struct mhc_arg {
  * backward, then backward, so res^T.grad_x_next is never stored. A branch has `forward` and `backward`.
  *
  * The caller allocates everything, 64-byte aligned; outputs are overwritten, never accumulated into, and never alias
- * inputs. Two inputs may be one array. `save` (save_bytes) is written by pre or forward and read by the matching backward; `work` (work_bytes) is
- * scratch. run() returns 0, or nonzero when the device failed.
+ * inputs. Two inputs may be one array. `save` (save_bytes) is written by pre or forward and read by the matching
+ * backward; `work` (work_bytes) is scratch. run() returns 0, or nonzero when the device failed.
  *
  * A library may have several rows of one name, the preferred first: a caller takes the first that supports its case.
  * `implementation` says in a few words how a row does it, where that is worth saying.

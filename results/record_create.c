@@ -332,7 +332,7 @@ static bool still_there(const struct start *s) {
     struct place now;
     return place_look(s->path, &now) &&
            ((now.there ? s->target.there && place_is(s->path, &s->target) : !s->target.there) ||
-            record_fail("%s: another process has made it meanwhile", s->path));
+            record_fail("%s: another process has made or removed it meanwhile", s->path));
 }
 
 static struct record *begin(struct start *s) {

@@ -1,4 +1,4 @@
-/* The table that `regress` prints, row by row. */
+/* The table that `regress` and `compare` print, row by row. */
 #ifndef REGRESS_COMMAND_H
 #define REGRESS_COMMAND_H
 
@@ -6,7 +6,7 @@
 
 #define CC "cc -O1 -shared -fPIC -I$R "
 
-/* The line of the last table that has a text in it. */
+/* The line of the last table that has a text in it, from its verdict on. */
 static inline const char *row_of(const char *text) {
     static char line[4096];
     for (const char *at = out; at && *at; at = strchr(at, '\n') ? strchr(at, '\n') + 1 : NULL) {
@@ -14,7 +14,8 @@ static inline const char *row_of(const char *text) {
         if (strstr(line, text) && line[0] >= 'A' && line[0] <= 'Z')
             return line;
     }
-    return "";
+    line[0] = 0;
+    return line;
 }
 
 static inline void expect_row(const char *what, const char *text, const char *verdict, const char *why) {

@@ -4,21 +4,11 @@
 #include <hdf5.h>
 
 #include "tests/gate_record.h"
+#include "tests/regress_command.h"
 
 TestSuite(compare, .init = enter, .fini = leave, .timeout = 1800);
 
 static const struct gate_plant nothing = {.at = -1};
-
-/* The line of the last table that has a text in it, from its verdict on. */
-static const char *row_of(const char *text) {
-    static char line[4096];
-    for (const char *at = out; at && *at; at = strchr(at, '\n') ? strchr(at, '\n') + 1 : NULL) {
-        snprintf(line, sizeof line, "%.*s", (int)strcspn(at, "\n"), at);
-        if (strstr(line, text) && line[0] >= 'A' && line[0] <= 'Z')
-            return line;
-    }
-    return "";
-}
 
 static int rows_of(const char *verdict) {
     int count = 0;

@@ -31,8 +31,8 @@ const char *looks_spoil(struct looks *, const struct bound_row *, int64_t next, 
 /* Judges them after it. */
 const char *looks_judge(struct looks *, const struct bound_row *);
 
-/* After the last sample: where too few calls were looked at to find what is wrong in one of a thousand, makes and judges
- * further ones, for so many seconds at most. */
+/* After the last sample: makes and judges further calls, for so many seconds at most, if too few were looked at to
+ * find what is wrong in one of a thousand. */
 const char *looks_complete(struct looks *, struct bound_row *, double seconds, uint64_t *random);
 
 #endif

@@ -57,10 +57,10 @@ static void settle_failure(struct regress_entry *e, struct gate_row *r, const st
         r->verdict = MHC_AMBIGUOUS;
         r->open = true;
         if (spent[0] + spent[1] > 0)
-            gate_say(
-                r,
-                "right; not timed: %s, of which the old library took %.2g s and the new one %.2g s: try a larger --timeout",
-                why, spent[0], spent[1]);
+            gate_say(r,
+                     "right; not timed: %s, of which the old library took %.2g s and the new one %.2g s: try a larger "
+                     "--timeout",
+                     why, spent[0], spent[1]);
         else {
             r->crashed = true;
             gate_say(r, "right; not timed: %s", why);

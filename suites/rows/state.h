@@ -11,7 +11,8 @@
 void state_same_ends(struct examination *other, const struct examination *first);
 
 /* Calls the last row of two open examinations, whose earlier rows have run: in turn without a pause, with the
- * second's inputs at the first's pointers, many times without a look, and many times with one. NULL, or what is wrong. */
+ * second's inputs at the first's pointers, many times without a look, and many times with one. NULL, or what is
+ * wrong. */
 const char *state_examine(const struct examination *first, const struct examination *other);
 
 #endif
