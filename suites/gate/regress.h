@@ -55,7 +55,7 @@ struct regress_answer {
     int64_t rounds;                       /* rounds that count */
     bool vary;                            /* the new one's bits varied while it was timed, the old one's did not */
     double too_fast;                      /* how often faster than 1.5 times a copy the new one is; <= 1: it is not */
-    bool after;                           /* it was timed, and then it was no longer right */
+    bool after;                           /* it was timed, and in a later call it was not right */
     int32_t wrong;                        /* side that failed while it was timed or after; -1: none, or unknown */
 };
 

@@ -327,6 +327,7 @@ const char *regress_case_time(const struct regress_case side[2], const struct re
     if (!why) {
         regress_mark(REGRESS_NEW);
         why = looks_complete(&looks[NEW], &subject[NEW].row, MORE_LOOKS * (double)q->p.budget, &relay.random);
+        answer->after = why != NULL;
     }
     why = why ? why : still_right(subject, answer);
     answer->vary = looks[NEW].vary && !looks[OLD].vary;
