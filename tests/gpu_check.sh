@@ -6,7 +6,7 @@
 # LOGS=folder keeps what every step said. ROWS (all), MINUTES (1.5) of random cases, SEED; SANITIZER (60) seconds for
 # each tool of compute-sanitizer. BACKEND=emu, a small LARGE and MINUTES try the script itself where there is no GPU;
 # PATIENCE multiplies its limits, for busy machines. ROOT holds suites/ and tests/vectors/, and the program in bin/ (a
-# bundle) or build/; the default is the folder above this file.
+# bundle) or build/; the default is the folder above this file. BIN names another folder of the program.
 backend=${BACKEND:-cuda} large=${LARGE:-2147483648} seconds=${SANITIZER:-60} patience=${PATIENCE:-1}
 root=${1:-$(dirname "$0")/..}
 . "$(dirname "$0")/gpu_open.sh"

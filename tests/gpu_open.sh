@@ -1,10 +1,10 @@
 # gpu_open.sh, read by gpu_check.sh and gpu_first.sh: finds the program and opens the backend. Expects $root and
 # $backend; sets $bin and $mhcbench. Ends the script with 2 where there is no program.
-for bin in "$root/bin" "$root/build"; do
+for bin in "${BIN:-$root/bin}" "$root/build"; do
     [ -x "$bin/mhcbench" ] && break
 done
 mhcbench=$bin/mhcbench
-[ -x "$mhcbench" ] || { echo "$(basename "$0" .sh): no mhcbench in $root/bin or $root/build" >&2; exit 2; }
+[ -x "$mhcbench" ] || { echo "$(basename "$0" .sh): no mhcbench in ${BIN:-$root/bin} or $root/build" >&2; exit 2; }
 
 # opens LOG: does the backend open? LOG keeps what the program said.
 opens() {

@@ -234,20 +234,20 @@ Test(emu, says_what_it_cannot) {
 
 /* What GPU owners run, tried without one. */
 Test(emu, the_check_for_gpus_runs) {
-    GOOD("env -u SEED BACKEND=emu PATIENCE=6 LARGE=5000 MINUTES=0.02 sh $R/tests/gpu_check.sh $R");
+    GOOD("env -u SEED BIN=${M%%/*} BACKEND=emu PATIENCE=6 LARGE=5000 MINUTES=0.02 sh $R/tests/gpu_check.sh $R");
     cr_expect(strstr(out, "good   the deep stack gives the same study as cpu64") && strstr(out, " passed, 0 failed, "),
               "%s", out);
 }
 
 /* What is left of its steps: texts, records, also of one that was cut off; and with no time none of them runs. */
 Test(emu, the_first_minutes_on_a_gpu_run) {
-    GOOD("SMALL=1 BACKEND=emu OUT=made sh $R/tests/gpu_first.sh $R && tar tf made/records.tar");
+    GOOD("SMALL=1 BIN=${M%%/*} BACKEND=emu OUT=made sh $R/tests/gpu_first.sh $R && tar tf made/records.tar");
     cr_expect(strstr(out, "--- right: every row: exit 0, ") && strstr(out, "--- two_passes_64: exit 0, ") &&
                   strstr(out, " 0 failed, ") && strstr(out, " 0 operations missing, ") &&
                   strstr(out, "\nkernels_96.h5\n"),
               "%s", out);
     GOOD("grep -c 'mhc.backward' made/first.txt");
-    int code = sh("SMALL=1 BACKEND=emu OUT=made SECONDS_IN_ALL=0 sh $R/tests/gpu_first.sh $R");
+    int code = sh("SMALL=1 BIN=${M%%/*} BACKEND=emu OUT=made SECONDS_IN_ALL=0 sh $R/tests/gpu_first.sh $R");
     cr_expect(code == 1 && strstr(out, "gpu_first: 0 good, 0 failed, 0 cut off, 12 skipped, "), "exit %d\n%s", code,
               out);
 }
@@ -263,7 +263,7 @@ Test(emu, the_check_for_gpus_reads_a_sanitizer) {
          "END\n"
          "chmod +x compute-sanitizer");
     int code = sh(
-        "env -u SEED PATH=$PWD:$PATH BACKEND=emu PATIENCE=6 ROWS='mhc.*' LARGE=5000 MINUTES=0.001 SANITIZER=600 "
+        "env -u SEED PATH=$PWD:$PATH BIN=${M%%/*} BACKEND=emu PATIENCE=6 ROWS='mhc.*' LARGE=5000 MINUTES=0.001 SANITIZER=600 "
         "LOGS=logs sh $R/tests/gpu_check.sh $R");
     cr_expect(code == 1 && strstr(out, "good   compute-sanitizer memcheck  (") && strstr(out, "0 errors") &&
                   strstr(out, "skipped compute-sanitizer racecheck: silent on the 0 rows") &&

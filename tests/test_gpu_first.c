@@ -32,7 +32,7 @@ static int steps_said(const char *path) {
 
 /* Starts the script as a group of processes of its own and kills all of them within the step behind `steps`. */
 static void run_and_kill(int steps) {
-    pid_t child = start("exec setsid env SMALL=1 TYPE=f32 BACKEND=$PWD/fake.so OUT=cut STEP_SECONDS=120 "
+    pid_t child = start("exec setsid env SMALL=1 TYPE=f32 BIN=${M%%/*} BACKEND=$PWD/fake.so OUT=cut STEP_SECONDS=120 "
                         "sh $R/tests/gpu_first.sh $R");
     int waited = 0;
     while (steps_said("cut/first.txt") < steps && waited++ < 6000 && !kill(child, 0))
