@@ -159,13 +159,15 @@ static bool create_scale(const struct record *r, hid_t group, enum layout_axis a
     return described;
 }
 
-/* Links keep the order of their creation, so a reader sees the columns as the schema lists them. */
-static hid_t create_group(const struct record *r, const char *name) {
+/* Links keep the order of their creation, so a reader sees the columns as the schema lists them. The header has room for
+ * `links` with names of that mean length: it would else grow with every link, in time that is quadratic. */
+static hid_t create_group(const struct record *r, const char *name, unsigned links, unsigned name_length) {
     hid_t properties = H5Pcreate(H5P_GROUP_CREATE);
     H5Pset_link_creation_order(properties, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED);
     H5Pset_attr_creation_order(properties, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED);
     /* All links in the header of their group: where they are in a heap, HDF5 1.10 may crash on a damaged one. */
     H5Pset_link_phase_change(properties, 4096, 2048);
+    H5Pset_est_link_info(properties, links, name_length);
     H5Pset_obj_track_times(properties, false);
     hid_t group = H5Gcreate2(r->file, name, H5P_DEFAULT, properties, H5P_DEFAULT);
     if (group < 0)
@@ -175,7 +177,7 @@ static hid_t create_group(const struct record *r, const char *name) {
 }
 
 static bool create_environment(struct record *r, const struct record_schema *s) {
-    hid_t group = create_group(r, "env");
+    hid_t group = create_group(r, "env", 0, 1);
     bool good = group >= 0;
     for (int i = 0; good && i < s->fact_count; i++)
         good = writer_create_attribute(group, s->facts[i].name, s->facts[i].value, 1);
@@ -243,12 +245,25 @@ static bool create_types(struct record *r) {
     return true;
 }
 
+/* A group for all that fill_group() will put into it. */
+static hid_t create_roomy_group(const struct record *r, enum layout_group g, const struct record_schema *s) {
+    enum { MOST = 65535 }; /* of HDF5 */
+    size_t links = 1 + GROUP_SCALES, length = links * RECORD_MAX_NAME / 2;
+    for (int i = 0; i < DATASETS; i++)
+        if (dataset_info[i].group == g && has_length(r, dataset_info[i].axis, 3))
+            links++, length += strlen(dataset_info[i].name);
+    for (int list = 0; list < RECORD_LISTS; list++)
+        for (int i = 0; list_info[list].group == g && i < r->list_count[list]; i++)
+            links++, length += strlen(schema_item(s, (enum record_list)list, i).name);
+    return create_group(r, group_info[g].name, links < MOST ? (unsigned)links : MOST, 1 + (unsigned)(length / links));
+}
+
 bool writer_create_layout(struct record *r, const struct record_schema *s) {
     bool good = create_types(r) && create_environment(r, s);
     for (int g = 0; good && g < GROUPS; g++) {
         if (!is_wanted(r, (enum layout_group)g))
             continue;
-        hid_t group = create_group(r, group_info[g].name);
+        hid_t group = create_roomy_group(r, (enum layout_group)g, s);
         good = group >= 0 && fill_group(r, group, (enum layout_group)g, s);
         H5Gclose(group);
     }
