@@ -57,10 +57,8 @@ void borrowed_free(struct borrowed *);
 
 /* Bytes that a file has for each text of a column, by its place; -1: for each key. 0: no text, or none such. */
 int record_text_bytes(const struct record_reader *, int column);
-/* record_append() without the flush and the status. Once the file is flushed, record_mark() writes the status, so that
- * the case counts. */
-bool record_append_unflushed(struct record *, const struct record_case *);
-bool record_mark(struct record *, const char *key, bool done);
+/* record_commit() for a file that may not have its name yet. */
+bool writer_commit(struct record *);
 /* record_finish(), and a file with any status may be renamed to PATH. */
 bool record_finish_as(struct record *, const char *status, bool rename_it);
 /* Closes and removes the file. Keeps the error line. */

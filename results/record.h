@@ -159,6 +159,10 @@ bool record_has(const struct record *, const char *key); /* already in the file 
  * text too long, sizes beyond the schema's) changes nothing, and the next one may be appended. Writers should ignore
  * SIGXFSZ. */
 bool record_append(struct record *, const struct record_case *);
+/* The same for many short cases: two flushes of record_commit() serve all that were appended since the last one. A
+ * case whose checkpoint is in the record is flushed at once. */
+bool record_append_soon(struct record *, const struct record_case *);
+bool record_commit(struct record *);
 /* Writes what a case has so far, as a failed case whose reason begins with RECORD_UNFINISHED, and as safely as
  * record_append(). The next call with the same key, a later checkpoint or record_append(), replaces it in its row and
  * has at least its arrays and rounds; other cases may be written meanwhile. After record_append() of its key the row

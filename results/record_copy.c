@@ -154,21 +154,18 @@ static bool copy_case(struct record *out, struct copier *c, int64_t index, bool 
         if (!reader_fill(c->reader, (enum layout_group)g, index, members, &c->memory[g]))
             return false;
     }
-    return record_append_unflushed(out, &row);
+    return record_append_soon(out, &row);
 }
 
 bool record_copy_cases(struct record *out, struct record_reader *from, const bool *wanted, const char *path) {
     struct copier c;
-    const char *const *status = record_texts(from, "status"), *const *key = record_texts(from, "key");
-    bool good = copier_init(&c, from) && status && key;
-    for (int mark = 0; mark < 2; mark++) {
-        for (int64_t i = 0; good && i < record_count(from); i++) {
-            const bool done = !strcmp(status[i], "done");
-            if (wanted ? wanted[i] : done)
-                good = mark ? record_mark(out, key[i], done) : copy_case(out, &c, i, done);
-        }
-        good = good && writer_flush(out);
+    const char *const *status = record_texts(from, "status");
+    bool good = copier_init(&c, from) && status;
+    for (int64_t i = 0; good && i < record_count(from); i++) {
+        const bool done = !strcmp(status[i], "done");
+        good = !(wanted ? wanted[i] : done) || copy_case(out, &c, i, done);
     }
+    good = good && writer_commit(out);
     copier_free(&c);
     if (!good && !strstr(record_error(), path)) {
         char *why = strdup(record_error());

@@ -211,7 +211,7 @@ struct record *writer_allocate(const char *path, const struct record_schema *s) 
     r->column_bytes = calloc((size_t)s->column_count + 1, sizeof *r->column_bytes);
     r->key_bytes = bytes_of_keys(s);
     r->computed = malloc((size_t)s->curve_count + 1);
-    r->dataset = malloc((size_t)r->dataset_count * sizeof *r->dataset);
+    r->dataset = calloc((size_t)r->dataset_count, sizeof *r->dataset);
     bool good = r->path && r->part && r->column_name && r->column_bytes && r->computed && r->dataset;
     for (int64_t i = 0; good && s->keys && i < s->cases; i++)
         good = writer_expect(r, s->keys[i]) != NULL;
@@ -269,8 +269,7 @@ static struct record *lay_out(const struct start *s, char **name) {
     *name = r ? place_beside(r->part) : NULL;
     good = *name && writer_create_file(r, *name);
     if (good && !(writer_lay_out(r, s->schema, NULL, RECORD_RUNNING) && writer_prepare(r) &&
-                  (!earlier || record_copy_cases(r, earlier, NULL, s->earlier)) &&
-                  (H5Fflush(r->file, H5F_SCOPE_GLOBAL) >= 0 || record_fail_hdf5("cannot write %s", r->part)))) {
+                  (!earlier || record_copy_cases(r, earlier, NULL, s->earlier)) && writer_flush(r))) {
         good = false;
         unlink(*name);
     }

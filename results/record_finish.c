@@ -57,6 +57,8 @@ void writer_free(struct record *r) {
     free(r->column_name);
     free(r->column_bytes);
     free(r->computed);
+    for (int i = 0; r->dataset && i < r->dataset_count; i++)
+        free(r->dataset[i].gathered);
     free(r->dataset);
     writer_forget(r);
     free(r->broken);
@@ -111,7 +113,7 @@ static bool set_status(const struct record *r, const char *status) {
 }
 
 bool record_finish_as(struct record *r, const char *status, bool rename_it) {
-    bool good = !r->broken || record_fail("%s", r->broken);
+    bool good = record_commit(r);
     if (good && !(writer_reserve(r) && writer_resize(r, r->rows) && writer_flush(r) && set_status(r, status) &&
                   writer_flush(r))) {
         good = false;

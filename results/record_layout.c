@@ -120,14 +120,17 @@ static bool finish_scales(struct scales *s, bool good) {
     return good;
 }
 
+static hsize_t whole_blocks(hsize_t rows) {
+    return (rows + WRITER_BLOCK - 1) / WRITER_BLOCK * WRITER_BLOCK;
+}
+
 /* Rows of a chunk in a file that grows: as few as keep the chunks of all expected cases in one node. Where they are 1,
  * what is not computed takes no room. All statuses together, because the rest is trusted by them. */
 static hsize_t growing_rows(bool status, int rank, hsize_t room, int64_t cases) {
     if (status)
-        return (hsize_t)(cases < 1024 ? 1024 : cases > 65536 ? 65536 : cases);
-    const hsize_t wanted = (hsize_t)cases / WRITER_NODE_CHUNKS + 1, least = rank == 1 ? WRITER_BLOCK : 1;
-    const hsize_t rows = wanted < room ? wanted : room;
-    return rows < least ? least : rows;
+        return whole_blocks((hsize_t)(cases < 1024 ? 1024 : cases > 65536 ? 65536 : cases));
+    const hsize_t wanted = (hsize_t)cases / WRITER_NODE_CHUNKS + 1, rows = wanted < room ? wanted : room;
+    return rank == 1 ? whole_blocks(rows) : rows;
 }
 
 /* In a finished file chunks are as large as a reader likes them. */
@@ -172,6 +175,7 @@ static bool create_dataset(const struct record *r, struct writer_dataset *d, hid
     hid_t in_file = text ? record_text_type((size_t)writer_text_bytes(r, kind, column)) : r->type_in_file[kind];
     hid_t space = H5Screate_simple(rank, d->extent, largest), properties = creation_properties(r, d, in_file);
     d->type = text ? in_file : r->type[kind];
+    d->bytes = H5Tget_size(d->type);
     d->memory = H5Screate_simple(rank, row, NULL);
     hid_t access = H5Pcreate(H5P_DATASET_ACCESS);
     if (!r->sealed) /* every flush would write whole chunks, which grow with the number of cases */

@@ -1,7 +1,7 @@
 /* Writing cases. A case is written in two flushed steps: everything of it, then its status. Until the second step the
- * row does not count, so a writer killed anywhere leaves the finished cases and nothing half done. A checkpoint is
- * replaced in three: everything but the reason, which says until the end that the case is unfinished; the status; the
- * reason. */
+ * row does not count, so a writer killed anywhere leaves the finished cases and nothing half done. Many cases may share
+ * these steps. A checkpoint is replaced in three: everything but the reason, which says until the end that the case is
+ * unfinished; the status; the reason. */
 #include "results/writer.h"
 
 #include <errno.h>
@@ -50,30 +50,8 @@ bool record_has(const struct record *r, const char *key) {
     return k && k->written;
 }
 
-/* Writes what a row holds of a dataset; `block` is its extent in the further dimensions, NULL where all of it. */
-static bool write_block(const struct record *r, const struct writer_dataset *d, int64_t row, const hsize_t *block,
-                        const void *data) {
-    const hsize_t start[4] = {(hsize_t)row};
-    hsize_t count[4] = {1};
-    for (int i = 1; i < d->rank; i++)
-        count[i] = block ? block[i - 1] : d->extent[i];
-    hid_t memory = block ? H5Screate_simple(d->rank, count, NULL) : d->memory;
-    const bool good = memory >= 0 && d->file >= 0 &&
-                      H5Sselect_hyperslab(d->file, H5S_SELECT_SET, start, NULL, count, NULL) >= 0 &&
-                      H5Dwrite(d->id, d->type, memory, d->file, H5P_DEFAULT, data) >= 0;
-    if (!good)
-        record_fail_hdf5("cannot write %s", r->part);
-    if (block)
-        H5Sclose(memory);
-    return good;
-}
-
-static bool write_value(const struct record *r, const struct writer_dataset *d, int64_t row, const void *value) {
-    return write_block(r, d, row, NULL, value);
-}
-
 /* A reason may be the message of anything: shortened between characters, not refused. */
-static bool write_text(const struct record *r, const struct writer_dataset *d, int64_t row, const char *text) {
+static bool write_text(struct record *r, struct writer_dataset *d, int64_t row, const char *text) {
     char padded[RECORD_KEY_BYTES] = {0};
     size_t length = strlen(text);
     const bool whole = d->kind != KIND_REASON || length <= RECORD_REASON_BYTES;
@@ -84,26 +62,7 @@ static bool write_text(const struct record *r, const struct writer_dataset *d, i
     }
     memcpy(padded, text, length);
     memcpy(padded + length, "...", whole ? 0 : 3);
-    return write_block(r, d, row, NULL, padded);
-}
-
-bool writer_resize(struct record *r, int64_t rows) {
-    for (int i = 0; i < r->dataset_count; i++) {
-        struct writer_dataset *d = &r->dataset[i];
-        d->extent[0] = (hsize_t)rows;
-        if (d->id < 0)
-            continue;
-        H5Sclose(d->file);
-        d->file = -1;
-        if (H5Dset_extent(d->id, d->extent) < 0 || (d->file = H5Dget_space(d->id)) < 0)
-            return record_fail_hdf5("cannot write %s", r->part);
-    }
-    r->capacity = rows;
-    return true;
-}
-
-bool writer_flush(const struct record *r) {
-    return H5Fflush(r->file, H5F_SCOPE_GLOBAL) >= 0 || record_fail_hdf5("cannot write %s", r->part);
+    return writer_put(r, d, row, padded);
 }
 
 /* A row that is written, flushed and cut off again leaves an empty chunk index behind, so that no header will have to
@@ -125,10 +84,10 @@ bool writer_prepare(struct record *r) {
     char *zeros = calloc(1, largest);
     bool good = zeros ? writer_resize(r, 1) : record_fail("out of memory");
     for (int i = 0; good && i < r->dataset_count; i++)
-        good = r->dataset[i].id < 0 || write_value(r, &r->dataset[i], 0, zeros);
+        good = r->dataset[i].id < 0 || writer_put(r, &r->dataset[i], 0, zeros);
     good = good && writer_flush(r) && writer_resize(r, 0) && writer_resize(r, WRITER_BLOCK);
     for (int64_t row = 0; good && row < WRITER_BLOCK; row++)
-        good = write_value(r, &r->fixed[OWN_STATUS], row, zeros);
+        good = writer_put(r, &r->fixed[OWN_STATUS], row, zeros);
     free(zeros);
     return good;
 }
@@ -216,8 +175,8 @@ static int64_t length_of(const struct record *r, const struct record_case *c, en
 }
 
 /* Numbers and texts of every case, so that a reader of all of them finds their chunk; of arrays what the case has. */
-static bool write_fixed(const struct record *r, const struct record_case *c, const struct dataset_info *info,
-                        const struct writer_dataset *d, int64_t row) {
+static bool write_fixed(struct record *r, const struct record_case *c, const struct dataset_info *info,
+                        struct writer_dataset *d, int64_t row) {
     static const int64_t nothing;
     static const double no_number = NAN;
     const void *place = place_of(c, info);
@@ -226,52 +185,62 @@ static bool write_fixed(const struct record *r, const struct record_case *c, con
         return write_text(r, d, row, text ? text : "");
     }
     if (d->rank == 1)
-        return write_value(r, d, row, place ? place : d->kind == KIND_REAL ? (const void *)&no_number : &nothing);
+        return writer_put(r, d, row, place ? place : d->kind == KIND_REAL ? (const void *)&no_number : &nothing);
     const void *array = place ? *(const void *const *)place : NULL;
     hsize_t block[3] = {1, 1, 1};
     for (int i = 0; array && i < d->rank - 1; i++)
         block[i] = (hsize_t)length_of(r, c, info->axis[i]);
-    return !array || block[0] * block[1] * block[2] == 0 || write_block(r, d, row, block, array);
+    return !array || block[0] * block[1] * block[2] == 0 || writer_write_block(r, d, row, block, array);
 }
 
-static bool write_curves(const struct record *r, const struct record_case *c, int64_t row) {
+static bool write_curves(struct record *r, const struct record_case *c, int64_t row) {
     const hsize_t layers = (hsize_t)c->layers;
     const int count = r->list_count[RECORD_LIST_CURVES];
     memset(r->computed, 0, (size_t)count);
     for (int i = 0; c->curves && i < count; i++) {
         r->computed[i] = c->curves[i] != NULL;
-        if (c->curves[i] && layers > 0 && !write_block(r, &r->list[RECORD_LIST_CURVES][i], row, &layers, c->curves[i]))
+        if (c->curves[i] && layers > 0 &&
+            !writer_write_block(r, &r->list[RECORD_LIST_CURVES][i], row, &layers, c->curves[i]))
             return false;
     }
-    return count == 0 || write_value(r, &r->fixed[CURVE_COMPUTED], row, r->computed);
+    return count == 0 || writer_put(r, &r->fixed[CURVE_COMPUTED], row, r->computed);
 }
 
-static bool write_columns(const struct record *r, const struct record_case *c, int64_t row) {
+static bool write_columns(struct record *r, const struct record_case *c, int64_t row) {
     bool good = true;
     for (int i = 0; good && i < r->list_count[RECORD_LIST_COLUMNS]; i++) {
-        const struct writer_dataset *d = &r->list[RECORD_LIST_COLUMNS][i];
-        good = d->kind == KIND_TEXT ? write_text(r, d, row, c->values[i].text) : write_value(r, d, row, &c->values[i]);
+        struct writer_dataset *d = &r->list[RECORD_LIST_COLUMNS][i];
+        good = d->kind == KIND_TEXT ? write_text(r, d, row, c->values[i].text) : writer_put(r, d, row, &c->values[i]);
     }
     return good;
 }
 
-static bool write_scalars(const struct record *r, const struct record_case *c, enum record_list list, int64_t row) {
+static bool write_scalars(struct record *r, const struct record_case *c, enum record_list list, int64_t row) {
     const double nothing = NAN, *values = *(const double *const *)((const char *)c + list_info[list].values);
     bool good = true;
     for (int i = 0; good && i < r->list_count[list]; i++)
-        good = write_value(r, &r->list[list][i], row, values ? &values[i] : &nothing);
+        good = writer_put(r, &r->list[list][i], row, values ? &values[i] : &nothing);
     return good;
 }
 
-static bool write_reason(const struct record *r, const struct record_case *c, int64_t row) {
+static bool write_reason(struct record *r, const struct record_case *c, int64_t row) {
     return write_fixed(r, c, &dataset_info[OWN_REASON], &r->fixed[OWN_REASON], row);
+}
+
+/* The room that is free must hold the chunks of one more case, so what is gathered of another block takes its own
+ * first. */
+static bool take_row(struct record *r, int64_t row) {
+    const int64_t end = (row / WRITER_BLOCK + 1) * WRITER_BLOCK;
+    const struct writer_dataset *keys = &r->fixed[OWN_KEY];
+    const bool same = !keys->held || keys->block == row / WRITER_BLOCK;
+    return (same || writer_settle(r)) && writer_reserve(r) && (row < r->capacity || writer_resize(r, end));
 }
 
 /* Everything but the status and the reason, whose turn decides what a killed writer leaves. */
 static bool write_row(struct record *r, const struct record_case *c, int64_t row) {
-    bool good = row < r->capacity || writer_resize(r, (row / WRITER_BLOCK + 1) * WRITER_BLOCK);
+    bool good = take_row(r, row);
     for (int g = 0; good && g < GROUPS; g++)
-        good = r->number[g].id < 0 || write_value(r, &r->number[g], row, &row);
+        good = r->number[g].id < 0 || writer_put(r, &r->number[g], row, &row);
     for (int i = 0; good && i < DATASETS; i++)
         good = r->fixed[i].id < 0 || dataset_info[i].in == PLACE_OWN || i == OWN_REASON ||
                write_fixed(r, c, &dataset_info[i], &r->fixed[i], row);
@@ -279,52 +248,6 @@ static bool write_row(struct record *r, const struct record_case *c, int64_t row
     for (int list = RECORD_LIST_SUMMARIES; good && list < RECORD_LISTS; list++)
         good = write_scalars(r, c, (enum record_list)list, row);
     return good;
-}
-
-static bool write_status(struct record *r, const struct record_case *c, int64_t row) {
-    const int8_t status = (int8_t)c->status;
-    return write_value(r, &r->fixed[OWN_STATUS], row, &status);
-}
-
-/* The place of an acceptable case; NULL: out of memory. */
-static struct known_case *place(struct record *r, const struct record_case *c) {
-    struct known_case *k = known(r, c->key);
-    return k ? k : writer_expect(r, c->key);
-}
-
-static void remember(struct record *r, struct known_case *k, const struct record_case *c, bool checkpoint) {
-    k->written = true;
-    k->unfinished = checkpoint;
-    k->layers = c->layers;
-    k->rounds = c->timing ? c->timing->rounds : 0;
-    k->points = c->training ? c->training->points : 0;
-    k->panels = c->panels != NULL;
-    k->spectrum = c->qr_spectrum != NULL;
-    k->mixing = c->mixing != NULL;
-    r->rows = k->row < r->rows ? r->rows : k->row + 1;
-}
-
-bool record_append_unflushed(struct record *r, const struct record_case *c) {
-    struct known_case *k = acceptable(r, c) ? place(r, c) : NULL;
-    if (!k || !writer_reserve(r) || !write_row(r, c, k->row) || !write_reason(r, c, k->row))
-        return false;
-    remember(r, k, c, false);
-    return true;
-}
-
-bool record_mark(struct record *r, const char *key, bool done) {
-    const struct known_case *k = known(r, key);
-    return k && write_status(r, &(struct record_case){.status = done ? RECORD_DONE : RECORD_FAILED}, k->row);
-}
-
-static bool write_new(struct record *r, const struct record_case *c, int64_t row) {
-    return write_row(r, c, row) && write_reason(r, c, row) && writer_flush(r) && write_status(r, c, row) &&
-           writer_flush(r);
-}
-
-static bool write_again(struct record *r, const struct record_case *c, int64_t row) {
-    return write_row(r, c, row) && writer_flush(r) && write_status(r, c, row) && writer_flush(r) &&
-           write_reason(r, c, row) && writer_flush(r);
 }
 
 /* Onto the disk, every few seconds. */
@@ -341,35 +264,96 @@ static bool synchronise(struct record *r) {
            record_fail("cannot synchronise %s: %s", r->part, strerror(errno));
 }
 
-static bool write_case(struct record *r, const struct record_case *c, bool checkpoint) {
+/* A case that no earlier call refuses, and its place; NULL: refused, or nothing more can be written. */
+static struct known_case *admit(struct record *r, const struct record_case *c) {
+    if (r->broken)
+        record_fail("%s", r->broken);
+    if (r->broken || !acceptable(r, c))
+        return NULL;
+    struct known_case *k = known(r, c->key);
+    return k ? k : writer_expect(r, c->key);
+}
+
+static void remember(struct record *r, struct known_case *k, const struct record_case *c, bool checkpoint) {
+    k->written = true;
+    k->unfinished = checkpoint;
+    k->layers = c->layers;
+    k->rounds = c->timing ? c->timing->rounds : 0;
+    k->points = c->training ? c->training->points : 0;
+    k->panels = c->panels != NULL;
+    k->spectrum = c->qr_spectrum != NULL;
+    k->mixing = c->mixing != NULL;
+    r->rows = k->row < r->rows ? r->rows : k->row + 1;
+}
+
+static bool write_status(struct record *r, int64_t row, bool done) {
+    const int8_t status = done ? RECORD_DONE : RECORD_FAILED;
+    return writer_put(r, &r->fixed[OWN_STATUS], row, &status);
+}
+
+bool writer_commit(struct record *r) {
+    bool good = writer_flush(r);
+    for (; good && r->waiting; r->waiting = r->waiting->waiting) /* in the order of the calls */
+        good = write_status(r, r->waiting->row, r->waiting->done);
+    good = good && writer_flush(r) && synchronise(r);
+    if (!good)
+        writer_abandon(r);
+    return good;
+}
+
+bool record_commit(struct record *r) {
     if (r->broken)
         return record_fail("%s", r->broken);
-    struct known_case *k = acceptable(r, c) ? place(r, c) : NULL;
-    if (!k)
-        return false;
-    if (!place_is(r->part, &r->own)) { /* rather now than after hours */
-        record_fail("%s: another process has replaced it", r->part);
-        writer_abandon(r);
-        return false;
-    }
-    if (!writer_reserve(r) || !(k->unfinished ? write_again(r, c, k->row) : write_new(r, c, k->row))) {
+    if (!r->waiting)
+        return true;
+    if (place_is(r->part, &r->own)) /* rather now than after hours */
+        return writer_commit(r);
+    record_fail("%s: another process has replaced it", r->part);
+    writer_abandon(r);
+    return false;
+}
+
+static bool append_soon(struct record *r, struct known_case *k, const struct record_case *c, bool checkpoint) {
+    if (!write_row(r, c, k->row) || !write_reason(r, c, k->row)) {
         writer_abandon(r);
         return false;
     }
     remember(r, k, c, checkpoint);
-    if (!synchronise(r)) {
-        writer_abandon(r);
-        return false;
-    }
+    k->done = c->status == RECORD_DONE;
+    k->waiting = NULL;
+    *(r->waiting ? &r->last_waiting->waiting : &r->waiting) = k;
+    r->last_waiting = k;
     return true;
 }
 
+/* In the row of its checkpoint. */
+static bool replace(struct record *r, struct known_case *k, const struct record_case *c, bool checkpoint) {
+    if (!record_commit(r))
+        return false;
+    if (!(write_row(r, c, k->row) && writer_flush(r) && write_status(r, k->row, c->status == RECORD_DONE) &&
+          writer_flush(r) && write_reason(r, c, k->row) && writer_flush(r) && synchronise(r))) {
+        writer_abandon(r);
+        return false;
+    }
+    remember(r, k, c, checkpoint);
+    return true;
+}
+
+static bool append(struct record *r, const struct record_case *c, bool checkpoint) {
+    struct known_case *k = admit(r, c);
+    return k && (k->unfinished ? replace(r, k, c, checkpoint) : append_soon(r, k, c, checkpoint));
+}
+
+bool record_append_soon(struct record *r, const struct record_case *c) {
+    return append(r, c, false);
+}
+
 bool record_append(struct record *r, const struct record_case *c) {
-    return write_case(r, c, false);
+    return append(r, c, false) && record_commit(r);
 }
 
 bool record_checkpoint(struct record *r, const struct record_case *c) {
     if (c->status != RECORD_FAILED || !is_unfinished(c->reason))
         return record_fail("a checkpoint that does not say what is unfinished");
-    return write_case(r, c, true);
+    return append(r, c, true) && record_commit(r);
 }

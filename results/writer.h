@@ -7,7 +7,8 @@
 #include "results/layout.h"
 #include "results/place.h"
 
-/* Rows the datasets are extended by at once: appending within a block changes no header. */
+/* Rows the datasets are extended by, and whose numbers and texts are gathered: appending within a block changes no
+ * header. Chunks hold whole blocks. */
 enum { WRITER_BLOCK = 32 };
 
 /* HDF5 indexes up to this many chunks in one node, and a node is smaller than a page, on which it is aligned: a process
@@ -29,6 +30,11 @@ struct writer_dataset {
     enum layout_kind kind;
     int rank;
     hsize_t extent[4], chunk[4];
+    /* Of rank 1: values of a block of rows that are not yet given to HDF5. */
+    size_t bytes; /* of a value in memory */
+    unsigned char *gathered;
+    uint64_t held; /* bit k: row k of that block */
+    int64_t block;
 };
 
 /* What the writer knows of a key: its row, what stands there, and what a checkpoint has left in it. */
@@ -38,6 +44,8 @@ struct known_case {
     bool written, unfinished; /* unfinished: by a checkpoint, which the case's next call replaces */
     bool panels, spectrum, mixing;
     int64_t layers, rounds, points;
+    bool done;                  /* the status that waits for record_commit() */
+    struct known_case *waiting; /* the next one that waits */
 };
 
 struct record {
@@ -55,19 +63,20 @@ struct record {
     char **column_name; /* for messages */
     int *column_bytes;  /* of texts, at most */
     int key_bytes;
-    int8_t *computed;         /* a row of /curves/computed */
-    int64_t length[AXES];     /* largest of any case */
-    int64_t cases;            /* expected */
-    int64_t rows, capacity;   /* rows: to the last that is written */
-    int64_t next;             /* row of the next case that no key of the schema has a row for */
-    double synchronised;      /* when, by the clock that only goes on */
-    off_t reserve;            /* bytes that appending a case can take at most */
-    hid_t end;                /* the dataset without a name at the end of the file; -1: none yet */
-    hssize_t room;            /* free bytes in the file when they were last enough */
-    void *known;              /* a tsearch tree of struct known_case */
-    char *broken;             /* why nothing more can be written; NULL while all is well */
-    struct place own, target; /* the file under `part`; what PATH led to when it was begun */
-    bool sealed;              /* chunks with checksums: for a file that is not written to again */
+    int8_t *computed;                          /* a row of /curves/computed */
+    int64_t length[AXES];                      /* largest of any case */
+    int64_t cases;                             /* expected */
+    int64_t rows, capacity;                    /* rows: to the last that is written */
+    int64_t next;                              /* row of the next case that no key of the schema has a row for */
+    double synchronised;                       /* when, by the clock that only goes on */
+    off_t reserve;                             /* bytes that appending a case can take at most */
+    hid_t end;                                 /* the dataset without a name at the end of the file; -1: none yet */
+    hssize_t room;                             /* free bytes in the file when they were last enough */
+    void *known;                               /* a tsearch tree of struct known_case */
+    struct known_case *waiting, *last_waiting; /* those that record_commit() makes count, from the first on */
+    char *broken;                              /* why nothing more can be written; NULL while all is well */
+    struct place own, target;                  /* the file under `part`; what PATH led to when it was begun */
+    bool sealed;                               /* chunks with checksums: for a file that is not written to again */
 };
 
 /* Bytes of a text of that kind, at most: in a column, that column's. */
@@ -95,7 +104,13 @@ void writer_forget(struct record *); /* all of them */
 bool writer_prepare(struct record *r);
 /* All datasets have the same number of rows at any time; they grow by blocks and are cut to the cases at the end. */
 bool writer_resize(struct record *, int64_t rows);
-bool writer_flush(const struct record *);
+/* The value of a row, or its array where that is whole; in the file after writer_flush(). */
+bool writer_put(struct record *, struct writer_dataset *, int64_t row, const void *value);
+/* What a row holds of an array; `block` is its extent in the further dimensions. */
+bool writer_write_block(const struct record *, const struct writer_dataset *, int64_t row, const hsize_t *block,
+                        const void *data);
+bool writer_settle(struct record *); /* gives HDF5 what is gathered */
+bool writer_flush(struct record *);  /* and makes HDF5 write everything */
 /* Takes the room for a case, on the disk and within the end that the file states. See "Killed at any moment" and
  * "A full disk" in SCHEMA.md. */
 bool writer_reserve(struct record *);

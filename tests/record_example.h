@@ -221,12 +221,17 @@ static inline void example_free(struct example *e) {
     free(e->reals);
 }
 
-static inline bool append(struct record *r, int64_t i, int64_t layers) {
+static inline bool append_by(bool (*way)(struct record *, const struct record_case *), struct record *r, int64_t i,
+                             int64_t layers) {
     struct example e;
     example_init(&e, i, layers);
-    const bool good = record_append(r, &e.c);
+    const bool good = way(r, &e.c);
     example_free(&e);
     return good;
+}
+
+static inline bool append(struct record *r, int64_t i, int64_t layers) {
+    return append_by(record_append, r, i, layers);
 }
 
 #endif

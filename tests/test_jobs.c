@@ -293,7 +293,7 @@ static struct suite suite_of(const char *words[], int count) {
 
 static void fill(struct job *jobs, int count, const double *seconds, double bytes) {
     for (int k = 0; k < count; k++)
-        jobs[k] = (struct job){k, seconds ? seconds[k] : 1, bytes};
+        jobs[k] = (struct job){.number = k, .seconds = seconds ? seconds[k] : 1, .bytes = bytes};
 }
 
 Test(jobs, as_many_as_help) {

@@ -244,23 +244,28 @@ static bool knows(const struct params *p, const char *name) {
     return params_knows(p, params_find(name));
 }
 
+_Static_assert(sizeof(double) == PARAM_BYTES && sizeof(char *) == PARAM_BYTES, "all types of a parameter");
+
+/* A suite asks for keys by the ten thousand: texts are made only of what differs from the defaults. */
 void params_key(const struct params *p, char *key, size_t size) {
-    struct params standard;
-    params_defaults(&standard);
+    static _Thread_local struct params standard;
+    static _Thread_local bool known;
+    if (!known)
+        params_defaults(&standard);
+    known = true;
+    const bool preset = knows(p, "preset") && p->preset;
     size_t used = 0;
     key[0] = 0;
     for (int k = 0; k < params_count; k++) {
-        char text[PARAM_TEXT_SIZE], same[PARAM_TEXT_SIZE];
+        char text[PARAM_TEXT_SIZE];
         const struct param *param = &params_table[k];
-        if (!params_knows(p, param))
-            continue;
-        params_text(p, param, text, sizeof text);
-        params_text(&standard, param, same, sizeof same);
+        const bool same = !memcmp((const char *)p + param->offset, (char *)&standard + param->offset, PARAM_BYTES);
         /* What a preset sets says nothing by its default. The study and the block or the operation always, so that a
          * key can be read without the defaults at hand. */
-        bool open = knows(p, "preset") && p->preset && param->role & ROLE_SHAPE;
-        if ((k > 2 && !open && !strcmp(text, same)) || used >= size)
+        const bool open = preset && param->role & ROLE_SHAPE;
+        if ((k > 2 && !open && same) || !params_knows(p, param) || used >= size)
             continue;
+        params_text(p, param, text, sizeof text);
         used += (size_t)snprintf(key + used, size - used, "%s--%s %s", used ? " " : "", param->name, text);
     }
 }

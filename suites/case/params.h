@@ -102,10 +102,11 @@ enum param_role {
     ROLE_DRAWN = 1024  /* of what is not trained: not with --from */
 };
 
+enum { PARAM_BYTES = sizeof(int64_t) };
 struct param {
     const char *name, *unit, *standard; /* standard: the default, as text */
     enum param_type type;
-    size_t offset;
+    size_t offset;      /* of its PARAM_BYTES in struct params; equal bytes are equal texts */
     double least, most; /* numbers */
     const char
         *words;  /* WORD: "a|b|c" for 0, 1, 2; INT: names of special values, "auto=-1|keep=0"; FLAGS: "a|b" for 1, 2 */

@@ -184,7 +184,7 @@ static double suite_seconds(const struct suite *s, const struct rates *rates, in
         }
         sum += together;
         if (jobs)
-            jobs[k] = (struct job){k, alone, 0};
+            jobs[k] = (struct job){.number = k, .seconds = alone};
     }
     if (jobs)
         *at_once = jobs_at_once(s, jobs, s->count, INFINITY, rates->threads);

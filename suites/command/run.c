@@ -1,4 +1,5 @@
 /* `mhcbench run`: every case of a suite into one file. */
+#include <math.h>
 #include <omp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -167,9 +168,13 @@ static int check_threads(const struct suite *s, struct options *o, struct worker
 /* Refuses before the first case what can be refused: shapes that a backend lacks, memory that is missing. */
 static int plan_case(const struct suite *s, int64_t k, const struct options *o, struct worker *w, struct plan *plan) {
     struct job *job = &plan->job[plan->count];
+    const struct job *last = plan->count ? job - 1 : NULL;
     double needed = 0, available = 0;
     char why[600], key[KEY_SIZE];
-    bool good = study_estimate_request(w, &s->cases[k], &o->keeping, &needed, &available, why, sizeof why);
+    const bool known = last && !o->keeping.folder[0] && jobs_alike(&s->cases[last->number], &s->cases[k]);
+    if (known)
+        needed = last->bytes, available = INFINITY; /* as has been seen */
+    bool good = known || study_estimate_request(w, &s->cases[k], &o->keeping, &needed, &available, why, sizeof why);
     if (stopped)
         return EXIT_INTERRUPTED;
     if (good && needed > MEMORY_SHARE * available) {
@@ -181,11 +186,11 @@ static int plan_case(const struct suite *s, int64_t k, const struct options *o, 
     }
     if (!good)
         return refuse_case(s, k, why);
-    *job = (struct job){k, jobs_seconds(&s->cases[k], JOBS_RATE), needed};
     plan->bytes = plan->count && plan->bytes < available ? plan->bytes : available;
     params_key(&s->cases[k], key, sizeof key);
     if (!(plan->key[plan->count++] = strdup(key)))
         return cannot("out of memory");
+    *job = (struct job){k, jobs_seconds(&s->cases[k], JOBS_RATE), needed, plan->key[plan->count - 1]};
     return EXIT_GOOD;
 }
 
@@ -246,6 +251,7 @@ static bool run_plan(const struct suite *s, const struct options *o, struct work
     run->keeping = &o->keeping;
     run->stopped = &stopped;
     run->write = run_write_case;
+    run->commit = run_commit;
     run->user = (void *)to;
     jobs_order(plan->job, left, run->at_once);
     return run_cases(run, w);

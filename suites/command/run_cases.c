@@ -10,8 +10,6 @@
 #include "suites/worker/pool.h"
 #include "suites/worker/progress.h"
 
-enum { KEY_SIZE = 2048 };
-
 /* What a worker is doing. */
 struct running {
     const struct job *job; /* NULL: nothing */
@@ -28,8 +26,9 @@ struct state {
     struct study_result result;
     double estimated, busy; /* of the cases done: seconds by the estimates, and of their workers */
     bool broken;
-    const struct worker *workers; /* [at_once] */
-    double begin, told;           /* when the first case began, and when a line was last written */
+    const struct worker *workers;  /* [at_once] */
+    int64_t gathered;              /* cases written that do not count yet */
+    double begin, told, committed; /* when the first case began, a line was last written, cases last came to count */
 };
 
 static double now(void) {
@@ -90,12 +89,10 @@ static void put_line(struct state *s, const char *behind, const char *key, bool 
     s->told = now();
 }
 
-/* A case has ended: a line at most once a second, and for the last one. */
-static void tell_end(struct state *s, const char *key, double seconds, const char *reason) {
+/* A case has ended: a line at most once a second, and for the last of all. */
+static void tell_end(struct state *s, const char *key, double seconds) {
     const struct case_run *run = s->run;
     char behind[40];
-    if (reason[0])
-        fprintf(stderr, "%s%s: failed: %s\n", progress_on_terminal() ? "\r\033[K" : "", key, reason);
     const bool last = run->done == run->count;
     if (run->quiet || (!last && now() - s->told < (progress_on_terminal() ? 0.1 : 1.0)))
         return;
@@ -107,7 +104,7 @@ static void tell_end(struct state *s, const char *key, double seconds, const cha
 static void tell_stage(struct state *s) {
     const double silence = 1.4; /* asked twice a second, it makes a line every two */
     const struct running *longest = NULL;
-    char stage[WORKER_STAGE], behind[40 + WORKER_STAGE], key[KEY_SIZE];
+    char stage[WORKER_STAGE], behind[40 + WORKER_STAGE];
     if (s->run->quiet || now() - s->told < silence)
         return;
     for (int k = 0; k < s->run->at_once; k++)
@@ -117,26 +114,50 @@ static void tell_stage(struct state *s) {
         return;
     worker_stage(&s->workers[longest - s->running], stage);
     snprintf(behind, sizeof behind, "%.0f s, %s", now() - longest->since, *stage ? stage : "begins");
-    params_key(params_of(s, longest->job), key, sizeof key);
-    put_line(s, behind, key, false);
+    put_line(s, behind, longest->job->key, false);
+}
+
+static void break_off(struct state *s) {
+    s->broken = true;
+    cannot("%s", record_error());
+}
+
+/* Makes the cases written count. */
+static void commit(struct state *s) {
+    if (s->gathered && !s->broken && !s->run->commit(s->run->user))
+        break_off(s);
+    if (!s->broken)
+        s->run->done += s->gathered;
+    s->gathered = 0;
+    s->committed = now();
+}
+
+/* Short cases come to count together, others at once. */
+static bool is_due(const struct state *s) {
+    const double together = 0.1;
+    return now() - s->committed >= together || s->run->done + s->gathered == s->run->count;
 }
 
 /* Writes the result that waits, if there is one. */
 static void settle(struct state *s) {
     struct case_run *run = s->run;
-    char key[KEY_SIZE];
-    if (!s->finished)
+    const struct study_result *r = &s->result;
+    const char *key = s->finished ? s->finished->key : NULL;
+    if (!key)
         return;
-    params_key(params_of(s, s->finished), key, sizeof key);
-    if (!s->broken && run->write(run->user, params_of(s, s->finished), key, &s->result, false)) {
-        run->done++;
-        run->failed += s->result.reason[0] != 0;
-        run->diverged += s->result.trained && s->result.trained->is.diverged;
-        tell_end(s, key, s->result.seconds, s->result.reason);
-    } else if (!s->broken) {
-        s->broken = true;
-        cannot("%s", record_error());
+    if (!s->broken && !run->write(run->user, params_of(s, s->finished), key, r, false))
+        break_off(s);
+    if (!s->broken) {
+        s->gathered++;
+        run->failed += r->reason[0] != 0;
+        run->diverged += r->trained && r->trained->is.diverged;
+        if (r->reason[0])
+            fprintf(stderr, "%s%s: failed: %s\n", progress_on_terminal() ? "\r\033[K" : "", key, r->reason);
+        if (is_due(s))
+            commit(s);
     }
+    if (!s->broken)
+        tell_end(s, key, r->seconds);
     study_release(&s->result);
     s->finished = NULL;
 }
@@ -155,6 +176,8 @@ static bool next(void *user, int worker, struct message *request) {
         return false;
     struct running *here = &s->running[worker];
     here->job = &run->job[s->next++];
+    if (params_has(params_of(s, here->job), STUDY_TIMES)) /* beside which nothing is written */
+        commit(s);
     here->since = now();
     study_call_begin(&here->call, params_of(s, here->job), run->keeping, request);
     return true;
@@ -163,11 +186,10 @@ static bool next(void *user, int worker, struct message *request) {
 static bool partial(void *user, int worker, struct message *m) {
     struct state *s = user;
     struct running *here = &s->running[worker];
-    char key[KEY_SIZE];
     const struct study_result *so_far = study_call_checkpoint(&here->call, m);
-    params_key(params_of(s, here->job), key, sizeof key);
     /* A failed write is reported again at the end of the case; a signal may have come meanwhile. */
-    return so_far && s->run->write(s->run->user, params_of(s, here->job), key, so_far, true) && !*s->run->stopped;
+    return so_far && s->run->write(s->run->user, params_of(s, here->job), here->job->key, so_far, true) &&
+           !*s->run->stopped;
 }
 
 /* A device that failed once may fail every later case: then the worker ends too. */
@@ -191,6 +213,8 @@ static bool final(void *user, int worker, struct message *reply, const char *why
 static bool go_on(void *user) {
     struct state *s = user;
     settle(s);
+    if (is_due(s))
+        commit(s);
     tell_stage(s);
     return !s->broken && !*s->run->stopped;
 }
@@ -220,6 +244,7 @@ bool run_cases(struct case_run *run, struct worker *first) {
         s.workers = workers;
         const struct pool_user user = {next, partial, final, go_on, &s};
         good = pool_run(workers, run->at_once, run->timeout, &user);
+        commit(&s);
         forget(&s);
     }
     for (int k = 0; workers && k < run->at_once; k++)

@@ -18,10 +18,11 @@ struct case_run {
     const volatile sig_atomic_t *stopped; /* set when the run shall end */
     /* Writes a case, or the checkpoint of one. false: no further case can be written, one line in record_error(). */
     bool (*write)(void *user, const struct params *, const char *key, const struct study_result *, bool checkpoint);
+    bool (*commit)(void *user); /* makes the cases written count in the file; a checkpoint does at once */
     void *user;
     const struct study_keeping *keeping;
     int64_t kept; /* cases of the run that need not run again */
-    /* Results. done: with the failed ones; diverged: cases whose training ended with a loss that is no number. */
+    /* Results. done: in the file, with the failed ones; diverged: cases whose training ended with a loss that is no number. */
     int64_t done, failed, diverged;
 };
 

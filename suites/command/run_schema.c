@@ -116,13 +116,14 @@ bool run_write_case(void *user, const struct params *p, const char *key, const s
     double scalars[2 * MHC_METRICS];
     for (int k = 0; k < params_count; k++) {
         const void *field = (const char *)p + params_table[k].offset;
-        params_text(p, &params_table[k], texts[k], sizeof texts[k]);
         if (columns[k].type == RECORD_INT)
             values[k].i = *(const int64_t *)field;
         else if (columns[k].type == RECORD_REAL)
             values[k].r = *(const double *)field;
-        else
+        else {
+            params_text(p, &params_table[k], texts[k], sizeof texts[k]);
             values[k].text = texts[k];
+        }
     }
     origin_values(p, values + params_count);
     for (int m = 0; m < MHC_METRICS; m++) {
@@ -149,5 +150,9 @@ bool run_write_case(void *user, const struct params *p, const char *key, const s
                               .mixing_stride = r->mixing ? mhc_depth_stride(r->L) : 0,
                               .training = r->trained && r->trained->is.points ? &r->trained->is : NULL};
     return timed_case(to->schema, r, &one) &&
-           (checkpoint ? record_checkpoint(to->record, &one) : record_append(to->record, &one));
+           (checkpoint ? record_checkpoint(to->record, &one) : record_append_soon(to->record, &one));
+}
+
+bool run_commit(void *user) {
+    return record_commit(((const struct run_destination *)user)->record);
 }

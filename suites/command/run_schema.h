@@ -13,7 +13,9 @@ struct run_destination {
     struct record *record;
     const struct record_schema *schema;
 };
-/* Writes a case, or what it has so far; `user`: a run_destination. false: one line in record_error(). */
+/* Writes a case, which counts after run_commit(), or what it has so far, which counts at once; `user`: a
+ * run_destination. false: one line in record_error(). */
 bool run_write_case(void *user, const struct params *, const char *key, const struct study_result *, bool checkpoint);
+bool run_commit(void *user);
 
 #endif

@@ -11,6 +11,7 @@ enum { JOBS_MOST = 480 };
 struct job {
     int64_t number;
     double seconds, bytes;
+    const char *key; /* params_key() of the case, where it is to run */
 };
 
 /* Seconds on one thread that does `rate` floating-point operations per second. */
