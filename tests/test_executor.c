@@ -75,19 +75,23 @@ static void expect_shown(const struct plant *p, enum shown shown, const char *se
     }
 }
 
-static void expect_silence(const char *name, const char *seed) {
-    int code = sh("EMU_SHUFFLE=%s ./planted %s good", seed, name);
-    cr_expect(code == 0 && !err[0], "%s without its bug, EMU_SHUFFLE=%s: exit %d\n%s", name, seed, code, err);
+/* All of them in one process: the start of one under a sanitizer takes longer than they do. */
+static void expect_silence(const char *seed) {
+    char names[1000] = "";
+    for (int k = 0; k < PLANTS; k++)
+        snprintf(names + strlen(names), sizeof names - strlen(names), " %s", plants[k].name);
+    int code = sh("EMU_SHUFFLE=%s ./planted%s good", seed, names);
+    cr_expect(code == 0 && !err[0], "without their bugs, EMU_SHUFFLE=%s: exit %d\n%s", seed, code, err);
 }
 
 /* An order that is random still shows a bug that any order shows; wrong numbers may need the plain one. */
 static void expect_all(enum shown (*shown)(const struct plant *), const char *const seeds[]) {
-    for (int k = 0; k < PLANTS; k++)
-        for (int s = 0; seeds[s]; s++) {
-            expect_silence(plants[k].name, seeds[s]);
-            if (!seeds[s][0] || shown(&plants[k]) != WRONG)
+    for (int s = 0; seeds[s]; s++) {
+        expect_silence(seeds[s]);
+        for (int k = 0; k < PLANTS; k++)
+            if (shown(&plants[k]) != NOT && (!seeds[s][0] || shown(&plants[k]) != WRONG))
                 expect_shown(&plants[k], shown(&plants[k]), seeds[s]);
-        }
+    }
 }
 
 static enum shown by_executor(const struct plant *p) {

@@ -234,7 +234,7 @@ Test(overhead, refuses_what_cannot_be) {
     expect_refusal("$M run --study overhead --backend ./nowhere.so", "no such library");
     expect_refusal(
         "$M run --study overhead --backend ./fake.so --type f32 --width 256 --depth 2 --tokens 100000 --sequence 100",
-        "of memory and 0.268 GB are free: --tokens ");
+        "of memory and 0.0671 GB are free: --tokens ");
     GOOD("$M run --study overhead --backend ./fake.so --type f32 --width 16 --depth 2 --tokens 6 --rounds 3 --out a.h5 "
          "-q");
 }

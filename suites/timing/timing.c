@@ -132,6 +132,8 @@ int64_t timing_sets(int64_t set_bytes, int64_t cache_bytes, int64_t memory_bytes
 
 int64_t timing_cache_bytes(const struct backend *b) {
     int64_t largest = 0;
+    if (!strcmp(b->library->name, "emu"))
+        return 0;
     if (b->library->memory) {
         int64_t cache = b->library->probe ? b->library->probe->cache_bytes(b->context) : 0;
         return cache > 0 ? 2 * cache : (int64_t)256 << 20;

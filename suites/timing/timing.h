@@ -118,7 +118,7 @@ enum timing_stop timing_decide(const struct timing *, const struct timing_rules 
 int64_t timing_sets(int64_t set_bytes, int64_t cache_bytes, int64_t memory_bytes);
 
 /* Last-level cache of the machine. For a device it is twice what its probe says, for a set need not leave it in the
- * order of use; where it does not say, more than any has. */
+ * order of use; where it does not say, more than any has. 0 for the emulator, whose times say nothing of a cache. */
 int64_t timing_cache_bytes(const struct backend *);
 
 #endif
