@@ -89,8 +89,9 @@ REAL_OBJ := $(REAL:%.c=$(B)/%.f64.o) $(REAL:%.c=$(B)/%.f32.o)
 OBJ      := $(REAL_OBJ) $(PLAIN:%.c=$(B)/%.o)
 TESTED   := $(filter-out $(B)/suites/command/main.o,$(OBJ)) $(B)/cpu_ref/paper.o
 # Those that take longest begin, so that none of them runs alone at the end.
-LONGEST  := kills plants jobs overhead overhead_headline regress_speed regress executor emu gpu_first fuzz interrupt record_killed record_place \
-            train_checkpoint command plot_look plot allocations compare filesystem emu_training kernels maps_emu counts gpu_model train
+LONGEST  := kills plants jobs overhead overhead_headline regress_speed regress executor emu gpu_first fuzz interrupt \
+            record_killed record_place train_checkpoint command plot_look plot allocations compare filesystem \
+            emu_training kernels maps_emu counts gpu_model train
 TESTS    := $(patsubst tests/%.c,$(B)/tests/%,$(wildcard $(LONGEST:%=tests/test_%.c)) \
               $(filter-out $(LONGEST:%=tests/test_%.c),$(wildcard tests/test_*.c)))
 
