@@ -38,11 +38,19 @@ static int word_index(const char *words, const char *text, size_t length) {
     return -1;
 }
 
+/* Appends to `used` bytes of a text as much as fits. printf() would do, but libquadmath, which BLAS brings along, makes
+ * it slow. */
+static void append(char *text, size_t size, size_t *used, const char *more, size_t length) {
+    const size_t fits = length < size - *used ? length : size - *used - 1;
+    memcpy(text + *used, more, fits);
+    text[ *used += fits] = 0;
+}
+
 /* The word at an index into `text`. */
 static void word_at(const char *words, int64_t index, char *text, size_t size) {
     for (; index > 0 && words; index--)
         words = strchr(words, '|') ? strchr(words, '|') + 1 : NULL;
-    snprintf(text, size, "%.*s", words ? (int)strcspn(words, "|") : 0, words ? words : "");
+    append(text, size, &(size_t){0}, words ? words : "", words ? strcspn(words, "|") : 0);
 }
 
 /* "auto=-1|keep=0": the value of a name, or the name of a value. */
@@ -263,10 +271,12 @@ void params_key(const struct params *p, char *key, size_t size) {
         /* What a preset sets says nothing by its default. The study and the block or the operation always, so that a
          * key can be read without the defaults at hand. */
         const bool open = preset && param->role & ROLE_SHAPE;
-        if ((k > 2 && !open && same) || !params_knows(p, param) || used >= size)
+        if ((k > 2 && !open && same) || !params_knows(p, param))
             continue;
         params_text(p, param, text, sizeof text);
-        used += (size_t)snprintf(key + used, size - used, "%s--%s %s", used ? " " : "", param->name, text);
+        const char *const parts[] = {used ? " --" : "--", param->name, " ", text};
+        for (int part = 0; part < 4; part++)
+            append(key, size, &used, parts[part], strlen(parts[part]));
     }
 }
 
