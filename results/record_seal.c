@@ -11,11 +11,15 @@
 
 #include "results/reader.h"
 
-/* A dataset in both files, and one of its chunks at a time. */
+/* Bytes of a dataset that are copied at a time, at most: where no chunk is missing; otherwise one chunk. */
+enum { AT_ONCE = 1 << 20 };
+
+/* A dataset in both files, and some rows of it at a time. */
 struct twin {
     hid_t from, to, type;
     int rank;
-    hsize_t extent[4], chunk[4];
+    hsize_t extent[4], rows; /* rows: of one chunk, or of several of which none is missing, */
+    bool whole;              /* as this says */
     size_t row_bytes;
     void *block[2];
 };
@@ -26,16 +30,22 @@ static bool twin_open(struct twin *t, hid_t from, const char *name) {
     hid_t space = H5Dget_space(t->from), creation = H5Dget_create_plist(t->from);
     t->type = H5Dget_type(t->from);
     t->rank = H5Sget_simple_extent_ndims(space);
+    hsize_t chunk[4];
     bool good = t->type >= 0 && t->rank >= 1 && t->rank <= 4 &&
                 H5Sget_simple_extent_dims(space, t->extent, NULL) >= 0 &&
-                H5Pget_chunk(creation, t->rank, t->chunk) == t->rank;
+                H5Pget_chunk(creation, t->rank, chunk) == t->rank;
     H5Pclose(creation);
     H5Sclose(space);
     t->row_bytes = H5Tget_size(t->type);
     for (int k = 1; good && k < t->rank; k++)
         t->row_bytes *= t->extent[k];
+    t->rows = good ? chunk[0] : 1;
+    const hsize_t bytes = t->rows * t->row_bytes, chunks = (t->extent[0] + t->rows - 1) / t->rows;
+    t->whole = H5Dget_storage_size(t->from) == chunks * bytes;
+    if (t->whole && chunks > 0 && bytes > 0 && bytes < AT_ONCE)
+        t->rows *= AT_ONCE / bytes < chunks ? AT_ONCE / bytes : chunks;
     for (int k = 0; good && k < 2; k++)
-        good = (t->block[k] = malloc((size_t)t->chunk[0] * t->row_bytes + 1)) != NULL;
+        good = (t->block[k] = malloc((size_t)t->rows * t->row_bytes + 1)) != NULL;
     return good;
 }
 
@@ -65,11 +75,11 @@ static bool transfer(const struct twin *t, hid_t dataset, bool write_it, hsize_t
 static bool each_chunk(struct twin *t, bool compare) {
     const bool any = H5Dget_storage_size(t->from) > 0;
     bool good = true;
-    for (hsize_t first = 0; any && good && first < t->extent[0]; first += t->chunk[0]) {
-        const hsize_t left = t->extent[0] - first, rows = left < t->chunk[0] ? left : t->chunk[0], start[4] = {first};
+    for (hsize_t first = 0; any && good && first < t->extent[0]; first += t->rows) {
+        const hsize_t left = t->extent[0] - first, rows = left < t->rows ? left : t->rows, start[4] = {first};
         haddr_t address = HADDR_UNDEF;
-        good = H5Dget_chunk_info_by_coord(t->from, start, NULL, &address, NULL) >= 0;
-        if (!good || address == HADDR_UNDEF)
+        good = t->whole || H5Dget_chunk_info_by_coord(t->from, start, NULL, &address, NULL) >= 0;
+        if (!good || (!t->whole && address == HADDR_UNDEF))
             continue;
         good = transfer(t, t->from, false, first, rows, t->block[0]) &&
                transfer(t, t->to, !compare, first, rows, t->block[compare]) &&
