@@ -267,20 +267,14 @@ static __device__ __forceinline__ void prefetch_piece(const struct bf16 *from, i
             prefetch(tile + place_in_tile(streams, i, (int)C, half, p));
 }
 
-/* One of its rows, of a token and channels that there are. */
-static __device__ __forceinline__ void store_row(struct bf16 *to, int streams, int i, int64_t C, int64_t first_token,
-                                                 int half, const struct lane_place *p, const struct piece *piece) {
-    struct bf16 *tile = to + first_token * streams * C;
-    *(uint4 *)(tile + place_in_tile(streams, i, (int)C, half, p)) = piece->row[half];
-}
-
 static __device__ __forceinline__ void store_piece(struct bf16 *to, int streams, int i, int64_t T, int64_t C,
                                                    int64_t first_token, const struct lane_place *p,
                                                    const struct piece *piece) {
+    struct bf16 *tile = to + first_token * streams * C;
 #pragma unroll
     for (int half = 0; half < 2; half++)
         if (p->g + 8 * half < T - first_token && p->inside)
-            store_row(to, streams, i, C, first_token, half, p, piece);
+            store_whole(tile + place_in_tile(streams, i, (int)C, half, p), piece->row[half]);
 }
 
 /* Word `w`, a constant, of a row of eight bf16. */
