@@ -60,6 +60,11 @@ static __device__ __forceinline__ uint4 load_kept(const void *from) {
     return w;
 }
 
+/* 16 bytes in one store: of words that were made under a branch the compiler would make four. */
+static __device__ __forceinline__ void store_whole(void *to, uint4 w) {
+    asm volatile("st.global.v4.u32 [%0], {%1,%2,%3,%4};" ::"l"(to), "r"(w.x), "r"(w.y), "r"(w.z), "r"(w.w) : "memory");
+}
+
 /* Asks for the line at an address, so that a later load finds it in L2. */
 static __device__ __forceinline__ void prefetch(const void *address) {
     asm volatile("prefetch.global.L2 [%0];" ::"l"(address));

@@ -274,7 +274,7 @@ static __device__ __forceinline__ void store_piece(struct bf16 *to, int streams,
 #pragma unroll
     for (int half = 0; half < 2; half++)
         if (p->g + 8 * half < T - first_token && p->inside)
-            *(uint4 *)(tile + place_in_tile(streams, i, (int)C, half, p)) = piece->row[half];
+            store_whole(tile + place_in_tile(streams, i, (int)C, half, p), piece->row[half]);
 }
 
 /* Word `w`, a constant, of a row of eight bf16. */

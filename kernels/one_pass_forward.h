@@ -3,12 +3,12 @@
  *
  *   traffic a token, n = 4, bf16     pre: x 8C + u 2C bytes     post_pre: x 8C + y 2C + x_next 8C + u 2C
  *
- * Three tiles are under way, so that neither memory nor the cluster is waited for. A turn of the loop: the next
- * tile's loads start | products of this tile on tensor cores (weights hi + lo, so nearly float accuracy) | what the
- * cluster sent of the tile before has arrived: sums over its blocks, in order; coefficients | sums over the block's
- * warps, in order, go to the blocks that need them | u of the tile before, from registers. A token's whole
- * coefficients are made by the block that owns it, its residual map at the end, a thread per token, when there are
- * many. */
+ * Three tiles are under way, so that neither memory nor the cluster is waited for; two_tiles() says where the third
+ * waits in L2. A turn of the loop: the next tile's loads start | products of this tile on tensor cores (weights hi +
+ * lo, so nearly float accuracy) | what the cluster sent of the tile before has arrived: sums over its blocks, in order;
+ * coefficients | sums over the block's warps, in order, go to the blocks that need them | u of the tile before, from
+ * registers. A token's whole coefficients are made by the block that owns it, its residual map at the end, a thread per
+ * token, when there are many. */
 #ifndef ONE_PASS_FORWARD_H
 #define ONE_PASS_FORWARD_H
 
@@ -120,13 +120,24 @@ static __device__ __forceinline__ void aggregate_tile(const struct one_pass_forw
     store_piece(f->u, 1, 0, f->T, f->C, first_token, p, &u);
 }
 
-/* x_next of the layer below takes the place of x: rounded, stored, kept. */
-template <int N, typename G>
+/* Two tiles in registers in place of three, and the next asked for from L2, so that it comes within 300 cycles once
+ * there is room for it: where three do not fit beside the sums of many columns, or, in post_pre, beside y. They do fit
+ * up to 12 warps where the columns fill the eights of mma. */
+template <int N, typename G, bool POST, int WARPS> static __host__ __device__ constexpr bool two_tiles(void) {
+    using S = sums<N, G>;
+    return N == 4 && (S::TILES > 3 || (POST && (WARPS > FORWARD_FEW_WARPS || S::COLUMNS % 8)));
+}
+
+/* x_next of the layer below takes the place of x: rounded, stored, kept. APART: a branch for each row, so that the
+ * scheduler does not mix the two; where registers suffice it is quicker if it does. */
+template <int N, typename G, bool APART>
 static __device__ __forceinline__ void post_tile(const struct one_pass_forward *f, struct piece x[N],
                                                  const struct piece *y, const float *below, int64_t first_token,
                                                  const struct lane_place *p) {
 #pragma unroll
     for (int half = 0; half < 2; half++) {
+        if (APART && (p->g + 8 * half >= f->T - first_token || !p->inside))
+            continue; /* a row of zeros */
         const float *post = below + (p->g + 8 * half) * forward_shared<N, G>::BELOW;
 #pragma unroll
         for (int w = 0; w < 4; w++) { /* a word at a time: as floats a row takes the registers of a tile */
@@ -180,72 +191,98 @@ static __device__ __forceinline__ void map_owned(const struct one_pass_forward *
     }
 }
 
+/* A tile; for post_pre its y besides. */
+template <int N, bool POST>
+static __device__ __forceinline__ void load_with_branch(const struct one_pass_forward *f, int64_t first_token,
+                                                        const struct lane_place *p, struct piece x[N],
+                                                        struct piece *y) {
+    for (int i = 0; i < N; i++)
+        x[i] = load_piece(f->x, N, i, f->T, f->C, first_token, p);
+    if (POST)
+        *y = load_piece(f->y, 1, 0, f->T, f->C, first_token, p);
+}
+
+/* Asks for the lines of both. */
+template <int N, bool POST>
+static __device__ __forceinline__ void prefetch_with_branch(const struct one_pass_forward *f, int64_t first_token,
+                                                            const struct lane_place *p) {
+    for (int i = 0; i < N; i++)
+        prefetch_piece(f->x, N, i, f->T, f->C, first_token, p);
+    if (POST)
+        prefetch_piece(f->y, 1, 0, f->T, f->C, first_token, p);
+}
+
 /* All tiles of the cluster, and a turn more for the last. Every block of a cluster has the same tiles, and so meets
  * the others as often. */
-template <int N, typename G, bool POST>
+template <int N, typename G, bool POST, int WARPS>
 static __device__ __forceinline__ void walk(const struct one_pass_forward *f, const struct forward_shared<N, G> *s,
                                             const struct lane_place *p, bool scaled) {
-    int warps = (int)blockDim.x / WARP, buffer = 0;
+    constexpr bool LEAN = two_tiles<N, G, POST, WARPS>();
+    int turn = 0, other = 0, warps = (int)blockDim.x / WARP;
     int64_t first = (int64_t)(blockIdx.x >> f->cluster_bits) * TILE;
     int64_t step = (int64_t)(gridDim.x >> f->cluster_bits) * TILE;
     struct piece before[N], x[N], next[N], y;
-    for (int i = 0; i < N; i++)
-        next[i] = load_piece(f->x, N, i, f->T, f->C, first, p);
-    if (POST) {
-        y = load_piece(f->y, 1, 0, f->T, f->C, first, p);
+    load_with_branch<N, POST>(f, first, p, next, &y);
+    if (POST)
         load_below<N, G>(f, s->below, first);
-    }
     if (!scaled) {
         load_forward_weights<N, G>(f, s->weights, warps);
-        load_offsets<N, G>(f, s);
+        load_offsets<N, G, LEAN>(f, s);
     }
     /* No block may write into another's memory before that has begun, nor read marks before they are written. */
     cluster_arrive();
     cluster_wait();
-    for (int64_t tile = first;; tile += step, buffer ^= 1) {
+    for (int64_t tile = first;; tile += step, turn++, other ^= 1) {
         bool more = tile < f->T;
+        const int buffer = LEAN ? turn & 1 : other; /* one count takes the registers of `other` and `first` */
+        const bool later = LEAN ? turn > 0 : tile > first;
         if (more) {
             struct piece branch = y;
+            /* Worked out anew, or a lane's places would wait in registers through the turn. */
+            const struct lane_place here = LEAN ? lane_place_of(thread_anew(), f->C, f->slice) : *p;
             const struct forward_shared<N, G> now(anew((int)blockDim.x) / WARP, 1 << anew(f->cluster_bits));
             const struct forward_shared<N, G> *s = &now;
             if (POST) /* into the half that no thread reads: post_tile of the turn before is barriers ago */
                 load_below<N, G>(f, s->below + (buffer ^ 1) * TILE * forward_shared<N, G>::BELOW, tile + step);
-            for (int i = 0; i < N; i++) {
+            for (int i = 0; i < N; i++)
                 x[i] = next[i];
-                next[i] = load_piece(f->x, N, i, f->T, f->C, tile + step, p);
-            }
-            if (POST) {
-                y = load_piece(f->y, 1, 0, f->T, f->C, tile + step, p);
+            if (LEAN)
+                prefetch_with_branch<N, POST>(f, tile + step, &here);
+            else
+                load_with_branch<N, POST>(f, tile + step, &here, next, &y);
+            if (POST)
                 copy_wait<1>(); /* below of this tile, a turn old, is here; of the next it stays under way */
-            }
             float *scale = s->scale + buffer * TILE * sums<N, G>::SETS;
             if (scaled)
                 load_scale<N, G>(f, scale, tile);
             if (POST || scaled)
                 __syncthreads();
             if (POST)
-                post_tile<N, G>(f, x, &branch, s->below + buffer * TILE * forward_shared<N, G>::BELOW, tile, p);
-            multiply_forward<N, G>(x, s->weights, warps, p, scale, scaled,
-                                   s->partial + p->warp * TILE * sums<N, G>::VALUES);
+                post_tile<N, G, N != 4 || !sums<N, G>::RES || LEAN>(
+                    f, x, &branch, s->below + buffer * TILE * forward_shared<N, G>::BELOW, tile, &here);
+            multiply_forward<N, G>(x, s->weights, LEAN ? anew((int)blockDim.x) / WARP : warps, &here, scale, scaled,
+                                   s->partial + here.warp * TILE * sums<N, G>::VALUES);
         }
         __syncthreads();
         /* Worked out anew, or the addresses would wait in registers through the products. */
         const struct forward_shared<N, G> now(anew((int)blockDim.x) / WARP, 1 << anew(f->cluster_bits));
-        if (tile > first) {
+        if (later) {
             cluster_wait();
             finish<N, G>(f, &now, tile - step, buffer ^ 1, scaled);
         }
         if (more) {
-            send<N, G>(f, &now, warps, buffer);
+            send<N, G>(f, &now, LEAN ? anew((int)blockDim.x) / WARP : warps, buffer);
             cluster_arrive();
         }
         __syncthreads();
-        if (tile > first)
+        if (later)
             aggregate_tile<N>(f, before, now.pre, tile - step, p);
         if (!more)
             break;
         for (int i = 0; i < N; i++)
             before[i] = x[i];
+        if (LEAN)
+            load_with_branch<N, POST>(f, tile + step, p, next, &y);
     }
 }
 
@@ -261,7 +298,7 @@ static __global__ void __launch_bounds__(WARPS *WARP, 1) forward_kernel(struct o
     bool lost = true;
     for (int turn = 0; turn < 2 && lost; turn++) { /* one call: the code is there once */
         const struct forward_shared<N, G> s(anew((int)blockDim.x) / WARP, 1 << anew(f.cluster_bits));
-        walk<N, G, POST>(&f, &s, &p, turn > 0);
+        walk<N, G, POST, WARPS>(&f, &s, &p, turn > 0);
         lost = false;
         const struct forward_shared<N, G> now(anew((int)blockDim.x) / WARP, 1 << anew(f.cluster_bits));
         for (int k = 0; k < TILE * S::SETS; k++)

@@ -40,14 +40,16 @@ template <int N, typename G> struct forward_shared {
 };
 
 /* b and alpha into shared memory, once. From global memory every turn would wait for them twice: the compiler cannot
- * know that no store changes them, and a meeting of the cluster empties L1. */
-template <int N, typename G>
+ * know that no store changes them, and a meeting of the cluster empties L1. ANEW: where a turn's tiles leave no room
+ * for a thread's place. */
+template <int N, typename G, bool ANEW>
 static __device__ __forceinline__ void load_offsets(const struct one_pass_forward *f,
                                                     const struct forward_shared<N, G> *s) {
     using S = sums<N, G>;
-    for (int k = (int)threadIdx.x; k < S::BIASES; k += (int)blockDim.x)
+    const int thread = ANEW ? thread_anew() : (int)threadIdx.x;
+    for (int k = thread; k < S::BIASES; k += (int)blockDim.x)
         s->b[k] = !G::HC || k < N ? f->b[k] : k < 2 * N ? f->b_post[k - N] : f->b_res[k - 2 * N];
-    for (int k = (int)threadIdx.x; k < S::ALPHAS; k += (int)blockDim.x)
+    for (int k = thread; k < S::ALPHAS; k += (int)blockDim.x)
         s->alpha[k] = f->alpha[k];
 }
 

@@ -11,9 +11,7 @@ static bool may_use_local(const char *line) {
         "map_backward_kernel<4, sinkhorn_map>",
         "map_forward_kernel<4, sinkhorn_map>", /* in the double way alone */
         "backward_kernel<4, mhc_generator<orthostochastic_map<2> >, 16>",
-        "forward_kernel<4, mhc_generator<orthostochastic_map<2> >, false, 12>",
-        "forward_kernel<4, mhc_generator<permutations_map>, false, 12>",
-        ", true, 12>(one_pass_forward)",
+        "forward_kernel<4, mhc_generator<orthostochastic_map<2> >, true, 12>",
         ", true, 14>(one_pass_forward)",
         ", false, 14>(one_pass_forward)",
     };

@@ -165,6 +165,10 @@ static inline uint4 load_kept(const void *from) {
     return *(const uint4 *)from;
 }
 
+static inline void store_whole(void *to, uint4 w) {
+    *(uint4 *)to = w;
+}
+
 static inline void prefetch(const void *address) {
     (void)address;
 }
