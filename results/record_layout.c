@@ -241,8 +241,8 @@ static bool create_scale(const struct record *r, hid_t group, struct scales *sca
     return described;
 }
 
-/* Links keep the order of their creation, so a reader sees the columns as the schema lists them. The header has room for
- * `links` with names of that mean length: it would else grow with every link, in time that is quadratic. */
+/* Links keep the order of their creation, so a reader sees the columns as the schema lists them. The header has room
+ * for `links` with names of that mean length: otherwise it would grow with every link, in time that is quadratic. */
 static hid_t create_group(const struct record *r, const char *name, unsigned links, unsigned name_length) {
     hid_t properties = H5Pcreate(H5P_GROUP_CREATE);
     H5Pset_link_creation_order(properties, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED);

@@ -263,8 +263,8 @@ Test(emu, the_check_for_gpus_reads_a_sanitizer) {
          "END\n"
          "chmod +x compute-sanitizer");
     int code = sh(
-        "env -u SEED PATH=$PWD:$PATH BIN=${M%%/*} BACKEND=emu PATIENCE=6 ROWS='mhc.*' LARGE=5000 MINUTES=0.001 SANITIZER=600 "
-        "LOGS=logs sh $R/tests/gpu_check.sh $R");
+        "env -u SEED PATH=$PWD:$PATH BIN=${M%%/*} BACKEND=emu PATIENCE=6 ROWS='mhc.*' LARGE=5000 MINUTES=0.001 "
+        "SANITIZER=600 LOGS=logs sh $R/tests/gpu_check.sh $R");
     cr_expect(code == 1 && strstr(out, "good   compute-sanitizer memcheck  (") && strstr(out, "0 errors") &&
                   strstr(out, "skipped compute-sanitizer racecheck: silent on the 0 rows") &&
                   strstr(out, "FAILED compute-sanitizer synccheck: exit 1") &&

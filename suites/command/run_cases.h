@@ -22,7 +22,8 @@ struct case_run {
     void *user;
     const struct study_keeping *keeping;
     int64_t kept; /* cases of the run that need not run again */
-    /* Results. done: in the file, with the failed ones; diverged: cases whose training ended with a loss that is no number. */
+    /* Results. done: in the file, with the failed ones; diverged: cases whose training ended with a loss that is no
+     * number. */
     int64_t done, failed, diverged;
 };
 
