@@ -171,7 +171,9 @@ static int plan_case(const struct suite *s, int64_t k, const struct options *o, 
     const struct job *last = plan->count ? job - 1 : NULL;
     double needed = 0, available = 0;
     char why[600], key[KEY_SIZE];
-    const bool known = last && !o->keeping.folder[0] && jobs_alike(&s->cases[last->number], &s->cases[k]);
+    /* Files that a case reads may differ by its seed; memory does not. */
+    const bool known = last && !o->keeping.folder[0] && !s->cases[k].from[0] &&
+                       jobs_alike(&s->cases[last->number], &s->cases[k]);
     if (known)
         needed = last->bytes, available = INFINITY; /* as has been seen */
     bool good = known || study_estimate_request(w, &s->cases[k], &o->keeping, &needed, &available, why, sizeof why);
