@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Writes `count` rows from `row` on; `block` is the extent in the further dimensions, NULL where all of it. */
+/* Writes as many `rows` from `row` on; `block` is the extent in the further dimensions, NULL where all of it. */
 static bool write_rows(const struct record *r, const struct writer_dataset *d, int64_t row, hsize_t rows,
                        const hsize_t *block, const void *data) {
     const hsize_t start[4] = {(hsize_t)row};

@@ -63,20 +63,22 @@ struct record {
     char **column_name; /* for messages */
     int *column_bytes;  /* of texts, at most */
     int key_bytes;
-    int8_t *computed;                          /* a row of /curves/computed */
-    int64_t length[AXES];                      /* largest of any case */
-    int64_t cases;                             /* expected */
-    int64_t rows, capacity;                    /* rows: to the last that is written */
-    int64_t next;                              /* row of the next case that no key of the schema has a row for */
-    double synchronised;                       /* when, by the clock that only goes on */
-    off_t reserve;                             /* bytes that appending a case can take at most */
-    hid_t end;                                 /* the dataset without a name at the end of the file; -1: none yet */
-    hssize_t room;                             /* free bytes in the file when they were last enough */
-    void *known;                               /* a tsearch tree of struct known_case */
-    struct known_case *waiting, *last_waiting; /* those that record_commit() makes count, from the first on */
-    char *broken;                              /* why nothing more can be written; NULL while all is well */
-    struct place own, target;                  /* the file under `part`; what PATH led to when it was begun */
-    bool sealed;                               /* chunks with checksums: for a file that is not written to again */
+    int8_t *computed;         /* a row of /curves/computed */
+    int64_t length[AXES];     /* largest of any case */
+    int64_t cases;            /* expected */
+    int64_t rows, capacity;   /* rows: to the last that is written */
+    int64_t next;             /* row of the next case that no key of the schema has a row for */
+    double synchronised;      /* when, by the clock that only goes on */
+    off_t reserve;            /* bytes that appending a case can take at most */
+    hid_t end;                /* the dataset without a name at the end of the file; -1: none yet */
+    hssize_t room;            /* free bytes in the file when they were last enough */
+    void *known;              /* a tsearch tree of struct known_case */
+    char *broken;             /* why nothing more can be written; NULL while all is well */
+    struct place own, target; /* the file under `part`; what PATH led to when it was begun */
+    bool sealed;              /* chunks with checksums: for a file that is not written to again */
+
+    /* Those that record_commit() makes count, in the order of the calls. */
+    struct known_case *waiting, *last_waiting;
 };
 
 /* Bytes of a text of that kind, at most: in a column, that column's. */
