@@ -323,18 +323,12 @@ Test(record_killed, between_a_checkpoint_and_its_case) {
         }
 }
 
-/* Five cases come to count together; those of one commit lie in two blocks. */
+/* Five cases come to count together; those of one commit lie in two blocks. The last time on a full disk. */
 Test(record_killed, at_every_write_of_a_commit) {
     struct shared *progress = share();
     together = 5;
     for (int torn = 0; torn < 3; torn++)
         end_at_every_write(30, 40, 7, 1, 0, torn, progress);
-}
-
-/* On a full disk what was committed stays, and nothing else counts. */
-Test(record_killed, a_commit_that_fails) {
-    struct shared *progress = share();
-    together = 5;
     end_at_every_write(30, 40, 7, 3, ENOSPC, 0, progress);
 }
 
