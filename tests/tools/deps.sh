@@ -5,12 +5,12 @@
 install=$1
 shift
 
-# library NAME PREFIX HEADER: under its prefix, by pkg-config, or where the compiler looks anyway.
+# library NAME PREFIX HEADER [WORD]: under its prefix, by pkg-config, or where the compiler looks anyway, with WORD in it.
 library() {
     if [ -n "$2" ]; then
         test -e "$2/include/$3"
     else
-        pkg-config --exists "$1" || echo "#include <$3>" | ${CC:-gcc} -E -x c -
+        pkg-config --exists "$1" || echo "#include <$3>" | ${CC:-gcc} -E -x c - | grep -e "${4:-.}"
     fi
 }
 
@@ -19,7 +19,8 @@ found() {
     gcc) command -v "${CC:-gcc}" ;;
     g++) command -v "${CXX:-g++}" ;;
     libc6-dev) test -e /usr/include/stdio.h ;;
-    libopenblas-dev) library openblas "$OPENBLAS_DIR" cblas.h ;;
+    # Other BLAS libraries have a cblas.h too.
+    libopenblas-dev) library openblas "$OPENBLAS_DIR" cblas.h openblas_set_num_threads ;;
     libhdf5-dev) library hdf5 "$HDF5_DIR" hdf5.h ;;
     hdf5-tools) command -v h5dump ;;
     libjansson-dev) library jansson "$JANSSON_DIR" jansson.h ;;
