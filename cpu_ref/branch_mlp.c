@@ -1,5 +1,6 @@
 /* Branch `mlp`: v = RMSNorm(u), y = f(v).w_down, with f(v) = gelu(v.w_up) (exact, by erf) or silu(v.w_gate) * (v.w_up).
  * Keeps the pre-activations `inner`, rows of up and, for SwiGLU, gate, each [hidden]: [T][hidden] or [T][2 hidden]. */
+#define VEC_WIDE
 #include "cpu_ref/branch.h"
 #include "cpu_ref/vecmath.h"
 

@@ -1,6 +1,7 @@
 /* C in tiles of ROWS rows and two vectors of columns, whose sums stay in the registers: for each k, an element of each
  * row of op(A) times two vectors of a row of op(B). So op(B) has to lie in rows of whole vectors, and is copied where
  * it does not; how op(A) lies is all the same. */
+#define VEC_WIDE
 #include "cpu_ref/gemm_small.h"
 #include "cpu_ref/vecmath.h"
 

@@ -32,9 +32,14 @@ typedef int32_t real_int;
 #error "REAL_BITS is 64 or 32"
 #endif
 
-/* A vector of reals; the compiler maps it to what the machine has. */
+/* A vector of reals; the compiler maps it to what the machine has. A file in which lanes do not meet has the same bits
+ * at any width, and may define VEC_WIDE, before its includes, for the widest that there is. */
 #ifndef VEC_BYTES
+#if defined VEC_WIDE && defined __AVX512F__
+#define VEC_BYTES 64
+#else
 #define VEC_BYTES 32
+#endif
 #endif
 #define LANES ((int64_t)(VEC_BYTES / sizeof(real)))
 typedef real vec __attribute__((vector_size(VEC_BYTES)));

@@ -1,6 +1,7 @@
 /* What a stack needs to be trained beside its layers: tokens in, the loss out, the norm of the whole gradient. An index
  * outside the vocabulary is refused before anything is written: run() fails. Every sum has one order, whatever the
  * number of threads, and is made in double. */
+#define VEC_WIDE
 #include <math.h>
 
 #include "cpu_ref/vecmath.h"

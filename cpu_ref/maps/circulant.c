@@ -3,8 +3,8 @@
  * the Fourier transform of c, and the c of a product is the cyclic convolution.
  *
  * Backward: dL/dc_k = sum_i grad_res[i][(i + k) mod n], times g, and that of a softmax. A NaN makes all NaN. */
-#include "cpu_ref/maps/circulant.h"
 #include "cpu_ref/maps/lanes.h"
+#include "cpu_ref/maps/circulant.h"
 
 static int64_t cell(int64_t n, int64_t i, int64_t k) {
     return i * n + (i + k < n ? i + k : i + k - n);

@@ -3,6 +3,7 @@
 #ifndef MAP_LANES_H
 #define MAP_LANES_H
 
+#define VEC_WIDE
 #include "cpu_ref/maps/map.h"
 #include "cpu_ref/vecmath.h"
 
