@@ -126,6 +126,39 @@ static void say_places(const char *what, int64_t place) {
     }
 }
 
+/* What bugs make of a right answer; `kept` is what lay in the last element of the output before the call. */
+static void spoil_answer(const struct mhc_case *c, float *x, float *x_next, float kept, void *work) {
+    int64_t last = c->T * c->n * c->C - 1;
+    switch (BUG) {
+    case ONE_ELEMENT: x_next[last] += 0.01f + 0.01f * x_next[last] * x_next[last]; break;
+    case ONE_TOKEN:
+        x_next[last] /= c->T > 1;
+        x_next[last] *= c->T > 1;
+        break;
+    case FAR_AWAY: x_next[last] += last > 10000 ? 1 : 0; break;
+    case NOT_A_NUMBER: x_next[last] = 0.0f / (x_next[last] - x_next[last]); break;
+    case MISSING_WRITE: x_next[last] = kept; break;
+    case BEHIND: x_next[last + 1] = 0; break;
+    case FAR_BEHIND: x_next[last + 401] = 0; break;
+    case BEFORE: x_next[-1] = 0; break;
+    case CHANGES_INPUT: x[last] += 1; break;
+    case CHANGES_LAST_BIT: ((uint32_t *)x_next)[last] ^= (uint32_t)runs % 2; break;
+    case READS_OUTPUT: x_next[last] = kept == kept ? x_next[last] + kept : kept; break;
+    case READS_WORK: x_next[last] += ((uint8_t *)work)[0] == 0xff ? 1e-5f : 0; break;
+    case A_THOUSANDTH:
+        for (int64_t k = 0; k <= last; k++)
+            x_next[k] *= 1.001f;
+        break;
+    case ALLOWS_MORE:
+        for (int64_t k = 0; k <= last; k++)
+            x_next[k] *= 1.01f;
+        break;
+    case ONE_BIT: ((uint32_t *)x_next)[last] ^= 1; break;
+    case WORK_OVERRUN: ((uint8_t *)work)[16] = 0; break;
+    default: break;
+    }
+}
+
 static int post(void *context, void *queue, const struct mhc_case *c, void *const arg[], void *save, void *work) {
     (void)context, (void)queue, (void)save;
     int64_t last = c->T * c->n * c->C - 1;
@@ -162,34 +195,7 @@ static int post(void *context, void *queue, const struct mhc_case *c, void *cons
     if (BUG == HANGS || (BUG == LATER_HANGS && runs > SOME_CALLS))
         hang();
     plain_post(c, x, arg[1], arg[2], arg[3], x_next, false);
-    switch (BUG) {
-    case ONE_ELEMENT: x_next[last] += 0.01f + 0.01f * x_next[last] * x_next[last]; break;
-    case ONE_TOKEN:
-        x_next[last] /= c->T > 1;
-        x_next[last] *= c->T > 1;
-        break;
-    case FAR_AWAY: x_next[last] += last > 10000 ? 1 : 0; break;
-    case NOT_A_NUMBER: x_next[last] = 0.0f / (x_next[last] - x_next[last]); break;
-    case MISSING_WRITE: x_next[last] = kept; break;
-    case BEHIND: x_next[last + 1] = 0; break;
-    case FAR_BEHIND: x_next[last + 401] = 0; break;
-    case BEFORE: x_next[-1] = 0; break;
-    case CHANGES_INPUT: x[last] += 1; break;
-    case CHANGES_LAST_BIT: ((uint32_t *)x_next)[last] ^= (uint32_t)runs % 2; break;
-    case READS_OUTPUT: x_next[last] = kept == kept ? x_next[last] + kept : kept; break;
-    case READS_WORK: x_next[last] += ((uint8_t *)work)[0] == 0xff ? 1e-5f : 0; break;
-    case A_THOUSANDTH:
-        for (int64_t k = 0; k <= last; k++)
-            x_next[k] *= 1.001f;
-        break;
-    case ALLOWS_MORE:
-        for (int64_t k = 0; k <= last; k++)
-            x_next[k] *= 1.01f;
-        break;
-    case ONE_BIT: ((uint32_t *)x_next)[last] ^= 1; break;
-    case WORK_OVERRUN: ((uint8_t *)work)[16] = 0; break;
-    default: break;
-    }
+    spoil_answer(c, x, x_next, kept, work);
     return 0;
 }
 

@@ -106,71 +106,85 @@ static void drop_unused(struct reader *r, struct params *p, const struct axis *a
     }
 }
 
-/* Every combination of the axes: an odometer whose last wheel turns fastest; zipped wheels turn together with their
- * first. */
-static bool expand(struct reader *r, const struct axis *axes, int count, bool as_default) {
-    int64_t position[MAX_AXES] = {0};
+/* The odometer of the axes, whose last wheel turns fastest; zipped wheels turn together with their first. False when
+ * every combination has been. */
+static bool turn(const struct axis *axes, int count, int64_t *position) {
+    for (int wheel = count - 1; wheel >= 0; wheel--) {
+        if (axis_follows(axes, wheel))
+            continue;
+        bool turned = position[wheel] + 1 < axes[wheel].count;
+        for (int a = wheel; a < count; a++)
+            if (a == wheel || (axes[wheel].zip && axes[a].zip == axes[wheel].zip))
+                position[a] = turned ? position[a] + 1 : 0;
+        if (turned)
+            return true;
+    }
+    return false;
+}
+
+static bool set_all(struct reader *r, struct params *p, const struct axis *axes, int count, const int64_t *position) {
     char why[400];
+    for (int a = 0; a < count; a++)
+        if (!params_set(p, axes[a].param, axes[a].values[position[a]], why, sizeof why))
+            return fail(r, why);
+    return true;
+}
+
+/* The cases of one combination: several where a file brings seeds. */
+static bool add_combination(struct reader *r, const struct axis *axes, int count, const int64_t *position) {
+    struct params p = r->standard;
+    char why[400];
+    const struct param *given[MAX_AXES];
     const struct axis *operations = NULL;
     bool several_blocks = false, streams_given = false;
     for (int a = 0; a < count; a++) {
-        operations = !strcmp(axes[a].param->name, "operation") ? &axes[a] : operations;
-        bool names_block = !strcmp(axes[a].param->name, "block") || !strcmp(axes[a].param->name, "operation");
+        given[a] = axes[a].param;
+        operations = !strcmp(given[a]->name, "operation") ? &axes[a] : operations;
+        bool names_block = !strcmp(given[a]->name, "block") || !strcmp(given[a]->name, "operation");
         several_blocks |= names_block && axes[a].count > 1;
-        streams_given |= !strcmp(axes[a].param->name, "streams");
+        streams_given |= !strcmp(given[a]->name, "streams");
     }
+    if (!set_all(r, &p, axes, count, position))
+        return false;
+    if (params_one_stream(&p) && (several_blocks || !streams_given))
+        p.streams = 1; /* whatever the other blocks of the line have */
+    /* What was given stays, even where it is the default. */
+    if (presets_apply(&p) && !set_all(r, &p, axes, count, position))
+        return false;
+    const bool from = p.from[0] && params_knows(&p, params_find("from"));
+    const int64_t seeds = from ? from_seeds(&p, given, count) : 1;
+    if (from && !from_apply(&p, given, count, why, sizeof why))
+        return fail(r, why);
+    for (int a = 0; a < count; a++)
+        if (!params_knows(&p, given[a])) {
+            snprintf(why, sizeof why, "--%s has no meaning in --study %s", given[a]->name, params_word(&p, "study"));
+            return fail(r, why);
+        }
+    drop_unused(r, &p, axes, count, several_blocks);
+    for (int64_t seed = 1; seed <= seeds; seed++) {
+        p.seed = seeds > 1 ? seed : p.seed;
+        if (!add_case(r, &p, operations && !axis_names(operations, p.operation)))
+            return false;
+    }
+    return true;
+}
+
+/* Cases of every combination of the axes; or their first values become the defaults of the lines that follow. */
+static bool expand(struct reader *r, const struct axis *axes, int count, bool as_default) {
+    int64_t position[MAX_AXES] = {0};
     if (axis_combinations(axes, count) > (double)MAX_CASES) {
+        char why[400];
         snprintf(why, sizeof why, "%.3g cases on one line, more than %lld", axis_combinations(axes, count),
                  (long long)MAX_CASES);
         return fail(r, why);
     }
-    for (;;) {
-        struct params p = r->standard;
-        for (int a = 0; a < count; a++)
-            if (!params_set(&p, axes[a].param, axes[a].values[position[a]], why, sizeof why))
-                return fail(r, why);
-        if (as_default) {
-            r->standard = p;
-            return true;
-        }
-        if (params_one_stream(&p) && (several_blocks || !streams_given))
-            p.streams = 1;     /* whatever the other blocks of the line have */
-        if (presets_apply(&p)) /* what was given stays, even where it is the default */
-            for (int a = 0; a < count; a++)
-                params_set(&p, axes[a].param, axes[a].values[position[a]], why, sizeof why);
-        const struct param *given[MAX_AXES];
-        for (int a = 0; a < count; a++)
-            given[a] = axes[a].param;
-        const bool from = p.from[0] && params_knows(&p, params_find("from"));
-        const int64_t seeds = from ? from_seeds(&p, given, count) : 1;
-        if (from && !from_apply(&p, given, count, why, sizeof why))
-            return fail(r, why);
-        for (int a = 0; a < count; a++)
-            if (!params_knows(&p, axes[a].param)) {
-                snprintf(why, sizeof why, "--%s has no meaning in --study %s", axes[a].param->name,
-                         params_word(&p, "study"));
-                return fail(r, why);
-            }
-        drop_unused(r, &p, axes, count, several_blocks);
-        for (int64_t seed = 1; seed <= seeds; seed++) {
-            p.seed = seeds > 1 ? seed : p.seed;
-            if (!add_case(r, &p, operations && !axis_names(operations, p.operation)))
-                return false;
-        }
-        int wheel = count - 1;
-        for (; wheel >= 0; wheel--) {
-            if (axis_follows(axes, wheel))
-                continue;
-            bool turned = position[wheel] + 1 < axes[wheel].count;
-            for (int a = wheel; a < count; a++)
-                if (a == wheel || (axes[wheel].zip && axes[a].zip == axes[wheel].zip))
-                    position[a] = turned ? position[a] + 1 : 0;
-            if (turned)
-                break;
-        }
-        if (wheel < 0)
-            return true;
-    }
+    if (as_default)
+        return set_all(r, &r->standard, axes, count, position);
+    do
+        if (!add_combination(r, axes, count, position))
+            return false;
+    while (turn(axes, count, position));
+    return true;
 }
 
 /* --weights has long been a word (hold, regenerate); any other value is the file of a model, which is --from. */
