@@ -29,6 +29,9 @@ Test(plot, every_figure_of_a_stack) {
     good("for f in %/figures/*.svg; do cmp $f %/again/$(basename $f) || exit 1; done");
     good("@ plot %/a.h5 --out '%/|odd name' --figure depth --format=pdf");
     holds("|odd name/depth.pdf", "%PDF", true);
+    good("@ plot %/a.h5 --out %/two --figure reach,depth --format svg");
+    good("ls %/two | tr '\n' ' '");
+    cr_expect_str_eq(said, "data depth.svg reach.svg ");
     good("@ plot %/a.h5 --figure depth --format dumb");
     cr_expect(strstr(said, "identity HC") && strstr(said, "depth L (layers)") && !strchr(said, '{'), "%s", said);
 }

@@ -103,8 +103,8 @@ Test(printed, golden_output) {
     GOOD("for i in 0 1 2; do $M run small.suite --dry-run --shard $i/3; done | sort >a;"
          "$M run small.suite --dry-run | sort | diff - a");
     GOOD("$M run --study maps --block hc,mhc --w 0.4 --alpha 0 --depth 6 --seed 1:3:1 --out tiny.h5 -q");
-    GOOD("$M show tiny.h5 | sed 's/[0-9.]* s of computing/TIME s of computing/;"
-         "s/; revision.*//; s/^made by:.*/made by: .../'");
+    /* A long name of a processor takes the second line too. */
+    GOOD("$M show tiny.h5 | sed 's/[0-9.]* s of computing/TIME s of computing/; s/; revision.*//; 2{/^mhcbench/!d}'");
     expect_golden("show.txt");
     cr_expect(!strstr(out, "No headline"));
     GOOD("$M show tiny.h5 --format csv");

@@ -43,17 +43,20 @@ bool help_asked(int *argc, char **argv, const char *usage, const char *help) {
 
 bool take_option(int *argc, char **argv, const char *name, const char **value) {
     size_t length = strlen(name);
+    bool found = false;
     for (int k = 0; k < *argc;) {
-        if (!strncmp(argv[k], name, length) && argv[k][length] == '=') {
-            *value = argv[k] + length + 1;
-            drop(argc, argv, k, 1);
-        } else if (!strcmp(argv[k], name)) {
-            if (k + 1 >= *argc)
-                return cannot("%s needs a value", name), false;
-            *value = argv[k + 1];
-            drop(argc, argv, k, 2);
-        } else
+        const bool joined = !strncmp(argv[k], name, length) && argv[k][length] == '=';
+        if (!joined && strcmp(argv[k], name)) {
             k++;
+            continue;
+        }
+        if (found)
+            return cannot("%s is given twice", name), false;
+        if (!joined && k + 1 >= *argc)
+            return cannot("%s needs a value", name), false;
+        *value = joined ? argv[k] + length + 1 : argv[k + 1];
+        drop(argc, argv, k, joined ? 1 : 2);
+        found = true;
     }
     return true;
 }

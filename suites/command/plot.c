@@ -24,11 +24,11 @@
 
 enum { PATH_SIZE = 4096, MOST_FORMATS = 4 };
 static const char usage[] =
-    "plot FILE.h5 [--figure NAME] [case options] [--lines N] [--columns 1|2] [--caption full|none] "
+    "plot FILE.h5 [--figure LIST] [case options] [--lines N] [--columns 1|2] [--caption full|none] "
     "[--format svg,png|svg|png|pdf|dumb] [--out DIR]";
 static const char help[] =
     "Draws every figure that the record has the cases for, with its data as CSV beside it.\n\n"
-    "  --figure NAME   draw this one alone\n"
+    "  --figure LIST   draw these alone: names joined by commas\n"
     "  case options    select cases, as in `run`: --connection mhc, --t-max 20,100, --operation 'mhc.*' ... They "
     "also choose the lines if there is no room for all, and the shape of roofline and bandwidth: --tokens 512 "
     "--width 256\n"
@@ -42,7 +42,7 @@ static const char help[] =
     "Figures:\n";
 
 struct plot {
-    const char *file, *only;
+    const char *file, *only; /* only: names of figures between commas; NULL: all */
     int lines, columns;
     bool no_caption;
     char scripts[PATH_SIZE], out[PATH_SIZE];   /* out: where the figures go in the end */
@@ -230,13 +230,35 @@ static bool draw_formats(const struct plot *plot, const char *figure) {
     return true;
 }
 
+static bool in_list(const char *list, const char *name) {
+    size_t length = strlen(name);
+    for (const char *at = list; at; at = strchr(at, ','), at += at != NULL)
+        if (!strncmp(at, name, length) && (!at[length] || at[length] == ','))
+            return true;
+    return false;
+}
+
+/* Whether every name between the commas of --figure is a figure's. */
+static bool figures_known(const char *list) {
+    char names[800] = "";
+    for (int k = 0; k < figures_count; k++)
+        snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", k ? "," : "", figures[k].name);
+    for (const char *at = list; at; at = strchr(at, ','), at += at != NULL) {
+        char word[64];
+        snprintf(word, sizeof word, "%.*s", (int)strcspn(at, ","), at);
+        if (!in_list(names, word))
+            return cannot("--figure %s: some of %s", word, names), false;
+    }
+    return true;
+}
+
 static int draw_all(const struct plot *plot, const struct figure_source *source) {
     char why[PATH_SIZE + 400], skipped[600] = "";
     struct progress progress = {0};
     int drawn = 0;
     for (int k = 0; k < figures_count; k++) {
         progress_tell(&progress, k, figures_count, figures[k].name);
-        if (plot->only && strcmp(plot->only, figures[k].name))
+        if (plot->only && !in_list(plot->only, figures[k].name))
             continue;
         why[0] = 0;
         switch (figures[k].write(source, &figures[k], why, sizeof why)) {
@@ -369,15 +391,8 @@ int plot_command(int argc, char **argv) {
     if (!read_formats(&plot, list))
         return EXIT_CANNOT;
     const bool history = history_is(plot.file);
-    bool known = !plot.only || history;
-    for (int k = 0; k < figures_count; k++)
-        known |= plot.only && !strcmp(plot.only, figures[k].name);
-    if (!known) {
-        char names[600] = "";
-        for (int k = 0; k < figures_count; k++)
-            snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", k ? ", " : "", figures[k].name);
-        return cannot("--figure %s: one of %s", plot.only, names);
-    }
+    if (plot.only && !history && !figures_known(plot.only))
+        return EXIT_CANNOT;
     if (!find_scripts(&plot))
         return cannot("the folder plots/ is neither beside the program's folder nor here");
     return history ? plot_history(&plot, out, argc, argv) : plot_record(&plot, out, argc, argv);
