@@ -2,6 +2,8 @@
 #include "tests/command.h"
 
 #include "cpu_ref/blas_core.h"
+
+#include <omp.h>
 #include "results/record.h"
 
 TestSuite(blas_core, .init = enter, .fini = leave, .timeout = 1800);
@@ -107,7 +109,7 @@ static void expect_fact(const char *wanted, const char *value) {
     for (int k = 0; k < record_fact_count(file); k++)
         if (record_fact(file, k, &name, &got) && !strcmp(name, wanted)) {
             found = true;
-            cr_expect_str_eq(got, value, "%s", wanted);
+            cr_expect_str_eq(got, value, "%s is %s, not %s", wanted, got, value);
         }
     cr_expect(found, "/env has no %s", wanted);
     record_close(file);
@@ -136,6 +138,17 @@ Test(blas_core, restarts_once_and_says_so) {
     }
     expect_refusal(UNDER("") "$M 'two words'", "unknown command two words");
     expect_starts(better ? 2 : 1, 0);
+}
+
+/* A thread that OpenMP has bound to a core takes it alone neither to the restarted program nor to the worker. */
+Test(blas_core, a_bound_thread_keeps_all_cores) {
+    char threads[16];
+    snprintf(threads, sizeof threads, "%d", omp_get_num_procs());
+    GOOD(FAKE "unset OMP_NUM_THREADS && " UNDER("OMP_PROC_BIND=true FAKE_CORES=cores") RUN);
+    expect_starts(deserved() ? 2 : 1, 1);
+    expect_fact("omp_threads", threads);
+    GOOD("sort -u cores | tr -d '\\n'");
+    cr_expect_str_eq(out, threads, "cores of some process: %s, not %s", out, threads);
 }
 
 Test(blas_core, the_choice_of_the_user_stands) {

@@ -15,6 +15,7 @@
 
 #include "build_info.h"
 #include "suites/case/options.h"
+#include "cpu_ref/affinity.h"
 #include "cpu_ref/blas_core.h"
 #include "results/record.h"
 #include "suites/command/commands.h"
@@ -197,6 +198,7 @@ int main(int argc, char **argv) {
         1); /* the rooms split their work by OpenMP and call BLAS and LAPACK from inside the pieces */
     if (argc == 2 && !strcmp(argv[1], "--worker"))
         return worker_main(handlers);
+    affinity_unbind(); /* this process computes nothing: its workers do */
     prepare_process();
     if (argc == 3 && !strcmp(argv[1], "help")) { /* `mhcbench help run` is `mhcbench run --help` */
         argv[1] = argv[2];
