@@ -20,10 +20,13 @@ static void gemm_blas(enum transpose ta, enum transpose tb, int64_t m, int64_t n
 #endif
 }
 
+static product *best_product(int64_t m, int64_t n, int64_t k) {
+    return gemm_is_small(m, n, k) ? gemm_small : gemm_is_thin(n) ? gemm_thin : gemm_blas;
+}
+
 void gemm(enum transpose ta, enum transpose tb, int64_t m, int64_t n, int64_t k, real alpha, const real *a, int64_t lda,
           const real *b, int64_t ldb, real beta, real *c, int64_t ldc) {
-    product *multiply = gemm_is_small(m, n, k) ? gemm_small : gemm_blas;
-    multiply(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+    best_product(m, n, k)(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
 }
 
 /* Piece `index` of `pieces` of a range, in multiples of 16. */
@@ -35,7 +38,7 @@ static int64_t split(int64_t count, int64_t index, int64_t pieces) {
 void gemm_parallel(enum transpose ta, enum transpose tb, int64_t m, int64_t n, int64_t k, real alpha, const real *a,
                    int64_t lda, const real *b, int64_t ldb, real beta, real *c, int64_t ldc) {
     bool by_rows = m >= n;
-    product *multiply = gemm_is_small(m, n, k) ? gemm_small : gemm_blas; /* all pieces alike, however many */
+    product *multiply = best_product(m, n, k); /* all pieces alike, however many */
 #pragma omp parallel
     {
         int64_t index = omp_get_thread_num(), pieces = omp_get_num_threads(), extent = by_rows ? m : n;

@@ -1,11 +1,12 @@
-/* C in tiles of ROWS rows and two vectors of columns, whose sums stay in the registers: for each k, an element of each
- * row of op(A) times two vectors of a row of op(B). So op(B) has to lie in rows of whole vectors, and is copied where
- * it does not; how op(A) lies is all the same. */
+/* C in tiles of ROWS rows and PARTS vectors of columns, whose sums stay in the registers: for each k, an element of each
+ * row of op(A) times the vectors of a row of op(B). So op(B) has to lie in rows of whole vectors. Where it does not, it
+ * is copied into panels as wide as a tile, one behind the other. How op(A) lies is all the same. */
 #define VEC_WIDE
 #include "cpu_ref/gemm_small.h"
 #include "cpu_ref/vecmath.h"
 
-enum { ROWS = 6, PARTS = 2, MOST_B = 1 << 15, MOST_PRODUCTS = 1 << 21 };
+enum { ROWS = 6, PARTS = 2, MOST_B = 1 << 15, MOST_PRODUCTS = 1 << 21, THIN = 32 };
+#define WIDE (PARTS * LANES)
 
 struct operands {
     int64_t n, k;
@@ -13,13 +14,14 @@ struct operands {
     const real *a; /* of op(A): from a row to the next, from a column to the next */
     int64_t row, column;
     const real *b;
-    int64_t ldb;
+    int64_t ldb, across; /* from a row to the next; to the next tile, for each column of this one */
     real *c;
     int64_t ldc;
 };
 
+/* Columns of the panels for n columns. */
 static int64_t whole(int64_t n) {
-    return (n + LANES - 1) / LANES * LANES;
+    return (n + WIDE - 1) / WIDE * WIDE;
 }
 
 bool gemm_is_small(int64_t m, int64_t n, int64_t k) {
@@ -32,7 +34,7 @@ SPECIALISED void tile(const int rows, const int parts, const struct operands *o,
     for (int y = 0; y < rows; y++)
         for (int x = 0; x < parts; x++)
             sum[y][x] = (vec){0};
-    const real *a = o->a + i * o->row, *b = o->b + j;
+    const real *a = o->a + i * o->row, *b = o->b + j * o->across;
     for (int64_t s = 0; s < o->k; s++, a += o->column, b += o->ldb)
         for (int y = 0; y < rows; y++)
             for (int x = 0; x < parts; x++)
@@ -46,38 +48,55 @@ SPECIALISED void tile(const int rows, const int parts, const struct operands *o,
         }
 }
 
-/* op(B) in rows of whole vectors, 0 behind column n; from a column to the next of op(B) it is `next` elements of b. */
-static void copy_b(const struct operands *o, const real *b, int64_t ldb, bool transposed, real *copy) {
-    int64_t next = transposed ? ldb : 1, down = transposed ? 1 : ldb;
-    for (int64_t s = 0; s < o->k; s++)
-        for (int64_t j = 0; j < o->n; j += LANES) {
-            const real *from = b + s * down + j * next;
-            vec v = {0};
-            if (j + LANES <= o->n)
-                for (int64_t w = 0; w < LANES; w++)
-                    v[w] = from[w * next];
-            else
-                for (int64_t w = 0; w < o->n - j; w++)
-                    v[w] = from[w * next];
-            vec_store(copy + s * whole(o->n) + j, v);
+/* A square of LANES rows becomes its transpose: each of its passes shuffles both halves of the rows into one another. */
+static void transpose(vec *rows) {
+    vec_int low, high;
+    for (int64_t w = 0; w < LANES; w++) {
+        low[w] = (real_int)(w / 2 + w % 2 * LANES);
+        high[w] = low[w] + (real_int)(LANES / 2);
+    }
+    for (int64_t pass = 1; pass < LANES; pass *= 2) {
+        vec next[LANES];
+        for (int64_t w = 0; w < LANES / 2; w++) {
+            next[2 * w] = __builtin_shuffle(rows[w], rows[w + LANES / 2], low);
+            next[2 * w + 1] = __builtin_shuffle(rows[w], rows[w + LANES / 2], high);
         }
+        memcpy(rows, next, sizeof next);
+    }
+}
+
+/* op(B) [k][n] in panels [k][WIDE], 0 behind column n. */
+static void copy_b(int64_t n, int64_t k, const real *b, int64_t ldb, bool transposed, real *copy) {
+    for (int64_t j = 0; j < n; j += LANES) {
+        real *to = copy + j / WIDE * WIDE * k + j % WIDE;
+        for (int64_t s = 0; !transposed && s < k; s++)
+            vec_store(to + s * WIDE, vec_load_part(b + s * ldb + j, n - j));
+        for (int64_t s = 0; transposed && s < k; s += LANES) {
+            vec rows[LANES] = {0};
+            for (int64_t w = 0; w < LANES && j + w < n; w++)
+                rows[w] = vec_load_part(b + (j + w) * ldb + s, k - s);
+            transpose(rows);
+            for (int64_t w = 0; w < LANES && s + w < k; w++)
+                vec_store(to + (s + w) * WIDE, rows[w]);
+        }
+    }
 }
 
 SPECIALISED void all_columns(const int rows, const struct operands *o, int64_t i) {
     int64_t j = 0;
-    for (; j + PARTS * LANES <= o->n; j += PARTS * LANES)
-        tile(rows, PARTS, o, i, j, LANES);
-    for (; j < o->n; j += LANES)
+    for (; j + LANES < o->n; j += PARTS * LANES)
+        tile(rows, PARTS, o, i, j, o->n - j - LANES < LANES ? o->n - j - LANES : LANES);
+    if (j < o->n)
         tile(rows, 1, o, i, j, o->n - j);
 }
 
 void gemm_small(enum transpose ta, enum transpose tb, int64_t m, int64_t n, int64_t k, real alpha, const real *a,
                 int64_t lda, const real *b, int64_t ldb, real beta, real *c, int64_t ldc) {
-    struct operands o = {n, k, alpha, beta, a, ta ? 1 : lda, ta ? lda : 1, b, ldb, c, ldc};
+    struct operands o = {n, k, alpha, beta, a, ta ? 1 : lda, ta ? lda : 1, b, ldb, 1, c, ldc};
     real copy[MOST_B];
     if (tb || n % LANES) {
-        copy_b(&o, b, ldb, tb, copy);
-        o.b = copy, o.ldb = whole(n);
+        copy_b(n, k, b, ldb, tb, copy);
+        o.b = copy, o.ldb = WIDE, o.across = k;
     }
     /* Tiles of nearly the same height: one of two rows would wait for its sums. */
     for (int64_t i = 0, tiles = (m + ROWS - 1) / ROWS, rows; tiles > 0; i += rows, tiles--)
@@ -89,4 +108,17 @@ void gemm_small(enum transpose ta, enum transpose tb, int64_t m, int64_t n, int6
         case 5: all_columns(5, &o, i); break;
         default: all_columns(ROWS, &o, i); break;
         }
+}
+
+bool gemm_is_thin(int64_t n) {
+    return n <= THIN;
+}
+
+void gemm_thin(enum transpose ta, enum transpose tb, int64_t m, int64_t n, int64_t k, real alpha, const real *a,
+               int64_t lda, const real *b, int64_t ldb, real beta, real *c, int64_t ldc) {
+    /* Long pieces, because memory is quick in runs of a page. Of a transposed A each row of a piece is a run. */
+    const int64_t depth = ta ? 2 * THIN : MOST_B / THIN;
+    for (int64_t s = 0; s < k; s += depth)
+        gemm_small(ta, tb, m, n, s + depth < k ? depth : k - s, alpha, a + s * (ta ? lda : 1), lda,
+                   b + s * (tb ? 1 : ldb), ldb, s ? 1 : beta, c, ldc);
 }

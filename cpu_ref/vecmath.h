@@ -204,20 +204,25 @@ static inline vec vec_normal_cdf(vec x, vec *density) {
 }
 #endif
 
-/* The first `left` elements at p and 0 behind them, or LANES elements where there are as many. */
+/* The first `left` elements at p and 0 behind them, or LANES elements where there are as many. The compiler makes one
+ * masked load or store of the loop, which a memcpy() of `left` elements would not become. */
 static inline vec vec_load_part(const real *p, int64_t left) {
-    vec v = {0};
     if (left >= LANES)
         return vec_load(p);
-    memcpy(&v, p, (size_t)left * sizeof(real));
-    return v;
+    real v[LANES];
+    for (real_int w = 0; w < (real_int)LANES; w++)
+        v[w] = w < (real_int)left ? p[w] : 0;
+    return vec_load(v);
 }
 
-static inline void vec_store_part(real *p, vec v, int64_t left) {
-    if (left >= LANES)
+static inline void vec_store_part(real *restrict p, vec v, int64_t left) {
+    if (left >= LANES) {
         vec_store(p, v);
-    else
-        memcpy(p, &v, (size_t)left * sizeof(real));
+        return;
+    }
+    for (real_int w = 0; w < (real_int)LANES; w++)
+        if (w < (real_int)left)
+            p[w] = v[w];
 }
 
 /* to[k] = f(from[k]); to may be from. */
