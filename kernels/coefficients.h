@@ -48,6 +48,8 @@ template <int N, typename MAP> static __host__ __device__ constexpr bool shares_
 
 /* Bytes of shared memory for the traces of so many tokens. */
 template <int N, typename MAP> static __host__ __device__ constexpr int64_t trace_bytes(int64_t tokens) {
+    static_assert(!shares_trace<N, MAP>() || sizeof(typename MAP::template trace<N>) % 8 == 4,
+                  "with an even number of words threads would meet in a bank");
     return shares_trace<N, MAP>() ? tokens * (int64_t)sizeof(typename MAP::template trace<N>) : 0;
 }
 
