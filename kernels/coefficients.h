@@ -41,6 +41,27 @@ template <int N, typename MAP> static __host__ __device__ constexpr int map_room
     return MAP::RES && MATRIX(N) > MAP::logits(ROOM(N)) ? MATRIX(N) : MAP::logits(ROOM(N)) ? MAP::logits(ROOM(N)) : 1;
 }
 
+/* Is the trace of a map, where N is known, in the shared memory of the block and not among a thread's variables? */
+template <int N, typename MAP> static __host__ __device__ constexpr bool shares_trace(void) {
+    return N && MAP::SLOW;
+}
+
+/* Bytes of shared memory for the traces of so many tokens. */
+template <int N, typename MAP> static __host__ __device__ constexpr int64_t trace_bytes(int64_t tokens) {
+    static_assert(!shares_trace<N, MAP>() || sizeof(typename MAP::template trace<N>) % 8 == 4,
+                  "with an even number of words threads would meet in a bank");
+    return shares_trace<N, MAP>() ? tokens * (int64_t)sizeof(typename MAP::template trace<N>) : 0;
+}
+
+/* The trace of a token among those that begin at `shared`, or a thread's own. */
+template <int N, typename MAP>
+static __device__ __forceinline__ typename MAP::template trace<N> *trace_at(void *shared, int token,
+                                                                            typename MAP::template trace<N> *own) {
+    if constexpr (shares_trace<N, MAP>())
+        return (typename MAP::template trace<N> *)shared + token;
+    return own;
+}
+
 /* Part of column k: 0 pre, 1 post, 2 res. */
 static __device__ __forceinline__ int part_of(int n, int k) {
     return k < n ? 0 : k < 2 * n ? 1 : 2;
@@ -126,14 +147,15 @@ static __device__ __forceinline__ void post_logit_gradient(struct coefficients s
         z[STREAMS(N, s.n) + i] = grad_post[i] * (post[i] * (1 - post[i] / 2));
 }
 
+/* In a kernel whose block has nothing but traces in shared memory, one per thread. */
 template <int N, typename MAP>
 static __device__ __forceinline__ void res_logit_gradient(struct coefficients s, const float *product, const float *b,
                                                           const float *alpha, const float *grad_res, float *z) {
     float logits[map_room<N, MAP>()];
-    typename MAP::template trace<N> trace;
+    typename MAP::template trace<N> own, *trace = trace_at<N, MAP>(shared_memory(), (int)threadIdx.x, &own);
     res_logits<N, MAP>(s, product, b, alpha, logits);
-    MAP::template record<N>(s, logits, &trace);
-    MAP::template backward<N>(s, &trace, grad_res, z + 2 * STREAMS(N, s.n));
+    MAP::template record<N>(s, logits, trace);
+    MAP::template backward<N>(s, trace, grad_res, z + 2 * STREAMS(N, s.n));
 }
 
 /* q_k = alpha z_k / r, the gradient of x.phi_k, 0 for a token of zeros; returns through_norm = sum q product, in the

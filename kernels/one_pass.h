@@ -65,7 +65,8 @@ struct one_pass_backward {
     int64_t T, C;
     int slice, cluster_bits; /* as in forward */
     float inverse_length;
-    int warps; /* that have channels; the last warp of the block makes the coefficients' gradients */
+    int warps;  /* that have channels; the last warp of the block makes the coefficients' gradients */
+    int traces; /* where in shared memory the map's traces begin; 0: they take the place of the partial sums */
     struct coefficients how;
     const struct bf16 *g, *x, *y, *du;
     const float *pre, *post, *res, *post_below; /* post_below: backward_y alone */

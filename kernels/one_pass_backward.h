@@ -171,62 +171,77 @@ static __device__ __forceinline__ void prefetch_tile(const struct one_pass_backw
     prefetch_piece(f->du, 1, 0, f->T, f->C, first_token, p);
 }
 
+/* What stays in shared memory for all turns. No block may write into a block's memory before the block has begun. */
+template <int N, typename G> static __device__ __forceinline__ void begin_backward(const struct one_pass_backward *f) {
+    struct backward_shared<N, G> s(f);
+    load_backward_weights<N, G>(f, s.weights);
+    for (int k = thread_anew(); k < sums<N, G>::ALPHAS; k += (int)blockDim.x)
+        s.alpha[k] = f->alpha[k];
+    cluster_arrive();
+    cluster_wait();
+}
+
+/* First part of a turn: the tile; the dots go to the owners. */
+template <int N, typename G>
+static __device__ __forceinline__ void take_tile(const struct one_pass_backward *f, int64_t first, int64_t clusters,
+                                                 struct piece x[N], struct piece g[N], struct piece *du,
+                                                 typename G::map::template trace<N> *trace) {
+    struct backward_shared<N, G> s(f);
+    struct lane_place p = lane_place_of(thread_anew(), f->C, f->slice);
+    load_tile<N>(f, first, &p, x, g, du);
+    struct piece y = load_piece(f->y, 1, 0, f->T, f->C, first, &p);
+    prefetch_tile<N, G>(f, anew(first) + clusters * TILE, &p);
+    if (!G::map::SLOW || p.warp < f->warps) {
+        multiply_backward<N, G>(x, g, &y, du, &p, s.partial + p.warp * TILE * backward_sums<N, G>::DOTS);
+    } else { /* a warp without channels: it is ahead of the others, and has no tile */
+        prepare<N, G>(f, &s, first, trace);
+        clear_tile<N>(x, g, du);
+    }
+    __syncthreads();
+    load_coefficients<N, G>(f, &s, first); /* the old ones are read: all are past grad_x of the tile before */
+    send_dots<N, G>(f, &s);
+    cluster_arrive();
+    if (G::map::SLOW && !f->traces) /* a trace takes the place of what all have sent */
+        __syncthreads();
+}
+
+/* Second part: the last warp answers with q; the others wait. */
+template <int N, typename G>
+static __device__ __forceinline__ void answer(const struct one_pass_backward *f, int64_t first, struct piece x[N],
+                                              struct piece g[N], struct piece *du,
+                                              typename G::map::template trace<N> *trace) {
+    struct backward_shared<N, G> s(f);
+    const int warp = thread_anew() / WARP, last = (int)blockDim.x / WARP - 1;
+    if (warp != last) {
+        cluster_wait();
+    } else {
+        if constexpr (!G::map::SLOW) /* it begins here: no register holds it before */
+            *trace = {};
+        if (!G::map::SLOW || warp < f->warps)
+            prepare<N, G>(f, &s, first, trace);
+        cluster_wait();
+        make_q<N, G>(f, &s, first, trace);
+        /* Again, from L2: what makes q needs the registers that the tile would wait in. */
+        struct lane_place p = lane_place_of(thread_anew(), f->C, f->slice);
+        load_tile<N>(f, anew(first), &p, x, g, du);
+    }
+    copy_wait<0>(); /* the coefficients are here; the meeting shows them to the other threads */
+    cluster_arrive();
+    cluster_wait();
+}
+
 /* A turn has three parts, with a meeting of the cluster between them. Each works out anew where its thread and its
  * arrays are: over the meetings the registers hold the tile. */
 template <int N, typename G, int WARPS>
 static __global__ void __launch_bounds__(WARPS *WARP, 1) backward_kernel(struct one_pass_backward f) {
-    const int last = (int)blockDim.x / WARP - 1;
     const int64_t clusters = gridDim.x >> f.cluster_bits;
-    {
-        struct backward_shared<N, G> s(&f);
-        load_backward_weights<N, G>(&f, s.weights);
-        for (int k = thread_anew(); k < sums<N, G>::ALPHAS; k += (int)blockDim.x)
-            s.alpha[k] = f.alpha[k];
-    }
-    /* No block may write into a block's memory before the block has begun. */
-    cluster_arrive();
-    cluster_wait();
+    begin_backward<N, G>(&f);
     for (int64_t first = (int64_t)(blockIdx.x >> f.cluster_bits) * TILE; first < f.T;
          first = anew(first) + clusters * TILE) {
         struct piece x[N], g[N], du;
         typename G::map::template trace<N> trace;
-        {
-            struct backward_shared<N, G> s(&f);
-            struct lane_place p = lane_place_of(thread_anew(), f.C, f.slice);
-            load_tile<N>(&f, first, &p, x, g, &du);
-            struct piece y = load_piece(f.y, 1, 0, f.T, f.C, first, &p);
-            prefetch_tile<N, G>(&f, anew(first) + clusters * TILE, &p);
-            if (!G::map::SLOW || p.warp < f.warps) {
-                multiply_backward<N, G>(x, g, &y, &du, &p, s.partial + p.warp * TILE * backward_sums<N, G>::DOTS);
-            } else { /* a warp without channels: it is ahead of the others, and has no tile */
-                prepare<N, G>(&f, &s, first, &trace);
-                clear_tile<N>(x, g, &du);
-            }
-            __syncthreads();
-            load_coefficients<N, G>(&f, &s, first); /* the old ones are read: all are past grad_x of the tile before */
-            send_dots<N, G>(&f, &s);
-            cluster_arrive();
-        }
-        {
-            struct backward_shared<N, G> s(&f);
-            const int warp = thread_anew() / WARP;
-            if (warp != last) {
-                cluster_wait();
-            } else {
-                if constexpr (!G::map::SLOW) /* it begins here: no register holds it before */
-                    trace = {};
-                if (!G::map::SLOW || warp < f.warps)
-                    prepare<N, G>(&f, &s, first, &trace);
-                cluster_wait();
-                make_q<N, G>(&f, &s, first, &trace);
-                /* Again, from L2: what makes q needs the registers that the tile would wait in. */
-                struct lane_place p = lane_place_of(thread_anew(), f.C, f.slice);
-                load_tile<N>(&f, anew(first), &p, x, g, &du);
-            }
-            copy_wait<0>(); /* the coefficients are here; the meeting shows them to the other threads */
-            cluster_arrive();
-            cluster_wait();
-        }
+        take_tile<N, G>(&f, first, clusters, x, g, &du, &trace);
+        answer<N, G>(&f, first, x, g, &du, &trace);
         for (int i = 0; i < N; i++) {
             keep_packed(&x[i]);
             keep_packed(&g[i]);
@@ -244,50 +259,67 @@ static __global__ void __launch_bounds__(WARPS *WARP, 1) backward_kernel(struct 
 
 /* --- launching --- */
 
-template <int N, typename G> static struct needs backward_needs(void) {
-    using F = backward_shared<N, G>;
-    return (struct needs){F::BYTES, F::WARP_BYTES, 0, F::TOKEN_BYTES};
-}
+struct backward_layout {
+    struct layout of;
+    int blocks; /* per multiprocessor */
+    int traces; /* as in one_pass_backward */
+};
 
-/* Two blocks per multiprocessor where they fit, else one; returns how many, 0 if not even one does. */
-static int backward_layout(const struct mhc_case *c, const struct needs *need, int64_t shared, int smallest,
-                           struct layout *layout) {
-    int64_t of_two = shared / 2 < ONE_PASS_SHARED_OF_TWO ? shared / 2 : ONE_PASS_SHARED_OF_TWO;
-    if (one_pass_layout(c, need, of_two, BACKWARD_MAX_WARPS / 2, smallest, layout))
-        return 2;
-    return one_pass_layout(c, need, shared, BACKWARD_MAX_WARPS, smallest, layout);
+/* Two blocks per multiprocessor where they fit, else one; false where not even one does. Where no place is left for
+ * the traces, they take that of the partial sums: a barrier more, but none of the two blocks less. */
+template <int N, typename G>
+static bool backward_layout_of(const struct mhc_case *c, int64_t shared, int smallest, struct backward_layout *layout) {
+    using F = backward_shared<N, G>;
+    const int64_t of_two = shared / 2 < ONE_PASS_SHARED_OF_TWO ? shared / 2 : ONE_PASS_SHARED_OF_TWO;
+    const int64_t trace = trace_bytes<N, typename G::map>(1);
+    for (int blocks = 2; blocks; blocks--) {
+        struct layout *of = &layout->of;
+        struct needs apart = {F::BYTES, F::WARP_BYTES, 0, F::TOKEN_BYTES + trace};
+        struct needs within = {F::BYTES, F::WARP_BYTES, 0, F::TOKEN_BYTES};
+        const int64_t limit = blocks == 2 ? of_two : shared;
+        layout->blocks = blocks;
+        if (one_pass_layout(c, &apart, limit, BACKWARD_MAX_WARPS / blocks, smallest, of)) {
+            layout->traces = (int)((int64_t)of->shared - TILE / of->cluster * trace);
+            return true;
+        }
+        layout->traces = 0;
+        if (one_pass_layout(c, &within, limit, BACKWARD_MAX_WARPS / blocks, smallest, of) &&
+            TILE / of->cluster * trace <= of->warps * F::PARTIAL_BYTES)
+            return true;
+    }
+    return false;
 }
 
 template <int N, typename G, int WARPS>
-static int start_backward_layout(struct device *d, void *queue, const struct mhc_case *c, const struct layout *layout,
-                                 unsigned threads, struct one_pass_backward f) {
-    unsigned cluster = (unsigned)layout->cluster;
-    int64_t clusters = clusters_at_once(d, backward_kernel<N, G, WARPS>, cluster, threads, layout->shared);
+static int start_backward_layout(struct device *d, void *queue, const struct mhc_case *c,
+                                 const struct backward_layout *layout, unsigned threads, struct one_pass_backward f) {
+    unsigned cluster = (unsigned)layout->of.cluster;
+    int64_t clusters = clusters_at_once(d, backward_kernel<N, G, WARPS>, cluster, threads, layout->of.shared);
     int64_t tiles = blocks_of(c->T, TILE);
     if (clusters < 1)
         return -1;
-    f.T = c->T, f.C = c->C, f.slice = layout->slice, f.cluster_bits = __builtin_ctz(cluster);
+    f.T = c->T, f.C = c->C, f.slice = layout->of.slice, f.cluster_bits = __builtin_ctz(cluster);
     f.inverse_length = one_pass_inverse_length<G>(c);
-    f.warps = layout->warps, f.how = coefficients_of(c);
+    f.warps = layout->of.warps, f.traces = layout->traces, f.how = coefficients_of(c);
     return CHECKED(d, LAUNCH_CLUSTER((backward_kernel<N, G, WARPS>), cluster,
-                                     (unsigned)(clusters < tiles ? clusters : tiles) * cluster, threads, layout->shared,
-                                     queue, f));
+                                     (unsigned)(clusters < tiles ? clusters : tiles) * cluster, threads,
+                                     layout->of.shared, queue, f));
 }
 
 template <int N, typename G>
 static int start_backward(struct device *d, void *queue, const struct mhc_case *c, const struct one_pass_backward *f) {
     constexpr int FEW = N == 4 ? BACKWARD_FEW_WARPS : BACKWARD_MAX_WARPS;
-    struct needs need = backward_needs<N, G>();
-    struct layout layout;
+    struct backward_layout layout;
     if (d->largest_cluster == 1) /* not even one block alone: what a cluster writes with is missing */
         return -1;
     for (int smallest = one_pass_smallest_cluster(d, c);; smallest = 1) {
-        int blocks = backward_layout(c, &need, d->shared_bytes, smallest, &layout);
-        if (!blocks || layout.cluster > d->largest_cluster)
+        if (!backward_layout_of<N, G>(c, d->shared_bytes, smallest, &layout) || layout.of.cluster > d->largest_cluster)
             return -1;
-        /* A warp for a slow map alone, where there is room for its registers. */
-        int warps = layout.warps + (G::map::SLOW && (layout.warps + 1) * blocks <= BACKWARD_MAX_WARPS);
-        int failed = warps * blocks <= FEW
+        /* A warp for a slow map alone, where there is room for its registers and its traces. */
+        int warps = layout.of.warps;
+        if (G::map::SLOW && layout.traces && (warps + 1) * layout.blocks <= BACKWARD_MAX_WARPS)
+            warps++;
+        int failed = warps * layout.blocks <= FEW
                          ? start_backward_layout<N, G, FEW>(d, queue, c, &layout, (unsigned)warps * WARP, *f)
                          : start_backward_layout<N, G, BACKWARD_MAX_WARPS>(d, queue, c, &layout, (unsigned)warps * WARP,
                                                                            *f);
@@ -307,11 +339,10 @@ static int one_pass_backward_start(struct device *d, void *queue, const struct m
 template <typename G> static bool one_pass_backward_fits(const struct mhc_case *c, const char **why) {
     if (!one_pass_shape(c, why))
         return false;
-#define CALL(N) backward_needs<N, G>()
-    struct needs need = ONE_PASS_COUNT(c->n, CALL);
+    struct backward_layout layout;
+#define CALL(N) backward_layout_of<N, G>(c, ONE_PASS_SHARED, 1, &layout)
+    return ONE_PASS_COUNT(c->n, CALL) || (*why = ONE_PASS_TOO_WIDE, false);
 #undef CALL
-    struct layout layout;
-    return backward_layout(c, &need, ONE_PASS_SHARED, 1, &layout) || (*why = ONE_PASS_TOO_WIDE, false);
 }
 
 #endif

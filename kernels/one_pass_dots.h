@@ -27,11 +27,13 @@ template <int N, typename G> struct backward_shared {
     float *received;     /* [block][TILE / cluster size][DOTS], written by the whole cluster */
     float *q;            /* [TILE][SENT], written by the owners */
     float *own;          /* [TILE / cluster size][DOTS, SENT, KEPT]: see own_token */
-    float *partial;      /* [warp][TILE][DOTS] */
+    float *partial;      /* [warp][TILE][DOTS]; the traces of the owned tokens too, where no place is left for them */
     uint2 *weights;      /* [warp][stream][STEPS][4][lane] */
+    void *traces;        /* [TILE / cluster size] of a map that shares them */
 
     static constexpr int OWN = (B::DOTS + B::SENT + B::KEPT + 3) / 4 * 4;
-    static constexpr int64_t WARP_BYTES = (int64_t)S::STREAMS_OF_WEIGHTS * B::STEPS * 4 * WARP * 8 + TILE * B::DOTS * 4;
+    static constexpr int64_t PARTIAL_BYTES = TILE * B::DOTS * 4; /* of a warp */
+    static constexpr int64_t WARP_BYTES = (int64_t)S::STREAMS_OF_WEIGHTS * B::STEPS * 4 * WARP * 8 + PARTIAL_BYTES;
     static constexpr int ALPHA_ROOM = 4; /* as OWN a multiple of 4: the weights behind are written 16 bytes at a time */
     static constexpr int64_t BYTES = (TILE * (B::USED + N + B::DOTS + B::SENT) + ALPHA_ROOM) * 4;
     static constexpr int64_t TOKEN_BYTES = OWN * 4;
@@ -45,6 +47,7 @@ template <int N, typename G> struct backward_shared {
         own = q + TILE * B::SENT;
         partial = own + (TILE >> cluster_bits) * OWN;
         weights = (uint2 *)(partial + warps * TILE * B::DOTS);
+        traces = f->traces ? shared_memory() + f->traces : (unsigned char *)partial;
     }
 };
 
@@ -85,10 +88,10 @@ static __device__ __forceinline__ void record_token(struct coefficients how, con
     MAP::template record<N>(how, logits, trace);
 }
 
-/* What does not depend on the dots. */
+/* What does not depend on the dots. `own`: the trace of a map that shares none. */
 template <int N, typename G>
 static __device__ __forceinline__ void prepare(const struct one_pass_backward *f, const struct backward_shared<N, G> *s,
-                                               int64_t first_token, typename G::map::template trace<N> *trace) {
+                                               int64_t first_token, typename G::map::template trace<N> *own) {
     using S = sums<N, G>;
     using B = backward_sums<N, G>;
     const struct member block = member_of(anew(f->cluster_bits));
@@ -105,7 +108,8 @@ static __device__ __forceinline__ void prepare(const struct one_pass_backward *f
     __syncwarp();
     if constexpr (G::map::RECORDS)
         if (lane < owned)
-            record_token<N, typename G::map>(f->how, own_token<N, G>(s, lane).kept + 2 * N, f->b, s->alpha, trace);
+            record_token<N, typename G::map>(f->how, own_token<N, G>(s, lane).kept + 2 * N, f->b, s->alpha,
+                                             trace_at<N, typename G::map>(s->traces, lane, own));
 }
 
 /* z and q of a token of mHC from its dots; returns through_norm. */
@@ -115,10 +119,10 @@ static __device__ __forceinline__ float mhc_token(struct coefficients how, const
                                                   float *z_to, float *q_to) {
     constexpr int COLUMNS = column_count<MAP>(N);
     float z[COLUMNS], q[COLUMNS];
+    if constexpr (MAP::RES) /* first, while no register holds another part of z */
+        MAP::template backward<N>(how, trace, dots + 2 * N, z + 2 * N);
     pre_logit_gradient<N>(how, kept, dots, z);
     post_logit_gradient<N>(how, kept + N, dots + N, z);
-    if constexpr (MAP::RES)
-        MAP::template backward<N>(how, trace, dots + 2 * N, z + 2 * N);
     float through_norm = mhc_through_norm<N, MAP>(how, z, kept + 2 * N, alpha, kept[2 * N + COLUMNS], q);
 #pragma unroll
     for (int m = 0; m < COLUMNS; m++) {
@@ -136,14 +140,15 @@ static __device__ __forceinline__ void make_set(const struct one_pass_backward *
     using S = sums<N, G>;
     struct own_token<N, G> token(s, own);
     const float *dots = token.dots, *kept = token.kept, *product = kept + 2 * N + set * S::COLUMNS;
-    float *q = token.made + set * S::COLUMNS, r = kept[2 * N + S::PRODUCTS + set], through_norm = 0;
+    float *q = token.made + set * S::COLUMNS, through_norm = 0;
     if (t >= f->T) {
         for (int m = 0; m < S::COLUMNS; m++)
             q[m] = 0;
     } else {
         float *z = f->z + t * S::PRODUCTS;
         if constexpr (G::HC) {
-            through_norm = hc_coefficients_backward(N, set, dots, product, r, s->alpha, q);
+            through_norm = hc_coefficients_backward(N, set, dots, product, kept[2 * N + S::PRODUCTS + set], s->alpha,
+                                                    q);
             for (int m = 0; m < S::COLUMNS; m++)
                 z[hc_place(N, set, m)] = dots[hc_place(N, set, m)];
         } else {
@@ -152,6 +157,7 @@ static __device__ __forceinline__ void make_set(const struct one_pass_backward *
         for (int m = 0; m < S::COLUMNS; m++)
             f->q[t * S::PRODUCTS + set * S::COLUMNS + m] = q[m];
     }
+    const float r = kept[2 * N + S::PRODUCTS + set];
     token.made[S::PRODUCTS + set] = through_norm * f->inverse_length;
     token.made[S::PRODUCTS + S::SETS + set] = r == 0 ? 0 : 1 / r;
 }
@@ -159,7 +165,7 @@ static __device__ __forceinline__ void make_set(const struct one_pass_backward *
 /* Dots that have arrived, added up over the blocks in order; z and q; what was made, to every block. */
 template <int N, typename G>
 static __device__ __forceinline__ void make_q(const struct one_pass_backward *f, const struct backward_shared<N, G> *s,
-                                              int64_t first_token, typename G::map::template trace<N> *trace) {
+                                              int64_t first_token, typename G::map::template trace<N> *own) {
     using S = sums<N, G>;
     using B = backward_sums<N, G>;
     const struct member block = member_of(anew(f->cluster_bits));
@@ -174,10 +180,11 @@ static __device__ __forceinline__ void make_q(const struct one_pass_backward *f,
     if constexpr (S::SETS == 1) { /* no loop, in which the trace would have to outlast a turn */
         static_assert(TILE <= WARP, "a lane per token");
         if (lane < owned)
-            make_set<N, G>(f, s, lane, 0, first_token + token_of(&block, lane), trace);
+            make_set<N, G>(f, s, lane, 0, first_token + token_of(&block, lane),
+                           trace_at<N, typename G::map>(s->traces, lane, own));
     } else {
         for (int k = lane; k < owned * S::SETS; k += WARP)
-            make_set<N, G>(f, s, k / S::SETS, k % S::SETS, first_token + token_of(&block, k / S::SETS), trace);
+            make_set<N, G>(f, s, k / S::SETS, k % S::SETS, first_token + token_of(&block, k / S::SETS), own);
     }
     __syncwarp();
     for (int k = lane; k < owned * B::SENT << block.bits; k += WARP) {

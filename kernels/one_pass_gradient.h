@@ -76,11 +76,11 @@ static __device__ __forceinline__ void multiply_q(const uint2 *weights, int j, c
     }
 }
 
-/* Streams whose products are under way together. All are quickest; where the columns are odd or many, 128 registers do
- * not hold the sums of all beside the tile. */
+/* Streams whose products are under way together. All are quickest; where the columns are odd or many, or the map is
+ * slow and a warp may stand apart, 128 registers do not hold the sums of all beside the tile. */
 template <int N, typename G, int WARPS> static __host__ __device__ constexpr int streams_together(void) {
     constexpr bool FEW = N == 4 && WARPS > BACKWARD_FEW_WARPS && sums<N, G>::RES &&
-                         (sums<N, G>::WIDTH == 1 || backward_sums<N, G>::STEPS > 4);
+                         (sums<N, G>::WIDTH == 1 || G::map::SLOW || backward_sums<N, G>::STEPS > 4);
     return FEW ? 2 : N;
 }
 

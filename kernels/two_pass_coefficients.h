@@ -77,8 +77,9 @@ static int start_coefficients(struct device *d, void *queue, const struct mhc_ca
 
 template <int N, typename MAP>
 static int start_chain(struct device *d, void *queue, const struct mhc_case *c, const struct chain *a) {
-    return CHECKED(d, LAUNCH((chain_kernel<N, MAP>), token_blocks(c), TOKENS_A_BLOCK, 0, queue, coefficients_of(c),
-                             c->T, 1 / (float)(c->n * c->C), *a));
+    return CHECKED(d, LAUNCH((chain_kernel<N, MAP>), token_blocks(c), TOKENS_A_BLOCK,
+                             (trace_bytes<N, MAP>(TOKENS_A_BLOCK)), queue, coefficients_of(c), c->T,
+                             1 / (float)(c->n * c->C), *a));
 }
 
 /* pre, post and res of all tokens from their products. 0, or 1 with device.error set. */

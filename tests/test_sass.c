@@ -6,10 +6,6 @@ TestSuite(sass, .init = enter, .fini = leave, .timeout = 1800);
 /* Kernels with n = 4 that may use local memory; kernels/NOTES.md says why. */
 static bool may_use_local(const char *line) {
     static const char *const known[] = {
-        "backward_kernel<4, mhc_generator<sinkhorn_map>", /* the trace of its iterations */
-        "chain_kernel<4, sinkhorn_map>",
-        "map_backward_kernel<4, sinkhorn_map>",
-        "map_forward_kernel<4, sinkhorn_map>", /* in the double way alone */
         "backward_kernel<4, mhc_generator<orthostochastic_map<2> >, 16>",
         "forward_kernel<4, mhc_generator<orthostochastic_map<2> >, true, 12>",
         ", true, 14>(one_pass_forward)",
@@ -99,7 +95,7 @@ Test(sass, a_stack_frame_is_found) {
                         "168 8 9 void backward_kernel<4, mhc_generator<free_map>, 16>(one_pass_backward)\n"
                         "168 8 9 void backward_kernel<2, mhc_generator<free_map>, 16>(one_pass_backward)\n"
                         "168 8 9 void post_kernel<4, 1>(int)\n"
-                        "168 8 9 void chain_kernel<4, sinkhorn_map>(coefficients)\n");
+                        "168 8 9 void forward_kernel<4, mhc_generator<free_map>, true, 14>(one_pass_forward)\n");
     cr_expect_str_eq(with_stack("table", &met),
                      "168 8 9 void backward_kernel<4, mhc_generator<free_map>, 16>(one_pass_backward)\n");
     cr_expect_eq(met, 2);

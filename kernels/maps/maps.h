@@ -9,10 +9,11 @@
  *
  *   RES             res is an array. Without it res is the identity, K is 0, and the functions are absent
  *   RECORDS         backward needs something that can be worked out before grad_res is there
- *   SLOW            and that takes so long that the one-pass backward gives it a warp of its own
+ *   SLOW            and that takes so long that the one-pass backward gives it a warp of its own. Its trace is indexed
+ *                   at run time, so it lies in shared memory where N is known (shares_trace() and what follows it)
  *   logits(n)       K, as mhc_map_logits()
  *   supports()      what the case must be, besides an n that the map exists for
- *   trace<N>        what record() leaves for backward(); a large one lies in local memory, and the steps copy from it
+ *   trace<N>        what record() leaves for backward(). That of a SLOW map has an odd number of words, for the banks
  *   forward<N>(s, m)                                   logits [K] in m become res [n][n]
  *   record<N>(s, logits, trace)
  *   backward<N>(s, trace, grad_res, grad_logits)       may be called once a trace */

@@ -7,8 +7,13 @@
 
 enum { MAP_THREADS = 64 };
 
+/* Threads of backward: half as many where their traces fill the shared memory of the block. */
+template <int N, typename MAP> static __host__ __device__ constexpr int map_backward_threads(void) {
+    return shares_trace<N, MAP>() ? WARP : MAP_THREADS;
+}
+
 template <int N, typename MAP>
-static __global__ void __launch_bounds__(MAP_THREADS)
+static __global__ void __launch_bounds__(MAP_THREADS, 1)
     map_forward_kernel(struct coefficients s, int64_t T, const float *logits, float *res) {
     const int n = STREAMS(N, s.n), K = MAP::logits(n);
     int64_t t = (int64_t)blockIdx.x * MAP_THREADS + threadIdx.x;
@@ -25,23 +30,23 @@ static __global__ void __launch_bounds__(MAP_THREADS)
 }
 
 template <int N, typename MAP>
-static __global__ void __launch_bounds__(MAP_THREADS)
+static __global__ void __launch_bounds__((map_backward_threads<N, MAP>()))
     map_backward_kernel(struct coefficients s, int64_t T, const float *logits, const float *grad_res,
                         float *grad_logits) {
     const int n = STREAMS(N, s.n), K = MAP::logits(n);
-    int64_t t = (int64_t)blockIdx.x * MAP_THREADS + threadIdx.x;
+    int64_t t = (int64_t)blockIdx.x * map_backward_threads<N, MAP>() + threadIdx.x;
     if (t >= T)
         return;
-    typename MAP::template trace<N> trace;
-    MAP::template record<N>(s, logits + t * K, &trace);
+    typename MAP::template trace<N> own, *trace = trace_at<N, MAP>(shared_memory(), (int)threadIdx.x, &own);
+    MAP::template record<N>(s, logits + t * K, trace);
     if constexpr (N == 0) { /* too many for registers */
-        MAP::template backward<N>(s, &trace, grad_res + t * n * n, grad_logits + t * K);
+        MAP::template backward<N>(s, trace, grad_res + t * n * n, grad_logits + t * K);
     } else {
         float grad[MATRIX(N)], z[MAP::logits(N) + 1];
 #pragma unroll
         for (int k = 0; k < n * n; k++)
             grad[k] = grad_res[t * n * n + k];
-        MAP::template backward<N>(s, &trace, grad, z);
+        MAP::template backward<N>(s, trace, grad, z);
 #pragma unroll
         for (int k = 0; k < K; k++)
             grad_logits[t * K + k] = z[k];
@@ -59,8 +64,10 @@ static int start_map_forward(struct device *d, void *queue, const struct mhc_cas
 template <int N, typename MAP>
 static int start_map_backward(struct device *d, void *queue, const struct mhc_case *c, const float *logits,
                               const float *grad_res, float *grad_logits) {
-    return CHECKED(d, LAUNCH((map_backward_kernel<N, MAP>), (unsigned)blocks_of(c->T, MAP_THREADS), MAP_THREADS, 0,
-                             queue, coefficients_of(c), c->T, logits, grad_res, grad_logits));
+    constexpr int THREADS = map_backward_threads<N, MAP>();
+    return CHECKED(d, LAUNCH((map_backward_kernel<N, MAP>), (unsigned)blocks_of(c->T, THREADS), THREADS,
+                             (trace_bytes<N, MAP>(THREADS)), queue, coefficients_of(c), c->T, logits, grad_res,
+                             grad_logits));
 }
 
 /* 0, or 1 with device.error set. A map without res has neither. */

@@ -10,29 +10,16 @@
  * with the first row step too taken on the logits. An eps above LEAST_EPS hides all that underflow could lose, so v4
  * stays in float.
  *
- * Backward in terms of E = M o dL/dM, the gradient with respect to log M: a step y = x / (sum x + eps) turns E into E
- * - y o (sum of E along the same axis), and x is y times its divisor. So what is kept of an iteration is 2n divisors,
- * for as many iterations as fit in HISTORY_BYTES; earlier ones are computed again from the logits. An entry that
- * underflowed is 0 in M and in E and stays so. */
+ * Backward keeps of an iteration its 2n divisors, for as many iterations as fit in HISTORY_WORDS; earlier ones are
+ * computed again from the logits. */
 #ifndef KERNELS_MAPS_SINKHORN_H
 #define KERNELS_MAPS_SINKHORN_H
 
-#include "kernels/maps/maps.h"
+#include "kernels/maps/sinkhorn_steps.h"
 
 #define FLOAT_RANGE 40.0f
 #define LEAST_EPS 1e-30f
-enum { HISTORY_BYTES = 1024 }; /* of local memory: 32 iterations of 4 streams in float */
-
-static __device__ __forceinline__ float exponential(float x) {
-    return expf(x);
-}
-static __device__ __forceinline__ double exponential(double x) {
-    return exp(x);
-}
-/* That of a float is a device's own. */
-static __device__ __forceinline__ double reciprocal(double x) {
-    return 1 / x;
-}
+enum { HISTORY_WORDS = 256 }; /* 32 iterations of 4 streams in float */
 
 /* Does this matrix of logits, [destination][source], leave the range of float? */
 template <int N> static __device__ __forceinline__ bool exceeds_float(int n_any, const float *logits, float eps) {
@@ -51,79 +38,14 @@ template <int N> static __device__ __forceinline__ bool exceeds_float(int n_any,
     return range > FLOAT_RANGE && eps < LEAST_EPS;
 }
 
-/* Lines of m divided by their sums + eps: line i has the elements i line + k step. Rows: line n, step 1; columns: 1,
- * n. KEEP: the divisors go to divisor[]. It is a constant, for a test of the pointer would stand between the lines,
- * which can run side by side. */
-template <typename real, int N, bool KEEP>
-static __device__ __forceinline__ void divide(int n_any, int line, int step, real eps, real *m, real *divisor) {
-    const int n = STREAMS(N, n_any);
-#pragma unroll
-    for (int i = 0; i < n; i++) {
-        real sum = m[i * line];
-#pragma unroll
-        for (int k = 1; k < n; k++)
-            sum += m[i * line + k * step];
-        sum += eps;
-        if (KEEP)
-            divisor[i] = sum;
-        real inverse = reciprocal(sum);
-#pragma unroll
-        for (int k = 0; k < n; k++)
-            m[i * line + k * step] *= inverse;
-    }
-}
-
-/* Softmax of every column of m. With `twice`, rows are first lifted so that each has an entry that did not underflow:
- * what remains for a softmax of the rows is to divide by their sums. */
-template <typename real, int N> static __device__ __forceinline__ void column_softmax(int n_any, real *m, bool twice) {
-    const int n = STREAMS(N, n_any);
-    real inverse[ROOM(N)];
-#pragma unroll
-    for (int j = 0; j < n; j++) {
-        real largest = m[j], sum = 0;
-#pragma unroll
-        for (int i = 1; i < n; i++)
-            largest = m[i * n + j] > largest ? m[i * n + j] : largest;
-#pragma unroll
-        for (int i = 0; i < n; i++) {
-            m[i * n + j] -= largest;
-            sum += exponential(m[i * n + j]);
-        }
-        inverse[j] = reciprocal(sum);
-    }
-#pragma unroll
-    for (int i = 0; i < n; i++) {
-        real largest = m[i * n];
-#pragma unroll
-        for (int j = 1; j < n; j++)
-            largest = m[i * n + j] > largest ? m[i * n + j] : largest;
-#pragma unroll
-        for (int j = 0; j < n; j++)
-            m[i * n + j] = exponential(twice ? m[i * n + j] - largest : m[i * n + j]) * inverse[j];
-    }
-}
-
-/* First iteration, on logits; KEEP: the rows' divisors go to rows[]. */
-template <typename real, int N, bool KEEP>
-static __device__ __forceinline__ void first_iteration(int n_any, real eps, real *m, real *rows) {
-    const int n = STREAMS(N, n_any);
-    column_softmax<real, N>(n, m, sizeof(real) == sizeof(double) && eps == 0);
-    if (eps != 0) {
-#pragma unroll
-        for (int k = 0; k < n * n; k++)
-            m[k] += eps;
-    }
-    divide<real, N, KEEP>(n, n, 1, eps, m, rows);
-}
-
 /* Logits in m, [destination][source], become res. */
 template <typename real, int N>
 static __device__ __forceinline__ void iterate(int n_any, real *m, int64_t t_max, real eps) {
     const int n = STREAMS(N, n_any);
-    first_iteration<real, N, false>(n, eps, m, (real *)NULL);
+    first_iteration<real, N, false>(n, eps, m, NULL);
     for (int64_t t = 1; t < t_max; t++) {
-        divide<real, N, false>(n, 1, n, eps, m, (real *)NULL);
-        divide<real, N, false>(n, n, 1, eps, m, (real *)NULL);
+        divide<real, N, false>(n, 1, n, eps, m, NULL, 0);
+        divide<real, N, false>(n, n, 1, eps, m, NULL, 0);
     }
 }
 
@@ -168,152 +90,66 @@ static __device__ __forceinline__ void sinkhorn(int n_any, float *m, int64_t t_m
 
 /* --- backward --- */
 
-/* m, the result of a step, and its E become the argument of the step and its E. Without RESTORE only E does: m is
- * wanted no more. */
-template <typename real, int N, bool RESTORE>
-static __device__ __forceinline__ void undo(int n_any, int line, int step, real *m, real *e, const real *divisor) {
-    const int n = STREAMS(N, n_any);
-#pragma unroll
-    for (int i = 0; i < n; i++) {
-        real sum = e[i * line];
-#pragma unroll
-        for (int k = 1; k < n; k++)
-            sum += e[i * line + k * step];
-#pragma unroll
-        for (int k = 0; k < n; k++) {
-            e[i * line + k * step] -= m[i * line + k * step] * sum;
-            if (RESTORE)
-                m[i * line + k * step] *= divisor[i];
-        }
-    }
-}
-
-/* The same for the last step, rows, where E starts as res o grad_res, and grad_res is in e. With rows that sum to 1 a
- * constant added to a row of grad_res changes nothing. Its value at the row's largest entry is taken off, so that
- * near a permutation, where the gradient is tiny, nothing large has to cancel. Rows in fact sum to 1 - eps /
- * divisor. */
-template <typename real, int N>
-static __device__ __forceinline__ void undo_last(int n_any, real *m, real *e, const real *divisor, real eps) {
-    const int n = STREAMS(N, n_any);
-#pragma unroll
-    for (int i = 0; i < n; i++) {
-        real largest = m[i * n], shift = e[i * n], sum = 0;
-#pragma unroll
-        for (int j = 1; j < n; j++)
-            if (m[i * n + j] > largest) {
-                largest = m[i * n + j];
-                shift = e[i * n + j];
-            }
-#pragma unroll
-        for (int j = 0; j < n; j++) {
-            e[i * n + j] = (e[i * n + j] - shift) * m[i * n + j];
-            sum += e[i * n + j];
-        }
-        sum -= shift * (eps * reciprocal(divisor[i]));
-#pragma unroll
-        for (int j = 0; j < n; j++) {
-            e[i * n + j] -= m[i * n + j] * sum;
-            m[i * n + j] *= divisor[i];
-        }
-    }
-}
-
-/* The first column step: e becomes the gradient of the logits in m. v4 adds eps behind the softmax P: E of P is E P /
- * (P + eps). A column of the gradient sums to 0. Where P is largest the step above cancels, so that entry is what the
- * others leave of 0; e - e keeps a NaN one. */
-template <typename real, int N>
-static __device__ __forceinline__ void undo_softmax(int n_any, real *m, real *e, real eps) {
-    const int n = STREAMS(N, n_any);
-    column_softmax<real, N>(n, m, false);
-    if (eps != 0) {
-#pragma unroll
-        for (int k = 0; k < n * n; k++)
-            e[k] *= m[k] / (m[k] + eps);
-    }
-    undo<real, N, false>(n, 1, n, m, e, (const real *)NULL);
-#pragma unroll
-    for (int j = 0; j < n; j++) {
-        real most = m[j], others = 0;
-        int largest = 0;
-#pragma unroll
-        for (int i = 1; i < n; i++)
-            if (m[i * n + j] > most) {
-                most = m[i * n + j];
-                largest = i;
-            }
-#pragma unroll
-        for (int i = 0; i < n; i++)
-            others += i == largest ? 0 : e[i * n + j];
-#pragma unroll
-        for (int i = 0; i < n; i++)
-            if (i == largest)
-                e[i * n + j] = (e[i * n + j] - e[i * n + j]) - others;
-    }
-}
-
 /* First of the iterations whose divisors are kept together with those of the one before `to`. They count from 0. */
 template <typename real> static __device__ __forceinline__ int64_t era_of(int n, int64_t to) {
-    const int64_t era = HISTORY_BYTES / (int64_t)sizeof(real) / (2 * n);
+    const int64_t era = HISTORY_WORDS * sizeof(uint32_t) / sizeof(real) / (unsigned)(2 * n);
     return (to - 1) / era * era;
 }
 
 /* Iterations before `to`, from the logits into m; of those since the start of the era the divisors are kept. */
 template <typename real, int N>
 static __device__ __forceinline__ void record(int n_any, const float *logits, real *m, int64_t to, real eps,
-                                              real *history) {
+                                              uint32_t *history) {
     const int n = STREAMS(N, n_any);
     const int64_t from = era_of<real>(n, to);
 #pragma unroll
     for (int k = 0; k < n * n; k++)
         m[k] = logits[k];
-    first_iteration<real, N, true>(n, eps, m, history + n);
+    first_iteration<real, N, true>(n, eps, m, history);
     for (int64_t t = 1; t < to; t++) {
-        real *divisors = history + (t > from ? t - from : 0) * 2 * n;
-        divide<real, N, true>(n, 1, n, eps, m, divisors);
-        divide<real, N, true>(n, n, 1, eps, m, divisors + n);
+        int at = (int)(t > from ? t - from : 0) * 2 * n;
+        divide<real, N, true>(n, 1, n, eps, m, history, at);
+        divide<real, N, true>(n, n, 1, eps, m, history, at + n);
     }
 }
 
-/* grad_res in e becomes the gradient of the logits, [destination][source] both. m and history: what record() left of
- * all t_max. */
-template <typename real, int N>
+/* grad_res in e becomes the gradient of the logits, [destination][source] both. RECORDED: m and the history are what
+ * record() left of all t_max. */
+template <typename real, int N, bool RECORDED>
 static __device__ __forceinline__ void iterate_backward(int n_any, const float *logits, real *m, real *e, int64_t t_max,
-                                                        real eps, real *history) {
+                                                        real eps, uint32_t *history) {
     const int n = STREAMS(N, n_any);
     for (int64_t from, to = t_max; to > 0; to = from) {
         from = era_of<real>(n, to);
-        if (to < t_max)
+        if (!RECORDED || to < t_max)
             record<real, N>(n, logits, m, to, eps, history);
         for (int64_t t = to - 1; t >= from; t--) {
-            const real *divisors = history + (t - from) * 2 * n;
+            int at = (int)(t - from) * 2 * n;
             if (t == t_max - 1)
-                undo_last<real, N>(n, m, e, divisors + n, eps);
+                undo_last<real, N>(n, m, e, history, at + n, eps);
             else
-                undo<real, N, true>(n, n, 1, m, e, divisors + n);
+                undo<real, N>(n, n, 1, m, e, history, at + n);
             if (t > 0)
-                undo<real, N, true>(n, 1, n, m, e, divisors);
+                undo<real, N>(n, 1, n, m, e, history, at);
         }
     }
-#pragma unroll
-    for (int k = 0; k < n * n; k++)
-        m[k] = logits[k];
-    undo_softmax<real, N>(n, m, e, eps);
+    undo_softmax<real, N>(n, logits, e, eps);
 }
 
 static inline __device__ __attribute__((noinline)) void iterate_backward_in_double(int n, const float *logits,
                                                                                    double *m, double *e, int64_t t_max,
-                                                                                   double eps, double *history) {
-    record<double, 0>(n, logits, m, t_max, eps, history);
-    iterate_backward<double, 0>(n, logits, m, e, t_max, eps, history);
+                                                                                   double eps, uint32_t *history) {
+    iterate_backward<double, 0, false>(n, logits, m, e, t_max, eps, history);
 }
 
 /* Backward in two steps, for a caller that has the logits before the gradient: most of the time goes into the first.
- * The history is indexed at run time, so the struct lies in local memory. Both steps work on copies in registers, or
- * each iteration would load and store the matrix; between the two steps a trace takes no registers. */
+ * Both steps work on copies in registers, or each iteration would load and store the matrix; between the two steps a
+ * trace takes no registers. It has an odd number of words: so no two threads meet in a bank of shared memory when each
+ * wants the same word of its own. */
 template <int N> struct sinkhorn_trace {
-    alignas(16) unsigned char history[HISTORY_BYTES]; /* divisors of the iterations */
-    float logits[MATRIX(N)], m[MATRIX(N)];            /* [destination][source] */
-    bool in_float;
+    uint32_t history[HISTORY_WORDS];       /* divisors of the iterations */
+    float logits[MATRIX(N)], m[MATRIX(N)]; /* [destination][source] */
+    int32_t in_float;
 };
 
 /* Elements of such a copy; with N = 0 there is none, for a matrix of any size fits no registers. */
@@ -332,13 +168,14 @@ static __device__ __forceinline__ void sinkhorn_record(int n_any, const float *l
             from[i * n + j] = v4 ? logits[j * n + i] : logits[i * n + j];
     }
     eps = v4 ? eps : 0;
-    trace->in_float = !exceeds_float<N>(n, from, eps);
+    const bool in_float = !exceeds_float<N>(n, from, eps);
+    trace->in_float = in_float;
 #pragma unroll
     for (int k = 0; N && k < n * n; k++)
         trace->logits[k] = own[k];
-    if (!trace->in_float)
+    if (!in_float)
         return;
-    record<float, N>(n, from, m, t_max, eps, (float *)trace->history);
+    record<float, N>(n, from, m, t_max, eps, trace->history);
 #pragma unroll
     for (int k = 0; N && k < n * n; k++)
         trace->m[k] = result[k];
@@ -360,13 +197,16 @@ static __device__ __forceinline__ void sinkhorn_backward_recorded(int n_any, str
 #pragma unroll
         for (int k = 0; N && k < n * n; k++)
             result[k] = trace->m[k];
-        iterate_backward<float, N>(n, trace->logits, m, e, t_max, eps, (float *)trace->history);
+        iterate_backward<float, N, true>(n, trace->logits, m, e, t_max, eps, trace->history);
     } else {
         double m[MATRIX(N)], wide[MATRIX(N)];
 #pragma unroll
         for (int k = 0; k < n * n; k++)
             wide[k] = e[k];
-        iterate_backward_in_double(n, trace->logits, m, wide, t_max, eps, (double *)trace->history);
+        if constexpr (N > 0 && N <= 4) /* in registers, as in forward */
+            iterate_backward<double, N, false>(n, trace->logits, m, wide, t_max, eps, trace->history);
+        else
+            iterate_backward_in_double(n, trace->logits, m, wide, t_max, eps, trace->history);
 #pragma unroll
         for (int k = 0; k < n * n; k++)
             e[k] = (float)wide[k];
