@@ -39,7 +39,8 @@ struct record_reader *record_open_raw(const char *path);
 /* Does an earlier file have the columns, curves, summaries, sizes and suite text of the schema? `path` is for the error
  * line. */
 bool record_agrees(struct record_reader *, const struct record_schema *, const char *path);
-/* Appends cases of an earlier file: those that are `wanted` [its cases], NULL: that are done. */
+/* Appends cases of an earlier file by record_append_soon(): those that are `wanted` [its cases], which stay selected;
+ * NULL: that are done. */
 bool record_copy_cases(struct record *, struct record_reader *, const bool *wanted, const char *path);
 
 /* The schema that open records share, the facts of all of them joined; it lives in the first until borrowed_free().

@@ -1,5 +1,6 @@
 /* Joining shards. */
 #include "results/merge_rows.h"
+#include "results/writer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -148,20 +149,41 @@ static bool find_gaps(const struct record *merged, const char *suite, struct rec
 
 typedef void tell_merge(int64_t done, int64_t total, const char *part);
 
-/* Copies what is taken of each part, and closes all but the first, in which the schema lives. */
-static bool copy_parts(struct record *merged, const struct merge_rows *rows, const char *const *paths,
-                       struct record_reader **parts, int count, tell_merge *tell) {
+/* Bytes of numbers and texts that are gathered. Cases of shards alternate, so a part fills a block of rows in pieces. */
+enum { GATHERED = 32 << 20 };
+
+/* The part is opened for these rows alone: what was read of it would stay until it is closed. */
+static bool copy_rows(struct record *merged, const struct merge_row *row, int64_t count, const char *path) {
+    struct record_reader *part = record_open(path);
+    const char *const *key = part ? record_texts(part, "key") : NULL;
+    bool *wanted = key ? calloc((size_t)record_count(part) + 1, sizeof *wanted) : NULL;
+    bool good = wanted || (key && record_fail("out of memory"));
+    for (int64_t k = 0; good && k < count; k++) {
+        good = (row[k].row < record_count(part) && !strcmp(key[row[k].row], row[k].key)) ||
+               record_fail("%s: has changed while it was read", path);
+        if (good)
+            wanted[row[k].row] = true;
+    }
+    good = good && record_copy_cases(merged, part, wanted, path);
+    free(wanted);
+    record_close(part);
+    return good;
+}
+
+/* Row after row of the merged record, as many at a time as are gathered. */
+static bool copy_parts(struct record *merged, const struct merge_rows *rows, const char *const *paths, int count,
+                       tell_merge *tell) {
+    const int64_t step = writer_gather(merged, GATHERED), steps = (rows->cases + step - 1) / step;
     bool good = true;
-    for (int k = 0; good && k < count; k++) {
-        if (tell)
-            tell(count + k, 2 * (int64_t)count, paths[k]);
-        bool *wanted = calloc((size_t)record_count(parts[k]) + 1, sizeof *wanted);
-        if (wanted)
-            merge_rows_of(rows, k, wanted);
-        good = (wanted || record_fail("out of memory")) && record_copy_cases(merged, parts[k], wanted, paths[k]);
-        free(wanted);
-        if (k > 0)
-            record_close(parts[k]), parts[k] = NULL;
+    for (int64_t at = 0; good && at < steps; at++) {
+        for (int k = 0; good && k < count; k++) {
+            const struct merge_row *row;
+            const int64_t some = merge_rows_of(rows, k, at * step, (at + 1) * step, &row);
+            if (tell)
+                tell(count + (at * count + k) / steps, 2 * (int64_t)count, paths[k]);
+            good = some == 0 || copy_rows(merged, row, some, paths[k]);
+        }
+        good = good && record_commit(merged);
     }
     return good;
 }
@@ -180,8 +202,10 @@ static bool merge_open(const char *out, const char *const *paths, struct record_
         done = done && (!rows.row[k].taken || rows.row[k].done || record_complete(parts[rows.row[k].part]));
     b.schema.cases = rows.cases;
     b.schema.keys = rows.keys;
+    for (int k = 1; k < count; k++) /* the schema lives in the first */
+        record_close(parts[k]), parts[k] = NULL;
     struct record *merged = good ? record_create(out, &b.schema, false, overwrite) : NULL;
-    good = merged && copy_parts(merged, &rows, paths, parts, count, tell) && find_gaps(merged, b.schema.suite, gaps);
+    good = merged && copy_parts(merged, &rows, paths, count, tell) && find_gaps(merged, b.schema.suite, gaps);
     gaps->repeated = rows.repeated;
     if (merged && !good)
         record_discard(merged);

@@ -15,6 +15,15 @@ static int by_key(const void *a, const void *b) {
     return (one->row > other->row) - (one->row < other->row);
 }
 
+static int by_place(const void *a, const void *b) {
+    const struct merge_row *one = a, *other = b;
+    if (one->part != other->part)
+        return one->part - other->part;
+    if (one->taken != other->taken)
+        return one->taken - other->taken;
+    return (one->place > other->place) - (one->place < other->place);
+}
+
 static bool collect(struct merge_rows *m, struct record_reader *const *parts, int count) {
     int64_t all = 0;
     for (int k = 0; k < count; k++)
@@ -26,7 +35,7 @@ static bool collect(struct merge_rows *m, struct record_reader *const *parts, in
         const char *const *key = record_texts(parts[k], "key"), *const *status = record_texts(parts[k], "status");
         good = key && status;
         for (int64_t i = 0; good && i < record_count(parts[k]); i++) {
-            m->row[m->count] = (struct merge_row){strdup(key[i]), k, i, !strcmp(status[i], "done"), false};
+            m->row[m->count] = (struct merge_row){strdup(key[i]), k, i, 0, !strcmp(status[i], "done"), false};
             good = m->row[m->count++].key || record_fail("out of memory");
         }
     }
@@ -66,22 +75,29 @@ static struct merge_row *taken(const struct merge_rows *m, const char *key) {
     return from < m->count && !strcmp(m->row[from].key, key) ? &m->row[from] : NULL;
 }
 
+static void give_place(struct merge_rows *m, struct merge_row *row) {
+    row->place = m->cases;
+    m->keys[m->cases++] = row->key;
+}
+
 static bool order(struct merge_rows *m, const char *suite) {
     char *copy = strdup(suite ? suite : ""), *rest = NULL;
     bool *placed = calloc((size_t)m->count + 1, sizeof *placed);
     const bool good = copy && placed;
     for (char *line = good ? strtok_r(copy, "\n", &rest) : NULL; line; line = strtok_r(NULL, "\n", &rest)) {
-        const struct merge_row *row = taken(m, line);
+        struct merge_row *row = taken(m, line);
         if (!row || placed[row - m->row])
             continue;
         placed[row - m->row] = true;
-        m->keys[m->cases++] = row->key;
+        give_place(m, row);
     }
     for (int64_t k = 0; good && k < m->count; k++)
         if (m->row[k].taken && !placed[k])
-            m->keys[m->cases++] = m->row[k].key;
+            give_place(m, &m->row[k]);
     free(placed);
     free(copy);
+    if (good)
+        qsort(m->row, (size_t)m->count, sizeof *m->row, by_place);
     return good || record_fail("out of memory");
 }
 
@@ -91,10 +107,24 @@ bool merge_rows_find(struct merge_rows *m, struct record_reader *const *parts, c
     return collect(m, parts, count) && choose(m, parts, paths) && order(m, suite);
 }
 
-void merge_rows_of(const struct merge_rows *m, int part, bool *wanted) {
-    for (int64_t k = 0; k < m->count; k++)
-        if (m->row[k].part == part)
-            wanted[m->row[k].row] = m->row[k].taken;
+/* How many rows stand before those of a part that have this place or a later one. */
+static int64_t before(const struct merge_rows *m, int part, int64_t place) {
+    const struct merge_row sought = {.part = part, .place = place, .taken = true};
+    int64_t from = 0, to = m->count;
+    while (from < to) {
+        const int64_t middle = from + (to - from) / 2;
+        if (by_place(&m->row[middle], &sought) < 0)
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    return from;
+}
+
+int64_t merge_rows_of(const struct merge_rows *m, int part, int64_t first, int64_t end, const struct merge_row **row) {
+    const int64_t from = before(m, part, first);
+    *row = m->row + from;
+    return before(m, part, end) - from;
 }
 
 void merge_rows_free(struct merge_rows *m) {

@@ -7,11 +7,11 @@
 struct merge_row {
     char *key;
     int part;
-    int64_t row;
+    int64_t row, place; /* place: in the merged record, of one that is taken */
     bool done, taken;
 };
 struct merge_rows {
-    struct merge_row *row; /* by key; of one key the one that is taken first */
+    struct merge_row *row; /* by part; those that are taken last, by place */
     int64_t count;
     const char **keys; /* that are in some part: those of the suite in its order, then others */
     int64_t cases, repeated;
@@ -21,8 +21,8 @@ struct merge_rows {
  * other values, or out of memory. */
 bool merge_rows_find(struct merge_rows *, struct record_reader *const *parts, const char *const *paths, int count,
                      const char *suite);
-/* Marks the rows of a part that are taken, `wanted` [its cases]. */
-void merge_rows_of(const struct merge_rows *, int part, bool *wanted);
+/* The rows of a part that take a place from the first on and before the end; their number. */
+int64_t merge_rows_of(const struct merge_rows *, int part, int64_t first, int64_t end, const struct merge_row **);
 void merge_rows_free(struct merge_rows *);
 
 #endif
