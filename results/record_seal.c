@@ -110,6 +110,8 @@ static bool copy_datasets(struct record *to, hid_t from) {
         t.to = d->id;
         good = good && H5Dset_extent(d->id, d->extent) >= 0 && each_chunk(&t, false);
         twin_close(&t);
+        good = H5Dclose(d->id) >= 0 && good; /* and its cache of chunks */
+        good = (d->id = H5Dopen2(to->file, name, H5P_DEFAULT)) >= 0 && good;
     }
     return good || record_fail_hdf5("cannot write %s", to->path);
 }
