@@ -175,7 +175,7 @@ static bool write_copy(const struct record *was, struct record_reader *old, cons
 char *writer_seal(const struct record *was, const char *status) {
     struct borrowed b = {0};
     struct record_reader *old = record_open_raw(was->part);
-    const bool known = old && borrow_schema(&b, &old, 1);
+    const bool known = old && borrow_schema(&b, old);
     char *name = known ? place_beside(was->path) : NULL;
     if (name && !(write_copy(was, old, &b.schema, status, name) && read_back(name, was, old, &b.schema, status))) {
         unlink(name);
