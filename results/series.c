@@ -340,12 +340,15 @@ char *read_text_attribute(hid_t object, const char *name, int64_t largest) {
     if (H5Aexists(object, name) <= 0)
         return NULL;
     hid_t attribute = H5Aopen(object, name, H5P_DEFAULT);
-    hid_t in_file = H5Aget_type(attribute), space = H5Aget_space(attribute), type = H5Tcopy(H5T_C_S1);
+    /* Padded with zeros it is read as it is: HDF5 converts in copies of the text, and that of a suite may be long. */
+    hid_t in_file = H5Aget_type(attribute), space = H5Aget_space(attribute);
+    const bool as_is = in_file >= 0 && H5Tget_class(in_file) == H5T_STRING && H5Tget_strpad(in_file) == H5T_STR_NULLPAD;
+    hid_t type = H5Tcopy(as_is ? in_file : H5T_C_S1);
     const size_t size = in_file < 0 ? 0 : H5Tget_size(in_file);
     char *text = NULL;
     if (size > 0 && (int64_t)size <= largest && H5Tget_class(in_file) == H5T_STRING &&
         H5Tis_variable_str(in_file) == 0 && space >= 0 && H5Sget_simple_extent_npoints(space) == 1 &&
-        H5Tset_size(type, size + 1) >= 0 && H5Tset_cset(type, H5Tget_cset(in_file)) >= 0)
+        (as_is || (H5Tset_size(type, size + 1) >= 0 && H5Tset_cset(type, H5Tget_cset(in_file)) >= 0)))
         text = calloc(1, size + 1);
     if (text && H5Aread(attribute, type, text) < 0) {
         free(text);
