@@ -148,7 +148,7 @@ static bool find_gaps(const struct record *merged, const char *suite, struct rec
 
 typedef void tell_merge(int64_t done, int64_t total, const char *part);
 
-/* Bytes of numbers and texts that are gathered. Cases of shards alternate, so a part fills a block of rows in pieces. */
+/* Bytes of numbers and texts that are gathered: cases of shards alternate, so a part fills blocks of rows in pieces. */
 enum { GATHERED = 32 << 20 };
 
 /* The part is opened for these rows alone: what was read of it would stay until it is closed. */
