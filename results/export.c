@@ -11,7 +11,7 @@
 #include "results/table.h"
 
 /* Cases whose columns are read at once. */
-enum { PIECE = 1024 };
+enum { PIECE = 4096 };
 
 /* One field of a table: a column, of which some cases at a time are read, or a curve, whose row of the current case is
  * fetched. */

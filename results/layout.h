@@ -39,11 +39,12 @@ struct record_reader *record_open_raw(const char *path);
 /* Does an earlier file have the columns, curves, summaries, sizes and suite text of the schema? `path` is for the error
  * line. */
 bool record_agrees(struct record_reader *, const struct record_schema *, const char *path);
-/* Appends cases of an earlier file: those that are `wanted` [its cases], NULL: that are done. */
+/* Appends cases of an earlier file by record_append_soon(): those that are `wanted` [its cases], which stay selected;
+ * NULL: that are done. */
 bool record_copy_cases(struct record *, struct record_reader *, const bool *wanted, const char *path);
 
-/* The schema that open records share, the facts of all of them joined; it lives in the first until borrowed_free().
- * false: out of memory; to be freed all the same. */
+/* The schema of an open record, in which it lives until borrowed_free(). false: out of memory; to be freed all the
+ * same. */
 struct borrowed {
     struct record_schema schema;
     void *items[RECORD_LISTS];
@@ -52,7 +53,7 @@ struct borrowed {
     struct record_fact *facts;
     char **joined; /* values of the facts */
 };
-bool borrow_schema(struct borrowed *, struct record_reader *const *parts, int count);
+bool borrow_schema(struct borrowed *, struct record_reader *);
 void borrowed_free(struct borrowed *);
 
 /* Bytes that a file has for each text of a column, by its place; -1: for each key. 0: no text, or none such. */

@@ -1,10 +1,10 @@
 /* Joining shards. */
 #include "results/merge_rows.h"
+#include "results/writer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 
 void borrowed_free(struct borrowed *b) {
@@ -19,24 +19,15 @@ void borrowed_free(struct borrowed *b) {
     free(b->column_bytes);
 }
 
-/* Distinct values of one fact in all parts, joined; NULL: out of memory. */
-static char *join_fact(struct record_reader *const *parts, int count, const char *wanted) {
-    const char **seen = malloc((size_t)count * sizeof *seen);
-    char *all = seen ? strdup("") : NULL;
-    for (int k = 0, known = 0; all && k < count; k++) {
-        const char *value = record_fact_called(parts[k], wanted);
-        int j = 0;
-        while (value && j < known && strcmp(seen[j], value))
-            j++;
-        if (!value || j < known)
-            continue;
-        seen[known++] = value;
-        char *longer = *all ? record_format("%s; %s", all, value) : strdup(value);
-        free(all);
-        all = longer;
-    }
-    free(seen);
-    return all;
+/* Is the value one of those that stand there, with "; " between them? */
+static bool is_among(const char *all, const char *value) {
+    const size_t length = strlen(value);
+    const char *at = length ? strstr(all, value) : NULL;
+    for (; at; at = strstr(at + 1, value))
+        if ((at == all || (at >= all + 2 && !strncmp(at - 2, "; ", 2))) &&
+            (!at[length] || !strncmp(at + length, "; ", 2)))
+            return true;
+    return !length;
 }
 
 static bool borrow_list(struct borrowed *b, struct record_reader *r, enum record_list list) {
@@ -54,38 +45,44 @@ static bool borrow_list(struct borrowed *b, struct record_reader *r, enum record
 }
 
 /* Room for the longest text that any part has room for. */
-static bool borrow_bytes(struct borrowed *b, struct record_reader *const *parts, int count) {
-    b->schema.column_bytes = b->column_bytes = calloc((size_t)b->schema.column_count + 1, sizeof *b->column_bytes);
-    if (!b->column_bytes)
-        return record_fail("out of memory");
-    for (int k = 0; k < count; k++) {
-        const int key = record_text_bytes(parts[k], -1);
-        b->schema.key_bytes = key > b->schema.key_bytes ? key : b->schema.key_bytes;
-        for (int i = 0; i < b->schema.column_count; i++) {
-            const int bytes = record_text_bytes(parts[k], i);
-            b->column_bytes[i] = bytes > b->column_bytes[i] ? bytes : b->column_bytes[i];
-        }
+static void borrow_bytes(struct borrowed *b, struct record_reader *r) {
+    const int key = record_text_bytes(r, -1);
+    b->schema.key_bytes = key > b->schema.key_bytes ? key : b->schema.key_bytes;
+    for (int i = 0; i < b->schema.column_count; i++) {
+        const int bytes = record_text_bytes(r, i), most = bytes > 1 ? bytes : 1;
+        b->column_bytes[i] = most > b->column_bytes[i] ? most : b->column_bytes[i];
     }
-    for (int i = 0; i < b->schema.column_count; i++)
-        b->column_bytes[i] = b->column_bytes[i] ? b->column_bytes[i] : 1;
-    return true;
 }
 
-static bool borrow_facts(struct borrowed *b, struct record_reader *const *parts, int count) {
-    const int facts = b->schema.fact_count = record_fact_count(parts[0]);
+static bool borrow_facts(struct borrowed *b, struct record_reader *r) {
+    const int facts = b->schema.fact_count = record_fact_count(r);
     b->schema.facts = b->facts = calloc((size_t)facts + 1, sizeof *b->facts);
     b->joined = calloc((size_t)facts + 1, sizeof *b->joined);
     bool good = b->facts && b->joined ? true : record_fail("out of memory");
     for (int i = 0; good && i < facts; i++) {
-        good = record_fact(parts[0], i, &b->facts[i].name, &b->facts[i].value);
-        if (good && !(b->facts[i].value = b->joined[i] = join_fact(parts, count, b->facts[i].name)))
+        good = record_fact(r, i, &b->facts[i].name, &b->facts[i].value);
+        if (good && !(b->facts[i].value = b->joined[i] = strdup(b->facts[i].value)))
             good = record_fail("out of memory");
     }
     return good;
 }
 
-bool borrow_schema(struct borrowed *b, struct record_reader *const *parts, int count) {
-    struct record_reader *r = parts[0];
+/* Values of facts that no earlier part has. */
+static bool join_facts(struct borrowed *b, struct record_reader *r) {
+    for (int i = 0; i < b->schema.fact_count; i++) {
+        const char *value = record_fact_called(r, b->facts[i].name);
+        if (!value || is_among(b->joined[i], value))
+            continue;
+        char *longer = *b->joined[i] ? record_format("%s; %s", b->joined[i], value) : strdup(value);
+        if (!longer)
+            return record_fail("out of memory");
+        free(b->joined[i]);
+        b->facts[i].value = b->joined[i] = longer;
+    }
+    return true;
+}
+
+bool borrow_schema(struct borrowed *b, struct record_reader *r) {
     const int subjects = record_subject_count(r), metrics = record_metric_count(r);
     b->subjects = calloc((size_t)subjects + 1, sizeof *b->subjects);
     b->metrics = calloc((size_t)metrics + 1, sizeof *b->metrics);
@@ -108,13 +105,16 @@ bool borrow_schema(struct borrowed *b, struct record_reader *const *parts, int c
         .points = record_max_points(r),
         .metrics = b->metrics,
         .metric_count = metrics,
+        .cases = record_count(r),
     };
-    for (int k = 0; k < count; k++)
-        b->schema.cases += record_count(parts[k]);
     for (int list = 0; list < RECORD_LISTS; list++)
         if (!borrow_list(b, r, (enum record_list)list))
             return false;
-    return borrow_bytes(b, parts, count) && borrow_facts(b, parts, count);
+    b->schema.column_bytes = b->column_bytes = calloc((size_t)b->schema.column_count + 1, sizeof *b->column_bytes);
+    if (!b->column_bytes)
+        return record_fail("out of memory");
+    borrow_bytes(b, r);
+    return borrow_facts(b, r);
 }
 
 /* OUT.part will be replaced; a shard of that name would be lost with it. */
@@ -148,77 +148,89 @@ static bool find_gaps(const struct record *merged, const char *suite, struct rec
 
 typedef void tell_merge(int64_t done, int64_t total, const char *part);
 
-/* Copies what is taken of each part, and closes all but the first, in which the schema lives. */
-static bool copy_parts(struct record *merged, const struct merge_rows *rows, const char *const *paths,
-                       struct record_reader **parts, int count, tell_merge *tell) {
+/* Bytes of numbers and texts that are gathered: cases of shards alternate, so a part fills blocks of rows in pieces. */
+enum { GATHERED = 32 << 20 };
+
+/* The part is opened for these rows alone: what was read of it would stay until it is closed. */
+static bool copy_rows(struct record *merged, const struct merge_row *row, int64_t count, const char *path) {
+    struct record_reader *part = record_open(path);
+    bool *wanted = part ? calloc((size_t)record_count(part) + 1, sizeof *wanted) : NULL;
+    bool good = wanted || (part && record_fail("out of memory"));
+    for (int64_t k = 0; good && k < count; k++)
+        if ((good = merge_row_is_in(&row[k], part, path)))
+            wanted[row[k].row] = true;
+    good = good && record_copy_cases(merged, part, wanted, path);
+    free(wanted);
+    record_close(part);
+    return good;
+}
+
+/* Row after row of the merged record, as many at a time as are gathered. */
+static bool copy_parts(struct record *merged, const struct merge_rows *rows, const char *const *paths, int count,
+                       tell_merge *tell) {
+    const int64_t step = writer_gather(merged, GATHERED), steps = (rows->cases + step - 1) / step;
     bool good = true;
-    for (int k = 0; good && k < count; k++) {
-        if (tell)
-            tell(count + k, 2 * (int64_t)count, paths[k]);
-        bool *wanted = calloc((size_t)record_count(parts[k]) + 1, sizeof *wanted);
-        if (wanted)
-            merge_rows_of(rows, k, wanted);
-        good = (wanted || record_fail("out of memory")) && record_copy_cases(merged, parts[k], wanted, paths[k]);
-        free(wanted);
-        if (k > 0)
-            record_close(parts[k]), parts[k] = NULL;
+    for (int64_t at = 0; good && at < steps; at++) {
+        for (int k = 0; good && k < count; k++) {
+            const struct merge_row *row;
+            const int64_t some = merge_rows_of(rows, k, at * step, (at + 1) * step, &row);
+            if (tell)
+                tell(count + (at * count + k) / steps, 2 * (int64_t)count, paths[k]);
+            good = some == 0 || copy_rows(merged, row, some, paths[k]);
+        }
+        good = good && record_commit(merged);
     }
     return good;
 }
 
-static bool merge_open(const char *out, const char *const *paths, struct record_reader **parts, int count,
-                       bool overwrite, struct record_gaps *gaps, tell_merge *tell) {
+/* What the merged record is to have, of one part after the other. */
+static bool look_at(struct merge_parts *parts, struct borrowed *b, struct merge_rows *rows, tell_merge *tell) {
+    bool good = true;
+    for (int k = 0; good && k < parts->count; k++) {
+        if (tell)
+            tell(k, 2 * (int64_t)parts->count, parts->path[k]);
+        struct record_reader *r = merge_part(parts, k);
+        good = r && (k > 0 || borrow_schema(b, r)) && record_agrees(r, &b->schema, parts->path[k]) &&
+               join_facts(b, r) && merge_rows_add(rows, r, k);
+        if (good)
+            borrow_bytes(b, r);
+    }
+    return good && merge_rows_find(rows, parts, b->schema.suite);
+}
+
+static bool merge_them(const char *out, struct merge_parts *parts, bool overwrite, struct record_gaps *gaps,
+                       tell_merge *tell) {
     struct borrowed b = {0};
     struct merge_rows rows = {0};
-    bool good = borrow_schema(&b, parts, count), done = true, ended = true;
-    for (int i = 0; good && i < count; i++) {
-        good = record_agrees(parts[i], &b.schema, paths[i]);
-        ended = ended && record_complete(parts[i]);
-    }
-    good = good && merge_rows_find(&rows, parts, paths, count, b.schema.suite);
+    bool good = look_at(parts, &b, &rows, tell), done = true;
     for (int64_t k = 0; good && k < rows.count; k++)
-        done = done && (!rows.row[k].taken || rows.row[k].done || record_complete(parts[rows.row[k].part]));
+        done = done && (!rows.row[k].taken || rows.row[k].done || rows.row[k].complete);
     b.schema.cases = rows.cases;
     b.schema.keys = rows.keys;
+    merge_parts_close(parts, 1); /* the schema lives in the first */
     struct record *merged = good ? record_create(out, &b.schema, false, overwrite) : NULL;
-    good = merged && copy_parts(merged, &rows, paths, parts, count, tell) && find_gaps(merged, b.schema.suite, gaps);
+    good = merged && copy_parts(merged, &rows, parts->path, parts->count, tell) &&
+           find_gaps(merged, b.schema.suite, gaps);
     gaps->repeated = rows.repeated;
     if (merged && !good)
         record_discard(merged);
     else if (merged)
         good = record_finish_as(
-            merged, (gaps->lines ? done && !gaps->missing : ended) ? RECORD_COMPLETE : RECORD_INTERRUPTED, true);
+            merged, (gaps->lines ? done && !gaps->missing : parts->complete) ? RECORD_COMPLETE : RECORD_INTERRUPTED,
+            true);
     merge_rows_free(&rows);
     borrowed_free(&b);
     return good;
 }
 
-/* Every part is an open file. */
-static void allow_files(void) {
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit))
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 bool record_merge(const char *out, const char *const *paths, int count, bool overwrite, struct record_gaps *gaps,
                   tell_merge *tell) {
     struct record_gaps found = {0};
+    struct merge_parts parts = {.path = paths, .count = count, .complete = true};
     if (!check_parts(out, paths, count))
         return false;
-    allow_files();
-    struct record_reader **parts = calloc((unsigned)count, sizeof *parts);
-    bool good = parts || record_fail("out of memory");
-    for (int i = 0; good && i < count; i++) {
-        if (tell)
-            tell(i, 2 * (int64_t)count, paths[i]);
-        good = (parts[i] = record_open(paths[i])) != NULL;
-    }
-    good = good && merge_open(out, paths, parts, count, overwrite, &found, tell);
-    for (int i = 0; parts && i < count; i++)
-        record_close(parts[i]);
-    free(parts);
+    const bool good = merge_parts_allocate(&parts) && merge_them(out, &parts, overwrite, &found, tell);
+    merge_parts_close(&parts, 0);
     if (good && gaps)
         *gaps = found;
     else

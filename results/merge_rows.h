@@ -4,25 +4,43 @@
 
 #include "results/layout.h"
 
+/* The parts. An open one takes some megabytes, whatever is in it, so few are. */
+enum { MERGE_OPEN = 16 };
+struct merge_parts {
+    const char *const *path;
+    int count;
+    struct record_reader **reader; /* NULL: not open */
+    int64_t *used, uses;           /* used: when, counted in uses */
+    bool complete;                 /* all that were opened */
+};
+bool merge_parts_allocate(struct merge_parts *);
+/* A part, open until MERGE_OPEN others have been asked for; the first until the end. NULL: the error line says why. */
+struct record_reader *merge_part(struct merge_parts *, int part);
+/* Closes those from that one on; from 0: and frees. */
+void merge_parts_close(struct merge_parts *, int from);
+
 struct merge_row {
     char *key;
     int part;
-    int64_t row;
-    bool done, taken;
+    int64_t row, place;         /* place: in the merged record, of one that is taken */
+    bool done, taken, complete; /* complete: its part */
 };
 struct merge_rows {
-    struct merge_row *row; /* by key; of one key the one that is taken first */
-    int64_t count;
+    struct merge_row *row; /* by part; those that are taken last, by place */
+    int64_t count, room;
     const char **keys; /* that are in some part: those of the suite in its order, then others */
     int64_t cases, repeated;
 };
 
+/* Adds the rows of a part; parts come in their order. */
+bool merge_rows_add(struct merge_rows *, struct record_reader *, int part);
+/* Is it still the row of that part, opened again? false: the error line says that it is not. */
+bool merge_row_is_in(const struct merge_row *, struct record_reader *part, const char *path);
 /* Of a key that several parts have a row that is done is taken, else the first part's. false: rows that are done have
  * other values, or out of memory. */
-bool merge_rows_find(struct merge_rows *, struct record_reader *const *parts, const char *const *paths, int count,
-                     const char *suite);
-/* Marks the rows of a part that are taken, `wanted` [its cases]. */
-void merge_rows_of(const struct merge_rows *, int part, bool *wanted);
+bool merge_rows_find(struct merge_rows *, struct merge_parts *, const char *suite);
+/* The rows of a part that take a place from the first on and before the end; their number. */
+int64_t merge_rows_of(const struct merge_rows *, int part, int64_t first, int64_t end, const struct merge_row **);
 void merge_rows_free(struct merge_rows *);
 
 #endif

@@ -22,6 +22,7 @@ struct series {
 struct series_list {
     struct series *item;
     int count;
+    int last; /* that was asked for; whoever asks for all of them asks for it or the next one */
 };
 
 struct fact {

@@ -159,13 +159,13 @@ static bool copy_case(struct record *out, struct copier *c, int64_t index, bool 
 
 bool record_copy_cases(struct record *out, struct record_reader *from, const bool *wanted, const char *path) {
     struct copier c;
-    const char *const *status = record_texts(from, "status");
-    bool good = copier_init(&c, from) && status;
+    const char *const *status = NULL;
+    bool good = copier_init(&c, from) && (!wanted || record_select(from, wanted)) &&
+                (status = record_texts(from, "status"));
     for (int64_t i = 0; good && i < record_count(from); i++) {
         const bool done = !strcmp(status[i], "done");
-        good = !(wanted ? wanted[i] : done) || copy_case(out, &c, i, done);
+        good = !(wanted || done) || copy_case(out, &c, i, done);
     }
-    good = good && writer_commit(out);
     copier_free(&c);
     if (!good && !strstr(record_error(), path)) {
         char *why = strdup(record_error());

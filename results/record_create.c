@@ -200,6 +200,7 @@ struct record *writer_allocate(const char *path, const struct record_schema *s) 
     for (int kind = 0; kind < KINDS; kind++)
         r->type_in_file[kind] = r->type[kind] = -1;
     r->cases = s->cases;
+    r->blocks = 1;
     for (int axis = 0; axis < AXES; axis++)
         r->length[axis] = schema_length(s, (enum layout_axis)axis);
     r->dataset_count = GROUPS + DATASETS;
@@ -269,7 +270,7 @@ static struct record *lay_out(const struct start *s, char **name) {
     *name = r ? place_beside(r->part) : NULL;
     good = *name && writer_create_file(r, *name);
     if (good && !(writer_lay_out(r, s->schema, NULL, RECORD_RUNNING) && writer_prepare(r) &&
-                  (!earlier || record_copy_cases(r, earlier, NULL, s->earlier)) && writer_flush(r))) {
+                  (!earlier || record_copy_cases(r, earlier, NULL, s->earlier)) && writer_commit(r))) {
         good = false;
         unlink(*name);
     }

@@ -57,8 +57,10 @@ void writer_free(struct record *r) {
     free(r->column_name);
     free(r->column_bytes);
     free(r->computed);
-    for (int i = 0; r->dataset && i < r->dataset_count; i++)
+    for (int i = 0; r->dataset && i < r->dataset_count; i++) {
         free(r->dataset[i].gathered);
+        free(r->dataset[i].held);
+    }
     free(r->dataset);
     writer_forget(r);
     free(r->broken);

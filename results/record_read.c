@@ -46,9 +46,11 @@ static struct series *find(struct record_reader *r, enum record_list which, cons
     const struct list_info *info = &list_info[which];
     const char *group = group_info[info->group].name;
     struct series_list *list = &r->list[which];
-    for (int i = 0; i < list->count; i++) {
+    for (int k = 0; k < list->count; k++) {
+        const int i = (list->last + k) % list->count;
         if (strcmp(list->item[i].name, name))
             continue;
+        list->last = i;
         if (list->item[i].type == type)
             return &list->item[i];
         record_fail("%s: %s/%s: wrong type", r->path, group, name);
@@ -93,7 +95,9 @@ const double *record_reals(struct record_reader *r, const char *name) {
 
 static const char *const *status_texts(struct record_reader *r) {
     struct series *s = &r->fixed[OWN_STATUS];
-    if (!s->texts && !(s->texts = malloc(((size_t)r->count + 1) * sizeof *s->texts))) {
+    if (s->texts)
+        return s->texts;
+    if (!(s->texts = malloc(((size_t)r->count + 1) * sizeof *s->texts))) {
         record_fail("%s: out of memory", r->path);
         return NULL;
     }

@@ -50,7 +50,7 @@ static bool has_room(const struct record *r) {
 /* No free piece is as large, so the new dataset lies where the file ended, behind the last one. */
 static bool move_end(struct record *r) {
     hid_t end = take(r, (hsize_t)r->reserve);
-    if (end < 0 || !take_disk(r) || !writer_flush(r)) {
+    if (end < 0 || !take_disk(r) || !writer_flush_file(r)) {
         if (end >= 0)
             H5Dclose(end);
         return false;

@@ -30,40 +30,88 @@ bool writer_write_block(const struct record *r, const struct writer_dataset *d, 
     return write_rows(r, d, row, 1, block, data);
 }
 
-/* Runs of neighbouring rows, each with one call. */
-static bool settle(const struct record *r, struct writer_dataset *d) {
+/* Of a block: runs of neighbouring rows, each with one call. */
+static bool settle_block(const struct record *r, const struct writer_dataset *d, int64_t block) {
+    const unsigned char *values = d->gathered + (size_t)(block * WRITER_BLOCK) * d->bytes;
+    const int64_t first = (d->window * r->blocks + block) * WRITER_BLOCK;
+    const uint64_t held = d->held[block];
     bool good = true;
-    for (int at = 0, run; good && d->held >> at; at += run) {
-        for (run = 0; at + run < WRITER_BLOCK && d->held >> (at + run) & 1; run++)
+    for (int at = 0, run; good && held >> at; at += run) {
+        for (run = 0; held >> (at + run) & 1; run++)
             ;
         if (run)
-            good = write_rows(r, d, d->block * WRITER_BLOCK + at, (hsize_t)run, NULL, d->gathered + at * d->bytes);
+            good = write_rows(r, d, first + at, (hsize_t)run, NULL, values + (size_t)at * d->bytes);
         else
             run = 1;
     }
-    d->held = 0;
+    d->held[block] = 0;
     return good;
 }
 
+static bool settle(const struct record *r, struct writer_dataset *d) {
+    bool good = true;
+    for (int64_t block = 0; good && d->holds && block < r->blocks; block++)
+        good = settle_block(r, d, block);
+    d->holds = false;
+    return good;
+}
+
+static bool allocate(const struct record *r, struct writer_dataset *d) {
+    if (!d->gathered)
+        d->gathered = malloc((size_t)(r->blocks * WRITER_BLOCK) * d->bytes);
+    if (!d->held)
+        d->held = calloc((size_t)r->blocks, sizeof *d->held);
+    return (d->gathered && d->held) || record_fail("out of memory");
+}
+
 bool writer_put(struct record *r, struct writer_dataset *d, int64_t row, const void *value) {
-    const int64_t block = row / WRITER_BLOCK, at = row % WRITER_BLOCK;
+    const int64_t rows = r->blocks * WRITER_BLOCK, window = row / rows, at = row % rows;
     if (d->rank > 1)
         return write_rows(r, d, row, 1, NULL, value);
-    if (!d->gathered && !(d->gathered = malloc(WRITER_BLOCK * d->bytes)))
-        return record_fail("out of memory");
-    if (d->held && d->block != block && !settle(r, d))
+    if (!allocate(r, d) || (d->window != window && !settle(r, d)))
         return false;
-    d->block = block;
-    d->held |= (uint64_t)1 << at;
+    d->window = window;
+    d->holds = true;
+    d->held[at / WRITER_BLOCK] |= (uint32_t)1 << at % WRITER_BLOCK;
     memcpy(d->gathered + (size_t)at * d->bytes, value, d->bytes);
     return true;
 }
 
+static bool holds_block(const struct record *r, int64_t block) {
+    bool any = false;
+    for (int i = 0; !any && i < r->dataset_count; i++)
+        any = r->dataset[i].holds && r->dataset[i].held[block];
+    return any;
+}
+
+/* Each block finds room for its chunks; a single one has it since its first row came. */
 bool writer_settle(struct record *r) {
     bool good = true;
-    for (int i = 0; good && i < r->dataset_count; i++)
-        good = settle(r, &r->dataset[i]);
+    for (int64_t block = 0; good && block < r->blocks; block++) {
+        if (r->blocks > 1)
+            good = !holds_block(r, block) || writer_reserve(r);
+        for (int i = 0; good && i < r->dataset_count; i++)
+            good = !r->dataset[i].holds || settle_block(r, &r->dataset[i], block);
+    }
+    for (int i = 0; i < r->dataset_count; i++)
+        r->dataset[i].holds = false;
     return good;
+}
+
+int64_t writer_gather(struct record *r, size_t bytes) {
+    size_t row = 1;
+    for (int i = 0; i < r->dataset_count; i++) {
+        struct writer_dataset *d = &r->dataset[i];
+        row += d->id >= 0 && d->rank == 1 ? d->bytes : 0;
+        free(d->gathered); /* of one block, which is empty */
+        free(d->held);
+        d->gathered = NULL;
+        d->held = NULL;
+    }
+    const int64_t fit = (int64_t)(bytes / row / WRITER_BLOCK), all = (r->cases + WRITER_BLOCK - 1) / WRITER_BLOCK;
+    r->blocks = fit < all ? fit : all;
+    r->blocks = r->blocks < 1 ? 1 : r->blocks;
+    return r->blocks * WRITER_BLOCK;
 }
 
 bool writer_resize(struct record *r, int64_t rows) {
@@ -81,7 +129,10 @@ bool writer_resize(struct record *r, int64_t rows) {
     return true;
 }
 
+bool writer_flush_file(const struct record *r) {
+    return H5Fflush(r->file, H5F_SCOPE_GLOBAL) >= 0 || record_fail_hdf5("cannot write %s", r->part);
+}
+
 bool writer_flush(struct record *r) {
-    return writer_settle(r) &&
-           (H5Fflush(r->file, H5F_SCOPE_GLOBAL) >= 0 || record_fail_hdf5("cannot write %s", r->part));
+    return writer_settle(r) && writer_flush_file(r);
 }

@@ -110,6 +110,8 @@ static bool copy_datasets(struct record *to, hid_t from) {
         t.to = d->id;
         good = good && H5Dset_extent(d->id, d->extent) >= 0 && each_chunk(&t, false);
         twin_close(&t);
+        good = H5Dclose(d->id) >= 0 && good; /* and its cache of chunks */
+        good = (d->id = H5Dopen2(to->file, name, H5P_DEFAULT)) >= 0 && good;
     }
     return good || record_fail_hdf5("cannot write %s", to->path);
 }
@@ -173,7 +175,7 @@ static bool write_copy(const struct record *was, struct record_reader *old, cons
 char *writer_seal(const struct record *was, const char *status) {
     struct borrowed b = {0};
     struct record_reader *old = record_open_raw(was->part);
-    const bool known = old && borrow_schema(&b, &old, 1);
+    const bool known = old && borrow_schema(&b, old);
     char *name = known ? place_beside(was->path) : NULL;
     if (name && !(write_copy(was, old, &b.schema, status, name) && read_back(name, was, old, &b.schema, status))) {
         unlink(name);

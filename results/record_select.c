@@ -11,6 +11,7 @@ int64_t record_number(const struct record_reader *r, int64_t index) {
 /* The rows and numbers of the chosen, and what is known of every case since the file was opened. */
 static void keep(struct record_reader *r, const bool *chosen, int64_t *row, int64_t *number) {
     int64_t kept = 0;
+    const char **const text = r->fixed[OWN_STATUS].texts;
     int64_t *const status = r->fixed[OWN_STATUS].values, *const layers = r->fixed[OWN_LAYERS].values;
     for (int64_t i = 0; i < r->count; i++) {
         if (!chosen[i])
@@ -18,6 +19,8 @@ static void keep(struct record_reader *r, const bool *chosen, int64_t *row, int6
         row[kept] = reader_row(r, i);
         number[kept] = record_number(r, i);
         status[kept] = status[i];
+        if (text)
+            text[kept] = text[i];
         layers[kept] = layers[i];
         if (r->computed)
             memmove(r->computed + kept * r->flags, r->computed + i * r->flags, (size_t)r->flags);

@@ -232,7 +232,7 @@ static bool write_reason(struct record *r, const struct record_case *c, int64_t 
 static bool take_row(struct record *r, int64_t row) {
     const int64_t end = (row / WRITER_BLOCK + 1) * WRITER_BLOCK;
     const struct writer_dataset *keys = &r->fixed[OWN_KEY];
-    const bool same = !keys->held || keys->block == row / WRITER_BLOCK;
+    const bool same = !keys->holds || keys->window == row / (r->blocks * WRITER_BLOCK);
     return (same || writer_settle(r)) && writer_reserve(r) && (row < r->capacity || writer_resize(r, end));
 }
 

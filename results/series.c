@@ -7,7 +7,7 @@
 #include "results/text.h"
 
 /* Bounds on what a file can make the reader allocate. */
-enum { LARGEST_TEXT = 4096, TEXT_BLOCK = 64 };
+enum { LARGEST_TEXT = 4096, TEXT_BLOCK = 1 << 20 };
 static const size_t LARGEST_SPAN = (size_t)1 << 20; /* bytes that are read to get at some of them */
 static const hsize_t LARGEST_CHUNK = (hsize_t)64 << 20;
 static const size_t LARGEST_ARENA = (size_t)1 << 30;
@@ -92,6 +92,17 @@ static enum verdict examine(const struct record_reader *r, const char *group, in
     return complaint ? judge(VERDICT_BAD, r, group, s->name, complaint) : VERDICT_GOOD;
 }
 
+/* Opens it again without a cache of chunks. There are some hundred datasets of one value per case: they are read in
+ * pieces of many chunks, and their caches would keep the file in memory. */
+static hid_t without_cache(hid_t dataset, hid_t group, const char *name) {
+    hid_t access = H5Pcreate(H5P_DATASET_ACCESS);
+    H5Pset_chunk_cache(access, 0, 0, 1);
+    H5Dclose(dataset);
+    dataset = H5Dopen2(group, name, access);
+    H5Pclose(access);
+    return dataset;
+}
+
 enum verdict series_open(const struct record_reader *r, hid_t group, const char *group_name, const char *name, int rank,
                          int64_t rows, hsize_t *extent, struct series *s) {
     *s = (struct series){.dataset = -1};
@@ -110,6 +121,8 @@ enum verdict series_open(const struct record_reader *r, hid_t group, const char 
         s->dataset = -1;
         return judge(VERDICT_UNKNOWN, r, group_name, name, "no dataset");
     }
+    if (rank == 1 && (s->dataset = without_cache(s->dataset, group, name)) < 0)
+        return judge(VERDICT_BAD, r, group_name, name, "damaged");
     s->name = strdup(name);
     const enum verdict verdict = s->name ? examine(r, group_name, rank, rows, extent, s) : VERDICT_BAD;
     if (verdict == VERDICT_GOOD) {
@@ -224,13 +237,14 @@ static bool load_texts(const struct record_reader *r, const char *group_name, st
                        int64_t rows, read_rows *read) {
     size_t size, used = 0, room = 0, last = 0;
     hid_t type = terminated_type(s, &size);
-    char *block = malloc(TEXT_BLOCK * size), *arena = NULL;
+    const int64_t fit = (int64_t)(TEXT_BLOCK / size), most = rows < fit ? rows : fit;
+    char *block = malloc((size_t)(most + 1) * size), *arena = NULL;
     size_t *offset = malloc(((size_t)rows + 1) * sizeof *offset);
     bool good = block && offset ? true : record_fail("%s: out of memory", r->path);
     if (good && type < 0)
         good = record_fail("%s: %s/%s: damaged type", r->path, group_name, s->name);
-    for (int64_t first = 0; good && first < rows; first += TEXT_BLOCK) {
-        const int64_t count = rows - first < TEXT_BLOCK ? rows - first : TEXT_BLOCK;
+    for (int64_t first = 0; good && first < rows; first += most) {
+        const int64_t count = rows - first < most ? rows - first : most;
         good = read(r, group_name, s, from + first, count, 0, type, block);
         for (size_t i = 0; good && i < (size_t)count; i++) {
             const size_t length = strnlen(block + i * size, size - 1);
@@ -241,7 +255,7 @@ static bool load_texts(const struct record_reader *r, const char *group_name, st
                 continue;
             }
             if (used + length + 1 > room) {
-                room = 2 * room + TEXT_BLOCK * size;
+                room = 2 * room + 64 * size;
                 char *larger = room <= LARGEST_ARENA ? realloc(arena, room) : NULL;
                 if (!larger) {
                     good = record_fail("%s: %s/%s: more text than fits", r->path, group_name, s->name);
@@ -326,12 +340,15 @@ char *read_text_attribute(hid_t object, const char *name, int64_t largest) {
     if (H5Aexists(object, name) <= 0)
         return NULL;
     hid_t attribute = H5Aopen(object, name, H5P_DEFAULT);
-    hid_t in_file = H5Aget_type(attribute), space = H5Aget_space(attribute), type = H5Tcopy(H5T_C_S1);
+    /* Padded with zeros it is read as it is: HDF5 converts in copies of the text, and that of a suite may be long. */
+    hid_t in_file = H5Aget_type(attribute), space = H5Aget_space(attribute);
+    const bool as_is = in_file >= 0 && H5Tget_class(in_file) == H5T_STRING && H5Tget_strpad(in_file) == H5T_STR_NULLPAD;
+    hid_t type = H5Tcopy(as_is ? in_file : H5T_C_S1);
     const size_t size = in_file < 0 ? 0 : H5Tget_size(in_file);
     char *text = NULL;
     if (size > 0 && (int64_t)size <= largest && H5Tget_class(in_file) == H5T_STRING &&
         H5Tis_variable_str(in_file) == 0 && space >= 0 && H5Sget_simple_extent_npoints(space) == 1 &&
-        H5Tset_size(type, size + 1) >= 0 && H5Tset_cset(type, H5Tget_cset(in_file)) >= 0)
+        (as_is || (H5Tset_size(type, size + 1) >= 0 && H5Tset_cset(type, H5Tget_cset(in_file)) >= 0)))
         text = calloc(1, size + 1);
     if (text && H5Aread(attribute, type, text) < 0) {
         free(text);

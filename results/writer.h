@@ -30,11 +30,12 @@ struct writer_dataset {
     enum layout_kind kind;
     int rank;
     hsize_t extent[4], chunk[4];
-    /* Of rank 1: values of a block of rows that are not yet given to HDF5. */
+    /* Of rank 1: values of some blocks of rows that are not yet given to HDF5. */
     size_t bytes; /* of a value in memory */
     unsigned char *gathered;
-    uint64_t held; /* bit k: row k of that block */
-    int64_t block;
+    uint32_t *held; /* [blocks of the record] bit k: row k of that block */
+    int64_t window; /* the place of those blocks, counted in as many */
+    bool holds;     /* any */
 };
 
 /* What the writer knows of a key: its row, what stands there, and what a checkpoint has left in it. */
@@ -69,6 +70,7 @@ struct record {
     int64_t rows, capacity;   /* rows: to the last that is written */
     int64_t next;             /* row of the next case that no key of the schema has a row for */
     double synchronised;      /* when, by the clock that only goes on */
+    int64_t blocks;           /* that are gathered */
     off_t reserve;            /* bytes that appending a case can take at most */
     hid_t end;                /* the dataset without a name at the end of the file; -1: none yet */
     hssize_t room;            /* free bytes in the file when they were last enough */
@@ -106,13 +108,17 @@ void writer_forget(struct record *); /* all of them */
 bool writer_prepare(struct record *r);
 /* All datasets have the same number of rows at any time; they grow by blocks and are cut to the cases at the end. */
 bool writer_resize(struct record *, int64_t rows);
+/* Gathers as many blocks as fit into `bytes`, for rows that come in another order than theirs. Their number of rows:
+ * those between two multiples of it go out together, by record_commit() at the latest. */
+int64_t writer_gather(struct record *, size_t bytes);
 /* The value of a row, or its array where that is whole; in the file after writer_flush(). */
 bool writer_put(struct record *, struct writer_dataset *, int64_t row, const void *value);
 /* What a row holds of an array; `block` is its extent in the further dimensions. */
 bool writer_write_block(const struct record *, const struct writer_dataset *, int64_t row, const hsize_t *block,
                         const void *data);
-bool writer_settle(struct record *); /* gives HDF5 what is gathered */
-bool writer_flush(struct record *);  /* and makes HDF5 write everything */
+bool writer_settle(struct record *);           /* gives HDF5 what is gathered */
+bool writer_flush(struct record *);            /* and makes HDF5 write everything */
+bool writer_flush_file(const struct record *); /* what HDF5 has been given */
 /* Takes the room for a case, on the disk and within the end that the file states. See "Killed at any moment" and
  * "A full disk" in SCHEMA.md. */
 bool writer_reserve(struct record *);

@@ -1,6 +1,8 @@
 /* Merging records: shards into one file, and cases that several of them have. */
 #include "tests/record_expect.h"
 
+#include <sys/resource.h>
+
 TestSuite(record_merge, .init = enter, .fini = leave, .timeout = 1800);
 
 /* Case 4 with another value in one place. */
@@ -104,4 +106,29 @@ Test(record_merge, joins_shards) {
     cr_assert(record_fact(r, 1, &name, &value));
     cr_expect(!strcmp(value, "µ-processor"), "cpu is %s", value);
     record_close(r);
+}
+
+/* Two cases of each part, which alternate, and the first case of all parts again in the last. */
+Test(record_merge, has_few_of_many_parts_open) {
+    enum { PARTS = 60 };
+    static char name[PARTS + 1][16];
+    const char *path[PARTS + 1];
+    const struct record_schema schema = schema_of(7, "suite");
+    for (int k = 0; k <= PARTS; k++) {
+        snprintf(name[k], sizeof name[k], "part%d.h5", k);
+        path[k] = name[k];
+        struct record *w = record_create(path[k], &schema, false, false);
+        for (int64_t i = k; w && k < PARTS && i < 2 * PARTS; i += PARTS)
+            cr_assert(append(w, i, 7), "%s", record_error());
+        for (int64_t i = 0; w && k == PARTS && i < PARTS; i++)
+            cr_assert(append(w, i, 7), "%s", record_error());
+        cr_assert(w && record_finish(w, true), "%s", record_error());
+    }
+    struct record_gaps gaps;
+    const struct rlimit few = {PARTS / 2 + 10, PARTS / 2 + 10};
+    cr_assert(!setrlimit(RLIMIT_NOFILE, &few));
+    cr_assert(record_merge("all.h5", path, PARTS + 1, false, &gaps, NULL), "%s", record_error());
+    cr_expect_eq(gaps.repeated, PARTS);
+    free(gaps.is_missing);
+    check_file("all.h5", 0, 2 * PARTS, 7);
 }

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "suites/case/help.h"
 #include "suites/study/jobs.h"
@@ -21,9 +20,10 @@ static const struct {
     double timed_bytes, curve_bytes, other_bytes; /* of a case */
     double writes;                                /* flushes of a finished case */
     double merge_case, merge_file;                /* seconds of merging */
-    double open_bytes;                            /* of memory for each part that is being merged */
+    double open_bytes, open_parts;                /* of memory for each part that merging has open, beside its text */
+    double gathered, merge_case_bytes;            /* and for the cases */
     double start;                                 /* seconds until a process computes, beside reading the suite */
-} assumed = {1e6, 27e3, 42e3, 350, 2, 1e-3, 0.05, 6e6, 1};
+} assumed = {1e6, 27e3, 42e3, 350, 2, 1e-3, 0.13, 6e6, 17, 64e6, 1.5e3, 1};
 
 /* A suite and what its cases cost, estimated once. */
 struct sweep {
@@ -62,7 +62,8 @@ static bool simulate(const struct sweep *sweep, int64_t shards, struct outcome *
     for (int64_t k = 0; k < s->count; k++)
         o->bytes += case_bytes(&s->cases[k]);
     o->merge_seconds = files * assumed.merge_file + cases * assumed.merge_case;
-    o->merge_bytes = files * assumed.open_bytes;
+    o->merge_bytes = fmin(files, assumed.open_parts) * (assumed.open_bytes + (double)strlen(s->text)) +
+                     assumed.gathered + cases * assumed.merge_case_bytes;
     o->writes = o->wall > 0 ? assumed.writes * cases / o->wall : 0;
     return good;
 }
@@ -89,8 +90,6 @@ static void print_row(const struct outcome *o) {
 static void print_limits(const struct sweep *sweep, const struct outcome *o) {
     const double files = (double)o->shards, text = files * (double)strlen(sweep->suite->text);
     double longest_case = 0;
-    struct rlimit open_files = {0};
-    getrlimit(RLIMIT_NOFILE, &open_files);
     for (int64_t k = 0; k < sweep->suite->count; k++)
         longest_case = fmax(longest_case, 1e-6 * (double)sweep->cost[k]);
     const struct {
@@ -100,9 +99,7 @@ static void print_limits(const struct sweep *sweep, const struct outcome *o) {
         {longest_case / fmax(o->mean, 1e-9), "the longest case is longer than a mean share: fewer processes"},
         {(assumed.start + sweep->reading) / fmax(o->mean, 1e-9),
          "starting and reading the suite take as long as a share: fewer processes"},
-        {o->merge_bytes / 16e9, "merging all files at once needs more than 16 GB: merge groups, then their results"},
-        {files / fmax((double)open_files.rlim_max, 1),
-         "merging opens more files than this machine allows: merge groups, then their results"},
+        {o->merge_bytes / 16e9, "merging needs more than 16 GB"},
         {text / fmax(o->bytes - text, 1), "the suite's text, once in every file, is most of the bytes"},
         {o->writes / 2e4, "20,000 flushes per second: one metadata server may do no more"},
         {files / 1e4, "10,000 files in one folder, made in the same second: a folder for each thousand"},
