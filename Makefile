@@ -363,11 +363,12 @@ $(B)/tests/test_plants: | $(patsubst %,$(B)/plants/%.so,cheats mistakes training
 $(B)/tests/test_sass: | $(B)/sass_table
 $(B)/tests/test_counts: | $(B)/libmhc_counted.so $(B)/tests/emu_counts
 
-$(B)/tests/%: tests/%.c $(TESTED) Makefile $(B)/flags/host $(B)/flags/link
+.SECONDARY: $(B)/tests/restart.o $(B)/cpu_ref/paper.o
+$(B)/tests/%: tests/%.c $(TESTED) $(B)/tests/restart.o Makefile $(B)/flags/host $(B)/flags/link
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  compile $@")
 	$(Q)$(CC) $(CPPFLAGS) $(filter-out -Wpedantic,$(CFLAGS)) -MMD -MP -MF $@.d -MT $@ -c -o $@.o $<
-	$(Q)$(LINK) -o $@ $@.o $(TESTED) $(if $(filter test_%,$(*F)),-lcriterion) $(LINKLIBS)
+	$(Q)$(LINK) -o $@ $@.o $(TESTED) $(if $(filter test_%,$(*F)),$(B)/tests/restart.o -lcriterion) $(LINKLIBS)
 
 $(B)/%.f64.o: %.c Makefile $(B)/flags/host
 	$(call COMPILE,compile,$(CC) $(CPPFLAGS) $(CFLAGS) -DREAL_BITS=64)

@@ -1,6 +1,6 @@
-/* C in tiles of ROWS rows and PARTS vectors of columns, whose sums stay in the registers: for each k, an element of each
- * row of op(A) times the vectors of a row of op(B). So op(B) has to lie in rows of whole vectors. Where it does not, it
- * is copied into panels as wide as a tile, one behind the other. How op(A) lies is all the same. */
+/* C in tiles of ROWS rows and PARTS vectors of columns, whose sums stay in the registers: for each k, an element of
+ * each row of op(A) times the vectors of a row of op(B). So op(B) has to lie in rows of whole vectors. Where it does
+ * not, it is copied into panels as wide as a tile, one behind the other. How op(A) lies is all the same. */
 #define VEC_WIDE
 #include "cpu_ref/gemm_small.h"
 #include "cpu_ref/vecmath.h"
@@ -48,7 +48,7 @@ SPECIALISED void tile(const int rows, const int parts, const struct operands *o,
         }
 }
 
-/* A square of LANES rows becomes its transpose: each of its passes shuffles both halves of the rows into one another. */
+/* A square of LANES rows becomes its transpose: each pass shuffles both halves of the rows into one another. */
 static void transpose(vec *rows) {
     vec_int low, high;
     for (int64_t w = 0; w < LANES; w++) {

@@ -88,9 +88,9 @@ Test(blas_core, features_are_those_of_linux) {
 /* --- the program --- */
 
 #define FAKE "cc -shared -fPIC $R/tests/fake_blas.c -o fake.so && "
-#define UNDER(settings)                                                                                 \
-    "rm -f log && env -u OPENBLAS_CORETYPE ASAN_OPTIONS=verify_asan_link_order=0 LD_PRELOAD=./fake.so " \
-    "FAKE_LOG=log " settings " "
+#define UNDER(settings)                                                               \
+    "rm -f log && env -u OPENBLAS_CORETYPE -u MHCBENCH_CORE_INSTEAD_OF FAKE_LOG=log " \
+    "ASAN_OPTIONS=verify_asan_link_order=0 LD_PRELOAD=./fake.so " settings " "
 #define RUN "$M run --study maps --depth 3 --out a.h5 --overwrite -q"
 
 /* Starts of the program itself and, at most, of any other process, such as its worker. */

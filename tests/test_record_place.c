@@ -1,11 +1,14 @@
-/* The HDF5 record: several processes that want one name, with file locks and without, and bits that flip later. */
+/* The HDF5 record: several processes that want one name, with file locks and without, a disk that fills, and bits that
+ * flip later. */
 #include "tests/record_expect.h"
 
 #include <hdf5.h>
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -286,4 +289,39 @@ Test(record_place, cleans_up_what_was_left) {
         }
     }
     close(held);
+}
+
+/* A limit on the file's size and, where a test may mount one, a small file system. */
+Test(record_place, disk_full) {
+    enum { LAYERS = 50 };
+    volatile int64_t *fit = mmap(NULL, sizeof *fit, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    cr_assert(fit != MAP_FAILED);
+    signal(SIGXFSZ, SIG_IGN);
+    const bool mounted = !mkdir("small", 0777) && !system("mount -t tmpfs -o size=4m tmpfs small 2>/dev/null");
+    for (int way = 0; way < 1 + mounted; way++) {
+        const char *path = way ? "small/a.h5" : "a.h5", *part = way ? "small/a.h5.part" : "a.h5.part";
+        const pid_t child = fork();
+        if (child == 0) {
+            const struct rlimit limit = {2000000, RLIM_INFINITY};
+            const struct record_schema schema = schema_of(LAYERS, "suite");
+            if (!way)
+                setrlimit(RLIMIT_FSIZE, &limit);
+            struct record *r = record_create(path, &schema, false, false);
+            int64_t i = 0;
+            while (r && append(r, i, LAYERS))
+                *fit = ++i;
+            const char *want = way ? "cannot write small/a.h5.part: No space left on device"
+                                   : "cannot write a.h5.part: File too large";
+            const bool told = r && strstr(record_error(), want) && !strchr(record_error(), '\n');
+            const bool again = r && !append(r, i, LAYERS) && strstr(record_error(), want);
+            _exit(told && again && !record_finish(r, true) && strstr(record_error(), want) ? 0 : 1);
+        }
+        int status;
+        waitpid(child, &status, 0);
+        cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%s: status %d", path, status);
+        cr_expect(*fit > 10 && !exists(path), "%s: %lld cases fit", path, (long long)*fit);
+        check_file(part, 0, *fit, LAYERS);
+    }
+    if (mounted)
+        cr_expect(!system("umount small"));
 }

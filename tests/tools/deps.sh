@@ -5,7 +5,8 @@
 install=$1
 shift
 
-# library NAME PREFIX HEADER [WORD]: under its prefix, by pkg-config, or where the compiler looks anyway, with WORD in it.
+# library NAME PREFIX HEADER [WORD]: under its prefix, by pkg-config, or where the compiler looks anyway, if WORD is in
+# the header.
 library() {
     if [ -n "$2" ]; then
         test -e "$2/include/$3"

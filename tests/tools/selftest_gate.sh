@@ -1,7 +1,8 @@
 #!/bin/sh
 # selftest_gate.sh BUILD: does `regress` lie on this machine? A against A, 200 trials and more: SLOWER at most once in
-# 100. Against a library that is 10 % slower, 100 trials and more: SLOWER at least 95 times in 100. One thread, because on a shared machine threads
-# wait for each other; OMP_NUM_THREADS chooses another number. Exit 1 if it lies, 2 if it cannot be tried.
+# 100. Against a library that is 10 % slower, 100 trials and more: SLOWER at least 95 times in 100. One thread, because
+# on a shared machine threads wait for each other; OMP_NUM_THREADS chooses another number. Exit 1 if it lies, 2 if it
+# cannot be tried.
 build=$1
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" OMP_WAIT_POLICY=passive OPENBLAS_NUM_THREADS=1
 folder=$(mktemp -d) || exit 2
