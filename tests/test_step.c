@@ -336,7 +336,7 @@ Test(step, is_checked_against_cpu64) {
         const char *why = step_check(&spec, STEP_EVERY, 1, a);
         cr_expect(!why, "%s", why);
         for (int v = 0; v < STEP_VARIANTS; v++) /* no rounding is carried on: what is left is one row's */
-            cr_expect(a[v].error > 0 && a[v].error < 1e-5 && a[v].tolerance == 1e-3, "%s: %g of %g", step_name(v),
+            cr_expect(a[v].error > 0 && a[v].error < 3e-5 && a[v].tolerance == 1e-3, "%s: %g of %g", step_name(v),
                       a[v].error, a[v].tolerance);
     }
 }
