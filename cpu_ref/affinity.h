@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 /* With OMP_PROC_BIND=true the first thread is bound to one place from the load of the program on, and a process that
- * it starts would have no other. This moves it to all places: to where it was allowed before. */
+ * it starts would have no other. This moves it to all places of OpenMP. */
 static inline void affinity_unbind(void) {
     cpu_set_t all;
     CPU_ZERO(&all);

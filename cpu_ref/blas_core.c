@@ -109,11 +109,12 @@ void blas_core_mend(char **argv) {
     if (!better || !getauxval(AT_BASE)) /* 0: `ld.so PROGRAM`, whose /proc/self/exe is ld.so */
         return;
     cpu_set_t bound;
-    sched_getaffinity(0, sizeof bound, &bound);
+    const bool known = !sched_getaffinity(0, sizeof bound, &bound);
     affinity_unbind();
     if (!setenv(instead_variable, core.name, 1) && !setenv(asked_variable, better, 1))
         execv("/proc/self/exe", argv);
-    sched_setaffinity(0, sizeof bound, &bound);
+    if (known)
+        sched_setaffinity(0, sizeof bound, &bound);
     unsetenv(asked_variable);
     unsetenv(instead_variable);
 }

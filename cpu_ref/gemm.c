@@ -1,4 +1,4 @@
-/* What every operation leans on: GEMM, by OpenBLAS unless it is small, sums over channels, the common answers of a
+/* What every operation leans on: GEMM, by OpenBLAS unless it is small or thin, sums over channels, the common answers of a
  * row. */
 #include "cpu_ref/gemm_small.h"
 

@@ -7,6 +7,7 @@
 
 enum { ROWS = 6, PARTS = 2, MOST_B = 1 << 15, MOST_PRODUCTS = 1 << 21, THIN = 32 };
 #define WIDE (PARTS * LANES)
+_Static_assert(PARTS *VEC_BYTES / sizeof(real) <= THIN, "or the panels of a thin B would not fit");
 
 struct operands {
     int64_t n, k;

@@ -152,8 +152,9 @@ typedef void tell_merge(int64_t done, int64_t total, const char *part);
 enum { GATHERED = 32 << 20 };
 
 /* The part is opened for these rows alone: what was read of it would stay until it is closed. */
-static bool copy_rows(struct record *merged, const struct merge_row *row, int64_t count, const char *path) {
-    struct record_reader *part = record_open(path);
+static bool copy_rows(struct record *merged, const struct merge_row *row, int64_t count, struct merge_parts *parts) {
+    const char *path = parts->path[row->part];
+    struct record_reader *part = merge_part_is_same(parts, row->part) ? record_open(path) : NULL;
     bool *wanted = part ? calloc((size_t)record_count(part) + 1, sizeof *wanted) : NULL;
     bool good = wanted || (part && record_fail("out of memory"));
     for (int64_t k = 0; good && k < count; k++)
@@ -166,17 +167,20 @@ static bool copy_rows(struct record *merged, const struct merge_row *row, int64_
 }
 
 /* Row after row of the merged record, as many at a time as are gathered. */
-static bool copy_parts(struct record *merged, const struct merge_rows *rows, const char *const *paths, int count,
+static bool copy_parts(struct record *merged, const struct merge_rows *rows, struct merge_parts *parts,
                        tell_merge *tell) {
+    const int count = parts->count;
     const int64_t step = writer_gather(merged, GATHERED), steps = (rows->cases + step - 1) / step;
     bool good = true;
     for (int64_t at = 0; good && at < steps; at++) {
         for (int k = 0; good && k < count; k++) {
             const struct merge_row *row;
             const int64_t some = merge_rows_of(rows, k, at * step, (at + 1) * step, &row);
+            if (some == 0)
+                continue;
             if (tell)
-                tell(count + (at * count + k) / steps, 2 * (int64_t)count, paths[k]);
-            good = some == 0 || copy_rows(merged, row, some, paths[k]);
+                tell(count + (at * count + k) / steps, 2 * (int64_t)count, parts->path[k]);
+            good = copy_rows(merged, row, some, parts);
         }
         good = good && record_commit(merged);
     }
@@ -209,8 +213,7 @@ static bool merge_them(const char *out, struct merge_parts *parts, bool overwrit
     b.schema.keys = rows.keys;
     merge_parts_close(parts, 1); /* the schema lives in the first */
     struct record *merged = good ? record_create(out, &b.schema, false, overwrite) : NULL;
-    good = merged && copy_parts(merged, &rows, parts->path, parts->count, tell) &&
-           find_gaps(merged, b.schema.suite, gaps);
+    good = merged && copy_parts(merged, &rows, parts, tell) && find_gaps(merged, b.schema.suite, gaps);
     gaps->repeated = rows.repeated;
     if (merged && !good)
         record_discard(merged);

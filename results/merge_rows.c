@@ -1,5 +1,6 @@
 #include "results/merge_rows.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,7 +28,8 @@ static int by_place(const void *a, const void *b) {
 bool merge_parts_allocate(struct merge_parts *p) {
     p->reader = calloc((unsigned)p->count, sizeof *p->reader);
     p->used = calloc((unsigned)p->count, sizeof *p->used);
-    return (p->reader && p->used) || record_fail("out of memory");
+    p->status = calloc((unsigned)p->count, sizeof *p->status);
+    return (p->reader && p->used && p->status) || record_fail("out of memory");
 }
 
 /* Closes the one that was not asked for the longest, where so many are open. */
@@ -45,10 +47,23 @@ static void make_room(struct merge_parts *p) {
     p->reader[oldest] = NULL;
 }
 
+bool merge_part_is_same(struct merge_parts *p, int part) {
+    struct stat now, *first = &p->status[part];
+    if (stat(p->path[part], &now))
+        return record_fail("cannot read %s: %s", p->path[part], strerror(errno));
+    if (!first->st_ino)
+        *first = now;
+    return (now.st_dev == first->st_dev && now.st_ino == first->st_ino && now.st_size == first->st_size &&
+            now.st_mtim.tv_sec == first->st_mtim.tv_sec && now.st_mtim.tv_nsec == first->st_mtim.tv_nsec) ||
+           record_fail("%s: has changed while it was read", p->path[part]);
+}
+
 struct record_reader *merge_part(struct merge_parts *p, int part) {
     p->used[part] = ++p->uses;
     if (p->reader[part])
         return p->reader[part];
+    if (!merge_part_is_same(p, part))
+        return NULL;
     make_room(p);
     p->reader[part] = record_open(p->path[part]);
     p->complete = p->complete && p->reader[part] && record_complete(p->reader[part]);
@@ -64,6 +79,7 @@ void merge_parts_close(struct merge_parts *p, int from) {
         return;
     free(p->reader);
     free(p->used);
+    free(p->status);
 }
 
 bool merge_rows_add(struct merge_rows *m, struct record_reader *r, int part) {

@@ -2,6 +2,8 @@
 #ifndef MERGE_ROWS_H
 #define MERGE_ROWS_H
 
+#include <sys/stat.h>
+
 #include "results/layout.h"
 
 /* The parts. An open one takes some megabytes, whatever is in it, so few are. */
@@ -11,11 +13,14 @@ struct merge_parts {
     int count;
     struct record_reader **reader; /* NULL: not open */
     int64_t *used, uses;           /* used: when, counted in uses */
+    struct stat *status;           /* of the file that was opened first */
     bool complete;                 /* all that were opened */
 };
 bool merge_parts_allocate(struct merge_parts *);
 /* A part, open until MERGE_OPEN others have been asked for; the first until the end. NULL: the error line says why. */
 struct record_reader *merge_part(struct merge_parts *, int part);
+/* Is the part's file the one that was opened first? false: the error line says that it is not. */
+bool merge_part_is_same(struct merge_parts *, int part);
 /* Closes those from that one on; from 0: and frees. */
 void merge_parts_close(struct merge_parts *, int from);
 

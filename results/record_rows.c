@@ -1,6 +1,6 @@
 /* Values of rows. HDF5 takes as long for one value as for a block of them, and a case has more than a hundred. So
- * numbers and texts are gathered until the next flush, a block of WRITER_BLOCK rows at most; arrays are written at
- * once. */
+ * numbers and texts are gathered until the next flush, a block of WRITER_BLOCK rows at most, or as many blocks as
+ * writer_gather() was asked for; arrays are written at once. */
 #include "results/writer.h"
 
 #include <stdlib.h>

@@ -255,7 +255,7 @@ static bool figures_known(const char *list) {
 static int draw_all(const struct plot *plot, const struct figure_source *source) {
     char why[PATH_SIZE + 400], skipped[600] = "";
     struct progress progress = {0};
-    int drawn = 0;
+    int drawn = 0, code = EXIT_GOOD;
     for (int k = 0; k < figures_count; k++) {
         progress_tell(&progress, k, figures_count, figures[k].name);
         if (plot->only && !in_list(plot->only, figures[k].name))
@@ -264,10 +264,11 @@ static int draw_all(const struct plot *plot, const struct figure_source *source)
         switch (figures[k].write(source, &figures[k], why, sizeof why)) {
         case FIGURE_FAILED: return cannot("%s", why);
         case FIGURE_SKIPPED:
-            if (plot->only)
-                return cannot("%s: no figure %s: %s", plot->file, figures[k].name, why);
-            snprintf(skipped + strlen(skipped), sizeof skipped - strlen(skipped), "%s%s", *skipped ? ", " : "",
-                     figures[k].name);
+            if (plot->only) /* the others of the list are drawn */
+                code = cannot("%s: no figure %s: %s", plot->file, figures[k].name, why);
+            else
+                snprintf(skipped + strlen(skipped), sizeof skipped - strlen(skipped), "%s%s", *skipped ? ", " : "",
+                         figures[k].name);
             break;
         case FIGURE_WRITTEN:
             if (!draw_formats(plot, figures[k].name))
@@ -280,7 +281,7 @@ static int draw_all(const struct plot *plot, const struct figure_source *source)
     }
     if (drawn && *skipped)
         fprintf(stderr, "not in it: %s (--figure NAME says why)\n", skipped);
-    return drawn ? EXIT_GOOD : cannot("%s: nothing in it that a figure shows", plot->file);
+    return drawn || code != EXIT_GOOD ? code : cannot("%s: nothing in it that a figure shows", plot->file);
 }
 
 /* "mhcbench 0.2.0, revision, machine, file". */

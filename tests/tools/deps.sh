@@ -11,7 +11,7 @@ library() {
     if [ -n "$2" ]; then
         test -e "$2/include/$3"
     else
-        pkg-config --exists "$1" || echo "#include <$3>" | ${CC:-gcc} -E -x c - | grep -e "${4:-.}"
+        pkg-config --exists "$1" || { text=$(echo "#include <$3>" | ${CC:-gcc} -E -x c -) && echo "$text" | grep -e "${4:-.}"; }
     fi
 }
 
