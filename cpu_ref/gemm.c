@@ -1,5 +1,5 @@
-/* What every operation leans on: GEMM, by OpenBLAS unless it is small or thin, sums over channels, the common answers of a
- * row. */
+/* What every operation leans on: GEMM, by OpenBLAS unless it is small or thin, sums over channels, the common answers
+ * of a row. */
 #include "cpu_ref/gemm_small.h"
 
 #include <cblas.h>

@@ -22,7 +22,9 @@ struct series {
 struct series_list {
     struct series *item;
     int count;
-    int last; /* that was asked for; whoever asks for all of them asks for it or the next one */
+    /* The place of the item that a caller found last. A search begins here, because most callers go from an item to the
+     * next one. */
+    int last;
 };
 
 struct fact {
