@@ -10,8 +10,8 @@ shift
 library() {
     if [ -n "$2" ]; then
         test -e "$2/include/$3"
-    else
-        pkg-config --exists "$1" || { text=$(echo "#include <$3>" | ${CC:-gcc} -E -x c -) && echo "$text" | grep -e "${4:-.}"; }
+    elif ! pkg-config --exists "$1"; then
+        text=$(echo "#include <$3>" | ${CC:-gcc} -E -x c -) && echo "$text" | grep -e "${4:-.}"
     fi
 }
 
