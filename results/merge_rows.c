@@ -41,7 +41,7 @@ static void make_room(struct merge_parts *p) {
         oldest = open == 0 || p->used[k] < p->used[oldest] ? k : oldest;
         open++;
     }
-    if (open < MERGE_OPEN)
+    if (open < RECORD_PARTS_OPEN - 1) /* the first is open too */
         return;
     record_close(p->reader[oldest]);
     p->reader[oldest] = NULL;

@@ -6,8 +6,7 @@
 
 #include "results/layout.h"
 
-/* The parts. An open one takes some megabytes, whatever is in it, so few are. */
-enum { MERGE_OPEN = 16 };
+/* The parts, of which RECORD_PARTS_OPEN are open at most. */
 struct merge_parts {
     const char *const *path;
     int count;
@@ -17,7 +16,7 @@ struct merge_parts {
     bool complete;                 /* all that were opened */
 };
 bool merge_parts_allocate(struct merge_parts *);
-/* A part, open until MERGE_OPEN others have been asked for; the first until the end. NULL: the error line says why. */
+/* A part. The first stays open until the end, another one until the places of all others are needed. NULL: the error line says why. */
 struct record_reader *merge_part(struct merge_parts *, int part);
 /* Is the part's file the one that was opened first? false: the error line says that it is not. */
 bool merge_part_is_same(struct merge_parts *, int part);

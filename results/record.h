@@ -296,7 +296,9 @@ bool record_same_values(struct record_reader *a, int64_t i, struct record_reader
  * suite text must agree. Of a case that several parts have, one that is done is taken, and all that are done must have
  * the same values. Facts that differ are joined with "; ". With cases of the suite that no part has, or that failed in
  * an unfinished part, OUT is written and marked interrupted; `gaps` (may be NULL) says which. `tell` (may be NULL) is
- * called whenever a part is opened; `done` of `total` may repeat. */
+ * called whenever a part is opened; `done` of `total` may repeat. An open part takes some megabytes, whatever is in it,
+ * so a merge has RECORD_PARTS_OPEN of them open at most. */
+enum { RECORD_PARTS_OPEN = 17 };
 struct record_gaps {
     int64_t lines, missing; /* of the suite text; lines that are no case's key */
     bool *is_missing;       /* [lines], new memory */

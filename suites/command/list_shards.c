@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "results/record.h"
 #include "suites/case/help.h"
 #include "suites/study/jobs.h"
 #include "suites/study/shares.h"
@@ -20,10 +21,10 @@ static const struct {
     double timed_bytes, curve_bytes, other_bytes; /* of a case */
     double writes;                                /* flushes of a finished case */
     double merge_case, merge_file;                /* seconds of merging */
-    double open_bytes, open_parts;                /* of memory for each part that merging has open, beside its text */
+    double open_bytes;                            /* of memory for each part that merging has open, beside its text */
     double gathered, merge_case_bytes;            /* and for the cases */
     double start;                                 /* seconds until a process computes, beside reading the suite */
-} assumed = {1e6, 27e3, 42e3, 350, 2, 1e-3, 0.13, 6e6, 17, 64e6, 1.5e3, 1};
+} assumed = {1e6, 27e3, 42e3, 350, 2, 1e-3, 0.13, 6e6, 64e6, 1.5e3, 1};
 
 /* A suite and what its cases cost, estimated once. */
 struct sweep {
@@ -62,7 +63,7 @@ static bool simulate(const struct sweep *sweep, int64_t shards, struct outcome *
     for (int64_t k = 0; k < s->count; k++)
         o->bytes += case_bytes(&s->cases[k]);
     o->merge_seconds = files * assumed.merge_file + cases * assumed.merge_case;
-    o->merge_bytes = fmin(files, assumed.open_parts) * (assumed.open_bytes + (double)strlen(s->text)) +
+    o->merge_bytes = fmin(files, RECORD_PARTS_OPEN) * (assumed.open_bytes + (double)strlen(s->text)) +
                      assumed.gathered + cases * assumed.merge_case_bytes;
     o->writes = o->wall > 0 ? assumed.writes * cases / o->wall : 0;
     return good;
